@@ -1,0 +1,95 @@
+/** What kind of failure a code is; it decides the exit status (sysexits.h where a value fits). */
+export type RefusalClass =
+  | 'command' // a desired state that may not be obeyed
+  | 'image' // an image that may not be run
+  | 'pod' // a pod that cannot be compiled or kept alive
+  | 'device' // what the device lacks
+  | 'transport' // what a server or the network did
+  | 'usage'; // what the operator typed
+
+/**
+ * Every code with its class and its meaning. The key is the code on the wire: it never changes meaning and is
+ * never reused; new ones are added.
+ */
+export const refusalCodes = {
+  // --- the signed command (trust/) -------------------------------------------------------------------------
+  'envelope-too-large': ['command', 'the message is larger than 128 KiB'],
+  'envelope-malformed': ['command', 'the message is not a CBOR envelope in deterministic encoding'],
+  unsigned: ['command', 'the envelope carries no signature'],
+  'signature-malformed': ['command', 'a signature is not one detached binary OpenPGP signature'],
+  'signature-invalid': ['command', 'no signature of a trusted key matches the bytes'],
+  'key-unknown': ['command', 'signed by a key that is not trusted for this'],
+  'key-unusable': ['command', 'the trusted key is expired, revoked, not yet valid or too weak'],
+  'desired-malformed': ['command', 'the signed payload is not a desired state'],
+  'wrong-fleet': ['command', 'the desired state is for another fleet'],
+  'wrong-device': ['command', 'the desired state is for another device'],
+  'version-older': ['command', 'a newer version has been trusted before (rollback attack)'],
+  'version-conflict': ['command', 'the same version was trusted before with other content'],
+  expired: ['command', 'the desired state is past its expiry (freeze attack)'],
+  superseded: ['command', 'a newer desired state took its place before it was done'],
+  // --- the image (aci/, fetch/, store/) --------------------------------------------------------------------
+  'image-signature-missing': ['image', 'the image has no detached signature'],
+  'image-signature-invalid': ['image', 'the signature does not match the image'],
+  'image-key-untrusted': ['image', 'signed by a key that is not trusted for the name of the image'],
+  'image-id-mismatch': ['image', 'the content is not the image that was commanded'],
+  'image-name-mismatch': ['image', 'the manifest names another image than commanded'],
+  'image-labels-mismatch': ['image', 'a label differs from what was commanded'],
+  'image-arch-mismatch': ['image', 'the image is for another operating system or architecture'],
+  'image-manifest-missing': ['image', 'the archive has no manifest'],
+  'image-manifest-duplicate': ['image', 'the archive has more than one manifest'],
+  'image-manifest-invalid': ['image', 'the manifest violates the specification'],
+  'image-dependency-unsupported': ['image', 'the image has dependencies that the command does not list'],
+  'archive-malformed': ['image', 'the archive or its compression is damaged'],
+  'archive-compression-unsupported': ['image', 'the compression is not supported'],
+  'archive-path-forbidden': ['image', 'an entry lies outside manifest and rootfs/'],
+  'archive-link-forbidden': ['image', 'a hard link points outside the root or to nothing'],
+  'archive-entry-duplicate': ['image', 'two entries have the same path'],
+  'archive-entry-unsupported': ['image', 'an entry is of a type or form that is not accepted'],
+  'archive-too-large': ['image', 'the archive exceeds a limit on size, ratio, entries or names'],
+  'image-build-failed': ['image', 'the read-only object could not be made'],
+  'image-corrupt': ['image', 'a stored object is no longer what was verified'],
+  // --- what the network did --------------------------------------------------------------------------------
+  'download-failed': ['transport', 'no server could deliver the file'],
+  'download-truncated': ['transport', 'the file ended early'],
+  'download-too-large': ['transport', 'the file is larger than commanded'],
+  'download-too-slow': ['transport', 'the server stayed below the minimum rate'],
+  'broker-unreachable': ['transport', 'the MQTT broker could not be reached'],
+  'broker-refused': ['transport', 'the MQTT broker refused the connection'],
+  // --- the pod ---------------------------------------------------------------------------------------------
+  'pod-manifest-invalid': ['pod', 'the pod manifest violates the specification'],
+  'pod-image-unlisted': ['pod', 'an app uses an image that the desired state does not list'],
+  'pod-app-missing': ['pod', 'neither pod nor image says what to run'],
+  'pod-volume-invalid': ['pod', 'a mount has no volume or a volume has no source'],
+  'pod-user-unknown': ['pod', 'the user or group does not exist in the image'],
+  'pod-isolator-invalid': ['pod', 'an isolator is malformed, doubled or contradicts another'],
+  'pod-limit-unenforceable': ['pod', 'a required limit cannot be enforced on this device'],
+  'activation-failed': ['pod', 'a unit of the pod did not start'],
+  'probation-failed': ['pod', 'the pod did not stay healthy for its probation'],
+  // --- the device ------------------------------------------------------------------------------------------
+  'no-space': ['device', 'too little free space for the download and the image'],
+  'device-unsupported': ['device', 'the device lacks something that wherry needs'],
+  'config-invalid': ['device', 'the configuration file is wrong'],
+  'state-unreadable': ['device', 'neither state slot can be read'],
+  internal: ['device', 'wherry failed in a way it does not know; the journal has the details'],
+  // --- the operator ----------------------------------------------------------------------------------------
+  usage: ['usage', 'the command line is wrong'],
+  'input-invalid': ['usage', 'a file or value given is not acceptable'],
+  'not-found': ['usage', 'what was named does not exist'],
+  'not-confirmed': ['usage', 'no device answered in time'],
+} as const satisfies Record<string, readonly [RefusalClass, string]>;
+
+export type RefusalCode = keyof typeof refusalCodes;
+
+const exitCodes: Record<RefusalClass, number> = {
+  usage: 64, // EX_USAGE
+  image: 65, // EX_DATAERR
+  pod: 65,
+  transport: 69, // EX_UNAVAILABLE
+  device: 70, // EX_SOFTWARE
+  command: 77, // EX_NOPERM
+};
+
+/** The exit status of a process that ends because of `code`. */
+export function exitCodeOf(code: RefusalCode): number {
+  return exitCodes[refusalCodes[code][0]];
+}

@@ -1,0 +1,20 @@
+import type { RefusalCode } from './codes.ts';
+
+/**
+ * An expected failure. `message` is one sentence that names the thing, what is wrong with it, and, where the reader
+ * can act, what to do; `code` is what machines compare.
+ */
+export class Refusal extends Error {
+  readonly code: RefusalCode;
+
+  constructor(code: RefusalCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = 'Refusal';
+    this.code = code;
+  }
+}
+
+/** Whether `error` is a refusal, optionally with one of `codes`. */
+export function isRefusal(error: unknown, ...codes: RefusalCode[]): error is Refusal {
+  return error instanceof Refusal && (codes.length === 0 || codes.includes(error.code));
+}
