@@ -1,0 +1,47 @@
+import type { DesiredImage } from '../trust/index.ts';
+
+/**
+ * What wherryd hands to the pull unit, and what comes back. Both travel as CBOR files in directories named by the job:
+ * `<partial>/<job>/job.cbor` in, `<partial>/<job>/{result.cbor,object.erofs}` out, progress in memory only at
+ * `<run>/pull/<job>/progress.cbor`. The unit has no other input.
+ */
+export interface PullJob {
+  readonly image: DesiredImage;
+  /** Armored public keys that are trusted for the image's name. */
+  readonly keys: readonly string[];
+  /** Values of the `arch` label that this device can run, best first, for example ['aarch64', 'armv7l']. */
+  readonly architectures: readonly string[];
+  readonly limits: PullLimits;
+  readonly compression: 'none' | 'lz4';
+  /** Wall time floor in seconds since 1970; signatures are judged at max(clock, floor). */
+  readonly timeFloor: number;
+}
+
+export interface PullLimits {
+  readonly maxTarBytes: number;
+  readonly maxEntries: number;
+  /** Uncompressed bytes per compressed byte, judged past the first MiB. */
+  readonly maxRatio: number;
+  readonly minBytesPerSecond: number;
+}
+
+export type PullResult =
+  | {
+      readonly ok: true;
+      readonly imageId: string;
+      /** The exact bytes of the image manifest. */
+      readonly manifest: Uint8Array;
+      readonly objectSizeBytes: number;
+      /** SHA-256 of the object file, lower-case hex. */
+      readonly objectSha256: string;
+      /** Bytes that came over the network in this run; less than the image's size after a resume. */
+      readonly downloadedBytes: number;
+      /** Fingerprint of the key that signed, lower-case hex. */
+      readonly signedBy: string;
+    }
+  | { readonly ok: false; readonly code: string; readonly message: string };
+
+export interface PullProgress {
+  readonly receivedBytes: number;
+  readonly totalBytes: number;
+}

@@ -1,0 +1,51 @@
+import type { ImageId, ImageManifest, PodManifest } from '../appc/index.ts';
+import type { IsolatorReport } from '../session/report.ts';
+
+/** What the compiler must know of the host: values only, read by daemon/. */
+export interface HostFacts {
+  /** cgroup v2 controllers that systemd may use, for example ['cpu', 'memory', 'pids', 'io']. */
+  readonly controllers: readonly string[];
+  readonly crunPath: string;
+  readonly cpuCount: number;
+  readonly memoryBytes: number;
+  readonly limits: 'require' | 'best-effort';
+  readonly directories: {
+    /** Image objects, /var/lib/wherry/images */
+    readonly images: string;
+    /** Reified pods and bundles, /var/lib/wherry/pods */
+    readonly pods: string;
+    /** Mount points, memory layers, PID files, /run/wherry */
+    readonly run: string;
+  };
+}
+
+/** An image as the compiler needs it: manifest and the files that decide user and group. */
+export interface PodImage {
+  readonly id: ImageId;
+  readonly manifest: ImageManifest;
+}
+
+export interface PodInput {
+  readonly name: string;
+  readonly uuid: string;
+  readonly manifest: PodManifest;
+  readonly images: ReadonlyMap<string, PodImage>;
+  readonly host: HostFacts;
+}
+
+/** A pod as files and unit names; nothing in it runs wherry. */
+export interface CompiledPod {
+  readonly name: string;
+  readonly uuid: string;
+  /** `wherry-pod-<name>.<8 hex of uuid>.slice`, dashes of the name escaped */
+  readonly slice: string;
+  /** One per app, in start order. */
+  readonly services: readonly { readonly app: string; readonly unit: string; readonly imageId: string }[];
+  /** Shared mounts of image objects. */
+  readonly mounts: readonly string[];
+  /** Unit files for /etc/systemd/system, by name. */
+  readonly units: readonly { readonly name: string; readonly text: string }[];
+  /** Files below `<pods>/<uuid>/`, relative paths. */
+  readonly files: readonly { readonly path: string; readonly content: string; readonly mode: number }[];
+  readonly isolators: readonly IsolatorReport[];
+}

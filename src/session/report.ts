@@ -1,0 +1,108 @@
+/**
+ * What a device says of itself: retained on `reported`, as deterministic CBOR. Keys are short words, not numbers, so that any
+ * CBOR tool shows a readable document; a report of one pod stays below 4 KiB.
+ */
+export interface DeviceReport {
+  readonly format: 1;
+  readonly fleet: string;
+  readonly device: string;
+  /** Kernel boot ID; with `seq` it orders reports. */
+  readonly bootId: string;
+  /** Counts reports since wherryd started in this boot. */
+  readonly seq: number;
+  /** Seconds since 1970 by the device's clock. */
+  readonly at: number;
+  readonly wherry: string;
+  /** The highest version that was ever trusted; 0 before the first. */
+  readonly trustedVersion: number;
+  /** The version that runs and was committed; 0 when none. */
+  readonly currentVersion: number;
+  /** The deployment that is under way or ended last. */
+  readonly deployment?: DeploymentReport;
+  /** The last message that was refused before it became a deployment. */
+  readonly refused?: {
+    readonly code: string;
+    readonly message: string;
+    readonly at: number;
+    readonly version?: number;
+  };
+  readonly pods: readonly PodReport[];
+  readonly capabilities: readonly CapabilityReport[];
+}
+
+export type DeploymentPhase =
+  'fetch' | 'stage' | 'activate' | 'probation' | 'committed' | 'rolled-back' | 'refused' | 'superseded';
+
+export interface DeploymentReport {
+  readonly version: number;
+  readonly phase: DeploymentPhase;
+  /** Set with rolled-back, refused and superseded. */
+  readonly code?: string;
+  readonly message?: string;
+  /** While fetching: bytes over all images. */
+  readonly receivedBytes?: number;
+  readonly totalBytes?: number;
+}
+
+export interface PodReport {
+  readonly name: string;
+  readonly uuid: string;
+  readonly healthy: boolean;
+  readonly apps: readonly AppReport[];
+  readonly isolators: readonly IsolatorReport[];
+}
+
+export interface AppReport {
+  readonly name: string;
+  readonly imageId: string;
+  /** systemd's ActiveState and SubState, for example `active/running`. */
+  readonly state: string;
+  readonly pid?: number;
+  readonly restarts: number;
+  /** Result of the last run as systemd gives it; `oom-kill` when the memory limit was hit. */
+  readonly lastResult: string;
+  readonly oomKills: number;
+  readonly memoryBytes?: number;
+  readonly memoryPeakBytes?: number;
+  readonly memoryMaxBytes?: number;
+  readonly cpuUsec?: number;
+  readonly tasks?: number;
+}
+
+/** The truth about one limit (ace.md#isolators: ignored, enforced or modified MUST be made known). */
+export interface IsolatorReport {
+  /** The app's name, or empty for the pod's own. */
+  readonly app: string;
+  readonly name: string;
+  readonly outcome: 'enforced' | 'modified' | 'ignored';
+  /** What was set, or why it was not. */
+  readonly detail: string;
+}
+
+export interface CapabilityReport {
+  readonly name: string;
+  readonly available: boolean;
+  /** What to do when it is missing. */
+  readonly detail: string;
+}
+
+/** Retained on `live`; the last will carries the same with `up: false`. */
+export interface Presence {
+  readonly format: 1;
+  readonly bootId: string;
+  /** Counts connections since wherryd started in this boot: a late will of an older one changes nothing. */
+  readonly connection: number;
+  readonly up: boolean;
+}
+
+/** One terminal answer to one command, on `event`. */
+export interface DeploymentEvent {
+  readonly format: 1;
+  readonly bootId: string;
+  readonly at: number;
+  /** 0 when the message was too broken to have one. */
+  readonly version: number;
+  readonly outcome: 'committed' | 'rolled-back' | 'refused' | 'superseded';
+  readonly code?: string;
+  readonly message?: string;
+}

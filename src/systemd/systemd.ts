@@ -1,0 +1,34 @@
+/** How a job of systemd ended (org.freedesktop.systemd1.Manager, JobRemoved). */
+export type JobResult =
+  'done' | 'canceled' | 'timeout' | 'failed' | 'dependency' | 'skipped' | 'invalid' | 'unsupported';
+
+/** What wherry reads of a unit. */
+export interface UnitStatus {
+  readonly name: string;
+  readonly loadState: string;
+  readonly activeState: string;
+  readonly subState: string;
+  /** Services only: why the last run ended (`success`, `exit-code`, `signal`, `oom-kill`, `timeout`, …). */
+  readonly result?: string;
+  readonly restarts?: number;
+  readonly mainPid?: number;
+  readonly execMainStatus?: number;
+  /** Path below /sys/fs/cgroup, with a leading slash; empty when the unit has none. */
+  readonly controlGroup?: string;
+}
+
+/** The part of systemd's manager that wherry uses. */
+export interface Systemd {
+  /** Starts a unit and waits for its job; the result says whether it worked. */
+  start(unit: string, signal?: AbortSignal): Promise<JobResult>;
+  stop(unit: string, signal?: AbortSignal): Promise<JobResult>;
+  /** Stops a unit without waiting, and forgets a failure. */
+  resetFailed(unit: string): Promise<void>;
+  /** Makes systemd read unit files anew. */
+  reload(): Promise<void>;
+  status(unit: string): Promise<UnitStatus>;
+  /** Names of loaded units that match one of the shell patterns, with their states. */
+  list(patterns: readonly string[]): Promise<readonly UnitStatus[]>;
+  /** Calls `listener` when a unit's state may have changed; returns a function that ends it. */
+  watch(listener: (unit: string) => void): () => void;
+}

@@ -1,0 +1,51 @@
+import type { AcIdentifier, AcName, ImageId, NameValue } from '../appc/index.ts';
+
+/**
+ * What an operator wants a device to run: one versioned, expiring document per device. It is carried as the exact bytes
+ * that were signed and is only read after their signature was checked.
+ */
+export interface DesiredState {
+  readonly format: 1;
+  /** The fleet that the deploy key belongs to (AC Name). */
+  readonly fleet: AcName;
+  readonly target: { readonly device: AcName };
+  /** 1 … 2^53-1. A device never obeys a lower version than it has trusted before. */
+  readonly version: number;
+  /** Seconds since 1970. The newest verified value is a floor for the device's clock. */
+  readonly issued: number;
+  /** Seconds since 1970; judged only while the device's clock can be trusted. */
+  readonly expires: number;
+  /** The whole set, replaced as one; empty stops everything. At most 16. */
+  readonly pods: readonly DesiredPod[];
+  /** Every image that the pods use. At most 64. */
+  readonly images: readonly DesiredImage[];
+  readonly policy: DeployPolicy;
+}
+
+export interface DesiredPod {
+  /** Unique within the document. */
+  readonly name: AcName;
+  /** The exact JSON bytes of the reified pod manifest (pods.md). */
+  readonly manifest: Uint8Array;
+}
+
+export interface DesiredImage {
+  readonly id: ImageId;
+  readonly name: AcIdentifier;
+  readonly labels: readonly NameValue[];
+  /** Size of the .aci file as it is downloaded, in bytes. */
+  readonly sizeBytes: number;
+  /** Size of the uncompressed tar in bytes: with sizeBytes it bounds the space that is needed. */
+  readonly tarSizeBytes: number;
+  /** http or https addresses of the .aci file, tried in order; the signature lies at the address plus `.asc`. */
+  readonly urls: readonly string[];
+}
+
+export interface DeployPolicy {
+  /** How long the pods must stay healthy before the deployment is committed. 0 … 86400. */
+  readonly probationSeconds: number;
+  /** Width of the window over which devices spread their first reconnect. 1 … 3600. */
+  readonly reconnectWindowSeconds: number;
+  /** Whether a limit that this device cannot enforce refuses the pod or is only reported. */
+  readonly limits: 'require' | 'best-effort';
+}
