@@ -19,10 +19,15 @@ export interface HostFacts {
   };
 }
 
-/** An image as the compiler needs it: manifest and the files that decide user and group. */
+/** An image as the compiler needs it: manifest, and what decides user and group (ace.md, aci.md#app user). */
 export interface PodImage {
   readonly id: ImageId;
   readonly manifest: ImageManifest;
+  /** The image's own account files as text; empty when it has none. */
+  readonly passwd: string;
+  readonly group: string;
+  /** Owners of the files that `user` or `group` name by path. */
+  readonly owners: ReadonlyMap<string, { readonly uid: number; readonly gid: number }>;
 }
 
 export interface PodInput {
