@@ -1,2 +1,22 @@
-/** The deployment state machine: desired state and the world in, the next step out. */
-export type * from './state.ts';
+/**
+ * The deployment state machine: one pending desired state is carried to its one terminal phase. It acts on the device only
+ * through the `World` port.
+ */
+export { maxActivationAttempts, runDeployment, Superseded } from './deployment.ts';
+export { emptyState } from './state.ts';
+export type {
+  DeployedPod,
+  Deployment,
+  DeviceState,
+  PendingDeployment,
+  StoredImage,
+  TrustedMark,
+} from './state.ts';
+export {
+  isPending,
+  nextPhase,
+  transitions,
+  type DeploymentEventName,
+  type PendingPhase,
+} from './transitions.ts';
+export type { DeploymentObserver, StateKeeper, World } from './world.ts';

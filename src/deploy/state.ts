@@ -1,8 +1,9 @@
-import type { DesiredState } from '../trust/index.ts';
 import type { CompiledPod } from '../pod/index.ts';
+import type { DeploymentReport } from '../session/index.ts';
+import type { DesiredState } from '../trust/index.ts';
 
 /**
- * What wherryd must remember over a power cut; everything else is derived from the world. It lies in two slots
+ * What wherry must remember over a power cut; everything else is derived from the world. It lies in two slots
  * (store/), each with a generation and a checksum.
  */
 export interface DeviceState {
@@ -12,7 +13,9 @@ export interface DeviceState {
   readonly current?: Deployment;
   readonly previous?: Deployment;
   readonly pending?: PendingDeployment;
-  /** Verified image objects by image ID. */
+  /** How the last deployment ended: told again after a reboot, and never tried again by itself. */
+  readonly last?: DeploymentReport;
+  /** Verified image objects. */
   readonly images: readonly StoredImage[];
 }
 
@@ -31,12 +34,12 @@ export interface Deployment {
   readonly imageIds: readonly string[];
 }
 
-export type DeployedPod = Pick<CompiledPod, 'name' | 'uuid' | 'slice' | 'services' | 'mounts'>;
+/** What remains of a compiled pod once its files are on the disk: the names that are needed to start, stop and report it. */
+export type DeployedPod = Pick<CompiledPod, 'name' | 'uuid' | 'slice' | 'services' | 'mounts' | 'isolators'>;
 
 export interface PendingDeployment {
   readonly desired: DesiredState;
-  readonly phase: 'fetch' | 'stage' | 'activate' | 'probation';
-  /** How often activation was begun; a board that dies in it goes back after the third. */
+  /** How often activation was begun: a device that dies in it goes back after the third time. */
   readonly attempts: number;
 }
 
@@ -47,3 +50,10 @@ export interface StoredImage {
   readonly sha256: string;
   readonly manifest: Uint8Array;
 }
+
+/** The state of a device that was never commanded. */
+export const emptyState: DeviceState = {
+  format: 1,
+  trusted: { version: 0, payloadSha256: '', issued: 0 },
+  images: [],
+};

@@ -1,0 +1,45 @@
+import type { DeploymentReport } from '../session/index.ts';
+import type { DesiredImage, DesiredState } from '../trust/index.ts';
+import type { DeployedPod, DeviceState, StoredImage } from './state.ts';
+
+/**
+ * What a deployment does to the device. `daemon/` implements it with systemd, the disk and the pull unit; the tests with
+ * a model that can be killed at any call.
+ */
+export interface World {
+  /**
+   * Sees to it that there is room for `images` besides what is stored, collecting what nothing needs first.
+   * Refuses with `no-space` before a byte is downloaded.
+   */
+  reserve(images: readonly DesiredImage[], state: DeviceState): Promise<void>;
+  /** Downloads, verifies and commits one image. Refuses with the codes of the image and transport classes. */
+  pull(
+    image: DesiredImage,
+    onProgress: (receivedBytes: number) => void,
+    signal: AbortSignal,
+  ): Promise<StoredImage>;
+  /** Whether a stored object is still what was verified, judged cheaply. */
+  intact(image: StoredImage): Promise<boolean>;
+  /** Compiles the set and writes its bundles and units durably; starts nothing. Refuses with the pod class. */
+  stage(desired: DesiredState, images: readonly StoredImage[]): Promise<readonly DeployedPod[]>;
+  /**
+   * Makes exactly `pods` run: stops what is not in the set, starts what is and does not run, leaves the rest alone. Refuses with
+   * `activation-failed`.
+   */
+  converge(pods: readonly DeployedPod[], signal?: AbortSignal): Promise<void>;
+  /** Waits until the set was healthy for `seconds`. Refuses with `probation-failed`. */
+  probation(pods: readonly DeployedPod[], seconds: number, signal: AbortSignal): Promise<void>;
+  /** Makes `pods` the set that starts at boot: one atomic replacement. */
+  enable(pods: readonly DeployedPod[]): Promise<void>;
+  /** Removes the units of `pods`; they do not run any more. */
+  forget(pods: readonly DeployedPod[]): Promise<void>;
+}
+
+/** Where the state lives. `save` returns when it is on the disk. */
+export interface StateKeeper {
+  readonly state: DeviceState;
+  save(state: DeviceState): Promise<void>;
+}
+
+/** Told of each change of a deployment; must not throw. */
+export type DeploymentObserver = (report: DeploymentReport) => void;

@@ -1,0 +1,91 @@
+/** What one look at one app showed. */
+export interface AppSample {
+  readonly app: string;
+  readonly activeState: string;
+  readonly subState: string;
+  readonly restarts: number;
+  readonly lastResult: string;
+  /** What its probe said; undefined when it has none or was not asked. */
+  readonly probe?: { readonly ok: boolean; readonly detail: string };
+}
+
+export type Verdict =
+  | { readonly outcome: 'waiting' }
+  | { readonly outcome: 'healthy' }
+  | { readonly outcome: 'unhealthy'; readonly app: string; readonly reason: string };
+
+export interface ProbationRules {
+  /** How long every app must have been well without a break. */
+  readonly quietMs: number;
+  /** After this the probation ends whatever happens. */
+  readonly deadlineMs: number;
+  /** An app that was restarted more often than this is unhealthy. */
+  readonly maxRestarts: number;
+}
+
+/** The rules for a policy's probation: quiet for its length, given three times as long plus a minute to get there. */
+export function probationRules(probationSeconds: number): ProbationRules {
+  return {
+    quietMs: probationSeconds * 1000,
+    deadlineMs: probationSeconds * 3000 + 60_000,
+    maxRestarts: 2,
+  };
+}
+
+/**
+ * Judges a deployment from repeated samples. A unit's state alone proves little: `Restart=always` never shows `failed`, so
+ * a restart breaks the quiet time, too many of them end the probation, and what the probe says counts as much.
+ */
+export class Probation {
+  private readonly rules: ProbationRules;
+  private readonly startMs: number;
+  private readonly restartsBefore: ReadonlyMap<string, number>;
+  private restartsSeen = 0;
+  private wellSinceMs: number | undefined;
+
+  constructor(rules: ProbationRules, nowMs: number, first: readonly AppSample[]) {
+    this.rules = rules;
+    this.startMs = nowMs;
+    this.restartsBefore = new Map(first.map((sample) => [sample.app, sample.restarts]));
+  }
+
+  /** Takes the next samples at monotonic time `nowMs`. */
+  judge(nowMs: number, samples: readonly AppSample[]): Verdict {
+    for (const sample of samples) {
+      const reason = this.fatal(sample);
+      if (reason !== undefined) return { outcome: 'unhealthy', app: sample.app, reason };
+    }
+    const restarts = samples.reduce((sum, sample) => sum + sample.restarts, 0);
+    const ill = samples.find((sample) => illness(sample) !== undefined);
+    if (ill !== undefined) this.wellSinceMs = undefined;
+    else if (this.wellSinceMs === undefined || restarts !== this.restartsSeen) this.wellSinceMs = nowMs;
+    this.restartsSeen = restarts;
+
+    if (this.wellSinceMs !== undefined && nowMs - this.wellSinceMs >= this.rules.quietMs) {
+      return { outcome: 'healthy' };
+    }
+    if (nowMs - this.startMs < this.rules.deadlineMs) return { outcome: 'waiting' };
+    const app = ill ?? samples[0];
+    return {
+      outcome: 'unhealthy',
+      app: app?.app ?? '',
+      reason: (app && illness(app)) ?? 'was not well for long enough without a break',
+    };
+  }
+
+  private fatal(sample: AppSample): string | undefined {
+    if (sample.activeState === 'failed') return `ended with ${sample.lastResult}`;
+    const restarts = sample.restarts - (this.restartsBefore.get(sample.app) ?? 0);
+    if (restarts > this.rules.maxRestarts)
+      return `was restarted ${restarts} times, last for ${sample.lastResult}`;
+    return undefined;
+  }
+}
+
+/** Why an app is not well at this moment; undefined when it is. */
+export function illness(sample: AppSample): string | undefined {
+  if (sample.activeState !== 'active')
+    return `is ${sample.activeState}/${sample.subState} (${sample.lastResult})`;
+  if (sample.probe?.ok === false) return `does not pass its probe: ${sample.probe.detail}`;
+  return undefined;
+}

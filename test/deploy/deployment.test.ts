@@ -1,0 +1,195 @@
+import { describe, expect, it } from 'vitest';
+import type { AcIdentifier, AcName, ImageId } from '../../src/appc/index.ts';
+import { runDeployment, Superseded, transitions } from '../../src/deploy/index.ts';
+import type { DeploymentReport } from '../../src/session/index.ts';
+import type { DesiredState } from '../../src/trust/index.ts';
+import { deployedPod, PowerCut, WorldModel } from './world-model.ts';
+
+const never = new AbortController().signal;
+
+function desired(version: number, content: string): DesiredState {
+  return {
+    format: 1,
+    fleet: 'fleet' as AcName,
+    target: { device: 'device' as AcName },
+    version,
+    issued: 1,
+    expires: 2,
+    pods: [{ name: 'web' as AcName, manifest: new TextEncoder().encode(content) }],
+    images: [
+      {
+        id: `sha512-${content}` as ImageId,
+        name: 'example.com/web' as AcIdentifier,
+        labels: [],
+        sizeBytes: 10,
+        tarSizeBytes: 20,
+        urls: [],
+      },
+    ],
+    policy: { probationSeconds: 1, reconnectWindowSeconds: 1, limits: 'require' },
+  };
+}
+
+/** A device on which version 1 (`web-old`) runs and was committed, and version 2 (`web-new`) was accepted. */
+function deviceWithPending(): WorldModel {
+  const world = new WorldModel();
+  const old = deployedPod('web-old');
+  world.enabled = [old];
+  world.stagedUnits.add('web-old');
+  world.boot();
+  world.state = {
+    ...world.state,
+    trusted: { version: 2, payloadSha256: 'x', issued: 1 },
+    current: { version: 1, pods: [old], imageIds: ['sha512-old'] },
+    pending: { desired: desired(2, 'new'), attempts: 0 },
+  };
+  return world;
+}
+
+async function run(world: WorldModel, signal = never): Promise<DeploymentReport[]> {
+  const told: DeploymentReport[] = [];
+  await runDeployment(world, world, (report) => told.push(report), signal);
+  return told;
+}
+
+describe('a deployment', () => {
+  it('goes through its phases in order and ends committed', async () => {
+    const world = deviceWithPending();
+    const phases = (await run(world)).map((report) => report.phase);
+    expect([...new Set(phases)]).toEqual(['fetch', 'stage', 'activate', 'probation', 'committed']);
+    expect([...world.running]).toEqual(['web-new']);
+    expect(world.enabled.map((pod) => pod.uuid)).toEqual(['web-new']);
+    expect(world.state.current?.version).toBe(2);
+    expect(world.state.previous?.version).toBe(1);
+    expect(world.state.pending).toBeUndefined();
+    expect([...world.stagedUnits]).toEqual(['web-new']);
+  });
+
+  it('tells how many bytes of how many have come', async () => {
+    const told = await run(deviceWithPending());
+    expect(told).toContainEqual({ version: 2, phase: 'fetch', receivedBytes: 10, totalBytes: 10 });
+  });
+
+  it('does not fetch an image twice', async () => {
+    const world = deviceWithPending();
+    await run(world);
+    const { pending, ...rest } = world.state;
+    world.state = { ...rest, pending: { desired: desired(3, 'new'), attempts: 0 } };
+    world.calls.length = 0;
+    await run(world);
+    expect(world.calls).not.toContain('pull');
+  });
+
+  it('leaves a pod alone whose content did not change', async () => {
+    const world = deviceWithPending();
+    world.state = { ...world.state, pending: { desired: desired(2, 'old'), attempts: 0 } };
+    await run(world);
+    expect(world.calls.filter((call) => /^(stop|start)/.test(call))).toEqual([]);
+    expect(world.state.current?.version).toBe(2);
+  });
+
+  it.each(['reserve', 'pull', 'stage'] as const)(
+    'that fails in %s is refused and touches nothing',
+    async (step) => {
+      const world = deviceWithPending();
+      world.refuse = { [step]: 'no-space' };
+      const told = await run(world);
+      expect(told.at(-1)).toMatchObject({ version: 2, phase: 'refused', code: 'no-space' });
+      expect(world.calls.filter((call) => /^(stop|start|enable)/.test(call))).toEqual([]);
+      expect(world.state.current?.version).toBe(1);
+      expect(world.state.last).toMatchObject({ phase: 'refused' });
+    },
+  );
+
+  it.each(['converge', 'probation'] as const)(
+    'that fails in %s brings the previous set back',
+    async (step) => {
+      const world = deviceWithPending();
+      world.refuse = { [step]: 'probation-failed' };
+      const told = await run(world);
+      expect(told.at(-1)).toMatchObject({ version: 2, phase: 'rolled-back', code: 'probation-failed' });
+      expect([...world.running]).toEqual(['web-old']);
+      expect(world.enabled.map((pod) => pod.uuid)).toEqual(['web-old']);
+      expect([...world.stagedUnits]).toEqual(['web-old']);
+    },
+  );
+
+  it('is superseded by a newer one and says so', async () => {
+    const world = deviceWithPending();
+    const abort = new AbortController();
+    abort.abort(new Superseded(3));
+    const told = await run(world, abort.signal);
+    expect(told.at(-1)).toMatchObject({ version: 2, phase: 'superseded', code: 'superseded' });
+  });
+
+  it('stays pending when the daemon ends', async () => {
+    const world = deviceWithPending();
+    const abort = new AbortController();
+    abort.abort(new Error('stopping'));
+    await run(world, abort.signal);
+    expect(world.state.pending?.desired.version).toBe(2);
+  });
+
+  it('that takes the device down again and again goes back to the previous set', async () => {
+    const world = deviceWithPending();
+    for (let boots = 0; boots < 3; boots++) {
+      const abort = new AbortController();
+      world.probation = () => {
+        abort.abort(new Error('power'));
+        return Promise.reject(new Error('power'));
+      };
+      await run(world, abort.signal);
+      world.boot();
+      expect([...world.running]).toEqual(['web-old']);
+    }
+    const told = await run(world);
+    expect(told.at(-1)).toMatchObject({ phase: 'rolled-back', code: 'activation-failed' });
+    expect([...world.running]).toEqual(['web-old']);
+  });
+});
+
+describe('a power cut', () => {
+  it('before any step leaves the old or the new set, and the deployment then ends by itself', async () => {
+    const steps = await countSteps();
+    expect(steps).toBeGreaterThan(8);
+    for (let cutAt = 0; cutAt < steps; cutAt++) {
+      const world = deviceWithPending();
+      world.cutAt = cutAt;
+      await runDeployment(world, world, () => undefined, powerless(world)).catch((error: unknown) => {
+        expect(error).toBeInstanceOf(PowerCut);
+      });
+      world.boot();
+      expect([['web-old'], ['web-new']]).toContainEqual([...world.running]);
+      world.cutAt = Number.POSITIVE_INFINITY;
+      if (world.state.pending !== undefined) await run(world);
+      expect([...world.running], `cut before step ${cutAt}`).toEqual(['web-new']);
+      expect(world.enabled.map((pod) => pod.uuid)).toEqual(['web-new']);
+      expect(world.state.current?.version).toBe(2);
+    }
+  });
+});
+
+/** A signal that is aborted as soon as the power is gone, as the daemon's own end would be. */
+function powerless(world: WorldModel): AbortSignal {
+  const abort = new AbortController();
+  const push = world.calls.push.bind(world.calls);
+  world.calls.push = (...calls: string[]) => {
+    if (calls.includes('power cut')) abort.abort(new PowerCut());
+    return push(...calls);
+  };
+  return abort.signal;
+}
+
+async function countSteps(): Promise<number> {
+  const world = deviceWithPending();
+  await run(world);
+  return world.calls.length;
+}
+
+describe('the table of phases', () => {
+  it('lets every phase fail and be superseded', () => {
+    for (const events of Object.values(transitions)) {
+      expect(Object.keys(events)).toEqual(expect.arrayContaining(['failed', 'newer']));
+    }
+  });
+});

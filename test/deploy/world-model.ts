@@ -1,0 +1,116 @@
+import {
+  emptyState,
+  type DeployedPod,
+  type DeviceState,
+  type StateKeeper,
+  type StoredImage,
+  type World,
+} from '../../src/deploy/index.ts';
+import { Refusal, type RefusalCode } from '../../src/refusal/index.ts';
+import type { DesiredImage, DesiredState } from '../../src/trust/index.ts';
+
+/** Thrown where the power goes: everything volatile is lost, everything saved stays. */
+export class PowerCut extends Error {}
+
+/** A device in memory: what is running, what starts at boot, what lies on the disk. */
+export class WorldModel implements World, StateKeeper {
+  state: DeviceState = emptyState;
+  running = new Set<string>();
+  enabled: readonly DeployedPod[] = [];
+  readonly stagedUnits = new Set<string>();
+  readonly calls: string[] = [];
+  /** Ends the power before the call with this index; the index counts over all calls. */
+  cutAt = Number.POSITIVE_INFINITY;
+  refuse: Partial<Record<keyof World, RefusalCode>> = {};
+
+  boot(): void {
+    this.running = new Set(this.enabled.map((pod) => pod.uuid));
+  }
+
+  save(state: DeviceState): Promise<void> {
+    this.note('save');
+    this.state = state;
+    return Promise.resolve();
+  }
+
+  reserve(): Promise<void> {
+    this.note('reserve');
+    return Promise.resolve();
+  }
+
+  pull(image: DesiredImage, onProgress: (receivedBytes: number) => void): Promise<StoredImage> {
+    this.note('pull');
+    onProgress(image.sizeBytes);
+    return Promise.resolve({
+      id: image.id,
+      name: image.name,
+      sizeBytes: image.sizeBytes,
+      sha256: '',
+      manifest: new Uint8Array(),
+    });
+  }
+
+  intact(): Promise<boolean> {
+    return Promise.resolve(true);
+  }
+
+  stage(desired: DesiredState): Promise<readonly DeployedPod[]> {
+    this.note('stage');
+    const pods = desired.pods.map((pod) =>
+      deployedPod(`${pod.name}-${new TextDecoder().decode(pod.manifest)}`),
+    );
+    for (const pod of pods) this.stagedUnits.add(pod.uuid);
+    return Promise.resolve(pods);
+  }
+
+  converge(pods: readonly DeployedPod[]): Promise<void> {
+    const wanted = new Set(pods.map((pod) => pod.uuid));
+    for (const uuid of [...this.running]) {
+      if (wanted.has(uuid)) continue;
+      this.note(`stop ${uuid}`);
+      this.running.delete(uuid);
+    }
+    for (const uuid of wanted) {
+      if (this.running.has(uuid)) continue;
+      this.note(`start ${uuid}`, 'converge');
+      this.running.add(uuid);
+    }
+    return Promise.resolve();
+  }
+
+  probation(): Promise<void> {
+    this.note('probation');
+    return Promise.resolve();
+  }
+
+  enable(pods: readonly DeployedPod[]): Promise<void> {
+    this.note('enable');
+    this.enabled = pods;
+    return Promise.resolve();
+  }
+
+  forget(pods: readonly DeployedPod[]): Promise<void> {
+    this.note('forget');
+    for (const pod of pods) {
+      if (this.running.has(pod.uuid)) throw new Error(`${pod.uuid} still runs`);
+      this.stagedUnits.delete(pod.uuid);
+    }
+    return Promise.resolve();
+  }
+
+  private note(call: string, step = call as keyof World): void {
+    if (this.calls.length === this.cutAt) {
+      this.calls.push('power cut');
+      throw new PowerCut();
+    }
+    this.calls.push(call);
+    const code = this.refuse[step];
+    if (code !== undefined && !(step === 'converge' && call.endsWith('old'))) {
+      throw new Refusal(code, `the model refuses ${call}`);
+    }
+  }
+}
+
+export function deployedPod(uuid: string): DeployedPod {
+  return { name: uuid, uuid, slice: `${uuid}.slice`, services: [], mounts: [], isolators: [] };
+}
