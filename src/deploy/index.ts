@@ -3,6 +3,7 @@
  * through the `World` port.
  */
 export { maxActivationAttempts, runDeployment, Superseded } from './deployment.ts';
+export type { DeploymentPhase, DeploymentReport } from './report.ts';
 export { emptyState } from './state.ts';
 export type {
   DeployedPod,

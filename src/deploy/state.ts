@@ -1,5 +1,5 @@
 import type { CompiledPod } from '../pod/index.ts';
-import type { DeploymentReport } from '../session/index.ts';
+import type { DeploymentReport } from './report.ts';
 import type { DesiredState } from '../trust/index.ts';
 
 /**

@@ -1,4 +1,4 @@
-import type { DeploymentPhase } from '../session/index.ts';
+import type { DeploymentPhase } from './report.ts';
 
 /** The phases that a deployment leaves. */
 export type PendingPhase = Exclude<DeploymentPhase, 'committed' | 'rolled-back' | 'refused' | 'superseded'>;

@@ -1,4 +1,4 @@
-import type { DeploymentReport } from '../session/index.ts';
+import type { DeploymentReport } from './report.ts';
 import type { DesiredImage, DesiredState } from '../trust/index.ts';
 import type { DeployedPod, DeviceState, StoredImage } from './state.ts';
 

@@ -1,5 +1,4 @@
 import type { ImageId, ImageManifest, PodManifest } from '../appc/index.ts';
-import type { IsolatorReport } from '../session/report.ts';
 
 /** What the compiler must know of the host: values only, read by daemon/. */
 export interface HostFacts {
@@ -36,6 +35,16 @@ export interface PodInput {
   readonly manifest: PodManifest;
   readonly images: ReadonlyMap<string, PodImage>;
   readonly host: HostFacts;
+}
+
+/** The truth about one limit (ace.md#isolators: ignored, enforced or modified MUST be made known). */
+export interface IsolatorReport {
+  /** The app's name, or empty for the pod's own. */
+  readonly app: string;
+  readonly name: string;
+  readonly outcome: 'enforced' | 'modified' | 'ignored';
+  /** What was set, or why it was not. */
+  readonly detail: string;
 }
 
 /** A pod as files and unit names; nothing in it runs wherry. */

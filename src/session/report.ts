@@ -1,3 +1,9 @@
+import type { DeploymentReport } from '../deploy/index.ts';
+import type { IsolatorReport } from '../pod/index.ts';
+
+export type { DeploymentPhase, DeploymentReport } from '../deploy/index.ts';
+export type { IsolatorReport } from '../pod/index.ts';
+
 /**
  * What a device says of itself: retained on `reported`, as deterministic CBOR. Keys are short words, not numbers, so that any
  * CBOR tool shows a readable document; a report of one pod stays below 4 KiB.
@@ -30,20 +36,6 @@ export interface DeviceReport {
   readonly capabilities: readonly CapabilityReport[];
 }
 
-export type DeploymentPhase =
-  'fetch' | 'stage' | 'activate' | 'probation' | 'committed' | 'rolled-back' | 'refused' | 'superseded';
-
-export interface DeploymentReport {
-  readonly version: number;
-  readonly phase: DeploymentPhase;
-  /** Set with rolled-back, refused and superseded. */
-  readonly code?: string;
-  readonly message?: string;
-  /** While fetching: bytes over all images. */
-  readonly receivedBytes?: number;
-  readonly totalBytes?: number;
-}
-
 export interface PodReport {
   readonly name: string;
   readonly uuid: string;
@@ -67,16 +59,6 @@ export interface AppReport {
   readonly memoryMaxBytes?: number;
   readonly cpuUsec?: number;
   readonly tasks?: number;
-}
-
-/** The truth about one limit (ace.md#isolators: ignored, enforced or modified MUST be made known). */
-export interface IsolatorReport {
-  /** The app's name, or empty for the pod's own. */
-  readonly app: string;
-  readonly name: string;
-  readonly outcome: 'enforced' | 'modified' | 'ignored';
-  /** What was set, or why it was not. */
-  readonly detail: string;
 }
 
 export interface CapabilityReport {

@@ -1,0 +1,174 @@
+import { parse, TomlError } from 'smol-toml';
+import { type AcName, parseAcName } from '../appc/index.ts';
+import { Refusal } from '../refusal/index.ts';
+
+/** `/etc/wherry/wherry.toml` after checking; wherry.toml(5) explains each key. */
+export interface Config {
+  readonly fleet: AcName;
+  readonly device: AcName;
+  readonly broker: BrokerConfig;
+  readonly limits: {
+    /** Largest uncompressed image. */
+    readonly maxImageBytes: number;
+    /** Kept free on the file system of /var/lib/wherry. */
+    readonly reserveBytes: number;
+    /** A slower download is given up. */
+    readonly minBytesPerSecond: number;
+  };
+  readonly store: { readonly compression: 'none' | 'lz4' };
+  /** cron expressions in local time (node-cron). */
+  readonly reportSchedule: string;
+  readonly gcSchedule: string;
+}
+
+export interface BrokerConfig {
+  readonly url: string;
+  /** MQTT protocol level: 4 is 3.1.1. */
+  readonly version: 4 | 5;
+  /** Paths of PEM files. */
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  readonly username?: string;
+  readonly passwordFile?: string;
+  /** After a boot the first connection waits up to this long, so that a site's devices do not come back as one. */
+  readonly bootSpreadSeconds: number;
+}
+
+/**
+ * Reads the configuration. Unknown keys are refused, so that a typo cannot silently leave a default in force.
+ *
+ * @throws {Refusal} config-invalid, naming the key and what it takes.
+ */
+export function parseConfig(text: string): Config {
+  const root = new Table(parseToml(text), '');
+  const broker = root.table('broker');
+  const limits = root.table('limits');
+  const store = root.table('store');
+  const report = root.table('report');
+  const gc = root.table('gc');
+  const config: Config = {
+    fleet: root.name('fleet'),
+    device: root.name('device'),
+    broker: readBroker(broker),
+    limits: {
+      maxImageBytes: limits.integer('max_image_bytes', 1 << 20, 2 ** 40, 2 * 2 ** 30),
+      reserveBytes: limits.integer('reserve_bytes', 0, 2 ** 40, 32 << 20),
+      minBytesPerSecond: limits.integer('min_bytes_per_second', 0, 2 ** 30, 1024),
+    },
+    store: { compression: store.oneOf('compression', ['none', 'lz4'], 'none') },
+    reportSchedule: report.text('schedule', '*/5 * * * *'),
+    gcSchedule: gc.text('schedule', '17 3 * * *'),
+  };
+  for (const table of [root, broker, limits, store, report, gc]) table.refuseLeftovers();
+  return config;
+}
+
+function readBroker(broker: Table): BrokerConfig {
+  const url = broker.text('url');
+  if (!/^mqtts?:\/\/[^/\s]+$/.test(url)) {
+    throw invalid('broker.url', 'takes mqtt://host:port or mqtts://host:port');
+  }
+  return {
+    url,
+    version: broker.oneOf('version', [4, 5], 4),
+    ...broker.optionalTexts({
+      ca: 'ca',
+      cert: 'cert',
+      key: 'key',
+      username: 'username',
+      password_file: 'passwordFile',
+    }),
+    bootSpreadSeconds: broker.integer('boot_spread_seconds', 0, 3600, 30),
+  };
+}
+
+function parseToml(text: string): Record<string, unknown> {
+  try {
+    return parse(text);
+  } catch (cause) {
+    if (!(cause instanceof TomlError)) throw cause;
+    throw new Refusal('config-invalid', `wherry.toml line ${cause.line}: ${cause.message.split('\n')[0]}`, {
+      cause,
+    });
+  }
+}
+
+function invalid(key: string, expectation: string): Refusal {
+  return new Refusal('config-invalid', `wherry.toml: ${key} ${expectation}`);
+}
+
+/** A TOML table whose keys are taken one by one; what is left over at the end is unknown. */
+class Table {
+  private readonly values: Map<string, unknown>;
+  private readonly prefix: string;
+
+  constructor(values: Record<string, unknown>, prefix: string) {
+    this.values = new Map(Object.entries(values));
+    this.prefix = prefix;
+  }
+
+  table(key: string): Table {
+    const value = this.take(key) ?? {};
+    if (typeof value !== 'object' || Array.isArray(value)) throw invalid(this.path(key), 'is a table');
+    return new Table(value as Record<string, unknown>, `${this.path(key)}.`);
+  }
+
+  name(key: string): AcName {
+    try {
+      return parseAcName(this.text(key));
+    } catch (cause) {
+      throw new Refusal(
+        'config-invalid',
+        `wherry.toml: ${this.path(key)} takes an AC Name such as "gate-17" (a-z, 0-9, single dashes)`,
+        { cause },
+      );
+    }
+  }
+
+  text(key: string, fallback?: string): string {
+    const value = this.take(key) ?? fallback;
+    if (typeof value !== 'string' || value === '')
+      throw invalid(this.path(key), 'takes text and must be given');
+    return value;
+  }
+
+  integer(key: string, min: number, max: number, fallback: number): number {
+    const value = this.take(key) ?? fallback;
+    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < min || value > max) {
+      throw invalid(this.path(key), `takes a whole number from ${min} to ${max}`);
+    }
+    return value;
+  }
+
+  oneOf<const T extends string | number>(key: string, choices: readonly T[], fallback: T): T {
+    const value = this.take(key) ?? fallback;
+    const found = choices.find((choice) => choice === value);
+    if (found === undefined) throw invalid(this.path(key), `takes one of ${choices.join(', ')}`);
+    return found;
+  }
+
+  /** Text keys that may be absent, under the names that they have in the result. */
+  optionalTexts<Name extends string>(names: Readonly<Record<string, Name>>): Partial<Record<Name, string>> {
+    const result: Partial<Record<Name, string>> = {};
+    for (const [key, name] of Object.entries(names)) {
+      if (this.values.has(key)) result[name] = this.text(key);
+    }
+    return result;
+  }
+
+  refuseLeftovers(): void {
+    const [key] = this.values.keys();
+    if (key !== undefined) throw invalid(this.path(key), 'is not a known key');
+  }
+
+  private take(key: string): unknown {
+    const value = this.values.get(key);
+    this.values.delete(key);
+    return value;
+  }
+
+  private path(key: string): string {
+    return `${this.prefix}${key}`;
+  }
+}

@@ -1,0 +1,221 @@
+import { createHash } from 'node:crypto';
+import {
+  type DeviceState,
+  runDeployment,
+  type StateKeeper,
+  Superseded,
+  type World,
+} from '../deploy/index.ts';
+import type { Clock, Journal } from '../ports/index.ts';
+import { isRefusal, type RefusalCode } from '../refusal/index.ts';
+import type { DeploymentEvent, DeploymentReport, DeviceReport } from '../session/index.ts';
+import type { DesiredState } from '../trust/index.ts';
+
+/** What an accepted message says. */
+export interface Examined {
+  readonly outcome: 'new' | 'same';
+  readonly desired: DesiredState;
+  readonly payloadSha256: string;
+  /** Fingerprints of the keys that signed. */
+  readonly signedBy: readonly string[];
+}
+
+export interface SupervisorPorts {
+  readonly keeper: StateKeeper;
+  readonly world: World;
+  readonly clock: Clock;
+  readonly journal: Journal;
+  readonly bootId: string;
+  /** Judges a message from the broker; refuses with the codes of the command class. */
+  readonly examine: (message: Uint8Array, state: DeviceState) => Promise<Examined>;
+  /** Something that a report shows has changed. */
+  readonly onChange: () => void;
+  /** One terminal answer to one command. */
+  readonly onEvent: (event: DeploymentEvent) => void;
+  /** A desired state was accepted: its policy holds from now on. */
+  readonly onAccepted: (desired: DesiredState) => void;
+}
+
+/**
+ * Takes messages one at a time, decides whether they are commands, and runs at most one deployment. A newer command
+ * supersedes the one under way; a message that arrives while another is examined replaces any that waits.
+ */
+export class Supervisor {
+  private readonly ports: SupervisorPorts;
+  private waiting: Uint8Array | undefined;
+  private handling: Promise<void> | undefined;
+  private lastDigest = '';
+  private running: { readonly abort: AbortController; readonly done: Promise<void> } | undefined;
+  private deploymentReport: DeploymentReport | undefined;
+  private refusedReport: DeviceReport['refused'];
+
+  constructor(ports: SupervisorPorts) {
+    this.ports = ports;
+    this.deploymentReport = ports.keeper.state.last;
+  }
+
+  /** The deployment under way, or else the one that ended last. */
+  get deployment(): DeploymentReport | undefined {
+    return this.deploymentReport;
+  }
+
+  /** The last message that did not become a deployment. */
+  get refused(): DeviceReport['refused'] {
+    return this.refusedReport;
+  }
+
+  /** Whether a deployment is under way: its parts must not be collected. */
+  get busy(): boolean {
+    return this.running !== undefined || this.handling !== undefined;
+  }
+
+  /** Takes up a deployment that the last run of wherryd left pending. */
+  resume(): void {
+    if (this.ports.keeper.state.pending !== undefined) this.run();
+  }
+
+  /** Takes a message that came on the topic of commands. */
+  receive(message: Uint8Array): void {
+    this.waiting = message;
+    this.handling ??= this.handleWaiting().finally(() => (this.handling = undefined));
+  }
+
+  /** Notes a message that was dropped before it could be examined. */
+  refuse(code: RefusalCode, message: string): void {
+    const at = this.nowSeconds();
+    this.refusedReport = { code, message, at };
+    this.ports.journal.log('error', `command refused: ${message}`, { WHERRY_CODE: code });
+    this.ports.onEvent({
+      format: 1,
+      bootId: this.ports.bootId,
+      at,
+      version: 0,
+      outcome: 'refused',
+      code,
+      message,
+    });
+    this.ports.onChange();
+  }
+
+  /** Stops working; a deployment under way stays pending. Pods run on. */
+  async close(): Promise<void> {
+    this.waiting = undefined;
+    this.running?.abort.abort(new Error('wherryd is stopping'));
+    await this.handling;
+    await this.running?.done;
+  }
+
+  private async handleWaiting(): Promise<void> {
+    for (let message = this.takeWaiting(); message !== undefined; message = this.takeWaiting()) {
+      // A broker tells the retained message again at every connection: what was judged once is not judged again.
+      const digest = createHash('sha256').update(message).digest('hex');
+      if (digest === this.lastDigest) continue;
+      try {
+        await this.handle(message);
+        this.lastDigest = digest;
+      } catch (error) {
+        if (!isRefusal(error)) {
+          // A message that breaks the examiner must not break it again at every restart: it is answered and forgotten.
+          this.lastDigest = digest;
+          this.refuse('internal', `the message could not be examined: ${describe(error)}`);
+          continue;
+        }
+        // Time may cure an expiry or a key that is not valid yet; nothing else changes by being sent again.
+        if (error.code !== 'expired' && error.code !== 'key-unusable') this.lastDigest = digest;
+        this.refuse(error.code, error.message);
+      }
+    }
+  }
+
+  private takeWaiting(): Uint8Array | undefined {
+    const message = this.waiting;
+    this.waiting = undefined;
+    return message;
+  }
+
+  private async handle(message: Uint8Array): Promise<void> {
+    const { keeper, journal } = this.ports;
+    const examined = await this.ports.examine(message, keeper.state);
+    const { desired } = examined;
+    this.refusedReport = undefined;
+    this.ports.onAccepted(desired);
+    if (examined.outcome === 'same') {
+      this.ports.onChange();
+      return;
+    }
+    journal.log('notice', `version ${desired.version} accepted, signed by ${examined.signedBy.join(', ')}`, {
+      WHERRY_VERSION: desired.version,
+    });
+    this.running?.abort.abort(new Superseded(desired.version));
+    await this.running?.done;
+    await keeper.save({
+      ...keeper.state,
+      trusted: {
+        version: desired.version,
+        payloadSha256: examined.payloadSha256,
+        issued: Math.max(desired.issued, keeper.state.trusted.issued),
+      },
+      pending: { desired, attempts: 0 },
+    });
+    this.run();
+  }
+
+  private run(): void {
+    const abort = new AbortController();
+    const { keeper, world, journal } = this.ports;
+    const done = runDeployment(keeper, world, (report) => this.observe(report), abort.signal)
+      .catch((error: unknown) => {
+        journal.log('error', `a deployment failed unexpectedly: ${describe(error)}`, {
+          WHERRY_CODE: 'internal',
+        });
+      })
+      .finally(() => {
+        if (this.running?.abort === abort) this.running = undefined;
+        this.ports.onChange();
+      });
+    this.running = { abort, done };
+  }
+
+  private observe(report: DeploymentReport): void {
+    const before = this.deploymentReport;
+    this.deploymentReport = report;
+    if (before?.phase !== report.phase || before.version !== report.version) this.announce(report);
+    this.ports.onChange();
+  }
+
+  private announce(report: DeploymentReport): void {
+    const { version, phase, code, message } = report;
+    const text = `version ${version}: ${phase}${message === undefined ? '' : `: ${message}`}`;
+    const good = code === undefined || code === 'superseded';
+    this.ports.journal.log(good ? 'notice' : 'error', text, {
+      WHERRY_VERSION: version,
+      WHERRY_PHASE: phase,
+      ...(code === undefined ? {} : { WHERRY_CODE: code }),
+    });
+    switch (phase) {
+      case 'committed':
+      case 'rolled-back':
+      case 'refused':
+      case 'superseded':
+        this.ports.onEvent({
+          format: 1,
+          bootId: this.ports.bootId,
+          at: this.nowSeconds(),
+          version,
+          outcome: phase,
+          ...(code === undefined ? {} : { code }),
+          ...(message === undefined ? {} : { message }),
+        });
+        break;
+      default:
+    }
+  }
+
+  private nowSeconds(): number {
+    return Math.floor(this.ports.clock.nowMs() / 1000);
+  }
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
