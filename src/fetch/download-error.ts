@@ -1,0 +1,30 @@
+import { Refusal, type RefusalCode } from '../refusal/index.ts';
+
+export type DownloadCode = Extract<RefusalCode, `download-${string}`>;
+
+/**
+ * What a server or the network did. `resumable` says whether the bytes received so far are worth keeping: a cut
+ * connection is continued later, a file that is shorter or longer than commanded never becomes the right one.
+ */
+export class DownloadError extends Refusal {
+  override readonly code: DownloadCode;
+  readonly resumable: boolean;
+
+  constructor(code: DownloadCode, message: string, options: { resumable: boolean; cause?: unknown }) {
+    super(code, message, options.cause === undefined ? {} : { cause: options.cause });
+    this.name = 'DownloadError';
+    this.code = code;
+    this.resumable = options.resumable;
+  }
+}
+
+/**
+ * The file behind an address is no longer the one that the first bytes came from. Whoever holds those bytes must drop
+ * them and start at 0; this never leaves the pull.
+ */
+export class SourceChanged extends Error {
+  constructor(address: string) {
+    super(`the file at ${address} has changed since its first bytes were received`);
+    this.name = 'SourceChanged';
+  }
+}

@@ -1,0 +1,306 @@
+import type { Clock, Random } from '../ports/index.ts';
+import { DownloadError, SourceChanged } from './download-error.ts';
+import { reasonOf, type HttpClient, type HttpResponse } from './http-client.ts';
+import { isTransientStatus, judgeResponse, strongValidator } from './response-range.ts';
+import { TransferRate } from './transfer-rate.ts';
+
+/** Where bytes that we hold came from: enough to continue them safely. */
+export interface Source {
+  readonly url: string;
+  /** Strong ETag or Last-Modified, when the server gave one. */
+  readonly validator?: string;
+}
+
+export interface DownloadRequest {
+  /** Mirrors, tried in order. */
+  readonly urls: readonly string[];
+  /** How many bytes are here already; the first byte delivered is the one at this offset. */
+  readonly startAt: number;
+  /** Where those came from. */
+  readonly source?: Source;
+  /** The size of the whole file. Not one byte more is delivered. */
+  readonly expectedBytes: number;
+  readonly minBytesPerSecond: number;
+  /** Told before the first byte of each answer: what a later request needs to continue. */
+  readonly onSource?: (source: Source) => void;
+}
+
+/** How often and how patiently a job tries. Bounded, so that a broken server ends the job and not the battery. */
+export interface DownloadPatience {
+  /** How long a sender is watched before its rate is judged, and how long an answer may take. */
+  readonly windowMs: number;
+  /** Tries in a row that bring no byte, per mirror. */
+  readonly idleTries: number;
+  /** Tries altogether: bounds a server that sends one byte per connection. */
+  readonly maxTries: number;
+  /** The longest first wait between tries; doubles up to `maxDelayMs`, with full jitter. */
+  readonly firstDelayMs: number;
+  readonly maxDelayMs: number;
+}
+
+export const defaultPatience: DownloadPatience = {
+  windowMs: 30_000,
+  idleTries: 5,
+  maxTries: 60,
+  firstDelayMs: 1_000,
+  maxDelayMs: 30_000,
+};
+
+export interface DownloadPorts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly http: HttpClient;
+  readonly patience?: DownloadPatience;
+}
+
+/**
+ * One file, from whichever mirror has it: an iterable of the bytes from `startAt` to the end. It continues where it
+ * stopped over cut connections, with other mirrors, and with servers that know no ranges.
+ *
+ * Iterating throws `DownloadError`: `download-failed`, `download-truncated`, `download-too-large`, `download-too-slow`, the
+ * last one met when no mirror is left to try; and `SourceChanged` when the bytes held are of another file.
+ */
+export class Download implements AsyncIterable<Buffer> {
+  readonly #ports: DownloadPorts;
+  readonly #request: DownloadRequest;
+  readonly #patience: DownloadPatience;
+  #offset: number;
+  #receivedBytes = 0;
+
+  constructor(ports: DownloadPorts, request: DownloadRequest) {
+    this.#ports = ports;
+    this.#request = request;
+    this.#patience = ports.patience ?? defaultPatience;
+    this.#offset = request.startAt;
+  }
+
+  /** What came over the network, with what had to be skipped. */
+  get receivedBytes(): number {
+    return this.#receivedBytes;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Buffer, void, undefined> {
+    const { urls, expectedBytes } = this.#request;
+    const mirrors = [...urls];
+    let at = 0;
+    let idle = 0;
+    let source = this.#request.source;
+    for (let tries = 1; this.#offset < expectedBytes; tries += 1) {
+      const url = mirrors[at % mirrors.length];
+      if (url === undefined) throw new Error('a download needs at least one address');
+      const before = this.#offset;
+      let failure: DownloadError;
+      try {
+        const known = source?.url === url ? source : { url };
+        const response = await this.#open(known);
+        source = this.#sourceOf(url, response, known);
+        yield* this.#body(response);
+        return;
+      } catch (error) {
+        if (!(error instanceof DownloadError)) throw error;
+        failure = error;
+      }
+      idle = this.#offset > before ? 1 : idle + 1;
+      if (failure.resumable) at += 1;
+      else mirrors.splice(at % mirrors.length, 1); // this server does not have the file that we want
+      if (mirrors.length === 0) throw failure;
+      if (tries >= this.#patience.maxTries || idle >= this.#patience.idleTries * mirrors.length)
+        throw failure;
+      if (failure.resumable && at % mirrors.length === 0)
+        await this.#pause(Math.floor(idle / mirrors.length));
+    }
+  }
+
+  async #open(source: Source): Promise<HttpResponse> {
+    const headers: Record<string, string> = {};
+    if (this.#offset > 0) {
+      headers['range'] = `bytes=${this.#offset}-`;
+      if (source.validator !== undefined) headers['if-range'] = source.validator;
+    }
+    return this.#ports.http.get(source.url, headers, this.#patience.windowMs);
+  }
+
+  /** Judges whether the answer continues what we hold, and reports what the next request needs to know. */
+  #sourceOf(url: string, response: HttpResponse, known: Source): Source {
+    const validator = strongValidator(response.body.headers);
+    const restarts = this.#offset > 0 && response.status === 200;
+    if (restarts && known.validator !== undefined && validator !== known.validator) {
+      response.body.destroy();
+      throw new SourceChanged(response.from);
+    }
+    if (response.status !== 200 && response.status !== 206) return known;
+    const source = validator === undefined ? { url } : { url, validator };
+    if (source.validator !== known.validator || this.#offset === 0) this.#request.onSource?.(source);
+    return source;
+  }
+
+  async *#body(response: HttpResponse): AsyncGenerator<Buffer, void, undefined> {
+    const { expectedBytes, minBytesPerSecond } = this.#request;
+    const { clock } = this.#ports;
+    const { body, from, status } = response;
+    const rate = new TransferRate(minBytesPerSecond, this.#patience.windowMs);
+    const tooSlow = (): DownloadError =>
+      new DownloadError('download-too-slow', `${from} sent less than ${minBytesPerSecond} bytes per second`, {
+        resumable: true,
+      });
+    const watch = new AbortController();
+    let waitingSince: number | undefined;
+    const watchdog = (async () => {
+      for (;;) {
+        await clock.sleep(this.#patience.windowMs / 10, watch.signal);
+        if (waitingSince !== undefined && clock.monotonicMs() - waitingSince >= rate.patienceMs) {
+          const waited = clock.monotonicMs() - waitingSince;
+          waitingSince = clock.monotonicMs();
+          if (rate.arrived(0, waited)) body.destroy(tooSlow());
+        }
+      }
+    })().catch(() => undefined); // ends by the abort below
+    try {
+      let skip = judgeResponse(from, status, body.headers, { offset: this.#offset, expectedBytes }).skipBytes;
+      const chunks = body[Symbol.asyncIterator]() as AsyncIterator<Buffer, undefined>;
+      for (;;) {
+        waitingSince = clock.monotonicMs();
+        const next = await chunks.next();
+        const waitedMs = clock.monotonicMs() - waitingSince;
+        waitingSince = undefined;
+        if (next.done === true) break;
+        const chunk = next.value;
+        this.#receivedBytes += chunk.length;
+        if (rate.arrived(chunk.length, waitedMs)) throw tooSlow();
+        if (skip >= chunk.length) {
+          skip -= chunk.length;
+          continue;
+        }
+        const fresh = skip === 0 ? chunk : chunk.subarray(skip);
+        skip = 0;
+        if (this.#offset + fresh.length > expectedBytes) {
+          throw new DownloadError(
+            'download-too-large',
+            `${from} sends more than the ${expectedBytes} bytes`,
+            {
+              resumable: false,
+            },
+          );
+        }
+        this.#offset += fresh.length;
+        yield fresh;
+      }
+      if (this.#offset < expectedBytes) {
+        throw new DownloadError(
+          'download-truncated',
+          `${from} ended after ${this.#offset} of ${expectedBytes} bytes`,
+          // A server may choose to send a shorter part than asked for; the next request asks for the rest.
+          { resumable: status === 206 },
+        );
+      }
+    } catch (error) {
+      if (error instanceof DownloadError) throw withStatus(error, status);
+      // The caller's own wish to stop comes back as it is.
+      if (error instanceof Error && error.name === 'AbortError') throw error;
+      throw new DownloadError(
+        'download-truncated',
+        `${from} was cut off after ${this.#offset} of ${expectedBytes} bytes: ${reasonOf(error)}`,
+        { resumable: true, cause: error },
+      );
+    } finally {
+      watch.abort();
+      body.destroy();
+      await watchdog;
+    }
+  }
+
+  /** Full jitter, so that a fleet whose server went away does not come back in step. */
+  async #pause(round: number): Promise<void> {
+    const { firstDelayMs, maxDelayMs } = this.#patience;
+    const longestMs = Math.min(maxDelayMs, firstDelayMs * 2 ** Math.max(0, round - 1));
+    await this.#ports.clock.sleep(longestMs * this.#ports.random.fraction());
+  }
+}
+
+/** A status that will not change (404, 403) rules the mirror out; another may be better in a second. */
+function withStatus(error: DownloadError, status: number): DownloadError {
+  if (status === 200 || status === 206 || status === 416 || isTransientStatus(status)) return error;
+  return new DownloadError(error.code, error.message, { resumable: false });
+}
+
+/**
+ * A file of at most `maxBytes`, whole in memory; the mirrors are tried in order.
+ *
+ * @returns undefined when every mirror says that there is none (404, 410)
+ * @throws DownloadError `download-too-large`, or `download-failed` when a mirror could not be asked
+ */
+export async function fetchSmall(
+  ports: DownloadPorts,
+  urls: readonly string[],
+  maxBytes: number,
+): Promise<Buffer | undefined> {
+  const patience = ports.patience ?? defaultPatience;
+  let failure: DownloadError | undefined;
+  for (let round = 0; round < patience.idleTries; round += 1) {
+    failure = undefined;
+    let transient = false;
+    for (const url of urls) {
+      try {
+        const body = await smallBody(ports, url, maxBytes, patience.windowMs);
+        if (body !== undefined) return body;
+      } catch (error) {
+        if (!(error instanceof DownloadError)) throw error;
+        failure = error;
+        transient ||= error.resumable;
+      }
+    }
+    if (failure === undefined || !transient) break;
+    const longestMs = Math.min(patience.maxDelayMs, patience.firstDelayMs * 2 ** round);
+    if (round + 1 < patience.idleTries) await ports.clock.sleep(longestMs * ports.random.fraction());
+  }
+  if (failure !== undefined) throw failure;
+  return undefined;
+}
+
+async function smallBody(
+  ports: DownloadPorts,
+  url: string,
+  maxBytes: number,
+  patienceMs: number,
+): Promise<Buffer | undefined> {
+  const { status, body, from } = await ports.http.get(url, {}, patienceMs);
+  if (status === 404 || status === 410) {
+    body.destroy();
+    return undefined;
+  }
+  if (status !== 200) {
+    body.destroy();
+    throw new DownloadError('download-failed', `${from} answered with status ${status}`, {
+      resumable: isTransientStatus(status),
+    });
+  }
+  const timer = new AbortController();
+  const late = ports.clock.sleep(patienceMs, timer.signal).then(
+    () => void body.destroy(new Error('the server is too slow')),
+    () => undefined, // the body was first
+  );
+  try {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    for await (const chunk of body as AsyncIterable<Buffer>) {
+      size += chunk.length;
+      if (size > maxBytes) {
+        throw new DownloadError('download-too-large', `${from} is larger than ${maxBytes} bytes`, {
+          resumable: false,
+        });
+      }
+      chunks.push(chunk);
+    }
+    return Buffer.concat(chunks);
+  } catch (error) {
+    if (error instanceof DownloadError) throw error;
+    if (error instanceof Error && error.name === 'AbortError') throw error;
+    throw new DownloadError('download-failed', `${from} was cut off: ${reasonOf(error)}`, {
+      resumable: true,
+      cause: error,
+    });
+  } finally {
+    timer.abort();
+    await late;
+  }
+}

@@ -1,0 +1,109 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import { DownloadError } from './download-error.ts';
+
+/** What is asked of a server: the bytes from `offset` up to `expectedBytes`, the size of the whole file. */
+export interface WantedRange {
+  readonly offset: number;
+  readonly expectedBytes: number;
+}
+
+/** What the answer's body is: its first `skipBytes` were received before and are to be dropped. */
+export interface BodyRange {
+  readonly skipBytes: number;
+}
+
+const contentRangeForm = /^bytes (?:(\d{1,15})-(\d{1,15})|\*)\/(\d{1,15}|\*)$/;
+
+/**
+ * Judges the head of an answer to a request for `wanted` before the first byte of its body is believed.
+ *
+ * @param from how the server is called in messages
+ * @returns where the body lies in the file (RFC 9110 §14.4; a server without ranges sends the whole file with 200)
+ * @throws DownloadError `download-too-large` or `download-truncated` when the file on the server has another size than
+ *   commanded, `download-failed` for another status or for a range that was not asked for
+ */
+export function judgeResponse(
+  from: string,
+  status: number,
+  headers: IncomingHttpHeaders,
+  wanted: WantedRange,
+): BodyRange {
+  switch (status) {
+    case 200:
+      judgeSize(from, headers['content-length'], wanted.expectedBytes);
+      return { skipBytes: wanted.offset };
+    case 206:
+      judgeContentRange(from, headers['content-range'], wanted);
+      return { skipBytes: 0 };
+    case 416: {
+      // The server has fewer bytes than we hold already.
+      const size = contentRangeForm.exec(headers['content-range'] ?? '')?.[3] ?? '*';
+      throw truncated(from, size, wanted.expectedBytes);
+    }
+    default:
+      throw new DownloadError('download-failed', `${from} answered with status ${status}`, {
+        resumable: true,
+      });
+  }
+}
+
+/** Whether a status may be another one soon: asking again is worth it (RFC 9110 §15.5.9, §15.6; RFC 6585 §4). */
+export function isTransientStatus(status: number): boolean {
+  return status >= 500 || status === 408 || status === 425 || status === 429;
+}
+
+function judgeContentRange(from: string, header: string | undefined, wanted: WantedRange): void {
+  const parts = contentRangeForm.exec(header ?? '');
+  if (parts?.[1] === undefined || parts[2] === undefined || parts[3] === undefined) {
+    throw new DownloadError('download-failed', `${from} sent a part of the file without saying which`, {
+      resumable: true,
+    });
+  }
+  const first = Number(parts[1]);
+  const last = Number(parts[2]);
+  if (parts[3] !== '*') judgeSize(from, parts[3], wanted.expectedBytes);
+  if (first !== wanted.offset || last < first || last >= wanted.expectedBytes) {
+    throw new DownloadError(
+      'download-failed',
+      `${from} sent bytes ${first}-${last} where ${wanted.offset}-${wanted.expectedBytes - 1} were asked for`,
+      { resumable: true },
+    );
+  }
+}
+
+function judgeSize(from: string, header: string | undefined, expectedBytes: number): void {
+  if (header === undefined) return; // chunked: the count at the end tells
+  const size = Number(header);
+  if (size > expectedBytes) {
+    throw new DownloadError(
+      'download-too-large',
+      `${from} has ${size} bytes where ${expectedBytes} were commanded`,
+      { resumable: false },
+    );
+  }
+  if (size < expectedBytes) throw truncated(from, header, expectedBytes);
+}
+
+function truncated(from: string, size: string, expectedBytes: number): DownloadError {
+  const has = size === '*' ? 'fewer bytes than' : `${size} bytes of`;
+  return new DownloadError(
+    'download-truncated',
+    `${from} has ${has} the ${expectedBytes} that were commanded`,
+    {
+      resumable: false,
+    },
+  );
+}
+
+/**
+ * The validator by which a later request makes sure that it continues the same bytes: a strong ETag, else a
+ * Last-Modified that is old enough to be strong (RFC 9110 §8.8.2.2, §13.1.5).
+ */
+export function strongValidator(headers: IncomingHttpHeaders): string | undefined {
+  const etag = headers.etag;
+  if (etag !== undefined && /^"[\x21\x23-\x7e]{0,256}"$/.test(etag)) return etag;
+  const modified = headers['last-modified'];
+  if (modified === undefined || modified.length > 64) return undefined;
+  const ageMs = Date.parse(headers.date ?? '') - Date.parse(modified);
+  return ageMs >= 1000 ? modified : undefined;
+}
