@@ -1,0 +1,123 @@
+import { createHash } from 'node:crypto';
+import { mkdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
+
+import { buildAddons } from './addon.ts';
+import { BuildFailure } from './build-failure.ts';
+import { buildTime } from './build-time.ts';
+import type { StaticClosure } from './bundle.ts';
+import { bundle, bundledPackages, entryPoints, staticClosure } from './bundle.ts';
+import { cachedDirectory, cacheRoot, contentKey } from './cache.ts';
+import type { DebianPackage } from './deb.ts';
+import { writeDeb } from './deb.ts';
+import { copyrightFile } from './licences.ts';
+import { packageTree } from './package-tree.ts';
+import type { DebianArch } from './targets.ts';
+import { targets } from './targets.ts';
+import { runTool } from './tool.ts';
+
+export interface PackageOptions {
+  /** Absolute path of the project's root. */
+  readonly root: string;
+  readonly archs: readonly DebianArch[];
+  /** Where results are kept between runs; by default below the user's cache directory. */
+  readonly cache?: string;
+  /** Told what is being done, one line at a time. */
+  readonly progress?: (line: string) => void;
+}
+
+export interface BuiltPackage {
+  readonly arch: DebianArch;
+  readonly version: string;
+  /** Path of the .deb in the cache; its name is the one Debian gives it. */
+  readonly file: string;
+  readonly sizeBytes: number;
+  readonly sha256: string;
+}
+
+export interface BuiltPackages {
+  readonly packages: readonly BuiltPackage[];
+  /** What each program loads at its start, by its name. */
+  readonly closures: Readonly<Record<string, StaticClosure>>;
+}
+
+/**
+ * Builds the packages of several architectures from one bundle. What did not change comes from the cache, so a
+ * second run takes the time of the bundler.
+ *
+ * @throws BuildFailure with a sentence that says what is missing or wrong
+ */
+export async function buildPackages(options: PackageOptions): Promise<BuiltPackages> {
+  const { root } = options;
+  const cache = options.cache ?? cacheRoot();
+  const progress = options.progress ?? (() => undefined);
+  const nodeModules = path.join(root, 'node_modules');
+  const version = await versionOf(root);
+  const epochSeconds = await buildTime(root);
+
+  progress('bundling the programs');
+  const programs = await bundle({ root, nodeModules, entries: entryPoints, version });
+  const closures = Object.fromEntries(
+    Object.keys(entryPoints).map((entry) => [entry, staticClosure(programs.metafile, entry)]),
+  );
+  const npmPackages = [...bundledPackages(programs.metafile), ...nativePackages];
+  const copyright = await copyrightFile(nodeModules, npmPackages);
+
+  const packages: BuiltPackage[] = [];
+  for (const arch of options.archs) {
+    const target = targets[arch];
+    progress(`${arch}: compiling the addons`);
+    const addons = await buildAddons(cache, target, nodeModules);
+    const contents = await packageTree({
+      root,
+      version,
+      target,
+      programs: programs.files,
+      addons,
+      copyright,
+    });
+    progress(`${arch}: writing the package`);
+    const file = await cachedDeb(cache, contents, epochSeconds, `wherry_${version}_${arch}.deb`);
+    const bytes = await readFile(file);
+    const sha256 = createHash('sha256').update(bytes).digest('hex');
+    packages.push({ arch, version, file, sizeBytes: bytes.length, sha256 });
+  }
+  return { packages, closures };
+}
+
+/** npm packages whose code is in the package although the bundle does not show it: in the addons. */
+const nativePackages = ['systemd-journald', 'sd-notify', 'nan'];
+
+async function cachedDeb(
+  cache: string,
+  contents: DebianPackage,
+  epochSeconds: number,
+  fileName: string,
+): Promise<string> {
+  const dpkg = await runTool('dpkg', 'dpkg-deb', ['--version']);
+  const parts = contents.entries.flatMap((entry) => {
+    const { type, path: where } = entry;
+    if (type === 'file') return [where, String(entry.mode), entry.content];
+    return [where, type, type === 'link' ? entry.target : String(entry.mode)];
+  });
+  const metadata = JSON.stringify([contents.control, contents.scripts, epochSeconds]);
+  const key = contentKey(['deb 1', dpkg, metadata, ...parts]);
+  const directory = await cachedDirectory(cache, 'deb', key, async (into) => {
+    const work = path.join(into, 'work');
+    await mkdir(work);
+    await writeDeb(contents, path.join(into, fileName), work, epochSeconds);
+  });
+  return path.join(directory, fileName);
+}
+
+async function versionOf(root: string): Promise<string> {
+  const manifest = JSON.parse(await readFile(path.join(root, 'package.json'), 'utf8')) as {
+    version?: unknown;
+  };
+  // deb-version(7) asks for a digit first and knows no hyphen of semver's pre-releases: 1.0.0-rc.1 sorts as 1.0.0~rc.1.
+  const version = String(manifest.version).replace('-', '~');
+  if (!/^\d[\d.]*(~[a-z0-9.]+)?$/.test(version)) {
+    throw new BuildFailure(`The version "${version}" in package.json cannot be that of a package.`);
+  }
+  return version;
+}

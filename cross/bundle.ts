@@ -1,0 +1,128 @@
+import { access } from 'node:fs/promises';
+import path from 'node:path';
+
+import type { Metafile } from 'esbuild';
+import { build } from 'esbuild';
+
+import { BuildFailure } from './build-failure.ts';
+import { dependencyDiet, staleDiet } from './dependency-diet.ts';
+
+/** The programs of the package: name of the file in /usr/lib/wherry (without .js) → source below the project's root. */
+export const entryPoints: Readonly<Record<string, string>> = {
+  wherryd: 'src/daemon/wherryd.ts',
+  'wherry-pull': 'src/daemon/wherry-pull.ts',
+  wherry: 'src/cli/wherry.ts',
+};
+
+export interface BundleOptions {
+  /** Absolute path of the directory that the entry points are relative to. */
+  readonly root: string;
+  /** Absolute path of the installed dependencies. */
+  readonly nodeModules: string;
+  readonly entries: Readonly<Record<string, string>>;
+  /** What `process.env.WHERRY_VERSION` reads in the bundle. */
+  readonly version: string;
+}
+
+export interface Bundle {
+  /** File name → bytes, sorted by name. */
+  readonly files: ReadonlyMap<string, Uint8Array>;
+  readonly metafile: Metafile;
+}
+
+/** What a program loads before its first line runs. */
+export interface StaticClosure {
+  readonly sizeBytes: number;
+  /** The npm packages with code in it, sorted. */
+  readonly packages: readonly string[];
+}
+
+/**
+ * Bundles the programs as ES modules with shared chunks. Code reached only through `import()` gets chunks of its own,
+ * so a process pays for it when it uses it.
+ *
+ * @throws BuildFailure when an entry point is missing or does not compile, or the diet of dependencies is out of date
+ */
+export async function bundle(options: BundleOptions): Promise<Bundle> {
+  for (const source of Object.values(options.entries)) {
+    await access(path.join(options.root, source)).catch((cause: unknown) => {
+      throw new BuildFailure(`The program ${source} does not exist.`, { cause });
+    });
+  }
+  const stale = staleDiet(options.nodeModules);
+  if (stale.length > 0) {
+    throw new BuildFailure(`cross/dependency-diet.ts names what is no longer there: ${stale.join(', ')}.`);
+  }
+  const result = await build({
+    absWorkingDir: options.root,
+    entryPoints: { ...options.entries },
+    outdir: path.join(options.root, 'build'),
+    entryNames: '[name]',
+    chunkNames: 'chunk-[hash]',
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node20',
+    minify: true,
+    legalComments: 'none', // the licences are in /usr/share/doc/wherry/copyright
+    define: { 'process.env.WHERRY_VERSION': JSON.stringify(options.version) },
+    // CommonJS dependencies call require() for Node's own modules.
+    banner: {
+      js: `import{createRequire as $createRequire}from'node:module';const require=$createRequire(import.meta.url);`,
+    },
+    nodePaths: [options.nodeModules],
+    plugins: [dependencyDiet(options.nodeModules)],
+    logLevel: 'silent',
+    metafile: true,
+    write: false,
+  }).catch((cause: unknown) => {
+    throw new BuildFailure(`The bundle does not compile: ${String(cause)}`, { cause });
+  });
+  const files = result.outputFiles
+    .map((file) => [path.basename(file.path), file.contents] as const)
+    .sort(([a], [b]) => (a < b ? -1 : 1));
+  return { files: new Map(files), metafile: result.metafile };
+}
+
+/** The closure of `entry` over import statements; what it may import later with `import()` is not counted. */
+export function staticClosure(metafile: Metafile, entry: string): StaticClosure {
+  const byName = new Map(
+    Object.entries(metafile.outputs).map(([file, output]) => [path.basename(file), output]),
+  );
+  const seen = new Set<string>();
+  const packages = new Set<string>();
+  let sizeBytes = 0;
+  const visit = (name: string) => {
+    const output = byName.get(name);
+    if (output === undefined || seen.has(name)) return;
+    seen.add(name);
+    sizeBytes += output.bytes;
+    for (const [input, { bytesInOutput }] of Object.entries(output.inputs)) {
+      const owner = packageOf(input);
+      if (owner !== undefined && bytesInOutput > 0) packages.add(owner);
+    }
+    for (const imported of output.imports) {
+      if (imported.kind === 'import-statement' && imported.external !== true) {
+        visit(path.basename(imported.path));
+      }
+    }
+  };
+  visit(`${entry}.js`);
+  return { sizeBytes, packages: [...packages].sort() };
+}
+
+/** All npm packages with code anywhere in the bundle, sorted; their licences go into the copyright file. */
+export function bundledPackages(metafile: Metafile): readonly string[] {
+  const inputs = Object.values(metafile.outputs).flatMap((output) =>
+    Object.entries(output.inputs)
+      .filter(([, { bytesInOutput }]) => bytesInOutput > 0)
+      .map(([input]) => packageOf(input)),
+  );
+  return [...new Set(inputs)].filter((name) => name !== undefined).sort();
+}
+
+/** `…/node_modules/@scope/name/file.js` → `@scope/name`; undefined for code of this project. */
+function packageOf(input: string): string | undefined {
+  return /^.*\bnode_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(input)?.[1];
+}

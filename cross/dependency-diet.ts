@@ -1,0 +1,104 @@
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+
+import type { Plugin } from 'esbuild';
+
+/**
+ * What a dependency brings that no process of ours uses is left out of the bundle. Code that would need it fails with
+ * a sentence instead of a surprise.
+ */
+
+/** Another module that does the same. */
+interface Replaced {
+  readonly by: 'source';
+  readonly source: string;
+}
+
+/** Nothing: whoever calls it gets an error that says `what` is not there. */
+interface Refused {
+  readonly by: 'refusal';
+  readonly what: string;
+}
+
+/** A file of the same package, in place of its main one. */
+interface Redirected {
+  readonly by: 'file';
+  readonly file: string;
+}
+
+type Replacement = Replaced | Refused | Redirected;
+
+/** By the name under which a module is imported. */
+const modules: Readonly<Record<string, Replacement>> = {
+  // A copy of Node's own streams for browsers and old Nodes: 100 KB.
+  'readable-stream': { by: 'source', source: `module.exports = require('node:stream');` },
+  // Reads DEBUG from the environment and formats for terminals; journald has the log.
+  debug: {
+    by: 'source',
+    source: `const quiet = () => {}; quiet.enabled = false; quiet.extend = () => quiet; module.exports = () => quiet;`,
+  },
+  // Timers for browser tabs in the background, with Babel's runtime.
+  'worker-timers': { by: 'refusal', what: 'worker timers' },
+  // The main file looks for a native module, cbor-extract, and adds stream classes; this one is the plain codec.
+  'cbor-x': { by: 'file', file: 'index.js' },
+};
+
+/** By path below node_modules, for parts of a package. */
+const files: Readonly<Record<string, Replacement>> = {
+  'mqtt/build/lib/connect/ws.js': { by: 'refusal', what: 'MQTT over WebSocket' },
+  'mqtt/build/lib/connect/wx.js': { by: 'refusal', what: 'MQTT over WeChat' },
+  'mqtt/build/lib/connect/ali.js': { by: 'refusal', what: 'MQTT over Alipay' },
+  'mqtt/build/lib/connect/socks.js': { by: 'refusal', what: 'MQTT over SOCKS' },
+};
+
+/** A module whose every export is a function that throws; loading it is harmless. */
+function refusingModule(what: string): string {
+  const message = JSON.stringify(`${what} is not part of this build of wherry`);
+  return [
+    `const refuse = function () { throw new Error(${message}); };`,
+    // CommonJS interop asks for __esModule and must not be lied to.
+    `module.exports = new Proxy(refuse, { get: (_, name) => (name === '__esModule' ? true : refuse) });`,
+  ].join('\n');
+}
+
+/** The esbuild plugin that puts the tables to work. `nodeModules` is an absolute path. */
+export function dependencyDiet(nodeModules: string): Plugin {
+  const namespace = 'wherry-diet';
+  const sourceOf = (replacement: Replaced | Refused) =>
+    replacement.by === 'source' ? replacement.source : refusingModule(replacement.what);
+  return {
+    name: namespace,
+    setup(build) {
+      const escape = (text: string) => text.replaceAll(/[.*+?^${}()|[\]\\/]/g, '\\$&');
+      const named = new RegExp(`^(${Object.keys(modules).map(escape).join('|')})$`);
+      build.onResolve({ filter: named }, ({ path: name }) => {
+        const replacement = modules[name];
+        if (replacement === undefined) return undefined;
+        if (replacement.by === 'file') return { path: path.join(nodeModules, name, replacement.file) };
+        return { path: name, namespace };
+      });
+      build.onLoad({ filter: /.*/, namespace }, ({ path: name }) => {
+        const replacement = modules[name];
+        if (replacement === undefined || replacement.by === 'file') return undefined;
+        return { contents: sourceOf(replacement), loader: 'js' };
+      });
+      // By the end of the path, since node_modules may be a symbolic link that esbuild has resolved.
+      const filed = new RegExp(`/node_modules/(${Object.keys(files).map(escape).join('|')})$`);
+      build.onLoad({ filter: filed }, ({ path: file }) => {
+        const replacement = files[filed.exec(file)?.[1] ?? ''];
+        if (replacement === undefined || replacement.by === 'file') return undefined;
+        return { contents: sourceOf(replacement), loader: 'js' };
+      });
+    },
+  };
+}
+
+/**
+ * The rows of the tables that name something the installed packages no longer have. Empty unless an update of a
+ * dependency is about to undo the diet.
+ */
+export function staleDiet(nodeModules: string): readonly string[] {
+  return [...Object.keys(modules), ...Object.keys(files)].filter(
+    (row) => !existsSync(path.join(nodeModules, row)),
+  );
+}

@@ -1,0 +1,11 @@
+/**
+ * Debian packages of wherry for the devices' architectures: the bundle of programs, the native addons, the units, the
+ * documentation. This folder runs on the machine of a developer and in its continuous integration, never on a device;
+ * it may run compilers and read the network, and writes to the cache and to where it is told.
+ */
+export { BuildFailure } from './build-failure.ts';
+export type { BuiltPackage, BuiltPackages, PackageOptions } from './build-package.ts';
+export { buildPackages } from './build-package.ts';
+export { cachedDirectory, cacheRoot, contentKey } from './cache.ts';
+export type { DebianArch, Suite, Target } from './targets.ts';
+export { allArchs, hostArch, suites, targets } from './targets.ts';

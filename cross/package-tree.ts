@@ -1,0 +1,99 @@
+import { readdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { gzipSync } from 'node:zlib';
+
+import type { DebianPackage, PackageEntry } from './deb.ts';
+import type { Target } from './targets.ts';
+
+export interface TreeInput {
+  /** The project's root, an absolute path. */
+  readonly root: string;
+  readonly version: string;
+  readonly target: Target;
+  /** Name → bytes of the files of the JavaScript bundle. */
+  readonly programs: ReadonlyMap<string, Uint8Array>;
+  /** Directory with the addons of this architecture. */
+  readonly addons: string;
+  readonly copyright: string;
+}
+
+/** Files copied as they are: source below the project's root → path in the package. */
+const copied: Readonly<Record<string, string>> = {
+  'cross/debian/wherryd.service': 'usr/lib/systemd/system/wherryd.service',
+  'cross/debian/wherry-pull@.service': 'usr/lib/systemd/system/wherry-pull@.service',
+  'cross/debian/sysusers.conf': 'usr/lib/sysusers.d/wherry.conf',
+  'cross/debian/tmpfiles.conf': 'usr/lib/tmpfiles.d/wherry.conf',
+  'cross/debian/wherry.toml': 'usr/share/doc/wherry/examples/wherry.toml',
+};
+
+/** Files compressed on the way. */
+const compressed: Readonly<Record<string, string>> = {
+  'docs/man/wherry.1': 'usr/share/man/man1/wherry.1.gz',
+  'docs/man/wherryd.8': 'usr/share/man/man8/wherryd.8.gz',
+  'docs/man/wherry.toml.5': 'usr/share/man/man5/wherry.toml.5.gz',
+  'CHANGELOG.md': 'usr/share/doc/wherry/changelog.gz',
+};
+
+const scripts = ['postinst', 'prerm', 'postrm'];
+
+/** Why each is needed is in cross/README.md. */
+const depends = [
+  'nodejs (>= 20.19~)',
+  'crun',
+  'erofs-utils (>= 1.8)',
+  'systemd (>= 254)',
+  'libsystemd0',
+  'dbus',
+];
+
+/** The whole package of one architecture as values; nothing is written. */
+export async function packageTree(input: TreeInput): Promise<DebianPackage> {
+  const read = (file: string) => readFile(path.join(input.root, file));
+  const entries: PackageEntry[] = [
+    { type: 'directory', path: 'etc/wherry', mode: 0o755 },
+    { type: 'directory', path: 'etc/wherry/trust', mode: 0o755 },
+    // Makes Node read the programs as ES modules.
+    file(
+      'usr/lib/wherry/package.json',
+      `${JSON.stringify({ name: 'wherry', version: input.version, type: 'module' })}\n`,
+    ),
+    file('usr/bin/wherry', '#!/bin/sh\nexec /usr/bin/node /usr/lib/wherry/wherry.js "$@"\n', 0o755),
+    file('usr/share/doc/wherry/copyright', input.copyright),
+  ];
+  for (const [name, bytes] of input.programs) entries.push(file(`usr/lib/wherry/${name}`, bytes));
+  for (const name of (await readdir(input.addons)).sort()) {
+    entries.push(file(`usr/lib/wherry/addons/${name}`, await readFile(path.join(input.addons, name))));
+  }
+  for (const [from, to] of Object.entries(copied)) entries.push(file(to, await read(from)));
+  for (const [from, to] of Object.entries(compressed)) {
+    // zlib writes neither a name nor a time into the header.
+    entries.push(file(to, gzipSync(await read(from), { level: 9 })));
+  }
+  return {
+    control: {
+      Package: 'wherry',
+      Version: input.version,
+      Architecture: input.target.arch,
+      Maintainer: 'wherry developers <wherry@localhost>',
+      Depends: depends.join(', '),
+      Section: 'admin',
+      Priority: 'optional',
+      Description: [
+        'lean container supervisor for devices',
+        ' wherry runs pods of signed App Container Images as systemd units, as a signed',
+        ' desired state commands that it receives over MQTT, reports their health, and',
+        ' returns to the previous version by itself when a new one does not stay healthy.',
+      ].join('\n'),
+    },
+    scripts: Object.fromEntries(
+      await Promise.all(
+        scripts.map(async (name) => [name, (await read(`cross/debian/${name}`)).toString()] as const),
+      ),
+    ),
+    entries,
+  };
+}
+
+function file(where: string, content: Uint8Array | string, mode: 0o644 | 0o755 = 0o644): PackageEntry {
+  return { type: 'file', path: where, mode, content };
+}

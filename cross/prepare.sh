@@ -1,0 +1,87 @@
+#!/bin/sh
+# Makes a Debian machine ready to build wherry and to run its boards: Debian packages, then npm packages. Does nothing,
+# quickly, when nothing is to do. Says what it does on standard error, since standard output belongs to what follows.
+# WHERRY_SKIP_PREPARE=1 skips it.
+set -eu
+
+say() { echo "prepare: $*" >&2; }
+fail() {
+    say "$*"
+    exit 1
+}
+
+[ "${WHERRY_SKIP_PREPARE:-}" = 1 ] && exit 0
+cd "$(dirname "$0")/.."
+
+command -v node >/dev/null || fail "Node is missing; install Node 20.19 or newer."
+node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' ||
+    fail "Node $(node --version) is too old; install Node 20.19 or newer."
+command -v npm >/dev/null || fail "npm is missing; install it (on Debian: apt-get install npm)."
+command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
+    fail "This is not a Debian system; building packages and running boards needs Debian 12 or 13."
+
+# --- Debian packages -------------------------------------------------------------------------------------------------
+
+case "$(dpkg --print-architecture)" in
+amd64) compilers="g++ g++-aarch64-linux-gnu g++-arm-linux-gnueabihf" ;;
+arm64) compilers="g++ g++-x86-64-linux-gnu g++-arm-linux-gnueabihf" ;;
+*) fail "Machines of the architecture $(dpkg --print-architecture) cannot build wherry; use amd64 or arm64." ;;
+esac
+
+# The boards, their disks and their network; the broker that tests use; what makes images and packages.
+wanted="qemu-system-arm qemu-utils ipxe-qemu nbdkit mosquitto
+    mmdebstrap debian-archive-keyring gnupg e2fsprogs erofs-utils cpio busybox-static
+    $compilers binutils dpkg-dev xz-utils zstd"
+
+missing=
+# shellcheck disable=SC2086 # words are wanted
+installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' $wanted 2>/dev/null || true)
+for package in $wanted; do
+    case "
+$installed
+" in
+    *"
+installed $package
+"*) ;;
+    *) missing="$missing $package" ;;
+    esac
+done
+
+if [ -n "$missing" ]; then
+    if [ "$(id -u)" = 0 ]; then
+        as_root=
+    elif command -v sudo >/dev/null; then
+        as_root=sudo
+    else
+        fail "These Debian packages are missing and need root or sudo to install:$missing"
+    fi
+    say "installing Debian packages:$missing"
+    $as_root apt-get update -q >&2 || say "the package index could not be refreshed; trying with the one that is there"
+    # shellcheck disable=SC2086
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing >&2 ||
+        fail "The Debian packages could not be installed; the reason is above."
+    # Installing a broker starts it; the tests start their own, on ports of their own.
+    case "$missing" in
+    *mosquitto*) $as_root systemctl disable --now mosquitto.service >/dev/null 2>&1 || true ;;
+    esac
+fi
+
+# --- npm packages ----------------------------------------------------------------------------------------------------
+
+stamp=node_modules/.wherry-lock
+lock=$(cksum <package-lock.json)
+
+# npm keeps a copy of the lock file in node_modules; newer than ours means that someone else installed what it says.
+up_to_date() {
+    [ -d node_modules ] || return 1
+    [ "$(cat "$stamp" 2>/dev/null)" = "$lock" ] && return 0
+    [ -f node_modules/.package-lock.json ] &&
+        [ -z "$(find package-lock.json -newer node_modules/.package-lock.json)" ]
+}
+
+if ! up_to_date; then
+    say "installing npm packages"
+    # No script of a dependency runs; the native ones are compiled for the boards by cross/addon.ts.
+    npm ci --ignore-scripts >&2 || fail "The npm packages could not be installed; the reason is above."
+fi
+[ "$(cat "$stamp" 2>/dev/null)" = "$lock" ] || echo "$lock" >"$stamp"
