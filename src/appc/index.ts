@@ -1,2 +1,24 @@
-/** The App Container specification's types. Bytes in, value or refusal out; no I/O. */
+/**
+ * The App Container specification 0.8.11: names, versions, labels, quantities, isolators, image and pod manifests. Bytes or
+ * text in, checked values or a refusal out; no I/O, no clock. It says what a document means, not whether a device can do it.
+ */
 export type * from './types.ts';
+export { isTimestamp, isWebAddress } from './annotations.ts';
+export {
+  isAcIdentifier,
+  isAcName,
+  isImageId,
+  parseAcIdentifier,
+  parseAcName,
+  parseImageId,
+  sanitizeAcIdentifier,
+  sanitizeAcName,
+} from './identifiers.ts';
+export { imageManifestLimits, parseImageManifest, serializeImageManifest } from './image-manifest.ts';
+export { parseIsolator, parseIsolators } from './isolator-list.ts';
+export { defaultCapabilities, type IsolatorScope, type TypedIsolator } from './isolators.ts';
+export { labelValue } from './labels.ts';
+export { compatibleArchitectures, machineArchitecture, runsOn, type Machine } from './platform.ts';
+export { parsePodManifest, podManifestLimits, serializePodManifest } from './pod-manifest.ts';
+export { parseQuantity, wholeUnits } from './quantity.ts';
+export { isSemVer, specVersion } from './version.ts';

@@ -28,6 +28,11 @@ export interface Isolator {
 export type JsonValue =
   null | boolean | number | bigint | string | readonly JsonValue[] | { readonly [key: string]: JsonValue };
 
+/** End users' own data: free keys, no prototype; nothing in wherry acts on it (aci.md, pods.md: MUST NOT). */
+export interface UserMap {
+  readonly [key: string]: string;
+}
+
 export interface MountPoint {
   readonly name: AcName;
   readonly path: string;
@@ -60,6 +65,8 @@ export interface App {
   readonly isolators: readonly Isolator[];
   readonly mountPoints: readonly MountPoint[];
   readonly ports: readonly Port[];
+  readonly userAnnotations?: UserMap;
+  readonly userLabels?: UserMap;
 }
 
 export interface Dependency {
@@ -133,4 +140,6 @@ export interface PodManifest {
   readonly isolators: readonly Isolator[];
   readonly annotations: readonly NameValue[];
   readonly ports: readonly PodPort[];
+  readonly userAnnotations?: UserMap;
+  readonly userLabels?: UserMap;
 }
