@@ -1,0 +1,168 @@
+import { connect, type Socket } from 'node:net';
+import handshake from '@homebridge/dbus-native/lib/handshake.js';
+import codec from '@homebridge/dbus-native/lib/message.js';
+
+import { limitMessages } from './message-limit.ts';
+
+/** One method to call. `signature` describes `args` (D-Bus specification, "Type system"). */
+export interface BusCall {
+  readonly path: string;
+  readonly interface: string;
+  readonly member: string;
+  readonly signature?: string;
+  readonly args?: readonly unknown[];
+}
+
+export interface BusSignal {
+  readonly path: string;
+  readonly interface: string;
+  readonly member: string;
+  readonly args: readonly unknown[];
+}
+
+/** The other side answered a call with an error; `name` is its D-Bus name. */
+export class BusError extends Error {
+  constructor(name: string, message: string) {
+    super(message === '' ? name : message);
+    this.name = name;
+  }
+}
+
+/** A connection ended, or could not be made: what a call that was under way did is not known. */
+export class BusLost extends Error {
+  override readonly name = 'BusLost';
+}
+
+export interface BusOptions {
+  /** Path of a UNIX socket that speaks D-Bus. */
+  readonly socketPath: string;
+  /** A longer message ends the connection. */
+  readonly maxMessageBytes: number;
+  /** A call that is not answered by then ends the connection. */
+  readonly callTimeoutMs: number;
+  readonly onSignal: (signal: BusSignal) => void;
+}
+
+export interface BusConnection {
+  /**
+   * Calls a method and gives what it returns.
+   * @throws BusError when the other side refuses
+   * @throws BusLost when the connection ends first
+   */
+  call(call: BusCall): Promise<readonly unknown[]>;
+  /** Settles when the connection has ended, whoever ended it. */
+  readonly closed: Promise<void>;
+  close(): void;
+}
+
+interface Pending {
+  readonly resolve: (args: readonly unknown[]) => void;
+  readonly reject: (error: Error) => void;
+}
+
+const methodReturn = 2;
+const errorReply = 3;
+const signalMessage = 4;
+
+/**
+ * Connects and authenticates as the user of this process (EXTERNAL: the kernel vouches for it).
+ * @throws BusLost when the socket cannot be reached or refuses
+ */
+export async function connectBus(options: BusOptions): Promise<BusConnection> {
+  const socket = connect(options.socketPath);
+  const pending = new Map<number, Pending>();
+  let lost: BusLost | undefined;
+  let serial = 0;
+
+  const end = (cause: unknown) => {
+    if (lost !== undefined) return;
+    const why = cause instanceof Error ? cause.message : String(cause);
+    lost = new BusLost(`the D-Bus connection to ${options.socketPath} ended: ${why}`, { cause });
+    socket.destroy();
+    for (const { reject } of pending.values()) reject(lost);
+    pending.clear();
+  };
+  const closed = new Promise<void>((resolve) => {
+    socket.once('close', () => {
+      end('closed by the other side');
+      resolve();
+    });
+  });
+  socket.on('error', end);
+
+  await authenticate(socket, closed).catch((error: unknown) => {
+    end(error);
+    throw lost ?? error;
+  });
+
+  const messages = limitMessages(options.maxMessageBytes);
+  messages.on('error', end);
+  codec.unmarshalMessages(
+    messages,
+    (message) => {
+      if (message.type === signalMessage) {
+        const { path = '', interface: from = '', member = '', body = [] } = message;
+        options.onSignal({ path, interface: from, member, args: body });
+        return;
+      }
+      const waiting = pending.get(message.replySerial ?? 0);
+      if (waiting === undefined) return;
+      if (message.type === methodReturn) waiting.resolve(message.body ?? []);
+      if (message.type === errorReply) {
+        const [text] = message.body ?? [];
+        waiting.reject(new BusError(message.errorName ?? 'error', typeof text === 'string' ? text : ''));
+      }
+    },
+    {},
+  );
+  socket.pipe(messages);
+
+  const call = (what: BusCall) =>
+    new Promise<readonly unknown[]>((resolve, reject) => {
+      if (lost !== undefined) {
+        reject(lost);
+        return;
+      }
+      const id = ++serial;
+      const timer = setTimeout(() => end(`no answer to ${what.member}`), options.callTimeoutMs);
+      const settle = () => {
+        clearTimeout(timer);
+        pending.delete(id);
+      };
+      pending.set(id, {
+        resolve: (args) => {
+          settle();
+          resolve(args);
+        },
+        reject: (error) => {
+          settle();
+          reject(error);
+        },
+      });
+      socket.write(
+        codec.marshall({
+          serial: id,
+          type: 1,
+          path: what.path,
+          interface: what.interface,
+          member: what.member,
+          ...(what.signature === undefined
+            ? {}
+            : { signature: what.signature, body: [...(what.args ?? [])] }),
+        }),
+      );
+    });
+
+  return { call, closed, close: () => end('closed') };
+}
+
+function authenticate(socket: Socket, closed: Promise<void>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    void closed.then(() => reject(new Error('closed during the handshake')));
+    socket.once('error', reject);
+    handshake(socket, { authMethods: ['EXTERNAL'] }, (error) => {
+      if (error === null) resolve();
+      else reject(new Error(`authentication refused: ${error.message}`));
+    });
+  });
+}

@@ -1,0 +1,212 @@
+/**
+ * Text of unit files. This is the place where injection would happen: a directive can only be made from a key of the
+ * table below and a value that its kind has escaped, so no value ever becomes a second directive, a specifier, a
+ * variable or a command prefix.
+ */
+
+/** How the value of a directive is written, and what it may hold. */
+type Kind =
+  | 'text' // a sentence; one line
+  | 'path' // an absolute path
+  | 'units' // unit names, space-separated
+  | 'fields' // NAME=value words, one line each
+  | 'token' // letters, digits and `.:_-%/`, which systemd reads without unquoting
+  | 'device-limit' // path of a file system, and a number for its device
+  | 'number'
+  | 'yes-no'
+  | 'command' // executed without a shell
+  | 'tolerated-command'; // the same, a failure does not matter
+
+/** What wherry writes, and nothing else. Section → key → kind. */
+const directives = {
+  Unit: {
+    Description: 'text',
+    DefaultDependencies: 'yes-no',
+    Requires: 'units',
+    Wants: 'units',
+    BindsTo: 'units',
+    After: 'units',
+    Before: 'units',
+    Conflicts: 'units',
+    RequiresMountsFor: 'path',
+    StopWhenUnneeded: 'yes-no',
+    StartLimitIntervalSec: 'number',
+  },
+  Mount: { What: 'path', Where: 'path', Type: 'token', Options: 'token' },
+  Slice: {},
+  Service: {
+    Type: 'token',
+    PIDFile: 'path',
+    RuntimeDirectory: 'token',
+    RuntimeDirectoryMode: 'token',
+    PrivateMounts: 'yes-no',
+    ExecStartPre: 'command',
+    ExecStart: 'command',
+    ExecStartPost: 'command',
+    ExecStopPost: 'tolerated-command',
+    Restart: 'token',
+    RestartSec: 'number',
+    RestartSteps: 'number',
+    RestartMaxDelaySec: 'number',
+    TimeoutStartSec: 'number',
+    TimeoutStopSec: 'number',
+    KillMode: 'token',
+    KillSignal: 'token',
+    OOMPolicy: 'token',
+    DevicePolicy: 'token',
+    Slice: 'units',
+    UMask: 'token',
+    StandardInput: 'token',
+    StandardOutput: 'token',
+    StandardError: 'token',
+    SyslogIdentifier: 'token',
+    LogExtraFields: 'fields',
+    LogRateLimitIntervalSec: 'number',
+    LogRateLimitBurst: 'number',
+  },
+} as const satisfies Record<string, Record<string, Kind>>;
+
+/** systemd.resource-control(5); the same keys bound a pod's slice and an app's service. */
+const limits = {
+  MemoryMax: 'number',
+  MemorySwapMax: 'number',
+  MemoryLow: 'number',
+  CPUQuota: 'token',
+  CPUWeight: 'number',
+  TasksMax: 'number',
+  IOReadBandwidthMax: 'device-limit',
+  IOWriteBandwidthMax: 'device-limit',
+  IOReadIOPSMax: 'device-limit',
+  IOWriteIOPSMax: 'device-limit',
+} as const satisfies Record<string, Kind>;
+
+interface ValueOf {
+  readonly text: string;
+  readonly path: string;
+  readonly units: readonly string[];
+  readonly fields: Readonly<Record<string, string>>;
+  readonly token: string;
+  readonly 'device-limit': { readonly path: string; readonly limit: number | bigint };
+  readonly number: number | bigint;
+  readonly 'yes-no': boolean;
+  /** Commands with their arguments; the first word is an absolute path. */
+  readonly command: readonly (readonly string[])[];
+  readonly 'tolerated-command': readonly (readonly string[])[];
+}
+
+type Section<Keys extends Record<string, Kind>> = { readonly [Key in keyof Keys]?: ValueOf[Keys[Key]] };
+
+/** Limits of a service or a slice. Bytes, bytes per second, operations per second, tasks; CPUQuota is a percentage. */
+export type ResourceLimits = Section<typeof limits>;
+
+/** A unit file. Sections and keys come out in the order in which they stand here. */
+export interface UnitDescription {
+  readonly Unit: Section<typeof directives.Unit>;
+  readonly Mount?: Section<typeof directives.Mount>;
+  readonly Slice?: ResourceLimits;
+  readonly Service?: Section<typeof directives.Service> & ResourceLimits;
+}
+
+const kindsOf: Readonly<Record<string, Readonly<Record<string, Kind>>>> = {
+  Unit: directives.Unit,
+  Mount: directives.Mount,
+  Slice: limits,
+  Service: { ...directives.Service, ...limits },
+};
+
+/**
+ * The text of a unit file.
+ * @throws Error for a key that is not in the table or a value that its kind cannot hold: a bug, since whoever calls this has
+ *   checked names and numbers before
+ */
+export function unitText(unit: UnitDescription): string {
+  const sections = Object.entries(unit).map(([section, values]: [string, object | undefined]) => {
+    const kinds = kindsOf[section];
+    if (kinds === undefined) throw new Error(`no such section of a unit: ${JSON.stringify(section)}`);
+    const lines = Object.entries(values ?? {}).flatMap(([key, value]: [string, unknown]) => {
+      const kind = Object.hasOwn(kinds, key) ? kinds[key] : undefined;
+      if (kind === undefined) throw new Error(`not a directive of [${section}]: ${JSON.stringify(key)}`);
+      if (value === undefined) return [];
+      // The key's kind has decided the type of the value above, in UnitDescription.
+      return (write[kind] as (value: unknown) => readonly string[])(value).map((text) => `${key}=${text}`);
+    });
+    return [`[${section}]`, ...lines].join('\n') + '\n';
+  });
+  return sections.join('\n');
+}
+
+/** Kind → lines of values. */
+const write: { readonly [K in Kind]: (value: ValueOf[K]) => readonly string[] } = {
+  text: (value) => [plain(value)],
+  path: (value) => [pathText(value)],
+  units: (value) => (value.length === 0 ? [] : [value.map(unitName).join(' ')]),
+  fields: (value) => Object.entries(value).map(([name, text]) => quoteWord(`${fieldName(name)}=${text}`)),
+  token: (value) => [specifiers(matching(/^[A-Za-z0-9][A-Za-z0-9.:_%/,=-]*$/, value))],
+  'device-limit': ({ path, limit }) => [`${quoteWord(matching(/^\//, path))} ${wholeNumber(limit)}`],
+  number: (value) => [wholeNumber(value)],
+  'yes-no': (value) => [value ? 'yes' : 'no'],
+  command: (value) => value.map(commandLine),
+  'tolerated-command': (value) => value.map((words) => `-${commandLine(words)}`),
+};
+
+/** `%` would start a specifier (systemd.unit(5), SPECIFIERS). */
+function specifiers(value: string): string {
+  return value.replaceAll('%', '%%');
+}
+
+/** A value that systemd takes to the end of the line: no control characters, no continuation, no space that it would strip. */
+function plain(value: string): string {
+  if (/[\u0000-\u001f\u007f\p{Surrogate}]|^\s|\s$|\\$|^$/u.test(value)) {
+    throw new Error(`not a value for one line of a unit: ${JSON.stringify(value)}`);
+  }
+  return specifiers(value);
+}
+
+function pathText(value: string): string {
+  return plain(matching(/^\/[^"'\\]*$/, value));
+}
+
+function matching(pattern: RegExp, value: string): string {
+  if (!pattern.test(value)) throw new Error(`not a value for a unit: ${JSON.stringify(value)}`);
+  return value;
+}
+
+/** Names of units carry `\x2d`, which is not unquoted in lists of units. */
+function unitName(name: string): string {
+  return specifiers(matching(/^[A-Za-z0-9:_.\\@-]{1,245}\.(?:service|slice|mount|target)$/, name));
+}
+
+function fieldName(name: string): string {
+  return matching(/^[A-Z][A-Z0-9_]*$/, name);
+}
+
+function wholeNumber(value: number | bigint): string {
+  if (value < 0 || (typeof value === 'number' && !Number.isSafeInteger(value))) {
+    throw new Error(`not a whole number for a unit: ${value}`);
+  }
+  return String(value);
+}
+
+/**
+ * A word in double quotes (systemd.syntax(7), "Quoting"): escapes are decoded inside them, and nothing ends the word but
+ * the closing quote.
+ */
+function quoteWord(word: string): string {
+  if (/\p{Surrogate}|\0/u.test(word)) {
+    throw new Error(`cannot be a word in a unit: ${JSON.stringify(word)}`);
+  }
+  const escaped = specifiers(word)
+    .replaceAll('\\', '\\\\')
+    .replaceAll('"', '\\"')
+    .replace(/[\u0001-\u001f\u007f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  return `"${escaped}"`;
+}
+
+/**
+ * A command line (systemd.service(5), COMMAND LINES). The program is a plain absolute path, since systemd reads prefixes
+ * (`-@:+!`) from its first word even when that is quoted, and expands specifiers but no `$$` there.
+ */
+function commandLine([program, ...args]: readonly string[]): string {
+  const path = matching(/^\/[A-Za-z0-9._/+-]+$/, program ?? '');
+  return [path, ...args.map((arg) => quoteWord(arg).replaceAll('$', '$$$$'))].join(' ');
+}
