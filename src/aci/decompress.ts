@@ -1,0 +1,145 @@
+import { createGunzip, type Gunzip } from 'node:zlib';
+
+import { Refusal } from '../refusal/index.ts';
+import { malformed } from './limits.ts';
+
+export type Compression = 'none' | 'gzip';
+
+/** Bytes of output at a time: large enough that per-chunk work vanishes, small enough for a device. */
+const CHUNK = 128 * 1024;
+
+/** Bytes needed to tell compressions apart: a plain tar has its mark at 257. */
+const HEAD = 263;
+
+/** By their first bytes, since neither file name nor content type can be relied on (aci.md; magics as in aci/file.go). */
+const magics: readonly { readonly name: string; readonly at: number; readonly bytes: Buffer }[] = [
+  { name: 'gzip', at: 0, bytes: Buffer.from([0x1f, 0x8b]) },
+  { name: 'bzip2', at: 0, bytes: Buffer.from('BZh', 'latin1') },
+  { name: 'xz', at: 0, bytes: Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]) },
+  { name: 'zstd', at: 0, bytes: Buffer.from([0x28, 0xb5, 0x2f, 0xfd]) },
+  { name: 'none', at: 257, bytes: Buffer.from('ustar', 'latin1') },
+];
+
+/** An archive's bytes as they come, and as a tar. */
+export interface Decompressed {
+  readonly compression: Compression;
+  /** The uncompressed tar. Must be iterated to its end or returned from; either ends `source`. */
+  readonly tar: AsyncIterable<Buffer>;
+}
+
+/**
+ * Finds the compression of an archive and undoes it, streaming. Gzip may have several members (RFC 1952 §2.2), but
+ * nothing that is not a member may follow the last one.
+ * @param onInput - told of each piece of input before it is used, for the ratio
+ */
+export async function decompress(
+  source: AsyncIterable<Uint8Array>,
+  onInput: (sizeBytes: number) => void,
+): Promise<Decompressed> {
+  const input = source[Symbol.asyncIterator]();
+  try {
+    const head = await readHead(input);
+    const compression = magics.find(({ at, bytes }) =>
+      head.subarray(at, at + bytes.length).equals(bytes),
+    )?.name;
+    const bytes = replay(head, input, onInput);
+    if (compression === 'none') return { compression, tar: bytes };
+    if (compression === 'gzip') return { compression, tar: gunzip(bytes) };
+    if (compression === undefined)
+      throw malformed('The archive is neither a tar nor compressed in a known way.');
+    throw new Refusal(
+      'archive-compression-unsupported',
+      `The archive is compressed with ${compression}, which is not supported; use gzip or none.`,
+    );
+  } catch (error) {
+    await input.return?.();
+    throw error;
+  }
+}
+
+async function readHead(input: AsyncIterator<Uint8Array>): Promise<Buffer> {
+  const parts: Uint8Array[] = [];
+  for (let length = 0; length < HEAD;) {
+    const next = await input.next();
+    if (next.done) break;
+    parts.push(next.value);
+    length += next.value.length;
+  }
+  const [first] = parts;
+  return parts.length === 1 && first ? asBuffer(first) : Buffer.concat(parts);
+}
+
+async function* replay(
+  head: Buffer,
+  input: AsyncIterator<Uint8Array>,
+  onInput: (sizeBytes: number) => void,
+): AsyncGenerator<Buffer, void> {
+  try {
+    for (let chunk = head; ;) {
+      onInput(chunk.length);
+      yield chunk;
+      const next = await input.next();
+      if (next.done) return;
+      chunk = asBuffer(next.value);
+    }
+  } finally {
+    await input.return?.();
+  }
+}
+
+async function* gunzip(input: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void> {
+  const gzip = createGunzip({ chunkSize: CHUNK });
+  // Errors of the source pass as they are; those of zlib mean a damaged archive.
+  let sourceError: { error: unknown } | undefined;
+  const feeding = feed(input, gzip).catch((error: unknown) => {
+    sourceError = { error };
+    gzip.destroy();
+    return 0;
+  });
+  try {
+    for await (const chunk of gzip) yield chunk as Buffer;
+    if ((await feeding) !== gzip.bytesWritten) throw malformed('Other data follows the gzip stream.');
+  } catch (error) {
+    if (sourceError) throw sourceError.error;
+    if (error instanceof Refusal) throw error;
+    throw malformed('The gzip stream is damaged or cut off.', error);
+  } finally {
+    gzip.destroy();
+  }
+}
+
+/** Returns the number of bytes handed over. */
+async function feed(input: AsyncIterable<Buffer>, gzip: Gunzip): Promise<number> {
+  let sizeBytes = 0;
+  for await (const chunk of input) {
+    sizeBytes += chunk.length;
+    // After the end of a stream zlib takes nothing more, so there would be no 'drain'.
+    if (gzip.destroyed || gzip.readableEnded) return sizeBytes;
+    if (!gzip.write(chunk)) await drained(gzip);
+  }
+  gzip.end();
+  return sizeBytes;
+}
+
+/** What a stream of Node and one of streamx have in common. */
+interface Drainable {
+  once(event: string, listener: () => void): unknown;
+  removeListener(event: string, listener: () => void): unknown;
+}
+
+/** Resolves when a stream takes more, or never will. */
+export function drained(stream: Drainable): Promise<void> {
+  return new Promise((resolve) => {
+    const events = ['drain', 'close', 'end', 'error'];
+    const done = () => {
+      for (const event of events) stream.removeListener(event, done);
+      resolve();
+    };
+    for (const event of events) stream.once(event, done);
+  });
+}
+
+/** The same memory as a Buffer. */
+export function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

@@ -1,0 +1,8 @@
+/**
+ * Archives of images (aci.md): reading. Everything here may be fed hostile bytes: it streams, holds limits, writes
+ * nothing but to the stream it is given, and knows neither network, store nor trust. The builder is apart, in
+ * builder.ts, because devices only read.
+ */
+export { type Compression } from './decompress.ts';
+export { type ArchiveLimits, defaultArchiveLimits } from './limits.ts';
+export { type ArchiveSummary, readArchive, type ReadOptions } from './read-archive.ts';

@@ -1,0 +1,256 @@
+import { Refusal } from '../refusal/index.ts';
+import { type ArchiveLimits, malformed, quoted } from './limits.ts';
+import { checkPaxGlobal, parsePax, type PaxOverrides, type Xattr } from './pax.ts';
+import { BLOCK, decodeBlock, type TarBlock, utf8 } from './tar-block.ts';
+
+export type EntryType = 'file' | 'link' | 'symlink' | 'directory' | 'fifo';
+
+/** One entry as the archive has it, its PAX and GNU extensions applied; the path is not checked yet. */
+export interface FramedEntry {
+  readonly type: EntryType;
+  readonly name: string;
+  readonly linkname: string;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly mtime: number;
+  readonly sizeBytes: number;
+  readonly xattrs: readonly Xattr[];
+  readonly dropped: readonly string[];
+  /** Where the body begins in the tar. */
+  readonly bodyOffset: number;
+}
+
+const entryTypes = new Map<string, EntryType>([
+  ['0', 'file'],
+  ['7', 'file'], // contiguous file: POSIX says to treat it as a regular one
+  ['1', 'link'],
+  ['2', 'symlink'],
+  ['5', 'directory'],
+  ['6', 'fifo'],
+]);
+
+const refusedTypes = new Map<string, string>([
+  ['3', 'a character device'],
+  ['4', 'a block device'],
+  ['S', 'a GNU sparse file'],
+  ['M', 'a continuation from another volume'],
+  ['V', 'a volume label'],
+  ['D', 'a GNU directory dump'],
+  ['N', 'an old GNU long name'],
+]);
+
+/** Extension headers: their body describes the next entry. */
+const extensionFlags = new Set(['x', 'g', 'L', 'K']);
+
+const zeros = Buffer.alloc(64 * 1024);
+const maxId = 0xffff_fffe; // (uid_t)-1 means "leave alone" to chown
+const maxMtime = 8 ** 11 - 1;
+
+interface Extension {
+  readonly flag: string;
+  readonly body: Buffer;
+  filled: number;
+}
+
+/**
+ * The frame of a tar: where headers, bodies and the end are, and what each header says, read strictly. It runs in
+ * front of the tar library, which is lenient (docs/decisions/tar-walk.md); the walk then compares both readings.
+ * Bytes are never kept but for one block and one extension header.
+ */
+export class TarFraming {
+  readonly #limits: ArchiveLimits;
+  readonly #entries: FramedEntry[] = [];
+  readonly #partial = Buffer.alloc(BLOCK);
+  #partialFilled = 0;
+  #offset = 0;
+  #skip = 0;
+  #zeroBlocks = 0;
+  #extension: Extension | undefined;
+  #pax: PaxOverrides | undefined;
+  #longName: string | undefined;
+  #longLink: string | undefined;
+
+  constructor(limits: ArchiveLimits) {
+    this.#limits = limits;
+  }
+
+  /** The oldest entry that was framed and not taken yet. */
+  take(): FramedEntry | undefined {
+    return this.#entries.shift();
+  }
+
+  /**
+   * Reads on. Returns how many bytes of `chunk` lie before the end of the end marker: what follows may only be zeros
+   * and is no business of a tar parser.
+   */
+  push(chunk: Buffer): number {
+    let at = 0;
+    while (at < chunk.length) {
+      if (this.#zeroBlocks === 2) {
+        requireZeros(chunk.subarray(at));
+        return at;
+      }
+      if (this.#extension) {
+        at += this.#fillExtension(this.#extension, chunk, at);
+      } else if (this.#skip > 0) {
+        const length = Math.min(this.#skip, chunk.length - at);
+        this.#skip -= length;
+        this.#offset += length;
+        at += length;
+      } else {
+        at += this.#fillBlock(chunk, at);
+      }
+    }
+    return at;
+  }
+
+  /** Call when the tar has ended. */
+  end(): void {
+    if (this.#zeroBlocks !== 2) {
+      throw malformed(`The archive ends at byte ${this.#offset} without an end marker: it was cut off.`);
+    }
+  }
+
+  #fillBlock(chunk: Buffer, at: number): number {
+    if (this.#partialFilled === 0 && chunk.length - at >= BLOCK) {
+      this.#header(chunk.subarray(at, at + BLOCK));
+      return BLOCK;
+    }
+    const length = Math.min(BLOCK - this.#partialFilled, chunk.length - at);
+    chunk.copy(this.#partial, this.#partialFilled, at, at + length);
+    this.#partialFilled += length;
+    if (this.#partialFilled === BLOCK) {
+      this.#partialFilled = 0;
+      this.#header(this.#partial);
+    }
+    return length;
+  }
+
+  #header(block: Buffer): void {
+    const offset = this.#offset;
+    this.#offset += BLOCK;
+    if (block[0] === 0 && block.equals(zeros.subarray(0, BLOCK))) {
+      if (this.#isExtended())
+        throw malformed(`The archive ends at byte ${offset} after an extension header.`);
+      this.#zeroBlocks++;
+      return;
+    }
+    if (this.#zeroBlocks > 0) throw malformed(`Data follows a block of zeros at byte ${offset}.`);
+    const header = decodeBlock(block, offset);
+    if (extensionFlags.has(header.flag)) this.#beginExtension(header);
+    else this.#entry(header);
+  }
+
+  #isExtended(): boolean {
+    return this.#pax !== undefined || this.#longName !== undefined || this.#longLink !== undefined;
+  }
+
+  #beginExtension(header: TarBlock): void {
+    const isPax = header.flag === 'x' || header.flag === 'g';
+    const limit = isPax ? this.#limits.maxPaxBytes : this.#limits.maxPathBytes + 1;
+    if (header.sizeBytes > limit) {
+      throw new Refusal(
+        'archive-too-large',
+        `The archive has ${isPax ? 'a PAX header' : 'a long name'} of ${header.sizeBytes} bytes; the limit is ${limit}.`,
+      );
+    }
+    this.#extension = { flag: header.flag, body: Buffer.alloc(header.sizeBytes), filled: 0 };
+    if (header.sizeBytes === 0) this.#endExtension(this.#extension);
+  }
+
+  #fillExtension(extension: Extension, chunk: Buffer, at: number): number {
+    const length = Math.min(extension.body.length - extension.filled, chunk.length - at);
+    chunk.copy(extension.body, extension.filled, at, at + length);
+    extension.filled += length;
+    this.#offset += length;
+    if (extension.filled === extension.body.length) this.#endExtension(extension);
+    return length;
+  }
+
+  #endExtension({ flag, body }: Extension): void {
+    this.#extension = undefined;
+    this.#skip = padding(body.length);
+    if (flag === 'g') {
+      checkPaxGlobal(body);
+      return;
+    }
+    const known = { x: this.#pax, L: this.#longName, K: this.#longLink }[flag];
+    if (known !== undefined) throw malformed(`An entry has two extension headers of type ${quoted(flag)}.`);
+    if (flag === 'x') this.#pax = parsePax(body, this.#limits);
+    else if (flag === 'L') this.#longName = longName(body);
+    else this.#longLink = longName(body);
+  }
+
+  #entry(header: TarBlock): void {
+    const pax = this.#pax;
+    if (
+      (pax?.path !== undefined && this.#longName !== undefined) ||
+      (pax?.linkpath !== undefined && this.#longLink)
+    ) {
+      throw malformed(`The entry ${quoted(header.name)} is named by both a PAX and a GNU header.`);
+    }
+    const name = pax?.path ?? this.#longName ?? header.name;
+    const linkname = pax?.linkpath ?? this.#longLink ?? header.linkname;
+    const sizeBytes = pax?.sizeBytes ?? header.sizeBytes;
+    const uid = pax?.uid ?? header.uid;
+    const gid = pax?.gid ?? header.gid;
+    const type = entryTypes.get(header.flag);
+    if (type === undefined) {
+      const what = refusedTypes.get(header.flag) ?? `of the unknown type ${quoted(header.flag)}`;
+      throw new Refusal(
+        'archive-entry-unsupported',
+        `The entry ${quoted(name)} is ${what}; that is not accepted.`,
+      );
+    }
+    if (type !== 'file' && sizeBytes !== 0) {
+      // Some readers skip such a body and some do not: the same bytes would be two archives.
+      throw malformed(`The entry ${quoted(name)} is a ${type} and has a body.`);
+    }
+    if (uid > maxId || gid > maxId) throw malformed(`The entry ${quoted(name)} has an owner past 2^32-2.`);
+    if (this.#offset + sizeBytes > this.#limits.maxTarBytes) {
+      throw new Refusal(
+        'archive-too-large',
+        `The entry ${quoted(name)} of ${sizeBytes} bytes passes the archive's limit of ${this.#limits.maxTarBytes}.`,
+      );
+    }
+    this.#entries.push({
+      type,
+      name,
+      linkname: type === 'link' || type === 'symlink' ? linkname : '',
+      mode: header.mode,
+      uid,
+      gid,
+      mtime: Math.min(Math.max(pax?.mtime ?? header.mtime, 0), maxMtime),
+      sizeBytes,
+      xattrs: pax?.xattrs ?? [],
+      dropped: pax?.dropped ?? [],
+      bodyOffset: this.#offset,
+    });
+    this.#skip = sizeBytes + padding(sizeBytes);
+    this.#pax = this.#longName = this.#longLink = undefined;
+  }
+}
+
+/** Bytes from `sizeBytes` to the next block. */
+export function padding(sizeBytes: number): number {
+  return (BLOCK - (sizeBytes % BLOCK)) % BLOCK;
+}
+
+function longName(body: Buffer): string {
+  const name = utf8(body);
+  const used = Buffer.byteLength(name);
+  if (name === '' || !body.subarray(used).equals(zeros.subarray(0, body.length - used))) {
+    throw malformed('A GNU long name is empty or goes on after its end.');
+  }
+  return name;
+}
+
+function requireZeros(bytes: Buffer): void {
+  for (let at = 0; at < bytes.length; at += zeros.length) {
+    const part = bytes.subarray(at, at + zeros.length);
+    if (!part.equals(zeros.subarray(0, part.length))) {
+      throw malformed("Data other than zeros follows the archive's end marker.");
+    }
+  }
+}
