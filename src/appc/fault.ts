@@ -24,7 +24,8 @@ export function unexpected(at: string, expected: string, found: JsonValue): Sche
 /** The pointer of a member of the value at `at`. */
 export function pointerTo(at: string, key: string | number): string {
   const token = typeof key === 'number' ? String(key) : key.replaceAll('~', '~0').replaceAll('/', '~1');
-  return `${at}/${clip(token)}`;
+  // Escaped as in JSON, so that a key cannot start a line of its own in a log.
+  return `${at}/${quote(token).slice(1, -1)}`;
 }
 
 /** Runs `read`; a schema fault becomes a refusal with `code` whose message starts with `what`. */

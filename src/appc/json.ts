@@ -1,4 +1,5 @@
 import { pointerTo, quote, SchemaFault } from './fault.ts';
+import { exactNumber, isNumberLiteral } from './json-number.ts';
 import type { JsonValue } from './types.ts';
 
 /** Bounds on a document of unknown origin; all are required so that none can be forgotten. */
@@ -9,9 +10,6 @@ export interface JsonLimits {
   /** Values of every kind, members of lists and objects included. */
   readonly maxValues: number;
 }
-
-/** Longest number literal, and most digits of an integer. */
-const maxNumberLength = 64;
 
 /**
  * Reads one RFC 8259 document, stricter than JSON.parse: duplicate keys, invalid UTF-8, a byte order mark, lone surrogates and
@@ -134,7 +132,7 @@ class JsonReader {
     token.lastIndex = this.position;
     const literal = token.exec(this.text)?.[0] ?? '';
     const value = words.get(literal);
-    if (value === undefined && !numberGrammar.test(literal)) {
+    if (value === undefined && !isNumberLiteral(literal)) {
       throw this.wrong(at, 'a JSON value');
     }
     this.position += literal.length;
@@ -164,33 +162,3 @@ const words: ReadonlyMap<string, JsonValue> = new Map([
   ['false', false],
   ['null', null],
 ] as const);
-const numberGrammar = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
-
-/** The number that `literal` names, or a fault when neither number nor bigint holds it exactly. */
-function exactNumber(literal: string, at: string): JsonValue {
-  const { digits, exponent } = decimal(literal);
-  if (literal.length > maxNumberLength || digits.length + Math.max(exponent, 0) > maxNumberLength) {
-    throw new SchemaFault(at, `expected a number of at most ${maxNumberLength} digits`);
-  }
-  if (digits === '') return 0;
-  if (exponent >= 0) {
-    const integer = BigInt((literal.startsWith('-') ? '-' : '') + digits + '0'.repeat(exponent));
-    const number = Number(integer);
-    return Number.isSafeInteger(number) ? number : integer;
-  }
-  const number = Number(literal);
-  const held = decimal(String(number));
-  if (held.digits !== digits || held.exponent !== exponent) {
-    throw new SchemaFault(at, `expected a fraction of at most 15 digits, found ${literal}`);
-  }
-  return number;
-}
-
-/** `literal` as digits × 10^exponent, without leading and trailing zeros; no digits at all for zero. */
-function decimal(literal: string): { digits: string; exponent: number } {
-  const [, whole = '', fraction = '', power = '0'] =
-    /^-?(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(literal) ?? [];
-  const all = (whole + fraction).replace(/^0+/, '');
-  const digits = all.replace(/0+$/, '');
-  return { digits, exponent: Number(power) - fraction.length + (all.length - digits.length) };
-}

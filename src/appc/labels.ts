@@ -1,4 +1,4 @@
-import { SchemaFault } from './fault.ts';
+import { quote, SchemaFault } from './fault.ts';
 import { Fields, listOf, text, type Read } from './fields.ts';
 import { acIdentifier } from './identifiers.ts';
 import { validArchitectures } from './platform.ts';
@@ -24,14 +24,14 @@ export const labels: Read<readonly NameValue[]> = (value, at) => {
   if (architectures === undefined) {
     throw new SchemaFault(
       at,
-      `expected an "os" among ${[...validArchitectures.keys()].join(', ')}, found "${os}"`,
+      `expected an "os" among ${[...validArchitectures.keys()].join(', ')}, found ${quote(os)}`,
     );
   }
   const arch = labelValue(read, 'arch');
   if (arch !== undefined && !architectures.includes(arch)) {
     throw new SchemaFault(
       at,
-      `expected an "arch" of ${os} among ${architectures.join(', ')}, found "${arch}"`,
+      `expected an "arch" of ${os} among ${architectures.join(', ')}, found ${quote(arch)}`,
     );
   }
   return read;

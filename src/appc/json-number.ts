@@ -1,0 +1,45 @@
+import { SchemaFault } from './fault.ts';
+
+/** Longest number literal, and most digits of an integer. */
+const maxNumberLength = 64;
+const tooLong = { digits: '', exponent: Infinity };
+
+const grammar = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
+
+/** Whether `literal` is a number by RFC 8259 §6. */
+export function isNumberLiteral(literal: string): boolean {
+  return grammar.test(literal);
+}
+
+/**
+ * The number that `literal` names: a bigint for an integer past 2^53, and a SchemaFault where neither number nor bigint would hold
+ * it exactly, so that no limit or size is ever silently another.
+ */
+export function exactNumber(literal: string, at: string): number | bigint {
+  // The length first: what follows may take time that grows faster than it.
+  const { digits, exponent } = literal.length > maxNumberLength ? tooLong : decimal(literal);
+  if (digits.length + Math.max(exponent, 0) > maxNumberLength) {
+    throw new SchemaFault(at, `expected a number of at most ${maxNumberLength} digits`);
+  }
+  if (digits === '') return 0;
+  if (exponent >= 0) {
+    const integer = BigInt((literal.startsWith('-') ? '-' : '') + digits + '0'.repeat(exponent));
+    const number = Number(integer);
+    return Number.isSafeInteger(number) ? number : integer;
+  }
+  const number = Number(literal);
+  const held = decimal(String(number));
+  if (held.digits !== digits || held.exponent !== exponent) {
+    throw new SchemaFault(at, `expected a fraction of at most 15 digits, found ${literal}`);
+  }
+  return number;
+}
+
+/** `literal` as digits × 10^exponent, without leading and trailing zeros; no digits at all for zero. */
+function decimal(literal: string): { digits: string; exponent: number } {
+  const [, whole = '', fraction = '', power = '0'] =
+    /^-?(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(literal) ?? [];
+  const all = (whole + fraction).replace(/^0+/, '');
+  const digits = all.replace(/0+$/, '');
+  return { digits, exponent: Number(power) - fraction.length + (all.length - digits.length) };
+}
