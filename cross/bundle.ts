@@ -65,6 +65,8 @@ export async function bundle(options: BundleOptions): Promise<Bundle> {
     platform: 'node',
     target: 'node20',
     minify: true,
+    // Node prints the whole source line of an uncaught error, and the journal keeps it.
+    lineLimit: 160,
     legalComments: 'none', // the licences are in /usr/share/doc/wherry/copyright
     define: { 'process.env.WHERRY_VERSION': JSON.stringify(options.version) },
     // CommonJS dependencies call require() for Node's own modules.

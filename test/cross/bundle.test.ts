@@ -1,0 +1,193 @@
+import { execFile, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, mkdir, rm, writeFile } from 'node:fs/promises';
+import type { AddressInfo, Server } from 'node:net';
+import { createServer } from 'node:net';
+import { tmpdir, userInfo } from 'node:os';
+import path from 'node:path';
+import { createServer as createTlsServer } from 'node:tls';
+import { promisify } from 'node:util';
+
+import { Aedes } from 'aedes';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { BuildFailure } from '../../cross/build-failure.ts';
+import type { Bundle } from '../../cross/bundle.ts';
+import { bundle, bundledPackages, staticClosure } from '../../cross/bundle.ts';
+
+const run = promisify(execFile);
+const nodeModules = path.join(import.meta.dirname, '../../node_modules');
+const mosquitto = ['/usr/sbin/mosquitto', '/usr/bin/mosquitto'].find(existsSync);
+const presharedKey = '00112233445566778899aabbccddeeff';
+
+/** Small programs that use the dependencies as wherry's do. */
+const sources = {
+  // Connects with the options given, sends itself a message, prints it.
+  'session.ts': `
+    import mqtt from 'mqtt';
+    const options = JSON.parse(process.argv[2] ?? '{}');
+    if (options.psk) {
+      const key = Buffer.from(options.psk, 'hex');
+      Object.assign(options, { ciphers: 'PSK', maxVersion: 'TLSv1.2', checkServerIdentity: () => undefined,
+        pskCallback: () => ({ psk: key, identity: 'device' }) });
+    }
+    const client = await mqtt.connectAsync(options);
+    client.on('message', (topic, payload) => { console.log(topic, payload.toString()); client.end(); });
+    await client.subscribeAsync('a/b', { qos: 1 });
+    await client.publishAsync('a/b', 'there and back', { qos: 1, retain: true });`,
+  'websocket.ts': `
+    import mqtt from 'mqtt';
+    mqtt.connect({ protocol: 'ws', host: 'localhost', port: 9 });`,
+  'codec.ts': `
+    import { decode, encode, isNativeAccelerationEnabled } from 'cbor-x';
+    console.log(decode(encode({ a: [1, 'x'] })), isNativeAccelerationEnabled, process.env.WHERRY_VERSION);`,
+  'lazy.ts': `
+    export const late = async () => (await import('tar-stream')).extract;`,
+};
+
+const entries = Object.fromEntries(
+  Object.keys(sources).map((file) => [file.replace('.ts', ''), file] as const),
+);
+
+async function writeSources(directory: string): Promise<string> {
+  for (const [name, text] of Object.entries(sources)) await writeFile(path.join(directory, name), text);
+  return directory;
+}
+
+/** The port the server got. */
+async function listening(server: Server): Promise<number> {
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return (server.address() as AddressInfo).port;
+}
+
+describe('the bundle', () => {
+  let directory: string;
+  let programs: Bundle;
+
+  beforeAll(async () => {
+    directory = await mkdtemp(path.join(tmpdir(), 'wherry-bundle-'));
+    programs = await bundle({
+      root: await writeSources(directory),
+      nodeModules,
+      entries,
+      version: '1.2.3',
+    });
+    await mkdir(path.join(directory, 'out'));
+    await writeFile(path.join(directory, 'out/package.json'), '{"type":"module"}');
+    for (const [name, bytes] of programs.files) await writeFile(path.join(directory, 'out', name), bytes);
+  });
+
+  afterAll(() => rm(directory, { recursive: true }));
+
+  const runProgram = (name: string, ...args: string[]) =>
+    run(process.execPath, [path.join(directory, 'out', `${name}.js`), ...args]);
+
+  it('speaks MQTT 3.1.1 over TCP', async () => {
+    const broker = await Aedes.createBroker();
+    const server = createServer(broker.handle);
+    try {
+      const options = { protocol: 'mqtt', host: '127.0.0.1', port: await listening(server) };
+      const { stdout } = await runProgram('session', JSON.stringify(options));
+      expect(stdout).toBe('a/b there and back\n');
+    } finally {
+      server.close();
+      broker.close();
+    }
+  });
+
+  // The embedded broker knows MQTT 3.1.1 only.
+  it.skipIf(mosquitto === undefined)('speaks MQTT 5 over a Unix socket', async () => {
+    const socket = path.join(directory, 'broker.sock');
+    const config = path.join(directory, 'mosquitto.conf');
+    await writeFile(config, `listener 0 ${socket}\nallow_anonymous true\nuser ${userInfo().username}\n`);
+    const broker = spawn(mosquitto ?? '', ['-c', config], { stdio: ['ignore', 'ignore', 'pipe'] });
+    try {
+      for await (const text of broker.stderr) if (String(text).includes(' running')) break;
+      const options = { protocol: 'mqtt+unix', path: socket, protocolVersion: 5 };
+      const { stdout } = await runProgram('session', JSON.stringify(options));
+      expect(stdout).toBe('a/b there and back\n');
+    } finally {
+      broker.kill();
+    }
+  });
+
+  it('speaks MQTT over TLS', async () => {
+    const broker = await Aedes.createBroker();
+    const server = createTlsServer(
+      { ciphers: 'PSK', maxVersion: 'TLSv1.2', pskCallback: () => Buffer.from(presharedKey, 'hex') },
+      broker.handle,
+    );
+    try {
+      const port = await listening(server);
+      const options = { protocol: 'mqtts', host: '127.0.0.1', port, psk: presharedKey };
+      const { stdout } = await runProgram('session', JSON.stringify(options));
+      expect(stdout).toBe('a/b there and back\n');
+    } finally {
+      server.close();
+      broker.close();
+    }
+  });
+
+  it('says so when MQTT over WebSocket is asked for', async () => {
+    await expect(runProgram('websocket')).rejects.toThrow(
+      'MQTT over WebSocket is not part of this build of wherry',
+    );
+  });
+
+  it('has no line that would flood the journal when a program dies of a bug', () => {
+    const longest = Math.max(
+      ...[...programs.files.values()].flatMap((bytes) =>
+        Buffer.from(bytes)
+          .toString()
+          .split('\n')
+          .map((line) => line.length),
+      ),
+    );
+    expect(longest).toBeLessThan(4096);
+  });
+
+  it('encodes CBOR without a native module and knows the version of wherry', async () => {
+    const { stdout } = await runProgram('codec');
+    expect(stdout).toBe("{ a: [ 1, 'x' ] } false 1.2.3\n");
+  });
+
+  it('leaves out what wherry does not use of its dependencies', () => {
+    const packages = bundledPackages(programs.metafile);
+    expect(packages).toContain('mqtt');
+    for (const unused of ['ws', 'socks', 'readable-stream', 'debug', 'worker-timers', 'cbor-extract']) {
+      expect(packages).not.toContain(unused);
+    }
+  });
+
+  it('loads at the start only what is imported at the start', () => {
+    const { packages, sizeBytes } = staticClosure(programs.metafile, 'lazy');
+    expect(packages).toEqual([]);
+    expect(sizeBytes).toBeLessThan(2000);
+    expect(bundledPackages(programs.metafile)).toContain('tar-stream');
+  });
+
+  it('is the same bytes wherever the source lies', async () => {
+    const elsewhere = await mkdtemp(path.join(tmpdir(), 'wherry-elsewhere-'));
+    try {
+      const again = await bundle({
+        root: await writeSources(elsewhere),
+        nodeModules,
+        entries,
+        version: '1.2.3',
+      });
+      expect([...again.files.keys()]).toEqual([...programs.files.keys()]);
+      for (const [name, bytes] of again.files) {
+        expect(Buffer.from(bytes).equals(programs.files.get(name) ?? Buffer.of())).toBe(true);
+      }
+    } finally {
+      await rm(elsewhere, { recursive: true });
+    }
+  });
+
+  it('names a program whose source is missing', async () => {
+    const missing = { root: directory, nodeModules, entries: { gone: 'src/gone.ts' }, version: '1' };
+    await expect(bundle(missing)).rejects.toThrow(
+      new BuildFailure('The program src/gone.ts does not exist.'),
+    );
+  });
+});

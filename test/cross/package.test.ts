@@ -1,0 +1,142 @@
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { writeDeb } from '../../cross/deb.ts';
+import type { DebianPackage } from '../../cross/deb.ts';
+import { packageTree } from '../../cross/package-tree.ts';
+import { targets } from '../../cross/targets.ts';
+import { parseConfig } from '../../src/daemon/config.ts';
+
+const run = promisify(execFile);
+const root = path.join(import.meta.dirname, '../..');
+const epochSeconds = 1_700_000_000;
+
+/** The package with programs and addons of a few bytes; the real ones are built and loaded in the board tests. */
+async function smallPackage(directory: string): Promise<DebianPackage> {
+  const addons = path.join(directory, 'addons');
+  await mkdir(addons);
+  await writeFile(path.join(addons, 'journald-abi115.node'), 'ELF');
+  return packageTree({
+    root,
+    version: '1.2.3',
+    target: targets.armhf,
+    programs: new Map([['wherryd.js', Buffer.from('// program')]]),
+    addons,
+    copyright: 'licences\n',
+  });
+}
+
+describe('a package', () => {
+  let directory: string;
+  let contents: DebianPackage;
+  let deb: string;
+
+  const build = async (name: string) => {
+    const work = path.join(directory, `${name}.work`);
+    await mkdir(work);
+    await writeDeb(contents, path.join(directory, name), work, epochSeconds);
+    return path.join(directory, name);
+  };
+  const field = async (name: string) => (await run('dpkg-deb', ['-f', deb, name])).stdout.trim();
+
+  beforeAll(async () => {
+    directory = await mkdtemp(path.join(tmpdir(), 'wherry-deb-'));
+    contents = await smallPackage(directory);
+    deb = await build('first.deb');
+  });
+
+  afterAll(() => rm(directory, { recursive: true }));
+
+  it('has the same bytes when built again, whatever the umask', async () => {
+    const umask = process.umask(0o077);
+    try {
+      expect(await readFile(await build('second.deb'))).toEqual(await readFile(deb));
+    } finally {
+      process.umask(umask);
+    }
+  });
+
+  it('belongs to root, and every time in it is the time of the source', async () => {
+    const { stdout } = await run('dpkg-deb', ['-c', deb], { env: { ...process.env, TZ: 'UTC' } });
+    for (const line of stdout.trim().split('\n')) {
+      expect(line).toMatch(/^[-dl][rwx-]{9} root\/root +\d+ 2023-11-14 22:13 \.\//);
+    }
+  });
+
+  it('holds these files and no others', async () => {
+    const { stdout } = await run('dpkg-deb', ['-c', deb]);
+    const files = stdout
+      .trim()
+      .split('\n')
+      .map((line) => `${line.slice(0, 10)} ${/ \.(\/.*)$/.exec(line)?.[1] ?? ''}`)
+      .filter((line) => line.startsWith('-') || line.includes('/etc/'));
+    expect(files).toEqual([
+      'drwxr-xr-x /etc/',
+      'drwxr-xr-x /etc/wherry/',
+      'drwxr-xr-x /etc/wherry/trust/',
+      '-rwxr-xr-x /usr/bin/wherry',
+      '-rw-r--r-- /usr/lib/systemd/system/wherry-pull@.service',
+      '-rw-r--r-- /usr/lib/systemd/system/wherryd.service',
+      '-rw-r--r-- /usr/lib/sysusers.d/wherry.conf',
+      '-rw-r--r-- /usr/lib/tmpfiles.d/wherry.conf',
+      '-rw-r--r-- /usr/lib/wherry/addons/journald-abi115.node',
+      '-rw-r--r-- /usr/lib/wherry/package.json',
+      '-rw-r--r-- /usr/lib/wherry/wherryd.js',
+      '-rw-r--r-- /usr/share/doc/wherry/changelog.gz',
+      '-rw-r--r-- /usr/share/doc/wherry/copyright',
+      '-rw-r--r-- /usr/share/doc/wherry/examples/wherry.toml',
+      '-rw-r--r-- /usr/share/man/man1/wherry.1.gz',
+      '-rw-r--r-- /usr/share/man/man5/wherry.toml.5.gz',
+      '-rw-r--r-- /usr/share/man/man8/wherryd.8.gz',
+    ]);
+  });
+
+  it('says what it is and what it needs', async () => {
+    expect(await field('Package')).toBe('wherry');
+    expect(await field('Version')).toBe('1.2.3');
+    expect(await field('Architecture')).toBe('armhf');
+    const depends = await field('Depends');
+    for (const need of [
+      'nodejs (>= 20.19~)',
+      'crun',
+      'erofs-utils (>= 1.8)',
+      'systemd (>= 254)',
+      'libsystemd0',
+    ]) {
+      expect(depends.split(', ')).toContain(need);
+    }
+  });
+
+  it('has a checksum for each of its files', async () => {
+    const { stdout } = await run('dpkg-deb', ['-I', deb, 'md5sums']);
+    const program = createHash('md5').update('// program').digest('hex');
+    expect(stdout).toContain(`${program}  usr/lib/wherry/wherryd.js\n`);
+  });
+});
+
+describe('the documentation in the package', () => {
+  const manual = (file: string) => readFile(path.join(root, 'docs/man', file), 'utf8');
+
+  it('has an example configuration that wherryd accepts, also with every default written out', async () => {
+    const example = await readFile(path.join(root, 'cross/debian/wherry.toml'), 'utf8');
+    const asWritten = parseConfig(example);
+    expect(asWritten.device).toBe('gate-17');
+    const allDefaults = parseConfig(example.replaceAll(/^# (?=\w+ = )/gm, ''));
+    expect({ ...allDefaults, broker: undefined }).toEqual({ ...asWritten, broker: undefined });
+    expect(allDefaults.broker).toMatchObject(asWritten.broker);
+  });
+
+  it('explains every key of the example', async () => {
+    const example = await readFile(path.join(root, 'cross/debian/wherry.toml'), 'utf8');
+    const text = await manual('wherry.toml.5');
+    const keys = [...example.matchAll(/^(?:# )?(\w+) = /gm)].map(([, key]) => key);
+    expect(keys.length).toBeGreaterThan(10);
+    for (const key of keys) expect(text).toMatch(new RegExp(`^\\.It Cm (\\w+ , )*${key}\\b`, 'm'));
+  });
+});

@@ -1,0 +1,86 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { copyFile, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+
+import { describe, expect, it } from 'vitest';
+
+const run = promisify(execFile);
+const debian = path.join(import.meta.dirname, '../../cross/debian');
+const analyze = existsSync('/usr/bin/systemd-analyze') && existsSync('/usr/bin/node');
+
+/** Directives of a unit; a repeated one has its values joined. */
+async function directives(unit: string): Promise<ReadonlyMap<string, string>> {
+  const found = new Map<string, string>();
+  for (const line of (await readFile(path.join(debian, unit), 'utf8')).split('\n')) {
+    const [, name, value = ''] = /^(\w+)=(.*)$/.exec(line) ?? [];
+    if (name !== undefined) found.set(name, [found.get(name), value].filter(Boolean).join(' '));
+  }
+  return found;
+}
+
+describe.each(['postinst', 'prerm', 'postrm'])('the maintainer script %s', (name) => {
+  it('is sound sh that stops at the first failure', async () => {
+    await run('sh', ['-n', path.join(debian, name)]);
+    expect(await readFile(path.join(debian, name), 'utf8')).toMatch(/^#!\/bin\/sh\n(#.*\n)*set -e\n/);
+  });
+
+  it('refuses to be called in a way it does not know', async () => {
+    await expect(run('sh', [path.join(debian, name), 'dance'])).rejects.toThrow(
+      `${name} called with unknown argument 'dance'`,
+    );
+  });
+});
+
+describe('the units', () => {
+  it.skipIf(!analyze)('are accepted by systemd without a warning', async () => {
+    const directory = await mkdtemp(path.join(tmpdir(), 'wherry-units-'));
+    try {
+      const service = path.join(directory, 'wherryd.service');
+      const pull = path.join(directory, 'wherry-pull@job.service');
+      await copyFile(path.join(debian, 'wherryd.service'), service);
+      await copyFile(path.join(debian, 'wherry-pull@.service'), pull);
+      const { stdout, stderr } = await run('systemd-analyze', ['verify', '--man=no', service, pull]);
+      // It loads everything that the units depend on too, so only what it says of them counts.
+      const about = `${stdout}${stderr}`.split('\n').filter((line) => line.includes('wherry'));
+      expect(about).toEqual([]);
+    } finally {
+      await rm(directory, { recursive: true });
+    }
+  });
+
+  it('start the supervisor at boot without waiting for a network', async () => {
+    const unit = await directives('wherryd.service');
+    expect(unit.get('WantedBy')).toBe('multi-user.target');
+    expect(unit.get('After')).not.toContain('network-online');
+    expect(unit.get('ConditionPathExists')).toBe('/etc/wherry/wherry.toml');
+  });
+
+  it('restart a supervisor that dies or hangs, for ever', async () => {
+    const unit = await directives('wherryd.service');
+    expect(unit.get('Type')).toBe('notify');
+    expect(unit.get('Restart')).toBe('always');
+    expect(Number(unit.get('WatchdogSec'))).toBeGreaterThan(0);
+    expect(unit.get('StartLimitIntervalSec')).toBe('0');
+  });
+
+  it('give the supervisor no capability that could mount, load or trace', async () => {
+    const unit = await directives('wherryd.service');
+    expect(unit.get('CapabilityBoundingSet')).toBe('CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER');
+    expect(unit.get('ProtectSystem')).toBe('strict');
+    expect(unit.get('ReadWritePaths')).toBe('/etc/systemd/system /var/lib/wherry /run/wherry');
+  });
+
+  it('let a pull write to the directories of its own job only, as nobody in particular', async () => {
+    const unit = await directives('wherry-pull@.service');
+    expect(unit.get('User')).toBe('wherry-pull');
+    expect(unit.get('CapabilityBoundingSet')).toBe('');
+    expect(unit.get('NoNewPrivileges')).toBe('yes');
+    expect(unit.get('ProtectSystem')).toBe('strict');
+    expect(unit.get('ReadWritePaths')).toBe('/var/lib/wherry/partial/%i /run/wherry/pull/%i');
+    expect(unit.get('MemoryMax')).toBe('96M');
+    expect(unit.get('MemorySwapMax')).toBe('0');
+  });
+});
