@@ -1,2 +1,32 @@
-/** The MQTT side of a device: topics, codec, presence, reconnect policy. It knows nothing of pods or images. */
+/**
+ * The MQTT side of a device: topics, codec, presence, reconnect policy, and the session that holds them together; the
+ * transport and the codec serve the operator's side too. It carries bytes of desired states without looking inside, and
+ * knows nothing of pods or images.
+ */
 export type * from './report.ts';
+export { DeviceSession, type ConnectionState, type DeviceSessionOptions } from './device-session.ts';
+export { MqttTransport, parseBrokerUrl, type BrokerAddress } from './mqtt-transport.ts';
+export { foldPresence } from './presence.ts';
+export { defaultReconnectPolicy, type LossReason, type ReconnectPolicy } from './reconnect-policy.ts';
+export {
+  decodeEvent,
+  decodePresence,
+  decodeReport,
+  encodeEvent,
+  encodePresence,
+  encodeReport,
+} from './report-codec.ts';
+export {
+  deviceTopics,
+  fleetFilter,
+  parseDeviceTopic,
+  type DeviceTopicKind,
+  type DeviceTopics,
+} from './topics.ts';
+export {
+  ConnectionLost,
+  type Connection,
+  type ConnectOptions,
+  type Message,
+  type Transport,
+} from './transport.ts';

@@ -1,0 +1,111 @@
+import { Refusal } from '../refusal/index.ts';
+import { ConnectionLost } from './transport.ts';
+
+/**
+ * Stands between the socket and the MQTT library, which would collect a packet of up to 256 MiB in memory before it
+ * looks at it. Looks only at fixed headers (MQTT 3.1.1 §2.2, MQTT 5 §2.1), passes what fits through untouched, and
+ * drops an oversize PUBLISH byte by byte without keeping it. Pure: chunks in, chunks out.
+ */
+export interface GateHandlers {
+  /** Bytes for the library. */
+  readonly pass: (bytes: Buffer) => void;
+  /** Bytes for the broker: the acknowledgement of a dropped message, or it would stay in flight and block others. */
+  readonly reply: (bytes: Buffer) => void;
+  readonly dropped: (topic: string, refusal: Refusal) => void;
+}
+
+const publish = 3;
+/** Topic names of ours stay below 160 bytes; of a longer one the beginning is enough for the journal. */
+const keptBytes = 512;
+
+interface Dropping {
+  readonly flags: number;
+  readonly sizeBytes: number;
+  /** The beginning of the packet: topic and packet identifier. */
+  head: Buffer;
+}
+
+export class PacketGate {
+  readonly #maxBytes: number;
+  readonly #handlers: GateHandlers;
+  /** The fixed header as far as it has come. */
+  #header: number[] = [];
+  /** Bytes of the current packet's body that are still to come. */
+  #remaining = 0;
+  /** Set while a packet is being dropped. */
+  #dropping: Dropping | undefined;
+
+  /** @param maxBytes the largest packet that passes, fixed header not counted */
+  constructor(maxBytes: number, handlers: GateHandlers) {
+    this.#maxBytes = maxBytes;
+    this.#handlers = handlers;
+  }
+
+  /** @throws ConnectionLost `protocol` when the stream is no MQTT, or is what this client never asked for */
+  push(chunk: Buffer): void {
+    let at = 0;
+    while (at < chunk.length) {
+      if (this.#remaining === 0) {
+        this.#header.push(chunk[at++] ?? 0);
+        if (!this.#headerComplete()) continue;
+        if (this.#dropping === undefined) this.#handlers.pass(Buffer.from(this.#header));
+        this.#header = [];
+        continue;
+      }
+      const body = chunk.subarray(at, at + this.#remaining);
+      at += body.length;
+      this.#remaining -= body.length;
+      if (this.#dropping === undefined) this.#handlers.pass(body);
+      else this.#drop(this.#dropping, body);
+    }
+  }
+
+  /** Reads the remaining length; decides what becomes of the packet. */
+  #headerComplete(): boolean {
+    const [first = 0, ...length] = this.#header;
+    const last = length.at(-1);
+    if (last === undefined) return false;
+    if ((last & 0x80) !== 0) {
+      if (length.length < 4) return false;
+      throw new ConnectionLost('protocol', 'the broker sent a packet with a malformed length');
+    }
+    const sizeBytes = length.reduce((sum, byte, index) => sum + (byte & 0x7f) * 128 ** index, 0);
+    const isPublish = first >> 4 === publish;
+    if (isPublish && (first & 0x06) > 0x02) {
+      throw new ConnectionLost('protocol', 'the broker sent a message with QoS 2, which was not asked for');
+    }
+    this.#remaining = sizeBytes;
+    if (sizeBytes > this.#maxBytes) {
+      if (!isPublish) throw new ConnectionLost('protocol', `the broker sent a packet of ${sizeBytes} bytes`);
+      this.#dropping = { flags: first & 0x0f, sizeBytes, head: Buffer.alloc(0) };
+    }
+    return true;
+  }
+
+  #drop(dropping: Dropping, body: Buffer): void {
+    if (dropping.head.length < keptBytes) {
+      dropping.head = Buffer.concat([dropping.head, body.subarray(0, keptBytes - dropping.head.length)]);
+    }
+    if (this.#remaining > 0) return;
+    this.#dropping = undefined;
+    const topicLength = dropping.head.readUInt16BE(0);
+    const topicEnd = 2 + topicLength;
+    if ((dropping.flags & 0x06) === 0x02) {
+      if (topicEnd + 2 > dropping.head.length) {
+        throw new ConnectionLost('protocol', 'the broker sent a message on a topic that was not asked for');
+      }
+      // PUBACK with the message's packet identifier; reads the same in 3.1.1 and 5.
+      this.#handlers.reply(
+        Buffer.from([0x40, 2, dropping.head[topicEnd] ?? 0, dropping.head[topicEnd + 1] ?? 0]),
+      );
+    }
+    const topic = dropping.head.toString('utf8', 2, topicEnd);
+    this.#handlers.dropped(
+      topic,
+      new Refusal(
+        'envelope-too-large',
+        `a message of ${dropping.sizeBytes} bytes on ${topic} was dropped: at most ${this.#maxBytes} bytes are read`,
+      ),
+    );
+  }
+}

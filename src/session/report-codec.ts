@@ -1,0 +1,167 @@
+import {
+  boolean,
+  CborError,
+  decodeCbor,
+  encodeCbor,
+  integer,
+  list,
+  map,
+  oneOf,
+  optional,
+  readFields,
+  text,
+  type CborValue,
+  type Reader,
+} from '../cbor/index.ts';
+import { Refusal } from '../refusal/index.ts';
+import type { DeploymentEvent, DeviceReport, Presence } from './report.ts';
+
+/**
+ * The messages of a device as bytes and back. The reading side is the operator's: a device may be compromised, so what
+ * it says of itself is bounded like any other input, and control characters never reach a terminal.
+ */
+
+/** 16 pods of 16 apps with every isolator spelled out stay below a third of this. */
+const maxReportBytes = 64 * 1024;
+const maxSmallBytes = 4 * 1024;
+
+export function encodeReport(report: DeviceReport): Uint8Array {
+  return encodeCbor(report);
+}
+
+export function encodeEvent(event: DeploymentEvent): Uint8Array {
+  return encodeCbor(event);
+}
+
+export function encodePresence(presence: Presence): Uint8Array {
+  return encodeCbor(presence);
+}
+
+/** @throws Refusal `input-invalid` */
+export function decodeReport(bytes: Uint8Array): DeviceReport {
+  return decode(bytes, maxReportBytes, report, 'report');
+}
+
+/** @throws Refusal `input-invalid` */
+export function decodeEvent(bytes: Uint8Array): DeploymentEvent {
+  return decode(bytes, maxSmallBytes, event, 'event');
+}
+
+/** @throws Refusal `input-invalid` */
+export function decodePresence(bytes: Uint8Array): Presence {
+  return decode(bytes, maxSmallBytes, presence, 'presence');
+}
+
+function decode<T>(bytes: Uint8Array, maxBytes: number, reader: Reader<T>, what: string): T {
+  try {
+    return readFields(decodeCbor(bytes, { maxBytes, maxDepth: 6 }), reader, what);
+  } catch (error) {
+    if (!(error instanceof CborError)) throw error;
+    throw new Refusal('input-invalid', `a device sent a ${what} that cannot be read: ${error.message}`, {
+      cause: error,
+    });
+  }
+}
+
+/** Text without control characters: what a device says is printed on an operator's terminal. */
+function line(maxBytes: number): Reader<string> {
+  const bounded = text(maxBytes);
+  return (value: CborValue, path: string) => {
+    const read = bounded(value, path);
+    if (/\p{Cc}/u.test(read)) throw new CborError(`${path}: has control characters`);
+    return read;
+  };
+}
+
+const name = line(256);
+const sentence = line(2048);
+const count = integer(0);
+const seconds = integer(0);
+
+const deployment = map({
+  version: integer(1),
+  phase: oneOf(
+    'fetch',
+    'stage',
+    'activate',
+    'probation',
+    'committed',
+    'rolled-back',
+    'refused',
+    'superseded',
+  ),
+  code: optional(name),
+  message: optional(sentence),
+  receivedBytes: optional(count),
+  totalBytes: optional(count),
+});
+
+const refused = map({
+  code: name,
+  message: sentence,
+  at: seconds,
+  version: optional(integer(0)),
+});
+
+const app = map({
+  name,
+  imageId: name,
+  state: name,
+  pid: optional(count),
+  restarts: count,
+  lastResult: name,
+  oomKills: count,
+  memoryBytes: optional(count),
+  memoryPeakBytes: optional(count),
+  memoryMaxBytes: optional(count),
+  cpuUsec: optional(count),
+  tasks: optional(count),
+});
+
+const isolator = map({
+  app: name,
+  name,
+  outcome: oneOf('enforced', 'modified', 'ignored'),
+  detail: sentence,
+});
+
+const pod = map({
+  name,
+  uuid: name,
+  healthy: boolean,
+  apps: list(app, { max: 64 }),
+  isolators: list(isolator, { max: 512 }),
+});
+
+const report: Reader<DeviceReport> = map({
+  format: oneOf(1),
+  fleet: name,
+  device: name,
+  bootId: name,
+  seq: count,
+  at: seconds,
+  wherry: name,
+  trustedVersion: count,
+  currentVersion: count,
+  deployment: optional(deployment),
+  refused: optional(refused),
+  pods: list(pod, { max: 64 }),
+  capabilities: list(map({ name, available: boolean, detail: sentence }), { max: 64 }),
+});
+
+const presence: Reader<Presence> = map({
+  format: oneOf(1),
+  bootId: name,
+  connection: integer(1),
+  up: boolean,
+});
+
+const event: Reader<DeploymentEvent> = map({
+  format: oneOf(1),
+  bootId: name,
+  at: seconds,
+  version: count,
+  outcome: oneOf('committed', 'rolled-back', 'refused', 'superseded'),
+  code: optional(name),
+  message: optional(sentence),
+});

@@ -1,0 +1,69 @@
+import { Refusal } from '../refusal/index.ts';
+
+/**
+ * The topics of one device. Exact names, four slashes, no dots (RabbitMQ maps dots), so that a broker's ACL can bind a
+ * client to `v1/<fleet>/d/<device>/#` and nothing else.
+ */
+export interface DeviceTopics {
+  /** To the device, retained: the signed desired state. */
+  readonly desired: string;
+  /** From the device, retained: what it is and does. */
+  readonly reported: string;
+  /** From the device, not retained: one terminal answer per command. */
+  readonly event: string;
+  /** From the device and from its last will, retained: whether it is connected. */
+  readonly live: string;
+  /** From the device, not retained: asks for the desired state where the broker does not keep it. */
+  readonly get: string;
+}
+
+export type DeviceTopicKind = keyof DeviceTopics;
+
+const kinds: readonly DeviceTopicKind[] = ['desired', 'reported', 'event', 'live', 'get'];
+
+/** An AC Name (types.md#ac-name) of at most 64 characters, so that a topic stays below 160 bytes on every broker. */
+const topicName = /^(?=.{1,64}$)[a-z0-9]+(-[a-z0-9]+)*$/;
+
+/**
+ * The topics of `device` in `fleet`.
+ * @throws Refusal `input-invalid` when a name could widen the topic (`+`, `#`, `/`) or is no AC Name of 1…64 characters.
+ */
+export function deviceTopics(fleet: string, device: string): DeviceTopics {
+  for (const [what, name] of [
+    ['fleet', fleet],
+    ['device', device],
+  ] as const) {
+    if (!topicName.test(name)) {
+      throw new Refusal(
+        'input-invalid',
+        `${what} name ${JSON.stringify(name)} must be lower-case letters and digits with single dashes between, at most 64`,
+      );
+    }
+  }
+  const base = `v1/${fleet}/d/${device}`;
+  return {
+    desired: `${base}/desired`,
+    reported: `${base}/reported`,
+    event: `${base}/event`,
+    live: `${base}/live`,
+    get: `${base}/get`,
+  };
+}
+
+/** The filter by which an operator hears one kind of message of every device of a fleet. */
+export function fleetFilter(fleet: string, kind: DeviceTopicKind): string {
+  deviceTopics(fleet, 'any');
+  return `v1/${fleet}/d/+/${kind}`;
+}
+
+/** Takes a topic apart; undefined for one that `deviceTopics` cannot make. */
+export function parseDeviceTopic(
+  topic: string,
+): { readonly fleet: string; readonly device: string; readonly kind: DeviceTopicKind } | undefined {
+  const [version, fleet, d, device, kind, ...rest] = topic.split('/');
+  const known = kinds.find((candidate) => candidate === kind);
+  if (version !== 'v1' || d !== 'd' || rest.length > 0 || known === undefined) return undefined;
+  if (fleet === undefined || device === undefined || !topicName.test(fleet) || !topicName.test(device))
+    return undefined;
+  return { fleet, device, kind: known };
+}

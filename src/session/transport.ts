@@ -1,0 +1,52 @@
+import type { Refusal } from '../refusal/index.ts';
+import type { LossReason } from './reconnect-policy.ts';
+
+/** One way to reach a broker. The implementation on mqtt.js is `MqttTransport`; tests have one without a network. */
+export interface Transport {
+  /**
+   * Opens one connection with a clean session. Everything about it ends with it; nothing is queued or repeated.
+   * @throws ConnectionLost when it cannot be established
+   */
+  connect(options: ConnectOptions): Promise<Connection>;
+}
+
+export interface ConnectOptions {
+  readonly clientId: string;
+  readonly keepaliveSeconds: number;
+  /** Published by the broker (QoS 1, retained) when the connection ends without a goodbye. */
+  readonly will?: Message;
+  /** Called for every message; must not throw. */
+  readonly onMessage: (message: Message) => void;
+  /** Called with `envelope-too-large` for a message that was dropped because of its size. */
+  readonly onDropped?: (topic: string, refusal: Refusal) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface Message {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+}
+
+export interface Connection {
+  /** QoS 1; resolves when the broker has acknowledged it. @throws ConnectionLost */
+  publish(message: Message, options: { readonly retain: boolean }): Promise<void>;
+  /** QoS 1. @throws ConnectionLost with `credentials` when the broker does not grant it */
+  subscribe(topics: readonly string[]): Promise<void>;
+  /** Resolves when the connection has ended, for whatever reason; never rejects. */
+  readonly ended: Promise<ConnectionLost>;
+  /** Says goodbye, so that the will is not published, and waits for the end. */
+  close(): Promise<void>;
+  /** Ends at once, without a goodbye: the broker publishes the will. `loss` is what `ended` then gives. */
+  abort(loss: ConnectionLost): void;
+}
+
+/** There is no connection (any more). `detail` is for the journal, `reason` decides when to try again. */
+export class ConnectionLost extends Error {
+  readonly reason: LossReason;
+
+  constructor(reason: LossReason, detail: string, options?: { cause?: unknown }) {
+    super(detail, options);
+    this.name = 'ConnectionLost';
+    this.reason = reason;
+  }
+}
