@@ -105,6 +105,7 @@ async function* gunzip(input: AsyncIterable<Buffer>): AsyncGenerator<Buffer, voi
     throw malformed('The gzip stream is damaged or cut off.', error);
   } finally {
     gzip.destroy();
+    await feeding; // so that the source is let go of when this returns
   }
 }
 

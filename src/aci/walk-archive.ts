@@ -86,6 +86,7 @@ export async function walkArchive(
     tarSizeBytes = await feeding;
   } catch (error) {
     walker.destroy(null); // wakes the feeder, which lets go of the source
+    await feeding;
     if (feedFailure) throw feedFailure.error;
     throw error === walkerError ? malformed('The tar library cannot read the archive.', error) : error;
   }

@@ -1,0 +1,433 @@
+import { createHash } from 'node:crypto';
+import { Writable } from 'node:stream';
+import { gzipSync } from 'node:zlib';
+
+import { describe, expect, it } from 'vitest';
+
+import {
+  type ArchiveLimits,
+  type ArchiveSummary,
+  defaultArchiveLimits,
+  readArchive,
+} from '../../src/aci/index.ts';
+import { Refusal, type RefusalCode } from '../../src/refusal/index.ts';
+import {
+  directory,
+  file,
+  manifest,
+  manifestText,
+  pax,
+  raw,
+  type RawEntry,
+  record,
+  rootfs,
+  source,
+  tar,
+} from './raw-tar.ts';
+
+const small: ArchiveLimits = { ...defaultArchiveLimits, maxTarBytes: 4 * 1024 * 1024, maxEntries: 100 };
+
+function read(bytes: Buffer, limits: Partial<ArchiveLimits> = {}, chunk = 4096): Promise<ArchiveSummary> {
+  return readArchive(source(bytes, chunk), { limits: { ...small, ...limits } });
+}
+
+async function refusal(bytes: Buffer, limits: Partial<ArchiveLimits> = {}): Promise<Refusal> {
+  const outcome = await read(bytes, limits).catch((error: unknown) => error);
+  if (!(outcome instanceof Refusal)) throw new Error(`accepted, or threw ${String(outcome)}`);
+  return outcome;
+}
+
+/** The canonical tar, as blocks of text: `type path [-> target] mode uid size`. */
+async function canonical(bytes: Buffer): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  const canonicalTar = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      chunks.push(chunk);
+      done();
+    },
+  });
+  await readArchive(source(bytes), { limits: small, canonicalTar });
+  return Buffer.concat(chunks);
+}
+
+const id = (bytes: Buffer) => `sha512-${createHash('sha512').update(bytes).digest('hex')}`;
+
+describe('an accepted archive', () => {
+  it('has the SHA-512 of its uncompressed tar as image ID, however it is compressed (aci.md#image-id)', async () => {
+    const bytes = tar(manifest, rootfs, file('rootfs/a'));
+    expect((await read(bytes)).imageId).toBe(id(bytes));
+    expect((await read(gzipSync(bytes))).imageId).toBe(id(bytes));
+    expect((await read(gzipSync(bytes, { level: 1 }))).imageId).toBe(id(bytes));
+  });
+
+  it('has an image ID that covers the zeros after the end marker', async () => {
+    const bytes = Buffer.concat([tar(manifest, rootfs), Buffer.alloc(200_000)]);
+    const summary = await read(bytes);
+    expect(summary.imageId).toBe(id(bytes));
+    expect(summary.tarSizeBytes).toBe(bytes.length);
+  });
+
+  it.each([1, 7, 511, 512, 513, 100_000])('is read the same in pieces of %i bytes', async (chunk) => {
+    const bytes = tar(pax({ path: 'rootfs/long' }), file('short', 'x'.repeat(1500)), manifest);
+    expect(await read(bytes, {}, chunk)).toEqual(await read(bytes));
+    expect(await read(gzipSync(bytes), {}, chunk)).toEqual({ ...(await read(bytes)), compression: 'gzip' });
+  });
+
+  it.each([
+    ['first', tar(manifest, rootfs, file('rootfs/a'))],
+    ['in the middle', tar(rootfs, manifest, file('rootfs/a'))],
+    ['last', tar(rootfs, file('rootfs/a'), manifest)],
+    ['named ./manifest', tar({ ...manifest, name: './manifest' }, directory('./rootfs'))],
+  ])('may have its manifest %s', async (_where, bytes) => {
+    expect((await read(bytes)).manifestBytes.toString()).toBe(manifestText);
+  });
+
+  it('may name its own root, as `tar -c .` does', async () => {
+    expect((await read(tar(directory('./'), manifest, rootfs))).entries).toBe(2);
+  });
+
+  it('may leave out directories: they are counted and made', async () => {
+    const bytes = tar(manifest, file('rootfs/a/b/c'));
+    expect((await read(bytes)).entries).toBe(5);
+    expect(
+      (await canonical(bytes)).equals(
+        await canonical(
+          tar(
+            manifest,
+            ...['rootfs/', 'rootfs/a/', 'rootfs/a/b/'].map((name) => ({ ...directory(name), mtime: 0 })),
+            file('rootfs/a/b/c'),
+          ),
+        ),
+      ),
+    ).toBe(true);
+  });
+
+  it('may describe a directory after its content', async () => {
+    expect((await read(tar(manifest, file('rootfs/a/b'), directory('rootfs/a/'), rootfs))).entries).toBe(4);
+  });
+
+  it('may have several gzip members (RFC 1952 §2.2)', async () => {
+    const bytes = tar(manifest, rootfs);
+    const members = Buffer.concat([gzipSync(bytes.subarray(0, 700)), gzipSync(bytes.subarray(700))]);
+    expect((await read(members)).imageId).toBe(id(bytes));
+  });
+
+  it('may have a PAX global header with a comment, as `git archive` writes', async () => {
+    await expect(read(tar(pax({ comment: 'a commit' }, 'g'), manifest, rootfs))).resolves.toBeDefined();
+  });
+
+  it('may have FIFOs, symbolic links to anywhere, and hard links to its own files', async () => {
+    const bytes = tar(
+      manifest,
+      file('rootfs/a'),
+      { name: 'rootfs/fifo', type: '6' },
+      { name: 'rootfs/s', type: '2', linkname: '../../../etc/passwd' },
+      { name: 'rootfs/h', type: '1', linkname: './rootfs/a' },
+      { name: 'rootfs/h2', type: '1', linkname: 'rootfs/h' },
+    );
+    const out = await canonical(bytes);
+    expect(out.includes('../../../etc/passwd')).toBe(true);
+    await expect(read(bytes)).resolves.toBeDefined();
+  });
+
+  it('keeps user attributes and file capabilities, byte for byte, and names what it leaves out', async () => {
+    const capability = Buffer.from([1, 0, 0, 2, 0x80, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    const bytes = tar(
+      manifest,
+      pax({
+        'SCHILY.xattr.user.note': 'ä=b\n',
+        'SCHILY.xattr.security.capability': capability,
+        'SCHILY.xattr.trusted.overlay.redirect': '/etc',
+        'SCHILY.xattr.user.overlay.whiteout': 'y',
+        'SCHILY.xattr.security.selinux': 'x',
+      }),
+      file('rootfs/ping'),
+    );
+    const out = await canonical(bytes);
+    expect(out.includes(record('SCHILY.xattr.user.note', 'ä=b\n'))).toBe(true);
+    expect(out.includes(record('SCHILY.xattr.security.capability', capability))).toBe(true);
+    expect(out.includes('overlay')).toBe(false);
+    expect((await read(bytes)).droppedXattrs).toEqual([
+      'security.selinux',
+      'trusted.overlay.redirect',
+      'user.overlay.whiteout',
+    ]);
+  });
+
+  it('keeps set-user-ID, mode 0, late times and large owners', async () => {
+    const bytes = tar(
+      { name: 'rootfs/su', mode: 0o4755 },
+      { name: 'rootfs/none', mode: 0, mtime: 5_000_000_000 },
+      { name: 'rootfs/far', patch: [[108, Buffer.from([0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xf0])]] },
+      manifest,
+    );
+    const once = await canonical(bytes);
+    expect(once.includes('0004755\0')).toBe(true);
+    expect(once.includes('0000000\x000000000\0')).toBe(true);
+    expect(once.includes((5_000_000_000).toString(8))).toBe(true);
+    expect(once.includes(record('uid', String(0xfffffff0)))).toBe(true);
+    expect((await canonical(once)).equals(once)).toBe(true);
+  });
+});
+
+const long = (length: number) => 'n'.repeat(length);
+const sparse = { 'GNU.sparse.major': '1', 'GNU.sparse.minor': '0', 'GNU.sparse.realsize': '9' };
+
+/** [what, code, entries that come after a manifest and a rootfs] */
+const refusedEntries: [string, RefusalCode, ...RawEntry[]][] = [
+  // Paths (aci.md#image-layout)
+  ['an absolute path', 'archive-path-forbidden', file('/rootfs/x')],
+  ['an absolute path outside', 'archive-path-forbidden', file('/etc/x')],
+  ['a path that climbs out', 'archive-path-forbidden', file('rootfs/../../etc/x')],
+  ['a path that climbs and returns', 'archive-path-forbidden', file('rootfs/a/../x')],
+  ['a path that ends in ..', 'archive-path-forbidden', directory('rootfs/..')],
+  ['an empty component', 'archive-path-forbidden', file('rootfs//x')],
+  ['a directory with two slashes', 'archive-path-forbidden', directory('rootfs/x//')],
+  ['a file with a slash at the end', 'archive-path-forbidden', file('rootfs/x/')],
+  ['a third name at the top', 'archive-path-forbidden', file('README')],
+  ['a name that only begins like rootfs', 'archive-path-forbidden', file('rootfsX/evil')],
+  ['something under the manifest', 'archive-path-forbidden', file('manifest/x')],
+  ['an empty name', 'archive-path-forbidden', file('')],
+  ['a file called .', 'archive-path-forbidden', file('.')],
+  ['a name that is not UTF-8', 'archive-path-forbidden', { name: Buffer.from([0x72, 0xff, 0xfe]) }],
+  ['a PAX path with a NUL', 'archive-path-forbidden', pax({ path: 'rootfs/a\0b' }), file('rootfs/a')],
+  ['an empty PAX path', 'archive-path-forbidden', pax({ path: '' }), file('rootfs/a')],
+  ['a PAX path that climbs out', 'archive-path-forbidden', pax({ path: 'rootfs/../x' }), file('rootfs/a')],
+  ['a prefix that climbs out', 'archive-path-forbidden', { name: 'x', patch: [[345, 'rootfs/../..']] }],
+  ['a file under a file', 'archive-path-forbidden', file('rootfs/a'), file('rootfs/a/b')],
+  [
+    'a file under a symbolic link',
+    'archive-path-forbidden',
+    { name: 'rootfs/a', type: '2', linkname: '/etc' },
+    file('rootfs/a/passwd'),
+  ],
+  ['a component of 256 bytes', 'archive-too-large', pax({ path: `rootfs/${long(256)}` }), file('a')],
+  ['a path past the limit', 'archive-too-large', pax({ path: `rootfs/${'abc/'.repeat(1100)}x` }), file('a')],
+  // Duplicates (aci.md: "no duplicate entries")
+  ['a path twice', 'archive-entry-duplicate', file('rootfs/a'), file('rootfs/a')],
+  ['a path twice, once with ./', 'archive-entry-duplicate', file('rootfs/a'), file('./rootfs/a')],
+  ['a path twice, once with a dot within', 'archive-entry-duplicate', file('rootfs/a'), file('rootfs/./a')],
+  ['a directory twice', 'archive-entry-duplicate', directory('rootfs/d'), directory('rootfs/d/')],
+  ['a second rootfs', 'archive-entry-duplicate', rootfs],
+  ['a file in the place of a directory', 'archive-entry-duplicate', file('rootfs/a/b'), file('rootfs/a')],
+  ['a second manifest', 'image-manifest-duplicate', { ...manifest, name: './manifest' }],
+  // Links
+  [
+    'a hard link out of the root',
+    'archive-link-forbidden',
+    { name: 'rootfs/h', type: '1', linkname: '../etc/shadow' },
+  ],
+  [
+    'a hard link to an absolute path',
+    'archive-link-forbidden',
+    { name: 'rootfs/h', type: '1', linkname: '/etc/shadow' },
+  ],
+  [
+    'a hard link to the manifest',
+    'archive-link-forbidden',
+    { name: 'rootfs/h', type: '1', linkname: 'manifest' },
+  ],
+  [
+    'a hard link to nothing',
+    'archive-link-forbidden',
+    { name: 'rootfs/h', type: '1', linkname: 'rootfs/none' },
+  ],
+  ['a hard link to itself', 'archive-link-forbidden', { name: 'rootfs/h', type: '1', linkname: 'rootfs/h' }],
+  [
+    'a hard link to a file that comes later',
+    'archive-link-forbidden',
+    { name: 'rootfs/h', type: '1', linkname: 'rootfs/z' },
+    file('rootfs/z'),
+  ],
+  [
+    'a hard link to a directory',
+    'archive-link-forbidden',
+    directory('rootfs/d'),
+    { name: 'rootfs/h', type: '1', linkname: 'rootfs/d' },
+  ],
+  [
+    'a hard link to a symbolic link',
+    'archive-link-forbidden',
+    { name: 'rootfs/s', type: '2', linkname: '/etc/shadow' },
+    { name: 'rootfs/h', type: '1', linkname: 'rootfs/s' },
+  ],
+  ['a symbolic link to nothing', 'archive-link-forbidden', { name: 'rootfs/s', type: '2' }],
+  // Types
+  ['a character device', 'archive-entry-unsupported', { name: 'rootfs/c', type: '3' }],
+  ['a block device', 'archive-entry-unsupported', { name: 'rootfs/b', type: '4' }],
+  ['a GNU sparse file', 'archive-entry-unsupported', { name: 'rootfs/s', type: 'S' }],
+  ['a PAX sparse file', 'archive-entry-unsupported', pax(sparse), file('rootfs/s')],
+  ['a star sparse file', 'archive-entry-unsupported', pax({ 'SCHILY.realsize': '9' }), file('rootfs/s')],
+  ['an old GNU long name', 'archive-entry-unsupported', { name: 'rootfs/s', type: 'N' }],
+  ['a multi-volume continuation', 'archive-entry-unsupported', { name: 'rootfs/s', type: 'M' }],
+  ['an unknown type', 'archive-entry-unsupported', { name: 'rootfs/s', type: 'Z' }],
+  [
+    'a PAX keyword that POSIX does not know',
+    'archive-entry-unsupported',
+    pax({ realpath: 'x' }),
+    file('rootfs/s'),
+  ],
+  ['names in another encoding', 'archive-entry-unsupported', pax({ hdrcharset: 'BINARY' }), file('rootfs/s')],
+  ['a path for all entries', 'archive-entry-unsupported', pax({ path: 'rootfs/x' }, 'g'), file('rootfs/s')],
+  ['a size for all entries', 'archive-entry-unsupported', pax({ size: '0' }, 'g'), file('rootfs/s')],
+  // Damage, and what two readers would read as two things
+  ['a wrong checksum', 'archive-malformed', { name: 'rootfs/a', patch: [[148, '0000001\0']] }],
+  ['no magic', 'archive-malformed', { name: 'rootfs/a', patch: [[257, '\0\0\0\0\0\0\0\0']] }],
+  ['a size that is not octal', 'archive-malformed', { name: 'rootfs/a', patch: [[124, '12x45678901\0']] }],
+  ['digits after a size', 'archive-malformed', { name: 'rootfs/a', patch: [[124, '0000 000001\0']] }],
+  ['a negative size', 'archive-malformed', { name: 'rootfs/a', patch: [[124, Buffer.alloc(12, 0xff)]] }],
+  ['a size past 2^53', 'archive-malformed', { name: 'rootfs/a', patch: [[124, Buffer.alloc(12, 0x80)]] }],
+  ['a directory with a body', 'archive-malformed', { ...directory('rootfs/d/'), body: 'x' }],
+  [
+    'a symbolic link with a body',
+    'archive-malformed',
+    { name: 'rootfs/s', type: '2', linkname: 'a', body: 'x' },
+  ],
+  ['a star prefix', 'archive-malformed', { name: 'rootfs/a', patch: [[508, 'tar\0']] }],
+  [
+    'a PAX record that is too long',
+    'archive-malformed',
+    { ...pax({}), body: '99 path=rootfs/a\n' },
+    file('rootfs/a'),
+  ],
+  [
+    'a PAX record without an end',
+    'archive-malformed',
+    { ...pax({}), body: '15 path=rootfs/' },
+    file('rootfs/a'),
+  ],
+  ['a PAX record without a keyword', 'archive-malformed', { ...pax({}), body: '5 =a\n' }, file('rootfs/a')],
+  [
+    'a PAX keyword twice',
+    'archive-malformed',
+    { ...pax({}), body: Buffer.concat([record('path', 'rootfs/a'), record('path', 'rootfs/b')]) },
+    file('rootfs/c'),
+  ],
+  ['a PAX size that is not a number', 'archive-malformed', pax({ size: '1e3' }), file('rootfs/a')],
+  ['two PAX headers', 'archive-malformed', pax({ uid: '1' }), pax({ uid: '2' }), file('rootfs/a')],
+  ['a PAX header for nothing', 'archive-malformed', pax({ path: 'rootfs/a' })],
+  [
+    'a PAX and a GNU name',
+    'archive-malformed',
+    pax({ path: 'rootfs/a' }),
+    { name: '././@LongLink', type: 'L', body: 'rootfs/b\0' },
+    file('rootfs/c'),
+  ],
+  [
+    'a GNU name that goes on',
+    'archive-malformed',
+    { name: 'l', type: 'L', body: 'rootfs/b\0/c\0' },
+    file('rootfs/c'),
+  ],
+  // Sizes
+  ['a PAX header past the limit', 'archive-too-large', pax({ comment: long(70_000) }), file('rootfs/a')],
+  [
+    'a GNU name past the limit',
+    'archive-too-large',
+    { name: 'l', type: 'L', body: long(5000) },
+    file('rootfs/a'),
+  ],
+  ['a file larger than the limit', 'archive-too-large', { name: 'rootfs/a', size: 2 ** 32 }],
+  ['a PAX size larger than the limit', 'archive-too-large', pax({ size: '99999999999' }), file('rootfs/a')],
+  [
+    'an attribute past the limit',
+    'archive-too-large',
+    pax({ 'SCHILY.xattr.user.a': long(20_000) }),
+    file('rootfs/a'),
+  ],
+  [
+    'too many attributes',
+    'archive-too-large',
+    pax(Object.fromEntries(Array.from({ length: 40 }, (_, i) => [`SCHILY.xattr.user.${i}`, 'x']))),
+    file('rootfs/a'),
+  ],
+];
+
+describe('a refused archive', () => {
+  it.each(refusedEntries)('has %s: %s', async (...row) => {
+    const [, code, ...entries] = row;
+    const bytes = tar(manifest, rootfs, ...entries);
+    expect(await refusal(bytes)).toMatchObject({ code });
+    expect(await refusal(gzipSync(bytes))).toMatchObject({ code });
+  });
+
+  it.each<[string, RefusalCode, Buffer]>([
+    ['no manifest', 'image-manifest-missing', tar(rootfs, file('rootfs/a'))],
+    ['no rootfs', 'archive-malformed', tar(manifest)],
+    ['a manifest that is a directory', 'archive-entry-unsupported', tar(directory('manifest'), rootfs)],
+    [
+      'a manifest that is a link',
+      'archive-entry-unsupported',
+      tar({ name: 'manifest', type: '2', linkname: 'rootfs/m' }),
+    ],
+    [
+      'a rootfs that is a link',
+      'archive-entry-unsupported',
+      tar(manifest, { name: 'rootfs', type: '2', linkname: '/' }),
+    ],
+    ['no bytes', 'archive-malformed', Buffer.alloc(0)],
+    ['only zeros', 'archive-malformed', Buffer.alloc(10_240)],
+    ['noise', 'archive-malformed', createHash('sha512').update('noise').digest()],
+    ['no end marker', 'archive-malformed', Buffer.concat([raw(manifest), raw(rootfs)])],
+    ['half an end marker', 'archive-malformed', tar(manifest, rootfs).subarray(0, -512)],
+    [
+      'an entry after a block of zeros',
+      'archive-malformed',
+      Buffer.concat([raw(manifest), Buffer.alloc(512), tar(rootfs)]),
+    ],
+    [
+      'an archive after the end marker',
+      'archive-malformed',
+      Buffer.concat([tar(manifest, rootfs), tar(manifest, rootfs)]),
+    ],
+    [
+      'a byte after the end marker',
+      'archive-malformed',
+      Buffer.concat([tar(manifest, rootfs), Buffer.from([0, 0, 1])]),
+    ],
+    [
+      'bytes after the gzip stream',
+      'archive-malformed',
+      Buffer.concat([gzipSync(tar(manifest, rootfs)), Buffer.from('junk')]),
+    ],
+    [
+      'zeros after the gzip stream',
+      'archive-malformed',
+      Buffer.concat([gzipSync(tar(manifest, rootfs)), Buffer.alloc(9000)]),
+    ],
+    ['a gzip stream cut off', 'archive-malformed', gzipSync(tar(manifest, rootfs)).subarray(0, -1)],
+    ['a bzip2 stream', 'archive-compression-unsupported', Buffer.from('BZh91AY&SY')],
+    ['a zstd stream', 'archive-compression-unsupported', Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, 0, 0])],
+    ['an xz stream', 'archive-compression-unsupported', Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0, 0])],
+  ])('has %s', async (_what, code, bytes) => {
+    expect(await refusal(bytes)).toMatchObject({ code });
+  });
+
+  it('is cut off at any block: nothing shorter than the whole is accepted', async () => {
+    const bytes = tar(manifest, rootfs, file('rootfs/a', 'x'.repeat(1000)), file('rootfs/b'));
+    for (let length = 0; length < bytes.length; length += 256) {
+      expect(await refusal(bytes.subarray(0, length))).toMatchObject({ code: 'archive-malformed' });
+    }
+  });
+
+  it('has more entries than the limit, or implies more', async () => {
+    const many = Array.from({ length: 101 }, (_, i) => file(`rootfs/${i}`));
+    expect(await refusal(tar(manifest, rootfs, ...many))).toMatchObject({ code: 'archive-too-large' });
+    expect(
+      await refusal(tar(manifest, pax({ path: `rootfs/${'a/'.repeat(200)}x` }), file('a'))),
+    ).toMatchObject({
+      code: 'archive-too-large',
+    });
+  });
+
+  it('has a manifest past the limit', async () => {
+    const bytes = tar({ name: 'manifest', body: long(2000) }, rootfs);
+    expect(await refusal(bytes, { maxManifestBytes: 1999 })).toMatchObject({ code: 'archive-too-large' });
+    await expect(read(bytes, { maxManifestBytes: 2000 })).resolves.toBeDefined();
+  });
+
+  it('says in one sentence which entry broke which rule, without characters that steer a terminal', async () => {
+    const { message } = await refusal(tar(manifest, rootfs, file('rootfs/../\x1b[31m\n\u202e')));
+    expect(message).toBe('The entry "rootfs/../\\u001b[31m\\n\\u202e" has a ".." component.');
+  });
+});
