@@ -58,7 +58,10 @@ async function codeOf(promise: Promise<unknown>): Promise<{ code: RefusalCode; m
 function cutOnce(bytes: number, then: RequestListener): RequestListener {
   let first = true;
   return (message, response) => {
-    if (!first) return then(message, response);
+    if (!first) {
+      then(message, response);
+      return;
+    }
     first = false;
     response.writeHead(200, { 'content-length': content.length, etag: '"v1"' });
     response.write(content.subarray(0, bytes), () => response.destroy());

@@ -1,0 +1,123 @@
+import { createHash } from 'node:crypto';
+import { constants } from 'node:fs';
+import { lstat, open, readdir, rename, rm, statfs, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Disk, DiskEntry } from './disk.ts';
+
+const { O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_TRUNC, O_WRONLY } = constants;
+const chunkBytes = 256 * 1024;
+
+/** The disk of the machine. */
+export function nodeDisk(): Disk {
+  return {
+    read: async (path, maxBytes) => {
+      const handle = await openRegular(path).catch(ifMissing(undefined));
+      if (handle === undefined) return undefined;
+      try {
+        const { size } = await handle.stat();
+        if (size > maxBytes) throw new Error(`${path} is larger than ${maxBytes} bytes`);
+        return await readUpTo(handle, 0, size);
+      } finally {
+        await handle.close();
+      }
+    },
+    readAt: (path, offset, length) => withRegular(path, (handle) => readUpTo(handle, offset, length)),
+    sha256: (path) =>
+      withRegular(path, async (handle) => {
+        const hash = createHash('sha256');
+        const buffer = Buffer.allocUnsafe(chunkBytes);
+        for (;;) {
+          const { bytesRead } = await handle.read(buffer, 0, buffer.length, null);
+          if (bytesRead === 0) return hash.digest('hex');
+          hash.update(buffer.subarray(0, bytesRead));
+        }
+      }),
+    write: async (path, bytes) => {
+      const handle = await open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
+      try {
+        await handle.writeFile(bytes);
+      } finally {
+        await handle.close();
+      }
+    },
+    syncFile: (path) => withRegular(path, (handle) => handle.sync()),
+    syncDirectory: (path) => sync(path),
+    rename,
+    remove: (path) => rm(path, { recursive: true, force: true }),
+    list: async (path) => (await readdir(path).catch(ifMissing<string[]>([]))).sort(),
+    look,
+    own: (path, owner, mode) =>
+      withRegular(path, async (handle) => {
+        await handle.chown(owner.uid, owner.gid);
+        await handle.chmod(mode);
+      }),
+    freeBytes: async (path) => {
+      const { bavail, bsize } = await statfs(path);
+      return bavail * bsize;
+    },
+  };
+}
+
+/** Opens what is surely a regular file: no link is followed, no FIFO or device is waited for. */
+async function openRegular(path: string): Promise<FileHandle> {
+  const handle = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  const stats = await handle.stat();
+  if (stats.isFile()) return handle;
+  await handle.close();
+  throw new Error(`${path} is not a regular file`);
+}
+
+async function withRegular<T>(path: string, use: (handle: FileHandle) => Promise<T>): Promise<T> {
+  const handle = await openRegular(path);
+  try {
+    return await use(handle);
+  } finally {
+    await handle.close();
+  }
+}
+
+async function readUpTo(handle: FileHandle, offset: number, length: number): Promise<Uint8Array> {
+  const buffer = Buffer.alloc(length);
+  let filled = 0;
+  while (filled < length) {
+    const { bytesRead } = await handle.read(buffer, filled, length - filled, offset + filled);
+    if (bytesRead === 0) break;
+    filled += bytesRead;
+  }
+  return buffer.subarray(0, filled);
+}
+
+async function sync(directory: string): Promise<void> {
+  const handle = await open(directory, O_RDONLY | O_DIRECTORY);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function look(path: string): Promise<DiskEntry | undefined> {
+  const stats = await lstat(path).catch(ifMissing(undefined));
+  if (stats === undefined) return undefined;
+  let allocatedBytes = stats.blocks * 512;
+  if (stats.isDirectory()) {
+    for (const name of await readdir(path))
+      allocatedBytes += (await look(join(path, name)))?.allocatedBytes ?? 0;
+  }
+  return {
+    kind: stats.isFile() ? 'file' : stats.isDirectory() ? 'directory' : 'other',
+    sizeBytes: stats.size,
+    allocatedBytes,
+    links: stats.nlink,
+    owner: { uid: stats.uid, gid: stats.gid },
+    mode: stats.mode & 0o7777,
+  };
+}
+
+/** Turns «there is no such file» into a value; every other error stays one. */
+function ifMissing<T>(value: T): (error: unknown) => T {
+  return (error) => {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return value;
+    throw error;
+  };
+}
