@@ -1,0 +1,129 @@
+import { parseAcIdentifier, parseAcName, parseImageId } from '../appc/index.ts';
+import {
+  bytes,
+  CborError,
+  decodeCbor,
+  encodeCbor,
+  integer,
+  list,
+  map,
+  oneOf,
+  parsed,
+  readFields,
+  text,
+  type Reader,
+} from '../cbor/index.ts';
+import { Refusal } from '../refusal/index.ts';
+import type { DesiredState } from './desired-state.ts';
+import { maxEnvelopeBytes } from './envelope.ts';
+
+/** The last second of the year 9999: later ones no calendar can print. */
+const maxSeconds = 253_402_300_799;
+
+const limits = {
+  pods: 16,
+  images: 64,
+  labels: 32,
+  labelBytes: 1024,
+  nameBytes: 512,
+  manifestBytes: 65_536,
+  urls: 8,
+  urlBytes: 2048,
+} as const;
+
+const acName = parsed(text(limits.nameBytes), parseAcName);
+const acIdentifier = parsed(text(limits.nameBytes), parseAcIdentifier);
+const imageId = parsed(text(limits.nameBytes), parseImageId);
+const webAddress = parsed(text(limits.urlBytes), parseWebAddress);
+
+const desiredState: Reader<DesiredState> = map({
+  format: oneOf(1),
+  fleet: acName,
+  target: map({ device: acName }),
+  version: integer(1),
+  issued: integer(0, maxSeconds),
+  expires: integer(0, maxSeconds),
+  pods: list(map({ name: acName, manifest: bytes(limits.manifestBytes) }), { max: limits.pods }),
+  images: list(
+    map({
+      id: imageId,
+      name: acIdentifier,
+      labels: list(map({ name: acIdentifier, value: text(limits.labelBytes) }), { max: limits.labels }),
+      sizeBytes: integer(1),
+      tarSizeBytes: integer(1),
+      urls: list(webAddress, { min: 1, max: limits.urls }),
+    }),
+    { max: limits.images },
+  ),
+  policy: map({
+    probationSeconds: integer(0, 86_400),
+    reconnectWindowSeconds: integer(1, 3600),
+    limits: oneOf('require', 'best-effort'),
+  }),
+});
+
+/**
+ * The payload to sign. What a device would refuse is refused here already, so that nobody signs it.
+ *
+ * @throws {Refusal} `desired-malformed`.
+ */
+export function encodeDesiredState(desired: DesiredState): Uint8Array {
+  try {
+    const payload = encodeCbor(desired);
+    decodeDesiredState(payload);
+    return payload;
+  } catch (error) {
+    throw malformed(error);
+  }
+}
+
+/**
+ * Reads the payload of an envelope. It must have been verified before: this function says what the bytes mean, not
+ * whether they may be obeyed.
+ *
+ * @throws {Refusal} `desired-malformed`, with the path of the field that is wrong.
+ */
+export function decodeDesiredState(payload: Uint8Array): DesiredState {
+  try {
+    const value = decodeCbor(payload, { maxBytes: maxEnvelopeBytes, maxDepth: 5 });
+    const desired = readFields(value, desiredState, 'desired state');
+    if (desired.issued >= desired.expires)
+      throw new CborError('desired state: it expires before it is issued');
+    refuseRepeated('pods', 'name', desired.pods.map((pod) => pod.name)); // prettier-ignore
+    refuseRepeated('images', 'id', desired.images.map((image) => image.id)); // prettier-ignore
+    for (const [index, { labels }] of desired.images.entries()) {
+      refuseRepeated(`images/${index}/labels`, 'name', labels.map((label) => label.name)); // prettier-ignore
+    }
+    return desired;
+  } catch (error) {
+    throw malformed(error);
+  }
+}
+
+function refuseRepeated(path: string, key: string, values: readonly string[]): void {
+  const repeated = values.find((value, index) => values.indexOf(value) !== index);
+  if (repeated !== undefined) {
+    throw new CborError(`desired state/${path}: the ${key} ${repeated} stands there twice`);
+  }
+}
+
+/** An http or https address, kept as written. Credentials would end up in reports and journals, so none are allowed. */
+function parseWebAddress(address: string): string {
+  // URL drops tabs and line breaks silently: only what is visible ASCII may reach it.
+  if (!/^[\x21-\x7e]+$/.test(address)) throw new CborError('not printable ASCII');
+  let url: URL;
+  try {
+    url = new URL(address);
+  } catch (cause) {
+    throw new CborError('not an address', { cause });
+  }
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') throw new CborError('neither http nor https');
+  if (url.username !== '' || url.password !== '') throw new CborError('carries credentials');
+  if (address.includes('#')) throw new CborError('carries a fragment');
+  return address;
+}
+
+function malformed(error: unknown): unknown {
+  if (!(error instanceof CborError)) return error;
+  return new Refusal('desired-malformed', error.message, { cause: error });
+}

@@ -1,0 +1,73 @@
+import {
+  bytes,
+  CborError,
+  decodeCbor,
+  encodeCbor,
+  list,
+  map,
+  oneOf,
+  readFields,
+  text,
+  type Reader,
+} from '../cbor/index.ts';
+import { Refusal } from '../refusal/index.ts';
+
+/** The largest message that any of the brokers that wherry supports is sure to carry (AWS IoT Core: 128 KiB). */
+export const maxEnvelopeBytes = 131_072;
+
+/** An armored signature of an RSA key of 4096 bits takes 900 bytes; notations may add to it. */
+export const maxSignatureBytes = 8192;
+
+/** Signatures beside the exact bytes that they are over, so that nothing is parsed before it is verified. */
+export interface Envelope {
+  readonly format: 1;
+  readonly payload: Uint8Array;
+  /** Armored detached OpenPGP signatures, 1 to 8. */
+  readonly signatures: readonly string[];
+}
+
+const envelope: Reader<Envelope> = map({
+  format: oneOf(1),
+  payload: bytes(maxEnvelopeBytes),
+  signatures: list(text(maxSignatureBytes), { max: 8 }),
+});
+
+/**
+ * The message to publish.
+ *
+ * @throws {Refusal} `envelope-too-large`, `envelope-malformed`, `unsigned`: what a device would answer to it.
+ */
+export function encodeEnvelope(content: Pick<Envelope, 'payload' | 'signatures'>): Uint8Array {
+  const message = encodeCbor({ format: 1, payload: content.payload, signatures: content.signatures });
+  decodeEnvelope(message);
+  return message;
+}
+
+/**
+ * Takes a message from the broker apart. Nothing in it is trusted yet.
+ *
+ * @throws {Refusal} `envelope-too-large` (endless data attack), `envelope-malformed`, `unsigned`.
+ */
+export function decodeEnvelope(message: Uint8Array): Envelope {
+  if (message.length > maxEnvelopeBytes) {
+    throw new Refusal(
+      'envelope-too-large',
+      `the message has ${message.length} bytes; ${maxEnvelopeBytes} are the limit`,
+    );
+  }
+  let content: Envelope;
+  try {
+    content = readFields(
+      decodeCbor(message, { maxBytes: maxEnvelopeBytes, maxDepth: 2 }),
+      envelope,
+      'envelope',
+    );
+  } catch (error) {
+    if (!(error instanceof CborError)) throw error;
+    throw new Refusal('envelope-malformed', error.message, { cause: error });
+  }
+  if (content.signatures.length === 0) {
+    throw new Refusal('unsigned', 'the envelope carries no signature; publish it with `wherry deploy`');
+  }
+  return content;
+}

@@ -1,0 +1,47 @@
+import { createHash } from 'node:crypto';
+import { decodeDesiredState } from './desired-state-codec.ts';
+import type { DesiredState } from './desired-state.ts';
+import { decodeEnvelope } from './envelope.ts';
+import { judgeDesiredState, type Judgement, type Verdict } from './judge.ts';
+import { verifyEnvelope } from './command-signature.ts';
+
+/** What a message is examined against. It and the result can be cloned to and from another thread. */
+export interface ExamineContext extends Pick<
+  Judgement,
+  'trusted' | 'fleet' | 'device' | 'nowSeconds' | 'clockTrusted'
+> {
+  /** Armored public deploy keys of the fleet. */
+  readonly keys: readonly string[];
+}
+
+export type Examined = Verdict & {
+  readonly desired: DesiredState;
+  /** The exact bytes that were signed. */
+  readonly payload: Uint8Array;
+  /** SHA-256 of the payload, lower-case hex. */
+  readonly payloadSha256: string;
+  /** Fingerprints of the keys that signed, lower-case hex. */
+  readonly signedBy: readonly string[];
+};
+
+/**
+ * From the bytes of a message to a desired state that may be obeyed. The order is the defence: size and form of the
+ * envelope, then the signature over bytes that nobody has parsed, then their meaning, then whether it is for this
+ * device and newer than what it knows.
+ *
+ * @throws {Refusal} with any code of the class `command` except `superseded`.
+ */
+export async function examineMessage(message: Uint8Array, context: ExamineContext): Promise<Examined> {
+  const { payload, signatures } = decodeEnvelope(message);
+  const { fingerprints } = await verifyEnvelope(
+    payload,
+    signatures,
+    context.keys,
+    context.nowSeconds,
+    context.clockTrusted,
+  );
+  const desired = decodeDesiredState(payload);
+  const payloadSha256 = createHash('sha256').update(payload).digest('hex');
+  const verdict = judgeDesiredState({ ...context, desired, payloadSha256 });
+  return { ...verdict, desired, payload, payloadSha256, signedBy: fingerprints };
+}

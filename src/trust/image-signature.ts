@@ -1,0 +1,31 @@
+import { Refusal } from '../refusal/index.ts';
+import { openVerifier, type FaultCodes, type SignatureVerifier } from './signature.ts';
+
+const imageCodes: FaultCodes = {
+  malformed: 'image-signature-invalid',
+  mismatch: 'image-signature-invalid',
+  unknown: 'image-key-untrusted',
+  unusable: 'key-unusable',
+};
+
+/**
+ * Verifies the detached signature of an image while its bytes stream by; nothing is kept of them.
+ *
+ * @param armoredSignature The text of the `.asc` file.
+ * @param keys Armored public keys that are trusted for the name of the image (`keysForImage`).
+ * @param atSeconds Seconds since 1970, at least the time floor.
+ * @param clockTrusted See `verifyEnvelope`.
+ * @throws {Refusal} `image-signature-missing` for an empty file, `image-signature-invalid`, `image-key-untrusted`,
+ *   `key-unusable`; from `finish` also when the bytes are not those that were signed.
+ */
+export async function signatureVerifier(
+  armoredSignature: string,
+  keys: readonly string[],
+  atSeconds: number,
+  clockTrusted = false,
+): Promise<SignatureVerifier> {
+  if (armoredSignature.trim() === '') {
+    throw new Refusal('image-signature-missing', 'the signature file of the image is empty');
+  }
+  return openVerifier(armoredSignature, keys, atSeconds, clockTrusted, imageCodes);
+}

@@ -1,0 +1,117 @@
+import { Refusal } from '../refusal/index.ts';
+import type { DesiredState } from './desired-state.ts';
+
+/** The highest desired state that was ever trusted. It is kept over power cuts and never goes down. */
+export interface TrustedVersion {
+  /** 0 before the first. */
+  readonly version: number;
+  /** SHA-256 of the payload, lower-case hex; empty before the first. */
+  readonly payloadSha256: string;
+  /** Seconds since 1970. */
+  readonly issued: number;
+}
+
+export interface Judgement {
+  /** What the signature was over; its signature has been verified. */
+  readonly desired: DesiredState;
+  readonly payloadSha256: string;
+  readonly trusted: TrustedVersion;
+  readonly fleet: string;
+  readonly device: string;
+  readonly nowSeconds: number;
+  /** Whether `nowSeconds` may be believed; see `deviceTime`. */
+  readonly clockTrusted: boolean;
+}
+
+/**
+ * `new`: to be obeyed, and its mark to be stored first. `same`: known already, nothing to do; `expired` tells that it
+ * is past its expiry, which a device reports (it may be held back) and does not act upon: its pods go on.
+ */
+export type Verdict = { readonly outcome: 'new' } | { readonly outcome: 'same'; readonly expired: boolean };
+
+/**
+ * Decides whether a verified desired state may be obeyed. The order matters: a document for somebody else tells nothing
+ * about this device's versions, and an old one is old whether or not it is expired too.
+ *
+ * @throws {Refusal} `wrong-fleet`, `wrong-device`, `version-older`, `version-conflict`, `expired`.
+ */
+export function judgeDesiredState(judgement: Judgement): Verdict {
+  const { desired, trusted } = judgement;
+  // Wrong software attack: a document that was signed for others is genuine elsewhere, never here (Uptane, Director
+  // Targets metadata: the vehicle's identifier stands in the signed part).
+  if (desired.fleet !== judgement.fleet) {
+    throw new Refusal(
+      'wrong-fleet',
+      `it is for fleet ${desired.fleet}; this device is of fleet ${judgement.fleet}`,
+    );
+  }
+  if (desired.target.device !== judgement.device) {
+    throw new Refusal(
+      'wrong-device',
+      `it is for device ${desired.target.device}; this is ${judgement.device}`,
+    );
+  }
+  // Rollback attack: a genuine but old command is replayed (TUF §5.4.3; Uptane, full verification, step 4.3).
+  if (desired.version < trusted.version) {
+    throw new Refusal(
+      'version-older',
+      `version ${desired.version} is older than ${trusted.version}, which this device has trusted; publish a higher one`,
+    );
+  }
+  const expired = judgement.clockTrusted && judgement.nowSeconds >= desired.expires;
+  if (desired.version === trusted.version) {
+    // Mix-and-match attack: a version stands for one content, else parts of two documents could be obeyed (Uptane, full
+    // verification, step 5.2). Whoever signs again has to count up.
+    if (judgement.payloadSha256 !== trusted.payloadSha256) {
+      throw new Refusal(
+        'version-conflict',
+        `version ${desired.version} was trusted with other content; publish it with a higher version`,
+      );
+    }
+    return { outcome: 'same', expired };
+  }
+  // Freeze attack: what was kept back too long is no longer obeyed (TUF §5.4.4; Uptane, full verification, step 4.4).
+  // Without a clock to trust nothing is known to be late, and refusing would strand every board without a battery.
+  if (expired) {
+    throw new Refusal(
+      'expired',
+      `version ${desired.version} expired at ${isoTime(desired.expires)}; it is ${isoTime(judgement.nowSeconds)}`,
+    );
+  }
+  return { outcome: 'new' };
+}
+
+/** The mark to store when `desired` is trusted. The issue time never goes back either: it is a floor for the clock. */
+export function markOf(desired: DesiredState, payloadSha256: string, before: TrustedVersion): TrustedVersion {
+  return { version: desired.version, payloadSha256, issued: Math.max(desired.issued, before.issued) };
+}
+
+/**
+ * The earliest that it can be, in seconds since 1970, on a device whose clock may start in 1970: the program was built,
+ * the newest verified document was issued, and the time was saved before now.
+ */
+export function timeFloor(known: { buildTime: number; newestIssued: number; savedTime: number }): number {
+  return Math.max(known.buildTime, known.newestIssued, known.savedTime);
+}
+
+/**
+ * What time it is and whether to believe it. A clock is trusted when the system says that it was set from a time
+ * source, and it does not contradict the floor: a clock behind the floor is certainly wrong.
+ *
+ * @param wallSeconds The system's clock, seconds since 1970.
+ * @param synchronized Whether a time source has set it since boot (systemd-timesyncd, chrony, a kept RTC).
+ */
+export function deviceTime(
+  wallSeconds: number,
+  synchronized: boolean,
+  floorSeconds: number,
+): { readonly nowSeconds: number; readonly clockTrusted: boolean } {
+  return {
+    nowSeconds: Math.max(wallSeconds, floorSeconds),
+    clockTrusted: synchronized && wallSeconds >= floorSeconds,
+  };
+}
+
+function isoTime(seconds: number): string {
+  return new Date(seconds * 1000).toISOString();
+}

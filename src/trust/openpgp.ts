@@ -1,0 +1,9 @@
+/**
+ * The door to OpenPGP for processes that verify: the message worker, the pull unit, the operator's tool. It loads the
+ * `openpgp` library; see `index.ts` for why it is apart. Nothing here reads files, opens sockets or looks at a clock.
+ */
+export { verifyEnvelope } from './command-signature.ts';
+export { examineMessage, type Examined, type ExamineContext } from './examine.ts';
+export { signatureVerifier } from './image-signature.ts';
+export { readKeys, type KeyVerdict, type UnusableKey, type UsableKey } from './keys.ts';
+export type { SignatureVerifier } from './signature.ts';

@@ -1,0 +1,110 @@
+/**
+ * The operator's side of trust: makes keys and signatures that devices, and GnuPG, accept. It loads the `openpgp`
+ * library and handles private keys; nothing that runs on a device imports it.
+ */
+import { Readable } from 'node:stream';
+import * as openpgp from 'openpgp';
+import { Refusal } from '../refusal/index.ts';
+
+export interface GeneratedKey {
+  /** Armored and not protected by a passphrase: to be kept in a file that only its owner reads. */
+  readonly privateKey: string;
+  readonly publicKey: string;
+  /** Lower-case hex. */
+  readonly fingerprint: string;
+}
+
+/**
+ * Makes an Ed25519 key of OpenPGP version 4 in the form that GnuPG 2.2 and later read. It does not expire: devices in the
+ * field must not fall silent on a date that nobody remembers.
+ *
+ * @param options.name What is shown for the key, for example the fleet and the role.
+ * @param options.createdSeconds Seconds since 1970; now when absent.
+ */
+export async function generateKey(options: { name: string; createdSeconds?: number }): Promise<GeneratedKey> {
+  const { privateKey, publicKey } = await openpgp.generateKey({
+    type: 'ecc',
+    curve: 'ed25519Legacy',
+    userIDs: [{ name: options.name }],
+    subkeys: [],
+    format: 'object',
+    ...(options.createdSeconds === undefined ? {} : { date: new Date(options.createdSeconds * 1000) }),
+  });
+  return {
+    privateKey: privateKey.armor(),
+    publicKey: publicKey.armor(),
+    fingerprint: publicKey.getFingerprint(),
+  };
+}
+
+/**
+ * The public half of an armored private key, for devices.
+ *
+ * @throws {Refusal} `input-invalid` when it is not a private key.
+ */
+export async function exportPublic(privateKeyArmored: string): Promise<string> {
+  return (await readPrivateKey(privateKeyArmored)).toPublic().armor();
+}
+
+/**
+ * Signs bytes or a stream of bytes, which is not kept in memory.
+ *
+ * @param atSeconds The time that the signature bears, seconds since 1970.
+ * @returns an armored detached binary signature, what `gpg --armor --detach-sign` writes.
+ * @throws {Refusal} `input-invalid` when the key is not one, is locked by a passphrase or may not sign at that time.
+ */
+export async function signDetached(
+  data: Uint8Array | AsyncIterable<Uint8Array>,
+  privateKeyArmored: string,
+  atSeconds: number,
+): Promise<string> {
+  const signingKeys = await readPrivateKey(privateKeyArmored);
+  const date = new Date(atSeconds * 1000);
+  try {
+    await signingKeys.getSigningKey(undefined, date);
+  } catch (cause) {
+    throw new Refusal('input-invalid', `the key ${signingKeys.getFingerprint()} cannot sign now`, { cause });
+  }
+  // `never`: the library's own types of streams come from a package that it does not install.
+  const binary = data instanceof Uint8Array ? data : (Readable.toWeb(Readable.from(data)) as never);
+  const message = await openpgp.createMessage({ binary });
+  const signature: unknown = await openpgp.sign({ message, signingKeys, date, detached: true });
+  if (typeof signature === 'string') return signature;
+  let armored = '';
+  for await (const part of signature as AsyncIterable<string>) armored += part;
+  return armored;
+}
+
+/**
+ * The fingerprint of an armored key, lower-case hex.
+ *
+ * @throws {Refusal} `input-invalid` when it is not a key.
+ */
+export async function fingerprintOf(armoredKey: string): Promise<string> {
+  try {
+    return (await openpgp.readKey({ armoredKey })).getFingerprint();
+  } catch (cause) {
+    throw new Refusal('input-invalid', 'it is not an armored OpenPGP key', { cause });
+  }
+}
+
+/** A fingerprint for people to compare, in the groups of four that GnuPG prints. */
+export function formatFingerprint(fingerprint: string): string {
+  const groups = fingerprint.toUpperCase().match(/.{1,4}/g) ?? [];
+  const half = Math.ceil(groups.length / 2);
+  return `${groups.slice(0, half).join(' ')}  ${groups.slice(half).join(' ')}`;
+}
+
+async function readPrivateKey(armoredKey: string): Promise<openpgp.PrivateKey> {
+  let key: openpgp.PrivateKey;
+  try {
+    key = await openpgp.readPrivateKey({ armoredKey });
+  } catch (cause) {
+    throw new Refusal('input-invalid', 'it is not an armored OpenPGP private key', { cause });
+  }
+  if (!key.isDecrypted()) {
+    const hint = 'sign with gpg --armor --detach-sign, or export it without a passphrase';
+    throw new Refusal('input-invalid', `the key ${key.getFingerprint()} is locked by a passphrase; ${hint}`);
+  }
+  return key;
+}
