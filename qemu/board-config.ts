@@ -1,0 +1,175 @@
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** What one file of `board-configs/` declares. Every field is required unless it says otherwise. */
+export type BoardConfig = {
+  /** The name users type; the same as the file's. */
+  readonly name: string;
+  readonly description: string;
+  /** Debian's name of the architecture. */
+  readonly arch: 'arm64' | 'armhf';
+  readonly suite: string;
+  /** QEMU's `-M`, `-cpu`, `-smp` and `-m`. */
+  readonly machine: string;
+  readonly cpu: string;
+  readonly smp: number;
+  readonly memoryMiB: number;
+  readonly disk: { readonly bus: 'virtio-mmio'; readonly sizeMiB: number };
+  readonly network: 'virtio-mmio';
+  /** The serial console's device name in Linux. */
+  readonly console: string;
+  readonly kernelPackage: string;
+  /** File name of a device tree in the kernel package; without it QEMU makes one. */
+  readonly dtb?: string;
+  /** Names of lists in `board-configs/packages.json`, added up. */
+  readonly packageSets: readonly string[];
+  /** `process.versions.modules` of the suite's Node: which native addon the board loads. */
+  readonly nodeAbi: number;
+};
+
+export type PackageSets = Readonly<Record<string, readonly string[]>>;
+
+/** A file of `board-configs/` that is not what it must be; the message names the file and the field. */
+export class BoardConfigError extends Error {
+  override readonly name = 'BoardConfigError';
+}
+
+/** Takes a field's value, returns what is wrong with it or nothing. */
+type Check = (value: unknown) => string | undefined;
+
+const text =
+  (pattern: RegExp, what: string): Check =>
+  (value) =>
+    typeof value === 'string' && pattern.test(value) ? undefined : `must be ${what}`;
+const integer =
+  (min: number, max: number): Check =>
+  (value) =>
+    typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max
+      ? undefined
+      : `must be a whole number from ${min} to ${max}`;
+const oneOf =
+  (...allowed: string[]): Check =>
+  (value) =>
+    typeof value === 'string' && allowed.includes(value)
+      ? undefined
+      : `must be one of: ${allowed.join(', ')}`;
+const names: Check = (value) =>
+  Array.isArray(value) &&
+  value.length > 0 &&
+  new Set(value).size === value.length &&
+  value.every((item) => typeof item === 'string' && /^[a-z0-9][a-z0-9+.-]+$/.test(item))
+    ? undefined
+    : 'must be a list of different names in lower case';
+
+type Shape = { readonly [field: string]: Check | Shape };
+
+/** Values go into QEMU's argument lists, where a comma would start a new option: hence the narrow alphabets. */
+const boardShape: Shape = {
+  name: text(/^[a-z0-9][a-z0-9-]{0,63}$/, 'a name of lower-case letters, digits and dashes'),
+  description: text(/^.{1,200}$/, 'one line of at most 200 characters'),
+  arch: oneOf('arm64', 'armhf'),
+  suite: text(/^[a-z]{1,32}$/, 'the name of a Debian suite'),
+  machine: text(/^[a-z0-9.-]{1,64}$/, 'the name of a QEMU machine'),
+  cpu: text(/^[a-z0-9-]{1,64}$/, 'the name of a QEMU CPU'),
+  smp: integer(1, 8),
+  memoryMiB: integer(128, 8192),
+  disk: { bus: oneOf('virtio-mmio'), sizeMiB: integer(512, 65_536) },
+  network: oneOf('virtio-mmio'),
+  console: text(/^tty[A-Z]+[0-9]$/, 'a serial console such as ttyAMA0'),
+  kernelPackage: text(/^linux-image-[a-z0-9.-]+$/, 'a package named linux-image-…'),
+  dtb: text(/^[a-z0-9.-]+\.dtb$/, 'a file name that ends in .dtb'),
+  packageSets: names,
+  nodeAbi: integer(100, 999),
+};
+const optional = new Set(['dtb']);
+
+/**
+ * Reads one board's declaration.
+ * @param json the file's text
+ * @param file its name, for messages
+ * @throws BoardConfigError for text that is no JSON, and for a missing, unknown or wrong field
+ */
+export function parseBoardConfig(json: string, file: string): BoardConfig {
+  const value = parseJson(json, file);
+  checkShape(value, boardShape, file, '');
+  // The shape has just been checked field by field.
+  return value as BoardConfig;
+}
+
+/** Reads `packages.json`: names of lists to lists of package names. @throws BoardConfigError */
+export function parsePackageSets(json: string, file: string): PackageSets {
+  const value = parseJson(json, file);
+  if (!isRecord(value)) throw new BoardConfigError(`${file}: must be an object`);
+  for (const [name, list] of Object.entries(value)) {
+    const wrong = names(list);
+    if (wrong !== undefined) throw new BoardConfigError(`${file}: ${name}: ${wrong}`);
+  }
+  return value as PackageSets;
+}
+
+/** Every package a board has: its sets and its kernel, sorted, each once. @throws BoardConfigError */
+export function packagesOf(config: BoardConfig, sets: PackageSets): string[] {
+  const all = config.packageSets.flatMap((name) => {
+    const set = Object.hasOwn(sets, name) ? sets[name] : undefined;
+    if (set === undefined)
+      throw new BoardConfigError(`${config.name}.json: packageSets: no set is called ${name}`);
+    return set;
+  });
+  return [...new Set([...all, config.kernelPackage])].sort();
+}
+
+const configDir = join(import.meta.dirname, '../board-configs');
+
+/** The names of all boards there are. */
+export function boardNames(): string[] {
+  return readdirSync(configDir)
+    .filter((file) => file.endsWith('.json') && file !== 'packages.json')
+    .map((file) => file.slice(0, -'.json'.length))
+    .sort();
+}
+
+/** Loads a board by name, with its packages. @throws BoardConfigError that lists the boards if there is none */
+export function loadBoardConfig(name: string): { config: BoardConfig; packages: string[] } {
+  if (!boardNames().includes(name)) {
+    throw new BoardConfigError(`There is no board called "${name}"; there are: ${boardNames().join(', ')}.`);
+  }
+  const config = parseBoardConfig(readFileSync(join(configDir, `${name}.json`), 'utf8'), `${name}.json`);
+  if (config.name !== name)
+    throw new BoardConfigError(`${name}.json: name: must be "${name}", as the file is called`);
+  const sets = parsePackageSets(readFileSync(join(configDir, 'packages.json'), 'utf8'), 'packages.json');
+  return { config, packages: packagesOf(config, sets) };
+}
+
+function parseJson(json: string, file: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch (cause) {
+    throw new BoardConfigError(`${file}: is not JSON: ${String(cause)}`, { cause });
+  }
+}
+
+function checkShape(value: unknown, shape: Shape, file: string, path: string): void {
+  if (!isRecord(value)) throw new BoardConfigError(`${file}: ${path || 'the file'} must be an object`);
+  const prefix = path === '' ? '' : `${path}.`;
+  for (const key of Object.keys(value)) {
+    if (!Object.hasOwn(shape, key))
+      throw new BoardConfigError(`${file}: ${prefix}${key}: is not a known field`);
+  }
+  for (const [key, check] of Object.entries(shape)) {
+    const field = value[key];
+    if (field === undefined) {
+      if (optional.has(key)) continue;
+      throw new BoardConfigError(`${file}: ${prefix}${key}: is missing`);
+    }
+    if (typeof check !== 'function') {
+      checkShape(field, check, file, `${prefix}${key}`);
+      continue;
+    }
+    const wrong = check(field);
+    if (wrong !== undefined) throw new BoardConfigError(`${file}: ${prefix}${key}: ${wrong}`);
+  }
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

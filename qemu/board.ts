@@ -1,0 +1,366 @@
+import { readFileSync, rmSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join, resolve } from 'node:path';
+import { ChannelError, poll } from './guest-channel.ts';
+import { boardImage, type BoardImage, type Progress } from './image.ts';
+import { Machine } from './machine.ts';
+import { LosableDisk } from './power.ts';
+import { checkPrograms } from './preconditions.ts';
+import { diskDevice, networkDevice, runPaths } from './qemu-args.ts';
+import { makeRunDir } from './run-dir.ts';
+import { bootedSnapshot, installedSnapshot, makeLayer, type Snapshot } from './snapshot.ts';
+import { checkFilesystem, type FilesystemCheck } from './filesystem-check.ts';
+
+export type BoardOptions = {
+  /** A name from `board-configs/`. */
+  readonly board: string;
+  /** Packages to install; the result is kept, keyed by their content. */
+  readonly debs?: readonly string[];
+  /** Put the disk behind a layer that {@link Board.powerCut} empties of unflushed writes. Slower. */
+  readonly powerLoss?: boolean;
+  /** Ports of the board to reach on the host's 127.0.0.1; see {@link Board.hostPort}. */
+  readonly forwards?: readonly { readonly guest: number; readonly host?: number }[];
+  readonly memoryMiB?: number;
+  /** Boot from the beginning instead of going on from the snapshot. */
+  readonly coldBoot?: boolean;
+  readonly progress?: Progress;
+  readonly signal?: AbortSignal;
+};
+
+export type RunOptions = {
+  readonly timeoutMs?: number;
+  readonly stdin?: string | Uint8Array;
+  readonly signal?: AbortSignal;
+};
+export type RunResult = { readonly status: number; readonly stdout: string; readonly stderr: string };
+
+/** Counters of the root disk since QEMU started. */
+export type BlockStats = {
+  readonly readBytes: number;
+  readonly writtenBytes: number;
+  readonly writes: number;
+  readonly flushes: number;
+};
+
+/** Starts a board from its snapshot, which is made first if need be. The caller must {@link Board.stop} it. */
+export async function startBoard(options: BoardOptions): Promise<Board> {
+  const progress = options.progress ?? (() => undefined);
+  if (options.powerLoss === true) checkPrograms(['nbdkit', 'qemu-nbd']);
+  const image = await boardImage(options.board, progress);
+  let snapshot = await bootedSnapshot(image, options.memoryMiB ?? image.config.memoryMiB, progress);
+  const debs = (options.debs ?? []).map((path) => resolve(path));
+  if (debs.length > 0) snapshot = await installedSnapshot(image, snapshot, debs, progress);
+  options.signal?.throwIfAborted();
+  const board = new Board(image, snapshot, options.powerLoss === true);
+  try {
+    await board.launch(options.coldBoot === true ? 'cold' : 'snapshot', true);
+    for (const { guest, host } of options.forwards ?? []) await board.forward(guest, host);
+    return board;
+  } catch (error) {
+    await board.stop();
+    throw error;
+  }
+}
+
+/** A running board and everything a test or a user can do to it. */
+export class Board {
+  readonly name: string;
+  readonly arch: 'arm64' | 'armhf';
+  readonly nodeAbi: number;
+  readonly #image: BoardImage;
+  readonly #snapshot: Snapshot;
+  readonly #losable: boolean;
+  readonly #runDir = makeRunDir();
+  readonly #forwards = new Map<number, number>();
+  #boots = 0;
+  #machine: Machine | undefined;
+  #disk: LosableDisk | undefined;
+
+  /** Use {@link startBoard}. */
+  constructor(image: BoardImage, snapshot: Snapshot, losable: boolean) {
+    this.name = image.config.name;
+    this.arch = image.config.arch;
+    this.nodeAbi = image.config.nodeAbi;
+    this.#image = image;
+    this.#snapshot = snapshot;
+    this.#losable = losable;
+  }
+
+  /** Runs a bash script on the board as root. A script that exceeds its time ends with status 124. */
+  async run(script: string, options: RunOptions = {}): Promise<RunResult> {
+    const timeoutMs = options.timeoutMs ?? 60_000;
+    const answer = await this.#running.channel.request(
+      {
+        verb: 'run',
+        option: String(Math.ceil(timeoutMs / 1000)),
+        text: script,
+        ...(options.stdin === undefined ? {} : { data: Buffer.from(options.stdin) }),
+      },
+      // The board keeps the time; the slack is for its slowness and the wait for a free agent.
+      timeoutMs + 60_000,
+      options.signal,
+    );
+    return { status: answer.status, stdout: answer.stdout.toString(), stderr: answer.stderr.toString() };
+  }
+
+  /** Like {@link run}, for scripts that must succeed. @returns their output @throws Error with what they said */
+  async check(script: string, options: RunOptions = {}): Promise<string> {
+    const { status, stdout, stderr } = await this.run(script, options);
+    if (status !== 0)
+      throw new Error(`On ${this.name}, status ${status} from: ${script}\n${stdout}${stderr}`);
+    return stdout;
+  }
+
+  /** Runs the script again and again until the predicate holds for its result. */
+  async waitFor(
+    script: string,
+    holds: (result: RunResult) => boolean = ({ status }) => status === 0,
+    timeoutMs = 60_000,
+  ): Promise<RunResult> {
+    let last: RunResult | undefined;
+    try {
+      await poll(`"${script}" on ${this.name}`, timeoutMs, async () => {
+        last = await this.run(script, { timeoutMs });
+        return holds(last);
+      });
+    } catch (error) {
+      if (!(error instanceof ChannelError) || last === undefined) throw error;
+      throw new ChannelError(`${error.message} Last: status ${last.status}, ${last.stdout}${last.stderr}`);
+    }
+    // poll() returns only after the predicate has seen a result.
+    return last as RunResult;
+  }
+
+  /** Waits until systemd says that a unit is in a state (active, inactive, failed, …). */
+  async waitForUnit(unit: string, state = 'active', timeoutMs = 60_000): Promise<void> {
+    await this.waitFor(`systemctl is-active '${unit}'`, ({ stdout }) => stdout.trim() === state, timeoutMs);
+  }
+
+  /** Waits for text on the serial console since the last power-on. @returns the first line that matches */
+  async waitForLine(pattern: RegExp, timeoutMs = 60_000): Promise<string> {
+    let line: string | undefined;
+    await poll(`${String(pattern)} on the console of ${this.name}`, timeoutMs, () => {
+      line = this.consoleLog()
+        .split(/\r?\n/)
+        .find((text) => pattern.test(text));
+      return Promise.resolve(line !== undefined);
+    });
+    return line ?? '';
+  }
+
+  /** Writes a file on the board. @param source bytes, or the path of a file here @param mode e.g. 0o755 */
+  async copyIn(source: string | Uint8Array, guestPath: string, mode = 0o644): Promise<void> {
+    const data = typeof source === 'string' ? await readFile(source) : source;
+    const option = mode.toString(8).padStart(4, '0');
+    const request = { verb: 'put', option, text: guestPath, data } as const;
+    const { status, stderr } = await this.#running.channel.request(request, copyTimeoutMs);
+    if (status !== 0)
+      throw new Error(`${guestPath} could not be written on ${this.name}: ${stderr.toString().trim()}`);
+  }
+
+  /** Reads a file from the board. */
+  async copyOut(guestPath: string): Promise<Buffer> {
+    const request = { verb: 'get', option: '0', text: guestPath } as const;
+    const { status, stdout, stderr } = await this.#running.channel.request(request, copyTimeoutMs);
+    if (status !== 0)
+      throw new Error(`${guestPath} could not be read on ${this.name}: ${stderr.toString().trim()}`);
+    return stdout;
+  }
+
+  /** The journal, by the arguments of journalctl(1), e.g. `-u wherryd -o json`. */
+  journal(args = ''): Promise<string> {
+    return this.check(`journalctl --no-pager ${args}`);
+  }
+
+  /** Opens a way from a port of the host's 127.0.0.1 to a port of the board; it stays over reboots. @returns the host's port */
+  async forward(guestPort: number, hostPort = 0): Promise<number> {
+    const known = this.#forwards.get(guestPort);
+    if (known !== undefined) return known;
+    const port = hostPort === 0 ? await freePort() : hostPort;
+    await this.#addForward(guestPort, port);
+    this.#forwards.set(guestPort, port);
+    return port;
+  }
+
+  /** All open ways: port of the board → port of the host. */
+  get forwards(): ReadonlyMap<number, number> {
+    return this.#forwards;
+  }
+
+  /** Pulls the network cable. The board sees that its link is down. */
+  async cutNetwork(): Promise<void> {
+    await this.#running.qmp.execute('set_link', { name: networkDevice, up: false });
+  }
+
+  async restoreNetwork(): Promise<void> {
+    await this.#running.qmp.execute('set_link', { name: networkDevice, up: true });
+  }
+
+  /** Cuts the power in this very moment. What was not flushed to the disk is lost. Needs `powerLoss`. */
+  async powerCut(): Promise<void> {
+    const disk = this.#disk;
+    if (disk === undefined) throw new Error('Only a board started with powerLoss can lose its power.');
+    disk.cut();
+    await this.#powerOff();
+  }
+
+  /** Switches the board on again after {@link powerCut} or a shutdown, and waits until it takes commands. */
+  async bootAgain(options: { readonly network?: boolean } = {}): Promise<void> {
+    await this.#powerOff();
+    await this.launch('cold', options.network ?? true);
+  }
+
+  /** Restarts the board in an orderly way, waits until it takes commands again. */
+  async reboot(): Promise<void> {
+    const machine = this.#running;
+    const before = (await this.check('cat /proc/sys/kernel/random/boot_id')).trim();
+    const reset = new Promise<void>((done) => {
+      const off = machine.qmp.onEvent((event) => {
+        if (event !== 'RESET') return;
+        off();
+        done();
+      });
+    });
+    await this.check('systemctl reboot');
+    await Promise.race([reset, machine.ended]);
+    await this.waitFor(
+      'cat /proc/sys/kernel/random/boot_id',
+      ({ stdout }) => stdout.trim() !== before,
+      bootTimeoutMs,
+    );
+    await this.#up();
+  }
+
+  /** Sets the board's clock; its hardware clock, which a boot reads, stays that of the host. */
+  async setClock(time: Date): Promise<void> {
+    await this.check(`date -u -s @${time.getTime() / 1000}`);
+  }
+
+  /** What went to and from the root disk since the machine started. */
+  async blockStats(): Promise<BlockStats> {
+    type Entry = { qdev?: string; stats: Record<string, number> };
+    const entries = (await this.#running.qmp.execute('query-blockstats')) as Entry[];
+    const stats = entries.find(({ qdev }) => qdev?.includes(diskDevice))?.stats ?? {};
+    return {
+      readBytes: stats['rd_bytes'] ?? 0,
+      writtenBytes: stats['wr_bytes'] ?? 0,
+      writes: stats['wr_operations'] ?? 0,
+      flushes: stats['flush_operations'] ?? 0,
+    };
+  }
+
+  /** Checks the file system of a board that is off, journal replayed, as `fsck` would at the next boot. */
+  async fsck(): Promise<FilesystemCheck> {
+    if (this.#machine !== undefined) throw new Error('The disk of a running board cannot be checked.');
+    return await checkFilesystem(this.#layer, this.#runDir);
+  }
+
+  /** Everything that the serial console said since the last power-on. */
+  consoleLog(): string {
+    try {
+      return readFileSync(runPaths.consoleLog(this.#runDir), 'utf8');
+    } catch {
+      return '';
+    }
+  }
+
+  /** The Unix socket of the serial console, for a terminal. */
+  get consoleSocket(): string {
+    return runPaths.console(this.#runDir);
+  }
+
+  /** Settles when the machine has ended, by itself or by a call here. */
+  get ended(): Promise<void> {
+    return this.#machine?.ended ?? Promise.resolve();
+  }
+
+  /** Ends the machine and removes everything this run wrote. */
+  async stop(): Promise<void> {
+    await this.#powerOff();
+    rmSync(this.#runDir, { recursive: true, force: true });
+  }
+
+  /** For {@link startBoard} and {@link bootAgain}. */
+  async launch(from: 'snapshot' | 'cold', network: boolean): Promise<void> {
+    if (this.#boots++ === 0) await makeLayer(this.#snapshot.disk, 'qcow2', this.#layer);
+    this.#clearSockets();
+    if (this.#losable) this.#disk = await LosableDisk.attach(this.#layer, this.#runDir);
+    const memory = from === 'cold' ? undefined : { path: this.#snapshot.memory, share: false };
+    const machine = await Machine.start(
+      this.#image.config,
+      this.#snapshot.memoryMiB,
+      {
+        kernel: this.#image.kernel,
+        initrd: this.#image.initrd,
+        dtb: this.#image.dtb,
+        disk:
+          this.#disk === undefined
+            ? { kind: 'qcow2', path: this.#layer }
+            : { kind: 'nbd', socket: this.#disk.socket },
+        memory,
+        runDir: this.#runDir,
+      },
+      from === 'cold' ? undefined : this.#snapshot.state,
+    );
+    this.#machine = machine;
+    for (const [guest, host] of this.#forwards) await this.#addForward(guest, host);
+    if (!network) await this.cutNetwork();
+    await machine.resume();
+    if (from === 'snapshot') await this.setClock(new Date());
+    else await this.#up();
+  }
+
+  get #layer(): string {
+    return join(this.#runDir, 'disk.qcow2');
+  }
+
+  get #running(): Machine {
+    const machine = this.#machine;
+    if (machine === undefined) throw new Error(`${this.name} is switched off.`);
+    if (!machine.running) throw new Error(`${this.name} is not running any more. ${machine.complaint}`);
+    return machine;
+  }
+
+  async #addForward(guestPort: number, hostPort: number): Promise<void> {
+    const said = await this.#running.qmp.human(`hostfwd_add user0 tcp:127.0.0.1:${hostPort}-:${guestPort}`);
+    if (said.trim() !== '')
+      throw new Error(`Port ${hostPort} of this machine cannot be forwarded: ${said.trim()}`);
+  }
+
+  /** Takes commands: the agents come up late in the boot, after file systems and before most services. */
+  async #up(): Promise<void> {
+    await this.waitFor('true', undefined, bootTimeoutMs);
+  }
+
+  #clearSockets(): void {
+    for (const name of ['qmp.sock', 'console.sock', 'rig0.sock', 'rig1.sock', 'rig2.sock', 'console.log']) {
+      rmSync(join(this.#runDir, name), { force: true });
+    }
+  }
+
+  async #powerOff(): Promise<void> {
+    const machine = this.#machine;
+    const disk = this.#disk;
+    this.#machine = undefined;
+    this.#disk = undefined;
+    machine?.killNow();
+    await machine?.ended;
+    if (disk === undefined) return;
+    disk.cut();
+    await disk.closeStore();
+  }
+}
+
+const copyTimeoutMs = 300_000;
+const bootTimeoutMs = 300_000;
+
+/** A port of 127.0.0.1 that nobody listens on now. */
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((done, fail) => server.once('error', fail).listen(0, '127.0.0.1', done));
+  const address = server.address();
+  await new Promise((done) => server.close(done));
+  if (address === null || typeof address === 'string') throw new Error('No free port on this machine.');
+  return address.port;
+}

@@ -1,0 +1,125 @@
+import { createHash } from 'node:crypto';
+import { readFileSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
+import { mkdir, mkdtemp, rename } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Where images and snapshots are kept between runs. */
+export function cacheRoot(env: NodeJS.ProcessEnv = process.env): string {
+  const xdg = env['XDG_CACHE_HOME'];
+  return join(xdg !== undefined && xdg.startsWith('/') ? xdg : join(homedir(), '.cache'), 'wherry');
+}
+
+/**
+ * The name under which a result is kept: a hash over everything it was made from. The parts keep their borders,
+ * so `['ab', 'c']` and `['a', 'bc']` differ.
+ */
+export function contentKey(parts: readonly (string | Uint8Array)[]): string {
+  const hash = createHash('sha256');
+  for (const part of parts) {
+    const bytes = typeof part === 'string' ? Buffer.from(part) : part;
+    hash.update(`${bytes.byteLength}:`).update(bytes);
+  }
+  return hash.digest('hex').slice(0, 24);
+}
+
+/** The content of files as parts of a key; their names and places do not count. */
+export function fileParts(paths: readonly string[]): Buffer[] {
+  return paths.map((path) => readFileSync(path));
+}
+
+/**
+ * Returns the directory of a result, making it first if it is not there. A result appears by one rename, so a
+ * killed build leaves nothing that could be taken for one; a lock keeps two processes from building the same.
+ * @param kind name and board, e.g. `image-virt-armv8`
+ * @param key from {@link contentKey}
+ * @param build fills the empty directory it is given; files that refer to each other by path must expect to be
+ *   found in the final directory, its second argument
+ */
+export async function cached(
+  kind: string,
+  key: string,
+  build: (dir: string, finalDir: string) => Promise<void>,
+): Promise<string> {
+  const root = cacheRoot();
+  await mkdir(root, { recursive: true });
+  const finalDir = join(root, `${kind}-${key}`);
+  if (touch(finalDir)) return finalDir;
+  const unlock = await lock(finalDir);
+  try {
+    if (touch(finalDir)) return finalDir;
+    sweep(root, kind, key);
+    const dir = await mkdtemp(join(root, `tmp.${process.pid}.`));
+    try {
+      await build(dir, finalDir);
+      await rename(dir, finalDir);
+    } catch (error) {
+      rmSync(dir, { recursive: true, force: true });
+      throw error;
+    }
+    return finalDir;
+  } finally {
+    unlock();
+  }
+}
+
+const keepUnusedMs = 2 * 3600_000;
+const keepNewest = 3;
+
+/** Removes what killed builds left, and results of this kind that were neither recent nor used for a while. */
+function sweep(root: string, kind: string, key: string): void {
+  const results: { path: string; usedMs: number }[] = [];
+  for (const entry of readdirSync(root)) {
+    const path = join(root, entry);
+    const pid = /^tmp\.(\d+)\./.exec(entry)?.[1];
+    if (pid !== undefined && !processAlive(Number(pid))) rmSync(path, { recursive: true, force: true });
+    const result = entry.startsWith(`${kind}-`) && /^[0-9a-f]{24}$/.test(entry.slice(kind.length + 1));
+    if (result && !entry.endsWith(key)) results.push({ path, usedMs: statSync(path).mtimeMs });
+  }
+  results.sort((a, b) => b.usedMs - a.usedMs);
+  for (const { path, usedMs } of results.slice(keepNewest - 1)) {
+    if (Date.now() - usedMs > keepUnusedMs) rmSync(path, { recursive: true, force: true });
+  }
+}
+
+/** Marks a result as used now; false if there is none. */
+function touch(dir: string): boolean {
+  try {
+    utimesSync(dir, new Date(), new Date());
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Waits for and takes a lock: a socket in Linux's abstract namespace, which the kernel frees when its holder
+ * dies, however it dies. No lock can be left behind.
+ */
+async function lock(path: string): Promise<() => void> {
+  for (;;) {
+    const server = createServer();
+    const taken = await new Promise<boolean>((resolve, reject) => {
+      server.once('listening', () => resolve(true));
+      server.once('error', (error: NodeJS.ErrnoException) => {
+        if (error.code === 'EADDRINUSE') resolve(false);
+        else reject(error);
+      });
+      server.listen(`\0wherry-${contentKey([path])}`);
+    });
+    if (taken) return () => void server.close();
+    await sleep(200);
+  }
+}
+
+/** Whether a process with this id runs. */
+export function processAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}

@@ -1,0 +1,75 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { loadBoardConfig, type BoardConfig } from './board-config.ts';
+import { cached, contentKey, fileParts } from './cache.ts';
+import { checkDiskSpace, checkPrograms } from './preconditions.ts';
+import { imageFiles } from './rootfs.ts';
+
+/** Told about each long step, for the user who waits. */
+export type Progress = (sentence: string) => void;
+
+/** A board's disk, kernel and initramfs as they come from Debian's packages; read-only. */
+export type BoardImage = {
+  readonly config: BoardConfig;
+  readonly key: string;
+  readonly disk: string;
+  readonly kernel: string;
+  readonly initrd: string;
+  readonly dtb: string | undefined;
+};
+
+/** The sources that decide what an image contains: when one changes, images are made anew. */
+const sources = ['rootfs.ts', 'guest-files.ts', 'initramfs.ts', 'kernel-modules.ts', 'newc.ts'];
+
+/** Returns a board's image, made now or before. @throws one sentence if something needed is missing */
+export async function boardImage(name: string, progress: Progress): Promise<BoardImage> {
+  const { config, packages } = loadBoardConfig(name);
+  const declared = { ...config, memoryMiB: 0, smp: 0, description: '' };
+  const key = contentKey([
+    JSON.stringify(declared),
+    packages.join(' '),
+    ...fileParts(sources.map((file) => join(import.meta.dirname, file))),
+  ]);
+  const dir = await cached(`image-${name}`, key, async (buildDir) => {
+    const asRoot = process.getuid?.() === 0;
+    checkPrograms(['mmdebstrap', 'dpkg-deb', 'mkfs.ext4', 'depmod', 'xz', ...(asRoot ? [] : ['fakeroot'])]);
+    checkDiskSpace(buildDir);
+    progress(`making the image of ${name} from Debian packages (once, about a minute)`);
+    const command = [
+      process.execPath,
+      '--import',
+      'tsx',
+      join(import.meta.dirname, 'assemble.ts'),
+      name,
+      buildDir,
+    ];
+    const [program = '', ...args] = asRoot ? command : ['fakeroot', ...command];
+    await run(program, args, `The image of ${name} could not be made`);
+  });
+  return {
+    config,
+    key,
+    disk: join(dir, imageFiles.disk),
+    kernel: join(dir, imageFiles.kernel),
+    initrd: join(dir, imageFiles.initrd),
+    dtb: config.dtb === undefined ? undefined : join(dir, imageFiles.dtb),
+  };
+}
+
+/** Runs a program to its end. @throws Error with the last lines of what it said */
+export async function run(program: string, args: readonly string[], failed: string): Promise<void> {
+  try {
+    const env = { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` };
+    await promisify(execFile)(program, args, {
+      env,
+      cwd: join(import.meta.dirname, '..'),
+      maxBuffer: 2 ** 26,
+    });
+  } catch (error) {
+    const said = (error as { stderr?: string }).stderr?.trim().split('\n').slice(-8).join('\n');
+    throw new Error(`${failed}: ${said === undefined || said === '' ? String(error) : said}`, {
+      cause: error,
+    });
+  }
+}

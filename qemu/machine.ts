@@ -1,0 +1,138 @@
+import { existsSync } from 'node:fs';
+import type { BoardConfig } from './board-config.ts';
+import { GuestChannel, poll } from './guest-channel.ts';
+import { agentCount } from './guest-files.ts';
+import { Helper } from './processes.ts';
+import { qemuArgs, qemuProgram, runPaths, type MachineFiles } from './qemu-args.ts';
+import { Qmp } from './qmp.ts';
+
+/** QEMU could not be started or ended by itself. */
+export class MachineError extends Error {
+  override readonly name = 'MachineError';
+}
+
+/** One QEMU process with its control connection and the channel to the agents; stopped until {@link resume}. */
+export class Machine {
+  readonly qmp: Qmp;
+  readonly channel: GuestChannel;
+  readonly #qemu: Helper;
+
+  private constructor(qemu: Helper, qmp: Qmp, channel: GuestChannel) {
+    this.#qemu = qemu;
+    this.qmp = qmp;
+    this.channel = channel;
+    void qemu.ended.then(() => {
+      channel.close();
+      qmp.close();
+    });
+  }
+
+  /**
+   * Starts QEMU, stopped before the first instruction.
+   * @param savedState file with a state made by {@link saveState}, to go on from
+   * @throws MachineError with QEMU's words if it does not start
+   */
+  static async start(
+    config: BoardConfig,
+    memoryMiB: number,
+    files: MachineFiles,
+    savedState?: string,
+  ): Promise<Machine> {
+    const args = qemuArgs(config, memoryMiB, files, savedState !== undefined);
+    const qemu = Helper.start(qemuProgram(config.arch), args);
+    try {
+      // QEMU opens its sockets in the order of its arguments; the network comes last.
+      const agents = Array.from({ length: agentCount }, (_, agent) => runPaths.agent(files.runDir, agent));
+      await poll(
+        'QEMU to start',
+        20_000,
+        () => {
+          if (!qemu.running) throw new MachineError(qemu.complaint);
+          return Promise.resolve([runPaths.qmp(files.runDir), ...agents].every((path) => existsSync(path)));
+        },
+        undefined,
+        20,
+      );
+      const qmp = await Qmp.connect(runPaths.qmp(files.runDir));
+      const channel = await GuestChannel.connect(agents);
+      const machine = new Machine(qemu, qmp, channel);
+      if (savedState !== undefined) await machine.#loadState(savedState);
+      return machine;
+    } catch (error) {
+      qemu.kill('SIGKILL');
+      await qemu.ended;
+      throw qemu.complaint.endsWith('did not say why')
+        ? error
+        : new MachineError(qemu.complaint, { cause: error });
+    }
+  }
+
+  get running(): boolean {
+    return this.#qemu.running;
+  }
+
+  get ended(): Promise<void> {
+    return this.#qemu.ended;
+  }
+
+  get complaint(): string {
+    return this.#qemu.complaint;
+  }
+
+  resume(): Promise<unknown> {
+    return this.qmp.execute('cont');
+  }
+
+  /**
+   * Stops the machine and saves all of it but memory and disk, which are files already. Memory must be shared, so
+   * that QEMU leaves it out ("x-ignore-shared", the way container VMs are cloned from a template).
+   */
+  async saveState(path: string): Promise<void> {
+    await this.qmp.execute('stop');
+    await this.#ignoreSharedMemory();
+    await this.qmp.execute('migrate', { uri: `exec:cat > ${shellQuoted(path)}` });
+    await this.#migrated();
+  }
+
+  /** Ends QEMU at once. What the disk layer under it holds is not its concern. */
+  async kill(): Promise<void> {
+    this.#qemu.kill('SIGKILL');
+    await this.#qemu.ended;
+  }
+
+  /** For a power cut, where no time may pass before the next kill. */
+  killNow(): void {
+    this.#qemu.kill('SIGKILL');
+  }
+
+  async #loadState(path: string): Promise<void> {
+    await this.#ignoreSharedMemory();
+    await this.qmp.execute('migrate-incoming', { uri: `exec:cat ${shellQuoted(path)}` });
+    await this.#migrated();
+  }
+
+  async #ignoreSharedMemory(): Promise<void> {
+    await this.qmp.execute('migrate-set-capabilities', {
+      capabilities: [{ capability: 'x-ignore-shared', state: true }],
+    });
+  }
+
+  async #migrated(): Promise<void> {
+    await poll(
+      "QEMU to move the machine's state",
+      60_000,
+      async () => {
+        const info = (await this.qmp.execute('query-migrate')) as { status?: string; 'error-desc'?: string };
+        if (info.status === 'failed')
+          throw new MachineError(`QEMU lost the state: ${info['error-desc'] ?? 'no reason'}`);
+        return info.status === 'completed';
+      },
+      undefined,
+      20,
+    );
+  }
+}
+
+function shellQuoted(path: string): string {
+  return `'${path.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,67 @@
+import { existsSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { poll } from './guest-channel.ts';
+import { Helper } from './processes.ts';
+
+/**
+ * A disk that loses power like a real one: what the board wrote and did not flush is gone. Killing QEMU alone loses
+ * nothing, since the host keeps the pages; so QEMU writes to nbdkit, whose cache filter passes writes on to the
+ * layer (through qemu-nbd, which knows the format) only when the board flushes.
+ */
+export class LosableDisk {
+  readonly #cache: Helper;
+  readonly #store: Helper;
+  /** The socket that QEMU connects to. */
+  readonly socket: string;
+
+  private constructor(cache: Helper, store: Helper, socket: string) {
+    this.#cache = cache;
+    this.#store = store;
+    this.socket = socket;
+  }
+
+  /** @param layer a qcow2 file @param runDir where the sockets go */
+  static async attach(layer: string, runDir: string): Promise<LosableDisk> {
+    const storeSocket = join(runDir, 'store.sock');
+    const socket = join(runDir, 'disk.sock');
+    for (const path of [storeSocket, socket]) rmSync(path, { force: true });
+    const store = Helper.start('qemu-nbd', [
+      ...['--persistent', '--shared=0', '--format=qcow2', '--discard=unmap', '--cache=writeback'],
+      ...['--socket', storeSocket, layer],
+    ]);
+    await listening(store, storeSocket);
+    const cache = Helper.start(
+      'nbdkit',
+      ['--foreground', '--unix', socket, '--filter=cache', 'nbd', `socket=${storeSocket}`, 'cache=writeback'],
+      // The filter keeps the unflushed blocks in an unlinked file there.
+      { ...process.env, TMPDIR: runDir },
+    );
+    await listening(cache, socket);
+    return new LosableDisk(cache, store, socket);
+  }
+
+  /** The moment the power goes: nothing unflushed reaches the layer after this call. */
+  cut(): void {
+    this.#cache.kill('SIGKILL');
+  }
+
+  /** Lets the store put down what it was given before the cut; the layer can be used again afterwards. */
+  async closeStore(): Promise<void> {
+    await this.#cache.ended;
+    this.#store.kill('SIGTERM');
+    await this.#store.ended;
+  }
+}
+
+async function listening(helper: Helper, socket: string): Promise<void> {
+  await poll(
+    `a disk server at ${socket}`,
+    10_000,
+    () => {
+      if (!helper.running) throw new Error(helper.complaint);
+      return Promise.resolve(existsSync(socket));
+    },
+    undefined,
+    20,
+  );
+}

@@ -1,0 +1,26 @@
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { cacheRoot, processAlive } from './cache.ts';
+import { PreconditionError } from './preconditions.ts';
+
+/**
+ * Makes a directory for one running board: its disk layer, sockets and console log. It lies beside the images and not in
+ * the system's temporary directory, which may be memory. Directories of processes that died are removed on the way.
+ */
+export function makeRunDir(): string {
+  const root = cacheRoot();
+  mkdirSync(root, { recursive: true });
+  for (const entry of readdirSync(root)) {
+    const pid = /^run\.(\d+)\./.exec(entry)?.[1];
+    if (pid !== undefined && !processAlive(Number(pid)))
+      rmSync(join(root, entry), { recursive: true, force: true });
+  }
+  const dir = mkdtempSync(join(root, `run.${process.pid}.`));
+  // sun_path of unix(7) has room for 107 bytes.
+  if (Buffer.byteLength(join(dir, 'console.sock')) > 107) {
+    throw new PreconditionError(
+      `The path ${dir} is too long for sockets: set XDG_CACHE_HOME to a shorter one.`,
+    );
+  }
+  return dir;
+}
