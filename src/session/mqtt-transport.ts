@@ -2,7 +2,7 @@ import { connect as connectTcp, type Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 // Only the client itself: the package's entry also loads WebSocket, SOCKS and browser code, which a device never uses.
-import mqttClient from 'mqtt/lib/client';
+import mqttClientModule from 'mqtt/lib/client';
 import { Refusal } from '../refusal/index.ts';
 import { PacketGate } from './packet-gate.ts';
 import type { LossReason } from './reconnect-policy.ts';
@@ -14,7 +14,10 @@ import {
   type Transport,
 } from './transport.ts';
 
-const { default: MqttClient } = mqttClient;
+// A CommonJS module with a default export: Node and bundlers give its exports, Vite gives the default itself.
+const imported: unknown = mqttClientModule;
+const MqttClient =
+  typeof imported === 'function' ? (imported as typeof mqttClientModule.default) : mqttClientModule.default;
 type MqttClient = InstanceType<typeof MqttClient>;
 
 export interface BrokerAddress {

@@ -1,0 +1,96 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Aedes } from 'aedes';
+
+/** A real broker on a loopback port, which can die and come back on the same port. */
+export interface RealBroker {
+  readonly url: string;
+  readonly port: number;
+  start(): Promise<void>;
+  /** Ends the broker and every connection at once. */
+  kill(): Promise<void>;
+}
+
+export const mosquittoPath = '/usr/sbin/mosquitto';
+export const hasMosquitto = existsSync(mosquittoPath);
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
+
+/** aedes, in this process. */
+export async function aedesBroker(): Promise<RealBroker> {
+  const port = await freePort();
+  let broker: Aedes | undefined;
+  let server: Server | undefined;
+  const sockets = new Set<Socket>();
+  const cutAll = () => sockets.forEach((socket) => socket.destroy());
+  return {
+    port,
+    url: `mqtt://127.0.0.1:${port}`,
+    async start() {
+      const aedes = (broker = await Aedes.createBroker());
+      server = createServer((socket) => {
+        sockets.add(socket);
+        socket.once('close', () => sockets.delete(socket));
+        aedes.handle(socket);
+      });
+      server.listen(port, '127.0.0.1');
+      await once(server, 'listening');
+    },
+    async kill() {
+      cutAll();
+      if (server?.listening === true) {
+        server.close();
+        await once(server, 'close');
+      }
+      await new Promise<void>((resolve) => (broker === undefined ? resolve() : broker.close(resolve)));
+      broker = undefined;
+    },
+  };
+}
+
+/** mosquitto, as its own process; forgets everything when it dies. `extra` is appended to its configuration. */
+export async function mosquittoBroker(extra = ''): Promise<RealBroker> {
+  const port = await freePort();
+  let running: { readonly child: ChildProcess; readonly directory: string } | undefined;
+  return {
+    port,
+    url: `mqtt://127.0.0.1:${port}`,
+    async start() {
+      const directory = await mkdtemp(join(tmpdir(), 'wherry-mosquitto-'));
+      const config = join(directory, 'mosquitto.conf');
+      await writeFile(config, `listener ${port} 127.0.0.1\nallow_anonymous true\nuser root\n${extra}\n`);
+      const child = spawn(mosquittoPath, ['-c', config], { stdio: ['ignore', 'ignore', 'pipe'] });
+      running = { child, directory };
+      let output = '';
+      child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
+      for (let attempt = 0; !output.includes('running'); attempt++) {
+        if (child.exitCode !== null || attempt > 500) throw new Error(`mosquitto did not start: ${output}`);
+        await sleep(10);
+      }
+    },
+    async kill() {
+      if (running === undefined) return;
+      const { child, directory } = running;
+      running = undefined;
+      if (child.exitCode === null && child.signalCode === null) {
+        child.kill('SIGKILL');
+        await once(child, 'exit');
+      }
+      await rm(directory, { recursive: true });
+    },
+  };
+}
