@@ -8,7 +8,9 @@ const maxIdentifierLength = 512;
 /** Longest AC Name, for the same reason. */
 const maxNameLength = 128;
 
-const identifierGrammar = /^[a-z0-9]+(?:[-._~/][a-z0-9]+)*$/;
+// types.md gives `^[a-z0-9]+([-._~/][a-z0-9]+)*$`, which excludes its own example `example.com/~user/app_v1`; so `~` may also
+// begin a path segment. Empty segments, `.` and `..` stay excluded.
+const identifierGrammar = /^[a-z0-9]+(?:(?:[-._~]|\/~?)[a-z0-9]+)*$/;
 const nameGrammar = /^[a-z0-9]+(?:-[a-z0-9]+)*$/;
 const imageIdGrammar = /^sha512-[0-9a-f]{128}$/;
 
@@ -73,7 +75,7 @@ export function sanitizeAcIdentifier(text: string): AcIdentifier | undefined {
   const identifier = text
     .toLowerCase()
     .replace(/[^a-z0-9._~/-]/g, '_')
-    .replace(/[-._~/]*([-._~/])/g, '$1')
+    .replace(/[-._~/]*?(\/~|[-._~/])(?![-._~/])/g, '$1')
     .slice(0, maxIdentifierLength)
     .replace(/^[-._~/]+|[-._~/]+$/g, '');
   return isAcIdentifier(identifier) ? identifier : undefined;

@@ -1,8 +1,9 @@
 import { SchemaFault } from './fault.ts';
 
-/** Longest number literal, and most digits of an integer. */
-const maxNumberLength = 64;
-const tooLong = { digits: '', exponent: Infinity };
+/** Longest number literal. */
+const maxLength = 128;
+/** Most digits of an integer when it is written in full. */
+const maxDigits = 64;
 
 const grammar = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 
@@ -16,12 +17,12 @@ export function isNumberLiteral(literal: string): boolean {
  * it exactly, so that no limit or size is ever silently another.
  */
 export function exactNumber(literal: string, at: string): number | bigint {
+  const tooLong = new SchemaFault(at, `expected a number of at most ${maxDigits} digits`);
   // The length first: what follows may take time that grows faster than it.
-  const { digits, exponent } = literal.length > maxNumberLength ? tooLong : decimal(literal);
-  if (digits.length + Math.max(exponent, 0) > maxNumberLength) {
-    throw new SchemaFault(at, `expected a number of at most ${maxNumberLength} digits`);
-  }
+  if (literal.length > maxLength) throw tooLong;
+  const { digits, exponent } = decimal(literal);
   if (digits === '') return 0;
+  if (digits.length + Math.max(exponent, 0) > maxDigits) throw tooLong;
   if (exponent >= 0) {
     const integer = BigInt((literal.startsWith('-') ? '-' : '') + digits + '0'.repeat(exponent));
     const number = Number(integer);
