@@ -8,6 +8,12 @@ export interface HostFacts {
   readonly cpuCount: number;
   readonly memoryBytes: number;
   readonly limits: 'require' | 'best-effort';
+  /** Node's process.arch; decides which system call tables a filter covers. Absent: those of `arm64`. */
+  readonly machine?: string;
+  /** Loaded AppArmor profiles; absent when the kernel has no AppArmor. */
+  readonly appArmorProfiles?: readonly string[];
+  /** A static program for the first process of a pod with several apps, /usr/bin/catatonit; absent when there is none. */
+  readonly holderPath?: string;
   readonly directories: {
     /** Image objects, /var/lib/wherry/images */
     readonly images: string;
@@ -54,12 +60,30 @@ export interface CompiledPod {
   /** `wherry-pod-<name>.<8 hex of uuid>.slice`, dashes of the name escaped */
   readonly slice: string;
   /** One per app, in start order. */
-  readonly services: readonly { readonly app: string; readonly unit: string; readonly imageId: string }[];
-  /** Shared mounts of image objects. */
+  readonly services: readonly {
+    readonly app: string;
+    readonly unit: string;
+    readonly imageId: string;
+    /** `<port>[<path>]` of the app's HTTP probe (annotation wherry/probe-http), already checked. */
+    readonly probeHttp?: string;
+  }[];
+  /**
+   * Units that the services need and start by themselves: the mounts of image objects, which pods may share, and the holder
+   * of the namespaces of a pod with several apps.
+   */
   readonly mounts: readonly string[];
   /** Unit files for /etc/systemd/system, by name. */
   readonly units: readonly { readonly name: string; readonly text: string }[];
   /** Files below `<pods>/<uuid>/`, relative paths. */
   readonly files: readonly { readonly path: string; readonly content: string; readonly mode: number }[];
+  /** Directories below `<pods>/<uuid>/` to be made when they are missing and left as they are when not: empty volumes. */
+  readonly directories: readonly {
+    readonly path: string;
+    readonly mode: number;
+    readonly uid: number;
+    readonly gid: number;
+  }[];
+  /** Host paths that must be there before the pod is started (ace.md#volume-setup: a missing source MUST be an error). */
+  readonly sources: readonly { readonly app: string; readonly path: string }[];
   readonly isolators: readonly IsolatorReport[];
 }

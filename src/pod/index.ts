@@ -1,2 +1,8 @@
-/** Compiles a pod manifest into units and crun bundles. Pure: values in, text out. */
+/**
+ * Compiles a pod manifest into units and crun bundles. Pure: values in, text out; what must be read of the image and of the
+ * host comes in as values, and what must be made on the disk goes out as a list.
+ */
 export type * from './compiled-pod.ts';
+export { compilePod } from './compile.ts';
+export { podUuid } from './pod-uuid.ts';
+export { podsTargetText } from './units.ts';

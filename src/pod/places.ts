@@ -1,0 +1,74 @@
+import { Refusal } from '../refusal/index.ts';
+import { escapeUnitName, escapeUnitPath, unitNameMaxBytes } from '../systemd/index.ts';
+import type { HostFacts } from './compiled-pod.ts';
+
+/** Names and paths of one pod: everything of it lies in these places, and nothing of another pod does. */
+export interface PodPlaces {
+  readonly slice: string;
+  /** The unit that holds the namespaces of a pod with several apps. */
+  readonly holderUnit: string;
+  readonly holderId: string;
+  service(app: string): string;
+  /** crun's name for the container of an app, or of one of its event handlers. */
+  containerId(app: string, handler?: string): string;
+  /** Directory of a bundle, below `<pods>/<uuid>/`. */
+  bundle(app: string, handler?: string): string;
+  /** Directory of an empty volume, below `<pods>/<uuid>/`. */
+  volume(name: string): string;
+  /** `relative`, a path below the pod's directory, as an absolute path. */
+  absolute(relative: string): string;
+  /** Where the memory layer of an app is mounted, in the service's own mount namespace. */
+  layer(containerId: string): string;
+  pidFile(containerId: string): string;
+  /** Namespaces of the holder: a link to its /proc/<pid>/ns. */
+  readonly namespaces: string;
+  /** crun's state. */
+  readonly crunRoot: string;
+}
+
+/** Names of pod `name` with `uuid`; both are checked by the caller. */
+export function podPlaces(name: string, uuid: string, host: HostFacts): PodPlaces {
+  const { pods, run } = host.directories;
+  const part = `${escapeUnitName(name)}.${uuid.slice(0, 8)}`;
+  const containerId = (app: string, handler?: string) =>
+    `${uuid}-${app}${handler === undefined ? '' : `.${handler}`}`;
+  const absolute = (relative: string) => `${pods}/${uuid}/${relative}`;
+  return {
+    slice: shortEnough(`wherry-pod-${part}.slice`),
+    holderUnit: shortEnough(`wherry-holder-${part}.service`),
+    holderId: uuid,
+    service: (app) => shortEnough(`wherry-pod-${part}-${app}.service`),
+    containerId,
+    // A dot is in no AC Name, so no app can be called like a bundle of a handler.
+    bundle: (app, handler) => `apps/${app}${handler === undefined ? '' : `.${handler}`}`,
+    volume: (volume) => `volumes/${volume}`,
+    absolute,
+    layer: (id) => `${run}/apps/${id}`,
+    pidFile: (id) => `${run}/apps/${id}.pid`,
+    namespaces: `${run}/apps/${uuid}.ns`,
+    crunRoot: `${run}/crun`,
+  };
+}
+
+/** Where an image's object is mounted, and the mount unit of that place. */
+export function imageMount(
+  imageId: string,
+  host: HostFacts,
+): { where: string; unit: string; object: string } {
+  const where = `${host.directories.run}/images/${imageId}`;
+  return {
+    where,
+    unit: `${escapeUnitPath(where)}.mount`,
+    object: `${host.directories.images}/${imageId}.erofs`,
+  };
+}
+
+function shortEnough(unit: string): string {
+  if (unit.length > unitNameMaxBytes) {
+    throw new Refusal(
+      'pod-manifest-invalid',
+      `the names of the pod and the app are too long: ${unit.length} characters of at most ${unitNameMaxBytes} in ${unit}`,
+    );
+  }
+  return unit;
+}

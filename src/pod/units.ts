@@ -1,0 +1,200 @@
+import { unitText, type ResourceLimits } from '../systemd/index.ts';
+import type { HostFacts } from './compiled-pod.ts';
+import { inFreshLayer } from './layer-script.ts';
+import { imageMount, type PodPlaces } from './places.ts';
+import type { AppSettings } from './settings.ts';
+
+/** The mount of an image's object. It comes with the first service that needs it and goes with the last. */
+export function mountUnit(imageId: string, host: HostFacts): { name: string; text: string } {
+  const { where, unit, object } = imageMount(imageId, host);
+  return {
+    name: unit,
+    text: unitText({
+      Unit: {
+        Description: `Image ${imageId.slice(0, 19)}`,
+        // The default ones would order it before local-fs.target, and so hold up the boot.
+        DefaultDependencies: false,
+        Conflicts: ['umount.target'],
+        Before: ['umount.target'],
+        RequiresMountsFor: host.directories.images,
+        StopWhenUnneeded: true,
+      },
+      Mount: { What: object, Where: where, Type: 'erofs', Options: 'ro,nodev,nosuid' },
+    }),
+  };
+}
+
+/** The bound of a pod: its isolators apply to all of its apps together (ace.md#isolators). */
+export function sliceUnit(podName: string, limits: ResourceLimits): string {
+  return unitText({ Unit: { Description: `Pod ${podName}` }, Slice: limits });
+}
+
+export interface ServiceInput {
+  readonly podName: string;
+  readonly uuid: string;
+  readonly app: string;
+  readonly imageId: string;
+  readonly places: PodPlaces;
+  readonly host: HostFacts;
+  readonly settings: AppSettings;
+  readonly limits: ResourceLimits;
+  readonly handlers: ReadonlySet<'pre-start' | 'post-stop'>;
+  /** Unit that holds the pod's namespaces. */
+  readonly holder?: string;
+}
+
+/** The service of an app: crun in a fresh layer, then nothing of ours stays; systemd follows the app's own process. */
+export function serviceUnit(input: ServiceInput): string {
+  const { podName, app, places, host, settings, handlers, holder } = input;
+  const { where, unit: mount } = imageMount(input.imageId, host);
+  const id = places.containerId(app);
+  const bundle = (handler?: string) => places.absolute(places.bundle(app, handler));
+  const layer = (crun: readonly string[], handlerFirst?: { bundle: string; id: string }) =>
+    inFreshLayer({
+      layer: places.layer(id),
+      layerBytes: settings.layerBytes,
+      image: `${where}/rootfs`,
+      podName,
+      crun,
+      ...(handlerFirst === undefined ? {} : { handlerFirst }),
+    });
+  const preStart = { bundle: bundle('pre-start'), id: places.containerId(app, 'pre-start') };
+  const postStop = { bundle: bundle('post-stop'), id: places.containerId(app, 'post-stop') };
+  const needs = [mount, ...(holder === undefined ? [] : [holder])];
+  return unitText({
+    Unit: {
+      Description: `App ${app} of pod ${podName}`,
+      Requires: [mount],
+      ...(holder === undefined ? {} : { BindsTo: [holder] }),
+      After: needs,
+      // A device in the field never gives up; RestartSteps= slows it down.
+      StartLimitIntervalSec: 0,
+    },
+    Service: {
+      Type: 'forking',
+      PIDFile: places.pidFile(id),
+      RuntimeDirectory: belowRun(places.layer(id)),
+      RuntimeDirectoryMode: '0700',
+      PrivateMounts: true,
+      ExecStart: [
+        layer(
+          runContainer(places, host, places.pidFile(id), bundle(), id),
+          handlers.has('pre-start') ? preStart : undefined,
+        ),
+      ],
+      ExecStopPost: [
+        deleteContainer(places, host, id),
+        ...(handlers.has('pre-start') ? [deleteContainer(places, host, preStart.id)] : []),
+        ...(handlers.has('post-stop')
+          ? [
+              layer([...crun(places, host), 'run', '--bundle', postStop.bundle, postStop.id]),
+              deleteContainer(places, host, postStop.id),
+            ]
+          : []),
+      ],
+      Restart: settings.restart,
+      RestartSec: 1,
+      RestartSteps: 4,
+      RestartMaxDelaySec: 30,
+      TimeoutStartSec: 90,
+      TimeoutStopSec: settings.stopTimeoutSeconds,
+      // SIGTERM to the app's first process, SIGKILL to all.
+      KillMode: 'mixed',
+      KillSignal: 'SIGTERM',
+      OOMPolicy: 'kill',
+      // The bounding set has CAP_MKNOD: a device node that the app makes opens nothing.
+      DevicePolicy: 'closed',
+      Slice: [places.slice],
+      UMask: '0022',
+      StandardInput: 'null',
+      StandardOutput: 'journal',
+      StandardError: 'journal',
+      SyslogIdentifier: app,
+      LogExtraFields: { WHERRY_POD: podName, WHERRY_POD_UUID: input.uuid, WHERRY_APP: app },
+      LogRateLimitIntervalSec: 30,
+      LogRateLimitBurst: 2000,
+      ...input.limits,
+    },
+  });
+}
+
+/**
+ * The service of a pod with several apps that holds their shared namespaces (pods.md: PID, IPC, UTS). When it ends, the
+ * kernel ends all processes of the pod; when it comes back, it brings the apps along.
+ */
+export function holderUnit(input: {
+  readonly podName: string;
+  readonly apps: readonly string[];
+  readonly places: PodPlaces;
+  readonly host: HostFacts;
+}): string {
+  const { podName, apps, places, host } = input;
+  const id = places.holderId;
+  const pidFile = places.pidFile(id);
+  return unitText({
+    Unit: {
+      Description: `Namespaces of pod ${podName}`,
+      Wants: apps.map((app) => places.service(app)),
+      StopWhenUnneeded: true,
+      StartLimitIntervalSec: 0,
+    },
+    Service: {
+      Type: 'forking',
+      PIDFile: pidFile,
+      RuntimeDirectory: belowRun(places.layer(id)),
+      RuntimeDirectoryMode: '0700',
+      ExecStart: [runContainer(places, host, pidFile, places.absolute('holder'), id)],
+      // Bundles are constant, process IDs are not.
+      ExecStartPost: [
+        [
+          '/bin/sh',
+          '-ec',
+          'read -r pid <"$1"; ln -sfn "/proc/$pid/ns" "$2"',
+          'wherry',
+          pidFile,
+          places.namespaces,
+        ],
+      ],
+      ExecStopPost: [deleteContainer(places, host, id)],
+      Restart: 'always',
+      RestartSec: 1,
+      TimeoutStopSec: 10,
+      DevicePolicy: 'closed',
+      Slice: [places.slice],
+      StandardInput: 'null',
+      SyslogIdentifier: 'wherry-holder',
+      LogExtraFields: { WHERRY_POD: podName },
+      ...(host.controllers.includes('pids') ? { TasksMax: 4 } : {}),
+    },
+  });
+}
+
+/** The active set: all pods that start at boot, in one file that is replaced as a whole. */
+export function podsTargetText(services: readonly string[]): string {
+  return unitText({ Unit: { Description: 'Pods of wherry', Wants: services } });
+}
+
+function crun(places: PodPlaces, host: HostFacts): readonly string[] {
+  // systemd has made the cgroup and set its limits; crun must leave it alone.
+  return [host.crunPath, `--root=${places.crunRoot}`, '--cgroup-manager=disabled'];
+}
+
+function runContainer(
+  places: PodPlaces,
+  host: HostFacts,
+  pidFile: string,
+  bundle: string,
+  id: string,
+): readonly string[] {
+  return [...crun(places, host), 'run', '--detach', '--pid-file', pidFile, '--bundle', bundle, id];
+}
+
+function deleteContainer(places: PodPlaces, host: HostFacts, id: string): readonly string[] {
+  return [...crun(places, host), 'delete', '--force', id];
+}
+
+/** RuntimeDirectory= counts from /run. */
+function belowRun(path: string): string {
+  if (!path.startsWith('/run/')) throw new Error(`must lie below /run: ${path}`);
+  return path.slice('/run/'.length);
+}
