@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream';
 
-import type { ImageId } from '../appc/index.ts';
+import { type ImageId, type ImageManifest, parseImageManifest } from '../appc/index.ts';
 import { Refusal } from '../refusal/index.ts';
 import { BatchedSink } from './batched-sink.ts';
 import type { Compression } from './decompress.ts';
@@ -22,6 +22,7 @@ export interface ArchiveSummary {
   readonly imageId: ImageId;
   /** The exact bytes of the image manifest. */
   readonly manifestBytes: Buffer;
+  readonly manifest: ImageManifest;
   readonly compression: Compression;
   readonly tarSizeBytes: number;
   /** Entries, those included that others only imply. */
@@ -36,7 +37,7 @@ const maxDroppedNames = 32;
  * Reads an archive to its end and says what it is; nothing is written but to `canonicalTar`. Memory does not grow with
  * the archive, but for the set of its paths.
  *
- * Throws refusals: `archive-*` and `image-manifest-missing|duplicate` for what is wrong with the archive,
+ * Throws refusals: `archive-*` and `image-manifest-missing|duplicate|invalid` for what is wrong with the archive,
  * `image-build-failed` when `canonicalTar` breaks. What `source` throws passes unchanged.
  */
 export async function readArchive(
@@ -47,14 +48,15 @@ export async function readArchive(
   const sink = canonicalTar && new BatchedSink(canonicalTar, 'The consumer of the canonical tar');
   const writer = sink && new TarWriter(sink);
   const dropped = new Set<string>();
-  let manifestBytes: Buffer = Buffer.alloc(0);
+  let read: Pick<ArchiveSummary, 'manifestBytes' | 'manifest'> | undefined;
   try {
     // The consumer would otherwise choose owner and mode of the root by its own user and umask.
     await writer?.entry(impliedDirectory('.'));
     const walked = await walkArchive(source, limits, async (entry, body) => {
       for (const name of entry.dropped) if (dropped.size < maxDroppedNames) dropped.add(name);
       if (entry.path === 'manifest') {
-        manifestBytes = await readManifest(entry, body, limits);
+        const manifestBytes = await readManifest(entry, body, limits);
+        read = { manifestBytes, manifest: parseImageManifest(manifestBytes) };
         await writer?.entry({ ...entry, mode: 0o644, uid: 0, gid: 0, xattrs: [] });
         await writer?.body(manifestBytes);
       } else if (writer) {
@@ -63,11 +65,12 @@ export async function readArchive(
         if (entry.sizeBytes > 0) for await (const chunk of body) await writer.body(chunk);
       }
     });
+    if (!read) throw new Error('the walk lets no archive without a manifest pass');
     await writer?.end();
     await sink?.end();
     const { imageId, compression, tarSizeBytes, entries } = walked;
     const droppedXattrs = [...dropped].sort();
-    return { imageId, manifestBytes, compression, tarSizeBytes, entries, droppedXattrs };
+    return { imageId, ...read, compression, tarSizeBytes, entries, droppedXattrs };
   } catch (error) {
     sink?.destroy();
     throw error;

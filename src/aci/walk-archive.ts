@@ -85,9 +85,10 @@ export async function walkArchive(
     }
     tarSizeBytes = await feeding;
   } catch (error) {
+    const cause = feedFailure; // the first failure; those below only follow from it
     walker.destroy(null); // wakes the feeder, which lets go of the source
     await feeding;
-    if (feedFailure) throw feedFailure.error;
+    if (cause) throw cause.error;
     throw error === walkerError ? malformed('The tar library cannot read the archive.', error) : error;
   }
   if (feedFailure) throw feedFailure.error;

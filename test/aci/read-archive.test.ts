@@ -79,7 +79,9 @@ describe('an accepted archive', () => {
     ['last', tar(rootfs, file('rootfs/a'), manifest)],
     ['named ./manifest', tar({ ...manifest, name: './manifest' }, directory('./rootfs'))],
   ])('may have its manifest %s', async (_where, bytes) => {
-    expect((await read(bytes)).manifestBytes.toString()).toBe(manifestText);
+    const summary = await read(bytes);
+    expect(summary.manifestBytes.toString()).toBe(manifestText);
+    expect(summary.manifest.name).toBe('example.com/app');
   });
 
   it('may name its own root, as `tar -c .` does', async () => {
@@ -353,6 +355,7 @@ describe('a refused archive', () => {
 
   it.each<[string, RefusalCode, Buffer]>([
     ['no manifest', 'image-manifest-missing', tar(rootfs, file('rootfs/a'))],
+    ['a manifest that is none', 'image-manifest-invalid', tar(file('manifest', '{}'), rootfs)],
     ['no rootfs', 'archive-malformed', tar(manifest)],
     ['a manifest that is a directory', 'archive-entry-unsupported', tar(directory('manifest'), rootfs)],
     [
@@ -421,7 +424,7 @@ describe('a refused archive', () => {
   });
 
   it('has a manifest past the limit', async () => {
-    const bytes = tar({ name: 'manifest', body: long(2000) }, rootfs);
+    const bytes = tar({ name: 'manifest', body: manifestText.padEnd(2000) }, rootfs);
     expect(await refusal(bytes, { maxManifestBytes: 1999 })).toMatchObject({ code: 'archive-too-large' });
     await expect(read(bytes, { maxManifestBytes: 2000 })).resolves.toBeDefined();
   });
