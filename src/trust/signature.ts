@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import * as openpgp from 'openpgp';
 import { Refusal, type RefusalCode } from '../refusal/index.ts';
 import { maxSignatureBytes } from './envelope.ts';
@@ -9,7 +9,7 @@ export type SignatureFault = 'malformed' | 'mismatch' | 'unknown' | 'unusable';
 export type FaultCodes = Readonly<Record<SignatureFault, RefusalCode>>;
 
 /** Hashes that may be signed, with their names in node:crypto. MD5, RIPEMD-160, SHA-1 and SHA-224 are too weak. */
-const hashes: Readonly<Partial<Record<openpgp.enums.hash, string>>> = {
+export const hashes: Readonly<Partial<Record<openpgp.enums.hash, string>>> = {
   [openpgp.enums.hash.sha256]: 'sha256',
   [openpgp.enums.hash.sha384]: 'sha384',
   [openpgp.enums.hash.sha512]: 'sha512',
@@ -68,8 +68,7 @@ export async function openVerifier(
       hash.update(chunk);
     },
     finish: async () => {
-      // RFC 4880 §5.2.4: the data, then the signature packet up to its hashed subpackets, then a trailer.
-      const digest = hash.update(body).update(trailerOf(body)).digest();
+      const digest = finishDigest(hash, body);
       const { key, signer } = await whoSigned(packet, digest, candidates, codes);
       await judgeTimes(packet, key, signer, { atSeconds, clockTrusted }, codes);
       return { fingerprint: key.getFingerprint() };
@@ -177,11 +176,14 @@ async function judgeTimes(
   }
 }
 
-/** RFC 4880 §5.2.4: version, 0xff, length of the part of the packet that is hashed. */
-function trailerOf(body: Uint8Array): Uint8Array {
+/**
+ * What a version 4 signature is over (RFC 4880 §5.2.4): the data that `hash` has seen, the signature packet up to its
+ * hashed subpackets, and a trailer of version, 0xff and the length of that part.
+ */
+export function finishDigest(hash: Hash, body: Uint8Array): Buffer {
   const trailer = Buffer.from([4, 0xff, 0, 0, 0, 0]);
   trailer.writeUInt32BE(body.length, 2);
-  return trailer;
+  return hash.update(body).update(trailer).digest();
 }
 
 function unusable(key: openpgp.Key, reason: string, codes: FaultCodes): Refusal {

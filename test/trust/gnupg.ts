@@ -38,6 +38,8 @@ export function openGnuPg(): GnuPg {
     writeFileSync(path, content);
     return path;
   };
+  // Else the agent measures for seconds how slow it can make the passphrase.
+  writeFile('gpg-agent.conf', 's2k-count 65536\n');
   return {
     home,
     run,
