@@ -186,10 +186,10 @@ export class Download implements AsyncIterable<Buffer> {
         yield fresh;
       }
       if (this.#offset < expectedBytes) {
+        // After 206 the server may send a shorter part than asked for; the next request asks for the rest.
         throw new DownloadError(
-          'download-truncated',
+          status === 206 ? 'download-failed' : 'download-truncated',
           `${from} ended after ${this.#offset} of ${expectedBytes} bytes`,
-          // A server may choose to send a shorter part than asked for; the next request asks for the rest.
           { resumable: status === 206 },
         );
       }
@@ -198,7 +198,7 @@ export class Download implements AsyncIterable<Buffer> {
       // The caller's own wish to stop comes back as it is.
       if (error instanceof Error && error.name === 'AbortError') throw error;
       throw new DownloadError(
-        'download-truncated',
+        'download-failed',
         `${from} was cut off after ${this.#offset} of ${expectedBytes} bytes: ${reasonOf(error)}`,
         { resumable: true, cause: error },
       );

@@ -1,5 +1,16 @@
 /**
- * Downloads: HTTP(S) with resume, mirrors and limits, and the pull unit's job, progress and result. Nothing here judges
- * what the bytes mean (trust/, aci/) or keeps an image (store/); the clock and randomness are passed in.
+ * Downloads: HTTP(S) with resume, mirrors and limits; the pull of one image, whose bytes pass once through signature and
+ * archive checks (trust/, aci/) into an object; and the job, progress and result by which the pull unit speaks with
+ * wherryd. Committing an object is not done here (store/). The resident process takes only the codecs: the pull and
+ * the HTTP client are behind `pull-unit.ts`.
  */
-export type * from './pull-job.ts';
+export {
+  decodePullJob,
+  decodePullProgress,
+  decodePullResult,
+  encodePullJob,
+  encodePullProgress,
+  encodePullResult,
+  maxPullFileBytes,
+} from './pull-job-codec.ts';
+export type { PullJob, PullLimits, PullProgress, PullResult } from './pull-job.ts';

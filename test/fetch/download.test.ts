@@ -175,7 +175,7 @@ describe('a download', () => {
       sent += 1;
     });
     const refused = await codeOf(collect(new Download(ports(), request([url]))));
-    expect(refused.code).toBe('download-truncated');
+    expect(refused.code).toBe('download-failed');
     expect(requests.length).toBeLessThanOrEqual(defaultPatience.maxTries);
   });
 
@@ -210,7 +210,7 @@ describe('a download is refused', () => {
     ],
     [
       'when the connection is always cut at the same place',
-      'download-truncated',
+      'download-failed',
       (_, response) => {
         response.writeHead(200, { 'content-length': content.length });
         response.write(content.subarray(0, 1000), () => response.destroy());
