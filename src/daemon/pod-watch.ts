@@ -26,17 +26,10 @@ export class PodWatch {
   private readonly systemd: Systemd;
   private readonly readFile: ReadCgroupFile;
   private readonly lastResults = new Map<string, string>();
-  /** The probe of each service unit, from its app's annotation. */
-  private readonly probeOf: (pod: DeployedPod, app: string) => string | undefined;
 
-  constructor(
-    systemd: Systemd,
-    readFile: ReadCgroupFile,
-    probeOf: (pod: DeployedPod, app: string) => string | undefined,
-  ) {
+  constructor(systemd: Systemd, readFile: ReadCgroupFile) {
     this.systemd = systemd;
     this.readFile = readFile;
-    this.probeOf = probeOf;
   }
 
   /** Calls `onChange` when a pod's unit changed; returns a function that ends it. */
@@ -57,7 +50,7 @@ export class PodWatch {
     for (const service of pod.services) {
       const status = await this.systemd.status(service.unit);
       this.remember(status);
-      const probe = parseHttpProbe(this.probeOf(pod, service.app) ?? '');
+      const probe = parseHttpProbe(service.probeHttp ?? '');
       const asked = probe === undefined ? undefined : await askHttp(probe, probeTimeoutMs);
       const readings = readCgroup(status.controlGroup ?? '', this.readFile);
       const { oomKills: oomKillsNow, ...numbers } = readings;

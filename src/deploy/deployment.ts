@@ -1,6 +1,7 @@
 import { isRefusal, Refusal } from '../refusal/index.ts';
+import type { StoredImage } from '../store/index.ts';
 import type { DesiredState } from '../trust/index.ts';
-import type { DeployedPod, DeviceState, PendingDeployment, StoredImage } from './state.ts';
+import type { DeployedPod, DeviceState, PendingDeployment } from './state.ts';
 import { type DeploymentEventName, isPending, nextPhase, type PendingPhase } from './transitions.ts';
 import type { DeploymentObserver, StateKeeper, World } from './world.ts';
 

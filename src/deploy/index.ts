@@ -4,15 +4,9 @@
  */
 export { maxActivationAttempts, runDeployment, Superseded } from './deployment.ts';
 export type { DeploymentPhase, DeploymentReport } from './report.ts';
+export { decodeState, encodeState } from './state-codec.ts';
 export { emptyState } from './state.ts';
-export type {
-  DeployedPod,
-  Deployment,
-  DeviceState,
-  PendingDeployment,
-  StoredImage,
-  TrustedMark,
-} from './state.ts';
+export type { DeployedPod, Deployment, DeviceState, PendingDeployment, TrustedMark } from './state.ts';
 export {
   isPending,
   nextPhase,

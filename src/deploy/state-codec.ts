@@ -22,7 +22,10 @@ const deployedPod: Reader<DeployedPod> = map({
   name: text(64),
   uuid: text(36),
   slice: text(255),
-  services: list(map({ app: text(64), unit: text(255), imageId: text(135) }), { max: 64 }),
+  services: list(
+    map({ app: text(64), unit: text(255), imageId: text(135), probeHttp: optional(text(262)) }),
+    { max: 64 },
+  ),
   mounts: list(text(255), { max: 64 }),
   isolators: list(
     map({

@@ -1,5 +1,6 @@
 import type { CompiledPod } from '../pod/index.ts';
 import type { DeploymentReport } from './report.ts';
+import type { StoredImage } from '../store/index.ts';
 import type { DesiredState } from '../trust/index.ts';
 
 /**
@@ -41,14 +42,6 @@ export interface PendingDeployment {
   readonly desired: DesiredState;
   /** How often activation was begun: a device that dies in it goes back after the third time. */
   readonly attempts: number;
-}
-
-export interface StoredImage {
-  readonly id: string;
-  readonly name: string;
-  readonly sizeBytes: number;
-  readonly sha256: string;
-  readonly manifest: Uint8Array;
 }
 
 /** The state of a device that was never commanded. */

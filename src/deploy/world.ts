@@ -1,6 +1,7 @@
 import type { DeploymentReport } from './report.ts';
+import type { StoredImage } from '../store/index.ts';
 import type { DesiredImage, DesiredState } from '../trust/index.ts';
-import type { DeployedPod, DeviceState, StoredImage } from './state.ts';
+import type { DeployedPod, DeviceState } from './state.ts';
 
 /**
  * What a deployment does to the device. `daemon/` implements it with systemd, the disk and the pull unit; the tests with

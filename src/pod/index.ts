@@ -5,4 +5,4 @@
 export type * from './compiled-pod.ts';
 export { compilePod } from './compile.ts';
 export { podUuid } from './pod-uuid.ts';
-export { podsTargetText } from './units.ts';
+export { mountUnit, podsTargetText } from './units.ts';

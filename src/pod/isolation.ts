@@ -1,6 +1,6 @@
 import { defaultCapabilities, parseIsolators, type Isolator, type TypedIsolator } from '../appc/index.ts';
 import { Refusal } from '../refusal/index.ts';
-import type { IsolatorReport } from '../session/report.ts';
+import type { IsolatorReport } from './compiled-pod.ts';
 import type { ResourceLimits } from '../systemd/index.ts';
 import type { HostFacts } from './compiled-pod.ts';
 import { isLimit, limitOutcome } from './limits.ts';
@@ -15,9 +15,9 @@ export interface AppIsolation {
   /** The bounding set, and the whole set of a root app. */
   readonly capabilities: readonly string[];
   readonly noNewPrivileges: boolean;
-  readonly seccomp?: SeccompFilter;
-  readonly oomScoreAdj?: number;
-  readonly apparmorProfile?: string;
+  readonly seccomp?: SeccompFilter | undefined;
+  readonly oomScoreAdj?: number | undefined;
+  readonly apparmorProfile?: string | undefined;
   readonly reports: readonly IsolatorReport[];
 }
 
@@ -26,10 +26,11 @@ export interface PodIsolation {
   readonly limits: ResourceLimits;
   readonly sysctl: Readonly<Record<string, string>>;
   /** Of apps that name none themselves. */
-  readonly apparmorProfile?: string;
+  readonly apparmorProfile?: string | undefined;
   readonly reports: readonly IsolatorReport[];
 }
 
+type Draft<T> = { -readonly [K in keyof T]: T[K] };
 type Outcome = Omit<IsolatorReport, 'app' | 'name'>;
 
 /** The capabilities(7) of Linux 6.x; the runtime refuses a name that it does not know. */
@@ -59,16 +60,17 @@ export function isolateApp(
   const typed = parseIsolators(isolators, 'app');
   const machine = host.machine ?? 'arm64';
   const capabilities = capabilitySet(typed);
-  let seccomp: SeccompFilter | undefined = defaultFilter(machine, capabilities);
-  let limits: ResourceLimits = host.controllers.includes('pids') ? { TasksMax: defaultTasksMax } : {};
-  let apparmorProfile = pod.apparmorProfile;
-  let noNewPrivileges = false;
-  let oomScoreAdj: number | undefined;
+  const result: Draft<Omit<AppIsolation, 'capabilities' | 'reports'>> = {
+    limits: host.controllers.includes('pids') ? { TasksMax: defaultTasksMax } : {},
+    noNewPrivileges: false,
+    seccomp: defaultFilter(machine, capabilities),
+    apparmorProfile: pod.apparmorProfile,
+  };
 
   const apply = (isolator: TypedIsolator): Outcome => {
     if (isLimit(isolator)) {
       const { directives, ...outcome } = limitOutcome(isolator, host);
-      limits = { ...limits, ...directives };
+      result.limits = { ...result.limits, ...directives };
       return outcome;
     }
     switch (isolator.kind) {
@@ -80,7 +82,7 @@ export function isolateApp(
           : { outcome: 'modified', detail: `not known to Linux: ${unknown.join(' ')}` };
       }
       case 'os/linux/no-new-privileges':
-        noNewPrivileges = isolator.enabled;
+        result.noNewPrivileges = isolator.enabled;
         return { outcome: 'enforced', detail: String(isolator.enabled) };
       case 'os/linux/seccomp-retain-set':
       case 'os/linux/seccomp-remove-set': {
@@ -88,16 +90,16 @@ export function isolateApp(
           isolator.kind === 'os/linux/seccomp-retain-set'
             ? retainFilter(machine, isolator)
             : removeFilter(machine, capabilities, isolator);
-        seccomp = filter;
+        result.seccomp = filter;
         return modified === undefined
           ? { outcome: 'enforced', detail: filter === undefined ? 'no filter' : 'filter loaded' }
           : { outcome: 'modified', detail: modified };
       }
       case 'os/linux/oom-score-adj':
-        oomScoreAdj = isolator.adjustment;
+        result.oomScoreAdj = isolator.adjustment;
         return { outcome: 'enforced', detail: String(isolator.adjustment) };
       case 'os/linux/apparmor-profile':
-        apparmorProfile = host.appArmorProfiles === undefined ? undefined : isolator.profile;
+        result.apparmorProfile = host.appArmorProfiles === undefined ? undefined : isolator.profile;
         return appArmor(app, isolator.profile, host);
       case 'os/linux/selinux-context':
         return noSelinux;
@@ -107,15 +109,7 @@ export function isolateApp(
     }
   };
   const reports = report(app, typed, host, apply);
-  return {
-    limits,
-    capabilities,
-    noNewPrivileges,
-    reports,
-    ...(seccomp === undefined ? {} : { seccomp }),
-    ...(oomScoreAdj === undefined ? {} : { oomScoreAdj }),
-    ...(apparmorProfile === undefined ? {} : { apparmorProfile }),
-  };
+  return { ...result, capabilities, reports };
 }
 
 /**
@@ -123,26 +117,24 @@ export function isolateApp(
  * @throws Refusal pod-isolator-invalid, pod-limit-unenforceable (`host.limits` is `require`)
  */
 export function isolatePod(isolators: readonly Isolator[], host: HostFacts): PodIsolation {
-  let limits: ResourceLimits = {};
-  let sysctl: Record<string, string> = {};
-  let apparmorProfile: string | undefined;
+  const result: Draft<Omit<PodIsolation, 'reports'>> = { limits: {}, sysctl: {} };
   const apply = (isolator: TypedIsolator): Outcome => {
     if (isLimit(isolator)) {
       const { directives, ...outcome } = limitOutcome(isolator, host);
-      limits = { ...limits, ...directives };
+      result.limits = { ...result.limits, ...directives };
       return outcome;
     }
     switch (isolator.kind) {
       case 'os/unix/sysctl': {
         const allowed = [...isolator.settings].filter(([key]) => podSysctl.test(key));
         const others = [...isolator.settings.keys()].filter((key) => !podSysctl.test(key));
-        sysctl = Object.fromEntries(allowed);
+        result.sysctl = Object.fromEntries(allowed);
         if (others.length === 0) return { outcome: 'enforced', detail: `${allowed.length} settings` };
         const detail = `would change the host, not set: ${others.join(' ')}`;
         return { outcome: allowed.length === 0 ? 'ignored' : 'modified', detail };
       }
       case 'os/linux/apparmor-profile':
-        apparmorProfile = host.appArmorProfiles === undefined ? undefined : isolator.profile;
+        result.apparmorProfile = host.appArmorProfiles === undefined ? undefined : isolator.profile;
         return appArmor('', isolator.profile, host);
       case 'os/linux/selinux-context':
         return noSelinux;
@@ -151,7 +143,7 @@ export function isolatePod(isolators: readonly Isolator[], host: HostFacts): Pod
     }
   };
   const reports = report('', parseIsolators(isolators, 'pod'), host, apply);
-  return { limits, sysctl, reports, ...(apparmorProfile === undefined ? {} : { apparmorProfile }) };
+  return { ...result, reports };
 }
 
 function report(

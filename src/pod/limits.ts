@@ -104,11 +104,8 @@ export function limitOutcome(
 }
 
 function done(outcome: 'enforced' | 'modified', directives: ResourceLimits, remark?: string): LimitOutcome {
-  const set = Object.entries(directives).map(([key, value]: [string, unknown]) =>
-    typeof value === 'object'
-      ? `${key}=${String((value as { limit: unknown }).limit)}`
-      : `${key}=${String(value)}`,
-  );
+  const entries = Object.entries(directives) as [string, bigint | number | string | { limit: bigint }][];
+  const set = entries.map(([key, value]) => `${key}=${typeof value === 'object' ? value.limit : value}`);
   return {
     directives,
     outcome,

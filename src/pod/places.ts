@@ -53,7 +53,7 @@ export function podPlaces(name: string, uuid: string, host: HostFacts): PodPlace
 /** Where an image's object is mounted, and the mount unit of that place. */
 export function imageMount(
   imageId: string,
-  host: HostFacts,
+  host: Pick<HostFacts, 'directories'>,
 ): { where: string; unit: string; object: string } {
   const where = `${host.directories.run}/images/${imageId}`;
   return {

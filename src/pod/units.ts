@@ -4,11 +4,18 @@ import { inFreshLayer } from './layer-script.ts';
 import { imageMount, type PodPlaces } from './places.ts';
 import type { AppSettings } from './settings.ts';
 
-/** The mount of an image's object. It comes with the first service that needs it and goes with the last. */
-export function mountUnit(imageId: string, host: HostFacts): { name: string; text: string } {
+/**
+ * The mount of an image's object. It comes with the first service that needs it, or before, when the image is looked into,
+ * and goes when its deployment is forgotten.
+ */
+export function mountUnit(
+  imageId: string,
+  host: Pick<HostFacts, 'directories'>,
+): { name: string; text: string; where: string } {
   const { where, unit, object } = imageMount(imageId, host);
   return {
     name: unit,
+    where,
     text: unitText({
       Unit: {
         Description: `Image ${imageId.slice(0, 19)}`,
@@ -17,7 +24,6 @@ export function mountUnit(imageId: string, host: HostFacts): { name: string; tex
         Conflicts: ['umount.target'],
         Before: ['umount.target'],
         RequiresMountsFor: host.directories.images,
-        StopWhenUnneeded: true,
       },
       Mount: { What: object, Where: where, Type: 'erofs', Options: 'ro,nodev,nosuid' },
     }),

@@ -4,5 +4,7 @@
  */
 export type * from './systemd.ts';
 export { escapeUnitName, escapeUnitPath, unitNameMaxBytes } from './escape.ts';
+export { openJournal } from './journal.ts';
+export { openNotifier, type Notifier } from './notify.ts';
 export { connectSystemd, type SystemdConnection, type SystemdOptions } from './manager.ts';
 export { unitText, type ResourceLimits, type UnitDescription } from './unit-text.ts';

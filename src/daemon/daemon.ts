@@ -1,0 +1,251 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { machine } from 'node:os';
+import { compatibleArchitectures, machineArchitecture } from '../appc/index.ts';
+import type { DeviceState, StateKeeper } from '../deploy/index.ts';
+import type { Journal } from '../ports/index.ts';
+import { Refusal } from '../refusal/index.ts';
+import { type DeviceReport, DeviceSession, MqttTransport } from '../session/index.ts';
+import { imageStore, nodeDisk, stateSlots } from '../store/index.ts';
+import { connectSystemd, openNotifier } from '../systemd/index.ts';
+import { deviceTime, keysForImage, timeFloor } from '../trust/index.ts';
+import { systemClock } from './clock.ts';
+import { type BrokerConfig, type Config, parseConfig } from './config.ts';
+import { DeviceWorld } from './device-world.ts';
+import { examineApart } from './examiner.ts';
+import { type Host, lookAtHost, readCgroupFile } from './host.ts';
+import { PodFiles } from './pod-files.ts';
+import { PodWatch } from './pod-watch.ts';
+import { type Places, pullUser } from './places.ts';
+import { pullImage } from './pull-unit.ts';
+import { Reporter } from './reporter.ts';
+import { runBySchedule } from './schedule.ts';
+import { openState } from './state-file.ts';
+import { Supervisor } from './supervisor.ts';
+import { trustFiles } from './trust-files.ts';
+
+export interface DaemonOptions {
+  readonly journal: Journal;
+  readonly places: Places;
+  readonly configText: string;
+  /** Seconds since 1970 at which this program was built. */
+  readonly buildTime: number;
+  /** Whether something keeps or sets this device's clock, so that it can be believed. */
+  readonly clockIsKept: () => boolean;
+  readonly signal: AbortSignal;
+}
+
+/** wherryd: puts the parts together, runs until `signal` is aborted, and leaves the pods running. */
+export async function runDaemon(options: DaemonOptions): Promise<void> {
+  const { journal, places, signal } = options;
+  const config = parseConfig(options.configText);
+  const host = lookAtHost();
+  const disk = nodeDisk();
+  const notifier = openNotifier(journal);
+  const systemd = connectSystemd({ watched: ['wherry-pod-'] });
+  const trust = trustFiles(places.trust);
+  for (const place of [places.images, places.partial, places.pods, places.run]) {
+    await mkdir(place, { recursive: true, mode: 0o755 });
+  }
+  const store = imageStore(disk, places.images);
+  const keeper = await openState(stateSlots(disk, places.state));
+  const owner = await accountOf(pullUser);
+
+  const now = (): ReturnType<typeof deviceTime> => {
+    const newestIssued = keeper.state.trusted.issued;
+    const floor = timeFloor({ buildTime: options.buildTime, newestIssued, savedTime: 0 });
+    return deviceTime(Math.floor(systemClock.nowMs() / 1000), options.clockIsKept(), floor);
+  };
+  const watch = new PodWatch(systemd, readCgroupFile);
+  const world = new DeviceWorld({
+    systemd,
+    disk,
+    store,
+    clock: systemClock,
+    journal,
+    watch,
+    files: new PodFiles(disk, places),
+    directories: places,
+    host: { ...host, crunPath: places.crun },
+    reserveBytes: config.limits.reserveBytes,
+    compression: config.store.compression,
+    pull: (image, onProgress, pullSignal) =>
+      pullImage(
+        {
+          image,
+          keys: keysForImage(image.name, trust.imageKeys()),
+          architectures: runnable(),
+          limits: {
+            maxTarBytes: config.limits.maxImageBytes,
+            maxEntries: 200_000,
+            maxRatio: 200,
+            minBytesPerSecond: config.limits.minBytesPerSecond,
+          },
+          compression: config.store.compression,
+          timeFloor: now().nowSeconds,
+        },
+        { systemd, disk, store, clock: systemClock, places, owner },
+        onProgress,
+        pullSignal,
+      ),
+  });
+
+  const session = new DeviceSession({
+    fleet: config.fleet,
+    device: config.device,
+    bootId: host.bootId,
+    transport: new MqttTransport({ ...config.broker, ...(await readCredentials(config.broker)) }),
+    clock: systemClock,
+    journal,
+    policy: { bootSpreadMs: config.broker.bootSpreadSeconds * 1000 },
+  });
+  let seq = 0;
+  const reporter = new Reporter(
+    systemClock,
+    async () => {
+      seq += 1;
+      return await buildReport(config, host, keeper.state, world, watch, supervisor, seq);
+    },
+    (report) => session.publishReport(report),
+    (error) => journal.log('warning', `a report could not be made: ${String(error)}`),
+  );
+  const supervisor = new Supervisor({
+    keeper,
+    world,
+    clock: systemClock,
+    journal,
+    bootId: host.bootId,
+    examine: (message, state) =>
+      examineApart(new URL('./examine-worker.js', import.meta.url), message, {
+        keys: trust.deployKeys(),
+        fleet: config.fleet,
+        device: config.device,
+        trusted: state.trusted,
+        ...now(),
+      }),
+    onChange: () => reporter.request(),
+    onEvent: (event) => session.publishEvent(event),
+    onAccepted: (desired) => session.setReconnectWindow(desired.policy.reconnectWindowSeconds),
+  });
+
+  await world.reconcile(keeper.state);
+  session.onDesired((message) => supervisor.receive(message));
+  session.onRefused((refusal) => supervisor.refuse('envelope-too-large', refusal.message));
+  session.onConnection((state) => {
+    if (state.up) reporter.request();
+  });
+  const stops = [
+    watch.start(() => reporter.request()),
+    runBySchedule('report.schedule', config.reportSchedule, () => reporter.request()),
+    runBySchedule(
+      'gc.schedule',
+      config.gcSchedule,
+      () => void collectGarbage(supervisor, world, keeper, journal),
+    ),
+  ];
+  session.start();
+  supervisor.resume();
+  reporter.request();
+  notifier.ready();
+  journal.log(
+    'info',
+    `wherry ${wherryVersion()} supervises device ${config.device} of fleet ${config.fleet}`,
+  );
+
+  await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+  notifier.stopping();
+  for (const stop of stops) stop();
+  await supervisor.close();
+  await session.close();
+  notifier.close();
+  systemd.close();
+}
+
+async function buildReport(
+  config: Config,
+  host: Host,
+  state: DeviceState,
+  world: DeviceWorld,
+  watch: PodWatch,
+  supervisor: Supervisor,
+  seq: number,
+): Promise<DeviceReport> {
+  const { deployment, refused } = supervisor;
+  return {
+    format: 1,
+    fleet: config.fleet,
+    device: config.device,
+    bootId: host.bootId,
+    seq,
+    at: Math.floor(systemClock.nowMs() / 1000),
+    wherry: wherryVersion(),
+    trustedVersion: state.trusted.version,
+    currentVersion: state.current?.version ?? 0,
+    ...(deployment === undefined ? {} : { deployment }),
+    ...(refused === undefined ? {} : { refused }),
+    pods: await Promise.all(world.pods.map((pod) => watch.report(pod))),
+    capabilities: host.capabilities,
+  };
+}
+
+/** Nothing is collected under a deployment: what it is about to use has no root yet. */
+async function collectGarbage(
+  supervisor: Supervisor,
+  world: DeviceWorld,
+  keeper: StateKeeper,
+  journal: Journal,
+): Promise<void> {
+  if (supervisor.busy) return;
+  try {
+    await world.collect(keeper.state);
+  } catch (error) {
+    journal.log('warning', `garbage could not be collected: ${String(error)}`);
+  }
+}
+
+/** What this kernel says it runs; 32-bit programs on a 64-bit kernel only when that is known for sure, which it is not. */
+function runnable(): readonly string[] {
+  const native = machineArchitecture(machine());
+  if (native === undefined)
+    throw new Refusal('device-unsupported', `${machine()} is not an architecture of appc`);
+  return compatibleArchitectures({ arch: native, compat32: false });
+}
+
+/** The numbers of an account of the device. */
+async function accountOf(user: string): Promise<{ uid: number; gid: number }> {
+  const passwd = await readFile('/etc/passwd', 'utf8');
+  const fields = passwd
+    .split('\n')
+    .map((line) => line.split(':'))
+    .find(([name]) => name === user);
+  const [uid, gid] = [Number(fields?.[2]), Number(fields?.[3])];
+  if (!Number.isSafeInteger(uid) || !Number.isSafeInteger(gid)) {
+    throw new Refusal('device-unsupported', `there is no user ${user}; systemd-sysusers makes it`);
+  }
+  return { uid, gid };
+}
+
+/** The files that the configuration names for the broker, as text. */
+async function readCredentials(
+  broker: BrokerConfig,
+): Promise<{ ca?: string; cert?: string; key?: string; password?: string }> {
+  const result: { ca?: string; cert?: string; key?: string; password?: string } = {};
+  for (const [field, path] of [
+    ['ca', broker.ca],
+    ['cert', broker.cert],
+    ['key', broker.key],
+    ['password', broker.passwordFile],
+  ] as const) {
+    if (path === undefined) continue;
+    try {
+      result[field] = (await readFile(path, 'utf8')).replace(/\n$/, field === 'password' ? '' : '\n');
+    } catch (cause) {
+      throw new Refusal('config-invalid', `wherry.toml: broker: ${path} cannot be read`, { cause });
+    }
+  }
+  return result;
+}
+
+/** Replaced by the version when bundling. */
+function wherryVersion(): string {
+  return process.env['WHERRY_VERSION'] ?? 'development';
+}

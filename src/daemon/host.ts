@@ -1,0 +1,51 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { CapabilityReport } from '../session/index.ts';
+import type { ReadCgroupFile } from '../health/index.ts';
+
+const cgroupRoot = '/sys/fs/cgroup';
+
+/** What this device is; read once at the start. */
+export interface Host {
+  readonly bootId: string;
+  /** Controllers of cgroup v2 that the kernel offers. */
+  readonly controllers: readonly string[];
+  readonly memoryBytes: number;
+  readonly cpuCount: number;
+  readonly capabilities: readonly CapabilityReport[];
+}
+
+/** What a missing controller costs and how to get it. */
+const controllerAdvice: Readonly<Record<string, string>> = {
+  memory: 'memory limits cannot be enforced; add cgroup_enable=memory to the kernel command line',
+  cpu: 'CPU limits cannot be enforced; the kernel needs CONFIG_CFS_BANDWIDTH',
+  pids: 'task limits cannot be enforced; the kernel needs CONFIG_CGROUP_PIDS',
+  io: 'block I/O limits cannot be enforced; the kernel needs CONFIG_BLK_CGROUP',
+};
+
+/** Looks at the device. A device without cgroup v2 has no controllers at all, and says so. */
+export function lookAtHost(): Host {
+  const controllers = (read(join(cgroupRoot, 'cgroup.controllers')) ?? '').split(/\s+/).filter(Boolean);
+  return {
+    bootId: (read('/proc/sys/kernel/random/boot_id') ?? '').trim(),
+    controllers,
+    memoryBytes: Number(/^MemTotal:\s+([0-9]+) kB/m.exec(read('/proc/meminfo') ?? '')?.[1] ?? 0) * 1024,
+    cpuCount: readdirSync('/sys/devices/system/cpu').filter((name) => /^cpu[0-9]+$/.test(name)).length,
+    capabilities: Object.entries(controllerAdvice).map(([name, advice]) => {
+      const available = controllers.includes(name);
+      return { name: `cgroup-${name}`, available, detail: available ? '' : advice };
+    }),
+  };
+}
+
+/** Reads one file of a control group, at most a page. */
+export const readCgroupFile: ReadCgroupFile = (controlGroup, file) =>
+  controlGroup.startsWith('/') ? read(join(cgroupRoot, controlGroup, file)) : undefined;
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined; // not on this kernel, or the group is gone
+  }
+}

@@ -1,0 +1,17 @@
+/** Where things are on a device (docs/architecture.md, "On disk"). */
+export const places = {
+  config: '/etc/wherry/wherry.toml',
+  trust: '/etc/wherry/trust',
+  state: '/var/lib/wherry',
+  images: '/var/lib/wherry/images',
+  partial: '/var/lib/wherry/partial',
+  pods: '/var/lib/wherry/pods',
+  run: '/run/wherry',
+  units: '/etc/systemd/system',
+  crun: '/usr/bin/crun',
+} as const;
+
+export type Places = { readonly [Place in keyof typeof places]: string };
+
+/** The unprivileged user of the pull unit (sysusers.d/wherry.conf). */
+export const pullUser = 'wherry-pull';

@@ -1,0 +1,130 @@
+import { chmod, chown, mkdir, symlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { DeployedPod } from '../deploy/index.ts';
+import { type CompiledPod, podsTargetText } from '../pod/index.ts';
+import { type Disk, writeDurable } from '../store/index.ts';
+
+export interface PodPlaces {
+  /** Reified pods, bundles and the master copies of their units: /var/lib/wherry/pods */
+  readonly pods: string;
+  /** Where systemd reads units: /etc/systemd/system */
+  readonly units: string;
+}
+
+const podsTarget = 'wherry-pods.target';
+const maxFileBytes = 1 << 20;
+
+/**
+ * The files of pods. A pod's units lie in its own directory first and are copied to systemd's from there, so that a
+ * unit file that was lost can be put back; what starts at boot is decided by one file only, the target.
+ */
+export class PodFiles {
+  private readonly disk: Disk;
+  private readonly places: PodPlaces;
+
+  constructor(disk: Disk, places: PodPlaces) {
+    this.disk = disk;
+    this.places = places;
+  }
+
+  /**
+   * Writes everything of a pod and starts nothing. It is not durable yet: until `enable` nothing at boot refers to it, and
+   * a deployment that is interrupted writes it again.
+   */
+  async write(pod: CompiledPod): Promise<void> {
+    const home = join(this.places.pods, pod.uuid);
+    await mkdir(join(home, 'units'), { recursive: true, mode: 0o755 });
+    for (const { path, mode, uid, gid } of pod.directories) {
+      // What is there already stays as it is: an app may have changed its volume's own properties.
+      if ((await this.disk.look(join(home, path))) !== undefined) continue;
+      await mkdir(join(home, path), { recursive: true, mode: 0o755 });
+      await chown(join(home, path), uid, gid);
+      await chmod(join(home, path), mode);
+    }
+    for (const { path, content, mode } of pod.files) await this.put(join(home, path), content, mode);
+    for (const { name, text } of pod.units) {
+      await this.put(join(home, 'units', name), text, 0o644);
+      await this.writeUnit(name, text);
+    }
+  }
+
+  /** Writes one unit file for systemd, not durably. */
+  async writeUnit(name: string, text: string): Promise<void> {
+    await this.put(join(this.places.units, name), text, 0o644);
+  }
+
+  /** Puts back unit files of `pod` that are missing or differ; true when there were any. */
+  async repair(pod: DeployedPod): Promise<boolean> {
+    const masters = join(this.places.pods, pod.uuid, 'units');
+    let repaired = false;
+    for (const name of await this.disk.list(masters)) {
+      const text = await this.disk.read(join(masters, name), maxFileBytes);
+      const place = join(this.places.units, name);
+      const present = await this.disk.read(place, maxFileBytes);
+      if (text === undefined || sameBytes(text, present)) continue;
+      await writeDurable(this.disk, place, text);
+      await this.disk.own(place, { uid: 0, gid: 0 }, 0o644);
+      repaired = true;
+    }
+    return repaired;
+  }
+
+  /**
+   * Makes `pods` durable and the set that starts at boot, the latter by one rename. Nothing is written when it is that
+   * set already.
+   */
+  async enable(pods: readonly DeployedPod[]): Promise<void> {
+    const units = pods.flatMap((pod) => pod.services.map((service) => service.unit));
+    const text = Buffer.from(podsTargetText(units));
+    const place = join(this.places.units, podsTarget);
+    const link = join(this.places.units, 'multi-user.target.wants', podsTarget);
+    if (sameBytes(text, await this.disk.read(place, maxFileBytes)) && (await this.disk.look(link))) return;
+
+    for (const pod of pods) await this.sync(join(this.places.pods, pod.uuid));
+    for (const unit of pods.flatMap(unitsOf)) await this.disk.syncFile(join(this.places.units, unit));
+    await this.disk.syncDirectory(this.places.units);
+    if ((await this.disk.look(link)) === undefined) {
+      await mkdir(dirname(link), { recursive: true });
+      await symlink(`../${podsTarget}`, link);
+      await this.disk.syncDirectory(dirname(link));
+    }
+    await writeDurable(this.disk, place, text);
+    await this.disk.own(place, { uid: 0, gid: 0 }, 0o644);
+  }
+
+  /** Removes the units that only `pods` have; units that `kept` share stay. The pods' directories are left to collection. */
+  async remove(pods: readonly DeployedPod[], kept: readonly DeployedPod[]): Promise<void> {
+    const shared = new Set(kept.flatMap(unitsOf));
+    for (const unit of pods.flatMap(unitsOf)) {
+      if (!shared.has(unit)) await this.disk.remove(join(this.places.units, unit));
+    }
+  }
+
+  private async put(path: string, content: string, mode: number): Promise<void> {
+    await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+    await this.disk.write(path, Buffer.from(content));
+    await this.disk.own(path, { uid: 0, gid: 0 }, mode);
+  }
+
+  /** Syncs every file and name below a directory, but not what apps keep in their volumes. */
+  private async sync(path: string): Promise<void> {
+    for (const name of await this.disk.list(path)) {
+      if (name === 'volumes') continue;
+      const child = join(path, name);
+      const kind = (await this.disk.look(child))?.kind;
+      if (kind === 'directory') await this.sync(child);
+      else if (kind === 'file') await this.disk.syncFile(child);
+    }
+    await this.disk.syncDirectory(path);
+    await this.disk.syncDirectory(dirname(path));
+  }
+}
+
+/** Every unit file of a pod. */
+export function unitsOf(pod: DeployedPod): string[] {
+  return [pod.slice, ...pod.services.map((service) => service.unit), ...pod.mounts];
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array | undefined): boolean {
+  return b !== undefined && Buffer.compare(a, b) === 0;
+}

@@ -1,0 +1,158 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { DeviceReport } from '../../src/session/index.ts';
+import { boards, type BuiltImage, Scene } from './scene.ts';
+
+const healthy = (report: DeviceReport, version: number): boolean =>
+  report.currentVersion === version && report.pods.length > 0 && report.pods.every((pod) => pod.healthy);
+
+describe.each(boards)('on %s', (boardName) => {
+  let scene: Scene;
+  let web: BuiltImage;
+
+  const limits = {
+    isolators: [
+      { name: 'resource/memory', value: { limit: '48Mi' } },
+      { name: 'resource/cpu', value: { limit: '500m' } },
+      { name: 'wherry/tasks', value: { limit: '20' } },
+    ],
+  };
+  const page = async (): Promise<string> => {
+    const port = await scene.board.forward(8080);
+    return await (await fetch(`http://127.0.0.1:${port}/`)).text();
+  };
+  const mainPid = (report: DeviceReport): number => report.pods[0]?.apps[0]?.pid ?? 0;
+
+  beforeAll(async () => {
+    scene = await Scene.start(boardName);
+    web = await scene.image('nginx', ['/usr/sbin/nginx', '-e', 'stderr'], {
+      app: { user: '33', group: '33', ...limits },
+      files: [{ path: 'srv/www/index.html', content: 'the first page\n' }],
+    });
+  });
+  afterAll(async () => {
+    await scene.stop();
+  });
+
+  it('a signed image that was commanded over MQTT serves its page and is reported healthy [C40] [C50]', async () => {
+    const desired = scene.desired([{ name: 'web', image: web }]);
+    expect(await scene.deploy(desired)).toMatchObject({ outcome: 'committed' });
+    const report = await scene.report((latest) => healthy(latest, desired.version));
+    const app = report.pods[0]?.apps[0];
+    expect(app).toMatchObject({
+      state: 'active/running',
+      restarts: 0,
+      memoryMaxBytes: 48 << 20,
+      imageId: web.id,
+    });
+    expect(app?.memoryBytes).toBeGreaterThan(0);
+    expect(app?.tasks).toBeGreaterThan(0);
+    expect(await page()).toBe('the first page\n');
+  });
+
+  it("the kernel holds the app's memory, CPU and task limits, and the report says so [C51]", async () => {
+    const report = await scene.report((latest) => latest.pods.length === 1);
+    const cgroup = (await scene.board.check(`sed 's/^0:://' /proc/${mainPid(report)}/cgroup`)).trim();
+    expect(cgroup).toMatch(/wherry-pod-web\.[0-9a-f]{8}-main\.service$/);
+    const files = await scene.board.check(`cd /sys/fs/cgroup${cgroup} && cat memory.max cpu.max pids.max`);
+    expect(files.split('\n').slice(0, 3)).toEqual([String(48 << 20), '50000 100000', '20']);
+    const outcomes = report.pods[0]?.isolators.map(({ name, outcome }) => `${name} ${outcome}`);
+    expect(outcomes).toEqual(
+      expect.arrayContaining(['resource/memory enforced', 'resource/cpu enforced', 'wherry/tasks enforced']),
+    );
+  });
+
+  it('the same command again starts nothing [C24]', async () => {
+    const before = mainPid(await scene.report((latest) => latest.pods.length === 1));
+    const seq = scene.reports.at(-1)?.seq ?? 0;
+    await scene.board.check('systemctl restart wherryd', { timeoutMs: 120_000 });
+    const report = await scene.report((latest) => latest.seq !== seq && latest.pods.length === 1);
+    expect(mainPid(report)).toBe(before);
+  });
+
+  it('killing and stopping wherryd, and removing the package, leave the app alone [C60]', async () => {
+    const before = mainPid(await scene.report((latest) => latest.pods.length === 1));
+    const same = async (): Promise<void> => {
+      await scene.board.check(
+        `test -d /proc/${before} && systemctl is-active 'wherry-pod-web.*-main.service'`,
+      );
+    };
+    await scene.board.check('kill -9 $(systemctl show -P MainPID wherryd)');
+    await same();
+    await scene.board.waitForUnit('wherryd.service', 'active', 120_000);
+    await same();
+    await scene.board.check('systemctl stop wherryd', { timeoutMs: 120_000 });
+    await same();
+    await scene.board.check('cp /var/lib/dpkg/info/wherry.conffiles /tmp/ 2>/dev/null; dpkg -r wherry', {
+      timeoutMs: 180_000,
+    });
+    await same();
+    expect(await page()).toBe('the first page\n');
+    await scene.reinstall();
+    const report = await scene.report((latest) => latest.pods.length === 1);
+    expect(mainPid(report)).toBe(before);
+  });
+
+  it('a broker that is gone for a while is found again, without starting anything twice [C3]', async () => {
+    const before = mainPid(await scene.report((latest) => latest.pods.length === 1));
+    await scene.stopBroker();
+    const count = scene.reports.length;
+    await scene.board.waitFor(
+      `journalctl -u wherryd --since -2min | grep -i 'broker'`,
+      ({ status }) => status === 0,
+    );
+    await scene.startBroker();
+    await scene.report(() => scene.reports.length > count);
+    expect(scene.presence).toMatchObject({ up: true });
+    const report = await scene.report((latest) => latest.pods.length === 1);
+    expect(mainPid(report)).toBe(before);
+    expect(scene.events.filter((event) => event.version === report.currentVersion)).toHaveLength(1);
+  });
+
+  it('a second version is deployed, and rolled back by command without a download', async () => {
+    const first = scene.reports.at(-1)?.currentVersion ?? 0;
+    const second = await scene.image('nginx', ['/usr/sbin/nginx', '-e', 'stderr'], {
+      version: '2.0.0',
+      app: { user: '33', group: '33', ...limits },
+      files: [{ path: 'srv/www/index.html', content: 'the second page\n' }],
+    });
+    const update = scene.desired([{ name: 'web', image: second }]);
+    expect(update.version).toBeGreaterThan(first);
+    expect(await scene.deploy(update)).toMatchObject({ outcome: 'committed' });
+    expect(await page()).toBe('the second page\n');
+    const back = scene.desired([{ name: 'web', image: web }]);
+    expect(await scene.deploy(back)).toMatchObject({ outcome: 'committed' });
+    expect(await page()).toBe('the first page\n');
+    const journal = await scene.board.journal(`-u 'wherry-pull@*' -o cat`);
+    expect(journal.match(/Starting .*pull/gi)?.length ?? 0).toBeLessThanOrEqual(2);
+  });
+
+  it('a pod that does not stay up is rolled back to the set before [C41] [C47]', async () => {
+    const busybox = await scene.image('busybox', ['/usr/bin/busybox', 'sh', '-c', 'echo broken; exit 3']);
+    const before = await scene.report((latest) => latest.pods.length === 1);
+    const bad = scene.desired([{ name: 'web', image: busybox }]);
+    const answer = await scene.deploy(bad);
+    expect(answer).toMatchObject({ outcome: 'rolled-back' });
+    expect(['probation-failed', 'activation-failed']).toContain(answer.code);
+    const report = await scene.report((latest) => healthy(latest, before.currentVersion));
+    expect(report.deployment).toMatchObject({ version: bad.version, phase: 'rolled-back' });
+    expect(await page()).toBe('the first page\n');
+  });
+
+  it('a hog is killed at its limit, reported as such and restarted, and a pod that did not change goes on [C43] [C52]', async () => {
+    const before = mainPid(await scene.report((latest) => latest.pods.length === 1));
+    // Eats memory half a minute after its start, so that it passes its probation first.
+    const hog = await scene.image('busybox', ['/usr/bin/busybox', 'sh', '-c', 'sleep 20; tail /dev/zero'], {
+      app: { isolators: [{ name: 'resource/memory', value: { limit: '16Mi' } }] },
+    });
+    const desired = scene.desired([
+      { name: 'web', image: web },
+      { name: 'hog', image: hog },
+    ]);
+    expect(await scene.deploy(desired)).toMatchObject({ outcome: 'committed' });
+    const hogOf = (latest: DeviceReport) => latest.pods.find((pod) => pod.name === 'hog')?.apps[0];
+    const report = await scene.report((latest) => (hogOf(latest)?.restarts ?? 0) > 0, 180_000);
+    expect(hogOf(report)).toMatchObject({ lastResult: 'oom-kill' });
+    expect(hogOf(report)?.oomKills).toBeGreaterThan(0);
+    expect(report.pods.find((pod) => pod.name === 'web')?.apps[0]?.pid).toBe(before);
+  });
+});

@@ -1,0 +1,376 @@
+import { createHash } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { Aedes } from 'aedes';
+import { buildPackages } from '../../cross/index.ts';
+import { type Board, loadBoardConfig, startBoard } from '../../qemu/index.ts';
+import { payloadRoot, type PayloadName } from '../../qemu/payload.ts';
+import { buildAci } from '../../src/aci/builder.ts';
+import { type AcIdentifier, type AcName, type ImageId, parseImageManifest } from '../../src/appc/index.ts';
+import { startImageServer } from '../../src/fleet/image-server.ts';
+import {
+  decodeEvent,
+  decodePresence,
+  decodeReport,
+  type DeploymentEvent,
+  type DeviceReport,
+  deviceTopics,
+  type Presence,
+} from '../../src/session/index.ts';
+import {
+  type DesiredImage,
+  type DesiredState,
+  encodeDesiredState,
+  encodeEnvelope,
+} from '../../src/trust/index.ts';
+import { generateKey, type GeneratedKey, signDetached } from '../../src/trust/sign.ts';
+
+/** The boards that the tests run on: all of the matrix, or those that WHERRY_BOARDS names. */
+export const boards: readonly string[] = (process.env['WHERRY_BOARDS'] ?? 'virt-armv8,virt-armv7').split(',');
+
+export const fleet = 'scene' as AcName;
+export const device = 'board' as AcName;
+
+/** How the boards of the matrix name themselves in image labels. */
+const appcArch = { arm64: 'aarch64', armhf: 'armv7l' } as const;
+
+export interface BuiltImage extends DesiredImage {
+  readonly path: string;
+}
+
+/** A board that runs wherry, and everything around it: a broker, an image server, keys, an operator that publishes and listens. */
+export class Scene {
+  readonly board: Board;
+  readonly directory: string;
+  readonly deployKey: GeneratedKey;
+  readonly imageKey: GeneratedKey;
+  readonly events: DeploymentEvent[] = [];
+  readonly reports: DeviceReport[] = [];
+  presence: Presence | undefined;
+  private readonly boardName: string;
+  private readonly debs: readonly string[];
+  private broker: RigBroker;
+  private readonly images: { readonly url: string; close(): Promise<void> };
+  private readonly topics = deviceTopics(fleet, device);
+  private nextVersion = 1;
+
+  private constructor(
+    boardName: string,
+    board: Board,
+    directory: string,
+    keys: { deploy: GeneratedKey; image: GeneratedKey },
+    broker: RigBroker,
+    images: { url: string; close(): Promise<void> },
+    debs: readonly string[],
+  ) {
+    this.boardName = boardName;
+    this.debs = debs;
+    this.board = board;
+    this.directory = directory;
+    this.deployKey = keys.deploy;
+    this.imageKey = keys.image;
+    this.broker = broker;
+    this.images = images;
+    this.listen();
+  }
+
+  /** Boots a board with the packages of this tree, configures it for a broker of its own, and starts wherryd. */
+  static async start(
+    boardName: string,
+    options: { powerLoss?: boolean; config?: string } = {},
+  ): Promise<Scene> {
+    const { config } = loadBoardConfig(boardName);
+    const directory = mkdtempSync(join(tmpdir(), 'wherry-scene-'));
+    const built = await buildPackages({ root: resolve(import.meta.dirname, '../..'), archs: [config.arch] });
+    const broker = await RigBroker.start();
+    const images = await startImageServer({ directory, host: '127.0.0.1', port: 0 });
+    const debs = built.packages.map((made) => made.file);
+    const board = await startBoard({
+      board: boardName,
+      debs,
+      powerLoss: options.powerLoss ?? false,
+    });
+    const keys = {
+      deploy: await generateKey({ name: 'deploy' }),
+      image: await generateKey({ name: 'images' }),
+    };
+    const scene = new Scene(boardName, board, directory, keys, broker, images, debs);
+    await scene.configure(options.config ?? '');
+    return scene;
+  }
+
+  /** Writes the configuration and the keys to the board and (re)starts wherryd. */
+  async configure(extra: string): Promise<void> {
+    const toml = `fleet = "${fleet}"\ndevice = "${device}"\n[broker]\nurl = "mqtt://10.0.2.2:${this.broker.port}"\nboot_spread_seconds = 0\n${extra}`;
+    await this.board.check('mkdir -p /etc/wherry/trust/deploy /etc/wherry/trust/images/root.d');
+    await this.board.copyIn(Buffer.from(toml), '/etc/wherry/wherry.toml');
+    await this.board.copyIn(Buffer.from(this.deployKey.publicKey), '/etc/wherry/trust/deploy/deploy.asc');
+    await this.board.copyIn(
+      Buffer.from(this.imageKey.publicKey),
+      '/etc/wherry/trust/images/root.d/images.asc',
+    );
+    await this.board.check('sync; systemctl restart wherryd', { timeoutMs: 120_000 });
+  }
+
+  /** Installs the packages again after a test removed them. */
+  async reinstall(): Promise<void> {
+    for (const [index, deb] of this.debs.entries()) await this.board.copyIn(deb, `/tmp/${index}.deb`);
+    await this.board.check('dpkg -i /tmp/*.deb && systemctl restart wherryd', { timeoutMs: 240_000 });
+  }
+
+  /** Builds, signs and offers an image of a payload. */
+  async image(
+    payload: PayloadName,
+    exec: readonly string[],
+    options: {
+      name?: string;
+      version?: string;
+      app?: Record<string, unknown>;
+      files?: readonly { path: string; content: string }[];
+    } = {},
+  ): Promise<BuiltImage> {
+    const { config } = loadBoardConfig(this.boardName);
+    const name = (options.name ?? `example.com/${payload}`) as AcIdentifier;
+    const labels = [
+      { name: 'version', value: options.version ?? '1.0.0' },
+      { name: 'os', value: 'linux' },
+      { name: 'arch', value: appcArch[config.arch] },
+    ];
+    const manifest = parseImageManifest(
+      Buffer.from(
+        JSON.stringify({
+          acKind: 'ImageManifest',
+          acVersion: '0.8.11',
+          name,
+          labels,
+          app: { exec, user: '0', group: '0', ...options.app },
+        }),
+      ),
+    );
+    const path = join(
+      this.directory,
+      `${payload}-${createHash('sha256')
+        .update(JSON.stringify([name, labels, exec, options]))
+        .digest('hex')
+        .slice(0, 12)}.aci`,
+    );
+    const built = await buildAci({
+      root: await payloadRoot(payload, config),
+      manifest,
+      output: path,
+      compression: 'gzip',
+      owner: { uid: 0, gid: 0 },
+      additions: (options.files ?? []).map(({ path, content }) => ({ path, content: Buffer.from(content), mode: 0o644 })),
+    });
+    return await this.offer(path, { id: built.imageId, name, labels: manifest.labels, ...built });
+  }
+
+  /** Signs a file and describes it as an image of the desired state. */
+  async offer(
+    path: string,
+    image: Pick<DesiredImage, 'id' | 'name' | 'labels' | 'sizeBytes' | 'tarSizeBytes'>,
+    key = this.imageKey,
+  ): Promise<BuiltImage> {
+    await writeFile(`${path}.asc`, await signDetached(await readFile(path), key.privateKey, nowSeconds()));
+    const { id, name, labels, sizeBytes, tarSizeBytes } = image;
+    return { path, id, name, labels, sizeBytes, tarSizeBytes, urls: [this.urlOf(path)] };
+  }
+
+  urlOf(path: string): string {
+    return `${this.images.url.replace('127.0.0.1', '10.0.2.2')}/${path.split('/').at(-1) ?? ''}`;
+  }
+
+  /** A desired state with one pod per image; the version counts up by itself. */
+  desired(
+    pods: readonly {
+      name: string;
+      image: BuiltImage;
+      app?: Record<string, unknown>;
+      manifest?: Record<string, unknown>;
+    }[],
+    overrides: Partial<DesiredState> = {},
+  ): DesiredState {
+    const now = nowSeconds();
+    return {
+      format: 1,
+      fleet,
+      target: { device },
+      version: this.nextVersion++,
+      issued: now,
+      expires: now + 3600,
+      pods: pods.map(({ name, image, app, manifest }) => ({
+        name: name as AcName,
+        manifest: Buffer.from(
+          JSON.stringify({
+            acKind: 'PodManifest',
+            acVersion: '0.8.11',
+            apps: [{ name: 'main', image: { id: image.id, name: image.name }, ...app }],
+            ...manifest,
+          }),
+        ),
+      })),
+      images: uniqueImages(pods.map(({ image }) => image)),
+      policy: { probationSeconds: 3, reconnectWindowSeconds: 1, limits: 'require' },
+      ...overrides,
+    };
+  }
+
+  async sign(desired: DesiredState, key: GeneratedKey = this.deployKey): Promise<Uint8Array> {
+    const payload = encodeDesiredState(desired);
+    return encodeEnvelope({
+      payload,
+      signatures: [await signDetached(payload, key.privateKey, nowSeconds())],
+    });
+  }
+
+  /** Publishes raw bytes as the retained command. */
+  async send(message: Uint8Array): Promise<void> {
+    await this.broker.publish(this.topics.desired, message);
+  }
+
+  /** Signs and publishes, and waits for the terminal answer. */
+  async deploy(desired: DesiredState, timeoutMs = 240_000): Promise<DeploymentEvent> {
+    await this.send(await this.sign(desired));
+    return await this.answer(desired.version, timeoutMs);
+  }
+
+  async answer(version: number, timeoutMs = 240_000): Promise<DeploymentEvent> {
+    return await this.waitFor(
+      `the answer to version ${version}`,
+      () => this.events.find((event) => event.version === version),
+      timeoutMs,
+    );
+  }
+
+  /** Waits for a refusal with this code, be it of the message or of the deployment. */
+  async refusal(code: string, timeoutMs = 120_000): Promise<DeploymentEvent> {
+    return await this.waitFor(
+      `a refusal with ${code}`,
+      () => this.events.findLast((event) => event.outcome === 'refused' && event.code === code),
+      timeoutMs,
+    );
+  }
+
+  /** Waits until the newest report satisfies `holds`. */
+  async report(holds: (report: DeviceReport) => boolean, timeoutMs = 120_000): Promise<DeviceReport> {
+    return await this.waitFor(
+      'a report',
+      () => {
+        const report = this.reports.at(-1);
+        return report !== undefined && holds(report) ? report : undefined;
+      },
+      timeoutMs,
+    );
+  }
+
+  /** Ends the broker; `startBroker` brings it back on the same port without anything retained. */
+  async stopBroker(): Promise<void> {
+    await this.broker.close();
+  }
+
+  async startBroker(): Promise<void> {
+    this.broker = await RigBroker.start(this.broker.port);
+    this.listen();
+  }
+
+  async stop(): Promise<void> {
+    await this.board.stop();
+    await this.broker.close();
+    await this.images.close();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  private listen(): void {
+    this.broker.onMessage = (topic, payload) => {
+      const limits = payload.length === 0;
+      if (limits) return;
+      if (topic === this.topics.event) this.events.push(decodeEvent(payload));
+      if (topic === this.topics.reported) this.reports.push(decodeReport(payload));
+      if (topic === this.topics.live) this.presence = decodePresence(payload);
+      this.changed();
+    };
+  }
+
+  private changed: () => void = () => undefined;
+
+  private async waitFor<T>(what: string, look: () => T | undefined, timeoutMs: number): Promise<T> {
+    const deadline = Date.now() + timeoutMs;
+    for (;;) {
+      const found = look();
+      if (found !== undefined) return found;
+      const leftMs = deadline - Date.now();
+      if (leftMs <= 0) {
+        const log = await this.board.journal('-n 60 -o short-monotonic').catch(String);
+        throw new Error(
+          `${what} did not come; events ${JSON.stringify(this.events)}; last report ${JSON.stringify(this.reports.at(-1))}\n${log}`,
+        );
+      }
+      await new Promise<void>((wake) => {
+        const timer = setTimeout(wake, Math.min(leftMs, 5000));
+        this.changed = () => {
+          clearTimeout(timer);
+          wake();
+        };
+      });
+    }
+  }
+}
+
+/** An MQTT broker that can be ended and started again on its port. */
+class RigBroker {
+  readonly port: number;
+  onMessage: (topic: string, payload: Uint8Array) => void = () => undefined;
+  private readonly aedes: Aedes;
+  private readonly server: Server;
+  private readonly sockets: Set<Socket>;
+
+  private constructor(port: number, aedes: Aedes, server: Server, sockets: Set<Socket>) {
+    this.port = port;
+    this.aedes = aedes;
+    this.server = server;
+    this.sockets = sockets;
+    aedes.on('publish', (packet) => this.onMessage(packet.topic, Buffer.from(packet.payload)));
+  }
+
+  static async start(port = 0): Promise<RigBroker> {
+    const aedes = await Aedes.createBroker();
+    const sockets = new Set<Socket>();
+    const server = createServer((socket) => {
+      sockets.add(socket);
+      socket.on('close', () => sockets.delete(socket));
+      aedes.handle(socket);
+    });
+    await new Promise<void>((done, fail) => server.once('error', fail).listen(port, '127.0.0.1', done));
+    const address = server.address();
+    if (address === null || typeof address === 'string') throw new Error('the broker has no port');
+    return new RigBroker(address.port, aedes, server, sockets);
+  }
+
+  async publish(topic: string, payload: Uint8Array): Promise<void> {
+    await new Promise<void>((done, fail) =>
+      this.aedes.publish(
+        { cmd: 'publish', topic, payload: Buffer.from(payload), qos: 1, retain: true, dup: false },
+        (error) => (error ? fail(error) : done()),
+      ),
+    );
+  }
+
+  async close(): Promise<void> {
+    for (const socket of this.sockets) socket.destroy();
+    await new Promise<void>((done) => this.server.close(() => done()));
+    await new Promise<void>((done) => this.aedes.close(() => done()));
+  }
+}
+
+function uniqueImages(images: readonly BuiltImage[]): DesiredImage[] {
+  const byId = new Map<ImageId, DesiredImage>();
+  for (const { path: _path, ...image } of images) byId.set(image.id, image);
+  return [...byId.values()];
+}
+
+function nowSeconds(): number {
+  return Math.floor(Date.now() / 1000);
+}

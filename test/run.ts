@@ -1,0 +1,30 @@
+import { startVitest, type TestCase, type Vitest } from 'vitest/node';
+
+/**
+ * Runs the unit tests and the board tests, and closes with one line that says how many passed and failed. Arguments are
+ * filters on file names, as vitest takes them.
+ */
+async function main(filters: readonly string[]): Promise<void> {
+  const vitest = await startVitest('test', [...filters], { run: true, watch: false });
+  const { passed, failed, skipped } = count(vitest);
+  await vitest.close();
+  const ended = process.exitCode !== undefined && process.exitCode !== 0;
+  process.stdout.write(`\n${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}\n`);
+  process.exit(failed > 0 || ended || passed === 0 ? 1 : 0);
+}
+
+function count(vitest: Vitest): { passed: number; failed: number; skipped: number } {
+  const totals = { passed: 0, failed: 0, skipped: 0 };
+  for (const module of vitest.state.getTestModules()) {
+    const tests: TestCase[] = [...module.children.allTests()];
+    for (const test of tests) {
+      const { state } = test.result();
+      totals[state === 'pending' ? 'failed' : state] += 1;
+    }
+    // A file that cannot be loaded, or whose preparation fails, has no failed test of its own.
+    if (!module.ok() && tests.every((test) => test.result().state !== 'failed')) totals.failed += 1;
+  }
+  return totals;
+}
+
+await main(process.argv.slice(2));
