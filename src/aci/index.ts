@@ -4,5 +4,7 @@
  * builder.ts, because devices only read.
  */
 export { type Compression } from './decompress.ts';
+export { type ArchiveListing, inspectArchive } from './inspect.ts';
 export { type ArchiveLimits, defaultArchiveLimits } from './limits.ts';
 export { type ArchiveSummary, readArchive, type ReadOptions } from './read-archive.ts';
+export { type ArchiveEntry } from './walk-archive.ts';

@@ -16,6 +16,8 @@ export interface ReadOptions {
    * destroyed otherwise.
    */
   readonly canonicalTar?: Writable;
+  /** Told of each entry that passed the checks, the archive's own root left out. */
+  readonly onEntry?: (entry: ArchiveEntry) => void;
 }
 
 export interface ArchiveSummary {
@@ -53,6 +55,7 @@ export async function readArchive(
     // The consumer would otherwise choose owner and mode of the root by its own user and umask.
     await writer?.entry(impliedDirectory('.'));
     const walked = await walkArchive(source, limits, async (entry, body) => {
+      options.onEntry?.(entry);
       for (const name of entry.dropped) if (dropped.size < maxDroppedNames) dropped.add(name);
       if (entry.path === 'manifest') {
         const manifestBytes = await readManifest(entry, body, limits);
@@ -78,7 +81,7 @@ export async function readArchive(
 }
 
 /** The body of the `manifest` entry. */
-export async function readManifest(
+async function readManifest(
   entry: ArchiveEntry,
   body: AsyncIterable<Buffer>,
   limits: ArchiveLimits,

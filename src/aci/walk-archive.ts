@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 
 import { type Extract, extract, type Header } from 'tar-stream';
 
-import type { ImageId } from '../appc/index.ts';
+import { type ImageId, parseImageId } from '../appc/index.ts';
 import { Refusal } from '../refusal/index.ts';
 import { ArchiveTree } from './archive-tree.ts';
 import { type Compression, decompress, drained } from './decompress.ts';
@@ -94,7 +94,7 @@ export async function walkArchive(
   if (feedFailure) throw feedFailure.error;
   if (!tree.has('manifest')) throw new Refusal('image-manifest-missing', 'The archive has no manifest.');
   if (!tree.has('rootfs')) throw malformed('The archive has no "rootfs" directory.');
-  const imageId = `sha512-${hash.digest('hex')}` as ImageId;
+  const imageId = parseImageId(`sha512-${hash.digest('hex')}`);
   return { imageId, compression, tarSizeBytes, entries: tree.size };
 }
 

@@ -1,0 +1,158 @@
+import { isUtf8 } from 'node:buffer';
+import { lstat, readdir, readlink, stat } from 'node:fs/promises';
+import type { Stats } from 'node:fs';
+
+import { Refusal } from '../refusal/index.ts';
+import { quoted } from './limits.ts';
+import type { Xattr } from './pax.ts';
+import type { TarEntry } from './tar-writer.ts';
+
+/** Something that is laid over the tree, `path` being absolute in the app's root. */
+export type Addition =
+  | { readonly path: string; readonly content: Uint8Array; readonly mode: number }
+  | { readonly path: string; readonly symlink: string }
+  | { readonly path: string; readonly directory: true; readonly mode: number };
+
+/** An entry of an archive to be, and where its body comes from. */
+export interface SourceEntry extends TarEntry {
+  readonly content: { readonly file: string } | { readonly bytes: Uint8Array } | undefined;
+  /** Same for names of the same file. */
+  readonly inode: string | undefined;
+}
+
+export interface SourceTreeOptions {
+  /** The directory that becomes `rootfs`. */
+  readonly root: string;
+  readonly additions: readonly Addition[];
+  /** Owner of everything, in place of the files' own. */
+  readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+  /** Later times are set back to this (SOURCE_DATE_EPOCH), seconds since 1970. Additions have it, or 0. */
+  readonly latest: number | undefined;
+  /** By path in the app's root, for example `/bin/ping`. Node cannot read them itself. */
+  readonly xattrs: ReadonlyMap<string, readonly Xattr[]>;
+}
+
+export interface SourceTree {
+  /** Parents before children, names in the order of their bytes; later names of one file are links to the first. */
+  readonly entries: readonly SourceEntry[];
+  /** Sockets: they mean nothing without the process that made them. */
+  readonly skipped: readonly string[];
+}
+
+const fileTypes: readonly (readonly [(status: Stats) => boolean, TarEntry['type']])[] = [
+  [(status) => status.isFile(), 'file'],
+  [(status) => status.isDirectory(), 'directory'],
+  [(status) => status.isSymbolicLink(), 'symlink'],
+  [(status) => status.isFIFO(), 'fifo'],
+];
+
+/** Walks a directory without following links. Refuses with `input-invalid` what an archive may not have. */
+export async function readSourceTree(options: SourceTreeOptions): Promise<SourceTree> {
+  const entries = new Map<string, SourceEntry>();
+  const skipped: string[] = [];
+  const top = await stat(options.root).catch((error: unknown) => {
+    throw new Refusal('not-found', `The directory ${quoted(options.root)} cannot be read.`, { cause: error });
+  });
+  if (!top.isDirectory()) throw new Refusal('input-invalid', `${quoted(options.root)} is not a directory.`);
+  await visit(options.root, 'rootfs', top);
+  for (const addition of options.additions) add(entries, addition, options);
+  return { entries: linked([...entries.values()].sort(byPath)), skipped };
+
+  async function visit(file: string, path: string, status: Stats): Promise<void> {
+    if (status.isSocket()) {
+      skipped.push(inRoot(path));
+      return;
+    }
+    const type = fileTypes.find(([is]) => is(status))?.[1];
+    if (type === undefined) {
+      throw new Refusal('input-invalid', `${quoted(file)} is a device node; an image cannot have one.`);
+    }
+    entries.set(path, {
+      path,
+      type,
+      target: type === 'symlink' ? await readlink(file) : '',
+      mode: status.mode & 0o7777,
+      uid: options.owner?.uid ?? status.uid,
+      gid: options.owner?.gid ?? status.gid,
+      mtime: Math.max(0, Math.min(Math.floor(status.mtimeMs / 1000), options.latest ?? Infinity)),
+      sizeBytes: type === 'file' ? status.size : 0,
+      xattrs: type === 'symlink' ? [] : (options.xattrs.get(inRoot(path)) ?? []),
+      content: type === 'file' ? { file } : undefined,
+      inode: type === 'file' && status.nlink > 1 ? `${status.dev}:${status.ino}` : undefined,
+    });
+    if (type !== 'directory') return;
+    for (const name of await readdir(file, { encoding: 'buffer' })) {
+      if (!isUtf8(name)) {
+        throw new Refusal(
+          'input-invalid',
+          `${quoted(file)} has a name that is not UTF-8: ${name.toString('latin1')}.`,
+        );
+      }
+      const child = `${file}/${name.toString()}`;
+      await visit(child, `${path}/${name.toString()}`, await lstat(child));
+    }
+  }
+}
+
+function inRoot(path: string): string {
+  return path.slice('rootfs'.length) || '/';
+}
+
+function add(entries: Map<string, SourceEntry>, addition: Addition, options: SourceTreeOptions): void {
+  const refuse = (rule: string) =>
+    new Refusal('input-invalid', `The added path ${quoted(addition.path)} ${rule}.`);
+  const components = addition.path.split('/').slice(1);
+  if (
+    !addition.path.startsWith('/') ||
+    components.some((name) => name === '' || name === '.' || name === '..')
+  ) {
+    throw refuse('is not plain and absolute');
+  }
+  const base = {
+    target: '',
+    xattrs: [],
+    inode: undefined,
+    sizeBytes: 0,
+    mtime: options.latest ?? 0,
+    content: undefined,
+  };
+  const owner = options.owner ?? { uid: 0, gid: 0 };
+  let parent = 'rootfs';
+  for (const name of components.slice(0, -1)) {
+    parent += `/${name}`;
+    const existing = entries.get(parent);
+    if (!existing) entries.set(parent, { ...base, ...owner, path: parent, type: 'directory', mode: 0o755 });
+    else if (existing.type !== 'directory')
+      throw refuse(`lies under ${quoted(inRoot(parent))}, which is no directory`);
+  }
+  const path = `rootfs${addition.path}`;
+  const existing = entries.get(path);
+  if ((existing?.type === 'directory') !== 'directory' in addition && existing) {
+    throw refuse('would put a file and a directory in the same place');
+  }
+  if ('directory' in addition) {
+    entries.set(path, { ...base, ...owner, path, type: 'directory', mode: addition.mode });
+  } else if ('symlink' in addition) {
+    entries.set(path, { ...base, ...owner, path, type: 'symlink', mode: 0o777, target: addition.symlink });
+  } else {
+    const { content: bytes, mode } = addition;
+    const content = { bytes };
+    entries.set(path, { ...base, ...owner, path, type: 'file', mode, sizeBytes: bytes.length, content });
+  }
+}
+
+/** By the bytes of the components, so that `a/b` comes before `a.b` and every tool sorts the same. */
+function byPath(a: SourceEntry, b: SourceEntry): number {
+  return Buffer.compare(Buffer.from(a.path.replaceAll('/', '\0')), Buffer.from(b.path.replaceAll('/', '\0')));
+}
+
+function linked(entries: readonly SourceEntry[]): SourceEntry[] {
+  const first = new Map<string, string>();
+  return entries.map((entry) => {
+    const target = entry.inode === undefined ? undefined : first.get(entry.inode);
+    if (target !== undefined)
+      return { ...entry, type: 'link', target, sizeBytes: 0, xattrs: [], content: undefined };
+    if (entry.inode !== undefined) first.set(entry.inode, entry.path);
+    return entry;
+  });
+}
