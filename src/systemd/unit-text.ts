@@ -10,9 +10,10 @@ type Kind =
   | 'path' // an absolute path
   | 'units' // unit names, space-separated
   | 'fields' // NAME=value words, one line each
-  | 'token' // letters, digits and `.:_-%/`, which systemd reads without unquoting
+  | 'token' // letters, digits and `.:_/,=-`, which systemd reads without unquoting
   | 'device-limit' // path of a file system, and a number for its device
   | 'number'
+  | 'percent' // `50%` or `12.5%`: no specifiers are expanded in it
   | 'yes-no'
   | 'command' // executed without a shell
   | 'tolerated-command'; // the same, a failure does not matter
@@ -71,7 +72,7 @@ const limits = {
   MemoryMax: 'number',
   MemorySwapMax: 'number',
   MemoryLow: 'number',
-  CPUQuota: 'token',
+  CPUQuota: 'percent',
   CPUWeight: 'number',
   TasksMax: 'number',
   IOReadBandwidthMax: 'device-limit',
@@ -88,6 +89,7 @@ interface ValueOf {
   readonly token: string;
   readonly 'device-limit': { readonly path: string; readonly limit: number | bigint };
   readonly number: number | bigint;
+  readonly percent: string;
   readonly 'yes-no': boolean;
   /** Commands with their arguments; the first word is an absolute path. */
   readonly command: readonly (readonly string[])[];
@@ -141,7 +143,8 @@ const write: { readonly [K in Kind]: (value: ValueOf[K]) => readonly string[] } 
   path: (value) => [pathText(value)],
   units: (value) => (value.length === 0 ? [] : [value.map(unitName).join(' ')]),
   fields: (value) => Object.entries(value).map(([name, text]) => quoteWord(`${fieldName(name)}=${text}`)),
-  token: (value) => [specifiers(matching(/^[A-Za-z0-9][A-Za-z0-9.:_%/,=-]*$/, value))],
+  token: (value) => [matching(/^[A-Za-z0-9][A-Za-z0-9.:_/,=-]*$/, value)],
+  percent: (value) => [matching(/^[0-9]+(?:\.[0-9]{1,2})?%$/, value)],
   'device-limit': ({ path, limit }) => [`${quoteWord(matching(/^\//, path))} ${wholeNumber(limit)}`],
   number: (value) => [wholeNumber(value)],
   'yes-no': (value) => [value ? 'yes' : 'no'],
