@@ -1,0 +1,74 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { readArchive, defaultArchiveLimits } from '../aci/index.ts';
+import { sanitizeAcName, type ImageId, type ImageManifest } from '../appc/index.ts';
+import { isRefusal, Refusal } from '../refusal/index.ts';
+
+/** An `.aci` file that was read to its end: what a desired state must say of it. */
+export interface OfferedImage {
+  readonly path: string;
+  /** The detached signature beside it; may not exist. */
+  readonly signaturePath: string;
+  readonly id: ImageId;
+  readonly manifest: ImageManifest;
+  readonly sizeBytes: number;
+  readonly tarSizeBytes: number;
+  /** SHA-256 of the file, lower-case hex. */
+  readonly sha256: string;
+  /** File name under which it is offered: name and content decide it, so that an address never changes its bytes. */
+  readonly offeredAs: string;
+}
+
+/**
+ * Reads an image as strictly as a device will.
+ * @throws Refusal `not-found`, or what a device would answer: `archive-…`, `image-manifest-…`
+ */
+export async function readImageFile(path: string): Promise<OfferedImage> {
+  const sizeBytes = await sizeOf(path);
+  const digest = createHash('sha256');
+  async function* bytes(): AsyncGenerator<Uint8Array> {
+    for await (const chunk of createReadStream(path)) {
+      digest.update(chunk as Buffer);
+      yield chunk as Buffer;
+    }
+  }
+  try {
+    const { imageId, manifest, tarSizeBytes } = await readArchive(bytes(), { limits: defaultArchiveLimits });
+    const sha256 = digest.digest('hex');
+    return {
+      path,
+      signaturePath: `${path}.asc`,
+      id: imageId,
+      manifest,
+      sizeBytes,
+      tarSizeBytes,
+      sha256,
+      offeredAs: `${sanitizeAcName(manifest.name) ?? 'image'}-${sha256.slice(0, 16)}.aci`,
+    };
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    throw new Refusal(error.code, `${path}: ${error.message}`, { cause: error });
+  }
+}
+
+/** @throws Refusal `image-signature-missing`, with what to do about it */
+export async function requireSignature(image: OfferedImage): Promise<void> {
+  try {
+    await stat(image.signaturePath);
+  } catch (cause) {
+    const advice = `sign it with "wherry image sign ${image.path}"`;
+    throw new Refusal('image-signature-missing', `${image.path} has no signature beside it; ${advice}`, {
+      cause,
+    });
+  }
+}
+
+async function sizeOf(path: string): Promise<number> {
+  try {
+    const { size } = await stat(path);
+    return size;
+  } catch (cause) {
+    throw new Refusal('not-found', `there is no image ${path}`, { cause });
+  }
+}
