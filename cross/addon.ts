@@ -47,6 +47,7 @@ const compilerFlags: readonly string[] = [
   '-fPIC',
   '-shared',
   '-s',
+  '-static-libgcc',
   '-fno-exceptions',
   '-fno-rtti',
   '-fvisibility=hidden',

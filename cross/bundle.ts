@@ -10,6 +10,8 @@ import { dependencyDiet, staleDiet } from './dependency-diet.ts';
 /** The programs of the package: name of the file in /usr/lib/wherry (without .js) → source below the project's root. */
 export const entryPoints: Readonly<Record<string, string>> = {
   wherryd: 'src/daemon/wherryd.ts',
+  // A thread of wherryd, loaded by its path.
+  'examine-worker': 'src/daemon/examine-worker.ts',
   'wherry-pull': 'src/daemon/wherry-pull.ts',
   wherry: 'src/cli/wherry.ts',
 };

@@ -37,14 +37,7 @@ const compressed: Readonly<Record<string, string>> = {
 const scripts = ['postinst', 'prerm', 'postrm'];
 
 /** Why each is needed is in cross/README.md. */
-const depends = [
-  'nodejs (>= 20.19~)',
-  'crun',
-  'erofs-utils (>= 1.8)',
-  'systemd (>= 254)',
-  'libsystemd0',
-  'dbus',
-];
+const depends = ['nodejs (>= 20.19~)', 'crun', 'erofs-utils (>= 1.8)', 'systemd (>= 254)', 'libsystemd0'];
 
 /** The whole package of one architecture as values; nothing is written. */
 export async function packageTree(input: TreeInput): Promise<DebianPackage> {

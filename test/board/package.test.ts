@@ -1,0 +1,260 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readdir, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import type { BuiltPackage } from '../../cross/index.ts';
+import { allArchs, buildPackages, cacheRoot, targets } from '../../cross/index.ts';
+import type { Board } from '../../qemu/index.ts';
+import { startBoard } from '../../qemu/index.ts';
+
+const run = promisify(execFile);
+const root = path.join(import.meta.dirname, '../..');
+const machines = { arm64: 'AArch64', armhf: 'ARM', amd64: 'Advanced Micro Devices X86-64' };
+
+async function build(): Promise<readonly BuiltPackage[]> {
+  const { packages } = await buildPackages({ root, archs: allArchs });
+  return packages;
+}
+
+describe('the packages of all architectures', () => {
+  let packages: readonly BuiltPackage[];
+  beforeAll(async () => {
+    packages = await build();
+  });
+
+  it('are at most 1 MB each', () => {
+    expect(packages.map(({ arch }) => arch)).toEqual(allArchs);
+    for (const { sizeBytes } of packages) expect(sizeBytes).toBeLessThanOrEqual(1_000_000);
+  });
+
+  it('have the same bytes when built again', async () => {
+    const cache = await mkdtemp(path.join(tmpdir(), 'wherry-cache-'));
+    try {
+      // Everything but what was downloaded.
+      await symlink(path.join(cacheRoot(), 'sysroot'), path.join(cache, 'sysroot'));
+      const again = await buildPackages({ root, archs: allArchs, cache });
+      expect(again.packages.map(({ sha256 }) => sha256)).toEqual(packages.map(({ sha256 }) => sha256));
+    } finally {
+      await rm(cache, { recursive: true });
+    }
+  });
+
+  it.each(allArchs)(
+    'carry addons for %s and Node 20 and 24 that need libsystemd and libc only',
+    async (arch) => {
+      const directory = await mkdtemp(path.join(tmpdir(), 'wherry-addons-'));
+      try {
+        const deb = packages.find((one) => one.arch === arch)?.file ?? '';
+        await run('dpkg-deb', ['-x', deb, directory]);
+        const addons = path.join(directory, 'usr/lib/wherry/addons');
+        const names = (await readdir(addons)).sort();
+        expect(names).toEqual([
+          'journald-abi115.node',
+          'journald-abi137.node',
+          'notify-abi115.node',
+          'notify-abi137.node',
+        ]);
+        for (const name of names) {
+          const { stdout } = await run('readelf', ['-hd', path.join(addons, name)], {
+            env: { ...process.env, LC_ALL: 'C' },
+          });
+          expect(stdout).toMatch(new RegExp(`Class: +ELF${targets[arch].elf.bits}\\n`));
+          expect(stdout).toMatch(new RegExp(`Machine: +${machines[arch]}\\n`));
+          const needed = [...stdout.matchAll(/\(NEEDED\).*\[(.*)\]/g)].map(([, library]) => library);
+          expect(needed).toContain('libsystemd.so.0');
+          expect(needed.filter((library) => !/^(libsystemd|libc|ld-linux)\b/.test(library ?? ''))).toEqual(
+            [],
+          );
+        }
+      } finally {
+        await rm(directory, { recursive: true });
+      }
+    },
+  );
+});
+
+/** A pod as far as the package can see one: units in /etc, files in /var/lib/wherry, a mount in /run/wherry. */
+const fakePod = `
+set -e
+mkdir -p /var/lib/wherry/pods/one /run/wherry/root
+cat >/etc/systemd/system/wherry-pods.target <<'UNIT'
+[Unit]
+Wants=wherry-pod-one-app.service
+UNIT
+cat >/etc/systemd/system/run-wherry-root.mount <<'UNIT'
+[Mount]
+What=tmpfs
+Where=/run/wherry/root
+Type=tmpfs
+UNIT
+cat >/etc/systemd/system/wherry-pod-one-app.service <<'UNIT'
+[Unit]
+Requires=run-wherry-root.mount
+After=run-wherry-root.mount
+[Service]
+ExecStart=/usr/bin/sleep infinity
+Slice=wherry-pod-one.slice
+UNIT
+mkdir -p /etc/systemd/system/multi-user.target.wants
+ln -s ../wherry-pods.target /etc/systemd/system/multi-user.target.wants/wherry-pods.target
+systemctl daemon-reload
+systemctl start wherry-pods.target
+systemctl is-active wherry-pod-one-app.service`;
+
+const configuration = `
+fleet = "test"
+device = "board"
+[broker]
+url = "mqtt://127.0.0.1:9"
+`;
+
+/** What a pull may do, tried from inside its unit; each line is a word and yes or no. */
+const sandboxProbe = `
+const fs = require('node:fs'), net = require('node:net'), { execFileSync } = require('node:child_process');
+const can = (word, act) => { try { act(); console.log(word, 'yes'); } catch { console.log(word, 'no'); } };
+can('write-own', () => fs.writeFileSync('/var/lib/wherry/partial/probe/file', 'x'));
+can('write-run', () => fs.writeFileSync('/run/wherry/pull/probe/file', 'x'));
+can('write-other-job', () => fs.writeFileSync('/var/lib/wherry/partial/other/file', 'x'));
+can('write-images', () => fs.writeFileSync('/var/lib/wherry/images/file', 'x'));
+can('write-run-other', () => fs.writeFileSync('/run/wherry/file', 'x'));
+can('read-config', () => fs.readFileSync('/etc/wherry/wherry.toml'));
+can('see-others', () => fs.readFileSync('/proc/1/status'));
+can('become-root', () => process.setuid(0));
+can('make-suid', () => fs.chmodSync('/var/lib/wherry/partial/probe/file', 0o4755));
+can('make-erofs', () => {
+  process.chdir('/var/lib/wherry/partial/probe');
+  execFileSync('mkfs.erofs', ['--quiet', '--tar=f', 'object.erofs'], { input: Buffer.alloc(10240) });
+});
+net.connect({ host: '127.0.0.1', port: 9 }).on('error', (e) => console.log('network', e.code));
+`;
+
+describe.each(['virt-armv8', 'virt-armv7'])('a package on %s', (name) => {
+  let board: Board;
+  let deb: BuiltPackage | undefined;
+  const mainPid = async (unit: string) => (await board.check(`systemctl show -P MainPID ${unit}`)).trim();
+
+  beforeAll(async () => {
+    board = await startBoard({ board: name });
+    deb = (await build()).find(({ arch }) => arch === board.arch);
+    await board.copyIn(deb?.file ?? '', '/tmp/wherry.deb');
+  });
+  afterAll(async () => {
+    await board.stop();
+  });
+
+  it('installs with dpkg: the service is enabled and waits for a configuration', async () => {
+    await board.check('dpkg -i /tmp/wherry.deb', { timeoutMs: 300_000 });
+    expect((await board.check('systemctl is-enabled wherryd.service')).trim()).toBe('enabled');
+    expect((await board.run('systemctl is-active wherryd.service')).stdout.trim()).toBe('inactive');
+    expect(await board.check('stat -c "%a %U %n" /var/lib/wherry /var/lib/wherry/* /run/wherry/pull')).toBe(
+      [
+        '711 root /var/lib/wherry',
+        '700 root /var/lib/wherry/images',
+        '711 root /var/lib/wherry/partial',
+        '700 root /var/lib/wherry/pods',
+        '711 root /run/wherry/pull',
+        '',
+      ].join('\n'),
+    );
+    expect(await board.check('getent passwd wherry-pull')).toContain('/usr/sbin/nologin');
+  });
+
+  it('has addons that load under the Node of the board, and write to its journal', async () => {
+    const script = `
+      const abi = process.versions.modules, dir = '/usr/lib/wherry/addons/';
+      const journald = require(dir + 'journald-abi' + abi + '.node');
+      const notify = require(dir + 'notify-abi' + abi + '.node');
+      console.log(abi, journald.send(5, 'MESSAGE=from the addon', 'WHERRY_TEST=addon'), typeof notify.ready);`;
+    const output = await board.check('node -', { stdin: script });
+    expect(output.trim()).toBe(`${board.nodeAbi} 0 function`);
+    await board.waitFor('journalctl --no-pager -o json WHERRY_TEST=addon', ({ stdout }) =>
+      stdout.includes('"MESSAGE":"from the addon"'),
+    );
+  });
+
+  it('has a command line', async () => {
+    expect(await board.check('wherry --help')).toContain('Usage: wherry');
+  });
+
+  it('runs the supervisor when it is configured, without the powers of root', async () => {
+    await board.copyIn(Buffer.from(configuration), '/etc/wherry/wherry.toml');
+    await board.check('systemctl start wherryd.service');
+    const pid = await mainPid('wherryd.service');
+    // CAP_CHOWN (0), CAP_DAC_OVERRIDE (1) and CAP_FOWNER (3).
+    expect(await board.check(`grep -E '^Cap(Bnd|Eff)|^NoNewPrivs' /proc/${pid}/status`)).toBe(
+      'CapEff:\t000000000000000b\nCapBnd:\t000000000000000b\nNoNewPrivs:\t1\n',
+    );
+  });
+
+  it('lets a pull do its work and nothing else', async () => {
+    await board.copyIn(Buffer.from(sandboxProbe), '/usr/lib/wherry/probe.cjs');
+    const output = await board.check(
+      `mkdir -p /etc/systemd/system/wherry-pull@probe.service.d
+      printf '[Service]\\nExecStart=\\nExecStart=node /usr/lib/wherry/probe.cjs\\n' \\
+        >/etc/systemd/system/wherry-pull@probe.service.d/probe.conf
+      systemctl daemon-reload
+      mkdir /var/lib/wherry/partial/other
+      chmod 777 /var/lib/wherry/partial/other
+      install -d -o wherry-pull -m 700 /var/lib/wherry/partial/probe /run/wherry/pull/probe
+      systemctl start wherry-pull@probe.service
+      journalctl --sync
+      journalctl --no-pager -o cat _SYSTEMD_UNIT=wherry-pull@probe.service
+      rm -r /etc/systemd/system/wherry-pull@probe.service.d /usr/lib/wherry/probe.cjs /var/lib/wherry/partial/*
+      systemctl daemon-reload`,
+      { timeoutMs: 120_000 },
+    );
+    expect(output.trim().split('\n')).toEqual([
+      'write-own yes',
+      'write-run yes',
+      'write-other-job no',
+      'write-images no',
+      'write-run-other no',
+      'read-config no',
+      'see-others no',
+      'become-root no',
+      'make-suid no',
+      'make-erofs yes',
+      'network ECONNREFUSED',
+    ]);
+  });
+
+  it('restarts the supervisor when upgraded and leaves the pods alone', async () => {
+    await board.check(fakePod);
+    const [pod, supervisor] = [await mainPid('wherry-pod-one-app.service'), await mainPid('wherryd.service')];
+    await board.check('dpkg -i /tmp/wherry.deb', { timeoutMs: 300_000 });
+    await board.waitFor(
+      'systemctl show -P MainPID wherryd.service',
+      ({ stdout }) => !['0', supervisor].includes(stdout.trim()),
+    );
+    expect(await mainPid('wherry-pod-one-app.service')).toBe(pod);
+  });
+
+  it('stops the supervisor when removed and leaves the pods alone', async () => {
+    const pod = await mainPid('wherry-pod-one-app.service');
+    await board.check('dpkg -r wherry', { timeoutMs: 300_000 });
+    expect((await board.run('systemctl is-active wherryd.service')).stdout.trim()).toBe('inactive');
+    expect(await board.check('ls /etc/systemd/system/multi-user.target.wants')).not.toContain('wherryd');
+    expect(await mainPid('wherry-pod-one-app.service')).toBe(pod);
+    expect(await board.check('ls /var/lib/wherry')).toContain('pods');
+    expect((await board.run('ls /usr/lib/wherry')).status).not.toBe(0);
+  });
+
+  it('ends the pods and deletes what was stored when purged, and keeps the configuration', async () => {
+    await board.check('dpkg --purge wherry', { timeoutMs: 300_000 });
+    expect((await board.run('systemctl is-active wherry-pod-one-app.service')).stdout.trim()).toBe(
+      'inactive',
+    );
+    const left = [
+      `find /etc/systemd/system /var/lib /run -name '*wherry*'`,
+      'findmnt -rno TARGET',
+      `systemctl list-units --all --plain --no-legend '*wherry*'`,
+    ];
+    // The board's own agent has a similar name.
+    expect(await board.check(`(${left.join('; ')}) | grep wherry | grep -vE 'wherry.rig' || true`)).toBe('');
+    expect(await board.check('find /etc/wherry -type f')).toBe('/etc/wherry/wherry.toml\n');
+  });
+});
