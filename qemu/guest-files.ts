@@ -34,6 +34,7 @@ const masked = [
   'systemd-journal-catalog-update.service',
   'systemd-logind.service',
   'systemd-pcrmachine.service',
+  'systemd-remount-fs.service',
   'systemd-pcrphase.service',
   'systemd-pcrphase-sysinit.service',
   'systemd-tpm2-setup.service',
@@ -41,6 +42,13 @@ const masked = [
   'systemd-update-done.service',
   'systemd-userdbd.socket',
   'getty@tty1.service',
+  // Mounts that nothing here looks into, each with a process or two.
+  'dev-hugepages.mount',
+  'proc-sys-fs-binfmt_misc.automount',
+  'sys-fs-fuse-connections.mount',
+  'sys-kernel-config.mount',
+  'sys-kernel-debug.mount',
+  'sys-kernel-tracing.mount',
 ];
 
 /**
@@ -121,6 +129,15 @@ ExecStart=
 ExecStart=-/sbin/agetty --autologin root --noclear --keep-baud 115200,57600,38400,9600 - vt220
 `;
 
+/**
+ * The first round of device events without the hundreds of devices that need no driver, name or node of their own:
+ * emulated, each costs a few milliseconds.
+ */
+const udevTrigger = `[Service]
+ExecStart=
+ExecStart=-udevadm trigger --action=add --subsystem-match=block --subsystem-match=net --subsystem-match=virtio --subsystem-match=virtio-ports --subsystem-match=tty --subsystem-match=mem --subsystem-match=misc
+`;
+
 /** PAM's shared parts, which Debian writes in a maintainer script that does not run here. */
 const pamCommon: Readonly<Record<string, string>> = {
   auth: 'auth required pam_unix.so nullok\n',
@@ -140,8 +157,6 @@ export function guestFiles(config: BoardConfig, machineId: string): GuestFile[] 
     { path: '/etc/hostname', content: `${config.name}\n` },
     { path: '/etc/hosts', content: `127.0.0.1 localhost\n127.0.1.1 ${config.name}\n10.0.2.2 host\n` },
     { path: '/etc/machine-id', content: `${machineId}\n`, mode: 0o444 },
-    // The initramfs mounts the root with its final options: nothing is left to mount or check.
-    { path: '/etc/fstab', content: '' },
     { path: '/etc/resolv.conf', content: 'nameserver 10.0.2.3\n' },
     { path: '/etc/default/locale', content: 'LANG=C.UTF-8\n' },
     {
@@ -163,6 +178,7 @@ export function guestFiles(config: BoardConfig, machineId: string): GuestFile[] 
     },
     ...masked.map((unit) => ({ path: `${system}/${unit}`, linkTo: '/dev/null' })),
     { path: `${system}/serial-getty@.service.d/autologin.conf`, content: autologin },
+    { path: `${system}/systemd-udev-trigger.service.d/few.conf`, content: udevTrigger },
     { path: `${system}/wherry-rig@.service`, content: agentUnit },
     ...Array.from({ length: agentCount }, (_, agent) => ({
       path: `${system}/sysinit.target.wants/wherry-rig@${agent}.service`,

@@ -28,6 +28,8 @@ export const imageFiles = {
 
 /** Drivers and texts that no board here uses; without them the disk is half the size. */
 const pruned = [
+  // The initramfs mounts the root with its final options: nothing is left to mount or check.
+  'etc/fstab',
   'usr/share/doc',
   'usr/share/info',
   'usr/share/locale',
@@ -38,16 +40,21 @@ const pruned = [
   'var/cache/apt',
   'var/lib/apt/lists',
 ];
-const prunedDrivers = [
-  'gpu',
-  'iio',
-  'infiniband',
-  'isdn',
-  'media',
+const prunedModules = [
+  'drivers/bluetooth',
+  'drivers/gpu',
+  'drivers/iio',
+  'drivers/infiniband',
+  'drivers/isdn',
+  'drivers/media',
+  'drivers/net/wireless',
+  'drivers/scsi',
+  'drivers/staging',
+  'drivers/video',
+  'net/bluetooth',
+  'net/mac80211',
   'net/wireless',
-  'scsi',
-  'staging',
-  'video',
+  'sound',
 ];
 
 /**
@@ -167,9 +174,9 @@ function takeKernel(config: BoardConfig, root: string, dir: string): void {
   if (version === undefined || others.length > 0)
     throw new Error(`Not exactly one kernel in ${config.kernelPackage}`);
   const modules = join(root, 'usr/lib/modules', version);
-  for (const path of prunedDrivers)
-    rmSync(join(modules, 'kernel/drivers', path), { recursive: true, force: true });
-  rmSync(join(modules, 'kernel/sound'), { recursive: true, force: true });
+  for (const path of prunedModules) {
+    rmSync(join(modules, 'kernel', path), { recursive: true, force: true });
+  }
   run('depmod', ['-b', root, version]);
   // Debian 13 keeps the kernel in /boot, testing beside its modules.
   const places = [join(root, 'boot', `vmlinuz-${version}`), join(modules, 'vmlinuz')];
@@ -194,7 +201,9 @@ function takeDeviceTree(name: string, root: string, version: string, dir: string
     const found = readdirSync(place, { recursive: true, encoding: 'utf8' }).find(
       (path) => path.endsWith(`/${name}`) || path === name,
     );
-    if (found !== undefined) return moveFile(join(place, found), join(dir, imageFiles.dtb));
+    if (found === undefined) continue;
+    moveFile(join(place, found), join(dir, imageFiles.dtb));
+    return;
   }
   throw new Error(`No device tree called ${name} in ${places.join(' or ')}`);
 }

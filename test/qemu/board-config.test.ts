@@ -1,0 +1,91 @@
+import { describe, expect, it } from 'vitest';
+import {
+  boardNames,
+  loadBoardConfig,
+  packagesOf,
+  parseBoardConfig,
+  parsePackageSets,
+} from '../../qemu/board-config.ts';
+
+const good = {
+  name: 'some-board',
+  description: 'A board',
+  arch: 'arm64',
+  suite: 'trixie',
+  machine: 'virt',
+  cpu: 'cortex-a53',
+  smp: 2,
+  memoryMiB: 512,
+  disk: { bus: 'virtio-mmio', sizeMiB: 2048 },
+  network: 'virtio-mmio',
+  console: 'ttyAMA0',
+  kernelPackage: 'linux-image-arm64',
+  packageSets: ['base'],
+  nodeAbi: 115,
+};
+const parse = (change: Record<string, unknown>) => () =>
+  parseBoardConfig(JSON.stringify({ ...good, ...change }), 'some-board.json');
+
+describe('a board declaration', () => {
+  it('is accepted with and without the optional device tree', () => {
+    expect(parse({})()).toEqual(good);
+    expect(parse({ dtb: 'bcm2837-rpi-3-b.dtb' })().dtb).toBe('bcm2837-rpi-3-b.dtb');
+  });
+
+  it.each([
+    ['an unknown field', { colour: 'red' }, 'some-board.json: colour: is not a known field'],
+    [
+      'an unknown field inside another',
+      { disk: { ...good.disk, speed: 1 } },
+      'some-board.json: disk.speed: is not a known field',
+    ],
+    ['a missing field', { cpu: undefined }, 'some-board.json: cpu: is missing'],
+    [
+      'an architecture that is not supported',
+      { arch: 'riscv64' },
+      'some-board.json: arch: must be one of: arm64, armhf',
+    ],
+    [
+      'memory as text',
+      { memoryMiB: '512' },
+      'some-board.json: memoryMiB: must be a whole number from 128 to 8192',
+    ],
+    [
+      'a CPU that would add a QEMU option',
+      { cpu: 'max,foo=on' },
+      'some-board.json: cpu: must be the name of a QEMU CPU',
+    ],
+    [
+      'a package set twice',
+      { packageSets: ['base', 'base'] },
+      'some-board.json: packageSets: must be a list',
+    ],
+    ['a list where an object belongs', { disk: [] }, 'some-board.json: disk must be an object'],
+  ])('with %s is refused by file and field', (_what, change, message) => {
+    expect(parse(change)).toThrow(message);
+  });
+
+  it('that is not JSON is refused by file', () => {
+    expect(() => parseBoardConfig('{', 'x.json')).toThrow('x.json: is not JSON');
+  });
+
+  it('brings the packages of its sets and its kernel, each once', () => {
+    const sets = parsePackageSets('{"base":["bash","crun"],"more":["crun","podman"]}', 'packages.json');
+    const config = { ...parse({})(), packageSets: ['base', 'more'] };
+    expect(packagesOf(config, sets)).toEqual(['bash', 'crun', 'linux-image-arm64', 'podman']);
+  });
+
+  it('may not name a package set that does not exist', () => {
+    expect(() => packagesOf(parse({ packageSets: ['constructor'] })(), {})).toThrow('no set is called constructor');
+  });
+});
+
+describe('the boards in board-configs/', () => {
+  it.each(boardNames())('%s is declared without a mistake', (name) => {
+    expect(loadBoardConfig(name).packages).toContain('systemd');
+  });
+
+  it('are listed when somebody asks for one that does not exist', () => {
+    expect(() => loadBoardConfig('nope')).toThrow(/There is no board called "nope"; there are: .*virt-armv8/);
+  });
+});
