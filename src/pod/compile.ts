@@ -6,6 +6,7 @@ import type { CompiledPod, PodImage, PodInput } from './compiled-pod.ts';
 import { isolateApp, isolatePod, type PodIsolation } from './isolation.ts';
 import { imageMount, podPlaces, type PodPlaces } from './places.ts';
 import { appSettings } from './settings.ts';
+import { startScript, startScriptPath } from './start-script.ts';
 import { holderUnit, mountUnit, serviceUnit, sliceUnit } from './units.ts';
 import { resolveMounts, type ResolvedMount } from './volumes.ts';
 
@@ -61,7 +62,11 @@ export function compilePod(input: PodInput): CompiledPod {
       ...held.units,
       ...apps.map(({ service }, index) => ({ name: services[index]?.unit ?? '', text: service })),
     ],
-    files: [...held.files, ...apps.flatMap(({ files }) => files)],
+    files: [
+      { path: startScriptPath, content: startScript, mode: 0o644 },
+      ...held.files,
+      ...apps.flatMap(({ files }) => files),
+    ],
     directories: [
       ...held.directories,
       ...emptyVolumes(
@@ -95,7 +100,7 @@ function compileApp(podApp: PodApp, { input, places, isolation: pod, holder }: P
       exec,
       account: resolveAccount(podApp.name, app, image),
       isolation,
-      root: `${places.layer(id)}/rootfs`,
+      root: `${places.runtime(id)}/layer/rootfs`,
       readOnlyRoot: podApp.readOnlyRootFs,
       mounts: mounts.map((mount) => ({ ...mount, source: sourceOf(mount, places) })),
       ...(holder
@@ -117,7 +122,7 @@ function compileApp(podApp: PodApp, { input, places, isolation: pod, holder }: P
       host,
       settings: appSettings(podApp.name, podApp.annotations, image.manifest.annotations),
       limits: isolation.limits,
-      handlers: new Set(app.eventHandlers.map((handler) => handler.name)),
+      postStop: app.eventHandlers.some((handler) => handler.name === 'post-stop'),
       ...(holder ? { holder: places.holderUnit } : {}),
     }),
     files: [file(app.exec), ...app.eventHandlers.map((handler) => file(handler.exec, handler.name))],

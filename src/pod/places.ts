@@ -17,13 +17,13 @@ export interface PodPlaces {
   volume(name: string): string;
   /** `relative`, a path below the pod's directory, as an absolute path. */
   absolute(relative: string): string;
-  /** Where the memory layer of an app is mounted, in the service's own mount namespace. */
-  layer(containerId: string): string;
-  pidFile(containerId: string): string;
+  /**
+   * What a container has while it runs: its PID file, crun's state, `layer` with the writable layer. systemd makes it and
+   * removes it.
+   */
+  runtime(containerId: string): string;
   /** Namespaces of the holder: a link to its /proc/<pid>/ns. */
   readonly namespaces: string;
-  /** crun's state. */
-  readonly crunRoot: string;
 }
 
 /** Names of pod `name` with `uuid`; both are checked by the caller. */
@@ -43,10 +43,8 @@ export function podPlaces(name: string, uuid: string, host: HostFacts): PodPlace
     bundle: (app, handler) => `apps/${app}${handler === undefined ? '' : `.${handler}`}`,
     volume: (volume) => `volumes/${volume}`,
     absolute,
-    layer: (id) => `${run}/apps/${id}`,
-    pidFile: (id) => `${run}/apps/${id}.pid`,
-    namespaces: `${run}/apps/${uuid}.ns`,
-    crunRoot: `${run}/crun`,
+    runtime: (id) => `${run}/apps/${id}`,
+    namespaces: `${run}/apps/${uuid}/ns`,
   };
 }
 

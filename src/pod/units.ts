@@ -1,8 +1,8 @@
 import { unitText, type ResourceLimits } from '../systemd/index.ts';
 import type { HostFacts } from './compiled-pod.ts';
-import { inFreshLayer } from './layer-script.ts';
 import { imageMount, type PodPlaces } from './places.ts';
 import type { AppSettings } from './settings.ts';
+import { startScriptPath } from './start-script.ts';
 
 /**
  * The mount of an image's object. It comes with the first service that needs it, or before, when the image is looked into,
@@ -44,28 +44,22 @@ export interface ServiceInput {
   readonly host: HostFacts;
   readonly settings: AppSettings;
   readonly limits: ResourceLimits;
-  readonly handlers: ReadonlySet<'pre-start' | 'post-stop'>;
+  /** Whether its post-stop handler has a bundle; that of a pre-start handler is found by the script. */
+  readonly postStop: boolean;
   /** Unit that holds the pod's namespaces. */
   readonly holder?: string;
 }
 
 /** The service of an app: crun in a fresh layer, then nothing of ours stays; systemd follows the app's own process. */
 export function serviceUnit(input: ServiceInput): string {
-  const { podName, app, places, host, settings, handlers, holder } = input;
+  const { podName, app, places, host, settings, holder } = input;
   const { where, unit: mount } = imageMount(input.imageId, host);
   const id = places.containerId(app);
-  const bundle = (handler?: string) => places.absolute(places.bundle(app, handler));
-  const layer = (crun: readonly string[], handlerFirst?: { bundle: string; id: string }) =>
-    inFreshLayer({
-      layer: places.layer(id),
-      layerBytes: settings.layerBytes,
-      image: `${where}/rootfs`,
-      podName,
-      crun,
-      ...(handlerFirst === undefined ? {} : { handlerFirst }),
-    });
-  const preStart = { bundle: bundle('pre-start'), id: places.containerId(app, 'pre-start') };
-  const postStop = { bundle: bundle('post-stop'), id: places.containerId(app, 'post-stop') };
+  const dir = places.runtime(id);
+  const script = (what: 'start' | 'post-stop') => [
+    ...['/bin/sh', places.absolute(startScriptPath), what, dir, String(settings.layerBytes)],
+    ...[`${where}/rootfs`, podName, host.crunPath, places.absolute(places.bundle(app)), id],
+  ];
   const needs = [mount, ...(holder === undefined ? [] : [holder])];
   return unitText({
     Unit: {
@@ -78,26 +72,12 @@ export function serviceUnit(input: ServiceInput): string {
     },
     Service: {
       Type: 'forking',
-      PIDFile: places.pidFile(id),
-      RuntimeDirectory: belowRun(places.layer(id)),
+      PIDFile: `${dir}/pid`,
+      RuntimeDirectory: [belowRun(dir), `${belowRun(dir)}/layer`],
       RuntimeDirectoryMode: '0700',
       PrivateMounts: true,
-      ExecStart: [
-        layer(
-          runContainer(places, host, places.pidFile(id), bundle(), id),
-          handlers.has('pre-start') ? preStart : undefined,
-        ),
-      ],
-      ExecStopPost: [
-        deleteContainer(places, host, id),
-        ...(handlers.has('pre-start') ? [deleteContainer(places, host, preStart.id)] : []),
-        ...(handlers.has('post-stop')
-          ? [
-              layer([...crun(places, host), 'run', '--bundle', postStop.bundle, postStop.id]),
-              deleteContainer(places, host, postStop.id),
-            ]
-          : []),
-      ],
+      ExecStart: [script('start')],
+      ...(input.postStop ? { ExecStopPost: [script('post-stop')] } : {}),
       Restart: settings.restart,
       RestartSec: 1,
       RestartSteps: 4,
@@ -135,8 +115,8 @@ export function holderUnit(input: {
   readonly host: HostFacts;
 }): string {
   const { podName, apps, places, host } = input;
-  const id = places.holderId;
-  const pidFile = places.pidFile(id);
+  const dir = places.runtime(places.holderId);
+  const pidFile = `${dir}/pid`;
   return unitText({
     Unit: {
       Description: `Namespaces of pod ${podName}`,
@@ -147,21 +127,21 @@ export function holderUnit(input: {
     Service: {
       Type: 'forking',
       PIDFile: pidFile,
-      RuntimeDirectory: belowRun(places.layer(id)),
+      RuntimeDirectory: [belowRun(dir)],
       RuntimeDirectoryMode: '0700',
-      ExecStart: [runContainer(places, host, pidFile, places.absolute('holder'), id)],
+      ExecStart: [
+        [
+          ...[host.crunPath, `--root=${dir}`, '--cgroup-manager=disabled', 'run', '--detach'],
+          ...['--pid-file', pidFile, '--bundle', places.absolute('holder'), places.holderId],
+        ],
+      ],
       // Bundles are constant, process IDs are not.
       ExecStartPost: [
         [
-          '/bin/sh',
-          '-ec',
-          'read -r pid <"$1"; ln -sfn "/proc/$pid/ns" "$2"',
-          'wherry',
-          pidFile,
-          places.namespaces,
+          ...['/bin/sh', '-ec', 'read -r pid <"$1"; ln -sfn "/proc/$pid/ns" "$2"', 'sh'],
+          ...[pidFile, places.namespaces],
         ],
       ],
-      ExecStopPost: [deleteContainer(places, host, id)],
       Restart: 'always',
       RestartSec: 1,
       TimeoutStopSec: 10,
@@ -178,25 +158,6 @@ export function holderUnit(input: {
 /** The active set: all pods that start at boot, in one file that is replaced as a whole. */
 export function podsTargetText(services: readonly string[]): string {
   return unitText({ Unit: { Description: 'Pods of wherry', Wants: services } });
-}
-
-function crun(places: PodPlaces, host: HostFacts): readonly string[] {
-  // systemd has made the cgroup and set its limits; crun must leave it alone.
-  return [host.crunPath, `--root=${places.crunRoot}`, '--cgroup-manager=disabled'];
-}
-
-function runContainer(
-  places: PodPlaces,
-  host: HostFacts,
-  pidFile: string,
-  bundle: string,
-  id: string,
-): readonly string[] {
-  return [...crun(places, host), 'run', '--detach', '--pid-file', pidFile, '--bundle', bundle, id];
-}
-
-function deleteContainer(places: PodPlaces, host: HostFacts, id: string): readonly string[] {
-  return [...crun(places, host), 'delete', '--force', id];
 }
 
 /** RuntimeDirectory= counts from /run. */

@@ -12,6 +12,7 @@ type Kind =
   | 'fields' // NAME=value words, one line each
   | 'token' // letters, digits and `.:_/,=-`, which systemd reads without unquoting
   | 'device-limit' // path of a file system, and a number for its device
+  | 'tokens' // several, space-separated
   | 'number'
   | 'percent' // `50%` or `12.5%`: no specifiers are expanded in it
   | 'yes-no'
@@ -38,7 +39,7 @@ const directives = {
   Service: {
     Type: 'token',
     PIDFile: 'path',
-    RuntimeDirectory: 'token',
+    RuntimeDirectory: 'tokens',
     RuntimeDirectoryMode: 'token',
     PrivateMounts: 'yes-no',
     ExecStartPre: 'command',
@@ -87,6 +88,7 @@ interface ValueOf {
   readonly units: readonly string[];
   readonly fields: Readonly<Record<string, string>>;
   readonly token: string;
+  readonly tokens: readonly string[];
   readonly 'device-limit': { readonly path: string; readonly limit: number | bigint };
   readonly number: number | bigint;
   readonly percent: string;
@@ -143,7 +145,8 @@ const write: { readonly [K in Kind]: (value: ValueOf[K]) => readonly string[] } 
   path: (value) => [pathText(value)],
   units: (value) => (value.length === 0 ? [] : [value.map(unitName).join(' ')]),
   fields: (value) => Object.entries(value).map(([name, text]) => quoteWord(`${fieldName(name)}=${text}`)),
-  token: (value) => [matching(/^[A-Za-z0-9][A-Za-z0-9.:_/,=-]*$/, value)],
+  token: (value) => [token(value)],
+  tokens: (value) => [value.map(token).join(' ')],
   percent: (value) => [matching(/^[0-9]+(?:\.[0-9]{1,2})?%$/, value)],
   'device-limit': ({ path, limit }) => [`${quoteWord(matching(/^\//, path))} ${wholeNumber(limit)}`],
   number: (value) => [wholeNumber(value)],
@@ -177,6 +180,10 @@ function matching(pattern: RegExp, value: string): string {
 /** Names of units carry `\x2d`, which is not unquoted in lists of units. */
 function unitName(name: string): string {
   return specifiers(matching(/^[A-Za-z0-9:_.\\@-]{1,245}\.(?:service|slice|mount|target)$/, name));
+}
+
+function token(value: string): string {
+  return matching(/^[A-Za-z0-9][A-Za-z0-9.:_/,=-]*$/, value);
 }
 
 function fieldName(name: string): string {

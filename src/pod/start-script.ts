@@ -1,0 +1,46 @@
+/** Name of the script below the pod's directory. */
+export const startScriptPath = 'start-app';
+
+/**
+ * The one script of a pod's services, the same for every app: it lays a fresh writable layer over the image and becomes crun.
+ * It lies in the pod's directory, so that a pod runs without wherry. Its arguments are checked names and our own paths;
+ * what an app says (its exec line, environment, paths) is in the bundle and never comes near a shell.
+ *
+ * The service has a mount namespace of its own, so the mounts go when the app goes, however it ends: every start gets a
+ * clean layer, and nothing is ever left behind on the host.
+ */
+export const startScript = `#!/bin/sh
+# Runs an app, or its post-stop handler, in a fresh layer over its image.
+set -eu
+what=$1 dir=$2 bytes=$3 image=$4 pod=$5 crun=$6 bundle=$7 id=$8
+umask 022
+
+# dir/layer is in the mount namespace of this service only.
+layer=$dir/layer
+mount -n -t tmpfs -o "size=$bytes,mode=0755" wherry "$layer"
+cd "$layer"
+mkdir -p base/etc upper work rootfs
+
+# The lowest layer, for an image that has no such files. It is written here, before the image is in sight: a path
+# through the image could lead anywhere, by a link.
+printf '127.0.0.1 localhost\\n::1 localhost\\n127.0.1.1 %s\\n' "$pod" >base/etc/hosts
+if [ -r /etc/resolv.conf ]; then
+  while IFS= read -r line || [ -n "$line" ]; do printf '%s\\n' "$line"; done </etc/resolv.conf >base/etc/resolv.conf
+fi
+
+# redirect_dir=nofollow: attributes in an image must not move directories about.
+mount -n -t overlay -o "nodev,lowerdir=$image:$layer/base,upperdir=$layer/upper,workdir=$layer/work,redirect_dir=nofollow" wherry rootfs
+
+# systemd has made the cgroup and set its limits; crun is to leave it alone.
+run() {
+  "$crun" --root="$dir" --cgroup-manager=disabled run "$@"
+}
+if [ "$what" = post-stop ]; then
+  run --bundle "$bundle.post-stop" "$id.post-stop"
+  exit
+fi
+if [ -d "$bundle.pre-start" ]; then
+  run --bundle "$bundle.pre-start" "$id.pre-start"
+fi
+exec "$crun" --root="$dir" --cgroup-manager=disabled run --detach --pid-file "$dir/pid" --bundle "$bundle" "$id"
+`;

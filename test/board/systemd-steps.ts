@@ -1,0 +1,30 @@
+/**
+ * Runs on a board under its own Node: does steps with the real systemd and prints their results, one JSON line for each. Steps come
+ * as JSON on the command line, `[["reload"], ["start", "a.service"], …]`.
+ */
+import { connectSystemd } from '../../src/systemd/index.ts';
+
+const systemd = connectSystemd({ watched: ['wherry-', 'run-wherry-'] });
+const seen = new Set<string>();
+systemd.watch((unit) => void seen.add(unit));
+
+const steps: Record<string, (...args: string[]) => Promise<unknown>> = {
+  reload: () => systemd.reload(),
+  start: (unit = '') => systemd.start(unit),
+  stop: (unit = '') => systemd.stop(unit),
+  status: (unit = '') => systemd.status(unit),
+  list: (...patterns) => systemd.list(patterns),
+  resetFailed: (unit = '') => systemd.resetFailed(unit),
+  seen: () => Promise.resolve([...seen]),
+  memory: () => Promise.resolve(process.memoryUsage()),
+};
+
+for (const [step = '', ...args] of JSON.parse(process.argv[2] ?? '[]') as string[][]) {
+  const began = performance.now();
+  const outcome = await (steps[step]?.(...args) ?? Promise.reject(new Error(`no step ${step}`))).then(
+    (value) => ({ value }),
+    (error: unknown) => ({ error: String(error) }),
+  );
+  console.log(JSON.stringify({ step, ms: Math.round(performance.now() - began), ...outcome }));
+}
+systemd.close();
