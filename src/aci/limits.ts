@@ -20,8 +20,6 @@ export interface ArchiveLimits {
   readonly maxXattrs: number;
   /** Bytes of one extended attribute's value. */
   readonly maxXattrBytes: number;
-  /** The window of an xz or zstd stream: this much memory its decoder takes. */
-  readonly maxWindowBytes: number;
 }
 
 const MiB = 1024 * 1024;
@@ -36,7 +34,6 @@ export const defaultArchiveLimits: ArchiveLimits = {
   maxPaxBytes: 64 * 1024,
   maxXattrs: 32,
   maxXattrBytes: 16 * 1024,
-  maxWindowBytes: 8 * MiB,
 };
 
 /**

@@ -25,45 +25,62 @@ export interface TarBlock {
  * refuses whatever two readers could read as two things. A block of zeros is the caller's business.
  */
 export function decodeBlock(block: Buffer, offset: number): TarBlock {
-  const where = `The header at byte ${offset}`;
-  if (octal(block, 148, 8) !== checksum(block)) throw malformed(`${where} has a wrong checksum.`);
-  const magic = block.toString('latin1', 257, 265);
-  const ustar = magic.startsWith('ustar\0');
-  if (!ustar && magic !== 'ustar  \0') throw malformed(`${where} is neither ustar, PAX nor GNU tar.`);
+  if (octal(block, 148, 8) !== checksum(block)) throw damaged(offset, 'has a wrong checksum');
+  const isUstar = has(block, 257, 'ustar\0');
+  if (!isUstar && !has(block, 257, 'ustar  \0')) throw damaged(offset, 'is neither ustar, PAX nor GNU tar');
   // star keeps times where ustar keeps the end of the prefix, with this mark at the end of the block.
-  if (block.toString('latin1', 508, 512) === 'tar\0')
-    throw malformed(`${where} is of the xstar dialect; use PAX.`);
+  if (has(block, 508, 'tar\0')) throw damaged(offset, 'is of the xstar dialect; use PAX');
   const name = string(block, 0, 100);
-  const prefix = ustar ? string(block, 345, 155) : '';
+  const prefix = isUstar ? string(block, 345, 155) : '';
   return {
     flag: block[156] === 0 ? '0' : block.toString('latin1', 156, 157),
     name: prefix === '' ? name : `${prefix}/${name}`,
     linkname: string(block, 157, 100),
-    mode: number('mode', 100, 8) & 0o7777,
-    uid: number('uid', 108, 8),
-    gid: number('gid', 116, 8),
-    sizeBytes: number('size', 124, 12),
-    mtime: signedNumber('time', 136, 12),
+    mode: natural(block, 100, 8, offset, 'mode') & 0o7777,
+    uid: natural(block, 108, 8, offset, 'uid'),
+    gid: natural(block, 116, 8, offset, 'gid'),
+    sizeBytes: natural(block, 124, 12, offset, 'size'),
+    mtime: integer(block, 136, 12, offset, 'time'),
   };
-
-  function number(what: string, at: number, length: number): number {
-    const value = signedNumber(what, at, length);
-    if (value < 0) throw malformed(`${where} has a negative ${what}.`);
-    return value;
-  }
-
-  function signedNumber(what: string, at: number, length: number): number {
-    const value = (block[at] ?? 0) >= 0x80 ? base256(block, at, length) : octal(block, at, length);
-    if (!Number.isSafeInteger(value)) throw malformed(`${where} has a ${what} that is not a number.`);
-    return value;
-  }
 }
 
-/** Octal digits between optional leading spaces and trailing spaces or NULs; NaN for anything else, 0 when empty. */
+function damaged(offset: number, rule: string): Refusal {
+  return malformed(`The header at byte ${offset} ${rule}.`);
+}
+
+function has(block: Buffer, at: number, mark: string): boolean {
+  for (let i = 0; i < mark.length; i++) if (block[at + i] !== mark.charCodeAt(i)) return false;
+  return true;
+}
+
+function natural(block: Buffer, at: number, length: number, offset: number, what: string): number {
+  const value = integer(block, at, length, offset, what);
+  if (value < 0) throw damaged(offset, `has a negative ${what}`);
+  return value;
+}
+
+function integer(block: Buffer, at: number, length: number, offset: number, what: string): number {
+  const value = (block[at] ?? 0) >= 0x80 ? base256(block, at, length) : octal(block, at, length);
+  if (!Number.isSafeInteger(value)) throw damaged(offset, `has a ${what} that is not a number`);
+  return value;
+}
+
+/**
+ * Octal digits after optional spaces and before optional spaces and NULs; NaN for anything else, 0 when there are none.
+ * By hand, because a pull reads seven such fields for each entry.
+ */
 function octal(block: Buffer, at: number, length: number): number {
-  const match = /^ *([0-7]*)[ \0]*$/.exec(block.toString('latin1', at, at + length));
-  if (!match) return NaN;
-  return match[1] === '' ? 0 : parseInt(match[1] ?? '', 8);
+  const end = at + length;
+  let i = at;
+  while (i < end && block[i] === 0x20) i++;
+  let value = 0;
+  for (; i < end; i++) {
+    const digit = (block[i] ?? 0) - 0x30;
+    if (digit < 0 || digit > 7) break;
+    value = value * 8 + digit;
+  }
+  for (; i < end; i++) if (block[i] !== 0 && block[i] !== 0x20) return NaN;
+  return value;
 }
 
 /** GNU's binary numbers: 0x80 and a big-endian number, or 0xff and a negative one in two's complement. */
@@ -84,6 +101,7 @@ export function checksum(block: Buffer): number {
 }
 
 function string(block: Buffer, at: number, length: number): string {
+  if (block[at] === 0) return '';
   return utf8(block.subarray(at, at + length));
 }
 

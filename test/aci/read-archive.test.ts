@@ -108,11 +108,29 @@ describe('an accepted archive', () => {
     expect((await read(tar(manifest, file('rootfs/a/b'), directory('rootfs/a/'), rootfs))).entries).toBe(4);
   });
 
-  it('may have several gzip members (RFC 1952 §2.2)', async () => {
-    const bytes = tar(manifest, rootfs);
-    const members = Buffer.concat([gzipSync(bytes.subarray(0, 700)), gzipSync(bytes.subarray(700))]);
-    expect((await read(members)).imageId).toBe(id(bytes));
-  });
+  it.each([1, 64, 100_000])(
+    'may have several gzip members, read in pieces of %i bytes (RFC 1952 §2.2)',
+    async (chunk) => {
+      const bytes = tar(manifest, rootfs, file('rootfs/a', 'x'.repeat(3000)));
+      const cuts = [0, 700, 701, 2000, bytes.length];
+      const members = cuts.slice(1).map((end, i) => gzipSync(bytes.subarray(cuts[i], end)));
+      expect((await read(Buffer.concat(members), {}, chunk)).imageId).toBe(id(bytes));
+    },
+  );
+
+  it.each([1, 100, 100_000])(
+    'has nothing after its gzip stream, seen in pieces of %i bytes',
+    async (chunk) => {
+      const stream = gzipSync(tar(manifest, rootfs));
+      for (const tail of ['junk', '\0', '\x1f\x8b', '\x1f\x8b\x08\x00']) {
+        await expect(
+          read(Buffer.concat([stream, Buffer.from(tail, 'latin1')]), {}, chunk),
+        ).rejects.toMatchObject({
+          code: 'archive-malformed',
+        });
+      }
+    },
+  );
 
   it('may have a PAX global header with a comment, as `git archive` writes', async () => {
     await expect(read(tar(pax({ comment: 'a commit' }, 'g'), manifest, rootfs))).resolves.toBeDefined();
