@@ -1,0 +1,207 @@
+import { readFile } from 'node:fs/promises';
+import { isAcName, type AcName } from '../../appc/index.ts';
+import {
+  desiredImage,
+  earlierWish,
+  FleetDirectory,
+  imagesOf,
+  ImageShelf,
+  isOutcome,
+  publishWish,
+  readImageFile,
+  reifyPod,
+  requireSignature,
+  simplePod,
+  type OfferedImage,
+  type Outcome,
+  type Progress,
+  type Published,
+  type Wish,
+} from '../../fleet/index.ts';
+import { isRefusal, Refusal } from '../../refusal/index.ts';
+import { withLink, type Context } from '../context.ts';
+import { formatBytes } from '../format.ts';
+import type { DeployFlags, WaitFlags } from '../program.ts';
+import { LiveLines, paint, type Colour } from '../terminal.ts';
+
+/** `wherry deploy` */
+export async function deploy(context: Context, names: readonly string[], flags: DeployFlags): Promise<void> {
+  const devices = parseDevices(names);
+  const wish = await wishFrom(await FleetDirectory.open(context.fleetPath), flags);
+  await withLink(context, async (link, fleet) => {
+    await link.listen(devices);
+    const published = [];
+    for (const device of devices) {
+      published.push(await publishWish({ fleet, link, clock: context.clock }, device, wish));
+    }
+    await finish(context, published, flags);
+  });
+}
+
+/** `wherry rollback` */
+export async function rollback(
+  context: Context,
+  names: readonly string[],
+  flags: WaitFlags & { readonly to?: number },
+): Promise<void> {
+  const devices = parseDevices(names);
+  await withLink(context, async (link, fleet) => {
+    const means = { fleet, link, clock: context.clock };
+    await link.listen(devices);
+    // All devices are looked up before the first one is commanded.
+    const earlier = [];
+    for (const device of devices) earlier.push({ device, ...(await earlierWish(means, device, flags.to)) });
+    const published = [];
+    for (const { device, version, wish } of earlier) {
+      const next = await publishWish(means, device, wish);
+      context.terminal.err(`${device}: version ${next.version} runs the pods of version ${version} again\n`);
+      published.push(next);
+    }
+    await finish(context, published, flags);
+  });
+}
+
+/** What the options ask for; every image is read, found signed, and offered to devices. */
+async function wishFrom(fleet: FleetDirectory, flags: DeployFlags): Promise<Wish> {
+  const runs = (flags.run ?? []).map((text) => named(text, '--run'));
+  const files = (flags.pod ?? []).map((text) => named(text, '--pod'));
+  const hasPods = runs.length + files.length > 0;
+  if (hasPods === (flags.stopAll === true)) {
+    throw new Refusal('usage', 'say what to run with --run or --pod, or --stop-all to run nothing');
+  }
+  const images: OfferedImage[] = [];
+  for (const path of new Set([...(flags.image ?? []), ...runs.map(({ value }) => value)])) {
+    const image = await readImageFile(path);
+    await requireSignature(image);
+    images.push(image);
+  }
+  const shelf = new ImageShelf(images);
+  const limits = {
+    ...(flags.memory === undefined ? {} : { memory: flags.memory }),
+    ...(flags.cpu === undefined ? {} : { cpu: flags.cpu }),
+    ...(flags.tasks === undefined ? {} : { tasks: flags.tasks }),
+  };
+  const pods = runs.map(({ name, value }) => simplePod(name, shelf.find(value, `--run ${name}`), limits));
+  for (const { name, value } of files) pods.push(reifyPod(name, await readPodFile(value), shelf));
+  const used = imagesOf(pods);
+  for (const image of used) await fleet.offer(image);
+  return {
+    pods: pods.map(({ pod }) => pod),
+    images: used.map((image) => desiredImage(image, [fleet.imageUrl(image, flags.baseUrl)])),
+    policy: {
+      ...(flags.probation === undefined ? {} : { probationSeconds: flags.probation }),
+      ...(flags.bestEffort === undefined ? {} : { limits: 'best-effort' as const }),
+    },
+  };
+}
+
+/** Follows what was published to its end. @throws the refusal of the first device that did not commit */
+async function finish(context: Context, published: readonly Published[], flags: WaitFlags): Promise<void> {
+  const { terminal } = context;
+  const lines = new LiveLines(terminal);
+  const startedAtMs = context.clock.monotonicMs();
+  const results = await Promise.all(
+    published.map(async (command) => {
+      const { device, version } = command;
+      const show = (progress: Progress) => {
+        const [text, milestone] = describe(progress);
+        lines.update(
+          device,
+          `${device}  version ${version}  ${paint(terminal, colourOf(progress), text)}`,
+          milestone,
+        );
+      };
+      if (!flags.wait) {
+        lines.update(device, `${device}  version ${version}  published`, 'published');
+        return { device, version };
+      }
+      show({ phase: 'waiting' });
+      try {
+        const outcome = await command.follow(flags.timeout * 1000, show);
+        const seconds = Math.round((context.clock.monotonicMs() - startedAtMs) / 100) / 10;
+        return { device, version, outcome, seconds };
+      } catch (error) {
+        if (!isRefusal(error)) throw error;
+        return { device, version, refusal: error };
+      }
+    }),
+  );
+  if (context.json) {
+    const rows = results.map(({ device, version, outcome, refusal, seconds }) => ({
+      device,
+      version,
+      ...(outcome === undefined ? {} : { ...outcome, seconds }),
+      ...(refusal === undefined ? {} : { code: refusal.code, message: refusal.message }),
+    }));
+    terminal.out(JSON.stringify(rows));
+  }
+  for (const { device, outcome, refusal } of results) {
+    if (refusal !== undefined) throw refusal;
+    if (outcome !== undefined && outcome.phase !== 'committed') throw refusalOf(device, outcome);
+  }
+}
+
+function refusalOf(device: string, outcome: Exclude<Outcome, { phase: 'committed' }>): Refusal {
+  const what = {
+    refused: 'refused the command',
+    'rolled-back': 'went back to what it ran before',
+    superseded: 'took a newer version',
+  }[outcome.phase];
+  return new Refusal(outcome.code, `${device} ${what}: ${outcome.message}`);
+}
+
+/** A line for people, and what of it is worth a new line in a log. */
+function describe(progress: Progress): readonly [text: string, milestone: string] {
+  switch (progress.phase) {
+    case 'waiting':
+      return ['waiting for the device', 'waiting'];
+    case 'fetch': {
+      const { receivedBytes, totalBytes } = progress;
+      if (receivedBytes === undefined || totalBytes === undefined || totalBytes === 0)
+        return ['fetch', 'fetch'];
+      const percent = Math.floor((100 * receivedBytes) / totalBytes);
+      const text = `fetch  ${formatBytes(receivedBytes)} of ${formatBytes(totalBytes)}  ${percent} %`;
+      return [text, `fetch ${Math.floor(percent / 10)}`];
+    }
+    case 'stage':
+    case 'activate':
+    case 'probation':
+    case 'committed':
+      return [progress.phase, progress.phase];
+    case 'rolled-back':
+    case 'refused':
+    case 'superseded':
+      return [`${progress.phase} (${progress.code}): ${progress.message}`, progress.phase];
+  }
+}
+
+function colourOf(progress: Progress): Colour {
+  if (!isOutcome(progress)) return 'yellow';
+  return progress.phase === 'committed' ? 'green' : 'red';
+}
+
+function parseDevices(names: readonly string[]): readonly AcName[] {
+  return [...new Set(names)].map((name) => {
+    if (!isAcName(name)) throw new Refusal('usage', `${JSON.stringify(name)} is not the name of a device`);
+    return name;
+  });
+}
+
+function named(text: string, option: string): { readonly name: AcName; readonly value: string } {
+  const [, name = '', value = ''] = /^([^=]*)=(.+)$/s.exec(text) ?? [];
+  if (!isAcName(name) || value === '') {
+    throw new Refusal(
+      'usage',
+      `${option} takes NAME=FILE with a name of lower-case words and dashes, not ${JSON.stringify(text)}`,
+    );
+  }
+  return { name, value };
+}
+
+async function readPodFile(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    throw new Refusal('not-found', `the pod manifest ${path} cannot be read`, { cause });
+  }
+}

@@ -1,0 +1,72 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { FleetDirectory, provisionFiles, type KeyRole } from '../../fleet/index.ts';
+import { Refusal } from '../../refusal/index.ts';
+import { formatFingerprint, generateKey } from '../../trust/sign.ts';
+import type { Context } from '../context.ts';
+
+/** `wherry fleet init` */
+export async function initFleet(
+  context: Context,
+  name: string,
+  options: { readonly broker: string; readonly images: string },
+): Promise<void> {
+  const { fleet, fingerprints } = await createFleet(context, name, options.broker, options.images);
+  const { terminal } = context;
+  if (context.json) {
+    terminal.out(JSON.stringify({ fleet: name, path: fleet.path, fingerprints }));
+    return;
+  }
+  terminal.out(`made the fleet ${name} in ${fleet.path}`);
+  for (const [role, fingerprint] of Object.entries(fingerprints)) {
+    terminal.out(`  ${role.padEnd(6)} key ${formatFingerprint(fingerprint)}`);
+  }
+  terminal.out(`keep ${join(fleet.path, 'keys')} secret: who has it commands the fleet`);
+}
+
+/** Makes a fleet directory with both keys. */
+export async function createFleet(
+  context: Context,
+  name: string,
+  brokerUrl: string,
+  imagesUrl: string,
+): Promise<{ readonly fleet: FleetDirectory; readonly fingerprints: Record<KeyRole, string> }> {
+  const fleet = await FleetDirectory.init(context.fleetPath, { fleet: name, brokerUrl, imagesUrl });
+  const fingerprints = { deploy: '', images: '' };
+  const createdSeconds = Math.floor(context.clock.nowMs() / 1000);
+  for (const role of ['deploy', 'images'] as const) {
+    const pair = await generateKey({ name: `${name} ${role}`, createdSeconds });
+    await fleet.saveKeys(role, pair, { replace: false });
+    fingerprints[role] = pair.fingerprint;
+  }
+  return { fleet, fingerprints };
+}
+
+/** `wherry fleet provision` */
+export async function provision(
+  context: Context,
+  device: string,
+  options: { readonly output?: string },
+): Promise<void> {
+  const files = await provisionFiles(await FleetDirectory.open(context.fleetPath), device);
+  const { terminal } = context;
+  const { output } = options;
+  if (output !== undefined) {
+    for (const [path, content] of files) {
+      const target = join(output, path);
+      try {
+        await mkdir(dirname(target), { recursive: true });
+        await writeFile(target, content);
+      } catch (cause) {
+        throw new Refusal('input-invalid', `${target} cannot be written`, { cause });
+      }
+    }
+  }
+  if (context.json) {
+    terminal.out(JSON.stringify({ device, files: Object.fromEntries(files) }));
+  } else if (output === undefined) {
+    for (const [path, content] of files) terminal.out(`# ${path}\n${content.trimEnd()}\n`);
+  } else {
+    for (const path of files.keys()) terminal.out(join(output, path));
+  }
+}

@@ -1,0 +1,50 @@
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { constants } from 'node:os';
+import { promisify } from 'node:util';
+import { Refusal } from '../../refusal/index.ts';
+import type { Context } from '../context.ts';
+
+const unit = 'wherryd.service';
+
+/** `wherry gc`: asks wherryd, which alone knows what is needed, to do now what it does by `gc.schedule`. */
+export async function collectGarbage(context: Context): Promise<void> {
+  const pid = await mainPid();
+  if (!catches(await readFile(`/proc/${pid}/status`, 'utf8'), constants.signals.SIGUSR2)) {
+    throw new Refusal(
+      'device-unsupported',
+      'this wherryd collects only by its gc.schedule; see wherry.toml(5)',
+    );
+  }
+  try {
+    process.kill(pid, 'SIGUSR2');
+  } catch (cause) {
+    throw new Refusal('device-unsupported', 'wherryd can only be asked by root; try sudo', { cause });
+  }
+  const note = 'wherryd collects now; its journal says what was deleted: journalctl -u wherryd -n 20';
+  context.terminal.out(context.json ? JSON.stringify({ asked: pid }) : note);
+}
+
+async function mainPid(): Promise<number> {
+  const advice = 'run "wherry gc" on a device; the broker carries no such command';
+  let text: string;
+  try {
+    ({ stdout: text } = await promisify(execFile)('systemctl', [
+      'show',
+      '--value',
+      '--property=MainPID',
+      unit,
+    ]));
+  } catch (cause) {
+    throw new Refusal('device-unsupported', `systemd does not answer here; ${advice}`, { cause });
+  }
+  const pid = Number(text.trim());
+  if (!(pid > 0)) throw new Refusal('device-unsupported', `${unit} does not run here; ${advice}`);
+  return pid;
+}
+
+/** Whether a process catches `signal`, by its /proc/PID/status. Uncaught, SIGUSR2 would end it. */
+export function catches(status: string, signal: number): boolean {
+  const mask = /^SigCgt:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0';
+  return ((BigInt(`0x${mask}`) >> BigInt(signal - 1)) & 1n) === 1n;
+}

@@ -1,0 +1,122 @@
+import { readFile } from 'node:fs/promises';
+import { buildAci } from '../../aci/builder.ts';
+import { parseImageManifest } from '../../appc/index.ts';
+import { Refusal } from '../../refusal/index.ts';
+import type { Context } from '../context.ts';
+import { formatBytes } from '../format.ts';
+import type { BuildFlags } from '../program.ts';
+import { signImages } from './image.ts';
+
+/** `wherry image build` */
+export async function buildImage(context: Context, directory: string, flags: BuildFlags): Promise<void> {
+  const manifest = await manifestBytes(flags);
+  const built = await buildAci({
+    root: directory,
+    manifest,
+    output: flags.output,
+    compression: flags.compression,
+    ...(flags.owner === undefined ? {} : { owner: parseOwner(flags.owner) }),
+    ...latest(),
+  });
+  const { terminal } = context;
+  for (const socket of built.skipped) terminal.err(`left out the socket ${socket}\n`);
+  if (!context.json) {
+    terminal.out(built.imageId);
+    terminal.out(
+      `${flags.output}: ${formatBytes(built.sizeBytes)}, ${formatBytes(built.tarSizeBytes)} uncompressed`,
+    );
+  }
+  if (flags.sign === true) {
+    // With --json the caller gets one document: what was built.
+    await signImages(
+      { ...context, json: false, terminal: context.json ? silent(context) : terminal },
+      [flags.output],
+      {},
+    );
+  }
+  if (context.json) {
+    const { imageId, sizeBytes, tarSizeBytes } = built;
+    terminal.out(JSON.stringify({ file: flags.output, id: imageId, sizeBytes, tarSizeBytes }));
+  }
+}
+
+function silent(context: Context): Context['terminal'] {
+  return { ...context.terminal, out: () => undefined };
+}
+
+async function manifestBytes(flags: BuildFlags): Promise<Uint8Array> {
+  const { manifest, name } = flags;
+  if (manifest !== undefined) {
+    if (name !== undefined) throw new Refusal('usage', 'give either --manifest or --name, not both');
+    try {
+      return await readFile(manifest);
+    } catch (cause) {
+      throw new Refusal('not-found', `the manifest ${manifest} cannot be read`, { cause });
+    }
+  }
+  if (name === undefined) throw new Refusal('usage', 'an image needs a --name, or a --manifest that has one');
+  const bytes = new TextEncoder().encode(JSON.stringify(manifestFrom(name, flags)));
+  parseImageManifest(bytes);
+  return bytes;
+}
+
+/** The manifest that the options describe; the parser of manifests judges it. */
+function manifestFrom(name: string, flags: BuildFlags): object {
+  const labels = (flags.label ?? []).map((text) => pair(text, '--label'));
+  const isolators = [...limit('resource/memory', flags.memory), ...limit('resource/cpu', flags.cpu)];
+  const app = flags.exec && {
+    exec: flags.exec,
+    user: flags.user,
+    group: flags.group,
+    ...(flags.workdir === undefined ? {} : { workingDirectory: flags.workdir }),
+    environment: (flags.env ?? []).map((text) => pair(text, '--env')),
+    isolators,
+  };
+  if (app === undefined && (isolators.length > 0 || flags.env !== undefined)) {
+    throw new Refusal('usage', '--memory, --cpu and --env are about a program; give it with --exec');
+  }
+  return {
+    acKind: 'ImageManifest',
+    acVersion: '0.8.11',
+    name,
+    // Images of a fleet are for Linux unless they say otherwise (types.md#labels).
+    labels: labels.some((label) => label.name === 'os')
+      ? labels
+      : [...labels, { name: 'os', value: 'linux' }],
+    ...(app === undefined ? {} : { app }),
+    annotations: (flags.annotation ?? []).map((text) => pair(text, '--annotation')),
+  };
+}
+
+function limit(name: string, quantity: string | undefined): object[] {
+  return quantity === undefined ? [] : [{ name, value: { limit: quantity } }];
+}
+
+function pair(text: string, option: string): { readonly name: string; readonly value: string } {
+  const [, name, value] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
+  if (name === undefined || value === undefined) {
+    throw new Refusal('usage', `${option} takes NAME=VALUE, not ${JSON.stringify(text)}`);
+  }
+  return { name, value };
+}
+
+function parseOwner(text: string): { readonly uid: number; readonly gid: number } {
+  const [, uid, gid] = /^(\d{1,10}):(\d{1,10})$/.exec(text) ?? [];
+  if (uid === undefined || gid === undefined) {
+    throw new Refusal('usage', `--owner takes UID:GID, not ${JSON.stringify(text)}`);
+  }
+  return { uid: Number(uid), gid: Number(gid) };
+}
+
+/** https://reproducible-builds.org/specs/source-date-epoch/ */
+function latest(): { latest?: number } {
+  const epoch = process.env['SOURCE_DATE_EPOCH'];
+  if (epoch === undefined) return {};
+  if (!/^\d{1,10}$/.test(epoch)) {
+    throw new Refusal(
+      'input-invalid',
+      `SOURCE_DATE_EPOCH is not a number of seconds: ${JSON.stringify(epoch)}`,
+    );
+  }
+  return { latest: Number(epoch) };
+}

@@ -1,0 +1,112 @@
+import { createReadStream } from 'node:fs';
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { inspectArchive, type ArchiveListing } from '../../aci/inspect.ts';
+import { defaultArchiveLimits } from '../../aci/index.ts';
+import { serializeImageManifest } from '../../appc/index.ts';
+import { FleetDirectory, readImageFile, requireSignature } from '../../fleet/index.ts';
+import { Refusal } from '../../refusal/index.ts';
+import { formatFingerprint, signDetached } from '../../trust/sign.ts';
+import { signatureVerifier } from '../../trust/openpgp.ts';
+import type { Context } from '../context.ts';
+import { formatBytes, formatTable } from '../format.ts';
+
+/** `wherry image inspect` */
+export async function inspectImage(
+  context: Context,
+  file: string,
+  options: { readonly files?: true },
+): Promise<void> {
+  const image = await readImageFile(file);
+  const manifest: unknown = JSON.parse(new TextDecoder().decode(serializeImageManifest(image.manifest)));
+  const listing =
+    options.files === true ? await inspectArchive(createReadStream(file), defaultArchiveLimits) : undefined;
+  const { terminal } = context;
+  if (context.json) {
+    const { id, sizeBytes, tarSizeBytes, sha256 } = image;
+    const files = listing?.list.map(({ path, type, mode, uid, gid, sizeBytes: bytes }) => {
+      return { path, type, mode, uid, gid, sizeBytes: bytes };
+    });
+    terminal.out(JSON.stringify({ id, sizeBytes, tarSizeBytes, sha256, manifest, files }));
+    return;
+  }
+  terminal.out(`image ID   ${image.id}`);
+  terminal.out(`file       ${formatBytes(image.sizeBytes)}, ${formatBytes(image.tarSizeBytes)} uncompressed`);
+  terminal.out(`SHA-256    ${image.sha256}`);
+  terminal.out(`manifest   ${JSON.stringify(manifest, undefined, 2)}`);
+  if (listing !== undefined) terminal.out(fileTable(context, listing));
+}
+
+function fileTable(context: Context, listing: ArchiveListing): string {
+  const rows = listing.list.map(({ path, type, mode, uid, gid, sizeBytes, target }) => [
+    type,
+    mode.toString(8).padStart(4, '0'),
+    `${uid}:${gid}`,
+    type === 'file' ? formatBytes(sizeBytes) : '',
+    // Names are the image's; what could steer a terminal is shown as an escape.
+    `${printable(path)}${target === '' ? '' : ` -> ${printable(target)}`}`,
+  ]);
+  return formatTable(context.terminal, ['TYPE', 'MODE', 'OWNER', 'SIZE', 'PATH'], rows);
+}
+
+function printable(name: string): string {
+  return name.replace(/\p{C}/gu, (character) => JSON.stringify(character).slice(1, -1));
+}
+
+/** `wherry image sign` */
+export async function signImages(
+  context: Context,
+  files: readonly string[],
+  options: { readonly key?: string },
+): Promise<void> {
+  const key =
+    options.key === undefined
+      ? await (await FleetDirectory.open(context.fleetPath)).key('images', 'private')
+      : await readKeyFile(options.key);
+  const signed = [];
+  for (const file of files) {
+    // Nobody should put their name under what no device will take.
+    const image = await readImageFile(file);
+    const atSeconds = Math.floor(context.clock.nowMs() / 1000);
+    const signature = await signDetached(createReadStream(file), key, atSeconds);
+    await writeFile(`${image.signaturePath}.part`, signature);
+    await rename(`${image.signaturePath}.part`, image.signaturePath);
+    signed.push({ file, signature: image.signaturePath, id: image.id });
+    if (!context.json) context.terminal.out(image.signaturePath);
+  }
+  if (context.json) context.terminal.out(JSON.stringify(signed));
+}
+
+/** `wherry image verify` */
+export async function verifyImages(
+  context: Context,
+  files: readonly string[],
+  options: { readonly key?: readonly string[] },
+): Promise<void> {
+  const keys =
+    options.key === undefined
+      ? [await (await FleetDirectory.open(context.fleetPath)).key('images', 'public')]
+      : await Promise.all(options.key.map(readKeyFile));
+  const verified = [];
+  for (const file of files) {
+    const image = await readImageFile(file);
+    await requireSignature(image);
+    const armored = await readFile(image.signaturePath, 'utf8');
+    const atSeconds = Math.floor(context.clock.nowMs() / 1000);
+    const verifier = await signatureVerifier(armored, keys, atSeconds, true);
+    for await (const chunk of createReadStream(file)) verifier.update(chunk as Buffer);
+    const { fingerprint } = await verifier.finish();
+    verified.push({ file, id: image.id, signedBy: fingerprint });
+    if (!context.json) {
+      context.terminal.out(`${file}: ${image.manifest.name}, signed by ${formatFingerprint(fingerprint)}`);
+    }
+  }
+  if (context.json) context.terminal.out(JSON.stringify(verified));
+}
+
+async function readKeyFile(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    throw new Refusal('not-found', `the key ${path} cannot be read`, { cause });
+  }
+}

@@ -1,0 +1,64 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { isAcName } from '../../appc/index.ts';
+import { Refusal } from '../../refusal/index.ts';
+import type { Context } from '../context.ts';
+import type { LogFlags } from '../program.ts';
+
+/**
+ * `wherry logs`: what an app writes lies in the journal of its device, with the fields WHERRY_POD and WHERRY_APP, and is not sent
+ * anywhere; so this is journalctl, here or by ssh.
+ */
+export async function logs(
+  context: Context,
+  pod: string,
+  app: string | undefined,
+  flags: LogFlags,
+): Promise<void> {
+  const [program = '', ...args] = logCommand(pod, app, { ...flags, json: context.json });
+  if (flags.ssh === undefined && !existsSync('/etc/wherry/wherry.toml')) {
+    const advice = 'what an app writes stays on its device: run this there, or add --ssh root@DEVICE';
+    context.terminal.err(`note: this machine is no device; ${advice}\n`);
+  }
+  const child = spawn(program, args, { stdio: ['ignore', 'inherit', 'inherit'] });
+  const stop = () => void child.kill('SIGTERM');
+  context.terminal.stop.addEventListener('abort', stop, { once: true });
+  try {
+    const [status] = (await once(child, 'exit')) as [number | null];
+    if (status === 0 || context.terminal.stop.aborted) return;
+    const where = flags.ssh ?? 'this machine';
+    throw new Refusal('not-found', `${program} on ${where} ended with status ${status ?? 'none'}`);
+  } catch (cause) {
+    if (!(cause instanceof Error) || !('code' in cause) || cause.code !== 'ENOENT') throw cause;
+    const advice = 'run it on the device, or add --ssh root@DEVICE';
+    throw new Refusal('device-unsupported', `there is no ${program} here; ${advice}`, { cause });
+  }
+}
+
+/** The command to run. @throws Refusal `usage` for names that are none: they would be read by a shell on the other side */
+export function logCommand(
+  pod: string,
+  app: string | undefined,
+  flags: LogFlags & { readonly json?: boolean },
+): readonly string[] {
+  for (const name of app === undefined ? [pod] : [pod, app]) {
+    if (!isAcName(name))
+      throw new Refusal('usage', `${JSON.stringify(name)} is not the name of a pod or an app`);
+  }
+  const { ssh, since } = flags;
+  const command = [
+    'journalctl',
+    '--no-pager',
+    `--output=${flags.json === true ? 'json' : 'short-iso'}`,
+    ...(flags.follow === true ? ['--follow'] : []),
+    ...(flags.lines === undefined ? [] : [`--lines=${flags.lines}`]),
+    ...(since === undefined ? [] : [`--since=${since}`]),
+    `WHERRY_POD=${pod}`,
+    ...(app === undefined ? [] : [`WHERRY_APP=${app}`]),
+  ];
+  if (ssh === undefined) return command;
+  if (ssh.startsWith('-')) throw new Refusal('usage', `--ssh takes a host, not ${JSON.stringify(ssh)}`);
+  // ssh joins its arguments with blanks and gives them to a shell.
+  return ['ssh', '--', ssh, command.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ')];
+}

@@ -1,0 +1,150 @@
+import type { DeviceView } from '../../fleet/index.ts';
+import type { AppReport, DeviceReport, PodReport } from '../../session/index.ts';
+import { Refusal } from '../../refusal/index.ts';
+import { withLink, type Context } from '../context.ts';
+import { formatBytes, formatTable, formatUse, type Cell } from '../format.ts';
+import type { Terminal } from '../terminal.ts';
+
+/** `wherry status` */
+export async function status(
+  context: Context,
+  devices: readonly string[],
+  options: { readonly watch?: true },
+): Promise<void> {
+  const { terminal } = context;
+  await withLink(context, async (link, fleet) => {
+    await link.listen(devices.length > 0 ? devices : 'all');
+    const known = devices.length > 0 ? devices : await fleet.devices();
+    const views = () => {
+      const names = new Set([
+        ...known,
+        ...(devices.length > 0 ? [] : link.views().map(({ device }) => device)),
+      ]);
+      return [...names].sort().map((device) => link.view(device));
+    };
+    const show = () => {
+      if (context.json) terminal.out(JSON.stringify(views().map(toJson)));
+      else terminal.out(renderStatus(terminal, views()));
+    };
+    if (options.watch !== true) {
+      const silent = devices.filter((device) => link.view(device).report === undefined);
+      show();
+      if (silent.length > 0)
+        throw new Refusal('not-found', `${silent.join(', ')} never reported to this broker`);
+      return;
+    }
+    const redraw = () => {
+      if (terminal.hasColour && !context.json) terminal.out('\u001b[H\u001b[2J\u001b[3J');
+      show();
+    };
+    redraw();
+    link.onChange(redraw);
+    const loss = await link.ended;
+    if (!terminal.stop.aborted)
+      throw new Refusal('broker-unreachable', `the broker is gone: ${loss.message}`);
+  });
+}
+
+function toJson({ device, presence, report, unreadable }: DeviceView): object {
+  return {
+    device,
+    presence: presence ?? null,
+    report: report ?? null,
+    ...(unreadable === undefined ? {} : { unreadable }),
+  };
+}
+
+const header = [
+  'DEVICE',
+  'LINK',
+  'VERSION',
+  'PHASE',
+  'POD/APP',
+  'STATE',
+  'HEALTH',
+  'RESTARTS',
+  'MEMORY',
+  'LAST EXIT',
+];
+
+/** The table of devices and apps, and below it what needs words: refusals, limits that do not hold, missing capabilities. */
+export function renderStatus(terminal: Pick<Terminal, 'hasColour'>, views: readonly DeviceView[]): string {
+  if (views.length === 0) return 'no device has reported to this broker yet';
+  const rows = views.flatMap(deviceRows);
+  const notes = views.flatMap(deviceNotes);
+  return [formatTable(terminal, header, rows), ...(notes.length === 0 ? [] : ['', ...notes])].join('\n');
+}
+
+function deviceRows(view: DeviceView): (Cell | string)[][] {
+  const { device, presence, report } = view;
+  const link: Cell =
+    presence?.up === true ? { text: 'up', colour: 'green' } : { text: 'down', colour: 'red' };
+  if (report === undefined) return [[device, link, '-', 'never reported', '', '', '', '', '', '']];
+  const head: (Cell | string)[] = [device, link, version(report), phase(report)];
+  const apps = report.pods.flatMap((pod) => pod.apps.map((app) => appCells(pod, app)));
+  if (apps.length === 0) return [[...head, 'no pods', '', '', '', '', '']];
+  return apps.map((cells, index) => [...(index === 0 ? head : ['', '', '', '']), ...cells]);
+}
+
+function version({ currentVersion, trustedVersion }: DeviceReport): string {
+  const running = currentVersion === 0 ? 'none' : String(currentVersion);
+  return trustedVersion > currentVersion ? `${running} (${trustedVersion} seen)` : running;
+}
+
+function phase({ deployment }: DeviceReport): Cell {
+  if (deployment === undefined) return { text: '-' };
+  const { phase: name, receivedBytes, totalBytes } = deployment;
+  const progress =
+    name === 'fetch' && receivedBytes !== undefined && totalBytes !== undefined && totalBytes > 0
+      ? ` ${Math.floor((100 * receivedBytes) / totalBytes)} % of ${formatBytes(totalBytes)}`
+      : '';
+  const failed = ['rolled-back', 'refused'].includes(name);
+  return { text: `${name}${progress}`, colour: failed ? 'red' : name === 'committed' ? 'green' : 'yellow' };
+}
+
+function appCells(pod: PodReport, app: AppReport): (Cell | string)[] {
+  const isNear =
+    app.memoryBytes !== undefined &&
+    app.memoryMaxBytes !== undefined &&
+    app.memoryBytes > 0.9 * app.memoryMaxBytes;
+  const memory: Cell = {
+    text: formatUse(app.memoryBytes, app.memoryMaxBytes),
+    ...(isNear ? { colour: 'yellow' } : {}),
+  };
+  return [
+    `${pod.name}/${app.name}`,
+    app.state,
+    pod.healthy ? { text: 'healthy', colour: 'green' } : { text: 'unhealthy', colour: 'red' },
+    app.restarts > 0 ? { text: String(app.restarts), colour: 'yellow' } : '0',
+    memory,
+    app.oomKills > 0
+      ? { text: `${app.lastResult}, ${app.oomKills} out of memory`, colour: 'red' }
+      : app.lastResult,
+  ];
+}
+
+function deviceNotes({ device, report, unreadable }: DeviceView): string[] {
+  const notes: string[] = unreadable === undefined ? [] : [`${device}: ${unreadable}`];
+  if (report === undefined) return notes;
+  const { deployment, refused, pods, capabilities } = report;
+  if (deployment?.code !== undefined) {
+    notes.push(
+      `${device}: version ${deployment.version} ${deployment.phase} (${deployment.code}): ${deployment.message ?? ''}`,
+    );
+  }
+  if (refused !== undefined) {
+    const what = refused.version === undefined ? 'a message' : `version ${refused.version}`;
+    const when = new Date(refused.at * 1000).toISOString();
+    notes.push(`${device}: refused ${what} at ${when} (${refused.code}): ${refused.message}`);
+  }
+  for (const pod of pods) {
+    for (const { app, name, outcome, detail } of pod.isolators) {
+      if (outcome === 'enforced') continue;
+      notes.push(`${device}: ${pod.name}${app === '' ? '' : `/${app}`}: ${name} is ${outcome}: ${detail}`);
+    }
+  }
+  for (const { name, available, detail } of capabilities) {
+    if (!available) notes.push(`${device}: lacks ${name}: ${detail}`);
+  }
+  return notes;
+}

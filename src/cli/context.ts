@@ -1,0 +1,42 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { FleetDirectory, FleetLink } from '../fleet/index.ts';
+import type { Clock } from '../ports/index.ts';
+import { MqttTransport } from '../session/index.ts';
+import type { Terminal } from './terminal.ts';
+
+/** What every command gets. */
+export interface Context {
+  readonly terminal: Terminal;
+  readonly clock: Clock;
+  /** The fleet directory, from --fleet or WHERRY_FLEET. */
+  readonly fleetPath: string;
+  readonly json: boolean;
+}
+
+export const systemClock: Clock = {
+  nowMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+  sleep: (delayMs, signal) => sleep(delayMs, undefined, signal === undefined ? {} : { signal }),
+};
+
+/** Opens the fleet and connects to its broker; closes the connection after `work`, however it ends. */
+export async function withLink<T>(
+  context: Context,
+  work: (link: FleetLink, fleet: FleetDirectory) => Promise<T>,
+): Promise<T> {
+  const fleet = await FleetDirectory.open(context.fleetPath);
+  const link = await FleetLink.connect({
+    fleet: fleet.config.fleet,
+    transport: new MqttTransport(await fleet.brokerAddress()),
+    clock: context.clock,
+  });
+  // Ctrl-C ends every wait by ending the connection.
+  const stop = () => void link.close();
+  context.terminal.stop.addEventListener('abort', stop, { once: true });
+  try {
+    return await work(link, fleet);
+  } finally {
+    context.terminal.stop.removeEventListener('abort', stop);
+    await link.close();
+  }
+}

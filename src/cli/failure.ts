@@ -1,0 +1,44 @@
+import { CommanderError } from 'commander';
+import { exitCodeOf, isRefusal, type RefusalCode } from '../refusal/index.ts';
+import type { Terminal } from './terminal.ts';
+
+/**
+ * Tells how a command failed and gives the exit status: one sentence for people on stderr, and with `json` an object for
+ * programs on stdout.
+ * @param command the command that was typed, for example `wherry image build`
+ */
+export function tellFailure(terminal: Terminal, error: unknown, json: boolean, command: string): number {
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return 0; // --help and --version end this way.
+    const problem = error.code === 'commander.help' ? 'it takes a command' : sentence(error.message);
+    return tell(terminal, 'usage', `${problem}; see "${command} --help"`, json);
+  }
+  if (isRefusal(error)) {
+    if (process.env['WHERRY_DEBUG'] !== undefined) terminal.err(`${describe(error)}\n`);
+    return tell(terminal, error.code, sentence(error.message), json);
+  }
+  terminal.err(`${describe(error)}\n`);
+  return tell(
+    terminal,
+    'internal',
+    'failed in a way it does not know; the lines above are for a bug report',
+    json,
+  );
+}
+
+function tell(terminal: Terminal, code: RefusalCode, message: string, json: boolean): number {
+  terminal.err(`wherry: ${message} (${code})\n`);
+  if (json) terminal.out(JSON.stringify({ error: { code, message } }));
+  return exitCodeOf(code);
+}
+
+/** commander writes "error: unknown option '--x'"; we write one style. */
+function sentence(message: string): string {
+  return message.replace(/^error: /, '').replace(/\.$/, '');
+}
+
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const cause = error.cause === undefined ? '' : `\ncaused by ${describe(error.cause)}`;
+  return `${error.stack ?? error.message}${cause}`;
+}

@@ -1,0 +1,54 @@
+import { paint, type Colour, type Terminal } from './terminal.ts';
+
+const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
+
+/** `13 B`, `1.5 KiB`, `64.0 MiB`. */
+export function formatBytes(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit] ?? ''}`;
+}
+
+/** `12.3 of 64.0 MiB (19 %)`; only the first number without a limit. */
+export function formatUse(bytes: number | undefined, limit: number | undefined): string {
+  if (bytes === undefined) return limit === undefined ? '-' : `? of ${formatBytes(limit)}`;
+  if (limit === undefined || limit === 0) return formatBytes(bytes);
+  return `${formatBytes(bytes)} of ${formatBytes(limit)} (${Math.round((100 * bytes) / limit)} %)`;
+}
+
+export interface Cell {
+  readonly text: string;
+  readonly colour?: Colour;
+}
+
+/** Rows in columns, padded by what is seen and not by what colours add; nothing at the end of a line. */
+export function formatTable(
+  terminal: Pick<Terminal, 'hasColour'>,
+  header: readonly string[],
+  rows: readonly (readonly (Cell | string)[])[],
+): string {
+  const cells = [
+    header.map((text): Cell => ({ text, colour: 'dim' })),
+    ...rows.map((row) => row.map(toCell)),
+  ];
+  const widths = header.map((_, column) => Math.max(...cells.map((row) => row[column]?.text.length ?? 0)));
+  return cells
+    .map((row) =>
+      row
+        .map(({ text, colour }, column) => {
+          const padded = column === row.length - 1 ? text : text.padEnd(widths[column] ?? 0);
+          return colour === undefined ? padded : paint(terminal, colour, padded);
+        })
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+function toCell(cell: Cell | string): Cell {
+  return typeof cell === 'string' ? { text: cell } : cell;
+}

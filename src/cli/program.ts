@@ -1,0 +1,363 @@
+import { Command, InvalidArgumentError, Option } from 'commander';
+import type { Context } from './context.ts';
+import type { Terminal } from './terminal.ts';
+
+export interface GlobalOptions {
+  readonly fleet?: string;
+  readonly json?: boolean;
+}
+
+type MakeContext = (options: GlobalOptions) => Context;
+
+/**
+ * The command line as commander sees it: names, options, help. What a command does lies in commands/ and is loaded when
+ * it runs, so that `wherry status` does not wait for OpenPGP or a web server.
+ */
+export function buildProgram(terminal: Terminal, makeContext: MakeContext): Command {
+  const program = new Command('wherry')
+    .description('Build and sign images, command a fleet of devices, and see what they do.')
+    .version(process.env['WHERRY_VERSION'] ?? 'development', '--version')
+    .option('--fleet <dir>', 'the fleet directory (default: $WHERRY_FLEET, or ./fleet)')
+    .option('--json', 'results for programs, errors too')
+    .helpOption('-h, --help', 'show this help')
+    .helpCommand(false)
+    .showHelpAfterError(false)
+    .addHelpText('after', exitCodes);
+  addFleet(program, makeContext);
+  addKeys(program, makeContext);
+  addImage(program, makeContext);
+  addDeploy(program, makeContext);
+  addStatus(program, makeContext);
+  addDevice(program, makeContext);
+  addDev(program, makeContext);
+  for (const command of allCommands(program)) {
+    command.exitOverride();
+    command.configureOutput({
+      writeOut: (text) => terminal.out(text.trimEnd()),
+      // Errors are told in one place, in one style (failure.ts).
+      writeErr: () => undefined,
+      getOutHelpWidth: () => terminal.columns || 100,
+      getOutHasColors: () => terminal.hasColour,
+    });
+    command.configureHelp({ showGlobalOptions: true });
+    command.allowExcessArguments(false);
+  }
+  return program;
+}
+
+const exitCodes = `
+Exit status:
+   0  done; for deploy and rollback: the device committed the version
+  64  the command line or a file given is wrong, nothing was found, or no answer came in time
+  65  an image or a pod is not acceptable
+  69  the broker or a server cannot be reached
+  70  something is missing here or on the device
+  77  the device refused the command
+
+A first fleet:
+  wherry fleet init harbour
+  wherry dev
+  wherry image build rootfs --name example.com/web --label arch=aarch64 --exec /bin/web -o web.aci --sign
+  wherry deploy crane-7 --run web=web.aci --memory 64Mi
+  wherry status --watch`;
+
+function addFleet(program: Command, makeContext: MakeContext): void {
+  const fleet = program.command('fleet').description('make a fleet directory, and files for its devices');
+  fleet
+    .command('init <name>')
+    .description('make the fleet directory with fleet.toml and new keys')
+    .option('--broker <url>', 'where devices and you find the MQTT broker', 'mqtt://127.0.0.1:1883')
+    .option('--images <url>', 'where devices find images', 'http://127.0.0.1:8080')
+    .addHelpText(
+      'after',
+      example('wherry --fleet harbour fleet init harbour --broker mqtts://broker.example:8883'),
+    )
+    .action(async (name: string, options: { broker: string; images: string }, command: Command) => {
+      const { initFleet } = await import('./commands/fleet.ts');
+      await initFleet(makeContext(command.optsWithGlobals()), name, options);
+    });
+  fleet
+    .command('provision <device>')
+    .description(
+      'show or write the files that make a device a member: wherry.toml and the keys that it trusts',
+    )
+    .option('-o, --output <dir>', 'write them below this directory instead')
+    .addHelpText('after', example('wherry fleet provision crane-7 -o /mnt/card'))
+    .action(async (device: string, options: { output?: string }, command: Command) => {
+      const { provision } = await import('./commands/fleet.ts');
+      await provision(makeContext(command.optsWithGlobals()), device, options);
+    });
+}
+
+function addKeys(program: Command, makeContext: MakeContext): void {
+  const keys = program.command('keys').description('the OpenPGP keys that sign commands and images');
+  const role = '<role>';
+  keys
+    .command(`new ${role}`)
+    .description('make a key for the role: deploy (commands) or images')
+    .option('--force', 'although there is one; the old one is kept as *.old')
+    .addHelpText('after', example('wherry keys new images'))
+    .action(async (name: string, options: { force?: true }, command: Command) => {
+      const { newKey } = await import('./commands/keys.ts');
+      await newKey(makeContext(command.optsWithGlobals()), name, options);
+    });
+  keys
+    .command(`export ${role}`)
+    .description('print the public key of the role, for /etc/wherry/trust on devices')
+    .addHelpText('after', example('wherry keys export deploy > /etc/wherry/trust/deploy/harbour.asc'))
+    .action(async (name: string, _options: object, command: Command) => {
+      const { exportKey } = await import('./commands/keys.ts');
+      await exportKey(makeContext(command.optsWithGlobals()), name);
+    });
+}
+
+function addImage(program: Command, makeContext: MakeContext): void {
+  const image = program
+    .command('image')
+    .description('build, look into, sign and verify App Container Images');
+  image
+    .command('build <dir>')
+    .description('build an image from a directory that becomes its root; the same input gives the same image')
+    .requiredOption('-o, --output <file>', 'the .aci file to write')
+    .option('--manifest <file>', 'image manifest (JSON); else --name and the options below make one')
+    .option('--name <name>', 'image name, for example example.com/web')
+    .addOption(repeatable('--label <name=value>', 'a label, for example version=1.0; repeatable'))
+    .option('--exec <program...>', 'absolute path of the program, and its arguments')
+    .option('--user <user>', 'user name or number', '0')
+    .option('--group <group>', 'group name or number', '0')
+    .addOption(repeatable('--env <name=value>', 'an environment variable; repeatable'))
+    .option('--workdir <path>', 'working directory of the program')
+    .option('--memory <quantity>', 'memory limit, for example 64Mi')
+    .option('--cpu <quantity>', 'CPU limit, for example 500m')
+    .addOption(repeatable('--annotation <name=value>', 'for example wherry/probe-http=8080/; repeatable'))
+    .option('--owner <uid:gid>', 'owner of all files, in place of their own')
+    .addOption(new Option('--compression <how>', 'compression').choices(['gzip', 'none']).default('gzip'))
+    .option('--sign', "sign it with the fleet's image key")
+    .addHelpText(
+      'after',
+      example(
+        'wherry image build rootfs --name example.com/web --label version=1.0 --label arch=aarch64 \\',
+        '    --exec /usr/sbin/web --exec=--foreground --user 33 -o web.aci --sign',
+        'wherry image build rootfs --manifest manifest.json -o web.aci',
+      ),
+    )
+    .action(async (directory: string, options: BuildFlags, command: Command) => {
+      const { buildImage } = await import('./commands/image-build.ts');
+      await buildImage(makeContext(command.optsWithGlobals()), directory, options);
+    });
+  image
+    .command('inspect <file>')
+    .description('read an image as a device would and say what it is')
+    .option('--files', 'list its files too')
+    .addHelpText('after', example('wherry image inspect web.aci --files'))
+    .action(async (file: string, options: { files?: true }, command: Command) => {
+      const { inspectImage } = await import('./commands/image.ts');
+      await inspectImage(makeContext(command.optsWithGlobals()), file, options);
+    });
+  image
+    .command('sign <files...>')
+    .description('write FILE.asc: a detached OpenPGP signature')
+    .option('--key <file>', "armored private key (default: the fleet's image key)")
+    .addHelpText(
+      'after',
+      example('wherry image sign web.aci', 'gpg --armor --detach-sign web.aci   # does the same'),
+    )
+    .action(async (files: string[], options: { key?: string }, command: Command) => {
+      const { signImages } = await import('./commands/image.ts');
+      await signImages(makeContext(command.optsWithGlobals()), files, options);
+    });
+  image
+    .command('verify <files...>')
+    .description('read images as a device would and check their signatures')
+    .addOption(repeatable('--key <file>', "armored public key (default: the fleet's image key); repeatable"))
+    .addHelpText('after', example('wherry image verify web.aci --key images.pub.asc'))
+    .action(async (files: string[], options: { key?: string[] }, command: Command) => {
+      const { verifyImages } = await import('./commands/image.ts');
+      await verifyImages(makeContext(command.optsWithGlobals()), files, options);
+    });
+}
+
+export interface BuildFlags {
+  readonly output: string;
+  readonly manifest?: string;
+  readonly name?: string;
+  readonly label?: readonly string[];
+  readonly exec?: readonly string[];
+  readonly user: string;
+  readonly group: string;
+  readonly env?: readonly string[];
+  readonly workdir?: string;
+  readonly memory?: string;
+  readonly cpu?: string;
+  readonly annotation?: readonly string[];
+  readonly owner?: string;
+  readonly compression: 'gzip' | 'none';
+  readonly sign?: true;
+}
+
+export interface WaitFlags {
+  readonly wait: boolean;
+  /** Seconds. */
+  readonly timeout: number;
+}
+
+export interface DeployFlags extends WaitFlags {
+  readonly pod?: readonly string[];
+  readonly run?: readonly string[];
+  readonly image?: readonly string[];
+  readonly stopAll?: true;
+  readonly baseUrl?: string;
+  readonly memory?: string;
+  readonly cpu?: string;
+  readonly tasks?: string;
+  readonly probation?: number;
+  readonly bestEffort?: true;
+}
+
+function addDeploy(program: Command, makeContext: MakeContext): void {
+  const waiting = (command: Command) =>
+    command
+      .option('--timeout <seconds>', 'how long to wait for each device', seconds, 600)
+      .option('--no-wait', 'only publish');
+  waiting(
+    program
+      .command('deploy <devices...>')
+      .description('command devices to run exactly these pods, in place of what they run now')
+      .addOption(
+        repeatable('--run <pod=image>', 'a pod of one app that runs what the image says; repeatable'),
+      )
+      .option(
+        '--pod <pod=file>',
+        'a pod manifest (JSON) whose apps name their images; repeatable',
+        collect,
+        [],
+      )
+      .addOption(repeatable('--image <file>', 'an .aci file that a pod manifest names; repeatable'))
+      .option('--stop-all', 'run no pods')
+      .option('--memory <quantity>', 'memory limit of each --run pod, for example 64Mi')
+      .option('--cpu <quantity>', 'CPU limit of each --run pod, for example 500m')
+      .option('--tasks <count>', 'limit of processes and threads of each --run pod')
+      .option('--base-url <url>', 'where devices find the images, in place of the one in fleet.toml')
+      .option('--probation <seconds>', 'how long the pods must stay healthy', seconds)
+      .option('--best-effort', 'run the pods although a device cannot enforce a limit'),
+  )
+    .addHelpText(
+      'after',
+      example(
+        'wherry deploy crane-7 --run web=web.aci --memory 64Mi --cpu 500m',
+        'wherry deploy crane-7 crane-8 --pod web=web.json --image nginx.aci --image php.aci',
+        'wherry deploy crane-7 --stop-all',
+      ),
+    )
+    .action(async (devices: string[], options: DeployFlags, command: Command) => {
+      const { deploy } = await import('./commands/deploy.ts');
+      await deploy(makeContext(command.optsWithGlobals()), devices, options);
+    });
+  waiting(
+    program
+      .command('rollback <devices...>')
+      .description('command devices to run again what they ran before, as a new version')
+      .option(
+        '--to <version>',
+        'the version whose pods to run (default: the last good one before the present)',
+        count,
+      ),
+  )
+    .addHelpText('after', example('wherry rollback crane-7', 'wherry rollback crane-7 --to 12'))
+    .action(async (devices: string[], options: WaitFlags & { to?: number }, command: Command) => {
+      const { rollback } = await import('./commands/deploy.ts');
+      await rollback(makeContext(command.optsWithGlobals()), devices, options);
+    });
+}
+
+function addStatus(program: Command, makeContext: MakeContext): void {
+  program
+    .command('status [devices...]')
+    .description('show what devices say of themselves: version, pods, memory against limits, refusals')
+    .option('--watch', 'go on showing changes until Ctrl-C')
+    .addHelpText(
+      'after',
+      example('wherry status', 'wherry status crane-7 --watch', 'wherry status --json | jq .'),
+    )
+    .action(async (devices: string[], options: { watch?: true }, command: Command) => {
+      const { status } = await import('./commands/status.ts');
+      await status(makeContext(command.optsWithGlobals()), devices, options);
+    });
+}
+
+export interface LogFlags {
+  readonly follow?: true;
+  readonly lines?: number;
+  readonly since?: string;
+  readonly ssh?: string;
+}
+
+function addDevice(program: Command, makeContext: MakeContext): void {
+  program
+    .command('logs <pod> [app]')
+    .description("show a pod's output from the journal of this device, or of another one by ssh")
+    .option('-f, --follow', 'go on showing new lines')
+    .option('-n, --lines <count>', 'how many of the newest lines', count)
+    .option('--since <time>', 'as journalctl takes it, for example "1 hour ago"')
+    .option('--ssh <host>', 'run journalctl there')
+    .addHelpText('after', example('wherry logs web -f', 'wherry logs web nginx -n 50 --ssh root@crane-7'))
+    .action(async (pod: string, app: string | undefined, options: LogFlags, command: Command) => {
+      const { logs } = await import('./commands/logs.ts');
+      await logs(makeContext(command.optsWithGlobals()), pod, app, options);
+    });
+  program
+    .command('gc')
+    .description('on a device: delete images, downloads and pods that no deployment needs, now')
+    .addHelpText('after', example('wherry gc'))
+    .action(async (_options: object, command: Command) => {
+      const { collectGarbage } = await import('./commands/gc.ts');
+      await collectGarbage(makeContext(command.optsWithGlobals()));
+    });
+}
+
+export interface DevFlags {
+  readonly host: string;
+  readonly brokerPort: number;
+  readonly imagePort: number;
+}
+
+function addDev(program: Command, makeContext: MakeContext): void {
+  program
+    .command('dev')
+    .description(
+      'run a broker and an image server here, for trying things out; makes a fleet if there is none',
+    )
+    .option('--host <address>', 'address to listen on; 0.0.0.0 lets devices elsewhere in', '127.0.0.1')
+    .option('--broker-port <port>', 'MQTT port, 0 for any', port, 1883)
+    .option('--image-port <port>', 'HTTP port, 0 for any', port, 8080)
+    .addHelpText('after', example('wherry dev --host 0.0.0.0'))
+    .action(async (options: DevFlags, command: Command) => {
+      const { dev } = await import('./commands/dev.ts');
+      await dev(makeContext(command.optsWithGlobals()), options);
+    });
+}
+
+function example(...lines: string[]): string {
+  return `\nExamples:\n${lines.map((line) => `  ${line}`).join('\n')}`;
+}
+
+function allCommands(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(allCommands)];
+}
+
+function repeatable(flags: string, description: string): Option {
+  const collect = (value: string, before: readonly string[] | undefined) => [...(before ?? []), value];
+  return new Option(flags, description).argParser(collect);
+}
+
+const seconds = wholeNumber(0, 86_400, 'seconds');
+const count = wholeNumber(1, Number.MAX_SAFE_INTEGER, 'a whole number from 1');
+const port = wholeNumber(0, 65_535, 'a port');
+
+function wholeNumber(min: number, max: number, what: string): (text: string) => number {
+  return (text) => {
+    const value = /^\d{1,16}$/.test(text) ? Number(text) : NaN;
+    if (!(value >= min && value <= max)) throw new InvalidArgumentError(`It takes ${what} up to ${max}.`);
+    return value;
+  };
+}

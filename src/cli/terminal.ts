@@ -1,0 +1,69 @@
+/** Where a command writes, and what the place can show. Tests have their own. */
+export interface Terminal {
+  /** Results, for people or, with --json, for programs. */
+  out(text: string): void;
+  /** Errors and progress. */
+  err(text: string): void;
+  /** Whether `err` is a terminal on which lines can be drawn over. */
+  readonly isLive: boolean;
+  /** Whether results may be coloured. */
+  readonly hasColour: boolean;
+  readonly columns: number;
+  /** Aborted by Ctrl-C and SIGTERM. */
+  readonly stop: AbortSignal;
+}
+
+/** The terminal of this process. Colours follow https://no-color.org: only on a terminal, and never with NO_COLOR. */
+export function processTerminal(): Terminal {
+  const stop = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => stop.abort(new Error(`received ${signal}`)));
+  }
+  // A closed pipe (`wherry status | head`) ends the output, not with a stack trace.
+  process.stdout.on('error', () => process.exit());
+  return {
+    out: (text) => process.stdout.write(`${text}\n`),
+    err: (text) => process.stderr.write(text),
+    isLive: process.stderr.isTTY && process.env['TERM'] !== 'dumb',
+    hasColour:
+      process.stdout.isTTY && (process.env['NO_COLOR'] ?? '') === '' && process.env['TERM'] !== 'dumb',
+    columns: process.stdout.isTTY ? process.stdout.columns : 0,
+    stop: stop.signal,
+  };
+}
+
+const colours = { red: 31, green: 32, yellow: 33, dim: 2, bold: 1 } as const;
+
+export type Colour = keyof typeof colours;
+
+/** `text` in `colour` where the terminal has colours. */
+export function paint(terminal: Pick<Terminal, 'hasColour'>, colour: Colour, text: string): string {
+  return terminal.hasColour ? `\u001b[${colours[colour]}m${text}\u001b[0m` : text;
+}
+
+/**
+ * Lines at the bottom of the terminal that are drawn over: one for each device of a deployment. Where lines cannot be drawn
+ * over, `update` prints a line whenever its `milestone` changes.
+ */
+export class LiveLines {
+  readonly #terminal: Terminal;
+  readonly #lines = new Map<string, string>();
+  readonly #milestones = new Map<string, string>();
+  #drawn = 0;
+
+  constructor(terminal: Terminal) {
+    this.#terminal = terminal;
+  }
+
+  update(key: string, line: string, milestone: string): void {
+    this.#lines.set(key, line);
+    if (!this.#terminal.isLive) {
+      if (this.#milestones.get(key) !== milestone) this.#terminal.err(`${line}\n`);
+      this.#milestones.set(key, milestone);
+      return;
+    }
+    const up = this.#drawn > 0 ? `\u001b[${this.#drawn}A` : '';
+    this.#terminal.err(`${up}${[...this.#lines.values()].map((text) => `\r\u001b[2K${text}\n`).join('')}`);
+    this.#drawn = this.#lines.size;
+  }
+}
