@@ -38,7 +38,7 @@ const maxOctal11 = 8 ** 11 - 1;
 /**
  * Writes the one canonical tar of a tree: ustar headers, a PAX header only where ustar cannot say it, no user names,
  * no padding to a record. Both the builder and the reader's second tar for mkfs.erofs come from here. `tar-stream`'s
- * own `pack` is not used: it has no way to write a binary attribute, mode 0, an owner past 2^21 or a time past 2038.
+ * own `pack` is not used: it has no way to write a binary attribute, mode 0, an owner past 2^18 or a time past 2038.
  */
 export class TarWriter {
   readonly #sink: ByteSink;
