@@ -23,12 +23,13 @@ export function openJournal(addon: unknown = loadAddon('journald')): Journal {
       const text = message.length > maxMessageLength ? `${message.slice(0, maxMessageLength)}…` : message;
       const pairs = Object.entries(fields);
       if (isJournald(addon)) {
-        const sent = addon.send(
-          priorities[level],
+        const entry = [
           `MESSAGE=${text}`,
           'SYSLOG_IDENTIFIER=wherryd',
           ...pairs.map(([name, value]) => `${name}=${value}`),
-        );
+        ];
+        // The addon copies up to a NUL, but tells journald the whole length: what lies behind would be logged.
+        const sent = addon.send(priorities[level], ...entry.map((field) => field.replaceAll('\0', '\uFFFD')));
         if (sent === 0) return;
       }
       const suffix =

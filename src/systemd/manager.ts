@@ -51,8 +51,9 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
     for (const listener of listeners) listener(unit);
   };
   const onSignal = ({ path, member, args }: BusSignal) => {
+    // Not UnitNew and UnitRemoved: asking for the state of a unit that does not run loads and unloads it, and a listener
+    // that asks would be told of its own question for ever.
     if (member === 'PropertiesChanged') tell(unitOfObjectPath(path) ?? '');
-    if (member === 'UnitNew' || member === 'UnitRemoved') tell(String(args[0]));
     if (member === 'JobRemoved') jobs.ended(String(args[1]), String(args[3]));
   };
 
