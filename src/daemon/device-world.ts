@@ -158,7 +158,7 @@ export class DeviceWorld implements World {
       const stopping = foreign.filter(({ name }) => name.endsWith(suffix));
       await Promise.all(stopping.map(({ name }) => systemd.stop(name)));
     }
-    watch.retain(pods);
+    watch.follow(pods);
     this.running = pods;
     for (const pod of pods) {
       for (const { app, unit } of pod.services) {
@@ -222,6 +222,7 @@ export class DeviceWorld implements World {
     if (state.pending !== undefined) {
       // The deployment that is taken up again decides what runs; until then the report shows what does.
       this.running = pods;
+      this.ports.watch.follow(pods);
       return;
     }
     await files.enable(pods);

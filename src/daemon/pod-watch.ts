@@ -26,6 +26,7 @@ export class PodWatch {
   private readonly systemd: Systemd;
   private readonly readFile: ReadCgroupFile;
   private readonly lastResults = new Map<string, string>();
+  private watched: ReadonlySet<string> = new Set();
 
   constructor(systemd: Systemd, readFile: ReadCgroupFile) {
     this.systemd = systemd;
@@ -35,7 +36,7 @@ export class PodWatch {
   /** Calls `onChange` when a pod's unit changed; returns a function that ends it. */
   start(onChange: () => void): () => void {
     return this.systemd.watch((unit) => {
-      if (!unit.startsWith('wherry-pod-')) return;
+      if (!this.watched.has(unit)) return;
       void this.systemd
         .status(unit)
         .then((status) => this.remember(status))
@@ -93,10 +94,10 @@ export class PodWatch {
     };
   }
 
-  /** Forgets what happened to pods that are not of the set any more. */
-  retain(pods: readonly DeployedPod[]): void {
-    const units = new Set(pods.flatMap((pod) => pod.services.map((service) => service.unit)));
-    for (const unit of this.lastResults.keys()) if (!units.has(unit)) this.lastResults.delete(unit);
+  /** Watches the services of `pods` from now on, and forgets what happened to others. */
+  follow(pods: readonly DeployedPod[]): void {
+    this.watched = new Set(pods.flatMap((pod) => pod.services.map((service) => service.unit)));
+    for (const unit of this.lastResults.keys()) if (!this.watched.has(unit)) this.lastResults.delete(unit);
   }
 
   /** The slice lives on while the service's own group is made anew at each restart. */

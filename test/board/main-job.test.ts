@@ -26,7 +26,7 @@ describe.each(boards)('on %s', (boardName) => {
     scene = await Scene.start(boardName);
     web = await scene.image('nginx', ['/usr/sbin/nginx', '-e', 'stderr'], {
       app: { user: '33', group: '33', ...limits },
-      files: [{ path: 'srv/www/index.html', content: 'the first page\n' }],
+      files: [{ path: '/srv/www/index.html', content: 'the first page\n' }],
     });
   });
   afterAll(async () => {
@@ -113,7 +113,7 @@ describe.each(boards)('on %s', (boardName) => {
     const second = await scene.image('nginx', ['/usr/sbin/nginx', '-e', 'stderr'], {
       version: '2.0.0',
       app: { user: '33', group: '33', ...limits },
-      files: [{ path: 'srv/www/index.html', content: 'the second page\n' }],
+      files: [{ path: '/srv/www/index.html', content: 'the second page\n' }],
     });
     const update = scene.desired([{ name: 'web', image: second }]);
     expect(update.version).toBeGreaterThan(first);

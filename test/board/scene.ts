@@ -163,7 +163,11 @@ export class Scene {
       output: path,
       compression: 'gzip',
       owner: { uid: 0, gid: 0 },
-      additions: (options.files ?? []).map(({ path, content }) => ({ path, content: Buffer.from(content), mode: 0o644 })),
+      additions: (options.files ?? []).map(({ path, content }) => ({
+        path,
+        content: Buffer.from(content),
+        mode: 0o644,
+      })),
     });
     return await this.offer(path, { id: built.imageId, name, labels: manifest.labels, ...built });
   }

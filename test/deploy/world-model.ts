@@ -3,10 +3,10 @@ import {
   type DeployedPod,
   type DeviceState,
   type StateKeeper,
-  type StoredImage,
   type World,
 } from '../../src/deploy/index.ts';
 import { Refusal, type RefusalCode } from '../../src/refusal/index.ts';
+import type { StoredImage } from '../../src/store/index.ts';
 import type { DesiredImage, DesiredState } from '../../src/trust/index.ts';
 
 /** Thrown where the power goes: everything volatile is lost, everything saved stays. */
