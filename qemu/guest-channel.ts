@@ -1,15 +1,17 @@
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AnswerReader, encodeRequest, type Answer, type Request } from './channel-framing.ts';
+import { connectSocket } from './connect-socket.ts';
 
 /** The command channel was used in a way or at a time that it cannot serve. */
 export class ChannelError extends Error {
   override readonly name = 'ChannelError';
 }
 
-type Job = { request: Request; timeoutMs: number; signal: AbortSignal | undefined } & {
-  resolve: (answer: Answer) => void;
-  reject: (error: Error) => void;
+type Job = {
+  readonly request: Request;
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: Error) => void;
 };
 
 /**
@@ -19,35 +21,62 @@ type Job = { request: Request; timeoutMs: number; signal: AbortSignal | undefine
 export class GuestChannel {
   readonly #lines: AgentLine[];
   readonly #queue: Job[] = [];
+  #closed = false;
 
   private constructor(lines: AgentLine[]) {
     this.#lines = lines;
   }
 
-  /** @param paths of the agents' sockets, which QEMU has opened */
-  static async connect(paths: readonly string[]): Promise<GuestChannel> {
-    return new GuestChannel(await Promise.all(paths.map((path) => AgentLine.connect(path))));
+  /**
+   * @param paths of the agents' sockets, which QEMU is about to open
+   * @param stillComing throws when QEMU has ended instead
+   */
+  static async connect(paths: readonly string[], stillComing: () => void): Promise<GuestChannel> {
+    const lines = paths.map(async (path) => new AgentLine(path, await connectSocket(path, stillComing)));
+    return new GuestChannel(await Promise.all(lines));
   }
 
   /**
    * Asks an agent and waits for its answer.
    * @param timeoutMs for everything: the wait for a free agent, the work and the way back
-   * @throws ChannelError when there is no answer in time, or the board stops
+   * @throws ChannelError when there is no answer in time, or the board stops or restarts
    */
-  request(request: Request, timeoutMs: number, signal?: AbortSignal): Promise<Answer> {
-    return new Promise((resolve, reject) => {
-      if (signal?.aborted === true) {
-        reject(abortReason(signal));
-        return;
-      }
-      this.#queue.push({ request, timeoutMs, signal, resolve, reject });
-      this.#pump();
-    });
+  async request(request: Request, timeoutMs: number, signal?: AbortSignal): Promise<Answer> {
+    signal?.throwIfAborted();
+    if (this.#closed) throw new ChannelError('The board is not running.');
+    let job: Job | undefined;
+    let timer: NodeJS.Timeout | undefined;
+    let onAbort: (() => void) | undefined;
+    try {
+      return await new Promise<Answer>((resolve, reject) => {
+        timer = setTimeout(() => {
+          const what = request.text.slice(0, 200);
+          reject(new ChannelError(`No answer from the board after ${timeoutMs / 1000} s to: ${what}`));
+        }, timeoutMs);
+        onAbort = () => reject(abortReason(signal));
+        signal?.addEventListener('abort', onAbort, { once: true });
+        job = { request, resolve, reject };
+        this.#queue.push(job);
+        this.#pump();
+      });
+    } finally {
+      clearTimeout(timer);
+      if (onAbort !== undefined) signal?.removeEventListener('abort', onAbort);
+      // Given up before an agent was free: it must not be asked any more.
+      const waiting = job === undefined ? -1 : this.#queue.indexOf(job);
+      if (waiting >= 0) this.#queue.splice(waiting, 1);
+    }
+  }
+
+  /** The board restarted: whoever waits for an answer waits in vain, and what agents have not read is void. */
+  reset(): void {
+    for (const line of this.#lines) line.reset();
   }
 
   close(): void {
+    this.#closed = true;
     for (const line of this.#lines) line.close();
-    for (const job of this.#queue.splice(0)) job.reject(new ChannelError('The board was stopped.'));
+    for (const job of this.#queue.splice(0)) job.reject(new ChannelError('The board stopped.'));
   }
 
   #pump(): void {
@@ -60,74 +89,67 @@ export class GuestChannel {
   }
 }
 
-/** One agent's port. */
+/**
+ * One agent's port. An agent that did not answer in time stays busy until it does: its late answer must not meet
+ * another request.
+ */
 class AgentLine {
   busy = false;
-  readonly #socket: Socket;
+  readonly #path: string;
+  #socket: Socket;
   #reader = new AnswerReader();
   #settle: ((result: Answer | Error) => void) | undefined;
 
-  private constructor(socket: Socket) {
-    this.#socket = socket;
-    socket.on('data', (chunk: Buffer) => this.#take(chunk));
-    socket.on('error', () => socket.destroy());
-    socket.on('close', () => this.#settle?.(new ChannelError('The board stopped before it answered.')));
+  constructor(path: string, socket: Socket) {
+    this.#path = path;
+    this.#socket = this.#listenTo(socket);
   }
 
-  static async connect(path: string): Promise<AgentLine> {
-    const socket = connect(path);
-    await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject));
-    return new AgentLine(socket);
-  }
-
-  /** An agent that did not answer in time stays busy until it does: its late answer must not meet another request. */
-  async ask(job: Job): Promise<void> {
+  async ask({ request, resolve, reject }: Job): Promise<void> {
     this.busy = true;
-    const answered = new Promise<Answer | Error>((resolve) => (this.#settle = resolve));
-    const { signal } = job;
-    const timer = setTimeout(
-      () =>
-        job.reject(
-          new ChannelError(
-            `No answer from the board after ${job.timeoutMs / 1000} s to: ${job.request.text.slice(0, 200)}`,
-          ),
-        ),
-      job.timeoutMs,
-    );
-    const onAbort = (): void => job.reject(signal === undefined ? new Error() : abortReason(signal));
-    signal?.addEventListener('abort', onAbort, { once: true });
     try {
-      if (this.#socket.destroyed) throw new ChannelError('The board is not running.');
-      this.#socket.write(encodeRequest(job.request));
+      const bytes = encodeRequest(request);
+      const answered = new Promise<Answer | Error>((settle) => (this.#settle = settle));
+      this.#socket.write(bytes);
       const result = await answered;
-      if (result instanceof Error) throw result;
-      job.resolve(result);
+      if (result instanceof Error) reject(result);
+      else resolve(result);
     } catch (error) {
-      job.reject(error instanceof Error ? error : new Error(String(error)));
+      reject(error instanceof Error ? error : new Error(String(error)));
     } finally {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', onAbort);
       this.#settle = undefined;
-      this.busy = this.#socket.destroyed;
+      this.busy = false;
     }
+  }
+
+  reset(): void {
+    this.close();
+    this.#reader = new AnswerReader();
+    this.#socket = this.#listenTo(connect(this.#path));
+    this.#settle?.(new ChannelError('The board restarted before it answered.'));
   }
 
   close(): void {
-    this.#socket.destroy();
+    this.#socket.removeAllListeners('data').destroy();
+    this.#settle?.(new ChannelError('The board stopped before it answered.'));
   }
 
-  #take(chunk: Buffer): void {
-    try {
-      for (const answer of this.#reader.push(chunk)) this.#settle?.(answer);
-    } catch (error) {
-      this.#settle?.(error as Error);
-      this.#socket.destroy();
-    }
+  #listenTo(socket: Socket): Socket {
+    socket.on('data', (chunk: Buffer) => {
+      try {
+        for (const answer of this.#reader.push(chunk)) this.#settle?.(answer);
+      } catch (error) {
+        this.#settle?.(error as Error);
+      }
+    });
+    // The machine's end is noticed by its owner, who closes this channel.
+    socket.on('error', () => socket.destroy());
+    return socket;
   }
 }
 
-function abortReason(signal: AbortSignal): Error {
-  return signal.reason instanceof Error ? signal.reason : new ChannelError('The command was given up.');
+function abortReason(signal: AbortSignal | undefined): Error {
+  return signal?.reason instanceof Error ? signal.reason : new ChannelError('The command was given up.');
 }
 
 /** Asks again and again, politely, until the answer is true. @throws ChannelError naming `what` after the time */
@@ -135,12 +157,10 @@ export async function poll(
   what: string,
   timeoutMs: number,
   ask: () => Promise<boolean>,
-  signal?: AbortSignal,
   everyMs = 150,
 ): Promise<void> {
   const end = performance.now() + timeoutMs;
   while (!(await ask())) {
-    signal?.throwIfAborted();
     if (performance.now() > end) throw new ChannelError(`Waited ${timeoutMs / 1000} s in vain for ${what}.`);
     await sleep(everyMs);
   }

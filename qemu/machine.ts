@@ -1,5 +1,5 @@
-import { existsSync } from 'node:fs';
 import type { BoardConfig } from './board-config.ts';
+import { connectSocket } from './connect-socket.ts';
 import { GuestChannel, poll } from './guest-channel.ts';
 import { agentCount } from './guest-files.ts';
 import { Helper } from './processes.ts';
@@ -21,6 +21,9 @@ export class Machine {
     this.#qemu = qemu;
     this.qmp = qmp;
     this.channel = channel;
+    qmp.onEvent((event) => {
+      if (event === 'RESET') channel.reset();
+    });
     void qemu.ended.then(() => {
       channel.close();
       qmp.close();
@@ -41,20 +44,12 @@ export class Machine {
     const args = qemuArgs(config, memoryMiB, files, savedState !== undefined);
     const qemu = Helper.start(qemuProgram(config.arch), args);
     try {
-      // QEMU opens its sockets in the order of its arguments; the network comes last.
+      const stillComing = (): void => {
+        if (!qemu.running) throw new MachineError(qemu.complaint);
+      };
       const agents = Array.from({ length: agentCount }, (_, agent) => runPaths.agent(files.runDir, agent));
-      await poll(
-        'QEMU to start',
-        20_000,
-        () => {
-          if (!qemu.running) throw new MachineError(qemu.complaint);
-          return Promise.resolve([runPaths.qmp(files.runDir), ...agents].every((path) => existsSync(path)));
-        },
-        undefined,
-        20,
-      );
-      const qmp = await Qmp.connect(runPaths.qmp(files.runDir));
-      const channel = await GuestChannel.connect(agents);
+      const qmp = await Qmp.connect(await connectSocket(runPaths.qmp(files.runDir), stillComing));
+      const channel = await GuestChannel.connect(agents, stillComing);
       const machine = new Machine(qemu, qmp, channel);
       if (savedState !== undefined) await machine.#loadState(savedState);
       return machine;
@@ -127,7 +122,6 @@ export class Machine {
           throw new MachineError(`QEMU lost the state: ${info['error-desc'] ?? 'no reason'}`);
         return info.status === 'completed';
       },
-      undefined,
       20,
     );
   }

@@ -1,6 +1,6 @@
-import { existsSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { poll } from './guest-channel.ts';
+import { connectSocket } from './connect-socket.ts';
 import { Helper } from './processes.ts';
 
 /**
@@ -54,14 +54,8 @@ export class LosableDisk {
 }
 
 async function listening(helper: Helper, socket: string): Promise<void> {
-  await poll(
-    `a disk server at ${socket}`,
-    10_000,
-    () => {
-      if (!helper.running) throw new Error(helper.complaint);
-      return Promise.resolve(existsSync(socket));
-    },
-    undefined,
-    20,
-  );
+  const probe = await connectSocket(socket, () => {
+    if (!helper.running) throw new Error(helper.complaint);
+  });
+  probe.destroy();
 }

@@ -1,4 +1,4 @@
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 
 /** A line of QMP from QEMU: a greeting, an answer or an event (QEMU docs, interop/qmp-spec). */
 export type QmpMessage = Readonly<Record<string, unknown>>;
@@ -44,10 +44,8 @@ export class Qmp {
     socket.on('close', end).on('error', end);
   }
 
-  /** Connects and leaves the negotiation phase. @param path of the Unix socket */
-  static async connect(path: string): Promise<Qmp> {
-    const socket = connect(path);
-    await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject));
+  /** Leaves the negotiation phase. @param socket connected to QEMU's control socket */
+  static async connect(socket: Socket): Promise<Qmp> {
     const qmp = new Qmp(socket);
     await qmp.execute('qmp_capabilities');
     return qmp;

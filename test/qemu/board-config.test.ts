@@ -76,7 +76,9 @@ describe('a board declaration', () => {
   });
 
   it('may not name a package set that does not exist', () => {
-    expect(() => packagesOf(parse({ packageSets: ['constructor'] })(), {})).toThrow('no set is called constructor');
+    expect(() => packagesOf(parse({ packageSets: ['constructor'] })(), {})).toThrow(
+      'no set is called constructor',
+    );
   });
 });
 

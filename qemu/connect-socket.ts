@@ -1,0 +1,29 @@
+import { connect, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/**
+ * Connects to a Unix socket that another program is about to open: between its creation and the first accept there
+ * are moments when it is not there, or refuses.
+ * @param stillComing called before each further try; throws when the other program has ended
+ */
+export async function connectSocket(
+  path: string,
+  stillComing: () => void,
+  timeoutMs = 30_000,
+): Promise<Socket> {
+  const end = performance.now() + timeoutMs;
+  for (;;) {
+    const socket = connect(path);
+    try {
+      await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject));
+      socket.removeAllListeners('error');
+      return socket;
+    } catch (error) {
+      socket.destroy();
+      const { code } = error as NodeJS.ErrnoException;
+      if ((code !== 'ENOENT' && code !== 'ECONNREFUSED') || performance.now() > end) throw error;
+    }
+    stillComing();
+    await sleep(20);
+  }
+}
