@@ -226,11 +226,8 @@ function addDeploy(program: Command, makeContext: MakeContext): void {
       .addOption(
         repeatable('--run <pod=image>', 'a pod of one app that runs what the image says; repeatable'),
       )
-      .option(
-        '--pod <pod=file>',
-        'a pod manifest (JSON) whose apps name their images; repeatable',
-        collect,
-        [],
+      .addOption(
+        repeatable('--pod <pod=file>', 'a pod manifest (JSON) whose apps name their images; repeatable'),
       )
       .addOption(repeatable('--image <file>', 'an .aci file that a pod manifest names; repeatable'))
       .option('--stop-all', 'run no pods')

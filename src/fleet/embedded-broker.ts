@@ -48,7 +48,7 @@ export async function startEmbeddedBroker(options: {
         dup: false,
       } as const;
       await new Promise<void>((resolve, reject) => {
-        broker.publish(packet, (error) => (error === undefined ? resolve() : reject(error)));
+        broker.publish(packet, (error) => (error instanceof Error ? reject(error) : resolve()));
       });
     },
     async close() {

@@ -1,0 +1,198 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { buildProgram } from '../../src/cli/program.ts';
+import { formatBytes, formatTable, formatUse } from '../../src/cli/format.ts';
+import { renderStatus } from '../../src/cli/commands/status.ts';
+import { logCommand } from '../../src/cli/commands/logs.ts';
+import { catches } from '../../src/cli/commands/gc.ts';
+import { LiveLines } from '../../src/cli/terminal.ts';
+import { sampleReport } from '../session/sample-messages.ts';
+import { recordingTerminal, wherry } from './recording-terminal.ts';
+
+const root = join(import.meta.dirname, '../..');
+
+/** Runs the program as users do, in its own process. */
+async function spawned(args: string[], environment: Record<string, string> = {}) {
+  return await new Promise<{ status: number; out: string; err: string }>((resolve) => {
+    const options = { cwd: root, env: { ...process.env, ...environment } };
+    execFile(
+      process.execPath,
+      ['--import', 'tsx', 'src/cli/wherry.ts', ...args],
+      options,
+      (error, out, err) => {
+        resolve({ status: typeof error?.code === 'number' ? error.code : 0, out, err });
+      },
+    );
+  });
+}
+
+function allCommands(): string[][] {
+  const program = buildProgram(recordingTerminal().terminal, () => {
+    throw new Error('help needs no context');
+  });
+  const walk = (command: typeof program, path: string[]): string[][] =>
+    command.commands.flatMap((child) => [[...path, child.name()], ...walk(child, [...path, child.name()])]);
+  return walk(program, []);
+}
+
+describe('the program wherry', () => {
+  it('is a process that answers --help on stdout with status 0', async () => {
+    const { status, out, err } = await spawned(['--help']);
+    expect({ status, err }).toEqual({ status: 0, err: '' });
+    expect(out).toContain('Exit status:');
+  });
+
+  it('ends with status 64 and one sentence for an argument that it does not know', async () => {
+    const { status, out, err } = await spawned(['status', '--colour']);
+    expect({ status, out }).toEqual({ status: 64, out: '' });
+    expect(err).toBe('wherry: unknown option \'--colour\'; see "wherry status --help" (usage)\n');
+  });
+
+  it('tells errors to programs too', async () => {
+    const { status, out } = await spawned(['status', '--json'], { WHERRY_FLEET: '/nonexistent' });
+    expect(status).toBe(64);
+    expect(JSON.parse(out)).toMatchObject({ error: { code: 'not-found' } });
+  });
+
+  it.each(allCommands().filter((path) => !['fleet', 'keys', 'image'].includes(path.join(' '))))(
+    'has examples in the help of %s %s',
+    async (...path) => {
+      const { status, out } = await wherry([...path.filter((name) => typeof name === 'string'), '--help']);
+      expect(status).toBe(0);
+      expect(out).toContain('Examples:');
+      expect(out).toContain(`wherry`);
+    },
+  );
+
+  it.each([
+    [[]],
+    [['image']],
+    [['sing']],
+    [['deploy']],
+    [['status', '--fleet']],
+    [['rollback', 'a', '--to', '0']],
+  ])('refuses %j with status 64', async (args) => {
+    const { status, err } = await wherry(args);
+    expect(status).toBe(64);
+    expect(err).toMatch(/^wherry: [^\n]* \(usage\)\n$/);
+  });
+});
+
+describe('numbers for people', () => {
+  it.each([
+    [0, '0 B'],
+    [1023, '1023 B'],
+    [1536, '1.5 KiB'],
+    [64 * 2 ** 20, '64.0 MiB'],
+    [3 * 2 ** 40, '3.0 TiB'],
+  ])('%i bytes are %s', (bytes, text) => {
+    expect(formatBytes(bytes)).toBe(text);
+  });
+
+  it('show use against a limit', () => {
+    expect(formatUse(2 ** 20, 4 * 2 ** 20)).toBe('1.0 MiB of 4.0 MiB (25 %)');
+    expect(formatUse(2 ** 20, undefined)).toBe('1.0 MiB');
+    expect(formatUse(undefined, undefined)).toBe('-');
+  });
+});
+
+describe('tables', () => {
+  it('line up whether they are coloured or not', () => {
+    const rows = [
+      [{ text: 'a', colour: 'red' }, 'b'],
+      ['long', 'c'],
+    ] as const;
+    expect(formatTable({ hasColour: false }, ['X', 'Y'], rows)).toBe('X     Y\na     b\nlong  c');
+    const coloured = formatTable({ hasColour: true }, ['X', 'Y'], rows);
+    expect(coloured).toContain('\u001b[31ma   \u001b[0m');
+  });
+});
+
+describe('the status of a device in words', () => {
+  it('tells refusals, limits that do not hold, and what the device lacks', () => {
+    const report = sampleReport({
+      deployment: { version: 4, phase: 'rolled-back', code: 'probation-failed', message: 'web died twice' },
+      refused: { code: 'unsigned', message: 'no signature', at: 0 },
+      pods: [
+        {
+          name: 'web',
+          uuid: 'u',
+          healthy: false,
+          apps: [],
+          isolators: [
+            { app: 'nginx', name: 'resource/cpu', outcome: 'ignored', detail: 'no cpu controller' },
+            { app: 'nginx', name: 'resource/memory', outcome: 'enforced', detail: 'MemoryMax=64M' },
+          ],
+        },
+      ],
+      capabilities: [{ name: 'erofs', available: false, detail: 'modprobe erofs' }],
+    });
+    const text = renderStatus({ hasColour: false }, [{ device: 'crane-7', report, events: [] }]);
+    expect(text.split('\n').slice(3)).toEqual([
+      'crane-7: version 4 rolled-back (probation-failed): web died twice',
+      'crane-7: refused a message at 1970-01-01T00:00:00.000Z (unsigned): no signature',
+      'crane-7: web/nginx: resource/cpu is ignored: no cpu controller',
+      'crane-7: lacks erofs: modprobe erofs',
+    ]);
+  });
+});
+
+describe('progress', () => {
+  it('is drawn over on a terminal', () => {
+    const { terminal, err } = recordingTerminal({ isLive: true });
+    const lines = new LiveLines(terminal);
+    lines.update('a', 'a 1 %', 'x');
+    lines.update('b', 'b 1 %', 'x');
+    lines.update('a', 'a 2 %', 'x');
+    expect(err()).toBe(
+      '\r\u001b[2Ka 1 %\n\u001b[1A\r\u001b[2Ka 1 %\n\r\u001b[2Kb 1 %\n\u001b[2A\r\u001b[2Ka 2 %\n\r\u001b[2Kb 1 %\n',
+    );
+  });
+
+  it('is a line per milestone elsewhere', () => {
+    const { terminal, err } = recordingTerminal();
+    const lines = new LiveLines(terminal);
+    lines.update('a', 'a 1 %', 'fetch 0');
+    lines.update('a', 'a 2 %', 'fetch 0');
+    lines.update('a', 'a 11 %', 'fetch 1');
+    expect(err()).toBe('a 1 %\na 11 %\n');
+  });
+});
+
+describe('wherry logs', () => {
+  it('asks the journal for the pod and the app', () => {
+    expect(logCommand('web', 'nginx', { follow: true, lines: 5, since: 'today' })).toEqual([
+      'journalctl',
+      '--no-pager',
+      '--output=short-iso',
+      '--follow',
+      '--lines=5',
+      '--since=today',
+      'WHERRY_POD=web',
+      'WHERRY_APP=nginx',
+    ]);
+  });
+
+  it('quotes every word for the shell of another machine', () => {
+    const command = logCommand('web', undefined, { ssh: 'root@crane-7', since: `1' ; reboot #` });
+    expect(command.slice(0, 3)).toEqual(['ssh', '--', 'root@crane-7']);
+    expect(command[3]).toContain(`'--since=1'\\'' ; reboot #'`);
+  });
+
+  it.each([
+    ['web;reboot', undefined, {}],
+    ['web', '$(id)', {}],
+    ['web', undefined, { ssh: '-oProxyCommand=id' }],
+  ])('refuses %s %s %j', (pod, app, flags) => {
+    expect(() => logCommand(pod, app, flags)).toThrow(/is not the name|--ssh takes a host/);
+  });
+});
+
+describe('wherry gc', () => {
+  it('signals only a wherryd that listens', () => {
+    expect(catches('SigIgn:\t0000000000001000\nSigCgt:\t0000000000000800\n', 12)).toBe(true);
+    expect(catches('SigCgt:\t0000000000000400\n', 12)).toBe(false);
+    expect(catches('', 12)).toBe(false);
+  });
+});
