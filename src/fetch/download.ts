@@ -1,6 +1,7 @@
 import type { Clock, Random } from '../ports/index.ts';
+import { BodyPieces } from './body-pieces.ts';
 import { DownloadError, SourceChanged } from './download-error.ts';
-import { reasonOf, type HttpClient, type HttpResponse } from './http-client.ts';
+import { bufferedBytes, reasonOf, type HttpClient, type HttpResponse } from './http-client.ts';
 import { isTransientStatus, judgeResponse, strongValidator } from './response-range.ts';
 import { TransferRate } from './transfer-rate.ts';
 
@@ -138,35 +139,39 @@ export class Download implements AsyncIterable<Buffer> {
     const { expectedBytes, minBytesPerSecond } = this.#request;
     const { clock } = this.#ports;
     const { body, from, status } = response;
+    const pieces = new BodyPieces(body, bufferedBytes / 2);
     const rate = new TransferRate(minBytesPerSecond, this.#patience.windowMs);
     const tooSlow = (): DownloadError =>
       new DownloadError('download-too-slow', `${from} sent less than ${minBytesPerSecond} bytes per second`, {
         resumable: true,
       });
-    const watch = new AbortController();
+    let countedBytes = 0;
     let waitingSince: number | undefined;
+    /** Counts what came since the last count and how long it was waited for; tells whether that is too slow. */
+    const arrivalsTooSlow = (): boolean => {
+      if (waitingSince === undefined) return false;
+      const nowMs = clock.monotonicMs();
+      const [bytes, waitedMs] = [pieces.arrivedBytes - countedBytes, nowMs - waitingSince];
+      countedBytes += bytes;
+      waitingSince = nowMs;
+      this.#receivedBytes += bytes;
+      return rate.arrived(bytes, waitedMs);
+    };
+    const watch = new AbortController();
     const watchdog = (async () => {
       for (;;) {
         await clock.sleep(this.#patience.windowMs / 10, watch.signal);
-        if (waitingSince !== undefined && clock.monotonicMs() - waitingSince >= rate.patienceMs) {
-          const waited = clock.monotonicMs() - waitingSince;
-          waitingSince = clock.monotonicMs();
-          if (rate.arrived(0, waited)) body.destroy(tooSlow());
-        }
+        if (arrivalsTooSlow()) body.destroy(tooSlow());
       }
     })().catch(() => undefined); // ends by the abort below
     try {
       let skip = judgeResponse(from, status, body.headers, { offset: this.#offset, expectedBytes }).skipBytes;
-      const chunks = body[Symbol.asyncIterator]() as AsyncIterator<Buffer, undefined>;
       for (;;) {
         waitingSince = clock.monotonicMs();
-        const next = await chunks.next();
-        const waitedMs = clock.monotonicMs() - waitingSince;
+        const chunk = await pieces.next();
+        if (arrivalsTooSlow()) throw tooSlow();
         waitingSince = undefined;
-        if (next.done === true) break;
-        const chunk = next.value;
-        this.#receivedBytes += chunk.length;
-        if (rate.arrived(chunk.length, waitedMs)) throw tooSlow();
+        if (chunk === undefined) break;
         if (skip >= chunk.length) {
           skip -= chunk.length;
           continue;

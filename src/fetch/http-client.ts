@@ -35,6 +35,10 @@ interface Secure {
   readonly request: typeof SecureRequest;
 }
 
+/** How much of a body may wait to be read: twice what is read at a time, so that the network and we work together. */
+export const bufferedBytes = 256 * 1024;
+
+const connections = { keepAlive: true, maxSockets: 4, highWaterMark: bufferedBytes };
 const maxRedirects = 5;
 const redirects: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
@@ -43,13 +47,13 @@ const redirects: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
  * (no content coding is asked for), TLS is loaded when the first https address is met.
  */
 export function openHttpClient(options: HttpClientOptions): HttpClient {
-  const agent = new Agent({ keepAlive: true, maxSockets: 4 });
+  const agent = new Agent(connections);
   let secure: Promise<Secure> | undefined;
 
   const loadSecure = async (): Promise<Secure> => {
     const https = await import('node:https');
     const ca = options.ca === undefined ? {} : { ca: options.ca };
-    return { agent: new https.Agent({ keepAlive: true, maxSockets: 4, ...ca }), request: https.request };
+    return { agent: new https.Agent({ ...connections, ...ca }), request: https.request };
   };
 
   const exchange = async (

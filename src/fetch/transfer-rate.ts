@@ -24,9 +24,4 @@ export class TransferRate {
     this.#bytes = 0;
     return tooSlow;
   }
-
-  /** How long a single wait may last before the rate is too low whatever comes then. */
-  get patienceMs(): number {
-    return Math.max(0, this.#windowMs - this.#waitedMs);
-  }
 }
