@@ -63,6 +63,10 @@ export class JobEnds {
         settle();
         reject(signal?.reason instanceof Error ? signal.reason : new Error('aborted'));
       };
+      if (signal?.aborted === true) {
+        aborted();
+        return;
+      }
       signal?.addEventListener('abort', aborted, { once: true });
       this.#waiters.set(job, {
         resolve: (result) => {

@@ -109,7 +109,7 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
 
   const list = async (patterns: readonly string[]): Promise<readonly UnitStatus[]> => {
     const [units] = await callManager('ListUnitsByPatterns', 'asas', [], patterns);
-    return (units as readonly (readonly unknown[])[]).map(listedUnit);
+    return Array.isArray(units) ? (units as readonly unknown[][]).map(listedUnit) : [];
   };
   /** What happened without a connection was missed: everything watched may have changed. */
   const catchUp = async () => {
