@@ -29,6 +29,8 @@ export interface DaemonOptions {
   readonly configText: string;
   /** Seconds since 1970 at which this program was built. */
   readonly buildTime: number;
+  /** Calls back when the administrator asks for garbage collection (`wherry gc` sends SIGUSR2). */
+  readonly onCollect: (listener: () => void) => void;
   /** Whether something keeps or sets this device's clock, so that it can be believed. */
   readonly clockIsKept: () => boolean;
   readonly signal: AbortSignal;
@@ -133,6 +135,8 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   session.onConnection((state) => {
     if (state.up) reporter.request();
   });
+  const collect = (): void => void collectGarbage(supervisor, world, keeper, journal);
+  options.onCollect(collect);
   const stops = [
     watch.start(() => reporter.request()),
     runBySchedule('report.schedule', config.reportSchedule, () => reporter.request()),

@@ -15,6 +15,7 @@ try {
     journal,
     places,
     configText: readFileSync(places.config, 'utf8'),
+    onCollect: (listener) => process.on('SIGUSR2', listener),
     // The package's build time: the earliest that it can be on a device whose clock has stopped.
     buildTime: Math.floor(statSync(new URL(import.meta.url)).mtimeMs / 1000),
     clockIsKept: () => existsSync('/run/systemd/timesync/synchronized') || existsSync('/sys/class/rtc/rtc0'),
