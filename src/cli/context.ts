@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { FleetDirectory, FleetLink } from '../fleet/index.ts';
+import type { FleetDirectory, FleetLink } from '../fleet/index.ts';
 import type { Clock } from '../ports/index.ts';
-import { MqttTransport } from '../session/index.ts';
 import type { Terminal } from './terminal.ts';
 
 /** What every command gets. */
@@ -24,6 +23,9 @@ export async function withLink<T>(
   context: Context,
   work: (link: FleetLink, fleet: FleetDirectory) => Promise<T>,
 ): Promise<T> {
+  // Only here: "wherry logs" and "wherry --help" on a small board do without MQTT.
+  const { FleetDirectory, FleetLink } = await import('../fleet/index.ts');
+  const { MqttTransport } = await import('../session/index.ts');
   const fleet = await FleetDirectory.open(context.fleetPath);
   const link = await FleetLink.connect({
     fleet: fleet.config.fleet,

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { buildProgram } from '../../src/cli/program.ts';
@@ -76,6 +77,12 @@ describe('the program wherry', () => {
     const { status, err } = await wherry(args);
     expect(status).toBe(64);
     expect(err).toMatch(/^wherry: [^\n]* \(usage\)\n$/);
+  });
+
+  it('describes every command in wherry(1)', async () => {
+    const page = await readFile(join(root, 'docs/man/wherry.1'), 'utf8');
+    const leaves = allCommands().filter((path) => !['fleet', 'keys', 'image'].includes(path.join(' ')));
+    expect(leaves.filter((path) => !page.includes(`.It Cm ${path.join(' ')}`))).toEqual([]);
   });
 });
 

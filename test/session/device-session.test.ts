@@ -40,7 +40,7 @@ function presence(broker: MemoryBroker) {
 }
 
 describe('a device session', () => {
-  it('says that it is up, asks for the desired state and reports, on each new connection', async () => {
+  it('[C3] says that it is up, asks for the desired state and reports, on each new connection', async () => {
     const { broker, clock, session } = device();
     session.publishReport(sampleReport());
     session.start();
@@ -77,7 +77,7 @@ describe('a device session', () => {
     expect(presence(broker)?.up).toBe(true);
   });
 
-  it('publishes only the newest report when several pile up', async () => {
+  it('[C5] publishes only the newest report when several pile up', async () => {
     const { broker, session } = device();
     session.publishReport(sampleReport({ seq: 1 }));
     session.publishReport(sampleReport({ seq: 2 }));
@@ -87,7 +87,7 @@ describe('a device session', () => {
     expect(reports.map(({ payload }) => decodeReport(payload).seq)).toEqual([2]);
   });
 
-  it('keeps an event until it is acknowledged, over a lost connection', async () => {
+  it('[C6] keeps an event until it is acknowledged, over a lost connection', async () => {
     const { broker, clock, session } = device();
     broker.acknowledges = false;
     session.publishEvent(sampleEvent({ version: 4 }));
@@ -114,7 +114,7 @@ describe('a device session', () => {
     expect(sent.at(-1)?.outcome).toBe('committed');
   });
 
-  it('leaves a will that names its boot and connection, and says goodbye itself when it is closed', async () => {
+  it('[C4] leaves a will that names its boot and connection, and says goodbye itself when it is closed', async () => {
     const { broker, session } = device();
     session.start();
     await settle();
@@ -129,7 +129,7 @@ describe('a device session', () => {
     expect(presence(second.broker)).toEqual({ format: 1, bootId: 'boot-a', connection: 1, up: false });
   });
 
-  it('sets the retained presence right when the will of an earlier boot arrives late', async () => {
+  it('[C4] sets the retained presence right when the will of an earlier boot arrives late', async () => {
     const { broker, session } = device();
     session.start();
     await settle();
@@ -149,7 +149,7 @@ describe('a device session', () => {
     expect(presence(broker)?.bootId).toBe('boot-clone');
   });
 
-  it('tries for ever while the broker is away, with growing waits, and tells why', async () => {
+  it('[C7] tries for ever while the broker is away, with growing waits, and tells why', async () => {
     const { broker, clock, session, states } = device();
     broker.refuses = new ConnectionLost('unreachable', 'connection refused');
     session.start();
@@ -161,7 +161,7 @@ describe('a device session', () => {
     expect(states.at(-1)).toMatchObject({ up: true });
   });
 
-  it('reconnects within the window that the desired state sets', async () => {
+  it('[C7] reconnects within the window that the desired state sets', async () => {
     const { broker, clock, session, states } = device();
     session.start();
     session.setReconnectWindow(1);

@@ -79,7 +79,7 @@ describe('the messages of a device', () => {
 });
 
 describe('topics', () => {
-  it('are made of fleet and device, and taken apart again', () => {
+  it('[C1] are made of fleet and device, and taken apart again', () => {
     const topics = deviceTopics('harbour', 'crane-7');
     expect(topics.desired).toBe('v1/harbour/d/crane-7/desired');
     expect(fleetFilter('harbour', 'live')).toBe('v1/harbour/d/+/live');

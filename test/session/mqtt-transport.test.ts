@@ -107,7 +107,7 @@ describe.each(brokers)('a device on %s', (_name, version, make) => {
     opened.push(() => broker.kill());
   });
 
-  it('gets the desired state that was retained before it came, and those that follow', async () => {
+  it('[C2] gets the desired state that was retained before it came, and those that follow', async () => {
     const operator = await observe(broker.url, version);
     await operator.publish('desired', Buffer.from('one'));
     const { desired } = deviceOn(broker.url, version);
@@ -143,7 +143,7 @@ describe.each(brokers)('a device on %s', (_name, version, make) => {
     expect(decodeReport(report?.payload ?? new Uint8Array()).seq).toBe(2);
   });
 
-  it('is marked as down by its will when the connection is cut, and as up again when it is back', async () => {
+  it('[C4] is marked as down by its will when the connection is cut, and as up again when it is back', async () => {
     const operator = await observe(broker.url, version);
     const { states, cut } = deviceOn(broker.url, version);
     await until(() => operator.presence()?.up === true);
@@ -175,7 +175,7 @@ describe.each(brokers)('a device on %s', (_name, version, make) => {
     expect(operator.messages.filter(({ topic }) => topic.endsWith('/live'))).toHaveLength(2);
   });
 
-  it('refuses a megabyte of noise on its topic without reading it, and goes on', async () => {
+  it('[C12] refuses a megabyte of noise on its topic without reading it, and goes on', async () => {
     const operator = await observe(broker.url, version);
     await operator.publish('desired', Buffer.alloc(1_000_000, 0x5a));
     const { desired, refused } = deviceOn(broker.url, version);

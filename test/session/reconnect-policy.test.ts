@@ -30,7 +30,7 @@ function ceiling(failures: number, loss: Loss): number {
   return Math.round(afterLoss(policy, { failures, hadSession: false }, loss, almostOne).delayMs / 1000);
 }
 
-describe('reconnect policy', () => {
+describe('[C7] reconnect policy', () => {
   it.each<[string, number, Loss, number]>([
     [
       'spreads the first reconnect after a session over the window',
