@@ -16,6 +16,8 @@ export interface PullPlaces {
 const maxResultBytes = 2 << 20;
 const maxProgressBytes = 1024;
 const progressEveryMs = 1000;
+/** After these the download is kept for the next try; after anything else nothing must stay on the disk. */
+const resumable: ReadonlySet<string> = new Set(['download-failed', 'download-too-slow']);
 
 /** The name of the job that pulls an image: the same for every try, so that a download is taken up again. */
 export function jobName(imageId: string): string {
@@ -76,8 +78,7 @@ export async function pullImage(
   }
   const result = decodePullResult(bytes);
   if (!result.ok) {
-    // An interrupted download is kept and taken up again; anything else must leave nothing on the disk.
-    if (result.code !== 'download-failed') await disk.remove(home);
+    if (!resumable.has(result.code)) await disk.remove(home);
     throw new Refusal(knownCode(result.code), result.message);
   }
   if (result.imageId !== job.image.id) {
