@@ -23,7 +23,10 @@ const base = 'v1/harbour/d/crane-7';
 /** Everything that a test opened, ended after it whatever happened. */
 const opened: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
-  for (const close of opened.splice(0).reverse()) await close();
+  const failures: unknown[] = [];
+  for (const close of opened.splice(0).reverse())
+    await close().catch((error: unknown) => failures.push(error));
+  expect(failures).toEqual([]);
 });
 
 interface Observer {

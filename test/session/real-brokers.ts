@@ -75,6 +75,7 @@ export async function mosquittoBroker(extra = ''): Promise<RealBroker> {
       await writeFile(config, `listener ${port} 127.0.0.1\nallow_anonymous true\nuser root\n${extra}\n`);
       const child = spawn(mosquittoPath, ['-c', config], { stdio: ['ignore', 'ignore', 'pipe'] });
       running = { child, directory };
+      process.once('exit', () => child.kill('SIGKILL')); // Also when a test dies before it can clean up.
       let output = '';
       child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
       for (let attempt = 0; !output.includes('running'); attempt++) {
