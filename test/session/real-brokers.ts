@@ -75,7 +75,10 @@ export async function mosquittoBroker(extra = ''): Promise<RealBroker> {
       await writeFile(config, `listener ${port} 127.0.0.1\nallow_anonymous true\nuser root\n${extra}\n`);
       const child = spawn(mosquittoPath, ['-c', config], { stdio: ['ignore', 'ignore', 'pipe'] });
       running = { child, directory };
-      process.once('exit', () => child.kill('SIGKILL')); // Also when a test dies before it can clean up.
+      // Also when a test dies before it can clean up.
+      const reap = () => child.kill('SIGKILL');
+      process.once('exit', reap);
+      child.once('exit', () => process.off('exit', reap));
       let output = '';
       child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
       for (let attempt = 0; !output.includes('running'); attempt++) {
