@@ -10,7 +10,7 @@ import { type Board, loadBoardConfig, startBoard } from '../../qemu/index.ts';
 import { payloadRoot, type PayloadName } from '../../qemu/payload.ts';
 import { buildAci } from '../../src/aci/builder.ts';
 import { type AcIdentifier, type AcName, type ImageId, parseImageManifest } from '../../src/appc/index.ts';
-import { startImageServer } from '../../src/fleet/image-server.ts';
+import { type Access, startImageServer } from '../../src/fleet/image-server.ts';
 import {
   decodeEvent,
   decodePresence,
@@ -49,6 +49,8 @@ export class Scene {
   readonly imageKey: GeneratedKey;
   readonly events: DeploymentEvent[] = [];
   readonly reports: DeviceReport[] = [];
+  /** What the image server was asked for. */
+  readonly requests: Access[];
   presence: Presence | undefined;
   private readonly boardName: string;
   private readonly debs: readonly string[];
@@ -63,7 +65,7 @@ export class Scene {
     directory: string,
     keys: { deploy: GeneratedKey; image: GeneratedKey },
     broker: RigBroker,
-    images: { url: string; close(): Promise<void> },
+    images: { url: string; close(): Promise<void>; requests: Access[] },
     debs: readonly string[],
   ) {
     this.boardName = boardName;
@@ -74,6 +76,7 @@ export class Scene {
     this.imageKey = keys.image;
     this.broker = broker;
     this.images = images;
+    this.requests = images.requests;
     this.listen();
   }
 
@@ -86,7 +89,12 @@ export class Scene {
     const directory = mkdtempSync(join(tmpdir(), 'wherry-scene-'));
     const built = await buildPackages({ root: resolve(import.meta.dirname, '../..'), archs: [config.arch] });
     const broker = await RigBroker.start();
-    const images = await startImageServer({ directory, host: '127.0.0.1', port: 0 });
+    const requests: Access[] = [];
+    const onAccess = (access: Access): void => void requests.push(access);
+    const images = {
+      ...(await startImageServer({ directory, host: '127.0.0.1', port: 0, onAccess })),
+      requests,
+    };
     const debs = built.packages.map((made) => made.file);
     const board = await startBoard({
       board: boardName,
@@ -256,6 +264,11 @@ export class Scene {
       () => this.events.findLast((event) => event.outcome === 'refused' && event.code === code),
       timeoutMs,
     );
+  }
+
+  /** Waits for the first event after those that `events` held when there were `count` of them. */
+  async eventAfter(count: number, timeoutMs = 120_000): Promise<DeploymentEvent> {
+    return await this.waitFor(`event ${count + 1}`, () => this.events[count], timeoutMs);
   }
 
   /** Waits until the newest report satisfies `holds`. */
