@@ -142,8 +142,11 @@ function registerPackages(root: string): void {
           .replace(/(.)\/$/, '$1')
           .replace(/^\/$/, '/.'),
       );
+    writeFileSync(join(database, 'info', `${owner}.md5sums`), '');
     writeFileSync(join(database, 'info', `${owner}.list`), `${list.join('\n')}\n`);
   }
+  // Says that the files of packages for several architectures carry the architecture in their names.
+  writeFileSync(join(database, 'info/format'), '1\n');
   writeFileSync(join(database, 'status'), `${status.join('\n\n')}\n`);
   writeFileSync(join(database, 'available'), '');
 }

@@ -14,7 +14,7 @@ const help = `Gives a root shell on an emulated board, with wherry installed if 
   --bare           without wherry
   --cold           boot from the beginning instead of going on from the snapshot
 
-The host is 10.0.2.2 from the board. "exit" twice, "poweroff", or Ctrl-] ends it; nothing is kept.
+The host is 10.0.2.2 from the board. "exit", "poweroff" or Ctrl-] ends it; nothing is kept.
 `;
 
 /** The package for a board's architecture, if it was built. */
@@ -29,6 +29,9 @@ function builtDebs(arch: string): string[] {
 /** Ctrl-]: the way out that telnet(1) taught. */
 const leaveKey = 0x1d;
 
+/** What the shell writes when it ends: an operating system command that terminals do not know and do not show. */
+const shellEnded = '\x1b]wherry\x07';
+
 /** Joins the terminal to the board's serial console until the board stops, the user leaves, or input ends. */
 async function attach(board: Board): Promise<void> {
   const console = connect(board.consoleSocket);
@@ -41,6 +44,8 @@ async function attach(board: Board): Promise<void> {
     });
     if (!stdin.isTTY) stdin.on('end', () => setTimeout(done, 1000));
     console.on('close', done);
+    // Pieces of the marker in two chunks are rare, and then a second "exit" does.
+    console.on('data', (bytes: Buffer) => bytes.includes(shellEnded) && done());
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, done);
   });
   console.pipe(stdout, { end: false });
@@ -48,7 +53,7 @@ async function attach(board: Board): Promise<void> {
   stdin.resume();
   // The snapshot's prompt was printed long ago: ask for another, at the size of this terminal.
   const size = stdout.isTTY ? `stty rows ${stdout.rows} cols ${stdout.columns}; ` : '';
-  console.write(` ${size}clear\n`);
+  console.write(` ${size}trap 'printf "\\033]wherry\\007"' EXIT; printf '\\033[H\\033[2J'\n`);
   await Promise.race([left, board.ended]);
   if (stdin.isTTY) stdin.setRawMode(false);
   stdin.pause();
