@@ -138,6 +138,13 @@ export function holderConfig(input: {
         source: input.program,
         options: ['bind', 'ro', 'nosuid', 'nodev'],
       },
+      // The runtime makes its devices there.
+      {
+        destination: '/dev',
+        type: 'tmpfs',
+        source: 'tmpfs',
+        options: ['nosuid', 'noexec', 'mode=755', 'size=64k'],
+      },
       // Kernel settings are written through it.
       { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
     ],

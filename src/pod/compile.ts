@@ -144,7 +144,7 @@ function effectiveApp(podApp: PodApp, image: PodImage): App {
 }
 
 function compileHolder({ input, places, isolation }: PodContext) {
-  const { name, host, manifest } = input;
+  const { name, host } = input;
   if (host.holderPath === undefined) {
     throw new Refusal(
       'device-unsupported',
@@ -158,15 +158,14 @@ function compileHolder({ input, places, isolation }: PodContext) {
     hostname: hostname(name),
     sysctl: isolation.sysctl,
   });
-  const apps = manifest.apps.map((app) => app.name);
   return {
     files: [
       { path: 'holder/config.json', content: config, mode: 0o600 },
       // What the program is mounted over.
       { path: `${root}/holder`, content: '', mode: 0o600 },
     ],
-    directories: [{ path: `${root}/proc`, mode: 0o755, uid: 0, gid: 0 }],
-    units: [{ name: places.holderUnit, text: holderUnit({ podName: name, apps, places, host }) }],
+    directories: ['proc', 'dev'].map((name) => ({ path: `${root}/${name}`, mode: 0o755, uid: 0, gid: 0 })),
+    units: [{ name: places.holderUnit, text: holderUnit({ podName: name, places, host }) }],
   };
 }
 

@@ -106,23 +106,23 @@ export function serviceUnit(input: ServiceInput): string {
 
 /**
  * The service of a pod with several apps that holds their shared namespaces (pods.md: PID, IPC, UTS). When it ends, the
- * kernel ends all processes of the pod; when it comes back, it brings the apps along.
+ * kernel ends all processes of the pod; systemd starts them again in new ones.
  */
 export function holderUnit(input: {
   readonly podName: string;
-  readonly apps: readonly string[];
   readonly places: PodPlaces;
   readonly host: HostFacts;
 }): string {
-  const { podName, apps, places, host } = input;
+  const { podName, places, host } = input;
   const dir = places.runtime(places.holderId);
   const pidFile = `${dir}/pid`;
   return unitText({
     Unit: {
       Description: `Namespaces of pod ${podName}`,
-      Wants: apps.map((app) => places.service(app)),
       StopWhenUnneeded: true,
-      StartLimitIntervalSec: 0,
+      // The apps wait for it as long as it is tried again; then they fail, and their start says so.
+      StartLimitIntervalSec: 120,
+      StartLimitBurst: 5,
     },
     Service: {
       Type: 'forking',
@@ -138,19 +138,23 @@ export function holderUnit(input: {
       // Bundles are constant, process IDs are not.
       ExecStartPost: [
         [
-          ...['/bin/sh', '-ec', 'read -r pid <"$1"; ln -sfn "/proc/$pid/ns" "$2"', 'sh'],
+          ...['/bin/sh', '-ec', 'read -r pid <"$1" || [ -n "$pid" ]; ln -sfn "/proc/$pid/ns" "$2"', 'sh'],
           ...[pidFile, places.namespaces],
         ],
       ],
       Restart: 'always',
+      // Not through a failed state, which would stop the apps for good: they are restarted along.
+      RestartMode: 'direct',
       RestartSec: 1,
+      RestartSteps: 4,
+      RestartMaxDelaySec: 30,
       TimeoutStopSec: 10,
       DevicePolicy: 'closed',
       Slice: [places.slice],
       StandardInput: 'null',
       SyslogIdentifier: 'wherry-holder',
       LogExtraFields: { WHERRY_POD: podName },
-      ...(host.controllers.includes('pids') ? { TasksMax: 4 } : {}),
+      ...(host.controllers.includes('pids') ? { TasksMax: 16 } : {}),
     },
   });
 }
