@@ -93,7 +93,7 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
     expect(lines(readUnit(pod.units.find(({ name }) => name === pod.slice)?.text ?? ''))).toContain(
       words.join(' '),
     ),
-  'assert-exec': (pod, app = '', what = '', layerBytes) => {
+  'assert-exec': (pod, app = '', what = '', layerBytes = '') => {
     const key = what === 'start' ? 'ExecStart' : 'ExecStopPost';
     const value =
       unitOf(pod, app)
@@ -101,7 +101,7 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
         ?.value.replace(/^-/, '') ?? '';
     const words = readWords(value, true);
     expect(words.slice(0, 3)).toEqual(['/bin/sh', `/var/lib/wherry/pods/${demoUuid}/start-app`, what]);
-    if (layerBytes !== undefined) expect(words[4]).toBe(layerBytes);
+    if (layerBytes !== '') expect(words[4]).toBe(layerBytes);
   },
   'assert-config': (pod, bundle = '', path = '', ...json) => {
     const expected = json.join(' ');

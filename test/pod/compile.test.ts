@@ -76,21 +76,18 @@ describe('names', () => {
   });
 
   it('are refused when systemd would not take them', () => {
-    const app = {
-      name: `a${'b'.repeat(240)}`,
-      image: { id: imageId },
-      app: { exec: ['/x'], user: '0', group: '0' },
-    };
+    // 119 characters, of which each dash takes four in a unit name.
+    const long = Array.from({ length: 60 }, () => 'a').join('-');
+    const app = { name: 'web', image: { id: imageId }, app: { exec: ['/x'], user: '0', group: '0' } };
     const manifest = parsePodManifest(
       Buffer.from(JSON.stringify({ acVersion: '0.8.11', acKind: 'PodManifest', apps: [app] })),
     );
     const images = new Map([[imageId, demoImage]]);
-    expect(() => compilePod({ name: 'demo', uuid: demoUuid, manifest, images, host: boardHost })).toThrow(
-      expect.objectContaining({ code: 'pod-manifest-invalid' }) as Error,
-    );
-    expect(() => compilePod({ name: '../x', uuid: demoUuid, manifest, images, host: boardHost })).toThrow(
-      expect.objectContaining({ code: 'pod-manifest-invalid' }) as Error,
-    );
+    for (const name of [long, '../x', '']) {
+      expect(() => compilePod({ name, uuid: demoUuid, manifest, images, host: boardHost })).toThrow(
+        expect.objectContaining({ code: 'pod-manifest-invalid' }) as Error,
+      );
+    }
   });
 
   it('share the mount of an image between pods, and nothing else', () => {

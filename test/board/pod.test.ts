@@ -1,0 +1,257 @@
+import { join } from 'node:path';
+import { build } from 'esbuild';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startBoard, type Board } from '../../qemu/index.ts';
+import { parseImageManifest, parseImageId, parsePodManifest } from '../../src/appc/index.ts';
+import { compilePod, podUuid, type CompiledPod } from '../../src/pod/index.ts';
+import type { UnitStatus } from '../../src/systemd/index.ts';
+import { boards } from './scene.ts';
+
+const imageId = parseImageId(`sha512-${'ab'.repeat(64)}`);
+const machines = { arm64: 'arm64', armhf: 'arm' } as const;
+
+/** systemd, crun, cgroups and the compiler's output, with no wherryd anywhere. */
+describe.each(boards)('a compiled pod on %s', (name) => {
+  let board: Board;
+  beforeAll(async () => {
+    board = await startBoard({ board: name });
+    const { outputFiles } = await build({
+      entryPoints: [join(import.meta.dirname, 'systemd-steps.ts')],
+      bundle: true,
+      platform: 'node',
+      format: 'esm',
+      target: 'node20',
+      write: false,
+      banner: { js: `import{createRequire as $c}from'node:module';const require=$c(import.meta.url);` },
+    });
+    await board.copyIn(outputFiles[0]?.contents ?? '', '/root/steps.mjs');
+    await board.check(`set -e
+      mkdir -p /run/tree/rootfs/bin /var/lib/wherry/images
+      cp "$(command -v busybox)" /run/tree/rootfs/bin/busybox
+      for name in sh cat id sleep tail dd; do ln -s busybox /run/tree/rootfs/bin/$name; done
+      mkfs.erofs --quiet /var/lib/wherry/images/${imageId}.erofs /run/tree >/dev/null`);
+  });
+  afterAll(() => board.stop());
+
+  const compile = (podName: string, app: object, pod: object = {}): CompiledPod => {
+    const bytes = Buffer.from(
+      JSON.stringify({
+        acVersion: '0.8.11',
+        acKind: 'PodManifest',
+        apps: [
+          {
+            name: 'web',
+            image: { id: imageId },
+            ...app,
+          },
+        ],
+        ...pod,
+      }),
+    );
+    return compilePod({
+      name: podName,
+      uuid: podUuid(podName, bytes),
+      manifest: parsePodManifest(bytes),
+      images: new Map([
+        [
+          imageId,
+          {
+            id: imageId,
+            manifest: parseImageManifest(
+              Buffer.from(
+                JSON.stringify({ acKind: 'ImageManifest', acVersion: '0.8.11', name: 'example.com/b' }),
+              ),
+            ),
+            passwd: '',
+            group: '',
+            owners: new Map(),
+          },
+        ],
+      ]),
+      host: {
+        controllers: ['cpu', 'memory', 'pids', 'io'],
+        crunPath: '/usr/bin/crun',
+        cpuCount: 2,
+        memoryBytes: 512 << 20,
+        limits: 'require',
+        machine: machines[board.arch],
+        directories: { images: '/var/lib/wherry/images', pods: '/var/lib/wherry/pods', run: '/run/wherry' },
+      },
+    });
+  };
+  const shell = (script: string, more: object = {}) => ({
+    app: { exec: ['/bin/sh', '-c', script], user: '0', group: '0', ...more },
+  });
+
+  const write = async (pod: CompiledPod) => {
+    const home = `/var/lib/wherry/pods/${pod.uuid}`;
+    const put = (path: string, content: string) =>
+      `mkdir -p '${path.replace(/\/[^/]*$/, '')}'; echo ${Buffer.from(content).toString('base64')} | base64 -d >'${path}'`;
+    await board.check(
+      [
+        'set -e',
+        ...pod.units.map((unit) => put(`/etc/systemd/system/${unit.name}`, unit.text)),
+        ...pod.files.map((file) => put(`${home}/${file.path}`, file.content)),
+        ...pod.directories.map(({ path }) => `mkdir -p ${home}/${path}`),
+      ].join('\n'),
+    );
+  };
+  /** Does steps with systemd by the client under test, under the board's own Node. */
+  const steps = async (...list: (readonly string[])[]): Promise<unknown[]> => {
+    const output = await board.check(`node /root/steps.mjs '${JSON.stringify(list)}'`, {
+      timeoutMs: 180_000,
+    });
+    return output
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { value?: unknown; error?: string })
+      .map(({ value, error }) => error ?? value);
+  };
+  const unitOf = (pod: CompiledPod) => pod.services[0]?.unit ?? '';
+  const start = async (pod: CompiledPod): Promise<UnitStatus> => {
+    await write(pod);
+    const [, result, status] = await steps(['reload'], ['start', unitOf(pod)], ['status', unitOf(pod)]);
+    expect(result).toBe('done');
+    return status as UnitStatus;
+  };
+  const saying = async (pod: CompiledPod, text: string) =>
+    board.waitFor(
+      `journalctl -b -o cat WHERRY_POD=${pod.name} WHERRY_APP=web`,
+      ({ stdout }) => stdout.includes(text),
+      90_000,
+    );
+
+  it('runs with its limits, in a cgroup of its own, followed by systemd', async () => {
+    const pod = compile(
+      'limits',
+      shell('echo ready; exec sleep 1000000', {
+        isolators: [
+          { name: 'resource/memory', value: { limit: '32Mi' } },
+          { name: 'resource/cpu', value: { limit: '1500m' } },
+          { name: 'wherry/tasks', value: { limit: '20' } },
+        ],
+      }),
+      { isolators: [{ name: 'resource/memory', value: { limit: '48Mi' } }] },
+    );
+    const status = await start(pod);
+    expect(status).toMatchObject({
+      activeState: 'active',
+      subState: 'running',
+      result: 'success',
+      restarts: 0,
+    });
+    await saying(pod, 'ready');
+    const cgroup = `/sys/fs/cgroup${status.controlGroup ?? ''}`;
+    const read = await board.check(
+      `cd '${cgroup}'; cat memory.max memory.swap.max cpu.max pids.max ../memory.max cgroup.procs`,
+    );
+    expect(read.trim().split('\n')).toEqual([
+      ...['33554432', '0', '150000 100000', '20', '50331648', String(status.mainPid)],
+    ]);
+    expect((await board.check(`cat /proc/${status.mainPid ?? 0}/cmdline | tr '\\0' ' '`)).trim()).toBe(
+      'sleep 1000000',
+    );
+    expect(await steps(['stop', unitOf(pod)])).toEqual(['done']);
+  });
+
+  it('starts from a clean copy each time, and leaves nothing behind when it ends', async () => {
+    const pod = compile(
+      'clean',
+      shell('if [ -e /mark ]; then echo dirty; else echo clean; fi; echo >/mark; exec sleep 1000000'),
+    );
+    const { mainPid = 0 } = await start(pod);
+    await saying(pod, 'clean');
+    await board.check(`kill -9 ${mainPid}`);
+    await board.waitFor(
+      `journalctl -b -o cat WHERRY_POD=clean | grep -c -e clean -e dirty`,
+      ({ stdout }) => Number(stdout) === 2,
+      90_000,
+    );
+    const [status] = (await steps(['status', unitOf(pod)])) as [UnitStatus];
+    expect(status).toMatchObject({ activeState: 'active', restarts: 1 });
+    await steps(['stop', unitOf(pod)]);
+    expect(await board.check('journalctl -b -o cat WHERRY_POD=clean')).not.toContain('dirty');
+    expect(
+      (await board.check('ls -A /run/wherry/apps; grep -c /run/wherry/apps /proc/mounts || true')).trim(),
+    ).toBe('0');
+  });
+
+  it('is killed over its memory limit, says so, and is started again', async () => {
+    const pod = compile(
+      'hog',
+      shell('echo eating; exec tail /dev/zero', {
+        isolators: [{ name: 'resource/memory', value: { limit: '16Mi' } }],
+      }),
+    );
+    await start(pod);
+    const killed = await board.waitFor(
+      `systemctl show -P NRestarts '${unitOf(pod).replaceAll('\\', '\\\\')}'`,
+      ({ stdout }) => Number(stdout) >= 1,
+      120_000,
+    );
+    expect(Number(killed.stdout)).toBeGreaterThanOrEqual(1);
+    expect(await board.check('journalctl -b -o cat _PID=1')).toContain("Failed with result 'oom-kill'");
+    await steps(['stop', unitOf(pod)]);
+  });
+
+  it('is asked to stop, and killed when it does not', async () => {
+    const polite = compile(
+      'polite',
+      shell(`trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 1; done`),
+    );
+    const stubborn = compile('stubborn', {
+      ...shell(`trap '' TERM; echo up; while :; do sleep 1; done`),
+      annotations: [{ name: 'wherry/stop-timeout', value: '2' }],
+    });
+    await start(polite);
+    await start(stubborn);
+    await saying(polite, 'up');
+    await saying(stubborn, 'up');
+    const [, , politely, killed] = (await steps(
+      ['stop', unitOf(polite)],
+      ['stop', unitOf(stubborn)],
+      ['status', unitOf(polite)],
+      ['status', unitOf(stubborn)],
+    )) as [string, string, UnitStatus, UnitStatus];
+    expect(await board.check('journalctl -b -o cat WHERRY_POD=polite')).toContain('bye');
+    expect(politely).toMatchObject({ activeState: 'inactive', result: 'success' });
+    expect(killed).toMatchObject({ activeState: 'failed', result: 'timeout' });
+  });
+
+  it('runs as another user, who has nothing of root but a bounding set, behind a filter', async () => {
+    const pod = compile(
+      'user',
+      shell(`id -u; id -g; while read -r l; do echo "$l"; done </proc/self/status; exec sleep 1000000`, {
+        user: '1000',
+        group: '100',
+      }),
+    );
+    await start(pod);
+    const { stdout } = await saying(pod, 'Seccomp:\t2');
+    expect(stdout.split('\n').slice(0, 2)).toEqual(['1000', '100']);
+    expect(stdout).toMatch(/CapEff:\s0{16}/);
+    expect(stdout).toMatch(/CapBnd:\s00000000a80425fb/);
+    await steps(['stop', unitOf(pod)]);
+  });
+
+  it('runs under a filter that lists what it needs', async () => {
+    const pod = compile('filter', {
+      ...shell('echo through', {
+        isolators: [
+          {
+            name: 'os/linux/seccomp-retain-set',
+            value: { set: ['write', 'getppid', 'wait4', 'pipe2'], errno: 'ENOSYS' },
+          },
+        ],
+      }),
+      annotations: [{ name: 'wherry/restart', value: 'no' }],
+    });
+    await start(pod);
+    await saying(pod, 'through');
+  });
+
+  it('says why a unit cannot be started', async () => {
+    const [error] = await steps(['start', 'wherry-pod-none.service']);
+    expect(error).toContain('not found');
+  });
+});
