@@ -255,8 +255,9 @@ export class DeviceSession {
   }
 
   #drop(topic: string, refusal: Refusal): void {
-    this.#options.journal.log('warning', refusal.message, { WHERRY_CODE: refusal.code });
+    // Who hears of it answers it and writes it down, as every other refusal.
     if (topic === this.#topics.desired) tell(this.#refusedListeners, refusal);
+    else this.#options.journal.log('warning', refusal.message, { WHERRY_CODE: refusal.code });
   }
 
   /** Publishes and waits for the acknowledgement, but not for ever. */
