@@ -1,0 +1,334 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type AcIdentifier, type AcName, type NameValue, parseImageId } from '../../src/appc/index.ts';
+import { encodeCbor } from '../../src/cbor/index.ts';
+import type { RefusalCode } from '../../src/refusal/index.ts';
+import type { DeploymentEvent } from '../../src/session/index.ts';
+import {
+  decodeEnvelope,
+  type DesiredState,
+  encodeDesiredState,
+  encodeEnvelope,
+} from '../../src/trust/index.ts';
+import { generateKey, signDetached } from '../../src/trust/sign.ts';
+import { file, manifest, type RawEntry, rootfs, tar } from '../aci/raw-tar.ts';
+import { boards, type BuiltImage, Scene } from './scene.ts';
+
+/** Makes the message that a row of the table of commands is about. */
+type MakeMessage = (scene: Scene, good: DesiredState) => Promise<Uint8Array>;
+/** Makes and offers the image that a row of the table of images is about. */
+type MakeImage = (scene: Scene) => Promise<BuiltImage>;
+
+/** Empty sets: obeying any of these commands would stop the pod that runs. */
+const badCommands: readonly [what: string, code: RefusalCode, make: MakeMessage][] = [
+  ['[C12] 1 MB of noise on the topic', 'envelope-too-large', () => Promise.resolve(randomBytes(1 << 20))],
+  [
+    '[C12] malformed CBOR',
+    'envelope-malformed',
+    async (scene) => (await scene.sign(scene.desired([]))).subarray(0, -1),
+  ],
+  [
+    '[C12] an unsigned command',
+    'unsigned',
+    async (scene) => {
+      const { format, payload } = decodeEnvelope(await scene.sign(scene.desired([])));
+      return encodeCbor({ format, payload, signatures: [] });
+    },
+  ],
+  [
+    '[C21] a command signed by an unknown key',
+    'key-unknown',
+    async (scene) => await scene.sign(scene.desired([]), await generateKey({ name: 'stranger' })),
+  ],
+  [
+    '[C21] a command with the signature of another one',
+    'signature-invalid',
+    async (scene, good) => {
+      const { signatures } = decodeEnvelope(await scene.sign(good));
+      return encodeEnvelope({ payload: encodeDesiredState(scene.desired([])), signatures });
+    },
+  ],
+  [
+    '[C20] a signed payload that is no desired state',
+    'desired-malformed',
+    async (scene) => {
+      const payload = encodeCbor({ ...scene.desired([]), format: 2 });
+      const at = Math.floor(Date.now() / 1000);
+      return encodeEnvelope({
+        payload,
+        signatures: [await signDetached(payload, scene.deployKey.privateKey, at)],
+      });
+    },
+  ],
+  [
+    '[C22] a command for another fleet',
+    'wrong-fleet',
+    (scene) => scene.sign(scene.desired([], { fleet: 'other' as AcName })),
+  ],
+  [
+    '[C22] a command for another device',
+    'wrong-device',
+    (scene) => scene.sign(scene.desired([], { target: { device: 'other' as AcName } })),
+  ],
+  [
+    '[C23] a command of an older version',
+    'version-older',
+    (scene, good) => scene.sign(scene.desired([], { version: good.version - 1 })),
+  ],
+  [
+    '[C23] a command of the same version with other content',
+    'version-conflict',
+    (scene, good) => scene.sign({ ...good, pods: [], images: [] }),
+  ],
+  [
+    '[C25] an expired command',
+    'expired',
+    (scene) => {
+      const now = Math.floor(Date.now() / 1000);
+      return scene.sign(scene.desired([], { issued: now - 7200, expires: now - 3600 }));
+    },
+  ],
+];
+
+const outside = '/etc/wherry-was-here';
+
+const badImages: readonly [what: string, code: RefusalCode, make: MakeImage][] = [
+  [
+    '[C31] an image without a signature',
+    'image-signature-missing',
+    async (scene) => {
+      const image = await craft(scene, [manifest, rootfs]);
+      await rm(`${image.path}.asc`);
+      return image;
+    },
+  ],
+  [
+    '[C31] an image signed by a key that is not trusted',
+    'image-key-untrusted',
+    async (scene) => {
+      const image = await craft(scene, [manifest, rootfs]);
+      return await scene.offer(image.path, image, await generateKey({ name: 'stranger' }));
+    },
+  ],
+  [
+    '[C31] an image with the signature of another one',
+    'image-signature-invalid',
+    async (scene) => {
+      const other = await craft(scene, [manifest, rootfs, file('rootfs/other')]);
+      const image = await craft(scene, [manifest, rootfs]);
+      await writeFile(`${image.path}.asc`, await readFile(`${other.path}.asc`));
+      return image;
+    },
+  ],
+  [
+    '[C31] an image with one flipped byte',
+    'image-signature-invalid',
+    async (scene) => {
+      const image = await craft(scene, [manifest, rootfs, file('rootfs/page', 'x'.repeat(5000))]);
+      const bytes = await readFile(image.path);
+      const middle = bytes.length >> 1;
+      bytes.writeUInt8(bytes.readUInt8(middle) ^ 1, middle);
+      await writeFile(image.path, bytes);
+      return image;
+    },
+  ],
+  [
+    '[C32] another image than commanded',
+    'image-id-mismatch',
+    async (scene) => ({
+      ...(await craft(scene, [manifest, rootfs])),
+      id: parseImageId(`sha512-${'0'.repeat(128)}`),
+    }),
+  ],
+  [
+    '[C32] a download that ends early',
+    'download-truncated',
+    async (scene) => {
+      const image = await craft(scene, [manifest, rootfs]);
+      await truncate(image.path, image.sizeBytes - 10);
+      return image;
+    },
+  ],
+  [
+    '[C33] an image for another architecture',
+    'image-arch-mismatch',
+    (scene) => {
+      const labels = [
+        { name: 'arch' as AcIdentifier, value: 'amd64' },
+        { name: 'os' as AcIdentifier, value: 'linux' },
+      ];
+      const text = JSON.stringify({ ...(JSON.parse(String(manifest.body)) as object), labels });
+      return craft(scene, [file('manifest', text), rootfs], labels);
+    },
+  ],
+  [
+    '[C34] a path that climbs out of the root',
+    'archive-path-forbidden',
+    (scene) => craft(scene, [manifest, rootfs, file(`rootfs/../..${outside}`)]),
+  ],
+  [
+    '[C34] an absolute path',
+    'archive-path-forbidden',
+    (scene) => craft(scene, [manifest, rootfs, file(outside)]),
+  ],
+  [
+    '[C34] a hard link out of the root',
+    'archive-link-forbidden',
+    (scene) =>
+      craft(scene, [manifest, rootfs, { name: 'rootfs/shadow', type: '1', linkname: '../etc/shadow' }]),
+  ],
+  [
+    '[C34] an archive without a manifest',
+    'image-manifest-missing',
+    (scene) => craft(scene, [rootfs, file('rootfs/page')]),
+  ],
+  [
+    '[C34] an archive with two manifests',
+    'image-manifest-duplicate',
+    (scene) => craft(scene, [manifest, rootfs, manifest]),
+  ],
+  ['[C35] a gzip bomb of 10 GB', 'archive-too-large', bomb],
+];
+
+/** Offers an archive of just these entries, properly signed and described: only what is in it can be at fault. */
+async function craft(
+  scene: Scene,
+  entries: readonly RawEntry[],
+  labels: readonly NameValue[] = [],
+): Promise<BuiltImage> {
+  const bytes = tar(...entries);
+  return await offer(scene, gzipSync(bytes), { hashed: bytes, tarSizeBytes: bytes.length, labels });
+}
+
+/**
+ * 10 GB of zeros after the end of a good archive, in 10 MB: one gzip member over and over. It says that it unpacks to no more
+ * than would be accepted.
+ */
+async function bomb(scene: Scene): Promise<BuiltImage> {
+  const memberBytes = 16 << 20;
+  const member = gzipSync(Buffer.alloc(memberBytes));
+  const members = Array<Buffer>(Math.ceil(10e9 / memberBytes)).fill(member);
+  const head = tar(manifest, rootfs);
+  const bytes = Buffer.concat([gzipSync(head), ...members]);
+  return await offer(scene, bytes, { hashed: bytes, tarSizeBytes: 64 << 20, labels: [] });
+}
+
+async function offer(
+  scene: Scene,
+  bytes: Buffer,
+  about: { hashed: Buffer; tarSizeBytes: number; labels: readonly NameValue[] },
+): Promise<BuiltImage> {
+  const { hashed, tarSizeBytes, labels } = about;
+  const id = parseImageId(`sha512-${createHash('sha512').update(hashed).digest('hex')}`);
+  const path = join(scene.directory, `${id.slice(-16)}.aci`);
+  await writeFile(path, bytes);
+  const name = 'example.com/app' as AcIdentifier;
+  return await scene.offer(path, { id, name, labels, sizeBytes: bytes.length, tarSizeBytes });
+}
+
+describe.each(boards)('what bad input gets on %s:', (boardName) => {
+  let scene: Scene;
+  let good: DesiredState;
+  /** What the device looked like when nothing bad had come yet. */
+  let before: string;
+
+  beforeAll(async () => {
+    scene = await Scene.start(boardName);
+    const busybox = await scene.image('busybox', ['/usr/bin/busybox', 'sleep', '1000000']);
+    scene.desired([]); // an older version than the good one
+    good = scene.desired([{ name: 'good', image: busybox }]);
+    expect(await scene.deploy(good)).toMatchObject({ outcome: 'committed' });
+    await scene.report((report) => report.pods.length === 1 && report.pods.every((pod) => pod.healthy));
+    before = (await look()).device;
+    expect(before).toContain(`/var/lib/wherry/images/${busybox.id}.erofs\n`);
+    expect(before).toMatch(/^MainPID=[1-9]/m);
+  });
+  afterAll(async () => {
+    await scene.stop();
+  });
+
+  /** The process of the good pod, and every name where a refused image could have left something. */
+  async function look(): Promise<{ device: string; journal: Record<string, string>[] }> {
+    const out = await scene.board.check(`
+      systemctl show -p MainPID -p NRestarts -p ActiveState 'wherry-pod-good.*-main.service'
+      find /var/lib/wherry/images /var/lib/wherry/partial /run/wherry /etc/systemd/system | sort
+      find /var/lib/wherry/pods -maxdepth 1
+      findmnt -rn -o TARGET | grep wherry | sort
+      ls -d ${outside} 2>&1
+      systemctl list-units --all --plain --no-legend 'wherry-p*' | awk '{ print $1, $3 }'
+      echo ----
+      journalctl --sync
+      journalctl -q --cursor-file=/run/refusals.cursor -u wherryd -o json
+    `);
+    const [device = '', journal = ''] = out.split('----\n');
+    const lines = journal.split('\n').filter((line) => line !== '');
+    return { device, journal: lines.map((line) => JSON.parse(line) as Record<string, string>) };
+  }
+
+  /** The one terminal answer, the one line in the journal, and a device that is as it was. */
+  async function expectRefusal(
+    code: RefusalCode,
+    count: number,
+  ): Promise<DeploymentEvent & { message: string }> {
+    const event = await scene.eventAfter(count);
+    expect(event).toMatchObject({ outcome: 'refused', code });
+    const message = event.message ?? '';
+    await scene.report(({ refused, deployment }) =>
+      event.version === 0
+        ? refused?.code === code && refused.message === message
+        : deployment?.version === event.version && deployment.phase === 'refused' && deployment.code === code,
+    );
+    const { device, journal } = await look();
+    const coded = journal.filter((line) => line['WHERRY_CODE'] !== undefined);
+    expect(coded.map((line) => line['WHERRY_CODE'])).toEqual([code]);
+    expect(coded[0]?.['MESSAGE']).toContain(message);
+    expect(coded[0]?.['MESSAGE']).not.toContain('\n');
+    expect(coded[0]?.['PRIORITY']).toBe('3');
+    expect(device).toBe(before);
+    expect(scene.events).toHaveLength(count + 1);
+    return { ...event, message };
+  }
+
+  it.each(badCommands)('%s is refused: %s', async (_, code, make) => {
+    const message = await make(scene, good);
+    const count = scene.events.length;
+    await scene.send(message);
+    await expectRefusal(code, count);
+    const report = scene.reports.at(-1);
+    expect(report).toMatchObject({ trustedVersion: good.version, currentVersion: good.version });
+  });
+
+  const command = async (image: BuiltImage): Promise<DesiredState> => {
+    const desired = scene.desired([{ name: 'good', image }]);
+    await scene.send(await scene.sign(desired));
+    return desired;
+  };
+
+  it.each(badImages)('%s is refused and leaves nothing: %s [C37]', async (_, code, make) => {
+    const image = await make(scene);
+    const count = scene.events.length;
+    const { version } = await command(image);
+    const event = await expectRefusal(code, count);
+    expect(event).toMatchObject({ version });
+    expect(event.message).toContain(image.name);
+  });
+
+  it('[C36] an image for which there is too little space is refused before its first byte: no-space', async () => {
+    const image = { ...(await craft(scene, [manifest, rootfs])), tarSizeBytes: 2 ** 40 };
+    const count = scene.events.length;
+    const requests = scene.requests.length;
+    await command(image);
+    await expectRefusal('no-space', count);
+    expect(scene.requests).toHaveLength(requests);
+  });
+
+  it('[C41] and after all of it the pod and its version are what they were', async () => {
+    const report = await scene.report((latest) => latest.pods.length === 1);
+    expect(report).toMatchObject({ currentVersion: good.version });
+    expect(report.pods[0]).toMatchObject({ name: 'good', healthy: true });
+    expect(report.pods[0]?.apps[0]).toMatchObject({ restarts: 0 });
+  });
+});
