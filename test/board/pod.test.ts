@@ -114,12 +114,10 @@ describe.each(boards)('a compiled pod on %s', (name) => {
     expect(result).toBe('done');
     return status as UnitStatus;
   };
+  /** The app's own lines; what systemd says of the unit carries the pod's name, too. */
+  const from = (pod: CompiledPod) => `WHERRY_POD=${pod.name} WHERRY_APP=web _TRANSPORT=stdout`;
   const saying = async (pod: CompiledPod, text: string) =>
-    board.waitFor(
-      `journalctl -b -o cat WHERRY_POD=${pod.name} WHERRY_APP=web`,
-      ({ stdout }) => stdout.includes(text),
-      90_000,
-    );
+    board.waitFor(`journalctl -b -o cat ${from(pod)}`, ({ stdout }) => stdout.includes(text), 90_000);
 
   it('runs with its limits, in a cgroup of its own, followed by systemd', async () => {
     const pod = compile(
@@ -163,14 +161,14 @@ describe.each(boards)('a compiled pod on %s', (name) => {
     await saying(pod, 'clean');
     await board.check(`kill -9 ${mainPid}`);
     await board.waitFor(
-      `journalctl -b -o cat WHERRY_POD=clean | grep -c -e clean -e dirty`,
+      `journalctl -b -o cat ${from(pod)} | grep -c -e clean -e dirty`,
       ({ stdout }) => Number(stdout) === 2,
       90_000,
     );
     const [status] = (await steps(['status', unitOf(pod)])) as [UnitStatus];
     expect(status).toMatchObject({ activeState: 'active', restarts: 1 });
     await steps(['stop', unitOf(pod)]);
-    expect(await board.check('journalctl -b -o cat WHERRY_POD=clean')).not.toContain('dirty');
+    expect(await board.check(`journalctl -b -o cat ${from(pod)}`)).not.toContain('dirty');
     expect(
       (await board.check('ls -A /run/wherry/apps; grep -c /run/wherry/apps /proc/mounts || true')).trim(),
     ).toBe('0');
@@ -213,7 +211,7 @@ describe.each(boards)('a compiled pod on %s', (name) => {
       ['status', unitOf(polite)],
       ['status', unitOf(stubborn)],
     )) as [string, string, UnitStatus, UnitStatus];
-    expect(await board.check('journalctl -b -o cat WHERRY_POD=polite')).toContain('bye');
+    expect(await board.check(`journalctl -b -o cat ${from(polite)}`)).toContain('bye');
     expect(politely).toMatchObject({ activeState: 'inactive', result: 'success' });
     expect(killed).toMatchObject({ activeState: 'failed', result: 'timeout' });
   });
@@ -236,11 +234,14 @@ describe.each(boards)('a compiled pod on %s', (name) => {
 
   it('runs under a filter that lists what it needs', async () => {
     const pod = compile('filter', {
-      ...shell('echo through', {
+      ...shell('echo through; exec sleep 1000000', {
         isolators: [
           {
             name: 'os/linux/seccomp-retain-set',
-            value: { set: ['write', 'getppid', 'wait4', 'pipe2'], errno: 'ENOSYS' },
+            value: {
+              set: ['write', 'getppid', 'wait4', 'clock_nanosleep', 'clock_nanosleep_time64', 'nanosleep'],
+              errno: 'ENOSYS',
+            },
           },
         ],
       }),
