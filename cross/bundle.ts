@@ -10,8 +10,7 @@ import { dependencyDiet, staleDiet } from './dependency-diet.ts';
 /** The programs of the package: name of the file in /usr/lib/wherry (without .js) → source below the project's root. */
 export const entryPoints: Readonly<Record<string, string>> = {
   wherryd: 'src/daemon/wherryd.ts',
-  // A thread of wherryd, loaded by its path.
-  'examine-worker': 'src/daemon/examine-worker.ts',
+  'wherry-examine': 'src/daemon/wherry-examine.ts',
   'wherry-pull': 'src/daemon/wherry-pull.ts',
   wherry: 'src/cli/wherry.ts',
 };
@@ -76,7 +75,7 @@ export async function bundle(options: BundleOptions): Promise<Bundle> {
       js: `import{createRequire as $createRequire}from'node:module';const require=$createRequire(import.meta.url);`,
     },
     nodePaths: [options.nodeModules],
-    plugins: [dependencyDiet(options.nodeModules)],
+    plugins: [dependencyDiet()],
     logLevel: 'silent',
     metafile: true,
     write: false,

@@ -20,6 +20,7 @@ export interface TreeInput {
 /** Files copied as they are: source below the project's root → path in the package. */
 const copied: Readonly<Record<string, string>> = {
   'cross/debian/wherryd.service': 'usr/lib/systemd/system/wherryd.service',
+  'cross/debian/wherry-examine.service': 'usr/lib/systemd/system/wherry-examine.service',
   'cross/debian/wherry-pull@.service': 'usr/lib/systemd/system/wherry-pull@.service',
   'cross/debian/sysusers.conf': 'usr/lib/sysusers.d/wherry.conf',
   'cross/debian/tmpfiles.conf': 'usr/lib/tmpfiles.d/wherry.conf',

@@ -11,7 +11,7 @@ import { deviceTime, keysForImage, timeFloor } from '../trust/index.ts';
 import { systemClock } from './clock.ts';
 import { type BrokerConfig, type Config, parseConfig } from './config.ts';
 import { DeviceWorld } from './device-world.ts';
-import { examineApart } from './examiner.ts';
+import { examineInUnit } from './examine-unit.ts';
 import { type Host, lookAtHost, readCgroupFile } from './host.ts';
 import { PodFiles } from './pod-files.ts';
 import { PodWatch } from './pod-watch.ts';
@@ -31,6 +31,8 @@ export interface DaemonOptions {
   readonly buildTime: number;
   /** Calls back when the administrator asks for garbage collection (`wherry gc` sends SIGUSR2). */
   readonly onCollect: (listener: () => void) => void;
+  /** Called when a deployment has ended: nothing of it is needed any more. */
+  readonly onRest: () => void;
   /** Whether something keeps or sets this device's clock, so that it can be believed. */
   readonly clockIsKept: () => boolean;
   readonly signal: AbortSignal;
@@ -117,13 +119,18 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     journal,
     bootId: host.bootId,
     examine: (message, state) =>
-      examineApart(new URL('./examine-worker.js', import.meta.url), message, {
-        keys: trust.deployKeys(),
-        fleet: config.fleet,
-        device: config.device,
-        trusted: state.trusted,
-        ...now(),
-      }),
+      examineInUnit(
+        message,
+        {
+          keys: trust.deployKeys(),
+          fleet: config.fleet,
+          device: config.device,
+          trusted: state.trusted,
+          ...now(),
+        },
+        { systemd, disk, run: places.run, owner },
+      ),
+    onRest: options.onRest,
     onChange: () => reporter.request(),
     onEvent: (event) => session.publishEvent(event),
     onAccepted: (desired) => session.setReconnectWindow(desired.policy.reconnectWindowSeconds),

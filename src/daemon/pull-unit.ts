@@ -2,9 +2,10 @@ import { chown, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { decodePullProgress, decodePullResult, encodePullJob, type PullJob } from '../fetch/index.ts';
 import type { Clock } from '../ports/index.ts';
-import { Refusal, type RefusalCode, refusalCodes } from '../refusal/index.ts';
+import { Refusal } from '../refusal/index.ts';
 import type { Disk, ImageStore, Owner, StoredImage } from '../store/index.ts';
 import type { Systemd } from '../systemd/index.ts';
+import { knownCode } from './known-code.ts';
 
 export interface PullPlaces {
   /** Jobs with their downloads: /var/lib/wherry/partial */
@@ -110,8 +111,4 @@ async function watchProgress(
     if (bytes !== undefined) onProgress(decodePullProgress(bytes).receivedBytes);
     await clock.sleep(progressEveryMs, signal).catch(() => undefined);
   }
-}
-
-function knownCode(code: string): RefusalCode {
-  return code in refusalCodes ? (code as RefusalCode) : 'internal';
 }

@@ -32,6 +32,8 @@ export interface SupervisorPorts {
   readonly onChange: () => void;
   /** One terminal answer to one command. */
   readonly onEvent: (event: DeploymentEvent) => void;
+  /** A deployment has ended, in whatever way. */
+  readonly onRest: () => void;
   /** A desired state was accepted: its policy holds from now on. */
   readonly onAccepted: (desired: DesiredState) => void;
 }
@@ -172,6 +174,7 @@ export class Supervisor {
       .finally(() => {
         if (this.running?.abort === abort) this.running = undefined;
         this.ports.onChange();
+        this.ports.onRest();
       });
     this.running = { abort, done };
   }

@@ -133,8 +133,10 @@ describe.each(boards)('on %s', (boardName) => {
     const answer = await scene.deploy(bad);
     expect(answer).toMatchObject({ outcome: 'rolled-back' });
     expect(['probation-failed', 'activation-failed']).toContain(answer.code);
-    const report = await scene.report((latest) => healthy(latest, before.currentVersion));
-    expect(report.deployment).toMatchObject({ version: bad.version, phase: 'rolled-back' });
+    const report = await scene.report(
+      (latest) => latest.deployment?.phase === 'rolled-back' && healthy(latest, before.currentVersion),
+    );
+    expect(report.deployment).toMatchObject({ version: bad.version, code: answer.code });
     expect(await page()).toBe('the first page\n');
   });
 

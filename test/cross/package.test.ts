@@ -81,6 +81,7 @@ describe('a package', () => {
       'drwxr-xr-x /etc/wherry/',
       'drwxr-xr-x /etc/wherry/trust/',
       '-rwxr-xr-x /usr/bin/wherry',
+      '-rw-r--r-- /usr/lib/systemd/system/wherry-examine.service',
       '-rw-r--r-- /usr/lib/systemd/system/wherry-pull@.service',
       '-rw-r--r-- /usr/lib/systemd/system/wherryd.service',
       '-rw-r--r-- /usr/lib/sysusers.d/wherry.conf',

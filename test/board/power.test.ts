@@ -1,0 +1,111 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { boards, Scene } from './scene.ts';
+
+/** How often the power is cut at a random moment of a deployment. */
+const cuts = Number(process.env['WHERRY_POWER_CUTS'] ?? 10);
+
+describe.each(boards)('when the power of %s is cut', (boardName) => {
+  let scene: Scene;
+  let number = 0;
+
+  /** A web server in a busybox image that serves its own number; each number is another image. */
+  const numbered = async (): Promise<{ text: string; image: Awaited<ReturnType<Scene['image']>> }> => {
+    const text = `page ${++number}\n`;
+    const image = await scene.image(
+      'busybox',
+      ['/usr/bin/busybox', 'httpd', '-f', '-p', '8080', '-h', '/srv'],
+      { version: `1.0.${number}`, files: [{ path: '/srv/index.html', content: text }] },
+    );
+    return { text, image };
+  };
+  /** What the pods of the board serve, asked from the board itself: it needs no network. */
+  const served = async (): Promise<string> => {
+    const { stdout } = await scene.board.waitFor(
+      'curl -sf http://127.0.0.1:8080/index.html',
+      ({ status }) => status === 0,
+      180_000,
+    );
+    return stdout;
+  };
+
+  beforeAll(async () => {
+    scene = await Scene.start(boardName, { powerLoss: true });
+  });
+  afterAll(async () => {
+    await scene.stop();
+  });
+
+  it('while a pod runs, the pod starts at boot without a network and without a broker, and the report follows [C45] [C61]', async () => {
+    const { text, image } = await numbered();
+    const desired = scene.desired([{ name: 'web', image }]);
+    expect(await scene.deploy(desired)).toMatchObject({ outcome: 'committed' });
+    await scene.board.powerCut();
+    const reports = scene.reports.length;
+    await scene.board.bootAgain({ network: false });
+    expect(await served()).toBe(text);
+    // Nothing of wherry was needed for that: the units name no program of it.
+    expect(await scene.board.check('grep -l wherryd /etc/systemd/system/wherry-pod-* || true')).toBe('');
+    expect(scene.reports.length).toBe(reports);
+    await scene.board.restoreNetwork();
+    const report = await scene.report(
+      (latest) => scene.reports.length > reports && latest.pods.length === 1,
+      300_000,
+    );
+    expect(report).toMatchObject({ currentVersion: desired.version, pods: [{ healthy: true }] });
+  });
+
+  it(`at ${cuts} random moments of deployments, the old or the new set runs, verified, and nothing is left over [C45] [C23]`, async () => {
+    let before = `page ${number}\n`;
+    let after = before;
+    let version = 0;
+    let fullMs = 0;
+    for (let cut = 0; cut < cuts; cut++) {
+      if (scene.events.some((event) => event.version === version) || version === 0) {
+        // The deployment before has ended, in one way or the other: the next one.
+        before = await served();
+        const next = await numbered();
+        after = next.text;
+        const desired = scene.desired([{ name: 'web', image: next.image }]);
+        version = desired.version;
+        const startMs = Date.now();
+        await scene.send(await scene.sign(desired));
+        if (fullMs === 0) {
+          // The first is left alone, to know how long one takes.
+          expect(await scene.answer(version)).toMatchObject({ outcome: 'committed' });
+          fullMs = Date.now() - startMs;
+          cut -= 1;
+          continue;
+        }
+      }
+      const moment = Math.random() * 1.1 * fullMs;
+      await new Promise((resolve) => setTimeout(resolve, moment));
+      await scene.board.powerCut();
+      expect(await scene.board.fsck(), `file system after cut ${cut}`).toMatchObject({ clean: true });
+      await scene.board.bootAgain();
+      const where = `cut ${cut} after ${Math.round(moment)} of ${fullMs} ms of version ${version}`;
+      expect([before, after], where).toContain(await served());
+      // Every object that may be mounted is complete: what is not has another name.
+      const objects = await scene.board.check(
+        'ls /var/lib/wherry/images; for f in /var/lib/wherry/images/*.erofs; do dump.erofs -s "$f" >/dev/null || echo broken "$f"; done',
+      );
+      expect(objects, where).not.toContain('broken');
+    }
+    if (!scene.events.some((event) => event.version === version)) await scene.answer(version, 300_000);
+    const trusted = await scene.report((latest) => latest.trustedVersion === version);
+    expect(['committed', 'rolled-back']).toContain(trusted.deployment?.phase);
+    expect([before, after]).toContain(await served());
+
+    await scene.board.check('wherry gc', { timeoutMs: 120_000 });
+    await scene.board.waitFor('ls /var/lib/wherry/partial', ({ stdout }) => stdout.trim() === '');
+    const left = await scene.board.check(
+      'cd /var/lib/wherry; ls images | wc -l; ls pods | wc -l; ls images | grep -c -v "^sha512-.*erofs$" || true; ls /etc/systemd/system | grep -c "wherry-pod-.*service"',
+    );
+    const [images = 9, pods = 9, strange = 9, services = 9] = left.trim().split('\n').map(Number);
+    expect({ images: images <= 2, pods: pods <= 2, strange, services }).toEqual({
+      images: true,
+      pods: true,
+      strange: 0,
+      services: 1,
+    });
+  }, 3_000_000);
+});
