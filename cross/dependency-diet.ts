@@ -20,13 +20,7 @@ interface Refused {
   readonly what: string;
 }
 
-/** A file of the same package, in place of its main one. */
-interface Redirected {
-  readonly by: 'file';
-  readonly file: string;
-}
-
-type Replacement = Replaced | Refused | Redirected;
+type Replacement = Replaced | Refused;
 
 /** By the name under which a module is imported. */
 const modules: Readonly<Record<string, Replacement>> = {
@@ -39,8 +33,6 @@ const modules: Readonly<Record<string, Replacement>> = {
   },
   // Timers for browser tabs in the background, with Babel's runtime.
   'worker-timers': { by: 'refusal', what: 'worker timers' },
-  // The main file looks for a native module, cbor-extract, and adds stream classes; this one is the plain codec.
-  'cbor-x': { by: 'file', file: 'index.js' },
 };
 
 /** By path below node_modules, for parts of a package. */
@@ -61,32 +53,27 @@ function refusingModule(what: string): string {
   ].join('\n');
 }
 
-/** The esbuild plugin that puts the tables to work. `nodeModules` is an absolute path. */
-export function dependencyDiet(nodeModules: string): Plugin {
+/** The esbuild plugin that puts the tables to work. */
+export function dependencyDiet(): Plugin {
   const namespace = 'wherry-diet';
-  const sourceOf = (replacement: Replaced | Refused) =>
+  const sourceOf = (replacement: Replacement) =>
     replacement.by === 'source' ? replacement.source : refusingModule(replacement.what);
   return {
     name: namespace,
     setup(build) {
       const escape = (text: string) => text.replaceAll(/[.*+?^${}()|[\]\\/]/g, '\\$&');
       const named = new RegExp(`^(${Object.keys(modules).map(escape).join('|')})$`);
-      build.onResolve({ filter: named }, ({ path: name }) => {
-        const replacement = modules[name];
-        if (replacement === undefined) return undefined;
-        if (replacement.by === 'file') return { path: path.join(nodeModules, name, replacement.file) };
-        return { path: name, namespace };
-      });
+      build.onResolve({ filter: named }, ({ path: name }) => ({ path: name, namespace }));
       build.onLoad({ filter: /.*/, namespace }, ({ path: name }) => {
         const replacement = modules[name];
-        if (replacement === undefined || replacement.by === 'file') return undefined;
+        if (replacement === undefined) return undefined;
         return { contents: sourceOf(replacement), loader: 'js' };
       });
       // By the end of the path, since node_modules may be a symbolic link that esbuild has resolved.
       const filed = new RegExp(`/node_modules/(${Object.keys(files).map(escape).join('|')})$`);
       build.onLoad({ filter: filed }, ({ path: file }) => {
         const replacement = files[filed.exec(file)?.[1] ?? ''];
-        if (replacement === undefined || replacement.by === 'file') return undefined;
+        if (replacement === undefined) return undefined;
         return { contents: sourceOf(replacement), loader: 'js' };
       });
     },

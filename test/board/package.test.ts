@@ -10,6 +10,7 @@ import type { BuiltPackage } from '../../cross/index.ts';
 import { allArchs, buildPackages, cacheRoot, targets } from '../../cross/index.ts';
 import type { Board } from '../../qemu/index.ts';
 import { startBoard } from '../../qemu/index.ts';
+import { boards } from './scene.ts';
 
 const run = promisify(execFile);
 const root = path.join(import.meta.dirname, '../..');
@@ -36,8 +37,10 @@ describe('the packages of all architectures', () => {
     try {
       // Everything but what was downloaded.
       await symlink(path.join(cacheRoot(), 'sysroot'), path.join(cache, 'sysroot'));
-      const again = await buildPackages({ root, archs: allArchs, cache });
-      expect(again.packages.map(({ sha256 }) => sha256)).toEqual(packages.map(({ sha256 }) => sha256));
+      const again = await buildPackages({ root, archs: ['arm64', 'armhf'], cache });
+      for (const { arch, sha256 } of again.packages) {
+        expect(sha256).toBe(packages.find((one) => one.arch === arch)?.sha256);
+      }
     } finally {
       await rm(cache, { recursive: true });
     }
@@ -132,7 +135,7 @@ can('make-erofs', () => {
 net.connect({ host: '127.0.0.1', port: 9 }).on('error', (e) => console.log('network', e.code));
 `;
 
-describe.each(['virt-armv8', 'virt-armv7'])('a package on %s', (name) => {
+describe.each(boards)('a package on %s', (name) => {
   let board: Board;
   let deb: BuiltPackage | undefined;
   const mainPid = async (unit: string) => (await board.check(`systemctl show -P MainPID ${unit}`)).trim();
