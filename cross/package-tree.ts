@@ -70,6 +70,8 @@ export async function packageTree(input: TreeInput): Promise<DebianPackage> {
       Architecture: input.target.arch,
       Maintainer: 'wherry developers <wherry@localhost>',
       Depends: depends.join(', '),
+      // The first process of pods with several apps.
+      Recommends: 'catatonit',
       Section: 'admin',
       Priority: 'optional',
       Description: [

@@ -1,11 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Context } from './context.ts';
+import type { BuildFlags, DeployFlags, DevFlags, GlobalOptions, LogFlags, WaitFlags } from './flags.ts';
 import type { Terminal } from './terminal.ts';
-
-export interface GlobalOptions {
-  readonly fleet?: string;
-  readonly json?: boolean;
-}
 
 type MakeContext = (options: GlobalOptions) => Context;
 
@@ -52,7 +48,7 @@ Exit status:
   65  an image or a pod is not acceptable
   69  the broker or a server cannot be reached
   70  something is missing here or on the device
-  77  the device refused the command
+  77  the command may not be obeyed: signature, target, version or expiry
 
 A first fleet:
   wherry fleet init harbour
@@ -177,43 +173,6 @@ function addImage(program: Command, makeContext: MakeContext): void {
     });
 }
 
-export interface BuildFlags {
-  readonly output: string;
-  readonly manifest?: string;
-  readonly name?: string;
-  readonly label?: readonly string[];
-  readonly exec?: readonly string[];
-  readonly user: string;
-  readonly group: string;
-  readonly env?: readonly string[];
-  readonly workdir?: string;
-  readonly memory?: string;
-  readonly cpu?: string;
-  readonly annotation?: readonly string[];
-  readonly owner?: string;
-  readonly compression: 'gzip' | 'none';
-  readonly sign?: true;
-}
-
-export interface WaitFlags {
-  readonly wait: boolean;
-  /** Seconds. */
-  readonly timeout: number;
-}
-
-export interface DeployFlags extends WaitFlags {
-  readonly pod?: readonly string[];
-  readonly run?: readonly string[];
-  readonly image?: readonly string[];
-  readonly stopAll?: true;
-  readonly baseUrl?: string;
-  readonly memory?: string;
-  readonly cpu?: string;
-  readonly tasks?: string;
-  readonly probation?: number;
-  readonly bestEffort?: true;
-}
-
 function addDeploy(program: Command, makeContext: MakeContext): void {
   const waiting = (command: Command) =>
     command
@@ -282,13 +241,6 @@ function addStatus(program: Command, makeContext: MakeContext): void {
     });
 }
 
-export interface LogFlags {
-  readonly follow?: true;
-  readonly lines?: number;
-  readonly since?: string;
-  readonly ssh?: string;
-}
-
 function addDevice(program: Command, makeContext: MakeContext): void {
   program
     .command('logs <pod> [app]')
@@ -310,12 +262,6 @@ function addDevice(program: Command, makeContext: MakeContext): void {
       const { collectGarbage } = await import('./commands/gc.ts');
       await collectGarbage(makeContext(command.optsWithGlobals()));
     });
-}
-
-export interface DevFlags {
-  readonly host: string;
-  readonly brokerPort: number;
-  readonly imagePort: number;
 }
 
 function addDev(program: Command, makeContext: MakeContext): void {

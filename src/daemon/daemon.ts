@@ -80,7 +80,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
           architectures: runnable(),
           limits: {
             maxTarBytes: config.limits.maxImageBytes,
-            maxEntries: 200_000,
+            maxEntries: 100_000,
             maxRatio: 200,
             minBytesPerSecond: config.limits.minBytesPerSecond,
           },

@@ -93,6 +93,19 @@ export class DeviceWorld implements World {
   }
 
   async stage(desired: DesiredState, images: readonly StoredImage[]): Promise<readonly DeployedPod[]> {
+    try {
+      return await this.compile(desired, images);
+    } catch (error) {
+      // Images were mounted to be looked at.
+      await this.removeStrays();
+      throw error;
+    }
+  }
+
+  private async compile(
+    desired: DesiredState,
+    images: readonly StoredImage[],
+  ): Promise<readonly DeployedPod[]> {
     const compiled: CompiledPod[] = [];
     for (const pod of desired.pods) {
       const manifest = parsePodManifest(pod.manifest);
@@ -235,6 +248,7 @@ export class DeviceWorld implements World {
   /** Removes whatever neither the current, the previous nor the pending deployment needs. */
   async collect(state: DeviceState): Promise<void> {
     const { disk, directories, journal } = this.ports;
+    await this.removeStrays(); // first: an object that is mounted gives no space back
     const deployments = [state.current, state.previous].filter((deployment) => deployment !== undefined);
     const desired = state.pending?.desired;
     const pendingImages = desired?.images.map((image) => image.id) ?? [];
@@ -249,6 +263,15 @@ export class DeviceWorld implements World {
     });
     if (removed.length > 0) {
       journal.log('info', `collected ${removed.length} files and directories, ${freedBytes} bytes`);
+    }
+  }
+
+  /** Ends and removes the units of pods and images that are not those of the running pods. */
+  private async removeStrays(): Promise<void> {
+    const { files, systemd } = this.ports;
+    for (const unit of await files.strays(this.running)) {
+      await systemd.stop(unit).catch(() => undefined); // it was never loaded
+      await files.removeUnit(unit);
     }
   }
 

@@ -1,8 +1,10 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CapabilityReport } from '../session/index.ts';
 import type { ReadCgroupFile } from '../health/index.ts';
 
+const appArmorList = '/sys/kernel/security/apparmor/profiles';
+const catatonit = '/usr/bin/catatonit';
 const cgroupRoot = '/sys/fs/cgroup';
 
 /** What this device is; read once at the start. */
@@ -12,6 +14,12 @@ export interface Host {
   readonly controllers: readonly string[];
   readonly memoryBytes: number;
   readonly cpuCount: number;
+  /** Node's name for the architecture. */
+  readonly machine: string;
+  /** Loaded AppArmor profiles; absent on a kernel without AppArmor. */
+  readonly appArmorProfiles?: readonly string[];
+  /** The first process of a pod with several apps; absent when it is not installed. */
+  readonly holderPath?: string;
   readonly capabilities: readonly CapabilityReport[];
 }
 
@@ -26,15 +34,34 @@ const controllerAdvice: Readonly<Record<string, string>> = {
 /** Looks at the device. A device without cgroup v2 has no controllers at all, and says so. */
 export function lookAtHost(): Host {
   const controllers = (read(join(cgroupRoot, 'cgroup.controllers')) ?? '').split(/\s+/).filter(Boolean);
+  const profiles = read(appArmorList);
   return {
     bootId: (read('/proc/sys/kernel/random/boot_id') ?? '').trim(),
     controllers,
     memoryBytes: Number(/^MemTotal:\s+([0-9]+) kB/m.exec(read('/proc/meminfo') ?? '')?.[1] ?? 0) * 1024,
     cpuCount: readdirSync('/sys/devices/system/cpu').filter((name) => /^cpu[0-9]+$/.test(name)).length,
-    capabilities: Object.entries(controllerAdvice).map(([name, advice]) => {
-      const available = controllers.includes(name);
-      return { name: `cgroup-${name}`, available, detail: available ? '' : advice };
-    }),
+    machine: process.arch,
+    // Each line is a name and its mode: `docker-default (enforce)`.
+    ...(profiles === undefined
+      ? {}
+      : {
+          appArmorProfiles: profiles
+            .split('\n')
+            .map((line) => line.replace(/ \([a-z]+\)$/, ''))
+            .filter(Boolean),
+        }),
+    ...(existsSync(catatonit) ? { holderPath: catatonit } : {}),
+    capabilities: [
+      ...Object.entries(controllerAdvice).map(([name, advice]) => {
+        const available = controllers.includes(name);
+        return { name: `cgroup-${name}`, available, detail: available ? '' : advice };
+      }),
+      {
+        name: 'shared-namespaces',
+        available: existsSync(catatonit),
+        detail: existsSync(catatonit) ? '' : 'pods with several apps cannot run; install catatonit',
+      },
+    ],
   };
 }
 

@@ -13,6 +13,9 @@ export interface PodPlaces {
 
 const podsTarget = 'wherry-pods.target';
 const maxFileBytes = 1 << 20;
+/** Names that the compiler gives to units (pod/places.ts); an administrator's own do not look like this. */
+const generated =
+  /^(wherry-pod-.*\.[0-9a-f]{8}(-.*\.service|\.slice)|wherry-holder-.*\.[0-9a-f]{8}\.service|run-wherry-images-.*\.mount)$/;
 
 /**
  * The files of pods. A pod's units lie in its own directory first and are copied to systemd's from there, so that a
@@ -98,6 +101,17 @@ export class PodFiles {
     for (const unit of pods.flatMap(unitsOf)) {
       if (!shared.has(unit)) await this.disk.remove(join(this.places.units, unit));
     }
+  }
+
+  /** Names of unit files of pods and images that belong to none of `kept`: what an interruption or a refusal left. */
+  async strays(kept: readonly DeployedPod[]): Promise<string[]> {
+    const known = new Set(kept.flatMap(unitsOf));
+    const names = await this.disk.list(this.places.units);
+    return names.filter((name) => generated.test(name) && !known.has(name));
+  }
+
+  async removeUnit(name: string): Promise<void> {
+    await this.disk.remove(join(this.places.units, name));
   }
 
   private async put(path: string, content: string, mode: number): Promise<void> {

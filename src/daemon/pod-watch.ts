@@ -1,11 +1,4 @@
-import {
-  askHttp,
-  type AppSample,
-  illness,
-  parseHttpProbe,
-  readCgroup,
-  type ReadCgroupFile,
-} from '../health/index.ts';
+import { askHttp, type AppSample, illness, readCgroup, type ReadCgroupFile } from '../health/index.ts';
 import type { DeployedPod } from '../deploy/index.ts';
 import type { AppReport, PodReport } from '../session/index.ts';
 import type { Systemd, UnitStatus } from '../systemd/index.ts';
@@ -51,7 +44,7 @@ export class PodWatch {
     for (const service of pod.services) {
       const status = await this.systemd.status(service.unit);
       this.remember(status);
-      const probe = parseHttpProbe(service.probeHttp ?? '');
+      const probe = service.probeHttp;
       const asked = probe === undefined ? undefined : await askHttp(probe, probeTimeoutMs);
       const readings = readCgroup(status.controlGroup ?? '', this.readFile);
       const { oomKills: oomKillsNow, ...numbers } = readings;

@@ -23,7 +23,12 @@ const deployedPod: Reader<DeployedPod> = map({
   uuid: text(36),
   slice: text(255),
   services: list(
-    map({ app: text(64), unit: text(255), imageId: text(135), probeHttp: optional(text(262)) }),
+    map({
+      app: text(64),
+      unit: text(255),
+      imageId: text(135),
+      probeHttp: optional(map({ port: integer(1, 65535), path: text(256) })),
+    }),
     { max: 64 },
   ),
   mounts: list(text(255), { max: 64 }),

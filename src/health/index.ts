@@ -3,5 +3,5 @@
  * stops anything.
  */
 export { readCgroup, type CgroupReadings, type ReadCgroupFile } from './cgroup.ts';
-export { askHttp, parseHttpProbe, type HttpProbe } from './probe.ts';
+export { askHttp } from './probe.ts';
 export { illness, Probation, probationRules, type AppSample, type Verdict } from './probation.ts';

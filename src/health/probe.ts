@@ -1,17 +1,5 @@
 import { request } from 'node:http';
-
-/** An HTTP probe on this host, as the annotation `wherry/probe-http` gives it: `<port><path>`. */
-export interface HttpProbe {
-  readonly port: number;
-  readonly path: string;
-}
-
-/** Reads `8080/healthz`; undefined when it is not of that form. */
-export function parseHttpProbe(text: string): HttpProbe | undefined {
-  const match = /^([0-9]{1,5})(\/[\x21-\x7e]{0,255})?$/.exec(text);
-  const port = Number(match?.[1]);
-  return port >= 1 && port <= 65535 ? { port, path: match?.[2] ?? '/' } : undefined;
-}
+import type { HttpProbe } from '../pod/index.ts';
 
 /**
  * Asks once. Well is any status from 200 to 399 within `timeoutMs`; the body is thrown away unread.

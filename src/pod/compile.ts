@@ -3,6 +3,7 @@ import { Refusal } from '../refusal/index.ts';
 import { resolveAccount } from './account.ts';
 import { bundleConfig, holderConfig } from './bundle.ts';
 import type { CompiledPod, PodImage, PodInput } from './compiled-pod.ts';
+import type { HttpProbe } from './http-probe.ts';
 import { isolateApp, isolatePod, type PodIsolation } from './isolation.ts';
 import { imageMount, podPlaces, type PodPlaces } from './places.ts';
 import { appSettings } from './settings.ts';
@@ -17,6 +18,7 @@ interface CompiledApp {
   readonly files: readonly File[];
   readonly mounts: readonly ResolvedMount[];
   readonly isolators: CompiledPod['isolators'];
+  readonly probeHttp?: HttpProbe;
 }
 
 /** What all apps of a pod have in common. */
@@ -45,11 +47,15 @@ export function compilePod(input: PodInput): CompiledPod {
   const apps = manifest.apps.map((podApp) => compileApp(podApp, context));
   const held = holder ? compileHolder(context) : { files: [], directories: [], units: [] };
   const images = [...new Set(manifest.apps.map(({ image }) => image.id))];
-  const services = manifest.apps.map((podApp) => ({
-    app: podApp.name,
-    unit: places.service(podApp.name),
-    imageId: podApp.image.id,
-  }));
+  const services = manifest.apps.map((podApp, index) => {
+    const probeHttp = apps[index]?.probeHttp;
+    return {
+      app: podApp.name,
+      unit: places.service(podApp.name),
+      imageId: podApp.image.id,
+      ...(probeHttp === undefined ? {} : { probeHttp }),
+    };
+  });
   return {
     name,
     uuid,
@@ -93,6 +99,7 @@ function compileApp(podApp: PodApp, { input, places, isolation: pod, holder }: P
   const isolation = isolateApp(podApp.name, app.isolators, host, pod);
   const mounts = resolveMounts(podApp, app, manifest);
   const id = places.containerId(podApp.name);
+  const settings = appSettings(podApp.name, podApp.annotations, image.manifest.annotations);
   const config = (exec: readonly string[]) =>
     bundleConfig({
       appName: podApp.name,
@@ -120,7 +127,7 @@ function compileApp(podApp: PodApp, { input, places, isolation: pod, holder }: P
       imageId: image.id,
       places,
       host,
-      settings: appSettings(podApp.name, podApp.annotations, image.manifest.annotations),
+      settings,
       limits: isolation.limits,
       postStop: app.eventHandlers.some((handler) => handler.name === 'post-stop'),
       ...(holder ? { holder: places.holderUnit } : {}),
@@ -128,6 +135,7 @@ function compileApp(podApp: PodApp, { input, places, isolation: pod, holder }: P
     files: [file(app.exec), ...app.eventHandlers.map((handler) => file(handler.exec, handler.name))],
     mounts,
     isolators: isolation.reports,
+    ...(settings.probeHttp === undefined ? {} : { probeHttp: settings.probeHttp }),
   };
 }
 

@@ -1,4 +1,5 @@
 import type { ImageId, ImageManifest, PodManifest } from '../appc/index.ts';
+import type { HttpProbe } from './http-probe.ts';
 
 /** What the compiler must know of the host: values only, read by daemon/. */
 export interface HostFacts {
@@ -64,8 +65,8 @@ export interface CompiledPod {
     readonly app: string;
     readonly unit: string;
     readonly imageId: string;
-    /** `<port>[<path>]` of the app's HTTP probe (annotation wherry/probe-http), already checked. */
-    readonly probeHttp?: string;
+    /** The app's probe (annotation wherry/probe-http). */
+    readonly probeHttp?: HttpProbe;
   }[];
   /**
    * Units that the services need and start by themselves: the mounts of image objects, which pods may share, and the holder

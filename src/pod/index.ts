@@ -4,5 +4,6 @@
  */
 export type * from './compiled-pod.ts';
 export { compilePod } from './compile.ts';
+export { parseHttpProbe, type HttpProbe } from './http-probe.ts';
 export { podUuid } from './pod-uuid.ts';
 export { mountUnit, podsTargetText } from './units.ts';

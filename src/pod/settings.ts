@@ -1,5 +1,6 @@
 import { labelValue, parseQuantity, wholeUnits, type NameValue } from '../appc/index.ts';
 import { Refusal } from '../refusal/index.ts';
+import { type HttpProbe, parseHttpProbe } from './http-probe.ts';
 
 /** What the specification leaves open and annotations `wherry/…` of an app decide; the pod's manifest wins over the image's. */
 export interface AppSettings {
@@ -8,6 +9,7 @@ export interface AppSettings {
   readonly stopTimeoutSeconds: number;
   /** Size of the writable layer in memory. */
   readonly layerBytes: bigint;
+  readonly probeHttp?: HttpProbe;
 }
 
 interface Setting<T> {
@@ -45,6 +47,13 @@ const layerSize: Setting<bigint> = {
   },
 };
 
+const probeHttp: Setting<HttpProbe | undefined> = {
+  annotation: 'wherry/probe-http',
+  otherwise: undefined,
+  expected: 'a port and a path, such as "8080/healthz"',
+  read: parseHttpProbe,
+};
+
 /**
  * The settings of an app.
  * @param annotations lists in which the first that has an annotation decides
@@ -72,9 +81,11 @@ export function appSettings(app: string, ...annotations: readonly (readonly Name
     if (value === undefined) throw refusal();
     return value;
   };
+  const probe = setting(probeHttp);
   return {
     restart: setting(restart),
     stopTimeoutSeconds: setting(stopTimeout),
     layerBytes: setting(layerSize),
+    ...(probe === undefined ? {} : { probeHttp: probe }),
   };
 }

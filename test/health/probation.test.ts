@@ -1,11 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import {
-  type AppSample,
-  parseHttpProbe,
-  Probation,
-  probationRules,
-  readCgroup,
-} from '../../src/health/index.ts';
+import { type AppSample, Probation, probationRules, readCgroup } from '../../src/health/index.ts';
 
 const well: AppSample = {
   app: 'web',
@@ -65,19 +59,6 @@ describe('a probation', () => {
       app: 'web',
       reason: 'does not pass its probe: HTTP 500',
     });
-  });
-});
-
-describe('an HTTP probe', () => {
-  it.each([
-    ['8080/healthz', { port: 8080, path: '/healthz' }],
-    ['80', { port: 80, path: '/' }],
-    ['0/x', undefined],
-    ['65536/', undefined],
-    ['80/ x', undefined],
-    ['example.com/', undefined],
-  ])('%s is read', (text, expected) => {
-    expect(parseHttpProbe(text)).toEqual(expected);
   });
 });
 

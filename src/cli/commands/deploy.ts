@@ -21,7 +21,7 @@ import {
 import { isRefusal, Refusal } from '../../refusal/index.ts';
 import { withLink, type Context } from '../context.ts';
 import { formatBytes } from '../format.ts';
-import type { DeployFlags, WaitFlags } from '../program.ts';
+import type { DeployFlags, WaitFlags } from '../flags.ts';
 import { LiveLines, paint, type Colour } from '../terminal.ts';
 
 /** `wherry deploy` */

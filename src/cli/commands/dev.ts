@@ -3,7 +3,7 @@ import { isRefusal } from '../../refusal/index.ts';
 import { deviceTopics } from '../../session/index.ts';
 import type { Context } from '../context.ts';
 import { formatBytes } from '../format.ts';
-import type { DevFlags } from '../program.ts';
+import type { DevFlags } from '../flags.ts';
 import { createFleet } from './fleet.ts';
 
 /** `wherry dev`: serves until Ctrl-C. */

@@ -4,7 +4,7 @@ import { parseImageManifest } from '../../appc/index.ts';
 import { Refusal } from '../../refusal/index.ts';
 import type { Context } from '../context.ts';
 import { formatBytes } from '../format.ts';
-import type { BuildFlags } from '../program.ts';
+import type { BuildFlags } from '../flags.ts';
 import { signImages } from './image.ts';
 
 /** `wherry image build` */

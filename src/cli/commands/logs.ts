@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { isAcName } from '../../appc/index.ts';
 import { Refusal } from '../../refusal/index.ts';
 import type { Context } from '../context.ts';
-import type { LogFlags } from '../program.ts';
+import type { LogFlags } from '../flags.ts';
 
 /**
  * `wherry logs`: what an app writes lies in the journal of its device, with the fields WHERRY_POD and WHERRY_APP, and is not sent

@@ -1,0 +1,56 @@
+/** The options of each command, as commander hands them over. */
+
+export interface BuildFlags {
+  readonly output: string;
+  readonly manifest?: string;
+  readonly name?: string;
+  readonly label?: readonly string[];
+  readonly exec?: readonly string[];
+  readonly user: string;
+  readonly group: string;
+  readonly env?: readonly string[];
+  readonly workdir?: string;
+  readonly memory?: string;
+  readonly cpu?: string;
+  readonly annotation?: readonly string[];
+  readonly owner?: string;
+  readonly compression: 'gzip' | 'none';
+  readonly sign?: true;
+}
+
+export interface WaitFlags {
+  readonly wait: boolean;
+  /** Seconds. */
+  readonly timeout: number;
+}
+
+export interface DeployFlags extends WaitFlags {
+  readonly pod?: readonly string[];
+  readonly run?: readonly string[];
+  readonly image?: readonly string[];
+  readonly stopAll?: true;
+  readonly baseUrl?: string;
+  readonly memory?: string;
+  readonly cpu?: string;
+  readonly tasks?: string;
+  readonly probation?: number;
+  readonly bestEffort?: true;
+}
+
+export interface LogFlags {
+  readonly follow?: true;
+  readonly lines?: number;
+  readonly since?: string;
+  readonly ssh?: string;
+}
+
+export interface DevFlags {
+  readonly host: string;
+  readonly brokerPort: number;
+  readonly imagePort: number;
+}
+
+export interface GlobalOptions {
+  readonly fleet?: string;
+  readonly json?: boolean;
+}
