@@ -363,7 +363,7 @@ const refusedEntries: [string, RefusalCode, ...RawEntry[]][] = [
   ],
 ];
 
-describe('a refused archive', () => {
+describe('a refused archive [C34]', () => {
   it.each(refusedEntries)('has %s: %s', async (...row) => {
     const [, code, ...entries] = row;
     const bytes = tar(manifest, rootfs, ...entries);
@@ -431,7 +431,7 @@ describe('a refused archive', () => {
     }
   });
 
-  it('has more entries than the limit, or implies more', async () => {
+  it('has more entries than the limit, or implies more [C35]', async () => {
     const many = Array.from({ length: 101 }, (_, i) => file(`rootfs/${i}`));
     expect(await refusal(tar(manifest, rootfs, ...many))).toMatchObject({ code: 'archive-too-large' });
     expect(

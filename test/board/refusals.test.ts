@@ -268,10 +268,11 @@ describe.each(boards)('what bad input gets on %s:', (boardName) => {
     return { device, journal: lines.map((line) => JSON.parse(line) as Record<string, string>) };
   }
 
-  /** The one terminal answer, the one line in the journal, and a device that is as it was. */
+  /** The one terminal answer, the one line in the journal, and a device that is as it was but for one file. */
   async function expectRefusal(
     code: RefusalCode,
     count: number,
+    kept = '',
   ): Promise<DeploymentEvent & { message: string }> {
     const event = await scene.eventAfter(count);
     expect(event).toMatchObject({ outcome: 'refused', code });
@@ -287,7 +288,7 @@ describe.each(boards)('what bad input gets on %s:', (boardName) => {
     expect(coded[0]?.['MESSAGE']).toContain(message);
     expect(coded[0]?.['MESSAGE']).not.toContain('\n');
     expect(coded[0]?.['PRIORITY']).toBe('3');
-    expect(device).toBe(before);
+    expect(kept === '' ? device : device.replace(`${kept}\n`, '')).toBe(before);
     expect(scene.events).toHaveLength(count + 1);
     return { ...event, message };
   }
@@ -325,10 +326,38 @@ describe.each(boards)('what bad input gets on %s:', (boardName) => {
     expect(scene.requests).toHaveLength(requests);
   });
 
+  it('[C41] a pod that cannot be made of a good image is refused; the image stays until it is collected: pod-user-unknown', async () => {
+    const image = await scene.image('busybox', ['/usr/bin/busybox', 'true'], {
+      app: { user: 'nobody-here' },
+    });
+    const object = `/var/lib/wherry/images/${image.id}.erofs`;
+    const count = scene.events.length;
+    await command(image);
+    await expectRefusal('pod-user-unknown', count, object);
+    await scene.board.check('wherry gc');
+    await scene.board.waitFor(`test ! -e ${object}`);
+    expect((await look()).device).toBe(before);
+  });
+
   it('[C41] and after all of it the pod and its version are what they were', async () => {
     const report = await scene.report((latest) => latest.pods.length === 1);
     expect(report).toMatchObject({ currentVersion: good.version });
     expect(report.pods[0]).toMatchObject({ name: 'good', healthy: true });
     expect(report.pods[0]?.apps[0]).toMatchObject({ restarts: 0 });
+  });
+
+  it('[C53] an idle device writes nothing to its disk, however often it reports', async () => {
+    await scene.configure('[report]\nschedule = "* * * * * *"');
+    const reports = async (count: number): Promise<void> => {
+      const last = scene.reports.length + count;
+      await scene.report(() => scene.reports.length >= last);
+    };
+    const written = (): Promise<string> =>
+      scene.board.check('grep ^write_bytes: /proc/$(systemctl show -P MainPID wherryd)/io');
+    await scene.report(({ seq, pods }) => seq === 1 && pods.length === 1);
+    const first = await written();
+    await reports(5);
+    expect(await written()).toBe(first);
+    expect(await scene.board.check('find /var/lib/wherry -newer /etc/wherry/wherry.toml')).toBe('');
   });
 });

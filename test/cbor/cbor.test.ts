@@ -20,7 +20,7 @@ const values = fc.letrec((tie) => ({
   ),
 }));
 
-describe('deterministic encoding (RFC 8949 §4.2.1)', () => {
+describe('deterministic encoding (RFC 8949 §4.2.1) [C10]', () => {
   it('gives back every value that it can carry', () => {
     fc.assert(
       fc.property(values.any, (value) => {
@@ -93,7 +93,7 @@ describe('deterministic encoding (RFC 8949 §4.2.1)', () => {
   });
 });
 
-describe('hostile bytes are refused', () => {
+describe('hostile bytes are refused [C10]', () => {
   it.each([
     ['nothing', ''],
     ['trailing bytes', '00 00'],

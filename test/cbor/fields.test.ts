@@ -37,7 +37,7 @@ const good: Record<string, CborValue> = {
   counts: { toString: 1 },
 };
 
-describe('typed readers of decoded maps', () => {
+describe('typed readers of decoded maps [C10]', () => {
   it('give a typed object and leave absent optional keys out', () => {
     const value = readFields(good, reader, 'thing');
     expect(value).toEqual({ ...good, name: 'X' });

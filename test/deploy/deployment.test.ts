@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { AcIdentifier, AcName, ImageId } from '../../src/appc/index.ts';
 import { runDeployment, Superseded, transitions } from '../../src/deploy/index.ts';
+import { Refusal } from '../../src/refusal/index.ts';
 import type { DeploymentReport } from '../../src/session/index.ts';
 import type { DesiredState } from '../../src/trust/index.ts';
 import { deployedPod, PowerCut, WorldModel } from './world-model.ts';
@@ -53,7 +54,7 @@ async function run(world: WorldModel, signal = never): Promise<DeploymentReport[
 }
 
 describe('a deployment', () => {
-  it('goes through its phases in order and ends committed', async () => {
+  it('goes through its phases in order and ends committed [C40]', async () => {
     const world = deviceWithPending();
     const phases = (await run(world)).map((report) => report.phase);
     expect([...new Set(phases)]).toEqual(['fetch', 'stage', 'activate', 'probation', 'committed']);
@@ -80,7 +81,7 @@ describe('a deployment', () => {
     expect(world.calls).not.toContain('pull');
   });
 
-  it('leaves a pod alone whose content did not change', async () => {
+  it('leaves a pod alone whose content did not change [C43]', async () => {
     const world = deviceWithPending();
     world.state = { ...world.state, pending: { desired: desired(2, 'old'), attempts: 0 } };
     await run(world);
@@ -89,7 +90,7 @@ describe('a deployment', () => {
   });
 
   it.each(['reserve', 'pull', 'stage'] as const)(
-    'that fails in %s is refused and touches nothing',
+    'that fails in %s is refused and touches nothing [C41]',
     async (step) => {
       const world = deviceWithPending();
       world.refuse = { [step]: 'no-space' };
@@ -102,7 +103,7 @@ describe('a deployment', () => {
   );
 
   it.each(['converge', 'probation'] as const)(
-    'that fails in %s brings the previous set back',
+    'that fails in %s brings the previous set back [C41]',
     async (step) => {
       const world = deviceWithPending();
       world.refuse = { [step]: 'probation-failed' };
@@ -113,6 +114,28 @@ describe('a deployment', () => {
       expect([...world.stagedUnits]).toEqual(['web-old']);
     },
   );
+
+  it('of several pods runs all of them, or none when one does not start [C42]', async () => {
+    const two = {
+      ...desired(2, 'new'),
+      pods: ['web', 'db'].map((name) => ({ name: name as AcName, manifest: Buffer.from('new') })),
+    };
+    const world = deviceWithPending();
+    world.state = { ...world.state, pending: { desired: two, attempts: 0 } };
+    const startAll = world.converge.bind(world);
+    world.converge = async (pods) => {
+      await startAll(pods.slice(0, 1));
+      if (pods.length > 1) throw new Refusal('activation-failed', 'the second pod does not start');
+    };
+    const told = await run(world);
+    expect(told.at(-1)).toMatchObject({ phase: 'rolled-back', code: 'activation-failed' });
+    expect([...world.running]).toEqual(['web-old']);
+
+    world.converge = startAll;
+    world.state = { ...world.state, pending: { desired: { ...two, version: 3 }, attempts: 0 } };
+    expect((await run(world)).at(-1)).toMatchObject({ phase: 'committed' });
+    expect([...world.running]).toEqual(['web-new', 'db-new']);
+  });
 
   it('is superseded by a newer one and says so', async () => {
     const world = deviceWithPending();
@@ -130,7 +153,7 @@ describe('a deployment', () => {
     expect(world.state.pending?.desired.version).toBe(2);
   });
 
-  it('that takes the device down again and again goes back to the previous set', async () => {
+  it('that takes the device down in three activations goes back to the previous set [C46]', async () => {
     const world = deviceWithPending();
     for (let boots = 0; boots < 3; boots++) {
       const abort = new AbortController();
@@ -149,7 +172,7 @@ describe('a deployment', () => {
 });
 
 describe('a power cut', () => {
-  it('before any step leaves the old or the new set, and the deployment then ends by itself', async () => {
+  it('before any step leaves the old or the new set, and the deployment then ends by itself [C45]', async () => {
     const steps = await countSteps();
     expect(steps).toBeGreaterThan(8);
     for (let cutAt = 0; cutAt < steps; cutAt++) {

@@ -76,7 +76,7 @@ describe('a download', () => {
     expect(download.receivedBytes).toBe(content.length);
   });
 
-  it('continues where a cut connection stopped, if the file is still the same', async () => {
+  it('[C30] continues where a cut connection stopped, if the file is still the same', async () => {
     const { url, requests } = await server(cutOnce(300_000, staticFile(content)));
     const got = await collect(new Download(ports(), request([`${url}/a.aci`])));
     expect(got.equals(content)).toBe(true);
@@ -138,7 +138,7 @@ describe('a download', () => {
     expect(sources).toEqual([validator === undefined ? { url } : { url, validator }]);
   });
 
-  it('takes the next mirror when one is gone', async () => {
+  it('[C30] takes the next mirror when one is gone', async () => {
     const gone = await server((_, response) => response.writeHead(404).end());
     const { url } = await server(staticFile(content));
     const used = ports();

@@ -153,7 +153,7 @@ describe('pulling an image', () => {
     expect(result).toMatchObject({ ok: true, imageId: image.id });
   });
 
-  it('continues a download over runs: nothing that is here is fetched again', async () => {
+  it('[C30] continues a download over runs: nothing that is here is fetched again', async () => {
     const cutAt = 250_000;
     const half = await publish((_, response) => {
       response.writeHead(200, { 'content-length': image.aci.length, etag: '"v1"' });
@@ -201,7 +201,7 @@ describe('pulling an image', () => {
     expect(server.requests.map(({ path }) => path)).toEqual(['/app.aci.asc']);
   });
 
-  it('looks for the signature beside the file, before what follows a question mark', () => {
+  it('[C30] looks for the signature beside the file, before what follows a question mark', () => {
     expect(signatureAddress('https://example.com/a/b.aci')).toBe('https://example.com/a/b.aci.asc');
     expect(signatureAddress('https://example.com/b.aci?token=1')).toBe(
       'https://example.com/b.aci.asc?token=1',
@@ -209,7 +209,7 @@ describe('pulling an image', () => {
   });
 });
 
-describe('an image is refused and nothing is left of it', () => {
+describe('an image is refused and nothing is left of it [C31] [C32] [C33] [C37]', () => {
   it('without a signature: image-signature-missing, before a byte of it is fetched', async () => {
     const server = await publish(image.aci, '');
     expect(await run(job(server))).toMatchObject({ ok: false, code: 'image-signature-missing' });

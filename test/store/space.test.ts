@@ -26,7 +26,7 @@ describe('the space that images need', () => {
   });
 });
 
-describe('admission', () => {
+describe('admission [C36]', () => {
   const need = { objectBytes: 60 * MiB, pullBytes: 40 * MiB };
 
   it('accepts what just fits beside the reserve', () => {

@@ -57,7 +57,7 @@ function openDevice(change: Partial<ExamineContext> = {}): { receive(message: Ui
 }
 
 describe('attacks on the command', () => {
-  it('arbitrary software (TUF §5.4.2, Uptane step 4.2): nothing runs that the operator did not sign', async () => {
+  it('arbitrary software (TUF §5.4.2, Uptane step 4.2): nothing runs that the operator did not sign [C21]', async () => {
     const device = openDevice();
     const genuine = decodeEnvelope(await publish(desired, operator));
     expect(await device.receive(await publish(desired, attacker))).toBe('key-unknown');
@@ -157,7 +157,7 @@ describe('attacks on the command', () => {
     expect(await openDevice().receive(signed)).toBe('signature-malformed');
   });
 
-  it('the signature of one payload beside a payload that differs in encoding only is refused', async () => {
+  it('[C11] [C26] the signature of one payload beside a payload that differs in encoding only is refused, before that is decoded', async () => {
     const { payload, signatures } = decodeEnvelope(await publish(desired, operator));
     const longer = Buffer.concat([payload, Buffer.of(0xf6)]);
     expect(await openDevice().receive(encodeEnvelope({ payload: longer, signatures }))).toBe(
@@ -201,7 +201,7 @@ describe('attacks on the image', () => {
     expect(await outcome('', keys, image)).toBe('image-signature-missing');
   });
 
-  it('key compromise: a key that is trusted for one prefix signs nothing outside of it', async () => {
+  it('[C31] key compromise: a key that is trusted for one prefix signs nothing outside of it', async () => {
     const entries = [{ prefix: 'example.com/web', armored: attacker.publicKey }];
     const forged = await signDetached(image, attacker.privateKey, issued);
     const keysFor = (name: string): string[] => keysForImage(parseAcIdentifier(name), entries);

@@ -19,7 +19,7 @@ function messageOf(value: unknown): string {
   }
 }
 
-describe('a desired state', () => {
+describe('a desired state [C20]', () => {
   it('comes back from its payload as it was', () => {
     expect(decodeDesiredState(encodeDesiredState(desired))).toEqual(desired);
   });

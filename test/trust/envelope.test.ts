@@ -16,7 +16,7 @@ function codeOf(message: Uint8Array): string {
   }
 }
 
-describe('an envelope', () => {
+describe('an envelope [C11] [C12]', () => {
   it('gives back the exact bytes that were signed', () => {
     expect(decodeEnvelope(encodeEnvelope({ payload, signatures }))).toEqual({
       format: 1,

@@ -20,7 +20,7 @@ function outcomeOf(change: Partial<Judgement>): string {
   }
 }
 
-describe('a verified desired state', () => {
+describe('a verified desired state [C22] [C23] [C24] [C25]', () => {
   it.each<[string, Partial<Judgement>, string]>([
     ['the first ever', {}, 'new'],
     ['newer than the trusted one', { trusted: { version: 6, payloadSha256: 'bb', issued } }, 'new'],

@@ -1,0 +1,153 @@
+import { createHash } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import type { AcName } from '../../src/appc/index.ts';
+import { Supervisor } from '../../src/daemon/supervisor.ts';
+import type { World as Deployable } from '../../src/deploy/index.ts';
+import { Refusal } from '../../src/refusal/index.ts';
+import type { DeploymentEvent } from '../../src/session/index.ts';
+import type { DesiredState } from '../../src/trust/index.ts';
+import { WorldModel } from '../deploy/world-model.ts';
+import { FakeClock, settle } from '../session/fake-clock.ts';
+
+/** A command as the examiner of these tests reads it: `<version> <content>`, or `bad` for one that is refused. */
+function command(version: number, content: string): Uint8Array {
+  return Buffer.from(`${version} ${content}`);
+}
+
+function desired(version: number, content: string): DesiredState {
+  return {
+    format: 1,
+    fleet: 'farm' as AcName,
+    target: { device: 'pump' as AcName },
+    version,
+    issued: version,
+    expires: 1000,
+    pods: [{ name: 'web' as AcName, manifest: Buffer.from(content) }],
+    images: [],
+    policy: { probationSeconds: 1, reconnectWindowSeconds: 1, limits: 'require' },
+  };
+}
+
+/** A world whose pods called `slow` never come to the end of their probation. */
+class World extends WorldModel {
+  override async probation(...[pods, , signal]: Partial<Parameters<Deployable['probation']>>) {
+    await super.probation();
+    if (!pods?.some((pod) => pod.uuid.endsWith('slow'))) return;
+    await new Promise((_, reject) =>
+      signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true }),
+    );
+  }
+}
+
+function device(world = new World()) {
+  const events: DeploymentEvent[] = [];
+  const journal: string[] = [];
+  const examined: string[] = [];
+  const supervisor = new Supervisor({
+    keeper: world,
+    world,
+    clock: new FakeClock(),
+    journal: {
+      log: (_level, message, fields) => {
+        if (fields?.['WHERRY_CODE'] !== undefined) journal.push(`${fields['WHERRY_CODE']}: ${message}`);
+      },
+    },
+    bootId: 'boot',
+    examine: async (message, { trusted }) => {
+      const text = Buffer.from(message).toString();
+      examined.push(text);
+      await settle();
+      const [version = '', content = ''] = text.split(' ');
+      if (version === 'bad') throw new Refusal('unsigned', 'the envelope carries no signature');
+      const outcome = Number(version) === trusted.version ? 'same' : 'new';
+      const payloadSha256 = createHash('sha256').update(content).digest('hex');
+      return { outcome, desired: desired(Number(version), content), payloadSha256, signedBy: ['key'] };
+    },
+    onChange: () => undefined,
+    onRest: () => undefined,
+    onEvent: (event) => events.push(event),
+    onAccepted: () => undefined,
+  });
+  const outcomes = () => events.map(({ version, outcome }) => `${version} ${outcome}`);
+  return { world, events, journal, examined, supervisor, outcomes };
+}
+
+/** Until nothing moves any more: nothing here waits for time. */
+async function rest(): Promise<void> {
+  for (let turn = 0; turn < 10; turn++) await settle();
+}
+
+describe('the supervisor', () => {
+  it('[C6] [C40] answers each version once, with how it ended', async () => {
+    const { supervisor, outcomes, world } = device();
+    supervisor.receive(command(1, 'a'));
+    await rest();
+    world.refuse = { pull: 'no-space', stage: 'pod-user-unknown' };
+    supervisor.receive(command(2, 'b'));
+    await rest();
+    expect(outcomes()).toEqual(['1 committed', '2 refused']);
+    expect([...world.running]).toEqual(['web-a']);
+  });
+
+  it('[C44] lets a newer version supersede one that is under way, and the newer one is what runs', async () => {
+    const { supervisor, outcomes, world } = device();
+    supervisor.receive(command(1, 'old'));
+    await rest();
+    supervisor.receive(command(2, 'slow'));
+    await rest();
+    expect(supervisor.deployment).toMatchObject({ version: 2, phase: 'probation' });
+    expect([...world.running]).toEqual(['web-slow']);
+    supervisor.receive(command(3, 'new'));
+    await rest();
+    expect(outcomes()).toEqual(['1 committed', '2 superseded', '3 committed']);
+    expect([...world.running]).toEqual(['web-new']);
+    expect([...world.stagedUnits]).toEqual(['web-new']);
+  });
+
+  it('[C24] starts nothing and answers nothing when the broker or the operator says the same again', async () => {
+    const { supervisor, outcomes, world, examined } = device();
+    supervisor.receive(command(1, 'a'));
+    await rest();
+    const calls = [...world.calls];
+    supervisor.receive(command(1, 'a'));
+    await rest();
+    expect(examined).toHaveLength(1);
+    supervisor.receive(command(1, 'a again, by another signature'));
+    await rest();
+    expect(examined).toHaveLength(2);
+    expect(world.calls).toEqual(calls);
+    expect(outcomes()).toEqual(['1 committed']);
+  });
+
+  it('[C6] [C50] answers a refused message with one event and one line, and reports it until a good one comes', async () => {
+    const { supervisor, events, journal } = device();
+    supervisor.receive(Buffer.from('bad'));
+    await rest();
+    expect(events).toMatchObject([{ version: 0, outcome: 'refused', code: 'unsigned' }]);
+    expect(journal).toEqual(['unsigned: command refused: the envelope carries no signature']);
+    expect(supervisor.refused).toMatchObject({ code: 'unsigned' });
+    supervisor.receive(command(1, 'a'));
+    await rest();
+    expect(supervisor.refused).toBeUndefined();
+  });
+
+  it('of messages that come while one is examined reads the last one only', async () => {
+    const { supervisor, examined } = device();
+    for (const version of [1, 2, 3, 4]) supervisor.receive(command(version, 'x'));
+    await rest();
+    expect(examined).toEqual(['1 x', '4 x']);
+  });
+
+  it('leaves a deployment pending when wherryd ends, and takes it up again', async () => {
+    const { supervisor, world, outcomes } = device();
+    supervisor.receive(command(1, 'slow'));
+    await rest();
+    await supervisor.close();
+    expect(world.state.pending?.desired.version).toBe(1);
+    expect(outcomes()).toEqual([]);
+    const next = device(world);
+    next.supervisor.resume();
+    await rest();
+    expect(next.supervisor.deployment).toMatchObject({ version: 1, phase: 'probation' });
+  });
+});
