@@ -1,0 +1,95 @@
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { PodFiles } from '../../src/daemon/pod-files.ts';
+import type { CompiledPod } from '../../src/pod/index.ts';
+import { type Disk, nodeDisk } from '../../src/store/index.ts';
+
+/** The machine's disk, except that files stay the property of whoever runs the test. */
+function ownDisk(writes: string[]): Disk {
+  const disk = nodeDisk();
+  return {
+    ...disk,
+    own: () => Promise.resolve(),
+    write: (path, bytes) => {
+      writes.push(path);
+      return disk.write(path, bytes);
+    },
+  };
+}
+
+const pod = (uuid: string): CompiledPod => ({
+  name: 'web',
+  uuid,
+  slice: `wherry-pod-web.${uuid}.slice`,
+  services: [{ app: 'main', unit: `wherry-pod-web.${uuid}-main.service`, imageId: 'sha512-0' }],
+  mounts: ['run-wherry-images-0.mount'],
+  units: [
+    { name: 'run-wherry-images-0.mount', text: '[Mount]\n' },
+    { name: `wherry-pod-web.${uuid}.slice`, text: '[Slice]\n' },
+    { name: `wherry-pod-web.${uuid}-main.service`, text: '[Service]\n' },
+  ],
+  files: [{ path: 'apps/main/config.json', content: '{}', mode: 0o600 }],
+  directories: [],
+  sources: [],
+  isolators: [],
+});
+
+describe('the files of a pod', () => {
+  let root: string;
+  let writes: string[];
+  let files: PodFiles;
+  const unit = (name: string): string => join(root, 'units', name);
+  beforeEach(() => {
+    root = mkdtempSync(join(tmpdir(), 'pod-files-'));
+    writes = [];
+    files = new PodFiles(ownDisk(writes), { pods: join(root, 'pods'), units: join(root, 'units') });
+  });
+  afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+  it('are its bundle, its units, and master copies of them', async () => {
+    await files.write(pod('one'));
+    expect(readFileSync(join(root, 'pods/one/apps/main/config.json'), 'utf8')).toBe('{}');
+    expect(readdirSync(join(root, 'units')).sort()).toEqual(readdirSync(join(root, 'pods/one/units')).sort());
+  });
+
+  it('start at boot by one file and one link, which are not written again when nothing changed', async () => {
+    await files.write(pod('one'));
+    await files.enable([pod('one')]);
+    expect(readFileSync(unit('wherry-pods.target'), 'utf8')).toMatch(
+      /^Wants=wherry-pod-web\.one-main\.service$/m,
+    );
+    expect(readlinkSync(unit('multi-user.target.wants/wherry-pods.target'))).toBe('../wherry-pods.target');
+    writes.length = 0;
+    await files.enable([pod('one')]);
+    expect(writes).toEqual([]);
+  });
+
+  it('are put back when a unit was lost or changed', async () => {
+    await files.write(pod('one'));
+    expect(await files.repair(pod('one'))).toBe(false);
+    rmSync(unit('wherry-pod-web.one-main.service'));
+    writeFileSync(unit('wherry-pod-web.one.slice'), 'changed');
+    expect(await files.repair(pod('one'))).toBe(true);
+    expect(readFileSync(unit('wherry-pod-web.one-main.service'), 'utf8')).toBe('[Service]\n');
+    expect(readFileSync(unit('wherry-pod-web.one.slice'), 'utf8')).toBe('[Slice]\n');
+  });
+
+  it('go without those that another pod shares', async () => {
+    await files.write(pod('one'));
+    await files.write(pod('two'));
+    await files.remove([pod('one')], [pod('two')]);
+    expect(existsSync(unit('wherry-pod-web.one-main.service'))).toBe(false);
+    expect(existsSync(unit('run-wherry-images-0.mount'))).toBe(true);
+    expect(existsSync(unit('wherry-pod-web.two-main.service'))).toBe(true);
+  });
+});
