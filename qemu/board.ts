@@ -1,67 +1,16 @@
 import { readFileSync, rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { ChannelError, poll } from './guest-channel.ts';
-import { boardImage, type BoardImage, type Progress } from './image.ts';
+import type { BlockStats, RunOptions, RunResult } from './board-types.ts';
+import { freePort } from './free-port.ts';
+import type { BoardImage } from './image.ts';
 import { Machine } from './machine.ts';
 import { LosableDisk } from './power.ts';
-import { checkPrograms } from './preconditions.ts';
 import { diskDevice, networkDevice, runPaths } from './qemu-args.ts';
 import { makeRunDir } from './run-dir.ts';
-import { bootedSnapshot, installedSnapshot, makeLayer, type Snapshot } from './snapshot.ts';
+import { makeLayer, type Snapshot } from './snapshot.ts';
 import { checkFilesystem, type FilesystemCheck } from './filesystem-check.ts';
-
-export type BoardOptions = {
-  /** A name from `board-configs/`. */
-  readonly board: string;
-  /** Packages to install; the result is kept, keyed by their content. */
-  readonly debs?: readonly string[];
-  /** Put the disk behind a layer that {@link Board.powerCut} empties of unflushed writes. Slower. */
-  readonly powerLoss?: boolean;
-  /** Ports of the board to reach on the host's 127.0.0.1; see {@link Board.hostPort}. */
-  readonly forwards?: readonly { readonly guest: number; readonly host?: number }[];
-  readonly memoryMiB?: number;
-  /** Boot from the beginning instead of going on from the snapshot. */
-  readonly coldBoot?: boolean;
-  readonly progress?: Progress;
-  readonly signal?: AbortSignal;
-};
-
-export type RunOptions = {
-  readonly timeoutMs?: number;
-  readonly stdin?: string | Uint8Array;
-  readonly signal?: AbortSignal;
-};
-export type RunResult = { readonly status: number; readonly stdout: string; readonly stderr: string };
-
-/** Counters of the root disk since QEMU started. */
-export type BlockStats = {
-  readonly readBytes: number;
-  readonly writtenBytes: number;
-  readonly writes: number;
-  readonly flushes: number;
-};
-
-/** Starts a board from its snapshot, which is made first if need be. The caller must {@link Board.stop} it. */
-export async function startBoard(options: BoardOptions): Promise<Board> {
-  const progress = options.progress ?? (() => undefined);
-  if (options.powerLoss === true) checkPrograms(['nbdkit', 'qemu-nbd']);
-  const image = await boardImage(options.board, progress);
-  let snapshot = await bootedSnapshot(image, options.memoryMiB ?? image.config.memoryMiB, progress);
-  const debs = (options.debs ?? []).map((path) => resolve(path));
-  if (debs.length > 0) snapshot = await installedSnapshot(image, snapshot, debs, progress);
-  options.signal?.throwIfAborted();
-  const board = new Board(image, snapshot, options.powerLoss === true);
-  try {
-    await board.launch(options.coldBoot === true ? 'cold' : 'snapshot', true);
-    for (const { guest, host } of options.forwards ?? []) await board.forward(guest, host);
-    return board;
-  } catch (error) {
-    await board.stop();
-    throw error;
-  }
-}
 
 /** A running board and everything a test or a user can do to it. */
 export class Board {
@@ -351,13 +300,3 @@ export class Board {
 
 const copyTimeoutMs = 300_000;
 const bootTimeoutMs = 300_000;
-
-/** A port of 127.0.0.1 that nobody listens on now. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((done, fail) => server.once('error', fail).listen(0, '127.0.0.1', done));
-  const address = server.address();
-  await new Promise((done) => server.close(done));
-  if (address === null || typeof address === 'string') throw new Error('No free port on this machine.');
-  return address.port;
-}

@@ -2,8 +2,9 @@ import { existsSync, readdirSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { startBoard, type Board } from './board.ts';
+import type { Board } from './board.ts';
 import { boardNames, loadBoardConfig } from './board-config.ts';
+import { startBoard } from './start-board.ts';
 
 const help = `Gives a root shell on an emulated board, with wherry installed if "npm run package" has made its packages.
 
