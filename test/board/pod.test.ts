@@ -74,6 +74,7 @@ describe.each(boards)('a compiled pod on %s', (name) => {
         cpuCount: 2,
         memoryBytes: 512 << 20,
         limits: 'require',
+        holderPath: '/usr/bin/catatonit',
         machine: machines[board.arch],
         directories: { images: '/var/lib/wherry/images', pods: '/var/lib/wherry/pods', run: '/run/wherry' },
       },
@@ -249,6 +250,45 @@ describe.each(boards)('a compiled pod on %s', (name) => {
     });
     await start(pod);
     await saying(pod, 'through');
+  });
+
+  it('shares PID, IPC and UTS namespaces between its apps, and comes back whole when their holder dies', async () => {
+    const sleeper = { image: { id: imageId }, ...shell('echo up; exec sleep 1000000') };
+    const pod = compile('duo', shell('echo up; exec sleep 1000000'), {
+      apps: [
+        { name: 'web', ...sleeper },
+        { name: 'db', ...sleeper },
+      ],
+    });
+    await start(pod);
+    const units = [
+      ...pod.services.map(({ unit }) => unit),
+      ...pod.mounts.filter((unit) => unit.includes('holder')),
+    ];
+    const namespaces = async () => {
+      const statuses = await steps(
+        ...units.map((unit) => ['start', unit]),
+        ...units.map((unit) => ['status', unit]),
+      );
+      const pids = (statuses.slice(units.length) as UnitStatus[]).map(({ mainPid = 0 }) => mainPid);
+      const links = await board.check(
+        `for pid in ${pids.join(' ')}; do readlink /proc/$pid/ns/pid /proc/$pid/ns/ipc /proc/$pid/ns/uts | tr '\\n' ' '; echo; done`,
+      );
+      return { pids, shared: new Set(links.trim().split(/ *\n/)).size === 1 };
+    };
+    const before = await namespaces();
+    expect(before.shared).toBe(true);
+    await board.check(`kill -9 ${before.pids[2] ?? 0}`);
+    await board.waitFor(
+      `for pid in ${before.pids.join(' ')}; do ! kill -0 $pid 2>/dev/null || exit 1; done;
+       [ "$(systemctl list-units --plain --no-legend --state=running 'wherry-*duo*.service' | wc -l)" = 3 ]`,
+      undefined,
+      120_000,
+    );
+    const after = await namespaces();
+    expect(after.shared).toBe(true);
+    expect(after.pids).not.toEqual(before.pids);
+    await steps(...units.map((unit) => ['stop', unit]));
   });
 
   it('says why a unit cannot be started', async () => {
