@@ -157,4 +157,41 @@ describe.each(boards)('on %s', (boardName) => {
     expect(hogOf(report)?.oomKills).toBeGreaterThan(0);
     expect(report.pods.find((pod) => pod.name === 'web')?.apps[0]?.pid).toBe(before);
   });
+
+  it('the apps of a pod share PID, IPC and UTS namespaces, each in its own root [pods.md]', async () => {
+    const image = await scene.image('busybox', ['/usr/bin/busybox', 'true']);
+    const app = (name: string, script: string) => ({
+      name,
+      image: { id: image.id },
+      app: { exec: ['/usr/bin/busybox', 'sh', '-c', script], user: '0', group: '0' },
+      annotations: [{ name: 'wherry/stop-timeout', value: '1' }],
+    });
+    const desired = scene.desired([
+      {
+        name: 'pair',
+        image,
+        manifest: {
+          apps: [
+            app('one', 'touch /only-here; exec sleep 424242'),
+            app('two', 'while sleep 1; do ps; hostname; ls /; done'),
+          ],
+        },
+      },
+    ]);
+    expect(await scene.deploy(desired)).toMatchObject({ outcome: 'committed' });
+    const { stdout } = await scene.board.waitFor(
+      'journalctl -o cat WHERRY_APP=two --no-pager -n 60',
+      ({ stdout: lines }) => lines.includes('sleep 424242'),
+    );
+    expect(stdout).toContain('pair');
+    expect(stdout).not.toContain('only-here');
+    const pids = await scene.board.check(
+      "for app in one two; do systemctl show -P MainPID 'wherry-pod-pair.*-'$app.service; done",
+    );
+    const [one = '', two = ''] = pids.trim().split('\n').filter(Boolean);
+    const namespaces = await scene.board.check(
+      `for kind in pid ipc uts mnt; do readlink /proc/${one}/ns/$kind /proc/${two}/ns/$kind | sort -u | wc -l; done`,
+    );
+    expect(namespaces.trim().split('\n')).toEqual(['1', '1', '1', '2']);
+  });
 });
