@@ -7,7 +7,9 @@ const contract = readFileSync(join(import.meta.dirname, '../docs/contract.md'), 
 
 describe('the contract', () => {
   it('lists every code with its class and meaning, and no other', () => {
-    const listed = [...contract.matchAll(/^\| `([a-z-]+)` \| ([a-z]+) \| (.+) \|$/gm)].map((row) => row.slice(1));
+    const listed = [...contract.matchAll(/^\| `([a-z-]+)` \| ([a-z]+) \| (.+) \|$/gm)].map((row) =>
+      row.slice(1),
+    );
     const known = Object.entries(refusalCodes).map(([code, [kind, meaning]]) => [code, kind, meaning]);
     expect(listed).toEqual(known);
   });
