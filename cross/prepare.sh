@@ -72,8 +72,9 @@ stamp=node_modules/.wherry-lock
 lock=$(cksum <package-lock.json)
 
 # npm keeps a copy of the lock file in node_modules; newer than ours means that someone else installed what it says.
+# An installation that ran the scripts of the native modules has dropped those that it could not compile.
 up_to_date() {
-    [ -d node_modules ] || return 1
+    [ -d node_modules/sd-notify ] && [ -d node_modules/systemd-journald ] || return 1
     [ "$(cat "$stamp" 2>/dev/null)" = "$lock" ] && return 0
     [ -f node_modules/.package-lock.json ] &&
         [ -z "$(find package-lock.json -newer node_modules/.package-lock.json)" ]

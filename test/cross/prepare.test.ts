@@ -14,7 +14,7 @@ for name in "$@"; do case " $MISSING " in *" $name "*) ;; *) echo "installed $na
 /** Stand-ins for what the script calls; each call that changes the machine leaves a line in `calls`. */
 const programs: Readonly<Record<string, string>> = {
   node: `case "$1" in --version) echo "$NODE_VERSION" ;; *) exec "$REAL_NODE" "$@" ;; esac`,
-  npm: `echo "npm $*" >>calls; mkdir -p node_modules; touch node_modules/.package-lock.json; echo added 1 package`,
+  npm: `echo "npm $*" >>calls; mkdir -p node_modules/sd-notify node_modules/systemd-journald; touch node_modules/.package-lock.json; echo added 1 package`,
   'dpkg-query': dpkgQuery,
   dpkg: `echo "$DEB_ARCH"`,
   id: `echo "$USER_ID"`,
@@ -91,12 +91,14 @@ describe('prepare.sh', () => {
     expect((await prepare()).calls).toHaveLength(2);
   });
 
-  it('accepts what the user installed with npm', async () => {
-    await mkdir(path.join(directory, 'node_modules'));
+  it('accepts what the user installed with npm, if the sources of the native modules are there', async () => {
+    for (const name of ['sd-notify', 'systemd-journald']) {
+      await mkdir(path.join(directory, 'node_modules', name), { recursive: true });
+    }
     await writeFile(path.join(directory, 'node_modules/.package-lock.json'), '{}');
-    const { status, calls } = await prepare();
-    expect(calls).toEqual([]);
-    expect(status).toBe(0);
+    expect((await prepare()).calls).toEqual([]);
+    await rm(path.join(directory, 'node_modules/sd-notify'), { recursive: true });
+    expect((await prepare()).calls).toEqual(['npm ci --ignore-scripts']);
   });
 
   it('installs the Debian packages that are missing, and only those', async () => {

@@ -38,11 +38,16 @@ describe('the units', () => {
   it.skipIf(!analyze)('are accepted by systemd without a warning', async () => {
     const directory = await mkdtemp(path.join(tmpdir(), 'wherry-units-'));
     try {
-      const service = path.join(directory, 'wherryd.service');
-      const pull = path.join(directory, 'wherry-pull@job.service');
-      await copyFile(path.join(debian, 'wherryd.service'), service);
-      await copyFile(path.join(debian, 'wherry-pull@.service'), pull);
-      const { stdout, stderr } = await run('systemd-analyze', ['verify', '--man=no', service, pull]);
+      const units = [
+        ['wherryd.service', 'wherryd.service'],
+        ['wherry-examine.service', 'wherry-examine.service'],
+        ['wherry-pull@.service', 'wherry-pull@job.service'],
+      ] as const;
+      for (const [source, name] of units) {
+        await copyFile(path.join(debian, source), path.join(directory, name));
+      }
+      const files = units.map(([, name]) => path.join(directory, name));
+      const { stdout, stderr } = await run('systemd-analyze', ['verify', '--man=no', ...files]);
       // It loads everything that the units depend on too, so only what it says of them counts.
       const about = `${stdout}${stderr}`.split('\n').filter((line) => line.includes('wherry'));
       expect(about).toEqual([]);
