@@ -10,7 +10,8 @@ export default defineConfig({
           include: ['test/board/**/*.test.ts'],
           testTimeout: 600_000,
           hookTimeout: 600_000,
-          fileParallelism: false,
+          // An emulated board keeps one processor busy; two at a time is what a machine of two bears.
+          maxWorkers: 2,
         },
       },
     ],
