@@ -30,7 +30,7 @@ esac
 
 # The boards, their disks and their network; the broker that tests use; what makes images and packages.
 wanted="qemu-system-arm qemu-utils ipxe-qemu nbdkit mosquitto
-    mmdebstrap debian-archive-keyring gnupg e2fsprogs erofs-utils cpio busybox-static
+    mmdebstrap debian-archive-keyring gnupg e2fsprogs erofs-utils cpio busybox-static kmod fakeroot file openssl
     $compilers binutils dpkg-dev xz-utils zstd"
 
 missing=
