@@ -67,7 +67,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     clock: systemClock,
     journal,
     watch,
-    files: new PodFiles(disk, places),
+    files: new PodFiles(disk, { ...places, mounts: `${places.run}/images` }),
     directories: places,
     host: { ...host, crunPath: places.crun },
     reserveBytes: config.limits.reserveBytes,

@@ -273,6 +273,8 @@ export class DeviceWorld implements World {
       await systemd.stop(unit).catch(() => undefined); // it was never loaded
       await files.removeUnit(unit);
     }
+    const images = this.running.flatMap((pod) => pod.services.map((service) => service.imageId));
+    await files.removeMountPoints(new Set(images));
   }
 
   /** Mounts an image through systemd and returns its root file system. */

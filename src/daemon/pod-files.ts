@@ -1,4 +1,4 @@
-import { chmod, chown, mkdir, symlink } from 'node:fs/promises';
+import { chmod, chown, mkdir, rmdir, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { DeployedPod } from '../deploy/index.ts';
 import { type CompiledPod, podsTargetText } from '../pod/index.ts';
@@ -9,6 +9,8 @@ export interface PodPlaces {
   readonly pods: string;
   /** Where systemd reads units: /etc/systemd/system */
   readonly units: string;
+  /** Where images are mounted: /run/wherry/images */
+  readonly mounts: string;
 }
 
 const podsTarget = 'wherry-pods.target';
@@ -112,6 +114,13 @@ export class PodFiles {
 
   async removeUnit(name: string): Promise<void> {
     await this.disk.remove(join(this.places.units, name));
+  }
+
+  /** Removes the mount points of images that are not among `kept` and not mounted; systemd leaves them behind. */
+  async removeMountPoints(kept: ReadonlySet<string>): Promise<void> {
+    for (const id of await this.disk.list(this.places.mounts)) {
+      if (!kept.has(id)) await rmdir(join(this.places.mounts, id)).catch(() => undefined); // not empty: still mounted
+    }
   }
 
   private async put(path: string, content: string, mode: number): Promise<void> {

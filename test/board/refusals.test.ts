@@ -254,7 +254,7 @@ describe.each(boards)('what bad input gets on %s:', (boardName) => {
   async function look(): Promise<{ device: string; journal: Record<string, string>[] }> {
     const out = await scene.board.check(`
       systemctl show -p MainPID -p NRestarts -p ActiveState 'wherry-pod-good.*-main.service'
-      find /var/lib/wherry/images /var/lib/wherry/partial /run/wherry /etc/systemd/system | sort
+      find /var/lib/wherry/images /var/lib/wherry/partial /run/wherry /etc/systemd/system -xdev | sort
       find /var/lib/wherry/pods -maxdepth 1
       findmnt -rn -o TARGET | grep wherry | sort
       ls -d ${outside} 2>&1

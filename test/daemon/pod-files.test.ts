@@ -1,5 +1,6 @@
 import {
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -52,7 +53,11 @@ describe('the files of a pod', () => {
   beforeEach(() => {
     root = mkdtempSync(join(tmpdir(), 'pod-files-'));
     writes = [];
-    files = new PodFiles(ownDisk(writes), { pods: join(root, 'pods'), units: join(root, 'units') });
+    files = new PodFiles(ownDisk(writes), {
+      pods: join(root, 'pods'),
+      units: join(root, 'units'),
+      mounts: join(root, 'mounts'),
+    });
   });
   afterEach(() => rmSync(root, { recursive: true, force: true }));
 
@@ -91,5 +96,29 @@ describe('the files of a pod', () => {
     expect(existsSync(unit('wherry-pod-web.one-main.service'))).toBe(false);
     expect(existsSync(unit('run-wherry-images-0.mount'))).toBe(true);
     expect(existsSync(unit('wherry-pod-web.two-main.service'))).toBe(true);
+  });
+
+  it("that no running pod has are found, and an administrator's own units are not taken for them", async () => {
+    await files.write(pod('0123abcd'));
+    await files.write(pod('4567ef01'));
+    await files.writeUnit('run-wherry-images-1.mount', '[Mount]\n');
+    await files.writeUnit('wherry-holder-web.4567ef01.service', '[Service]\n');
+    for (const own of ['wherry-pod-backup.service', 'wherry-pods.target', 'data.mount']) {
+      await files.writeUnit(own, '[Unit]\n');
+    }
+    expect((await files.strays([pod('0123abcd')])).sort()).toEqual([
+      'run-wherry-images-1.mount',
+      'wherry-holder-web.4567ef01.service',
+      'wherry-pod-web.4567ef01-main.service',
+      'wherry-pod-web.4567ef01.slice',
+    ]);
+  });
+
+  it('leave no mount points behind, but nothing that is in use is touched', async () => {
+    mkdirSync(join(root, 'mounts/used'), { recursive: true });
+    mkdirSync(join(root, 'mounts/old'));
+    mkdirSync(join(root, 'mounts/mounted/rootfs'), { recursive: true });
+    await files.removeMountPoints(new Set(['used']));
+    expect(readdirSync(join(root, 'mounts')).sort()).toEqual(['mounted', 'used']);
   });
 });
