@@ -94,8 +94,11 @@ describe.each(boards)('when the power of %s is cut', (boardName) => {
       expect(objects, where).not.toContain('broken');
     }
     if (!scene.events.some((event) => event.version === version)) await scene.answer(version, 300_000);
-    const trusted = await scene.report((latest) => latest.trustedVersion === version);
-    expect(['committed', 'rolled-back']).toContain(trusted.deployment?.phase);
+    const ended = await scene.report(
+      ({ deployment }) =>
+        deployment?.version === version && ['committed', 'rolled-back'].includes(deployment.phase),
+    );
+    expect(ended.trustedVersion).toBe(version);
     expect([before, after]).toContain(await served());
 
     await scene.board.check('wherry gc', { timeoutMs: 120_000 });
