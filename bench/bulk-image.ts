@@ -1,0 +1,72 @@
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { buildAci } from '../src/aci/builder.ts';
+import { type AcIdentifier, parseImageManifest } from '../src/appc/index.ts';
+import { payloadRoot } from '../qemu/payload.ts';
+import { loadBoardConfig } from '../qemu/index.ts';
+import type { BuiltImage, Scene } from '../test/board/scene.ts';
+
+/** Bytes of a file in the image: the mean of the root file systems of distributions. */
+const fileBytes = 64 * 1024;
+/** One part in so many of a file cannot be compressed; the rest is words. The whole comes to about half its size. */
+const noiseOneIn = 4;
+
+/** An image of busybox with as many files as it takes to make a download of about `megabytes`; the same at every run. */
+export async function bulkImage(scene: Scene, boardName: string, megabytes: number): Promise<BuiltImage> {
+  const { config } = loadBoardConfig(boardName);
+  const name = `example.com/bulk-${megabytes}` as AcIdentifier;
+  const labels = [
+    { name: 'version', value: '1.0.0' },
+    { name: 'os', value: 'linux' },
+    { name: 'arch', value: config.arch === 'arm64' ? 'aarch64' : 'armv7l' },
+  ];
+  const app = { exec: ['/usr/bin/sleep', '1000000'], user: '0', group: '0' };
+  const manifest = parseImageManifest(
+    Buffer.from(JSON.stringify({ acKind: 'ImageManifest', acVersion: '0.8.11', name, labels, app })),
+  );
+  const text = words();
+  const files = Math.round((megabytes * 1e6) / (fileBytes * compressedShare));
+  const path = join(scene.directory, `bulk-${megabytes}.aci`);
+  const built = await buildAci({
+    root: await payloadRoot('busybox', config),
+    manifest,
+    output: path,
+    compression: 'gzip',
+    owner: { uid: 0, gid: 0 },
+    additions: Array.from({ length: files }, (_, index) => ({
+      path: `/srv/${Math.floor(index / 64)}/${index}`,
+      content: fileContent(text, index),
+      mode: 0o644,
+    })),
+  });
+  return await scene.offer(path, { id: built.imageId, name, labels: manifest.labels, ...built });
+}
+
+/** What gzip leaves of a file; measured. */
+const compressedShare = 0.57;
+
+/** A megabyte of made-up words, some of them frequent. */
+function words(): Buffer {
+  const noise = noiseBytes('words', 600_000);
+  const parts: string[] = [];
+  for (let at = 0; at + 1 < noise.length; at += 2) {
+    const rank = ((noise[at] ?? 0) * (noise[at + 1] ?? 0)) >> 6; // small numbers are more frequent
+    const spelling = (Math.imul(rank + 1, 0x9e3779b1) >>> 0).toString(36);
+    parts.push(spelling.slice(0, 2 + (rank % 6)));
+  }
+  return Buffer.from(parts.join(' '));
+}
+
+function fileContent(text: Buffer, index: number): Buffer {
+  const noise = noiseBytes(`file ${index}`, fileBytes / noiseOneIn);
+  const start = noise.readUInt32LE(0) % (text.length - fileBytes);
+  const content = Buffer.from(text.subarray(start, start + fileBytes));
+  const piece = 1024;
+  for (let at = 0; at < noise.length; at += piece) noise.copy(content, at * noiseOneIn, at, at + piece);
+  return content;
+}
+
+/** Bytes that look random and are the same at every run. */
+function noiseBytes(seed: string, length: number): Buffer {
+  return createHash('shake256', { outputLength: length }).update(seed).digest();
+}

@@ -1,0 +1,39 @@
+import { coreModules, inTurn, numberFrom, secondsOf, type Group } from './bench.ts';
+
+/** How long a device is without its supervisor after an upgrade or a crash. */
+export const connectGroup: Group = {
+  about: 'start of wherryd until it is connected',
+  measure: async (bench) => {
+    const { board } = await bench.scene();
+    const times = await inTurn(bench, {
+      // From the order to systemd to the moment in which the journal got the word.
+      ours: () =>
+        numberFrom(
+          board,
+          `systemctl stop wherryd
+          start=$(now)
+          systemctl start wherryd
+          invocation=$(systemctl show -P InvocationID wherryd)
+          until connected=$(journalctl -b -o json --output-fields=MESSAGE _SYSTEMD_INVOCATION_ID=$invocation |
+            grep '"connected to the broker') && [ -n "$connected" ]; do sleep 0.5; done
+          since "$start" "$(sed -E 's/.*"__MONOTONIC_TIMESTAMP":"([0-9]+)([0-9]{6})".*/\\1.\\2/' <<<"$connected")"`,
+        ),
+      peer: () => secondsOf(board, 'node -e 0'),
+      modules: () =>
+        secondsOf(board, `node -e 'for (const name of ${JSON.stringify(coreModules)}) require(name)'`),
+    });
+    return [
+      {
+        name: 'wherryd from start to connected, s; peer: node -e 0',
+        ours: times.ours,
+        peer: times.peer,
+        bound: 2,
+      },
+      {
+        name: 'the same; peer: node with the same core modules',
+        ours: times.ours,
+        peer: times.modules,
+      },
+    ];
+  },
+};

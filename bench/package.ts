@@ -1,0 +1,17 @@
+import { resolve } from 'node:path';
+import { allArchs, buildPackages } from '../cross/index.ts';
+import type { Group } from './bench.ts';
+
+/** What is downloaded to a device to have wherry. */
+export const packageGroup: Group = {
+  about: 'size of the .deb of each architecture',
+  measure: async ({ say }) => {
+    say('building the packages');
+    const built = await buildPackages({ root: resolve(import.meta.dirname, '..'), archs: allArchs });
+    return built.packages.map(({ arch, sizeBytes }) => ({
+      name: `size of the .deb for ${arch}, MB`,
+      ours: sizeBytes / 1e6,
+      bound: 1,
+    }));
+  },
+};

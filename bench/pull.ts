@@ -1,0 +1,171 @@
+import type { Board } from '../qemu/index.ts';
+import type { BuiltImage, Scene } from '../test/board/scene.ts';
+import { inTurn, numberFrom, roundsOf, secondsOf, type Bench, type Group } from './bench.ts';
+import { bulkImage } from './bulk-image.ts';
+import { line, median } from './table.ts';
+
+/** Pulls of two sizes tell what a megabyte costs; one of next to nothing, what a pull costs before the first. */
+export const pullGroup: Group = {
+  about: 'pull of an image: time, memory, what is written',
+  measure: async (bench) => {
+    const scene = await bench.scene();
+    const { board } = scene;
+    const [smallMb, largeMb] = bench.pullMegabytes;
+    bench.say(`building images of ${smallMb} and ${largeMb} MB`);
+    const tiny = await scene.image('busybox', ['/usr/bin/sleep', '1000000'], { name: 'example.com/tiny' });
+    const small = await bulkImage(scene, board.name, smallMb);
+    const large = await bulkImage(scene, board.name, largeMb);
+
+    const written: Written[] = [];
+    const pulled = async (image: BuiltImage): Promise<number> => {
+      const { seconds, ...bytes } = await deploy(scene, image);
+      if (image === small) written.push(bytes);
+      return seconds;
+    };
+    const times = await roundsOf(bench, {
+      tiny: () => pulled(tiny),
+      small: () => pulled(small),
+      smallByHand: () => pipeline(board, small),
+      large: () => pulled(large),
+      largeByHand: () => pipeline(board, large),
+    });
+    const node = await inTurn(bench, { start: () => secondsOf(board, 'node -e 0') });
+    const slope = (of: 'small' | 'large' | 'smallByHand' | 'largeByHand', by: typeof of): number =>
+      slopes(times[of], times[by], small, large);
+    const secondsPerMb = slope('small', 'large');
+    const memory = await memoryOfPull(bench, scene, large);
+    return [
+      {
+        name: `pull, s per MB (between ${mb(small)} and ${mb(large)} MB); peer: curl | tee >(sha512sum) | gzip -dc | mkfs.erofs`,
+        ours: secondsPerMb,
+        peer: slope('smallByHand', 'largeByHand'),
+        bound: 1.25,
+      },
+      {
+        name: `pull of ${mb(large)} MB, s; peer: the same pipeline`,
+        ours: median(times.large),
+        peer: median(times.largeByHand),
+      },
+      {
+        name: 'pull, fixed cost, s; peer: node -e 0',
+        ours: median(times.tiny) - secondsPerMb * (tiny.sizeBytes / 1e6),
+        peer: node.start,
+        bound: 2.5,
+      },
+      { name: `peak memory of the pull unit (${mb(large)} MB image), MB`, ours: memory.held, bound: 80 },
+      { name: 'the same with the page cache that it filled, MB', ours: memory.withCache },
+      { name: 'the same: peak RSS of its processes, shared pages counted twice, MB', ours: memory.rss },
+      {
+        name: 'written by a deployment, MB; peer: size of the download and of the object',
+        ours: median(written.map(({ writtenBytes }) => writtenBytes)) / 1e6,
+        peer: median(written.map(({ neededBytes }) => neededBytes)) / 1e6,
+        bound: 1.1,
+      },
+    ];
+  },
+};
+
+interface Written {
+  readonly writtenBytes: number;
+  /** The download and the object. */
+  readonly neededBytes: number;
+}
+
+/** Deploys a pod of an image that is not on the board, and looks at the time of the pull and at the disk. */
+async function deploy(scene: Scene, image: BuiltImage): Promise<Written & { seconds: number }> {
+  const { board } = scene;
+  const object = `/var/lib/wherry/images/${image.id}.erofs`;
+  // Another image is deployed, if any: this one is not in use. wherryd pulls again what is gone.
+  await board.check(`rm -f '${object}'; sync; sleep 5; sync`, { timeoutMs: 120_000 });
+  const before = await board.blockStats();
+  const desired = scene.desired([{ name: 'bulk', image }], {
+    policy: { probationSeconds: 1, reconnectWindowSeconds: 1, limits: 'require' },
+  });
+  const event = await scene.deploy(desired, 900_000);
+  if (event.outcome !== 'committed') throw new Error(`the image was not deployed: ${JSON.stringify(event)}`);
+  await board.check('sync; sleep 5; sync', { timeoutMs: 120_000 });
+  const after = await board.blockStats();
+  const objectBytes = await numberFrom(board, `stat -c %s '${object}'`);
+  return {
+    seconds: await numberFrom(
+      board,
+      `at() {
+        journalctl -b -q -o json --output-fields=MESSAGE _SYSTEMD_UNIT=wherryd.service \\
+          WHERRY_VERSION=${desired.version} WHERRY_PHASE="$1" | head -n 1 |
+          sed -E 's/.*"__MONOTONIC_TIMESTAMP":"([0-9]+)([0-9]{6})".*/\\1.\\2/'
+      }
+      since "$(at fetch)" "$(at stage)"`,
+    ),
+    writtenBytes: after.writtenBytes - before.writtenBytes,
+    neededBytes: image.sizeBytes + objectBytes,
+  };
+}
+
+/** What a shell can do with the board's own programs: no signature, no limits, the same object in the end. */
+async function pipeline(board: Board, image: BuiltImage): Promise<number> {
+  const object = '/var/lib/wherry/bench.erofs';
+  return await secondsOf(
+    board,
+    `curl -sSf '${image.urls[0] ?? ''}' | tee >(sha512sum >/run/bench.sum) | gzip -dc |
+      mkfs.erofs --quiet --tar=f --sort=none -E^inline_data -b4096 ${object} && sync ${object}`,
+  ).finally(() => board.check(`rm -f ${object}; sync`, { timeoutMs: 120_000 }));
+}
+
+/** The middle of what each round says of a megabyte. */
+function slopes(
+  small: readonly number[],
+  large: readonly number[],
+  smallImage: BuiltImage,
+  largeImage: BuiltImage,
+): number {
+  return median(
+    small.map((seconds, round) => {
+      const from = { x: smallImage.sizeBytes / 1e6, y: seconds };
+      return line(from, { x: largeImage.sizeBytes / 1e6, y: large[round] ?? Number.NaN }).slope;
+    }),
+  );
+}
+
+function mb(image: BuiltImage): number {
+  return Math.round(image.sizeBytes / 1e6);
+}
+
+interface PullMemory {
+  /** Megabytes that cannot be taken away from it: its own pages and the kernel's for it. */
+  readonly held: number;
+  readonly withCache: number;
+  readonly rss: number;
+}
+
+/**
+ * Looks at the pull unit several times a second, in a pull whose time does not count. Pages of files count in its cgroup too,
+ * up to its limit, but the kernel takes them back for the asking; so what it holds is told apart.
+ */
+async function memoryOfPull(bench: Bench, scene: Scene, image: BuiltImage): Promise<PullMemory> {
+  bench.say('watching the memory of a pull');
+  const { board } = scene;
+  const watching = board.check(
+    `set -u
+    group=/sys/fs/cgroup/system.slice/'system-wherry\\x2dpull.slice'
+    until held=$(cat "$group"/wherry-pull@*/memory.stat 2>/dev/null); do sleep 0.2; done
+    top=0 rss=0
+    while stat=$(cat "$group"/wherry-pull@*/memory.stat 2>/dev/null); do
+      now=$(awk '$1 ~ /^(anon|kernel|shmem)$/ { sum += $2 } END { print sum }' <<<"$stat")
+      [ "$now" -gt "$top" ] && top=$now
+      processes=$(for pid in $(cat "$group"/wherry-pull@*/cgroup.procs 2>/dev/null); do cat "/proc/$pid/status" 2>/dev/null; done)
+      now=$(awk '/^VmHWM/ { sum += $2 * 1024 } END { print sum + 0 }' <<<"$processes")
+      [ "$now" -gt "$rss" ] && rss=$now
+      peak=$(cat "$group"/wherry-pull@*/memory.peak 2>/dev/null) || true
+      [ -n "$peak" ] && cache=$peak
+      sleep 0.2
+    done
+    echo "$top $cache $rss"`,
+    { timeoutMs: 900_000 },
+  );
+  const [, output] = await Promise.all([deploy(scene, image), watching]);
+  const [held = Number.NaN, withCache = Number.NaN, rss = Number.NaN] = output
+    .trim()
+    .split(' ')
+    .map((bytes) => Number(bytes) / 1e6);
+  return { held, withCache, rss };
+}

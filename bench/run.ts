@@ -1,0 +1,101 @@
+import { parseArgs } from 'node:util';
+import { Scene } from '../test/board/scene.ts';
+import type { Bench, Group } from './bench.ts';
+import { connectGroup } from './connect.ts';
+import { idleGroup } from './idle.ts';
+import { memoryGroup } from './memory.ts';
+import { packageGroup } from './package.ts';
+import { pullGroup } from './pull.ts';
+import { startGroup } from './start.ts';
+import { formatTable, judge, type Measurement } from './table.ts';
+
+const groups: Readonly<Record<string, Group>> = {
+  package: packageGroup,
+  connect: connectGroup,
+  start: startGroup,
+  pull: pullGroup,
+  memory: memoryGroup,
+  idle: idleGroup,
+};
+
+const help = `Usage: npm run bench -- [--only PATTERN] [--json] [--quick] [--board NAME]
+
+Measures wherry and its peers side by side on one emulated board, and prints a table of what is to hold (about 40 minutes).
+
+  --only PATTERN  only groups whose names match this regular expression:
+${Object.entries(groups)
+  .map(([name, { about }]) => `                    ${name.padEnd(8)} ${about}`)
+  .join('\n')}
+  --json          print one JSON array of {name, ours, peer, ratio, bound, ok} in place of the table
+  --quick         fewer rounds, smaller images, a shorter look at the idle board: to see that it works, not to compare
+  --board NAME    a board with podman, docker.io and containerd (default: bench-armv8)
+  --help          print this
+
+A bound is one of the ratio, or of our own number where there is no peer. Missed bounds are printed and are no failure; the
+status is 0 when everything could be measured.
+`;
+
+const full = { rounds: 5, idleMinutes: 10, pullMegabytes: [20, 80] } as const;
+const quick = { rounds: 1, idleMinutes: 2, pullMegabytes: [5, 20] } as const;
+
+async function main(argv: readonly string[]): Promise<number> {
+  const { values } = parseArgs({
+    args: [...argv],
+    options: {
+      only: { type: 'string', default: '' },
+      json: { type: 'boolean', default: false },
+      quick: { type: 'boolean', default: false },
+      board: { type: 'string', default: 'bench-armv8' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(help);
+    return 0;
+  }
+  const pattern = new RegExp(values.only);
+  const chosen = Object.entries(groups).filter(([name]) => pattern.test(name));
+  if (chosen.length === 0) throw new Error(`no group matches ${values.only}; see --help`);
+
+  const say = (sentence: string): void => void process.stderr.write(`bench: ${sentence}\n`);
+  let starting: Promise<Scene> | undefined;
+  const bench: Bench = {
+    ...(values.quick ? quick : full),
+    say,
+    scene: () => {
+      if (starting === undefined) say(`booting ${values.board}`);
+      return (starting ??= Scene.start(values.board));
+    },
+  };
+  const measurements: Measurement[] = [];
+  const failures: string[] = [];
+  try {
+    for (const [name, group] of chosen) {
+      say(`${name}: ${group.about}`);
+      try {
+        measurements.push(...(await group.measure(bench)));
+      } catch (error) {
+        failures.push(
+          `${name} could not be measured: ${error instanceof Error ? error.message : String(error)}`,
+        );
+      }
+    }
+  } finally {
+    await (await starting)?.stop();
+  }
+  const rows = measurements.map(judge);
+  process.stdout.write(values.json ? `${JSON.stringify(rows)}\n` : `${formatTable(rows)}\n`);
+  for (const { name, bound } of rows.filter(({ ok }) => !ok)) say(`missed: ${name} (bound ${String(bound)})`);
+  for (const failure of failures) say(failure);
+  return failures.length === 0 ? 0 : 1;
+}
+
+main(process.argv.slice(2)).then(
+  (status) => {
+    process.exitCode = status;
+  },
+  (error: unknown) => {
+    process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = 2;
+  },
+);
