@@ -12,6 +12,8 @@ export default defineConfig({
           hookTimeout: 600_000,
           // An emulated board keeps one processor busy; two at a time is what a machine of two bears.
           maxWorkers: 2,
+          // After the unit tests, which would slow the boards down.
+          sequence: { groupOrder: 1 },
         },
       },
     ],
