@@ -5,7 +5,7 @@ import { boards, Scene } from './scene.ts';
  * How often the power of each board is cut at a random moment of a deployment. A cut costs a boot, up to a minute; ten
  * (`npm run test:power`) are for releases.
  */
-const cuts = Number(process.env['WHERRY_POWER_CUTS'] ?? 3);
+const cuts = Number(process.env['WHERRY_POWER_CUTS'] ?? 2);
 
 describe.each(boards)('when the power of %s is cut', (boardName) => {
   let scene: Scene;
