@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { boards, Scene } from './scene.ts';
+import { oneBoard, Scene } from './scene.ts';
 
 /**
- * How often the power of each board is cut at a random moment of a deployment. A cut costs a boot, up to a minute; ten
+ * How often the power is cut at a random moment of a deployment. A cut costs a boot, up to a minute; ten on each board
  * (`npm run test:power`) are for releases.
  */
 const cuts = Number(process.env['WHERRY_POWER_CUTS'] ?? 2);
 
-describe.each(boards)('when the power of %s is cut', (boardName) => {
+describe.each(oneBoard)('when the power of %s is cut', (boardName) => {
   let scene: Scene;
   let number = 0;
 

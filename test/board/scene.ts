@@ -31,7 +31,7 @@ import { generateKey, type GeneratedKey, signDetached } from '../../src/trust/si
 /** The boards that the tests run on: all of the matrix, or those that WHERRY_BOARDS names. */
 export const boards: readonly string[] = (process.env['WHERRY_BOARDS'] ?? 'virt-armv8,virt-armv7').split(',');
 
-/** For what does not depend on the architecture: one board, unless WHERRY_BOARDS asks for more. */
+/** For what takes long and hardly depends on the architecture: one board, unless WHERRY_BOARDS asks for more. */
 export const oneBoard: readonly string[] =
   process.env['WHERRY_BOARDS'] === undefined ? boards.slice(0, 1) : boards;
 
