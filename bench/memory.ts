@@ -101,15 +101,17 @@ async function memoryOf(board: Board, pids: string): Promise<Memory> {
 
 /** Loads the modules, waits until nothing happens any more, and is looked at like wherryd. */
 async function memoryOfBareNode(board: Board): Promise<Memory> {
-  const program = `for (const name of ${JSON.stringify(coreModules)}) require(name); setInterval(() => {}, 1e9); console.log('up')`;
+  const program = `for (const name of ${JSON.stringify(coreModules)}) require(name); setInterval(() => {}, 1e9); console.log(1)`;
   await board.check(`set -eu
-    systemd-run --quiet --unit=bench-node -p StandardOutput=file:/run/bench-node node -e '${program}'
+    systemd-run --quiet --collect --unit=bench-node -p StandardOutput=file:/run/bench-node node -e '${program}'
     until [ -s /run/bench-node ]; do sleep 0.5; done
     sleep 3`);
   try {
     return await memoryOf(board, '$(systemctl show -P MainPID bench-node)');
   } finally {
-    await board.check('systemctl stop bench-node; rm /run/bench-node');
+    await board.check(
+      'systemctl stop bench-node; rm /run/bench-node; systemctl reset-failed bench-node 2>/dev/null || true',
+    );
   }
 }
 
