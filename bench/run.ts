@@ -3,7 +3,7 @@ import { Scene } from '../test/board/scene.ts';
 import type { Bench, Group } from './bench.ts';
 import { connectGroup } from './connect.ts';
 import { idleGroup } from './idle.ts';
-import { memoryGroup } from './memory.ts';
+import { dockerGroup, memoryGroup } from './memory.ts';
 import { packageGroup } from './package.ts';
 import { pullGroup } from './pull.ts';
 import { startGroup } from './start.ts';
@@ -15,6 +15,7 @@ const groups: Readonly<Record<string, Group>> = {
   start: startGroup,
   pull: pullGroup,
   memory: memoryGroup,
+  docker: dockerGroup,
   idle: idleGroup,
 };
 
