@@ -22,42 +22,37 @@ import {
 /** How long retained messages may take to arrive; a broker sends them right after the subscription. */
 const retainedWithinMs = 1_500;
 
+/** The first pause before the broker is tried again, and the longest. */
+const retryMs = { first: 500, longest: 15_000 };
+
+export interface FleetLinkOptions {
+  readonly fleet: string;
+  readonly transport: Transport;
+  readonly clock: Clock;
+}
+
 /**
- * The operator's connection to the broker: hears what devices say of themselves and publishes signed commands. One
- * connection for one piece of work; when it breaks, the work ends with a sentence that says so.
+ * The operator's connection to the broker: hears what devices say of themselves and publishes signed commands. Who waits
+ * for a device outlives a broker that is restarted: the link connects again and asks for the same topics; everything
+ * that matters is retained.
  */
 export class FleetLink {
-  readonly #fleet: string;
-  readonly #clock: Clock;
-  readonly #connection: Connection;
+  readonly #options: FleetLinkOptions;
   readonly #views = new Map<string, DeviceView>();
   readonly #listeners = new Set<(view: DeviceView) => void>();
+  readonly #closing = new AbortController();
+  #connection: Promise<Connection>;
+  #topics: readonly string[] = [];
 
-  private constructor(fleet: string, clock: Clock, connection: Connection) {
-    this.#fleet = fleet;
-    this.#clock = clock;
-    this.#connection = connection;
+  private constructor(options: FleetLinkOptions) {
+    this.#options = options;
+    this.#connection = this.#dial();
   }
 
   /** @throws Refusal `broker-unreachable`, `broker-refused` */
-  static async connect(options: {
-    readonly fleet: string;
-    readonly transport: Transport;
-    readonly clock: Clock;
-  }): Promise<FleetLink> {
-    const early: Message[] = [];
-    let receive = (message: Message): void => void early.push(message);
-    const connection = await orRefusal(
-      options.transport.connect({
-        // Another name each time: two terminals of one operator must not throw each other out.
-        clientId: `${options.fleet}.operator-${randomBytes(4).toString('hex')}`,
-        keepaliveSeconds: 60,
-        onMessage: (message) => receive(message),
-      }),
-    );
-    const link = new FleetLink(options.fleet, options.clock, connection);
-    receive = (message) => link.#receive(message);
-    early.forEach(receive);
+  static async connect(options: FleetLinkOptions): Promise<FleetLink> {
+    const link = new FleetLink(options);
+    await orRefusal(link.#connection);
     return link;
   }
 
@@ -69,15 +64,16 @@ export class FleetLink {
     const topics =
       devices === 'all'
         ? [
-            fleetFilter(this.#fleet, 'reported'),
-            fleetFilter(this.#fleet, 'live'),
-            fleetFilter(this.#fleet, 'event'),
+            fleetFilter(this.#options.fleet, 'reported'),
+            fleetFilter(this.#options.fleet, 'live'),
+            fleetFilter(this.#options.fleet, 'event'),
           ]
         : devices.flatMap((device) => {
-            const { reported, live, event } = deviceTopics(this.#fleet, device);
+            const { reported, live, event } = deviceTopics(this.#options.fleet, device);
             return [reported, live, event];
           });
-    await orRefusal(this.#connection.subscribe(topics));
+    await orRefusal(this.#connection.then((connection) => connection.subscribe(topics)));
+    this.#topics = topics;
     const isComplete = () =>
       devices !== 'all' &&
       devices.every((device) => {
@@ -104,14 +100,15 @@ export class FleetLink {
 
   /** Publishes a signed envelope and waits until the broker has it. @throws Refusal as `connect` */
   async publishDesired(device: string, envelope: Uint8Array): Promise<void> {
-    const topic = deviceTopics(this.#fleet, device).desired;
-    await orRefusal(this.#connection.publish({ topic, payload: envelope }, { retain: true }));
+    const topic = deviceTopics(this.#options.fleet, device).desired;
+    const connection = await this.#connection;
+    await orRefusal(connection.publish({ topic, payload: envelope }, { retain: true }));
   }
 
   /**
    * Follows `version` on `device` to its end.
    * @param eventsBefore how many events the view had before the version was published
-   * @throws Refusal `not-confirmed` when there is no answer within `timeoutMs`, and as `connect` when the broker goes away
+   * @throws Refusal `not-confirmed` when there is no answer within `timeoutMs`, and as `until` when the broker stays away
    */
   async follow(
     device: string,
@@ -140,7 +137,10 @@ export class FleetLink {
     return progress;
   }
 
-  /** Resolves when `condition` holds; asked again after each message. @throws Refusal `not-confirmed` after `timeoutMs` */
+  /**
+   * Resolves when `condition` holds; asked again after each message. A lost connection is made again meanwhile.
+   * @throws Refusal `not-confirmed` after `timeoutMs`, `broker-unreachable` when there is no broker then, `broker-refused`
+   */
   async until(condition: () => boolean, timeoutMs: number): Promise<void> {
     if (condition()) return;
     const done = new AbortController();
@@ -151,31 +151,72 @@ export class FleetLink {
       this.#listeners.add(listener);
       done.signal.addEventListener('abort', () => this.#listeners.delete(listener));
     });
-    const late = this.#clock.sleep(timeoutMs, done.signal).then(
-      () => Promise.reject(new Refusal('not-confirmed', 'no answer in time')),
+    let away: ConnectionLost | undefined;
+    const late = this.#options.clock.sleep(timeoutMs, done.signal).then(
+      () => Promise.reject(away ? refusalOf(away) : new Refusal('not-confirmed', 'no answer in time')),
       () => undefined,
     );
-    const lost = this.#connection.ended.then((loss) => Promise.reject(refusalOf(loss)));
-    lost.catch(() => undefined);
+    const held = this.keepConnected(done.signal, (loss) => (away = loss));
     try {
-      await Promise.race([met, late, lost]);
+      await Promise.race([met, late, held.then(() => met)]);
     } finally {
       done.abort();
+      await held.catch(() => undefined);
     }
   }
 
-  /** Resolves when the connection has ended. */
-  get ended(): Promise<ConnectionLost> {
-    return this.#connection.ended;
+  /**
+   * Connects again whenever the connection is lost, until `signal` or `close`.
+   * @param onLink told of a loss, and with nothing when the broker is back
+   * @throws Refusal `broker-refused` when the broker does not want us any more
+   */
+  async keepConnected(signal: AbortSignal, onLink: (loss?: ConnectionLost) => void): Promise<void> {
+    const stop = AbortSignal.any([signal, this.#closing.signal]);
+    const stopped = new Promise<undefined>((resolve) => {
+      if (stop.aborted) resolve(undefined);
+      stop.addEventListener('abort', () => resolve(undefined), { once: true });
+    });
+    let delayMs = retryMs.first;
+    for (;;) {
+      const { ended } = await this.#connection;
+      const loss = await Promise.race([ended, stopped]);
+      if (loss === undefined || stop.aborted) return;
+      if (!isAway(loss)) throw refusalOf(loss);
+      onLink(loss);
+      try {
+        await this.#options.clock.sleep(delayMs, stop);
+        const connection = await this.#dial(stop);
+        if (this.#topics.length > 0) await connection.subscribe(this.#topics);
+        this.#connection = Promise.resolve(connection);
+        onLink();
+        delayMs = retryMs.first;
+      } catch (error) {
+        if (stop.aborted) return;
+        if (!(error instanceof ConnectionLost)) throw error;
+        if (!isAway(error)) throw refusalOf(error);
+        delayMs = Math.min(2 * delayMs, retryMs.longest);
+      }
+    }
   }
 
   async close(): Promise<void> {
-    await this.#connection.close();
+    this.#closing.abort();
+    await (await this.#connection).close();
+  }
+
+  #dial(signal?: AbortSignal): Promise<Connection> {
+    return this.#options.transport.connect({
+      // Another name each time: two terminals of one operator must not throw each other out.
+      clientId: `${this.#options.fleet}.operator-${randomBytes(4).toString('hex')}`,
+      keepaliveSeconds: 60,
+      onMessage: (message) => this.#receive(message),
+      ...(signal === undefined ? {} : { signal }),
+    });
   }
 
   #receive({ topic, payload }: Message): void {
     const parsed = parseDeviceTopic(topic);
-    if (parsed === undefined || parsed.fleet !== this.#fleet) return;
+    if (parsed === undefined || parsed.fleet !== this.#options.fleet) return;
     const { device, kind } = parsed;
     if (kind !== 'reported' && kind !== 'live' && kind !== 'event') return;
     const view = foldMessage(this.view(device), kind, payload);
@@ -192,9 +233,13 @@ async function orRefusal<T>(work: Promise<T>): Promise<T> {
   }
 }
 
+/** Whether it may be there again in a moment. */
+function isAway({ reason }: ConnectionLost): boolean {
+  return reason === 'unreachable' || reason === 'no-network' || reason === 'closed';
+}
+
 function refusalOf(loss: ConnectionLost): Refusal {
-  const away = loss.reason === 'unreachable' || loss.reason === 'no-network' || loss.reason === 'closed';
-  return away
+  return isAway(loss)
     ? new Refusal('broker-unreachable', `no connection to the broker: ${loss.message}`, { cause: loss })
     : new Refusal('broker-refused', `the broker refused the connection: ${loss.message}`, { cause: loss });
 }

@@ -5,6 +5,7 @@ export type RefusalClass =
   | 'pod' // a pod that cannot be compiled or kept alive
   | 'device' // what the device lacks
   | 'transport' // what a server or the network did
+  | 'answer' // nobody said how it ended: it may yet come
   | 'usage'; // what the operator typed
 
 /**
@@ -75,7 +76,7 @@ export const refusalCodes = {
   usage: ['usage', 'the command line is wrong'],
   'input-invalid': ['usage', 'a file or value given is not acceptable'],
   'not-found': ['usage', 'what was named does not exist'],
-  'not-confirmed': ['usage', 'no device answered in time'],
+  'not-confirmed': ['answer', 'no device answered in time'],
 } as const satisfies Record<string, readonly [RefusalClass, string]>;
 
 export type RefusalCode = keyof typeof refusalCodes;
@@ -86,6 +87,7 @@ const exitCodes: Record<RefusalClass, number> = {
   pod: 65,
   transport: 69, // EX_UNAVAILABLE
   device: 70, // EX_SOFTWARE
+  answer: 75, // EX_TEMPFAIL
   command: 77, // EX_NOPERM
 };
 

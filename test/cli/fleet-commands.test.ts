@@ -125,7 +125,7 @@ describe('wherry deploy', () => {
 
   it('says that a device does not answer, and leaves the command for it on the broker', async () => {
     const early = await run('deploy', 'crane-6', '--stop-all', '--timeout', '0');
-    expect(early.status).toBe(64);
+    expect(early.status).toBe(75);
     expect(early.err).toMatch(/crane-6 did not finish version 1 in time \(it is not connected\)/);
     const late = device('crane-6');
     await until(() => late.obeyed.length === 1);
@@ -233,6 +233,25 @@ describe('wherry status', () => {
     expect(crane.obeyed).toHaveLength(1);
   });
 
+  it('goes on watching when the broker was away for a moment', async () => {
+    const restarted = await startEmbeddedBroker({ host: '127.0.0.1', port: 0 });
+    const port = Number(new URL(restarted.url).port);
+    await run('fleet', 'init', 'quay', '--broker', restarted.url, '--fleet', at('quay'));
+    const { terminal, stop, out, err } = recordingTerminal();
+    const watching = main(['--fleet', at('quay'), 'status', 'crane-13', '--watch'], {}, terminal);
+    await until(() => out().includes('never reported'));
+    await restarted.close();
+    await until(() => err().includes('the broker is gone'));
+    const back = await startEmbeddedBroker({ host: '127.0.0.1', port });
+    const crane = new FakeDevice({ url: back.url, fleet: 'quay', device: 'crane-13' }).start();
+    devices.push(crane);
+    await until(() => out().includes('no pods'));
+    stop();
+    expect(await watching).toBe(0);
+    await crane.close();
+    await back.close();
+  });
+
   it('cannot reach a broker that is not there', async () => {
     const made = await wherry([
       '--fleet',
@@ -247,6 +266,26 @@ describe('wherry status', () => {
     const failed = await wherry(['status', '--json'], { WHERRY_FLEET: at('lost') });
     expect(failed.status).toBe(69);
     expect(JSON.parse(failed.out)).toMatchObject({ error: { code: 'broker-unreachable' } });
+  });
+});
+
+describe('wherry deploy, when the broker is restarted meanwhile', () => {
+  it('connects again and tells how the deployment ended', async () => {
+    const restarted = await startEmbeddedBroker({ host: '127.0.0.1', port: 0 });
+    const port = Number(new URL(restarted.url).port);
+    const fleet = at('dock');
+    await run('fleet', 'init', 'dock', '--broker', restarted.url, '--images', images.url, '--fleet', fleet);
+    const { terminal, err } = recordingTerminal();
+    const args = ['--fleet', fleet, 'deploy', 'crane-14', '--run', `web=${at('web-1.0.aci')}`];
+    const deploying = main(args, {}, terminal);
+    await until(() => err().includes('version 1  waiting'));
+    await restarted.close();
+    const back = await startEmbeddedBroker({ host: '127.0.0.1', port });
+    // The broker has forgotten the command; the device had it already.
+    const crane = new FakeDevice({ url: back.url, fleet: 'dock', device: 'crane-14', running: 1 }).start();
+    expect(await deploying).toBe(0);
+    await crane.close();
+    await back.close();
   });
 });
 

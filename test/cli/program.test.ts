@@ -176,6 +176,7 @@ describe('wherry logs', () => {
       '--follow',
       '--lines=5',
       '--since=today',
+      '_TRANSPORT=stdout',
       'WHERRY_POD=web',
       'WHERRY_APP=nginx',
     ]);

@@ -12,6 +12,8 @@ export interface FakeDeviceOptions {
   readonly url: string;
   readonly fleet: string;
   readonly device: string;
+  /** The version that it runs when it comes up; none by default. */
+  readonly running?: number;
   /** What becomes of a version; committed by default. */
   readonly decide?: (desired: DesiredState) => { code: string; message: string } | undefined;
 }
@@ -38,8 +40,8 @@ export class FakeDevice {
       seq: 0,
       at: 1_767_225_600,
       wherry: '0.1.0',
-      trustedVersion: 0,
-      currentVersion: 0,
+      trustedVersion: options.running ?? 0,
+      currentVersion: options.running ?? 0,
       pods: [],
       capabilities: [],
     };

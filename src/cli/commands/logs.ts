@@ -54,6 +54,8 @@ export function logCommand(
     ...(flags.follow === true ? ['--follow'] : []),
     ...(flags.lines === undefined ? [] : [`--lines=${flags.lines}`]),
     ...(since === undefined ? [] : [`--since=${since}`]),
+    // Not what the start of an app itself may have to say to the journal.
+    '_TRANSPORT=stdout',
     `WHERRY_POD=${pod}`,
     ...(app === undefined ? [] : [`WHERRY_APP=${app}`]),
   ];

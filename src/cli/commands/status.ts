@@ -39,9 +39,10 @@ export async function status(
     };
     redraw();
     link.onChange(redraw);
-    const loss = await link.ended;
-    if (!terminal.stop.aborted)
-      throw new Refusal('broker-unreachable', `the broker is gone: ${loss.message}`);
+    await link.keepConnected(terminal.stop, (loss) => {
+      if (loss === undefined) redraw();
+      else terminal.err(`the broker is gone (${loss.message}); trying again\n`);
+    });
   });
 }
 
