@@ -176,11 +176,12 @@ export class FleetLink {
       if (stop.aborted) resolve(undefined);
       stop.addEventListener('abort', () => resolve(undefined), { once: true });
     });
+    const isStopped = (): boolean => stop.aborted;
     let delayMs = retryMs.first;
     for (;;) {
       const { ended } = await this.#connection;
       const loss = await Promise.race([ended, stopped]);
-      if (loss === undefined || stop.aborted) return;
+      if (loss === undefined || isStopped()) return;
       if (!isAway(loss)) throw refusalOf(loss);
       onLink(loss);
       try {
@@ -191,7 +192,7 @@ export class FleetLink {
         onLink();
         delayMs = retryMs.first;
       } catch (error) {
-        if (stop.aborted) return;
+        if (isStopped()) return;
         if (!(error instanceof ConnectionLost)) throw error;
         if (!isAway(error)) throw refusalOf(error);
         delayMs = Math.min(2 * delayMs, retryMs.longest);
