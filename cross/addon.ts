@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import { BuildFailure } from './build-failure.ts';
-import { cachedDirectory, contentKey } from './cache.ts';
+import { cached, contentKey } from './cache.ts';
 import type { NodeHeaders } from './sysroot.ts';
 import { libsystemd, nodeHeaders } from './sysroot.ts';
 import type { Target } from './targets.ts';
@@ -93,14 +93,19 @@ export async function buildAddons(cache: string, target: Target, nodeModules: st
     nanVersion,
     ...sources,
   ]);
-  return cachedDirectory(cache, 'addons', key, async (into) => {
-    const library = await libsystemd(cache, target);
-    for (const forOneAbi of headers) {
-      for (const addon of addonSources) {
-        await compile({ compiler, target, addon, headers: forOneAbi, library, nodeModules, into });
+  return cached(
+    `addons-${target.triplet}`,
+    key,
+    async (into) => {
+      const library = await libsystemd(cache, target);
+      for (const forOneAbi of headers) {
+        for (const addon of addonSources) {
+          await compile({ compiler, target, addon, headers: forOneAbi, library, nodeModules, into });
+        }
       }
-    }
-  });
+    },
+    cache,
+  );
 }
 
 interface Compilation {

@@ -7,7 +7,7 @@ import { BuildFailure } from './build-failure.ts';
 import { buildTime } from './build-time.ts';
 import type { StaticClosure } from './bundle.ts';
 import { bundle, bundledPackages, entryPoints, staticClosure } from './bundle.ts';
-import { cachedDirectory, cacheRoot, contentKey } from './cache.ts';
+import { cached, cacheRoot, contentKey } from './cache.ts';
 import type { DebianPackage } from './deb.ts';
 import { writeDeb } from './deb.ts';
 import { copyrightFile } from './licences.ts';
@@ -102,11 +102,16 @@ async function cachedDeb(
   });
   const metadata = JSON.stringify([contents.control, contents.scripts, epochSeconds]);
   const key = contentKey(['deb 1', dpkg, metadata, ...parts]);
-  const directory = await cachedDirectory(cache, 'deb', key, async (into) => {
-    const work = path.join(into, 'work');
-    await mkdir(work);
-    await writeDeb(contents, path.join(into, fileName), work, epochSeconds);
-  });
+  const directory = await cached(
+    `deb-${contents.control.Architecture}`,
+    key,
+    async (into) => {
+      const work = path.join(into, 'work');
+      await mkdir(work);
+      await writeDeb(contents, path.join(into, fileName), work, epochSeconds);
+    },
+    cache,
+  );
   return path.join(directory, fileName);
 }
 

@@ -1,51 +1,126 @@
-import { createHash, randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { mkdir, rename, rm, utimes } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { readFileSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
+import { mkdir, mkdtemp, rename } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { homedir } from 'node:os';
-import path from 'node:path';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Where build results are kept between runs. Deleting it costs time, nothing else. */
+/** Where what was built is kept between runs: packages, board images, snapshots. Deleting it costs time, nothing else. */
 export function cacheRoot(env: NodeJS.ProcessEnv = process.env): string {
-  return path.join(env['XDG_CACHE_HOME'] ?? path.join(homedir(), '.cache'), 'wherry');
-}
-
-/** A key over everything a result depends on; each part is hashed with its length, so parts cannot run together. */
-export function contentKey(parts: readonly (string | Uint8Array)[]): string {
-  const hash = createHash('sha256');
-  for (const part of parts) {
-    const bytes = Buffer.from(part);
-    hash.update(`${bytes.length}:`).update(bytes);
-  }
-  return hash.digest('hex').slice(0, 32);
+  const xdg = env['XDG_CACHE_HOME'];
+  return join(xdg !== undefined && xdg.startsWith('/') ? xdg : join(homedir(), '.cache'), 'wherry');
 }
 
 /**
- * The directory `<root>/<kind>/<key>`, filled by `fill` when it is not there yet. `fill` writes into a sibling that
- * takes its name only when complete, so an interrupted or a parallel build never leaves half a result.
+ * The name under which a result is kept: a hash over everything it was made from. The parts keep their borders,
+ * so `['ab', 'c']` and `['a', 'bc']` differ.
  */
-export async function cachedDirectory(
-  root: string,
+export function contentKey(parts: readonly (string | Uint8Array)[]): string {
+  const hash = createHash('sha256');
+  for (const part of parts) {
+    const bytes = typeof part === 'string' ? Buffer.from(part) : part;
+    hash.update(`${bytes.byteLength}:`).update(bytes);
+  }
+  return hash.digest('hex').slice(0, 24);
+}
+
+/** The content of files as parts of a key; their names and places do not count. */
+export function fileParts(paths: readonly string[]): Buffer[] {
+  return paths.map((path) => readFileSync(path));
+}
+
+/**
+ * Returns the directory of a result, making it first if it is not there. A result appears by one rename, so a
+ * killed build leaves nothing that could be taken for one; a lock keeps two processes from building the same.
+ * @param kind what it is and for what, e.g. `image-virt-armv8`; of each kind a few old results are kept
+ * @param key from {@link contentKey}
+ * @param build fills the empty directory it is given; files that refer to each other by path must expect to be
+ *   found in the final directory, its second argument
+ * @param root where to keep it
+ */
+export async function cached(
   kind: string,
   key: string,
-  fill: (directory: string) => Promise<void>,
+  build: (dir: string, finalDir: string) => Promise<void>,
+  root = cacheRoot(),
 ): Promise<string> {
-  const wanted = path.join(root, kind, key);
-  if (existsSync(wanted)) {
-    // A cleaner of old results goes by this time.
-    const now = new Date();
-    await utimes(wanted, now, now);
-    return wanted;
-  }
-  const building = path.join(root, kind, `.${key}.${randomBytes(4).toString('hex')}`);
-  await mkdir(building, { recursive: true });
+  await mkdir(root, { recursive: true });
+  const finalDir = join(root, `${kind}-${key}`);
+  if (touch(finalDir)) return finalDir;
+  const unlock = await lock(finalDir);
   try {
-    await fill(building);
-    await rename(building, wanted).catch((error: unknown) => {
-      // Another build of the same content came first; its result is as good.
-      if (!existsSync(wanted)) throw error;
-    });
+    if (touch(finalDir)) return finalDir;
+    sweep(root, kind, key);
+    const dir = await mkdtemp(join(root, `tmp.${process.pid}.`));
+    try {
+      await build(dir, finalDir);
+      await rename(dir, finalDir);
+    } catch (error) {
+      rmSync(dir, { recursive: true, force: true });
+      throw error;
+    }
+    return finalDir;
   } finally {
-    await rm(building, { recursive: true, force: true });
+    unlock();
   }
-  return wanted;
+}
+
+const keepUnusedMs = 2 * 3600_000;
+const keepNewest = 3;
+
+/** Removes what killed builds left, and results of this kind that were neither recent nor used for a while. */
+function sweep(root: string, kind: string, key: string): void {
+  const results: { path: string; usedMs: number }[] = [];
+  for (const entry of readdirSync(root)) {
+    const path = join(root, entry);
+    const pid = /^tmp\.(\d+)\./.exec(entry)?.[1];
+    if (pid !== undefined && !processAlive(Number(pid))) rmSync(path, { recursive: true, force: true });
+    const result = entry.startsWith(`${kind}-`) && /^[0-9a-f]{24}$/.test(entry.slice(kind.length + 1));
+    if (result && !entry.endsWith(key)) results.push({ path, usedMs: statSync(path).mtimeMs });
+  }
+  results.sort((a, b) => b.usedMs - a.usedMs);
+  for (const { path, usedMs } of results.slice(keepNewest - 1)) {
+    if (Date.now() - usedMs > keepUnusedMs) rmSync(path, { recursive: true, force: true });
+  }
+}
+
+/** Marks a result as used now; false if there is none. */
+function touch(dir: string): boolean {
+  try {
+    utimesSync(dir, new Date(), new Date());
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Waits for and takes a lock: a socket in Linux's abstract namespace, which the kernel frees when its holder
+ * dies, however it dies. No lock can be left behind.
+ */
+async function lock(path: string): Promise<() => void> {
+  for (;;) {
+    const server = createServer();
+    const taken = await new Promise<boolean>((resolve, reject) => {
+      server.once('listening', () => resolve(true));
+      server.once('error', (error: NodeJS.ErrnoException) => {
+        if (error.code === 'EADDRINUSE') resolve(false);
+        else reject(error);
+      });
+      server.listen(`\0wherry-${contentKey([path])}`);
+    });
+    if (taken) return () => void server.close();
+    await sleep(200);
+  }
+}
+
+/** Whether a process with this id runs. */
+export function processAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
 }

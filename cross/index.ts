@@ -6,6 +6,6 @@
 export { BuildFailure } from './build-failure.ts';
 export type { BuiltPackage, BuiltPackages, PackageOptions } from './build-package.ts';
 export { buildPackages } from './build-package.ts';
-export { cachedDirectory, cacheRoot, contentKey } from './cache.ts';
+export { cached, cacheRoot, contentKey, fileParts, processAlive } from './cache.ts';
 export type { DebianArch, Suite, Target } from './targets.ts';
 export { allArchs, hostArch, suites, targets } from './targets.ts';

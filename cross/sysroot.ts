@@ -2,7 +2,7 @@ import { mkdir, readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import { BuildFailure } from './build-failure.ts';
-import { cachedDirectory, contentKey } from './cache.ts';
+import { cached, contentKey } from './cache.ts';
 import type { DebianArch, Suite, Target } from './targets.ts';
 import { suites } from './targets.ts';
 import { runTool } from './tool.ts';
@@ -22,32 +22,37 @@ interface PackageSet {
  */
 async function unpacked(cache: string, set: PackageSet): Promise<string> {
   const key = contentKey(['sysroot 1', set.suite, set.arch, ...set.packages]);
-  const directory = await cachedDirectory(cache, 'sysroot', key, async (into) => {
-    const debs = path.join(into, 'debs');
-    const root = path.join(into, 'root');
-    await mkdir(debs);
-    await mkdir(root);
-    await runTool(
-      'mmdebstrap',
-      'mmdebstrap',
-      [
-        '--mode=chrootless',
-        '--variant=custom',
-        '--skip=check/qemu',
-        '--format=null',
-        `--arch=${set.arch}`,
-        '--aptopt=Acquire::Check-Valid-Until "false"',
-        // The words come from the tables in this folder; the directory goes through the environment, unquoted nowhere.
-        `--customize-hook=cd "$WHERRY_DEBS" && APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get download ${set.packages.join(' ')}`,
-        set.suite,
-        '/dev/null',
-      ],
-      { env: { WHERRY_DEBS: debs } },
-    );
-    for (const deb of (await readdir(debs)).sort()) {
-      await runTool('dpkg', 'dpkg-deb', ['-x', path.join(debs, deb), root]);
-    }
-  });
+  const directory = await cached(
+    `sysroot-${set.suite}-${set.arch}`,
+    key,
+    async (into) => {
+      const debs = path.join(into, 'debs');
+      const root = path.join(into, 'root');
+      await mkdir(debs);
+      await mkdir(root);
+      await runTool(
+        'mmdebstrap',
+        'mmdebstrap',
+        [
+          '--mode=chrootless',
+          '--variant=custom',
+          '--skip=check/qemu',
+          '--format=null',
+          `--arch=${set.arch}`,
+          '--aptopt=Acquire::Check-Valid-Until "false"',
+          // The words come from the tables in this folder; the directory goes through the environment, unquoted nowhere.
+          `--customize-hook=cd "$WHERRY_DEBS" && APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get download ${set.packages.join(' ')}`,
+          set.suite,
+          '/dev/null',
+        ],
+        { env: { WHERRY_DEBS: debs } },
+      );
+      for (const deb of (await readdir(debs)).sort()) {
+        await runTool('dpkg', 'dpkg-deb', ['-x', path.join(debs, deb), root]);
+      }
+    },
+    cache,
+  );
   return path.join(directory, 'root');
 }
 

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { loadBoardConfig, type BoardConfig } from './board-config.ts';
-import { cached, contentKey, fileParts } from './cache.ts';
+import { cached, contentKey, fileParts } from '../cross/index.ts';
 import { checkDiskSpace, checkPrograms } from './preconditions.ts';
 import { imageFiles } from './rootfs.ts';
 

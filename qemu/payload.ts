@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import type { BoardConfig } from './board-config.ts';
-import { cached, contentKey, fileParts } from './cache.ts';
+import { cached, contentKey, fileParts } from '../cross/index.ts';
 
 /** A root file system to build an image from, made of a program of Debian's and exactly the libraries that it needs. */
 interface Payload {

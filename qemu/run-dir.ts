@@ -1,6 +1,6 @@
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { cacheRoot, processAlive } from './cache.ts';
+import { cacheRoot, processAlive } from '../cross/index.ts';
 import { PreconditionError } from './preconditions.ts';
 
 /**

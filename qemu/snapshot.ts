@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { cached, contentKey, fileParts } from './cache.ts';
+import { cached, contentKey, fileParts } from '../cross/index.ts';
 import { poll } from './guest-channel.ts';
 import { run, type BoardImage, type Progress } from './image.ts';
 import { Machine } from './machine.ts';

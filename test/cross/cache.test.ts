@@ -1,67 +1,71 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import path from 'node:path';
-
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { cached, cacheRoot, contentKey } from '../../cross/cache.ts';
 
-import { buildTime } from '../../cross/build-time.ts';
-import { cachedDirectory, cacheRoot, contentKey } from '../../cross/cache.ts';
-
-describe('the cache of build results', () => {
-  let root: string;
-
-  beforeEach(async () => {
-    root = await mkdtemp(path.join(tmpdir(), 'wherry-cache-'));
-  });
-  afterEach(() => rm(root, { recursive: true }));
-
-  const build = (key: string, text: string) =>
-    cachedDirectory(root, 'kind', key, (into) => writeFile(path.join(into, 'result'), text));
-
-  it('builds once per key', async () => {
-    const first = await build('a', 'one');
-    expect(await build('a', 'two')).toBe(first);
-    expect(await readFile(path.join(first, 'result'), 'utf8')).toBe('one');
-    expect(await build('b', 'two')).not.toBe(first);
+describe('the name of a cached result', () => {
+  it('is the same for the same content and another for any other', () => {
+    expect(contentKey(['a', Buffer.from('b')])).toBe(contentKey([Buffer.from('a'), 'b']));
+    expect(contentKey(['a', 'b'])).not.toBe(contentKey(['b', 'a']));
+    expect(contentKey(['a', 'b'])).toMatch(/^[0-9a-f]{24}$/);
   });
 
-  it('keeps nothing of a build that failed', async () => {
-    const failing = cachedDirectory(root, 'kind', 'a', async (into) => {
-      await writeFile(path.join(into, 'half'), '');
-      throw new Error('compiler crashed');
-    });
-    await expect(failing).rejects.toThrow('compiler crashed');
-    expect(await readdir(path.join(root, 'kind'))).toEqual([]);
-  });
-
-  it('lets two builds of the same content run at once', async () => {
-    const [one, two] = await Promise.all([build('a', 'x'), build('a', 'x')]);
-    expect(one).toBe(two);
-    expect(await readdir(path.join(root, 'kind'))).toEqual(['a']);
-  });
-
-  it('tells apart parts that read the same when joined', () => {
+  it('keeps its parts apart', () => {
     expect(contentKey(['ab', 'c'])).not.toBe(contentKey(['a', 'bc']));
-    expect(contentKey(['a', Buffer.from('b')])).toBe(contentKey(['a', 'b']));
-  });
-
-  it('lies where the user says', () => {
-    expect(cacheRoot({ XDG_CACHE_HOME: '/elsewhere' })).toBe('/elsewhere/wherry');
-    expect(cacheRoot({})).toMatch(/\/\.cache\/wherry$/);
+    expect(contentKey(['1:a'])).not.toBe(contentKey(['1', 'a']));
   });
 });
 
-describe('the time that stands on packaged files', () => {
-  const root = path.join(import.meta.dirname, '../..');
+describe('the cache', () => {
+  const before = process.env['XDG_CACHE_HOME'];
+  let home: string;
+  beforeEach(() => {
+    home = mkdtempSync(join(tmpdir(), 'wherry-cache-'));
+    process.env['XDG_CACHE_HOME'] = home;
+  });
+  afterEach(() => {
+    rmSync(home, { recursive: true });
+    if (before === undefined) delete process.env['XDG_CACHE_HOME'];
+    else process.env['XDG_CACHE_HOME'] = before;
+  });
+  const key = contentKey(['x']);
 
-  it('is SOURCE_DATE_EPOCH where that is given', async () => {
-    expect(await buildTime(root, { SOURCE_DATE_EPOCH: '1234567890' })).toBe(1_234_567_890);
-    await expect(buildTime(root, { SOURCE_DATE_EPOCH: 'yesterday' })).rejects.toThrow(
-      'SOURCE_DATE_EPOCH is "yesterday"; it must be seconds since 1970.',
-    );
+  it('lies where XDG says, and in the home directory otherwise', () => {
+    expect(cacheRoot({ XDG_CACHE_HOME: '/c' })).toBe('/c/wherry');
+    expect(cacheRoot({ XDG_CACHE_HOME: 'relative' })).toMatch(/\/\.cache\/wherry$/);
   });
 
-  it('is a fixed day where there is no history', async () => {
-    expect(await buildTime(tmpdir(), {})).toBe(Date.UTC(2026, 0, 1) / 1000);
+  it('builds a result once, even when two ask at the same time', async () => {
+    let builds = 0;
+    const build = async (dir: string): Promise<void> => {
+      builds++;
+      await new Promise((done) => setImmediate(done));
+      writeFileSync(join(dir, 'file'), 'content');
+    };
+    const dirs = await Promise.all([cached('thing', key, build), cached('thing', key, build)]);
+    expect(await cached('thing', key, build)).toBe(dirs[0]);
+    expect(dirs[0]).toBe(dirs[1]);
+    expect(builds).toBe(1);
+    expect(readFileSync(join(dirs[0], 'file'), 'utf8')).toBe('content');
+  });
+
+  it('keeps nothing of a build that failed, and builds again the next time', async () => {
+    const failing = cached('thing', key, (dir) => {
+      writeFileSync(join(dir, 'half'), '');
+      return Promise.reject(new Error('no luck'));
+    });
+    await expect(failing).rejects.toThrow('no luck');
+    expect(readdirSync(cacheRoot())).toEqual([]);
+    expect(existsSync(await cached('thing', key, () => Promise.resolve()))).toBe(true);
+  });
+
+  it('removes what a killed build left', async () => {
+    const root = cacheRoot();
+    await cached('thing', key, () => Promise.resolve());
+    // Process ids end at 2^22 on Linux (proc(5), pid_max): nobody has this one.
+    writeFileSync(join(root, 'tmp.4194999.abc'), '');
+    await cached('thing', contentKey(['y']), () => Promise.resolve());
+    expect(existsSync(join(root, 'tmp.4194999.abc'))).toBe(false);
   });
 });
