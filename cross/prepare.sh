@@ -31,7 +31,7 @@ esac
 # The boards, their disks and their network; the broker that tests use; what makes images and packages.
 wanted="qemu-system-arm qemu-utils ipxe-qemu nbdkit mosquitto
     mmdebstrap debian-archive-keyring gnupg e2fsprogs erofs-utils cpio busybox-static kmod fakeroot file openssl
-    $compilers binutils dpkg-dev xz-utils zstd"
+    $compilers binutils dpkg-dev bzip2 xz-utils zstd"
 
 missing=
 # shellcheck disable=SC2086 # words are wanted

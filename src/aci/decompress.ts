@@ -1,9 +1,11 @@
 import { createGunzip, type Gunzip } from 'node:zlib';
 
 import { Refusal } from '../refusal/index.ts';
+import { drained } from './drained.ts';
 import { malformed } from './limits.ts';
 
-export type Compression = 'none' | 'gzip';
+/** How an archive may be compressed: aci.md names gzip, bzip2 and xz; zstd is an extension of ours. */
+export type Compression = 'none' | 'gzip' | 'bzip2' | 'xz' | 'zstd';
 
 /** Bytes of output at a time: large enough that per-chunk work vanishes, small enough for a device. */
 const CHUNK = 128 * 1024;
@@ -12,7 +14,7 @@ const CHUNK = 128 * 1024;
 const HEAD = 263;
 
 /** By their first bytes, since neither file name nor content type can be relied on (aci.md; magics as in aci/file.go). */
-const magics: readonly { readonly name: string; readonly at: number; readonly bytes: Buffer }[] = [
+const magics: readonly { readonly name: Compression; readonly at: number; readonly bytes: Buffer }[] = [
   { name: 'gzip', at: 0, bytes: Buffer.from([0x1f, 0x8b]) },
   { name: 'bzip2', at: 0, bytes: Buffer.from('BZh', 'latin1') },
   { name: 'xz', at: 0, bytes: Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]) },
@@ -47,10 +49,9 @@ export async function decompress(
     if (compression === 'gzip') return { compression, tar: gunzip(bytes) };
     if (compression === undefined)
       throw malformed('The archive is neither a tar nor compressed in a known way.');
-    throw new Refusal(
-      'archive-compression-unsupported',
-      `The archive is compressed with ${compression}, which is not supported; use gzip or none.`,
-    );
+    // Loaded only when it is needed: most archives are gzip.
+    const { decompressByTool } = await import('./decompress-tool.ts');
+    return { compression, tar: decompressByTool(compression, bytes) };
   } catch (error) {
     await input.return?.();
     throw error;
@@ -120,24 +121,6 @@ async function feed(input: AsyncIterable<Buffer>, gzip: Gunzip): Promise<number>
   }
   gzip.end();
   return sizeBytes;
-}
-
-/** What a stream of Node and one of streamx have in common. */
-interface Drainable {
-  once(event: string, listener: () => void): unknown;
-  removeListener(event: string, listener: () => void): unknown;
-}
-
-/** Resolves when a stream takes more, or never will. */
-export function drained(stream: Drainable): Promise<void> {
-  return new Promise((resolve) => {
-    const events = ['drain', 'close', 'end', 'error'];
-    const done = () => {
-      for (const event of events) stream.removeListener(event, done);
-      resolve();
-    };
-    for (const event of events) stream.once(event, done);
-  });
 }
 
 /** The same memory as a Buffer. */

@@ -1,0 +1,115 @@
+import { spawn } from 'node:child_process';
+
+import { Refusal } from '../refusal/index.ts';
+import { drained } from './drained.ts';
+import { malformed } from './limits.ts';
+
+/** Compressions that Node 20 cannot undo; the distribution's own programs do, each in a process that ends with the archive. */
+export type ToolCompression = 'bzip2' | 'xz' | 'zstd';
+
+interface Tool {
+  readonly command: string;
+  readonly args: readonly string[];
+  /** The Debian package that brings it. */
+  readonly debianPackage: string;
+  /** What it says when the archive asks for more memory than it may have. */
+  readonly overLimit: RegExp;
+}
+
+/**
+ * An xz header may ask for a dictionary of 4 GiB, a zstd one for a window of 2 GiB. 20 MiB are enough for what
+ * `xz -7` (16 MiB) and `zstd -19` (8 MiB) write, and fit into the memory that a pull may use.
+ */
+const memoryMiB = 20;
+
+/** Each checks that nothing follows its streams, but for bzip2, which says so and ignores it: whatever is said counts. */
+const tools: Readonly<Record<ToolCompression, Tool>> = {
+  bzip2: { command: 'bzip2', args: ['-dc'], debianPackage: 'bzip2', overLimit: /(?!)/ },
+  xz: {
+    command: 'xz',
+    args: ['-dc', '--format=xz', '-T1', `--memlimit-decompress=${memoryMiB}MiB`],
+    debianPackage: 'xz-utils',
+    overLimit: /Memory usage limit/,
+  },
+  zstd: {
+    command: 'zstd',
+    args: ['-dcq', '--format=zstd', '--single-thread', `--memory=${memoryMiB}MB`],
+    debianPackage: 'zstd',
+    overLimit: /too much memory|Window size|Use --memory/i,
+  },
+};
+
+/** How much of what a program says is kept. */
+const maxSaidBytes = 512;
+
+/**
+ * Undoes a compression, streaming: at most a pipe's worth is under way. The program is ended when the result is
+ * returned from, and its memory is bounded.
+ *
+ * Throws refusals: `archive-compression-unsupported` when the program is not installed, `archive-too-large` when the
+ * archive asks for more memory than it may have, `archive-malformed` for a damaged or cut stream and for data after
+ * it. What `input` throws passes unchanged.
+ */
+export async function* decompressByTool(
+  compression: ToolCompression,
+  input: AsyncIterable<Buffer>,
+): AsyncGenerator<Buffer, void> {
+  const { command, args, debianPackage, overLimit } = tools[compression];
+  const child = spawn(command, args, {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    env: { PATH: process.env['PATH'], LC_ALL: 'C' },
+  });
+  let said = '';
+  child.stderr.setEncoding('utf8');
+  child.stderr.on('data', (text: string) => {
+    said = (said + text).slice(0, maxSaidBytes);
+  });
+  let isMissing = false;
+  const ended = new Promise<number | null>((resolve) => {
+    child.once('error', () => {
+      isMissing = true;
+      resolve(null);
+    });
+    child.once('close', resolve);
+  });
+  // The program's own end says what was wrong; a broken pipe only follows from it.
+  child.stdin.on('error', () => undefined);
+  let sourceError: { error: unknown } | undefined;
+  const feeding = (async () => {
+    try {
+      for await (const chunk of input) {
+        if (child.stdin.destroyed) return;
+        if (!child.stdin.write(chunk)) await drained(child.stdin);
+      }
+      child.stdin.end();
+    } catch (error) {
+      sourceError = { error };
+      child.kill('SIGKILL');
+    }
+  })();
+  try {
+    for await (const chunk of child.stdout) yield chunk as Buffer;
+    const status = await ended;
+    await feeding;
+    if (sourceError) throw sourceError.error;
+    if (isMissing) {
+      throw new Refusal(
+        'archive-compression-unsupported',
+        `The archive is compressed with ${compression}, and there is no program "${command}" to undo it; install the package ${debianPackage}, or compress with gzip.`,
+      );
+    }
+    if (status === 0 && said === '') return;
+    if (overLimit.test(said)) {
+      throw new Refusal(
+        'archive-too-large',
+        `The ${compression} stream asks for more than ${memoryMiB} MiB of memory to be undone; compress it with a smaller dictionary (xz -7, zstd -19).`,
+      );
+    }
+    throw malformed(`The ${compression} stream is damaged, cut off, or followed by other data.`);
+  } finally {
+    child.kill('SIGKILL');
+    await ended;
+    child.stdin.destroy(); // wakes the feeder, which lets go of the source
+    await feeding;
+  }
+}
