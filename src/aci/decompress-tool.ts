@@ -64,12 +64,8 @@ export async function* decompressByTool(
   child.stderr.on('data', (text: string) => {
     said = (said + text).slice(0, maxSaidBytes);
   });
-  let isMissing = false;
-  const ended = new Promise<number | null>((resolve) => {
-    child.once('error', () => {
-      isMissing = true;
-      resolve(null);
-    });
+  const ended = new Promise<number | null | 'missing'>((resolve) => {
+    child.once('error', () => resolve('missing'));
     child.once('close', resolve);
   });
   // The program's own end says what was wrong; a broken pipe only follows from it.
@@ -92,7 +88,7 @@ export async function* decompressByTool(
     const status = await ended;
     await feeding;
     if (sourceError) throw sourceError.error;
-    if (isMissing) {
+    if (status === 'missing') {
       throw new Refusal(
         'archive-compression-unsupported',
         `The archive is compressed with ${compression}, and there is no program "${command}" to undo it; install the package ${debianPackage}, or compress with gzip.`,
