@@ -9,7 +9,7 @@ const storeys = [
   ['refusal', 'ports', 'cbor'],
   ['appc'],
   ['aci', 'trust', 'systemd'],
-  ['fetch', 'store', 'pod', 'network', 'metadata'],
+  ['fetch', 'store', 'pod', 'oci', 'network', 'metadata'],
   ['health', 'deploy'],
   ['session'],
   ['daemon', 'fleet'],

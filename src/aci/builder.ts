@@ -20,7 +20,9 @@ import type { Xattr } from './pax.ts';
 import { type Addition, readSourceTree, type SourceEntry } from './source-tree.ts';
 import { type ByteSink, impliedDirectory, TarWriter } from './tar-writer.ts';
 
-export type { Addition } from './source-tree.ts';
+export { BatchedSink } from './batched-sink.ts';
+export { TarWriter } from './tar-writer.ts';
+export { arrange, type Addition, type SourceEntry } from './source-tree.ts';
 
 export interface BuildOptions {
   /** The directory that becomes `rootfs`. */
@@ -52,14 +54,13 @@ export interface BuiltArchive {
 const CHUNK = 128 * 1024;
 
 /**
- * Builds an archive: `manifest` first, so that readers know early what they have, then `rootfs` in the order of the
- * names. The same input gives the same image ID anywhere, and the same file with the same version of zlib.
+ * Builds an archive of a directory. The same input gives the same image ID anywhere, and the same file with the same
+ * version of zlib.
  *
  * Refuses with `image-manifest-invalid`, `not-found` or `input-invalid` (device nodes, names that are not UTF-8, files
  * that change while they are read).
  */
 export async function buildAci(options: BuildOptions): Promise<BuiltArchive> {
-  const manifest = manifestBytes(options.manifest);
   const { entries, skipped } = await readSourceTree({
     root: options.root,
     additions: options.additions ?? [],
@@ -67,6 +68,23 @@ export async function buildAci(options: BuildOptions): Promise<BuiltArchive> {
     latest: options.latest,
     xattrs: options.xattrs ?? new Map(),
   });
+  return { ...(await writeAci({ ...options, entries })), skipped };
+}
+
+/** What `writeAci` needs of the options of a build, and the tree. */
+export interface WriteOptions extends Pick<BuildOptions, 'manifest' | 'output' | 'compression' | 'latest'> {
+  /** Below `rootfs`, itself first, in the order in which they are written; see `arrange`. */
+  readonly entries: readonly SourceEntry[];
+}
+
+/**
+ * Writes an archive: `manifest` first, so that readers know early what they have, then the entries.
+ *
+ * Refuses as `buildAci` does.
+ */
+export async function writeAci(options: WriteOptions): Promise<Omit<BuiltArchive, 'skipped'>> {
+  const manifest = manifestBytes(options.manifest);
+  const { entries } = options;
   const partial = `${options.output}.partial`;
   const { stream, written } = openOutput(partial, options.compression);
   written.catch(() => undefined); // reported by `out` when it happens before the end
@@ -88,7 +106,7 @@ export async function buildAci(options: BuildOptions): Promise<BuiltArchive> {
     });
     await rename(partial, options.output);
     const { size } = await stat(options.output);
-    return { imageId: tar.imageId(), sizeBytes: size, tarSizeBytes: tar.sizeBytes, skipped };
+    return { imageId: tar.imageId(), sizeBytes: size, tarSizeBytes: tar.sizeBytes };
   } catch (error) {
     out.destroy();
     await written.catch(() => undefined); // says the same as `error`
@@ -130,20 +148,26 @@ async function writeEntry(writer: TarWriter, entry: SourceEntry): Promise<void> 
   const { content } = entry;
   if (content === undefined || entry.sizeBytes === 0) return;
   if ('bytes' in content) await writer.body(asBuffer(content.bytes));
-  else await writeFileBody(writer, content.file, entry.sizeBytes);
+  else await writeFileBody(writer, content.file, entry.sizeBytes, content.offset);
 }
 
-async function writeFileBody(writer: TarWriter, path: string, sizeBytes: number): Promise<void> {
+async function writeFileBody(
+  writer: TarWriter,
+  path: string,
+  sizeBytes: number,
+  offset?: number,
+): Promise<void> {
   const file = await open(path, 'r');
   try {
-    for (let left = sizeBytes; left > 0;) {
-      const buffer = Buffer.allocUnsafeSlow(Math.min(CHUNK, left)); // the sink may keep it, so not one for all
-      const { bytesRead } = await file.read(buffer, 0, buffer.length);
+    for (let done = 0; done < sizeBytes;) {
+      const buffer = Buffer.allocUnsafeSlow(Math.min(CHUNK, sizeBytes - done)); // the sink may keep it, so not one for all
+      const { bytesRead } = await file.read(buffer, 0, buffer.length, (offset ?? 0) + done);
       if (bytesRead === 0) throw changed(path);
       await writer.body(buffer.subarray(0, bytesRead));
-      left -= bytesRead;
+      done += bytesRead;
     }
-    if ((await file.read(Buffer.alloc(1), 0, 1)).bytesRead > 0) throw changed(path);
+    if (offset !== undefined) return;
+    if ((await file.read(Buffer.alloc(1), 0, 1, sizeBytes)).bytesRead > 0) throw changed(path);
   } finally {
     await file.close();
   }

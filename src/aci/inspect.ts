@@ -17,6 +17,6 @@ export async function inspectArchive(
   limits: ArchiveLimits,
 ): Promise<ArchiveListing> {
   const list: ArchiveEntry[] = [];
-  const summary = await readArchive(source, { limits, onEntry: (entry) => list.push(entry) });
+  const summary = await readArchive(source, { limits, onEntry: (entry) => void list.push(entry) });
   return { ...summary, list };
 }

@@ -16,8 +16,11 @@ export interface ReadOptions {
    * destroyed otherwise.
    */
   readonly canonicalTar?: Writable;
-  /** Told of each entry that passed the checks, the archive's own root left out. */
-  readonly onEntry?: (entry: ArchiveEntry) => void;
+  /**
+   * Told of each entry that passed the checks, the archive's own root left out. Without a `canonicalTar` it may take the
+   * bytes of the entry, but for the manifest's.
+   */
+  readonly onEntry?: (entry: ArchiveEntry, body: AsyncIterable<Buffer>) => void | Promise<void>;
 }
 
 export interface ArchiveSummary {
@@ -55,7 +58,7 @@ export async function readArchive(
     // The consumer would otherwise choose owner and mode of the root by its own user and umask.
     await writer?.entry(impliedDirectory('.'));
     const walked = await walkArchive(source, limits, async (entry, body) => {
-      options.onEntry?.(entry);
+      await options.onEntry?.(entry, entry.path === 'manifest' ? nothing() : body);
       for (const name of entry.dropped) if (dropped.size < maxDroppedNames) dropped.add(name);
       if (entry.path === 'manifest') {
         const manifestBytes = await readManifest(entry, body, limits);
@@ -79,6 +82,8 @@ export async function readArchive(
     throw error;
   }
 }
+
+async function* nothing(): AsyncGenerator<Buffer, void> {}
 
 /** The body of the `manifest` entry. */
 async function readManifest(

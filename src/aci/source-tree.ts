@@ -15,7 +15,9 @@ export type Addition =
 
 /** An entry of an archive to be, and where its body comes from. */
 export interface SourceEntry extends TarEntry {
-  readonly content: { readonly file: string } | { readonly bytes: Uint8Array } | undefined;
+  /** With an offset the body is a part of the file; without one it is all of it. */
+  readonly content:
+    { readonly file: string; readonly offset?: number } | { readonly bytes: Uint8Array } | undefined;
   /** Same for names of the same file. */
   readonly inode: string | undefined;
 }
@@ -56,7 +58,7 @@ export async function readSourceTree(options: SourceTreeOptions): Promise<Source
   if (!top.isDirectory()) throw new Refusal('input-invalid', `${quoted(options.root)} is not a directory.`);
   await visit(options.root, 'rootfs', top);
   for (const addition of options.additions) add(entries, addition, options);
-  return { entries: linked([...entries.values()].sort(byPath)), skipped };
+  return { entries: arrange([...entries.values()]), skipped };
 
   async function visit(file: string, path: string, status: Stats): Promise<void> {
     if (status.isSocket()) {
@@ -139,6 +141,11 @@ function add(entries: Map<string, SourceEntry>, addition: Addition, options: Sou
     const content = { bytes };
     entries.set(path, { ...base, ...owner, path, type: 'file', mode, sizeBytes: bytes.length, content });
   }
+}
+
+/** Parents before children, names in the order of their bytes; of the names of one inode the later ones become links. */
+export function arrange(entries: readonly SourceEntry[]): readonly SourceEntry[] {
+  return linked([...entries].sort(byPath));
 }
 
 /** By the bytes of the components, so that `a/b` comes before `a.b` and every tool sorts the same. */

@@ -30,7 +30,7 @@ export interface Walked {
 }
 
 /** Called for each entry in the archive's order. Bytes of `body` that it does not take are skipped. */
-export type Visit = (entry: ArchiveEntry, body: AsyncIterable<Buffer>) => Promise<void>;
+export type Visit<Entry> = (entry: Entry, body: AsyncIterable<Buffer>) => Promise<void>;
 
 /** What the library really hands over. */
 type WalkedHeader = Omit<Header, 'linkname'> & { linkname: string | null; byteOffset?: number };
@@ -38,22 +38,45 @@ type WalkedHeader = Omit<Header, 'linkname'> & { linkname: string | null; byteOf
 const ratioAppliesFrom = 1024 * 1024;
 
 /**
- * Reads an archive from the first to the last byte in constant memory: undoes the compression, digests the tar, checks
- * its frame (TarFraming), lets `tar-stream` walk the entries, refuses the archive where the two readings differ, and
- * checks paths and links. Bytes are checked as they come, so a bomb ends at its limit.
+ * Reads an image archive from the first to the last byte, as `walkTar` does, and checks what makes a tar an image: paths,
+ * links, places, `manifest` and `rootfs`.
  *
  * Throws refusals with `archive-*` and `image-manifest-*` codes; what `source` throws passes unchanged.
  */
 export async function walkArchive(
   source: AsyncIterable<Uint8Array>,
   limits: ArchiveLimits,
-  visit: Visit,
+  visit: Visit<ArchiveEntry>,
 ): Promise<Walked> {
+  const tree = new ArchiveTree(limits);
+  const hash = createHash('sha512');
+  const walked = await walkTar(source, limits, {
+    onTar: (chunk) => hash.update(chunk),
+    visit: async (framed, body) => {
+      const checked = checkEntry(framed, tree, limits);
+      if (checked) await visit(checked, body);
+    },
+  });
+  if (!tree.has('manifest')) throw new Refusal('image-manifest-missing', 'The archive has no manifest.');
+  if (!tree.has('rootfs')) throw malformed('The archive has no "rootfs" directory.');
+  return { ...walked, imageId: parseImageId(`sha512-${hash.digest('hex')}`), entries: tree.size };
+}
+
+/**
+ * Reads a tar in constant memory: undoes its compression, checks its frame (TarFraming), lets `tar-stream` walk the
+ * entries, and refuses it where the two readings differ. Bytes are checked as they come, so a bomb ends at its limit.
+ *
+ * Throws refusals with `archive-*` codes; what `source` throws passes unchanged.
+ * @param onTar - told of every byte of the uncompressed tar, whatever follows the end marker included
+ */
+export async function walkTar(
+  source: AsyncIterable<Uint8Array>,
+  limits: ArchiveLimits,
+  { onTar, visit }: { readonly onTar: (chunk: Buffer) => void; readonly visit: Visit<FramedEntry> },
+): Promise<Pick<Walked, 'compression' | 'tarSizeBytes'>> {
   let inputBytes = 0;
   const { compression, tar } = await decompress(source, (sizeBytes) => (inputBytes += sizeBytes));
-  const hash = createHash('sha512');
   const framing = new TarFraming(limits);
-  const tree = new ArchiveTree(limits);
   const walker = extract();
   let walkerError: unknown;
   walker.on('error', (error: unknown) => (walkerError = error));
@@ -61,7 +84,7 @@ export async function walkArchive(
   let feedFailure: { error: unknown } | undefined;
   const check = (chunk: Buffer, tarBytes: number) => {
     checkSize(tarBytes, inputBytes, limits);
-    hash.update(chunk);
+    onTar(chunk);
     return framing.push(chunk);
   };
   const feeding = feed(tar, walker, check)
@@ -79,9 +102,8 @@ export async function walkArchive(
   let tarSizeBytes: number;
   try {
     for await (const entry of walker) {
-      const checked = checkEntry(agree(entry.header, framing.take()), tree, limits);
       // streamx is iterable, though its types do not say so; the chunks are parts of what was fed
-      if (checked) await visit(checked, entry as unknown as AsyncIterable<Buffer>);
+      await visit(agree(entry.header, framing.take()), entry as unknown as AsyncIterable<Buffer>);
       entry.resume();
     }
     tarSizeBytes = await feeding;
@@ -93,10 +115,7 @@ export async function walkArchive(
     throw error === walkerError ? malformed('The tar library cannot read the archive.', error) : error;
   }
   if (feedFailure) throw feedFailure.error;
-  if (!tree.has('manifest')) throw new Refusal('image-manifest-missing', 'The archive has no manifest.');
-  if (!tree.has('rootfs')) throw malformed('The archive has no "rootfs" directory.');
-  const imageId = parseImageId(`sha512-${hash.digest('hex')}`);
-  return { imageId, compression, tarSizeBytes, entries: tree.size };
+  return { compression, tarSizeBytes };
 }
 
 /** Returns the size of the tar. `check` returns how much of a chunk is for the walker. */

@@ -15,6 +15,8 @@ export {
   sanitizeAcName,
 } from './identifiers.ts';
 export { imageManifestLimits, parseImageManifest, serializeImageManifest } from './image-manifest.ts';
+export { SchemaFault } from './fault.ts';
+export { parseJson, type JsonLimits } from './json.ts';
 export { parseIsolator, parseIsolators } from './isolator-list.ts';
 export { defaultCapabilities, type IsolatorScope, type TypedIsolator } from './isolators.ts';
 export { labelValue } from './labels.ts';

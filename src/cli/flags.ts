@@ -18,6 +18,17 @@ export interface BuildFlags {
   readonly sign?: true;
 }
 
+export interface FromOciFlags {
+  readonly output: string;
+  readonly name?: string;
+  readonly platform?: string;
+  readonly label?: readonly string[];
+  readonly compression: 'gzip' | 'none';
+  readonly credentials?: string;
+  readonly plainHttp?: true;
+  readonly sign?: true;
+}
+
 export interface WaitFlags {
   readonly wait: boolean;
   /** Seconds. */

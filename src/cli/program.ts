@@ -1,6 +1,14 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Context } from './context.ts';
-import type { BuildFlags, DeployFlags, DevFlags, GlobalOptions, LogFlags, WaitFlags } from './flags.ts';
+import type {
+  BuildFlags,
+  DeployFlags,
+  DevFlags,
+  FromOciFlags,
+  GlobalOptions,
+  LogFlags,
+  WaitFlags,
+} from './flags.ts';
 import type { Terminal } from './terminal.ts';
 
 type MakeContext = (options: GlobalOptions) => Context;
@@ -44,10 +52,11 @@ export function buildProgram(terminal: Terminal, makeContext: MakeContext): Comm
 const exitCodes = `
 Exit status:
    0  done; for deploy and rollback: the device committed the version
-  64  the command line or a file given is wrong, nothing was found, or no answer came in time
+  64  the command line or a file given is wrong, or nothing was found
   65  an image or a pod is not acceptable
   69  the broker or a server cannot be reached
   70  something is missing here or on the device
+  75  no answer came in time
   77  the command may not be obeyed: signature, target, version or expiry
 
 A first fleet:
@@ -140,6 +149,44 @@ function addImage(program: Command, makeContext: MakeContext): void {
     .action(async (directory: string, options: BuildFlags, command: Command) => {
       const { buildImage } = await import('./commands/image-build.ts');
       await buildImage(makeContext(command.optsWithGlobals()), directory, options);
+    });
+  image
+    .command('from-oci <source>')
+    .description('make an image of an OCI or Docker image: DIR, FILE.tar, or docker://HOST/NAME:TAG')
+    .requiredOption('-o, --output <file>', 'the .aci file to write')
+    .option('--name <name>', 'image name (default: registry and repository)')
+    .option('--platform <platform>', 'which one of an index, for example linux/arm/v7 or linux/arm64')
+    .addOption(repeatable('--label <name=value>', 'a label, for example version=1.0; repeatable'))
+    .addOption(new Option('--compression <how>', 'compression').choices(['gzip', 'none']).default('gzip'))
+    .option('--credentials <file>', 'a file with USER:PASSWORD for the registry, readable by you alone')
+    .option('--plain-http', 'ask the registry over http')
+    .option('--sign', "sign it with the fleet's image key")
+    .addHelpText(
+      'after',
+      example(
+        'wherry image from-oci docker://nginx:1.27 --platform linux/arm64 --name example.com/nginx -o nginx.aci --sign',
+        'docker save app:1.0 | cat > app.tar; wherry image from-oci app.tar --name example.com/app -o app.aci',
+      ),
+    )
+    .action(async (source: string, options: FromOciFlags, command: Command) => {
+      const { imageFromOci } = await import('./commands/image-oci.ts');
+      await imageFromOci(makeContext(command.optsWithGlobals()), source, options);
+    });
+  image
+    .command('to-oci <file>')
+    .description('write an image as an OCI layout with one layer: a directory, or one file that ends in .tar')
+    .requiredOption('-o, --output <path>', 'the directory or the .tar file to make')
+    .option('--tag <tag>', "its tag in the layout (default: the image's version)")
+    .addHelpText(
+      'after',
+      example(
+        'wherry image to-oci web.aci -o web-oci',
+        'skopeo copy oci:web-oci:1.0 docker://registry.example/web:1.0',
+      ),
+    )
+    .action(async (file: string, options: { output: string; tag?: string }, command: Command) => {
+      const { imageToOci } = await import('./commands/image-oci.ts');
+      await imageToOci(makeContext(command.optsWithGlobals()), file, options);
     });
   image
     .command('inspect <file>')

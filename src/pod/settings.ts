@@ -5,7 +5,9 @@ import { type HttpProbe, parseHttpProbe } from './http-probe.ts';
 /** What the specification leaves open and annotations `wherry/…` of an app decide; the pod's manifest wins over the image's. */
 export interface AppSettings {
   readonly restart: 'no' | 'on-failure' | 'always';
-  /** Seconds from SIGTERM to SIGKILL. */
+  /** What asks the app to end. */
+  readonly stopSignal: string;
+  /** Seconds from that signal to SIGKILL. */
   readonly stopTimeoutSeconds: number;
   /** Size of the writable layer in memory. */
   readonly layerBytes: bigint;
@@ -32,6 +34,16 @@ const stopTimeout: Setting<number> = {
   otherwise: 10,
   expected: 'whole seconds from 1 to 3600',
   read: (value) => (/^[1-9][0-9]{0,3}$/.test(value) && Number(value) <= 3600 ? Number(value) : undefined),
+};
+
+const stopSignal: Setting<string> = {
+  annotation: 'wherry/stop-signal',
+  otherwise: 'SIGTERM',
+  expected: 'a signal such as "SIGQUIT"',
+  read: (value) =>
+    /^SIG(TERM|INT|QUIT|HUP|KILL|USR1|USR2|WINCH|ABRT|PWR|RTMIN(\+([1-9]|[12][0-9]|30))?)$/.test(value)
+      ? value
+      : undefined,
 };
 
 const minLayerBytes = 1n << 16n;
@@ -84,6 +96,7 @@ export function appSettings(app: string, ...annotations: readonly (readonly Name
   const probe = setting(probeHttp);
   return {
     restart: setting(restart),
+    stopSignal: setting(stopSignal),
     stopTimeoutSeconds: setting(stopTimeout),
     layerBytes: setting(layerSize),
     ...(probe === undefined ? {} : { probeHttp: probe }),

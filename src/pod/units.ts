@@ -84,9 +84,9 @@ export function serviceUnit(input: ServiceInput): string {
       RestartMaxDelaySec: 30,
       TimeoutStartSec: 90,
       TimeoutStopSec: settings.stopTimeoutSeconds,
-      // SIGTERM to the app's first process, SIGKILL to all.
+      // The signal to the app's first process, SIGKILL to all.
       KillMode: 'mixed',
-      KillSignal: 'SIGTERM',
+      KillSignal: settings.stopSignal,
       OOMPolicy: 'kill',
       // The bounding set has CAP_MKNOD: a device node that the app makes opens nothing.
       DevicePolicy: 'closed',

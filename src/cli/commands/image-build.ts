@@ -18,13 +18,22 @@ export async function buildImage(context: Context, directory: string, flags: Bui
     ...(flags.owner === undefined ? {} : { owner: parseOwner(flags.owner) }),
     ...latest(),
   });
+  for (const socket of built.skipped) context.terminal.err(`left out the socket ${socket}\n`);
+  await tellBuilt(context, flags, built);
+}
+
+/** Says what was built, and signs it where that was asked for. */
+export async function tellBuilt(
+  context: Context,
+  flags: { readonly output: string; readonly sign?: true },
+  built: { readonly imageId: string; readonly sizeBytes: number; readonly tarSizeBytes: number },
+  more: object = {},
+): Promise<void> {
   const { terminal } = context;
-  for (const socket of built.skipped) terminal.err(`left out the socket ${socket}\n`);
+  const { imageId, sizeBytes, tarSizeBytes } = built;
   if (!context.json) {
-    terminal.out(built.imageId);
-    terminal.out(
-      `${flags.output}: ${formatBytes(built.sizeBytes)}, ${formatBytes(built.tarSizeBytes)} uncompressed`,
-    );
+    terminal.out(imageId);
+    terminal.out(`${flags.output}: ${formatBytes(sizeBytes)}, ${formatBytes(tarSizeBytes)} uncompressed`);
   }
   if (flags.sign === true) {
     // With --json the caller gets one document: what was built.
@@ -35,8 +44,7 @@ export async function buildImage(context: Context, directory: string, flags: Bui
     );
   }
   if (context.json) {
-    const { imageId, sizeBytes, tarSizeBytes } = built;
-    terminal.out(JSON.stringify({ file: flags.output, id: imageId, sizeBytes, tarSizeBytes }));
+    terminal.out(JSON.stringify({ file: flags.output, id: imageId, sizeBytes, tarSizeBytes, ...more }));
   }
 }
 
@@ -92,7 +100,8 @@ function limit(name: string, quantity: string | undefined): object[] {
   return quantity === undefined ? [] : [{ name, value: { limit: quantity } }];
 }
 
-function pair(text: string, option: string): { readonly name: string; readonly value: string } {
+/** @throws Refusal `usage` */
+export function pair(text: string, option: string): { readonly name: string; readonly value: string } {
   const [, name, value] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
   if (name === undefined || value === undefined) {
     throw new Refusal('usage', `${option} takes NAME=VALUE, not ${JSON.stringify(text)}`);
@@ -108,8 +117,8 @@ function parseOwner(text: string): { readonly uid: number; readonly gid: number 
   return { uid: Number(uid), gid: Number(gid) };
 }
 
-/** https://reproducible-builds.org/specs/source-date-epoch/ */
-function latest(): { latest?: number } {
+/** https://reproducible-builds.org/specs/source-date-epoch/ @throws Refusal `input-invalid` */
+export function latest(): { latest?: number } {
   const epoch = process.env['SOURCE_DATE_EPOCH'];
   if (epoch === undefined) return {};
   if (!/^\d{1,10}$/.test(epoch)) {

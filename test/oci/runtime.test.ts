@@ -1,0 +1,203 @@
+import { describe, expect, it } from 'vitest';
+import { parseConfig, parseDocument, parseSavedImages } from '../../src/oci/documents.ts';
+import { appcArchitecture, choosePlatform, ociPlatform, parsePlatform } from '../../src/oci/platform.ts';
+import { parseRegistryReference } from '../../src/oci/registry.ts';
+import { runtimeOf } from '../../src/oci/runtime.ts';
+
+const digest = `sha256:${'a'.repeat(64)}`;
+const bytes = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
+const config = (members: object = {}, more: object = {}) =>
+  parseConfig(
+    bytes({ os: 'linux', architecture: 'arm64', config: members, rootfs: { diff_ids: [] }, ...more }),
+    'config',
+  );
+const passwd = 'root:x:0:0::/root:/bin/sh\nweb:x:33:44::/srv:/bin/sh\n';
+
+describe('architectures of OCI and appc (schema/types/labels.go, ToAppcOSArch)', () => {
+  it.each([
+    ['linux/arm64', 'aarch64'],
+    ['linux/arm64/v8', 'aarch64'],
+    ['linux/arm/v7', 'armv7l'],
+    ['linux/arm', 'armv7l'],
+    ['linux/arm/v6', 'armv6l'],
+    ['linux/amd64', 'amd64'],
+    ['linux/386', 'i386'],
+    ['linux/s390x', 's390x'],
+  ])('%s is %s', (text, appc) => {
+    expect(appcArchitecture(parsePlatform(text))).toBe(appc);
+    expect(appcArchitecture(ociPlatform('linux', appc) ?? parsePlatform('x/y'))).toBe(appc);
+  });
+
+  it.each(['linux/arm/v5', 'windows/amd64', 'linux/riscv64'])('%s has no name in appc', (text) => {
+    expect(() => appcArchitecture(parsePlatform(text))).toThrow(/have no name for/);
+  });
+
+  it('the one of an index is chosen by its appc name; attestations are no images', () => {
+    const image = (architecture: string, variant = '', os = 'linux') => ({
+      mediaType: '',
+      digest,
+      sizeBytes: architecture.length + variant.length,
+      platform: { os, architecture, variant },
+      annotations: {},
+    });
+    const index = [image('amd64'), image('arm', 'v7'), image('arm64', 'v8'), image('unknown', '', 'unknown')];
+    expect(choosePlatform(index, parsePlatform('linux/arm64')).platform?.variant).toBe('v8');
+    expect(choosePlatform(index, parsePlatform('linux/arm')).platform?.variant).toBe('v7');
+    expect(() => choosePlatform(index, parsePlatform('linux/s390x'))).toThrow(
+      /not there for linux\/s390x, but for linux\/amd64/,
+    );
+    expect(() => choosePlatform(index, undefined)).toThrow(/choose one with --platform/);
+    expect(choosePlatform([image('amd64')], undefined).platform?.architecture).toBe('amd64');
+  });
+});
+
+describe('references to registries', () => {
+  it.each([
+    ['docker://nginx', 'registry-1.docker.io', 'library/nginx', 'latest'],
+    ['docker://team/app:1.0', 'registry-1.docker.io', 'team/app', '1.0'],
+    ['docker://registry.example/app', 'registry.example', 'app', 'latest'],
+    ['docker://127.0.0.1:5000/a/b/c:v2', '127.0.0.1:5000', 'a/b/c', 'v2'],
+    ['docker://localhost/app:1', 'localhost', 'app', '1'],
+  ])('%s', (text, host, repository, tag) => {
+    expect(parseRegistryReference(text)).toEqual({ host, repository, tag });
+  });
+
+  it('may have a digest', () => {
+    expect(parseRegistryReference(`docker://registry.example/app@${digest}`)).toMatchObject({ digest });
+  });
+
+  it.each([
+    'docker://',
+    'docker://UPPER/case',
+    'docker://a/../b',
+    'docker://a/b@sha256:1',
+    'docker://a/b:c:d',
+    'docker://user:secret@host/a',
+  ])('%s is none', (text) => expect(() => parseRegistryReference(text)).toThrow(/is no reference/));
+});
+
+describe('the config of an OCI image as an app (image-spec, config.md)', () => {
+  it('keeps what is to run', () => {
+    const { app, annotations, warnings } = runtimeOf(
+      config(
+        {
+          User: 'web',
+          ExposedPorts: { '80/tcp': {}, '53/udp': {}, '8080': {} },
+          Env: ['PATH=/bin', 'EMPTY=', 'TWICE=1', 'TWICE=a=b'],
+          Entrypoint: ['/entry', '--x'],
+          Cmd: ['serve'],
+          Volumes: { '/var/lib/data/': {}, '/var/lib-data': {} },
+          WorkingDir: '/srv',
+          Labels: { 'Any Key!': 'value', __proto__x: 'y' },
+          StopSignal: 'QUIT',
+        },
+        { created: '2026-01-02T03:04:05Z', author: 'someone' },
+      ),
+      passwd,
+    );
+    expect(app).toEqual({
+      exec: ['/entry', '--x', 'serve'],
+      user: 'web',
+      group: '44',
+      workingDirectory: '/srv',
+      environment: [
+        { name: 'PATH', value: '/bin' },
+        { name: 'EMPTY', value: '' },
+        { name: 'TWICE', value: 'a=b' },
+      ],
+      mountPoints: [
+        { name: 'var-lib-data', path: '/var/lib/data' },
+        { name: 'var-lib-data-2', path: '/var/lib-data' },
+      ],
+      ports: [
+        { name: 'tcp-8080', protocol: 'tcp', port: 8080 },
+        { name: 'tcp-80', protocol: 'tcp', port: 80 },
+        { name: 'udp-53', protocol: 'udp', port: 53 },
+      ],
+      userAnnotations: { 'Any Key!': 'value', __proto__x: 'y' },
+    });
+    expect(annotations).toEqual([
+      { name: 'created', value: '2026-01-02T03:04:05Z' },
+      { name: 'authors', value: 'someone' },
+      { name: 'wherry/stop-signal', value: 'SIGQUIT' },
+      { name: 'wherry/oci-entrypoint-length', value: '2' },
+    ]);
+    expect(warnings).toEqual([]);
+  });
+
+  it.each([
+    ['', '0', '0'],
+    ['web', 'web', '44'],
+    ['33', '33', '44'],
+    ['5', '5', '0'],
+    ['unknown', 'unknown', '0'],
+    ['web:web', 'web', 'web'],
+    ['5:6', '5', '6'],
+  ])('the user %j is %s with the group %s', (User, user, group) => {
+    expect(runtimeOf(config({ User, Cmd: ['/x'] }), passwd).app).toMatchObject({ user, group });
+  });
+
+  it.each([
+    ['SIGUSR1', 'SIGUSR1'],
+    ['usr2', 'SIGUSR2'],
+    ['3', 'SIGQUIT'],
+    ['SIGRTMIN+3', 'SIGRTMIN+3'],
+  ])('the stop signal %s is %s', (StopSignal, value) => {
+    expect(runtimeOf(config({ StopSignal, Cmd: ['/x'] }), '').annotations).toContainEqual({
+      name: 'wherry/stop-signal',
+      value,
+    });
+  });
+
+  it('says what has no place', () => {
+    const { warnings } = runtimeOf(
+      config({
+        Cmd: ['/x'],
+        Env: ['1BAD=x'],
+        ExposedPorts: { 'http/tcp': {} },
+        Healthcheck: { Test: ['CMD', '/check'] },
+      }),
+      '',
+    );
+    expect(warnings).toHaveLength(3);
+    expect(runtimeOf(config(), '').app).toBeUndefined();
+  });
+});
+
+describe('documents of OCI are refused, with where and why, when', () => {
+  const descriptor = { digest, size: 1 };
+  it.each<[string, () => unknown, RegExp]>([
+    ['they are no JSON', () => parseDocument(Buffer.from('{'), 'index.json'), /^index\.json: /],
+    [
+      'a key is there twice',
+      () => parseDocument(Buffer.from('{"schemaVersion":2,"schemaVersion":2}'), 'x'),
+      /twice/,
+    ],
+    ['they are of schema 1', () => parseDocument(bytes({ schemaVersion: 1 }), 'x'), /\/schemaVersion/],
+    [
+      'a digest climbs',
+      () =>
+        parseDocument(
+          bytes({ schemaVersion: 2, config: { digest: 'sha256:../../x', size: 1 }, layers: [] }),
+          'x',
+        ),
+      /\/config\/digest/,
+    ],
+    [
+      'a size is none',
+      () =>
+        parseDocument(bytes({ schemaVersion: 2, config: descriptor, layers: [{ digest, size: -1 }] }), 'x'),
+      /\/layers\/0\/size/,
+    ],
+    [
+      'a size has a fraction',
+      () => parseDocument(bytes({ schemaVersion: 2, config: { digest, size: 1.5 }, layers: [] }), 'x'),
+      /\/config\/size/,
+    ],
+    ['the environment is no list', () => config({ Env: 'PATH' }), /\/config\/Env: expected a list/],
+    ['a saved image has no layers', () => parseSavedImages(bytes([{ Config: 'x' }])), /\/0\/Layers/],
+    ['they are too large', () => parseDocument(Buffer.alloc((4 << 20) + 1, 0x20), 'x'), /at most/],
+  ])('%s', (_what, parse, problem) => {
+    expect(parse).toThrow(problem);
+  });
+});
