@@ -43,7 +43,13 @@ const posixKeywords = new Map<string, Reading>([
 ]);
 
 /** Vendor keywords that change what the entry is; a reader that skips them extracts garbage. */
-const refusedVendorKeywords = /^(GNU\.|SCHILY\.(realsize|filetype)$|SUN\.holesdata$)/;
+const refusedVendorKeywords = /^(GNU\.|SCHILY\.filetype$)/;
+
+/** GNU tar's PAX forms of a sparse file (0.0, 0.1, 1.0), star's and Solaris': the body is not the file's content. */
+const sparseKeywords = /^(GNU\.sparse\.|SCHILY\.realsize$|SUN\.holesdata$)/;
+
+/** What the author of an archive with a sparse file can do. Its holes cost nothing: the archive is compressed. */
+export const noSparse = 'write the archive without --sparse';
 
 const xattrPrefix = 'SCHILY.xattr.';
 
@@ -71,6 +77,11 @@ export function parsePax(body: Buffer, limits: ArchiveLimits): PaxOverrides {
       reading(overrides, key, value);
     } else if (key.startsWith(xattrPrefix)) {
       addXattr(overrides, key.slice(xattrPrefix.length), value, limits);
+    } else if (sparseKeywords.test(key)) {
+      throw new Refusal(
+        'archive-entry-unsupported',
+        `A PAX header has the keyword ${quoted(key)}, so its entry is a sparse file; ${noSparse}.`,
+      );
     } else if (/^[a-z]/.test(key) || refusedVendorKeywords.test(key)) {
       throw new Refusal(
         'archive-entry-unsupported',
@@ -136,7 +147,9 @@ function seconds(key: string, value: Buffer): number {
   const decimal = value.toString('latin1');
   if (!/^-?[0-9]{1,15}(\.[0-9]{1,20})?$/.test(decimal))
     throw malformed(`A PAX header has a ${key} that is not a time.`);
-  return Math.floor(Number(decimal));
+  // The fraction is cut off as text: as a number, .999999999 would round up to the next second.
+  const [whole = '', fraction = ''] = decimal.split('.');
+  return Number(whole) - (decimal.startsWith('-') && /[1-9]/.test(fraction) ? 1 : 0);
 }
 
 function requireUtf8(_overrides: PaxOverrides, _key: string, value: Buffer): void {

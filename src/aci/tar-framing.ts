@@ -1,6 +1,6 @@
 import { Refusal } from '../refusal/index.ts';
 import { type ArchiveLimits, malformed, quoted } from './limits.ts';
-import { checkPaxGlobal, parsePax, type PaxOverrides, type Xattr } from './pax.ts';
+import { checkPaxGlobal, noSparse, parsePax, type PaxOverrides, type Xattr } from './pax.ts';
 import { BLOCK, decodeBlock, type TarBlock, utf8 } from './tar-block.ts';
 
 export type EntryType = 'file' | 'link' | 'symlink' | 'directory' | 'fifo';
@@ -33,11 +33,18 @@ const entryTypes = new Map<string, EntryType>([
 const refusedTypes = new Map<string, string>([
   ['3', 'a character device'],
   ['4', 'a block device'],
-  ['S', 'a GNU sparse file'],
+  ['S', 'a sparse file in the old GNU form'],
   ['M', 'a continuation from another volume'],
   ['V', 'a volume label'],
   ['D', 'a GNU directory dump'],
   ['N', 'an old GNU long name'],
+]);
+
+/** What the author of an archive can do; for the types that usual tools write. */
+const remedies = new Map<string, string>([
+  ['3', 'the device makes the devices of an app, so leave /dev out of the image'],
+  ['4', 'an app gets no block devices, so leave it out of the image'],
+  ['S', noSparse],
 ]);
 
 /** Extension headers: their body describes the next entry. */
@@ -200,7 +207,7 @@ export class TarFraming {
       const what = refusedTypes.get(header.flag) ?? `of the unknown type ${quoted(header.flag)}`;
       throw new Refusal(
         'archive-entry-unsupported',
-        `The entry ${quoted(name)} is ${what}; that is not accepted.`,
+        `The entry ${quoted(name)} is ${what}; ${remedies.get(header.flag) ?? 'that is not accepted'}.`,
       );
     }
     if (type !== 'file' && sizeBytes !== 0) {
