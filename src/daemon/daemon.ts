@@ -70,6 +70,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     files: new PodFiles(disk, { ...places, mounts: `${places.run}/images` }),
     directories: places,
     host: { ...host, crunPath: places.crun },
+    architectures: runnable,
     reserveBytes: config.limits.reserveBytes,
     compression: config.store.compression,
     pull: (image, onProgress, pullSignal) =>

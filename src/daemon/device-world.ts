@@ -25,6 +25,7 @@ import type { DesiredImage, DesiredState } from '../trust/index.ts';
 import { readAccounts } from './accounts.ts';
 import { PodFiles } from './pod-files.ts';
 import type { PodWatch } from './pod-watch.ts';
+import { checkPrograms } from './programs.ts';
 import { jobName } from './pull-unit.ts';
 
 export interface DeviceWorldPorts {
@@ -37,6 +38,8 @@ export interface DeviceWorldPorts {
   readonly files: PodFiles;
   readonly directories: HostFacts['directories'] & { readonly partial: string };
   readonly host: Omit<HostFacts, 'limits' | 'directories'>;
+  /** Values of the `arch` label that this device can run, best first. */
+  readonly architectures: () => readonly string[];
   readonly reserveBytes: number;
   readonly compression: 'none' | 'lz4';
   /** Pulls one image in the pull unit. */
@@ -126,6 +129,9 @@ export class DeviceWorld implements World {
           manifest: imageManifest,
           ...(await readAccounts(root, apps)),
         });
+        const runs = app.app ?? imageManifest.app;
+        const architectures = this.ports.architectures();
+        if (runs) await checkPrograms({ roots: [root], podApp: app, app: runs, architectures });
       }
       const compiledPod = compilePod({
         name: pod.name,

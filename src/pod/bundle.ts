@@ -155,6 +155,11 @@ export function holderConfig(input: {
   });
 }
 
+/** Where the app's programs are looked for (ace.md#environment). */
+export function appPath(app: App): string {
+  return app.environment.findLast(({ name }) => name === 'PATH')?.value ?? defaultPath;
+}
+
 /** ace.md#environment; the app's own variables may change PATH, and no other of these. */
 function environment(appName: string, app: App): readonly string[] {
   const fixed = new Map([

@@ -3,6 +3,7 @@
  * host comes in as values, and what must be made on the disk goes out as a list.
  */
 export type * from './compiled-pod.ts';
+export { appPath } from './bundle.ts';
 export { compilePod } from './compile.ts';
 export { parseHttpProbe, type HttpProbe } from './http-probe.ts';
 export { podUuid } from './pod-uuid.ts';
