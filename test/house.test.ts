@@ -60,6 +60,7 @@ describe('the house', () => {
       'openpgp.ts',
       'sign.ts',
       'pull-unit.ts',
+      'operator.ts',
       'image-server.ts',
       'embedded-broker.ts',
       'inspect.ts',

@@ -29,13 +29,28 @@ export interface FromOciFlags {
   readonly sign?: true;
 }
 
+/** How images are found and fetched by name. */
+export interface DiscoverFlags {
+  readonly auth?: string;
+  readonly ca?: string;
+  readonly http?: true;
+  /** Test rigs and split DNS: HOST:PORT:OTHER:PORT, as curl has it. */
+  readonly connectTo?: readonly string[];
+}
+
+export interface FetchFlags extends DiscoverFlags {
+  readonly output: string;
+  readonly key?: readonly string[];
+}
+
 export interface WaitFlags {
   readonly wait: boolean;
   /** Seconds. */
   readonly timeout: number;
 }
 
-export interface DeployFlags extends WaitFlags {
+export interface DeployFlags extends WaitFlags, DiscoverFlags {
+  readonly key?: readonly string[];
   readonly pod?: readonly string[];
   readonly run?: readonly string[];
   readonly image?: readonly string[];

@@ -4,6 +4,8 @@ import type {
   BuildFlags,
   DeployFlags,
   DevFlags,
+  DiscoverFlags,
+  FetchFlags,
   FromOciFlags,
   GlobalOptions,
   LogFlags,
@@ -188,6 +190,38 @@ function addImage(program: Command, makeContext: MakeContext): void {
       const { imageToOci } = await import('./commands/image-oci.ts');
       await imageToOci(makeContext(command.optsWithGlobals()), file, options);
     });
+  discovering(
+    image
+      .command('discover <name>')
+      .description(
+        'find out where an image lies, NAME[:VERSION][,LABEL=VALUE...], and the keys that its site offers',
+      ),
+  )
+    .addHelpText('after', example('wherry image discover example.com/web:1.0,arch=aarch64'))
+    .action(async (name: string, options: DiscoverFlags, command: Command) => {
+      const { discoverImage } = await import('./commands/image-discover.ts');
+      await discoverImage(makeContext(command.optsWithGlobals()), name, options);
+    });
+  discovering(
+    image
+      .command('fetch <names...>')
+      .description('find images by name, download them with their signatures, and verify them')
+      .option('-o, --output <dir>', 'where to put them', '.')
+      .addOption(
+        repeatable(
+          '--key <file>',
+          "armored public key to trust (default: the fleet's image key); repeatable",
+        ),
+      ),
+  )
+    .addHelpText(
+      'after',
+      example('wherry image fetch example.com/web:1.0,arch=aarch64 --key example.asc -o images'),
+    )
+    .action(async (names: string[], options: FetchFlags, command: Command) => {
+      const { fetchImages } = await import('./commands/image-discover.ts');
+      await fetchImages(makeContext(command.optsWithGlobals()), names, options);
+    });
   image
     .command('inspect <file>')
     .description('read an image as a device would and say what it is')
@@ -220,29 +254,51 @@ function addImage(program: Command, makeContext: MakeContext): void {
     });
 }
 
+/** Options of commands that find images by their names. */
+function discovering(command: Command): Command {
+  return command
+    .option('--auth <file>', 'credentials for web servers (TOML), readable by you alone')
+    .option('--ca <file>', "certificates (PEM) to trust in place of the system's")
+    .option('--http', 'ask over http where https fails')
+    .addOption(
+      repeatable(
+        '--connect-to <host:port:to:port>',
+        'connect to another place for a host and port; repeatable',
+      ),
+    );
+}
+
 function addDeploy(program: Command, makeContext: MakeContext): void {
   const waiting = (command: Command) =>
     command
       .option('--timeout <seconds>', 'how long to wait for each device', seconds, 600)
       .option('--no-wait', 'only publish');
-  waiting(
-    program
-      .command('deploy <devices...>')
-      .description('command devices to run exactly these pods, in place of what they run now')
-      .addOption(
-        repeatable('--run <pod=image>', 'a pod of one app that runs what the image says; repeatable'),
-      )
-      .addOption(
-        repeatable('--pod <pod=file>', 'a pod manifest (JSON) whose apps name their images; repeatable'),
-      )
-      .addOption(repeatable('--image <file>', 'an .aci file that a pod manifest names; repeatable'))
-      .option('--stop-all', 'run no pods')
-      .option('--memory <quantity>', 'memory limit of each --run pod, for example 64Mi')
-      .option('--cpu <quantity>', 'CPU limit of each --run pod, for example 500m')
-      .option('--tasks <count>', 'limit of processes and threads of each --run pod')
-      .option('--base-url <url>', 'where devices find the images, in place of the one in fleet.toml')
-      .option('--probation <seconds>', 'how long the pods must stay healthy', seconds)
-      .option('--best-effort', 'run the pods although a device cannot enforce a limit'),
+  discovering(
+    waiting(
+      program
+        .command('deploy <devices...>')
+        .description('command devices to run exactly these pods, in place of what they run now')
+        .addOption(
+          repeatable(
+            '--run <pod=image>',
+            'a pod of one app that runs what the image says: a file, or a name to be discovered; repeatable',
+          ),
+        )
+        .addOption(
+          repeatable('--pod <pod=file>', 'a pod manifest (JSON) whose apps name their images; repeatable'),
+        )
+        .addOption(repeatable('--image <file>', 'an .aci file that a pod manifest names; repeatable'))
+        .option('--stop-all', 'run no pods')
+        .option('--memory <quantity>', 'memory limit of each --run pod, for example 64Mi')
+        .option('--cpu <quantity>', 'CPU limit of each --run pod, for example 500m')
+        .option('--tasks <count>', 'limit of processes and threads of each --run pod')
+        .addOption(
+          repeatable('--key <file>', 'armored public key to trust for images found by name; repeatable'),
+        )
+        .option('--base-url <url>', 'where devices find the images, in place of the one in fleet.toml')
+        .option('--probation <seconds>', 'how long the pods must stay healthy', seconds)
+        .option('--best-effort', 'run the pods although a device cannot enforce a limit'),
+    ),
   )
     .addHelpText(
       'after',

@@ -1,6 +1,7 @@
 import { Agent, request as plainRequest, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
 import type { Agent as SecureAgent, request as SecureRequest } from 'node:https';
 import type { Clock } from '../ports/index.ts';
+import type { Authorize } from './credentials.ts';
 import { DownloadError } from './download-error.ts';
 
 export interface HttpClient {
@@ -28,6 +29,13 @@ export interface HttpClientOptions {
   readonly signal?: AbortSignal;
   /** PEM certificates to trust instead of the system's. */
   readonly ca?: string;
+  /** Asked for each request, those of redirects too. */
+  readonly authorize?: Authorize;
+  /** Where to connect for a host and a port, in place of asking DNS, as curl's `--connect-to` does. */
+  readonly connectTo?: (
+    host: string,
+    port: number,
+  ) => { readonly host: string; readonly port: number } | undefined;
 }
 
 interface Secure {
@@ -63,7 +71,23 @@ export function openHttpClient(options: HttpClientOptions): HttpClient {
   ): Promise<IncomingMessage> => {
     const stop = new AbortController();
     const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
-    const settings = { method: 'GET', headers: { 'accept-encoding': 'identity', ...headers } };
+    const authorization = options.authorize?.(url);
+    const instead = options.connectTo?.(
+      url.hostname,
+      Number(url.port) || (url.protocol === 'https:' ? 443 : 80),
+    );
+    const settings = {
+      method: 'GET',
+      headers: {
+        host: url.host,
+        'accept-encoding': 'identity',
+        ...headers,
+        ...(authorization === undefined ? {} : { authorization }),
+      },
+      ...(instead === undefined
+        ? {}
+        : { hostname: instead.host, port: instead.port, servername: url.hostname }),
+    };
     const tls = url.protocol === 'https:' ? await (secure ??= loadSecure()) : undefined;
     const response = new Promise<IncomingMessage>((resolve, reject) => {
       const sent = tls

@@ -10,6 +10,8 @@ import {
 } from '../../src/fleet/index.ts';
 import { main } from '../../src/cli/main.ts';
 import { examineMessage } from '../../src/trust/openpgp.ts';
+import { loopbackCertificate } from '../fetch/loopback-certificate.ts';
+import { serve, type TestServer } from '../fetch/test-server.ts';
 import { FakeDevice, type FakeDeviceOptions } from '../fleet/fake-device.ts';
 import { until } from '../session/system-clock.ts';
 import { recordingTerminal, wherry, type Run } from './recording-terminal.ts';
@@ -286,6 +288,84 @@ describe('wherry deploy, when the broker is restarted meanwhile', () => {
     expect(await deploying).toBe(0);
     await crane.close();
     await back.close();
+  });
+});
+
+describe('images that are found by their names (discovery.md)', () => {
+  const tls = loopbackCertificate(['example.com']);
+  let site: TestServer;
+  let finding: string[];
+
+  beforeAll(async () => {
+    site = await serve((request, response) => {
+      const path = request.url ?? '';
+      if (path === '/web?ac-discovery=1') {
+        // The page comes over TLS; where the image lies is the site's choice, since its signature protects it.
+        const template = `${images.url}/{name}-{version}.{ext}`;
+        response.end(`<meta name="ac-discovery" content="example.com ${template}">`);
+      } else response.writeHead(404).end();
+    }, tls);
+    await writeFile(at('ca.pem'), tls.cert);
+    finding = ['--ca', at('ca.pem'), '--connect-to', `example.com:443:127.0.0.1:${new URL(site.url).port}`];
+    await mkdir(at('fleet/images/example.com'), { recursive: true });
+    for (const name of ['web-1.0.aci', 'web-1.0.aci.asc']) {
+      await writeFile(at('fleet/images/example.com', name), await readFile(at(name)));
+    }
+  });
+  afterAll(async () => {
+    await site.close();
+  });
+
+  it('are shown, fetched and verified', async () => {
+    const shown = await run('image', 'discover', 'example.com/web:1.0', ...finding);
+    expect(shown.out).toContain(`image      ${images.url}/example.com/web-1.0.aci\n`);
+    const fetched = await run(
+      'image',
+      'fetch',
+      'example.com/web:1.0,arch=aarch64',
+      '-o',
+      at('fetched'),
+      ...finding,
+    );
+    expect(fetched).toMatchObject({ status: 0 });
+    expect(await readdir(at('fetched'))).toEqual([
+      'example-com-web-1.0-aarch64.aci',
+      'example-com-web-1.0-aarch64.aci.asc',
+    ]);
+  });
+
+  it.each<[string, string[], number, string]>([
+    ['another label than the image has', ['example.com/web:1.0,arch=armv7l'], 65, 'image-labels-mismatch'],
+    ['a version that the site has not', ['example.com/web:9.9'], 65, 'image-signature-missing'],
+    ['a name that the site does not know', ['example.com/nothing'], 64, 'not-found'],
+    [
+      'a key that did not sign',
+      ['example.com/web:1.0', '--key', 'fleet/keys/deploy.pub.asc'],
+      65,
+      'image-key-untrusted',
+    ],
+  ])('are not fetched for %s, and nothing is left', async (_what, args, status, code) => {
+    const given = args.map((arg) => (arg.startsWith('fleet/') ? at(arg) : arg));
+    const refused = await run('image', 'fetch', ...given, '-o', at('nothing'), ...finding);
+    expect(refused).toMatchObject({ status, err: expect.stringContaining(`(${code})`) as string });
+    expect(await readdir(at('nothing'))).toEqual([]);
+  });
+
+  it('are deployed by name: the device downloads them from where they lie', async () => {
+    const crane = device('crane-15');
+    const deployed = await run(
+      'deploy',
+      'crane-15',
+      '--run',
+      'web=example.com/web:1.0,arch=aarch64',
+      ...finding,
+    );
+    expect(deployed).toMatchObject({ status: 0 });
+    expect(crane.obeyed[0]?.images[0]).toMatchObject({
+      name: 'example.com/web',
+      urls: [`${images.url}/example.com/web-1.0.aci`],
+    });
+    expect(crane.downloads).toHaveLength(1);
   });
 });
 

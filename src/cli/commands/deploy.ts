@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { isAcName, type AcName } from '../../appc/index.ts';
 import {
@@ -19,6 +20,7 @@ import {
   type Wish,
 } from '../../fleet/index.ts';
 import { isRefusal, Refusal } from '../../refusal/index.ts';
+import { findByName } from './image-discover.ts';
 import { withLink, type Context } from '../context.ts';
 import { formatBytes } from '../format.ts';
 import type { DeployFlags, WaitFlags } from '../flags.ts';
@@ -27,7 +29,7 @@ import { LiveLines, paint, type Colour } from '../terminal.ts';
 /** `wherry deploy` */
 export async function deploy(context: Context, names: readonly string[], flags: DeployFlags): Promise<void> {
   const devices = parseDevices(names);
-  const wish = await wishFrom(await FleetDirectory.open(context.fleetPath), flags);
+  const wish = await wishFrom(context, await FleetDirectory.open(context.fleetPath), flags);
   await withLink(context, async (link, fleet) => {
     await link.listen(devices);
     const published = [];
@@ -62,7 +64,7 @@ export async function rollback(
 }
 
 /** What the options ask for; every image is read, found signed, and offered to devices. */
-async function wishFrom(fleet: FleetDirectory, flags: DeployFlags): Promise<Wish> {
+async function wishFrom(context: Context, fleet: FleetDirectory, flags: DeployFlags): Promise<Wish> {
   const runs = (flags.run ?? []).map((text) => named(text, '--run'));
   const files = (flags.pod ?? []).map((text) => named(text, '--pod'));
   const hasPods = runs.length + files.length > 0;
@@ -70,9 +72,13 @@ async function wishFrom(fleet: FleetDirectory, flags: DeployFlags): Promise<Wish
     throw new Refusal('usage', 'say what to run with --run or --pod, or --stop-all to run nothing');
   }
   const images: OfferedImage[] = [];
-  for (const path of new Set([...(flags.image ?? []), ...runs.map(({ value }) => value)])) {
-    const image = await readImageFile(path);
-    await requireSignature(image);
+  // Images that lie on a web server stay there; devices get its addresses.
+  const addresses = new Map<string, readonly string[]>();
+  for (const wanted of new Set([...(flags.image ?? []), ...runs.map(({ value }) => value)])) {
+    const found = existsSync(wanted) ? undefined : await findByName(context, fleet, wanted, flags);
+    if (found !== undefined) addresses.set(found.image.id, found.urls);
+    const image = found === undefined ? await readImageFile(wanted) : { ...found.image, path: wanted };
+    if (found === undefined) await requireSignature(image);
     images.push(image);
   }
   const shelf = new ImageShelf(images);
@@ -84,10 +90,12 @@ async function wishFrom(fleet: FleetDirectory, flags: DeployFlags): Promise<Wish
   const pods = runs.map(({ name, value }) => simplePod(name, shelf.find(value, `--run ${name}`), limits));
   for (const { name, value } of files) pods.push(reifyPod(name, await readPodFile(value), shelf));
   const used = imagesOf(pods);
-  for (const image of used) await fleet.offer(image);
+  for (const image of used) if (!addresses.has(image.id)) await fleet.offer(image);
   return {
     pods: pods.map(({ pod }) => pod),
-    images: used.map((image) => desiredImage(image, [fleet.imageUrl(image, flags.baseUrl)])),
+    images: used.map((image) =>
+      desiredImage(image, addresses.get(image.id) ?? [fleet.imageUrl(image, flags.baseUrl)]),
+    ),
     policy: {
       ...(flags.probation === undefined ? {} : { probationSeconds: flags.probation }),
       ...(flags.bestEffort === undefined ? {} : { limits: 'best-effort' as const }),

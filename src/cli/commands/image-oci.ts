@@ -1,4 +1,3 @@
-import { readFile, stat } from 'node:fs/promises';
 import { fromOci, parsePlatform, toOci } from '../../oci/index.ts';
 
 import { Refusal } from '../../refusal/index.ts';
@@ -6,6 +5,7 @@ import type { Context } from '../context.ts';
 import { formatBytes } from '../format.ts';
 import type { FromOciFlags } from '../flags.ts';
 import { latest, pair, tellBuilt } from './image-build.ts';
+import { readSecret } from './image-discover.ts';
 
 /** `wherry image from-oci` */
 export async function imageFromOci(context: Context, source: string, flags: FromOciFlags): Promise<void> {
@@ -43,16 +43,7 @@ export async function imageToOci(
 
 /** Not on the command line, where others see it. */
 async function readCredentials(file: string): Promise<{ user: string; password: string }> {
-  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new Refusal('not-found', `the credentials ${file} cannot be read`, { cause });
-  });
-  const { mode } = await stat(file);
-  if ((mode & 0o077) !== 0) {
-    throw new Refusal(
-      'input-invalid',
-      `others may read ${file}; make it yours alone with "chmod 600 ${file}"`,
-    );
-  }
+  const text = await readSecret(file);
   const [, user, password] = /^([^:\n]+):([^\n]+)\n?$/.exec(text) ?? [];
   if (user === undefined || password === undefined) {
     throw new Refusal('input-invalid', `${file} does not hold one line USER:PASSWORD`);

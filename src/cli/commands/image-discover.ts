@@ -1,0 +1,193 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { defaultArchiveLimits } from '../../aci/index.ts';
+import { labelValue, parseNameString, sanitizeAcName, type ImageName } from '../../appc/index.ts';
+import {
+  discover,
+  fetchImage,
+  openHttpClient,
+  parseCredentials,
+  type FetchedImage,
+  type HttpClient,
+} from '../../fetch/operator.ts';
+import { FleetDirectory, readImageFile, type OfferedImage } from '../../fleet/index.ts';
+import { Refusal } from '../../refusal/index.ts';
+import { formatFingerprint } from '../../trust/sign.ts';
+import type { Context } from '../context.ts';
+import { formatBytes } from '../format.ts';
+import type { DiscoverFlags, FetchFlags } from '../flags.ts';
+import { LiveLines } from '../terminal.ts';
+
+/** `wherry image discover` */
+export async function discoverImage(context: Context, text: string, flags: DiscoverFlags): Promise<void> {
+  const image = named(text);
+  const found = await withHttp(context, flags, (http) =>
+    discover(image, { http, clock: context.clock, allowHttp: flags.http === true }),
+  );
+  const { terminal } = context;
+  if (context.json) terminal.out(JSON.stringify(found));
+  else {
+    for (const { aci, asc } of found.endpoints) terminal.out(`image      ${aci}\nsignature  ${asc}`);
+    for (const key of found.keys) terminal.out(`keys       ${key}`);
+  }
+  if (found.endpoints.length === 0 && found.keys.length === 0) throw notFound(image, found.attempts);
+}
+
+/** `wherry image fetch` */
+export async function fetchImages(
+  context: Context,
+  names: readonly string[],
+  flags: FetchFlags,
+): Promise<void> {
+  const keys = await trustedKeys(context, flags.key);
+  await mkdir(flags.output, { recursive: true });
+  const fetched: object[] = [];
+  for (const text of names) {
+    const image = named(text);
+    const output = join(flags.output, fileNameOf(image));
+    const { summary, url, signedBy } = await fetchByName(context, image, keys, output, flags);
+    fetched.push({ file: output, id: summary.imageId, url, signedBy });
+    if (!context.json)
+      context.terminal.out(`${output}: ${summary.imageId}, signed by ${formatFingerprint(signedBy)}`);
+  }
+  if (context.json) context.terminal.out(JSON.stringify(fetched));
+}
+
+/**
+ * An image that is deployed by its name: fetched once, to know and verify it; the device downloads it from the same address.
+ * @throws Refusal `not-found` for what is neither a file nor a name
+ */
+export async function findByName(
+  context: Context,
+  fleet: FleetDirectory,
+  text: string,
+  flags: DiscoverFlags & { readonly key?: readonly string[] },
+): Promise<{ readonly image: OfferedImage; readonly urls: readonly string[] }> {
+  let image: ImageName;
+  try {
+    image = parseNameString(text);
+  } catch (cause) {
+    throw new Refusal('not-found', `there is no image ${text}, and that is no name to be discovered`, {
+      cause,
+    });
+  }
+  if (!image.name.includes('.') || /\.aci$/.test(text))
+    throw new Refusal('not-found', `there is no image ${text}`);
+  const scratch = await mkdtemp(join(tmpdir(), 'wherry-fetch-'));
+  try {
+    const output = join(scratch, 'image.aci');
+    const { url } = await fetchByName(
+      context,
+      image,
+      await trustedKeys(context, flags.key, fleet),
+      output,
+      flags,
+    );
+    return { image: await readImageFile(output), urls: [url] };
+  } finally {
+    await rm(scratch, { recursive: true });
+  }
+}
+
+async function fetchByName(
+  context: Context,
+  image: ImageName,
+  keys: readonly string[],
+  output: string,
+  flags: DiscoverFlags,
+): Promise<FetchedImage> {
+  const lines = new LiveLines(context.terminal);
+  const { clock } = context;
+  return await withHttp(context, flags, async (http) => {
+    const { endpoints, attempts } = await discover(image, { http, clock, allowHttp: flags.http === true });
+    if (endpoints.length === 0) throw notFound(image, attempts);
+    const random = { fraction: () => Math.random(), bytes: (length: number) => randomBytes(length) };
+    return await fetchImage({
+      ports: { http, clock, random },
+      image,
+      endpoints,
+      keys,
+      output,
+      maxBytes: defaultArchiveLimits.maxTarBytes,
+      onProgress: (received, total) => {
+        const of = total === undefined ? '' : ` of ${formatBytes(total)}`;
+        lines.update(image.name, `${image.name}  ${formatBytes(received)}${of}`, 'fetching');
+      },
+    });
+  });
+}
+
+async function withHttp<T>(
+  context: Context,
+  flags: DiscoverFlags,
+  work: (http: HttpClient) => Promise<T>,
+): Promise<T> {
+  const places = new Map((flags.connectTo ?? []).map(connectTo));
+  const http = openHttpClient({
+    clock: context.clock,
+    signal: context.terminal.stop,
+    ...(flags.ca === undefined ? {} : { ca: await readText(flags.ca, 'certificates') }),
+    ...(flags.auth === undefined
+      ? {}
+      : { authorize: parseCredentials(await readSecret(flags.auth), flags.auth) }),
+    connectTo: (host, port) => places.get(`${host}:${port}`),
+  });
+  try {
+    return await work(http);
+  } finally {
+    http.close();
+  }
+}
+
+function connectTo(text: string): [string, { host: string; port: number }] {
+  const [, from, host, port] = /^([^:]+:\d+):([^:]+):(\d+)$/.exec(text) ?? [];
+  if (from === undefined || host === undefined) {
+    throw new Refusal('usage', `--connect-to takes HOST:PORT:OTHERHOST:PORT, not ${JSON.stringify(text)}`);
+  }
+  return [from, { host, port: Number(port) }];
+}
+
+/** Images of a fleet are for Linux unless they say otherwise. */
+function named(text: string): ImageName {
+  return parseNameString(text, 'usage');
+}
+
+function fileNameOf({ name, labels }: ImageName): string {
+  const parts = ['version', 'os', 'arch'].flatMap((label) => labelValue(labels, label) ?? []);
+  const text = [sanitizeAcName(name) ?? 'image', ...parts].join('-');
+  return `${text.replace(/[^\w.-]/g, '_')}.aci`;
+}
+
+function notFound(image: ImageName, attempts: readonly string[]): Refusal {
+  const asked = attempts.length === 0 ? 'no template fits its labels' : attempts.join('; ');
+  return new Refusal('not-found', `${image.name} was not found by discovery: ${asked}`);
+}
+
+async function trustedKeys(
+  context: Context,
+  files: readonly string[] | undefined,
+  fleet?: FleetDirectory,
+): Promise<readonly string[]> {
+  if (files !== undefined) return await Promise.all(files.map((file) => readText(file, 'key')));
+  return [await (fleet ?? (await FleetDirectory.open(context.fleetPath))).key('images', 'public')];
+}
+
+async function readText(file: string, what: string): Promise<string> {
+  return await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw new Refusal('not-found', `the ${what} ${file} cannot be read`, { cause });
+  });
+}
+
+/** @throws Refusal `not-found`, `input-invalid` for a file that others may read */
+export async function readSecret(file: string): Promise<string> {
+  const text = await readText(file, 'credentials');
+  if (((await stat(file)).mode & 0o077) !== 0) {
+    throw new Refusal(
+      'input-invalid',
+      `others may read ${file}; make it yours alone with "chmod 600 ${file}"`,
+    );
+  }
+  return text;
+}

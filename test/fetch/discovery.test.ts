@@ -1,0 +1,374 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type ImageName, parseNameString, type NameValue } from '../../src/appc/index.ts';
+import { discover, openHttpClient, parseCredentials } from '../../src/fetch/operator.ts';
+import { requireAsked } from '../../src/fetch/fetch-image.ts';
+import { systemClock } from '../session/system-clock.ts';
+import { loopbackCertificate } from './loopback-certificate.ts';
+import { serve, type TestServer } from './test-server.ts';
+
+const hosts = ['example.com', 'other.example', 'storage.example.com'];
+const tls = loopbackCertificate(hosts);
+const endpoint = (template: string) => `<meta name="ac-discovery" content="example.com ${template}">`;
+const full = '{name}-{version}-{os}-{arch}.{ext}';
+const keys = '<meta name="ac-discovery-pubkeys" content="example.com https://example.com/pubkeys.gpg">';
+/** The pages of discovery/testdata, by what they hold. */
+const meta01 = endpoint(`https://storage.example.com/${full}`) + keys;
+const meta02 = endpoint(`https://storage.example.com/${full}`);
+const meta03 = keys;
+const meta04 = endpoint(`https://another.storage/${full}`) + keys;
+const meta05 =
+  endpoint(`https://storage.example.com/${full}`) +
+  endpoint('https://storage.example.com/{name}-{version}.{ext}') +
+  keys;
+const meta06 =
+  endpoint(`https://storage.example.com/${full}`) +
+  endpoint('https://storage.example.com/{name}-{version}.{ext}') +
+  endpoint(`hdfs://storage.example.com/${full}`) +
+  keys;
+
+/** What the servers answer: by scheme, host and path. */
+let pages: Record<string, string | number | ((request: IncomingMessage, response: ServerResponse) => void)>;
+let secure: TestServer;
+let plain: TestServer;
+let asked: { host: string; path: string; authorization: string | undefined }[];
+
+const answer = (scheme: string) => (request: IncomingMessage, response: ServerResponse) => {
+  const { host = '', authorization } = request.headers;
+  const path = (request.url ?? '').replace('?ac-discovery=1', '');
+  asked.push({ host, path: request.url ?? '', authorization });
+  const page = pages[`${scheme}://${host}${path}`] ?? pages[path] ?? 404;
+  if (typeof page === 'function') page(request, response);
+  else if (typeof page === 'number') response.writeHead(page).end();
+  else response.end(`<!doctype html><html><head><title>x</title>${page}</head><body>`);
+};
+
+beforeAll(async () => {
+  secure = await serve(answer('https'), tls);
+  plain = await serve(answer('http'));
+});
+afterAll(async () => {
+  await secure.close();
+  await plain.close();
+});
+beforeEach(() => {
+  asked = [];
+  pages = {};
+});
+
+const labels = (text: Record<string, string>): NameValue[] =>
+  Object.entries(text).map(([name, value]) => ({ name, value }) as NameValue);
+const all = { version: '1.0.0', os: 'linux', arch: 'amd64' };
+const image = (name: string, with_: Record<string, string> = all): ImageName => ({
+  ...parseNameString(name),
+  labels: labels(with_),
+});
+
+async function found(
+  name: ImageName,
+  options: { allowHttp?: boolean; auth?: string; deadTls?: boolean } = {},
+) {
+  const port = (server: TestServer) => Number(new URL(server.url).port);
+  const http = openHttpClient({
+    clock: systemClock,
+    ca: tls.cert,
+    connectTo: (host, to) =>
+      hosts.includes(host)
+        ? {
+            host: '127.0.0.1',
+            port: to === 443 ? (options.deadTls === true ? 1 : port(secure)) : port(plain),
+          }
+        : { host: '127.0.0.1', port: 1 },
+    ...(options.auth === undefined ? {} : { authorize: parseCredentials(options.auth, 'auth.toml') }),
+  });
+  try {
+    return await discover(name, { http, clock: systemClock, allowHttp: options.allowHttp ?? false });
+  } finally {
+    http.close();
+  }
+}
+
+const at = (path: string) => [
+  { aci: `https://storage.example.com/${path}.aci`, asc: `https://storage.example.com/${path}.aci.asc` },
+];
+const pubkeys = ['https://example.com/pubkeys.gpg'];
+
+describe.each([false, true])('discovery (appendix A.1, discovery_test.go), http allowed: %s', (allowHttp) => {
+  it.each<[number, ImageName, Record<string, string>, { aci: string; asc: string }[], string[]]>([
+    [1, image('example.com/myapp'), { '/myapp': meta01 }, at('example.com/myapp-1.0.0-linux-amd64'), pubkeys],
+    [
+      2,
+      image('example.com/myapp/foobar'),
+      { '/': meta01 },
+      at('example.com/myapp/foobar-1.0.0-linux-amd64'),
+      pubkeys,
+    ],
+    [3, image('example.com/myapp/foobar/bazzer'), { '/path/out/of/myapp': meta01 }, [], []],
+    [
+      4,
+      image('example.com/myapp'),
+      { '/': meta02, '/myapp': meta03 },
+      at('example.com/myapp-1.0.0-linux-amd64'),
+      pubkeys,
+    ],
+    [
+      5,
+      image('example.com/myapp'),
+      { '/': meta03, '/myapp': meta02 },
+      at('example.com/myapp-1.0.0-linux-amd64'),
+      pubkeys,
+    ],
+    [6, image('example.com/myapp'), { '/': meta02 }, at('example.com/myapp-1.0.0-linux-amd64'), []],
+    [7, image('example.com/myapp'), { '/': meta03 }, [], pubkeys],
+    [
+      8,
+      image('example.com/myapp'),
+      { '/': meta04, '/myapp': meta02 },
+      at('example.com/myapp-1.0.0-linux-amd64'),
+      pubkeys,
+    ],
+    [
+      9,
+      image('example.com/myapp', { version: '1.0.0' }),
+      { '/myapp': meta05 },
+      at('example.com/myapp-1.0.0'),
+      pubkeys,
+    ],
+    [10, image('example.com/myapp', {}), { '/myapp': meta05 }, at('example.com/myapp-latest'), pubkeys],
+    [
+      11,
+      image('example.com/myapp', { name: 'labelcalledname', version: '1.0.0' }),
+      { '/myapp': meta05 },
+      at('example.com/myapp-1.0.0'),
+      pubkeys,
+    ],
+    [
+      12,
+      image('example.com/myapp'),
+      { '/myapp': meta06 },
+      [
+        ...at('example.com/myapp-1.0.0-linux-amd64'),
+        ...at('example.com/myapp-1.0.0'),
+        {
+          aci: 'hdfs://storage.example.com/example.com/myapp-1.0.0-linux-amd64.aci',
+          asc: 'hdfs://storage.example.com/example.com/myapp-1.0.0-linux-amd64.aci.asc',
+        },
+      ],
+      pubkeys,
+    ],
+  ])('case %i', async (_number, name, served, endpoints, foundKeys) => {
+    pages = served;
+    const discovered = await found(name, { allowHttp });
+    expect(discovered.endpoints).toEqual(endpoints);
+    expect(discovered.keys).toEqual(foundKeys);
+  });
+
+  it('case 13: credentials go to the host that they are for', async () => {
+    pages = { '/myapp': meta01 };
+    await found(image('example.com/myapp'), {
+      allowHttp,
+      auth: '["example.com"]\nuser = "u"\npassword = "p"',
+    });
+    expect(asked[0]).toMatchObject({ host: 'example.com', authorization: 'Basic dTpw' });
+  });
+});
+
+describe('from https to http (appendix A.3, http_test.go)', () => {
+  const name = image('example.com/myapp');
+  it.each<[string, Record<string, string | number>, boolean, boolean, boolean, string | undefined]>([
+    ['https answers', { 'https://example.com/myapp': meta01 }, false, false, true, 'https'],
+    ['both say 404', {}, false, false, false, undefined],
+    ['nothing listens', {}, false, true, false, undefined],
+    [
+      'https says 404, http answers, http is not allowed',
+      { 'http://example.com/myapp': meta01 },
+      false,
+      false,
+      false,
+      undefined,
+    ],
+    [
+      'https says 404, http answers, http is allowed',
+      { 'http://example.com/myapp': meta01 },
+      true,
+      false,
+      true,
+      'http',
+    ],
+    [
+      'https is down, http answers, http is allowed',
+      { 'http://example.com/myapp': meta01 },
+      true,
+      true,
+      true,
+      'http',
+    ],
+  ])('%s', async (_what, served, allowHttp, deadTls, isFound) => {
+    pages = served;
+    const before = plain.requests.length;
+    const { endpoints, attempts } = await found(name, { allowHttp, deadTls });
+    expect(endpoints.length > 0).toBe(isFound);
+    if (!isFound) expect(attempts.join()).toContain('https://example.com/myapp?ac-discovery=1');
+    expect(plain.requests.length > before).toBe(allowHttp);
+  });
+});
+
+describe('discovery by the text (discovery.md), ours where it is silent', () => {
+  const name = image('example.com/myapp');
+
+  it.each<[string, string, boolean]>([
+    [
+      'the prefix is the name',
+      '<meta name="ac-discovery" content="example.com/myapp https://storage.example.com/x.{ext}">',
+      true,
+    ],
+    [
+      'the prefix ends within a component',
+      '<meta name="ac-discovery" content="example.com/my https://storage.example.com/x.{ext}">',
+      false,
+    ],
+    [
+      'the prefix is of somebody else',
+      '<meta name="ac-discovery" content="other.example https://storage.example.com/x.{ext}">',
+      false,
+    ],
+    [
+      'there is no place for the ending',
+      '<meta name="ac-discovery" content="example.com https://storage.example.com/x.aci">',
+      false,
+    ],
+    [
+      'the template asks for an unknown label',
+      '<meta name="ac-discovery" content="example.com https://storage.example.com/{channel}.{ext}">',
+      false,
+    ],
+    [
+      'the content has three parts',
+      '<meta name="ac-discovery" content="example.com https://storage.example.com/x.{ext} y">',
+      false,
+    ],
+    [
+      'the tag is in a comment',
+      '<!-- <meta name="ac-discovery" content="example.com https://storage.example.com/x.{ext}"> -->',
+      false,
+    ],
+    [
+      'the tag is in a script',
+      "<script>\"<meta name='ac-discovery' content='example.com https://storage.example.com/x.{ext}'>\"</script>",
+      false,
+    ],
+    [
+      'the tag is written otherwise',
+      "<META CONTENT='example.com&#32;https://storage.example.com/x.{ext}' NAME=ac-discovery />",
+      true,
+    ],
+  ])('%s', async (_what, page, isFound) => {
+    pages = { '/myapp': page };
+    expect((await found(name)).endpoints.length > 0).toBe(isFound);
+  });
+
+  it('values of labels are free text, so they are escaped in addresses', async () => {
+    pages = { '/myapp': meta05 };
+    const { endpoints } = await found(image('example.com/myapp', { version: '../{name}?a=b/#' }));
+    expect(endpoints[0]?.aci).toBe(
+      'https://storage.example.com/example.com/myapp-..%2F%7Bname%7D%3Fa%3Db%2F%23.aci',
+    );
+  });
+
+  it('a control character in a label is refused', async () => {
+    await expect(found(image('example.com/myapp', { version: '1\n' }))).rejects.toMatchObject({
+      code: 'input-invalid',
+    });
+  });
+
+  it('redirects are followed, and credentials stay behind', async () => {
+    pages = {
+      'https://example.com/myapp': (_request, response) =>
+        void response.writeHead(302, { location: 'https://other.example/found' }).end(),
+      'https://other.example/found': meta01,
+    };
+    const { endpoints } = await found(name, { auth: '["example.com"]\ntoken = "t"' });
+    expect(endpoints).toHaveLength(1);
+    expect(asked.map(({ host, authorization }) => [host, authorization])).toEqual([
+      ['example.com', 'Bearer t'],
+      ['other.example', undefined],
+    ]);
+  });
+
+  it('a page without end is read to its limit, and what stands at its beginning counts', async () => {
+    pages = {
+      '/myapp': (_request, response) => {
+        response.write(`<html><head>${meta01}`);
+        const more = () => {
+          while (response.write('x'.repeat(65_536)));
+          response.once('drain', more);
+        };
+        more();
+      },
+    };
+    expect((await found(name)).endpoints).toHaveLength(1);
+  });
+
+  it('says what was asked and what came, with the advice for 401', async () => {
+    pages = { '/myapp': 401 };
+    const { attempts } = await found(name);
+    expect(attempts).toEqual([
+      'https://example.com/myapp?ac-discovery=1 answered 401, which wants credentials',
+      'https://example.com?ac-discovery=1 answered 404',
+    ]);
+  });
+});
+
+describe('credentials', () => {
+  it('go over TLS alone, unless the table says otherwise', () => {
+    const authorize = parseCredentials(
+      '["a.example"]\ntoken = "t"\n["b.example:8080"]\nuser = "u"\npassword = "p"\nplain = true',
+      'f',
+    );
+    expect(authorize(new URL('https://a.example/x'))).toBe('Bearer t');
+    expect(authorize(new URL('http://a.example/x'))).toBeUndefined();
+    expect(authorize(new URL('https://a.example:444/x'))).toBeUndefined();
+    expect(authorize(new URL('http://b.example:8080/x'))).toBe('Basic dTpw');
+    expect(authorize(new URL('https://c.example/x'))).toBeUndefined();
+  });
+
+  it.each([
+    ['[x', /line 1/],
+    ['x = 1', /expected a table/],
+    ['["h"]\nuser = "u"', /expected user/],
+    ['["h"]\nuser = "u:v"\npassword = "s3cret"', /without a colon/],
+    ['["h"]\ntoken = "s3cret\\n"', /expected user/],
+    ['["h"]\ntoken = "s3cret"\nuser = "u"', /expected user/],
+    ['["h"]\ntoken = "s3cret"\nuse = "u"', /use is not known/],
+  ])('%j is refused without the secret in the message', (toml, problem) => {
+    const parse = () => parseCredentials(toml, 'auth.toml');
+    expect(parse).toThrow(problem);
+    expect(parse).not.toThrow(/s3cret/);
+  });
+});
+
+describe('labels after the fetch (appendix A.7, TestDifferentDiscoveryLabels)', () => {
+  const manifest = {
+    name: 'example.com/app',
+    labels: labels({ version: '1.2.0', os: 'linux', arch: 'amd64' }),
+  } as never;
+  it.each([
+    ['example.com/app:2.0', /asked for was version=2\.0, the image has "1\.2\.0"/],
+    ['example.com/app:latest', /asked for was version=latest, the image has "1\.2\.0"/],
+    ['example.com/app,arch=armv7b', /asked for was arch=armv7b, the image has "amd64"/],
+    ['example.com/app,unexistinglabel=bla', /unexistinglabel=bla, the image has no such label/],
+    [
+      'example.com/other',
+      /asked for was example\.com\/other, the image's manifest calls it example\.com\/app/,
+    ],
+  ])('%s is not what came', (asked_, problem) => {
+    expect(() => requireAsked(parseNameString(asked_), manifest)).toThrow(problem);
+  });
+
+  it.each(['example.com/app', 'example.com/app:1.2.0', 'example.com/app:1.2.0,arch=amd64'])(
+    '%s is',
+    (asked_) => {
+      expect(() => requireAsked(parseNameString(asked_), manifest)).not.toThrow();
+    },
+  );
+});
