@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   copyFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -20,6 +21,8 @@ interface Payload {
   readonly packages: readonly string[];
   /** Programs to take, as absolute paths in the package's file system; each brings its libraries. */
   readonly programs: readonly string[];
+  /** Directories to take as they are; the last part of a path may be a pattern, which may find nothing. Shared objects in them bring their libraries. */
+  readonly trees?: readonly string[];
   readonly directories: readonly string[];
   readonly files: Readonly<Record<string, string>>;
   readonly links: Readonly<Record<string, string>>;
@@ -93,6 +96,29 @@ const payloads = {
       ].map((applet) => [`usr/bin/${applet}`, 'busybox']),
     ),
   },
+  python: {
+    packages: ['python3'],
+    programs: ['/usr/bin/python3'],
+    trees: ['/usr/lib/python3.*'],
+    directories: ['tmp', 'proc', 'sys', 'dev', 'run', 'srv'],
+    files: { ...accounts, 'srv/index.html': 'served by Python\n' },
+    links: {},
+  },
+  node: {
+    packages: ['nodejs'],
+    programs: ['/usr/bin/node'],
+    // What Debian's Node reads from there instead of carrying it.
+    trees: ['acorn*', 'cjs-module-lexer*', 'minimatch*', 'undici*'].map(
+      (name) => `/usr/share/nodejs/${name}`,
+    ),
+    directories: ['tmp', 'proc', 'sys', 'dev', 'run', 'srv'],
+    files: {
+      ...accounts,
+      'srv/server.js':
+        "require('node:http').createServer((_, answer) => answer.end('served by Node\\n')).listen(8080);\n",
+    },
+    links: {},
+  },
 } as const satisfies Record<string, Payload>;
 
 export type PayloadName = keyof typeof payloads;
@@ -146,11 +172,27 @@ function assemble(payload: Payload, from: string, root: string): void {
   }
   chmodSync(join(root, 'tmp'), 0o1777);
   for (const program of payload.programs) copyWithLibraries(program, from, root);
+  for (const tree of payload.trees ?? []) copyTree(tree, from, root);
   for (const [path, content] of Object.entries(payload.files)) {
     mkdirSync(dirname(join(root, path)), { recursive: true });
     writeFileSync(join(root, path), content);
   }
   for (const [path, target] of Object.entries(payload.links)) symlinkSync(target, join(root, path));
+}
+
+function copyTree(tree: string, from: string, root: string): void {
+  const name = new RegExp(`^${basename(tree).replace('*', '[^/]*')}$`);
+  const above = dirname(tree);
+  const found = readdirSync(join(from, above)).filter((entry) => name.test(entry));
+  if (found.length === 0 && !tree.includes('*')) throw new Error(`there is no ${tree} in the packages`);
+  for (const entry of found) {
+    const path = join(above, entry);
+    mkdirSync(join(root, above), { recursive: true });
+    cpSync(join(from, path), join(root, path), { recursive: true, verbatimSymlinks: true });
+    for (const file of readdirSync(join(from, path), { recursive: true, encoding: 'utf8' })) {
+      if (file.endsWith('.so')) copyWithLibraries(join(path, file), from, root);
+    }
+  }
 }
 
 /** Copies a program and, found through their ELF headers, everything that the loader will open for it. */

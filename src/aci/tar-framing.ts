@@ -112,9 +112,14 @@ export class TarFraming {
     return at;
   }
 
+  /** Whether the end marker was read. */
+  get hasEnded(): boolean {
+    return this.#zeroBlocks === 2;
+  }
+
   /** Call when the tar has ended. */
   end(): void {
-    if (this.#zeroBlocks !== 2) {
+    if (!this.hasEnded) {
       throw malformed(`The archive ends at byte ${this.#offset} without an end marker: it was cut off.`);
     }
   }

@@ -9,7 +9,8 @@ import { type Compression, decompress } from './decompress.ts';
 import { drained } from './drained.ts';
 import { entryPath, hardLinkTarget, symlinkTarget } from './entry-path.ts';
 import { type ArchiveLimits, malformed, quoted } from './limits.ts';
-import { type FramedEntry, TarFraming } from './tar-framing.ts';
+import { BLOCK } from './tar-block.ts';
+import { type FramedEntry, padding, TarFraming } from './tar-framing.ts';
 import type { TarEntry } from './tar-writer.ts';
 
 /** An entry that passed every check. */
@@ -67,12 +68,21 @@ export async function walkArchive(
  * entries, and refuses it where the two readings differ. Bytes are checked as they come, so a bomb ends at its limit.
  *
  * Throws refusals with `archive-*` codes; what `source` throws passes unchanged.
+ * @param needsEndMarker - false where a digest proves that the tar is whole: some tools leave it out, and the padding before it
  * @param onTar - told of every byte of the uncompressed tar, whatever follows the end marker included
  */
 export async function walkTar(
   source: AsyncIterable<Uint8Array>,
   limits: ArchiveLimits,
-  { onTar, visit }: { readonly onTar: (chunk: Buffer) => void; readonly visit: Visit<FramedEntry> },
+  {
+    onTar,
+    visit,
+    needsEndMarker = true,
+  }: {
+    readonly onTar: (chunk: Buffer) => void;
+    readonly visit: Visit<FramedEntry>;
+    readonly needsEndMarker?: boolean;
+  },
 ): Promise<Pick<Walked, 'compression' | 'tarSizeBytes'>> {
   let inputBytes = 0;
   const { compression, tar } = await decompress(source, (sizeBytes) => (inputBytes += sizeBytes));
@@ -89,6 +99,10 @@ export async function walkTar(
   };
   const feeding = feed(tar, walker, check)
     .then((tarBytes) => {
+      if (!needsEndMarker && !framing.hasEnded) {
+        const missing = Buffer.alloc(padding(tarBytes) + 2 * BLOCK);
+        walker.write(missing.subarray(0, framing.push(missing)));
+      }
       framing.end();
       walker.end(undefined);
       return tarBytes;

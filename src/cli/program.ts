@@ -11,6 +11,7 @@ import type {
   LogFlags,
   WaitFlags,
 } from './flags.ts';
+import type { AddFlags, ScopeFlags, TrustFlags } from './commands/trust.ts';
 import type { Terminal } from './terminal.ts';
 
 type MakeContext = (options: GlobalOptions) => Context;
@@ -32,6 +33,7 @@ export function buildProgram(terminal: Terminal, makeContext: MakeContext): Comm
   addFleet(program, makeContext);
   addKeys(program, makeContext);
   addImage(program, makeContext);
+  addTrust(program, makeContext);
   addDeploy(program, makeContext);
   addStatus(program, makeContext);
   addDevice(program, makeContext);
@@ -223,6 +225,31 @@ function addImage(program: Command, makeContext: MakeContext): void {
       await fetchImages(makeContext(command.optsWithGlobals()), names, options);
     });
   image
+    .command('validate <files...>')
+    .description('check images by every rule of the specification, and say what is allowed but unwise')
+    .addHelpText('after', example('wherry image validate web.aci --json'))
+    .action(async (files: string[], _options: object, command: Command) => {
+      const { validateImages } = await import('./commands/image-contents.ts');
+      await validateImages(makeContext(command.optsWithGlobals()), files);
+    });
+  image
+    .command('cat-manifest <file>')
+    .description("print an image's manifest as it stands in the archive")
+    .option('--pretty', 'indented')
+    .addHelpText('after', example('wherry image cat-manifest web.aci | jq .app.exec'))
+    .action(async (file: string, options: { pretty?: true }, command: Command) => {
+      const { catManifest } = await import('./commands/image-contents.ts');
+      await catManifest(makeContext(command.optsWithGlobals()), file, options);
+    });
+  image
+    .command('extract <file> <dir>')
+    .description("unpack an image's root file system into a new directory; owners are kept as root only")
+    .addHelpText('after', example('wherry image extract web.aci rootfs'))
+    .action(async (file: string, directory: string, _options: object, command: Command) => {
+      const { extractImage } = await import('./commands/image-contents.ts');
+      await extractImage(makeContext(command.optsWithGlobals()), file, directory);
+    });
+  image
     .command('inspect <file>')
     .description('read an image as a device would and say what it is')
     .option('--files', 'list its files too')
@@ -251,6 +278,51 @@ function addImage(program: Command, makeContext: MakeContext): void {
     .action(async (files: string[], options: { key?: string[] }, command: Command) => {
       const { verifyImages } = await import('./commands/image.ts');
       await verifyImages(makeContext(command.optsWithGlobals()), files, options);
+    });
+}
+
+function addTrust(program: Command, makeContext: MakeContext): void {
+  const trust = program
+    .command('trust')
+    .description('the keys that a device trusts: add one after a look at its fingerprint, list, remove');
+  const stores = (command: Command): Command =>
+    command
+      .option('--directory <dir>', "the store to change, a device's own", '/etc/wherry/trust')
+      .option('--system <dir>', "the store that came with the device's software", '/usr/lib/wherry/trust');
+  const scoped = (command: Command): Command =>
+    stores(command)
+      .option('--prefix <name>', 'for images of this name and below it')
+      .option('--root', 'for any image')
+      .option('--deploy', 'for commands');
+  scoped(trust.command('add <files...>').description('trust keys, after a look at their fingerprints'))
+    .addOption(
+      repeatable('--fingerprint <hex>', 'trust the key with this fingerprint without asking; repeatable'),
+    )
+    .option('--yes', 'trust whatever the files hold')
+    .addHelpText('after', example('wherry trust add team.asc --prefix example.com/web'))
+    .action(async (files: string[], options: AddFlags, command: Command) => {
+      const { addTrust: add } = await import('./commands/trust.ts');
+      await add(makeContext(command.optsWithGlobals()), files, options);
+    });
+  stores(
+    trust
+      .command('list')
+      .description('show the keys of both stores, what they are for, and what is wrong with them'),
+  )
+    .addHelpText('after', example('wherry trust list --json'))
+    .action(async (options: TrustFlags, command: Command) => {
+      const { listTrust } = await import('./commands/trust.ts');
+      await listTrust(makeContext(command.optsWithGlobals()), options);
+    });
+  scoped(
+    trust
+      .command('remove <fingerprint>')
+      .description("no longer trust a key; one of the system's store is masked by an empty file"),
+  )
+    .addHelpText('after', example('wherry trust remove 0123456789ABCDEF0123456789ABCDEF01234567'))
+    .action(async (fingerprint: string, options: ScopeFlags, command: Command) => {
+      const { removeTrust } = await import('./commands/trust.ts');
+      await removeTrust(makeContext(command.optsWithGlobals()), fingerprint, options);
     });
 }
 

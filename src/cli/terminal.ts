@@ -9,6 +9,8 @@ export interface Terminal {
   /** Whether results may be coloured. */
   readonly hasColour: boolean;
   readonly columns: number;
+  /** Asks a person and returns the answer; absent where nobody sits. */
+  readonly ask?: (question: string) => Promise<string>;
   /** Aborted by Ctrl-C and SIGTERM. */
   readonly stop: AbortSignal;
 }
@@ -29,7 +31,20 @@ export function processTerminal(): Terminal {
       process.stdout.isTTY && (process.env['NO_COLOR'] ?? '') === '' && process.env['TERM'] !== 'dumb',
     columns: process.stdout.isTTY ? process.stdout.columns : 0,
     stop: stop.signal,
+    ...(process.stdin.isTTY && process.stderr.isTTY
+      ? { ask: (question: string) => ask(question, stop.signal) }
+      : {}),
   };
+}
+
+async function ask(question: string, signal: AbortSignal): Promise<string> {
+  const { createInterface } = await import('node:readline/promises');
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return await lines.question(question, { signal });
+  } finally {
+    lines.close();
+  }
 }
 
 const colours = { red: 31, green: 32, yellow: 33, dim: 2, bold: 1 } as const;

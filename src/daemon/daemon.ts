@@ -46,7 +46,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   const disk = nodeDisk();
   const notifier = openNotifier(journal);
   const systemd = connectSystemd({ watched: ['wherry-pod-'] });
-  const trust = trustFiles(places.trust);
+  const trust = trustFiles({ local: places.trust, system: places.systemTrust });
   for (const place of [places.images, places.partial, places.pods, places.run]) {
     await mkdir(place, { recursive: true, mode: 0o755 });
   }

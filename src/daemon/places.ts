@@ -2,6 +2,8 @@
 export const places = {
   config: '/etc/wherry/wherry.toml',
   trust: '/etc/wherry/trust',
+  /** Keys that come with the device's software. */
+  systemTrust: '/usr/lib/wherry/trust',
   state: '/var/lib/wherry',
   images: '/var/lib/wherry/images',
   partial: '/var/lib/wherry/partial',

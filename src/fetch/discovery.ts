@@ -108,7 +108,6 @@ function contentFor(name: string, { content }: MetaTag): readonly string[] {
 function templateValues({ name, labels }: ImageName): ReadonlyMap<string, string> {
   const values = new Map([['version', 'latest']]);
   for (const label of labels) {
-    // eslint-disable-next-line no-control-regex -- that is what is looked for
     if (/[\u0000-\u001f\u007f]/.test(label.value)) {
       throw new Refusal(
         'input-invalid',

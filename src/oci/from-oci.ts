@@ -191,6 +191,7 @@ async function addLayer(
   const blob = checkedBlob(source, layer);
   try {
     await walkTar(blob, defaultArchiveLimits, {
+      needsEndMarker: false,
       onTar: (chunk) => hash.update(chunk),
       visit: (entry, body) => tree.add(entry, body),
     });

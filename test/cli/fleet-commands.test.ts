@@ -1,4 +1,4 @@
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -394,6 +394,39 @@ describe('wherry image', () => {
     const shown = await run('image', 'inspect', at('web-1.0.aci'), '--files');
     expect(shown.out).toContain('"name": "example.com/web"');
     expect(shown.out).toMatch(/file +0755 .*rootfs\/bin\/web/);
+  });
+
+  it('is validated, with what is allowed but unwise', async () => {
+    const good = await run('image', 'validate', at('web-1.0.aci'));
+    expect(good).toMatchObject({
+      status: 0,
+      out: expect.stringMatching(/valid, example\.com\/web, sha512-/) as string,
+    });
+    expect(good.out).not.toContain('note');
+    await run('image', 'build', at('root'), '--name', 'web', '-o', at('unwise.aci'));
+    const unwise = await run('image', 'validate', at('unwise.aci'), '--json');
+    const [{ warnings }] = JSON.parse(unwise.out) as [{ warnings: string[] }];
+    expect(warnings.join('\n')).toMatch(/not signed[^]*discovery[^]*version[^]*arch[^]*what to run/);
+    await writeFile(at('no.aci'), 'no archive');
+    const bad = await run('image', 'validate', at('no.aci'));
+    expect(bad).toMatchObject({ status: 65, err: expect.stringContaining('no.aci: ') as string });
+  });
+
+  it('prints its manifest as it is in the archive', async () => {
+    const plain = await run('image', 'cat-manifest', at('web-1.0.aci'));
+    expect(JSON.parse(plain.out)).toMatchObject({ name: 'example.com/web' });
+    expect((await run('image', 'cat-manifest', at('web-1.0.aci'), '--pretty')).out).toContain('\n  "name"');
+  });
+
+  it('is extracted into a new directory, and nothing is left of one that is refused', async () => {
+    expect(await run('image', 'extract', at('web-1.0.aci'), at('extracted'))).toMatchObject({ status: 0 });
+    expect(await readFile(at('extracted/bin/web'), 'utf8')).toBe('#!/bin/sh\n');
+    expect((await stat(at('extracted/bin/web'))).mode & 0o777).toBe(0o755);
+    expect(await run('image', 'extract', at('web-1.0.aci'), at('extracted'))).toMatchObject({ status: 64 });
+    const cut = (await readFile(at('web-1.0.aci'))).subarray(0, -20);
+    await writeFile(at('cut.aci'), cut);
+    expect(await run('image', 'extract', at('cut.aci'), at('cut'))).toMatchObject({ status: 65 });
+    await expect(stat(at('cut'))).rejects.toThrow('ENOENT');
   });
 
   it('verifies a signature, and refuses an image that was changed after it was signed', async () => {

@@ -133,6 +133,14 @@ describe('wherry image from-oci', () => {
     });
   });
 
+  it('takes a layer without an end marker, as umoci insert writes it: its digest says that it is whole', async () => {
+    run('cp', '-r', layout, at('inserted'));
+    writeFileSync(at('hello'), 'hello\n');
+    run('umoci', 'insert', '--image', `${at('inserted')}:app`, at('hello'), '/srv/hello');
+    await convert(at('inserted'));
+    expect(await listed(at(`${count}.aci`))).toContain('rootfs/srv/hello file 644 0 0 ');
+  });
+
   it('takes an image that buildah made', async () => {
     const buildah = (...args: string[]) =>
       run('buildah', '--storage-driver', 'vfs', '--root', at('storage'), '--runroot', at('run'), ...args);

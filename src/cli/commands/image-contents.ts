@@ -1,0 +1,115 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createReadStream } from 'node:fs';
+import { mkdir, rm, stat } from 'node:fs/promises';
+import { inspectArchive, type ArchiveListing } from '../../aci/inspect.ts';
+import { defaultArchiveLimits, readArchive } from '../../aci/index.ts';
+import { labelValue } from '../../appc/index.ts';
+import { isRefusal, Refusal } from '../../refusal/index.ts';
+import type { Context } from '../context.ts';
+
+/** `wherry image validate` */
+export async function validateImages(context: Context, files: readonly string[]): Promise<void> {
+  const checked = [];
+  for (const file of files) {
+    const listing = await ofFile(file, (source) => inspectArchive(source, defaultArchiveLimits));
+    const isSigned = await stat(`${file}.asc`).then(
+      () => true,
+      () => false,
+    );
+    const warnings = warningsOf(listing, isSigned);
+    checked.push({ file, id: listing.imageId, name: listing.manifest.name, warnings });
+    if (context.json) continue;
+    context.terminal.out(`${file}: valid, ${listing.manifest.name}, ${listing.imageId.slice(0, 19)}`);
+    for (const warning of warnings) context.terminal.out(`  note: ${warning}`);
+  }
+  if (context.json) context.terminal.out(JSON.stringify(checked));
+}
+
+/** What the specification allows and a fleet will regret. */
+function warningsOf(
+  { manifest, droppedXattrs, compression, list }: ArchiveListing,
+  isSigned: boolean,
+): readonly string[] {
+  const setId = list.filter(({ type, mode }) => type === 'file' && (mode & 0o6000) !== 0);
+  const notes: readonly (readonly [boolean, string])[] = [
+    [!isSigned, 'it is not signed: there is no signature beside it'],
+    [!manifest.name.includes('.'), 'its name is not like an address, so it cannot be found by discovery'],
+    [
+      labelValue(manifest.labels, 'version') === undefined,
+      'it has no label version (aci.md: SHOULD be unique)',
+    ],
+    [labelValue(manifest.labels, 'os') === undefined, 'it has no label os, so its label arch means nothing'],
+    [labelValue(manifest.labels, 'arch') === undefined, 'it has no label arch, so any device takes it'],
+    [manifest.app === undefined, 'it does not say what to run'],
+    [droppedXattrs.length > 0, `a device leaves out its attributes ${droppedXattrs.join(', ')}`],
+    [setId.length > 0, `${setId.length} files run as their owner, such as ${setId[0]?.path ?? ''}`],
+    [compression === 'zstd', 'zstd is an extension: other implementations of the specification refuse it'],
+  ];
+  return notes.filter(([holds]) => holds).map(([, note]) => note);
+}
+
+/** `wherry image cat-manifest` */
+export async function catManifest(
+  context: Context,
+  file: string,
+  options: { readonly pretty?: true },
+): Promise<void> {
+  const { manifestBytes } = await ofFile(file, (source) =>
+    readArchive(source, { limits: defaultArchiveLimits }),
+  );
+  const text = manifestBytes.toString();
+  context.terminal.out(options.pretty === true ? JSON.stringify(JSON.parse(text), undefined, 2) : text);
+}
+
+/**
+ * `wherry image extract`: the archive is checked and written anew on its way to GNU tar, which unpacks it where nothing is yet. What
+ * a bad archive brought until it was refused is removed.
+ */
+export async function extractImage(context: Context, file: string, directory: string): Promise<void> {
+  await mkdir(directory).catch((cause: unknown) => {
+    throw new Refusal('input-invalid', `${directory} cannot be made; name a new directory`, { cause });
+  });
+  const isRoot = process.getuid?.() === 0;
+  const owner = isRoot ? ['--same-owner', '--numeric-owner'] : ['--no-same-owner'];
+  const args = [
+    '--extract',
+    '--strip-components=1',
+    '--preserve-permissions',
+    '--xattrs',
+    '--xattrs-include=user.*',
+  ];
+  const child = spawn('tar', [...args, ...owner, '-C', directory, 'rootfs'], {
+    stdio: ['pipe', 'inherit', 'pipe'],
+  });
+  let said = '';
+  child.stderr.on('data', (text: Buffer) => (said = (said + text.toString()).slice(0, 1000)));
+  child.stdin.on('error', () => undefined); // told by the reader of the archive
+  const ended = once(child, 'close') as Promise<[number | null]>;
+  try {
+    await ofFile(file, (source) =>
+      readArchive(source, { limits: defaultArchiveLimits, canonicalTar: child.stdin }),
+    );
+    const [status] = await ended;
+    if (status !== 0) throw new Refusal('input-invalid', `tar could not unpack ${file}: ${said.trim()}`);
+  } catch (error) {
+    child.kill('SIGKILL');
+    await ended.catch(() => undefined);
+    await rm(directory, { recursive: true, force: true });
+    throw error;
+  }
+  if (context.json) context.terminal.out(JSON.stringify({ directory }));
+}
+
+/** Refusals name the file. */
+async function ofFile<T>(file: string, read: (source: AsyncIterable<Uint8Array>) => Promise<T>): Promise<T> {
+  await stat(file).catch((cause: unknown) => {
+    throw new Refusal('not-found', `there is no image ${file}`, { cause });
+  });
+  try {
+    return await read(createReadStream(file));
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    throw new Refusal(error.code, `${file}: ${error.message}`, { cause: error });
+  }
+}

@@ -1,0 +1,186 @@
+import { readFile } from 'node:fs/promises';
+import { isAcIdentifier } from '../../appc/index.ts';
+import { Refusal } from '../../refusal/index.ts';
+import { removeKey, storedKeys, storeKey, type StoredKey, type TrustScope } from '../../store/index.ts';
+import { reviewKeys, type KeyReview } from '../../trust/openpgp.ts';
+import { formatFingerprint } from '../../trust/sign.ts';
+import type { Context } from '../context.ts';
+import { formatTable } from '../format.ts';
+
+export interface TrustFlags {
+  readonly directory: string;
+  readonly system: string;
+}
+
+export interface ScopeFlags extends TrustFlags {
+  readonly prefix?: string;
+  readonly root?: true;
+  readonly deploy?: true;
+}
+
+export interface AddFlags extends ScopeFlags {
+  readonly fingerprint?: readonly string[];
+  readonly yes?: true;
+}
+
+/** `wherry trust add`: nothing is trusted that nobody has looked at. */
+export async function addTrust(context: Context, files: readonly string[], flags: AddFlags): Promise<void> {
+  const scope = scopeOf(flags);
+  const wanted = (flags.fingerprint ?? []).map(plainFingerprint);
+  const added: { fingerprint: string; file: string }[] = [];
+  for (const file of files) {
+    const armored = await readFile(file, 'utf8').catch((cause: unknown) => {
+      throw new Refusal('not-found', `the key ${file} cannot be read`, { cause });
+    });
+    const { usable, unusable } = await reviewKeys(armored, Math.floor(context.clock.nowMs() / 1000));
+    for (const { fingerprint, reason } of unusable) {
+      context.terminal.err(
+        `${file}: ${fingerprint === undefined ? '' : `${formatFingerprint(fingerprint)} `}is left out: ${reason}\n`,
+      );
+    }
+    if (usable.length === 0) throw new Refusal('input-invalid', `${file} holds no key that could be trusted`);
+    for (const key of usable) {
+      await requireReview(context, key, scope, wanted, flags);
+      const path = storeKey(flags.directory, scope, key.fingerprint, key.armored);
+      added.push({ fingerprint: key.fingerprint, file: path });
+      if (!context.json)
+        context.terminal.out(
+          `${formatFingerprint(key.fingerprint)} is trusted for ${describe(scope)}: ${path}`,
+        );
+    }
+  }
+  if (context.json) context.terminal.out(JSON.stringify(added));
+}
+
+/** Somebody must have compared the fingerprint: on this terminal, or before, who then gives it. */
+async function requireReview(
+  { terminal }: Context,
+  key: KeyReview,
+  scope: TrustScope,
+  wanted: readonly string[],
+  { yes }: AddFlags,
+): Promise<void> {
+  if (wanted.length > 0) {
+    if (wanted.includes(key.fingerprint)) return;
+    throw new Refusal(
+      'key-unknown',
+      `the key ${formatFingerprint(key.fingerprint)} is not the one of --fingerprint`,
+    );
+  }
+  if (yes === true) return;
+  const lines = [
+    `key          ${formatFingerprint(key.fingerprint)}`,
+    ...key.userIds.map((id) => `belongs to   ${printable(id)}`),
+    `algorithm    ${key.algorithm}`,
+    `expires      ${key.expires ?? 'never'}`,
+  ];
+  terminal.err(`${lines.join('\n')}\n`);
+  if (terminal.ask === undefined) {
+    throw new Refusal(
+      'usage',
+      'there is no terminal to ask on; compare the fingerprint and give it with --fingerprint',
+    );
+  }
+  const answer = await terminal.ask(`Trust it for ${describe(scope)}? [y/N] `);
+  if (!/^y(es)?$/i.test(answer.trim())) throw new Refusal('usage', 'the key was not trusted');
+}
+
+/** `wherry trust list` */
+export async function listTrust(context: Context, flags: TrustFlags): Promise<void> {
+  const atSeconds = Math.floor(context.clock.nowMs() / 1000);
+  const rows = [];
+  for (const stored of storedKeys({ local: flags.directory, system: flags.system })) {
+    const { usable, unusable } = stored.masked
+      ? { usable: [], unusable: [] }
+      : await reviewKeys(stored.armored, atSeconds);
+    const base = { scope: describe(stored.scope), store: stored.store, name: stored.name };
+    if (stored.masked) rows.push({ ...base, fingerprint: '', state: 'masked', userIds: '' });
+    for (const { fingerprint, userIds } of usable) {
+      rows.push({ ...base, fingerprint, state: 'trusted', userIds: userIds.map(printable).join(', ') });
+    }
+    for (const { fingerprint = '', reason } of unusable) {
+      rows.push({ ...base, fingerprint, state: reason, userIds: '' });
+    }
+  }
+  if (context.json) {
+    context.terminal.out(JSON.stringify(rows));
+    return;
+  }
+  const cells = rows.map(({ scope, store, name, fingerprint, state, userIds }) => [
+    scope,
+    store,
+    fingerprint === '' ? name : formatFingerprint(fingerprint),
+    state,
+    userIds,
+  ]);
+  context.terminal.out(
+    rows.length === 0
+      ? `there is no key in ${flags.directory} and ${flags.system}`
+      : formatTable(context.terminal, ['FOR', 'STORE', 'KEY', 'STATE', 'BELONGS TO'], cells),
+  );
+}
+
+/** `wherry trust remove` */
+export async function removeTrust(context: Context, fingerprint: string, flags: ScopeFlags): Promise<void> {
+  const wanted = plainFingerprint(fingerprint);
+  const isScoped = flags.prefix !== undefined || flags.root === true || flags.deploy === true;
+  const scope = isScoped ? describe(scopeOf(flags)) : undefined;
+  const removed: StoredKey[] = [];
+  for (const stored of storedKeys({ local: flags.directory, system: flags.system })) {
+    if (stored.masked || (scope !== undefined && describe(stored.scope) !== scope)) continue;
+    const { usable, unusable } = await reviewKeys(stored.armored, 0);
+    const found = [...usable, ...unusable].map((key) => key.fingerprint);
+    if (!found.includes(wanted)) continue;
+    if (found.length > 1) {
+      throw new Refusal(
+        'input-invalid',
+        `the file ${stored.name}.asc for ${describe(stored.scope)} holds ${found.length} keys; edit it by hand`,
+      );
+    }
+    removeKey(flags.directory, stored);
+    removed.push(stored);
+    if (!context.json) context.terminal.out(`no longer trusted for ${describe(stored.scope)}`);
+  }
+  if (removed.length === 0)
+    throw new Refusal('not-found', `no store has the key ${formatFingerprint(wanted)}`);
+  if (context.json) {
+    context.terminal.out(
+      JSON.stringify(removed.map(({ scope: of, store, name }) => ({ scope: describe(of), store, name }))),
+    );
+  }
+}
+
+function scopeOf({ prefix, root, deploy }: ScopeFlags): TrustScope {
+  const given = [prefix !== undefined, root === true, deploy === true].filter(Boolean).length;
+  if (given !== 1) {
+    throw new Refusal(
+      'usage',
+      'say what the key is trusted for: --prefix NAME (images below a name), --root (any image), or --deploy (commands)',
+    );
+  }
+  if (deploy === true) return { kind: 'deploy' };
+  if (prefix === undefined) return { kind: 'root' };
+  if (!isAcIdentifier(prefix))
+    throw new Refusal(
+      'usage',
+      `--prefix takes a name such as example.com/web, not ${JSON.stringify(prefix)}`,
+    );
+  return { kind: 'prefix', prefix };
+}
+
+function describe(scope: TrustScope): string {
+  if (scope.kind === 'deploy') return 'commands';
+  return scope.kind === 'root' ? 'any image' : `images below ${scope.prefix}`;
+}
+
+function plainFingerprint(text: string): string {
+  const hex = text.replace(/[\s:]/g, '').toLowerCase();
+  if (!/^[0-9a-f]{40}$/.test(hex))
+    throw new Refusal('usage', `a fingerprint has 40 hex digits, not ${JSON.stringify(text)}`);
+  return hex;
+}
+
+/** User IDs are free text of whoever made the key. */
+function printable(text: string): string {
+  return text.replace(/\p{C}/gu, '?').slice(0, 200);
+}

@@ -1,0 +1,126 @@
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdirSync, renameSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { main } from '../../src/cli/main.ts';
+import { openGnuPg, type GnuPg } from '../trust/gnupg.ts';
+import { recordingTerminal, wherry, type Run } from './recording-terminal.ts';
+
+let gnupg: GnuPg;
+let directory: string;
+let good: string;
+const at = (name: string): string => join(directory, name);
+
+beforeAll(async () => {
+  gnupg = openGnuPg();
+  directory = await mkdtemp(join(tmpdir(), 'wherry-trust-'));
+  good = gnupg.newKey('Team \u001b[31m<team@example.com>', 'ed25519');
+  await writeFile(at('team.asc'), gnupg.export(good));
+  const expired = gnupg.newKey('Old <old@example.com>', 'ed25519', { expires: '1d', at: '20200101T000000' });
+  await writeFile(at('expired.asc'), gnupg.export(expired));
+  await writeFile(at('both.asc'), gnupg.export(expired) + gnupg.export(good));
+});
+afterAll(async () => {
+  gnupg.close();
+  await rm(directory, { recursive: true });
+});
+beforeEach(async () => {
+  await rm(at('store'), { recursive: true, force: true });
+  await rm(at('system'), { recursive: true, force: true });
+});
+
+const stores = () => ['--directory', at('store'), '--system', at('system')];
+const run = (...args: string[]): Promise<Run> => wherry(['trust', ...args, ...stores()]);
+
+describe('wherry trust', () => {
+  it('adds a key whose fingerprint somebody has compared, and lists it', async () => {
+    const added = await run('add', at('team.asc'), '--prefix', 'example.com/web', '--fingerprint', good);
+    expect(added).toMatchObject({ status: 0, err: '' });
+    expect(await readdir(at('store/images/prefix.d/example.com/web'))).toEqual([`${good.toLowerCase()}.asc`]);
+    const listed = await run('list');
+    expect(listed.out).toMatch(
+      /images below example\.com\/web +local +.*trusted +Team \?\[31m<team@example\.com>/,
+    );
+    const [row] = JSON.parse((await run('list', '--json')).out) as object[];
+    expect(row).toMatchObject({ fingerprint: good.toLowerCase(), state: 'trusted', store: 'local' });
+  });
+
+  it('asks on a terminal, showing what there is to compare', async () => {
+    for (const [answer, status] of [
+      ['n', 64],
+      ['y', 0],
+    ] as const) {
+      const asked: string[] = [];
+      const { terminal, err } = recordingTerminal({
+        ask: (question) => {
+          asked.push(question);
+          return Promise.resolve(answer);
+        },
+      });
+      expect(await main(['trust', 'add', at('team.asc'), '--root', ...stores()], {}, terminal)).toBe(status);
+      expect(asked).toEqual(['Trust it for any image? [y/N] ']);
+      expect(err().replaceAll(' ', '')).toContain(good);
+    }
+    expect(await readdir(at('store/images/root.d'))).toHaveLength(1);
+  });
+
+  it.each<[string, () => string[], number, RegExp]>([
+    ['nobody has looked at it', () => [at('team.asc'), '--root'], 64, /no terminal to ask on/],
+    [
+      'it is another one than was meant',
+      () => [at('team.asc'), '--root', '--fingerprint', '0'.repeat(40)],
+      77,
+      /not the one/,
+    ],
+    [
+      'it has expired',
+      () => [at('expired.asc'), '--root', '--yes'],
+      64,
+      /expired[^]*no key that could be trusted/,
+    ],
+    [
+      'it is no key',
+      () => [join(import.meta.dirname, 'trust.test.ts'), '--root', '--yes'],
+      64,
+      /no key that could be trusted/,
+    ],
+    ['there is no such file', () => [at('none.asc'), '--root', '--yes'], 64, /cannot be read/],
+    ['nobody said for what', () => [at('team.asc'), '--yes'], 64, /--prefix NAME/],
+    [
+      'the prefix is no name',
+      () => [at('team.asc'), '--yes', '--prefix', '../../etc'],
+      64,
+      /--prefix takes a name/,
+    ],
+  ])('does not add a key when %s', async (_what, args, status, problem) => {
+    expect(await run('add', ...args())).toMatchObject({
+      status,
+      err: expect.stringMatching(problem) as string,
+    });
+    await expect(readdir(at('store'))).rejects.toThrow('ENOENT');
+  });
+
+  it('of several keys adds those that can be trusted, each in a file of its own', async () => {
+    const added = await run('add', at('both.asc'), '--deploy', '--yes');
+    expect(added).toMatchObject({ status: 0, err: expect.stringContaining('is left out') as string });
+    expect(await readdir(at('store/deploy'))).toEqual([`${good.toLowerCase()}.asc`]);
+  });
+
+  it("removes a local key, and masks one of the system's store", async () => {
+    await run('add', at('team.asc'), '--root', '--yes');
+    expect(await run('remove', good)).toMatchObject({ status: 0, out: 'no longer trusted for any image\n' });
+    expect((await run('list')).out).toContain('there is no key');
+    await run('add', at('team.asc'), '--root', '--yes');
+    mkdirSync(at('system'));
+    renameSync(at('store/images'), at('system/images'));
+    expect((await run('list')).out).toMatch(/system .*trusted/);
+    expect(await run('remove', good, '--deploy')).toMatchObject({ status: 64 });
+    expect(await run('remove', good, '--root')).toMatchObject({ status: 0 });
+    expect((await run('list')).out).toMatch(/system .*masked/);
+    expect(await run('remove', good)).toMatchObject({
+      status: 64,
+      err: expect.stringContaining('(not-found)') as string,
+    });
+  });
+});
