@@ -38,12 +38,13 @@ export function parseCredentials(toml: string, file: string): Authorize {
 const visible = /^[\x20-\x7e]+$/;
 
 function credential(host: string, table: unknown, file: string): { header: string; plain: boolean } {
-  const wrong = (problem: string) => new Refusal('config-invalid', `${file}: ["${host}"]: ${problem}`);
+  const wrong = (problem: string) =>
+    new Refusal('config-invalid', `${file}: [${JSON.stringify(host)}]: ${problem}`);
   if (typeof table !== 'object' || table === null)
     throw wrong('expected a table of user and password, or of token');
   const { user, password, token, plain = false, ...others } = table as Record<string, unknown>;
   const [unknown] = Object.keys(others);
-  if (unknown !== undefined) throw wrong(`the key ${unknown} is not known`);
+  if (unknown !== undefined) throw wrong(`the key ${JSON.stringify(unknown)} is not known`);
   if (typeof plain !== 'boolean') throw wrong('plain: expected true or false');
   if (typeof token === 'string' && visible.test(token) && user === undefined && password === undefined) {
     return { header: `Bearer ${token}`, plain };

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { defaultArchiveLimits, walkTar } from '../aci/index.ts';
+import { defaultArchiveLimits, quoted, walkTar } from '../aci/index.ts';
 import { arrange, writeAci, type BuiltArchive } from '../aci/builder.ts';
 import { isAcIdentifier, isTimestamp, parseImageManifest, type ImageManifest } from '../appc/index.ts';
 import { isRefusal, Refusal } from '../refusal/index.ts';
@@ -165,7 +165,7 @@ function chooseManifest(
   platform: Platform | undefined,
 ): Descriptor {
   const named = manifests.filter(({ annotations }) => annotations[refName] !== undefined);
-  const tags = named.map(({ annotations }) => annotations[refName]).join(', ');
+  const tags = named.map(({ annotations }) => quoted(annotations[refName] ?? '')).join(', ');
   if (tag !== undefined && named.length > 0) {
     const fits = named.filter(({ annotations }) => annotations[refName] === tag);
     if (fits.length === 0) throw new Refusal('not-found', `there is no image ${tag}, but: ${tags}`);

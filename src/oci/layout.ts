@@ -4,6 +4,7 @@ import { mkdir, open, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { extract } from 'tar-stream';
+import { quoted } from '../aci/index.ts';
 import { Refusal } from '../refusal/index.ts';
 import type { BlobSource } from './blobs.ts';
 import { isDigest, maxDocumentBytes, parseSavedImages } from './documents.ts';
@@ -83,7 +84,11 @@ async function savedImage(
     ({ repoTags }) => tag === undefined || repoTags.some((name) => name === tag || name.endsWith(`:${tag}`)),
   );
   const [image, ...others] = fits;
-  const there = images.flatMap(({ repoTags }) => repoTags).join(', ') || 'without tags';
+  const there =
+    images
+      .flatMap(({ repoTags }) => repoTags)
+      .map(quoted)
+      .join(', ') || 'without tags';
   if (image === undefined)
     throw new Refusal('not-found', `${file}: it has no image ${tag ?? ''}, but: ${there}`);
   if (others.length > 0)

@@ -1,3 +1,4 @@
+import { quoted } from '../aci/index.ts';
 import { Refusal } from '../refusal/index.ts';
 import type { Descriptor, Platform } from './documents.ts';
 
@@ -23,7 +24,7 @@ export function appcArchitecture({ os, architecture, variant }: Platform): strin
   if (os !== 'linux' || found === undefined) {
     throw new Refusal(
       'image-arch-mismatch',
-      `the image is for ${formatPlatform({ os, architecture, variant })}, which App Container images have no name for`,
+      `the image is for ${quoted(formatPlatform({ os, architecture, variant }))}, which App Container images have no name for`,
     );
   }
   return found[2];
@@ -64,7 +65,7 @@ export function choosePlatform(manifests: readonly Descriptor[], wanted: Platfor
   if (only !== undefined && others.length === 0 && (wanted === undefined || only.platform === undefined))
     return only;
   const there = images
-    .map(({ platform }) => (platform ? formatPlatform(platform) : 'an unnamed one'))
+    .map(({ platform }) => (platform ? quoted(formatPlatform(platform)) : 'an unnamed one'))
     .join(', ');
   if (wanted === undefined) {
     throw new Refusal(

@@ -339,7 +339,7 @@ describe('credentials', () => {
     ['["h"]\nuser = "u:v"\npassword = "s3cret"', /without a colon/],
     ['["h"]\ntoken = "s3cret\\n"', /expected user/],
     ['["h"]\ntoken = "s3cret"\nuser = "u"', /expected user/],
-    ['["h"]\ntoken = "s3cret"\nuse = "u"', /use is not known/],
+    ['["h"]\ntoken = "s3cret"\nuse = "u"', /"use" is not known/],
   ])('%j is refused without the secret in the message', (toml, problem) => {
     const parse = () => parseCredentials(toml, 'auth.toml');
     expect(parse).toThrow(problem);

@@ -44,7 +44,7 @@ describe('architectures of OCI and appc (schema/types/labels.go, ToAppcOSArch)',
     expect(choosePlatform(index, parsePlatform('linux/arm64')).platform?.variant).toBe('v8');
     expect(choosePlatform(index, parsePlatform('linux/arm')).platform?.variant).toBe('v7');
     expect(() => choosePlatform(index, parsePlatform('linux/s390x'))).toThrow(
-      /not there for linux\/s390x, but for linux\/amd64/,
+      /not there for linux\/s390x, but for "linux\/amd64"/,
     );
     expect(() => choosePlatform(index, undefined)).toThrow(/choose one with --platform/);
     expect(choosePlatform([image('amd64')], undefined).platform?.architecture).toBe('amd64');
