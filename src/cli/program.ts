@@ -294,10 +294,13 @@ function addTrust(program: Command, makeContext: MakeContext): void {
       .option('--prefix <name>', 'for images of this name and below it')
       .option('--root', 'for any image')
       .option('--deploy', 'for commands');
-  scoped(trust.command('add <files...>').description('trust keys, after a look at their fingerprints'))
+  discovering(
+    scoped(trust.command('add [files...]').description('trust keys, after a look at their fingerprints')),
+  )
     .addOption(
       repeatable('--fingerprint <hex>', 'trust the key with this fingerprint without asking; repeatable'),
     )
+    .option('--discover <name>', 'keys that the site of an image offers, such as example.com/web')
     .option('--yes', 'trust whatever the files hold')
     .addHelpText('after', example('wherry trust add team.asc --prefix example.com/web'))
     .action(async (files: string[], options: AddFlags, command: Command) => {

@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { main } from '../../src/cli/main.ts';
+import { loopbackCertificate } from '../fetch/loopback-certificate.ts';
+import { serve } from '../fetch/test-server.ts';
 import { openGnuPg, type GnuPg } from '../trust/gnupg.ts';
 import { recordingTerminal, wherry, type Run } from './recording-terminal.ts';
 
@@ -105,6 +107,28 @@ describe('wherry trust', () => {
     const added = await run('add', at('both.asc'), '--deploy', '--yes');
     expect(added).toMatchObject({ status: 0, err: expect.stringContaining('is left out') as string });
     expect(await readdir(at('store/deploy'))).toEqual([`${good.toLowerCase()}.asc`]);
+  });
+
+  it('adds a key that the site of an image offers, after the same look (discovery.md, ac-discovery-pubkeys)', async () => {
+    const tls = loopbackCertificate(['example.com']);
+    await writeFile(at('ca.pem'), tls.cert);
+    const site = await serve((request, response) => {
+      if (request.url === '/keys.asc') response.end(gnupg.export(good));
+      else
+        response.end('<meta name="ac-discovery-pubkeys" content="example.com https://example.com/keys.asc">');
+    }, tls);
+    const args = ['add', '--discover', 'example.com/web', '--prefix', 'example.com', '--ca', at('ca.pem')];
+    args.push('--connect-to', `example.com:443:127.0.0.1:${new URL(site.url).port}`);
+    try {
+      expect(await run(...args)).toMatchObject({
+        status: 64,
+        err: expect.stringContaining('no terminal') as string,
+      });
+      expect(await run(...args, '--fingerprint', good)).toMatchObject({ status: 0 });
+      expect(await readdir(at('store/images/prefix.d/example.com'))).toEqual([`${good.toLowerCase()}.asc`]);
+    } finally {
+      await site.close();
+    }
   });
 
   it("removes a local key, and masks one of the system's store", async () => {

@@ -7,6 +7,7 @@ import { labelValue, parseNameString, sanitizeAcName, type ImageName } from '../
 import {
   discover,
   fetchImage,
+  fetchSmall,
   openHttpClient,
   parseCredentials,
   type FetchedImage,
@@ -19,6 +20,14 @@ import type { Context } from '../context.ts';
 import { formatBytes } from '../format.ts';
 import type { DiscoverFlags, FetchFlags } from '../flags.ts';
 import { LiveLines } from '../terminal.ts';
+
+const processRandom = {
+  fraction: () => Math.random(),
+  bytes: (length: number) => randomBytes(length),
+};
+
+/** Bytes of one file of public keys. */
+const maxKeyBytes = 256 * 1024;
 
 /** `wherry image discover` */
 export async function discoverImage(context: Context, text: string, flags: DiscoverFlags): Promise<void> {
@@ -91,6 +100,36 @@ export async function findByName(
   }
 }
 
+/**
+ * The keys that an image's site offers (`ac-discovery-pubkeys`), for an operator to look at. Only over https, or http where that was
+ * asked for.
+ * @throws Refusal `not-found`, `download-failed`
+ */
+export async function discoverKeys(
+  context: Context,
+  text: string,
+  flags: DiscoverFlags,
+): Promise<{ readonly file: string; readonly armored: string }[]> {
+  const image = named(text);
+  const { clock } = context;
+  return await withHttp(context, flags, async (http) => {
+    const allowHttp = flags.http === true;
+    const { keys, attempts } = await discover(image, { http, clock, allowHttp });
+    const addresses = keys.filter(
+      (key) => key.startsWith('https:') || (allowHttp && key.startsWith('http:')),
+    );
+    if (addresses.length === 0) throw notFound(image, attempts);
+    const ports = { http, clock, random: processRandom };
+    return await Promise.all(
+      addresses.map(async (file) => {
+        const bytes = await fetchSmall(ports, [file], maxKeyBytes);
+        if (bytes === undefined) throw new Refusal('not-found', `there is no key at ${file}`);
+        return { file, armored: bytes.toString('latin1') };
+      }),
+    );
+  });
+}
+
 async function fetchByName(
   context: Context,
   image: ImageName,
@@ -103,9 +142,8 @@ async function fetchByName(
   return await withHttp(context, flags, async (http) => {
     const { endpoints, attempts } = await discover(image, { http, clock, allowHttp: flags.http === true });
     if (endpoints.length === 0) throw notFound(image, attempts);
-    const random = { fraction: () => Math.random(), bytes: (length: number) => randomBytes(length) };
     return await fetchImage({
-      ports: { http, clock, random },
+      ports: { http, clock, random: processRandom },
       image,
       endpoints,
       keys,

@@ -6,6 +6,8 @@ import { reviewKeys, type KeyReview } from '../../trust/openpgp.ts';
 import { formatFingerprint } from '../../trust/sign.ts';
 import type { Context } from '../context.ts';
 import { formatTable } from '../format.ts';
+import type { DiscoverFlags } from '../flags.ts';
+import { discoverKeys } from './image-discover.ts';
 
 export interface TrustFlags {
   readonly directory: string;
@@ -18,7 +20,9 @@ export interface ScopeFlags extends TrustFlags {
   readonly deploy?: true;
 }
 
-export interface AddFlags extends ScopeFlags {
+export interface AddFlags extends ScopeFlags, DiscoverFlags {
+  /** Ask the site of this image name for its keys. */
+  readonly discover?: string;
   readonly fingerprint?: readonly string[];
   readonly yes?: true;
 }
@@ -27,11 +31,12 @@ export interface AddFlags extends ScopeFlags {
 export async function addTrust(context: Context, files: readonly string[], flags: AddFlags): Promise<void> {
   const scope = scopeOf(flags);
   const wanted = (flags.fingerprint ?? []).map(plainFingerprint);
+  const sources = await Promise.all(files.map(readKeyFile));
+  if (flags.discover !== undefined) sources.push(...(await discoverKeys(context, flags.discover, flags)));
+  if (sources.length === 0)
+    throw new Refusal('usage', 'name a file of keys, or the image whose site has them with --discover');
   const added: { fingerprint: string; file: string }[] = [];
-  for (const file of files) {
-    const armored = await readFile(file, 'utf8').catch((cause: unknown) => {
-      throw new Refusal('not-found', `the key ${file} cannot be read`, { cause });
-    });
+  for (const { file, armored } of sources) {
     const { usable, unusable } = await reviewKeys(armored, Math.floor(context.clock.nowMs() / 1000));
     for (const { fingerprint, reason } of unusable) {
       context.terminal.err(
@@ -50,6 +55,19 @@ export async function addTrust(context: Context, files: readonly string[], flags
     }
   }
   if (context.json) context.terminal.out(JSON.stringify(added));
+}
+
+interface KeySource {
+  /** A file or an address, for messages. */
+  readonly file: string;
+  readonly armored: string;
+}
+
+async function readKeyFile(file: string): Promise<KeySource> {
+  const armored = await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw new Refusal('not-found', `the key ${file} cannot be read`, { cause });
+  });
+  return { file, armored };
 }
 
 /** Somebody must have compared the fingerprint: on this terminal, or before, who then gives it. */
