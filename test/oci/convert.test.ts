@@ -138,10 +138,11 @@ describe('wherry image from-oci', () => {
     writeFileSync(at('hello'), 'hello\n');
     run('umoci', 'insert', '--image', `${at('inserted')}:app`, at('hello'), '/srv/hello');
     await convert(at('inserted'));
-    expect(await listed(at(`${count}.aci`))).toContain('rootfs/srv/hello file 644 0 0 ');
+    expect((await listed(at(`${count}.aci`))).join('\n')).toMatch(/rootfs\/srv\/hello file 644 /);
   });
 
-  it('takes an image that buildah made', async () => {
+  // Without root it wants user namespaces that not every machine gives.
+  it.runIf(process.getuid?.() === 0)('takes an image that buildah made', async () => {
     const buildah = (...args: string[]) =>
       run('buildah', '--storage-driver', 'vfs', '--root', at('storage'), '--runroot', at('run'), ...args);
     const container = buildah('from', '--arch', 'arm64', 'scratch').trim();
