@@ -1,12 +1,12 @@
-import { existsSync, readdirSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { buildPackages, type DebianArch } from '../cross/index.ts';
 import type { Board } from './board.ts';
 import { boardNames, loadBoardConfig } from './board-config.ts';
 import { startBoard } from './start-board.ts';
 
-const help = `Gives a root shell on an emulated board, with wherry installed if "npm run package" has made its packages.
+const help = `Gives a root shell on an emulated board, with wherry installed.
 
   npm run board -- NAME [--forward PORT]... [--bare] [--cold]
 
@@ -18,13 +18,10 @@ const help = `Gives a root shell on an emulated board, with wherry installed if 
 The host is 10.0.2.2 from the board. "exit", "poweroff" or Ctrl-] ends it; nothing is kept.
 `;
 
-/** The package for a board's architecture, if it was built. */
-function builtDebs(arch: string): string[] {
-  const dir = join(import.meta.dirname, '../build');
-  if (!existsSync(dir)) return [];
-  return readdirSync(dir)
-    .filter((name) => name.startsWith('wherry_') && name.endsWith(`_${arch}.deb`))
-    .map((name) => join(dir, name));
+/** The package for a board's architecture, built from this tree if that was not done before. */
+async function wherryPackages(arch: DebianArch): Promise<readonly string[]> {
+  const { packages } = await buildPackages({ root: join(import.meta.dirname, '..'), archs: [arch] });
+  return packages.map(({ file }) => file);
 }
 
 /** Ctrl-]: the way out that telnet(1) taught. */
@@ -45,8 +42,12 @@ async function attach(board: Board): Promise<void> {
     });
     if (!stdin.isTTY) stdin.on('end', () => setTimeout(done, 1000));
     console.on('close', done);
-    // Pieces of the marker in two chunks are rare, and then a second "exit" does.
-    console.on('data', (bytes: Buffer) => bytes.includes(shellEnded) && done());
+    let last = Buffer.alloc(0); // a serial line brings a few bytes at a time, and so the marker in pieces
+    console.on('data', (bytes: Buffer) => {
+      last = Buffer.concat([last, bytes]);
+      if (last.includes(shellEnded)) done();
+      last = last.subarray(-shellEnded.length);
+    });
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, done);
   });
   console.pipe(stdout, { end: false });
@@ -81,7 +82,7 @@ async function main(): Promise<number> {
     throw new Error('--forward takes a port number from 1 to 65535.');
   }
   const say = (sentence: string): boolean => process.stderr.write(`${sentence}\n`);
-  const debs = values.bare ? [] : builtDebs(loadBoardConfig(name).config.arch);
+  const debs = values.bare ? [] : await wherryPackages(loadBoardConfig(name).config.arch);
   const forwards = ports.map((guest) => ({ guest }));
   const board = await startBoard({ board: name, debs, forwards, coldBoot: values.cold, progress: say });
   try {
