@@ -56,6 +56,7 @@ describe('the house', () => {
     const doors = [
       'index.ts',
       'builder.ts',
+      'render.ts',
       'elf.ts',
       'openpgp.ts',
       'sign.ts',

@@ -1,7 +1,7 @@
 /**
  * Archives of images (aci.md): reading. Everything here may be fed hostile bytes: it streams, holds limits, writes
- * nothing but to the stream it is given, and knows neither network, store nor trust. The builder is apart, in
- * builder.ts, because devices only read; so are the headers of programs, in elf.ts, which wherryd reads without the rest.
+ * nothing but to the stream it is given, and knows neither network, store nor trust. The builder and the renderer are apart, in
+ * builder.ts and render.ts, because devices only read; so are the headers of programs, in elf.ts, which wherryd reads without the rest.
  */
 export { type Compression } from './decompress.ts';
 export { type ArchiveListing, inspectArchive } from './inspect.ts';

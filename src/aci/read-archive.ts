@@ -32,6 +32,8 @@ export interface ArchiveSummary {
   readonly tarSizeBytes: number;
   /** Entries, those included that others only imply. */
   readonly entries: number;
+  /** Whether there are directories that no entry names: nothing is known of their owner, mode and time. */
+  readonly impliesDirectories: boolean;
   /** Names of extended attributes that were left out, sorted; at most 32. */
   readonly droppedXattrs: readonly string[];
 }
@@ -53,12 +55,15 @@ export async function readArchive(
   const sink = canonicalTar && new BatchedSink(canonicalTar, 'The consumer of the canonical tar');
   const writer = sink && new TarWriter(sink);
   const dropped = new Set<string>();
+  const implied = new Set<string>();
   let read: Pick<ArchiveSummary, 'manifestBytes' | 'manifest'> | undefined;
   try {
     // The consumer would otherwise choose owner and mode of the root by its own user and umask.
     await writer?.entry(impliedDirectory('.'));
     const walked = await walkArchive(source, limits, async (entry, body) => {
       await options.onEntry?.(entry, entry.path === 'manifest' ? nothing() : body);
+      for (const path of entry.implied) implied.add(path);
+      implied.delete(entry.path);
       for (const name of entry.dropped) if (dropped.size < maxDroppedNames) dropped.add(name);
       if (entry.path === 'manifest') {
         const manifestBytes = await readManifest(entry, body, limits);
@@ -76,7 +81,10 @@ export async function readArchive(
     await sink?.end();
     const { imageId, compression, tarSizeBytes, entries } = walked;
     const droppedXattrs = [...dropped].sort();
-    return { imageId, ...read, compression, tarSizeBytes, entries, droppedXattrs };
+    return {
+      ...{ imageId, ...read, compression, tarSizeBytes, entries, droppedXattrs },
+      impliesDirectories: implied.size > 0,
+    };
   } catch (error) {
     sink?.destroy();
     throw error;

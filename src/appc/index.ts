@@ -5,6 +5,14 @@
 export type * from './types.ts';
 export { isTimestamp, isWebAddress } from './annotations.ts';
 export {
+  dependencyLimits,
+  layersOf,
+  type ListedImage,
+  renderOrder,
+  resolveDependencies,
+  type ResolvedImage,
+} from './dependencies.ts';
+export {
   isAcIdentifier,
   isAcName,
   isImageId,

@@ -80,3 +80,10 @@ export interface GlobalOptions {
   readonly fleet?: string;
   readonly json?: boolean;
 }
+
+export interface RenderFlags {
+  readonly with?: readonly string[];
+  readonly output: string;
+  readonly compression: 'gzip' | 'none';
+  readonly sign?: true;
+}

@@ -1,5 +1,13 @@
 import { join } from 'node:path';
-import { parseImageManifest, parsePodManifest } from '../appc/index.ts';
+import {
+  type ImageId,
+  layersOf,
+  type ListedImage,
+  parseImageId,
+  parseImageManifest,
+  parsePodManifest,
+  resolveDependencies,
+} from '../appc/index.ts';
 import type { DeployedPod, DeviceState, World } from '../deploy/index.ts';
 import { Probation, probationRules } from '../health/index.ts';
 import {
@@ -110,28 +118,32 @@ export class DeviceWorld implements World {
     images: readonly StoredImage[],
   ): Promise<readonly DeployedPod[]> {
     const compiled: CompiledPod[] = [];
+    const listed = images.map((image) => layerImage(image, desired));
     for (const pod of desired.pods) {
       const manifest = parsePodManifest(pod.manifest);
       const needed = new Map<string, PodImage>();
       for (const app of manifest.apps) {
-        const stored = images.find((image) => image.id === app.image.id);
-        if (stored === undefined) {
+        const image = listed.find(({ id }) => id === app.image.id);
+        if (image === undefined) {
           throw new Refusal(
             'pod-image-unlisted',
             `app ${app.name} of pod ${pod.name} uses ${app.image.id}, which the desired state does not list`,
           );
         }
-        const imageManifest = parseImageManifest(stored.manifest);
+        const { manifest: imageManifest } = image;
         const apps = [app.app, imageManifest.app].filter((candidate) => candidate !== undefined);
-        const root = await this.mountImage(app.image.id);
-        needed.set(app.image.id, {
-          id: app.image.id,
+        const layers = layersFor(image, listed);
+        const roots: string[] = [];
+        for (const id of layers) roots.push(await this.mountImage(id));
+        needed.set(image.id, {
+          id: image.id,
           manifest: imageManifest,
-          ...(await readAccounts(root, apps)),
+          layers,
+          ...(await readAccounts(roots, apps)),
         });
         const runs = app.app ?? imageManifest.app;
         const architectures = this.ports.architectures();
-        if (runs) await checkPrograms({ roots: [root], podApp: app, app: runs, architectures });
+        if (runs) await checkPrograms({ roots, podApp: app, app: runs, architectures });
       }
       const compiledPod = compilePod({
         name: pod.name,
@@ -279,8 +291,8 @@ export class DeviceWorld implements World {
       await systemd.stop(unit).catch(() => undefined); // it was never loaded
       await files.removeUnit(unit);
     }
-    const images = this.running.flatMap((pod) => pod.services.map((service) => service.imageId));
-    await files.removeMountPoints(new Set(images));
+    const mounts = new Set(this.running.flatMap((pod) => pod.mounts));
+    await files.removeMountPoints((id) => mounts.has(mountUnit(id, this.ports).name));
   }
 
   /** Mounts an image through systemd and returns its root file system. */
@@ -300,4 +312,35 @@ export class DeviceWorld implements World {
     }
     return join(mount.where, 'rootfs');
   }
+}
+
+interface LayerImage extends ListedImage {
+  readonly impliesDirectories: boolean;
+}
+
+function layerImage(stored: StoredImage, desired: DesiredState): LayerImage {
+  const sizeBytes = desired.images.find(({ id }) => id === stored.id)?.sizeBytes;
+  return {
+    id: parseImageId(stored.id),
+    manifest: parseImageManifest(stored.manifest),
+    ...(sizeBytes === undefined ? {} : { sizeBytes }),
+    impliesDirectories: stored.impliesDirectories === true,
+  };
+}
+
+/**
+ * The images whose objects, the uppermost first, overlayfs makes one tree of: the same that rendering makes (ace.md).
+ * @throws Refusal `image-dependency-missing`, `image-dependency-invalid`
+ */
+function layersFor(image: LayerImage, listed: readonly LayerImage[]): readonly ImageId[] {
+  const layers = layersOf(resolveDependencies(image, listed));
+  // overlayfs takes owner and mode of a directory from the uppermost layer, which then must know them.
+  const unsure = layers.slice(1).find((layer) => layer.impliesDirectories);
+  if (unsure !== undefined) {
+    throw new Refusal(
+      'image-dependency-invalid',
+      `${image.manifest.name}: the archive of ${unsure.manifest.name} leaves out entries of directories, so it cannot be laid over another image; deploy what "wherry image render" makes of them`,
+    );
+  }
+  return layers.map(({ id }) => id).reverse();
 }

@@ -20,24 +20,30 @@ export interface FoundInImage {
  *
  * @param roots root directories of mounted, read-only layers, the uppermost first; directories of the same name are one
  * @param path absolute
+ * @param links whether links are followed; if not, the last component may be one and nothing lies behind another
  * @returns undefined when there is nothing
  */
-export async function findInImage(roots: readonly string[], path: string): Promise<FoundInImage | undefined> {
+export async function findInImage(
+  roots: readonly string[],
+  path: string,
+  links: 'follow' | 'stop' = 'follow',
+): Promise<FoundInImage | undefined> {
   const pending = componentsOf(path).reverse();
   // The directories down to where we are, each with the layers that it is part of.
   const trail = [{ name: '', layers: roots }];
-  for (let links = 0; pending.length > 0;) {
+  for (let followed = 0; pending.length > 0;) {
     const name = pending.pop() ?? '';
     if (name === '..') {
+      if (links === 'stop') return undefined;
       if (trail.length > 1) trail.pop();
       continue;
     }
     const found = await layersWith(trail, name);
     const top = found[0];
     if (top === undefined) return undefined;
-    if (top.status.isSymbolicLink()) {
-      links += 1;
-      if (links > maxLinks) return undefined;
+    if (top.status.isSymbolicLink() && links === 'follow') {
+      followed += 1;
+      if (followed > maxLinks) return undefined;
       const target = await readlink(join(top.layer, ...trail.map((step) => step.name), name));
       pending.push(...componentsOf(target).reverse());
       if (pending.length > maxComponents) return undefined;

@@ -116,10 +116,10 @@ export class PodFiles {
     await this.disk.remove(join(this.places.units, name));
   }
 
-  /** Removes the mount points of images that are not among `kept` and not mounted; systemd leaves them behind. */
-  async removeMountPoints(kept: ReadonlySet<string>): Promise<void> {
+  /** Removes the mount points of images that are neither kept nor mounted; systemd leaves them behind. */
+  async removeMountPoints(isKept: (imageId: string) => boolean): Promise<void> {
     for (const id of await this.disk.list(this.places.mounts)) {
-      if (!kept.has(id)) await rmdir(join(this.places.mounts, id)).catch(() => undefined); // not empty: still mounted
+      if (!isKept(id)) await rmdir(join(this.places.mounts, id)).catch(() => undefined); // not empty: still mounted
     }
   }
 

@@ -93,6 +93,7 @@ export async function pullImage(
       sizeBytes: result.objectSizeBytes,
       sha256: result.objectSha256,
       manifest: result.manifest,
+      ...(result.impliesDirectories === undefined ? {} : { impliesDirectories: true }),
     });
   } finally {
     await disk.remove(home);

@@ -31,7 +31,7 @@ const deployedPod: Reader<DeployedPod> = map({
     }),
     { max: 64 },
   ),
-  mounts: list(text(255), { max: 64 }),
+  mounts: list(text(255), { max: 128 }),
   isolators: list(
     map({
       app: text(64),
@@ -70,6 +70,7 @@ const deviceState: Reader<DeviceState> = map({
       sizeBytes: integer(0),
       sha256: text(64),
       manifest: bytes(1 << 20),
+      impliesDirectories: optional(oneOf(true)),
     }),
     { max: 256 },
   ),

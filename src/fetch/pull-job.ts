@@ -32,6 +32,8 @@ export type PullResult =
       /** The exact bytes of the image manifest. */
       readonly manifest: Uint8Array;
       readonly objectSizeBytes: number;
+      /** There are directories that no entry names, so the object does not know their owner and mode. */
+      readonly impliesDirectories?: true;
       /** SHA-256 of the object file, lower-case hex. */
       readonly objectSha256: string;
       /** Bytes that came over the network in this run; less than the image's size after a resume. */

@@ -155,6 +155,7 @@ async function onePass(
       ok: true,
       imageId: summary.imageId,
       manifest: summary.manifestBytes,
+      ...(summary.impliesDirectories ? { impliesDirectories: true } : {}),
       objectSizeBytes,
       objectSha256,
       downloadedBytes: bytes.downloadedBytes,
@@ -248,10 +249,10 @@ function judgeContent(image: DesiredImage, summary: ArchiveSummary, architecture
       `it is for ${os}/${arch ?? 'any'}; this device runs linux/${architectures.join(', linux/')}`,
     );
   }
-  if (manifest.dependencies.length > 0) {
+  if (manifest.pathWhitelist.length > 0) {
     throw new Refusal(
-      'image-dependency-unsupported',
-      `it depends on ${manifest.dependencies.map((dependency) => dependency.imageName).join(', ')}`,
+      'image-whitelist-unsupported',
+      'it has a path whitelist; deploy what "wherry image render" makes of it and its dependencies',
     );
   }
 }

@@ -1,5 +1,7 @@
 import {
+  layersOf,
   parsePodManifest,
+  resolveDependencies,
   serializeImageManifest,
   serializePodManifest,
   type AcName,
@@ -52,6 +54,22 @@ export class ImageShelf {
       );
     }
     return image;
+  }
+
+  /**
+   * An image and everything that it depends on, found among those that were given.
+   * @throws Refusal `image-dependency-missing`, `image-dependency-invalid`, `image-whitelist-unsupported`
+   */
+  withDependencies(image: OfferedImage): readonly OfferedImage[] {
+    const layers = layersOf(resolveDependencies(image, this.#images)).toReversed();
+    const filtered = layers.find(({ manifest }) => manifest.pathWhitelist.length > 0);
+    if (filtered !== undefined) {
+      throw new Refusal(
+        'image-whitelist-unsupported',
+        `${filtered.path} has a path whitelist, which devices do not apply; deploy what "wherry image render" makes of ${image.path}`,
+      );
+    }
+    return layers;
   }
 }
 
@@ -141,12 +159,16 @@ export function simplePod(name: AcName, image: OfferedImage, limits: SimpleLimit
   return { pod: { name, manifest: canonical(JSON.stringify(manifest)) }, images: [image] };
 }
 
-/** The images of all pods, each once. @throws Refusal `input-invalid` when a pod's name is there twice */
-export function imagesOf(pods: readonly ReifiedPod[]): readonly OfferedImage[] {
+/**
+ * The images of all pods with their dependencies, each once.
+ * @throws Refusal `input-invalid` when a pod's name is there twice, and as `ImageShelf.withDependencies`
+ */
+export function imagesOf(pods: readonly ReifiedPod[], shelf: ImageShelf): readonly OfferedImage[] {
   const names = pods.map(({ pod }) => pod.name);
   const repeated = names.find((name, index) => names.indexOf(name) !== index);
   if (repeated !== undefined) throw new Refusal('input-invalid', `the pod ${repeated} is given twice`);
-  return [...new Map(pods.flatMap(({ images }) => images).map((image) => [image.id, image])).values()];
+  const images = pods.flatMap((pod) => pod.images).flatMap((image) => shelf.withDependencies(image));
+  return [...new Map(images.map((image) => [image.id, image])).values()];
 }
 
 function quantity(name: string, limit: string | undefined): { name: string; value: { limit: string } }[] {

@@ -56,10 +56,10 @@ async function writeLayout(options: ToOciOptions, layout: string): Promise<Writt
   const blobs = join(layout, 'blobs', 'sha256');
   await mkdir(blobs, { recursive: true });
   const { manifest, layer, diffId } = await writeLayer(options.file, blobs);
-  if (manifest.dependencies.length > 0) {
+  if (manifest.dependencies.length + manifest.pathWhitelist.length > 0) {
     throw new Refusal(
-      'image-dependency-unsupported',
-      `${options.file} depends on ${manifest.dependencies.map(({ imageName }) => imageName).join(', ')}; an OCI image has no dependencies`,
+      'input-invalid',
+      `${options.file} has dependencies or a path whitelist, which OCI images do not know; convert what "wherry image render" makes of it`,
     );
   }
   const config = await writeBlob(

@@ -46,7 +46,7 @@ export function compilePod(input: PodInput): CompiledPod {
   const context: PodContext = { input, places, isolation, holder };
   const apps = manifest.apps.map((podApp) => compileApp(podApp, context));
   const held = holder ? compileHolder(context) : { files: [], directories: [], units: [] };
-  const images = [...new Set(manifest.apps.map(({ image }) => image.id))];
+  const images = [...new Set(manifest.apps.flatMap(({ image }) => input.images.get(image.id)?.layers ?? []))];
   const services = manifest.apps.map((podApp, index) => {
     const probeHttp = apps[index]?.probeHttp;
     return {
@@ -124,7 +124,7 @@ function compileApp(podApp: PodApp, { input, places, isolation: pod, holder }: P
       podName: input.name,
       uuid: input.uuid,
       app: podApp.name,
-      imageId: image.id,
+      layers: image.layers,
       places,
       host,
       settings,

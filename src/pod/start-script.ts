@@ -10,9 +10,9 @@ export const startScriptPath = 'start-app';
  * clean layer, and nothing is ever left behind on the host.
  */
 export const startScript = `#!/bin/sh
-# Runs an app, or its post-stop handler, in a fresh layer over its image.
+# Runs an app, or its post-stop handler, in a fresh layer over its images.
 set -eu
-what=$1 dir=$2 bytes=$3 image=$4 pod=$5 crun=$6 bundle=$7 id=$8
+what=$1 dir=$2 bytes=$3 images=$4 pod=$5 crun=$6 bundle=$7 id=$8
 umask 022
 
 # dir/layer is in the mount namespace of this service only.
@@ -28,8 +28,19 @@ if [ -r /etc/resolv.conf ]; then
   while IFS= read -r line || [ -n "$line" ]; do printf '%s\\n' "$line"; done </etc/resolv.conf >base/etc/resolv.conf
 fi
 
+# Images, the uppermost first, under short names: an option of a mount has at most 256 bytes (fsconfig(2)).
+lower=
+number=0
+IFS=:
+for image in $images; do
+  ln -s "$image" "$number"
+  lower=$lower$number:
+  number=$((number + 1))
+done
+unset IFS
+
 # redirect_dir=nofollow: attributes in an image must not move directories about.
-mount -n -t overlay -o "nodev,lowerdir=$image:$layer/base,upperdir=$layer/upper,workdir=$layer/work,redirect_dir=nofollow" wherry rootfs
+mount -n -t overlay -o "nodev,lowerdir=\${lower}base,upperdir=upper,workdir=work,redirect_dir=nofollow" wherry rootfs
 
 # systemd has made the cgroup and set its limits; crun is to leave it alone.
 run() {

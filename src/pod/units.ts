@@ -39,7 +39,8 @@ export interface ServiceInput {
   readonly podName: string;
   readonly uuid: string;
   readonly app: string;
-  readonly imageId: string;
+  /** Images that make the app's root, the uppermost first. */
+  readonly layers: readonly string[];
   readonly places: PodPlaces;
   readonly host: HostFacts;
   readonly settings: AppSettings;
@@ -53,18 +54,25 @@ export interface ServiceInput {
 /** The service of an app: crun in a fresh layer, then nothing of ours stays; systemd follows the app's own process. */
 export function serviceUnit(input: ServiceInput): string {
   const { podName, app, places, host, settings, holder } = input;
-  const { where, unit: mount } = imageMount(input.imageId, host);
+  const layers = input.layers.map((id) => imageMount(id, host));
+  const mounts = layers.map(({ unit }) => unit);
   const id = places.containerId(app);
   const dir = places.runtime(id);
   const script = (what: 'start' | 'post-stop') => [
     ...['/bin/sh', places.absolute(startScriptPath), what, dir, String(settings.layerBytes)],
-    ...[`${where}/rootfs`, podName, host.crunPath, places.absolute(places.bundle(app)), id],
+    ...[
+      layers.map(({ where }) => `${where}/rootfs`).join(':'),
+      podName,
+      host.crunPath,
+      places.absolute(places.bundle(app)),
+      id,
+    ],
   ];
-  const needs = [mount, ...(holder === undefined ? [] : [holder])];
+  const needs = [...mounts, ...(holder === undefined ? [] : [holder])];
   return unitText({
     Unit: {
       Description: `App ${app} of pod ${podName}`,
-      Requires: [mount],
+      Requires: mounts,
       ...(holder === undefined ? {} : { BindsTo: [holder] }),
       After: needs,
       // A device in the field never gives up; RestartSteps= slows it down.

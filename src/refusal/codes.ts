@@ -39,7 +39,12 @@ export const refusalCodes = {
   'image-manifest-missing': ['image', 'the archive has no manifest'],
   'image-manifest-duplicate': ['image', 'the archive has more than one manifest'],
   'image-manifest-invalid': ['image', 'the manifest violates the specification'],
-  'image-dependency-unsupported': ['image', 'the image has dependencies that the command does not list'],
+  'image-dependency-missing': ['image', 'the image depends on one that the command does not list'],
+  'image-dependency-invalid': [
+    'image',
+    'the dependencies go in a circle, are ambiguous, too many or of another size',
+  ],
+  'image-whitelist-unsupported': ['image', 'the image has a path whitelist, which must be rendered first'],
   'archive-malformed': ['image', 'the archive or its compression is damaged'],
   'archive-compression-unsupported': ['image', 'the compression is not supported'],
   'archive-path-forbidden': ['image', 'an entry lies outside manifest and rootfs/'],

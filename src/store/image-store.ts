@@ -12,6 +12,8 @@ export interface StoredImage {
   readonly sha256: string;
   /** The exact bytes of the image manifest. */
   readonly manifest: Uint8Array;
+  /** The archive left out entries of directories: nothing is known of their owner, mode and time. */
+  readonly impliesDirectories?: true;
 }
 
 export interface ImageStore {

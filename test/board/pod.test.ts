@@ -66,6 +66,7 @@ describe.each(boards)('a compiled pod on %s', (name) => {
                 JSON.stringify({ acKind: 'ImageManifest', acVersion: '0.8.11', name: 'example.com/b' }),
               ),
             ),
+            layers: [imageId],
             passwd: '',
             group: '',
             owners: new Map(),

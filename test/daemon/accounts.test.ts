@@ -28,31 +28,31 @@ describe('the accounts of an image', () => {
   afterEach(() => rmSync(root, { recursive: true, force: true }));
 
   it('are read from its own files; what is missing is empty', async () => {
-    expect(await readAccounts(root, [])).toMatchObject({ passwd: 'web:x:33:33::/:/bin/sh\n', group: '' });
+    expect(await readAccounts([root], [])).toMatchObject({ passwd: 'web:x:33:33::/:/bin/sh\n', group: '' });
   });
 
   it('include the owner of a file that names the user, without following links', async () => {
     writeFileSync(join(root, 'inspect'), '');
     symlinkSync('/etc', join(root, 'link'));
-    const { owners } = await readAccounts(root, [
-      app('/inspect', '/link/passwd'),
-      app('/../etc', '/missing'),
-    ]);
+    const { owners } = await readAccounts(
+      [root],
+      [app('/inspect', '/link/passwd'), app('/../etc', '/missing')],
+    );
     expect([...owners.keys()]).toEqual(['/inspect']);
   });
 
   it('are never those of the host: a link in the place of /etc or of the file is not followed', async () => {
     rmSync(join(root, 'etc'), { recursive: true });
     symlinkSync('/etc', join(root, 'etc'));
-    expect(await readAccounts(root, [])).toMatchObject({ passwd: '', group: '' });
+    expect(await readAccounts([root], [])).toMatchObject({ passwd: '', group: '' });
     rmSync(join(root, 'etc'));
     mkdirSync(join(root, 'etc'));
     symlinkSync('/etc/passwd', join(root, 'etc/passwd'));
-    expect(await readAccounts(root, [])).toMatchObject({ passwd: '' });
+    expect(await readAccounts([root], [])).toMatchObject({ passwd: '' });
   });
 
   it('are not read when they are too large to be honest', async () => {
     writeFileSync(join(root, 'etc/passwd'), 'x'.repeat(300_000));
-    expect(await readAccounts(root, [])).toMatchObject({ passwd: '' });
+    expect(await readAccounts([root], [])).toMatchObject({ passwd: '' });
   });
 });

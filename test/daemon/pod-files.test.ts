@@ -118,7 +118,7 @@ describe('the files of a pod', () => {
     mkdirSync(join(root, 'mounts/used'), { recursive: true });
     mkdirSync(join(root, 'mounts/old'));
     mkdirSync(join(root, 'mounts/mounted/rootfs'), { recursive: true });
-    await files.removeMountPoints(new Set(['used']));
+    await files.removeMountPoints((id) => id === 'used');
     expect(readdirSync(join(root, 'mounts')).sort()).toEqual(['mounted', 'used']);
   });
 });

@@ -102,6 +102,7 @@ describe('pulling an image', () => {
       ok: true,
       imageId: image.id,
       manifest: expect.anything() as unknown,
+      impliesDirectories: true, // its archive names bin/app, and not bin
       objectSizeBytes: object.length,
       objectSha256: createHash('sha256').update(object).digest('hex'),
       downloadedBytes: image.aci.length,
@@ -276,10 +277,10 @@ describe('an image is refused and nothing is left of it [C31] [C32] [C33] [C37]'
       /for freebsd\/any/,
     ],
     [
-      'dependencies',
-      'image-dependency-unsupported',
-      { dependencies: [{ imageName: 'example.com/base' }] },
-      /example.com\/base/,
+      'a path whitelist (aci.md#image-manifest-schema: all other paths MUST be removed)',
+      'image-whitelist-unsupported',
+      { pathWhitelist: ['/bin/app'] },
+      /wherry image render/,
     ],
   ])('with %s in its manifest: %s', async (_, code, change, message) => {
     const result = await refusalOf(await testImage({ manifest: { ...manifest, ...change } }));

@@ -109,10 +109,30 @@ describe('the images of a deployment', () => {
   it('are listed once each', () => {
     const shelf = new ImageShelf([one, two]);
     const pods = [simplePod(web, one), reifyPod(parseAcName('other'), pod('web.aci'), shelf)];
-    expect(imagesOf(pods)).toEqual([one]);
+    expect(imagesOf(pods, shelf)).toEqual([one]);
+  });
+
+  it('include what they depend on, wherever it is among those given [C39]', () => {
+    const base = image('base.aci', 'c');
+    const dependencies = [{ imageName: base.manifest.name, imageId: base.id, labels: [] }];
+    const app = { ...one, manifest: { ...one.manifest, dependencies } };
+    const shelf = new ImageShelf([app, two, base]);
+    expect(imagesOf([simplePod(web, app)], shelf)).toEqual([app, base]);
+    expect(() => imagesOf([simplePod(web, app)], new ImageShelf([app]))).toThrow(
+      expect.objectContaining({ code: 'image-dependency-missing' }) as Error,
+    );
+  });
+
+  it('are refused with a path whitelist, before anything is published [C39]', () => {
+    const listed = { ...one, manifest: { ...one.manifest, pathWhitelist: ['/bin/web'] } };
+    expect(() => imagesOf([simplePod(web, listed)], new ImageShelf([listed]))).toThrow(
+      expect.objectContaining({ code: 'image-whitelist-unsupported' }) as Error,
+    );
   });
 
   it('are refused when a pod is given twice', () => {
-    expect(() => imagesOf([simplePod(web, one), simplePod(web, two)])).toThrow(/web is given twice/);
+    expect(() => imagesOf([simplePod(web, one), simplePod(web, two)], new ImageShelf([]))).toThrow(
+      /web is given twice/,
+    );
   });
 });

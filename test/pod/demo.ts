@@ -11,6 +11,7 @@ export const demoImage: PodImage = {
   manifest: parseImageManifest(
     Buffer.from(JSON.stringify({ acKind: 'ImageManifest', acVersion: '0.8.11', name: 'example.com/demo' })),
   ),
+  layers: [imageId],
   passwd: 'root:x:0:0::/:/bin/sh\nuser1:x:1000:1000::/:\nuser1:x:1:1::/:\n4321:x:99:99::/:\nbroken:x:-1:0\n',
   group: 'root:x:0:\ngroup1:x:100:user1\n',
   owners: new Map([['/srv', { uid: 33, gid: 44 }]]),

@@ -89,7 +89,7 @@ async function wishFrom(context: Context, fleet: FleetDirectory, flags: DeployFl
   };
   const pods = runs.map(({ name, value }) => simplePod(name, shelf.find(value, `--run ${name}`), limits));
   for (const { name, value } of files) pods.push(reifyPod(name, await readPodFile(value), shelf));
-  const used = imagesOf(pods);
+  const used = imagesOf(pods, shelf);
   for (const image of used) if (!addresses.has(image.id)) await fleet.offer(image);
   return {
     pods: pods.map(({ pod }) => pod),

@@ -1,0 +1,178 @@
+import type { SourceEntry } from './source-tree.ts';
+import type { TarEntry } from './tar-writer.ts';
+
+/**
+ * Trees of files as values, and how images are laid over each other (ace.md#filesystem-setup). Contents stay where they are: a
+ * file knows where to find its own.
+ */
+
+export type Meta = Pick<TarEntry, 'mode' | 'uid' | 'gid' | 'mtime' | 'xattrs'>;
+
+/** A file, link or FIFO; names that are hard links of each other share one. */
+export interface Leaf {
+  readonly kind: 'file' | 'symlink' | 'fifo';
+  readonly meta: Meta;
+  /** Of a symbolic link; otherwise ''. */
+  readonly target: string;
+  readonly sizeBytes: number;
+  readonly content?: SourceEntry['content'];
+}
+
+export interface Directory {
+  readonly kind: 'directory';
+  readonly meta: Meta;
+  /** Whether no entry named it: then it says nothing of owner, mode and time where another directory does. */
+  readonly isImplied: boolean;
+  readonly children: ReadonlyMap<string, Leaf | Directory>;
+}
+
+export const impliedMeta: Meta = { mode: 0o755, uid: 0, gid: 0, mtime: 0, xattrs: [] };
+
+export const emptyTree: Directory = {
+  kind: 'directory',
+  meta: impliedMeta,
+  isImplied: true,
+  children: new Map(),
+};
+
+/**
+ * Lays `upper` over `lower`: directories become one, with what the upper one says of itself; anything else replaces what was
+ * there, a link to a directory too ("the link MUST NOT be followed and it MUST be removed and replaced"). Not associative: images
+ * are laid one by one, from the lowest up.
+ */
+export function overlay(lower: Directory, upper: Directory): Directory {
+  const children = new Map(lower.children);
+  for (const [name, node] of upper.children) {
+    const below = children.get(name);
+    const isMerged = node.kind === 'directory' && below?.kind === 'directory';
+    children.set(name, isMerged ? overlay(below, node) : node);
+  }
+  const said = upper.isImplied ? lower : upper;
+  return { kind: 'directory', meta: said.meta, isImplied: said.isImplied, children };
+}
+
+/**
+ * What a path whitelist leaves: the paths that it lists, and the directories that lead to them. A directory in the list does not
+ * bring what is in it ("complete and absolute set"); an empty list is none.
+ */
+export function whitelisted(tree: Directory, paths: readonly string[]): Directory {
+  if (paths.length === 0) return tree;
+  const listed = new Set<string>();
+  const leading = new Set<string>();
+  for (const path of paths) {
+    const names = path.split('/').filter((name) => name !== '' && name !== '.');
+    listed.add(names.join('/'));
+    for (let depth = 1; depth < names.length; depth++) leading.add(names.slice(0, depth).join('/'));
+  }
+  const keep = (directory: Directory, at: string): Directory => {
+    const children = new Map<string, Leaf | Directory>();
+    for (const [name, node] of directory.children) {
+      const path = `${at}${name}`;
+      const isDirectory = node.kind === 'directory';
+      if (!listed.has(path) && !(isDirectory && leading.has(path))) continue;
+      children.set(name, isDirectory ? keep(node, `${path}/`) : node);
+    }
+    return { ...directory, children };
+  };
+  return keep(tree, '');
+}
+
+/** The tree as an archive has it, below `rootfs`; see `arrange` for the order. */
+export function sourceEntries(tree: Directory): readonly SourceEntry[] {
+  const entries: SourceEntry[] = [];
+  const inodes = new Map<Leaf, string>();
+  const visit = (node: Leaf | Directory, path: string): void => {
+    if (node.kind === 'directory') {
+      entries.push({
+        ...node.meta,
+        path,
+        type: 'directory',
+        target: '',
+        sizeBytes: 0,
+        content: undefined,
+        inode: undefined,
+      });
+      for (const [name, child] of node.children) visit(child, `${path}/${name}`);
+      return;
+    }
+    const { kind, meta, target, sizeBytes, content } = node;
+    const inode = inodes.get(node) ?? String(inodes.size);
+    inodes.set(node, inode);
+    entries.push({
+      ...meta,
+      path,
+      type: kind,
+      target,
+      sizeBytes,
+      content,
+      inode: kind === 'file' ? inode : undefined,
+    });
+  };
+  visit(tree, 'rootfs');
+  return entries;
+}
+
+/** A tree that grows by the entries of one archive, in its order. */
+export class TreeOfArchive {
+  readonly #root = growing(true, impliedMeta);
+
+  /** Adds an entry below `rootfs`; that its path and its link are sound is the archive reader's promise. */
+  add(entry: TarEntry, content?: SourceEntry['content']): void {
+    const names = entry.path.split('/').slice(1);
+    const name = names.pop();
+    const { type, target, sizeBytes } = entry;
+    const { mode, uid, gid, mtime, xattrs } = entry;
+    const meta = { mode, uid, gid, mtime, xattrs };
+    if (name === undefined) {
+      Object.assign(this.#root, { meta, isImplied: false });
+      return;
+    }
+    const parent = this.#directory(names);
+    const there = parent.children.get(name);
+    if (type === 'directory') {
+      if (there?.kind === 'directory') Object.assign(there, { meta, isImplied: false });
+      else parent.children.set(name, growing(false, meta));
+    } else if (type === 'link') {
+      const linked = this.#find(target.split('/').slice(1));
+      if (linked === undefined) throw new Error('the reader lets no link to nothing pass');
+      parent.children.set(name, linked);
+    } else {
+      const body = content === undefined ? {} : { content };
+      parent.children.set(name, { kind: type, meta, target, sizeBytes, ...body });
+    }
+  }
+
+  get tree(): Directory {
+    return this.#root;
+  }
+
+  #directory(names: readonly string[]): Growing {
+    let directory = this.#root;
+    for (const name of names) {
+      const child = directory.children.get(name);
+      if (child !== undefined && child.kind !== 'directory') {
+        throw new Error('the reader lets no path through a file pass');
+      }
+      const next = child ?? growing(true, impliedMeta);
+      directory.children.set(name, next);
+      directory = next;
+    }
+    return directory;
+  }
+
+  #find(names: readonly string[]): Leaf | undefined {
+    let node: Leaf | Growing | undefined = this.#root;
+    for (const name of names) node = node?.kind === 'directory' ? node.children.get(name) : undefined;
+    return node === undefined || node.kind === 'directory' ? undefined : node;
+  }
+}
+
+interface Growing extends Directory {
+  meta: Meta;
+  isImplied: boolean;
+  readonly children: Map<string, Leaf | Growing>;
+}
+
+function growing(isImplied: boolean, meta: Meta): Growing {
+  return { kind: 'directory', meta, isImplied, children: new Map() };
+}

@@ -1,0 +1,81 @@
+import type { Command } from 'commander';
+import type { DeployFlags, WaitFlags } from '../flags.ts';
+import { count, discovering, example, repeatable, seconds, type MakeContext } from './options.ts';
+
+/** `wherry deploy` and `wherry rollback` */
+/** `wherry status` */
+export function addDeploy(program: Command, makeContext: MakeContext): void {
+  const waiting = (command: Command) =>
+    command
+      .option('--timeout <seconds>', 'how long to wait for each device', seconds, 600)
+      .option('--no-wait', 'only publish');
+  discovering(
+    waiting(
+      program
+        .command('deploy <devices...>')
+        .description('command devices to run exactly these pods, in place of what they run now')
+        .addOption(
+          repeatable(
+            '--run <pod=image>',
+            'a pod of one app that runs what the image says: a file, or a name to be discovered; repeatable',
+          ),
+        )
+        .addOption(
+          repeatable('--pod <pod=file>', 'a pod manifest (JSON) whose apps name their images; repeatable'),
+        )
+        .addOption(repeatable('--image <file>', 'an .aci file that a pod manifest names; repeatable'))
+        .option('--stop-all', 'run no pods')
+        .option('--memory <quantity>', 'memory limit of each --run pod, for example 64Mi')
+        .option('--cpu <quantity>', 'CPU limit of each --run pod, for example 500m')
+        .option('--tasks <count>', 'limit of processes and threads of each --run pod')
+        .addOption(
+          repeatable('--key <file>', 'armored public key to trust for images found by name; repeatable'),
+        )
+        .option('--base-url <url>', 'where devices find the images, in place of the one in fleet.toml')
+        .option('--probation <seconds>', 'how long the pods must stay healthy', seconds)
+        .option('--best-effort', 'run the pods although a device cannot enforce a limit'),
+    ),
+  )
+    .addHelpText(
+      'after',
+      example(
+        'wherry deploy crane-7 --run web=web.aci --memory 64Mi --cpu 500m',
+        'wherry deploy crane-7 crane-8 --pod web=web.json --image nginx.aci --image php.aci',
+        'wherry deploy crane-7 --stop-all',
+      ),
+    )
+    .action(async (devices: string[], options: DeployFlags, command: Command) => {
+      const { deploy } = await import('../commands/deploy.ts');
+      await deploy(makeContext(command.optsWithGlobals()), devices, options);
+    });
+  waiting(
+    program
+      .command('rollback <devices...>')
+      .description('command devices to run again what they ran before, as a new version')
+      .option(
+        '--to <version>',
+        'the version whose pods to run (default: the last good one before the present)',
+        count,
+      ),
+  )
+    .addHelpText('after', example('wherry rollback crane-7', 'wherry rollback crane-7 --to 12'))
+    .action(async (devices: string[], options: WaitFlags & { to?: number }, command: Command) => {
+      const { rollback } = await import('../commands/deploy.ts');
+      await rollback(makeContext(command.optsWithGlobals()), devices, options);
+    });
+}
+
+export function addStatus(program: Command, makeContext: MakeContext): void {
+  program
+    .command('status [devices...]')
+    .description('show what devices say of themselves: version, pods, memory against limits, refusals')
+    .option('--watch', 'go on showing changes until Ctrl-C')
+    .addHelpText(
+      'after',
+      example('wherry status', 'wherry status crane-7 --watch', 'wherry status --json | jq .'),
+    )
+    .action(async (devices: string[], options: { watch?: true }, command: Command) => {
+      const { status } = await import('../commands/status.ts');
+      await status(makeContext(command.optsWithGlobals()), devices, options);
+    });
+}

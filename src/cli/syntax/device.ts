@@ -1,0 +1,44 @@
+import type { Command } from 'commander';
+import type { DevFlags, LogFlags } from '../flags.ts';
+import { count, example, port, type MakeContext } from './options.ts';
+
+/** `wherry logs` and `wherry gc` */
+/** `wherry dev` */
+export function addDevice(program: Command, makeContext: MakeContext): void {
+  program
+    .command('logs <pod> [app]')
+    .description("show a pod's output from the journal of this device, or of another one by ssh")
+    .option('-f, --follow', 'go on showing new lines')
+    .option('-n, --lines <count>', 'how many of the newest lines', count)
+    .option('--since <time>', 'as journalctl takes it, for example "1 hour ago"')
+    .option('--ssh <host>', 'run journalctl there')
+    .addHelpText('after', example('wherry logs web -f', 'wherry logs web nginx -n 50 --ssh root@crane-7'))
+    .action(async (pod: string, app: string | undefined, options: LogFlags, command: Command) => {
+      const { logs } = await import('../commands/logs.ts');
+      await logs(makeContext(command.optsWithGlobals()), pod, app, options);
+    });
+  program
+    .command('gc')
+    .description('on a device: delete images, downloads and pods that no deployment needs, now')
+    .addHelpText('after', example('wherry gc'))
+    .action(async (_options: object, command: Command) => {
+      const { collectGarbage } = await import('../commands/gc.ts');
+      await collectGarbage(makeContext(command.optsWithGlobals()));
+    });
+}
+
+export function addDev(program: Command, makeContext: MakeContext): void {
+  program
+    .command('dev')
+    .description(
+      'run a broker and an image server here, for trying things out; makes a fleet if there is none',
+    )
+    .option('--host <address>', 'address to listen on; 0.0.0.0 lets devices elsewhere in', '127.0.0.1')
+    .option('--broker-port <port>', 'MQTT port, 0 for any', port, 1883)
+    .option('--image-port <port>', 'HTTP port, 0 for any', port, 8080)
+    .addHelpText('after', example('wherry dev --host 0.0.0.0'))
+    .action(async (options: DevFlags, command: Command) => {
+      const { dev } = await import('../commands/dev.ts');
+      await dev(makeContext(command.optsWithGlobals()), options);
+    });
+}

@@ -1,0 +1,54 @@
+import type { Command } from 'commander';
+import { example, type MakeContext } from './options.ts';
+
+/** `wherry fleet` */
+/** `wherry keys` */
+export function addFleet(program: Command, makeContext: MakeContext): void {
+  const fleet = program.command('fleet').description('make a fleet directory, and files for its devices');
+  fleet
+    .command('init <name>')
+    .description('make the fleet directory with fleet.toml and new keys')
+    .option('--broker <url>', 'where devices and you find the MQTT broker', 'mqtt://127.0.0.1:1883')
+    .option('--images <url>', 'where devices find images', 'http://127.0.0.1:8080')
+    .addHelpText(
+      'after',
+      example('wherry --fleet harbour fleet init harbour --broker mqtts://broker.example:8883'),
+    )
+    .action(async (name: string, options: { broker: string; images: string }, command: Command) => {
+      const { initFleet } = await import('../commands/fleet.ts');
+      await initFleet(makeContext(command.optsWithGlobals()), name, options);
+    });
+  fleet
+    .command('provision <device>')
+    .description(
+      'show or write the files that make a device a member: wherry.toml and the keys that it trusts',
+    )
+    .option('-o, --output <dir>', 'write them below this directory instead')
+    .addHelpText('after', example('wherry fleet provision crane-7 -o /mnt/card'))
+    .action(async (device: string, options: { output?: string }, command: Command) => {
+      const { provision } = await import('../commands/fleet.ts');
+      await provision(makeContext(command.optsWithGlobals()), device, options);
+    });
+}
+
+export function addKeys(program: Command, makeContext: MakeContext): void {
+  const keys = program.command('keys').description('the OpenPGP keys that sign commands and images');
+  const role = '<role>';
+  keys
+    .command(`new ${role}`)
+    .description('make a key for the role: deploy (commands) or images')
+    .option('--force', 'although there is one; the old one is kept as *.old')
+    .addHelpText('after', example('wherry keys new images'))
+    .action(async (name: string, options: { force?: true }, command: Command) => {
+      const { newKey } = await import('../commands/keys.ts');
+      await newKey(makeContext(command.optsWithGlobals()), name, options);
+    });
+  keys
+    .command(`export ${role}`)
+    .description('print the public key of the role, for /etc/wherry/trust on devices')
+    .addHelpText('after', example('wherry keys export deploy > /etc/wherry/trust/deploy/harbour.asc'))
+    .action(async (name: string, _options: object, command: Command) => {
+      const { exportKey } = await import('../commands/keys.ts');
+      await exportKey(makeContext(command.optsWithGlobals()), name);
+    });
+}

@@ -1,0 +1,179 @@
+import { type Command, Option } from 'commander';
+import type { BuildFlags, DiscoverFlags, FetchFlags, FromOciFlags, RenderFlags } from '../flags.ts';
+import { discovering, example, repeatable, type MakeContext } from './options.ts';
+
+/** `wherry image` */
+export function addImage(program: Command, makeContext: MakeContext): void {
+  const image = program
+    .command('image')
+    .description('build, look into, sign and verify App Container Images');
+  image
+    .command('build <dir>')
+    .description('build an image from a directory that becomes its root; the same input gives the same image')
+    .requiredOption('-o, --output <file>', 'the .aci file to write')
+    .option('--manifest <file>', 'image manifest (JSON); else --name and the options below make one')
+    .option('--name <name>', 'image name, for example example.com/web')
+    .addOption(repeatable('--label <name=value>', 'a label, for example version=1.0; repeatable'))
+    .option('--exec <program...>', 'absolute path of the program, and its arguments')
+    .option('--user <user>', 'user name or number', '0')
+    .option('--group <group>', 'group name or number', '0')
+    .addOption(repeatable('--env <name=value>', 'an environment variable; repeatable'))
+    .option('--workdir <path>', 'working directory of the program')
+    .option('--memory <quantity>', 'memory limit, for example 64Mi')
+    .option('--cpu <quantity>', 'CPU limit, for example 500m')
+    .addOption(repeatable('--annotation <name=value>', 'for example wherry/probe-http=8080/; repeatable'))
+    .option('--owner <uid:gid>', 'owner of all files, in place of their own')
+    .addOption(new Option('--compression <how>', 'compression').choices(['gzip', 'none']).default('gzip'))
+    .option('--sign', "sign it with the fleet's image key")
+    .addHelpText(
+      'after',
+      example(
+        'wherry image build rootfs --name example.com/web --label version=1.0 --label arch=aarch64 \\',
+        '    --exec /usr/sbin/web --exec=--foreground --user 33 -o web.aci --sign',
+        'wherry image build rootfs --manifest manifest.json -o web.aci',
+      ),
+    )
+    .action(async (directory: string, options: BuildFlags, command: Command) => {
+      const { buildImage } = await import('../commands/image-build.ts');
+      await buildImage(makeContext(command.optsWithGlobals()), directory, options);
+    });
+  image
+    .command('from-oci <source>')
+    .description('make an image of an OCI or Docker image: DIR, FILE.tar, or docker://HOST/NAME:TAG')
+    .requiredOption('-o, --output <file>', 'the .aci file to write')
+    .option('--name <name>', 'image name (default: registry and repository)')
+    .option('--platform <platform>', 'which one of an index, for example linux/arm/v7 or linux/arm64')
+    .addOption(repeatable('--label <name=value>', 'a label, for example version=1.0; repeatable'))
+    .addOption(new Option('--compression <how>', 'compression').choices(['gzip', 'none']).default('gzip'))
+    .option('--credentials <file>', 'a file with USER:PASSWORD for the registry, readable by you alone')
+    .option('--plain-http', 'ask the registry over http')
+    .option('--sign', "sign it with the fleet's image key")
+    .addHelpText(
+      'after',
+      example(
+        'wherry image from-oci docker://nginx:1.27 --platform linux/arm64 --name example.com/nginx -o nginx.aci --sign',
+        'docker save app:1.0 | cat > app.tar; wherry image from-oci app.tar --name example.com/app -o app.aci',
+      ),
+    )
+    .action(async (source: string, options: FromOciFlags, command: Command) => {
+      const { imageFromOci } = await import('../commands/image-oci.ts');
+      await imageFromOci(makeContext(command.optsWithGlobals()), source, options);
+    });
+  image
+    .command('to-oci <file>')
+    .description('write an image as an OCI layout with one layer: a directory, or one file that ends in .tar')
+    .requiredOption('-o, --output <path>', 'the directory or the .tar file to make')
+    .option('--tag <tag>', "its tag in the layout (default: the image's version)")
+    .addHelpText(
+      'after',
+      example(
+        'wherry image to-oci web.aci -o web-oci',
+        'skopeo copy oci:web-oci:1.0 docker://registry.example/web:1.0',
+      ),
+    )
+    .action(async (file: string, options: { output: string; tag?: string }, command: Command) => {
+      const { imageToOci } = await import('../commands/image-oci.ts');
+      await imageToOci(makeContext(command.optsWithGlobals()), file, options);
+    });
+  discovering(
+    image
+      .command('discover <name>')
+      .description(
+        'find out where an image lies, NAME[:VERSION][,LABEL=VALUE...], and the keys that its site offers',
+      ),
+  )
+    .addHelpText('after', example('wherry image discover example.com/web:1.0,arch=aarch64'))
+    .action(async (name: string, options: DiscoverFlags, command: Command) => {
+      const { discoverImage } = await import('../commands/image-discover.ts');
+      await discoverImage(makeContext(command.optsWithGlobals()), name, options);
+    });
+  discovering(
+    image
+      .command('fetch <names...>')
+      .description('find images by name, download them with their signatures, and verify them')
+      .option('-o, --output <dir>', 'where to put them', '.')
+      .addOption(
+        repeatable(
+          '--key <file>',
+          "armored public key to trust (default: the fleet's image key); repeatable",
+        ),
+      ),
+  )
+    .addHelpText(
+      'after',
+      example('wherry image fetch example.com/web:1.0,arch=aarch64 --key example.asc -o images'),
+    )
+    .action(async (names: string[], options: FetchFlags, command: Command) => {
+      const { fetchImages } = await import('../commands/image-discover.ts');
+      await fetchImages(makeContext(command.optsWithGlobals()), names, options);
+    });
+  image
+    .command('render <file>')
+    .description(
+      'lay an image over those that it depends on, apply path whitelists, and write one image of it',
+    )
+    .requiredOption('-o, --output <file>', 'the .aci file to write')
+    .addOption(repeatable('--with <file>', 'an image that it depends on; repeatable'))
+    .addOption(new Option('--compression <how>', 'compression').choices(['gzip', 'none']).default('gzip'))
+    .option('--sign', "sign it with the fleet's image key")
+    .addHelpText('after', example('wherry image render app.aci --with base.aci -o app-whole.aci --sign'))
+    .action(async (file: string, options: RenderFlags, command: Command) => {
+      const { imageRender } = await import('../commands/image-render.ts');
+      await imageRender(makeContext(command.optsWithGlobals()), file, options);
+    });
+  image
+    .command('validate <files...>')
+    .description('check images by every rule of the specification, and say what is allowed but unwise')
+    .addHelpText('after', example('wherry image validate web.aci --json'))
+    .action(async (files: string[], _options: object, command: Command) => {
+      const { validateImages } = await import('../commands/image-contents.ts');
+      await validateImages(makeContext(command.optsWithGlobals()), files);
+    });
+  image
+    .command('cat-manifest <file>')
+    .description("print an image's manifest as it stands in the archive")
+    .option('--pretty', 'indented')
+    .addHelpText('after', example('wherry image cat-manifest web.aci | jq .app.exec'))
+    .action(async (file: string, options: { pretty?: true }, command: Command) => {
+      const { catManifest } = await import('../commands/image-contents.ts');
+      await catManifest(makeContext(command.optsWithGlobals()), file, options);
+    });
+  image
+    .command('extract <file> <dir>')
+    .description("unpack an image's root file system into a new directory; owners are kept as root only")
+    .addHelpText('after', example('wherry image extract web.aci rootfs'))
+    .action(async (file: string, directory: string, _options: object, command: Command) => {
+      const { extractImage } = await import('../commands/image-contents.ts');
+      await extractImage(makeContext(command.optsWithGlobals()), file, directory);
+    });
+  image
+    .command('inspect <file>')
+    .description('read an image as a device would and say what it is')
+    .option('--files', 'list its files too')
+    .addHelpText('after', example('wherry image inspect web.aci --files'))
+    .action(async (file: string, options: { files?: true }, command: Command) => {
+      const { inspectImage } = await import('../commands/image.ts');
+      await inspectImage(makeContext(command.optsWithGlobals()), file, options);
+    });
+  image
+    .command('sign <files...>')
+    .description('write FILE.asc: a detached OpenPGP signature')
+    .option('--key <file>', "armored private key (default: the fleet's image key)")
+    .addHelpText(
+      'after',
+      example('wherry image sign web.aci', 'gpg --armor --detach-sign web.aci   # does the same'),
+    )
+    .action(async (files: string[], options: { key?: string }, command: Command) => {
+      const { signImages } = await import('../commands/image.ts');
+      await signImages(makeContext(command.optsWithGlobals()), files, options);
+    });
+  image
+    .command('verify <files...>')
+    .description('read images as a device would and check their signatures')
+    .addOption(repeatable('--key <file>', "armored public key (default: the fleet's image key); repeatable"))
+    .addHelpText('after', example('wherry image verify web.aci --key images.pub.asc'))
+    .action(async (files: string[], options: { key?: string[] }, command: Command) => {
+      const { verifyImages } = await import('../commands/image.ts');
+      await verifyImages(makeContext(command.optsWithGlobals()), files, options);
+    });
+}
