@@ -1,8 +1,10 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { parseImageManifest } from '../../src/appc/index.ts';
 import { parseConfig, parseDocument, parseSavedImages } from '../../src/oci/documents.ts';
 import { appcArchitecture, choosePlatform, ociPlatform, parsePlatform } from '../../src/oci/platform.ts';
 import { parseRegistryReference } from '../../src/oci/registry.ts';
-import { runtimeOf } from '../../src/oci/runtime.ts';
+import { type AppDraft, configOf, runtimeOf } from '../../src/oci/runtime.ts';
 
 const digest = `sha256:${'a'.repeat(64)}`;
 const bytes = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
@@ -199,5 +201,61 @@ describe('documents of OCI are refused, with where and why, when', () => {
     ['they are too large', () => parseDocument(Buffer.alloc((4 << 20) + 1, 0x20), 'x'), /at most/],
   ])('%s', (_what, parse, problem) => {
     expect(parse).toThrow(problem);
+  });
+});
+
+describe('from OCI and back (image-spec, config.md)', () => {
+  const word = fc.stringMatching(/^[ -~]{1,12}$/);
+  const name = fc.stringMatching(/^[A-Za-z_][A-Za-z0-9_]{0,8}$/);
+  const path = fc.stringMatching(/^(\/[a-z0-9][a-zA-Z0-9._-]{0,6}){1,3}$/);
+  const id = fc.nat(65_534).map(String);
+  const keysOf = (one: fc.Arbitrary<string>) =>
+    fc.uniqueArray(one, { maxLength: 4 }).map((keys) => Object.fromEntries(keys.map((key) => [key, {}])));
+  const settings = fc.record({
+    Entrypoint: fc.array(word, { maxLength: 3 }),
+    Cmd: fc.array(word, { minLength: 1, maxLength: 3 }),
+    Env: fc
+      .uniqueArray(fc.tuple(name, fc.string({ unit: 'grapheme', maxLength: 12 })), {
+        maxLength: 5,
+        selector: ([key]) => key,
+      })
+      .map((pairs) => pairs.map(([key, value]) => `${key}=${value.replaceAll('\0', '')}`)),
+    User: fc.tuple(id, id).map((both) => both.join(':')),
+    WorkingDir: path,
+    ExposedPorts: keysOf(
+      fc
+        .tuple(fc.integer({ min: 1, max: 65_535 }), fc.constantFrom('tcp', 'udp'))
+        .map((both) => both.join('/')),
+    ),
+    Volumes: keysOf(path),
+    Labels: fc.dictionary(
+      fc.stringMatching(/^[a-z][a-zA-Z0-9./-]{0,12}$/),
+      fc.string({ unit: 'grapheme', maxLength: 12 }),
+    ),
+    StopSignal: fc.constantFrom('SIGTERM', 'SIGQUIT', 'SIGRTMIN+3'),
+    Healthcheck: fc.record({ Test: fc.array(word, { maxLength: 3 }), Interval: fc.nat() }),
+  });
+
+  it('keeps what an image is to run, whatever that is', () => {
+    fc.assert(
+      fc.property(settings, (members) => {
+        const before = config(members);
+        const { app, annotations } = runtimeOf(before, passwd);
+        // Through the manifest, as strictly as an archive's is read.
+        const manifest = parseImageManifest(
+          bytes({ acKind: 'ImageManifest', acVersion: '0.8.11', name: 'example.com/a', app, annotations }),
+        );
+        const draft = { ...manifest.app, userAnnotations: app?.userAnnotations } as AppDraft;
+        const back = configOf(
+          draft,
+          (wanted) => manifest.annotations.find((one) => one.name === wanted)?.value,
+        );
+        const after = config(back);
+        expect([...after.entrypoint, ...after.command]).toEqual([...before.entrypoint, ...before.command]);
+        if (before.entrypoint.length > 0) expect(after.entrypoint).toEqual(before.entrypoint);
+        const { entrypoint: _, command: _command, user, ...others } = before;
+        expect(after).toMatchObject({ ...others, user: user === '0:0' ? '' : user });
+      }),
+    );
   });
 });

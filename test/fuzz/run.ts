@@ -1,0 +1,132 @@
+/**
+ * Looks for inputs that break a parser, guided by what code they reach: `npm run fuzz -- [--inputs N] [--seed N] [--save]
+ * [--unguided] [target ...]`. A part of a target's name will do. Exit status 1 when something was found; the input is in
+ * build/fuzz, and a line says how to ask for it again.
+ */
+import { createHash } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
+import { Worker } from 'node:worker_threads';
+import { build } from 'esbuild';
+import { addToCorpus, readCorpus } from './corpus.ts';
+import { ask, targets } from './targets.ts';
+import type { Told, Work } from './worker.ts';
+
+/** What one input may take before it counts as a hang, in milliseconds. */
+const patienceMs = 20_000;
+/** Heap of a worker, in MiB: a parser that collects its input many times over ends here. */
+const heapMiB = 256;
+const maxInputBytes = 64 * 1024;
+
+const root = resolve(import.meta.dirname, '../..');
+const output = join(root, 'build/fuzz');
+
+interface Result {
+  readonly facts: number;
+  readonly reached: readonly Uint8Array[];
+  readonly found: readonly { readonly input: Uint8Array; readonly error: string }[];
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    inputs: { type: 'string', default: '100000' },
+    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    save: { type: 'boolean', default: false },
+    unguided: { type: 'boolean', default: false },
+    ask: { type: 'string' },
+  },
+});
+const chosen = Object.keys(targets).filter(
+  (name) => positionals.length === 0 || positionals.some((word) => name.includes(word)),
+);
+if (chosen.length === 0) throw new Error(`no such target; there are: ${Object.keys(targets).join(', ')}`);
+mkdirSync(output, { recursive: true });
+
+if (values.ask === undefined) await fuzz();
+else for (const name of chosen) await ask(targets[name] ?? unknown(name), readFileSync(values.ask));
+
+async function fuzz(): Promise<void> {
+  const script = join(output, 'worker.mjs');
+  await build({
+    entryPoints: [join(import.meta.dirname, 'worker.ts')],
+    outfile: script,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    packages: 'external',
+    logLevel: 'error',
+  });
+  let isClean = true;
+  for (const name of chosen) {
+    const share = targets[name]?.share ?? 1;
+    const inputs = Math.ceil(Number(values.inputs) / share);
+    const { facts, reached, found } = await oneTarget(script, name, inputs);
+    console.log(
+      `${name}: ${inputs} inputs, ${reached.length} reached new code, ${facts} facts, ${found.length} found`,
+    );
+    for (const { input, error } of found.slice(0, 5)) {
+      isClean = false;
+      const path = keep(input);
+      console.log(
+        `  ${error.split('\n').slice(0, 4).join('\n  ')}\n  again: npm run fuzz -- --ask ${path} '${name}'`,
+      );
+    }
+    if (values.save) addToCorpus(name, reached);
+  }
+  process.exitCode = isClean ? 0 : 1;
+}
+
+function oneTarget(script: string, target: string, inputs: number): Promise<Result> {
+  const corpus = readCorpus(target);
+  const present = new SharedArrayBuffer(8 + maxInputBytes);
+  const counters = new Int32Array(present, 0, 2);
+  const work: Work = {
+    ...{ target, corpus, inputs, present },
+    seed: Number(values.seed),
+    maxBytes: maxInputBytes,
+    isGuided: !values.unguided,
+  };
+  const worker = new Worker(pathToFileURL(script), {
+    workerData: work,
+    resourceLimits: { maxOldGenerationSizeMb: heapMiB },
+  });
+  const reached: Uint8Array[] = [];
+  const found: { input: Uint8Array; error: string }[] = [];
+  return new Promise((done) => {
+    let facts = 0;
+    const presentInput = () => Uint8Array.from(new Uint8Array(present, 8, Atomics.load(counters, 1)));
+    const stop = (error?: string) => {
+      clearInterval(watching);
+      if (error !== undefined) found.push({ input: presentInput(), error });
+      void worker.terminate().then(() => done({ facts, reached, found }));
+    };
+    let seen = -1;
+    const watching = setInterval(() => {
+      const begun = Atomics.load(counters, 0);
+      if (begun === seen && begun > 0) stop(`an input took longer than ${patienceMs} ms`);
+      seen = begun;
+    }, patienceMs);
+    worker.on('message', (told: Told) => {
+      if (told.kind === 'new') reached.push(told.input);
+      else if (told.kind === 'found') found.push(told);
+      else {
+        facts = told.facts;
+        stop();
+      }
+    });
+    worker.on('error', (error: Error) => stop(error.message)); // memory, or a mistake that nothing caught
+  });
+}
+
+function keep(input: Uint8Array): string {
+  const path = join(output, createHash('sha256').update(input).digest('hex').slice(0, 16));
+  writeFileSync(path, input);
+  return path;
+}
+
+function unknown(name: string): never {
+  throw new Error(`there is no target ${name}`);
+}

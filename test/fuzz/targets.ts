@@ -1,0 +1,273 @@
+import { execFileSync } from 'node:child_process';
+import { defaultArchiveLimits, readArchive } from '../../src/aci/index.ts';
+import { parsePax } from '../../src/aci/pax.ts';
+import {
+  parseImageManifest,
+  parseNameString,
+  parsePodManifest,
+  parseQuantity,
+} from '../../src/appc/index.ts';
+import { CborError } from '../../src/cbor/index.ts';
+import { emptyState } from '../../src/deploy/state.ts';
+import { decodeState, encodeState } from '../../src/deploy/state-codec.ts';
+import { readMetaTags } from '../../src/fetch/meta-tags.ts';
+import { parseCredentials } from '../../src/fetch/operator.ts';
+import {
+  decodePullJob,
+  decodePullResult,
+  encodePullJob,
+  encodePullResult,
+} from '../../src/fetch/pull-job-codec.ts';
+import { judgeResponse, strongValidator } from '../../src/fetch/response-range.ts';
+import { parseConfig, parseDocument, parseSavedImages } from '../../src/oci/documents.ts';
+import { appcArchitecture } from '../../src/oci/platform.ts';
+import { runtimeOf } from '../../src/oci/runtime.ts';
+import { isRefusal } from '../../src/refusal/index.ts';
+import { decodeEvent, decodePresence, decodeReport } from '../../src/session/index.ts';
+import { encodeEvent, encodePresence, encodeReport } from '../../src/session/report-codec.ts';
+import { PacketGate } from '../../src/session/packet-gate.ts';
+import { ConnectionLost } from '../../src/session/transport.ts';
+import { readSuperblock, superblockBytes } from '../../src/store/erofs-superblock.ts';
+import {
+  decodeDesiredState,
+  decodeEnvelope,
+  encodeDesiredState,
+  encodeEnvelope,
+} from '../../src/trust/index.ts';
+import { reviewKeys, signatureVerifier } from '../../src/trust/openpgp.ts';
+import { generateKey, signDetached } from '../../src/trust/sign.ts';
+import { file, manifest, pax, rootfs, source, tar } from '../aci/raw-tar.ts';
+import { sampleEvent, sampleReport } from '../session/sample-messages.ts';
+
+const key = await generateKey({ name: 'fuzz' });
+const signature = await signDetached(Buffer.from('data'), key.privateKey, Math.floor(Date.now() / 1000) + 1);
+const id = `sha512-${'0'.repeat(128)}`;
+const digest = `sha256:${'0'.repeat(64)}`;
+const json = (value: unknown) => Buffer.from(JSON.stringify(value));
+const app = {
+  exec: ['/bin/a'],
+  user: '0',
+  group: '0',
+  isolators: [{ name: 'resource/memory', value: { limit: '1Gi' } }],
+};
+const image = json({
+  acKind: 'ImageManifest',
+  acVersion: '0.8.11',
+  name: 'example.com/a',
+  labels: [{ name: 'os', value: 'linux' }],
+  app,
+});
+const pod = json({
+  acKind: 'PodManifest',
+  acVersion: '0.8.11',
+  apps: [{ name: 'a', image: { id, name: 'example.com/a' }, app }],
+  volumes: [{ name: 'v', kind: 'empty' }],
+});
+const desired = encodeDesiredState({
+  format: 1,
+  fleet: 'f' as never,
+  target: { device: 'd' as never },
+  version: 1,
+  issued: 1,
+  expires: 2,
+  pods: [{ name: 'p' as never, manifest: pod }],
+  images: [
+    {
+      id: id as never,
+      name: 'example.com/a' as never,
+      labels: [],
+      sizeBytes: 1,
+      tarSizeBytes: 1,
+      urls: ['https://a.example/x'],
+    },
+  ],
+  policy: { probationSeconds: 1, reconnectWindowSeconds: 1, limits: 'require' },
+});
+const archive = tar(
+  pax({ path: 'rootfs/long', 'SCHILY.xattr.user.a': 'b' }),
+  file('x', 'body'),
+  rootfs,
+  manifest,
+);
+const compressed = (command: string) =>
+  execFileSync(command, ['-c'], { input: archive, stdio: ['pipe', 'pipe', 'ignore'] });
+const limits = { ...defaultArchiveLimits, maxTarBytes: 1 << 20 };
+const oci = json({
+  schemaVersion: 2,
+  config: { digest, size: 1 },
+  layers: [{ digest, size: 1, platform: { os: 'linux', architecture: 'arm' } }],
+});
+
+const readTar = (bytes: Buffer) => readArchive(source(bytes), { limits });
+const text = (read: (text: string) => unknown) => (bytes: Buffer) => read(bytes.toString('latin1'));
+
+/** A parser of bytes that somebody else chose. */
+export interface Target {
+  readonly seed: Uint8Array;
+  readonly parse: (bytes: Buffer) => unknown;
+  /** Parsers that start a process for each input are asked less often. */
+  readonly share?: number;
+  /** What it says no with, if not a `Refusal`. */
+  readonly refusesWith?: new (...args: never[]) => Error;
+}
+
+export const targets: Readonly<Record<string, Target>> = {
+  'an image manifest': { seed: image, parse: parseImageManifest },
+  'a pod manifest': { seed: pod, parse: parsePodManifest },
+  'a quantity': { seed: Buffer.from('128.5Mi'), parse: text(parseQuantity) },
+  'a name with labels': {
+    seed: Buffer.from('example.com/app:1.0,channel=alpha'),
+    parse: text((name) => parseNameString(name)),
+  },
+  'a desired state': { seed: desired, parse: decodeDesiredState },
+  'an envelope': {
+    seed: encodeEnvelope({ payload: desired, signatures: [signature] }),
+    parse: decodeEnvelope,
+  },
+  'a report': { seed: encodeReport(sampleReport()), parse: decodeReport },
+  'an event': { seed: encodeEvent(sampleEvent()), parse: decodeEvent },
+  'a presence': {
+    seed: encodePresence({ format: 1, bootId: 'a', connection: 1, up: true }),
+    parse: decodePresence,
+  },
+  'an OpenPGP signature': {
+    seed: Buffer.from(signature),
+    parse: text((armored) => signatureVerifier(armored, [key.publicKey], 1_800_000_000, true)),
+    share: 3,
+  },
+  'an OpenPGP key': {
+    seed: Buffer.from(key.publicKey),
+    parse: text((armored) => reviewKeys(armored, 1_800_000_000)),
+    share: 3,
+  },
+  'an archive': { seed: archive, parse: readTar },
+  'a gzip archive': { seed: compressed('gzip'), parse: readTar },
+  'a bzip2 archive': { seed: compressed('bzip2'), parse: readTar, share: 20 },
+  'an xz archive': { seed: compressed('xz'), parse: readTar, share: 20 },
+  'a zstd archive': { seed: compressed('zstd'), parse: readTar, share: 20 },
+  'a page with discovery tags': {
+    seed: Buffer.from(
+      '<html><meta name="ac-discovery" content="example.com https://a/{name}.{ext}"><!-- x --></html>',
+    ),
+    parse: (bytes) => readMetaTags(source(bytes), 1 << 16),
+  },
+  'an OCI manifest': { seed: oci, parse: (bytes) => parseDocument(bytes, 'x') },
+  'an OCI config': {
+    seed: json({
+      os: 'linux',
+      architecture: 'arm',
+      config: { Env: ['A=b'], ExposedPorts: { '80/tcp': {} } },
+      rootfs: { diff_ids: [digest] },
+    }),
+    parse: (bytes) => {
+      const config = parseConfig(bytes, 'x');
+      runtimeOf(config, '');
+      return appcArchitecture(config.platform);
+    },
+  },
+  'the manifest of docker save': {
+    seed: json([{ Config: 'c', RepoTags: ['a:1'], Layers: ['l'] }]),
+    parse: parseSavedImages,
+  },
+  'a file of credentials': {
+    seed: Buffer.from('["a.example"]\nuser = "u"\npassword = "p"\n'),
+    parse: text((toml) => parseCredentials(toml, 'x')),
+  },
+  'PAX records': {
+    seed: Buffer.from('30 mtime=1700000000.123456789\n25 SCHILY.xattr.user.a=b\n12 path=a/b\n'),
+    parse: (bytes) => parsePax(bytes, limits),
+  },
+  'the packets of a broker': {
+    seed: Buffer.concat([
+      Buffer.from([0x20, 2, 0, 0, 0x32, 7, 0, 3]),
+      Buffer.from('t/a\x12\x34'),
+      Buffer.from([0x32, 130, 1, 0, 1, 0x74, 1, 2]),
+      Buffer.alloc(125, 0x61),
+    ]),
+    parse: (bytes) => {
+      const half = bytes.length >> 1;
+      const gate = new PacketGate(64, {
+        pass: () => undefined,
+        reply: () => undefined,
+        dropped: () => undefined,
+      });
+      gate.push(bytes.subarray(0, half));
+      gate.push(bytes.subarray(half));
+    },
+    refusesWith: ConnectionLost,
+  },
+  'the head of an HTTP answer': {
+    seed: Buffer.from(
+      '206\nbytes 100-199/200\n"etag"\nTue, 01 Jan 2030 00:00:00 GMT\nTue, 01 Jan 2030 00:00:10 GMT',
+    ),
+    parse: text((head) => {
+      const [status, range, etag, modified, date] = head.split('\n');
+      const headers = {
+        'content-range': range,
+        'content-length': range,
+        etag,
+        'last-modified': modified,
+        date,
+      };
+      strongValidator(headers);
+      judgeResponse('a', Number(status), headers, { offset: 100, expectedBytes: 200 });
+    }),
+  },
+  'the superblock of an object': { seed: superblock(), parse: readSuperblock },
+  'the state of a device': { seed: encodeState(emptyState), parse: decodeState, refusesWith: CborError },
+  'a pull job': {
+    seed: encodePullJob({
+      image: {
+        id: id as never,
+        name: 'example.com/a' as never,
+        labels: [{ name: 'version' as never, value: '1' }],
+        sizeBytes: 1,
+        tarSizeBytes: 1,
+        urls: ['https://a.example/x'],
+      },
+      keys: ['key'],
+      architectures: ['aarch64'],
+      limits: { maxTarBytes: 1, maxEntries: 1, maxRatio: 1, minBytesPerSecond: 0 },
+      compression: 'none',
+      timeFloor: 1,
+    }),
+    parse: decodePullJob,
+  },
+  'the result of a pull': {
+    seed: encodePullResult({
+      ok: true,
+      imageId: id,
+      manifest: image,
+      objectSizeBytes: 4096,
+      objectSha256: '0'.repeat(64),
+      downloadedBytes: 1,
+      signedBy: 'a',
+    }),
+    parse: decodePullResult,
+  },
+};
+
+/** The part of an EROFS superblock that is looked at. */
+function superblock(): Buffer {
+  const bytes = Buffer.alloc(superblockBytes);
+  bytes.writeUInt32LE(0xe0f5e1e2, 0);
+  bytes.writeUInt8(12, 12);
+  bytes.writeUInt32LE(3, 36);
+  return bytes;
+}
+
+/** Asks a target: nothing when it answers or refuses in order. @throws whatever else it threw */
+export async function ask({ parse, refusesWith }: Target, bytes: Buffer): Promise<void> {
+  try {
+    await parse(bytes);
+  } catch (error) {
+    if (refusesWith !== undefined && error instanceof refusesWith) return;
+    if (!isRefusal(error)) throw error;
+    if (/[\u0000-\u0008\u000b-\u001f]/.test(error.message)) {
+      throw new Error(`its message has control characters: ${JSON.stringify(error.message)}`, {
+        cause: error,
+      });
+    }
+  }
+  if ('polluted' in Object.prototype) throw new Error('it changed the prototype of all objects');
+}
