@@ -18,6 +18,20 @@ export interface BuildFlags {
   readonly sign?: true;
 }
 
+export interface PatchFlags {
+  readonly output: string;
+  readonly manifest?: string;
+  readonly name?: string;
+  readonly label?: readonly string[];
+  readonly annotation?: readonly string[];
+  readonly exec?: readonly string[];
+  readonly user?: string;
+  readonly group?: string;
+  readonly env?: readonly string[];
+  readonly compression: 'gzip' | 'none';
+  readonly sign?: true;
+}
+
 export interface FromOciFlags {
   readonly output: string;
   readonly name?: string;

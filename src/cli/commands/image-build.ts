@@ -1,5 +1,7 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
+import { buildFromFile } from '../../aci/build-file.ts';
 import { buildAci } from '../../aci/builder.ts';
+import { readXattrs } from '../../aci/tree-xattrs.ts';
 import { parseImageManifest } from '../../appc/index.ts';
 import { Refusal } from '../../refusal/index.ts';
 import type { Context } from '../context.ts';
@@ -9,17 +11,42 @@ import { signImages } from './image.ts';
 
 /** `wherry image build` */
 export async function buildImage(context: Context, directory: string, flags: BuildFlags): Promise<void> {
+  const status = await stat(directory).catch(() => undefined);
+  if (status?.isFile() === true) {
+    await buildByFile(context, directory, flags);
+    return;
+  }
   const manifest = await manifestBytes(flags);
   const built = await buildAci({
     root: directory,
     manifest,
     output: flags.output,
     compression: flags.compression,
+    ...(status === undefined ? {} : { xattrs: await readXattrs(directory) }),
     ...(flags.owner === undefined ? {} : { owner: parseOwner(flags.owner) }),
     ...latest(),
   });
   for (const socket of built.skipped) context.terminal.err(`left out the socket ${socket}\n`);
   await tellBuilt(context, flags, built);
+}
+
+async function buildByFile(context: Context, path: string, flags: BuildFlags): Promise<void> {
+  const { output, compression } = flags;
+  const other = [
+    'manifest',
+    'name',
+    'label',
+    'exec',
+    'env',
+    'workdir',
+    'memory',
+    'cpu',
+    'annotation',
+    'owner',
+  ] as const;
+  const given = other.find((option) => flags[option] !== undefined);
+  if (given !== undefined) throw new Refusal('usage', `--${given} is for a directory; ${path} says it all`);
+  await tellBuilt(context, flags, await buildFromFile({ path, output, compression, ...latest() }));
 }
 
 /** Says what was built, and signs it where that was asked for. */
@@ -52,7 +79,7 @@ function silent(context: Context): Context['terminal'] {
   return { ...context.terminal, out: () => undefined };
 }
 
-async function manifestBytes(flags: BuildFlags): Promise<Uint8Array> {
+export async function manifestBytes(flags: Omit<BuildFlags, 'output' | 'compression'>): Promise<Uint8Array> {
   const { manifest, name } = flags;
   if (manifest !== undefined) {
     if (name !== undefined) throw new Refusal('usage', 'give either --manifest or --name, not both');
@@ -69,7 +96,7 @@ async function manifestBytes(flags: BuildFlags): Promise<Uint8Array> {
 }
 
 /** The manifest that the options describe; the parser of manifests judges it. */
-function manifestFrom(name: string, flags: BuildFlags): object {
+function manifestFrom(name: string, flags: Omit<BuildFlags, 'output' | 'compression'>): object {
   const labels = (flags.label ?? []).map((text) => pair(text, '--label'));
   const isolators = [...limit('resource/memory', flags.memory), ...limit('resource/cpu', flags.cpu)];
   const app = flags.exec && {

@@ -1,5 +1,12 @@
 import { type Command, Option } from 'commander';
-import type { BuildFlags, DiscoverFlags, FetchFlags, FromOciFlags, RenderFlags } from '../flags.ts';
+import type {
+  BuildFlags,
+  DiscoverFlags,
+  FetchFlags,
+  FromOciFlags,
+  PatchFlags,
+  RenderFlags,
+} from '../flags.ts';
 import { discovering, example, repeatable, type MakeContext } from './options.ts';
 
 /** `wherry image` */
@@ -8,8 +15,10 @@ export function addImage(program: Command, makeContext: MakeContext): void {
     .command('image')
     .description('build, look into, sign and verify App Container Images');
   image
-    .command('build <dir>')
-    .description('build an image from a directory that becomes its root; the same input gives the same image')
+    .command('build <source>')
+    .description(
+      'build an image from a directory that becomes its root, or from a build file (TOML); the same input gives the same image',
+    )
     .requiredOption('-o, --output <file>', 'the .aci file to write')
     .option('--manifest <file>', 'image manifest (JSON); else --name and the options below make one')
     .option('--name <name>', 'image name, for example example.com/web')
@@ -106,6 +115,25 @@ export function addImage(program: Command, makeContext: MakeContext): void {
     .action(async (names: string[], options: FetchFlags, command: Command) => {
       const { fetchImages } = await import('../commands/image-discover.ts');
       await fetchImages(makeContext(command.optsWithGlobals()), names, options);
+    });
+  image
+    .command('patch <file>')
+    .description('write an image with the same files and another manifest; what is not named stays as it is')
+    .requiredOption('-o, --output <file>', 'the .aci file to write')
+    .option('--manifest <file>', 'the whole image manifest (JSON), in place of the options below')
+    .option('--name <name>', 'image name')
+    .addOption(repeatable('--label <name=value>', 'set a label; without a value, remove it; repeatable'))
+    .addOption(repeatable('--annotation <name=value>', 'set an annotation, or remove it; repeatable'))
+    .option('--exec <program...>', 'absolute path of the program, and its arguments')
+    .option('--user <user>', 'user name or number')
+    .option('--group <group>', 'group name or number')
+    .addOption(repeatable('--env <name=value>', 'set an environment variable, or remove it; repeatable'))
+    .addOption(new Option('--compression <how>', 'compression').choices(['gzip', 'none']).default('gzip'))
+    .option('--sign', "sign it with the fleet's image key")
+    .addHelpText('after', example('wherry image patch web.aci --label version=1.1 -o web-1.1.aci --sign'))
+    .action(async (file: string, options: PatchFlags, command: Command) => {
+      const { imagePatch } = await import('../commands/image-patch.ts');
+      await imagePatch(makeContext(command.optsWithGlobals()), file, options);
     });
   image
     .command('render <file>')
