@@ -1,4 +1,6 @@
+import { join } from 'node:path';
 import type { Board } from '../qemu/index.ts';
+import { toOci } from '../src/oci/index.ts';
 import type { BuiltImage, Scene } from '../test/board/scene.ts';
 import { inTurn, numberFrom, roundsOf, secondsOf, type Bench, type Group } from './bench.ts';
 import { bulkImage } from './bulk-image.ts';
@@ -16,6 +18,9 @@ export const pullGroup: Group = {
     const small = await bulkImage(scene, board.name, smallMb);
     const large = await bulkImage(scene, board.name, largeMb);
 
+    const smallOci = await asOci(scene, small);
+    const largeOci = await asOci(scene, large);
+
     const written: Written[] = [];
     const pulled = async (image: BuiltImage): Promise<number> => {
       const { seconds, ...bytes } = await deploy(scene, image);
@@ -28,9 +33,11 @@ export const pullGroup: Group = {
       smallByHand: () => pipeline(board, small),
       large: () => pulled(large),
       largeByHand: () => pipeline(board, large),
+      smallByPodman: () => podmanLoad(board, smallOci),
+      largeByPodman: () => podmanLoad(board, largeOci),
     });
     const node = await inTurn(bench, { start: () => secondsOf(board, 'node -e 0') });
-    const slope = (of: 'small' | 'large' | 'smallByHand' | 'largeByHand', by: typeof of): number =>
+    const slope = (of: keyof typeof times, by: keyof typeof times): number =>
       slopes(times[of], times[by], small, large);
     const secondsPerMb = slope('small', 'large');
     const memory = await memoryOfPull(bench, scene, large);
@@ -42,9 +49,19 @@ export const pullGroup: Group = {
         bound: 1.25,
       },
       {
+        name: 'the same; peer: curl | podman load of the same content',
+        ours: secondsPerMb,
+        peer: slope('smallByPodman', 'largeByPodman'),
+      },
+      {
         name: `pull of ${mb(large)} MB, s; peer: the same pipeline`,
         ours: median(times.large),
         peer: median(times.largeByHand),
+      },
+      {
+        name: 'the same; peer: curl | podman load of the same content',
+        ours: median(times.large),
+        peer: median(times.largeByPodman),
       },
       {
         name: 'pull, fixed cost, s; peer: node -e 0',
@@ -109,6 +126,21 @@ async function pipeline(board: Board, image: BuiltImage): Promise<number> {
     `curl -sSf '${image.urls[0] ?? ''}' | tee >(sha512sum >/run/bench.sum) | gzip -dc |
       mkfs.erofs --quiet --tar=f --sort=none -E^inline_data -b4096 ${object} && sync ${object}`,
   ).finally(() => board.check(`rm -f ${object}; sync`, { timeoutMs: 120_000 }));
+}
+
+/** The same content as an OCI archive beside the image; returns its address. */
+async function asOci(scene: Scene, image: BuiltImage): Promise<string> {
+  const name = `${image.name.split('/').at(-1) ?? ''}.oci.tar`;
+  await toOci({ file: image.path, output: join(scene.directory, name) });
+  return new URL(name, image.urls[0]).href;
+}
+
+/** What podman takes to have an image on the disk; it checks no signature either. */
+async function podmanLoad(board: Board, url: string): Promise<number> {
+  return await secondsOf(
+    board,
+    `curl -sSf '${url}' | podman load --quiet >/dev/null && sync -f /var/lib/containers`,
+  ).finally(() => board.check('podman image rm --all --force >/dev/null; sync', { timeoutMs: 120_000 }));
 }
 
 /** The middle of what each round says of a megabyte. */

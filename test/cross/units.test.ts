@@ -78,6 +78,15 @@ describe('the units', () => {
     expect(unit.get('ReadWritePaths')).toBe('/etc/systemd/system /var/lib/wherry /run/wherry');
   });
 
+  it.each(['wherryd.service', 'wherry-examine.service', 'wherry-pull@.service'])(
+    'run Node without a compiler to machine code in %s, so that no memory can be written and executed',
+    async (name) => {
+      const unit = await directives(name);
+      expect(unit.get('ExecStart')).toContain(' --jitless ');
+      expect(unit.get('MemoryDenyWriteExecute')).toBe('yes');
+    },
+  );
+
   it('let a pull write to the directories of its own job only, as nobody in particular', async () => {
     const unit = await directives('wherry-pull@.service');
     expect(unit.get('User')).toBe('wherry-pull');
