@@ -55,7 +55,7 @@ function orders(...lines: readonly string[]): { order: string; layers: string } 
   return { order: names(renderOrder(resolved)), layers: names(layersOf(resolved)) };
 }
 
-describe('the order of rendering (ace.md#filesystem-setup)', () => {
+describe('[A4.4] the order of rendering (ace.md#filesystem-setup)', () => {
   it.each([
     ['specification', ['a'], 'a', 'a'],
     ['specification', ['a: b c', 'b', 'c: d', 'd'], 'b d c a', 'b d c a'],
@@ -74,40 +74,44 @@ describe('finding a dependency (aci.md#dependency-matching)', () => {
     return resolveDependencies(top, [top, one, two]).dependencies[0]?.image;
   };
 
-  it('goes by name and labels', () => {
+  it('[A4.1] goes by name and labels', () => {
     expect(find({ labels: [{ name: 'version', value: '2' }] })).toBe(two);
   });
 
-  it('goes by the image ID where one is given', () => {
+  it('[A4.2] goes by the image ID where one is given', () => {
     expect(find({ imageID: one.id })).toBe(one);
   });
 
-  it('takes the size that the manifest says', () => {
+  it('[A4.3] takes the size that the manifest says', () => {
     expect(find({ imageID: two.id, size: 1000 })).toBe(two);
   });
 
   it.each([
-    ['no image of the name', 'image-dependency-missing', { imageName: 'other' }],
-    ['a label that none has', 'image-dependency-missing', { labels: [{ name: 'version', value: '3' }] }],
+    ['no image of the name [A4.1]', 'image-dependency-missing', { imageName: 'other' }],
     [
-      'a label that the image lacks',
+      'a label that none has [A4.1]',
+      'image-dependency-missing',
+      { labels: [{ name: 'version', value: '3' }] },
+    ],
+    [
+      'a label that the image lacks [A4.1]',
       'image-dependency-missing',
       { labels: [{ name: 'os', value: 'linux' }] },
     ],
-    ['the ID of none (the ID MUST match)', 'image-dependency-missing', { imageID: idOf('none') }],
+    ['the ID of none (the ID MUST match) [A4.2]', 'image-dependency-missing', { imageID: idOf('none') }],
     [
-      'an ID and labels that contradict each other',
+      'an ID and labels that contradict each other [A4.2]',
       'image-dependency-missing',
       { imageID: one.id, labels: [{ name: 'version', value: '2' }] },
     ],
-    ['several that fit', 'image-dependency-invalid', {}],
-    ['another size ("endless data")', 'image-dependency-invalid', { imageID: two.id, size: 999 }],
+    ['several that fit [A4.12]', 'image-dependency-invalid', {}],
+    ['another size ("endless data") [A4.3]', 'image-dependency-invalid', { imageID: two.id, size: 999 }],
   ])('refuses %s: %s', (_what, code, dependency) => {
     expect(() => find(dependency)).toThrow(expect.objectContaining({ code }) as Error);
   });
 });
 
-describe('dependencies that would not end (research: the reference never ends)', () => {
+describe('[A4.11] dependencies that would not end (ours: the text is silent, the reference never ends)', () => {
   it.each([
     ['an image that depends on itself', ['a: a']],
     ['a circle', ['a: b', 'b: c', 'c: a']],

@@ -1,5 +1,5 @@
-// Vectors marked "specification" or "reference" are facts from github.com/appc/spec at 259c2ee (spec/aci.md, examples/image.json
-// and schema/types/{app,annotations,date,url,environment,exec,port,dependencies}_test.go, schema/image_test.go; Apache-2.0,
+// Labels as in docs/appc-checklist.md. Vectors of the specification and of its reference are facts from github.com/appc/spec at 259c2ee (spec/aci.md, examples/image.json
+// and schema/types/{ackind,app,annotations,date,url,environment,exec,port,dependencies}_test.go, schema/image_test.go, schema/lastditch/image_test.go; Apache-2.0,
 // Copyright 2014-2016 The appc Authors).
 import { describe, expect, it } from 'vitest';
 import {
@@ -79,7 +79,7 @@ const example = {
 };
 
 describe('an image manifest (aci.md#image-manifest-schema)', () => {
-  it("specification: the text's example is read as it stands", () => {
+  it("[A3.1] specification: the text's example is read as it stands", () => {
     expect(parseText(JSON.stringify(example))).toEqual({
       acVersion: '0.8.11',
       name: 'example.com/reduce-worker',
@@ -113,7 +113,7 @@ describe('an image manifest (aci.md#image-manifest-schema)', () => {
     });
   });
 
-  it('reference (TestEmptyApp): without an app none is made up, also when written and read again', () => {
+  it('[A3.6] reference-only (TestEmptyApp): without an app none is made up, also when written and read again', () => {
     const manifest = parse({});
     expect(manifest).toEqual({
       acVersion: '0.8.11',
@@ -125,7 +125,7 @@ describe('an image manifest (aci.md#image-manifest-schema)', () => {
     );
   });
 
-  it('ours: is always written the same way, in the order of the specification and without defaults', () => {
+  it('[A3.18] ours: is always written the same way, in the order of the specification and without defaults', () => {
     const bytes = serializeImageManifest(parseText(JSON.stringify(example)));
     expect(serializeImageManifest(parseImageManifest(bytes))).toEqual(bytes);
     const text = new TextDecoder().decode(bytes);
@@ -133,55 +133,70 @@ describe('an image manifest (aci.md#image-manifest-schema)', () => {
     expect(text).toContain('{"name":"work","path":"/var/lib/work"}');
   });
 
-  it('reference: null stands for an optional member that is absent, as Go writes it', () => {
+  it('[A2.12] reference-only: null stands for an optional member that is absent, as Go writes it', () => {
     const nothing = { labels: null, app: null, dependencies: null, pathWhitelist: null, annotations: null };
     expect(parse(nothing)).toEqual(parse({}));
     expect(parseApp({ exec: null })?.exec).toEqual([]);
   });
 
   it.each<[string, Record<string, unknown>, string]>([
-    ['reference', { acKind: undefined }, 'the key "acKind" is missing'],
-    ['reference', { acKind: '' }, '/acKind: expected "ImageManifest", found ""'],
-    ['reference', { acKind: 'AppManifest' }, '/acKind: expected "ImageManifest"'],
-    ['specification', { acKind: 'PodManifest' }, '/acKind: expected "ImageManifest", found "PodManifest"'],
-    ['reference', { acVersion: undefined }, 'the key "acVersion" is missing'],
-    ['reference', { acVersion: '' }, '/acVersion: expected a version'],
-    ['reference', { acVersion: '0.0.0' }, '/acVersion: expected a version'],
-    ['specification', { acVersion: '99.0.0' }, '/acVersion: expected a version of the series 0'],
-    ['specification', { acVersion: '1.0.0' }, '/acVersion: expected a version of the series 0'],
-    ['specification', { acVersion: '0.8' }, '/acVersion: expected a version'],
-    ['specification', { name: 'EXAMPLE.com/x' }, '/name: expected an AC Identifier'],
-    ['specification', { name: 'example.com/../../etc' }, '/name: expected an AC Identifier'],
-    ['specification', { name: null }, '/name: expected an AC Identifier'],
-    ['ours', { Labels: [] }, '/Labels: the key is not known, expected "labels"'],
-    ['ours', { isolators: [] }, '/isolators: the key is not known'],
-    ['ours', { app: [] }, '/app: expected an object, found a list'],
-    ['specification', { pathWhitelist: ['etc'] }, '/pathWhitelist/0: expected an absolute path, found "etc"'],
-    ['ours', { pathWhitelist: ['/etc/../x'] }, '/pathWhitelist/0: expected a path without ".."'],
-    ['ours', { pathWhitelist: [null] }, '/pathWhitelist/0: expected a string, found null'],
+    ['[A2.4] specification', { acKind: undefined }, 'the key "acKind" is missing'],
+    ['[A2.4] specification', { acKind: '' }, '/acKind: expected "ImageManifest", found ""'],
+    ...['Foo', 'ApplicationManifest', 'garbage', 'imagemanifest'].map(
+      (acKind): [string, Record<string, unknown>, string] => [
+        '[A2.4] specification',
+        { acKind },
+        `/acKind: expected "ImageManifest", found "${acKind}"`,
+      ],
+    ),
+    ['[A2.4] specification', { acKind: 'AppManifest' }, '/acKind: expected "ImageManifest"'],
     [
-      'ours',
+      '[A2.4] specification',
+      { acKind: 'PodManifest' },
+      '/acKind: expected "ImageManifest", found "PodManifest"',
+    ],
+    ['[A2.5] specification', { acVersion: undefined }, 'the key "acVersion" is missing'],
+    ['[A2.5] specification', { acVersion: '' }, '/acVersion: expected a version'],
+    ['[A2.5] reference-only', { acVersion: '0.0.0' }, '/acVersion: expected a version'],
+    ['[A2.5] specification', { acVersion: '99.0.0' }, '/acVersion: expected a version of the series 0'],
+    ['[A2.5] specification', { acVersion: '1.0.0' }, '/acVersion: expected a version of the series 0'],
+    ['[A2.5] specification', { acVersion: '0.8' }, '/acVersion: expected a version'],
+    ['[A3.1] specification', { name: 'EXAMPLE.com/x' }, '/name: expected an AC Identifier'],
+    ['[A3.1] specification', { name: 'example.com/../../etc' }, '/name: expected an AC Identifier'],
+    ['[A3.1] specification', { name: null }, '/name: expected an AC Identifier'],
+    ['[A2.12] ours', { Labels: [] }, '/Labels: the key is not known, expected "labels"'],
+    ['[A2.12] ours', { isolators: [] }, '/isolators: the key is not known'],
+    ['[A3.6] ours', { app: [] }, '/app: expected an object, found a list'],
+    [
+      '[A3.4] specification',
+      { pathWhitelist: ['etc'] },
+      '/pathWhitelist/0: expected an absolute path, found "etc"',
+    ],
+    ['[A3.4] ours', { pathWhitelist: ['/etc/../x'] }, '/pathWhitelist/0: expected a path without ".."'],
+    ['[A3.4] ours', { pathWhitelist: [null] }, '/pathWhitelist/0: expected a string, found null'],
+    [
+      '[A3.4] ours',
       { pathWhitelist: [`/${'é'.repeat(2048)}`] },
       '/pathWhitelist/0: expected a path of at most 4095 bytes',
     ],
-    ['specification', { dependencies: [{}] }, '/dependencies/0: the key "imageName" is missing'],
+    ['[A3.5] specification', { dependencies: [{}] }, '/dependencies/0: the key "imageName" is missing'],
     [
-      'specification',
+      '[A3.5] specification',
       { dependencies: [{ imageName: 'a', imageID: 'sha512-...' }] },
       '/dependencies/0/imageID: expected an image ID',
     ],
     [
-      'specification',
+      '[A3.5] specification',
       { dependencies: [{ imageName: 'a', size: -1 }] },
       '/dependencies/0/size: expected a number of',
     ],
     [
-      'specification',
+      '[A3.5] specification',
       { dependencies: [{ imageName: 'a', size: 1.5 }] },
       '/dependencies/0/size: expected a number of',
     ],
     [
-      'specification',
+      '[A3.5] specification',
       { dependencies: [{ imageName: 'a', size: '1' }] },
       '/dependencies/0/size: expected a number of',
     ],
@@ -192,13 +207,41 @@ describe('an image manifest (aci.md#image-manifest-schema)', () => {
     );
   });
 
-  it('reference (TestEmptyHash): a dependency needs no more than a name', () => {
+  // The reference reads these with its lenient reader, which is for listing images that it would not run; no such reader is here.
+  it.each<[string, Record<string, unknown>, string]>([
+    ['an empty manifest', { name: '', labels: [] }, '/name: expected an AC Identifier'],
+    ['an empty label', { labels: [{ name: '', value: '' }] }, '/labels/0/name: expected an AC Identifier'],
+    ['an invalid name', { name: 'example.com/test!', labels: [] }, '/name: expected an AC Identifier'],
+    [
+      'labels with invalid names',
+      { labels: ['!n1', 'N2~'].map((name) => ({ name, value: 'v' })) },
+      '/labels/0/name: expected an AC Identifier',
+    ],
+    [
+      'duplicated labels',
+      { labels: ['v1', 'v2'].map((value) => ({ name: 'n1', value })) },
+      '/labels/1: the label "n1" is there twice',
+    ],
+    ['extra fields', { labels: [], stuff: [] }, '/stuff: the key is not known'],
+    [
+      'a label with extra fields',
+      { labels: [{ name: 'n1', value: 'v1', clutter: 1 }] },
+      '/labels/0/clutter: the key is not known',
+    ],
+  ])(
+    '[A2.12] [A3.2] specification, and ours for extra fields (TestInvalidImageManifest): %s',
+    (_what, members, problem) => {
+      expect(() => parse(members)).toThrow(problem);
+    },
+  );
+
+  it('[A3.5] specification (TestEmptyHash): a dependency needs no more than a name', () => {
     const manifest = parse({ dependencies: [{ imageName: 'example.com/reduce-worker-base' }] });
     expect(manifest.dependencies).toEqual([{ imageName: 'example.com/reduce-worker-base', labels: [] }]);
     expect(parseImageManifest(serializeImageManifest(manifest))).toEqual(manifest);
   });
 
-  it('ours: holds sizes past 2^53 exactly', () => {
+  it('[A2.13] [A3.5] ours: holds sizes past 2^53 exactly', () => {
     const text = JSON.stringify({ ...base, dependencies: [{ imageName: 'a', size: 0 }] });
     const sizeOf = (size: string): unknown =>
       parseText(text.replace('"size":0', `"size":${size}`)).dependencies[0]?.sizeBytes;
@@ -212,18 +255,22 @@ describe('an image manifest (aci.md#image-manifest-schema)', () => {
     ['[]', 'expected an object, found a list'],
     ['{"acKind":"ImageManifest","acKind":"ImageManifest"}', '/acKind: the key is there twice'],
     ['{"app":{"user":"0","user":"root"}}', '/app/user: the key is there twice'],
-  ])('ours: %j is refused', (text, problem) => {
+    // schema/lastditch (TestBogusImageManifest) and schema (TestImageManifestMerge)
+    ['{"acKind": "Bogus", "acVersion": "0.8.11",}', 'a key in double quotes'],
+    ['<html><head><title>Certainly not a JSON</title></head></html>', 'expected a JSON value'],
+    ['{"name":"example.com/test"}', 'the key "acKind" is missing'],
+  ])('[A2.12] specification, and ours for doubled keys: %j is refused', (text, problem) => {
     expect(() => parseText(text)).toThrow(problem);
     expect(() => parseText(text)).toThrow(Refusal);
   });
 
-  it('ours: a manifest over 4 MiB is refused before it is read', () => {
+  it('[A10.7] ours: a manifest over 4 MiB is refused before it is read', () => {
     expect(() => parseImageManifest(new Uint8Array(imageManifestLimits.maxBytes + 1))).toThrow(
       'expected at most 4194304',
     );
   });
 
-  it('ours: a message has the pointer of the value and what was expected', () => {
+  it('[A3.17] ours: a message has the pointer of the value and what was expected', () => {
     const isolators = [
       { name: 'resource/cpu', value: { limit: '20m' } },
       { name: 'os/linux/no-new-privileges', value: true },
@@ -237,172 +284,196 @@ describe('an image manifest (aci.md#image-manifest-schema)', () => {
 
 describe('the app of an image (aci.md#image-manifest-schema, app)', () => {
   it.each<[string, Record<string, unknown>]>([
-    ['reference', { exec: ['/bin/httpd'], workingDirectory: '/tmp' }],
-    ['reference', { exec: ['/app', 'arg1', 'arg2'] }],
-    ['reference', { exec: [] }],
-    ['reference', {}],
-    ['reference', { exec: ['app'] }],
-    ['reference', { exec: ['bin/app', 'arg1'] }],
-    ['specification', { user: 'root', group: 'users' }],
-    ['specification', { user: '/usr/bin/ping', group: '/usr/bin/ping' }],
-    ['specification', { supplementaryGIDs: [0, 4294967294] }],
+    ['[A3.7] specification', { exec: ['/bin/httpd'], workingDirectory: '/tmp' }],
+    ['[A3.7] specification', { exec: ['/app'] }],
+    ['[A3.7] specification', { exec: ['/app', 'arg1', 'arg2'] }],
+    ['[A3.7] specification', { exec: [] }],
+    ['[A3.7] specification', {}],
+    ['[A3.7] specification', { exec: ['app'] }],
+    ['[A3.7] specification', { exec: ['bin/app', 'arg1'] }],
+    ['[A3.8] specification', { user: 'root', group: 'users' }],
+    ['[A3.8] specification', { user: '/usr/bin/ping', group: '/usr/bin/ping' }],
+    ['[A3.10] specification', { supplementaryGIDs: [0, 4294967294] }],
     [
-      'reference',
+      '[A3.13] specification',
       { environment: ['DEBUG', '_0_DEBUG_0_', 'DEBUG.0', 'DEBUG-0'].map((name) => ({ name, value: '' })) },
     ],
-    ['specification', { environment: [{ name: 'A', value: '$B\n"\'%' }] }],
-    ['specification', { ports: [{ name: 'a', protocol: 'sctp', port: 65535 }] }],
-    ['reference', { ports: [{ name: 'a', protocol: 'tcp', port: 32456, count: 100 }] }],
-    ['reference', { userAnnotations: { 'weird!': 'normal?' }, userLabels: { 'one!': 'two?' } }],
-    ['ours', { isolators: [{ name: 'resource/network-ponies', value: [1, { a: null }] }] }],
+    ['[A3.13] specification', { environment: [{ name: 'A', value: '$B\n"\'%' }] }],
+    ['[A3.15] specification', { ports: [{ name: 'a', protocol: 'sctp', port: 65535 }] }],
+    ['[A3.15] specification', { ports: [{ name: 'a', protocol: 'tcp', port: 32456, count: 100 }] }],
+    ['[A3.16] specification', { userAnnotations: { 'weird!': 'normal?' }, userLabels: { 'one!': 'two?' } }],
+    ['[A2.7] ours', { isolators: [{ name: 'resource/network-ponies', value: [1, { a: null }] }] }],
   ])('%s: %j is valid', (_source, members) => {
     expect(parseApp(members)).toBeDefined();
   });
 
   it.each<[string, Record<string, unknown>, string]>([
-    ['reference', { user: undefined, group: undefined }, '/app: the key "user" is missing'],
-    ['reference', { group: undefined }, '/app: the key "group" is missing'],
-    ['reference', { user: '' }, '/app/user: expected a user or group'],
-    ['ours', { user: 'a\nb' }, '/app/user: expected a user or group'],
-    ['ours', { group: 'a:b' }, '/app/group: expected a user or group'],
-    ['ours', { user: '/a/../b' }, '/app/user: expected a path without'],
-    ['specification', { user: 0 }, '/app/user: expected a string, found 0'],
-    ['reference', { exec: 'not a list' }, '/app/exec: expected a list'],
+    ['[A3.8] specification', { user: undefined, group: undefined }, '/app: the key "user" is missing'],
+    ['[A3.8] specification', { group: undefined }, '/app: the key "group" is missing'],
+    ['[A3.8] specification', { user: undefined }, '/app: the key "user" is missing'],
+    ['[A3.8] reference-only', { user: '' }, '/app/user: expected a user or group'],
+    ['[A3.8] ours', { user: 'a\nb' }, '/app/user: expected a user or group'],
+    ['[A3.8] ours', { group: 'a:b' }, '/app/group: expected a user or group'],
+    ['[A3.8] ours', { user: '/a/../b' }, '/app/user: expected a path without'],
+    ['[A3.8] specification', { user: 0 }, '/app/user: expected a string, found 0'],
+    ['[A2.12] ours', { Exec: ['notfullyqualified'] }, '/app/Exec: the key is not known, expected "exec"'],
+    ['[A3.7] specification', { exec: 'not a list' }, '/app/exec: expected a list'],
     // The reference takes any case: docs/decisions/appc-differences.md, 1.
-    ['ours', { Exec: ['/a'] }, '/app/Exec: the key is not known, expected "exec"'],
-    ['ours', { exec: [''] }, '/app/exec/0: expected the name of a program'],
-    ['ours', { exec: ['/a', 'b\0c'] }, '/app/exec/1: expected a string without NUL'],
-    ['ours', { exec: ['/a', 1] }, '/app/exec/1: expected a string'],
-    ['reference', { workingDirectory: 'stuff' }, '/app/workingDirectory: expected an absolute path'],
-    ['reference', { workingDirectory: '../home/fred' }, '/app/workingDirectory: expected an absolute path'],
-    ['specification', { supplementaryGIDs: [-1] }, '/app/supplementaryGIDs/0: expected an integer'],
+    ['[A2.12] ours', { Exec: ['/a'] }, '/app/Exec: the key is not known, expected "exec"'],
+    ['[A3.7] ours', { exec: [''] }, '/app/exec/0: expected the name of a program'],
+    ['[A3.7] ours', { exec: ['/a', 'b\0c'] }, '/app/exec/1: expected a string without NUL'],
+    ['[A3.7] ours', { exec: ['/a', 1] }, '/app/exec/1: expected a string'],
     [
-      'ours',
+      '[A3.12] specification',
+      { workingDirectory: 'stuff' },
+      '/app/workingDirectory: expected an absolute path',
+    ],
+    [
+      '[A3.12] specification',
+      { workingDirectory: '../home/fred' },
+      '/app/workingDirectory: expected an absolute path',
+    ],
+    ['[A3.10] specification', { supplementaryGIDs: [-1] }, '/app/supplementaryGIDs/0: expected an integer'],
+    [
+      '[A3.10] ours',
       { supplementaryGIDs: [4294967295] },
       '/app/supplementaryGIDs/0: expected an integer from 0 to 4294967294',
     ],
     [
-      'ours',
+      '[A3.10] ours',
       { supplementaryGIDs: [1], supplementaryGids: [2] },
       '/app/supplementaryGids: the key is there twice',
     ],
     [
-      'reference',
+      '[A3.13] reference-only',
       { environment: [{ name: '0DEBUG', value: 'x' }] },
       '/app/environment/0/name: expected a variable',
     ],
     [
-      'reference',
+      '[A3.13] reference-only',
       { environment: [{ name: '', value: 'x' }] },
       '/app/environment/0/name: expected a variable',
     ],
     [
-      'reference',
-      { environment: [{ name: 'A|B', value: 'x' }] },
+      '[A3.13] specification',
+      { environment: [{ name: 'VERBOSE|DEBUG', value: 'x' }] },
       '/app/environment/0/name: expected a variable',
     ],
     [
-      'reference',
+      '[A3.13] reference-only',
       { environment: ['1', '2'].map((value) => ({ name: 'DEBUG', value })) },
       '/app/environment/1: the variable "DEBUG" is there twice',
     ],
     [
-      'ours',
+      '[A3.13] ours',
       { environment: [{ name: 'A', value: 'x\0' }] },
       '/app/environment/0/value: expected a string without NUL',
     ],
     [
-      'reference',
+      '[A3.11] specification',
       { eventHandlers: ['a', 'b'].map((program) => ({ name: 'pre-start', exec: [program] })) },
       '/app/eventHandlers/1: the event handler "pre-start" is there twice',
     ],
     [
-      'specification',
+      '[A3.11] specification',
       { eventHandlers: [{ name: 'post-start', exec: ['a'] }] },
       '/name: expected "pre-start" or "post-stop"',
     ],
+    [
+      '[A3.11] specification',
+      { eventHandlers: ['post-stop', 'pre-start', 'post-stop'].map((name) => ({ name, exec: ['a'] })) },
+      '/app/eventHandlers/2: the event handler "post-stop" is there twice',
+    ],
     // A valid vector of the reference, which the text excludes: docs/decisions/appc-differences.md, 10.
     [
-      'specification',
+      '[A3.11] specification',
       { eventHandlers: [{ name: 'pre-start' }] },
       '/app/eventHandlers/0: the key "exec" is missing',
     ],
     [
-      'specification',
+      '[A3.11] specification',
       { eventHandlers: [{ name: 'pre-start', exec: [] }] },
       'expected an "exec" with the name of a program',
     ],
     [
-      'specification',
+      '[A3.14] specification',
       { mountPoints: [{ name: 'a', path: 'b' }] },
       '/app/mountPoints/0/path: expected an absolute path',
     ],
     [
-      'specification',
+      '[A3.14] specification',
       { mountPoints: [{ name: 'a', path: '' }] },
       '/app/mountPoints/0/path: expected an absolute path',
     ],
     [
-      'specification',
+      '[A3.14] specification',
       { mountPoints: [{ name: 'a.b', path: '/b' }] },
       '/app/mountPoints/0/name: expected an AC Name',
     ],
     [
-      'specification',
+      '[A3.14] specification',
       { mountPoints: [{ name: 'a', path: '/b', readOnly: 'yes' }] },
       '/readOnly: expected true or false',
     ],
     [
-      'ours',
+      '[A3.14] ours',
       { mountPoints: ['/a', '/b'].map((path) => ({ name: 'data', path })) },
       '/app/mountPoints/1: the mount point "data" is there twice',
     ],
     [
-      'reference',
+      '[A3.15] specification',
       { ports: [{ name: 'a', protocol: 'tcp', port: 88888 }] },
       '/port: expected an integer from 1 to 65535',
     ],
     [
-      'specification',
+      '[A3.15] specification',
       { ports: [{ name: 'a', protocol: 'tcp', port: 0 }] },
       '/port: expected an integer from 1',
     ],
     [
-      'specification',
+      '[A3.15] specification',
       { ports: [{ name: 'a', protocol: 'tcp', port: 1, count: 0 }] },
       '/count: expected an integer from 1',
     ],
     [
-      'reference',
+      '[A3.15] specification',
       { ports: [{ name: 'a', protocol: 'tcp', port: 32456, count: 45678 }] },
       'expected ports up to 65535',
     ],
     [
-      'ours',
+      '[A3.15] ours',
       { ports: [{ name: 'a', protocol: 'tcp', port: 65535, count: 2 }] },
       'expected ports up to 65535',
     ],
-    ['specification', { ports: [{ name: 'a', port: 1 }] }, '/app/ports/0: the key "protocol" is missing'],
-    ['ours', { ports: [{ name: 'a', protocol: '', port: 1 }] }, '/app/ports/0/protocol: expected the name'],
     [
-      'ours',
+      '[A3.15] specification',
+      { ports: [{ name: 'a', port: 1 }] },
+      '/app/ports/0: the key "protocol" is missing',
+    ],
+    [
+      '[A3.15] ours',
+      { ports: [{ name: 'a', protocol: '', port: 1 }] },
+      '/app/ports/0/protocol: expected the name',
+    ],
+    [
+      '[A3.15] ours',
       { ports: [1, 2].map((port) => ({ name: 'a', protocol: 'tcp', port })) },
       'the port "a" is there twice',
     ],
-    ['specification', { userAnnotations: { a: 1 } }, '/app/userAnnotations/a: expected a string'],
-    ['specification', { userLabels: ['a'] }, '/app/userLabels: expected an object'],
+    ['[A3.16] specification', { userAnnotations: { a: 1 } }, '/app/userAnnotations/a: expected a string'],
+    ['[A3.16] specification', { userLabels: ['a'] }, '/app/userLabels: expected an object'],
     [
-      'specification',
+      '[A2.7] specification',
       { isolators: [{ name: 'resource/cpu' }] },
       '/app/isolators/0: the key "value" is missing',
     ],
     [
-      'specification',
+      '[A2.7] specification',
       { isolators: [{ name: 'CPU', value: 1 }] },
       '/app/isolators/0/name: expected an AC Identifier',
     ],
     [
-      'specification',
+      '[A2.7] specification',
       { isolators: [{ name: 'os/unix/sysctl', value: {} }] },
       '/app/isolators/0: the isolator',
     ],
@@ -410,45 +481,53 @@ describe('the app of an image (aci.md#image-manifest-schema, app)', () => {
     expect(() => parseApp(members)).toThrow(problem);
   });
 
-  it('specification: both spellings of the supplementary groups mean the same', () => {
+  it('[A3.10] specification: both spellings of the supplementary groups mean the same', () => {
     expect(parseApp({ supplementaryGIDs: [400, 500] })).toEqual(parseApp({ supplementaryGids: [400, 500] }));
   });
 
-  it('specification: works in / and has no readOnly mount unless it says so', () => {
+  it('[A3.12] [A3.14] specification: works in / and has no readOnly mount unless it says so', () => {
     const read = parseApp({ mountPoints: [{ name: 'a', path: '/a' }] });
     expect(read?.workingDirectory).toBe('/');
     expect(read?.mountPoints[0]?.readOnly).toBe(false);
   });
 
-  it('ours: __proto__ is a key like any other in what users annotate', () => {
+  it('[A2.13] [A3.16] ours: __proto__ is a key like any other in what users annotate', () => {
     const text = JSON.stringify({ ...base, app: { ...account, userAnnotations: {} } });
     const read = parseText(text.replace('"userAnnotations":{}', '"userAnnotations":{"__proto__":"x"}'));
     expect(new TextDecoder().decode(serializeImageManifest(read))).toContain('{"__proto__":"x"}');
   });
 });
 
-describe('annotations (aci.md#image-manifest-schema)', () => {
+describe('[A3.3] annotations (aci.md#image-manifest-schema)', () => {
   const annotate = (...pairs: [string, string][]): unknown =>
     parse({ annotations: pairs.map(([name, value]) => ({ name, value })) });
 
   it.each<[string, [string, string][]]>([
-    ['reference', []],
+    ['specification', []],
+    ['specification', [['a', 'b']]],
     [
-      'reference',
+      'specification',
+      [
+        ['foo', 'bar'],
+        ['website', 'http://example.com/anno'],
+      ],
+    ],
+    [
+      'specification',
       [
         ['created', '2004-05-14T23:11:14+00:00'],
         ['documentation', 'http://example.com/docs'],
       ],
     ],
     [
-      'reference',
+      'specification',
       [
         ['foo', 'bar'],
         ['homepage', 'https://homepage.com'],
       ],
     ],
-    ['reference', [['appc.io/executor/supports-systemd-notify', 'false']]],
-    ['reference', [['example.com/foo_bar', 'quux']]],
+    ['specification', [['appc.io/executor/supports-systemd-notify', 'false']]],
+    ['specification', [['example.com/foo_bar', 'quux']]],
     ['specification', [['appc.io/executor/supports-systemd-notify', 'true']]],
   ])('%s: %j are valid', (_source, pairs) => {
     expect(annotate(...pairs)).toHaveProperty('annotations.length', pairs.length);
@@ -456,17 +535,34 @@ describe('annotations (aci.md#image-manifest-schema)', () => {
 
   it.each<[string, [string, string][], string]>([
     [
-      'reference',
+      'specification',
       [
         ['foo', 'bar'],
         ['foo', 'baz'],
       ],
       '/annotations/1: the annotation "foo" is there twice',
     ],
-    ['reference', [['created', 'garbage']], '/annotations/0/value: expected a time by RFC 3339'],
-    ['reference', [['homepage', 'not-A$@#URL']], '/annotations/0/value: expected an http or https URL'],
     [
-      'reference',
+      'specification',
+      [
+        ['a', 'b'],
+        ['a', 'b'],
+      ],
+      '/annotations/1: the annotation "a" is there twice',
+    ],
+    [
+      'specification',
+      [
+        ['foo', 'bar'],
+        ['foo', 'baz'],
+        ['website', 'http://example.com/anno'],
+      ],
+      '/annotations/1: the annotation "foo" is there twice',
+    ],
+    ['specification', [['created', 'garbage']], '/annotations/0/value: expected a time by RFC 3339'],
+    ['specification', [['homepage', 'not-A$@#URL']], '/annotations/0/value: expected an http or https URL'],
+    [
+      'specification',
       [['documentation', 'ftp://isnotallowed.com']],
       '/annotations/0/value: expected an http or https URL',
     ],
@@ -481,11 +577,11 @@ describe('annotations (aci.md#image-manifest-schema)', () => {
   });
 });
 
-describe('timestamps (types.md#timestamps-type)', () => {
+describe('[A2.8] timestamps (types.md#timestamps-type)', () => {
   it.each([
-    ['reference', '2004-05-14T23:11:14+00:00'],
-    ['reference', '2001-02-03T04:05:06Z'],
-    ['reference', '2014-11-14T17:36:54-08:00'],
+    ['specification', '2004-05-14T23:11:14+00:00'],
+    ['specification', '2001-02-03T04:05:06Z'],
+    ['specification', '2014-11-14T17:36:54-08:00'],
     ['specification', '2015-05-18T13:49:28.351729952-04:00'],
     ['specification', '2014-10-27T19:32:27.67021798Z'],
     // RFC 3339 allows these two, the reference does not: docs/decisions/appc-differences.md, 11.
@@ -503,7 +599,7 @@ describe('timestamps (types.md#timestamps-type)', () => {
       '1416015188',
       'Fri Nov 14 17:53:02 PST 2014',
       '2014-11-1417:36:54',
-    ].map((text) => ['reference', text]),
+    ].map((text) => ['specification', text]),
     ['specification', '2015-05-18 13:49:28Z'],
     ...['2015-05-18T13:49:28', '2015-13-18T13:49:28Z', '2015-00-18T13:49:28Z', '2023-02-29T00:00:00Z'].map(
       (text) => ['ours', text],
@@ -522,26 +618,24 @@ describe('timestamps (types.md#timestamps-type)', () => {
   });
 });
 
-describe('web addresses of annotations', () => {
+describe('[A2.11] web addresses of annotations (aci.md#image-manifest-schema)', () => {
   it.each([
     ...['http://foo.com', 'http://foo.com/huh/what?is=this', 'https://example.com/bar'],
     ...['http://yis.com/hello?goodbye=yes', 'https://ohai.net', 'http://[::1]:8080/', 'HTTPS://example.com'],
-  ])('reference: %j is one', (text) => {
+  ])('specification: %j is one', (text) => {
     expect(isWebAddress(text)).toBe(true);
   });
 
   it.each([
-    ...['badjson', 'ftp://example.com', 'unix://file.net', 'unix:///hello', 'not a url', ''],
-    // Ours: the reference takes the first.
-    ...[
-      'https:foo',
-      'https://',
-      'http:///path',
-      'https://exa mple.com',
-      'https://example.com/\n',
-      'http://a:99999/',
-    ],
-  ])('reference: %j is none', (text) => {
+    ...['badjson', 'ftp://example.com', 'ftp://foo.com', 'unix://file.net', 'unix:///hello', 'not a url'].map(
+      (text) => ['specification', text],
+    ),
+    // The reference takes the first.
+    ...['https:foo', '', 'https://', 'http:///path', 'https://exa mple.com', 'https://example.com/\n'].map(
+      (text) => ['ours', text],
+    ),
+    ['ours', 'http://a:99999/'],
+  ])('%s: %j is none', (_source, text = '') => {
     expect(isWebAddress(text)).toBe(false);
   });
 });

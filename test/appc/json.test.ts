@@ -5,7 +5,7 @@ import { parseJson, type JsonLimits } from '../../src/appc/json.ts';
 const limits: JsonLimits = { maxBytes: 4096, maxDepth: 8, maxValues: 100 };
 const read = (text: string): unknown => parseJson(new TextEncoder().encode(text), limits);
 
-describe('JSON documents of unknown origin', () => {
+describe('[A2.13] JSON documents of unknown origin (ours; RFC 8259)', () => {
   it.each([
     ['null', null],
     [' true ', true],
@@ -60,7 +60,7 @@ describe('JSON documents of unknown origin', () => {
     ['{"a":[{"b":1,"c":2,"b":3}]}', '/a/0/b: the key is there twice'],
     ['{"a":1,"\\u0061":2}', '/a: the key is there twice'],
     ['{"x/y~":{"k":1,"k":2}}', '/x~1y~0/k: the key is there twice'],
-  ])('refuses the doubled key of %j at any depth', (text, problem) => {
+  ])('[A2.12] refuses the doubled key of %j at any depth', (text, problem) => {
     expect(() => read(text)).toThrow(problem);
   });
 
@@ -103,7 +103,7 @@ describe('JSON documents of unknown origin', () => {
   });
 });
 
-describe('JSON text', () => {
+describe('[A3.18] JSON text', () => {
   it('is always the same for the same value: no spaces, keys in their order, integers in full', () => {
     expect(jsonText({ b: [1, 2n ** 70n], a: { skipped: undefined, 'é"': null } })).toBe(
       '{"b":[1,1180591620717411303424],"a":{"é\\"":null}}',

@@ -1,25 +1,25 @@
-// Vectors marked "reference" are facts from github.com/appc/spec at 259c2ee (discovery/parse_test.go and
+// Labels as in docs/appc-checklist.md. Vectors of the reference are facts from github.com/appc/spec at 259c2ee (discovery/parse_test.go and
 // schema/types/{mountpoint,volume}_test.go; Apache-2.0, Copyright 2015 The appc Authors).
 import { describe, expect, it } from 'vitest';
 import { parseMountPointString, parseNameString, parseVolumeString } from '../../src/appc/index.ts';
 import { Refusal } from '../../src/refusal/index.ts';
 
-describe('an image named in one text (discovery.md)', () => {
+describe('[A7.1] an image named in one text (the reference only; discovery.md has no such form)', () => {
   it.each([
-    ['reference', 'example.com/reduce-worker:1.0.0', 'example.com/reduce-worker', { version: '1.0.0' }],
+    ['reference-only', 'example.com/reduce-worker:1.0.0', 'example.com/reduce-worker', { version: '1.0.0' }],
     [
-      'reference',
+      'reference-only',
       'example.com/reduce-worker,channel=alpha,label=value',
       'example.com/reduce-worker',
       { channel: 'alpha', label: 'value' },
     ],
     [
-      'reference',
+      'reference-only',
       "example.com/app:1.2.3,special=!*'();@&+$/?#[],channel=beta",
       'example.com/app',
       { version: '1.2.3', special: "!*'();@&+$/?#[]", channel: 'beta' },
     ],
-    ['reference', 'example.com/reduce-worker', 'example.com/reduce-worker', {}],
+    ['reference-only', 'example.com/reduce-worker', 'example.com/reduce-worker', {}],
     ['ours', 'example.com/app,note=a=b', 'example.com/app', { note: 'a=b' }],
   ])('%s: reads %j', (_source, text, name, labels) => {
     const read = parseNameString(text);
@@ -28,13 +28,17 @@ describe('an image named in one text (discovery.md)', () => {
   });
 
   it.each([
-    ['reference', 'not an app name', 'not an AC Identifier'],
-    ['reference', 'example.com/garbage%8 939', 'not an AC Identifier'],
-    ['reference', 'foo.com/bar,channel=alpha,dog=woof,channel=beta', 'the label "channel" is there twice'],
-    ['reference', 'example.com/app,channel=beta:1.2.3', 'a colon may stand only once'],
-    ['reference', 'example.com/app:3.2.1,channel=beta:1.2.3', 'a colon may stand only once'],
-    ['reference', 'example.com/app:3.2.1,version=1.2.3', 'the label "version" is there twice'],
-    ['reference', 'example.com/app,version', 'not LABEL=VALUE'],
+    ['reference-only', 'not an app name', 'not an AC Identifier'],
+    ['reference-only', 'example.com/garbage%8 939', 'not an AC Identifier'],
+    [
+      'reference-only',
+      'foo.com/bar,channel=alpha,dog=woof,channel=beta',
+      'the label "channel" is there twice',
+    ],
+    ['reference-only', 'example.com/app,channel=beta:1.2.3', 'a colon may stand only once'],
+    ['reference-only', 'example.com/app:3.2.1,channel=beta:1.2.3', 'a colon may stand only once'],
+    ['reference-only', 'example.com/app:3.2.1,version=1.2.3', 'the label "version" is there twice'],
+    ['reference-only', 'example.com/app,version', 'not LABEL=VALUE'],
     ['ours', 'example.com/app:1:2', 'the label "version" is there twice'],
     ['ours', '', 'not an AC Identifier'],
     ['ours', 'example.com/app:', 'the label "version" has no value'],
@@ -47,28 +51,35 @@ describe('an image named in one text (discovery.md)', () => {
   });
 });
 
-describe('a mount point in one text', () => {
+describe('[A2.14] a mount point in one text (the reference only)', () => {
   it.each([
     ['foobar,path=/tmp', false],
     ['foobar,path=/tmp,readOnly=false', false],
     ['foobar,path=/tmp,readOnly=true', true],
-  ])('reference: reads %j', (text, readOnly) => {
+  ])('reference-only: reads %j', (text, readOnly) => {
     expect(parseMountPointString(text)).toEqual({ name: 'foobar', path: '/tmp', readOnly });
   });
 
   it.each([
     ...['#foobar,path=/tmp', 'foobar,path=/tmp,readOnly=true,asdf=asdf', 'foobar,path=/tmp,readOnly=maybe'],
     ...['foobar,path=/tmp,readOnly=', 'foobar,path=', 'foobar', '', ',path=/'],
-    // Ours
-    ...['foobar,path=tmp', 'foobar,path=/a,path=/b', 'foobar,path=/a,name=b', 'foobar,path=/a/../b'],
-  ])('reference: refuses %j', (text) => {
+  ])('reference-only: refuses %j', (text) => {
     expect(() => parseMountPointString(text)).toThrow(
       expect.objectContaining({ code: 'input-invalid' }) as Refusal,
     );
   });
+
+  it.each(['foobar,path=tmp', 'foobar,path=/a,path=/b', 'foobar,path=/a,name=b', 'foobar,path=/a/../b'])(
+    'ours: refuses %j',
+    (text) => {
+      expect(() => parseMountPointString(text)).toThrow(
+        expect.objectContaining({ code: 'input-invalid' }) as Refusal,
+      );
+    },
+  );
 });
 
-describe('a volume in one text', () => {
+describe('[A2.14] a volume in one text (the reference only)', () => {
   const host = { kind: 'host', name: 'foobar', source: '/tmp', readOnly: false, recursive: true };
   const empty = { kind: 'empty', name: 'foobar', readOnly: false, mode: 0o755, uid: 0, gid: 0 };
 
@@ -83,7 +94,7 @@ describe('a volume in one text', () => {
     ['foobar,kind=empty,readOnly=true,mode=0777', { ...empty, readOnly: true, mode: 0o777 }],
     ['foobar,kind=empty,mode=0777,uid=1000', { ...empty, mode: 0o777, uid: 1000 }],
     ['foobar,kind=empty,mode=0777,uid=1000,gid=1000', { ...empty, mode: 0o777, uid: 1000, gid: 1000 }],
-  ])('reference: reads %j', (text, volume) => {
+  ])('reference-only: reads %j', (text, volume) => {
     expect(parseVolumeString(text)).toEqual(volume);
   });
 
@@ -92,10 +103,16 @@ describe('a volume in one text', () => {
     ...['foobar,kind=host,source=tmp', 'foobar,kind=host,uid=3', 'foobar,kind=host,mode=0755'],
     ...['foobar,kind=host,mode=0600,readOnly=true,gid=0', 'foobar,kind=empty,source=/tmp'],
     'foobar,kind=host,source=/tmp,recursive=MAYBE',
-    // Ours
+  ])('reference-only: refuses %j', (text) => {
+    expect(() => parseVolumeString(text)).toThrow(
+      expect.objectContaining({ code: 'input-invalid' }) as Refusal,
+    );
+  });
+
+  it.each([
     ...['foobar', 'foobar,kind=host', 'foobar,kind=empty,uid=-1', 'foobar,kind=empty,uid=4294967295'],
     ...['foobar,kind=empty,mode=zzz', 'foobar,kind=empty,mode=0o755', 'foobar,kind=tmpfs'],
-  ])('reference: refuses %j', (text) => {
+  ])('ours: refuses %j', (text) => {
     expect(() => parseVolumeString(text)).toThrow(
       expect.objectContaining({ code: 'input-invalid' }) as Refusal,
     );

@@ -1,4 +1,4 @@
-// Vectors marked "reference" are facts from github.com/appc/spec at 259c2ee (schema/types/labels_test.go; Apache-2.0,
+// Labels as in docs/appc-checklist.md. Vectors of the reference are facts from github.com/appc/spec at 259c2ee (schema/types/labels_test.go; Apache-2.0,
 // Copyright 2015 The appc Authors).
 import { describe, expect, it } from 'vitest';
 import {
@@ -20,7 +20,7 @@ const platform = (os: string, arch: string): unknown => [
   { name: 'arch', value: arch },
 ];
 
-describe('labels (aci.md#image-manifest-schema)', () => {
+describe('[A3.2] labels (aci.md#image-manifest-schema)', () => {
   it.each([
     ['linux', 'amd64'],
     ['linux', 'i386'],
@@ -37,7 +37,7 @@ describe('labels (aci.md#image-manifest-schema)', () => {
     ['freebsd', 'arm'],
     ['darwin', 'x86_64'],
     ['darwin', 'i386'],
-  ])('reference: %s/%s exists', (os, arch) => {
+  ])('[A8.1] reference-only: %s/%s exists', (os, arch) => {
     expect(manifestWith(platform(os, arch)).labels).toHaveLength(2);
   });
 
@@ -52,15 +52,24 @@ describe('labels (aci.md#image-manifest-schema)', () => {
     ['linux', 'x86_64'],
     ['freebsd', 'armv7b'],
     ['OS/360', 'S/360'],
-  ])('reference: %s/%s does not', (os, arch) => {
+  ])('[A8.1] reference-only: %s/%s does not', (os, arch) => {
     expect(() => manifestWith(platform(os, arch))).toThrow(/\/labels: expected an "(os|arch)"/);
   });
 
   it.each([
-    ['reference', [{ name: 'name', value: 'x' }], 'may not be called "name"'],
-    ['reference', [{ name: 'name' }], 'may not be called "name"'],
+    ['specification', [{ name: 'name', value: 'x' }], 'may not be called "name"'],
+    ['specification', [{ name: 'name' }], 'may not be called "name"'],
     [
-      'reference',
+      'specification',
+      [
+        { name: 'arch', value: 'amd64' },
+        { name: 'os', value: 'freebsd' },
+        { name: 'arch', value: 'x86_64' },
+      ],
+      '/labels/2: the label "arch"',
+    ],
+    [
+      'specification',
       [...['linux', 'freebsd'].map((value) => ({ name: 'os', value }))],
       '/labels/1: the label "os"',
     ],
@@ -72,13 +81,15 @@ describe('labels (aci.md#image-manifest-schema)', () => {
     expect(() => manifestWith(labels)).toThrow(problem);
   });
 
-  it('reference: none at all, and values of any text', () => {
+  it('specification: none at all, and values of any text; they keep their order, which TestLabelsFromMap sorts', () => {
     expect(manifestWith([]).labels).toEqual([]);
+    const three = ['foo', 'bar', 'baz'].map((name) => ({ name, value: `of ${name}` }));
+    expect(manifestWith(three).labels).toEqual(three);
     expect(manifestWith([{ name: 'foo', value: '' }]).labels).toEqual([{ name: 'foo', value: '' }]);
   });
 });
 
-describe('what a machine runs', () => {
+describe('[A8.3] what a machine runs', () => {
   it.each([
     ['aarch64', true, ['aarch64', 'armv7l', 'armv6l']],
     ['aarch64', false, ['aarch64']],
@@ -105,7 +116,7 @@ describe('what a machine runs', () => {
     ['riscv64', undefined],
     ['armv5tel', undefined],
     ['arm', undefined],
-  ])('ours: uname -m %s is %s', (uname, arch) => {
+  ])('[A8.4] ours: uname -m %s is %s', (uname, arch) => {
     expect(machineArchitecture(uname)).toBe(arch);
   });
 
@@ -124,7 +135,7 @@ describe('what a machine runs', () => {
     ['an image of no system', [], 'armv7l', false, true],
     ['an image of any Linux', [{ name: 'os', value: 'linux' }], 'armv7l', false, true],
     // "arch is meaningful only if os is provided" (aci.md)
-    ['an arch without an os', [{ name: 'arch', value: 'amd64' }], 'armv7l', false, true],
+    ['an arch without an os [A8.2]', [{ name: 'arch', value: 'amd64' }], 'armv7l', false, true],
   ])('%s', (_what, labels, arch, compat32, runs) => {
     expect(runsOn(manifestWith(labels).labels, { arch, compat32 })).toBe(runs);
   });

@@ -1,5 +1,5 @@
-// Vectors marked "specification" or "reference" are facts from github.com/appc/spec at 259c2ee (spec/pods.md,
-// examples/pod_{runtime,template}.json and schema/pod_test.go; Apache-2.0, Copyright 2014-2016 The appc Authors).
+// Labels as in docs/appc-checklist.md. Vectors of the specification and of its reference are facts from github.com/appc/spec at 259c2ee (spec/pods.md,
+// examples/pod_{runtime,template}.json and schema/{pod_test,lastditch/pod_test}.go; Apache-2.0, Copyright 2014-2016 The appc Authors).
 import { describe, expect, it } from 'vitest';
 import {
   parsePodManifest,
@@ -65,7 +65,7 @@ const example = {
 };
 
 describe('a pod manifest (pods.md#pod-manifest-schema)', () => {
-  it("specification: the text's example is read as it stands", () => {
+  it("[A6.1] specification: the text's example is read as it stands", () => {
     expect(parseText(JSON.stringify(example))).toEqual({
       acVersion: '0.8.11',
       apps: [
@@ -115,45 +115,53 @@ describe('a pod manifest (pods.md#pod-manifest-schema)', () => {
     });
   });
 
-  it('ours: is always written the same way, and read back as it was', () => {
+  it('[A3.18] ours: is always written the same way, and read back as it was', () => {
     const manifest = parseText(JSON.stringify(example));
     const bytes = serializePodManifest(manifest);
     expect(parsePodManifest(bytes)).toEqual(manifest);
     expect(serializePodManifest(parsePodManifest(bytes))).toEqual(bytes);
   });
 
-  it('reference: null stands for an optional member that is absent, as Go writes it', () => {
+  it('[A2.12] reference-only: null stands for an optional member that is absent, as Go writes it', () => {
     expect(parse({ volumes: null, isolators: null, annotations: null, ports: null })).toEqual(parse({}));
   });
 
-  it('specification: two apps may share an image', () => {
+  it('[A6.2] specification: two apps may share an image', () => {
     expect(parse({ apps: [app, { ...app, name: 'other' }] }).apps).toHaveLength(2);
   });
 
   it.each<[string, Record<string, unknown>, string]>([
-    ['reference', { acKind: undefined }, 'the key "acKind" is missing'],
-    ['specification', { acKind: 'ImageManifest' }, '/acKind: expected "PodManifest", found "ImageManifest"'],
+    ['[A2.4] specification', { acKind: undefined }, 'the key "acKind" is missing'],
+    [
+      '[A2.4] specification',
+      { acKind: 'ImageManifest' },
+      '/acKind: expected "PodManifest", found "ImageManifest"',
+    ],
     // The reference takes the next ones: docs/decisions/appc-differences.md, 8.
-    ['specification', { acVersion: undefined }, 'the key "acVersion" is missing'],
-    ['specification', { apps: undefined }, '/apps: expected at least one app'],
-    ['ours', { apps: [] }, '/apps: expected at least one app'],
-    ['specification', { apps: [{ name: 'a' }] }, '/apps/0: the key "image" is missing'],
-    ['specification', { apps: [{ image: { id } }] }, '/apps/0: the key "name" is missing'],
+    ['[A6.1] specification', { acVersion: undefined }, 'the key "acVersion" is missing'],
+    ['[A6.1] specification', { apps: undefined }, '/apps: expected at least one app'],
+    ['[A6.1] ours', { apps: [] }, '/apps: expected at least one app'],
+    ['[A6.1] specification', { apps: [{ name: 'a' }] }, '/apps/0: the key "image" is missing'],
+    ['[A6.1] specification', { apps: [{ image: { id } }] }, '/apps/0: the key "name" is missing'],
     // examples/pod_template.json: a template must be reified first.
     [
-      'specification',
+      '[A6.1] specification',
       { apps: [app, { name: 'b', image: { name: 'example.com/b' } }] },
       '/apps/1/image: expected the "id"',
     ],
     [
-      'specification',
+      '[A6.1] specification',
       { apps: [{ name: 'a', image: { id: 'sha512-...' } }] },
       '/apps/0/image/id: expected an image ID',
     ],
-    ['specification', { apps: [{ name: 'a.b', image: { id } }] }, '/apps/0/name: expected an AC Name'],
-    ['reference', { apps: [app, { ...app, name: 'b' }, app] }, '/apps/2: the app "worker" is there twice'],
+    ['[A6.1] specification', { apps: [{ name: 'a.b', image: { id } }] }, '/apps/0/name: expected an AC Name'],
     [
-      'reference',
+      '[A6.1] specification',
+      { apps: [app, { ...app, name: 'b' }, app] },
+      '/apps/2: the app "worker" is there twice',
+    ],
+    [
+      '[A6.3] specification',
       {
         volumes: [
           { name: 'simplename', kind: 'empty' },
@@ -162,14 +170,14 @@ describe('a pod manifest (pods.md#pod-manifest-schema)', () => {
       },
       '/volumes/1: the volume "simplename" is there twice',
     ],
-    ['ours', { restart: 'always' }, '/restart: the key is not known'],
+    ['[A2.12] ours', { restart: 'always' }, '/restart: the key is not known'],
     [
-      'specification',
+      '[A6.6] specification',
       { isolators: [{ name: 'os/linux/no-new-privileges', value: true }] },
       'does not belong to a pod',
     ],
     [
-      'specification',
+      '[A6.6] specification',
       {
         isolators: [
           { name: 'os/unix/sysctl', value: {} },
@@ -178,44 +186,44 @@ describe('a pod manifest (pods.md#pod-manifest-schema)', () => {
       },
       '/isolators/1: the isolator "os/unix/sysctl" is there twice',
     ],
-    ['specification', { ports: [{ name: 'a' }] }, '/ports/0: the key "hostPort" is missing'],
+    ['[A6.4] specification', { ports: [{ name: 'a' }] }, '/ports/0: the key "hostPort" is missing'],
     [
-      'specification',
+      '[A6.4] specification',
       { ports: [{ name: 'a', hostPort: 99999 }] },
       '/ports/0/hostPort: expected an integer from 1',
     ],
     [
-      'specification',
+      '[A6.4] specification',
       { ports: [{ name: 'a', hostPort: 1, hostIP: '::1' }] },
       '/ports/0/hostIP: expected an IPv4',
     ],
     [
-      'specification',
+      '[A6.4] specification',
       { ports: [{ name: 'a', hostPort: 1, hostIP: '1.2.3' }] },
       '/ports/0/hostIP: expected an IPv4',
     ],
     [
-      'specification',
+      '[A6.4] specification',
       { ports: [{ name: 'a', hostPort: 1, hostIP: '1.2.3.256' }] },
       '/ports/0/hostIP: expected',
     ],
     [
-      'ours',
+      '[A6.4] ours',
       { ports: [{ name: 'a', hostPort: 1, hostIP: '1.2.3.04' }] },
       '/ports/0/hostIP: expected an IPv4',
     ],
     [
-      'ours',
+      '[A6.4] ours',
       { ports: [{ name: 'a', hostPort: 1, hostIP: '1.2.3.4.' }] },
       '/ports/0/hostIP: expected an IPv4',
     ],
     [
-      'ours',
+      '[A6.4] ours',
       { ports: [1, 2].map((hostPort) => ({ name: 'a', hostPort })) },
       '/ports/1: the port "a" is there twice',
     ],
     [
-      'specification',
+      '[A6.4] specification',
       { ports: [{ name: 'a', hostPort: 1, podPort: { name: 'a' } }] },
       '/ports/0/podPort: the key',
     ],
@@ -226,7 +234,63 @@ describe('a pod manifest (pods.md#pod-manifest-schema)', () => {
     );
   });
 
-  it('specification: port names are unique among the apps of a pod', () => {
+  // The reference reads these with its lenient reader, which is for listing pods that it would not run; no such reader is here.
+  const image = { name: 'i', id: 'id', labels: [] };
+  const of = (...labels: object[]): object => ({ apps: [{ name: 'a', image: { id, name: 'i', labels } }] });
+  it.each<[string, object, string]>([
+    ['an empty pod', { apps: [] }, '/apps: expected at least one app'],
+    ['an app without a name', { apps: [{ name: '', image }] }, '/apps/0/name: expected an AC Name'],
+    [
+      'an empty image',
+      { apps: [{ name: 'a', image: { name: '', id: '', labels: [] } }] },
+      '/apps/0/image/id: expected an image ID',
+    ],
+    ['an empty label', of({ name: '', value: '' }), '/apps/0/image/labels/0/name: expected'],
+    ['an invalid name of an app', { apps: [{ name: '!', image }] }, '/apps/0/name: expected an AC Name'],
+    ['apps of one name', { apps: [app, app] }, '/apps/1: the app "worker" is there twice'],
+    [
+      'an invalid image',
+      { apps: [{ name: 'a', image: { name: '!!!', id: '&&&', labels: [] } }] },
+      '/apps/0/image/id: expected an image ID',
+    ],
+    [
+      'labels with invalid names',
+      of({ name: '!n1', value: 'v1' }, { name: 'N2~', value: 'v2' }),
+      '/apps/0/image/labels/0/name: expected',
+    ],
+    [
+      'a label twice',
+      of({ name: 'n1', value: 'v1' }, { name: 'n1', value: 'v2' }),
+      '/apps/0/image/labels/1: the label "n1" is there twice',
+    ],
+    ['extra fields', { goblins: [] }, '/goblins: the key is not known'],
+    ['an app with extra fields', { apps: [{ ...app, trolls: [] }] }, '/apps/0/trolls: the key is not known'],
+    [
+      'an image with extra fields',
+      { apps: [{ name: 'a', image: { id, stuff: [] } }] },
+      '/apps/0/image/stuff: the key is not known',
+    ],
+    [
+      'a label with extra fields',
+      of({ name: 'n', value: 'v', color: 1 }),
+      '/apps/0/image/labels/0/color: the key is not known',
+    ],
+  ])(
+    '[A6.1] [A2.12] specification, and ours for extra fields (TestInvalidPodManifest): %s',
+    (_what, members, problem) => {
+      expect(() => parse(members as Record<string, unknown>)).toThrow(problem);
+    },
+  );
+
+  it.each([
+    ['{"acKind": "Bogus", "acVersion": "0.8.11",}', 'a key in double quotes'],
+    ['<html><head><title>Certainly not a JSON</title></head></html>', 'expected a JSON value'],
+    ['{}', 'the key "acKind" is missing'],
+  ])('[A2.12] specification (TestBogusPodManifest, TestPodManifestMerge): %s', (text, problem) => {
+    expect(() => parseText(text)).toThrow(problem);
+  });
+
+  it('[A6.4] specification: port names are unique among the apps of a pod', () => {
     const withPort = (name: string): Record<string, unknown> => ({
       name,
       image: { id },
@@ -237,20 +301,20 @@ describe('a pod manifest (pods.md#pod-manifest-schema)', () => {
     );
   });
 
-  it('specification: annotations of pods and apps are named by AC Identifiers too', () => {
+  it('[A6.5] specification: annotations of pods and apps are named by AC Identifiers too', () => {
     const annotations = [{ name: 'appc.io/executor/supports-systemd-notify', value: 'true' }];
     expect(parse({ annotations }).annotations).toEqual(annotations);
     expect(parseApp({ annotations }).apps[0]?.annotations).toEqual(annotations);
   });
 
-  it('ours: a manifest over 128 KiB is refused before it is read', () => {
+  it('[A10.7] ours: a manifest over 128 KiB is refused before it is read', () => {
     expect(() => parsePodManifest(new Uint8Array(podManifestLimits.maxBytes + 1))).toThrow(
       'expected at most 131072',
     );
   });
 });
 
-describe('an app of a pod', () => {
+describe('[A6.2] an app of a pod (pods.md#pod-manifest-schema, apps)', () => {
   it.each<[string, Record<string, unknown>, string]>([
     ['specification', { readOnlyRootFS: 'true' }, '/apps/0/readOnlyRootFS: expected true or false'],
     ['specification', { mounts: [{}] }, '/apps/0/mounts/0: the key "volume" is missing'],
@@ -282,7 +346,7 @@ describe('an app of a pod', () => {
   });
 });
 
-describe('a volume (pods.md#pod-manifest-schema, volumes)', () => {
+describe('[A6.3] a volume (pods.md#pod-manifest-schema, volumes)', () => {
   it.each<[string, Record<string, unknown>, Record<string, unknown>]>([
     ['specification', { kind: 'empty' }, { readOnly: false, mode: 0o755, uid: 0, gid: 0 }],
     [
@@ -310,13 +374,25 @@ describe('a volume (pods.md#pod-manifest-schema, volumes)', () => {
     ['specification', { kind: 'host', source: 'opt' }, '/volumes/0/source: expected an absolute path'],
     ['ours', { kind: 'host', source: '/opt/../etc' }, '/volumes/0/source: expected a path without ".."'],
     [
-      'reference',
+      'specification',
       { kind: 'host', source: '/opt', mode: '0755' },
       '/volumes/0/mode: a volume of kind "host" has no',
     ],
-    ['reference', { kind: 'host', source: '/opt', uid: 0 }, '/volumes/0/uid: a volume of kind "host" has no'],
-    ['reference', { kind: 'host', source: '/opt', gid: 0 }, '/volumes/0/gid: a volume of kind "host" has no'],
-    ['reference', { kind: 'empty', source: '/opt' }, '/volumes/0/source: a volume of kind "empty" has no'],
+    [
+      'specification',
+      { kind: 'host', source: '/opt', uid: 0 },
+      '/volumes/0/uid: a volume of kind "host" has no',
+    ],
+    [
+      'specification',
+      { kind: 'host', source: '/opt', gid: 0 },
+      '/volumes/0/gid: a volume of kind "host" has no',
+    ],
+    [
+      'specification',
+      { kind: 'empty', source: '/opt' },
+      '/volumes/0/source: a volume of kind "empty" has no',
+    ],
     // The reference takes any mode: docs/decisions/appc-differences.md, 10.
     ['specification', { kind: 'empty', mode: 'zzz' }, '/volumes/0/mode: expected permission bits'],
     ['specification', { kind: 'empty', mode: 755 }, '/volumes/0/mode: expected permission bits'],

@@ -222,7 +222,7 @@ const podManifest: fc.Arbitrary<PodManifest> = fc.record(
   { requiredKeys: ['acVersion', 'apps', 'volumes', 'isolators', 'annotations', 'ports'] },
 );
 
-describe('what is written is read back', patience, () => {
+describe('[A3.18] what is written is read back', patience, () => {
   it('for every image manifest', () => {
     fc.assert(
       fc.property(imageManifest, (manifest) => {
