@@ -47,8 +47,7 @@ export async function decompress(
     const bytes = replay(head, input, onInput);
     if (compression === 'none') return { compression, tar: bytes };
     if (compression === 'gzip') return { compression, tar: gunzip(bytes) };
-    if (compression === undefined)
-      throw malformed('The archive is neither a tar nor compressed in a known way.');
+    if (compression === undefined) throw unknownArchive(head);
     // Loaded only when it is needed: most archives are gzip.
     const { decompressByTool } = await import('./decompress-tool.ts');
     return { compression, tar: decompressByTool(compression, bytes) };
@@ -56,6 +55,19 @@ export async function decompress(
     await input.return?.();
     throw error;
   }
+}
+
+/** What to say of an archive that is none: aci.md lets it be encrypted with PGP, which deserves better than "damaged". */
+function unknownArchive(head: Buffer): Refusal {
+  const text = head.toString('latin1');
+  // A message for a passphrase or a key begins with its session key: RFC 4880 §4.2, tags 3 and 1 in either format, version 4 or 3.
+  if (/^(?:-----BEGIN PGP MESSAGE-----|[\x8c\xc3][^]\x04|(?:[\x84\xc1][^]|\x85[^]{2})\x03)/.test(text)) {
+    return new Refusal(
+      'archive-compression-unsupported',
+      'The archive is encrypted with OpenPGP, which is not supported: publish it signed and not encrypted.',
+    );
+  }
+  return malformed('The archive is neither a tar nor compressed in a known way.');
 }
 
 async function readHead(input: AsyncIterator<Uint8Array>): Promise<Buffer> {

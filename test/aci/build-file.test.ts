@@ -164,7 +164,7 @@ mode = "0750"
 });
 
 describe('an image from a directory (aci.md#image-archives: "All files MUST maintain all of their original properties")', () => {
-  it('keeps extended attributes', async () => {
+  it('[A1.4] keeps extended attributes', async () => {
     mkdirSync(at('root'));
     const archive = tar(pax({ 'SCHILY.xattr.user.note': 'kept' }), { name: 'noted', body: 'x' });
     execFileSync('tar', ['-x', '--xattrs', '--xattrs-include=*', '-C', at('root')], { input: archive });

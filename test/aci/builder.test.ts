@@ -61,7 +61,7 @@ async function paths(): Promise<string[]> {
 }
 
 describe('a built archive', () => {
-  it('has the image ID that the reader and sha512sum find, compressed or not', async () => {
+  it('[A1.8] has the image ID that the reader and sha512sum find, compressed or not', async () => {
     put('bin/app', 'program', 0o755);
     const plain = await build();
     const gzip = await build({ compression: 'gzip', output: join(directory, 'out.gz.aci') });
@@ -114,7 +114,7 @@ describe('a built archive', () => {
     expect(outputs[0]?.subarray(4, 10)).toEqual(Buffer.from([0, 0, 0, 0, 0, 255])); // no time, no operating system
   });
 
-  it('keeps mode, time, hard links and symbolic links', async () => {
+  it('[A1.4] [A1.12] keeps mode, time, hard links and symbolic links', async () => {
     put('su', 'x', 0o4755);
     put('private', '', 0); // empty, so that it need not be read and the test needs no root
     utimesSync(join(root, 'su'), 1_500_000_000, 1_500_000_000);
@@ -129,7 +129,7 @@ describe('a built archive', () => {
     expect(list.get('rootfs/symbolic')).toMatchObject({ type: 'symlink', target: '../../outside' });
   });
 
-  it('sets owners and late times as asked', async () => {
+  it('[A1.4] sets owners and late times as asked', async () => {
     put('old', 'x');
     put('new', 'x');
     utimesSync(join(root, 'old'), 5, 5);
@@ -144,7 +144,7 @@ describe('a built archive', () => {
     ]);
   });
 
-  it('takes extended attributes that are given', async () => {
+  it('[A1.4] takes extended attributes that are given', async () => {
     put('bin/ping', 'x');
     const value = Buffer.from([1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     await build({ xattrs: new Map([['/bin/ping', [{ name: 'security.capability', value }]]]) });
@@ -186,7 +186,7 @@ describe('a built archive', () => {
     expect(extracted.toString()).toBe('minedefault');
   });
 
-  it('leaves out sockets and says so', async () => {
+  it('[A1.13] leaves out sockets and says so', async () => {
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(join(root, 'socket'), resolve));
     try {
@@ -205,7 +205,7 @@ describe('a built archive', () => {
     expect(built.sizeBytes).toBeLessThan(10_000);
   });
 
-  it('reads as the same tree that was built, whatever the tree (GNU tar as the judge)', async () => {
+  it('[A1.4] reads as the same tree that was built, whatever the tree (GNU tar as the judge)', async () => {
     const name = fc
       .string({
         unit: fc.constantFrom('a', 'B', '.', ' ', '-', 'é', '\n', '\\', '%', 'n'.repeat(40)),
@@ -256,7 +256,7 @@ describe('a built archive', () => {
 });
 
 describe('a build', () => {
-  it('refuses a manifest that the specification forbids', async () => {
+  it('[A3.1] refuses a manifest that the specification forbids', async () => {
     await expect(build({ manifest: Buffer.from('{}') })).rejects.toMatchObject({
       code: 'image-manifest-invalid',
     });

@@ -31,7 +31,7 @@ const forms: readonly [string, string, readonly string[]][] = [
   ['zstd', 'zstd', ['-19', '-q']],
 ];
 
-describe('an image archive (aci.md#image-archives; zstd is ours)', () => {
+describe('[A1.5] an image archive (aci.md#image-archives; zstd is ours)', () => {
   it.each(forms)('compressed by %s (%s %j) has the image ID of its tar', async (name, command, args) => {
     const summary = await read(compress(command, args));
     expect(summary).toEqual({ ...(await read(plain)), compression: name });
@@ -47,7 +47,7 @@ describe('an image archive (aci.md#image-archives; zstd is ours)', () => {
     }
   });
 
-  it('may be several streams, one after the other', async () => {
+  it('[A1.6] may be several streams, one after the other', async () => {
     for (const command of ['bzip2', 'xz', 'zstd']) {
       const half = Math.floor(plain.length / 2);
       const parts = [plain.subarray(0, half), plain.subarray(half)].map((part) =>
@@ -58,7 +58,7 @@ describe('an image archive (aci.md#image-archives; zstd is ours)', () => {
   });
 });
 
-describe.each(['bzip2', 'xz', 'zstd'])('a %s stream is refused when', (command) => {
+describe.each(['bzip2', 'xz', 'zstd'])('[A10.6] a %s stream is refused when', (command) => {
   const whole = compress(command, []);
   it.each<[string, Buffer]>([
     ['it is cut off', whole.subarray(0, -1)],
@@ -73,7 +73,7 @@ describe.each(['bzip2', 'xz', 'zstd'])('a %s stream is refused when', (command) 
     await expect(read(bytes)).rejects.toMatchObject({ code: 'archive-malformed' });
   });
 
-  it('it unpacks to far more than it weighs [C35]', async () => {
+  it('it unpacks to far more than it weighs [C35] [A10.4]', async () => {
     const bomb = compress(
       command,
       ['-1'],
@@ -86,13 +86,16 @@ describe.each(['bzip2', 'xz', 'zstd'])('a %s stream is refused when', (command) 
 it.each<[string, string[]]>([
   ['xz', ['--lzma2=dict=256MiB']],
   ['zstd', ['-q', '--long=27']],
-])('a %s stream that asks for more memory than a device gives is refused [C35]', async (command, args) => {
-  const reading = read(compress(command, args));
-  await expect(reading).rejects.toMatchObject({
-    code: 'archive-too-large',
-    message: expect.stringContaining('of memory') as string,
-  });
-});
+])(
+  'a %s stream that asks for more memory than a device gives is refused [C35] [A10.4]',
+  async (command, args) => {
+    const reading = read(compress(command, args));
+    await expect(reading).rejects.toMatchObject({
+      code: 'archive-too-large',
+      message: expect.stringContaining('of memory') as string,
+    });
+  },
+);
 
 it('names the package when the program that undoes a compression is not installed', async () => {
   const bytes = compress('xz', []);

@@ -121,7 +121,7 @@ describe('a header that lies', () => {
   });
 });
 
-describe('what a program is for (schema/types/labels.go: linux)', () => {
+describe('[A8.6] what a program is for (schema/types/labels.go: linux)', () => {
   it.each([
     [3, 32, 'little', ['i386']],
     [40, 32, 'big', ['armv7b']],

@@ -51,7 +51,7 @@ function listed(file: string): string[] {
     .sort();
 }
 
-describe('an archive that GNU tar made', () => {
+describe('[A10.5] an archive that GNU tar made', () => {
   it.each([
     ['gnu', []],
     ['gnu', ['--sort=name', '--blocking-factor=100']],

@@ -68,7 +68,7 @@ describe('rendering an image with its dependencies (ace.md#filesystem-setup)', (
     return await filesOf(at('rendered.aci'));
   };
 
-  it('gives one image that needs no other and says the same', async () => {
+  it('[A4.13] gives one image that needs no other and says the same', async () => {
     const base = await image('base', { 'bin/sh': 'shell', 'etc/name': 'base' });
     const app = await image('app', { 'etc/name': 'app', 'bin/app': 'program' }, on('base'));
     expect(await render(app, [base])).toEqual({ 'bin/sh': 'shell', 'bin/app': 'program', 'etc/name': 'app' });
@@ -76,7 +76,7 @@ describe('rendering an image with its dependencies (ace.md#filesystem-setup)', (
     expect(manifest).toEqual({ ...app.manifest, dependencies: [] });
   });
 
-  it('lays a diamond in the order D, B, D, C, A', async () => {
+  it('[A4.4] lays a diamond in the order D, B, D, C, A', async () => {
     const d = await image('d', { one: 'd', two: 'd' });
     const b = await image('b', { one: 'b', three: 'b' }, on('d'));
     const c = await image('c', { two: 'c', three: 'c' }, on('d'));
@@ -85,14 +85,14 @@ describe('rendering an image with its dependencies (ace.md#filesystem-setup)', (
     expect(await render(a, [b, c, d])).toEqual({ one: 'd', two: 'c', three: 'c' });
   });
 
-  it('filters an image by its own whitelist and by those of all that depend on it (aci.md, pathWhitelist)', async () => {
+  it('[A4.8] filters an image by its own whitelist and by those of all that depend on it (aci.md, pathWhitelist)', async () => {
     const base = await image('base', { a: '1', b: '2', c: '3' }, { pathWhitelist: ['/a', '/b'] });
     const middle = await image('middle', { d: '4' }, { ...on('base'), pathWhitelist: ['/b', '/c', '/d'] });
     const app = await image('app', { e: '5' }, on('middle'));
     expect(await render(app, [base, middle])).toEqual({ b: '2', d: '4', e: '5' });
   });
 
-  it("does not apply an image's whitelist to its siblings (the reference does: research 1.13, 13)", async () => {
+  it("[A4.9] does not apply an image's whitelist to its siblings (the reference does)", async () => {
     const c = await image('c', { keep: '1', drop: '2' }, { pathWhitelist: ['/keep'] });
     const b = await image('b', { other: '3' });
     const app = await image('app', {}, on('c', 'b'));
@@ -108,7 +108,7 @@ describe('rendering an image with its dependencies (ace.md#filesystem-setup)', (
     expect(readFileSync(at('rendered.aci')).equals(first)).toBe(true);
   });
 
-  it('leaves nothing behind when a dependency is missing or damaged', async () => {
+  it('[A4.15] leaves nothing behind when a dependency is missing or damaged', async () => {
     const base = await image('base', { a: '1' });
     const app = await image('app', {}, on('base'));
     const before = readdirSync(directory).sort();

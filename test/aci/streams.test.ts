@@ -52,7 +52,7 @@ function zeroBomb(sizeBytes: number) {
   });
 }
 
-describe('an archive that unpacks to far more than it weighs [C35]', () => {
+describe('an archive that unpacks to far more than it weighs [C35] [A10.4]', () => {
   it('ends at the ratio, long before its end', async () => {
     const bomb = zeroBomb(8 * 1024 ** 3 - 1);
     const reading = readArchive(bomb, { limits: { ...limits, maxTarBytes: 16 * 1024 ** 3 } });
@@ -146,7 +146,7 @@ describe('the canonical tar', () => {
   });
 });
 
-describe('a damaged archive', () => {
+describe('[A10.6] a damaged archive', () => {
   const valid = tar(
     manifest,
     rootfs,

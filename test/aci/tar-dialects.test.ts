@@ -62,7 +62,7 @@ function gnuTar(options: readonly string[], from = root): Buffer {
   });
 }
 
-describe('a sparse file is refused by name, never unpacked as garbage (appc pitfall 5)', () => {
+describe('[A10.5] a sparse file is refused by name, never unpacked as garbage (ours: the text says "tar" and no more)', () => {
   it.each<[string, string[]]>([
     ['the old GNU form, type S', ['--format=gnu']],
     ['PAX form 0.0', ['--format=posix', '--sparse-version=0.0']],
@@ -91,7 +91,7 @@ describe('a sparse file is refused by name, never unpacked as garbage (appc pitf
   });
 });
 
-describe('a PAX header as GNU tar writes it (POSIX pax, Extended Header Keywords)', () => {
+describe('[A10.5] a PAX header as GNU tar writes it (POSIX pax, Extended Header Keywords)', () => {
   it('may carry an attribute of the file (SCHILY.xattr)', async () => {
     const bytes = gnuTar(['--format=posix', '--pax-option=SCHILY.xattr.user.note:=hello']);
     expect((await entriesOf(bytes)).get('rootfs/file')?.xattrs).toEqual([
@@ -214,7 +214,7 @@ const readAs: [string, RawEntry[], string, Partial<ArchiveEntry>][] = [
   ],
 ];
 
-describe('an archive is read as its format says (appc pitfall 5)', () => {
+describe('[A10.5] an archive is read as its format says (ours: the text says "tar" and no more)', () => {
   it.each(readAs)('%s', async (_what, entries, path, expected) => {
     expect((await entriesOf(tar(manifest, rootfs, ...entries))).get(path)).toMatchObject(expected);
   });
@@ -300,13 +300,13 @@ const refused: [string, RefusalCode, RawEntry[]][] = [
   ],
 ];
 
-describe('an archive that two readers could see as two is refused (appc pitfalls 5 and 6)', () => {
+describe('[A10.6] an archive that two readers could see as two is refused (ours)', () => {
   it.each(refused)('%s', async (_what, code, entries) => {
     expect(await refusal(tar(manifest, rootfs, ...entries))).toMatchObject({ code });
   });
 });
 
-describe('a device node is refused by policy, with what to do instead (appc pitfall 2)', () => {
+describe('[A10.3] a device node is refused by policy, with what to do instead (ours)', () => {
   it.each([
     ['character', '3', 'leave /dev out of the image'],
     ['block', '4', 'leave it out of the image'],

@@ -18,7 +18,7 @@ const app = (user: string, group: string): App => ({
   ports: [],
 });
 
-describe('the accounts of an image', () => {
+describe('[A3.9] [A10.9] the accounts of an image', () => {
   let root: string;
   beforeEach(() => {
     root = mkdtempSync(join(tmpdir(), 'accounts-'));

@@ -96,7 +96,7 @@ async function judged({
   }
 }
 
-describe("an app's program is looked at before anything is stopped [C38]", () => {
+describe("an app's program is looked at before anything is stopped [C38] [A8.6]", () => {
   it.each<[Machine, string[], boolean]>([
     ['arm64', ['aarch64'], true],
     ['arm', ['armv7l', 'armv6l'], true],
@@ -150,7 +150,7 @@ describe("an app's program is looked at before anything is stopped [C38]", () =>
   });
 });
 
-describe("an app's program is found as the runtime finds it", () => {
+describe("[A3.7] an app's program is found as the runtime finds it", () => {
   it.each<[string, Partial<App>]>([
     ['app', { environment: [{ name: 'PATH', value: '/nowhere:/opt/bin:/usr/bin' }] }],
     ['app', { environment: [{ name: 'PATH', value: 'bin' }], workingDirectory: '/opt' }],
@@ -196,7 +196,7 @@ describe("an app's program is found as the runtime finds it", () => {
   });
 });
 
-describe('a path in an image (path_resolution(7); appc pitfall 1)', () => {
+describe('[A10.1] a path in an image (path_resolution(7))', () => {
   const find = async (path: string, roots = [root]) => (await findInImage(roots, path))?.path;
 
   it('is followed over links within the image', async () => {

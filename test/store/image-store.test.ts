@@ -100,7 +100,7 @@ describe('a stored object', () => {
     }
   });
 
-  it('with a flipped byte is found by reading all of it', async () => {
+  it('[A10.13] with a flipped byte is found by reading all of it', async () => {
     const disk = await stored();
     const bytes = Uint8Array.from(object);
     bytes[9000] = 1;
@@ -116,7 +116,7 @@ describe('a stored object', () => {
     for (const outcome of disk.crashes()) expect(outcome.paths()).toEqual([]);
   });
 
-  it('is only ever looked for by an image ID', () => {
+  it('[A10.8] is only ever looked for by an image ID', () => {
     expect(() => imageStore(new CrashingDisk(), directory).pathOf('../../etc/passwd')).toThrow(
       /not an image ID/,
     );
