@@ -26,7 +26,7 @@ export function resolveAccount(appName: string, app: App, image: PodImage): Acco
       if (owner === undefined) throw unknown(what, name, 'is no file of the image');
       return owner[owned];
     }
-    const found = lookUp(file, name) ?? (/^[0-9]{1,10}$/.test(name) ? Number(name) : undefined);
+    const found = lookUp(file, name) ?? (/^[0-9]{1,10}$/.test(name) ? Number(name) : byConvention(name));
     if (found === undefined)
       throw unknown(what, name, `is not in the image's ${what === 'user' ? 'passwd' : 'group'}`);
     if (found > maxId) throw unknown(what, name, 'is above 4294967294');
@@ -37,6 +37,11 @@ export function resolveAccount(appName: string, app: App, image: PodImage): Acco
     gid: resolve('group', app.group, image.group, 'gid'),
     additionalGids: app.supplementaryGids,
   };
+}
+
+/** An image without a passwd file may still say "root", as rkt has it (docs/decisions/appc-differences.md, 34). */
+function byConvention(name: string): number | undefined {
+  return name === 'root' ? 0 : undefined;
 }
 
 /** The number in the third field of the first line for `name`, in passwd(5) and group(5) alike. */
