@@ -1,8 +1,12 @@
+// Labels as in docs/appc-checklist.md. Vectors of the reference are facts from github.com/appc/spec at 259c2ee (discovery/discovery_test.go,
+// http_test.go and testdata; Apache-2.0, Copyright 2015 The appc Authors). There each case runs with four "insecure" options; TLS is
+// always verified here, so http is the one option.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type ImageName, parseNameString, type NameValue } from '../../src/appc/index.ts';
 import { discover, openHttpClient, parseCredentials } from '../../src/fetch/operator.ts';
 import { requireAsked } from '../../src/fetch/fetch-image.ts';
+import type { Clock } from '../../src/ports/index.ts';
 import { systemClock } from '../session/system-clock.ts';
 import { loopbackCertificate } from './loopback-certificate.ts';
 import { serve, type TestServer } from './test-server.ts';
@@ -56,6 +60,12 @@ beforeEach(() => {
   pages = {};
 });
 
+/** For it twenty seconds pass at once. */
+const hurriedClock: Clock = {
+  ...systemClock,
+  sleep: (ms, signal) => systemClock.sleep(ms / 100, signal),
+};
+
 const labels = (text: Record<string, string>): NameValue[] =>
   Object.entries(text).map(([name, value]) => ({ name, value }) as NameValue);
 const all = { version: '1.0.0', os: 'linux', arch: 'amd64' };
@@ -66,11 +76,11 @@ const image = (name: string, with_: Record<string, string> = all): ImageName => 
 
 async function found(
   name: ImageName,
-  options: { allowHttp?: boolean; auth?: string; deadTls?: boolean } = {},
+  options: { allowHttp?: boolean; auth?: string; deadTls?: boolean; clock?: Clock } = {},
 ) {
   const port = (server: TestServer) => Number(new URL(server.url).port);
   const http = openHttpClient({
-    clock: systemClock,
+    clock: options.clock ?? systemClock,
     ca: tls.cert,
     connectTo: (host, to) =>
       hosts.includes(host)
@@ -82,7 +92,11 @@ async function found(
     ...(options.auth === undefined ? {} : { authorize: parseCredentials(options.auth, 'auth.toml') }),
   });
   try {
-    return await discover(name, { http, clock: systemClock, allowHttp: options.allowHttp ?? false });
+    return await discover(name, {
+      http,
+      clock: options.clock ?? systemClock,
+      allowHttp: options.allowHttp ?? false,
+    });
   } finally {
     http.close();
   }
@@ -93,94 +107,121 @@ const at = (path: string) => [
 ];
 const pubkeys = ['https://example.com/pubkeys.gpg'];
 
-describe.each([false, true])('discovery (appendix A.1, discovery_test.go), http allowed: %s', (allowHttp) => {
-  it.each<[number, ImageName, Record<string, string>, { aci: string; asc: string }[], string[]]>([
-    [1, image('example.com/myapp'), { '/myapp': meta01 }, at('example.com/myapp-1.0.0-linux-amd64'), pubkeys],
-    [
-      2,
-      image('example.com/myapp/foobar'),
-      { '/': meta01 },
-      at('example.com/myapp/foobar-1.0.0-linux-amd64'),
-      pubkeys,
-    ],
-    [3, image('example.com/myapp/foobar/bazzer'), { '/path/out/of/myapp': meta01 }, [], []],
-    [
-      4,
-      image('example.com/myapp'),
-      { '/': meta02, '/myapp': meta03 },
-      at('example.com/myapp-1.0.0-linux-amd64'),
-      pubkeys,
-    ],
-    [
-      5,
-      image('example.com/myapp'),
-      { '/': meta03, '/myapp': meta02 },
-      at('example.com/myapp-1.0.0-linux-amd64'),
-      pubkeys,
-    ],
-    [6, image('example.com/myapp'), { '/': meta02 }, at('example.com/myapp-1.0.0-linux-amd64'), []],
-    [7, image('example.com/myapp'), { '/': meta03 }, [], pubkeys],
-    [
-      8,
-      image('example.com/myapp'),
-      { '/': meta04, '/myapp': meta02 },
-      at('example.com/myapp-1.0.0-linux-amd64'),
-      pubkeys,
-    ],
-    [
-      9,
-      image('example.com/myapp', { version: '1.0.0' }),
-      { '/myapp': meta05 },
-      at('example.com/myapp-1.0.0'),
-      pubkeys,
-    ],
-    [10, image('example.com/myapp', {}), { '/myapp': meta05 }, at('example.com/myapp-latest'), pubkeys],
-    [
-      11,
-      image('example.com/myapp', { name: 'labelcalledname', version: '1.0.0' }),
-      { '/myapp': meta05 },
-      at('example.com/myapp-1.0.0'),
-      pubkeys,
-    ],
-    [
-      12,
-      image('example.com/myapp'),
-      { '/myapp': meta06 },
+describe.each([false, true])(
+  '[A7.2] meta discovery (discovery.md#meta-discovery), http allowed: %s',
+  (allowHttp) => {
+    it.each<[string, ImageName, Record<string, string>, { aci: string; asc: string }[], string[]]>([
       [
-        ...at('example.com/myapp-1.0.0-linux-amd64'),
-        ...at('example.com/myapp-1.0.0'),
-        {
-          aci: 'hdfs://storage.example.com/example.com/myapp-1.0.0-linux-amd64.aci',
-          asc: 'hdfs://storage.example.com/example.com/myapp-1.0.0-linux-amd64.aci.asc',
-        },
+        '1, specification',
+        image('example.com/myapp'),
+        { '/myapp': meta01 },
+        at('example.com/myapp-1.0.0-linux-amd64'),
+        pubkeys,
       ],
-      pubkeys,
-    ],
-  ])('case %i', async (_number, name, served, endpoints, foundKeys) => {
-    pages = served;
-    const discovered = await found(name, { allowHttp });
-    expect(discovered.endpoints).toEqual(endpoints);
-    expect(discovered.keys).toEqual(foundKeys);
-  });
-
-  it('case 13: credentials go to the host that they are for', async () => {
-    pages = { '/myapp': meta01 };
-    await found(image('example.com/myapp'), {
-      allowHttp,
-      auth: '["example.com"]\nuser = "u"\npassword = "p"',
+      [
+        '2, specification',
+        image('example.com/myapp/foobar'),
+        { '/': meta01 },
+        at('example.com/myapp/foobar-1.0.0-linux-amd64'),
+        pubkeys,
+      ],
+      [
+        '3, specification',
+        image('example.com/myapp/foobar/bazzer'),
+        { '/path/out/of/myapp': meta01 },
+        [],
+        [],
+      ],
+      [
+        '4, reference-only',
+        image('example.com/myapp'),
+        { '/': meta02, '/myapp': meta03 },
+        at('example.com/myapp-1.0.0-linux-amd64'),
+        pubkeys,
+      ],
+      [
+        '5, reference-only',
+        image('example.com/myapp'),
+        { '/': meta03, '/myapp': meta02 },
+        at('example.com/myapp-1.0.0-linux-amd64'),
+        pubkeys,
+      ],
+      [
+        '6, specification',
+        image('example.com/myapp'),
+        { '/': meta02 },
+        at('example.com/myapp-1.0.0-linux-amd64'),
+        [],
+      ],
+      ['7, specification', image('example.com/myapp'), { '/': meta03 }, [], pubkeys],
+      [
+        '8, reference-only',
+        image('example.com/myapp'),
+        { '/': meta04, '/myapp': meta02 },
+        at('example.com/myapp-1.0.0-linux-amd64'),
+        pubkeys,
+      ],
+      [
+        '9, reference-only',
+        image('example.com/myapp', { version: '1.0.0' }),
+        { '/myapp': meta05 },
+        at('example.com/myapp-1.0.0'),
+        pubkeys,
+      ],
+      [
+        '10, reference-only',
+        image('example.com/myapp', {}),
+        { '/myapp': meta05 },
+        at('example.com/myapp-latest'),
+        pubkeys,
+      ],
+      [
+        '11, reference-only',
+        image('example.com/myapp', { name: 'labelcalledname', version: '1.0.0' }),
+        { '/myapp': meta05 },
+        at('example.com/myapp-1.0.0'),
+        pubkeys,
+      ],
+      [
+        '12, specification',
+        image('example.com/myapp'),
+        { '/myapp': meta06 },
+        [
+          ...at('example.com/myapp-1.0.0-linux-amd64'),
+          ...at('example.com/myapp-1.0.0'),
+          {
+            aci: 'hdfs://storage.example.com/example.com/myapp-1.0.0-linux-amd64.aci',
+            asc: 'hdfs://storage.example.com/example.com/myapp-1.0.0-linux-amd64.aci.asc',
+          },
+        ],
+        pubkeys,
+      ],
+    ])('case %s (discovery_test.go)', async (_number, name, served, endpoints, foundKeys) => {
+      pages = served;
+      const discovered = await found(name, { allowHttp });
+      expect(discovered.endpoints).toEqual(endpoints);
+      expect(discovered.keys).toEqual(foundKeys);
     });
-    expect(asked[0]).toMatchObject({ host: 'example.com', authorization: 'Basic dTpw' });
-  });
-});
 
-describe('from https to http (appendix A.3, http_test.go)', () => {
+    it('[A7.13] case 13, reference-only: credentials go to the host that they are for', async () => {
+      pages = { '/myapp': meta01 };
+      await found(image('example.com/myapp'), {
+        allowHttp,
+        auth: '["example.com"]\nuser = "u"\npassword = "p"',
+      });
+      expect(asked[0]).toMatchObject({ host: 'example.com', authorization: 'Basic dTpw' });
+    });
+  },
+);
+
+describe('[A7.3] from https to http (http_test.go; discovery.md knows https alone)', () => {
   const name = image('example.com/myapp');
   it.each<[string, Record<string, string | number>, boolean, boolean, boolean, string | undefined]>([
-    ['https answers', { 'https://example.com/myapp': meta01 }, false, false, true, 'https'],
-    ['both say 404', {}, false, false, false, undefined],
-    ['nothing listens', {}, false, true, false, undefined],
+    ['specification: https answers', { 'https://example.com/myapp': meta01 }, false, false, true, 'https'],
+    ['specification: both say 404', {}, false, false, false, undefined],
+    ['specification: nothing listens', {}, false, true, false, undefined],
     [
-      'https says 404, http answers, http is not allowed',
+      'specification: https says 404, http answers, http is not allowed',
       { 'http://example.com/myapp': meta01 },
       false,
       false,
@@ -188,7 +229,7 @@ describe('from https to http (appendix A.3, http_test.go)', () => {
       undefined,
     ],
     [
-      'https says 404, http answers, http is allowed',
+      'reference-only: https says 404, http answers, http is allowed',
       { 'http://example.com/myapp': meta01 },
       true,
       false,
@@ -196,7 +237,7 @@ describe('from https to http (appendix A.3, http_test.go)', () => {
       'http',
     ],
     [
-      'https is down, http answers, http is allowed',
+      'reference-only: https is down, http answers, http is allowed',
       { 'http://example.com/myapp': meta01 },
       true,
       true,
@@ -213,52 +254,52 @@ describe('from https to http (appendix A.3, http_test.go)', () => {
   });
 });
 
-describe('discovery by the text (discovery.md), ours where it is silent', () => {
+describe('a page and its tags (discovery.md#meta-discovery)', () => {
   const name = image('example.com/myapp');
 
   it.each<[string, string, boolean]>([
     [
-      'the prefix is the name',
+      '[A7.5] specification: the prefix is the name',
       '<meta name="ac-discovery" content="example.com/myapp https://storage.example.com/x.{ext}">',
       true,
     ],
     [
-      'the prefix ends within a component',
+      '[A7.5] ours: the prefix ends within a component',
       '<meta name="ac-discovery" content="example.com/my https://storage.example.com/x.{ext}">',
       false,
     ],
     [
-      'the prefix is of somebody else',
+      '[A7.5] specification: the prefix is of somebody else',
       '<meta name="ac-discovery" content="other.example https://storage.example.com/x.{ext}">',
       false,
     ],
     [
-      'there is no place for the ending',
+      '[A7.6] specification: there is no place for the ending',
       '<meta name="ac-discovery" content="example.com https://storage.example.com/x.aci">',
       false,
     ],
     [
-      'the template asks for an unknown label',
+      '[A7.6] reference-only: the template asks for an unknown label',
       '<meta name="ac-discovery" content="example.com https://storage.example.com/{channel}.{ext}">',
       false,
     ],
     [
-      'the content has three parts',
+      '[A7.11] ours: the content has three parts',
       '<meta name="ac-discovery" content="example.com https://storage.example.com/x.{ext} y">',
       false,
     ],
     [
-      'the tag is in a comment',
+      '[A7.11] ours: the tag is in a comment',
       '<!-- <meta name="ac-discovery" content="example.com https://storage.example.com/x.{ext}"> -->',
       false,
     ],
     [
-      'the tag is in a script',
+      '[A7.11] ours: the tag is in a script',
       "<script>\"<meta name='ac-discovery' content='example.com https://storage.example.com/x.{ext}'>\"</script>",
       false,
     ],
     [
-      'the tag is written otherwise',
+      '[A7.11] ours: the tag is written otherwise',
       "<META CONTENT='example.com&#32;https://storage.example.com/x.{ext}' NAME=ac-discovery />",
       true,
     ],
@@ -267,7 +308,7 @@ describe('discovery by the text (discovery.md), ours where it is silent', () => 
     expect((await found(name)).endpoints.length > 0).toBe(isFound);
   });
 
-  it('values of labels are free text, so they are escaped in addresses', async () => {
+  it('[A7.7] ours: values of labels are free text, so they are escaped in addresses', async () => {
     pages = { '/myapp': meta05 };
     const { endpoints } = await found(image('example.com/myapp', { version: '../{name}?a=b/#' }));
     expect(endpoints[0]?.aci).toBe(
@@ -275,13 +316,13 @@ describe('discovery by the text (discovery.md), ours where it is silent', () => 
     );
   });
 
-  it('a control character in a label is refused', async () => {
+  it('[A7.7] ours: a control character in a label is refused', async () => {
     await expect(found(image('example.com/myapp', { version: '1\n' }))).rejects.toMatchObject({
       code: 'input-invalid',
     });
   });
 
-  it('redirects are followed, and credentials stay behind', async () => {
+  it('[A7.4] specification: redirects are followed, and ours: credentials stay behind', async () => {
     pages = {
       'https://example.com/myapp': (_request, response) =>
         void response.writeHead(302, { location: 'https://other.example/found' }).end(),
@@ -295,7 +336,7 @@ describe('discovery by the text (discovery.md), ours where it is silent', () => 
     ]);
   });
 
-  it('a page without end is read to its limit, and what stands at its beginning counts', async () => {
+  it('[A7.9] ours: a page without end is read to its limit, and what stands at its beginning counts', async () => {
     pages = {
       '/myapp': (_request, response) => {
         response.write(`<html><head>${meta01}`);
@@ -309,7 +350,7 @@ describe('discovery by the text (discovery.md), ours where it is silent', () => 
     expect((await found(name)).endpoints).toHaveLength(1);
   });
 
-  it('says what was asked and what came, with the advice for 401', async () => {
+  it('[A7.8] [A7.13] ours: says what was asked and what came, with the advice for 401', async () => {
     pages = { '/myapp': 401 };
     const { attempts } = await found(name);
     expect(attempts).toEqual([
@@ -319,7 +360,93 @@ describe('discovery by the text (discovery.md), ours where it is silent', () => 
   });
 });
 
-describe('credentials', () => {
+describe('discovery goes on to the parent of a name (discovery.md#meta-discovery)', () => {
+  const name = image('example.com/myapp');
+
+  it.each<[string, (typeof pages)[string]]>([
+    ['specification: 404', 404],
+    ['specification: 401', 401],
+    ['specification: 410', 410],
+    ['reference-only: 500', 500],
+    ['specification: a page without a tag', 'a page about something else'],
+    [
+      'specification: a tag for other names',
+      endpoint('https://storage.example.com/x.{ext}').replace('example.com ', 'other.example '),
+    ],
+    [
+      'reference-only: a template that cannot be rendered',
+      endpoint('https://storage.example.com/{channel}.{ext}'),
+    ],
+    [
+      'reference-only: a page that breaks off',
+      (_request, response) => {
+        response.writeHead(200, { 'content-length': 1000 });
+        response.write('<html><head>', () => response.destroy());
+      },
+    ],
+    [
+      'ours: a redirect to http',
+      (_request, response) => void response.writeHead(302, { location: 'http://example.com/myapp' }).end(),
+    ],
+  ])('[A7.8] %s', async (_what, page) => {
+    pages = {
+      'https://example.com/myapp': page,
+      'http://example.com/myapp': meta05,
+      'https://example.com': meta01,
+      'https://example.com/': meta01,
+    };
+    const { endpoints } = await found(name);
+    expect(endpoints).toEqual(at('example.com/myapp-1.0.0-linux-amd64'));
+    expect(asked.map(({ path }) => path)).toEqual(['/myapp?ac-discovery=1', '/?ac-discovery=1']);
+  });
+
+  it('[A7.8] ours: and tells each failure', async () => {
+    pages = { '/myapp': 500, '/': 'no tag' };
+    expect((await found(name)).attempts).toEqual([
+      'https://example.com/myapp?ac-discovery=1 answered 500',
+      'https://example.com?ac-discovery=1 has no tag for discovery',
+    ]);
+  });
+
+  it('[A7.4] ours: a redirect from https to http is followed no more than it is asked over http', async () => {
+    pages = {
+      'https://example.com/myapp': (_request, response) =>
+        void response.writeHead(302, { location: 'http://other.example/found' }).end(),
+      'http://other.example/found': meta01,
+    };
+    const before = plain.requests.length;
+    const { endpoints, attempts } = await found(name);
+    expect(endpoints).toEqual([]);
+    expect(attempts[0]).toContain('a redirect from https to http');
+    expect(plain.requests).toHaveLength(before);
+  });
+
+  it('[A7.9] ours: a page that does not end in time is given up', async () => {
+    pages = { '/myapp': (_request, response) => void response.write(`<html>${meta01}`) };
+    const { attempts } = await found(name, { clock: hurriedClock });
+    expect(attempts[0]).toMatch(/within 20 s/);
+  });
+
+  it('[A7.15] specification: makes up no address from the name, as before 0.8.0', async () => {
+    expect(await found(name)).toMatchObject({ endpoints: [], keys: [] });
+    expect(asked.every(({ path }) => path.endsWith('?ac-discovery=1'))).toBe(true);
+  });
+
+  it.each<[string, Record<string, string>, string[]]>([
+    [
+      'with the appc name that was asked for',
+      { version: '1', os: 'linux', arch: 'aarch64' },
+      ['myapp-1-linux-aarch64', 'myapp-1'],
+    ],
+    ['with nothing added where none was', { version: '1' }, ['myapp-1']],
+  ])('[A7.16] ours: templates are filled %s', async (_what, asked_, files) => {
+    pages = { '/myapp': meta05 };
+    const { endpoints } = await found(image('example.com/myapp', asked_));
+    expect(endpoints).toEqual(files.flatMap((file) => at(`example.com/${file}`)));
+  });
+});
+
+describe('[A7.13] credentials (discovery.md: 401 is a matter of policy)', () => {
   it('go over TLS alone, unless the table says otherwise', () => {
     const authorize = parseCredentials(
       '["a.example"]\ntoken = "t"\n["b.example:8080"]\nuser = "u"\npassword = "p"\nplain = true',
@@ -347,26 +474,32 @@ describe('credentials', () => {
   });
 });
 
-describe('labels after the fetch (appendix A.7, TestDifferentDiscoveryLabels)', () => {
+describe('[A7.12] name and labels after the fetch (discovery.md#validation; rkt 171c416, tests/rkt_fetch_test.go, TestDifferentDiscoveryLabels)', () => {
   const manifest = {
     name: 'example.com/app',
     labels: labels({ version: '1.2.0', os: 'linux', arch: 'amd64' }),
   } as never;
   it.each([
-    ['example.com/app:2.0', /asked for was version=2\.0, the image has "1\.2\.0"/],
-    ['example.com/app:latest', /asked for was version=latest, the image has "1\.2\.0"/],
-    ['example.com/app,arch=armv7b', /asked for was arch=armv7b, the image has "amd64"/],
-    ['example.com/app,unexistinglabel=bla', /unexistinglabel=bla, the image has no such label/],
+    ['specification', 'example.com/app:2.0', /asked for was version=2\.0, the image has "1\.2\.0"/],
+    // Only an absent version means the latest one.
+    ['reference-only', 'example.com/app:latest', /asked for was version=latest, the image has "1\.2\.0"/],
+    ['specification', 'example.com/app,arch=armv7b', /asked for was arch=armv7b, the image has "amd64"/],
     [
+      'specification',
+      'example.com/app,unexistinglabel=bla',
+      /unexistinglabel=bla, the image has no such label/,
+    ],
+    [
+      'specification',
       'example.com/other',
       /asked for was example\.com\/other, the image's manifest calls it example\.com\/app/,
     ],
-  ])('%s is not what came', (asked_, problem) => {
+  ])('%s: %s is not what came', (_label, asked_, problem) => {
     expect(() => requireAsked(parseNameString(asked_), manifest)).toThrow(problem);
   });
 
   it.each(['example.com/app', 'example.com/app:1.2.0', 'example.com/app:1.2.0,arch=amd64'])(
-    '%s is',
+    'specification: %s is; other labels of the image are fine',
     (asked_) => {
       expect(() => requireAsked(parseNameString(asked_), manifest)).not.toThrow();
     },

@@ -2,6 +2,7 @@ import { createHash, randomFillSync } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import type { RequestListener } from 'node:http';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { extract } from 'tar-stream';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { PullJob, PullProgress, PullResult } from '../../src/fetch/index.ts';
@@ -202,7 +203,7 @@ describe('pulling an image', () => {
     expect(server.requests.map(({ path }) => path)).toEqual(['/app.aci.asc']);
   });
 
-  it('[C30] looks for the signature beside the file, before what follows a question mark', () => {
+  it('[C30] [A9.1] looks for the signature beside the file, before what follows a question mark', () => {
     expect(signatureAddress('https://example.com/a/b.aci')).toBe('https://example.com/a/b.aci.asc');
     expect(signatureAddress('https://example.com/b.aci?token=1')).toBe(
       'https://example.com/b.aci.asc?token=1',
@@ -210,8 +211,8 @@ describe('pulling an image', () => {
   });
 });
 
-describe('an image is refused and nothing is left of it [C31] [C32] [C33] [C37]', () => {
-  it('without a signature: image-signature-missing, before a byte of it is fetched', async () => {
+describe('an image is refused and nothing is left of it [C31] [C32] [C33] [C37] [A10.11]', () => {
+  it('[A9.1] without a signature: image-signature-missing, before a byte of it is fetched', async () => {
     const server = await publish(image.aci, '');
     expect(await run(job(server))).toMatchObject({ ok: false, code: 'image-signature-missing' });
     expect(server.requests.map(({ path }) => path)).toEqual(['/app.aci.asc']);
@@ -223,7 +224,7 @@ describe('an image is refused and nothing is left of it [C31] [C32] [C33] [C37]'
     expect(await run(job(server))).toMatchObject({ code: 'image-signature-invalid' });
   });
 
-  it('signed by a key that is not trusted for its name: image-key-untrusted, before it is fetched', async () => {
+  it('[A9.19] signed by a key that is not trusted for its name: image-key-untrusted, before it is fetched', async () => {
     const stranger = gnupgSigner();
     cleanUps.push(() => stranger.remove());
     const server = await publish(image.aci, stranger.sign(image.aci));
@@ -231,7 +232,7 @@ describe('an image is refused and nothing is left of it [C31] [C32] [C33] [C37]'
     expect(server.requests).toHaveLength(1);
   });
 
-  it.each([20, 300_000, -5])('with byte %i flipped: image-signature-invalid', async (offset) => {
+  it.each([20, 300_000, -5])('[A9.3] with byte %i flipped: image-signature-invalid', async (offset) => {
     const bad = Buffer.from(image.aci);
     const at = offset < 0 ? bad.length + offset : offset;
     bad[at] = (bad[at] ?? 0) ^ 0x40;
@@ -239,22 +240,43 @@ describe('an image is refused and nothing is left of it [C31] [C32] [C33] [C37]'
     expect(readdirSync(directory)).toEqual([]);
   });
 
-  it('that is another one than commanded: image-id-mismatch', async () => {
+  it('[A1.10] [A9.3] compressed anew: the image ID stays, the signature is over the file: image-signature-invalid', async () => {
+    const again = { ...image, aci: gzipSync(image.tar, { level: 9 }) };
+    expect(await run(job(await publish(again.aci), again))).toMatchObject({
+      code: 'image-signature-invalid',
+    });
+    const signedAnew = await publish(again.aci, signer.sign(again.aci));
+    expect(await run(job(signedAnew, again))).toMatchObject({ ok: true, imageId: image.id });
+  });
+
+  it('[A9.21] tampered with so that its archive breaks a rule: it is the signature that is told', async () => {
+    const evil = await testImage({ entries: [{ name: 'rootfs/../etc/x', body: Buffer.from('x') }] });
+    const server = await publish(evil.aci, signer.sign(image.aci));
+    expect(await run(job(server, evil))).toMatchObject({ ok: false, code: 'image-signature-invalid' });
+    expect(readdirSync(directory)).toEqual([]);
+  });
+
+  it('[A2.6] that is another one than commanded: image-id-mismatch', async () => {
     const other = await testImage({ entries: [{ name: 'rootfs/other', body: noise.subarray(0, 100) }] });
     expect(await refusalOf({ ...other, id: image.id })).toMatchObject({ code: 'image-id-mismatch' });
   });
 
   it.each([
-    ['another name', 'image-name-mismatch', { name: 'example.com/other' }, /calls it example.com\/other/],
     [
-      'another label',
+      'another name [A7.12] [A9.19]',
+      'image-name-mismatch',
+      { name: 'example.com/other' },
+      /calls it example.com\/other/,
+    ],
+    [
+      'another label [A7.12]',
       'image-labels-mismatch',
       { labels: [{ name: 'version', value: '2' }] },
       /version is "2", commanded was "1.0.0"/,
     ],
-    ['a missing label', 'image-labels-mismatch', { labels: [] }, /version is missing/],
+    ['a missing label [A7.12]', 'image-labels-mismatch', { labels: [] }, /version is missing/],
     [
-      'another architecture',
+      'another architecture [A8.6]',
       'image-arch-mismatch',
       {
         labels: [
@@ -266,7 +288,7 @@ describe('an image is refused and nothing is left of it [C31] [C32] [C33] [C37]'
       /for linux\/amd64; this device runs linux\/aarch64, linux\/armv7l/,
     ],
     [
-      'another operating system',
+      'another operating system [A8.6]',
       'image-arch-mismatch',
       {
         labels: [
@@ -297,7 +319,7 @@ describe('an image is refused and nothing is left of it [C31] [C32] [C33] [C37]'
     expect(await refusalOf(evil)).toMatchObject({ code: 'archive-path-forbidden' });
   });
 
-  it('that unpacks to more than it says: archive-too-large', async () => {
+  it('[A10.4] that unpacks to more than it says: archive-too-large', async () => {
     expect(await refusalOf(image, { tarSizeBytes: 100_000 })).toMatchObject({ code: 'archive-too-large' });
   });
 
@@ -308,7 +330,7 @@ describe('an image is refused and nothing is left of it [C31] [C32] [C33] [C37]'
     expect(server.requests).toEqual([]);
   });
 
-  it('whose archive is no archive: archive-malformed', async () => {
+  it('[A9.21] [A10.6] whose archive is no archive, though well signed: archive-malformed', async () => {
     const junk = { ...imageOf(noise), aci: noise };
     expect(await refusalOf(junk)).toMatchObject({ code: 'archive-malformed' });
   });
