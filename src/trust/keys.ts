@@ -23,6 +23,9 @@ export type UnusableKey = Extract<KeyVerdict, { usable: false }>;
 /** How far in the future a trusted clock may find a key or a signature: two machines' clocks never agree exactly. */
 const clockSkewSeconds = 600;
 
+/** Of one text of keys, in characters: a key with its certifications has a few thousand. */
+const maxKeyTextLength = 256 * 1024;
+
 /**
  * Algorithms that may sign, and what is asked of their keys. SHA-1-era and short keys are not here: DSA, RSA below
  * 3072 bits, Brainpool, secp256k1, Ed448 (which GnuPG 2.2 does not know).
@@ -75,8 +78,20 @@ export async function readKeys(
 /** The keys in `text`; where it ends being keys, `reason` says so and the keys before it still count. */
 export async function parseKeys(text: string): Promise<{ keys: openpgp.Key[]; reason?: string }> {
   const keys: openpgp.Key[] = [];
-  // The library reads the first armored block and forgets the rest; a file of several keys is several blocks.
-  for (const block of text.split(/(?=-----BEGIN PGP )/).filter((part) => part.trim() !== '')) {
+  if (text.length > maxKeyTextLength)
+    return { keys, reason: `it is longer than ${maxKeyTextLength} characters` };
+  // The library reads the first armored block and forgets the rest; a file of several keys is several blocks. Text between
+  // them is for people.
+  const parts = text.split(/(?=-----BEGIN PGP )/).filter((part) => part.trim() !== '');
+  const blocks = parts.filter((part) => part.startsWith('-----BEGIN PGP '));
+  if (blocks.length === 0 && parts.length > 0) {
+    return {
+      keys,
+      reason:
+        'it cannot be read as an OpenPGP key: there is no armored block; export it with gpg --armor --export',
+    };
+  }
+  for (const block of blocks) {
     try {
       for (const key of await openpgp.readKeys({ armoredKeys: block })) {
         if (key.keyPacket instanceof openpgp.SecretKeyPacket) {

@@ -302,7 +302,10 @@ describe('images that are found by their names (discovery.md)', () => {
       if (path === '/web?ac-discovery=1') {
         // The page comes over TLS; where the image lies is the site's choice, since its signature protects it.
         const template = `${images.url}/{name}-{version}.{ext}`;
-        response.end(`<meta name="ac-discovery" content="example.com ${template}">`);
+        response.end(
+          `<meta name="ac-discovery" content="example.com ${template}">` +
+            '<meta name="ac-discovery-pubkeys" content="example.com https://example.com/keys.asc">',
+        );
       } else response.writeHead(404).end();
     }, tls);
     await writeFile(at('ca.pem'), tls.cert);
@@ -349,6 +352,10 @@ describe('images that are found by their names (discovery.md)', () => {
     const refused = await run('image', 'fetch', ...given, '-o', at('nothing'), ...finding);
     expect(refused).toMatchObject({ status, err: expect.stringContaining(`(${code})`) as string });
     expect(await readdir(at('nothing'))).toEqual([]);
+  });
+
+  it('[A7.14] [A9.18] are never verified with the keys that the site offers: nobody asks for those', () => {
+    expect(site.requests.map(({ path }) => path)).not.toContain('/keys.asc');
   });
 
   it('are deployed by name: the device downloads them from where they lie', async () => {
@@ -429,7 +436,7 @@ describe('wherry image', () => {
     await expect(stat(at('cut'))).rejects.toThrow('ENOENT');
   });
 
-  it('verifies a signature, and refuses an image that was changed after it was signed', async () => {
+  it('[A9.3] verifies a signature, and refuses an image that was changed after it was signed', async () => {
     expect((await run('image', 'verify', at('web-1.0.aci'))).status).toBe(0);
     const other = await readFile(at('web-2.0.aci.asc'));
     await writeFile(at('changed.aci'), await readFile(at('web-1.0.aci')));

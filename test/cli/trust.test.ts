@@ -35,7 +35,7 @@ beforeEach(async () => {
 const stores = () => ['--directory', at('store'), '--system', at('system')];
 const run = (...args: string[]): Promise<Run> => wherry(['trust', ...args, ...stores()]);
 
-describe('wherry trust', () => {
+describe('[A9.17] wherry trust', () => {
   it('adds a key whose fingerprint somebody has compared, and lists it', async () => {
     const added = await run('add', at('team.asc'), '--prefix', 'example.com/web', '--fingerprint', good);
     expect(added).toMatchObject({ status: 0, err: '' });
@@ -90,7 +90,7 @@ describe('wherry trust', () => {
     ['there is no such file', () => [at('none.asc'), '--root', '--yes'], 64, /cannot be read/],
     ['nobody said for what', () => [at('team.asc'), '--yes'], 64, /--prefix NAME/],
     [
-      'the prefix is no name',
+      'the prefix is no name [A10.8]',
       () => [at('team.asc'), '--yes', '--prefix', '../../etc'],
       64,
       /--prefix takes a name/,
@@ -109,7 +109,7 @@ describe('wherry trust', () => {
     expect(await readdir(at('store/deploy'))).toEqual([`${good.toLowerCase()}.asc`]);
   });
 
-  it('adds a key that the site of an image offers, after the same look (discovery.md, ac-discovery-pubkeys)', async () => {
+  it('[A7.14] [A9.18] adds a key that the site of an image offers, after the same look (discovery.md, ac-discovery-pubkeys)', async () => {
     const tls = loopbackCertificate(['example.com']);
     await writeFile(at('ca.pem'), tls.cert);
     const site = await serve((request, response) => {
@@ -131,7 +131,7 @@ describe('wherry trust', () => {
     }
   });
 
-  it("removes a local key, and masks one of the system's store", async () => {
+  it("[A9.16] removes a local key, and masks one of the system's store", async () => {
     await run('add', at('team.asc'), '--root', '--yes');
     expect(await run('remove', good)).toMatchObject({ status: 0, out: 'no longer trusted for any image\n' });
     expect((await run('list')).out).toContain('there is no key');

@@ -112,7 +112,7 @@ describe('the images of a deployment', () => {
     expect(imagesOf(pods, shelf)).toEqual([one]);
   });
 
-  it('include what they depend on, wherever it is among those given [C39]', () => {
+  it('[A4.14] include what they depend on, wherever it is among those given [C39]', () => {
     const base = image('base.aci', 'c');
     const dependencies = [{ imageName: base.manifest.name, imageId: base.id, labels: [] }];
     const app = { ...one, manifest: { ...one.manifest, dependencies } };

@@ -201,7 +201,7 @@ describe('attacks on the image', () => {
     expect(await outcome('', keys, image)).toBe('image-signature-missing');
   });
 
-  it('[C31] key compromise: a key that is trusted for one prefix signs nothing outside of it', async () => {
+  it('[C31] [A9.15] key compromise: a key that is trusted for one prefix signs nothing outside of it', async () => {
     const entries = [{ prefix: 'example.com/web', armored: attacker.publicKey }];
     const forged = await signDetached(image, attacker.privateKey, issued);
     const keysFor = (name: string): string[] => keysForImage(parseAcIdentifier(name), entries);

@@ -81,7 +81,7 @@ describe('a verified desired state [C22] [C23] [C24] [C25]', () => {
   });
 });
 
-describe('the time of a device', () => {
+describe('[A9.12] the time of a device', () => {
   const floor = timeFloor({ buildTime: 100, newestIssued: 300, savedTime: 200 });
 
   it('is never before the newest thing that it knows to be past', () => {

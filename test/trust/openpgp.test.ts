@@ -58,7 +58,7 @@ beforeAll(() => {
 
 afterAll(() => gpg.close());
 
-describe('signatures that GnuPG made', () => {
+describe('[A9.4] signatures that GnuPG made', () => {
   it.each([
     ['ed25519', 'SHA256'],
     ['ed25519', 'SHA384'],
@@ -83,7 +83,7 @@ describe('signatures that GnuPG made', () => {
     );
   });
 
-  it('of a signing subkey count for its primary key', async () => {
+  it('[A9.10] of a signing subkey count for its primary key', async () => {
     const primary = gpg.newKey('with subkey', 'ed25519', { usage: 'cert' });
     gpg.run(['--passphrase', '', '--quick-add-key', primary, 'ed25519', 'sign']);
     const subkey = /^fpr:+([0-9A-F]{40}):$/gm;
@@ -94,13 +94,13 @@ describe('signatures that GnuPG made', () => {
     expect(verified.fingerprints).toEqual([primary.toLowerCase()]);
   });
 
-  it('cannot be made by a key that may only certify, so it is not usable', async () => {
+  it('[A9.10] cannot be made by a key that may only certify, so it is not usable', async () => {
     const certifyOnly = gpg.newKey('certify only', 'ed25519', { usage: 'cert' });
     const { unusable } = await readKeys([gpg.export(certifyOnly)], now, true);
     expect(unusable.map((key) => key.fingerprint)).toEqual([certifyOnly.toLowerCase()]);
   });
 
-  it('of a key whose expiry was extended later still count', async () => {
+  it('[A9.7] of a key whose expiry was extended later still count', async () => {
     const fingerprint = gpg.newKey('extended', 'ed25519', { at: '20200101T000000', expires: '1y' });
     const old = gpg.sign(data, fingerprint, '--faked-system-time', '20200601T000000!');
     expect(await refusalOf(verifyEnvelope(data, [old], [gpg.export(fingerprint)], now, true))).toBe(
@@ -112,7 +112,7 @@ describe('signatures that GnuPG made', () => {
     );
   });
 
-  it('are found among several keys in one text', async () => {
+  it('[A9.14] are found among several keys in one text', async () => {
     const signature = gpg.sign(data, maker('p256').fingerprint);
     const keyring = `${maker('other').publicKey}\n${maker('p256').publicKey}`;
     expect(await refusalOf(verifyEnvelope(data, [signature], [keyring], now, true))).toBe('accepted');
@@ -123,14 +123,14 @@ describe('a signature that does not count', () => {
   it.each<[string, RefusalCode]>([
     ['rsa2048', 'key-unusable'],
     ['brainpool', 'key-unusable'],
-  ])('weak key: %s', async (name, code) => {
+  ])('[A9.5] weak key: %s', async (name, code) => {
     const { publicKey, fingerprint } = maker(name);
     const signature = gpg.sign(data, fingerprint);
     expect(await refusalOf(verifyEnvelope(data, [signature], [publicKey], now, true))).toBe(code);
     expect(await refusalOf(signatureVerifier(signature, [publicKey], now, true))).toBe(code);
   });
 
-  it('DSA key', async () => {
+  it('[A9.5] DSA key', async () => {
     const fingerprint = gpg.newKey('dsa', 'dsa2048');
     const signature = gpg.sign(data, fingerprint);
     expect(await refusalOf(verifyEnvelope(data, [signature], [gpg.export(fingerprint)], now, true))).toBe(
@@ -138,7 +138,7 @@ describe('a signature that does not count', () => {
     );
   });
 
-  it('expired key, also for a signature of the time when it was valid', async () => {
+  it('[A9.7] [A9.12] expired key, also for a signature of the time when it was valid', async () => {
     const { publicKey, fingerprint } = maker('expired');
     const signature = gpg.sign(data, fingerprint, '--faked-system-time', '20200601T000000!');
     const verify = (at: number, clockTrusted: boolean): Promise<RefusalCode | 'accepted'> =>
@@ -150,7 +150,7 @@ describe('a signature that does not count', () => {
     expect(await verify(0, false)).toBe('accepted');
   });
 
-  it('revoked key, whatever the clock says', async () => {
+  it('[A9.8] revoked key, whatever the clock says', async () => {
     const { publicKey, fingerprint } = maker('revoked');
     const signature = gpg.sign(data, fingerprint);
     expect(await refusalOf(verifyEnvelope(data, [signature], [publicKey], now, true))).toBe('accepted');
@@ -160,14 +160,14 @@ describe('a signature that does not count', () => {
     expect(await refusalOf(verifyEnvelope(data, [signature], [revoked], 0, false))).toBe('key-unusable');
   });
 
-  it('key that is not valid yet, unless the clock is not to be trusted', async () => {
+  it('[A9.9] [A9.12] key that is not valid yet, unless the clock is not to be trusted', async () => {
     const { publicKey, fingerprint } = maker('future');
     const signature = gpg.sign(data, fingerprint, '--faked-system-time', '20900102T000000!');
     expect(await refusalOf(verifyEnvelope(data, [signature], [publicKey], now, true))).toBe('key-unusable');
     expect(await refusalOf(verifyEnvelope(data, [signature], [publicKey], now, false))).toBe('accepted');
   });
 
-  it('signature from the future, beyond the few minutes that clocks differ', async () => {
+  it('[A9.11] signature from the future, beyond the few minutes that clocks differ', async () => {
     const { publicKey, fingerprint } = maker('ed25519');
     const signature = gpg.sign(data, fingerprint, '--faked-system-time', '20900102T000000!');
     expect(await refusalOf(verifyEnvelope(data, [signature], [publicKey], now, true))).toBe(
@@ -179,7 +179,7 @@ describe('a signature that does not count', () => {
     );
   });
 
-  it('signature that has expired', async () => {
+  it('[A9.11] signature that has expired', async () => {
     const { publicKey, fingerprint } = maker('ed25519');
     const signature = gpg.sign(data, fingerprint, '--default-sig-expire', '1d');
     expect(await refusalOf(verifyEnvelope(data, [signature], [publicKey], now, true))).toBe('accepted');
@@ -188,7 +188,7 @@ describe('a signature that does not count', () => {
     );
   });
 
-  it('signature of an unknown key', async () => {
+  it('[A9.13] signature of an unknown key', async () => {
     const signature = gpg.sign(data, maker('other').fingerprint);
     expect(await refusalOf(verifyEnvelope(data, [signature], [maker('ed25519').publicKey], now, true))).toBe(
       'key-unknown',
@@ -200,8 +200,16 @@ describe('a signature that does not count', () => {
     ['empty text', () => ''],
     ['noise', () => 'A'.repeat(500)],
     ['text mode (type 0x01)', (fpr) => gpg.sign(data, fpr, '--textmode')],
-    ['SHA-1', (fpr) => gpg.sign(data, fpr, '--digest-algo', 'SHA1')],
-    ['RIPEMD-160', (fpr) => gpg.sign(data, fpr, '--digest-algo', 'RIPEMD160')],
+    [
+      'binary, without armor',
+      (fpr) => {
+        const file = gpg.writeFile('unarmored', data);
+        return gpg.run(['--local-user', `${fpr}!`, '--output', '-', '--detach-sign', file]).stdout;
+      },
+    ],
+    ['SHA-224 [A9.6]', (fpr) => gpg.sign(data, fpr, '--digest-algo', 'SHA224')],
+    ['SHA-1 [A9.6]', (fpr) => gpg.sign(data, fpr, '--digest-algo', 'SHA1')],
+    ['RIPEMD-160 [A9.6]', (fpr) => gpg.sign(data, fpr, '--digest-algo', 'RIPEMD160')],
     ['a cleartext signature', (fpr) => gpg.run(['--local-user', fpr, '--clear-sign'], 'some text\n').stdout],
     [
       'a signed message that is not detached',
@@ -210,7 +218,7 @@ describe('a signature that does not count', () => {
     ['a public key', (fpr) => gpg.export(fpr)],
     ['two armored blocks', (fpr) => gpg.sign(data, fpr) + gpg.sign(data, fpr)],
     [
-      'two signature packets in one block',
+      'two signature packets in one block, one of which is good [A9.13]',
       (fpr) => gpg.sign(data, fpr, '--local-user', `${maker('p256').fingerprint}!`),
     ],
     ['text before the block', (fpr) => `hello\n${gpg.sign(data, fpr)}`],
@@ -218,7 +226,7 @@ describe('a signature that does not count', () => {
     ['a truncated block', (fpr) => gpg.sign(data, fpr).slice(0, -40)],
     ['a damaged body', (fpr) => gpg.sign(data, fpr).replace(/\n\n[^\n]{40}/, `\n\n${'/'.repeat(40)}`)],
     ['a block of megabytes', (fpr) => gpg.sign(data, fpr).replace('\n\n', `\n\n${'\n'.repeat(1 << 20)}`)],
-  ])('malformed: %s', async (_name, produce) => {
+  ])('[A9.2] malformed: %s', async (_name, produce) => {
     const { publicKey, fingerprint } = maker('ed25519');
     const signature = produce(fingerprint);
     const keys = [publicKey, maker('p256').publicKey];
@@ -232,7 +240,7 @@ describe('a signature that does not count', () => {
     );
   });
 
-  it('a flipped bit in what is signed or in the signature itself is refused', async () => {
+  it('[A9.3] a flipped bit in what is signed or in the signature itself is refused', async () => {
     const { publicKey, fingerprint } = maker('ed25519');
     const lines = gpg.sign(data, fingerprint).trim().split('\n');
     const body = Buffer.from(
@@ -264,7 +272,7 @@ describe('a signature that does not count', () => {
   });
 });
 
-describe('several signatures', () => {
+describe('[A9.13] several signatures', () => {
   it('name every trusted key that signed, once', async () => {
     const [a, b] = [maker('ed25519'), maker('p256')];
     const signatures = [
@@ -294,7 +302,7 @@ describe('several signatures', () => {
   });
 });
 
-describe('the signature of an image', () => {
+describe('[A9.3] the signature of an image', () => {
   const sizeBytes = 50 << 20;
 
   it.each(['ed25519', 'rsa3072', 'p256'])(
@@ -325,7 +333,7 @@ describe('the signature of an image', () => {
     },
   );
 
-  it('by a key that is not trusted for its name is refused before a byte is read', async () => {
+  it('[A9.19] by a key that is not trusted for its name is refused before a byte is read', async () => {
     const signature = gpg.sign(data, maker('other').fingerprint);
     expect(await refusalOf(signatureVerifier(signature, [maker('ed25519').publicKey], now))).toBe(
       'image-key-untrusted',
@@ -333,7 +341,7 @@ describe('the signature of an image', () => {
   });
 });
 
-describe('reading keys', () => {
+describe('[A9.14] reading keys', () => {
   it('says of each key whether it can be used and why not', async () => {
     const names = ['ed25519', 'rsa3072', 'p521', 'rsa2048', 'brainpool', 'expired', 'future'];
     const { usable, unusable } = await readKeys(

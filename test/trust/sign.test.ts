@@ -33,7 +33,7 @@ function gpgVerify(signature: string, path: string): string | undefined {
   return /\[GNUPG:\] VALIDSIG ([0-9A-F]{40})/.exec(status)?.[1]?.toLowerCase();
 }
 
-describe('what the operator signs', () => {
+describe('[A9.20] what the operator signs', () => {
   it('is accepted by GnuPG', async () => {
     const signature = await signDetached(data, key.privateKey, now);
     expect(gpgVerify(signature, gpg.writeFile('data', data))).toBe(key.fingerprint);
