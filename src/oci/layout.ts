@@ -49,7 +49,7 @@ export async function openArchive(
   const files = await unpack(file, scratch);
   const path = (name: string): string => {
     const found = files.get(name);
-    if (found === undefined) throw new Refusal('input-invalid', `${file}: it has no ${name}`);
+    if (found === undefined) throw new Refusal('input-invalid', `${file}: it has no ${quoted(name)}`);
     return found;
   };
   const close = () => rm(scratch, { recursive: true, force: true });

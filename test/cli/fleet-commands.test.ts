@@ -1,4 +1,5 @@
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -129,6 +130,7 @@ describe('wherry deploy', () => {
     const early = await run('deploy', 'crane-6', '--stop-all', '--timeout', '0');
     expect(early.status).toBe(75);
     expect(early.err).toMatch(/crane-6 did not finish version 1 in time \(it is not connected\)/);
+    expect(early.err).toContain('(not-confirmed)');
     const late = device('crane-6');
     await until(() => late.obeyed.length === 1);
   });
@@ -269,6 +271,21 @@ describe('wherry status', () => {
     expect(failed.status).toBe(69);
     expect(JSON.parse(failed.out)).toMatchObject({ error: { code: 'broker-unreachable' } });
   });
+});
+
+it('a broker that does not want us is told from one that is not there', async () => {
+  // CONNACK with "not authorized" (MQTT 3.1.1 §3.2.2.3)
+  const broker = createServer((socket) => {
+    socket.once('data', () => socket.end(Buffer.of(0x20, 2, 0, 5)));
+  });
+  await new Promise<void>((resolve) => broker.listen(0, '127.0.0.1', resolve));
+  const { port } = broker.address() as AddressInfo;
+  const address = `mqtt://127.0.0.1:${port}`;
+  await wherry(['--fleet', at('unwanted'), 'fleet', 'init', 'unwanted', '--broker', address]);
+  const failed = await wherry(['status', '--json'], { WHERRY_FLEET: at('unwanted') });
+  expect(failed.status).toBe(69);
+  expect(JSON.parse(failed.out)).toMatchObject({ error: { code: 'broker-refused' } });
+  await new Promise((resolve) => broker.close(resolve));
 });
 
 describe('wherry deploy, when the broker is restarted meanwhile', () => {

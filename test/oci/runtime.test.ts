@@ -15,7 +15,7 @@ const config = (members: object = {}, more: object = {}) =>
   );
 const passwd = 'root:x:0:0::/root:/bin/sh\nweb:x:33:44::/srv:/bin/sh\n';
 
-describe('architectures of OCI and appc (schema/types/labels.go, ToAppcOSArch)', () => {
+describe('[A8.5] architectures of OCI and appc (schema/types/labels.go, ToAppcOSArch)', () => {
   it.each([
     ['linux/arm64', 'aarch64'],
     ['linux/arm64/v8', 'aarch64'],
@@ -177,7 +177,7 @@ describe('documents of OCI are refused, with where and why, when', () => {
     ],
     ['they are of schema 1', () => parseDocument(bytes({ schemaVersion: 1 }), 'x'), /\/schemaVersion/],
     [
-      'a digest climbs',
+      'a digest climbs [A10.10]',
       () =>
         parseDocument(
           bytes({ schemaVersion: 2, config: { digest: 'sha256:../../x', size: 1 }, layers: [] }),
