@@ -68,7 +68,7 @@ describe('[A2.1] AC Identifier (types.md#ac-identifier-type)', () => {
     expect(() => parseAcIdentifier(text)).toThrow('expected an AC Identifier');
   });
 
-  it('is judged in time that grows with its length only', () => {
+  it('[A2.10] is judged in time that grows with its length only', () => {
     expect(isAcIdentifier(`${'a-'.repeat(250)}!`)).toBe(false);
   });
 });
@@ -239,7 +239,7 @@ describe('[A2.5] SemVer (types.md#ac-version-type)', () => {
   });
 });
 
-describe('[A2.9] pod UUID (types.md, RFC 4122)', () => {
+describe('[A2.9] pod UUID (ace.md#pod-uuid, RFC 4122)', () => {
   it.each([
     ['6733C088-A507-4694-AABF-EDBE4FC5266F', '6733c088-a507-4694-aabf-edbe4fc5266f'],
     ['6733C088A5074694AABFEDBE4FC5266F', '6733c088-a507-4694-aabf-edbe4fc5266f'],

@@ -83,7 +83,7 @@ describe.each(oneBoard)('an image with dependencies on %s', (boardName) => {
     expect(await scene.board.check('ls /run/wherry/images | wc -l')).toBe('0\n');
   });
 
-  it('runs in the tree that rendering makes, entry by entry (ace.md#filesystem-setup) [C39]', async () => {
+  it('[A4.16] runs in the tree that rendering makes, entry by entry (ace.md#filesystem-setup) [C39]', async () => {
     expect(await scene.deploy(desiredOf(app, base, middle))).toMatchObject({ outcome: 'committed' });
     const pid = (await scene.report((report) => report.pods[0]?.healthy === true)).pods[0]?.apps[0]?.pid ?? 0;
     const listing = await scene.board.check(

@@ -336,7 +336,7 @@ describe('images that are found by their names (discovery.md)', () => {
     await site.close();
   });
 
-  it('are shown, fetched and verified', async () => {
+  it('[A1.1] are shown, fetched and verified', async () => {
     const shown = await run('image', 'discover', 'example.com/web:1.0', ...finding);
     expect(shown.out).toContain(`image      ${images.url}/example.com/web-1.0.aci\n`);
     const fetched = await run(

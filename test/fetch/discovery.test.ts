@@ -4,12 +4,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type ImageName, parseNameString, type NameValue } from '../../src/appc/index.ts';
-import { discover, openHttpClient, parseCredentials } from '../../src/fetch/operator.ts';
+import { discover, fetchImage, openHttpClient, parseCredentials } from '../../src/fetch/operator.ts';
 import { requireAsked } from '../../src/fetch/fetch-image.ts';
 import type { Clock } from '../../src/ports/index.ts';
 import { systemClock } from '../session/system-clock.ts';
 import { loopbackCertificate } from './loopback-certificate.ts';
-import { serve, type TestServer } from './test-server.ts';
+import { serve, steadyRandom, type TestServer } from './test-server.ts';
 
 const hosts = ['example.com', 'other.example', 'storage.example.com'];
 const tls = loopbackCertificate(hosts);
@@ -108,7 +108,7 @@ const at = (path: string) => [
 const pubkeys = ['https://example.com/pubkeys.gpg'];
 
 describe.each([false, true])(
-  '[A7.2] meta discovery (discovery.md#meta-discovery), http allowed: %s',
+  '[A7.2] meta discovery (discovery.md#discovery-url), http allowed: %s',
   (allowHttp) => {
     it.each<[string, ImageName, Record<string, string>, { aci: string; asc: string }[], string[]]>([
       [
@@ -254,7 +254,7 @@ describe('[A7.3] from https to http (http_test.go; discovery.md knows https alon
   });
 });
 
-describe('a page and its tags (discovery.md#meta-discovery)', () => {
+describe('a page and its tags (discovery.md#discovery-url)', () => {
   const name = image('example.com/myapp');
 
   it.each<[string, string, boolean]>([
@@ -360,7 +360,7 @@ describe('a page and its tags (discovery.md#meta-discovery)', () => {
   });
 });
 
-describe('discovery goes on to the parent of a name (discovery.md#meta-discovery)', () => {
+describe('discovery goes on to the parent of a name (discovery.md#discovery-url)', () => {
   const name = image('example.com/myapp');
 
   it.each<[string, (typeof pages)[string]]>([
@@ -425,6 +425,27 @@ describe('discovery goes on to the parent of a name (discovery.md#meta-discovery
     pages = { '/myapp': (_request, response) => void response.write(`<html>${meta01}`) };
     const { attempts } = await found(name, { clock: hurriedClock });
     expect(attempts[0]).toMatch(/within 20 s/);
+  });
+
+  it('[A7.10] ours: addresses of other schemes are named, and are nothing that could be fetched', async () => {
+    pages = { '/myapp': endpoint(`hdfs://storage.example.com/${full}`) };
+    const { endpoints } = await found(name);
+    const http = openHttpClient({ clock: systemClock });
+    const refused = fetchImage({
+      ports: { http, clock: systemClock, random: steadyRandom },
+      image: name,
+      endpoints,
+      keys: [],
+      output: '/nowhere/app.aci',
+      maxBytes: 1,
+      onProgress: () => undefined,
+    });
+    await expect(refused).rejects.toMatchObject({
+      code: 'download-failed',
+      message:
+        'example.com/myapp: only hdfs://storage.example.com/example.com/myapp-1.0.0-linux-amd64.aci was found; https is what can be fetched',
+    });
+    http.close();
   });
 
   it('[A7.15] specification: makes up no address from the name, as before 0.8.0', async () => {

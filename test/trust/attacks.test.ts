@@ -76,7 +76,7 @@ describe('attacks on the command', () => {
     expect(await openDevice().receive(message)).toBe('desired-malformed');
   });
 
-  it('rollback (TUF §5.4.3, Uptane step 4.3): an old command that is replayed is refused', async () => {
+  it('[A9.22] rollback (TUF §5.4.3, Uptane step 4.3): an old command that is replayed is refused', async () => {
     const device = openDevice();
     const vulnerable = await publish(desired, operator);
     expect(await device.receive(vulnerable)).toBe('new');
@@ -130,7 +130,7 @@ describe('attacks on the command', () => {
     expect(await openDevice().receive(await publish(barn, operator))).toBe('wrong-fleet');
   });
 
-  it('extraneous dependencies: every image is pinned by its ID in the signed part', async () => {
+  it('[A9.22] extraneous dependencies: every image is pinned by its ID in the signed part', async () => {
     const swapped = {
       ...desired,
       images: desired.images.map((image) => ({ ...image, id: parseImageId(`sha512-${'f'.repeat(128)}`) })),
