@@ -116,30 +116,29 @@ async function judge(
   { ports, image, keys }: FetchImageOptions,
 ): Promise<FetchedImage> {
   const { signatureVerifier } = await import('../trust/openpgp.ts');
-  const verifier = await signatureVerifier(armored, keys, Math.floor(ports.clock.nowMs() / 1000), true);
-  for await (const chunk of createReadStream(path)) verifier.update(chunk as Buffer);
-  const { fingerprint } = await verifier.finish();
-  const summary = await readArchive(createReadStream(path), { limits: defaultArchiveLimits });
-  requireAsked(image, summary.manifest);
-  return { summary, url, signedBy: fingerprint };
+  try {
+    const verifier = await signatureVerifier(armored, keys, Math.floor(ports.clock.nowMs() / 1000), true);
+    for await (const chunk of createReadStream(path)) verifier.update(chunk as Buffer);
+    const { fingerprint } = await verifier.finish();
+    const summary = await readArchive(createReadStream(path), { limits: defaultArchiveLimits });
+    requireAsked(image, summary.manifest);
+    return { summary, url, signedBy: fingerprint };
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    throw new Refusal(error.code, `${image.name}: ${error.message}`, { cause: error });
+  }
 }
 
 /** Every label that was asked for must be there with that value; more are fine (discovery.md, "Validation"). */
 export function requireAsked(image: ImageName, { name, labels }: ArchiveSummary['manifest']): void {
   if (name !== image.name) {
-    throw new Refusal(
-      'image-name-mismatch',
-      `asked for was ${image.name}, the image's manifest calls it ${name}`,
-    );
+    throw new Refusal('image-name-mismatch', `asked for was ${image.name}, its manifest calls it ${name}`);
   }
   for (const asked of image.labels) {
     const found = labelValue(labels, asked.name);
     if (found === asked.value) continue;
     const has =
       found === undefined ? 'the image has no such label' : `the image has ${JSON.stringify(found)}`;
-    throw new Refusal(
-      'image-labels-mismatch',
-      `${image.name}: asked for was ${asked.name}=${asked.value}, ${has}`,
-    );
+    throw new Refusal('image-labels-mismatch', `asked for was ${asked.name}=${asked.value}, ${has}`);
   }
 }

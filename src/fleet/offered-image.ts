@@ -53,7 +53,7 @@ export async function readImageFile(path: string): Promise<OfferedImage> {
 }
 
 /** @throws Refusal `image-signature-missing`, with what to do about it */
-export async function requireSignature(image: OfferedImage): Promise<void> {
+export async function requireSignature(image: Pick<OfferedImage, 'path' | 'signaturePath'>): Promise<void> {
   try {
     await stat(image.signaturePath);
   } catch (cause) {

@@ -9,7 +9,7 @@ import { pack } from 'tar-stream';
 import { defaultArchiveLimits, readArchive } from '../aci/index.ts';
 import { BatchedSink, TarWriter } from '../aci/builder.ts';
 import { labelValue, serializeImageManifest, type ImageManifest } from '../appc/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import { isRefusal, Refusal } from '../refusal/index.ts';
 import { ociPlatform } from './platform.ts';
 import { configOf, type AppDraft } from './runtime.ts';
 
@@ -132,6 +132,7 @@ async function writeLayer(
   } catch (error) {
     sink.destroy();
     await writing.catch(() => undefined);
+    if (isRefusal(error)) throw new Refusal(error.code, `${file}: ${error.message}`, { cause: error });
     throw error;
   }
 }

@@ -368,6 +368,7 @@ describe('images that are found by their names (discovery.md)', () => {
     const given = args.map((arg) => (arg.startsWith('fleet/') ? at(arg) : arg));
     const refused = await run('image', 'fetch', ...given, '-o', at('nothing'), ...finding);
     expect(refused).toMatchObject({ status, err: expect.stringContaining(`(${code})`) as string });
+    expect(refused.err).toContain(`wherry: ${args[0]?.replace(/[:,].*/, '') ?? ''}`);
     expect(await readdir(at('nothing'))).toEqual([]);
   });
 
@@ -460,8 +461,42 @@ describe('wherry image', () => {
     await writeFile(at('changed.aci.asc'), other);
     const refused = await run('image', 'verify', at('changed.aci'));
     expect(refused.status).toBe(65);
-    expect(refused.err).toContain('(image-signature-invalid)');
+    expect(refused.err).toContain(
+      'changed.aci: the signature does not match the data (image-signature-invalid)',
+    );
   });
+
+  it('[A9.21] is not unpacked before its signature was found good', async () => {
+    await writeFile(at('bomb.aci'), 'no archive at all');
+    await writeFile(at('bomb.aci.asc'), await readFile(at('web-1.0.aci.asc')));
+    const refused = await run('image', 'verify', at('bomb.aci'));
+    expect(refused).toMatchObject({
+      status: 65,
+      err: expect.stringContaining('(image-signature-invalid)') as string,
+    });
+  });
+
+  it.each([
+    ['inspect', []],
+    ['validate', []],
+    ['cat-manifest', []],
+    ['extract', ['refused']],
+    ['render', ['-o', 'refused']],
+    ['patch', ['-o', 'refused', '--name', 'example.com/other']],
+    ['to-oci', ['-o', 'refused']],
+  ])(
+    '[A10.11] is named, with what is wrong, when %s refuses it, and nothing is made',
+    async (command, more) => {
+      await writeFile(at('noise.aci'), 'x'.repeat(5000));
+      const args = more.map((word) => (word === 'refused' ? at(word) : word));
+      const refused = await run('image', command, at('noise.aci'), ...args);
+      expect(refused.err).toMatch(
+        /noise\.aci: .*neither a tar nor compressed in a known way \(archive-malformed\)\n$/,
+      );
+      expect(refused.status).toBe(65);
+      await expect(stat(at('refused'))).rejects.toThrow('ENOENT');
+    },
+  );
 
   it.each<[string, string[], RegExp]>([
     ['without a name', [], /needs a --name/],

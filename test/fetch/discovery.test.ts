@@ -513,7 +513,7 @@ describe('[A7.12] name and labels after the fetch (discovery.md#validation; rkt 
     [
       'specification',
       'example.com/other',
-      /asked for was example\.com\/other, the image's manifest calls it example\.com\/app/,
+      /asked for was example\.com\/other, its manifest calls it example\.com\/app/,
     ],
   ])('%s: %s is not what came', (_label, asked_, problem) => {
     expect(() => requireAsked(parseNameString(asked_), manifest)).toThrow(problem);

@@ -1,10 +1,10 @@
 import { createReadStream } from 'node:fs';
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { inspectArchive, type ArchiveListing } from '../../aci/inspect.ts';
 import { defaultArchiveLimits } from '../../aci/index.ts';
 import { serializeImageManifest } from '../../appc/index.ts';
 import { FleetDirectory, readImageFile, requireSignature } from '../../fleet/index.ts';
-import { Refusal } from '../../refusal/index.ts';
+import { isRefusal, Refusal } from '../../refusal/index.ts';
 import { formatFingerprint, signDetached } from '../../trust/sign.ts';
 import { signatureVerifier } from '../../trust/openpgp.ts';
 import type { Context } from '../context.ts';
@@ -88,19 +88,32 @@ export async function verifyImages(
       : await Promise.all(options.key.map(readKeyFile));
   const verified = [];
   for (const file of files) {
+    // The signature first: nothing of an archive is unpacked that nobody vouches for.
+    const fingerprint = await signerOf(file, keys, Math.floor(context.clock.nowMs() / 1000));
     const image = await readImageFile(file);
-    await requireSignature(image);
-    const armored = await readFile(image.signaturePath, 'utf8');
-    const atSeconds = Math.floor(context.clock.nowMs() / 1000);
-    const verifier = await signatureVerifier(armored, keys, atSeconds, true);
-    for await (const chunk of createReadStream(file)) verifier.update(chunk as Buffer);
-    const { fingerprint } = await verifier.finish();
     verified.push({ file, id: image.id, signedBy: fingerprint });
     if (!context.json) {
       context.terminal.out(`${file}: ${image.manifest.name}, signed by ${formatFingerprint(fingerprint)}`);
     }
   }
   if (context.json) context.terminal.out(JSON.stringify(verified));
+}
+
+/** The fingerprint of the key that signed the file. Refusals name the file. */
+async function signerOf(file: string, keys: readonly string[], atSeconds: number): Promise<string> {
+  await stat(file).catch((cause: unknown) => {
+    throw new Refusal('not-found', `there is no image ${file}`, { cause });
+  });
+  const signaturePath = `${file}.asc`;
+  await requireSignature({ path: file, signaturePath });
+  try {
+    const verifier = await signatureVerifier(await readFile(signaturePath, 'latin1'), keys, atSeconds, true);
+    for await (const chunk of createReadStream(file)) verifier.update(chunk as Buffer);
+    return (await verifier.finish()).fingerprint;
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    throw new Refusal(error.code, `${file}: ${error.message}`, { cause: error });
+  }
 }
 
 async function readKeyFile(path: string): Promise<string> {
