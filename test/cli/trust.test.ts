@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { mkdirSync, renameSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,6 +21,10 @@ beforeAll(async () => {
   await writeFile(at('team.asc'), gnupg.export(good));
   const expired = gnupg.newKey('Old <old@example.com>', 'ed25519', { expires: '1d', at: '20200101T000000' });
   await writeFile(at('expired.asc'), gnupg.export(expired));
+  const revoked = gnupg.newKey('Gone <gone@example.com>', 'ed25519');
+  gnupg.revoke(revoked);
+  await writeFile(at('revoked.asc'), gnupg.export(revoked));
+  await writeFile(at('weak.asc'), gnupg.export(gnupg.newKey('Weak <weak@example.com>', 'rsa2048')));
   await writeFile(at('both.asc'), gnupg.export(expired) + gnupg.export(good));
 });
 afterAll(async () => {
@@ -82,6 +86,18 @@ describe('[A9.17] wherry trust', () => {
       /expired[^]*no key that could be trusted/,
     ],
     [
+      'it was revoked',
+      () => [at('revoked.asc'), '--root', '--yes'],
+      64,
+      /revoked[^]*no key that could be trusted/,
+    ],
+    [
+      'it is weak',
+      () => [at('weak.asc'), '--root', '--yes'],
+      64,
+      /2048 bits is too weak[^]*no key that could be trusted/,
+    ],
+    [
       'it is no key',
       () => [join(import.meta.dirname, 'trust.test.ts'), '--root', '--yes'],
       64,
@@ -129,6 +145,14 @@ describe('[A9.17] wherry trust', () => {
     } finally {
       await site.close();
     }
+  });
+
+  it('lists a key that has expired or was revoked since, with the reason', async () => {
+    for (const name of ['expired', 'revoked']) {
+      mkdirSync(at('store/images/root.d'), { recursive: true });
+      await writeFile(at(`store/images/root.d/${name}.asc`), await readFile(at(`${name}.asc`)));
+    }
+    expect((await run('list')).out).toMatch(/any image +local +.*expired[^]*any image +local +.*revoked/);
   });
 
   it("[A9.16] removes a local key, and masks one of the system's store", async () => {
