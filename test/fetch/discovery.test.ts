@@ -365,6 +365,10 @@ describe('discovery goes on to the parent of a name (discovery.md#discovery-url)
 
   it.each<[string, (typeof pages)[string]]>([
     ['specification: 404', 404],
+    [
+      'specification: 404, whatever its page says',
+      (_request, response) => void response.writeHead(404).end(meta05.replaceAll('storage.', 'wrong.')),
+    ],
     ['specification: 401', 401],
     ['specification: 410', 410],
     ['reference-only: 500', 500],
