@@ -23,6 +23,7 @@ import { type ByteSink, impliedDirectory, TarWriter } from './tar-writer.ts';
 export { BatchedSink } from './batched-sink.ts';
 export { TarWriter } from './tar-writer.ts';
 export { arrange, type Addition, type SourceEntry } from './source-tree.ts';
+export { type Directory, impliedMeta, type Leaf, type Meta, sourceEntries } from './rendered-tree.ts';
 
 export interface BuildOptions {
   /** The directory that becomes `rootfs`. */

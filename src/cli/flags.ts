@@ -38,6 +38,8 @@ export interface FromOciFlags {
   readonly platform?: string;
   readonly label?: readonly string[];
   readonly compression: 'gzip' | 'none';
+  /** What the names of images of layers begin with. */
+  readonly layers?: string;
   readonly credentials?: string;
   readonly plainHttp?: true;
   readonly sign?: true;

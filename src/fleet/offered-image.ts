@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { readArchive, defaultArchiveLimits } from '../aci/index.ts';
 import { sanitizeAcName, type ImageId, type ImageManifest } from '../appc/index.ts';
 import { isRefusal, Refusal } from '../refusal/index.ts';
@@ -50,6 +51,18 @@ export async function readImageFile(path: string): Promise<OfferedImage> {
     if (!isRefusal(error)) throw error;
     throw new Refusal(error.code, `${path}: ${error.message}`, { cause: error });
   }
+}
+
+/**
+ * The files that an operator means: `path` itself, or the images in the directory that it is, by their names.
+ * @throws Refusal `not-found` for a directory without any
+ */
+export async function imageFiles(path: string): Promise<readonly string[]> {
+  const status = await stat(path).catch(() => undefined);
+  if (status?.isDirectory() !== true) return [path];
+  const names = (await readdir(path)).filter((name) => name.endsWith('.aci')).sort();
+  if (names.length === 0) throw new Refusal('not-found', `there is no .aci file in the directory ${path}`);
+  return names.map((name) => join(path, name));
 }
 
 /** @throws Refusal `image-signature-missing`, with what to do about it */

@@ -121,7 +121,7 @@ export interface SimpleLimits {
  */
 export function simplePod(name: AcName, image: OfferedImage, limits: SimpleLimits = {}): ReifiedPod {
   const { app } = image.manifest;
-  if (app === undefined) {
+  if (app === undefined || app.exec.length === 0) {
     const advice = 'write a pod manifest that has an app and pass it with --pod';
     throw new Refusal(
       'pod-app-missing',

@@ -83,7 +83,7 @@ export function parseConfig(bytes: Uint8Array, what: string): ImageConfig {
       platform: platform(document, ''),
       ...(created === '' ? {} : { created }),
       ...(author === '' ? {} : { author }),
-      user: textAt(config['User'] ?? '', '/config/User'),
+      user: userAt(config['User'] ?? '', '/config/User'),
       exposedPorts: Object.keys(objectAt(config['ExposedPorts'] ?? {}, '/config/ExposedPorts')),
       environment: texts('Env'),
       entrypoint: texts('Entrypoint'),
@@ -155,6 +155,13 @@ function platform(fields: Readonly<Record<string, JsonValue>>, at: string): Plat
 function digestAt(value: JsonValue | undefined, at: string): string {
   const text = textAt(value, at);
   if (!isDigest(text)) throw new SchemaFault(at, 'expected "sha256:" and 64 hex digits');
+  return text;
+}
+
+/** `USER` or `USER:GROUP`, each by name or number. */
+function userAt(value: JsonValue | undefined, at: string): string {
+  const text = textAt(value, at);
+  if (!/^[^:]*(:[^:]+)?$/.test(text)) throw new SchemaFault(at, 'expected USER or USER:GROUP');
   return text;
 }
 

@@ -1,20 +1,9 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { type ArchiveLimits, type FramedEntry, quoted } from '../aci/index.ts';
-import type { SourceEntry } from '../aci/builder.ts';
+import { type Directory, impliedMeta, type Leaf, type Meta } from '../aci/builder.ts';
 import { Refusal } from '../refusal/index.ts';
 
-/** A file, link or FIFO; names that are hard links share one. */
-interface Leaf {
-  readonly kind: 'file' | 'symlink' | 'fifo';
-  readonly meta: Meta;
-  readonly target: string;
-  readonly sizeBytes: number;
-  /** Where the content begins in the spool. */
-  readonly offset: number;
-  readonly inode: string;
-}
-
-interface Directory {
+interface Growing {
   readonly kind: 'directory';
   meta: Meta;
   readonly children: Map<string, Placed>;
@@ -22,13 +11,10 @@ interface Directory {
 
 /** What a directory has under a name, and the layer that put it there: whiteouts hide lower layers only. */
 interface Placed {
-  readonly node: Leaf | Directory;
+  readonly node: Leaf | Growing;
   layer: number;
 }
 
-type Meta = Pick<FramedEntry, 'mode' | 'uid' | 'gid' | 'mtime' | 'xattrs'>;
-
-const impliedMeta: Meta = { mode: 0o755, uid: 0, gid: 0, mtime: 0, xattrs: [] };
 const whiteout = '.wh.';
 const opaque = '.wh..wh..opq';
 /** Symbolic links on the way of one path; the kernel's own limit (path_resolution(7)). */
@@ -41,21 +27,24 @@ const maxLinks = 40;
  */
 export class LayerTree {
   readonly #limits: ArchiveLimits;
+  readonly #latest: number;
   readonly #spoolPath: string;
   readonly #spool: FileHandle;
-  readonly #root: Directory = { kind: 'directory', meta: impliedMeta, children: new Map() };
+  readonly #root: Growing = { kind: 'directory', meta: impliedMeta, children: new Map() };
   #layer = 0;
   #entries = 0;
   #spooledBytes = 0;
 
-  private constructor(spoolPath: string, spool: FileHandle, limits: ArchiveLimits) {
+  private constructor(spoolPath: string, spool: FileHandle, limits: ArchiveLimits, latest: number) {
     this.#spoolPath = spoolPath;
     this.#spool = spool;
     this.#limits = limits;
+    this.#latest = latest;
   }
 
-  static async create(spoolPath: string, limits: ArchiveLimits): Promise<LayerTree> {
-    return new LayerTree(spoolPath, await open(spoolPath, 'wx+', 0o600), limits);
+  /** @param latest seconds since 1970; later times are set back to it */
+  static async create(spoolPath: string, limits: ArchiveLimits, latest = Infinity): Promise<LayerTree> {
+    return new LayerTree(spoolPath, await open(spoolPath, 'wx+', 0o600), limits, latest);
   }
 
   /** What follows is of the next layer. */
@@ -72,7 +61,7 @@ export class LayerTree {
     const names = namesOf(entry.name, 'archive-path-forbidden');
     const name = names.pop();
     if (name === undefined) {
-      if (entry.type === 'directory') this.#root.meta = metaOf(entry);
+      if (entry.type === 'directory') this.#root.meta = this.#metaOf(entry);
       return;
     }
     // Bookkeeping of AUFS has the prefix twice.
@@ -93,49 +82,34 @@ export class LayerTree {
   async text(path: string, maxBytes: number): Promise<string | undefined> {
     const found = this.#resolve(namesOf(path, 'input-invalid'), 0);
     if (found?.kind !== 'file' || found.sizeBytes > maxBytes) return undefined;
+    const { content } = found;
+    if (content === undefined || !('file' in content)) return undefined;
     const buffer = Buffer.alloc(found.sizeBytes);
-    await this.#spool.read(buffer, 0, buffer.length, found.offset);
+    await this.#spool.read(buffer, 0, buffer.length, content.offset ?? 0);
     return buffer.toString();
   }
 
-  /** The tree as an archive has it, below `rootfs`; the spool must stay until it is written. */
-  entries(latest: number | undefined): readonly SourceEntry[] {
-    const entries: SourceEntry[] = [];
-    const visit = (node: Leaf | Directory, path: string): void => {
-      const mtime = Math.max(0, Math.min(node.meta.mtime, latest ?? Infinity));
-      const base = { ...node.meta, mtime, path };
-      if (node.kind === 'directory') {
-        entries.push({
-          ...base,
-          type: 'directory',
-          target: '',
-          sizeBytes: 0,
-          content: undefined,
-          inode: undefined,
-        });
-        for (const [name, child] of node.children) visit(child.node, `${path}/${name}`);
-        return;
-      }
-      const { kind, target, sizeBytes, offset, inode } = node;
-      const content = kind === 'file' ? { file: this.#spoolPath, offset } : undefined;
-      entries.push({
-        ...base,
-        type: kind,
-        target,
-        sizeBytes,
-        content,
-        inode: kind === 'file' ? inode : undefined,
-      });
-    };
-    visit(this.#root, 'rootfs');
-    return entries;
+  /**
+   * The tree as it is now, which later layers do not change. A file that they leave alone is the same value in the next one. The
+   * spool must stay until it is written.
+   */
+  snapshot(): Directory {
+    const copy = ({ kind, meta, children }: Growing): Directory => ({
+      kind,
+      meta,
+      isImplied: false,
+      children: new Map(
+        [...children].map(([name, { node }]) => [name, node.kind === 'directory' ? copy(node) : node]),
+      ),
+    });
+    return copy(this.#root);
   }
 
   async close(): Promise<void> {
     await this.#spool.close();
   }
 
-  #hide(parent: Directory, name: string): void {
+  #hide(parent: Growing, name: string): void {
     if (name === opaque) {
       this.#prune(parent);
       return;
@@ -147,11 +121,11 @@ export class LayerTree {
   }
 
   /** Removes what lower layers put below; what this layer put there stays. */
-  #prune(directory: Directory): void {
+  #prune(directory: Growing): void {
     for (const [name, child] of directory.children) this.#pruneChild(directory, name, child);
   }
 
-  #pruneChild(parent: Directory, name: string, child: Placed): void {
+  #pruneChild(parent: Growing, name: string, child: Placed): void {
     if (child.node.kind === 'directory') this.#prune(child.node);
     if (child.layer === this.#layer) return;
     if (child.node.kind === 'directory' && child.node.children.size > 0) {
@@ -162,18 +136,18 @@ export class LayerTree {
     }
   }
 
-  #addDirectory(parent: Directory, name: string, entry: FramedEntry): void {
+  #addDirectory(parent: Growing, name: string, entry: FramedEntry): void {
     const there = parent.children.get(name);
     if (there?.node.kind === 'directory') {
-      there.node.meta = metaOf(entry);
+      there.node.meta = this.#metaOf(entry);
       there.layer = this.#layer;
       return;
     }
-    const node: Directory = { kind: 'directory', meta: metaOf(entry), children: new Map() };
+    const node: Growing = { kind: 'directory', meta: this.#metaOf(entry), children: new Map() };
     parent.children.set(name, { node, layer: this.#layer });
   }
 
-  #addHardLink(parent: Directory, name: string, entry: FramedEntry): void {
+  #addHardLink(parent: Growing, name: string, entry: FramedEntry): void {
     const names = namesOf(entry.linkname, 'archive-link-forbidden');
     const last = names.pop();
     const above = last === undefined ? undefined : this.#resolve(names, 0);
@@ -188,7 +162,7 @@ export class LayerTree {
   }
 
   async #addLeaf(
-    parent: Directory,
+    parent: Growing,
     name: string,
     entry: FramedEntry,
     body: AsyncIterable<Buffer>,
@@ -209,17 +183,22 @@ export class LayerTree {
     }
     const node: Leaf = {
       kind,
-      meta: metaOf(entry),
+      meta: this.#metaOf(entry),
       target: kind === 'symlink' ? entry.linkname : '',
       sizeBytes: kind === 'file' ? entry.sizeBytes : 0,
-      offset,
-      inode: String(this.#entries),
+      ...(kind === 'file' ? { content: { file: this.#spoolPath, offset } } : {}),
     };
     parent.children.set(name, { node, layer: this.#layer });
   }
 
+  #metaOf({ type, mode, uid, gid, mtime, xattrs }: FramedEntry): Meta {
+    const time = Math.max(0, Math.min(mtime, this.#latest));
+    // The kernel has no user attributes on symbolic links, and a reader of archives drops them.
+    return { mode, uid, gid, mtime: time, xattrs: type === 'symlink' ? [] : xattrs };
+  }
+
   /** The directory of these names; those that are missing are made, as unpacking programs make them. */
-  #directory(names: readonly string[], of: string): Directory {
+  #directory(names: readonly string[], of: string): Growing {
     let directory = this.#root;
     const at: string[] = [];
     for (const name of names) {
@@ -242,7 +221,7 @@ export class LayerTree {
           `${quoted(of)} lies under ${quoted(at.join('/'))}, which is no directory`,
         );
       } else {
-        const made: Directory = { kind: 'directory', meta: impliedMeta, children: new Map() };
+        const made: Growing = { kind: 'directory', meta: impliedMeta, children: new Map() };
         directory.children.set(name, { node: made, layer: this.#layer });
         directory = made;
       }
@@ -251,8 +230,8 @@ export class LayerTree {
   }
 
   /** What names lead to, links followed inside the tree. */
-  #resolve(names: readonly string[], links: number): Leaf | Directory | undefined {
-    const above: Directory[] = [this.#root];
+  #resolve(names: readonly string[], links: number): Leaf | Growing | undefined {
+    const above: Growing[] = [this.#root];
     const open = [...names].reverse();
     let followed = links;
     for (let name = open.pop(); name !== undefined; name = open.pop()) {
@@ -278,10 +257,6 @@ export class LayerTree {
     }
     return above.at(-1);
   }
-}
-
-function metaOf({ mode, uid, gid, mtime, xattrs }: FramedEntry): Meta {
-  return { mode, uid, gid, mtime, xattrs };
 }
 
 /** The components of a path in a layer; none may climb. */

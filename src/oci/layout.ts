@@ -31,7 +31,7 @@ export async function openLayout(directory: string, tag: string | undefined): Pr
     }),
     open: (digest) => {
       if (!isDigest(digest)) throw new Error(`${digest} is no digest`);
-      return Promise.resolve(createReadStream(join(directory, 'blobs', ...digest.split(':'))));
+      return openBlob(join(directory, 'blobs', ...digest.split(':')), directory, digest);
     },
     close: () => Promise.resolve(),
   };
@@ -58,7 +58,7 @@ export async function openArchive(
       reference: file,
       ...(tag === undefined ? {} : { tag }),
       root: async () => ({ bytes: await readSmall(path('index.json')), what: `${file}, index.json` }),
-      open: (digest) => Promise.resolve(createReadStream(path(`blobs/${digest.replace(':', '/')}`))),
+      open: (digest) => openBlob(path(`blobs/${digest.replace(':', '/')}`), file, digest),
       close,
     };
   }
@@ -114,7 +114,7 @@ async function savedImage(
     open: (digest) => {
       const blob = blobs.get(digest);
       if (blob === undefined) throw new Error(`${digest} is not in the manifest`);
-      return Promise.resolve(createReadStream(blob));
+      return openBlob(blob, file, digest);
     },
     close,
   };
@@ -161,6 +161,15 @@ async function sha256(path: string): Promise<string> {
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
   return hash.digest('hex');
+}
+
+/** @throws Refusal `not-found` when there is no such file */
+async function openBlob(path: string, reference: string, digest: string): Promise<AsyncIterable<Uint8Array>> {
+  const status = await stat(path).catch(() => undefined);
+  if (status?.isFile() !== true) {
+    throw new Refusal('not-found', `${reference}: it has no blob ${digest.slice(0, 19)}`);
+  }
+  return createReadStream(path);
 }
 
 async function readSmall(path: string): Promise<Buffer> {

@@ -13,21 +13,64 @@ const architectures: readonly (readonly [architecture: string, variants: readonl
     ['arm64', ['', 'v8'], 'aarch64'],
     ['arm', ['v7', ''], 'armv7l'],
     ['arm', ['v6'], 'armv6l'],
+    // 32-bit programs for ARMv8, for which appc has no name of its own: what they use beyond ARMv7 shows on the device.
+    ['arm', ['v8'], 'armv7l'],
     ['ppc64le', [''], 'ppc64le'],
     ['ppc64', [''], 'ppc64'],
     ['s390x', [''], 's390x'],
   ];
 
-/** The value of the `arch` label. @throws Refusal `image-arch-mismatch` for a platform that appc has no name for */
-export function appcArchitecture({ os, architecture, variant }: Platform): string {
-  const found = architectures.find(([name, variants]) => name === architecture && variants.includes(variant));
-  if (os !== 'linux' || found === undefined) {
+type Row = (typeof architectures)[number];
+
+function rowOf({ os, architecture, variant }: Platform): Row | undefined {
+  if (os !== 'linux') return undefined;
+  return architectures.find(([name, variants]) => name === architecture && variants.includes(variant));
+}
+
+/**
+ * The value of the `arch` label.
+ * @param what the image, in messages
+ * @throws Refusal `image-arch-mismatch` for a platform that appc has no name for
+ */
+export function appcArchitecture(what: string, platform: Platform): string {
+  const found = rowOf(platform);
+  if (found === undefined) {
     throw new Refusal(
       'image-arch-mismatch',
-      `the image is for ${quoted(formatPlatform({ os, architecture, variant }))}, which App Container images have no name for`,
+      `${what}: it is for ${quoted(formatPlatform(platform))}, which App Container Images have no name for`,
     );
   }
   return found[2];
+}
+
+/**
+ * What an image is for: its config says it, its index adds the variant, which configs of older tools leave out.
+ * @param what the image, in messages
+ * @param wanted what the operator asked for
+ * @throws Refusal `image-arch-mismatch` when they contradict each other
+ */
+export function platformOf(
+  what: string,
+  config: Platform,
+  index: Platform | undefined,
+  wanted: Platform | undefined,
+): Platform {
+  const variant =
+    config.variant === '' && config.architecture === index?.architecture ? index.variant : config.variant;
+  const full = { ...config, variant };
+  const row = rowOf(full);
+  const claims = [
+    ['its index says that it is for', index],
+    ['--platform asks for', wanted],
+  ] as const;
+  for (const [says, claimed] of claims) {
+    if (claimed === undefined || claimed.architecture === '' || rowOf(claimed) === row) continue;
+    throw new Refusal(
+      'image-arch-mismatch',
+      `${what}: ${says} ${quoted(formatPlatform(claimed))}, its config says ${quoted(formatPlatform(full))}`,
+    );
+  }
+  return full;
 }
 
 /** The platform of OCI for labels of appc; undefined where there is none. */
@@ -73,8 +116,8 @@ export function choosePlatform(manifests: readonly Descriptor[], wanted: Platfor
       `the image is there for several platforms (${there}); choose one with --platform`,
     );
   }
-  const arch = appcArchitecture(wanted);
-  const found = images.find(({ platform }) => platform !== undefined && isFor(platform, arch));
+  appcArchitecture('--platform', wanted);
+  const found = images.find(({ platform }) => platform !== undefined && rowOf(platform) === rowOf(wanted));
   if (found === undefined) {
     throw new Refusal(
       'not-found',
@@ -82,14 +125,4 @@ export function choosePlatform(manifests: readonly Descriptor[], wanted: Platfor
     );
   }
   return found;
-}
-
-function isFor(platform: Platform, arch: string): boolean {
-  return (
-    platform.os === 'linux' &&
-    architectures.some(
-      ([name, variants, appc]) =>
-        appc === arch && name === platform.architecture && variants.includes(platform.variant),
-    )
-  );
 }

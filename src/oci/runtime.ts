@@ -1,12 +1,16 @@
+import { posix } from 'node:path';
 import { isAcName, sanitizeAcName, type JsonValue } from '../appc/index.ts';
 import { Refusal } from '../refusal/index.ts';
+import { accountOf, type AccountFiles } from './account.ts';
 import type { ImageConfig } from './documents.ts';
+import { signalName } from './stop-signal.ts';
 
 /** What an image of either kind is to run; the JSON of an `app` (aci.md#image-manifest-schema). */
 export interface AppDraft {
   readonly exec: readonly string[];
   readonly user: string;
   readonly group: string;
+  readonly supplementaryGIDs?: readonly number[];
   readonly workingDirectory: string;
   readonly environment: readonly { readonly name: string; readonly value: string }[];
   readonly mountPoints: readonly { readonly name: string; readonly path: string }[];
@@ -27,20 +31,25 @@ export const stopSignalAnnotation = 'wherry/stop-signal';
 export const healthcheckAnnotation = 'wherry/oci-healthcheck';
 /** How many words of `exec` were the entrypoint. */
 export const entrypointAnnotation = 'wherry/oci-entrypoint-length';
+/** The group that the image's account files gave to a user without one; on the way back it is left out again. */
+export const defaultGroupAnnotation = 'wherry/oci-default-group';
 
 const environmentName = /^[A-Za-z_][A-Za-z_0-9.-]*$/;
 
-/**
- * The app of a config. Labels go to `userAnnotations`, which take any key and which nobody interprets.
- * @param passwd the image's own /etc/passwd: OCI lets the group be left out, appc does not
- */
-export function runtimeOf(config: ImageConfig, passwd: string): ConvertedRuntime {
+/** The app of a config. Labels go to `userAnnotations`, which take any key and which nobody interprets. */
+export function runtimeOf(config: ImageConfig, files: AccountFiles): ConvertedRuntime {
   const warnings: string[] = [];
   const annotations: { name: string; value: string }[] = [];
   if (config.created !== undefined) annotations.push({ name: 'created', value: config.created });
   if (config.author !== undefined) annotations.push({ name: 'authors', value: config.author });
   if (config.stopSignal !== undefined) {
-    annotations.push({ name: stopSignalAnnotation, value: signalName(config.stopSignal) });
+    const value = signalName(config.stopSignal);
+    if (value !== undefined) annotations.push({ name: stopSignalAnnotation, value });
+    else {
+      warnings.push(
+        `its stop signal ${JSON.stringify(config.stopSignal)} is none that a device sends; it gets SIGTERM`,
+      );
+    }
   }
   if (config.healthcheck !== undefined) {
     annotations.push({ name: healthcheckAnnotation, value: JSON.stringify(config.healthcheck) });
@@ -49,41 +58,41 @@ export function runtimeOf(config: ImageConfig, passwd: string): ConvertedRuntime
     );
   }
   const exec = [...config.entrypoint, ...config.command];
-  if (exec.length === 0) {
-    warnings.push('it has no command; a pod that uses it must say what to run');
-    return { annotations, warnings };
-  }
-  if (config.entrypoint.length > 0 && config.command.length > 0) {
+  if (exec.length === 0) warnings.push('it has no command; a pod that uses it must say what to run');
+  if (isBare(config)) return { annotations, warnings };
+  if (config.command.length > 0) {
     annotations.push({ name: entrypointAnnotation, value: String(config.entrypoint.length) });
   }
-  const labels = Object.keys(config.labels).length > 0 ? { userAnnotations: config.labels } : {};
+  const { user, group, supplementaryGids, isDefaultGroup } = accountOf(config.user, files);
+  if (isDefaultGroup) annotations.push({ name: defaultGroupAnnotation, value: group });
   return {
     app: {
       exec,
-      ...account(config.user, passwd),
-      workingDirectory:
-        config.workingDirectory === '' ? '/' : `/${config.workingDirectory.replace(/^\/+/, '')}`,
+      user,
+      group,
+      ...(supplementaryGids.length > 0 ? { supplementaryGIDs: supplementaryGids } : {}),
+      workingDirectory: inRoot(config.workingDirectory),
       environment: environment(config.environment, warnings),
-      mountPoints: mountPoints(config.volumes),
+      mountPoints: mountPoints(config.volumes, warnings),
       ports: ports(config.exposedPorts, warnings),
-      ...labels,
+      ...(Object.keys(config.labels).length > 0 ? { userAnnotations: config.labels } : {}),
     },
     annotations,
     warnings,
   };
 }
 
-/** `uid`, `user`, `uid:gid`, `user:group`; what is left out is root, and the group that the account file names. */
-function account(user: string, passwd: string): { user: string; group: string } {
-  const [name = '', group = ''] = user.split(':');
-  const own = name === '' ? '0' : name;
-  if (group !== '') return { user: own, group };
-  for (const line of passwd.split('\n')) {
-    const [login, , uid, gid] = line.split(':');
-    if ((login === own || uid === own) && gid !== undefined && /^\d+$/.test(gid))
-      return { user: own, group: gid };
-  }
-  return { user: own, group: '0' };
+/** Whether a config says nothing of a process: that of a mere collection of files. */
+function isBare(config: ImageConfig): boolean {
+  const { entrypoint, command, environment: env, volumes, exposedPorts, labels } = config;
+  const said = [...entrypoint, ...command, ...env, ...volumes, ...exposedPorts, ...Object.keys(labels)];
+  return said.length === 0 && config.user === '' && config.workingDirectory === '';
+}
+
+/** A path as it stands in the app's root: absolute, without `..` and a slash at the end. */
+function inRoot(path: string): string {
+  const normal = posix.normalize(`/${path}`);
+  return normal.length > 1 && normal.endsWith('/') ? normal.slice(0, -1) : normal;
 }
 
 /** The last of doubled names counts, as for a process that gets them. */
@@ -101,28 +110,32 @@ function environment(pairs: readonly string[], warnings: string[]): { name: stri
   return [...variables].map(([name, value]) => ({ name, value }));
 }
 
-function mountPoints(paths: readonly string[]): { name: string; path: string }[] {
+function mountPoints(paths: readonly string[], warnings: string[]): { name: string; path: string }[] {
   const taken = new Set<string>();
-  return paths.map((path) => ({
-    name: uniqueName(path, 'volume', taken),
-    path: `/${path.replace(/^\/+|\/+$/g, '')}`,
-  }));
+  return [...new Set(paths.map(inRoot))].flatMap((path) => {
+    if (path === '/') {
+      warnings.push('it has a volume at /, which would hide all of its files');
+      return [];
+    }
+    return [{ name: uniqueName(path, 'volume', taken), path }];
+  });
 }
 
 function ports(
   exposed: readonly string[],
   warnings: string[],
 ): { name: string; protocol: string; port: number }[] {
-  const taken = new Set<string>();
-  return exposed.flatMap((text) => {
-    const [, number = '', protocol = 'tcp'] = /^(\d{1,5})(?:\/(tcp|udp|sctp))?$/.exec(text) ?? [];
+  const found = new Map<string, { name: string; protocol: string; port: number }>();
+  for (const text of exposed) {
+    const [, number = '', protocol = 'tcp'] =
+      /^(\d{1,5})(?:\/(tcp|udp|sctp))?$/.exec(text.toLowerCase()) ?? [];
     const port = Number(number);
-    if (number === '' || port < 1 || port > 65_535) {
-      warnings.push(`it exposes ${JSON.stringify(text)}, which is no port`);
-      return [];
-    }
-    return [{ name: uniqueName(`${protocol}-${port}`, 'port', taken), protocol, port }];
-  });
+    const name = `${protocol}-${port}`;
+    if (port >= 1 && port <= 65_535)
+      found.set(name, { name, protocol, port }); // `80` and `80/tcp` are one
+    else warnings.push(`it exposes ${JSON.stringify(text)}, which is no port`);
+  }
+  return [...found.values()];
 }
 
 function uniqueName(text: string, otherwise: string, taken: Set<string>): string {
@@ -133,41 +146,27 @@ function uniqueName(text: string, otherwise: string, taken: Set<string>): string
   return name;
 }
 
-/** Docker takes numbers and names without SIG. */
-function signalName(text: string): string {
-  const numbers: Readonly<Record<string, string>> = {
-    1: 'HUP',
-    2: 'INT',
-    3: 'QUIT',
-    9: 'KILL',
-    10: 'USR1',
-    12: 'USR2',
-    15: 'TERM',
-    28: 'WINCH',
-  };
-  const name = (numbers[text] ?? text).toUpperCase();
-  return name.startsWith('SIG') ? name : `SIG${name}`;
-}
-
 /** The members of `config` in an OCI image's config for an app, the way back of `runtimeOf`. */
 export function configOf(
   app: AppDraft,
   annotation: (name: string) => string | undefined,
 ): Readonly<Record<string, JsonValue>> {
-  const split = Number(annotation(entrypointAnnotation) ?? app.exec.length);
-  const isRoot = app.user === '0' && app.group === '0';
+  const split = /^\d{1,6}$/.exec(annotation(entrypointAnnotation) ?? '')?.[0] ?? app.exec.length;
+  const entrypoint = app.exec.slice(0, Number(split));
+  const command = app.exec.slice(Number(split));
+  const hasDefaultGroup = annotation(defaultGroupAnnotation) === app.group;
+  const isRoot = hasDefaultGroup && app.user === '0';
   const stopSignal = annotation(stopSignalAnnotation);
   const healthcheck = annotation(healthcheckAnnotation);
   const member = (key: string, value: JsonValue | undefined) => (value === undefined ? {} : { [key]: value });
-  const command = app.exec.slice(split);
   return {
-    ...member('User', isRoot ? undefined : `${app.user}:${app.group}`),
+    ...member('User', isRoot ? undefined : hasDefaultGroup ? app.user : `${app.user}:${app.group}`),
     ...member('ExposedPorts', keys(app.ports.map(({ port, protocol }) => `${port}/${protocol}`))),
     ...member(
       'Env',
       app.environment.length > 0 ? app.environment.map(({ name, value }) => `${name}=${value}`) : undefined,
     ),
-    Entrypoint: app.exec.slice(0, split),
+    ...member('Entrypoint', entrypoint.length > 0 ? entrypoint : undefined),
     ...member('Cmd', command.length > 0 ? command : undefined),
     ...member('Volumes', keys(app.mountPoints.map(({ path }) => path))),
     ...member('WorkingDir', app.workingDirectory === '/' ? undefined : app.workingDirectory),

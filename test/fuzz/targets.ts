@@ -161,8 +161,8 @@ export const targets: Readonly<Record<string, Target>> = {
     }),
     parse: (bytes) => {
       const config = parseConfig(bytes, 'x');
-      runtimeOf(config, '');
-      return appcArchitecture(config.platform);
+      runtimeOf(config, { passwd: '', group: '' });
+      return appcArchitecture('x', config.platform);
     },
   },
   'the manifest of docker save': {

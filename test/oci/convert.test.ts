@@ -11,6 +11,7 @@ import { fromOci, toOci, type ConvertedImage, type FromOciOptions } from '../../
 import { inspectArchive } from '../../src/aci/inspect.ts';
 import { defaultArchiveLimits } from '../../src/aci/index.ts';
 import { wherry } from '../cli/recording-terminal.ts';
+import { systemClock } from '../session/system-clock.ts';
 import { run, umociLayout } from './tools.ts';
 
 let directory: string;
@@ -33,7 +34,7 @@ const convert = (source: string, options: Partial<FromOciOptions> = {}): Promise
     compression: 'gzip',
     name: 'example.com/app',
     labels: [],
-    registry: { plainHttp: true },
+    registry: { plainHttp: true, clock: systemClock },
     onLayer: () => undefined,
     ...options,
   });
@@ -123,7 +124,7 @@ describe('wherry image from-oci', () => {
       source: at('app.docker.tar'),
       compression: 'gzip',
       labels: [],
-      registry: { plainHttp: false },
+      registry: { plainHttp: false, clock: systemClock },
       onLayer: () => undefined,
       ...options,
     });
@@ -293,7 +294,9 @@ describe('a registry', () => {
     const source = `docker://127.0.0.1:${(guard.address() as AddressInfo).port}/team/app:1.0`;
     try {
       const credentials = { user: 'user', password: 'secret' };
-      const { manifest } = await convert(source, { registry: { plainHttp: true, credentials } });
+      const { manifest } = await convert(source, {
+        registry: { plainHttp: true, clock: systemClock, credentials },
+      });
       expect(manifest.app?.exec).toEqual(['/bin/app', 'serve']);
       if (scheme === 'Bearer')
         expect(asked).toContain('/token?service=s&scope=repository%3Ateam%2Fapp%3Apull Basic');

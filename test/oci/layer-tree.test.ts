@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { defaultArchiveLimits, walkTar } from '../../src/aci/index.ts';
-import { arrange } from '../../src/aci/builder.ts';
+import { arrange, sourceEntries } from '../../src/aci/builder.ts';
 import { LayerTree } from '../../src/oci/layer-tree.ts';
 import { directory, file, type RawEntry, source, tar } from '../aci/raw-tar.ts';
 
@@ -30,7 +30,7 @@ async function flattened(...layers: readonly (readonly RawEntry[])[]): Promise<R
       });
     }
     const found: Record<string, string> = {};
-    for (const { path, type, target } of arrange(tree.entries(undefined))) {
+    for (const { path, type, target } of arrange(sourceEntries(tree.snapshot()))) {
       const name = path.slice('rootfs/'.length);
       if (name === '') continue;
       if (type === 'file') found[name] = (await tree.text(name, 1000)) ?? '';

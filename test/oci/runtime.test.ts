@@ -1,9 +1,17 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseImageManifest } from '../../src/appc/index.ts';
+import { parseAcIdentifier, parseImageManifest } from '../../src/appc/index.ts';
 import { parseConfig, parseDocument, parseSavedImages } from '../../src/oci/documents.ts';
-import { appcArchitecture, choosePlatform, ociPlatform, parsePlatform } from '../../src/oci/platform.ts';
-import { parseRegistryReference } from '../../src/oci/registry.ts';
+import {
+  appcArchitecture,
+  choosePlatform,
+  ociPlatform,
+  parsePlatform,
+  platformOf,
+} from '../../src/oci/platform.ts';
+import { parseRegistryReference } from '../../src/oci/registry-reference.ts';
+import { accountOf } from '../../src/oci/account.ts';
+import { appSettings } from '../../src/pod/settings.ts';
 import { type AppDraft, configOf, runtimeOf } from '../../src/oci/runtime.ts';
 
 const digest = `sha256:${'a'.repeat(64)}`;
@@ -13,7 +21,11 @@ const config = (members: object = {}, more: object = {}) =>
     bytes({ os: 'linux', architecture: 'arm64', config: members, rootfs: { diff_ids: [] }, ...more }),
     'config',
   );
-const passwd = 'root:x:0:0::/root:/bin/sh\nweb:x:33:44::/srv:/bin/sh\n';
+const files = {
+  passwd: 'root:x:0:0::/root:/bin/sh\nweb:x:33:44::/srv:/bin/sh\n',
+  group: 'root:x:0:\nweb:x:44:\ntty:x:5:web,other\nvideo:x:27:web\n',
+};
+const none = { passwd: '', group: '' };
 
 describe('[A8.5] architectures of OCI and appc (schema/types/labels.go, ToAppcOSArch)', () => {
   it.each([
@@ -22,16 +34,17 @@ describe('[A8.5] architectures of OCI and appc (schema/types/labels.go, ToAppcOS
     ['linux/arm/v7', 'armv7l'],
     ['linux/arm', 'armv7l'],
     ['linux/arm/v6', 'armv6l'],
+    ['linux/arm/v8', 'armv7l'],
     ['linux/amd64', 'amd64'],
     ['linux/386', 'i386'],
     ['linux/s390x', 's390x'],
   ])('%s is %s', (text, appc) => {
-    expect(appcArchitecture(parsePlatform(text))).toBe(appc);
-    expect(appcArchitecture(ociPlatform('linux', appc) ?? parsePlatform('x/y'))).toBe(appc);
+    expect(appcArchitecture('x', parsePlatform(text))).toBe(appc);
+    expect(appcArchitecture('x', ociPlatform('linux', appc) ?? parsePlatform('x/y'))).toBe(appc);
   });
 
   it.each(['linux/arm/v5', 'windows/amd64', 'linux/riscv64'])('%s has no name in appc', (text) => {
-    expect(() => appcArchitecture(parsePlatform(text))).toThrow(/have no name for/);
+    expect(() => appcArchitecture('x', parsePlatform(text))).toThrow(/have no name for/);
   });
 
   it('the one of an index is chosen by its appc name; attestations are no images', () => {
@@ -50,6 +63,43 @@ describe('[A8.5] architectures of OCI and appc (schema/types/labels.go, ToAppcOS
     );
     expect(() => choosePlatform(index, undefined)).toThrow(/choose one with --platform/);
     expect(choosePlatform([image('amd64')], undefined).platform?.architecture).toBe('amd64');
+  });
+});
+
+describe('what an image is for', () => {
+  const platform = parsePlatform;
+  it.each([
+    ['its config alone', 'linux/arm/v6', undefined, 'linux/arm/v6'],
+    ['the variant of its index, where the config leaves it out', 'linux/arm', 'linux/arm/v6', 'linux/arm/v6'],
+    ['its config, where the index has no variant', 'linux/arm/v7', 'linux/arm', 'linux/arm/v7'],
+    ['both, where they say the same in other words', 'linux/arm64', 'linux/arm64/v8', 'linux/arm64/v8'],
+  ])('is said by %s', (_what, own, index, expected) => {
+    expect(
+      platformOf('x', platform(own), index === undefined ? undefined : platform(index), undefined),
+    ).toEqual(platform(expected));
+  });
+
+  it('is refused where the index, or the operator, says something else than the config', () => {
+    const amd = platform('linux/amd64');
+    expect(() => platformOf('app.tar', amd, platform('linux/arm64'), undefined)).toThrow(
+      'app.tar: its index says that it is for "linux/arm64", its config says "linux/amd64"',
+    );
+    expect(() => platformOf('app.tar', amd, undefined, platform('linux/arm/v7'))).toThrow(
+      'app.tar: --platform asks for "linux/arm/v7", its config says "linux/amd64"',
+    );
+  });
+
+  it('32-bit ARMv8 is not taken for ARMv7 when one of several is chosen', () => {
+    const of = (text: string) => ({
+      mediaType: '',
+      digest,
+      sizeBytes: 1,
+      platform: platform(text),
+      annotations: {},
+    });
+    const index = [of('linux/arm/v8'), of('linux/arm/v7')];
+    expect(choosePlatform(index, platform('linux/arm/v7'))).toBe(index[1]);
+    expect(choosePlatform(index, platform('linux/arm/v8'))).toBe(index[0]);
   });
 });
 
@@ -95,12 +145,13 @@ describe('the config of an OCI image as an app (image-spec, config.md)', () => {
         },
         { created: '2026-01-02T03:04:05Z', author: 'someone' },
       ),
-      passwd,
+      files,
     );
     expect(app).toEqual({
       exec: ['/entry', '--x', 'serve'],
       user: 'web',
       group: '44',
+      supplementaryGIDs: [5, 27],
       workingDirectory: '/srv',
       environment: [
         { name: 'PATH', value: '/bin' },
@@ -123,32 +174,115 @@ describe('the config of an OCI image as an app (image-spec, config.md)', () => {
       { name: 'authors', value: 'someone' },
       { name: 'wherry/stop-signal', value: 'SIGQUIT' },
       { name: 'wherry/oci-entrypoint-length', value: '2' },
+      { name: 'wherry/oci-default-group', value: '44' },
     ]);
     expect(warnings).toEqual([]);
   });
 
-  it.each([
+  it.each<[string, string, string, number[]?]>([
     ['', '0', '0'],
-    ['web', 'web', '44'],
-    ['33', '33', '44'],
+    ['0', '0', '0'],
+    ['web', 'web', '44', [5, 27]],
+    ['33', '33', '44', [5, 27]],
     ['5', '5', '0'],
     ['unknown', 'unknown', '0'],
     ['web:web', 'web', 'web'],
+    ['web:5', 'web', '5'],
+    ['33:web', '33', 'web'],
     ['5:6', '5', '6'],
-  ])('the user %j is %s with the group %s', (User, user, group) => {
-    expect(runtimeOf(config({ User, Cmd: ['/x'] }), passwd).app).toMatchObject({ user, group });
+    [':6', '0', '6'],
+  ])('the user %j is %s with the group %s and further groups %j', (User, user, group, supplementaryGIDs) => {
+    const { app } = runtimeOf(config({ User, Cmd: ['/x'] }), files);
+    expect(app).toMatchObject({ user, group });
+    expect(app?.supplementaryGIDs).toEqual(supplementaryGIDs);
+  });
+
+  it('account files with lines that are none give no group', () => {
+    const passwd =
+      'web\nweb:x\nweb:x:33:many::/:/bin/sh\nweb:x:33:4294967295::/:/bin/sh\nweb:x:33:7::/:/bin/sh';
+    expect(accountOf('web', { passwd, group: 'web:x::web\n:::web\nx:y:99999999999:web' })).toEqual({
+      user: 'web',
+      group: '7',
+      supplementaryGids: [],
+      isDefaultGroup: true,
+    });
   });
 
   it.each([
     ['SIGUSR1', 'SIGUSR1'],
     ['usr2', 'SIGUSR2'],
     ['3', 'SIGQUIT'],
+    ['sigterm', 'SIGTERM'],
+    ['34', 'SIGRTMIN'],
+    ['37', 'SIGRTMIN+3'],
     ['SIGRTMIN+3', 'SIGRTMIN+3'],
+    ['RTMAX', 'SIGRTMIN+30'],
+    ['SIGRTMAX-1', 'SIGRTMIN+29'],
   ])('the stop signal %s is %s', (StopSignal, value) => {
-    expect(runtimeOf(config({ StopSignal, Cmd: ['/x'] }), '').annotations).toContainEqual({
-      name: 'wherry/stop-signal',
-      value,
+    const { annotations, warnings } = runtimeOf(config({ StopSignal, Cmd: ['/x'] }), none);
+    expect(annotations).toContainEqual({ name: 'wherry/stop-signal', value });
+    expect(warnings).toEqual([]);
+    // Every one is a setting that a device takes.
+    const name = parseAcIdentifier('wherry/stop-signal');
+    expect(appSettings('x', [{ name, value }]).stopSignal).toBe(value);
+  });
+
+  it.each(['SIGSEGV', '11', '65', 'SIGRTMIN-1', 'SIGRTMIN+31', 'SIG', 'FOO', 'constructor'])(
+    'the stop signal %s is told and left out',
+    (StopSignal) => {
+      const { annotations, warnings } = runtimeOf(config({ StopSignal, Cmd: ['/x'] }), none);
+      expect(annotations.map(({ name }) => name)).not.toContain('wherry/stop-signal');
+      expect(warnings).toEqual([expect.stringMatching(/stop signal .* none that a device sends/)]);
+    },
+  );
+
+  it.each([
+    ['srv/app', '/srv/app'],
+    ['/srv/app/', '/srv/app'],
+    ['/srv/../../etc', '/etc'],
+    ['//srv//app', '/srv/app'],
+    ['', '/'],
+  ])('the working directory %j is %s', (WorkingDir, path) => {
+    expect(runtimeOf(config({ WorkingDir, Cmd: ['/x'] }), none).app?.workingDirectory).toBe(path);
+  });
+
+  it('a port or volume that is said twice is there once', () => {
+    const { app } = runtimeOf(
+      config({
+        Cmd: ['/x'],
+        ExposedPorts: { 80: {}, '80/tcp': {}, '80/TCP': {} },
+        Volumes: { '/d': {}, '/d/': {} },
+      }),
+      none,
+    );
+    expect(app?.ports).toEqual([{ name: 'tcp-80', protocol: 'tcp', port: 80 }]);
+    expect(app?.mountPoints).toEqual([{ name: 'd', path: '/d' }]);
+  });
+
+  it('what Go leaves out of its JSON, or writes as null, is nothing', () => {
+    const names = [
+      'User',
+      'ExposedPorts',
+      'Env',
+      'Entrypoint',
+      'Cmd',
+      'Volumes',
+      'WorkingDir',
+      'Labels',
+      'StopSignal',
+    ];
+    const nulls = Object.fromEntries([...names, 'Healthcheck'].map((name) => [name, null]));
+    expect(config(nulls)).toEqual(config());
+  });
+
+  it('an image without a command keeps the rest, for the pod that says what to run', () => {
+    const { app, warnings } = runtimeOf(config({ Env: ['A=b'], WorkingDir: '/srv' }), none);
+    expect(app).toMatchObject({
+      exec: [],
+      environment: [{ name: 'A', value: 'b' }],
+      workingDirectory: '/srv',
     });
+    expect(warnings).toEqual(['it has no command; a pod that uses it must say what to run']);
   });
 
   it('says what has no place', () => {
@@ -158,11 +292,17 @@ describe('the config of an OCI image as an app (image-spec, config.md)', () => {
         Env: ['1BAD=x'],
         ExposedPorts: { 'http/tcp': {} },
         Healthcheck: { Test: ['CMD', '/check'] },
+        Volumes: { '/': {} },
       }),
-      '',
+      none,
     );
-    expect(warnings).toHaveLength(3);
-    expect(runtimeOf(config(), '').app).toBeUndefined();
+    expect(warnings).toEqual([
+      expect.stringMatching(/health check .* never run/),
+      expect.stringMatching(/environment .* "1BAD"/),
+      expect.stringMatching(/volume at \//),
+      expect.stringMatching(/exposes "http\/tcp"/),
+    ]);
+    expect(runtimeOf(config(), none).app).toBeUndefined();
   });
 });
 
@@ -196,6 +336,11 @@ describe('documents of OCI are refused, with where and why, when', () => {
       () => parseDocument(bytes({ schemaVersion: 2, config: { digest, size: 1.5 }, layers: [] }), 'x'),
       /\/config\/size/,
     ],
+    [
+      'a user has two groups',
+      () => config({ User: 'web:a:b' }),
+      /\/config\/User: expected USER or USER:GROUP/,
+    ],
     ['the environment is no list', () => config({ Env: 'PATH' }), /\/config\/Env: expected a list/],
     ['a saved image has no layers', () => parseSavedImages(bytes([{ Config: 'x' }])), /\/0\/Layers/],
     ['they are too large', () => parseDocument(Buffer.alloc((4 << 20) + 1, 0x20), 'x'), /at most/],
@@ -213,14 +358,17 @@ describe('from OCI and back (image-spec, config.md)', () => {
     fc.uniqueArray(one, { maxLength: 4 }).map((keys) => Object.fromEntries(keys.map((key) => [key, {}])));
   const settings = fc.record({
     Entrypoint: fc.array(word, { maxLength: 3 }),
-    Cmd: fc.array(word, { minLength: 1, maxLength: 3 }),
+    Cmd: fc.array(word, { maxLength: 3 }),
     Env: fc
       .uniqueArray(fc.tuple(name, fc.string({ unit: 'grapheme', maxLength: 12 })), {
         maxLength: 5,
         selector: ([key]) => key,
       })
       .map((pairs) => pairs.map(([key, value]) => `${key}=${value.replaceAll('\0', '')}`)),
-    User: fc.tuple(id, id).map((both) => both.join(':')),
+    User: fc.oneof(
+      fc.constantFrom('', 'web', '33', 'web:web', '33:44', 'other'),
+      fc.tuple(id, id).map((both) => both.join(':')),
+    ),
     WorkingDir: path,
     ExposedPorts: keysOf(
       fc
@@ -240,7 +388,7 @@ describe('from OCI and back (image-spec, config.md)', () => {
     fc.assert(
       fc.property(settings, (members) => {
         const before = config(members);
-        const { app, annotations } = runtimeOf(before, passwd);
+        const { app, annotations } = runtimeOf(before, files);
         // Through the manifest, as strictly as an archive's is read.
         const manifest = parseImageManifest(
           bytes({ acKind: 'ImageManifest', acVersion: '0.8.11', name: 'example.com/a', app, annotations }),
@@ -251,10 +399,7 @@ describe('from OCI and back (image-spec, config.md)', () => {
           (wanted) => manifest.annotations.find((one) => one.name === wanted)?.value,
         );
         const after = config(back);
-        expect([...after.entrypoint, ...after.command]).toEqual([...before.entrypoint, ...before.command]);
-        if (before.entrypoint.length > 0) expect(after.entrypoint).toEqual(before.entrypoint);
-        const { entrypoint: _, command: _command, user, ...others } = before;
-        expect(after).toMatchObject({ ...others, user: user === '0:0' ? '' : user });
+        expect(after).toEqual({ ...before, user: before.user === '0' ? '' : before.user });
       }),
     );
   });

@@ -5,6 +5,7 @@ import {
   desiredImage,
   earlierWish,
   FleetDirectory,
+  imageFiles,
   imagesOf,
   ImageShelf,
   isOutcome,
@@ -71,16 +72,8 @@ async function wishFrom(context: Context, fleet: FleetDirectory, flags: DeployFl
   if (hasPods === (flags.stopAll === true)) {
     throw new Refusal('usage', 'say what to run with --run or --pod, or --stop-all to run nothing');
   }
-  const images: OfferedImage[] = [];
-  // Images that lie on a web server stay there; devices get its addresses.
-  const addresses = new Map<string, readonly string[]>();
-  for (const wanted of new Set([...(flags.image ?? []), ...runs.map(({ value }) => value)])) {
-    const found = existsSync(wanted) ? undefined : await findByName(context, fleet, wanted, flags);
-    if (found !== undefined) addresses.set(found.image.id, found.urls);
-    const image = found === undefined ? await readImageFile(wanted) : { ...found.image, path: wanted };
-    if (found === undefined) await requireSignature(image);
-    images.push(image);
-  }
+  const wanted = runs.map(({ value }) => value);
+  const { images, addresses } = await givenImages(context, fleet, flags, wanted);
   const shelf = new ImageShelf(images);
   const limits = {
     ...(flags.memory === undefined ? {} : { memory: flags.memory }),
@@ -90,7 +83,9 @@ async function wishFrom(context: Context, fleet: FleetDirectory, flags: DeployFl
   const pods = runs.map(({ name, value }) => simplePod(name, shelf.find(value, `--run ${name}`), limits));
   for (const { name, value } of files) pods.push(reifyPod(name, await readPodFile(value), shelf));
   const used = imagesOf(pods, shelf);
-  for (const image of used) if (!addresses.has(image.id)) await fleet.offer(image);
+  const local = used.filter(({ id }) => !addresses.has(id));
+  for (const image of local) await requireSignature(image);
+  for (const image of local) await fleet.offer(image);
   return {
     pods: pods.map(({ pod }) => pod),
     images: used.map((image) =>
@@ -101,6 +96,31 @@ async function wishFrom(context: Context, fleet: FleetDirectory, flags: DeployFl
       ...(flags.bestEffort === undefined ? {} : { limits: 'best-effort' as const }),
     },
   };
+}
+
+/** What `--image` and `--run` name, and the addresses of what lies on a web server: it stays there, and devices get them. */
+async function givenImages(
+  context: Context,
+  fleet: FleetDirectory,
+  flags: DeployFlags,
+  runs: readonly string[],
+): Promise<{ images: readonly OfferedImage[]; addresses: ReadonlyMap<string, readonly string[]> }> {
+  const images: OfferedImage[] = [];
+  const addresses = new Map<string, readonly string[]>();
+  for (const wanted of new Set([...(flags.image ?? []), ...runs])) {
+    const files = await imageFiles(wanted);
+    if (files[0] !== wanted) {
+      // Not all that lies in a directory is used; what is needs a signature, as wishFrom sees to.
+      for (const file of files) images.push(await readImageFile(file));
+      continue;
+    }
+    const found = existsSync(wanted) ? undefined : await findByName(context, fleet, wanted, flags);
+    if (found !== undefined) addresses.set(found.image.id, found.urls);
+    const image = found === undefined ? await readImageFile(wanted) : { ...found.image, path: wanted };
+    if (found === undefined) await requireSignature(image);
+    images.push(image);
+  }
+  return { images, addresses };
 }
 
 /** Follows what was published to its end. @throws the refusal of the first device that did not commit */

@@ -49,12 +49,16 @@ async function buildByFile(context: Context, path: string, flags: BuildFlags): P
   await tellBuilt(context, flags, await buildFromFile({ path, output, compression, ...latest() }));
 }
 
-/** Says what was built, and signs it where that was asked for. */
+/**
+ * Says what was built, and signs it where that was asked for.
+ * @param others files to sign with it
+ */
 export async function tellBuilt(
   context: Context,
   flags: { readonly output: string; readonly sign?: true },
   built: { readonly imageId: string; readonly sizeBytes: number; readonly tarSizeBytes: number },
   more: object = {},
+  others: readonly string[] = [],
 ): Promise<void> {
   const { terminal } = context;
   const { imageId, sizeBytes, tarSizeBytes } = built;
@@ -66,7 +70,7 @@ export async function tellBuilt(
     // With --json the caller gets one document: what was built.
     await signImages(
       { ...context, json: false, terminal: context.json ? silent(context) : terminal },
-      [flags.output],
+      [...others, flags.output],
       {},
     );
   }

@@ -1,5 +1,5 @@
-import { fromOci, parsePlatform, toOci } from '../../oci/index.ts';
-
+import { stat } from 'node:fs/promises';
+import { fromOci, parsePlatform, type PlacedLayer, toOci } from '../../oci/index.ts';
 import { Refusal } from '../../refusal/index.ts';
 import type { Context } from '../context.ts';
 import { formatBytes } from '../format.ts';
@@ -17,8 +17,11 @@ export async function imageFromOci(context: Context, source: string, flags: From
     ...(flags.name === undefined ? {} : { name: flags.name }),
     ...(flags.platform === undefined ? {} : { platform: parsePlatform(flags.platform) }),
     labels: (flags.label ?? []).map((text) => pair(text, '--label')),
+    ...(flags.layers === undefined ? {} : { layers: flags.layers }),
     registry: {
       plainHttp: flags.plainHttp === true,
+      clock: context.clock,
+      onWait: (delayMs) => terminal.err(`the registry asks to wait ${Math.ceil(delayMs / 1000)} s\n`),
       ...(flags.credentials === undefined ? {} : { credentials: await readCredentials(flags.credentials) }),
     },
     ...latest(),
@@ -27,7 +30,27 @@ export async function imageFromOci(context: Context, source: string, flags: From
     },
   });
   for (const warning of built.warnings) terminal.err(`note: ${warning}\n`);
-  await tellBuilt(context, flags, built, { name: built.manifest.name, warnings: built.warnings });
+  const { layers, warnings } = built;
+  if (!context.json) for (const layer of layers) terminal.out(describeLayer(layer));
+  const unsigned = [];
+  for (const { path, wasThere } of layers) if (!wasThere || !(await isSigned(path))) unsigned.push(path);
+  const more = { name: built.manifest.name, warnings, layers: layers.map(layerDocument) };
+  await tellBuilt(context, flags, built, more, unsigned);
+}
+
+function describeLayer({ path, sizeBytes, wasThere }: PlacedLayer): string {
+  return `${path}: ${formatBytes(sizeBytes)}${wasThere ? ', was there before' : ''}`;
+}
+
+function layerDocument({ path, manifest, imageId, sizeBytes, tarSizeBytes, wasThere }: PlacedLayer): object {
+  return { file: path, name: manifest.name, id: imageId, sizeBytes, tarSizeBytes, wasThere };
+}
+
+async function isSigned(path: string): Promise<boolean> {
+  return await stat(`${path}.asc`).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** `wherry image to-oci` */

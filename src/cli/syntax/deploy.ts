@@ -23,7 +23,12 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
         .addOption(
           repeatable('--pod <pod=file>', 'a pod manifest (JSON) whose apps name their images; repeatable'),
         )
-        .addOption(repeatable('--image <file>', 'an .aci file that a pod manifest names; repeatable'))
+        .addOption(
+          repeatable(
+            '--image <file>',
+            'an .aci file that a pod manifest names or an image depends on, or a directory of such files; repeatable',
+          ),
+        )
         .option('--stop-all', 'run no pods')
         .option('--memory <quantity>', 'memory limit of each --run pod, for example 64Mi')
         .option('--cpu <quantity>', 'CPU limit of each --run pod, for example 500m')

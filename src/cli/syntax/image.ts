@@ -54,6 +54,10 @@ export function addImage(program: Command, makeContext: MakeContext): void {
     .option('--platform <platform>', 'which one of an index, for example linux/arm/v7 or linux/arm64')
     .addOption(repeatable('--label <name=value>', 'a label, for example version=1.0; repeatable'))
     .addOption(new Option('--compression <how>', 'compression').choices(['gzip', 'none']).default('gzip'))
+    .option(
+      '--layers <prefix>',
+      'keep layers: one image for each, called PREFIX/layer-…, beside the output; the image depends on them',
+    )
     .option('--credentials <file>', 'a file with USER:PASSWORD for the registry, readable by you alone')
     .option('--plain-http', 'ask the registry over http')
     .option('--sign', "sign it with the fleet's image key")
@@ -61,6 +65,7 @@ export function addImage(program: Command, makeContext: MakeContext): void {
       'after',
       example(
         'wherry image from-oci docker://nginx:1.27 --platform linux/arm64 --name example.com/nginx -o nginx.aci --sign',
+        'wherry image from-oci app.tar --name example.com/app --layers example.com/layers -o images/app.aci --sign',
         'docker save app:1.0 | cat > app.tar; wherry image from-oci app.tar --name example.com/app -o app.aci',
       ),
     )
@@ -141,7 +146,9 @@ export function addImage(program: Command, makeContext: MakeContext): void {
       'lay an image over those that it depends on, apply path whitelists, and write one image of it',
     )
     .requiredOption('-o, --output <file>', 'the .aci file to write')
-    .addOption(repeatable('--with <file>', 'an image that it depends on; repeatable'))
+    .addOption(
+      repeatable('--with <file>', 'an image that it depends on, or a directory of images; repeatable'),
+    )
     .addOption(new Option('--compression <how>', 'compression').choices(['gzip', 'none']).default('gzip'))
     .option('--sign', "sign it with the fleet's image key")
     .addHelpText('after', example('wherry image render app.aci --with base.aci -o app-whole.aci --sign'))
