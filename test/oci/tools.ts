@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pax, type RawEntry, tar } from '../aci/raw-tar.ts';
 
 /** Runs a program that we did not write. */
 export function run(command: string, ...args: readonly string[]): string {
@@ -51,3 +52,65 @@ export function umociLayout(directory: string): string {
   run('umoci', 'config', '--image', image, ...Object.entries(settings).flat());
   return layout;
 }
+
+/**
+ * An OCI layout `<directory>/shared` that umoci made: `base` of two layers, and `one` and `two` over it. The second layer leaves out
+ * the directories that it is in. `one` removes a file, makes a directory opaque, changes a mode, names a file of the base again and
+ * writes through a link of the base; `two` only adds.
+ */
+export function sharedLayout(directory: string): string {
+  const layout = join(directory, 'shared');
+  run('umoci', 'init', '--layout', layout);
+  run('umoci', 'new', '--image', `${layout}:base`);
+  const add = (tag: string, ...entries: readonly RawEntry[]) => {
+    const path = join(directory, 'layer.tar');
+    writeFileSync(path, tar(...entries));
+    run('umoci', 'raw', 'add-layer', '--image', `${layout}:${tag}`, path);
+  };
+  add(
+    'base',
+    { ...folder('./'), mode: 0o750 },
+    { ...folder('etc/'), mode: 0o711, uid: 3 },
+    { name: 'etc/passwd', body: 'root:x:0:0::/:/bin/sh\nweb:x:33:44::/srv:/bin/sh\n' },
+    { name: 'etc/group', body: 'web:x:44:\nvideo:x:27:web\n' },
+    folder('bin/'),
+    { name: 'bin/app', body: 'program\n', mode: 0o755 },
+    { name: 'bin/same', type: '1', linkname: 'bin/app' },
+    folder('usr/'),
+    { ...folder('usr/lib/'), mode: 0o2775, uid: 7 },
+    { name: 'lib', type: '2', linkname: 'usr/lib', mode: 0o777 },
+    { name: 'srv/removed', body: 'removed\n' },
+    { name: 'srv/old/file', body: 'old\n' },
+    { name: 'srv/old/below/file', body: 'old\n' },
+    { name: 'run/pipe', type: '6' },
+  );
+  add('base', pax({ 'SCHILY.xattr.user.note': 'kept' }), { name: 'usr/lib/noted', body: 'noted\n', uid: 7 });
+  run('umoci', 'config', '--image', `${layout}:base`, '--architecture', 'arm64', '--os', 'linux');
+  for (const tag of ['one', 'two']) run('umoci', 'tag', '--image', `${layout}:base`, tag);
+  add(
+    'one',
+    { name: 'srv/.wh.removed' },
+    { name: 'srv/old/.wh..wh..opq' },
+    { name: 'srv/old/new', body: 'new\n' },
+    { name: 'bin/third', type: '1', linkname: 'bin/same' },
+    { name: 'lib/through', body: 'through the link\n' },
+    { ...folder('etc/'), mode: 0o755 },
+  );
+  add('one', { name: 'srv/.wh.nothing' });
+  add('one', { name: 'srv/last', body: 'last\n', mode: 0o4711 });
+  add('two', { name: 'srv/two', body: 'two\n' });
+  for (const tag of ['one', 'two']) {
+    const settings = [
+      '--config.user',
+      'web',
+      '--config.cmd',
+      '/bin/app',
+      '--config.workingdir',
+      `/srv/${tag}-work`,
+    ];
+    run('umoci', 'config', '--image', `${layout}:${tag}`, ...settings);
+  }
+  return layout;
+}
+
+const folder = (name: string): RawEntry => ({ name, type: '5', mode: 0o755 });
