@@ -140,7 +140,7 @@ export class LayerStack {
       return { manifest, tree: after };
     }
     this.#notes.push(
-      `${some}: its image has a path whitelist, which costs a device a merged copy of its files`,
+      `${some}: its image has a path whitelist, for which all files must be merged into one image, on a device or by "wherry image render"`,
     );
     return { manifest: filtered, tree };
   }

@@ -39,7 +39,7 @@ export function treeDelta(before: Directory | undefined, after: Directory): Tree
   return {
     // An archive has a root in any case.
     tree: tree ?? { ...after, children: new Map() },
-    removed,
+    removed: removed.sort(byBytes),
     isEmpty: (tree === undefined || isBare) && removed.length === 0,
   };
 }
@@ -48,7 +48,11 @@ export function treeDelta(before: Directory | undefined, after: Directory): Tree
 export function pathsOf(tree: Directory): readonly string[] {
   const paths: string[] = [];
   for (const [path] of walk(tree, '')) paths.push(path);
-  return paths.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+  return paths.sort(byBytes);
+}
+
+function byBytes(one: string, other: string): number {
+  return Buffer.compare(Buffer.from(one), Buffer.from(other));
 }
 
 /** Files that have a name in `after` which they have not in `before`. */
