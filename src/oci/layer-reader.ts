@@ -5,6 +5,9 @@ import { checkedBlob, type BlobSource } from './blobs.ts';
 import type { Descriptor } from './documents.ts';
 import type { LayerTree } from './layer-tree.ts';
 
+/** The diff ID of a tar of two empty blocks, which tools write for a layer without files; such a tar has no mark of one. */
+const emptyTar = 'sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef';
+
 /** Layers that may not be redistributed: a registry need not have them (image-spec, layer.md#non-distributable-layers). */
 const isForeign = /nondistributable|foreign/;
 
@@ -16,6 +19,7 @@ export async function addLayer(
   diffId: string,
   number: number,
 ): Promise<void> {
+  if (diffId === emptyTar) return;
   const [algorithm = '', expected = ''] = diffId.split(':');
   const hash = createHash(algorithm);
   tree.nextLayer();
