@@ -3,11 +3,10 @@ import { join } from 'node:path';
 import { defaultArchiveLimits, quoted } from '../aci/index.ts';
 import { arrange, type BuiltArchive, type Directory, sourceEntries, writeAci } from '../aci/builder.ts';
 import {
+  type Dependency,
   dependencyLimits,
-  type ImageId,
   type ImageManifest,
   isAcIdentifier,
-  parseAcIdentifier,
   parseImageManifest,
   serializeImageManifest,
 } from '../appc/index.ts';
@@ -90,7 +89,9 @@ export class LayerStack {
         JSON.stringify({
           acKind: 'ImageManifest',
           acVersion: '0.8.11',
-          name: parseAcIdentifier(`${this.#options.prefix}/layer-${hex}`),
+          name: `${this.#options.prefix}/layer-${hex}`,
+          // No "arch": images for several may begin with the same files.
+          labels: [{ name: 'os', value: 'linux' }],
         }),
       ),
     );
@@ -161,12 +162,8 @@ export class LayerStack {
   }
 }
 
-function dependencyOn({ manifest, imageId }: LayerImage): {
-  readonly imageName: ImageManifest['name'];
-  readonly imageId: ImageId;
-  readonly labels: readonly [];
-} {
-  return { imageName: manifest.name, imageId, labels: [] };
+function dependencyOn({ manifest: { name, labels }, imageId }: LayerImage): Dependency {
+  return { imageName: name, imageId, labels };
 }
 
 /** Of a layer over a chain of others; '' for none (image-spec, config.md#layer-chainid). */

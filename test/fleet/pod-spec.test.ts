@@ -100,8 +100,11 @@ describe('a pod of one image', () => {
   });
 
   it('is refused when the image says nothing to run', () => {
-    const { app: _app, ...bare } = one.manifest;
+    const { app, ...bare } = one.manifest;
     expect(() => simplePod(web, { ...one, manifest: bare })).toThrow(/does not say what to run/);
+    if (app === undefined) throw new Error('the image has an app');
+    const silent = { ...bare, app: { ...app, exec: [] } };
+    expect(() => simplePod(web, { ...one, manifest: silent })).toThrow(/does not say what to run/);
   });
 });
 

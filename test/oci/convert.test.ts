@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createReadStream, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createReadStream, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -256,6 +256,19 @@ describe('a registry', () => {
       '--json',
     ]);
     expect(JSON.parse(named.out)).toMatchObject({ name: '127.0.0.1/team/app', warnings: [] });
+  });
+
+  it('gives layers that become the same images as those of a layout', async () => {
+    const ids = async (source: string) => {
+      const folder = at(`layers-${++count}`);
+      mkdirSync(folder);
+      const options = { layers: 'example.com/layers', labels: [{ name: 'version', value: '1' }] };
+      const { layers, imageId } = await convert(source, { ...options, output: join(folder, 'app.aci') });
+      return [...layers.map((layer) => layer.imageId), imageId];
+    };
+    const fromRegistry = await ids(`docker://${host}/team/app:1.0`);
+    expect(fromRegistry).toHaveLength(3);
+    expect(fromRegistry).toEqual(await ids(`${layout}:app`));
   });
 
   it('is not found to have what it has not', async () => {

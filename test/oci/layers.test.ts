@@ -56,6 +56,8 @@ async function convert(source: string, options: Partial<FromOciOptions> = {}): P
   return { ...built, directory: join(output, '..'), output };
 }
 
+const os = { name: 'os', value: 'linux' };
+
 const layered = (source: string, options: Partial<FromOciOptions> = {}) =>
   convert(source, { layers: 'example.com/layers', ...options });
 
@@ -108,7 +110,7 @@ describe('layers of an OCI image kept as dependencies', () => {
     ]);
     expect(manifest).toMatchObject({
       name: 'example.com/app',
-      dependencies: [{ imageName: layers[3]?.manifest.name, imageId: layers[3]?.imageId, labels: [] }],
+      dependencies: [{ imageName: layers[3]?.manifest.name, imageId: layers[3]?.imageId, labels: [os] }],
       pathWhitelist: [],
       app: { exec: ['/bin/app'], user: 'web', group: '44', supplementaryGids: [27] },
     });
@@ -158,12 +160,17 @@ describe('layers of an OCI image kept as dependencies', () => {
     expect(layers[0]?.manifest).toEqual(
       parseImageManifest(
         Buffer.from(
-          JSON.stringify({ acKind: 'ImageManifest', acVersion: '0.8.11', name: layers[0]?.manifest.name }),
+          JSON.stringify({
+            acKind: 'ImageManifest',
+            acVersion: '0.8.11',
+            name: layers[0]?.manifest.name,
+            labels: [os],
+          }),
         ),
       ),
     );
     expect(layers[1]?.manifest.dependencies).toEqual([
-      { imageName: layers[0]?.manifest.name, imageId: layers[0]?.imageId, labels: [] },
+      { imageName: layers[0]?.manifest.name, imageId: layers[0]?.imageId, labels: [os] },
     ]);
   });
 
