@@ -322,7 +322,7 @@ describe('layers are taken', () => {
     const { imageId } = await convert(at('image'));
     rmSync(at('out'), { recursive: true });
     mkdirSync(at('out'));
-    expect((await convert(`${at('copied')}`)).layers).toHaveLength(2);
+    expect((await convert(at('copied'))).layers).toHaveLength(2);
     expect(imageId).toMatch(/^sha512-/);
   });
 

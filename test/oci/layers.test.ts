@@ -16,7 +16,7 @@ import { renderImage } from '../../src/aci/render.ts';
 import { parseImageManifest } from '../../src/appc/index.ts';
 import { readImageFile } from '../../src/fleet/index.ts';
 import { fromOci, type ConvertedImage, type FromOciOptions } from '../../src/oci/index.ts';
-import { type RawEntry, tar } from '../aci/raw-tar.ts';
+import { file, pax, type RawEntry, tar } from '../aci/raw-tar.ts';
 import { systemClock } from '../session/system-clock.ts';
 import { run, sharedLayout, umociLayout } from './tools.ts';
 
@@ -346,10 +346,13 @@ describe('a layer that a chain of images cannot hold', () => {
   });
 
   it('holds all files itself, when the list of what stays is too long for a manifest', async () => {
-    const long = 'n'.repeat(90);
-    const many = Array.from({ length: 11_000 }, (_, index) => ({ name: `d/${long}${index}`, body: '' }));
+    const long = Array<string>(15).fill('n'.repeat(250)).join('/');
+    const many = Array.from({ length: 300 }, (_, index) => [
+      pax({ path: `${long}/${index}` }),
+      file('see-pax'),
+    ]);
     const source = imageOf('long', [
-      [...many, { name: 'removed', body: 'x' }],
+      [...many.flat(), file('removed')],
       [{ name: '.wh.removed' }],
       [{ name: 'last', body: 'x' }],
     ]);

@@ -208,13 +208,14 @@ describe('a registry that redirects', () => {
     await expectRefused(`docker://${await registry(step())}/team/app:1`, 'download-failed', rule);
   });
 
-  it('from https to http is refused; over https all is well', async () => {
+  it('from https to http is refused; over https all is well', { timeout: 60_000 }, async () => {
     const image = madeImage(plain);
     const tls = loopbackCertificate();
-    let redirect: string | undefined;
+    const redirects: string[] = [];
     const storage = await other((_request, response) => void response.end(plain));
     const server = await serve((request, response) => {
-      if (redirect !== undefined && isBlob(request)) response.writeHead(302, { location: redirect }).end();
+      const [location] = redirects;
+      if (location !== undefined && isBlob(request)) response.writeHead(302, { location }).end();
       else answer(image, request, response);
     }, tls);
     servers.push(server);
@@ -239,7 +240,7 @@ describe('a registry that redirects', () => {
       return { status, err };
     };
     expect(await ask()).toMatchObject({ status: 0 });
-    redirect = `${storage}/blob`;
+    redirects.push(`${storage}/blob`);
     expect(await ask()).toMatchObject({
       status: 69,
       err: expect.stringMatching(
