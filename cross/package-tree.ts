@@ -70,8 +70,8 @@ export async function packageTree(input: TreeInput): Promise<DebianPackage> {
       Architecture: input.target.arch,
       Maintainer: 'wherry developers <wherry@localhost>',
       Depends: depends.join(', '),
-      // The first process of pods with several apps; what undoes compressions that Node 20 does not know.
-      Recommends: 'catatonit, bzip2, xz-utils, zstd',
+      // The first process of pods with several apps; what undoes compressions that Node 20 does not know; what seals objects.
+      Recommends: 'catatonit, bzip2, xz-utils, zstd, fsverity',
       Section: 'admin',
       Priority: 'optional',
       Description: [

@@ -14,7 +14,8 @@ export type BoardConfig = {
   readonly cpu: string;
   readonly smp: number;
   readonly memoryMiB: number;
-  readonly disk: { readonly bus: 'virtio-mmio'; readonly sizeMiB: number };
+  /** `verity`: its ext4 can seal files (fs-verity). */
+  readonly disk: { readonly bus: 'virtio-mmio'; readonly sizeMiB: number; readonly verity?: boolean };
   readonly network: 'virtio-mmio';
   /** The serial console's device name in Linux. */
   readonly console: string;
@@ -53,6 +54,7 @@ const oneOf =
     typeof value === 'string' && allowed.includes(value)
       ? undefined
       : `must be one of: ${allowed.join(', ')}`;
+const boolean: Check = (value) => (typeof value === 'boolean' ? undefined : 'must be true or false');
 const names: Check = (value) =>
   Array.isArray(value) &&
   value.length > 0 &&
@@ -73,7 +75,7 @@ const boardShape: Shape = {
   cpu: text(/^[a-z0-9-]{1,64}$/, 'the name of a QEMU CPU'),
   smp: integer(1, 8),
   memoryMiB: integer(128, 8192),
-  disk: { bus: oneOf('virtio-mmio'), sizeMiB: integer(512, 65_536) },
+  disk: { bus: oneOf('virtio-mmio'), sizeMiB: integer(512, 65_536), verity: boolean },
   network: oneOf('virtio-mmio'),
   console: text(/^tty[A-Z]+[0-9]$/, 'a serial console such as ttyAMA0'),
   kernelPackage: text(/^linux-image-[a-z0-9.-]+$/, 'a package named linux-image-…'),
@@ -81,7 +83,7 @@ const boardShape: Shape = {
   packageSets: names,
   nodeAbi: integer(100, 999),
 };
-const optional = new Set(['dtb']);
+const optional = new Set(['dtb', 'disk.verity']);
 
 /**
  * Reads one board's declaration.
@@ -158,7 +160,7 @@ function checkShape(value: unknown, shape: Shape, file: string, path: string): v
   for (const [key, check] of Object.entries(shape)) {
     const field = value[key];
     if (field === undefined) {
-      if (optional.has(key)) continue;
+      if (optional.has(`${prefix}${key}`)) continue;
       throw new BoardConfigError(`${file}: ${prefix}${key}: is missing`);
     }
     if (typeof check !== 'function') {

@@ -103,3 +103,18 @@ export interface RenderFlags {
   readonly compression: 'gzip' | 'none';
   readonly sign?: true;
 }
+
+/** Commands that look into the store of a device. */
+export interface StoreFlags {
+  readonly onDevice?: true;
+  readonly store?: string;
+}
+
+export interface GcFlags {
+  readonly dryRun?: true;
+  readonly store?: string;
+}
+
+export interface VerifyFlags extends StoreFlags {
+  readonly key?: readonly string[];
+}

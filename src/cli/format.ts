@@ -13,6 +13,11 @@ export function formatBytes(bytes: number): string {
   return `${unit === 0 ? value : value.toFixed(1)} ${units[unit] ?? ''}`;
 }
 
+/** The beginning of an image ID that is enough to tell images apart: `sha512-0123456789ab`. */
+export function shortImageId(id: string): string {
+  return id.slice(0, 19);
+}
+
 /** `12.3 of 64.0 MiB (19 %)`; only the first number without a limit. */
 export function formatUse(bytes: number | undefined, limit: number | undefined): string {
   if (bytes === undefined) return limit === undefined ? '-' : `? of ${formatBytes(limit)}`;

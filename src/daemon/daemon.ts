@@ -1,11 +1,11 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { machine } from 'node:os';
 import { compatibleArchitectures, machineArchitecture } from '../appc/index.ts';
-import type { DeviceState, StateKeeper } from '../deploy/index.ts';
+import { type DeviceState, referencedImages, type StateKeeper } from '../deploy/index.ts';
 import type { Journal } from '../ports/index.ts';
 import { Refusal } from '../refusal/index.ts';
 import { type DeviceReport, DeviceSession, MqttTransport } from '../session/index.ts';
-import { imageStore, nodeDisk, stateSlots } from '../store/index.ts';
+import { imageStore, nodeDisk, programVerity, stateSlots } from '../store/index.ts';
 import { connectSystemd, openNotifier } from '../systemd/index.ts';
 import { deviceTime, keysForImage, timeFloor } from '../trust/index.ts';
 import { systemClock } from './clock.ts';
@@ -42,7 +42,6 @@ export interface DaemonOptions {
 export async function runDaemon(options: DaemonOptions): Promise<void> {
   const { journal, places, signal } = options;
   const config = parseConfig(options.configText);
-  const host = lookAtHost();
   const disk = nodeDisk();
   const notifier = openNotifier(journal);
   const systemd = connectSystemd({ watched: ['wherry-pod-'] });
@@ -50,7 +49,10 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   for (const place of [places.images, places.partial, places.pods, places.run]) {
     await mkdir(place, { recursive: true, mode: 0o755 });
   }
-  const store = imageStore(disk, places.images);
+  const verity = programVerity();
+  const unsealable = await verity.lack(places.images);
+  const host = lookAtHost(unsealable);
+  const store = imageStore(disk, places.images, { verity, seals: unsealable === undefined });
   const keeper = await openState(stateSlots(disk, places.state));
   const owner = await accountOf(pullUser);
 
@@ -87,6 +89,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
           },
           compression: config.store.compression,
           timeFloor: now().nowSeconds,
+          ...(unsealable === undefined ? { seals: true } : {}),
         },
         { systemd, disk, store, clock: systemClock, places, owner },
         onProgress,
@@ -158,6 +161,13 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   supervisor.resume();
   reporter.request();
   notifier.ready();
+  // After the pods and the link: what is found here is told, and no pod waited for it.
+  const looking = world.checkImages(keeper.state).then(
+    () => {
+      if (world.damaged.length > 0) reporter.request();
+    },
+    (error: unknown) => journal.log('warning', `images could not be looked at: ${String(error)}`),
+  );
   journal.log(
     'info',
     `wherry ${wherryVersion()} supervises device ${config.device} of fleet ${config.fleet}`,
@@ -166,6 +176,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
   notifier.stopping();
   for (const stop of stops) stop();
+  await looking;
   await supervisor.close();
   await session.close();
   notifier.close();
@@ -182,6 +193,9 @@ async function buildReport(
   seq: number,
 ): Promise<DeviceReport> {
   const { deployment, refused } = supervisor;
+  // What was collected is missing, and rightly so.
+  const referenced = referencedImages(state);
+  const damaged = world.damaged.filter(({ imageId }) => referenced.has(imageId));
   return {
     format: 1,
     fleet: config.fleet,
@@ -196,6 +210,7 @@ async function buildReport(
     ...(refused === undefined ? {} : { refused }),
     pods: await Promise.all(world.pods.map((pod) => watch.report(pod))),
     capabilities: host.capabilities,
+    ...(damaged.length === 0 ? {} : { damaged }),
   };
 }
 

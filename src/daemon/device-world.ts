@@ -8,7 +8,13 @@ import {
   parsePodManifest,
   resolveDependencies,
 } from '../appc/index.ts';
-import type { DeployedPod, DeviceState, World } from '../deploy/index.ts';
+import {
+  type DeployedPod,
+  type DeviceState,
+  referencedImages,
+  rootsOf,
+  type World,
+} from '../deploy/index.ts';
 import { Probation, probationRules } from '../health/index.ts';
 import {
   compilePod,
@@ -28,13 +34,13 @@ import {
   spaceNeeded,
   type StoredImage,
 } from '../store/index.ts';
+import type { DamagedImage } from '../session/index.ts';
 import type { Systemd } from '../systemd/index.ts';
 import type { DesiredImage, DesiredState } from '../trust/index.ts';
 import { readAccounts } from './accounts.ts';
 import { PodFiles } from './pod-files.ts';
 import type { PodWatch } from './pod-watch.ts';
 import { checkPrograms } from './programs.ts';
-import { jobName } from './pull-unit.ts';
 
 export interface DeviceWorldPorts {
   readonly systemd: Systemd;
@@ -64,6 +70,7 @@ const lookEveryMs = 1000;
 export class DeviceWorld implements World {
   private readonly ports: DeviceWorldPorts;
   private running: readonly DeployedPod[] = [];
+  private readonly damage = new Map<string, DamagedImage>();
 
   constructor(ports: DeviceWorldPorts) {
     this.ports = ports;
@@ -72,6 +79,11 @@ export class DeviceWorld implements World {
   /** The pods that were last made to run: what a report is about. */
   get pods(): readonly DeployedPod[] {
     return this.running;
+  }
+
+  /** Objects that were not what was verified when they were last looked at, and have not been replaced since. */
+  get damaged(): readonly DamagedImage[] {
+    return [...this.damage.values()];
   }
 
   async reserve(images: readonly DesiredImage[], state: DeviceState): Promise<void> {
@@ -93,13 +105,22 @@ export class DeviceWorld implements World {
     onProgress: (receivedBytes: number) => void,
     signal: AbortSignal,
   ): Promise<StoredImage> {
-    return await this.ports.pull(image, onProgress, signal);
+    const stored = await this.ports.pull(image, onProgress, signal);
+    this.damage.delete(image.id);
+    return stored;
   }
 
   async intact(image: StoredImage): Promise<boolean> {
     const refusal = await this.ports.store.verifyCheaply(image);
-    if (refusal === undefined) return true;
-    this.ports.journal.log('error', refusal.message, { WHERRY_CODE: refusal.code });
+    if (refusal === undefined) {
+      this.damage.delete(image.id);
+      return true;
+    }
+    const { id, name } = image;
+    // At the same fault the journal is told once, however often it is looked at.
+    if (this.damage.get(id)?.message !== refusal.message)
+      this.ports.journal.log('error', refusal.message, { WHERRY_CODE: refusal.code });
+    this.damage.set(id, { imageId: id, name, message: refusal.message });
     return false;
   }
 
@@ -208,6 +229,29 @@ export class DeviceWorld implements World {
     }
   }
 
+  async renew(pods: readonly DeployedPod[], imageIds: readonly string[], signal: AbortSignal): Promise<void> {
+    const { systemd, journal } = this.ports;
+    const mounts = imageIds.map((id) => mountUnit(id, this.ports).name);
+    const users = pods.filter((pod) => pod.mounts.some((mount) => mounts.includes(mount)));
+    for (const pod of users) {
+      journal.log('notice', `pod ${pod.name} is started anew from images that were replaced`);
+      await Promise.all(pod.services.map(({ unit }) => systemd.stop(unit)));
+    }
+    for (const mount of mounts) {
+      await systemd.stop(mount).catch(() => undefined); // it was never loaded
+      await systemd.resetFailed(mount).catch(() => undefined);
+    }
+    await this.converge(pods, signal);
+  }
+
+  /** Looks cheaply at every object that a deployment needs; what is wrong is told and stands in `damaged`. */
+  async checkImages(state: DeviceState): Promise<void> {
+    const referenced = referencedImages(state);
+    for (const image of state.images) {
+      if (referenced.has(image.id)) await this.intact(image);
+    }
+  }
+
   async probation(pods: readonly DeployedPod[], seconds: number, signal: AbortSignal): Promise<void> {
     const { clock, watch } = this.ports;
     const look = async () =>
@@ -267,18 +311,7 @@ export class DeviceWorld implements World {
   async collect(state: DeviceState): Promise<void> {
     const { disk, directories, journal } = this.ports;
     await this.removeStrays(); // first: an object that is mounted gives no space back
-    const deployments = [state.current, state.previous].filter((deployment) => deployment !== undefined);
-    const desired = state.pending?.desired;
-    const pendingImages = desired?.images.map((image) => image.id) ?? [];
-    const { removed, freedBytes } = await collect(disk, directories, {
-      imageIds: [...deployments.flatMap((deployment) => deployment.imageIds), ...pendingImages],
-      jobs: pendingImages.map(jobName),
-      podUuids: [
-        ...deployments.flatMap((deployment) => deployment.pods.map((pod) => pod.uuid)),
-        ...this.running.map((pod) => pod.uuid),
-        ...(desired?.pods.map((pod) => podUuid(pod.name, pod.manifest)) ?? []),
-      ],
-    });
+    const { removed, freedBytes } = await collect(disk, directories, rootsOf(state, this.running));
     if (removed.length > 0) {
       journal.log('info', `collected ${removed.length} files and directories, ${freedBytes} bytes`);
     }

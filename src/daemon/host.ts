@@ -31,8 +31,12 @@ const controllerAdvice: Readonly<Record<string, string>> = {
   io: 'block I/O limits cannot be enforced; the kernel needs CONFIG_BLK_CGROUP',
 };
 
-/** Looks at the device. A device without cgroup v2 has no controllers at all, and says so. */
-export function lookAtHost(): Host {
+/**
+ * Looks at the device. A device without cgroup v2 has no controllers at all, and says so.
+ *
+ * @param unsealable why image objects cannot be sealed, undefined when they can
+ */
+export function lookAtHost(unsealable: string | undefined): Host {
   const controllers = (read(join(cgroupRoot, 'cgroup.controllers')) ?? '').split(/\s+/).filter(Boolean);
   const profiles = read(appArmorList);
   return {
@@ -60,6 +64,11 @@ export function lookAtHost(): Host {
         name: 'shared-namespaces',
         available: existsSync(catatonit),
         detail: existsSync(catatonit) ? '' : 'pods with several apps cannot run; install catatonit',
+      },
+      {
+        name: 'fs-verity',
+        available: unsealable === undefined,
+        detail: unsealable === undefined ? '' : `image objects are not sealed; ${unsealable}`,
       },
     ],
   };

@@ -1,6 +1,12 @@
 import { chown, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { decodePullProgress, decodePullResult, encodePullJob, type PullJob } from '../fetch/index.ts';
+import {
+  decodePullProgress,
+  decodePullResult,
+  encodePullJob,
+  jobName,
+  type PullJob,
+} from '../fetch/index.ts';
 import type { Clock } from '../ports/index.ts';
 import { Refusal } from '../refusal/index.ts';
 import type { Disk, ImageStore, Owner, StoredImage } from '../store/index.ts';
@@ -19,11 +25,6 @@ const maxProgressBytes = 1024;
 const progressEveryMs = 1000;
 /** After these the download is kept for the next try; after anything else nothing must stay on the disk. */
 const resumable: ReadonlySet<string> = new Set(['download-failed', 'download-too-slow']);
-
-/** The name of the job that pulls an image: the same for every try, so that a download is taken up again. */
-export function jobName(imageId: string): string {
-  return imageId.slice('sha512-'.length, 'sha512-'.length + 32);
-}
 
 /**
  * Runs `wherry-pull@<job>.service` for one image and takes its object over. The unit has no privileges; what it says is
@@ -87,14 +88,15 @@ export async function pullImage(
     throw new Refusal('image-id-mismatch', `the pull of ${job.image.name} made ${result.imageId}`);
   }
   try {
-    return await store.commit(join(home, 'object.erofs'), {
+    const stored = {
       id: job.image.id,
       name: job.image.name,
       sizeBytes: result.objectSizeBytes,
       sha256: result.objectSha256,
       manifest: result.manifest,
-      ...(result.impliesDirectories === undefined ? {} : { impliesDirectories: true }),
-    });
+      ...(result.impliesDirectories === undefined ? {} : { impliesDirectories: true as const }),
+    };
+    return await store.commit(join(home, 'object.erofs'), stored, result.objectVerity);
   } finally {
     await disk.remove(home);
   }

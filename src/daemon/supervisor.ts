@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import {
   type DeviceState,
+  mendImages,
   runDeployment,
   type StateKeeper,
   Superseded,
@@ -47,6 +48,8 @@ export class Supervisor {
   private waiting: Uint8Array | undefined;
   private handling: Promise<void> | undefined;
   private lastDigest = '';
+  /** An image could not be replaced: the command is judged once more when it is told again, at the next connection. */
+  private mendAgain = false;
   private running: { readonly abort: AbortController; readonly done: Promise<void> } | undefined;
   private deploymentReport: DeploymentReport | undefined;
   private refusedReport: DeviceReport['refused'];
@@ -66,7 +69,7 @@ export class Supervisor {
     return this.refusedReport;
   }
 
-  /** Whether a deployment is under way: its parts must not be collected. */
+  /** Whether a deployment or a repair is under way: its parts must not be collected. */
   get busy(): boolean {
     return this.running !== undefined || this.handling !== undefined;
   }
@@ -111,7 +114,7 @@ export class Supervisor {
     for (let message = this.takeWaiting(); message !== undefined; message = this.takeWaiting()) {
       // A broker tells the retained message again at every connection: what was judged once is not judged again.
       const digest = createHash('sha256').update(message).digest('hex');
-      if (digest === this.lastDigest) continue;
+      if (digest === this.lastDigest && !this.mendAgain) continue;
       try {
         await this.handle(message);
         this.lastDigest = digest;
@@ -142,6 +145,7 @@ export class Supervisor {
     this.refusedReport = undefined;
     this.ports.onAccepted(desired);
     if (examined.outcome === 'same') {
+      this.mend(desired);
       this.ports.onChange();
       return;
     }
@@ -163,19 +167,46 @@ export class Supervisor {
   }
 
   private run(): void {
-    const abort = new AbortController();
-    const { keeper, world, journal } = this.ports;
-    const done = runDeployment(keeper, world, (report) => this.observe(report), abort.signal)
-      .catch((error: unknown) => {
+    const { keeper, world, clock, journal } = this.ports;
+    this.inBackground(async (signal) => {
+      try {
+        await runDeployment(keeper, world, (report) => this.observe(report), signal, clock);
+      } catch (error) {
         journal.log('error', `a deployment failed unexpectedly: ${describe(error)}`, {
           WHERRY_CODE: 'internal',
         });
-      })
-      .finally(() => {
-        if (this.running?.abort === abort) this.running = undefined;
-        this.ports.onChange();
-        this.ports.onRest();
-      });
+      }
+    });
+  }
+
+  /** The command that was told again says where the images of the running version are: those that were damaged are replaced. */
+  private mend(desired: DesiredState): void {
+    if (this.running !== undefined) return;
+    this.mendAgain = false;
+    const { keeper, world, clock, journal } = this.ports;
+    this.inBackground(async (signal) => {
+      try {
+        const names = await mendImages(desired, keeper, world, signal, clock);
+        if (names.length > 0) journal.log('notice', `pulled again because damaged: ${names.join(', ')}`);
+      } catch (error) {
+        this.mendAgain = true;
+        if (signal.aborted) return;
+        const code = isRefusal(error) ? error.code : 'internal';
+        journal.log('error', `a damaged image could not be replaced: ${String(error)}`, {
+          WHERRY_CODE: code,
+        });
+      }
+    });
+  }
+
+  /** At most one thing is done at a time; a newer command or the end of the daemon aborts it. */
+  private inBackground(work: (signal: AbortSignal) => Promise<void>): void {
+    const abort = new AbortController();
+    const done = work(abort.signal).finally(() => {
+      if (this.running?.abort === abort) this.running = undefined;
+      this.ports.onChange();
+      this.ports.onRest();
+    });
     this.running = { abort, done };
   }
 

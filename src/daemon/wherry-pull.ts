@@ -9,7 +9,7 @@ import {
 } from '../fetch/index.ts';
 import { openHttpClient, pull } from '../fetch/pull-unit.ts';
 import type { Random } from '../ports/index.ts';
-import { nodeDisk, writeDurable } from '../store/index.ts';
+import { futureDigest, nodeDisk, writeDurable } from '../store/index.ts';
 import { systemClock } from './clock.ts';
 import { places } from './places.ts';
 
@@ -37,6 +37,7 @@ async function main(): Promise<void> {
     http,
     directory,
     builder: process.env['WHERRY_MKFS_EROFS'] ?? 'mkfs.erofs',
+    futureDigest,
     onProgress: progressFile(`${process.env['WHERRY_RUN'] ?? places.run}/pull/${job}`),
   }).finally(() => http.close());
   await writeDurable(disk, `${directory}/result.cbor`, encodePullResult(result));

@@ -1,7 +1,9 @@
+import type { Clock } from '../ports/index.ts';
 import { isRefusal, Refusal } from '../refusal/index.ts';
 import type { StoredImage } from '../store/index.ts';
 import type { DesiredState } from '../trust/index.ts';
-import type { DeployedPod, DeviceState, PendingDeployment } from './state.ts';
+import { withImage, withLastUse } from './remembered-images.ts';
+import type { DeployedPod, PendingDeployment } from './state.ts';
 import { type DeploymentEventName, isPending, nextPhase, type PendingPhase } from './transitions.ts';
 import type { DeploymentObserver, StateKeeper, World } from './world.ts';
 
@@ -27,10 +29,11 @@ export async function runDeployment(
   world: World,
   observe: DeploymentObserver,
   signal: AbortSignal,
+  clock: Pick<Clock, 'nowMs'>,
 ): Promise<void> {
   const pending = keeper.state.pending;
   if (pending === undefined) return;
-  const run = new Run(pending, keeper, world, observe, signal);
+  const run = new Run(pending, keeper, world, observe, signal, clock);
   try {
     await run.toCommit();
   } catch (error) {
@@ -46,6 +49,7 @@ class Run {
   private readonly world: World;
   private readonly observe: DeploymentObserver;
   private readonly signal: AbortSignal;
+  private readonly clock: Pick<Clock, 'nowMs'>;
   private phase: PendingPhase;
   private staged: readonly DeployedPod[] = [];
 
@@ -55,6 +59,7 @@ class Run {
     world: World,
     observe: DeploymentObserver,
     signal: AbortSignal,
+    clock: Pick<Clock, 'nowMs'>,
   ) {
     this.desired = pending.desired;
     this.attempts = pending.attempts;
@@ -64,6 +69,7 @@ class Run {
     this.world = world;
     this.observe = observe;
     this.signal = signal;
+    this.clock = clock;
   }
 
   async toCommit(): Promise<void> {
@@ -135,7 +141,7 @@ class Run {
       );
       doneBytes += image.sizeBytes;
       this.tell({ receivedBytes: doneBytes, totalBytes });
-      await this.keeper.save(withImage(this.keeper.state, stored));
+      await this.keeper.save(withImage(this.keeper.state, stored, this.nowSeconds()));
     }
     this.signal.throwIfAborted();
   }
@@ -148,7 +154,7 @@ class Run {
     const last = { version: this.desired.version, phase: 'committed' as const };
     const kept = rest.previous;
     const previous = outgoing ?? kept;
-    await this.keeper.save({
+    const next = {
       ...rest,
       current: {
         version: this.desired.version,
@@ -157,7 +163,8 @@ class Run {
       },
       ...(previous === undefined ? {} : { previous }),
       last,
-    });
+    };
+    await this.keeper.save(withLastUse(next, outgoing?.imageIds ?? [], this.nowSeconds()));
     await this.world.forget(without(outgoing?.pods ?? [], this.staged));
     this.observe(last);
   }
@@ -166,6 +173,10 @@ class Run {
     return this.keeper.state.images.filter((stored) =>
       this.desired.images.some((image) => image.id === stored.id),
     );
+  }
+
+  private nowSeconds(): number {
+    return Math.floor(this.clock.nowMs() / 1000);
   }
 
   private advance(event: DeploymentEventName): void {
@@ -179,10 +190,6 @@ class Run {
   private tell(progress: { receivedBytes?: number; totalBytes?: number } = {}): void {
     this.observe({ version: this.desired.version, phase: this.phase, ...progress });
   }
-}
-
-function withImage(state: DeviceState, image: StoredImage): DeviceState {
-  return { ...state, images: [...state.images.filter((other) => other.id !== image.id), image] };
 }
 
 function without(pods: readonly DeployedPod[], others: readonly DeployedPod[]): DeployedPod[] {

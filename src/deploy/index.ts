@@ -3,6 +3,10 @@
  * through the `World` port.
  */
 export { maxActivationAttempts, runDeployment, Superseded } from './deployment.ts';
+export { imageUses, versionOf, type DeploymentUse, type ImageUse } from './image-use.ts';
+export { mendImages } from './mend.ts';
+export { referencedImages } from './remembered-images.ts';
+export { rootsOf } from './roots.ts';
 export type { DeploymentPhase, DeploymentReport } from './report.ts';
 export { decodeState, encodeState } from './state-codec.ts';
 export { emptyState } from './state.ts';

@@ -13,10 +13,14 @@ import {
   readFields,
   text,
 } from '../cbor/index.ts';
+import { maxStateBytes, verityDigestForm } from '../store/index.ts';
 import { decodeDesiredState, encodeDesiredState } from '../trust/index.ts';
 import type { DeployedPod, Deployment, DeviceState } from './state.ts';
 
-const maxStateBytes = 1 << 20;
+const verityDigest: Reader<string> = parsed(text(135), (value) => {
+  if (!verityDigestForm.test(value)) throw new CborError('not a digest of fs-verity');
+  return value;
+});
 
 const deployedPod: Reader<DeployedPod> = map({
   name: text(64),
@@ -71,6 +75,8 @@ const deviceState: Reader<DeviceState> = map({
       sha256: text(64),
       manifest: bytes(1 << 20),
       impliesDirectories: optional(oneOf(true)),
+      verity: optional(verityDigest),
+      lastUse: optional(integer(0)),
     }),
     { max: 256 },
   ),

@@ -28,6 +28,11 @@ export interface World {
    * `activation-failed`.
    */
   converge(pods: readonly DeployedPod[], signal?: AbortSignal): Promise<void>;
+  /**
+   * Makes `pods` run from the objects of `imageIds` that are stored now: a replaced object lies under its mount until the mount is
+   * made anew, so what uses it is stopped and started. Refuses with `activation-failed`.
+   */
+  renew(pods: readonly DeployedPod[], imageIds: readonly string[], signal: AbortSignal): Promise<void>;
   /** Waits until the set was healthy for `seconds`. Refuses with `probation-failed`. */
   probation(pods: readonly DeployedPod[], seconds: number, signal: AbortSignal): Promise<void>;
   /** Makes `pods` the set that starts at boot: one atomic replacement. */

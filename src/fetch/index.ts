@@ -13,4 +13,5 @@ export {
   encodePullResult,
   maxPullFileBytes,
 } from './pull-job-codec.ts';
+export { jobName } from './pull-job.ts';
 export type { PullJob, PullLimits, PullProgress, PullResult } from './pull-job.ts';

@@ -48,6 +48,7 @@ const pullJob: Reader<PullJob> = map({
   }),
   compression: oneOf('none', 'lz4'),
   timeFloor: integer(0),
+  seals: optional(oneOf(true)),
 });
 
 const success = map({
@@ -57,6 +58,7 @@ const success = map({
   impliesDirectories: optional(oneOf(true)),
   objectSizeBytes: integer(1),
   objectSha256: hex(64),
+  objectVerity: optional(text(135)),
   downloadedBytes: integer(0),
   signedBy: text(128),
 });

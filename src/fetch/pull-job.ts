@@ -15,6 +15,8 @@ export interface PullJob {
   readonly compression: 'none' | 'lz4';
   /** Wall time floor in seconds since 1970; signatures are judged at max(clock, floor). */
   readonly timeFloor: number;
+  /** The object will be sealed: its digest of fs-verity is wanted, computed while its bytes are still in memory. */
+  readonly seals?: true;
 }
 
 export interface PullLimits {
@@ -36,6 +38,8 @@ export type PullResult =
       readonly impliesDirectories?: true;
       /** SHA-256 of the object file, lower-case hex. */
       readonly objectSha256: string;
+      /** The digest that the sealed object will have, when the job wants it and the program for it is there. */
+      readonly objectVerity?: string;
       /** Bytes that came over the network in this run; less than the image's size after a resume. */
       readonly downloadedBytes: number;
       /** Fingerprint of the key that signed, lower-case hex. */
@@ -46,4 +50,9 @@ export type PullResult =
 export interface PullProgress {
   readonly receivedBytes: number;
   readonly totalBytes: number;
+}
+
+/** The name of the job that pulls an image: the same for every try, so that a download is taken up again. */
+export function jobName(imageId: string): string {
+  return imageId.slice('sha512-'.length, 'sha512-'.length + 32);
 }

@@ -22,6 +22,8 @@ export interface PullPorts {
   readonly directory: string;
   /** The program that makes objects: `mkfs.erofs`. */
   readonly builder: string;
+  /** Computes the digest that a file will have once it is sealed (store/), for jobs that want it. */
+  readonly futureDigest?: (path: string) => Promise<string | undefined>;
   /** Told as bytes arrive, often. */
   readonly onProgress: (progress: PullProgress) => void;
 }
@@ -150,7 +152,10 @@ async function onePass(
     if (summary instanceof Refusal) throw summary;
     judgeContent(image, summary, job.architectures);
     await builder.finished();
-    const { objectSizeBytes, objectSha256 } = await settle(objectPath);
+    const [{ objectSizeBytes, objectSha256 }, objectVerity] = await Promise.all([
+      settle(objectPath),
+      job.seals === true ? ports.futureDigest?.(objectPath) : undefined,
+    ]);
     return {
       ok: true,
       imageId: summary.imageId,
@@ -158,6 +163,7 @@ async function onePass(
       ...(summary.impliesDirectories ? { impliesDirectories: true } : {}),
       objectSizeBytes,
       objectSha256,
+      ...(objectVerity === undefined ? {} : { objectVerity }),
       downloadedBytes: bytes.downloadedBytes,
       signedBy: fingerprint,
     };

@@ -147,6 +147,7 @@ const report: Reader<DeviceReport> = map({
   refused: optional(refused),
   pods: list(pod, { max: 64 }),
   capabilities: list(map({ name, available: boolean, detail: sentence }), { max: 64 }),
+  damaged: optional(list(map({ imageId: name, name, message: sentence }), { max: 256 })),
 });
 
 const presence: Reader<Presence> = map({

@@ -34,6 +34,14 @@ export interface DeviceReport {
   };
   readonly pods: readonly PodReport[];
   readonly capabilities: readonly CapabilityReport[];
+  /** Stored images of the current or previous version that are no longer what was verified; absent when all are. */
+  readonly damaged?: readonly DamagedImage[];
+}
+
+export interface DamagedImage {
+  readonly imageId: string;
+  readonly name: string;
+  readonly message: string;
 }
 
 export interface PodReport {

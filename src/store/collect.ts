@@ -21,28 +21,46 @@ export interface Collected {
   readonly freedBytes: number;
 }
 
-/**
- * Removes everything that no root reaches: images, half-done objects, partial downloads, pods with their bundles and layers.
- * It may be interrupted anywhere; the next call removes the rest. Nothing may be added to the directories meanwhile that
- * `roots` does not name.
- */
-export async function collect(disk: Disk, directories: StoreDirectories, roots: Roots): Promise<Collected> {
+/** What no root reaches. */
+export interface Garbage {
+  /** Full path of an image, a half-done object, a partial download, or a pod with its bundles and layers. */
+  readonly path: string;
+  readonly directory: string;
+  readonly allocatedBytes: number;
+}
+
+/** Everything that no root reaches, sorted within each directory. Changes nothing. */
+export async function findGarbage(
+  disk: Disk,
+  directories: StoreDirectories,
+  roots: Roots,
+): Promise<readonly Garbage[]> {
   const kept: readonly [directory: string, names: ReadonlySet<string>][] = [
     [directories.images, new Set([...roots.imageIds].map((id) => `${id}.erofs`))],
     [directories.partial, new Set(roots.jobs)],
     [directories.pods, new Set(roots.podUuids)],
   ];
-  const removed: string[] = [];
-  let freedBytes = 0;
+  const garbage: Garbage[] = [];
   for (const [directory, names] of kept) {
-    const garbage = (await disk.list(directory)).filter((name) => !names.has(name));
-    for (const name of garbage) {
+    for (const name of await disk.list(directory)) {
+      if (names.has(name)) continue;
       const path = `${directory}/${name}`;
-      freedBytes += (await disk.look(path))?.allocatedBytes ?? 0;
-      await disk.remove(path);
-      removed.push(path);
+      garbage.push({ path, directory, allocatedBytes: (await disk.look(path))?.allocatedBytes ?? 0 });
     }
-    if (garbage.length > 0) await disk.syncDirectory(directory);
   }
-  return { removed, freedBytes };
+  return garbage;
+}
+
+/**
+ * Removes everything that no root reaches. It may be interrupted anywhere; the next call removes the rest. Nothing may be added
+ * to the directories meanwhile that `roots` does not name.
+ */
+export async function collect(disk: Disk, directories: StoreDirectories, roots: Roots): Promise<Collected> {
+  const garbage = await findGarbage(disk, directories, roots);
+  for (const { path } of garbage) await disk.remove(path);
+  for (const directory of new Set(garbage.map((one) => one.directory))) await disk.syncDirectory(directory);
+  return {
+    removed: garbage.map(({ path }) => path),
+    freedBytes: garbage.reduce((sum, { allocatedBytes }) => sum + allocatedBytes, 0),
+  };
 }

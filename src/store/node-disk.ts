@@ -22,7 +22,7 @@ export function nodeDisk(): Disk {
       }
     },
     readAt: (path, offset, length) => withRegular(path, (handle) => readUpTo(handle, offset, length)),
-    sha256: (path) =>
+    sha256: (path, onRead) =>
       withRegular(path, async (handle) => {
         const hash = createHash('sha256');
         const buffer = Buffer.allocUnsafe(chunkBytes);
@@ -30,6 +30,7 @@ export function nodeDisk(): Disk {
           const { bytesRead } = await handle.read(buffer, 0, buffer.length, null);
           if (bytesRead === 0) return hash.digest('hex');
           hash.update(buffer.subarray(0, bytesRead));
+          onRead?.(bytesRead);
         }
       }),
     write: async (path, bytes) => {

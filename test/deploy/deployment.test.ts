@@ -7,6 +7,8 @@ import type { DesiredState } from '../../src/trust/index.ts';
 import { deployedPod, PowerCut, WorldModel } from './world-model.ts';
 
 const never = new AbortController().signal;
+/** The device's clock says second 1000. */
+const clock = { nowMs: () => 1_000_000 };
 
 function desired(version: number, content: string): DesiredState {
   return {
@@ -49,7 +51,7 @@ function deviceWithPending(): WorldModel {
 
 async function run(world: WorldModel, signal = never): Promise<DeploymentReport[]> {
   const told: DeploymentReport[] = [];
-  await runDeployment(world, world, (report) => told.push(report), signal);
+  await runDeployment(world, world, (report) => told.push(report), signal, clock);
   return told;
 }
 
@@ -178,7 +180,7 @@ describe('a power cut', () => {
     for (let cutAt = 0; cutAt < steps; cutAt++) {
       const world = deviceWithPending();
       world.cutAt = cutAt;
-      await runDeployment(world, world, () => undefined, powerless(world)).catch((error: unknown) => {
+      await runDeployment(world, world, () => undefined, powerless(world), clock).catch((error: unknown) => {
         expect(error).toBeInstanceOf(PowerCut);
       });
       world.boot();

@@ -22,6 +22,8 @@ export class WorldModel implements World, StateKeeper {
   /** Ends the power before the call with this index; the index counts over all calls. */
   cutAt = Number.POSITIVE_INFINITY;
   refuse: Partial<Record<keyof World, RefusalCode>> = {};
+  /** Images whose objects are not what was verified. */
+  readonly corrupt = new Set<string>();
 
   boot(): void {
     this.running = new Set(this.enabled.map((pod) => pod.uuid));
@@ -40,6 +42,7 @@ export class WorldModel implements World, StateKeeper {
 
   pull(image: DesiredImage, onProgress: (receivedBytes: number) => void): Promise<StoredImage> {
     this.note('pull');
+    this.corrupt.delete(image.id);
     onProgress(image.sizeBytes);
     return Promise.resolve({
       id: image.id,
@@ -50,8 +53,13 @@ export class WorldModel implements World, StateKeeper {
     });
   }
 
-  intact(): Promise<boolean> {
-    return Promise.resolve(true);
+  intact(image: StoredImage): Promise<boolean> {
+    return Promise.resolve(!this.corrupt.has(image.id));
+  }
+
+  renew(pods: readonly DeployedPod[], imageIds: readonly string[]): Promise<void> {
+    this.note(`renew ${pods.map((pod) => pod.uuid).join(' ')} from ${imageIds.join(' ')}`, 'renew');
+    return Promise.resolve();
   }
 
   stage(desired: DesiredState): Promise<readonly DeployedPod[]> {

@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
-import type { Disk, DiskEntry, Owner } from '../../src/store/index.ts';
+import type { Disk, DiskEntry, Measure, Owner, Verity } from '../../src/store/index.ts';
 
 interface Content {
   readonly bytes: Uint8Array;
   readonly owner: Owner;
   readonly mode: number;
+  /** What it was sealed with: other bytes under it cannot be read. */
+  readonly seal?: string;
 }
 
 interface Inode {
@@ -30,7 +32,7 @@ const empty: Content = { bytes: new Uint8Array(), owner: nobody, mode: 0o600 };
  * power cut right now may leave: each operation since the last sync that covers it happened or not, by itself, and
  * each write may be torn.
  */
-export class CrashingDisk implements Disk {
+export class CrashingDisk implements Disk, Verity {
   freeBytesNow = 1_000_000_000;
   /** Called after every operation that changes something. */
   onChange: () => void = () => undefined;
@@ -91,12 +93,29 @@ export class CrashingDisk implements Disk {
     return Promise.resolve(bytes);
   }
 
-  readAt(path: string, offset: number, length: number): Promise<Uint8Array> {
-    return Promise.resolve(this.#inode(path).now.bytes.slice(offset, offset + length));
+  async readAt(path: string, offset: number, length: number): Promise<Uint8Array> {
+    return (await this.#readable(path)).slice(offset, offset + length);
   }
 
-  sha256(path: string): Promise<string> {
-    return Promise.resolve(createHash('sha256').update(this.#inode(path).now.bytes).digest('hex'));
+  async sha256(path: string): Promise<string> {
+    return createHash('sha256')
+      .update(await this.#readable(path))
+      .digest('hex');
+  }
+
+  lack(): Promise<string | undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  /** As the kernel: everything of the file may be half there until it is synced, the seal too. */
+  seal(path: string): Promise<void> {
+    const inode = this.#inode(path);
+    return this.#change(inode, { ...inode.now, seal: sealOf(inode.now.bytes) });
+  }
+
+  measure(path: string): Promise<Measure> {
+    const { seal } = this.#inode(path).now;
+    return Promise.resolve(seal === undefined ? { kind: 'open' } : { kind: 'sealed', digest: seal });
   }
 
   write(path: string, bytes: Uint8Array): Promise<void> {
@@ -182,6 +201,12 @@ export class CrashingDisk implements Disk {
     return Promise.resolve(this.freeBytesNow);
   }
 
+  #readable(path: string): Promise<Uint8Array> {
+    const { bytes, seal } = this.#inode(path).now;
+    if (seal === undefined || seal === sealOf(bytes)) return Promise.resolve(bytes);
+    return Promise.reject(Object.assign(new Error('EIO: i/o error, read'), { errno: -5, code: 'EIO' }));
+  }
+
   #inode(path: string): Inode {
     const inode = this.#names.get(path);
     if (inode === undefined) throw new Error(`${path} does not exist`);
@@ -206,6 +231,11 @@ export class CrashingDisk implements Disk {
     this.onChange();
     return Promise.resolve();
   }
+}
+
+/** What this disk seals bytes with: not the kernel's tree, but as particular to them. */
+export function sealOf(bytes: Uint8Array): string {
+  return `sha256:${createHash('sha256').update('seal').update(bytes).digest('hex')}`;
 }
 
 /** Every disk that a power cut at any moment of `action` may leave, the moments before and after it included. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { imageStore, type StoredImage } from '../../src/store/index.ts';
-import { CrashingDisk, everyCrash } from './crashing-disk.ts';
+import { imageStore, type StoredImage, type Verity } from '../../src/store/index.ts';
+import { CrashingDisk, everyCrash, sealOf } from './crashing-disk.ts';
 import { objectBytes } from './object-bytes.ts';
 
 const directory = '/images';
@@ -120,5 +120,113 @@ describe('a stored object', () => {
     expect(() => imageStore(new CrashingDisk(), directory).pathOf('../../etc/passwd')).toThrow(
       /not an image ID/,
     );
+  });
+});
+
+describe('an image object on a file system that seals files', () => {
+  const path = `${directory}/${image.id}.erofs`;
+  const root = { owner: { uid: 0, gid: 0 }, mode: 0o444 };
+  const storeOn = (disk: CrashingDisk, verity: Verity = disk) =>
+    imageStore(disk, directory, { verity, seals: true });
+  const damagedByte = (): Uint8Array => {
+    const bytes = Uint8Array.from(object);
+    bytes[9000] = 1;
+    return bytes;
+  };
+
+  it('is sealed when it is committed, and remembered with what the kernel measured and nobody told', async () => {
+    const disk = diskWithObject();
+    const stored = await storeOn(disk).commit(made, { ...image, verity: `sha256:${'0'.repeat(64)}` });
+    expect(stored).toEqual({ ...image, verity: sealOf(object) });
+    expect(await disk.measure(path)).toEqual({ kind: 'sealed', digest: sealOf(object) });
+    expect(await storeOn(disk).verifyFully(stored)).toBeUndefined();
+  });
+
+  it('is under its name complete and sealed, or not at all, after a power cut at any moment', async () => {
+    const disk = diskWithObject();
+    const outcomes = await everyCrash(disk, () => storeOn(disk).commit(made, image));
+    const sealed = { ...image, verity: sealOf(object) };
+    let present = 0;
+    let halfDone = 0;
+    for (const outcome of outcomes) {
+      if (outcome.paths().includes(`${path}.new`)) halfDone += 1;
+      if (!(await storeOn(outcome).has(image.id))) continue;
+      present += 1;
+      expect(await storeOn(outcome).verifyFully(sealed)).toBeUndefined();
+    }
+    expect(present).toBeGreaterThan(0);
+    expect(halfDone).toBeGreaterThan(0);
+  });
+
+  it('is committed again over whatever a power cut left, sealed or not', async () => {
+    const disk = diskWithObject();
+    for (const outcome of await everyCrash(disk, () => storeOn(disk).commit(made, image))) {
+      outcome.put(made, object);
+      const stored = await storeOn(outcome).commit(made, image);
+      expect(outcome.paths()).toEqual([path]);
+      expect(await storeOn(outcome).verifyFully(stored)).toBeUndefined();
+    }
+  });
+
+  it('is refused when it is not what the pull unit verified, and nothing stays', async () => {
+    const disk = diskWithObject(damagedByte());
+    const refused = storeOn(disk).commit(made, image, sealOf(object));
+    await expect(refused).rejects.toMatchObject({ code: 'image-build-failed' });
+    await expect(refused).rejects.toThrow(/changed between its verification and its sealing/);
+    expect(disk.paths()).toEqual([]);
+  });
+
+  it.each([
+    ['image-build-failed', "ERROR: FS_IOC_ENABLE_VERITY failed on 'x': Text file busy"],
+    ['no-space', "ERROR: FS_IOC_ENABLE_VERITY failed on 'x': No space left on device"],
+  ])('is refused with %s when the kernel says: %s', async (code, words) => {
+    const disk = diskWithObject();
+    const failing = {
+      lack: disk.lack,
+      measure: () => disk.measure(path),
+      seal: () => Promise.reject(new Error(words)),
+    };
+    await expect(storeOn(disk, failing).commit(made, image)).rejects.toMatchObject({ code });
+    expect(disk.paths()).toEqual([]);
+  });
+
+  it('is found cheaply when another file took its place, sealed with other content or not at all', async () => {
+    const disk = diskWithObject();
+    const stored = await storeOn(disk).commit(made, image);
+    expect(await storeOn(disk).verifyCheaply(stored)).toBeUndefined();
+    disk.put(path, damagedByte(), root);
+    expect((await storeOn(disk).verifyCheaply(stored))?.message).toMatch(/not sealed any more/);
+    disk.put(path, damagedByte(), { ...root, seal: sealOf(damagedByte()) });
+    expect((await storeOn(disk).verifyCheaply(stored))?.message).toMatch(/sealed with other content/);
+  });
+
+  it('with a changed byte on the medium cannot be read, which is told as image-corrupt', async () => {
+    const disk = diskWithObject();
+    const stored = await storeOn(disk).commit(made, image);
+    disk.put(path, damagedByte(), { ...root, seal: sealOf(object) });
+    const refusal = await storeOn(disk).verifyFully(stored);
+    expect(refusal).toMatchObject({ code: 'image-corrupt' });
+    expect(refusal?.message).toMatch(/cannot be read: EIO/);
+  });
+
+  it('is not called corrupt when only the kernel cannot be asked, nor when there are too many open files', async () => {
+    const disk = diskWithObject();
+    const stored = await storeOn(disk).commit(made, image);
+    const mute: Verity = {
+      lack: () => Promise.resolve('no program'),
+      seal: () => Promise.reject(new Error('no program')),
+      measure: () => Promise.resolve({ kind: 'unknown', why: 'no program' }),
+    };
+    expect(await storeOn(disk, mute).verifyCheaply(stored)).toBeUndefined();
+    disk.readAt = () => Promise.reject(Object.assign(new Error('EMFILE'), { errno: -24 }));
+    await expect(storeOn(disk).verifyCheaply(stored)).rejects.toThrow('EMFILE');
+  });
+
+  it('that was stored before it could be sealed goes on to be judged without', async () => {
+    const disk = diskWithObject();
+    const stored = await imageStore(disk, directory, { verity: disk, seals: false }).commit(made, image);
+    expect(stored).toEqual(image);
+    expect(await disk.measure(path)).toEqual({ kind: 'open' });
+    expect(await storeOn(disk).verifyFully(stored)).toBeUndefined();
   });
 });

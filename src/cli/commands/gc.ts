@@ -4,6 +4,7 @@ import { constants } from 'node:os';
 import { promisify } from 'node:util';
 import { Refusal } from '../../refusal/index.ts';
 import type { Context } from '../context.ts';
+import { formatBytes } from '../format.ts';
 
 const unit = 'wherryd.service';
 
@@ -23,6 +24,29 @@ export async function collectGarbage(context: Context): Promise<void> {
   }
   const note = 'wherryd collects now; its journal says what was deleted: journalctl -u wherryd -n 20';
   context.terminal.out(context.json ? JSON.stringify({ asked: pid }) : note);
+}
+
+/**
+ * `wherry gc --dry-run`: what `wherry gc` would delete now, as the saved state says. wherryd is not asked; while it is at work on a
+ * deployment it collects nothing.
+ */
+export async function showGarbage(context: Context, options: { readonly store?: string }): Promise<void> {
+  const { deviceStore, openDeviceStore } = await import('../device-store.ts');
+  const { rootsOf } = await import('../../deploy/index.ts');
+  const { findGarbage } = await import('../../store/index.ts');
+  const { disk, directories, readState } = await openDeviceStore(options.store ?? deviceStore);
+  const garbage = await findGarbage(disk, directories, rootsOf(await readState(), []));
+  const totalBytes = garbage.reduce((sum, { allocatedBytes }) => sum + allocatedBytes, 0);
+  const { terminal } = context;
+  if (context.json) {
+    const entries = garbage.map(({ path, allocatedBytes }) => ({ path, allocatedBytes }));
+    terminal.out(JSON.stringify({ garbage: entries, totalBytes }));
+    return;
+  }
+  for (const { path, allocatedBytes } of garbage) terminal.out(`${path}  ${formatBytes(allocatedBytes)}`);
+  terminal.out(
+    garbage.length === 0 ? 'nothing to delete' : `"wherry gc" would free ${formatBytes(totalBytes)}`,
+  );
 }
 
 async function mainPid(): Promise<number> {

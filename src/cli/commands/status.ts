@@ -127,7 +127,7 @@ function appCells(pod: PodReport, app: AppReport): (Cell | string)[] {
 function deviceNotes({ device, report, unreadable }: DeviceView): string[] {
   const notes: string[] = unreadable === undefined ? [] : [`${device}: ${unreadable}`];
   if (report === undefined) return notes;
-  const { deployment, refused, pods, capabilities } = report;
+  const { deployment, refused, pods, capabilities, damaged = [] } = report;
   if (deployment?.code !== undefined) {
     notes.push(
       `${device}: version ${deployment.version} ${deployment.phase} (${deployment.code}): ${deployment.message ?? ''}`,
@@ -144,6 +144,7 @@ function deviceNotes({ device, report, unreadable }: DeviceView): string[] {
       notes.push(`${device}: ${pod.name}${app === '' ? '' : `/${app}`}: ${name} is ${outcome}: ${detail}`);
     }
   }
+  for (const { message } of damaged) notes.push(`${device}: image-corrupt: ${message}`);
   for (const { name, available, detail } of capabilities) {
     if (!available) notes.push(`${device}: lacks ${name}: ${detail}`);
   }

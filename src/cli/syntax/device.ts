@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
-import type { DevFlags, LogFlags } from '../flags.ts';
+import { Refusal } from '../../refusal/index.ts';
+import type { DevFlags, GcFlags, LogFlags } from '../flags.ts';
 import { count, example, port, type MakeContext } from './options.ts';
 
 /** `wherry logs` and `wherry gc` */
@@ -20,10 +21,19 @@ export function addDevice(program: Command, makeContext: MakeContext): void {
   program
     .command('gc')
     .description('on a device: delete images, downloads and pods that no deployment needs, now')
-    .addHelpText('after', example('wherry gc'))
-    .action(async (_options: object, command: Command) => {
-      const { collectGarbage } = await import('../commands/gc.ts');
-      await collectGarbage(makeContext(command.optsWithGlobals()));
+    .option('--dry-run', 'only say what would be deleted')
+    .option('--store <dir>', 'with --dry-run: where the store is (default: /var/lib/wherry)')
+    .addHelpText('after', example('wherry gc', 'wherry gc --dry-run'))
+    .action(async (options: GcFlags, command: Command) => {
+      const { collectGarbage, showGarbage } = await import('../commands/gc.ts');
+      const context = makeContext(command.optsWithGlobals());
+      if (options.dryRun === true) {
+        await showGarbage(context, options);
+        return;
+      }
+      if (options.store !== undefined)
+        throw new Refusal('usage', '--store goes with --dry-run: wherryd collects in its own store only');
+      await collectGarbage(context);
     });
 }
 

@@ -6,7 +6,10 @@ import type {
   FromOciFlags,
   PatchFlags,
   RenderFlags,
+  StoreFlags,
+  VerifyFlags,
 } from '../flags.ts';
+import { Refusal } from '../../refusal/index.ts';
 import { discovering, example, repeatable, type MakeContext } from './options.ts';
 
 /** `wherry image` */
@@ -203,12 +206,44 @@ export function addImage(program: Command, makeContext: MakeContext): void {
       await signImages(makeContext(command.optsWithGlobals()), files, options);
     });
   image
-    .command('verify <files...>')
-    .description('read images as a device would and check their signatures')
+    .command('verify [images...]')
+    .description(
+      'read image files as a device would and check their signatures; or, on a device, its stored images',
+    )
     .addOption(repeatable('--key <file>', "armored public key (default: the fleet's image key); repeatable"))
-    .addHelpText('after', example('wherry image verify web.aci --key images.pub.asc'))
-    .action(async (files: string[], options: { key?: string[] }, command: Command) => {
+    .option('--on-device', 'read every stored image, or those named, and compare it with what was verified')
+    .option('--store <dir>', 'with --on-device: where the store is (default: /var/lib/wherry)')
+    .addHelpText(
+      'after',
+      example(
+        'wherry image verify web.aci --key images.pub.asc',
+        'sudo wherry image verify --on-device',
+        'sudo wherry image verify --on-device example.com/web',
+      ),
+    )
+    .action(async (images: string[], options: VerifyFlags, command: Command) => {
+      const context = makeContext(command.optsWithGlobals());
+      if (options.onDevice === true) {
+        if (options.key !== undefined)
+          throw new Refusal('usage', '--key is for files, not for stored images');
+        const { verifyStoredImages } = await import('../commands/image-verify-device.ts');
+        await verifyStoredImages(context, images, options);
+        return;
+      }
+      if (options.store !== undefined) throw new Refusal('usage', '--store goes with --on-device');
+      if (images.length === 0)
+        throw new Refusal('usage', 'it takes image files, or --on-device; see "wherry image verify --help"');
       const { verifyImages } = await import('../commands/image.ts');
-      await verifyImages(makeContext(command.optsWithGlobals()), files, options);
+      await verifyImages(context, images, options);
+    });
+  image
+    .command('list')
+    .description('on a device: list its stored images, what needs each, and when it was last used')
+    .requiredOption('--on-device', 'of this device; other machines have no store')
+    .option('--store <dir>', 'where the store is (default: /var/lib/wherry)')
+    .addHelpText('after', example('sudo wherry image list --on-device'))
+    .action(async (options: StoreFlags, command: Command) => {
+      const { listStoredImages } = await import('../commands/image-list-device.ts');
+      await listStoredImages(makeContext(command.optsWithGlobals()), options);
     });
 }
