@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import type { AcName } from '../../src/appc/index.ts';
+import type { AcIdentifier, AcName, ImageId } from '../../src/appc/index.ts';
 import { Supervisor } from '../../src/daemon/supervisor.ts';
 import type { World as Deployable } from '../../src/deploy/index.ts';
 import { Refusal } from '../../src/refusal/index.ts';
@@ -23,7 +23,18 @@ function desired(version: number, content: string): DesiredState {
     issued: version,
     expires: 1000,
     pods: [{ name: 'web' as AcName, manifest: Buffer.from(content) }],
-    images: [],
+    images: content.startsWith('image')
+      ? [
+          {
+            id: `sha512-${content}` as ImageId,
+            name: 'example.com/web' as AcIdentifier,
+            labels: [],
+            sizeBytes: 1,
+            tarSizeBytes: 1,
+            urls: [],
+          },
+        ]
+      : [],
     policy: { probationSeconds: 1, reconnectWindowSeconds: 1, limits: 'require' },
   };
 }
@@ -149,5 +160,29 @@ describe('the supervisor', () => {
     next.supervisor.resume();
     await rest();
     expect(next.supervisor.deployment).toMatchObject({ version: 1, phase: 'probation' });
+  });
+
+  it('[C71] replaces a damaged image when the broker tells the running command again, until it is whole, and answers nothing', async () => {
+    const { supervisor, world, journal, outcomes } = device();
+    supervisor.receive(command(1, 'image'));
+    await rest();
+    const next = device(world);
+    world.corrupt.add('sha512-image');
+    world.refuse = { pull: 'download-failed' };
+    world.calls.length = 0;
+    next.supervisor.receive(command(1, 'image'));
+    await rest();
+    expect(next.journal).toEqual([
+      expect.stringMatching(/^download-failed: a damaged image could not be replaced/),
+    ]);
+    world.refuse = {};
+    next.supervisor.receive(command(1, 'image'));
+    await rest();
+    expect(world.calls.at(-1)).toBe('renew web-image from sha512-image');
+    next.supervisor.receive(command(1, 'image'));
+    await rest();
+    expect(next.examined).toHaveLength(2);
+    expect([...outcomes(), ...next.outcomes()]).toEqual(['1 committed']);
+    expect(journal).toEqual([]);
   });
 });

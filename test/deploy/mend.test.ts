@@ -51,7 +51,7 @@ function damagedDevice(): WorldModel {
 }
 
 describe('images of the running version', () => {
-  it('that are damaged are pulled again, and what runs from them is started anew [C54]', async () => {
+  it('that are damaged are pulled again, and what runs from them is started anew [C71]', async () => {
     const world = damagedDevice();
     expect(await mendImages(desired(3), world, world, never, clock)).toEqual(['example.com/b']);
     expect(world.calls).toEqual(['reserve', 'pull', 'save', 'renew web from sha512-b']);

@@ -182,7 +182,7 @@ describe('an image object on a file system that seals files', () => {
   ])('is refused with %s when the kernel says: %s', async (code, words) => {
     const disk = diskWithObject();
     const failing = {
-      lack: disk.lack,
+      lack: () => disk.lack(),
       measure: () => disk.measure(path),
       seal: () => Promise.reject(new Error(words)),
     };

@@ -1,0 +1,180 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadBoardConfig } from '../../qemu/index.ts';
+import { type BuiltImage, boards, Scene } from './scene.ts';
+
+interface Listed {
+  readonly id: string;
+  readonly name: string;
+  readonly version: string;
+  readonly sizeBytes: number;
+  readonly inUse: boolean;
+  readonly lastUse: string | null;
+  readonly deployments: readonly { which: string; version: number }[];
+  readonly pods: readonly string[];
+  readonly verity: string | null;
+}
+
+const marker = 'the byte that will be changed';
+
+/** virt-armv8 has a file system that seals files, virt-armv7 has none: both ways hold there. */
+describe.each(boards)('the store of %s', (boardName) => {
+  const seals = loadBoardConfig(boardName).config.disk.verity === true;
+  let scene: Scene;
+  let image: BuiltImage;
+  let next: BuiltImage;
+  let running = 0;
+  const object = (): string => `/var/lib/wherry/images/${image.id}.erofs`;
+
+  const page = async (version: string): Promise<BuiltImage> =>
+    await scene.image('busybox', ['/usr/bin/busybox', 'httpd', '-f', '-p', '8080', '-h', '/srv'], {
+      name: 'example.com/page',
+      version,
+      files: [
+        { path: '/srv/index.html', content: `page ${version}\n` },
+        { path: '/srv/marked', content: `${'.'.repeat(20_000)}${marker}${'.'.repeat(20_000)}` },
+      ],
+    });
+  const list = async (): Promise<Listed[]> =>
+    JSON.parse(
+      await scene.board.check('wherry image list --on-device --json', { timeoutMs: 120_000 }),
+    ) as Listed[];
+  const verify = async () => await scene.board.run('wherry image verify --on-device', { timeoutMs: 240_000 });
+  const served = async (path: string) =>
+    await scene.board.waitFor(
+      `curl -sf http://127.0.0.1:8080/${path}`,
+      ({ status }) => status === 0,
+      120_000,
+    );
+  /** Changes a byte of the object on the medium, below the file system, as a worn flash or a thief would. */
+  const flipByte = async (): Promise<void> => {
+    await scene.board.check(
+      `set -e
+       sync
+       offset=$(grep -abo '${marker}' ${object()} | head -n 1 | cut -d : -f 1)
+       device=/dev/$(basename "$(readlink -f /sys/dev/block/$(mountpoint -d /))")
+       block=$(debugfs -R "bmap ${object()} $((offset / 4096))" $device 2>/dev/null | tail -n 1)
+       dd if=$device of=/tmp/block bs=4096 skip=$block count=1 iflag=direct status=none
+       printf X | dd of=/tmp/block bs=1 seek=$((offset % 4096)) conv=notrunc status=none
+       dd if=/tmp/block of=$device bs=4096 seek=$block count=1 oflag=direct conv=notrunc status=none
+       echo 3 >/proc/sys/vm/drop_caches`,
+      { timeoutMs: 120_000 },
+    );
+  };
+
+  beforeAll(async () => {
+    scene = await Scene.start(boardName);
+    image = await page('1.0.0');
+    next = await page('2.0.0');
+    const desired = scene.desired([{ name: 'web', image }]);
+    running = desired.version;
+    expect(await scene.deploy(desired)).toMatchObject({ outcome: 'committed' });
+  });
+  afterAll(async () => {
+    await scene.stop();
+  });
+
+  it(`says whether it seals objects, and ${seals ? 'seals' : 'keeps'} what it stores [C70]`, async () => {
+    const { capabilities } = await scene.report(() => true);
+    const capability = capabilities.find(({ name }) => name === 'fs-verity');
+    expect(capability?.available).toBe(seals);
+    if (!seals) expect(capability?.detail).toMatch(/needs ext4 with the feature verity/);
+    const measured = await scene.board.run(`fsverity measure ${object()}`);
+    const [listed] = await list();
+    expect(listed).toMatchObject({
+      id: image.id,
+      name: 'example.com/page',
+      version: '1.0.0',
+      inUse: true,
+      deployments: [{ which: 'current', version: running }],
+      pods: ['web'],
+    });
+    expect(listed?.sizeBytes).toBeGreaterThan(40_000);
+    expect(listed?.verity ?? '').toBe(seals ? measured.stdout.split(' ')[0] : '');
+    // The kernel mounts the sealed file itself.
+    expect(await scene.board.check('grep erofs /proc/mounts')).toContain(`${object()} /run/wherry/images/`);
+    expect(await scene.board.check('losetup --list --noheadings | wc -l')).toBe('0\n');
+    const opened = await scene.board.run(`: >>${object()}`);
+    expect(opened.status === 0).toBe(!seals);
+  });
+
+  it('finds every object whole, in a process that ends', async () => {
+    const { status, stdout, stderr } = await verify();
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(stdout).toMatch(/^example\.com\/page sha512-[0-9a-f]{12}: ok, .* read(, sealed)?\n$/);
+    expect(stdout.includes('sealed')).toBe(seals);
+  });
+
+  it(`with a changed byte on the medium ${seals ? 'gives no data' : 'is found by reading all of it'} [C72]`, async () => {
+    await served('marked');
+    await flipByte();
+    const read = await scene.board.run(`cat ${object()} >/dev/null`);
+    expect(read.status === 0).toBe(!seals);
+    if (seals) expect(read.stderr).toMatch(/Input\/output error|Bad message/);
+    const { stdout } = await scene.board.run('curl -s http://127.0.0.1:8080/marked');
+    expect(stdout.includes(`X${marker.slice(1)}`)).toBe(!seals);
+    const { status, stdout: lines, stderr } = await verify();
+    expect(status).toBe(65);
+    expect(lines).toMatch(
+      /image-corrupt: the stored object of example\.com\/page (cannot be read|has other bytes)/,
+    );
+    expect(stderr).toContain('(image-corrupt)');
+  });
+
+  it('pulls an object again that was replaced, when the broker tells the command of the running version [C71]', async () => {
+    const before = await scene.report((report) => report.pods[0]?.healthy === true);
+    const requests = scene.requests.length;
+    // A copy is whole and looks alike, but nobody verified it; without seals only another length shows.
+    await scene.board.check(
+      `set -e
+       cd /var/lib/wherry/images
+       head -c 8192 ${object()} >/tmp/copy
+       ${seals ? `truncate -s $(stat -c %s ${object()}) /tmp/copy` : ''}
+       cp /tmp/copy ${object()}.copy
+       chmod 444 ${object()}.copy
+       mv -f ${object()}.copy ${object()}
+       sync; echo 3 >/proc/sys/vm/drop_caches
+       systemctl restart wherryd`,
+      { timeoutMs: 120_000 },
+    );
+    await scene.board.waitFor(
+      'journalctl -b -o cat -u wherryd | grep "pulled again because damaged: example.com/page"',
+      undefined,
+      240_000,
+    );
+    expect(await scene.board.check('journalctl -b -o cat -u wherryd WHERRY_CODE=image-corrupt')).toMatch(
+      seals ? /is not sealed any more/ : /has 8192 bytes instead of/,
+    );
+    expect(scene.requests.length).toBeGreaterThan(requests);
+    await served('marked');
+    expect((await verify()).status).toBe(0);
+    const report = await scene.report(
+      ({ pods, damaged, bootId, seq }) =>
+        pods[0]?.healthy === true && damaged === undefined && bootId === before.bootId && seq > 1,
+    );
+    expect(report.pods[0]?.apps[0]?.pid).not.toBe(before.pods[0]?.apps[0]?.pid);
+    // It is no deployment: there is no second answer.
+    expect(scene.events.filter(({ version }) => version === running)).toHaveLength(1);
+  });
+
+  it('tells when an image was used last, and what collection would delete', async () => {
+    await scene.deploy(scene.desired([{ name: 'web', image: next }]));
+    expect(await scene.deploy(scene.desired([{ name: 'web', image: next }]))).toMatchObject({
+      outcome: 'committed',
+    });
+    const listed = await list();
+    const [old, used] = [image, next].map(({ id }) => listed.find((one) => one.id === id));
+    expect(old).toMatchObject({ inUse: false, deployments: [], pods: [] });
+    expect(Date.parse(old?.lastUse ?? '')).toBeGreaterThan(Date.parse('2026-01-01'));
+    expect(used).toMatchObject({ inUse: true, pods: ['web'] });
+    expect(used?.deployments.map(({ which }) => which)).toEqual(['current', 'previous']);
+    const dry = await scene.board.check('wherry gc --dry-run', { timeoutMs: 120_000 });
+    expect(dry).toContain(object());
+    expect(dry).not.toContain(next.id);
+    await scene.board.check('wherry gc', { timeoutMs: 120_000 });
+    await scene.board.waitFor(`[ ! -e ${object()} ]`);
+    expect(await scene.board.check('wherry gc --dry-run', { timeoutMs: 120_000 })).toBe(
+      'nothing to delete\n',
+    );
+    expect((await list()).map(({ id }) => id)).toEqual([next.id]);
+  });
+});
