@@ -1,11 +1,20 @@
 import { createHash, randomFillSync } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import type { RequestListener } from 'node:http';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { extract } from 'tar-stream';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { PullJob, PullProgress, PullResult } from '../../src/fetch/index.ts';
+import {
+  decodePullJob,
+  decodePullResult,
+  encodePullJob,
+  encodePullResult,
+  type PullJob,
+  type PullProgress,
+  type PullResult,
+} from '../../src/fetch/index.ts';
 import { openHttpClient, pull, signatureAddress } from '../../src/fetch/pull-unit.ts';
 import { imageStore, nodeDisk } from '../../src/store/index.ts';
 import {
@@ -75,6 +84,8 @@ async function run(job: PullJob, builder?: string): Promise<PullResult> {
       directory,
       builder: builder ?? fakeBuilder(`${directory}-tools`),
       patience: { windowMs: testWindowMs, idleTries: 2, maxTries: 4, firstDelayMs: 1, maxDelayMs: 1 },
+      // The size stands for the content: the real one is in test/store/fsverity-program.test.ts.
+      futureDigest: async (path) => `digest of ${(await stat(path)).size} bytes`,
       onProgress: (now) => progress.push(now),
     });
   } finally {
@@ -124,6 +135,15 @@ describe('pulling an image', () => {
       manifest: result.manifest,
     });
     expect(await store.verifyFully(stored)).toBeUndefined();
+  });
+
+  it('promises the digest that the object will be sealed with, when the job wants it', async () => {
+    const server = await publish(image.aci);
+    const result = await run(decodePullJob(encodePullJob({ ...job(server), seals: true })));
+    if (!result.ok) throw new Error(result.message);
+    expect(result.objectVerity).toBe(`digest of ${result.objectSizeBytes} bytes`);
+    const read = decodePullResult(encodePullResult(result));
+    expect(read).toMatchObject({ objectVerity: result.objectVerity });
   });
 
   it('gives the builder the whole tree, and options that make the same object each time', async () => {
