@@ -136,12 +136,14 @@ describe('the status of a device in words', () => {
         },
       ],
       capabilities: [{ name: 'erofs', available: false, detail: 'modprobe erofs' }],
+      damaged: [{ imageId: 'i', name: 'example.com/web', message: 'the stored object is missing' }],
     });
     const text = renderStatus({ hasColour: false }, [{ device: 'crane-7', report, events: [] }]);
     expect(text.split('\n').slice(3)).toEqual([
       'crane-7: version 4 rolled-back (probation-failed): web died twice',
       'crane-7: refused a message at 1970-01-01T00:00:00.000Z (unsigned): no signature',
       'crane-7: web/nginx: resource/cpu is ignored: no cpu controller',
+      'crane-7: image-corrupt: the stored object is missing',
       'crane-7: lacks erofs: modprobe erofs',
     ]);
   });

@@ -27,13 +27,19 @@ const parse = (change: Record<string, unknown>) => () =>
   parseBoardConfig(JSON.stringify({ ...good, ...change }), 'some-board.json');
 
 describe('a board declaration', () => {
-  it('is accepted with and without the optional device tree', () => {
+  it('is accepted with and without what is optional: a device tree, a disk that seals files', () => {
     expect(parse({})()).toEqual(good);
     expect(parse({ dtb: 'bcm2837-rpi-3-b.dtb' })().dtb).toBe('bcm2837-rpi-3-b.dtb');
+    expect(parse({ disk: { ...good.disk, verity: true } })().disk.verity).toBe(true);
   });
 
   it.each([
     ['an unknown field', { colour: 'red' }, 'some-board.json: colour: is not a known field'],
+    [
+      'a word where a truth value belongs',
+      { disk: { ...good.disk, verity: 'yes' } },
+      'some-board.json: disk.verity: must be true or false',
+    ],
     [
       'an unknown field inside another',
       { disk: { ...good.disk, speed: 1 } },

@@ -48,6 +48,7 @@ const fullReport: DeviceReport = sampleReport({
     },
   ],
   capabilities: [{ name: 'erofs', available: true, detail: '' }],
+  damaged: [{ imageId: 'sha512-ab', name: 'example.com/web', message: 'the stored object is missing' }],
 });
 
 describe('the messages of a device', () => {
