@@ -71,6 +71,8 @@ export class DeviceWorld implements World {
   private readonly ports: DeviceWorldPorts;
   private running: readonly DeployedPod[] = [];
   private readonly damage = new Map<string, DamagedImage>();
+  /** Images whose mounts are still of an object that another one took the place of. */
+  private readonly replaced = new Set<string>();
 
   constructor(ports: DeviceWorldPorts) {
     this.ports = ports;
@@ -107,6 +109,8 @@ export class DeviceWorld implements World {
   ): Promise<StoredImage> {
     const stored = await this.ports.pull(image, onProgress, signal);
     this.damage.delete(image.id);
+    const { activeState } = await this.ports.systemd.status(mountUnit(image.id, this.ports).name);
+    if (activeState === 'active') this.replaced.add(image.id);
     return stored;
   }
 
@@ -212,6 +216,7 @@ export class DeviceWorld implements World {
     }
     watch.follow(pods);
     this.running = pods;
+    await this.leaveReplaced(pods);
     for (const pod of pods) {
       for (const { app, unit } of pod.services) {
         signal?.throwIfAborted();
@@ -230,18 +235,23 @@ export class DeviceWorld implements World {
   }
 
   async renew(pods: readonly DeployedPod[], imageIds: readonly string[], signal: AbortSignal): Promise<void> {
-    const { systemd, journal } = this.ports;
-    const mounts = imageIds.map((id) => mountUnit(id, this.ports).name);
-    const users = pods.filter((pod) => pod.mounts.some((mount) => mounts.includes(mount)));
-    for (const pod of users) {
-      journal.log('notice', `pod ${pod.name} is started anew from images that were replaced`);
-      await Promise.all(pod.services.map(({ unit }) => systemd.stop(unit)));
-    }
-    for (const mount of mounts) {
-      await systemd.stop(mount).catch(() => undefined); // it was never loaded
-      await systemd.resetFailed(mount).catch(() => undefined);
-    }
+    for (const id of imageIds) this.replaced.add(id);
     await this.converge(pods, signal);
+  }
+
+  /** Takes what runs from a replaced object off it: its mount is made anew when it is needed next. */
+  private async leaveReplaced(pods: readonly DeployedPod[]): Promise<void> {
+    const { systemd, journal } = this.ports;
+    for (const id of this.replaced) {
+      const { name: mount } = mountUnit(id, this.ports);
+      for (const pod of pods.filter(({ mounts }) => mounts.includes(mount))) {
+        journal.log('notice', `pod ${pod.name} is started anew from an image that was replaced`);
+        await Promise.all(pod.services.map(({ unit }) => systemd.stop(unit)));
+      }
+      await systemd.stop(mount).catch(() => undefined); // it was never loaded
+      await systemd.resetFailed(mount);
+      this.replaced.delete(id);
+    }
   }
 
   /** Looks cheaply at every object that a deployment needs; what is wrong is told and stands in `damaged`. */
