@@ -35,12 +35,15 @@ export async function withTarOf<T>(
   let said = '';
   tar.stderr.on('data', (text: Buffer) => (said = (said + text.toString()).slice(0, maxSaidBytes)));
   const ended = once(tar, 'close') as Promise<[number | null]>;
+  ended.catch(() => undefined); // told where it is awaited
   let result: T;
   try {
     result = await read(tar.stdout);
   } catch (error) {
-    tar.kill('SIGKILL');
-    await ended.catch(() => undefined);
+    // Of a tar that ended by itself the reader cannot know why it is cut off.
+    if (!tar.stdout.readableEnded) tar.kill('SIGKILL');
+    const [status] = await ended;
+    if (status !== null && status !== 0) throw refuse(said.trim());
     throw error;
   }
   const [status] = await ended;

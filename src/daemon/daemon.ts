@@ -17,6 +17,7 @@ import { PodFiles } from './pod-files.ts';
 import { PodWatch } from './pod-watch.ts';
 import { type Places, pullUser } from './places.ts';
 import { pullImage } from './pull-unit.ts';
+import { renderInUnit } from './render-unit.ts';
 import { Reporter } from './reporter.ts';
 import { runBySchedule } from './schedule.ts';
 import { openState } from './state-file.ts';
@@ -37,6 +38,11 @@ export interface DaemonOptions {
   readonly clockIsKept: () => boolean;
   readonly signal: AbortSignal;
 }
+
+/** Of one image, and of all that one tree is rendered of. */
+const maxEntries = 100_000;
+/** Header, PAX header and its usual records. */
+const maxHeaderBytes = 2048;
 
 /** wherryd: puts the parts together, runs until `signal` is aborted, and leaves the pods running. */
 export async function runDaemon(options: DaemonOptions): Promise<void> {
@@ -81,7 +87,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
           architectures: runnable(),
           limits: {
             maxTarBytes: config.limits.maxImageBytes,
-            maxEntries: 100_000,
+            maxEntries,
             maxRatio: 200,
             minBytesPerSecond: config.limits.minBytesPerSecond,
           },
@@ -91,6 +97,17 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
         { systemd, disk, store, clock: systemClock, places, owner },
         onProgress,
         pullSignal,
+      ),
+    render: (rendering, renderSignal) =>
+      renderInUnit(
+        rendering,
+        {
+          ...{ systemd, disk, store, owner, partial: places.partial },
+          // Read from its object, an image may have longer headers than its archive had.
+          limits: { maxTarBytes: config.limits.maxImageBytes + maxEntries * maxHeaderBytes, maxEntries },
+          compression: config.store.compression,
+        },
+        renderSignal,
       ),
   });
 

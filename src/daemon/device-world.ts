@@ -1,14 +1,6 @@
 import { join } from 'node:path';
-import {
-  type ImageId,
-  layersOf,
-  type ListedImage,
-  parseImageId,
-  parseImageManifest,
-  parsePodManifest,
-  resolveDependencies,
-} from '../appc/index.ts';
-import type { DeployedPod, DeviceState, World } from '../deploy/index.ts';
+import { parsePodManifest } from '../appc/index.ts';
+import type { DeployedPod, DeviceState, Rendering, World } from '../deploy/index.ts';
 import { Probation, probationRules } from '../health/index.ts';
 import {
   compilePod,
@@ -24,13 +16,17 @@ import {
   admitSpace,
   collect,
   type Disk,
+  type ImageSize,
   type ImageStore,
   spaceNeeded,
   type StoredImage,
+  type StoredObject,
+  type StoredTree,
 } from '../store/index.ts';
 import type { Systemd } from '../systemd/index.ts';
 import type { DesiredImage, DesiredState } from '../trust/index.ts';
 import { readAccounts } from './accounts.ts';
+import { appImages, appTree, imageOfApp, renderingsOf } from './app-trees.ts';
 import { PodFiles } from './pod-files.ts';
 import type { PodWatch } from './pod-watch.ts';
 import { checkPrograms } from './programs.ts';
@@ -56,6 +52,8 @@ export interface DeviceWorldPorts {
     onProgress: (receivedBytes: number) => void,
     signal: AbortSignal,
   ) => Promise<StoredImage>;
+  /** Renders one tree, whose images are mounted, in the rendering unit. */
+  readonly render: (rendering: Rendering, signal: AbortSignal) => Promise<StoredTree>;
 }
 
 const lookEveryMs = 1000;
@@ -74,10 +72,10 @@ export class DeviceWorld implements World {
     return this.running;
   }
 
-  async reserve(images: readonly DesiredImage[], state: DeviceState): Promise<void> {
-    if (images.length === 0) return;
+  async reserve(sizes: readonly ImageSize[], state: DeviceState): Promise<void> {
+    if (sizes.length === 0) return;
     const { disk, directories, reserveBytes, compression } = this.ports;
-    const need = spaceNeeded(images, new Set(), compression);
+    const need = spaceNeeded(sizes, new Set(), compression);
     const free = await disk.freeBytes(directories.images);
     try {
       admitSpace(need, free, reserveBytes);
@@ -96,11 +94,25 @@ export class DeviceWorld implements World {
     return await this.ports.pull(image, onProgress, signal);
   }
 
-  async intact(image: StoredImage): Promise<boolean> {
-    const refusal = await this.ports.store.verifyCheaply(image);
+  async intact(object: StoredObject): Promise<boolean> {
+    const refusal = await this.ports.store.verifyCheaply(object);
     if (refusal === undefined) return true;
     this.ports.journal.log('error', refusal.message, { WHERRY_CODE: refusal.code });
     return false;
+  }
+
+  renderings(desired: DesiredState, images: readonly StoredImage[]): readonly Rendering[] {
+    return renderingsOf(desired, images);
+  }
+
+  async render(rendering: Rendering, signal: AbortSignal): Promise<StoredTree> {
+    try {
+      for (const id of rendering.imageIds) await this.mountImage(id);
+      return await this.ports.render(rendering, signal);
+    } finally {
+      // The images were mounted to be read; what runs keeps its own.
+      await this.removeStrays();
+    }
   }
 
   async stage(desired: DesiredState, images: readonly StoredImage[]): Promise<readonly DeployedPod[]> {
@@ -118,21 +130,15 @@ export class DeviceWorld implements World {
     images: readonly StoredImage[],
   ): Promise<readonly DeployedPod[]> {
     const compiled: CompiledPod[] = [];
-    const listed = images.map((image) => layerImage(image, desired));
+    const listed = appImages(desired, images);
     for (const pod of desired.pods) {
       const manifest = parsePodManifest(pod.manifest);
       const needed = new Map<string, PodImage>();
       for (const app of manifest.apps) {
-        const image = listed.find(({ id }) => id === app.image.id);
-        if (image === undefined) {
-          throw new Refusal(
-            'pod-image-unlisted',
-            `app ${app.name} of pod ${pod.name} uses ${app.image.id}, which the desired state does not list`,
-          );
-        }
+        const image = imageOfApp(app, pod.name, listed);
         const { manifest: imageManifest } = image;
         const apps = [app.app, imageManifest.app].filter((candidate) => candidate !== undefined);
-        const layers = layersFor(image, listed);
+        const { layers } = appTree(image, listed);
         const roots: string[] = [];
         for (const id of layers) roots.push(await this.mountImage(id));
         needed.set(image.id, {
@@ -270,8 +276,19 @@ export class DeviceWorld implements World {
     const deployments = [state.current, state.previous].filter((deployment) => deployment !== undefined);
     const desired = state.pending?.desired;
     const pendingImages = desired?.images.map((image) => image.id) ?? [];
+    const treeIds = deployments.flatMap((deployment) => deployment.treeIds ?? []);
+    // The pending deployment says of which images; whether it needs the tree is known when all of them are there.
+    const pendingIds = new Set<string>(pendingImages);
+    const pendingTrees = (state.trees ?? []).filter((tree) =>
+      tree.imageIds.every((id) => pendingIds.has(id)),
+    );
     const { removed, freedBytes } = await collect(disk, directories, {
-      imageIds: [...deployments.flatMap((deployment) => deployment.imageIds), ...pendingImages],
+      imageIds: [
+        ...deployments.flatMap((deployment) => deployment.imageIds),
+        ...pendingImages,
+        ...treeIds,
+        ...pendingTrees.map(({ id }) => id),
+      ],
       jobs: pendingImages.map(jobName),
       podUuids: [
         ...deployments.flatMap((deployment) => deployment.pods.map((pod) => pod.uuid)),
@@ -295,7 +312,7 @@ export class DeviceWorld implements World {
     await files.removeMountPoints((id) => mounts.has(mountUnit(id, this.ports).name));
   }
 
-  /** Mounts an image through systemd and returns its root file system. */
+  /** Mounts an image, or a rendered tree, through systemd and returns its root file system. */
   private async mountImage(id: string): Promise<string> {
     const { systemd, files, directories } = this.ports;
     const mount = mountUnit(id, { directories });
@@ -312,35 +329,4 @@ export class DeviceWorld implements World {
     }
     return join(mount.where, 'rootfs');
   }
-}
-
-interface LayerImage extends ListedImage {
-  readonly impliesDirectories: boolean;
-}
-
-function layerImage(stored: StoredImage, desired: DesiredState): LayerImage {
-  const sizeBytes = desired.images.find(({ id }) => id === stored.id)?.sizeBytes;
-  return {
-    id: parseImageId(stored.id),
-    manifest: parseImageManifest(stored.manifest),
-    ...(sizeBytes === undefined ? {} : { sizeBytes }),
-    impliesDirectories: stored.impliesDirectories === true,
-  };
-}
-
-/**
- * The images whose objects, the uppermost first, overlayfs makes one tree of: the same that rendering makes (ace.md).
- * @throws Refusal `image-dependency-missing`, `image-dependency-invalid`
- */
-function layersFor(image: LayerImage, listed: readonly LayerImage[]): readonly ImageId[] {
-  const layers = layersOf(resolveDependencies(image, listed));
-  // overlayfs takes owner and mode of a directory from the uppermost layer, which then must know them.
-  const unsure = layers.slice(1).find((layer) => layer.impliesDirectories);
-  if (unsure !== undefined) {
-    throw new Refusal(
-      'image-dependency-invalid',
-      `${image.manifest.name}: the archive of ${unsure.manifest.name} leaves out entries of directories, so it cannot be laid over another image; deploy what "wherry image render" makes of them`,
-    );
-  }
-  return layers.map(({ id }) => id).reverse();
 }

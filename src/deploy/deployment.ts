@@ -1,5 +1,5 @@
 import { isRefusal, Refusal } from '../refusal/index.ts';
-import type { StoredImage } from '../store/index.ts';
+import type { StoredImage, StoredTree } from '../store/index.ts';
 import type { DesiredState } from '../trust/index.ts';
 import type { DeployedPod, DeviceState, PendingDeployment } from './state.ts';
 import { type DeploymentEventName, isPending, nextPhase, type PendingPhase } from './transitions.ts';
@@ -48,6 +48,7 @@ class Run {
   private readonly signal: AbortSignal;
   private phase: PendingPhase;
   private staged: readonly DeployedPod[] = [];
+  private treeIds: readonly string[] = [];
 
   constructor(
     pending: PendingDeployment,
@@ -70,6 +71,7 @@ class Run {
     this.tell();
     await this.fetch();
     this.advance('fetched');
+    await this.render();
     this.staged = await this.world.stage(this.desired, this.imagesOfDesired());
     this.signal.throwIfAborted();
     this.advance('staged');
@@ -140,6 +142,24 @@ class Run {
     this.signal.throwIfAborted();
   }
 
+  /** Renders the trees that layers cannot make; those that an earlier deployment, or this one before a power cut, made are found. */
+  private async render(): Promise<void> {
+    const renderings = this.world.renderings(this.desired, this.imagesOfDesired());
+    this.treeIds = renderings.map(({ id }) => id);
+    const missing = [];
+    for (const rendering of renderings) {
+      const stored = this.keeper.state.trees?.find(({ id }) => id === rendering.id);
+      if (stored === undefined || !(await this.world.intact(stored))) missing.push(rendering);
+    }
+    await this.world.reserve(missing, this.keeper.state);
+    for (const rendering of missing) {
+      this.signal.throwIfAborted();
+      const stored = await this.world.render(rendering, this.signal);
+      await this.keeper.save(withTree(this.keeper.state, stored, this.treeIds));
+    }
+    this.signal.throwIfAborted();
+  }
+
   private async commit(): Promise<void> {
     // From here on a boot starts the new set. A power cut before the next line boots the old set and tries again;
     // one after it boots the new set and finds it pending: it is judged once more and then committed.
@@ -154,6 +174,7 @@ class Run {
         version: this.desired.version,
         pods: this.staged,
         imageIds: this.desired.images.map((image) => image.id),
+        ...(this.treeIds.length === 0 ? {} : { treeIds: this.treeIds }),
       },
       ...(previous === undefined ? {} : { previous }),
       last,
@@ -183,6 +204,14 @@ class Run {
 
 function withImage(state: DeviceState, image: StoredImage): DeviceState {
   return { ...state, images: [...state.images.filter((other) => other.id !== image.id), image] };
+}
+
+/** Trees that no deployment needs are forgotten, so that their number is bounded; collection removes their objects. */
+function withTree(state: DeviceState, tree: StoredTree, pending: readonly string[]): DeviceState {
+  const deployed = [state.current, state.previous].flatMap((deployment) => deployment?.treeIds ?? []);
+  const needed = new Set([...deployed, ...pending]);
+  const others = (state.trees ?? []).filter(({ id }) => id !== tree.id && needed.has(id));
+  return { ...state, trees: [...others, tree] };
 }
 
 function without(pods: readonly DeployedPod[], others: readonly DeployedPod[]): DeployedPod[] {

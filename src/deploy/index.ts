@@ -4,6 +4,7 @@
  */
 export { maxActivationAttempts, runDeployment, Superseded } from './deployment.ts';
 export type { DeploymentPhase, DeploymentReport } from './report.ts';
+export { renderingId, type Rendering, type RenderingStep } from './rendering.ts';
 export { decodeState, encodeState } from './state-codec.ts';
 export { emptyState } from './state.ts';
 export type { DeployedPod, Deployment, DeviceState, PendingDeployment, TrustedMark } from './state.ts';

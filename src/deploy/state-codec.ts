@@ -16,7 +16,8 @@ import {
 import { decodeDesiredState, encodeDesiredState } from '../trust/index.ts';
 import type { DeployedPod, Deployment, DeviceState } from './state.ts';
 
-const maxStateBytes = 1 << 20;
+/** As much as a slot takes (store/): manifests with long path whitelists are among it. */
+const maxStateBytes = 16 << 20;
 
 const deployedPod: Reader<DeployedPod> = map({
   name: text(64),
@@ -47,6 +48,7 @@ const deployment: Reader<Deployment> = map({
   version: integer(0),
   pods: list(deployedPod, { max: 16 }),
   imageIds: list(text(135), { max: 64 }),
+  treeIds: optional(list(text(135), { max: 64 })),
 });
 
 const deviceState: Reader<DeviceState> = map({
@@ -73,6 +75,18 @@ const deviceState: Reader<DeviceState> = map({
       impliesDirectories: optional(oneOf(true)),
     }),
     { max: 256 },
+  ),
+  trees: optional(
+    list(
+      map({
+        id: text(135),
+        name: text(255),
+        sizeBytes: integer(0),
+        sha256: text(64),
+        imageIds: list(text(135), { max: 64 }),
+      }),
+      { max: 256 },
+    ),
   ),
 });
 

@@ -58,18 +58,10 @@ export class ImageShelf {
 
   /**
    * An image and everything that it depends on, found among those that were given.
-   * @throws Refusal `image-dependency-missing`, `image-dependency-invalid`, `image-whitelist-unsupported`
+   * @throws Refusal `image-dependency-missing`, `image-dependency-invalid`
    */
   withDependencies(image: OfferedImage): readonly OfferedImage[] {
-    const layers = layersOf(resolveDependencies(image, this.#images)).toReversed();
-    const filtered = layers.find(({ manifest }) => manifest.pathWhitelist.length > 0);
-    if (filtered !== undefined) {
-      throw new Refusal(
-        'image-whitelist-unsupported',
-        `${filtered.path} has a path whitelist, which devices do not apply; deploy what "wherry image render" makes of ${image.path}`,
-      );
-    }
-    return layers;
+    return layersOf(resolveDependencies(image, this.#images)).toReversed();
   }
 }
 

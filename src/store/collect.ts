@@ -9,6 +9,7 @@ export interface StoreDirectories {
 
 /** What must stay: whatever the current, previous and pending deployment need. */
 export interface Roots {
+  /** Of objects: images and rendered trees. */
   readonly imageIds: Iterable<string>;
   /** Names of jobs below `partial/`. */
   readonly jobs: Iterable<string>;

@@ -4,7 +4,14 @@
  */
 export { collect, type Collected, type Roots, type StoreDirectories } from './collect.ts';
 export { writeDurable, type Disk, type DiskEntry, type Owner } from './disk.ts';
-export { imageStore, type ImageStore, type ImageStoreOptions, type StoredImage } from './image-store.ts';
+export {
+  imageStore,
+  type ImageStore,
+  type ImageStoreOptions,
+  type StoredImage,
+  type StoredObject,
+  type StoredTree,
+} from './image-store.ts';
 export { nodeDisk } from './node-disk.ts';
 export { admitSpace, spaceNeeded, type ImageSize, type SpaceNeed } from './space.ts';
 export {
