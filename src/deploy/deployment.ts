@@ -1,5 +1,5 @@
 import { isRefusal, Refusal } from '../refusal/index.ts';
-import type { StoredImage, StoredTree } from '../store/index.ts';
+import type { ImageSize, StoredImage, StoredTree } from '../store/index.ts';
 import type { DesiredState } from '../trust/index.ts';
 import type { DeployedPod, DeviceState, PendingDeployment } from './state.ts';
 import { type DeploymentEventName, isPending, nextPhase, type PendingPhase } from './transitions.ts';
@@ -125,7 +125,8 @@ class Run {
       const stored = this.keeper.state.images.find((candidate) => candidate.id === image.id);
       if (stored === undefined || !(await this.world.intact(stored))) missing.push(image);
     }
-    await this.world.reserve(missing, this.keeper.state);
+    const trees = missing.length === 0 ? [] : this.announcedTrees();
+    await this.world.reserve([...missing, ...trees], this.keeper.state);
     const totalBytes = missing.reduce((sum, image) => sum + image.sizeBytes, 0);
     let doneBytes = 0;
     for (const image of missing) {
@@ -140,6 +141,21 @@ class Run {
       await this.keeper.save(withImage(this.keeper.state, stored));
     }
     this.signal.throwIfAborted();
+  }
+
+  /**
+   * What the command says of trees that will have to be rendered, before manifests can say it; but for those that are stored. The
+   * world is asked again once it is known exactly.
+   */
+  private announcedTrees(): readonly ImageSize[] {
+    const listed = new Set<string>(this.desired.images.map((image) => image.id));
+    const trees = (this.keeper.state.trees ?? []).filter(({ imageIds }) =>
+      imageIds.every((id) => listed.has(id)),
+    );
+    return this.desired.images.flatMap(({ id, renderedBytes }) => {
+      if (renderedBytes === undefined || trees.some(({ imageIds }) => imageIds.at(-1) === id)) return [];
+      return { id: `tree of ${id}`, sizeBytes: 0, tarSizeBytes: renderedBytes };
+    });
   }
 
   /** Renders the trees that layers cannot make; those that an earlier deployment, or this one before a power cut, made are found. */

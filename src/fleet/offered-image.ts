@@ -14,6 +14,7 @@ export interface OfferedImage {
   readonly manifest: ImageManifest;
   readonly sizeBytes: number;
   readonly tarSizeBytes: number;
+  readonly impliesDirectories?: boolean;
   /** SHA-256 of the file, lower-case hex. */
   readonly sha256: string;
   /** File name under which it is offered: name and content decide it, so that an address never changes its bytes. */
@@ -34,7 +35,9 @@ export async function readImageFile(path: string): Promise<OfferedImage> {
     }
   }
   try {
-    const { imageId, manifest, tarSizeBytes } = await readArchive(bytes(), { limits: defaultArchiveLimits });
+    const { imageId, manifest, tarSizeBytes, impliesDirectories } = await readArchive(bytes(), {
+      limits: defaultArchiveLimits,
+    });
     const sha256 = digest.digest('hex');
     return {
       path,
@@ -43,6 +46,7 @@ export async function readImageFile(path: string): Promise<OfferedImage> {
       manifest,
       sizeBytes,
       tarSizeBytes,
+      impliesDirectories,
       sha256,
       offeredAs: `${sanitizeAcName(manifest.name) ?? 'image'}-${sha256.slice(0, 16)}.aci`,
     };

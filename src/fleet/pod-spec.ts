@@ -1,5 +1,6 @@
 import {
   layersOf,
+  needsMerging,
   parsePodManifest,
   resolveDependencies,
   serializeImageManifest,
@@ -62,6 +63,13 @@ export class ImageShelf {
    */
   withDependencies(image: OfferedImage): readonly OfferedImage[] {
     return layersOf(resolveDependencies(image, this.#images)).toReversed();
+  }
+
+  /** How large the tree of an image may be that devices have to render; undefined where layers make it. */
+  renderedBytes(image: OfferedImage): number | undefined {
+    const resolved = resolveDependencies(image, this.#images);
+    if (!needsMerging(resolved)) return undefined;
+    return layersOf(resolved).reduce((sum, { tarSizeBytes }) => sum + tarSizeBytes, 0);
   }
 }
 

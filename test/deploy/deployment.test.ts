@@ -102,6 +102,25 @@ describe('a deployment', () => {
     }
   });
 
+  it('asks for the room of a tree that the command announces before it downloads anything', async () => {
+    const world = deviceWithPending();
+    const announced = desired(2, 'new');
+    const images = announced.images.map((image) => ({ ...image, renderedBytes: 40 }));
+    world.state = { ...world.state, pending: { desired: { ...announced, images }, attempts: 0 } };
+    world.needed = [rendering('rendered-1', 'sha512-new')];
+    const room: string[][] = [];
+    const reserve = world.reserve.bind(world);
+    world.reserve = async (sizes) => {
+      room.push([...world.calls.filter((call) => call === 'pull'), ...sizes.map(({ id }) => id)]);
+      await reserve(sizes);
+    };
+    await run(world);
+    expect(room).toEqual([
+      ['sha512-new', 'tree of sha512-new'],
+      ['pull', 'rendered-1'],
+    ]);
+  });
+
   it('remembers the trees that the current and the previous deployment need, and no others', async () => {
     const world = deviceWithPending();
     for (let version = 2; version < 7; version++) {
