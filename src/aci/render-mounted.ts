@@ -136,7 +136,7 @@ async function writeMountedFile(writer: TarWriter, { content, sizeBytes }: Sourc
   try {
     if (fstatSync(file).size !== sizeBytes) throw corrupt(path, 'its size is not what its directory said');
     for (let done = 0; done < sizeBytes;) {
-      const buffer = Buffer.allocUnsafeSlow(Math.min(chunkBytes, sizeBytes - done)); // the sink may keep it
+      const buffer = Buffer.allocUnsafe(Math.min(chunkBytes, sizeBytes - done)); // the sink may keep it
       const length = readSync(file, buffer, 0, buffer.length, done);
       if (length === 0) throw corrupt(path, 'it ends early');
       await writer.body(buffer.subarray(0, length));

@@ -149,14 +149,14 @@ function contentAt(content: Content | undefined, path: string): SourceEntry['con
 /** A tree that grows by the entries of one archive, in its order. */
 export class TreeOfArchive {
   readonly #root = growing(true, impliedMeta);
+  readonly #metas = new Map<string, Meta>();
 
   /** Adds an entry below `rootfs`; that its path and its link are sound is the archive reader's promise. */
   add(entry: TarEntry, content?: Content): void {
     const names = entry.path.split('/').slice(1);
     const name = names.pop();
     const { type, target, sizeBytes } = entry;
-    const { mode, uid, gid, mtime, xattrs } = entry;
-    const meta = { mode, uid, gid, mtime, xattrs };
+    const meta = this.#metaOf(entry);
     if (name === undefined) {
       Object.assign(this.#root, { meta, isImplied: false });
       return;
@@ -165,20 +165,30 @@ export class TreeOfArchive {
     const there = parent.children.get(name);
     if (type === 'directory') {
       if (there?.kind === 'directory') Object.assign(there, { meta, isImplied: false });
-      else parent.children.set(name, growing(false, meta));
+      else parent.children.set(flat(name), growing(false, meta));
     } else if (type === 'link') {
       const linked = this.#find(target.split('/').slice(1));
       if (linked === undefined) throw new Error('the reader lets no link to nothing pass');
       Object.assign(linked, { isShared: true });
-      parent.children.set(name, linked);
+      parent.children.set(flat(name), linked);
     } else {
       const body = content === undefined ? {} : { content };
-      parent.children.set(name, { kind: type, meta, target, sizeBytes, ...body });
+      parent.children.set(flat(name), { kind: type, meta, target, sizeBytes, ...body });
     }
   }
 
   get tree(): Directory {
     return this.#root;
+  }
+
+  /** Most files of an archive have properties that others have too: a tree of a hundred thousand is held in memory. */
+  #metaOf({ mode, uid, gid, mtime, xattrs }: TarEntry): Meta {
+    const meta = { mode, uid, gid, mtime, xattrs };
+    if (xattrs.length > 0) return meta;
+    const key = `${mode} ${uid} ${gid} ${mtime}`;
+    const known = this.#metas.get(key);
+    if (known === undefined) this.#metas.set(key, meta);
+    return known ?? meta;
   }
 
   #directory(names: readonly string[]): Growing {
@@ -189,7 +199,7 @@ export class TreeOfArchive {
         throw new Error('the reader lets no path through a file pass');
       }
       const next = child ?? growing(true, impliedMeta);
-      directory.children.set(name, next);
+      if (child === undefined) directory.children.set(flat(name), next);
       directory = next;
     }
     return directory;
@@ -200,6 +210,11 @@ export class TreeOfArchive {
     for (const name of names) node = node?.kind === 'directory' ? node.children.get(name) : undefined;
     return node === undefined || node.kind === 'directory' ? undefined : node;
   }
+}
+
+/** A name of its own: what V8 cuts out of a path keeps the whole path in memory. */
+function flat(name: string): string {
+  return Buffer.from(name).toString();
 }
 
 interface Growing extends Directory {
