@@ -138,7 +138,7 @@ class Run {
       );
       doneBytes += image.sizeBytes;
       this.tell({ receivedBytes: doneBytes, totalBytes });
-      await this.keeper.save(withImage(this.keeper.state, stored));
+      await this.keeper.save(withImage(this.keeper.state, stored, images));
     }
     this.signal.throwIfAborted();
   }
@@ -218,8 +218,19 @@ class Run {
   }
 }
 
-function withImage(state: DeviceState, image: StoredImage): DeviceState {
-  return { ...state, images: [...state.images.filter((other) => other.id !== image.id), image] };
+/** Images that no deployment needs are remembered too, so that they are not fetched again, but not more than these. */
+const maxSpareImages = 32;
+
+function withImage(
+  state: DeviceState,
+  image: StoredImage,
+  pending: readonly { readonly id: string }[],
+): DeviceState {
+  const deployed = [state.current, state.previous].flatMap((deployment) => deployment?.imageIds ?? []);
+  const needed = new Set<string>([...deployed, ...pending.map(({ id }) => id)]);
+  const others = state.images.filter(({ id }) => id !== image.id);
+  const spare = new Set(others.filter(({ id }) => !needed.has(id)).slice(-maxSpareImages));
+  return { ...state, images: [...others.filter((other) => needed.has(other.id) || spare.has(other)), image] };
 }
 
 /** Trees that no deployment needs are forgotten, so that their number is bounded; collection removes their objects. */

@@ -81,6 +81,20 @@ describe('a deployment', () => {
     expect(world.calls).not.toContain('pull');
   });
 
+  it('remembers images of earlier ones, but not more than a state can hold', async () => {
+    const world = deviceWithPending();
+    for (let version = 2; version < 60; version++) {
+      const { pending: _none, ...rest } = world.state;
+      world.state = { ...rest, pending: { desired: desired(version, `new-${version}`), attempts: 0 } };
+      world.stagedUnits.clear();
+      world.running.clear();
+      await run(world);
+    }
+    const ids = world.state.images.map(({ id }) => id);
+    expect(ids.slice(-2)).toEqual(['sha512-new-58', 'sha512-new-59']);
+    expect(ids.length).toBeLessThan(40);
+  });
+
   it('renders a tree that layers cannot make once its images are there, remembers it, and finds it again', async () => {
     const world = deviceWithPending();
     world.needed = [rendering('rendered-1', 'sha512-new')];
@@ -143,6 +157,14 @@ describe('a deployment', () => {
     world.needed = [rendering('rendered-1', 'sha512-new')];
     await run(world);
     expect(world.state.trees).toHaveLength(1);
+  });
+
+  it('remembers manifests with long path whitelists over a restart', () => {
+    const { state } = deviceWithPending();
+    const image = { id: 'sha512-a', name: 'example.com/a', sizeBytes: 1, sha256: '' };
+    const images = Array.from({ length: 4 }, () => ({ ...image, manifest: Buffer.alloc(1 << 20, 'x') }));
+    const { pending: _none, ...rest } = { ...state, images };
+    expect(decodeState(encodeState(rest)).images).toHaveLength(4);
   });
 
   it('leaves a pod alone whose content did not change [C43]', async () => {
