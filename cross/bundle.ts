@@ -12,6 +12,7 @@ export const entryPoints: Readonly<Record<string, string>> = {
   wherryd: 'src/daemon/wherryd.ts',
   'wherry-examine': 'src/daemon/wherry-examine.ts',
   'wherry-pull': 'src/daemon/wherry-pull.ts',
+  'wherry-render': 'src/daemon/wherry-render.ts',
   wherry: 'src/cli/wherry.ts',
 };
 

@@ -22,6 +22,7 @@ const copied: Readonly<Record<string, string>> = {
   'cross/debian/wherryd.service': 'usr/lib/systemd/system/wherryd.service',
   'cross/debian/wherry-examine.service': 'usr/lib/systemd/system/wherry-examine.service',
   'cross/debian/wherry-pull@.service': 'usr/lib/systemd/system/wherry-pull@.service',
+  'cross/debian/wherry-render@.service': 'usr/lib/systemd/system/wherry-render@.service',
   'cross/debian/sysusers.conf': 'usr/lib/sysusers.d/wherry.conf',
   'cross/debian/tmpfiles.conf': 'usr/lib/tmpfiles.d/wherry.conf',
   'cross/debian/wherry.toml': 'usr/share/doc/wherry/examples/wherry.toml',

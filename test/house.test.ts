@@ -57,6 +57,8 @@ describe('the house', () => {
       'index.ts',
       'builder.ts',
       'render.ts',
+      'render-mounted.ts',
+      'object-builder.ts',
       'patch.ts',
       'build-file.ts',
       'tree-xattrs.ts',

@@ -3,7 +3,7 @@ import { dirname, resolve } from 'node:path';
 import { parse, TomlError } from 'smol-toml';
 import { parseImageManifest } from '../appc/index.ts';
 import { Refusal } from '../refusal/index.ts';
-import { arrange, type BuiltArchive, writeAci } from './builder.ts';
+import { type BuiltArchive, writeAci } from './builder.ts';
 import { quoted } from './limits.ts';
 import { type Directory, emptyTree, overlay, sourceEntries, TreeOfArchive } from './rendered-tree.ts';
 import { readSourceTree } from './source-tree.ts';
@@ -55,7 +55,7 @@ export async function buildFromFile(options: BuildFileOptions): Promise<Omit<Bui
     let tree = emptyTree;
     for (const base of file.base) tree = overlay(tree, await trees.treeOf(resolve(here, base)));
     for (const put of file.put) tree = overlay(tree, await treeOf(put, here, latest));
-    const entries = arrange(sourceEntries(tree));
+    const entries = sourceEntries(tree);
     return writeAci({ manifest: file.manifest, entries, output, compression });
   });
 }

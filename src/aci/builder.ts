@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { open, rename, rm, stat } from 'node:fs/promises';
+import { rename, rm, stat } from 'node:fs/promises';
 import { Transform, type Writable } from 'node:stream';
 import { finished, pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
@@ -19,6 +19,7 @@ import { quoted } from './limits.ts';
 import type { Xattr } from './pax.ts';
 import { type Addition, readSourceTree, type SourceEntry } from './source-tree.ts';
 import { type ByteSink, impliedDirectory, TarWriter } from './tar-writer.ts';
+import { writeEntry } from './write-entry.ts';
 
 export { BatchedSink } from './batched-sink.ts';
 export { TarWriter } from './tar-writer.ts';
@@ -51,9 +52,6 @@ export interface BuiltArchive {
   readonly skipped: readonly string[];
 }
 
-/** Bytes read from a file at a time. */
-const CHUNK = 128 * 1024;
-
 /**
  * Builds an archive of a directory. The same input gives the same image ID anywhere, and the same file with the same
  * version of zlib.
@@ -75,7 +73,7 @@ export async function buildAci(options: BuildOptions): Promise<BuiltArchive> {
 /** What `writeAci` needs of the options of a build, and the tree. */
 export interface WriteOptions extends Pick<BuildOptions, 'manifest' | 'output' | 'compression' | 'latest'> {
   /** Below `rootfs`, itself first, in the order in which they are written; see `arrange`. */
-  readonly entries: readonly SourceEntry[];
+  readonly entries: Iterable<SourceEntry>;
 }
 
 /**
@@ -142,40 +140,6 @@ function portableGzipHeader(): Transform {
       done(null, chunk);
     },
   });
-}
-
-async function writeEntry(writer: TarWriter, entry: SourceEntry): Promise<void> {
-  await writer.entry(entry);
-  const { content } = entry;
-  if (content === undefined || entry.sizeBytes === 0) return;
-  if ('bytes' in content) await writer.body(asBuffer(content.bytes));
-  else await writeFileBody(writer, content.file, entry.sizeBytes, content.offset);
-}
-
-async function writeFileBody(
-  writer: TarWriter,
-  path: string,
-  sizeBytes: number,
-  offset?: number,
-): Promise<void> {
-  const file = await open(path, 'r');
-  try {
-    for (let done = 0; done < sizeBytes;) {
-      const buffer = Buffer.allocUnsafeSlow(Math.min(CHUNK, sizeBytes - done)); // the sink may keep it, so not one for all
-      const { bytesRead } = await file.read(buffer, 0, buffer.length, (offset ?? 0) + done);
-      if (bytesRead === 0) throw changed(path);
-      await writer.body(buffer.subarray(0, bytesRead));
-      done += bytesRead;
-    }
-    if (offset !== undefined) return;
-    if ((await file.read(Buffer.alloc(1), 0, 1, sizeBytes)).bytesRead > 0) throw changed(path);
-  } finally {
-    await file.close();
-  }
-}
-
-function changed(path: string): Refusal {
-  return new Refusal('input-invalid', `The file ${quoted(path)} changed while it was read.`);
 }
 
 /** Digests what passes. */

@@ -1,4 +1,4 @@
-import { arrange, type BuiltArchive, writeAci } from './builder.ts';
+import { type BuiltArchive, writeAci } from './builder.ts';
 import { sourceEntries } from './rendered-tree.ts';
 import { withSpooledTrees } from './spooled-trees.ts';
 
@@ -19,6 +19,6 @@ export interface PatchOptions {
 export async function patchImage(options: PatchOptions): Promise<Omit<BuiltArchive, 'skipped'>> {
   const { path, ...rest } = options;
   return await withSpooledTrees(options.output, async (trees) =>
-    writeAci({ ...rest, entries: arrange(sourceEntries(await trees.treeOf(path))) }),
+    writeAci({ ...rest, entries: sourceEntries(await trees.treeOf(path)) }),
   );
 }

@@ -4,6 +4,7 @@ import { type ImageId, type ImageManifest, parseImageManifest } from '../appc/in
 import { Refusal } from '../refusal/index.ts';
 import { BatchedSink } from './batched-sink.ts';
 import type { Compression } from './decompress.ts';
+import { writeImpliedDirectories } from './implied-directories.ts';
 import type { ArchiveLimits } from './limits.ts';
 import { impliedDirectory, TarWriter } from './tar-writer.ts';
 import { type ArchiveEntry, walkArchive } from './walk-archive.ts';
@@ -12,7 +13,7 @@ export interface ReadOptions {
   readonly limits: ArchiveLimits;
   /**
    * Takes a tar that says the same as the archive and is written anew from what was understood, so that its consumer
-   * (mkfs.erofs) never parses hostile headers. It is ended when, and only when, the whole archive was accepted, and
+   * (mkfs.erofs) never parses hostile headers; `implied` in it lists the directories that no entry named. It is ended when, and only when, the whole archive was accepted, and
    * destroyed otherwise.
    */
   readonly canonicalTar?: Writable;
@@ -77,6 +78,7 @@ export async function readArchive(
       }
     });
     if (!read) throw new Error('the walk lets no archive without a manifest pass');
+    if (writer) await writeImpliedDirectories(writer, implied);
     await writer?.end();
     await sink?.end();
     const { imageId, compression, tarSizeBytes, entries } = walked;

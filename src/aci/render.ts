@@ -1,7 +1,8 @@
-import { type ListedImage, resolveDependencies, type ResolvedImage } from '../appc/index.ts';
-import { arrange, type BuiltArchive, writeAci } from './builder.ts';
-import { type Directory, emptyTree, overlay, sourceEntries, whitelisted } from './rendered-tree.ts';
-import { type SpooledTrees, withSpooledTrees } from './spooled-trees.ts';
+import { type ListedImage, renderSteps, resolveDependencies } from '../appc/index.ts';
+import { type BuiltArchive, writeAci } from './builder.ts';
+import { layImages } from './lay-images.ts';
+import { sourceEntries } from './rendered-tree.ts';
+import { withSpooledTrees } from './spooled-trees.ts';
 
 /** An image in a file. */
 export interface ImageFile extends ListedImage {
@@ -24,30 +25,14 @@ export interface RenderOptions {
  * @throws Refusal as `resolveDependencies`, `readArchive` and `writeAci`; nothing is written then
  */
 export async function renderImage(options: RenderOptions): Promise<Omit<BuiltArchive, 'skipped'>> {
-  const { image, output, compression } = options;
-  const resolved = resolveDependencies(image, options.among);
-  return await withSpooledTrees(output, async (trees) =>
-    writeAci({
-      manifest: { ...image.manifest, dependencies: [], pathWhitelist: [] },
-      entries: arrange(sourceEntries(await render(resolved, trees, emptyTree, []))),
-      output,
-      compression,
-    }),
-  );
-}
-
-/**
- * Lays an image and its dependencies over `below`, in the order of `renderOrder`.
- * @param above path whitelists of the images that depend on it: each filters it (aci.md, pathWhitelist)
- */
-async function render(
-  { image, dependencies }: ResolvedImage<ImageFile>,
-  trees: SpooledTrees,
-  below: Directory,
-  above: readonly (readonly string[])[],
-): Promise<Directory> {
-  const lists = [...above, image.manifest.pathWhitelist];
-  let tree = below;
-  for (const dependency of dependencies) tree = await render(dependency, trees, tree, lists);
-  return overlay(tree, lists.reduce(whitelisted, await trees.treeOf(image.path)));
+  const { image, among, output, compression } = options;
+  const steps = renderSteps(resolveDependencies(image, among));
+  return await withSpooledTrees(output, async (trees) => {
+    const tree = await layImages(steps, {
+      treeOf: ({ path }) => trees.treeOf(path),
+      whitelistOf: ({ manifest }) => Promise.resolve(manifest.pathWhitelist),
+    });
+    const manifest = { ...image.manifest, dependencies: [], pathWhitelist: [] };
+    return await writeAci({ manifest, entries: sourceEntries(tree), output, compression });
+  });
 }

@@ -15,8 +15,13 @@ export interface Leaf {
   /** Of a symbolic link; otherwise ''. */
   readonly target: string;
   readonly sizeBytes: number;
-  readonly content?: SourceEntry['content'];
+  readonly content?: Content;
+  /** Whether it has more than one name in its archive. */
+  readonly isShared?: boolean;
 }
+
+/** Where the bytes of a file are; `below`: at the file's own path below that directory, for trees that lie on a disk. */
+export type Content = NonNullable<SourceEntry['content']> | { readonly below: string };
 
 export interface Directory {
   readonly kind: 'directory';
@@ -56,7 +61,19 @@ export function overlay(lower: Directory, upper: Directory): Directory {
  * bring what is in it ("complete and absolute set"); an empty list is none.
  */
 export function whitelisted(tree: Directory, paths: readonly string[]): Directory {
-  if (paths.length === 0) return tree;
+  return filtered(tree, pathFilter(paths));
+}
+
+/** A path whitelist that is ready to be applied; it may name every file of many images. */
+export interface PathFilter {
+  readonly listed: ReadonlySet<string>;
+  /** Directories above what is listed. */
+  readonly leading: ReadonlySet<string>;
+}
+
+/** Undefined for an empty whitelist. */
+export function pathFilter(paths: readonly string[]): PathFilter | undefined {
+  if (paths.length === 0) return undefined;
   const listed = new Set<string>();
   const leading = new Set<string>();
   for (const path of paths) {
@@ -64,6 +81,13 @@ export function whitelisted(tree: Directory, paths: readonly string[]): Director
     listed.add(names.join('/'));
     for (let depth = 1; depth < names.length; depth++) leading.add(names.slice(0, depth).join('/'));
   }
+  return { listed, leading };
+}
+
+/** As `whitelisted`. */
+export function filtered(tree: Directory, filter: PathFilter | undefined): Directory {
+  if (filter === undefined) return tree;
+  const { listed, leading } = filter;
   const keep = (directory: Directory, at: string): Directory => {
     const children = new Map<string, Leaf | Directory>();
     for (const [name, node] of directory.children) {
@@ -77,52 +101,62 @@ export function whitelisted(tree: Directory, paths: readonly string[]): Director
   return keep(tree, '');
 }
 
-/** The tree as an archive has it, below `rootfs`; see `arrange` for the order. */
-export function sourceEntries(tree: Directory): readonly SourceEntry[] {
-  const entries: SourceEntry[] = [];
-  const inodes = new Map<Leaf, string>();
-  const visit = (node: Leaf | Directory, path: string): void => {
-    if (node.kind === 'directory') {
-      entries.push({
-        ...node.meta,
-        path,
-        type: 'directory',
-        target: '',
-        sizeBytes: 0,
-        content: undefined,
-        inode: undefined,
-      });
-      for (const [name, child] of node.children) visit(child, `${path}/${name}`);
+/**
+ * The tree as an archive has it, below `rootfs`, in the order of `arrange`: parents before children, names in the order of their
+ * bytes, the later names of a file as links to the first. Entries are made as they are asked for: a tree may be large.
+ */
+export function* sourceEntries(tree: Directory): Generator<SourceEntry, void, undefined> {
+  yield* entriesAt(tree, 'rootfs', new Map());
+}
+
+function* entriesAt(
+  node: Leaf | Directory,
+  path: string,
+  firstNames: Map<Leaf, string>,
+): Generator<SourceEntry, void, undefined> {
+  const none = { target: '', sizeBytes: 0, content: undefined, inode: undefined };
+  if (node.kind === 'directory') {
+    yield { ...node.meta, ...none, path, type: 'directory' };
+    for (const [name, child] of inByteOrder(node.children)) {
+      yield* entriesAt(child, `${path}/${name}`, firstNames);
+    }
+    return;
+  }
+  const { kind, meta, target, sizeBytes } = node;
+  if (node.isShared === true) {
+    const first = firstNames.get(node);
+    if (first !== undefined) {
+      yield { ...meta, ...none, path, type: 'link', target: first, xattrs: [] };
       return;
     }
-    const { kind, meta, target, sizeBytes, content } = node;
-    const inode = inodes.get(node) ?? String(inodes.size);
-    inodes.set(node, inode);
-    entries.push({
-      ...meta,
-      path,
-      type: kind,
-      target,
-      sizeBytes,
-      content,
-      inode: kind === 'file' ? inode : undefined,
-    });
-  };
-  visit(tree, 'rootfs');
-  return entries;
+    firstNames.set(node, path);
+  }
+  yield { ...meta, ...none, path, type: kind, target, sizeBytes, content: contentAt(node.content, path) };
+}
+
+function inByteOrder(children: Directory['children']): (readonly [string, Leaf | Directory])[] {
+  return [...children]
+    .map(([name, child]) => ({ bytes: Buffer.from(name), name, child }))
+    .sort((a, b) => Buffer.compare(a.bytes, b.bytes))
+    .map(({ name, child }) => [name, child]);
+}
+
+function contentAt(content: Content | undefined, path: string): SourceEntry['content'] {
+  if (content === undefined || !('below' in content)) return content;
+  return { file: `${content.below}/${path.slice('rootfs/'.length)}` };
 }
 
 /** A tree that grows by the entries of one archive, in its order. */
 export class TreeOfArchive {
   readonly #root = growing(true, impliedMeta);
+  readonly #metas = new Map<string, Meta>();
 
   /** Adds an entry below `rootfs`; that its path and its link are sound is the archive reader's promise. */
-  add(entry: TarEntry, content?: SourceEntry['content']): void {
+  add(entry: TarEntry, content?: Content): void {
     const names = entry.path.split('/').slice(1);
     const name = names.pop();
     const { type, target, sizeBytes } = entry;
-    const { mode, uid, gid, mtime, xattrs } = entry;
-    const meta = { mode, uid, gid, mtime, xattrs };
+    const meta = this.#metaOf(entry);
     if (name === undefined) {
       Object.assign(this.#root, { meta, isImplied: false });
       return;
@@ -131,19 +165,30 @@ export class TreeOfArchive {
     const there = parent.children.get(name);
     if (type === 'directory') {
       if (there?.kind === 'directory') Object.assign(there, { meta, isImplied: false });
-      else parent.children.set(name, growing(false, meta));
+      else parent.children.set(flat(name), growing(false, meta));
     } else if (type === 'link') {
       const linked = this.#find(target.split('/').slice(1));
       if (linked === undefined) throw new Error('the reader lets no link to nothing pass');
-      parent.children.set(name, linked);
+      Object.assign(linked, { isShared: true });
+      parent.children.set(flat(name), linked);
     } else {
       const body = content === undefined ? {} : { content };
-      parent.children.set(name, { kind: type, meta, target, sizeBytes, ...body });
+      parent.children.set(flat(name), { kind: type, meta, target, sizeBytes, ...body });
     }
   }
 
   get tree(): Directory {
     return this.#root;
+  }
+
+  /** Most files of an archive have properties that others have too: a tree of a hundred thousand is held in memory. */
+  #metaOf({ mode, uid, gid, mtime, xattrs }: TarEntry): Meta {
+    const meta = { mode, uid, gid, mtime, xattrs };
+    if (xattrs.length > 0) return meta;
+    const key = `${mode} ${uid} ${gid} ${mtime}`;
+    const known = this.#metas.get(key);
+    if (known === undefined) this.#metas.set(key, meta);
+    return known ?? meta;
   }
 
   #directory(names: readonly string[]): Growing {
@@ -154,7 +199,7 @@ export class TreeOfArchive {
         throw new Error('the reader lets no path through a file pass');
       }
       const next = child ?? growing(true, impliedMeta);
-      directory.children.set(name, next);
+      if (child === undefined) directory.children.set(flat(name), next);
       directory = next;
     }
     return directory;
@@ -165,6 +210,11 @@ export class TreeOfArchive {
     for (const name of names) node = node?.kind === 'directory' ? node.children.get(name) : undefined;
     return node === undefined || node.kind === 'directory' ? undefined : node;
   }
+}
+
+/** A name of its own: what V8 cuts out of a path keeps the whole path in memory. */
+function flat(name: string): string {
+  return Buffer.from(name).toString();
 }
 
 interface Growing extends Directory {

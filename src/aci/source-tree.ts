@@ -144,7 +144,7 @@ function add(entries: Map<string, SourceEntry>, addition: Addition, options: Sou
 }
 
 /** Parents before children, names in the order of their bytes; of the names of one inode the later ones become links. */
-export function arrange(entries: readonly SourceEntry[]): readonly SourceEntry[] {
+export function arrange(entries: Iterable<SourceEntry>): readonly SourceEntry[] {
   return linked([...entries].sort(byPath));
 }
 

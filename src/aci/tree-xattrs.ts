@@ -1,6 +1,5 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { Refusal } from '../refusal/index.ts';
+import { withTarOf } from './gnu-tar.ts';
 import { defaultArchiveLimits, quoted } from './limits.ts';
 import type { Xattr } from './pax.ts';
 import { walkTar } from './walk-archive.ts';
@@ -12,14 +11,9 @@ import { walkTar } from './walk-archive.ts';
  * @throws Refusal `input-invalid` when the directory cannot be read
  */
 export async function readXattrs(root: string): Promise<ReadonlyMap<string, readonly Xattr[]>> {
-  const args = ['--create', '--format=posix', '--xattrs', '--xattrs-include=*', '--warning=no-file-ignored'];
-  const tar = spawn('tar', [...args, '-C', root, '.'], { stdio: ['ignore', 'pipe', 'pipe'] });
-  let said = '';
-  tar.stderr.on('data', (text: Buffer) => (said = (said + text.toString()).slice(0, 1000)));
-  const ended = once(tar, 'close') as Promise<[number | null]>;
   const found = new Map<string, readonly Xattr[]>();
-  try {
-    await walkTar(tar.stdout, defaultArchiveLimits, {
+  const read = async (tar: AsyncIterable<Buffer>): Promise<void> => {
+    await walkTar(tar, defaultArchiveLimits, {
       onTar: () => undefined,
       visit: ({ name, xattrs }) => {
         const path = name.split('/').filter((part) => part !== '' && part !== '.');
@@ -27,12 +21,12 @@ export async function readXattrs(root: string): Promise<ReadonlyMap<string, read
         return Promise.resolve();
       },
     });
-  } catch (error) {
-    tar.kill('SIGKILL');
-    await ended.catch(() => undefined);
-    throw error;
-  }
-  const [status] = await ended;
-  if (status !== 0) throw new Refusal('input-invalid', `tar cannot read ${quoted(root)}: ${said.trim()}`);
+  };
+  await withTarOf(
+    root,
+    ['.'],
+    read,
+    (said) => new Refusal('input-invalid', `tar cannot read ${quoted(root)}: ${said}`),
+  );
   return found;
 }

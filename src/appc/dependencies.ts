@@ -7,6 +7,8 @@ export interface ListedImage {
   readonly manifest: ImageManifest;
   /** Size of the `.aci` file in bytes, where it is known. */
   readonly sizeBytes?: number;
+  /** Whether its archive leaves out entries of directories, so that nothing is known of their owner, mode and time. */
+  readonly impliesDirectories?: boolean;
 }
 
 /** An image with what it depends on, in the order of its manifest. An image that is needed twice is there twice. */
@@ -57,14 +59,43 @@ export function resolveDependencies<Image extends ListedImage>(
   return resolve(image, []);
 }
 
+/** An image that is laid over what is there, and the way to it from the one that is rendered. */
+export interface RenderStep<Image = ListedImage> {
+  readonly image: Image;
+  /** The images that depend on it, the rendered one first: their path whitelists filter it as well as its own (aci.md). */
+  readonly above: readonly Image[];
+}
+
 /** The images in the order in which they are laid over each other, lowest first: depth first, in list order (ace.md). */
+export function renderSteps<Image extends ListedImage>(
+  { image, dependencies }: ResolvedImage<Image>,
+  above: readonly Image[] = [],
+): readonly RenderStep<Image>[] {
+  const path = [...above, image];
+  return [...dependencies.flatMap((dependency) => renderSteps(dependency, path)), { image, above }];
+}
+
+/** The images of `renderSteps` alone. */
 export function renderOrder<Image extends ListedImage>(resolved: ResolvedImage<Image>): readonly Image[] {
-  return [...resolved.dependencies.flatMap((dependency) => renderOrder(dependency)), resolved.image];
+  return renderSteps(resolved).map(({ image }) => image);
 }
 
 /**
- * The layers of an image of which no part has a path whitelist, lowest first. An image that comes twice covers itself
- * completely the second time, so only its uppermost place counts.
+ * Whether the objects of the images, laid over each other by overlayfs, would make another tree than rendering does: overlayfs
+ * hides nothing that a path whitelist leaves out, and takes owner and mode of a directory from the uppermost layer, which
+ * must know them then.
+ */
+export function needsMerging(resolved: ResolvedImage): boolean {
+  const layers = layersOf(resolved);
+  return (
+    layers.some(({ manifest }) => manifest.pathWhitelist.length > 0) ||
+    layers.slice(1).some(({ impliesDirectories }) => impliesDirectories === true)
+  );
+}
+
+/**
+ * The images that an image is made of, each once, lowest first. Without path whitelists they are its layers: an image that comes
+ * twice covers itself completely the second time, so only its uppermost place counts.
  */
 export function layersOf<Image extends ListedImage>(resolved: ResolvedImage<Image>): readonly Image[] {
   const order = renderOrder(resolved);

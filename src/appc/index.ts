@@ -8,7 +8,10 @@ export {
   dependencyLimits,
   layersOf,
   type ListedImage,
+  needsMerging,
   renderOrder,
+  type RenderStep,
+  renderSteps,
   resolveDependencies,
   type ResolvedImage,
 } from './dependencies.ts';

@@ -1,7 +1,7 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { machine } from 'node:os';
 import { compatibleArchitectures, machineArchitecture } from '../appc/index.ts';
-import { type DeviceState, referencedImages, type StateKeeper } from '../deploy/index.ts';
+import { type DeviceState, referencedObjects, type StateKeeper } from '../deploy/index.ts';
 import type { Journal } from '../ports/index.ts';
 import { Refusal } from '../refusal/index.ts';
 import { type DeviceReport, DeviceSession, MqttTransport } from '../session/index.ts';
@@ -17,6 +17,7 @@ import { PodFiles } from './pod-files.ts';
 import { PodWatch } from './pod-watch.ts';
 import { type Places, pullUser } from './places.ts';
 import { pullImage } from './pull-unit.ts';
+import { renderInUnit } from './render-unit.ts';
 import { Reporter } from './reporter.ts';
 import { runBySchedule } from './schedule.ts';
 import { openState } from './state-file.ts';
@@ -37,6 +38,11 @@ export interface DaemonOptions {
   readonly clockIsKept: () => boolean;
   readonly signal: AbortSignal;
 }
+
+/** Of one image, and of all that one tree is rendered of. */
+const maxEntries = 100_000;
+/** Header, PAX header and its usual records. */
+const maxHeaderBytes = 2048;
 
 /** wherryd: puts the parts together, runs until `signal` is aborted, and leaves the pods running. */
 export async function runDaemon(options: DaemonOptions): Promise<void> {
@@ -83,7 +89,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
           architectures: runnable(),
           limits: {
             maxTarBytes: config.limits.maxImageBytes,
-            maxEntries: 100_000,
+            maxEntries,
             maxRatio: 200,
             minBytesPerSecond: config.limits.minBytesPerSecond,
           },
@@ -94,6 +100,17 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
         { systemd, disk, store, clock: systemClock, places, owner },
         onProgress,
         pullSignal,
+      ),
+    render: (rendering, renderSignal) =>
+      renderInUnit(
+        rendering,
+        {
+          ...{ systemd, disk, store, owner, partial: places.partial },
+          // Read from its object, an image may have longer headers than its archive had.
+          limits: { maxTarBytes: config.limits.maxImageBytes + maxEntries * maxHeaderBytes, maxEntries },
+          compression: config.store.compression,
+        },
+        renderSignal,
       ),
   });
 
@@ -162,7 +179,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   reporter.request();
   notifier.ready();
   // After the pods and the link: what is found here is told, and no pod waited for it.
-  const looking = world.checkImages(keeper.state).then(
+  const looking = world.checkObjects(keeper.state).then(
     () => {
       if (world.damaged.length > 0) reporter.request();
     },
@@ -194,7 +211,7 @@ async function buildReport(
 ): Promise<DeviceReport> {
   const { deployment, refused } = supervisor;
   // What was collected is missing, and rightly so.
-  const referenced = referencedImages(state);
+  const referenced = referencedObjects(state);
   const damaged = world.damaged.filter(({ imageId }) => referenced.has(imageId));
   return {
     format: 1,

@@ -1,17 +1,10 @@
 import { join } from 'node:path';
-import {
-  type ImageId,
-  layersOf,
-  type ListedImage,
-  parseImageId,
-  parseImageManifest,
-  parsePodManifest,
-  resolveDependencies,
-} from '../appc/index.ts';
+import { parsePodManifest } from '../appc/index.ts';
 import {
   type DeployedPod,
   type DeviceState,
-  referencedImages,
+  referencedObjects,
+  type Rendering,
   rootsOf,
   type World,
 } from '../deploy/index.ts';
@@ -30,14 +23,18 @@ import {
   admitSpace,
   collect,
   type Disk,
+  type ImageSize,
   type ImageStore,
   spaceNeeded,
   type StoredImage,
+  type StoredObject,
+  type StoredTree,
 } from '../store/index.ts';
 import type { DamagedImage } from '../session/index.ts';
 import type { Systemd } from '../systemd/index.ts';
 import type { DesiredImage, DesiredState } from '../trust/index.ts';
 import { readAccounts } from './accounts.ts';
+import { appImages, appTree, imageOfApp, renderingsOf } from './app-trees.ts';
 import { PodFiles } from './pod-files.ts';
 import type { PodWatch } from './pod-watch.ts';
 import { checkPrograms } from './programs.ts';
@@ -62,6 +59,8 @@ export interface DeviceWorldPorts {
     onProgress: (receivedBytes: number) => void,
     signal: AbortSignal,
   ) => Promise<StoredImage>;
+  /** Renders one tree, whose images are mounted, in the rendering unit. */
+  readonly render: (rendering: Rendering, signal: AbortSignal) => Promise<StoredTree>;
 }
 
 const lookEveryMs = 1000;
@@ -88,10 +87,10 @@ export class DeviceWorld implements World {
     return [...this.damage.values()];
   }
 
-  async reserve(images: readonly DesiredImage[], state: DeviceState): Promise<void> {
-    if (images.length === 0) return;
+  async reserve(sizes: readonly ImageSize[], state: DeviceState): Promise<void> {
+    if (sizes.length === 0) return;
     const { disk, directories, reserveBytes, compression } = this.ports;
-    const need = spaceNeeded(images, new Set(), compression);
+    const need = spaceNeeded(sizes, new Set(), compression);
     const free = await disk.freeBytes(directories.images);
     try {
       admitSpace(need, free, reserveBytes);
@@ -108,24 +107,45 @@ export class DeviceWorld implements World {
     signal: AbortSignal,
   ): Promise<StoredImage> {
     const stored = await this.ports.pull(image, onProgress, signal);
-    this.damage.delete(image.id);
-    const { activeState } = await this.ports.systemd.status(mountUnit(image.id, this.ports).name);
-    if (activeState === 'active') this.replaced.add(image.id);
+    await this.tookPlaceOf(image.id);
     return stored;
   }
 
-  async intact(image: StoredImage): Promise<boolean> {
-    const refusal = await this.ports.store.verifyCheaply(image);
+  /** An object is new: what was wrong with the one before is past, and what is mounted of that must go. */
+  private async tookPlaceOf(id: string): Promise<void> {
+    this.damage.delete(id);
+    const { activeState } = await this.ports.systemd.status(mountUnit(id, this.ports).name);
+    if (activeState === 'active') this.replaced.add(id);
+  }
+
+  async intact(object: StoredObject): Promise<boolean> {
+    const refusal = await this.ports.store.verifyCheaply(object);
     if (refusal === undefined) {
-      this.damage.delete(image.id);
+      this.damage.delete(object.id);
       return true;
     }
-    const { id, name } = image;
+    const { id, name } = object;
     // At the same fault the journal is told once, however often it is looked at.
     if (this.damage.get(id)?.message !== refusal.message)
       this.ports.journal.log('error', refusal.message, { WHERRY_CODE: refusal.code });
     this.damage.set(id, { imageId: id, name, message: refusal.message });
     return false;
+  }
+
+  renderings(desired: DesiredState, images: readonly StoredImage[]): readonly Rendering[] {
+    return renderingsOf(desired, images);
+  }
+
+  async render(rendering: Rendering, signal: AbortSignal): Promise<StoredTree> {
+    try {
+      for (const id of rendering.imageIds) await this.mountImage(id);
+      const tree = await this.ports.render(rendering, signal);
+      await this.tookPlaceOf(tree.id);
+      return tree;
+    } finally {
+      // The images were mounted to be read; what runs keeps its own.
+      await this.removeStrays();
+    }
   }
 
   async stage(desired: DesiredState, images: readonly StoredImage[]): Promise<readonly DeployedPod[]> {
@@ -143,21 +163,15 @@ export class DeviceWorld implements World {
     images: readonly StoredImage[],
   ): Promise<readonly DeployedPod[]> {
     const compiled: CompiledPod[] = [];
-    const listed = images.map((image) => layerImage(image, desired));
+    const listed = appImages(desired, images);
     for (const pod of desired.pods) {
       const manifest = parsePodManifest(pod.manifest);
       const needed = new Map<string, PodImage>();
       for (const app of manifest.apps) {
-        const image = listed.find(({ id }) => id === app.image.id);
-        if (image === undefined) {
-          throw new Refusal(
-            'pod-image-unlisted',
-            `app ${app.name} of pod ${pod.name} uses ${app.image.id}, which the desired state does not list`,
-          );
-        }
+        const image = imageOfApp(app, pod.name, listed);
         const { manifest: imageManifest } = image;
         const apps = [app.app, imageManifest.app].filter((candidate) => candidate !== undefined);
-        const layers = layersFor(image, listed);
+        const { layers } = appTree(image, listed);
         const roots: string[] = [];
         for (const id of layers) roots.push(await this.mountImage(id));
         needed.set(image.id, {
@@ -255,10 +269,10 @@ export class DeviceWorld implements World {
   }
 
   /** Looks cheaply at every object that a deployment needs; what is wrong is told and stands in `damaged`. */
-  async checkImages(state: DeviceState): Promise<void> {
-    const referenced = referencedImages(state);
-    for (const image of state.images) {
-      if (referenced.has(image.id)) await this.intact(image);
+  async checkObjects(state: DeviceState): Promise<void> {
+    const referenced = referencedObjects(state);
+    for (const object of [...state.images, ...(state.trees ?? [])]) {
+      if (referenced.has(object.id)) await this.intact(object);
     }
   }
 
@@ -338,7 +352,7 @@ export class DeviceWorld implements World {
     await files.removeMountPoints((id) => mounts.has(mountUnit(id, this.ports).name));
   }
 
-  /** Mounts an image through systemd and returns its root file system. */
+  /** Mounts an image, or a rendered tree, through systemd and returns its root file system. */
   private async mountImage(id: string): Promise<string> {
     const { systemd, files, directories } = this.ports;
     const mount = mountUnit(id, { directories });
@@ -355,35 +369,4 @@ export class DeviceWorld implements World {
     }
     return join(mount.where, 'rootfs');
   }
-}
-
-interface LayerImage extends ListedImage {
-  readonly impliesDirectories: boolean;
-}
-
-function layerImage(stored: StoredImage, desired: DesiredState): LayerImage {
-  const sizeBytes = desired.images.find(({ id }) => id === stored.id)?.sizeBytes;
-  return {
-    id: parseImageId(stored.id),
-    manifest: parseImageManifest(stored.manifest),
-    ...(sizeBytes === undefined ? {} : { sizeBytes }),
-    impliesDirectories: stored.impliesDirectories === true,
-  };
-}
-
-/**
- * The images whose objects, the uppermost first, overlayfs makes one tree of: the same that rendering makes (ace.md).
- * @throws Refusal `image-dependency-missing`, `image-dependency-invalid`
- */
-function layersFor(image: LayerImage, listed: readonly LayerImage[]): readonly ImageId[] {
-  const layers = layersOf(resolveDependencies(image, listed));
-  // overlayfs takes owner and mode of a directory from the uppermost layer, which then must know them.
-  const unsure = layers.slice(1).find((layer) => layer.impliesDirectories);
-  if (unsure !== undefined) {
-    throw new Refusal(
-      'image-dependency-invalid',
-      `${image.manifest.name}: the archive of ${unsure.manifest.name} leaves out entries of directories, so it cannot be laid over another image; deploy what "wherry image render" makes of them`,
-    );
-  }
-  return layers.map(({ id }) => id).reverse();
 }

@@ -1,8 +1,8 @@
 import type { Clock } from '../ports/index.ts';
 import { isRefusal, Refusal } from '../refusal/index.ts';
-import type { StoredImage } from '../store/index.ts';
+import type { ImageSize, StoredImage } from '../store/index.ts';
 import type { DesiredState } from '../trust/index.ts';
-import { withImage, withLastUse } from './remembered-images.ts';
+import { withImage, withLastUse, withTree } from './remembered-images.ts';
 import type { DeployedPod, PendingDeployment } from './state.ts';
 import { type DeploymentEventName, isPending, nextPhase, type PendingPhase } from './transitions.ts';
 import type { DeploymentObserver, StateKeeper, World } from './world.ts';
@@ -52,6 +52,7 @@ class Run {
   private readonly clock: Pick<Clock, 'nowMs'>;
   private phase: PendingPhase;
   private staged: readonly DeployedPod[] = [];
+  private treeIds: readonly string[] = [];
 
   constructor(
     pending: PendingDeployment,
@@ -76,6 +77,7 @@ class Run {
     this.tell();
     await this.fetch();
     this.advance('fetched');
+    await this.render();
     this.staged = await this.world.stage(this.desired, this.imagesOfDesired());
     this.signal.throwIfAborted();
     this.advance('staged');
@@ -129,7 +131,8 @@ class Run {
       const stored = this.keeper.state.images.find((candidate) => candidate.id === image.id);
       if (stored === undefined || !(await this.world.intact(stored))) missing.push(image);
     }
-    await this.world.reserve(missing, this.keeper.state);
+    const trees = missing.length === 0 ? [] : this.announcedTrees();
+    await this.world.reserve([...missing, ...trees], this.keeper.state);
     const totalBytes = missing.reduce((sum, image) => sum + image.sizeBytes, 0);
     let doneBytes = 0;
     for (const image of missing) {
@@ -142,6 +145,39 @@ class Run {
       doneBytes += image.sizeBytes;
       this.tell({ receivedBytes: doneBytes, totalBytes });
       await this.keeper.save(withImage(this.keeper.state, stored, this.nowSeconds()));
+    }
+    this.signal.throwIfAborted();
+  }
+
+  /**
+   * What the command says of trees that will have to be rendered, before manifests can say it; but for those that are stored. The
+   * world is asked again once it is known exactly.
+   */
+  private announcedTrees(): readonly ImageSize[] {
+    const listed = new Set<string>(this.desired.images.map((image) => image.id));
+    const trees = (this.keeper.state.trees ?? []).filter(({ imageIds }) =>
+      imageIds.every((id) => listed.has(id)),
+    );
+    return this.desired.images.flatMap(({ id, renderedBytes }) => {
+      if (renderedBytes === undefined || trees.some(({ imageIds }) => imageIds.at(-1) === id)) return [];
+      return { id: `tree of ${id}`, sizeBytes: 0, tarSizeBytes: renderedBytes };
+    });
+  }
+
+  /** Renders the trees that layers cannot make; those that an earlier deployment, or this one before a power cut, made are found. */
+  private async render(): Promise<void> {
+    const renderings = this.world.renderings(this.desired, this.imagesOfDesired());
+    this.treeIds = renderings.map(({ id }) => id);
+    const missing = [];
+    for (const rendering of renderings) {
+      const stored = this.keeper.state.trees?.find(({ id }) => id === rendering.id);
+      if (stored === undefined || !(await this.world.intact(stored))) missing.push(rendering);
+    }
+    await this.world.reserve(missing, this.keeper.state);
+    for (const rendering of missing) {
+      this.signal.throwIfAborted();
+      const stored = await this.world.render(rendering, this.signal);
+      await this.keeper.save(withTree(this.keeper.state, stored, this.treeIds));
     }
     this.signal.throwIfAborted();
   }
@@ -160,6 +196,7 @@ class Run {
         version: this.desired.version,
         pods: this.staged,
         imageIds: this.desired.images.map((image) => image.id),
+        ...(this.treeIds.length === 0 ? {} : { treeIds: this.treeIds }),
       },
       ...(previous === undefined ? {} : { previous }),
       last,

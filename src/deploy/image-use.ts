@@ -1,12 +1,12 @@
 import { labelValue, parseImageManifest } from '../appc/index.ts';
-import type { StoredImage } from '../store/index.ts';
+import type { StoredImage, StoredTree } from '../store/index.ts';
 import type { DeviceState } from './state.ts';
 
-/** One image of a device's store, and what holds it there. */
+/** One image, or one tree that was rendered, of a device's store, and what holds it there. */
 export interface ImageUse {
   readonly id: string;
   /** Absent for an object that the state does not know: nothing needs it. */
-  readonly image?: StoredImage;
+  readonly image?: StoredImage | StoredTree;
   /** Length of the object; absent when there is none. */
   readonly sizeBytes?: number;
   /** Deployments that need it. */
@@ -36,11 +36,15 @@ export function imageUses(
   isActive: (unit: string) => boolean,
 ): readonly ImageUse[] {
   const deployments = [
-    { which: 'current' as const, version: state.current?.version ?? 0, ids: state.current?.imageIds ?? [] },
+    {
+      which: 'current' as const,
+      version: state.current?.version ?? 0,
+      ids: [...(state.current?.imageIds ?? []), ...(state.current?.treeIds ?? [])],
+    },
     {
       which: 'previous' as const,
       version: state.previous?.version ?? 0,
-      ids: state.previous?.imageIds ?? [],
+      ids: [...(state.previous?.imageIds ?? []), ...(state.previous?.treeIds ?? [])],
     },
     {
       which: 'pending' as const,
@@ -52,16 +56,17 @@ export function imageUses(
   const pods = [...(state.current?.pods ?? []), ...(state.previous?.pods ?? [])].filter(
     (pod, index, all) => all.findIndex(({ uuid }) => uuid === pod.uuid) === index,
   );
-  const ids = new Set([...state.images.map(({ id }) => id), ...objects.keys()]);
+  const known = [...state.images, ...(state.trees ?? [])];
+  const ids = new Set([...known.map(({ id }) => id), ...objects.keys()]);
   const uses = [...ids].map((id): ImageUse => {
-    const image = state.images.find((candidate) => candidate.id === id);
+    const image = known.find((candidate) => candidate.id === id);
     const sizeBytes = objects.get(id);
     const users = deployments.filter((deployment) => deployment.ids.some((needed) => needed === id));
     const running = pods.filter(
       (pod) => pod.mounts.includes(mountOf(id)) && pod.services.some(({ unit }) => isActive(unit)),
     );
     const inUse = running.length > 0 || users.some(({ which }) => which === 'current');
-    const lastUse = inUse ? 'now' : image?.lastUse;
+    const lastUse = inUse ? 'now' : image !== undefined && 'lastUse' in image ? image.lastUse : undefined;
     return {
       id,
       ...(image === undefined ? {} : { image }),
@@ -77,7 +82,8 @@ export function imageUses(
     .sort((a, b) => (key(a) < key(b) ? -1 : 1));
 }
 
-/** The label `version` of an image's manifest. */
-export function versionOf(image: StoredImage): string | undefined {
+/** The label `version` of an image's manifest; a rendered tree has no manifest. */
+export function versionOf(image: StoredImage | StoredTree): string | undefined {
+  if (!('manifest' in image)) return undefined;
   return labelValue(parseImageManifest(image.manifest).labels, 'version');
 }

@@ -5,9 +5,10 @@
 export { maxActivationAttempts, runDeployment, Superseded } from './deployment.ts';
 export { imageUses, versionOf, type DeploymentUse, type ImageUse } from './image-use.ts';
 export { mendImages } from './mend.ts';
-export { referencedImages } from './remembered-images.ts';
+export { referencedObjects } from './remembered-images.ts';
 export { rootsOf } from './roots.ts';
 export type { DeploymentPhase, DeploymentReport } from './report.ts';
+export { renderingId, type Rendering, type RenderingStep } from './rendering.ts';
 export { decodeState, encodeState } from './state-codec.ts';
 export { emptyState } from './state.ts';
 export type { DeployedPod, Deployment, DeviceState, PendingDeployment, TrustedMark } from './state.ts';

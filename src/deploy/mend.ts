@@ -1,6 +1,7 @@
 import type { Clock } from '../ports/index.ts';
+import type { StoredTree } from '../store/index.ts';
 import type { DesiredState } from '../trust/index.ts';
-import { withImage } from './remembered-images.ts';
+import { withImage, withTree } from './remembered-images.ts';
 import type { StateKeeper, World } from './world.ts';
 
 /**
@@ -24,18 +25,41 @@ export async function mendImages(
     const stored = keeper.state.images.find(({ id }) => id === image.id);
     if (stored === undefined || !(await world.intact(stored))) damaged.push(image);
   }
-  if (damaged.length === 0) return [];
-  await world.reserve(damaged, keeper.state);
+  if (damaged.length > 0) await world.reserve(damaged, keeper.state);
   for (const image of damaged) {
     signal.throwIfAborted();
     const stored = await world.pull(image, () => undefined, signal);
     await keeper.save(withImage(keeper.state, stored, Math.floor(clock.nowMs() / 1000)));
   }
+  const rendered = await mendTrees(desired, keeper, world, signal);
+  const mended = [...damaged, ...rendered];
+  if (mended.length === 0) return [];
   signal.throwIfAborted();
   await world.renew(
     current.pods,
-    damaged.map(({ id }) => id),
+    mended.map(({ id }) => id),
     signal,
   );
-  return damaged.map(({ name }) => name);
+  return [...new Set(mended.map(({ name }) => name))];
+}
+
+/** Renders anew what the running version shows its apps and is no longer what was made; the images are whole by now. */
+async function mendTrees(
+  desired: DesiredState,
+  keeper: StateKeeper,
+  world: World,
+  signal: AbortSignal,
+): Promise<readonly StoredTree[]> {
+  const images = keeper.state.images.filter(({ id }) => desired.images.some((image) => image.id === id));
+  const made: StoredTree[] = [];
+  for (const rendering of world.renderings(desired, images)) {
+    const stored = keeper.state.trees?.find(({ id }) => id === rendering.id);
+    if (stored !== undefined && (await world.intact(stored))) continue;
+    signal.throwIfAborted();
+    await world.reserve([rendering], keeper.state);
+    const tree = await world.render(rendering, signal);
+    await keeper.save(withTree(keeper.state, tree, []));
+    made.push(tree);
+  }
+  return made;
 }

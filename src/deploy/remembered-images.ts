@@ -1,4 +1,4 @@
-import type { StoredImage } from '../store/index.ts';
+import type { StoredImage, StoredTree } from '../store/index.ts';
 import type { DeviceState } from './state.ts';
 
 /**
@@ -8,12 +8,41 @@ import type { DeviceState } from './state.ts';
 export const maxUnreferenced = 32;
 
 /** Every image that a deployment refers to, and whose. */
-export function referencedImages(state: DeviceState): ReadonlySet<string> {
+function referencedImages(state: DeviceState): ReadonlySet<string> {
   return new Set([
     ...(state.current?.imageIds ?? []),
     ...(state.previous?.imageIds ?? []),
     ...(state.pending?.desired.images.map(({ id }) => id) ?? []),
   ]);
+}
+
+/**
+ * Every rendered tree that a deployment refers to. The pending one says of which images; whether it needs the tree is known when all
+ * of them are there.
+ */
+function referencedTrees(state: DeviceState): ReadonlySet<string> {
+  const pending = new Set<string>(state.pending?.desired.images.map(({ id }) => id));
+  const ofPending = (state.trees ?? []).filter(({ imageIds }) => imageIds.every((id) => pending.has(id)));
+  return new Set([
+    ...(state.current?.treeIds ?? []),
+    ...(state.previous?.treeIds ?? []),
+    ...ofPending.map(({ id }) => id),
+  ]);
+}
+
+/** The objects that a deployment refers to: images and rendered trees. */
+export function referencedObjects(state: DeviceState): ReadonlySet<string> {
+  return new Set([...referencedImages(state), ...referencedTrees(state)]);
+}
+
+/**
+ * `state` with a tree that was just rendered. Those that no deployment needs are forgotten, so that their number is bounded.
+ * @param needed IDs of the trees of the deployment under way
+ */
+export function withTree(state: DeviceState, tree: StoredTree, needed: readonly string[]): DeviceState {
+  const kept = new Set([...needed, ...(state.current?.treeIds ?? []), ...(state.previous?.treeIds ?? [])]);
+  const others = (state.trees ?? []).filter(({ id }) => id !== tree.id && kept.has(id));
+  return { ...state, trees: [...others, tree] };
 }
 
 /** `state` with an image that was just stored, in place of what was known of it before. */

@@ -1,7 +1,7 @@
 import { jobName } from '../fetch/index.ts';
 import { podUuid } from '../pod/index.ts';
 import type { Roots } from '../store/index.ts';
-import { referencedImages } from './remembered-images.ts';
+import { referencedObjects } from './remembered-images.ts';
 import type { DeployedPod, DeviceState } from './state.ts';
 
 /**
@@ -13,7 +13,7 @@ export function rootsOf(state: DeviceState, running: readonly DeployedPod[]): Ro
   const deployments = [state.current, state.previous].filter((deployment) => deployment !== undefined);
   const desired = state.pending?.desired;
   return {
-    imageIds: referencedImages(state),
+    objectIds: referencedObjects(state),
     jobs: desired?.images.map(({ id }) => jobName(id)) ?? [],
     podUuids: [
       ...deployments.flatMap((deployment) => deployment.pods.map((pod) => pod.uuid)),

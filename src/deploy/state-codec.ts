@@ -51,6 +51,7 @@ const deployment: Reader<Deployment> = map({
   version: integer(0),
   pods: list(deployedPod, { max: 16 }),
   imageIds: list(text(135), { max: 64 }),
+  treeIds: optional(list(text(135), { max: 64 })),
 });
 
 const deviceState: Reader<DeviceState> = map({
@@ -79,6 +80,19 @@ const deviceState: Reader<DeviceState> = map({
       lastUse: optional(integer(0)),
     }),
     { max: 256 },
+  ),
+  trees: optional(
+    list(
+      map({
+        id: text(135),
+        name: text(255),
+        sizeBytes: integer(0),
+        sha256: text(64),
+        verity: optional(verityDigest),
+        imageIds: list(text(135), { max: 64 }),
+      }),
+      { max: 256 },
+    ),
   ),
 });
 

@@ -1,6 +1,6 @@
 import type { CompiledPod } from '../pod/index.ts';
 import type { DeploymentReport } from './report.ts';
-import type { StoredImage } from '../store/index.ts';
+import type { StoredImage, StoredTree } from '../store/index.ts';
 import type { DesiredState } from '../trust/index.ts';
 
 /**
@@ -18,6 +18,8 @@ export interface DeviceState {
   readonly last?: DeploymentReport;
   /** Verified image objects. */
   readonly images: readonly StoredImage[];
+  /** Trees that were rendered of them; absent when there are none. */
+  readonly trees?: readonly StoredTree[];
 }
 
 export interface TrustedMark {
@@ -33,6 +35,8 @@ export interface Deployment {
   /** UUIDs and unit names of the pods that make it up. */
   readonly pods: readonly DeployedPod[];
   readonly imageIds: readonly string[];
+  /** The rendered trees that its pods run in; absent when there are none. */
+  readonly treeIds?: readonly string[];
 }
 
 /** What remains of a compiled pod once its files are on the disk: the names that are needed to start, stop and report it. */

@@ -1,6 +1,7 @@
 import type { DeploymentReport } from './report.ts';
-import type { StoredImage } from '../store/index.ts';
+import type { ImageSize, StoredImage, StoredObject, StoredTree } from '../store/index.ts';
 import type { DesiredImage, DesiredState } from '../trust/index.ts';
+import type { Rendering } from './rendering.ts';
 import type { DeployedPod, DeviceState } from './state.ts';
 
 /**
@@ -9,10 +10,10 @@ import type { DeployedPod, DeviceState } from './state.ts';
  */
 export interface World {
   /**
-   * Sees to it that there is room for `images` besides what is stored, collecting what nothing needs first.
-   * Refuses with `no-space` before a byte is downloaded.
+   * Sees to it that there is room for images and rendered trees besides what is stored, collecting what nothing needs first.
+   * Refuses with `no-space` before a byte is downloaded or written.
    */
-  reserve(images: readonly DesiredImage[], state: DeviceState): Promise<void>;
+  reserve(sizes: readonly ImageSize[], state: DeviceState): Promise<void>;
   /** Downloads, verifies and commits one image. Refuses with the codes of the image and transport classes. */
   pull(
     image: DesiredImage,
@@ -20,8 +21,15 @@ export interface World {
     signal: AbortSignal,
   ): Promise<StoredImage>;
   /** Whether a stored object is still what was verified, judged cheaply. */
-  intact(image: StoredImage): Promise<boolean>;
-  /** Compiles the set and writes its bundles and units durably; starts nothing. Refuses with the pod class. */
+  intact(object: StoredObject): Promise<boolean>;
+  /**
+   * The trees that the apps of `desired` need rendered, each once; none where layers do. Refuses with
+   * `image-dependency-missing`, `image-dependency-invalid` and the pod class.
+   */
+  renderings(desired: DesiredState, images: readonly StoredImage[]): readonly Rendering[];
+  /** Renders and commits one tree of stored images. Refuses with codes of the image class and `no-space`. */
+  render(rendering: Rendering, signal: AbortSignal): Promise<StoredTree>;
+  /** Compiles the set and writes its bundles and units durably; starts nothing. Its trees are rendered. Refuses with the pod class. */
   stage(desired: DesiredState, images: readonly StoredImage[]): Promise<readonly DeployedPod[]>;
   /**
    * Makes exactly `pods` run: stops what is not in the set, starts what is and does not run, leaves the rest alone. Refuses with

@@ -36,6 +36,7 @@ const pullJob: Reader<PullJob> = map({
     labels: list(map({ name: acIdentifier, value: text(4096) }), { max: 64 }),
     sizeBytes: integer(1),
     tarSizeBytes: integer(1),
+    renderedBytes: optional(integer(1)),
     urls: list(text(2048), { min: 1, max: 16 }),
   }),
   keys: list(text(256 * 1024), { max: 64 }),

@@ -255,12 +255,6 @@ function judgeContent(image: DesiredImage, summary: ArchiveSummary, architecture
       `it is for ${os}/${arch ?? 'any'}; this device runs linux/${architectures.join(', linux/')}`,
     );
   }
-  if (manifest.pathWhitelist.length > 0) {
-    throw new Refusal(
-      'image-whitelist-unsupported',
-      'it has a path whitelist; deploy what "wherry image render" makes of it and its dependencies',
-    );
-  }
 }
 
 /** Makes the object durable, and hashes it while the disk is busy with that. */

@@ -32,10 +32,18 @@ export function composeDesired(composition: Composition): DesiredState {
   };
 }
 
-/** What a desired state says of an image that devices find at `urls`. */
-export function desiredImage(image: OfferedImage, urls: readonly string[]): DesiredImage {
+/**
+ * What a desired state says of an image that devices find at `urls`.
+ * @param renderedBytes see `DesiredImage`
+ */
+export function desiredImage(
+  image: OfferedImage,
+  urls: readonly string[],
+  renderedBytes?: number,
+): DesiredImage {
   const { id, manifest, sizeBytes, tarSizeBytes } = image;
-  return { id, name: manifest.name, labels: manifest.labels, sizeBytes, tarSizeBytes, urls };
+  const rendered = renderedBytes === undefined ? {} : { renderedBytes };
+  return { id, name: manifest.name, labels: manifest.labels, sizeBytes, tarSizeBytes, ...rendered, urls };
 }
 
 /**

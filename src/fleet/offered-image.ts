@@ -15,6 +15,7 @@ export interface OfferedImage {
   readonly manifest: ImageManifest;
   readonly sizeBytes: number;
   readonly tarSizeBytes: number;
+  readonly impliesDirectories?: boolean;
   /** SHA-256 of the file, lower-case hex. */
   readonly sha256: string;
   /** File name under which it is offered: name and content decide it, so that an address never changes its bytes. */
@@ -35,7 +36,9 @@ export async function readImageFile(path: string): Promise<OfferedImage> {
     }
   }
   try {
-    const { imageId, manifest, tarSizeBytes } = await readArchive(bytes(), { limits: defaultArchiveLimits });
+    const { imageId, manifest, tarSizeBytes, impliesDirectories } = await readArchive(bytes(), {
+      limits: defaultArchiveLimits,
+    });
     const sha256 = digest.digest('hex');
     return {
       path,
@@ -44,6 +47,7 @@ export async function readImageFile(path: string): Promise<OfferedImage> {
       manifest,
       sizeBytes,
       tarSizeBytes,
+      impliesDirectories,
       sha256,
       offeredAs: `${sanitizeAcName(manifest.name) ?? 'image'}-${sha256.slice(0, 16)}.aci`,
     };

@@ -1,5 +1,6 @@
 import {
   layersOf,
+  needsMerging,
   parsePodManifest,
   resolveDependencies,
   serializeImageManifest,
@@ -58,18 +59,17 @@ export class ImageShelf {
 
   /**
    * An image and everything that it depends on, found among those that were given.
-   * @throws Refusal `image-dependency-missing`, `image-dependency-invalid`, `image-whitelist-unsupported`
+   * @throws Refusal `image-dependency-missing`, `image-dependency-invalid`
    */
   withDependencies(image: OfferedImage): readonly OfferedImage[] {
-    const layers = layersOf(resolveDependencies(image, this.#images)).toReversed();
-    const filtered = layers.find(({ manifest }) => manifest.pathWhitelist.length > 0);
-    if (filtered !== undefined) {
-      throw new Refusal(
-        'image-whitelist-unsupported',
-        `${filtered.path} has a path whitelist, which devices do not apply; deploy what "wherry image render" makes of ${image.path}`,
-      );
-    }
-    return layers;
+    return layersOf(resolveDependencies(image, this.#images)).toReversed();
+  }
+
+  /** How large the tree of an image may be that devices have to render; undefined where layers make it. */
+  renderedBytes(image: OfferedImage): number | undefined {
+    const resolved = resolveDependencies(image, this.#images);
+    if (!needsMerging(resolved)) return undefined;
+    return layersOf(resolved).reduce((sum, { tarSizeBytes }) => sum + tarSizeBytes, 0);
   }
 }
 

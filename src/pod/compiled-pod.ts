@@ -29,8 +29,11 @@ export interface HostFacts {
 export interface PodImage {
   readonly id: ImageId;
   readonly manifest: ImageManifest;
-  /** The images that make its root file system, the uppermost first: itself, then those that it depends on. */
-  readonly layers: readonly ImageId[];
+  /**
+   * The objects that make its root file system, the uppermost first: itself, then the images that it depends on, or the one
+   * tree that was rendered of them.
+   */
+  readonly layers: readonly string[];
   /** The image's own account files as text; empty when it has none. */
   readonly passwd: string;
   readonly group: string;

@@ -44,7 +44,6 @@ export const refusalCodes = {
     'image',
     'the dependencies go in a circle, are ambiguous, too many or of another size',
   ],
-  'image-whitelist-unsupported': ['image', 'the image has a path whitelist, which must be rendered first'],
   'archive-malformed': ['image', 'the archive or its compression is damaged'],
   'archive-compression-unsupported': ['image', 'the compression is not supported'],
   'archive-path-forbidden': ['image', 'an entry lies outside manifest and rootfs/'],

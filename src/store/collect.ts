@@ -9,7 +9,8 @@ export interface StoreDirectories {
 
 /** What must stay: whatever the current, previous and pending deployment need. */
 export interface Roots {
-  readonly imageIds: Iterable<string>;
+  /** Of objects: images and rendered trees. */
+  readonly objectIds: Iterable<string>;
   /** Names of jobs below `partial/`. */
   readonly jobs: Iterable<string>;
   readonly podUuids: Iterable<string>;
@@ -36,7 +37,7 @@ export async function findGarbage(
   roots: Roots,
 ): Promise<readonly Garbage[]> {
   const kept: readonly [directory: string, names: ReadonlySet<string>][] = [
-    [directories.images, new Set([...roots.imageIds].map((id) => `${id}.erofs`))],
+    [directories.images, new Set([...roots.objectIds].map((id) => `${id}.erofs`))],
     [directories.partial, new Set(roots.jobs)],
     [directories.pods, new Set(roots.podUuids)],
   ];

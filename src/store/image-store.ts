@@ -3,20 +3,28 @@ import { directoryOf, type Disk, type Owner } from './disk.ts';
 import { readSuperblock, superblockBytes, superblockOffset } from './erofs-superblock.ts';
 import type { Verity } from './verity.ts';
 
-/** A verified image object, as the device's state remembers it. */
-export interface StoredImage {
+/** An object, as the device's state remembers it. */
+export interface StoredObject {
   readonly id: string;
+  /** Name of the image, for sentences. */
   readonly name: string;
   /** Size of the object. */
   readonly sizeBytes: number;
   /** SHA-256 of the object, lower-case hex. */
   readonly sha256: string;
+  /** What the kernel's fs-verity measured of the object when it was sealed; absent where it could not be. */
+  readonly verity?: string;
+}
+
+/** What is remembered of a committed object: `verity` as the kernel measured it, whatever was told. */
+export type Committed<Stored extends StoredObject> = Omit<Stored, 'verity'> & { readonly verity?: string };
+
+/** A verified image object. */
+export interface StoredImage extends StoredObject {
   /** The exact bytes of the image manifest. */
   readonly manifest: Uint8Array;
   /** The archive left out entries of directories: nothing is known of their owner, mode and time. */
   readonly impliesDirectories?: true;
-  /** What the kernel's fs-verity measured of the object when it was sealed; absent where it could not be. */
-  readonly verity?: string;
   /**
    * Seconds since 1970 when a set that needs it was replaced, or when it was stored, by the device's clock. What the running set
    * needs is in use whatever this says.
@@ -24,29 +32,39 @@ export interface StoredImage {
   readonly lastUse?: number;
 }
 
+/** The object of a tree that was rendered of several images; its ID says of which and how. */
+export interface StoredTree extends StoredObject {
+  /** The images that it was made of; the last is the one that was rendered. */
+  readonly imageIds: readonly string[];
+}
+
 export interface ImageStore {
-  /** Where the object of an image lies. */
+  /** Where the object of an image or a tree lies. */
   pathOf(id: string): string;
   /**
-   * Takes over the object that the pull unit made at `objectPath` and makes it durable. `image` is what the unit says of
+   * Takes over the object that a unit made at `objectPath` and makes it durable. `stored` is what the unit says of
    * it; here is checked whatever can be checked without reading all of it, because the unit is not trusted. Where the file
    * system can, the object is sealed, and what the kernel then measured is in the result.
    *
    * @param promised the digest that the unit computed of the bytes that it verified, if it did: the sealed object must have it
    * @throws Refusal `image-build-failed` when the object is not what the unit says or cannot be sealed, `no-space`
    */
-  commit(objectPath: string, image: StoredImage, promised?: string): Promise<StoredImage>;
+  commit<Stored extends StoredObject>(
+    objectPath: string,
+    stored: Stored,
+    promised?: string,
+  ): Promise<Committed<Stored>>;
   /** Whether there is an object of this image. It is complete: only complete ones get this name. */
   has(id: string): Promise<boolean>;
   /**
    * What is wrong with an object as far as its size, owner, superblock and the kernel's measure tell; undefined when nothing
    * is. Takes the same short time for every size.
    */
-  verifyCheaply(image: StoredImage): Promise<Refusal | undefined>;
+  verifyCheaply(stored: StoredObject): Promise<Refusal | undefined>;
   /** The same, and every byte is read; `onRead` is told how many each time. */
-  verifyFully(image: StoredImage, onRead?: (bytes: number) => void): Promise<Refusal | undefined>;
+  verifyFully(stored: StoredObject, onRead?: (bytes: number) => void): Promise<Refusal | undefined>;
   remove(id: string): Promise<void>;
-  /** IDs of the images that are here, sorted. */
+  /** IDs of the objects that are here, sorted. */
   list(): Promise<readonly string[]>;
 }
 
@@ -61,19 +79,19 @@ export interface ImageStoreOptions {
 
 /** Ending of a complete object's name. */
 const suffix = '.erofs';
-const idForm = /^sha512-[0-9a-f]{128}$/;
+const idForm = /^(sha512-[0-9a-f]{128}|rendered-[0-9a-f]{64})$/;
 const objectMode = 0o444;
 
-/** One read-only object per image in `directory`, which only root may write. */
+/** One read-only object per image or rendered tree in `directory`, which only root may write. */
 export function imageStore(disk: Disk, directory: string, options: ImageStoreOptions = {}): ImageStore {
   const owner = options.owner ?? { uid: 0, gid: 0 };
   const pathOf = (id: string): string => {
-    if (!idForm.test(id)) throw new Error(`${JSON.stringify(id)} is not an image ID`);
+    if (!idForm.test(id)) throw new Error(`${JSON.stringify(id)} is not the ID of an object`);
     return `${directory}/${id}${suffix}`;
   };
 
   /** What is wrong with the file at `path` if it is to be the object of `image`. */
-  const faultOf = async (path: string, image: StoredImage): Promise<string | undefined> => {
+  const faultOf = async (path: string, image: StoredObject): Promise<string | undefined> => {
     const entry = await disk.look(path);
     if (entry === undefined) return 'is missing';
     if (entry.kind !== 'file') return 'is not a regular file';
@@ -87,7 +105,7 @@ export function imageStore(disk: Disk, directory: string, options: ImageStoreOpt
     return undefined;
   };
 
-  const verifyCheaply = async (image: StoredImage): Promise<Refusal | undefined> => {
+  const verifyCheaply = async (image: StoredObject): Promise<Refusal | undefined> => {
     const path = pathOf(image.id);
     try {
       const fault = await faultOf(path, image);
@@ -109,7 +127,7 @@ export function imageStore(disk: Disk, directory: string, options: ImageStoreOpt
   /** Seals the object at `path` and returns what the kernel measures of it from then on. */
   const seal = async (
     path: string,
-    image: StoredImage,
+    image: StoredObject,
     verity: Verity,
     promised: string | undefined,
   ): Promise<string> => {
@@ -184,7 +202,7 @@ export function imageStore(disk: Disk, directory: string, options: ImageStoreOpt
   };
 }
 
-function corrupt(image: StoredImage, fault: string): Refusal {
+function corrupt(image: StoredObject, fault: string): Refusal {
   return new Refusal('image-corrupt', `the stored object of ${image.name} ${fault}`);
 }
 
@@ -195,7 +213,7 @@ function corrupt(image: StoredImage, fault: string): Refusal {
 const damage: ReadonlySet<number> = new Set([-5, -74, -117, -22]);
 
 /** @throws `cause` when it says nothing of the object: too many open files, a lack of memory */
-function unreadable(image: StoredImage, cause: unknown): Refusal {
+function unreadable(image: StoredObject, cause: unknown): Refusal {
   if (!(cause instanceof Error && 'errno' in cause && damage.has(Number(cause.errno)))) throw cause;
   const message = `the stored object of ${image.name} cannot be read: ${cause.message}`;
   return new Refusal('image-corrupt', message, { cause });

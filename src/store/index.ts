@@ -11,7 +11,15 @@ export {
   type StoreDirectories,
 } from './collect.ts';
 export { writeDurable, type Disk, type DiskEntry, type Owner } from './disk.ts';
-export { imageStore, type ImageStore, type ImageStoreOptions, type StoredImage } from './image-store.ts';
+export {
+  type Committed,
+  imageStore,
+  type ImageStore,
+  type ImageStoreOptions,
+  type StoredImage,
+  type StoredObject,
+  type StoredTree,
+} from './image-store.ts';
 export { fsverityProgram, futureDigest, programVerity } from './fsverity-program.ts';
 export { nodeDisk } from './node-disk.ts';
 export { admitSpace, spaceNeeded, type ImageSize, type SpaceNeed } from './space.ts';

@@ -1,9 +1,9 @@
 import { Refusal } from '../refusal/index.ts';
 
-/** What of an image decides how much space it takes. */
+/** What of an image, or of a tree to be rendered, decides how much space it takes. */
 export interface ImageSize {
   readonly id: string;
-  /** The .aci file. */
+  /** The .aci file; 0 for what is not downloaded. */
   readonly sizeBytes: number;
   /** The uncompressed tar. */
   readonly tarSizeBytes: number;
@@ -12,7 +12,7 @@ export interface ImageSize {
 export interface SpaceNeed {
   /** What stays: the objects. */
   readonly objectBytes: number;
-  /** What is needed besides while the largest image is pulled: its download and the builder's scratch space. */
+  /** What is needed besides while the largest object is made: its download and the builder's scratch space. */
   readonly pullBytes: number;
 }
 

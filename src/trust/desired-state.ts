@@ -37,6 +37,11 @@ export interface DesiredImage {
   readonly sizeBytes: number;
   /** Size of the uncompressed tar in bytes: with sizeBytes it bounds the space that is needed. */
   readonly tarSizeBytes: number;
+  /**
+   * Of an app's image whose tree devices render, because there are path whitelists in it: the sum of `tarSizeBytes` over the
+   * images that it is made of. It lets a device judge its space before it downloads anything, and decides nothing else.
+   */
+  readonly renderedBytes?: number;
   /** http or https addresses of the .aci file, tried in order; the signature lies at the address plus `.asc`. */
   readonly urls: readonly string[];
 }

@@ -39,7 +39,7 @@ async function refusal(bytes: Buffer, limits: Partial<ArchiveLimits> = {}): Prom
 }
 
 /** The canonical tar, as blocks of text: `type path [-> target] mode uid size`. */
-async function canonical(bytes: Buffer): Promise<Buffer> {
+async function canonical(bytes: Buffer, limits = small): Promise<Buffer> {
   const chunks: Buffer[] = [];
   const canonicalTar = new Writable({
     write(chunk: Buffer, _encoding, done) {
@@ -47,7 +47,7 @@ async function canonical(bytes: Buffer): Promise<Buffer> {
       done();
     },
   });
-  await readArchive(source(bytes), { limits: small, canonicalTar });
+  await readArchive(source(bytes), { limits, canonicalTar });
   return Buffer.concat(chunks);
 }
 
@@ -89,20 +89,28 @@ describe('an accepted archive', () => {
     expect((await read(tar(directory('./'), manifest, rootfs))).entries).toBe(2);
   });
 
-  it('[A1.15] may leave out directories: they are counted and made', async () => {
+  it('[A1.15] may leave out directories: they are counted, made and listed', async () => {
     const bytes = tar(manifest, file('rootfs/a/b/c'));
     expect((await read(bytes)).entries).toBe(5);
-    expect(
-      (await canonical(bytes)).equals(
-        await canonical(
-          tar(
-            manifest,
-            ...['rootfs/', 'rootfs/a/', 'rootfs/a/b/'].map((name) => ({ ...directory(name), mtime: 0 })),
-            file('rootfs/a/b/c'),
-          ),
-        ),
-      ),
-    ).toBe(true);
+    const named = ['rootfs/', 'rootfs/a/', 'rootfs/a/b/'].map((name) => ({ ...directory(name), mtime: 0 }));
+    const whole = await canonical(tar(manifest, ...named, file('rootfs/a/b/c')));
+    const made = await canonical(bytes);
+    const entries = whole.length - 1024; // without the end marker
+    expect(made.subarray(0, entries).equals(whole.subarray(0, entries))).toBe(true);
+    expect(made.toString('latin1', entries, entries + 8)).toBe('implied\0');
+    expect(made.toString('latin1', entries + 512, entries + 540)).toBe(
+      'rootfs\0rootfs/a\0rootfs/a/b\0'.padEnd(28, '\0'),
+    );
+  });
+
+  it('has no list of directories that would take more than a mebibyte', async () => {
+    const names = (count: number) =>
+      Array.from({ length: count }, (_, i) => file(`rootfs/${i}-${'n'.repeat(70)}/x`));
+    const listed = await canonical(tar(manifest, rootfs, ...names(10)));
+    expect(listed.includes('implied\0')).toBe(true);
+    const unlisted = await canonical(tar(manifest, rootfs, ...names(15_000)), defaultArchiveLimits);
+    expect(unlisted.includes('implied\0')).toBe(false);
+    expect(unlisted.length).toBeGreaterThan(listed.length);
   });
 
   it('[A1.15] may describe a directory after its content', async () => {
@@ -195,6 +203,7 @@ describe('an accepted archive', () => {
 
   it('[A1.4] keeps set-user-ID, mode 0, late times and large owners', async () => {
     const bytes = tar(
+      rootfs,
       { name: 'rootfs/su', mode: 0o4755 },
       { name: 'rootfs/none', mode: 0, mtime: 5_000_000_000 },
       { name: 'rootfs/far', patch: [[108, Buffer.from([0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xf0])]] },

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { arrange } from '../../src/aci/builder.ts';
 import {
   type Directory,
   emptyTree,
@@ -172,9 +173,35 @@ describe('trees of whatever shape', () => {
     );
   });
 
-  it('has its hard links in the archive as one inode', () => {
-    const [, first, second] = sourceEntries(tree('f=1', 'h==f'));
-    expect(first?.inode).toBeDefined();
-    expect(second?.inode).toBe(first?.inode);
+  it('is written in the order of every archive: parents first, names by their bytes', () => {
+    fc.assert(
+      fc.property(layer, (one) => {
+        const entries = [...sourceEntries(one)];
+        expect(entries).toEqual(arrange(entries));
+      }),
+    );
+    const paths = [...sourceEntries(tree('a.b=1', 'a/x=2', '\uffee=3', '\u{1f600}=4'))].map(
+      ({ path }) => path,
+    );
+    expect(paths).toEqual([
+      'rootfs',
+      'rootfs/a',
+      'rootfs/a/x',
+      'rootfs/a.b',
+      'rootfs/\uffee',
+      'rootfs/\u{1f600}',
+    ]);
+  });
+
+  it('has the later names of a file as links to the first, wherever a whitelist left that', () => {
+    const linked = tree('z=1', 'b==z', 'c==z');
+    const names = (root: Directory) =>
+      [...sourceEntries(root)].slice(1).map(({ path, type, target }) => [path, type, target]);
+    expect(names(linked)).toEqual([
+      ['rootfs/b', 'file', ''],
+      ['rootfs/c', 'link', 'rootfs/b'],
+      ['rootfs/z', 'link', 'rootfs/b'],
+    ]);
+    expect(names(whitelisted(linked, ['/c']))).toEqual([['rootfs/c', 'file', '']]);
   });
 });

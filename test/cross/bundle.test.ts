@@ -205,4 +205,11 @@ describe('the programs of the package', () => {
     for (const heavy of ['openpgp', 'tar-stream', 'aedes', 'commander'])
       expect(packages).not.toContain(heavy);
   });
+
+  it('keep the one that renders free of everything but archives', () => {
+    const { packages } = staticClosure(programs.metafile, 'wherry-render');
+    expect(packages).toContain('tar-stream');
+    for (const heavy of ['openpgp', 'mqtt', 'aedes', 'commander', 'smol-toml'])
+      expect(packages).not.toContain(heavy);
+  });
 });

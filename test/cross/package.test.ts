@@ -83,6 +83,7 @@ describe('a package', () => {
       '-rwxr-xr-x /usr/bin/wherry',
       '-rw-r--r-- /usr/lib/systemd/system/wherry-examine.service',
       '-rw-r--r-- /usr/lib/systemd/system/wherry-pull@.service',
+      '-rw-r--r-- /usr/lib/systemd/system/wherry-render@.service',
       '-rw-r--r-- /usr/lib/systemd/system/wherryd.service',
       '-rw-r--r-- /usr/lib/sysusers.d/wherry.conf',
       '-rw-r--r-- /usr/lib/tmpfiles.d/wherry.conf',

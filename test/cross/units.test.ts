@@ -42,6 +42,7 @@ describe('the units', () => {
         ['wherryd.service', 'wherryd.service'],
         ['wherry-examine.service', 'wherry-examine.service'],
         ['wherry-pull@.service', 'wherry-pull@job.service'],
+        ['wherry-render@.service', 'wherry-render@job.service'],
       ] as const;
       for (const [source, name] of units) {
         await copyFile(path.join(debian, source), path.join(directory, name));
@@ -96,5 +97,25 @@ describe('the units', () => {
     expect(unit.get('ReadWritePaths')).toBe('/var/lib/wherry/partial/%i /run/wherry/pull/%i');
     expect(unit.get('MemoryMax')).toBe('96M');
     expect(unit.get('MemorySwapMax')).toBe('0');
+  });
+
+  it('let a rendering read images whatever their modes say, and nothing else of the device, and talk to nobody', async () => {
+    const unit = await directives('wherry-render@.service');
+    expect(unit.get('User')).toBe('wherry-pull');
+    expect(unit.get('CapabilityBoundingSet')).toBe('CAP_DAC_READ_SEARCH');
+    expect(unit.get('AmbientCapabilities')).toBe('CAP_DAC_READ_SEARCH');
+    expect(unit.get('NoNewPrivileges')).toBe('yes');
+    expect(unit.get('PrivateNetwork')).toBe('yes');
+    expect(unit.get('RestrictAddressFamilies')).toBe('AF_UNIX');
+    expect(unit.get('TemporaryFileSystem')).toBe('/etc:ro /run:ro /var:ro');
+    expect(unit.get('ReadWritePaths')).toBe('/var/lib/wherry/partial/%i');
+    // open_by_handle_at(2) is what this capability is dangerous for; systemd counts it among the privileged calls.
+    expect(unit.get('SystemCallFilter')).toContain('~@privileged');
+    expect(unit.get('MemoryMax')).toBe('96M');
+    expect(unit.get('MemorySwapMax')).toBe('0');
+  });
+
+  it.each(['prerm', 'postrm'])('are ended by %s with the package, renderings too', async (script) => {
+    expect(await readFile(path.join(debian, script), 'utf8')).toMatch(/'wherry-render@\*(\.service)?'/);
   });
 });

@@ -167,7 +167,7 @@ describe('the supervisor', () => {
     supervisor.receive(command(1, 'image'));
     await rest();
     const next = device(world);
-    world.corrupt.add('sha512-image');
+    world.damaged.add('sha512-image');
     world.refuse = { pull: 'download-failed' };
     world.calls.length = 0;
     next.supervisor.receive(command(1, 'image'));

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import type { AcIdentifier, AcName, ImageId } from '../../src/appc/index.ts';
-import { runDeployment, Superseded, transitions } from '../../src/deploy/index.ts';
+import { decodeState, encodeState, runDeployment, Superseded, transitions } from '../../src/deploy/index.ts';
 import { Refusal } from '../../src/refusal/index.ts';
 import type { DeploymentReport } from '../../src/session/index.ts';
 import type { DesiredState } from '../../src/trust/index.ts';
-import { deployedPod, PowerCut, WorldModel } from './world-model.ts';
+import { deployedPod, PowerCut, rendering, WorldModel } from './world-model.ts';
 
 const never = new AbortController().signal;
 /** The device's clock says second 1000. */
@@ -83,6 +83,92 @@ describe('a deployment', () => {
     expect(world.calls).not.toContain('pull');
   });
 
+  it('remembers images of earlier ones, but not more than a state can hold', async () => {
+    const world = deviceWithPending();
+    for (let version = 2; version < 60; version++) {
+      const { pending: _none, ...rest } = world.state;
+      world.state = { ...rest, pending: { desired: desired(version, `new-${version}`), attempts: 0 } };
+      world.stagedUnits.clear();
+      world.running.clear();
+      await run(world);
+    }
+    const ids = world.state.images.map(({ id }) => id);
+    expect(ids.slice(-2)).toEqual(['sha512-new-58', 'sha512-new-59']);
+    expect(ids.length).toBeLessThan(40);
+  });
+
+  it('renders a tree that layers cannot make once its images are there, remembers it, and finds it again', async () => {
+    const world = deviceWithPending();
+    world.needed = [rendering('rendered-1', 'sha512-new')];
+    await run(world);
+    const order = world.calls.filter((call) => /^(pull|render|stage)/.test(call));
+    expect(order).toEqual(['pull', 'render rendered-1', 'stage']);
+    expect(world.reserved).toContain('rendered-1');
+    expect(world.state.current?.treeIds).toEqual(['rendered-1']);
+    expect(world.state.trees).toMatchObject([{ id: 'rendered-1', imageIds: ['sha512-new'] }]);
+
+    for (const version of [3, 4]) {
+      if (version === 4) world.damaged.add('rendered-1');
+      const { pending: _none, ...rest } = world.state;
+      world.state = { ...rest, pending: { desired: desired(version, 'new'), attempts: 0 } };
+      world.calls.length = 0;
+      await run(world);
+      expect(world.calls.includes('render rendered-1'), `version ${version}`).toBe(version === 4);
+      expect(world.state.trees).toHaveLength(1);
+    }
+  });
+
+  it('asks for the room of a tree that the command announces before it downloads anything', async () => {
+    const world = deviceWithPending();
+    const announced = desired(2, 'new');
+    const images = announced.images.map((image) => ({ ...image, renderedBytes: 40 }));
+    world.state = { ...world.state, pending: { desired: { ...announced, images }, attempts: 0 } };
+    world.needed = [rendering('rendered-1', 'sha512-new')];
+    const room: string[][] = [];
+    const reserve = world.reserve.bind(world);
+    world.reserve = async (sizes) => {
+      room.push([...world.calls.filter((call) => call === 'pull'), ...sizes.map(({ id }) => id)]);
+      await reserve(sizes);
+    };
+    await run(world);
+    expect(room).toEqual([
+      ['sha512-new', 'tree of sha512-new'],
+      ['pull', 'rendered-1'],
+    ]);
+  });
+
+  it('remembers the trees that the current and the previous deployment need, and no others', async () => {
+    const world = deviceWithPending();
+    for (let version = 2; version < 7; version++) {
+      world.needed = [rendering(`rendered-${version}`, 'sha512-new')];
+      const { pending: _none, ...rest } = world.state;
+      world.state = { ...rest, pending: { desired: desired(version, 'new'), attempts: 0 } };
+      await run(world);
+    }
+    // What was needed before is forgotten with the next tree that comes.
+    expect(world.state.trees?.map(({ id }) => id)).toEqual(['rendered-4', 'rendered-5', 'rendered-6']);
+    expect(decodeState(encodeState(world.state))).toEqual(world.state);
+  });
+
+  it('of a state from before there were rendered trees is taken up', async () => {
+    const world = deviceWithPending();
+    const { pending, ...rest } = world.state;
+    const old = encodeState(rest);
+    expect(Buffer.from(old).includes('tree')).toBe(false);
+    world.state = { ...decodeState(old), ...(pending === undefined ? {} : { pending }) };
+    world.needed = [rendering('rendered-1', 'sha512-new')];
+    await run(world);
+    expect(world.state.trees).toHaveLength(1);
+  });
+
+  it('remembers manifests with long path whitelists over a restart', () => {
+    const { state } = deviceWithPending();
+    const image = { id: 'sha512-a', name: 'example.com/a', sizeBytes: 1, sha256: '' };
+    const images = Array.from({ length: 4 }, () => ({ ...image, manifest: Buffer.alloc(1 << 20, 'x') }));
+    const { pending: _none, ...rest } = { ...state, images };
+    expect(decodeState(encodeState(rest)).images).toHaveLength(4);
+  });
+
   it('leaves a pod alone whose content did not change [C43]', async () => {
     const world = deviceWithPending();
     world.state = { ...world.state, pending: { desired: desired(2, 'old'), attempts: 0 } };
@@ -91,10 +177,11 @@ describe('a deployment', () => {
     expect(world.state.current?.version).toBe(2);
   });
 
-  it.each(['reserve', 'pull', 'stage'] as const)(
+  it.each(['reserve', 'pull', 'render', 'stage'] as const)(
     'that fails in %s is refused and touches nothing [C41]',
     async (step) => {
       const world = deviceWithPending();
+      world.needed = [rendering('rendered-1', 'sha512-new')];
       world.refuse = { [step]: 'no-space' };
       const told = await run(world);
       expect(told.at(-1)).toMatchObject({ version: 2, phase: 'refused', code: 'no-space' });
@@ -176,9 +263,10 @@ describe('a deployment', () => {
 describe('a power cut', () => {
   it('before any step leaves the old or the new set, and the deployment then ends by itself [C45]', async () => {
     const steps = await countSteps();
-    expect(steps).toBeGreaterThan(8);
+    expect(steps).toBeGreaterThan(10);
     for (let cutAt = 0; cutAt < steps; cutAt++) {
       const world = deviceWithPending();
+      world.needed = [rendering('rendered-1', 'sha512-new')];
       world.cutAt = cutAt;
       await runDeployment(world, world, () => undefined, powerless(world), clock).catch((error: unknown) => {
         expect(error).toBeInstanceOf(PowerCut);
@@ -189,7 +277,8 @@ describe('a power cut', () => {
       if (world.state.pending !== undefined) await run(world);
       expect([...world.running], `cut before step ${cutAt}`).toEqual(['web-new']);
       expect(world.enabled.map((pod) => pod.uuid)).toEqual(['web-new']);
-      expect(world.state.current?.version).toBe(2);
+      expect(world.state.current).toMatchObject({ version: 2, treeIds: ['rendered-1'] });
+      expect(world.state.trees).toHaveLength(1);
     }
   });
 });
@@ -207,6 +296,7 @@ function powerless(world: WorldModel): AbortSignal {
 
 async function countSteps(): Promise<number> {
   const world = deviceWithPending();
+  world.needed = [rendering('rendered-1', 'sha512-new')];
   await run(world);
   return world.calls.length;
 }

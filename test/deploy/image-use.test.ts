@@ -88,7 +88,7 @@ describe('what a store holds', () => {
 
   it('is kept by collection as far as a deployment or a running pod needs it', () => {
     const roots = rootsOf(state, [pod('between', 'loose')]);
-    expect([...roots.imageIds].sort()).toEqual(['a', 'b', 'shared']);
+    expect([...roots.objectIds].sort()).toEqual(['a', 'b', 'shared']);
     expect([...roots.podUuids]).toEqual(['web', 'old', 'between']);
   });
 });

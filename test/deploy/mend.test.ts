@@ -46,7 +46,7 @@ function damagedDevice(): WorldModel {
     current: { version: 3, pods: [deployedPod('web')], imageIds: ids },
     images,
   };
-  world.corrupt.add('sha512-b');
+  world.damaged.add('sha512-b');
   return world;
 }
 
@@ -61,9 +61,23 @@ describe('images of the running version', () => {
 
   it('that are whole are left alone [C24]', async () => {
     const world = damagedDevice();
-    world.corrupt.clear();
+    world.damaged.clear();
     expect(await mendImages(desired(3), world, world, never, clock)).toEqual([]);
     expect(world.calls).toEqual([]);
+  });
+
+  it('that are whole have the tree that was rendered of them rendered again where that is damaged [C71]', async () => {
+    const world = damagedDevice();
+    world.damaged.clear();
+    const tree = { id: 'rendered-t', name: 'example.com/a', imageIds: ids };
+    world.needed = [{ ...tree, steps: [], impliesDirectories: [], sizeBytes: 0, tarSizeBytes: 20 }];
+    world.state = { ...world.state, trees: [{ ...tree, sizeBytes: 1, sha256: 'old' }] };
+    expect(await mendImages(desired(3), world, world, never, clock)).toEqual([]);
+    world.damaged.add('rendered-t');
+    world.calls.length = 0;
+    expect(await mendImages(desired(3), world, world, never, clock)).toEqual(['example.com/a']);
+    expect(world.calls).toEqual(['reserve', 'render rendered-t', 'save', 'renew web from rendered-t']);
+    expect(world.state.trees?.map(({ sha256 }) => sha256)).toEqual(['']);
   });
 
   it('are left alone under a deployment, which pulls what it needs itself, and by the command of another version', async () => {

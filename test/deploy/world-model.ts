@@ -1,12 +1,14 @@
+import type { ImageId } from '../../src/appc/index.ts';
 import {
   emptyState,
   type DeployedPod,
   type DeviceState,
+  type Rendering,
   type StateKeeper,
   type World,
 } from '../../src/deploy/index.ts';
 import { Refusal, type RefusalCode } from '../../src/refusal/index.ts';
-import type { StoredImage } from '../../src/store/index.ts';
+import type { ImageSize, StoredImage, StoredObject, StoredTree } from '../../src/store/index.ts';
 import type { DesiredImage, DesiredState } from '../../src/trust/index.ts';
 
 /** Thrown where the power goes: everything volatile is lost, everything saved stays. */
@@ -22,8 +24,12 @@ export class WorldModel implements World, StateKeeper {
   /** Ends the power before the call with this index; the index counts over all calls. */
   cutAt = Number.POSITIVE_INFINITY;
   refuse: Partial<Record<keyof World, RefusalCode>> = {};
-  /** Images whose objects are not what was verified. */
-  readonly corrupt = new Set<string>();
+  /** Trees that every deployment needs rendered. */
+  needed: readonly Rendering[] = [];
+  /** IDs of stored objects that are damaged. */
+  readonly damaged = new Set<string>();
+  /** What room was asked for. */
+  readonly reserved: string[] = [];
 
   boot(): void {
     this.running = new Set(this.enabled.map((pod) => pod.uuid));
@@ -35,14 +41,15 @@ export class WorldModel implements World, StateKeeper {
     return Promise.resolve();
   }
 
-  reserve(): Promise<void> {
+  reserve(sizes: readonly ImageSize[]): Promise<void> {
     this.note('reserve');
+    this.reserved.push(...sizes.map(({ id }) => id));
     return Promise.resolve();
   }
 
   pull(image: DesiredImage, onProgress: (receivedBytes: number) => void): Promise<StoredImage> {
     this.note('pull');
-    this.corrupt.delete(image.id);
+    this.damaged.delete(image.id);
     onProgress(image.sizeBytes);
     return Promise.resolve({
       id: image.id,
@@ -53,8 +60,18 @@ export class WorldModel implements World, StateKeeper {
     });
   }
 
-  intact(image: StoredImage): Promise<boolean> {
-    return Promise.resolve(!this.corrupt.has(image.id));
+  intact({ id }: StoredObject): Promise<boolean> {
+    return Promise.resolve(!this.damaged.has(id));
+  }
+
+  renderings(): readonly Rendering[] {
+    return this.needed;
+  }
+
+  render({ id, name, imageIds }: Rendering): Promise<StoredTree> {
+    this.note(`render ${id}`, 'render');
+    this.damaged.delete(id);
+    return Promise.resolve({ id, name, sizeBytes: 1, sha256: '', imageIds });
   }
 
   renew(pods: readonly DeployedPod[], imageIds: readonly string[]): Promise<void> {
@@ -117,6 +134,13 @@ export class WorldModel implements World, StateKeeper {
       throw new Refusal(code, `the model refuses ${call}`);
     }
   }
+}
+
+export function rendering(id: string, ...imageIds: string[]): Rendering {
+  return {
+    ...{ id, name: 'example.com/web', steps: [], imageIds: imageIds.map((one) => one as ImageId) },
+    ...{ impliesDirectories: [], sizeBytes: 0, tarSizeBytes: 20 },
+  };
 }
 
 export function deployedPod(uuid: string): DeployedPod {

@@ -318,12 +318,6 @@ describe('an image is refused and nothing is left of it [C31] [C32] [C33] [C37] 
       },
       /for freebsd\/any/,
     ],
-    [
-      'a path whitelist (aci.md#image-manifest-schema: all other paths MUST be removed)',
-      'image-whitelist-unsupported',
-      { pathWhitelist: ['/bin/app'] },
-      /wherry image render/,
-    ],
   ])('with %s in its manifest: %s', async (_, code, change, message) => {
     const result = await refusalOf(await testImage({ manifest: { ...manifest, ...change } }));
     expect(result).toMatchObject({ ok: false, code, message: expect.stringMatching(message) as string });

@@ -142,11 +142,6 @@ const cases: readonly [RefusalCode, Attempt, string | RegExp][] = [
     'image manifest: /app/isolators/0/value/limit: expected a quantity such as "512Mi", "1.5G" or "250m", found "x"',
   ],
   [
-    'image-whitelist-unsupported',
-    { archive: saying({ pathWhitelist: ['/a'] }) },
-    /path whitelist; deploy what "wherry image render" makes/,
-  ],
-  [
     'archive-malformed',
     { archive: sound, aci: gzipSync(sound).subarray(0, -4) },
     /gzip stream is damaged or cut off/,

@@ -126,11 +126,23 @@ describe('the images of a deployment', () => {
     );
   });
 
-  it('are refused with a path whitelist, before anything is published [C39]', () => {
+  it('may have path whitelists: a device renders them [C39]', () => {
     const listed = { ...one, manifest: { ...one.manifest, pathWhitelist: ['/bin/web'] } };
-    expect(() => imagesOf([simplePod(web, listed)], new ImageShelf([listed]))).toThrow(
-      expect.objectContaining({ code: 'image-whitelist-unsupported' }) as Error,
-    );
+    const shelf = new ImageShelf([listed]);
+    expect(imagesOf([simplePod(web, listed)], shelf)).toEqual([listed]);
+    expect(shelf.renderedBytes(listed)).toBe(listed.tarSizeBytes);
+  });
+
+  it('say how large a tree may be that devices render, so that they can judge their space', () => {
+    const base = image('base.aci', 'c');
+    const dependencies = [{ imageName: base.manifest.name, imageId: base.id, labels: [] }];
+    const app = { ...one, manifest: { ...one.manifest, dependencies } };
+    expect(new ImageShelf([app, base]).renderedBytes(app)).toBeUndefined();
+    const listed = { ...base, manifest: { ...base.manifest, pathWhitelist: ['/bin/web'] } };
+    const bytes = app.tarSizeBytes + base.tarSizeBytes;
+    expect(new ImageShelf([app, listed]).renderedBytes(app)).toBe(bytes);
+    const implying = { ...app, impliesDirectories: true };
+    expect(new ImageShelf([implying, base]).renderedBytes(implying)).toBe(bytes);
   });
 
   it('are refused when a pod is given twice', () => {

@@ -8,6 +8,12 @@ import {
   parseQuantity,
 } from '../../src/appc/index.ts';
 import { CborError } from '../../src/cbor/index.ts';
+import {
+  decodeRenderJob,
+  encodeRenderJob,
+  decodeRenderResult,
+  encodeRenderResult,
+} from '../../src/daemon/render-job.ts';
 import { emptyState } from '../../src/deploy/state.ts';
 import { decodeState, encodeState } from '../../src/deploy/state-codec.ts';
 import { readMetaTags } from '../../src/fetch/meta-tags.ts';
@@ -214,7 +220,15 @@ export const targets: Readonly<Record<string, Target>> = {
     }),
   },
   'the superblock of an object': { seed: superblock(), parse: readSuperblock },
-  'the state of a device': { seed: encodeState(emptyState), parse: decodeState, refusesWith: CborError },
+  'the state of a device': {
+    seed: encodeState({
+      ...emptyState,
+      current: { version: 1, pods: [], imageIds: [id], treeIds: ['rendered-0'] },
+      trees: [{ id: 'rendered-0', name: 'example.com/a', sizeBytes: 1, sha256: '0', imageIds: [id] }],
+    }),
+    parse: decodeState,
+    refusesWith: CborError,
+  },
   'a pull job': {
     seed: encodePullJob({
       image: {
@@ -244,6 +258,22 @@ export const targets: Readonly<Record<string, Target>> = {
       signedBy: 'a',
     }),
     parse: decodePullResult,
+  },
+  'a rendering job': {
+    seed: encodeRenderJob({
+      steps: [
+        { image: id as never, above: [id as never] },
+        { image: id as never, above: [] },
+      ],
+      impliesDirectories: [id as never],
+      limits: { maxTarBytes: 1, maxEntries: 1 },
+      compression: 'none',
+    }),
+    parse: decodeRenderJob,
+  },
+  'the result of a rendering': {
+    seed: encodeRenderResult({ ok: true, objectSizeBytes: 4096, objectSha256: '0'.repeat(64) }),
+    parse: decodeRenderResult,
   },
 };
 

@@ -116,9 +116,9 @@ describe('a stored object', () => {
     for (const outcome of disk.crashes()) expect(outcome.paths()).toEqual([]);
   });
 
-  it('[A10.8] is only ever looked for by an image ID', () => {
+  it('[A10.8] is only ever looked for by the ID of an image or a rendered tree', () => {
     expect(() => imageStore(new CrashingDisk(), directory).pathOf('../../etc/passwd')).toThrow(
-      /not an image ID/,
+      /not the ID of an object/,
     );
   });
 });

@@ -24,6 +24,12 @@ describe('a desired state [C20]', () => {
     expect(decodeDesiredState(encodeDesiredState(desired))).toEqual(desired);
   });
 
+  it('may say how large a tree is that the device will have to render', () => {
+    const images = desired.images.map((one) => ({ ...one, renderedBytes: 4096 }));
+    const announced: DesiredState = { ...desired, images };
+    expect(decodeDesiredState(encodeDesiredState(announced))).toEqual(announced);
+  });
+
   it('may stop everything with an empty set', () => {
     const empty: DesiredState = { ...desired, pods: [], images: [] };
     expect(decodeDesiredState(encodeDesiredState(empty))).toEqual(empty);

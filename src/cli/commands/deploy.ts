@@ -83,13 +83,18 @@ async function wishFrom(context: Context, fleet: FleetDirectory, flags: DeployFl
   const pods = runs.map(({ name, value }) => simplePod(name, shelf.find(value, `--run ${name}`), limits));
   for (const { name, value } of files) pods.push(reifyPod(name, await readPodFile(value), shelf));
   const used = imagesOf(pods, shelf);
+  const ofApps = new Set(pods.flatMap((pod) => pod.images.map(({ id }) => id)));
   const local = used.filter(({ id }) => !addresses.has(id));
   for (const image of local) await requireSignature(image);
   for (const image of local) await fleet.offer(image);
   return {
     pods: pods.map(({ pod }) => pod),
     images: used.map((image) =>
-      desiredImage(image, addresses.get(image.id) ?? [fleet.imageUrl(image, flags.baseUrl)]),
+      desiredImage(
+        image,
+        addresses.get(image.id) ?? [fleet.imageUrl(image, flags.baseUrl)],
+        ofApps.has(image.id) ? shelf.renderedBytes(image) : undefined,
+      ),
     ),
     policy: {
       ...(flags.probation === undefined ? {} : { probationSeconds: flags.probation }),

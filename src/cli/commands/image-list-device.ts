@@ -36,7 +36,7 @@ const header = ['IMAGE', 'VERSION', 'ID', 'SIZE', 'LAST USE', 'NEEDED BY', 'PODS
 
 function cells({ id, image, sizeBytes, deployments, pods, lastUse }: ImageUse): (Cell | string)[] {
   return [
-    image === undefined ? { text: '(unknown)', colour: 'yellow' } : image.name,
+    image === undefined ? { text: '(unknown)', colour: 'yellow' } : nameOf(image),
     (image === undefined ? undefined : versionOf(image)) ?? '-',
     shortImageId(id),
     sizeBytes === undefined ? { text: 'missing', colour: 'red' } : formatBytes(sizeBytes),
@@ -51,6 +51,10 @@ function cells({ id, image, sizeBytes, deployments, pods, lastUse }: ImageUse): 
   ];
 }
 
+function nameOf(image: NonNullable<ImageUse['image']>): string {
+  return 'imageIds' in image ? `${image.name} (rendered)` : image.name;
+}
+
 function toJson({ id, image, sizeBytes, deployments, pods, lastUse }: ImageUse): object {
   return {
     id,
@@ -62,6 +66,7 @@ function toJson({ id, image, sizeBytes, deployments, pods, lastUse }: ImageUse):
     deployments,
     pods,
     verity: image?.verity ?? null,
+    ...(image !== undefined && 'imageIds' in image ? { renderedOf: image.imageIds } : {}),
   };
 }
 

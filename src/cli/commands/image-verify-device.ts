@@ -3,7 +3,7 @@ import { constants, setPriority } from 'node:os';
 import { promisify } from 'node:util';
 import { type DeviceState, imageUses, type ImageUse } from '../../deploy/index.ts';
 import { Refusal } from '../../refusal/index.ts';
-import type { StoredImage } from '../../store/index.ts';
+import type { StoredObject } from '../../store/index.ts';
 import type { Context } from '../context.ts';
 import { type DeviceStore, deviceStore, openDeviceStore } from '../device-store.ts';
 import { formatBytes, shortImageId } from '../format.ts';
@@ -48,7 +48,7 @@ export async function verifyStoredImages(
   const paths = corrupt.map(({ id }) => store.images.pathOf(id)).join(' ');
   throw new Refusal(
     'image-corrupt',
-    `${corrupt.length} of ${outcomes.length} stored images are not what was verified. Check the disk; then "rm ${paths}" and ` +
+    `${corrupt.length} of ${outcomes.length} stored objects are not what was verified. Check the disk; then "rm ${paths}" and ` +
       '"systemctl restart wherryd": it pulls what the running version needs again',
   );
 }
@@ -103,11 +103,11 @@ async function verifyOne(context: Context, store: DeviceStore, id: string): Prom
   }
 }
 
-function find(state: DeviceState, id: string): StoredImage | undefined {
-  return state.images.find((image) => image.id === id);
+function find(state: DeviceState, id: string): StoredObject | undefined {
+  return [...state.images, ...(state.trees ?? [])].find((image) => image.id === id);
 }
 
-function outcomeOf(image: StoredImage, message?: string): Outcome {
+function outcomeOf(image: StoredObject, message?: string): Outcome {
   const { id, name, sizeBytes, verity } = image;
   return {
     id,
@@ -135,7 +135,7 @@ async function forgetCache(path: string): Promise<void> {
 /** While an object is read a terminal shows how far, in a line that goes when it is done. */
 async function withProgress<T>(
   { terminal }: Context,
-  { name, sizeBytes }: StoredImage,
+  { name, sizeBytes }: StoredObject,
   read: (onRead: (bytes: number) => void) => Promise<T>,
 ): Promise<T> {
   const line = (text: string): void => {

@@ -1,0 +1,170 @@
+import { closeSync, constants, fstatSync, openSync, readlinkSync, readSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import type { Writable } from 'node:stream';
+import { type ImageManifest, parseImageManifest, serializeImageManifest } from '../appc/index.ts';
+import { Refusal } from '../refusal/index.ts';
+import { BatchedSink } from './batched-sink.ts';
+import { asBuffer } from './decompress.ts';
+import { withTarOf } from './gnu-tar.ts';
+import { readImpliedDirectories } from './implied-directories.ts';
+import { layImages, type LayStep } from './lay-images.ts';
+import { type ArchiveLimits, quoted } from './limits.ts';
+import { readArchive } from './read-archive.ts';
+import { type Directory, sourceEntries, TreeOfArchive } from './rendered-tree.ts';
+import type { SourceEntry } from './source-tree.ts';
+import { impliedDirectory, TarWriter } from './tar-writer.ts';
+
+/** An image whose object is mounted. */
+export interface MountedImage {
+  readonly id: string;
+  /** Where: it holds `manifest` and `rootfs`. Read-only, or what is read twice could be two things. */
+  readonly directory: string;
+  /** Its archive left out entries of directories, so its object must list them. */
+  readonly impliesDirectories: boolean;
+}
+
+export interface MountedRendering {
+  /** As `renderSteps` orders them: the last is the image that is rendered. */
+  readonly steps: readonly LayStep<MountedImage>[];
+  /** Of each image; `maxEntries` also holds for all of them together. */
+  readonly limits: ArchiveLimits;
+}
+
+/** Bytes read from a file at a time. */
+const chunkBytes = 128 * 1024;
+
+/**
+ * Renders mounted images as `renderImage` does archives, and writes the tar that reading its archive would give: so the object made of
+ * it is the same, byte for byte. Only names and properties are held in memory; contents are read where they lie.
+ *
+ * `canonicalTar` is ended when, and only when, everything was written, and destroyed otherwise.
+ *
+ * @throws Refusal `image-corrupt` when an object is not what an archive makes, `image-dependency-invalid`, `archive-too-large`,
+ *   `image-build-failed` when `canonicalTar` breaks
+ */
+export async function renderMounted(rendering: MountedRendering, canonicalTar: Writable): Promise<void> {
+  const { steps, limits } = rendering;
+  const top = steps.at(-1)?.image;
+  if (top === undefined) throw new Error('there is nothing to render');
+  const sink = new BatchedSink(canonicalTar, 'The consumer of the rendered tar');
+  const counted = { entries: 0 };
+  try {
+    const tree = await layImages(steps, {
+      treeOf: (image) => readTree(image, limits, counted),
+      whitelistOf: async (image) => (await readManifest(image, limits)).pathWhitelist,
+    });
+    const manifest = { ...(await readManifest(top, limits)), dependencies: [], pathWhitelist: [] };
+    await writeTree(new TarWriter(sink), manifest, tree);
+    await sink.end();
+  } catch (error) {
+    sink.destroy();
+    throw error;
+  }
+}
+
+/** What lies below `rootfs`, read as strictly as the archive was. */
+async function readTree(
+  image: MountedImage,
+  limits: ArchiveLimits,
+  counted: { entries: number },
+): Promise<Directory> {
+  const { directory } = image;
+  const implied = await readImpliedDirectories(directory);
+  if (image.impliesDirectories && implied.size === 0) {
+    throw new Refusal(
+      'image-dependency-invalid',
+      `the archive of ${image.id.slice(0, 19)} leaves out entries of directories, and its object does not say of which; build it anew with "wherry image build"`,
+    );
+  }
+  const own = new TreeOfArchive();
+  const content = { below: `${directory}/rootfs` };
+  const read = async (tar: AsyncIterable<Buffer>): Promise<void> => {
+    await readArchive(tar, {
+      limits,
+      onEntry: (entry) => {
+        counted.entries += 1;
+        if (counted.entries > limits.maxEntries) {
+          throw new Refusal(
+            'archive-too-large',
+            `the images together have more than ${limits.maxEntries} entries`,
+          );
+        }
+        if (entry.path === 'manifest' || implied.has(entry.path)) return;
+        own.add(entry, entry.type === 'file' ? content : undefined);
+      },
+    });
+  };
+  await withTarOf(directory, ['manifest', 'rootfs'], read, (said) => corrupt(directory, said));
+  return own.tree;
+}
+
+async function readManifest({ directory }: MountedImage, limits: ArchiveLimits): Promise<ImageManifest> {
+  const path = `${directory}/manifest`;
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const status = await file.stat();
+    if (!status.isFile() || status.size > limits.maxManifestBytes) {
+      throw corrupt(path, 'it is no manifest');
+    }
+    return parseImageManifest(await file.readFile());
+  } finally {
+    await file.close();
+  }
+}
+
+async function writeTree(writer: TarWriter, manifest: ImageManifest, tree: Directory): Promise<void> {
+  const bytes = asBuffer(serializeImageManifest(manifest));
+  await writer.entry(impliedDirectory('.'));
+  const sizeBytes = bytes.length;
+  await writer.entry({ ...impliedDirectory('manifest'), type: 'file', mode: 0o644, sizeBytes });
+  await writer.body(bytes);
+  for (const entry of sourceEntries(tree)) {
+    await writer.entry(entry);
+    if (entry.sizeBytes > 0) await writeMountedFile(writer, entry);
+  }
+  await writer.end();
+}
+
+/**
+ * Writes the body of a file of a mounted object. The calls are synchronous: there may be a hundred thousand files, and nothing else
+ * waits in this process.
+ */
+async function writeMountedFile(writer: TarWriter, { content, sizeBytes }: SourceEntry): Promise<void> {
+  if (content === undefined || !('file' in content)) throw new Error('contents lie in mounted objects only');
+  const path = content.file;
+  const file = openWithoutLinks(path);
+  try {
+    if (fstatSync(file).size !== sizeBytes) throw corrupt(path, 'its size is not what its directory said');
+    for (let done = 0; done < sizeBytes;) {
+      const buffer = Buffer.allocUnsafe(Math.min(chunkBytes, sizeBytes - done)); // the sink may keep it
+      const length = readSync(file, buffer, 0, buffer.length, done);
+      if (length === 0) throw corrupt(path, 'it ends early');
+      await writer.body(buffer.subarray(0, length));
+      done += length;
+    }
+  } finally {
+    closeSync(file);
+  }
+}
+
+/**
+ * Opens a regular file, and makes sure that no link was followed on the way: the kernel says where the opened file really is. The
+ * tree was read as one without links in the way, but it is not the reader's word that decides what of the device is read.
+ */
+function openWithoutLinks(path: string): number {
+  let file: number;
+  try {
+    file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (cause) {
+    throw corrupt(path, 'it cannot be opened', cause);
+  }
+  if (fstatSync(file).isFile() && readlinkSync(`/proc/self/fd/${file}`) === path) return file;
+  closeSync(file);
+  throw corrupt(path, 'it is not the file that was listed');
+}
+
+function corrupt(path: string, what: string, cause?: unknown): Refusal {
+  return new Refusal('image-corrupt', `${quoted(path)} in a mounted image cannot be read: ${what}`, {
+    cause,
+  });
+}
