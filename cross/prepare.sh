@@ -32,7 +32,7 @@ esac
 # ours with; what makes images and packages.
 wanted="qemu-system-arm qemu-utils ipxe-qemu nbdkit mosquitto
     buildah docker-registry skopeo umoci
-    mmdebstrap debian-archive-keyring gnupg e2fsprogs erofs-utils cpio busybox-static kmod fakeroot file openssl
+    mmdebstrap debian-archive-keyring gnupg e2fsprogs erofs-utils fsverity cpio busybox-static kmod fakeroot file openssl
     $compilers binutils dpkg-dev bzip2 xz-utils zstd"
 
 missing=
