@@ -65,6 +65,7 @@ describe('the house', () => {
       'sign.ts',
       'pull-unit.ts',
       'operator.ts',
+      'credentials-file.ts',
       'image-server.ts',
       'embedded-broker.ts',
       'inspect.ts',

@@ -18,6 +18,7 @@ import { PodWatch } from './pod-watch.ts';
 import { type Places, pullUser } from './places.ts';
 import { pullImage } from './pull-unit.ts';
 import { Reporter } from './reporter.ts';
+import { requireSecret } from './require-secret.ts';
 import { runBySchedule } from './schedule.ts';
 import { openState } from './state-file.ts';
 import { Supervisor } from './supervisor.ts';
@@ -73,8 +74,9 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     architectures: runnable,
     reserveBytes: config.limits.reserveBytes,
     compression: config.store.compression,
-    pull: (image, onProgress, pullSignal) =>
-      pullImage(
+    pull: async (image, onProgress, pullSignal) => {
+      await requireSecret(places.credentials);
+      return await pullImage(
         {
           image,
           keys: keysForImage(image.name, trust.imageKeys()),
@@ -84,14 +86,17 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
             maxEntries: 100_000,
             maxRatio: 200,
             minBytesPerSecond: config.limits.minBytesPerSecond,
+            maxBytesPerSecond: config.download.maxBytesPerSecond,
           },
           compression: config.store.compression,
           timeFloor: now().nowSeconds,
+          ...(config.download.proxy === undefined ? {} : { proxy: config.download.proxy }),
         },
         { systemd, disk, store, clock: systemClock, places, owner },
         onProgress,
         pullSignal,
-      ),
+      );
+    },
   });
 
   const session = new DeviceSession({

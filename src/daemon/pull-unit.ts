@@ -17,8 +17,8 @@ export interface PullPlaces {
 const maxResultBytes = 2 << 20;
 const maxProgressBytes = 1024;
 const progressEveryMs = 1000;
-/** After these the download is kept for the next try; after anything else nothing must stay on the disk. */
-const resumable: ReadonlySet<string> = new Set(['download-failed', 'download-too-slow']);
+/** After these, which say nothing of the image, the download is kept for the next try; else nothing must stay on the disk. */
+const resumable: ReadonlySet<string> = new Set(['download-failed', 'download-too-slow', 'config-invalid']);
 
 /** The name of the job that pulls an image: the same for every try, so that a download is taken up again. */
 export function jobName(imageId: string): string {

@@ -1,7 +1,8 @@
 import type { Clock, Random } from '../ports/index.ts';
+import { type BandwidthCap, cappedPieceBytes } from './bandwidth-cap.ts';
 import { BodyPieces } from './body-pieces.ts';
 import { DownloadError, SourceChanged } from './download-error.ts';
-import { bufferedBytes, reasonOf, type HttpClient, type HttpResponse } from './http-client.ts';
+import { reasonOf, type HttpClient, type HttpResponse } from './http-client.ts';
 import { isTransientStatus, judgeResponse, strongValidator } from './response-range.ts';
 import { TransferRate } from './transfer-rate.ts';
 
@@ -52,6 +53,8 @@ export interface DownloadPorts {
   readonly random: Random;
   readonly http: HttpClient;
   readonly patience?: DownloadPatience;
+  /** Shared by all downloads of a pull. */
+  readonly cap?: BandwidthCap;
 }
 
 /**
@@ -102,13 +105,13 @@ export class Download implements AsyncIterable<Buffer> {
         failure = error;
       }
       idle = this.#offset > before ? 1 : idle + 1;
-      if (failure.resumable) at += 1;
-      else mirrors.splice(at % mirrors.length, 1); // this server does not have the file that we want
+      if (failure.final)
+        mirrors.splice(at % mirrors.length, 1); // this server does not have the file, or not for us
+      else at += 1;
       if (mirrors.length === 0) throw failure;
       if (tries >= this.#patience.maxTries || idle >= this.#patience.idleTries * mirrors.length)
         throw failure;
-      if (failure.resumable && at % mirrors.length === 0)
-        await this.#pause(Math.floor(idle / mirrors.length));
+      if (!failure.final && at % mirrors.length === 0) await this.#pause(Math.floor(idle / mirrors.length));
     }
   }
 
@@ -137,9 +140,9 @@ export class Download implements AsyncIterable<Buffer> {
 
   async *#body(response: HttpResponse): AsyncGenerator<Buffer, void, undefined> {
     const { expectedBytes, minBytesPerSecond } = this.#request;
-    const { clock } = this.#ports;
+    const { clock, cap } = this.#ports;
     const { body, from, status } = response;
-    const pieces = new BodyPieces(body, bufferedBytes / 2);
+    const pieces = new BodyPieces(body, cap?.pieceBytes ?? cappedPieceBytes(0));
     const rate = new TransferRate(minBytesPerSecond, this.#patience.windowMs);
     const tooSlow = (): DownloadError =>
       new DownloadError('download-too-slow', `${from} sent less than ${minBytesPerSecond} bytes per second`, {
@@ -170,8 +173,9 @@ export class Download implements AsyncIterable<Buffer> {
         waitingSince = clock.monotonicMs();
         const chunk = await pieces.next();
         if (arrivalsTooSlow()) throw tooSlow();
-        waitingSince = undefined;
+        waitingSince = undefined; // from here on the sender waits for us
         if (chunk === undefined) break;
+        await cap?.take(chunk.length);
         if (skip >= chunk.length) {
           skip -= chunk.length;
           continue;
@@ -225,7 +229,7 @@ export class Download implements AsyncIterable<Buffer> {
 /** A status that will not change (404, 403) rules the mirror out; another may be better in a second. */
 function withStatus(error: DownloadError, status: number): DownloadError {
   if (status === 200 || status === 206 || status === 416 || isTransientStatus(status)) return error;
-  return new DownloadError(error.code, error.message, { resumable: false });
+  return new DownloadError(error.code, error.message, { resumable: error.resumable, final: true });
 }
 
 /**
@@ -251,7 +255,7 @@ export async function fetchSmall(
       } catch (error) {
         if (!(error instanceof DownloadError)) throw error;
         failure = error;
-        transient ||= error.resumable;
+        transient ||= !error.final;
       }
     }
     if (failure === undefined || !transient) break;
@@ -276,7 +280,8 @@ async function smallBody(
   if (status !== 200) {
     body.destroy();
     throw new DownloadError('download-failed', `${from} answered with status ${status}`, {
-      resumable: isTransientStatus(status),
+      resumable: true,
+      final: !isTransientStatus(status),
     });
   }
   const timer = new AbortController();
@@ -296,6 +301,8 @@ async function smallBody(
       }
       chunks.push(chunk);
     }
+    // A signature is too small to wait for: that would be the sender's slowness.
+    await ports.cap?.take(size, 'later');
     return Buffer.concat(chunks);
   } catch (error) {
     if (error instanceof DownloadError) throw error;

@@ -82,8 +82,7 @@ async function download(
   const { status, body, from } = await ports.http.get(url, {}, answerWithinMs);
   if (status !== 200) {
     body.destroy();
-    const advice = status === 401 ? '; it wants credentials (--auth)' : '';
-    throw new Refusal('download-failed', `${from} answered ${status}${advice}`);
+    throw new Refusal('download-failed', `${from} answered ${status}`);
   }
   body.setTimeout(silentMs, () => body.destroy(new Error(`nothing came for ${silentMs / 1000} s`)));
   const length = Number(body.headers['content-length'] ?? Number.NaN);

@@ -14,3 +14,4 @@ export {
   maxPullFileBytes,
 } from './pull-job-codec.ts';
 export type { PullJob, PullLimits, PullProgress, PullResult } from './pull-job.ts';
+export type { ProxySettings } from './proxies.ts';

@@ -88,4 +88,11 @@ describe('the units', () => {
     expect(unit.get('MemoryMax')).toBe('96M');
     expect(unit.get('MemorySwapMax')).toBe('0');
   });
+
+  it('hand a pull its secrets in memory, and go on without where there are none', async () => {
+    const unit = await directives('wherry-pull@.service');
+    expect(unit.get('LoadCredential')).toBe('credentials.toml:/etc/wherry/credentials.toml');
+    expect(unit.get('SetCredential')).toBe('credentials.toml:# none');
+    expect(unit.get('InaccessiblePaths')).toBe('-/etc/wherry');
+  });
 });
