@@ -89,7 +89,9 @@ export function openHttpClient(options: HttpClientOptions): HttpClient {
         message.once('close', () => options.signal?.removeEventListener('abort', cut));
         resolve(message);
       });
-      sent.once('error', reject);
+      sent.once('error', (error) => {
+        reject(sent.reusedSocket && !signal.aborted ? new KeptConnectionLost(error) : error);
+      });
       onTunnelRefused(sent, (status) => {
         // What would follow is the proxy's page in place of the server's answer.
         sent.destroy();
@@ -111,6 +113,16 @@ export function openHttpClient(options: HttpClientOptions): HttpClient {
     } finally {
       timer.abort();
       await late;
+    }
+  };
+
+  /** Asks again on another connection when one that was kept is lost: its other end may have closed it just then. */
+  const ask: typeof exchange = async (url, route, headers, patienceMs) => {
+    try {
+      return await exchange(url, route, headers, patienceMs);
+    } catch (error) {
+      if (!(error instanceof KeptConnectionLost)) throw error;
+      return await ask(url, route, headers, patienceMs);
     }
   };
 
@@ -142,7 +154,7 @@ export function openHttpClient(options: HttpClientOptions): HttpClient {
             : `${publicName(url)} through the proxy ${route.proxy.name}`;
         let message: IncomingMessage;
         try {
-          message = await exchange(url, route, headers, patienceMs);
+          message = await ask(url, route, headers, patienceMs);
         } catch (cause) {
           options.signal?.throwIfAborted();
           throw unreachable(from, route, cause);
@@ -170,6 +182,13 @@ export function openHttpClient(options: HttpClientOptions): HttpClient {
       routes.close();
     },
   };
+}
+
+/** What went wrong on a connection that had served a request before; no answer had begun. */
+class KeptConnectionLost extends Error {
+  constructor(cause: Error) {
+    super(cause.message, { cause });
+  }
 }
 
 /** A proxy's own answer, where a server's was wanted. */

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type ImageName, parseNameString, type NameValue } from '../../src/appc/index.ts';
+import type { Clock } from '../../src/ports/index.ts';
 import { discover, openHttpClient, parseCredentials } from '../../src/fetch/operator.ts';
 import { requireAsked } from '../../src/fetch/fetch-image.ts';
 import { systemClock } from '../session/system-clock.ts';
@@ -66,11 +67,12 @@ const image = (name: string, with_: Record<string, string> = all): ImageName => 
 
 async function found(
   name: ImageName,
-  options: { allowHttp?: boolean; auth?: string; deadTls?: boolean } = {},
+  options: { allowHttp?: boolean; auth?: string; deadTls?: boolean; clock?: Clock } = {},
 ) {
+  const clock = options.clock ?? systemClock;
   const port = (server: TestServer) => Number(new URL(server.url).port);
   const http = openHttpClient({
-    clock: systemClock,
+    clock,
     ca: tls.cert,
     connectTo: (host, to) =>
       hosts.includes(host)
@@ -82,7 +84,7 @@ async function found(
     ...(options.auth === undefined ? {} : { credentials: parseCredentials(options.auth, 'auth.toml') }),
   });
   try {
-    return await discover(name, { http, clock: systemClock, allowHttp: options.allowHttp ?? false });
+    return await discover(name, { http, clock, allowHttp: options.allowHttp ?? false });
   } finally {
     http.close();
   }
@@ -307,6 +309,27 @@ describe('discovery by the text (discovery.md), ours where it is silent', () => 
       },
     };
     expect((await found(name)).endpoints).toHaveLength(1);
+  });
+
+  it('a page that does not come to its end is left, and the parent is asked', async () => {
+    pages = {
+      'https://example.com/myapp': (_request, response) => void response.write('<html><head>'),
+      'https://example.com/': meta01,
+    };
+    let sleeps = 0;
+    const clock: Clock = {
+      ...systemClock,
+      // The first wait is for the head of the page, the second for its end: that one is over at once.
+      sleep: (delayMs, signal) => {
+        sleeps += 1;
+        return sleeps === 2 ? Promise.resolve() : systemClock.sleep(delayMs, signal);
+      },
+    };
+    const { endpoints, attempts } = await found(name, { clock });
+    expect(attempts).toEqual([
+      'https://example.com/myapp?ac-discovery=1: the page broke off: not complete within 20 s',
+    ]);
+    expect(endpoints).toHaveLength(1);
   });
 
   it('says what was asked and what came, with the advice for 401', async () => {

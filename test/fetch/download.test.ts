@@ -435,6 +435,20 @@ describe('TLS', () => {
 });
 
 describe('a small file', () => {
+  it('is asked for again when a connection that was kept is closed just then', async () => {
+    const served = new WeakSet<object>();
+    const { url, requests } = await server(({ socket }, response) => {
+      if (served.has(socket)) socket.destroy();
+      else response.end('signature');
+      served.add(socket);
+    });
+    const used = ports();
+    for (const path of ['a', 'b'])
+      expect(String(await fetchSmall(used, [`${url}/${path}`], 1024))).toBe('signature');
+    expect(requests.map(({ path }) => path)).toEqual(['/a', '/b', '/b']);
+    expect(used.clock.delays).toEqual([]);
+  });
+
   it('comes from the first mirror that has it', async () => {
     const gone = await server((_, response) => response.writeHead(404).end());
     const { url } = await server((_, response) => response.end('signature'));
