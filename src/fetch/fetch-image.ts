@@ -4,8 +4,9 @@ import { defaultArchiveLimits, readArchive, type ArchiveSummary } from '../aci/i
 import { labelValue, type ImageName } from '../appc/index.ts';
 import type { Clock } from '../ports/index.ts';
 import { isRefusal, Refusal } from '../refusal/index.ts';
-import { fetchSmall, type DownloadPorts } from './download.ts';
+import type { DownloadPorts } from './download.ts';
 import type { Endpoint } from './discovery.ts';
+import { fetchSmall } from './fetch-small.ts';
 
 export interface FetchImageOptions {
   readonly ports: DownloadPorts & { readonly clock: Clock };

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Bucket, BandwidthCap, cappedPieceBytes, takeFrom } from '../../src/fetch/bandwidth-cap.ts';
-import { defaultPatience, Download, fetchSmall } from '../../src/fetch/download.ts';
+import { defaultPatience, Download } from '../../src/fetch/download.ts';
+import { fetchSmall } from '../../src/fetch/fetch-small.ts';
 import { openHttpClient } from '../../src/fetch/http-client.ts';
 import { serve, staticFile, steadyRandom, TestClock, testWindowMs } from './test-server.ts';
 

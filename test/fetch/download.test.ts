@@ -7,11 +7,11 @@ import { SourceChanged } from '../../src/fetch/download-error.ts';
 import {
   defaultPatience,
   Download,
-  fetchSmall,
   type DownloadPorts,
   type DownloadRequest,
   type Source,
 } from '../../src/fetch/download.ts';
+import { fetchSmall } from '../../src/fetch/fetch-small.ts';
 import { openHttpClient } from '../../src/fetch/http-client.ts';
 import type { RefusalCode } from '../../src/refusal/index.ts';
 import { serve, staticFile, steadyRandom, TestClock, testWindowMs, type TestServer } from './test-server.ts';
