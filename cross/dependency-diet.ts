@@ -31,6 +31,8 @@ const modules: Readonly<Record<string, Replacement>> = {
     by: 'source',
     source: `const quiet = () => {}; quiet.enabled = false; quiet.extend = () => quiet; module.exports = () => quiet;`,
   },
+  // Wants a native module that devices do not have.
+  'proxy-agent-negotiate': { by: 'refusal', what: 'Kerberos at a proxy' },
   // Timers for browser tabs in the background, with Babel's runtime.
   'worker-timers': { by: 'refusal', what: 'worker timers' },
 };

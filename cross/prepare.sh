@@ -28,9 +28,9 @@ arm64) compilers="g++ g++-x86-64-linux-gnu g++-arm-linux-gnueabihf" ;;
 *) fail "Machines of the architecture $(dpkg --print-architecture) cannot build wherry; use amd64 or arm64." ;;
 esac
 
-# The boards, their disks and their network; the broker that tests use; tools for images of others, which tests compare
+# The boards, their disks and their network; the broker and the proxy that tests use; tools for images of others, which tests compare
 # ours with; what makes images and packages.
-wanted="qemu-system-arm qemu-utils ipxe-qemu nbdkit mosquitto
+wanted="qemu-system-arm qemu-utils ipxe-qemu nbdkit mosquitto tinyproxy
     buildah docker-registry skopeo umoci
     mmdebstrap debian-archive-keyring gnupg e2fsprogs erofs-utils fsverity cpio busybox-static kmod fakeroot file openssl
     $compilers binutils dpkg-dev bzip2 xz-utils zstd"
@@ -65,6 +65,9 @@ if [ -n "$missing" ]; then
     # Installing a broker starts it; the tests start their own, on ports of their own.
     case "$missing" in
     *mosquitto*) $as_root systemctl disable --now mosquitto.service >/dev/null 2>&1 || true ;;
+    esac
+    case "$missing" in
+    *tinyproxy*) $as_root systemctl disable --now tinyproxy.service >/dev/null 2>&1 || true ;;
     esac
     case "$missing" in
     *docker-registry*) $as_root systemctl disable --now docker-registry.service >/dev/null 2>&1 || true ;;

@@ -67,6 +67,7 @@ describe('the house', () => {
       'sign.ts',
       'pull-unit.ts',
       'operator.ts',
+      'credentials-file.ts',
       'image-server.ts',
       'embedded-broker.ts',
       'inspect.ts',

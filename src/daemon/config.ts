@@ -1,5 +1,6 @@
 import { parse, TomlError } from 'smol-toml';
 import { type AcName, parseAcName } from '../appc/index.ts';
+import type { ProxySettings } from '../fetch/index.ts';
 import { Refusal } from '../refusal/index.ts';
 
 /** `/etc/wherry/wherry.toml` after checking; wherry.toml(5) explains each key. */
@@ -14,6 +15,12 @@ export interface Config {
     readonly reserveBytes: number;
     /** A slower download is given up. */
     readonly minBytesPerSecond: number;
+  };
+  readonly download: {
+    /** Through which images are downloaded; else what the environment of the pull unit says. */
+    readonly proxy?: ProxySettings;
+    /** Not faster than this; 0 is as fast as it comes. */
+    readonly maxBytesPerSecond: number;
   };
   readonly store: { readonly compression: 'none' | 'lz4' };
   /** cron expressions in local time (node-cron). */
@@ -44,6 +51,7 @@ export function parseConfig(text: string): Config {
   const root = new Table(parseToml(text), '');
   const broker = root.table('broker');
   const limits = root.table('limits');
+  const download = root.table('download');
   const store = root.table('store');
   const report = root.table('report');
   const gc = root.table('gc');
@@ -56,12 +64,43 @@ export function parseConfig(text: string): Config {
       reserveBytes: limits.integer('reserve_bytes', 0, 2 ** 40, 32 << 20),
       minBytesPerSecond: limits.integer('min_bytes_per_second', 0, 2 ** 30, 1024),
     },
+    download: readDownload(download),
     store: { compression: store.oneOf('compression', ['none', 'lz4'], 'none') },
     reportSchedule: report.text('schedule', '*/5 * * * *'),
     gcSchedule: gc.text('schedule', '17 3 * * *'),
   };
-  for (const table of [root, broker, limits, store, report, gc]) table.refuseLeftovers();
+  for (const table of [root, broker, limits, download, store, report, gc]) table.refuseLeftovers();
+  const { maxBytesPerSecond } = config.download;
+  const { minBytesPerSecond } = config.limits;
+  if (maxBytesPerSecond !== 0 && maxBytesPerSecond < minBytesPerSecond) {
+    throw invalid(
+      'download.max_bytes_per_second',
+      `is ${maxBytesPerSecond}, below limits.min_bytes_per_second, which is ${minBytesPerSecond}: lower that, or no download would be fast enough`,
+    );
+  }
   return config;
+}
+
+function readDownload(download: Table): Config['download'] {
+  const { proxy } = download.optionalTexts({ proxy: 'proxy' });
+  const noProxy = download.texts('no_proxy');
+  const maxBytesPerSecond = download.integer('max_bytes_per_second', 0, 2 ** 30, 0);
+  if (proxy === undefined) {
+    if (noProxy.length > 0) throw invalid('download.no_proxy', 'says nothing without download.proxy');
+    return { maxBytesPerSecond };
+  }
+  const url = URL.canParse(proxy) ? new URL(proxy) : undefined;
+  // Not quoted: it may hold a password.
+  if (url !== undefined && (url.username !== '' || url.password !== '')) {
+    throw invalid(
+      'download.proxy',
+      'takes no user and password; they belong into /etc/wherry/credentials.toml',
+    );
+  }
+  if (url === undefined || !/^https?:$/.test(url.protocol) || url.href !== `${url.origin}/`) {
+    throw invalid('download.proxy', 'takes http://host:port or https://host:port');
+  }
+  return { proxy: { url: url.origin, noProxy }, maxBytesPerSecond };
 }
 
 function readBroker(broker: Table): BrokerConfig {
@@ -130,6 +169,15 @@ class Table {
     const value = this.take(key) ?? fallback;
     if (typeof value !== 'string' || value === '')
       throw invalid(this.path(key), 'takes text and must be given');
+    return value;
+  }
+
+  /** A list of words; absent is empty. */
+  texts(key: string): readonly string[] {
+    const value = this.take(key) ?? [];
+    const isWord = (one: unknown): one is string => typeof one === 'string' && /^[^\s,]{1,256}$/.test(one);
+    if (!Array.isArray(value) || value.length > 64 || !value.every(isWord))
+      throw invalid(this.path(key), 'takes a list of at most 64 hosts, as in ["intranet.example", ".local"]');
     return value;
   }
 

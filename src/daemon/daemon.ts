@@ -19,6 +19,7 @@ import { type Places, pullUser } from './places.ts';
 import { pullImage } from './pull-unit.ts';
 import { renderInUnit } from './render-unit.ts';
 import { Reporter } from './reporter.ts';
+import { requireSecret } from './require-secret.ts';
 import { runBySchedule } from './schedule.ts';
 import { openState } from './state-file.ts';
 import { Supervisor } from './supervisor.ts';
@@ -81,8 +82,9 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     architectures: runnable,
     reserveBytes: config.limits.reserveBytes,
     compression: config.store.compression,
-    pull: (image, onProgress, pullSignal) =>
-      pullImage(
+    pull: async (image, onProgress, pullSignal) => {
+      await requireSecret(places.credentials);
+      return await pullImage(
         {
           image,
           keys: keysForImage(image.name, trust.imageKeys()),
@@ -92,15 +94,18 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
             maxEntries,
             maxRatio: 200,
             minBytesPerSecond: config.limits.minBytesPerSecond,
+            maxBytesPerSecond: config.download.maxBytesPerSecond,
           },
           compression: config.store.compression,
           timeFloor: now().nowSeconds,
           ...(unsealable === undefined ? { seals: true } : {}),
+          ...(config.download.proxy === undefined ? {} : { proxy: config.download.proxy }),
         },
         { systemd, disk, store, clock: systemClock, places, owner },
         onProgress,
         pullSignal,
-      ),
+      );
+    },
     render: (rendering, renderSignal) =>
       renderInUnit(
         rendering,

@@ -1,6 +1,8 @@
 /** Where things are on a device (docs/architecture.md, "On disk"). */
 export const places = {
   config: '/etc/wherry/wherry.toml',
+  /** Credentials for web servers and proxies; systemd hands them to the pull unit. */
+  credentials: '/etc/wherry/credentials.toml',
   trust: '/etc/wherry/trust',
   /** Keys that come with the device's software. */
   systemTrust: '/usr/lib/wherry/trust',

@@ -23,8 +23,8 @@ export interface PullPlaces {
 const maxResultBytes = 2 << 20;
 const maxProgressBytes = 1024;
 const progressEveryMs = 1000;
-/** After these the download is kept for the next try; after anything else nothing must stay on the disk. */
-const resumable: ReadonlySet<string> = new Set(['download-failed', 'download-too-slow']);
+/** After these, which say nothing of the image, the download is kept for the next try; else nothing must stay on the disk. */
+const resumable: ReadonlySet<string> = new Set(['download-failed', 'download-too-slow', 'config-invalid']);
 
 /**
  * Runs `wherry-pull@<job>.service` for one image and takes its object over. The unit has no privileges; what it says is

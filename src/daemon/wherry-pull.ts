@@ -1,14 +1,24 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import {
   decodePullJob,
   encodePullProgress,
   encodePullResult,
   maxPullFileBytes,
+  type PullJob,
   type PullProgress,
+  type PullResult,
 } from '../fetch/index.ts';
-import { openHttpClient, pull } from '../fetch/pull-unit.ts';
+import {
+  cappedPieceBytes,
+  Credentials,
+  openHttpClient,
+  proxiesOfEnvironment,
+  proxyVariables,
+  pull,
+} from '../fetch/pull-unit.ts';
 import type { Random } from '../ports/index.ts';
+import { isRefusal } from '../refusal/index.ts';
 import { futureDigest, nodeDisk, writeDurable } from '../store/index.ts';
 import { systemClock } from './clock.ts';
 import { places } from './places.ts';
@@ -17,7 +27,8 @@ import { places } from './places.ts';
  * The pull unit: `node wherry-pull.js JOB`. Reads `<partial>/JOB/job.cbor`, leaves `object.erofs` and `result.cbor` beside
  * it. Ends with 0 when there is a result, a refusal included; with 1 when it could not come to one.
  *
- * WHERRY_PARTIAL, WHERRY_RUN and WHERRY_MKFS_EROFS say where things are, when not in their usual places.
+ * WHERRY_PARTIAL, WHERRY_RUN and WHERRY_MKFS_EROFS say where things are, when not in their usual places. CREDENTIALS_DIRECTORY is
+ * systemd's (systemd.exec(5), LoadCredential=). The proxies of the environment count where the job names none.
  */
 async function main(): Promise<void> {
   const job = process.argv[2] ?? '';
@@ -30,18 +41,61 @@ async function main(): Promise<void> {
 
   const stop = new AbortController();
   process.once('SIGTERM', () => stop.abort());
-  const http = openHttpClient({ clock: systemClock, signal: stop.signal });
-  const result = await pull(decodePullJob(file), {
-    clock: systemClock,
-    random,
-    http,
-    directory,
-    builder: process.env['WHERRY_MKFS_EROFS'] ?? 'mkfs.erofs',
-    futureDigest,
-    onProgress: progressFile(`${process.env['WHERRY_RUN'] ?? places.run}/pull/${job}`),
-  }).finally(() => http.close());
+  const onProgress = progressFile(`${process.env['WHERRY_RUN'] ?? places.run}/pull/${job}`);
+  const result = await runPull(decodePullJob(file), directory, onProgress, stop.signal);
   await writeDurable(disk, `${directory}/result.cbor`, encodePullResult(result));
   if (!result.ok) process.stderr.write(`<4>${result.message} (${result.code})\n`);
+}
+
+async function runPull(
+  job: PullJob,
+  directory: string,
+  onProgress: (progress: PullProgress) => void,
+  signal: AbortSignal,
+): Promise<PullResult> {
+  // The library that knows the rules of NO_PROXY reads the environment of its process.
+  if (job.proxy !== undefined) Object.assign(process.env, proxyVariables(job.proxy));
+  const proxyFor = await proxiesOfEnvironment();
+  let credentials: Credentials;
+  try {
+    credentials = await readCredentials();
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    return { ok: false, code: error.code, message: error.message };
+  }
+  const http = openHttpClient({
+    clock: systemClock,
+    signal,
+    credentials,
+    pieceBytes: cappedPieceBytes(job.limits.maxBytesPerSecond),
+    ...(proxyFor === undefined ? {} : { proxyFor }),
+  });
+  const builder = process.env['WHERRY_MKFS_EROFS'] ?? 'mkfs.erofs';
+  try {
+    return await pull(job, {
+      clock: systemClock,
+      random,
+      http,
+      directory,
+      builder,
+      futureDigest,
+      onProgress,
+    });
+  } finally {
+    http.close();
+  }
+}
+
+/**
+ * What systemd has read for this unit, which may not: the file as it is, or nothing but a comment where there is none.
+ * @throws Refusal `config-invalid`
+ */
+async function readCredentials(): Promise<Credentials> {
+  const directory = process.env['CREDENTIALS_DIRECTORY'];
+  const text = directory === undefined ? '' : readFileSync(`${directory}/credentials.toml`, 'utf8');
+  if (/^(?:#.*|\s*)$/.test(text)) return new Credentials(places.credentials);
+  const { parseCredentials } = await import('../fetch/credentials-file.ts');
+  return parseCredentials(text, places.credentials);
 }
 
 const random: Random = { fraction: () => Math.random(), bytes: (length) => randomBytes(length) };

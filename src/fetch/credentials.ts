@@ -1,63 +1,57 @@
-import { parse, TomlError } from 'smol-toml';
-import { Refusal } from '../refusal/index.ts';
-
-/** The `Authorization` header for a request to `url`, or undefined. */
-export type Authorize = (url: URL) => string | undefined;
-
-/**
- * Reads credentials for web servers: a table per host (with its port, unless it is the scheme's own) with `user` and `password`,
- * or `token` for a bearer (RFC 6750). They go to that host alone, so no redirect takes them along, and only over TLS unless
- * the table says `plain = true`.
- *
- * ```toml
- * ["images.example"]
- * user = "fleet"
- * password = "secret"
- * ```
- *
- * @throws Refusal `config-invalid` that names the table and the key, never a value
- */
-export function parseCredentials(toml: string, file: string): Authorize {
-  let tables: Record<string, unknown>;
-  try {
-    tables = parse(toml);
-  } catch (cause) {
-    if (!(cause instanceof TomlError)) throw cause;
-    // The library's message quotes the line, which may hold the secret.
-    throw new Refusal('config-invalid', `${file}: line ${cause.line} is not TOML`);
-  }
-  const headers = new Map(
-    Object.entries(tables).map(([host, table]) => [host, credential(host, table, file)]),
-  );
-  return (url) => {
-    const found = headers.get(url.host);
-    return found !== undefined && (url.protocol === 'https:' || found.plain) ? found.header : undefined;
-  };
+/** What is sent to one web server, or to one proxy. */
+export interface Credential {
+  /** The whole value of the header. */
+  readonly header: string;
+  /** Whether it may be sent without TLS. */
+  readonly plain: boolean;
 }
 
-const visible = /^[\x20-\x7e]+$/;
+/**
+ * Credentials for web servers by host (with its port, unless it is the scheme's own), and for proxies by origin, as in
+ * `http://proxy.example:3128`. They go to that host alone, so no redirect takes them along, and only over TLS unless they are
+ * marked otherwise. Nothing that is said here quotes one.
+ */
+export class Credentials {
+  readonly #place: string;
+  readonly #byHost: ReadonlyMap<string, Credential>;
 
-function credential(host: string, table: unknown, file: string): { header: string; plain: boolean } {
-  const wrong = (problem: string) =>
-    new Refusal('config-invalid', `${file}: [${JSON.stringify(host)}]: ${problem}`);
-  if (typeof table !== 'object' || table === null)
-    throw wrong('expected a table of user and password, or of token');
-  const { user, password, token, plain = false, ...others } = table as Record<string, unknown>;
-  const [unknown] = Object.keys(others);
-  if (unknown !== undefined) throw wrong(`the key ${JSON.stringify(unknown)} is not known`);
-  if (typeof plain !== 'boolean') throw wrong('plain: expected true or false');
-  if (typeof token === 'string' && visible.test(token) && user === undefined && password === undefined) {
-    return { header: `Bearer ${token}`, plain };
+  /** @param place where they are kept, for advice: a file, or how to name one */
+  constructor(place: string, byHost: ReadonlyMap<string, Credential> = new Map()) {
+    this.#place = place;
+    this.#byHost = byHost;
   }
-  if (
-    typeof user === 'string' &&
-    visible.test(user) &&
-    !user.includes(':') &&
-    typeof password === 'string' &&
-    visible.test(password) &&
-    token === undefined
-  ) {
-    return { header: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`, plain };
+
+  /** The `Authorization` header for a request to `url`, or undefined. */
+  authorize(url: URL): string | undefined {
+    const found = this.#byHost.get(url.host);
+    return found !== undefined && (url.protocol === 'https:' || found.plain) ? found.header : undefined;
   }
-  throw wrong('expected user (without a colon) and password, or token, in visible ASCII');
+
+  /** The `Proxy-Authorization` header for a proxy, or undefined. */
+  authorizeProxy(proxy: URL): string | undefined {
+    return this.#byHost.get(proxy.origin)?.header;
+  }
+
+  /**
+   * What to do about a 401 (RFC 9110 §15.5.2).
+   * @param challenge its `WWW-Authenticate`; empty when it had none
+   */
+  adviceFor(url: URL, challenge: string): string {
+    const table = `[${JSON.stringify(url.host)}]`;
+    if (challenge !== '' && !/\b(?:basic|bearer)\b/i.test(challenge)) {
+      const scheme = /^\s*([\w-]{1,30})/.exec(challenge)?.[1] ?? 'something';
+      return `it asks for ${scheme}, where only Basic and Bearer are known here`;
+    }
+    if (this.authorize(url) !== undefined)
+      return `it does not accept the credentials that ${this.#place} has in ${table}`;
+    if (this.#byHost.has(url.host))
+      return `it wants credentials, and those that ${this.#place} has in ${table} go over https only, unless they say plain = true`;
+    return `it wants credentials: put user and password, or token, into ${this.#place} below ${table}`;
+  }
+
+  /** What to do about a proxy's 407 (RFC 9110 §15.5.8). */
+  adviceForProxy(proxy: URL, wasGivenCredentials: boolean): string {
+    if (wasGivenCredentials) return 'it does not accept the user and password that it was given';
+    return `it wants credentials: put user and password into ${this.#place} below [${JSON.stringify(proxy.origin)}]`;
+  }
 }

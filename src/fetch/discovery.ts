@@ -73,8 +73,7 @@ async function tagsAt(
       const { status, body } = await http.get(address, { accept: 'text/html' }, pageWithinMs);
       if (status !== 200) {
         body.destroy();
-        const advice = status === 401 ? ', which wants credentials' : '';
-        attempts.push(`${address} answered ${status}${advice}`);
+        attempts.push(`${address} answered ${status}`);
         continue;
       }
       const done = new AbortController();

@@ -4,17 +4,25 @@ export type DownloadCode = Extract<RefusalCode, `download-${string}`>;
 
 /**
  * What a server or the network did. `resumable` says whether the bytes received so far are worth keeping: a cut
- * connection is continued later, a file that is shorter or longer than commanded never becomes the right one.
+ * connection is continued later, a file that is shorter or longer than commanded never becomes the right one. `final`
+ * says that asking this server again in a minute will not help.
  */
 export class DownloadError extends Refusal {
   override readonly code: DownloadCode;
   readonly resumable: boolean;
+  readonly final: boolean;
 
-  constructor(code: DownloadCode, message: string, options: { resumable: boolean; cause?: unknown }) {
+  /** @param options.final when absent: what is not resumable is final */
+  constructor(
+    code: DownloadCode,
+    message: string,
+    options: { resumable: boolean; final?: boolean; cause?: unknown },
+  ) {
     super(code, message, options.cause === undefined ? {} : { cause: options.cause });
     this.name = 'DownloadError';
     this.code = code;
     this.resumable = options.resumable;
+    this.final = options.final ?? !options.resumable;
   }
 }
 

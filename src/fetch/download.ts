@@ -1,7 +1,8 @@
 import type { Clock, Random } from '../ports/index.ts';
+import { type BandwidthCap, cappedPieceBytes } from './bandwidth-cap.ts';
 import { BodyPieces } from './body-pieces.ts';
 import { DownloadError, SourceChanged } from './download-error.ts';
-import { bufferedBytes, reasonOf, type HttpClient, type HttpResponse } from './http-client.ts';
+import { reasonOf, type HttpClient, type HttpResponse } from './http-client.ts';
 import { isTransientStatus, judgeResponse, strongValidator } from './response-range.ts';
 import { TransferRate } from './transfer-rate.ts';
 
@@ -52,6 +53,8 @@ export interface DownloadPorts {
   readonly random: Random;
   readonly http: HttpClient;
   readonly patience?: DownloadPatience;
+  /** Shared by all downloads of a pull. */
+  readonly cap?: BandwidthCap;
 }
 
 /**
@@ -102,13 +105,13 @@ export class Download implements AsyncIterable<Buffer> {
         failure = error;
       }
       idle = this.#offset > before ? 1 : idle + 1;
-      if (failure.resumable) at += 1;
-      else mirrors.splice(at % mirrors.length, 1); // this server does not have the file that we want
+      if (failure.final)
+        mirrors.splice(at % mirrors.length, 1); // this server does not have the file, or not for us
+      else at += 1;
       if (mirrors.length === 0) throw failure;
       if (tries >= this.#patience.maxTries || idle >= this.#patience.idleTries * mirrors.length)
         throw failure;
-      if (failure.resumable && at % mirrors.length === 0)
-        await this.#pause(Math.floor(idle / mirrors.length));
+      if (!failure.final && at % mirrors.length === 0) await this.#pause(Math.floor(idle / mirrors.length));
     }
   }
 
@@ -137,9 +140,9 @@ export class Download implements AsyncIterable<Buffer> {
 
   async *#body(response: HttpResponse): AsyncGenerator<Buffer, void, undefined> {
     const { expectedBytes, minBytesPerSecond } = this.#request;
-    const { clock } = this.#ports;
+    const { clock, cap } = this.#ports;
     const { body, from, status } = response;
-    const pieces = new BodyPieces(body, bufferedBytes / 2);
+    const pieces = new BodyPieces(body, cap?.pieceBytes ?? cappedPieceBytes(0));
     const rate = new TransferRate(minBytesPerSecond, this.#patience.windowMs);
     const tooSlow = (): DownloadError =>
       new DownloadError('download-too-slow', `${from} sent less than ${minBytesPerSecond} bytes per second`, {
@@ -170,8 +173,9 @@ export class Download implements AsyncIterable<Buffer> {
         waitingSince = clock.monotonicMs();
         const chunk = await pieces.next();
         if (arrivalsTooSlow()) throw tooSlow();
-        waitingSince = undefined;
+        waitingSince = undefined; // from here on the sender waits for us
         if (chunk === undefined) break;
+        await cap?.take(chunk.length);
         if (skip >= chunk.length) {
           skip -= chunk.length;
           continue;
@@ -225,87 +229,5 @@ export class Download implements AsyncIterable<Buffer> {
 /** A status that will not change (404, 403) rules the mirror out; another may be better in a second. */
 function withStatus(error: DownloadError, status: number): DownloadError {
   if (status === 200 || status === 206 || status === 416 || isTransientStatus(status)) return error;
-  return new DownloadError(error.code, error.message, { resumable: false });
-}
-
-/**
- * A file of at most `maxBytes`, whole in memory; the mirrors are tried in order.
- *
- * @returns undefined when every mirror says that there is none (404, 410)
- * @throws DownloadError `download-too-large`, or `download-failed` when a mirror could not be asked
- */
-export async function fetchSmall(
-  ports: DownloadPorts,
-  urls: readonly string[],
-  maxBytes: number,
-): Promise<Buffer | undefined> {
-  const patience = ports.patience ?? defaultPatience;
-  let failure: DownloadError | undefined;
-  for (let round = 0; round < patience.idleTries; round += 1) {
-    failure = undefined;
-    let transient = false;
-    for (const url of urls) {
-      try {
-        const body = await smallBody(ports, url, maxBytes, patience.windowMs);
-        if (body !== undefined) return body;
-      } catch (error) {
-        if (!(error instanceof DownloadError)) throw error;
-        failure = error;
-        transient ||= error.resumable;
-      }
-    }
-    if (failure === undefined || !transient) break;
-    const longestMs = Math.min(patience.maxDelayMs, patience.firstDelayMs * 2 ** round);
-    if (round + 1 < patience.idleTries) await ports.clock.sleep(longestMs * ports.random.fraction());
-  }
-  if (failure !== undefined) throw failure;
-  return undefined;
-}
-
-async function smallBody(
-  ports: DownloadPorts,
-  url: string,
-  maxBytes: number,
-  patienceMs: number,
-): Promise<Buffer | undefined> {
-  const { status, body, from } = await ports.http.get(url, {}, patienceMs);
-  if (status === 404 || status === 410) {
-    body.destroy();
-    return undefined;
-  }
-  if (status !== 200) {
-    body.destroy();
-    throw new DownloadError('download-failed', `${from} answered with status ${status}`, {
-      resumable: isTransientStatus(status),
-    });
-  }
-  const timer = new AbortController();
-  const late = ports.clock.sleep(patienceMs, timer.signal).then(
-    () => void body.destroy(new Error('the server is too slow')),
-    () => undefined, // the body was first
-  );
-  try {
-    const chunks: Buffer[] = [];
-    let size = 0;
-    for await (const chunk of body as AsyncIterable<Buffer>) {
-      size += chunk.length;
-      if (size > maxBytes) {
-        throw new DownloadError('download-too-large', `${from} is larger than ${maxBytes} bytes`, {
-          resumable: false,
-        });
-      }
-      chunks.push(chunk);
-    }
-    return Buffer.concat(chunks);
-  } catch (error) {
-    if (error instanceof DownloadError) throw error;
-    if (error instanceof Error && error.name === 'AbortError') throw error;
-    throw new DownloadError('download-failed', `${from} was cut off: ${reasonOf(error)}`, {
-      resumable: true,
-      cause: error,
-    });
-  } finally {
-    timer.abort();
-    await late;
-  }
+  return new DownloadError(error.code, error.message, { resumable: error.resumable, final: true });
 }

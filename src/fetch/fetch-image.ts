@@ -4,8 +4,9 @@ import { defaultArchiveLimits, readArchive, type ArchiveSummary } from '../aci/i
 import { labelValue, type ImageName } from '../appc/index.ts';
 import type { Clock } from '../ports/index.ts';
 import { isRefusal, Refusal } from '../refusal/index.ts';
-import { fetchSmall, type DownloadPorts } from './download.ts';
+import type { DownloadPorts } from './download.ts';
 import type { Endpoint } from './discovery.ts';
+import { fetchSmall } from './fetch-small.ts';
 
 export interface FetchImageOptions {
   readonly ports: DownloadPorts & { readonly clock: Clock };
@@ -82,8 +83,7 @@ async function download(
   const { status, body, from } = await ports.http.get(url, {}, answerWithinMs);
   if (status !== 200) {
     body.destroy();
-    const advice = status === 401 ? '; it wants credentials (--auth)' : '';
-    throw new Refusal('download-failed', `${from} answered ${status}${advice}`);
+    throw new Refusal('download-failed', `${from} answered ${status}`);
   }
   body.setTimeout(silentMs, () => body.destroy(new Error(`nothing came for ${silentMs / 1000} s`)));
   const length = Number(body.headers['content-length'] ?? Number.NaN);

@@ -1,15 +1,18 @@
-import { Agent, request as plainRequest, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
-import type { Agent as SecureAgent, request as SecureRequest } from 'node:https';
+import type { ClientRequest, IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 import type { Clock } from '../ports/index.ts';
-import type { Authorize } from './credentials.ts';
+import { cappedPieceBytes } from './bandwidth-cap.ts';
+import { Credentials } from './credentials.ts';
 import { DownloadError } from './download-error.ts';
+import { Routes, type Route, type RouteOptions } from './routes.ts';
+import { isTransientStatus } from './response-range.ts';
 
 export interface HttpClient {
   /**
    * One GET, redirects followed. The caller reads `body` to its end or destroys it.
    *
    * @param patienceMs how long the head of each answer may take
-   * @throws DownloadError `download-failed` when no answer came or a redirect may not be followed
+   * @throws DownloadError `download-failed` when no answer came, a redirect may not be followed, or server or proxy want
+   *   (other) credentials
    */
   get(address: string, headers: OutgoingHttpHeaders, patienceMs: number): Promise<HttpResponse>;
   /** Closes idle connections. */
@@ -17,83 +20,66 @@ export interface HttpClient {
 }
 
 export interface HttpResponse {
+  /** Never 401, and never what a proxy says for itself by 407. */
   readonly status: number;
   readonly body: IncomingMessage;
-  /** The server that answered, without credentials and query: for messages. */
+  /** The server that answered and the proxy on the way, without credentials and query: for messages. */
   readonly from: string;
 }
 
-export interface HttpClientOptions {
+export interface HttpClientOptions extends Pick<RouteOptions, 'ca' | 'connectTo' | 'proxyFor'> {
   readonly clock: Clock;
   /** Aborts whatever is under way. */
   readonly signal?: AbortSignal;
-  /** PEM certificates to trust instead of the system's. */
-  readonly ca?: string;
   /** Asked for each request, those of redirects too. */
-  readonly authorize?: Authorize;
-  /** Where to connect for a host and a port, in place of asking DNS, as curl's `--connect-to` does. */
-  readonly connectTo?: (
-    host: string,
-    port: number,
-  ) => { readonly host: string; readonly port: number } | undefined;
+  readonly credentials?: Credentials;
+  /** How much is read of a body at a time. */
+  readonly pieceBytes?: number;
 }
 
-interface Secure {
-  readonly agent: SecureAgent;
-  readonly request: typeof SecureRequest;
-}
-
-/** How much of a body may wait to be read: twice what is read at a time, so that the network and we work together. */
-export const bufferedBytes = 256 * 1024;
-
-const connections = { keepAlive: true, maxSockets: 4, highWaterMark: bufferedBytes };
 const maxRedirects = 5;
 const redirects: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
 /**
- * HTTP(S) over Node's own client: connections are kept for the next request, bodies come as the server stores them
- * (no content coding is asked for), TLS is loaded when the first https address is met.
+ * HTTP(S) over Node's own client, directly or through proxies: connections are kept for the next request, bodies come as the
+ * server stores them (no content coding is asked for).
  */
 export function openHttpClient(options: HttpClientOptions): HttpClient {
-  const agent = new Agent(connections);
-  let secure: Promise<Secure> | undefined;
-
-  const loadSecure = async (): Promise<Secure> => {
-    const https = await import('node:https');
-    const ca = options.ca === undefined ? {} : { ca: options.ca };
-    return { agent: new https.Agent({ ...connections, ...ca }), request: https.request };
-  };
+  const credentials = options.credentials ?? new Credentials('the file of credentials');
+  const routes = new Routes({
+    ...options,
+    // So that the network and we work together.
+    bufferBytes: 2 * (options.pieceBytes ?? cappedPieceBytes(0)),
+    authorizeProxy: (proxy) => credentials.authorizeProxy(proxy),
+  });
 
   const exchange = async (
     url: URL,
+    route: Route,
     headers: OutgoingHttpHeaders,
     patienceMs: number,
   ): Promise<IncomingMessage> => {
     const stop = new AbortController();
     const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
-    const authorization = options.authorize?.(url);
-    const instead = options.connectTo?.(
-      url.hostname,
-      Number(url.port) || (url.protocol === 'https:' ? 443 : 80),
-    );
-    const settings = {
-      method: 'GET',
-      headers: {
-        host: url.host,
-        'accept-encoding': 'identity',
-        ...headers,
-        ...(authorization === undefined ? {} : { authorization }),
-      },
-      ...(instead === undefined
-        ? {}
-        : { hostname: instead.host, port: instead.port, servername: url.hostname }),
-    };
-    const tls = url.protocol === 'https:' ? await (secure ??= loadSecure()) : undefined;
+    const authorization = credentials.authorize(url);
     const response = new Promise<IncomingMessage>((resolve, reject) => {
-      const sent = tls
-        ? tls.request(url, { ...settings, agent: tls.agent })
-        : plainRequest(url, { ...settings, agent });
-      const giveUp = (): void => void sent.destroy(signal.reason as Error);
+      const sent = route.send({
+        method: 'GET',
+        headers: {
+          host: url.host,
+          'accept-encoding': 'identity',
+          ...headers,
+          ...(authorization === undefined ? {} : { authorization }),
+        },
+      });
+      const giveUp = (): void => {
+        const reason = signal.reason as Error;
+        sent.destroy(reason);
+        if (sent.socket !== null) return;
+        // It waits for a connection and would tell its end only with that.
+        route.giveUp();
+        reject(reason);
+      };
       signal.addEventListener('abort', giveUp, { once: true });
       sent.once('response', (message) => {
         // From here on the body's reader watches the time; only the caller's own signal still ends the exchange.
@@ -103,7 +89,14 @@ export function openHttpClient(options: HttpClientOptions): HttpClient {
         message.once('close', () => options.signal?.removeEventListener('abort', cut));
         resolve(message);
       });
-      sent.once('error', reject);
+      sent.once('error', (error) => {
+        reject(sent.reusedSocket && !signal.aborted ? new KeptConnectionLost(error) : error);
+      });
+      onTunnelRefused(sent, (status) => {
+        // What would follow is the proxy's page in place of the server's answer.
+        sent.destroy();
+        reject(new ProxyAnswer(status));
+      });
       if (signal.aborted) giveUp();
       else sent.end();
     });
@@ -113,29 +106,70 @@ export function openHttpClient(options: HttpClientOptions): HttpClient {
       () => undefined, // the answer was first
     );
     try {
-      return await response;
+      const message = await response;
+      if (route.proxy === undefined || message.statusCode !== 407) return message;
+      message.destroy();
+      throw new ProxyAnswer(407);
     } finally {
       timer.abort();
       await late;
     }
   };
 
+  /** Asks again on another connection when one that was kept is lost: its other end may have closed it just then. */
+  const ask: typeof exchange = async (url, route, headers, patienceMs) => {
+    try {
+      return await exchange(url, route, headers, patienceMs);
+    } catch (error) {
+      if (!(error instanceof KeptConnectionLost)) throw error;
+      return await ask(url, route, headers, patienceMs);
+    }
+  };
+
+  /** Why no answer came from the server, as one sentence. */
+  const unreachable = (from: string, { proxy }: Route, cause: unknown): DownloadError => {
+    const isRefused = cause instanceof ProxyAnswer && !isTransientStatus(cause.status);
+    let reason = reasonOf(cause);
+    if (proxy !== undefined && cause instanceof ProxyAnswer) {
+      reason = `the proxy answered with status ${cause.status}`;
+      // Some proxies, tinyproxy for one, say 401 where 407 is meant.
+      if (cause.status === 407 || cause.status === 401)
+        reason += `: ${credentials.adviceForProxy(proxy.url, proxy.authorization !== undefined)}`;
+    }
+    return new DownloadError('download-failed', `${from} cannot be reached: ${reason}`, {
+      resumable: true,
+      final: isRefused,
+      cause,
+    });
+  };
+
   return {
     async get(address, headers, patienceMs) {
       let url = parseAddress(address);
       for (let hop = 0; ; hop += 1) {
-        const from = publicName(url);
+        const route = await routes.to(url);
+        const from =
+          route.proxy === undefined
+            ? publicName(url)
+            : `${publicName(url)} through the proxy ${route.proxy.name}`;
         let message: IncomingMessage;
         try {
-          message = await exchange(url, headers, patienceMs);
+          message = await ask(url, route, headers, patienceMs);
         } catch (cause) {
           options.signal?.throwIfAborted();
-          throw new DownloadError('download-failed', `${from} cannot be reached: ${reasonOf(cause)}`, {
-            resumable: true,
-            cause,
-          });
+          throw unreachable(from, route, cause);
         }
         const status = message.statusCode ?? 0;
+        if (status === 401) {
+          message.destroy();
+          let advice = credentials.adviceFor(url, message.headers['www-authenticate'] ?? '');
+          if (url.protocol === 'http:' && route.proxy?.authorization !== undefined)
+            advice += ', or the proxy says so for itself and does not accept what it was given';
+          throw new DownloadError('download-failed', `${from} answered with status 401: ${advice}`, {
+            resumable: true,
+            final: true,
+          });
+        }
         if (!redirects.has(status)) return { status, body: message, from };
         message.destroy();
         if (hop === maxRedirects) {
@@ -145,12 +179,34 @@ export function openHttpClient(options: HttpClientOptions): HttpClient {
       }
     },
     close() {
-      agent.destroy();
-      void secure?.then((tls) => tls.agent.destroy());
+      routes.close();
     },
   };
 }
 
+/** What went wrong on a connection that had served a request before; no answer had begun. */
+class KeptConnectionLost extends Error {
+  constructor(cause: Error) {
+    super(cause.message, { cause });
+  }
+}
+
+/** A proxy's own answer, where a server's was wanted. */
+class ProxyAnswer extends Error {
+  readonly status: number;
+
+  constructor(status: number) {
+    super(`status ${status}`);
+    this.status = status;
+  }
+}
+
+/** https-proxy-agent tells how a proxy answered CONNECT, and would go on with the proxy's page as the server's answer. */
+function onTunnelRefused(sent: ClientRequest, refused: (status: number) => void): void {
+  sent.once('proxyConnect', ({ statusCode = 200 }: { readonly statusCode?: number }) => {
+    if (statusCode !== 200) refused(statusCode);
+  });
+}
 /** The address without what may be secret: user name, password, query. */
 function publicName(url: URL): string {
   return `${url.origin}${url.pathname}`;

@@ -15,3 +15,4 @@ export {
 } from './pull-job-codec.ts';
 export { jobName } from './pull-job.ts';
 export type { PullJob, PullLimits, PullProgress, PullResult } from './pull-job.ts';
+export type { ProxySettings } from './proxies.ts';

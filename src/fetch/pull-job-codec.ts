@@ -46,10 +46,12 @@ const pullJob: Reader<PullJob> = map({
     maxEntries: integer(1),
     maxRatio: integer(1),
     minBytesPerSecond: integer(0),
+    maxBytesPerSecond: integer(0),
   }),
   compression: oneOf('none', 'lz4'),
   timeFloor: integer(0),
   seals: optional(oneOf(true)),
+  proxy: optional(map({ url: text(2048), noProxy: list(text(256), { max: 64 }) })),
 });
 
 const success = map({

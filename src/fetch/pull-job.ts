@@ -1,9 +1,11 @@
 import type { DesiredImage } from '../trust/index.ts';
+import type { ProxySettings } from './proxies.ts';
 
 /**
  * What wherryd hands to the pull unit, and what comes back. Both travel as CBOR files in directories named by the job:
  * `<partial>/<job>/job.cbor` in, `<partial>/<job>/{result.cbor,object.erofs}` out, progress in memory only at
- * `<run>/pull/<job>/progress.cbor`. The unit has no other input.
+ * `<run>/pull/<job>/progress.cbor`. The unit's other inputs are credentials, which systemd puts into memory for it, and the proxy
+ * variables of its environment.
  */
 export interface PullJob {
   readonly image: DesiredImage;
@@ -17,6 +19,8 @@ export interface PullJob {
   readonly timeFloor: number;
   /** The object will be sealed: its digest of fs-verity is wanted, computed while its bytes are still in memory. */
   readonly seals?: true;
+  /** In place of what the environment of the unit says. Never with a password: the job lies on flash. */
+  readonly proxy?: ProxySettings;
 }
 
 export interface PullLimits {
@@ -25,6 +29,8 @@ export interface PullLimits {
   /** Uncompressed bytes per compressed byte, judged past the first MiB. */
   readonly maxRatio: number;
   readonly minBytesPerSecond: number;
+  /** Not faster than this, over the whole pull; 0 is as fast as it comes. */
+  readonly maxBytesPerSecond: number;
 }
 
 export type PullResult =

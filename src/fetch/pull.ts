@@ -6,8 +6,10 @@ import type { Clock, Random } from '../ports/index.ts';
 import { isRefusal, Refusal, refusalCodes } from '../refusal/index.ts';
 import type { DesiredImage } from '../trust/index.ts';
 import type { SignatureVerifier } from '../trust/openpgp.ts';
+import { BandwidthCap } from './bandwidth-cap.ts';
 import { DownloadError, SourceChanged } from './download-error.ts';
-import { Download, type DownloadPatience, type DownloadPorts, fetchSmall } from './download.ts';
+import { Download, type DownloadPatience, type DownloadPorts } from './download.ts';
+import { fetchSmall } from './fetch-small.ts';
 import type { HttpClient } from './http-client.ts';
 import { asNoSpace, PartialFile } from './partial-file.ts';
 import { startObjectBuilder } from './object-builder.ts';
@@ -28,6 +30,11 @@ export interface PullPorts {
   readonly onProgress: (progress: PullProgress) => void;
 }
 
+/** What the parts of one pull share. */
+interface SharedPorts extends PullPorts {
+  readonly cap?: BandwidthCap;
+}
+
 type Pulled = Extract<PullResult, { ok: true }>;
 
 const maxSignatureBytes = 64 * 1024;
@@ -44,8 +51,10 @@ export async function pull(job: PullJob, ports: PullPorts): Promise<PullResult> 
   await rm(objectPath, { force: true });
   const partial = await PartialFile.open(ports.directory);
   let keep = true; // what an unexpected error or an order to stop interrupts is continued
+  const { maxBytesPerSecond } = job.limits;
+  const cap = maxBytesPerSecond === 0 ? {} : { cap: new BandwidthCap(maxBytesPerSecond, ports.clock) };
   try {
-    const result = await pullInto(objectPath, partial, job, ports);
+    const result = await pullInto(objectPath, partial, job, { ...ports, ...cap });
     keep = false;
     return result;
   } catch (error) {
@@ -62,7 +71,7 @@ async function pullInto(
   objectPath: string,
   partial: PartialFile,
   job: PullJob,
-  ports: PullPorts,
+  ports: SharedPorts,
 ): Promise<Pulled> {
   const { image, limits } = job;
   if (image.tarSizeBytes > limits.maxTarBytes) {
@@ -90,7 +99,7 @@ async function pullInto(
 }
 
 /** Fetches the detached signature and makes sure that it can be verified at all, before the image is fetched. */
-async function openSignature(job: PullJob, ports: PullPorts): Promise<() => Promise<SignatureVerifier>> {
+async function openSignature(job: PullJob, ports: SharedPorts): Promise<() => Promise<SignatureVerifier>> {
   const loading = import('../trust/openpgp.ts'); // while the signature comes
   const addresses = job.image.urls.map(signatureAddress);
   const armored = await fetchSmall(ports, addresses, maxSignatureBytes).catch((cause: unknown) => {
@@ -120,7 +129,7 @@ async function onePass(
   partial: PartialFile,
   verifier: SignatureVerifier,
   job: PullJob,
-  ports: PullPorts,
+  ports: SharedPorts,
 ): Promise<Pulled> {
   const { image, limits } = job;
   const bytes = new ImageBytes(partial, verifier, job, ports);
@@ -180,7 +189,7 @@ class ImageBytes implements AsyncIterable<Buffer> {
   readonly #chunks: AsyncGenerator<Buffer, void, undefined>;
   readonly #download: Download;
 
-  constructor(partial: PartialFile, verifier: SignatureVerifier, job: PullJob, ports: PullPorts) {
+  constructor(partial: PartialFile, verifier: SignatureVerifier, job: PullJob, ports: SharedPorts) {
     const { sizeBytes, urls } = job.image;
     let remembering: Promise<void> = Promise.resolve();
     const downloadPorts: DownloadPorts = ports;

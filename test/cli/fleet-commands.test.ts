@@ -2,7 +2,7 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'n
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import {
   startEmbeddedBroker,
   startImageServer,
@@ -13,6 +13,7 @@ import { main } from '../../src/cli/main.ts';
 import { examineMessage } from '../../src/trust/openpgp.ts';
 import { loopbackCertificate } from '../fetch/loopback-certificate.ts';
 import { serve, type TestServer } from '../fetch/test-server.ts';
+import { startTinyProxy } from '../fetch/tinyproxy.ts';
 import { FakeDevice, type FakeDeviceOptions } from '../fleet/fake-device.ts';
 import { until } from '../session/system-clock.ts';
 import { recordingTerminal, wherry, type Run } from './recording-terminal.ts';
@@ -351,6 +352,30 @@ describe('images that are found by their names (discovery.md)', () => {
     expect(await readdir(at('fetched'))).toEqual([
       'example-com-web-1.0-aarch64.aci',
       'example-com-web-1.0-aarch64.aci.asc',
+    ]);
+  });
+
+  it('come through the proxies of the environment', async () => {
+    const proxy = await startTinyProxy(['BasicAuth fleet s3cret']);
+    try {
+      vi.stubEnv('HTTPS_PROXY', `http://fleet:s3cret@${proxy.name}`);
+      vi.stubEnv('HTTP_PROXY', `http://fleet:s3cret@${proxy.name}`);
+      const fetched = await run('image', 'fetch', 'example.com/web:1.0', '-o', at('proxied'), ...finding);
+      expect(fetched).toMatchObject({ status: 0 });
+      vi.stubEnv('HTTP_PROXY', `http://fleet:wr0ng@${proxy.name}`);
+      const refused = await run('image', 'fetch', 'example.com/web:1.0', '-o', at('proxied'), ...finding);
+      expect(refused.status).toBe(69);
+      expect(refused.err).toContain(`through the proxy ${proxy.name} answered with status 401`);
+      expect(refused.err).not.toMatch(/wr0ng|s3cret/);
+    } finally {
+      vi.unstubAllEnvs();
+      await proxy.stop();
+    }
+    const { port } = new URL(site.url);
+    expect(proxy.requests.slice(0, 3)).toEqual([
+      `CONNECT 127.0.0.1:${port} HTTP/1.1`,
+      `GET ${images.url}/example.com/web-1.0.aci.asc HTTP/1.1`,
+      `GET ${images.url}/example.com/web-1.0.aci HTTP/1.1`,
     ]);
   });
 

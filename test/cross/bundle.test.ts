@@ -212,4 +212,12 @@ describe('the programs of the package', () => {
     for (const heavy of ['openpgp', 'mqtt', 'aedes', 'commander', 'smol-toml'])
       expect(packages).not.toContain(heavy);
   });
+
+  it('load what speaks to proxies, and what reads credentials, where there are some', () => {
+    const later = ['https-proxy-agent', 'http-proxy-agent', 'agent-base', 'proxy-from-env', 'smol-toml'];
+    const { packages } = staticClosure(programs.metafile, 'wherry-pull');
+    for (const name of later) expect(packages).not.toContain(name);
+    expect(bundledPackages(programs.metafile)).toEqual(expect.arrayContaining(later));
+    expect(bundledPackages(programs.metafile)).not.toContain('proxy-agent-negotiate');
+  });
 });

@@ -130,8 +130,11 @@ describe('the documentation in the package', () => {
     const asWritten = parseConfig(example);
     expect(asWritten.device).toBe('gate-17');
     const allDefaults = parseConfig(example.replaceAll(/^# (?=\w+ = )/gm, ''));
-    expect({ ...allDefaults, broker: undefined }).toEqual({ ...asWritten, broker: undefined });
+    // A broker's and a proxy's examples are no defaults.
+    const others = { broker: undefined, download: undefined };
+    expect({ ...allDefaults, ...others }).toEqual({ ...asWritten, ...others });
     expect(allDefaults.broker).toMatchObject(asWritten.broker);
+    expect(allDefaults.download).toMatchObject(asWritten.download);
   });
 
   it('explains every key of the example', async () => {

@@ -110,10 +110,13 @@ describe('prepare.sh', () => {
     expect(status).toBe(0);
   });
 
-  it('does not leave a broker running that it installed', async () => {
-    const { calls } = await prepare({ MISSING: 'mosquitto' });
-    expect(calls).toContain('systemctl disable --now mosquitto.service');
-  });
+  it.each(['mosquitto', 'tinyproxy', 'docker-registry'])(
+    'does not leave a service running that it installed: %s',
+    async (name) => {
+      const { calls } = await prepare({ MISSING: name });
+      expect(calls).toContain(`systemctl disable --now ${name}.service`);
+    },
+  );
 
   it('uses sudo where the user is not root', async () => {
     await place('sudo', 'echo "sudo $*" >>calls');

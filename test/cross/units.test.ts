@@ -118,4 +118,11 @@ describe('the units', () => {
   it.each(['prerm', 'postrm'])('are ended by %s with the package, renderings too', async (script) => {
     expect(await readFile(path.join(debian, script), 'utf8')).toMatch(/'wherry-render@\*(\.service)?'/);
   });
+
+  it('hand a pull its secrets in memory, and go on without where there are none', async () => {
+    const unit = await directives('wherry-pull@.service');
+    expect(unit.get('LoadCredential')).toBe('credentials.toml:/etc/wherry/credentials.toml');
+    expect(unit.get('SetCredential')).toBe('credentials.toml:# none');
+    expect(unit.get('InaccessiblePaths')).toBe('-/etc/wherry');
+  });
 });

@@ -20,6 +20,7 @@ describe('wherry.toml', () => {
       fleet: 'harbour',
       device: 'crane-7',
       broker: { url: 'mqtt://broker:1883', version: 4, bootSpreadSeconds: 30 },
+      download: { maxBytesPerSecond: 0 },
       store: { compression: 'none' },
       reportSchedule: '*/5 * * * *',
       gcSchedule: '17 3 * * *',
@@ -33,6 +34,16 @@ describe('wherry.toml', () => {
       limits: { reserveBytes: 0 },
       store: { compression: 'lz4' },
     });
+  });
+
+  it('takes a proxy for downloads and a cap', () => {
+    const toml = `${minimal}[download]\nproxy = "http://proxy.example:3128/"\nno_proxy = ["a.local", ".b"]\nmax_bytes_per_second = 65536\n`;
+    expect(parseConfig(toml).download).toEqual({
+      proxy: { url: 'http://proxy.example:3128', noProxy: ['a.local', '.b'] },
+      maxBytesPerSecond: 65_536,
+    });
+    const slow = `[download]\nmax_bytes_per_second = 1000\n[limits]\nmin_bytes_per_second = 1000\n`;
+    expect(parseConfig(`${minimal}${slow}`).download).toEqual({ maxBytesPerSecond: 1000 });
   });
 
   it.each([
@@ -50,6 +61,23 @@ describe('wherry.toml', () => {
     [`${minimal}version = 3\n`, 'wherry.toml: broker.version takes one of 4, 5'],
     [`${minimal}[limits]\nreserve_bytes = -1\n`, /limits\.reserve_bytes takes a whole number from 0 to/],
     [`${minimal}[report]\nschedule = 5\n`, 'wherry.toml: report.schedule takes text and must be given'],
+    [
+      `${minimal}[download]\nmax_bytes_per_second = 1000\n`,
+      'wherry.toml: download.max_bytes_per_second is 1000, below limits.min_bytes_per_second, which is 1024: lower that, or no download would be fast enough',
+    ],
+    [
+      `${minimal}[download]\nproxy = "socks5://proxy.example"\n`,
+      'wherry.toml: download.proxy takes http://host:port or https://host:port',
+    ],
+    [`${minimal}[download]\nproxy = "proxy.example:3128"\n`, /download\.proxy takes http:/],
+    [`${minimal}[download]\nproxy = "http://proxy.example/path"\n`, /download\.proxy takes http:/],
+    [
+      `${minimal}[download]\nproxy = "http://u:p@proxy.example"\n`,
+      /^wherry\.toml: download\.proxy takes no user and password; they belong into \/etc\/wherry\/credentials\.toml$/,
+    ],
+    [`${minimal}[download]\nno_proxy = ["a"]\n`, /download\.no_proxy says nothing without download\.proxy/],
+    [`${minimal}[download]\nproxy = "http://p"\nno_proxy = "a"\n`, /download\.no_proxy takes a list/],
+    [`${minimal}[download]\nproxy = "http://p"\nno_proxy = ["a,b"]\n`, /download\.no_proxy takes a list/],
     ['fleet = \n', /^wherry\.toml line 1: /],
   ])('%j is refused with a sentence', (toml, sentence) => {
     expect(fault(toml)).toMatch(sentence);

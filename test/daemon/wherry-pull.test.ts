@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import type { RequestListener } from 'node:http';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import {
@@ -7,6 +8,7 @@ import {
   decodePullResult,
   encodePullJob,
   encodePullResult,
+  type PullJob,
   type PullResult,
 } from '../../src/fetch/index.ts';
 import {
@@ -18,24 +20,30 @@ import {
   type Signer,
   type TestImage,
 } from '../fetch/test-image.ts';
+import { requireSecret } from '../../src/daemon/require-secret.ts';
 import { serve, staticFile, type TestServer } from '../fetch/test-server.ts';
+import { startTinyProxy } from '../fetch/tinyproxy.ts';
 
 let signer: Signer;
 let image: TestImage;
 let server: TestServer;
 /** Ends the connection within the image, after telling. */
 let onHalf: (() => void) | undefined;
+/** How the image is served otherwise. */
+let serving: RequestListener;
 
 beforeAll(async () => {
   signer = gnupgSigner();
   image = await testImage({ entries: [{ name: 'rootfs/file', body: Buffer.alloc(100_000, 'text') }] });
   const signature = signer.sign(image.aci);
   server = await serve((request, response) => {
-    if (request.url === '/app.aci.asc') response.end(signature);
-    else if (request.url !== '/app.aci') response.writeHead(404).end();
-    else if (onHalf === undefined) staticFile(image.aci)(request, response);
+    if (request.url?.startsWith('/guarded/') === true && request.headers.authorization !== 'Bearer s3cret')
+      response.writeHead(401, { 'www-authenticate': 'Bearer' }).end();
+    else if (request.url?.endsWith('/app.aci.asc') === true) response.end(signature);
+    else if (request.url?.endsWith('/app.aci') !== true) response.writeHead(404).end();
+    else if (onHalf === undefined) serving(request, response);
     else {
-      response.writeHead(200, { 'content-length': image.aci.length });
+      response.writeHead(200, { 'content-length': image.aci.length, etag: '"v1"' });
       response.write(image.aci.subarray(0, image.aci.length / 2), onHalf);
     }
   });
@@ -50,6 +58,8 @@ let remove: () => void;
 beforeEach(() => {
   ({ path: root, remove } = temporaryDirectory());
   onHalf = undefined;
+  serving = staticFile(image.aci);
+  server.requests.length = 0;
 });
 afterEach(() => remove());
 
@@ -57,6 +67,7 @@ afterEach(() => remove());
 async function wherryPull(
   job: string,
   started: (stop: () => void) => void = () => undefined,
+  environment: NodeJS.ProcessEnv = {},
 ): Promise<{ status: number | null; said: string }> {
   const program = join(import.meta.dirname, '../../src/daemon/wherry-pull.ts');
   const child = spawn(process.execPath, ['--import', 'tsx', program, job], {
@@ -66,6 +77,7 @@ async function wherryPull(
       WHERRY_PARTIAL: join(root, 'partial'),
       WHERRY_RUN: join(root, 'run'),
       WHERRY_MKFS_EROFS: fakeBuilder(join(root, 'tools')),
+      ...environment,
     },
   });
   started(() => child.kill('SIGTERM'));
@@ -75,10 +87,10 @@ async function wherryPull(
   return { status, said };
 }
 
-function prepare(path = '/app.aci'): string {
+function prepare(path = '/app.aci', more: Partial<PullJob> = {}): string {
   const directory = join(root, 'partial', 'job-1');
   mkdirSync(directory, { recursive: true });
-  const job = jobFor(image, [`${server.url}${path}`], [signer.publicKey]);
+  const job = { ...jobFor(image, [`${server.url}${path}`], [signer.publicKey]), ...more };
   writeFileSync(join(directory, 'job.cbor'), encodePullJob(job));
   return directory;
 }
@@ -113,6 +125,124 @@ describe('wherry-pull', () => {
     expect(readdirSync(directory).sort()).toEqual(['download', 'download.meta', 'job.cbor']);
   }, 20_000);
 
+  describe('started anew after it was ended within a download', () => {
+    /** One process that is ended when half of the image has come, and how much it left. */
+    async function half(): Promise<{ directory: string; heldBytes: number }> {
+      const directory = prepare();
+      await wherryPull('job-1', (stop) => (onHalf = stop));
+      onHalf = undefined;
+      server.requests.length = 0;
+      const heldBytes = statSync(join(directory, 'download')).size;
+      expect(heldBytes).toBeGreaterThan(0);
+      return { directory, heldBytes };
+    }
+    const asked = () => server.requests.filter(({ path }) => path === '/app.aci');
+
+    it('[C30] asks for the rest only, on the condition that the file is the same (RFC 9110 §13.1.5)', async () => {
+      const { directory, heldBytes } = await half();
+      await wherryPull('job-1');
+      expect(resultIn(directory)).toMatchObject({
+        ok: true,
+        downloadedBytes: image.aci.length - heldBytes,
+      });
+      expect(asked()).toEqual([{ path: '/app.aci', range: `bytes=${heldBytes}-`, ifRange: '"v1"' }]);
+    }, 30_000);
+
+    it('fetches a file anew that has changed meanwhile, for which the server answers 200', async () => {
+      const { directory, heldBytes } = await half();
+      // What lies there is of the old file.
+      writeFileSync(join(directory, 'download'), Buffer.alloc(heldBytes, 'of the old file'));
+      serving = staticFile(image.aci, '"v2"');
+      await wherryPull('job-1');
+      expect(resultIn(directory)).toMatchObject({ ok: true, imageId: image.id });
+      expect(asked()).toEqual([
+        { path: '/app.aci', range: `bytes=${heldBytes}-`, ifRange: '"v1"' },
+        { path: '/app.aci', range: undefined, ifRange: undefined },
+      ]);
+    }, 30_000);
+
+    it('skips what it has when the server knows no ranges and answers 200', async () => {
+      const { directory } = await half();
+      serving = (_, response) => {
+        response.writeHead(200, { 'content-length': image.aci.length, etag: '"v1"' });
+        response.end(image.aci);
+      };
+      await wherryPull('job-1');
+      expect(resultIn(directory)).toMatchObject({ ok: true, downloadedBytes: image.aci.length });
+      expect(asked()).toHaveLength(1);
+    }, 30_000);
+
+    it('keeps what it has when the server does not let it in any more', async () => {
+      const { directory, heldBytes } = await half();
+      serving = (_, response) => response.writeHead(401).end();
+      await wherryPull('job-1');
+      expect(resultIn(directory)).toMatchObject({ ok: false, code: 'download-failed' });
+      expect(statSync(join(directory, 'download')).size).toBe(heldBytes);
+    }, 30_000);
+  });
+
+  describe('with secrets that systemd put into its memory (systemd.exec(5), LoadCredential=)', () => {
+    const loaded = (text: string): NodeJS.ProcessEnv => {
+      const directory = join(root, 'credentials');
+      mkdirSync(directory);
+      writeFileSync(join(directory, 'credentials.toml'), text, { mode: 0o400 });
+      return { CREDENTIALS_DIRECTORY: directory };
+    };
+
+    it('authenticates to the web server, and to the proxy that the job names', async () => {
+      const proxy = await startTinyProxy(['BasicAuth fleet pr0xy']);
+      try {
+        const url = `http://${proxy.name}`;
+        const directory = prepare('/guarded/app.aci', { proxy: { url, noProxy: ['images.local'] } });
+        const environment = loaded(
+          `["${new URL(server.url).host}"]\ntoken = "s3cret"\nplain = true\n["${url}"]\nuser = "fleet"\npassword = "pr0xy"\n`,
+        );
+        const misled = { HTTP_PROXY: 'http://127.0.0.1:1', NO_PROXY: '*' };
+        expect(await wherryPull('job-1', undefined, { ...misled, ...environment })).toEqual({
+          status: 0,
+          said: '',
+        });
+        expect(resultIn(directory)).toMatchObject({ ok: true });
+      } finally {
+        await proxy.stop();
+      }
+      expect(proxy.requests).toEqual([
+        `GET ${server.url}/guarded/app.aci.asc HTTP/1.1`,
+        `GET ${server.url}/guarded/app.aci HTTP/1.1`,
+      ]);
+    }, 30_000);
+
+    it('[C73] says what to do when there are none, and which file is wrong, never what is in it', async () => {
+      const directory = prepare('/guarded/app.aci');
+      const environment = loaded('# none');
+      const { said } = await wherryPull('job-1', undefined, environment);
+      const where = `["${new URL(server.url).host}"]`;
+      expect(said).toBe(
+        `<4>example.com/app: ${server.url}/guarded/app.aci.asc answered with status 401: it wants credentials: put user and password, or token, into /etc/wherry/credentials.toml below ${where} (download-failed)\n`,
+      );
+      const file = join(environment['CREDENTIALS_DIRECTORY'] ?? '', 'credentials.toml');
+      chmodSync(file, 0o600);
+      writeFileSync(file, '["a"]\ntoken = s3cret\n');
+      const broken = await wherryPull('job-1', undefined, environment);
+      expect(broken).toEqual({
+        status: 0,
+        said: '<4>/etc/wherry/credentials.toml: line 2 is not TOML (config-invalid)\n',
+      });
+      expect(resultIn(directory)).toMatchObject({ ok: false, code: 'config-invalid' });
+    }, 30_000);
+  });
+
+  it('takes the proxy of its environment where the job names none', async () => {
+    const proxy = await startTinyProxy();
+    try {
+      prepare();
+      await wherryPull('job-1', undefined, { http_proxy: `http://${proxy.name}` });
+    } finally {
+      await proxy.stop();
+    }
+    expect(proxy.requests).toHaveLength(2);
+  }, 30_000);
+
   it.each(['../job-1', '', 'missing'])(
     'fails when there is no job %j',
     async (job) => {
@@ -120,6 +250,25 @@ describe('wherry-pull', () => {
     },
     20_000,
   );
+});
+
+describe('a file of secrets', () => {
+  const file = () => join(root, 'credentials.toml');
+
+  it('need not be there, and is its owner’s alone', async () => {
+    await requireSecret(file());
+    writeFileSync(file(), '', { mode: 0o600 });
+    await requireSecret(file());
+  });
+
+  it.each([0o644, 0o640, 0o602])('of mode %o is refused with what to do', async (mode) => {
+    writeFileSync(file(), '');
+    chmodSync(file(), mode);
+    await expect(requireSecret(file())).rejects.toMatchObject({
+      code: 'config-invalid',
+      message: expect.stringContaining(`"chmod 600 ${file()}"`) as string,
+    });
+  });
 });
 
 describe('the result of a pull', () => {

@@ -78,9 +78,10 @@ async function found(
   name: ImageName,
   options: { allowHttp?: boolean; auth?: string; deadTls?: boolean; clock?: Clock } = {},
 ) {
+  const clock = options.clock ?? systemClock;
   const port = (server: TestServer) => Number(new URL(server.url).port);
   const http = openHttpClient({
-    clock: options.clock ?? systemClock,
+    clock,
     ca: tls.cert,
     connectTo: (host, to) =>
       hosts.includes(host)
@@ -89,14 +90,10 @@ async function found(
             port: to === 443 ? (options.deadTls === true ? 1 : port(secure)) : port(plain),
           }
         : { host: '127.0.0.1', port: 1 },
-    ...(options.auth === undefined ? {} : { authorize: parseCredentials(options.auth, 'auth.toml') }),
+    ...(options.auth === undefined ? {} : { credentials: parseCredentials(options.auth, 'auth.toml') }),
   });
   try {
-    return await discover(name, {
-      http,
-      clock: options.clock ?? systemClock,
-      allowHttp: options.allowHttp ?? false,
-    });
+    return await discover(name, { http, clock, allowHttp: options.allowHttp ?? false });
   } finally {
     http.close();
   }
@@ -354,7 +351,7 @@ describe('a page and its tags (discovery.md#discovery-url)', () => {
     pages = { '/myapp': 401 };
     const { attempts } = await found(name);
     expect(attempts).toEqual([
-      'https://example.com/myapp?ac-discovery=1 answered 401, which wants credentials',
+      'https://example.com/myapp?ac-discovery=1: https://example.com/myapp answered with status 401: it wants credentials: put user and password, or token, into the file of credentials below ["example.com"]',
       'https://example.com?ac-discovery=1 answered 404',
     ]);
   });
@@ -473,15 +470,15 @@ describe('discovery goes on to the parent of a name (discovery.md#discovery-url)
 
 describe('[A7.13] credentials (discovery.md: 401 is a matter of policy)', () => {
   it('go over TLS alone, unless the table says otherwise', () => {
-    const authorize = parseCredentials(
+    const credentials = parseCredentials(
       '["a.example"]\ntoken = "t"\n["b.example:8080"]\nuser = "u"\npassword = "p"\nplain = true',
       'f',
     );
-    expect(authorize(new URL('https://a.example/x'))).toBe('Bearer t');
-    expect(authorize(new URL('http://a.example/x'))).toBeUndefined();
-    expect(authorize(new URL('https://a.example:444/x'))).toBeUndefined();
-    expect(authorize(new URL('http://b.example:8080/x'))).toBe('Basic dTpw');
-    expect(authorize(new URL('https://c.example/x'))).toBeUndefined();
+    expect(credentials.authorize(new URL('https://a.example/x'))).toBe('Bearer t');
+    expect(credentials.authorize(new URL('http://a.example/x'))).toBeUndefined();
+    expect(credentials.authorize(new URL('https://a.example:444/x'))).toBeUndefined();
+    expect(credentials.authorize(new URL('http://b.example:8080/x'))).toBe('Basic dTpw');
+    expect(credentials.authorize(new URL('https://c.example/x'))).toBeUndefined();
   });
 
   it.each([
@@ -492,6 +489,10 @@ describe('[A7.13] credentials (discovery.md: 401 is a matter of policy)', () => 
     ['["h"]\ntoken = "s3cret\\n"', /expected user/],
     ['["h"]\ntoken = "s3cret"\nuser = "u"', /expected user/],
     ['["h"]\ntoken = "s3cret"\nuse = "u"', /"use" is not known/],
+    ['["http://p"]\ntoken = "s3cret"', /"token" is not known/],
+    ['["http://p"]\nuser = "s3cret"', /expected user .* for a proxy/],
+    ['["socks5://p"]\nuser = "u"\npassword = "s3cret"', /expected a host, or a proxy such as/],
+    ['["http://p/path"]\nuser = "u"\npassword = "s3cret"', /expected a host, or a proxy such as/],
   ])('%j is refused without the secret in the message', (toml, problem) => {
     const parse = () => parseCredentials(toml, 'auth.toml');
     expect(parse).toThrow(problem);

@@ -1,15 +1,17 @@
 import { createHash } from 'node:crypto';
 import type { RequestListener } from 'node:http';
 import { afterEach, describe, expect, it } from 'vitest';
+import { Credentials } from '../../src/fetch/credentials.ts';
+import { parseCredentials } from '../../src/fetch/credentials-file.ts';
 import { SourceChanged } from '../../src/fetch/download-error.ts';
 import {
   defaultPatience,
   Download,
-  fetchSmall,
   type DownloadPorts,
   type DownloadRequest,
   type Source,
 } from '../../src/fetch/download.ts';
+import { fetchSmall } from '../../src/fetch/fetch-small.ts';
 import { openHttpClient } from '../../src/fetch/http-client.ts';
 import type { RefusalCode } from '../../src/refusal/index.ts';
 import { serve, staticFile, steadyRandom, TestClock, testWindowMs, type TestServer } from './test-server.ts';
@@ -30,7 +32,9 @@ async function server(handler: RequestListener): Promise<TestServer> {
   return started;
 }
 
-function ports(options: { ca?: string; signal?: AbortSignal } = {}): DownloadPorts & { clock: TestClock } {
+function ports(
+  options: { ca?: string; signal?: AbortSignal; credentials?: Credentials } = {},
+): DownloadPorts & { clock: TestClock } {
   const clock = new TestClock();
   const http = openHttpClient({ clock, ...options });
   cleanUps.push(() => http.close());
@@ -296,6 +300,108 @@ describe('a download is refused', () => {
   });
 });
 
+describe('a server that wants credentials (discovery.md: 401 is the operator’s matter)', () => {
+  const secret = 's3cret';
+  const place = '/etc/wherry/credentials.toml';
+  /** Lets in who has the secret; says 401 with this challenge to others. */
+  const guarded =
+    (challenge = 'Basic realm="images"'): RequestListener =>
+    (message, response) => {
+      if (message.headers.authorization?.endsWith(secret) === true) staticFile(content)(message, response);
+      else response.writeHead(401, challenge === '' ? {} : { 'www-authenticate': challenge }).end();
+    };
+  const known = (url: string, token: string, more = 'plain = true') =>
+    parseCredentials(`["${new URL(url).host}"]\ntoken = "${token}"\n${more}`, place);
+
+  it('gets them', async () => {
+    const { url } = await server(guarded());
+    const used = ports({ credentials: known(url, secret) });
+    expect((await collect(new Download(used, request([`${url}/a`])))).equals(content)).toBe(true);
+    expect((await fetchSmall(used, [`${url}/a`], content.length))?.length).toBe(content.length);
+  });
+
+  it.each<[string, (url: string) => Credentials, string, RegExp]>([
+    [
+      'has none',
+      () => new Credentials(place),
+      'Basic realm="x"',
+      /: it wants credentials: put user and password, or token, into \/etc\/wherry\/credentials\.toml below \["127\.0\.0\.1:\d+"\]$/,
+    ],
+    [
+      'has others',
+      (url) => known(url, 'wr0ng'),
+      'Bearer',
+      /: it does not accept the credentials that \/etc\/wherry\/credentials\.toml has in \["127\.0\.0\.1:\d+"\]$/,
+    ],
+    [
+      'has some that go over TLS only',
+      (url) => known(url, secret, ''),
+      '',
+      /: it wants credentials, and those .* go over https only, unless they say plain = true$/,
+    ],
+    [
+      'is asked for what it does not know',
+      (url) => known(url, secret, ''),
+      'Digest realm="x", nonce="y"',
+      /: it asks for Digest, where only Basic and Bearer are known here$/,
+    ],
+  ])(
+    'says in one sentence what to do to a device that %s',
+    async (_, credentialsFor, challenge, sentence) => {
+      const { url, requests } = await server(guarded(challenge));
+      const used = ports({ credentials: credentialsFor(url) });
+      for (const attempt of [
+        () => collect(new Download(used, request([`${url}/a`]))),
+        () => fetchSmall(used, [`${url}/a`], 1024),
+      ]) {
+        const refused = await codeOf(attempt());
+        expect(refused.code).toBe('download-failed');
+        expect(refused.message).toMatch(sentence);
+        expect(refused.message).toContain(`${url}/a answered with status 401`);
+        expect(refused.message).not.toMatch(/s3cret|wr0ng/);
+      }
+      // It is not asked again, and what has come of the file is kept for when it lets us in.
+      expect(requests).toHaveLength(2);
+      expect(used.clock.delays).toEqual([]);
+      expect(await codeOf(collect(new Download(used, request([url]))))).toMatchObject({ resumable: true });
+    },
+  );
+
+  it('is left for a mirror that wants none', async () => {
+    const closed = await server(guarded());
+    const { url } = await server(staticFile(content));
+    const got = await collect(new Download(ports(), request([`${closed.url}/a`, `${url}/a`])));
+    expect(got.equals(content)).toBe(true);
+  });
+
+  it('[C73] keeps them: a redirect to another host does not take them along, one back to it does', async () => {
+    const seen: [string, string | undefined][] = [];
+    const see = (name: string, then: RequestListener): RequestListener => {
+      return (message, response) => {
+        seen.push([name, message.headers.authorization]);
+        then(message, response);
+      };
+    };
+    const other = await server(
+      see('other', (_, response) => response.writeHead(307, { location: `${first.url}/back` }).end()),
+    );
+    const first: TestServer = await server(
+      see('first', (message, response) => {
+        if (message.url === '/back') staticFile(content)(message, response);
+        else response.writeHead(302, { location: `${other.url}/there` }).end();
+      }),
+    );
+    const used = ports({ credentials: known(first.url, secret) });
+    await collect(new Download(used, request([`${first.url}/a`])));
+    const bearer = `Bearer ${secret}`;
+    expect(seen).toEqual([
+      ['first', bearer],
+      ['other', undefined],
+      ['first', bearer],
+    ]);
+  });
+});
+
 describe('TLS', () => {
   it('trusts the certificates that were given and follows a redirect within https', async () => {
     const tls = loopbackCertificate();
@@ -329,6 +435,20 @@ describe('TLS', () => {
 });
 
 describe('a small file', () => {
+  it('is asked for again when a connection that was kept is closed just then', async () => {
+    const served = new WeakSet<object>();
+    const { url, requests } = await server(({ socket }, response) => {
+      if (served.has(socket)) socket.destroy();
+      else response.end('signature');
+      served.add(socket);
+    });
+    const used = ports();
+    for (const path of ['a', 'b'])
+      expect(String(await fetchSmall(used, [`${url}/${path}`], 1024))).toBe('signature');
+    expect(requests.map(({ path }) => path)).toEqual(['/a', '/b', '/b']);
+    expect(used.clock.delays).toEqual([]);
+  });
+
   it('comes from the first mirror that has it', async () => {
     const gone = await server((_, response) => response.writeHead(404).end());
     const { url } = await server((_, response) => response.end('signature'));

@@ -69,6 +69,8 @@ async function publish(
 }
 
 const progress: PullProgress[] = [];
+/** How long the last run slept, each time. */
+let delays: readonly number[] = [];
 
 /** One run of the pull in the job's directory. */
 async function run(job: PullJob, builder?: string): Promise<PullResult> {
@@ -76,6 +78,7 @@ async function run(job: PullJob, builder?: string): Promise<PullResult> {
   clock.advance(Date.now()); // signatures are judged by it
   const http = openHttpClient({ clock });
   progress.length = 0;
+  delays = clock.delays;
   try {
     return await pull(job, {
       clock,
@@ -173,6 +176,17 @@ describe('pulling an image', () => {
     const plain = { ...image, aci: image.tar };
     const result = await run(job(await publish(plain.aci, signer.sign(plain.aci)), plain));
     expect(result).toMatchObject({ ok: true, imageId: image.id });
+  });
+
+  it('[C74] waits as the job’s cap says, and not at all without one', async () => {
+    const capped = job(await publish(image.aci));
+    await run(capped);
+    expect(delays).toEqual([]);
+    const maxBytesPerSecond = 10_000_000;
+    await run({ ...capped, limits: { ...capped.limits, maxBytesPerSecond } });
+    // On this clock no time passes, so the last wait is for all that came, the signature included.
+    const received = image.aci.length + signature.length;
+    expect(delays.at(-1)).toBe(Math.ceil((received * 1000) / maxBytesPerSecond));
   });
 
   it('[C30] continues a download over runs: nothing that is here is fetched again', async () => {

@@ -101,7 +101,13 @@ export function jobFor(
     },
     keys,
     architectures: ['aarch64', 'armv7l'],
-    limits: { maxTarBytes: 1e9, maxEntries: 10_000, maxRatio: 200, minBytesPerSecond: 1 },
+    limits: {
+      maxTarBytes: 1e9,
+      maxEntries: 10_000,
+      maxRatio: 200,
+      minBytesPerSecond: 1,
+      maxBytesPerSecond: 0,
+    },
     compression: 'none',
     timeFloor: Math.floor(Date.now() / 1000),
   };

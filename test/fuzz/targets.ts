@@ -241,7 +241,7 @@ export const targets: Readonly<Record<string, Target>> = {
       },
       keys: ['key'],
       architectures: ['aarch64'],
-      limits: { maxTarBytes: 1, maxEntries: 1, maxRatio: 1, minBytesPerSecond: 0 },
+      limits: { maxTarBytes: 1, maxEntries: 1, maxRatio: 1, minBytesPerSecond: 0, maxBytesPerSecond: 0 },
       compression: 'none',
       timeFloor: 1,
     }),

@@ -5,11 +5,13 @@ import { join } from 'node:path';
 import { defaultArchiveLimits } from '../../aci/index.ts';
 import { labelValue, parseNameString, sanitizeAcName, type ImageName } from '../../appc/index.ts';
 import {
+  Credentials,
   discover,
   fetchImage,
   fetchSmall,
   openHttpClient,
   parseCredentials,
+  proxiesOfEnvironment,
   type FetchedImage,
   type HttpClient,
 } from '../../fetch/operator.ts';
@@ -163,13 +165,16 @@ async function withHttp<T>(
   work: (http: HttpClient) => Promise<T>,
 ): Promise<T> {
   const places = new Map((flags.connectTo ?? []).map(connectTo));
+  const proxyFor = await proxiesOfEnvironment();
   const http = openHttpClient({
     clock: context.clock,
     signal: context.terminal.stop,
     ...(flags.ca === undefined ? {} : { ca: await readText(flags.ca, 'certificates') }),
-    ...(flags.auth === undefined
-      ? {}
-      : { authorize: parseCredentials(await readSecret(flags.auth), flags.auth) }),
+    credentials:
+      flags.auth === undefined
+        ? new Credentials('a file that --auth names')
+        : parseCredentials(await readSecret(flags.auth), flags.auth),
+    ...(proxyFor === undefined ? {} : { proxyFor }),
     connectTo: (host, port) => places.get(`${host}:${port}`),
   });
   try {

@@ -1,0 +1,89 @@
+import { DownloadError } from './download-error.ts';
+import { defaultPatience, type DownloadPorts } from './download.ts';
+import { reasonOf } from './http-client.ts';
+import { isTransientStatus } from './response-range.ts';
+
+/**
+ * A file of at most `maxBytes`, whole in memory; the mirrors are tried in order.
+ *
+ * @returns undefined when every mirror says that there is none (404, 410)
+ * @throws DownloadError `download-too-large`, or `download-failed` when a mirror could not be asked
+ */
+export async function fetchSmall(
+  ports: DownloadPorts,
+  urls: readonly string[],
+  maxBytes: number,
+): Promise<Buffer | undefined> {
+  const patience = ports.patience ?? defaultPatience;
+  let failure: DownloadError | undefined;
+  for (let round = 0; round < patience.idleTries; round += 1) {
+    failure = undefined;
+    let transient = false;
+    for (const url of urls) {
+      try {
+        const body = await smallBody(ports, url, maxBytes, patience.windowMs);
+        if (body !== undefined) return body;
+      } catch (error) {
+        if (!(error instanceof DownloadError)) throw error;
+        failure = error;
+        transient ||= !error.final;
+      }
+    }
+    if (failure === undefined || !transient) break;
+    const longestMs = Math.min(patience.maxDelayMs, patience.firstDelayMs * 2 ** round);
+    if (round + 1 < patience.idleTries) await ports.clock.sleep(longestMs * ports.random.fraction());
+  }
+  if (failure !== undefined) throw failure;
+  return undefined;
+}
+
+async function smallBody(
+  ports: DownloadPorts,
+  url: string,
+  maxBytes: number,
+  patienceMs: number,
+): Promise<Buffer | undefined> {
+  const { status, body, from } = await ports.http.get(url, {}, patienceMs);
+  if (status === 404 || status === 410) {
+    body.destroy();
+    return undefined;
+  }
+  if (status !== 200) {
+    body.destroy();
+    throw new DownloadError('download-failed', `${from} answered with status ${status}`, {
+      resumable: true,
+      final: !isTransientStatus(status),
+    });
+  }
+  const timer = new AbortController();
+  const late = ports.clock.sleep(patienceMs, timer.signal).then(
+    () => void body.destroy(new Error('the server is too slow')),
+    () => undefined, // the body was first
+  );
+  try {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    for await (const chunk of body as AsyncIterable<Buffer>) {
+      size += chunk.length;
+      if (size > maxBytes) {
+        throw new DownloadError('download-too-large', `${from} is larger than ${maxBytes} bytes`, {
+          resumable: false,
+        });
+      }
+      chunks.push(chunk);
+    }
+    // A signature is too small to wait for: that would be the sender's slowness.
+    await ports.cap?.take(size, 'later');
+    return Buffer.concat(chunks);
+  } catch (error) {
+    if (error instanceof DownloadError) throw error;
+    if (error instanceof Error && error.name === 'AbortError') throw error;
+    throw new DownloadError('download-failed', `${from} was cut off: ${reasonOf(error)}`, {
+      resumable: true,
+      cause: error,
+    });
+  } finally {
+    timer.abort();
+    await late;
+  }
+}

@@ -1,0 +1,87 @@
+import { DownloadError } from './download-error.ts';
+
+/** The proxy that stands before an address, or an empty string. It may hold user and password. */
+export type ProxyFor = (target: URL) => string;
+
+/** A proxy without its secrets, and what it is to be told. */
+export interface Proxy {
+  /** Without user and password. */
+  readonly url: URL;
+  /** Host and port, for messages. */
+  readonly name: string;
+  /** The value of `Proxy-Authorization`. */
+  readonly authorization?: string;
+}
+
+/** What a device's configuration says of proxies. */
+export interface ProxySettings {
+  readonly url: string;
+  /** Hosts that are asked directly, each as NO_PROXY has them. */
+  readonly noProxy: readonly string[];
+}
+
+const proxyNames = ['http_proxy', 'https_proxy', 'all_proxy'] as const;
+
+/**
+ * What HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY (or in lower case, which wins) say in the environment of this process, by
+ * the rules of the library proxy-from-env, which is loaded when one is set. A proxy without a scheme is an http one, as
+ * for curl.
+ *
+ * @returns undefined when no proxy is set
+ */
+export async function proxiesOfEnvironment(): Promise<ProxyFor | undefined> {
+  const values = proxyNames
+    .flatMap((name) => [process.env[name], process.env[name.toUpperCase()]])
+    .filter((value) => value !== undefined && value !== '');
+  if (values.length === 0) return undefined;
+  const { getProxyForUrl } = await import('proxy-from-env');
+  return (target) => {
+    const named = getProxyForUrl(target.href);
+    // The library gives a proxy that has none the scheme of the target.
+    return values.includes(named) ? named : named.replace(/^https:/, 'http:');
+  };
+}
+
+/** Variables that say what the configuration says, and nothing else. An empty one is one that is not set. */
+export function proxyVariables({ url, noProxy }: ProxySettings): Readonly<Record<string, string>> {
+  const upperCase = [...proxyNames, 'no_proxy'].map((name) => [name.toUpperCase(), ''] as const);
+  return {
+    ...Object.fromEntries(upperCase),
+    http_proxy: url,
+    https_proxy: url,
+    all_proxy: '',
+    no_proxy: noProxy.join(','),
+  };
+}
+
+/**
+ * Reads what a proxy is called.
+ * @throws DownloadError `download-failed` for what cannot be one; the message does not quote it, for it may hold a password
+ */
+export function parseProxy(text: string): Proxy {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || url.hostname === '' || !/^https?:$/.test(url.protocol)) {
+    const scheme = /^([a-z0-9+.-]{1,20}):\/\//i.exec(text)?.[1];
+    const what = scheme === undefined ? 'is no address' : `has the scheme ${scheme}`;
+    throw new DownloadError(
+      'download-failed',
+      `the proxy that is set ${what}; expected one such as http://proxy.example:3128`,
+      { resumable: true, final: true },
+    );
+  }
+  const { username, password } = url;
+  const bare = new URL(url.origin);
+  const name = url.host;
+  if (username === '' && password === '') return { url: bare, name };
+  const pair = `${decoded(username)}:${decoded(password)}`;
+  return { url: bare, name, authorization: `Basic ${Buffer.from(pair).toString('base64')}` };
+}
+
+/** Percent-encoding undone, where it is one. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part; // a password with a percent sign of its own
+  }
+}
