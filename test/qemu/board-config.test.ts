@@ -27,9 +27,10 @@ const parse = (change: Record<string, unknown>) => () =>
   parseBoardConfig(JSON.stringify({ ...good, ...change }), 'some-board.json');
 
 describe('a board declaration', () => {
-  it('is accepted with and without the optional device tree', () => {
+  it('is accepted with and without the optional fields', () => {
     expect(parse({})()).toEqual(good);
     expect(parse({ dtb: 'bcm2837-rpi-3-b.dtb' })().dtb).toBe('bcm2837-rpi-3-b.dtb');
+    expect(parse({ gicVersion: 3 })().gicVersion).toBe(3);
   });
 
   it.each([
