@@ -1,6 +1,4 @@
 import { mkdir, readFile } from 'node:fs/promises';
-import { machine } from 'node:os';
-import { compatibleArchitectures, machineArchitecture } from '../appc/index.ts';
 import type { DeviceState, StateKeeper } from '../deploy/index.ts';
 import type { Journal } from '../ports/index.ts';
 import { Refusal } from '../refusal/index.ts';
@@ -42,7 +40,7 @@ export interface DaemonOptions {
 export async function runDaemon(options: DaemonOptions): Promise<void> {
   const { journal, places, signal } = options;
   const config = parseConfig(options.configText);
-  const host = lookAtHost();
+  const host = lookAtHost(places.run);
   const disk = nodeDisk();
   const notifier = openNotifier(journal);
   const systemd = connectSystemd({ watched: ['wherry-pod-'] });
@@ -70,7 +68,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     files: new PodFiles(disk, { ...places, mounts: `${places.run}/images` }),
     directories: places,
     host: { ...host, crunPath: places.crun },
-    architectures: runnable,
+    architectures: host.architectures,
     reserveBytes: config.limits.reserveBytes,
     compression: config.store.compression,
     pull: (image, onProgress, pullSignal) =>
@@ -78,7 +76,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
         {
           image,
           keys: keysForImage(image.name, trust.imageKeys()),
-          architectures: runnable(),
+          architectures: host.architectures,
           limits: {
             maxTarBytes: config.limits.maxImageBytes,
             maxEntries: 100_000,
@@ -212,14 +210,6 @@ async function collectGarbage(
   } catch (error) {
     journal.log('warning', `garbage could not be collected: ${String(error)}`);
   }
-}
-
-/** What this kernel says it runs; 32-bit programs on a 64-bit kernel only when that is known for sure, which it is not. */
-function runnable(): readonly string[] {
-  const native = machineArchitecture(machine());
-  if (native === undefined)
-    throw new Refusal('device-unsupported', `${machine()} is not an architecture of appc`);
-  return compatibleArchitectures({ arch: native, compat32: false });
 }
 
 /** The numbers of an account of the device. */

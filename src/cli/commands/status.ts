@@ -144,8 +144,10 @@ function deviceNotes({ device, report, unreadable }: DeviceView): string[] {
       notes.push(`${device}: ${pod.name}${app === '' ? '' : `/${app}`}: ${name} is ${outcome}: ${detail}`);
     }
   }
-  for (const { name, available, detail } of capabilities) {
-    if (!available) notes.push(`${device}: lacks ${name}: ${detail}`);
+  const lacks = capabilities.filter(({ available }) => !available);
+  for (const detail of new Set(lacks.map((lack) => lack.detail))) {
+    const names = lacks.filter((lack) => lack.detail === detail).map(({ name }) => name);
+    notes.push(`${device}: lacks ${names.join(', ')}: ${detail}`);
   }
   return notes;
 }
