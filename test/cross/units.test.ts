@@ -70,6 +70,9 @@ describe('the units', () => {
     expect(unit.get('After')).toContain('wherry-arm32.service');
     const asking = await directives('wherry-arm32.service');
     expect(asking.get('ExecStart')).toMatch(/^-/);
+    // What setarch says of a refusal is no answer.
+    expect(asking.get('StandardOutput')).toBe('truncate:/run/wherry/arm32');
+    expect(asking.get('StandardError')).toBe('journal');
     expect(asking.get('CapabilityBoundingSet')).toBe('');
     expect(asking.get('User')).toBe('wherry-pull');
   });
