@@ -20,6 +20,8 @@ export interface Bench {
 export interface Group {
   /** What it is about, for `--help`. */
   readonly about: string;
+  /** Takes long and is for another board than the usual one: only measured when it is asked for by name. */
+  readonly onlyByName?: true;
   readonly measure: (bench: Bench) => Promise<readonly Measurement[]>;
 }
 

@@ -13,8 +13,31 @@ const noiseOneIn = 4;
 
 /** An image of busybox with as many files as it takes to make a download of about `megabytes`; the same at every run. */
 export async function bulkImage(scene: Scene, boardName: string, megabytes: number): Promise<BuiltImage> {
+  const text = words();
+  const files = Math.round((megabytes * 1e6) / (fileBytes * compressedShare));
+  const contents = Array.from({ length: files }, (_, index) => fileContent(text, index));
+  return await imageOf(scene, boardName, `bulk-${megabytes}`, contents);
+}
+
+/**
+ * An image of 1.07 GB in 256 files, a sixteenth of it noise, the rest zeros: a download of 68 MB. All files have the same
+ * content, so it takes 4 MiB of this machine's memory; gzip does not look back that far.
+ */
+export async function gigabyteImage(scene: Scene, boardName: string): Promise<BuiltImage> {
+  const content = Buffer.alloc(4 << 20);
+  noiseBytes('gigabyte', content.length / 16).copy(content);
+  return await imageOf(scene, boardName, 'gigabyte', Array<Buffer>(256).fill(content));
+}
+
+/** Busybox, asleep, with files of these contents. */
+async function imageOf(
+  scene: Scene,
+  boardName: string,
+  title: string,
+  contents: readonly Buffer[],
+): Promise<BuiltImage> {
   const { config } = loadBoardConfig(boardName);
-  const name = `example.com/bulk-${megabytes}` as AcIdentifier;
+  const name = `example.com/${title}` as AcIdentifier;
   const labels = [
     { name: 'version', value: '1.0.0' },
     { name: 'os', value: 'linux' },
@@ -24,18 +47,16 @@ export async function bulkImage(scene: Scene, boardName: string, megabytes: numb
   const manifest = parseImageManifest(
     Buffer.from(JSON.stringify({ acKind: 'ImageManifest', acVersion: '0.8.11', name, labels, app })),
   );
-  const text = words();
-  const files = Math.round((megabytes * 1e6) / (fileBytes * compressedShare));
-  const path = join(scene.directory, `bulk-${megabytes}.aci`);
+  const path = join(scene.directory, `${title}.aci`);
   const built = await buildAci({
     root: await payloadRoot('busybox', config),
     manifest,
     output: path,
     compression: 'gzip',
     owner: { uid: 0, gid: 0 },
-    additions: Array.from({ length: files }, (_, index) => ({
+    additions: contents.map((content, index) => ({
       path: `/srv/${Math.floor(index / 64)}/${index}`,
-      content: fileContent(text, index),
+      content,
       mode: 0o644,
     })),
   });

@@ -89,7 +89,11 @@ interface Written {
 }
 
 /** Deploys a pod of an image that is not on the board, and looks at the time of the pull and at the disk. */
-async function deploy(scene: Scene, image: BuiltImage): Promise<Written & { seconds: number }> {
+async function deploy(
+  scene: Scene,
+  image: BuiltImage,
+  timeoutMs = 900_000,
+): Promise<Written & { seconds: number }> {
   const { board } = scene;
   const object = `/var/lib/wherry/images/${image.id}.erofs`;
   // Another image is deployed, if any: this one is not in use. wherryd pulls again what is gone.
@@ -98,7 +102,7 @@ async function deploy(scene: Scene, image: BuiltImage): Promise<Written & { seco
   const desired = scene.desired([{ name: 'bulk', image }], {
     policy: { probationSeconds: 1, reconnectWindowSeconds: 1, limits: 'require' },
   });
-  const event = await scene.deploy(desired, 900_000);
+  const event = await scene.deploy(desired, timeoutMs);
   if (event.outcome !== 'committed') throw new Error(`the image was not deployed: ${JSON.stringify(event)}`);
   await board.check('sync; sleep 5; sync', { timeoutMs: 120_000 });
   const after = await board.blockStats();
@@ -162,18 +166,25 @@ function mb(image: BuiltImage): number {
   return Math.round(image.sizeBytes / 1e6);
 }
 
-interface PullMemory {
+export interface PullMemory {
   /** Megabytes that cannot be taken away from it: its own pages and the kernel's for it. */
   readonly held: number;
   readonly withCache: number;
   readonly rss: number;
+  /** From wherryd's word that it fetches until the next phase, while it is being looked at. */
+  readonly seconds: number;
 }
 
 /**
  * Looks at the pull unit several times a second, in a pull whose time does not count. Pages of files count in its cgroup too,
  * up to its limit, but the kernel takes them back for the asking; so what it holds is told apart.
  */
-async function memoryOfPull(bench: Bench, scene: Scene, image: BuiltImage): Promise<PullMemory> {
+export async function memoryOfPull(
+  bench: Bench,
+  scene: Scene,
+  image: BuiltImage,
+  timeoutMs = 900_000,
+): Promise<PullMemory> {
   bench.say('watching the memory of a pull');
   const { board } = scene;
   const watching = board.check(
@@ -192,12 +203,12 @@ async function memoryOfPull(bench: Bench, scene: Scene, image: BuiltImage): Prom
       sleep 0.2
     done
     echo "$top $cache $rss"`,
-    { timeoutMs: 900_000 },
+    { timeoutMs },
   );
-  const [, output] = await Promise.all([deploy(scene, image), watching]);
+  const [{ seconds }, output] = await Promise.all([deploy(scene, image, timeoutMs), watching]);
   const [held = Number.NaN, withCache = Number.NaN, rss = Number.NaN] = output
     .trim()
     .split(' ')
     .map((bytes) => Number(bytes) / 1e6);
-  return { held, withCache, rss };
+  return { held, withCache, rss, seconds };
 }

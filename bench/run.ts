@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { Scene } from '../test/board/scene.ts';
 import type { Bench, Group } from './bench.ts';
 import { connectGroup } from './connect.ts';
+import { gigabyteGroup } from './gigabyte.ts';
 import { idleGroup } from './idle.ts';
 import { dockerGroup, memoryGroup } from './memory.ts';
 import { packageGroup } from './package.ts';
@@ -17,15 +18,19 @@ const groups: Readonly<Record<string, Group>> = {
   memory: memoryGroup,
   docker: dockerGroup,
   idle: idleGroup,
+  gigabyte: gigabyteGroup,
 };
 
 const help = `Usage: npm run bench -- [--only PATTERN] [--json] [--quick] [--board NAME]
 
 Measures wherry and its peers side by side on one emulated board, and prints a table of what is to hold (about 40 minutes).
 
-  --only PATTERN  only groups whose names match this regular expression:
+  --only PATTERN  only groups whose names match this regular expression; without it, all but those marked *:
 ${Object.entries(groups)
-  .map(([name, { about }]) => `                    ${name.padEnd(8)} ${about}`)
+  .map(
+    ([name, { about, onlyByName }]) =>
+      `                    ${`${name}${onlyByName ? '*' : ''}`.padEnd(9)} ${about}`,
+  )
   .join('\n')}
   --json          print one JSON array of {name, ours, peer, ratio, bound, ok} in place of the table
   --quick         fewer rounds, smaller images, a shorter look at the idle board: to see that it works, not to compare
@@ -55,7 +60,9 @@ async function main(argv: readonly string[]): Promise<number> {
     return 0;
   }
   const pattern = new RegExp(values.only);
-  const chosen = Object.entries(groups).filter(([name]) => pattern.test(name));
+  const chosen = Object.entries(groups).filter(
+    ([name, { onlyByName }]) => pattern.test(name) && (values.only !== '' || onlyByName !== true),
+  );
   if (chosen.length === 0) throw new Error(`no group matches ${values.only}; see --help`);
 
   const say = (sentence: string): void => void process.stderr.write(`bench: ${sentence}\n`);

@@ -28,6 +28,11 @@ const copied: Readonly<Record<string, string>> = {
   'cross/debian/wherry.toml': 'usr/share/doc/wherry/examples/wherry.toml',
 };
 
+/** … in the package of ARMv8 only. */
+const copiedForArm64: typeof copied = {
+  'cross/debian/wherry-arm32.service': 'usr/lib/systemd/system/wherry-arm32.service',
+};
+
 /** Files compressed on the way. */
 const compressed: Readonly<Record<string, string>> = {
   'docs/man/wherry.1': 'usr/share/man/man1/wherry.1.gz',
@@ -59,7 +64,8 @@ export async function packageTree(input: TreeInput): Promise<DebianPackage> {
   for (const name of (await readdir(input.addons)).sort()) {
     entries.push(file(`usr/lib/wherry/addons/${name}`, await readFile(path.join(input.addons, name))));
   }
-  for (const [from, to] of Object.entries(copied)) entries.push(file(to, await read(from)));
+  const files = { ...copied, ...(input.target.arch === 'arm64' ? copiedForArm64 : {}) };
+  for (const [from, to] of Object.entries(files)) entries.push(file(to, await read(from)));
   for (const [from, to] of Object.entries(compressed)) {
     // zlib writes neither a name nor a time into the header.
     entries.push(file(to, gzipSync(await read(from), { level: 9 })));

@@ -11,6 +11,8 @@ export type BoardConfig = {
   readonly suite: string;
   /** QEMU's `-M`, `-cpu`, `-smp` and `-m`. */
   readonly machine: string;
+  /** `gic-version` of the machine `virt`, whose default some CPUs cannot use. */
+  readonly gicVersion?: number;
   readonly cpu: string;
   readonly smp: number;
   readonly memoryMiB: number;
@@ -72,6 +74,7 @@ const boardShape: Shape = {
   arch: oneOf('arm64', 'armhf'),
   suite: text(/^[a-z]{1,32}$/, 'the name of a Debian suite'),
   machine: text(/^[a-z0-9.-]{1,64}$/, 'the name of a QEMU machine'),
+  gicVersion: integer(2, 4),
   cpu: text(/^[a-z0-9-]{1,64}$/, 'the name of a QEMU CPU'),
   smp: integer(1, 8),
   memoryMiB: integer(128, 8192),
@@ -83,7 +86,7 @@ const boardShape: Shape = {
   packageSets: names,
   nodeAbi: integer(100, 999),
 };
-const optional = new Set(['dtb', 'disk.verity']);
+const optional = new Set(['dtb', 'disk.verity', 'gicVersion']);
 
 /**
  * Reads one board's declaration.

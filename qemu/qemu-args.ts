@@ -60,11 +60,12 @@ export function qemuArgs(
     'selinux=0',
     'mitigations=off',
   ];
+  const gic = config.gicVersion === undefined ? '' : `,gic-version=${config.gicVersion}`;
   const socket = (id: string, path: string, more = ''): string =>
     `socket,id=${id},path=${path},server=on,wait=off${more}`;
   return [
     ...['-nodefaults', '-display', 'none', '-S', '-no-user-config'],
-    ...['-M', `${config.machine},memory-backend=ram0`, '-cpu', config.cpu],
+    ...['-M', `${config.machine}${gic},memory-backend=ram0`, '-cpu', config.cpu],
     ...['-smp', String(config.smp), '-m', String(memoryMiB), '-object', memory],
     ...['-kernel', files.kernel, '-initrd', files.initrd, '-append', commandLine.join(' ')],
     ...(files.dtb === undefined ? [] : ['-dtb', files.dtb]),

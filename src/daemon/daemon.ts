@@ -1,6 +1,4 @@
 import { mkdir, readFile } from 'node:fs/promises';
-import { machine } from 'node:os';
-import { compatibleArchitectures, machineArchitecture } from '../appc/index.ts';
 import { type DeviceState, referencedObjects, type StateKeeper } from '../deploy/index.ts';
 import type { Journal } from '../ports/index.ts';
 import { Refusal } from '../refusal/index.ts';
@@ -58,7 +56,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   }
   const verity = programVerity();
   const unsealable = await verity.lack(places.images);
-  const host = lookAtHost(unsealable);
+  const host = lookAtHost(places.run, unsealable);
   const store = imageStore(disk, places.images, { verity, seals: unsealable === undefined });
   const keeper = await openState(stateSlots(disk, places.state));
   const owner = await accountOf(pullUser);
@@ -79,7 +77,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     files: new PodFiles(disk, { ...places, mounts: `${places.run}/images` }),
     directories: places,
     host: { ...host, crunPath: places.crun },
-    architectures: runnable,
+    architectures: host.architectures,
     reserveBytes: config.limits.reserveBytes,
     compression: config.store.compression,
     pull: async (image, onProgress, pullSignal) => {
@@ -88,7 +86,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
         {
           image,
           keys: keysForImage(image.name, trust.imageKeys()),
-          architectures: runnable(),
+          architectures: host.architectures,
           limits: {
             maxTarBytes: config.limits.maxImageBytes,
             maxEntries,
@@ -249,14 +247,6 @@ async function collectGarbage(
   } catch (error) {
     journal.log('warning', `garbage could not be collected: ${String(error)}`);
   }
-}
-
-/** What this kernel says it runs; 32-bit programs on a 64-bit kernel only when that is known for sure, which it is not. */
-function runnable(): readonly string[] {
-  const native = machineArchitecture(machine());
-  if (native === undefined)
-    throw new Refusal('device-unsupported', `${machine()} is not an architecture of appc`);
-  return compatibleArchitectures({ arch: native, compat32: false });
 }
 
 /** The numbers of an account of the device. */

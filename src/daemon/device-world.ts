@@ -50,7 +50,7 @@ export interface DeviceWorldPorts {
   readonly directories: HostFacts['directories'] & { readonly partial: string };
   readonly host: Omit<HostFacts, 'limits' | 'directories'>;
   /** Values of the `arch` label that this device can run, best first. */
-  readonly architectures: () => readonly string[];
+  readonly architectures: readonly string[];
   readonly reserveBytes: number;
   readonly compression: 'none' | 'lz4';
   /** Pulls one image in the pull unit. */
@@ -181,7 +181,7 @@ export class DeviceWorld implements World {
           ...(await readAccounts(roots, apps)),
         });
         const runs = app.app ?? imageManifest.app;
-        const architectures = this.ports.architectures();
+        const { architectures } = this.ports;
         if (runs) await checkPrograms({ roots, podApp: app, app: runs, architectures });
       }
       const compiledPod = compilePod({

@@ -1,7 +1,9 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { machine } from 'node:os';
 import { join } from 'node:path';
 import type { CapabilityReport } from '../session/index.ts';
 import type { ReadCgroupFile } from '../health/index.ts';
+import { architecturesOf } from './architectures.ts';
 
 const appArmorList = '/sys/kernel/security/apparmor/profiles';
 const catatonit = '/usr/bin/catatonit';
@@ -16,6 +18,8 @@ export interface Host {
   readonly cpuCount: number;
   /** Node's name for the architecture. */
   readonly machine: string;
+  /** Values of the `arch` label that it runs, best first. */
+  readonly architectures: readonly string[];
   /** Loaded AppArmor profiles; absent on a kernel without AppArmor. */
   readonly appArmorProfiles?: readonly string[];
   /** The first process of a pod with several apps; absent when it is not installed. */
@@ -34,9 +38,16 @@ const controllerAdvice: Readonly<Record<string, string>> = {
 /**
  * Looks at the device. A device without cgroup v2 has no controllers at all, and says so.
  *
+ * @param run the directory in memory where other units of wherry leave what they found
  * @param unsealable why image objects cannot be sealed, undefined when they can
+ * @throws Refusal `device-unsupported`
  */
-export function lookAtHost(unsealable: string | undefined): Host {
+export function lookAtHost(run: string, unsealable: string | undefined): Host {
+  const { runs, capabilities } = architecturesOf({
+    machine: machine(),
+    processArch: process.arch,
+    machine32: read(join(run, 'arm32'))?.trim(),
+  });
   const controllers = (read(join(cgroupRoot, 'cgroup.controllers')) ?? '').split(/\s+/).filter(Boolean);
   const profiles = read(appArmorList);
   return {
@@ -45,6 +56,7 @@ export function lookAtHost(unsealable: string | undefined): Host {
     memoryBytes: Number(/^MemTotal:\s+([0-9]+) kB/m.exec(read('/proc/meminfo') ?? '')?.[1] ?? 0) * 1024,
     cpuCount: readdirSync('/sys/devices/system/cpu').filter((name) => /^cpu[0-9]+$/.test(name)).length,
     machine: process.arch,
+    architectures: runs,
     // Each line is a name and its mode: `docker-default (enforce)`.
     ...(profiles === undefined
       ? {}
@@ -70,6 +82,7 @@ export function lookAtHost(unsealable: string | undefined): Host {
         available: unsealable === undefined,
         detail: unsealable === undefined ? '' : `image objects are not sealed; ${unsealable}`,
       },
+      ...capabilities,
     ],
   };
 }

@@ -16,6 +16,8 @@ export interface BundleInput {
   /** Absolute path of the root file system. */
   readonly root: string;
   readonly readOnlyRoot: boolean;
+  /** Whether the app is one of 32 bits under a 64-bit ARM kernel. */
+  readonly arm32: boolean;
   readonly mounts: readonly (ResolvedMount & { readonly source: string })[];
   /** Set when the container makes the pod's UTS and IPC namespaces itself. */
   readonly own?: { readonly hostname: string; readonly sysctl: Readonly<Record<string, string>> };
@@ -103,6 +105,8 @@ export function bundleConfig(input: BundleInput): string {
     mounts: [...systemMounts, ...input.mounts.map(volumeMount)],
     linux: {
       namespaces: [...shared, { type: 'mount' }, { type: 'cgroup' }],
+      // So `uname -m` is armv8l, and /proc/cpuinfo has the features that 32-bit programs look for.
+      ...(input.arm32 ? { personality: { domain: 'LINUX32' } } : {}),
       ...(own === undefined || Object.keys(own.sysctl).length === 0 ? {} : { sysctl: own.sysctl }),
       ...(isolation.seccomp === undefined ? {} : { seccomp: isolation.seccomp }),
       maskedPaths,

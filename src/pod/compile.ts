@@ -1,4 +1,4 @@
-import { isAcName, type App, type PodApp } from '../appc/index.ts';
+import { isAcName, labelValue, type App, type PodApp } from '../appc/index.ts';
 import { Refusal } from '../refusal/index.ts';
 import { resolveAccount } from './account.ts';
 import { bundleConfig, holderConfig } from './bundle.ts';
@@ -109,6 +109,7 @@ function compileApp(podApp: PodApp, { input, places, isolation: pod, holder }: P
       isolation,
       root: `${places.runtime(id)}/layer/rootfs`,
       readOnlyRoot: podApp.readOnlyRootFs,
+      arm32: host.machine === 'arm64' && isForArm32(image),
       mounts: mounts.map((mount) => ({ ...mount, source: sourceOf(mount, places) })),
       ...(holder
         ? { namespaces: places.namespaces }
@@ -149,6 +150,11 @@ function effectiveApp(podApp: PodApp, image: PodImage): App {
     );
   }
   return app;
+}
+
+function isForArm32({ manifest: { labels } }: PodImage): boolean {
+  // Without an `os` an `arch` says nothing (aci.md).
+  return labelValue(labels, 'os') === 'linux' && /^armv[67]l$/.test(labelValue(labels, 'arch') ?? '');
 }
 
 function compileHolder({ input, places, isolation }: PodContext) {

@@ -135,7 +135,12 @@ describe('the status of a device in words', () => {
           ],
         },
       ],
-      capabilities: [{ name: 'erofs', available: false, detail: 'modprobe erofs' }],
+      capabilities: [
+        { name: 'erofs', available: false, detail: 'modprobe erofs' },
+        { name: 'arch-aarch64', available: true, detail: '' },
+        { name: 'arch-armv7l', available: false, detail: 'not this CPU' },
+        { name: 'arch-armv6l', available: false, detail: 'not this CPU' },
+      ],
       damaged: [{ imageId: 'i', name: 'example.com/web', message: 'the stored object is missing' }],
     });
     const text = renderStatus({ hasColour: false }, [{ device: 'crane-7', report, events: [] }]);
@@ -145,6 +150,7 @@ describe('the status of a device in words', () => {
       'crane-7: web/nginx: resource/cpu is ignored: no cpu controller',
       'crane-7: image-corrupt: the stored object is missing',
       'crane-7: lacks erofs: modprobe erofs',
+      'crane-7: lacks arch-armv7l, arch-armv6l: not this CPU',
     ]);
   });
 });

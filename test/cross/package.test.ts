@@ -18,14 +18,14 @@ const root = path.join(import.meta.dirname, '../..');
 const epochSeconds = 1_700_000_000;
 
 /** The package with programs and addons of a few bytes; the real ones are built and loaded in the board tests. */
-async function smallPackage(directory: string): Promise<DebianPackage> {
+async function smallPackage(directory: string, target = targets.armhf): Promise<DebianPackage> {
   const addons = path.join(directory, 'addons');
-  await mkdir(addons);
+  await mkdir(addons, { recursive: true });
   await writeFile(path.join(addons, 'journald-abi115.node'), 'ELF');
   return packageTree({
     root,
     version: '1.2.3',
-    target: targets.armhf,
+    target,
     programs: new Map([['wherryd.js', Buffer.from('// program')]]),
     addons,
     copyright: 'licences\n',
@@ -96,6 +96,15 @@ describe('a package', () => {
       '-rw-r--r-- /usr/share/man/man1/wherry.1.gz',
       '-rw-r--r-- /usr/share/man/man5/wherry.toml.5.gz',
       '-rw-r--r-- /usr/share/man/man8/wherryd.8.gz',
+    ]);
+  });
+
+  it('asks about 32-bit programs on ARMv8 only', async () => {
+    const paths = async (arch: 'arm64' | 'armhf') =>
+      (await smallPackage(directory, targets[arch])).entries.map((entry) => entry.path);
+    const [arm64, armhf] = [await paths('arm64'), await paths('armhf')];
+    expect(arm64.filter((one) => !armhf.includes(one))).toEqual([
+      'usr/lib/systemd/system/wherry-arm32.service',
     ]);
   });
 

@@ -40,6 +40,7 @@ describe('the units', () => {
     try {
       const units = [
         ['wherryd.service', 'wherryd.service'],
+        ['wherry-arm32.service', 'wherry-arm32.service'],
         ['wherry-examine.service', 'wherry-examine.service'],
         ['wherry-pull@.service', 'wherry-pull@job.service'],
         ['wherry-render@.service', 'wherry-render@job.service'],
@@ -62,6 +63,19 @@ describe('the units', () => {
     expect(unit.get('WantedBy')).toBe('multi-user.target');
     expect(unit.get('After')).not.toContain('network-online');
     expect(unit.get('ConditionPathExists')).toBe('/etc/wherry/wherry.toml');
+  });
+
+  it('ask the kernel about 32-bit programs before the supervisor starts, and never keep it from starting', async () => {
+    const unit = await directives('wherryd.service');
+    expect(unit.get('Wants')).toBe('wherry-arm32.service');
+    expect(unit.get('After')).toContain('wherry-arm32.service');
+    const asking = await directives('wherry-arm32.service');
+    expect(asking.get('ExecStart')).toMatch(/^-/);
+    // What setarch says of a refusal is no answer.
+    expect(asking.get('StandardOutput')).toBe('truncate:/run/wherry/arm32');
+    expect(asking.get('StandardError')).toBe('journal');
+    expect(asking.get('CapabilityBoundingSet')).toBe('');
+    expect(asking.get('User')).toBe('wherry-pull');
   });
 
   it('restart a supervisor that dies or hangs, for ever', async () => {

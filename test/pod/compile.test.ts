@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parsePodManifest } from '../../src/appc/index.ts';
+import { parseImageManifest, parsePodManifest } from '../../src/appc/index.ts';
 import { compilePod, podsTargetText, podUuid } from '../../src/pod/index.ts';
 import { readUnit } from '../systemd/unit-reader.ts';
 import { boardHost, demoImage, demoUuid, imageId } from './demo.ts';
@@ -98,6 +98,52 @@ describe('names', () => {
       'wherry-pod-demo\\x2done.0123abcd.slice',
       'wherry-pod-demo\\x2done.0123abcd-web.service',
     ]);
+  });
+});
+
+describe('a 32-bit app under a 64-bit kernel', () => {
+  const linuxOf = (arch: string | undefined, machine: string) => {
+    const labels =
+      arch === undefined
+        ? []
+        : [
+            { name: 'os', value: 'linux' },
+            { name: 'arch', value: arch },
+          ];
+    const app = { exec: ['/bin/app'], user: '0', group: '0' };
+    const manifest = { acKind: 'ImageManifest', acVersion: '0.8.11', name: 'example.com/demo', labels, app };
+    const image = { ...demoImage, manifest: parseImageManifest(Buffer.from(JSON.stringify(manifest))) };
+    const pod = {
+      acVersion: '0.8.11',
+      acKind: 'PodManifest',
+      apps: [{ name: 'web', image: { id: imageId } }],
+    };
+    const { files } = compilePod({
+      name: 'demo-one',
+      uuid: demoUuid,
+      manifest: parsePodManifest(Buffer.from(JSON.stringify(pod))),
+      images: new Map([[imageId, image]]),
+      host: { ...boardHost, machine },
+    });
+    const config = files.find(({ path }) => path === 'apps/web/config.json')?.content ?? '';
+    return (JSON.parse(config) as { linux: { personality?: object; seccomp: { architectures: string[] } } })
+      .linux;
+  };
+
+  it.each([
+    ['armv7l', 'arm64', { domain: 'LINUX32' }],
+    ['armv6l', 'arm64', { domain: 'LINUX32' }],
+    ['aarch64', 'arm64', undefined],
+    [undefined, 'arm64', undefined],
+    ['armv7l', 'arm', undefined],
+  ])('labelled %s on %s has the personality %j', (arch, machine, personality) => {
+    expect(linuxOf(arch, machine).personality).toEqual(personality);
+  });
+
+  it('meets the filter that 64-bit apps meet, which covers the calls of both', () => {
+    const filter = linuxOf('armv7l', 'arm64').seccomp;
+    expect(filter.architectures).toEqual(['SCMP_ARCH_AARCH64', 'SCMP_ARCH_ARM']);
+    expect(filter).toEqual(linuxOf('aarch64', 'arm64').seccomp);
   });
 });
 

@@ -27,10 +27,11 @@ const parse = (change: Record<string, unknown>) => () =>
   parseBoardConfig(JSON.stringify({ ...good, ...change }), 'some-board.json');
 
 describe('a board declaration', () => {
-  it('is accepted with and without what is optional: a device tree, a disk that seals files', () => {
+  it('is accepted with and without what is optional: a device tree, a disk that seals files, a kind of GIC', () => {
     expect(parse({})()).toEqual(good);
     expect(parse({ dtb: 'bcm2837-rpi-3-b.dtb' })().dtb).toBe('bcm2837-rpi-3-b.dtb');
     expect(parse({ disk: { ...good.disk, verity: true } })().disk.verity).toBe(true);
+    expect(parse({ gicVersion: 3 })().gicVersion).toBe(3);
   });
 
   it.each([

@@ -145,8 +145,10 @@ function deviceNotes({ device, report, unreadable }: DeviceView): string[] {
     }
   }
   for (const { message } of damaged) notes.push(`${device}: image-corrupt: ${message}`);
-  for (const { name, available, detail } of capabilities) {
-    if (!available) notes.push(`${device}: lacks ${name}: ${detail}`);
+  const lacks = capabilities.filter(({ available }) => !available);
+  for (const detail of new Set(lacks.map((lack) => lack.detail))) {
+    const names = lacks.filter((lack) => lack.detail === detail).map(({ name }) => name);
+    notes.push(`${device}: lacks ${names.join(', ')}: ${detail}`);
   }
   return notes;
 }
