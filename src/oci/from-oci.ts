@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { defaultArchiveLimits } from '../aci/index.ts';
-import { arrange, sourceEntries, writeAci, type BuiltArchive } from '../aci/builder.ts';
+import { sourceEntries, writeAci, type BuiltArchive } from '../aci/builder.ts';
 import type { ImageManifest } from '../appc/index.ts';
 import { Refusal } from '../refusal/index.ts';
 import { imageName, manifestOf } from './app-manifest.ts';
@@ -113,7 +113,7 @@ async function convert(
     // appc wants the working directory to be there; Docker makes it.
     if (manifest.app !== undefined) tree.ensureDirectory(manifest.app.workingDirectory);
     if (stack === undefined) {
-      const entries = arrange(sourceEntries(tree.snapshot()));
+      const entries = sourceEntries(tree.snapshot());
       const built = await writeAci({ manifest, entries, output, ...writing });
       return { ...built, manifest, layers: [], warnings };
     }

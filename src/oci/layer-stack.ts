@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { defaultArchiveLimits, quoted } from '../aci/index.ts';
-import { arrange, type BuiltArchive, type Directory, sourceEntries, writeAci } from '../aci/builder.ts';
+import { type BuiltArchive, type Directory, sourceEntries, writeAci } from '../aci/builder.ts';
 import {
   type Dependency,
   dependencyLimits,
@@ -154,7 +154,7 @@ export class LayerStack {
     const { compression, latest } = this.#options;
     return await writeAci({
       manifest,
-      entries: arrange(sourceEntries(tree)),
+      entries: sourceEntries(tree),
       output,
       compression,
       ...(latest === undefined ? {} : { latest }),

@@ -158,6 +158,7 @@ export class LayerTree {
         `the hard link ${quoted(entry.name)} leads to ${quoted(entry.linkname)}, which is no file of the image`,
       );
     }
+    Object.assign(target, { isShared: true });
     parent.children.set(name, { node: target, layer: this.#layer });
   }
 

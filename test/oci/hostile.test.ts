@@ -366,7 +366,7 @@ describe('what docker2aci fell for', () => {
     await expectRefused(
       archive(file('c.json', config), saved('../there.tar')),
       'input-invalid',
-      /it has no \.\.\/there\.tar/,
+      /it has no "\.\.\/there\.tar/,
     );
     const image = new MadeImage();
     const layer = { ...image.layer(plain), digest: 'sha256:../../../there.tar' };
@@ -380,7 +380,7 @@ describe('what docker2aci fell for', () => {
     await expectRefused(
       archive(file('c.json', config), link, saved('l/layer.tar')),
       'input-invalid',
-      /it has no l\/layer\.tar/,
+      /it has no "l\/layer\.tar/,
     );
   });
 
@@ -404,7 +404,7 @@ describe('what docker2aci fell for', () => {
     await expectRefused(
       archive(file('c.json', config), ...links, saved('a/layer.tar')),
       'input-invalid',
-      /it has no a\/layer\.tar/,
+      /it has no "a\/layer\.tar/,
     );
   });
 });
