@@ -57,7 +57,10 @@ describe.each(oneBoard)('an OCI image whose layers are kept on %s', (boardName) 
     if (app === undefined) throw new Error('no image');
     expect(offered).toHaveLength(images);
     const listed = offered.map(({ path: _path, ...one }) => one);
-    const event = await scene.deploy({ ...scene.desired([{ name: 'web', image: app }]), images: listed }, 1_500_000);
+    const event = await scene.deploy(
+      { ...scene.desired([{ name: 'web', image: app }]), images: listed },
+      1_500_000,
+    );
     expect(event).toMatchObject({ outcome: 'committed' });
     const get = 'curl -sf http://127.0.0.1:8080';
     const pages = `${get}/newest && ${get}/2 && ${get}/${layers}`;
