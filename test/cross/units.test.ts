@@ -93,7 +93,7 @@ describe('the units', () => {
     expect(unit.get('ReadWritePaths')).toBe('/etc/systemd/system /var/lib/wherry /run/wherry');
   });
 
-  it.each(['wherryd.service', 'wherry-examine.service', 'wherry-pull@.service'])(
+  it.each(['wherryd.service', 'wherry-examine.service', 'wherry-pull@.service', 'wherry-render@.service'])(
     'run Node without a compiler to machine code in %s, so that no memory can be written and executed',
     async (name) => {
       const unit = await directives(name);
