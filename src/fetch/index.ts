@@ -16,3 +16,4 @@ export {
 export { jobName } from './pull-job.ts';
 export type { PullJob, PullLimits, PullProgress, PullResult } from './pull-job.ts';
 export type { ProxySettings } from './proxies.ts';
+export { decodeUnitFile, encodeResult, hexDigits, type RefusedResult, resultOf } from './unit-file.ts';

@@ -1,8 +1,6 @@
 import { parseAcIdentifier, parseImageId } from '../appc/index.ts';
 import {
   bytes,
-  CborError,
-  decodeCbor,
   encodeCbor,
   integer,
   list,
@@ -10,25 +8,16 @@ import {
   oneOf,
   optional,
   parsed,
-  readFields,
   text,
-  type CborValue,
   type Reader,
 } from '../cbor/index.ts';
-import { Refusal } from '../refusal/index.ts';
 import type { PullJob, PullProgress, PullResult } from './pull-job.ts';
+import { decodeUnitFile, encodeResult, hexDigits, resultOf } from './unit-file.ts';
 
 /** The largest job and the largest result: a few kilobytes of addresses, some keys, a manifest. */
 export const maxPullFileBytes = 2 * 1024 * 1024;
 
 const acIdentifier = parsed(text(512), parseAcIdentifier);
-const hex = (digits: number): Reader<string> =>
-  parsed(text(digits), (value) => {
-    if (value.length !== digits || !/^[0-9a-f]*$/.test(value))
-      throw new CborError(`not ${digits} hex digits`);
-    return value;
-  });
-
 const pullJob: Reader<PullJob> = map({
   image: map({
     id: parsed(text(135), parseImageId),
@@ -60,14 +49,12 @@ const success = map({
   manifest: bytes(maxPullFileBytes),
   impliesDirectories: optional(oneOf(true)),
   objectSizeBytes: integer(1),
-  objectSha256: hex(64),
+  objectSha256: hexDigits(64),
   objectVerity: optional(text(135)),
   downloadedBytes: integer(0),
   signedBy: text(128),
 });
-const refusal = map({ ok: oneOf(false), code: text(64), message: text(4096) });
-const pullResult: Reader<PullResult> = (value, path) =>
-  isRefusalMap(value) ? refusal(value, path) : success(value, path);
+const pullResult: Reader<PullResult> = resultOf(success);
 
 const pullProgress: Reader<PullProgress> = map({ receivedBytes: integer(0), totalBytes: integer(0) });
 
@@ -77,17 +64,16 @@ export function encodePullJob(job: PullJob): Uint8Array {
 
 /** @throws Refusal `internal`: a job that cannot be read is wherry's own mistake */
 export function decodePullJob(file: Uint8Array): PullJob {
-  return decode(file, pullJob, 'pull job');
+  return decodeUnitFile(file, pullJob, 'pull job', maxPullFileBytes);
 }
 
-/** A message that is too long for a report is cut. */
 export function encodePullResult(result: PullResult): Uint8Array {
-  return encodeCbor(result.ok ? result : { ...result, message: result.message.slice(0, 1000) });
+  return encodeResult(result);
 }
 
 /** @throws Refusal `internal`; the unit that wrote it is not trusted, so nothing of it is used then */
 export function decodePullResult(file: Uint8Array): PullResult {
-  return decode(file, pullResult, 'pull result');
+  return decodeUnitFile(file, pullResult, 'pull result', maxPullFileBytes);
 }
 
 export function encodePullProgress(progress: PullProgress): Uint8Array {
@@ -96,18 +82,5 @@ export function encodePullProgress(progress: PullProgress): Uint8Array {
 
 /** @throws Refusal `internal` */
 export function decodePullProgress(file: Uint8Array): PullProgress {
-  return decode(file, pullProgress, 'pull progress');
-}
-
-function decode<T>(file: Uint8Array, reader: Reader<T>, what: string): T {
-  try {
-    return readFields(decodeCbor(file, { maxBytes: maxPullFileBytes, maxDepth: 5 }), reader, what);
-  } catch (cause) {
-    if (!(cause instanceof CborError)) throw cause;
-    throw new Refusal('internal', `the ${what} cannot be read: ${cause.message}`, { cause });
-  }
-}
-
-function isRefusalMap(value: CborValue): boolean {
-  return value !== null && typeof value === 'object' && 'ok' in value && value.ok === false;
+  return decodeUnitFile(file, pullProgress, 'pull progress', maxPullFileBytes);
 }

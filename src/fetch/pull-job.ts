@@ -1,5 +1,6 @@
 import type { DesiredImage } from '../trust/index.ts';
 import type { ProxySettings } from './proxies.ts';
+import type { RefusedResult } from './unit-file.ts';
 
 /**
  * What wherryd hands to the pull unit, and what comes back. Both travel as CBOR files in directories named by the job:
@@ -51,7 +52,7 @@ export type PullResult =
       /** Fingerprint of the key that signed, lower-case hex. */
       readonly signedBy: string;
     }
-  | { readonly ok: false; readonly code: string; readonly message: string };
+  | RefusedResult;
 
 export interface PullProgress {
   readonly receivedBytes: number;

@@ -9,7 +9,7 @@ import { type Run, wherry } from '../cli/recording-terminal.ts';
 let directory: string;
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'wherry-hostile-'));
-  mkdirSync(join(directory, 'work'));
+  mkdirSync(join(directory, 'inside'));
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
@@ -24,9 +24,9 @@ const entry = (name: string, body: string | Buffer): RawEntry => ({ name, body }
 
 /** What `wherry image from-oci` makes of an archive of `docker save` with these files. */
 async function convert(...entries: readonly RawEntry[]): Promise<Run> {
-  const saved = join(directory, 'work/saved.tar');
+  const saved = join(directory, 'inside/saved.tar');
   writeFileSync(saved, tar(...entries));
-  const output = join(directory, 'work/out.aci');
+  const output = join(directory, 'inside/out.aci');
   return await wherry(['image', 'from-oci', saved, '--name', 'example.com/app', '-o', output]);
 }
 
@@ -43,7 +43,7 @@ describe('[A10.10] names that an archive of docker save makes up (docker2aci: CV
     expect(converted).toMatchObject({ status: 0 });
   });
 
-  it.each(['../../../../../../etc/passwd', '/etc/passwd', '../work/saved.tar'])(
+  it.each(['../../../../../../etc/passwd', '/etc/passwd', '../inside/saved.tar'])(
     'lead to no file of this machine: %s',
     async (name) => {
       for (const entries of [
@@ -55,7 +55,7 @@ describe('[A10.10] names that an archive of docker save makes up (docker2aci: CV
           status: 64,
           err: expect.stringContaining(`it has no "${name}"`) as string,
         });
-        expect(readdirSync(join(directory, 'work'))).toEqual(['saved.tar']);
+        expect(readdirSync(join(directory, 'inside'))).toEqual(['saved.tar']);
       }
     },
   );
@@ -69,7 +69,7 @@ describe('[A10.10] names that an archive of docker save makes up (docker2aci: CV
     );
     // The name is found, since it is a name and not a path; what it stands for was written under one that nobody chose.
     expect(converted).toMatchObject({ status: 0 });
-    expect(readdirSync(directory)).toEqual(['work']);
+    expect(readdirSync(directory)).toEqual(['inside']);
     expect(existsSync(join(directory, '..', 'escaped'))).toBe(false);
   });
 
