@@ -142,16 +142,21 @@ describe.each(boards)('on %s', (boardName) => {
 
   it('a hog is killed at its limit, reported as such and restarted, and a pod that did not change goes on [C43] [C52]', async () => {
     const before = mainPid(await scene.report((latest) => latest.pods.length === 1));
-    // Eats memory half a minute after its start, so that it passes its probation first.
-    const hog = await scene.image('busybox', ['/usr/bin/busybox', 'sh', '-c', 'sleep 20; tail /dev/zero'], {
-      app: { isolators: [{ name: 'resource/memory', value: { limit: '16Mi' } }] },
-    });
+    // Eats memory when it is told to: after its probation, and once, for the file goes with the layer.
+    const hog = await scene.image(
+      'busybox',
+      ['/usr/bin/busybox', 'sh', '-c', 'until [ -e /tmp/eat ]; do sleep 1; done; tail /dev/zero'],
+      { app: { isolators: [{ name: 'resource/memory', value: { limit: '16Mi' } }] } },
+    );
     const desired = scene.desired([
       { name: 'web', image: web },
       { name: 'hog', image: hog },
     ]);
     expect(await scene.deploy(desired)).toMatchObject({ outcome: 'committed' });
     const hogOf = (latest: DeviceReport) => latest.pods.find((pod) => pod.name === 'hog')?.apps[0];
+    const { pid = 0 } =
+      hogOf(await scene.report((latest) => hogOf(latest)?.state === 'active/running')) ?? {};
+    await scene.board.check(`touch /proc/${pid}/root/tmp/eat`);
     const report = await scene.report((latest) => (hogOf(latest)?.restarts ?? 0) > 0, 180_000);
     expect(hogOf(report)).toMatchObject({ lastResult: 'oom-kill' });
     expect(hogOf(report)?.oomKills).toBeGreaterThan(0);

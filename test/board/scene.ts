@@ -1,6 +1,7 @@
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -40,6 +41,8 @@ export const device = 'board' as AcName;
 
 /** How the boards of the matrix name themselves in image labels. */
 const appcArch = { arm64: 'aarch64', armhf: 'armv7l' } as const;
+/** The board whose programs are in an image for another architecture: Debian has none for ARMv6, and ARMv7's run on these boards. */
+const boardOf = { armv7l: 'virt-armv7', armv6l: 'virt-armv7' } as const;
 
 export interface BuiltImage extends DesiredImage {
   readonly path: string;
@@ -142,14 +145,20 @@ export class Scene {
       version?: string;
       app?: Record<string, unknown>;
       files?: readonly { path: string; content: string }[];
+      /** The label `arch`, and whose programs it has; otherwise the board's own. */
+      arch?: keyof typeof boardOf;
+      /** A program that compresses standard input, with its options; otherwise gzip. */
+      compressor?: readonly [program: string, ...options: string[]];
     } = {},
   ): Promise<BuiltImage> {
     const { config } = loadBoardConfig(this.boardName);
+    const arch = options.arch ?? appcArch[config.arch];
+    const programs = options.arch === undefined ? config : loadBoardConfig(boardOf[options.arch]).config;
     const name = (options.name ?? `example.com/${payload}`) as AcIdentifier;
     const labels = [
       { name: 'version', value: options.version ?? '1.0.0' },
       { name: 'os', value: 'linux' },
-      { name: 'arch', value: appcArch[config.arch] },
+      { name: 'arch', value: arch },
     ];
     const manifest = parseImageManifest(
       Buffer.from(
@@ -170,10 +179,10 @@ export class Scene {
         .slice(0, 12)}.aci`,
     );
     const built = await buildAci({
-      root: await payloadRoot(payload, config),
+      root: await payloadRoot(payload, programs),
       manifest,
       output: path,
-      compression: 'gzip',
+      compression: options.compressor === undefined ? 'gzip' : 'none',
       owner: { uid: 0, gid: 0 },
       additions: (options.files ?? []).map(({ path, content }) => ({
         path,
@@ -181,7 +190,19 @@ export class Scene {
         mode: 0o644,
       })),
     });
-    return await this.offer(path, { id: built.imageId, name, labels: manifest.labels, ...built });
+    if (options.compressor !== undefined) {
+      const [program, ...args] = options.compressor;
+      const input = await readFile(path);
+      await writeFile(path, execFileSync(program, args, { input, maxBuffer: 2 ** 28 }));
+    }
+    const sizeBytes = (await stat(path)).size;
+    return await this.offer(path, {
+      id: built.imageId,
+      name,
+      labels: manifest.labels,
+      sizeBytes,
+      tarSizeBytes: built.tarSizeBytes,
+    });
   }
 
   /** Signs a file and describes it as an image of the desired state. */
