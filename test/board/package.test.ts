@@ -199,7 +199,7 @@ describe.each(boards)('a package on %s', (name) => {
     await board.copyIn(Buffer.from(sandboxProbe), '/usr/lib/wherry/probe.cjs');
     const output = await board.check(
       `mkdir -p /etc/systemd/system/wherry-pull@probe.service.d
-      printf '[Service]\\nExecStart=\\nExecStart=node /usr/lib/wherry/probe.cjs\\n' \\
+      printf '[Service]\\nExecStart=\\nExecStart=node --jitless /usr/lib/wherry/probe.cjs\\n' \\
         >/etc/systemd/system/wherry-pull@probe.service.d/probe.conf
       systemctl daemon-reload
       mkdir /var/lib/wherry/partial/other

@@ -162,7 +162,7 @@ describe.each(oneBoard)('an image whose tree must be rendered on %s', (boardName
     await scene.board.copyIn(Buffer.from(probe), '/usr/lib/wherry/probe.cjs');
     const output = await scene.board.check(
       `mkdir -p /etc/systemd/system/wherry-render@${job}.service.d
-      printf '[Service]\\nExecStart=\\nExecStart=node /usr/lib/wherry/probe.cjs ${job}\\n' \\
+      printf '[Service]\\nExecStart=\\nExecStart=node --jitless /usr/lib/wherry/probe.cjs ${job}\\n' \\
         >/etc/systemd/system/wherry-render@${job}.service.d/probe.conf
       systemctl daemon-reload
       mkdir -m 777 /var/lib/wherry/partial/other

@@ -1,0 +1,104 @@
+import { execFileSync } from 'node:child_process';
+import { readFile, writeFile } from 'node:fs/promises';
+import { crc32 } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadBoardConfig } from '../../qemu/index.ts';
+import type { DeviceReport } from '../../src/session/index.ts';
+import { type BuiltImage, oneBoard, Scene } from './scene.ts';
+
+/** The header of the one block of an xz file, after the file's own header (xz-file-format.txt, 2.1.1 and 3.1). */
+const blockAt = 12;
+/** The place of the dictionary's size in the header of a block with one filter, and 1 GiB there (5.3.1). */
+const dictionaryAt = blockAt + 4;
+const gibibyte = 36;
+
+/** An image that was compressed with a small dictionary and asks for one of 1 GiB: its header is changed, which has a checksum. */
+async function askForGibibyte(scene: Scene, image: BuiltImage): Promise<BuiltImage> {
+  const bytes = await readFile(image.path);
+  const headerBytes = ((bytes[blockAt] ?? 0) + 1) * 4;
+  bytes[dictionaryAt] = gibibyte;
+  const checkAt = blockAt + headerBytes - 4;
+  bytes.writeUInt32LE(crc32(bytes.subarray(blockAt, checkAt)), checkAt);
+  const path = image.path.replace('.aci', '-hostile.aci');
+  await writeFile(path, bytes);
+  expect(execFileSync('xz', ['--robot', '-lvv', path], { encoding: 'utf8' })).toMatch(/--lzma2=dict=1GiB/);
+  return await scene.offer(path, image);
+}
+
+/** The real pull unit, under its own filter of system calls and with its 96 MiB. */
+describe.each(oneBoard)('images on %s', (boardName) => {
+  const { arch, cpu } = loadBoardConfig(boardName).config;
+  /** What else the board runs, unless its CPU has no 32-bit user space: WHERRY_BOARDS=virt-armv8-64bit. */
+  const other = arch === 'arm64' ? 'armv7l' : 'armv6l';
+  const runsOther = cpu !== 'a64fx';
+  let scene: Scene;
+
+  beforeAll(async () => {
+    scene = await Scene.start(boardName);
+  });
+  afterAll(async () => {
+    await scene.stop();
+  });
+
+  const exec = [
+    '/usr/bin/busybox',
+    'sh',
+    '-c',
+    'busybox uname -m; busybox unshare -U true 2>&1; exec busybox sleep 100000',
+  ];
+  const image = (name: string, options: Parameters<Scene['image']>[2]) =>
+    scene.image('busybox', exec, { name: `example.com/${name}`, ...options });
+  const capability = (latest: DeviceReport) =>
+    latest.capabilities.find(({ name }) => name === `arch-${other}`);
+
+  // One deployment of all, because each takes its time.
+  if (runsOther) {
+    it(`in every compression, one of them labelled ${other}, are pulled and run [C30] [C33] [C35] [C38]`, async () => {
+      const pods = [
+        { name: 'bzip2', image: await image('bzip2', { compressor: ['bzip2', '-9'] }) },
+        { name: 'zstd', image: await image('zstd', { compressor: ['zstd', '-19', '-q'] }) },
+        { name: 'xz', image: await image('xz', { compressor: ['xz', '-7'], arch: other }) },
+      ];
+      expect(await scene.deploy(scene.desired(pods))).toMatchObject({ outcome: 'committed' });
+      const report = await scene.report((latest) => latest.pods.length === pods.length);
+      expect(report.pods.map(({ name, healthy }) => [name, healthy])).toEqual(
+        pods.map(({ name }) => [name, true]),
+      );
+      expect(capability(report)).toMatchObject({ available: true });
+      // It sees a machine of 32 bits, is a program of 32 bits (the class of its ELF header is 1), and meets the filter.
+      const pid = report.pods[2]?.apps[0]?.pid ?? 0;
+      const seen = await scene.board.check(`journalctl --sync
+        journalctl -b -q -o cat WHERRY_POD=xz _TRANSPORT=stdout
+        od -An -tu1 -j4 -N1 /proc/${pid}/root/usr/bin/busybox
+        grep ^Seccomp: /proc/${pid}/status`);
+      const [machine, denied, ...rest] = seen.split('\n').map((line) => line.trim());
+      expect(machine).toBe(arch === 'arm64' ? 'armv8l' : 'armv7l');
+      expect(denied).toMatch(/unshare.*Operation not permitted/);
+      expect(rest).toEqual(['1', 'Seccomp:\t2', '']);
+    });
+  } else {
+    it(`labelled ${other} are refused, and the report says why [C33]`, async () => {
+      const foreign = await image('other', { arch: other });
+      const answer = await scene.deploy(scene.desired([{ name: 'other', image: foreign }]));
+      expect(answer).toMatchObject({ outcome: 'refused', code: 'image-arch-mismatch' });
+      expect(capability(await scene.report(() => true))).toEqual({
+        name: `arch-${other}`,
+        available: false,
+        detail: 'the CPU has no 32-bit user space; deploy images for aarch64',
+      });
+    });
+  }
+
+  it('that ask for a dictionary of 1 GiB are refused, not killed [C35]', async () => {
+    const hostile = await askForGibibyte(scene, await image('hostile', { compressor: ['xz', '-0'] }));
+    expect(await scene.deploy(scene.desired([{ name: 'xz', image: hostile }]))).toMatchObject({
+      outcome: 'refused',
+      code: 'archive-too-large',
+      message: expect.stringContaining('20 MiB of memory') as string,
+    });
+    const events = await scene.board.check(
+      "cat /sys/fs/cgroup/system.slice/'system-wherry\\x2dpull.slice'/memory.events",
+    );
+    expect(events).toMatch(/^oom 0\noom_kill 0$/m);
+  });
+});
