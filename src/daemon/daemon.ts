@@ -142,7 +142,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     clock: systemClock,
     journal,
     bootId: host.bootId,
-    examine: (message, state) =>
+    examine: (message, state, examineSignal) =>
       examineInUnit(
         message,
         {
@@ -153,6 +153,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
           ...now(),
         },
         { systemd, disk, run: places.run, owner },
+        examineSignal,
       ),
     onRest: options.onRest,
     onChange: () => reporter.request(),

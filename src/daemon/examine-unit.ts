@@ -16,12 +16,14 @@ const unit = 'wherry-examine.service';
  * Has a message examined by a unit without privileges: OpenPGP, the largest parser of untrusted bytes, is never in
  * wherryd's memory. Request and verdict lie in memory (`/run`), so a flood of messages wears no flash.
  *
+ * @param signal ends the examination; what it was aborted with is thrown
  * @throws {Refusal} with the code of whatever is wrong with the message, `internal` when there was no verdict
  */
 export async function examineInUnit(
   message: Uint8Array,
   context: ExamineContext,
   ports: { readonly systemd: Systemd; readonly disk: Disk; readonly run: string; readonly owner: Owner },
+  signal: AbortSignal,
 ): Promise<Examined> {
   const { systemd, disk, run, owner } = ports;
   const directory = join(run, 'examine');
@@ -33,9 +35,10 @@ export async function examineInUnit(
   let file: Uint8Array | undefined;
   try {
     await systemd.resetFailed(unit);
-    await systemd.start(unit);
+    await systemd.start(unit, signal);
     file = await disk.read(join(directory, 'verdict.cbor'), maxExamineFileBytes);
   } finally {
+    if (signal.aborted) await systemd.stop(unit);
     await disk.remove(directory);
   }
   if (file === undefined) {

@@ -28,7 +28,7 @@ export interface SupervisorPorts {
   readonly journal: Journal;
   readonly bootId: string;
   /** Judges a message from the broker; refuses with the codes of the command class. */
-  readonly examine: (message: Uint8Array, state: DeviceState) => Promise<Examined>;
+  readonly examine: (message: Uint8Array, state: DeviceState, signal: AbortSignal) => Promise<Examined>;
   /** Something that a report shows has changed. */
   readonly onChange: () => void;
   /** One terminal answer to one command. */
@@ -53,6 +53,7 @@ export class Supervisor {
   private running: { readonly abort: AbortController; readonly done: Promise<void> } | undefined;
   private deploymentReport: DeploymentReport | undefined;
   private refusedReport: DeviceReport['refused'];
+  private readonly stopping = new AbortController();
 
   constructor(ports: SupervisorPorts) {
     this.ports = ports;
@@ -81,6 +82,7 @@ export class Supervisor {
 
   /** Takes a message that came on the topic of commands. */
   receive(message: Uint8Array): void {
+    if (this.stopping.signal.aborted) return; // the broker tells it again at the next start
     this.waiting = message;
     this.handling ??= this.handleWaiting().finally(() => (this.handling = undefined));
   }
@@ -102,10 +104,12 @@ export class Supervisor {
     this.ports.onChange();
   }
 
-  /** Stops working; a deployment under way stays pending. Pods run on. */
+  /** Stops working; a deployment under way stays pending, a message that is examined is forgotten. Pods run on. */
   async close(): Promise<void> {
     this.waiting = undefined;
-    this.running?.abort.abort(new Error('wherryd is stopping'));
+    const reason = new Error('wherryd is stopping');
+    this.stopping.abort(reason);
+    this.running?.abort.abort(reason);
     await this.handling;
     await this.running?.done;
   }
@@ -119,6 +123,7 @@ export class Supervisor {
         await this.handle(message);
         this.lastDigest = digest;
       } catch (error) {
+        if (this.stopping.signal.aborted) return;
         if (!isRefusal(error)) {
           // A message that breaks the examiner must not break it again at every restart: it is answered and forgotten.
           this.lastDigest = digest;
@@ -140,7 +145,9 @@ export class Supervisor {
 
   private async handle(message: Uint8Array): Promise<void> {
     const { keeper, journal } = this.ports;
-    const examined = await this.ports.examine(message, keeper.state);
+    const { signal } = this.stopping;
+    const examined = await this.ports.examine(message, keeper.state, signal);
+    signal.throwIfAborted();
     const { desired } = examined;
     this.refusedReport = undefined;
     this.ports.onAccepted(desired);

@@ -39,14 +39,19 @@ function desired(version: number, content: string): DesiredState {
   };
 }
 
+/** Resolves never; rejects when the signal is aborted. */
+async function endOf(signal: AbortSignal | undefined): Promise<never> {
+  return await new Promise<never>((_, reject) =>
+    signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true }),
+  );
+}
+
 /** A world whose pods called `slow` never come to the end of their probation. */
 class World extends WorldModel {
   override async probation(...[pods, , signal]: Partial<Parameters<Deployable['probation']>>) {
     await super.probation();
     if (!pods?.some((pod) => pod.uuid.endsWith('slow'))) return;
-    await new Promise((_, reject) =>
-      signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true }),
-    );
+    await endOf(signal);
   }
 }
 
@@ -64,10 +69,11 @@ function device(world = new World()) {
       },
     },
     bootId: 'boot',
-    examine: async (message, { trusted }) => {
+    examine: async (message, { trusted }, signal) => {
       const text = Buffer.from(message).toString();
       examined.push(text);
       await settle();
+      if (text.endsWith('never')) await endOf(signal);
       const [version = '', content = ''] = text.split(' ');
       if (version === 'bad') throw new Refusal('unsigned', 'the envelope carries no signature');
       const outcome = Number(version) === trusted.version ? 'same' : 'new';
@@ -160,6 +166,17 @@ describe('the supervisor', () => {
     next.supervisor.resume();
     await rest();
     expect(next.supervisor.deployment).toMatchObject({ version: 1, phase: 'probation' });
+  });
+
+  it('does not wait for an examination when it is closed, answers nothing, and takes no message any more', async () => {
+    const { supervisor, examined, journal, outcomes, world } = device();
+    supervisor.receive(command(1, 'never'));
+    await settle();
+    await supervisor.close();
+    supervisor.receive(command(2, 'web'));
+    await settle();
+    expect(examined).toEqual(['1 never']);
+    expect([journal, outcomes(), world.calls]).toEqual([[], [], []]);
   });
 
   it('[C71] replaces a damaged image when the broker tells the running command again, until it is whole, and answers nothing', async () => {
