@@ -20,7 +20,7 @@ export async function bulkImage(scene: Scene, boardName: string, megabytes: numb
 }
 
 /**
- * An image of 1.07 GB in 256 files, a sixteenth of it noise, the rest zeros: a download of 68 MB. All files have the same
+ * An image of 1.07 GB in 256 files, a sixteenth of it noise, the rest zeros: a download of 71 MB. All files have the same
  * content, so it takes 4 MiB of this machine's memory; gzip does not look back that far.
  */
 export async function gigabyteImage(scene: Scene, boardName: string): Promise<BuiltImage> {
