@@ -201,7 +201,13 @@ describe.each(oneBoard)('an image whose tree must be rendered on %s', (boardName
 
     expect(await scene.deploy(scene.desired([]))).toMatchObject({ outcome: 'committed' });
     expect(await mounts()).toBe(0);
-    await scene.board.check('truncate -s 8192 /var/lib/wherry/images/rendered-*.erofs');
+    // Where it is sealed it cannot be shortened, only replaced.
+    await scene.board.check(`cd /var/lib/wherry/images
+      for object in rendered-*.erofs; do
+        head -c 8192 "$object" >/run/short
+        rm "$object"
+        cp /run/short "$object"
+      done`);
     expect(await scene.deploy(desiredOf(...images))).toMatchObject({ outcome: 'committed' });
     expect(await renderings()).toBe(before + 1);
   });
