@@ -54,6 +54,9 @@ const zeros = Buffer.alloc(64 * 1024);
 const maxId = 0xffff_fffe; // (uid_t)-1 means "leave alone" to chown
 const maxMtime = 8 ** 11 - 1;
 
+/** What a tar consists of, in its order: an entry, or bytes of the body of the entry before. */
+export type TarPiece = FramedEntry | Buffer;
+
 interface Extension {
   readonly flag: string;
   readonly body: Buffer;
@@ -67,11 +70,13 @@ interface Extension {
  */
 export class TarFraming {
   readonly #limits: ArchiveLimits;
-  readonly #entries: FramedEntry[] = [];
+  #pieces: TarPiece[] = [];
   readonly #partial = Buffer.alloc(BLOCK);
   #partialFilled = 0;
   #offset = 0;
-  #skip = 0;
+  /** Bytes of a body that are still to come, and of the padding behind it. */
+  #body = 0;
+  #padding = 0;
   #zeroBlocks = 0;
   #extension: Extension | undefined;
   #pax: PaxOverrides | undefined;
@@ -82,9 +87,11 @@ export class TarFraming {
     this.#limits = limits;
   }
 
-  /** The oldest entry that was framed and not taken yet. */
-  take(): FramedEntry | undefined {
-    return this.#entries.shift();
+  /** What was read since it was asked for last; bodies are parts of the chunks that were pushed. */
+  take(): TarPiece[] {
+    const pieces = this.#pieces;
+    this.#pieces = [];
+    return pieces;
   }
 
   /**
@@ -100,9 +107,15 @@ export class TarFraming {
       }
       if (this.#extension) {
         at += this.#fillExtension(this.#extension, chunk, at);
-      } else if (this.#skip > 0) {
-        const length = Math.min(this.#skip, chunk.length - at);
-        this.#skip -= length;
+      } else if (this.#body > 0) {
+        const length = Math.min(this.#body, chunk.length - at);
+        this.#pieces.push(chunk.subarray(at, at + length));
+        this.#body -= length;
+        this.#offset += length;
+        at += length;
+      } else if (this.#padding > 0) {
+        const length = Math.min(this.#padding, chunk.length - at);
+        this.#padding -= length;
         this.#offset += length;
         at += length;
       } else {
@@ -182,7 +195,7 @@ export class TarFraming {
 
   #endExtension({ flag, body }: Extension): void {
     this.#extension = undefined;
-    this.#skip = padding(body.length);
+    this.#padding = padding(body.length);
     if (flag === 'g') {
       checkPaxGlobal(body);
       return;
@@ -226,7 +239,7 @@ export class TarFraming {
         `The entry ${quoted(name)} of ${sizeBytes} bytes passes the archive's limit of ${this.#limits.maxTarBytes}.`,
       );
     }
-    this.#entries.push({
+    this.#pieces.push({
       type,
       name,
       linkname: type === 'link' || type === 'symlink' ? linkname : '',
@@ -239,7 +252,8 @@ export class TarFraming {
       dropped: pax?.dropped ?? [],
       bodyOffset: this.#offset,
     });
-    this.#skip = sizeBytes + padding(sizeBytes);
+    this.#body = sizeBytes;
+    this.#padding = padding(sizeBytes);
     this.#pax = this.#longName = this.#longLink = undefined;
   }
 }

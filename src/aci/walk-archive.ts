@@ -1,16 +1,14 @@
 import { createHash } from 'node:crypto';
 
-import { type Extract, extract, type Header } from 'tar-stream';
-
 import { type ImageId, parseImageId } from '../appc/index.ts';
 import { Refusal } from '../refusal/index.ts';
 import { ArchiveTree } from './archive-tree.ts';
 import { type Compression, decompress } from './decompress.ts';
-import { drained } from './drained.ts';
 import { entryPath, hardLinkTarget, symlinkTarget } from './entry-path.ts';
-import { type ArchiveLimits, malformed, quoted } from './limits.ts';
+import { type ArchiveLimits, malformed } from './limits.ts';
+import { SecondReading } from './second-reading.ts';
 import { BLOCK } from './tar-block.ts';
-import { type FramedEntry, padding, TarFraming } from './tar-framing.ts';
+import { type FramedEntry, padding, TarFraming, type TarPiece } from './tar-framing.ts';
 import type { TarEntry } from './tar-writer.ts';
 
 /** An entry that passed every check. */
@@ -32,9 +30,6 @@ export interface Walked {
 
 /** Called for each entry in the archive's order. Bytes of `body` that it does not take are skipped. */
 export type Visit<Entry> = (entry: Entry, body: AsyncIterable<Buffer>) => Promise<void>;
-
-/** What the library really hands over. */
-type WalkedHeader = Omit<Header, 'linkname'> & { linkname: string | null; byteOffset?: number };
 
 const ratioAppliesFrom = 1024 * 1024;
 
@@ -64,8 +59,8 @@ export async function walkArchive(
 }
 
 /**
- * Reads a tar in constant memory: undoes its compression, checks its frame (TarFraming), lets `tar-stream` walk the
- * entries, and refuses it where the two readings differ. Bytes are checked as they come, so a bomb ends at its limit.
+ * Reads a tar in constant memory: undoes its compression, reads its frame (TarFraming), and refuses it where `tar-stream`
+ * reads it otherwise. Bytes are checked as they come, so a bomb ends at its limit.
  *
  * Throws refusals with `archive-*` codes; what `source` throws passes unchanged.
  * @param needsEndMarker - false where a digest proves that the tar is whole: some tools leave it out, and the padding before it
@@ -85,67 +80,48 @@ export async function walkTar(
   },
 ): Promise<Pick<Walked, 'compression' | 'tarSizeBytes'>> {
   let inputBytes = 0;
+  let tarSizeBytes = 0;
   const { compression, tar } = await decompress(source, (sizeBytes) => (inputBytes += sizeBytes));
-  const framing = new TarFraming(limits);
-  const walker = extract();
-  let walkerError: unknown;
-  walker.on('error', (error: unknown) => (walkerError = error));
-
-  let feedFailure: { error: unknown } | undefined;
-  const check = (chunk: Buffer, tarBytes: number) => {
-    checkSize(tarBytes, inputBytes, limits);
-    onTar(chunk);
-    return framing.push(chunk);
-  };
-  const feeding = feed(tar, walker, check)
-    .then((tarBytes) => {
+  const pieces = (async function* (): AsyncGenerator<TarPiece, undefined> {
+    const framing = new TarFraming(limits);
+    const library = new SecondReading();
+    try {
+      for await (const chunk of tar) {
+        tarSizeBytes += chunk.length;
+        checkSize(tarSizeBytes, inputBytes, limits);
+        onTar(chunk);
+        const length = framing.push(chunk);
+        const framed = framing.take();
+        await library.agree(chunk.subarray(0, length), framed);
+        for (const piece of framed) yield piece;
+      }
       if (!needsEndMarker && !framing.hasEnded) {
-        const missing = Buffer.alloc(padding(tarBytes) + 2 * BLOCK);
-        walker.write(missing.subarray(0, framing.push(missing)));
+        const missing = Buffer.alloc(padding(tarSizeBytes) + 2 * BLOCK);
+        await library.agree(missing.subarray(0, framing.push(missing)), framing.take());
       }
       framing.end();
-      walker.end(undefined);
-      return tarBytes;
-    })
-    .catch((error: unknown) => {
-      feedFailure = { error };
-      walker.destroy(error instanceof Error ? error : new Error(String(error)));
-      return 0;
-    });
-
-  let tarSizeBytes: number;
-  try {
-    for await (const entry of walker) {
-      // streamx is iterable, though its types do not say so; the chunks are parts of what was fed
-      await visit(agree(entry.header, framing.take()), entry as unknown as AsyncIterable<Buffer>);
-      entry.resume();
+      await library.end();
+    } finally {
+      library.close();
     }
-    tarSizeBytes = await feeding;
-  } catch (error) {
-    const cause = feedFailure; // the first failure; those below only follow from it
-    walker.destroy(null); // wakes the feeder, which lets go of the source
-    await feeding;
-    if (cause) throw cause.error;
-    throw error === walkerError ? malformed('The tar library cannot read the archive.', error) : error;
+  })();
+  for await (const piece of pieces) {
+    if (!Buffer.isBuffer(piece)) await visit(piece, bodyOf(piece, pieces));
   }
-  if (feedFailure) throw feedFailure.error;
   return { compression, tarSizeBytes };
 }
 
-/** Returns the size of the tar. `check` returns how much of a chunk is for the walker. */
-async function feed(
-  tar: AsyncIterable<Buffer>,
-  walker: Extract,
-  check: (chunk: Buffer, tarBytes: number) => number,
-): Promise<number> {
-  let tarBytes = 0;
-  for await (const chunk of tar) {
-    tarBytes += chunk.length;
-    const length = check(chunk, tarBytes);
-    if (walker.destroyed) return tarBytes;
-    if (length > 0 && !walker.write(chunk.subarray(0, length))) await drained(walker);
+/** The bytes that follow an entry. */
+async function* bodyOf(
+  { sizeBytes }: FramedEntry,
+  pieces: AsyncIterator<TarPiece, undefined>,
+): AsyncGenerator<Buffer, void> {
+  for (let left = sizeBytes; left > 0;) {
+    const { value } = await pieces.next();
+    if (!Buffer.isBuffer(value)) throw new Error('the body of an entry was asked for after its visit');
+    left -= value.length;
+    yield value;
   }
-  return tarBytes;
 }
 
 function checkSize(tarBytes: number, inputBytes: number, limits: ArchiveLimits): void {
@@ -158,20 +134,6 @@ function checkSize(tarBytes: number, inputBytes: number, limits: ArchiveLimits):
       `The archive unpacks to more than ${limits.maxRatio} times its size: ${tarBytes} bytes from ${inputBytes}.`,
     );
   }
-}
-
-/** Both readings of an entry must be the same, or one of two readers was deceived. */
-function agree(header: WalkedHeader, framed: FramedEntry | undefined): FramedEntry {
-  if (
-    framed?.bodyOffset === header.byteOffset &&
-    framed?.type === (header.type === 'contiguous-file' ? 'file' : header.type) &&
-    framed.name === header.name &&
-    framed.sizeBytes === header.size &&
-    (framed.linkname === (header.linkname ?? '') || (framed.type !== 'link' && framed.type !== 'symlink'))
-  ) {
-    return framed;
-  }
-  throw malformed(`The entry ${quoted(header.name)} can be read in two ways.`);
 }
 
 /** Checks path, links and place; undefined for the archive's own root, which says nothing. */
