@@ -3,30 +3,33 @@ import type { Writable } from 'node:stream';
 import { Refusal } from '../refusal/index.ts';
 import type { ByteSink } from './tar-writer.ts';
 
-const BATCH = 64 * 1024;
+const BATCH = 256 * 1024;
 
 /** From this size on a piece is passed on without a copy. */
-const LARGE = 16 * 1024;
+const LARGE = 128 * 1024;
 
 /**
- * Writes to a stream in large pieces, because each write to a pipe is a system call and a tar of small files is mostly
- * headers. Waits where the stream asks to; a stream that breaks is a refusal.
+ * Writes to a stream in large pieces, because each write costs far more than the copy that saves it. While the stream takes
+ * one piece, the next is made; a stream that breaks is a refusal.
  */
 export class BatchedSink implements ByteSink {
   readonly #stream: Writable;
   readonly #what: string;
   #batch = Buffer.allocUnsafeSlow(BATCH);
   #filled = 0;
+  /** The batch before, which the stream may still hold. */
+  #held = Buffer.allocUnsafeSlow(BATCH);
+  #written: Promise<void> = Promise.resolve();
   #failure: unknown;
   #isBroken = false;
-  #wake: () => void = () => undefined;
+  #giveUp: () => void = () => undefined;
 
   /** @param what - names the consumer in the refusal, for example "the consumer of the canonical tar" */
   constructor(stream: Writable, what: string) {
     this.#stream = stream;
     this.#what = what;
-    stream.on('drain', () => this.#wake());
     stream.on('error', (error) => this.#break(error));
+    // A stream that was destroyed says so only by 'close'.
     stream.on('close', () => this.#break(undefined));
   }
 
@@ -48,8 +51,9 @@ export class BatchedSink implements ByteSink {
   /** Writes what is left, ends the stream and waits until it has taken everything. */
   async end(): Promise<void> {
     await this.#flush();
+    await this.#written;
     await new Promise<void>((resolve) => {
-      this.#wake = resolve;
+      this.#giveUp = resolve;
       this.#stream.once('finish', resolve);
       if (this.#isBroken) resolve();
       else this.#stream.end();
@@ -64,26 +68,26 @@ export class BatchedSink implements ByteSink {
 
   async #flush(): Promise<void> {
     if (this.#filled === 0) return;
-    const full = this.#batch.subarray(0, this.#filled);
-    this.#batch = Buffer.allocUnsafeSlow(BATCH); // the stream keeps the old one until it is written
+    await this.#pass(this.#batch.subarray(0, this.#filled));
+    [this.#batch, this.#held] = [this.#held, this.#batch];
     this.#filled = 0;
-    await this.#pass(full);
   }
 
+  /** Returns when the piece before is written. */
   async #pass(bytes: Buffer): Promise<void> {
-    if (this.#isBroken) throw this.#refusal();
-    if (this.#stream.write(bytes)) return;
-    await new Promise<void>((resolve) => {
-      this.#wake = resolve;
+    await this.#written;
+    this.#written = new Promise((resolve, reject) => {
+      this.#giveUp = () => reject(this.#refusal());
+      if (this.#isBroken) this.#giveUp();
+      else this.#stream.write(bytes, (error) => (error ? this.#break(error) : resolve()));
     });
-    // A stream that was destroyed takes no more, and says so only by 'close'.
-    if (this.#stream.destroyed) throw this.#refusal();
+    this.#written.catch(() => undefined); // told by the next call
   }
 
   #break(error: unknown): void {
     this.#isBroken = true;
     this.#failure ??= error;
-    this.#wake();
+    this.#giveUp();
   }
 
   #refusal(): Refusal {

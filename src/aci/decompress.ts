@@ -8,7 +8,10 @@ import { malformed } from './limits.ts';
 export type Compression = 'none' | 'gzip' | 'bzip2' | 'xz' | 'zstd';
 
 /** Bytes of output at a time: large enough that per-chunk work vanishes, small enough for a device. */
-const CHUNK = 128 * 1024;
+const CHUNK = 512 * 1024;
+
+/** The mark of the stream lets zlib, which works in a thread of its own, be a chunk ahead. */
+const gunzipOptions = { chunkSize: CHUNK, highWaterMark: 2 * CHUNK };
 
 /** Bytes needed to tell compressions apart: a plain tar has its mark at 257. */
 const HEAD = 263;
@@ -101,7 +104,7 @@ async function* replay(
 }
 
 async function* gunzip(input: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void> {
-  const gzip = createGunzip({ chunkSize: CHUNK });
+  const gzip = createGunzip(gunzipOptions);
   // Errors of the source pass as they are; those of zlib mean a damaged archive.
   let sourceError: { error: unknown } | undefined;
   const feeding = feed(input, gzip).catch((error: unknown) => {

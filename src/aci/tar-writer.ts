@@ -140,22 +140,25 @@ interface BlockFields {
 }
 
 function encodeBlock(fields: BlockFields): Buffer {
+  const octal = (value: number, digits: number) => `${value.toString(8).padStart(digits, '0')}\0`;
   const block = Buffer.alloc(BLOCK);
-  const octal = (value: number, at: number, digits: number) =>
-    block.write(value.toString(8).padStart(digits, '0'), at, digits, 'latin1');
-  block.write(fields.name, 0, 100, 'latin1');
-  octal(fields.mode, 100, 7);
-  octal(fields.uid, 108, 7);
-  octal(fields.gid, 116, 7);
-  octal(fields.size, 124, 11);
-  octal(fields.mtime, 136, 11);
-  block.write(fields.flag, 156, 1, 'latin1');
-  block.write(fields.linkname, 157, 100, 'latin1');
-  block.write('ustar\x0000', 257, 8, 'latin1');
-  octal(0, 329, 7); // device numbers: readers want digits
-  octal(0, 337, 7);
-  octal(checksum(block), 148, 6);
-  block[155] = 0x20;
+  block.write(
+    fields.name.padEnd(100, '\0') +
+      octal(fields.mode, 7) +
+      octal(fields.uid, 7) +
+      octal(fields.gid, 7) +
+      octal(fields.size, 11) +
+      octal(fields.mtime, 11) +
+      '\0'.repeat(8) + // the checksum
+      fields.flag +
+      fields.linkname.padEnd(100, '\0') +
+      'ustar\x0000' +
+      '\0'.repeat(64) + // no names of users and groups
+      octal(0, 7) + // device numbers: readers want digits
+      octal(0, 7),
+    'latin1',
+  );
+  block.write(`${checksum(block).toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
   return block;
 }
 

@@ -27,7 +27,7 @@ export function takeFrom(
 }
 
 const minPieceBytes = 1024;
-const maxPieceBytes = 128 * 1024;
+const maxPieceBytes = 256 * 1024;
 /** So many pieces a second at least, so that a server that is kept waiting sees its bytes go. */
 const piecesPerSecond = 4;
 

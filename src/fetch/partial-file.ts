@@ -3,7 +3,7 @@ import { decodeCbor, encodeCbor, map, optional, readFields, text } from '../cbor
 import { Refusal } from '../refusal/index.ts';
 import type { Source } from './download.ts';
 
-const readBytes = 128 * 1024;
+const readBytes = 256 * 1024;
 const sourceFields = map({ url: text(4096), validator: optional(text(512)) });
 
 /**

@@ -38,7 +38,7 @@ interface SharedPorts extends PullPorts {
 type Pulled = Extract<PullResult, { ok: true }>;
 
 const maxSignatureBytes = 64 * 1024;
-const hashBytes = 256 * 1024;
+const hashBytes = 512 * 1024;
 
 /**
  * Pulls one image: download, signature, archive, object, in one pass over the bytes. Afterwards `object.erofs` is in the
@@ -275,13 +275,16 @@ async function settle(objectPath: string): Promise<{ objectSizeBytes: number; ob
     });
     synced.catch(() => undefined); // awaited below
     const hash = createHash('sha256');
-    const buffer = Buffer.allocUnsafeSlow(hashBytes);
+    let [next, last] = [Buffer.allocUnsafeSlow(hashBytes), Buffer.allocUnsafeSlow(hashBytes)];
     let objectSizeBytes = 0;
+    let reading = handle.read(next, 0, hashBytes, 0);
     for (;;) {
-      const { bytesRead } = await handle.read(buffer, 0, buffer.length, objectSizeBytes);
+      const { bytesRead } = await reading;
       if (bytesRead === 0) break;
-      hash.update(buffer.subarray(0, bytesRead));
       objectSizeBytes += bytesRead;
+      [next, last] = [last, next];
+      reading = handle.read(next, 0, hashBytes, objectSizeBytes);
+      hash.update(last.subarray(0, bytesRead));
     }
     await synced;
     return { objectSizeBytes, objectSha256: hash.digest('hex') };

@@ -190,10 +190,10 @@ describe('a mounted image that is not what an archive makes', () => {
     const steps = [{ image: top, above: [] }];
     // The first bytes come when the tree was read: the moment for a swap.
     const write = out.write.bind(out);
-    out.write = ((chunk: Buffer) => {
+    out.write = ((chunk: Buffer, done: () => void) => {
       rmSync(join(top.directory, 'rootfs/d'), { recursive: true, force: true });
       symlinkSync(home, join(top.directory, 'rootfs/d'));
-      return write(chunk);
+      return write(chunk, done);
     }) as typeof out.write;
     await expect(renderMounted({ steps, limits: defaultArchiveLimits }, out)).rejects.toMatchObject({
       code: 'image-corrupt',

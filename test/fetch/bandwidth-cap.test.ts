@@ -53,8 +53,8 @@ describe('a token bucket', () => {
   });
 
   it.each([
-    [0, 131_072],
-    [1 << 30, 131_072],
+    [0, 262_144],
+    [1 << 30, 262_144],
     [100_000, 25_000],
     [1000, 1024],
   ])('under a cap of %i bytes a second %i are read at a time', (rate, pieceBytes) => {
