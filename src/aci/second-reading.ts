@@ -19,7 +19,7 @@ export class SecondReading {
 
   constructor() {
     this.#library.on('entry', (header, body, next) => {
-      this.#headers.push(header as LibraryHeader);
+      this.#headers.push(header);
       body.resume();
       queueMicrotask(next); // at once, it would go one call deeper for each entry without a body
     });
