@@ -139,6 +139,23 @@ describe('a registry that allows only so many requests (429, Retry-After)', () =
   });
 });
 
+describe('an image whose repository is no name for one', () => {
+  it('[A2.3] is refused with the nearest name that it can have, before anything is asked of the registry', async () => {
+    const unnamed = fromOci({
+      source: 'docker://registry.example/team__one/app:1',
+      output: at('out/app.aci'),
+      compression: 'gzip',
+      labels: [],
+      registry: { plainHttp: false, clock },
+      onLayer: () => undefined,
+    });
+    await expect(unnamed).rejects.toMatchObject({
+      code: 'usage',
+      message: expect.stringMatching(/give a --name such as registry\.example\/team_one\/app$/) as string,
+    });
+  });
+});
+
 describe('a registry that redirects', () => {
   const to =
     (location: string | (() => string)): Step =>
