@@ -10,6 +10,7 @@ export interface BuildFlags {
   readonly group: string;
   readonly env?: readonly string[];
   readonly workdir?: string;
+  readonly mount?: readonly string[];
   readonly memory?: string;
   readonly cpu?: string;
   readonly annotation?: readonly string[];
@@ -75,6 +76,7 @@ export interface DeployFlags extends WaitFlags, DiscoverFlags {
   readonly memory?: string;
   readonly cpu?: string;
   readonly tasks?: string;
+  readonly volume?: readonly string[];
   readonly probation?: number;
   readonly bestEffort?: true;
 }

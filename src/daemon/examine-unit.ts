@@ -32,19 +32,18 @@ export async function examineInUnit(
   await chown(directory, owner.uid, owner.gid);
   await disk.write(join(directory, 'request.cbor'), encodeRequest({ message, context }));
   await disk.own(join(directory, 'request.cbor'), owner, 0o400);
+  let ended: string;
   let file: Uint8Array | undefined;
   try {
     await systemd.resetFailed(unit);
-    await systemd.start(unit, signal);
+    ended = await systemd.run(unit, signal);
     file = await disk.read(join(directory, 'verdict.cbor'), maxExamineFileBytes);
   } finally {
     if (signal.aborted) await systemd.stop(unit);
     await disk.remove(directory);
   }
-  if (file === undefined) {
-    const { result = 'no result' } = await systemd.status(unit);
-    throw new Refusal('internal', `the message was examined without a verdict (${result})`);
-  }
+  if (file === undefined)
+    throw new Refusal('internal', `the message was examined without a verdict (${ended})`);
   const verdict = decodeVerdict(file);
   if (!verdict.ok) throw new Refusal(knownCode(verdict.code), verdict.message);
   // The unit may say what it likes about signatures; what it calls signed must at least be what came.

@@ -60,10 +60,11 @@ export async function pullImage(
 
   const unit = `wherry-pull@${name}.service`;
   const watching = new AbortController();
+  let ended: string;
   const progress = watchProgress(disk, join(memory, 'progress.cbor'), clock, onProgress, watching.signal);
   try {
     await systemd.resetFailed(unit);
-    await systemd.start(unit, signal);
+    ended = await systemd.run(unit, signal);
   } finally {
     watching.abort();
     await progress;
@@ -74,10 +75,8 @@ export async function pullImage(
   signal.throwIfAborted();
 
   const bytes = await disk.read(join(home, 'result.cbor'), maxResultBytes).catch(() => undefined);
-  if (bytes === undefined) {
-    const { result = 'no result' } = await systemd.status(unit);
-    throw new Refusal('internal', `the pull of ${job.image.name} ended without a verdict (${result})`);
-  }
+  if (bytes === undefined)
+    throw new Refusal('internal', `the pull of ${job.image.name} ended without a verdict (${ended})`);
   const result = decodePullResult(bytes);
   if (!result.ok) {
     if (!resumable.has(result.code)) await disk.remove(home);

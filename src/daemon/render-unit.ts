@@ -50,20 +50,19 @@ export async function renderInUnit(
     encodeRenderJob({ steps, impliesDirectories, limits, compression }),
   );
   await disk.own(join(home, 'job.cbor'), owner, 0o400);
+  let ended: string;
   try {
     try {
       await systemd.resetFailed(unit);
-      await systemd.start(unit, signal);
+      ended = await systemd.run(unit, signal);
     } finally {
       // Whatever happened, nothing of the unit may still hold a file open when its object is taken over.
       await systemd.stop(unit);
     }
     signal.throwIfAborted();
     const bytes = await disk.read(join(home, 'result.cbor'), maxRenderFileBytes).catch(() => undefined);
-    if (bytes === undefined) {
-      const { result = 'no result' } = await systemd.status(unit);
-      throw new Refusal('internal', `the rendering of ${name} ended without a verdict (${result})`);
-    }
+    if (bytes === undefined)
+      throw new Refusal('internal', `the rendering of ${name} ended without a verdict (${ended})`);
     const result = decodeRenderResult(bytes);
     if (!result.ok) throw new Refusal(knownCode(result.code), `${name}: ${result.message}`);
     return await store.commit(join(home, 'object.erofs'), {

@@ -1,3 +1,4 @@
+import { parseUuid } from '../appc/index.ts';
 import {
   bytes,
   CborError,
@@ -24,7 +25,8 @@ const verityDigest: Reader<string> = parsed(text(135), (value) => {
 
 const deployedPod: Reader<DeployedPod> = map({
   name: text(64),
-  uuid: text(36),
+  // Names a directory.
+  uuid: parsed(text(36), parseUuid),
   slice: text(255),
   services: list(
     map({

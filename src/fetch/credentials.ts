@@ -12,11 +12,11 @@ export interface Credential {
  * marked otherwise. Nothing that is said here quotes one.
  */
 export class Credentials {
-  readonly #place: string;
+  readonly #place: string | undefined;
   readonly #byHost: ReadonlyMap<string, Credential>;
 
-  /** @param place where they are kept, for advice: a file, or how to name one */
-  constructor(place: string, byHost: ReadonlyMap<string, Credential> = new Map()) {
+  /** @param place where they are kept, for advice: a file, or how to name one; none: a proxy's stand in its address */
+  constructor(place?: string, byHost: ReadonlyMap<string, Credential> = new Map()) {
     this.#place = place;
     this.#byHost = byHost;
   }
@@ -46,12 +46,15 @@ export class Credentials {
       return `it does not accept the credentials that ${this.#place} has in ${table}`;
     if (this.#byHost.has(url.host))
       return `it wants credentials, and those that ${this.#place} has in ${table} go over https only, unless they say plain = true`;
+    if (this.#place === undefined) return 'it wants credentials';
     return `it wants credentials: put user and password, or token, into ${this.#place} below ${table}`;
   }
 
   /** What to do about a proxy's 407 (RFC 9110 §15.5.8). */
   adviceForProxy(proxy: URL, wasGivenCredentials: boolean): string {
     if (wasGivenCredentials) return 'it does not accept the user and password that it was given';
+    if (this.#place === undefined)
+      return `it wants credentials: put them into its address, http://USER:PASSWORD@${proxy.host}`;
     return `it wants credentials: put user and password into ${this.#place} below [${JSON.stringify(proxy.origin)}]`;
   }
 }

@@ -15,12 +15,19 @@ export interface HttpClient {
    *   (other) credentials
    */
   get(address: string, headers: OutgoingHttpHeaders, patienceMs: number): Promise<HttpResponse>;
+  /**
+   * One GET, for callers with rules of their own: a redirect and 401 are answers like any other, and the headers may say who asks.
+   *
+   * @param patienceMs how long the head may take, and each pause of the body
+   * @throws DownloadError `download-failed` when no answer came, or the proxy wants (other) credentials
+   */
+  getOnce(address: string, headers: OutgoingHttpHeaders, patienceMs: number): Promise<HttpResponse>;
   /** Closes idle connections. */
   close(): void;
 }
 
 export interface HttpResponse {
-  /** Never 401, and never what a proxy says for itself by 407. */
+  /** Never what a proxy says for itself by 407; from `get` never 401. */
   readonly status: number;
   readonly body: IncomingMessage;
   /** The server that answered and the proxy on the way, without credentials and query: for messages. */
@@ -143,22 +150,30 @@ export function openHttpClient(options: HttpClientOptions): HttpClient {
     });
   };
 
+  const once = async (url: URL, headers: OutgoingHttpHeaders, patienceMs: number) => {
+    const route = await routes.to(url);
+    const from =
+      route.proxy === undefined
+        ? publicName(url)
+        : `${publicName(url)} through the proxy ${route.proxy.name}`;
+    try {
+      return { message: await ask(url, route, headers, patienceMs), route, from };
+    } catch (cause) {
+      options.signal?.throwIfAborted();
+      throw unreachable(from, route, cause);
+    }
+  };
+
   return {
+    async getOnce(address, headers, patienceMs) {
+      const { message, from } = await once(parseAddress(address), headers, patienceMs);
+      watchPauses(message, patienceMs);
+      return { status: message.statusCode ?? 0, body: message, from };
+    },
     async get(address, headers, patienceMs) {
       let url = parseAddress(address);
       for (let hop = 0; ; hop += 1) {
-        const route = await routes.to(url);
-        const from =
-          route.proxy === undefined
-            ? publicName(url)
-            : `${publicName(url)} through the proxy ${route.proxy.name}`;
-        let message: IncomingMessage;
-        try {
-          message = await ask(url, route, headers, patienceMs);
-        } catch (cause) {
-          options.signal?.throwIfAborted();
-          throw unreachable(from, route, cause);
-        }
+        const { message, route, from } = await once(url, headers, patienceMs);
         const status = message.statusCode ?? 0;
         if (status === 401) {
           message.destroy();
@@ -207,6 +222,16 @@ function onTunnelRefused(sent: ClientRequest, refused: (status: number) => void)
     if (statusCode !== 200) refused(statusCode);
   });
 }
+
+/** Ends a body of which nothing comes for `patienceMs`. */
+function watchPauses(body: IncomingMessage, patienceMs: number): void {
+  const { socket } = body;
+  const giveUp = (): void =>
+    void body.destroy(new Error(`nothing came for ${Math.round(patienceMs / 1000)} s`));
+  socket.setTimeout(patienceMs).once('timeout', giveUp);
+  body.once('close', () => socket.setTimeout(0).off('timeout', giveUp));
+}
+
 /** The address without what may be secret: user name, password, query. */
 function publicName(url: URL): string {
   return `${url.origin}${url.pathname}`;

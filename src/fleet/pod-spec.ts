@@ -8,6 +8,7 @@ import {
   type AcName,
   type App,
   type ImageManifest,
+  type Volume,
 } from '../appc/index.ts';
 import { Refusal } from '../refusal/index.ts';
 import type { DesiredPod } from '../trust/index.ts';
@@ -117,9 +118,15 @@ export interface SimpleLimits {
 
 /**
  * A pod of one app that runs what the image says, for `--run web=web.aci`. Limits replace those of the image.
+ * @param volumes of which the pod gets those that the image has a mount point for
  * @throws Refusal `pod-app-missing` when the image says nothing to run, `pod-isolator-invalid`
  */
-export function simplePod(name: AcName, image: OfferedImage, limits: SimpleLimits = {}): ReifiedPod {
+export function simplePod(
+  name: AcName,
+  image: OfferedImage,
+  limits: SimpleLimits = {},
+  volumes: readonly Volume[] = [],
+): ReifiedPod {
   const { app } = image.manifest;
   if (app === undefined || app.exec.length === 0) {
     const advice = 'write a pod manifest that has an app and pass it with --pod';
@@ -156,7 +163,8 @@ export function simplePod(name: AcName, image: OfferedImage, limits: SimpleLimit
       },
     ],
   };
-  return { pod: { name, manifest: canonical(JSON.stringify(manifest)) }, images: [image] };
+  const mounted = volumes.filter((volume) => app.mountPoints.some((point) => point.name === volume.name));
+  return { pod: { name, manifest: canonical(JSON.stringify(manifest), mounted) }, images: [image] };
 }
 
 /**
@@ -209,8 +217,9 @@ function appJson(
 }
 
 /** The one form of a manifest, so that the same pod keeps its UUID however the file was written. */
-function canonical(json: string): Uint8Array {
-  return serializePodManifest(parsePodManifest(new TextEncoder().encode(json)));
+function canonical(json: string, volumes: readonly Volume[] = []): Uint8Array {
+  const manifest = parsePodManifest(new TextEncoder().encode(json));
+  return serializePodManifest({ ...manifest, volumes: [...manifest.volumes, ...volumes] });
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

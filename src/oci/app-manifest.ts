@@ -4,6 +4,7 @@ import {
   isAcIdentifier,
   isTimestamp,
   parseImageManifest,
+  sanitizeAcIdentifier,
 } from '../appc/index.ts';
 import { Refusal } from '../refusal/index.ts';
 import type { ImageConfig } from './documents.ts';
@@ -64,5 +65,6 @@ export function imageName(reference: string, name: string | undefined): AcIdenti
     name === undefined
       ? 'does not say what the image is called'
       : `calls the image ${JSON.stringify(name)}, which is no AC Identifier`;
-  throw new Refusal('usage', `${reference} ${problem}; give a --name such as example.com/app`);
+  const example = sanitizeAcIdentifier(name ?? '') ?? 'example.com/app';
+  throw new Refusal('usage', `${reference} ${problem}; give a --name such as ${example}`);
 }

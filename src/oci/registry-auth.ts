@@ -1,5 +1,5 @@
 import { Refusal } from '../refusal/index.ts';
-import { wholeBody } from './http-body.ts';
+import { askOnce, isSuccess, wholeBody } from './http-body.ts';
 import type { RegistryOptions } from './registry-options.ts';
 import type { RegistryReference } from './registry-reference.ts';
 
@@ -10,7 +10,7 @@ export async function authorize(
   challenge: string,
   shown: string,
   { repository, host }: RegistryReference,
-  { credentials, plainHttp }: Pick<RegistryOptions, 'credentials' | 'plainHttp'>,
+  { credentials, plainHttp, http }: Pick<RegistryOptions, 'credentials' | 'plainHttp' | 'http'>,
 ): Promise<string> {
   const basic =
     credentials && `Basic ${Buffer.from(`${credentials.user}:${credentials.password}`).toString('base64')}`;
@@ -41,24 +41,18 @@ export async function authorize(
   const service = parameters.get('service');
   if (service !== undefined) url.searchParams.set('service', service);
   url.searchParams.set('scope', `repository:${repository}:pull`);
-  const response = await fetch(url, {
-    headers: basic === undefined ? {} : { authorization: basic },
-    redirect: 'error', // It could lead past the check of the address.
-  }).catch((cause: unknown) => {
-    throw new Refusal('download-failed', `${shown}: its token server ${url.host} cannot be reached`, {
-      cause,
-    });
-  });
-  if (!response.ok)
-    throw new Refusal(
-      'download-failed',
-      `${shown}: its token server ${url.host} answered ${response.status}`,
-    );
-  const bytes = await wholeBody(response, maxTokenBytes, `${shown}, token`);
+  const proof = basic === undefined ? {} : { authorization: basic };
+  const answer = await askOnce(http, url, proof, `${shown}: its token server`);
+  // A redirect is no token, too: it could lead past the check of the address.
+  if (!isSuccess(answer)) {
+    answer.body.destroy();
+    throw new Refusal('download-failed', `${shown}: its token server ${url.host} answered ${answer.status}`);
+  }
+  const bytes = await wholeBody(answer, maxTokenBytes, `${shown}, token`);
   let token: unknown;
   try {
-    const answer = JSON.parse(bytes.toString()) as Record<string, unknown>;
-    token = answer['token'] ?? answer['access_token'];
+    const fields = JSON.parse(bytes.toString()) as Record<string, unknown>;
+    token = fields['token'] ?? fields['access_token'];
   } catch {
     token = undefined;
   }

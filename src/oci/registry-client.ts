@@ -1,4 +1,5 @@
 import { Refusal } from '../refusal/index.ts';
+import { type Answer, askOnce, isSuccess } from './http-body.ts';
 import { authorize } from './registry-auth.ts';
 import type { RegistryOptions } from './registry-options.ts';
 import { formatReference, type RegistryReference } from './registry-reference.ts';
@@ -27,40 +28,39 @@ export class RegistryClient {
    * The answer to `path` below the repository, always one of success.
    * @throws Refusal `not-found` for 404, else `download-failed`
    */
-  async ask(path: string, accept: string): Promise<Response> {
+  async ask(path: string, accept: string): Promise<Answer> {
     let hasAuthorized = false;
     let waits = 0;
     for (;;) {
-      const response = await this.#send(new URL(`${this.#base}${path}`), accept);
-      if (response.ok) return response;
-      await response.body?.cancel();
-      const isOwn = new URL(response.url).host === this.#reference.host;
-      if (response.status === 401 && isOwn && !hasAuthorized) {
+      const answer = await this.#send(new URL(`${this.#base}${path}`), accept);
+      if (isSuccess(answer)) return answer;
+      const { status, url, body } = answer;
+      body.destroy();
+      const isOwn = url.host === this.#reference.host;
+      if (status === 401 && isOwn && !hasAuthorized) {
         // Tokens run out while a large image is read, so each request may ask for a new one.
         hasAuthorized = true;
-        const challenge = response.headers.get('www-authenticate') ?? '';
+        const challenge = body.headers['www-authenticate'] ?? '';
         this.#authorization = await authorize(challenge, this.#shown, this.#reference, this.#options);
-      } else if (response.status === 429 && waits < maxWaits) {
-        await this.#wait(response.headers.get('retry-after'), waits++);
+      } else if (status === 429 && waits < maxWaits) {
+        await this.#wait(body.headers['retry-after'], waits++);
       } else {
-        throw this.#refused(response, path);
+        throw this.#refused(status, path);
       }
     }
   }
 
   /** Sends one request and follows redirects; what proves who one is goes to the registry alone. */
-  async #send(first: URL, accept: string): Promise<Response> {
+  async #send(first: URL, accept: string): Promise<Answer> {
     let url = first;
     for (let redirects = 0; ; redirects++) {
       const isOwn = url.origin === first.origin;
       const authorization = isOwn ? this.#authorization : undefined;
       const headers = { accept, ...(authorization === undefined ? {} : { authorization }) };
-      const response = await fetch(url, { headers, redirect: 'manual' }).catch((cause: unknown) => {
-        throw this.#failed(`${url.host} cannot be reached`, cause);
-      });
-      const location = response.headers.get('location');
-      if (![301, 302, 303, 307, 308].includes(response.status) || location === null) return response;
-      await response.body?.cancel();
+      const answer = await askOnce(this.#options.http, url, headers, this.#shown);
+      const { location } = answer.body.headers;
+      if (![301, 302, 303, 307, 308].includes(answer.status) || location === undefined) return answer;
+      answer.body.destroy();
       if (redirects === maxRedirects)
         throw this.#failed(`${first.host} redirects more than ${maxRedirects} times`);
       if (!URL.canParse(location, url.href))
@@ -74,7 +74,7 @@ export class RegistryClient {
   }
 
   /** Grants `Retry-After` (RFC 9110 §10.2.3): seconds, or a date; without one, longer each time. */
-  async #wait(retryAfter: string | null, waits: number): Promise<void> {
+  async #wait(retryAfter: string | undefined, waits: number): Promise<void> {
     const { clock, onWait } = this.#options;
     const delayMs = waitOf(retryAfter, clock.nowMs()) ?? 1000 * 2 ** waits;
     if (delayMs > maxDelayMs) {
@@ -86,7 +86,7 @@ export class RegistryClient {
     await clock.sleep(delayMs);
   }
 
-  #refused({ status }: Response, path: string): Refusal {
+  #refused(status: number, path: string): Refusal {
     const { host } = this.#reference;
     if (status === 404) return new Refusal('not-found', `${this.#shown}: ${host} has no ${path.slice(1)}`);
     const advice: Readonly<Record<number, string>> = {
@@ -97,14 +97,14 @@ export class RegistryClient {
     return this.#failed(`${host} answered ${status} to ${path}${advice[status] ?? ''}`);
   }
 
-  #failed(problem: string, cause?: unknown): Refusal {
-    return new Refusal('download-failed', `${this.#shown}: ${problem}`, { cause });
+  #failed(problem: string): Refusal {
+    return new Refusal('download-failed', `${this.#shown}: ${problem}`);
   }
 }
 
 /** Milliseconds; undefined for a header that is not there or cannot be read. */
-function waitOf(retryAfter: string | null, nowMs: number): number | undefined {
-  if (retryAfter === null) return undefined;
+function waitOf(retryAfter: string | undefined, nowMs: number): number | undefined {
+  if (retryAfter === undefined) return undefined;
   if (/^\d{1,9}$/.test(retryAfter)) return Number(retryAfter) * 1000;
   const at = Date.parse(retryAfter);
   return Number.isNaN(at) ? undefined : Math.max(0, at - nowMs);

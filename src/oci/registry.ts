@@ -25,20 +25,20 @@ export function openRegistry(reference: RegistryReference, options: RegistryOpti
     name: `${host === 'registry-1.docker.io' ? 'docker.io' : host.replace(/:\d+$/, '')}/${repository}`,
     ...(digest === undefined ? { tag } : {}),
     root: async () => {
-      const response = await client.ask(`/manifests/${digest ?? tag}`, accepted);
-      const bytes = await wholeBody(response, maxDocumentBytes, `${shown}, manifest`);
+      const answer = await client.ask(`/manifests/${digest ?? tag}`, accepted);
+      const bytes = await wholeBody(answer, maxDocumentBytes, `${shown}, manifest`);
       if (digest !== undefined) checkDigest(bytes, digest, shown);
       return { bytes, what: `${shown}, manifest` };
     },
     open: async (blob) => {
       // Manifests of an index are not blobs to every registry.
-      const response = await client.ask(`/blobs/${blob}`, '*/*').catch(async (error: unknown) => {
+      const answer = await client.ask(`/blobs/${blob}`, '*/*').catch(async (error: unknown) => {
         if (!(error instanceof Refusal) || error.code !== 'not-found') throw error;
         return await client.ask(`/manifests/${blob}`, accepted).catch(() => {
           throw error;
         });
       });
-      return bodyOf(response, shown);
+      return bodyOf(answer, shown);
     },
     close: () => Promise.resolve(),
   };

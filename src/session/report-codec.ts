@@ -1,3 +1,4 @@
+import { parseUuid } from '../appc/index.ts';
 import {
   boolean,
   CborError,
@@ -8,6 +9,7 @@ import {
   map,
   oneOf,
   optional,
+  parsed,
   readFields,
   text,
   type CborValue,
@@ -127,7 +129,7 @@ const isolator = map({
 
 const pod = map({
   name,
-  uuid: name,
+  uuid: parsed(text(36), parseUuid),
   healthy: boolean,
   apps: list(app, { max: 64 }),
   isolators: list(isolator, { max: 512 }),

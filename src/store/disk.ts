@@ -8,8 +8,13 @@ export interface Disk {
   read(path: string, maxBytes: number): Promise<Uint8Array | undefined>;
   /** Part of a regular file; shorter at its end. */
   readAt(path: string, offset: number, length: number): Promise<Uint8Array>;
-  /** SHA-256 of a regular file, lower-case hex; `onRead` is told how many bytes were read each time. */
-  sha256(path: string, onRead?: (bytes: number) => void): Promise<string>;
+  /** SHA-256 of a regular file, lower-case hex. */
+  sha256(path: string): Promise<string>;
+  /**
+   * The same of what the medium holds and not of what memory still has of it, as far as the file system allows that; `onRead` is
+   * told how many bytes were read each time.
+   */
+  sha256OnMedium(path: string, onRead?: (bytes: number) => void): Promise<string>;
   /** Creates or replaces a file, not yet durable. */
   write(path: string, bytes: Uint8Array): Promise<void>;
   syncFile(path: string): Promise<void>;

@@ -61,7 +61,7 @@ export interface ImageStore {
    * is. Takes the same short time for every size.
    */
   verifyCheaply(stored: StoredObject): Promise<Refusal | undefined>;
-  /** The same, and every byte is read; `onRead` is told how many each time. */
+  /** The same, and every byte is read from the medium; `onRead` is told how many each time. */
   verifyFully(stored: StoredObject, onRead?: (bytes: number) => void): Promise<Refusal | undefined>;
   remove(id: string): Promise<void>;
   /** IDs of the objects that are here, sorted. */
@@ -184,7 +184,7 @@ export function imageStore(disk: Disk, directory: string, options: ImageStoreOpt
       const refusal = await verifyCheaply(image);
       if (refusal !== undefined) return refusal;
       try {
-        const sha256 = await disk.sha256(pathOf(image.id), onRead);
+        const sha256 = await disk.sha256OnMedium(pathOf(image.id), onRead);
         return sha256 === image.sha256 ? undefined : corrupt(image, 'has other bytes than were verified');
       } catch (error) {
         return unreadable(image, error);

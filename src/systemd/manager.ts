@@ -10,7 +10,7 @@ import {
 import { unitOfObjectPath } from './bus-path.ts';
 import { JobEnds } from './job-ends.ts';
 import type { JobResult, Systemd, UnitStatus } from './systemd.ts';
-import { listedUnit, readUnitStatus } from './unit-status.ts';
+import { listedUnit, readUnitStatus, toldResult } from './unit-status.ts';
 
 export interface SystemdOptions {
   /**
@@ -43,6 +43,8 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
   const { socketPath = '/run/systemd/private', callTimeoutMs = 60_000, watched } = options;
   const listeners = new Set<(unit: string) => void>();
   const jobs = new JobEnds();
+  /** Of the services that `run` waits for: the newest result that systemd told. */
+  const results = new Map<string, string | undefined>();
   let current: Promise<BusConnection> | undefined;
   let done = false;
 
@@ -53,7 +55,11 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
   const onSignal = ({ path, member, args }: BusSignal) => {
     // Not UnitNew and UnitRemoved: asking for the state of a unit that does not run loads and unloads it, and a listener
     // that asks would be told of its own question for ever.
-    if (member === 'PropertiesChanged') tell(unitOfObjectPath(path) ?? '');
+    if (member === 'PropertiesChanged') {
+      const unit = unitOfObjectPath(path) ?? '';
+      if (results.has(unit)) results.set(unit, toldResult(args) ?? results.get(unit));
+      tell(unit);
+    }
     if (member === 'JobRemoved') jobs.ended(String(args[1]), String(args[3]));
   };
 
@@ -123,6 +129,17 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
 
   return {
     start: (unit, signal) => runJob('StartUnit', unit, signal),
+    run: async (unit, signal) => {
+      results.set(unit, undefined);
+      try {
+        const job = await runJob('StartUnit', unit, signal);
+        // systemd tells what changed of a unit before it tells that its job was removed (job.c, bus_job_send_removed_signal).
+        const result = results.get(unit) ?? 'success';
+        return result === 'success' ? job : result;
+      } finally {
+        results.delete(unit);
+      }
+    },
     stop: (unit, signal) => runJob('StopUnit', unit, signal),
     resetFailed: async (unit) => {
       await callManager('ResetFailedUnit', 's', unit).catch((error: unknown) => {

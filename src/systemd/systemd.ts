@@ -21,6 +21,12 @@ export interface UnitStatus {
 export interface Systemd {
   /** Starts a unit and waits for its job; the result says whether it worked. */
   start(unit: string, signal?: AbortSignal): Promise<JobResult>;
+  /**
+   * Starts a service that ends by itself (Type=oneshot) and waits for that. Says `done` or, in systemd's word, why not: the result of
+   * the service (`signal`, `oom-kill`, `exit-code`, …) or, where it did not come to one, of the job. `status` would know nothing
+   * of a service that systemd forgets as soon as it has failed (CollectMode=).
+   */
+  run(unit: string, signal?: AbortSignal): Promise<string>;
   stop(unit: string, signal?: AbortSignal): Promise<JobResult>;
   /** Stops a unit without waiting, and forgets a failure. */
   resetFailed(unit: string): Promise<void>;

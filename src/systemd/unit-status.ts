@@ -3,13 +3,11 @@ import { unitObjectPath } from './bus-path.ts';
 import type { UnitStatus } from './systemd.ts';
 
 const unitInterface = 'org.freedesktop.systemd1.Unit';
+const serviceInterface = 'org.freedesktop.systemd1.Service';
 
 /** What is read of a unit besides its states: suffix of its name → interface and properties. */
 const typedProperties: Readonly<Record<string, readonly [string, readonly string[]]>> = {
-  service: [
-    'org.freedesktop.systemd1.Service',
-    ['Result', 'NRestarts', 'MainPID', 'ExecMainStatus', 'ControlGroup'],
-  ],
+  service: [serviceInterface, ['Result', 'NRestarts', 'MainPID', 'ExecMainStatus', 'ControlGroup']],
   mount: ['org.freedesktop.systemd1.Mount', ['Result', 'ControlGroup']],
   slice: ['org.freedesktop.systemd1.Slice', ['ControlGroup']],
 };
@@ -57,6 +55,14 @@ export async function readUnitStatus(bus: BusConnection, unit: string): Promise<
     ...member('execMainStatus', count('ExecMainStatus')),
     ...member('controlGroup', text('ControlGroup')),
   };
+}
+
+/** What a PropertiesChanged signal says of why a service ended last (D-Bus specification, `sa{sv}as`); undefined for other units. */
+export function toldResult([from, changed]: readonly unknown[]): string | undefined {
+  if (from !== serviceInterface || !Array.isArray(changed)) return undefined;
+  const [, variant] = (changed as readonly unknown[][]).find(([name]) => name === 'Result') ?? [];
+  const value = variantValue(variant);
+  return typeof value === 'string' ? value : undefined;
 }
 
 /** A unit of the answer to ListUnitsByPatterns, `a(ssssssouso)`. */

@@ -296,6 +296,23 @@ describe.each(boards)('a compiled pod on %s', (name) => {
     await steps(...units.map((unit) => ['stop', unit]));
   });
 
+  onOneBoard('says how a service ended that systemd forgets as soon as it has failed', async () => {
+    const commands = {
+      success: '/usr/bin/true',
+      code: '/usr/bin/false',
+      kill: `/bin/sh -c "kill -KILL $$$$"`,
+      hog: '/usr/bin/tail /dev/zero',
+    };
+    for (const [end, command] of Object.entries(commands)) {
+      const lines = ['[Unit]', 'CollectMode=inactive-or-failed', '[Service]', 'Type=oneshot'];
+      lines.push('MemoryMax=16M', 'MemorySwapMax=0', `ExecStart=${command}`, '');
+      await board.copyIn(Buffer.from(lines.join('\n')), `/run/systemd/system/wherry-${end}.service`);
+    }
+    const runs = Object.keys(commands).map((end) => ['run', `wherry-${end}.service`]);
+    const [, ...ends] = await steps(['reload'], ...runs);
+    expect(ends).toEqual(['done', 'exit-code', 'signal', 'oom-kill']);
+  });
+
   onOneBoard('says why a unit cannot be started', async () => {
     const [error] = await steps(['start', 'wherry-pod-none.service']);
     expect(error).toContain('not found');

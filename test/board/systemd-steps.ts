@@ -11,6 +11,7 @@ systemd.watch((unit) => void seen.add(unit));
 const steps: Record<string, (...args: string[]) => Promise<unknown>> = {
   reload: () => systemd.reload(),
   start: (unit = '') => systemd.start(unit),
+  run: (unit = '') => systemd.run(unit),
   stop: (unit = '') => systemd.stop(unit),
   status: (unit = '') => systemd.status(unit),
   list: (...patterns) => systemd.list(patterns),

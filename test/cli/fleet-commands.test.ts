@@ -9,6 +9,7 @@ import {
   type EmbeddedBroker,
   type ImageServer,
 } from '../../src/fleet/index.ts';
+import { parsePodManifest } from '../../src/appc/index.ts';
 import { main } from '../../src/cli/main.ts';
 import { examineMessage } from '../../src/trust/openpgp.ts';
 import { loopbackCertificate } from '../fetch/loopback-certificate.ts';
@@ -86,6 +87,32 @@ describe('wherry deploy', () => {
     expect(Buffer.from(desired?.pods[0]?.manifest ?? []).toString()).toContain('"64Mi"');
     expect(crane.downloads[0]?.sizeBytes).toBe(desired?.images[0]?.sizeBytes);
     expect(crane.downloads[0]?.signature).toContain('BEGIN PGP SIGNATURE');
+  });
+
+  it('[A2.14] gives a volume to the mount point of its name, and to nothing else', async () => {
+    const mounts = ['--mount', 'data,path=/srv/data,readOnly=true', '--mount', 'work,path=/srv/work'];
+    const made = ['--name', 'example.com/db', '--exec', '/bin/db', ...mounts, '-o', at('db.aci'), '--sign'];
+    expect(await run('image', 'build', at('root'), ...made)).toMatchObject({ status: 0 });
+    const crane = device('crane-20');
+    const pod = ['deploy', 'crane-20', '--run', `db=${at('db.aci')}`];
+    const data = ['--volume', 'data,kind=host,source=/opt/db'];
+    expect(await run(...pod, ...data, '--volume', 'work,kind=empty,mode=0750,uid=33')).toMatchObject({
+      status: 0,
+    });
+    const manifest = parsePodManifest(crane.obeyed[0]?.pods[0]?.manifest ?? new Uint8Array());
+    expect(manifest.volumes).toEqual([
+      { name: 'data', kind: 'host', source: '/opt/db', readOnly: false, recursive: true },
+      { name: 'work', kind: 'empty', mode: 0o750, uid: 33, gid: 0, readOnly: false },
+    ]);
+    for (const [more, problem] of [
+      [['--volume', 'log,kind=empty'], /no image of a --run pod has a mount point for the volume log/],
+      [[...data, ...data], /the volume data is given twice/],
+      [['--volume', 'data,source=/opt/db'], /volume: .*"kind"/],
+    ] as const) {
+      const refused = await run(...pod, ...more);
+      expect(refused.status).toBe(64);
+      expect(refused.err).toMatch(problem);
+    }
   });
 
   it('signs what the device trusts after it was provisioned', async () => {
@@ -529,6 +556,12 @@ describe('wherry image', () => {
     ['with two manifests', ['--name', 'a', '--manifest', 'b'], /either --manifest or --name/],
     ['with a label that is none', ['--name', 'a', '--label', 'x'], /--label takes NAME=VALUE/],
     ['with a limit that is none', ['--name', 'a', '--exec', '/x', '--memory', 'much'], /limit/],
+    [
+      'with a mount point that is none',
+      ['--name', 'a', '--exec', '/x', '--mount', 'd,path=d'],
+      /mount point/,
+    ],
+    ['with a mount point of nothing', ['--name', 'a', '--mount', 'd,path=/d'], /give it with --exec/],
   ])('is not built %s', async (_name, args, problem) => {
     const refused = await run('image', 'build', at('root'), '-o', at('bad.aci'), ...args);
     expect(refused.status).toBeGreaterThanOrEqual(64);

@@ -50,7 +50,7 @@ async function endOf(signal: AbortSignal | undefined): Promise<never> {
 class World extends WorldModel {
   override async probation(...[pods, , signal]: Partial<Parameters<Deployable['probation']>>) {
     await super.probation();
-    if (!pods?.some((pod) => pod.uuid.endsWith('slow'))) return;
+    if (!pods?.some((pod) => pod.name.endsWith('slow'))) return;
     await endOf(signal);
   }
 }

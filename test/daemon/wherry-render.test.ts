@@ -16,7 +16,7 @@ import {
 } from '../../src/daemon/render-job.ts';
 import { renderInUnit, renderJobName, type RenderPorts } from '../../src/daemon/render-unit.ts';
 import { imageStore, nodeDisk } from '../../src/store/index.ts';
-import type { Systemd, UnitStatus } from '../../src/systemd/index.ts';
+import type { Systemd } from '../../src/systemd/index.ts';
 import { collect, mountedImage, type TestImage } from '../aci/mounted-images.ts';
 import { file, rootfs } from '../aci/raw-tar.ts';
 import { fakeBuilder, temporaryDirectory } from '../fetch/test-image.ts';
@@ -77,12 +77,13 @@ async function wherryRender(
 /** A systemd that runs the program when its unit is started. */
 class OneUnit implements Partial<Systemd> {
   readonly calls: string[] = [];
-  run: (job: string) => Promise<unknown> = wherryRender;
+  program: (job: string) => Promise<unknown> = wherryRender;
+  end = 'done';
 
-  async start(unit: string) {
-    this.calls.push(`start ${unit}`);
-    await this.run(/^wherry-render@([0-9a-f]{32})\.service$/.exec(unit)?.[1] ?? '');
-    return 'done' as const;
+  async run(unit: string) {
+    this.calls.push(`run ${unit}`);
+    await this.program(/^wherry-render@([0-9a-f]{32})\.service$/.exec(unit)?.[1] ?? '');
+    return this.end;
   }
   stop(unit: string) {
     this.calls.push(`stop ${unit}`);
@@ -90,15 +91,6 @@ class OneUnit implements Partial<Systemd> {
   }
   resetFailed() {
     return Promise.resolve();
-  }
-  status(name: string): Promise<UnitStatus> {
-    return Promise.resolve({
-      name,
-      loadState: 'loaded',
-      activeState: 'failed',
-      subState: '',
-      result: 'signal',
-    });
   }
 }
 
@@ -135,7 +127,7 @@ describe('a tree that is rendered in its unit', () => {
     expect(object.includes('dropped')).toBe(false);
     expect(readdirSync(join(root, 'partial'))).toEqual([]);
     const unit = `wherry-render@${renderJobName(id)}.service`;
-    expect(systemd.calls).toEqual([`stop ${unit}`, `start ${unit}`, `stop ${unit}`]);
+    expect(systemd.calls).toEqual([`stop ${unit}`, `run ${unit}`, `stop ${unit}`]);
   }, 30_000);
 
   it('is begun anew after an interruption, whatever was left', async () => {
@@ -163,12 +155,13 @@ describe('a tree that is rendered in its unit', () => {
 
   it('is refused when the unit ends without a verdict, or says what it did not make', async () => {
     const systemd = new OneUnit();
-    systemd.run = () => Promise.resolve();
+    systemd.program = () => Promise.resolve();
+    systemd.end = 'signal';
     await expect(renderInUnit(rendering(), ports(systemd), never)).rejects.toMatchObject({
       code: 'internal',
       message: expect.stringMatching(/without a verdict \(signal\)/) as string,
     });
-    systemd.run = (job) => {
+    systemd.program = (job) => {
       const home = join(root, 'partial', job);
       const result: RenderResult = { ok: true, objectSizeBytes: 4096, objectSha256: 'a'.repeat(64) };
       writeFileSync(join(home, 'result.cbor'), encodeRenderResult(result));

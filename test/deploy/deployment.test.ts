@@ -61,7 +61,7 @@ describe('a deployment', () => {
     const phases = (await run(world)).map((report) => report.phase);
     expect([...new Set(phases)]).toEqual(['fetch', 'stage', 'activate', 'probation', 'committed']);
     expect([...world.running]).toEqual(['web-new']);
-    expect(world.enabled.map((pod) => pod.uuid)).toEqual(['web-new']);
+    expect(world.enabled.map((pod) => pod.name)).toEqual(['web-new']);
     expect(world.state.current?.version).toBe(2);
     expect(world.state.previous?.version).toBe(1);
     expect(world.state.pending).toBeUndefined();
@@ -199,7 +199,7 @@ describe('a deployment', () => {
       const told = await run(world);
       expect(told.at(-1)).toMatchObject({ version: 2, phase: 'rolled-back', code: 'probation-failed' });
       expect([...world.running]).toEqual(['web-old']);
-      expect(world.enabled.map((pod) => pod.uuid)).toEqual(['web-old']);
+      expect(world.enabled.map((pod) => pod.name)).toEqual(['web-old']);
       expect([...world.stagedUnits]).toEqual(['web-old']);
     },
   );
@@ -276,7 +276,7 @@ describe('a power cut', () => {
       world.cutAt = Number.POSITIVE_INFINITY;
       if (world.state.pending !== undefined) await run(world);
       expect([...world.running], `cut before step ${cutAt}`).toEqual(['web-new']);
-      expect(world.enabled.map((pod) => pod.uuid)).toEqual(['web-new']);
+      expect(world.enabled.map((pod) => pod.name)).toEqual(['web-new']);
       expect(world.state.current).toMatchObject({ version: 2, treeIds: ['rendered-1'] });
       expect(world.state.trees).toHaveLength(1);
     }

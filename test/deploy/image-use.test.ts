@@ -89,7 +89,7 @@ describe('what a store holds', () => {
   it('is kept by collection as far as a deployment or a running pod needs it', () => {
     const roots = rootsOf(state, [pod('between', 'loose')]);
     expect([...roots.objectIds].sort()).toEqual(['a', 'b', 'shared']);
-    expect([...roots.podUuids]).toEqual(['web', 'old', 'between']);
+    expect([...roots.podUuids]).toEqual(['web', 'old', 'between'].map((name) => deployedPod(name).uuid));
   });
 });
 
@@ -151,6 +151,12 @@ describe('the images that a state remembers', () => {
     });
     const damaged = { ...emptyState, images: [image('a', { verity: 'md5:1' })] };
     expect(() => decodeState(encodeState(damaged))).toThrow(/not a digest of fs-verity/);
+  });
+
+  it('[A2.9] are refused with a pod whose directory would be another', () => {
+    const pods = [{ ...pod('web', 'a'), uuid: '../../etc' }];
+    const damaged = { ...emptyState, current: { version: 1, pods, imageIds: [] } };
+    expect(() => decodeState(encodeState(damaged))).toThrow(/uuid: expected a UUID, found "..\/..\/etc"/);
   });
 
   it('are read back whatever the size of their manifests', () => {

@@ -7,6 +7,7 @@ import {
   type StateKeeper,
   type World,
 } from '../../src/deploy/index.ts';
+import { podUuid } from '../../src/pod/index.ts';
 import { Refusal, type RefusalCode } from '../../src/refusal/index.ts';
 import type { ImageSize, StoredImage, StoredObject, StoredTree } from '../../src/store/index.ts';
 import type { DesiredImage, DesiredState } from '../../src/trust/index.ts';
@@ -32,7 +33,7 @@ export class WorldModel implements World, StateKeeper {
   readonly reserved: string[] = [];
 
   boot(): void {
-    this.running = new Set(this.enabled.map((pod) => pod.uuid));
+    this.running = new Set(this.enabled.map((pod) => pod.name));
   }
 
   save(state: DeviceState): Promise<void> {
@@ -75,7 +76,7 @@ export class WorldModel implements World, StateKeeper {
   }
 
   renew(pods: readonly DeployedPod[], imageIds: readonly string[]): Promise<void> {
-    this.note(`renew ${pods.map((pod) => pod.uuid).join(' ')} from ${imageIds.join(' ')}`, 'renew');
+    this.note(`renew ${pods.map((pod) => pod.name).join(' ')} from ${imageIds.join(' ')}`, 'renew');
     return Promise.resolve();
   }
 
@@ -84,21 +85,21 @@ export class WorldModel implements World, StateKeeper {
     const pods = desired.pods.map((pod) =>
       deployedPod(`${pod.name}-${new TextDecoder().decode(pod.manifest)}`),
     );
-    for (const pod of pods) this.stagedUnits.add(pod.uuid);
+    for (const pod of pods) this.stagedUnits.add(pod.name);
     return Promise.resolve(pods);
   }
 
   converge(pods: readonly DeployedPod[]): Promise<void> {
-    const wanted = new Set(pods.map((pod) => pod.uuid));
-    for (const uuid of [...this.running]) {
-      if (wanted.has(uuid)) continue;
-      this.note(`stop ${uuid}`);
-      this.running.delete(uuid);
+    const wanted = new Set(pods.map((pod) => pod.name));
+    for (const name of [...this.running]) {
+      if (wanted.has(name)) continue;
+      this.note(`stop ${name}`);
+      this.running.delete(name);
     }
-    for (const uuid of wanted) {
-      if (this.running.has(uuid)) continue;
-      this.note(`start ${uuid}`, 'converge');
-      this.running.add(uuid);
+    for (const name of wanted) {
+      if (this.running.has(name)) continue;
+      this.note(`start ${name}`, 'converge');
+      this.running.add(name);
     }
     return Promise.resolve();
   }
@@ -117,8 +118,8 @@ export class WorldModel implements World, StateKeeper {
   forget(pods: readonly DeployedPod[]): Promise<void> {
     this.note('forget');
     for (const pod of pods) {
-      if (this.running.has(pod.uuid)) throw new Error(`${pod.uuid} still runs`);
-      this.stagedUnits.delete(pod.uuid);
+      if (this.running.has(pod.name)) throw new Error(`${pod.name} still runs`);
+      this.stagedUnits.delete(pod.name);
     }
     return Promise.resolve();
   }
@@ -143,6 +144,7 @@ export function rendering(id: string, ...imageIds: string[]): Rendering {
   };
 }
 
-export function deployedPod(uuid: string): DeployedPod {
-  return { name: uuid, uuid, slice: `${uuid}.slice`, services: [], mounts: [], isolators: [] };
+export function deployedPod(name: string): DeployedPod {
+  const uuid = podUuid(name, new Uint8Array());
+  return { name, uuid, slice: `${name}.slice`, services: [], mounts: [], isolators: [] };
 }

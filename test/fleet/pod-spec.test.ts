@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { parseAcName, parseImageId, parseImageManifest, parsePodManifest } from '../../src/appc/index.ts';
+import {
+  parseAcName,
+  parseImageId,
+  parseImageManifest,
+  parsePodManifest,
+  parseVolumeString,
+} from '../../src/appc/index.ts';
 import { imagesOf, ImageShelf, reifyPod, simplePod, type OfferedImage } from '../../src/fleet/index.ts';
 
 function image(
@@ -97,6 +103,18 @@ describe('a pod of one image', () => {
       'resource/memory {"limit":"64Mi"}',
       'wherry/tasks {"limit":"20"}',
     ]);
+  });
+
+  it('has the volumes that the image has a mount point for', () => {
+    const mountPoints = [{ name: parseAcName('data'), path: '/srv/data', readOnly: true }];
+    const { app } = one.manifest;
+    if (app === undefined) throw new Error('the image has an app');
+    const mounting = { ...one, manifest: { ...one.manifest, app: { ...app, mountPoints } } };
+    const volumes = ['data,kind=host,source=/opt/db', 'work,kind=empty,mode=0750'].map(parseVolumeString);
+    expect(parsePodManifest(simplePod(web, mounting, {}, volumes).pod.manifest).volumes).toEqual([
+      { name: 'data', kind: 'host', source: '/opt/db', readOnly: false, recursive: true },
+    ]);
+    expect(parsePodManifest(simplePod(web, one, {}, volumes).pod.manifest).volumes).toEqual([]);
   });
 
   it('is refused when the image says nothing to run', () => {

@@ -11,7 +11,7 @@ import { fromOci, toOci, type ConvertedImage, type FromOciOptions } from '../../
 import { inspectArchive } from '../../src/aci/inspect.ts';
 import { defaultArchiveLimits } from '../../src/aci/index.ts';
 import { wherry } from '../cli/recording-terminal.ts';
-import { systemClock } from '../session/system-clock.ts';
+import { registryAccess } from './registry-access.ts';
 import { run, umociLayout } from './tools.ts';
 
 let directory: string;
@@ -34,7 +34,7 @@ const convert = (source: string, options: Partial<FromOciOptions> = {}): Promise
     compression: 'gzip',
     name: 'example.com/app',
     labels: [],
-    registry: { plainHttp: true, clock: systemClock },
+    registry: registryAccess,
     onLayer: () => undefined,
     ...options,
   });
@@ -124,7 +124,7 @@ describe('wherry image from-oci', () => {
       source: at('app.docker.tar'),
       compression: 'gzip',
       labels: [],
-      registry: { plainHttp: false, clock: systemClock },
+      registry: registryAccess,
       onLayer: () => undefined,
       ...options,
     });
@@ -308,7 +308,7 @@ describe('a registry', () => {
     try {
       const credentials = { user: 'user', password: 'secret' };
       const { manifest } = await convert(source, {
-        registry: { plainHttp: true, clock: systemClock, credentials },
+        registry: { ...registryAccess, credentials },
       });
       expect(manifest.app?.exec).toEqual(['/bin/app', 'serve']);
       if (scheme === 'Bearer')

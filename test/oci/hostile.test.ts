@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type ConvertedImage, fromOci } from '../../src/oci/index.ts';
 import { file, type RawEntry, tar } from '../aci/raw-tar.ts';
-import { systemClock } from '../session/system-clock.ts';
 import { digestOf, type Json, MadeImage, madeImage } from './made-image.ts';
+import { registryAccess } from './registry-access.ts';
 import { run } from './tools.ts';
 
 let directory: string;
@@ -28,7 +28,7 @@ const convert = (source: string): Promise<ConvertedImage> =>
     name: 'example.com/app',
     labels: [],
     layers: 'example.com/layers',
-    registry: { plainHttp: true, clock: systemClock },
+    registry: registryAccess,
     onLayer: () => undefined,
   });
 

@@ -17,7 +17,7 @@ import { parseImageManifest } from '../../src/appc/index.ts';
 import { readImageFile } from '../../src/fleet/index.ts';
 import { fromOci, type ConvertedImage, type FromOciOptions } from '../../src/oci/index.ts';
 import { file, pax, type RawEntry, tar } from '../aci/raw-tar.ts';
-import { systemClock } from '../session/system-clock.ts';
+import { registryAccess } from './registry-access.ts';
 import { run, sharedLayout, umociLayout } from './tools.ts';
 
 let directory: string;
@@ -49,7 +49,7 @@ async function convert(source: string, options: Partial<FromOciOptions> = {}): P
     compression: 'gzip',
     name: 'example.com/app',
     labels: [{ name: 'version', value: '1' }],
-    registry: { plainHttp: true, clock: systemClock },
+    registry: registryAccess,
     onLayer: () => undefined,
     ...options,
   });

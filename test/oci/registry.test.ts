@@ -4,12 +4,18 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Credentials, openHttpClient } from '../../src/fetch/operator.ts';
 import { type ConvertedImage, fromOci, type FromOciOptions } from '../../src/oci/index.ts';
 import { file, tar } from '../aci/raw-tar.ts';
+import type { Clock } from '../../src/ports/index.ts';
+import { wherry } from '../cli/recording-terminal.ts';
 import { loopbackCertificate } from '../fetch/loopback-certificate.ts';
-import { serve, type TestServer } from '../fetch/test-server.ts';
+import { serve, TestClock, type TestServer } from '../fetch/test-server.ts';
+import { startTinyProxy, type TinyProxy } from '../fetch/tinyproxy.ts';
 import { digestOf, type MadeImage, madeImage } from './made-image.ts';
+import { systemClock } from '../session/system-clock.ts';
+import { registryAccess } from './registry-access.ts';
 
 const plain = tar(file('a', 'content'));
 const basic = `Basic ${Buffer.from('user:secret').toString('base64')}`;
@@ -76,7 +82,7 @@ const convert = (
     compression: 'gzip',
     name: 'example.com/app',
     labels: [],
-    registry: { plainHttp: true, clock, ...registryOptions },
+    registry: { ...registryAccess, clock, ...registryOptions },
     onLayer: () => undefined,
   });
 
@@ -136,6 +142,23 @@ describe('a registry that allows only so many requests (429, Retry-After)', () =
       /allows no more requests for 3600 s/,
     );
     expect(waits).toHaveLength(5);
+  });
+});
+
+describe('an image whose repository is no name for one', () => {
+  it('[A2.3] is refused with the nearest name that it can have, before anything is asked of the registry', async () => {
+    const unnamed = fromOci({
+      source: 'docker://registry.example/team__one/app:1',
+      output: at('out/app.aci'),
+      compression: 'gzip',
+      labels: [],
+      registry: registryAccess,
+      onLayer: () => undefined,
+    });
+    await expect(unnamed).rejects.toMatchObject({
+      code: 'usage',
+      message: expect.stringMatching(/give a --name such as registry\.example\/team_one\/app$/) as string,
+    });
   });
 });
 
@@ -203,7 +226,7 @@ describe('a registry that redirects', () => {
       /redirects to http:\/\/127\.0\.0\.1:1, which is not followed/,
     ],
     ['to what is no address', () => to('http://['), /redirects to what is no address/],
-    ['to where nobody is', () => to('http://127.0.0.1:1/x'), /127\.0\.0\.1:1 cannot be reached/],
+    ['to where nobody is', () => to('http://127.0.0.1:1/x'), /127\.0\.0\.1:1\/x cannot be reached: /],
   ])('%s is refused', async (_what, step, rule) => {
     await expectRefused(`docker://${await registry(step())}/team/app:1`, 'download-failed', rule);
   });
@@ -250,6 +273,96 @@ describe('a registry that redirects', () => {
   });
 });
 
+describe('a registry behind a proxy (tinyproxy)', () => {
+  let proxy: TinyProxy;
+  beforeEach(async () => {
+    proxy = await startTinyProxy(['BasicAuth fleet s3cret']);
+  });
+  afterEach(async () => {
+    vi.unstubAllEnvs();
+    await proxy.stop();
+  });
+  const fromOciBy = (host: string) =>
+    wherry([
+      ...['image', 'from-oci', `docker://${host}/team/app:1`, '--plain-http'],
+      ...['--name', 'example.com/app', '-o', at('out/app.aci')],
+    ]);
+
+  it('is asked through that of the environment, and so is the host that it redirects to', async () => {
+    const storage = await other((_request, response) => void response.end(plain));
+    const host = await registry((request, response) => {
+      if (isBlob(request)) response.writeHead(307, { location: `${storage}/blob` }).end();
+      return isBlob(request);
+    });
+    vi.stubEnv('HTTP_PROXY', `http://fleet:s3cret@${proxy.name}`);
+    expect(await fromOciBy(host)).toMatchObject({ status: 0 });
+    await proxy.stop();
+    expect(proxy.requests[0]).toBe(`GET http://${host}/v2/team/app/manifests/1 HTTP/1.1`);
+    expect(proxy.requests.at(-1)).toBe(`GET ${storage}/blob HTTP/1.1`);
+  });
+
+  it('is asked directly where NO_PROXY says so', async () => {
+    vi.stubEnv('HTTP_PROXY', `http://fleet:s3cret@${proxy.name}`);
+    vi.stubEnv('NO_PROXY', 'registry.example,127.0.0.1');
+    expect(await fromOciBy(await registry())).toMatchObject({ status: 0 });
+    await proxy.stop();
+    expect(proxy.requests).toEqual([]);
+  });
+
+  it('is not reached where the proxy wants credentials, and it is said where those belong', async () => {
+    vi.stubEnv('HTTP_PROXY', `http://${proxy.name}`);
+    const { status, err } = await fromOciBy(await registry());
+    expect(status).toBe(69);
+    expect(err).toContain(
+      `through the proxy ${proxy.name} cannot be reached: the proxy answered with status 407: it wants credentials: put them into its address, http://USER:PASSWORD@${proxy.name} (download-failed)`,
+    );
+  });
+
+  it('is asked over TLS in a tunnel, which sees no credentials of the registry', async () => {
+    const tls = loopbackCertificate();
+    const image = madeImage(plain);
+    const proofs = new Set<string | undefined>();
+    const server = await serve((request, response) => {
+      proofs.add(request.headers.authorization);
+      if (request.headers.authorization === basic) answer(image, request, response);
+      else response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end();
+    }, tls);
+    servers.push(server);
+    const http = openHttpClient({
+      ...{ clock: new TestClock(), credentials: new Credentials(), ca: tls.cert },
+      proxyFor: () => `http://fleet:s3cret@${proxy.name}`,
+    });
+    const host = new URL(server.url).host;
+    await convert(`docker://${host}/team/app:1`, { plainHttp: false, credentials, http });
+    http.close();
+    await proxy.stop();
+    expect([...proofs]).toEqual([undefined, basic]);
+    expect(new Set(proxy.requests)).toEqual(new Set([`CONNECT ${host} HTTP/1.1`]));
+  });
+});
+
+describe('a registry that stops in the middle of a layer', () => {
+  it('is given up', async () => {
+    // Patient with heads, however slow this machine is.
+    const clockOfHeads: Clock = {
+      ...systemClock,
+      sleep: (_delayMs, signal) => systemClock.sleep(60_000, signal),
+    };
+    const client = openHttpClient({ clock: clockOfHeads, credentials: new Credentials() });
+    const host = await registry((request, response) => {
+      if (isBlob(request))
+        response.writeHead(200, { 'content-length': plain.length }).write(plain.subarray(0, 100));
+      return isBlob(request);
+    });
+    const http = {
+      getOnce: (address: string, headers: object) => client.getOnce(address, { ...headers }, 50),
+    };
+    const rule = /the connection to 127\.0\.0\.1:\d+ broke/;
+    await expectRefused(`docker://${host}/team/app:1`, 'download-failed', rule, { http });
+    client.close();
+  });
+});
+
 describe('a token', () => {
   it('that ran out in the middle is asked for again', async () => {
     let tokens = 0;
@@ -277,7 +390,7 @@ describe('a token', () => {
     [
       'from a server that is not there',
       'Bearer realm="http://127.0.0.1:1/token"',
-      /its token server 127\.0\.0\.1:1 cannot be reached/,
+      /its token server: http:\/\/127\.0\.0\.1:1\/token cannot be reached: .*ECONNREFUSED/,
     ],
     ['of another kind', 'Negotiate', /an authentication that is not supported \(Negotiate\)/],
     ['without saying how', '', /an authentication that is not supported \(none named\)/],

@@ -69,6 +69,7 @@ describe('the messages of a device', () => {
     ['another format', { ...fullReport, format: 2 }],
     ['a phase that does not exist', { ...fullReport, deployment: { version: 1, phase: 'flying' } }],
     ['an escape sequence for the terminal', { ...fullReport, wherry: '\u001b[2J' }],
+    ['a pod whose UUID is none [A2.9]', { ...fullReport, pods: [{ ...fullReport.pods[0], uuid: 'web' }] }],
     ['more pods than a desired state can have', { ...fullReport, pods: Array(65).fill(fullReport.pods[0]) }],
   ])('are refused by the operator with %s', (_name, value) => {
     expect(() => decodeReport(encodeCbor(value))).toThrow(/a device sent a report that cannot be read/);

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
@@ -10,7 +10,6 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { imageStore, nodeDisk, stateSlots, writeDurable } from '../../src/store/index.ts';
@@ -19,9 +18,14 @@ import { objectBytes } from './object-bytes.ts';
 let directory = '';
 const disk = nodeDisk();
 const at = (name: string): string => join(directory, name);
+const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+/** Bytes that this process had the kernel fetch from a disk (proc_pid_io(5)). */
+const readFromMedium = (): number =>
+  Number(/^read_bytes: (\d+)$/m.exec(readFileSync('/proc/self/io', 'utf8'))?.[1]);
 
 beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), 'wherry-disk-'));
+  // /tmp may be memory.
+  directory = mkdtempSync('/var/tmp/wherry-disk-');
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
@@ -62,6 +66,24 @@ describe('the disk of the machine', () => {
     expect(await disk.list(directory)).toEqual([]);
   });
 
+  it('hashes what the medium holds and leaves nothing of it in memory', async () => {
+    const bytes = randomBytes(4 << 20);
+    await writeDurable(disk, at('file'), bytes);
+    const seen: number[] = [];
+    const before = readFromMedium();
+    expect(await disk.sha256OnMedium(at('file'), (count) => seen.push(count))).toBe(sha256(bytes));
+    const after = readFromMedium();
+    expect(after - before).toBeGreaterThanOrEqual(bytes.length);
+    expect(seen.reduce((sum, count) => sum + count)).toBe(bytes.length);
+    // Who reads through memory next has to fetch all of it again.
+    expect(await disk.sha256(at('file'))).toBe(sha256(bytes));
+    expect(readFromMedium() - after).toBeGreaterThanOrEqual(bytes.length);
+  });
+
+  it('hashes as every program reads where a file system gives no other way', async () => {
+    expect(await disk.sha256OnMedium('/proc/version')).toBe(sha256(readFileSync('/proc/version')));
+  });
+
   it('knows how much is free', async () => {
     expect(await disk.freeBytes(directory)).toBeGreaterThan(0);
   });
@@ -79,7 +101,7 @@ describe('an image object on the disk of the machine', () => {
     id: `sha512-${'0'.repeat(128)}`,
     name: 'example.com/app',
     sizeBytes: bytes.length,
-    sha256: createHash('sha256').update(bytes).digest('hex'),
+    sha256: sha256(bytes),
     manifest: new Uint8Array(),
   };
   const owner = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
@@ -90,9 +112,11 @@ describe('an image object on the disk of the machine', () => {
     writeFileSync(at('job/object.erofs'), bytes);
   });
 
-  it('is committed and verified', async () => {
+  it('is committed and verified by what the medium holds [C72]', async () => {
     await store().commit(at('job/object.erofs'), image);
+    const before = readFromMedium();
     expect(await store().verifyFully(image)).toBeUndefined();
+    expect(readFromMedium() - before).toBeGreaterThanOrEqual(bytes.length);
     expect((await disk.look(store().pathOf(image.id)))?.mode).toBe(0o444);
     chmodSync(store().pathOf(image.id), 0o644);
     expect(await store().verifyCheaply(image)).toMatchObject({ code: 'image-corrupt' });

@@ -135,6 +135,63 @@ describe('starting a unit', () => {
   });
 });
 
+describe('running a service to its end', () => {
+  /** systemd tells both before the job is removed, each time that a unit changes: when it starts, too. */
+  const told = (call: Call, result: string, path = unitPath) => {
+    for (const [from, changes] of [
+      [
+        'Service',
+        [
+          ['MainPID', ['u', 0]],
+          ['Result', ['s', result]],
+        ],
+      ],
+      ['Unit', [['ActiveState', ['s', 'failed']]]],
+    ] as const)
+      call.signal(
+        'PropertiesChanged',
+        'sa{sv}as',
+        [`org.freedesktop.systemd1.${from}`, changes, []],
+        path,
+        'org.freedesktop.DBus.Properties',
+      );
+  };
+
+  it.each([
+    ['done', 'success', 'done'],
+    ['failed', 'signal', 'signal'],
+    ['failed', 'oom-kill', 'oom-kill'],
+    ['dependency', 'success', 'dependency'],
+  ])('tells of a job that ended as %s and a service as %s: %s', async (jobResult, result, end) => {
+    const { systemd, calls } = await connect({
+      StartUnit: (call) => {
+        told(call, 'success');
+        call.answer('o', job);
+        told(call, result);
+        told(call, 'timeout', '/org/freedesktop/systemd1/unit/other_2eservice');
+        removed(call, jobResult);
+      },
+    });
+    expect(await systemd.run(unit)).toBe(end);
+    // The unit may be forgotten by now: nobody asks for its properties.
+    expect(calls).toEqual(['Subscribe', 'StartUnit']);
+  });
+
+  it('tells how its job ended where the service never began, and nothing of an earlier run', async () => {
+    let attempt = 0;
+    const { systemd } = await connect({
+      StartUnit: (call) => {
+        attempt += 1;
+        call.answer('o', job);
+        if (attempt === 1) told(call, 'signal');
+        removed(call, attempt === 1 ? 'failed' : 'canceled');
+      },
+    });
+    expect(await systemd.run(unit)).toBe('signal');
+    expect(await systemd.run(unit)).toBe('canceled');
+  });
+});
+
 describe('a lost connection', () => {
   it('makes a start be asked for once more', async () => {
     let attempt = 0;

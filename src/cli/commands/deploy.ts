@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { isAcName, type AcName } from '../../appc/index.ts';
+import { isAcName, parseVolumeString, type AcName, type Volume } from '../../appc/index.ts';
 import {
   desiredImage,
   earlierWish,
@@ -80,7 +80,12 @@ async function wishFrom(context: Context, fleet: FleetDirectory, flags: DeployFl
     ...(flags.cpu === undefined ? {} : { cpu: flags.cpu }),
     ...(flags.tasks === undefined ? {} : { tasks: flags.tasks }),
   };
-  const pods = runs.map(({ name, value }) => simplePod(name, shelf.find(value, `--run ${name}`), limits));
+  const simple = runs.map(({ name, value }) => ({ name, image: shelf.find(value, `--run ${name}`) }));
+  const volumes = volumesFor(
+    simple.map(({ image }) => image),
+    flags.volume ?? [],
+  );
+  const pods = simple.map(({ name, image }) => simplePod(name, image, limits, volumes));
   for (const { name, value } of files) pods.push(reifyPod(name, await readPodFile(value), shelf));
   const used = imagesOf(pods, shelf);
   const ofApps = new Set(pods.flatMap((pod) => pod.images.map(({ id }) => id)));
@@ -101,6 +106,23 @@ async function wishFrom(context: Context, fleet: FleetDirectory, flags: DeployFl
       ...(flags.bestEffort === undefined ? {} : { limits: 'best-effort' as const }),
     },
   };
+}
+
+/** @throws Refusal `input-invalid` for what is no volume, is there twice, or would be mounted nowhere */
+function volumesFor(images: readonly OfferedImage[], texts: readonly string[]): readonly Volume[] {
+  const points = new Set(
+    images.flatMap(({ manifest }) => manifest.app?.mountPoints ?? []).map(({ name }) => name),
+  );
+  const volumes = new Map<string, Volume>();
+  for (const text of texts) {
+    const volume = parseVolumeString(text);
+    const { name } = volume;
+    if (volumes.has(name)) throw new Refusal('input-invalid', `the volume ${name} is given twice`);
+    if (!points.has(name))
+      throw new Refusal('input-invalid', `no image of a --run pod has a mount point for the volume ${name}`);
+    volumes.set(name, volume);
+  }
+  return [...volumes.values()];
 }
 
 /** What `--image` and `--run` name, and the addresses of what lies on a web server: it stays there, and devices get them. */

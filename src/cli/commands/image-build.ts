@@ -2,7 +2,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { buildFromFile } from '../../aci/build-file.ts';
 import { buildAci } from '../../aci/builder.ts';
 import { readXattrs } from '../../aci/tree-xattrs.ts';
-import { parseImageManifest } from '../../appc/index.ts';
+import { parseImageManifest, parseMountPointString } from '../../appc/index.ts';
 import { Refusal } from '../../refusal/index.ts';
 import type { Context } from '../context.ts';
 import { formatBytes } from '../format.ts';
@@ -39,6 +39,7 @@ async function buildByFile(context: Context, path: string, flags: BuildFlags): P
     'exec',
     'env',
     'workdir',
+    'mount',
     'memory',
     'cpu',
     'annotation',
@@ -109,10 +110,11 @@ function manifestFrom(name: string, flags: Omit<BuildFlags, 'output' | 'compress
     group: flags.group,
     ...(flags.workdir === undefined ? {} : { workingDirectory: flags.workdir }),
     environment: (flags.env ?? []).map((text) => pair(text, '--env')),
+    mountPoints: (flags.mount ?? []).map((text) => parseMountPointString(text)),
     isolators,
   };
-  if (app === undefined && (isolators.length > 0 || flags.env !== undefined)) {
-    throw new Refusal('usage', '--memory, --cpu and --env are about a program; give it with --exec');
+  if (app === undefined && (isolators.length > 0 || flags.env !== undefined || flags.mount !== undefined)) {
+    throw new Refusal('usage', '--memory, --cpu, --env and --mount are about a program; give it with --exec');
   }
   return {
     acKind: 'ImageManifest',

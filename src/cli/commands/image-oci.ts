@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
-import { fromOci, parsePlatform, type PlacedLayer, toOci } from '../../oci/index.ts';
+import { Credentials, openHttpClient, proxiesOfEnvironment } from '../../fetch/operator.ts';
+import { type ConvertedImage, fromOci, parsePlatform, type PlacedLayer, toOci } from '../../oci/index.ts';
 import { Refusal } from '../../refusal/index.ts';
 import type { Context } from '../context.ts';
 import { formatBytes } from '../format.ts';
@@ -10,25 +11,7 @@ import { readSecret } from './image-discover.ts';
 /** `wherry image from-oci` */
 export async function imageFromOci(context: Context, source: string, flags: FromOciFlags): Promise<void> {
   const { terminal } = context;
-  const built = await fromOci({
-    source,
-    output: flags.output,
-    compression: flags.compression,
-    ...(flags.name === undefined ? {} : { name: flags.name }),
-    ...(flags.platform === undefined ? {} : { platform: parsePlatform(flags.platform) }),
-    labels: (flags.label ?? []).map((text) => pair(text, '--label')),
-    ...(flags.layers === undefined ? {} : { layers: flags.layers }),
-    registry: {
-      plainHttp: flags.plainHttp === true,
-      clock: context.clock,
-      onWait: (delayMs) => terminal.err(`the registry asks to wait ${Math.ceil(delayMs / 1000)} s\n`),
-      ...(flags.credentials === undefined ? {} : { credentials: await readCredentials(flags.credentials) }),
-    },
-    ...latest(),
-    onLayer: ({ number, of, sizeBytes }) => {
-      if (!context.json) terminal.err(`layer ${number} of ${of}, ${formatBytes(sizeBytes)}\n`);
-    },
-  });
+  const built = await converted(context, source, flags);
   for (const warning of built.warnings) terminal.err(`note: ${warning}\n`);
   const { layers, warnings } = built;
   if (!context.json) for (const layer of layers) terminal.out(describeLayer(layer));
@@ -36,6 +19,40 @@ export async function imageFromOci(context: Context, source: string, flags: From
   for (const { path, wasThere } of layers) if (!wasThere || !(await isSigned(path))) unsigned.push(path);
   const more = { name: built.manifest.name, warnings, layers: layers.map(layerDocument) };
   await tellBuilt(context, flags, built, more, unsigned);
+}
+
+async function converted(context: Context, source: string, flags: FromOciFlags): Promise<ConvertedImage> {
+  const { clock, terminal } = context;
+  const proxyFor = await proxiesOfEnvironment();
+  const http = openHttpClient({
+    clock,
+    signal: terminal.stop,
+    credentials: new Credentials(),
+    ...(proxyFor === undefined ? {} : { proxyFor }),
+  });
+  try {
+    return await fromOci({
+      source,
+      output: flags.output,
+      compression: flags.compression,
+      ...(flags.name === undefined ? {} : { name: flags.name }),
+      ...(flags.platform === undefined ? {} : { platform: parsePlatform(flags.platform) }),
+      labels: (flags.label ?? []).map((text) => pair(text, '--label')),
+      ...(flags.layers === undefined ? {} : { layers: flags.layers }),
+      registry: {
+        plainHttp: flags.plainHttp === true,
+        ...{ clock, http },
+        onWait: (delayMs) => terminal.err(`the registry asks to wait ${Math.ceil(delayMs / 1000)} s\n`),
+        ...(flags.credentials === undefined ? {} : { credentials: await readCredentials(flags.credentials) }),
+      },
+      ...latest(),
+      onLayer: ({ number, of, sizeBytes }) => {
+        if (!context.json) terminal.err(`layer ${number} of ${of}, ${formatBytes(sizeBytes)}\n`);
+      },
+    });
+  } finally {
+    http.close();
+  }
 }
 
 function describeLayer({ path, sizeBytes, wasThere }: PlacedLayer): string {

@@ -1,6 +1,4 @@
-import { execFile } from 'node:child_process';
 import { constants, setPriority } from 'node:os';
-import { promisify } from 'node:util';
 import { type DeviceState, imageUses, type ImageUse } from '../../deploy/index.ts';
 import { Refusal } from '../../refusal/index.ts';
 import type { StoredObject } from '../../store/index.ts';
@@ -86,7 +84,6 @@ async function verifyOne(context: Context, store: DeviceStore, id: string): Prom
   for (;;) {
     if (image === undefined) return undefined;
     const expected = image;
-    await forgetCache(store.images.pathOf(id));
     const refusal = await withProgress(context, expected, (onRead) =>
       store.images.verifyFully(expected, onRead),
     );
@@ -123,13 +120,6 @@ function outcomeLine({ id, name, sizeBytes, sealed, ok, message }: Outcome): str
   const what = `${name} ${shortImageId(id)}`;
   if (!ok) return `${what}: image-corrupt: ${message ?? ''}`;
   return `${what}: ok, ${formatBytes(sizeBytes)} read${sealed ? ', sealed' : ''}`;
-}
-
-/** What memory still has of a file says nothing of the disk: coreutils' dd asks the kernel to let go of it. */
-async function forgetCache(path: string): Promise<void> {
-  await promisify(execFile)('dd', [`if=${path}`, 'iflag=nocache', 'count=0', 'status=none']).catch(
-    () => undefined, // then a part is compared as memory has it
-  );
 }
 
 /** While an object is read a terminal shows how far, in a line that goes when it is done. */

@@ -34,6 +34,12 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
         .option('--cpu <quantity>', 'CPU limit of each --run pod, for example 500m')
         .option('--tasks <count>', 'limit of processes and threads of each --run pod')
         .addOption(
+          repeatable(
+            '--volume <name,kind=kind>',
+            'a volume at the mount points of that name of --run pods, for example data,kind=host,source=/srv/data or work,kind=empty,mode=0750,uid=33; repeatable',
+          ),
+        )
+        .addOption(
           repeatable('--key <file>', 'armored public key to trust for images found by name; repeatable'),
         )
         .option('--base-url <url>', 'where devices find the images, in place of the one in fleet.toml')

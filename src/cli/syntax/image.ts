@@ -31,6 +31,12 @@ export function addImage(program: Command, makeContext: MakeContext): void {
     .option('--group <group>', 'group name or number', '0')
     .addOption(repeatable('--env <name=value>', 'an environment variable; repeatable'))
     .option('--workdir <path>', 'working directory of the program')
+    .addOption(
+      repeatable(
+        '--mount <name,path=path>',
+        'where a volume belongs, for example data,path=/srv/data or site,path=/srv/www,readOnly=true; repeatable',
+      ),
+    )
     .option('--memory <quantity>', 'memory limit, for example 64Mi')
     .option('--cpu <quantity>', 'CPU limit, for example 500m')
     .addOption(repeatable('--annotation <name=value>', 'for example wherry/probe-http=8080/; repeatable'))

@@ -1,0 +1,10 @@
+import { Credentials, openHttpClient } from '../../src/fetch/operator.ts';
+import type { FromOciOptions } from '../../src/oci/index.ts';
+import { systemClock } from '../session/system-clock.ts';
+
+/** How tests ask registries: on loopback, without a proxy. */
+export const registryAccess: FromOciOptions['registry'] = {
+  plainHttp: true,
+  clock: systemClock,
+  http: openHttpClient({ clock: systemClock, credentials: new Credentials() }),
+};
