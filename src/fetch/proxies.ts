@@ -1,3 +1,4 @@
+import { BlockList, isIP, isIPv4 } from 'node:net';
 import { DownloadError } from './download-error.ts';
 
 /** The proxy that stands before an address, or an empty string. It may hold user and password. */
@@ -25,7 +26,7 @@ const proxyNames = ['http_proxy', 'https_proxy', 'all_proxy'] as const;
 /**
  * What HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY (or in lower case, which wins) say in the environment of this process, by
  * the rules of the library proxy-from-env, which is loaded when one is set. A proxy without a scheme is an http one, as
- * for curl.
+ * for curl. NO_PROXY may have ranges of addresses, too, which the library does not know.
  *
  * @returns undefined when no proxy is set
  */
@@ -35,11 +36,31 @@ export async function proxiesOfEnvironment(): Promise<ProxyFor | undefined> {
     .filter((value) => value !== undefined && value !== '');
   if (values.length === 0) return undefined;
   const { getProxyForUrl } = await import('proxy-from-env');
+  const isDirect = rangesOf(process.env['no_proxy'] || process.env['NO_PROXY'] || '');
   return (target) => {
+    if (isDirect(target)) return '';
     const named = getProxyForUrl(target.href);
     // The library gives a proxy that has none the scheme of the target.
     return values.includes(named) ? named : named.replace(/^https:/, 'http:');
   };
+}
+
+/** Whether the host of an address is one in the ranges of a list such as `a.example,10.0.0.0/8,fd00::/8`. No name is looked up. */
+function rangesOf(list: string): (target: URL) => boolean {
+  const ranges = new BlockList();
+  for (const entry of list.split(/[,\s]/)) {
+    const [, address = '', bits = ''] = /^(.+)\/(\d{1,3})$/.exec(entry) ?? [];
+    if (isIP(address) !== 0 && Number(bits) <= (isIPv4(address) ? 32 : 128))
+      ranges.addSubnet(address, Number(bits), familyOf(address));
+  }
+  return ({ hostname }) => {
+    const host = hostname.replace(/^\[|\]$/g, '');
+    return isIP(host) !== 0 && ranges.check(host, familyOf(host));
+  };
+}
+
+function familyOf(address: string): 'ipv4' | 'ipv6' {
+  return isIPv4(address) ? 'ipv4' : 'ipv6';
 }
 
 /** Variables that say what the configuration says, and nothing else. An empty one is one that is not set. */

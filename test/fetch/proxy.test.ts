@@ -335,12 +335,23 @@ describe('the proxies of the environment', () => {
     [{ HTTPS_PROXY: 'http://p:1', NO_PROXY: '.example' }, 'https://a.example/', ''],
     [{ HTTPS_PROXY: 'http://p:1', NO_PROXY: 'a.example:8443' }, 'https://a.example/', 'http://p:1'],
     [{ HTTPS_PROXY: 'http://p:1', no_proxy: 'a.example:8443' }, 'https://a.example:8443/', ''],
+    [{ HTTP_PROXY: 'http://p:1', NO_PROXY: 'a.example, 10.0.0.0/8' }, 'http://10.1.2.3:8080/', ''],
+    [{ HTTP_PROXY: 'http://p:1', NO_PROXY: '10.0.0.0/8' }, 'http://11.1.2.3/', 'http://p:1'],
+    [{ HTTP_PROXY: 'http://p:1', NO_PROXY: '192.168.7.9/32' }, 'http://192.168.7.9/', ''],
+    [{ HTTP_PROXY: 'http://p:1', NO_PROXY: 'fd00::/8' }, 'http://[fd12::1]/', ''],
+    [{ HTTP_PROXY: 'http://p:1', NO_PROXY: 'fd00::/8,10.0.0.0/8' }, 'http://[fe80::1]/', 'http://p:1'],
+    // A name may be of any address, and what is no range is none.
+    [{ HTTP_PROXY: 'http://p:1', NO_PROXY: '0.0.0.0/0' }, 'http://a.example/', 'http://p:1'],
+    [{ HTTP_PROXY: 'http://p:1', NO_PROXY: '10.0.0.0/33,10/8,/8' }, 'http://10.0.0.1/', 'http://p:1'],
+    [{ HTTP_PROXY: 'http://p:1', NO_PROXY: '10.0.0.0/8', no_proxy: 'b' }, 'http://10.0.0.1/', 'http://p:1'],
   ])('%j: %s is asked through %j', async (environment, address, expected) => {
     expect(await chosen(environment, address)).toBe(expected);
   });
 
   it('give way to those of the configuration', async () => {
     const environment = { ALL_PROXY: 'http://x', HTTPS_PROXY: 'http://x', NO_PROXY: '*', no_proxy: '*' };
+    const ranges = { ...environment, ...proxyVariables({ url: 'http://p:1', noProxy: ['10.0.0.0/8'] }) };
+    expect(await chosen(ranges, 'https://10.0.0.1/')).toBe('');
     const direct = { ...environment, ...proxyVariables({ url: 'http://p:1', noProxy: [] }) };
     expect(await chosen(direct, 'https://a.example/')).toBe('http://p:1');
     expect(await chosen(direct, 'http://a.example/')).toBe('http://p:1');
