@@ -20,6 +20,7 @@ export class SecondReading {
   constructor() {
     this.#library.on('entry', (header, body, next) => {
       this.#headers.push(header);
+      body.on('error', () => undefined); // the library tells its own as well
       body.resume();
       queueMicrotask(next); // at once, it would go one call deeper for each entry without a body
     });

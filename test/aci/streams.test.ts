@@ -137,6 +137,16 @@ describe('the canonical tar', () => {
     expect(input.ended).toBe(true);
   });
 
+  it('may be closed by its consumer at the end', async () => {
+    const stream = new Writable({
+      write: (_chunk, _encoding, done) => done(),
+      final: () => void stream.destroy(),
+    });
+    await expect(readArchive(source(big), { limits, canonicalTar: stream })).rejects.toMatchObject({
+      code: 'image-build-failed',
+    });
+  });
+
   it('may have been closed before', async () => {
     const { stream } = sink();
     stream.destroy();
