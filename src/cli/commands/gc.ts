@@ -8,9 +8,12 @@ import { formatBytes } from '../format.ts';
 
 const unit = 'wherryd.service';
 
+/** How long a wherryd that is starting is waited for. */
+const patienceMs = 60_000;
+
 /** `wherry gc`: asks wherryd, which alone knows what is needed, to do now what it does by `gc.schedule`. */
 export async function collectGarbage(context: Context): Promise<void> {
-  const pid = await mainPid();
+  const pid = await readyPid(context);
   if (!catches(await readFile(`/proc/${pid}/status`, 'utf8'), constants.signals.SIGUSR2)) {
     throw new Refusal(
       'device-unsupported',
@@ -49,22 +52,28 @@ export async function showGarbage(context: Context, options: { readonly store?: 
   );
 }
 
-async function mainPid(): Promise<number> {
+/** The process of wherryd, which listens as soon as it has told systemd that it is ready. */
+async function readyPid({ clock, terminal }: Context): Promise<number> {
+  const untilMs = clock.monotonicMs() + patienceMs;
+  for (;;) {
+    const { pid, isStarting } = await askSystemd();
+    if (!isStarting || clock.monotonicMs() > untilMs) return pid;
+    await clock.sleep(500, terminal.stop);
+  }
+}
+
+async function askSystemd(): Promise<{ readonly pid: number; readonly isStarting: boolean }> {
   const advice = 'run "wherry gc" on a device; the broker carries no such command';
   let text: string;
   try {
-    ({ stdout: text } = await promisify(execFile)('systemctl', [
-      'show',
-      '--value',
-      '--property=MainPID',
-      unit,
-    ]));
+    const properties = ['show', '--property=MainPID', '--property=ActiveState', unit];
+    ({ stdout: text } = await promisify(execFile)('systemctl', properties));
   } catch (cause) {
     throw new Refusal('device-unsupported', `systemd does not answer here; ${advice}`, { cause });
   }
-  const pid = Number(text.trim());
+  const pid = Number(/^MainPID=(\d+)$/m.exec(text)?.[1]);
   if (!(pid > 0)) throw new Refusal('device-unsupported', `${unit} does not run here; ${advice}`);
-  return pid;
+  return { pid, isStarting: /^ActiveState=activating$/m.test(text) };
 }
 
 /** Whether a process catches `signal`, by its /proc/PID/status. Uncaught, SIGUSR2 would end it. */
