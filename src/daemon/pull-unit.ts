@@ -22,7 +22,8 @@ export interface PullPlaces {
 
 const maxResultBytes = 2 << 20;
 const maxProgressBytes = 1024;
-const progressEveryMs = 1000;
+/** A report is a message to the fleet and work for this process; who watches a download can wait. */
+const progressEveryMs = 5000;
 /** After these, which say nothing of the image, the download is kept for the next try; else nothing must stay on the disk. */
 const resumable: ReadonlySet<string> = new Set(['download-failed', 'download-too-slow', 'config-invalid']);
 

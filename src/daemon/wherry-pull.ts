@@ -99,9 +99,9 @@ async function readCredentials(): Promise<Credentials> {
 }
 
 const random: Random = { fraction: () => Math.random(), bytes: (length) => randomBytes(length) };
-const progressEveryMs = 500;
+const progressEveryMs = 2000;
 
-/** Keeps `progress.cbor` in `directory` (memory, not flash) current: at once, at the end, and twice a second between. */
+/** Keeps `progress.cbor` in `directory` (memory, not flash) current: at once, at the end, and every two seconds between. */
 function progressFile(directory: string): (progress: PullProgress) => void {
   mkdirSync(directory, { recursive: true });
   const path = `${directory}/progress.cbor`;
