@@ -121,6 +121,21 @@ describe('the supervisor', () => {
     expect([...world.stagedUnits]).toEqual(['web-new']);
   });
 
+  it('rests when the message is examined and the deployment has ended, of whichever version', async () => {
+    const { supervisor } = device();
+    await supervisor.rest();
+    let rested = false;
+    supervisor.receive(command(2, 'slow'));
+    const resting = supervisor.rest().then(() => (rested = true));
+    await rest();
+    expect(supervisor.deployment).toMatchObject({ version: 2, phase: 'probation' });
+    expect(rested).toBe(false);
+    supervisor.receive(command(3, 'new'));
+    await resting;
+    expect(supervisor.busy).toBe(false);
+    expect(supervisor.deployment).toMatchObject({ version: 3, phase: 'committed' });
+  });
+
   it('[C24] starts nothing and answers nothing when the broker or the operator says the same again', async () => {
     const { supervisor, outcomes, world, examined } = device();
     supervisor.receive(command(1, 'a'));
