@@ -167,16 +167,17 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   session.onConnection((state) => {
     if (state.up) reporter.request();
   });
-  const collect = (): void => void collectGarbage(supervisor, world, keeper, journal);
+  let collecting: Promise<void> | undefined;
+  const collect = (): void => {
+    collecting ??= collectGarbage(supervisor, world, keeper, journal, signal).finally(
+      () => (collecting = undefined),
+    );
+  };
   options.onCollect(collect);
   const stops = [
     watch.start(() => reporter.request()),
     runBySchedule('report.schedule', config.reportSchedule, () => reporter.request()),
-    runBySchedule(
-      'gc.schedule',
-      config.gcSchedule,
-      () => void collectGarbage(supervisor, world, keeper, journal),
-    ),
+    runBySchedule('gc.schedule', config.gcSchedule, collect),
   ];
   session.start();
   supervisor.resume();
@@ -241,9 +242,11 @@ async function collectGarbage(
   world: DeviceWorld,
   keeper: StateKeeper,
   journal: Journal,
+  signal: AbortSignal,
 ): Promise<void> {
-  if (supervisor.busy) return;
   try {
+    await supervisor.rest(); // what a deployment is about to use is nobody's yet
+    if (signal.aborted) return;
     await world.collect(keeper.state);
   } catch (error) {
     journal.log('warning', `garbage could not be collected: ${String(error)}`);

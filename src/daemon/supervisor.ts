@@ -75,6 +75,11 @@ export class Supervisor {
     return this.running !== undefined || this.handling !== undefined;
   }
 
+  /** Resolves when nothing is under way. */
+  async rest(): Promise<void> {
+    while (this.busy) await (this.running?.done ?? this.handling);
+  }
+
   /** Takes up a deployment that the last run of wherryd left pending. */
   resume(): void {
     if (this.ports.keeper.state.pending !== undefined) this.run();

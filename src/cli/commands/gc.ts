@@ -31,7 +31,7 @@ export async function collectGarbage(context: Context): Promise<void> {
 
 /**
  * `wherry gc --dry-run`: what `wherry gc` would delete now, as the saved state says. wherryd is not asked; while it is at work on a
- * deployment it collects nothing.
+ * deployment it collects nothing, and does so when that has ended.
  */
 export async function showGarbage(context: Context, options: { readonly store?: string }): Promise<void> {
   const { deviceStore, openDeviceStore } = await import('../device-store.ts');
