@@ -97,7 +97,9 @@ export async function walkTar(
       }
       if (!needsEndMarker && !framing.hasEnded) {
         const missing = Buffer.alloc(padding(tarSizeBytes) + 2 * BLOCK);
-        await library.agree(missing.subarray(0, framing.push(missing)), framing.take());
+        const length = framing.push(missing);
+        if (framing.take().length > 0) throw malformed('The archive ends within a file: it was cut off.');
+        await library.agree(missing.subarray(0, length), []);
       }
       framing.end();
       await library.end();

@@ -4,7 +4,7 @@ import { createGzip } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { defaultArchiveLimits, readArchive } from '../../src/aci/index.ts';
+import { defaultArchiveLimits, readArchive, walkTar } from '../../src/aci/index.ts';
 import { isRefusal } from '../../src/refusal/index.ts';
 import { directory, file, manifest, pax, raw, rootfs, source, tar } from './raw-tar.ts';
 
@@ -102,6 +102,29 @@ describe('the source of an archive', () => {
       throw failure;
     }
     await expect(readArchive(failing(), { limits })).rejects.toBe(failure);
+  });
+});
+
+describe('a tar that a digest proves to be whole, without an end marker', () => {
+  const whole = tar(file('a', 'x'.repeat(700)));
+  const read = async (sizeBytes: number): Promise<string> => {
+    let text = '';
+    await walkTar(source(whole.subarray(0, sizeBytes)), limits, {
+      onTar: () => undefined,
+      visit: async (_entry, body) => {
+        for await (const chunk of body) text += chunk.toString();
+      },
+      needsEndMarker: false,
+    });
+    return text;
+  };
+
+  it('may end with the last byte of a file', async () => {
+    expect(await read(512 + 700)).toBe('x'.repeat(700));
+  });
+
+  it.each([699, 600, 100])('is refused where only %i of 700 bytes of a file are there', async (sizeBytes) => {
+    await expect(read(512 + sizeBytes)).rejects.toMatchObject({ code: 'archive-malformed' });
   });
 });
 
