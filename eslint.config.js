@@ -4,7 +4,7 @@ import tseslint from 'typescript-eslint';
 const pure = ['src/appc', 'src/trust', 'src/pod', 'src/cbor', 'src/refusal'];
 
 export default tseslint.config(
-  { ignores: ['node_modules/', 'build/', 'coverage/', '**/*.js'] },
+  { ignores: ['node_modules/', 'build/**', 'coverage/', '**/*.js'] },
   {
     files: ['**/*.ts'],
     extends: [tseslint.configs.strictTypeChecked],
