@@ -1,4 +1,4 @@
-import { type Group } from './bench.ts';
+import type { Group } from './bench.ts';
 
 /** Flash wears out by what is written while nothing happens. */
 export const idleGroup: Group = {

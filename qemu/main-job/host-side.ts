@@ -18,7 +18,7 @@ import {
 } from '../../src/fleet/index.ts';
 import { MqttTransport } from '../../src/session/index.ts';
 import { generateKey, signDetached } from '../../src/trust/sign.ts';
-import { systemClock } from '../../src/daemon/clock.ts';
+import { systemClock } from '../../src/core/ports/system-clock.ts';
 import type { BoardConfig } from '../board-config.ts';
 import { payloadRoot } from '../payload.ts';
 

@@ -2,7 +2,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { parse, TomlError } from 'smol-toml';
 import { parseImageManifest } from '../appc/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import { type BuiltArchive, writeAci } from './builder.ts';
 import { quoted } from './limits.ts';
 import { type Directory, emptyTree, overlay, sourceEntries, TreeOfArchive } from './rendered-tree.ts';

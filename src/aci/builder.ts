@@ -12,7 +12,7 @@ import {
   parseImageManifest,
   serializeImageManifest,
 } from '../appc/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import { BatchedSink } from './batched-sink.ts';
 import { asBuffer } from './decompress.ts';
 import { quoted } from './limits.ts';

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import { drained } from './drained.ts';
 import { malformed } from './limits.ts';
 

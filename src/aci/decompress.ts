@@ -1,6 +1,6 @@
 import { createGunzip, type Gunzip } from 'node:zlib';
 
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import { drained } from './drained.ts';
 import { malformed } from './limits.ts';
 

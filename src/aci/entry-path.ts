@@ -1,4 +1,4 @@
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import { type ArchiveLimits, quoted } from './limits.ts';
 
 const maxComponentBytes = 255;

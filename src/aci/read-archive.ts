@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream';
 
 import { type ImageId, type ImageManifest, parseImageManifest } from '../appc/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import { BatchedSink } from './batched-sink.ts';
 import type { Compression } from './decompress.ts';
 import { writeImpliedDirectories } from './implied-directories.ts';

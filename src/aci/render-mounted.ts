@@ -2,7 +2,7 @@ import { closeSync, constants, fstatSync, openSync, readlinkSync, readSync } fro
 import { open } from 'node:fs/promises';
 import type { Writable } from 'node:stream';
 import { type ImageManifest, parseImageManifest, serializeImageManifest } from '../appc/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import { BatchedSink } from './batched-sink.ts';
 import { asBuffer } from './decompress.ts';
 import { withTarOf } from './gnu-tar.ts';

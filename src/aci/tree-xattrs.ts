@@ -1,4 +1,4 @@
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import { withTarOf } from './gnu-tar.ts';
 import { defaultArchiveLimits, quoted } from './limits.ts';
 import type { Xattr } from './pax.ts';

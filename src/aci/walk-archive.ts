@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 
 import { type ImageId, parseImageId } from '../appc/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import { ArchiveTree } from './archive-tree.ts';
 import { type Compression, decompress } from './decompress.ts';
 import { entryPath, hardLinkTarget, symlinkTarget } from './entry-path.ts';

@@ -1,5 +1,5 @@
 import { open } from 'node:fs/promises';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import { asBuffer } from './decompress.ts';
 import { quoted } from './limits.ts';
 import type { SourceEntry } from './source-tree.ts';

@@ -3,8 +3,8 @@
  * This folder knows no message of wherry; it offers the codec and readers that turn a decoded map into a typed value
  * with every limit spelled out. No I/O.
  */
-export { decodeCbor } from './decode.ts';
-export { encodeCbor } from './encode.ts';
+export { decodeCbor } from '../core/cbor/index.ts';
+export { encodeCbor } from '../core/cbor/index.ts';
 export {
   boolean,
   bytes,
@@ -20,5 +20,5 @@ export {
   type FieldsOf,
   type OptionalField,
   type Reader,
-} from './fields.ts';
-export { CborError, type CborLimits, type CborValue } from './value.ts';
+} from '../core/cbor/index.ts';
+export { CborError, type CborLimits, type CborValue } from '../core/cbor/index.ts';

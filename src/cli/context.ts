@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FleetDirectory, FleetLink } from '../fleet/index.ts';
-import type { Clock } from '../ports/index.ts';
+import type { Clock } from '../core/ports/index.ts';
 import type { Terminal } from './terminal.ts';
 
 /** What every command gets. */

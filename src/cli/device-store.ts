@@ -1,5 +1,5 @@
 import { decodeState, type DeviceState } from '../deploy/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import {
   type Disk,
   type ImageStore,

@@ -1,5 +1,5 @@
 import { CommanderError } from 'commander';
-import { exitCodeOf, isRefusal, type RefusalCode } from '../refusal/index.ts';
+import { exitCodeOf, isRefusal, type RefusalCode } from '../core/refusal/index.ts';
 import type { Terminal } from './terminal.ts';
 
 /**

@@ -11,7 +11,7 @@ import {
   resolveDependencies,
 } from '../appc/index.ts';
 import { type Rendering, renderingId } from '../deploy/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import type { StoredImage } from '../store/index.ts';
 import type { DesiredState } from '../trust/index.ts';
 

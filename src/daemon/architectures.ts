@@ -1,5 +1,5 @@
 import { compatibleArchitectures, machineArchitecture } from '../appc/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import type { CapabilityReport } from '../session/index.ts';
 
 /** What a kernel says of the programs that it runs. */

@@ -1,7 +1,7 @@
 import { parse, TomlError } from 'smol-toml';
 import { type AcName, parseAcName } from '../appc/index.ts';
 import type { ProxySettings } from '../fetch/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 
 /** `/etc/wherry/wherry.toml` after checking; wherry.toml(5) explains each key. */
 export interface Config {

@@ -1,12 +1,11 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { type DeviceState, referencedObjects, type StateKeeper } from '../deploy/index.ts';
-import type { Journal } from '../ports/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import { type Journal, systemClock } from '../core/ports/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import { type DeviceReport, DeviceSession, MqttTransport } from '../session/index.ts';
 import { imageStore, nodeDisk, programVerity, stateSlots } from '../store/index.ts';
 import { connectSystemd, openNotifier } from '../systemd/index.ts';
 import { deviceTime, keysForImage, timeFloor } from '../trust/index.ts';
-import { systemClock } from './clock.ts';
 import { type BrokerConfig, type Config, parseConfig } from './config.ts';
 import { DeviceWorld } from './device-world.ts';
 import { examineInUnit } from './examine-unit.ts';

@@ -17,8 +17,8 @@ import {
   type PodImage,
   podUuid,
 } from '../pod/index.ts';
-import type { Clock, Journal } from '../ports/index.ts';
-import { isRefusal, Refusal } from '../refusal/index.ts';
+import type { Clock, Journal } from '../core/ports/index.ts';
+import { isRefusal, Refusal } from '../core/refusal/index.ts';
 import {
   admitSpace,
   collect,

@@ -10,8 +10,8 @@ import {
   type Reader,
   readFields,
   text,
-} from '../cbor/index.ts';
-import type { ExamineContext } from '../trust/openpgp.ts';
+} from '../core/cbor/index.ts';
+import type { ExamineContext } from '../trust/examine.ts';
 
 /** What the examining unit reads: `request.cbor`. */
 export interface ExamineRequest {

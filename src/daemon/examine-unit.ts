@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { chown, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import type { Disk, Owner } from '../store/index.ts';
 import type { Systemd } from '../systemd/index.ts';
 import { decodeDesiredState } from '../trust/index.ts';
-import type { ExamineContext } from '../trust/openpgp.ts';
+import type { ExamineContext } from '../trust/examine.ts';
 import { decodeVerdict, encodeRequest, maxExamineFileBytes } from './examine-files.ts';
 import { knownCode } from './known-code.ts';
 import type { Examined } from './supervisor.ts';

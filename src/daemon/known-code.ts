@@ -1,4 +1,4 @@
-import { type RefusalCode, refusalCodes } from '../refusal/index.ts';
+import { type RefusalCode, refusalCodes } from '../core/refusal/index.ts';
 
 /** A code that an unprivileged unit wrote, if it is one of the closed list. */
 export function knownCode(code: string): RefusalCode {

@@ -3,7 +3,7 @@ import { open } from 'node:fs/promises';
 import { elfHeadBytes, elfTarget, hasElfMagic, readElfHeader } from '../aci/elf.ts';
 import type { App, PodApp } from '../appc/index.ts';
 import { appPath } from '../pod/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import { findInImage, type FoundInImage } from './image-tree.ts';
 
 export interface ProgramsToCheck {

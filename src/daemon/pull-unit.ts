@@ -7,8 +7,8 @@ import {
   jobName,
   type PullJob,
 } from '../fetch/index.ts';
-import type { Clock } from '../ports/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import type { Clock } from '../core/ports/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import type { Disk, ImageStore, Owner, StoredImage } from '../store/index.ts';
 import type { Systemd } from '../systemd/index.ts';
 import { knownCode } from './known-code.ts';

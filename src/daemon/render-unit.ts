@@ -1,7 +1,7 @@
 import { chown, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Rendering } from '../deploy/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import type { Disk, ImageStore, Owner, StoredTree } from '../store/index.ts';
 import type { Systemd } from '../systemd/index.ts';
 import { knownCode } from './known-code.ts';

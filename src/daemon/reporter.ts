@@ -1,4 +1,4 @@
-import type { Clock } from '../ports/index.ts';
+import type { Clock } from '../core/ports/index.ts';
 import type { DeviceReport } from '../session/index.ts';
 
 /** Reports are at least this far apart, so that a storm of changes costs a bounded number of messages. */

@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 
 /**
  * Makes sure that a file of secrets, if there is one, is this user's alone, as ssh does with keys.

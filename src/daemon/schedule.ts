@@ -1,5 +1,5 @@
 import { schedule, validate } from 'node-cron';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 
 /**
  * Runs `task` by a cron expression in local time until the returned function is called.

@@ -7,8 +7,8 @@ import {
   Superseded,
   type World,
 } from '../deploy/index.ts';
-import type { Clock, Journal } from '../ports/index.ts';
-import { isRefusal, type RefusalCode } from '../refusal/index.ts';
+import type { Clock, Journal } from '../core/ports/index.ts';
+import { isRefusal, type RefusalCode } from '../core/refusal/index.ts';
 import type { DeploymentEvent, DeploymentReport, DeviceReport } from '../session/index.ts';
 import type { DesiredState } from '../trust/index.ts';
 

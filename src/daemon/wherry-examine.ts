@@ -1,6 +1,6 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { isRefusal } from '../refusal/index.ts';
-import { examineMessage } from '../trust/openpgp.ts';
+import { isRefusal } from '../core/refusal/index.ts';
+import { examineMessage } from '../trust/examine.ts';
 import { decodeRequest, encodeVerdict, type ExamineVerdict } from './examine-files.ts';
 
 /**

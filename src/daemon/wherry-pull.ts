@@ -17,10 +17,9 @@ import {
   proxyVariables,
   pull,
 } from '../fetch/pull-unit.ts';
-import type { Random } from '../ports/index.ts';
-import { isRefusal } from '../refusal/index.ts';
+import { type Random, systemClock } from '../core/ports/index.ts';
+import { isRefusal } from '../core/refusal/index.ts';
 import { futureDigest, nodeDisk, writeDurable } from '../store/index.ts';
-import { systemClock } from './clock.ts';
 import { places } from './places.ts';
 
 /**

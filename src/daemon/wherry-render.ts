@@ -1,7 +1,7 @@
 import { defaultArchiveLimits } from '../aci/index.ts';
 import { renderMounted } from '../aci/render-mounted.ts';
 import { startObjectBuilder } from '../fetch/object-builder.ts';
-import { isRefusal } from '../refusal/index.ts';
+import { isRefusal } from '../core/refusal/index.ts';
 import { nodeDisk, writeDurable } from '../store/index.ts';
 import { places } from './places.ts';
 import {

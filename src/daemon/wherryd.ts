@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { isRefusal } from '../refusal/index.ts';
+import { isRefusal } from '../core/refusal/index.ts';
 import { openJournal } from '../systemd/index.ts';
 import { runDaemon } from './daemon.ts';
 import { places } from './places.ts';

@@ -1,5 +1,5 @@
-import type { Clock } from '../ports/index.ts';
-import { isRefusal, Refusal } from '../refusal/index.ts';
+import type { Clock } from '../core/ports/index.ts';
+import { isRefusal, Refusal } from '../core/refusal/index.ts';
 import type { ImageSize, StoredImage } from '../store/index.ts';
 import type { DesiredState } from '../trust/index.ts';
 import { withImage, withLastUse, withTree } from './remembered-images.ts';

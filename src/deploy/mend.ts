@@ -1,4 +1,4 @@
-import type { Clock } from '../ports/index.ts';
+import type { Clock } from '../core/ports/index.ts';
 import type { StoredTree } from '../store/index.ts';
 import type { DesiredState } from '../trust/index.ts';
 import { withImage, withTree } from './remembered-images.ts';

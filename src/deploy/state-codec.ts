@@ -13,7 +13,7 @@ import {
   type Reader,
   readFields,
   text,
-} from '../cbor/index.ts';
+} from '../core/cbor/index.ts';
 import { maxStateBytes, verityDigestForm } from '../store/index.ts';
 import { decodeDesiredState, encodeDesiredState } from '../trust/index.ts';
 import type { DeployedPod, Deployment, DeviceState } from './state.ts';

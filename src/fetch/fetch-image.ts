@@ -2,8 +2,8 @@ import { createReadStream } from 'node:fs';
 import { open, rename, rm, writeFile } from 'node:fs/promises';
 import { defaultArchiveLimits, readArchive, type ArchiveSummary } from '../aci/index.ts';
 import { labelValue, type ImageName } from '../appc/index.ts';
-import type { Clock } from '../ports/index.ts';
-import { isRefusal, Refusal } from '../refusal/index.ts';
+import type { Clock } from '../core/ports/index.ts';
+import { isRefusal, Refusal } from '../core/refusal/index.ts';
 import type { DownloadPorts } from './download.ts';
 import type { Endpoint } from './discovery.ts';
 import { fetchSmall } from './fetch-small.ts';
@@ -115,7 +115,7 @@ async function judge(
   armored: string,
   { ports, image, keys }: FetchImageOptions,
 ): Promise<FetchedImage> {
-  const { signatureVerifier } = await import('../trust/openpgp.ts');
+  const { signatureVerifier } = await import('../trust/image-signature.ts');
   try {
     const verifier = await signatureVerifier(armored, keys, Math.floor(ports.clock.nowMs() / 1000), true);
     for await (const chunk of createReadStream(path)) verifier.update(chunk as Buffer);

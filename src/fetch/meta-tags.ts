@@ -1,5 +1,5 @@
 import { Parser } from 'htmlparser2';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 
 export interface MetaTag {
   readonly name: string;

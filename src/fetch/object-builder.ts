@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { dirname } from 'node:path';
 import type { Writable } from 'node:stream';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 
 export interface ObjectBuilder {
   /** Takes the tar. */

@@ -10,7 +10,7 @@ import {
   parsed,
   text,
   type Reader,
-} from '../cbor/index.ts';
+} from '../core/cbor/index.ts';
 import type { PullJob, PullProgress, PullResult } from './pull-job.ts';
 import { decodeUnitFile, encodeResult, hexDigits, resultOf } from './unit-file.ts';
 

@@ -9,8 +9,8 @@ import {
   readFields,
   text,
   type CborValue,
-} from '../cbor/index.ts';
-import { Refusal } from '../refusal/index.ts';
+} from '../core/cbor/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 
 /** What a unit without privileges leaves when it came to a refusal. */
 export interface RefusedResult {

@@ -1,5 +1,5 @@
 import type { AcName } from '../appc/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import type { DesiredImage, DesiredPod, DesiredState, DeployPolicy } from '../trust/index.ts';
 import type { PublishedVersion } from './fleet-directory.ts';
 import type { OfferedImage } from './offered-image.ts';

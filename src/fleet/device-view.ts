@@ -1,4 +1,4 @@
-import { Refusal, refusalCodes, type RefusalCode } from '../refusal/index.ts';
+import { Refusal, refusalCodes, type RefusalCode } from '../core/refusal/index.ts';
 import {
   decodeEvent,
   decodePresence,

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import type { Aedes } from 'aedes';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import { listen } from './listen.ts';
 
 export interface EmbeddedBroker {

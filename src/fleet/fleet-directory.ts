@@ -1,6 +1,6 @@
 import { copyFile, mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { isRefusal, Refusal } from '../refusal/index.ts';
+import { isRefusal, Refusal } from '../core/refusal/index.ts';
 import { deviceTopics, type BrokerAddress } from '../session/index.ts';
 import { fleetConfigText, parseFleetConfig, type FleetConfig } from './fleet-config.ts';
 import type { OfferedImage } from './offered-image.ts';

@@ -4,7 +4,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readArchive, defaultArchiveLimits } from '../aci/index.ts';
 import { sanitizeAcName, type ImageId, type ImageManifest } from '../appc/index.ts';
-import { isRefusal, Refusal } from '../refusal/index.ts';
+import { isRefusal, Refusal } from '../core/refusal/index.ts';
 
 /** An `.aci` file that was read to its end: what a desired state must say of it. */
 export interface OfferedImage {

@@ -10,7 +10,7 @@ import {
   type ImageManifest,
   type Volume,
 } from '../appc/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import type { DesiredPod } from '../trust/index.ts';
 import type { OfferedImage } from './offered-image.ts';
 

@@ -1,6 +1,6 @@
 import type { AcName } from '../appc/index.ts';
-import type { Clock } from '../ports/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import type { Clock } from '../core/ports/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import {
   decodeDesiredState,
   decodeEnvelope,

@@ -6,7 +6,7 @@ import {
   parseImageManifest,
   sanitizeAcIdentifier,
 } from '../appc/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import type { ImageConfig } from './documents.ts';
 import { runtimeOf } from './runtime.ts';
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import type { Descriptor } from './documents.ts';
 
 /** Where an image comes from: a directory, an archive, a registry. */

@@ -1,5 +1,5 @@
 import { parseJson, SchemaFault, type JsonValue } from '../appc/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 
 /** Bytes of an index, a manifest or a config (the distribution specification bounds manifests to 4 MiB). */
 export const maxDocumentBytes = 4 << 20;

@@ -1,9 +1,10 @@
 import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { defaultArchiveLimits } from '../aci/index.ts';
-import { sourceEntries, writeAci, type BuiltArchive } from '../aci/builder.ts';
+import { sourceEntries } from '../aci/rendered-tree.ts';
+import { writeAci, type BuiltArchive } from '../aci/builder.ts';
 import type { ImageManifest } from '../appc/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import { imageName, manifestOf } from './app-manifest.ts';
 import { wholeBlob, type BlobSource } from './blobs.ts';
 import { maxDocumentBytes, parseConfig, type ImageConfig, type Platform } from './documents.ts';

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { isRefusal, Refusal } from '../refusal/index.ts';
+import { isRefusal, Refusal } from '../core/refusal/index.ts';
 import type { RegistryHttp } from './registry-options.ts';
 
 /** What came from `url`. */

@@ -4,6 +4,6 @@
  * one temporary file, and the tree becomes an archive, or one for each layer.
  */
 export { fromOci, type FromOciOptions, type ConvertedImage } from './from-oci.ts';
-export { type PlacedLayer } from './layer-files.ts';
+export type { PlacedLayer } from './layer-files.ts';
 export { toOci, type ToOciOptions, type WrittenOciImage } from './to-oci.ts';
 export { parsePlatform } from './platform.ts';

@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs';
 import { rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { defaultArchiveLimits, readArchive } from '../aci/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import type { LayerImage } from './layer-stack.ts';
 
 /** The image of a layer, where an operator finds it. */

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { defaultArchiveLimits, walkTar } from '../aci/index.ts';
-import { isRefusal, Refusal } from '../refusal/index.ts';
+import { isRefusal, Refusal } from '../core/refusal/index.ts';
 import { checkedBlob, type BlobSource } from './blobs.ts';
 import type { Descriptor } from './documents.ts';
 import type { LayerTree } from './layer-tree.ts';

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { defaultArchiveLimits, quoted } from '../aci/index.ts';
-import { type BuiltArchive, type Directory, sourceEntries, writeAci } from '../aci/builder.ts';
+import { type BuiltArchive, writeAci } from '../aci/builder.ts';
+import { type Directory, sourceEntries } from '../aci/rendered-tree.ts';
 import {
   type Dependency,
   dependencyLimits,
@@ -10,7 +11,7 @@ import {
   parseImageManifest,
   serializeImageManifest,
 } from '../appc/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import { pathsOf, treeDelta } from './tree-delta.ts';
 
 /** An image that was made of one layer. */

@@ -1,7 +1,7 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { type ArchiveLimits, type FramedEntry, quoted } from '../aci/index.ts';
-import { type Directory, impliedMeta, type Leaf, type Meta } from '../aci/builder.ts';
-import { Refusal } from '../refusal/index.ts';
+import { type Directory, impliedMeta, type Leaf, type Meta } from '../aci/rendered-tree.ts';
+import { Refusal } from '../core/refusal/index.ts';
 
 interface Growing {
   readonly kind: 'directory';

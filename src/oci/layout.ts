@@ -5,7 +5,7 @@ import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { extract } from 'tar-stream';
 import { quoted } from '../aci/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import type { BlobSource } from './blobs.ts';
 import { isDigest, maxDocumentBytes, parseSavedImages } from './documents.ts';
 

@@ -1,5 +1,5 @@
 import { defaultArchiveLimits, quoted } from '../aci/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import { wholeBlob, type BlobSource } from './blobs.ts';
 import {
   maxDocumentBytes,

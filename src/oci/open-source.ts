@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import type { BlobSource } from './blobs.ts';
 import { openArchive, openLayout } from './layout.ts';
 import { parseRegistryReference } from './registry-reference.ts';

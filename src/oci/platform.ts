@@ -1,5 +1,5 @@
 import { quoted } from '../aci/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import type { Descriptor, Platform } from './documents.ts';
 
 /**

@@ -1,4 +1,4 @@
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import { askOnce, isSuccess, wholeBody } from './http-body.ts';
 import type { RegistryOptions } from './registry-options.ts';
 import type { RegistryReference } from './registry-reference.ts';

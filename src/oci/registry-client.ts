@@ -1,4 +1,4 @@
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import { type Answer, askOnce, isSuccess } from './http-body.ts';
 import { authorize } from './registry-auth.ts';
 import type { RegistryOptions } from './registry-options.ts';

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import type { Clock } from '../ports/index.ts';
+import type { Clock } from '../core/ports/index.ts';
 
 export interface RegistryOptions {
   /** `http` in place of `https`, for registries on this machine and in a closed network. */

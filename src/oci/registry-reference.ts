@@ -1,4 +1,4 @@
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import { isDigest } from './documents.ts';
 
 /** A reference to an image on a registry: `host[:port]/repository[:tag][@digest]`. */

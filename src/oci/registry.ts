@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import type { BlobSource } from './blobs.ts';
 import { maxDocumentBytes } from './documents.ts';
 import { bodyOf, wholeBody } from './http-body.ts';

@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
 import { isAcName, sanitizeAcName, type JsonValue } from '../appc/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import { accountOf, type AccountFiles } from './account.ts';
 import type { ImageConfig } from './documents.ts';
 import { signalName } from './stop-signal.ts';

@@ -7,9 +7,10 @@ import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import { pack } from 'tar-stream';
 import { defaultArchiveLimits, readArchive } from '../aci/index.ts';
-import { BatchedSink, TarWriter } from '../aci/builder.ts';
+import { BatchedSink } from '../aci/batched-sink.ts';
+import { TarWriter } from '../aci/tar-writer.ts';
 import { labelValue, serializeImageManifest, type ImageManifest } from '../appc/index.ts';
-import { isRefusal, Refusal } from '../refusal/index.ts';
+import { isRefusal, Refusal } from '../core/refusal/index.ts';
 import { ociPlatform } from './platform.ts';
 import { configOf, type AppDraft } from './runtime.ts';
 

@@ -1,4 +1,4 @@
-import { type Directory, impliedMeta, type Leaf, type Meta } from '../aci/builder.ts';
+import { type Directory, impliedMeta, type Leaf, type Meta } from '../aci/rendered-tree.ts';
 
 /** What must be laid over one tree to come to another. */
 export interface TreeDelta {

@@ -1,5 +1,5 @@
 import type { App } from '../appc/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import type { PodImage } from './compiled-pod.ts';
 
 /** Numbers only: a name would be looked up on the host (rkt's lesson, too). */

@@ -1,5 +1,5 @@
 import { isAcName, labelValue, type App, type PodApp } from '../appc/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import { resolveAccount } from './account.ts';
 import { bundleConfig, holderConfig } from './bundle.ts';
 import type { CompiledPod, PodImage, PodInput } from './compiled-pod.ts';

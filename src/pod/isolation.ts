@@ -1,8 +1,7 @@
 import { defaultCapabilities, parseIsolators, type Isolator, type TypedIsolator } from '../appc/index.ts';
-import { Refusal } from '../refusal/index.ts';
-import type { IsolatorReport } from './compiled-pod.ts';
+import { Refusal } from '../core/refusal/index.ts';
+import type { IsolatorReport, HostFacts } from './compiled-pod.ts';
 import type { ResourceLimits } from '../systemd/index.ts';
-import type { HostFacts } from './compiled-pod.ts';
 import { isLimit, limitOutcome } from './limits.ts';
 import { defaultFilter, removeFilter, retainFilter, type SeccompFilter } from './seccomp.ts';
 

@@ -1,4 +1,4 @@
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import { escapeUnitName, escapeUnitPath, unitNameMaxBytes } from '../systemd/index.ts';
 import type { HostFacts } from './compiled-pod.ts';
 

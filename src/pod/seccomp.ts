@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 
 /** `linux.seccomp` of the OCI runtime specification. */
 export interface SeccompFilter {

@@ -1,5 +1,5 @@
 import { labelValue, parseQuantity, wholeUnits, type NameValue } from '../appc/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import { type HttpProbe, parseHttpProbe } from './http-probe.ts';
 
 /** What the specification leaves open and annotations `wherry/…` of an app decide; the pod's manifest wins over the image's. */

@@ -1,5 +1,5 @@
 import type { App, PodApp, PodManifest, Volume } from '../appc/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 
 /** A volume at its place in an app. */
 export interface ResolvedMount {

@@ -1,5 +1,5 @@
-import type { Clock, Journal } from '../ports/index.ts';
-import type { Refusal } from '../refusal/index.ts';
+import type { Clock, Journal } from '../core/ports/index.ts';
+import type { Refusal } from '../core/refusal/index.ts';
 import { mustReassert } from './presence.ts';
 import {
   afterLoss,

@@ -14,8 +14,8 @@ import {
   text,
   type CborValue,
   type Reader,
-} from '../cbor/index.ts';
-import { Refusal } from '../refusal/index.ts';
+} from '../core/cbor/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import type { DeploymentEvent, DeviceReport, Presence } from './report.ts';
 
 /**

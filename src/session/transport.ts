@@ -1,4 +1,4 @@
-import type { Refusal } from '../refusal/index.ts';
+import type { Refusal } from '../core/refusal/index.ts';
 import type { LossReason } from './reconnect-policy.ts';
 
 /** One way to reach a broker. The implementation on mqtt.js is `MqttTransport`; tests have one without a network. */

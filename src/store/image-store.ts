@@ -1,4 +1,4 @@
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import { directoryOf, type Disk, type Owner } from './disk.ts';
 import { readSuperblock, superblockBytes, superblockOffset } from './erofs-superblock.ts';
 import type { Verity } from './verity.ts';

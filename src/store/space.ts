@@ -1,4 +1,4 @@
-import { Refusal } from '../refusal/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 
 /** What of an image, or of a tree to be rendered, decides how much space it takes. */
 export interface ImageSize {

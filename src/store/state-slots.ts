@@ -1,6 +1,15 @@
 import { createHash } from 'node:crypto';
-import { bytes, CborError, decodeCbor, encodeCbor, integer, map, oneOf, readFields } from '../cbor/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import {
+  bytes,
+  CborError,
+  decodeCbor,
+  encodeCbor,
+  integer,
+  map,
+  oneOf,
+  readFields,
+} from '../core/cbor/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import { writeDurable, type Disk } from './disk.ts';
 
 /** A state as it was saved last, and which saving that was. */

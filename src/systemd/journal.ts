@@ -1,4 +1,4 @@
-import type { Journal, LogLevel } from '../ports/index.ts';
+import type { Journal, LogLevel } from '../core/ports/index.ts';
 import { loadAddon } from './addons.ts';
 
 /** Syslog priorities (sd-daemon(3)). */

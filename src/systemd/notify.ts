@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import type { Journal } from '../ports/index.ts';
+import type { Journal } from '../core/ports/index.ts';
 import { loadAddon } from './addons.ts';
 
 /** What wherryd tells its service manager (sd_notify(3)). */

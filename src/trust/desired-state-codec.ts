@@ -13,8 +13,8 @@ import {
   readFields,
   text,
   type Reader,
-} from '../cbor/index.ts';
-import { Refusal } from '../refusal/index.ts';
+} from '../core/cbor/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import type { DesiredState } from './desired-state.ts';
 import { maxEnvelopeBytes } from './envelope.ts';
 

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 
 import { type ArchiveSummary, defaultArchiveLimits, readArchive } from '../../src/aci/index.ts';
-import { isRefusal } from '../../src/refusal/index.ts';
+import { isRefusal } from '../../src/core/refusal/index.ts';
 import { file, manifest, rootfs, source, tar } from './raw-tar.ts';
 
 const limits = { ...defaultArchiveLimits, maxTarBytes: 64 * 1024 * 1024 };

@@ -10,7 +10,7 @@ import {
   defaultArchiveLimits,
   readArchive,
 } from '../../src/aci/index.ts';
-import { Refusal, type RefusalCode } from '../../src/refusal/index.ts';
+import { Refusal, type RefusalCode } from '../../src/core/refusal/index.ts';
 import {
   directory,
   file,

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { arrange } from '../../src/aci/builder.ts';
+import { arrange } from '../../src/aci/source-tree.ts';
 import {
   type Directory,
   emptyTree,

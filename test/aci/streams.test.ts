@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { defaultArchiveLimits, readArchive, walkTar } from '../../src/aci/index.ts';
-import { isRefusal } from '../../src/refusal/index.ts';
+import { isRefusal } from '../../src/core/refusal/index.ts';
 import { directory, file, manifest, pax, raw, rootfs, source, tar } from './raw-tar.ts';
 
 const limits = { ...defaultArchiveLimits, maxTarBytes: 64 * 1024 * 1024 };

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { type ArchiveEntry, defaultArchiveLimits, readArchive } from '../../src/aci/index.ts';
-import { Refusal, type RefusalCode } from '../../src/refusal/index.ts';
+import { Refusal, type RefusalCode } from '../../src/core/refusal/index.ts';
 import {
   directory,
   file,

@@ -13,7 +13,7 @@ import {
   sanitizeAcIdentifier,
   sanitizeAcName,
 } from '../../src/appc/index.ts';
-import { Refusal } from '../../src/refusal/index.ts';
+import { Refusal } from '../../src/core/refusal/index.ts';
 
 describe('[A2.1] AC Identifier (types.md#ac-identifier-type)', () => {
   it.each([

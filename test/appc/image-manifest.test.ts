@@ -11,7 +11,7 @@ import {
   type App,
   type ImageManifest,
 } from '../../src/appc/index.ts';
-import { Refusal } from '../../src/refusal/index.ts';
+import { Refusal } from '../../src/core/refusal/index.ts';
 
 const parseText = (text: string): ImageManifest => parseImageManifest(new TextEncoder().encode(text));
 const base = { acKind: 'ImageManifest', acVersion: '0.8.11', name: 'example.com/test' };

@@ -11,7 +11,7 @@ import {
   type JsonValue,
   type TypedIsolator,
 } from '../../src/appc/index.ts';
-import { Refusal } from '../../src/refusal/index.ts';
+import { Refusal } from '../../src/core/refusal/index.ts';
 
 const isolator = (name: string, value: JsonValue): Isolator => ({ name: parseAcIdentifier(name), value });
 const read = (name: string, value: JsonValue, scope: IsolatorScope = 'app'): TypedIsolator =>

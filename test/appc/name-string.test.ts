@@ -2,7 +2,7 @@
 // schema/types/{mountpoint,volume}_test.go; Apache-2.0, Copyright 2015 The appc Authors).
 import { describe, expect, it } from 'vitest';
 import { parseMountPointString, parseNameString, parseVolumeString } from '../../src/appc/index.ts';
-import { Refusal } from '../../src/refusal/index.ts';
+import { Refusal } from '../../src/core/refusal/index.ts';
 
 describe('[A7.1] an image named in one text (the reference only; discovery.md has no such form)', () => {
   it.each([

@@ -7,7 +7,7 @@ import {
   serializePodManifest,
   type PodManifest,
 } from '../../src/appc/index.ts';
-import { Refusal } from '../../src/refusal/index.ts';
+import { Refusal } from '../../src/core/refusal/index.ts';
 
 const parseText = (text: string): PodManifest => parsePodManifest(new TextEncoder().encode(text));
 const id = `sha512-${'57007df523db8aa5'.repeat(8)}`;

@@ -23,7 +23,7 @@ import {
 } from '../../src/appc/index.ts';
 import { jsonText } from '../../src/appc/json-text.ts';
 import { parseJson } from '../../src/appc/json.ts';
-import { isRefusal } from '../../src/refusal/index.ts';
+import { isRefusal } from '../../src/core/refusal/index.ts';
 
 // Many cases on a busy machine may take longer than the runner's default of 5 s.
 const patience = { timeout: 60_000 };

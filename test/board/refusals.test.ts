@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type AcIdentifier, type AcName, type NameValue, parseImageId } from '../../src/appc/index.ts';
-import { encodeCbor } from '../../src/cbor/index.ts';
-import type { RefusalCode } from '../../src/refusal/index.ts';
+import { encodeCbor } from '../../src/core/cbor/index.ts';
+import type { RefusalCode } from '../../src/core/refusal/index.ts';
 import type { DeploymentEvent } from '../../src/session/index.ts';
 import {
   decodeEnvelope,

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { CborError, decodeCbor, encodeCbor } from '../../src/cbor/index.ts';
+import { CborError, decodeCbor, encodeCbor } from '../../src/core/cbor/index.ts';
 
 const limits = { maxBytes: 4096, maxDepth: 8 };
 const hex = (value: Uint8Array): string => Buffer.from(value).toString('hex');

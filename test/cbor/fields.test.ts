@@ -13,7 +13,7 @@ import {
   record,
   text,
   type CborValue,
-} from '../../src/cbor/index.ts';
+} from '../../src/core/cbor/index.ts';
 
 const reader = map({
   name: parsed(text(8), (name) => {

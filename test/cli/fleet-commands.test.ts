@@ -11,7 +11,7 @@ import {
 } from '../../src/fleet/index.ts';
 import { parsePodManifest } from '../../src/appc/index.ts';
 import { main } from '../../src/cli/main.ts';
-import { examineMessage } from '../../src/trust/openpgp.ts';
+import { examineMessage } from '../../src/trust/examine.ts';
 import { loopbackCertificate } from '../fetch/loopback-certificate.ts';
 import { serve, type TestServer } from '../fetch/test-server.ts';
 import { startTinyProxy } from '../fetch/tinyproxy.ts';

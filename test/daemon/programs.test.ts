@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { type App, parsePodManifest, type PodApp } from '../../src/appc/index.ts';
 import { findInImage } from '../../src/daemon/image-tree.ts';
 import { checkPrograms } from '../../src/daemon/programs.ts';
-import { Refusal } from '../../src/refusal/index.ts';
+import { Refusal } from '../../src/core/refusal/index.ts';
 
 let programs: string;
 let root: string;

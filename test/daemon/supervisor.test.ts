@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { AcIdentifier, AcName, ImageId } from '../../src/appc/index.ts';
 import { Supervisor } from '../../src/daemon/supervisor.ts';
 import type { World as Deployable } from '../../src/deploy/index.ts';
-import { Refusal } from '../../src/refusal/index.ts';
+import { Refusal } from '../../src/core/refusal/index.ts';
 import type { DeploymentEvent } from '../../src/session/index.ts';
 import type { DesiredState } from '../../src/trust/index.ts';
 import { WorldModel } from '../deploy/world-model.ts';

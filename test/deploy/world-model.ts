@@ -8,7 +8,7 @@ import {
   type World,
 } from '../../src/deploy/index.ts';
 import { podUuid } from '../../src/pod/index.ts';
-import { Refusal, type RefusalCode } from '../../src/refusal/index.ts';
+import { Refusal, type RefusalCode } from '../../src/core/refusal/index.ts';
 import type { ImageSize, StoredImage, StoredObject, StoredTree } from '../../src/store/index.ts';
 import type { DesiredImage, DesiredState } from '../../src/trust/index.ts';
 

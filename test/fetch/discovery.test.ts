@@ -6,7 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type ImageName, parseNameString, type NameValue } from '../../src/appc/index.ts';
 import { discover, fetchImage, openHttpClient, parseCredentials } from '../../src/fetch/operator.ts';
 import { requireAsked } from '../../src/fetch/fetch-image.ts';
-import type { Clock } from '../../src/ports/index.ts';
+import type { Clock } from '../../src/core/ports/ports.ts';
 import { systemClock } from '../session/system-clock.ts';
 import { loopbackCertificate } from './loopback-certificate.ts';
 import { serve, steadyRandom, type TestServer } from './test-server.ts';

@@ -7,7 +7,7 @@ import {
   parsePodManifest,
   parseQuantity,
 } from '../../src/appc/index.ts';
-import { CborError } from '../../src/cbor/index.ts';
+import { CborError } from '../../src/core/cbor/index.ts';
 import {
   decodeRenderJob,
   encodeRenderJob,
@@ -28,7 +28,7 @@ import { judgeResponse, strongValidator } from '../../src/fetch/response-range.t
 import { parseConfig, parseDocument, parseSavedImages } from '../../src/oci/documents.ts';
 import { appcArchitecture } from '../../src/oci/platform.ts';
 import { runtimeOf } from '../../src/oci/runtime.ts';
-import { isRefusal } from '../../src/refusal/index.ts';
+import { isRefusal } from '../../src/core/refusal/index.ts';
 import { decodeEvent, decodePresence, decodeReport } from '../../src/session/index.ts';
 import { encodeEvent, encodePresence, encodeReport } from '../../src/session/report-codec.ts';
 import { PacketGate } from '../../src/session/packet-gate.ts';
@@ -40,7 +40,8 @@ import {
   encodeDesiredState,
   encodeEnvelope,
 } from '../../src/trust/index.ts';
-import { reviewKeys, signatureVerifier } from '../../src/trust/openpgp.ts';
+import { reviewKeys } from '../../src/trust/review.ts';
+import { signatureVerifier } from '../../src/trust/image-signature.ts';
 import { generateKey, signDetached } from '../../src/trust/sign.ts';
 import { file, manifest, pax, rootfs, source, tar } from '../aci/raw-tar.ts';
 import { sampleEvent, sampleReport } from '../session/sample-messages.ts';

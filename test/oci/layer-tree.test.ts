@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { defaultArchiveLimits, walkTar } from '../../src/aci/index.ts';
-import { arrange, sourceEntries } from '../../src/aci/builder.ts';
+import { arrange } from '../../src/aci/source-tree.ts';
+import { sourceEntries } from '../../src/aci/rendered-tree.ts';
 import { LayerTree } from '../../src/oci/layer-tree.ts';
 import { directory, file, type RawEntry, source, tar } from '../aci/raw-tar.ts';
 

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Credentials, openHttpClient } from '../../src/fetch/operator.ts';
 import { type ConvertedImage, fromOci, type FromOciOptions } from '../../src/oci/index.ts';
 import { file, tar } from '../aci/raw-tar.ts';
-import type { Clock } from '../../src/ports/index.ts';
+import type { Clock } from '../../src/core/ports/ports.ts';
 import { wherry } from '../cli/recording-terminal.ts';
 import { loopbackCertificate } from '../fetch/loopback-certificate.ts';
 import { serve, TestClock, type TestServer } from '../fetch/test-server.ts';

@@ -4,11 +4,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { defaultArchiveLimits, walkTar } from '../../src/aci/index.ts';
-import { arrange, type Directory, type Leaf, sourceEntries } from '../../src/aci/builder.ts';
-import { overlay, whitelisted } from '../../src/aci/rendered-tree.ts';
+import { arrange } from '../../src/aci/source-tree.ts';
+import {
+  type Directory,
+  type Leaf,
+  sourceEntries,
+  overlay,
+  whitelisted,
+} from '../../src/aci/rendered-tree.ts';
 import { LayerTree } from '../../src/oci/layer-tree.ts';
 import { pathsOf, treeDelta } from '../../src/oci/tree-delta.ts';
-import { isRefusal } from '../../src/refusal/index.ts';
+import { isRefusal } from '../../src/core/refusal/index.ts';
 import { directory, file, type RawEntry, source, tar } from '../aci/raw-tar.ts';
 
 let scratch: string;

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parsePodManifest } from '../../src/appc/index.ts';
 import { compilePod, type CompiledPod, type HostFacts } from '../../src/pod/index.ts';
-import { isRefusal, Refusal } from '../../src/refusal/index.ts';
+import { isRefusal, Refusal } from '../../src/core/refusal/index.ts';
 import { readUnit, readWords } from '../systemd/unit-reader.ts';
 import { boardHost, demoImage, demoUuid, imageId } from './demo.ts';
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Clock } from '../../src/ports/index.ts';
+import type { Clock } from '../../src/core/ports/ports.ts';
 
 /** The clock of this machine, for tests with real brokers. */
 export const systemClock: Clock = {

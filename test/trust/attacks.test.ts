@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { parseAcIdentifier, parseAcName, parseImageId } from '../../src/appc/index.ts';
-import { isRefusal, type RefusalCode } from '../../src/refusal/index.ts';
+import { isRefusal, type RefusalCode } from '../../src/core/refusal/index.ts';
 import {
   decodeEnvelope,
   encodeEnvelope,
@@ -8,12 +8,8 @@ import {
   markOf,
   maxEnvelopeBytes,
 } from '../../src/trust/index.ts';
-import {
-  examineMessage,
-  signatureVerifier,
-  type Examined,
-  type ExamineContext,
-} from '../../src/trust/openpgp.ts';
+import { examineMessage, type Examined, type ExamineContext } from '../../src/trust/examine.ts';
+import { signatureVerifier } from '../../src/trust/image-signature.ts';
 import { signDetached, type GeneratedKey } from '../../src/trust/sign.ts';
 import { day, desired, issued, makeKey, publish } from './operator.ts';
 

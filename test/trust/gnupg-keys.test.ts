@@ -1,6 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { isRefusal } from '../../src/refusal/index.ts';
-import { readKeys, reviewKeys, signatureVerifier, verifyEnvelope } from '../../src/trust/openpgp.ts';
+import { isRefusal } from '../../src/core/refusal/index.ts';
+import { readKeys } from '../../src/trust/keys.ts';
+import { reviewKeys } from '../../src/trust/review.ts';
+import { signatureVerifier } from '../../src/trust/image-signature.ts';
+import { verifyEnvelope } from '../../src/trust/command-signature.ts';
 import { openGnuPg, type GnuPg } from './gnupg.ts';
 
 // Making a key takes as long as the machine's randomness and load want.

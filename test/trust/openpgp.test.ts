@@ -1,7 +1,9 @@
 import { closeSync, openSync, readSync, rmSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { isRefusal, type RefusalCode } from '../../src/refusal/index.ts';
-import { readKeys, signatureVerifier, verifyEnvelope } from '../../src/trust/openpgp.ts';
+import { isRefusal, type RefusalCode } from '../../src/core/refusal/index.ts';
+import { readKeys } from '../../src/trust/keys.ts';
+import { signatureVerifier } from '../../src/trust/image-signature.ts';
+import { verifyEnvelope } from '../../src/trust/command-signature.ts';
 import { openGnuPg, type GnuPg } from './gnupg.ts';
 
 // Making a key takes as long as the machine's randomness and load want.

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { isRefusal } from '../../src/refusal/index.ts';
-import { signatureVerifier } from '../../src/trust/openpgp.ts';
+import { isRefusal } from '../../src/core/refusal/index.ts';
+import { signatureVerifier } from '../../src/trust/image-signature.ts';
 import {
   exportPublic,
   fingerprintOf,

@@ -20,7 +20,7 @@ import {
   type Published,
   type Wish,
 } from '../../fleet/index.ts';
-import { isRefusal, Refusal } from '../../refusal/index.ts';
+import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 import { findByName } from './image-discover.ts';
 import { withLink, type Context } from '../context.ts';
 import { formatBytes } from '../format.ts';

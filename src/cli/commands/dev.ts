@@ -1,5 +1,5 @@
 import { FleetDirectory, startEmbeddedBroker, startImageServer, type Access } from '../../fleet/index.ts';
-import { isRefusal } from '../../refusal/index.ts';
+import { isRefusal } from '../../core/refusal/index.ts';
 import { deviceTopics } from '../../session/index.ts';
 import type { Context } from '../context.ts';
 import { formatBytes } from '../format.ts';

@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { FleetDirectory, provisionFiles, type KeyRole } from '../../fleet/index.ts';
-import { Refusal } from '../../refusal/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import { formatFingerprint, generateKey } from '../../trust/sign.ts';
 import type { Context } from '../context.ts';
 

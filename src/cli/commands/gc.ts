@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { promisify } from 'node:util';
-import { Refusal } from '../../refusal/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import type { Context } from '../context.ts';
 import { formatBytes } from '../format.ts';
 

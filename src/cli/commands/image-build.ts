@@ -3,7 +3,7 @@ import { buildFromFile } from '../../aci/build-file.ts';
 import { buildAci } from '../../aci/builder.ts';
 import { readXattrs } from '../../aci/tree-xattrs.ts';
 import { parseImageManifest, parseMountPointString } from '../../appc/index.ts';
-import { Refusal } from '../../refusal/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import type { Context } from '../context.ts';
 import { formatBytes } from '../format.ts';
 import type { BuildFlags } from '../flags.ts';

@@ -5,7 +5,7 @@ import { mkdir, rm, stat } from 'node:fs/promises';
 import { inspectArchive, type ArchiveListing } from '../../aci/inspect.ts';
 import { defaultArchiveLimits, readArchive } from '../../aci/index.ts';
 import { labelValue } from '../../appc/index.ts';
-import { isRefusal, Refusal } from '../../refusal/index.ts';
+import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 import type { Context } from '../context.ts';
 
 /** `wherry image validate` */

@@ -16,7 +16,7 @@ import {
   type HttpClient,
 } from '../../fetch/operator.ts';
 import { FleetDirectory, readImageFile, type OfferedImage } from '../../fleet/index.ts';
-import { Refusal } from '../../refusal/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import { formatFingerprint } from '../../trust/sign.ts';
 import type { Context } from '../context.ts';
 import { formatBytes } from '../format.ts';

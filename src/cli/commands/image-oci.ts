@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { Credentials, openHttpClient, proxiesOfEnvironment } from '../../fetch/operator.ts';
 import { type ConvertedImage, fromOci, parsePlatform, type PlacedLayer, toOci } from '../../oci/index.ts';
-import { Refusal } from '../../refusal/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import type { Context } from '../context.ts';
 import { formatBytes } from '../format.ts';
 import type { FromOciFlags } from '../flags.ts';

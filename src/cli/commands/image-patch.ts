@@ -1,7 +1,7 @@
 import { patchImage } from '../../aci/patch.ts';
 import { type ImageManifest, parseImageManifest, serializeImageManifest } from '../../appc/index.ts';
 import { readImageFile } from '../../fleet/index.ts';
-import { Refusal } from '../../refusal/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import type { Context } from '../context.ts';
 import type { PatchFlags } from '../flags.ts';
 import { manifestBytes, pair, tellBuilt } from './image-build.ts';

@@ -1,6 +1,6 @@
 import { constants, setPriority } from 'node:os';
 import { type DeviceState, imageUses, type ImageUse } from '../../deploy/index.ts';
-import { Refusal } from '../../refusal/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import type { StoredObject } from '../../store/index.ts';
 import type { Context } from '../context.ts';
 import { type DeviceStore, deviceStore, openDeviceStore } from '../device-store.ts';

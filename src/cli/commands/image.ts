@@ -4,9 +4,9 @@ import { inspectArchive, type ArchiveListing } from '../../aci/inspect.ts';
 import { defaultArchiveLimits } from '../../aci/index.ts';
 import { serializeImageManifest } from '../../appc/index.ts';
 import { FleetDirectory, readImageFile, requireSignature } from '../../fleet/index.ts';
-import { isRefusal, Refusal } from '../../refusal/index.ts';
+import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 import { formatFingerprint, signDetached } from '../../trust/sign.ts';
-import { signatureVerifier } from '../../trust/openpgp.ts';
+import { signatureVerifier } from '../../trust/image-signature.ts';
 import type { Context } from '../context.ts';
 import { formatBytes, formatTable } from '../format.ts';
 

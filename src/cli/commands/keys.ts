@@ -1,5 +1,5 @@
 import { FleetDirectory, type KeyRole } from '../../fleet/index.ts';
-import { Refusal } from '../../refusal/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import { fingerprintOf, formatFingerprint, generateKey } from '../../trust/sign.ts';
 import type { Context } from '../context.ts';
 

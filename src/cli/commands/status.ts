@@ -1,6 +1,6 @@
 import type { DeviceView } from '../../fleet/index.ts';
 import type { AppReport, DeviceReport, PodReport } from '../../session/index.ts';
-import { Refusal } from '../../refusal/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import { withLink, type Context } from '../context.ts';
 import { formatBytes, formatTable, formatUse, type Cell } from '../format.ts';
 import type { Terminal } from '../terminal.ts';

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { isAcIdentifier } from '../../appc/index.ts';
-import { Refusal } from '../../refusal/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import { removeKey, storedKeys, storeKey, type StoredKey, type TrustScope } from '../../store/index.ts';
-import { reviewKeys, type KeyReview } from '../../trust/openpgp.ts';
+import { reviewKeys, type KeyReview } from '../../trust/review.ts';
 import { formatFingerprint } from '../../trust/sign.ts';
 import type { Context } from '../context.ts';
 import { formatTable } from '../format.ts';

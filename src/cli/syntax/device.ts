@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { Refusal } from '../../refusal/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import type { DevFlags, GcFlags, LogFlags } from '../flags.ts';
 import { count, example, port, type MakeContext } from './options.ts';
 

@@ -9,7 +9,7 @@ import type {
   StoreFlags,
   VerifyFlags,
 } from '../flags.ts';
-import { Refusal } from '../../refusal/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import { discovering, example, repeatable, type MakeContext } from './options.ts';
 
 /** `wherry image` */

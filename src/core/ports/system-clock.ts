@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Clock } from '../ports/index.ts';
+import type { Clock } from './ports.ts';
 
 /** The device's clocks. */
 export const systemClock: Clock = {
