@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { buildAci } from '../src/aci/builder.ts';
-import { type AcIdentifier, parseImageManifest } from '../src/appc/index.ts';
+import { type AcIdentifier, parseImageManifest } from '../src/image/appc/index.ts';
 import { payloadRoot } from '../qemu/payload.ts';
 import { loadBoardConfig } from '../qemu/index.ts';
 import type { BuiltImage, Scene } from '../test/board/scene.ts';

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { BuildFailure, buildPackages } from '../cross/index.ts';
 import type { Progress } from '../src/fleet/index.ts';
-import { isRefusal } from '../src/core/refusal/index.ts';
+import { isRefusal } from '../src/core/refusal/refusal.ts';
 import type { DeviceReport } from '../src/session/index.ts';
 import { boardNames, loadBoardConfig, PreconditionError, startBoard } from './index.ts';
 import { HostSide, pagePort } from './main-job/host-side.ts';

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { refusalCodes } from '../src/core/refusal/index.ts';
+import { refusalCodes } from '../src/core/refusal/codes.ts';
 
 const contract = readFileSync(join(import.meta.dirname, '../docs/contract.md'), 'utf8');
 

@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buildAci } from '../../src/aci/builder.ts';
-import { type AcName, parseAcName, parseImageManifest } from '../../src/appc/index.ts';
+import { type AcName, parseAcName, parseImageManifest } from '../../src/image/appc/index.ts';
 import {
   desiredImage,
   FleetDirectory,

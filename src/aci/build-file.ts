@@ -1,14 +1,19 @@
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { parse, TomlError } from 'smol-toml';
-import { parseImageManifest } from '../appc/index.ts';
+import { parseImageManifest } from '../image/appc/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
 import { type BuiltArchive, writeAci } from './builder.ts';
-import { quoted } from './limits.ts';
-import { type Directory, emptyTree, overlay, sourceEntries, TreeOfArchive } from './rendered-tree.ts';
-import { readSourceTree } from './source-tree.ts';
+import { quoted, impliedDirectory, type TarEntry } from '../image/tar/index.ts';
+import {
+  type Directory,
+  emptyTree,
+  overlay,
+  sourceEntries,
+  TreeOfArchive,
+  readSourceTree,
+} from '../image/tree/index.ts';
 import { withSpooledTrees } from './spooled-trees.ts';
-import { impliedDirectory, type TarEntry } from './tar-writer.ts';
 import { readXattrs } from './tree-xattrs.ts';
 
 /**

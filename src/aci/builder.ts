@@ -11,20 +11,24 @@ import {
   parseImageId,
   parseImageManifest,
   serializeImageManifest,
-} from '../appc/index.ts';
+} from '../image/appc/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
-import { BatchedSink } from './batched-sink.ts';
-import { asBuffer } from './decompress.ts';
-import { quoted } from './limits.ts';
-import type { Xattr } from './pax.ts';
-import { type Addition, readSourceTree, type SourceEntry } from './source-tree.ts';
-import { type ByteSink, impliedDirectory, TarWriter } from './tar-writer.ts';
+import {
+  BatchedSink,
+  quoted,
+  type Xattr,
+  type ByteSink,
+  impliedDirectory,
+  TarWriter,
+} from '../image/tar/index.ts';
+import { asBuffer } from '../image/aci/index.ts';
+import { type Addition, readSourceTree, type SourceEntry } from '../image/tree/index.ts';
 import { writeEntry } from './write-entry.ts';
 
-export { BatchedSink } from './batched-sink.ts';
-export { TarWriter } from './tar-writer.ts';
-export { arrange, type Addition, type SourceEntry } from './source-tree.ts';
-export { type Directory, impliedMeta, type Leaf, type Meta, sourceEntries } from './rendered-tree.ts';
+export { BatchedSink } from '../image/tar/index.ts';
+export { TarWriter } from '../image/tar/index.ts';
+export { arrange, type Addition, type SourceEntry } from '../image/tree/index.ts';
+export { type Directory, impliedMeta, type Leaf, type Meta, sourceEntries } from '../image/tree/index.ts';
 
 export interface BuildOptions {
   /** The directory that becomes `rootfs`. */

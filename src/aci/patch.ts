@@ -1,5 +1,5 @@
 import { type BuiltArchive, writeAci } from './builder.ts';
-import { sourceEntries } from './rendered-tree.ts';
+import { sourceEntries } from '../image/tree/index.ts';
 import { withSpooledTrees } from './spooled-trees.ts';
 
 export interface PatchOptions {

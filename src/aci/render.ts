@@ -1,7 +1,6 @@
-import { type ListedImage, renderSteps, resolveDependencies } from '../appc/index.ts';
+import { type ListedImage, renderSteps, resolveDependencies } from '../image/appc/index.ts';
 import { type BuiltArchive, writeAci } from './builder.ts';
-import { layImages } from './lay-images.ts';
-import { sourceEntries } from './rendered-tree.ts';
+import { layImages, sourceEntries } from '../image/tree/index.ts';
 import { withSpooledTrees } from './spooled-trees.ts';
 
 /** An image in a file. */

@@ -1,9 +1,9 @@
 import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { defaultArchiveLimits } from './limits.ts';
-import { readArchive } from './read-archive.ts';
-import { type Directory, TreeOfArchive } from './rendered-tree.ts';
+import { defaultArchiveLimits } from '../image/tar/index.ts';
+import { readArchive } from '../image/aci/index.ts';
+import { type Directory, TreeOfArchive } from '../image/tree/index.ts';
 
 /**
  * Trees of archives whose files lie in one spool beside `output` while `use` runs: it is where there must be room for the result.

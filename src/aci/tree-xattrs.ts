@@ -1,8 +1,6 @@
 import { Refusal } from '../core/refusal/index.ts';
-import { withTarOf } from './gnu-tar.ts';
-import { defaultArchiveLimits, quoted } from './limits.ts';
-import type { Xattr } from './pax.ts';
-import { walkTar } from './walk-archive.ts';
+import { withTarOf, defaultArchiveLimits, quoted, type Xattr } from '../image/tar/index.ts';
+import { walkTar } from '../image/aci/index.ts';
 
 /**
  * Extended attributes of the files below a directory, by path in the app's root: those that an archive keeps. Node cannot read

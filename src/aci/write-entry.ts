@@ -1,9 +1,8 @@
 import { open } from 'node:fs/promises';
 import { Refusal } from '../core/refusal/index.ts';
-import { asBuffer } from './decompress.ts';
-import { quoted } from './limits.ts';
-import type { SourceEntry } from './source-tree.ts';
-import type { TarWriter } from './tar-writer.ts';
+import { asBuffer } from '../image/aci/index.ts';
+import { quoted, type TarWriter } from '../image/tar/index.ts';
+import type { SourceEntry } from '../image/tree/index.ts';
 
 /** Bytes read from a file at a time. */
 const CHUNK = 128 * 1024;

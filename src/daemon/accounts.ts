@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import type { App } from '../appc/index.ts';
+import type { App } from '../image/appc/index.ts';
 import type { PodImage } from '../pod/index.ts';
 import { findInImage } from './image-tree.ts';
 

@@ -9,7 +9,7 @@ import {
   type PodApp,
   renderSteps,
   resolveDependencies,
-} from '../appc/index.ts';
+} from '../image/appc/index.ts';
 import { type Rendering, renderingId } from '../deploy/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
 import type { StoredImage } from '../store/index.ts';

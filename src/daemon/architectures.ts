@@ -1,4 +1,4 @@
-import { compatibleArchitectures, machineArchitecture } from '../appc/index.ts';
+import { compatibleArchitectures, machineArchitecture } from '../image/appc/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
 import type { CapabilityReport } from '../session/index.ts';
 

@@ -1,5 +1,5 @@
 import { parse, TomlError } from 'smol-toml';
-import { type AcName, parseAcName } from '../appc/index.ts';
+import { type AcName, parseAcName } from '../image/appc/index.ts';
 import type { ProxySettings } from '../fetch/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
 

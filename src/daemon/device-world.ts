@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { parsePodManifest } from '../appc/index.ts';
+import { parsePodManifest } from '../image/appc/index.ts';
 import {
   type DeployedPod,
   type DeviceState,

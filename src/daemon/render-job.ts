@@ -1,4 +1,4 @@
-import { type ImageId, parseImageId } from '../appc/index.ts';
+import { type ImageId, parseImageId } from '../image/appc/index.ts';
 import { encodeCbor, integer, list, map, oneOf, parsed, type Reader, text } from '../core/cbor/index.ts';
 import type { RenderingStep } from '../deploy/index.ts';
 import { decodeUnitFile, encodeResult, hexDigits, type RefusedResult, resultOf } from '../fetch/index.ts';

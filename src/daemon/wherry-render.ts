@@ -1,5 +1,5 @@
-import { defaultArchiveLimits } from '../aci/index.ts';
-import { renderMounted } from '../aci/render-mounted.ts';
+import { defaultArchiveLimits } from '../image/tar/index.ts';
+import { renderMounted } from '../image/tree/index.ts';
 import { startObjectBuilder } from '../fetch/object-builder.ts';
 import { isRefusal } from '../core/refusal/index.ts';
 import { nodeDisk, writeDurable } from '../store/index.ts';

@@ -1,4 +1,4 @@
-import { labelValue, parseImageManifest } from '../appc/index.ts';
+import { labelValue, parseImageManifest } from '../image/appc/index.ts';
 import type { StoredImage, StoredTree } from '../store/index.ts';
 import type { DeviceState } from './state.ts';
 

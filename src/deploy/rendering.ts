@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { ImageId } from '../appc/index.ts';
+import type { ImageId } from '../image/appc/index.ts';
 
 /**
  * A tree that a device has to make of several images, because their objects laid over each other would be another one. It is named

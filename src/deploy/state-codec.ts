@@ -1,4 +1,4 @@
-import { parseUuid } from '../appc/index.ts';
+import { parseUuid } from '../image/appc/index.ts';
 import {
   bytes,
   CborError,

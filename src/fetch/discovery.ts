@@ -1,4 +1,4 @@
-import type { ImageName } from '../appc/index.ts';
+import type { ImageName } from '../image/appc/index.ts';
 import type { Clock } from '../core/ports/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
 import { readMetaTags, type MetaTag } from './meta-tags.ts';

@@ -1,7 +1,8 @@
 import { createReadStream } from 'node:fs';
 import { open, rename, rm, writeFile } from 'node:fs/promises';
-import { defaultArchiveLimits, readArchive, type ArchiveSummary } from '../aci/index.ts';
-import { labelValue, type ImageName } from '../appc/index.ts';
+import { defaultArchiveLimits } from '../image/tar/index.ts';
+import { readArchive, type ArchiveSummary } from '../image/aci/index.ts';
+import { labelValue, type ImageName } from '../image/appc/index.ts';
 import type { Clock } from '../core/ports/index.ts';
 import { isRefusal, Refusal } from '../core/refusal/index.ts';
 import type { DownloadPorts } from './download.ts';

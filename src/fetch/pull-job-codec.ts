@@ -1,4 +1,4 @@
-import { parseAcIdentifier, parseImageId } from '../appc/index.ts';
+import { parseAcIdentifier, parseImageId } from '../image/appc/index.ts';
 import {
   bytes,
   encodeCbor,

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { open, rm } from 'node:fs/promises';
-import { type ArchiveSummary, defaultArchiveLimits, readArchive } from '../aci/index.ts';
-import { labelValue } from '../appc/index.ts';
+import { type ArchiveSummary, readArchive } from '../image/aci/index.ts';
+import { defaultArchiveLimits } from '../image/tar/index.ts';
+import { labelValue } from '../image/appc/index.ts';
 import type { Clock, Random } from '../core/ports/index.ts';
 import { isRefusal, Refusal, refusalCodes } from '../core/refusal/index.ts';
 import type { DesiredImage } from '../trust/index.ts';

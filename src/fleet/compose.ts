@@ -1,4 +1,4 @@
-import type { AcName } from '../appc/index.ts';
+import type { AcName } from '../image/appc/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
 import type { DesiredImage, DesiredPod, DesiredState, DeployPolicy } from '../trust/index.ts';
 import type { PublishedVersion } from './fleet-directory.ts';

@@ -1,5 +1,5 @@
 import { parse, TomlError } from 'smol-toml';
-import { isAcName, type AcName } from '../appc/index.ts';
+import { isAcName, type AcName } from '../image/appc/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
 
 /** `fleet.toml`: what an operator's tool must know of a fleet. Paths are relative to the file. */

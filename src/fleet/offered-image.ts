@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readArchive, defaultArchiveLimits } from '../aci/index.ts';
-import { sanitizeAcName, type ImageId, type ImageManifest } from '../appc/index.ts';
+import { readArchive } from '../image/aci/index.ts';
+import { defaultArchiveLimits } from '../image/tar/index.ts';
+import { sanitizeAcName, type ImageId, type ImageManifest } from '../image/appc/index.ts';
 import { isRefusal, Refusal } from '../core/refusal/index.ts';
 
 /** An `.aci` file that was read to its end: what a desired state must say of it. */

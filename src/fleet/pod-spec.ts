@@ -9,7 +9,7 @@ import {
   type App,
   type ImageManifest,
   type Volume,
-} from '../appc/index.ts';
+} from '../image/appc/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
 import type { DesiredPod } from '../trust/index.ts';
 import type { OfferedImage } from './offered-image.ts';

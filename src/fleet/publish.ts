@@ -1,4 +1,4 @@
-import type { AcName } from '../appc/index.ts';
+import type { AcName } from '../image/appc/index.ts';
 import type { Clock } from '../core/ports/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
 import {

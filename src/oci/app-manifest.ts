@@ -5,7 +5,7 @@ import {
   isTimestamp,
   parseImageManifest,
   sanitizeAcIdentifier,
-} from '../appc/index.ts';
+} from '../image/appc/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
 import type { ImageConfig } from './documents.ts';
 import { runtimeOf } from './runtime.ts';

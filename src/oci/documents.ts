@@ -1,4 +1,4 @@
-import { parseJson, SchemaFault, type JsonValue } from '../appc/index.ts';
+import { parseJson, SchemaFault, type JsonValue } from '../image/appc/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
 
 /** Bytes of an index, a manifest or a config (the distribution specification bounds manifests to 4 MiB). */

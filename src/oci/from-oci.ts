@@ -1,9 +1,9 @@
 import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { defaultArchiveLimits } from '../aci/index.ts';
-import { sourceEntries } from '../aci/rendered-tree.ts';
+import { defaultArchiveLimits } from '../image/tar/index.ts';
+import { sourceEntries } from '../image/tree/index.ts';
 import { writeAci, type BuiltArchive } from '../aci/builder.ts';
-import type { ImageManifest } from '../appc/index.ts';
+import type { ImageManifest } from '../image/appc/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
 import { imageName, manifestOf } from './app-manifest.ts';
 import { wholeBlob, type BlobSource } from './blobs.ts';

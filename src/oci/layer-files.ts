@@ -1,7 +1,8 @@
 import { createReadStream } from 'node:fs';
 import { rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { defaultArchiveLimits, readArchive } from '../aci/index.ts';
+import { defaultArchiveLimits } from '../image/tar/index.ts';
+import { readArchive } from '../image/aci/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
 import type { LayerImage } from './layer-stack.ts';
 

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { defaultArchiveLimits, walkTar } from '../aci/index.ts';
+import { defaultArchiveLimits } from '../image/tar/index.ts';
+import { walkTar } from '../image/aci/index.ts';
 import { isRefusal, Refusal } from '../core/refusal/index.ts';
 import { checkedBlob, type BlobSource } from './blobs.ts';
 import type { Descriptor } from './documents.ts';

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { defaultArchiveLimits, quoted } from '../aci/index.ts';
+import { defaultArchiveLimits, quoted } from '../image/tar/index.ts';
 import { type BuiltArchive, writeAci } from '../aci/builder.ts';
-import { type Directory, sourceEntries } from '../aci/rendered-tree.ts';
+import { type Directory, sourceEntries } from '../image/tree/index.ts';
 import {
   type Dependency,
   dependencyLimits,
@@ -10,7 +10,7 @@ import {
   isAcIdentifier,
   parseImageManifest,
   serializeImageManifest,
-} from '../appc/index.ts';
+} from '../image/appc/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
 import { pathsOf, treeDelta } from './tree-delta.ts';
 

@@ -1,6 +1,6 @@
 import { open, type FileHandle } from 'node:fs/promises';
-import { type ArchiveLimits, type FramedEntry, quoted } from '../aci/index.ts';
-import { type Directory, impliedMeta, type Leaf, type Meta } from '../aci/rendered-tree.ts';
+import { type ArchiveLimits, type FramedEntry, quoted } from '../image/tar/index.ts';
+import { type Directory, impliedMeta, type Leaf, type Meta } from '../image/tree/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
 
 interface Growing {

@@ -4,7 +4,7 @@ import { mkdir, open, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { extract } from 'tar-stream';
-import { quoted } from '../aci/index.ts';
+import { quoted } from '../image/tar/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
 import type { BlobSource } from './blobs.ts';
 import { isDigest, maxDocumentBytes, parseSavedImages } from './documents.ts';

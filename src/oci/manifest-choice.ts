@@ -1,4 +1,4 @@
-import { defaultArchiveLimits, quoted } from '../aci/index.ts';
+import { defaultArchiveLimits, quoted } from '../image/tar/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
 import { wholeBlob, type BlobSource } from './blobs.ts';
 import {

@@ -1,4 +1,4 @@
-import { quoted } from '../aci/index.ts';
+import { quoted } from '../image/tar/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
 import type { Descriptor, Platform } from './documents.ts';
 

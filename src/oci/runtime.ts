@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import { isAcName, sanitizeAcName, type JsonValue } from '../appc/index.ts';
+import { isAcName, sanitizeAcName, type JsonValue } from '../image/appc/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
 import { accountOf, type AccountFiles } from './account.ts';
 import type { ImageConfig } from './documents.ts';

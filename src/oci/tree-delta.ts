@@ -1,4 +1,4 @@
-import { type Directory, impliedMeta, type Leaf, type Meta } from '../aci/rendered-tree.ts';
+import { type Directory, impliedMeta, type Leaf, type Meta } from '../image/tree/index.ts';
 
 /** What must be laid over one tree to come to another. */
 export interface TreeDelta {

@@ -1,4 +1,4 @@
-import type { App } from '../appc/index.ts';
+import type { App } from '../image/appc/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
 import type { PodImage } from './compiled-pod.ts';
 

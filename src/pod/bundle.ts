@@ -1,4 +1,4 @@
-import type { App } from '../appc/index.ts';
+import type { App } from '../image/appc/index.ts';
 import type { Account } from './account.ts';
 import type { AppIsolation } from './isolation.ts';
 import type { ResolvedMount } from './volumes.ts';

@@ -1,4 +1,4 @@
-import { isAcName, labelValue, type App, type PodApp } from '../appc/index.ts';
+import { isAcName, labelValue, type App, type PodApp } from '../image/appc/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
 import { resolveAccount } from './account.ts';
 import { bundleConfig, holderConfig } from './bundle.ts';

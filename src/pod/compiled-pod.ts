@@ -1,4 +1,4 @@
-import type { ImageId, ImageManifest, PodManifest } from '../appc/index.ts';
+import type { ImageId, ImageManifest, PodManifest } from '../image/appc/index.ts';
 import type { HttpProbe } from './http-probe.ts';
 
 /** What the compiler must know of the host: values only, read by daemon/. */

@@ -1,4 +1,9 @@
-import { defaultCapabilities, parseIsolators, type Isolator, type TypedIsolator } from '../appc/index.ts';
+import {
+  defaultCapabilities,
+  parseIsolators,
+  type Isolator,
+  type TypedIsolator,
+} from '../image/appc/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
 import type { IsolatorReport, HostFacts } from './compiled-pod.ts';
 import type { ResourceLimits } from '../systemd/index.ts';

@@ -1,4 +1,4 @@
-import type { TypedIsolator } from '../appc/index.ts';
+import type { TypedIsolator } from '../image/appc/index.ts';
 import type { ResourceLimits } from '../systemd/index.ts';
 import type { HostFacts } from './compiled-pod.ts';
 

@@ -1,4 +1,4 @@
-import { labelValue, parseQuantity, wholeUnits, type NameValue } from '../appc/index.ts';
+import { labelValue, parseQuantity, wholeUnits, type NameValue } from '../image/appc/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
 import { type HttpProbe, parseHttpProbe } from './http-probe.ts';
 

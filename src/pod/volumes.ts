@@ -1,4 +1,4 @@
-import type { App, PodApp, PodManifest, Volume } from '../appc/index.ts';
+import type { App, PodApp, PodManifest, Volume } from '../image/appc/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
 
 /** A volume at its place in an app. */

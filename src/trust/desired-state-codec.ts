@@ -1,4 +1,4 @@
-import { parseAcIdentifier, parseAcName, parseImageId } from '../appc/index.ts';
+import { parseAcIdentifier, parseAcName, parseImageId } from '../image/appc/index.ts';
 import {
   bytes,
   CborError,

@@ -3,8 +3,9 @@ import { randomBytes } from 'node:crypto';
 
 import { describe, expect, it } from 'vitest';
 
-import { type ArchiveSummary, defaultArchiveLimits, readArchive } from '../../src/aci/index.ts';
-import { isRefusal } from '../../src/core/refusal/index.ts';
+import { type ArchiveSummary, readArchive } from '../../src/image/aci/index.ts';
+import { defaultArchiveLimits } from '../../src/image/tar/index.ts';
+import { isRefusal } from '../../src/core/refusal/refusal.ts';
 import { file, manifest, rootfs, source, tar } from './raw-tar.ts';
 
 const limits = { ...defaultArchiveLimits, maxTarBytes: 64 * 1024 * 1024 };

@@ -4,13 +4,10 @@ import { gzipSync } from 'node:zlib';
 
 import { describe, expect, it } from 'vitest';
 
-import {
-  type ArchiveLimits,
-  type ArchiveSummary,
-  defaultArchiveLimits,
-  readArchive,
-} from '../../src/aci/index.ts';
-import { Refusal, type RefusalCode } from '../../src/core/refusal/index.ts';
+import { type ArchiveLimits, defaultArchiveLimits } from '../../src/image/tar/index.ts';
+import { type ArchiveSummary, readArchive } from '../../src/image/aci/index.ts';
+import { Refusal } from '../../src/core/refusal/refusal.ts';
+import type { RefusalCode } from '../../src/core/refusal/codes.ts';
 import {
   directory,
   file,

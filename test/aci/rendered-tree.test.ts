@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { arrange } from '../../src/aci/source-tree.ts';
+import { arrange } from '../../src/image/tree/source-tree.ts';
 import {
   type Directory,
   emptyTree,
@@ -9,7 +9,7 @@ import {
   sourceEntries,
   TreeOfArchive,
   whitelisted,
-} from '../../src/aci/rendered-tree.ts';
+} from '../../src/image/tree/rendered-tree.ts';
 
 /**
  * Trees in short: `a/` a directory with an entry of its own, `a=x` a file with content x, `a->b` a symbolic link, `h==f` a

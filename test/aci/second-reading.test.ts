@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 
-import { defaultArchiveLimits } from '../../src/aci/index.ts';
-import { SecondReading } from '../../src/aci/second-reading.ts';
-import { TarFraming, type TarPiece } from '../../src/aci/tar-framing.ts';
+import { defaultArchiveLimits } from '../../src/image/tar/index.ts';
+import { SecondReading } from '../../src/image/tar/second-reading.ts';
+import { TarFraming, type TarPiece } from '../../src/image/tar/tar-framing.ts';
 import { directory, file, pax, type RawEntry, tar } from './raw-tar.ts';
 
 function firstReading(bytes: Buffer): TarPiece[] {

@@ -4,8 +4,9 @@ import { createGzip } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { defaultArchiveLimits, readArchive, walkTar } from '../../src/aci/index.ts';
-import { isRefusal } from '../../src/core/refusal/index.ts';
+import { defaultArchiveLimits } from '../../src/image/tar/index.ts';
+import { readArchive, walkTar } from '../../src/image/aci/index.ts';
+import { isRefusal } from '../../src/core/refusal/refusal.ts';
 import { directory, file, manifest, pax, raw, rootfs, source, tar } from './raw-tar.ts';
 
 const limits = { ...defaultArchiveLimits, maxTarBytes: 64 * 1024 * 1024 };

@@ -5,8 +5,10 @@ import { join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { type ArchiveEntry, defaultArchiveLimits, readArchive } from '../../src/aci/index.ts';
-import { Refusal, type RefusalCode } from '../../src/core/refusal/index.ts';
+import { type ArchiveEntry, readArchive } from '../../src/image/aci/index.ts';
+import { defaultArchiveLimits } from '../../src/image/tar/index.ts';
+import { Refusal } from '../../src/core/refusal/refusal.ts';
+import type { RefusalCode } from '../../src/core/refusal/codes.ts';
 import {
   directory,
   file,

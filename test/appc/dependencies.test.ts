@@ -7,7 +7,7 @@ import {
   parseImageManifest,
   renderOrder,
   resolveDependencies,
-} from '../../src/appc/index.ts';
+} from '../../src/image/appc/index.ts';
 
 const idOf = (name: string) =>
   parseImageId(`sha512-${Buffer.from(name).toString('hex').padEnd(128, '0').slice(0, 128)}`);

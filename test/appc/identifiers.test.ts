@@ -12,8 +12,8 @@ import {
   parseUuid,
   sanitizeAcIdentifier,
   sanitizeAcName,
-} from '../../src/appc/index.ts';
-import { Refusal } from '../../src/core/refusal/index.ts';
+} from '../../src/image/appc/index.ts';
+import { Refusal } from '../../src/core/refusal/refusal.ts';
 
 describe('[A2.1] AC Identifier (types.md#ac-identifier-type)', () => {
   it.each([

@@ -10,8 +10,8 @@ import {
   serializeImageManifest,
   type App,
   type ImageManifest,
-} from '../../src/appc/index.ts';
-import { Refusal } from '../../src/core/refusal/index.ts';
+} from '../../src/image/appc/index.ts';
+import { Refusal } from '../../src/core/refusal/refusal.ts';
 
 const parseText = (text: string): ImageManifest => parseImageManifest(new TextEncoder().encode(text));
 const base = { acKind: 'ImageManifest', acVersion: '0.8.11', name: 'example.com/test' };

@@ -10,8 +10,8 @@ import {
   type IsolatorScope,
   type JsonValue,
   type TypedIsolator,
-} from '../../src/appc/index.ts';
-import { Refusal } from '../../src/core/refusal/index.ts';
+} from '../../src/image/appc/index.ts';
+import { Refusal } from '../../src/core/refusal/refusal.ts';
 
 const isolator = (name: string, value: JsonValue): Isolator => ({ name: parseAcIdentifier(name), value });
 const read = (name: string, value: JsonValue, scope: IsolatorScope = 'app'): TypedIsolator =>

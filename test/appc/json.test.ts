@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { jsonText } from '../../src/appc/json-text.ts';
-import { parseJson, type JsonLimits } from '../../src/appc/json.ts';
+import { jsonText } from '../../src/image/appc/json-text.ts';
+import { parseJson, type JsonLimits } from '../../src/image/appc/json.ts';
 
 const limits: JsonLimits = { maxBytes: 4096, maxDepth: 8, maxValues: 100 };
 const read = (text: string): unknown => parseJson(new TextEncoder().encode(text), limits);

@@ -7,7 +7,7 @@ import {
   parseImageManifest,
   runsOn,
   type ImageManifest,
-} from '../../src/appc/index.ts';
+} from '../../src/image/appc/index.ts';
 
 const manifestWith = (labels: unknown): ImageManifest =>
   parseImageManifest(

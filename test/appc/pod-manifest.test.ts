@@ -6,8 +6,8 @@ import {
   podManifestLimits,
   serializePodManifest,
   type PodManifest,
-} from '../../src/appc/index.ts';
-import { Refusal } from '../../src/core/refusal/index.ts';
+} from '../../src/image/appc/index.ts';
+import { Refusal } from '../../src/core/refusal/refusal.ts';
 
 const parseText = (text: string): PodManifest => parsePodManifest(new TextEncoder().encode(text));
 const id = `sha512-${'57007df523db8aa5'.repeat(8)}`;

@@ -20,10 +20,10 @@ import {
   type Port,
   type UserMap,
   type Volume,
-} from '../../src/appc/index.ts';
-import { jsonText } from '../../src/appc/json-text.ts';
-import { parseJson } from '../../src/appc/json.ts';
-import { isRefusal } from '../../src/core/refusal/index.ts';
+} from '../../src/image/appc/index.ts';
+import { jsonText } from '../../src/image/appc/json-text.ts';
+import { parseJson } from '../../src/image/appc/json.ts';
+import { isRefusal } from '../../src/core/refusal/refusal.ts';
 
 // Many cases on a busy machine may take longer than the runner's default of 5 s.
 const patience = { timeout: 60_000 };

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { defaultArchiveLimits, inspectArchive, type FramedEntry, walkTar } from '../../src/aci/index.ts';
+import { defaultArchiveLimits, type FramedEntry } from '../../src/image/tar/index.ts';
+import { inspectArchive, walkTar } from '../../src/image/aci/index.ts';
 import { renderImage } from '../../src/aci/render.ts';
 import { source } from '../aci/raw-tar.ts';
 import type { BuiltImage, Scene } from './scene.ts';

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startBoard, type Board } from '../../qemu/index.ts';
-import { parseImageManifest, parseImageId, parsePodManifest } from '../../src/appc/index.ts';
+import { parseImageManifest, parseImageId, parsePodManifest } from '../../src/image/appc/index.ts';
 import { compilePod, podUuid, type CompiledPod } from '../../src/pod/index.ts';
 import type { UnitStatus } from '../../src/systemd/index.ts';
 import { boards, oneBoard } from './scene.ts';

@@ -3,9 +3,9 @@ import { readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type AcIdentifier, type AcName, type NameValue, parseImageId } from '../../src/appc/index.ts';
-import { encodeCbor } from '../../src/core/cbor/index.ts';
-import type { RefusalCode } from '../../src/core/refusal/index.ts';
+import { type AcIdentifier, type AcName, type NameValue, parseImageId } from '../../src/image/appc/index.ts';
+import { encodeCbor } from '../../src/core/cbor/encode.ts';
+import type { RefusalCode } from '../../src/core/refusal/codes.ts';
 import type { DeploymentEvent } from '../../src/session/index.ts';
 import {
   decodeEnvelope,

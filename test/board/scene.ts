@@ -10,7 +10,12 @@ import { buildPackages } from '../../cross/index.ts';
 import { type Board, loadBoardConfig, startBoard } from '../../qemu/index.ts';
 import { payloadRoot, type PayloadName } from '../../qemu/payload.ts';
 import { buildAci } from '../../src/aci/builder.ts';
-import { type AcIdentifier, type AcName, type ImageId, parseImageManifest } from '../../src/appc/index.ts';
+import {
+  type AcIdentifier,
+  type AcName,
+  type ImageId,
+  parseImageManifest,
+} from '../../src/image/appc/index.ts';
 import { type Access, startImageServer } from '../../src/fleet/image-server.ts';
 import {
   decodeEvent,

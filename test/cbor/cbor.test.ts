@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { CborError, decodeCbor, encodeCbor } from '../../src/core/cbor/index.ts';
+import { CborError } from '../../src/core/cbor/value.ts';
+import { decodeCbor } from '../../src/core/cbor/decode.ts';
+import { encodeCbor } from '../../src/core/cbor/encode.ts';
 
 const limits = { maxBytes: 4096, maxDepth: 8 };
 const hex = (value: Uint8Array): string => Buffer.from(value).toString('hex');

@@ -2,7 +2,6 @@ import { describe, expect, it } from 'vitest';
 import {
   boolean,
   bytes,
-  CborError,
   integer,
   list,
   map,
@@ -12,8 +11,8 @@ import {
   readFields,
   record,
   text,
-  type CborValue,
-} from '../../src/core/cbor/index.ts';
+} from '../../src/core/cbor/fields.ts';
+import { CborError, type CborValue } from '../../src/core/cbor/value.ts';
 
 const reader = map({
   name: parsed(text(8), (name) => {

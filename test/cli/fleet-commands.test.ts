@@ -9,7 +9,7 @@ import {
   type EmbeddedBroker,
   type ImageServer,
 } from '../../src/fleet/index.ts';
-import { parsePodManifest } from '../../src/appc/index.ts';
+import { parsePodManifest } from '../../src/image/appc/index.ts';
 import { main } from '../../src/cli/main.ts';
 import { examineMessage } from '../../src/trust/examine.ts';
 import { loopbackCertificate } from '../fetch/loopback-certificate.ts';

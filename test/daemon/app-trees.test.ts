@@ -5,7 +5,7 @@ import {
   type ImageId,
   parseImageManifest,
   serializeImageManifest,
-} from '../../src/appc/index.ts';
+} from '../../src/image/appc/index.ts';
 import { appImages, appTree, renderingsOf } from '../../src/daemon/app-trees.ts';
 import type { StoredImage } from '../../src/store/index.ts';
 import type { DesiredState } from '../../src/trust/index.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/daemon/config.ts';
-import { isRefusal } from '../../src/core/refusal/index.ts';
+import { isRefusal } from '../../src/core/refusal/refusal.ts';
 
 const minimal = 'fleet = "harbour"\ndevice = "crane-7"\n[broker]\nurl = "mqtt://broker:1883"\n';
 

@@ -3,10 +3,10 @@ import { execFileSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type App, parsePodManifest, type PodApp } from '../../src/appc/index.ts';
+import { type App, parsePodManifest, type PodApp } from '../../src/image/appc/index.ts';
 import { findInImage } from '../../src/daemon/image-tree.ts';
 import { checkPrograms } from '../../src/daemon/programs.ts';
-import { Refusal } from '../../src/core/refusal/index.ts';
+import { Refusal } from '../../src/core/refusal/refusal.ts';
 
 let programs: string;
 let root: string;

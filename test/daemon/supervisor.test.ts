@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import type { AcIdentifier, AcName, ImageId } from '../../src/appc/index.ts';
+import type { AcIdentifier, AcName, ImageId } from '../../src/image/appc/index.ts';
 import { Supervisor } from '../../src/daemon/supervisor.ts';
 import type { World as Deployable } from '../../src/deploy/index.ts';
-import { Refusal } from '../../src/core/refusal/index.ts';
+import { Refusal } from '../../src/core/refusal/refusal.ts';
 import type { DeploymentEvent } from '../../src/session/index.ts';
 import type { DesiredState } from '../../src/trust/index.ts';
 import { WorldModel } from '../deploy/world-model.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import type { AcIdentifier, AcName, ImageId } from '../../src/appc/index.ts';
+import type { AcIdentifier, AcName, ImageId } from '../../src/image/appc/index.ts';
 import { decodeState, encodeState, runDeployment, Superseded, transitions } from '../../src/deploy/index.ts';
-import { Refusal } from '../../src/core/refusal/index.ts';
+import { Refusal } from '../../src/core/refusal/refusal.ts';
 import type { DeploymentReport } from '../../src/session/index.ts';
 import type { DesiredState } from '../../src/trust/index.ts';
 import { deployedPod, PowerCut, rendering, WorldModel } from './world-model.ts';

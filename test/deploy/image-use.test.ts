@@ -10,7 +10,7 @@ import {
   runDeployment,
   versionOf,
 } from '../../src/deploy/index.ts';
-import { encodeCbor } from '../../src/core/cbor/index.ts';
+import { encodeCbor } from '../../src/core/cbor/encode.ts';
 import { maxUnreferenced, withImage } from '../../src/deploy/remembered-images.ts';
 import type { StoredImage } from '../../src/store/index.ts';
 import { deployedPod, WorldModel } from './world-model.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { AcIdentifier, AcName, ImageId } from '../../src/appc/index.ts';
+import type { AcIdentifier, AcName, ImageId } from '../../src/image/appc/index.ts';
 import { mendImages } from '../../src/deploy/index.ts';
 import type { StoredImage } from '../../src/store/index.ts';
 import type { DesiredState } from '../../src/trust/index.ts';

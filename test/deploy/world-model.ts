@@ -1,4 +1,4 @@
-import type { ImageId } from '../../src/appc/index.ts';
+import type { ImageId } from '../../src/image/appc/index.ts';
 import {
   emptyState,
   type DeployedPod,
@@ -8,7 +8,8 @@ import {
   type World,
 } from '../../src/deploy/index.ts';
 import { podUuid } from '../../src/pod/index.ts';
-import { Refusal, type RefusalCode } from '../../src/core/refusal/index.ts';
+import { Refusal } from '../../src/core/refusal/refusal.ts';
+import type { RefusalCode } from '../../src/core/refusal/codes.ts';
 import type { ImageSize, StoredImage, StoredObject, StoredTree } from '../../src/store/index.ts';
 import type { DesiredImage, DesiredState } from '../../src/trust/index.ts';
 

@@ -3,7 +3,7 @@
 // always verified here, so http is the one option.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type ImageName, parseNameString, type NameValue } from '../../src/appc/index.ts';
+import { type ImageName, parseNameString, type NameValue } from '../../src/image/appc/index.ts';
 import { discover, fetchImage, openHttpClient, parseCredentials } from '../../src/fetch/operator.ts';
 import { requireAsked } from '../../src/fetch/fetch-image.ts';
 import type { Clock } from '../../src/core/ports/ports.ts';

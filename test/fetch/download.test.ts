@@ -13,7 +13,7 @@ import {
 } from '../../src/fetch/download.ts';
 import { fetchSmall } from '../../src/fetch/fetch-small.ts';
 import { openHttpClient } from '../../src/fetch/http-client.ts';
-import type { RefusalCode } from '../../src/core/refusal/index.ts';
+import type { RefusalCode } from '../../src/core/refusal/codes.ts';
 import { serve, staticFile, steadyRandom, TestClock, testWindowMs, type TestServer } from './test-server.ts';
 import { loopbackCertificate } from './loopback-certificate.ts';
 

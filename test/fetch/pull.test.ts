@@ -224,7 +224,7 @@ describe('pulling an image', () => {
       staticFile(image.aci, '"new"')(request, response);
     });
     const url = `${old.url}/app.aci`;
-    const { encodeCbor } = await import('../../src/core/cbor/index.ts');
+    const { encodeCbor } = await import('../../src/core/cbor/encode.ts');
     writeFileSync(join(directory, 'download.meta'), encodeCbor({ url, validator: '"old"' }));
     expect(await run(job(old))).toMatchObject({ ok: true, imageId: image.id });
     expect(old.requests.map(({ ifRange }) => ifRange)).toEqual([undefined, '"old"', undefined]);

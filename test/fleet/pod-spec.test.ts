@@ -5,7 +5,7 @@ import {
   parseImageManifest,
   parsePodManifest,
   parseVolumeString,
-} from '../../src/appc/index.ts';
+} from '../../src/image/appc/index.ts';
 import { imagesOf, ImageShelf, reifyPod, simplePod, type OfferedImage } from '../../src/fleet/index.ts';
 
 function image(

@@ -1,13 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { defaultArchiveLimits, readArchive } from '../../src/aci/index.ts';
-import { parsePax } from '../../src/aci/pax.ts';
+import { defaultArchiveLimits } from '../../src/image/tar/index.ts';
+import { readArchive } from '../../src/image/aci/index.ts';
+import { parsePax } from '../../src/image/tar/pax.ts';
 import {
   parseImageManifest,
   parseNameString,
   parsePodManifest,
   parseQuantity,
-} from '../../src/appc/index.ts';
-import { CborError } from '../../src/core/cbor/index.ts';
+} from '../../src/image/appc/index.ts';
+import { CborError } from '../../src/core/cbor/value.ts';
 import {
   decodeRenderJob,
   encodeRenderJob,
@@ -28,7 +29,7 @@ import { judgeResponse, strongValidator } from '../../src/fetch/response-range.t
 import { parseConfig, parseDocument, parseSavedImages } from '../../src/oci/documents.ts';
 import { appcArchitecture } from '../../src/oci/platform.ts';
 import { runtimeOf } from '../../src/oci/runtime.ts';
-import { isRefusal } from '../../src/core/refusal/index.ts';
+import { isRefusal } from '../../src/core/refusal/refusal.ts';
 import { decodeEvent, decodePresence, decodeReport } from '../../src/session/index.ts';
 import { encodeEvent, encodePresence, encodeReport } from '../../src/session/report-codec.ts';
 import { PacketGate } from '../../src/session/packet-gate.ts';

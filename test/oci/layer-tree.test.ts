@@ -2,9 +2,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { defaultArchiveLimits, walkTar } from '../../src/aci/index.ts';
-import { arrange } from '../../src/aci/source-tree.ts';
-import { sourceEntries } from '../../src/aci/rendered-tree.ts';
+import { defaultArchiveLimits } from '../../src/image/tar/index.ts';
+import { walkTar } from '../../src/image/aci/index.ts';
+import { arrange } from '../../src/image/tree/source-tree.ts';
+import { sourceEntries } from '../../src/image/tree/rendered-tree.ts';
 import { LayerTree } from '../../src/oci/layer-tree.ts';
 import { directory, file, type RawEntry, source, tar } from '../aci/raw-tar.ts';
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseAcIdentifier, parseImageManifest } from '../../src/appc/index.ts';
+import { parseAcIdentifier, parseImageManifest } from '../../src/image/appc/index.ts';
 import { parseConfig, parseDocument, parseSavedImages } from '../../src/oci/documents.ts';
 import {
   appcArchitecture,

@@ -1,6 +1,5 @@
-import { parseImageManifest } from '../../src/appc/index.ts';
+import { parseImageManifest, parseImageId } from '../../src/image/appc/index.ts';
 import type { HostFacts, PodImage } from '../../src/pod/index.ts';
-import { parseImageId } from '../../src/appc/index.ts';
 
 export const demoUuid = '0123abcd-0000-8000-8000-000000000000';
 export const imageId = parseImageId(`sha512-${'ab'.repeat(64)}`);

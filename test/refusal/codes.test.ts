@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { refusalCodes, type RefusalCode } from '../../src/core/refusal/index.ts';
+import { refusalCodes, type RefusalCode } from '../../src/core/refusal/codes.ts';
 
 const root = join(import.meta.dirname, '../..');
 const codes = Object.keys(refusalCodes) as RefusalCode[];

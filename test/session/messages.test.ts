@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { encodeCbor } from '../../src/core/cbor/index.ts';
+import { encodeCbor } from '../../src/core/cbor/encode.ts';
 import {
   decodeEvent,
   decodePresence,

@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { parseAcIdentifier, parseAcName, parseImageId } from '../../src/appc/index.ts';
-import { isRefusal, type RefusalCode } from '../../src/core/refusal/index.ts';
+import { parseAcIdentifier, parseAcName, parseImageId } from '../../src/image/appc/index.ts';
+import { isRefusal } from '../../src/core/refusal/refusal.ts';
+import type { RefusalCode } from '../../src/core/refusal/codes.ts';
 import {
   decodeEnvelope,
   encodeEnvelope,

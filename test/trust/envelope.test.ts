@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { encodeCbor } from '../../src/core/cbor/index.ts';
-import { Refusal } from '../../src/core/refusal/index.ts';
+import { encodeCbor } from '../../src/core/cbor/encode.ts';
+import { Refusal } from '../../src/core/refusal/refusal.ts';
 import { decodeEnvelope, encodeEnvelope, maxEnvelopeBytes } from '../../src/trust/index.ts';
 
 const payload = Uint8Array.of(1, 2, 3);

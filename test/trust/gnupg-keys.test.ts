@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { isRefusal } from '../../src/core/refusal/index.ts';
+import { isRefusal } from '../../src/core/refusal/refusal.ts';
 import { readKeys } from '../../src/trust/keys.ts';
 import { reviewKeys } from '../../src/trust/review.ts';
 import { signatureVerifier } from '../../src/trust/image-signature.ts';

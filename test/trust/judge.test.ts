@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseAcName } from '../../src/appc/index.ts';
-import { isRefusal } from '../../src/core/refusal/index.ts';
+import { parseAcName } from '../../src/image/appc/index.ts';
+import { isRefusal } from '../../src/core/refusal/refusal.ts';
 import { deviceTime, judgeDesiredState, markOf, timeFloor, type Judgement } from '../../src/trust/index.ts';
 import { day, desired, issued } from './operator.ts';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseAcIdentifier } from '../../src/appc/index.ts';
+import { parseAcIdentifier } from '../../src/image/appc/index.ts';
 import { keysForImage } from '../../src/trust/index.ts';
 
 const entries = [

@@ -1,6 +1,7 @@
 import { closeSync, openSync, readSync, rmSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { isRefusal, type RefusalCode } from '../../src/core/refusal/index.ts';
+import { isRefusal } from '../../src/core/refusal/refusal.ts';
+import type { RefusalCode } from '../../src/core/refusal/codes.ts';
 import { readKeys } from '../../src/trust/keys.ts';
 import { signatureVerifier } from '../../src/trust/image-signature.ts';
 import { verifyEnvelope } from '../../src/trust/command-signature.ts';

@@ -1,4 +1,4 @@
-import { parseAcIdentifier, parseAcName, parseImageId } from '../../src/appc/index.ts';
+import { parseAcIdentifier, parseAcName, parseImageId } from '../../src/image/appc/index.ts';
 import { encodeDesiredState, encodeEnvelope, type DesiredState } from '../../src/trust/index.ts';
 import { generateKey, signDetached, type GeneratedKey } from '../../src/trust/sign.ts';
 

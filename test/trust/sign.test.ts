@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { isRefusal } from '../../src/core/refusal/index.ts';
+import { isRefusal } from '../../src/core/refusal/refusal.ts';
 import { signatureVerifier } from '../../src/trust/image-signature.ts';
 import {
   exportPublic,

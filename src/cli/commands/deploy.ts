@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { isAcName, parseVolumeString, type AcName, type Volume } from '../../appc/index.ts';
+import { isAcName, parseVolumeString, type AcName, type Volume } from '../../image/appc/index.ts';
 import {
   desiredImage,
   earlierWish,

@@ -2,7 +2,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { buildFromFile } from '../../aci/build-file.ts';
 import { buildAci } from '../../aci/builder.ts';
 import { readXattrs } from '../../aci/tree-xattrs.ts';
-import { parseImageManifest, parseMountPointString } from '../../appc/index.ts';
+import { parseImageManifest, parseMountPointString } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import type { Context } from '../context.ts';
 import { formatBytes } from '../format.ts';

@@ -2,9 +2,9 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { mkdir, rm, stat } from 'node:fs/promises';
-import { inspectArchive, type ArchiveListing } from '../../aci/inspect.ts';
-import { defaultArchiveLimits, readArchive } from '../../aci/index.ts';
-import { labelValue } from '../../appc/index.ts';
+import { inspectArchive, type ArchiveListing, readArchive } from '../../image/aci/index.ts';
+import { defaultArchiveLimits } from '../../image/tar/index.ts';
+import { labelValue } from '../../image/appc/index.ts';
 import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 import type { Context } from '../context.ts';
 

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { defaultArchiveLimits } from '../../aci/index.ts';
-import { labelValue, parseNameString, sanitizeAcName, type ImageName } from '../../appc/index.ts';
+import { defaultArchiveLimits } from '../../image/tar/index.ts';
+import { labelValue, parseNameString, sanitizeAcName, type ImageName } from '../../image/appc/index.ts';
 import {
   Credentials,
   discover,

@@ -1,5 +1,5 @@
 import { patchImage } from '../../aci/patch.ts';
-import { type ImageManifest, parseImageManifest, serializeImageManifest } from '../../appc/index.ts';
+import { type ImageManifest, parseImageManifest, serializeImageManifest } from '../../image/appc/index.ts';
 import { readImageFile } from '../../fleet/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import type { Context } from '../context.ts';

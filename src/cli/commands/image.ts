@@ -1,8 +1,8 @@
 import { createReadStream } from 'node:fs';
 import { readFile, rename, stat, writeFile } from 'node:fs/promises';
-import { inspectArchive, type ArchiveListing } from '../../aci/inspect.ts';
-import { defaultArchiveLimits } from '../../aci/index.ts';
-import { serializeImageManifest } from '../../appc/index.ts';
+import { inspectArchive, type ArchiveListing } from '../../image/aci/index.ts';
+import { defaultArchiveLimits } from '../../image/tar/index.ts';
+import { serializeImageManifest } from '../../image/appc/index.ts';
 import { FleetDirectory, readImageFile, requireSignature } from '../../fleet/index.ts';
 import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 import { formatFingerprint, signDetached } from '../../trust/sign.ts';

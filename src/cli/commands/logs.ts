@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { isAcName } from '../../appc/index.ts';
+import { isAcName } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import type { Context } from '../context.ts';
 import type { LogFlags } from '../flags.ts';

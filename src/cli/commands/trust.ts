@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { isAcIdentifier } from '../../appc/index.ts';
+import { isAcIdentifier } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import { removeKey, storedKeys, storeKey, type StoredKey, type TrustScope } from '../../store/index.ts';
 import { reviewKeys, type KeyReview } from '../../trust/review.ts';

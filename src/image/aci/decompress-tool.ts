@@ -1,8 +1,7 @@
 import { spawn } from 'node:child_process';
 
-import { Refusal } from '../core/refusal/index.ts';
-import { drained } from './drained.ts';
-import { malformed } from './limits.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+import { drained, malformed } from '../tar/index.ts';
 
 /** Compressions that Node 20 cannot undo; the distribution's own programs do, each in a process that ends with the archive. */
 export type ToolCompression = 'bzip2' | 'xz' | 'zstd';

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 
-import { Refusal } from '../core/refusal/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import { malformed } from './limits.ts';
 
 export const BLOCK = 512;

@@ -1,12 +1,10 @@
 import type { Writable } from 'node:stream';
 
 import { type ImageId, type ImageManifest, parseImageManifest } from '../appc/index.ts';
-import { Refusal } from '../core/refusal/index.ts';
-import { BatchedSink } from './batched-sink.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+import { BatchedSink, type ArchiveLimits, impliedDirectory, TarWriter } from '../tar/index.ts';
 import type { Compression } from './decompress.ts';
 import { writeImpliedDirectories } from './implied-directories.ts';
-import type { ArchiveLimits } from './limits.ts';
-import { impliedDirectory, TarWriter } from './tar-writer.ts';
 import { type ArchiveEntry, walkArchive } from './walk-archive.ts';
 
 export interface ReadOptions {

@@ -2,17 +2,19 @@ import { closeSync, constants, fstatSync, openSync, readlinkSync, readSync } fro
 import { open } from 'node:fs/promises';
 import type { Writable } from 'node:stream';
 import { type ImageManifest, parseImageManifest, serializeImageManifest } from '../appc/index.ts';
-import { Refusal } from '../core/refusal/index.ts';
-import { BatchedSink } from './batched-sink.ts';
-import { asBuffer } from './decompress.ts';
-import { withTarOf } from './gnu-tar.ts';
-import { readImpliedDirectories } from './implied-directories.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+import {
+  BatchedSink,
+  withTarOf,
+  type ArchiveLimits,
+  quoted,
+  impliedDirectory,
+  TarWriter,
+} from '../tar/index.ts';
+import { asBuffer, readImpliedDirectories, readArchive } from '../aci/index.ts';
 import { layImages, type LayStep } from './lay-images.ts';
-import { type ArchiveLimits, quoted } from './limits.ts';
-import { readArchive } from './read-archive.ts';
 import { type Directory, sourceEntries, TreeOfArchive } from './rendered-tree.ts';
 import type { SourceEntry } from './source-tree.ts';
-import { impliedDirectory, TarWriter } from './tar-writer.ts';
 
 /** An image whose object is mounted. */
 export interface MountedImage {

@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises';
 import { constants } from 'node:fs';
-import { Refusal } from '../core/refusal/index.ts';
-import { impliedDirectory, type TarWriter } from './tar-writer.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+import { impliedDirectory, type TarWriter } from '../tar/index.ts';
 
 /**
  * An image object has an owner and a mode for every directory, also for those that its archive only implied. Laid over another

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 
-import { Refusal } from '../core/refusal/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import { type ArchiveLimits, malformed, quoted } from './limits.ts';
 
 /** An extended attribute; values are bytes (file capabilities are binary). */

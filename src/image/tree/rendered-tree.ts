@@ -1,5 +1,5 @@
 import type { SourceEntry } from './source-tree.ts';
-import type { TarEntry } from './tar-writer.ts';
+import type { TarEntry } from '../tar/index.ts';
 
 /**
  * Trees of files as values, and how images are laid over each other (ace.md#filesystem-setup). Contents stay where they are: a

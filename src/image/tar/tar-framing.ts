@@ -1,4 +1,4 @@
-import { Refusal } from '../core/refusal/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import { type ArchiveLimits, malformed, quoted } from './limits.ts';
 import { checkPaxGlobal, noSparse, parsePax, type PaxOverrides, type Xattr } from './pax.ts';
 import { BLOCK, decodeBlock, type TarBlock, utf8 } from './tar-block.ts';

@@ -1,4 +1,4 @@
-import type { ArchiveLimits } from './limits.ts';
+import type { ArchiveLimits } from '../tar/index.ts';
 import { type ArchiveSummary, readArchive } from './read-archive.ts';
 import type { ArchiveEntry } from './walk-archive.ts';
 

@@ -2,10 +2,8 @@ import { isUtf8 } from 'node:buffer';
 import { lstat, readdir, readlink, stat } from 'node:fs/promises';
 import type { Stats } from 'node:fs';
 
-import { Refusal } from '../core/refusal/index.ts';
-import { quoted } from './limits.ts';
-import type { Xattr } from './pax.ts';
-import type { TarEntry } from './tar-writer.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+import { quoted, type Xattr, type TarEntry } from '../tar/index.ts';
 
 /** Something that is laid over the tree, `path` being absolute in the app's root. */
 export type Addition =

@@ -1,4 +1,4 @@
-import { Refusal } from '../core/refusal/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import type { Dependency, ImageId, ImageManifest } from './types.ts';
 
 /** An image that may serve as a dependency. */

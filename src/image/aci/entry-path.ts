@@ -1,5 +1,5 @@
-import { Refusal } from '../core/refusal/index.ts';
-import { type ArchiveLimits, quoted } from './limits.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+import { type ArchiveLimits, quoted } from '../tar/index.ts';
 
 const maxComponentBytes = 255;
 

@@ -1,15 +1,21 @@
 import { createHash } from 'node:crypto';
 
 import { type ImageId, parseImageId } from '../appc/index.ts';
-import { Refusal } from '../core/refusal/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import { ArchiveTree } from './archive-tree.ts';
 import { type Compression, decompress } from './decompress.ts';
 import { entryPath, hardLinkTarget, symlinkTarget } from './entry-path.ts';
-import { type ArchiveLimits, malformed } from './limits.ts';
-import { SecondReading } from './second-reading.ts';
-import { BLOCK } from './tar-block.ts';
-import { type FramedEntry, padding, TarFraming, type TarPiece } from './tar-framing.ts';
-import type { TarEntry } from './tar-writer.ts';
+import {
+  type ArchiveLimits,
+  malformed,
+  SecondReading,
+  BLOCK,
+  type FramedEntry,
+  padding,
+  TarFraming,
+  type TarPiece,
+  type TarEntry,
+} from '../tar/index.ts';
 
 /** An entry that passed every check. */
 export interface ArchiveEntry extends TarEntry {

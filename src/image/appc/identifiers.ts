@@ -1,4 +1,4 @@
-import { Refusal, type RefusalCode } from '../core/refusal/index.ts';
+import { Refusal, type RefusalCode } from '../../core/refusal/index.ts';
 import { quote } from './fault.ts';
 import { textThat } from './fields.ts';
 import type { AcIdentifier, AcName, ImageId } from './types.ts';

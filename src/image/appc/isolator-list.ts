@@ -1,4 +1,4 @@
-import type { RefusalCode } from '../core/refusal/index.ts';
+import type { RefusalCode } from '../../core/refusal/index.ts';
 import { pointerTo, quote, refuseFaults, SchemaFault } from './fault.ts';
 import { Fields, listOf, type Read } from './fields.ts';
 import { acIdentifier } from './identifiers.ts';

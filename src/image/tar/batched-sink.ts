@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream';
 
-import { Refusal } from '../core/refusal/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import type { ByteSink } from './tar-writer.ts';
 
 const BATCH = 256 * 1024;

@@ -1,8 +1,7 @@
 import { createGunzip, type Gunzip } from 'node:zlib';
 
-import { Refusal } from '../core/refusal/index.ts';
-import { drained } from './drained.ts';
-import { malformed } from './limits.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+import { drained, malformed } from '../tar/index.ts';
 
 /** How an archive may be compressed: aci.md names gzip, bzip2 and xz; zstd is an extension of ours. */
 export type Compression = 'none' | 'gzip' | 'bzip2' | 'xz' | 'zstd';

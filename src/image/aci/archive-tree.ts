@@ -1,7 +1,6 @@
-import { Refusal } from '../core/refusal/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import { linkForbidden } from './entry-path.ts';
-import { type ArchiveLimits, quoted } from './limits.ts';
-import type { EntryType } from './tar-framing.ts';
+import { type ArchiveLimits, quoted, type EntryType } from '../tar/index.ts';
 
 type Kind = 'directory' | 'implied' | 'file' | 'other';
 

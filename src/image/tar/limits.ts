@@ -1,4 +1,4 @@
-import { Refusal } from '../core/refusal/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 
 /**
  * How much an archive may ask of the device. A signature says who made an archive, not that it is harmless, and the

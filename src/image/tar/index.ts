@@ -1,0 +1,13 @@
+/**
+ * Tar as wherry reads and writes it: entries, framing, pax records, the second reading and the writer. Bytes may be hostile:
+ * every reader streams and holds limits. It does not know what an entry of an image means.
+ */
+export { BatchedSink } from './batched-sink.ts';
+export { drained } from './drained.ts';
+export { withTarOf } from './gnu-tar.ts';
+export { type ArchiveLimits, defaultArchiveLimits, malformed, quoted } from './limits.ts';
+export type { Xattr } from './pax.ts';
+export { SecondReading } from './second-reading.ts';
+export { BLOCK } from './tar-block.ts';
+export { type EntryType, type FramedEntry, padding, TarFraming, type TarPiece } from './tar-framing.ts';
+export { type ByteSink, impliedDirectory, type TarEntry, TarWriter } from './tar-writer.ts';
