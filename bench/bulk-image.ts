@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { buildAci } from '../src/aci/builder.ts';
-import { type AcIdentifier, parseImageManifest } from '../src/image/appc/index.ts';
+import type { AcIdentifier } from '../src/image/appc/types.ts';
+import { parseImageManifest } from '../src/image/appc/image-manifest.ts';
 import { payloadRoot } from '../qemu/payload.ts';
 import { loadBoardConfig } from '../qemu/index.ts';
 import type { BuiltImage, Scene } from '../test/board/scene.ts';

@@ -1,5 +1,5 @@
 import { podUuid } from '../src/pod/index.ts';
-import type { DesiredState } from '../src/trust/index.ts';
+import type { DesiredState } from '../src/wire/trust/index.ts';
 import type { BuiltImage, Scene } from '../test/board/scene.ts';
 import { inTurn, numberFrom, type Group } from './bench.ts';
 

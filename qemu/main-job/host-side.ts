@@ -2,7 +2,9 @@ import { createReadStream } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buildAci } from '../../src/aci/builder.ts';
-import { type AcName, parseAcName, parseImageManifest } from '../../src/image/appc/index.ts';
+import type { AcName } from '../../src/image/appc/types.ts';
+import { parseAcName } from '../../src/image/appc/identifiers.ts';
+import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
 import {
   desiredImage,
   FleetDirectory,
@@ -16,8 +18,8 @@ import {
   startEmbeddedBroker,
   startImageServer,
 } from '../../src/fleet/index.ts';
-import { MqttTransport } from '../../src/session/index.ts';
-import { generateKey, signDetached } from '../../src/trust/sign.ts';
+import { MqttTransport } from '../../src/wire/mqtt/index.ts';
+import { generateKey, signDetached } from '../../src/wire/trust/sign.ts';
 import { systemClock } from '../../src/core/ports/system-clock.ts';
 import type { BoardConfig } from '../board-config.ts';
 import { payloadRoot } from '../payload.ts';

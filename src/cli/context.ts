@@ -25,7 +25,7 @@ export async function withLink<T>(
 ): Promise<T> {
   // Only here: "wherry logs" and "wherry --help" on a small board do without MQTT.
   const { FleetDirectory, FleetLink } = await import('../fleet/index.ts');
-  const { MqttTransport } = await import('../session/index.ts');
+  const { MqttTransport } = await import('../wire/mqtt/index.ts');
   const fleet = await FleetDirectory.open(context.fleetPath);
   const link = await FleetLink.connect({
     fleet: fleet.config.fleet,

@@ -13,7 +13,7 @@ import {
 import { type Rendering, renderingId } from '../deploy/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
 import type { StoredImage } from '../store/index.ts';
-import type { DesiredState } from '../trust/index.ts';
+import type { DesiredState } from '../wire/trust/index.ts';
 
 /** An image of a desired state that is stored. */
 export interface AppImage extends ListedImage {

@@ -1,6 +1,6 @@
 import { compatibleArchitectures, machineArchitecture } from '../image/appc/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
-import type { CapabilityReport } from '../session/index.ts';
+import type { CapabilityReport } from '../wire/report/index.ts';
 
 /** What a kernel says of the programs that it runs. */
 export interface KernelFacts {

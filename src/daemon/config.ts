@@ -1,6 +1,6 @@
 import { parse, TomlError } from 'smol-toml';
 import { type AcName, parseAcName } from '../image/appc/index.ts';
-import type { ProxySettings } from '../fetch/index.ts';
+import type { ProxySettings } from '../wire/http/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
 
 /** `/etc/wherry/wherry.toml` after checking; wherry.toml(5) explains each key. */

@@ -30,9 +30,9 @@ import {
   type StoredObject,
   type StoredTree,
 } from '../store/index.ts';
-import type { DamagedImage } from '../session/index.ts';
+import type { DamagedImage } from '../wire/report/index.ts';
 import type { Systemd } from '../systemd/index.ts';
-import type { DesiredImage, DesiredState } from '../trust/index.ts';
+import type { DesiredImage, DesiredState } from '../wire/trust/index.ts';
 import { readAccounts } from './accounts.ts';
 import { appImages, appTree, imageOfApp, renderingsOf } from './app-trees.ts';
 import { PodFiles } from './pod-files.ts';

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { machine } from 'node:os';
 import { join } from 'node:path';
-import type { CapabilityReport } from '../session/index.ts';
+import type { CapabilityReport } from '../wire/report/index.ts';
 import type { ReadCgroupFile } from '../health/index.ts';
 import { architecturesOf } from './architectures.ts';
 

@@ -1,6 +1,6 @@
 import { askHttp, type AppSample, illness, readCgroup, type ReadCgroupFile } from '../health/index.ts';
 import type { DeployedPod } from '../deploy/index.ts';
-import type { AppReport, PodReport } from '../session/index.ts';
+import type { AppReport, PodReport } from '../wire/report/index.ts';
 import type { Systemd, UnitStatus } from '../systemd/index.ts';
 
 const probeTimeoutMs = 5000;

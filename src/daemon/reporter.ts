@@ -1,5 +1,5 @@
 import type { Clock } from '../core/ports/index.ts';
-import type { DeviceReport } from '../session/index.ts';
+import type { DeviceReport } from '../wire/report/index.ts';
 
 /** Reports are at least this far apart, so that a storm of changes costs a bounded number of messages. */
 const minIntervalMs = 1000;

@@ -9,8 +9,8 @@ import {
 } from '../deploy/index.ts';
 import type { Clock, Journal } from '../core/ports/index.ts';
 import { isRefusal, type RefusalCode } from '../core/refusal/index.ts';
-import type { DeploymentEvent, DeploymentReport, DeviceReport } from '../session/index.ts';
-import type { DesiredState } from '../trust/index.ts';
+import type { DeploymentEvent, DeploymentReport, DeviceReport } from '../wire/report/index.ts';
+import type { DesiredState } from '../wire/trust/index.ts';
 
 /** What an accepted message says. */
 export interface Examined {

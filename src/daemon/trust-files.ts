@@ -1,5 +1,5 @@
 import { storedKeys, type TrustPlaces } from '../store/index.ts';
-import type { ImageKey } from '../trust/index.ts';
+import type { ImageKey } from '../wire/trust/index.ts';
 
 /** The keys that were provisioned with the device. They are read anew for each use, so replacing a file is enough. */
 export interface TrustFiles {

@@ -15,8 +15,8 @@ import {
   openHttpClient,
   proxiesOfEnvironment,
   proxyVariables,
-  pull,
-} from '../fetch/pull-unit.ts';
+} from '../wire/http/index.ts';
+import { pull } from '../fetch/pull-unit.ts';
 import { type Random, systemClock } from '../core/ports/index.ts';
 import { isRefusal } from '../core/refusal/index.ts';
 import { futureDigest, nodeDisk, writeDurable } from '../store/index.ts';
@@ -93,7 +93,7 @@ async function readCredentials(): Promise<Credentials> {
   const directory = process.env['CREDENTIALS_DIRECTORY'];
   const text = directory === undefined ? '' : readFileSync(`${directory}/credentials.toml`, 'utf8');
   if (/^(?:#.*|\s*)$/.test(text)) return new Credentials(places.credentials);
-  const { parseCredentials } = await import('../fetch/credentials-file.ts');
+  const { parseCredentials } = await import('../wire/http/index.ts');
   return parseCredentials(text, places.credentials);
 }
 

@@ -1,7 +1,7 @@
 import type { Clock } from '../core/ports/index.ts';
 import { isRefusal, Refusal } from '../core/refusal/index.ts';
 import type { ImageSize, StoredImage } from '../store/index.ts';
-import type { DesiredState } from '../trust/index.ts';
+import type { DesiredState } from '../wire/trust/index.ts';
 import { withImage, withLastUse, withTree } from './remembered-images.ts';
 import type { DeployedPod, PendingDeployment } from './state.ts';
 import { type DeploymentEventName, isPending, nextPhase, type PendingPhase } from './transitions.ts';

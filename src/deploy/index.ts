@@ -7,7 +7,7 @@ export { imageUses, versionOf, type DeploymentUse, type ImageUse } from './image
 export { mendImages } from './mend.ts';
 export { referencedObjects } from './remembered-images.ts';
 export { rootsOf } from './roots.ts';
-export type { DeploymentPhase, DeploymentReport } from './report.ts';
+export type { DeploymentPhase, DeploymentReport } from '../wire/report/index.ts';
 export { renderingId, type Rendering, type RenderingStep } from './rendering.ts';
 export { decodeState, encodeState } from './state-codec.ts';
 export { emptyState } from './state.ts';

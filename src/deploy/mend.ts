@@ -1,6 +1,6 @@
 import type { Clock } from '../core/ports/index.ts';
 import type { StoredTree } from '../store/index.ts';
-import type { DesiredState } from '../trust/index.ts';
+import type { DesiredState } from '../wire/trust/index.ts';
 import { withImage, withTree } from './remembered-images.ts';
 import type { StateKeeper, World } from './world.ts';
 

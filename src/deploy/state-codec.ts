@@ -15,7 +15,7 @@ import {
   text,
 } from '../core/cbor/index.ts';
 import { maxStateBytes, verityDigestForm } from '../store/index.ts';
-import { decodeDesiredState, encodeDesiredState } from '../trust/index.ts';
+import { decodeDesiredState, encodeDesiredState } from '../wire/trust/index.ts';
 import type { DeployedPod, Deployment, DeviceState } from './state.ts';
 
 const verityDigest: Reader<string> = parsed(text(135), (value) => {

@@ -1,7 +1,7 @@
 import type { CompiledPod } from '../pod/index.ts';
-import type { DeploymentReport } from './report.ts';
+import type { DeploymentReport } from '../wire/report/index.ts';
 import type { StoredImage, StoredTree } from '../store/index.ts';
-import type { DesiredState } from '../trust/index.ts';
+import type { DesiredState } from '../wire/trust/index.ts';
 
 /**
  * What wherry must remember over a power cut; everything else is derived from the world. It lies in two slots

@@ -1,4 +1,4 @@
-import type { DeploymentPhase } from './report.ts';
+import type { DeploymentPhase } from '../wire/report/index.ts';
 
 /** The phases that a deployment leaves. */
 export type PendingPhase = Exclude<DeploymentPhase, 'committed' | 'rolled-back' | 'refused' | 'superseded'>;

@@ -1,6 +1,6 @@
-import type { DeploymentReport } from './report.ts';
+import type { DeploymentReport } from '../wire/report/index.ts';
 import type { ImageSize, StoredImage, StoredObject, StoredTree } from '../store/index.ts';
-import type { DesiredImage, DesiredState } from '../trust/index.ts';
+import type { DesiredImage, DesiredState } from '../wire/trust/index.ts';
 import type { Rendering } from './rendering.ts';
 import type { DeployedPod, DeviceState } from './state.ts';
 

@@ -2,7 +2,7 @@ import type { ImageName } from '../image/appc/index.ts';
 import type { Clock } from '../core/ports/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
 import { readMetaTags, type MetaTag } from './meta-tags.ts';
-import type { HttpClient } from './http-client.ts';
+import type { HttpClient } from '../wire/http/index.ts';
 
 /** What discovery found for an image (discovery.md), nearest first, in the order of the document. */
 export interface Discovered {

@@ -5,9 +5,8 @@ import { readArchive, type ArchiveSummary } from '../image/aci/index.ts';
 import { labelValue, type ImageName } from '../image/appc/index.ts';
 import type { Clock } from '../core/ports/index.ts';
 import { isRefusal, Refusal } from '../core/refusal/index.ts';
-import type { DownloadPorts } from './download.ts';
+import { type DownloadPorts, fetchSmall } from '../wire/http/index.ts';
 import type { Endpoint } from './discovery.ts';
-import { fetchSmall } from './fetch-small.ts';
 
 export interface FetchImageOptions {
   readonly ports: DownloadPorts & { readonly clock: Clock };
@@ -116,7 +115,7 @@ async function judge(
   armored: string,
   { ports, image, keys }: FetchImageOptions,
 ): Promise<FetchedImage> {
-  const { signatureVerifier } = await import('../trust/image-signature.ts');
+  const { signatureVerifier } = await import('../wire/trust/index.ts');
   try {
     const verifier = await signatureVerifier(armored, keys, Math.floor(ports.clock.nowMs() / 1000), true);
     for await (const chunk of createReadStream(path)) verifier.update(chunk as Buffer);

@@ -15,5 +15,5 @@ export {
 } from './pull-job-codec.ts';
 export { jobName } from './pull-job.ts';
 export type { PullJob, PullLimits, PullProgress, PullResult } from './pull-job.ts';
-export type { ProxySettings } from './proxies.ts';
+export type { ProxySettings } from '../wire/http/index.ts';
 export { decodeUnitFile, encodeResult, hexDigits, type RefusedResult, resultOf } from './unit-file.ts';

@@ -1,5 +1,5 @@
-import type { DesiredImage } from '../trust/index.ts';
-import type { ProxySettings } from './proxies.ts';
+import type { DesiredImage } from '../wire/trust/index.ts';
+import type { ProxySettings } from '../wire/http/index.ts';
 import type { RefusedResult } from './unit-file.ts';
 
 /**

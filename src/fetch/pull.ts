@@ -5,14 +5,19 @@ import { defaultArchiveLimits } from '../image/tar/index.ts';
 import { labelValue } from '../image/appc/index.ts';
 import type { Clock, Random } from '../core/ports/index.ts';
 import { isRefusal, Refusal, refusalCodes } from '../core/refusal/index.ts';
-import type { DesiredImage } from '../trust/index.ts';
-import type { SignatureVerifier } from '../trust/signature.ts';
-import { BandwidthCap } from './bandwidth-cap.ts';
-import { DownloadError, SourceChanged } from './download-error.ts';
-import { Download, type DownloadPatience, type DownloadPorts } from './download.ts';
-import { fetchSmall } from './fetch-small.ts';
-import type { HttpClient } from './http-client.ts';
-import { asNoSpace, PartialFile } from './partial-file.ts';
+import type { DesiredImage, SignatureVerifier } from '../wire/trust/index.ts';
+import {
+  BandwidthCap,
+  DownloadError,
+  SourceChanged,
+  Download,
+  type DownloadPatience,
+  type DownloadPorts,
+  fetchSmall,
+  type HttpClient,
+  asNoSpace,
+  PartialFile,
+} from '../wire/http/index.ts';
 import { startObjectBuilder } from './object-builder.ts';
 import type { PullJob, PullProgress, PullResult } from './pull-job.ts';
 
@@ -101,7 +106,7 @@ async function pullInto(
 
 /** Fetches the detached signature and makes sure that it can be verified at all, before the image is fetched. */
 async function openSignature(job: PullJob, ports: SharedPorts): Promise<() => Promise<SignatureVerifier>> {
-  const loading = import('../trust/openpgp.ts'); // while the signature comes
+  const loading = import('../wire/trust/openpgp.ts'); // while the signature comes
   const addresses = job.image.urls.map(signatureAddress);
   const armored = await fetchSmall(ports, addresses, maxSignatureBytes).catch((cause: unknown) => {
     if (!isRefusal(cause, 'download-too-large')) throw cause;

@@ -1,6 +1,6 @@
 import type { AcName } from '../image/appc/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
-import type { DesiredImage, DesiredPod, DesiredState, DeployPolicy } from '../trust/index.ts';
+import type { DesiredImage, DesiredPod, DesiredState, DeployPolicy } from '../wire/trust/index.ts';
 import type { PublishedVersion } from './fleet-directory.ts';
 import type { OfferedImage } from './offered-image.ts';
 

@@ -8,7 +8,7 @@ import {
   type DeploymentPhase,
   type DeviceReport,
   type Presence,
-} from '../session/index.ts';
+} from '../wire/report/index.ts';
 
 /** What an observer knows of one device. */
 export interface DeviceView {

@@ -1,7 +1,8 @@
 import { copyFile, mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { isRefusal, Refusal } from '../core/refusal/index.ts';
-import { deviceTopics, type BrokerAddress } from '../session/index.ts';
+import { deviceTopics } from '../wire/report/index.ts';
+import type { BrokerAddress } from '../wire/mqtt/index.ts';
 import { fleetConfigText, parseFleetConfig, type FleetConfig } from './fleet-config.ts';
 import type { OfferedImage } from './offered-image.ts';
 

@@ -1,15 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../core/ports/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
-import {
-  ConnectionLost,
-  deviceTopics,
-  fleetFilter,
-  parseDeviceTopic,
-  type Connection,
-  type Message,
-  type Transport,
-} from '../session/index.ts';
+import { ConnectionLost, type Connection, type Message, type Transport } from '../wire/mqtt/index.ts';
+import { deviceTopics, fleetFilter, parseDeviceTopic } from '../wire/report/index.ts';
 import {
   foldMessage,
   isOutcome,

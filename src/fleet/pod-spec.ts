@@ -11,7 +11,7 @@ import {
   type Volume,
 } from '../image/appc/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
-import type { DesiredPod } from '../trust/index.ts';
+import type { DesiredPod } from '../wire/trust/index.ts';
 import type { OfferedImage } from './offered-image.ts';
 
 /**

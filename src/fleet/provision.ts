@@ -1,5 +1,5 @@
 import type { FleetDirectory } from './fleet-directory.ts';
-import { deviceTopics } from '../session/index.ts';
+import { deviceTopics } from '../wire/report/index.ts';
 
 /**
  * The files that make a device a member of the fleet, by their absolute path on the device: its configuration and the

@@ -10,7 +10,7 @@ import {
   type DesiredPod,
   type DeployPolicy,
   type DesiredState,
-} from '../trust/index.ts';
+} from '../wire/trust/index.ts';
 import { composeDesired, nextVersion, rollbackTarget } from './compose.ts';
 import type { Outcome, Progress } from './device-view.ts';
 import type { FleetDirectory } from './fleet-directory.ts';
@@ -78,7 +78,7 @@ export async function publishWish(means: Means, device: AcName, wish: Wish): Pro
 /** The envelope of `desired`, signed by one key at its time of issue. */
 export async function signDesired(desired: DesiredState, privateKey: string): Promise<Uint8Array> {
   // Loads OpenPGP, which only those who sign should pay for.
-  const { signDetached } = await import('../trust/sign.ts');
+  const { signDetached } = await import('../wire/trust/sign.ts');
   const payload = encodeDesiredState(desired);
   return encodeEnvelope({ payload, signatures: [await signDetached(payload, privateKey, desired.issued)] });
 }

@@ -1,6 +1,17 @@
 import type { Clock, Journal } from '../core/ports/index.ts';
 import type { Refusal } from '../core/refusal/index.ts';
-import { mustReassert } from './presence.ts';
+import {
+  mustReassert,
+  decodePresence,
+  encodeEvent,
+  encodePresence,
+  encodeReport,
+  type DeploymentEvent,
+  type DeviceReport,
+  type Presence,
+  deviceTopics,
+  type DeviceTopics,
+} from '../wire/report/index.ts';
 import {
   afterLoss,
   bootDelayMs,
@@ -11,10 +22,7 @@ import {
   type LossReason,
   type ReconnectPolicy,
 } from './reconnect-policy.ts';
-import { decodePresence, encodeEvent, encodePresence, encodeReport } from './report-codec.ts';
-import type { DeploymentEvent, DeviceReport, Presence } from './report.ts';
-import { deviceTopics, type DeviceTopics } from './topics.ts';
-import { ConnectionLost, type Connection, type Message, type Transport } from './transport.ts';
+import { ConnectionLost, type Connection, type Message, type Transport } from '../wire/mqtt/index.ts';
 
 export interface DeviceSessionOptions {
   readonly fleet: string;

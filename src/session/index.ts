@@ -3,10 +3,10 @@
  * transport and the codec serve the operator's side too. It carries bytes of desired states without looking inside, and
  * knows nothing of pods or images.
  */
-export type * from './report.ts';
+export type * from '../wire/report/report.ts';
 export { DeviceSession, type ConnectionState, type DeviceSessionOptions } from './device-session.ts';
-export { MqttTransport, parseBrokerUrl, type BrokerAddress } from './mqtt-transport.ts';
-export { foldPresence } from './presence.ts';
+export { MqttTransport, parseBrokerUrl, type BrokerAddress } from '../wire/mqtt/index.ts';
+export { foldPresence } from '../wire/report/index.ts';
 export { defaultReconnectPolicy, type LossReason, type ReconnectPolicy } from './reconnect-policy.ts';
 export {
   decodeEvent,
@@ -15,18 +15,18 @@ export {
   encodeEvent,
   encodePresence,
   encodeReport,
-} from './report-codec.ts';
+} from '../wire/report/index.ts';
 export {
   deviceTopics,
   fleetFilter,
   parseDeviceTopic,
   type DeviceTopicKind,
   type DeviceTopics,
-} from './topics.ts';
+} from '../wire/report/index.ts';
 export {
   ConnectionLost,
   type Connection,
   type ConnectOptions,
   type Message,
   type Transport,
-} from './transport.ts';
+} from '../wire/mqtt/index.ts';

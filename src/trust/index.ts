@@ -5,15 +5,15 @@
  * megabytes and a second, so only processes that verify or sign pass them: `openpgp.ts` (keys and signatures) and
  * `sign.ts` (the operator's side). The resident process never imports them.
  */
-export type * from './desired-state.ts';
-export { decodeDesiredState, encodeDesiredState } from './desired-state-codec.ts';
+export type * from '../wire/trust/desired-state.ts';
+export { decodeDesiredState, encodeDesiredState } from '../wire/trust/index.ts';
 export {
   decodeEnvelope,
   encodeEnvelope,
   maxEnvelopeBytes,
   maxSignatureBytes,
   type Envelope,
-} from './envelope.ts';
+} from '../wire/trust/index.ts';
 export {
   deviceTime,
   judgeDesiredState,
@@ -22,5 +22,5 @@ export {
   type Judgement,
   type TrustedVersion,
   type Verdict,
-} from './judge.ts';
-export { keysForImage, type ImageKey } from './keyring.ts';
+} from '../wire/trust/index.ts';
+export { keysForImage, type ImageKey } from '../wire/trust/index.ts';

@@ -13,8 +13,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { defaultArchiveLimits } from '../../src/image/tar/index.ts';
-import { inspectArchive } from '../../src/image/aci/index.ts';
+import { defaultArchiveLimits } from '../../src/image/tar/limits.ts';
+import { inspectArchive } from '../../src/image/aci/inspect.ts';
 import { wherry } from '../cli/recording-terminal.ts';
 import { pax, tar } from './raw-tar.ts';
 

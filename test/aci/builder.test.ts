@@ -21,9 +21,9 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { buildAci, type BuildOptions } from '../../src/aci/builder.ts';
-import { type ArchiveListing, inspectArchive } from '../../src/image/aci/index.ts';
-import { defaultArchiveLimits } from '../../src/image/tar/index.ts';
-import { parseImageManifest } from '../../src/image/appc/index.ts';
+import { type ArchiveListing, inspectArchive } from '../../src/image/aci/inspect.ts';
+import { defaultArchiveLimits } from '../../src/image/tar/limits.ts';
+import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
 import { manifestText, record } from './raw-tar.ts';
 
 let directory: string;

@@ -3,8 +3,8 @@ import { randomBytes } from 'node:crypto';
 
 import { describe, expect, it } from 'vitest';
 
-import { type ArchiveSummary, readArchive } from '../../src/image/aci/index.ts';
-import { defaultArchiveLimits } from '../../src/image/tar/index.ts';
+import { type ArchiveSummary, readArchive } from '../../src/image/aci/read-archive.ts';
+import { defaultArchiveLimits } from '../../src/image/tar/limits.ts';
 import { isRefusal } from '../../src/core/refusal/refusal.ts';
 import { file, manifest, rootfs, source, tar } from './raw-tar.ts';
 

@@ -14,8 +14,8 @@ import { Writable } from 'node:stream';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { defaultArchiveLimits } from '../../src/image/tar/index.ts';
-import { readArchive } from '../../src/image/aci/index.ts';
+import { defaultArchiveLimits } from '../../src/image/tar/limits.ts';
+import { readArchive } from '../../src/image/aci/read-archive.ts';
 import { manifestText } from './raw-tar.ts';
 
 /** Names longer than ustar's name (100), than its prefix (155), and not ASCII. */

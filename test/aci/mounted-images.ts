@@ -3,10 +3,12 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough, type Readable } from 'node:stream';
-import { defaultArchiveLimits } from '../../src/image/tar/index.ts';
-import { readArchive } from '../../src/image/aci/index.ts';
+import { defaultArchiveLimits } from '../../src/image/tar/limits.ts';
+import { readArchive } from '../../src/image/aci/read-archive.ts';
 import type { ImageFile } from '../../src/aci/render.ts';
-import { type ImageManifest, parseImageId, parseImageManifest } from '../../src/image/appc/index.ts';
+import type { ImageManifest } from '../../src/image/appc/types.ts';
+import { parseImageId } from '../../src/image/appc/identifiers.ts';
+import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
 import { type RawEntry, source, tar } from './raw-tar.ts';
 
 /** An archive, and the tree of the object that a device makes of it, as a directory: what a mount shows. */

@@ -4,8 +4,8 @@ import { gzipSync } from 'node:zlib';
 
 import { describe, expect, it } from 'vitest';
 
-import { type ArchiveLimits, defaultArchiveLimits } from '../../src/image/tar/index.ts';
-import { type ArchiveSummary, readArchive } from '../../src/image/aci/index.ts';
+import { type ArchiveLimits, defaultArchiveLimits } from '../../src/image/tar/limits.ts';
+import { type ArchiveSummary, readArchive } from '../../src/image/aci/read-archive.ts';
 import { Refusal } from '../../src/core/refusal/refusal.ts';
 import type { RefusalCode } from '../../src/core/refusal/codes.ts';
 import {

@@ -4,8 +4,8 @@ import { createReadStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { defaultArchiveLimits } from '../../src/image/tar/index.ts';
-import { inspectArchive } from '../../src/image/aci/index.ts';
+import { defaultArchiveLimits } from '../../src/image/tar/limits.ts';
+import { inspectArchive } from '../../src/image/aci/inspect.ts';
 import { type ImageFile, renderImage } from '../../src/aci/render.ts';
 import { type RawEntry, tar } from './raw-tar.ts';
 

@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { defaultArchiveLimits } from '../../src/image/tar/index.ts';
-import { readArchive } from '../../src/image/aci/index.ts';
+import { defaultArchiveLimits } from '../../src/image/tar/limits.ts';
+import { readArchive } from '../../src/image/aci/read-archive.ts';
 import { renderImage } from '../../src/aci/render.ts';
 import { type MountedImage, renderMounted } from '../../src/image/tree/render-mounted.ts';
-import { renderSteps, resolveDependencies } from '../../src/image/appc/index.ts';
+import { renderSteps, resolveDependencies } from '../../src/image/appc/dependencies.ts';
 import { collect, mountedImage, type TestImage } from './mounted-images.ts';
 import { directory, file, pax, type RawEntry, rootfs } from './raw-tar.ts';
 

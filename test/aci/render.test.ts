@@ -12,10 +12,10 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { buildAci } from '../../src/aci/builder.ts';
-import { defaultArchiveLimits } from '../../src/image/tar/index.ts';
-import { inspectArchive } from '../../src/image/aci/index.ts';
+import { defaultArchiveLimits } from '../../src/image/tar/limits.ts';
+import { inspectArchive } from '../../src/image/aci/inspect.ts';
 import { type ImageFile, renderImage } from '../../src/aci/render.ts';
-import { parseImageManifest } from '../../src/image/appc/index.ts';
+import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
 import { wherry } from '../cli/recording-terminal.ts';
 
 let directory: string;

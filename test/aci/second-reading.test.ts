@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { defaultArchiveLimits } from '../../src/image/tar/index.ts';
+import { defaultArchiveLimits } from '../../src/image/tar/limits.ts';
 import { SecondReading } from '../../src/image/tar/second-reading.ts';
 import { TarFraming, type TarPiece } from '../../src/image/tar/tar-framing.ts';
 import { directory, file, pax, type RawEntry, tar } from './raw-tar.ts';

@@ -4,8 +4,9 @@ import { createGzip } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { defaultArchiveLimits } from '../../src/image/tar/index.ts';
-import { readArchive, walkTar } from '../../src/image/aci/index.ts';
+import { defaultArchiveLimits } from '../../src/image/tar/limits.ts';
+import { readArchive } from '../../src/image/aci/read-archive.ts';
+import { walkTar } from '../../src/image/aci/walk-archive.ts';
 import { isRefusal } from '../../src/core/refusal/refusal.ts';
 import { directory, file, manifest, pax, raw, rootfs, source, tar } from './raw-tar.ts';
 

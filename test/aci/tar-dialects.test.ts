@@ -5,8 +5,9 @@ import { join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { type ArchiveEntry, readArchive } from '../../src/image/aci/index.ts';
-import { defaultArchiveLimits } from '../../src/image/tar/index.ts';
+import type { ArchiveEntry } from '../../src/image/aci/walk-archive.ts';
+import { readArchive } from '../../src/image/aci/read-archive.ts';
+import { defaultArchiveLimits } from '../../src/image/tar/limits.ts';
 import { Refusal } from '../../src/core/refusal/refusal.ts';
 import type { RefusalCode } from '../../src/core/refusal/codes.ts';
 import {

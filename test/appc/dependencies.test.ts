@@ -3,11 +3,11 @@ import {
   dependencyLimits,
   layersOf,
   type ListedImage,
-  parseImageId,
-  parseImageManifest,
   renderOrder,
   resolveDependencies,
-} from '../../src/image/appc/index.ts';
+} from '../../src/image/appc/dependencies.ts';
+import { parseImageId } from '../../src/image/appc/identifiers.ts';
+import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
 
 const idOf = (name: string) =>
   parseImageId(`sha512-${Buffer.from(name).toString('hex').padEnd(128, '0').slice(0, 128)}`);

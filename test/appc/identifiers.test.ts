@@ -5,14 +5,14 @@ import {
   isAcIdentifier,
   isAcName,
   isImageId,
-  isSemVer,
   parseAcIdentifier,
   parseAcName,
   parseImageId,
-  parseUuid,
   sanitizeAcIdentifier,
   sanitizeAcName,
-} from '../../src/image/appc/index.ts';
+} from '../../src/image/appc/identifiers.ts';
+import { isSemVer } from '../../src/image/appc/version.ts';
+import { parseUuid } from '../../src/image/appc/uuid.ts';
 import { Refusal } from '../../src/core/refusal/refusal.ts';
 
 describe('[A2.1] AC Identifier (types.md#ac-identifier-type)', () => {

@@ -4,13 +4,11 @@
 import { describe, expect, it } from 'vitest';
 import {
   imageManifestLimits,
-  isTimestamp,
-  isWebAddress,
   parseImageManifest,
   serializeImageManifest,
-  type App,
-  type ImageManifest,
-} from '../../src/image/appc/index.ts';
+} from '../../src/image/appc/image-manifest.ts';
+import { isTimestamp, isWebAddress } from '../../src/image/appc/annotations.ts';
+import type { App, ImageManifest } from '../../src/image/appc/types.ts';
 import { Refusal } from '../../src/core/refusal/refusal.ts';
 
 const parseText = (text: string): ImageManifest => parseImageManifest(new TextEncoder().encode(text));

@@ -3,14 +3,12 @@
 import { describe, expect, it } from 'vitest';
 import {
   defaultCapabilities,
-  parseAcIdentifier,
-  parseIsolator,
-  parseIsolators,
-  type Isolator,
   type IsolatorScope,
-  type JsonValue,
   type TypedIsolator,
-} from '../../src/image/appc/index.ts';
+} from '../../src/image/appc/isolators.ts';
+import { parseAcIdentifier } from '../../src/image/appc/identifiers.ts';
+import { parseIsolator, parseIsolators } from '../../src/image/appc/isolator-list.ts';
+import type { Isolator, JsonValue } from '../../src/image/appc/types.ts';
 import { Refusal } from '../../src/core/refusal/refusal.ts';
 
 const isolator = (name: string, value: JsonValue): Isolator => ({ name: parseAcIdentifier(name), value });

@@ -1,13 +1,9 @@
 // Labels as in docs/appc-checklist.md. Vectors of the reference are facts from github.com/appc/spec at 259c2ee (schema/types/labels_test.go; Apache-2.0,
 // Copyright 2015 The appc Authors).
 import { describe, expect, it } from 'vitest';
-import {
-  compatibleArchitectures,
-  machineArchitecture,
-  parseImageManifest,
-  runsOn,
-  type ImageManifest,
-} from '../../src/image/appc/index.ts';
+import { compatibleArchitectures, machineArchitecture, runsOn } from '../../src/image/appc/platform.ts';
+import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
+import type { ImageManifest } from '../../src/image/appc/types.ts';
 
 const manifestWith = (labels: unknown): ImageManifest =>
   parseImageManifest(

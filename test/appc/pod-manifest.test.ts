@@ -5,8 +5,8 @@ import {
   parsePodManifest,
   podManifestLimits,
   serializePodManifest,
-  type PodManifest,
-} from '../../src/image/appc/index.ts';
+} from '../../src/image/appc/pod-manifest.ts';
+import type { PodManifest } from '../../src/image/appc/types.ts';
 import { Refusal } from '../../src/core/refusal/refusal.ts';
 
 const parseText = (text: string): PodManifest => parsePodManifest(new TextEncoder().encode(text));

@@ -1,7 +1,7 @@
 // Labels as in docs/appc-checklist.md. The vectors of the reference are in quantity-vectors.ts; those below are from spec/ace.md.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseQuantity, wholeUnits } from '../../src/image/appc/index.ts';
+import { parseQuantity, wholeUnits } from '../../src/image/appc/quantity.ts';
 import { compared, parsed, written } from './quantity-vectors.ts';
 
 const k = 1000n;

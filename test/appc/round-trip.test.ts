@@ -1,26 +1,26 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { isTimestamp } from '../../src/image/appc/annotations.ts';
 import {
-  isTimestamp,
   parseAcIdentifier,
   parseAcName,
   parseImageId,
-  parseImageManifest,
-  parsePodManifest,
   sanitizeAcIdentifier,
   sanitizeAcName,
-  serializeImageManifest,
-  serializePodManifest,
-  type App,
-  type ImageManifest,
-  type Isolator,
-  type JsonValue,
-  type NameValue,
-  type PodManifest,
-  type Port,
-  type UserMap,
-  type Volume,
-} from '../../src/image/appc/index.ts';
+} from '../../src/image/appc/identifiers.ts';
+import { parseImageManifest, serializeImageManifest } from '../../src/image/appc/image-manifest.ts';
+import { parsePodManifest, serializePodManifest } from '../../src/image/appc/pod-manifest.ts';
+import type {
+  App,
+  ImageManifest,
+  Isolator,
+  JsonValue,
+  NameValue,
+  PodManifest,
+  Port,
+  UserMap,
+  Volume,
+} from '../../src/image/appc/types.ts';
 import { jsonText } from '../../src/image/appc/json-text.ts';
 import { parseJson } from '../../src/image/appc/json.ts';
 import { isRefusal } from '../../src/core/refusal/refusal.ts';

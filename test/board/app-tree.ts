@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { defaultArchiveLimits, type FramedEntry } from '../../src/image/tar/index.ts';
-import { inspectArchive, walkTar } from '../../src/image/aci/index.ts';
+import { defaultArchiveLimits } from '../../src/image/tar/limits.ts';
+import type { FramedEntry } from '../../src/image/tar/tar-framing.ts';
+import { inspectArchive } from '../../src/image/aci/inspect.ts';
+import { walkTar } from '../../src/image/aci/walk-archive.ts';
 import { renderImage } from '../../src/aci/render.ts';
 import { source } from '../aci/raw-tar.ts';
 import type { BuiltImage, Scene } from './scene.ts';

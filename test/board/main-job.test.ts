@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { DeviceReport } from '../../src/session/index.ts';
+import type { DeviceReport } from '../../src/wire/report/index.ts';
 import { boards, type BuiltImage, Scene } from './scene.ts';
 
 const healthy = (report: DeviceReport, version: number): boolean =>

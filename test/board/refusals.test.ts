@@ -3,17 +3,18 @@ import { readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type AcIdentifier, type AcName, type NameValue, parseImageId } from '../../src/image/appc/index.ts';
+import type { AcIdentifier, AcName, NameValue } from '../../src/image/appc/types.ts';
+import { parseImageId } from '../../src/image/appc/identifiers.ts';
 import { encodeCbor } from '../../src/core/cbor/encode.ts';
 import type { RefusalCode } from '../../src/core/refusal/codes.ts';
-import type { DeploymentEvent } from '../../src/session/index.ts';
+import type { DeploymentEvent } from '../../src/wire/report/index.ts';
 import {
   decodeEnvelope,
   type DesiredState,
   encodeDesiredState,
   encodeEnvelope,
-} from '../../src/trust/index.ts';
-import { generateKey, signDetached } from '../../src/trust/sign.ts';
+} from '../../src/wire/trust/index.ts';
+import { generateKey, signDetached } from '../../src/wire/trust/sign.ts';
 import { file, manifest, type RawEntry, rootfs, tar } from '../aci/raw-tar.ts';
 import { oneBoard, type BuiltImage, Scene } from './scene.ts';
 

@@ -10,12 +10,8 @@ import { buildPackages } from '../../cross/index.ts';
 import { type Board, loadBoardConfig, startBoard } from '../../qemu/index.ts';
 import { payloadRoot, type PayloadName } from '../../qemu/payload.ts';
 import { buildAci } from '../../src/aci/builder.ts';
-import {
-  type AcIdentifier,
-  type AcName,
-  type ImageId,
-  parseImageManifest,
-} from '../../src/image/appc/index.ts';
+import type { AcIdentifier, AcName, ImageId } from '../../src/image/appc/types.ts';
+import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
 import { type Access, startImageServer } from '../../src/fleet/image-server.ts';
 import {
   decodeEvent,
@@ -25,14 +21,14 @@ import {
   type DeviceReport,
   deviceTopics,
   type Presence,
-} from '../../src/session/index.ts';
+} from '../../src/wire/report/index.ts';
 import {
   type DesiredImage,
   type DesiredState,
   encodeDesiredState,
   encodeEnvelope,
-} from '../../src/trust/index.ts';
-import { generateKey, type GeneratedKey, signDetached } from '../../src/trust/sign.ts';
+} from '../../src/wire/trust/index.ts';
+import { generateKey, type GeneratedKey, signDetached } from '../../src/wire/trust/sign.ts';
 
 /** The boards that the tests run on: all of the matrix, or those that WHERRY_BOARDS names. */
 export const boards: readonly string[] = (process.env['WHERRY_BOARDS'] ?? 'virt-armv8,virt-armv7').split(',');

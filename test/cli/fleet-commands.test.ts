@@ -9,9 +9,9 @@ import {
   type EmbeddedBroker,
   type ImageServer,
 } from '../../src/fleet/index.ts';
-import { parsePodManifest } from '../../src/image/appc/index.ts';
+import { parsePodManifest } from '../../src/image/appc/pod-manifest.ts';
 import { main } from '../../src/cli/main.ts';
-import { examineMessage } from '../../src/trust/examine.ts';
+import { examineMessage } from '../../src/wire/trust/examine.ts';
 import { loopbackCertificate } from '../fetch/loopback-certificate.ts';
 import { serve, type TestServer } from '../fetch/test-server.ts';
 import { startTinyProxy } from '../fetch/tinyproxy.ts';

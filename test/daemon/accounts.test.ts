@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { App } from '../../src/image/appc/index.ts';
+import type { App } from '../../src/image/appc/types.ts';
 import { readAccounts } from '../../src/daemon/accounts.ts';
 
 const app = (user: string, group: string): App => ({

@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { parseAcIdentifier, parseImageId } from '../../src/image/appc/index.ts';
+import { parseAcIdentifier, parseImageId } from '../../src/image/appc/identifiers.ts';
 import { systemClock } from '../../src/core/ports/system-clock.ts';
 import { examineInUnit } from '../../src/daemon/examine-unit.ts';
 import { pullImage } from '../../src/daemon/pull-unit.ts';

@@ -2,9 +2,9 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { parseAcIdentifier } from '../../src/image/appc/index.ts';
+import { parseAcIdentifier } from '../../src/image/appc/identifiers.ts';
 import { trustFiles } from '../../src/daemon/trust-files.ts';
-import { keysForImage } from '../../src/trust/index.ts';
+import { keysForImage } from '../../src/wire/trust/index.ts';
 
 let directory: string;
 beforeEach(() => {

@@ -4,8 +4,8 @@ import { createReadStream, mkdirSync, readdirSync, readFileSync, rmSync, writeFi
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { defaultArchiveLimits } from '../../src/image/tar/index.ts';
-import { readArchive } from '../../src/image/aci/index.ts';
+import { defaultArchiveLimits } from '../../src/image/tar/limits.ts';
+import { readArchive } from '../../src/image/aci/read-archive.ts';
 import { renderImage } from '../../src/aci/render.ts';
 import type { Rendering } from '../../src/deploy/index.ts';
 import {

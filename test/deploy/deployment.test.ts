@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import type { AcIdentifier, AcName, ImageId } from '../../src/image/appc/index.ts';
+import type { AcIdentifier, AcName, ImageId } from '../../src/image/appc/types.ts';
 import { decodeState, encodeState, runDeployment, Superseded, transitions } from '../../src/deploy/index.ts';
 import { Refusal } from '../../src/core/refusal/refusal.ts';
-import type { DeploymentReport } from '../../src/session/index.ts';
-import type { DesiredState } from '../../src/trust/index.ts';
+import type { DeploymentReport } from '../../src/wire/report/index.ts';
+import type { DesiredState } from '../../src/wire/trust/index.ts';
 import { deployedPod, PowerCut, rendering, WorldModel } from './world-model.ts';
 
 const never = new AbortController().signal;

@@ -1,4 +1,4 @@
-import type { ImageId } from '../../src/image/appc/index.ts';
+import type { ImageId } from '../../src/image/appc/types.ts';
 import {
   emptyState,
   type DeployedPod,
@@ -11,7 +11,7 @@ import { podUuid } from '../../src/pod/index.ts';
 import { Refusal } from '../../src/core/refusal/refusal.ts';
 import type { RefusalCode } from '../../src/core/refusal/codes.ts';
 import type { ImageSize, StoredImage, StoredObject, StoredTree } from '../../src/store/index.ts';
-import type { DesiredImage, DesiredState } from '../../src/trust/index.ts';
+import type { DesiredImage, DesiredState } from '../../src/wire/trust/index.ts';
 
 /** Thrown where the power goes: everything volatile is lost, everything saved stays. */
 export class PowerCut extends Error {}

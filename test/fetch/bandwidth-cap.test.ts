@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type Bucket, BandwidthCap, cappedPieceBytes, takeFrom } from '../../src/fetch/bandwidth-cap.ts';
-import { defaultPatience, Download } from '../../src/fetch/download.ts';
-import { fetchSmall } from '../../src/fetch/fetch-small.ts';
-import { openHttpClient } from '../../src/fetch/http-client.ts';
+import { type Bucket, BandwidthCap, cappedPieceBytes, takeFrom } from '../../src/wire/http/bandwidth-cap.ts';
+import { defaultPatience, Download } from '../../src/wire/http/download.ts';
+import { fetchSmall } from '../../src/wire/http/fetch-small.ts';
+import { openHttpClient } from '../../src/wire/http/http-client.ts';
 import { serve, staticFile, steadyRandom, TestClock, testWindowMs } from './test-server.ts';
 
 const content = Buffer.alloc(1_000_000, 'content');

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
-import { BodyPieces } from '../../src/fetch/body-pieces.ts';
+import { BodyPieces } from '../../src/wire/http/body-pieces.ts';
 
 const crumbs = Array.from({ length: 100 }, (_, index) => Buffer.alloc(10, index));
 

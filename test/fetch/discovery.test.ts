@@ -3,8 +3,10 @@
 // always verified here, so http is the one option.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type ImageName, parseNameString, type NameValue } from '../../src/image/appc/index.ts';
-import { discover, fetchImage, openHttpClient, parseCredentials } from '../../src/fetch/operator.ts';
+import { type ImageName, parseNameString } from '../../src/image/appc/name-string.ts';
+import type { NameValue } from '../../src/image/appc/types.ts';
+import { discover, fetchImage } from '../../src/fetch/operator.ts';
+import { openHttpClient, parseCredentials } from '../../src/wire/http/index.ts';
 import { requireAsked } from '../../src/fetch/fetch-image.ts';
 import type { Clock } from '../../src/core/ports/ports.ts';
 import { systemClock } from '../session/system-clock.ts';

@@ -1,18 +1,18 @@
 import { createHash } from 'node:crypto';
 import type { RequestListener } from 'node:http';
 import { afterEach, describe, expect, it } from 'vitest';
-import { Credentials } from '../../src/fetch/credentials.ts';
-import { parseCredentials } from '../../src/fetch/credentials-file.ts';
-import { SourceChanged } from '../../src/fetch/download-error.ts';
+import { Credentials } from '../../src/wire/http/credentials.ts';
+import { parseCredentials } from '../../src/wire/http/credentials-file.ts';
+import { SourceChanged } from '../../src/wire/http/download-error.ts';
 import {
   defaultPatience,
   Download,
   type DownloadPorts,
   type DownloadRequest,
   type Source,
-} from '../../src/fetch/download.ts';
-import { fetchSmall } from '../../src/fetch/fetch-small.ts';
-import { openHttpClient } from '../../src/fetch/http-client.ts';
+} from '../../src/wire/http/download.ts';
+import { fetchSmall } from '../../src/wire/http/fetch-small.ts';
+import { openHttpClient } from '../../src/wire/http/http-client.ts';
 import type { RefusalCode } from '../../src/core/refusal/codes.ts';
 import { serve, staticFile, steadyRandom, TestClock, testWindowMs, type TestServer } from './test-server.ts';
 import { loopbackCertificate } from './loopback-certificate.ts';

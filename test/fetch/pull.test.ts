@@ -15,7 +15,8 @@ import {
   type PullProgress,
   type PullResult,
 } from '../../src/fetch/index.ts';
-import { openHttpClient, pull, signatureAddress } from '../../src/fetch/pull-unit.ts';
+import { openHttpClient } from '../../src/wire/http/index.ts';
+import { pull, signatureAddress } from '../../src/fetch/pull-unit.ts';
 import { imageStore, nodeDisk } from '../../src/store/index.ts';
 import {
   fakeBuilder,

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { pack, type Header } from 'tar-stream';
-import { parseAcIdentifier, parseImageId } from '../../src/image/appc/index.ts';
+import { parseAcIdentifier, parseImageId } from '../../src/image/appc/identifiers.ts';
 import type { PullJob } from '../../src/fetch/index.ts';
 
 /** A directory that goes away with the test, under a name that GnuPG accepts. */

@@ -1,11 +1,8 @@
 import { createHash } from 'node:crypto';
-import {
-  DeviceSession,
-  MqttTransport,
-  type DeviceReport,
-  type DeploymentReport,
-} from '../../src/session/index.ts';
-import { decodeDesiredState, decodeEnvelope, type DesiredState } from '../../src/trust/index.ts';
+import { DeviceSession } from '../../src/session/index.ts';
+import { MqttTransport } from '../../src/wire/mqtt/index.ts';
+import type { DeviceReport, DeploymentReport } from '../../src/wire/report/index.ts';
+import { decodeDesiredState, decodeEnvelope, type DesiredState } from '../../src/wire/trust/index.ts';
 import { systemClock } from '../session/system-clock.ts';
 
 export interface FakeDeviceOptions {

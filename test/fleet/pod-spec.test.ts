@@ -1,11 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import {
-  parseAcName,
-  parseImageId,
-  parseImageManifest,
-  parsePodManifest,
-  parseVolumeString,
-} from '../../src/image/appc/index.ts';
+import { parseAcName, parseImageId } from '../../src/image/appc/identifiers.ts';
+import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
+import { parsePodManifest } from '../../src/image/appc/pod-manifest.ts';
+import { parseVolumeString } from '../../src/image/appc/string-forms.ts';
 import { imagesOf, ImageShelf, reifyPod, simplePod, type OfferedImage } from '../../src/fleet/index.ts';
 
 function image(

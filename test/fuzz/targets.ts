@@ -1,13 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { defaultArchiveLimits } from '../../src/image/tar/index.ts';
-import { readArchive } from '../../src/image/aci/index.ts';
+import { defaultArchiveLimits } from '../../src/image/tar/limits.ts';
+import { readArchive } from '../../src/image/aci/read-archive.ts';
 import { parsePax } from '../../src/image/tar/pax.ts';
-import {
-  parseImageManifest,
-  parseNameString,
-  parsePodManifest,
-  parseQuantity,
-} from '../../src/image/appc/index.ts';
+import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
+import { parseNameString } from '../../src/image/appc/name-string.ts';
+import { parsePodManifest } from '../../src/image/appc/pod-manifest.ts';
+import { parseQuantity } from '../../src/image/appc/quantity.ts';
 import { CborError } from '../../src/core/cbor/value.ts';
 import {
   decodeRenderJob,
@@ -18,32 +16,32 @@ import {
 import { emptyState } from '../../src/deploy/state.ts';
 import { decodeState, encodeState } from '../../src/deploy/state-codec.ts';
 import { readMetaTags } from '../../src/fetch/meta-tags.ts';
-import { parseCredentials } from '../../src/fetch/operator.ts';
+import { parseCredentials } from '../../src/wire/http/index.ts';
 import {
   decodePullJob,
   decodePullResult,
   encodePullJob,
   encodePullResult,
 } from '../../src/fetch/pull-job-codec.ts';
-import { judgeResponse, strongValidator } from '../../src/fetch/response-range.ts';
+import { judgeResponse, strongValidator } from '../../src/wire/http/response-range.ts';
 import { parseConfig, parseDocument, parseSavedImages } from '../../src/oci/documents.ts';
 import { appcArchitecture } from '../../src/oci/platform.ts';
 import { runtimeOf } from '../../src/oci/runtime.ts';
 import { isRefusal } from '../../src/core/refusal/refusal.ts';
-import { decodeEvent, decodePresence, decodeReport } from '../../src/session/index.ts';
-import { encodeEvent, encodePresence, encodeReport } from '../../src/session/report-codec.ts';
-import { PacketGate } from '../../src/session/packet-gate.ts';
-import { ConnectionLost } from '../../src/session/transport.ts';
+import { decodeEvent, decodePresence, decodeReport } from '../../src/wire/report/index.ts';
+import { encodeEvent, encodePresence, encodeReport } from '../../src/wire/report/report-codec.ts';
+import { PacketGate } from '../../src/wire/mqtt/packet-gate.ts';
+import { ConnectionLost } from '../../src/wire/mqtt/transport.ts';
 import { readSuperblock, superblockBytes } from '../../src/store/erofs-superblock.ts';
 import {
   decodeDesiredState,
   decodeEnvelope,
   encodeDesiredState,
   encodeEnvelope,
-} from '../../src/trust/index.ts';
-import { reviewKeys } from '../../src/trust/review.ts';
-import { signatureVerifier } from '../../src/trust/image-signature.ts';
-import { generateKey, signDetached } from '../../src/trust/sign.ts';
+} from '../../src/wire/trust/index.ts';
+import { reviewKeys } from '../../src/wire/trust/review.ts';
+import { signatureVerifier } from '../../src/wire/trust/image-signature.ts';
+import { generateKey, signDetached } from '../../src/wire/trust/sign.ts';
 import { file, manifest, pax, rootfs, source, tar } from '../aci/raw-tar.ts';
 import { sampleEvent, sampleReport } from '../session/sample-messages.ts';
 

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fromOci, toOci, type ConvertedImage, type FromOciOptions } from '../../src/oci/index.ts';
 import { inspectArchive } from '../../src/image/aci/inspect.ts';
-import { defaultArchiveLimits } from '../../src/image/tar/index.ts';
+import { defaultArchiveLimits } from '../../src/image/tar/limits.ts';
 import { wherry } from '../cli/recording-terminal.ts';
 import { registryAccess } from './registry-access.ts';
 import { run, umociLayout } from './tools.ts';

@@ -10,10 +10,10 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { defaultArchiveLimits } from '../../src/image/tar/index.ts';
+import { defaultArchiveLimits } from '../../src/image/tar/limits.ts';
 import { inspectArchive } from '../../src/image/aci/inspect.ts';
 import { renderImage } from '../../src/aci/render.ts';
-import { parseImageManifest } from '../../src/image/appc/index.ts';
+import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
 import { readImageFile } from '../../src/fleet/index.ts';
 import { fromOci, type ConvertedImage, type FromOciOptions } from '../../src/oci/index.ts';
 import { file, pax, type RawEntry, tar } from '../aci/raw-tar.ts';

@@ -1,4 +1,4 @@
-import { Credentials, openHttpClient } from '../../src/fetch/operator.ts';
+import { Credentials, openHttpClient } from '../../src/wire/http/index.ts';
 import type { FromOciOptions } from '../../src/oci/index.ts';
 import { systemClock } from '../session/system-clock.ts';
 

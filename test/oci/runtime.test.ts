@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseAcIdentifier, parseImageManifest } from '../../src/image/appc/index.ts';
+import { parseAcIdentifier } from '../../src/image/appc/identifiers.ts';
+import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
 import { parseConfig, parseDocument, parseSavedImages } from '../../src/oci/documents.ts';
 import {
   appcArchitecture,

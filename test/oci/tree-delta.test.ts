@@ -3,8 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { defaultArchiveLimits } from '../../src/image/tar/index.ts';
-import { walkTar } from '../../src/image/aci/index.ts';
+import { defaultArchiveLimits } from '../../src/image/tar/limits.ts';
+import { walkTar } from '../../src/image/aci/walk-archive.ts';
 import { arrange } from '../../src/image/tree/source-tree.ts';
 import {
   type Directory,

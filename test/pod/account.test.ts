@@ -1,7 +1,7 @@
 // Labels as in docs/appc-checklist.md. The first table are facts from github.com/rkt/rkt at 171c416, tests/rkt_run_user_group_test.go and
 // tests/functional.mk (Apache-2.0, Copyright 2016 The rkt Authors): what image and command line say together, and who runs.
 import { describe, expect, it } from 'vitest';
-import type { App } from '../../src/image/appc/index.ts';
+import type { App } from '../../src/image/appc/types.ts';
 import { resolveAccount } from '../../src/pod/account.ts';
 import { demoImage } from './demo.ts';
 

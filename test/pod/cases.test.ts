@@ -5,7 +5,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { parsePodManifest } from '../../src/image/appc/index.ts';
+import { parsePodManifest } from '../../src/image/appc/pod-manifest.ts';
 import { compilePod, type CompiledPod, type HostFacts } from '../../src/pod/index.ts';
 import { isRefusal, Refusal } from '../../src/core/refusal/refusal.ts';
 import { readUnit, readWords } from '../systemd/unit-reader.ts';

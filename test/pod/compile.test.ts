@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseImageManifest, parsePodManifest } from '../../src/image/appc/index.ts';
+import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
+import { parsePodManifest } from '../../src/image/appc/pod-manifest.ts';
 import { compilePod, podsTargetText, podUuid } from '../../src/pod/index.ts';
 import { readUnit } from '../systemd/unit-reader.ts';
 import { boardHost, demoImage, demoUuid, imageId } from './demo.ts';

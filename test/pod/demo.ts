@@ -1,4 +1,5 @@
-import { parseImageManifest, parseImageId } from '../../src/image/appc/index.ts';
+import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
+import { parseImageId } from '../../src/image/appc/identifiers.ts';
 import type { HostFacts, PodImage } from '../../src/pod/index.ts';
 
 export const demoUuid = '0123abcd-0000-8000-8000-000000000000';

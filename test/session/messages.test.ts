@@ -13,7 +13,7 @@ import {
   parseDeviceTopic,
   type DeviceReport,
   type Presence,
-} from '../../src/session/index.ts';
+} from '../../src/wire/report/index.ts';
 import { sampleEvent, sampleReport } from './sample-messages.ts';
 
 const imageId = `sha512-${'a'.repeat(128)}`;

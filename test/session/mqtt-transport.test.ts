@@ -3,17 +3,13 @@ import { createServer, type Socket } from 'node:net';
 import { once } from 'node:events';
 import {
   ConnectionLost,
-  decodePresence,
-  decodeReport,
-  DeviceSession,
-  encodePresence,
   MqttTransport,
   parseBrokerUrl,
   type Connection,
-  type ConnectionState,
   type Message,
-  type Presence,
-} from '../../src/session/index.ts';
+} from '../../src/wire/mqtt/index.ts';
+import { decodePresence, decodeReport, encodePresence, type Presence } from '../../src/wire/report/index.ts';
+import { DeviceSession, type ConnectionState } from '../../src/session/index.ts';
 import { aedesBroker, freePort, hasMosquitto, mosquittoBroker, type RealBroker } from './real-brokers.ts';
 import { sampleEvent, sampleReport } from './sample-messages.ts';
 import { systemClock, until } from './system-clock.ts';

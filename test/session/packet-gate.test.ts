@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { PacketGate } from '../../src/session/packet-gate.ts';
+import { PacketGate } from '../../src/wire/mqtt/packet-gate.ts';
 
 /** An MQTT packet with a body of `length` bytes that begins with `head`. */
 function packet(first: number, head: Buffer, length = head.length): Buffer {

@@ -1,4 +1,4 @@
-import type { DeploymentEvent, DeviceReport } from '../../src/session/index.ts';
+import type { DeploymentEvent, DeviceReport } from '../../src/wire/report/index.ts';
 
 export function sampleReport(changes: Partial<DeviceReport> = {}): DeviceReport {
   return {

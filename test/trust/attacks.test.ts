@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { parseAcIdentifier, parseAcName, parseImageId } from '../../src/image/appc/index.ts';
+import { parseAcIdentifier, parseAcName, parseImageId } from '../../src/image/appc/identifiers.ts';
 import { isRefusal } from '../../src/core/refusal/refusal.ts';
 import type { RefusalCode } from '../../src/core/refusal/codes.ts';
 import {
@@ -8,10 +8,10 @@ import {
   keysForImage,
   markOf,
   maxEnvelopeBytes,
-} from '../../src/trust/index.ts';
-import { examineMessage, type Examined, type ExamineContext } from '../../src/trust/examine.ts';
-import { signatureVerifier } from '../../src/trust/image-signature.ts';
-import { signDetached, type GeneratedKey } from '../../src/trust/sign.ts';
+} from '../../src/wire/trust/index.ts';
+import { examineMessage, type Examined, type ExamineContext } from '../../src/wire/trust/examine.ts';
+import { signatureVerifier } from '../../src/wire/trust/image-signature.ts';
+import { signDetached, type GeneratedKey } from '../../src/wire/trust/sign.ts';
 import { day, desired, issued, makeKey, publish } from './operator.ts';
 
 /**

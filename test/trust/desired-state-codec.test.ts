@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { encodeCbor } from '../../src/core/cbor/encode.ts';
 import { Refusal } from '../../src/core/refusal/refusal.ts';
-import { decodeDesiredState, encodeDesiredState, type DesiredState } from '../../src/trust/index.ts';
+import { decodeDesiredState, encodeDesiredState, type DesiredState } from '../../src/wire/trust/index.ts';
 import { desired, issued, withField } from './operator.ts';
 
 const url = 'https://images.example.com/web.aci';

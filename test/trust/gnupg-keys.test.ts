@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { isRefusal } from '../../src/core/refusal/refusal.ts';
-import { readKeys } from '../../src/trust/keys.ts';
-import { reviewKeys } from '../../src/trust/review.ts';
-import { signatureVerifier } from '../../src/trust/image-signature.ts';
-import { verifyEnvelope } from '../../src/trust/command-signature.ts';
+import { readKeys } from '../../src/wire/trust/keys.ts';
+import { reviewKeys } from '../../src/wire/trust/review.ts';
+import { signatureVerifier } from '../../src/wire/trust/image-signature.ts';
+import { verifyEnvelope } from '../../src/wire/trust/command-signature.ts';
 import { openGnuPg, type GnuPg } from './gnupg.ts';
 
 // Making a key takes as long as the machine's randomness and load want.

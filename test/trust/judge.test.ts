@@ -1,8 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseAcName } from '../../src/image/appc/index.ts';
+import { parseAcName } from '../../src/image/appc/identifiers.ts';
 import { isRefusal } from '../../src/core/refusal/refusal.ts';
-import { deviceTime, judgeDesiredState, markOf, timeFloor, type Judgement } from '../../src/trust/index.ts';
+import {
+  deviceTime,
+  judgeDesiredState,
+  markOf,
+  timeFloor,
+  type Judgement,
+} from '../../src/wire/trust/index.ts';
 import { day, desired, issued } from './operator.ts';
 
 const digest = 'aa';

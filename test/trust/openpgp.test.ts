@@ -2,9 +2,9 @@ import { closeSync, openSync, readSync, rmSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { isRefusal } from '../../src/core/refusal/refusal.ts';
 import type { RefusalCode } from '../../src/core/refusal/codes.ts';
-import { readKeys } from '../../src/trust/keys.ts';
-import { signatureVerifier } from '../../src/trust/image-signature.ts';
-import { verifyEnvelope } from '../../src/trust/command-signature.ts';
+import { readKeys } from '../../src/wire/trust/keys.ts';
+import { signatureVerifier } from '../../src/wire/trust/image-signature.ts';
+import { verifyEnvelope } from '../../src/wire/trust/command-signature.ts';
 import { openGnuPg, type GnuPg } from './gnupg.ts';
 
 // Making a key takes as long as the machine's randomness and load want.

@@ -1,6 +1,6 @@
-import { parseAcIdentifier, parseAcName, parseImageId } from '../../src/image/appc/index.ts';
-import { encodeDesiredState, encodeEnvelope, type DesiredState } from '../../src/trust/index.ts';
-import { generateKey, signDetached, type GeneratedKey } from '../../src/trust/sign.ts';
+import { parseAcIdentifier, parseAcName, parseImageId } from '../../src/image/appc/identifiers.ts';
+import { encodeDesiredState, encodeEnvelope, type DesiredState } from '../../src/wire/trust/index.ts';
+import { generateKey, signDetached, type GeneratedKey } from '../../src/wire/trust/sign.ts';
 
 /** 1 June 2026: when the operator of these tests works. */
 export const issued = Date.UTC(2026, 5, 1) / 1000;

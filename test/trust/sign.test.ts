@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { isRefusal } from '../../src/core/refusal/refusal.ts';
-import { signatureVerifier } from '../../src/trust/image-signature.ts';
+import { signatureVerifier } from '../../src/wire/trust/image-signature.ts';
 import {
   exportPublic,
   fingerprintOf,
@@ -8,7 +8,7 @@ import {
   generateKey,
   signDetached,
   type GeneratedKey,
-} from '../../src/trust/sign.ts';
+} from '../../src/wire/trust/sign.ts';
 import { openGnuPg, type GnuPg } from './gnupg.ts';
 
 // Making a key takes as long as the machine's randomness and load want.

@@ -1,6 +1,6 @@
 import { FleetDirectory, startEmbeddedBroker, startImageServer, type Access } from '../../fleet/index.ts';
 import { isRefusal } from '../../core/refusal/index.ts';
-import { deviceTopics } from '../../session/index.ts';
+import { deviceTopics } from '../../wire/report/index.ts';
 import type { Context } from '../context.ts';
 import { formatBytes } from '../format.ts';
 import type { DevFlags } from '../flags.ts';

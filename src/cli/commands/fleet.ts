@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { FleetDirectory, provisionFiles, type KeyRole } from '../../fleet/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
-import { formatFingerprint, generateKey } from '../../trust/sign.ts';
+import { formatFingerprint, generateKey } from '../../wire/trust/sign.ts';
 import type { Context } from '../context.ts';
 
 /** `wherry fleet init` */

@@ -6,18 +6,16 @@ import { defaultArchiveLimits } from '../../image/tar/index.ts';
 import { labelValue, parseNameString, sanitizeAcName, type ImageName } from '../../image/appc/index.ts';
 import {
   Credentials,
-  discover,
-  fetchImage,
   fetchSmall,
   openHttpClient,
   parseCredentials,
   proxiesOfEnvironment,
-  type FetchedImage,
   type HttpClient,
-} from '../../fetch/operator.ts';
+} from '../../wire/http/index.ts';
+import { discover, fetchImage, type FetchedImage } from '../../fetch/operator.ts';
 import { FleetDirectory, readImageFile, type OfferedImage } from '../../fleet/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
-import { formatFingerprint } from '../../trust/sign.ts';
+import { formatFingerprint } from '../../wire/trust/sign.ts';
 import type { Context } from '../context.ts';
 import { formatBytes } from '../format.ts';
 import type { DiscoverFlags, FetchFlags } from '../flags.ts';

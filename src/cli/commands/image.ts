@@ -5,8 +5,8 @@ import { defaultArchiveLimits } from '../../image/tar/index.ts';
 import { serializeImageManifest } from '../../image/appc/index.ts';
 import { FleetDirectory, readImageFile, requireSignature } from '../../fleet/index.ts';
 import { isRefusal, Refusal } from '../../core/refusal/index.ts';
-import { formatFingerprint, signDetached } from '../../trust/sign.ts';
-import { signatureVerifier } from '../../trust/image-signature.ts';
+import { formatFingerprint, signDetached } from '../../wire/trust/sign.ts';
+import { signatureVerifier } from '../../wire/trust/index.ts';
 import type { Context } from '../context.ts';
 import { formatBytes, formatTable } from '../format.ts';
 

@@ -1,6 +1,6 @@
 import { FleetDirectory, type KeyRole } from '../../fleet/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
-import { fingerprintOf, formatFingerprint, generateKey } from '../../trust/sign.ts';
+import { fingerprintOf, formatFingerprint, generateKey } from '../../wire/trust/sign.ts';
 import type { Context } from '../context.ts';
 
 /** `wherry keys new` */

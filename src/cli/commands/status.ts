@@ -1,5 +1,5 @@
 import type { DeviceView } from '../../fleet/index.ts';
-import type { AppReport, DeviceReport, PodReport } from '../../session/index.ts';
+import type { AppReport, DeviceReport, PodReport } from '../../wire/report/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import { withLink, type Context } from '../context.ts';
 import { formatBytes, formatTable, formatUse, type Cell } from '../format.ts';

@@ -1,5 +1,5 @@
 import type { ClientRequest, IncomingMessage, OutgoingHttpHeaders } from 'node:http';
-import type { Clock } from '../core/ports/index.ts';
+import type { Clock } from '../../core/ports/index.ts';
 import { cappedPieceBytes } from './bandwidth-cap.ts';
 import { Credentials } from './credentials.ts';
 import { DownloadError } from './download-error.ts';

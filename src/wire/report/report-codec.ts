@@ -1,4 +1,4 @@
-import { parseUuid } from '../image/appc/index.ts';
+import { parseUuid } from '../../image/appc/index.ts';
 import {
   boolean,
   CborError,
@@ -14,8 +14,8 @@ import {
   text,
   type CborValue,
   type Reader,
-} from '../core/cbor/index.ts';
-import { Refusal } from '../core/refusal/index.ts';
+} from '../../core/cbor/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import type { DeploymentEvent, DeviceReport, Presence } from './report.ts';
 
 /**

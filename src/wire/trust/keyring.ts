@@ -1,4 +1,4 @@
-import type { AcIdentifier } from '../image/appc/index.ts';
+import type { AcIdentifier } from '../../image/appc/index.ts';
 
 /** A public key that is trusted for the images below a name prefix, or, with `null`, for every image. */
 export interface ImageKey {

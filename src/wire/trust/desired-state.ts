@@ -1,4 +1,4 @@
-import type { AcIdentifier, AcName, ImageId, NameValue } from '../image/appc/index.ts';
+import type { AcIdentifier, AcName, ImageId, NameValue } from '../../image/appc/index.ts';
 
 /**
  * What an operator wants a device to run: one versioned, expiring document per device. It is carried as the exact bytes

@@ -3,9 +3,9 @@ import { Duplex } from 'node:stream';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 // Only the client itself: the package's entry also loads WebSocket, SOCKS and browser code, which a device never uses.
 import mqttClientModule from 'mqtt/lib/client';
-import { Refusal } from '../core/refusal/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import { PacketGate } from './packet-gate.ts';
-import type { LossReason } from './reconnect-policy.ts';
+import type { LossReason } from '../../session/reconnect-policy.ts';
 import {
   ConnectionLost,
   type Connection,

@@ -1,5 +1,5 @@
 import { parse, TomlError } from 'smol-toml';
-import { Refusal } from '../core/refusal/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import { Credentials, type Credential } from './credentials.ts';
 
 /**

@@ -1,4 +1,4 @@
-import { Refusal } from '../core/refusal/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import { ConnectionLost } from './transport.ts';
 
 /**

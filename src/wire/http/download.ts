@@ -1,4 +1,4 @@
-import type { Clock, Random } from '../core/ports/index.ts';
+import type { Clock, Random } from '../../core/ports/index.ts';
 import { type BandwidthCap, cappedPieceBytes } from './bandwidth-cap.ts';
 import { BodyPieces } from './body-pieces.ts';
 import { DownloadError, SourceChanged } from './download-error.ts';

@@ -4,7 +4,7 @@
  */
 import { createHash, type Hash } from 'node:crypto';
 import * as openpgp from 'openpgp';
-import { Refusal } from '../core/refusal/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import { finishDigest, hashes } from './signature.ts';
 
 /**

@@ -1,4 +1,4 @@
-import { parseAcIdentifier, parseAcName, parseImageId } from '../image/appc/index.ts';
+import { parseAcIdentifier, parseAcName, parseImageId } from '../../image/appc/index.ts';
 import {
   bytes,
   CborError,
@@ -13,8 +13,8 @@ import {
   readFields,
   text,
   type Reader,
-} from '../core/cbor/index.ts';
-import { Refusal } from '../core/refusal/index.ts';
+} from '../../core/cbor/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import type { DesiredState } from './desired-state.ts';
 import { maxEnvelopeBytes } from './envelope.ts';
 

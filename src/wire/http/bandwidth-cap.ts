@@ -1,4 +1,4 @@
-import type { Clock } from '../core/ports/index.ts';
+import type { Clock } from '../../core/ports/index.ts';
 
 /** A token bucket: how many bytes may be taken at once, as of a monotonic time. Below zero is debt. */
 export interface Bucket {

@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import * as openpgp from 'openpgp';
-import { Refusal, type RefusalCode } from '../core/refusal/index.ts';
+import { Refusal, type RefusalCode } from '../../core/refusal/index.ts';
 import { maxSignatureBytes } from './envelope.ts';
 import { judgedAt, parseKeys, weaknessOf, whyUnusable } from './keys.ts';
 

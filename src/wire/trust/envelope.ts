@@ -9,8 +9,8 @@ import {
   readFields,
   text,
   type Reader,
-} from '../core/cbor/index.ts';
-import { Refusal } from '../core/refusal/index.ts';
+} from '../../core/cbor/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 
 /** The largest message that any of the brokers that wherry supports is sure to carry (AWS IoT Core: 128 KiB). */
 export const maxEnvelopeBytes = 131_072;

@@ -1,6 +1,6 @@
 import { open, rename, rm, writeFile, type FileHandle } from 'node:fs/promises';
-import { decodeCbor, encodeCbor, map, optional, readFields, text } from '../core/cbor/index.ts';
-import { Refusal } from '../core/refusal/index.ts';
+import { decodeCbor, encodeCbor, map, optional, readFields, text } from '../../core/cbor/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import type { Source } from './download.ts';
 
 const readBytes = 256 * 1024;

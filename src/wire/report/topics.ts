@@ -1,4 +1,4 @@
-import { Refusal } from '../core/refusal/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 
 /**
  * The topics of one device. Exact names, four slashes, no dots (RabbitMQ maps dots), so that a broker's ACL can bind a

@@ -1,4 +1,4 @@
-import { Refusal } from '../core/refusal/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import { openVerifier, type FaultCodes, type SignatureVerifier } from './signature.ts';
 
 const imageCodes: FaultCodes = {

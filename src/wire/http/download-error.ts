@@ -1,4 +1,4 @@
-import { Refusal, type RefusalCode } from '../core/refusal/index.ts';
+import { Refusal, type RefusalCode } from '../../core/refusal/index.ts';
 
 export type DownloadCode = Extract<RefusalCode, `download-${string}`>;
 

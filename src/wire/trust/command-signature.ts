@@ -1,4 +1,4 @@
-import { isRefusal, Refusal } from '../core/refusal/index.ts';
+import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 import { openVerifier, type FaultCodes } from './signature.ts';
 
 const commandCodes: FaultCodes = {

@@ -1,4 +1,4 @@
-import { Refusal } from '../core/refusal/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import type { DesiredState } from './desired-state.ts';
 
 /** The highest desired state that was ever trusted. It is kept over power cuts and never goes down. */

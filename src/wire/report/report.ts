@@ -1,8 +1,5 @@
-import type { DeploymentReport } from '../deploy/index.ts';
-import type { IsolatorReport } from '../pod/index.ts';
-
-export type { DeploymentPhase, DeploymentReport } from '../deploy/index.ts';
-export type { IsolatorReport } from '../pod/index.ts';
+import type { DeploymentReport } from './deployment-report.ts';
+import type { IsolatorReport } from '../../pod/index.ts';
 
 /**
  * What a device says of itself: retained on `reported`, as deterministic CBOR. Keys are short words, not numbers, so that any

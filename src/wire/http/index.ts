@@ -1,0 +1,19 @@
+/**
+ * HTTP(S) for both ends: client, proxies, credentials and the resumable download with its limits. It does not know what the
+ * bytes mean.
+ */
+export { BandwidthCap, cappedPieceBytes } from './bandwidth-cap.ts';
+export { parseCredentials } from './credentials-file.ts';
+export { Credentials } from './credentials.ts';
+export { DownloadError, SourceChanged } from './download-error.ts';
+export {
+  Download,
+  type DownloadPatience,
+  type DownloadPorts,
+  type DownloadRequest,
+  type Source,
+} from './download.ts';
+export { fetchSmall } from './fetch-small.ts';
+export { type HttpClient, type HttpClientOptions, openHttpClient } from './http-client.ts';
+export { asNoSpace, PartialFile } from './partial-file.ts';
+export { proxiesOfEnvironment, type ProxySettings, proxyVariables } from './proxies.ts';

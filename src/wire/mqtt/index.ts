@@ -1,0 +1,12 @@
+/**
+ * MQTT transport for both ends: connecting, the gate that bounds incoming packets, and why a connection was lost. It carries
+ * bytes without looking inside.
+ */
+export { type BrokerAddress, MqttTransport, parseBrokerUrl } from './mqtt-transport.ts';
+export {
+  type Connection,
+  ConnectionLost,
+  type ConnectOptions,
+  type Message,
+  type Transport,
+} from './transport.ts';

@@ -1,0 +1,29 @@
+/**
+ * What a device says of itself, for both ends: reports, events, presence, topics and their codec. No I/O.
+ */
+export type { DeploymentPhase, DeploymentReport } from './deployment-report.ts';
+export { foldPresence, mustReassert } from './presence.ts';
+export {
+  decodeEvent,
+  decodePresence,
+  decodeReport,
+  encodeEvent,
+  encodePresence,
+  encodeReport,
+} from './report-codec.ts';
+export type {
+  AppReport,
+  CapabilityReport,
+  DamagedImage,
+  DeploymentEvent,
+  DeviceReport,
+  PodReport,
+  Presence,
+} from './report.ts';
+export {
+  type DeviceTopicKind,
+  deviceTopics,
+  type DeviceTopics,
+  fleetFilter,
+  parseDeviceTopic,
+} from './topics.ts';

@@ -1,0 +1,30 @@
+/**
+ * Who may command what. Pure decisions over bytes, keys and marks: no I/O, no clock of its own.
+ *
+ * This is the light door: messages, verdicts, keyrings. Two others load OpenPGP, which costs a small board some
+ * megabytes and a second, so only processes that verify or sign pass them: `openpgp.ts` (keys and signatures) and
+ * `sign.ts` (the operator's side). The resident process never imports them.
+ */
+export { decodeDesiredState, encodeDesiredState } from './desired-state-codec.ts';
+export type { DeployPolicy, DesiredImage, DesiredPod, DesiredState } from './desired-state.ts';
+export {
+  decodeEnvelope,
+  encodeEnvelope,
+  type Envelope,
+  maxEnvelopeBytes,
+  maxSignatureBytes,
+} from './envelope.ts';
+export { type ExamineContext, examineMessage } from './examine.ts';
+export { signatureVerifier } from './image-signature.ts';
+export {
+  deviceTime,
+  judgeDesiredState,
+  type Judgement,
+  markOf,
+  timeFloor,
+  type TrustedVersion,
+  type Verdict,
+} from './judge.ts';
+export { type ImageKey, keysForImage } from './keyring.ts';
+export { type KeyReview, reviewKeys } from './review.ts';
+export type { SignatureVerifier } from './signature.ts';
