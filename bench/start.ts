@@ -1,5 +1,5 @@
-import { podUuid } from '../src/pod/index.ts';
-import type { DesiredState } from '../src/wire/trust/index.ts';
+import { podUuid } from '../src/device/pod/index.ts';
+import type { DesiredState } from '../src/wire/trust/desired-state.ts';
 import type { BuiltImage, Scene } from '../test/board/scene.ts';
 import { inTurn, numberFrom, type Group } from './bench.ts';
 

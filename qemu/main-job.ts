@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import { BuildFailure, buildPackages } from '../cross/index.ts';
 import type { Progress } from '../src/fleet/index.ts';
 import { isRefusal } from '../src/core/refusal/refusal.ts';
-import type { DeviceReport } from '../src/wire/report/index.ts';
+import type { DeviceReport } from '../src/wire/report/report.ts';
 import { boardNames, loadBoardConfig, PreconditionError, startBoard } from './index.ts';
 import { HostSide, pagePort } from './main-job/host-side.ts';
 import { describeReport, prompt } from './main-job/prompt.ts';

@@ -18,7 +18,7 @@ import {
   startEmbeddedBroker,
   startImageServer,
 } from '../../src/fleet/index.ts';
-import { MqttTransport } from '../../src/wire/mqtt/index.ts';
+import { MqttTransport } from '../../src/wire/mqtt/mqtt-transport.ts';
 import { generateKey, signDetached } from '../../src/wire/trust/sign.ts';
 import { systemClock } from '../../src/core/ports/system-clock.ts';
 import type { BoardConfig } from '../board-config.ts';

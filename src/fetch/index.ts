@@ -12,8 +12,14 @@ export {
   encodePullProgress,
   encodePullResult,
   maxPullFileBytes,
-} from './pull-job-codec.ts';
-export { jobName } from './pull-job.ts';
-export type { PullJob, PullLimits, PullProgress, PullResult } from './pull-job.ts';
+} from '../device/jobs/pull/index.ts';
+export { jobName } from '../device/jobs/pull/index.ts';
+export type { PullJob, PullLimits, PullProgress, PullResult } from '../device/jobs/pull/index.ts';
 export type { ProxySettings } from '../wire/http/index.ts';
-export { decodeUnitFile, encodeResult, hexDigits, type RefusedResult, resultOf } from './unit-file.ts';
+export {
+  decodeUnitFile,
+  encodeResult,
+  hexDigits,
+  type RefusedResult,
+  resultOf,
+} from '../device/jobs/index.ts';

@@ -5,4 +5,4 @@ export { Download, type DownloadPatience, type DownloadRequest, type Source } fr
 export { fetchSmall } from '../wire/http/index.ts';
 export { openHttpClient, type HttpClient, type HttpClientOptions } from '../wire/http/index.ts';
 export { proxiesOfEnvironment, proxyVariables } from '../wire/http/index.ts';
-export { pull, signatureAddress, type PullPorts } from './pull.ts';
+export { pull, signatureAddress, type PullPorts } from '../device/jobs/pull/index.ts';

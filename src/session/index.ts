@@ -4,10 +4,10 @@
  * knows nothing of pods or images.
  */
 export type * from '../wire/report/report.ts';
-export { DeviceSession, type ConnectionState, type DeviceSessionOptions } from './device-session.ts';
+export { DeviceSession, type ConnectionState, type DeviceSessionOptions } from '../device/session/index.ts';
 export { MqttTransport, parseBrokerUrl, type BrokerAddress } from '../wire/mqtt/index.ts';
 export { foldPresence } from '../wire/report/index.ts';
-export { defaultReconnectPolicy, type LossReason, type ReconnectPolicy } from './reconnect-policy.ts';
+export { defaultReconnectPolicy, type LossReason, type ReconnectPolicy } from '../device/session/index.ts';
 export {
   decodeEvent,
   decodePresence,

@@ -9,8 +9,8 @@ export {
   type Garbage,
   type Roots,
   type StoreDirectories,
-} from './collect.ts';
-export { writeDurable, type Disk, type DiskEntry, type Owner } from './disk.ts';
+} from '../device/store/index.ts';
+export { writeDurable, type Disk, type DiskEntry, type Owner } from '../device/store/index.ts';
 export {
   type Committed,
   imageStore,
@@ -19,10 +19,10 @@ export {
   type StoredImage,
   type StoredObject,
   type StoredTree,
-} from './image-store.ts';
-export { fsverityProgram, futureDigest, programVerity } from './fsverity-program.ts';
-export { nodeDisk } from './node-disk.ts';
-export { admitSpace, spaceNeeded, type ImageSize, type SpaceNeed } from './space.ts';
+} from '../device/store/index.ts';
+export { fsverityProgram, futureDigest, programVerity } from '../device/store/index.ts';
+export { nodeDisk } from '../device/store/index.ts';
+export { admitSpace, spaceNeeded, type ImageSize, type SpaceNeed } from '../device/store/index.ts';
 export {
   removeKey,
   storedKeys,
@@ -30,6 +30,6 @@ export {
   type StoredKey,
   type TrustPlaces,
   type TrustScope,
-} from './trust-store.ts';
-export { verityDigestForm, type Measure, type Verity } from './verity.ts';
-export { maxStateBytes, stateSlots, type SavedState, type StateSlots } from './state-slots.ts';
+} from '../device/store/index.ts';
+export { verityDigestForm, type Measure, type Verity } from '../device/store/index.ts';
+export { maxStateBytes, stateSlots, type SavedState, type StateSlots } from '../device/store/index.ts';

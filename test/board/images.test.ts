@@ -3,7 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadBoardConfig } from '../../qemu/index.ts';
-import type { DeviceReport } from '../../src/wire/report/index.ts';
+import type { DeviceReport } from '../../src/wire/report/report.ts';
 import { type BuiltImage, oneBoard, Scene } from './scene.ts';
 
 /** The header of the one block of an xz file, after the file's own header (xz-file-format.txt, 2.1.1 and 3.1). */

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { DeviceReport } from '../../src/wire/report/index.ts';
+import type { DeviceReport } from '../../src/wire/report/report.ts';
 import { boards, type BuiltImage, Scene } from './scene.ts';
 
 const healthy = (report: DeviceReport, version: number): boolean =>

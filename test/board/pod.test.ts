@@ -5,8 +5,8 @@ import { startBoard, type Board } from '../../qemu/index.ts';
 import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
 import { parseImageId } from '../../src/image/appc/identifiers.ts';
 import { parsePodManifest } from '../../src/image/appc/pod-manifest.ts';
-import { compilePod, podUuid, type CompiledPod } from '../../src/pod/index.ts';
-import type { UnitStatus } from '../../src/systemd/index.ts';
+import { compilePod, podUuid, type CompiledPod } from '../../src/device/pod/index.ts';
+import type { UnitStatus } from '../../src/device/systemd/index.ts';
 import { boards, oneBoard } from './scene.ts';
 
 const imageId = parseImageId(`sha512-${'ab'.repeat(64)}`);

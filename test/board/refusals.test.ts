@@ -7,13 +7,10 @@ import type { AcIdentifier, AcName, NameValue } from '../../src/image/appc/types
 import { parseImageId } from '../../src/image/appc/identifiers.ts';
 import { encodeCbor } from '../../src/core/cbor/encode.ts';
 import type { RefusalCode } from '../../src/core/refusal/codes.ts';
-import type { DeploymentEvent } from '../../src/wire/report/index.ts';
-import {
-  decodeEnvelope,
-  type DesiredState,
-  encodeDesiredState,
-  encodeEnvelope,
-} from '../../src/wire/trust/index.ts';
+import type { DeploymentEvent } from '../../src/wire/report/report.ts';
+import { decodeEnvelope, encodeEnvelope } from '../../src/wire/trust/envelope.ts';
+import type { DesiredState } from '../../src/wire/trust/desired-state.ts';
+import { encodeDesiredState } from '../../src/wire/trust/desired-state-codec.ts';
 import { generateKey, signDetached } from '../../src/wire/trust/sign.ts';
 import { file, manifest, type RawEntry, rootfs, tar } from '../aci/raw-tar.ts';
 import { oneBoard, type BuiltImage, Scene } from './scene.ts';

@@ -13,21 +13,12 @@ import { buildAci } from '../../src/aci/builder.ts';
 import type { AcIdentifier, AcName, ImageId } from '../../src/image/appc/types.ts';
 import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
 import { type Access, startImageServer } from '../../src/fleet/image-server.ts';
-import {
-  decodeEvent,
-  decodePresence,
-  decodeReport,
-  type DeploymentEvent,
-  type DeviceReport,
-  deviceTopics,
-  type Presence,
-} from '../../src/wire/report/index.ts';
-import {
-  type DesiredImage,
-  type DesiredState,
-  encodeDesiredState,
-  encodeEnvelope,
-} from '../../src/wire/trust/index.ts';
+import { decodeEvent, decodePresence, decodeReport } from '../../src/wire/report/report-codec.ts';
+import type { DeploymentEvent, DeviceReport, Presence } from '../../src/wire/report/report.ts';
+import { deviceTopics } from '../../src/wire/report/topics.ts';
+import type { DesiredImage, DesiredState } from '../../src/wire/trust/desired-state.ts';
+import { encodeDesiredState } from '../../src/wire/trust/desired-state-codec.ts';
+import { encodeEnvelope } from '../../src/wire/trust/envelope.ts';
 import { generateKey, type GeneratedKey, signDetached } from '../../src/wire/trust/sign.ts';
 
 /** The boards that the tests run on: all of the matrix, or those that WHERRY_BOARDS names. */

@@ -3,8 +3,8 @@ import { chmod, mkdir, mkdtemp, rm, stat, utimes, writeFile } from 'node:fs/prom
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { emptyState, encodeState } from '../../src/deploy/index.ts';
-import { nodeDisk, stateSlots, type StoredImage } from '../../src/store/index.ts';
+import { emptyState, encodeState } from '../../src/device/deploy/index.ts';
+import { nodeDisk, stateSlots, type StoredImage } from '../../src/device/store/index.ts';
 import { deployedPod } from '../deploy/world-model.ts';
 import { objectBytes } from '../store/object-bytes.ts';
 import { main } from '../../src/cli/main.ts';

@@ -7,11 +7,10 @@ import { promisify } from 'node:util';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { writeDeb } from '../../cross/deb.ts';
-import type { DebianPackage } from '../../cross/deb.ts';
+import { writeDeb, type DebianPackage } from '../../cross/deb.ts';
 import { packageTree } from '../../cross/package-tree.ts';
 import { targets } from '../../cross/targets.ts';
-import { parseConfig } from '../../src/daemon/config.ts';
+import { parseConfig } from '../../src/device/agent/config.ts';
 
 const run = promisify(execFile);
 const root = path.join(import.meta.dirname, '../..');

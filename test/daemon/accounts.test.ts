@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { App } from '../../src/image/appc/types.ts';
-import { readAccounts } from '../../src/daemon/accounts.ts';
+import { readAccounts } from '../../src/device/world/accounts.ts';
 
 const app = (user: string, group: string): App => ({
   exec: ['/bin/true'],

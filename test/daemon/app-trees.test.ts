@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { AcIdentifier, AcName, ImageId } from '../../src/image/appc/types.ts';
 import { parseImageManifest, serializeImageManifest } from '../../src/image/appc/image-manifest.ts';
-import { appImages, appTree, renderingsOf } from '../../src/daemon/app-trees.ts';
-import type { StoredImage } from '../../src/store/index.ts';
-import type { DesiredState } from '../../src/wire/trust/index.ts';
+import { appImages, appTree, renderingsOf } from '../../src/device/world/app-trees.ts';
+import type { StoredImage } from '../../src/device/store/index.ts';
+import type { DesiredState } from '../../src/wire/trust/desired-state.ts';
 
 interface Sketch {
   readonly on?: readonly string[];

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { architecturesOf, type KernelFacts } from '../../src/daemon/architectures.ts';
+import { architecturesOf, type KernelFacts } from '../../src/device/host/architectures.ts';
 
 /** Labels that run, and those that do not with the reason. */
 function lookAt(facts: KernelFacts): { runs: readonly string[]; lacks: Record<string, string> } {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseConfig } from '../../src/daemon/config.ts';
+import { parseConfig } from '../../src/device/agent/config.ts';
 import { isRefusal } from '../../src/core/refusal/refusal.ts';
 
 const minimal = 'fleet = "harbour"\ndevice = "crane-7"\n[broker]\nurl = "mqtt://broker:1883"\n';

@@ -11,9 +11,9 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { PodFiles } from '../../src/daemon/pod-files.ts';
-import type { CompiledPod } from '../../src/pod/index.ts';
-import { type Disk, nodeDisk } from '../../src/store/index.ts';
+import { PodFiles } from '../../src/device/world/pod-files.ts';
+import type { CompiledPod } from '../../src/device/pod/index.ts';
+import { type Disk, nodeDisk } from '../../src/device/store/index.ts';
 
 /** The machine's disk, except that files stay the property of whoever runs the test. */
 function ownDisk(writes: string[]): Disk {

@@ -5,8 +5,8 @@ import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { App, PodApp } from '../../src/image/appc/types.ts';
 import { parsePodManifest } from '../../src/image/appc/pod-manifest.ts';
-import { findInImage } from '../../src/daemon/image-tree.ts';
-import { checkPrograms } from '../../src/daemon/programs.ts';
+import { findInImage } from '../../src/device/world/image-tree.ts';
+import { checkPrograms } from '../../src/device/world/programs.ts';
 import { Refusal } from '../../src/core/refusal/refusal.ts';
 
 let programs: string;

@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseAcIdentifier, parseImageId } from '../../src/image/appc/identifiers.ts';
 import { systemClock } from '../../src/core/ports/system-clock.ts';
-import { examineInUnit } from '../../src/daemon/examine-unit.ts';
-import { pullImage } from '../../src/daemon/pull-unit.ts';
-import { jobName, type PullJob } from '../../src/fetch/index.ts';
-import { imageStore, nodeDisk } from '../../src/store/index.ts';
-import type { Systemd } from '../../src/systemd/index.ts';
+import { examineInUnit } from '../../src/device/jobs/examine/examine-unit.ts';
+import { pullImage } from '../../src/device/jobs/pull/pull-unit.ts';
+import { jobName, type PullJob } from '../../src/device/jobs/pull/index.ts';
+import { imageStore, nodeDisk } from '../../src/device/store/index.ts';
+import type { Systemd } from '../../src/device/systemd/index.ts';
 import { temporaryDirectory } from '../fetch/test-image.ts';
 
 let root = '';

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import type { AcIdentifier, AcName, ImageId } from '../../src/image/appc/types.ts';
-import { Supervisor } from '../../src/daemon/supervisor.ts';
-import type { World as Deployable } from '../../src/deploy/index.ts';
+import { Supervisor } from '../../src/device/agent/supervisor.ts';
+import type { World as Deployable } from '../../src/device/deploy/index.ts';
 import { Refusal } from '../../src/core/refusal/refusal.ts';
-import type { DeploymentEvent } from '../../src/wire/report/index.ts';
-import type { DesiredState } from '../../src/wire/trust/index.ts';
+import type { DeploymentEvent } from '../../src/wire/report/report.ts';
+import type { DesiredState } from '../../src/wire/trust/desired-state.ts';
 import { WorldModel } from '../deploy/world-model.ts';
 import { FakeClock, settle } from '../session/fake-clock.ts';
 

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { parseAcIdentifier } from '../../src/image/appc/identifiers.ts';
-import { trustFiles } from '../../src/daemon/trust-files.ts';
-import { keysForImage } from '../../src/wire/trust/index.ts';
+import { trustFiles } from '../../src/device/agent/trust-files.ts';
+import { keysForImage } from '../../src/wire/trust/keyring.ts';
 
 let directory: string;
 beforeEach(() => {

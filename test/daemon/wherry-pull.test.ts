@@ -10,7 +10,7 @@ import {
   encodePullResult,
   type PullJob,
   type PullResult,
-} from '../../src/fetch/index.ts';
+} from '../../src/device/jobs/pull/index.ts';
 import {
   fakeBuilder,
   gnupgSigner,
@@ -20,7 +20,7 @@ import {
   type Signer,
   type TestImage,
 } from '../fetch/test-image.ts';
-import { requireSecret } from '../../src/daemon/require-secret.ts';
+import { requireSecret } from '../../src/device/agent/require-secret.ts';
 import { serve, staticFile, type TestServer } from '../fetch/test-server.ts';
 import { startTinyProxy } from '../fetch/tinyproxy.ts';
 

@@ -7,17 +7,17 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { defaultArchiveLimits } from '../../src/image/tar/limits.ts';
 import { readArchive } from '../../src/image/aci/read-archive.ts';
 import { renderImage } from '../../src/aci/render.ts';
-import type { Rendering } from '../../src/deploy/index.ts';
+import type { Rendering } from '../../src/device/jobs/render/index.ts';
 import {
   decodeRenderJob,
   decodeRenderResult,
   encodeRenderJob,
   encodeRenderResult,
   type RenderResult,
-} from '../../src/daemon/render-job.ts';
-import { renderInUnit, renderJobName, type RenderPorts } from '../../src/daemon/render-unit.ts';
-import { imageStore, nodeDisk } from '../../src/store/index.ts';
-import type { Systemd } from '../../src/systemd/index.ts';
+} from '../../src/device/jobs/render/render-job.ts';
+import { renderInUnit, renderJobName, type RenderPorts } from '../../src/device/jobs/render/render-unit.ts';
+import { imageStore, nodeDisk } from '../../src/device/store/index.ts';
+import type { Systemd } from '../../src/device/systemd/index.ts';
 import { collect, mountedImage, type TestImage } from '../aci/mounted-images.ts';
 import { file, rootfs } from '../aci/raw-tar.ts';
 import { fakeBuilder, temporaryDirectory } from '../fetch/test-image.ts';

@@ -1,9 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import type { AcIdentifier, AcName, ImageId } from '../../src/image/appc/types.ts';
-import { decodeState, encodeState, runDeployment, Superseded, transitions } from '../../src/deploy/index.ts';
+import {
+  decodeState,
+  encodeState,
+  runDeployment,
+  Superseded,
+  transitions,
+} from '../../src/device/deploy/index.ts';
 import { Refusal } from '../../src/core/refusal/refusal.ts';
-import type { DeploymentReport } from '../../src/wire/report/index.ts';
-import type { DesiredState } from '../../src/wire/trust/index.ts';
+import type { DeploymentReport } from '../../src/wire/report/deployment-report.ts';
+import type { DesiredState } from '../../src/wire/trust/desired-state.ts';
 import { deployedPod, PowerCut, rendering, WorldModel } from './world-model.ts';
 
 const never = new AbortController().signal;

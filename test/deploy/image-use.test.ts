@@ -9,10 +9,10 @@ import {
   rootsOf,
   runDeployment,
   versionOf,
-} from '../../src/deploy/index.ts';
+} from '../../src/device/deploy/index.ts';
 import { encodeCbor } from '../../src/core/cbor/encode.ts';
-import { maxUnreferenced, withImage } from '../../src/deploy/remembered-images.ts';
-import type { StoredImage } from '../../src/store/index.ts';
+import { maxUnreferenced, withImage } from '../../src/device/deploy/remembered-images.ts';
+import type { StoredImage } from '../../src/device/store/index.ts';
 import { deployedPod, WorldModel } from './world-model.ts';
 
 function image(id: string, more: Partial<StoredImage> = {}): StoredImage {

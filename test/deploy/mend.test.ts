@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { AcIdentifier, AcName, ImageId } from '../../src/image/appc/types.ts';
-import { mendImages } from '../../src/deploy/index.ts';
-import type { StoredImage } from '../../src/store/index.ts';
-import type { DesiredState } from '../../src/wire/trust/index.ts';
+import { mendImages } from '../../src/device/deploy/index.ts';
+import type { StoredImage } from '../../src/device/store/index.ts';
+import type { DesiredState } from '../../src/wire/trust/desired-state.ts';
 import { deployedPod, WorldModel } from './world-model.ts';
 
 const never = new AbortController().signal;

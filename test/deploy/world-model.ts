@@ -3,15 +3,15 @@ import {
   emptyState,
   type DeployedPod,
   type DeviceState,
-  type Rendering,
   type StateKeeper,
   type World,
-} from '../../src/deploy/index.ts';
-import { podUuid } from '../../src/pod/index.ts';
+} from '../../src/device/deploy/index.ts';
+import type { Rendering } from '../../src/device/jobs/render/index.ts';
+import { podUuid } from '../../src/device/pod/index.ts';
 import { Refusal } from '../../src/core/refusal/refusal.ts';
 import type { RefusalCode } from '../../src/core/refusal/codes.ts';
-import type { ImageSize, StoredImage, StoredObject, StoredTree } from '../../src/store/index.ts';
-import type { DesiredImage, DesiredState } from '../../src/wire/trust/index.ts';
+import type { ImageSize, StoredImage, StoredObject, StoredTree } from '../../src/device/store/index.ts';
+import type { DesiredImage, DesiredState } from '../../src/wire/trust/desired-state.ts';
 
 /** Thrown where the power goes: everything volatile is lost, everything saved stays. */
 export class PowerCut extends Error {}

@@ -14,10 +14,11 @@ import {
   type PullJob,
   type PullProgress,
   type PullResult,
-} from '../../src/fetch/index.ts';
-import { openHttpClient } from '../../src/wire/http/index.ts';
-import { pull, signatureAddress } from '../../src/fetch/pull-unit.ts';
-import { imageStore, nodeDisk } from '../../src/store/index.ts';
+  pull,
+  signatureAddress,
+} from '../../src/device/jobs/pull/index.ts';
+import { openHttpClient } from '../../src/wire/http/http-client.ts';
+import { imageStore, nodeDisk } from '../../src/device/store/index.ts';
 import {
   fakeBuilder,
   gnupgSigner,

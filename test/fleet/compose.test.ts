@@ -2,12 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { nextVersion, rollbackTarget } from '../../src/fleet/compose.ts';
 import { progressOf, type DeviceView } from '../../src/fleet/index.ts';
 import { foldMessage } from '../../src/fleet/device-view.ts';
-import {
-  encodeEvent,
-  encodePresence,
-  encodeReport,
-  type DeploymentReport,
-} from '../../src/wire/report/index.ts';
+import { encodeEvent, encodePresence, encodeReport } from '../../src/wire/report/report-codec.ts';
+import type { DeploymentReport } from '../../src/wire/report/deployment-report.ts';
 import { sampleEvent, sampleReport } from '../session/sample-messages.ts';
 
 describe('the next version', () => {

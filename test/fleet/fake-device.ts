@@ -1,8 +1,11 @@
 import { createHash } from 'node:crypto';
-import { DeviceSession } from '../../src/session/index.ts';
-import { MqttTransport } from '../../src/wire/mqtt/index.ts';
-import type { DeviceReport, DeploymentReport } from '../../src/wire/report/index.ts';
-import { decodeDesiredState, decodeEnvelope, type DesiredState } from '../../src/wire/trust/index.ts';
+import { DeviceSession } from '../../src/device/session/index.ts';
+import { MqttTransport } from '../../src/wire/mqtt/mqtt-transport.ts';
+import type { DeviceReport } from '../../src/wire/report/report.ts';
+import type { DeploymentReport } from '../../src/wire/report/deployment-report.ts';
+import { decodeDesiredState } from '../../src/wire/trust/desired-state-codec.ts';
+import { decodeEnvelope } from '../../src/wire/trust/envelope.ts';
+import type { DesiredState } from '../../src/wire/trust/desired-state.ts';
 import { systemClock } from '../session/system-clock.ts';
 
 export interface FakeDeviceOptions {

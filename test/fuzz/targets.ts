@@ -12,33 +12,35 @@ import {
   encodeRenderJob,
   decodeRenderResult,
   encodeRenderResult,
-} from '../../src/daemon/render-job.ts';
-import { emptyState } from '../../src/deploy/state.ts';
-import { decodeState, encodeState } from '../../src/deploy/state-codec.ts';
+} from '../../src/device/jobs/render/render-job.ts';
+import { emptyState } from '../../src/device/deploy/state.ts';
+import { decodeState, encodeState } from '../../src/device/deploy/state-codec.ts';
 import { readMetaTags } from '../../src/fetch/meta-tags.ts';
-import { parseCredentials } from '../../src/wire/http/index.ts';
+import { parseCredentials } from '../../src/wire/http/credentials-file.ts';
 import {
   decodePullJob,
   decodePullResult,
   encodePullJob,
   encodePullResult,
-} from '../../src/fetch/pull-job-codec.ts';
+} from '../../src/device/jobs/pull/pull-job-codec.ts';
 import { judgeResponse, strongValidator } from '../../src/wire/http/response-range.ts';
 import { parseConfig, parseDocument, parseSavedImages } from '../../src/oci/documents.ts';
 import { appcArchitecture } from '../../src/oci/platform.ts';
 import { runtimeOf } from '../../src/oci/runtime.ts';
 import { isRefusal } from '../../src/core/refusal/refusal.ts';
-import { decodeEvent, decodePresence, decodeReport } from '../../src/wire/report/index.ts';
-import { encodeEvent, encodePresence, encodeReport } from '../../src/wire/report/report-codec.ts';
+import {
+  decodeEvent,
+  decodePresence,
+  decodeReport,
+  encodeEvent,
+  encodePresence,
+  encodeReport,
+} from '../../src/wire/report/report-codec.ts';
 import { PacketGate } from '../../src/wire/mqtt/packet-gate.ts';
 import { ConnectionLost } from '../../src/wire/mqtt/transport.ts';
-import { readSuperblock, superblockBytes } from '../../src/store/erofs-superblock.ts';
-import {
-  decodeDesiredState,
-  decodeEnvelope,
-  encodeDesiredState,
-  encodeEnvelope,
-} from '../../src/wire/trust/index.ts';
+import { readSuperblock, superblockBytes } from '../../src/device/store/erofs-superblock.ts';
+import { decodeDesiredState, encodeDesiredState } from '../../src/wire/trust/desired-state-codec.ts';
+import { decodeEnvelope, encodeEnvelope } from '../../src/wire/trust/envelope.ts';
 import { reviewKeys } from '../../src/wire/trust/review.ts';
 import { signatureVerifier } from '../../src/wire/trust/image-signature.ts';
 import { generateKey, signDetached } from '../../src/wire/trust/sign.ts';

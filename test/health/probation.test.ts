@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type AppSample, Probation, probationRules, readCgroup } from '../../src/health/index.ts';
+import { type AppSample, Probation, probationRules, readCgroup } from '../../src/device/health/index.ts';
 
 const well: AppSample = {
   app: 'web',

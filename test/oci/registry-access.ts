@@ -1,4 +1,5 @@
-import { Credentials, openHttpClient } from '../../src/wire/http/index.ts';
+import { Credentials } from '../../src/wire/http/credentials.ts';
+import { openHttpClient } from '../../src/wire/http/http-client.ts';
 import type { FromOciOptions } from '../../src/oci/index.ts';
 import { systemClock } from '../session/system-clock.ts';
 

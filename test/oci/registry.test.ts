@@ -5,7 +5,8 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Credentials, openHttpClient } from '../../src/wire/http/index.ts';
+import { Credentials } from '../../src/wire/http/credentials.ts';
+import { openHttpClient } from '../../src/wire/http/http-client.ts';
 import { type ConvertedImage, fromOci, type FromOciOptions } from '../../src/oci/index.ts';
 import { file, tar } from '../aci/raw-tar.ts';
 import type { Clock } from '../../src/core/ports/ports.ts';

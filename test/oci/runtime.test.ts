@@ -12,7 +12,7 @@ import {
 } from '../../src/oci/platform.ts';
 import { parseRegistryReference } from '../../src/oci/registry-reference.ts';
 import { accountOf } from '../../src/oci/account.ts';
-import { appSettings } from '../../src/pod/settings.ts';
+import { appSettings } from '../../src/device/pod/settings.ts';
 import { type AppDraft, configOf, runtimeOf } from '../../src/oci/runtime.ts';
 
 const digest = `sha256:${'a'.repeat(64)}`;

@@ -2,7 +2,7 @@
 // tests/functional.mk (Apache-2.0, Copyright 2016 The rkt Authors): what image and command line say together, and who runs.
 import { describe, expect, it } from 'vitest';
 import type { App } from '../../src/image/appc/types.ts';
-import { resolveAccount } from '../../src/pod/account.ts';
+import { resolveAccount } from '../../src/device/pod/account.ts';
 import { demoImage } from './demo.ts';
 
 const image = {

@@ -6,7 +6,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parsePodManifest } from '../../src/image/appc/pod-manifest.ts';
-import { compilePod, type CompiledPod, type HostFacts } from '../../src/pod/index.ts';
+import { compilePod, type CompiledPod, type HostFacts } from '../../src/device/pod/index.ts';
 import { isRefusal, Refusal } from '../../src/core/refusal/refusal.ts';
 import { readUnit, readWords } from '../systemd/unit-reader.ts';
 import { boardHost, demoImage, demoUuid, imageId } from './demo.ts';

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
 import { parsePodManifest } from '../../src/image/appc/pod-manifest.ts';
-import { compilePod, podsTargetText, podUuid } from '../../src/pod/index.ts';
+import { compilePod, podsTargetText, podUuid } from '../../src/device/pod/index.ts';
 import { readUnit } from '../systemd/unit-reader.ts';
 import { boardHost, demoImage, demoUuid, imageId } from './demo.ts';
 

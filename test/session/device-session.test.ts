@@ -1,7 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { ConnectionLost } from '../../src/wire/mqtt/index.ts';
-import { decodeEvent, decodePresence, decodeReport, encodePresence } from '../../src/wire/report/index.ts';
-import { DeviceSession, type ConnectionState, type ReconnectPolicy } from '../../src/session/index.ts';
+import { ConnectionLost } from '../../src/wire/mqtt/transport.ts';
+import {
+  decodeEvent,
+  decodePresence,
+  decodeReport,
+  encodePresence,
+} from '../../src/wire/report/report-codec.ts';
+import { DeviceSession, type ConnectionState, type ReconnectPolicy } from '../../src/device/session/index.ts';
 import { FakeClock, settle } from './fake-clock.ts';
 import { MemoryBroker } from './memory-broker.ts';
 import { sampleEvent, sampleReport } from './sample-messages.ts';

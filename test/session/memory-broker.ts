@@ -4,7 +4,7 @@ import {
   type ConnectOptions,
   type Message,
   type Transport,
-} from '../../src/wire/mqtt/index.ts';
+} from '../../src/wire/mqtt/transport.ts';
 
 export interface Published extends Message {
   readonly retain: boolean;

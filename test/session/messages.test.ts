@@ -4,16 +4,13 @@ import {
   decodeEvent,
   decodePresence,
   decodeReport,
-  deviceTopics,
   encodeEvent,
   encodePresence,
   encodeReport,
-  fleetFilter,
-  foldPresence,
-  parseDeviceTopic,
-  type DeviceReport,
-  type Presence,
-} from '../../src/wire/report/index.ts';
+} from '../../src/wire/report/report-codec.ts';
+import { deviceTopics, fleetFilter, parseDeviceTopic } from '../../src/wire/report/topics.ts';
+import { foldPresence } from '../../src/wire/report/presence.ts';
+import type { DeviceReport, Presence } from '../../src/wire/report/report.ts';
 import { sampleEvent, sampleReport } from './sample-messages.ts';
 
 const imageId = `sha512-${'a'.repeat(128)}`;

@@ -1,15 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createServer, type Socket } from 'node:net';
 import { once } from 'node:events';
-import {
-  ConnectionLost,
-  MqttTransport,
-  parseBrokerUrl,
-  type Connection,
-  type Message,
-} from '../../src/wire/mqtt/index.ts';
-import { decodePresence, decodeReport, encodePresence, type Presence } from '../../src/wire/report/index.ts';
-import { DeviceSession, type ConnectionState } from '../../src/session/index.ts';
+import { ConnectionLost, type Connection, type Message } from '../../src/wire/mqtt/transport.ts';
+import { MqttTransport, parseBrokerUrl } from '../../src/wire/mqtt/mqtt-transport.ts';
+import { decodePresence, decodeReport, encodePresence } from '../../src/wire/report/report-codec.ts';
+import type { Presence } from '../../src/wire/report/report.ts';
+import { DeviceSession, type ConnectionState } from '../../src/device/session/index.ts';
 import { aedesBroker, freePort, hasMosquitto, mosquittoBroker, type RealBroker } from './real-brokers.ts';
 import { sampleEvent, sampleReport } from './sample-messages.ts';
 import { systemClock, until } from './system-clock.ts';

@@ -10,7 +10,7 @@ import {
   type Loss,
   type LossReason,
   type ReconnectState,
-} from '../../src/session/reconnect-policy.ts';
+} from '../../src/device/session/reconnect-policy.ts';
 
 const almostOne = 1 - 2 ** -48;
 const reasons: LossReason[] = [

@@ -1,4 +1,4 @@
-import type { DeploymentEvent, DeviceReport } from '../../src/wire/report/index.ts';
+import type { DeploymentEvent, DeviceReport } from '../../src/wire/report/report.ts';
 
 export function sampleReport(changes: Partial<DeviceReport> = {}): DeviceReport {
   return {

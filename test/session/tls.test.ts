@@ -3,7 +3,8 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ConnectionLost, MqttTransport, type BrokerAddress } from '../../src/wire/mqtt/index.ts';
+import { ConnectionLost } from '../../src/wire/mqtt/transport.ts';
+import { MqttTransport, type BrokerAddress } from '../../src/wire/mqtt/mqtt-transport.ts';
 import { hasMosquitto, mosquittoBroker, type RealBroker } from './real-brokers.ts';
 
 /** A certificate authority with a server and a client certificate, made by openssl. */

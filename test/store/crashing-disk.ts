@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Disk, DiskEntry, Measure, Owner, Verity } from '../../src/store/index.ts';
+import type { Disk, DiskEntry, Measure, Owner, Verity } from '../../src/device/store/index.ts';
 
 interface Content {
   readonly bytes: Uint8Array;

@@ -12,7 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { futureDigest, imageStore, nodeDisk, programVerity } from '../../src/store/index.ts';
+import { futureDigest, imageStore, nodeDisk, programVerity } from '../../src/device/store/index.ts';
 import { objectBytes } from './object-bytes.ts';
 
 let directory = '';

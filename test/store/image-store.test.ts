@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { imageStore, type StoredImage, type Verity } from '../../src/store/index.ts';
+import { imageStore, type StoredImage, type Verity } from '../../src/device/store/index.ts';
 import { CrashingDisk, everyCrash, sealOf } from './crashing-disk.ts';
 import { objectBytes } from './object-bytes.ts';
 

@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { imageStore, nodeDisk, stateSlots, writeDurable } from '../../src/store/index.ts';
+import { imageStore, nodeDisk, stateSlots, writeDurable } from '../../src/device/store/index.ts';
 import { objectBytes } from './object-bytes.ts';
 
 let directory = '';

@@ -1,7 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { escapeUnitName, escapeUnitPath } from '../../src/systemd/escape.ts';
+import { escapeUnitName, escapeUnitPath } from '../../src/device/systemd/escape.ts';
 
 const systemdEscape = spawnSync('systemd-escape', ['--version']).status === 0;
 const reference = (...args: string[]) =>

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { openJournal, openNotifier } from '../../src/systemd/index.ts';
+import { openJournal, openNotifier } from '../../src/device/systemd/index.ts';
 
 const silent = { log: () => undefined };
 

@@ -2,13 +2,9 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { parseAcIdentifier, parseAcName, parseImageId } from '../../src/image/appc/identifiers.ts';
 import { isRefusal } from '../../src/core/refusal/refusal.ts';
 import type { RefusalCode } from '../../src/core/refusal/codes.ts';
-import {
-  decodeEnvelope,
-  encodeEnvelope,
-  keysForImage,
-  markOf,
-  maxEnvelopeBytes,
-} from '../../src/wire/trust/index.ts';
+import { decodeEnvelope, encodeEnvelope, maxEnvelopeBytes } from '../../src/wire/trust/envelope.ts';
+import { keysForImage } from '../../src/wire/trust/keyring.ts';
+import { markOf } from '../../src/wire/trust/judge.ts';
 import { examineMessage, type Examined, type ExamineContext } from '../../src/wire/trust/examine.ts';
 import { signatureVerifier } from '../../src/wire/trust/image-signature.ts';
 import { signDetached, type GeneratedKey } from '../../src/wire/trust/sign.ts';

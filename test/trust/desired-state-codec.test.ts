@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { encodeCbor } from '../../src/core/cbor/encode.ts';
 import { Refusal } from '../../src/core/refusal/refusal.ts';
-import { decodeDesiredState, encodeDesiredState, type DesiredState } from '../../src/wire/trust/index.ts';
+import { decodeDesiredState, encodeDesiredState } from '../../src/wire/trust/desired-state-codec.ts';
+import type { DesiredState } from '../../src/wire/trust/desired-state.ts';
 import { desired, issued, withField } from './operator.ts';
 
 const url = 'https://images.example.com/web.aci';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { encodeCbor } from '../../src/core/cbor/encode.ts';
 import { Refusal } from '../../src/core/refusal/refusal.ts';
-import { decodeEnvelope, encodeEnvelope, maxEnvelopeBytes } from '../../src/wire/trust/index.ts';
+import { decodeEnvelope, encodeEnvelope, maxEnvelopeBytes } from '../../src/wire/trust/envelope.ts';
 
 const payload = Uint8Array.of(1, 2, 3);
 const signatures = ['-----BEGIN PGP SIGNATURE-----'];

@@ -8,7 +8,7 @@ import {
   markOf,
   timeFloor,
   type Judgement,
-} from '../../src/wire/trust/index.ts';
+} from '../../src/wire/trust/judge.ts';
 import { day, desired, issued } from './operator.ts';
 
 const digest = 'aa';

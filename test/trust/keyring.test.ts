@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { parseAcIdentifier } from '../../src/image/appc/identifiers.ts';
-import { keysForImage } from '../../src/wire/trust/index.ts';
+import { keysForImage } from '../../src/wire/trust/keyring.ts';
 
 const entries = [
   null,

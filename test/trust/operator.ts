@@ -1,5 +1,7 @@
 import { parseAcIdentifier, parseAcName, parseImageId } from '../../src/image/appc/identifiers.ts';
-import { encodeDesiredState, encodeEnvelope, type DesiredState } from '../../src/wire/trust/index.ts';
+import { encodeDesiredState } from '../../src/wire/trust/desired-state-codec.ts';
+import { encodeEnvelope } from '../../src/wire/trust/envelope.ts';
+import type { DesiredState } from '../../src/wire/trust/desired-state.ts';
 import { generateKey, signDetached, type GeneratedKey } from '../../src/wire/trust/sign.ts';
 
 /** 1 June 2026: when the operator of these tests works. */

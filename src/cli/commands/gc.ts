@@ -35,8 +35,8 @@ export async function collectGarbage(context: Context): Promise<void> {
  */
 export async function showGarbage(context: Context, options: { readonly store?: string }): Promise<void> {
   const { deviceStore, openDeviceStore } = await import('../device-store.ts');
-  const { rootsOf } = await import('../../deploy/index.ts');
-  const { findGarbage } = await import('../../store/index.ts');
+  const { rootsOf } = await import('../../device/deploy/index.ts');
+  const { findGarbage } = await import('../../device/store/index.ts');
   const { disk, directories, readState } = await openDeviceStore(options.store ?? deviceStore);
   const garbage = await findGarbage(disk, directories, rootsOf(await readState(), []));
   const totalBytes = garbage.reduce((sum, { allocatedBytes }) => sum + allocatedBytes, 0);

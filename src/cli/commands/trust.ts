@@ -1,7 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { isAcIdentifier } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
-import { removeKey, storedKeys, storeKey, type StoredKey, type TrustScope } from '../../store/index.ts';
+import {
+  removeKey,
+  storedKeys,
+  storeKey,
+  type StoredKey,
+  type TrustScope,
+} from '../../device/store/index.ts';
 import { reviewKeys, type KeyReview } from '../../wire/trust/index.ts';
 import { formatFingerprint } from '../../wire/trust/sign.ts';
 import type { Context } from '../context.ts';

@@ -1,0 +1,49 @@
+import type { Clock } from '../../core/ports/index.ts';
+import type { DeviceReport } from '../../wire/report/index.ts';
+
+/** Reports are at least this far apart, so that a storm of changes costs a bounded number of messages. */
+const minIntervalMs = 1000;
+
+/**
+ * Publishes reports when something changed: at once when it was quiet, then at most one a second, and always one after
+ * the last change.
+ */
+export class Reporter {
+  private readonly clock: Clock;
+  private readonly build: () => Promise<DeviceReport>;
+  private readonly publish: (report: DeviceReport) => void;
+  private readonly onError: (error: unknown) => void;
+  private wanted = false;
+  private working: Promise<void> | undefined;
+  private lastMs = Number.NEGATIVE_INFINITY;
+
+  constructor(
+    clock: Clock,
+    build: () => Promise<DeviceReport>,
+    publish: (report: DeviceReport) => void,
+    onError: (error: unknown) => void,
+  ) {
+    this.clock = clock;
+    this.build = build;
+    this.publish = publish;
+    this.onError = onError;
+  }
+
+  /** Asks for a report of what is now. */
+  request(): void {
+    this.wanted = true;
+    this.working ??= this.work()
+      .catch(this.onError)
+      .finally(() => (this.working = undefined));
+  }
+
+  private async work(): Promise<void> {
+    while (this.wanted) {
+      const waitMs = this.lastMs + minIntervalMs - this.clock.monotonicMs();
+      if (waitMs > 0) await this.clock.sleep(waitMs);
+      this.wanted = false;
+      this.publish(await this.build());
+      this.lastMs = this.clock.monotonicMs();
+    }
+  }
+}

@@ -1,0 +1,267 @@
+import { createHash } from 'node:crypto';
+import {
+  type DeviceState,
+  mendImages,
+  runDeployment,
+  type StateKeeper,
+  Superseded,
+  type World,
+} from '../deploy/index.ts';
+import type { Clock, Journal } from '../../core/ports/index.ts';
+import { isRefusal, type RefusalCode } from '../../core/refusal/index.ts';
+import type { DeploymentEvent, DeploymentReport, DeviceReport } from '../../wire/report/index.ts';
+import type { DesiredState } from '../../wire/trust/index.ts';
+
+/** What an accepted message says. */
+export interface Examined {
+  readonly outcome: 'new' | 'same';
+  readonly desired: DesiredState;
+  readonly payloadSha256: string;
+  /** Fingerprints of the keys that signed. */
+  readonly signedBy: readonly string[];
+}
+
+export interface SupervisorPorts {
+  readonly keeper: StateKeeper;
+  readonly world: World;
+  readonly clock: Clock;
+  readonly journal: Journal;
+  readonly bootId: string;
+  /** Judges a message from the broker; refuses with the codes of the command class. */
+  readonly examine: (message: Uint8Array, state: DeviceState, signal: AbortSignal) => Promise<Examined>;
+  /** Something that a report shows has changed. */
+  readonly onChange: () => void;
+  /** One terminal answer to one command. */
+  readonly onEvent: (event: DeploymentEvent) => void;
+  /** A deployment has ended, in whatever way. */
+  readonly onRest: () => void;
+  /** A desired state was accepted: its policy holds from now on. */
+  readonly onAccepted: (desired: DesiredState) => void;
+}
+
+/**
+ * Takes messages one at a time, decides whether they are commands, and runs at most one deployment. A newer command
+ * supersedes the one under way; a message that arrives while another is examined replaces any that waits.
+ */
+export class Supervisor {
+  private readonly ports: SupervisorPorts;
+  private waiting: Uint8Array | undefined;
+  private handling: Promise<void> | undefined;
+  private lastDigest = '';
+  /** An image could not be replaced: the command is judged once more when it is told again, at the next connection. */
+  private mendAgain = false;
+  private running: { readonly abort: AbortController; readonly done: Promise<void> } | undefined;
+  private deploymentReport: DeploymentReport | undefined;
+  private refusedReport: DeviceReport['refused'];
+  private readonly stopping = new AbortController();
+
+  constructor(ports: SupervisorPorts) {
+    this.ports = ports;
+    this.deploymentReport = ports.keeper.state.last;
+  }
+
+  /** The deployment under way, or else the one that ended last. */
+  get deployment(): DeploymentReport | undefined {
+    return this.deploymentReport;
+  }
+
+  /** The last message that did not become a deployment. */
+  get refused(): DeviceReport['refused'] {
+    return this.refusedReport;
+  }
+
+  /** Whether a deployment or a repair is under way: its parts must not be collected. */
+  get busy(): boolean {
+    return this.running !== undefined || this.handling !== undefined;
+  }
+
+  /** Resolves when nothing is under way. */
+  async rest(): Promise<void> {
+    while (this.busy) await (this.running?.done ?? this.handling);
+  }
+
+  /** Takes up a deployment that the last run of wherryd left pending. */
+  resume(): void {
+    if (this.ports.keeper.state.pending !== undefined) this.run();
+  }
+
+  /** Takes a message that came on the topic of commands. */
+  receive(message: Uint8Array): void {
+    if (this.stopping.signal.aborted) return; // the broker tells it again at the next start
+    this.waiting = message;
+    this.handling ??= this.handleWaiting().finally(() => (this.handling = undefined));
+  }
+
+  /** Notes a message that was dropped before it could be examined. */
+  refuse(code: RefusalCode, message: string): void {
+    const at = this.nowSeconds();
+    this.refusedReport = { code, message, at };
+    this.ports.journal.log('error', `command refused: ${message}`, { WHERRY_CODE: code });
+    this.ports.onEvent({
+      format: 1,
+      bootId: this.ports.bootId,
+      at,
+      version: 0,
+      outcome: 'refused',
+      code,
+      message,
+    });
+    this.ports.onChange();
+  }
+
+  /** Stops working; a deployment under way stays pending, a message that is examined is forgotten. Pods run on. */
+  async close(): Promise<void> {
+    this.waiting = undefined;
+    const reason = new Error('wherryd is stopping');
+    this.stopping.abort(reason);
+    this.running?.abort.abort(reason);
+    await this.handling;
+    await this.running?.done;
+  }
+
+  private async handleWaiting(): Promise<void> {
+    for (let message = this.takeWaiting(); message !== undefined; message = this.takeWaiting()) {
+      // A broker tells the retained message again at every connection: what was judged once is not judged again.
+      const digest = createHash('sha256').update(message).digest('hex');
+      if (digest === this.lastDigest && !this.mendAgain) continue;
+      try {
+        await this.handle(message);
+        this.lastDigest = digest;
+      } catch (error) {
+        if (this.stopping.signal.aborted) return;
+        if (!isRefusal(error)) {
+          // A message that breaks the examiner must not break it again at every restart: it is answered and forgotten.
+          this.lastDigest = digest;
+          this.refuse('internal', `the message could not be examined: ${describe(error)}`);
+          continue;
+        }
+        // Time may cure an expiry or a key that is not valid yet; nothing else changes by being sent again.
+        if (error.code !== 'expired' && error.code !== 'key-unusable') this.lastDigest = digest;
+        this.refuse(error.code, error.message);
+      }
+    }
+  }
+
+  private takeWaiting(): Uint8Array | undefined {
+    const message = this.waiting;
+    this.waiting = undefined;
+    return message;
+  }
+
+  private async handle(message: Uint8Array): Promise<void> {
+    const { keeper, journal } = this.ports;
+    const { signal } = this.stopping;
+    const examined = await this.ports.examine(message, keeper.state, signal);
+    signal.throwIfAborted();
+    const { desired } = examined;
+    this.refusedReport = undefined;
+    this.ports.onAccepted(desired);
+    if (examined.outcome === 'same') {
+      this.mend(desired);
+      this.ports.onChange();
+      return;
+    }
+    journal.log('notice', `version ${desired.version} accepted, signed by ${examined.signedBy.join(', ')}`, {
+      WHERRY_VERSION: desired.version,
+    });
+    this.running?.abort.abort(new Superseded(desired.version));
+    await this.running?.done;
+    await keeper.save({
+      ...keeper.state,
+      trusted: {
+        version: desired.version,
+        payloadSha256: examined.payloadSha256,
+        issued: Math.max(desired.issued, keeper.state.trusted.issued),
+      },
+      pending: { desired, attempts: 0 },
+    });
+    this.run();
+  }
+
+  private run(): void {
+    const { keeper, world, clock, journal } = this.ports;
+    this.inBackground(async (signal) => {
+      try {
+        await runDeployment(keeper, world, (report) => this.observe(report), signal, clock);
+      } catch (error) {
+        journal.log('error', `a deployment failed unexpectedly: ${describe(error)}`, {
+          WHERRY_CODE: 'internal',
+        });
+      }
+    });
+  }
+
+  /** The command that was told again says where the images of the running version are: those that were damaged are replaced. */
+  private mend(desired: DesiredState): void {
+    if (this.running !== undefined) return;
+    this.mendAgain = false;
+    const { keeper, world, clock, journal } = this.ports;
+    this.inBackground(async (signal) => {
+      try {
+        const names = await mendImages(desired, keeper, world, signal, clock);
+        if (names.length > 0) journal.log('notice', `pulled again because damaged: ${names.join(', ')}`);
+      } catch (error) {
+        this.mendAgain = true;
+        if (signal.aborted) return;
+        const code = isRefusal(error) ? error.code : 'internal';
+        journal.log('error', `a damaged image could not be replaced: ${String(error)}`, {
+          WHERRY_CODE: code,
+        });
+      }
+    });
+  }
+
+  /** At most one thing is done at a time; a newer command or the end of the daemon aborts it. */
+  private inBackground(work: (signal: AbortSignal) => Promise<void>): void {
+    const abort = new AbortController();
+    const done = work(abort.signal).finally(() => {
+      if (this.running?.abort === abort) this.running = undefined;
+      this.ports.onChange();
+      this.ports.onRest();
+    });
+    this.running = { abort, done };
+  }
+
+  private observe(report: DeploymentReport): void {
+    const before = this.deploymentReport;
+    this.deploymentReport = report;
+    if (before?.phase !== report.phase || before.version !== report.version) this.announce(report);
+    this.ports.onChange();
+  }
+
+  private announce(report: DeploymentReport): void {
+    const { version, phase, code, message } = report;
+    const text = `version ${version}: ${phase}${message === undefined ? '' : `: ${message}`}`;
+    const good = code === undefined || code === 'superseded';
+    this.ports.journal.log(good ? 'notice' : 'error', text, {
+      WHERRY_VERSION: version,
+      WHERRY_PHASE: phase,
+      ...(code === undefined ? {} : { WHERRY_CODE: code }),
+    });
+    switch (phase) {
+      case 'committed':
+      case 'rolled-back':
+      case 'refused':
+      case 'superseded':
+        this.ports.onEvent({
+          format: 1,
+          bootId: this.ports.bootId,
+          at: this.nowSeconds(),
+          version,
+          outcome: phase,
+          ...(code === undefined ? {} : { code }),
+          ...(message === undefined ? {} : { message }),
+        });
+        break;
+      default:
+    }
+  }
+
+  private nowSeconds(): number {
+    return Math.floor(this.ports.clock.nowMs() / 1000);
+  }
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

@@ -1,0 +1,22 @@
+import { storedKeys, type TrustPlaces } from '../store/index.ts';
+import type { ImageKey } from '../../wire/trust/index.ts';
+
+/** The keys that were provisioned with the device. They are read anew for each use, so replacing a file is enough. */
+export interface TrustFiles {
+  /** Armored keys that may command. */
+  deployKeys(): string[];
+  /** Armored keys that may sign images: all, or those below a name. */
+  imageKeys(): ImageKey[];
+}
+
+/** Reads the keys of both stores; those that are masked do not count. */
+export function trustFiles(places: TrustPlaces): TrustFiles {
+  const keys = () => storedKeys(places).filter(({ masked }) => !masked);
+  return {
+    deployKeys: () => keys().flatMap(({ scope, armored }) => (scope.kind === 'deploy' ? [armored] : [])),
+    imageKeys: () =>
+      keys().flatMap(({ scope, armored }) =>
+        scope.kind === 'deploy' ? [] : [{ prefix: scope.kind === 'prefix' ? scope.prefix : null, armored }],
+      ),
+  };
+}

@@ -1,0 +1,41 @@
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { isRefusal } from '../../core/refusal/index.ts';
+import { openJournal } from '../systemd/index.ts';
+import { runDaemon } from './daemon.ts';
+import { places } from '../host/index.ts';
+
+/** The program: reads the configuration, runs until it is told to stop, and ends with a status that says why. */
+const journal = openJournal();
+/** After the last report of a deployment. */
+const heapRestMs = 5000;
+/** V8 lets go of the bytecode of a function that so many collections have found unused. */
+const collections = 12;
+
+/** A deployment grows the heap by a few megabytes, which V8 would keep while nothing happens. The unit exposes the collector. */
+function shrinkHeap(): void {
+  for (let done = 0; done < collections; done++) globalThis.gc?.();
+}
+
+const stopping = new AbortController();
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  process.once(signal, () => stopping.abort(new Error(`received ${signal}`)));
+}
+try {
+  await runDaemon({
+    journal,
+    places,
+    configText: readFileSync(places.config, 'utf8'),
+    onRest: () => setTimeout(shrinkHeap, heapRestMs).unref(),
+    onCollect: (listener) => process.on('SIGUSR2', listener),
+    // The package's build time: the earliest that it can be on a device whose clock has stopped.
+    buildTime: Math.floor(statSync(new URL(import.meta.url)).mtimeMs / 1000),
+    clockIsKept: () => existsSync('/run/systemd/timesync/synchronized') || existsSync('/sys/class/rtc/rtc0'),
+    signal: stopping.signal,
+  });
+} catch (error) {
+  const code = isRefusal(error) ? error.code : 'internal';
+  const message =
+    isRefusal(error) || !(error instanceof Error) ? String(error) : (error.stack ?? error.message);
+  journal.log('error', message, { WHERRY_CODE: code });
+  process.exitCode = 1;
+}

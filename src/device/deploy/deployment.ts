@@ -1,0 +1,234 @@
+import type { Clock } from '../../core/ports/index.ts';
+import { isRefusal, Refusal } from '../../core/refusal/index.ts';
+import type { ImageSize, StoredImage } from '../store/index.ts';
+import type { DesiredState } from '../../wire/trust/index.ts';
+import { withImage, withLastUse, withTree } from './remembered-images.ts';
+import type { DeployedPod, PendingDeployment } from './state.ts';
+import { type DeploymentEventName, isPending, nextPhase, type PendingPhase } from './transitions.ts';
+import type { DeploymentObserver, StateKeeper, World } from './world.ts';
+
+/** Activation is begun at most this often: a device that dies each time goes back to the previous set. */
+export const maxActivationAttempts = 3;
+
+/** Aborts a deployment because a newer one was accepted; its message is told to the operator. */
+export class Superseded extends Refusal {
+  constructor(version: number) {
+    super('superseded', `version ${version} took its place`);
+  }
+}
+
+/**
+ * Runs the pending deployment of `keeper` to its terminal phase. It may be called again after a crash or a power cut
+ * at any point: each step looks at the world and does what is missing.
+ *
+ * `signal` is aborted with a `Superseded` reason when a newer desired state was accepted, with anything else when
+ * the daemon ends: then the deployment stays pending and is taken up again at the next start.
+ */
+export async function runDeployment(
+  keeper: StateKeeper,
+  world: World,
+  observe: DeploymentObserver,
+  signal: AbortSignal,
+  clock: Pick<Clock, 'nowMs'>,
+): Promise<void> {
+  const pending = keeper.state.pending;
+  if (pending === undefined) return;
+  const run = new Run(pending, keeper, world, observe, signal, clock);
+  try {
+    await run.toCommit();
+  } catch (error) {
+    if (signal.aborted && !(signal.reason instanceof Superseded)) return;
+    await run.end(error);
+  }
+}
+
+class Run {
+  private readonly desired: DesiredState;
+  private readonly attempts: number;
+  private readonly keeper: StateKeeper;
+  private readonly world: World;
+  private readonly observe: DeploymentObserver;
+  private readonly signal: AbortSignal;
+  private readonly clock: Pick<Clock, 'nowMs'>;
+  private phase: PendingPhase;
+  private staged: readonly DeployedPod[] = [];
+  private treeIds: readonly string[] = [];
+
+  constructor(
+    pending: PendingDeployment,
+    keeper: StateKeeper,
+    world: World,
+    observe: DeploymentObserver,
+    signal: AbortSignal,
+    clock: Pick<Clock, 'nowMs'>,
+  ) {
+    this.desired = pending.desired;
+    this.attempts = pending.attempts;
+    // Fetching and staging are repeated after an interruption: both find what is already done.
+    this.phase = 'fetch';
+    this.keeper = keeper;
+    this.world = world;
+    this.observe = observe;
+    this.signal = signal;
+    this.clock = clock;
+  }
+
+  async toCommit(): Promise<void> {
+    this.tell();
+    await this.fetch();
+    this.advance('fetched');
+    await this.render();
+    this.staged = await this.world.stage(this.desired, this.imagesOfDesired());
+    this.signal.throwIfAborted();
+    this.advance('staged');
+    if (this.attempts >= maxActivationAttempts) {
+      throw new Refusal(
+        'activation-failed',
+        `the device went down ${this.attempts} times while version ${this.desired.version} was being activated`,
+      );
+    }
+    await this.keeper.save({
+      ...this.keeper.state,
+      pending: { desired: this.desired, attempts: this.attempts + 1 },
+    });
+    await this.world.converge(this.staged, this.signal);
+    this.advance('started');
+    await this.world.probation(this.staged, this.desired.policy.probationSeconds, this.signal);
+    this.signal.throwIfAborted();
+    await this.commit();
+  }
+
+  /** Ends a deployment that did not reach its commit; what ran before runs again. */
+  async end(error: unknown): Promise<void> {
+    const event: DeploymentEventName = error instanceof Superseded ? 'newer' : 'failed';
+    const touchedTheWorld = this.phase === 'activate' || this.phase === 'probation';
+    const current = this.keeper.state.current?.pods ?? [];
+    if (touchedTheWorld) {
+      await this.world.enable(current);
+      // The last good set is not judged again: whatever its state, it is the best there is, and there is no loop.
+      await this.world.converge(current).catch((cause: unknown) => {
+        if (!isRefusal(cause)) throw cause;
+      });
+    }
+    await this.world.forget(without(this.staged, current));
+    const terminal = nextPhase(this.phase, event);
+    const last = {
+      version: this.desired.version,
+      phase: terminal,
+      code: isRefusal(error) ? error.code : 'internal',
+      message: error instanceof Error ? error.message : String(error),
+    };
+    const { pending, ...rest } = this.keeper.state;
+    await this.keeper.save({ ...rest, last });
+    this.observe(last);
+    if (!isRefusal(error)) throw error;
+  }
+
+  private async fetch(): Promise<void> {
+    const { images } = this.desired;
+    const missing = [];
+    for (const image of images) {
+      const stored = this.keeper.state.images.find((candidate) => candidate.id === image.id);
+      if (stored === undefined || !(await this.world.intact(stored))) missing.push(image);
+    }
+    const trees = missing.length === 0 ? [] : this.announcedTrees();
+    await this.world.reserve([...missing, ...trees], this.keeper.state);
+    const totalBytes = missing.reduce((sum, image) => sum + image.sizeBytes, 0);
+    let doneBytes = 0;
+    for (const image of missing) {
+      this.signal.throwIfAborted();
+      const stored = await this.world.pull(
+        image,
+        (receivedBytes) => this.tell({ receivedBytes: doneBytes + receivedBytes, totalBytes }),
+        this.signal,
+      );
+      doneBytes += image.sizeBytes;
+      this.tell({ receivedBytes: doneBytes, totalBytes });
+      await this.keeper.save(withImage(this.keeper.state, stored, this.nowSeconds()));
+    }
+    this.signal.throwIfAborted();
+  }
+
+  /**
+   * What the command says of trees that will have to be rendered, before manifests can say it; but for those that are stored. The
+   * world is asked again once it is known exactly.
+   */
+  private announcedTrees(): readonly ImageSize[] {
+    const listed = new Set<string>(this.desired.images.map((image) => image.id));
+    const trees = (this.keeper.state.trees ?? []).filter(({ imageIds }) =>
+      imageIds.every((id) => listed.has(id)),
+    );
+    return this.desired.images.flatMap(({ id, renderedBytes }) => {
+      if (renderedBytes === undefined || trees.some(({ imageIds }) => imageIds.at(-1) === id)) return [];
+      return { id: `tree of ${id}`, sizeBytes: 0, tarSizeBytes: renderedBytes };
+    });
+  }
+
+  /** Renders the trees that layers cannot make; those that an earlier deployment, or this one before a power cut, made are found. */
+  private async render(): Promise<void> {
+    const renderings = this.world.renderings(this.desired, this.imagesOfDesired());
+    this.treeIds = renderings.map(({ id }) => id);
+    const missing = [];
+    for (const rendering of renderings) {
+      const stored = this.keeper.state.trees?.find(({ id }) => id === rendering.id);
+      if (stored === undefined || !(await this.world.intact(stored))) missing.push(rendering);
+    }
+    await this.world.reserve(missing, this.keeper.state);
+    for (const rendering of missing) {
+      this.signal.throwIfAborted();
+      const stored = await this.world.render(rendering, this.signal);
+      await this.keeper.save(withTree(this.keeper.state, stored, this.treeIds));
+    }
+    this.signal.throwIfAborted();
+  }
+
+  private async commit(): Promise<void> {
+    // From here on a boot starts the new set. A power cut before the next line boots the old set and tries again;
+    // one after it boots the new set and finds it pending: it is judged once more and then committed.
+    await this.world.enable(this.staged);
+    const { current: outgoing, pending, ...rest } = this.keeper.state;
+    const last = { version: this.desired.version, phase: 'committed' as const };
+    const kept = rest.previous;
+    const previous = outgoing ?? kept;
+    const next = {
+      ...rest,
+      current: {
+        version: this.desired.version,
+        pods: this.staged,
+        imageIds: this.desired.images.map((image) => image.id),
+        ...(this.treeIds.length === 0 ? {} : { treeIds: this.treeIds }),
+      },
+      ...(previous === undefined ? {} : { previous }),
+      last,
+    };
+    await this.keeper.save(withLastUse(next, outgoing?.imageIds ?? [], this.nowSeconds()));
+    await this.world.forget(without(outgoing?.pods ?? [], this.staged));
+    this.observe(last);
+  }
+
+  private imagesOfDesired(): StoredImage[] {
+    return this.keeper.state.images.filter((stored) =>
+      this.desired.images.some((image) => image.id === stored.id),
+    );
+  }
+
+  private nowSeconds(): number {
+    return Math.floor(this.clock.nowMs() / 1000);
+  }
+
+  private advance(event: DeploymentEventName): void {
+    this.signal.throwIfAborted();
+    const next = nextPhase(this.phase, event);
+    if (!isPending(next)) throw new Error(`${event} does not end a deployment`);
+    this.phase = next;
+    this.tell();
+  }
+
+  private tell(progress: { receivedBytes?: number; totalBytes?: number } = {}): void {
+    this.observe({ version: this.desired.version, phase: this.phase, ...progress });
+  }
+}
+
+function without(pods: readonly DeployedPod[], others: readonly DeployedPod[]): DeployedPod[] {
+  return pods.filter((pod) => !others.some((other) => other.uuid === pod.uuid));
+}

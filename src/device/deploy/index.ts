@@ -1,0 +1,26 @@
+/**
+ * The deployment state machine: one pending desired state is carried to its one terminal phase. It acts on the device only
+ * through the `World` port.
+ */
+export { maxActivationAttempts, runDeployment, Superseded } from './deployment.ts';
+export { type DeploymentUse, type ImageUse, imageUses, versionOf } from './image-use.ts';
+export { mendImages } from './mend.ts';
+export { referencedObjects } from './remembered-images.ts';
+export { rootsOf } from './roots.ts';
+export { decodeState, encodeState } from './state-codec.ts';
+export {
+  type DeployedPod,
+  type Deployment,
+  type DeviceState,
+  emptyState,
+  type PendingDeployment,
+  type TrustedMark,
+} from './state.ts';
+export {
+  type DeploymentEventName,
+  isPending,
+  nextPhase,
+  type PendingPhase,
+  transitions,
+} from './transitions.ts';
+export type { DeploymentObserver, StateKeeper, World } from './world.ts';

@@ -1,0 +1,65 @@
+import type { Clock } from '../../core/ports/index.ts';
+import type { StoredTree } from '../store/index.ts';
+import type { DesiredState } from '../../wire/trust/index.ts';
+import { withImage, withTree } from './remembered-images.ts';
+import type { StateKeeper, World } from './world.ts';
+
+/**
+ * Replaces the objects of the running version that are no longer what was verified, and starts anew what ran from them. This is
+ * no deployment: version, pods and answer stay. `desired` is the command of the running version, told again; it has the addresses.
+ *
+ * @returns names of the images that were replaced; none when all are whole, or when another version runs or is on its way
+ * @throws Refusal as a pull does, or `activation-failed`; what was replaced until then stays so
+ */
+export async function mendImages(
+  desired: DesiredState,
+  keeper: StateKeeper,
+  world: World,
+  signal: AbortSignal,
+  clock: Pick<Clock, 'nowMs'>,
+): Promise<readonly string[]> {
+  const { current, pending } = keeper.state;
+  if (current?.version !== desired.version || pending !== undefined) return [];
+  const damaged = [];
+  for (const image of desired.images) {
+    const stored = keeper.state.images.find(({ id }) => id === image.id);
+    if (stored === undefined || !(await world.intact(stored))) damaged.push(image);
+  }
+  if (damaged.length > 0) await world.reserve(damaged, keeper.state);
+  for (const image of damaged) {
+    signal.throwIfAborted();
+    const stored = await world.pull(image, () => undefined, signal);
+    await keeper.save(withImage(keeper.state, stored, Math.floor(clock.nowMs() / 1000)));
+  }
+  const rendered = await mendTrees(desired, keeper, world, signal);
+  const mended = [...damaged, ...rendered];
+  if (mended.length === 0) return [];
+  signal.throwIfAborted();
+  await world.renew(
+    current.pods,
+    mended.map(({ id }) => id),
+    signal,
+  );
+  return [...new Set(mended.map(({ name }) => name))];
+}
+
+/** Renders anew what the running version shows its apps and is no longer what was made; the images are whole by now. */
+async function mendTrees(
+  desired: DesiredState,
+  keeper: StateKeeper,
+  world: World,
+  signal: AbortSignal,
+): Promise<readonly StoredTree[]> {
+  const images = keeper.state.images.filter(({ id }) => desired.images.some((image) => image.id === id));
+  const made: StoredTree[] = [];
+  for (const rendering of world.renderings(desired, images)) {
+    const stored = keeper.state.trees?.find(({ id }) => id === rendering.id);
+    if (stored !== undefined && (await world.intact(stored))) continue;
+    signal.throwIfAborted();
+    await world.reserve([rendering], keeper.state);
+    const tree = await world.render(rendering, signal);
+    await keeper.save(withTree(keeper.state, tree, []));
+    made.push(tree);
+  }
+  return made;
+}

@@ -1,0 +1,24 @@
+import { jobName } from '../jobs/pull/index.ts';
+import { podUuid } from '../pod/index.ts';
+import type { Roots } from '../store/index.ts';
+import { referencedObjects } from './remembered-images.ts';
+import type { DeployedPod, DeviceState } from './state.ts';
+
+/**
+ * What garbage collection must leave: whatever the current, the previous and the pending deployment need.
+ *
+ * @param running pods that run, which during a rollback may be of none of these
+ */
+export function rootsOf(state: DeviceState, running: readonly DeployedPod[]): Roots {
+  const deployments = [state.current, state.previous].filter((deployment) => deployment !== undefined);
+  const desired = state.pending?.desired;
+  return {
+    objectIds: referencedObjects(state),
+    jobs: desired?.images.map(({ id }) => jobName(id)) ?? [],
+    podUuids: [
+      ...deployments.flatMap((deployment) => deployment.pods.map((pod) => pod.uuid)),
+      ...running.map((pod) => pod.uuid),
+      ...(desired?.pods.map((pod) => podUuid(pod.name, pod.manifest)) ?? []),
+    ],
+  };
+}

@@ -1,0 +1,123 @@
+import { parseUuid } from '../../image/appc/index.ts';
+import {
+  bytes,
+  CborError,
+  decodeCbor,
+  encodeCbor,
+  integer,
+  list,
+  map,
+  oneOf,
+  optional,
+  parsed,
+  type Reader,
+  readFields,
+  text,
+} from '../../core/cbor/index.ts';
+import { maxStateBytes, verityDigestForm } from '../store/index.ts';
+import { decodeDesiredState, encodeDesiredState } from '../../wire/trust/index.ts';
+import type { DeployedPod, Deployment, DeviceState } from './state.ts';
+
+const verityDigest: Reader<string> = parsed(text(135), (value) => {
+  if (!verityDigestForm.test(value)) throw new CborError('not a digest of fs-verity');
+  return value;
+});
+
+const deployedPod: Reader<DeployedPod> = map({
+  name: text(64),
+  // Names a directory.
+  uuid: parsed(text(36), parseUuid),
+  slice: text(255),
+  services: list(
+    map({
+      app: text(64),
+      unit: text(255),
+      imageId: text(135),
+      probeHttp: optional(map({ port: integer(1, 65535), path: text(256) })),
+    }),
+    { max: 64 },
+  ),
+  mounts: list(text(255), { max: 128 }),
+  isolators: list(
+    map({
+      app: text(64),
+      name: text(255),
+      outcome: oneOf('enforced', 'modified', 'ignored'),
+      detail: text(1024),
+    }),
+    { max: 1024 },
+  ),
+});
+
+const deployment: Reader<Deployment> = map({
+  version: integer(0),
+  pods: list(deployedPod, { max: 16 }),
+  imageIds: list(text(135), { max: 64 }),
+  treeIds: optional(list(text(135), { max: 64 })),
+});
+
+const deviceState: Reader<DeviceState> = map({
+  format: oneOf(1),
+  trusted: map({ version: integer(0), payloadSha256: text(64), issued: integer(0) }),
+  current: optional(deployment),
+  previous: optional(deployment),
+  pending: optional(map({ desired: parsed(bytes(1 << 17), decodeDesiredState), attempts: integer(0, 1000) })),
+  last: optional(
+    map({
+      version: integer(0),
+      phase: oneOf('committed', 'rolled-back', 'refused', 'superseded'),
+      code: optional(text(64)),
+      message: optional(text(4096)),
+    }),
+  ),
+  images: list(
+    map({
+      id: text(135),
+      name: text(255),
+      sizeBytes: integer(0),
+      sha256: text(64),
+      manifest: bytes(1 << 20),
+      impliesDirectories: optional(oneOf(true)),
+      verity: optional(verityDigest),
+      lastUse: optional(integer(0)),
+    }),
+    { max: 256 },
+  ),
+  trees: optional(
+    list(
+      map({
+        id: text(135),
+        name: text(255),
+        sizeBytes: integer(0),
+        sha256: text(64),
+        verity: optional(verityDigest),
+        imageIds: list(text(135), { max: 64 }),
+      }),
+      { max: 256 },
+    ),
+  ),
+});
+
+/** The bytes of a state slot's body. */
+export function encodeState(state: DeviceState): Uint8Array {
+  const { pending, ...rest } = state;
+  return encodeCbor(
+    pending === undefined
+      ? rest
+      : { ...rest, pending: { ...pending, desired: encodeDesiredState(pending.desired) } },
+  );
+}
+
+/**
+ * Reads a state slot's body.
+ *
+ * @throws {CborError} when it is not a state; the caller falls back to the older slot.
+ */
+export function decodeState(body: Uint8Array): DeviceState {
+  try {
+    return readFields(decodeCbor(body, { maxBytes: maxStateBytes, maxDepth: 16 }), deviceState, 'state');
+  } catch (cause) {
+    if (cause instanceof CborError) throw cause;
+    throw new CborError('the state cannot be read', { cause });
+  }
+}

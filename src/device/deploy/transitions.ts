@@ -1,0 +1,39 @@
+import type { DeploymentPhase } from '../../wire/report/index.ts';
+
+/** The phases that a deployment leaves. */
+export type PendingPhase = Exclude<DeploymentPhase, 'committed' | 'rolled-back' | 'refused' | 'superseded'>;
+
+/** What can happen to a deployment that is under way. */
+export type DeploymentEventName =
+  | 'fetched' // every image is a verified object on the disk
+  | 'staged' // units and bundles are written, images are mounted
+  | 'started' // every unit of the set has started
+  | 'healthy' // the probation is over and every check held
+  | 'failed' // something the deployment needs was refused, did not start or did not stay healthy
+  | 'newer'; // a newer desired state was accepted
+
+/**
+ * The whole life of a deployment. A failure before activation touches nothing that runs, so it ends as `refused`; after
+ * it, the previous set was stopped and comes back, so it ends as `rolled-back`. The phases on the right that are not keys are
+ * terminal: each command reaches exactly one of them.
+ */
+export const transitions: Readonly<
+  Record<PendingPhase, Readonly<Partial<Record<DeploymentEventName, DeploymentPhase>>>>
+> = {
+  fetch: { fetched: 'stage', failed: 'refused', newer: 'superseded' },
+  stage: { staged: 'activate', failed: 'refused', newer: 'superseded' },
+  activate: { started: 'probation', failed: 'rolled-back', newer: 'superseded' },
+  probation: { healthy: 'committed', failed: 'rolled-back', newer: 'superseded' },
+};
+
+/** The phase after `event`; a pair that the table does not have is a bug. */
+export function nextPhase(phase: PendingPhase, event: DeploymentEventName): DeploymentPhase {
+  const next = transitions[phase][event];
+  if (next === undefined) throw new Error(`the deployment table has no ${event} in ${phase}`);
+  return next;
+}
+
+/** Whether a phase is one that a deployment still leaves. */
+export function isPending(phase: DeploymentPhase): phase is PendingPhase {
+  return phase in transitions;
+}

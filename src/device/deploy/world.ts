@@ -1,0 +1,59 @@
+import type { DeploymentReport } from '../../wire/report/index.ts';
+import type { ImageSize, StoredImage, StoredObject, StoredTree } from '../store/index.ts';
+import type { DesiredImage, DesiredState } from '../../wire/trust/index.ts';
+import type { Rendering } from '../jobs/render/index.ts';
+import type { DeployedPod, DeviceState } from './state.ts';
+
+/**
+ * What a deployment does to the device. `daemon/` implements it with systemd, the disk and the pull unit; the tests with
+ * a model that can be killed at any call.
+ */
+export interface World {
+  /**
+   * Sees to it that there is room for images and rendered trees besides what is stored, collecting what nothing needs first.
+   * Refuses with `no-space` before a byte is downloaded or written.
+   */
+  reserve(sizes: readonly ImageSize[], state: DeviceState): Promise<void>;
+  /** Downloads, verifies and commits one image. Refuses with the codes of the image and transport classes. */
+  pull(
+    image: DesiredImage,
+    onProgress: (receivedBytes: number) => void,
+    signal: AbortSignal,
+  ): Promise<StoredImage>;
+  /** Whether a stored object is still what was verified, judged cheaply. */
+  intact(object: StoredObject): Promise<boolean>;
+  /**
+   * The trees that the apps of `desired` need rendered, each once; none where layers do. Refuses with
+   * `image-dependency-missing`, `image-dependency-invalid` and the pod class.
+   */
+  renderings(desired: DesiredState, images: readonly StoredImage[]): readonly Rendering[];
+  /** Renders and commits one tree of stored images. Refuses with codes of the image class and `no-space`. */
+  render(rendering: Rendering, signal: AbortSignal): Promise<StoredTree>;
+  /** Compiles the set and writes its bundles and units durably; starts nothing. Its trees are rendered. Refuses with the pod class. */
+  stage(desired: DesiredState, images: readonly StoredImage[]): Promise<readonly DeployedPod[]>;
+  /**
+   * Makes exactly `pods` run: stops what is not in the set, starts what is and does not run, leaves the rest alone. Refuses with
+   * `activation-failed`.
+   */
+  converge(pods: readonly DeployedPod[], signal?: AbortSignal): Promise<void>;
+  /**
+   * Makes `pods` run from the objects of `imageIds` that are stored now: a replaced object lies under its mount until the mount is
+   * made anew, so what uses it is stopped and started. Refuses with `activation-failed`.
+   */
+  renew(pods: readonly DeployedPod[], imageIds: readonly string[], signal: AbortSignal): Promise<void>;
+  /** Waits until the set was healthy for `seconds`. Refuses with `probation-failed`. */
+  probation(pods: readonly DeployedPod[], seconds: number, signal: AbortSignal): Promise<void>;
+  /** Makes `pods` the set that starts at boot: one atomic replacement. */
+  enable(pods: readonly DeployedPod[]): Promise<void>;
+  /** Removes the units of `pods`; they do not run any more. */
+  forget(pods: readonly DeployedPod[]): Promise<void>;
+}
+
+/** Where the state lives. `save` returns when it is on the disk. */
+export interface StateKeeper {
+  readonly state: DeviceState;
+  save(state: DeviceState): Promise<void>;
+}
+
+/** Told of each change of a deployment; must not throw. */
+export type DeploymentObserver = (report: DeploymentReport) => void;

@@ -1,0 +1,100 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { machine } from 'node:os';
+import { join } from 'node:path';
+import type { CapabilityReport } from '../../wire/report/index.ts';
+import type { ReadCgroupFile } from '../health/index.ts';
+import { architecturesOf } from './architectures.ts';
+
+const appArmorList = '/sys/kernel/security/apparmor/profiles';
+const catatonit = '/usr/bin/catatonit';
+const cgroupRoot = '/sys/fs/cgroup';
+
+/** What this device is; read once at the start. */
+export interface Host {
+  readonly bootId: string;
+  /** Controllers of cgroup v2 that the kernel offers. */
+  readonly controllers: readonly string[];
+  readonly memoryBytes: number;
+  readonly cpuCount: number;
+  /** Node's name for the architecture. */
+  readonly machine: string;
+  /** Values of the `arch` label that it runs, best first. */
+  readonly architectures: readonly string[];
+  /** Loaded AppArmor profiles; absent on a kernel without AppArmor. */
+  readonly appArmorProfiles?: readonly string[];
+  /** The first process of a pod with several apps; absent when it is not installed. */
+  readonly holderPath?: string;
+  readonly capabilities: readonly CapabilityReport[];
+}
+
+/** What a missing controller costs and how to get it. */
+const controllerAdvice: Readonly<Record<string, string>> = {
+  memory: 'memory limits cannot be enforced; add cgroup_enable=memory to the kernel command line',
+  cpu: 'CPU limits cannot be enforced; the kernel needs CONFIG_CFS_BANDWIDTH',
+  pids: 'task limits cannot be enforced; the kernel needs CONFIG_CGROUP_PIDS',
+  io: 'block I/O limits cannot be enforced; the kernel needs CONFIG_BLK_CGROUP',
+};
+
+/**
+ * Looks at the device. A device without cgroup v2 has no controllers at all, and says so.
+ *
+ * @param run the directory in memory where other units of wherry leave what they found
+ * @param unsealable why image objects cannot be sealed, undefined when they can
+ * @throws Refusal `device-unsupported`
+ */
+export function lookAtHost(run: string, unsealable: string | undefined): Host {
+  const { runs, capabilities } = architecturesOf({
+    machine: machine(),
+    processArch: process.arch,
+    machine32: read(join(run, 'arm32'))?.trim(),
+  });
+  const controllers = (read(join(cgroupRoot, 'cgroup.controllers')) ?? '').split(/\s+/).filter(Boolean);
+  const profiles = read(appArmorList);
+  return {
+    bootId: (read('/proc/sys/kernel/random/boot_id') ?? '').trim(),
+    controllers,
+    memoryBytes: Number(/^MemTotal:\s+([0-9]+) kB/m.exec(read('/proc/meminfo') ?? '')?.[1] ?? 0) * 1024,
+    cpuCount: readdirSync('/sys/devices/system/cpu').filter((name) => /^cpu[0-9]+$/.test(name)).length,
+    machine: process.arch,
+    architectures: runs,
+    // Each line is a name and its mode: `docker-default (enforce)`.
+    ...(profiles === undefined
+      ? {}
+      : {
+          appArmorProfiles: profiles
+            .split('\n')
+            .map((line) => line.replace(/ \([a-z]+\)$/, ''))
+            .filter(Boolean),
+        }),
+    ...(existsSync(catatonit) ? { holderPath: catatonit } : {}),
+    capabilities: [
+      ...Object.entries(controllerAdvice).map(([name, advice]) => {
+        const available = controllers.includes(name);
+        return { name: `cgroup-${name}`, available, detail: available ? '' : advice };
+      }),
+      {
+        name: 'shared-namespaces',
+        available: existsSync(catatonit),
+        detail: existsSync(catatonit) ? '' : 'pods with several apps cannot run; install catatonit',
+      },
+      {
+        name: 'fs-verity',
+        available: unsealable === undefined,
+        detail: unsealable === undefined ? '' : `image objects are not sealed; ${unsealable}`,
+      },
+      ...capabilities,
+    ],
+  };
+}
+
+/** Reads one file of a control group, at most a page. */
+export const readCgroupFile: ReadCgroupFile = (controlGroup, file) =>
+  controlGroup.startsWith('/') ? read(join(cgroupRoot, controlGroup, file)) : undefined;
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined; // not on this kernel, or the group is gone
+  }
+}

@@ -1,0 +1,16 @@
+/**
+ * Pulling one image in `wherry-pull@.service`: the job and result files, starting it, and the pull itself, whose bytes pass
+ * once through signature and archive checks into an object. Committing an object is not done here (store/).
+ */
+export {
+  decodePullJob,
+  decodePullProgress,
+  decodePullResult,
+  encodePullJob,
+  encodePullProgress,
+  encodePullResult,
+  maxPullFileBytes,
+} from './pull-job-codec.ts';
+export { jobName, type PullJob, type PullLimits, type PullProgress, type PullResult } from './pull-job.ts';
+export { pullImage } from './pull-unit.ts';
+export { pull, type PullPorts, signatureAddress } from './pull.ts';

@@ -1,0 +1,300 @@
+import { createHash } from 'node:crypto';
+import { open, rm } from 'node:fs/promises';
+import { type ArchiveSummary, readArchive } from '../../../image/aci/index.ts';
+import { defaultArchiveLimits } from '../../../image/tar/index.ts';
+import { labelValue } from '../../../image/appc/index.ts';
+import type { Clock, Random } from '../../../core/ports/index.ts';
+import { isRefusal, Refusal, refusalCodes } from '../../../core/refusal/index.ts';
+import type { DesiredImage, SignatureVerifier } from '../../../wire/trust/index.ts';
+import {
+  BandwidthCap,
+  DownloadError,
+  SourceChanged,
+  Download,
+  type DownloadPatience,
+  type DownloadPorts,
+  fetchSmall,
+  type HttpClient,
+  asNoSpace,
+  PartialFile,
+} from '../../../wire/http/index.ts';
+import { startObjectBuilder } from '../index.ts';
+import type { PullJob, PullProgress, PullResult } from './pull-job.ts';
+
+export interface PullPorts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly http: HttpClient;
+  readonly patience?: DownloadPatience;
+  /** The job's directory: the download and the object are made here. */
+  readonly directory: string;
+  /** The program that makes objects: `mkfs.erofs`. */
+  readonly builder: string;
+  /** Computes the digest that a file will have once it is sealed (store/), for jobs that want it. */
+  readonly futureDigest?: (path: string) => Promise<string | undefined>;
+  /** Told as bytes arrive, often. */
+  readonly onProgress: (progress: PullProgress) => void;
+}
+
+/** What the parts of one pull share. */
+interface SharedPorts extends PullPorts {
+  readonly cap?: BandwidthCap;
+}
+
+type Pulled = Extract<PullResult, { ok: true }>;
+
+const maxSignatureBytes = 64 * 1024;
+const hashBytes = 512 * 1024;
+
+/**
+ * Pulls one image: download, signature, archive, object, in one pass over the bytes. Afterwards `object.erofs` is in the
+ * directory, synced, or nothing is; an interrupted download stays, to be taken up by the next run.
+ *
+ * @returns what was made, or why nothing was; only bugs and the disk's own errors are thrown
+ */
+export async function pull(job: PullJob, ports: PullPorts): Promise<PullResult> {
+  const objectPath = `${ports.directory}/object.erofs`;
+  await rm(objectPath, { force: true });
+  const partial = await PartialFile.open(ports.directory);
+  let keep = true; // what an unexpected error or an order to stop interrupts is continued
+  const { maxBytesPerSecond } = job.limits;
+  const cap = maxBytesPerSecond === 0 ? {} : { cap: new BandwidthCap(maxBytesPerSecond, ports.clock) };
+  try {
+    const result = await pullInto(objectPath, partial, job, { ...ports, ...cap });
+    keep = false;
+    return result;
+  } catch (error) {
+    await rm(objectPath, { force: true });
+    if (!isRefusal(error)) throw error;
+    keep = error instanceof DownloadError && error.resumable;
+    return { ok: false, code: error.code, message: `${job.image.name}: ${error.message}` };
+  } finally {
+    await partial.close({ remove: !keep });
+  }
+}
+
+async function pullInto(
+  objectPath: string,
+  partial: PartialFile,
+  job: PullJob,
+  ports: SharedPorts,
+): Promise<Pulled> {
+  const { image, limits } = job;
+  if (image.tarSizeBytes > limits.maxTarBytes) {
+    throw new Refusal(
+      'archive-too-large',
+      `it unpacks to ${image.tarSizeBytes} bytes; the limit is ${limits.maxTarBytes}`,
+    );
+  }
+  const newVerifier = await openSignature(job, ports);
+  if (partial.sizeBytes > image.sizeBytes) await partial.restart();
+
+  for (;;) {
+    const heldBytes = partial.sizeBytes;
+    try {
+      return await onePass(objectPath, partial, await newVerifier(), job, ports);
+    } catch (error) {
+      // Bytes from before a power cut or from another file are no proof of a bad image: only a fresh download is.
+      const isStale =
+        error instanceof SourceChanged || (heldBytes > 0 && isRefusal(error, 'image-signature-invalid'));
+      if (!isStale) throw error;
+      await rm(objectPath, { force: true });
+      await partial.restart();
+    }
+  }
+}
+
+/** Fetches the detached signature and makes sure that it can be verified at all, before the image is fetched. */
+async function openSignature(job: PullJob, ports: SharedPorts): Promise<() => Promise<SignatureVerifier>> {
+  const loading = import('../../../wire/trust/openpgp.ts'); // while the signature comes
+  const addresses = job.image.urls.map(signatureAddress);
+  const armored = await fetchSmall(ports, addresses, maxSignatureBytes).catch((cause: unknown) => {
+    if (!isRefusal(cause, 'download-too-large')) throw cause;
+    throw new Refusal('image-signature-invalid', cause.message, { cause });
+  });
+  if (armored === undefined) {
+    throw new Refusal('image-signature-missing', `there is no signature at ${addresses.join(' or ')}`);
+  }
+  const { signatureVerifier } = await loading;
+  const atSeconds = Math.max(Math.floor(ports.clock.nowMs() / 1000), job.timeFloor);
+  const text = armored.toString('latin1');
+  const open = (): Promise<SignatureVerifier> => signatureVerifier(text, job.keys, atSeconds);
+  await open();
+  return open;
+}
+
+/** The address of an image's signature: its path plus `.asc`. */
+export function signatureAddress(address: string): string {
+  const url = new URL(address);
+  url.pathname += '.asc';
+  return url.href;
+}
+
+async function onePass(
+  objectPath: string,
+  partial: PartialFile,
+  verifier: SignatureVerifier,
+  job: PullJob,
+  ports: SharedPorts,
+): Promise<Pulled> {
+  const { image, limits } = job;
+  const bytes = new ImageBytes(partial, verifier, job, ports);
+  const builder = startObjectBuilder({
+    command: ports.builder,
+    path: objectPath,
+    compression: job.compression,
+  });
+  try {
+    const archiveLimits = {
+      ...defaultArchiveLimits,
+      maxTarBytes: image.tarSizeBytes,
+      maxEntries: limits.maxEntries,
+      maxRatio: limits.maxRatio,
+    };
+    let summary: ArchiveSummary | Refusal;
+    try {
+      summary = await readArchive(bytes, { limits: archiveLimits, canonicalTar: builder.tar });
+    } catch (error) {
+      // The builder knows best why it stopped reading.
+      if (isRefusal(error, 'image-build-failed')) await builder.finished();
+      if (!isRefusal(error) || refusalCodes[error.code][0] !== 'image') throw error;
+      await builder.kill();
+      summary = error;
+    }
+    // The signature is judged first, over every byte: damage on the way is not the publisher's mistake.
+    await bytes.drain();
+    const { fingerprint } = await verifier.finish();
+    if (summary instanceof Refusal) throw summary;
+    judgeContent(image, summary, job.architectures);
+    await builder.finished();
+    const [{ objectSizeBytes, objectSha256 }, objectVerity] = await Promise.all([
+      settle(objectPath),
+      job.seals === true ? ports.futureDigest?.(objectPath) : undefined,
+    ]);
+    return {
+      ok: true,
+      imageId: summary.imageId,
+      manifest: summary.manifestBytes,
+      ...(summary.impliesDirectories ? { impliesDirectories: true } : {}),
+      objectSizeBytes,
+      objectSha256,
+      ...(objectVerity === undefined ? {} : { objectVerity }),
+      downloadedBytes: bytes.downloadedBytes,
+      signedBy: fingerprint,
+    };
+  } finally {
+    await builder.kill();
+  }
+}
+
+/**
+ * The bytes of the image, those held first, then those that come; each is hashed for the signature and kept on its way.
+ * Whoever stops reading leaves the rest to `drain`.
+ */
+class ImageBytes implements AsyncIterable<Buffer> {
+  readonly #chunks: AsyncGenerator<Buffer, void, undefined>;
+  readonly #download: Download;
+
+  constructor(partial: PartialFile, verifier: SignatureVerifier, job: PullJob, ports: SharedPorts) {
+    const { sizeBytes, urls } = job.image;
+    let remembering: Promise<void> = Promise.resolve();
+    const downloadPorts: DownloadPorts = ports;
+    this.#download = new Download(downloadPorts, {
+      urls,
+      startAt: partial.sizeBytes,
+      ...(partial.source === undefined ? {} : { source: partial.source }),
+      expectedBytes: sizeBytes,
+      minBytesPerSecond: job.limits.minBytesPerSecond,
+      onSource: (source) => {
+        remembering = remembering.then(() => partial.remember(source));
+        remembering.catch(() => undefined); // awaited with the first chunk
+      },
+    });
+    const download = this.#download;
+    this.#chunks = (async function* () {
+      let receivedBytes = 0;
+      const seen = (chunk: Buffer): Buffer => {
+        verifier.update(chunk);
+        receivedBytes += chunk.length;
+        ports.onProgress({ receivedBytes, totalBytes: sizeBytes });
+        return chunk;
+      };
+      for await (const chunk of partial.read()) yield seen(chunk);
+      for await (const chunk of download) {
+        await remembering;
+        await partial.append(chunk);
+        yield seen(chunk);
+      }
+      await partial.settled();
+    })();
+  }
+
+  get downloadedBytes(): number {
+    return this.#download.receivedBytes;
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Buffer> {
+    return { next: () => this.#chunks.next() };
+  }
+
+  /** Lets the rest pass, so that the signature is judged over all of it. */
+  async drain(): Promise<void> {
+    while ((await this.#chunks.next()).done !== true);
+  }
+}
+
+/** Whether the archive is the image that was commanded, and one for this device. */
+function judgeContent(image: DesiredImage, summary: ArchiveSummary, architectures: readonly string[]): void {
+  const { imageId, manifest } = summary;
+  if (imageId !== image.id) {
+    throw new Refusal('image-id-mismatch', `its content is ${imageId}, commanded was ${image.id}`);
+  }
+  if (manifest.name !== image.name) {
+    throw new Refusal('image-name-mismatch', `its manifest calls it ${manifest.name}`);
+  }
+  for (const { name, value } of image.labels) {
+    const found = labelValue(manifest.labels, name);
+    if (found === value) continue;
+    const has = found === undefined ? 'missing' : JSON.stringify(found);
+    throw new Refusal(
+      'image-labels-mismatch',
+      `its label ${name} is ${has}, commanded was ${JSON.stringify(value)}`,
+    );
+  }
+  // Absent labels mean: independent of it (aci.md, "Image Manifest Schema").
+  const os = labelValue(manifest.labels, 'os') ?? 'linux';
+  const arch = labelValue(manifest.labels, 'arch');
+  if (os !== 'linux' || (arch !== undefined && !architectures.includes(arch))) {
+    throw new Refusal(
+      'image-arch-mismatch',
+      `it is for ${os}/${arch ?? 'any'}; this device runs linux/${architectures.join(', linux/')}`,
+    );
+  }
+}
+
+/** Makes the object durable, and hashes it while the disk is busy with that. */
+async function settle(objectPath: string): Promise<{ objectSizeBytes: number; objectSha256: string }> {
+  const handle = await open(objectPath, 'r');
+  try {
+    const synced = handle.sync().catch((error: unknown) => {
+      throw asNoSpace(error, 'the image object');
+    });
+    synced.catch(() => undefined); // awaited below
+    const hash = createHash('sha256');
+    let [next, last] = [Buffer.allocUnsafeSlow(hashBytes), Buffer.allocUnsafeSlow(hashBytes)];
+    let objectSizeBytes = 0;
+    let reading = handle.read(next, 0, hashBytes, 0);
+    for (;;) {
+      const { bytesRead } = await reading;
+      if (bytesRead === 0) break;
+      objectSizeBytes += bytesRead;
+      [next, last] = [last, next];
+      reading = handle.read(next, 0, hashBytes, objectSizeBytes);
+      hash.update(last.subarray(0, bytesRead));
+    }
+    await synced;
+    return { objectSizeBytes, objectSha256: hash.digest('hex') };
+  } finally {
+    await handle.close();
+  }
+}

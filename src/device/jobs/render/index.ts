@@ -1,0 +1,5 @@
+/**
+ * Rendering one tree of several images in `wherry-render@.service`: job and result files, and starting it.
+ */
+export { renderInUnit } from './render-unit.ts';
+export { type Rendering, renderingId, type RenderingStep } from './rendering.ts';

@@ -1,0 +1,71 @@
+import { defaultArchiveLimits } from '../../../image/tar/index.ts';
+import { renderMounted } from '../../../image/tree/index.ts';
+import { startObjectBuilder } from '../index.ts';
+import { isRefusal } from '../../../core/refusal/index.ts';
+import { nodeDisk, writeDurable } from '../../store/index.ts';
+import { places } from '../../host/index.ts';
+import {
+  decodeRenderJob,
+  encodeRenderResult,
+  maxRenderFileBytes,
+  type RenderJob,
+  type RenderResult,
+} from './render-job.ts';
+
+/**
+ * The rendering unit: `node wherry-render.js JOB`. Reads `<partial>/JOB/job.cbor` and the objects of its images, which are mounted
+ * below `<run>/images`, and leaves `object.erofs` and `result.cbor` beside the job. Ends with 0 when there is a result, a
+ * refusal included; with 1 when it could not come to one.
+ *
+ * WHERRY_PARTIAL, WHERRY_RUN and WHERRY_MKFS_EROFS say where things are, when not in their usual places.
+ */
+async function main(): Promise<void> {
+  const name = process.argv[2] ?? '';
+  if (!/^[0-9a-f]{32}$/.test(name)) throw new Error(`${JSON.stringify(name)} is not the name of a job`);
+  const directory = `${process.env['WHERRY_PARTIAL'] ?? places.partial}/${name}`;
+  const disk = nodeDisk();
+  const file = await disk.read(`${directory}/job.cbor`, maxRenderFileBytes);
+  if (file === undefined) throw new Error(`there is no ${directory}/job.cbor`);
+  let result: RenderResult;
+  try {
+    const objectPath = `${directory}/object.erofs`;
+    await build(decodeRenderJob(file), objectPath);
+    await disk.syncFile(objectPath);
+    const objectSizeBytes = (await disk.look(objectPath))?.sizeBytes ?? 0;
+    result = { ok: true, objectSizeBytes, objectSha256: await disk.sha256(objectPath) };
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    result = { ok: false, code: error.code, message: error.message };
+    process.stderr.write(`<4>${error.message} (${error.code})\n`);
+  }
+  await writeDurable(disk, `${directory}/result.cbor`, encodeRenderResult(result));
+}
+
+async function build(job: RenderJob, path: string): Promise<void> {
+  const { limits, compression } = job;
+  const images = `${process.env['WHERRY_RUN'] ?? places.run}/images`;
+  const implying = new Set(job.impliesDirectories);
+  const mounted = (id: RenderJob['impliesDirectories'][number]) => ({
+    id,
+    directory: `${images}/${id}`,
+    impliesDirectories: implying.has(id),
+  });
+  const steps = job.steps.map(({ image, above }) => ({ image: mounted(image), above: above.map(mounted) }));
+  const command = process.env['WHERRY_MKFS_EROFS'] ?? 'mkfs.erofs';
+  const builder = startObjectBuilder({ command, path, compression });
+  try {
+    await renderMounted({ steps, limits: { ...defaultArchiveLimits, ...limits } }, builder.tar);
+    await builder.finished();
+  } catch (error) {
+    // The builder knows best why it stopped reading.
+    if (isRefusal(error, 'image-build-failed')) await builder.finished();
+    throw error;
+  } finally {
+    await builder.kill();
+  }
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`<3>${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  process.exitCode = 1;
+});

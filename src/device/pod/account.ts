@@ -1,0 +1,54 @@
+import type { App } from '../../image/appc/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+import type { PodImage } from './compiled-pod.ts';
+
+/** Numbers only: a name would be looked up on the host (rkt's lesson, too). */
+export interface Account {
+  readonly uid: number;
+  readonly gid: number;
+  readonly additionalGids: readonly number[];
+}
+
+/** (uid_t) -1 means "no change" to the kernel. */
+const maxId = 0xfffffffe;
+
+/**
+ * Who the app runs as: the image's own passwd and group first, then digits, then the owner of a file (aci.md, `user` and
+ * `group`). The primary group of a passwd line has no say: the manifest names the group.
+ * @throws Refusal pod-user-unknown
+ */
+export function resolveAccount(appName: string, app: App, image: PodImage): Account {
+  const unknown = (what: string, name: string, why: string) =>
+    new Refusal('pod-user-unknown', `app ${appName}: ${what} ${JSON.stringify(name)} ${why}`);
+  const resolve = (what: 'user' | 'group', name: string, file: string, owned: 'uid' | 'gid'): number => {
+    if (name.startsWith('/')) {
+      const owner = image.owners.get(name);
+      if (owner === undefined) throw unknown(what, name, 'is no file of the image');
+      return owner[owned];
+    }
+    const found = lookUp(file, name) ?? (/^[0-9]{1,10}$/.test(name) ? Number(name) : byConvention(name));
+    if (found === undefined)
+      throw unknown(what, name, `is not in the image's ${what === 'user' ? 'passwd' : 'group'}`);
+    if (found > maxId) throw unknown(what, name, 'is above 4294967294');
+    return found;
+  };
+  return {
+    uid: resolve('user', app.user, image.passwd, 'uid'),
+    gid: resolve('group', app.group, image.group, 'gid'),
+    additionalGids: app.supplementaryGids,
+  };
+}
+
+/** An image without a passwd file may still say "root", as rkt has it (docs/decisions/appc-differences.md, 34). */
+function byConvention(name: string): number | undefined {
+  return name === 'root' ? 0 : undefined;
+}
+
+/** The number in the third field of the first line for `name`, in passwd(5) and group(5) alike. */
+function lookUp(file: string, name: string): number | undefined {
+  for (const line of file.split('\n')) {
+    const [entry, , id = ''] = line.split(':');
+    if (entry === name && /^[0-9]{1,10}$/.test(id)) return Number(id);
+  }
+  return undefined;
+}

@@ -1,0 +1,198 @@
+import type { App } from '../../image/appc/index.ts';
+import type { Account } from './account.ts';
+import type { AppIsolation } from './isolation.ts';
+import type { ResolvedMount } from './volumes.ts';
+
+/** Kernel namespaces that apps of a pod share (pods.md); the network is the host's for now. */
+export const sharedNamespaces = ['pid', 'ipc', 'uts'] as const;
+
+export interface BundleInput {
+  readonly appName: string;
+  readonly app: App;
+  /** What to run: the app's exec line, or an event handler's. */
+  readonly exec: readonly string[];
+  readonly account: Account;
+  readonly isolation: AppIsolation;
+  /** Absolute path of the root file system. */
+  readonly root: string;
+  readonly readOnlyRoot: boolean;
+  /** Whether the app is one of 32 bits under a 64-bit ARM kernel. */
+  readonly arm32: boolean;
+  readonly mounts: readonly (ResolvedMount & { readonly source: string })[];
+  /** Set when the container makes the pod's UTS and IPC namespaces itself. */
+  readonly own?: { readonly hostname: string; readonly sysctl: Readonly<Record<string, string>> };
+  /** Directory with the namespaces of the pod's holder; absent when the container makes its own. */
+  readonly namespaces?: string;
+}
+
+interface BundleMount {
+  readonly destination: string;
+  readonly type: string;
+  readonly source: string;
+  readonly options: readonly string[];
+}
+
+/** What every app has (OS-SPEC.md, Linux; ace.md). The default devices come from the runtime. */
+const systemMounts: readonly BundleMount[] = [
+  { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
+  {
+    destination: '/dev',
+    type: 'tmpfs',
+    source: 'tmpfs',
+    options: ['nosuid', 'strictatime', 'mode=755', 'size=64k'],
+  },
+  {
+    destination: '/dev/pts',
+    type: 'devpts',
+    source: 'devpts',
+    options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'],
+  },
+  {
+    destination: '/dev/shm',
+    type: 'tmpfs',
+    source: 'shm',
+    options: ['nosuid', 'noexec', 'nodev', 'mode=1777', 'size=64m'],
+  },
+  { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] },
+  // Must exist; there is no terminal behind it.
+  { destination: '/dev/console', type: 'bind', source: '/dev/null', options: ['bind', 'nosuid', 'noexec'] },
+  { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', 'ro'] },
+  {
+    destination: '/sys/fs/cgroup',
+    type: 'cgroup',
+    source: 'cgroup',
+    options: ['nosuid', 'noexec', 'nodev', 'relatime', 'ro'],
+  },
+];
+
+/** The lists that Docker and Podman hide and protect: what leaks from the host, and what a root app could set there. */
+const maskedPaths = [
+  ...['/proc/acpi', '/proc/asound', '/proc/interrupts', '/proc/kcore', '/proc/keys', '/proc/latency_stats'],
+  ...['/proc/sched_debug', '/proc/scsi', '/proc/timer_list', '/proc/timer_stats'],
+  ...['/sys/dev/block', '/sys/devices/virtual/powercap', '/sys/firmware'],
+];
+const readonlyPaths = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
+
+const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** config.json of an app (OCI runtime specification 1.0.2, in the part that crun reads). */
+export function bundleConfig(input: BundleInput): string {
+  const { account, isolation, namespaces, own } = input;
+  const root = account.uid === 0;
+  const shared = sharedNamespaces.map((type) =>
+    namespaces === undefined ? { type } : { type, path: `${namespaces}/${type}` },
+  );
+  return json({
+    ociVersion: '1.0.2',
+    root: { path: input.root, readonly: input.readOnlyRoot },
+    ...(own === undefined ? {} : { hostname: own.hostname }),
+    process: {
+      terminal: false,
+      user: { uid: account.uid, gid: account.gid, umask: 0o022, additionalGids: account.additionalGids },
+      args: input.exec,
+      env: environment(input.appName, input.app),
+      cwd: input.app.workingDirectory,
+      capabilities: {
+        bounding: isolation.capabilities,
+        // What execve(2) would leave to another user: nothing, unless a file has capabilities of its own.
+        permitted: root ? isolation.capabilities : [],
+        effective: root ? isolation.capabilities : [],
+      },
+      noNewPrivileges: isolation.noNewPrivileges,
+      ...(isolation.oomScoreAdj === undefined ? {} : { oomScoreAdj: isolation.oomScoreAdj }),
+      ...(isolation.apparmorProfile === undefined ? {} : { apparmorProfile: isolation.apparmorProfile }),
+    },
+    mounts: [...systemMounts, ...input.mounts.map(volumeMount)],
+    linux: {
+      namespaces: [...shared, { type: 'mount' }, { type: 'cgroup' }],
+      // So `uname -m` is armv8l, and /proc/cpuinfo has the features that 32-bit programs look for.
+      ...(input.arm32 ? { personality: { domain: 'LINUX32' } } : {}),
+      ...(own === undefined || Object.keys(own.sysctl).length === 0 ? {} : { sysctl: own.sysctl }),
+      ...(isolation.seccomp === undefined ? {} : { seccomp: isolation.seccomp }),
+      maskedPaths,
+      readonlyPaths,
+    },
+  });
+}
+
+/** config.json of the process that holds a pod's namespaces: one static program in an otherwise empty root. */
+export function holderConfig(input: {
+  readonly root: string;
+  readonly program: string;
+  readonly hostname: string;
+  readonly sysctl: Readonly<Record<string, string>>;
+}): string {
+  return json({
+    ociVersion: '1.0.2',
+    root: { path: input.root, readonly: true },
+    hostname: input.hostname,
+    process: {
+      terminal: false,
+      user: { uid: 65534, gid: 65534 },
+      args: ['/holder', '-P'],
+      env: [],
+      cwd: '/',
+      capabilities: { bounding: [], permitted: [], effective: [] },
+      noNewPrivileges: true,
+    },
+    mounts: [
+      {
+        destination: '/holder',
+        type: 'bind',
+        source: input.program,
+        options: ['bind', 'ro', 'nosuid', 'nodev'],
+      },
+      // The runtime makes its devices there.
+      {
+        destination: '/dev',
+        type: 'tmpfs',
+        source: 'tmpfs',
+        options: ['nosuid', 'noexec', 'mode=755', 'size=64k'],
+      },
+      // Kernel settings are written through it.
+      { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
+    ],
+    linux: {
+      namespaces: [...sharedNamespaces.map((type) => ({ type })), { type: 'mount' }, { type: 'cgroup' }],
+      ...(Object.keys(input.sysctl).length === 0 ? {} : { sysctl: input.sysctl }),
+    },
+  });
+}
+
+/** Where the app's programs are looked for (ace.md#environment). */
+export function appPath(app: App): string {
+  return app.environment.findLast(({ name }) => name === 'PATH')?.value ?? defaultPath;
+}
+
+/** ace.md#environment; the app's own variables may change PATH, and no other of these. */
+function environment(appName: string, app: App): readonly string[] {
+  const fixed = new Map([
+    ['AC_APP_NAME', appName],
+    ['container', 'wherry'],
+  ]);
+  const variables = new Map([['PATH', defaultPath]]);
+  for (const { name, value } of app.environment) variables.set(name, value);
+  for (const [name, value] of fixed) variables.set(name, value);
+  return [...variables].map(([name, value]) => `${name}=${value}`);
+}
+
+function volumeMount({ volume, source, target, readOnly }: BundleInput['mounts'][number]): BundleMount {
+  const recursive = volume.kind === 'host' && volume.recursive;
+  return {
+    destination: target,
+    type: 'bind',
+    source,
+    // `rro` reaches what is mounted below; `ro` would leave it writable.
+    options: [
+      recursive ? 'rbind' : 'bind',
+      readOnly ? (recursive ? 'rro' : 'ro') : 'rw',
+      'rprivate',
+      'nosuid',
+      'nodev',
+    ],
+  };
+}
+
+function json(config: object): string {
+  return `${JSON.stringify(config, null, 1)}\n`;
+}

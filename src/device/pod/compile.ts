@@ -1,0 +1,204 @@
+import { isAcName, labelValue, type App, type PodApp } from '../../image/appc/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+import { resolveAccount } from './account.ts';
+import { bundleConfig, holderConfig } from './bundle.ts';
+import type { CompiledPod, PodImage, PodInput } from './compiled-pod.ts';
+import type { HttpProbe } from './http-probe.ts';
+import { isolateApp, isolatePod, type PodIsolation } from './isolation.ts';
+import { imageMount, podPlaces, type PodPlaces } from './places.ts';
+import { appSettings } from './settings.ts';
+import { startScript, startScriptPath } from './start-script.ts';
+import { holderUnit, mountUnit, serviceUnit, sliceUnit } from './units.ts';
+import { resolveMounts, type ResolvedMount } from './volumes.ts';
+
+type File = CompiledPod['files'][number];
+
+interface CompiledApp {
+  readonly service: string;
+  readonly files: readonly File[];
+  readonly mounts: readonly ResolvedMount[];
+  readonly isolators: CompiledPod['isolators'];
+  readonly probeHttp?: HttpProbe;
+}
+
+/** What all apps of a pod have in common. */
+interface PodContext {
+  readonly input: PodInput;
+  readonly places: PodPlaces;
+  readonly isolation: PodIsolation;
+  readonly holder: boolean;
+}
+
+/**
+ * Compiles a pod into units and bundles.
+ * @throws Refusal with a code of class `pod` when the manifest cannot be run as it stands, `device-unsupported` when this
+ *   device lacks what it takes
+ */
+export function compilePod(input: PodInput): CompiledPod {
+  const { name, uuid, manifest, host } = input;
+  if (!isAcName(name)) {
+    throw new Refusal('pod-manifest-invalid', `the pod's name is no AC Name: ${JSON.stringify(name)}`);
+  }
+  if (manifest.apps.length === 0) throw new Refusal('pod-manifest-invalid', `pod ${name} has no app`);
+  const places = podPlaces(name, uuid, host);
+  const isolation = isolatePod(manifest.isolators, host);
+  const holder = manifest.apps.length > 1;
+  const context: PodContext = { input, places, isolation, holder };
+  const apps = manifest.apps.map((podApp) => compileApp(podApp, context));
+  const held = holder ? compileHolder(context) : { files: [], directories: [], units: [] };
+  const images = [...new Set(manifest.apps.flatMap(({ image }) => input.images.get(image.id)?.layers ?? []))];
+  const services = manifest.apps.map((podApp, index) => {
+    const probeHttp = apps[index]?.probeHttp;
+    return {
+      app: podApp.name,
+      unit: places.service(podApp.name),
+      imageId: podApp.image.id,
+      ...(probeHttp === undefined ? {} : { probeHttp }),
+    };
+  });
+  return {
+    name,
+    uuid,
+    slice: places.slice,
+    services,
+    mounts: [...images.map((id) => imageMount(id, host).unit), ...held.units.map((unit) => unit.name)],
+    units: [
+      ...images.map((id) => mountUnit(id, host)),
+      { name: places.slice, text: sliceUnit(name, isolation.limits) },
+      ...held.units,
+      ...apps.map(({ service }, index) => ({ name: services[index]?.unit ?? '', text: service })),
+    ],
+    files: [
+      { path: startScriptPath, content: startScript, mode: 0o644 },
+      ...held.files,
+      ...apps.flatMap(({ files }) => files),
+    ],
+    directories: [
+      ...held.directories,
+      ...emptyVolumes(
+        apps.flatMap(({ mounts }) => mounts),
+        places,
+      ),
+    ],
+    sources: apps.flatMap(({ mounts }, index) =>
+      mounts.flatMap(({ volume }) =>
+        volume.kind === 'host' ? [{ app: services[index]?.app ?? '', path: volume.source }] : [],
+      ),
+    ),
+    isolators: [...isolation.reports, ...apps.flatMap(({ isolators }) => isolators)],
+  };
+}
+
+function compileApp(podApp: PodApp, { input, places, isolation: pod, holder }: PodContext): CompiledApp {
+  const { host, manifest } = input;
+  const image = input.images.get(podApp.image.id);
+  if (image === undefined) {
+    throw new Refusal('pod-image-unlisted', `app ${podApp.name} uses ${podApp.image.id}, which is not there`);
+  }
+  const app = effectiveApp(podApp, image);
+  const isolation = isolateApp(podApp.name, app.isolators, host, pod);
+  const mounts = resolveMounts(podApp, app, manifest);
+  const id = places.containerId(podApp.name);
+  const settings = appSettings(podApp.name, podApp.annotations, image.manifest.annotations);
+  const config = (exec: readonly string[]) =>
+    bundleConfig({
+      appName: podApp.name,
+      app,
+      exec,
+      account: resolveAccount(podApp.name, app, image),
+      isolation,
+      root: `${places.runtime(id)}/layer/rootfs`,
+      readOnlyRoot: podApp.readOnlyRootFs,
+      arm32: host.machine === 'arm64' && isForArm32(image),
+      mounts: mounts.map((mount) => ({ ...mount, source: sourceOf(mount, places) })),
+      ...(holder
+        ? { namespaces: places.namespaces }
+        : { own: { hostname: hostname(input.name), sysctl: pod.sysctl } }),
+    });
+  const file = (exec: readonly string[], handler?: string): File => ({
+    path: `${places.bundle(podApp.name, handler)}/config.json`,
+    content: config(exec),
+    mode: 0o600,
+  });
+  return {
+    service: serviceUnit({
+      podName: input.name,
+      uuid: input.uuid,
+      app: podApp.name,
+      layers: image.layers,
+      places,
+      host,
+      settings,
+      limits: isolation.limits,
+      postStop: app.eventHandlers.some((handler) => handler.name === 'post-stop'),
+      ...(holder ? { holder: places.holderUnit } : {}),
+    }),
+    files: [file(app.exec), ...app.eventHandlers.map((handler) => file(handler.exec, handler.name))],
+    mounts,
+    isolators: isolation.reports,
+    ...(settings.probeHttp === undefined ? {} : { probeHttp: settings.probeHttp }),
+  };
+}
+
+/** The pod's `app` replaces the image's as a whole (pods.md). */
+function effectiveApp(podApp: PodApp, image: PodImage): App {
+  const app = podApp.app ?? image.manifest.app;
+  if (app === undefined || app.exec.length === 0) {
+    throw new Refusal(
+      'pod-app-missing',
+      `app ${podApp.name}: neither the pod nor its image says what to run`,
+    );
+  }
+  return app;
+}
+
+function isForArm32({ manifest: { labels } }: PodImage): boolean {
+  // Without an `os` an `arch` says nothing (aci.md).
+  return labelValue(labels, 'os') === 'linux' && /^armv[67]l$/.test(labelValue(labels, 'arch') ?? '');
+}
+
+function compileHolder({ input, places, isolation }: PodContext) {
+  const { name, host } = input;
+  if (host.holderPath === undefined) {
+    throw new Refusal(
+      'device-unsupported',
+      `pod ${name} has several apps, which takes catatonit to hold their namespaces; install it`,
+    );
+  }
+  const root = 'holder/rootfs';
+  const config = holderConfig({
+    root: places.absolute(root),
+    program: host.holderPath,
+    hostname: hostname(name),
+    sysctl: isolation.sysctl,
+  });
+  return {
+    files: [
+      { path: 'holder/config.json', content: config, mode: 0o600 },
+      // What the program is mounted over.
+      { path: `${root}/holder`, content: '', mode: 0o600 },
+    ],
+    directories: ['proc', 'dev'].map((name) => ({ path: `${root}/${name}`, mode: 0o755, uid: 0, gid: 0 })),
+    units: [{ name: places.holderUnit, text: holderUnit({ podName: name, places, host }) }],
+  };
+}
+
+/** Empty volumes live as long as the pod and are shared by its apps (pods.md). */
+function emptyVolumes(mounts: readonly ResolvedMount[], places: PodPlaces): CompiledPod['directories'] {
+  const directories = new Map<string, CompiledPod['directories'][number]>();
+  for (const { volume } of mounts) {
+    if (volume.kind !== 'empty') continue;
+    const path = places.volume(volume.name);
+    directories.set(path, { path, mode: volume.mode, uid: volume.uid, gid: volume.gid });
+  }
+  return [...directories.values()];
+}
+
+function sourceOf({ volume }: ResolvedMount, places: PodPlaces): string {
+  return volume.kind === 'host' ? volume.source : places.absolute(places.volume(volume.name));
+}
+
+/** HOST_NAME_MAX is 64, a DNS label has at most 63. */
+function hostname(podName: string): string {
+  return podName.slice(0, 63).replace(/-+$/, '');
+}

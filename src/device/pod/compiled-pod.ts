@@ -1,0 +1,95 @@
+import type { ImageId, ImageManifest, PodManifest } from '../../image/appc/index.ts';
+import type { HttpProbe } from './http-probe.ts';
+
+/** What the compiler must know of the host: values only, read by daemon/. */
+export interface HostFacts {
+  /** cgroup v2 controllers that systemd may use, for example ['cpu', 'memory', 'pids', 'io']. */
+  readonly controllers: readonly string[];
+  readonly crunPath: string;
+  readonly cpuCount: number;
+  readonly memoryBytes: number;
+  readonly limits: 'require' | 'best-effort';
+  /** Node's process.arch; decides which system call tables a filter covers. Absent: those of `arm64`. */
+  readonly machine?: string;
+  /** Loaded AppArmor profiles; absent when the kernel has no AppArmor. */
+  readonly appArmorProfiles?: readonly string[];
+  /** A static program for the first process of a pod with several apps, /usr/bin/catatonit; absent when there is none. */
+  readonly holderPath?: string;
+  readonly directories: {
+    /** Image objects, /var/lib/wherry/images */
+    readonly images: string;
+    /** Reified pods and bundles, /var/lib/wherry/pods */
+    readonly pods: string;
+    /** Mount points, memory layers, PID files, /run/wherry */
+    readonly run: string;
+  };
+}
+
+/** An image as the compiler needs it: manifest, and what decides user and group (ace.md, aci.md#app user). */
+export interface PodImage {
+  readonly id: ImageId;
+  readonly manifest: ImageManifest;
+  /**
+   * The objects that make its root file system, the uppermost first: itself, then the images that it depends on, or the one
+   * tree that was rendered of them.
+   */
+  readonly layers: readonly string[];
+  /** The image's own account files as text; empty when it has none. */
+  readonly passwd: string;
+  readonly group: string;
+  /** Owners of the files that `user` or `group` name by path. */
+  readonly owners: ReadonlyMap<string, { readonly uid: number; readonly gid: number }>;
+}
+
+export interface PodInput {
+  readonly name: string;
+  readonly uuid: string;
+  readonly manifest: PodManifest;
+  readonly images: ReadonlyMap<string, PodImage>;
+  readonly host: HostFacts;
+}
+
+/** The truth about one limit (ace.md#isolators: ignored, enforced or modified MUST be made known). */
+export interface IsolatorReport {
+  /** The app's name, or empty for the pod's own. */
+  readonly app: string;
+  readonly name: string;
+  readonly outcome: 'enforced' | 'modified' | 'ignored';
+  /** What was set, or why it was not. */
+  readonly detail: string;
+}
+
+/** A pod as files and unit names; nothing in it runs wherry. */
+export interface CompiledPod {
+  readonly name: string;
+  readonly uuid: string;
+  /** `wherry-pod-<name>.<8 hex of uuid>.slice`, dashes of the name escaped */
+  readonly slice: string;
+  /** One per app, in start order. */
+  readonly services: readonly {
+    readonly app: string;
+    readonly unit: string;
+    readonly imageId: string;
+    /** The app's probe (annotation wherry/probe-http). */
+    readonly probeHttp?: HttpProbe;
+  }[];
+  /**
+   * Units that the services need and start by themselves: the mounts of image objects, which pods may share, and the holder
+   * of the namespaces of a pod with several apps.
+   */
+  readonly mounts: readonly string[];
+  /** Unit files for /etc/systemd/system, by name. */
+  readonly units: readonly { readonly name: string; readonly text: string }[];
+  /** Files below `<pods>/<uuid>/`, relative paths. */
+  readonly files: readonly { readonly path: string; readonly content: string; readonly mode: number }[];
+  /** Directories below `<pods>/<uuid>/` to be made when they are missing and left as they are when not: empty volumes. */
+  readonly directories: readonly {
+    readonly path: string;
+    readonly mode: number;
+    readonly uid: number;
+    readonly gid: number;
+  }[];
+  /** Host paths that must be there before the pod is started (ace.md#volume-setup: a missing source MUST be an error). */
+  readonly sources: readonly { readonly app: string; readonly path: string }[];
+  readonly isolators: readonly IsolatorReport[];
+}

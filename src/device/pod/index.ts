@@ -1,0 +1,10 @@
+/**
+ * Compiles a pod manifest into units and crun bundles. Pure: values in, text out; what must be read of the image and of the
+ * host comes in as values, and what must be made on the disk goes out as a list.
+ */
+export { appPath } from './bundle.ts';
+export { compilePod } from './compile.ts';
+export type { CompiledPod, HostFacts, IsolatorReport, PodImage } from './compiled-pod.ts';
+export { type HttpProbe, parseHttpProbe } from './http-probe.ts';
+export { podUuid } from './pod-uuid.ts';
+export { mountUnit, podsTargetText } from './units.ts';

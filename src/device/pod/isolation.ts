@@ -1,0 +1,197 @@
+import {
+  defaultCapabilities,
+  parseIsolators,
+  type Isolator,
+  type TypedIsolator,
+} from '../../image/appc/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+import type { IsolatorReport, HostFacts } from './compiled-pod.ts';
+import type { ResourceLimits } from '../systemd/index.ts';
+import { isLimit, limitOutcome } from './limits.ts';
+import { defaultFilter, removeFilter, retainFilter, type SeccompFilter } from './seccomp.ts';
+
+/** Bound of an app that names none: a fork bomb must not take the device. */
+const defaultTasksMax = 512;
+
+/** What the isolators of an app come to. */
+export interface AppIsolation {
+  readonly limits: ResourceLimits;
+  /** The bounding set, and the whole set of a root app. */
+  readonly capabilities: readonly string[];
+  readonly noNewPrivileges: boolean;
+  readonly seccomp?: SeccompFilter | undefined;
+  readonly oomScoreAdj?: number | undefined;
+  readonly apparmorProfile?: string | undefined;
+  readonly reports: readonly IsolatorReport[];
+}
+
+/** What the isolators of a pod come to: limits of its slice, and kernel settings of its namespaces. */
+export interface PodIsolation {
+  readonly limits: ResourceLimits;
+  readonly sysctl: Readonly<Record<string, string>>;
+  /** Of apps that name none themselves. */
+  readonly apparmorProfile?: string | undefined;
+  readonly reports: readonly IsolatorReport[];
+}
+
+type Draft<T> = { -readonly [K in keyof T]: T[K] };
+type Outcome = Omit<IsolatorReport, 'app' | 'name'>;
+
+/** The capabilities(7) of Linux 6.x; the runtime refuses a name that it does not know. */
+const knownCapabilities: ReadonlySet<string> = new Set(
+  `AUDIT_CONTROL AUDIT_READ AUDIT_WRITE BLOCK_SUSPEND BPF CHECKPOINT_RESTORE CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER
+   FSETID IPC_LOCK IPC_OWNER KILL LEASE LINUX_IMMUTABLE MAC_ADMIN MAC_OVERRIDE MKNOD NET_ADMIN NET_BIND_SERVICE
+   NET_BROADCAST NET_RAW PERFMON SETFCAP SETGID SETPCAP SETUID SYSLOG SYS_ADMIN SYS_BOOT SYS_CHROOT SYS_MODULE SYS_NICE
+   SYS_PACCT SYS_PTRACE SYS_RAWIO SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG WAKE_ALARM`
+    .split(/\s+/)
+    .map((name) => `CAP_${name}`),
+);
+
+/** Kernel settings of the IPC namespace, which each pod has for itself. Those of the network would be the host's. */
+const podSysctl =
+  /^(?:kernel\.(?:msgmax|msgmnb|msgmni|sem|shmall|shmmax|shmmni|shm_rmid_forced)|fs\.mqueue\.[a-z_]+)$/;
+
+/**
+ * Applies the isolators of an app.
+ * @throws Refusal pod-isolator-invalid, pod-limit-unenforceable (`host.limits` is `require`)
+ */
+export function isolateApp(
+  app: string,
+  isolators: readonly Isolator[],
+  host: HostFacts,
+  pod: PodIsolation,
+): AppIsolation {
+  const typed = parseIsolators(isolators, 'app');
+  const machine = host.machine ?? 'arm64';
+  const capabilities = capabilitySet(typed);
+  const result: Draft<Omit<AppIsolation, 'capabilities' | 'reports'>> = {
+    limits: host.controllers.includes('pids') ? { TasksMax: defaultTasksMax } : {},
+    noNewPrivileges: false,
+    seccomp: defaultFilter(machine, capabilities),
+    apparmorProfile: pod.apparmorProfile,
+  };
+
+  const apply = (isolator: TypedIsolator): Outcome => {
+    if (isLimit(isolator)) {
+      const { directives, ...outcome } = limitOutcome(isolator, host);
+      result.limits = { ...result.limits, ...directives };
+      return outcome;
+    }
+    switch (isolator.kind) {
+      case 'os/linux/capabilities-retain-set':
+      case 'os/linux/capabilities-remove-set': {
+        const unknown = isolator.capabilities.filter((name) => !knownCapabilities.has(name));
+        return unknown.length === 0
+          ? { outcome: 'enforced', detail: capabilities.join(' ') || 'none' }
+          : { outcome: 'modified', detail: `not known to Linux: ${unknown.join(' ')}` };
+      }
+      case 'os/linux/no-new-privileges':
+        result.noNewPrivileges = isolator.enabled;
+        return { outcome: 'enforced', detail: String(isolator.enabled) };
+      case 'os/linux/seccomp-retain-set':
+      case 'os/linux/seccomp-remove-set': {
+        const { filter, modified } =
+          isolator.kind === 'os/linux/seccomp-retain-set'
+            ? retainFilter(machine, isolator)
+            : removeFilter(machine, capabilities, isolator);
+        result.seccomp = filter;
+        return modified === undefined
+          ? { outcome: 'enforced', detail: filter === undefined ? 'no filter' : 'filter loaded' }
+          : { outcome: 'modified', detail: modified };
+      }
+      case 'os/linux/oom-score-adj':
+        result.oomScoreAdj = isolator.adjustment;
+        return { outcome: 'enforced', detail: String(isolator.adjustment) };
+      case 'os/linux/apparmor-profile':
+        result.apparmorProfile = host.appArmorProfiles === undefined ? undefined : isolator.profile;
+        return appArmor(app, isolator.profile, host);
+      case 'os/linux/selinux-context':
+        return noSelinux;
+      case 'os/unix/sysctl':
+      case 'unknown':
+        return { outcome: 'ignored', detail: 'not known here' };
+    }
+  };
+  const reports = report(app, typed, host, apply);
+  return { ...result, capabilities, reports };
+}
+
+/**
+ * Applies the isolators of a pod.
+ * @throws Refusal pod-isolator-invalid, pod-limit-unenforceable (`host.limits` is `require`)
+ */
+export function isolatePod(isolators: readonly Isolator[], host: HostFacts): PodIsolation {
+  const result: Draft<Omit<PodIsolation, 'reports'>> = { limits: {}, sysctl: {} };
+  const apply = (isolator: TypedIsolator): Outcome => {
+    if (isLimit(isolator)) {
+      const { directives, ...outcome } = limitOutcome(isolator, host);
+      result.limits = { ...result.limits, ...directives };
+      return outcome;
+    }
+    switch (isolator.kind) {
+      case 'os/unix/sysctl': {
+        const allowed = [...isolator.settings].filter(([key]) => podSysctl.test(key));
+        const others = [...isolator.settings.keys()].filter((key) => !podSysctl.test(key));
+        result.sysctl = Object.fromEntries(allowed);
+        if (others.length === 0) return { outcome: 'enforced', detail: `${allowed.length} settings` };
+        const detail = `would change the host, not set: ${others.join(' ')}`;
+        return { outcome: allowed.length === 0 ? 'ignored' : 'modified', detail };
+      }
+      case 'os/linux/apparmor-profile':
+        result.apparmorProfile = host.appArmorProfiles === undefined ? undefined : isolator.profile;
+        return appArmor('', isolator.profile, host);
+      case 'os/linux/selinux-context':
+        return noSelinux;
+      default:
+        return { outcome: 'ignored', detail: 'not known here' };
+    }
+  };
+  const reports = report('', parseIsolators(isolators, 'pod'), host, apply);
+  return { ...result, reports };
+}
+
+function report(
+  app: string,
+  isolators: readonly TypedIsolator[],
+  host: HostFacts,
+  apply: (isolator: TypedIsolator) => Outcome,
+): readonly IsolatorReport[] {
+  return isolators.map((isolator) => {
+    const name = isolator.kind === 'unknown' ? isolator.name : isolator.kind;
+    const outcome = apply(isolator);
+    if (host.limits === 'require' && outcome.outcome === 'ignored' && isLimit(isolator)) {
+      throw new Refusal(
+        'pod-limit-unenforceable',
+        `${app === '' ? 'the pod' : `app ${app}`}: ${name} cannot be enforced: ${outcome.detail}`,
+      );
+    }
+    return { app, name, ...outcome };
+  });
+}
+
+function capabilitySet(isolators: readonly TypedIsolator[]): readonly string[] {
+  for (const isolator of isolators) {
+    if (isolator.kind === 'os/linux/capabilities-retain-set') {
+      return isolator.capabilities.filter((name) => knownCapabilities.has(name));
+    }
+    if (isolator.kind === 'os/linux/capabilities-remove-set') {
+      return defaultCapabilities.filter((name) => !isolator.capabilities.includes(name));
+    }
+  }
+  return defaultCapabilities;
+}
+
+const noSelinux: Outcome = { outcome: 'ignored', detail: 'SELinux labels are not supported' };
+
+/** Ignored where there is no AppArmor; but MUST be refused where there is and the profile is not loaded (ace.md). */
+function appArmor(app: string, profile: string, host: HostFacts): Outcome {
+  if (host.appArmorProfiles === undefined)
+    return { outcome: 'ignored', detail: 'the kernel has no AppArmor' };
+  if (!host.appArmorProfiles.includes(profile)) {
+    throw new Refusal(
+      'pod-isolator-invalid',
+      `${app === '' ? 'the pod' : `app ${app}`}: the AppArmor profile ${JSON.stringify(profile)} is not loaded`,
+    );
+  }
+  return { outcome: 'enforced', detail: profile };
+}

@@ -1,0 +1,130 @@
+import type { TypedIsolator } from '../../image/appc/index.ts';
+import type { ResourceLimits } from '../systemd/index.ts';
+import type { HostFacts } from './compiled-pod.ts';
+
+/** What becomes of one isolator: directives of a unit, and the truth for the report. */
+export interface LimitOutcome {
+  readonly directives: ResourceLimits;
+  readonly outcome: 'enforced' | 'modified' | 'ignored';
+  readonly detail: string;
+}
+
+type LimitKind = Extract<
+  TypedIsolator,
+  { kind: `resource/${string}` | 'wherry/tasks' | 'os/linux/cpu-shares' }
+>['kind'];
+
+interface LimitRule<K extends LimitKind> {
+  /** cgroup v2 controller that enforces it; undefined: nothing does. */
+  readonly controller: string | undefined;
+  readonly apply: (isolator: Extract<TypedIsolator, { kind: K }>, host: HostFacts) => LimitOutcome;
+}
+
+/** Isolator → properties of systemd (systemd.resource-control(5)), on an app's service and on a pod's slice alike. */
+const limitRules: { readonly [K in LimitKind]: LimitRule<K> } = {
+  'resource/memory': {
+    controller: 'memory',
+    apply: ({ limitBytes, requestBytes }) => {
+      const low =
+        requestBytes !== undefined && requestBytes < (limitBytes ?? Infinity) ? requestBytes : undefined;
+      const directives: ResourceLimits = {
+        ...(limitBytes === undefined ? {} : { MemoryMax: limitBytes, MemorySwapMax: 0 }),
+        ...(low === undefined ? {} : { MemoryLow: low }),
+      };
+      // memory.low reaches only as far up as the ancestors have it, and they are shared with other pods.
+      return low === undefined
+        ? done('enforced', directives)
+        : done('modified', directives, 'the request protects against other apps of the pod only');
+    },
+  },
+  'resource/cpu': {
+    controller: 'cpu',
+    apply: ({ limitMilliCores, requestMilliCores }) => {
+      const limit = limitMilliCores === undefined ? {} : { CPUQuota: percent(limitMilliCores) };
+      if (requestMilliCores === undefined) return done('enforced', limit);
+      const weight = { CPUWeight: weightOfShares((requestMilliCores * 1024n) / 1000n) };
+      return done(
+        'modified',
+        { ...limit, ...weight },
+        'the request is a share under contention, not a reserve',
+      );
+    },
+  },
+  'os/linux/cpu-shares': {
+    controller: 'cpu',
+    apply: ({ shares }) => done('enforced', { CPUWeight: weightOfShares(BigInt(shares)) }),
+  },
+  'resource/block-bandwidth': {
+    controller: 'io',
+    apply: ({ limitBytesPerSecond }, host) => {
+      const limit = { path: host.directories.pods, limit: limitBytesPerSecond };
+      return done('modified', { IOReadBandwidthMax: limit, IOWriteBandwidthMax: limit }, oneDevice(host));
+    },
+  },
+  'resource/block-iops': {
+    controller: 'io',
+    apply: ({ limitPerSecond }, host) => {
+      const limit = { path: host.directories.pods, limit: limitPerSecond };
+      return done('modified', { IOReadIOPSMax: limit, IOWriteIOPSMax: limit }, oneDevice(host));
+    },
+  },
+  'resource/network-bandwidth': {
+    controller: undefined,
+    apply: () => ({
+      directives: {},
+      outcome: 'ignored',
+      detail: 'pods share the network of the host, which is not limited',
+    }),
+  },
+  'wherry/tasks': {
+    controller: 'pids',
+    apply: ({ limit }) => done('enforced', { TasksMax: limit }),
+  },
+};
+
+/** Whether `isolator` is one that this table turns into limits. */
+export function isLimit(isolator: TypedIsolator): isolator is Extract<TypedIsolator, { kind: LimitKind }> {
+  return Object.hasOwn(limitRules, isolator.kind);
+}
+
+/** What becomes of a limit on this host. */
+export function limitOutcome(
+  isolator: Extract<TypedIsolator, { kind: LimitKind }>,
+  host: HostFacts,
+): LimitOutcome {
+  const rule = limitRules[isolator.kind] as LimitRule<LimitKind>;
+  if (rule.controller !== undefined && !host.controllers.includes(rule.controller)) {
+    return {
+      directives: {},
+      outcome: 'ignored',
+      detail: `the kernel gives no ${rule.controller} controller (see its command line)`,
+    };
+  }
+  return rule.apply(isolator, host);
+}
+
+function done(outcome: 'enforced' | 'modified', directives: ResourceLimits, remark?: string): LimitOutcome {
+  const entries = Object.entries(directives) as [string, bigint | number | string | { limit: bigint }][];
+  const set = entries.map(([key, value]) => `${key}=${typeof value === 'object' ? value.limit : value}`);
+  return {
+    directives,
+    outcome,
+    detail: [set.join(' '), ...(remark === undefined ? [] : [remark])].join('; '),
+  };
+}
+
+function oneDevice(host: HostFacts): string {
+  return `for the device of ${host.directories.pods} only`;
+}
+
+/** Thousandths of a core as a percentage of one core, exactly: 1234 → `123.4%`. */
+function percent(milliCores: bigint): string {
+  const tenths = milliCores % 10n;
+  return `${milliCores / 10n}${tenths === 0n ? '' : `.${tenths}`}%`;
+}
+
+/** cgroup v1 shares as a v2 weight, the kernel's and systemd's own formula: 2 … 262144 → 1 … 10000. */
+function weightOfShares(shares: bigint): bigint {
+  const clamped = shares < 2n ? 2n : shares > 262144n ? 262144n : shares;
+  return 1n + ((clamped - 2n) * 9999n) / 262142n;
+}

@@ -1,0 +1,72 @@
+import { Refusal } from '../../core/refusal/index.ts';
+import { escapeUnitName, escapeUnitPath, unitNameMaxBytes } from '../systemd/index.ts';
+import type { HostFacts } from './compiled-pod.ts';
+
+/** Names and paths of one pod: everything of it lies in these places, and nothing of another pod does. */
+export interface PodPlaces {
+  readonly slice: string;
+  /** The unit that holds the namespaces of a pod with several apps. */
+  readonly holderUnit: string;
+  readonly holderId: string;
+  service(app: string): string;
+  /** crun's name for the container of an app, or of one of its event handlers. */
+  containerId(app: string, handler?: string): string;
+  /** Directory of a bundle, below `<pods>/<uuid>/`. */
+  bundle(app: string, handler?: string): string;
+  /** Directory of an empty volume, below `<pods>/<uuid>/`. */
+  volume(name: string): string;
+  /** `relative`, a path below the pod's directory, as an absolute path. */
+  absolute(relative: string): string;
+  /**
+   * What a container has while it runs: its PID file, crun's state, `layer` with the writable layer. systemd makes it and
+   * removes it.
+   */
+  runtime(containerId: string): string;
+  /** Namespaces of the holder: a link to its /proc/<pid>/ns. */
+  readonly namespaces: string;
+}
+
+/** Names of pod `name` with `uuid`; both are checked by the caller. */
+export function podPlaces(name: string, uuid: string, host: HostFacts): PodPlaces {
+  const { pods, run } = host.directories;
+  const part = `${escapeUnitName(name)}.${uuid.slice(0, 8)}`;
+  const containerId = (app: string, handler?: string) =>
+    `${uuid}-${app}${handler === undefined ? '' : `.${handler}`}`;
+  const absolute = (relative: string) => `${pods}/${uuid}/${relative}`;
+  return {
+    slice: shortEnough(`wherry-pod-${part}.slice`),
+    holderUnit: shortEnough(`wherry-holder-${part}.service`),
+    holderId: uuid,
+    service: (app) => shortEnough(`wherry-pod-${part}-${app}.service`),
+    containerId,
+    // A dot is in no AC Name, so no app can be called like a bundle of a handler.
+    bundle: (app, handler) => `apps/${app}${handler === undefined ? '' : `.${handler}`}`,
+    volume: (volume) => `volumes/${volume}`,
+    absolute,
+    runtime: (id) => `${run}/apps/${id}`,
+    namespaces: `${run}/apps/${uuid}/ns`,
+  };
+}
+
+/** Where an image's object is mounted, and the mount unit of that place. */
+export function imageMount(
+  imageId: string,
+  host: Pick<HostFacts, 'directories'>,
+): { where: string; unit: string; object: string } {
+  const where = `${host.directories.run}/images/${imageId}`;
+  return {
+    where,
+    unit: `${escapeUnitPath(where)}.mount`,
+    object: `${host.directories.images}/${imageId}.erofs`,
+  };
+}
+
+function shortEnough(unit: string): string {
+  if (unit.length > unitNameMaxBytes) {
+    throw new Refusal(
+      'pod-manifest-invalid',
+      `the names of the pod and the app are too long: ${unit.length} characters of at most ${unitNameMaxBytes} in ${unit}`,
+    );
+  }
+  return unit;
+}

@@ -1,0 +1,245 @@
+import { constants } from 'node:os';
+
+import { Refusal } from '../../core/refusal/index.ts';
+
+/** `linux.seccomp` of the OCI runtime specification. */
+export interface SeccompFilter {
+  readonly defaultAction: string;
+  readonly defaultErrnoRet?: number;
+  readonly architectures: readonly string[];
+  readonly syscalls: readonly SeccompRule[];
+}
+
+interface SeccompRule {
+  readonly names: readonly string[];
+  readonly action: string;
+  readonly errnoRet?: number;
+  readonly args?: readonly { index: number; value: number; valueTwo?: number; op: string }[];
+}
+
+/**
+ * Node's process.arch → ABIs of that kernel. A filter that lacks an ABI kills every program that uses it, and one made for
+ * 64 bits only could be passed by 32-bit calls: 32-bit ARM programs run on most ARMv8 kernels.
+ */
+const abis: Readonly<Record<string, readonly string[]>> = {
+  arm64: ['SCMP_ARCH_AARCH64', 'SCMP_ARCH_ARM'],
+  arm: ['SCMP_ARCH_ARM'],
+  x64: ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86', 'SCMP_ARCH_X32'],
+};
+
+/**
+ * What no app needs, and what a capability that the app keeps makes legitimate again. A deny list: it stays as small as its
+ * purpose (kernel attack surface that capabilities leave open), is not outdated by new calls, and holds for both ARM ABIs
+ * without naming their `_time64`, `arm_` and `32` variants. The calls are those that Docker's documentation lists as blocked.
+ */
+const deniedUnless: readonly (readonly [capability: string | undefined, calls: readonly string[]])[] = [
+  [
+    undefined,
+    ['add_key', 'keyctl', 'request_key', 'userfaultfd', 'nfsservctl', 'lookup_dcookie', 'vm86', 'vm86old'],
+  ],
+  [undefined, ['io_uring_setup', 'io_uring_enter', 'io_uring_register']],
+  ['CAP_SYS_ADMIN', ['mount', 'umount', 'umount2', 'pivot_root', 'move_mount', 'open_tree', 'mount_setattr']],
+  [
+    'CAP_SYS_ADMIN',
+    ['fsopen', 'fsconfig', 'fsmount', 'fspick', 'setns', 'unshare', 'quotactl', 'quotactl_fd'],
+  ],
+  [
+    'CAP_SYS_ADMIN',
+    ['bpf', 'perf_event_open', 'fanotify_init', 'swapon', 'swapoff', 'setdomainname', 'sethostname'],
+  ],
+  ['CAP_SYS_MODULE', ['init_module', 'finit_module', 'delete_module', 'create_module', 'query_module']],
+  ['CAP_SYS_BOOT', ['reboot', 'kexec_load', 'kexec_file_load']],
+  ['CAP_SYS_TIME', ['settimeofday', 'stime', 'clock_settime', 'clock_settime64']],
+  ['CAP_SYS_PTRACE', ['process_vm_readv', 'process_vm_writev', 'kcmp', 'pidfd_getfd', 'process_madvise']],
+  ['CAP_SYS_RAWIO', ['iopl', 'ioperm']],
+  ['CAP_SYS_PACCT', ['acct']],
+  ['CAP_SYSLOG', ['syslog']],
+  ['CAP_DAC_READ_SEARCH', ['open_by_handle_at']],
+];
+
+const cloneNewUser = 0x10000000;
+const eperm = constants.errno.EPERM;
+const enosys = constants.errno.ENOSYS;
+
+/** What every app gets that does not say otherwise: EPERM for what {@link deniedUnless} lists. */
+export function defaultFilter(machine: string, capabilities: readonly string[]): SeccompFilter {
+  const names = deniedUnless
+    .filter(([capability]) => capability === undefined || !capabilities.includes(capability))
+    .flatMap(([, calls]) => calls);
+  const noUserNamespaces: readonly SeccompRule[] = capabilities.includes('CAP_SYS_ADMIN')
+    ? []
+    : [
+        {
+          names: ['clone'],
+          action: 'SCMP_ACT_ERRNO',
+          errnoRet: eperm,
+          args: [{ index: 0, value: cloneNewUser, valueTwo: cloneNewUser, op: 'SCMP_CMP_MASKED_EQ' }],
+        },
+        // Its flags lie in memory, where no filter can look; C libraries fall back to clone.
+        { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: enosys },
+      ];
+  return {
+    defaultAction: 'SCMP_ACT_ALLOW',
+    architectures: architectures(machine),
+    syscalls: [{ names, action: 'SCMP_ACT_ERRNO', errnoRet: eperm }, ...noUserNamespaces],
+  };
+}
+
+/** What crun calls between loading the filter and the app's first instruction (ace.md allows a minimal addition). */
+const runtimeCalls: readonly string[] = [
+  ...[
+    'capget',
+    'capset',
+    'prctl',
+    'setgroups',
+    'setgroups32',
+    'setresgid',
+    'setresgid32',
+    'setresuid',
+    'setresuid32',
+  ],
+  ...[
+    'setgid',
+    'setgid32',
+    'setuid',
+    'setuid32',
+    'umask',
+    'setsid',
+    'ioctl',
+    'chdir',
+    'fchdir',
+    'getcwd',
+    'execve',
+  ],
+  ...[
+    'openat',
+    'openat2',
+    'close',
+    'close_range',
+    'read',
+    'readv',
+    'pread64',
+    'write',
+    'writev',
+    'fcntl',
+    'fcntl64',
+  ],
+  ...[
+    'fstat',
+    'fstat64',
+    'fstatat64',
+    'newfstatat',
+    'statx',
+    'faccessat',
+    'faccessat2',
+    'readlinkat',
+    'getdents64',
+  ],
+  ...['lseek', '_llseek', 'brk', 'mmap', 'mmap2', 'munmap', 'mprotect', 'madvise', 'futex', 'futex_time64'],
+  ...[
+    'rt_sigaction',
+    'rt_sigprocmask',
+    'rt_sigreturn',
+    'getpid',
+    'gettid',
+    'getrandom',
+    'prlimit64',
+    'ugetrlimit',
+  ],
+  ...[
+    'dup',
+    'dup3',
+    'sendmsg',
+    'recvmsg',
+    'recvfrom',
+    'exit',
+    'exit_group',
+    'restart_syscall',
+    'sched_yield',
+  ],
+  ...['set_tid_address', 'set_robust_list', 'rseq', 'arm_set_tls', 'set_tls', 'cacheflush', 'uname'],
+  ...[
+    'geteuid',
+    'geteuid32',
+    'getuid',
+    'getuid32',
+    'getegid',
+    'getegid32',
+    'getgid',
+    'getgid32',
+    'fsopen',
+    'statfs',
+    'fstatfs',
+  ],
+];
+
+/** A filter, or none, and how it differs from what was asked for. */
+export interface SeccompOutcome {
+  readonly filter?: SeccompFilter;
+  readonly modified?: string;
+}
+
+interface CallSet {
+  readonly calls: readonly string[];
+  /** What a blocked call returns; absent: the app is killed by SIGSYS. */
+  readonly errno?: string;
+}
+
+/** os/linux/seccomp-retain-set: all other calls are blocked; `@appc.io/all` opts out of filtering. */
+export function retainFilter(machine: string, set: CallSet): SeccompOutcome {
+  if (set.calls.includes('@appc.io/all')) return {};
+  const [wildcard] = set.calls.filter((call) => call.startsWith('@'));
+  if (wildcard !== undefined) {
+    // Without its meaning, the app would be killed at its first call.
+    throw new Refusal(
+      'pod-isolator-invalid',
+      `seccomp: the wildcard ${JSON.stringify(wildcard)} is not known here`,
+    );
+  }
+  const added = runtimeCalls.filter((call) => !set.calls.includes(call));
+  const { action, errnoRet } = whenBlocked(set);
+  return {
+    filter: {
+      defaultAction: action,
+      ...(errnoRet === undefined ? {} : { defaultErrnoRet: errnoRet }),
+      architectures: architectures(machine),
+      syscalls: [{ names: [...set.calls, ...added], action: 'SCMP_ACT_ALLOW' }],
+    },
+    ...(added.length === 0 ? {} : { modified: `${added.length} calls added that starting a program needs` }),
+  };
+}
+
+/** os/linux/seccomp-remove-set: these are blocked, in addition to what is by default; `@appc.io/empty` asks for the default. */
+export function removeFilter(machine: string, capabilities: readonly string[], set: CallSet): SeccompOutcome {
+  const filter = defaultFilter(machine, capabilities);
+  if (set.calls.includes('@appc.io/empty')) return { filter };
+  const names = set.calls.filter((call) => !call.startsWith('@'));
+  const wildcards = set.calls.filter((call) => call.startsWith('@'));
+  return {
+    filter: {
+      ...filter,
+      syscalls: [
+        // One rule a call: libseccomp refuses two different actions for the same.
+        ...filter.syscalls
+          .map((rule) => ({ ...rule, names: rule.names.filter((name) => !names.includes(name)) }))
+          .filter((rule) => rule.names.length > 0),
+        ...(names.length === 0 ? [] : [{ names, ...whenBlocked(set) }]),
+      ],
+    },
+    ...(wildcards.length === 0 ? {} : { modified: `not known here: ${wildcards.join(' ')}` }),
+  };
+}
+
+function architectures(machine: string): readonly string[] {
+  return abis[machine] ?? [];
+}
+
+/** What a blocked call meets: an error, or SIGSYS for the whole process. */
+function whenBlocked({ errno }: CallSet): { readonly action: string; readonly errnoRet?: number } {
+  if (errno === undefined) return { action: 'SCMP_ACT_KILL_PROCESS' };
+  const errnoRet = new Map<string, number>(Object.entries(constants.errno)).get(errno);
+  if (errnoRet === undefined) {
+    throw new Refusal('pod-isolator-invalid', `seccomp: the error ${errno} is not known here`);
+  }
+  return { action: 'SCMP_ACT_ERRNO', errnoRet };
+}

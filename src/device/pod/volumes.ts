@@ -1,0 +1,58 @@
+import type { App, PodApp, PodManifest, Volume } from '../../image/appc/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+
+/** A volume at its place in an app. */
+export interface ResolvedMount {
+  readonly volume: Volume;
+  /** Absolute, without `.`, `..` or doubled slashes. */
+  readonly target: string;
+  readonly readOnly: boolean;
+}
+
+/** Where the runtime mounts its own things: nothing may be put in or over them. */
+const reserved = ['/proc', '/sys', '/dev'];
+
+/**
+ * The mounts of an app: each mount of the pod manifest, and for each mount point of the app that none of them is at, the
+ * volume of the same name (pods.md, ace.md#volume-setup). A mount point may make a volume read-only, never writable.
+ * @throws Refusal pod-volume-invalid when a mount has no volume, a mount point none either, or targets overlap
+ */
+export function resolveMounts(podApp: PodApp, app: App, manifest: PodManifest): readonly ResolvedMount[] {
+  const refuse = (why: string) => new Refusal('pod-volume-invalid', `app ${podApp.name}: ${why}`);
+  const volumes = new Map<string, Volume>(manifest.volumes.map((volume) => [volume.name, volume]));
+  const normal = (path: string) => {
+    const parts = path.split('/').filter((part) => part !== '' && part !== '.');
+    const target = `/${parts.join('/')}`;
+    if (!path.startsWith('/') || parts.includes('..') || parts.length === 0 || path.includes('\0')) {
+      throw refuse(`${JSON.stringify(path)} is no place for a mount`);
+    }
+    if (reserved.some((place) => isWithin(target, place))) {
+      throw refuse(`${target} belongs to the runtime; mount the volume elsewhere`);
+    }
+    return target;
+  };
+  const points = app.mountPoints.map((point) => ({ ...point, target: normal(point.path) }));
+  const mounts = podApp.mounts.map((mount): ResolvedMount => {
+    const volume = mount.appVolume ?? volumes.get(mount.volume);
+    if (volume === undefined) throw refuse(`the pod has no volume ${mount.volume} for ${mount.path}`);
+    const target = normal(mount.path);
+    const point = points.find((candidate) => candidate.target === target);
+    return { volume, target, readOnly: volume.readOnly || point?.readOnly === true };
+  });
+  for (const point of points) {
+    if (mounts.some(({ target }) => target === point.target)) continue;
+    const volume = volumes.get(point.name);
+    if (volume === undefined)
+      throw refuse(`nothing is mounted at its mount point ${point.name}, ${point.target}`);
+    mounts.push({ volume, target: point.target, readOnly: volume.readOnly || point.readOnly });
+  }
+  for (const [index, { target }] of mounts.entries()) {
+    const other = mounts.find((mount, at) => at !== index && isWithin(target, mount.target));
+    if (other !== undefined) throw refuse(`the mounts at ${other.target} and ${target} overlap`);
+  }
+  return mounts;
+}
+
+function isWithin(path: string, parent: string): boolean {
+  return path === parent || path.startsWith(`${parent}/`);
+}

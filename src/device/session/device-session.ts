@@ -1,0 +1,339 @@
+import type { Clock, Journal } from '../../core/ports/index.ts';
+import type { Refusal } from '../../core/refusal/index.ts';
+import {
+  mustReassert,
+  decodePresence,
+  encodeEvent,
+  encodePresence,
+  encodeReport,
+  type DeploymentEvent,
+  type DeviceReport,
+  type Presence,
+  deviceTopics,
+  type DeviceTopics,
+} from '../../wire/report/index.ts';
+import {
+  afterLoss,
+  bootDelayMs,
+  defaultReconnectPolicy,
+  initialReconnectState,
+  keepaliveSeconds,
+  seededFraction,
+  type LossReason,
+  type ReconnectPolicy,
+} from './reconnect-policy.ts';
+import { ConnectionLost, type Connection, type Message, type Transport } from '../../wire/mqtt/index.ts';
+
+export interface DeviceSessionOptions {
+  readonly fleet: string;
+  readonly device: string;
+  readonly bootId: string;
+  /** MQTT client identifier; `<fleet>.<device>` by default. A dot cannot be part of either name. */
+  readonly clientId?: string;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly journal: Journal;
+  readonly policy?: Partial<ReconnectPolicy>;
+}
+
+export type ConnectionState =
+  | { readonly up: true; readonly connection: number }
+  | { readonly up: false; readonly reason: LossReason; readonly detail: string; readonly retryInMs: number };
+
+type Listener<T> = (value: T) => void;
+
+/** Terminal answers that wait for their acknowledgement: one per version, so this many deployments while offline. */
+const maxPendingEvents = 32;
+/** A broker that does not acknowledge for this long is as good as gone, whatever TCP believes. */
+const acknowledgeWithinMs = 60_000;
+const goodbyeWithinMs = 3_000;
+
+/**
+ * The device's side of MQTT for as long as the process lives: one connection after the other, each starting from
+ * nothing (clean session), because everything that matters is state that is published or asked for anew.
+ *
+ * On every connection: `live` says up, `desired` is subscribed, `get` asks for it where the broker keeps nothing, and the
+ * newest report and all unanswered events follow. Delivery is at least once and in no order (NATS re-delivers late), so
+ * listeners must compare versions.
+ */
+export class DeviceSession {
+  readonly #options: DeviceSessionOptions;
+  readonly #topics: DeviceTopics;
+  readonly #stopping = new AbortController();
+  readonly #desiredListeners = new Set<Listener<Uint8Array>>();
+  readonly #refusedListeners = new Set<Listener<Refusal>>();
+  readonly #connectionListeners = new Set<Listener<ConnectionState>>();
+  readonly #events = new Map<number, Uint8Array>();
+  #policy: ReconnectPolicy;
+  #report: Uint8Array | undefined;
+  #reportIsPublished = true;
+  #link: { readonly connection: Connection; readonly presence: Presence } | undefined;
+  #connections = 0;
+  #publishing = false;
+  #running: Promise<void> | undefined;
+
+  /** @throws Refusal `input-invalid` when fleet or device is not a name that can stand in a topic */
+  constructor(options: DeviceSessionOptions) {
+    this.#options = options;
+    this.#topics = deviceTopics(options.fleet, options.device);
+    this.#policy = { ...defaultReconnectPolicy, ...options.policy };
+  }
+
+  /** Begins to connect, and to reconnect until `close`. */
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  /** Publishes `report`, now or with the next connection. Only the newest is kept: it is a state, not an event. */
+  publishReport(report: DeviceReport): void {
+    this.#report = encodeReport(report);
+    this.#reportIsPublished = false;
+    void this.#publishPending();
+  }
+
+  /**
+   * Publishes `event` and keeps it until the broker has acknowledged it; a newer one for the same version replaces it. Beyond
+   * 32 versions the oldest is dropped: the retained report still tells the newest outcome.
+   */
+  publishEvent(event: DeploymentEvent): void {
+    this.#events.delete(event.version);
+    this.#events.set(event.version, encodeEvent(event));
+    for (const version of this.#events.keys()) {
+      if (this.#events.size <= maxPendingEvents) break;
+      this.#events.delete(version);
+    }
+    void this.#publishPending();
+  }
+
+  /** Hears the bytes of each message on `desired`, unchecked. An empty message (the topic was cleared) is not passed on. */
+  onDesired(listener: Listener<Uint8Array>): void {
+    this.#desiredListeners.add(listener);
+  }
+
+  /** Hears of messages on `desired` that were dropped unread (`envelope-too-large`). */
+  onRefused(listener: Listener<Refusal>): void {
+    this.#refusedListeners.add(listener);
+  }
+
+  onConnection(listener: Listener<ConnectionState>): void {
+    this.#connectionListeners.add(listener);
+  }
+
+  /** Sets the width of the reconnect window to what the trusted desired state asks for. */
+  setReconnectWindow(seconds: number): void {
+    this.#policy = { ...this.#policy, windowMs: seconds * 1000 };
+  }
+
+  /** Says goodbye (`live` goes down now, not by the will) and ends. Unsent reports and events are lost with the process. */
+  async close(): Promise<void> {
+    this.#stopping.abort(new ConnectionLost('closed', 'the session is being closed'));
+    const link = this.#link;
+    if (link !== undefined) {
+      await this.#acknowledged(
+        link.connection,
+        this.#presenceMessage({ ...link.presence, up: false }),
+        true,
+        goodbyeWithinMs,
+      ).catch(
+        () => undefined, // The connection is lost: then the will says the same.
+      );
+      await link.connection.close();
+    }
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { clock } = this.#options;
+    let state = initialReconnectState;
+    if (!(await this.#wait(bootDelayMs(this.#policy, this.#fraction(0))))) return;
+    for (;;) {
+      const attemptedAtMs = clock.monotonicMs();
+      const { loss, establishedAtMs } = await this.#connectOnce();
+      if (this.#stopping.signal.aborted) return;
+      const next = afterLoss(
+        this.#policy,
+        state,
+        {
+          reason: loss.reason,
+          ...(establishedAtMs === undefined ? {} : { sessionMs: clock.monotonicMs() - establishedAtMs }),
+        },
+        this.#fraction(state.failures + 1),
+      );
+      state = next.state;
+      this.#tellLoss(loss, next.delayMs, attemptedAtMs);
+      if (!(await this.#wait(next.delayMs))) return;
+    }
+  }
+
+  /** One connection from the attempt to its end. */
+  async #connectOnce(): Promise<{ loss: ConnectionLost; establishedAtMs?: number }> {
+    const { transport, clock, bootId, fleet, device } = this.#options;
+    const presence: Presence = { format: 1, bootId, connection: ++this.#connections, up: true };
+    let establishedAtMs: number | undefined;
+    try {
+      const connection = await transport.connect({
+        clientId: this.#options.clientId ?? `${fleet}.${device}`,
+        keepaliveSeconds: keepaliveSeconds(this.#fraction(this.#connections)),
+        will: this.#presenceMessage({ ...presence, up: false }),
+        onMessage: (message) => this.#receive(message),
+        onDropped: (topic, refusal) => this.#drop(topic, refusal),
+        signal: this.#stopping.signal,
+      });
+      establishedAtMs = clock.monotonicMs();
+      this.#link = { connection, presence };
+      this.#greet(connection, presence);
+      const loss = await connection.ended;
+      return { loss, establishedAtMs };
+    } catch (error) {
+      if (!(error instanceof ConnectionLost)) throw error;
+      return { loss: error };
+    } finally {
+      this.#link = undefined;
+    }
+  }
+
+  /** The first words on a connection, in this order on the wire, without waiting for one another. */
+  #greet(connection: Connection, presence: Presence): void {
+    const { live, desired, get } = this.#topics;
+    const greeting = Promise.all([
+      this.#acknowledged(connection, this.#presenceMessage(presence), true),
+      connection.subscribe([desired, live]),
+      this.#acknowledged(connection, { topic: get, payload: new Uint8Array() }, false),
+    ]);
+    this.#options.journal.log('info', `connected to the broker (connection ${presence.connection})`);
+    tell(this.#connectionListeners, { up: true, connection: presence.connection });
+    this.#reportIsPublished = this.#report === undefined;
+    void this.#publishPending();
+    greeting.catch((error: unknown) => this.#giveUp(connection, error));
+  }
+
+  /** Publishes what is unpublished, one message at a time: a slow link coalesces reports instead of queueing them. */
+  async #publishPending(): Promise<void> {
+    const link = this.#link;
+    if (link === undefined || this.#publishing) return;
+    this.#publishing = true;
+    try {
+      while (this.#link === link) {
+        const [pending] = this.#events;
+        if (pending !== undefined) {
+          const [version, payload] = pending;
+          await this.#acknowledged(link.connection, { topic: this.#topics.event, payload }, false);
+          // A newer event of this version may have come while this one was on its way.
+          if (this.#events.get(version) === payload) this.#events.delete(version);
+        } else if (this.#report !== undefined && !this.#reportIsPublished) {
+          this.#reportIsPublished = true;
+          const message = { topic: this.#topics.reported, payload: this.#report };
+          await this.#acknowledged(link.connection, message, true);
+        } else {
+          return;
+        }
+      }
+    } catch (error) {
+      this.#giveUp(link.connection, error);
+    } finally {
+      this.#publishing = false;
+      // The next connection may have begun, and found this loop still busy, before the loss was noticed here.
+      if (this.#link !== undefined && this.#link !== link) void this.#publishPending();
+    }
+  }
+
+  #receive(message: Message): void {
+    if (message.topic === this.#topics.desired) {
+      if (message.payload.length > 0) tell(this.#desiredListeners, message.payload);
+    } else if (message.topic === this.#topics.live) {
+      this.#checkPresence(message.payload);
+    }
+  }
+
+  /** A last will of an earlier connection may arrive after this one began; the retained message is then set right. */
+  #checkPresence(payload: Uint8Array): void {
+    const link = this.#link;
+    if (link === undefined) return;
+    let retained: Presence;
+    try {
+      retained = decodePresence(payload);
+    } catch {
+      return; // Somebody else's noise; the next own message replaces it.
+    }
+    if (mustReassert(link.presence, retained)) {
+      this.#acknowledged(link.connection, this.#presenceMessage(link.presence), true).catch(
+        (error: unknown) => this.#giveUp(link.connection, error),
+      );
+    }
+  }
+
+  #drop(topic: string, refusal: Refusal): void {
+    // Who hears of it answers it and writes it down, as every other refusal.
+    if (topic === this.#topics.desired) tell(this.#refusedListeners, refusal);
+    else this.#options.journal.log('warning', refusal.message, { WHERRY_CODE: refusal.code });
+  }
+
+  /** Publishes and waits for the acknowledgement, but not for ever. */
+  async #acknowledged(
+    connection: Connection,
+    message: Message,
+    retain: boolean,
+    withinMs = acknowledgeWithinMs,
+  ): Promise<void> {
+    const answered = new AbortController();
+    this.#options.clock.sleep(withinMs, answered.signal).then(
+      () => connection.abort(new ConnectionLost('closed', 'the broker does not acknowledge messages')),
+      () => undefined, // Answered in time.
+    );
+    try {
+      await connection.publish(message, { retain });
+    } finally {
+      answered.abort();
+    }
+  }
+
+  #giveUp(connection: Connection, error: unknown): void {
+    if (!(error instanceof ConnectionLost)) throw error;
+    connection.abort(error);
+  }
+
+  #tellLoss(loss: ConnectionLost, retryInMs: number, attemptedAtMs: number): void {
+    const tookMs = Math.round(this.#options.clock.monotonicMs() - attemptedAtMs);
+    this.#options.journal.log(
+      'warning',
+      `no connection to the broker: ${loss.message}; next attempt in ${Math.ceil(retryInMs / 1000)} s`,
+      { WHERRY_CODE: brokerCodes[loss.reason], WHERRY_REASON: loss.reason, WHERRY_LASTED_MS: tookMs },
+    );
+    tell(this.#connectionListeners, { up: false, reason: loss.reason, detail: loss.message, retryInMs });
+  }
+
+  #presenceMessage(presence: Presence): Message {
+    return { topic: this.#topics.live, payload: encodePresence(presence) };
+  }
+
+  #fraction(attempt: number): number {
+    return seededFraction(this.#options.device, this.#options.clock.nowMs(), attempt);
+  }
+
+  /** False when the session was closed meanwhile. */
+  async #wait(delayMs: number): Promise<boolean> {
+    try {
+      if (delayMs > 0) await this.#options.clock.sleep(delayMs, this.#stopping.signal);
+      return !this.#stopping.signal.aborted;
+    } catch {
+      return false;
+    }
+  }
+}
+
+/** How a loss is named in the journal: what the network did, or what the broker decided. */
+const brokerCodes: Record<LossReason, 'broker-unreachable' | 'broker-refused'> = {
+  closed: 'broker-unreachable',
+  unreachable: 'broker-unreachable',
+  'no-network': 'broker-unreachable',
+  tls: 'broker-refused',
+  credentials: 'broker-refused',
+  busy: 'broker-refused',
+  quota: 'broker-refused',
+  'taken-over': 'broker-refused',
+  protocol: 'broker-refused',
+};
+
+function tell<T>(listeners: ReadonlySet<Listener<T>>, value: T): void {
+  for (const listener of listeners) listener(value);
+}

@@ -1,0 +1,35 @@
+/**
+ * What a device keeps: image objects, the two slots of its state, the keys that it trusts, and the removal of what nothing needs.
+ * All of it holds over a power cut at any instant. The disk is passed in; what a state or a manifest says is not known here.
+ */
+export {
+  collect,
+  type Collected,
+  findGarbage,
+  type Garbage,
+  type Roots,
+  type StoreDirectories,
+} from './collect.ts';
+export { type Disk, type DiskEntry, type Owner, writeDurable } from './disk.ts';
+export { fsverityProgram, futureDigest, programVerity } from './fsverity-program.ts';
+export {
+  type Committed,
+  type ImageStore,
+  imageStore,
+  type ImageStoreOptions,
+  type StoredImage,
+  type StoredObject,
+  type StoredTree,
+} from './image-store.ts';
+export { nodeDisk } from './node-disk.ts';
+export { admitSpace, type ImageSize, type SpaceNeed, spaceNeeded } from './space.ts';
+export { maxStateBytes, type SavedState, stateSlots, type StateSlots } from './state-slots.ts';
+export {
+  removeKey,
+  type StoredKey,
+  storedKeys,
+  storeKey,
+  type TrustPlaces,
+  type TrustScope,
+} from './trust-store.ts';
+export { type Measure, type Verity, verityDigestForm } from './verity.ts';

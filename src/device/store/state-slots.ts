@@ -1,0 +1,110 @@
+import { createHash } from 'node:crypto';
+import {
+  bytes,
+  CborError,
+  decodeCbor,
+  encodeCbor,
+  integer,
+  map,
+  oneOf,
+  readFields,
+} from '../../core/cbor/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+import { writeDurable, type Disk } from './disk.ts';
+
+/** A state as it was saved last, and which saving that was. */
+export interface SavedState {
+  /** 1, 2, 3, … */
+  readonly generation: number;
+  readonly body: Uint8Array;
+}
+
+export interface StateSlots {
+  /**
+   * The newest state that is whole; undefined when none was ever saved.
+   *
+   * @throws Refusal `state-unreadable` when there are files but none is whole
+   */
+  read(): Promise<SavedState | undefined>;
+  /** Saves a state; once this resolves, a power cut cannot take it back, and during it the old one stays readable. */
+  write(body: Uint8Array): Promise<SavedState>;
+}
+
+/** No state is larger: 16 pods and 64 manifests of 1 MiB would be, and are refused long before. */
+export const maxStateBytes = 16 * 1024 * 1024;
+const overheadBytes = 256;
+const names = ['state-a.cbor', 'state-b.cbor'] as const;
+type SlotName = (typeof names)[number];
+
+const slotFields = map({
+  format: oneOf(1),
+  generation: integer(1),
+  body: bytes(maxStateBytes),
+  sha256: bytes(32),
+});
+
+/**
+ * The two slots of the device's state in `directory`. Each saving goes to the slot that does not hold the newest state,
+ * so that a damaged file, whatever damaged it, costs one generation and not everything.
+ */
+export function stateSlots(disk: Disk, directory: string): StateSlots {
+  const path = (name: SlotName): string => `${directory}/${name}`;
+
+  const readSlot = async (name: SlotName): Promise<SavedState | 'absent' | CborError> => {
+    const file = await disk.read(path(name), maxStateBytes + overheadBytes).catch(asDamage);
+    if (file instanceof CborError) return file;
+    if (file === undefined) return 'absent';
+    try {
+      return decodeSlot(file);
+    } catch (error) {
+      return asDamage(error);
+    }
+  };
+
+  const readBoth = async (): Promise<{ newest: SavedState | undefined; free: SlotName }> => {
+    const slots = [await readSlot(names[0]), await readSlot(names[1])] as const;
+    const [a, b] = slots.map((slot) => (typeof slot === 'object' && 'generation' in slot ? slot : undefined));
+    if (a !== undefined && (b === undefined || a.generation > b.generation))
+      return { newest: a, free: names[1] };
+    if (b !== undefined) return { newest: b, free: names[0] };
+    const damage = slots.find((slot) => slot instanceof CborError);
+    if (damage !== undefined) {
+      throw new Refusal('state-unreadable', `no state in ${directory} is whole: ${damage.message}`, {
+        cause: damage,
+      });
+    }
+    return { newest: undefined, free: names[0] };
+  };
+
+  return {
+    read: async () => (await readBoth()).newest,
+    write: async (body) => {
+      if (body.length > maxStateBytes) throw new Error(`a state of ${body.length} bytes is too large`);
+      const { newest, free } = await readBoth();
+      const saved = { generation: (newest?.generation ?? 0) + 1, body };
+      await writeDurable(disk, path(free), encodeSlot(saved));
+      return saved;
+    },
+  };
+}
+
+function encodeSlot(state: SavedState): Uint8Array {
+  return encodeCbor({ format: 1, ...state, sha256: checksum(state) });
+}
+
+function decodeSlot(file: Uint8Array): SavedState {
+  const limits = { maxBytes: maxStateBytes + overheadBytes, maxDepth: 1 };
+  const { generation, body, sha256 } = readFields(decodeCbor(file, limits), slotFields, 'slot');
+  if (!checksum({ generation, body }).equals(sha256)) throw new CborError('slot: the checksum is wrong');
+  return { generation, body };
+}
+
+function checksum({ generation, body }: SavedState): Buffer {
+  return createHash('sha256').update(`${generation}\n`).update(body).digest();
+}
+
+/** A slot that cannot be read for whatever reason (a bad block too) is a damaged one: the other may be whole. */
+function asDamage(error: unknown): CborError {
+  if (error instanceof CborError) return error;
+  return new CborError(error instanceof Error ? error.message : String(error), { cause: error });
+}

@@ -1,0 +1,123 @@
+import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { Refusal } from '../../core/refusal/index.ts';
+
+/** What a key is trusted for: commands, every image, or images below a name. */
+export type TrustScope =
+  | { readonly kind: 'deploy' }
+  | { readonly kind: 'root' }
+  | { readonly kind: 'prefix'; readonly prefix: string };
+
+export interface StoredKey {
+  readonly scope: TrustScope;
+  /** Name of the file; `wherry trust add` names it by the fingerprint. */
+  readonly name: string;
+  /** `system` for one that came with the device's software. */
+  readonly store: 'local' | 'system';
+  /** A key of the system store that an empty file of the local one takes out of use. */
+  readonly masked: boolean;
+  /** Empty for a masked one. */
+  readonly armored: string;
+}
+
+/** Where keys lie: `local` belongs to the operator, `system` came with the device's software and may be read-only. */
+export interface TrustPlaces {
+  readonly local: string;
+  readonly system?: string;
+}
+
+const directories = { deploy: 'deploy', root: 'images/root.d', prefix: 'images/prefix.d' } as const;
+
+/** Bytes of one file of keys. */
+const maxKeyFileBytes = 256 * 1024;
+
+/**
+ * Every key of both stores. A file of the local store hides the one of the same name in the system store; an empty one takes it
+ * out of use, as rkt has it.
+ *
+ * @throws Refusal `config-invalid` for what cannot be read
+ */
+export function storedKeys({ local, system }: TrustPlaces): readonly StoredKey[] {
+  const mine = keyFiles(local);
+  const theirs = system === undefined ? [] : keyFiles(system);
+  const localBy = new Map(mine.map((file) => [file.path, file]));
+  return [
+    ...mine.filter(({ armored }) => armored.trim() !== '').map((file) => keyOf(file, 'local', false)),
+    ...theirs.flatMap((file) => {
+      const over = localBy.get(file.path);
+      if (over === undefined) return [keyOf(file, 'system', false)];
+      return over.armored.trim() === '' ? [keyOf({ ...file, armored: '' }, 'system', true)] : [];
+    }),
+  ];
+}
+
+/**
+ * Puts one key into the local store, durably enough for a file that its operator watches: it appears whole.
+ * @param name of the file, without `.asc`: the key's fingerprint
+ * @returns the path
+ */
+export function storeKey(local: string, scope: TrustScope, name: string, armored: string): string {
+  const path = join(local, pathOf(scope, name));
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(`${path}.new`, armored, { mode: 0o644 });
+  renameSync(`${path}.new`, path);
+  return path;
+}
+
+/** Takes a key out of use: a local one is deleted, one of the system is masked. */
+export function removeKey(local: string, key: StoredKey): void {
+  const path = join(local, pathOf(key.scope, key.name));
+  if (key.store === 'system') storeKey(local, key.scope, key.name, '');
+  else rmSync(path, { force: true });
+}
+
+function pathOf(scope: TrustScope, name: string): string {
+  const below = scope.kind === 'prefix' ? join(directories.prefix, scope.prefix) : directories[scope.kind];
+  return join(below, `${name}.asc`);
+}
+
+interface KeyFile {
+  /** Below the store. */
+  readonly path: string;
+  readonly scope: TrustScope;
+  readonly name: string;
+  readonly armored: string;
+}
+
+function keyOf({ scope, name, armored }: KeyFile, store: StoredKey['store'], masked: boolean): StoredKey {
+  return { scope, name, store, masked, armored };
+}
+
+function keyFiles(store: string): readonly KeyFile[] {
+  return (['deploy', 'root', 'prefix'] as const).flatMap((kind) => {
+    const directory = join(store, directories[kind]);
+    return names(directory).map((file): KeyFile => {
+      const parts = file.split('/');
+      const name = (parts.pop() ?? '').replace(/\.asc$/, '');
+      const scope: TrustScope = kind === 'prefix' ? { kind, prefix: parts.join('/') } : { kind };
+      return { path: pathOf(scope, name), scope, name, armored: readKey(join(directory, file)) };
+    });
+  });
+}
+
+function names(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory, { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.asc'))
+      .sort();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw new Refusal('config-invalid', `the keys in ${directory} cannot be read`, { cause: error });
+  }
+}
+
+function readKey(path: string): string {
+  const status = lstatSync(path);
+  if (status.size > maxKeyFileBytes) {
+    throw new Refusal(
+      'config-invalid',
+      `${path} has ${status.size} bytes; a file of keys has at most ${maxKeyFileBytes}`,
+    );
+  }
+  return readFileSync(path, 'utf8');
+}

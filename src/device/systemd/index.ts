@@ -1,0 +1,10 @@
+/**
+ * systemd as wherry uses it: unit text, the manager over D-Bus, the journal, readiness. Unit text is pure; the rest talks to
+ * the systemd of this machine and to nothing else. No other folder writes a directive or speaks D-Bus.
+ */
+export { escapeUnitName, escapeUnitPath, unitNameMaxBytes } from './escape.ts';
+export { openJournal } from './journal.ts';
+export { connectSystemd, type SystemdConnection, type SystemdOptions } from './manager.ts';
+export { type Notifier, openNotifier } from './notify.ts';
+export type { Systemd, UnitStatus } from './systemd.ts';
+export { type ResourceLimits, type UnitDescription, unitText } from './unit-text.ts';

@@ -1,0 +1,6 @@
+/**
+ * The device as a deployment acts on it: mounts, unit files, activation, probation and upkeep through systemd and the disk.
+ */
+export { DeviceWorld } from './device-world.ts';
+export { PodFiles } from './pod-files.ts';
+export { PodWatch } from './pod-watch.ts';
