@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { buildAci } from '../src/aci/builder.ts';
+import { buildAci } from '../src/operator/build/builder.ts';
 import type { AcIdentifier } from '../src/image/appc/types.ts';
 import { parseImageManifest } from '../src/image/appc/image-manifest.ts';
 import { payloadRoot } from '../qemu/payload.ts';

@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { buildAci } from '../../src/aci/builder.ts';
+import { buildAci } from '../../src/operator/build/builder.ts';
 import type { AcName } from '../../src/image/appc/types.ts';
 import { parseAcName } from '../../src/image/appc/identifiers.ts';
 import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
@@ -15,9 +15,8 @@ import {
   publishWish,
   readImageFile,
   simplePod,
-  startEmbeddedBroker,
-  startImageServer,
-} from '../../src/fleet/index.ts';
+} from '../../src/operator/fleet/index.ts';
+import { startEmbeddedBroker, startImageServer } from '../../src/operator/dev/index.ts';
 import { MqttTransport } from '../../src/wire/mqtt/mqtt-transport.ts';
 import { generateKey, signDetached } from '../../src/wire/trust/sign.ts';
 import { systemClock } from '../../src/core/ports/system-clock.ts';

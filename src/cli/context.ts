@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { FleetDirectory, FleetLink } from '../fleet/index.ts';
+import type { FleetDirectory, FleetLink } from '../operator/fleet/index.ts';
 import type { Clock } from '../core/ports/index.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -24,7 +24,7 @@ export async function withLink<T>(
   work: (link: FleetLink, fleet: FleetDirectory) => Promise<T>,
 ): Promise<T> {
   // Only here: "wherry logs" and "wherry --help" on a small board do without MQTT.
-  const { FleetDirectory, FleetLink } = await import('../fleet/index.ts');
+  const { FleetDirectory, FleetLink } = await import('../operator/fleet/index.ts');
   const { MqttTransport } = await import('../wire/mqtt/index.ts');
   const fleet = await FleetDirectory.open(context.fleetPath);
   const link = await FleetLink.connect({

@@ -20,7 +20,7 @@ import { dirname, join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { buildAci, type BuildOptions } from '../../src/aci/builder.ts';
+import { buildAci, type BuildOptions } from '../../src/operator/build/builder.ts';
 import { type ArchiveListing, inspectArchive } from '../../src/image/aci/inspect.ts';
 import { defaultArchiveLimits } from '../../src/image/tar/limits.ts';
 import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { PassThrough, type Readable } from 'node:stream';
 import { defaultArchiveLimits } from '../../src/image/tar/limits.ts';
 import { readArchive } from '../../src/image/aci/read-archive.ts';
-import type { ImageFile } from '../../src/aci/render.ts';
+import type { ImageFile } from '../../src/operator/build/render.ts';
 import type { ImageManifest } from '../../src/image/appc/types.ts';
 import { parseImageId } from '../../src/image/appc/identifiers.ts';
 import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';

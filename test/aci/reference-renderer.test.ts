@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { defaultArchiveLimits } from '../../src/image/tar/limits.ts';
 import { inspectArchive } from '../../src/image/aci/inspect.ts';
-import { type ImageFile, renderImage } from '../../src/aci/render.ts';
+import { type ImageFile, renderImage } from '../../src/operator/build/render.ts';
 import { type RawEntry, tar } from './raw-tar.ts';
 
 let directory: string;

@@ -5,7 +5,7 @@ import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { defaultArchiveLimits } from '../../src/image/tar/limits.ts';
 import { readArchive } from '../../src/image/aci/read-archive.ts';
-import { renderImage } from '../../src/aci/render.ts';
+import { renderImage } from '../../src/operator/build/render.ts';
 import { type MountedImage, renderMounted } from '../../src/image/tree/render-mounted.ts';
 import { renderSteps, resolveDependencies } from '../../src/image/appc/dependencies.ts';
 import { collect, mountedImage, type TestImage } from './mounted-images.ts';

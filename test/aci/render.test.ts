@@ -11,10 +11,10 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { buildAci } from '../../src/aci/builder.ts';
+import { buildAci } from '../../src/operator/build/builder.ts';
 import { defaultArchiveLimits } from '../../src/image/tar/limits.ts';
 import { inspectArchive } from '../../src/image/aci/inspect.ts';
-import { type ImageFile, renderImage } from '../../src/aci/render.ts';
+import { type ImageFile, renderImage } from '../../src/operator/build/render.ts';
 import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
 import { wherry } from '../cli/recording-terminal.ts';
 

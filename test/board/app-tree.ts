@@ -4,7 +4,7 @@ import { defaultArchiveLimits } from '../../src/image/tar/limits.ts';
 import type { FramedEntry } from '../../src/image/tar/tar-framing.ts';
 import { inspectArchive } from '../../src/image/aci/inspect.ts';
 import { walkTar } from '../../src/image/aci/walk-archive.ts';
-import { renderImage } from '../../src/aci/render.ts';
+import { renderImage } from '../../src/operator/build/render.ts';
 import { source } from '../aci/raw-tar.ts';
 import type { BuiltImage, Scene } from './scene.ts';
 

@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { buildAci } from '../../src/aci/builder.ts';
+import { buildAci } from '../../src/operator/build/builder.ts';
 import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
 import { treeOfApp, treeOfRender } from './app-tree.ts';
 import { type BuiltImage, oneBoard, Scene } from './scene.ts';

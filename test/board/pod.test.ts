@@ -5,8 +5,10 @@ import { startBoard, type Board } from '../../qemu/index.ts';
 import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
 import { parseImageId } from '../../src/image/appc/identifiers.ts';
 import { parsePodManifest } from '../../src/image/appc/pod-manifest.ts';
-import { compilePod, podUuid, type CompiledPod } from '../../src/device/pod/index.ts';
-import type { UnitStatus } from '../../src/device/systemd/index.ts';
+import { compilePod } from '../../src/device/pod/compile.ts';
+import { podUuid } from '../../src/device/pod/pod-uuid.ts';
+import type { CompiledPod } from '../../src/device/pod/compiled-pod.ts';
+import type { UnitStatus } from '../../src/device/systemd/systemd.ts';
 import { boards, oneBoard } from './scene.ts';
 
 const imageId = parseImageId(`sha512-${'ab'.repeat(64)}`);

@@ -2,7 +2,7 @@
  * Runs on a board under its own Node: does steps with the real systemd and prints their results, one JSON line for each. Steps come
  * as JSON on the command line, `[["reload"], ["start", "a.service"], …]`.
  */
-import { connectSystemd } from '../../src/device/systemd/index.ts';
+import { connectSystemd } from '../../src/device/systemd/manager.ts';
 
 const systemd = connectSystemd({ watched: ['wherry-', 'run-wherry-'] });
 const seen = new Set<string>();

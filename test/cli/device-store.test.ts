@@ -3,8 +3,11 @@ import { chmod, mkdir, mkdtemp, rm, stat, utimes, writeFile } from 'node:fs/prom
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { emptyState, encodeState } from '../../src/device/deploy/index.ts';
-import { nodeDisk, stateSlots, type StoredImage } from '../../src/device/store/index.ts';
+import { emptyState } from '../../src/device/deploy/state.ts';
+import { encodeState } from '../../src/device/deploy/state-codec.ts';
+import { nodeDisk } from '../../src/device/store/node-disk.ts';
+import { stateSlots } from '../../src/device/store/state-slots.ts';
+import type { StoredImage } from '../../src/device/store/image-store.ts';
 import { deployedPod } from '../deploy/world-model.ts';
 import { objectBytes } from '../store/object-bytes.ts';
 import { main } from '../../src/cli/main.ts';

@@ -8,7 +8,7 @@ import {
   startImageServer,
   type EmbeddedBroker,
   type ImageServer,
-} from '../../src/fleet/index.ts';
+} from '../../src/operator/dev/index.ts';
 import { parsePodManifest } from '../../src/image/appc/pod-manifest.ts';
 import { main } from '../../src/cli/main.ts';
 import { examineMessage } from '../../src/wire/trust/examine.ts';

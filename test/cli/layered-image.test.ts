@@ -7,7 +7,7 @@ import {
   startImageServer,
   type EmbeddedBroker,
   type ImageServer,
-} from '../../src/fleet/index.ts';
+} from '../../src/operator/dev/index.ts';
 import { FakeDevice } from '../fleet/fake-device.ts';
 import { sharedLayout } from '../oci/tools.ts';
 import { wherry, type Run } from './recording-terminal.ts';

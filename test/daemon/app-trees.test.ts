@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { AcIdentifier, AcName, ImageId } from '../../src/image/appc/types.ts';
 import { parseImageManifest, serializeImageManifest } from '../../src/image/appc/image-manifest.ts';
 import { appImages, appTree, renderingsOf } from '../../src/device/world/app-trees.ts';
-import type { StoredImage } from '../../src/device/store/index.ts';
+import type { StoredImage } from '../../src/device/store/image-store.ts';
 import type { DesiredState } from '../../src/wire/trust/desired-state.ts';
 
 interface Sketch {

@@ -12,8 +12,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PodFiles } from '../../src/device/world/pod-files.ts';
-import type { CompiledPod } from '../../src/device/pod/index.ts';
-import { type Disk, nodeDisk } from '../../src/device/store/index.ts';
+import type { CompiledPod } from '../../src/device/pod/compiled-pod.ts';
+import type { Disk } from '../../src/device/store/disk.ts';
+import { nodeDisk } from '../../src/device/store/node-disk.ts';
 
 /** The machine's disk, except that files stay the property of whoever runs the test. */
 function ownDisk(writes: string[]): Disk {

@@ -5,9 +5,10 @@ import { parseAcIdentifier, parseImageId } from '../../src/image/appc/identifier
 import { systemClock } from '../../src/core/ports/system-clock.ts';
 import { examineInUnit } from '../../src/device/jobs/examine/examine-unit.ts';
 import { pullImage } from '../../src/device/jobs/pull/pull-unit.ts';
-import { jobName, type PullJob } from '../../src/device/jobs/pull/index.ts';
-import { imageStore, nodeDisk } from '../../src/device/store/index.ts';
-import type { Systemd } from '../../src/device/systemd/index.ts';
+import { jobName, type PullJob } from '../../src/device/jobs/pull/pull-job.ts';
+import { imageStore } from '../../src/device/store/image-store.ts';
+import { nodeDisk } from '../../src/device/store/node-disk.ts';
+import type { Systemd } from '../../src/device/systemd/systemd.ts';
 import { temporaryDirectory } from '../fetch/test-image.ts';
 
 let root = '';

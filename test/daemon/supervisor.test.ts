@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import type { AcIdentifier, AcName, ImageId } from '../../src/image/appc/types.ts';
 import { Supervisor } from '../../src/device/agent/supervisor.ts';
-import type { World as Deployable } from '../../src/device/deploy/index.ts';
+import type { World as Deployable } from '../../src/device/deploy/world.ts';
 import { Refusal } from '../../src/core/refusal/refusal.ts';
 import type { DeploymentEvent } from '../../src/wire/report/report.ts';
 import type { DesiredState } from '../../src/wire/trust/desired-state.ts';

@@ -8,9 +8,8 @@ import {
   decodePullResult,
   encodePullJob,
   encodePullResult,
-  type PullJob,
-  type PullResult,
-} from '../../src/device/jobs/pull/index.ts';
+} from '../../src/device/jobs/pull/pull-job-codec.ts';
+import type { PullJob, PullResult } from '../../src/device/jobs/pull/pull-job.ts';
 import {
   fakeBuilder,
   gnupgSigner,

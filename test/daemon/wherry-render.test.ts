@@ -6,8 +6,8 @@ import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { defaultArchiveLimits } from '../../src/image/tar/limits.ts';
 import { readArchive } from '../../src/image/aci/read-archive.ts';
-import { renderImage } from '../../src/aci/render.ts';
-import type { Rendering } from '../../src/device/jobs/render/index.ts';
+import { renderImage } from '../../src/operator/build/render.ts';
+import type { Rendering } from '../../src/device/jobs/render/rendering.ts';
 import {
   decodeRenderJob,
   decodeRenderResult,
@@ -16,8 +16,9 @@ import {
   type RenderResult,
 } from '../../src/device/jobs/render/render-job.ts';
 import { renderInUnit, renderJobName, type RenderPorts } from '../../src/device/jobs/render/render-unit.ts';
-import { imageStore, nodeDisk } from '../../src/device/store/index.ts';
-import type { Systemd } from '../../src/device/systemd/index.ts';
+import { imageStore } from '../../src/device/store/image-store.ts';
+import { nodeDisk } from '../../src/device/store/node-disk.ts';
+import type { Systemd } from '../../src/device/systemd/systemd.ts';
 import { collect, mountedImage, type TestImage } from '../aci/mounted-images.ts';
 import { file, rootfs } from '../aci/raw-tar.ts';
 import { fakeBuilder, temporaryDirectory } from '../fetch/test-image.ts';

@@ -1,12 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { AcIdentifier, AcName, ImageId } from '../../src/image/appc/types.ts';
-import {
-  decodeState,
-  encodeState,
-  runDeployment,
-  Superseded,
-  transitions,
-} from '../../src/device/deploy/index.ts';
+import { decodeState, encodeState } from '../../src/device/deploy/state-codec.ts';
+import { runDeployment, Superseded } from '../../src/device/deploy/deployment.ts';
+import { transitions } from '../../src/device/deploy/transitions.ts';
 import { Refusal } from '../../src/core/refusal/refusal.ts';
 import type { DeploymentReport } from '../../src/wire/report/deployment-report.ts';
 import type { DesiredState } from '../../src/wire/trust/desired-state.ts';

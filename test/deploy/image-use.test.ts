@@ -1,18 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import {
-  decodeState,
-  type DeployedPod,
-  type DeviceState,
-  emptyState,
-  encodeState,
-  imageUses,
-  rootsOf,
-  runDeployment,
-  versionOf,
-} from '../../src/device/deploy/index.ts';
+import { decodeState, encodeState } from '../../src/device/deploy/state-codec.ts';
+import { type DeployedPod, type DeviceState, emptyState } from '../../src/device/deploy/state.ts';
+import { imageUses, versionOf } from '../../src/device/deploy/image-use.ts';
+import { rootsOf } from '../../src/device/deploy/roots.ts';
+import { runDeployment } from '../../src/device/deploy/deployment.ts';
 import { encodeCbor } from '../../src/core/cbor/encode.ts';
 import { maxUnreferenced, withImage } from '../../src/device/deploy/remembered-images.ts';
-import type { StoredImage } from '../../src/device/store/index.ts';
+import type { StoredImage } from '../../src/device/store/image-store.ts';
 import { deployedPod, WorldModel } from './world-model.ts';
 
 function image(id: string, more: Partial<StoredImage> = {}): StoredImage {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { AcIdentifier, AcName, ImageId } from '../../src/image/appc/types.ts';
-import { mendImages } from '../../src/device/deploy/index.ts';
-import type { StoredImage } from '../../src/device/store/index.ts';
+import { mendImages } from '../../src/device/deploy/mend.ts';
+import type { StoredImage } from '../../src/device/store/image-store.ts';
 import type { DesiredState } from '../../src/wire/trust/desired-state.ts';
 import { deployedPod, WorldModel } from './world-model.ts';
 

@@ -1,16 +1,12 @@
 import type { ImageId } from '../../src/image/appc/types.ts';
-import {
-  emptyState,
-  type DeployedPod,
-  type DeviceState,
-  type StateKeeper,
-  type World,
-} from '../../src/device/deploy/index.ts';
-import type { Rendering } from '../../src/device/jobs/render/index.ts';
-import { podUuid } from '../../src/device/pod/index.ts';
+import { emptyState, type DeployedPod, type DeviceState } from '../../src/device/deploy/state.ts';
+import type { StateKeeper, World } from '../../src/device/deploy/world.ts';
+import type { Rendering } from '../../src/device/jobs/render/rendering.ts';
+import { podUuid } from '../../src/device/pod/pod-uuid.ts';
 import { Refusal } from '../../src/core/refusal/refusal.ts';
 import type { RefusalCode } from '../../src/core/refusal/codes.ts';
-import type { ImageSize, StoredImage, StoredObject, StoredTree } from '../../src/device/store/index.ts';
+import type { ImageSize } from '../../src/device/store/space.ts';
+import type { StoredImage, StoredObject, StoredTree } from '../../src/device/store/image-store.ts';
 import type { DesiredImage, DesiredState } from '../../src/wire/trust/desired-state.ts';
 
 /** Thrown where the power goes: everything volatile is lost, everything saved stays. */

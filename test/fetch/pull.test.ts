@@ -11,14 +11,12 @@ import {
   decodePullResult,
   encodePullJob,
   encodePullResult,
-  type PullJob,
-  type PullProgress,
-  type PullResult,
-  pull,
-  signatureAddress,
-} from '../../src/device/jobs/pull/index.ts';
+} from '../../src/device/jobs/pull/pull-job-codec.ts';
+import type { PullJob, PullProgress, PullResult } from '../../src/device/jobs/pull/pull-job.ts';
+import { pull, signatureAddress } from '../../src/device/jobs/pull/pull.ts';
 import { openHttpClient } from '../../src/wire/http/http-client.ts';
-import { imageStore, nodeDisk } from '../../src/device/store/index.ts';
+import { imageStore } from '../../src/device/store/image-store.ts';
+import { nodeDisk } from '../../src/device/store/node-disk.ts';
 import {
   fakeBuilder,
   gnupgSigner,

@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { openHttpClient } from '../../src/wire/http/http-client.ts';
-import { pull } from '../../src/device/jobs/pull/index.ts';
+import { pull } from '../../src/device/jobs/pull/pull.ts';
 import { refusalCodes, type RefusalCode } from '../../src/core/refusal/codes.ts';
 import { directory as directoryEntry, file, pax, rootfs, tar, type RawEntry } from '../aci/raw-tar.ts';
 import { openGnuPg, type GnuPg } from '../trust/gnupg.ts';

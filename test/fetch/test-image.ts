@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { pack, type Header } from 'tar-stream';
 import { parseAcIdentifier, parseImageId } from '../../src/image/appc/identifiers.ts';
-import type { PullJob } from '../../src/device/jobs/pull/index.ts';
+import type { PullJob } from '../../src/device/jobs/pull/pull-job.ts';
 
 /** A directory that goes away with the test, under a name that GnuPG accepts. */
 export function temporaryDirectory(): { path: string; remove: () => void } {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { DeviceSession } from '../../src/device/session/index.ts';
+import { DeviceSession } from '../../src/device/session/device-session.ts';
 import { MqttTransport } from '../../src/wire/mqtt/mqtt-transport.ts';
 import type { DeviceReport } from '../../src/wire/report/report.ts';
 import type { DeploymentReport } from '../../src/wire/report/deployment-report.ts';

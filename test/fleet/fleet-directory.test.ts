@@ -2,8 +2,8 @@ import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { FleetDirectory } from '../../src/fleet/index.ts';
-import { parseFleetConfig } from '../../src/fleet/fleet-config.ts';
+import { FleetDirectory } from '../../src/operator/fleet/index.ts';
+import { parseFleetConfig } from '../../src/operator/fleet/fleet-config.ts';
 
 const broker = '[broker]\nurl = "mqtt://127.0.0.1:1883"\n';
 const images = '[images]\nbase_url = "http://127.0.0.1:8080/"\n';

@@ -3,8 +3,8 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseRange } from '../../src/fleet/byte-range.ts';
-import { startImageServer, type Access, type ImageServer } from '../../src/fleet/index.ts';
+import { parseRange } from '../../src/operator/dev/byte-range.ts';
+import { startImageServer, type Access, type ImageServer } from '../../src/operator/dev/index.ts';
 import { until } from '../session/system-clock.ts';
 
 let directory: string;

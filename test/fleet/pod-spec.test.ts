@@ -3,7 +3,13 @@ import { parseAcName, parseImageId } from '../../src/image/appc/identifiers.ts';
 import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
 import { parsePodManifest } from '../../src/image/appc/pod-manifest.ts';
 import { parseVolumeString } from '../../src/image/appc/string-forms.ts';
-import { imagesOf, ImageShelf, reifyPod, simplePod, type OfferedImage } from '../../src/fleet/index.ts';
+import {
+  imagesOf,
+  ImageShelf,
+  reifyPod,
+  simplePod,
+  type OfferedImage,
+} from '../../src/operator/fleet/index.ts';
 
 function image(
   path: string,

@@ -15,7 +15,7 @@ import {
 } from '../../src/device/jobs/render/render-job.ts';
 import { emptyState } from '../../src/device/deploy/state.ts';
 import { decodeState, encodeState } from '../../src/device/deploy/state-codec.ts';
-import { readMetaTags } from '../../src/fetch/meta-tags.ts';
+import { readMetaTags } from '../../src/operator/discovery/meta-tags.ts';
 import { parseCredentials } from '../../src/wire/http/credentials-file.ts';
 import {
   decodePullJob,
@@ -24,9 +24,9 @@ import {
   encodePullResult,
 } from '../../src/device/jobs/pull/pull-job-codec.ts';
 import { judgeResponse, strongValidator } from '../../src/wire/http/response-range.ts';
-import { parseConfig, parseDocument, parseSavedImages } from '../../src/oci/documents.ts';
-import { appcArchitecture } from '../../src/oci/platform.ts';
-import { runtimeOf } from '../../src/oci/runtime.ts';
+import { parseConfig, parseDocument, parseSavedImages } from '../../src/operator/oci/documents.ts';
+import { appcArchitecture } from '../../src/operator/oci/platform.ts';
+import { runtimeOf } from '../../src/operator/oci/runtime.ts';
 import { isRefusal } from '../../src/core/refusal/refusal.ts';
 import {
   decodeEvent,

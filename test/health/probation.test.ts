@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type AppSample, Probation, probationRules, readCgroup } from '../../src/device/health/index.ts';
+import { type AppSample, Probation, probationRules } from '../../src/device/health/probation.ts';
+import { readCgroup } from '../../src/device/health/cgroup.ts';
 
 const well: AppSample = {
   app: 'web',

@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { fromOci, toOci, type ConvertedImage, type FromOciOptions } from '../../src/oci/index.ts';
+import { fromOci, toOci, type ConvertedImage, type FromOciOptions } from '../../src/operator/oci/index.ts';
 import { inspectArchive } from '../../src/image/aci/inspect.ts';
 import { defaultArchiveLimits } from '../../src/image/tar/limits.ts';
 import { wherry } from '../cli/recording-terminal.ts';

@@ -6,7 +6,7 @@ import { defaultArchiveLimits } from '../../src/image/tar/limits.ts';
 import { walkTar } from '../../src/image/aci/walk-archive.ts';
 import { arrange } from '../../src/image/tree/source-tree.ts';
 import { sourceEntries } from '../../src/image/tree/rendered-tree.ts';
-import { LayerTree } from '../../src/oci/layer-tree.ts';
+import { LayerTree } from '../../src/operator/oci/layer-tree.ts';
 import { directory, file, type RawEntry, source, tar } from '../aci/raw-tar.ts';
 
 let scratch: string;

@@ -2,18 +2,18 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseAcIdentifier } from '../../src/image/appc/identifiers.ts';
 import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
-import { parseConfig, parseDocument, parseSavedImages } from '../../src/oci/documents.ts';
+import { parseConfig, parseDocument, parseSavedImages } from '../../src/operator/oci/documents.ts';
 import {
   appcArchitecture,
   choosePlatform,
   ociPlatform,
   parsePlatform,
   platformOf,
-} from '../../src/oci/platform.ts';
-import { parseRegistryReference } from '../../src/oci/registry-reference.ts';
-import { accountOf } from '../../src/oci/account.ts';
+} from '../../src/operator/oci/platform.ts';
+import { parseRegistryReference } from '../../src/operator/oci/registry-reference.ts';
+import { accountOf } from '../../src/operator/oci/account.ts';
 import { appSettings } from '../../src/device/pod/settings.ts';
-import { type AppDraft, configOf, runtimeOf } from '../../src/oci/runtime.ts';
+import { type AppDraft, configOf, runtimeOf } from '../../src/operator/oci/runtime.ts';
 
 const digest = `sha256:${'a'.repeat(64)}`;
 const bytes = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));

@@ -13,8 +13,8 @@ import {
   overlay,
   whitelisted,
 } from '../../src/image/tree/rendered-tree.ts';
-import { LayerTree } from '../../src/oci/layer-tree.ts';
-import { pathsOf, treeDelta } from '../../src/oci/tree-delta.ts';
+import { LayerTree } from '../../src/operator/oci/layer-tree.ts';
+import { pathsOf, treeDelta } from '../../src/operator/oci/tree-delta.ts';
 import { isRefusal } from '../../src/core/refusal/refusal.ts';
 import { directory, file, type RawEntry, source, tar } from '../aci/raw-tar.ts';
 

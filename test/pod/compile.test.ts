@@ -3,7 +3,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
 import { parsePodManifest } from '../../src/image/appc/pod-manifest.ts';
-import { compilePod, podsTargetText, podUuid } from '../../src/device/pod/index.ts';
+import { compilePod } from '../../src/device/pod/compile.ts';
+import { podsTargetText } from '../../src/device/pod/units.ts';
+import { podUuid } from '../../src/device/pod/pod-uuid.ts';
 import { readUnit } from '../systemd/unit-reader.ts';
 import { boardHost, demoImage, demoUuid, imageId } from './demo.ts';
 

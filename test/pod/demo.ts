@@ -1,6 +1,6 @@
 import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
 import { parseImageId } from '../../src/image/appc/identifiers.ts';
-import type { HostFacts, PodImage } from '../../src/device/pod/index.ts';
+import type { HostFacts, PodImage } from '../../src/device/pod/compiled-pod.ts';
 
 export const demoUuid = '0123abcd-0000-8000-8000-000000000000';
 export const imageId = parseImageId(`sha512-${'ab'.repeat(64)}`);

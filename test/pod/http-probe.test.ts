@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseHttpProbe } from '../../src/device/pod/index.ts';
+import { parseHttpProbe } from '../../src/device/pod/http-probe.ts';
 
 describe('an HTTP probe', () => {
   it.each([

@@ -6,7 +6,8 @@ import {
   decodeReport,
   encodePresence,
 } from '../../src/wire/report/report-codec.ts';
-import { DeviceSession, type ConnectionState, type ReconnectPolicy } from '../../src/device/session/index.ts';
+import { DeviceSession, type ConnectionState } from '../../src/device/session/device-session.ts';
+import type { ReconnectPolicy } from '../../src/device/session/reconnect-policy.ts';
 import { FakeClock, settle } from './fake-clock.ts';
 import { MemoryBroker } from './memory-broker.ts';
 import { sampleEvent, sampleReport } from './sample-messages.ts';

@@ -5,7 +5,7 @@ import { ConnectionLost, type Connection, type Message } from '../../src/wire/mq
 import { MqttTransport, parseBrokerUrl } from '../../src/wire/mqtt/mqtt-transport.ts';
 import { decodePresence, decodeReport, encodePresence } from '../../src/wire/report/report-codec.ts';
 import type { Presence } from '../../src/wire/report/report.ts';
-import { DeviceSession, type ConnectionState } from '../../src/device/session/index.ts';
+import { DeviceSession, type ConnectionState } from '../../src/device/session/device-session.ts';
 import { aedesBroker, freePort, hasMosquitto, mosquittoBroker, type RealBroker } from './real-brokers.ts';
 import { sampleEvent, sampleReport } from './sample-messages.ts';
 import { systemClock, until } from './system-clock.ts';

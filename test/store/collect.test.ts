@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { collect } from '../../src/device/store/index.ts';
+import { collect } from '../../src/device/store/collect.ts';
 import { CrashingDisk, everyCrash } from './crashing-disk.ts';
 
 const directories = { images: '/images', partial: '/partial', pods: '/pods' };

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import type { Disk, DiskEntry, Measure, Owner, Verity } from '../../src/device/store/index.ts';
+import type { Disk, DiskEntry, Owner } from '../../src/device/store/disk.ts';
+import type { Measure, Verity } from '../../src/device/store/verity.ts';
 
 interface Content {
   readonly bytes: Uint8Array;

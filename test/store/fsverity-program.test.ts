@@ -12,7 +12,9 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { futureDigest, imageStore, nodeDisk, programVerity } from '../../src/device/store/index.ts';
+import { futureDigest, programVerity } from '../../src/device/store/fsverity-program.ts';
+import { imageStore } from '../../src/device/store/image-store.ts';
+import { nodeDisk } from '../../src/device/store/node-disk.ts';
 import { objectBytes } from './object-bytes.ts';
 
 let directory = '';

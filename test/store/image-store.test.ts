@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { imageStore, type StoredImage, type Verity } from '../../src/device/store/index.ts';
+import { imageStore, type StoredImage } from '../../src/device/store/image-store.ts';
+import type { Verity } from '../../src/device/store/verity.ts';
 import { CrashingDisk, everyCrash, sealOf } from './crashing-disk.ts';
 import { objectBytes } from './object-bytes.ts';
 

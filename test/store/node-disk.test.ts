@@ -12,7 +12,10 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { imageStore, nodeDisk, stateSlots, writeDurable } from '../../src/device/store/index.ts';
+import { imageStore } from '../../src/device/store/image-store.ts';
+import { nodeDisk } from '../../src/device/store/node-disk.ts';
+import { stateSlots } from '../../src/device/store/state-slots.ts';
+import { writeDurable } from '../../src/device/store/disk.ts';
 import { objectBytes } from './object-bytes.ts';
 
 let directory = '';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { admitSpace, spaceNeeded } from '../../src/device/store/index.ts';
+import { admitSpace, spaceNeeded } from '../../src/device/store/space.ts';
 
 const MiB = 1024 * 1024;
 const small = { id: 'small', sizeBytes: 10 * MiB, tarSizeBytes: 32 * MiB };

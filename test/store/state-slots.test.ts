@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { maxStateBytes, stateSlots } from '../../src/device/store/index.ts';
+import { maxStateBytes, stateSlots } from '../../src/device/store/state-slots.ts';
 import { CrashingDisk, everyCrash } from './crashing-disk.ts';
 
 const directory = '/state';

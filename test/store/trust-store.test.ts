@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { removeKey, storedKeys, storeKey } from '../../src/device/store/index.ts';
+import { removeKey, storedKeys, storeKey } from '../../src/device/store/trust-store.ts';
 
 let directory: string;
 let places: { local: string; system: string };

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { openJournal, openNotifier } from '../../src/device/systemd/index.ts';
+import { openJournal } from '../../src/device/systemd/journal.ts';
+import { openNotifier } from '../../src/device/systemd/notify.ts';
 
 const silent = { log: () => undefined };
 

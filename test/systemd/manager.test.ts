@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { connectSystemd, type SystemdConnection } from '../../src/device/systemd/index.ts';
+import { connectSystemd, type SystemdConnection } from '../../src/device/systemd/manager.ts';
 import { type Call, fakeSystemd } from './fake-systemd.ts';
 
 const job = '/org/freedesktop/systemd1/job/7';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { unitText, type UnitDescription } from '../../src/device/systemd/index.ts';
+import { unitText, type UnitDescription } from '../../src/device/systemd/unit-text.ts';
 import { readUnit, readWords } from './unit-reader.ts';
 
 const anything = fc.string({ unit: 'binary', maxLength: 60 });

@@ -19,7 +19,7 @@ import {
   type Progress,
   type Published,
   type Wish,
-} from '../../fleet/index.ts';
+} from '../../operator/fleet/index.ts';
 import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 import { findByName } from './image-discover.ts';
 import { withLink, type Context } from '../context.ts';

@@ -1,4 +1,5 @@
-import { FleetDirectory, startEmbeddedBroker, startImageServer, type Access } from '../../fleet/index.ts';
+import { FleetDirectory } from '../../operator/fleet/index.ts';
+import { startEmbeddedBroker, startImageServer, type Access } from '../../operator/dev/index.ts';
 import { isRefusal } from '../../core/refusal/index.ts';
 import { deviceTopics } from '../../wire/report/index.ts';
 import type { Context } from '../context.ts';

@@ -1,7 +1,5 @@
 import { readFile, stat } from 'node:fs/promises';
-import { buildFromFile } from '../../aci/build-file.ts';
-import { buildAci } from '../../aci/builder.ts';
-import { readXattrs } from '../../aci/tree-xattrs.ts';
+import { buildFromFile, buildAci, readXattrs } from '../../operator/build/index.ts';
 import { parseImageManifest, parseMountPointString } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import type { Context } from '../context.ts';

@@ -12,8 +12,8 @@ import {
   proxiesOfEnvironment,
   type HttpClient,
 } from '../../wire/http/index.ts';
-import { discover, fetchImage, type FetchedImage } from '../../fetch/operator.ts';
-import { FleetDirectory, readImageFile, type OfferedImage } from '../../fleet/index.ts';
+import { discover, fetchImage, type FetchedImage } from '../../operator/discovery/index.ts';
+import { FleetDirectory, readImageFile, type OfferedImage } from '../../operator/fleet/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import { formatFingerprint } from '../../wire/trust/sign.ts';
 import type { Context } from '../context.ts';

@@ -1,6 +1,12 @@
 import { stat } from 'node:fs/promises';
 import { Credentials, openHttpClient, proxiesOfEnvironment } from '../../wire/http/index.ts';
-import { type ConvertedImage, fromOci, parsePlatform, type PlacedLayer, toOci } from '../../oci/index.ts';
+import {
+  type ConvertedImage,
+  fromOci,
+  parsePlatform,
+  type PlacedLayer,
+  toOci,
+} from '../../operator/oci/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import type { Context } from '../context.ts';
 import { formatBytes } from '../format.ts';

@@ -1,5 +1,5 @@
-import { renderImage } from '../../aci/render.ts';
-import { imageFiles, readImageFile } from '../../fleet/index.ts';
+import { renderImage } from '../../operator/build/index.ts';
+import { imageFiles, readImageFile } from '../../operator/fleet/index.ts';
 import type { Context } from '../context.ts';
 import type { RenderFlags } from '../flags.ts';
 import { tellBuilt } from './image-build.ts';

@@ -1,4 +1,4 @@
-import { FleetDirectory, type KeyRole } from '../../fleet/index.ts';
+import { FleetDirectory, type KeyRole } from '../../operator/fleet/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import { fingerprintOf, formatFingerprint, generateKey } from '../../wire/trust/sign.ts';
 import type { Context } from '../context.ts';

@@ -1,4 +1,4 @@
-import type { DeviceView } from '../../fleet/index.ts';
+import type { DeviceView } from '../../operator/fleet/index.ts';
 import type { AppReport, DeviceReport, PodReport } from '../../wire/report/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import { withLink, type Context } from '../context.ts';

@@ -1,0 +1,164 @@
+import { createHash } from 'node:crypto';
+import { createWriteStream } from 'node:fs';
+import { rename, rm, stat } from 'node:fs/promises';
+import { Transform, type Writable } from 'node:stream';
+import { finished, pipeline } from 'node:stream/promises';
+import { createGzip } from 'node:zlib';
+
+import {
+  type ImageId,
+  type ImageManifest,
+  parseImageId,
+  parseImageManifest,
+  serializeImageManifest,
+} from '../../image/appc/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+import {
+  BatchedSink,
+  quoted,
+  type Xattr,
+  type ByteSink,
+  impliedDirectory,
+  TarWriter,
+} from '../../image/tar/index.ts';
+import { asBuffer } from '../../image/aci/index.ts';
+import { type Addition, readSourceTree, type SourceEntry } from '../../image/tree/index.ts';
+import { writeEntry } from './write-entry.ts';
+
+export interface BuildOptions {
+  /** The directory that becomes `rootfs`. */
+  readonly root: string;
+  /** Bytes are taken as they are, once they parse. */
+  readonly manifest: Uint8Array | ImageManifest;
+  /** The file to write; it appears when it is complete. */
+  readonly output: string;
+  readonly compression: 'gzip' | 'none';
+  /** Laid over `root` in this order; parents that are missing are made. */
+  readonly additions?: readonly Addition[];
+  /** Owner of everything, in place of the files' own. */
+  readonly owner?: { readonly uid: number; readonly gid: number };
+  /** SOURCE_DATE_EPOCH: seconds since 1970; later times are set back to it. */
+  readonly latest?: number;
+  /** By path in the app's root, for example `/bin/ping`; Node cannot read them itself. */
+  readonly xattrs?: ReadonlyMap<string, readonly Xattr[]>;
+}
+
+export interface BuiltArchive {
+  readonly imageId: ImageId;
+  readonly sizeBytes: number;
+  readonly tarSizeBytes: number;
+  /** Sockets in `root`, as paths in the app's root. */
+  readonly skipped: readonly string[];
+}
+
+/**
+ * Builds an archive of a directory. The same input gives the same image ID anywhere, and the same file with the same
+ * version of zlib.
+ *
+ * Refuses with `image-manifest-invalid`, `not-found` or `input-invalid` (device nodes, names that are not UTF-8, files
+ * that change while they are read).
+ */
+export async function buildAci(options: BuildOptions): Promise<BuiltArchive> {
+  const { entries, skipped } = await readSourceTree({
+    root: options.root,
+    additions: options.additions ?? [],
+    owner: options.owner,
+    latest: options.latest,
+    xattrs: options.xattrs ?? new Map(),
+  });
+  return { ...(await writeAci({ ...options, entries })), skipped };
+}
+
+/** What `writeAci` needs of the options of a build, and the tree. */
+export interface WriteOptions extends Pick<BuildOptions, 'manifest' | 'output' | 'compression' | 'latest'> {
+  /** Below `rootfs`, itself first, in the order in which they are written; see `arrange`. */
+  readonly entries: Iterable<SourceEntry>;
+}
+
+/**
+ * Writes an archive: `manifest` first, so that readers know early what they have, then the entries.
+ *
+ * Refuses as `buildAci` does.
+ */
+export async function writeAci(options: WriteOptions): Promise<Omit<BuiltArchive, 'skipped'>> {
+  const manifest = manifestBytes(options.manifest);
+  const { entries } = options;
+  const partial = `${options.output}.partial`;
+  const { stream, written } = openOutput(partial, options.compression);
+  written.catch(() => undefined); // reported by `out` when it happens before the end
+  const out = new BatchedSink(stream, `The file ${quoted(partial)}`);
+  try {
+    const tar = new DigestingSink(out);
+    const writer = new TarWriter(tar);
+    const mtime = options.latest ?? 0;
+    const sizeBytes = manifest.length;
+    await writer.entry({ ...impliedDirectory('manifest'), type: 'file', mode: 0o644, mtime, sizeBytes });
+    await writer.body(manifest);
+    for (const entry of entries) await writeEntry(writer, entry);
+    await writer.end();
+    await out.end();
+    await written.catch((error: unknown) => {
+      throw new Refusal('image-build-failed', `The file ${quoted(partial)} cannot be written.`, {
+        cause: error,
+      });
+    });
+    await rename(partial, options.output);
+    const { size } = await stat(options.output);
+    return { imageId: tar.imageId(), sizeBytes: size, tarSizeBytes: tar.sizeBytes };
+  } catch (error) {
+    out.destroy();
+    await written.catch(() => undefined); // says the same as `error`
+    await rm(partial, { force: true });
+    throw error;
+  }
+}
+
+function manifestBytes(manifest: Uint8Array | ImageManifest): Buffer {
+  if (!(manifest instanceof Uint8Array)) return asBuffer(serializeImageManifest(manifest));
+  parseImageManifest(manifest);
+  return asBuffer(manifest);
+}
+
+function openOutput(
+  path: string,
+  compression: 'gzip' | 'none',
+): { stream: Writable; written: Promise<void> } {
+  const file = createWriteStream(path);
+  if (compression === 'none') return { stream: file, written: finished(file) };
+  const gzip = createGzip();
+  return { stream: gzip, written: pipeline(gzip, portableGzipHeader(), file) };
+}
+
+/** zlib names the operating system it was built for in byte 9 (RFC 1952 §2.3.1); "unknown" is the same everywhere. */
+function portableGzipHeader(): Transform {
+  let at = 0;
+  return new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      if (at <= 9 && at + chunk.length > 9) chunk[9 - at] = 255;
+      at += chunk.length;
+      done(null, chunk);
+    },
+  });
+}
+
+/** Digests what passes. */
+class DigestingSink implements ByteSink {
+  readonly #next: ByteSink;
+  readonly #hash = createHash('sha512');
+  sizeBytes = 0;
+
+  constructor(next: ByteSink) {
+    this.#next = next;
+  }
+
+  async write(bytes: Buffer): Promise<void> {
+    this.#hash.update(bytes);
+    this.sizeBytes += bytes.length;
+    await this.#next.write(bytes);
+  }
+
+  /** Once, after the last byte. */
+  imageId(): ImageId {
+    return parseImageId(`sha512-${this.#hash.digest('hex')}`);
+  }
+}

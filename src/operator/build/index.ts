@@ -1,0 +1,8 @@
+/**
+ * Building images on a workstation: from a directory, from a build file, from other images.
+ */
+export { buildFromFile } from './build-file.ts';
+export { buildAci, type BuiltArchive, writeAci } from './builder.ts';
+export { patchImage } from './patch.ts';
+export { renderImage } from './render.ts';
+export { readXattrs } from './tree-xattrs.ts';

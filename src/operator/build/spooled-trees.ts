@@ -1,0 +1,68 @@
+import { createReadStream } from 'node:fs';
+import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { defaultArchiveLimits } from '../../image/tar/index.ts';
+import { readArchive } from '../../image/aci/index.ts';
+import { type Directory, TreeOfArchive } from '../../image/tree/index.ts';
+
+/**
+ * Trees of archives whose files lie in one spool beside `output` while `use` runs: it is where there must be room for the result.
+ */
+export async function withSpooledTrees<T>(
+  output: string,
+  use: (trees: SpooledTrees) => Promise<T>,
+): Promise<T> {
+  const scratch = await mkdtemp(join(dirname(resolve(output)), '.wherry-trees-'));
+  try {
+    const path = join(scratch, 'files');
+    const spool = await open(path, 'wx+', 0o600);
+    try {
+      return await use(new SpooledTrees(spool, path));
+    } finally {
+      await spool.close();
+    }
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+/** Each archive is read once, however often its tree is asked for. */
+export class SpooledTrees {
+  readonly #spool: FileHandle;
+  readonly #spoolPath: string;
+  readonly #trees = new Map<string, Directory>();
+  #spooledBytes = 0;
+
+  constructor(spool: FileHandle, spoolPath: string) {
+    this.#spool = spool;
+    this.#spoolPath = spoolPath;
+  }
+
+  /** What lies below `rootfs` in an archive. @throws Refusal as `readArchive` */
+  async treeOf(path: string): Promise<Directory> {
+    const tree = this.#trees.get(path) ?? (await this.#read(path));
+    this.#trees.set(path, tree);
+    return tree;
+  }
+
+  async #read(path: string): Promise<Directory> {
+    const own = new TreeOfArchive();
+    await readArchive(createReadStream(path), {
+      limits: defaultArchiveLimits,
+      onEntry: async (entry, body) => {
+        if (entry.path === 'manifest') return;
+        const offset = this.#spooledBytes;
+        if (entry.type === 'file') await this.#keep(body);
+        own.add(entry, entry.type === 'file' ? { file: this.#spoolPath, offset } : undefined);
+      },
+    });
+    return own.tree;
+  }
+
+  async #keep(body: AsyncIterable<Buffer>): Promise<void> {
+    for await (const chunk of body) {
+      await this.#spool.write(chunk, 0, chunk.length, this.#spooledBytes);
+      this.#spooledBytes += chunk.length;
+    }
+  }
+}

@@ -1,0 +1,144 @@
+import { createReadStream } from 'node:fs';
+import { open, rename, rm, writeFile } from 'node:fs/promises';
+import { defaultArchiveLimits } from '../../image/tar/index.ts';
+import { readArchive, type ArchiveSummary } from '../../image/aci/index.ts';
+import { labelValue, type ImageName } from '../../image/appc/index.ts';
+import type { Clock } from '../../core/ports/index.ts';
+import { isRefusal, Refusal } from '../../core/refusal/index.ts';
+import { type DownloadPorts, fetchSmall } from '../../wire/http/index.ts';
+import type { Endpoint } from './discovery.ts';
+
+export interface FetchImageOptions {
+  readonly ports: DownloadPorts & { readonly clock: Clock };
+  /** What was asked for: name and labels are compared with the manifest. */
+  readonly image: ImageName;
+  /** Addresses in the order in which they are tried; those that are neither https nor http are left out. */
+  readonly endpoints: readonly Endpoint[];
+  /** Armored public keys of which one must have signed. */
+  readonly keys: readonly string[];
+  /** The file to write; the signature goes beside it, with `.asc`. */
+  readonly output: string;
+  readonly maxBytes: number;
+  readonly onProgress: (receivedBytes: number, totalBytes: number | undefined) => void;
+}
+
+export interface FetchedImage {
+  readonly summary: ArchiveSummary;
+  readonly url: string;
+  /** Fingerprint of the key that signed, lower-case hex. */
+  readonly signedBy: string;
+}
+
+const maxSignatureBytes = 64 * 1024;
+const answerWithinMs = 20_000;
+const silentMs = 60_000;
+
+/**
+ * Downloads an image with its signature, verifies it, and compares it with what was asked for. The file appears when all of that
+ * holds.
+ *
+ * @throws Refusal `download-failed`, `image-signature-…`, `image-key-untrusted`, `key-unusable`, `image-name-mismatch`,
+ *   `image-labels-mismatch`, `archive-…`, `image-manifest-…`
+ */
+export async function fetchImage(options: FetchImageOptions): Promise<FetchedImage> {
+  const { endpoints, image, output } = options;
+  const addresses = endpoints.filter(({ aci, asc }) =>
+    [aci, asc].every((address) => /^https?:/.test(address)),
+  );
+  if (addresses.length === 0) {
+    const found =
+      endpoints.length === 0
+        ? 'no address was found'
+        : `only ${endpoints.map(({ aci }) => aci).join(', ')} was found`;
+    throw new Refusal('download-failed', `${image.name}: ${found}; https is what can be fetched`);
+  }
+  const partial = `${output}.part`;
+  const failures: string[] = [];
+  for (const { aci: url, asc } of addresses) {
+    try {
+      const armored = await fetchSmall(options.ports, [asc], maxSignatureBytes);
+      if (armored === undefined) {
+        throw new Refusal('image-signature-missing', `${image.name}: there is no signature at ${asc}`);
+      }
+      await download(url, partial, options);
+      const fetched = await judge(url, partial, armored.toString('latin1'), options);
+      await writeFile(`${output}.asc`, armored);
+      await rename(partial, output);
+      return fetched;
+    } catch (error) {
+      if (!isRefusal(error, 'download-failed')) throw error;
+      failures.push(error.message);
+    } finally {
+      await rm(partial, { force: true });
+    }
+  }
+  throw new Refusal('download-failed', `${image.name}: ${failures.join('; ')}`);
+}
+
+async function download(
+  url: string,
+  path: string,
+  { ports, maxBytes, onProgress, image }: FetchImageOptions,
+): Promise<void> {
+  const { status, body, from } = await ports.http.get(url, {}, answerWithinMs);
+  if (status !== 200) {
+    body.destroy();
+    throw new Refusal('download-failed', `${from} answered ${status}`);
+  }
+  body.setTimeout(silentMs, () => body.destroy(new Error(`nothing came for ${silentMs / 1000} s`)));
+  const length = Number(body.headers['content-length'] ?? Number.NaN);
+  const totalBytes = Number.isSafeInteger(length) ? length : undefined;
+  const file = await open(path, 'w');
+  let receivedBytes = 0;
+  try {
+    for await (const chunk of body) {
+      const bytes = chunk as Buffer;
+      receivedBytes += bytes.length;
+      if (receivedBytes > maxBytes) {
+        throw new Refusal('download-too-large', `${image.name}: ${from} sends more than ${maxBytes} bytes`);
+      }
+      await file.write(bytes);
+      onProgress(receivedBytes, totalBytes);
+    }
+  } catch (cause) {
+    if (isRefusal(cause)) throw cause;
+    throw new Refusal('download-failed', `${from} broke off after ${receivedBytes} bytes`, { cause });
+  } finally {
+    await file.close();
+  }
+}
+
+/** The signature first, then what the archive says of itself. */
+async function judge(
+  url: string,
+  path: string,
+  armored: string,
+  { ports, image, keys }: FetchImageOptions,
+): Promise<FetchedImage> {
+  const { signatureVerifier } = await import('../../wire/trust/index.ts');
+  try {
+    const verifier = await signatureVerifier(armored, keys, Math.floor(ports.clock.nowMs() / 1000), true);
+    for await (const chunk of createReadStream(path)) verifier.update(chunk as Buffer);
+    const { fingerprint } = await verifier.finish();
+    const summary = await readArchive(createReadStream(path), { limits: defaultArchiveLimits });
+    requireAsked(image, summary.manifest);
+    return { summary, url, signedBy: fingerprint };
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    throw new Refusal(error.code, `${image.name}: ${error.message}`, { cause: error });
+  }
+}
+
+/** Every label that was asked for must be there with that value; more are fine (discovery.md, "Validation"). */
+export function requireAsked(image: ImageName, { name, labels }: ArchiveSummary['manifest']): void {
+  if (name !== image.name) {
+    throw new Refusal('image-name-mismatch', `asked for was ${image.name}, its manifest calls it ${name}`);
+  }
+  for (const asked of image.labels) {
+    const found = labelValue(labels, asked.name);
+    if (found === asked.value) continue;
+    const has =
+      found === undefined ? 'the image has no such label' : `the image has ${JSON.stringify(found)}`;
+    throw new Refusal('image-labels-mismatch', `asked for was ${asked.name}=${asked.value}, ${has}`);
+  }
+}

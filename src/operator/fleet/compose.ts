@@ -1,0 +1,77 @@
+import type { AcName } from '../../image/appc/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+import type { DesiredImage, DesiredPod, DesiredState, DeployPolicy } from '../../wire/trust/index.ts';
+import type { PublishedVersion } from './fleet-directory.ts';
+import type { OfferedImage } from './offered-image.ts';
+
+export interface Composition {
+  readonly fleet: AcName;
+  readonly device: AcName;
+  readonly version: number;
+  /** Seconds since 1970. */
+  readonly nowSeconds: number;
+  readonly validDays: number;
+  readonly pods: readonly DesiredPod[];
+  readonly images: readonly DesiredImage[];
+  readonly policy: DeployPolicy;
+}
+
+/** The document to sign. */
+export function composeDesired(composition: Composition): DesiredState {
+  const { fleet, device, version, nowSeconds, validDays, pods, images, policy } = composition;
+  return {
+    format: 1,
+    fleet,
+    target: { device },
+    version,
+    issued: nowSeconds,
+    expires: nowSeconds + validDays * 86_400,
+    pods,
+    images,
+    policy,
+  };
+}
+
+/**
+ * What a desired state says of an image that devices find at `urls`.
+ * @param renderedBytes see `DesiredImage`
+ */
+export function desiredImage(
+  image: OfferedImage,
+  urls: readonly string[],
+  renderedBytes?: number,
+): DesiredImage {
+  const { id, manifest, sizeBytes, tarSizeBytes } = image;
+  const rendered = renderedBytes === undefined ? {} : { renderedBytes };
+  return { id, name: manifest.name, labels: manifest.labels, sizeBytes, tarSizeBytes, ...rendered, urls };
+}
+
+/**
+ * The version after everything that this directory published and everything that the device says it trusted: a second
+ * operator, or a restored directory, must not send what the device refuses as `version-older`.
+ */
+export function nextVersion(history: readonly PublishedVersion[], trustedByDevice: number): number {
+  return Math.max(trustedByDevice, ...history.map(({ version }) => version), 0) + 1;
+}
+
+/**
+ * The version whose pods a rollback brings back: the newest one before `current` that did not fail.
+ * @param current the version that runs; undefined when the device never said
+ * @throws Refusal `not-found`
+ */
+export function rollbackTarget(history: readonly PublishedVersion[], current: number | undefined): number {
+  const running = current ?? history.findLast(({ outcome }) => outcome === 'committed')?.version ?? 0;
+  const candidates = history.filter(({ version }) => version < running);
+  const target =
+    candidates.findLast(({ outcome }) => outcome === 'committed') ??
+    candidates.findLast(({ outcome }) => outcome === undefined);
+  if (target === undefined) {
+    const known = history.length === 0 ? 'nothing was published from here' : `versions ${describe(history)}`;
+    throw new Refusal('not-found', `there is no earlier version to go back to (${known})`);
+  }
+  return target.version;
+}
+
+function describe(history: readonly PublishedVersion[]): string {
+  return history.map(({ version, outcome }) => `${version} ${outcome ?? 'unknown'}`).join(', ');
+}

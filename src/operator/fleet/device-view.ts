@@ -1,0 +1,115 @@
+import { Refusal, refusalCodes, type RefusalCode } from '../../core/refusal/index.ts';
+import {
+  decodeEvent,
+  decodePresence,
+  decodeReport,
+  foldPresence,
+  type DeploymentEvent,
+  type DeploymentPhase,
+  type DeviceReport,
+  type Presence,
+} from '../../wire/report/index.ts';
+
+/** What an observer knows of one device. */
+export interface DeviceView {
+  readonly device: string;
+  readonly presence?: Presence;
+  readonly report?: DeviceReport;
+  /** Events since the observer came, oldest first, at most 64. */
+  readonly events: readonly DeploymentEvent[];
+  /** The last message that could not be read, in words. */
+  readonly unreadable?: string;
+}
+
+const keptEvents = 64;
+
+/** The view after one more message of the device. Never throws: a device's noise is part of the view. */
+export function foldMessage(
+  view: DeviceView,
+  kind: 'reported' | 'live' | 'event',
+  payload: Uint8Array,
+): DeviceView {
+  if (payload.length === 0) return view; // A cleared topic.
+  try {
+    switch (kind) {
+      case 'reported':
+        return { ...view, report: decodeReport(payload) };
+      case 'live':
+        return { ...view, presence: foldPresence(view.presence, decodePresence(payload)) };
+      case 'event':
+        return { ...view, events: [...view.events, decodeEvent(payload)].slice(-keptEvents) };
+    }
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    return { ...view, unreadable: error.message };
+  }
+}
+
+/** How far a published version has come on a device. */
+export type Progress =
+  | { readonly phase: 'waiting' }
+  | {
+      readonly phase: Extract<DeploymentPhase, 'fetch' | 'stage' | 'activate' | 'probation'>;
+      readonly receivedBytes?: number;
+      readonly totalBytes?: number;
+    }
+  | Outcome;
+
+export type Outcome =
+  | { readonly phase: 'committed' }
+  | {
+      readonly phase: 'rolled-back' | 'refused' | 'superseded';
+      readonly code: RefusalCode;
+      readonly message: string;
+    };
+
+/**
+ * What became of `version`, judged by everything that the device said. `eventsBefore` is the number of events that the view
+ * had when the version was published: a refusal without a version counts only if it came later.
+ */
+export function progressOf(view: DeviceView, version: number, eventsBefore: number): Progress {
+  for (const [index, event] of view.events.entries()) {
+    const isOurs = event.version === version || (event.version === 0 && index >= eventsBefore);
+    if (isOurs) return outcome(event.outcome, event.code, event.message);
+  }
+  const { report } = view;
+  if (report === undefined) return { phase: 'waiting' };
+  if (report.refused?.version === version)
+    return outcome('refused', report.refused.code, report.refused.message);
+  const deployment = report.deployment;
+  if (deployment?.version === version) {
+    const { phase, code, message, receivedBytes, totalBytes } = deployment;
+    switch (phase) {
+      case 'fetch':
+      case 'stage':
+      case 'activate':
+      case 'probation':
+        return {
+          phase,
+          ...(receivedBytes === undefined ? {} : { receivedBytes }),
+          ...(totalBytes === undefined ? {} : { totalBytes }),
+        };
+      case 'committed':
+      case 'rolled-back':
+      case 'refused':
+      case 'superseded':
+        return outcome(phase, code, message);
+    }
+  }
+  if (report.currentVersion === version) return { phase: 'committed' };
+  if (deployment !== undefined && deployment.version > version) {
+    return outcome('superseded', 'superseded', `version ${deployment.version} took its place`);
+  }
+  return { phase: 'waiting' };
+}
+
+export function isOutcome(progress: Progress): progress is Outcome {
+  return ['committed', 'rolled-back', 'refused', 'superseded'].includes(progress.phase);
+}
+
+function outcome(phase: Outcome['phase'], code = 'internal', message = 'the device gave no reason'): Outcome {
+  if (phase === 'committed') return { phase };
+  // A device of a later release may know more codes.
+  const known = Object.hasOwn(refusalCodes, code) ? (code as RefusalCode) : 'internal';
+  return { phase, code: known, message: known === code ? message : `${message} (${code})` };
+}

@@ -1,0 +1,164 @@
+import { parse, TomlError } from 'smol-toml';
+import { isAcName, type AcName } from '../../image/appc/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+
+/** `fleet.toml`: what an operator's tool must know of a fleet. Paths are relative to the file. */
+export interface FleetConfig {
+  readonly fleet: AcName;
+  readonly broker: {
+    readonly url: string;
+    readonly version: 4 | 5;
+    readonly ca?: string;
+    readonly cert?: string;
+    readonly key?: string;
+    readonly username?: string;
+    readonly passwordFile?: string;
+  };
+  /** Where devices find what lies in `images/`; without a slash at the end. */
+  readonly imagesUrl: string;
+  readonly deploy: {
+    /** How long a signed desired state may be obeyed by a device that has not seen it. */
+    readonly validDays: number;
+    readonly probationSeconds: number;
+    readonly reconnectWindowSeconds: number;
+    readonly limits: 'require' | 'best-effort';
+  };
+}
+
+/** A key of a table: whether a value fits, and the sentence when it does not. */
+type Check = readonly [test: (value: unknown) => boolean, expectation: string];
+
+const text: Check = [(value) => typeof value === 'string' && value !== '', 'text'];
+const wholeNumber = (min: number, max: number): Check => [
+  (value) => Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max,
+  `a whole number from ${min} to ${max}`,
+];
+const oneOf = (...choices: (string | number)[]): Check => [
+  (value) => choices.includes(value as string),
+  `one of ${choices.join(', ')}`,
+];
+
+const schema: Readonly<Record<string, Readonly<Record<string, Check>>>> = {
+  '': { fleet: [(value) => typeof value === 'string' && isAcName(value), 'lower-case words with dashes'] },
+  broker: {
+    url: [(value) => typeof value === 'string' && /^mqtts?:\/\/[^/\s]+$/.test(value), 'mqtt(s)://host:port'],
+    version: oneOf(4, 5),
+    ca: text,
+    cert: text,
+    key: text,
+    username: text,
+    password_file: text,
+  },
+  images: { base_url: [isWebAddress, 'an http or https address'] },
+  deploy: {
+    valid_days: wholeNumber(1, 36_500),
+    probation_seconds: wholeNumber(0, 86_400),
+    reconnect_window_seconds: wholeNumber(1, 3600),
+    limits: oneOf('require', 'best-effort'),
+  },
+};
+
+const defaults: Readonly<Record<string, unknown>> = {
+  'broker.version': 4,
+  'deploy.valid_days': 90,
+  'deploy.probation_seconds': 30,
+  'deploy.reconnect_window_seconds': 60,
+  'deploy.limits': 'require',
+};
+
+/** Reads the text of a `fleet.toml`. @throws Refusal `config-invalid`, naming the key and what it takes */
+export function parseFleetConfig(toml: string): FleetConfig {
+  const values = checkedValues(toml);
+  const required = (key: string): unknown => {
+    const value = values.get(key) ?? defaults[key];
+    if (value === undefined) throw invalid(`${key} is missing`);
+    return value;
+  };
+  const optional = (name: string, key: string): Record<string, string> => {
+    const value = values.get(key);
+    return value === undefined ? {} : { [name]: value as string };
+  };
+  return {
+    fleet: required('fleet') as AcName,
+    broker: {
+      url: required('broker.url') as string,
+      version: required('broker.version') as 4 | 5,
+      ...optional('ca', 'broker.ca'),
+      ...optional('cert', 'broker.cert'),
+      ...optional('key', 'broker.key'),
+      ...optional('username', 'broker.username'),
+      ...optional('passwordFile', 'broker.password_file'),
+    },
+    imagesUrl: (required('images.base_url') as string).replace(/\/+$/, ''),
+    deploy: {
+      validDays: required('deploy.valid_days') as number,
+      probationSeconds: required('deploy.probation_seconds') as number,
+      reconnectWindowSeconds: required('deploy.reconnect_window_seconds') as number,
+      limits: required('deploy.limits') as 'require' | 'best-effort',
+    },
+  };
+}
+
+/** Every value by its dotted key, each checked against the schema. */
+function checkedValues(toml: string): ReadonlyMap<string, unknown> {
+  let root: Record<string, unknown>;
+  try {
+    root = parse(toml);
+  } catch (cause) {
+    if (!(cause instanceof TomlError)) throw cause;
+    throw invalid(`line ${cause.line}: ${cause.message.split('\n')[0] ?? ''}`, cause);
+  }
+  const values = new Map<string, unknown>();
+  const take = (table: string, entries: Record<string, unknown>) => {
+    for (const [name, value] of Object.entries(entries)) {
+      const key = table === '' ? name : `${table}.${name}`;
+      const nested = table === '' ? schema[name] : undefined;
+      const check = schema[table]?.[name];
+      if (nested !== undefined && name !== '' && typeof value === 'object' && value !== null) {
+        take(name, value as Record<string, unknown>);
+      } else if (check === undefined) {
+        throw invalid(`${key} is not known`);
+      } else if (check[0](value)) {
+        values.set(key, value);
+      } else {
+        throw invalid(`${key} takes ${check[1]}`);
+      }
+    }
+  };
+  take('', root);
+  return values;
+}
+
+/** A new `fleet.toml` with every default spelled out in a comment. */
+export function fleetConfigText(fleet: string, brokerUrl: string, imagesUrl: string): string {
+  return `# An operator's view of a fleet; wherry(1) explains each key.
+fleet = ${JSON.stringify(fleet)}
+
+[broker]
+url = ${JSON.stringify(brokerUrl)}
+# version = 4                # 5 for MQTT 5
+# ca = "broker-ca.pem"       # default: the certificates that Node knows
+# cert = "operator.pem"
+# key = "operator.key"
+# username = "operator"
+# password_file = "broker-password"
+
+[images]
+# Where devices find what lies in images/: \`wherry dev\`, or any static web server with Range support.
+base_url = ${JSON.stringify(imagesUrl)}
+
+[deploy]
+# valid_days = 90            # a device that was away for longer refuses the command
+# probation_seconds = 30     # pods must stay healthy for this long, or the device goes back
+# reconnect_window_seconds = 60   # spread of reconnects; 300 for 100 000 devices
+# limits = "require"         # "best-effort" runs pods although a limit cannot be enforced
+`;
+}
+
+function isWebAddress(value: unknown): boolean {
+  return typeof value === 'string' && URL.canParse(value) && /^https?:$/.test(new URL(value).protocol);
+}
+
+function invalid(problem: string, cause?: unknown): Refusal {
+  return new Refusal('config-invalid', `fleet.toml: ${problem}`, { cause });
+}

@@ -1,0 +1,233 @@
+import { copyFile, mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { isRefusal, Refusal } from '../../core/refusal/index.ts';
+import { deviceTopics } from '../../wire/report/index.ts';
+import type { BrokerAddress } from '../../wire/mqtt/index.ts';
+import { fleetConfigText, parseFleetConfig, type FleetConfig } from './fleet-config.ts';
+import type { OfferedImage } from './offered-image.ts';
+
+export type KeyRole = 'deploy' | 'images';
+
+/** What became of a published version, as far as the operator's side has seen it. */
+export type KnownOutcome = 'committed' | 'rolled-back' | 'refused' | 'superseded';
+
+export interface PublishedVersion {
+  readonly version: number;
+  /** Undefined when nobody waited for the device's answer. */
+  readonly outcome?: KnownOutcome;
+}
+
+/**
+ * A fleet as files, to be kept under version control but for the private keys:
+ *
+ * ```
+ * fleet.toml
+ * keys/{deploy,images}.key.asc   private, mode 0600
+ * keys/{deploy,images}.pub.asc   for devices
+ * images/<name>-<digest>.aci     and .asc: what the image server offers; never changed once there
+ * devices/<device>/<version>.cbor         the exact envelope that was published
+ * devices/<device>/<version>.outcome      one word
+ * ```
+ */
+export class FleetDirectory {
+  readonly path: string;
+  readonly config: FleetConfig;
+
+  private constructor(path: string, config: FleetConfig) {
+    this.path = path;
+    this.config = config;
+  }
+
+  /** @throws Refusal `not-found` when `path` holds no fleet, `config-invalid` when its `fleet.toml` is wrong */
+  static async open(path: string): Promise<FleetDirectory> {
+    const file = join(path, 'fleet.toml');
+    const toml = await readText(file, `${path} is not a fleet directory; make one with "wherry fleet init"`);
+    return new FleetDirectory(resolve(path), parseFleetConfig(toml));
+  }
+
+  /** Makes the directory and its `fleet.toml`. @throws Refusal `input-invalid` when there is one or a value does not fit */
+  static async init(
+    path: string,
+    options: { readonly fleet: string; readonly brokerUrl: string; readonly imagesUrl: string },
+  ): Promise<FleetDirectory> {
+    deviceTopics(options.fleet, 'any');
+    const toml = fleetConfigText(options.fleet, options.brokerUrl, options.imagesUrl);
+    parseFleetConfig(toml);
+    await mkdir(join(path, 'images'), { recursive: true });
+    await mkdir(join(path, 'devices'), { recursive: true });
+    await mkdir(join(path, 'keys'), { recursive: true, mode: 0o700 });
+    await writeNew(join(path, 'fleet.toml'), toml, `${path} holds a fleet already`);
+    return await FleetDirectory.open(path);
+  }
+
+  get imagesPath(): string {
+    return join(this.path, 'images');
+  }
+
+  keyPath(role: KeyRole, half: 'private' | 'public'): string {
+    return join(this.path, 'keys', `${role}.${half === 'private' ? 'key' : 'pub'}.asc`);
+  }
+
+  /** @throws Refusal `not-found` */
+  async key(role: KeyRole, half: 'private' | 'public'): Promise<string> {
+    const missing = `there is no ${half} ${role} key; make one with "wherry keys new ${role}"`;
+    return await readText(this.keyPath(role, half), missing);
+  }
+
+  /**
+   * Keeps a new pair of keys; a pair that is there moves to `<name>.old`.
+   * @throws Refusal `input-invalid` when there is one and it must not be replaced
+   */
+  async saveKeys(
+    role: KeyRole,
+    pair: { readonly privateKey: string; readonly publicKey: string },
+    options: { readonly replace: boolean },
+  ): Promise<void> {
+    const files = [this.keyPath(role, 'private'), this.keyPath(role, 'public')] as const;
+    if (options.replace) {
+      for (const file of files) if (await exists(file)) await rename(file, `${file}.old`);
+    }
+    await mkdir(dirname(files[0]), { recursive: true, mode: 0o700 });
+    const refusal = `there is a ${role} key already; devices trust it, so replace it only on purpose (--force)`;
+    await writeNew(files[0], pair.privateKey, refusal, 0o600);
+    await writeNew(files[1], pair.publicKey, refusal);
+  }
+
+  /** How to reach the broker, with the files that `fleet.toml` names read. @throws Refusal `config-invalid` */
+  async brokerAddress(): Promise<BrokerAddress> {
+    const { ca, cert, key, passwordFile, ...plain } = this.config.broker;
+    const files = { ca, cert, key, password: passwordFile };
+    const read: Record<string, string> = {};
+    for (const [name, file] of Object.entries(files)) {
+      if (file === undefined) continue;
+      try {
+        const content = await readFile(resolve(this.path, file), 'utf8');
+        read[name] = name === 'password' ? content.replace(/\n$/, '') : content;
+      } catch (cause) {
+        throw new Refusal('config-invalid', `fleet.toml: the file ${file} cannot be read`, { cause });
+      }
+    }
+    return { ...plain, ...read };
+  }
+
+  /** Makes a signed image part of what the fleet offers, under a name that belongs to its bytes. */
+  async offer(image: OfferedImage): Promise<void> {
+    await mkdir(this.imagesPath, { recursive: true });
+    for (const [from, to] of [
+      [image.signaturePath, `${image.offeredAs}.asc`],
+      [image.path, image.offeredAs],
+    ] as const) {
+      const target = join(this.imagesPath, to);
+      if (resolve(from) === target || (to === image.offeredAs && (await exists(target)))) continue;
+      await copyFile(from, `${target}.part`);
+      await rename(`${target}.part`, target);
+    }
+  }
+
+  /** Where devices download `image`. */
+  imageUrl(image: OfferedImage, baseUrl: string = this.config.imagesUrl): string {
+    return `${baseUrl.replace(/\/+$/, '')}/${encodeURIComponent(image.offeredAs)}`;
+  }
+
+  /** The versions that were published for `device`, oldest first. */
+  async history(device: string): Promise<readonly PublishedVersion[]> {
+    const names = new Set(await listed(this.#devicePath(device)));
+    const versions = [...names]
+      .flatMap((name) => /^([1-9]\d{0,15})\.cbor$/.exec(name)?.[1] ?? [])
+      .map(Number)
+      .sort((a, b) => a - b);
+    return await Promise.all(
+      versions.map(async (version) => {
+        if (!names.has(`${version}.outcome`)) return { version };
+        const word = await readFile(join(this.#devicePath(device), `${version}.outcome`), 'utf8');
+        return { version, outcome: word.trim() as KnownOutcome };
+      }),
+    );
+  }
+
+  /** Every device that something was ever published for. */
+  async devices(): Promise<readonly string[]> {
+    return [...(await listed(join(this.path, 'devices')))].sort();
+  }
+
+  /** @throws Refusal `not-found` */
+  async envelope(device: string, version: number): Promise<Uint8Array> {
+    const file = join(this.#devicePath(device), `${version}.cbor`);
+    try {
+      return await readFile(file);
+    } catch (cause) {
+      throw new Refusal('not-found', `version ${version} was never published for ${device} from here`, {
+        cause,
+      });
+    }
+  }
+
+  /**
+   * Keeps the envelope before it is published, so that its version is never given to other content: a device would refuse
+   * both with `version-conflict`.
+   * @throws Refusal `input-invalid` when the version is taken, for example by a second operator at the same moment
+   */
+  async claim(device: string, version: number, envelope: Uint8Array): Promise<void> {
+    await mkdir(this.#devicePath(device), { recursive: true });
+    const file = join(this.#devicePath(device), `${version}.cbor`);
+    await writeNew(file, envelope, `version ${version} of ${device} was published by somebody else just now`);
+  }
+
+  async recordOutcome(device: string, version: number, outcome: KnownOutcome): Promise<void> {
+    await writeFile(join(this.#devicePath(device), `${version}.outcome`), `${outcome}\n`);
+  }
+
+  #devicePath(device: string): string {
+    deviceTopics(this.config.fleet, device); // A name with a slash or dots would leave the directory.
+    return join(this.path, 'devices', basename(device));
+  }
+}
+
+async function readText(file: string, whenMissing: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (cause) {
+    if (!hasCode(cause, 'ENOENT', 'ENOTDIR')) {
+      throw new Refusal('input-invalid', `${file} cannot be read`, { cause });
+    }
+    throw new Refusal('not-found', whenMissing, { cause });
+  }
+}
+
+async function writeNew(
+  file: string,
+  content: string | Uint8Array,
+  whenThere: string,
+  mode = 0o644,
+): Promise<void> {
+  try {
+    await writeFile(file, content, { flag: 'wx', mode });
+  } catch (cause) {
+    if (!hasCode(cause, 'EEXIST')) throw new Refusal('input-invalid', `${file} cannot be written`, { cause });
+    throw new Refusal('input-invalid', whenThere, { cause });
+  }
+}
+
+async function listed(directory: string): Promise<readonly string[]> {
+  try {
+    return await readdir(directory);
+  } catch (cause) {
+    if (hasCode(cause, 'ENOENT')) return [];
+    throw cause;
+  }
+}
+
+async function exists(file: string): Promise<boolean> {
+  try {
+    await stat(file);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function hasCode(error: unknown, ...codes: string[]): boolean {
+  return (
+    !isRefusal(error) && error instanceof Error && codes.includes((error as NodeJS.ErrnoException).code ?? '')
+  );
+}

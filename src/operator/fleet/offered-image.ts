@@ -1,0 +1,92 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readArchive } from '../../image/aci/index.ts';
+import { defaultArchiveLimits } from '../../image/tar/index.ts';
+import { sanitizeAcName, type ImageId, type ImageManifest } from '../../image/appc/index.ts';
+import { isRefusal, Refusal } from '../../core/refusal/index.ts';
+
+/** An `.aci` file that was read to its end: what a desired state must say of it. */
+export interface OfferedImage {
+  readonly path: string;
+  /** The detached signature beside it; may not exist. */
+  readonly signaturePath: string;
+  readonly id: ImageId;
+  readonly manifest: ImageManifest;
+  readonly sizeBytes: number;
+  readonly tarSizeBytes: number;
+  readonly impliesDirectories?: boolean;
+  /** SHA-256 of the file, lower-case hex. */
+  readonly sha256: string;
+  /** File name under which it is offered: name and content decide it, so that an address never changes its bytes. */
+  readonly offeredAs: string;
+}
+
+/**
+ * Reads an image as strictly as a device will.
+ * @throws Refusal `not-found`, or what a device would answer: `archive-…`, `image-manifest-…`
+ */
+export async function readImageFile(path: string): Promise<OfferedImage> {
+  const sizeBytes = await sizeOf(path);
+  const digest = createHash('sha256');
+  async function* bytes(): AsyncGenerator<Uint8Array> {
+    for await (const chunk of createReadStream(path)) {
+      digest.update(chunk as Buffer);
+      yield chunk as Buffer;
+    }
+  }
+  try {
+    const { imageId, manifest, tarSizeBytes, impliesDirectories } = await readArchive(bytes(), {
+      limits: defaultArchiveLimits,
+    });
+    const sha256 = digest.digest('hex');
+    return {
+      path,
+      signaturePath: `${path}.asc`,
+      id: imageId,
+      manifest,
+      sizeBytes,
+      tarSizeBytes,
+      impliesDirectories,
+      sha256,
+      offeredAs: `${sanitizeAcName(manifest.name) ?? 'image'}-${sha256.slice(0, 16)}.aci`,
+    };
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    throw new Refusal(error.code, `${path}: ${error.message}`, { cause: error });
+  }
+}
+
+/**
+ * The files that an operator means: `path` itself, or the images in the directory that it is, by their names.
+ * @throws Refusal `not-found` for a directory without any
+ */
+export async function imageFiles(path: string): Promise<readonly string[]> {
+  const status = await stat(path).catch(() => undefined);
+  if (status?.isDirectory() !== true) return [path];
+  const names = (await readdir(path)).filter((name) => name.endsWith('.aci')).sort();
+  if (names.length === 0) throw new Refusal('not-found', `there is no .aci file in the directory ${path}`);
+  return names.map((name) => join(path, name));
+}
+
+/** @throws Refusal `image-signature-missing`, with what to do about it */
+export async function requireSignature(image: Pick<OfferedImage, 'path' | 'signaturePath'>): Promise<void> {
+  try {
+    await stat(image.signaturePath);
+  } catch (cause) {
+    const advice = `sign it with "wherry image sign ${image.path}"`;
+    throw new Refusal('image-signature-missing', `${image.path} has no signature beside it; ${advice}`, {
+      cause,
+    });
+  }
+}
+
+async function sizeOf(path: string): Promise<number> {
+  try {
+    const { size } = await stat(path);
+    return size;
+  } catch (cause) {
+    throw new Refusal('not-found', `there is no image ${path}`, { cause });
+  }
+}

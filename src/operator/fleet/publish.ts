@@ -1,0 +1,108 @@
+import type { AcName } from '../../image/appc/index.ts';
+import type { Clock } from '../../core/ports/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+import {
+  decodeDesiredState,
+  decodeEnvelope,
+  encodeDesiredState,
+  encodeEnvelope,
+  type DesiredImage,
+  type DesiredPod,
+  type DeployPolicy,
+  type DesiredState,
+} from '../../wire/trust/index.ts';
+import { composeDesired, nextVersion, rollbackTarget } from './compose.ts';
+import type { Outcome, Progress } from './device-view.ts';
+import type { FleetDirectory } from './fleet-directory.ts';
+import type { FleetLink } from './fleet-link.ts';
+
+/** What is to run; everything of a desired state that does not differ from device to device. */
+export interface Wish {
+  readonly pods: readonly DesiredPod[];
+  readonly images: readonly DesiredImage[];
+  readonly policy?: Partial<DeployPolicy>;
+}
+
+export interface Published {
+  readonly device: string;
+  readonly version: number;
+  readonly bytes: number;
+  /** Follows the device to its answer. See `FleetLink.follow`. */
+  follow(timeoutMs: number, onProgress: (progress: Progress) => void): Promise<Outcome>;
+}
+
+interface Means {
+  readonly fleet: FleetDirectory;
+  /** Must be listening to the device. */
+  readonly link: FleetLink;
+  readonly clock: Clock;
+}
+
+/**
+ * Gives `wish` the device's next version, signs it, keeps it and publishes it.
+ * @throws Refusal `desired-malformed`, `envelope-too-large` for what no device would take, `not-found` without a deploy key
+ */
+export async function publishWish(means: Means, device: AcName, wish: Wish): Promise<Published> {
+  const { fleet, link, clock } = means;
+  const report = link.view(device).report;
+  const trusted = Math.max(report?.trustedVersion ?? 0, report?.currentVersion ?? 0);
+  const version = nextVersion(await fleet.history(device), trusted);
+  const nowSeconds = Math.floor(clock.nowMs() / 1000);
+  const { validDays, ...policy } = fleet.config.deploy;
+  const desired = composeDesired({
+    fleet: fleet.config.fleet,
+    device,
+    version,
+    nowSeconds,
+    validDays,
+    pods: wish.pods,
+    images: wish.images,
+    policy: { ...policy, ...wish.policy },
+  });
+  const envelope = await signDesired(desired, await fleet.key('deploy', 'private'));
+  await fleet.claim(device, version, envelope);
+  const eventsBefore = link.view(device).events.length;
+  await link.publishDesired(device, envelope);
+  return {
+    device,
+    version,
+    bytes: envelope.length,
+    async follow(timeoutMs, onProgress) {
+      const outcome = await link.follow(device, version, eventsBefore, timeoutMs, onProgress);
+      await fleet.recordOutcome(device, version, outcome.phase);
+      return outcome;
+    },
+  };
+}
+
+/** The envelope of `desired`, signed by one key at its time of issue. */
+export async function signDesired(desired: DesiredState, privateKey: string): Promise<Uint8Array> {
+  // Loads OpenPGP, which only those who sign should pay for.
+  const { signDetached } = await import('../../wire/trust/sign.ts');
+  const payload = encodeDesiredState(desired);
+  return encodeEnvelope({ payload, signatures: [await signDetached(payload, privateKey, desired.issued)] });
+}
+
+/**
+ * What an earlier version wished, to be published again under a new number: versions never go back.
+ * @param to the version to go back to; by default the newest before the running one that did not fail
+ * @throws Refusal `not-found`
+ */
+export async function earlierWish(
+  means: Means,
+  device: string,
+  to?: number,
+): Promise<{ readonly version: number; readonly wish: Wish }> {
+  const { fleet, link } = means;
+  const current = link.view(device).report?.currentVersion;
+  const version = to ?? rollbackTarget(await fleet.history(device), current === 0 ? undefined : current);
+  const { payload } = decodeEnvelope(await fleet.envelope(device, version));
+  const { pods, images, policy, target } = decodeDesiredState(payload);
+  if (target.device !== device) {
+    throw new Refusal(
+      'wrong-device',
+      `version ${version} in the history of ${device} is for ${target.device}`,
+    );
+  }
+  return { version, wish: { pods, images, policy } };
+}

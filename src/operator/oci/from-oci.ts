@@ -1,0 +1,147 @@
+import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { defaultArchiveLimits } from '../../image/tar/index.ts';
+import { sourceEntries } from '../../image/tree/index.ts';
+import { writeAci, type BuiltArchive } from '../build/index.ts';
+import type { ImageManifest } from '../../image/appc/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+import { imageName, manifestOf } from './app-manifest.ts';
+import { wholeBlob, type BlobSource } from './blobs.ts';
+import { maxDocumentBytes, parseConfig, type ImageConfig, type Platform } from './documents.ts';
+import { type PlacedLayer, putInPlace } from './layer-files.ts';
+import { addLayer } from './layer-reader.ts';
+import { LayerStack } from './layer-stack.ts';
+import { LayerTree } from './layer-tree.ts';
+import { findManifest, type FoundManifest } from './manifest-choice.ts';
+import { openSource } from './open-source.ts';
+import { appcArchitecture, platformOf } from './platform.ts';
+import type { RegistryOptions } from './registry-options.ts';
+
+export interface FromOciOptions {
+  /** A directory, a file, each with `:TAG` if it has several images, or `docker://…`. */
+  readonly source: string;
+  readonly output: string;
+  readonly compression: 'gzip' | 'none';
+  /** The image's name; the registry and the repository by default. */
+  readonly name?: string;
+  readonly labels: readonly { readonly name: string; readonly value: string }[];
+  readonly platform?: Platform;
+  /** Layers become images of their own, called `<layers>/layer-…`, in files beside `output`; without it they are flattened. */
+  readonly layers?: string;
+  readonly registry: RegistryOptions;
+  /** SOURCE_DATE_EPOCH: seconds since 1970; later times are set back to it. */
+  readonly latest?: number;
+  /** Told of each layer before it is read. */
+  readonly onLayer: (layer: {
+    readonly number: number;
+    readonly of: number;
+    readonly sizeBytes: number;
+  }) => void;
+}
+
+export interface ConvertedImage extends Omit<BuiltArchive, 'skipped'> {
+  readonly manifest: ImageManifest;
+  /** The images that it depends on, lowest first. */
+  readonly layers: readonly PlacedLayer[];
+  /** What has no place in an App Container Image, in words. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Makes an App Container Image of an OCI or Docker image: whiteouts applied, the config as manifest, layers flattened or each an image
+ * below it. The same image gives the same bytes, and the images of layers render to what flattening gives.
+ *
+ * @throws Refusal `not-found`, `usage`, `input-invalid`, `download-failed`, `image-arch-mismatch`, `image-manifest-invalid`
+ *   and `archive-…`; nothing is written then
+ */
+export async function fromOci(options: FromOciOptions): Promise<ConvertedImage> {
+  const scratch = await mkdtemp(join(dirname(resolve(options.output)), '.wherry-oci-')).catch(
+    (cause: unknown) => {
+      throw new Refusal(
+        'input-invalid',
+        `${options.output} cannot be written: its directory is missing or not writable`,
+        { cause },
+      );
+    },
+  );
+  try {
+    const source = await openSource(options.source, options.registry, join(scratch, 'archive'));
+    try {
+      return await convert(source, options, scratch);
+    } finally {
+      await source.close();
+    }
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+async function convert(
+  source: BlobSource,
+  options: FromOciOptions,
+  scratch: string,
+): Promise<ConvertedImage> {
+  const { output, compression, latest } = options;
+  const name = imageName(source.reference, options.name ?? source.name);
+  const layerDirectory = join(scratch, 'layers');
+  const writing = { compression, ...(latest === undefined ? {} : { latest }) };
+  const stack =
+    options.layers === undefined
+      ? undefined
+      : new LayerStack({ prefix: options.layers, directory: layerDirectory, ...writing });
+  await mkdir(layerDirectory);
+  const { found, config } = await findImage(source, options.platform);
+  const platform = platformOf(source.reference, config.platform, found.platform, options.platform);
+  const arch = appcArchitecture(source.reference, platform);
+  const tree = await LayerTree.create(join(scratch, 'files'), defaultArchiveLimits, latest);
+  try {
+    const { layers } = found.document;
+    for (const [index, layer] of layers.entries()) {
+      const number = index + 1;
+      options.onLayer({ number, of: layers.length, sizeBytes: layer.sizeBytes });
+      const diffId = config.diffIds[index] ?? '';
+      await addLayer(tree, source, layer, diffId, number);
+      await stack?.add(tree.snapshot(), diffId, number);
+    }
+    const { manifest, warnings } = manifestOf(config, {
+      name,
+      tag: found.tag,
+      arch,
+      labels: options.labels,
+      passwd: (await tree.text('etc/passwd', maxAccountBytes)) ?? '',
+      group: (await tree.text('etc/group', maxAccountBytes)) ?? '',
+    });
+    // appc wants the working directory to be there; Docker makes it.
+    if (manifest.app !== undefined) tree.ensureDirectory(manifest.app.workingDirectory);
+    if (stack === undefined) {
+      const entries = sourceEntries(tree.snapshot());
+      const built = await writeAci({ manifest, entries, output, ...writing });
+      return { ...built, manifest, layers: [], warnings };
+    }
+    const built = await stack.finish(tree.snapshot(), manifest, join(scratch, 'app.aci'));
+    const placed = await putInPlace(stack.images, layerDirectory, dirname(output));
+    await rename(join(scratch, 'app.aci'), output);
+    return { ...built, layers: placed, warnings: [...warnings, ...stack.notes] };
+  } finally {
+    await tree.close();
+  }
+}
+
+/** Bytes of an account file that are looked at. */
+const maxAccountBytes = 1 << 20;
+
+async function findImage(
+  source: BlobSource,
+  platform: Platform | undefined,
+): Promise<{ readonly found: FoundManifest; readonly config: ImageConfig }> {
+  const found = await findManifest(source, platform);
+  const { config: blob, layers } = found.document;
+  const config = parseConfig(await wholeBlob(source, blob, maxDocumentBytes), `${source.reference}: config`);
+  if (config.diffIds.length !== layers.length) {
+    throw new Refusal(
+      'input-invalid',
+      `${source.reference}: its config names ${config.diffIds.length} layers, its manifest ${layers.length}`,
+    );
+  }
+  return { found, config };
+}

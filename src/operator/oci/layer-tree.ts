@@ -1,0 +1,273 @@
+import { open, type FileHandle } from 'node:fs/promises';
+import { type ArchiveLimits, type FramedEntry, quoted } from '../../image/tar/index.ts';
+import { type Directory, impliedMeta, type Leaf, type Meta } from '../../image/tree/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+
+interface Growing {
+  readonly kind: 'directory';
+  meta: Meta;
+  readonly children: Map<string, Placed>;
+}
+
+/** What a directory has under a name, and the layer that put it there: whiteouts hide lower layers only. */
+interface Placed {
+  readonly node: Leaf | Growing;
+  layer: number;
+}
+
+const whiteout = '.wh.';
+const opaque = '.wh..wh..opq';
+/** Symbolic links on the way of one path; the kernel's own limit (path_resolution(7)). */
+const maxLinks = 40;
+
+/**
+ * The root file system that layers make, lowest first (image-spec, layer.md): in memory, file contents in one spool file. Paths
+ * are resolved within the tree alone, so a layer cannot name anything of the host. A symbolic link on the way to an
+ * entry is followed inside the tree, as the programs do that unpack such images.
+ */
+export class LayerTree {
+  readonly #limits: ArchiveLimits;
+  readonly #latest: number;
+  readonly #spoolPath: string;
+  readonly #spool: FileHandle;
+  readonly #root: Growing = { kind: 'directory', meta: impliedMeta, children: new Map() };
+  #layer = 0;
+  #entries = 0;
+  #spooledBytes = 0;
+
+  private constructor(spoolPath: string, spool: FileHandle, limits: ArchiveLimits, latest: number) {
+    this.#spoolPath = spoolPath;
+    this.#spool = spool;
+    this.#limits = limits;
+    this.#latest = latest;
+  }
+
+  /** @param latest seconds since 1970; later times are set back to it */
+  static async create(spoolPath: string, limits: ArchiveLimits, latest = Infinity): Promise<LayerTree> {
+    return new LayerTree(spoolPath, await open(spoolPath, 'wx+', 0o600), limits, latest);
+  }
+
+  /** What follows is of the next layer. */
+  nextLayer(): void {
+    this.#layer += 1;
+  }
+
+  /** @throws Refusal `archive-path-forbidden`, `archive-link-forbidden`, `archive-too-large` */
+  async add(entry: FramedEntry, body: AsyncIterable<Buffer>): Promise<void> {
+    this.#entries += 1;
+    if (this.#entries > this.#limits.maxEntries) {
+      throw new Refusal('archive-too-large', `the layers have more than ${this.#limits.maxEntries} entries`);
+    }
+    const names = namesOf(entry.name, 'archive-path-forbidden');
+    const name = names.pop();
+    if (name === undefined) {
+      if (entry.type === 'directory') this.#root.meta = this.#metaOf(entry);
+      return;
+    }
+    // Bookkeeping of AUFS has the prefix twice.
+    if (names.some((part) => part.startsWith('.wh..wh.'))) return;
+    const parent = this.#directory(names, entry.name);
+    if (name.startsWith(whiteout)) this.#hide(parent, name);
+    else if (entry.type === 'directory') this.#addDirectory(parent, name, entry);
+    else if (entry.type === 'link') this.#addHardLink(parent, name, entry);
+    else await this.#addLeaf(parent, name, entry, body);
+  }
+
+  /** Makes a directory, with its parents, unless there is something. */
+  ensureDirectory(path: string): void {
+    this.#directory(namesOf(path, 'input-invalid'), path);
+  }
+
+  /** The content of a small regular file, links followed within the tree; undefined when it is none. */
+  async text(path: string, maxBytes: number): Promise<string | undefined> {
+    const found = this.#resolve(namesOf(path, 'input-invalid'), 0);
+    if (found?.kind !== 'file' || found.sizeBytes > maxBytes) return undefined;
+    const { content } = found;
+    if (content === undefined || !('file' in content)) return undefined;
+    const buffer = Buffer.alloc(found.sizeBytes);
+    await this.#spool.read(buffer, 0, buffer.length, content.offset ?? 0);
+    return buffer.toString();
+  }
+
+  /**
+   * The tree as it is now, which later layers do not change. A file that they leave alone is the same value in the next one. The
+   * spool must stay until it is written.
+   */
+  snapshot(): Directory {
+    const copy = ({ kind, meta, children }: Growing): Directory => ({
+      kind,
+      meta,
+      isImplied: false,
+      children: new Map(
+        [...children].map(([name, { node }]) => [name, node.kind === 'directory' ? copy(node) : node]),
+      ),
+    });
+    return copy(this.#root);
+  }
+
+  async close(): Promise<void> {
+    await this.#spool.close();
+  }
+
+  #hide(parent: Growing, name: string): void {
+    if (name === opaque) {
+      this.#prune(parent);
+      return;
+    }
+    if (name.startsWith('.wh..wh.')) return;
+    const hidden = name.slice(whiteout.length);
+    const child = parent.children.get(hidden);
+    if (child !== undefined) this.#pruneChild(parent, hidden, child);
+  }
+
+  /** Removes what lower layers put below; what this layer put there stays. */
+  #prune(directory: Growing): void {
+    for (const [name, child] of directory.children) this.#pruneChild(directory, name, child);
+  }
+
+  #pruneChild(parent: Growing, name: string, child: Placed): void {
+    if (child.node.kind === 'directory') this.#prune(child.node);
+    if (child.layer === this.#layer) return;
+    if (child.node.kind === 'directory' && child.node.children.size > 0) {
+      child.node.meta = impliedMeta; // The lower layer's directory is gone; this layer only implies one.
+      child.layer = this.#layer;
+    } else {
+      parent.children.delete(name);
+    }
+  }
+
+  #addDirectory(parent: Growing, name: string, entry: FramedEntry): void {
+    const there = parent.children.get(name);
+    if (there?.node.kind === 'directory') {
+      there.node.meta = this.#metaOf(entry);
+      there.layer = this.#layer;
+      return;
+    }
+    const node: Growing = { kind: 'directory', meta: this.#metaOf(entry), children: new Map() };
+    parent.children.set(name, { node, layer: this.#layer });
+  }
+
+  #addHardLink(parent: Growing, name: string, entry: FramedEntry): void {
+    const names = namesOf(entry.linkname, 'archive-link-forbidden');
+    const last = names.pop();
+    const above = last === undefined ? undefined : this.#resolve(names, 0);
+    const target = above?.kind === 'directory' ? above.children.get(last ?? '')?.node : undefined;
+    if (target === undefined || target.kind === 'directory') {
+      throw new Refusal(
+        'archive-link-forbidden',
+        `the hard link ${quoted(entry.name)} leads to ${quoted(entry.linkname)}, which is no file of the image`,
+      );
+    }
+    Object.assign(target, { isShared: true });
+    parent.children.set(name, { node: target, layer: this.#layer });
+  }
+
+  async #addLeaf(
+    parent: Growing,
+    name: string,
+    entry: FramedEntry,
+    body: AsyncIterable<Buffer>,
+  ): Promise<void> {
+    const kind = entry.type === 'symlink' || entry.type === 'fifo' ? entry.type : 'file';
+    const offset = this.#spooledBytes;
+    if (kind === 'file') {
+      for await (const chunk of body) {
+        if (this.#spooledBytes + chunk.length > this.#limits.maxTarBytes) {
+          throw new Refusal(
+            'archive-too-large',
+            `the layers have more than ${this.#limits.maxTarBytes} bytes of files`,
+          );
+        }
+        await this.#spool.write(chunk, 0, chunk.length, this.#spooledBytes);
+        this.#spooledBytes += chunk.length;
+      }
+    }
+    const node: Leaf = {
+      kind,
+      meta: this.#metaOf(entry),
+      target: kind === 'symlink' ? entry.linkname : '',
+      sizeBytes: kind === 'file' ? entry.sizeBytes : 0,
+      ...(kind === 'file' ? { content: { file: this.#spoolPath, offset } } : {}),
+    };
+    parent.children.set(name, { node, layer: this.#layer });
+  }
+
+  #metaOf({ type, mode, uid, gid, mtime, xattrs }: FramedEntry): Meta {
+    const time = Math.max(0, Math.min(mtime, this.#latest));
+    // The kernel has no user attributes on symbolic links, and a reader of archives drops them.
+    return { mode, uid, gid, mtime: time, xattrs: type === 'symlink' ? [] : xattrs };
+  }
+
+  /** The directory of these names; those that are missing are made, as unpacking programs make them. */
+  #directory(names: readonly string[], of: string): Growing {
+    let directory = this.#root;
+    const at: string[] = [];
+    for (const name of names) {
+      at.push(name);
+      const child = directory.children.get(name)?.node;
+      if (child?.kind === 'directory') {
+        directory = child;
+      } else if (child?.kind === 'symlink') {
+        const led = this.#resolve(at, 0);
+        if (led?.kind !== 'directory') {
+          throw new Refusal(
+            'archive-path-forbidden',
+            `${quoted(of)} lies behind the link ${quoted(at.join('/'))}, which leads to no directory`,
+          );
+        }
+        directory = led;
+      } else if (child !== undefined) {
+        throw new Refusal(
+          'archive-path-forbidden',
+          `${quoted(of)} lies under ${quoted(at.join('/'))}, which is no directory`,
+        );
+      } else {
+        const made: Growing = { kind: 'directory', meta: impliedMeta, children: new Map() };
+        directory.children.set(name, { node: made, layer: this.#layer });
+        directory = made;
+      }
+    }
+    return directory;
+  }
+
+  /** What names lead to, links followed inside the tree. */
+  #resolve(names: readonly string[], links: number): Leaf | Growing | undefined {
+    const above: Growing[] = [this.#root];
+    const open = [...names].reverse();
+    let followed = links;
+    for (let name = open.pop(); name !== undefined; name = open.pop()) {
+      if (name === '..') {
+        if (above.length > 1) above.pop();
+        continue;
+      }
+      const child = above.at(-1)?.children.get(name)?.node;
+      if (child?.kind === 'directory') {
+        above.push(child);
+      } else if (child?.kind === 'symlink') {
+        if (++followed > maxLinks) return undefined;
+        if (child.target.startsWith('/')) above.length = 1;
+        open.push(
+          ...child.target
+            .split('/')
+            .filter((part) => part !== '' && part !== '.')
+            .reverse(),
+        );
+      } else {
+        return open.length === 0 ? child : undefined;
+      }
+    }
+    return above.at(-1);
+  }
+}
+
+/** The components of a path in a layer; none may climb. */
+function namesOf(
+  path: string,
+  code: 'archive-path-forbidden' | 'archive-link-forbidden' | 'input-invalid',
+): string[] {
+  const names = path.split('/').filter((name) => name !== '' && name !== '.');
+  if (names.includes('..') || path.includes('\0')) {
+    throw new Refusal(code, `the path ${quoted(path)} leads out of the image`);
+  }
+  return names;
+}

@@ -1,0 +1,191 @@
+import { createHash } from 'node:crypto';
+import { createReadStream, createWriteStream } from 'node:fs';
+import { mkdir, open, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { extract } from 'tar-stream';
+import { quoted } from '../../image/tar/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+import type { BlobSource } from './blobs.ts';
+import { isDigest, maxDocumentBytes, parseSavedImages } from './documents.ts';
+
+/** Files in an archive of images: blobs, and a few documents. */
+const maxArchiveFiles = 4096;
+
+/**
+ * An OCI image layout in a directory (image-spec, image-layout.md).
+ * @param tag the `org.opencontainers.image.ref.name` to take when the index has several
+ * @throws Refusal `not-found`, `input-invalid`
+ */
+export async function openLayout(directory: string, tag: string | undefined): Promise<BlobSource> {
+  const marker = await readSmall(join(directory, 'oci-layout')).catch(() => undefined);
+  if (marker === undefined) {
+    throw new Refusal('input-invalid', `${directory} is no OCI image layout: it has no file oci-layout`);
+  }
+  return {
+    reference: directory,
+    ...(tag === undefined ? {} : { tag }),
+    root: async () => ({
+      bytes: await readSmall(join(directory, 'index.json')),
+      what: `${directory}/index.json`,
+    }),
+    open: (digest) => {
+      if (!isDigest(digest)) throw new Error(`${digest} is no digest`);
+      return openBlob(join(directory, 'blobs', ...digest.split(':')), directory, digest);
+    },
+    close: () => Promise.resolve(),
+  };
+}
+
+/**
+ * An archive of images: an OCI layout in a tar, or what `docker save` writes. It is unpacked into `scratch`, by names that only
+ * this function chooses.
+ */
+export async function openArchive(
+  file: string,
+  scratch: string,
+  tag: string | undefined,
+): Promise<BlobSource> {
+  const files = await unpack(file, scratch);
+  const path = (name: string): string => {
+    const found = files.get(name);
+    if (found === undefined) throw new Refusal('input-invalid', `${file}: it has no ${quoted(name)}`);
+    return found;
+  };
+  const close = () => rm(scratch, { recursive: true, force: true });
+  if (files.has('index.json')) {
+    return {
+      reference: file,
+      ...(tag === undefined ? {} : { tag }),
+      root: async () => ({ bytes: await readSmall(path('index.json')), what: `${file}, index.json` }),
+      open: (digest) => openBlob(path(`blobs/${digest.replace(':', '/')}`), file, digest),
+      close,
+    };
+  }
+  if (!files.has('manifest.json')) {
+    await close();
+    throw new Refusal(
+      'input-invalid',
+      `${file} is no archive of images: it has neither index.json nor manifest.json`,
+    );
+  }
+  return await savedImage(file, path, tag, close);
+}
+
+/** What `docker save` wrote before it wrote OCI layouts: named by tags, layers known by their uncompressed digests. */
+async function savedImage(
+  file: string,
+  path: (name: string) => string,
+  tag: string | undefined,
+  close: () => Promise<void>,
+): Promise<BlobSource> {
+  const images = parseSavedImages(await readSmall(path('manifest.json')));
+  const fits = images.filter(
+    ({ repoTags }) => tag === undefined || repoTags.some((name) => name === tag || name.endsWith(`:${tag}`)),
+  );
+  const [image, ...others] = fits;
+  const there =
+    images
+      .flatMap(({ repoTags }) => repoTags)
+      .map(quoted)
+      .join(', ') || 'without tags';
+  if (image === undefined)
+    throw new Refusal('not-found', `${file}: it has no image ${tag ?? ''}, but: ${there}`);
+  if (others.length > 0)
+    throw new Refusal('usage', `${file}: it has several images (${there}); choose one with FILE:TAG`);
+  const blobs = new Map<string, string>();
+  const describe = async (name: string): Promise<object> => {
+    const digest = `sha256:${await sha256(path(name))}`;
+    blobs.set(digest, path(name));
+    return { digest, size: (await stat(path(name))).size };
+  };
+  const manifest = {
+    schemaVersion: 2,
+    config: await describe(image.config),
+    layers: await Promise.all(image.layers.map(describe)),
+  };
+  const [, name, found] = /^(.*?)(?::([^:/]+))?$/.exec(image.repoTags[0] ?? '') ?? [];
+  return {
+    reference: file,
+    ...(name === undefined || name === '' ? {} : { name }),
+    ...(found === undefined ? {} : { tag: found }),
+    root: () =>
+      Promise.resolve({ bytes: Buffer.from(JSON.stringify(manifest)), what: `${file}, manifest.json` }),
+    open: (digest) => {
+      const blob = blobs.get(digest);
+      if (blob === undefined) throw new Error(`${digest} is not in the manifest`);
+      return openBlob(blob, file, digest);
+    },
+    close,
+  };
+}
+
+/** Puts the regular files of a tar into `scratch` under numbers; returns number paths by name, links resolved. */
+async function unpack(file: string, scratch: string): Promise<ReadonlyMap<string, string>> {
+  await mkdir(scratch, { recursive: true, mode: 0o700 });
+  const files = new Map<string, string>();
+  const links = new Map<string, string>();
+  const archive = extract();
+  const reading = pipeline(createReadStream(file), archive).catch((error: unknown) => error);
+  try {
+    for await (const entry of archive) {
+      const name = entry.header.name.replace(/^\.\//, '');
+      if (entry.header.type === 'file') {
+        if (files.size >= maxArchiveFiles)
+          throw new Refusal('archive-too-large', `${file}: it has more than ${maxArchiveFiles} files`);
+        const path = join(scratch, String(files.size));
+        await pipeline(entry, createWriteStream(path, { flags: 'wx', mode: 0o600 }));
+        files.set(name, path);
+      } else {
+        // `docker save` links layers that images share.
+        if (entry.header.type === 'symlink') links.set(name, join(dirname(name), entry.header.linkname));
+        if (entry.header.type === 'link') links.set(name, entry.header.linkname);
+        entry.resume();
+      }
+    }
+  } catch (cause) {
+    if (cause instanceof Refusal) throw cause;
+    throw new Refusal('input-invalid', `${file} cannot be read as a tar`, { cause });
+  }
+  const failure = await reading;
+  if (failure instanceof Error)
+    throw new Refusal('input-invalid', `${file} cannot be read as a tar`, { cause: failure });
+  for (const [name, target] of links) {
+    const found = files.get(target);
+    if (found !== undefined) files.set(name, found);
+  }
+  return files;
+}
+
+async function sha256(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  return hash.digest('hex');
+}
+
+/** @throws Refusal `not-found` when there is no such file */
+async function openBlob(path: string, reference: string, digest: string): Promise<AsyncIterable<Uint8Array>> {
+  const status = await stat(path).catch(() => undefined);
+  if (status?.isFile() !== true) {
+    throw new Refusal('not-found', `${reference}: it has no blob ${digest.slice(0, 19)}`);
+  }
+  return createReadStream(path);
+}
+
+async function readSmall(path: string): Promise<Buffer> {
+  const handle = await open(path, 'r').catch((cause: unknown) => {
+    throw new Refusal('not-found', `${path} cannot be read`, { cause });
+  });
+  try {
+    const { size } = await handle.stat();
+    if (size > maxDocumentBytes) {
+      throw new Refusal(
+        'input-invalid',
+        `${basename(path)} has ${size} bytes; the limit is ${maxDocumentBytes}`,
+      );
+    }
+    return await handle.readFile();
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,40 @@
+import { stat } from 'node:fs/promises';
+import { Refusal } from '../../core/refusal/index.ts';
+import type { BlobSource } from './blobs.ts';
+import { openArchive, openLayout } from './layout.ts';
+import { parseRegistryReference } from './registry-reference.ts';
+import { openRegistry } from './registry.ts';
+import type { RegistryOptions } from './registry-options.ts';
+
+/**
+ * What an operator names: a directory, a file, each with `:TAG` if it has several images, or `docker://…`.
+ * @param scratch a path that may be made a directory, for an archive's files
+ * @throws Refusal `not-found`, `usage`, `input-invalid`, `archive-too-large`
+ */
+export async function openSource(
+  source: string,
+  registry: RegistryOptions,
+  scratch: string,
+): Promise<BlobSource> {
+  if (source.startsWith('docker://')) return openRegistry(parseRegistryReference(source), registry);
+  const [path, tag] = await pathAndTag(source);
+  const status = await stat(path).catch((cause: unknown) => {
+    throw new Refusal('not-found', `there is no ${path}; a registry is named as docker://HOST/NAME:TAG`, {
+      cause,
+    });
+  });
+  return status.isDirectory() ? await openLayout(path, tag) : await openArchive(path, scratch, tag);
+}
+
+/** `images.tar:app:1.0` → the file that is there, and the rest. */
+async function pathAndTag(source: string): Promise<[string, string | undefined]> {
+  for (let at = source.length; at > 0; at = source.lastIndexOf(':', at - 1)) {
+    const path = source.slice(0, at);
+    const isThere = await stat(path).then(
+      () => true,
+      () => false,
+    );
+    if (isThere) return [path, at === source.length ? undefined : source.slice(at + 1)];
+  }
+  return [source, undefined];
+}

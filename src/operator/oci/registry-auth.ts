@@ -1,0 +1,63 @@
+import { Refusal } from '../../core/refusal/index.ts';
+import { askOnce, isSuccess, wholeBody } from './http-body.ts';
+import type { RegistryOptions } from './registry-options.ts';
+import type { RegistryReference } from './registry-reference.ts';
+
+const maxTokenBytes = 64 * 1024;
+
+/** Answers a challenge (RFC 9110 §11.6.1): Basic with the credentials, Bearer with a token of the server that it names. */
+export async function authorize(
+  challenge: string,
+  shown: string,
+  { repository, host }: RegistryReference,
+  { credentials, plainHttp, http }: Pick<RegistryOptions, 'credentials' | 'plainHttp' | 'http'>,
+): Promise<string> {
+  const basic =
+    credentials && `Basic ${Buffer.from(`${credentials.user}:${credentials.password}`).toString('base64')}`;
+  const [, scheme = '', rest = ''] = /^\s*([A-Za-z]+)\s*(.*)$/s.exec(challenge) ?? [];
+  if (scheme.toLowerCase() === 'basic') {
+    if (basic === undefined)
+      throw new Refusal(
+        'download-failed',
+        `${shown}: ${host} wants a user and a password; give them with --credentials`,
+      );
+    return basic;
+  }
+  if (scheme.toLowerCase() !== 'bearer') {
+    throw new Refusal(
+      'download-failed',
+      `${shown}: ${host} asks for an authentication that is not supported (${scheme || 'none named'})`,
+    );
+  }
+  const parameters = new Map(
+    [...rest.matchAll(/([a-z_]+)="([^"]*)"/g)].map(([, key = '', value = '']) => [key, value]),
+  );
+  const realm = parameters.get('realm') ?? '';
+  if (!URL.canParse(realm)) throw new Refusal('download-failed', `${shown}: ${host} names no token server`);
+  const url = new URL(realm);
+  const isSafe = url.protocol === 'https:' || (plainHttp && url.protocol === 'http:');
+  if (!isSafe)
+    throw new Refusal('download-failed', `${shown}: its token server is not asked over ${url.protocol}`);
+  const service = parameters.get('service');
+  if (service !== undefined) url.searchParams.set('service', service);
+  url.searchParams.set('scope', `repository:${repository}:pull`);
+  const proof = basic === undefined ? {} : { authorization: basic };
+  const answer = await askOnce(http, url, proof, `${shown}: its token server`);
+  // A redirect is no token, too: it could lead past the check of the address.
+  if (!isSuccess(answer)) {
+    answer.body.destroy();
+    throw new Refusal('download-failed', `${shown}: its token server ${url.host} answered ${answer.status}`);
+  }
+  const bytes = await wholeBody(answer, maxTokenBytes, `${shown}, token`);
+  let token: unknown;
+  try {
+    const fields = JSON.parse(bytes.toString()) as Record<string, unknown>;
+    token = fields['token'] ?? fields['access_token'];
+  } catch {
+    token = undefined;
+  }
+  if (typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token)) {
+    throw new Refusal('download-failed', `${shown}: its token server ${url.host} gave no token`);
+  }
+  return `Bearer ${token}`;
+}

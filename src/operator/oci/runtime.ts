@@ -1,0 +1,191 @@
+import { posix } from 'node:path';
+import { isAcName, sanitizeAcName, type JsonValue } from '../../image/appc/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+import { accountOf, type AccountFiles } from './account.ts';
+import type { ImageConfig } from './documents.ts';
+import { signalName } from './stop-signal.ts';
+
+/** What an image of either kind is to run; the JSON of an `app` (aci.md#image-manifest-schema). */
+export interface AppDraft {
+  readonly exec: readonly string[];
+  readonly user: string;
+  readonly group: string;
+  readonly supplementaryGIDs?: readonly number[];
+  readonly workingDirectory: string;
+  readonly environment: readonly { readonly name: string; readonly value: string }[];
+  readonly mountPoints: readonly { readonly name: string; readonly path: string }[];
+  readonly ports: readonly { readonly name: string; readonly protocol: string; readonly port: number }[];
+  readonly userAnnotations?: Readonly<Record<string, string>>;
+}
+
+export interface ConvertedRuntime {
+  readonly app?: AppDraft;
+  readonly annotations: readonly { readonly name: string; readonly value: string }[];
+  /** What has no place in an App Container Image, in words. */
+  readonly warnings: readonly string[];
+}
+
+/** Annotations of ours for what the specification leaves open. */
+export const stopSignalAnnotation = 'wherry/stop-signal';
+/** Docker's health check, kept for the way back; nothing runs it. */
+export const healthcheckAnnotation = 'wherry/oci-healthcheck';
+/** How many words of `exec` were the entrypoint. */
+export const entrypointAnnotation = 'wherry/oci-entrypoint-length';
+/** The group that the image's account files gave to a user without one; on the way back it is left out again. */
+export const defaultGroupAnnotation = 'wherry/oci-default-group';
+
+const environmentName = /^[A-Za-z_][A-Za-z_0-9.-]*$/;
+
+/** The app of a config. Labels go to `userAnnotations`, which take any key and which nobody interprets. */
+export function runtimeOf(config: ImageConfig, files: AccountFiles): ConvertedRuntime {
+  const warnings: string[] = [];
+  const annotations: { name: string; value: string }[] = [];
+  if (config.created !== undefined) annotations.push({ name: 'created', value: config.created });
+  if (config.author !== undefined) annotations.push({ name: 'authors', value: config.author });
+  if (config.stopSignal !== undefined) {
+    const value = signalName(config.stopSignal);
+    if (value !== undefined) annotations.push({ name: stopSignalAnnotation, value });
+    else {
+      warnings.push(
+        `its stop signal ${JSON.stringify(config.stopSignal)} is none that a device sends; it gets SIGTERM`,
+      );
+    }
+  }
+  if (config.healthcheck !== undefined) {
+    annotations.push({ name: healthcheckAnnotation, value: JSON.stringify(config.healthcheck) });
+    warnings.push(
+      'its health check is a command, which is kept as an annotation but never run; set wherry/probe-http',
+    );
+  }
+  const exec = [...config.entrypoint, ...config.command];
+  if (exec.length === 0) warnings.push('it has no command; a pod that uses it must say what to run');
+  if (isBare(config)) return { annotations, warnings };
+  if (config.command.length > 0) {
+    annotations.push({ name: entrypointAnnotation, value: String(config.entrypoint.length) });
+  }
+  const { user, group, supplementaryGids, isDefaultGroup } = accountOf(config.user, files);
+  if (isDefaultGroup) annotations.push({ name: defaultGroupAnnotation, value: group });
+  return {
+    app: {
+      exec,
+      user,
+      group,
+      ...(supplementaryGids.length > 0 ? { supplementaryGIDs: supplementaryGids } : {}),
+      workingDirectory: inRoot(config.workingDirectory),
+      environment: environment(config.environment, warnings),
+      mountPoints: mountPoints(config.volumes, warnings),
+      ports: ports(config.exposedPorts, warnings),
+      ...(Object.keys(config.labels).length > 0 ? { userAnnotations: config.labels } : {}),
+    },
+    annotations,
+    warnings,
+  };
+}
+
+/** Whether a config says nothing of a process: that of a mere collection of files. */
+function isBare(config: ImageConfig): boolean {
+  const { entrypoint, command, environment: env, volumes, exposedPorts, labels } = config;
+  const said = [...entrypoint, ...command, ...env, ...volumes, ...exposedPorts, ...Object.keys(labels)];
+  return said.length === 0 && config.user === '' && config.workingDirectory === '';
+}
+
+/** A path as it stands in the app's root: absolute, without `..` and a slash at the end. */
+function inRoot(path: string): string {
+  const normal = posix.normalize(`/${path}`);
+  return normal.length > 1 && normal.endsWith('/') ? normal.slice(0, -1) : normal;
+}
+
+/** The last of doubled names counts, as for a process that gets them. */
+function environment(pairs: readonly string[], warnings: string[]): { name: string; value: string }[] {
+  const variables = new Map<string, string>();
+  for (const pair of pairs) {
+    const at = pair.indexOf('=');
+    const name = at < 0 ? pair : pair.slice(0, at);
+    if (!environmentName.test(name)) {
+      warnings.push(`its environment has a name that is none: ${JSON.stringify(name)}`);
+      continue;
+    }
+    variables.set(name, at < 0 ? '' : pair.slice(at + 1));
+  }
+  return [...variables].map(([name, value]) => ({ name, value }));
+}
+
+function mountPoints(paths: readonly string[], warnings: string[]): { name: string; path: string }[] {
+  const taken = new Set<string>();
+  return [...new Set(paths.map(inRoot))].flatMap((path) => {
+    if (path === '/') {
+      warnings.push('it has a volume at /, which would hide all of its files');
+      return [];
+    }
+    return [{ name: uniqueName(path, 'volume', taken), path }];
+  });
+}
+
+function ports(
+  exposed: readonly string[],
+  warnings: string[],
+): { name: string; protocol: string; port: number }[] {
+  const found = new Map<string, { name: string; protocol: string; port: number }>();
+  for (const text of exposed) {
+    const [, number = '', protocol = 'tcp'] =
+      /^(\d{1,5})(?:\/(tcp|udp|sctp))?$/.exec(text.toLowerCase()) ?? [];
+    const port = Number(number);
+    const name = `${protocol}-${port}`;
+    if (port >= 1 && port <= 65_535)
+      found.set(name, { name, protocol, port }); // `80` and `80/tcp` are one
+    else warnings.push(`it exposes ${JSON.stringify(text)}, which is no port`);
+  }
+  return [...found.values()];
+}
+
+function uniqueName(text: string, otherwise: string, taken: Set<string>): string {
+  const base = sanitizeAcName(text.toLowerCase().replace(/[^a-z0-9]+/g, '-')) ?? otherwise;
+  let name = isAcName(base) ? base : otherwise;
+  for (let count = 2; taken.has(name); count++) name = `${base}-${count}`;
+  taken.add(name);
+  return name;
+}
+
+/** The members of `config` in an OCI image's config for an app, the way back of `runtimeOf`. */
+export function configOf(
+  app: AppDraft,
+  annotation: (name: string) => string | undefined,
+): Readonly<Record<string, JsonValue>> {
+  const split = /^\d{1,6}$/.exec(annotation(entrypointAnnotation) ?? '')?.[0] ?? app.exec.length;
+  const entrypoint = app.exec.slice(0, Number(split));
+  const command = app.exec.slice(Number(split));
+  const hasDefaultGroup = annotation(defaultGroupAnnotation) === app.group;
+  const isRoot = hasDefaultGroup && app.user === '0';
+  const stopSignal = annotation(stopSignalAnnotation);
+  const healthcheck = annotation(healthcheckAnnotation);
+  const member = (key: string, value: JsonValue | undefined) => (value === undefined ? {} : { [key]: value });
+  return {
+    ...member('User', isRoot ? undefined : hasDefaultGroup ? app.user : `${app.user}:${app.group}`),
+    ...member('ExposedPorts', keys(app.ports.map(({ port, protocol }) => `${port}/${protocol}`))),
+    ...member(
+      'Env',
+      app.environment.length > 0 ? app.environment.map(({ name, value }) => `${name}=${value}`) : undefined,
+    ),
+    ...member('Entrypoint', entrypoint.length > 0 ? entrypoint : undefined),
+    ...member('Cmd', command.length > 0 ? command : undefined),
+    ...member('Volumes', keys(app.mountPoints.map(({ path }) => path))),
+    ...member('WorkingDir', app.workingDirectory === '/' ? undefined : app.workingDirectory),
+    ...member('Labels', app.userAnnotations),
+    ...member('StopSignal', stopSignal),
+    ...member('Healthcheck', healthcheck === undefined ? undefined : parsedHealthcheck(healthcheck)),
+  };
+}
+
+function keys(names: readonly string[]): JsonValue | undefined {
+  return names.length === 0 ? undefined : Object.fromEntries(names.map((name) => [name, {}]));
+}
+
+function parsedHealthcheck(text: string): JsonValue {
+  try {
+    return JSON.parse(text) as JsonValue;
+  } catch (cause) {
+    throw new Refusal('image-manifest-invalid', `the annotation ${healthcheckAnnotation} is no JSON`, {
+      cause,
+    });
+  }
+}
