@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Board } from '../qemu/index.ts';
-import { toOci } from '../src/operator/oci/index.ts';
+import { toOci } from '../src/operator/oci/to-oci.ts';
 import type { BuiltImage, Scene } from '../test/board/scene.ts';
 import { inTurn, numberFrom, roundsOf, secondsOf, type Bench, type Group } from './bench.ts';
 import { bulkImage } from './bulk-image.ts';

@@ -2,7 +2,7 @@ import { createServer } from 'node:net';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { BuildFailure, buildPackages } from '../cross/index.ts';
-import type { Progress } from '../src/operator/fleet/index.ts';
+import type { Progress } from '../src/operator/fleet/device-view.ts';
 import { isRefusal } from '../src/core/refusal/refusal.ts';
 import type { DeviceReport } from '../src/wire/report/report.ts';
 import { boardNames, loadBoardConfig, PreconditionError, startBoard } from './index.ts';

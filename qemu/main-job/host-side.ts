@@ -5,18 +5,16 @@ import { buildAci } from '../../src/operator/build/builder.ts';
 import type { AcName } from '../../src/image/appc/types.ts';
 import { parseAcName } from '../../src/image/appc/identifiers.ts';
 import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
-import {
-  desiredImage,
-  FleetDirectory,
-  FleetLink,
-  type Outcome,
-  type Progress,
-  provisionFiles,
-  publishWish,
-  readImageFile,
-  simplePod,
-} from '../../src/operator/fleet/index.ts';
-import { startEmbeddedBroker, startImageServer } from '../../src/operator/dev/index.ts';
+import { desiredImage } from '../../src/operator/fleet/compose.ts';
+import { FleetDirectory } from '../../src/operator/fleet/fleet-directory.ts';
+import { FleetLink } from '../../src/operator/fleet/fleet-link.ts';
+import type { Outcome, Progress } from '../../src/operator/fleet/device-view.ts';
+import { provisionFiles } from '../../src/operator/fleet/provision.ts';
+import { publishWish } from '../../src/operator/fleet/publish.ts';
+import { readImageFile } from '../../src/operator/fleet/offered-image.ts';
+import { simplePod } from '../../src/operator/fleet/pod-spec.ts';
+import { startEmbeddedBroker } from '../../src/operator/dev/embedded-broker.ts';
+import { startImageServer } from '../../src/operator/dev/image-server.ts';
 import { MqttTransport } from '../../src/wire/mqtt/mqtt-transport.ts';
 import { generateKey, signDetached } from '../../src/wire/trust/sign.ts';
 import { systemClock } from '../../src/core/ports/system-clock.ts';

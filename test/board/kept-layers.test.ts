@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadBoardConfig } from '../../qemu/index.ts';
 import { payloadRoot } from '../../qemu/payload.ts';
-import { readImageFile } from '../../src/operator/fleet/index.ts';
+import { readImageFile } from '../../src/operator/fleet/offered-image.ts';
 import { wherry } from '../cli/recording-terminal.ts';
 import { type BuiltImage, oneBoard, Scene } from './scene.ts';
 

@@ -3,12 +3,8 @@ import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import {
-  startEmbeddedBroker,
-  startImageServer,
-  type EmbeddedBroker,
-  type ImageServer,
-} from '../../src/operator/dev/index.ts';
+import { startEmbeddedBroker, type EmbeddedBroker } from '../../src/operator/dev/embedded-broker.ts';
+import { startImageServer, type ImageServer } from '../../src/operator/dev/image-server.ts';
 import { parsePodManifest } from '../../src/image/appc/pod-manifest.ts';
 import { main } from '../../src/cli/main.ts';
 import { examineMessage } from '../../src/wire/trust/examine.ts';

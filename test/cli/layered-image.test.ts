@@ -2,12 +2,8 @@ import { mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  startEmbeddedBroker,
-  startImageServer,
-  type EmbeddedBroker,
-  type ImageServer,
-} from '../../src/operator/dev/index.ts';
+import { startEmbeddedBroker, type EmbeddedBroker } from '../../src/operator/dev/embedded-broker.ts';
+import { startImageServer, type ImageServer } from '../../src/operator/dev/image-server.ts';
 import { FakeDevice } from '../fleet/fake-device.ts';
 import { sharedLayout } from '../oci/tools.ts';
 import { wherry, type Run } from './recording-terminal.ts';

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { nextVersion, rollbackTarget } from '../../src/operator/fleet/compose.ts';
-import { progressOf, type DeviceView } from '../../src/operator/fleet/index.ts';
-import { foldMessage } from '../../src/operator/fleet/device-view.ts';
+import { progressOf, type DeviceView, foldMessage } from '../../src/operator/fleet/device-view.ts';
 import { encodeEvent, encodePresence, encodeReport } from '../../src/wire/report/report-codec.ts';
 import type { DeploymentReport } from '../../src/wire/report/deployment-report.ts';
 import { sampleEvent, sampleReport } from '../session/sample-messages.ts';

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { FleetDirectory } from '../../src/operator/fleet/index.ts';
+import { FleetDirectory } from '../../src/operator/fleet/fleet-directory.ts';
 import { parseFleetConfig } from '../../src/operator/fleet/fleet-config.ts';
 
 const broker = '[broker]\nurl = "mqtt://127.0.0.1:1883"\n';

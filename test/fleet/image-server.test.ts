@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseRange } from '../../src/operator/dev/byte-range.ts';
-import { startImageServer, type Access, type ImageServer } from '../../src/operator/dev/index.ts';
+import { startImageServer, type Access, type ImageServer } from '../../src/operator/dev/image-server.ts';
 import { until } from '../session/system-clock.ts';
 
 let directory: string;

@@ -3,13 +3,8 @@ import { parseAcName, parseImageId } from '../../src/image/appc/identifiers.ts';
 import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
 import { parsePodManifest } from '../../src/image/appc/pod-manifest.ts';
 import { parseVolumeString } from '../../src/image/appc/string-forms.ts';
-import {
-  imagesOf,
-  ImageShelf,
-  reifyPod,
-  simplePod,
-  type OfferedImage,
-} from '../../src/operator/fleet/index.ts';
+import { imagesOf, ImageShelf, reifyPod, simplePod } from '../../src/operator/fleet/pod-spec.ts';
+import type { OfferedImage } from '../../src/operator/fleet/offered-image.ts';
 
 function image(
   path: string,

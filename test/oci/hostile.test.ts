@@ -3,7 +3,7 @@ import { gzipSync } from 'node:zlib';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type ConvertedImage, fromOci } from '../../src/operator/oci/index.ts';
+import { type ConvertedImage, fromOci } from '../../src/operator/oci/from-oci.ts';
 import { file, type RawEntry, tar } from '../aci/raw-tar.ts';
 import { digestOf, type Json, MadeImage, madeImage } from './made-image.ts';
 import { registryAccess } from './registry-access.ts';

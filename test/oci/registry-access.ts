@@ -1,6 +1,6 @@
 import { Credentials } from '../../src/wire/http/credentials.ts';
 import { openHttpClient } from '../../src/wire/http/http-client.ts';
-import type { FromOciOptions } from '../../src/operator/oci/index.ts';
+import type { FromOciOptions } from '../../src/operator/oci/from-oci.ts';
 import { systemClock } from '../session/system-clock.ts';
 
 /** How tests ask registries: on loopback, without a proxy. */

@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Credentials } from '../../src/wire/http/credentials.ts';
 import { openHttpClient } from '../../src/wire/http/http-client.ts';
-import { type ConvertedImage, fromOci, type FromOciOptions } from '../../src/operator/oci/index.ts';
+import { type ConvertedImage, fromOci, type FromOciOptions } from '../../src/operator/oci/from-oci.ts';
 import { file, tar } from '../aci/raw-tar.ts';
 import type { Clock } from '../../src/core/ports/ports.ts';
 import { wherry } from '../cli/recording-terminal.ts';

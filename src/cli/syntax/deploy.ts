@@ -56,7 +56,7 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
       ),
     )
     .action(async (devices: string[], options: DeployFlags, command: Command) => {
-      const { deploy } = await import('../commands/deploy.ts');
+      const { deploy } = await import('../commands/operator/deploy.ts');
       await deploy(makeContext(command.optsWithGlobals()), devices, options);
     });
   waiting(
@@ -71,7 +71,7 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
   )
     .addHelpText('after', example('wherry rollback crane-7', 'wherry rollback crane-7 --to 12'))
     .action(async (devices: string[], options: WaitFlags & { to?: number }, command: Command) => {
-      const { rollback } = await import('../commands/deploy.ts');
+      const { rollback } = await import('../commands/operator/deploy.ts');
       await rollback(makeContext(command.optsWithGlobals()), devices, options);
     });
 }
@@ -86,7 +86,7 @@ export function addStatus(program: Command, makeContext: MakeContext): void {
       example('wherry status', 'wherry status crane-7 --watch', 'wherry status --json | jq .'),
     )
     .action(async (devices: string[], options: { watch?: true }, command: Command) => {
-      const { status } = await import('../commands/status.ts');
+      const { status } = await import('../commands/operator/status.ts');
       await status(makeContext(command.optsWithGlobals()), devices, options);
     });
 }

@@ -15,7 +15,7 @@ export function addDevice(program: Command, makeContext: MakeContext): void {
     .option('--ssh <host>', 'run journalctl there')
     .addHelpText('after', example('wherry logs web -f', 'wherry logs web nginx -n 50 --ssh root@crane-7'))
     .action(async (pod: string, app: string | undefined, options: LogFlags, command: Command) => {
-      const { logs } = await import('../commands/logs.ts');
+      const { logs } = await import('../commands/device/logs.ts');
       await logs(makeContext(command.optsWithGlobals()), pod, app, options);
     });
   program
@@ -25,7 +25,7 @@ export function addDevice(program: Command, makeContext: MakeContext): void {
     .option('--store <dir>', 'with --dry-run: where the store is (default: /var/lib/wherry)')
     .addHelpText('after', example('wherry gc', 'wherry gc --dry-run'))
     .action(async (options: GcFlags, command: Command) => {
-      const { collectGarbage, showGarbage } = await import('../commands/gc.ts');
+      const { collectGarbage, showGarbage } = await import('../commands/device/gc.ts');
       const context = makeContext(command.optsWithGlobals());
       if (options.dryRun === true) {
         await showGarbage(context, options);
@@ -48,7 +48,7 @@ export function addDev(program: Command, makeContext: MakeContext): void {
     .option('--image-port <port>', 'HTTP port, 0 for any', port, 8080)
     .addHelpText('after', example('wherry dev --host 0.0.0.0'))
     .action(async (options: DevFlags, command: Command) => {
-      const { dev } = await import('../commands/dev.ts');
+      const { dev } = await import('../commands/operator/dev.ts');
       await dev(makeContext(command.optsWithGlobals()), options);
     });
 }

@@ -15,7 +15,7 @@ export function addFleet(program: Command, makeContext: MakeContext): void {
       example('wherry --fleet harbour fleet init harbour --broker mqtts://broker.example:8883'),
     )
     .action(async (name: string, options: { broker: string; images: string }, command: Command) => {
-      const { initFleet } = await import('../commands/fleet.ts');
+      const { initFleet } = await import('../commands/operator/fleet.ts');
       await initFleet(makeContext(command.optsWithGlobals()), name, options);
     });
   fleet
@@ -26,7 +26,7 @@ export function addFleet(program: Command, makeContext: MakeContext): void {
     .option('-o, --output <dir>', 'write them below this directory instead')
     .addHelpText('after', example('wherry fleet provision crane-7 -o /mnt/card'))
     .action(async (device: string, options: { output?: string }, command: Command) => {
-      const { provision } = await import('../commands/fleet.ts');
+      const { provision } = await import('../commands/operator/fleet.ts');
       await provision(makeContext(command.optsWithGlobals()), device, options);
     });
 }
@@ -40,7 +40,7 @@ export function addKeys(program: Command, makeContext: MakeContext): void {
     .option('--force', 'although there is one; the old one is kept as *.old')
     .addHelpText('after', example('wherry keys new images'))
     .action(async (name: string, options: { force?: true }, command: Command) => {
-      const { newKey } = await import('../commands/keys.ts');
+      const { newKey } = await import('../commands/operator/keys.ts');
       await newKey(makeContext(command.optsWithGlobals()), name, options);
     });
   keys
@@ -48,7 +48,7 @@ export function addKeys(program: Command, makeContext: MakeContext): void {
     .description('print the public key of the role, for /etc/wherry/trust on devices')
     .addHelpText('after', example('wherry keys export deploy > /etc/wherry/trust/deploy/harbour.asc'))
     .action(async (name: string, _options: object, command: Command) => {
-      const { exportKey } = await import('../commands/keys.ts');
+      const { exportKey } = await import('../commands/operator/keys.ts');
       await exportKey(makeContext(command.optsWithGlobals()), name);
     });
 }

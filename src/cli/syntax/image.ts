@@ -52,7 +52,7 @@ export function addImage(program: Command, makeContext: MakeContext): void {
       ),
     )
     .action(async (directory: string, options: BuildFlags, command: Command) => {
-      const { buildImage } = await import('../commands/image-build.ts');
+      const { buildImage } = await import('../commands/operator/image-build.ts');
       await buildImage(makeContext(command.optsWithGlobals()), directory, options);
     });
   image
@@ -79,7 +79,7 @@ export function addImage(program: Command, makeContext: MakeContext): void {
       ),
     )
     .action(async (source: string, options: FromOciFlags, command: Command) => {
-      const { imageFromOci } = await import('../commands/image-oci.ts');
+      const { imageFromOci } = await import('../commands/operator/image-oci.ts');
       await imageFromOci(makeContext(command.optsWithGlobals()), source, options);
     });
   image
@@ -95,7 +95,7 @@ export function addImage(program: Command, makeContext: MakeContext): void {
       ),
     )
     .action(async (file: string, options: { output: string; tag?: string }, command: Command) => {
-      const { imageToOci } = await import('../commands/image-oci.ts');
+      const { imageToOci } = await import('../commands/operator/image-oci.ts');
       await imageToOci(makeContext(command.optsWithGlobals()), file, options);
     });
   discovering(
@@ -107,7 +107,7 @@ export function addImage(program: Command, makeContext: MakeContext): void {
   )
     .addHelpText('after', example('wherry image discover example.com/web:1.0,arch=aarch64'))
     .action(async (name: string, options: DiscoverFlags, command: Command) => {
-      const { discoverImage } = await import('../commands/image-discover.ts');
+      const { discoverImage } = await import('../commands/operator/image-discover.ts');
       await discoverImage(makeContext(command.optsWithGlobals()), name, options);
     });
   discovering(
@@ -127,7 +127,7 @@ export function addImage(program: Command, makeContext: MakeContext): void {
       example('wherry image fetch example.com/web:1.0,arch=aarch64 --key example.asc -o images'),
     )
     .action(async (names: string[], options: FetchFlags, command: Command) => {
-      const { fetchImages } = await import('../commands/image-discover.ts');
+      const { fetchImages } = await import('../commands/operator/image-discover.ts');
       await fetchImages(makeContext(command.optsWithGlobals()), names, options);
     });
   image
@@ -146,7 +146,7 @@ export function addImage(program: Command, makeContext: MakeContext): void {
     .option('--sign', "sign it with the fleet's image key")
     .addHelpText('after', example('wherry image patch web.aci --label version=1.1 -o web-1.1.aci --sign'))
     .action(async (file: string, options: PatchFlags, command: Command) => {
-      const { imagePatch } = await import('../commands/image-patch.ts');
+      const { imagePatch } = await import('../commands/operator/image-patch.ts');
       await imagePatch(makeContext(command.optsWithGlobals()), file, options);
     });
   image
@@ -162,7 +162,7 @@ export function addImage(program: Command, makeContext: MakeContext): void {
     .option('--sign', "sign it with the fleet's image key")
     .addHelpText('after', example('wherry image render app.aci --with base.aci -o app-whole.aci --sign'))
     .action(async (file: string, options: RenderFlags, command: Command) => {
-      const { imageRender } = await import('../commands/image-render.ts');
+      const { imageRender } = await import('../commands/operator/image-render.ts');
       await imageRender(makeContext(command.optsWithGlobals()), file, options);
     });
   image
@@ -170,7 +170,7 @@ export function addImage(program: Command, makeContext: MakeContext): void {
     .description('check images by every rule of the specification, and say what is allowed but unwise')
     .addHelpText('after', example('wherry image validate web.aci --json'))
     .action(async (files: string[], _options: object, command: Command) => {
-      const { validateImages } = await import('../commands/image-contents.ts');
+      const { validateImages } = await import('../commands/operator/image-contents.ts');
       await validateImages(makeContext(command.optsWithGlobals()), files);
     });
   image
@@ -179,7 +179,7 @@ export function addImage(program: Command, makeContext: MakeContext): void {
     .option('--pretty', 'indented')
     .addHelpText('after', example('wherry image cat-manifest web.aci | jq .app.exec'))
     .action(async (file: string, options: { pretty?: true }, command: Command) => {
-      const { catManifest } = await import('../commands/image-contents.ts');
+      const { catManifest } = await import('../commands/operator/image-contents.ts');
       await catManifest(makeContext(command.optsWithGlobals()), file, options);
     });
   image
@@ -187,7 +187,7 @@ export function addImage(program: Command, makeContext: MakeContext): void {
     .description("unpack an image's root file system into a new directory; owners are kept as root only")
     .addHelpText('after', example('wherry image extract web.aci rootfs'))
     .action(async (file: string, directory: string, _options: object, command: Command) => {
-      const { extractImage } = await import('../commands/image-contents.ts');
+      const { extractImage } = await import('../commands/operator/image-contents.ts');
       await extractImage(makeContext(command.optsWithGlobals()), file, directory);
     });
   image
@@ -196,7 +196,7 @@ export function addImage(program: Command, makeContext: MakeContext): void {
     .option('--files', 'list its files too')
     .addHelpText('after', example('wherry image inspect web.aci --files'))
     .action(async (file: string, options: { files?: true }, command: Command) => {
-      const { inspectImage } = await import('../commands/image.ts');
+      const { inspectImage } = await import('../commands/operator/image.ts');
       await inspectImage(makeContext(command.optsWithGlobals()), file, options);
     });
   image
@@ -208,7 +208,7 @@ export function addImage(program: Command, makeContext: MakeContext): void {
       example('wherry image sign web.aci', 'gpg --armor --detach-sign web.aci   # does the same'),
     )
     .action(async (files: string[], options: { key?: string }, command: Command) => {
-      const { signImages } = await import('../commands/image.ts');
+      const { signImages } = await import('../commands/operator/image.ts');
       await signImages(makeContext(command.optsWithGlobals()), files, options);
     });
   image
@@ -232,14 +232,14 @@ export function addImage(program: Command, makeContext: MakeContext): void {
       if (options.onDevice === true) {
         if (options.key !== undefined)
           throw new Refusal('usage', '--key is for files, not for stored images');
-        const { verifyStoredImages } = await import('../commands/image-verify-device.ts');
+        const { verifyStoredImages } = await import('../commands/device/image-verify-device.ts');
         await verifyStoredImages(context, images, options);
         return;
       }
       if (options.store !== undefined) throw new Refusal('usage', '--store goes with --on-device');
       if (images.length === 0)
         throw new Refusal('usage', 'it takes image files, or --on-device; see "wherry image verify --help"');
-      const { verifyImages } = await import('../commands/image.ts');
+      const { verifyImages } = await import('../commands/operator/image.ts');
       await verifyImages(context, images, options);
     });
   image
@@ -249,7 +249,7 @@ export function addImage(program: Command, makeContext: MakeContext): void {
     .option('--store <dir>', 'where the store is (default: /var/lib/wherry)')
     .addHelpText('after', example('sudo wherry image list --on-device'))
     .action(async (options: StoreFlags, command: Command) => {
-      const { listStoredImages } = await import('../commands/image-list-device.ts');
+      const { listStoredImages } = await import('../commands/device/image-list-device.ts');
       await listStoredImages(makeContext(command.optsWithGlobals()), options);
     });
 }

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { AddFlags, ScopeFlags, TrustFlags } from '../commands/trust.ts';
+import type { AddFlags, ScopeFlags, TrustFlags } from '../commands/device/trust.ts';
 import { discovering, example, repeatable, type MakeContext } from './options.ts';
 
 /** `wherry trust` */
@@ -26,7 +26,7 @@ export function addTrust(program: Command, makeContext: MakeContext): void {
     .option('--yes', 'trust whatever the files hold')
     .addHelpText('after', example('wherry trust add team.asc --prefix example.com/web'))
     .action(async (files: string[], options: AddFlags, command: Command) => {
-      const { addTrust: add } = await import('../commands/trust.ts');
+      const { addTrust: add } = await import('../commands/device/trust.ts');
       await add(makeContext(command.optsWithGlobals()), files, options);
     });
   stores(
@@ -36,7 +36,7 @@ export function addTrust(program: Command, makeContext: MakeContext): void {
   )
     .addHelpText('after', example('wherry trust list --json'))
     .action(async (options: TrustFlags, command: Command) => {
-      const { listTrust } = await import('../commands/trust.ts');
+      const { listTrust } = await import('../commands/device/trust.ts');
       await listTrust(makeContext(command.optsWithGlobals()), options);
     });
   scoped(
@@ -46,7 +46,7 @@ export function addTrust(program: Command, makeContext: MakeContext): void {
   )
     .addHelpText('after', example('wherry trust remove 0123456789ABCDEF0123456789ABCDEF01234567'))
     .action(async (fingerprint: string, options: ScopeFlags, command: Command) => {
-      const { removeTrust } = await import('../commands/trust.ts');
+      const { removeTrust } = await import('../commands/device/trust.ts');
       await removeTrust(makeContext(command.optsWithGlobals()), fingerprint, options);
     });
 }

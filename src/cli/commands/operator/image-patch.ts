@@ -1,9 +1,9 @@
-import { patchImage } from '../../operator/build/index.ts';
-import { type ImageManifest, parseImageManifest, serializeImageManifest } from '../../image/appc/index.ts';
-import { readImageFile } from '../../operator/fleet/index.ts';
-import { Refusal } from '../../core/refusal/index.ts';
-import type { Context } from '../context.ts';
-import type { PatchFlags } from '../flags.ts';
+import { patchImage } from '../../../operator/build/index.ts';
+import { type ImageManifest, parseImageManifest, serializeImageManifest } from '../../../image/appc/index.ts';
+import { readImageFile } from '../../../operator/fleet/index.ts';
+import { Refusal } from '../../../core/refusal/index.ts';
+import type { Context } from '../../context.ts';
+import type { PatchFlags } from '../../flags.ts';
 import { manifestBytes, pair, tellBuilt } from './image-build.ts';
 
 /** `wherry image patch` */

@@ -1,14 +1,14 @@
 import { createReadStream } from 'node:fs';
 import { readFile, rename, stat, writeFile } from 'node:fs/promises';
-import { inspectArchive, type ArchiveListing } from '../../image/aci/index.ts';
-import { defaultArchiveLimits } from '../../image/tar/index.ts';
-import { serializeImageManifest } from '../../image/appc/index.ts';
-import { FleetDirectory, readImageFile, requireSignature } from '../../operator/fleet/index.ts';
-import { isRefusal, Refusal } from '../../core/refusal/index.ts';
-import { formatFingerprint, signDetached } from '../../wire/trust/sign.ts';
-import { signatureVerifier } from '../../wire/trust/index.ts';
-import type { Context } from '../context.ts';
-import { formatBytes, formatTable } from '../format.ts';
+import { inspectArchive, type ArchiveListing } from '../../../image/aci/index.ts';
+import { defaultArchiveLimits } from '../../../image/tar/index.ts';
+import { serializeImageManifest } from '../../../image/appc/index.ts';
+import { FleetDirectory, readImageFile, requireSignature } from '../../../operator/fleet/index.ts';
+import { isRefusal, Refusal } from '../../../core/refusal/index.ts';
+import { formatFingerprint, signDetached } from '../../../wire/trust/sign.ts';
+import { signatureVerifier } from '../../../wire/trust/index.ts';
+import type { Context } from '../../context.ts';
+import { formatBytes, formatTable } from '../../format.ts';
 
 /** `wherry image inspect` */
 export async function inspectImage(

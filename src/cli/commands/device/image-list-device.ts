@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { type DeviceState, imageUses, type ImageUse, versionOf } from '../../device/deploy/index.ts';
-import { mountUnit } from '../../device/pod/index.ts';
-import type { Context } from '../context.ts';
-import { deviceStore, openDeviceStore } from '../device-store.ts';
-import { formatBytes, formatTable, shortImageId, type Cell } from '../format.ts';
+import { type DeviceState, imageUses, type ImageUse, versionOf } from '../../../device/deploy/index.ts';
+import { mountUnit } from '../../../device/pod/index.ts';
+import type { Context } from '../../context.ts';
+import { deviceStore, openDeviceStore } from './device-store.ts';
+import { formatBytes, formatTable, shortImageId, type Cell } from '../../format.ts';
 
 /** Where images are mounted, as in daemon/places.ts. */
 const run = '/run/wherry';

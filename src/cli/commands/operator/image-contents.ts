@@ -2,11 +2,11 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { mkdir, rm, stat } from 'node:fs/promises';
-import { inspectArchive, type ArchiveListing, readArchive } from '../../image/aci/index.ts';
-import { defaultArchiveLimits } from '../../image/tar/index.ts';
-import { labelValue } from '../../image/appc/index.ts';
-import { isRefusal, Refusal } from '../../core/refusal/index.ts';
-import type { Context } from '../context.ts';
+import { inspectArchive, type ArchiveListing, readArchive } from '../../../image/aci/index.ts';
+import { defaultArchiveLimits } from '../../../image/tar/index.ts';
+import { labelValue } from '../../../image/appc/index.ts';
+import { isRefusal, Refusal } from '../../../core/refusal/index.ts';
+import type { Context } from '../../context.ts';
 
 /** `wherry image validate` */
 export async function validateImages(context: Context, files: readonly string[]): Promise<void> {

@@ -1,10 +1,10 @@
-import { FleetDirectory } from '../../operator/fleet/index.ts';
-import { startEmbeddedBroker, startImageServer, type Access } from '../../operator/dev/index.ts';
-import { isRefusal } from '../../core/refusal/index.ts';
-import { deviceTopics } from '../../wire/report/index.ts';
-import type { Context } from '../context.ts';
-import { formatBytes } from '../format.ts';
-import type { DevFlags } from '../flags.ts';
+import { FleetDirectory } from '../../../operator/fleet/index.ts';
+import { startEmbeddedBroker, startImageServer, type Access } from '../../../operator/dev/index.ts';
+import { isRefusal } from '../../../core/refusal/index.ts';
+import { deviceTopics } from '../../../wire/report/index.ts';
+import type { Context } from '../../context.ts';
+import { formatBytes } from '../../format.ts';
+import type { DevFlags } from '../../flags.ts';
 import { createFleet } from './fleet.ts';
 
 /** `wherry dev`: serves until Ctrl-C. */

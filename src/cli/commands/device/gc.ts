@@ -2,9 +2,9 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { promisify } from 'node:util';
-import { Refusal } from '../../core/refusal/index.ts';
-import type { Context } from '../context.ts';
-import { formatBytes } from '../format.ts';
+import { Refusal } from '../../../core/refusal/index.ts';
+import type { Context } from '../../context.ts';
+import { formatBytes } from '../../format.ts';
 
 const unit = 'wherryd.service';
 
@@ -34,9 +34,9 @@ export async function collectGarbage(context: Context): Promise<void> {
  * deployment it collects nothing, and does so when that has ended.
  */
 export async function showGarbage(context: Context, options: { readonly store?: string }): Promise<void> {
-  const { deviceStore, openDeviceStore } = await import('../device-store.ts');
-  const { rootsOf } = await import('../../device/deploy/index.ts');
-  const { findGarbage } = await import('../../device/store/index.ts');
+  const { deviceStore, openDeviceStore } = await import('./device-store.ts');
+  const { rootsOf } = await import('../../../device/deploy/index.ts');
+  const { findGarbage } = await import('../../../device/store/index.ts');
   const { disk, directories, readState } = await openDeviceStore(options.store ?? deviceStore);
   const garbage = await findGarbage(disk, directories, rootsOf(await readState(), []));
   const totalBytes = garbage.reduce((sum, { allocatedBytes }) => sum + allocatedBytes, 0);

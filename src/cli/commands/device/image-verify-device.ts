@@ -1,10 +1,10 @@
 import { constants, setPriority } from 'node:os';
-import { type DeviceState, imageUses, type ImageUse } from '../../device/deploy/index.ts';
-import { Refusal } from '../../core/refusal/index.ts';
-import type { StoredObject } from '../../device/store/index.ts';
-import type { Context } from '../context.ts';
-import { type DeviceStore, deviceStore, openDeviceStore } from '../device-store.ts';
-import { formatBytes, shortImageId } from '../format.ts';
+import { type DeviceState, imageUses, type ImageUse } from '../../../device/deploy/index.ts';
+import { Refusal } from '../../../core/refusal/index.ts';
+import type { StoredObject } from '../../../device/store/index.ts';
+import type { Context } from '../../context.ts';
+import { type DeviceStore, deviceStore, openDeviceStore } from './device-store.ts';
+import { formatBytes, shortImageId } from '../../format.ts';
 
 /** How one object fared. */
 interface Outcome {

@@ -1,10 +1,10 @@
 import { readFile, stat } from 'node:fs/promises';
-import { buildFromFile, buildAci, readXattrs } from '../../operator/build/index.ts';
-import { parseImageManifest, parseMountPointString } from '../../image/appc/index.ts';
-import { Refusal } from '../../core/refusal/index.ts';
-import type { Context } from '../context.ts';
-import { formatBytes } from '../format.ts';
-import type { BuildFlags } from '../flags.ts';
+import { buildFromFile, buildAci, readXattrs } from '../../../operator/build/index.ts';
+import { parseImageManifest, parseMountPointString } from '../../../image/appc/index.ts';
+import { Refusal } from '../../../core/refusal/index.ts';
+import type { Context } from '../../context.ts';
+import { formatBytes } from '../../format.ts';
+import type { BuildFlags } from '../../flags.ts';
 import { signImages } from './image.ts';
 
 /** `wherry image build` */

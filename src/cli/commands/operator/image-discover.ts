@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { defaultArchiveLimits } from '../../image/tar/index.ts';
-import { labelValue, parseNameString, sanitizeAcName, type ImageName } from '../../image/appc/index.ts';
+import { defaultArchiveLimits } from '../../../image/tar/index.ts';
+import { labelValue, parseNameString, sanitizeAcName, type ImageName } from '../../../image/appc/index.ts';
 import {
   Credentials,
   fetchSmall,
@@ -11,15 +11,15 @@ import {
   parseCredentials,
   proxiesOfEnvironment,
   type HttpClient,
-} from '../../wire/http/index.ts';
-import { discover, fetchImage, type FetchedImage } from '../../operator/discovery/index.ts';
-import { FleetDirectory, readImageFile, type OfferedImage } from '../../operator/fleet/index.ts';
-import { Refusal } from '../../core/refusal/index.ts';
-import { formatFingerprint } from '../../wire/trust/sign.ts';
-import type { Context } from '../context.ts';
-import { formatBytes } from '../format.ts';
-import type { DiscoverFlags, FetchFlags } from '../flags.ts';
-import { LiveLines } from '../terminal.ts';
+} from '../../../wire/http/index.ts';
+import { discover, fetchImage, type FetchedImage } from '../../../operator/discovery/index.ts';
+import { FleetDirectory, readImageFile, type OfferedImage } from '../../../operator/fleet/index.ts';
+import { Refusal } from '../../../core/refusal/index.ts';
+import { formatFingerprint } from '../../../wire/trust/sign.ts';
+import type { Context } from '../../context.ts';
+import { formatBytes } from '../../format.ts';
+import type { DiscoverFlags, FetchFlags } from '../../flags.ts';
+import { LiveLines } from '../../terminal.ts';
 
 const processRandom = {
   fraction: () => Math.random(),

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { isAcName, parseVolumeString, type AcName, type Volume } from '../../image/appc/index.ts';
+import { isAcName, parseVolumeString, type AcName, type Volume } from '../../../image/appc/index.ts';
 import {
   desiredImage,
   earlierWish,
@@ -19,13 +19,13 @@ import {
   type Progress,
   type Published,
   type Wish,
-} from '../../operator/fleet/index.ts';
-import { isRefusal, Refusal } from '../../core/refusal/index.ts';
+} from '../../../operator/fleet/index.ts';
+import { isRefusal, Refusal } from '../../../core/refusal/index.ts';
 import { findByName } from './image-discover.ts';
-import { withLink, type Context } from '../context.ts';
-import { formatBytes } from '../format.ts';
-import type { DeployFlags, WaitFlags } from '../flags.ts';
-import { LiveLines, paint, type Colour } from '../terminal.ts';
+import { withLink, type Context } from '../../context.ts';
+import { formatBytes } from '../../format.ts';
+import type { DeployFlags, WaitFlags } from '../../flags.ts';
+import { LiveLines, paint, type Colour } from '../../terminal.ts';
 
 /** `wherry deploy` */
 export async function deploy(context: Context, names: readonly string[], flags: DeployFlags): Promise<void> {

@@ -1,9 +1,9 @@
-import type { DeviceView } from '../../operator/fleet/index.ts';
-import type { AppReport, DeviceReport, PodReport } from '../../wire/report/index.ts';
-import { Refusal } from '../../core/refusal/index.ts';
-import { withLink, type Context } from '../context.ts';
-import { formatBytes, formatTable, formatUse, type Cell } from '../format.ts';
-import type { Terminal } from '../terminal.ts';
+import type { DeviceView } from '../../../operator/fleet/index.ts';
+import type { AppReport, DeviceReport, PodReport } from '../../../wire/report/index.ts';
+import { Refusal } from '../../../core/refusal/index.ts';
+import { withLink, type Context } from '../../context.ts';
+import { formatBytes, formatTable, formatUse, type Cell } from '../../format.ts';
+import type { Terminal } from '../../terminal.ts';
 
 /** `wherry status` */
 export async function status(

@@ -1,7 +1,7 @@
-import { renderImage } from '../../operator/build/index.ts';
-import { imageFiles, readImageFile } from '../../operator/fleet/index.ts';
-import type { Context } from '../context.ts';
-import type { RenderFlags } from '../flags.ts';
+import { renderImage } from '../../../operator/build/index.ts';
+import { imageFiles, readImageFile } from '../../../operator/fleet/index.ts';
+import type { Context } from '../../context.ts';
+import type { RenderFlags } from '../../flags.ts';
 import { tellBuilt } from './image-build.ts';
 
 /** `wherry image render` */

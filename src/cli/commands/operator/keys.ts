@@ -1,7 +1,7 @@
-import { FleetDirectory, type KeyRole } from '../../operator/fleet/index.ts';
-import { Refusal } from '../../core/refusal/index.ts';
-import { fingerprintOf, formatFingerprint, generateKey } from '../../wire/trust/sign.ts';
-import type { Context } from '../context.ts';
+import { FleetDirectory, type KeyRole } from '../../../operator/fleet/index.ts';
+import { Refusal } from '../../../core/refusal/index.ts';
+import { fingerprintOf, formatFingerprint, generateKey } from '../../../wire/trust/sign.ts';
+import type { Context } from '../../context.ts';
 
 /** `wherry keys new` */
 export async function newKey(

@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { isAcName } from '../../image/appc/index.ts';
-import { Refusal } from '../../core/refusal/index.ts';
-import type { Context } from '../context.ts';
-import type { LogFlags } from '../flags.ts';
+import { isAcName } from '../../../image/appc/index.ts';
+import { Refusal } from '../../../core/refusal/index.ts';
+import type { Context } from '../../context.ts';
+import type { LogFlags } from '../../flags.ts';
 
 /**
  * `wherry logs`: what an app writes lies in the journal of its device, with the fields WHERRY_POD and WHERRY_APP, and is not sent

@@ -1,9 +1,9 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { FleetDirectory, provisionFiles, type KeyRole } from '../../operator/fleet/index.ts';
-import { Refusal } from '../../core/refusal/index.ts';
-import { formatFingerprint, generateKey } from '../../wire/trust/sign.ts';
-import type { Context } from '../context.ts';
+import { FleetDirectory, provisionFiles, type KeyRole } from '../../../operator/fleet/index.ts';
+import { Refusal } from '../../../core/refusal/index.ts';
+import { formatFingerprint, generateKey } from '../../../wire/trust/sign.ts';
+import type { Context } from '../../context.ts';
 
 /** `wherry fleet init` */
 export async function initFleet(

@@ -1,16 +1,16 @@
 import { stat } from 'node:fs/promises';
-import { Credentials, openHttpClient, proxiesOfEnvironment } from '../../wire/http/index.ts';
+import { Credentials, openHttpClient, proxiesOfEnvironment } from '../../../wire/http/index.ts';
 import {
   type ConvertedImage,
   fromOci,
   parsePlatform,
   type PlacedLayer,
   toOci,
-} from '../../operator/oci/index.ts';
-import { Refusal } from '../../core/refusal/index.ts';
-import type { Context } from '../context.ts';
-import { formatBytes } from '../format.ts';
-import type { FromOciFlags } from '../flags.ts';
+} from '../../../operator/oci/index.ts';
+import { Refusal } from '../../../core/refusal/index.ts';
+import type { Context } from '../../context.ts';
+import { formatBytes } from '../../format.ts';
+import type { FromOciFlags } from '../../flags.ts';
 import { latest, pair, tellBuilt } from './image-build.ts';
 import { readSecret } from './image-discover.ts';
 

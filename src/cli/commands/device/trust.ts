@@ -1,19 +1,19 @@
 import { readFile } from 'node:fs/promises';
-import { isAcIdentifier } from '../../image/appc/index.ts';
-import { Refusal } from '../../core/refusal/index.ts';
+import { isAcIdentifier } from '../../../image/appc/index.ts';
+import { Refusal } from '../../../core/refusal/index.ts';
 import {
   removeKey,
   storedKeys,
   storeKey,
   type StoredKey,
   type TrustScope,
-} from '../../device/store/index.ts';
-import { reviewKeys, type KeyReview } from '../../wire/trust/index.ts';
-import { formatFingerprint } from '../../wire/trust/sign.ts';
-import type { Context } from '../context.ts';
-import { formatTable } from '../format.ts';
-import type { DiscoverFlags } from '../flags.ts';
-import { discoverKeys } from './image-discover.ts';
+} from '../../../device/store/index.ts';
+import { reviewKeys, type KeyReview } from '../../../wire/trust/index.ts';
+import { formatFingerprint } from '../../../wire/trust/sign.ts';
+import type { Context } from '../../context.ts';
+import { formatTable } from '../../format.ts';
+import type { DiscoverFlags } from '../../flags.ts';
+import { discoverKeys } from '../operator/image-discover.ts';
 
 export interface TrustFlags {
   readonly directory: string;
