@@ -5,7 +5,7 @@ import type { FramedEntry } from '../../src/image/tar/tar-framing.ts';
 import { inspectArchive } from '../../src/image/aci/inspect.ts';
 import { walkTar } from '../../src/image/aci/walk-archive.ts';
 import { renderImage } from '../../src/operator/build/render.ts';
-import { source } from '../aci/raw-tar.ts';
+import { source } from '../support/raw-tar.ts';
 import type { BuiltImage, Scene } from './scene.ts';
 
 /** What the runtime puts into every app's tree, and the directories of which it makes what is missing. */

@@ -5,9 +5,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadBoardConfig } from '../../qemu/index.ts';
 import { payloadRoot, type PayloadName } from '../../qemu/payload.ts';
 import { readImageFile } from '../../src/operator/fleet/offered-image.ts';
-import { wherry } from '../cli/recording-terminal.ts';
-import { loopbackCertificate } from '../fetch/loopback-certificate.ts';
-import { serve, type TestServer } from '../fetch/test-server.ts';
+import { wherry } from '../support/recording-terminal.ts';
+import { loopbackCertificate } from '../support/loopback-certificate.ts';
+import { serve, type TestServer } from '../support/test-server.ts';
 import { oneBoard, Scene } from './scene.ts';
 
 /**

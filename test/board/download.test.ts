@@ -2,9 +2,9 @@ import { readFile } from 'node:fs/promises';
 import type { RequestListener } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { jobName } from '../../src/device/jobs/pull/pull-job.ts';
-import { loopbackCertificate } from '../fetch/loopback-certificate.ts';
-import { serve, staticFile, type TestServer } from '../fetch/test-server.ts';
-import { startTinyProxy, type TinyProxy } from '../fetch/tinyproxy.ts';
+import { loopbackCertificate } from '../support/loopback-certificate.ts';
+import { serve, staticFile, type TestServer } from '../support/test-server.ts';
+import { startTinyProxy, type TinyProxy } from '../support/tinyproxy.ts';
 import { type BuiltImage, oneBoard, Scene } from './scene.ts';
 
 const proxyPassword = 'pr0xy-s3cret';

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadBoardConfig } from '../../qemu/index.ts';
 import { payloadRoot } from '../../qemu/payload.ts';
 import { readImageFile } from '../../src/operator/fleet/offered-image.ts';
-import { wherry } from '../cli/recording-terminal.ts';
+import { wherry } from '../support/recording-terminal.ts';
 import { type BuiltImage, oneBoard, Scene } from './scene.ts';
 
 /**

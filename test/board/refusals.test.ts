@@ -12,7 +12,7 @@ import { decodeEnvelope, encodeEnvelope } from '../../src/wire/trust/envelope.ts
 import type { DesiredState } from '../../src/wire/trust/desired-state.ts';
 import { encodeDesiredState } from '../../src/wire/trust/desired-state-codec.ts';
 import { generateKey, signDetached } from '../../src/wire/trust/sign.ts';
-import { file, manifest, type RawEntry, rootfs, tar } from '../aci/raw-tar.ts';
+import { file, manifest, type RawEntry, rootfs, tar } from '../support/raw-tar.ts';
 import { oneBoard, type BuiltImage, Scene } from './scene.ts';
 
 /** Makes the message that a row of the table of commands is about. */

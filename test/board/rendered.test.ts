@@ -7,7 +7,7 @@ import { defaultArchiveLimits } from '../../src/image/tar/limits.ts';
 import { inspectArchive } from '../../src/image/aci/inspect.ts';
 import { parseImageId } from '../../src/image/appc/identifiers.ts';
 import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
-import { directory, file, pax, type RawEntry, rootfs, tar } from '../aci/raw-tar.ts';
+import { directory, file, pax, type RawEntry, rootfs, tar } from '../support/raw-tar.ts';
 import { treeOfApp, treeOfRender } from './app-tree.ts';
 import { type BuiltImage, oneBoard, Scene } from './scene.ts';
 

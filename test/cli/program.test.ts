@@ -8,8 +8,8 @@ import { renderStatus } from '../../src/cli/commands/operator/status.ts';
 import { logCommand } from '../../src/cli/commands/device/logs.ts';
 import { catches } from '../../src/cli/commands/device/gc.ts';
 import { LiveLines } from '../../src/cli/terminal.ts';
-import { sampleReport } from '../session/sample-messages.ts';
-import { recordingTerminal, wherry } from './recording-terminal.ts';
+import { sampleReport } from '../support/sample-messages.ts';
+import { recordingTerminal, wherry } from '../support/recording-terminal.ts';
 
 const root = join(import.meta.dirname, '../..');
 

@@ -44,8 +44,8 @@ import { decodeEnvelope, encodeEnvelope } from '../../src/wire/trust/envelope.ts
 import { reviewKeys } from '../../src/wire/trust/review.ts';
 import { signatureVerifier } from '../../src/wire/trust/image-signature.ts';
 import { generateKey, signDetached } from '../../src/wire/trust/sign.ts';
-import { file, manifest, pax, rootfs, source, tar } from '../aci/raw-tar.ts';
-import { sampleEvent, sampleReport } from '../session/sample-messages.ts';
+import { file, manifest, pax, rootfs, source, tar } from '../support/raw-tar.ts';
+import { sampleEvent, sampleReport } from '../support/sample-messages.ts';
 
 const key = await generateKey({ name: 'fuzz' });
 const signature = await signDetached(Buffer.from('data'), key.privateKey, Math.floor(Date.now() / 1000) + 1);

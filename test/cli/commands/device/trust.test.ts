@@ -1,0 +1,174 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdirSync, renameSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { main } from '../../../../src/cli/main.ts';
+import { loopbackCertificate } from '../../../support/loopback-certificate.ts';
+import { serve } from '../../../support/test-server.ts';
+import { openGnuPg, type GnuPg } from '../../../support/gnupg.ts';
+import { recordingTerminal, wherry, type Run } from '../../../support/recording-terminal.ts';
+
+let gnupg: GnuPg;
+let directory: string;
+let good: string;
+const at = (name: string): string => join(directory, name);
+
+beforeAll(async () => {
+  gnupg = openGnuPg();
+  directory = await mkdtemp(join(tmpdir(), 'wherry-trust-'));
+  good = gnupg.newKey('Team \u001b[31m<team@example.com>', 'ed25519');
+  await writeFile(at('team.asc'), gnupg.export(good));
+  const expired = gnupg.newKey('Old <old@example.com>', 'ed25519', { expires: '1d', at: '20200101T000000' });
+  await writeFile(at('expired.asc'), gnupg.export(expired));
+  const revoked = gnupg.newKey('Gone <gone@example.com>', 'ed25519');
+  gnupg.revoke(revoked);
+  await writeFile(at('revoked.asc'), gnupg.export(revoked));
+  await writeFile(at('weak.asc'), gnupg.export(gnupg.newKey('Weak <weak@example.com>', 'rsa2048')));
+  await writeFile(at('both.asc'), gnupg.export(expired) + gnupg.export(good));
+});
+afterAll(async () => {
+  gnupg.close();
+  await rm(directory, { recursive: true });
+});
+beforeEach(async () => {
+  await rm(at('store'), { recursive: true, force: true });
+  await rm(at('system'), { recursive: true, force: true });
+});
+
+const stores = () => ['--directory', at('store'), '--system', at('system')];
+const run = (...args: string[]): Promise<Run> => wherry(['trust', ...args, ...stores()]);
+
+describe('[A9.17] wherry trust', () => {
+  it('adds a key whose fingerprint somebody has compared, and lists it', async () => {
+    const added = await run('add', at('team.asc'), '--prefix', 'example.com/web', '--fingerprint', good);
+    expect(added).toMatchObject({ status: 0, err: '' });
+    expect(await readdir(at('store/images/prefix.d/example.com/web'))).toEqual([`${good.toLowerCase()}.asc`]);
+    const listed = await run('list');
+    expect(listed.out).toMatch(
+      /images below example\.com\/web +local +.*trusted +Team \?\[31m<team@example\.com>/,
+    );
+    const [row] = JSON.parse((await run('list', '--json')).out) as object[];
+    expect(row).toMatchObject({ fingerprint: good.toLowerCase(), state: 'trusted', store: 'local' });
+  });
+
+  it('asks on a terminal, showing what there is to compare', async () => {
+    for (const [answer, status] of [
+      ['n', 64],
+      ['y', 0],
+    ] as const) {
+      const asked: string[] = [];
+      const { terminal, err } = recordingTerminal({
+        ask: (question) => {
+          asked.push(question);
+          return Promise.resolve(answer);
+        },
+      });
+      expect(await main(['trust', 'add', at('team.asc'), '--root', ...stores()], {}, terminal)).toBe(status);
+      expect(asked).toEqual(['Trust it for any image? [y/N] ']);
+      expect(err().replaceAll(' ', '')).toContain(good);
+    }
+    expect(await readdir(at('store/images/root.d'))).toHaveLength(1);
+  });
+
+  it.each<[string, () => string[], number, RegExp]>([
+    ['nobody has looked at it', () => [at('team.asc'), '--root'], 64, /no terminal to ask on/],
+    [
+      'it is another one than was meant',
+      () => [at('team.asc'), '--root', '--fingerprint', '0'.repeat(40)],
+      77,
+      /not the one/,
+    ],
+    [
+      'it has expired',
+      () => [at('expired.asc'), '--root', '--yes'],
+      64,
+      /expired[^]*no key that could be trusted/,
+    ],
+    [
+      'it was revoked',
+      () => [at('revoked.asc'), '--root', '--yes'],
+      64,
+      /revoked[^]*no key that could be trusted/,
+    ],
+    [
+      'it is weak',
+      () => [at('weak.asc'), '--root', '--yes'],
+      64,
+      /2048 bits is too weak[^]*no key that could be trusted/,
+    ],
+    [
+      'it is no key',
+      () => [join(import.meta.dirname, 'trust.test.ts'), '--root', '--yes'],
+      64,
+      /no key that could be trusted/,
+    ],
+    ['there is no such file', () => [at('none.asc'), '--root', '--yes'], 64, /cannot be read/],
+    ['nobody said for what', () => [at('team.asc'), '--yes'], 64, /--prefix NAME/],
+    [
+      'the prefix is no name [A10.8]',
+      () => [at('team.asc'), '--yes', '--prefix', '../../etc'],
+      64,
+      /--prefix takes a name/,
+    ],
+  ])('does not add a key when %s', async (_what, args, status, problem) => {
+    expect(await run('add', ...args())).toMatchObject({
+      status,
+      err: expect.stringMatching(problem) as string,
+    });
+    await expect(readdir(at('store'))).rejects.toThrow('ENOENT');
+  });
+
+  it('of several keys adds those that can be trusted, each in a file of its own', async () => {
+    const added = await run('add', at('both.asc'), '--deploy', '--yes');
+    expect(added).toMatchObject({ status: 0, err: expect.stringContaining('is left out') as string });
+    expect(await readdir(at('store/deploy'))).toEqual([`${good.toLowerCase()}.asc`]);
+  });
+
+  it('[A7.14] [A9.18] adds a key that the site of an image offers, after the same look (discovery.md, ac-discovery-pubkeys)', async () => {
+    const tls = loopbackCertificate(['example.com']);
+    await writeFile(at('ca.pem'), tls.cert);
+    const site = await serve((request, response) => {
+      if (request.url === '/keys.asc') response.end(gnupg.export(good));
+      else
+        response.end('<meta name="ac-discovery-pubkeys" content="example.com https://example.com/keys.asc">');
+    }, tls);
+    const args = ['add', '--discover', 'example.com/web', '--prefix', 'example.com', '--ca', at('ca.pem')];
+    args.push('--connect-to', `example.com:443:127.0.0.1:${new URL(site.url).port}`);
+    try {
+      expect(await run(...args)).toMatchObject({
+        status: 64,
+        err: expect.stringContaining('no terminal') as string,
+      });
+      expect(await run(...args, '--fingerprint', good)).toMatchObject({ status: 0 });
+      expect(await readdir(at('store/images/prefix.d/example.com'))).toEqual([`${good.toLowerCase()}.asc`]);
+    } finally {
+      await site.close();
+    }
+  });
+
+  it('lists a key that has expired or was revoked since, with the reason', async () => {
+    for (const name of ['expired', 'revoked']) {
+      mkdirSync(at('store/images/root.d'), { recursive: true });
+      await writeFile(at(`store/images/root.d/${name}.asc`), await readFile(at(`${name}.asc`)));
+    }
+    expect((await run('list')).out).toMatch(/any image +local +.*expired[^]*any image +local +.*revoked/);
+  });
+
+  it("[A9.16] removes a local key, and masks one of the system's store", async () => {
+    await run('add', at('team.asc'), '--root', '--yes');
+    expect(await run('remove', good)).toMatchObject({ status: 0, out: 'no longer trusted for any image\n' });
+    expect((await run('list')).out).toContain('there is no key');
+    await run('add', at('team.asc'), '--root', '--yes');
+    mkdirSync(at('system'));
+    renameSync(at('store/images'), at('system/images'));
+    expect((await run('list')).out).toMatch(/system .*trusted/);
+    expect(await run('remove', good, '--deploy')).toMatchObject({ status: 64 });
+    expect(await run('remove', good, '--root')).toMatchObject({ status: 0 });
+    expect((await run('list')).out).toMatch(/system .*masked/);
+    expect(await run('remove', good)).toMatchObject({
+      status: 64,
+      err: expect.stringContaining('(not-found)') as string,
+    });
+  });
+});

@@ -1,0 +1,32 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { refusalCodes, type RefusalCode } from '../../../src/core/refusal/codes.ts';
+
+const root = join(import.meta.dirname, '../..');
+const codes = Object.keys(refusalCodes) as RefusalCode[];
+
+function textOf(folder: string, isWanted: (file: string) => boolean): string {
+  return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter(isWanted)
+    .map((file) => readFileSync(join(root, folder, file), 'utf8'))
+    .join('\n');
+}
+
+/** Codes that stand by themselves in no word of `text`. */
+const missingIn = (text: string): RefusalCode[] =>
+  codes.filter((code) => !new RegExp(`(?<![\\w-])${code}(?![\\w-])`).test(text));
+
+describe('[A10.12] every code of the closed list', () => {
+  it('is given by something', () => {
+    const given = textOf('src', (file) => file.endsWith('.ts') && file !== 'refusal/codes.ts');
+    expect(missingIn(given.replace(/^\s*(\/\/|\*|\/\*\*).*$/gm, ''))).toEqual([]);
+  });
+
+  it('is expected by a test, or by a case of a pod', () => {
+    const isTest = (file: string): boolean =>
+      (file.endsWith('.test.ts') || file.endsWith('.pod')) && !/^(refusal|board|fuzz)\//.test(file);
+    const tests = textOf('test', isTest).replace(/^\s*(\/\/|\*|\/\*\*).*$/gm, '');
+    expect(missingIn(tests)).toEqual([]);
+  });
+});

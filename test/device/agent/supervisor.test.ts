@@ -1,0 +1,220 @@
+import { createHash } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import type { AcIdentifier, AcName, ImageId } from '../../../src/image/appc/types.ts';
+import { Supervisor } from '../../../src/device/agent/supervisor.ts';
+import type { World as Deployable } from '../../../src/device/deploy/world.ts';
+import { Refusal } from '../../../src/core/refusal/refusal.ts';
+import type { DeploymentEvent } from '../../../src/wire/report/report.ts';
+import type { DesiredState } from '../../../src/wire/trust/desired-state.ts';
+import { WorldModel } from '../../support/world-model.ts';
+import { FakeClock, settle } from '../../support/fake-clock.ts';
+
+/** A command as the examiner of these tests reads it: `<version> <content>`, or `bad` for one that is refused. */
+function command(version: number, content: string): Uint8Array {
+  return Buffer.from(`${version} ${content}`);
+}
+
+function desired(version: number, content: string): DesiredState {
+  return {
+    format: 1,
+    fleet: 'farm' as AcName,
+    target: { device: 'pump' as AcName },
+    version,
+    issued: version,
+    expires: 1000,
+    pods: [{ name: 'web' as AcName, manifest: Buffer.from(content) }],
+    images: content.startsWith('image')
+      ? [
+          {
+            id: `sha512-${content}` as ImageId,
+            name: 'example.com/web' as AcIdentifier,
+            labels: [],
+            sizeBytes: 1,
+            tarSizeBytes: 1,
+            urls: [],
+          },
+        ]
+      : [],
+    policy: { probationSeconds: 1, reconnectWindowSeconds: 1, limits: 'require' },
+  };
+}
+
+/** Resolves never; rejects when the signal is aborted. */
+async function endOf(signal: AbortSignal | undefined): Promise<never> {
+  return await new Promise<never>((_, reject) =>
+    signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true }),
+  );
+}
+
+/** A world whose pods called `slow` never come to the end of their probation. */
+class World extends WorldModel {
+  override async probation(...[pods, , signal]: Partial<Parameters<Deployable['probation']>>) {
+    await super.probation();
+    if (!pods?.some((pod) => pod.name.endsWith('slow'))) return;
+    await endOf(signal);
+  }
+}
+
+function device(world = new World()) {
+  const events: DeploymentEvent[] = [];
+  const journal: string[] = [];
+  const examined: string[] = [];
+  const supervisor = new Supervisor({
+    keeper: world,
+    world,
+    clock: new FakeClock(),
+    journal: {
+      log: (_level, message, fields) => {
+        if (fields?.['WHERRY_CODE'] !== undefined) journal.push(`${fields['WHERRY_CODE']}: ${message}`);
+      },
+    },
+    bootId: 'boot',
+    examine: async (message, { trusted }, signal) => {
+      const text = Buffer.from(message).toString();
+      examined.push(text);
+      await settle();
+      if (text.endsWith('never')) await endOf(signal);
+      const [version = '', content = ''] = text.split(' ');
+      if (version === 'bad') throw new Refusal('unsigned', 'the envelope carries no signature');
+      const outcome = Number(version) === trusted.version ? 'same' : 'new';
+      const payloadSha256 = createHash('sha256').update(content).digest('hex');
+      return { outcome, desired: desired(Number(version), content), payloadSha256, signedBy: ['key'] };
+    },
+    onChange: () => undefined,
+    onRest: () => undefined,
+    onEvent: (event) => events.push(event),
+    onAccepted: () => undefined,
+  });
+  const outcomes = () => events.map(({ version, outcome }) => `${version} ${outcome}`);
+  return { world, events, journal, examined, supervisor, outcomes };
+}
+
+/** Until nothing moves any more: nothing here waits for time. */
+async function rest(): Promise<void> {
+  for (let turn = 0; turn < 10; turn++) await settle();
+}
+
+describe('the supervisor', () => {
+  it('[C6] [C40] answers each version once, with how it ended', async () => {
+    const { supervisor, outcomes, world } = device();
+    supervisor.receive(command(1, 'a'));
+    await rest();
+    world.refuse = { pull: 'no-space', stage: 'pod-user-unknown' };
+    supervisor.receive(command(2, 'b'));
+    await rest();
+    expect(outcomes()).toEqual(['1 committed', '2 refused']);
+    expect([...world.running]).toEqual(['web-a']);
+  });
+
+  it('[C44] lets a newer version supersede one that is under way, and the newer one is what runs', async () => {
+    const { supervisor, outcomes, world } = device();
+    supervisor.receive(command(1, 'old'));
+    await rest();
+    supervisor.receive(command(2, 'slow'));
+    await rest();
+    expect(supervisor.deployment).toMatchObject({ version: 2, phase: 'probation' });
+    expect([...world.running]).toEqual(['web-slow']);
+    supervisor.receive(command(3, 'new'));
+    await rest();
+    expect(outcomes()).toEqual(['1 committed', '2 superseded', '3 committed']);
+    expect([...world.running]).toEqual(['web-new']);
+    expect([...world.stagedUnits]).toEqual(['web-new']);
+  });
+
+  it('rests when the message is examined and the deployment has ended, of whichever version', async () => {
+    const { supervisor } = device();
+    await supervisor.rest();
+    let rested = false;
+    supervisor.receive(command(2, 'slow'));
+    const resting = supervisor.rest().then(() => (rested = true));
+    await rest();
+    expect(supervisor.deployment).toMatchObject({ version: 2, phase: 'probation' });
+    expect(rested).toBe(false);
+    supervisor.receive(command(3, 'new'));
+    await resting;
+    expect(supervisor.busy).toBe(false);
+    expect(supervisor.deployment).toMatchObject({ version: 3, phase: 'committed' });
+  });
+
+  it('[C24] starts nothing and answers nothing when the broker or the operator says the same again', async () => {
+    const { supervisor, outcomes, world, examined } = device();
+    supervisor.receive(command(1, 'a'));
+    await rest();
+    const calls = [...world.calls];
+    supervisor.receive(command(1, 'a'));
+    await rest();
+    expect(examined).toHaveLength(1);
+    supervisor.receive(command(1, 'a again, by another signature'));
+    await rest();
+    expect(examined).toHaveLength(2);
+    expect(world.calls).toEqual(calls);
+    expect(outcomes()).toEqual(['1 committed']);
+  });
+
+  it('[C6] [C50] answers a refused message with one event and one line, and reports it until a good one comes', async () => {
+    const { supervisor, events, journal } = device();
+    supervisor.receive(Buffer.from('bad'));
+    await rest();
+    expect(events).toMatchObject([{ version: 0, outcome: 'refused', code: 'unsigned' }]);
+    expect(journal).toEqual(['unsigned: command refused: the envelope carries no signature']);
+    expect(supervisor.refused).toMatchObject({ code: 'unsigned' });
+    supervisor.receive(command(1, 'a'));
+    await rest();
+    expect(supervisor.refused).toBeUndefined();
+  });
+
+  it('of messages that come while one is examined reads the last one only', async () => {
+    const { supervisor, examined } = device();
+    for (const version of [1, 2, 3, 4]) supervisor.receive(command(version, 'x'));
+    await rest();
+    expect(examined).toEqual(['1 x', '4 x']);
+  });
+
+  it('leaves a deployment pending when wherryd ends, and takes it up again', async () => {
+    const { supervisor, world, outcomes } = device();
+    supervisor.receive(command(1, 'slow'));
+    await rest();
+    await supervisor.close();
+    expect(world.state.pending?.desired.version).toBe(1);
+    expect(outcomes()).toEqual([]);
+    const next = device(world);
+    next.supervisor.resume();
+    await rest();
+    expect(next.supervisor.deployment).toMatchObject({ version: 1, phase: 'probation' });
+  });
+
+  it('does not wait for an examination when it is closed, answers nothing, and takes no message any more', async () => {
+    const { supervisor, examined, journal, outcomes, world } = device();
+    supervisor.receive(command(1, 'never'));
+    await settle();
+    await supervisor.close();
+    supervisor.receive(command(2, 'web'));
+    await settle();
+    expect(examined).toEqual(['1 never']);
+    expect([journal, outcomes(), world.calls]).toEqual([[], [], []]);
+  });
+
+  it('[C71] replaces a damaged image when the broker tells the running command again, until it is whole, and answers nothing', async () => {
+    const { supervisor, world, journal, outcomes } = device();
+    supervisor.receive(command(1, 'image'));
+    await rest();
+    const next = device(world);
+    world.damaged.add('sha512-image');
+    world.refuse = { pull: 'download-failed' };
+    world.calls.length = 0;
+    next.supervisor.receive(command(1, 'image'));
+    await rest();
+    expect(next.journal).toEqual([
+      expect.stringMatching(/^download-failed: a damaged image could not be replaced/),
+    ]);
+    world.refuse = {};
+    next.supervisor.receive(command(1, 'image'));
+    await rest();
+    expect(world.calls.at(-1)).toBe('renew web-image from sha512-image');
+    next.supervisor.receive(command(1, 'image'));
+    await rest();
+    expect(next.examined).toHaveLength(2);
+    expect([...outcomes(), ...next.outcomes()]).toEqual(['1 committed']);
+    expect(journal).toEqual([]);
+  });
+});

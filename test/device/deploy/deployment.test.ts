@@ -1,0 +1,312 @@
+import { describe, expect, it } from 'vitest';
+import type { AcIdentifier, AcName, ImageId } from '../../../src/image/appc/types.ts';
+import { decodeState, encodeState } from '../../../src/device/deploy/state-codec.ts';
+import { runDeployment, Superseded } from '../../../src/device/deploy/deployment.ts';
+import { transitions } from '../../../src/device/deploy/transitions.ts';
+import { Refusal } from '../../../src/core/refusal/refusal.ts';
+import type { DeploymentReport } from '../../../src/wire/report/deployment-report.ts';
+import type { DesiredState } from '../../../src/wire/trust/desired-state.ts';
+import { deployedPod, PowerCut, rendering, WorldModel } from '../../support/world-model.ts';
+
+const never = new AbortController().signal;
+/** The device's clock says second 1000. */
+const clock = { nowMs: () => 1_000_000 };
+
+function desired(version: number, content: string): DesiredState {
+  return {
+    format: 1,
+    fleet: 'fleet' as AcName,
+    target: { device: 'device' as AcName },
+    version,
+    issued: 1,
+    expires: 2,
+    pods: [{ name: 'web' as AcName, manifest: new TextEncoder().encode(content) }],
+    images: [
+      {
+        id: `sha512-${content}` as ImageId,
+        name: 'example.com/web' as AcIdentifier,
+        labels: [],
+        sizeBytes: 10,
+        tarSizeBytes: 20,
+        urls: [],
+      },
+    ],
+    policy: { probationSeconds: 1, reconnectWindowSeconds: 1, limits: 'require' },
+  };
+}
+
+/** A device on which version 1 (`web-old`) runs and was committed, and version 2 (`web-new`) was accepted. */
+function deviceWithPending(): WorldModel {
+  const world = new WorldModel();
+  const old = deployedPod('web-old');
+  world.enabled = [old];
+  world.stagedUnits.add('web-old');
+  world.boot();
+  world.state = {
+    ...world.state,
+    trusted: { version: 2, payloadSha256: 'x', issued: 1 },
+    current: { version: 1, pods: [old], imageIds: ['sha512-old'] },
+    pending: { desired: desired(2, 'new'), attempts: 0 },
+  };
+  return world;
+}
+
+async function run(world: WorldModel, signal = never): Promise<DeploymentReport[]> {
+  const told: DeploymentReport[] = [];
+  await runDeployment(world, world, (report) => told.push(report), signal, clock);
+  return told;
+}
+
+describe('a deployment', () => {
+  it('goes through its phases in order and ends committed [C40]', async () => {
+    const world = deviceWithPending();
+    const phases = (await run(world)).map((report) => report.phase);
+    expect([...new Set(phases)]).toEqual(['fetch', 'stage', 'activate', 'probation', 'committed']);
+    expect([...world.running]).toEqual(['web-new']);
+    expect(world.enabled.map((pod) => pod.name)).toEqual(['web-new']);
+    expect(world.state.current?.version).toBe(2);
+    expect(world.state.previous?.version).toBe(1);
+    expect(world.state.pending).toBeUndefined();
+    expect([...world.stagedUnits]).toEqual(['web-new']);
+  });
+
+  it('tells how many bytes of how many have come', async () => {
+    const told = await run(deviceWithPending());
+    expect(told).toContainEqual({ version: 2, phase: 'fetch', receivedBytes: 10, totalBytes: 10 });
+  });
+
+  it('does not fetch an image twice', async () => {
+    const world = deviceWithPending();
+    await run(world);
+    const { pending, ...rest } = world.state;
+    world.state = { ...rest, pending: { desired: desired(3, 'new'), attempts: 0 } };
+    world.calls.length = 0;
+    await run(world);
+    expect(world.calls).not.toContain('pull');
+  });
+
+  it('remembers images of earlier ones, but not more than a state can hold', async () => {
+    const world = deviceWithPending();
+    for (let version = 2; version < 60; version++) {
+      const { pending: _none, ...rest } = world.state;
+      world.state = { ...rest, pending: { desired: desired(version, `new-${version}`), attempts: 0 } };
+      world.stagedUnits.clear();
+      world.running.clear();
+      await run(world);
+    }
+    const ids = world.state.images.map(({ id }) => id);
+    expect(ids.slice(-2)).toEqual(['sha512-new-58', 'sha512-new-59']);
+    expect(ids.length).toBeLessThan(40);
+  });
+
+  it('renders a tree that layers cannot make once its images are there, remembers it, and finds it again', async () => {
+    const world = deviceWithPending();
+    world.needed = [rendering('rendered-1', 'sha512-new')];
+    await run(world);
+    const order = world.calls.filter((call) => /^(pull|render|stage)/.test(call));
+    expect(order).toEqual(['pull', 'render rendered-1', 'stage']);
+    expect(world.reserved).toContain('rendered-1');
+    expect(world.state.current?.treeIds).toEqual(['rendered-1']);
+    expect(world.state.trees).toMatchObject([{ id: 'rendered-1', imageIds: ['sha512-new'] }]);
+
+    for (const version of [3, 4]) {
+      if (version === 4) world.damaged.add('rendered-1');
+      const { pending: _none, ...rest } = world.state;
+      world.state = { ...rest, pending: { desired: desired(version, 'new'), attempts: 0 } };
+      world.calls.length = 0;
+      await run(world);
+      expect(world.calls.includes('render rendered-1'), `version ${version}`).toBe(version === 4);
+      expect(world.state.trees).toHaveLength(1);
+    }
+  });
+
+  it('asks for the room of a tree that the command announces before it downloads anything', async () => {
+    const world = deviceWithPending();
+    const announced = desired(2, 'new');
+    const images = announced.images.map((image) => ({ ...image, renderedBytes: 40 }));
+    world.state = { ...world.state, pending: { desired: { ...announced, images }, attempts: 0 } };
+    world.needed = [rendering('rendered-1', 'sha512-new')];
+    const room: string[][] = [];
+    const reserve = world.reserve.bind(world);
+    world.reserve = async (sizes) => {
+      room.push([...world.calls.filter((call) => call === 'pull'), ...sizes.map(({ id }) => id)]);
+      await reserve(sizes);
+    };
+    await run(world);
+    expect(room).toEqual([
+      ['sha512-new', 'tree of sha512-new'],
+      ['pull', 'rendered-1'],
+    ]);
+  });
+
+  it('remembers the trees that the current and the previous deployment need, and no others', async () => {
+    const world = deviceWithPending();
+    for (let version = 2; version < 7; version++) {
+      world.needed = [rendering(`rendered-${version}`, 'sha512-new')];
+      const { pending: _none, ...rest } = world.state;
+      world.state = { ...rest, pending: { desired: desired(version, 'new'), attempts: 0 } };
+      await run(world);
+    }
+    // What was needed before is forgotten with the next tree that comes.
+    expect(world.state.trees?.map(({ id }) => id)).toEqual(['rendered-4', 'rendered-5', 'rendered-6']);
+    expect(decodeState(encodeState(world.state))).toEqual(world.state);
+  });
+
+  it('of a state from before there were rendered trees is taken up', async () => {
+    const world = deviceWithPending();
+    const { pending, ...rest } = world.state;
+    const old = encodeState(rest);
+    expect(Buffer.from(old).includes('tree')).toBe(false);
+    world.state = { ...decodeState(old), ...(pending === undefined ? {} : { pending }) };
+    world.needed = [rendering('rendered-1', 'sha512-new')];
+    await run(world);
+    expect(world.state.trees).toHaveLength(1);
+  });
+
+  it('remembers manifests with long path whitelists over a restart', () => {
+    const { state } = deviceWithPending();
+    const image = { id: 'sha512-a', name: 'example.com/a', sizeBytes: 1, sha256: '' };
+    const images = Array.from({ length: 4 }, () => ({ ...image, manifest: Buffer.alloc(1 << 20, 'x') }));
+    const { pending: _none, ...rest } = { ...state, images };
+    expect(decodeState(encodeState(rest)).images).toHaveLength(4);
+  });
+
+  it('leaves a pod alone whose content did not change [C43]', async () => {
+    const world = deviceWithPending();
+    world.state = { ...world.state, pending: { desired: desired(2, 'old'), attempts: 0 } };
+    await run(world);
+    expect(world.calls.filter((call) => /^(stop|start)/.test(call))).toEqual([]);
+    expect(world.state.current?.version).toBe(2);
+  });
+
+  it.each(['reserve', 'pull', 'render', 'stage'] as const)(
+    'that fails in %s is refused and touches nothing [C41]',
+    async (step) => {
+      const world = deviceWithPending();
+      world.needed = [rendering('rendered-1', 'sha512-new')];
+      world.refuse = { [step]: 'no-space' };
+      const told = await run(world);
+      expect(told.at(-1)).toMatchObject({ version: 2, phase: 'refused', code: 'no-space' });
+      expect(world.calls.filter((call) => /^(stop|start|enable)/.test(call))).toEqual([]);
+      expect(world.state.current?.version).toBe(1);
+      expect(world.state.last).toMatchObject({ phase: 'refused' });
+    },
+  );
+
+  it.each(['converge', 'probation'] as const)(
+    'that fails in %s brings the previous set back [C41]',
+    async (step) => {
+      const world = deviceWithPending();
+      world.refuse = { [step]: 'probation-failed' };
+      const told = await run(world);
+      expect(told.at(-1)).toMatchObject({ version: 2, phase: 'rolled-back', code: 'probation-failed' });
+      expect([...world.running]).toEqual(['web-old']);
+      expect(world.enabled.map((pod) => pod.name)).toEqual(['web-old']);
+      expect([...world.stagedUnits]).toEqual(['web-old']);
+    },
+  );
+
+  it('of several pods runs all of them, or none when one does not start [C42]', async () => {
+    const two = {
+      ...desired(2, 'new'),
+      pods: ['web', 'db'].map((name) => ({ name: name as AcName, manifest: Buffer.from('new') })),
+    };
+    const world = deviceWithPending();
+    world.state = { ...world.state, pending: { desired: two, attempts: 0 } };
+    const startAll = world.converge.bind(world);
+    world.converge = async (pods) => {
+      await startAll(pods.slice(0, 1));
+      if (pods.length > 1) throw new Refusal('activation-failed', 'the second pod does not start');
+    };
+    const told = await run(world);
+    expect(told.at(-1)).toMatchObject({ phase: 'rolled-back', code: 'activation-failed' });
+    expect([...world.running]).toEqual(['web-old']);
+
+    world.converge = startAll;
+    world.state = { ...world.state, pending: { desired: { ...two, version: 3 }, attempts: 0 } };
+    expect((await run(world)).at(-1)).toMatchObject({ phase: 'committed' });
+    expect([...world.running]).toEqual(['web-new', 'db-new']);
+  });
+
+  it('is superseded by a newer one and says so', async () => {
+    const world = deviceWithPending();
+    const abort = new AbortController();
+    abort.abort(new Superseded(3));
+    const told = await run(world, abort.signal);
+    expect(told.at(-1)).toMatchObject({ version: 2, phase: 'superseded', code: 'superseded' });
+  });
+
+  it('stays pending when the daemon ends', async () => {
+    const world = deviceWithPending();
+    const abort = new AbortController();
+    abort.abort(new Error('stopping'));
+    await run(world, abort.signal);
+    expect(world.state.pending?.desired.version).toBe(2);
+  });
+
+  it('that takes the device down in three activations goes back to the previous set [C46]', async () => {
+    const world = deviceWithPending();
+    for (let boots = 0; boots < 3; boots++) {
+      const abort = new AbortController();
+      world.probation = () => {
+        abort.abort(new Error('power'));
+        return Promise.reject(new Error('power'));
+      };
+      await run(world, abort.signal);
+      world.boot();
+      expect([...world.running]).toEqual(['web-old']);
+    }
+    const told = await run(world);
+    expect(told.at(-1)).toMatchObject({ phase: 'rolled-back', code: 'activation-failed' });
+    expect([...world.running]).toEqual(['web-old']);
+  });
+});
+
+describe('a power cut', () => {
+  it('before any step leaves the old or the new set, and the deployment then ends by itself [C45]', async () => {
+    const steps = await countSteps();
+    expect(steps).toBeGreaterThan(10);
+    for (let cutAt = 0; cutAt < steps; cutAt++) {
+      const world = deviceWithPending();
+      world.needed = [rendering('rendered-1', 'sha512-new')];
+      world.cutAt = cutAt;
+      await runDeployment(world, world, () => undefined, powerless(world), clock).catch((error: unknown) => {
+        expect(error).toBeInstanceOf(PowerCut);
+      });
+      world.boot();
+      expect([['web-old'], ['web-new']]).toContainEqual([...world.running]);
+      world.cutAt = Number.POSITIVE_INFINITY;
+      if (world.state.pending !== undefined) await run(world);
+      expect([...world.running], `cut before step ${cutAt}`).toEqual(['web-new']);
+      expect(world.enabled.map((pod) => pod.name)).toEqual(['web-new']);
+      expect(world.state.current).toMatchObject({ version: 2, treeIds: ['rendered-1'] });
+      expect(world.state.trees).toHaveLength(1);
+    }
+  });
+});
+
+/** A signal that is aborted as soon as the power is gone, as the daemon's own end would be. */
+function powerless(world: WorldModel): AbortSignal {
+  const abort = new AbortController();
+  const push = world.calls.push.bind(world.calls);
+  world.calls.push = (...calls: string[]) => {
+    if (calls.includes('power cut')) abort.abort(new PowerCut());
+    return push(...calls);
+  };
+  return abort.signal;
+}
+
+async function countSteps(): Promise<number> {
+  const world = deviceWithPending();
+  world.needed = [rendering('rendered-1', 'sha512-new')];
+  await run(world);
+  return world.calls.length;
+}
+
+describe('the table of phases', () => {
+  it('lets every phase fail and be superseded', () => {
+    for (const events of Object.values(transitions)) {
+      expect(Object.keys(events)).toEqual(expect.arrayContaining(['failed', 'newer']));
+    }
+  });
+});

@@ -1,0 +1,99 @@
+import { describe, expect, it } from 'vitest';
+import type { AcIdentifier, AcName, ImageId } from '../../../src/image/appc/types.ts';
+import { mendImages } from '../../../src/device/deploy/mend.ts';
+import type { StoredImage } from '../../../src/device/store/image-store.ts';
+import type { DesiredState } from '../../../src/wire/trust/desired-state.ts';
+import { deployedPod, WorldModel } from '../../support/world-model.ts';
+
+const never = new AbortController().signal;
+const clock = { nowMs: () => 5_000_000 };
+const ids = ['sha512-a', 'sha512-b'] as ImageId[];
+
+function desired(version: number): DesiredState {
+  return {
+    format: 1,
+    fleet: 'fleet' as AcName,
+    target: { device: 'device' as AcName },
+    version,
+    issued: 1,
+    expires: 2,
+    pods: [],
+    images: ids.map((id) => ({
+      id,
+      name: `example.com/${id.slice(-1)}` as AcIdentifier,
+      labels: [],
+      sizeBytes: 10,
+      tarSizeBytes: 20,
+      urls: [],
+    })),
+    policy: { probationSeconds: 1, reconnectWindowSeconds: 1, limits: 'require' },
+  };
+}
+
+/** A device that runs version 3 with two images, one of which is not what was verified. */
+function damagedDevice(): WorldModel {
+  const world = new WorldModel();
+  const images = ids.map((id): StoredImage => ({
+    id,
+    name: id,
+    sizeBytes: 10,
+    sha256: '',
+    manifest: new Uint8Array(),
+  }));
+  world.state = {
+    ...world.state,
+    trusted: { version: 3, payloadSha256: 'x', issued: 1 },
+    current: { version: 3, pods: [deployedPod('web')], imageIds: ids },
+    images,
+  };
+  world.damaged.add('sha512-b');
+  return world;
+}
+
+describe('images of the running version', () => {
+  it('that are damaged are pulled again, and what runs from them is started anew [C71]', async () => {
+    const world = damagedDevice();
+    expect(await mendImages(desired(3), world, world, never, clock)).toEqual(['example.com/b']);
+    expect(world.calls).toEqual(['reserve', 'pull', 'save', 'renew web from sha512-b']);
+    expect(world.state.images.find(({ id }) => id === 'sha512-b')?.lastUse).toBe(5000);
+    expect(world.state.current?.version).toBe(3);
+  });
+
+  it('that are whole are left alone [C24]', async () => {
+    const world = damagedDevice();
+    world.damaged.clear();
+    expect(await mendImages(desired(3), world, world, never, clock)).toEqual([]);
+    expect(world.calls).toEqual([]);
+  });
+
+  it('that are whole have the tree that was rendered of them rendered again where that is damaged [C71]', async () => {
+    const world = damagedDevice();
+    world.damaged.clear();
+    const tree = { id: 'rendered-t', name: 'example.com/a', imageIds: ids };
+    world.needed = [{ ...tree, steps: [], impliesDirectories: [], sizeBytes: 0, tarSizeBytes: 20 }];
+    world.state = { ...world.state, trees: [{ ...tree, sizeBytes: 1, sha256: 'old' }] };
+    expect(await mendImages(desired(3), world, world, never, clock)).toEqual([]);
+    world.damaged.add('rendered-t');
+    world.calls.length = 0;
+    expect(await mendImages(desired(3), world, world, never, clock)).toEqual(['example.com/a']);
+    expect(world.calls).toEqual(['reserve', 'render rendered-t', 'save', 'renew web from rendered-t']);
+    expect(world.state.trees?.map(({ sha256 }) => sha256)).toEqual(['']);
+  });
+
+  it('are left alone under a deployment, which pulls what it needs itself, and by the command of another version', async () => {
+    const world = damagedDevice();
+    expect(await mendImages(desired(2), world, world, never, clock)).toEqual([]);
+    world.state = { ...world.state, pending: { desired: desired(4), attempts: 0 } };
+    expect(await mendImages(desired(3), world, world, never, clock)).toEqual([]);
+    expect(world.calls).toEqual([]);
+  });
+
+  it('that cannot be pulled leave what runs as it is', async () => {
+    const world = damagedDevice();
+    world.refuse = { pull: 'download-failed' };
+    await expect(mendImages(desired(3), world, world, never, clock)).rejects.toMatchObject({
+      code: 'download-failed',
+    });
+    expect(world.calls).toEqual(['reserve', 'pull']);
+  });
+});

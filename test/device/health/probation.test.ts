@@ -1,0 +1,89 @@
+import { describe, expect, it } from 'vitest';
+import { type AppSample, Probation, probationRules } from '../../../src/device/health/probation.ts';
+import { readCgroup } from '../../../src/device/health/cgroup.ts';
+
+const well: AppSample = {
+  app: 'web',
+  activeState: 'active',
+  subState: 'running',
+  restarts: 0,
+  lastResult: 'success',
+};
+
+function judgeAll(seconds: number, samples: readonly [atMs: number, sample: Partial<AppSample>][]): string[] {
+  const probation = new Probation(probationRules(seconds), 0, [well]);
+  return samples.map(([atMs, sample]) => probation.judge(atMs, [{ ...well, ...sample }]).outcome);
+}
+
+describe('a probation', () => {
+  it('is passed after its whole length without trouble, and not before', () => {
+    expect(
+      judgeAll(10, [
+        [0, {}],
+        [9_999, {}],
+        [10_000, {}],
+      ]),
+    ).toEqual(['waiting', 'waiting', 'healthy']);
+  });
+
+  it('starts again when the app was restarted', () => {
+    expect(
+      judgeAll(10, [
+        [0, {}],
+        [9_000, { restarts: 1 }],
+        [18_999, { restarts: 1 }],
+        [19_000, { restarts: 1 }],
+      ]),
+    ).toEqual(['waiting', 'waiting', 'waiting', 'healthy']);
+  });
+
+  it('ends when the app was restarted more than twice', () => {
+    expect(
+      judgeAll(10, [
+        [0, {}],
+        [1_000, { restarts: 2 }],
+        [2_000, { restarts: 3 }],
+      ]),
+    ).toEqual(['waiting', 'waiting', 'unhealthy']);
+  });
+
+  it('ends at once when the unit has failed', () => {
+    expect(judgeAll(10, [[500, { activeState: 'failed', lastResult: 'exit-code' }]])).toEqual(['unhealthy']);
+  });
+
+  it('is not passed while the probe fails, and ends at its deadline', () => {
+    const probe = { ok: false, detail: 'HTTP 500' };
+    const probation = new Probation(probationRules(10), 0, [well]);
+    expect(probation.judge(80_000, [{ ...well, probe }]).outcome).toBe('waiting');
+    expect(probation.judge(90_000, [{ ...well, probe }])).toEqual({
+      outcome: 'unhealthy',
+      app: 'web',
+      reason: 'does not pass its probe: HTTP 500',
+    });
+  });
+});
+
+describe('the readings of a control group', () => {
+  it('are taken from the files of the kernel', () => {
+    const files: Record<string, string> = {
+      'memory.current': '1048576\n',
+      'memory.max': '67108864\n',
+      'memory.events': 'low 0\nhigh 0\nmax 7\noom 1\noom_kill 1\noom_group_kill 1\n',
+      'cpu.stat': 'usage_usec 2500\nuser_usec 2000\n',
+      'pids.current': '3\n',
+    };
+    expect(readCgroup('/x', (_group, file) => files[file])).toEqual({
+      memoryBytes: 1048576,
+      memoryMaxBytes: 67108864,
+      oomKills: 1,
+      cpuUsec: 2500,
+      tasks: 3,
+    });
+  });
+
+  it('are empty when the controller is missing or nothing is limited', () => {
+    expect(readCgroup('/x', (_group, file) => (file === 'memory.max' ? 'max\n' : undefined))).toEqual({
+      oomKills: 0,
+    });
+  });
+});

@@ -1,0 +1,296 @@
+import { spawn } from 'node:child_process';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import type { RequestListener } from 'node:http';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import {
+  decodePullProgress,
+  decodePullResult,
+  encodePullJob,
+  encodePullResult,
+} from '../../../../src/device/jobs/pull/pull-job-codec.ts';
+import type { PullJob, PullResult } from '../../../../src/device/jobs/pull/pull-job.ts';
+import {
+  fakeBuilder,
+  gnupgSigner,
+  jobFor,
+  temporaryDirectory,
+  testImage,
+  type Signer,
+  type TestImage,
+} from '../../../support/test-image.ts';
+import { requireSecret } from '../../../../src/device/agent/require-secret.ts';
+import { serve, staticFile, type TestServer } from '../../../support/test-server.ts';
+import { startTinyProxy } from '../../../support/tinyproxy.ts';
+
+let signer: Signer;
+let image: TestImage;
+let server: TestServer;
+/** Ends the connection within the image, after telling. */
+let onHalf: (() => void) | undefined;
+/** How the image is served otherwise. */
+let serving: RequestListener;
+
+beforeAll(async () => {
+  signer = gnupgSigner();
+  image = await testImage({ entries: [{ name: 'rootfs/file', body: Buffer.alloc(100_000, 'text') }] });
+  const signature = signer.sign(image.aci);
+  server = await serve((request, response) => {
+    if (request.url?.startsWith('/guarded/') === true && request.headers.authorization !== 'Bearer s3cret')
+      response.writeHead(401, { 'www-authenticate': 'Bearer' }).end();
+    else if (request.url?.endsWith('/app.aci.asc') === true) response.end(signature);
+    else if (request.url?.endsWith('/app.aci') !== true) response.writeHead(404).end();
+    else if (onHalf === undefined) serving(request, response);
+    else {
+      response.writeHead(200, { 'content-length': image.aci.length, etag: '"v1"' });
+      response.write(image.aci.subarray(0, image.aci.length / 2), onHalf);
+    }
+  });
+});
+afterAll(async () => {
+  await server.close();
+  signer.remove();
+});
+
+let root = '';
+let remove: () => void;
+beforeEach(() => {
+  ({ path: root, remove } = temporaryDirectory());
+  onHalf = undefined;
+  serving = staticFile(image.aci);
+  server.requests.length = 0;
+});
+afterEach(() => remove());
+
+/** Runs the program as its unit does. */
+async function wherryPull(
+  job: string,
+  started: (stop: () => void) => void = () => undefined,
+  environment: NodeJS.ProcessEnv = {},
+): Promise<{ status: number | null; said: string }> {
+  const program = join(import.meta.dirname, '../../src/daemon/wherry-pull.ts');
+  const child = spawn(process.execPath, ['--import', 'tsx', program, job], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: {
+      ...process.env,
+      WHERRY_PARTIAL: join(root, 'partial'),
+      WHERRY_RUN: join(root, 'run'),
+      WHERRY_MKFS_EROFS: fakeBuilder(join(root, 'tools')),
+      ...environment,
+    },
+  });
+  started(() => child.kill('SIGTERM'));
+  let said = '';
+  child.stderr.on('data', (text: Buffer) => (said += text.toString()));
+  const status = await new Promise<number | null>((resolve) => child.once('close', resolve));
+  return { status, said };
+}
+
+function prepare(path = '/app.aci', more: Partial<PullJob> = {}): string {
+  const directory = join(root, 'partial', 'job-1');
+  mkdirSync(directory, { recursive: true });
+  const job = { ...jobFor(image, [`${server.url}${path}`], [signer.publicKey]), ...more };
+  writeFileSync(join(directory, 'job.cbor'), encodePullJob(job));
+  return directory;
+}
+
+function resultIn(directory: string): PullResult {
+  return decodePullResult(readFileSync(join(directory, 'result.cbor')));
+}
+
+describe('wherry-pull', () => {
+  it('leaves an object and a result, and tells its progress in memory', async () => {
+    const directory = prepare();
+    expect(await wherryPull('job-1')).toEqual({ status: 0, said: '' });
+    expect(resultIn(directory)).toMatchObject({ ok: true, imageId: image.id });
+    expect(readdirSync(directory).sort()).toEqual(['job.cbor', 'object.erofs', 'result.cbor']);
+    const progress = decodePullProgress(readFileSync(join(root, 'run/pull/job-1/progress.cbor')));
+    expect(progress).toEqual({ receivedBytes: image.aci.length, totalBytes: image.aci.length });
+  }, 20_000);
+
+  it('leaves a refusal as a result, says it in the journal, and does not count it as its own failure', async () => {
+    const directory = prepare('/gone.aci');
+    const { status, said } = await wherryPull('job-1');
+    expect(status).toBe(0);
+    expect(resultIn(directory)).toMatchObject({ ok: false, code: 'image-signature-missing' });
+    expect(said).toMatch(/^<4>example.com\/app: there is no signature at .* \(image-signature-missing\)\n$/);
+    expect(readdirSync(directory).sort()).toEqual(['job.cbor', 'result.cbor']);
+  }, 20_000);
+
+  it('told to stop within a download, keeps it for the next run and leaves no verdict', async () => {
+    const directory = prepare();
+    const { status } = await wherryPull('job-1', (stop) => (onHalf = stop));
+    expect(status).toBe(1);
+    expect(readdirSync(directory).sort()).toEqual(['download', 'download.meta', 'job.cbor']);
+  }, 20_000);
+
+  describe('started anew after it was ended within a download', () => {
+    /** One process that is ended when half of the image has come, and how much it left. */
+    async function half(): Promise<{ directory: string; heldBytes: number }> {
+      const directory = prepare();
+      await wherryPull('job-1', (stop) => (onHalf = stop));
+      onHalf = undefined;
+      server.requests.length = 0;
+      const heldBytes = statSync(join(directory, 'download')).size;
+      expect(heldBytes).toBeGreaterThan(0);
+      return { directory, heldBytes };
+    }
+    const asked = () => server.requests.filter(({ path }) => path === '/app.aci');
+
+    it('[C30] asks for the rest only, on the condition that the file is the same (RFC 9110 §13.1.5)', async () => {
+      const { directory, heldBytes } = await half();
+      await wherryPull('job-1');
+      expect(resultIn(directory)).toMatchObject({
+        ok: true,
+        downloadedBytes: image.aci.length - heldBytes,
+      });
+      expect(asked()).toEqual([{ path: '/app.aci', range: `bytes=${heldBytes}-`, ifRange: '"v1"' }]);
+    }, 30_000);
+
+    it('fetches a file anew that has changed meanwhile, for which the server answers 200', async () => {
+      const { directory, heldBytes } = await half();
+      // What lies there is of the old file.
+      writeFileSync(join(directory, 'download'), Buffer.alloc(heldBytes, 'of the old file'));
+      serving = staticFile(image.aci, '"v2"');
+      await wherryPull('job-1');
+      expect(resultIn(directory)).toMatchObject({ ok: true, imageId: image.id });
+      expect(asked()).toEqual([
+        { path: '/app.aci', range: `bytes=${heldBytes}-`, ifRange: '"v1"' },
+        { path: '/app.aci', range: undefined, ifRange: undefined },
+      ]);
+    }, 30_000);
+
+    it('skips what it has when the server knows no ranges and answers 200', async () => {
+      const { directory } = await half();
+      serving = (_, response) => {
+        response.writeHead(200, { 'content-length': image.aci.length, etag: '"v1"' });
+        response.end(image.aci);
+      };
+      await wherryPull('job-1');
+      expect(resultIn(directory)).toMatchObject({ ok: true, downloadedBytes: image.aci.length });
+      expect(asked()).toHaveLength(1);
+    }, 30_000);
+
+    it('keeps what it has when the server does not let it in any more', async () => {
+      const { directory, heldBytes } = await half();
+      serving = (_, response) => response.writeHead(401).end();
+      await wherryPull('job-1');
+      expect(resultIn(directory)).toMatchObject({ ok: false, code: 'download-failed' });
+      expect(statSync(join(directory, 'download')).size).toBe(heldBytes);
+    }, 30_000);
+  });
+
+  describe('with secrets that systemd put into its memory (systemd.exec(5), LoadCredential=)', () => {
+    const loaded = (text: string): NodeJS.ProcessEnv => {
+      const directory = join(root, 'credentials');
+      mkdirSync(directory);
+      writeFileSync(join(directory, 'credentials.toml'), text, { mode: 0o400 });
+      return { CREDENTIALS_DIRECTORY: directory };
+    };
+
+    it('authenticates to the web server, and to the proxy that the job names', async () => {
+      const proxy = await startTinyProxy(['BasicAuth fleet pr0xy']);
+      try {
+        const url = `http://${proxy.name}`;
+        const directory = prepare('/guarded/app.aci', { proxy: { url, noProxy: ['images.local'] } });
+        const environment = loaded(
+          `["${new URL(server.url).host}"]\ntoken = "s3cret"\nplain = true\n["${url}"]\nuser = "fleet"\npassword = "pr0xy"\n`,
+        );
+        const misled = { HTTP_PROXY: 'http://127.0.0.1:1', NO_PROXY: '*' };
+        expect(await wherryPull('job-1', undefined, { ...misled, ...environment })).toEqual({
+          status: 0,
+          said: '',
+        });
+        expect(resultIn(directory)).toMatchObject({ ok: true });
+      } finally {
+        await proxy.stop();
+      }
+      expect(proxy.requests).toEqual([
+        `GET ${server.url}/guarded/app.aci.asc HTTP/1.1`,
+        `GET ${server.url}/guarded/app.aci HTTP/1.1`,
+      ]);
+    }, 30_000);
+
+    it('[C73] says what to do when there are none, and which file is wrong, never what is in it', async () => {
+      const directory = prepare('/guarded/app.aci');
+      const environment = loaded('# none');
+      const { said } = await wherryPull('job-1', undefined, environment);
+      const where = `["${new URL(server.url).host}"]`;
+      expect(said).toBe(
+        `<4>example.com/app: ${server.url}/guarded/app.aci.asc answered with status 401: it wants credentials: put user and password, or token, into /etc/wherry/credentials.toml below ${where} (download-failed)\n`,
+      );
+      const file = join(environment['CREDENTIALS_DIRECTORY'] ?? '', 'credentials.toml');
+      chmodSync(file, 0o600);
+      writeFileSync(file, '["a"]\ntoken = s3cret\n');
+      const broken = await wherryPull('job-1', undefined, environment);
+      expect(broken).toEqual({
+        status: 0,
+        said: '<4>/etc/wherry/credentials.toml: line 2 is not TOML (config-invalid)\n',
+      });
+      expect(resultIn(directory)).toMatchObject({ ok: false, code: 'config-invalid' });
+    }, 30_000);
+  });
+
+  it('takes the proxy of its environment where the job names none', async () => {
+    const proxy = await startTinyProxy();
+    try {
+      prepare();
+      await wherryPull('job-1', undefined, { http_proxy: `http://${proxy.name}` });
+    } finally {
+      await proxy.stop();
+    }
+    expect(proxy.requests).toHaveLength(2);
+  }, 30_000);
+
+  it.each(['../job-1', '', 'missing'])(
+    'fails when there is no job %j',
+    async (job) => {
+      expect(await wherryPull(job)).toMatchObject({ status: 1 });
+    },
+    20_000,
+  );
+});
+
+describe('a file of secrets', () => {
+  const file = () => join(root, 'credentials.toml');
+
+  it('need not be there, and is its owner’s alone', async () => {
+    await requireSecret(file());
+    writeFileSync(file(), '', { mode: 0o600 });
+    await requireSecret(file());
+  });
+
+  it.each([0o644, 0o640, 0o602])('of mode %o is refused with what to do', async (mode) => {
+    writeFileSync(file(), '');
+    chmodSync(file(), mode);
+    await expect(requireSecret(file())).rejects.toMatchObject({
+      code: 'config-invalid',
+      message: expect.stringContaining(`"chmod 600 ${file()}"`) as string,
+    });
+  });
+});
+
+describe('the result of a pull', () => {
+  it('comes back as it was written', () => {
+    const result: PullResult = {
+      ok: true,
+      imageId: image.id,
+      manifest: Uint8Array.from([123, 125]),
+      objectSizeBytes: 4096,
+      objectSha256: 'a'.repeat(64),
+      downloadedBytes: 0,
+      signedBy: 'b'.repeat(40),
+    };
+    expect(decodePullResult(encodePullResult(result))).toEqual(result);
+    const refusal: PullResult = { ok: false, code: 'no-space', message: 'full' };
+    expect(decodePullResult(encodePullResult(refusal))).toEqual(refusal);
+  });
+
+  it('is not believed when it has other fields than it may have', () => {
+    const forged = { ok: true, code: 'x', message: 'y' } as unknown as PullResult;
+    expect(() => decodePullResult(encodePullResult(forged))).toThrow(
+      expect.objectContaining({ code: 'internal' }),
+    );
+    expect(() => decodePullResult(Buffer.from('junk'))).toThrow(/cannot be read/);
+  });
+});

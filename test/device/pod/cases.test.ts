@@ -1,0 +1,154 @@
+/**
+ * Each file of cases/ is a pod manifest with its assertions in front: `## assert-… `, and `## host-…` for what the host is
+ * like. Apps without an image or an app get the ones below.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { parsePodManifest } from '../../../src/image/appc/pod-manifest.ts';
+import { compilePod } from '../../../src/device/pod/compile.ts';
+import type { CompiledPod, HostFacts } from '../../../src/device/pod/compiled-pod.ts';
+import { isRefusal, Refusal } from '../../../src/core/refusal/refusal.ts';
+import { readUnit, readWords } from '../../support/unit-reader.ts';
+import { boardHost, demoImage, demoUuid, imageId } from './demo.ts';
+
+interface Case {
+  readonly host: HostFacts;
+  readonly manifest: Record<string, unknown>;
+  readonly assertions: readonly string[];
+}
+
+function readCase(path: string): Case {
+  const lines = readFileSync(path, 'utf8').split('\n');
+  const notes = lines.filter((line) => line.startsWith('## ')).map((line) => line.slice(3));
+  const manifest = JSON.parse(lines.filter((line) => !line.startsWith('##')).join('\n')) as {
+    apps: Record<string, unknown>[];
+  };
+  const apps = manifest.apps.map((app) => ({
+    image: { id: imageId },
+    ...app,
+    app: { exec: ['/bin/app'], user: '0', group: '0', ...(app['app'] as object | undefined) },
+  }));
+  let host = boardHost;
+  for (const note of notes) {
+    const [name = '', ...words] = note.split(' ');
+    if (name === 'host-controllers') host = { ...host, controllers: words };
+    if (name === 'host-limits')
+      host = { ...host, limits: words[0] === 'require' ? 'require' : 'best-effort' };
+    if (name === 'host-apparmor') host = { ...host, appArmorProfiles: words };
+    if (name === 'host-without-holder') {
+      const { holderPath: _, ...without } = host;
+      host = without;
+    }
+  }
+  return {
+    host,
+    manifest: { acVersion: '0.8.11', acKind: 'PodManifest', ...manifest, apps },
+    assertions: notes.filter((note) => note.startsWith('assert-')),
+  };
+}
+
+function compile({ host, manifest }: Case): CompiledPod | Refusal {
+  try {
+    return compilePod({
+      name: 'demo-one',
+      uuid: demoUuid,
+      manifest: parsePodManifest(Buffer.from(JSON.stringify(manifest))),
+      images: new Map([[imageId, demoImage]]),
+      host,
+    });
+  } catch (error) {
+    if (isRefusal(error)) return error;
+    throw error;
+  }
+}
+
+const unitOf = (pod: CompiledPod, app: string) =>
+  readUnit(
+    pod.units.find(({ name }) => name === pod.services.find((service) => service.app === app)?.unit)?.text ??
+      '',
+  );
+
+const lines = (directives: ReturnType<typeof readUnit>) =>
+  directives.map(({ key, value }) => `${key}=${value}`);
+
+const configOf = (pod: CompiledPod, bundle: string) => {
+  const path = bundle === 'holder' ? 'holder/config.json' : `apps/${bundle}/config.json`;
+  return JSON.parse(pod.files.find((file) => file.path === path)?.content ?? 'null') as {
+    mounts: { destination: string; source: string; options: string[] }[];
+    linux: { namespaces: { type: string; path?: string }[] };
+  };
+};
+
+const member = (value: unknown, path: string): unknown =>
+  path
+    .split('.')
+    .reduce<unknown>((inner, key) => (inner as Record<string, unknown> | undefined)?.[key], value);
+
+/** Name of an assertion → what it checks. */
+const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
+  'assert-service': (pod, app = '', ...words) => expect(lines(unitOf(pod, app))).toContain(words.join(' ')),
+  'assert-no-directive': (pod, app = '', key = '') =>
+    expect(unitOf(pod, app).map((directive) => directive.key)).not.toContain(key),
+  'assert-slice': (pod, ...words) =>
+    expect(lines(readUnit(pod.units.find(({ name }) => name === pod.slice)?.text ?? ''))).toContain(
+      words.join(' '),
+    ),
+  'assert-exec': (pod, app = '', what = '', layerBytes = '') => {
+    const key = what === 'start' ? 'ExecStart' : 'ExecStopPost';
+    const value =
+      unitOf(pod, app)
+        .find((directive) => directive.key === key)
+        ?.value.replace(/^-/, '') ?? '';
+    const words = readWords(value, true);
+    expect(words.slice(0, 3)).toEqual(['/bin/sh', `/var/lib/wherry/pods/${demoUuid}/start-app`, what]);
+    if (layerBytes !== '') expect(words[4]).toBe(layerBytes);
+  },
+  'assert-config': (pod, bundle = '', path = '', ...json) => {
+    const expected = json.join(' ');
+    expect(member(configOf(pod, bundle), path)).toEqual(
+      expected === 'undefined' ? undefined : JSON.parse(expected),
+    );
+  },
+  'assert-mount': (pod, app = '', destination, source) =>
+    expect(configOf(pod, app).mounts).toContainEqual(expect.objectContaining({ destination, source })),
+  'assert-mount-options': (pod, app = '', destination, ...options) =>
+    expect(configOf(pod, app).mounts).toContainEqual(expect.objectContaining({ destination, options })),
+  'assert-namespaces': (pod, app = '', ...words) =>
+    expect(
+      configOf(pod, app).linux.namespaces.map(({ type, path }) =>
+        path === undefined ? type : `${type}=${path}`,
+      ),
+    ).toEqual(words),
+  'assert-isolator': (pod, app = '', name, outcome) =>
+    expect(pod.isolators).toContainEqual(
+      expect.objectContaining({ app: app === 'pod' ? '' : app, name, outcome }),
+    ),
+  'assert-directory': (pod, path = '', mode = '', owner = '') => {
+    const [uid, gid] = owner.split(':').map(Number);
+    expect(pod.directories).toContainEqual({ path, mode: parseInt(mode, 8), uid, gid });
+  },
+  'assert-source': (pod, app = '', path = '') => expect(pod.sources).toContainEqual({ app, path }),
+};
+
+const directory = join(import.meta.dirname, 'cases');
+
+describe('a pod manifest', () => {
+  for (const file of readdirSync(directory)) {
+    const input = readCase(join(directory, file));
+    const pod = compile(input);
+    it(`${file} has assertions`, () => expect(input.assertions).not.toEqual([]));
+    it.each(input.assertions)(`${file}: %s`, (assertion) => {
+      const [name = '', ...words] = assertion.split(' ');
+      if (name === 'assert-refused') {
+        const [code, ...message] = words;
+        expect(pod).toMatchObject({ code, message: expect.stringContaining(message.join(' ')) as string });
+        return;
+      }
+      if (pod instanceof Refusal) throw pod;
+      const check = checks[name];
+      if (check === undefined) throw new Error(`no such assertion: ${name}`);
+      check(pod, ...words);
+    });
+  }
+});

@@ -1,0 +1,188 @@
+import { describe, expect, it } from 'vitest';
+import { ConnectionLost } from '../../../src/wire/mqtt/transport.ts';
+import {
+  decodeEvent,
+  decodePresence,
+  decodeReport,
+  encodePresence,
+} from '../../../src/wire/report/report-codec.ts';
+import { DeviceSession, type ConnectionState } from '../../../src/device/session/device-session.ts';
+import type { ReconnectPolicy } from '../../../src/device/session/reconnect-policy.ts';
+import { FakeClock, settle } from '../../support/fake-clock.ts';
+import { MemoryBroker } from './memory-broker.ts';
+import { sampleEvent, sampleReport } from '../../support/sample-messages.ts';
+
+const base = 'v1/harbour/d/crane-7';
+const minute = 60_000;
+
+function device(broker = new MemoryBroker(), policy: Partial<ReconnectPolicy> = { bootSpreadMs: 0 }) {
+  const clock = new FakeClock();
+  const states: ConnectionState[] = [];
+  const desired: string[] = [];
+  const session = new DeviceSession({
+    fleet: 'harbour',
+    device: 'crane-7',
+    bootId: 'boot-a',
+    transport: broker.transport(),
+    clock,
+    journal: { log: () => undefined },
+    policy,
+  });
+  session.onConnection((state) => states.push(state));
+  session.onDesired((bytes) => desired.push(Buffer.from(bytes).toString()));
+  return { broker, clock, session, states, desired };
+}
+
+function presence(broker: MemoryBroker) {
+  const payload = broker.retained.get(`${base}/live`);
+  return payload && decodePresence(payload);
+}
+
+describe('a device session', () => {
+  it('[C3] says that it is up, asks for the desired state and reports, on each new connection', async () => {
+    const { broker, clock, session } = device();
+    session.publishReport(sampleReport());
+    session.start();
+    await settle();
+    const greeting = [`${base}/live (retained)`, `${base}/get`, `${base}/reported (retained)`];
+    expect([...broker.log].sort()).toEqual([...greeting].sort());
+    expect(broker.log[0]).toBe(`${base}/live (retained)`);
+
+    broker.dropAll('closed', false);
+    broker.log.length = 0;
+    await clock.pass(minute);
+    expect([...broker.log].sort()).toEqual([...greeting].sort());
+    expect(presence(broker)).toEqual({ format: 1, bootId: 'boot-a', connection: 2, up: true });
+  });
+
+  it('hands over the retained desired state and every later one, but not the clearing of the topic', async () => {
+    const { broker, session, desired } = device();
+    broker.retained.set(`${base}/desired`, Buffer.from('one'));
+    session.start();
+    await settle();
+    broker.publish({ topic: `${base}/desired`, payload: Buffer.from('two'), retain: true });
+    broker.publish({ topic: `${base}/desired`, payload: new Uint8Array(), retain: true });
+    broker.publish({ topic: 'v1/harbour/d/crane-8/desired', payload: Buffer.from('not mine'), retain: true });
+    expect(desired).toEqual(['one', 'two']);
+  });
+
+  it('waits a share of the boot spread before its first connection', async () => {
+    const { broker, clock, session } = device(undefined, {});
+    session.start();
+    await settle();
+    expect(broker.log).toEqual([]);
+    expect(clock.delays[0]).toBeLessThan(30_000);
+    await clock.pass(30_000);
+    expect(presence(broker)?.up).toBe(true);
+  });
+
+  it('[C5] publishes only the newest report when several pile up', async () => {
+    const { broker, session } = device();
+    session.publishReport(sampleReport({ seq: 1 }));
+    session.publishReport(sampleReport({ seq: 2 }));
+    session.start();
+    await settle();
+    const reports = broker.published.filter(({ topic }) => topic.endsWith('/reported'));
+    expect(reports.map(({ payload }) => decodeReport(payload).seq)).toEqual([2]);
+  });
+
+  it('[C6] keeps an event until it is acknowledged, over a lost connection', async () => {
+    const { broker, clock, session } = device();
+    broker.acknowledges = false;
+    session.publishEvent(sampleEvent({ version: 4 }));
+    session.start();
+    await settle();
+    broker.dropAll();
+    broker.acknowledges = true;
+    await clock.pass(minute);
+    broker.dropAll();
+    await clock.pass(minute);
+    const events = broker.published.filter(({ topic }) => topic.endsWith('/event'));
+    expect(events.map(({ payload }) => decodeEvent(payload).version)).toEqual([4, 4]);
+  });
+
+  it('keeps one event per version and at most 32 of them while it is offline', async () => {
+    const { broker, session } = device();
+    session.publishEvent(sampleEvent({ version: 40, outcome: 'refused' }));
+    for (let version = 1; version <= 40; version++) session.publishEvent(sampleEvent({ version }));
+    session.start();
+    await settle();
+    const events = broker.published.filter(({ topic }) => topic.endsWith('/event'));
+    const sent = events.map(({ payload }) => decodeEvent(payload));
+    expect(sent.map(({ version }) => version)).toEqual(Array.from({ length: 32 }, (_, index) => index + 9));
+    expect(sent.at(-1)?.outcome).toBe('committed');
+  });
+
+  it('[C4] leaves a will that names its boot and connection, and says goodbye itself when it is closed', async () => {
+    const { broker, session } = device();
+    session.start();
+    await settle();
+    broker.dropAll();
+    expect(presence(broker)).toEqual({ format: 1, bootId: 'boot-a', connection: 1, up: false });
+    await session.close();
+
+    const second = device();
+    second.session.start();
+    await settle();
+    await second.session.close();
+    expect(presence(second.broker)).toEqual({ format: 1, bootId: 'boot-a', connection: 1, up: false });
+  });
+
+  it('[C4] sets the retained presence right when the will of an earlier boot arrives late', async () => {
+    const { broker, session } = device();
+    session.start();
+    await settle();
+    const late = encodePresence({ format: 1, bootId: 'boot-before', connection: 9, up: false });
+    broker.publish({ topic: `${base}/live`, payload: late, retain: true });
+    await settle();
+    expect(presence(broker)).toEqual({ format: 1, bootId: 'boot-a', connection: 1, up: true });
+  });
+
+  it('does not quarrel with another device that uses its name', async () => {
+    const { broker, session } = device();
+    session.start();
+    await settle();
+    const clone = encodePresence({ format: 1, bootId: 'boot-clone', connection: 1, up: true });
+    broker.publish({ topic: `${base}/live`, payload: clone, retain: true });
+    await settle();
+    expect(presence(broker)?.bootId).toBe('boot-clone');
+  });
+
+  it('[C7] tries for ever while the broker is away, with growing waits, and tells why', async () => {
+    const { broker, clock, session, states } = device();
+    broker.refuses = new ConnectionLost('unreachable', 'connection refused');
+    session.start();
+    await clock.pass(100 * minute);
+    expect(states.length).toBeGreaterThan(12);
+    expect(states.at(-1)).toMatchObject({ up: false, reason: 'unreachable', detail: 'connection refused' });
+    broker.refuses = undefined;
+    await clock.pass(10 * minute);
+    expect(states.at(-1)).toMatchObject({ up: true });
+  });
+
+  it('[C7] reconnects within the window that the desired state sets', async () => {
+    const { broker, clock, session, states } = device();
+    session.start();
+    session.setReconnectWindow(1);
+    await clock.pass(minute);
+    broker.dropAll();
+    await clock.pass(1000);
+    expect(states.map(({ up }) => up)).toEqual([true, false, true]);
+  });
+
+  it('gives up a connection on which nothing is acknowledged', async () => {
+    const { broker, clock, session, states } = device();
+    broker.acknowledges = false;
+    session.start();
+    await clock.pass(minute);
+    expect(states.at(-1)).toMatchObject({ up: false, detail: 'the broker does not acknowledge messages' });
+  });
+
+  it('refuses names that would widen its topics', () => {
+    const options = { bootId: 'b', transport: new MemoryBroker().transport(), clock: new FakeClock() };
+    const journal = { log: () => undefined };
+    expect(() => new DeviceSession({ ...options, journal, fleet: 'harbour', device: '+' })).toThrow(
+      'device name',
+    );
+  });
+});

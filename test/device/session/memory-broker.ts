@@ -1,0 +1,104 @@
+import {
+  ConnectionLost,
+  type Connection,
+  type ConnectOptions,
+  type Message,
+  type Transport,
+} from '../../../src/wire/mqtt/transport.ts';
+
+export interface Published extends Message {
+  readonly retain: boolean;
+}
+
+/** A broker in memory: retained messages, wills, exact topics and `+`. What is published is acknowledged at once. */
+export class MemoryBroker {
+  readonly retained = new Map<string, Uint8Array>();
+  /** Everything that clients published, in order, as `topic` or `topic (retained)`. */
+  readonly log: string[] = [];
+  readonly published: Published[] = [];
+  /** Set to refuse connections. */
+  refuses: ConnectionLost | undefined;
+  acknowledges = true;
+  readonly #clients = new Set<MemoryConnection>();
+
+  transport(): Transport {
+    return {
+      connect: (options) => {
+        if (this.refuses !== undefined) return Promise.reject(this.refuses);
+        const client = new MemoryConnection(this, options);
+        this.#clients.add(client);
+        return Promise.resolve(client);
+      },
+    };
+  }
+
+  publish({ topic, payload, retain }: Published): void {
+    this.log.push(retain ? `${topic} (retained)` : topic);
+    this.published.push({ topic, payload, retain });
+    if (retain) this.retained.set(topic, payload);
+    for (const client of this.#clients) client.deliver({ topic, payload });
+  }
+
+  /** Ends every connection as a dying broker does; wills are published first when `wills`. */
+  dropAll(reason: ConstructorParameters<typeof ConnectionLost>[0] = 'closed', wills = true): void {
+    for (const client of [...this.#clients]) {
+      this.#clients.delete(client);
+      if (wills) client.publishWill();
+      client.lose(new ConnectionLost(reason, `dropped: ${reason}`));
+    }
+  }
+
+  remove(client: MemoryConnection): void {
+    this.#clients.delete(client);
+  }
+}
+
+class MemoryConnection implements Connection {
+  readonly ended: Promise<ConnectionLost>;
+  lose: (loss: ConnectionLost) => void = () => undefined;
+  readonly #broker: MemoryBroker;
+  readonly #options: ConnectOptions;
+  readonly #filters: RegExp[] = [];
+
+  constructor(broker: MemoryBroker, options: ConnectOptions) {
+    this.#broker = broker;
+    this.#options = options;
+    this.ended = new Promise((resolve) => (this.lose = resolve));
+  }
+
+  async publish(message: Message, { retain }: { retain: boolean }): Promise<void> {
+    this.#broker.publish({ ...message, retain });
+    if (!this.#broker.acknowledges) throw await this.ended;
+  }
+
+  subscribe(topics: readonly string[]): Promise<void> {
+    for (const topic of topics) {
+      const filter = new RegExp(`^${topic.replaceAll('+', '[^/]+')}$`);
+      this.#filters.push(filter);
+      for (const [name, payload] of this.#broker.retained) {
+        if (filter.test(name)) this.#options.onMessage({ topic: name, payload });
+      }
+    }
+    return Promise.resolve();
+  }
+
+  deliver(message: Message): void {
+    if (this.#filters.some((filter) => filter.test(message.topic))) this.#options.onMessage(message);
+  }
+
+  publishWill(): void {
+    if (this.#options.will !== undefined) this.#broker.publish({ ...this.#options.will, retain: true });
+  }
+
+  close(): Promise<void> {
+    this.#broker.remove(this);
+    this.lose(new ConnectionLost('closed', 'closed by this side'));
+    return Promise.resolve();
+  }
+
+  abort(loss: ConnectionLost): void {
+    this.#broker.remove(this);
+    this.publishWill();
+    this.lose(loss);
+  }
+}

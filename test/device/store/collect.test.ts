@@ -1,0 +1,61 @@
+import { describe, expect, it } from 'vitest';
+import { collect } from '../../../src/device/store/collect.ts';
+import { CrashingDisk, everyCrash } from './crashing-disk.ts';
+
+const directories = { images: '/images', partial: '/partial', pods: '/pods' };
+const bytes = new Uint8Array(100);
+
+function fullDisk(): CrashingDisk {
+  const disk = new CrashingDisk();
+  for (const path of [
+    '/images/sha512-used.erofs',
+    '/images/sha512-old.erofs',
+    '/images/sha512-half.erofs.new',
+    '/partial/now/download',
+    '/partial/then/download',
+    '/partial/then/object.erofs',
+    '/pods/uuid-1/app/config.json',
+    '/pods/uuid-2/app/config.json',
+    '/state-a.cbor',
+  ]) {
+    disk.put(path, bytes);
+  }
+  return disk;
+}
+
+const roots = { objectIds: ['sha512-used'], jobs: ['now'], podUuids: ['uuid-1'] };
+const reachable = [
+  '/images/sha512-used.erofs',
+  '/partial/now/download',
+  '/pods/uuid-1/app/config.json',
+  '/state-a.cbor',
+];
+
+describe('garbage collection', () => {
+  it('removes every image, download and pod that nothing needs, and says what that gave back', async () => {
+    const disk = fullDisk();
+    expect(await collect(disk, directories, roots)).toEqual({
+      removed: ['/images/sha512-half.erofs.new', '/images/sha512-old.erofs', '/partial/then', '/pods/uuid-2'],
+      freedBytes: 500,
+    });
+    expect(disk.paths()).toEqual(reachable);
+  });
+
+  it('finds nothing to do the second time', async () => {
+    const disk = fullDisk();
+    await collect(disk, directories, roots);
+    expect(await collect(disk, directories, roots)).toEqual({ removed: [], freedBytes: 0 });
+  });
+
+  it('never loses what is needed and finishes later when the power fails in between', async () => {
+    const disk = fullDisk();
+    for (const outcome of await everyCrash(disk, () => collect(disk, directories, roots))) {
+      await collect(outcome, directories, roots);
+      expect(outcome.paths()).toEqual(reachable);
+    }
+  });
+
+  it('is content with directories that do not exist yet', async () => {
+    expect((await collect(new CrashingDisk(), directories, roots)).removed).toEqual([]);
+  });
+});

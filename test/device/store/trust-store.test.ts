@@ -1,0 +1,71 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { removeKey, storedKeys, storeKey } from '../../../src/device/store/trust-store.ts';
+
+let directory: string;
+let places: { local: string; system: string };
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'wherry-trust-'));
+  places = { local: join(directory, 'local'), system: join(directory, 'system') };
+});
+afterEach(() => {
+  rmSync(directory, { recursive: true });
+});
+
+const put = (path: string, content: string): void => {
+  mkdirSync(join(directory, path, '..'), { recursive: true });
+  writeFileSync(join(directory, path), content);
+};
+
+describe('[A9.16] the keys that a device trusts (rkt has such stores: Documentation/signing-and-verification-guide.md)', () => {
+  it('lie in two stores, for commands, for any image, or for images below a name', () => {
+    put('local/deploy/fleet.asc', 'D');
+    put('local/images/root.d/all.asc', 'R');
+    put('system/images/prefix.d/example.com/web/team.asc', 'P');
+    put('local/images/root.d/README', 'no key');
+    expect(storedKeys(places)).toEqual([
+      { scope: { kind: 'deploy' }, name: 'fleet', store: 'local', masked: false, armored: 'D' },
+      { scope: { kind: 'root' }, name: 'all', store: 'local', masked: false, armored: 'R' },
+      {
+        scope: { kind: 'prefix', prefix: 'example.com/web' },
+        name: 'team',
+        store: 'system',
+        masked: false,
+        armored: 'P',
+      },
+    ]);
+  });
+
+  it('an empty file of the local store masks a key of the system, at its own place only', () => {
+    put('system/images/root.d/a.asc', 'A');
+    put('system/images/prefix.d/example.com/a.asc', 'A');
+    put('local/images/root.d/a.asc', '\n');
+    expect(storedKeys(places).map(({ scope, masked, armored }) => [scope.kind, masked, armored])).toEqual([
+      ['root', true, ''],
+      ['prefix', false, 'A'],
+    ]);
+  });
+
+  it('a key of the local store hides one of the same name', () => {
+    put('system/deploy/fleet.asc', 'old');
+    put('local/deploy/fleet.asc', 'new');
+    expect(storedKeys(places)).toMatchObject([{ store: 'local', armored: 'new' }]);
+  });
+
+  it('are stored whole and removed: a local one is gone, one of the system is masked', () => {
+    const scope = { kind: 'prefix', prefix: 'example.com/web' } as const;
+    const path = storeKey(places.local, scope, 'aa', 'A');
+    expect(path).toBe(join(places.local, 'images/prefix.d/example.com/web/aa.asc'));
+    put('system/images/root.d/bb.asc', 'B');
+    for (const key of storedKeys(places)) removeKey(places.local, key);
+    expect(storedKeys(places)).toMatchObject([{ name: 'bb', masked: true }]);
+    expect(readFileSync(join(places.local, 'images/root.d/bb.asc'), 'utf8')).toBe('');
+  });
+
+  it('no file is read that is larger than keys are', () => {
+    put('local/deploy/large.asc', 'x'.repeat(256 * 1024 + 1));
+    expect(() => storedKeys(places)).toThrow(/has at most 262144/);
+  });
+});

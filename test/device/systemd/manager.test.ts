@@ -1,0 +1,324 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { connectSystemd, type SystemdConnection } from '../../../src/device/systemd/manager.ts';
+import { type Call, fakeSystemd } from './fake-systemd.ts';
+
+const job = '/org/freedesktop/systemd1/job/7';
+const unit = 'wherry-pod-demo.12345678-web.service';
+const unitPath = '/org/freedesktop/systemd1/unit/wherry_2dpod_2ddemo_2e12345678_2dweb_2eservice';
+
+type Answers = Partial<Record<string, (call: Call) => void>>;
+
+const open: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of open.splice(0)) await close();
+});
+
+async function connect(answers: Answers) {
+  const calls: string[] = [];
+  const fake = await fakeSystemd((call) => {
+    calls.push(call.member);
+    const answer = answers[call.member];
+    if (answer !== undefined) answer(call);
+    else call.answer();
+  });
+  const systemd: SystemdConnection = connectSystemd({ socketPath: fake.socketPath, watched: ['wherry-'] });
+  open.push(async () => {
+    systemd.close();
+    await fake.close();
+  });
+  return { systemd, fake, calls };
+}
+
+const removed = (call: Call, result: string, path = job) =>
+  call.signal('JobRemoved', 'uoss', [7, path, unit, result]);
+
+const changed = (call: Call, path: string) =>
+  call.signal(
+    'PropertiesChanged',
+    'sa{sv}as',
+    ['org.freedesktop.systemd1.Unit', [], []],
+    path,
+    'org.freedesktop.DBus.Properties',
+  );
+
+describe('starting a unit', () => {
+  it('subscribes before it starts anything', async () => {
+    const { systemd, calls } = await connect({
+      StartUnit: (call) => {
+        call.answer('o', job);
+        removed(call, 'done');
+      },
+    });
+    await systemd.start(unit);
+    expect(calls).toEqual(['Subscribe', 'StartUnit']);
+  });
+
+  it('replaces a job that contradicts it', async () => {
+    let args: readonly unknown[] = [];
+    const { systemd } = await connect({
+      StartUnit: (call) => {
+        args = call.args;
+        call.answer('o', job);
+        removed(call, 'done');
+      },
+    });
+    await systemd.start(unit);
+    expect(args).toEqual([unit, 'replace']);
+  });
+
+  it.each(['done', 'failed', 'timeout', 'dependency', 'canceled', 'skipped'])(
+    'tells that the job ended as %s',
+    async (result) => {
+      const { systemd } = await connect({
+        StartUnit: (call) => {
+          call.answer('o', job);
+          removed(call, result);
+        },
+      });
+      expect(await systemd.start(unit)).toBe(result);
+    },
+  );
+
+  it('does not miss a job that ends before the call returns', async () => {
+    const { systemd } = await connect({
+      StartUnit: (call) => {
+        removed(call, 'failed');
+        call.answer('o', job);
+      },
+    });
+    expect(await systemd.start(unit)).toBe('failed');
+  });
+
+  it('takes the end of its own job and of no other', async () => {
+    const { systemd } = await connect({
+      StartUnit: (call) => {
+        removed(call, 'failed', '/org/freedesktop/systemd1/job/6');
+        call.answer('o', job);
+        removed(call, 'failed', '/org/freedesktop/systemd1/job/8');
+        removed(call, 'done');
+      },
+    });
+    expect(await systemd.start(unit)).toBe('done');
+  });
+
+  it('takes a result that it does not know for a failure', async () => {
+    const { systemd } = await connect({
+      StopUnit: (call) => {
+        call.answer('o', job);
+        removed(call, 'vanished');
+      },
+    });
+    expect(await systemd.stop(unit)).toBe('failed');
+  });
+
+  it('says why systemd refuses', async () => {
+    const { systemd } = await connect({
+      StartUnit: (call) => call.fail('org.freedesktop.systemd1.NoSuchUnit', `Unit ${unit} not found.`),
+    });
+    await expect(systemd.start(unit)).rejects.toMatchObject({
+      code: 'activation-failed',
+      message: expect.stringContaining('not found') as string,
+    });
+  });
+
+  it('stops waiting when it is told to', async () => {
+    const abort = new AbortController();
+    const { systemd } = await connect({
+      StartUnit: (call) => {
+        call.answer('o', job);
+        // Whatever comes next comes after the answer.
+        changed(call, unitPath);
+      },
+    });
+    systemd.watch(() => abort.abort(new Error('superseded')));
+    await expect(systemd.start(unit, abort.signal)).rejects.toThrow('superseded');
+  });
+});
+
+describe('running a service to its end', () => {
+  /** systemd tells both before the job is removed, each time that a unit changes: when it starts, too. */
+  const told = (call: Call, result: string, path = unitPath) => {
+    for (const [from, changes] of [
+      [
+        'Service',
+        [
+          ['MainPID', ['u', 0]],
+          ['Result', ['s', result]],
+        ],
+      ],
+      ['Unit', [['ActiveState', ['s', 'failed']]]],
+    ] as const)
+      call.signal(
+        'PropertiesChanged',
+        'sa{sv}as',
+        [`org.freedesktop.systemd1.${from}`, changes, []],
+        path,
+        'org.freedesktop.DBus.Properties',
+      );
+  };
+
+  it.each([
+    ['done', 'success', 'done'],
+    ['failed', 'signal', 'signal'],
+    ['failed', 'oom-kill', 'oom-kill'],
+    ['dependency', 'success', 'dependency'],
+  ])('tells of a job that ended as %s and a service as %s: %s', async (jobResult, result, end) => {
+    const { systemd, calls } = await connect({
+      StartUnit: (call) => {
+        told(call, 'success');
+        call.answer('o', job);
+        told(call, result);
+        told(call, 'timeout', '/org/freedesktop/systemd1/unit/other_2eservice');
+        removed(call, jobResult);
+      },
+    });
+    expect(await systemd.run(unit)).toBe(end);
+    // The unit may be forgotten by now: nobody asks for its properties.
+    expect(calls).toEqual(['Subscribe', 'StartUnit']);
+  });
+
+  it('tells how its job ended where the service never began, and nothing of an earlier run', async () => {
+    let attempt = 0;
+    const { systemd } = await connect({
+      StartUnit: (call) => {
+        attempt += 1;
+        call.answer('o', job);
+        if (attempt === 1) told(call, 'signal');
+        removed(call, attempt === 1 ? 'failed' : 'canceled');
+      },
+    });
+    expect(await systemd.run(unit)).toBe('signal');
+    expect(await systemd.run(unit)).toBe('canceled');
+  });
+});
+
+describe('a lost connection', () => {
+  it('makes a start be asked for once more', async () => {
+    let attempt = 0;
+    const { systemd, fake } = await connect({
+      StartUnit: (call) => {
+        attempt += 1;
+        call.answer('o', job);
+        if (attempt === 1) call.hangUp();
+        else removed(call, 'done');
+      },
+    });
+    expect(await systemd.start(unit)).toBe('done');
+    expect(fake.connections()).toBe(2);
+  });
+
+  it('is reported when it is lost again', async () => {
+    const { systemd } = await connect({ Reload: (call) => call.hangUp() });
+    await expect(systemd.reload()).rejects.toMatchObject({ code: 'device-unsupported' });
+  });
+
+  it('makes watchers look at everything again', async () => {
+    let listed = 0;
+    const { systemd, fake } = await connect({
+      ListUnitsByPatterns: (call) => {
+        listed += 1;
+        const row = [unit, '', 'loaded', 'active', 'running', '', unitPath, 0, '', '/'];
+        call.answer('a(ssssssouso)', listed === 1 ? [] : [row]);
+      },
+    });
+    const told = new Promise((resolve) => systemd.watch(resolve));
+    await systemd.reload();
+    fake.hangUpAll();
+    expect(await told).toBe(unit);
+  });
+
+  it('is said plainly when there is no systemd', async () => {
+    const systemd = connectSystemd({ socketPath: '/nonexistent/private', watched: [] });
+    await expect(systemd.reload()).rejects.toMatchObject({ code: 'device-unsupported' });
+  });
+});
+
+describe('messages', () => {
+  it.each([
+    [
+      'one that claims to be larger than 4 MiB',
+      [0x6c, 1, 0, 1, 0xff, 0xff, 0xff, 0x7f, 1, 0, 0, 0, 0, 0, 0, 0],
+    ],
+    ['noise', Array.from({ length: 64 }, (_, i) => i)],
+  ])('end the connection: %s', async (_, bytes) => {
+    const { systemd } = await connect({ Reload: (call) => call.raw(Uint8Array.from(bytes)) });
+    await expect(systemd.reload()).rejects.toMatchObject({
+      code: 'device-unsupported',
+      message: expect.stringContaining('malformed or longer') as string,
+    });
+  });
+});
+
+describe('reading units', () => {
+  const properties: Record<string, [string, unknown]> = {
+    LoadState: ['s', 'loaded'],
+    ActiveState: ['s', 'active'],
+    SubState: ['s', 'running'],
+    Result: ['s', 'oom-kill'],
+    NRestarts: ['u', 3],
+    MainPID: ['u', 0],
+    ExecMainStatus: ['i', 9],
+    ControlGroup: ['s', '/wherry.slice/x.service'],
+  };
+
+  it('gives the states and how the last run ended', async () => {
+    const paths = new Set<string>();
+    const { systemd } = await connect({
+      Get: (call) => {
+        paths.add(call.path);
+        call.answer('v', properties[String(call.args[1])]);
+      },
+    });
+    expect(await systemd.status(unit)).toEqual({
+      name: unit,
+      loadState: 'loaded',
+      activeState: 'active',
+      subState: 'running',
+      result: 'oom-kill',
+      restarts: 3,
+      execMainStatus: 9,
+      controlGroup: '/wherry.slice/x.service',
+    });
+    expect([...paths]).toEqual([unitPath]);
+  });
+
+  it('lists units by pattern', async () => {
+    const { systemd } = await connect({
+      ListUnitsByPatterns: (call) =>
+        call.answer('a(ssssssouso)', [[unit, 'App', 'loaded', 'failed', 'failed', '', unitPath, 0, '', '/']]),
+    });
+    expect(await systemd.list(['wherry-*'])).toEqual([
+      { name: unit, loadState: 'loaded', activeState: 'failed', subState: 'failed' },
+    ]);
+  });
+
+  it('forgets failures, and is content when there is nothing to forget', async () => {
+    const { systemd } = await connect({
+      ResetFailedUnit: (call) => call.fail('org.freedesktop.systemd1.NoSuchUnit', 'not loaded'),
+    });
+    await systemd.resetFailed(unit);
+  });
+});
+
+describe('watching', () => {
+  it('tells of changes of the units that matter, by signals', async () => {
+    const { systemd } = await connect({
+      ListUnitsByPatterns: (call) => call.answer('a(ssssssouso)', []),
+      Reload: (call) => {
+        changed(call, '/org/freedesktop/systemd1/unit/ssh_2eservice');
+        changed(call, unitPath);
+        // Asking for a unit's state loads it: whoever asks when told would be told for ever.
+        call.signal('UnitNew', 'so', ['wherry-pod-x.slice', '/x']);
+        call.signal('UnitRemoved', 'so', ['wherry-pod-x.slice', '/x']);
+        call.answer();
+      },
+    });
+    const told: string[] = [];
+    const stop = systemd.watch((name) => void told.push(name));
+    await systemd.reload();
+    expect(told).toEqual([unit]);
+    stop();
+    await systemd.reload();
+    expect(told).toHaveLength(1);
+  });
+});

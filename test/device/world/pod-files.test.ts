@@ -1,0 +1,125 @@
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { PodFiles } from '../../../src/device/world/pod-files.ts';
+import type { CompiledPod } from '../../../src/device/pod/compiled-pod.ts';
+import type { Disk } from '../../../src/device/store/disk.ts';
+import { nodeDisk } from '../../../src/device/store/node-disk.ts';
+
+/** The machine's disk, except that files stay the property of whoever runs the test. */
+function ownDisk(writes: string[]): Disk {
+  const disk = nodeDisk();
+  return {
+    ...disk,
+    own: () => Promise.resolve(),
+    write: (path, bytes) => {
+      writes.push(path);
+      return disk.write(path, bytes);
+    },
+  };
+}
+
+const pod = (uuid: string): CompiledPod => ({
+  name: 'web',
+  uuid,
+  slice: `wherry-pod-web.${uuid}.slice`,
+  services: [{ app: 'main', unit: `wherry-pod-web.${uuid}-main.service`, imageId: 'sha512-0' }],
+  mounts: ['run-wherry-images-0.mount'],
+  units: [
+    { name: 'run-wherry-images-0.mount', text: '[Mount]\n' },
+    { name: `wherry-pod-web.${uuid}.slice`, text: '[Slice]\n' },
+    { name: `wherry-pod-web.${uuid}-main.service`, text: '[Service]\n' },
+  ],
+  files: [{ path: 'apps/main/config.json', content: '{}', mode: 0o600 }],
+  directories: [],
+  sources: [],
+  isolators: [],
+});
+
+describe('the files of a pod', () => {
+  let root: string;
+  let writes: string[];
+  let files: PodFiles;
+  const unit = (name: string): string => join(root, 'units', name);
+  beforeEach(() => {
+    root = mkdtempSync(join(tmpdir(), 'pod-files-'));
+    writes = [];
+    files = new PodFiles(ownDisk(writes), {
+      pods: join(root, 'pods'),
+      units: join(root, 'units'),
+      mounts: join(root, 'mounts'),
+    });
+  });
+  afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+  it('are its bundle, its units, and master copies of them', async () => {
+    await files.write(pod('one'));
+    expect(readFileSync(join(root, 'pods/one/apps/main/config.json'), 'utf8')).toBe('{}');
+    expect(readdirSync(join(root, 'units')).sort()).toEqual(readdirSync(join(root, 'pods/one/units')).sort());
+  });
+
+  it('start at boot by one file and one link, which are not written again when nothing changed', async () => {
+    await files.write(pod('one'));
+    await files.enable([pod('one')]);
+    expect(readFileSync(unit('wherry-pods.target'), 'utf8')).toMatch(
+      /^Wants=wherry-pod-web\.one-main\.service$/m,
+    );
+    expect(readlinkSync(unit('multi-user.target.wants/wherry-pods.target'))).toBe('../wherry-pods.target');
+    writes.length = 0;
+    await files.enable([pod('one')]);
+    expect(writes).toEqual([]);
+  });
+
+  it('are put back when a unit was lost or changed', async () => {
+    await files.write(pod('one'));
+    expect(await files.repair(pod('one'))).toBe(false);
+    rmSync(unit('wherry-pod-web.one-main.service'));
+    writeFileSync(unit('wherry-pod-web.one.slice'), 'changed');
+    expect(await files.repair(pod('one'))).toBe(true);
+    expect(readFileSync(unit('wherry-pod-web.one-main.service'), 'utf8')).toBe('[Service]\n');
+    expect(readFileSync(unit('wherry-pod-web.one.slice'), 'utf8')).toBe('[Slice]\n');
+  });
+
+  it('go without those that another pod shares', async () => {
+    await files.write(pod('one'));
+    await files.write(pod('two'));
+    await files.remove([pod('one')], [pod('two')]);
+    expect(existsSync(unit('wherry-pod-web.one-main.service'))).toBe(false);
+    expect(existsSync(unit('run-wherry-images-0.mount'))).toBe(true);
+    expect(existsSync(unit('wherry-pod-web.two-main.service'))).toBe(true);
+  });
+
+  it("that no running pod has are found, and an administrator's own units are not taken for them", async () => {
+    await files.write(pod('0123abcd'));
+    await files.write(pod('4567ef01'));
+    await files.writeUnit('run-wherry-images-1.mount', '[Mount]\n');
+    await files.writeUnit('wherry-holder-web.4567ef01.service', '[Service]\n');
+    for (const own of ['wherry-pod-backup.service', 'wherry-pods.target', 'data.mount']) {
+      await files.writeUnit(own, '[Unit]\n');
+    }
+    expect((await files.strays([pod('0123abcd')])).sort()).toEqual([
+      'run-wherry-images-1.mount',
+      'wherry-holder-web.4567ef01.service',
+      'wherry-pod-web.4567ef01-main.service',
+      'wherry-pod-web.4567ef01.slice',
+    ]);
+  });
+
+  it('leave no mount points behind, but nothing that is in use is touched', async () => {
+    mkdirSync(join(root, 'mounts/used'), { recursive: true });
+    mkdirSync(join(root, 'mounts/old'));
+    mkdirSync(join(root, 'mounts/mounted/rootfs'), { recursive: true });
+    await files.removeMountPoints((id) => id === 'used');
+    expect(readdirSync(join(root, 'mounts')).sort()).toEqual(['mounted', 'used']);
+  });
+});

@@ -1,0 +1,254 @@
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { App, PodApp } from '../../../src/image/appc/types.ts';
+import { parsePodManifest } from '../../../src/image/appc/pod-manifest.ts';
+import { findInImage } from '../../../src/device/world/image-tree.ts';
+import { checkPrograms } from '../../../src/device/world/programs.ts';
+import { Refusal } from '../../../src/core/refusal/refusal.ts';
+
+let programs: string;
+let root: string;
+
+/** Programs as Debian's cross compilers make them. */
+const compilers = {
+  arm: 'arm-linux-gnueabihf-gcc',
+  arm64: 'aarch64-linux-gnu-gcc',
+  x86: 'x86_64-linux-gnu-gcc',
+};
+type Machine = keyof typeof compilers;
+
+beforeAll(() => {
+  programs = mkdtempSync(join(tmpdir(), 'programs-'));
+  for (const [machine, compiler] of Object.entries(compilers)) {
+    const args = ['-x', 'c', '-', '-o', join(programs, machine)];
+    execFileSync(compiler, args, { input: 'int main(void) { return 0; }' });
+  }
+});
+afterAll(() => rmSync(programs, { recursive: true }));
+beforeEach(() => (root = mkdtempSync(join(tmpdir(), 'image-'))));
+afterEach(() => rmSync(root, { recursive: true }));
+
+function put(path: string, content: Buffer | string, mode = 0o755, layer = root): void {
+  const file = join(layer, path);
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(
+    file,
+    typeof content === 'string' && content in compilers ? readFileSync(join(programs, content)) : content,
+  );
+  chmodSync(file, mode);
+}
+
+function link(path: string, target: string, layer = root): void {
+  mkdirSync(dirname(join(layer, path)), { recursive: true });
+  symlinkSync(target, join(layer, path));
+}
+
+interface Case {
+  readonly exec: readonly string[];
+  readonly app?: Partial<App>;
+  readonly mounts?: readonly string[];
+  readonly roots?: readonly string[];
+  readonly architectures?: readonly string[];
+}
+
+const [podApp] = parsePodManifest(
+  Buffer.from(
+    JSON.stringify({
+      acKind: 'PodManifest',
+      acVersion: '0.8.11',
+      apps: [{ name: 'web', image: { id: `sha512-${'a'.repeat(128)}` } }],
+    }),
+  ),
+).apps;
+
+/** The refusal's sentence, or undefined when the app may run. */
+async function judged({
+  exec,
+  app,
+  mounts = [],
+  roots = [root],
+  architectures = ['aarch64'],
+}: Case): Promise<string | undefined> {
+  if (podApp === undefined) throw new Error('the pod manifest has an app');
+  const whole: App = {
+    exec,
+    user: '0',
+    group: '0',
+    supplementaryGids: [],
+    eventHandlers: [],
+    workingDirectory: '/',
+    environment: [],
+    isolators: [],
+    mountPoints: [],
+    ports: [],
+    ...app,
+  };
+  const mounted: PodApp = { ...podApp, mounts: mounts.map((path) => ({ path, volume: podApp.name })) };
+  try {
+    await checkPrograms({ roots, podApp: mounted, app: whole, architectures });
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    expect(error.code).toBe('image-arch-mismatch');
+    return error.message;
+  }
+}
+
+describe("an app's program is looked at before anything is stopped [C38] [A8.6]", () => {
+  it.each<[Machine, string[], boolean]>([
+    ['arm64', ['aarch64'], true],
+    ['arm', ['armv7l', 'armv6l'], true],
+    ['arm', ['armv6l'], true],
+    ['arm', ['aarch64', 'armv7l', 'armv6l'], true],
+    ['arm', ['aarch64'], false],
+    ['arm64', ['armv7l', 'armv6l'], false],
+    ['x86', ['aarch64'], false],
+    ['x86', ['amd64'], true],
+  ])('a program for %s on a device that runs %j: %s', async (machine, architectures, runs) => {
+    put('bin/app', machine);
+    expect((await judged({ exec: ['/bin/app'], architectures })) === undefined).toBe(runs);
+  });
+
+  it('and the sentence says which app, which file, what it is, what the device is and what to do', async () => {
+    put('bin/app', 'x86');
+    expect(await judged({ exec: ['/bin/app'] })).toBe(
+      'app web: /bin/app in its image is a program for 64-bit x86; this device runs aarch64. Deploy an image that was built for it',
+    );
+  });
+
+  it('a damaged program is refused', async () => {
+    put('bin/app', readFileSync(join(programs, 'arm64')).subarray(0, 40));
+    expect(await judged({ exec: ['/bin/app'] })).toContain('is a damaged ELF file');
+  });
+
+  it('the programs of event handlers are looked at, too (aci.md, eventHandlers)', async () => {
+    put('bin/app', 'arm64');
+    put('bin/prepare', 'x86');
+    const app = { eventHandlers: [{ name: 'pre-start' as const, exec: ['/bin/prepare'] }] };
+    expect(await judged({ exec: ['/bin/app'], app })).toContain('/bin/prepare');
+  });
+
+  it('the loader that a program asks for is looked at', async () => {
+    put('bin/app', 'arm64');
+    put('lib/ld-linux-aarch64.so.1', 'x86');
+    expect(await judged({ exec: ['/bin/app'] })).toContain('/lib/ld-linux-aarch64.so.1');
+  });
+
+  it('a program that is not there is left to its start, which says so', async () => {
+    expect(await judged({ exec: ['/bin/app'] })).toBeUndefined();
+    expect(await judged({ exec: ['app'] })).toBeUndefined();
+  });
+
+  it('other formats, directories and FIFOs are left to the kernel', async () => {
+    put('bin/app', 'print("binfmt_misc")');
+    mkdirSync(join(root, 'directory'));
+    execFileSync('mkfifo', [join(root, 'fifo')]);
+    for (const exec of ['/bin/app', '/directory', '/fifo', '/'])
+      expect(await judged({ exec: [exec] })).toBeUndefined();
+  });
+});
+
+describe("[A3.7] an app's program is found as the runtime finds it", () => {
+  it.each<[string, Partial<App>]>([
+    ['app', { environment: [{ name: 'PATH', value: '/nowhere:/opt/bin:/usr/bin' }] }],
+    ['app', { environment: [{ name: 'PATH', value: 'bin' }], workingDirectory: '/opt' }],
+    ['bin/app', { workingDirectory: '/opt' }],
+    ['./app', { workingDirectory: '/opt/bin' }],
+    ['/opt//lib/../bin/./app', {}],
+  ])('%j with %j', async (name, app) => {
+    put('opt/bin/app', 'x86');
+    mkdirSync(join(root, 'opt/lib'));
+    expect(await judged({ exec: [name], app })).toContain('/opt/bin/app');
+  });
+
+  it('in the usual PATH when it sets none (ace.md, environment), past files that cannot be executed', async () => {
+    put('usr/local/bin/app', 'x86', 0o644);
+    put('usr/sbin/app/file', 'x86');
+    put('usr/bin/app', 'arm64');
+    put('bin/app', 'x86');
+    expect(await judged({ exec: ['app'] })).toBeUndefined();
+    rmSync(join(root, 'usr/bin/app'));
+    expect(await judged({ exec: ['app'] })).toContain('/bin/app');
+  });
+
+  it('a script stands for its interpreter, once (execve(2))', async () => {
+    put('bin/sh', 'x86');
+    put('bin/app', '#! /bin/sh -e\nexit\n');
+    expect(await judged({ exec: ['/bin/app'] })).toContain('/bin/sh');
+    put('bin/outer', '#!/bin/app\n');
+    expect(await judged({ exec: ['/bin/outer'] })).toBeUndefined();
+    put('bin/gone', '#!/bin/none\n');
+    expect(await judged({ exec: ['/bin/gone'] })).toBeUndefined();
+  });
+
+  it('what a volume or the runtime lies over is not what the app runs', async () => {
+    put('data/bin/app', 'x86');
+    put('dev/app', 'x86');
+    link('current', '/data/bin');
+    link('volume', 'data');
+    expect(await judged({ exec: ['/current/app'] })).toContain('/data/bin/app');
+    expect(await judged({ exec: ['/current/app'], mounts: ['/data'] })).toBeUndefined();
+    expect(await judged({ exec: ['/current/app'], mounts: ['/volume'] })).toBeUndefined();
+    expect(await judged({ exec: ['/current/app'], mounts: ['/dat'] })).toBeDefined();
+    expect(await judged({ exec: ['/dev/app'] })).toBeUndefined();
+  });
+});
+
+describe('[A10.1] a path in an image (path_resolution(7))', () => {
+  const find = async (path: string, roots = [root]) => (await findInImage(roots, path))?.path;
+
+  it('is followed over links within the image', async () => {
+    put('usr/bin/app', 'arm64');
+    link('bin', 'usr/bin');
+    link('usr/bin/absolute', '/bin/app');
+    link('usr/bin/climbing', '../../../../usr/./bin//app');
+    for (const path of ['/bin/app', '/bin/absolute', '/bin/climbing', '/bin/../bin/app', '/../bin/app']) {
+      expect(await find(path)).toBe('/usr/bin/app');
+    }
+  });
+
+  it('never leads out of it', async () => {
+    link('etc', '/etc');
+    link('up', '../../../../../../../../etc');
+    link('host', programs);
+    for (const path of [
+      '/etc/passwd',
+      '/up/passwd',
+      '/../../etc/passwd',
+      '/host/arm64',
+      `${programs}/arm64`,
+    ]) {
+      expect(await find(path)).toBeUndefined();
+    }
+  });
+
+  it('ends when its links go in a circle or through a file', async () => {
+    link('a', 'b');
+    link('b', 'a');
+    link('deep', `deep/${'x/'.repeat(100)}`);
+    put('file', 'text');
+    for (const path of ['/a', '/deep', '/file/x', '/file/../file', '/'])
+      expect(await find(path)).toBeUndefined();
+  });
+
+  it('is found in the uppermost layer that has it; a link under a directory of the layer above is not walked', async () => {
+    const [upper, lower] = [join(root, 'upper'), join(root, 'lower')];
+    put('usr/bin/app', 'arm64', 0o755, upper);
+    put('usr/bin/app', 'x86', 0o755, lower);
+    put('usr/bin/only', 'x86', 0o755, lower);
+    put('hidden', 'text', 0o644, upper);
+    put('hidden/file', 'text', 0o644, lower);
+    mkdirSync(join(upper, 'merged'));
+    link('merged', programs, lower);
+    const roots = [upper, lower];
+    expect((await findInImage(roots, '/usr/bin/app'))?.file).toBe(join(upper, 'usr/bin/app'));
+    expect((await findInImage(roots, '/usr/bin/only'))?.file).toBe(join(lower, 'usr/bin/only'));
+    expect(await find('/hidden/file', roots)).toBeUndefined();
+    expect(await find('/merged/arm64', roots)).toBeUndefined();
+    expect(await judged({ exec: ['/usr/bin/app'], roots })).toBeUndefined();
+    expect(await judged({ exec: ['/usr/bin/only'], roots })).toBeDefined();
+  });
+});

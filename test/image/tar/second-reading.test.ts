@@ -1,0 +1,69 @@
+import { describe, expect, it } from 'vitest';
+
+import { defaultArchiveLimits } from '../../../src/image/tar/limits.ts';
+import { SecondReading } from '../../../src/image/tar/second-reading.ts';
+import { TarFraming, type TarPiece } from '../../../src/image/tar/tar-framing.ts';
+import { directory, file, pax, type RawEntry, tar } from '../../support/raw-tar.ts';
+
+function firstReading(bytes: Buffer): TarPiece[] {
+  const framing = new TarFraming(defaultArchiveLimits);
+  framing.push(bytes);
+  return framing.take();
+}
+
+/** Lets the library read one tar where the first reading was of another. */
+async function compare(read: readonly RawEntry[], first: readonly RawEntry[]): Promise<void> {
+  const library = new SecondReading();
+  try {
+    const bytes = tar(...read);
+    await library.agree(bytes, firstReading(tar(...first)));
+    await library.end();
+  } finally {
+    library.close();
+  }
+}
+
+describe('two readings of a tar', () => {
+  const link: RawEntry = { name: 'b', type: '1', linkname: 'a' };
+  const same = [directory('d'), file('a', 'x'.repeat(700)), link];
+
+  it('agree on what is the same', async () => {
+    await expect(compare(same, same)).resolves.toBeUndefined();
+  });
+
+  it('agree, however many entries without a body come at once', async () => {
+    const many = Array.from({ length: 20_000 }, (_, index) => file(`f${index}`, ''));
+    await expect(compare(many, many)).resolves.toBeUndefined();
+  });
+
+  it.each<[string, RawEntry[]]>([
+    ['a name', [directory('d'), file('c', 'x'.repeat(700)), link]],
+    ['a size', [directory('d'), file('a', 'x'.repeat(701)), link]],
+    ['a type', [directory('d'), file('a', 'x'.repeat(700)), { ...link, type: '2' }]],
+    ['the target of a link', [directory('d'), file('a', 'x'.repeat(700)), { ...link, linkname: 'd' }]],
+    ['a position', [directory('d'), pax({ comment: 'x' }), file('a', 'x'.repeat(700)), link]],
+    ['an entry less', [directory('d'), file('a', 'x'.repeat(700))]],
+    ['an entry more', [...same, file('c')]],
+  ])('differ by %s', async (_, first) => {
+    await expect(compare(same, first)).rejects.toMatchObject({
+      code: 'archive-malformed',
+      message: expect.stringContaining('can be read in two ways') as string,
+    });
+  });
+
+  it('fail together with the library', async () => {
+    const library = new SecondReading();
+    await expect(library.agree(Buffer.alloc(512, 1), [])).rejects.toMatchObject({
+      code: 'archive-malformed',
+      message: 'The tar library cannot read the archive.',
+    });
+    library.close();
+  });
+
+  it('fail where the library finds the tar cut off', async () => {
+    const library = new SecondReading();
+    const bytes = tar(...same).subarray(0, 1200);
+    await library.agree(bytes, firstReading(bytes));
+    await expect(library.end()).rejects.toMatchObject({ code: 'archive-malformed' });
+  });
+});

@@ -1,0 +1,127 @@
+import { describe, expect, it } from 'vitest';
+import { nextVersion, rollbackTarget } from '../../../src/operator/fleet/compose.ts';
+import { progressOf, type DeviceView, foldMessage } from '../../../src/operator/fleet/device-view.ts';
+import { encodeEvent, encodePresence, encodeReport } from '../../../src/wire/report/report-codec.ts';
+import type { DeploymentReport } from '../../../src/wire/report/deployment-report.ts';
+import { sampleEvent, sampleReport } from '../../support/sample-messages.ts';
+
+describe('the next version', () => {
+  it.each([
+    ['is 1 for a new device', [], 0, 1],
+    ['follows what was published from here', [{ version: 4 }, { version: 7 }], 3, 8],
+    ['follows what the device trusted, when another operator was ahead', [{ version: 4 }], 11, 12],
+  ])('%s', (_name, history, trusted, expected) => {
+    expect(nextVersion(history, trusted)).toBe(expected);
+  });
+});
+
+describe('a rollback', () => {
+  const history = [
+    { version: 1, outcome: 'committed' },
+    { version: 2, outcome: 'committed' },
+    { version: 3, outcome: 'rolled-back' },
+    { version: 4, outcome: 'committed' },
+    { version: 5, outcome: 'refused' },
+  ] as const;
+
+  it('goes to the last good version before the one that runs', () => {
+    expect(rollbackTarget(history, 4)).toBe(2);
+    expect(rollbackTarget(history, 2)).toBe(1);
+  });
+
+  it('finds the running version in the history when the device does not tell', () => {
+    expect(rollbackTarget(history, undefined)).toBe(2);
+  });
+
+  it('takes a version whose outcome nobody saw rather than none', () => {
+    expect(rollbackTarget([{ version: 1 }, { version: 2, outcome: 'committed' }], 2)).toBe(1);
+  });
+
+  it('says that there is nothing to go back to', () => {
+    expect(() => rollbackTarget([], undefined)).toThrow(/nothing was published from here/);
+    expect(() => rollbackTarget(history.slice(0, 1), 1)).toThrow(/no earlier version.*1 committed/);
+  });
+});
+
+describe('the progress of a version', () => {
+  const view = (deployment: DeploymentReport | undefined, currentVersion = 3): DeviceView => ({
+    device: 'crane-7',
+    events: [],
+    report: sampleReport({ currentVersion, ...(deployment === undefined ? {} : { deployment }) }),
+  });
+
+  it('is unknown until the device speaks of it', () => {
+    expect(progressOf({ device: 'crane-7', events: [] }, 4, 0)).toEqual({ phase: 'waiting' });
+    expect(progressOf(view({ version: 3, phase: 'committed' }), 4, 0)).toEqual({ phase: 'waiting' });
+  });
+
+  it('has the bytes while they come', () => {
+    const fetching = { phase: 'fetch', receivedBytes: 1, totalBytes: 2 } as const;
+    expect(progressOf(view({ version: 4, ...fetching }), 4, 0)).toEqual(fetching);
+  });
+
+  it('ends with the event, the report, or the version that runs, whichever is seen first', () => {
+    expect(progressOf({ ...view(undefined), events: [sampleEvent({ version: 4 })] }, 4, 0)).toEqual({
+      phase: 'committed',
+    });
+    expect(progressOf(view({ version: 4, phase: 'committed' }), 4, 0)).toEqual({ phase: 'committed' });
+    expect(progressOf(view(undefined, 4), 4, 0)).toEqual({ phase: 'committed' });
+  });
+
+  it('ends with the reason of the device', () => {
+    const failed = {
+      version: 4,
+      phase: 'rolled-back',
+      code: 'probation-failed',
+      message: 'it died',
+    } as const;
+    expect(progressOf(view(failed), 4, 0)).toEqual({
+      phase: 'rolled-back',
+      code: 'probation-failed',
+      message: 'it died',
+    });
+  });
+
+  it('keeps a code that a later release invented in the words', () => {
+    const failed = { version: 4, phase: 'refused', code: 'moon-too-full', message: 'it is' } as const;
+    expect(progressOf(view(failed), 4, 0)).toMatchObject({
+      code: 'internal',
+      message: 'it is (moon-too-full)',
+    });
+  });
+
+  it('takes a refusal without a version for its own only when it came after the command', () => {
+    const events = [sampleEvent({ version: 0, outcome: 'refused', code: 'key-unknown', message: 'who?' })];
+    expect(progressOf({ ...view(undefined), events }, 4, 1)).toEqual({ phase: 'waiting' });
+    expect(progressOf({ ...view(undefined), events }, 4, 0)).toMatchObject({
+      phase: 'refused',
+      code: 'key-unknown',
+    });
+  });
+
+  it('is superseded when the device is at a later one', () => {
+    expect(progressOf(view({ version: 5, phase: 'fetch' }), 4, 0)).toMatchObject({ phase: 'superseded' });
+  });
+});
+
+describe('the view of a device', () => {
+  const empty: DeviceView = { device: 'crane-7', events: [] };
+
+  it('is built from its messages', () => {
+    const presence = { format: 1, bootId: 'boot-a', connection: 1, up: true } as const;
+    const steps = [
+      ['reported', encodeReport(sampleReport())],
+      ['live', encodePresence(presence)],
+      ['event', encodeEvent(sampleEvent())],
+    ] as const;
+    const view = steps.reduce((seen, [kind, payload]) => foldMessage(seen, kind, payload), empty);
+    expect(view).toEqual({ device: 'crane-7', report: sampleReport(), presence, events: [sampleEvent()] });
+  });
+
+  it('keeps what it knew when a device sends nonsense, and says so', () => {
+    const before = foldMessage(empty, 'reported', encodeReport(sampleReport()));
+    const after = foldMessage(before, 'reported', Buffer.from('nonsense'));
+    expect(after.report).toEqual(sampleReport());
+    expect(after.unreadable).toMatch(/cannot be read/);
+  });
+});

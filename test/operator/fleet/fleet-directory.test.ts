@@ -1,0 +1,115 @@
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { FleetDirectory } from '../../../src/operator/fleet/fleet-directory.ts';
+import { parseFleetConfig } from '../../../src/operator/fleet/fleet-config.ts';
+
+const broker = '[broker]\nurl = "mqtt://127.0.0.1:1883"\n';
+const images = '[images]\nbase_url = "http://127.0.0.1:8080/"\n';
+const complete = `fleet = "harbour"\n${broker}${images}`;
+
+describe('fleet.toml', () => {
+  it('has defaults for what it leaves out', () => {
+    expect(parseFleetConfig(complete)).toEqual({
+      fleet: 'harbour',
+      broker: { url: 'mqtt://127.0.0.1:1883', version: 4 },
+      imagesUrl: 'http://127.0.0.1:8080',
+      deploy: { validDays: 90, probationSeconds: 30, reconnectWindowSeconds: 60, limits: 'require' },
+    });
+  });
+
+  it.each<[string, string, RegExp]>([
+    ['an unknown key', `${complete}colour = "red"\n`, /images.colour is not known/],
+    ['an unknown table', `${complete}[paint]\n`, /paint is not known/],
+    ['no fleet', broker + images, /fleet is missing/],
+    ['no broker', `fleet = "harbour"\n${images}`, /broker.url is missing/],
+    [
+      'a fleet name that cannot be in a topic',
+      complete.replace('harbour', 'a/b'),
+      /fleet takes lower-case words/,
+    ],
+    ['another kind of broker', complete.replace('mqtt:', 'http:'), /broker.url takes mqtt/],
+    [
+      'a number out of range',
+      `${complete}[deploy]\nprobation_seconds = -1\n`,
+      /deploy.probation_seconds takes a whole number/,
+    ],
+    ['something else than TOML', 'fleet = ', /fleet.toml: line 1/],
+  ])('is refused with %s', (_name, toml, problem) => {
+    expect(() => parseFleetConfig(toml)).toThrow(problem);
+  });
+});
+
+describe('a fleet directory', () => {
+  let path: string;
+  let fleet: FleetDirectory;
+
+  beforeEach(async () => {
+    path = await mkdtemp(join(tmpdir(), 'wherry-fleet-'));
+    fleet = await FleetDirectory.init(join(path, 'fleet'), {
+      fleet: 'harbour',
+      brokerUrl: 'mqtt://127.0.0.1:1883',
+      imagesUrl: 'http://127.0.0.1:8080',
+    });
+  });
+  afterEach(async () => {
+    await rm(path, { recursive: true });
+  });
+
+  it('is not made over another one', async () => {
+    const options = { fleet: 'other', brokerUrl: 'mqtt://x', imagesUrl: 'http://x' };
+    await expect(FleetDirectory.init(fleet.path, options)).rejects.toThrow(/holds a fleet already/);
+    await expect(FleetDirectory.open(join(path, 'nowhere'))).rejects.toThrow(/wherry fleet init/);
+  });
+
+  it('keeps private keys to their owner and never replaces them by accident', async () => {
+    const pair = { privateKey: 'one', publicKey: 'public one' };
+    await fleet.saveKeys('deploy', pair, { replace: false });
+    const file = fleet.keyPath('deploy', 'private');
+    expect((await stat(file)).mode & 0o777).toBe(0o600);
+    const other = { privateKey: 'two', publicKey: 'public two' };
+    await expect(fleet.saveKeys('deploy', other, { replace: false })).rejects.toThrow(/on purpose/);
+    await fleet.saveKeys('deploy', other, { replace: true });
+    expect(await fleet.key('deploy', 'public')).toBe('public two');
+    expect(await readFile(`${file}.old`, 'utf8')).toBe('one');
+    await expect(fleet.key('images', 'private')).rejects.toThrow(/wherry keys new images/);
+  });
+
+  it('remembers the exact bytes of each version and what became of it', async () => {
+    await fleet.claim('crane-7', 1, Buffer.from('one'));
+    await fleet.claim('crane-7', 10, Buffer.from('ten'));
+    await fleet.claim('crane-7', 9, Buffer.from('nine'));
+    await fleet.recordOutcome('crane-7', 9, 'committed');
+    expect(await fleet.history('crane-7')).toEqual([
+      { version: 1 },
+      { version: 9, outcome: 'committed' },
+      { version: 10 },
+    ]);
+    expect(Buffer.from(await fleet.envelope('crane-7', 10)).toString()).toBe('ten');
+    expect(await fleet.devices()).toEqual(['crane-7']);
+    await expect(fleet.envelope('crane-7', 2)).rejects.toThrow(/never published/);
+  });
+
+  it('gives a version to one operator only', async () => {
+    const claims = await Promise.allSettled([
+      fleet.claim('crane-7', 1, Buffer.from('mine')),
+      fleet.claim('crane-7', 1, Buffer.from('theirs')),
+    ]);
+    expect(claims.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+  });
+
+  it('does not leave its directory for a device with a clever name', async () => {
+    await expect(fleet.history('../keys')).rejects.toThrow(/device name/);
+  });
+
+  it('reads the files that fleet.toml names for the broker, and says which is missing', async () => {
+    const toml = complete.replace(images, `username = "me"\npassword_file = "secret"\n${images}`);
+    await writeFile(join(fleet.path, 'fleet.toml'), toml);
+    const reopened = await FleetDirectory.open(fleet.path);
+    await expect(reopened.brokerAddress()).rejects.toThrow(/the file secret cannot be read/);
+    await writeFile(join(fleet.path, 'secret'), 'hush\n');
+    const address = { url: 'mqtt://127.0.0.1:1883', version: 4, username: 'me', password: 'hush' };
+    expect(await reopened.brokerAddress()).toEqual(address);
+  });
+});

@@ -1,0 +1,128 @@
+import { createHash } from 'node:crypto';
+import { DeviceSession } from '../../src/device/session/device-session.ts';
+import { MqttTransport } from '../../src/wire/mqtt/mqtt-transport.ts';
+import type { DeviceReport } from '../../src/wire/report/report.ts';
+import type { DeploymentReport } from '../../src/wire/report/deployment-report.ts';
+import { decodeDesiredState } from '../../src/wire/trust/desired-state-codec.ts';
+import { decodeEnvelope } from '../../src/wire/trust/envelope.ts';
+import type { DesiredState } from '../../src/wire/trust/desired-state.ts';
+import { systemClock } from './system-clock.ts';
+
+export interface FakeDeviceOptions {
+  readonly url: string;
+  readonly fleet: string;
+  readonly device: string;
+  /** The version that it runs when it comes up; none by default. */
+  readonly running?: number;
+  /** What becomes of a version; committed by default. */
+  readonly decide?: (desired: DesiredState) => { code: string; message: string } | undefined;
+}
+
+/**
+ * A device that is all mouth: it downloads what it is told, goes through the phases and answers, but runs nothing. What it
+ * reports is shaped as wherryd shapes it.
+ */
+export class FakeDevice {
+  /** What was downloaded, in order: address, size, SHA-256. */
+  readonly downloads: { url: string; sizeBytes: number; sha256: string; signature: string }[] = [];
+  readonly obeyed: DesiredState[] = [];
+  readonly #options: FakeDeviceOptions;
+  readonly #session: DeviceSession;
+  #report: DeviceReport;
+
+  constructor(options: FakeDeviceOptions) {
+    this.#options = options;
+    this.#report = {
+      format: 1,
+      fleet: options.fleet,
+      device: options.device,
+      bootId: 'boot-a',
+      seq: 0,
+      at: 1_767_225_600,
+      wherry: '0.1.0',
+      trustedVersion: options.running ?? 0,
+      currentVersion: options.running ?? 0,
+      pods: [],
+      capabilities: [],
+    };
+    this.#session = new DeviceSession({
+      fleet: options.fleet,
+      device: options.device,
+      bootId: 'boot-a',
+      transport: new MqttTransport({ url: options.url, version: 4 }),
+      clock: systemClock,
+      journal: { log: () => undefined },
+      policy: { bootSpreadMs: 0, windowMs: 20 },
+    });
+    this.#session.onDesired((message) => void this.#obey(message));
+  }
+
+  start(): this {
+    this.#say({});
+    this.#session.start();
+    return this;
+  }
+
+  async close(): Promise<void> {
+    await this.#session.close();
+  }
+
+  #say(changes: Partial<DeviceReport>): void {
+    this.#report = { ...this.#report, ...changes, seq: this.#report.seq + 1 };
+    this.#session.publishReport(this.#report);
+  }
+
+  async #obey(message: Uint8Array): Promise<void> {
+    const desired = decodeDesiredState(decodeEnvelope(message).payload);
+    const { version, images, pods } = desired;
+    if (version <= this.#report.trustedVersion) return;
+    this.obeyed.push(desired);
+    const say = (deployment: Omit<DeploymentReport, 'version'>, changes: Partial<DeviceReport> = {}) =>
+      this.#say({ ...changes, deployment: { version, ...deployment } });
+    const totalBytes = images.reduce((sum, image) => sum + image.sizeBytes, 0);
+    let receivedBytes = 0;
+    say({ phase: 'fetch', receivedBytes, totalBytes }, { trustedVersion: version });
+    let refusal = this.#options.decide?.(desired);
+    for (const { urls } of images) {
+      const url = urls[0] ?? '';
+      try {
+        const bytes = new Uint8Array(await (await fetch(url)).arrayBuffer());
+        const signature = await (await fetch(`${url}.asc`)).text();
+        const sha256 = createHash('sha256').update(bytes).digest('hex');
+        this.downloads.push({ url, sizeBytes: bytes.length, sha256, signature });
+        receivedBytes += bytes.length;
+        say({ phase: 'fetch', receivedBytes, totalBytes });
+      } catch (error) {
+        refusal = { code: 'download-failed', message: String(error) };
+      }
+    }
+    const event = { format: 1, bootId: 'boot-a', at: 1_767_225_600, version } as const;
+    if (refusal !== undefined) {
+      say({ phase: 'refused', ...refusal });
+      this.#session.publishEvent({ ...event, outcome: 'refused', ...refusal });
+      return;
+    }
+    for (const phase of ['stage', 'activate', 'probation'] as const) say({ phase });
+    const running = pods.map(({ name }) => ({
+      name,
+      uuid: '00000000-0000-8000-8000-000000000000',
+      healthy: true,
+      apps: [
+        {
+          name: 'app',
+          imageId: images[0]?.id ?? '',
+          state: 'active/running',
+          pid: 7,
+          restarts: 0,
+          lastResult: 'success',
+          oomKills: 0,
+          memoryBytes: 12 * 2 ** 20,
+          memoryMaxBytes: 64 * 2 ** 20,
+        },
+      ],
+      isolators: [],
+    }));
+    say({ phase: 'committed' }, { currentVersion: version, pods: running });
+    this.#session.publishEvent({ ...event, outcome: 'committed' });
+  }
+}
