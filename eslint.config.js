@@ -1,7 +1,12 @@
+import { readFileSync } from 'node:fs';
 import tseslint from 'typescript-eslint';
 
-/** Directories that decide but never act: values in, values out (docs/architecture.md). */
-const pure = ['src/appc', 'src/trust', 'src/pod', 'src/cbor', 'src/refusal'];
+/** Folders that decide but never act: those marked pure in the table of docs/architecture.md. */
+const pure = readFileSync(new URL('docs/architecture.md', import.meta.url), 'utf8')
+  .split('\n')
+  .map((line) => /^\| \w+ \| `([\w/]+)` \| yes \|/.exec(line)?.[1])
+  .filter((folder) => folder !== undefined);
+if (pure.length === 0) throw new Error('docs/architecture.md names no pure folder');
 
 export default tseslint.config(
   { ignores: ['node_modules/', 'build/**', 'coverage/', '**/*.js'] },
@@ -22,7 +27,7 @@ export default tseslint.config(
     },
   },
   {
-    files: pure.map((dir) => `${dir}/**/*.ts`),
+    files: pure.map((folder) => `src/${folder}/*.ts`),
     rules: {
       'no-restricted-imports': [
         'error',
@@ -30,7 +35,7 @@ export default tseslint.config(
           patterns: [
             {
               regex: '^node:(fs|net|http|https|child_process|tls|dgram)',
-              message: 'This directory decides; it does no I/O.',
+              message: 'This folder decides; it does no I/O.',
             },
           ],
         },

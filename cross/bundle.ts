@@ -9,10 +9,10 @@ import { dependencyDiet, staleDiet } from './dependency-diet.ts';
 
 /** The programs of the package: name of the file in /usr/lib/wherry (without .js) → source below the project's root. */
 export const entryPoints: Readonly<Record<string, string>> = {
-  wherryd: 'src/daemon/wherryd.ts',
-  'wherry-examine': 'src/daemon/wherry-examine.ts',
-  'wherry-pull': 'src/daemon/wherry-pull.ts',
-  'wherry-render': 'src/daemon/wherry-render.ts',
+  wherryd: 'src/device/agent/wherryd.ts',
+  'wherry-examine': 'src/device/jobs/examine/wherry-examine.ts',
+  'wherry-pull': 'src/device/jobs/pull/wherry-pull.ts',
+  'wherry-render': 'src/device/jobs/render/wherry-render.ts',
   wherry: 'src/cli/wherry.ts',
 };
 

@@ -19,10 +19,10 @@ export interface TreeInput {
 
 /** Files copied as they are: source below the project's root → path in the package. */
 const copied: Readonly<Record<string, string>> = {
-  'cross/debian/wherryd.service': 'usr/lib/systemd/system/wherryd.service',
-  'cross/debian/wherry-examine.service': 'usr/lib/systemd/system/wherry-examine.service',
-  'cross/debian/wherry-pull@.service': 'usr/lib/systemd/system/wherry-pull@.service',
-  'cross/debian/wherry-render@.service': 'usr/lib/systemd/system/wherry-render@.service',
+  'src/device/agent/wherryd.service': 'usr/lib/systemd/system/wherryd.service',
+  'src/device/jobs/examine/wherry-examine.service': 'usr/lib/systemd/system/wherry-examine.service',
+  'src/device/jobs/pull/wherry-pull@.service': 'usr/lib/systemd/system/wherry-pull@.service',
+  'src/device/jobs/render/wherry-render@.service': 'usr/lib/systemd/system/wherry-render@.service',
   'cross/debian/sysusers.conf': 'usr/lib/sysusers.d/wherry.conf',
   'cross/debian/tmpfiles.conf': 'usr/lib/tmpfiles.d/wherry.conf',
   'cross/debian/wherry.toml': 'usr/share/doc/wherry/examples/wherry.toml',
@@ -30,7 +30,7 @@ const copied: Readonly<Record<string, string>> = {
 
 /** … in the package of ARMv8 only. */
 const copiedForArm64: typeof copied = {
-  'cross/debian/wherry-arm32.service': 'usr/lib/systemd/system/wherry-arm32.service',
+  'src/device/host/wherry-arm32.service': 'usr/lib/systemd/system/wherry-arm32.service',
 };
 
 /** Files compressed on the way. */

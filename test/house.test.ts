@@ -2,19 +2,29 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
-const src = resolve(import.meta.dirname, '../src');
+const root = resolve(import.meta.dirname, '..');
+const src = join(root, 'src');
+
+/** The cells of the tables in docs/architecture.md, section "The house". */
+const tables = (readFileSync(join(root, 'docs/architecture.md'), 'utf8').split('\n## The house\n')[1] ?? '')
+  .split('\n## ', 1)
+  .join('')
+  .split('\n')
+  .filter((line) => line.startsWith('| '))
+  .map((line) =>
+    line
+      .split('|')
+      .slice(1, -1)
+      .map((cell) => cell.trim()),
+  );
+const quoted = (cell = ''): string => /^`(.*)`$/.exec(cell)?.[1] ?? '';
 
 /** From the bottom of the house to its roof; a folder imports only from those before it. */
-const storeys = [
-  ['refusal', 'ports', 'cbor'],
-  ['appc'],
-  ['aci', 'trust', 'systemd'],
-  ['fetch', 'store', 'pod', 'oci', 'network', 'metadata'],
-  ['health', 'deploy'],
-  ['session'],
-  ['daemon', 'fleet'],
-  ['cli'],
-];
+const folders = tables
+  .filter(([, folder]) => quoted(folder) !== '')
+  .map(([wing = '', folder]) => ({ wing, folder: quoted(folder) }));
+/** Doors beside `index.ts`. */
+const doors = tables.map(([door]) => quoted(door)).filter((door) => door.endsWith('.ts'));
 
 interface Import {
   readonly from: string;
@@ -34,48 +44,54 @@ function imports(): Import[] {
   });
 }
 
-const folderOf = (file: string): string => file.split('/')[0] ?? '';
-const storeyOf = (file: string): number => storeys.findIndex((folders) => folders.includes(folderOf(file)));
+/** `cli` is one folder; its parts are told apart by their names alone. */
+const folderOf = (file: string): string => (file.startsWith('cli/') ? 'cli' : dirname(file));
+const rowOf = (file: string): number => folders.findIndex(({ folder }) => folder === folderOf(file));
+const wingOf = (file: string): string => folders[rowOf(file)]?.wing ?? '';
+const show = (wrong: readonly Import[]): string[] => wrong.map(({ from, to }) => `${from} → ${to}`);
 
 describe('the house', () => {
   const all = imports();
 
-  it('has only folders that have their place', () => {
-    expect(all.filter(({ from }) => storeyOf(from) < 0)).toEqual([]);
+  it('has the six wings and a table that was found', () => {
+    expect([...new Set(folders.map(({ wing }) => wing))]).toEqual([
+      'core',
+      'image',
+      'wire',
+      'device',
+      'operator',
+      'cli',
+    ]);
+    expect(doors.length).toBeGreaterThan(0);
+    expect(doors.length).toBeLessThanOrEqual(4);
   });
 
-  it('has no import that points up or sideways', () => {
+  it('has only folders that stand in the table, and all of those', () => {
+    const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter((file) =>
+      file.endsWith('.ts'),
+    );
+    expect([...new Set(files.map(folderOf))].sort()).toEqual(folders.map(({ folder }) => folder).sort());
+  });
+
+  it('has no import from a later row', () => {
+    const wrong = all.filter(({ from, to }) => folderOf(from) !== folderOf(to) && rowOf(to) >= rowOf(from));
+    expect(show(wrong)).toEqual([]);
+  });
+
+  it('has no import between device and operator', () => {
+    const wings = ['device', 'operator'];
     const wrong = all.filter(
       ({ from, to }) =>
-        folderOf(from) !== folderOf(to) && storeyOf(to) >= storeyOf(from) && storeyOf(from) >= 0,
+        wings.includes(wingOf(from)) && wings.includes(wingOf(to)) && wingOf(from) !== wingOf(to),
     );
-    expect(wrong.map(({ from, to }) => `${from} → ${to}`)).toEqual([]);
+    expect(show(wrong)).toEqual([]);
   });
 
-  it('is entered through the front door: index.ts, or a file that its folder keeps apart on purpose', () => {
-    const doors = [
-      'index.ts',
-      'builder.ts',
-      'render.ts',
-      'render-mounted.ts',
-      'object-builder.ts',
-      'patch.ts',
-      'build-file.ts',
-      'tree-xattrs.ts',
-      'elf.ts',
-      'openpgp.ts',
-      'sign.ts',
-      'pull-unit.ts',
-      'operator.ts',
-      'credentials-file.ts',
-      'image-server.ts',
-      'embedded-broker.ts',
-      'inspect.ts',
-    ];
-    const climbing = all.filter(
-      ({ from, to }) => folderOf(from) !== folderOf(to) && !doors.includes(to.split('/').at(-1) ?? ''),
+  it('is entered by index.ts or by a door of the table', () => {
+    const wrong = all.filter(
+      ({ from, to }) => folderOf(from) !== folderOf(to) && !to.endsWith('/index.ts') && !doors.includes(to),
     );
-    expect(climbing.map(({ from, to }) => `${from} → ${to}`)).toEqual([]);
+    expect(show(wrong)).toEqual([]);
   });
 
   it('has no circle of imports between files', () => {

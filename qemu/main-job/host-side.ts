@@ -17,7 +17,7 @@ import { startEmbeddedBroker } from '../../src/operator/dev/embedded-broker.ts';
 import { startImageServer } from '../../src/operator/dev/image-server.ts';
 import { MqttTransport } from '../../src/wire/mqtt/mqtt-transport.ts';
 import { generateKey, signDetached } from '../../src/wire/trust/sign.ts';
-import { systemClock } from '../../src/core/ports/system-clock.ts';
+import { systemClock } from '../../src/core/ports/index.ts';
 import type { BoardConfig } from '../board-config.ts';
 import { payloadRoot } from '../payload.ts';
 

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { FleetDirectory, FleetLink } from '../operator/fleet/index.ts';
 import type { Clock } from '../core/ports/index.ts';
 import type { Terminal } from './terminal.ts';
@@ -11,12 +10,6 @@ export interface Context {
   readonly fleetPath: string;
   readonly json: boolean;
 }
-
-export const systemClock: Clock = {
-  nowMs: () => Date.now(),
-  monotonicMs: () => performance.now(),
-  sleep: (delayMs, signal) => sleep(delayMs, undefined, signal === undefined ? {} : { signal }),
-};
 
 /** Opens the fleet and connects to its broker; closes the connection after `work`, however it ends. */
 export async function withLink<T>(

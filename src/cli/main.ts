@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
-import { systemClock, type Context } from './context.ts';
+import { systemClock } from '../core/ports/index.ts';
+import type { Context } from './context.ts';
 import { tellFailure } from './failure.ts';
 import { buildProgram } from './program.ts';
 import type { Terminal } from './terminal.ts';

@@ -9,12 +9,22 @@ import { describe, expect, it } from 'vitest';
 
 const run = promisify(execFile);
 const debian = path.join(import.meta.dirname, '../../cross/debian');
+const device = path.join(import.meta.dirname, '../../src/device');
+/** Where each unit file lies: beside the program that it confines. */
+const unitFiles: Readonly<Record<string, string>> = {
+  'wherryd.service': 'agent',
+  'wherry-arm32.service': 'host',
+  'wherry-examine.service': 'jobs/examine',
+  'wherry-pull@.service': 'jobs/pull',
+  'wherry-render@.service': 'jobs/render',
+};
+const unitFile = (name: string): string => path.join(device, unitFiles[name] ?? '', name);
 const analyze = existsSync('/usr/bin/systemd-analyze') && existsSync('/usr/bin/node');
 
 /** Directives of a unit; a repeated one has its values joined. */
 async function directives(unit: string): Promise<ReadonlyMap<string, string>> {
   const found = new Map<string, string>();
-  for (const line of (await readFile(path.join(debian, unit), 'utf8')).split('\n')) {
+  for (const line of (await readFile(unitFile(unit), 'utf8')).split('\n')) {
     const [, name, value = ''] = /^(\w+)=(.*)$/.exec(line) ?? [];
     if (name !== undefined) found.set(name, [found.get(name), value].filter(Boolean).join(' '));
   }
@@ -46,7 +56,7 @@ describe('the units', () => {
         ['wherry-render@.service', 'wherry-render@job.service'],
       ] as const;
       for (const [source, name] of units) {
-        await copyFile(path.join(debian, source), path.join(directory, name));
+        await copyFile(unitFile(source), path.join(directory, name));
       }
       const files = units.map(([, name]) => path.join(directory, name));
       const { stdout, stderr } = await run('systemd-analyze', ['verify', '--man=no', ...files]);

@@ -1,4 +1,4 @@
-import type { Clock } from '../../src/core/ports/ports.ts';
+import type { Clock } from '../../src/core/ports/index.ts';
 
 /** Time that stands still until a test moves it. */
 export class FakeClock implements Clock {

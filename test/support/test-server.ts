@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo, Server } from 'node:net';
-import type { Clock, Random } from '../../src/core/ports/ports.ts';
+import type { Clock, Random } from '../../src/core/ports/index.ts';
 
 export interface TestServer {
   readonly url: string;

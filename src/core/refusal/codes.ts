@@ -28,7 +28,7 @@ export const refusalCodes = {
   'version-conflict': ['command', 'the same version was trusted before with other content'],
   expired: ['command', 'the desired state is past its expiry (freeze attack)'],
   superseded: ['command', 'a newer desired state took its place before it was done'],
-  // --- the image (aci/, fetch/, store/) --------------------------------------------------------------------
+  // --- the image (image/aci, wire/http, device/store) --------------------------------------------------------------------
   'image-signature-missing': ['image', 'the image has no detached signature'],
   'image-signature-invalid': ['image', 'the signature does not match the image'],
   'image-key-untrusted': ['image', 'signed by a key that is not trusted for the name of the image'],

@@ -10,16 +10,8 @@ import {
 import type { Clock, Journal } from '../../core/ports/index.ts';
 import { isRefusal, type RefusalCode } from '../../core/refusal/index.ts';
 import type { DeploymentEvent, DeploymentReport, DeviceReport } from '../../wire/report/index.ts';
+import type { Examined } from '../jobs/examine/index.ts';
 import type { DesiredState } from '../../wire/trust/index.ts';
-
-/** What an accepted message says. */
-export interface Examined {
-  readonly outcome: 'new' | 'same';
-  readonly desired: DesiredState;
-  readonly payloadSha256: string;
-  /** Fingerprints of the keys that signed. */
-  readonly signedBy: readonly string[];
-}
 
 export interface SupervisorPorts {
   readonly keeper: StateKeeper;

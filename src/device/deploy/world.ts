@@ -5,7 +5,7 @@ import type { Rendering } from '../jobs/render/index.ts';
 import type { DeployedPod, DeviceState } from './state.ts';
 
 /**
- * What a deployment does to the device. `daemon/` implements it with systemd, the disk and the pull unit; the tests with
+ * What a deployment does to the device. `device/world` implements it with systemd, the disk and the pull unit; the tests with
  * a model that can be killed at any call.
  */
 export interface World {

@@ -1,7 +1,8 @@
 import type { ImageId, ImageManifest, PodManifest } from '../../image/appc/index.ts';
+import type { IsolatorReport } from '../../wire/report/index.ts';
 import type { HttpProbe } from './http-probe.ts';
 
-/** What the compiler must know of the host: values only, read by daemon/. */
+/** What the compiler must know of the host: values only, read by device/host. */
 export interface HostFacts {
   /** cgroup v2 controllers that systemd may use, for example ['cpu', 'memory', 'pids', 'io']. */
   readonly controllers: readonly string[];
@@ -47,16 +48,6 @@ export interface PodInput {
   readonly manifest: PodManifest;
   readonly images: ReadonlyMap<string, PodImage>;
   readonly host: HostFacts;
-}
-
-/** The truth about one limit (ace.md#isolators: ignored, enforced or modified MUST be made known). */
-export interface IsolatorReport {
-  /** The app's name, or empty for the pod's own. */
-  readonly app: string;
-  readonly name: string;
-  readonly outcome: 'enforced' | 'modified' | 'ignored';
-  /** What was set, or why it was not. */
-  readonly detail: string;
 }
 
 /** A pod as files and unit names; nothing in it runs wherry. */

@@ -5,7 +5,8 @@ import {
   type TypedIsolator,
 } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
-import type { IsolatorReport, HostFacts } from './compiled-pod.ts';
+import type { IsolatorReport } from '../../wire/report/index.ts';
+import type { HostFacts } from './compiled-pod.ts';
 import type { ResourceLimits } from '../systemd/index.ts';
 import { isLimit, limitOutcome } from './limits.ts';
 import { defaultFilter, removeFilter, retainFilter, type SeccompFilter } from './seccomp.ts';

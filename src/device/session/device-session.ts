@@ -19,10 +19,15 @@ import {
   initialReconnectState,
   keepaliveSeconds,
   seededFraction,
-  type LossReason,
   type ReconnectPolicy,
 } from './reconnect-policy.ts';
-import { ConnectionLost, type Connection, type Message, type Transport } from '../../wire/mqtt/index.ts';
+import {
+  ConnectionLost,
+  type Connection,
+  type LossReason,
+  type Message,
+  type Transport,
+} from '../../wire/mqtt/index.ts';
 
 export interface DeviceSessionOptions {
   readonly fleet: string;

@@ -3,4 +3,4 @@
  * without looking inside.
  */
 export { type ConnectionState, DeviceSession, type DeviceSessionOptions } from './device-session.ts';
-export { defaultReconnectPolicy, type LossReason, type ReconnectPolicy } from './reconnect-policy.ts';
+export { defaultReconnectPolicy, type ReconnectPolicy } from './reconnect-policy.ts';

@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { elfHeadBytes, elfTarget, hasElfMagic, readElfHeader } from '../../image/aci/index.ts';
+import { elfHeadBytes, elfTarget, hasElfMagic, readElfHeader } from './elf.ts';
 import type { App, PodApp } from '../../image/appc/index.ts';
 import { appPath } from '../pod/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';

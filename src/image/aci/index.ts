@@ -3,7 +3,6 @@
  * limits, writes only to the stream that it is given, and knows neither network, store nor trust.
  */
 export { asBuffer, type Compression } from './decompress.ts';
-export { elfHeadBytes, elfTarget, hasElfMagic, readElfHeader } from './elf.ts';
 export { readImpliedDirectories } from './implied-directories.ts';
 export { type ArchiveListing, inspectArchive } from './inspect.ts';
 export { type ArchiveSummary, readArchive, type ReadOptions } from './read-archive.ts';

@@ -115,7 +115,7 @@ async function judge(
   armored: string,
   { ports, image, keys }: FetchImageOptions,
 ): Promise<FetchedImage> {
-  const { signatureVerifier } = await import('../../wire/trust/index.ts');
+  const { signatureVerifier } = await import('../../wire/trust/openpgp.ts');
   try {
     const verifier = await signatureVerifier(armored, keys, Math.floor(ports.clock.nowMs() / 1000), true);
     for await (const chunk of createReadStream(path)) verifier.update(chunk as Buffer);

@@ -3,7 +3,6 @@
  * bytes mean.
  */
 export { BandwidthCap, cappedPieceBytes } from './bandwidth-cap.ts';
-export { parseCredentials } from './credentials-file.ts';
 export { Credentials } from './credentials.ts';
 export { DownloadError, SourceChanged } from './download-error.ts';
 export {

@@ -5,7 +5,7 @@ import { connect as connectTls, type TLSSocket } from 'node:tls';
 import mqttClientModule from 'mqtt/lib/client';
 import { Refusal } from '../../core/refusal/index.ts';
 import { PacketGate } from './packet-gate.ts';
-import type { LossReason } from '../../device/session/index.ts';
+import type { LossReason } from './loss-reason.ts';
 import {
   ConnectionLost,
   type Connection,

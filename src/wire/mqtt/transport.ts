@@ -1,5 +1,5 @@
 import type { Refusal } from '../../core/refusal/index.ts';
-import type { LossReason } from '../../device/session/index.ts';
+import type { LossReason } from './loss-reason.ts';
 
 /** One way to reach a broker. The implementation on mqtt.js is `MqttTransport`; tests have one without a network. */
 export interface Transport {

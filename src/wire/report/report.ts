@@ -1,5 +1,5 @@
 import type { DeploymentReport } from './deployment-report.ts';
-import type { IsolatorReport } from '../../device/pod/index.ts';
+import type { IsolatorReport } from './isolator-report.ts';
 
 /**
  * What a device says of itself: retained on `reported`, as deterministic CBOR. Keys are short words, not numbers, so that any

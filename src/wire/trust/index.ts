@@ -14,8 +14,6 @@ export {
   maxEnvelopeBytes,
   maxSignatureBytes,
 } from './envelope.ts';
-export { type ExamineContext, examineMessage } from './examine.ts';
-export { signatureVerifier } from './image-signature.ts';
 export {
   deviceTime,
   judgeDesiredState,
@@ -26,5 +24,3 @@ export {
   type Verdict,
 } from './judge.ts';
 export { type ImageKey, keysForImage } from './keyring.ts';
-export { type KeyReview, reviewKeys } from './review.ts';
-export type { SignatureVerifier } from './signature.ts';

@@ -8,9 +8,9 @@ import {
   keepaliveSeconds,
   seededFraction,
   type Loss,
-  type LossReason,
   type ReconnectState,
 } from '../../../src/device/session/reconnect-policy.ts';
+import type { LossReason } from '../../../src/wire/mqtt/index.ts';
 
 const almostOne = 1 - 2 ** -48;
 const reasons: LossReason[] = [

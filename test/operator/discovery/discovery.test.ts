@@ -9,7 +9,7 @@ import { discover } from '../../../src/operator/discovery/discovery.ts';
 import { fetchImage, requireAsked } from '../../../src/operator/discovery/fetch-image.ts';
 import { openHttpClient } from '../../../src/wire/http/http-client.ts';
 import { parseCredentials } from '../../../src/wire/http/credentials-file.ts';
-import type { Clock } from '../../../src/core/ports/ports.ts';
+import type { Clock } from '../../../src/core/ports/index.ts';
 import { systemClock } from '../../support/system-clock.ts';
 import { loopbackCertificate } from '../../support/loopback-certificate.ts';
 import { serve, steadyRandom, type TestServer } from '../../support/test-server.ts';

@@ -9,7 +9,7 @@ import { Credentials } from '../../../src/wire/http/credentials.ts';
 import { openHttpClient } from '../../../src/wire/http/http-client.ts';
 import { type ConvertedImage, fromOci, type FromOciOptions } from '../../../src/operator/oci/from-oci.ts';
 import { file, tar } from '../../support/raw-tar.ts';
-import type { Clock } from '../../../src/core/ports/ports.ts';
+import type { Clock } from '../../../src/core/ports/index.ts';
 import { wherry } from '../../support/recording-terminal.ts';
 import { loopbackCertificate } from '../../support/loopback-certificate.ts';
 import { serve, TestClock, type TestServer } from '../../support/test-server.ts';

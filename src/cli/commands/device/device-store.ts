@@ -10,7 +10,7 @@ import {
   type StoreDirectories,
 } from '../../../device/store/index.ts';
 
-/** Where a device keeps things (daemon/places.ts). */
+/** Where a device keeps things (device/host/places.ts). */
 export const deviceStore = '/var/lib/wherry';
 
 /** A device's store as the command line reads it, beside wherryd and without asking it. Nothing is changed. */

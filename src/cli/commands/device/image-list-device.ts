@@ -6,7 +6,7 @@ import type { Context } from '../../context.ts';
 import { deviceStore, openDeviceStore } from './device-store.ts';
 import { formatBytes, formatTable, shortImageId, type Cell } from '../../format.ts';
 
-/** Where images are mounted, as in daemon/places.ts. */
+/** Where images are mounted, as in device/host/places.ts. */
 const run = '/run/wherry';
 
 /** `wherry image list --on-device`: what this device's store holds, and what holds it there. */

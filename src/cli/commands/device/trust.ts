@@ -8,7 +8,7 @@ import {
   type StoredKey,
   type TrustScope,
 } from '../../../device/store/index.ts';
-import { reviewKeys, type KeyReview } from '../../../wire/trust/index.ts';
+import { reviewKeys, type KeyReview } from '../../../wire/trust/openpgp.ts';
 import { formatFingerprint } from '../../../wire/trust/sign.ts';
 import type { Context } from '../../context.ts';
 import { formatTable } from '../../format.ts';

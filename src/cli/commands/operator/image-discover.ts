@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,23 +7,19 @@ import {
   Credentials,
   fetchSmall,
   openHttpClient,
-  parseCredentials,
   proxiesOfEnvironment,
   type HttpClient,
 } from '../../../wire/http/index.ts';
+import { parseCredentials } from '../../../wire/http/credentials-file.ts';
 import { discover, fetchImage, type FetchedImage } from '../../../operator/discovery/index.ts';
 import { FleetDirectory, readImageFile, type OfferedImage } from '../../../operator/fleet/index.ts';
+import { systemRandom } from '../../../core/ports/index.ts';
 import { Refusal } from '../../../core/refusal/index.ts';
 import { formatFingerprint } from '../../../wire/trust/sign.ts';
 import type { Context } from '../../context.ts';
 import { formatBytes } from '../../format.ts';
 import type { DiscoverFlags, FetchFlags } from '../../flags.ts';
 import { LiveLines } from '../../terminal.ts';
-
-const processRandom = {
-  fraction: () => Math.random(),
-  bytes: (length: number) => randomBytes(length),
-};
 
 /** Bytes of one file of public keys. */
 const maxKeyBytes = 256 * 1024;
@@ -119,7 +114,7 @@ export async function discoverKeys(
       (key) => key.startsWith('https:') || (allowHttp && key.startsWith('http:')),
     );
     if (addresses.length === 0) throw notFound(image, attempts);
-    const ports = { http, clock, random: processRandom };
+    const ports = { http, clock, random: systemRandom };
     return await Promise.all(
       addresses.map(async (file) => {
         const bytes = await fetchSmall(ports, [file], maxKeyBytes);
@@ -143,7 +138,7 @@ async function fetchByName(
     const { endpoints, attempts } = await discover(image, { http, clock, allowHttp: flags.http === true });
     if (endpoints.length === 0) throw notFound(image, attempts);
     return await fetchImage({
-      ports: { http, clock, random: processRandom },
+      ports: { http, clock, random: systemRandom },
       image,
       endpoints,
       keys,

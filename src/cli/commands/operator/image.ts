@@ -6,7 +6,7 @@ import { serializeImageManifest } from '../../../image/appc/index.ts';
 import { FleetDirectory, readImageFile, requireSignature } from '../../../operator/fleet/index.ts';
 import { isRefusal, Refusal } from '../../../core/refusal/index.ts';
 import { formatFingerprint, signDetached } from '../../../wire/trust/sign.ts';
-import { signatureVerifier } from '../../../wire/trust/index.ts';
+import { signatureVerifier } from '../../../wire/trust/openpgp.ts';
 import type { Context } from '../../context.ts';
 import { formatBytes, formatTable } from '../../format.ts';
 

@@ -11,7 +11,7 @@ import {
   readFields,
   text,
 } from '../../../core/cbor/index.ts';
-import type { ExamineContext } from '../../../wire/trust/index.ts';
+import type { ExamineContext } from '../../../wire/trust/openpgp.ts';
 
 /** What the examining unit reads: `request.cbor`. */
 export interface ExamineRequest {

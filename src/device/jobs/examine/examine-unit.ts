@@ -4,10 +4,11 @@ import { join } from 'node:path';
 import { Refusal } from '../../../core/refusal/index.ts';
 import type { Disk, Owner } from '../../store/index.ts';
 import type { Systemd } from '../../systemd/index.ts';
-import { decodeDesiredState, type ExamineContext } from '../../../wire/trust/index.ts';
+import { decodeDesiredState } from '../../../wire/trust/index.ts';
+import type { ExamineContext } from '../../../wire/trust/openpgp.ts';
 import { decodeVerdict, encodeRequest, maxExamineFileBytes } from './examine-files.ts';
 import { knownCode } from '../index.ts';
-import type { Examined } from '../../agent/index.ts';
+import type { Examined } from './examined.ts';
 
 const unit = 'wherry-examine.service';
 

@@ -2,4 +2,5 @@
  * Examining one message from the broker in `wherry-examine.service`: the files that it exchanges with wherryd, and starting it.
  * The program itself is wherry-examine.ts.
  */
+export type { Examined } from './examined.ts';
 export { examineInUnit } from './examine-unit.ts';

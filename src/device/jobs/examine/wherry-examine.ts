@@ -1,6 +1,6 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { isRefusal } from '../../../core/refusal/index.ts';
-import { examineMessage } from '../../../wire/trust/index.ts';
+import { examineMessage } from '../../../wire/trust/openpgp.ts';
 import { decodeRequest, encodeVerdict, type ExamineVerdict } from './examine-files.ts';
 
 /**

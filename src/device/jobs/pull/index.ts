@@ -13,4 +13,3 @@ export {
 } from './pull-job-codec.ts';
 export { jobName, type PullJob, type PullLimits, type PullProgress, type PullResult } from './pull-job.ts';
 export { pullImage } from './pull-unit.ts';
-export { pull, type PullPorts, signatureAddress } from './pull.ts';

@@ -5,7 +5,8 @@ import { defaultArchiveLimits } from '../../../image/tar/index.ts';
 import { labelValue } from '../../../image/appc/index.ts';
 import type { Clock, Random } from '../../../core/ports/index.ts';
 import { isRefusal, Refusal, refusalCodes } from '../../../core/refusal/index.ts';
-import type { DesiredImage, SignatureVerifier } from '../../../wire/trust/index.ts';
+import type { DesiredImage } from '../../../wire/trust/index.ts';
+import type { SignatureVerifier } from '../../../wire/trust/openpgp.ts';
 import {
   BandwidthCap,
   DownloadError,

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { decodePullJob, encodePullProgress, encodePullResult, maxPullFileBytes } from './pull-job-codec.ts';
 import type { PullJob, PullProgress, PullResult } from './pull-job.ts';
@@ -10,7 +9,7 @@ import {
   proxyVariables,
 } from '../../../wire/http/index.ts';
 import { pull } from './pull.ts';
-import { type Random, systemClock } from '../../../core/ports/index.ts';
+import { systemClock, systemRandom } from '../../../core/ports/index.ts';
 import { isRefusal } from '../../../core/refusal/index.ts';
 import { futureDigest, nodeDisk, writeDurable } from '../../store/index.ts';
 import { places } from '../../host/index.ts';
@@ -66,7 +65,7 @@ async function runPull(
   try {
     return await pull(job, {
       clock: systemClock,
-      random,
+      random: systemRandom,
       http,
       directory,
       builder,
@@ -86,11 +85,10 @@ async function readCredentials(): Promise<Credentials> {
   const directory = process.env['CREDENTIALS_DIRECTORY'];
   const text = directory === undefined ? '' : readFileSync(`${directory}/credentials.toml`, 'utf8');
   if (/^(?:#.*|\s*)$/.test(text)) return new Credentials(places.credentials);
-  const { parseCredentials } = await import('../../../wire/http/index.ts');
+  const { parseCredentials } = await import('../../../wire/http/credentials-file.ts');
   return parseCredentials(text, places.credentials);
 }
 
-const random: Random = { fraction: () => Math.random(), bytes: (length) => randomBytes(length) };
 const progressEveryMs = 2000;
 
 /** Keeps `progress.cbor` in `directory` (memory, not flash) current: at once, at the end, and every two seconds between. */

@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseAcIdentifier, parseImageId } from '../../../../src/image/appc/identifiers.ts';
-import { systemClock } from '../../../../src/core/ports/system-clock.ts';
+import { systemClock } from '../../../../src/core/ports/index.ts';
 import { examineInUnit } from '../../../../src/device/jobs/examine/examine-unit.ts';
 import { pullImage } from '../../../../src/device/jobs/pull/pull-unit.ts';
 import { jobName, type PullJob } from '../../../../src/device/jobs/pull/pull-job.ts';

@@ -68,7 +68,7 @@ async function wherryPull(
   started: (stop: () => void) => void = () => undefined,
   environment: NodeJS.ProcessEnv = {},
 ): Promise<{ status: number | null; said: string }> {
-  const program = join(import.meta.dirname, '../../src/daemon/wherry-pull.ts');
+  const program = join(import.meta.dirname, '../../../../src/device/jobs/pull/wherry-pull.ts');
   const child = spawn(process.execPath, ['--import', 'tsx', program, job], {
     stdio: ['ignore', 'ignore', 'pipe'],
     env: {

@@ -64,7 +64,7 @@ async function wherryRender(
   job: string,
   builder = fakeBuilder(join(root, 'tools')),
 ): Promise<{ status: number | null; said: string }> {
-  const program = join(import.meta.dirname, '../../src/daemon/wherry-render.ts');
+  const program = join(import.meta.dirname, '../../../../src/device/jobs/render/wherry-render.ts');
   const child = spawn(process.execPath, ['--import', 'tsx', program, job], {
     stdio: ['ignore', 'ignore', 'pipe'],
     env: {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 
-import { elfTarget, readElfHeader } from '../../../src/image/aci/elf.ts';
+import { elfTarget, readElfHeader } from '../../../src/device/world/elf.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'wherry-elf-'));
 afterAll(() => rmSync(directory, { recursive: true }));

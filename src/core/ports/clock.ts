@@ -1,0 +1,23 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** Time. Wall time may jump (a board without a clock starts in 1970); monotonic time never goes back. */
+export interface Clock {
+  /** Wall time in milliseconds since 1970. */
+  nowMs(): number;
+  /** Milliseconds since an arbitrary origin, never decreasing. */
+  monotonicMs(): number;
+  /** Resolves after `delayMs`; rejects with the signal's reason when it is aborted first. */
+  sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
+}
+
+/** The clocks of this machine. */
+export const systemClock: Clock = {
+  nowMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+  sleep: async (delayMs, signal) => {
+    await delay(delayMs, undefined, signal === undefined ? {} : { signal }).catch((error: unknown) => {
+      signal?.throwIfAborted();
+      throw error;
+    });
+  },
+};

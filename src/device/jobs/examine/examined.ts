@@ -1,0 +1,10 @@
+import type { DesiredState } from '../../../wire/trust/index.ts';
+
+/** What an accepted message says. */
+export interface Examined {
+  readonly outcome: 'new' | 'same';
+  readonly desired: DesiredState;
+  readonly payloadSha256: string;
+  /** Fingerprints of the keys that signed. */
+  readonly signedBy: readonly string[];
+}
