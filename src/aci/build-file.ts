@@ -3,7 +3,7 @@ import { dirname, resolve } from 'node:path';
 import { parse, TomlError } from 'smol-toml';
 import { parseImageManifest } from '../appc/index.ts';
 import { Refusal } from '../refusal/index.ts';
-import { type BuiltArchive, writeAci } from './builder.ts';
+import { type LeaveOut, type LeftOut, writeAci, type BuiltArchive } from './builder.ts';
 import { quoted } from './limits.ts';
 import { type Directory, emptyTree, overlay, sourceEntries, TreeOfArchive } from './rendered-tree.ts';
 import { readSourceTree } from './source-tree.ts';
@@ -44,19 +44,28 @@ export interface BuildFileOptions {
   readonly compression: 'gzip' | 'none';
   /** SOURCE_DATE_EPOCH: seconds since 1970; later times are set back to it. */
   readonly latest?: number;
+  /** What of the directories does not belong in the image; a secret that is named itself is refused. */
+  readonly leaveOut?: LeaveOut;
 }
 
 /** @throws Refusal `input-invalid` that names file, key and rule; as `readArchive` and `writeAci` */
-export async function buildFromFile(options: BuildFileOptions): Promise<Omit<BuiltArchive, 'skipped'>> {
-  const { path, output, compression, latest } = options;
+export async function buildFromFile(
+  options: BuildFileOptions,
+): Promise<Omit<BuiltArchive, 'skipped'> & { readonly leftOut: readonly LeftOut[] }> {
+  const { path, output, compression } = options;
   const file = await readBuildFile(path);
   const here = dirname(resolve(path));
   return await withSpooledTrees(output, async (trees) => {
     let tree = emptyTree;
     for (const base of file.base) tree = overlay(tree, await trees.treeOf(resolve(here, base)));
-    for (const put of file.put) tree = overlay(tree, await treeOf(put, here, latest));
+    const leftOut: LeftOut[] = [];
+    for (const put of file.put) {
+      const added = await treeOf(put, here, options);
+      tree = overlay(tree, added.tree);
+      leftOut.push(...added.leftOut);
+    }
     const entries = sourceEntries(tree);
-    return writeAci({ manifest: file.manifest, entries, output, compression });
+    return { ...(await writeAci({ manifest: file.manifest, entries, output, compression })), leftOut };
   });
 }
 
@@ -134,8 +143,9 @@ function readPut(table: unknown, wrong: (problem: string) => Refusal): Put {
 async function treeOf(
   { to, what, owner }: Put,
   here: string,
-  latest: number | undefined,
-): Promise<Directory> {
+  { latest, leaveOut }: Pick<BuildFileOptions, 'latest' | 'leaveOut'>,
+): Promise<{ readonly tree: Directory; readonly leftOut: readonly LeftOut[] }> {
+  let leftOut: readonly LeftOut[] = [];
   const tree = new TreeOfArchive();
   const base: TarEntry = { ...impliedDirectory(`rootfs${to}`), ...owner, mtime: latest ?? 0 };
   if (what.kind === 'link') tree.add({ ...base, type: 'symlink', mode: 0o777, target: what.link });
@@ -145,6 +155,13 @@ async function treeOf(
     const status = await stat(file).catch((cause: unknown) => {
       throw new Refusal('not-found', `there is no ${quoted(file)}`, { cause });
     });
+    const found = await leaveOut?.(file, status);
+    if (found?.isSecret === true) {
+      throw new Refusal(
+        'input-invalid',
+        `put ${to}: ${quoted(file)} is ${found.what}; it does not belong in an image`,
+      );
+    }
     if (status.isDirectory()) {
       if (what.mode !== undefined) {
         throw new Refusal(
@@ -153,9 +170,10 @@ async function treeOf(
         );
       }
       const xattrs = await readXattrs(file);
-      const { entries } = await readSourceTree({ root: file, additions: [], owner, latest, xattrs });
+      const source = await readSourceTree({ root: file, additions: [], owner, latest, xattrs, leaveOut });
+      leftOut = source.leftOut.map(({ path, what: it }) => ({ path: `${to}${path}`, what: it }));
       const moved = (path: string) => `rootfs${to}${path.slice('rootfs'.length)}`;
-      for (const { content, ...entry } of entries) {
+      for (const { content, ...entry } of source.entries) {
         const target = entry.type === 'link' ? moved(entry.target) : entry.target;
         tree.add({ ...entry, path: moved(entry.path), target }, content);
       }
@@ -165,7 +183,7 @@ async function treeOf(
       tree.add({ ...base, type: 'file', mode, mtime, sizeBytes: status.size }, { file });
     }
   }
-  return tree.tree;
+  return { tree: tree.tree, leftOut };
 }
 
 function refuseUnknown(

@@ -17,13 +17,19 @@ import { BatchedSink } from './batched-sink.ts';
 import { asBuffer } from './decompress.ts';
 import { quoted } from './limits.ts';
 import type { Xattr } from './pax.ts';
-import { type Addition, readSourceTree, type SourceEntry } from './source-tree.ts';
+import {
+  type Addition,
+  type LeaveOut,
+  type LeftOut,
+  readSourceTree,
+  type SourceEntry,
+} from './source-tree.ts';
 import { type ByteSink, impliedDirectory, TarWriter } from './tar-writer.ts';
 import { writeEntry } from './write-entry.ts';
 
 export { BatchedSink } from './batched-sink.ts';
 export { TarWriter } from './tar-writer.ts';
-export { arrange, type Addition, type SourceEntry } from './source-tree.ts';
+export { arrange, type Addition, type LeaveOut, type LeftOut, type SourceEntry } from './source-tree.ts';
 export { type Directory, impliedMeta, type Leaf, type Meta, sourceEntries } from './rendered-tree.ts';
 
 export interface BuildOptions {
@@ -42,6 +48,8 @@ export interface BuildOptions {
   readonly latest?: number;
   /** By path in the app's root, for example `/bin/ping`; Node cannot read them itself. */
   readonly xattrs?: ReadonlyMap<string, readonly Xattr[]>;
+  /** What of `root` does not belong in the image. */
+  readonly leaveOut?: LeaveOut;
 }
 
 export interface BuiltArchive {
@@ -59,15 +67,18 @@ export interface BuiltArchive {
  * Refuses with `image-manifest-invalid`, `not-found` or `input-invalid` (device nodes, names that are not UTF-8, files
  * that change while they are read).
  */
-export async function buildAci(options: BuildOptions): Promise<BuiltArchive> {
-  const { entries, skipped } = await readSourceTree({
+export async function buildAci(
+  options: BuildOptions,
+): Promise<BuiltArchive & { readonly leftOut: readonly LeftOut[] }> {
+  const { entries, skipped, leftOut } = await readSourceTree({
     root: options.root,
     additions: options.additions ?? [],
     owner: options.owner,
     latest: options.latest,
     xattrs: options.xattrs ?? new Map(),
+    leaveOut: options.leaveOut,
   });
-  return { ...(await writeAci({ ...options, entries })), skipped };
+  return { ...(await writeAci({ ...options, entries })), skipped, leftOut };
 }
 
 /** What `writeAci` needs of the options of a build, and the tree. */

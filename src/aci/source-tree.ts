@@ -13,6 +13,23 @@ export type Addition =
   | { readonly path: string; readonly symlink: string }
   | { readonly path: string; readonly directory: true; readonly mode: number };
 
+/** Something in a directory that does not belong in an image of it. */
+export interface LeftOut {
+  /** In the app's root. */
+  readonly path: string;
+  /** What it is. */
+  readonly what: string;
+}
+
+/**
+ * Says what a file or directory is that does not belong in an image; undefined for all else. `isSecret` marks what may not be
+ * put in by its name either.
+ */
+export type LeaveOut = (
+  file: string,
+  status: Stats,
+) => Promise<{ readonly what: string; readonly isSecret: boolean } | undefined>;
+
 /** An entry of an archive to be, and where its body comes from. */
 export interface SourceEntry extends TarEntry {
   /** With an offset the body is a part of the file; without one it is all of it. */
@@ -32,6 +49,8 @@ export interface SourceTreeOptions {
   readonly latest: number | undefined;
   /** By path in the app's root, for example `/bin/ping`. Node cannot read them itself. */
   readonly xattrs: ReadonlyMap<string, readonly Xattr[]>;
+  /** Asked of everything below `root`; what it names is left out. */
+  readonly leaveOut?: LeaveOut | undefined;
 }
 
 export interface SourceTree {
@@ -39,6 +58,7 @@ export interface SourceTree {
   readonly entries: readonly SourceEntry[];
   /** Sockets: they mean nothing without the process that made them. */
   readonly skipped: readonly string[];
+  readonly leftOut: readonly LeftOut[];
 }
 
 const fileTypes: readonly (readonly [(status: Stats) => boolean, TarEntry['type']])[] = [
@@ -52,13 +72,14 @@ const fileTypes: readonly (readonly [(status: Stats) => boolean, TarEntry['type'
 export async function readSourceTree(options: SourceTreeOptions): Promise<SourceTree> {
   const entries = new Map<string, SourceEntry>();
   const skipped: string[] = [];
+  const leftOut: LeftOut[] = [];
   const top = await stat(options.root).catch((error: unknown) => {
     throw new Refusal('not-found', `The directory ${quoted(options.root)} cannot be read.`, { cause: error });
   });
   if (!top.isDirectory()) throw new Refusal('input-invalid', `${quoted(options.root)} is not a directory.`);
   await visit(options.root, 'rootfs', top);
   for (const addition of options.additions) add(entries, addition, options);
-  return { entries: arrange([...entries.values()]), skipped };
+  return { entries: arrange([...entries.values()]), skipped, leftOut };
 
   async function visit(file: string, path: string, status: Stats): Promise<void> {
     if (status.isSocket()) {
@@ -91,7 +112,11 @@ export async function readSourceTree(options: SourceTreeOptions): Promise<Source
         );
       }
       const child = `${file}/${name.toString()}`;
-      await visit(child, `${path}/${name.toString()}`, await lstat(child));
+      const childPath = `${path}/${name.toString()}`;
+      const childStatus = await lstat(child);
+      const found = await options.leaveOut?.(child, childStatus);
+      if (found !== undefined) leftOut.push({ path: inRoot(childPath), what: found.what });
+      else await visit(child, childPath, childStatus);
     }
   }
 }

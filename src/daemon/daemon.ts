@@ -86,6 +86,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
         {
           image,
           keys: keysForImage(image.name, trust.imageKeys()),
+          copies: trust.copies(),
           architectures: host.architectures,
           limits: {
             maxTarBytes: config.limits.maxImageBytes,
@@ -147,6 +148,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
         message,
         {
           keys: trust.deployKeys(),
+          copies: trust.copies(),
           fleet: config.fleet,
           device: config.device,
           trusted: state.trusted,

@@ -12,6 +12,8 @@ export interface PullJob {
   readonly image: DesiredImage;
   /** Armored public keys that are trusted for the image's name. */
   readonly keys: readonly string[];
+  /** Other keys of the device and revocation certificates: what they say counts for `keys`, too. */
+  readonly copies?: readonly string[];
   /** Values of the `arch` label that this device can run, best first, for example ['aarch64', 'armv7l']. */
   readonly architectures: readonly string[];
   readonly limits: PullLimits;

@@ -112,7 +112,8 @@ async function openSignature(job: PullJob, ports: SharedPorts): Promise<() => Pr
   const { signatureVerifier } = await loading;
   const atSeconds = Math.max(Math.floor(ports.clock.nowMs() / 1000), job.timeFloor);
   const text = armored.toString('latin1');
-  const open = (): Promise<SignatureVerifier> => signatureVerifier(text, job.keys, atSeconds);
+  const open = (): Promise<SignatureVerifier> =>
+    signatureVerifier(text, job.keys, atSeconds, false, job.copies);
   await open();
   return open;
 }

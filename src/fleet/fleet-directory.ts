@@ -73,6 +73,12 @@ export class FleetDirectory {
     return await readText(this.keyPath(role, half), missing);
   }
 
+  /** The public half, where there is one: it may say more about the key than the private one, for example that it is revoked. */
+  async copiesOf(role: KeyRole): Promise<readonly string[]> {
+    const path = this.keyPath(role, 'public');
+    return (await exists(path)) ? [await readText(path, `there is no ${path}`)] : [];
+  }
+
   /**
    * Keeps a new pair of keys; a pair that is there moves to `<name>.old`.
    * @throws Refusal `input-invalid` when there is one and it must not be replaced

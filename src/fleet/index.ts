@@ -8,6 +8,7 @@ export { isOutcome, progressOf, type DeviceView, type Outcome, type Progress } f
 export { FleetDirectory, type KeyRole, type PublishedVersion } from './fleet-directory.ts';
 export { FleetLink } from './fleet-link.ts';
 export { startImageServer, type Access, type ImageServer } from './image-server.ts';
+export { notForImages } from './not-for-images.ts';
 export { imageFiles, readImageFile, requireSignature, type OfferedImage } from './offered-image.ts';
 export { imagesOf, ImageShelf, reifyPod, simplePod, type ReifiedPod, type SimpleLimits } from './pod-spec.ts';
 export { provisionFiles } from './provision.ts';

@@ -25,6 +25,7 @@ export { nodeDisk } from './node-disk.ts';
 export { admitSpace, spaceNeeded, type ImageSize, type SpaceNeed } from './space.ts';
 export {
   removeKey,
+  storedCopies,
   storedKeys,
   storeKey,
   type StoredKey,

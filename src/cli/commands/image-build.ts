@@ -1,8 +1,9 @@
 import { readFile, stat } from 'node:fs/promises';
 import { buildFromFile } from '../../aci/build-file.ts';
-import { buildAci } from '../../aci/builder.ts';
+import { buildAci, type LeftOut } from '../../aci/builder.ts';
 import { readXattrs } from '../../aci/tree-xattrs.ts';
 import { parseImageManifest, parseMountPointString } from '../../appc/index.ts';
+import { notForImages } from '../../fleet/index.ts';
 import { Refusal } from '../../refusal/index.ts';
 import type { Context } from '../context.ts';
 import { formatBytes } from '../format.ts';
@@ -17,7 +18,9 @@ export async function buildImage(context: Context, directory: string, flags: Bui
     return;
   }
   const manifest = await manifestBytes(flags);
+  const leaveOut = await notForImages(context.fleetPath, flags.output);
   const built = await buildAci({
+    leaveOut,
     root: directory,
     manifest,
     output: flags.output,
@@ -27,7 +30,17 @@ export async function buildImage(context: Context, directory: string, flags: Bui
     ...latest(),
   });
   for (const socket of built.skipped) context.terminal.err(`left out the socket ${socket}\n`);
-  await tellBuilt(context, flags, built);
+  await tellBuilt(context, flags, built, tellLeftOut(context, built.leftOut));
+}
+
+/** Says what does not go into the image, to people; programs get it with what was built. */
+function tellLeftOut(context: Context, leftOut: readonly LeftOut[]): { leftOut?: readonly LeftOut[] } {
+  for (const { path, what } of leftOut) context.terminal.err(`left out ${printable(path)}: it is ${what}\n`);
+  return leftOut.length === 0 ? {} : { leftOut };
+}
+
+function printable(path: string): string {
+  return path.replace(/\p{C}/gu, (character) => JSON.stringify(character).slice(1, -1));
 }
 
 async function buildByFile(context: Context, path: string, flags: BuildFlags): Promise<void> {
@@ -47,7 +60,9 @@ async function buildByFile(context: Context, path: string, flags: BuildFlags): P
   ] as const;
   const given = other.find((option) => flags[option] !== undefined);
   if (given !== undefined) throw new Refusal('usage', `--${given} is for a directory; ${path} says it all`);
-  await tellBuilt(context, flags, await buildFromFile({ path, output, compression, ...latest() }));
+  const leaveOut = await notForImages(context.fleetPath, output);
+  const built = await buildFromFile({ path, output, compression, leaveOut, ...latest() });
+  await tellBuilt(context, flags, built, tellLeftOut(context, built.leftOut));
 }
 
 /**

@@ -20,6 +20,7 @@ import { Refusal } from '../../refusal/index.ts';
 import { formatFingerprint } from '../../trust/sign.ts';
 import type { Context } from '../context.ts';
 import { formatBytes } from '../format.ts';
+import { readFleetKeys, readPublicKeys } from '../key-files.ts';
 import type { DiscoverFlags, FetchFlags } from '../flags.ts';
 import { LiveLines } from '../terminal.ts';
 
@@ -213,8 +214,8 @@ async function trustedKeys(
   files: readonly string[] | undefined,
   fleet?: FleetDirectory,
 ): Promise<readonly string[]> {
-  if (files !== undefined) return await Promise.all(files.map((file) => readText(file, 'key')));
-  return [await (fleet ?? (await FleetDirectory.open(context.fleetPath))).key('images', 'public')];
+  if (files !== undefined) return await readPublicKeys(files);
+  return await readFleetKeys(fleet ?? (await FleetDirectory.open(context.fleetPath)), 'images');
 }
 
 async function readText(file: string, what: string): Promise<string> {
