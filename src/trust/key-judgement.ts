@@ -29,7 +29,9 @@ export function judgedAt(
   const proofs = [
     key.keyPacket.created,
     ...key.revocationSignatures.map((revocation) => revocation.created),
-    ...key.users.flatMap((user) => user.selfCertifications.map((certification) => certification.created)),
+    ...key.users.flatMap(({ selfCertifications, revocationSignatures }) =>
+      [...selfCertifications, ...revocationSignatures].map((signature) => signature.created),
+    ),
     ...key.subkeys.flatMap(({ bindingSignatures, revocationSignatures }) =>
       [...bindingSignatures, ...revocationSignatures].map((signature) => signature.created),
     ),
@@ -119,7 +121,8 @@ const fromItsDateOn: readonly (openpgp.enums.reasonForRevocation | null)[] = [
 /**
  * Whether `key` itself revoked `data`. The library ignores a revocation with a weak hash, with a critical part that it does not know,
  * or that expired. For a good signature that is right; here it would bring a revoked key back. So only whether it was made by the key
- * counts, and what cannot be verified at all counts as revoked.
+ * counts. What cannot be verified counts as revoked: a hash that the library does not have, and a revocation by another key that
+ * this one named as its revoker.
  */
 async function isRevoked(
   revocations: readonly openpgp.SignaturePacket[],
@@ -138,8 +141,19 @@ async function isRevoked(
       return true;
     } catch (error) {
       refuseMissingPart(error);
-      if (!isMismatch(error)) return true;
+      if (!isMismatch(error) || revokersOf(key).has(revocation.issuerKeyID.toHex())) return true;
     }
   }
   return false;
+}
+
+/** Key IDs of the keys that `key` lets revoke it (RFC 9580 §5.2.3.23), lower-case hex. */
+function revokersOf(key: openpgp.Key): ReadonlySet<string> {
+  const named = key.toPacketList().map((packet) => {
+    const fingerprint = packet instanceof openpgp.SignaturePacket ? packet.revocationKeyFingerprint : null;
+    return Buffer.from(fingerprint ?? []).toString('hex');
+  });
+  return new Set(
+    named.filter((fingerprint) => fingerprint !== '').map((fingerprint) => fingerprint.slice(-16)),
+  );
 }

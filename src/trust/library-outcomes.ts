@@ -7,6 +7,7 @@ import { Refusal } from '../refusal/index.ts';
 const keySentences: readonly (readonly [RegExp, (...groups: string[]) => string])[] = [
   [/Unknown critical notation: (.*)$/s, (name) => `a signature on it has the critical notation ${printable(name)}, which wherry does not know`],
   [/Unknown critical signature subpacket type (\d+)/, (type) => `a signature on it has the critical subpacket ${type}, which wherry does not know`],
+  [/Hash algorithm too weak/, () => 'a signature on it uses a hash that is too weak; renew it with gpg --quick-set-expire'],
   [/Insecure hash algorithm: (\S+)/, (hash) => `a signature on it uses ${hash}, which is too weak; renew it with gpg --quick-set-expire`],
   [/revoked with an authorized key/, () => 'it names another key that may revoke it, which wherry does not support'],
   [/Signature creation time is in the future/, () => 'its self-signature is from the future'],
@@ -45,12 +46,15 @@ export function whyKeyFails(error: unknown): string {
   return `the OpenPGP library refuses it: ${printable(message)}`;
 }
 
-/** What a genuine signature over data carries that is not understood, from what the library threw; else undefined. */
-export function whatIsNotUnderstood(error: unknown): string | undefined {
-  const [, notation] = /Unknown critical notation: (.*)$/s.exec(messageOf(error)) ?? [];
-  if (notation !== undefined) return `the critical notation ${printable(notation)}`;
-  const [, type] = /Unknown critical signature subpacket type (\d+)/.exec(messageOf(error)) ?? [];
-  return type === undefined ? undefined : `the critical subpacket ${type}`;
+/** Why a signature over data is not judged although it need not be wrong, from what the library threw; else undefined. */
+export function whyNotJudged(error: unknown): string | undefined {
+  const message = messageOf(error);
+  const [, notation] = /Unknown critical notation: (.*)$/s.exec(message) ?? [];
+  if (notation !== undefined)
+    return `has the critical notation ${printable(notation)}, which wherry does not know`;
+  const [, type] = /Unknown critical signature subpacket type (\d+)/.exec(message) ?? [];
+  if (type !== undefined) return `has the critical subpacket ${type}, which wherry does not know`;
+  return /Hash algorithm too weak/.test(message) ? 'uses a hash that is too weak for its key' : undefined;
 }
 
 /** Whether the library found a signature to be of another key or over other bytes. */

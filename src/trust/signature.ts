@@ -4,7 +4,7 @@ import { Refusal, type RefusalCode } from '../refusal/index.ts';
 import { readCertificates } from './certificates.ts';
 import { judgedAt, weaknessOf, whyUnusable } from './key-judgement.ts';
 import { maxSignatureBytes } from './envelope.ts';
-import { refuseMissingPart, whatIsNotUnderstood } from './library-outcomes.ts';
+import { refuseMissingPart, whyNotJudged } from './library-outcomes.ts';
 
 /** What can be wrong with a signature. Commands and images have their own codes for it. */
 export type SignatureFault = 'malformed' | 'mismatch' | 'unknown' | 'unusable';
@@ -151,11 +151,9 @@ async function whoSigned(
       return candidate;
     } catch (error) {
       refuseMissingPart(error);
-      const strange = whatIsNotUnderstood(error);
-      if (strange !== undefined) {
-        throw new Refusal(codes.malformed, `the signature has ${strange}, which wherry does not know`, {
-          cause: error,
-        });
+      const reason = whyNotJudged(error);
+      if (reason !== undefined) {
+        throw new Refusal(codes.malformed, `the signature ${reason}`, { cause: error });
       }
       cause = error;
     }

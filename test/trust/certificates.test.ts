@@ -59,7 +59,7 @@ function addSubkey(primary: string, ...options: readonly string[]): string {
   return [...listing.matchAll(/^fpr:+([0-9A-F]{40}):$/gm)].at(-1)?.[1] ?? '';
 }
 
-describe('[A9.22] two files that hold the same key', () => {
+describe('[A9.23] two files that hold the same key', () => {
   it('are revoked when one of them is', async () => {
     const key = gpg.newKey('revoked copy', 'ed25519');
     const old = gpg.export(key);
@@ -124,14 +124,21 @@ describe('[A9.22] two files that hold the same key', () => {
   });
 });
 
-describe('[A9.22] a revocation certificate without its key', () => {
+describe('[A9.23] a revocation certificate without its key', () => {
   it.each<[string, (fingerprint: string) => string]>([
     ['as GnuPG prepared it, with the colon before the block', preparedRevocation],
     ['of gpg --gen-revoke', (fingerprint) => revocationCertificate(fingerprint, 1)],
     [
       'with a hash that is too weak for any other signature',
       (fingerprint) =>
-        revocationCertificate(fingerprint, 1, '--cert-digest-algo', 'RIPEMD160', '--digest-algo', 'RIPEMD160'),
+        revocationCertificate(
+          fingerprint,
+          1,
+          '--cert-digest-algo',
+          'RIPEMD160',
+          '--digest-algo',
+          'RIPEMD160',
+        ),
     ],
     [
       'with a critical notation that nobody knows',
@@ -151,6 +158,20 @@ describe('[A9.22] a revocation certificate without its key', () => {
     const keys = [gpg.export(key), revocationCertificate(key, 2)];
     expect(await judged(signature, keys)).toBe('key-unusable');
     expect(await judged(signature, keys, { at: 0, clockTrusted: false })).toBe('key-unusable');
+  });
+
+  it('of another key that the key named as its revoker holds, in any copy', async () => {
+    const [key, revoker] = [gpg.newKey('has a revoker', 'ed25519'), gpg.newKey('revoker', 'ed25519')];
+    const means = ['--no-batch', '--command-fd', '0', '--pinentry-mode', 'loopback', '--passphrase', ''];
+    gpg.run([...means, '--edit-key', key], `addrevoker\n${revoker}\ny\nsave\n`);
+    const signature = gpg.sign(data, key);
+    expect(await judged(signature, [gpg.export(key)])).toBe('accepted');
+    const certificate = gpg.run([...means, '--desig-revoke', key], 'y\n1\n\ny\n').stdout;
+    gpg.run(['--import', gpg.writeFile('designated', certificate)]);
+    const other = gpg.newKey('stranger', 'ed25519');
+    expect(await judged(gpg.sign(data, other), [gpg.export(other), certificate])).toBe('accepted');
+    const old = gpg.run(['--armor', '--export-options', 'export-clean', '--export', key]).stdout;
+    expect(await inBothOrders(signature, old, gpg.export(key))).toBe('key-unusable');
   });
 
   it('of another key, or forged, does not revoke', async () => {
@@ -176,7 +197,7 @@ describe('[A9.22] a revocation certificate without its key', () => {
   });
 });
 
-describe('[A9.22] a copy that trusts nothing', () => {
+describe('[A9.23] a copy that trusts nothing', () => {
   it('revokes and extends a key that is trusted, and adds none', async () => {
     const key = gpg.newKey('elsewhere', 'ed25519');
     const old = gpg.export(key);

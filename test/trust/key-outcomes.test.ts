@@ -2,7 +2,13 @@ import * as openpgp from 'openpgp';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { isRefusal } from '../../src/refusal/index.ts';
 import { isMismatch, refuseMissingPart, whyKeyFails } from '../../src/trust/library-outcomes.ts';
-import { readKeys, reviewKeys, signatureVerifier, verifyEnvelope, whyNotKeys } from '../../src/trust/openpgp.ts';
+import {
+  readKeys,
+  reviewKeys,
+  signatureVerifier,
+  verifyEnvelope,
+  whyNotKeys,
+} from '../../src/trust/openpgp.ts';
 import { signDetached } from '../../src/trust/sign.ts';
 import { openGnuPg, type GnuPg } from './gnupg.ts';
 
@@ -38,7 +44,7 @@ function addSubkey(primary: string, algorithm: string): string {
   return [...listing.matchAll(/^fpr:+([0-9A-F]{40}):$/gm)].at(-1)?.[1] ?? '';
 }
 
-/** A key made by the library, with `change` done to its packets. */
+/** A key made by the library. */
 async function made(
   options: Partial<Parameters<typeof openpgp.generateKey>[0]>,
 ): Promise<{ privateKey: string; publicKey: string }> {
@@ -46,14 +52,18 @@ async function made(
   return await openpgp.generateKey({ userIDs: [{ name: 'made' }], date, ...options, format: 'armored' });
 }
 
-describe('[A9.23] the signer refuses a key that no device takes', () => {
+describe('[A9.24] the signer refuses a key that no device takes', () => {
   it.each<[string, () => Promise<string>, RegExp]>([
     [
       'RSA of 2048 bits',
       async () => (await made({ type: 'rsa', rsaBits: 2048 })).privateKey,
       /2048 bits is too weak/,
     ],
-    ['Ed448', async () => (await made({ type: 'curve448' })).privateKey, /ed448 is too weak or not supported/],
+    [
+      'Ed448',
+      async () => (await made({ type: 'curve448' })).privateKey,
+      /ed448 is too weak or not supported/,
+    ],
     [
       'OpenPGP version 6',
       async () => (await made({ type: 'curve25519', config: { v6Keys: true } })).privateKey,
@@ -87,7 +97,7 @@ describe('[A9.23] the signer refuses a key that no device takes', () => {
       /it is revoked/,
     ],
   ])('%s', async (_kind, produce, sentence) => {
-    const outcome = await outcomeOf(signDetached(data, await produce(), now));
+    const outcome = await outcomeOf(signDetached(data, await produce(), now + 60));
     expect(outcome).toMatch(/^input-invalid: the key [0-9a-f]+ cannot sign now: /);
     expect(outcome).toMatch(sentence);
   });
@@ -95,9 +105,9 @@ describe('[A9.23] the signer refuses a key that no device takes', () => {
   it('also when only its public copy says that it is revoked', async () => {
     const key = gpg.newKey('revoked later', 'ed25519');
     const secret = secretOf(key);
-    expect(await outcomeOf(signDetached(data, secret, now + 1, [gpg.export(key)]))).toBe('accepted');
+    expect(await outcomeOf(signDetached(data, secret, now + 60, [gpg.export(key)]))).toBe('accepted');
     gpg.revoke(key);
-    expect(await outcomeOf(signDetached(data, secret, now + 1, [gpg.export(key)]))).toMatch(/it is revoked/);
+    expect(await outcomeOf(signDetached(data, secret, now + 60, [gpg.export(key)]))).toMatch(/it is revoked/);
   });
 
   it('and signs with the strong part of one whose newest subkey is weak', async () => {
@@ -127,7 +137,7 @@ describe('[A9.23] the signer refuses a key that no device takes', () => {
   });
 });
 
-describe('[A9.23] store and verifier agree', () => {
+describe('[A9.24] store and verifier agree', () => {
   it.each<[string, () => { signature: string; armored: string }]>([
     [
       'on a strong key with a weak signing subkey',
@@ -151,8 +161,8 @@ describe('[A9.23] store and verifier agree', () => {
       'on a certifying key with an older strong and a newer weak subkey',
       () => {
         const key = gpg.newKey('two subkeys', 'ed25519', { usage: 'cert' });
-        const strong = addSubkey(key, 'nistp256');
-        addSubkey(key, 'brainpoolP256r1');
+        const strong = addSubkey(key, 'ed25519');
+        addSubkey(key, 'rsa2048');
         return { signature: gpg.sign(data, strong), armored: gpg.export(key) };
       },
     ],
@@ -163,40 +173,25 @@ describe('[A9.23] store and verifier agree', () => {
   });
 });
 
-describe('[A9.24] what is wrong with a key is said in a sentence of ours', () => {
+describe('[A9.25] what is wrong with a key is said in a sentence of ours', () => {
   const reasonOf = async (armored: string): Promise<string | undefined> =>
     (await readKeys([armored], now, true)).unusable[0]?.reason;
 
-  it('a self-signature with a hash that is too weak', async () => {
-    const key = gpg.newKey('ripemd', 'ed25519', {});
+  it.each([
+    ['ed25519', 'a signature on it uses a hash that is too weak; renew it with gpg --quick-set-expire'],
+    ['rsa3072', 'a signature on it uses RIPEMD, which is too weak; renew it with gpg --quick-set-expire'],
+  ])('a self-signature of %s with a hash that is too weak', async (algorithm, sentence) => {
+    const key = gpg.newKey(`ripemd ${algorithm}`, algorithm);
     const weak = ['--cert-digest-algo', 'RIPEMD160', '--digest-algo', 'RIPEMD160'];
     gpg.run([...weak, '--passphrase', '', '--quick-set-expire', key, '1y']);
     const minimal = gpg.run(['--armor', '--export-options', 'export-minimal', '--export', key]).stdout;
-    expect(await reasonOf(minimal)).toBe(
-      'a signature on it uses RIPEMD, which is too weak; renew it with gpg --quick-set-expire',
-    );
+    expect(await reasonOf(minimal)).toBe(sentence);
   });
 
   it('a self-signature with a critical notation that is not known', async () => {
     const options = ['--cert-notation', '!mood@example.com=good', '--passphrase', ''];
     gpg.run([...options, '--quick-gen-key', 'noted', 'ed25519', 'sign', 'never']);
     const armored = gpg.run(['--armor', '--export', 'noted']).stdout;
-    const { privateKey } = await openpgp.generateKey({
-      userIDs: [{ name: 'noted' }],
-      type: 'ecc',
-      curve: 'ed25519Legacy',
-      date: new Date((now - 60) * 1000),
-      format: 'object',
-      config: {},
-    });
-    const [user] = privateKey.users;
-    const [own] = user?.selfCertifications ?? [];
-    expect(armored).toContain('BEGIN PGP');
-    if (own !== undefined) {
-      own.rawNotations = [
-        { name: 'mood@example.com', value: Buffer.from('good'), humanReadable: true, critical: true },
-      ];
-    }
     expect(await reasonOf(armored)).toBe(
       'a signature on it has the critical notation mood@example.com, which wherry does not know',
     );
@@ -214,13 +209,6 @@ describe('[A9.24] what is wrong with a key is said in a sentence of ours', () =>
     expect(await reasonOf(key.armor())).toBe('it has no self-signature; export it again where it was made');
   });
 
-  it('another key that may revoke it', async () => {
-    const [key, revoker] = [gpg.newKey('has a revoker', 'ed25519'), gpg.newKey('revoker', 'ed25519')];
-    const edit = ['--no-batch', '--command-fd', '0', '--pinentry-mode', 'loopback', '--passphrase', ''];
-    gpg.run([...edit, '--edit-key', key], `addrevoker\n${revoker}\ny\nsave\n`);
-    expect(await reasonOf(gpg.export(key))).toBe(undefined);
-  });
-
   it('an algorithm that the library cannot read', async () => {
     const armored = gpg.export(gpg.newKey('odd', 'ed25519'));
     const { data: bytes } = await openpgp.unarmor(armored);
@@ -231,7 +219,7 @@ describe('[A9.24] what is wrong with a key is said in a sentence of ours', () =>
     );
   });
 
-  it('[A9.24] a signature with a critical notation is malformed, not one over other bytes', async () => {
+  it('[A9.25] a signature with a critical notation is malformed, not one over other bytes', async () => {
     const key = gpg.newKey('notes data', 'ed25519');
     const signature = gpg.sign(data, key, '--sig-notation', '!mood@example.com=good');
     expect(await outcomeOf(verifyEnvelope(data, [signature], [gpg.export(key)], now + 60, true))).toBe(
@@ -245,7 +233,11 @@ describe('[A9.24] what is wrong with a key is said in a sentence of ours', () =>
   it('a module of the library that cannot be loaded is a fault of the installation', async () => {
     const missing: unknown = await import(String('./no-such-module.ts')).catch((error: unknown) => error);
     const wrapped = new Error('Could not find valid self-signature', { cause: missing });
-    for (const error of [missing, wrapped, new Error('elliptic curves is not part of this build of wherry')]) {
+    for (const error of [
+      missing,
+      wrapped,
+      new Error('elliptic curves is not part of this build of wherry'),
+    ]) {
       expect(() => refuseMissingPart(error)).toThrow(/install wherry again/);
       expect(() => whyKeyFails(error)).toThrow(/install wherry again/);
     }
@@ -257,7 +249,7 @@ describe('[A9.24] what is wrong with a key is said in a sentence of ours', () =>
   });
 });
 
-describe('[A9.24] a file that is not a key', () => {
+describe('[A9.25] a file that is not a key', () => {
   it.each<[string, () => string, RegExp]>([
     ['is binary', () => gpg.run(['--export', gpg.newKey('bin', 'ed25519')]).stdout, /gpg --armor --export/],
     ['is a private key', () => secretOf(gpg.newKey('priv', 'ed25519')), /private key/],
