@@ -160,10 +160,13 @@ async function parseKeys(text: string): Promise<ParsedKeys> {
 /** The revocations of a block that is a revocation certificate (RFC 9580 §10.1.3); none for any other block. */
 async function bareRevocations(block: string): Promise<openpgp.SignaturePacket[]> {
   try {
-    const { data, type } = await openpgp.unarmor(block);
-    if (type !== openpgp.enums.armor.publicKey) return [];
-    const binarySignature = data as unknown as Uint8Array; // of a text it is never a stream
-    const { packets } = await openpgp.readSignature({ binarySignature });
+    // Of a text the bytes are never a stream, which the library's declaration leaves open.
+    const armor = (await openpgp.unarmor(block)) as unknown as {
+      data: Uint8Array;
+      type: openpgp.enums.armor;
+    };
+    if (armor.type !== openpgp.enums.armor.publicKey) return [];
+    const { packets } = await openpgp.readSignature({ binarySignature: armor.data });
     return packets.filter(({ signatureType }) => signatureType === openpgp.enums.signature.keyRevocation);
   } catch {
     // The caller says of the block what is wrong with it as a key.

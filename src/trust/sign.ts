@@ -105,8 +105,7 @@ async function chooseSigner(
   const reason = await whyUnusable(judged, undefined, atSeconds);
   if (reason !== undefined) throw refuse(reason);
   for (const signer of signersOf(privateKey)) {
-    const isHeld =
-      !(signer.keyPacket as openpgp.SecretKeyPacket).isDummy() && signer.keyPacket.isDecrypted() === true;
+    const isHeld = !(signer.keyPacket as openpgp.SecretKeyPacket).isDummy() && signer.keyPacket.isDecrypted();
     if (isHeld && (await whyUnusable(judged, signer.getKeyID(), atSeconds)) === undefined) return signer;
   }
   throw refuse('the file does not have the secret of the part that may sign');

@@ -222,8 +222,12 @@ describe('[A9.23] a copy that trusts nothing', () => {
 
 /** The same certificate with one bit of its signature flipped. */
 async function forged(certificate: string): Promise<string> {
-  const { data: bytes } = await openpgp.unarmor(certificate.replace(/^[^]*?(?=-----BEGIN)/, ''));
-  const flipped = Buffer.from(bytes as unknown as Uint8Array);
+  const { data: bytes } = (await openpgp.unarmor(
+    certificate.replace(/^[^]*?(?=-----BEGIN)/, ''),
+  )) as unknown as {
+    data: Uint8Array;
+  };
+  const flipped = Buffer.from(bytes);
   flipped[flipped.length - 1] = (flipped.at(-1) ?? 0) ^ 1;
   return openpgp.armor(openpgp.enums.armor.publicKey, flipped);
 }

@@ -211,8 +211,8 @@ describe('[A9.25] what is wrong with a key is said in a sentence of ours', () =>
 
   it('an algorithm that the library cannot read', async () => {
     const armored = gpg.export(gpg.newKey('odd', 'ed25519'));
-    const { data: bytes } = await openpgp.unarmor(armored);
-    const odd = Buffer.from(bytes as unknown as Uint8Array);
+    const { data: bytes } = (await openpgp.unarmor(armored)) as unknown as { data: Uint8Array };
+    const odd = Buffer.from(bytes);
     odd[7] = 99; // RFC 9580 §5.5.2: head 2, version 1, time 4, then the algorithm
     expect(await reasonOf(openpgp.armor(openpgp.enums.armor.publicKey, odd))).toMatch(
       /^it cannot be read as an OpenPGP key/,
@@ -231,7 +231,9 @@ describe('[A9.25] what is wrong with a key is said in a sentence of ours', () =>
   });
 
   it('a module of the library that cannot be loaded is a fault of the installation', async () => {
-    const missing: unknown = await import(String('./no-such-module.ts')).catch((error: unknown) => error);
+    const missing: unknown = await import(['./no-such-module', 'ts'].join('.')).catch(
+      (error: unknown) => error,
+    );
     const wrapped = new Error('Could not find valid self-signature', { cause: missing });
     for (const error of [
       missing,
