@@ -1,5 +1,6 @@
 import { createReadStream } from 'node:fs';
-import { readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
+import { writeOutput } from '../../aci/builder.ts';
 import { inspectArchive, type ArchiveListing } from '../../aci/inspect.ts';
 import { defaultArchiveLimits } from '../../aci/index.ts';
 import { serializeImageManifest } from '../../appc/index.ts';
@@ -68,8 +69,7 @@ export async function signImages(
     const image = await readImageFile(file);
     const atSeconds = Math.floor(context.clock.nowMs() / 1000);
     const signature = await signDetached(createReadStream(file), key, atSeconds);
-    await writeFile(`${image.signaturePath}.part`, signature);
-    await rename(`${image.signaturePath}.part`, image.signaturePath);
+    await writeOutput(image.signaturePath, (path) => writeFile(path, signature));
     signed.push({ file, signature: image.signaturePath, id: image.id });
     if (!context.json) context.terminal.out(image.signaturePath);
   }
