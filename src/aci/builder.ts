@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { rename, rm, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { Transform, type Writable } from 'node:stream';
 import { finished, pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
@@ -12,10 +12,11 @@ import {
   parseImageManifest,
   serializeImageManifest,
 } from '../appc/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import { isRefusal, localErrorOf } from '../refusal/index.ts';
 import { BatchedSink } from './batched-sink.ts';
 import { asBuffer } from './decompress.ts';
 import { quoted } from './limits.ts';
+import { writeOutput } from './output-file.ts';
 import type { Xattr } from './pax.ts';
 import {
   type Addition,
@@ -28,6 +29,7 @@ import { type ByteSink, impliedDirectory, TarWriter } from './tar-writer.ts';
 import { writeEntry } from './write-entry.ts';
 
 export { BatchedSink } from './batched-sink.ts';
+export { withScratch, writeOutput } from './output-file.ts';
 export { TarWriter } from './tar-writer.ts';
 export { arrange, type Addition, type LeaveOut, type LeftOut, type SourceEntry } from './source-tree.ts';
 export { type Directory, impliedMeta, type Leaf, type Meta, sourceEntries } from './rendered-tree.ts';
@@ -93,12 +95,15 @@ export interface WriteOptions extends Pick<BuildOptions, 'manifest' | 'output' |
  * Refuses as `buildAci` does.
  */
 export async function writeAci(options: WriteOptions): Promise<Omit<BuiltArchive, 'skipped'>> {
+  return await writeOutput(options.output, (path) => writeArchive(path, options));
+}
+
+async function writeArchive(path: string, options: WriteOptions): Promise<Omit<BuiltArchive, 'skipped'>> {
   const manifest = manifestBytes(options.manifest);
   const { entries } = options;
-  const partial = `${options.output}.partial`;
-  const { stream, written } = openOutput(partial, options.compression);
+  const { stream, written } = openOutput(path, options.compression);
   written.catch(() => undefined); // reported by `out` when it happens before the end
-  const out = new BatchedSink(stream, `The file ${quoted(partial)}`);
+  const out = new BatchedSink(stream, `The file ${quoted(options.output)}`);
   try {
     const tar = new DigestingSink(out);
     const writer = new TarWriter(tar);
@@ -109,20 +114,19 @@ export async function writeAci(options: WriteOptions): Promise<Omit<BuiltArchive
     for (const entry of entries) await writeEntry(writer, entry);
     await writer.end();
     await out.end();
-    await written.catch((error: unknown) => {
-      throw new Refusal('image-build-failed', `The file ${quoted(partial)} cannot be written.`, {
-        cause: error,
-      });
-    });
-    await rename(partial, options.output);
-    const { size } = await stat(options.output);
+    await written;
+    const { size } = await stat(path);
     return { imageId: tar.imageId(), sizeBytes: size, tarSizeBytes: tar.sizeBytes };
   } catch (error) {
     out.destroy();
-    await written.catch(() => undefined); // says the same as `error`
-    await rm(partial, { force: true });
-    throw error;
+    // The file knows better than the sink before it why no more can be written.
+    const failure = await written.catch((cause: unknown) => cause);
+    throw isOfSink(error) && localErrorOf(failure) !== undefined ? failure : error;
   }
+}
+
+function isOfSink(error: unknown): boolean {
+  return isRefusal(error, 'image-build-failed') || localErrorOf(error) !== undefined;
 }
 
 function manifestBytes(manifest: Uint8Array | ImageManifest): Buffer {

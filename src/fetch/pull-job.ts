@@ -49,7 +49,7 @@ export type PullResult =
       readonly objectSha256: string;
       /** The digest that the sealed object will have, when the job wants it and the program for it is there. */
       readonly objectVerity?: string;
-      /** Bytes that came over the network in this run; less than the image's size after a resume. */
+      /** Bytes of the image that came over the network in this run; less than its size after a resume, at most twice its size. */
       readonly downloadedBytes: number;
       /** Fingerprint of the key that signed, lower-case hex. */
       readonly signedBy: string;

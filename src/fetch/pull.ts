@@ -8,9 +8,16 @@ import type { DesiredImage } from '../trust/index.ts';
 import type { SignatureVerifier } from '../trust/openpgp.ts';
 import { BandwidthCap } from './bandwidth-cap.ts';
 import { DownloadError, SourceChanged } from './download-error.ts';
-import { Download, type DownloadPatience, type DownloadPorts } from './download.ts';
+import {
+  defaultPatience,
+  Download,
+  type DownloadPatience,
+  type DownloadPorts,
+  type DownloadRequest,
+} from './download.ts';
 import { fetchSmall } from './fetch-small.ts';
 import type { HttpClient } from './http-client.ts';
+import { JobBudget } from './job-budget.ts';
 import { asNoSpace, PartialFile } from './partial-file.ts';
 import { startObjectBuilder } from './object-builder.ts';
 import type { PullJob, PullProgress, PullResult } from './pull-job.ts';
@@ -83,19 +90,22 @@ async function pullInto(
   const newVerifier = await openSignature(job, ports);
   if (partial.sizeBytes > image.sizeBytes) await partial.restart();
 
-  for (;;) {
-    const heldBytes = partial.sizeBytes;
-    try {
-      return await onePass(objectPath, partial, await newVerifier(), job, ports);
-    } catch (error) {
-      // Bytes from before a power cut or from another file are no proof of a bad image: only a fresh download is.
-      const isStale =
-        error instanceof SourceChanged || (heldBytes > 0 && isRefusal(error, 'image-signature-invalid'));
-      if (!isStale) throw error;
-      await rm(objectPath, { force: true });
-      await partial.restart();
-    }
+  const budget = new JobBudget(image.sizeBytes, (ports.patience ?? defaultPatience).maxTries);
+  const first = new ImageBytes(partial, await newVerifier(), job, ports, { budget });
+  let continues: DownloadRequest['continues'];
+  try {
+    return await onePass(objectPath, first, job, ports);
+  } catch (error) {
+    // Bytes from before a power cut, or of several answers, are no proof of a bad image: only a fresh download is.
+    if (error instanceof SourceChanged) continues = 'any';
+    else if (first.isPutTogether && isRefusal(error, 'image-signature-invalid')) continues = 'whole-answers';
+    else throw error;
   }
+  // Once: a server whose validator differs from answer to answer would make every pass begin again.
+  await rm(objectPath, { force: true });
+  await partial.restart();
+  const second = new ImageBytes(partial, await newVerifier(), job, ports, { budget, continues });
+  return await onePass(objectPath, second, job, ports);
 }
 
 /** Fetches the detached signature and makes sure that it can be verified at all, before the image is fetched. */
@@ -127,13 +137,11 @@ export function signatureAddress(address: string): string {
 
 async function onePass(
   objectPath: string,
-  partial: PartialFile,
-  verifier: SignatureVerifier,
+  bytes: ImageBytes,
   job: PullJob,
   ports: SharedPorts,
 ): Promise<Pulled> {
   const { image, limits } = job;
-  const bytes = new ImageBytes(partial, verifier, job, ports);
   const builder = startObjectBuilder({
     command: ports.builder,
     path: objectPath,
@@ -158,7 +166,7 @@ async function onePass(
     }
     // The signature is judged first, over every byte: damage on the way is not the publisher's mistake.
     await bytes.drain();
-    const { fingerprint } = await verifier.finish();
+    const { fingerprint } = await bytes.finishSignature();
     if (summary instanceof Refusal) throw summary;
     judgeContent(image, summary, job.architectures);
     await builder.finished();
@@ -174,7 +182,7 @@ async function onePass(
       objectSizeBytes,
       objectSha256,
       ...(objectVerity === undefined ? {} : { objectVerity }),
-      downloadedBytes: bytes.downloadedBytes,
+      downloadedBytes: bytes.spentBytes,
       signedBy: fingerprint,
     };
   } finally {
@@ -189,9 +197,21 @@ async function onePass(
 class ImageBytes implements AsyncIterable<Buffer> {
   readonly #chunks: AsyncGenerator<Buffer, void, undefined>;
   readonly #download: Download;
+  readonly #budget: JobBudget;
+  readonly #verifier: SignatureVerifier;
+  readonly #heldBytes: number;
 
-  constructor(partial: PartialFile, verifier: SignatureVerifier, job: PullJob, ports: SharedPorts) {
+  constructor(
+    partial: PartialFile,
+    verifier: SignatureVerifier,
+    job: PullJob,
+    ports: SharedPorts,
+    { budget, continues = 'same-validator' }: Pick<DownloadRequest, 'continues'> & { budget: JobBudget },
+  ) {
     const { sizeBytes, urls } = job.image;
+    this.#verifier = verifier;
+    this.#budget = budget;
+    this.#heldBytes = partial.sizeBytes;
     let remembering: Promise<void> = Promise.resolve();
     const downloadPorts: DownloadPorts = ports;
     this.#download = new Download(downloadPorts, {
@@ -200,6 +220,8 @@ class ImageBytes implements AsyncIterable<Buffer> {
       ...(partial.source === undefined ? {} : { source: partial.source }),
       expectedBytes: sizeBytes,
       minBytesPerSecond: job.limits.minBytesPerSecond,
+      continues,
+      budget,
       onSource: (source) => {
         remembering = remembering.then(() => partial.remember(source));
         remembering.catch(() => undefined); // awaited with the first chunk
@@ -215,17 +237,33 @@ class ImageBytes implements AsyncIterable<Buffer> {
         return chunk;
       };
       for await (const chunk of partial.read()) yield seen(chunk);
-      for await (const chunk of download) {
-        await remembering;
-        await partial.append(chunk);
-        yield seen(chunk);
+      try {
+        for await (const chunk of download) {
+          await remembering;
+          await partial.append(chunk);
+          yield seen(chunk);
+        }
+      } finally {
+        // An answer without a byte awaited nothing, and the file is removed or closed after this.
+        await remembering.catch(() => undefined);
       }
       await partial.settled();
     })();
   }
 
-  get downloadedBytes(): number {
-    return this.#download.receivedBytes;
+  /** What the job has received so far, earlier passes included. */
+  get spentBytes(): number {
+    return this.#budget.spentBytes;
+  }
+
+  /** Whether the bytes came at several times, so that they may be of several files. */
+  get isPutTogether(): boolean {
+    return this.#heldBytes > 0 || this.#download.bodies > 1;
+  }
+
+  /** The judgement over all bytes. @throws Refusal `image-signature-…`, `image-key-untrusted` */
+  finishSignature(): ReturnType<SignatureVerifier['finish']> {
+    return this.#verifier.finish();
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Buffer> {

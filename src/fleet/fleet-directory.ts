@@ -1,6 +1,7 @@
 import { copyFile, mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { isRefusal, Refusal } from '../refusal/index.ts';
+import { writeOutput } from '../aci/builder.ts';
+import { asLocalRefusal, isRefusal, Refusal } from '../refusal/index.ts';
 import { deviceTopics, type BrokerAddress } from '../session/index.ts';
 import { fleetConfigText, parseFleetConfig, type FleetConfig } from './fleet-config.ts';
 import type { OfferedImage } from './offered-image.ts';
@@ -124,8 +125,7 @@ export class FleetDirectory {
     ] as const) {
       const target = join(this.imagesPath, to);
       if (resolve(from) === target || (to === image.offeredAs && (await exists(target)))) continue;
-      await copyFile(from, `${target}.part`);
-      await rename(`${target}.part`, target);
+      await writeOutput(target, (path) => copyFile(from, path));
     }
   }
 
@@ -208,7 +208,7 @@ async function writeNew(
   try {
     await writeFile(file, content, { flag: 'wx', mode });
   } catch (cause) {
-    if (!hasCode(cause, 'EEXIST')) throw new Refusal('input-invalid', `${file} cannot be written`, { cause });
+    if (!hasCode(cause, 'EEXIST')) throw asLocalRefusal(cause, file);
     throw new Refusal('input-invalid', whenThere, { cause });
   }
 }

@@ -40,6 +40,9 @@ export class FleetLink {
   readonly #options: FleetLinkOptions;
   readonly #views = new Map<string, DeviceView>();
   readonly #listeners = new Set<(view: DeviceView) => void>();
+  /** By device: the command that was published here, and the one that the broker returned. */
+  readonly #published = new Map<string, Uint8Array>();
+  readonly #returned = new Map<string, Uint8Array>();
   readonly #closing = new AbortController();
   #connection: Promise<Connection>;
   #topics: readonly string[] = [];
@@ -102,6 +105,7 @@ export class FleetLink {
   async publishDesired(device: string, envelope: Uint8Array): Promise<void> {
     const topic = deviceTopics(this.#options.fleet, device).desired;
     const connection = await this.#connection;
+    this.#published.set(device, envelope);
     await orRefusal(connection.publish({ topic, payload: envelope }, { retain: true }));
   }
 
@@ -124,10 +128,12 @@ export class FleetLink {
       progress = next;
       return isOutcome(progress);
     };
-    await this.until(judge, timeoutMs).catch((error: unknown) => {
+    await this.until(judge, timeoutMs).catch(async (error: unknown) => {
       if (!(error instanceof Refusal) || error.code !== 'not-confirmed') throw error;
       const seen = this.view(device).presence?.up === true ? '' : ' (it is not connected)';
-      const advice = 'the command stays on the broker; follow it with "wherry status --watch"';
+      const advice = (await this.#isKept(device))
+        ? 'the command stays on the broker; follow it with "wherry status --watch"'
+        : 'the broker does not return the command to this account: it may not have kept it; look at what the account may write and read';
       throw new Refusal(
         'not-confirmed',
         `${device} did not finish version ${version} in time${seen}, last seen in phase ${progress.phase}; ${advice}`,
@@ -200,6 +206,27 @@ export class FleetLink {
     }
   }
 
+  /**
+   * Whether the broker returns the command that was published for `device`. An acknowledgement does not say that: over MQTT 3.1.1 a
+   * broker acknowledges also what an account may not write (MQTT 3.1.1 §3.3.5).
+   */
+  async #isKept(device: string): Promise<boolean> {
+    const published = this.#published.get(device);
+    const isReturned = () => {
+      const returned = this.#returned.get(device);
+      return published !== undefined && returned !== undefined && Buffer.compare(returned, published) === 0;
+    };
+    const topic = deviceTopics(this.#options.fleet, device).desired;
+    try {
+      await (await this.#connection).subscribe([topic]);
+      await this.until(isReturned, retainedWithinMs);
+    } catch (error) {
+      // Not allowed to read, or nothing came: it was not seen, and that is what is said.
+      if (!(error instanceof Refusal) && !(error instanceof ConnectionLost)) throw error;
+    }
+    return isReturned();
+  }
+
   async close(): Promise<void> {
     this.#closing.abort();
     await (await this.#connection).close();
@@ -219,6 +246,10 @@ export class FleetLink {
     const parsed = parseDeviceTopic(topic);
     if (parsed === undefined || parsed.fleet !== this.#options.fleet) return;
     const { device, kind } = parsed;
+    if (kind === 'desired') {
+      this.#returned.set(device, payload);
+      for (const listener of this.#listeners) listener(this.view(device));
+    }
     if (kind !== 'reported' && kind !== 'live' && kind !== 'event') return;
     const view = foldMessage(this.view(device), kind, payload);
     this.#views.set(device, view);

@@ -1,7 +1,7 @@
-import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { mkdir, rename } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { defaultArchiveLimits } from '../aci/index.ts';
-import { sourceEntries, writeAci, type BuiltArchive } from '../aci/builder.ts';
+import { sourceEntries, withScratch, writeAci, writeOutput, type BuiltArchive } from '../aci/builder.ts';
 import type { ImageManifest } from '../appc/index.ts';
 import { Refusal } from '../refusal/index.ts';
 import { imageName, manifestOf } from './app-manifest.ts';
@@ -54,25 +54,14 @@ export interface ConvertedImage extends Omit<BuiltArchive, 'skipped'> {
  *   and `archive-…`; nothing is written then
  */
 export async function fromOci(options: FromOciOptions): Promise<ConvertedImage> {
-  const scratch = await mkdtemp(join(dirname(resolve(options.output)), '.wherry-oci-')).catch(
-    (cause: unknown) => {
-      throw new Refusal(
-        'input-invalid',
-        `${options.output} cannot be written: its directory is missing or not writable`,
-        { cause },
-      );
-    },
-  );
-  try {
+  return await withScratch(options.output, async (scratch) => {
     const source = await openSource(options.source, options.registry, join(scratch, 'archive'));
     try {
       return await convert(source, options, scratch);
     } finally {
       await source.close();
     }
-  } finally {
-    await rm(scratch, { recursive: true, force: true });
-  }
+  });
 }
 
 async function convert(
@@ -119,7 +108,7 @@ async function convert(
     }
     const built = await stack.finish(tree.snapshot(), manifest, join(scratch, 'app.aci'));
     const placed = await putInPlace(stack.images, layerDirectory, dirname(output));
-    await rename(join(scratch, 'app.aci'), output);
+    await writeOutput(output, (path) => rename(join(scratch, 'app.aci'), path));
     return { ...built, layers: placed, warnings: [...warnings, ...stack.notes] };
   } finally {
     await tree.close();

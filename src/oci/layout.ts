@@ -5,7 +5,7 @@ import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { extract } from 'tar-stream';
 import { quoted } from '../aci/index.ts';
-import { Refusal } from '../refusal/index.ts';
+import { localErrorOf, Refusal } from '../refusal/index.ts';
 import type { BlobSource } from './blobs.ts';
 import { isDigest, maxDocumentBytes, parseSavedImages } from './documents.ts';
 
@@ -144,7 +144,7 @@ async function unpack(file: string, scratch: string): Promise<ReadonlyMap<string
       }
     }
   } catch (cause) {
-    if (cause instanceof Refusal) throw cause;
+    if (cause instanceof Refusal || localErrorOf(cause) !== undefined) throw cause;
     throw new Refusal('input-invalid', `${file} cannot be read as a tar`, { cause });
   }
   const failure = await reading;

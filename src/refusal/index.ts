@@ -4,3 +4,4 @@
  */
 export { exitCodeOf, refusalCodes, type RefusalClass, type RefusalCode } from './codes.ts';
 export { isRefusal, Refusal } from './refusal.ts';
+export { asLocalRefusal, localErrorOf } from './local-error.ts';

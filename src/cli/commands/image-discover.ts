@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { mkdir, readFile, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { withScratch } from '../../aci/builder.ts';
 import { defaultArchiveLimits } from '../../aci/index.ts';
 import { labelValue, parseNameString, sanitizeAcName, type ImageName } from '../../appc/index.ts';
 import {
@@ -87,8 +88,7 @@ export async function findByName(
   }
   if (!image.name.includes('.') || /\.aci$/.test(text))
     throw new Refusal('not-found', `there is no image ${text}`);
-  const scratch = await mkdtemp(join(tmpdir(), 'wherry-fetch-'));
-  try {
+  return await withScratch(join(tmpdir(), 'image.aci'), async (scratch) => {
     const output = join(scratch, 'image.aci');
     const { url } = await fetchByName(
       context,
@@ -98,9 +98,7 @@ export async function findByName(
       flags,
     );
     return { image: await readImageFile(output), urls: [url] };
-  } finally {
-    await rm(scratch, { recursive: true });
-  }
+  });
 }
 
 /**

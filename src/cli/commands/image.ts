@@ -1,5 +1,6 @@
 import { createReadStream } from 'node:fs';
-import { readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
+import { writeOutput } from '../../aci/builder.ts';
 import { inspectArchive, type ArchiveListing } from '../../aci/inspect.ts';
 import { defaultArchiveLimits } from '../../aci/index.ts';
 import { serializeImageManifest } from '../../appc/index.ts';
@@ -71,8 +72,7 @@ export async function signImages(
         throw new Refusal(error.code, `${path}: ${error.message}`, { cause: error });
       },
     );
-    await writeFile(`${image.signaturePath}.part`, signature);
-    await rename(`${image.signaturePath}.part`, image.signaturePath);
+    await writeOutput(image.signaturePath, (path) => writeFile(path, signature));
     signed.push({ file, signature: image.signaturePath, id: image.id });
     if (!context.json) context.terminal.out(image.signaturePath);
   }
