@@ -61,7 +61,7 @@ export async function publishWish(means: Means, device: AcName, wish: Wish): Pro
   });
   const envelope = await signDesired(desired, await fleet.key('deploy', 'private'));
   await fleet.claim(device, version, envelope);
-  const eventsBefore = link.view(device).events.length;
+  const eventsBefore = link.view(device).eventCount;
   await link.publishDesired(device, envelope);
   return {
     device,

@@ -324,7 +324,11 @@ function lossOf(error: unknown): ConnectionLost {
   const code: unknown = error instanceof Error && 'code' in error ? error.code : undefined;
   const detail = messageOf(error);
   if (typeof code === 'number') {
-    return new ConnectionLost(reasonOf(code) ?? 'closed', detail, { cause: error });
+    // mqtt.js has no words for a code that is in neither version of the standard.
+    const words = /^Connection refused: undefined$/.test(detail)
+      ? `the broker refused the connection with the unknown code ${code}`
+      : detail;
+    return new ConnectionLost(reasonOf(code) ?? 'closed', words, { cause: error });
   }
   if (typeof code !== 'string') return new ConnectionLost('closed', detail, { cause: error });
   if (noNetwork.has(code)) return new ConnectionLost('no-network', detail, { cause: error });
