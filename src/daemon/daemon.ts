@@ -11,6 +11,7 @@ import { type BrokerConfig, type Config, parseConfig } from './config.ts';
 import { DeviceWorld } from './device-world.ts';
 import { examineInUnit } from './examine-unit.ts';
 import { type Host, lookAtHost, readCgroupFile } from './host.ts';
+import { checkEnvelope } from './message-policy.ts';
 import { PodFiles } from './pod-files.ts';
 import { PodWatch } from './pod-watch.ts';
 import { type Places, pullUser } from './places.ts';
@@ -144,6 +145,10 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     clock: systemClock,
     journal,
     bootId: host.bootId,
+    check: checkEnvelope,
+    later: (delayMs, work) => {
+      systemClock.sleep(delayMs, signal).then(work, () => undefined);
+    },
     examine: (message, state, examineSignal) =>
       examineInUnit(
         message,

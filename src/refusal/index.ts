@@ -4,3 +4,4 @@
  */
 export { exitCodeOf, refusalCodes, type RefusalClass, type RefusalCode } from './codes.ts';
 export { isRefusal, Refusal } from './refusal.ts';
+export { diskRefusal, isSystemError } from './system-error.ts';

@@ -4,6 +4,7 @@ import { connect as connectTls, type TLSSocket } from 'node:tls';
 // Only the client itself: the package's entry also loads WebSocket, SOCKS and browser code, which a device never uses.
 import mqttClientModule from 'mqtt/lib/client';
 import { Refusal } from '../refusal/index.ts';
+import { FairReader } from './fair-reader.ts';
 import { PacketGate } from './packet-gate.ts';
 import type { LossReason } from './reconnect-policy.ts';
 import {
@@ -247,6 +248,7 @@ class MqttConnection implements Connection {
 /** The socket with the packet gate in its reading direction. */
 class GatedStream extends Duplex {
   readonly #socket: Socket;
+  readonly #reader: FairReader;
 
   constructor(socket: Socket, dropped: (topic: string, refusal: Refusal) => void) {
     super({ allowHalfOpen: false });
@@ -258,20 +260,17 @@ class GatedStream extends Duplex {
       reply: (bytes) => socket.write(bytes),
       dropped,
     });
-    socket.on('data', (chunk) => {
-      try {
-        gate.push(chunk);
-      } catch (error) {
-        this.destroy(error as Error);
-      }
+    const reader = (this.#reader = new FairReader(socket, (bytes) => gate.push(bytes)));
+    socket.on('data', (chunk: Buffer) => {
+      reader.read(chunk).catch((error: unknown) => this.destroy(error as Error));
     });
-    socket.once('end', () => this.push(null));
+    socket.once('end', () => void reader.idle.then(() => this.push(null)));
     socket.once('error', (error) => this.destroy(error));
     socket.once('close', () => this.destroy());
   }
 
   override _read(): void {
-    this.#socket.resume();
+    if (!this.#reader.busy) this.#socket.resume();
   }
 
   override _write(chunk: Buffer, encoding: BufferEncoding, done: (error?: Error | null) => void): void {
