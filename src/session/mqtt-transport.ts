@@ -249,18 +249,24 @@ class MqttConnection implements Connection {
 class GatedStream extends Duplex {
   readonly #socket: Socket;
   readonly #reader: FairReader;
+  /** The library has not yet taken what was passed on: nothing more is read. */
+  #full = false;
 
   constructor(socket: Socket, dropped: (topic: string, refusal: Refusal) => void) {
     super({ allowHalfOpen: false });
     this.#socket = socket;
     const gate = new PacketGate(maxPacketBytes, {
       pass: (bytes) => {
-        if (!this.push(bytes)) socket.pause();
+        this.#full = !this.push(bytes);
       },
       reply: (bytes) => socket.write(bytes),
       dropped,
     });
-    const reader = (this.#reader = new FairReader(socket, (bytes) => gate.push(bytes)));
+    const source = {
+      pause: () => socket.pause(),
+      resume: () => (this.#full ? socket : socket.resume()),
+    };
+    const reader = (this.#reader = new FairReader(source, (bytes) => gate.push(bytes)));
     socket.on('data', (chunk: Buffer) => {
       reader.read(chunk).catch((error: unknown) => this.destroy(error as Error));
     });
@@ -270,6 +276,7 @@ class GatedStream extends Duplex {
   }
 
   override _read(): void {
+    this.#full = false;
     if (!this.#reader.busy) this.#socket.resume();
   }
 
