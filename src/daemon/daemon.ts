@@ -11,6 +11,7 @@ import { type BrokerConfig, type Config, parseConfig } from './config.ts';
 import { DeviceWorld } from './device-world.ts';
 import { examineInUnit } from './examine-unit.ts';
 import { type Host, lookAtHost, readCgroupFile } from './host.ts';
+import { checkEnvelope } from './message-policy.ts';
 import { PodFiles } from './pod-files.ts';
 import { PodWatch } from './pod-watch.ts';
 import { type Places, pullUser } from './places.ts';
@@ -38,6 +39,8 @@ export interface DaemonOptions {
   readonly signal: AbortSignal;
 }
 
+/** How long a stop waits for calls to systemd that are under way; the unit's TimeoutStopSec is longer. */
+const stopWithinMs = 8_000;
 /** Of one image, and of all that one tree is rendered of. */
 const maxEntries = 100_000;
 /** Header, PAX header and its usual records. */
@@ -143,6 +146,10 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     clock: systemClock,
     journal,
     bootId: host.bootId,
+    check: checkEnvelope,
+    later: (delayMs, work) => {
+      systemClock.sleep(delayMs, signal).then(work, () => undefined);
+    },
     examine: (message, state, examineSignal) =>
       examineInUnit(
         message,
@@ -163,7 +170,17 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     onAccepted: (desired) => session.setReconnectWindow(desired.policy.reconnectWindowSeconds),
   });
 
-  await world.reconcile(keeper.state);
+  // A stop that comes before wherryd is ready does not wait for systemd.
+  const giveUp = (): void => systemd.close();
+  signal.addEventListener('abort', giveUp, { once: true });
+  try {
+    await world.reconcile(keeper.state);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    notifier.close();
+    return;
+  }
+  signal.removeEventListener('abort', giveUp);
   session.onDesired((message) => supervisor.receive(message));
   session.onRefused((refusal) => supervisor.refuse('envelope-too-large', refusal.message));
   session.onConnection((state) => {
@@ -197,12 +214,16 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     `wherry ${wherryVersion()} supervises device ${config.device} of fleet ${config.fleet}`,
   );
 
-  await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+  if (!signal.aborted)
+    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
   notifier.stopping();
   for (const stop of stops) stop();
+  // Whatever waits for systemd then fails, and a deployment stays pending.
+  const patience = setTimeout(() => systemd.close(), stopWithinMs);
   await looking;
   await supervisor.close();
   await session.close();
+  clearTimeout(patience);
   notifier.close();
   systemd.close();
 }

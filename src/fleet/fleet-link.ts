@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Clock } from '../ports/index.ts';
 import { Refusal } from '../refusal/index.ts';
 import {
+  acknowledged,
   ConnectionLost,
   deviceTopics,
   fleetFilter,
@@ -21,6 +22,9 @@ import {
 
 /** How long retained messages may take to arrive; a broker sends them right after the subscription. */
 const retainedWithinMs = 1_500;
+
+/** How long the broker may take to acknowledge what a person waits for. */
+const answerWithinMs = 30_000;
 
 /** The first pause before the broker is tried again, and the longest. */
 const retryMs = { first: 500, longest: 15_000 };
@@ -75,7 +79,7 @@ export class FleetLink {
             const { reported, live, event } = deviceTopics(this.#options.fleet, device);
             return [reported, live, event];
           });
-    await orRefusal(this.#connection.then((connection) => connection.subscribe(topics)));
+    await orRefusal(this.#connection.then((connection) => this.#subscribe(connection, topics)));
     this.#topics = topics;
     const isComplete = () =>
       devices !== 'all' &&
@@ -89,7 +93,7 @@ export class FleetLink {
   }
 
   view(device: string): DeviceView {
-    return this.#views.get(device) ?? { device, events: [] };
+    return this.#views.get(device) ?? { device, events: [], eventCount: 0 };
   }
 
   /** Every device that was heard of, by name. */
@@ -106,12 +110,14 @@ export class FleetLink {
     const topic = deviceTopics(this.#options.fleet, device).desired;
     const connection = await this.#connection;
     this.#published.set(device, envelope);
-    await orRefusal(connection.publish({ topic, payload: envelope }, { retain: true }));
+    const published = connection.publish({ topic, payload: envelope }, { retain: true });
+    const { clock } = this.#options;
+    await orRefusal(acknowledged({ clock, connection }, 'the command', published, answerWithinMs));
   }
 
   /**
    * Follows `version` on `device` to its end.
-   * @param eventsBefore how many events the view had before the version was published
+   * @param eventsBefore the `eventCount` of the view before the version was published
    * @throws Refusal `not-confirmed` when there is no answer within `timeoutMs`, and as `until` when the broker stays away
    */
   async follow(
@@ -193,7 +199,7 @@ export class FleetLink {
       try {
         await this.#options.clock.sleep(delayMs, stop);
         const connection = await this.#dial(stop);
-        if (this.#topics.length > 0) await connection.subscribe(this.#topics);
+        if (this.#topics.length > 0) await this.#subscribe(connection, this.#topics);
         this.#connection = Promise.resolve(connection);
         onLink();
         delayMs = retryMs.first;
@@ -230,6 +236,12 @@ export class FleetLink {
   async close(): Promise<void> {
     this.#closing.abort();
     await (await this.#connection).close();
+  }
+
+  async #subscribe(connection: Connection, topics: readonly string[]): Promise<void> {
+    const { clock } = this.#options;
+    const subscribed = connection.subscribe(topics);
+    await acknowledged({ clock, connection }, 'the subscription', subscribed, answerWithinMs);
   }
 
   #dial(signal?: AbortSignal): Promise<Connection> {

@@ -65,7 +65,7 @@ export async function publishWish(means: Means, device: AcName, wish: Wish): Pro
     await fleet.copiesOf('deploy'),
   );
   await fleet.claim(device, version, envelope);
-  const eventsBefore = link.view(device).events.length;
+  const eventsBefore = link.view(device).eventCount;
   await link.publishDesired(device, envelope);
   return {
     device,

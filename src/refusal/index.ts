@@ -5,3 +5,4 @@
 export { exitCodeOf, refusalCodes, type RefusalClass, type RefusalCode } from './codes.ts';
 export { isRefusal, Refusal } from './refusal.ts';
 export { asLocalRefusal, localErrorOf } from './local-error.ts';
+export { diskRefusal, isSystemError } from './system-error.ts';

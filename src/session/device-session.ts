@@ -1,5 +1,6 @@
 import type { Clock, Journal } from '../ports/index.ts';
 import type { Refusal } from '../refusal/index.ts';
+import { acknowledged, acknowledgeWithinMs } from './acknowledged.ts';
 import { mustReassert } from './presence.ts';
 import {
   afterLoss,
@@ -36,8 +37,6 @@ type Listener<T> = (value: T) => void;
 
 /** Terminal answers that wait for their acknowledgement: one per version, so this many deployments while offline. */
 const maxPendingEvents = 32;
-/** A broker that does not acknowledge for this long is as good as gone, whatever TCP believes. */
-const acknowledgeWithinMs = 60_000;
 const goodbyeWithinMs = 3_000;
 
 /**
@@ -189,7 +188,11 @@ export class DeviceSession {
     const { live, desired, get } = this.#topics;
     const greeting = Promise.all([
       this.#acknowledged(connection, this.#presenceMessage(presence), true),
-      connection.subscribe([desired, live]),
+      acknowledged(
+        { clock: this.#options.clock, connection },
+        'the subscription',
+        connection.subscribe([desired, live]),
+      ),
       this.#acknowledged(connection, { topic: get, payload: new Uint8Array() }, false),
     ]);
     this.#options.journal.log('info', `connected to the broker (connection ${presence.connection})`);
@@ -267,16 +270,8 @@ export class DeviceSession {
     retain: boolean,
     withinMs = acknowledgeWithinMs,
   ): Promise<void> {
-    const answered = new AbortController();
-    this.#options.clock.sleep(withinMs, answered.signal).then(
-      () => connection.abort(new ConnectionLost('closed', 'the broker does not acknowledge messages')),
-      () => undefined, // Answered in time.
-    );
-    try {
-      await connection.publish(message, { retain });
-    } finally {
-      answered.abort();
-    }
+    const published = connection.publish(message, { retain });
+    await acknowledged({ clock: this.#options.clock, connection }, message.topic, published, withinMs);
   }
 
   #giveUp(connection: Connection, error: unknown): void {

@@ -4,6 +4,7 @@
  * knows nothing of pods or images.
  */
 export type * from './report.ts';
+export { acknowledged } from './acknowledged.ts';
 export { DeviceSession, type ConnectionState, type DeviceSessionOptions } from './device-session.ts';
 export { MqttTransport, parseBrokerUrl, type BrokerAddress } from './mqtt-transport.ts';
 export { foldPresence } from './presence.ts';
