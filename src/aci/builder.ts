@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { rename, rm, stat } from 'node:fs/promises';
-import { Transform, type Writable } from 'node:stream';
+import { PassThrough, type Writable } from 'node:stream';
 import { finished, pipeline } from 'node:stream/promises';
-import { createGzip } from 'node:zlib';
 
 import {
   type ImageId,
@@ -15,10 +14,12 @@ import {
 import { Refusal } from '../refusal/index.ts';
 import { BatchedSink } from './batched-sink.ts';
 import { asBuffer } from './decompress.ts';
-import { quoted } from './limits.ts';
+import { gzipWithinRatio } from './gzip-within-ratio.ts';
+import { defaultArchiveLimits, quoted } from './limits.ts';
 import type { Xattr } from './pax.ts';
 import { type Addition, readSourceTree, type SourceEntry } from './source-tree.ts';
-import { type ByteSink, impliedDirectory, TarWriter } from './tar-writer.ts';
+import { type ByteSink, impliedDirectory, type TarEntry, TarWriter } from './tar-writer.ts';
+import { checkWritable, readBack } from './writable.ts';
 import { writeEntry } from './write-entry.ts';
 
 export { BatchedSink } from './batched-sink.ts';
@@ -72,18 +73,23 @@ export async function buildAci(options: BuildOptions): Promise<BuiltArchive> {
 
 /** What `writeAci` needs of the options of a build, and the tree. */
 export interface WriteOptions extends Pick<BuildOptions, 'manifest' | 'output' | 'compression' | 'latest'> {
-  /** Below `rootfs`, itself first, in the order in which they are written; see `arrange`. */
+  /** Below `rootfs`, itself first, in the order in which they are written; see `arrange`. They are gone through twice. */
   readonly entries: Iterable<SourceEntry>;
 }
 
 /**
- * Writes an archive: `manifest` first, so that readers know early what they have, then the entries.
+ * Writes an archive: `manifest` first, so that readers know early what they have, then the entries. What a device would refuse is
+ * refused before anything is written, and what was written is read back as a device reads it.
  *
- * Refuses as `buildAci` does.
+ * Refuses as `buildAci` does, and with `archive-…`.
  */
 export async function writeAci(options: WriteOptions): Promise<Omit<BuiltArchive, 'skipped'>> {
-  const manifest = manifestBytes(options.manifest);
-  const { entries } = options;
+  const manifest = manifestBytes(options.manifest, options.output);
+  const { entries, output } = options;
+  const mtime = options.latest ?? 0;
+  const sizeBytes = manifest.length;
+  const first: TarEntry = { ...impliedDirectory('manifest'), type: 'file', mode: 0o644, mtime, sizeBytes };
+  checkWritable(allOf(first, entries), output, limits);
   const partial = `${options.output}.partial`;
   const { stream, written } = openOutput(partial, options.compression);
   written.catch(() => undefined); // reported by `out` when it happens before the end
@@ -91,9 +97,7 @@ export async function writeAci(options: WriteOptions): Promise<Omit<BuiltArchive
   try {
     const tar = new DigestingSink(out);
     const writer = new TarWriter(tar);
-    const mtime = options.latest ?? 0;
-    const sizeBytes = manifest.length;
-    await writer.entry({ ...impliedDirectory('manifest'), type: 'file', mode: 0o644, mtime, sizeBytes });
+    await writer.entry(first);
     await writer.body(manifest);
     for (const entry of entries) await writeEntry(writer, entry);
     await writer.end();
@@ -103,9 +107,11 @@ export async function writeAci(options: WriteOptions): Promise<Omit<BuiltArchive
         cause: error,
       });
     });
-    await rename(partial, options.output);
-    const { size } = await stat(options.output);
-    return { imageId: tar.imageId(), sizeBytes: size, tarSizeBytes: tar.sizeBytes };
+    const imageId = tar.imageId();
+    await readBack(partial, output, imageId, limits);
+    await rename(partial, output);
+    const { size } = await stat(output);
+    return { imageId, sizeBytes: size, tarSizeBytes: tar.sizeBytes };
   } catch (error) {
     out.destroy();
     await written.catch(() => undefined); // says the same as `error`
@@ -114,10 +120,24 @@ export async function writeAci(options: WriteOptions): Promise<Omit<BuiltArchive
   }
 }
 
-function manifestBytes(manifest: Uint8Array | ImageManifest): Buffer {
-  if (!(manifest instanceof Uint8Array)) return asBuffer(serializeImageManifest(manifest));
-  parseImageManifest(manifest);
-  return asBuffer(manifest);
+/** What every device takes; its configuration can only ask for less of the sizes. */
+const limits = defaultArchiveLimits;
+
+function* allOf(first: TarEntry, others: Iterable<TarEntry>): Generator<TarEntry, void> {
+  yield first;
+  yield* others;
+}
+
+function manifestBytes(manifest: Uint8Array | ImageManifest, output: string): Buffer {
+  const bytes = asBuffer(manifest instanceof Uint8Array ? manifest : serializeImageManifest(manifest));
+  if (bytes.length > limits.maxManifestBytes) {
+    throw new Refusal(
+      'archive-too-large',
+      `${output} is not written: its manifest has ${bytes.length} bytes; devices take at most ${limits.maxManifestBytes}`,
+    );
+  }
+  parseImageManifest(bytes);
+  return bytes;
 }
 
 function openOutput(
@@ -126,20 +146,9 @@ function openOutput(
 ): { stream: Writable; written: Promise<void> } {
   const file = createWriteStream(path);
   if (compression === 'none') return { stream: file, written: finished(file) };
-  const gzip = createGzip();
-  return { stream: gzip, written: pipeline(gzip, portableGzipHeader(), file) };
-}
-
-/** zlib names the operating system it was built for in byte 9 (RFC 1952 §2.3.1); "unknown" is the same everywhere. */
-function portableGzipHeader(): Transform {
-  let at = 0;
-  return new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      if (at <= 9 && at + chunk.length > 9) chunk[9 - at] = 255;
-      at += chunk.length;
-      done(null, chunk);
-    },
-  });
+  const tar = new PassThrough();
+  const packed = pipeline(tar, (bytes) => gzipWithinRatio(bytes, limits.maxRatio), file);
+  return { stream: tar, written: packed };
 }
 
 /** Digests what passes. */

@@ -139,7 +139,11 @@ function checkSize(tarBytes: number, inputBytes: number, limits: ArchiveLimits):
 }
 
 /** Checks path, links and place; undefined for the archive's own root, which says nothing. */
-function checkEntry(framed: FramedEntry, tree: ArchiveTree, limits: ArchiveLimits): ArchiveEntry | undefined {
+export function checkEntry(
+  framed: FramedEntry,
+  tree: ArchiveTree,
+  limits: ArchiveLimits,
+): ArchiveEntry | undefined {
   const { type, name, linkname } = framed;
   const path = entryPath(name, type === 'directory', limits);
   if (path === '.') return undefined;

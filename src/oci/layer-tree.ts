@@ -158,7 +158,8 @@ export class LayerTree {
         `the hard link ${quoted(entry.name)} leads to ${quoted(entry.linkname)}, which is no file of the image`,
       );
     }
-    Object.assign(target, { isShared: true });
+    // Names of a link or a FIFO are written apart: in an image only regular files have hard links.
+    if (target.kind === 'file') Object.assign(target, { isShared: true });
     parent.children.set(name, { node: target, layer: this.#layer });
   }
 
