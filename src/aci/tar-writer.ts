@@ -140,7 +140,8 @@ interface BlockFields {
   readonly mtime: number;
 }
 
-function encodeBlock(fields: BlockFields): Buffer {
+/** One header block. */
+export function encodeBlock(fields: BlockFields): Buffer {
   const octal = (value: number, digits: number) => `${value.toString(8).padStart(digits, '0')}\0`;
   const block = Buffer.alloc(BLOCK);
   block.write(
@@ -164,7 +165,7 @@ function encodeBlock(fields: BlockFields): Buffer {
 }
 
 /** `<length> <key>=<value>\n`, where the length counts its own digits. */
-function paxRecord(key: string, value: Buffer): Buffer {
+export function paxRecord(key: string, value: Buffer): Buffer {
   const rest = Buffer.concat([Buffer.from(` ${key}=`), value, Buffer.from('\n')]);
   let length = rest.length + 1;
   while (String(length).length + rest.length !== length) length = String(length).length + rest.length;
