@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { parse, TomlError } from 'smol-toml';
-import { parseImageManifest } from '../appc/index.ts';
+import { maxAccountId, parseImageManifest } from '../appc/index.ts';
 import { Refusal } from '../refusal/index.ts';
 import { type LeaveOut, type LeftOut, writeAci, type BuiltArchive } from './builder.ts';
 import { quoted } from './limits.ts';
@@ -120,7 +120,9 @@ function readPut(table: unknown, wrong: (problem: string) => Refusal): Put {
     !to.split('/').some((name) => name === '.' || name === '..');
   if (!isPlain) throw wrong('to: expected a plain absolute path');
   const [, uid, gid] = /^(\d{1,10}):(\d{1,10})$/.exec(typeof owner === 'string' ? owner : '') ?? [];
-  if (uid === undefined || gid === undefined) throw wrong('owner: expected "UID:GID"');
+  if (uid === undefined || gid === undefined || Math.max(Number(uid), Number(gid)) > maxAccountId) {
+    throw wrong(`owner: expected "UID:GID" with numbers up to ${maxAccountId}`);
+  }
   if (mode !== undefined && !(typeof mode === 'string' && /^[0-7]{3,4}$/.test(mode))) {
     throw wrong('mode: expected octal digits in quotes, such as "0755"');
   }

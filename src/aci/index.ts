@@ -8,4 +8,4 @@ export { type ArchiveListing, inspectArchive } from './inspect.ts';
 export { type ArchiveLimits, defaultArchiveLimits, quoted } from './limits.ts';
 export { type ArchiveSummary, readArchive, type ReadOptions } from './read-archive.ts';
 export { type FramedEntry } from './tar-framing.ts';
-export { type ArchiveEntry, walkTar } from './walk-archive.ts';
+export { type ArchiveEntry, walkPlainTar, walkTar } from './walk-archive.ts';

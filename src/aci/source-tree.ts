@@ -93,7 +93,7 @@ export async function readSourceTree(options: SourceTreeOptions): Promise<Source
     entries.set(path, {
       path,
       type,
-      target: type === 'symlink' ? await readlink(file) : '',
+      target: type === 'symlink' ? await linkTarget(file) : '',
       mode: status.mode & 0o7777,
       uid: options.owner?.uid ?? status.uid,
       gid: options.owner?.gid ?? status.gid,
@@ -119,6 +119,15 @@ export async function readSourceTree(options: SourceTreeOptions): Promise<Source
       else await visit(child, childPath, childStatus);
     }
   }
+}
+
+async function linkTarget(file: string): Promise<string> {
+  const target = await readlink(file, { encoding: 'buffer' });
+  if (isUtf8(target)) return target.toString();
+  throw new Refusal(
+    'input-invalid',
+    `${quoted(file)} is a link to a name that is not UTF-8: ${target.toString('latin1')}.`,
+  );
 }
 
 function inRoot(path: string): string {

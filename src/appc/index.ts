@@ -4,6 +4,7 @@
  */
 export type * from './types.ts';
 export { isTimestamp, isWebAddress } from './annotations.ts';
+export { maxAccountId } from './app.ts';
 export {
   dependencyLimits,
   layersOf,

@@ -1,11 +1,12 @@
 import { mkdir, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { defaultArchiveLimits } from '../aci/index.ts';
 import { sourceEntries, withScratch, writeAci, writeOutput, type BuiltArchive } from '../aci/builder.ts';
+import type { ArchiveLimits } from '../aci/index.ts';
 import type { ImageManifest } from '../appc/index.ts';
 import { Refusal } from '../refusal/index.ts';
 import { imageName, manifestOf } from './app-manifest.ts';
 import { wholeBlob, type BlobSource } from './blobs.ts';
+import { defaultUnpackedBytes, deskLimits } from './desk-limits.ts';
 import { maxDocumentBytes, parseConfig, type ImageConfig, type Platform } from './documents.ts';
 import { type PlacedLayer, putInPlace } from './layer-files.ts';
 import { addLayer } from './layer-reader.ts';
@@ -28,6 +29,8 @@ export interface FromOciOptions {
   /** Layers become images of their own, called `<layers>/layer-…`, in files beside `output`; without it they are flattened. */
   readonly layers?: string;
   readonly registry: RegistryOptions;
+  /** What the image may unpack to, in bytes; 8 GiB by default. */
+  readonly maxUnpackedBytes?: number;
   /** SOURCE_DATE_EPOCH: seconds since 1970; later times are set back to it. */
   readonly latest?: number;
   /** Told of each layer before it is read. */
@@ -55,9 +58,10 @@ export interface ConvertedImage extends Omit<BuiltArchive, 'skipped'> {
  */
 export async function fromOci(options: FromOciOptions): Promise<ConvertedImage> {
   return await withScratch(options.output, async (scratch) => {
-    const source = await openSource(options.source, options.registry, join(scratch, 'archive'));
+    const limits = deskLimits(options.maxUnpackedBytes ?? defaultUnpackedBytes);
+    const source = await openSource(options.source, options.registry, join(scratch, 'archive'), limits);
     try {
-      return await convert(source, options, scratch);
+      return await convert(source, options, scratch, limits);
     } finally {
       await source.close();
     }
@@ -68,9 +72,9 @@ async function convert(
   source: BlobSource,
   options: FromOciOptions,
   scratch: string,
+  limits: ArchiveLimits,
 ): Promise<ConvertedImage> {
   const { output, compression, latest } = options;
-  const name = imageName(source.reference, options.name ?? source.name);
   const layerDirectory = join(scratch, 'layers');
   const writing = { compression, ...(latest === undefined ? {} : { latest }) };
   const stack =
@@ -78,20 +82,22 @@ async function convert(
       ? undefined
       : new LayerStack({ prefix: options.layers, directory: layerDirectory, ...writing });
   await mkdir(layerDirectory);
-  const { found, config } = await findImage(source, options.platform);
+  const { found, config } = await findImage(source, options.platform, limits);
+  const name = imageName(source.reference, options.name ?? source.name ?? found.name);
   const platform = platformOf(source.reference, config.platform, found.platform, options.platform);
   const arch = appcArchitecture(source.reference, platform);
-  const tree = await LayerTree.create(join(scratch, 'files'), defaultArchiveLimits, latest);
+  const tree = await LayerTree.create(join(scratch, 'files'), limits, latest);
+  const leftOut: string[] = [];
   try {
     const { layers } = found.document;
     for (const [index, layer] of layers.entries()) {
       const number = index + 1;
       options.onLayer({ number, of: layers.length, sizeBytes: layer.sizeBytes });
       const diffId = config.diffIds[index] ?? '';
-      await addLayer(tree, source, layer, diffId, number);
+      leftOut.push(...(await addLayer(tree, source, layer, diffId, number, limits)));
       await stack?.add(tree.snapshot(), diffId, number);
     }
-    const { manifest, warnings } = manifestOf(config, {
+    const made = manifestOf(config, {
       name,
       tag: found.tag,
       arch,
@@ -99,6 +105,8 @@ async function convert(
       passwd: (await tree.text('etc/passwd', maxAccountBytes)) ?? '',
       group: (await tree.text('etc/group', maxAccountBytes)) ?? '',
     });
+    const { manifest } = made;
+    const warnings = [...leftOut, ...made.warnings];
     // appc wants the working directory to be there; Docker makes it.
     if (manifest.app !== undefined) tree.ensureDirectory(manifest.app.workingDirectory);
     if (stack === undefined) {
@@ -121,8 +129,9 @@ const maxAccountBytes = 1 << 20;
 async function findImage(
   source: BlobSource,
   platform: Platform | undefined,
+  limits: ArchiveLimits,
 ): Promise<{ readonly found: FoundManifest; readonly config: ImageConfig }> {
-  const found = await findManifest(source, platform);
+  const found = await findManifest(source, platform, limits);
   const { config: blob, layers } = found.document;
   const config = parseConfig(await wholeBlob(source, blob, maxDocumentBytes), `${source.reference}: config`);
   if (config.diffIds.length !== layers.length) {

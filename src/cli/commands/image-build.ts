@@ -2,7 +2,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { buildFromFile } from '../../aci/build-file.ts';
 import { buildAci, type LeftOut } from '../../aci/builder.ts';
 import { readXattrs } from '../../aci/tree-xattrs.ts';
-import { parseImageManifest, parseMountPointString } from '../../appc/index.ts';
+import { maxAccountId, parseImageManifest, parseMountPointString } from '../../appc/index.ts';
 import { notForImages } from '../../fleet/index.ts';
 import { Refusal } from '../../refusal/index.ts';
 import type { Context } from '../context.ts';
@@ -161,6 +161,9 @@ function parseOwner(text: string): { readonly uid: number; readonly gid: number 
   const [, uid, gid] = /^(\d{1,10}):(\d{1,10})$/.exec(text) ?? [];
   if (uid === undefined || gid === undefined) {
     throw new Refusal('usage', `--owner takes UID:GID, not ${JSON.stringify(text)}`);
+  }
+  if (Number(uid) > maxAccountId || Number(gid) > maxAccountId) {
+    throw new Refusal('usage', `--owner takes numbers up to ${maxAccountId}, not ${text}`);
   }
   return { uid: Number(uid), gid: Number(gid) };
 }

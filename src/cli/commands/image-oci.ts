@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { Credentials, openHttpClient, proxiesOfEnvironment } from '../../fetch/operator.ts';
 import { type ConvertedImage, fromOci, parsePlatform, type PlacedLayer, toOci } from '../../oci/index.ts';
+import { parseQuantity, wholeUnits } from '../../appc/index.ts';
 import { Refusal } from '../../refusal/index.ts';
 import type { Context } from '../context.ts';
 import { formatBytes } from '../format.ts';
@@ -45,6 +46,7 @@ async function converted(context: Context, source: string, flags: FromOciFlags):
         onWait: (delayMs) => terminal.err(`the registry asks to wait ${Math.ceil(delayMs / 1000)} s\n`),
         ...(flags.credentials === undefined ? {} : { credentials: await readCredentials(flags.credentials) }),
       },
+      ...(flags.maxUnpacked === undefined ? {} : { maxUnpackedBytes: bytesOf(flags.maxUnpacked) }),
       ...latest(),
       onLayer: ({ number, of, sizeBytes }) => {
         if (!context.json) terminal.err(`layer ${number} of ${of}, ${formatBytes(sizeBytes)}\n`);
@@ -53,6 +55,13 @@ async function converted(context: Context, source: string, flags: FromOciFlags):
   } finally {
     http.close();
   }
+}
+
+/** @throws Refusal `usage` */
+function bytesOf(quantity: string): number {
+  const bytes = Number(wholeUnits(parseQuantity(quantity)));
+  if (Number.isSafeInteger(bytes) && bytes > 0) return bytes;
+  throw new Refusal('usage', `--max-unpacked takes a number of bytes such as 16Gi, not ${quantity}`);
 }
 
 function describeLayer({ path, sizeBytes, wasThere }: PlacedLayer): string {
