@@ -1,5 +1,11 @@
 import { CommanderError } from 'commander';
-import { exitCodeOf, isRefusal, type RefusalCode } from '../core/refusal/index.ts';
+import {
+  asLocalRefusal,
+  exitCodeOf,
+  isRefusal,
+  localErrorOf,
+  type RefusalCode,
+} from '../core/refusal/index.ts';
 import type { Terminal } from './terminal.ts';
 
 /**
@@ -7,7 +13,10 @@ import type { Terminal } from './terminal.ts';
  * programs on stdout.
  * @param command the command that was typed, for example `wherry image build`
  */
-export function tellFailure(terminal: Terminal, error: unknown, json: boolean, command: string): number {
+export function tellFailure(terminal: Terminal, failure: unknown, json: boolean, command: string): number {
+  // The disk's own errors, wherever they come from, are for the reader to mend.
+  const path = localErrorOf(failure)?.path;
+  const error = asLocalRefusal(failure, path ?? 'a file that is read or written');
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return 0; // --help and --version end this way.
     const problem = error.code === 'commander.help' ? 'it takes a command' : sentence(error.message);

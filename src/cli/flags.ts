@@ -41,6 +41,7 @@ export interface FromOciFlags {
   readonly compression: 'gzip' | 'none';
   /** What the names of images of layers begin with. */
   readonly layers?: string;
+  readonly maxUnpacked?: string;
   readonly credentials?: string;
   readonly plainHttp?: true;
   readonly sign?: true;

@@ -1,11 +1,19 @@
+import { getEventListeners } from 'node:events';
 import type { Command } from 'commander';
 import { systemClock } from '../core/ports/index.ts';
 import type { Context } from './context.ts';
 import { tellFailure } from './failure.ts';
 import { buildProgram } from './program.ts';
-import type { Terminal } from './terminal.ts';
+import { Stopped, type Terminal } from './terminal.ts';
 
-/** Runs one command line and returns the exit status. */
+/** How long a command that is told to stop may take to close what it has open. */
+const closingMs = 1000;
+
+/**
+ * Runs one command line and returns the exit status. When it is told to stop, a command that listens to that gets a moment to close
+ * what it has open. The others have nothing but temporary files, which remove themselves at the end of the process
+ * (aci/output-file.ts): they are not waited for, so that none completes its output after all.
+ */
 export async function main(
   args: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
@@ -17,12 +25,35 @@ export async function main(
     fleetPath: fleet ?? environment['WHERRY_FLEET'] ?? 'fleet',
     json: json === true,
   }));
-  try {
-    await program.parseAsync([...args], { from: 'user' });
-    return 0;
-  } catch (error) {
-    return tellFailure(terminal, error, args.includes('--json'), typedCommand(program, args));
+  let isHeard = (): boolean => false;
+  const stopped = new Promise<undefined>((resolve) => {
+    terminal.stop.addEventListener('abort', () => {
+      const others = getEventListeners(terminal.stop, 'abort').length - 1;
+      isHeard = () => others > 0;
+      resolve(undefined);
+    });
+  });
+  const ended = program.parseAsync([...args], { from: 'user' }).then(
+    () => ({ error: undefined }),
+    (error: unknown) => ({ error }),
+  );
+  let end = await Promise.race([ended, stopped]);
+  if (end === undefined && isHeard()) {
+    const timer = new AbortController();
+    const late = systemClock.sleep(closingMs, timer.signal).then(
+      () => undefined,
+      () => undefined,
+    );
+    end = await Promise.race([ended, late]);
+    timer.abort();
   }
+  const reason: unknown = terminal.stop.reason;
+  if (reason instanceof Stopped) {
+    terminal.err(`wherry: ${reason.message}\n`);
+    return reason.status;
+  }
+  if (end?.error === undefined) return 0;
+  return tellFailure(terminal, end.error, args.includes('--json'), typedCommand(program, args));
 }
 
 /** The deepest command that `args` name. */

@@ -11,15 +11,33 @@ export interface Terminal {
   readonly columns: number;
   /** Asks a person and returns the answer; absent where nobody sits. */
   readonly ask?: (question: string) => Promise<string>;
-  /** Aborted by Ctrl-C and SIGTERM. */
+  /** Aborted by Ctrl-C, SIGTERM and a terminal that is closed; the reason is a `Stopped`. */
   readonly stop: AbortSignal;
+}
+
+/** The signals that end a command, and the exit status that shells expect then: 128 and the signal's number. */
+const stopSignals = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
+
+/** Why a command was told to stop. */
+export class Stopped extends Error {
+  readonly status: number;
+
+  constructor(signal: keyof typeof stopSignals) {
+    super(`stopped by ${signal}`);
+    this.name = 'Stopped';
+    this.status = stopSignals[signal];
+  }
 }
 
 /** The terminal of this process. Colours follow https://no-color.org: only on a terminal, and never with NO_COLOR. */
 export function processTerminal(): Terminal {
   const stop = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => stop.abort(new Error(`received ${signal}`)));
+  for (const signal of Object.keys(stopSignals) as (keyof typeof stopSignals)[]) {
+    process.on(signal, () => {
+      // Who asks twice does not want to wait for the end of anything.
+      if (stop.signal.aborted) process.exit(stopSignals[signal]);
+      stop.abort(new Stopped(signal));
+    });
   }
   // A closed pipe (`wherry status | head`) ends the output, not with a stack trace.
   process.stdout.on('error', () => process.exit());

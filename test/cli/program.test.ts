@@ -143,7 +143,9 @@ describe('the status of a device in words', () => {
       ],
       damaged: [{ imageId: 'i', name: 'example.com/web', message: 'the stored object is missing' }],
     });
-    const text = renderStatus({ hasColour: false }, [{ device: 'crane-7', report, events: [] }]);
+    const text = renderStatus({ hasColour: false }, [
+      { device: 'crane-7', report, events: [], eventCount: 0 },
+    ]);
     expect(text.split('\n').slice(3)).toEqual([
       'crane-7: version 4 rolled-back (probation-failed): web died twice',
       'crane-7: refused a message at 1970-01-01T00:00:00.000Z (unsigned): no signature',

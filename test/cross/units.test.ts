@@ -107,8 +107,18 @@ describe('the units', () => {
     'run Node without a compiler to machine code in %s, so that no memory can be written and executed',
     async (name) => {
       const unit = await directives(name);
-      expect(unit.get('ExecStart')).toContain(' --jitless ');
+      expect(unit.get('ExecStart')).toContain(' --jitless --no-expose-wasm ');
       expect(unit.get('MemoryDenyWriteExecute')).toBe('yes');
+    },
+  );
+
+  it.each(['wherryd.service', 'wherry-examine.service', 'wherry-pull@.service', 'wherry-render@.service'])(
+    'start Node in %s without a warning about its flags',
+    async (name) => {
+      const command = (await directives(name)).get('ExecStart')?.split(' ') ?? [];
+      const flags = command.filter((word) => word.startsWith('--'));
+      const { stderr } = await run(process.execPath, [...flags, '-e', '0']);
+      expect(stderr).toBe('');
     },
   );
 

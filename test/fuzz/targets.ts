@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import * as openpgp from 'openpgp';
 import { defaultArchiveLimits } from '../../src/image/tar/limits.ts';
 import { readArchive } from '../../src/image/aci/read-archive.ts';
 import { parsePax } from '../../src/image/tar/pax.ts';
@@ -48,6 +49,9 @@ import { file, manifest, pax, rootfs, source, tar } from '../support/raw-tar.ts'
 import { sampleEvent, sampleReport } from '../support/sample-messages.ts';
 
 const key = await generateKey({ name: 'fuzz' });
+const { publicKey: revocable, revocationCertificate } = await openpgp.generateKey({
+  userIDs: [{ name: 'fuzz' }],
+});
 const signature = await signDetached(Buffer.from('data'), key.privateKey, Math.floor(Date.now() / 1000) + 1);
 const id = `sha512-${'0'.repeat(128)}`;
 const digest = `sha256:${'0'.repeat(64)}`;
@@ -146,6 +150,16 @@ export const targets: Readonly<Record<string, Target>> = {
   'an OpenPGP key': {
     seed: Buffer.from(key.publicKey),
     parse: text((armored) => reviewKeys(armored, 1_800_000_000)),
+    share: 3,
+  },
+  'a copy of an OpenPGP key': {
+    seed: Buffer.from(key.publicKey),
+    parse: text((armored) => reviewKeys(key.publicKey, 1_800_000_000, [armored])),
+    share: 3,
+  },
+  'an OpenPGP revocation certificate': {
+    seed: Buffer.from(revocationCertificate),
+    parse: text((armored) => reviewKeys(revocable, 1_800_000_000, [armored])),
     share: 3,
   },
   'an archive': { seed: archive, parse: readTar },

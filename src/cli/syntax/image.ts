@@ -57,7 +57,9 @@ export function addImage(program: Command, makeContext: MakeContext): void {
     });
   image
     .command('from-oci <source>')
-    .description('make an image of an OCI or Docker image: DIR, FILE.tar, or docker://HOST/NAME:TAG')
+    .description(
+      'make an image of an OCI or Docker image: DIR or FILE, with :NAME or @DIGEST if it has several, or docker://HOST/NAME:TAG',
+    )
     .requiredOption('-o, --output <file>', 'the .aci file to write')
     .option('--name <name>', 'image name (default: registry and repository)')
     .option('--platform <platform>', 'which one of an index, for example linux/arm/v7 or linux/arm64')
@@ -67,6 +69,7 @@ export function addImage(program: Command, makeContext: MakeContext): void {
       '--layers <prefix>',
       'keep layers: one image for each, called PREFIX/layer-…, beside the output; the image depends on them',
     )
+    .option('--max-unpacked <quantity>', 'what its layers may unpack to in all', '8Gi')
     .option('--credentials <file>', 'a file with USER:PASSWORD for the registry, readable by you alone')
     .option('--plain-http', 'ask the registry over http')
     .option('--sign', "sign it with the fleet's image key")
@@ -75,7 +78,7 @@ export function addImage(program: Command, makeContext: MakeContext): void {
       example(
         'wherry image from-oci docker://nginx:1.27 --platform linux/arm64 --name example.com/nginx -o nginx.aci --sign',
         'wherry image from-oci app.tar --name example.com/app --layers example.com/layers -o images/app.aci --sign',
-        'docker save app:1.0 | cat > app.tar; wherry image from-oci app.tar --name example.com/app -o app.aci',
+        'docker save app:1.0 | gzip > app.tgz; wherry image from-oci app.tgz --name example.com/app -o app.aci',
       ),
     )
     .action(async (source: string, options: FromOciFlags, command: Command) => {

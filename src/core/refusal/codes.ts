@@ -72,6 +72,7 @@ export const refusalCodes = {
   'probation-failed': ['pod', 'the pod did not stay healthy for its probation'],
   // --- the device ------------------------------------------------------------------------------------------
   'no-space': ['device', 'too little free space for the download and the image'],
+  'disk-failed': ['device', 'the disk cannot be written: it is read-only or failing'],
   'device-unsupported': ['device', 'the device lacks something that wherry needs'],
   'config-invalid': ['device', 'the configuration file is wrong'],
   'state-unreadable': ['device', 'neither state slot can be read'],

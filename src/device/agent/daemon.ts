@@ -12,6 +12,7 @@ import { type BrokerConfig, type Config, parseConfig } from './config.ts';
 import { DeviceWorld, PodFiles, PodWatch } from '../world/index.ts';
 import { examineInUnit } from '../jobs/examine/index.ts';
 import { type Host, lookAtHost, readCgroupFile, type Places, pullUser } from '../host/index.ts';
+import { checkEnvelope } from './message-policy.ts';
 import { pullImage } from '../jobs/pull/index.ts';
 import { renderInUnit } from '../jobs/render/index.ts';
 import { Reporter } from './reporter.ts';
@@ -36,6 +37,8 @@ export interface DaemonOptions {
   readonly signal: AbortSignal;
 }
 
+/** How long a stop waits for calls to systemd that are under way; the unit's TimeoutStopSec is longer. */
+const stopWithinMs = 8_000;
 /** Of one image, and of all that one tree is rendered of. */
 const maxEntries = 100_000;
 /** Header, PAX header and its usual records. */
@@ -84,6 +87,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
         {
           image,
           keys: keysForImage(image.name, trust.imageKeys()),
+          copies: trust.copies(),
           architectures: host.architectures,
           limits: {
             maxTarBytes: config.limits.maxImageBytes,
@@ -140,11 +144,16 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     clock: systemClock,
     journal,
     bootId: host.bootId,
+    check: checkEnvelope,
+    later: (delayMs, work) => {
+      systemClock.sleep(delayMs, signal).then(work, () => undefined);
+    },
     examine: (message, state, examineSignal) =>
       examineInUnit(
         message,
         {
           keys: trust.deployKeys(),
+          copies: trust.copies(),
           fleet: config.fleet,
           device: config.device,
           trusted: state.trusted,
@@ -159,7 +168,17 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     onAccepted: (desired) => session.setReconnectWindow(desired.policy.reconnectWindowSeconds),
   });
 
-  await world.reconcile(keeper.state);
+  // A stop that comes before wherryd is ready does not wait for systemd.
+  const giveUp = (): void => systemd.close();
+  signal.addEventListener('abort', giveUp, { once: true });
+  try {
+    await world.reconcile(keeper.state);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    notifier.close();
+    return;
+  }
+  signal.removeEventListener('abort', giveUp);
   session.onDesired((message) => supervisor.receive(message));
   session.onRefused((refusal) => supervisor.refuse('envelope-too-large', refusal.message));
   session.onConnection((state) => {
@@ -193,12 +212,16 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     `wherry ${wherryVersion()} supervises device ${config.device} of fleet ${config.fleet}`,
   );
 
-  await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+  if (!signal.aborted)
+    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
   notifier.stopping();
   for (const stop of stops) stop();
+  // Whatever waits for systemd then fails, and a deployment stays pending.
+  const patience = setTimeout(() => systemd.close(), stopWithinMs);
   await looking;
   await supervisor.close();
   await session.close();
+  clearTimeout(patience);
   notifier.close();
   systemd.close();
 }

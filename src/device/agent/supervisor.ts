@@ -8,10 +8,23 @@ import {
   type World,
 } from '../deploy/index.ts';
 import type { Clock, Journal } from '../../core/ports/index.ts';
-import { isRefusal, type RefusalCode } from '../../core/refusal/index.ts';
+import {
+  diskRefusal,
+  isRefusal,
+  isSystemError,
+  type Refusal,
+  type RefusalCode,
+} from '../../core/refusal/index.ts';
 import type { DeploymentEvent, DeploymentReport, DeviceReport } from '../../wire/report/index.ts';
 import type { Examined } from '../jobs/examine/index.ts';
 import type { DesiredState } from '../../wire/trust/index.ts';
+import {
+  examinationBudget,
+  examineAgainInMs,
+  isVerdict,
+  maxExaminations,
+  refusalBudget,
+} from './message-policy.ts';
 
 export interface SupervisorPorts {
   readonly keeper: StateKeeper;
@@ -19,6 +32,10 @@ export interface SupervisorPorts {
   readonly clock: Clock;
   readonly journal: Journal;
   readonly bootId: string;
+  /** Refuses, with the codes of the command class, what can be seen to be no command before it is examined. */
+  readonly check?: (message: Uint8Array) => void;
+  /** Does `work` after `delayMs`, unless wherryd ends before. */
+  readonly later?: (delayMs: number, work: () => void) => void;
   /** Judges a message from the broker; refuses with the codes of the command class. */
   readonly examine: (message: Uint8Array, state: DeviceState, signal: AbortSignal) => Promise<Examined>;
   /** Something that a report shows has changed. */
@@ -36,6 +53,13 @@ export interface SupervisorPorts {
  * supersedes the one under way; a message that arrives while another is examined replaces any that waits.
  */
 export class Supervisor {
+  private readonly examinations = examinationBudget();
+  private readonly refusals = refusalBudget();
+  /** Refusals since the last one that was told. */
+  private untold = 0;
+  private lastMalformed = '';
+  /** The message that could not be judged, or not be obeyed, for reasons that are this device's. */
+  private unjudged: { readonly digest: string; readonly failures: number } | undefined;
   private readonly ports: SupervisorPorts;
   private waiting: Uint8Array | undefined;
   private handling: Promise<void> | undefined;
@@ -80,20 +104,27 @@ export class Supervisor {
   /** Takes a message that came on the topic of commands. */
   receive(message: Uint8Array): void {
     if (this.stopping.signal.aborted) return; // the broker tells it again at the next start
+    if (!this.isWellFormed(message)) return; // and never takes the place of one that may be a command
     this.waiting = message;
     this.handling ??= this.handleWaiting().finally(() => (this.handling = undefined));
   }
 
-  /** Notes a message that was dropped before it could be examined. */
-  refuse(code: RefusalCode, message: string): void {
+  /** Notes a message that was refused; `version` is 0 when it is not known. What exceeds the budget is only counted. */
+  refuse(code: RefusalCode, reason: string, version = 0): void {
+    if (this.refusals.take(this.ports.clock.nowMs()) > 0) {
+      this.untold += 1;
+      return;
+    }
+    const message = this.untold === 0 ? reason : `${reason} (${this.untold} more were refused before)`;
+    this.untold = 0;
     const at = this.nowSeconds();
-    this.refusedReport = { code, message, at };
+    this.refusedReport = { code, message, at, ...(version === 0 ? {} : { version }) };
     this.ports.journal.log('error', `command refused: ${message}`, { WHERRY_CODE: code });
     this.ports.onEvent({
       format: 1,
       bootId: this.ports.bootId,
       at,
-      version: 0,
+      version,
       outcome: 'refused',
       code,
       message,
@@ -114,24 +145,72 @@ export class Supervisor {
   private async handleWaiting(): Promise<void> {
     for (let message = this.takeWaiting(); message !== undefined; message = this.takeWaiting()) {
       // A broker tells the retained message again at every connection: what was judged once is not judged again.
-      const digest = createHash('sha256').update(message).digest('hex');
+      const digest = digestOf(message);
       if (digest === this.lastDigest && !this.mendAgain) continue;
+      const waitMs = this.examinations.take(this.ports.clock.nowMs());
+      if (waitMs > 0) {
+        await this.ports.clock.sleep(waitMs, this.stopping.signal).catch(() => undefined);
+        if (this.stopping.signal.aborted) return;
+        this.waiting ??= message;
+        continue;
+      }
       try {
         await this.handle(message);
         this.lastDigest = digest;
+        this.unjudged = undefined;
       } catch (error) {
         if (this.stopping.signal.aborted) return;
-        if (!isRefusal(error)) {
-          // A message that breaks the examiner must not break it again at every restart: it is answered and forgotten.
-          this.lastDigest = digest;
-          this.refuse('internal', `the message could not be examined: ${describe(error)}`);
-          continue;
-        }
-        // Time may cure an expiry or a key that is not valid yet; nothing else changes by being sent again.
-        if (error.code !== 'expired' && error.code !== 'key-unusable') this.lastDigest = digest;
-        this.refuse(error.code, error.message);
+        this.failed(message, digest, error);
       }
     }
+  }
+
+  private isWellFormed(message: Uint8Array): boolean {
+    try {
+      this.ports.check?.(message);
+      return true;
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      const digest = digestOf(message);
+      if (digest !== this.lastMalformed) this.refuse(error.code, error.message);
+      this.lastMalformed = digest;
+      return false;
+    }
+  }
+
+  private failed(message: Uint8Array, digest: string, error: unknown): void {
+    const { refusal, version } =
+      error instanceof NotObeyed ? error : { refusal: asRefusal(error), version: 0 };
+    if (refusal === undefined) {
+      // A message that breaks the examiner must not break it again at every restart: it is answered and forgotten.
+      this.lastDigest = digest;
+      this.ports.journal.log('error', `an examination failed unexpectedly: ${describe(error)}`, {
+        WHERRY_CODE: 'internal',
+      });
+      this.refuse('internal', `the message could not be examined: ${String(error)}`);
+      return;
+    }
+    if (!isVerdict(refusal)) {
+      this.examineLater(message, digest, refusal, version);
+      return;
+    }
+    this.unjudged = undefined;
+    // Time may cure an expiry or a key that is not valid yet; nothing else changes by being sent again.
+    if (refusal.code !== 'expired' && refusal.code !== 'key-unusable') this.lastDigest = digest;
+    this.refuse(refusal.code, refusal.message);
+  }
+
+  /** Answers once for a message that could not be judged or obeyed, and tries again a few times, later each time. */
+  private examineLater(message: Uint8Array, digest: string, refusal: Refusal, version: number): void {
+    const isKnown = this.unjudged?.digest === digest;
+    const failures = isKnown ? (this.unjudged?.failures ?? 0) + 1 : 1;
+    this.unjudged = { digest, failures };
+    if (!isKnown) this.refuse(refusal.code, refusal.message, version);
+    if (failures >= maxExaminations) return;
+    this.ports.later?.(examineAgainInMs(failures), () => {
+      // Another message has come meanwhile, or this one was sent again: then that is what counts.
+      if (this.unjudged?.digest === digest && this.unjudged.failures === failures) this.receive(message);
+    });
   }
 
   private takeWaiting(): Uint8Array | undefined {
@@ -158,7 +237,7 @@ export class Supervisor {
     });
     this.running?.abort.abort(new Superseded(desired.version));
     await this.running?.done;
-    await keeper.save({
+    const next: DeviceState = {
       ...keeper.state,
       trusted: {
         version: desired.version,
@@ -166,7 +245,12 @@ export class Supervisor {
         issued: Math.max(desired.issued, keeper.state.trusted.issued),
       },
       pending: { desired, attempts: 0 },
+    };
+    await keeper.save(next).catch((error: unknown) => {
+      if (!isSystemError(error)) throw error;
+      throw new NotObeyed(diskRefusal(error, `version ${desired.version} cannot be saved`), desired.version);
     });
+    this.examinations.refund();
     this.run();
   }
 
@@ -252,6 +336,28 @@ export class Supervisor {
   private nowSeconds(): number {
     return Math.floor(this.ports.clock.nowMs() / 1000);
   }
+}
+
+/** A command was accepted and could not be taken up. */
+class NotObeyed extends Error {
+  readonly refusal: Refusal;
+  readonly version: number;
+
+  constructor(refusal: Refusal, version: number) {
+    super(refusal.message, { cause: refusal });
+    this.refusal = refusal;
+    this.version = version;
+  }
+}
+
+/** Errors of the operating system get a code; undefined for a mistake in the program. */
+function asRefusal(error: unknown): Refusal | undefined {
+  if (isRefusal(error)) return error;
+  return isSystemError(error) ? diskRefusal(error, 'the message cannot be examined') : undefined;
+}
+
+function digestOf(message: Uint8Array): string {
+  return createHash('sha256').update(message).digest('hex');
 }
 
 function describe(error: unknown): string {

@@ -1,4 +1,4 @@
-import { storedKeys, type TrustPlaces } from '../store/index.ts';
+import { storedCopies, storedKeys, type TrustPlaces } from '../store/index.ts';
 import type { ImageKey } from '../../wire/trust/index.ts';
 
 /** The keys that were provisioned with the device. They are read anew for each use, so replacing a file is enough. */
@@ -7,6 +7,8 @@ export interface TrustFiles {
   deployKeys(): string[];
   /** Armored keys that may sign images: all, or those below a name. */
   imageKeys(): ImageKey[];
+  /** Every text of both stores, also those that trust nothing: a revocation in any copy of a key holds. */
+  copies(): readonly string[];
 }
 
 /** Reads the keys of both stores; those that are masked do not count. */
@@ -18,5 +20,6 @@ export function trustFiles(places: TrustPlaces): TrustFiles {
       keys().flatMap(({ scope, armored }) =>
         scope.kind === 'deploy' ? [] : [{ prefix: scope.kind === 'prefix' ? scope.prefix : null, armored }],
       ),
+    copies: () => storedCopies(places),
   };
 }

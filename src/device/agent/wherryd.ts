@@ -37,5 +37,6 @@ try {
   const message =
     isRefusal(error) || !(error instanceof Error) ? String(error) : (error.stack ?? error.message);
   journal.log('error', message, { WHERRY_CODE: code });
-  process.exitCode = 1;
+  // What a start that failed left open must not keep the process: systemd starts it again when it has ended.
+  process.exit(1);
 }

@@ -130,6 +130,7 @@ function compileApp(podApp: PodApp, { input, places, isolation: pod, holder }: P
       host,
       settings,
       limits: isolation.limits,
+      sources: [...new Set(mounts.flatMap(({ volume }) => (volume.kind === 'host' ? [volume.source] : [])))],
       postStop: app.eventHandlers.some((handler) => handler.name === 'post-stop'),
       ...(holder ? { holder: places.holderUnit } : {}),
     }),

@@ -28,9 +28,12 @@ const limitRules: { readonly [K in LimitKind]: LimitRule<K> } = {
       const low =
         requestBytes !== undefined && requestBytes < (limitBytes ?? Infinity) ? requestBytes : undefined;
       const directives: ResourceLimits = {
-        ...(limitBytes === undefined ? {} : { MemoryMax: limitBytes, MemorySwapMax: 0 }),
+        ...(limitBytes === undefined ? {} : { MemoryMax: inPages(limitBytes), MemorySwapMax: 0 }),
         ...(low === undefined ? {} : { MemoryLow: low }),
       };
+      if (limitBytes !== undefined && inPages(limitBytes) !== limitBytes && low === undefined) {
+        return done('modified', directives, 'the kernel counts whole pages');
+      }
       // memory.low reaches only as far up as the ancestors have it, and they are shared with other pods.
       return low === undefined
         ? done('enforced', directives)
@@ -39,9 +42,18 @@ const limitRules: { readonly [K in LimitKind]: LimitRule<K> } = {
   },
   'resource/cpu': {
     controller: 'cpu',
-    apply: ({ limitMilliCores, requestMilliCores }) => {
+    apply: ({ limitMilliCores, requestMilliCores }, host) => {
       const limit = limitMilliCores === undefined ? {} : { CPUQuota: percent(limitMilliCores) };
-      if (requestMilliCores === undefined) return done('enforced', limit);
+      if (requestMilliCores === undefined) {
+        const isMore = limitMilliCores !== undefined && limitMilliCores > BigInt(host.cpuCount) * 1000n;
+        return isMore
+          ? done(
+              'modified',
+              limit,
+              `more than the ${host.cpuCount} cores of this device, so it bounds nothing`,
+            )
+          : done('enforced', limit);
+      }
       const weight = { CPUWeight: weightOfShares((requestMilliCores * 1024n) / 1000n) };
       return done(
         'modified',
@@ -115,6 +127,12 @@ function done(outcome: 'enforced' | 'modified', directives: ResourceLimits, rema
 
 function oneDevice(host: HostFacts): string {
   return `for the device of ${host.directories.pods} only`;
+}
+
+/** The kernel rounds down to pages; a limit is never made tighter than written. */
+function inPages(bytes: bigint): bigint {
+  const pageBytes = 4096n;
+  return ((bytes + pageBytes - 1n) / pageBytes) * pageBytes;
 }
 
 /** Thousandths of a core as a percentage of one core, exactly: 1234 → `123.4%`. */

@@ -23,7 +23,7 @@ export function mountUnit(
         DefaultDependencies: false,
         Conflicts: ['umount.target'],
         Before: ['umount.target'],
-        RequiresMountsFor: host.directories.images,
+        RequiresMountsFor: [host.directories.images],
       },
       Mount: { What: object, Where: where, Type: 'erofs', Options: 'ro,nodev,nosuid' },
     }),
@@ -45,6 +45,8 @@ export interface ServiceInput {
   readonly host: HostFacts;
   readonly settings: AppSettings;
   readonly limits: ResourceLimits;
+  /** Directories of the host that it uses: it does not start before what they lie on is mounted. */
+  readonly sources: readonly string[];
   /** Whether its post-stop handler has a bundle; that of a pre-start handler is found by the script. */
   readonly postStop: boolean;
   /** Unit that holds the pod's namespaces. */
@@ -75,6 +77,7 @@ export function serviceUnit(input: ServiceInput): string {
       Requires: mounts,
       ...(holder === undefined ? {} : { BindsTo: [holder] }),
       After: needs,
+      RequiresMountsFor: input.sources,
       // A device in the field never gives up; RestartSteps= slows it down.
       StartLimitIntervalSec: 0,
     },

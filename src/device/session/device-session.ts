@@ -1,6 +1,15 @@
 import type { Clock, Journal } from '../../core/ports/index.ts';
 import type { Refusal } from '../../core/refusal/index.ts';
 import {
+  acknowledged,
+  acknowledgeWithinMs,
+  ConnectionLost,
+  type Connection,
+  type LossReason,
+  type Message,
+  type Transport,
+} from '../../wire/mqtt/index.ts';
+import {
   mustReassert,
   decodePresence,
   encodeEvent,
@@ -21,13 +30,6 @@ import {
   seededFraction,
   type ReconnectPolicy,
 } from './reconnect-policy.ts';
-import {
-  ConnectionLost,
-  type Connection,
-  type LossReason,
-  type Message,
-  type Transport,
-} from '../../wire/mqtt/index.ts';
 
 export interface DeviceSessionOptions {
   readonly fleet: string;
@@ -49,8 +51,6 @@ type Listener<T> = (value: T) => void;
 
 /** Terminal answers that wait for their acknowledgement: one per version, so this many deployments while offline. */
 const maxPendingEvents = 32;
-/** A broker that does not acknowledge for this long is as good as gone, whatever TCP believes. */
-const acknowledgeWithinMs = 60_000;
 const goodbyeWithinMs = 3_000;
 
 /**
@@ -202,7 +202,11 @@ export class DeviceSession {
     const { live, desired, get } = this.#topics;
     const greeting = Promise.all([
       this.#acknowledged(connection, this.#presenceMessage(presence), true),
-      connection.subscribe([desired, live]),
+      acknowledged(
+        { clock: this.#options.clock, connection },
+        'the subscription',
+        connection.subscribe([desired, live]),
+      ),
       this.#acknowledged(connection, { topic: get, payload: new Uint8Array() }, false),
     ]);
     this.#options.journal.log('info', `connected to the broker (connection ${presence.connection})`);
@@ -280,16 +284,8 @@ export class DeviceSession {
     retain: boolean,
     withinMs = acknowledgeWithinMs,
   ): Promise<void> {
-    const answered = new AbortController();
-    this.#options.clock.sleep(withinMs, answered.signal).then(
-      () => connection.abort(new ConnectionLost('closed', 'the broker does not acknowledge messages')),
-      () => undefined, // Answered in time.
-    );
-    try {
-      await connection.publish(message, { retain });
-    } finally {
-      answered.abort();
-    }
+    const published = connection.publish(message, { retain });
+    await acknowledged({ clock: this.#options.clock, connection }, message.topic, published, withinMs);
   }
 
   #giveUp(connection: Connection, error: unknown): void {

@@ -26,6 +26,7 @@ export { admitSpace, type ImageSize, type SpaceNeed, spaceNeeded } from './space
 export { maxStateBytes, type SavedState, stateSlots, type StateSlots } from './state-slots.ts';
 export {
   removeKey,
+  storedCopies,
   type StoredKey,
   storedKeys,
   storeKey,

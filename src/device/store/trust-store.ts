@@ -31,6 +31,9 @@ const directories = { deploy: 'deploy', root: 'images/root.d', prefix: 'images/p
 /** Bytes of one file of keys. */
 const maxKeyFileBytes = 256 * 1024;
 
+/** Of all files together: what goes into the job of a unit that verifies. */
+const maxStore = { files: 64, bytes: 1 << 20 } as const;
+
 /**
  * Every key of both stores. A file of the local store hides the one of the same name in the system store; an empty one takes it
  * out of use, as rkt has it.
@@ -49,6 +52,25 @@ export function storedKeys({ local, system }: TrustPlaces): readonly StoredKey[]
       return over.armored.trim() === '' ? [keyOf({ ...file, armored: '' }, 'system', true)] : [];
     }),
   ];
+}
+
+/**
+ * The text of every file of both stores, once, also of those that are hidden or masked. It trusts nothing, but a revocation in any
+ * copy of a key holds for the key wherever it is trusted.
+ *
+ * @throws Refusal `config-invalid` for what cannot be read, and for more than a device can take along for each signature
+ */
+export function storedCopies({ local, system }: TrustPlaces): readonly string[] {
+  const files = [local, ...(system === undefined ? [] : [system])].flatMap(keyFiles);
+  const texts = [...new Set(files.map(({ armored }) => armored).filter((armored) => armored.trim() !== ''))];
+  const bytes = texts.reduce((sum, text) => sum + text.length, 0);
+  if (texts.length > maxStore.files || bytes > maxStore.bytes) {
+    throw new Refusal(
+      'config-invalid',
+      `the key stores hold ${texts.length} files of ${bytes} bytes; ${maxStore.files} files and ${maxStore.bytes} bytes are the limit; remove keys that are not needed`,
+    );
+  }
+  return texts;
 }
 
 /**

@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net';
-import handshake from '@homebridge/dbus-native/lib/handshake.js';
 import codec from '@homebridge/dbus-native/lib/message.js';
+import readLine from '@homebridge/dbus-native/lib/readline.js';
 
 import { limitMessages } from './message-limit.ts';
 
@@ -11,6 +11,8 @@ export interface BusCall {
   readonly member: string;
   readonly signature?: string;
   readonly args?: readonly unknown[];
+  /** For a call that takes longer than others. */
+  readonly timeoutMs?: number;
 }
 
 export interface BusSignal {
@@ -40,6 +42,10 @@ export interface BusOptions {
   readonly maxMessageBytes: number;
   /** A call that is not answered by then ends the connection. */
   readonly callTimeoutMs: number;
+  /** The socket must be connected and authenticated by then. */
+  readonly handshakeTimeoutMs: number;
+  /** Ends the attempt to connect. */
+  readonly signal?: AbortSignal;
   readonly onSignal: (signal: BusSignal) => void;
 }
 
@@ -66,7 +72,7 @@ const signalMessage = 4;
 
 /**
  * Connects and authenticates as the user of this process (EXTERNAL: the kernel vouches for it).
- * @throws BusLost when the socket cannot be reached or refuses
+ * @throws BusLost when the socket cannot be reached, refuses or does not answer in time
  */
 export async function connectBus(options: BusOptions): Promise<BusConnection> {
   const socket = connect(options.socketPath);
@@ -90,10 +96,19 @@ export async function connectBus(options: BusOptions): Promise<BusConnection> {
   });
   socket.on('error', end);
 
-  await authenticate(socket, closed).catch((error: unknown) => {
+  const late = setTimeout(() => end('no answer to the handshake'), options.handshakeTimeoutMs);
+  const aborted = () => end('the attempt was given up');
+  options.signal?.addEventListener('abort', aborted, { once: true });
+  try {
+    if (options.signal?.aborted === true) aborted();
+    await authenticate(socket, closed);
+  } catch (error) {
     end(error);
     throw lost ?? error;
-  });
+  } finally {
+    clearTimeout(late);
+    options.signal?.removeEventListener('abort', aborted);
+  }
 
   const messages = limitMessages(options.maxMessageBytes);
   messages.on('error', end);
@@ -124,7 +139,10 @@ export async function connectBus(options: BusOptions): Promise<BusConnection> {
         return;
       }
       const id = ++serial;
-      const timer = setTimeout(() => end(`no answer to ${what.member}`), options.callTimeoutMs);
+      const timer = setTimeout(
+        () => end(`no answer to ${what.member}`),
+        what.timeoutMs ?? options.callTimeoutMs,
+      );
       const settle = () => {
         clearTimeout(timer);
         pending.delete(id);
@@ -156,13 +174,21 @@ export async function connectBus(options: BusOptions): Promise<BusConnection> {
   return { call, closed, close: () => end('closed') };
 }
 
+/**
+ * AUTH and BEGIN leave in one write, before the answer to AUTH, as sd-bus clients do it. The library's own handshake sends BEGIN
+ * after OK, and the first call follows at once. If systemd reads both together, it keeps the call in its buffer and does not look at
+ * it until more bytes come (sd-bus, bus_socket_auth_verify_server): the call is never answered.
+ */
 function authenticate(socket: Socket, closed: Promise<void>): Promise<void> {
   return new Promise((resolve, reject) => {
     void closed.then(() => reject(new Error('closed during the handshake')));
     socket.once('error', reject);
-    handshake(socket, { authMethods: ['EXTERNAL'] }, (error) => {
-      if (error === null) resolve();
-      else reject(new Error(`authentication refused: ${error.message}`));
+    const user = Buffer.from(String(process.getuid?.() ?? 0)).toString('hex');
+    socket.write(`\0AUTH EXTERNAL ${user}\r\nBEGIN\r\n`);
+    readLine(socket, (bytes) => {
+      const line = bytes.toString('latin1').trim();
+      if (line.startsWith('OK ')) resolve();
+      else reject(new Error(`authentication refused: ${line}`));
     });
   });
 }

@@ -1,4 +1,4 @@
-/** The two modules of @homebridge/dbus-native that wherry uses: the codec of messages, and the handshake. */
+/** The two modules of @homebridge/dbus-native that wherry uses: the codec of messages, and the reader of lines. */
 
 declare module '@homebridge/dbus-native/lib/message.js' {
   interface DbusMessage {
@@ -27,11 +27,8 @@ declare module '@homebridge/dbus-native/lib/message.js' {
   export = codec;
 }
 
-declare module '@homebridge/dbus-native/lib/handshake.js' {
-  function handshake(
-    stream: NodeJS.ReadWriteStream,
-    options: { authMethods: string[] },
-    done: (error: Error | null, guid?: string) => void,
-  ): void;
-  export = handshake;
+declare module '@homebridge/dbus-native/lib/readline.js' {
+  /** Reads one line and nothing after it; the line has no line feed. */
+  function readLine(stream: NodeJS.ReadableStream, done: (line: Buffer) => void): void;
+  export = readLine;
 }

@@ -1,3 +1,4 @@
+import { BusLost } from './bus-connection.ts';
 import type { JobResult } from './systemd.ts';
 
 const results: ReadonlySet<string> = new Set<JobResult>([
@@ -14,6 +15,15 @@ const results: ReadonlySet<string> = new Set<JobResult>([
 interface Waiter {
   readonly resolve: (result: JobResult) => void;
   readonly reject: (error: Error) => void;
+}
+
+/**
+ * How a wait stays bounded. A job may take hours (a pull), so it has no limit of its own; but systemd is asked regularly whether it
+ * still has the job, and that call has a limit.
+ */
+export interface JobCheck {
+  readonly everyMs: number;
+  readonly exists: (job: string) => Promise<boolean>;
 }
 
 /**
@@ -34,13 +44,16 @@ export class JobEnds {
     else if (this.#calls > 0) this.#early.set(job, known);
   }
 
-  /** Waits for the job that `enqueue` makes; `enqueue` gives the job's object path. */
-  async of(enqueue: () => Promise<string>, signal?: AbortSignal): Promise<JobResult> {
+  /**
+   * Waits for the job that `enqueue` makes; `enqueue` gives the job's object path.
+   * @throws BusLost when systemd no longer has the job and never sent its result
+   */
+  async of(enqueue: () => Promise<string>, check: JobCheck, signal?: AbortSignal): Promise<JobResult> {
     signal?.throwIfAborted();
     this.#calls += 1;
     try {
       const job = await enqueue();
-      return this.#early.get(job) ?? (await this.#end(job, signal));
+      return this.#early.get(job) ?? (await this.#end(job, check, signal));
     } finally {
       this.#calls -= 1;
       if (this.#calls === 0) this.#early.clear();
@@ -53,9 +66,19 @@ export class JobEnds {
     this.#early.clear();
   }
 
-  #end(job: string, signal?: AbortSignal): Promise<JobResult> {
+  #end(job: string, check: JobCheck, signal?: AbortSignal): Promise<JobResult> {
     return new Promise((resolve, reject) => {
+      const timer = setInterval(() => {
+        check.exists(job).then(
+          // The end of a job is sent before it is forgotten, so a result that was sent has been handled by now.
+          (exists) =>
+            exists ? undefined : this.#waiters.get(job)?.reject(new BusLost(`systemd lost ${job}`)),
+          (error: unknown) =>
+            this.#waiters.get(job)?.reject(error instanceof Error ? error : new Error(String(error))),
+        );
+      }, check.everyMs);
       const settle = () => {
+        clearInterval(timer);
         this.#waiters.delete(job);
         signal?.removeEventListener('abort', aborted);
       };

@@ -22,6 +22,10 @@ export interface SystemdOptions {
   readonly watched: readonly string[];
   /** How long systemd may take to answer a call; the job that the call makes may take longer. */
   readonly callTimeoutMs?: number;
+  /** How long systemd may take to accept a connection. */
+  readonly handshakeTimeoutMs?: number;
+  /** How often systemd is asked whether a job still exists that is waited for. */
+  readonly jobCheckMs?: number;
 }
 
 /** A connection that is made when it is first needed, and made again after it was lost. */
@@ -31,6 +35,8 @@ export interface SystemdConnection extends Systemd {
 
 /** Larger than a list of 4,000 units. */
 const maxMessageBytes = 4 << 20;
+/** As long as systemctl waits for it (systemd, bus-util.h, DAEMON_RELOAD_TIMEOUT_SEC). */
+const reloadTimeoutMs = 90_000;
 
 /**
  * systemd's manager over D-Bus. A call that meets a lost connection (systemd re-executed itself, say) is made once more
@@ -40,7 +46,9 @@ const maxMessageBytes = 4 << 20;
  * when it cannot be reached.
  */
 export function connectSystemd(options: SystemdOptions): SystemdConnection {
-  const { socketPath = '/run/systemd/private', callTimeoutMs = 60_000, watched } = options;
+  const { socketPath = '/run/systemd/private', watched } = options;
+  const { callTimeoutMs = 25_000, handshakeTimeoutMs = 10_000, jobCheckMs = 30_000 } = options;
+  const closing = new AbortController();
   const listeners = new Set<(unit: string) => void>();
   const jobs = new JobEnds();
   /** Of the services that `run` waits for: the newest result that systemd told. */
@@ -64,7 +72,10 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
   };
 
   const open = async (): Promise<BusConnection> => {
-    const bus = await connectBus({ socketPath, maxMessageBytes, callTimeoutMs, onSignal });
+    const bus = await connectBus({
+      ...{ socketPath, maxMessageBytes, callTimeoutMs, handshakeTimeoutMs, onSignal },
+      signal: closing.signal,
+    });
     void bus.closed.then(() => {
       current = undefined;
       jobs.lost(new BusLost('systemd closed the connection before the job ended'));
@@ -85,11 +96,16 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
   };
   /** Does `work` on a connection, and once more on a new one if the connection is lost under it. */
   const withBus = async <T>(work: (bus: BusConnection) => Promise<T>): Promise<T> => {
+    let bus: BusConnection | undefined;
     try {
-      return await work(await connection());
+      bus = await connection();
+      return await work(bus);
     } catch (error) {
       if (!(error instanceof BusLost) || done) throw error;
     }
+    // Until the old connection has closed, it is the one that the second attempt would get.
+    bus?.close();
+    await bus?.closed;
     try {
       return await work(await connection());
     } catch (cause) {
@@ -101,12 +117,10 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
     withBus((bus) => bus.call(managerCall(member, signature, args)));
 
   const runJob = (member: 'StartUnit' | 'StopUnit', unit: string, signal?: AbortSignal): Promise<JobResult> =>
-    withBus((bus) =>
-      jobs.of(async () => {
-        const [job] = await bus.call(managerCall(member, 'ss', [unit, 'replace']));
-        return String(job);
-      }, signal),
-    ).catch((cause: unknown) => {
+    withBus((bus) => {
+      const enqueue = async () => String((await bus.call(managerCall(member, 'ss', [unit, 'replace'])))[0]);
+      return jobs.of(enqueue, { everyMs: jobCheckMs, exists: (job) => jobExists(bus, job) }, signal);
+    }).catch((cause: unknown) => {
       if (!(cause instanceof BusError)) throw cause;
       throw new Refusal('activation-failed', `systemd refuses ${member} of ${unit}: ${cause.message}`, {
         cause,
@@ -148,7 +162,7 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
       });
     },
     reload: async () => {
-      await callManager('Reload');
+      await withBus((bus) => bus.call({ ...managerCall('Reload'), timeoutMs: reloadTimeoutMs }));
     },
     status: (unit) => withBus((bus) => readUnitStatus(bus, unit)),
     list,
@@ -159,12 +173,25 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
     },
     close: () => {
       done = true;
+      closing.abort();
       current?.then(
         (bus) => bus.close(),
         () => undefined, // there is none
       );
     },
   };
+}
+
+/** Whether systemd still has the job with this object path. */
+async function jobExists(bus: BusConnection, job: string): Promise<boolean> {
+  const id = Number(job.slice(job.lastIndexOf('/') + 1));
+  try {
+    await bus.call(managerCall('GetJob', 'u', [id]));
+    return true;
+  } catch (error) {
+    if (error instanceof BusError && error.name.endsWith('.NoSuchJob')) return false;
+    throw error;
+  }
 }
 
 function managerCall(member: string, signature?: string, args?: readonly unknown[]): BusCall {

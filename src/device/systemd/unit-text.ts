@@ -8,6 +8,7 @@
 type Kind =
   | 'text' // a sentence; one line
   | 'path' // an absolute path
+  | 'paths' // several, each of any characters
   | 'units' // unit names, space-separated
   | 'fields' // NAME=value words, one line each
   | 'token' // letters, digits and `.:_/,=-`, which systemd reads without unquoting
@@ -30,7 +31,7 @@ const directives = {
     After: 'units',
     Before: 'units',
     Conflicts: 'units',
-    RequiresMountsFor: 'path',
+    RequiresMountsFor: 'paths',
     StopWhenUnneeded: 'yes-no',
     StartLimitIntervalSec: 'number',
     StartLimitBurst: 'number',
@@ -87,6 +88,7 @@ const limits = {
 interface ValueOf {
   readonly text: string;
   readonly path: string;
+  readonly paths: readonly string[];
   readonly units: readonly string[];
   readonly fields: Readonly<Record<string, string>>;
   readonly token: string;
@@ -145,6 +147,7 @@ export function unitText(unit: UnitDescription): string {
 const write: { readonly [K in Kind]: (value: ValueOf[K]) => readonly string[] } = {
   text: (value) => [plain(value)],
   path: (value) => [pathText(value)],
+  paths: (value) => value.map(pathWord),
   units: (value) => (value.length === 0 ? [] : [value.map(unitName).join(' ')]),
   fields: (value) => Object.entries(value).map(([name, text]) => quoteWord(`${fieldName(name)}=${text}`)),
   token: (value) => [token(value)],
@@ -172,6 +175,18 @@ function plain(value: string): string {
 
 function pathText(value: string): string {
   return plain(matching(/^\/[^"'\\]*$/, value));
+}
+
+/**
+ * A path of RequiresMountsFor= (systemd.unit(5)), which removes quotes but keeps backslashes as they are. What it cannot hold at all is
+ * cut off with all below it: the mounts that the rest lies on are required then.
+ */
+function pathWord(value: string): string {
+  const path = matching(/^\//, value);
+  const unwritable = /[\u0000-\u001f\u007f\p{Surrogate}\\]|"(?=.*')|'(?=.*")/su.exec(path);
+  const kept = unwritable === null ? path : path.slice(0, path.lastIndexOf('/', unwritable.index)) || '/';
+  const quote = /[\s"';#]/u.test(kept) ? (kept.includes('"') ? "'" : '"') : '';
+  return specifiers(`${quote}${kept}${quote}`);
 }
 
 function matching(pattern: RegExp, value: string): string {

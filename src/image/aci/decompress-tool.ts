@@ -8,7 +8,7 @@ export type ToolCompression = 'bzip2' | 'xz' | 'zstd';
 
 interface Tool {
   readonly command: string;
-  readonly args: readonly string[];
+  readonly args: (memoryMiB: number) => readonly string[];
   /** The Debian package that brings it. */
   readonly debianPackage: string;
   /** What it says when the archive asks for more memory than it may have. */
@@ -16,23 +16,18 @@ interface Tool {
 }
 
 /**
- * An xz header may ask for a dictionary of 4 GiB, a zstd one for a window of 2 GiB. 20 MiB are enough for what
- * `xz -7` (16 MiB) and `zstd -19` (8 MiB) write, and fit into the memory that a pull may use.
- */
-const memoryMiB = 20;
-
-/** Each checks that nothing follows its streams, but for bzip2, which says so and ignores it: whatever is said counts. */
+ * An xz header may ask for a dictionary of 4 GiB, a zstd one for a window of 2 GiB, so both are told how much they may take. Each checks that nothing follows its streams, but for bzip2, which says so and ignores it: whatever is said counts. */
 const tools: Readonly<Record<ToolCompression, Tool>> = {
-  bzip2: { command: 'bzip2', args: ['-dc'], debianPackage: 'bzip2', overLimit: /(?!)/ },
+  bzip2: { command: 'bzip2', args: () => ['-dc'], debianPackage: 'bzip2', overLimit: /(?!)/ },
   xz: {
     command: 'xz',
-    args: ['-dc', '--format=xz', '-T1', `--memlimit-decompress=${memoryMiB}MiB`],
+    args: (memoryMiB) => ['-dc', '--format=xz', '-T1', `--memlimit-decompress=${memoryMiB}MiB`],
     debianPackage: 'xz-utils',
     overLimit: /Memory usage limit/,
   },
   zstd: {
     command: 'zstd',
-    args: ['-dcq', '--format=zstd', '--single-thread', `--memory=${memoryMiB}MB`],
+    args: (memoryMiB) => ['-dcq', '--format=zstd', '--single-thread', `--memory=${memoryMiB}MB`],
     debianPackage: 'zstd',
     overLimit: /too much memory|Window size|Use --memory/i,
   },
@@ -52,9 +47,10 @@ const maxSaidBytes = 512;
 export async function* decompressByTool(
   compression: ToolCompression,
   input: AsyncIterable<Buffer>,
+  memoryMiB: number,
 ): AsyncGenerator<Buffer, void> {
   const { command, args, debianPackage, overLimit } = tools[compression];
-  const child = spawn(command, args, {
+  const child = spawn(command, args(memoryMiB), {
     stdio: ['pipe', 'pipe', 'pipe'],
     env: { PATH: process.env['PATH'], LC_ALL: 'C' },
   });

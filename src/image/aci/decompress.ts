@@ -34,29 +34,42 @@ export interface Decompressed {
 /**
  * Finds the compression of an archive and undoes it, streaming. Gzip may have several members (RFC 1952 §2.2), but
  * nothing that is not a member may follow the last one.
+ * @param memoryMiB - of the program that undoes xz or zstd
  * @param onInput - told of each piece of input before it is used, for the ratio
  */
 export async function decompress(
   source: AsyncIterable<Uint8Array>,
+  memoryMiB: number,
   onInput: (sizeBytes: number) => void,
 ): Promise<Decompressed> {
   const input = source[Symbol.asyncIterator]();
   try {
-    const head = await readHead(input);
-    const compression = magics.find(({ at, bytes }) =>
-      head.subarray(at, at + bytes.length).equals(bytes),
-    )?.name;
-    const bytes = replay(head, input, onInput);
-    if (compression === 'none') return { compression, tar: bytes };
-    if (compression === 'gzip') return { compression, tar: gunzip(bytes) };
+    const head = await readHead(input, HEAD);
+    const compression = compressionOf(head);
     if (compression === undefined) throw unknownArchive(head);
-    // Loaded only when it is needed: most archives are gzip.
-    const { decompressByTool } = await import('./decompress-tool.ts');
-    return { compression, tar: decompressByTool(compression, bytes) };
+    return { compression, tar: await undone(compression, replay(head, input, onInput), memoryMiB) };
   } catch (error) {
     await input.return?.();
     throw error;
   }
+}
+
+/** By the first `HEAD` bytes, or all when there are fewer. */
+export function compressionOf(head: Buffer): Compression | undefined {
+  return magics.find(({ at, bytes }) => head.subarray(at, at + bytes.length).equals(bytes))?.name;
+}
+
+/** What is left when a compression is undone. @throws Refusal as `decompressByTool`, while it is iterated */
+export async function undone(
+  compression: Compression,
+  bytes: AsyncIterable<Buffer>,
+  memoryMiB: number,
+): Promise<AsyncIterable<Buffer>> {
+  if (compression === 'none') return bytes;
+  if (compression === 'gzip') return gunzip(bytes);
+  // Loaded only when it is needed: most archives are gzip.
+  const { decompressByTool } = await import('./decompress-tool.ts');
+  return decompressByTool(compression, bytes, memoryMiB);
 }
 
 /** What to say of an archive that is none: aci.md lets it be encrypted with PGP, which deserves better than "damaged". */
@@ -72,9 +85,10 @@ function unknownArchive(head: Buffer): Refusal {
   return malformed('The archive is neither a tar nor compressed in a known way.');
 }
 
-async function readHead(input: AsyncIterator<Uint8Array>): Promise<Buffer> {
+/** At least so many bytes, or all when there are fewer. */
+export async function readHead(input: AsyncIterator<Uint8Array>, sizeBytes: number): Promise<Buffer> {
   const parts: Uint8Array[] = [];
-  for (let length = 0; length < HEAD;) {
+  for (let length = 0; length < sizeBytes;) {
     const next = await input.next();
     if (next.done) break;
     parts.push(next.value);
@@ -84,10 +98,11 @@ async function readHead(input: AsyncIterator<Uint8Array>): Promise<Buffer> {
   return parts.length === 1 && first ? asBuffer(first) : Buffer.concat(parts);
 }
 
-async function* replay(
+/** The whole input again. */
+export async function* replay(
   head: Buffer,
   input: AsyncIterator<Uint8Array>,
-  onInput: (sizeBytes: number) => void,
+  onInput: (sizeBytes: number) => void = () => undefined,
 ): AsyncGenerator<Buffer, void> {
   try {
     for (let chunk = head; ;) {

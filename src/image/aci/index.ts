@@ -2,8 +2,9 @@
  * Archives of images (aci.md): decompress, walk, check, list. Everything here may be fed hostile bytes: it streams, holds
  * limits, writes only to the stream that it is given, and knows neither network, store nor trust.
  */
-export { asBuffer, type Compression } from './decompress.ts';
+export { ArchiveTree } from './archive-tree.ts';
+export { asBuffer, type Compression, compressionOf, readHead, replay, undone } from './decompress.ts';
 export { readImpliedDirectories } from './implied-directories.ts';
 export { type ArchiveListing, inspectArchive } from './inspect.ts';
 export { type ArchiveSummary, readArchive, type ReadOptions } from './read-archive.ts';
-export { type ArchiveEntry, walkTar } from './walk-archive.ts';
+export { type ArchiveEntry, checkEntry, walkPlainTar, walkTar } from './walk-archive.ts';

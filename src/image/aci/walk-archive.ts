@@ -69,32 +69,46 @@ export async function walkArchive(
  * reads it otherwise. Bytes are checked as they come, so a bomb ends at its limit.
  *
  * Throws refusals with `archive-*` codes; what `source` throws passes unchanged.
- * @param needsEndMarker - false where a digest proves that the tar is whole: some tools leave it out, and the padding before it
- * @param onTar - told of every byte of the uncompressed tar, whatever follows the end marker included
  */
 export async function walkTar(
   source: AsyncIterable<Uint8Array>,
   limits: ArchiveLimits,
-  {
-    onTar,
-    visit,
-    needsEndMarker = true,
-  }: {
-    readonly onTar: (chunk: Buffer) => void;
-    readonly visit: Visit<FramedEntry>;
-    readonly needsEndMarker?: boolean;
-  },
+  options: Omit<WalkOptions, 'inputBytes'>,
 ): Promise<Pick<Walked, 'compression' | 'tarSizeBytes'>> {
   let inputBytes = 0;
+  const { compression, tar } = await decompress(
+    source,
+    limits.decoderMemoryMiB,
+    (sizeBytes) => (inputBytes += sizeBytes),
+  );
+  const tarSizeBytes = await walkPlainTar(tar, limits, { ...options, inputBytes: () => inputBytes });
+  return { compression, tarSizeBytes };
+}
+
+export interface WalkOptions {
+  /** Told of every byte of the uncompressed tar, whatever follows the end marker included. */
+  readonly onTar: (chunk: Buffer) => void;
+  readonly visit: Visit<FramedEntry>;
+  /** False where a digest proves that the tar is whole: some tools leave it out, and the padding before it. */
+  readonly needsEndMarker?: boolean;
+  /** Compressed bytes so far, for the ratio. */
+  readonly inputBytes: () => number;
+}
+
+/** As `walkTar`, of a tar without compression. Returns its size in bytes. */
+export async function walkPlainTar(
+  tar: AsyncIterable<Buffer>,
+  limits: ArchiveLimits,
+  { onTar, visit, needsEndMarker = true, inputBytes }: WalkOptions,
+): Promise<number> {
   let tarSizeBytes = 0;
-  const { compression, tar } = await decompress(source, (sizeBytes) => (inputBytes += sizeBytes));
   const pieces = (async function* (): AsyncGenerator<TarPiece, undefined> {
     const framing = new TarFraming(limits);
     const library = new SecondReading();
     try {
       for await (const chunk of tar) {
         tarSizeBytes += chunk.length;
-        checkSize(tarSizeBytes, inputBytes, limits);
+        checkSize(tarSizeBytes, inputBytes(), limits);
         onTar(chunk);
         const length = framing.push(chunk);
         const framed = framing.take();
@@ -116,7 +130,7 @@ export async function walkTar(
   for await (const piece of pieces) {
     if (!Buffer.isBuffer(piece)) await visit(piece, bodyOf(piece, pieces));
   }
-  return { compression, tarSizeBytes };
+  return tarSizeBytes;
 }
 
 /** The bytes that follow an entry. */
@@ -145,7 +159,11 @@ function checkSize(tarBytes: number, inputBytes: number, limits: ArchiveLimits):
 }
 
 /** Checks path, links and place; undefined for the archive's own root, which says nothing. */
-function checkEntry(framed: FramedEntry, tree: ArchiveTree, limits: ArchiveLimits): ArchiveEntry | undefined {
+export function checkEntry(
+  framed: FramedEntry,
+  tree: ArchiveTree,
+  limits: ArchiveLimits,
+): ArchiveEntry | undefined {
   const { type, name, linkname } = framed;
   const path = entryPath(name, type === 'directory', limits);
   if (path === '.') return undefined;

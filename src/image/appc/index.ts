@@ -3,6 +3,7 @@
  * text in, checked values or a refusal out; no I/O, no clock. It says what a document means, not whether a device can do it.
  */
 export { isTimestamp, isWebAddress } from './annotations.ts';
+export { maxAccountId } from './app.ts';
 export {
   dependencyLimits,
   layersOf,

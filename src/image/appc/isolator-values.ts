@@ -4,12 +4,39 @@ import { quantity, wholeUnits } from './quantity.ts';
 
 const maxWholeUnits = (1n << 63n) - 1n;
 
-/** A limit in whole units. Zero would keep the app from running at all, so it is taken for a mistake. */
+/** A limit in whole units. Less than one would keep the app from running at all, so it is taken for a mistake. */
 export const positiveUnits: Read<bigint> = (value, at) => {
-  const units = wholeUnits(quantity(value, at));
+  const milli = quantity(value, at);
+  if (milli > 0n && milli < 1000n) throw tooSmall(at, value, 'less than one unit');
+  const units = wholeUnits(milli);
   if (units < 1n || units > maxWholeUnits) throw unexpected(at, 'a quantity from 1 to 2^63-1', value);
   return units;
 };
+
+/** No program starts in less: the runtime that starts it needs more by itself. */
+const leastMemoryBytes = 512n * 1024n;
+
+/** Bytes of memory for an app or a pod. */
+export const memoryLimit: Read<bigint> = (value, at) => {
+  const bytes = positiveUnits(value, at);
+  if (bytes < leastMemoryBytes) throw tooSmall(at, value, `${bytes} bytes, in which no program starts`);
+  return bytes;
+};
+
+/** Bytes of memory that are asked for; none is a value, a few are a mistake. */
+export const memoryRequest: Read<bigint> = (value, at) => {
+  const milli = quantity(value, at);
+  if (milli > 0n && milli < 1000n) throw tooSmall(at, value, 'less than one byte');
+  return units(value, at);
+};
+
+/** Names what was probably meant: `16m` is how other tools write 16 MiB, and milli-units here. */
+function tooSmall(at: string, value: unknown, is: string): SchemaFault {
+  const written = typeof value === 'string' ? value : String(value);
+  const [, number = ''] = /^\+?([\d.]+)[num]?$/.exec(written) ?? [];
+  const meant = number === '' ? '' : `; write "${number}M" for 10^6 or "${number}Mi" for 2^20`;
+  return new SchemaFault(at, `${JSON.stringify(written)} is ${is}${meant}`);
+}
 
 export const units: Read<bigint> = (value, at) => {
   const read = wholeUnits(quantity(value, at));

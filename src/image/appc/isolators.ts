@@ -7,6 +7,8 @@ import {
   contextPart,
   defaultLimit,
   errnoName,
+  memoryLimit,
+  memoryRequest,
   milliCores,
   nameSet,
   positiveMilliCores,
@@ -14,7 +16,6 @@ import {
   profileName,
   requestAndLimit,
   sysctlSettings,
-  units,
 } from './isolator-values.ts';
 import type { Isolator, JsonValue } from './types.ts';
 
@@ -143,7 +144,7 @@ const isolatorRules: Readonly<Record<KnownKind, IsolatorRule>> = {
   'resource/memory': {
     scopes: both,
     read: (value, at) => {
-      const { request, limit } = requestAndLimit(units, positiveUnits)(value, at);
+      const { request, limit } = requestAndLimit(memoryRequest, memoryLimit)(value, at);
       return {
         kind: 'resource/memory',
         ...present('requestBytes', request),

@@ -6,8 +6,16 @@ export { BatchedSink } from './batched-sink.ts';
 export { drained } from './drained.ts';
 export { withTarOf } from './gnu-tar.ts';
 export { type ArchiveLimits, defaultArchiveLimits, malformed, quoted } from './limits.ts';
-export type { Xattr } from './pax.ts';
+export { paxRecords, type Xattr } from './pax.ts';
 export { SecondReading } from './second-reading.ts';
-export { BLOCK } from './tar-block.ts';
+export { BLOCK, checksum, decodeBlock, natural, type TarBlock } from './tar-block.ts';
 export { type EntryType, type FramedEntry, padding, TarFraming, type TarPiece } from './tar-framing.ts';
-export { type ByteSink, impliedDirectory, type TarEntry, TarWriter } from './tar-writer.ts';
+export {
+  type ByteSink,
+  encodeBlock,
+  encodeHeaders,
+  impliedDirectory,
+  paxRecord,
+  type TarEntry,
+  TarWriter,
+} from './tar-writer.ts';

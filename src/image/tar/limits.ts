@@ -20,6 +20,8 @@ export interface ArchiveLimits {
   readonly maxXattrs: number;
   /** Bytes of one extended attribute's value. */
   readonly maxXattrBytes: number;
+  /** Memory of the program that undoes xz or zstd. */
+  readonly decoderMemoryMiB: number;
 }
 
 const MiB = 1024 * 1024;
@@ -34,6 +36,8 @@ export const defaultArchiveLimits: ArchiveLimits = {
   maxPaxBytes: 64 * 1024,
   maxXattrs: 32,
   maxXattrBytes: 16 * 1024,
+  // Enough for what `xz -7` (16 MiB) and `zstd -19` (8 MiB) write; fits into the memory that a pull may use.
+  decoderMemoryMiB: 20,
 };
 
 /**

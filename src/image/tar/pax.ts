@@ -108,7 +108,7 @@ export function checkPaxGlobal(body: Buffer): void {
 }
 
 /** Records are `<length> <key>=<value>\n`, where length is that of the whole record in decimal. */
-function* paxRecords(body: Buffer): Generator<{ key: string; value: Buffer }> {
+export function* paxRecords(body: Buffer): Generator<{ key: string; value: Buffer }> {
   let at = 0;
   while (at < body.length) {
     const space = body.indexOf(0x20, at);

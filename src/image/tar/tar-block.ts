@@ -53,7 +53,8 @@ function has(block: Buffer, at: number, mark: string): boolean {
   return true;
 }
 
-function natural(block: Buffer, at: number, length: number, offset: number, what: string): number {
+/** A number of a header: octal, or binary as GNU has it. @throws Refusal `archive-malformed` */
+export function natural(block: Buffer, at: number, length: number, offset: number, what: string): number {
   const value = integer(block, at, length, offset, what);
   if (value < 0) throw damaged(offset, `has a negative ${what}`);
   return value;

@@ -13,7 +13,7 @@ export interface TarEntry {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
-  /** Seconds since 1970, 0 … 2^33-1. */
+  /** Seconds since 1970, at least 0; past 2^33-1 it is written as that. */
   readonly mtime: number;
   readonly sizeBytes: number;
   readonly xattrs: readonly Xattr[];
@@ -87,7 +87,8 @@ export function impliedDirectory(path: string): TarEntry {
   };
 }
 
-function encodeHeaders(entry: TarEntry): Buffer {
+/** The blocks before the body of an entry. A time past what ustar can say is the last one that it can, as the reader has it. */
+export function encodeHeaders(entry: TarEntry): Buffer {
   const path = entry.type === 'directory' ? `${entry.path}/` : entry.path;
   const records: Buffer[] = [];
   const inHeader = (key: string, value: string, limitBytes: number): string => {
@@ -108,7 +109,7 @@ function encodeHeaders(entry: TarEntry): Buffer {
     uid: number('uid', entry.uid, maxOctal7),
     gid: number('gid', entry.gid, maxOctal7),
     size: number('size', entry.sizeBytes, maxOctal11),
-    mtime: entry.mtime,
+    mtime: Math.min(entry.mtime, maxOctal11),
   };
   for (const { name, value } of entry.xattrs) records.push(paxRecord(`SCHILY.xattr.${name}`, value));
   const header = encodeBlock(fields);
@@ -139,7 +140,8 @@ interface BlockFields {
   readonly mtime: number;
 }
 
-function encodeBlock(fields: BlockFields): Buffer {
+/** One header block. */
+export function encodeBlock(fields: BlockFields): Buffer {
   const octal = (value: number, digits: number) => `${value.toString(8).padStart(digits, '0')}\0`;
   const block = Buffer.alloc(BLOCK);
   block.write(
@@ -163,7 +165,7 @@ function encodeBlock(fields: BlockFields): Buffer {
 }
 
 /** `<length> <key>=<value>\n`, where the length counts its own digits. */
-function paxRecord(key: string, value: Buffer): Buffer {
+export function paxRecord(key: string, value: Buffer): Buffer {
   const rest = Buffer.concat([Buffer.from(` ${key}=`), value, Buffer.from('\n')]);
   let length = rest.length + 1;
   while (String(length).length + rest.length !== length) length = String(length).length + rest.length;

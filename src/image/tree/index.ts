@@ -14,4 +14,11 @@ export {
   sourceEntries,
   TreeOfArchive,
 } from './rendered-tree.ts';
-export { type Addition, arrange, readSourceTree, type SourceEntry } from './source-tree.ts';
+export {
+  type Addition,
+  arrange,
+  type LeaveOut,
+  type LeftOut,
+  readSourceTree,
+  type SourceEntry,
+} from './source-tree.ts';

@@ -103,10 +103,10 @@ export function filtered(tree: Directory, filter: PathFilter | undefined): Direc
 
 /**
  * The tree as an archive has it, below `rootfs`, in the order of `arrange`: parents before children, names in the order of their
- * bytes, the later names of a file as links to the first. Entries are made as they are asked for: a tree may be large.
+ * bytes, the later names of a file as links to the first. Entries are made as they are asked for, each time anew: a tree may be large.
  */
-export function* sourceEntries(tree: Directory): Generator<SourceEntry, void, undefined> {
-  yield* entriesAt(tree, 'rootfs', new Map());
+export function sourceEntries(tree: Directory): Iterable<SourceEntry> {
+  return { [Symbol.iterator]: () => entriesAt(tree, 'rootfs', new Map()) };
 }
 
 function* entriesAt(

@@ -11,6 +11,23 @@ export type Addition =
   | { readonly path: string; readonly symlink: string }
   | { readonly path: string; readonly directory: true; readonly mode: number };
 
+/** Something in a directory that does not belong in an image of it. */
+export interface LeftOut {
+  /** In the app's root. */
+  readonly path: string;
+  /** What it is. */
+  readonly what: string;
+}
+
+/**
+ * Says what a file or directory is that does not belong in an image; undefined for all else. `isSecret` marks what may not be
+ * put in by its name either.
+ */
+export type LeaveOut = (
+  file: string,
+  status: Stats,
+) => Promise<{ readonly what: string; readonly isSecret: boolean } | undefined>;
+
 /** An entry of an archive to be, and where its body comes from. */
 export interface SourceEntry extends TarEntry {
   /** With an offset the body is a part of the file; without one it is all of it. */
@@ -30,6 +47,8 @@ export interface SourceTreeOptions {
   readonly latest: number | undefined;
   /** By path in the app's root, for example `/bin/ping`. Node cannot read them itself. */
   readonly xattrs: ReadonlyMap<string, readonly Xattr[]>;
+  /** Asked of everything below `root`; what it names is left out. */
+  readonly leaveOut?: LeaveOut | undefined;
 }
 
 export interface SourceTree {
@@ -37,6 +56,7 @@ export interface SourceTree {
   readonly entries: readonly SourceEntry[];
   /** Sockets: they mean nothing without the process that made them. */
   readonly skipped: readonly string[];
+  readonly leftOut: readonly LeftOut[];
 }
 
 const fileTypes: readonly (readonly [(status: Stats) => boolean, TarEntry['type']])[] = [
@@ -50,13 +70,14 @@ const fileTypes: readonly (readonly [(status: Stats) => boolean, TarEntry['type'
 export async function readSourceTree(options: SourceTreeOptions): Promise<SourceTree> {
   const entries = new Map<string, SourceEntry>();
   const skipped: string[] = [];
+  const leftOut: LeftOut[] = [];
   const top = await stat(options.root).catch((error: unknown) => {
     throw new Refusal('not-found', `The directory ${quoted(options.root)} cannot be read.`, { cause: error });
   });
   if (!top.isDirectory()) throw new Refusal('input-invalid', `${quoted(options.root)} is not a directory.`);
   await visit(options.root, 'rootfs', top);
   for (const addition of options.additions) add(entries, addition, options);
-  return { entries: arrange([...entries.values()]), skipped };
+  return { entries: arrange([...entries.values()]), skipped, leftOut };
 
   async function visit(file: string, path: string, status: Stats): Promise<void> {
     if (status.isSocket()) {
@@ -70,7 +91,7 @@ export async function readSourceTree(options: SourceTreeOptions): Promise<Source
     entries.set(path, {
       path,
       type,
-      target: type === 'symlink' ? await readlink(file) : '',
+      target: type === 'symlink' ? await linkTarget(file) : '',
       mode: status.mode & 0o7777,
       uid: options.owner?.uid ?? status.uid,
       gid: options.owner?.gid ?? status.gid,
@@ -89,9 +110,22 @@ export async function readSourceTree(options: SourceTreeOptions): Promise<Source
         );
       }
       const child = `${file}/${name.toString()}`;
-      await visit(child, `${path}/${name.toString()}`, await lstat(child));
+      const childPath = `${path}/${name.toString()}`;
+      const childStatus = await lstat(child);
+      const found = await options.leaveOut?.(child, childStatus);
+      if (found !== undefined) leftOut.push({ path: inRoot(childPath), what: found.what });
+      else await visit(child, childPath, childStatus);
     }
   }
+}
+
+async function linkTarget(file: string): Promise<string> {
+  const target = await readlink(file, { encoding: 'buffer' });
+  if (isUtf8(target)) return target.toString();
+  throw new Refusal(
+    'input-invalid',
+    `${quoted(file)} is a link to a name that is not UTF-8: ${target.toString('latin1')}.`,
+  );
 }
 
 function inRoot(path: string): string {

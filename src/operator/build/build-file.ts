@@ -1,11 +1,11 @@
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { parse, TomlError } from 'smol-toml';
-import { parseImageManifest } from '../../image/appc/index.ts';
+import { maxAccountId, parseImageManifest } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
-import { type BuiltArchive, writeAci } from './builder.ts';
-import { quoted, impliedDirectory, type TarEntry } from '../../image/tar/index.ts';
 import {
+  type LeaveOut,
+  type LeftOut,
   type Directory,
   emptyTree,
   overlay,
@@ -13,6 +13,8 @@ import {
   TreeOfArchive,
   readSourceTree,
 } from '../../image/tree/index.ts';
+import { writeAci, type BuiltArchive } from './builder.ts';
+import { quoted, impliedDirectory, type TarEntry } from '../../image/tar/index.ts';
 import { withSpooledTrees } from './spooled-trees.ts';
 import { readXattrs } from './tree-xattrs.ts';
 
@@ -49,19 +51,28 @@ export interface BuildFileOptions {
   readonly compression: 'gzip' | 'none';
   /** SOURCE_DATE_EPOCH: seconds since 1970; later times are set back to it. */
   readonly latest?: number;
+  /** What of the directories does not belong in the image; a secret that is named itself is refused. */
+  readonly leaveOut?: LeaveOut;
 }
 
 /** @throws Refusal `input-invalid` that names file, key and rule; as `readArchive` and `writeAci` */
-export async function buildFromFile(options: BuildFileOptions): Promise<Omit<BuiltArchive, 'skipped'>> {
-  const { path, output, compression, latest } = options;
+export async function buildFromFile(
+  options: BuildFileOptions,
+): Promise<Omit<BuiltArchive, 'skipped'> & { readonly leftOut: readonly LeftOut[] }> {
+  const { path, output, compression } = options;
   const file = await readBuildFile(path);
   const here = dirname(resolve(path));
   return await withSpooledTrees(output, async (trees) => {
     let tree = emptyTree;
     for (const base of file.base) tree = overlay(tree, await trees.treeOf(resolve(here, base)));
-    for (const put of file.put) tree = overlay(tree, await treeOf(put, here, latest));
+    const leftOut: LeftOut[] = [];
+    for (const put of file.put) {
+      const added = await treeOf(put, here, options);
+      tree = overlay(tree, added.tree);
+      leftOut.push(...added.leftOut);
+    }
     const entries = sourceEntries(tree);
-    return writeAci({ manifest: file.manifest, entries, output, compression });
+    return { ...(await writeAci({ manifest: file.manifest, entries, output, compression })), leftOut };
   });
 }
 
@@ -116,7 +127,9 @@ function readPut(table: unknown, wrong: (problem: string) => Refusal): Put {
     !to.split('/').some((name) => name === '.' || name === '..');
   if (!isPlain) throw wrong('to: expected a plain absolute path');
   const [, uid, gid] = /^(\d{1,10}):(\d{1,10})$/.exec(typeof owner === 'string' ? owner : '') ?? [];
-  if (uid === undefined || gid === undefined) throw wrong('owner: expected "UID:GID"');
+  if (uid === undefined || gid === undefined || Math.max(Number(uid), Number(gid)) > maxAccountId) {
+    throw wrong(`owner: expected "UID:GID" with numbers up to ${maxAccountId}`);
+  }
   if (mode !== undefined && !(typeof mode === 'string' && /^[0-7]{3,4}$/.test(mode))) {
     throw wrong('mode: expected octal digits in quotes, such as "0755"');
   }
@@ -139,8 +152,9 @@ function readPut(table: unknown, wrong: (problem: string) => Refusal): Put {
 async function treeOf(
   { to, what, owner }: Put,
   here: string,
-  latest: number | undefined,
-): Promise<Directory> {
+  { latest, leaveOut }: Pick<BuildFileOptions, 'latest' | 'leaveOut'>,
+): Promise<{ readonly tree: Directory; readonly leftOut: readonly LeftOut[] }> {
+  let leftOut: readonly LeftOut[] = [];
   const tree = new TreeOfArchive();
   const base: TarEntry = { ...impliedDirectory(`rootfs${to}`), ...owner, mtime: latest ?? 0 };
   if (what.kind === 'link') tree.add({ ...base, type: 'symlink', mode: 0o777, target: what.link });
@@ -150,6 +164,13 @@ async function treeOf(
     const status = await stat(file).catch((cause: unknown) => {
       throw new Refusal('not-found', `there is no ${quoted(file)}`, { cause });
     });
+    const found = await leaveOut?.(file, status);
+    if (found?.isSecret === true) {
+      throw new Refusal(
+        'input-invalid',
+        `put ${to}: ${quoted(file)} is ${found.what}; it does not belong in an image`,
+      );
+    }
     if (status.isDirectory()) {
       if (what.mode !== undefined) {
         throw new Refusal(
@@ -158,9 +179,10 @@ async function treeOf(
         );
       }
       const xattrs = await readXattrs(file);
-      const { entries } = await readSourceTree({ root: file, additions: [], owner, latest, xattrs });
+      const source = await readSourceTree({ root: file, additions: [], owner, latest, xattrs, leaveOut });
+      leftOut = source.leftOut.map(({ path, what: it }) => ({ path: `${to}${path}`, what: it }));
       const moved = (path: string) => `rootfs${to}${path.slice('rootfs'.length)}`;
-      for (const { content, ...entry } of entries) {
+      for (const { content, ...entry } of source.entries) {
         const target = entry.type === 'link' ? moved(entry.target) : entry.target;
         tree.add({ ...entry, path: moved(entry.path), target }, content);
       }
@@ -170,7 +192,7 @@ async function treeOf(
       tree.add({ ...base, type: 'file', mode, mtime, sizeBytes: status.size }, { file });
     }
   }
-  return tree.tree;
+  return { tree: tree.tree, leftOut };
 }
 
 function refuseUnknown(

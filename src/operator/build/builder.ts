@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { rename, rm, stat } from 'node:fs/promises';
-import { Transform, type Writable } from 'node:stream';
+import { stat } from 'node:fs/promises';
+import { PassThrough, type Writable } from 'node:stream';
 import { finished, pipeline } from 'node:stream/promises';
-import { createGzip } from 'node:zlib';
 
 import {
   type ImageId,
@@ -12,17 +11,28 @@ import {
   parseImageManifest,
   serializeImageManifest,
 } from '../../image/appc/index.ts';
-import { Refusal } from '../../core/refusal/index.ts';
+import { isRefusal, localErrorOf, Refusal } from '../../core/refusal/index.ts';
 import {
   BatchedSink,
+  defaultArchiveLimits,
   quoted,
   type Xattr,
   type ByteSink,
   impliedDirectory,
+  type TarEntry,
   TarWriter,
 } from '../../image/tar/index.ts';
 import { asBuffer } from '../../image/aci/index.ts';
-import { type Addition, readSourceTree, type SourceEntry } from '../../image/tree/index.ts';
+import { gzipWithinRatio } from './gzip-within-ratio.ts';
+import { writeOutput } from './output-file.ts';
+import {
+  type Addition,
+  type LeaveOut,
+  type LeftOut,
+  readSourceTree,
+  type SourceEntry,
+} from '../../image/tree/index.ts';
+import { checkWritable, readBack } from './writable.ts';
 import { writeEntry } from './write-entry.ts';
 
 export interface BuildOptions {
@@ -41,6 +51,8 @@ export interface BuildOptions {
   readonly latest?: number;
   /** By path in the app's root, for example `/bin/ping`; Node cannot read them itself. */
   readonly xattrs?: ReadonlyMap<string, readonly Xattr[]>;
+  /** What of `root` does not belong in the image. */
+  readonly leaveOut?: LeaveOut;
 }
 
 export interface BuiltArchive {
@@ -58,65 +70,90 @@ export interface BuiltArchive {
  * Refuses with `image-manifest-invalid`, `not-found` or `input-invalid` (device nodes, names that are not UTF-8, files
  * that change while they are read).
  */
-export async function buildAci(options: BuildOptions): Promise<BuiltArchive> {
-  const { entries, skipped } = await readSourceTree({
+export async function buildAci(
+  options: BuildOptions,
+): Promise<BuiltArchive & { readonly leftOut: readonly LeftOut[] }> {
+  const { entries, skipped, leftOut } = await readSourceTree({
     root: options.root,
     additions: options.additions ?? [],
     owner: options.owner,
     latest: options.latest,
     xattrs: options.xattrs ?? new Map(),
+    leaveOut: options.leaveOut,
   });
-  return { ...(await writeAci({ ...options, entries })), skipped };
+  return { ...(await writeAci({ ...options, entries })), skipped, leftOut };
 }
 
 /** What `writeAci` needs of the options of a build, and the tree. */
 export interface WriteOptions extends Pick<BuildOptions, 'manifest' | 'output' | 'compression' | 'latest'> {
-  /** Below `rootfs`, itself first, in the order in which they are written; see `arrange`. */
+  /** Below `rootfs`, itself first, in the order in which they are written; see `arrange`. They are gone through twice. */
   readonly entries: Iterable<SourceEntry>;
 }
 
 /**
- * Writes an archive: `manifest` first, so that readers know early what they have, then the entries.
+ * Writes an archive: `manifest` first, so that readers know early what they have, then the entries. What a device would refuse is
+ * refused before anything is written, and what was written is read back as a device reads it.
  *
- * Refuses as `buildAci` does.
+ * Refuses as `buildAci` does, and with `archive-…`.
  */
 export async function writeAci(options: WriteOptions): Promise<Omit<BuiltArchive, 'skipped'>> {
-  const manifest = manifestBytes(options.manifest);
-  const { entries } = options;
-  const partial = `${options.output}.partial`;
-  const { stream, written } = openOutput(partial, options.compression);
+  return await writeOutput(options.output, (path) => writeArchive(path, options));
+}
+
+async function writeArchive(path: string, options: WriteOptions): Promise<Omit<BuiltArchive, 'skipped'>> {
+  const manifest = manifestBytes(options.manifest, options.output);
+  const { entries, output } = options;
+  const mtime = options.latest ?? 0;
+  const sizeBytes = manifest.length;
+  const first: TarEntry = { ...impliedDirectory('manifest'), type: 'file', mode: 0o644, mtime, sizeBytes };
+  checkWritable(allOf(first, entries), output, limits);
+  const { stream, written } = openOutput(path, options.compression);
   written.catch(() => undefined); // reported by `out` when it happens before the end
-  const out = new BatchedSink(stream, `The file ${quoted(partial)}`);
+  const out = new BatchedSink(stream, `The file ${quoted(options.output)}`);
   try {
     const tar = new DigestingSink(out);
     const writer = new TarWriter(tar);
-    const mtime = options.latest ?? 0;
-    const sizeBytes = manifest.length;
-    await writer.entry({ ...impliedDirectory('manifest'), type: 'file', mode: 0o644, mtime, sizeBytes });
+    await writer.entry(first);
     await writer.body(manifest);
     for (const entry of entries) await writeEntry(writer, entry);
     await writer.end();
     await out.end();
-    await written.catch((error: unknown) => {
-      throw new Refusal('image-build-failed', `The file ${quoted(partial)} cannot be written.`, {
-        cause: error,
-      });
-    });
-    await rename(partial, options.output);
-    const { size } = await stat(options.output);
-    return { imageId: tar.imageId(), sizeBytes: size, tarSizeBytes: tar.sizeBytes };
+    await written;
+    const imageId = tar.imageId();
+    const file = await stat(path);
+    // A device or a pipe cannot be read back.
+    if (file.isFile()) await readBack(path, output, imageId, limits);
+    return { imageId, sizeBytes: file.size, tarSizeBytes: tar.sizeBytes };
   } catch (error) {
     out.destroy();
-    await written.catch(() => undefined); // says the same as `error`
-    await rm(partial, { force: true });
-    throw error;
+    // The file knows better than the sink before it why no more can be written.
+    const failure = await written.catch((cause: unknown) => cause);
+    throw isOfSink(error) && localErrorOf(failure) !== undefined ? failure : error;
   }
 }
 
-function manifestBytes(manifest: Uint8Array | ImageManifest): Buffer {
-  if (!(manifest instanceof Uint8Array)) return asBuffer(serializeImageManifest(manifest));
-  parseImageManifest(manifest);
-  return asBuffer(manifest);
+function isOfSink(error: unknown): boolean {
+  return isRefusal(error, 'image-build-failed') || localErrorOf(error) !== undefined;
+}
+
+/** What every device takes; its configuration can only ask for less of the sizes. */
+const limits = defaultArchiveLimits;
+
+function* allOf(first: TarEntry, others: Iterable<TarEntry>): Generator<TarEntry, void> {
+  yield first;
+  yield* others;
+}
+
+function manifestBytes(manifest: Uint8Array | ImageManifest, output: string): Buffer {
+  const bytes = asBuffer(manifest instanceof Uint8Array ? manifest : serializeImageManifest(manifest));
+  if (bytes.length > limits.maxManifestBytes) {
+    throw new Refusal(
+      'archive-too-large',
+      `${output} is not written: its manifest has ${bytes.length} bytes; devices take at most ${limits.maxManifestBytes}`,
+    );
+  }
+  parseImageManifest(bytes);
+  return bytes;
 }
 
 function openOutput(
@@ -125,20 +162,9 @@ function openOutput(
 ): { stream: Writable; written: Promise<void> } {
   const file = createWriteStream(path);
   if (compression === 'none') return { stream: file, written: finished(file) };
-  const gzip = createGzip();
-  return { stream: gzip, written: pipeline(gzip, portableGzipHeader(), file) };
-}
-
-/** zlib names the operating system it was built for in byte 9 (RFC 1952 §2.3.1); "unknown" is the same everywhere. */
-function portableGzipHeader(): Transform {
-  let at = 0;
-  return new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      if (at <= 9 && at + chunk.length > 9) chunk[9 - at] = 255;
-      at += chunk.length;
-      done(null, chunk);
-    },
-  });
+  const tar = new PassThrough();
+  const packed = pipeline(tar, (bytes) => gzipWithinRatio(bytes, limits.maxRatio), file);
+  return { stream: tar, written: packed };
 }
 
 /** Digests what passes. */

@@ -1,7 +1,8 @@
 import { createReadStream } from 'node:fs';
-import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { type FileHandle, open } from 'node:fs/promises';
+import { join } from 'node:path';
 import { defaultArchiveLimits } from '../../image/tar/index.ts';
+import { withScratch } from './output-file.ts';
 import { readArchive } from '../../image/aci/index.ts';
 import { type Directory, TreeOfArchive } from '../../image/tree/index.ts';
 
@@ -12,8 +13,7 @@ export async function withSpooledTrees<T>(
   output: string,
   use: (trees: SpooledTrees) => Promise<T>,
 ): Promise<T> {
-  const scratch = await mkdtemp(join(dirname(resolve(output)), '.wherry-trees-'));
-  try {
+  return await withScratch(output, async (scratch) => {
     const path = join(scratch, 'files');
     const spool = await open(path, 'wx+', 0o600);
     try {
@@ -21,9 +21,7 @@ export async function withSpooledTrees<T>(
     } finally {
       await spool.close();
     }
-  } finally {
-    await rm(scratch, { recursive: true, force: true });
-  }
+  });
 }
 
 /** Each archive is read once, however often its tree is asked for. */

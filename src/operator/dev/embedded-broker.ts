@@ -34,7 +34,10 @@ export async function startEmbeddedBroker(options: {
     socket.once('close', () => sockets.delete(socket));
     broker.handle(socket);
   });
-  const port = await listen(server, options.host, options.port);
+  const port = await listen(server, options.host, options.port).catch(async (error: unknown) => {
+    await new Promise<void>((resolve) => broker.close(resolve)); // its timers would keep the process
+    throw error;
+  });
   return {
     port,
     url: `mqtt://${options.host.includes(':') ? `[${options.host}]` : options.host}:${port}`,

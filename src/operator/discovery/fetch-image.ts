@@ -1,10 +1,11 @@
 import { createReadStream } from 'node:fs';
-import { open, rename, rm, writeFile } from 'node:fs/promises';
+import { open, writeFile } from 'node:fs/promises';
+import { writeOutput } from '../build/index.ts';
 import { defaultArchiveLimits } from '../../image/tar/index.ts';
 import { readArchive, type ArchiveSummary } from '../../image/aci/index.ts';
 import { labelValue, type ImageName } from '../../image/appc/index.ts';
 import type { Clock } from '../../core/ports/index.ts';
-import { isRefusal, Refusal } from '../../core/refusal/index.ts';
+import { isRefusal, localErrorOf, Refusal } from '../../core/refusal/index.ts';
 import { type DownloadPorts, fetchSmall } from '../../wire/http/index.ts';
 import type { Endpoint } from './discovery.ts';
 
@@ -52,7 +53,6 @@ export async function fetchImage(options: FetchImageOptions): Promise<FetchedIma
         : `only ${endpoints.map(({ aci }) => aci).join(', ')} was found`;
     throw new Refusal('download-failed', `${image.name}: ${found}; https is what can be fetched`);
   }
-  const partial = `${output}.part`;
   const failures: string[] = [];
   for (const { aci: url, asc } of addresses) {
     try {
@@ -60,16 +60,15 @@ export async function fetchImage(options: FetchImageOptions): Promise<FetchedIma
       if (armored === undefined) {
         throw new Refusal('image-signature-missing', `${image.name}: there is no signature at ${asc}`);
       }
-      await download(url, partial, options);
-      const fetched = await judge(url, partial, armored.toString('latin1'), options);
-      await writeFile(`${output}.asc`, armored);
-      await rename(partial, output);
-      return fetched;
+      return await writeOutput(output, async (partial) => {
+        await download(url, partial, options);
+        const fetched = await judge(url, partial, armored.toString('latin1'), options);
+        await writeOutput(`${output}.asc`, (path) => writeFile(path, armored));
+        return fetched;
+      });
     } catch (error) {
       if (!isRefusal(error, 'download-failed')) throw error;
       failures.push(error.message);
-    } finally {
-      await rm(partial, { force: true });
     }
   }
   throw new Refusal('download-failed', `${image.name}: ${failures.join('; ')}`);
@@ -101,7 +100,7 @@ async function download(
       onProgress(receivedBytes, totalBytes);
     }
   } catch (cause) {
-    if (isRefusal(cause)) throw cause;
+    if (isRefusal(cause) || localErrorOf(cause) !== undefined) throw cause;
     throw new Refusal('download-failed', `${from} broke off after ${receivedBytes} bytes`, { cause });
   } finally {
     await file.close();

@@ -17,6 +17,8 @@ export interface DeviceView {
   readonly report?: DeviceReport;
   /** Events since the observer came, oldest first, at most 64. */
   readonly events: readonly DeploymentEvent[];
+  /** How many events the observer has received in all, those that are no longer kept included. */
+  readonly eventCount: number;
   /** The last message that could not be read, in words. */
   readonly unreadable?: string;
 }
@@ -37,7 +39,11 @@ export function foldMessage(
       case 'live':
         return { ...view, presence: foldPresence(view.presence, decodePresence(payload)) };
       case 'event':
-        return { ...view, events: [...view.events, decodeEvent(payload)].slice(-keptEvents) };
+        return {
+          ...view,
+          events: [...view.events, decodeEvent(payload)].slice(-keptEvents),
+          eventCount: view.eventCount + 1,
+        };
     }
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
@@ -64,12 +70,13 @@ export type Outcome =
     };
 
 /**
- * What became of `version`, judged by everything that the device said. `eventsBefore` is the number of events that the view
+ * What became of `version`, judged by everything that the device said. `eventsBefore` is the `eventCount` that the view
  * had when the version was published: a refusal without a version counts only if it came later.
  */
 export function progressOf(view: DeviceView, version: number, eventsBefore: number): Progress {
+  const forgotten = view.eventCount - view.events.length;
   for (const [index, event] of view.events.entries()) {
-    const isOurs = event.version === version || (event.version === 0 && index >= eventsBefore);
+    const isOurs = event.version === version || (event.version === 0 && forgotten + index >= eventsBefore);
     if (isOurs) return outcome(event.outcome, event.code, event.message);
   }
   const { report } = view;

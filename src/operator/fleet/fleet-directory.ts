@@ -1,6 +1,7 @@
 import { copyFile, mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { isRefusal, Refusal } from '../../core/refusal/index.ts';
+import { writeOutput } from '../build/index.ts';
+import { asLocalRefusal, isRefusal, Refusal } from '../../core/refusal/index.ts';
 import { deviceTopics } from '../../wire/report/index.ts';
 import type { BrokerAddress } from '../../wire/mqtt/index.ts';
 import { fleetConfigText, parseFleetConfig, type FleetConfig } from './fleet-config.ts';
@@ -74,6 +75,12 @@ export class FleetDirectory {
     return await readText(this.keyPath(role, half), missing);
   }
 
+  /** The public half, where there is one: it may say more about the key than the private one, for example that it is revoked. */
+  async copiesOf(role: KeyRole): Promise<readonly string[]> {
+    const path = this.keyPath(role, 'public');
+    return (await exists(path)) ? [await readText(path, `there is no ${path}`)] : [];
+  }
+
   /**
    * Keeps a new pair of keys; a pair that is there moves to `<name>.old`.
    * @throws Refusal `input-invalid` when there is one and it must not be replaced
@@ -119,8 +126,7 @@ export class FleetDirectory {
     ] as const) {
       const target = join(this.imagesPath, to);
       if (resolve(from) === target || (to === image.offeredAs && (await exists(target)))) continue;
-      await copyFile(from, `${target}.part`);
-      await rename(`${target}.part`, target);
+      await writeOutput(target, (path) => copyFile(from, path));
     }
   }
 
@@ -203,7 +209,7 @@ async function writeNew(
   try {
     await writeFile(file, content, { flag: 'wx', mode });
   } catch (cause) {
-    if (!hasCode(cause, 'EEXIST')) throw new Refusal('input-invalid', `${file} cannot be written`, { cause });
+    if (!hasCode(cause, 'EEXIST')) throw asLocalRefusal(cause, file);
     throw new Refusal('input-invalid', whenThere, { cause });
   }
 }

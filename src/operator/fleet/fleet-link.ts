@@ -1,7 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../../core/ports/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
-import { ConnectionLost, type Connection, type Message, type Transport } from '../../wire/mqtt/index.ts';
+import {
+  acknowledged,
+  ConnectionLost,
+  type Connection,
+  type Message,
+  type Transport,
+} from '../../wire/mqtt/index.ts';
 import { deviceTopics, fleetFilter, parseDeviceTopic } from '../../wire/report/index.ts';
 import {
   foldMessage,
@@ -14,6 +20,9 @@ import {
 
 /** How long retained messages may take to arrive; a broker sends them right after the subscription. */
 const retainedWithinMs = 1_500;
+
+/** How long the broker may take to acknowledge what a person waits for. */
+const answerWithinMs = 30_000;
 
 /** The first pause before the broker is tried again, and the longest. */
 const retryMs = { first: 500, longest: 15_000 };
@@ -33,6 +42,9 @@ export class FleetLink {
   readonly #options: FleetLinkOptions;
   readonly #views = new Map<string, DeviceView>();
   readonly #listeners = new Set<(view: DeviceView) => void>();
+  /** By device: the command that was published here, and the one that the broker returned. */
+  readonly #published = new Map<string, Uint8Array>();
+  readonly #returned = new Map<string, Uint8Array>();
   readonly #closing = new AbortController();
   #connection: Promise<Connection>;
   #topics: readonly string[] = [];
@@ -65,7 +77,7 @@ export class FleetLink {
             const { reported, live, event } = deviceTopics(this.#options.fleet, device);
             return [reported, live, event];
           });
-    await orRefusal(this.#connection.then((connection) => connection.subscribe(topics)));
+    await orRefusal(this.#connection.then((connection) => this.#subscribe(connection, topics)));
     this.#topics = topics;
     const isComplete = () =>
       devices !== 'all' &&
@@ -79,7 +91,7 @@ export class FleetLink {
   }
 
   view(device: string): DeviceView {
-    return this.#views.get(device) ?? { device, events: [] };
+    return this.#views.get(device) ?? { device, events: [], eventCount: 0 };
   }
 
   /** Every device that was heard of, by name. */
@@ -95,12 +107,15 @@ export class FleetLink {
   async publishDesired(device: string, envelope: Uint8Array): Promise<void> {
     const topic = deviceTopics(this.#options.fleet, device).desired;
     const connection = await this.#connection;
-    await orRefusal(connection.publish({ topic, payload: envelope }, { retain: true }));
+    this.#published.set(device, envelope);
+    const published = connection.publish({ topic, payload: envelope }, { retain: true });
+    const { clock } = this.#options;
+    await orRefusal(acknowledged({ clock, connection }, 'the command', published, answerWithinMs));
   }
 
   /**
    * Follows `version` on `device` to its end.
-   * @param eventsBefore how many events the view had before the version was published
+   * @param eventsBefore the `eventCount` of the view before the version was published
    * @throws Refusal `not-confirmed` when there is no answer within `timeoutMs`, and as `until` when the broker stays away
    */
   async follow(
@@ -117,10 +132,12 @@ export class FleetLink {
       progress = next;
       return isOutcome(progress);
     };
-    await this.until(judge, timeoutMs).catch((error: unknown) => {
+    await this.until(judge, timeoutMs).catch(async (error: unknown) => {
       if (!(error instanceof Refusal) || error.code !== 'not-confirmed') throw error;
       const seen = this.view(device).presence?.up === true ? '' : ' (it is not connected)';
-      const advice = 'the command stays on the broker; follow it with "wherry status --watch"';
+      const advice = (await this.#isKept(device))
+        ? 'the command stays on the broker; follow it with "wherry status --watch"'
+        : 'the broker does not return the command to this account: it may not have kept it; look at what the account may write and read';
       throw new Refusal(
         'not-confirmed',
         `${device} did not finish version ${version} in time${seen}, last seen in phase ${progress.phase}; ${advice}`,
@@ -180,7 +197,7 @@ export class FleetLink {
       try {
         await this.#options.clock.sleep(delayMs, stop);
         const connection = await this.#dial(stop);
-        if (this.#topics.length > 0) await connection.subscribe(this.#topics);
+        if (this.#topics.length > 0) await this.#subscribe(connection, this.#topics);
         this.#connection = Promise.resolve(connection);
         onLink();
         delayMs = retryMs.first;
@@ -193,9 +210,36 @@ export class FleetLink {
     }
   }
 
+  /**
+   * Whether the broker returns the command that was published for `device`. An acknowledgement does not say that: over MQTT 3.1.1 a
+   * broker acknowledges also what an account may not write (MQTT 3.1.1 §3.3.5).
+   */
+  async #isKept(device: string): Promise<boolean> {
+    const published = this.#published.get(device);
+    const isReturned = () => {
+      const returned = this.#returned.get(device);
+      return published !== undefined && returned !== undefined && Buffer.compare(returned, published) === 0;
+    };
+    const topic = deviceTopics(this.#options.fleet, device).desired;
+    try {
+      await (await this.#connection).subscribe([topic]);
+      await this.until(isReturned, retainedWithinMs);
+    } catch (error) {
+      // Not allowed to read, or nothing came: it was not seen, and that is what is said.
+      if (!(error instanceof Refusal) && !(error instanceof ConnectionLost)) throw error;
+    }
+    return isReturned();
+  }
+
   async close(): Promise<void> {
     this.#closing.abort();
     await (await this.#connection).close();
+  }
+
+  async #subscribe(connection: Connection, topics: readonly string[]): Promise<void> {
+    const { clock } = this.#options;
+    const subscribed = connection.subscribe(topics);
+    await acknowledged({ clock, connection }, 'the subscription', subscribed, answerWithinMs);
   }
 
   #dial(signal?: AbortSignal): Promise<Connection> {
@@ -212,6 +256,10 @@ export class FleetLink {
     const parsed = parseDeviceTopic(topic);
     if (parsed === undefined || parsed.fleet !== this.#options.fleet) return;
     const { device, kind } = parsed;
+    if (kind === 'desired') {
+      this.#returned.set(device, payload);
+      for (const listener of this.#listeners) listener(this.view(device));
+    }
     if (kind !== 'reported' && kind !== 'live' && kind !== 'event') return;
     const view = foldMessage(this.view(device), kind, payload);
     this.#views.set(device, view);

@@ -6,6 +6,7 @@ export { desiredImage } from './compose.ts';
 export { type DeviceView, isOutcome, type Outcome, type Progress, progressOf } from './device-view.ts';
 export { FleetDirectory, type KeyRole, type PublishedVersion } from './fleet-directory.ts';
 export { FleetLink } from './fleet-link.ts';
+export { notForImages } from './not-for-images.ts';
 export { imageFiles, type OfferedImage, readImageFile, requireSignature } from './offered-image.ts';
 export { ImageShelf, imagesOf, type ReifiedPod, reifyPod, type SimpleLimits, simplePod } from './pod-spec.ts';
 export { provisionFiles } from './provision.ts';

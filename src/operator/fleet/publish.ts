@@ -59,9 +59,13 @@ export async function publishWish(means: Means, device: AcName, wish: Wish): Pro
     images: wish.images,
     policy: { ...policy, ...wish.policy },
   });
-  const envelope = await signDesired(desired, await fleet.key('deploy', 'private'));
+  const envelope = await signDesired(
+    desired,
+    await fleet.key('deploy', 'private'),
+    await fleet.copiesOf('deploy'),
+  );
   await fleet.claim(device, version, envelope);
-  const eventsBefore = link.view(device).events.length;
+  const eventsBefore = link.view(device).eventCount;
   await link.publishDesired(device, envelope);
   return {
     device,
@@ -75,12 +79,21 @@ export async function publishWish(means: Means, device: AcName, wish: Wish): Pro
   };
 }
 
-/** The envelope of `desired`, signed by one key at its time of issue. */
-export async function signDesired(desired: DesiredState, privateKey: string): Promise<Uint8Array> {
+/**
+ * The envelope of `desired`, signed by one key at its time of issue.
+ * @param copies of the public half, that may say more about the key
+ * @throws Refusal `input-invalid` for a key that no device takes
+ */
+export async function signDesired(
+  desired: DesiredState,
+  privateKey: string,
+  copies: readonly string[] = [],
+): Promise<Uint8Array> {
   // Loads OpenPGP, which only those who sign should pay for.
   const { signDetached } = await import('../../wire/trust/sign.ts');
   const payload = encodeDesiredState(desired);
-  return encodeEnvelope({ payload, signatures: [await signDetached(payload, privateKey, desired.issued)] });
+  const signature = await signDetached(payload, privateKey, desired.issued, copies);
+  return encodeEnvelope({ payload, signatures: [signature] });
 }
 
 /**

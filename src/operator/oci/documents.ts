@@ -11,6 +11,8 @@ export interface Descriptor {
   readonly digest: string;
   readonly sizeBytes: number;
   readonly platform?: Platform;
+  /** Of a document that is not an image. */
+  readonly artifactType?: string;
   readonly annotations: Readonly<Record<string, string>>;
 }
 
@@ -140,6 +142,7 @@ function descriptor(value: JsonValue | undefined, at: string): Descriptor {
     digest: digestAt(fields['digest'], `${at}/digest`),
     sizeBytes,
     ...(isObject(fields['platform']) ? { platform: platform(fields['platform'], `${at}/platform`) } : {}),
+    ...(typeof fields['artifactType'] === 'string' ? { artifactType: fields['artifactType'] } : {}),
     annotations: textMap(fields['annotations'] ?? {}, `${at}/annotations`),
   };
 }

@@ -1,12 +1,13 @@
-import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
-import { defaultArchiveLimits } from '../../image/tar/index.ts';
+import { mkdir, rename } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { sourceEntries } from '../../image/tree/index.ts';
-import { writeAci, type BuiltArchive } from '../build/index.ts';
+import { withScratch, writeAci, writeOutput, type BuiltArchive } from '../build/index.ts';
+import type { ArchiveLimits } from '../../image/tar/index.ts';
 import type { ImageManifest } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import { imageName, manifestOf } from './app-manifest.ts';
 import { wholeBlob, type BlobSource } from './blobs.ts';
+import { defaultUnpackedBytes, deskLimits } from './desk-limits.ts';
 import { maxDocumentBytes, parseConfig, type ImageConfig, type Platform } from './documents.ts';
 import { type PlacedLayer, putInPlace } from './layer-files.ts';
 import { addLayer } from './layer-reader.ts';
@@ -29,6 +30,8 @@ export interface FromOciOptions {
   /** Layers become images of their own, called `<layers>/layer-…`, in files beside `output`; without it they are flattened. */
   readonly layers?: string;
   readonly registry: RegistryOptions;
+  /** What the image may unpack to, in bytes; 8 GiB by default. */
+  readonly maxUnpackedBytes?: number;
   /** SOURCE_DATE_EPOCH: seconds since 1970; later times are set back to it. */
   readonly latest?: number;
   /** Told of each layer before it is read. */
@@ -55,34 +58,24 @@ export interface ConvertedImage extends Omit<BuiltArchive, 'skipped'> {
  *   and `archive-…`; nothing is written then
  */
 export async function fromOci(options: FromOciOptions): Promise<ConvertedImage> {
-  const scratch = await mkdtemp(join(dirname(resolve(options.output)), '.wherry-oci-')).catch(
-    (cause: unknown) => {
-      throw new Refusal(
-        'input-invalid',
-        `${options.output} cannot be written: its directory is missing or not writable`,
-        { cause },
-      );
-    },
-  );
-  try {
-    const source = await openSource(options.source, options.registry, join(scratch, 'archive'));
+  return await withScratch(options.output, async (scratch) => {
+    const limits = deskLimits(options.maxUnpackedBytes ?? defaultUnpackedBytes);
+    const source = await openSource(options.source, options.registry, join(scratch, 'archive'), limits);
     try {
-      return await convert(source, options, scratch);
+      return await convert(source, options, scratch, limits);
     } finally {
       await source.close();
     }
-  } finally {
-    await rm(scratch, { recursive: true, force: true });
-  }
+  });
 }
 
 async function convert(
   source: BlobSource,
   options: FromOciOptions,
   scratch: string,
+  limits: ArchiveLimits,
 ): Promise<ConvertedImage> {
   const { output, compression, latest } = options;
-  const name = imageName(source.reference, options.name ?? source.name);
   const layerDirectory = join(scratch, 'layers');
   const writing = { compression, ...(latest === undefined ? {} : { latest }) };
   const stack =
@@ -90,20 +83,22 @@ async function convert(
       ? undefined
       : new LayerStack({ prefix: options.layers, directory: layerDirectory, ...writing });
   await mkdir(layerDirectory);
-  const { found, config } = await findImage(source, options.platform);
+  const { found, config } = await findImage(source, options.platform, limits);
+  const name = imageName(source.reference, options.name ?? source.name ?? found.name);
   const platform = platformOf(source.reference, config.platform, found.platform, options.platform);
   const arch = appcArchitecture(source.reference, platform);
-  const tree = await LayerTree.create(join(scratch, 'files'), defaultArchiveLimits, latest);
+  const tree = await LayerTree.create(join(scratch, 'files'), limits, latest);
+  const leftOut: string[] = [];
   try {
     const { layers } = found.document;
     for (const [index, layer] of layers.entries()) {
       const number = index + 1;
       options.onLayer({ number, of: layers.length, sizeBytes: layer.sizeBytes });
       const diffId = config.diffIds[index] ?? '';
-      await addLayer(tree, source, layer, diffId, number);
+      leftOut.push(...(await addLayer(tree, source, layer, diffId, number, limits)));
       await stack?.add(tree.snapshot(), diffId, number);
     }
-    const { manifest, warnings } = manifestOf(config, {
+    const made = manifestOf(config, {
       name,
       tag: found.tag,
       arch,
@@ -111,6 +106,8 @@ async function convert(
       passwd: (await tree.text('etc/passwd', maxAccountBytes)) ?? '',
       group: (await tree.text('etc/group', maxAccountBytes)) ?? '',
     });
+    const { manifest } = made;
+    const warnings = [...leftOut, ...made.warnings];
     // appc wants the working directory to be there; Docker makes it.
     if (manifest.app !== undefined) tree.ensureDirectory(manifest.app.workingDirectory);
     if (stack === undefined) {
@@ -120,7 +117,7 @@ async function convert(
     }
     const built = await stack.finish(tree.snapshot(), manifest, join(scratch, 'app.aci'));
     const placed = await putInPlace(stack.images, layerDirectory, dirname(output));
-    await rename(join(scratch, 'app.aci'), output);
+    await writeOutput(output, (path) => rename(join(scratch, 'app.aci'), path));
     return { ...built, layers: placed, warnings: [...warnings, ...stack.notes] };
   } finally {
     await tree.close();
@@ -133,8 +130,9 @@ const maxAccountBytes = 1 << 20;
 async function findImage(
   source: BlobSource,
   platform: Platform | undefined,
+  limits: ArchiveLimits,
 ): Promise<{ readonly found: FoundManifest; readonly config: ImageConfig }> {
-  const found = await findManifest(source, platform);
+  const found = await findManifest(source, platform, limits);
   const { config: blob, layers } = found.document;
   const config = parseConfig(await wholeBlob(source, blob, maxDocumentBytes), `${source.reference}: config`);
   if (config.diffIds.length !== layers.length) {

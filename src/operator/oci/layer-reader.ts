@@ -1,36 +1,47 @@
 import { createHash } from 'node:crypto';
-import { defaultArchiveLimits } from '../../image/tar/index.ts';
-import { walkTar } from '../../image/aci/index.ts';
+import { type ArchiveLimits, quoted } from '../../image/tar/index.ts';
+import { walkPlainTar } from '../../image/aci/index.ts';
 import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 import { checkedBlob, type BlobSource } from './blobs.ts';
 import type { Descriptor } from './documents.ts';
 import type { LayerTree } from './layer-tree.ts';
-
-/** The diff ID of a tar of two empty blocks, which tools write for a layer without files; such a tar has no mark of one. */
-const emptyTar = 'sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef';
+import { plainTar } from './plain-tar.ts';
+import { uncompressed } from './uncompressed.ts';
 
 /** Layers that may not be redistributed: a registry need not have them (image-spec, layer.md#non-distributable-layers). */
 const isForeign = /nondistributable|foreign/;
 
-/** One layer: its digest and size are those of its descriptor, its tar the one that the config names. */
+/**
+ * One layer: its digest and size are those of its descriptor, its tar the one that the config names. Returns what was left out, in
+ * words.
+ */
 export async function addLayer(
   tree: LayerTree,
   source: BlobSource,
   layer: Descriptor,
   diffId: string,
   number: number,
-): Promise<void> {
-  if (diffId === emptyTar) return;
+  limits: ArchiveLimits,
+): Promise<readonly string[]> {
   const [algorithm = '', expected = ''] = diffId.split(':');
   const hash = createHash(algorithm);
   tree.nextLayer();
   const blob = checkedBlob(source, layer);
+  const devices: string[] = [];
+  const hashed = (async function* (): AsyncGenerator<Buffer, void> {
+    for await (const chunk of uncompressed(blob, limits)) {
+      hash.update(chunk);
+      yield chunk;
+    }
+  })();
   try {
-    await walkTar(blob, defaultArchiveLimits, {
+    await walkPlainTar(plainTar(hashed, { limits, onDevice: (name) => devices.push(name) }), limits, {
       needsEndMarker: false,
-      onTar: (chunk) => hash.update(chunk),
+      inputBytes: () => layer.sizeBytes,
+      onTar: () => undefined,
       visit: (entry, body) => tree.add(entry, body),
     });
+    for (const name of devices) tree.removeLower(name);
     // A tar may end before the blob does, as far as its reader is concerned.
     while ((await blob.next()).done !== true);
   } catch (error) {
@@ -52,4 +63,8 @@ export async function addLayer(
       `${source.reference}: layer ${number} is not the one that its config names`,
     );
   }
+  const [first] = devices;
+  if (first === undefined) return [];
+  const which = devices.length === 1 ? 'the device node' : `${devices.length} device nodes such as`;
+  return [`layer ${number}: ${which} ${quoted(first)} left out; the runtime makes the devices of an app`];
 }

@@ -56,7 +56,10 @@ export class LayerTree {
   async add(entry: FramedEntry, body: AsyncIterable<Buffer>): Promise<void> {
     this.#entries += 1;
     if (this.#entries > this.#limits.maxEntries) {
-      throw new Refusal('archive-too-large', `the layers have more than ${this.#limits.maxEntries} entries`);
+      throw new Refusal(
+        'archive-too-large',
+        `the layers have more than ${this.#limits.maxEntries} entries; allow more with --max-unpacked`,
+      );
     }
     const names = namesOf(entry.name, 'archive-path-forbidden');
     const name = names.pop();
@@ -68,9 +71,17 @@ export class LayerTree {
     if (names.some((part) => part.startsWith('.wh..wh.'))) return;
     const parent = this.#directory(names, entry.name);
     if (name.startsWith(whiteout)) this.#hide(parent, name);
-    else if (entry.type === 'directory') this.#addDirectory(parent, name, entry);
+    else if (isDirectory(entry)) this.#addDirectory(parent, name, entry);
     else if (entry.type === 'link') this.#addHardLink(parent, name, entry);
     else await this.#addLeaf(parent, name, entry, body);
+  }
+
+  /** Takes away what lower layers put there: this layer had something that is left out. */
+  removeLower(path: string): void {
+    const names = namesOf(path, 'archive-path-forbidden');
+    const name = names.pop();
+    const parent = this.#resolve(names, 0);
+    if (name !== undefined && parent?.kind === 'directory') this.#hide(parent, `${whiteout}${name}`);
   }
 
   /** Makes a directory, with its parents, unless there is something. */
@@ -158,7 +169,8 @@ export class LayerTree {
         `the hard link ${quoted(entry.name)} leads to ${quoted(entry.linkname)}, which is no file of the image`,
       );
     }
-    Object.assign(target, { isShared: true });
+    // Names of a link or a FIFO are written apart: in an image only regular files have hard links.
+    if (target.kind === 'file') Object.assign(target, { isShared: true });
     parent.children.set(name, { node: target, layer: this.#layer });
   }
 
@@ -175,7 +187,7 @@ export class LayerTree {
         if (this.#spooledBytes + chunk.length > this.#limits.maxTarBytes) {
           throw new Refusal(
             'archive-too-large',
-            `the layers have more than ${this.#limits.maxTarBytes} bytes of files`,
+            `the layers have more than ${this.#limits.maxTarBytes} bytes of files; allow more with --max-unpacked`,
           );
         }
         await this.#spool.write(chunk, 0, chunk.length, this.#spooledBytes);
@@ -258,6 +270,11 @@ export class LayerTree {
     }
     return above.at(-1);
   }
+}
+
+/** An empty file whose name ends with a slash is a directory to the readers of layers, as it was before ustar. */
+function isDirectory({ type, name, sizeBytes }: FramedEntry): boolean {
+  return type === 'directory' || (type === 'file' && sizeBytes === 0 && name.endsWith('/'));
 }
 
 /** The components of a path in a layer; none may climb. */

@@ -4,27 +4,29 @@ import { mkdir, open, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { extract } from 'tar-stream';
-import { quoted } from '../../image/tar/index.ts';
-import { Refusal } from '../../core/refusal/index.ts';
+import { type ArchiveLimits, quoted } from '../../image/tar/index.ts';
+import { isRefusal, localErrorOf, Refusal } from '../../core/refusal/index.ts';
 import type { BlobSource } from './blobs.ts';
+import { uncompressed } from './uncompressed.ts';
+import { chooseByName, splitName } from './image-names.ts';
 import { isDigest, maxDocumentBytes, parseSavedImages } from './documents.ts';
 
-/** Files in an archive of images: blobs, and a few documents. */
-const maxArchiveFiles = 4096;
+/** Files in an archive of images: blobs, and a few documents. Their bytes have a limit of their own. */
+const maxArchiveFiles = 65_536;
 
 /**
  * An OCI image layout in a directory (image-spec, image-layout.md).
- * @param tag the `org.opencontainers.image.ref.name` to take when the index has several
+ * @param wanted the name of one, when the index has several
  * @throws Refusal `not-found`, `input-invalid`
  */
-export async function openLayout(directory: string, tag: string | undefined): Promise<BlobSource> {
+export async function openLayout(directory: string, wanted: string | undefined): Promise<BlobSource> {
   const marker = await readSmall(join(directory, 'oci-layout')).catch(() => undefined);
   if (marker === undefined) {
     throw new Refusal('input-invalid', `${directory} is no OCI image layout: it has no file oci-layout`);
   }
   return {
     reference: directory,
-    ...(tag === undefined ? {} : { tag }),
+    ...(wanted === undefined ? {} : { wanted }),
     root: async () => ({
       bytes: await readSmall(join(directory, 'index.json')),
       what: `${directory}/index.json`,
@@ -38,15 +40,16 @@ export async function openLayout(directory: string, tag: string | undefined): Pr
 }
 
 /**
- * An archive of images: an OCI layout in a tar, or what `docker save` writes. It is unpacked into `scratch`, by names that only
- * this function chooses.
+ * An archive of images: an OCI layout in a tar, or what `docker save` writes, compressed as a whole or not. It is unpacked into
+ * `scratch`, by names that only this function chooses.
  */
 export async function openArchive(
   file: string,
   scratch: string,
-  tag: string | undefined,
+  wanted: string | undefined,
+  limits: ArchiveLimits,
 ): Promise<BlobSource> {
-  const files = await unpack(file, scratch);
+  const files = await unpack(file, scratch, limits);
   const path = (name: string): string => {
     const found = files.get(name);
     if (found === undefined) throw new Refusal('input-invalid', `${file}: it has no ${quoted(name)}`);
@@ -56,7 +59,7 @@ export async function openArchive(
   if (files.has('index.json')) {
     return {
       reference: file,
-      ...(tag === undefined ? {} : { tag }),
+      ...(wanted === undefined ? {} : { wanted }),
       root: async () => ({ bytes: await readSmall(path('index.json')), what: `${file}, index.json` }),
       open: (digest) => openBlob(path(`blobs/${digest.replace(':', '/')}`), file, digest),
       close,
@@ -69,30 +72,30 @@ export async function openArchive(
       `${file} is no archive of images: it has neither index.json nor manifest.json`,
     );
   }
-  return await savedImage(file, path, tag, close);
+  return await savedImage(file, path, wanted, close);
 }
 
 /** What `docker save` wrote before it wrote OCI layouts: named by tags, layers known by their uncompressed digests. */
 async function savedImage(
   file: string,
   path: (name: string) => string,
-  tag: string | undefined,
+  wanted: string | undefined,
   close: () => Promise<void>,
 ): Promise<BlobSource> {
-  const images = parseSavedImages(await readSmall(path('manifest.json')));
-  const fits = images.filter(
-    ({ repoTags }) => tag === undefined || repoTags.some((name) => name === tag || name.endsWith(`:${tag}`)),
+  const saved = parseSavedImages(await readSmall(path('manifest.json')));
+  const images = await Promise.all(
+    saved.map(async (one) => ({
+      ...one,
+      names: one.repoTags,
+      digest: `sha256:${await sha256(path(one.config))}`,
+    })),
   );
-  const [image, ...others] = fits;
-  const there =
-    images
-      .flatMap(({ repoTags }) => repoTags)
-      .map(quoted)
-      .join(', ') || 'without tags';
-  if (image === undefined)
-    throw new Refusal('not-found', `${file}: it has no image ${tag ?? ''}, but: ${there}`);
-  if (others.length > 0)
-    throw new Refusal('usage', `${file}: it has several images (${there}); choose one with FILE:TAG`);
+  // One image may have several names, each of which may be meant.
+  const named = images.flatMap((one) =>
+    one.names.length === 0 ? [one] : one.names.map((name) => ({ ...one, names: [name] })),
+  );
+  const [image] = chooseByName(named, wanted, file);
+  if (image === undefined) throw new Refusal('not-found', `${file}: it has no image`);
   const blobs = new Map<string, string>();
   const describe = async (name: string): Promise<object> => {
     const digest = `sha256:${await sha256(path(name))}`;
@@ -104,10 +107,10 @@ async function savedImage(
     config: await describe(image.config),
     layers: await Promise.all(image.layers.map(describe)),
   };
-  const [, name, found] = /^(.*?)(?::([^:/]+))?$/.exec(image.repoTags[0] ?? '') ?? [];
+  const [name, found] = splitName(image.names[0] ?? '');
   return {
     reference: file,
-    ...(name === undefined || name === '' ? {} : { name }),
+    ...(name === '' ? {} : { name }),
     ...(found === undefined ? {} : { tag: found }),
     root: () =>
       Promise.resolve({ bytes: Buffer.from(JSON.stringify(manifest)), what: `${file}, manifest.json` }),
@@ -121,12 +124,18 @@ async function savedImage(
 }
 
 /** Puts the regular files of a tar into `scratch` under numbers; returns number paths by name, links resolved. */
-async function unpack(file: string, scratch: string): Promise<ReadonlyMap<string, string>> {
+async function unpack(
+  file: string,
+  scratch: string,
+  limits: ArchiveLimits,
+): Promise<ReadonlyMap<string, string>> {
   await mkdir(scratch, { recursive: true, mode: 0o700 });
   const files = new Map<string, string>();
   const links = new Map<string, string>();
   const archive = extract();
-  const reading = pipeline(createReadStream(file), archive).catch((error: unknown) => error);
+  const reading = pipeline(uncompressed(createReadStream(file), limits), archive).catch(
+    (error: unknown) => error,
+  );
   try {
     for await (const entry of archive) {
       const name = entry.header.name.replace(/^\.\//, '');
@@ -144,17 +153,24 @@ async function unpack(file: string, scratch: string): Promise<ReadonlyMap<string
       }
     }
   } catch (cause) {
-    if (cause instanceof Refusal) throw cause;
-    throw new Refusal('input-invalid', `${file} cannot be read as a tar`, { cause });
+    if (localErrorOf(cause) !== undefined) throw cause;
+    throw unreadable(file, isRefusal(cause) ? cause : ((await reading) ?? cause));
   }
   const failure = await reading;
-  if (failure instanceof Error)
-    throw new Refusal('input-invalid', `${file} cannot be read as a tar`, { cause: failure });
+  if (failure instanceof Error) throw unreadable(file, failure);
   for (const [name, target] of links) {
     const found = files.get(target);
     if (found !== undefined) files.set(name, found);
   }
   return files;
+}
+
+/** Says why, where the reason is known. */
+function unreadable(file: string, cause: unknown): Refusal {
+  if (!isRefusal(cause))
+    return new Refusal('input-invalid', `${file} is neither a tar nor a compressed one`, { cause });
+  if (cause.message.startsWith(file)) return cause;
+  return new Refusal(cause.code, `${file}: ${cause.message}`, { cause });
 }
 
 async function sha256(path: string): Promise<string> {

@@ -1,4 +1,4 @@
-import { defaultArchiveLimits, quoted } from '../../image/tar/index.ts';
+import { type ArchiveLimits, quoted } from '../../image/tar/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import { wholeBlob, type BlobSource } from './blobs.ts';
 import {
@@ -8,6 +8,7 @@ import {
   type Document,
   type Platform,
 } from './documents.ts';
+import { chooseByName, isWhole, splitName } from './image-names.ts';
 import { choosePlatform } from './platform.ts';
 
 export type ManifestDocument = Extract<Document, { kind: 'manifest' }>;
@@ -19,6 +20,8 @@ const maxLayers = 512;
 
 export interface FoundManifest {
   readonly document: ManifestDocument;
+  /** What the index calls it. */
+  readonly name?: string;
   readonly tag?: string;
   /** What its index says that it is for. */
   readonly platform?: Platform;
@@ -28,10 +31,11 @@ export interface FoundManifest {
 export async function findManifest(
   source: BlobSource,
   platform: Platform | undefined,
+  limits: ArchiveLimits,
 ): Promise<FoundManifest> {
   const { bytes, what } = await source.root();
   let document = parseDocument(bytes, what);
-  let tag = source.tag;
+  let called: readonly string[] = [];
   let said: Platform | undefined;
   for (let depth = 0; document.kind === 'index'; depth++) {
     if (depth === maxIndexDepth) {
@@ -40,63 +44,93 @@ export async function findManifest(
         `${source.reference}: its indexes lie more than ${maxIndexDepth} deep in one another`,
       );
     }
-    const chosen = chooseManifest(document.manifests, depth === 0 ? source.tag : undefined, platform);
-    tag ??= chosen.annotations[refName];
+    const chosen = chooseManifest(
+      document.manifests,
+      depth === 0 ? source.wanted : undefined,
+      platform,
+      source.reference,
+    );
+    if (depth === 0) called = namesOf(chosen);
     said = chosen.platform ?? said;
     document = parseDocument(
       await wholeBlob(source, chosen, maxDocumentBytes),
       `${source.reference}: document ${chosen.digest.slice(0, 19)}`,
     );
   }
-  checkKind(document, source.reference);
+  checkKind(document, source.reference, limits);
+  const [name, tag] = nameAndTag(source.tag, called, source.wanted);
   return {
     document,
+    ...(name === undefined ? {} : { name }),
     ...(tag === undefined ? {} : { tag }),
     ...(said === undefined ? {} : { platform: said }),
   };
 }
 
-/** Annotation of image-layout.md: the tag of a manifest in an index. */
+/** A source's own tag, else what its index calls the image, else what the operator calls it. */
+function nameAndTag(
+  tag: string | undefined,
+  called: readonly string[],
+  wanted: string | undefined,
+): readonly [string | undefined, string | undefined] {
+  if (tag !== undefined) return [undefined, tag];
+  const whole = called.find(isWhole);
+  if (whole !== undefined) return splitName(whole);
+  const plain = called[0] ?? wanted;
+  return [undefined, plain === undefined || isWhole(plain) ? undefined : plain];
+}
+
+/** Annotation of image-layout.md: the tag of a manifest in an index, or its whole name. */
 const refName = 'org.opencontainers.image.ref.name';
+/** Whole names, as containerd and Docker from 25 on write them beside a tag. */
+const containerdName = 'io.containerd.image.name';
+
+function namesOf({ annotations }: Descriptor): readonly string[] {
+  return [annotations[containerdName], annotations[refName]].filter((name) => name !== undefined);
+}
 
 function chooseManifest(
   manifests: readonly Descriptor[],
-  tag: string | undefined,
+  wanted: string | undefined,
   platform: Platform | undefined,
+  source: string,
 ): Descriptor {
-  const named = manifests.filter(({ annotations }) => annotations[refName] !== undefined);
-  const tags = named.map(({ annotations }) => quoted(annotations[refName] ?? '')).join(', ');
-  if (tag !== undefined && named.length > 0) {
-    const fits = named.filter(({ annotations }) => annotations[refName] === tag);
-    if (fits.length === 0) throw new Refusal('not-found', `there is no image ${tag}, but: ${tags}`);
-    return choosePlatform(fits, platform);
-  }
-  if (new Set(named.map(({ annotations }) => annotations[refName])).size > 1) {
-    throw new Refusal('usage', `there are several images (${tags}); choose one with SOURCE:TAG`);
-  }
-  return choosePlatform(manifests, platform);
+  const images = manifests.filter(isImage).map((one) => ({ ...one, names: namesOf(one) }));
+  const named = images.filter(({ names }) => names.length > 0);
+  // What has no name beside images that have one belongs to them: signatures and documents that tools attach.
+  const among = named.length > 0 && !wanted?.startsWith('sha') ? named : images;
+  const isAsked = named.length > 0 || /^sha(256|512):/.test(wanted ?? '');
+  const chosen =
+    named.length > 0 || isAsked ? chooseByName(among, isAsked ? wanted : undefined, source) : images;
+  return choosePlatform(chosen, platform, source);
+}
+
+/** Documents of other kinds have an artifact type; attestations of BuildKit have the platform "unknown". */
+function isImage({ artifactType, platform }: Descriptor): boolean {
+  return (artifactType === undefined || configType.test(artifactType)) && platform?.os !== 'unknown';
 }
 
 const configType = /^(|application\/vnd\.(oci\.image\.config\.v1\+json|docker\.container\.image\.v1\+json))$/;
-const layerType =
-  /^(|application\/vnd\.(oci\.image\.layer\.(nondistributable\.)?v1\.tar(\+gzip|\+zstd)?|docker\.image\.rootfs\.(foreign\.)?diff\.tar(\.gzip|\.zstd)?))$/;
+/** Layers that only a key opens. Of all others the bytes tell, and the digest that the config has of them. */
+const encryptedType = /\+encrypted$/;
 
 /** A registry also holds charts, signatures and layers that only a key opens; and sizes that nobody should begin to download. */
-function checkKind({ config, layers }: ManifestDocument, reference: string): void {
+function checkKind({ config, layers }: ManifestDocument, reference: string, limits: ArchiveLimits): void {
   const wrong = (at: string, problem: string) =>
     new Refusal('input-invalid', `${reference}: ${at} ${problem}`);
-  const kind = (at: string, mediaType: string, expected: RegExp, what: string) => {
-    if (!expected.test(mediaType)) throw wrong(`${at}/mediaType`, `is ${quoted(mediaType)}, not ${what}`);
-  };
-  kind('/config', config.mediaType, configType, 'the config of an image');
+  if (!configType.test(config.mediaType)) {
+    throw wrong('/config/mediaType', `is ${quoted(config.mediaType)}, not the config of an image`);
+  }
   if (layers.length > maxLayers)
     throw wrong('/layers', `has ${layers.length} members, at most ${maxLayers} are taken`);
   for (const [index, { mediaType, sizeBytes }] of layers.entries()) {
-    kind(`/layers/${index}`, mediaType, layerType, 'a layer of files, plain or compressed with gzip or zstd');
-    if (sizeBytes > defaultArchiveLimits.maxTarBytes) {
+    if (encryptedType.test(mediaType)) {
+      throw wrong(`/layers/${index}/mediaType`, `is ${quoted(mediaType)}: the layer is encrypted`);
+    }
+    if (sizeBytes > limits.maxTarBytes) {
       throw new Refusal(
         'archive-too-large',
-        `${reference}: /layers/${index}/size is ${sizeBytes}, at most ${defaultArchiveLimits.maxTarBytes} bytes are taken`,
+        `${reference}: /layers/${index}/size is ${sizeBytes}, at most ${limits.maxTarBytes} bytes are taken; allow more with --max-unpacked`,
       );
     }
   }

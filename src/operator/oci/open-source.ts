@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import type { ArchiveLimits } from '../../image/tar/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import type { BlobSource } from './blobs.ts';
 import { openArchive, openLayout } from './layout.ts';
@@ -7,7 +8,7 @@ import { openRegistry } from './registry.ts';
 import type { RegistryOptions } from './registry-options.ts';
 
 /**
- * What an operator names: a directory, a file, each with `:TAG` if it has several images, or `docker://…`.
+ * What an operator names: a directory, a file, each with `:NAME` or `@DIGEST` if it has several images, or `docker://…`.
  * @param scratch a path that may be made a directory, for an archive's files
  * @throws Refusal `not-found`, `usage`, `input-invalid`, `archive-too-large`
  */
@@ -15,6 +16,7 @@ export async function openSource(
   source: string,
   registry: RegistryOptions,
   scratch: string,
+  limits: ArchiveLimits,
 ): Promise<BlobSource> {
   if (source.startsWith('docker://')) return openRegistry(parseRegistryReference(source), registry);
   const [path, tag] = await pathAndTag(source);
@@ -23,11 +25,13 @@ export async function openSource(
       cause,
     });
   });
-  return status.isDirectory() ? await openLayout(path, tag) : await openArchive(path, scratch, tag);
+  return status.isDirectory() ? await openLayout(path, tag) : await openArchive(path, scratch, tag, limits);
 }
 
-/** `images.tar:app:1.0` → the file that is there, and the rest. */
+/** `images.tar:app:1.0`, `images.tar@sha256:…` → the file that is there, and the rest. */
 async function pathAndTag(source: string): Promise<[string, string | undefined]> {
+  const [, before, digest] = /^(.+?):?@(sha(?:256|512):[0-9a-f]+)$/.exec(source) ?? [];
+  if (before !== undefined && digest !== undefined) return [before, digest];
   for (let at = source.length; at > 0; at = source.lastIndexOf(':', at - 1)) {
     const path = source.slice(0, at);
     const isThere = await stat(path).then(

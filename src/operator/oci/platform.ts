@@ -8,21 +8,62 @@ import type { Descriptor, Platform } from './documents.ts';
  */
 const architectures: readonly (readonly [architecture: string, variants: readonly string[], appc: string])[] =
   [
-    ['amd64', ['', 'v1', 'v2', 'v3'], 'amd64'],
-    ['386', [''], 'i386'],
-    ['arm64', ['', 'v8'], 'aarch64'],
+    // What v2 to v4 use beyond v1 shows on the device, and so with v8.1 and later of ARM.
+    ['amd64', ['', 'v1', 'v2', 'v3', 'v4'], 'amd64'],
+    ['386', ['', 'sse2', 'softfloat'], 'i386'],
+    [
+      'arm64',
+      ['', 'v8', 'v8.0', 'v8.1', 'v8.2', 'v8.3', 'v8.4', 'v8.5', 'v8.6', 'v8.7', 'v8.8', 'v8.9', 'v9'],
+      'aarch64',
+    ],
     ['arm', ['v7', ''], 'armv7l'],
     ['arm', ['v6'], 'armv6l'],
+    // Programs for ARMv5 run on ARMv6, for which appc's lowest name is.
+    ['arm', ['v5'], 'armv6l'],
     // 32-bit programs for ARMv8, for which appc has no name of its own: what they use beyond ARMv7 shows on the device.
     ['arm', ['v8'], 'armv7l'],
-    ['ppc64le', [''], 'ppc64le'],
+    ['ppc64le', ['', 'power8', 'power9', 'power10'], 'ppc64le'],
     ['ppc64', [''], 'ppc64'],
     ['s390x', [''], 's390x'],
   ];
 
+/**
+ * Other names that tools write: containerd's (platforms, `normalizeArch`), Debian's, the kernel's (`uname -m`) and appc's own.
+ */
+const aliases: ReadonlyMap<string, readonly [architecture: string, variant: string]> = new Map([
+  ['x86_64', ['amd64', '']],
+  ['x86-64', ['amd64', '']],
+  ['i386', ['386', '']],
+  ['i486', ['386', '']],
+  ['i586', ['386', '']],
+  ['i686', ['386', '']],
+  ['aarch64', ['arm64', '']],
+  ['armhf', ['arm', 'v7']],
+  ['armv7', ['arm', 'v7']],
+  ['armv7l', ['arm', 'v7']],
+  ['armel', ['arm', 'v6']],
+  ['armv6', ['arm', 'v6']],
+  ['armv6l', ['arm', 'v6']],
+  ['armv8l', ['arm', 'v8']],
+  ['ppc64el', ['ppc64le', '']],
+]);
+
+/** By the names of the table above: without a `v` that was left out, and in lower case. */
+function normal({ os, architecture, variant }: Platform): Platform {
+  const lower = architecture.toLowerCase();
+  const [name, own] = aliases.get(lower) ?? [lower, ''];
+  const said = variant.toLowerCase().replace(/^(?=\d)/, 'v');
+  return {
+    os: os.toLowerCase(),
+    architecture: name,
+    variant: said === '' || aliases.has(lower) ? own || said : said,
+  };
+}
+
 type Row = (typeof architectures)[number];
 
-function rowOf({ os, architecture, variant }: Platform): Row | undefined {
+function rowOf(platform: Platform): Row | undefined {
+  const { os, architecture, variant } = normal(platform);
   if (os !== 'linux') return undefined;
   return architectures.find(([name, variants]) => name === architecture && variants.includes(variant));
 }
@@ -55,9 +96,13 @@ export function platformOf(
   index: Platform | undefined,
   wanted: Platform | undefined,
 ): Platform {
-  const variant =
-    config.variant === '' && config.architecture === index?.architecture ? index.variant : config.variant;
-  const full = { ...config, variant };
+  const full = filled(config, index, wanted);
+  if (full.architecture === '') {
+    throw new Refusal(
+      'image-arch-mismatch',
+      `${what}: neither its config nor its index says what it is for; give a --platform such as linux/arm/v7`,
+    );
+  }
   const row = rowOf(full);
   const claims = [
     ['its index says that it is for', index],
@@ -73,6 +118,19 @@ export function platformOf(
   return full;
 }
 
+/** What the config leaves out, its index says, or the operator. */
+function filled(config: Platform, index: Platform | undefined, wanted: Platform | undefined): Platform {
+  const sources = [config, index, wanted].filter((one) => one !== undefined);
+  const architecture = sources.map((one) => one.architecture).find((name) => name !== '') ?? '';
+  const os = sources.map((one) => one.os).find((name) => name !== '') ?? 'linux';
+  // What the operator wants says of the variant only where nobody else says anything.
+  const saying =
+    config.architecture === '' && index === undefined ? sources : sources.filter((one) => one !== wanted);
+  const isOf = (one: Platform) => normal(one).architecture === normal({ ...one, architecture }).architecture;
+  const variant = saying.filter(isOf).find((one) => one.variant !== '')?.variant ?? config.variant;
+  return { os, architecture, variant };
+}
+
 /** The platform of OCI for labels of appc; undefined where there is none. */
 export function ociPlatform(os: string, arch: string): Platform | undefined {
   const found = architectures.find(([, , appc]) => appc === arch);
@@ -83,7 +141,9 @@ export function ociPlatform(os: string, arch: string): Platform | undefined {
 
 /** `linux/arm/v7`. @throws Refusal `usage` */
 export function parsePlatform(text: string): Platform {
-  const [os = '', architecture = '', variant = '', ...more] = text.split('/');
+  // An architecture alone is one of Linux, as containerd reads it.
+  const full = text.includes('/') || rowOf(ofLinux(text)) === undefined ? text : `linux/${text}`;
+  const [os = '', architecture = '', variant = '', ...more] = full.split('/');
   if (os === '' || architecture === '' || more.length > 0) {
     throw new Refusal(
       'usage',
@@ -93,35 +153,76 @@ export function parsePlatform(text: string): Platform {
   return { os, architecture, variant };
 }
 
+function isSamePlatform(one: Platform | undefined, other: Platform | undefined): boolean {
+  if (one === undefined || other === undefined) return one === other;
+  return formatPlatform(normal(one)) === formatPlatform(normal(other));
+}
+
+function ofLinux(architecture: string): Platform {
+  return { os: 'linux', architecture, variant: '' };
+}
+
 export function formatPlatform({ os, architecture, variant }: Platform): string {
   return [os || 'any', architecture || 'any', ...(variant === '' ? [] : [variant])].join('/');
 }
 
 /**
- * The one manifest of an index for `wanted`: the same architecture by its appc name, so that `arm64` finds `arm64/v8`.
- * @throws Refusal `not-found` with what there is, `usage` when there are several and none was asked for
+ * The one manifest of an index for `wanted`: exactly that, or else the same architecture by its appc name, so that `arm64` finds
+ * `arm64/v8`.
+ * @param what the image, in messages
+ * @throws Refusal `not-found` with what there is, `usage` when several fit, or there are several and none was asked for
  */
-export function choosePlatform(manifests: readonly Descriptor[], wanted: Platform | undefined): Descriptor {
+export function choosePlatform(
+  manifests: readonly Descriptor[],
+  wanted: Platform | undefined,
+  what: string,
+): Descriptor {
   // Attestations of BuildKit are listed as images of an unknown platform.
   const images = manifests.filter(({ platform }) => platform === undefined || platform.os !== 'unknown');
   const [only, ...others] = images;
-  if (only !== undefined && others.length === 0 && (wanted === undefined || only.platform === undefined))
-    return only;
+  const isAlone = others.every(
+    ({ digest, platform }) => digest === only?.digest && isSamePlatform(platform, only.platform),
+  );
+  if (only !== undefined && isAlone && (wanted === undefined || only.platform === undefined)) return only;
   const there = images
-    .map(({ platform }) => (platform ? quoted(formatPlatform(platform)) : 'an unnamed one'))
+    .map(({ platform, digest }) =>
+      platform ? quoted(formatPlatform(platform)) : `@${digest.slice(0, 19)}, which does not say for which`,
+    )
     .join(', ');
   if (wanted === undefined) {
+    const isKnown = images.every(({ platform }) => platform !== undefined);
+    const how = isKnown ? 'choose one with --platform' : 'choose one with SOURCE@DIGEST';
     throw new Refusal(
       'usage',
-      `the image is there for several platforms (${there}); choose one with --platform`,
+      isKnown
+        ? `${what}: the image is there for several platforms (${there}); ${how}`
+        : `${what}: there are several images (${there}); ${how}`,
     );
   }
   appcArchitecture('--platform', wanted);
-  const found = images.find(({ platform }) => platform !== undefined && rowOf(platform) === rowOf(wanted));
+  const same = (one: Platform | undefined, fits: (one: Platform) => boolean) =>
+    one !== undefined && fits(one);
+  const exact = images.filter(({ platform }) =>
+    same(platform, (one) => formatPlatform(normal(one)) === formatPlatform(normal(wanted))),
+  );
+  const fits =
+    exact.length > 0
+      ? exact
+      : images.filter(({ platform }) => same(platform, (one) => rowOf(one) === rowOf(wanted)));
+  const [found, ...more] = fits;
   if (found === undefined) {
     throw new Refusal(
       'not-found',
-      `the image is not there for ${formatPlatform(wanted)}, but for ${there || 'nothing'}`,
+      `${what}: the image is not there for ${formatPlatform(wanted)}, but for ${there || 'nothing'}`,
+    );
+  }
+  if (more.some(({ digest }) => digest !== found.digest)) {
+    const which = fits.map(
+      ({ platform, digest }) => `${platform ? formatPlatform(platform) : ''}@${digest.slice(0, 19)}`,
+    );
+    throw new Refusal(
+      'usage',
+      `${what}: several images are for ${formatPlatform(wanted)} (${which.join(', ')}); choose one with SOURCE@DIGEST`,
     );
   }
   return found;

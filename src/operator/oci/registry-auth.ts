@@ -1,21 +1,27 @@
 import { Refusal } from '../../core/refusal/index.ts';
+import { challengesOf } from './challenges.ts';
 import { askOnce, isSuccess, wholeBody } from './http-body.ts';
 import type { RegistryOptions } from './registry-options.ts';
 import type { RegistryReference } from './registry-reference.ts';
 
 const maxTokenBytes = 64 * 1024;
 
-/** Answers a challenge (RFC 9110 §11.6.1): Basic with the credentials, Bearer with a token of the server that it names. */
+/**
+ * Answers a challenge: Bearer with a token of the server that it names, Basic with the credentials. Of several it takes the one that
+ * it can answer, Bearer first, as registries that offer both mean it.
+ * @param field `WWW-Authenticate`
+ */
 export async function authorize(
-  challenge: string,
+  field: string,
   shown: string,
   { repository, host }: RegistryReference,
   { credentials, plainHttp, http }: Pick<RegistryOptions, 'credentials' | 'plainHttp' | 'http'>,
 ): Promise<string> {
   const basic =
     credentials && `Basic ${Buffer.from(`${credentials.user}:${credentials.password}`).toString('base64')}`;
-  const [, scheme = '', rest = ''] = /^\s*([A-Za-z]+)\s*(.*)$/s.exec(challenge) ?? [];
-  if (scheme.toLowerCase() === 'basic') {
+  const challenges = challengesOf(field);
+  const bearer = challenges.find(({ scheme, parameters }) => scheme === 'bearer' && parameters.has('realm'));
+  if (bearer === undefined && challenges.some(({ scheme }) => scheme === 'basic')) {
     if (basic === undefined)
       throw new Refusal(
         'download-failed',
@@ -23,15 +29,14 @@ export async function authorize(
       );
     return basic;
   }
-  if (scheme.toLowerCase() !== 'bearer') {
+  if (!challenges.some(({ scheme }) => scheme === 'bearer')) {
+    const schemes = challenges.map(({ scheme }) => scheme).join(', ');
     throw new Refusal(
       'download-failed',
-      `${shown}: ${host} asks for an authentication that is not supported (${scheme || 'none named'})`,
+      `${shown}: ${host} asks for an authentication that is not supported (${schemes || 'none named'})`,
     );
   }
-  const parameters = new Map(
-    [...rest.matchAll(/([a-z_]+)="([^"]*)"/g)].map(([, key = '', value = '']) => [key, value]),
-  );
+  const parameters = bearer?.parameters ?? new Map<string, string>();
   const realm = parameters.get('realm') ?? '';
   if (!URL.canParse(realm)) throw new Refusal('download-failed', `${shown}: ${host} names no token server`);
   const url = new URL(realm);

@@ -26,13 +26,14 @@ export class RegistryClient {
 
   /**
    * The answer to `path` below the repository, always one of success.
+   * @param from the first byte that is wanted: a registry that knows ranges answers 206, others send all
    * @throws Refusal `not-found` for 404, else `download-failed`
    */
-  async ask(path: string, accept: string): Promise<Answer> {
+  async ask(path: string, accept: string, from = 0): Promise<Answer> {
     let hasAuthorized = false;
     let waits = 0;
     for (;;) {
-      const answer = await this.#send(new URL(`${this.#base}${path}`), accept);
+      const answer = await this.#send(new URL(`${this.#base}${path}`), accept, from);
       if (isSuccess(answer)) return answer;
       const { status, url, body } = answer;
       body.destroy();
@@ -51,12 +52,16 @@ export class RegistryClient {
   }
 
   /** Sends one request and follows redirects; what proves who one is goes to the registry alone. */
-  async #send(first: URL, accept: string): Promise<Answer> {
+  async #send(first: URL, accept: string, from: number): Promise<Answer> {
     let url = first;
     for (let redirects = 0; ; redirects++) {
       const isOwn = url.origin === first.origin;
       const authorization = isOwn ? this.#authorization : undefined;
-      const headers = { accept, ...(authorization === undefined ? {} : { authorization }) };
+      const headers = {
+        accept,
+        ...(from === 0 ? {} : { range: `bytes=${from}-` }),
+        ...(authorization === undefined ? {} : { authorization }),
+      };
       const answer = await askOnce(this.#options.http, url, headers, this.#shown);
       const { location } = answer.body.headers;
       if (![301, 302, 303, 307, 308].includes(answer.status) || location === undefined) return answer;

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { Refusal } from '../../core/refusal/index.ts';
+import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 import type { BlobSource } from './blobs.ts';
 import { maxDocumentBytes } from './documents.ts';
-import { bodyOf, wholeBody } from './http-body.ts';
+import { type Answer, bodyOf, wholeBody } from './http-body.ts';
 import { RegistryClient } from './registry-client.ts';
 import type { RegistryOptions } from './registry-options.ts';
 import { formatReference, type RegistryReference } from './registry-reference.ts';
@@ -32,16 +32,53 @@ export function openRegistry(reference: RegistryReference, options: RegistryOpti
     },
     open: async (blob) => {
       // Manifests of an index are not blobs to every registry.
-      const answer = await client.ask(`/blobs/${blob}`, '*/*').catch(async (error: unknown) => {
-        if (!(error instanceof Refusal) || error.code !== 'not-found') throw error;
-        return await client.ask(`/manifests/${blob}`, accepted).catch(() => {
-          throw error;
+      const ask = (from: number) =>
+        client.ask(`/blobs/${blob}`, '*/*', from).catch(async (error: unknown) => {
+          if (!isRefusal(error, 'not-found')) throw error;
+          return await client.ask(`/manifests/${blob}`, accepted).catch(() => {
+            throw error;
+          });
         });
-      });
-      return bodyOf(answer, shown);
+      return continued(await ask(0), ask, shown);
     },
     close: () => Promise.resolve(),
   };
+}
+
+/** Answers of which one blob may be put together. */
+const maxAnswers = 5;
+
+/** The bytes of a blob over connections that break: its digest, which the reader checks, names them, whatever answer they come in. */
+async function* continued(
+  first: Answer,
+  ask: (from: number) => Promise<Answer>,
+  shown: string,
+): AsyncGenerator<Uint8Array, void> {
+  let deliveredBytes = 0;
+  let answer = first;
+  for (let answers = 1; ; answers += 1) {
+    const begin = firstByte(answer);
+    if (begin > deliveredBytes)
+      throw new Refusal('download-failed', `${shown}: ${answer.url.host} left out bytes`);
+    let skipBytes = deliveredBytes - begin;
+    try {
+      for await (const chunk of bodyOf(answer, shown)) {
+        const fresh = chunk.subarray(Math.min(skipBytes, chunk.length));
+        skipBytes -= chunk.length - fresh.length;
+        deliveredBytes += fresh.length;
+        if (fresh.length > 0) yield fresh;
+      }
+      return;
+    } catch (error) {
+      if (!isRefusal(error, 'download-failed') || answers === maxAnswers) throw error;
+    }
+    answer = await ask(deliveredBytes);
+  }
+}
+
+function firstByte({ status, body }: Answer): number {
+  if (status !== 206) return 0;
+  return Number(/^bytes (\d{1,15})-/.exec(body.headers['content-range'] ?? '')?.[1] ?? 0);
 }
 
 function checkDigest(bytes: Buffer, digest: string, shown: string): void {

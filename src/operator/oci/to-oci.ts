@@ -1,15 +1,16 @@
 import { createHash, type Hash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, mkdtemp, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { mkdir, readdir, rename, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import { pack } from 'tar-stream';
 import { defaultArchiveLimits, BatchedSink, TarWriter } from '../../image/tar/index.ts';
 import { readArchive } from '../../image/aci/index.ts';
+import { withScratch, writeOutput } from '../build/index.ts';
 import { labelValue, serializeImageManifest, type ImageManifest } from '../../image/appc/index.ts';
-import { isRefusal, Refusal } from '../../core/refusal/index.ts';
+import { isRefusal, localErrorOf, Refusal } from '../../core/refusal/index.ts';
 import { ociPlatform } from './platform.ts';
 import { configOf, type AppDraft } from './runtime.ts';
 
@@ -41,15 +42,14 @@ export async function toOci(options: ToOciOptions): Promise<WrittenOciImage> {
   await stat(options.file).catch((cause: unknown) => {
     throw new Refusal('not-found', `there is no image ${options.file}`, { cause });
   });
-  const layout = await mkdtemp(join(dirname(resolve(output)), '.wherry-oci-'));
-  try {
+  return await withScratch(output, async (scratch) => {
+    // The directory itself is for this user alone; what becomes the output is as others make theirs.
+    const layout = join(scratch, 'layout');
     const written = await writeLayout(options, layout);
-    if (output.endsWith('.tar')) await packDirectory(layout, output);
+    if (output.endsWith('.tar')) await writeOutput(output, (path) => packDirectory(layout, path));
     else await rename(layout, output);
     return written;
-  } finally {
-    await rm(layout, { recursive: true, force: true });
-  }
+  });
 }
 
 async function writeLayout(options: ToOciOptions, layout: string): Promise<WrittenOciImage> {
@@ -131,7 +131,8 @@ async function writeLayer(
     return { manifest, layer, diffId: `sha256:${uncompressed.digest('hex')}` };
   } catch (error) {
     sink.destroy();
-    await writing.catch(() => undefined);
+    const failure = await writing.catch((cause: unknown) => cause);
+    if (localErrorOf(failure) !== undefined) throw failure;
     if (isRefusal(error)) throw new Refusal(error.code, `${file}: ${error.message}`, { cause: error });
     throw error;
   }
@@ -192,17 +193,19 @@ async function writeBlob(blobs: string, mediaType: string, document: object): Pr
 /** The layout as one file, always the same for the same layout. */
 async function packDirectory(directory: string, output: string): Promise<void> {
   const archive = pack();
-  const writing = pipeline(archive, createWriteStream(`${output}.partial`));
+  const writing = pipeline(archive, createWriteStream(output));
   writing.catch(() => undefined);
   const names = (await readdir(directory, { recursive: true, encoding: 'utf8' })).sort();
-  for (const name of names) {
-    const path = join(directory, name);
-    const status = await stat(path);
-    const header = { name, mtime: new Date(0), mode: status.isDirectory() ? 0o755 : 0o644 };
-    if (status.isDirectory()) archive.entry({ ...header, type: 'directory' });
-    else await pipeline(createReadStream(path), archive.entry({ ...header, size: status.size }));
-  }
-  archive.finalize();
-  await writing;
-  await rename(`${output}.partial`, output);
+  const packing = (async () => {
+    for (const name of names) {
+      const path = join(directory, name);
+      const status = await stat(path);
+      const header = { name, mtime: new Date(0), mode: status.isDirectory() ? 0o755 : 0o644 };
+      if (status.isDirectory()) archive.entry({ ...header, type: 'directory' });
+      else await pipeline(createReadStream(path), archive.entry({ ...header, size: status.size }));
+    }
+    archive.finalize();
+  })();
+  // The file first: when it cannot be written, what fills it only knows that it was closed.
+  await Promise.all([writing, packing]);
 }

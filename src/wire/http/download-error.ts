@@ -27,6 +27,17 @@ export class DownloadError extends Refusal {
 }
 
 /**
+ * A server answered the request for a range with another range, or refused it although it has the file. The whole file may still be
+ * had from it.
+ */
+export class RangeRefused extends DownloadError {
+  constructor(message: string) {
+    super('download-failed', message, { resumable: true });
+    this.name = 'RangeRefused';
+  }
+}
+
+/**
  * The file behind an address is no longer the one that the first bytes came from. Whoever holds those bytes must drop
  * them and start at 0; this never leaves the pull.
  */

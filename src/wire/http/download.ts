@@ -1,8 +1,9 @@
 import type { Clock, Random } from '../../core/ports/index.ts';
 import { type BandwidthCap, cappedPieceBytes } from './bandwidth-cap.ts';
 import { BodyPieces } from './body-pieces.ts';
-import { DownloadError, SourceChanged } from './download-error.ts';
+import { DownloadError, RangeRefused, SourceChanged } from './download-error.ts';
 import { reasonOf, type HttpClient, type HttpResponse } from './http-client.ts';
+import { JobBudget } from './job-budget.ts';
 import { isTransientStatus, judgeResponse, strongValidator } from './response-range.ts';
 import { TransferRate } from './transfer-rate.ts';
 
@@ -23,6 +24,14 @@ export interface DownloadRequest {
   /** The size of the whole file. Not one byte more is delivered. */
   readonly expectedBytes: number;
   readonly minBytesPerSecond: number;
+  /**
+   * How answers are put together. `same-validator` (the default): only while the server says that the file is the same.
+   * `any`: whatever it says. `whole-answers`: ranges are not asked for; what is here is skipped. The last two are for a caller who
+   * verifies all bytes at the end.
+   */
+  readonly continues?: 'same-validator' | 'any' | 'whole-answers';
+  /** Shared by all downloads of a job; by default one for this download alone. */
+  readonly budget?: JobBudget;
   /** Told before the first byte of each answer: what a later request needs to continue. */
   readonly onSource?: (source: Source) => void;
 }
@@ -33,7 +42,7 @@ export interface DownloadPatience {
   readonly windowMs: number;
   /** Tries in a row that bring no byte, per mirror. */
   readonly idleTries: number;
-  /** Tries altogether: bounds a server that sends one byte per connection. */
+  /** Tries of a job altogether: bounds a server that sends one byte per connection. */
   readonly maxTries: number;
   /** The longest first wait between tries; doubles up to `maxDelayMs`, with full jitter. */
   readonly firstDelayMs: number;
@@ -68,13 +77,18 @@ export class Download implements AsyncIterable<Buffer> {
   readonly #ports: DownloadPorts;
   readonly #request: DownloadRequest;
   readonly #patience: DownloadPatience;
+  readonly #budget: JobBudget;
+  /** Mirrors that answered a range with something else. */
+  readonly #withoutRanges = new Set<string>();
   #offset: number;
   #receivedBytes = 0;
+  #bodies = 0;
 
   constructor(ports: DownloadPorts, request: DownloadRequest) {
     this.#ports = ports;
     this.#request = request;
     this.#patience = ports.patience ?? defaultPatience;
+    this.#budget = request.budget ?? new JobBudget(request.expectedBytes, this.#patience.maxTries);
     this.#offset = request.startAt;
   }
 
@@ -83,16 +97,22 @@ export class Download implements AsyncIterable<Buffer> {
     return this.#receivedBytes;
   }
 
+  /** Of how many answers the bytes are put together. */
+  get bodies(): number {
+    return this.#bodies;
+  }
+
   async *[Symbol.asyncIterator](): AsyncGenerator<Buffer, void, undefined> {
     const { urls, expectedBytes } = this.#request;
     const mirrors = [...urls];
     let at = 0;
     let idle = 0;
     let source = this.#request.source;
-    for (let tries = 1; this.#offset < expectedBytes; tries += 1) {
+    while (this.#offset < expectedBytes) {
       const url = mirrors[at % mirrors.length];
       if (url === undefined) throw new Error('a download needs at least one address');
       const before = this.#offset;
+      this.#budget.beginTry();
       let failure: DownloadError;
       try {
         const known = source?.url === url ? source : { url };
@@ -104,23 +124,30 @@ export class Download implements AsyncIterable<Buffer> {
         if (!(error instanceof DownloadError)) throw error;
         failure = error;
       }
+      if (failure instanceof RangeRefused && !this.#withoutRanges.has(url) && !this.#budget.isOutOfTries) {
+        this.#withoutRanges.add(url);
+        continue;
+      }
       idle = this.#offset > before ? 1 : idle + 1;
       if (failure.final)
         mirrors.splice(at % mirrors.length, 1); // this server does not have the file, or not for us
       else at += 1;
       if (mirrors.length === 0) throw failure;
-      if (tries >= this.#patience.maxTries || idle >= this.#patience.idleTries * mirrors.length)
-        throw failure;
+      if (this.#budget.isOutOfTries || idle >= this.#patience.idleTries * mirrors.length) throw failure;
       if (!failure.final && at % mirrors.length === 0) await this.#pause(Math.floor(idle / mirrors.length));
     }
   }
 
   async #open(source: Source): Promise<HttpResponse> {
     const headers: Record<string, string> = {};
-    if (this.#offset > 0) {
+    const { continues, expectedBytes } = this.#request;
+    const asksRange =
+      this.#offset > 0 && continues !== 'whole-answers' && !this.#withoutRanges.has(source.url);
+    if (asksRange) {
       headers['range'] = `bytes=${this.#offset}-`;
-      if (source.validator !== undefined) headers['if-range'] = source.validator;
+      if (source.validator !== undefined && continues !== 'any') headers['if-range'] = source.validator;
     }
+    this.#budget.require(expectedBytes - (asksRange ? this.#offset : 0), serverOf(source.url));
     return this.#ports.http.get(source.url, headers, this.#patience.windowMs);
   }
 
@@ -128,7 +155,9 @@ export class Download implements AsyncIterable<Buffer> {
   #sourceOf(url: string, response: HttpResponse, known: Source): Source {
     const validator = strongValidator(response.body.headers);
     const restarts = this.#offset > 0 && response.status === 200;
-    if (restarts && known.validator !== undefined && validator !== known.validator) {
+    const isJudged = (this.#request.continues ?? 'same-validator') === 'same-validator';
+    if (isJudged && restarts && known.validator !== undefined && validator !== known.validator) {
+      this.#budget.spend(response.body.readableLength);
       response.body.destroy();
       throw new SourceChanged(response.from);
     }
@@ -158,6 +187,7 @@ export class Download implements AsyncIterable<Buffer> {
       countedBytes += bytes;
       waitingSince = nowMs;
       this.#receivedBytes += bytes;
+      this.#budget.spend(bytes);
       return rate.arrived(bytes, waitedMs);
     };
     const watch = new AbortController();
@@ -168,7 +198,10 @@ export class Download implements AsyncIterable<Buffer> {
       }
     })().catch(() => undefined); // ends by the abort below
     try {
-      let skip = judgeResponse(from, status, body.headers, { offset: this.#offset, expectedBytes }).skipBytes;
+      const wanted = { offset: this.#offset, expectedBytes };
+      let skip = judgeResponse(from, status, body.headers, wanted).skipBytes;
+      this.#budget.require(expectedBytes - this.#offset + skip, from);
+      this.#bodies += 1;
       for (;;) {
         waitingSince = clock.monotonicMs();
         const chunk = await pieces.next();
@@ -213,6 +246,7 @@ export class Download implements AsyncIterable<Buffer> {
       );
     } finally {
       watch.abort();
+      this.#budget.spend(pieces.arrivedBytes - countedBytes); // read ahead, and not used
       body.destroy();
       await watchdog;
     }
@@ -230,4 +264,10 @@ export class Download implements AsyncIterable<Buffer> {
 function withStatus(error: DownloadError, status: number): DownloadError {
   if (status === 200 || status === 206 || status === 416 || isTransientStatus(status)) return error;
   return new DownloadError(error.code, error.message, { resumable: error.resumable, final: true });
+}
+
+/** The address without what may be secret. */
+function serverOf(address: string): string {
+  const { origin, pathname } = new URL(address);
+  return `${origin}${pathname}`;
 }

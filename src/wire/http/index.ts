@@ -6,6 +6,7 @@ export { BandwidthCap, cappedPieceBytes } from './bandwidth-cap.ts';
 export { Credentials } from './credentials.ts';
 export { DownloadError, SourceChanged } from './download-error.ts';
 export {
+  defaultPatience,
   Download,
   type DownloadPatience,
   type DownloadPorts,
@@ -14,5 +15,6 @@ export {
 } from './download.ts';
 export { fetchSmall } from './fetch-small.ts';
 export { type HttpClient, type HttpClientOptions, openHttpClient } from './http-client.ts';
+export { JobBudget } from './job-budget.ts';
 export { asNoSpace, PartialFile } from './partial-file.ts';
 export { proxiesOfEnvironment, type ProxySettings, proxyVariables } from './proxies.ts';

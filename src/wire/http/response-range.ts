@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { DownloadError } from './download-error.ts';
+import { DownloadError, RangeRefused } from './download-error.ts';
 
 /** What is asked of a server: the bytes from `offset` up to `expectedBytes`, the size of the whole file. */
 export interface WantedRange {
@@ -33,11 +33,13 @@ export function judgeResponse(
       judgeSize(from, headers['content-length'], wanted.expectedBytes);
       return { skipBytes: wanted.offset };
     case 206:
-      judgeContentRange(from, headers['content-range'], wanted);
-      return { skipBytes: 0 };
+      return { skipBytes: wanted.offset - judgeContentRange(from, headers['content-range'], wanted) };
     case 416: {
-      // The server has fewer bytes than we hold already.
       const size = contentRangeForm.exec(headers['content-range'] ?? '')?.[3] ?? '*';
+      if (size === '*' || Number(size) > wanted.offset) {
+        throw new RangeRefused(`${from} refuses to send the bytes from ${wanted.offset} on`);
+      }
+      // The server has fewer bytes than we hold already.
       throw truncated(from, size, wanted.expectedBytes);
     }
     default:
@@ -52,23 +54,21 @@ export function isTransientStatus(status: number): boolean {
   return status >= 500 || status === 408 || status === 425 || status === 429;
 }
 
-function judgeContentRange(from: string, header: string | undefined, wanted: WantedRange): void {
+/** Where the part begins: at the byte that was asked for, or before it (a server may align parts to its blocks). */
+function judgeContentRange(from: string, header: string | undefined, wanted: WantedRange): number {
   const parts = contentRangeForm.exec(header ?? '');
   if (parts?.[1] === undefined || parts[2] === undefined || parts[3] === undefined) {
-    throw new DownloadError('download-failed', `${from} sent a part of the file without saying which`, {
-      resumable: true,
-    });
+    throw new RangeRefused(`${from} sent a part of the file without saying which`);
   }
   const first = Number(parts[1]);
   const last = Number(parts[2]);
   if (parts[3] !== '*') judgeSize(from, parts[3], wanted.expectedBytes);
-  if (first !== wanted.offset || last < first || last >= wanted.expectedBytes) {
-    throw new DownloadError(
-      'download-failed',
+  if (first > wanted.offset || last < wanted.offset || last >= wanted.expectedBytes) {
+    throw new RangeRefused(
       `${from} sent bytes ${first}-${last} where ${wanted.offset}-${wanted.expectedBytes - 1} were asked for`,
-      { resumable: true },
     );
   }
+  return first;
 }
 
 function judgeSize(from: string, header: string | undefined, expectedBytes: number): void {

@@ -2,6 +2,7 @@
  * MQTT transport for both ends: connecting, the gate that bounds incoming packets, and why a connection was lost. It carries
  * bytes without looking inside.
  */
+export { acknowledged, acknowledgeWithinMs } from './acknowledged.ts';
 export type { LossReason } from './loss-reason.ts';
 export { type BrokerAddress, MqttTransport, parseBrokerUrl } from './mqtt-transport.ts';
 export {

@@ -4,6 +4,7 @@ import { connect as connectTls, type TLSSocket } from 'node:tls';
 // Only the client itself: the package's entry also loads WebSocket, SOCKS and browser code, which a device never uses.
 import mqttClientModule from 'mqtt/lib/client';
 import { Refusal } from '../../core/refusal/index.ts';
+import { FairReader } from './fair-reader.ts';
 import { PacketGate } from './packet-gate.ts';
 import type { LossReason } from './loss-reason.ts';
 import {
@@ -247,31 +248,36 @@ class MqttConnection implements Connection {
 /** The socket with the packet gate in its reading direction. */
 class GatedStream extends Duplex {
   readonly #socket: Socket;
+  readonly #reader: FairReader;
+  /** The library has not yet taken what was passed on: nothing more is read. */
+  #full = false;
 
   constructor(socket: Socket, dropped: (topic: string, refusal: Refusal) => void) {
     super({ allowHalfOpen: false });
     this.#socket = socket;
     const gate = new PacketGate(maxPacketBytes, {
       pass: (bytes) => {
-        if (!this.push(bytes)) socket.pause();
+        this.#full = !this.push(bytes);
       },
       reply: (bytes) => socket.write(bytes),
       dropped,
     });
-    socket.on('data', (chunk) => {
-      try {
-        gate.push(chunk);
-      } catch (error) {
-        this.destroy(error as Error);
-      }
+    const source = {
+      pause: () => socket.pause(),
+      resume: () => (this.#full ? socket : socket.resume()),
+    };
+    const reader = (this.#reader = new FairReader(source, (bytes) => gate.push(bytes)));
+    socket.on('data', (chunk: Buffer) => {
+      reader.read(chunk).catch((error: unknown) => this.destroy(error as Error));
     });
-    socket.once('end', () => this.push(null));
+    socket.once('end', () => void reader.idle.then(() => this.push(null)));
     socket.once('error', (error) => this.destroy(error));
     socket.once('close', () => this.destroy());
   }
 
   override _read(): void {
-    this.#socket.resume();
+    this.#full = false;
+    if (!this.#reader.busy) this.#socket.resume();
   }
 
   override _write(chunk: Buffer, encoding: BufferEncoding, done: (error?: Error | null) => void): void {
@@ -324,7 +330,11 @@ function lossOf(error: unknown): ConnectionLost {
   const code: unknown = error instanceof Error && 'code' in error ? error.code : undefined;
   const detail = messageOf(error);
   if (typeof code === 'number') {
-    return new ConnectionLost(reasonOf(code) ?? 'closed', detail, { cause: error });
+    // mqtt.js has no words for a code that is in neither version of the standard.
+    const words = /^Connection refused: undefined$/.test(detail)
+      ? `the broker refused the connection with the unknown code ${code}`
+      : detail;
+    return new ConnectionLost(reasonOf(code) ?? 'closed', words, { cause: error });
   }
   if (typeof code !== 'string') return new ConnectionLost('closed', detail, { cause: error });
   if (noNetwork.has(code)) return new ConnectionLost('no-network', detail, { cause: error });

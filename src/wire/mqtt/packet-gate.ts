@@ -72,7 +72,9 @@ export class PacketGate {
     const sizeBytes = length.reduce((sum, byte, index) => sum + (byte & 0x7f) * 128 ** index, 0);
     const isPublish = first >> 4 === publish;
     if (isPublish && (first & 0x06) > 0x02) {
-      throw new ConnectionLost('protocol', 'the broker sent a message with QoS 2, which was not asked for');
+      const qos = (first & 0x06) >> 1;
+      const wrong = qos === 2 ? 'which was not asked for' : 'which MQTT does not have';
+      throw new ConnectionLost('protocol', `the broker sent a message with QoS ${qos}, ${wrong}`);
     }
     this.#remaining = sizeBytes;
     if (sizeBytes > this.#maxBytes) {

@@ -17,6 +17,8 @@ import {
 } from '../../core/cbor/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import type { DeploymentEvent, DeviceReport, Presence } from './report.ts';
+import { most, sendable, shortenings } from './sendable.ts';
+import { wireBytes } from './wire-text.ts';
 
 /**
  * The messages of a device as bytes and back. The reading side is the operator's: a device may be compromised, so what
@@ -27,16 +29,22 @@ import type { DeploymentEvent, DeviceReport, Presence } from './report.ts';
 const maxReportBytes = 64 * 1024;
 const maxSmallBytes = 4 * 1024;
 
+/** The report as bytes that `decodeReport` takes, whatever its texts and counts are. */
 export function encodeReport(report: DeviceReport): Uint8Array {
-  return encodeCbor(report);
+  for (const shorter of shortenings) {
+    const bytes = encodeCbor(sendable(shorter(report)));
+    if (bytes.length <= maxReportBytes) return bytes;
+  }
+  throw new Error('a report without pods is too large'); // 64 capabilities of 256 bytes are far below the limit
 }
 
+/** The event as bytes that `decodeEvent` takes, whatever its texts are. */
 export function encodeEvent(event: DeploymentEvent): Uint8Array {
-  return encodeCbor(event);
+  return encodeCbor(sendable(event));
 }
 
 export function encodePresence(presence: Presence): Uint8Array {
-  return encodeCbor(presence);
+  return encodeCbor(sendable(presence));
 }
 
 /** @throws Refusal `input-invalid` */
@@ -75,8 +83,8 @@ function line(maxBytes: number): Reader<string> {
   };
 }
 
-const name = line(256);
-const sentence = line(2048);
+const name = line(wireBytes.name);
+const sentence = line(wireBytes.sentence);
 const count = integer(0);
 const seconds = integer(0);
 
@@ -131,8 +139,8 @@ const pod = map({
   name,
   uuid: parsed(text(36), parseUuid),
   healthy: boolean,
-  apps: list(app, { max: 64 }),
-  isolators: list(isolator, { max: 512 }),
+  apps: list(app, { max: most.apps }),
+  isolators: list(isolator, { max: most.isolators }),
 });
 
 const report: Reader<DeviceReport> = map({
@@ -147,9 +155,11 @@ const report: Reader<DeviceReport> = map({
   currentVersion: count,
   deployment: optional(deployment),
   refused: optional(refused),
-  pods: list(pod, { max: 64 }),
-  capabilities: list(map({ name, available: boolean, detail: sentence }), { max: 64 }),
-  damaged: optional(list(map({ imageId: name, name, message: sentence }), { max: 256 })),
+  pods: list(pod, { max: most.pods }),
+  capabilities: list(map({ name, available: boolean, detail: sentence }), {
+    max: most.capabilities,
+  }),
+  damaged: optional(list(map({ imageId: name, name, message: sentence }), { max: most.damaged })),
 });
 
 const presence: Reader<Presence> = map({

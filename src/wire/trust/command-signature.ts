@@ -18,8 +18,10 @@ const nearestMiss = ['key-unusable', 'signature-invalid', 'key-unknown'] as cons
  * @param keys Armored public deploy keys.
  * @param atSeconds Seconds since 1970, at least the time floor.
  * @param clockTrusted Without it a key or signature from the future is taken as proof that the clock is behind.
+ * @param copies Texts that trust nothing: what they say counts for the deploy keys, too (`readCertificates`).
  * @returns fingerprints of the primary keys that signed, lower-case hex, each once.
- * @throws {Refusal} `unsigned`, `signature-malformed`, `signature-invalid`, `key-unknown`, `key-unusable`.
+ * @throws {Refusal} `unsigned`, `signature-malformed`, `signature-invalid`, `key-unknown`, `key-unusable`,
+ *   `device-unsupported`.
  */
 export async function verifyEnvelope(
   payload: Uint8Array,
@@ -27,12 +29,13 @@ export async function verifyEnvelope(
   keys: readonly string[],
   atSeconds: number,
   clockTrusted = false,
+  copies: readonly string[] = [],
 ): Promise<{ fingerprints: string[] }> {
   const fingerprints = new Set<string>();
   const misses: Refusal[] = [];
   for (const signature of signatures) {
     try {
-      const verifier = await openVerifier(signature, keys, atSeconds, clockTrusted, commandCodes);
+      const verifier = await openVerifier(signature, keys, atSeconds, clockTrusted, commandCodes, copies);
       verifier.update(payload);
       fingerprints.add((await verifier.finish()).fingerprint);
     } catch (error) {

@@ -12,6 +12,8 @@ export interface ExamineContext extends Pick<
 > {
   /** Armored public deploy keys of the fleet. */
   readonly keys: readonly string[];
+  /** Other keys of the device and revocation certificates: what they say counts for the deploy keys, too. */
+  readonly copies?: readonly string[];
 }
 
 export type Examined = Verdict & {
@@ -39,6 +41,7 @@ export async function examineMessage(message: Uint8Array, context: ExamineContex
     context.keys,
     context.nowSeconds,
     context.clockTrusted,
+    context.copies,
   );
   const desired = decodeDesiredState(payload);
   const payloadSha256 = createHash('sha256').update(payload).digest('hex');

@@ -15,6 +15,7 @@ const imageCodes: FaultCodes = {
  * @param keys Armored public keys that are trusted for the name of the image (`keysForImage`).
  * @param atSeconds Seconds since 1970, at least the time floor.
  * @param clockTrusted See `verifyEnvelope`.
+ * @param copies See `verifyEnvelope`.
  * @throws {Refusal} `image-signature-missing` for an empty file, `image-signature-invalid`, `image-key-untrusted`,
  *   `key-unusable`; from `finish` also when the bytes are not those that were signed.
  */
@@ -23,9 +24,10 @@ export async function signatureVerifier(
   keys: readonly string[],
   atSeconds: number,
   clockTrusted = false,
+  copies: readonly string[] = [],
 ): Promise<SignatureVerifier> {
   if (armoredSignature.trim() === '') {
     throw new Refusal('image-signature-missing', 'the signature file of the image is empty');
   }
-  return openVerifier(armoredSignature, keys, atSeconds, clockTrusted, imageCodes);
+  return openVerifier(armoredSignature, keys, atSeconds, clockTrusted, imageCodes, copies);
 }

@@ -6,5 +6,5 @@ export { verifyEnvelope } from './command-signature.ts';
 export { examineMessage, type Examined, type ExamineContext } from './examine.ts';
 export { signatureVerifier } from './image-signature.ts';
 export { readKeys, type KeyVerdict, type UnusableKey, type UsableKey } from './keys.ts';
-export { reviewKeys, type KeyReview } from './review.ts';
+export { reviewKeys, revokedBy, whyNotKeys, type KeyReview } from './review.ts';
 export type { SignatureVerifier } from './signature.ts';

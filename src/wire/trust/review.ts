@@ -1,4 +1,6 @@
-import { readKeys, type UnusableKey } from './keys.ts';
+import { readCertificates } from './certificates.ts';
+import { revokedSentence } from './key-judgement.ts';
+import { readKeys } from './keys.ts';
 
 /** What a person looks at before a key is trusted. */
 export interface KeyReview {
@@ -9,16 +11,36 @@ export interface KeyReview {
   readonly algorithm: string;
   /** A date, or undefined for a key that does not expire. */
   readonly expires: string | undefined;
-  /** This key alone, armored. */
+  /** This key alone, with what its copies say about it, armored. */
   readonly armored: string;
 }
 
-/** Reads armored public keys for a review: one by one, each with the verdict on it. */
+/** A key that does not count, and what is known of it. */
+export interface UnusableReview {
+  /** Absent when the text is not a key at all. */
+  readonly fingerprint?: string;
+  readonly reason: string;
+  readonly revoked: boolean;
+  /** The key with what its copies say about it, armored. */
+  readonly armored?: string;
+}
+
+export interface KeysReview {
+  readonly usable: readonly KeyReview[];
+  readonly unusable: readonly UnusableReview[];
+}
+
+/**
+ * Reads armored public keys for a review: one by one, each with the verdict on it. It is the verdict that devices give.
+ *
+ * @param copies Keys and revocation certificates that are stored already: what they say counts for the keys in `armored`, too.
+ */
 export async function reviewKeys(
   armored: string,
   atSeconds: number,
-): Promise<{ readonly usable: readonly KeyReview[]; readonly unusable: readonly UnusableKey[] }> {
-  const { usable, unusable } = await readKeys([armored], atSeconds);
+  copies: readonly string[] = [],
+): Promise<KeysReview> {
+  const { usable, unusable } = await readKeys([armored], atSeconds, false, copies);
   const reviews = usable.map(async ({ fingerprint, userIds, algorithm, key }): Promise<KeyReview> => {
     const expiry = await key.getExpirationTime();
     return {
@@ -29,5 +51,24 @@ export async function reviewKeys(
       armored: key.armor(),
     };
   });
-  return { usable: await Promise.all(reviews), unusable };
+  return {
+    usable: await Promise.all(reviews),
+    unusable: unusable.map(({ fingerprint, reason, key }) => ({
+      reason,
+      revoked: reason === revokedSentence,
+      ...(fingerprint === undefined ? {} : { fingerprint }),
+      ...(key === undefined ? {} : { armored: key.armor() }),
+    })),
+  };
+}
+
+/** The fingerprints of the keys that the revocation certificates in `armored` are for, lower-case hex. They are not verified. */
+export async function revokedBy(armored: string): Promise<readonly string[]> {
+  return (await readCertificates([armored])).named;
+}
+
+/** Why `armored` holds neither a public key nor a revocation certificate; undefined when it does. */
+export async function whyNotKeys(armored: string): Promise<string | undefined> {
+  const { certificates, unreadable } = await readCertificates([armored]);
+  return certificates.length > 0 ? undefined : unreadable[0]?.reason;
 }

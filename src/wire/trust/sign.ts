@@ -5,6 +5,9 @@
 import { createHash, type Hash } from 'node:crypto';
 import * as openpgp from 'openpgp';
 import { Refusal } from '../../core/refusal/index.ts';
+import { readCertificates } from './certificates.ts';
+import { signersOf, whyUnusable } from './key-judgement.ts';
+import { refuseMissingPart } from './library-outcomes.ts';
 import { finishDigest, hashes } from './signature.ts';
 
 /**
@@ -57,25 +60,23 @@ export async function exportPublic(privateKeyArmored: string): Promise<string> {
 }
 
 /**
- * Signs bytes or a stream of bytes, which is not kept in memory.
+ * Signs bytes or a stream of bytes, which is not kept in memory. The key is judged as devices judge it, so nothing is signed that
+ * they would refuse.
  *
  * @param atSeconds The time that the signature bears, seconds since 1970.
+ * @param copies Armored copies of the public key: a revocation or an expiry that they have counts.
  * @returns an armored detached binary signature, what `gpg --armor --detach-sign` writes.
- * @throws {Refusal} `input-invalid` when the key is not one, is locked by a passphrase or may not sign at that time.
+ * @throws {Refusal} `input-invalid` when the key is not one, is locked by a passphrase or is one that no device takes.
  */
 export async function signDetached(
   data: Uint8Array | AsyncIterable<Uint8Array>,
   privateKeyArmored: string,
   atSeconds: number,
+  copies: readonly string[] = [],
 ): Promise<string> {
   const privateKey = await readPrivateKey(privateKeyArmored);
   const date = new Date(atSeconds * 1000);
-  let signer: openpgp.PrivateKey | openpgp.Subkey;
-  try {
-    signer = await privateKey.getSigningKey(undefined, date);
-  } catch (cause) {
-    throw new Refusal('input-invalid', `the key ${privateKey.getFingerprint()} cannot sign now`, { cause });
-  }
+  const signer = await chooseSigner(privateKey, atSeconds, copies);
   const hashAlgorithm = hashOfCurve[signer.getAlgorithmInfo().curve ?? ''] ?? openpgp.enums.hash.sha256;
   const hash = createHash(hashes[hashAlgorithm] ?? '');
   if (data instanceof Uint8Array) hash.update(data);
@@ -89,6 +90,25 @@ export async function signDetached(
   const packets = new openpgp.PacketList<openpgp.SignaturePacket>();
   packets.push(packet);
   return new openpgp.Signature(packets).armor();
+}
+
+/** The newest part of the key whose signatures devices take, and whose secret is in the file. */
+async function chooseSigner(
+  privateKey: openpgp.PrivateKey,
+  atSeconds: number,
+  copies: readonly string[],
+): Promise<openpgp.PrivateKey | openpgp.Subkey> {
+  const refuse = (reason: string): Refusal =>
+    new Refusal('input-invalid', `the key ${privateKey.getFingerprint()} cannot sign now: ${reason}`);
+  const { certificates } = await readCertificates([privateKey.toPublic().armor()], copies);
+  const judged = certificates[0]?.key ?? privateKey.toPublic();
+  const reason = await whyUnusable(judged, undefined, atSeconds);
+  if (reason !== undefined) throw refuse(reason);
+  for (const signer of signersOf(privateKey)) {
+    const isHeld = !(signer.keyPacket as openpgp.SecretKeyPacket).isDummy() && signer.keyPacket.isDecrypted();
+    if (isHeld && (await whyUnusable(judged, signer.getKeyID(), atSeconds)) === undefined) return signer;
+  }
+  throw refuse('the file does not have the secret of the part that may sign');
 }
 
 /**
@@ -135,6 +155,7 @@ async function readPrivateKey(armoredKey: string): Promise<openpgp.PrivateKey> {
   try {
     key = await openpgp.readPrivateKey({ armoredKey });
   } catch (cause) {
+    refuseMissingPart(cause);
     throw new Refusal('input-invalid', 'it is not an armored OpenPGP private key', { cause });
   }
   if (!key.isDecrypted()) {

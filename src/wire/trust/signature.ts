@@ -1,8 +1,10 @@
 import { createHash, type Hash } from 'node:crypto';
 import * as openpgp from 'openpgp';
 import { Refusal, type RefusalCode } from '../../core/refusal/index.ts';
+import { readCertificates } from './certificates.ts';
+import { judgedAt, weaknessOf, whyUnusable } from './key-judgement.ts';
 import { maxSignatureBytes } from './envelope.ts';
-import { judgedAt, parseKeys, weaknessOf, whyUnusable } from './keys.ts';
+import { refuseMissingPart, whyNotJudged } from './library-outcomes.ts';
 
 /** What can be wrong with a signature. Commands and images have their own codes for it. */
 export type SignatureFault = 'malformed' | 'mismatch' | 'unknown' | 'unusable';
@@ -41,6 +43,7 @@ interface Candidate {
  * @param atSeconds Seconds since 1970 at which keys and signature are judged; at least the time floor.
  * @param clockTrusted See `readKeys`.
  * @param codes The code of each fault.
+ * @param copies Armored keys and revocation certificates that trust nothing: what they say counts for the keys in `keys`.
  * @throws {Refusal} here for a malformed signature and for an unknown or weak key, in `finish` for the rest.
  */
 export async function openVerifier(
@@ -49,13 +52,17 @@ export async function openVerifier(
   atSeconds: number,
   clockTrusted: boolean,
   codes: FaultCodes,
+  copies: readonly string[] = [],
 ): Promise<SignatureVerifier> {
   const { packet, body, hashName } = await readSignaturePacket(armoredSignature, codes);
-  const candidates = await findSigners(packet, keys);
+  const { certificates, unreadable } = await readCertificates(keys, copies);
+  const candidates = findSigners(packet, certificates);
   if (candidates.length === 0) {
     const issuer =
       packet.issuerFingerprint === null ? packet.issuerKeyID.toHex() : hex(packet.issuerFingerprint);
-    throw new Refusal(codes.unknown, `signed by key ${issuer}, which is not trusted for this`);
+    // A file that is not a key may be why.
+    const [unread] = unreadable.map(({ reason }) => `; a file of keys is not used: ${reason}`);
+    throw new Refusal(codes.unknown, `signed by key ${issuer}, which is not trusted for this${unread ?? ''}`);
   }
   for (const { key, signer } of candidates) {
     const weakness = weaknessOf(key) ?? weaknessOf(signer);
@@ -116,21 +123,14 @@ async function readSignaturePacket(
 }
 
 /** Every trusted key that the signature may be from. Key IDs are short enough to collide, so there may be several. */
-async function findSigners(
+function findSigners(
   packet: openpgp.SignaturePacket,
-  armoredKeys: readonly string[],
-): Promise<Candidate[]> {
+  certificates: readonly { readonly key: openpgp.Key }[],
+): Candidate[] {
   const fingerprint = packet.issuerFingerprint === null ? undefined : hex(packet.issuerFingerprint);
-  const parsed = await Promise.all(armoredKeys.map(parseKeys));
-  const candidates = parsed
-    .flatMap(({ keys }) => keys)
-    .flatMap((key) => key.getKeys(packet.issuerKeyID).map((signer) => ({ key, signer })))
+  return certificates
+    .flatMap(({ key }) => key.getKeys(packet.issuerKeyID).map((signer) => ({ key, signer })))
     .filter(({ signer }) => fingerprint === undefined || signer.getFingerprint() === fingerprint);
-  const seen = new Set<string>();
-  return candidates.filter(({ key, signer }) => {
-    const identity = `${key.getFingerprint()} ${signer.getFingerprint()}`;
-    return !seen.has(identity) && seen.add(identity);
-  });
 }
 
 async function whoSigned(
@@ -150,6 +150,11 @@ async function whoSigned(
       await prehashed.verify(candidate.signer.keyPacket, openpgp.enums.signature.binary, {}, noDate, true);
       return candidate;
     } catch (error) {
+      refuseMissingPart(error);
+      const reason = whyNotJudged(error);
+      if (reason !== undefined) {
+        throw new Refusal(codes.malformed, `the signature ${reason}`, { cause: error });
+      }
       cause = error;
     }
   }

@@ -33,3 +33,11 @@ it('[A9.16] a device takes the keys of both stores, for what each is trusted, an
   expect(keysOf('example.com/website')).toEqual([]);
   expect(files.deployKeys()).toEqual([]);
 });
+
+it('[A9.23] a device takes along what the stores say of a key that is trusted elsewhere', () => {
+  const files = trustFiles({ local: join(directory, 'local'), system: join(directory, 'system') });
+  put('local/deploy/operator.asc', 'OPERATOR');
+  put('system/images/root.d/operator.asc', 'REVOKED');
+  expect(files.copies()).toEqual(['OPERATOR', 'REVOKED']);
+  expect(files.deployKeys()).toEqual(['OPERATOR']);
+});

@@ -175,7 +175,24 @@ describe('a device session', () => {
     broker.acknowledges = false;
     session.start();
     await clock.pass(minute);
-    expect(states.at(-1)).toMatchObject({ up: false, detail: 'the broker does not acknowledge messages' });
+    expect(states.at(-1)).toMatchObject({
+      up: false,
+      detail: `the broker did not acknowledge ${base}/live in 60 s`,
+    });
+  });
+
+  it('gives up a connection whose subscription is never acknowledged, and connects again', async () => {
+    const { broker, clock, session, states } = device();
+    broker.acknowledgesSubscriptions = false;
+    session.start();
+    await clock.pass(minute);
+    expect(states.at(-1)).toMatchObject({
+      up: false,
+      detail: 'the broker did not acknowledge the subscription in 60 s',
+    });
+    broker.acknowledgesSubscriptions = true;
+    await clock.pass(minute);
+    expect(states.at(-1)).toEqual({ up: true, connection: 2 });
   });
 
   it('refuses names that would widen its topics', () => {

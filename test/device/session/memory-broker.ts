@@ -19,6 +19,7 @@ export class MemoryBroker {
   /** Set to refuse connections. */
   refuses: ConnectionLost | undefined;
   acknowledges = true;
+  acknowledgesSubscriptions = true;
   readonly #clients = new Set<MemoryConnection>();
 
   transport(): Transport {
@@ -71,7 +72,8 @@ class MemoryConnection implements Connection {
     if (!this.#broker.acknowledges) throw await this.ended;
   }
 
-  subscribe(topics: readonly string[]): Promise<void> {
+  async subscribe(topics: readonly string[]): Promise<void> {
+    if (!this.#broker.acknowledgesSubscriptions) throw await this.ended;
     for (const topic of topics) {
       const filter = new RegExp(`^${topic.replaceAll('+', '[^/]+')}$`);
       this.#filters.push(filter);
@@ -79,7 +81,6 @@ class MemoryConnection implements Connection {
         if (filter.test(name)) this.#options.onMessage({ topic: name, payload });
       }
     }
-    return Promise.resolve();
   }
 
   deliver(message: Message): void {

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { removeKey, storedKeys, storeKey } from '../../../src/device/store/trust-store.ts';
+import { removeKey, storedCopies, storedKeys, storeKey } from '../../../src/device/store/index.ts';
 
 let directory: string;
 let places: { local: string; system: string };
@@ -67,5 +67,22 @@ describe('[A9.16] the keys that a device trusts (rkt has such stores: Documentat
   it('no file is read that is larger than keys are', () => {
     put('local/deploy/large.asc', 'x'.repeat(256 * 1024 + 1));
     expect(() => storedKeys(places)).toThrow(/has at most 262144/);
+  });
+});
+
+describe('[A9.23] what the stores say about a key, wherever it is trusted', () => {
+  it('is the text of every file once, also of those that are hidden or masked', () => {
+    put('local/deploy/fleet.asc', 'D');
+    put('local/images/root.d/fleet.asc', 'D');
+    put('local/images/root.d/hidden.asc', 'NEW');
+    put('system/images/root.d/hidden.asc', 'OLD');
+    put('local/images/prefix.d/example.com/masked.asc', '');
+    put('system/images/prefix.d/example.com/masked.asc', 'MASKED');
+    expect([...storedCopies(places)].sort()).toEqual(['D', 'MASKED', 'NEW', 'OLD']);
+  });
+
+  it('is bounded, because every signature is judged with it', () => {
+    for (let index = 0; index < 65; index++) put(`local/deploy/${index}.asc`, `key ${index}`);
+    expect(() => storedCopies(places)).toThrow(/65 files .* 64 files .* are the limit; remove keys/);
   });
 });

@@ -19,8 +19,17 @@ export interface Call {
   raw(bytes: Uint8Array): void;
 }
 
+export interface FakeSystemdOptions {
+  /** Accepts connections and never answers the handshake. */
+  readonly deaf?: boolean;
+  /** Answers the handshake with no. */
+  readonly refuses?: boolean;
+  /** Reads nothing for this long after it has answered AUTH. */
+  readonly busyMs?: number;
+}
+
 /** systemd's end of its private socket: the handshake of D-Bus, then whatever `onCall` does. */
-export async function fakeSystemd(onCall: (call: Call) => void) {
+export async function fakeSystemd(onCall: (call: Call) => void, options: FakeSystemdOptions = {}) {
   const directory = mkdtempSync(join(tmpdir(), 'fake-systemd-'));
   const socketPath = join(directory, 'private');
   const sockets = new Set<Socket>();
@@ -32,16 +41,28 @@ export async function fakeSystemd(onCall: (call: Call) => void) {
     const messages = new PassThrough();
     const hello = `AUTH EXTERNAL ${Buffer.from(String(process.getuid?.())).toString('hex')}\r\n`;
     let greeting = '';
+    let held: Buffer = Buffer.alloc(0);
     socket.on('data', (chunk: Buffer) => {
       if (greeting.endsWith('BEGIN\r\n')) {
-        messages.write(chunk);
+        messages.write(Buffer.concat([held, chunk]));
+        held = Buffer.alloc(0);
         return;
       }
       const begin = chunk.indexOf('BEGIN\r\n');
       const end = begin < 0 ? chunk.length : begin + 7;
+      const wasGreeted = greeting.startsWith(`\0${hello}`);
       greeting += chunk.toString('latin1', 0, end);
-      if (greeting === `\0${hello}`) socket.write('OK 0123456789abcdef0123456789abcdef\r\n');
-      if (begin >= 0 && end < chunk.length) messages.write(chunk.subarray(end));
+      if (options.deaf === true) return;
+      if (!wasGreeted && greeting.startsWith(`\0${hello}`)) {
+        socket.write(
+          options.refuses === true ? 'REJECTED EXTERNAL\r\n' : 'OK 0123456789abcdef0123456789abcdef\r\n',
+        );
+        // PID 1 has something else to do: what arrives meanwhile is read together.
+        socket.pause();
+        setTimeout(() => socket.resume(), options.busyMs ?? 0);
+      }
+      // As sd-bus: bytes behind BEGIN in the same read stay in its buffer until more come.
+      if (begin >= 0) held = chunk.subarray(end);
     });
     serve(socket, messages, onCall);
   });

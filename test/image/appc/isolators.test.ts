@@ -75,7 +75,12 @@ describe('the value of an isolator (ace.md#isolators)', () => {
       { request: '1G', limit: '2Gi' },
       { kind: 'resource/memory', requestBytes: 1000000000n, limitBytes: 2147483648n },
     ],
-    ['[A5.5] ours', 'resource/memory', { limit: '1000.5' }, { kind: 'resource/memory', limitBytes: 1001n }],
+    [
+      '[A5.5] ours',
+      'resource/memory',
+      { limit: '1000000.5' },
+      { kind: 'resource/memory', limitBytes: 1000001n },
+    ],
     // The three with a default
     [
       '[A5.6] specification',

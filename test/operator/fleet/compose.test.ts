@@ -47,11 +47,12 @@ describe('the progress of a version', () => {
   const view = (deployment: DeploymentReport | undefined, currentVersion = 3): DeviceView => ({
     device: 'crane-7',
     events: [],
+    eventCount: 0,
     report: sampleReport({ currentVersion, ...(deployment === undefined ? {} : { deployment }) }),
   });
 
   it('is unknown until the device speaks of it', () => {
-    expect(progressOf({ device: 'crane-7', events: [] }, 4, 0)).toEqual({ phase: 'waiting' });
+    expect(progressOf({ device: 'crane-7', events: [], eventCount: 0 }, 4, 0)).toEqual({ phase: 'waiting' });
     expect(progressOf(view({ version: 3, phase: 'committed' }), 4, 0)).toEqual({ phase: 'waiting' });
   });
 
@@ -61,7 +62,9 @@ describe('the progress of a version', () => {
   });
 
   it('ends with the event, the report, or the version that runs, whichever is seen first', () => {
-    expect(progressOf({ ...view(undefined), events: [sampleEvent({ version: 4 })] }, 4, 0)).toEqual({
+    expect(
+      progressOf({ ...view(undefined), events: [sampleEvent({ version: 4 })], eventCount: 1 }, 4, 0),
+    ).toEqual({
       phase: 'committed',
     });
     expect(progressOf(view({ version: 4, phase: 'committed' }), 4, 0)).toEqual({ phase: 'committed' });
@@ -92,8 +95,8 @@ describe('the progress of a version', () => {
 
   it('takes a refusal without a version for its own only when it came after the command', () => {
     const events = [sampleEvent({ version: 0, outcome: 'refused', code: 'key-unknown', message: 'who?' })];
-    expect(progressOf({ ...view(undefined), events }, 4, 1)).toEqual({ phase: 'waiting' });
-    expect(progressOf({ ...view(undefined), events }, 4, 0)).toMatchObject({
+    expect(progressOf({ ...view(undefined), events, eventCount: 1 }, 4, 1)).toEqual({ phase: 'waiting' });
+    expect(progressOf({ ...view(undefined), events, eventCount: 1 }, 4, 0)).toMatchObject({
       phase: 'refused',
       code: 'key-unknown',
     });
@@ -105,7 +108,7 @@ describe('the progress of a version', () => {
 });
 
 describe('the view of a device', () => {
-  const empty: DeviceView = { device: 'crane-7', events: [] };
+  const empty: DeviceView = { device: 'crane-7', events: [], eventCount: 0 };
 
   it('is built from its messages', () => {
     const presence = { format: 1, bootId: 'boot-a', connection: 1, up: true } as const;
@@ -115,7 +118,25 @@ describe('the view of a device', () => {
       ['event', encodeEvent(sampleEvent())],
     ] as const;
     const view = steps.reduce((seen, [kind, payload]) => foldMessage(seen, kind, payload), empty);
-    expect(view).toEqual({ device: 'crane-7', report: sampleReport(), presence, events: [sampleEvent()] });
+    expect(view).toEqual({
+      device: 'crane-7',
+      report: sampleReport(),
+      presence,
+      events: [sampleEvent()],
+      eventCount: 1,
+    });
+  });
+
+  it('recognises a refusal without a version after more events than it keeps', () => {
+    const noise = encodeEvent(sampleEvent({ version: 3 }));
+    const refusal = encodeEvent(sampleEvent({ version: 0, outcome: 'refused', code: 'key-unknown' }));
+    let seen = empty;
+    for (let count = 0; count < 70; count++) seen = foldMessage(seen, 'event', noise);
+    const before = seen.eventCount;
+    expect(progressOf(foldMessage(seen, 'event', refusal), 4, before)).toMatchObject({
+      phase: 'refused',
+      code: 'key-unknown',
+    });
   });
 
   it('keeps what it knew when a device sends nonsense, and says so', () => {

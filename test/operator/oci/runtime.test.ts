@@ -57,13 +57,13 @@ describe('[A8.5] architectures of OCI and appc (schema/types/labels.go, ToAppcOS
       annotations: {},
     });
     const index = [image('amd64'), image('arm', 'v7'), image('arm64', 'v8'), image('unknown', '', 'unknown')];
-    expect(choosePlatform(index, parsePlatform('linux/arm64')).platform?.variant).toBe('v8');
-    expect(choosePlatform(index, parsePlatform('linux/arm')).platform?.variant).toBe('v7');
-    expect(() => choosePlatform(index, parsePlatform('linux/s390x'))).toThrow(
+    expect(choosePlatform(index, parsePlatform('linux/arm64'), 'app.tar').platform?.variant).toBe('v8');
+    expect(choosePlatform(index, parsePlatform('linux/arm'), 'app.tar').platform?.variant).toBe('v7');
+    expect(() => choosePlatform(index, parsePlatform('linux/s390x'), 'app.tar')).toThrow(
       /not there for linux\/s390x, but for "linux\/amd64"/,
     );
-    expect(() => choosePlatform(index, undefined)).toThrow(/choose one with --platform/);
-    expect(choosePlatform([image('amd64')], undefined).platform?.architecture).toBe('amd64');
+    expect(() => choosePlatform(index, undefined, 'app.tar')).toThrow(/choose one with --platform/);
+    expect(choosePlatform([image('amd64')], undefined, 'app.tar').platform?.architecture).toBe('amd64');
   });
 });
 
@@ -99,8 +99,8 @@ describe('what an image is for', () => {
       annotations: {},
     });
     const index = [of('linux/arm/v8'), of('linux/arm/v7')];
-    expect(choosePlatform(index, platform('linux/arm/v7'))).toBe(index[1]);
-    expect(choosePlatform(index, platform('linux/arm/v8'))).toBe(index[0]);
+    expect(choosePlatform(index, platform('linux/arm/v7'), 'app.tar')).toBe(index[1]);
+    expect(choosePlatform(index, platform('linux/arm/v8'), 'app.tar')).toBe(index[0]);
   });
 });
 

@@ -242,6 +242,11 @@ describe('the reason of a failed connection', () => {
     expect(lost.reason).toBe(reason);
   });
 
+  it.each([6, 77, 255])('names the CONNACK code %i that the standard does not have', async (code) => {
+    const lost = await failure(`mqtt://${await answering(Buffer.from([0x20, 2, 0, code]))}`);
+    expect(lost.message).toBe(`the broker refused the connection with the unknown code ${code}`);
+  });
+
   it('is tls when the other side speaks no TLS', async () => {
     const lost = await failure(`mqtts://${await answering(Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n'))}`);
     expect(lost.reason).toBe('tls');

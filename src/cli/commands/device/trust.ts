@@ -3,12 +3,13 @@ import { isAcIdentifier } from '../../../image/appc/index.ts';
 import { Refusal } from '../../../core/refusal/index.ts';
 import {
   removeKey,
+  storedCopies,
   storedKeys,
   storeKey,
   type StoredKey,
   type TrustScope,
 } from '../../../device/store/index.ts';
-import { reviewKeys, type KeyReview } from '../../../wire/trust/openpgp.ts';
+import { reviewKeys, revokedBy, type KeyReview } from '../../../wire/trust/openpgp.ts';
 import { formatFingerprint } from '../../../wire/trust/sign.ts';
 import type { Context } from '../../context.ts';
 import { formatTable } from '../../format.ts';
@@ -41,15 +42,24 @@ export async function addTrust(context: Context, files: readonly string[], flags
   if (flags.discover !== undefined) sources.push(...(await discoverKeys(context, flags.discover, flags)));
   if (sources.length === 0)
     throw new Refusal('usage', 'name a file of keys, or the image whose site has them with --discover');
-  const added: { fingerprint: string; file: string }[] = [];
+  const added: { fingerprint: string; file: string; revoked?: true }[] = [];
   for (const { file, armored } of sources) {
-    const { usable, unusable } = await reviewKeys(armored, Math.floor(context.clock.nowMs() / 1000));
+    const revoked = await keepRevocations(context, armored, flags);
+    added.push(...revoked);
+    // With what is stored: an older copy of a key must not take back a revocation that the store has.
+    const copies = storedCopies({ local: flags.directory, system: flags.system });
+    const atSeconds = Math.floor(context.clock.nowMs() / 1000);
+    const { usable, unusable } = await reviewKeys(armored, atSeconds, copies);
     for (const { fingerprint, reason } of unusable) {
       context.terminal.err(
         `${file}: ${fingerprint === undefined ? '' : `${formatFingerprint(fingerprint)} `}is left out: ${reason}\n`,
       );
     }
-    if (usable.length === 0) throw new Refusal('input-invalid', `${file} holds no key that could be trusted`);
+    if (usable.length === 0 && revoked.length === 0) {
+      const [named] = await revokedBy(armored);
+      const why = named === undefined ? '' : `; it revokes ${formatFingerprint(named)}, which no store has`;
+      throw new Refusal('input-invalid', `${file} holds no key that could be trusted${why}`);
+    }
     for (const key of usable) {
       await requireReview(context, key, scope, wanted, flags);
       const path = storeKey(flags.directory, scope, key.fingerprint, key.armored);
@@ -74,6 +84,38 @@ async function readKeyFile(file: string): Promise<KeySource> {
     throw new Refusal('not-found', `the key ${file} cannot be read`, { cause });
   });
   return { file, armored };
+}
+
+/**
+ * Keeps what revokes a stored key, for everything that it was trusted for. Nobody need be asked: only the key itself can have revoked
+ * itself.
+ */
+async function keepRevocations(
+  context: Context,
+  armored: string,
+  flags: AddFlags,
+): Promise<{ fingerprint: string; file: string; revoked: true }[]> {
+  const places = { local: flags.directory, system: flags.system };
+  const atSeconds = Math.floor(context.clock.nowMs() / 1000);
+  const copies = storedCopies(places);
+  const kept: { fingerprint: string; file: string; revoked: true }[] = [];
+  for (const stored of storedKeys(places)) {
+    if (stored.masked) continue;
+    const before = await reviewKeys(stored.armored, atSeconds, copies);
+    const after = await reviewKeys(stored.armored, atSeconds, [...copies, armored]);
+    for (const key of after.unusable) {
+      const isNew =
+        key.revoked && !before.unusable.some((old) => old.revoked && old.fingerprint === key.fingerprint);
+      if (!isNew || key.fingerprint === undefined || key.armored === undefined) continue;
+      const file = storeKey(flags.directory, stored.scope, key.fingerprint, key.armored);
+      kept.push({ fingerprint: key.fingerprint, file, revoked: true });
+      if (context.json) continue;
+      context.terminal.out(
+        `${formatFingerprint(key.fingerprint)} is revoked and no longer trusted for ${describe(stored.scope)}: ${file}`,
+      );
+    }
+  }
+  return kept;
 }
 
 /** Somebody must have compared the fingerprint: on this terminal, or before, who then gives it. */
@@ -113,14 +155,20 @@ async function requireReview(
 export async function listTrust(context: Context, flags: TrustFlags): Promise<void> {
   const atSeconds = Math.floor(context.clock.nowMs() / 1000);
   const rows = [];
-  for (const stored of storedKeys({ local: flags.directory, system: flags.system })) {
+  const places = { local: flags.directory, system: flags.system };
+  const copies = storedCopies(places);
+  for (const stored of storedKeys(places)) {
     const { usable, unusable } = stored.masked
       ? { usable: [], unusable: [] }
-      : await reviewKeys(stored.armored, atSeconds);
+      : await reviewKeys(stored.armored, atSeconds, copies);
     const base = { scope: describe(stored.scope), store: stored.store, name: stored.name };
     if (stored.masked) rows.push({ ...base, fingerprint: '', state: 'masked', userIds: '' });
     for (const { fingerprint, userIds } of usable) {
       rows.push({ ...base, fingerprint, state: 'trusted', userIds: userIds.map(printable).join(', ') });
+    }
+    if (!stored.masked && usable.length + unusable.length === 0) {
+      const named = (await revokedBy(stored.armored)).map(formatFingerprint).join(', ');
+      rows.push({ ...base, fingerprint: '', state: `revokes ${named}`, userIds: '' });
     }
     for (const { fingerprint = '', reason } of unusable) {
       rows.push({ ...base, fingerprint, state: reason, userIds: '' });

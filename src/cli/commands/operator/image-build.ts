@@ -1,6 +1,8 @@
 import { readFile, stat } from 'node:fs/promises';
 import { buildFromFile, buildAci, readXattrs } from '../../../operator/build/index.ts';
-import { parseImageManifest, parseMountPointString } from '../../../image/appc/index.ts';
+import type { LeftOut } from '../../../image/tree/index.ts';
+import { maxAccountId, parseImageManifest, parseMountPointString } from '../../../image/appc/index.ts';
+import { notForImages } from '../../../operator/fleet/index.ts';
 import { Refusal } from '../../../core/refusal/index.ts';
 import type { Context } from '../../context.ts';
 import { formatBytes } from '../../format.ts';
@@ -15,7 +17,9 @@ export async function buildImage(context: Context, directory: string, flags: Bui
     return;
   }
   const manifest = await manifestBytes(flags);
+  const leaveOut = await notForImages(context.fleetPath, flags.output);
   const built = await buildAci({
+    leaveOut,
     root: directory,
     manifest,
     output: flags.output,
@@ -25,7 +29,17 @@ export async function buildImage(context: Context, directory: string, flags: Bui
     ...latest(),
   });
   for (const socket of built.skipped) context.terminal.err(`left out the socket ${socket}\n`);
-  await tellBuilt(context, flags, built);
+  await tellBuilt(context, flags, built, tellLeftOut(context, built.leftOut));
+}
+
+/** Says what does not go into the image, to people; programs get it with what was built. */
+function tellLeftOut(context: Context, leftOut: readonly LeftOut[]): { leftOut?: readonly LeftOut[] } {
+  for (const { path, what } of leftOut) context.terminal.err(`left out ${printable(path)}: it is ${what}\n`);
+  return leftOut.length === 0 ? {} : { leftOut };
+}
+
+function printable(path: string): string {
+  return path.replace(/\p{C}/gu, (character) => JSON.stringify(character).slice(1, -1));
 }
 
 async function buildByFile(context: Context, path: string, flags: BuildFlags): Promise<void> {
@@ -45,7 +59,9 @@ async function buildByFile(context: Context, path: string, flags: BuildFlags): P
   ] as const;
   const given = other.find((option) => flags[option] !== undefined);
   if (given !== undefined) throw new Refusal('usage', `--${given} is for a directory; ${path} says it all`);
-  await tellBuilt(context, flags, await buildFromFile({ path, output, compression, ...latest() }));
+  const leaveOut = await notForImages(context.fleetPath, output);
+  const built = await buildFromFile({ path, output, compression, leaveOut, ...latest() });
+  await tellBuilt(context, flags, built, tellLeftOut(context, built.leftOut));
 }
 
 /**
@@ -144,6 +160,9 @@ function parseOwner(text: string): { readonly uid: number; readonly gid: number 
   const [, uid, gid] = /^(\d{1,10}):(\d{1,10})$/.exec(text) ?? [];
   if (uid === undefined || gid === undefined) {
     throw new Refusal('usage', `--owner takes UID:GID, not ${JSON.stringify(text)}`);
+  }
+  if (Number(uid) > maxAccountId || Number(gid) > maxAccountId) {
+    throw new Refusal('usage', `--owner takes numbers up to ${maxAccountId}, not ${text}`);
   }
   return { uid: Number(uid), gid: Number(gid) };
 }

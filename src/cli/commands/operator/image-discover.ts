@@ -1,6 +1,7 @@
-import { mkdir, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { mkdir, readFile, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { withScratch } from '../../../operator/build/index.ts';
 import { defaultArchiveLimits } from '../../../image/tar/index.ts';
 import { labelValue, parseNameString, sanitizeAcName, type ImageName } from '../../../image/appc/index.ts';
 import {
@@ -18,6 +19,7 @@ import { Refusal } from '../../../core/refusal/index.ts';
 import { formatFingerprint } from '../../../wire/trust/sign.ts';
 import type { Context } from '../../context.ts';
 import { formatBytes } from '../../format.ts';
+import { readFleetKeys, readPublicKeys } from '../../key-files.ts';
 import type { DiscoverFlags, FetchFlags } from '../../flags.ts';
 import { LiveLines } from '../../terminal.ts';
 
@@ -79,8 +81,7 @@ export async function findByName(
   }
   if (!image.name.includes('.') || /\.aci$/.test(text))
     throw new Refusal('not-found', `there is no image ${text}`);
-  const scratch = await mkdtemp(join(tmpdir(), 'wherry-fetch-'));
-  try {
+  return await withScratch(join(tmpdir(), 'image.aci'), async (scratch) => {
     const output = join(scratch, 'image.aci');
     const { url } = await fetchByName(
       context,
@@ -90,9 +91,7 @@ export async function findByName(
       flags,
     );
     return { image: await readImageFile(output), urls: [url] };
-  } finally {
-    await rm(scratch, { recursive: true });
-  }
+  });
 }
 
 /**
@@ -206,8 +205,8 @@ async function trustedKeys(
   files: readonly string[] | undefined,
   fleet?: FleetDirectory,
 ): Promise<readonly string[]> {
-  if (files !== undefined) return await Promise.all(files.map((file) => readText(file, 'key')));
-  return [await (fleet ?? (await FleetDirectory.open(context.fleetPath))).key('images', 'public')];
+  if (files !== undefined) return await readPublicKeys(files);
+  return await readFleetKeys(fleet ?? (await FleetDirectory.open(context.fleetPath)), 'images');
 }
 
 async function readText(file: string, what: string): Promise<string> {

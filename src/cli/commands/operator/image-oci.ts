@@ -7,6 +7,7 @@ import {
   type PlacedLayer,
   toOci,
 } from '../../../operator/oci/index.ts';
+import { parseQuantity, wholeUnits } from '../../../image/appc/index.ts';
 import { Refusal } from '../../../core/refusal/index.ts';
 import type { Context } from '../../context.ts';
 import { formatBytes } from '../../format.ts';
@@ -51,6 +52,7 @@ async function converted(context: Context, source: string, flags: FromOciFlags):
         onWait: (delayMs) => terminal.err(`the registry asks to wait ${Math.ceil(delayMs / 1000)} s\n`),
         ...(flags.credentials === undefined ? {} : { credentials: await readCredentials(flags.credentials) }),
       },
+      ...(flags.maxUnpacked === undefined ? {} : { maxUnpackedBytes: bytesOf(flags.maxUnpacked) }),
       ...latest(),
       onLayer: ({ number, of, sizeBytes }) => {
         if (!context.json) terminal.err(`layer ${number} of ${of}, ${formatBytes(sizeBytes)}\n`);
@@ -59,6 +61,13 @@ async function converted(context: Context, source: string, flags: FromOciFlags):
   } finally {
     http.close();
   }
+}
+
+/** @throws Refusal `usage` */
+function bytesOf(quantity: string): number {
+  const bytes = Number(wholeUnits(parseQuantity(quantity)));
+  if (Number.isSafeInteger(bytes) && bytes > 0) return bytes;
+  throw new Refusal('usage', `--max-unpacked takes a number of bytes such as 16Gi, not ${quantity}`);
 }
 
 function describeLayer({ path, sizeBytes, wasThere }: PlacedLayer): string {

@@ -1,5 +1,6 @@
 import { createReadStream } from 'node:fs';
-import { readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
+import { writeOutput } from '../../../operator/build/index.ts';
 import { inspectArchive, type ArchiveListing } from '../../../image/aci/index.ts';
 import { defaultArchiveLimits } from '../../../image/tar/index.ts';
 import { serializeImageManifest } from '../../../image/appc/index.ts';
@@ -9,6 +10,7 @@ import { formatFingerprint, signDetached } from '../../../wire/trust/sign.ts';
 import { signatureVerifier } from '../../../wire/trust/openpgp.ts';
 import type { Context } from '../../context.ts';
 import { formatBytes, formatTable } from '../../format.ts';
+import { readFleetKeys, readPublicKeys } from '../../key-files.ts';
 
 /** `wherry image inspect` */
 export async function inspectImage(
@@ -58,18 +60,19 @@ export async function signImages(
   files: readonly string[],
   options: { readonly key?: string },
 ): Promise<void> {
-  const key =
-    options.key === undefined
-      ? await (await FleetDirectory.open(context.fleetPath)).key('images', 'private')
-      : await readKeyFile(options.key);
+  const { path, key, copies } = await signingKey(context, options.key);
   const signed = [];
   for (const file of files) {
     // Nobody should put their name under what no device will take.
     const image = await readImageFile(file);
     const atSeconds = Math.floor(context.clock.nowMs() / 1000);
-    const signature = await signDetached(createReadStream(file), key, atSeconds);
-    await writeFile(`${image.signaturePath}.part`, signature);
-    await rename(`${image.signaturePath}.part`, image.signaturePath);
+    const signature = await signDetached(createReadStream(file), key, atSeconds, copies).catch(
+      (error: unknown) => {
+        if (!isRefusal(error, 'input-invalid')) throw error;
+        throw new Refusal(error.code, `${path}: ${error.message}`, { cause: error });
+      },
+    );
+    await writeOutput(image.signaturePath, (path) => writeFile(path, signature));
     signed.push({ file, signature: image.signaturePath, id: image.id });
     if (!context.json) context.terminal.out(image.signaturePath);
   }
@@ -84,8 +87,8 @@ export async function verifyImages(
 ): Promise<void> {
   const keys =
     options.key === undefined
-      ? [await (await FleetDirectory.open(context.fleetPath)).key('images', 'public')]
-      : await Promise.all(options.key.map(readKeyFile));
+      ? await readFleetKeys(await FleetDirectory.open(context.fleetPath), 'images')
+      : await readPublicKeys(options.key);
   const verified = [];
   for (const file of files) {
     // The signature first: nothing of an archive is unpacked that nobody vouches for.
@@ -116,10 +119,21 @@ async function signerOf(file: string, keys: readonly string[], atSeconds: number
   }
 }
 
-async function readKeyFile(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (cause) {
-    throw new Refusal('not-found', `the key ${path} cannot be read`, { cause });
+/** The key to sign with, and copies of its public half that may say more about it. */
+async function signingKey(
+  context: Context,
+  path: string | undefined,
+): Promise<{ readonly path: string; readonly key: string; readonly copies: readonly string[] }> {
+  if (path !== undefined) {
+    const key = await readFile(path, 'utf8').catch((cause: unknown) => {
+      throw new Refusal('not-found', `the key ${path} cannot be read`, { cause });
+    });
+    return { path, key, copies: [] };
   }
+  const fleet = await FleetDirectory.open(context.fleetPath);
+  return {
+    path: fleet.keyPath('images', 'private'),
+    key: await fleet.key('images', 'private'),
+    copies: await fleet.copiesOf('images'),
+  };
 }

@@ -7,6 +7,7 @@ import {
   list,
   map,
   oneOf,
+  optional,
   type Reader,
   readFields,
   text,
@@ -30,13 +31,14 @@ export type ExamineVerdict =
     }
   | { readonly ok: false; readonly code: string; readonly message: string };
 
-/** A message of 256 KiB, the keys of a fleet, and slack. */
-export const maxExamineFileBytes = 2 << 20;
+/** A message of 256 KiB, the keys of a device twice, and slack. */
+export const maxExamineFileBytes = 3 << 20;
 
 const request: Reader<ExamineRequest> = map({
   message: bytes(1 << 19),
   context: map({
-    keys: list(text(1 << 16), { max: 32 }),
+    keys: list(text(1 << 18), { max: 64 }),
+    copies: optional(list(text(1 << 18), { max: 64 })),
     fleet: text(128),
     device: text(128),
     trusted: map({ version: integer(0), payloadSha256: text(64), issued: integer(0) }),

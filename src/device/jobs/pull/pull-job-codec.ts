@@ -14,8 +14,8 @@ import {
 import type { PullJob, PullProgress, PullResult } from './pull-job.ts';
 import { decodeUnitFile, encodeResult, hexDigits, resultOf } from '../index.ts';
 
-/** The largest job and the largest result: a few kilobytes of addresses, some keys, a manifest. */
-export const maxPullFileBytes = 2 * 1024 * 1024;
+/** The largest job and the largest result: a few kilobytes of addresses, the keys of a device twice, a manifest. */
+export const maxPullFileBytes = 3 * 1024 * 1024;
 
 const acIdentifier = parsed(text(512), parseAcIdentifier);
 const pullJob: Reader<PullJob> = map({
@@ -29,6 +29,7 @@ const pullJob: Reader<PullJob> = map({
     urls: list(text(2048), { min: 1, max: 16 }),
   }),
   keys: list(text(256 * 1024), { max: 64 }),
+  copies: optional(list(text(256 * 1024), { max: 64 })),
   architectures: list(text(64), { min: 1, max: 16 }),
   limits: map({
     maxTarBytes: integer(1),

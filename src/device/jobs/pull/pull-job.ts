@@ -12,6 +12,8 @@ export interface PullJob {
   readonly image: DesiredImage;
   /** Armored public keys that are trusted for the image's name. */
   readonly keys: readonly string[];
+  /** Other keys of the device and revocation certificates: what they say counts for `keys`, too. */
+  readonly copies?: readonly string[];
   /** Values of the `arch` label that this device can run, best first, for example ['aarch64', 'armv7l']. */
   readonly architectures: readonly string[];
   readonly limits: PullLimits;
@@ -47,7 +49,7 @@ export type PullResult =
       readonly objectSha256: string;
       /** The digest that the sealed object will have, when the job wants it and the program for it is there. */
       readonly objectVerity?: string;
-      /** Bytes that came over the network in this run; less than the image's size after a resume. */
+      /** Bytes of the image that came over the network in this run; less than its size after a resume, at most twice its size. */
       readonly downloadedBytes: number;
       /** Fingerprint of the key that signed, lower-case hex. */
       readonly signedBy: string;

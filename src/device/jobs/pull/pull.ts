@@ -11,11 +11,14 @@ import {
   BandwidthCap,
   DownloadError,
   SourceChanged,
+  defaultPatience,
   Download,
   type DownloadPatience,
   type DownloadPorts,
+  type DownloadRequest,
   fetchSmall,
   type HttpClient,
+  JobBudget,
   asNoSpace,
   PartialFile,
 } from '../../../wire/http/index.ts';
@@ -90,19 +93,22 @@ async function pullInto(
   const newVerifier = await openSignature(job, ports);
   if (partial.sizeBytes > image.sizeBytes) await partial.restart();
 
-  for (;;) {
-    const heldBytes = partial.sizeBytes;
-    try {
-      return await onePass(objectPath, partial, await newVerifier(), job, ports);
-    } catch (error) {
-      // Bytes from before a power cut or from another file are no proof of a bad image: only a fresh download is.
-      const isStale =
-        error instanceof SourceChanged || (heldBytes > 0 && isRefusal(error, 'image-signature-invalid'));
-      if (!isStale) throw error;
-      await rm(objectPath, { force: true });
-      await partial.restart();
-    }
+  const budget = new JobBudget(image.sizeBytes, (ports.patience ?? defaultPatience).maxTries);
+  const first = new ImageBytes(partial, await newVerifier(), job, ports, { budget });
+  let continues: DownloadRequest['continues'];
+  try {
+    return await onePass(objectPath, first, job, ports);
+  } catch (error) {
+    // Bytes from before a power cut, or of several answers, are no proof of a bad image: only a fresh download is.
+    if (error instanceof SourceChanged) continues = 'any';
+    else if (first.isPutTogether && isRefusal(error, 'image-signature-invalid')) continues = 'whole-answers';
+    else throw error;
   }
+  // Once: a server whose validator differs from answer to answer would make every pass begin again.
+  await rm(objectPath, { force: true });
+  await partial.restart();
+  const second = new ImageBytes(partial, await newVerifier(), job, ports, { budget, continues });
+  return await onePass(objectPath, second, job, ports);
 }
 
 /** Fetches the detached signature and makes sure that it can be verified at all, before the image is fetched. */
@@ -119,7 +125,8 @@ async function openSignature(job: PullJob, ports: SharedPorts): Promise<() => Pr
   const { signatureVerifier } = await loading;
   const atSeconds = Math.max(Math.floor(ports.clock.nowMs() / 1000), job.timeFloor);
   const text = armored.toString('latin1');
-  const open = (): Promise<SignatureVerifier> => signatureVerifier(text, job.keys, atSeconds);
+  const open = (): Promise<SignatureVerifier> =>
+    signatureVerifier(text, job.keys, atSeconds, false, job.copies);
   await open();
   return open;
 }
@@ -133,13 +140,11 @@ export function signatureAddress(address: string): string {
 
 async function onePass(
   objectPath: string,
-  partial: PartialFile,
-  verifier: SignatureVerifier,
+  bytes: ImageBytes,
   job: PullJob,
   ports: SharedPorts,
 ): Promise<Pulled> {
   const { image, limits } = job;
-  const bytes = new ImageBytes(partial, verifier, job, ports);
   const builder = startObjectBuilder({
     command: ports.builder,
     path: objectPath,
@@ -164,7 +169,7 @@ async function onePass(
     }
     // The signature is judged first, over every byte: damage on the way is not the publisher's mistake.
     await bytes.drain();
-    const { fingerprint } = await verifier.finish();
+    const { fingerprint } = await bytes.finishSignature();
     if (summary instanceof Refusal) throw summary;
     judgeContent(image, summary, job.architectures);
     await builder.finished();
@@ -180,7 +185,7 @@ async function onePass(
       objectSizeBytes,
       objectSha256,
       ...(objectVerity === undefined ? {} : { objectVerity }),
-      downloadedBytes: bytes.downloadedBytes,
+      downloadedBytes: bytes.spentBytes,
       signedBy: fingerprint,
     };
   } finally {
@@ -195,9 +200,21 @@ async function onePass(
 class ImageBytes implements AsyncIterable<Buffer> {
   readonly #chunks: AsyncGenerator<Buffer, void, undefined>;
   readonly #download: Download;
+  readonly #budget: JobBudget;
+  readonly #verifier: SignatureVerifier;
+  readonly #heldBytes: number;
 
-  constructor(partial: PartialFile, verifier: SignatureVerifier, job: PullJob, ports: SharedPorts) {
+  constructor(
+    partial: PartialFile,
+    verifier: SignatureVerifier,
+    job: PullJob,
+    ports: SharedPorts,
+    { budget, continues = 'same-validator' }: Pick<DownloadRequest, 'continues'> & { budget: JobBudget },
+  ) {
     const { sizeBytes, urls } = job.image;
+    this.#verifier = verifier;
+    this.#budget = budget;
+    this.#heldBytes = partial.sizeBytes;
     let remembering: Promise<void> = Promise.resolve();
     const downloadPorts: DownloadPorts = ports;
     this.#download = new Download(downloadPorts, {
@@ -206,6 +223,8 @@ class ImageBytes implements AsyncIterable<Buffer> {
       ...(partial.source === undefined ? {} : { source: partial.source }),
       expectedBytes: sizeBytes,
       minBytesPerSecond: job.limits.minBytesPerSecond,
+      continues,
+      budget,
       onSource: (source) => {
         remembering = remembering.then(() => partial.remember(source));
         remembering.catch(() => undefined); // awaited with the first chunk
@@ -221,17 +240,33 @@ class ImageBytes implements AsyncIterable<Buffer> {
         return chunk;
       };
       for await (const chunk of partial.read()) yield seen(chunk);
-      for await (const chunk of download) {
-        await remembering;
-        await partial.append(chunk);
-        yield seen(chunk);
+      try {
+        for await (const chunk of download) {
+          await remembering;
+          await partial.append(chunk);
+          yield seen(chunk);
+        }
+      } finally {
+        // An answer without a byte awaited nothing, and the file is removed or closed after this.
+        await remembering.catch(() => undefined);
       }
       await partial.settled();
     })();
   }
 
-  get downloadedBytes(): number {
-    return this.#download.receivedBytes;
+  /** What the job has received so far, earlier passes included. */
+  get spentBytes(): number {
+    return this.#budget.spentBytes;
+  }
+
+  /** Whether the bytes came at several times, so that they may be of several files. */
+  get isPutTogether(): boolean {
+    return this.#heldBytes > 0 || this.#download.bodies > 1;
+  }
+
+  /** The judgement over all bytes. @throws Refusal `image-signature-…`, `image-key-untrusted` */
+  finishSignature(): ReturnType<SignatureVerifier['finish']> {
+    return this.#verifier.finish();
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Buffer> {

@@ -2,12 +2,15 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { mkdirSync, renameSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { main } from '../../../../src/cli/main.ts';
 import { loopbackCertificate } from '../../../support/loopback-certificate.ts';
 import { serve } from '../../../support/test-server.ts';
 import { openGnuPg, type GnuPg } from '../../../support/gnupg.ts';
 import { recordingTerminal, wherry, type Run } from '../../../support/recording-terminal.ts';
+
+// Making a key takes as long as the machine's randomness and load want.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 });
 
 let gnupg: GnuPg;
 let directory: string;
@@ -170,5 +173,56 @@ describe('[A9.17] wherry trust', () => {
       status: 64,
       err: expect.stringContaining('(not-found)') as string,
     });
+  });
+
+  it.each<[string, (revoked: string, certificate: string) => string]>([
+    ['a revoked copy of a key', (revoked) => revoked],
+    ['a revocation certificate without its key', (_revoked, certificate) => certificate],
+  ])('[A9.23] keeps %s for everything that the key is trusted for', async (_what, choose) => {
+    const key = gnupg.newKey(`Soon gone ${_what}`, 'ed25519');
+    const before = gnupg.export(key);
+    await writeFile(at('before.asc'), before);
+    await run('add', at('before.asc'), '--deploy', '--yes');
+    mkdirSync(at('system/images/root.d'), { recursive: true });
+    await writeFile(at('system/images/root.d/vendor.asc'), before);
+    const certificate = await readFile(join(gnupg.home, 'openpgp-revocs.d', `${key}.rev`), 'utf8');
+    gnupg.revoke(key);
+    await writeFile(at('revocation.asc'), choose(gnupg.export(key), certificate));
+    const kept = await run('add', at('revocation.asc'), '--deploy');
+    expect(kept.status).toBe(0);
+    expect(kept.out).toMatch(
+      /is revoked and no longer trusted for commands[^]*no longer trusted for any image/,
+    );
+    expect((await run('list')).out).not.toMatch(/ trusted /);
+    // The old copy does not take it back.
+    expect(await run('add', at('before.asc'), '--deploy', '--yes')).toMatchObject({
+      status: 64,
+      err: expect.stringMatching(/it is revoked/) as string,
+    });
+    expect((await run('list')).out).not.toMatch(/ trusted /);
+  });
+
+  it('[A9.23] says of a revocation certificate whose key no store has, and lists one that lies there', async () => {
+    const key = gnupg.newKey('Never here <never@example.com>', 'ed25519');
+    await writeFile(
+      at('alone.asc'),
+      await readFile(join(gnupg.home, 'openpgp-revocs.d', `${key}.rev`), 'utf8'),
+    );
+    const refused = await run('add', at('alone.asc'), '--deploy', '--yes');
+    expect(refused).toMatchObject({ status: 64, err: expect.stringMatching(/which no store has/) as string });
+    mkdirSync(at('store/deploy'), { recursive: true });
+    await writeFile(at('store/deploy/alone.asc'), await readFile(at('alone.asc')));
+    expect((await run('list')).out).toMatch(/commands +local +alone +revokes /);
+  });
+
+  it('[A9.23] extends a key beside an older copy under another name', async () => {
+    const key = gnupg.newKey('Extended', 'ed25519', { at: '20200101T000000', expires: '1y' });
+    mkdirSync(at('store/images/root.d'), { recursive: true });
+    await writeFile(at('store/images/root.d/ci.asc'), gnupg.export(key));
+    expect((await run('list')).out).toMatch(/it has expired/);
+    gnupg.run(['--passphrase', '', '--quick-set-expire', key, '0']);
+    await writeFile(at('extended.asc'), gnupg.export(key));
+    await run('add', at('extended.asc'), '--root', '--yes');
+    expect((await run('list')).out).not.toMatch(/expired/);
   });
 });

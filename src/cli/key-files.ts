@@ -1,0 +1,29 @@
+import { readFile } from 'node:fs/promises';
+import type { FleetDirectory, KeyRole } from '../operator/fleet/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
+import { whyNotKeys } from '../wire/trust/openpgp.ts';
+
+/**
+ * Reads files of armored public keys. A file that is not one is refused here by its name: left out in silence, it would be reported as
+ * a signature by an unknown key.
+ *
+ * @throws Refusal `not-found`, `input-invalid`
+ */
+export async function readPublicKeys(paths: readonly string[]): Promise<string[]> {
+  return await Promise.all(
+    paths.map(async (path) => {
+      const armored = await readFile(path, 'utf8').catch((cause: unknown) => {
+        throw new Refusal('not-found', `the key ${path} cannot be read`, { cause });
+      });
+      const reason = await whyNotKeys(armored);
+      if (reason !== undefined) throw new Refusal('input-invalid', `${path} is not a public key: ${reason}`);
+      return armored;
+    }),
+  );
+}
+
+/** The public key of the fleet for `role`. @throws Refusal `not-found`, `input-invalid` */
+export async function readFleetKeys(fleet: FleetDirectory, role: KeyRole): Promise<string[]> {
+  await fleet.key(role, 'public'); // says how to make one when there is none
+  return await readPublicKeys([fleet.keyPath(role, 'public')]);
+}

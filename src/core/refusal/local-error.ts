@@ -1,0 +1,66 @@
+import { isRefusal, Refusal } from './refusal.ts';
+import type { RefusalCode } from './codes.ts';
+
+/**
+ * What the operating system says of a path, as people say it (errno(3)). Everything here can happen to an operator who did nothing
+ * wrong in wherry's eyes, so none of it is an internal error.
+ */
+const reasons: Readonly<Record<string, readonly [code: RefusalCode, reason: string]>> = {
+  ENOSPC: ['no-space', 'the disk is full'],
+  EDQUOT: ['no-space', 'the disk quota of this user is used up'],
+  EFBIG: ['no-space', 'the file would be larger than its file system allows'],
+  ENOENT: ['not-found', 'no such file or directory'],
+  ENOTDIR: ['input-invalid', 'a part of the path is not a directory'],
+  EISDIR: ['input-invalid', 'it is a directory; name a file'],
+  EEXIST: ['input-invalid', 'it is there already'],
+  ENOTEMPTY: ['input-invalid', 'a directory of that name is there already, and it is not empty'],
+  ENAMETOOLONG: ['input-invalid', 'the name is too long for the file system'],
+  ELOOP: ['input-invalid', 'symbolic links lead in a circle'],
+  EACCES: ['input-invalid', 'this user may not do that there'],
+  EPERM: ['input-invalid', 'this user may not do that there'],
+  EROFS: ['input-invalid', 'the file system is mounted read-only'],
+  EXDEV: ['input-invalid', 'it lies on another file system'],
+  EBUSY: ['input-invalid', 'it is in use'],
+  ETXTBSY: ['input-invalid', 'it is a program that runs'],
+  ENXIO: ['input-invalid', 'it is a device or a pipe without its other end'],
+  ENODEV: ['input-invalid', 'its device is missing'],
+  ESTALE: ['input-invalid', 'its network file system lost it'],
+  EIO: ['input-invalid', 'the disk reports an error'],
+  EMFILE: ['input-invalid', 'too many files are open; raise "ulimit -n"'],
+  ENFILE: ['input-invalid', 'too many files are open on this machine'],
+};
+
+type LocalError = NodeJS.ErrnoException & { readonly code: string; readonly dest?: string };
+
+/** The error of a file-system call that `error` is or was caused by. Errors of sockets carry none of these system calls. */
+export function localErrorOf(error: unknown): LocalError | undefined {
+  for (let at: unknown = error; at instanceof Error; at = at.cause) {
+    const { code, syscall } = at as NodeJS.ErrnoException;
+    if (code !== undefined && syscall !== undefined && !networkCalls.has(syscall) && code in reasons) {
+      return at as LocalError;
+    }
+  }
+  return undefined;
+}
+
+const networkCalls: ReadonlySet<string> = new Set([
+  'connect',
+  'listen',
+  'bind',
+  'getaddrinfo',
+  'spawn',
+  'kill',
+]);
+
+/**
+ * What went wrong with a file or directory as a refusal that names it, or `error` as it is: another refusal, or a bug.
+ * @param path the name that the reader knows it by, where the error has none or one that is not the reader's
+ */
+export function asLocalRefusal(error: unknown, path?: string): unknown {
+  if (isRefusal(error) && error.code !== 'image-build-failed') return error;
+  const local = localErrorOf(error);
+  const [code, reason] = reasons[local?.code ?? ''] ?? [];
+  const name = path ?? local?.path;
+  if (local === undefined || code === undefined || name === undefined) return error;
+  return new Refusal(code, `${name}: ${reason}`, { cause: error });
+}

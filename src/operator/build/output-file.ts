@@ -1,0 +1,86 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, rmSync } from 'node:fs';
+import { rename, rm, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { asLocalRefusal, isRefusal, localErrorOf, Refusal } from '../../core/refusal/index.ts';
+
+/** What names of temporary files and directories begin with. */
+const ownPrefix = '.wherry-';
+
+/**
+ * Writes the file `output` by way of a temporary file beside it, under a name of its own: two runs with one output do not mix, and the
+ * last to end wins. Nothing is left of a run that fails, or that ends by `process.exit`.
+ *
+ * @param write makes the file at the path that it gets
+ * @throws Refusal that names `output`: `no-space`, `not-found`, `input-invalid`
+ */
+export async function writeOutput<T>(output: string, write: (path: string) => Promise<T>): Promise<T> {
+  return await naming(output, async () => {
+    await refuseSpecial(output);
+    return await whileOwned(ownPath(output), async (path) => {
+      const result = await write(path);
+      await rename(path, output);
+      return result;
+    });
+  });
+}
+
+/**
+ * Gives `use` a directory beside `output`, where there must be room for the result. It is removed as the file of `writeOutput` is.
+ * @throws Refusal as `writeOutput`
+ */
+export async function withScratch<T>(output: string, use: (directory: string) => Promise<T>): Promise<T> {
+  return await naming(output, () =>
+    whileOwned(ownPath(output), async (path) => {
+      // At once: between a call and its end the process could be told to end, and would leave it.
+      mkdirSync(path, { mode: 0o700 });
+      return await use(path);
+    }),
+  );
+}
+
+/** Not made of the output's name, which may be as long as names can be. */
+function ownPath(output: string): string {
+  return join(dirname(resolve(output)), `${ownPrefix}${randomBytes(8).toString('hex')}`);
+}
+
+async function whileOwned<T>(path: string, work: (path: string) => Promise<T>): Promise<T> {
+  const remove = () => rmSync(path, { recursive: true, force: true });
+  process.once('exit', remove);
+  try {
+    return await work(path);
+  } finally {
+    await rm(path, { recursive: true, force: true });
+    process.off('exit', remove);
+  }
+}
+
+/** Where a rename would replace something that is not a file, such as /dev/null, or fail only after the work. */
+async function refuseSpecial(output: string): Promise<void> {
+  const status = await stat(output).catch((error: unknown) => {
+    if (localErrorOf(error)?.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (status === undefined || status.isFile()) return;
+  const what = status.isDirectory() ? 'a directory' : 'not a regular file';
+  throw new Refusal('input-invalid', `${output} is ${what}; name a file to write`);
+}
+
+/** Errors of temporary files name what the reader asked for. */
+async function naming<T>(output: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const local = localErrorOf(error);
+    if (local === undefined) throw error;
+    const isOwn = local.path === undefined || local.path.includes(ownPrefix);
+    if (!isOwn) throw asLocalRefusal(error);
+    if (local.code === 'ENOENT' && !isRefusal(error, 'not-found')) {
+      const directory = dirname(resolve(output));
+      throw new Refusal('not-found', `${output} cannot be written: there is no directory ${directory}`, {
+        cause: error,
+      });
+    }
+    throw asLocalRefusal(error, output);
+  }
+}

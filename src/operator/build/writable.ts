@@ -1,0 +1,79 @@
+import { createReadStream } from 'node:fs';
+
+import type { ImageId } from '../../image/appc/index.ts';
+import { isRefusal, Refusal } from '../../core/refusal/index.ts';
+import { ArchiveTree, readArchive, checkEntry } from '../../image/aci/index.ts';
+import {
+  type ArchiveLimits,
+  quoted,
+  BLOCK,
+  padding,
+  TarFraming,
+  encodeHeaders,
+  type TarEntry,
+} from '../../image/tar/index.ts';
+
+/**
+ * The reader's rules, asked before anything is written: each entry's headers are encoded and read by what reads archives on a device.
+ * Only the bodies are left out.
+ *
+ * @param output named in the refusal
+ * @throws Refusal `archive-…` for an archive that a device would refuse
+ */
+export function checkWritable(entries: Iterable<TarEntry>, output: string, limits: ArchiveLimits): void {
+  const tree = new ArchiveTree(limits);
+  let sizeBytes = 2 * BLOCK;
+  try {
+    for (const entry of entries) {
+      const headers = encodeHeaders(entry);
+      const framing = new TarFraming(limits);
+      framing.push(headers);
+      const [framed] = framing.take();
+      if (framed === undefined || Buffer.isBuffer(framed)) throw new Error('headers make an entry');
+      checkEntry(framed, tree, limits);
+      sizeBytes += headers.length + entry.sizeBytes + padding(entry.sizeBytes);
+      if (sizeBytes > limits.maxTarBytes) {
+        throw new Refusal(
+          'archive-too-large',
+          `The archive has more than ${limits.maxTarBytes} bytes with the entry ${quoted(entry.path)}.`,
+        );
+      }
+    }
+  } catch (error) {
+    throw refusedByDevices(error, output);
+  }
+}
+
+/**
+ * Reads what was written as a device will.
+ *
+ * @param output named in the refusal
+ * @param imageId of what was meant to be written
+ * @throws Refusal as `readArchive`; `image-build-failed` when the file is not what was written
+ */
+export async function readBack(
+  path: string,
+  output: string,
+  imageId: ImageId,
+  limits: ArchiveLimits,
+): Promise<void> {
+  let read: ImageId;
+  try {
+    ({ imageId: read } = await readArchive(createReadStream(path), { limits }));
+  } catch (error) {
+    throw refusedByDevices(error, output);
+  }
+  if (read === imageId) return;
+  throw new Refusal('image-build-failed', `The file ${quoted(path)} was read back as another image.`);
+}
+
+function refusedByDevices(error: unknown, output: string): unknown {
+  if (!isRefusal(error)) return error;
+  return new Refusal(
+    error.code,
+    `${output} is not written, because devices would refuse it: ${error.message}`,
+    {
+      cause: error,
+    },
+  );
+}

@@ -1,0 +1,101 @@
+import type { Stats } from 'node:fs';
+import { readdir, readFile, realpath, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import type { LeaveOut } from '../../image/tree/index.ts';
+import { isRefusal } from '../../core/refusal/index.ts';
+import { FleetDirectory } from './fleet-directory.ts';
+
+/** What `wherry fleet init` and the commands after it make in a fleet directory. */
+const partsOfFleet = ['fleet.toml', 'keys', 'images', 'devices'] as const;
+
+/** A private key of the fleet: its file, under whatever name, and its content, wherever that was copied to. */
+interface Secret {
+  readonly what: string;
+  readonly identity: string;
+  readonly content: Buffer | undefined;
+}
+
+/**
+ * What does not belong in an image although it lies in the directory that one is built of: the fleet in use and any other, the private
+ * keys of the fleet in use wherever they lie, the image that is being built, and images that were built there before.
+ *
+ * @param fleetPath the fleet in use; there need not be one
+ * @param output the image that is being built
+ */
+export async function notForImages(fleetPath: string, output: string): Promise<LeaveOut> {
+  const secrets = await secretsOf(fleetPath);
+  const fleet = await identityOf(fleetPath);
+  const isFleet = await isFleetDirectory(fleetPath);
+  const outputDirectory = await realpath(dirname(output)).catch(() => resolve(dirname(output)));
+  const outputs = ['', '.asc', '.partial', '.asc.part'].map((end) =>
+    join(outputDirectory, basename(output) + end),
+  );
+  const secret = (what: string) => ({ what, isSecret: true });
+
+  return async (file, status) => {
+    const identity = identify(status);
+    const parent = dirname(file);
+    if (status.isDirectory() && (identity === fleet ? isFleet : await isFleetDirectory(file))) {
+      return secret('a fleet directory');
+    }
+    const key = secrets.find((one) => one.identity === identity);
+    if (key !== undefined) return secret(key.what);
+    // When the image is built of the fleet directory itself.
+    const isPart = partsOfFleet.some((part) => part === basename(file));
+    if (isPart && (await isFleetDirectory(parent))) return secret('part of a fleet directory');
+    if (!status.isFile()) return undefined;
+    for (const { content, what } of secrets) {
+      if (content?.length === status.size && content.equals(await readFile(file)))
+        return secret(`a copy of ${what}`);
+    }
+    if ((await realpath(parent)) !== outputDirectory) return undefined;
+    if (outputs.includes(join(outputDirectory, basename(file)))) {
+      return { what: 'the image that is being built', isSecret: false };
+    }
+    const isEarlier = /\.aci(?:\.asc)?(?:\.part(?:ial)?)?$/.test(file);
+    return isEarlier ? { what: 'an image beside the one that is being built', isSecret: false } : undefined;
+  };
+}
+
+async function secretsOf(fleetPath: string): Promise<readonly Secret[]> {
+  const keys = join(fleetPath, 'keys');
+  const names = await readdir(keys).catch(() => []);
+  const files = names.filter((name) => name.includes('.key.asc')).map((name) => join(keys, name));
+  try {
+    const { path, config } = await FleetDirectory.open(fleetPath);
+    const { key, passwordFile } = config.broker;
+    files.push(...[key, passwordFile].flatMap((file) => (file === undefined ? [] : [resolve(path, file)])));
+  } catch (error) {
+    // No fleet, or one whose fleet.toml is wrong: then only what lies in keys/ is known.
+    if (!isRefusal(error)) throw error;
+  }
+  const secrets = files.map(async (file): Promise<Secret | undefined> => {
+    const identity = await identityOf(file);
+    if (identity === undefined) return undefined;
+    const content = await readFile(file).catch(() => undefined);
+    // An empty file is not a secret, and would be found everywhere.
+    return {
+      what: `a secret of the fleet (${basename(file)})`,
+      identity,
+      content: content?.length === 0 ? undefined : content,
+    };
+  });
+  return (await Promise.all(secrets)).filter((secret) => secret !== undefined);
+}
+
+async function isFleetDirectory(path: string): Promise<boolean> {
+  const [toml, keys] = await Promise.all([
+    identityOf(join(path, 'fleet.toml')),
+    identityOf(join(path, 'keys')),
+  ]);
+  return toml !== undefined && keys !== undefined;
+}
+
+async function identityOf(path: string): Promise<string | undefined> {
+  const status = await stat(path).catch(() => undefined);
+  return status === undefined ? undefined : identify(status);
+}
+
+function identify({ dev, ino }: Pick<Stats, 'dev' | 'ino'>): string {
+  return `${dev}:${ino}`;
+}

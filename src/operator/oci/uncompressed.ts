@@ -1,0 +1,49 @@
+import { compressionOf, readHead, replay, undone } from '../../image/aci/index.ts';
+import { type ArchiveLimits, BLOCK, checksum } from '../../image/tar/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+
+/**
+ * A tar without its compression, which is found by the first bytes whatever a media type or a file name says. A tar needs no mark: its
+ * checksum proves a header, and a tar without entries has none.
+ *
+ * Throws refusals while it is iterated: `archive-too-large` for more than `maxTarBytes`, and those of `decompressByTool`.
+ */
+export async function* uncompressed(
+  source: AsyncIterable<Uint8Array>,
+  { maxTarBytes, decoderMemoryMiB }: Pick<ArchiveLimits, 'maxTarBytes' | 'decoderMemoryMiB'>,
+): AsyncGenerator<Buffer, void> {
+  const input = source[Symbol.asyncIterator]();
+  try {
+    const head = await readHead(input, BLOCK);
+    const bytes = replay(head, input);
+    const found = isTarHeader(head) ? 'none' : isSkippable(head) ? 'zstd' : (compressionOf(head) ?? 'none');
+    let sizeBytes = 0;
+    for await (const chunk of await undone(found, bytes, decoderMemoryMiB)) {
+      sizeBytes += chunk.length;
+      if (sizeBytes > maxTarBytes) throw tooLarge(maxTarBytes);
+      yield chunk;
+    }
+  } finally {
+    await input.return?.();
+  }
+}
+
+/** What to say of an image that unpacks to more than is allowed. */
+export function tooLarge(maxBytes: number): Refusal {
+  return new Refusal(
+    'archive-too-large',
+    `it unpacks to more than ${maxBytes} bytes; allow more with --max-unpacked`,
+  );
+}
+
+/** A name may begin like a compressed file: "BZh" is that of bzip2. The checksum of a whole header tells. */
+function isTarHeader(head: Buffer): boolean {
+  if (head.length < BLOCK) return false;
+  const said = /^ *([0-7]+)[ \0]*$/.exec(head.toString('latin1', 148, 156))?.[1];
+  return said !== undefined && parseInt(said, 8) === checksum(head.subarray(0, BLOCK));
+}
+
+/** Zstandard allows frames of other data before its own (RFC 8878 §3.1.2): 0x184D2A50 to 0x184D2A5F. */
+function isSkippable(head: Buffer): boolean {
+  return head.length >= 4 && (head.readUInt32LE(0) & 0xfffffff0) === 0x184d2a50;
+}

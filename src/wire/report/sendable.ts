@@ -1,0 +1,71 @@
+import type { CapabilityReport, DeviceReport } from './report.ts';
+import { wireBytes, wireText } from './wire-text.ts';
+
+/** The longest lists that the operator's decoder takes. */
+export const most = { pods: 64, apps: 64, isolators: 512, capabilities: 64, damaged: 256 } as const;
+
+/** Fields that hold a sentence; every other text is a name. */
+const sentences: ReadonlySet<string> = new Set(['message', 'detail']);
+
+/**
+ * A message with every text as `wireText` gives it, every number a count and every list no longer than the decoder takes. A report
+ * that the operator cannot read makes the device silent, which is worse than one with a cut text.
+ */
+export function sendable(value: unknown, field = ''): unknown {
+  if (typeof value === 'string') {
+    return wireText(value, sentences.has(field) ? wireBytes.sentence : wireBytes.name);
+  }
+  if (typeof value === 'number') return count(value);
+  if (Array.isArray(value)) {
+    const max = Object.hasOwn(most, field) ? most[field as keyof typeof most] : value.length;
+    return value.slice(0, max).map((member) => sendable(member));
+  }
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, sendable(member, key)]));
+}
+
+/** What counts nothing is 0; what is larger than a number of JavaScript holds exactly is the largest that it does. */
+function count(value: number): number {
+  if (Number.isNaN(value)) return 0;
+  return Math.min(Math.max(Math.trunc(value), 0), Number.MAX_SAFE_INTEGER);
+}
+
+/** Ways to make a report fit into its limit, the first changes nothing; each report says that it was shortened. */
+export const shortenings: readonly ((report: DeviceReport) => DeviceReport)[] = [
+  (report) => report,
+  (report) => shortened(withSentences(report, 256), 'long texts are cut'),
+  (report) => shortened(withSentences(withoutIsolators(report), 256), 'isolators are left out'),
+  (report) =>
+    shortened(
+      withSentences({ ...report, pods: [], damaged: [] }, 128),
+      'pods and damaged images are left out',
+    ),
+];
+
+function shortened(report: DeviceReport, detail: string): DeviceReport {
+  const note: CapabilityReport = {
+    name: 'full-report',
+    available: false,
+    detail: `the report is larger than 64 KiB: ${detail}`,
+  };
+  return { ...report, capabilities: [note, ...report.capabilities] };
+}
+
+function withSentences(report: DeviceReport, maxBytes: number): DeviceReport {
+  const short = (text: string): string => wireText(text, maxBytes);
+  return {
+    ...report,
+    pods: report.pods.map((pod) => ({
+      ...pod,
+      isolators: pod.isolators.map((isolator) => ({ ...isolator, detail: short(isolator.detail) })),
+    })),
+    capabilities: report.capabilities.map((one) => ({ ...one, detail: short(one.detail) })),
+    ...(report.damaged === undefined
+      ? {}
+      : { damaged: report.damaged.map((image) => ({ ...image, message: short(image.message) })) }),
+  };
+}
+
+function withoutIsolators(report: DeviceReport): DeviceReport {
+  return { ...report, pods: report.pods.map((pod) => ({ ...pod, isolators: [] })) };
+}

@@ -1,0 +1,142 @@
+import { execFileSync } from 'node:child_process';
+import { copyFile, link, mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { wherry, type Run } from '../support/recording-terminal.ts';
+
+let directory: string;
+const at = (path: string): string => join(directory, path);
+const run = (...args: string[]): Promise<Run> => wherry(['--fleet', at('fleet'), ...args]);
+const build = (...args: string[]): Promise<Run> =>
+  run('image', 'build', directory, '--name', 'example.com/a', '-o', at('web.aci'), ...args);
+const filesOf = (image: string): readonly string[] =>
+  execFileSync('tar', ['tf', image], { encoding: 'utf8' }).trim().split('\n');
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'wherry-keys-'));
+  await mkdir(at('bin'));
+  await copyFile('/bin/true', at('bin/true'));
+  expect(await run('fleet', 'init', 'harbour')).toMatchObject({ status: 0 });
+});
+afterEach(() => rm(directory, { recursive: true }));
+
+describe('an image of a directory with a fleet in it', () => {
+  it('has neither the fleet nor earlier builds, and the builder hears of it', async () => {
+    expect(await build('--sign')).toMatchObject({ status: 0 });
+    await rename(at('web.aci'), at('web-1.aci'));
+    await rename(at('web.aci.asc'), at('web-1.aci.asc'));
+    expect(await build('--sign')).toMatchObject({ status: 0 });
+    const again = await build();
+    expect(again.status).toBe(0);
+    expect(again.err.split('\n').toSorted().join('\n')).toBe(
+      [
+        '',
+        'left out /fleet: it is a fleet directory',
+        'left out /web-1.aci.asc: it is an image beside the one that is being built',
+        'left out /web-1.aci: it is an image beside the one that is being built',
+        'left out /web.aci.asc: it is the image that is being built',
+        'left out /web.aci: it is the image that is being built',
+      ]
+        .toSorted()
+        .join('\n'),
+    );
+    expect(filesOf(at('web.aci'))).toEqual(['manifest', 'rootfs/', 'rootfs/bin/', 'rootfs/bin/true']);
+  });
+
+  it('has no key that was copied, linked or moved elsewhere', async () => {
+    await copyFile(at('fleet/keys/deploy.key.asc'), at('bin/copy'));
+    await link(at('fleet/keys/images.key.asc'), at('bin/linked'));
+    await rename(at('fleet/keys'), at('secrets'));
+    await symlink('../secrets', at('fleet/keys'));
+    await copyFile(at('secrets/images.pub.asc'), at('bin/public.asc'));
+    const built = await build('--json');
+    expect(filesOf(at('web.aci'))).toEqual([
+      'manifest',
+      'rootfs/',
+      'rootfs/bin/',
+      'rootfs/bin/public.asc',
+      'rootfs/bin/true',
+      'rootfs/secrets/',
+      'rootfs/secrets/deploy.pub.asc',
+      'rootfs/secrets/images.pub.asc',
+    ]);
+    const { leftOut } = JSON.parse(built.out) as { leftOut: { path: string }[] };
+    expect(leftOut.map(({ path }) => path).toSorted()).toEqual([
+      '/bin/copy',
+      '/bin/linked',
+      '/fleet',
+      '/secrets/deploy.key.asc',
+      '/secrets/images.key.asc',
+    ]);
+  });
+
+  it('has no other fleet, and not the secrets that fleet.toml names', async () => {
+    await wherry(['--fleet', at('other'), 'fleet', 'init', 'canal']);
+    await writeFile(at('password'), 'secret');
+    await writeFile(at('bin/ca.pem'), 'public');
+    await rename(at('fleet'), `${directory}-fleet`);
+    try {
+      const fleet = `${directory}-fleet`;
+      const toml = [
+        'fleet = "harbour"',
+        '[broker]',
+        'url = "mqtt://localhost:1883"',
+        `password_file = ${JSON.stringify(at('password'))}`,
+        `ca = ${JSON.stringify(at('bin/ca.pem'))}`,
+        '[images]',
+        'base_url = "http://localhost"',
+      ];
+      await writeFile(join(fleet, 'fleet.toml'), toml.join('\n'));
+      const args = ['image', 'build', directory, '--name', 'example.com/a', '-o', at('web.aci')];
+      const built = await wherry(['--fleet', fleet, ...args]);
+      expect(built.err).toMatch(/\/other: it is a fleet directory/);
+      expect(built.err).toMatch(/\/password: it is a secret of the fleet \(password\)/);
+      expect(filesOf(at('web.aci'))).toEqual([
+        'manifest',
+        'rootfs/',
+        'rootfs/bin/',
+        'rootfs/bin/ca.pem',
+        'rootfs/bin/true',
+      ]);
+    } finally {
+      await rm(`${directory}-fleet`, { recursive: true });
+    }
+  });
+
+  it('has none of the fleet when it is built of the fleet directory itself', async () => {
+    await writeFile(at('fleet/readme'), 'x');
+    const args = ['--name', 'example.com/a', '-o', at('web.aci')];
+    expect(await run('image', 'build', at('fleet'), ...args)).toMatchObject({ status: 0 });
+    expect(filesOf(at('web.aci'))).toEqual(['manifest', 'rootfs/', 'rootfs/readme']);
+  });
+
+  it('has a file that only shares its name or size with one of these', async () => {
+    await writeFile(at('bin/images.key.asc'), 'x');
+    await mkdir(at('keys'));
+    await writeFile(at('bin/sample.aci'), 'x');
+    await build();
+    expect(filesOf(at('web.aci'))).toContain('rootfs/bin/images.key.asc');
+    expect(filesOf(at('web.aci'))).toContain('rootfs/bin/sample.aci');
+    expect(filesOf(at('web.aci'))).toContain('rootfs/keys/');
+  });
+
+  it('by a build file leaves out the same, and refuses a key that is put in by name', async () => {
+    const file = (from: string): string =>
+      `[manifest]\nname = "example.com/a"\n[[put]]\nfrom = ${JSON.stringify(from)}\nto = "/app"\n`;
+    await writeFile(at('build.toml'), file('.'));
+    const built = await run('image', 'build', at('build.toml'), '-o', at('web.aci'));
+    expect(built).toMatchObject({
+      status: 0,
+      err: expect.stringContaining('left out /app/fleet: it is a fleet directory') as string,
+    });
+    expect(filesOf(at('web.aci')).filter((path) => path.includes('key'))).toEqual([]);
+    for (const from of ['fleet/keys/deploy.key.asc', 'fleet']) {
+      await writeFile(at('build.toml'), file(from));
+      expect(await run('image', 'build', at('build.toml'), '-o', at('other.aci'))).toMatchObject({
+        status: 64,
+        err: expect.stringMatching(/put \/app: .* does not belong in an image/) as string,
+      });
+    }
+  });
+});

@@ -1,0 +1,160 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, watch, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { wherry } from '../support/recording-terminal.ts';
+
+const root = new URL('../..', import.meta.url).pathname;
+let place = '';
+const running: ChildProcess[] = [];
+const servers: Server[] = [];
+
+// Programs start slowly where much else runs.
+vi.setConfig({ testTimeout: 120_000 });
+
+beforeAll(() => {
+  place = mkdtempSync(join(tmpdir(), 'wherry-stop-'));
+  mkdirSync(join(place, 'tree/bin'), { recursive: true });
+  writeFileSync(join(place, 'tree/bin/app'), 'app');
+  symlinkSync('circle', join(place, 'circle'));
+  mkdirSync(join(place, 'large'));
+  // Longer to compress than any signal takes to arrive.
+  writeFileSync(join(place, 'large/data'), randomBytes(150 << 20));
+});
+afterEach(() => {
+  for (const child of running.splice(0)) child.kill('SIGKILL');
+  for (const server of servers.splice(0)) server.close();
+});
+afterAll(() => rmSync(place, { recursive: true, force: true }));
+
+/** The real program, in a process of its own. */
+function start(...args: string[]): { child: ChildProcess; err: () => string } {
+  const child = spawn(
+    process.execPath,
+    ['--import', join(root, 'node_modules/tsx/dist/esm/index.mjs'), join(root, 'src/cli/wherry.ts'), ...args],
+    { cwd: place, stdio: ['ignore', 'ignore', 'pipe'] },
+  );
+  running.push(child);
+  let said = '';
+  child.stderr.on('data', (text: Buffer) => (said += text.toString()));
+  return { child, err: () => said };
+}
+
+/** Resolves when something lies in `directory`. */
+async function filled(directory: string): Promise<void> {
+  const watcher = watch(directory);
+  try {
+    if (readdirSync(directory).length === 0) await once(watcher, 'change');
+  } finally {
+    watcher.close();
+  }
+}
+
+async function statusOf(child: ChildProcess): Promise<unknown> {
+  const [status, signal] = (await once(child, 'exit')) as [number | null, string | null];
+  return status ?? signal;
+}
+
+/** A port where somebody listens and says nothing. */
+async function silentPort(): Promise<number> {
+  const server = createServer();
+  servers.push(server);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return (server.address() as AddressInfo).port;
+}
+
+describe('a signal ends', () => {
+  it.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+    ['SIGHUP', 129],
+  ] as const)('an image that is built: %s, status %i, and nothing is left', async (signal, status) => {
+    const out = join(place, `out-${signal}`);
+    mkdirSync(out);
+    const { child, err } = start(
+      'image',
+      'build',
+      'large',
+      '--name',
+      'example.com/a',
+      '-o',
+      join(out, 'a.aci'),
+    );
+    await filled(out);
+    child.kill(signal);
+    expect(await statusOf(child)).toBe(status);
+    expect(err()).toBe(`wherry: stopped by ${signal}\n`);
+    expect(readdirSync(out)).toEqual([]);
+  });
+
+  it('a command that waits for a broker which does not answer', async () => {
+    const port = await silentPort();
+    const fleet = ['--fleet', join(place, 'silent')];
+    await wherry([...fleet, 'fleet', 'init', 'silent', '--broker', `mqtt://127.0.0.1:${port}`]);
+    const { child } = start(...fleet, 'status');
+    await new Promise((resolve) => servers.at(-1)?.once('connection', resolve));
+    child.kill('SIGINT');
+    expect(await statusOf(child)).toBe(130);
+  });
+});
+
+describe('a start that fails ends the command', () => {
+  it.each([
+    ['the broker’s', '--broker-port', '--image-port'],
+    ['the image server’s', '--image-port', '--broker-port'],
+  ])('when %s port is taken', async (_, taken, free) => {
+    const port = await silentPort();
+    const { child, err } = start('--fleet', `dev${taken}`, 'dev', taken, String(port), free, '0');
+    expect(await statusOf(child)).toBe(64);
+    expect(err()).toContain(`cannot listen on 127.0.0.1:${port}`);
+  });
+});
+
+describe('two runs with one output', () => {
+  it('do not mix: the last to end leaves a whole image', async () => {
+    const out = join(place, 'both.aci');
+    const build = () => wherry(['image', 'build', join(place, 'tree'), '--name', 'example.com/a', '-o', out]);
+    const runs = await Promise.all([build(), build(), build()]);
+    expect(runs.map(({ status, err }) => ({ status, err }))).toEqual(
+      runs.map(() => ({ status: 0, err: '' })),
+    );
+    expect((await wherry(['image', 'inspect', out])).status).toBe(0);
+  });
+});
+
+describe('an output that cannot be written is named', () => {
+  const build = async (output: string) =>
+    await wherry(['image', 'build', join(place, 'tree'), '--name', 'example.com/a', '-o', output]);
+
+  it.each([
+    [
+      'in a directory that is not there',
+      'missing/a.aci',
+      /missing\/a\.aci cannot be written: there is no directory/,
+    ],
+    ['below a file', 'tree/bin/app/a.aci', /tree\/bin\/app\/a\.aci: a part of the path is not a directory/],
+    ['with a name that is too long', `${'n'.repeat(256)}.aci`, /n\.aci: the name is too long/],
+    ['that is a directory', 'tree', /tree is a directory; name a file/],
+    ['behind links in a circle', 'circle/a.aci', /circle\/a\.aci: symbolic links lead in a circle/],
+  ])('%s', async (_, output, message) => {
+    const { status, err } = await build(join(place, output));
+    expect(err).toMatch(message);
+    expect(status).toBe(64);
+  });
+
+  it('that is a device: it is not replaced by a file', async () => {
+    const { status, err } = await build('/dev/null');
+    expect({ status, err }).toEqual({
+      status: 64,
+      err: 'wherry: /dev/null is not a regular file; name a file to write (input-invalid)\n',
+    });
+  });
+
+  it('whose name is as long as names can be: it is written', async () => {
+    expect((await build(join(place, `${'n'.repeat(251)}.aci`))).err).toBe('');
+  });
+});

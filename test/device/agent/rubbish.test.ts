@@ -1,0 +1,154 @@
+import { open } from 'node:fs/promises';
+import { describe, expect, it } from 'vitest';
+import { checkEnvelope } from '../../../src/device/agent/message-policy.ts';
+import { Supervisor, type SupervisorPorts } from '../../../src/device/agent/supervisor.ts';
+import { emptyState } from '../../../src/device/deploy/index.ts';
+import { Refusal } from '../../../src/core/refusal/index.ts';
+import type { DeploymentEvent } from '../../../src/wire/report/index.ts';
+import { encodeEnvelope, type DesiredState } from '../../../src/wire/trust/index.ts';
+import { FakeClock, settle } from '../../support/fake-clock.ts';
+import { WorldModel } from '../../support/world-model.ts';
+
+/** A supervisor that examines by `verdict`; only what the tests read is real. */
+function device(verdict: (text: string) => void, ports: Partial<SupervisorPorts> = {}) {
+  const clock = new FakeClock();
+  const world = new WorldModel();
+  const events: DeploymentEvent[] = [];
+  const examined: string[] = [];
+  const lines: string[] = [];
+  const supervisor = new Supervisor({
+    keeper: world,
+    world,
+    clock,
+    journal: { log: (_level, message) => lines.push(message) },
+    bootId: 'boot',
+    later: (delayMs, work) => void clock.sleep(delayMs).then(work),
+    examine: (message) => {
+      const text = Buffer.from(message).toString();
+      examined.push(text);
+      verdict(text);
+      const desired = { version: 7, issued: 1, pods: [], images: [], policy: {} } as unknown as DesiredState;
+      return Promise.resolve({ outcome: 'new', desired, payloadSha256: 'x', signedBy: ['key'] });
+    },
+    onChange: () => undefined,
+    onRest: () => undefined,
+    onEvent: (event) => events.push(event),
+    onAccepted: () => undefined,
+    ...ports,
+  });
+  return { supervisor, clock, events, examined, lines };
+}
+
+const oomKill = () => {
+  throw new Refusal('internal', 'the message was examined without a verdict (oom-kill)');
+};
+
+describe('an examination that failed by itself', () => {
+  it('[C27] is tried again, later each time, at most five times, and told once', async () => {
+    const { supervisor, clock, events, examined } = device(oomKill);
+    supervisor.receive(Buffer.from('command'));
+    await clock.pass(9_999);
+    expect(examined).toHaveLength(1);
+    await clock.pass(1);
+    expect(examined).toHaveLength(2);
+    await clock.pass(1_000_000);
+    expect(examined).toHaveLength(5);
+    expect(events).toMatchObject([{ version: 0, outcome: 'refused', code: 'internal' }]);
+  });
+
+  it('[C27] is tried again when the broker sends the message again', async () => {
+    let broken = true;
+    const { supervisor, clock, examined, events } = device(() => {
+      if (broken) oomKill();
+    });
+    supervisor.receive(Buffer.from('command'));
+    await settle();
+    broken = false;
+    supervisor.receive(Buffer.from('command'));
+    await clock.pass(60_000);
+    expect(examined).toHaveLength(2);
+    expect(events.some(({ version, outcome }) => version === 7 && outcome === 'committed')).toBe(true);
+  });
+
+  it('[C27] is not tried again after another message has come', async () => {
+    const { supervisor, clock, examined } = device((text) => {
+      if (text === 'old') oomKill();
+    });
+    supervisor.receive(Buffer.from('old'));
+    await settle();
+    supervisor.receive(Buffer.from('new'));
+    await clock.pass(1_000_000);
+    expect(examined).toEqual(['old', 'new']);
+  });
+});
+
+describe('a disk that cannot be written', () => {
+  it('[C27] is named with the version, without source lines, and the command is tried again', async () => {
+    const save = async () => {
+      await open('/proc/none', 'w');
+    };
+    const { supervisor, clock, events, examined } = device(() => undefined, {
+      keeper: { state: emptyState, save },
+    });
+    supervisor.receive(Buffer.from('command'));
+    while (events.length === 0) await settle();
+    expect(events).toMatchObject([{ version: 7, outcome: 'refused', code: 'disk-failed' }]);
+    expect(events[0]?.message).not.toMatch(/\.[tj]s:\d/);
+    expect(supervisor.refused).toMatchObject({ version: 7, code: 'disk-failed' });
+    await clock.pass(10_000);
+    expect(examined).toHaveLength(2);
+  });
+
+  it('is no-space when there are no blocks or inodes', async () => {
+    const save = async () => {
+      const handle = await open('/dev/full', 'w');
+      await handle.write('x').finally(() => handle.close());
+    };
+    const { supervisor, events } = device(() => undefined, { keeper: { state: emptyState, save } });
+    supervisor.receive(Buffer.from('command'));
+    while (events.length === 0) await settle();
+    expect(events).toMatchObject([{ version: 7, code: 'no-space' }]);
+  });
+});
+
+describe('rubbish on the topic of commands', () => {
+  const unsigned = (text: string) => {
+    if (text.startsWith('rubbish')) throw new Refusal('signature-invalid', `${text} is not signed`);
+  };
+
+  it('[C28] starts a bounded number of examinations and writes a bounded number of lines', async () => {
+    const { supervisor, clock, examined, events, lines } = device(unsigned);
+    for (let count = 0; count < 2 * 600; count++) {
+      supervisor.receive(Buffer.from(`rubbish ${count}`));
+      await clock.pass(500);
+    }
+    expect(examined.length).toBeLessThanOrEqual(20 + 600 / 8 + 1);
+    expect(events.length).toBeLessThanOrEqual(30 + 600 / 10 + 1);
+    expect(lines.length).toBe(events.length);
+    expect(events.some(({ message = '' }) => /\(\d+ more were refused before\)$/.test(message))).toBe(true);
+  });
+
+  it('[C28] delays the newest message by less than 10 s', async () => {
+    const { supervisor, clock, examined } = device(unsigned);
+    for (let count = 0; count < 100; count++) {
+      supervisor.receive(Buffer.from(`rubbish ${count}`));
+      await clock.pass(500);
+    }
+    supervisor.receive(Buffer.from('a command'));
+    await clock.pass(10_000);
+    expect(examined.at(-1)).toBe('a command');
+  });
+
+  it('[C28] that is no envelope is refused without an examination, and displaces no command', async () => {
+    const { supervisor, clock, examined, events } = device(unsigned, { check: checkEnvelope });
+    const signatures = ['-----BEGIN PGP SIGNATURE-----\n\nAA==\n-----END PGP SIGNATURE-----\n'];
+    const command = encodeEnvelope({ payload: Buffer.from('x'), signatures });
+    supervisor.receive(command);
+    supervisor.receive(Buffer.from('noise'));
+    supervisor.receive(Buffer.from('noise'));
+    await clock.pass(1000);
+    expect(examined).toEqual([Buffer.from(command).toString()]);
+    expect(events[0]).toMatchObject({ version: 0, code: 'envelope-malformed' });
+    expect(events.filter(({ outcome }) => outcome === 'refused')).toHaveLength(1);
+  });
+});

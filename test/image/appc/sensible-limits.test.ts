@@ -1,0 +1,60 @@
+import { describe, expect, it } from 'vitest';
+import { parsePodManifest } from '../../../src/image/appc/index.ts';
+import { compilePod, type CompiledPod } from '../../../src/device/pod/index.ts';
+import { boardHost, demoImage, demoUuid, imageId } from '../../device/pod/demo.ts';
+
+function compiled(name: string, value: object, volumes: object[] = []): CompiledPod {
+  const mountPoints = volumes.map((_, index) => ({ name: `v${index}`, path: `/v${index}` }));
+  const app = { exec: ['/bin/app'], user: '0', group: '0', mountPoints, isolators: [{ name, value }] };
+  const manifest = {
+    ...{ acVersion: '0.8.11', acKind: 'PodManifest', volumes },
+    apps: [{ name: 'web', image: { id: imageId }, app }],
+  };
+  return compilePod({
+    ...{ name: 'demo', uuid: demoUuid, images: new Map([[imageId, demoImage]]), host: boardHost },
+    manifest: parsePodManifest(Buffer.from(JSON.stringify(manifest))),
+  });
+}
+
+describe('a limit that no process can live with is refused, with what was probably meant', () => {
+  it.each([
+    ['resource/memory', { limit: '16m' }, /"16m" is less than one unit; write "16M" for 10\^6 or "16Mi"/],
+    ['resource/memory', { limit: '64' }, /"64" is 64 bytes, in which no program starts; write "64M"/],
+    ['resource/memory', { limit: '16k' }, /"16k" is 16000 bytes, in which no program starts/],
+    ['resource/memory', { request: '500m', limit: '1G' }, /"500m" is less than one byte; write "500M"/],
+    ['resource/block-bandwidth', { default: true, limit: '5m' }, /"5m" is less than one unit; write "5M"/],
+  ])('%s %j', (name, value, message) => {
+    expect(() => compiled(name, value)).toThrow(message);
+  });
+});
+
+describe('a limit that the kernel does not hold as written is reported as modified', () => {
+  it.each([
+    ['resource/cpu', { limit: '5000' }, /more than the \d+ cores of this device/],
+    ['resource/memory', { limit: '1000001' }, /MemoryMax=1003520 .*whole pages/],
+  ])('%s %j', (name, value, detail) => {
+    const [report] = compiled(name, value).isolators;
+    expect(report).toMatchObject({ outcome: 'modified', detail: expect.stringMatching(detail) as string });
+  });
+});
+
+describe('an app does not start before what its volumes lie on is mounted', () => {
+  it.each([
+    ['/mnt/usb/data', 'RequiresMountsFor=/mnt/usb/data'],
+    ['/mnt/my disk/data', 'RequiresMountsFor="/mnt/my disk/data"'],
+    ['/mnt/100%/data', 'RequiresMountsFor=/mnt/100%%/data'],
+    ['/mnt/a"b', "RequiresMountsFor='/mnt/a\"b'"],
+  ])('%s', (source, line) => {
+    const pod = compiled('resource/cpu', { limit: '1' }, [{ name: 'v0', kind: 'host', source }]);
+    const service = pod.units.find(({ name }) => name.endsWith('-web.service'));
+    expect(service?.text.split('\n')).toContain(line);
+  });
+
+  it('nor can a name of a directory add a directive', () => {
+    const source = '/mnt/usb/x\nExecStart=/bin/evil';
+    const pod = compiled('resource/cpu', { limit: '1' }, [{ name: 'v0', kind: 'host', source }]);
+    const service = pod.units.find(({ name }) => name.endsWith('-web.service'));
+    expect(service?.text).not.toContain('evil');
+    expect(service?.text.split('\n')).toContain('RequiresMountsFor=/mnt/usb');
+  });
+});
