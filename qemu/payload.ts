@@ -16,6 +16,9 @@ import { basename, dirname, join, relative } from 'node:path';
 import type { BoardConfig } from './board-config.ts';
 import { cached, contentKey, fileParts } from '../cross/index.ts';
 
+/** Whose programs to take. */
+type PayloadBoard = Pick<BoardConfig, 'arch' | 'suite'>;
+
 /** A root file system to build an image from, made of a program of Debian's and exactly the libraries that it needs. */
 interface Payload {
   readonly packages: readonly string[];
@@ -129,7 +132,7 @@ export type PayloadName = keyof typeof payloads;
  *
  * @returns the directory that becomes an image's rootfs
  */
-export async function payloadRoot(name: PayloadName, board: BoardConfig): Promise<string> {
+export async function payloadRoot(name: PayloadName, board: PayloadBoard): Promise<string> {
   const payload: Payload = payloads[name];
   const key = contentKey([
     board.arch,
@@ -149,7 +152,7 @@ export async function payloadRoot(name: PayloadName, board: BoardConfig): Promis
   return join(dir, 'rootfs');
 }
 
-function unpack(packages: readonly string[], board: BoardConfig, into: string): void {
+function unpack(packages: readonly string[], board: PayloadBoard, into: string): void {
   execFileSync(
     'mmdebstrap',
     [

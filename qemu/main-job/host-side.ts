@@ -26,7 +26,7 @@ import { payloadRoot } from '../payload.ts';
 const hostSeenFromBoard = '10.0.2.2';
 /** The port that nginx listens on, on the board. */
 export const pagePort = 8080;
-const appcArch = { arm64: 'aarch64', armhf: 'armv7l' } as const;
+const appcArch = { amd64: 'amd64', arm64: 'aarch64', armhf: 'armv7l' } as const;
 
 /** What an operator has: a fleet with keys, a broker, an image server, images; all on this machine. */
 export class HostSide {

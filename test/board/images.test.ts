@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadBoardConfig } from '../../qemu/index.ts';
+import { lacksOf, loadBoardConfig } from '../../qemu/index.ts';
 import type { DeviceReport } from '../../src/session/index.ts';
 import { type BuiltImage, oneBoard, Scene } from './scene.ts';
 
@@ -27,10 +27,10 @@ async function askForGibibyte(scene: Scene, image: BuiltImage): Promise<BuiltIma
 
 /** The real pull unit, under its own filter of system calls and with its 96 MiB. */
 describe.each(oneBoard)('images on %s', (boardName) => {
-  const { arch, cpu } = loadBoardConfig(boardName).config;
+  const { arch } = loadBoardConfig(boardName).config;
   /** What else the board runs, unless its CPU has no 32-bit user space: WHERRY_BOARDS=virt-armv8-64bit. */
   const other = arch === 'arm64' ? 'armv7l' : 'armv6l';
-  const runsOther = cpu !== 'a64fx';
+  const runsOther = lacksOf(boardName)['32-bit'] === undefined;
   let scene: Scene;
 
   beforeAll(async () => {

@@ -8,7 +8,7 @@ import type { UnitStatus } from '../../src/systemd/index.ts';
 import { boards, oneBoard } from './scene.ts';
 
 const imageId = parseImageId(`sha512-${'ab'.repeat(64)}`);
-const machines = { arm64: 'arm64', armhf: 'arm' } as const;
+const machines = { amd64: 'x64', arm64: 'arm64', armhf: 'arm' } as const;
 
 /** systemd, crun, cgroups and the compiler's output, with no wherryd anywhere. */
 describe.each(boards)('a compiled pod on %s', (name) => {

@@ -40,7 +40,7 @@ export const fleet = 'scene' as AcName;
 export const device = 'board' as AcName;
 
 /** How the boards of the matrix name themselves in image labels. */
-const appcArch = { arm64: 'aarch64', armhf: 'armv7l' } as const;
+const appcArch = { amd64: 'amd64', arm64: 'aarch64', armhf: 'armv7l' } as const;
 /** The board whose programs are in an image for another architecture: Debian has none for ARMv6, and ARMv7's run on these boards. */
 const boardOf = { armv7l: 'virt-armv7', armv6l: 'virt-armv7' } as const;
 
