@@ -56,10 +56,11 @@ describe('what an app says', () => {
     );
   });
 
-  it('never reaches the script, which is the same for every pod', () => {
+  it.each(['start-app', 'release-app'])('never reaches %s, which is the same for every pod', (name) => {
     const script = (pod: ReturnType<typeof compileApp>) =>
-      pod.files.find(({ path }) => path === 'start-app')?.content ?? '';
+      pod.files.find(({ path }) => path === name)?.content ?? '';
     const text = script(compileApp({ exec: ['/bin/app'] }));
+    expect(text).toMatch(/^#!\/bin\/sh\n/);
     expect(script(compileApp({ exec: ['/bin/other', '$(id)'] }))).toBe(text);
     execFileSync('sh', ['-n'], { input: text });
   });
