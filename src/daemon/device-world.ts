@@ -299,9 +299,16 @@ export class DeviceWorld implements World {
   async forget(pods: readonly DeployedPod[]): Promise<void> {
     const { files, systemd } = this.ports;
     await files.remove(pods, this.running);
+    // systemd keeps a failed unit until it is reset, even without its file.
+    const kept = new Set(this.running.flatMap((pod) => pod.services.map(({ unit }) => unit)));
+    for (const { unit } of pods.flatMap((pod) => pod.services)) {
+      if (!kept.has(unit)) await systemd.resetFailed(unit);
+    }
     const mounted = new Set(this.running.flatMap((pod) => pod.mounts));
     for (const mount of pods.flatMap((pod) => pod.mounts)) {
-      if (!mounted.has(mount)) await systemd.stop(mount).catch(() => undefined); // it was never mounted
+      if (mounted.has(mount)) continue;
+      await systemd.stop(mount).catch(() => undefined); // it was never mounted
+      await systemd.resetFailed(mount);
     }
   }
 
