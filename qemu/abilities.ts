@@ -1,6 +1,6 @@
 import { loadBoardConfig, type EmulatedConfig, type NativeConfig } from './board-config.ts';
 import { availableControllers } from './native/control-group.ts';
-import { hostSealsFiles } from './native/host-kernel.ts';
+import { hostSealsFiles, runs32Bit } from './native/host-kernel.ts';
 
 /**
  * What some boards can do and others cannot. Tests ask for these and never for a board's name.
@@ -50,6 +50,6 @@ function nativeLacks(config: NativeConfig): Lacks {
       : {}),
     ...(hostSealsFiles() ? {} : { 'fs-verity': "this machine's file system does not seal files" }),
     ...(config.arch === 'amd64' ? { arm: 'it runs x86-64 programs' } : {}),
-    '32-bit': 'nobody declares whether this machine runs 32-bit ARM programs',
+    ...(config.arch === 'arm64' && runs32Bit() ? {} : { '32-bit': 'it runs no 32-bit ARM programs' }),
   };
 }

@@ -26,6 +26,7 @@ export class Helper {
    * Starts a program that never outlives this process: the kernel kills it when its parent dies, however that
    * happens (PR_SET_PDEATHSIG, prctl(2)). It is outside the terminal's process group, so that Ctrl-C reaches this
    * program, or the shell on the board, and not the machine under it.
+   * @param talk gives {@link line} and {@link say} a way to the program
    */
   static start(
     program: string,

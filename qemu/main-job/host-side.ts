@@ -19,6 +19,7 @@ import {
 import { MqttTransport } from '../../src/session/index.ts';
 import { generateKey, signDetached } from '../../src/trust/sign.ts';
 import { systemClock } from '../../src/daemon/clock.ts';
+import { lacksOf } from '../abilities.ts';
 import type { BoardConfig } from '../board-config.ts';
 import { payloadRoot } from '../payload.ts';
 
@@ -150,7 +151,10 @@ export class HostSide {
       {
         pods: [pod],
         images: [desiredImage(image, [this.fleet.imageUrl(image)])],
-        policy: { probationSeconds: 5 },
+        policy: {
+          probationSeconds: 5,
+          ...(lacksOf(this.board.name).controllers === undefined ? {} : { limits: 'best-effort' }),
+        },
       },
     );
     return await published.follow(600_000, onProgress);

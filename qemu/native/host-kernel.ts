@@ -76,6 +76,15 @@ function checkCache(): void {
   );
 }
 
+/** Whether this ARMv8 machine runs 32-bit programs, as `wherry-arm32.service` asks on a device. */
+export function runs32Bit(): boolean {
+  try {
+    return execFileSync('setarch', ['linux32', 'uname', '-m'], { encoding: 'utf8' }).trim() !== 'aarch64';
+  } catch {
+    return false;
+  }
+}
+
 /** Whether the cache's file system, on which native boards keep their files, has fs-verity. */
 export function hostSealsFiles(): boolean {
   mkdirSync(cacheRoot(), { recursive: true });

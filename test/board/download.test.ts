@@ -5,7 +5,8 @@ import { jobName } from '../../src/fetch/index.ts';
 import { loopbackCertificate } from '../fetch/loopback-certificate.ts';
 import { serve, staticFile, type TestServer } from '../fetch/test-server.ts';
 import { startTinyProxy, type TinyProxy } from '../fetch/tinyproxy.ts';
-import { type BuiltImage, oneBoard, Scene } from './scene.ts';
+import { oneBoard } from './board-choice.ts';
+import { type BuiltImage, Scene } from './scene.ts';
 
 const proxyPassword = 'pr0xy-s3cret';
 const password = 's3rver-s3cret';

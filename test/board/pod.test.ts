@@ -5,17 +5,13 @@ import { startBoard, type Board } from '../../qemu/index.ts';
 import { parseImageManifest, parseImageId, parsePodManifest } from '../../src/appc/index.ts';
 import { compilePod, podUuid, type CompiledPod } from '../../src/pod/index.ts';
 import type { UnitStatus } from '../../src/systemd/index.ts';
-import { boards, oneBoard } from './scene.ts';
+import { everyBoard, itOn, itOnce } from './board-choice.ts';
 
 const imageId = parseImageId(`sha512-${'ab'.repeat(64)}`);
 const machines = { amd64: 'x64', arm64: 'arm64', armhf: 'arm' } as const;
 
 /** systemd, crun, cgroups and the compiler's output, with no wherryd anywhere. */
-describe.each(boards)('a compiled pod on %s', (name) => {
-  /** What no architecture changes; test/board/main-job.test.ts has limits, kills and restarts on every board. */
-  const onOneBoard = (title: string, test: () => Promise<void>): void => {
-    if (oneBoard.includes(name)) it(title, test);
-  };
+describe.each(everyBoard)('a compiled pod on %s', (name) => {
   let board: Board;
   beforeAll(async () => {
     board = await startBoard({ board: name });
@@ -74,11 +70,11 @@ describe.each(boards)('a compiled pod on %s', (name) => {
         ],
       ]),
       host: {
-        controllers: ['cpu', 'memory', 'pids', 'io'],
+        controllers: board.lacks.controllers === undefined ? ['cpu', 'memory', 'pids', 'io'] : [],
         crunPath: '/usr/bin/crun',
         cpuCount: 2,
         memoryBytes: 512 << 20,
-        limits: 'require',
+        limits: board.lacks.controllers === undefined ? 'require' : 'best-effort',
         holderPath: '/usr/bin/catatonit',
         machine: machines[board.arch],
         directories: { images: '/var/lib/wherry/images', pods: '/var/lib/wherry/pods', run: '/run/wherry' },
@@ -125,7 +121,7 @@ describe.each(boards)('a compiled pod on %s', (name) => {
   const saying = async (pod: CompiledPod, text: string) =>
     board.waitFor(`journalctl -b -o cat ${from(pod)}`, ({ stdout }) => stdout.includes(text), 90_000);
 
-  it('runs with its limits, in a cgroup of its own, followed by systemd', async () => {
+  itOn(name, 'controllers')('runs with its limits, in a cgroup of its own, followed by systemd', async () => {
     const pod = compile(
       'limits',
       shell('echo ready; exec sleep 1000000', {
@@ -158,7 +154,7 @@ describe.each(boards)('a compiled pod on %s', (name) => {
     expect(await steps(['stop', unitOf(pod)])).toEqual(['done']);
   });
 
-  onOneBoard('starts from a clean copy each time, and leaves nothing behind when it ends', async () => {
+  itOnce(name)('starts from a clean copy each time, and leaves nothing behind when it ends', async () => {
     const pod = compile(
       'clean',
       shell('if [ -e /mark ]; then echo dirty; else echo clean; fi; echo >/mark; exec sleep 1000000'),
@@ -180,7 +176,7 @@ describe.each(boards)('a compiled pod on %s', (name) => {
     ).toBe('0');
   });
 
-  onOneBoard('is killed over its memory limit, says so, and is started again', async () => {
+  itOnce(name, 'controllers')('is killed over its memory limit, says so, and is started again', async () => {
     const pod = compile(
       'hog',
       shell('echo eating; exec tail /dev/zero', {
@@ -198,7 +194,7 @@ describe.each(boards)('a compiled pod on %s', (name) => {
     await steps(['stop', unitOf(pod)]);
   });
 
-  onOneBoard('is asked to stop, and killed when it does not', async () => {
+  itOnce(name)('is asked to stop, and killed when it does not', async () => {
     const polite = compile(
       'polite',
       shell(`trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 1; done`),
@@ -296,24 +292,27 @@ describe.each(boards)('a compiled pod on %s', (name) => {
     await steps(...units.map((unit) => ['stop', unit]));
   });
 
-  onOneBoard('says how a service ended that systemd forgets as soon as it has failed', async () => {
-    const commands = {
-      success: '/usr/bin/true',
-      code: '/usr/bin/false',
-      kill: `/bin/sh -c "kill -KILL $$$$"`,
-      hog: '/usr/bin/tail /dev/zero',
-    };
-    for (const [end, command] of Object.entries(commands)) {
-      const lines = ['[Unit]', 'CollectMode=inactive-or-failed', '[Service]', 'Type=oneshot'];
-      lines.push('MemoryMax=16M', 'MemorySwapMax=0', `ExecStart=${command}`, '');
-      await board.copyIn(Buffer.from(lines.join('\n')), `/run/systemd/system/wherry-${end}.service`);
-    }
-    const runs = Object.keys(commands).map((end) => ['run', `wherry-${end}.service`]);
-    const [, ...ends] = await steps(['reload'], ...runs);
-    expect(ends).toEqual(['done', 'exit-code', 'signal', 'oom-kill']);
-  });
+  itOnce(name, 'controllers')(
+    'says how a service ended that systemd forgets as soon as it has failed',
+    async () => {
+      const commands = {
+        success: '/usr/bin/true',
+        code: '/usr/bin/false',
+        kill: `/bin/sh -c "kill -KILL $$$$"`,
+        hog: '/usr/bin/tail /dev/zero',
+      };
+      for (const [end, command] of Object.entries(commands)) {
+        const lines = ['[Unit]', 'CollectMode=inactive-or-failed', '[Service]', 'Type=oneshot'];
+        lines.push('MemoryMax=16M', 'MemorySwapMax=0', `ExecStart=${command}`, '');
+        await board.copyIn(Buffer.from(lines.join('\n')), `/run/systemd/system/wherry-${end}.service`);
+      }
+      const runs = Object.keys(commands).map((end) => ['run', `wherry-${end}.service`]);
+      const [, ...ends] = await steps(['reload'], ...runs);
+      expect(ends).toEqual(['done', 'exit-code', 'signal', 'oom-kill']);
+    },
+  );
 
-  onOneBoard('says why a unit cannot be started', async () => {
+  itOnce(name)('says why a unit cannot be started', async () => {
     const [error] = await steps(['start', 'wherry-pod-none.service']);
     expect(error).toContain('not found');
   });

@@ -15,7 +15,8 @@ import {
 } from '../../src/trust/index.ts';
 import { generateKey, signDetached } from '../../src/trust/sign.ts';
 import { file, manifest, type RawEntry, rootfs, tar } from '../aci/raw-tar.ts';
-import { oneBoard, type BuiltImage, Scene } from './scene.ts';
+import { oneBoard } from './board-choice.ts';
+import { type BuiltImage, Scene } from './scene.ts';
 
 /** Makes the message that a row of the table of commands is about. */
 type MakeMessage = (scene: Scene, good: DesiredState) => Promise<Uint8Array>;
@@ -157,7 +158,7 @@ const badImages: readonly [what: string, code: RefusalCode, make: MakeImage][] =
     'image-arch-mismatch',
     (scene) => {
       const labels = [
-        { name: 'arch' as AcIdentifier, value: 'amd64' },
+        { name: 'arch' as AcIdentifier, value: scene.board.arch === 'amd64' ? 'aarch64' : 'amd64' },
         { name: 'os' as AcIdentifier, value: 'linux' },
       ];
       const text = JSON.stringify({ ...(JSON.parse(String(manifest.body)) as object), labels });

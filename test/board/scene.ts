@@ -29,13 +29,6 @@ import {
 } from '../../src/trust/index.ts';
 import { generateKey, type GeneratedKey, signDetached } from '../../src/trust/sign.ts';
 
-/** The boards that the tests run on: all of the matrix, or those that WHERRY_BOARDS names. */
-export const boards: readonly string[] = (process.env['WHERRY_BOARDS'] ?? 'virt-armv8,virt-armv7').split(',');
-
-/** For what takes long and hardly depends on the architecture: one board, unless WHERRY_BOARDS asks for more. */
-export const oneBoard: readonly string[] =
-  process.env['WHERRY_BOARDS'] === undefined ? boards.slice(0, 1) : boards;
-
 export const fleet = 'scene' as AcName;
 export const device = 'board' as AcName;
 
@@ -250,7 +243,11 @@ export class Scene {
         ),
       })),
       images: uniqueImages(pods.map(({ image }) => image)),
-      policy: { probationSeconds: 3, reconnectWindowSeconds: 1, limits: 'require' },
+      policy: {
+        probationSeconds: 3,
+        reconnectWindowSeconds: 1,
+        limits: this.board.lacks.controllers === undefined ? 'require' : 'best-effort',
+      },
       ...overrides,
     };
   }
