@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import {
+  acceptDesired,
   type DeviceState,
   mendImages,
   runDeployment,
@@ -166,15 +167,8 @@ export class Supervisor {
     });
     this.running?.abort.abort(new Superseded(desired.version));
     await this.running?.done;
-    await keeper.save({
-      ...keeper.state,
-      trusted: {
-        version: desired.version,
-        payloadSha256: examined.payloadSha256,
-        issued: Math.max(desired.issued, keeper.state.trusted.issued),
-      },
-      pending: { desired, attempts: 0 },
-    });
+    // Now, not before: the superseded deployment has to end as its own state says.
+    await keeper.save(acceptDesired(keeper.state, desired, examined.payloadSha256));
     this.run();
   }
 

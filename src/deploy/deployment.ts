@@ -101,17 +101,10 @@ class Run {
   /** Ends a deployment that did not reach its commit; what ran before runs again. */
   async end(error: unknown): Promise<void> {
     const event: DeploymentEventName = error instanceof Superseded ? 'newer' : 'failed';
-    const touchedTheWorld = this.phase === 'activate' || this.phase === 'probation';
-    const current = this.keeper.state.current?.pods ?? [];
-    if (touchedTheWorld) {
-      await this.world.enable(current);
-      // The last good set is not judged again: whatever its state, it is the best there is, and there is no loop.
-      await this.world.converge(current).catch((cause: unknown) => {
-        if (!isRefusal(cause)) throw cause;
-      });
-    }
-    await this.world.forget(without(this.staged, current));
-    const terminal = nextPhase(this.phase, event);
+    const touched = this.hasTouchedPods();
+    if (touched) await this.restoreCurrent();
+    await this.world.forget(without(this.staged, this.keeper.state.current?.pods ?? []));
+    const terminal = nextPhase(touched ? 'activate' : this.phase, event);
     const last = {
       version: this.desired.version,
       phase: terminal,
@@ -124,6 +117,24 @@ class Run {
     if (!isRefusal(error)) throw error;
   }
 
+  /**
+   * Whether pods may have been stopped or started: by this run, or by an earlier one that ended with wherryd or the power
+   * in the middle of its activation.
+   */
+  private hasTouchedPods(): boolean {
+    return this.attempts > 0 || this.phase === 'activate' || this.phase === 'probation';
+  }
+
+  /** Makes the previous set run, and start at boot. */
+  private async restoreCurrent(): Promise<void> {
+    const current = this.keeper.state.current?.pods ?? [];
+    await this.world.enable(current);
+    // The last good set is not judged again: whatever its state, it is the best there is, and there is no loop.
+    await this.world.converge(current).catch((cause: unknown) => {
+      if (!isRefusal(cause)) throw cause;
+    });
+  }
+
   private async fetch(): Promise<void> {
     const { images } = this.desired;
     const missing = [];
@@ -133,6 +144,8 @@ class Run {
     }
     const trees = missing.length === 0 ? [] : this.announcedTrees();
     await this.world.reserve([...missing, ...trees], this.keeper.state);
+    // A download may take hours, and an interrupted activation may have stopped every pod.
+    if (missing.length > 0 && this.hasTouchedPods()) await this.restoreCurrent();
     const totalBytes = missing.reduce((sum, image) => sum + image.sizeBytes, 0);
     let doneBytes = 0;
     for (const image of missing) {
@@ -174,6 +187,7 @@ class Run {
       if (stored === undefined || !(await this.world.intact(stored))) missing.push(rendering);
     }
     await this.world.reserve(missing, this.keeper.state);
+    if (missing.length > 0 && this.hasTouchedPods()) await this.restoreCurrent();
     for (const rendering of missing) {
       this.signal.throwIfAborted();
       const stored = await this.world.render(rendering, this.signal);

@@ -2,6 +2,7 @@
  * The deployment state machine: one pending desired state is carried to its one terminal phase. It acts on the device only
  * through the `World` port.
  */
+export { acceptDesired } from './accepted.ts';
 export { maxActivationAttempts, runDeployment, Superseded } from './deployment.ts';
 export { imageUses, versionOf, type DeploymentUse, type ImageUse } from './image-use.ts';
 export { mendImages } from './mend.ts';
@@ -11,7 +12,7 @@ export type { DeploymentPhase, DeploymentReport } from './report.ts';
 export { renderingId, type Rendering, type RenderingStep } from './rendering.ts';
 export { decodeState, encodeState } from './state-codec.ts';
 export { emptyState } from './state.ts';
-export type { DeployedPod, Deployment, DeviceState, PendingDeployment, TrustedMark } from './state.ts';
+export type { DeployedPod, Deployment, DeviceState, PendingDeployment } from './state.ts';
 export {
   isPending,
   nextPhase,

@@ -1,7 +1,7 @@
 import type { CompiledPod } from '../pod/index.ts';
 import type { DeploymentReport } from './report.ts';
 import type { StoredImage, StoredTree } from '../store/index.ts';
-import type { DesiredState } from '../trust/index.ts';
+import type { DesiredState, TrustedVersion } from '../trust/index.ts';
 
 /**
  * What wherry must remember over a power cut; everything else is derived from the world. It lies in two slots
@@ -9,8 +9,7 @@ import type { DesiredState } from '../trust/index.ts';
  */
 export interface DeviceState {
   readonly format: 1;
-  /** The highest desired state that was ever trusted: version, digest of its payload, newest issue time. */
-  readonly trusted: TrustedMark;
+  readonly trusted: TrustedVersion;
   readonly current?: Deployment;
   readonly previous?: Deployment;
   readonly pending?: PendingDeployment;
@@ -20,14 +19,6 @@ export interface DeviceState {
   readonly images: readonly StoredImage[];
   /** Trees that were rendered of them; absent when there are none. */
   readonly trees?: readonly StoredTree[];
-}
-
-export interface TrustedMark {
-  readonly version: number;
-  /** SHA-256 of the payload, lower-case hex; empty before the first. */
-  readonly payloadSha256: string;
-  /** Seconds since 1970: the floor of the clock. */
-  readonly issued: number;
 }
 
 export interface Deployment {
@@ -44,7 +35,10 @@ export type DeployedPod = Pick<CompiledPod, 'name' | 'uuid' | 'slice' | 'service
 
 export interface PendingDeployment {
   readonly desired: DesiredState;
-  /** How often activation was begun: a device that dies in it goes back after the third time. */
+  /**
+   * How often activation was begun: a device that dies in it goes back after the third time. Above 0, pods of the current
+   * deployment may have been stopped, by this deployment or by one that it superseded.
+   */
   readonly attempts: number;
 }
 

@@ -14,7 +14,8 @@ export type DeploymentEventName =
 
 /**
  * The whole life of a deployment. A failure before activation touches nothing that runs, so it ends as `refused`; after
- * it, the previous set was stopped and comes back, so it ends as `rolled-back`. The phases on the right that are not keys are
+ * it, the previous set was stopped and comes back, so it ends as `rolled-back`. A deployment that is taken up again after
+ * its activation had begun goes through `fetch` and `stage` once more but fails as in `activate`. The phases on the right that are not keys are
  * terminal: each command reaches exactly one of them.
  */
 export const transitions: Readonly<

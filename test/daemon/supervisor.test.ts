@@ -121,6 +121,45 @@ describe('the supervisor', () => {
     expect([...world.stagedUnits]).toEqual(['web-new']);
   });
 
+  it('[C42] lets the old set run again although the superseded version could not put it back', async () => {
+    const { supervisor, outcomes, world } = device();
+    supervisor.receive(command(1, 'old'));
+    await rest();
+    supervisor.receive(command(2, 'slow'));
+    await rest();
+    const enable = world.enable.bind(world);
+    world.enable = () => {
+      world.enable = enable;
+      return Promise.reject(new Error('the disk is full'));
+    };
+    world.refuse = { stage: 'pod-user-unknown' };
+    supervisor.receive(command(3, 'new'));
+    await rest();
+    expect(outcomes()).toEqual(['1 committed', '3 rolled-back']);
+    expect([...world.running]).toEqual(['web-old']);
+  });
+
+  it('[C23] saves a version as trusted and pending in one write, when what it supersedes has ended', async () => {
+    const { supervisor, world } = device();
+    supervisor.receive(command(1, 'old'));
+    await rest();
+    supervisor.receive(command(2, 'slow'));
+    await rest();
+    const saved: string[] = [];
+    const save = world.save.bind(world);
+    world.save = async (state) => {
+      saved.push(`${state.trusted.version} ${state.last?.phase} ${state.pending?.desired.version}`);
+      await save(state);
+    };
+    world.calls.length = 0;
+    supervisor.receive(command(3, 'new'));
+    await rest();
+    expect(saved.slice(0, 2)).toEqual(['2 superseded undefined', '3 superseded 3']);
+    const [, accepted] = [...world.calls.entries()].filter(([, call]) => call === 'save');
+    expect(world.calls.indexOf('stage')).toBeGreaterThan(accepted?.[0] ?? Infinity);
+    expect(world.state.trusted.issued).toBe(3);
+  });
+
   it('rests when the message is examined and the deployment has ended, of whichever version', async () => {
     const { supervisor } = device();
     await supervisor.rest();

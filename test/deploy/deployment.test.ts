@@ -1,37 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import type { AcIdentifier, AcName, ImageId } from '../../src/appc/index.ts';
+import type { AcName } from '../../src/appc/index.ts';
 import { decodeState, encodeState, runDeployment, Superseded, transitions } from '../../src/deploy/index.ts';
 import { Refusal } from '../../src/refusal/index.ts';
 import type { DeploymentReport } from '../../src/session/index.ts';
-import type { DesiredState } from '../../src/trust/index.ts';
+import { desiredState as desired } from './desired.ts';
 import { deployedPod, PowerCut, rendering, WorldModel } from './world-model.ts';
 
 const never = new AbortController().signal;
 /** The device's clock says second 1000. */
 const clock = { nowMs: () => 1_000_000 };
-
-function desired(version: number, content: string): DesiredState {
-  return {
-    format: 1,
-    fleet: 'fleet' as AcName,
-    target: { device: 'device' as AcName },
-    version,
-    issued: 1,
-    expires: 2,
-    pods: [{ name: 'web' as AcName, manifest: new TextEncoder().encode(content) }],
-    images: [
-      {
-        id: `sha512-${content}` as ImageId,
-        name: 'example.com/web' as AcIdentifier,
-        labels: [],
-        sizeBytes: 10,
-        tarSizeBytes: 20,
-        urls: [],
-      },
-    ],
-    policy: { probationSeconds: 1, reconnectWindowSeconds: 1, limits: 'require' },
-  };
-}
 
 /** A device on which version 1 (`web-old`) runs and was committed, and version 2 (`web-new`) was accepted. */
 function deviceWithPending(): WorldModel {

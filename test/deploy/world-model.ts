@@ -24,6 +24,9 @@ export class WorldModel implements World, StateKeeper {
   readonly calls: string[] = [];
   /** Ends the power before the call with this index; the index counts over all calls. */
   cutAt = Number.POSITIVE_INFINITY;
+  onCut: () => void = () => undefined;
+  /** Told of each call before it has an effect. */
+  beforeCall: (call: string) => void = () => undefined;
   refuse: Partial<Record<keyof World, RefusalCode>> = {};
   /** Trees that every deployment needs rendered. */
   needed: readonly Rendering[] = [];
@@ -89,7 +92,7 @@ export class WorldModel implements World, StateKeeper {
     return Promise.resolve(pods);
   }
 
-  converge(pods: readonly DeployedPod[]): Promise<void> {
+  converge(pods: readonly DeployedPod[], signal?: AbortSignal): Promise<void> {
     const wanted = new Set(pods.map((pod) => pod.name));
     for (const name of [...this.running]) {
       if (wanted.has(name)) continue;
@@ -98,6 +101,7 @@ export class WorldModel implements World, StateKeeper {
     }
     for (const name of wanted) {
       if (this.running.has(name)) continue;
+      signal?.throwIfAborted();
       this.note(`start ${name}`, 'converge');
       this.running.add(name);
     }
@@ -127,11 +131,13 @@ export class WorldModel implements World, StateKeeper {
   private note(call: string, step = call as keyof World): void {
     if (this.calls.length === this.cutAt) {
       this.calls.push('power cut');
+      this.onCut();
       throw new PowerCut();
     }
+    this.beforeCall(call);
     this.calls.push(call);
     const code = this.refuse[step];
-    if (code !== undefined && !(step === 'converge' && call.endsWith('old'))) {
+    if (code !== undefined && !(step === 'converge' && /(old|same)$/.test(call))) {
       throw new Refusal(code, `the model refuses ${call}`);
     }
   }
