@@ -5,7 +5,7 @@ import { Refusal } from '../refusal/index.ts';
 import { type DeviceReport, DeviceSession, MqttTransport } from '../session/index.ts';
 import { imageStore, nodeDisk, programVerity, stateSlots } from '../store/index.ts';
 import { connectSystemd, openNotifier } from '../systemd/index.ts';
-import { deviceTime, keysForImage, timeFloor } from '../trust/index.ts';
+import { type DeviceTime, deviceTime, keysForImage, timeFloor } from '../trust/index.ts';
 import { systemClock } from './clock.ts';
 import { type BrokerConfig, type Config, parseConfig } from './config.ts';
 import { DeviceWorld } from './device-world.ts';
@@ -61,7 +61,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   const keeper = await openState(stateSlots(disk, places.state));
   const owner = await accountOf(pullUser);
 
-  const now = (): ReturnType<typeof deviceTime> => {
+  const now = (): DeviceTime => {
     const newestIssued = keeper.state.trusted.issued;
     const floor = timeFloor({ buildTime: options.buildTime, newestIssued, savedTime: 0 });
     return deviceTime(Math.floor(systemClock.nowMs() / 1000), options.clockIsKept(), floor);
@@ -95,7 +95,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
             maxBytesPerSecond: config.download.maxBytesPerSecond,
           },
           compression: config.store.compression,
-          timeFloor: now().nowSeconds,
+          time: now(),
           ...(unsealable === undefined ? { seals: true } : {}),
           ...(config.download.proxy === undefined ? {} : { proxy: config.download.proxy }),
         },
@@ -150,7 +150,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
           fleet: config.fleet,
           device: config.device,
           trusted: state.trusted,
-          ...now(),
+          time: now(),
         },
         { systemd, disk, run: places.run, owner },
         examineSignal,

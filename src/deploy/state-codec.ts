@@ -14,9 +14,13 @@ import {
   readFields,
   text,
 } from '../cbor/index.ts';
+import { Refusal } from '../refusal/index.ts';
 import { maxStateBytes, verityDigestForm } from '../store/index.ts';
 import { decodeDesiredState, encodeDesiredState } from '../trust/index.ts';
 import type { DeployedPod, Deployment, DeviceState } from './state.ts';
+
+/** What comes from manifests is as long as manifests may be; a state that is saved must be read again. */
+const maxManifestText = 1 << 20;
 
 const verityDigest: Reader<string> = parsed(text(135), (value) => {
   if (!verityDigestForm.test(value)) throw new CborError('not a digest of fs-verity');
@@ -24,28 +28,28 @@ const verityDigest: Reader<string> = parsed(text(135), (value) => {
 });
 
 const deployedPod: Reader<DeployedPod> = map({
-  name: text(64),
+  name: text(512),
   // Names a directory.
   uuid: parsed(text(36), parseUuid),
   slice: text(255),
   services: list(
     map({
-      app: text(64),
+      app: text(512),
       unit: text(255),
       imageId: text(135),
-      probeHttp: optional(map({ port: integer(1, 65535), path: text(256) })),
-    }),
-    { max: 64 },
-  ),
-  mounts: list(text(255), { max: 128 }),
-  isolators: list(
-    map({
-      app: text(64),
-      name: text(255),
-      outcome: oneOf('enforced', 'modified', 'ignored'),
-      detail: text(1024),
+      probeHttp: optional(map({ port: integer(1, 65535), path: text(maxManifestText) })),
     }),
     { max: 1024 },
+  ),
+  mounts: list(text(255), { max: 1024 }),
+  isolators: list(
+    map({
+      app: text(512),
+      name: text(maxManifestText),
+      outcome: oneOf('enforced', 'modified', 'ignored'),
+      detail: text(maxManifestText),
+    }),
+    { max: 8192 },
   ),
 });
 
@@ -67,13 +71,13 @@ const deviceState: Reader<DeviceState> = map({
       version: integer(0),
       phase: oneOf('committed', 'rolled-back', 'refused', 'superseded'),
       code: optional(text(64)),
-      message: optional(text(4096)),
+      message: optional(text(maxManifestText)),
     }),
   ),
   images: list(
     map({
       id: text(135),
-      name: text(255),
+      name: text(maxManifestText),
       sizeBytes: integer(0),
       sha256: text(64),
       manifest: bytes(1 << 20),
@@ -87,7 +91,7 @@ const deviceState: Reader<DeviceState> = map({
     list(
       map({
         id: text(135),
-        name: text(255),
+        name: text(maxManifestText),
         sizeBytes: integer(0),
         sha256: text(64),
         verity: optional(verityDigest),
@@ -111,13 +115,20 @@ export function encodeState(state: DeviceState): Uint8Array {
 /**
  * Reads a state slot's body.
  *
- * @throws {CborError} when it is not a state; the caller falls back to the older slot.
+ * The slot was whole, so what cannot be read was not damaged: another version of wherry wrote it. The older slot is no way
+ * out, because the version that it trusts may be older too.
+ *
+ * @throws Refusal `state-unreadable`
  */
 export function decodeState(body: Uint8Array): DeviceState {
   try {
     return readFields(decodeCbor(body, { maxBytes: maxStateBytes, maxDepth: 16 }), deviceState, 'state');
   } catch (cause) {
-    if (cause instanceof CborError) throw cause;
-    throw new CborError('the state cannot be read', { cause });
+    if (!(cause instanceof CborError)) throw cause;
+    throw new Refusal(
+      'state-unreadable',
+      `the state of the device was written by another version of wherry (${cause.message}); install that version or a later one`,
+      { cause },
+    );
   }
 }

@@ -1,4 +1,5 @@
 import { isRefusal, Refusal } from '../refusal/index.ts';
+import type { DeviceTime } from './judge.ts';
 import { openVerifier, type FaultCodes } from './signature.ts';
 
 const commandCodes: FaultCodes = {
@@ -16,8 +17,7 @@ const nearestMiss = ['key-unusable', 'signature-invalid', 'key-unknown'] as cons
  * be malformed.
  *
  * @param keys Armored public deploy keys.
- * @param atSeconds Seconds since 1970, at least the time floor.
- * @param clockTrusted Without it a key or signature from the future is taken as proof that the clock is behind.
+ * @param time at which keys and signatures are judged
  * @returns fingerprints of the primary keys that signed, lower-case hex, each once.
  * @throws {Refusal} `unsigned`, `signature-malformed`, `signature-invalid`, `key-unknown`, `key-unusable`.
  */
@@ -25,14 +25,13 @@ export async function verifyEnvelope(
   payload: Uint8Array,
   signatures: readonly string[],
   keys: readonly string[],
-  atSeconds: number,
-  clockTrusted = false,
+  time: DeviceTime,
 ): Promise<{ fingerprints: string[] }> {
   const fingerprints = new Set<string>();
   const misses: Refusal[] = [];
   for (const signature of signatures) {
     try {
-      const verifier = await openVerifier(signature, keys, atSeconds, clockTrusted, commandCodes);
+      const verifier = await openVerifier(signature, keys, time, commandCodes);
       verifier.update(payload);
       fingerprints.add((await verifier.finish()).fingerprint);
     } catch (error) {

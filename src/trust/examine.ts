@@ -5,11 +5,8 @@ import { decodeEnvelope } from './envelope.ts';
 import { judgeDesiredState, type Judgement, type Verdict } from './judge.ts';
 import { verifyEnvelope } from './command-signature.ts';
 
-/** What a message is examined against. It and the result can be cloned to and from another thread. */
-export interface ExamineContext extends Pick<
-  Judgement,
-  'trusted' | 'fleet' | 'device' | 'nowSeconds' | 'clockTrusted'
-> {
+/** What a message is examined against. */
+export interface ExamineContext extends Pick<Judgement, 'trusted' | 'fleet' | 'device' | 'time'> {
   /** Armored public deploy keys of the fleet. */
   readonly keys: readonly string[];
 }
@@ -33,13 +30,7 @@ export type Examined = Verdict & {
  */
 export async function examineMessage(message: Uint8Array, context: ExamineContext): Promise<Examined> {
   const { payload, signatures } = decodeEnvelope(message);
-  const { fingerprints } = await verifyEnvelope(
-    payload,
-    signatures,
-    context.keys,
-    context.nowSeconds,
-    context.clockTrusted,
-  );
+  const { fingerprints } = await verifyEnvelope(payload, signatures, context.keys, context.time);
   const desired = decodeDesiredState(payload);
   const payloadSha256 = createHash('sha256').update(payload).digest('hex');
   const verdict = judgeDesiredState({ ...context, desired, payloadSha256 });

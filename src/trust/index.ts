@@ -19,6 +19,7 @@ export {
   judgeDesiredState,
   markOf,
   timeFloor,
+  type DeviceTime,
   type Judgement,
   type TrustedVersion,
   type Verdict,

@@ -126,8 +126,7 @@ describe('wherry deploy', () => {
       fleet: 'harbour',
       device: 'crane-2',
       trusted: { version: 0, payloadSha256: '', issued: 0 },
-      nowSeconds: Math.floor(Date.now() / 1000),
-      clockTrusted: true,
+      time: { nowSeconds: Math.floor(Date.now() / 1000), clockTrusted: true },
     });
     expect(examined.outcome).toBe('new');
   });

@@ -3,7 +3,6 @@ import type { DeployFlags, WaitFlags } from '../flags.ts';
 import { count, discovering, example, repeatable, seconds, type MakeContext } from './options.ts';
 
 /** `wherry deploy` and `wherry rollback` */
-/** `wherry status` */
 export function addDeploy(program: Command, makeContext: MakeContext): void {
   const waiting = (command: Command) =>
     command
@@ -76,6 +75,7 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
     });
 }
 
+/** `wherry status` */
 export function addStatus(program: Command, makeContext: MakeContext): void {
   program
     .command('status [devices...]')
