@@ -279,9 +279,47 @@ async function countSteps(): Promise<number> {
 }
 
 describe('the table of phases', () => {
-  it('lets every phase fail and be superseded', () => {
-    for (const events of Object.values(transitions)) {
-      expect(Object.keys(events)).toEqual(expect.arrayContaining(['failed', 'newer']));
+  const rows = Object.entries(transitions).flatMap(([phase, events]) =>
+    Object.entries(events).map(([event, next]) => ({ phase, event, next })),
+  );
+  /** Of each phase, the step that a test can make fail in it. */
+  const steps = { fetch: 'pull', stage: 'stage', activate: 'converge', probation: 'probation' } as const;
+
+  it.each(rows)('is what a run goes by: $event in $phase leads to $next', async ({ phase, event, next }) => {
+    const world = deviceWithPending();
+    const step = steps[phase as keyof typeof steps];
+    const abort = new AbortController();
+    if (event === 'newer') {
+      world.beforeCall = (call) => {
+        if (
+          call.startsWith(
+            { activate: 'start', fetch: 'pull', stage: 'stage', probation: 'probation' }[phase] ?? '-',
+          )
+        )
+          abort.abort(new Superseded(3));
+      };
     }
+    if (event === 'failed-late' && world.state.pending !== undefined)
+      world.state = { ...world.state, pending: { ...world.state.pending, attempts: 1 } };
+    if (event === 'failed' && phase === 'activate') {
+      // Before a pod is touched, the attempt is counted on the disk.
+      const save = world.save.bind(world);
+      world.save = async (state) => {
+        if ((state.pending?.attempts ?? 0) > 0) throw new Refusal('no-space', 'the disk is full');
+        await save(state);
+      };
+    } else if (event.startsWith('failed')) world.refuse = { [step]: 'no-space' };
+    const phases = (await run(world, abort.signal)).map((report) => report.phase);
+    expect([...new Set(phases)].join()).toContain(`${phase},${next}`);
+  });
+
+  it('says how a run ends that cannot clean up after its commit: committed', async () => {
+    const world = deviceWithPending();
+    world.refuse = { forget: 'internal' };
+    const told: DeploymentReport[] = [];
+    const running = runDeployment(world, world, (report) => told.push(report), never, clock);
+    await expect(running).rejects.toThrow(/refuses forget/);
+    expect(told.at(-1)).toMatchObject({ version: 2, phase: 'committed' });
+    expect([...world.running]).toEqual(['web-new']);
   });
 });
