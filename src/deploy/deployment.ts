@@ -2,6 +2,7 @@ import type { Clock } from '../ports/index.ts';
 import { isRefusal, Refusal } from '../refusal/index.ts';
 import type { ImageSize, StoredImage } from '../store/index.ts';
 import type { DesiredState } from '../trust/index.ts';
+import { activatePods, restorePods } from './activate.ts';
 import { withImage, withLastUse, withTree } from './remembered-images.ts';
 import type { DeployedPod, PendingDeployment } from './state.ts';
 import type { DeploymentPhase, DeploymentReport } from './report.ts';
@@ -108,7 +109,7 @@ class Run {
     },
     activate: async () => {
       await this.countAttempt();
-      await this.world.converge(this.staged, this.signal);
+      await activatePods(this.world, this.staged, this.signal, (step) => this.tell({ step }));
       this.signal.throwIfAborted();
       return 'started';
     },
@@ -178,10 +179,7 @@ class Run {
   private async restoreCurrent(): Promise<void> {
     const current = this.keeper.state.current?.pods ?? [];
     await this.world.enable(current);
-    // The last good set is not judged again: whatever its state, it is the best there is, and there is no loop.
-    await this.world.converge(current).catch((cause: unknown) => {
-      if (!isRefusal(cause)) throw cause;
-    });
+    await restorePods(this.world, current, (step) => this.tell({ step }));
   }
 
   private async fetch(): Promise<void> {
@@ -278,7 +276,7 @@ class Run {
     return Math.floor(this.clock.nowMs() / 1000);
   }
 
-  private tell(progress: { receivedBytes?: number; totalBytes?: number } = {}): void {
+  private tell(progress: { receivedBytes?: number; totalBytes?: number; step?: string } = {}): void {
     this.observe({ version: this.desired.version, phase: this.phase, ...progress });
   }
 }

@@ -5,6 +5,8 @@
 export { acceptDesired } from './accepted.ts';
 export { maxActivationAttempts, runDeployment, Superseded } from './deployment.ts';
 export { imageUses, versionOf, type DeploymentUse, type ImageUse } from './image-use.ts';
+export { activatePods, restorePods, type StepObserver } from './activate.ts';
+export { describeStep, planActivation, type LoadedUnit, type ReplacedObject, type Step } from './plan.ts';
 export { mendImages } from './mend.ts';
 export { referencedObjects } from './remembered-images.ts';
 export { rootsOf } from './roots.ts';

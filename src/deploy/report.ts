@@ -12,4 +12,6 @@ export interface DeploymentReport {
   /** While fetching: bytes over all images. */
   readonly receivedBytes?: number;
   readonly totalBytes?: number;
+  /** While pods are stopped and started: what is done now, in words. */
+  readonly step?: string;
 }

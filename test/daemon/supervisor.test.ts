@@ -249,7 +249,7 @@ describe('the supervisor', () => {
     world.refuse = {};
     next.supervisor.receive(command(1, 'image'));
     await rest();
-    expect(world.calls.at(-1)).toBe('renew web-image from sha512-image');
+    expect(world.calls.slice(-3)).toEqual(['stop web-image', 'unmount sha512-image', 'start web-image']);
     next.supervisor.receive(command(1, 'image'));
     await rest();
     expect(next.examined).toHaveLength(2);

@@ -168,8 +168,8 @@ describe('a deployment', () => {
     },
   );
 
-  it.each(['converge', 'probation'] as const)(
-    'that fails in %s brings the previous set back [C41]',
+  it.each(['start', 'probation'] as const)(
+    'that fails in its %s brings the previous set back [C41]',
     async (step) => {
       const world = deviceWithPending();
       world.refuse = { [step]: 'probation-failed' };
@@ -188,16 +188,12 @@ describe('a deployment', () => {
     };
     const world = deviceWithPending();
     world.state = { ...world.state, pending: { desired: two, attempts: 0 } };
-    const startAll = world.converge.bind(world);
-    world.converge = async (pods) => {
-      await startAll(pods.slice(0, 1));
-      if (pods.length > 1) throw new Refusal('activation-failed', 'the second pod does not start');
-    };
+    world.refuseCall = 'start db-new';
     const told = await run(world);
     expect(told.at(-1)).toMatchObject({ phase: 'rolled-back', code: 'activation-failed' });
     expect([...world.running]).toEqual(['web-old']);
 
-    world.converge = startAll;
+    world.refuseCall = '';
     world.state = { ...world.state, pending: { desired: { ...two, version: 3 }, attempts: 0 } };
     expect((await run(world)).at(-1)).toMatchObject({ phase: 'committed' });
     expect([...world.running]).toEqual(['web-new', 'db-new']);
@@ -283,7 +279,7 @@ describe('the table of phases', () => {
     Object.entries(events).map(([event, next]) => ({ phase, event, next })),
   );
   /** Of each phase, the step that a test can make fail in it. */
-  const steps = { fetch: 'pull', stage: 'stage', activate: 'converge', probation: 'probation' } as const;
+  const steps = { fetch: 'pull', stage: 'stage', activate: 'start', probation: 'probation' } as const;
 
   it.each(rows)('is what a run goes by: $event in $phase leads to $next', async ({ phase, event, next }) => {
     const world = deviceWithPending();

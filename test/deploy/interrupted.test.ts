@@ -9,7 +9,7 @@ import { deployedPod, PowerCut, rendering, WorldModel } from './world-model.ts';
 /** Version 1 (`web-old`, `db-old`, `log-same`) runs. Version 2 replaces two of its three pods and needs a rendered tree. */
 function deviceWithPending(): WorldModel {
   const world = new WorldModel();
-  const old = ['web-old', 'db-old', 'log-same'].map(deployedPod);
+  const old = ['web-old', 'db-old', 'log-same'].map((name) => deployedPod(name));
   world.enabled = old;
   for (const { name } of old) world.stagedUnits.add(name);
   world.boot();
@@ -40,14 +40,9 @@ interface Fate {
   readonly arrange: (world: WorldModel, abort: AbortController) => void;
 }
 
-const steps = [
-  'reserve',
-  'pull',
-  'render',
-  'stage',
-  'converge',
-  'probation',
-] as const satisfies (keyof World)[];
+const steps = ['reserve', 'pull', 'render', 'stage', 'start', 'probation'] as const satisfies (
+  keyof World | 'start'
+)[];
 const refused: readonly Fate[] = steps.map((step) => ({
   name: `refused in ${step}`,
   arrange: (world) => {
@@ -128,7 +123,7 @@ describe.each(interruptions)('[C41] [C42] a deployment that is taken up after %s
     for (let first = 0; ; first++) {
       if (!(await runUntilKilled(deviceWithPending(), first))) break;
       for (let second = 0; ; second++) {
-        const fates = refused.filter(({ name }) => /pull|stage|converge/.test(name));
+        const fates = refused.filter(({ name }) => /pull|stage|start/.test(name));
         let interrupted = false;
         for (const fate of fates) {
           const world = deviceWithPending();

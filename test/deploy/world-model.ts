@@ -3,8 +3,11 @@ import {
   emptyState,
   type DeployedPod,
   type DeviceState,
+  type LoadedUnit,
   type Rendering,
+  type ReplacedObject,
   type StateKeeper,
+  type Step,
   type World,
 } from '../../src/deploy/index.ts';
 import { podUuid } from '../../src/pod/index.ts';
@@ -27,11 +30,15 @@ export class WorldModel implements World, StateKeeper {
   onCut: () => void = () => undefined;
   /** Told of each call before it has an effect. */
   beforeCall: (call: string) => void = () => undefined;
-  refuse: Partial<Record<keyof World, RefusalCode>> = {};
+  refuse: Partial<Record<keyof World | 'start', RefusalCode>> = {};
+  /** A call that is refused with `activation-failed`. */
+  refuseCall = '';
   /** Trees that every deployment needs rendered. */
   needed: readonly Rendering[] = [];
   /** IDs of stored objects that are damaged. */
   readonly damaged = new Set<string>();
+  /** IDs of objects that were replaced while the old one is mounted. */
+  private readonly outdated = new Set<string>();
   /** What room was asked for. */
   readonly reserved: string[] = [];
 
@@ -53,7 +60,7 @@ export class WorldModel implements World, StateKeeper {
 
   pull(image: DesiredImage, onProgress: (receivedBytes: number) => void): Promise<StoredImage> {
     this.note('pull');
-    this.damaged.delete(image.id);
+    if (this.damaged.delete(image.id)) this.outdated.add(image.id);
     onProgress(image.sizeBytes);
     return Promise.resolve({
       id: image.id,
@@ -74,36 +81,51 @@ export class WorldModel implements World, StateKeeper {
 
   render({ id, name, imageIds }: Rendering): Promise<StoredTree> {
     this.note(`render ${id}`, 'render');
-    this.damaged.delete(id);
+    if (this.damaged.delete(id)) this.outdated.add(id);
     return Promise.resolve({ id, name, sizeBytes: 1, sha256: '', imageIds });
-  }
-
-  renew(pods: readonly DeployedPod[], imageIds: readonly string[]): Promise<void> {
-    this.note(`renew ${pods.map((pod) => pod.name).join(' ')} from ${imageIds.join(' ')}`, 'renew');
-    return Promise.resolve();
   }
 
   stage(desired: DesiredState): Promise<readonly DeployedPod[]> {
     this.note('stage');
     const pods = desired.pods.map((pod) =>
-      deployedPod(`${pod.name}-${new TextDecoder().decode(pod.manifest)}`),
+      deployedPod(
+        `${pod.name}-${new TextDecoder().decode(pod.manifest)}`,
+        desired.images.map(({ id }) => id),
+      ),
     );
     for (const pod of pods) this.stagedUnits.add(pod.name);
     return Promise.resolve(pods);
   }
 
-  converge(pods: readonly DeployedPod[], signal?: AbortSignal): Promise<void> {
-    const wanted = new Set(pods.map((pod) => pod.name));
-    for (const name of [...this.running]) {
-      if (wanted.has(name)) continue;
-      this.note(`stop ${name}`);
-      this.running.delete(name);
-    }
-    for (const name of wanted) {
-      if (this.running.has(name)) continue;
-      signal?.throwIfAborted();
-      this.note(`start ${name}`, 'converge');
-      this.running.add(name);
+  loaded(): Promise<readonly LoadedUnit[]> {
+    const units = [...this.running].flatMap((name) => [`${name}.service`, `${name}.slice`]);
+    return Promise.resolve(units.map((name) => ({ name, activeState: 'active' })));
+  }
+
+  replaced(): readonly ReplacedObject[] {
+    return [...this.outdated].map((id) => ({ id, mount: `${id}.mount` }));
+  }
+
+  perform(step: Step): Promise<void> {
+    switch (step.do) {
+      case 'adopt':
+        this.note('adopt');
+        break;
+      case 'unmount':
+        this.note(`unmount ${step.id}`);
+        this.outdated.delete(step.id);
+        break;
+      case 'start':
+        this.note(`start ${step.pod}`, 'start');
+        this.running.add(step.pod);
+        break;
+      case 'stop':
+        // systemd stops them all at once, so the power may go when some have ended.
+        for (const unit of step.units) {
+          const name = unit.replace(/\.(service|slice)$/, '');
+          this.note(unit.endsWith('.slice') ? `stop slice ${name}` : `stop ${name}`);
+          this.running.delete(name);
+        }
     }
     return Promise.resolve();
   }
@@ -128,7 +150,7 @@ export class WorldModel implements World, StateKeeper {
     return Promise.resolve();
   }
 
-  private note(call: string, step = call as keyof World): void {
+  private note(call: string, step = call as keyof WorldModel['refuse']): void {
     if (this.calls.length === this.cutAt) {
       this.calls.push('power cut');
       this.onCut();
@@ -136,8 +158,8 @@ export class WorldModel implements World, StateKeeper {
     }
     this.beforeCall(call);
     this.calls.push(call);
-    const code = this.refuse[step];
-    if (code !== undefined && !(step === 'converge' && /(old|same)$/.test(call))) {
+    const code = call === this.refuseCall ? 'activation-failed' : this.refuse[step];
+    if (code !== undefined && !(step === 'start' && /(old|same)$/.test(call))) {
       throw new Refusal(code, `the model refuses ${call}`);
     }
   }
@@ -150,7 +172,16 @@ export function rendering(id: string, ...imageIds: string[]): Rendering {
   };
 }
 
-export function deployedPod(name: string): DeployedPod {
+/** A pod of one app whose unit has its name. */
+export function deployedPod(name: string, imageIds: readonly string[] = []): DeployedPod {
   const uuid = podUuid(name, new Uint8Array());
-  return { name, uuid, slice: `${name}.slice`, services: [], mounts: [], isolators: [] };
+  const services = [{ app: 'main', unit: `${name}.service`, imageId: imageIds[0] ?? '' }];
+  return {
+    name,
+    uuid,
+    slice: `${name}.slice`,
+    services,
+    mounts: imageIds.map((id) => `${id}.mount`),
+    isolators: [],
+  };
 }
