@@ -5,7 +5,7 @@ import type { DesiredState } from '../trust/index.ts';
 import { activatePods, restorePods } from './activate.ts';
 import { withImage, withLastUse, withTree } from './remembered-images.ts';
 import type { DeployedPod, PendingDeployment } from './state.ts';
-import type { DeploymentPhase, DeploymentReport } from './report.ts';
+import type { DeploymentEnd, DeploymentPhase } from './report.ts';
 import {
   type DeploymentEventName,
   firstPhase,
@@ -160,7 +160,7 @@ class Run {
   }
 
   /** Removes the units of pods that are not needed any more. The deployment has ended, whether that succeeds or not. */
-  private async forget(pods: readonly DeployedPod[], last: DeploymentReport): Promise<void> {
+  private async forget(pods: readonly DeployedPod[], last: DeploymentEnd): Promise<void> {
     try {
       await this.world.forget(pods);
     } finally {

@@ -10,7 +10,7 @@ export { describeStep, planActivation, type LoadedUnit, type ReplacedObject, typ
 export { mendImages } from './mend.ts';
 export { referencedObjects } from './remembered-images.ts';
 export { rootsOf } from './roots.ts';
-export type { DeploymentPhase, DeploymentReport } from './report.ts';
+export type { DeploymentEnd, DeploymentPhase, DeploymentReport, DeploymentUnderWay } from './report.ts';
 export { renderingId, type Rendering, type RenderingStep } from './rendering.ts';
 export { decodeState, encodeState } from './state-codec.ts';
 export { emptyState } from './state.ts';

@@ -12,11 +12,17 @@ import {
   parsed,
   type Reader,
   readFields,
+  tagged,
   text,
 } from '../cbor/index.ts';
 import { Refusal } from '../refusal/index.ts';
 import { maxStateBytes, verityDigestForm } from '../store/index.ts';
-import { decodeDesiredState, encodeDesiredState } from '../trust/index.ts';
+import {
+  alreadyVerified,
+  decodeDesiredState,
+  type DesiredState,
+  encodeDesiredState,
+} from '../trust/index.ts';
 import type { DeployedPod, Deployment, DeviceState } from './state.ts';
 
 /** What comes from manifests is as long as manifests may be; a state that is saved must be read again. */
@@ -60,18 +66,28 @@ const deployment: Reader<Deployment> = map({
   treeIds: optional(list(text(135), { max: 64 })),
 });
 
+const failedEnd = map({
+  version: integer(0),
+  phase: oneOf('rolled-back', 'refused', 'superseded'),
+  code: text(64),
+  message: text(maxManifestText),
+});
+
+const decodeSaved = (payload: Uint8Array): DesiredState =>
+  decodeDesiredState(alreadyVerified(payload, 'saved-state'));
+
 const deviceState: Reader<DeviceState> = map({
   format: oneOf(1),
   trusted: map({ version: integer(0), payloadSha256: text(64), issued: integer(0) }),
   current: optional(deployment),
   previous: optional(deployment),
-  pending: optional(map({ desired: parsed(bytes(1 << 17), decodeDesiredState), attempts: integer(0, 1000) })),
+  pending: optional(map({ desired: parsed(bytes(1 << 17), decodeSaved), attempts: integer(0, 1000) })),
   last: optional(
-    map({
-      version: integer(0),
-      phase: oneOf('committed', 'rolled-back', 'refused', 'superseded'),
-      code: optional(text(64)),
-      message: optional(text(maxManifestText)),
+    tagged('phase', {
+      committed: map({ version: integer(0), phase: oneOf('committed') }),
+      'rolled-back': failedEnd,
+      refused: failedEnd,
+      superseded: failedEnd,
     }),
   ),
   images: list(

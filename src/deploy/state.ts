@@ -1,5 +1,5 @@
 import type { CompiledPod } from '../pod/index.ts';
-import type { DeploymentReport } from './report.ts';
+import type { DeploymentEnd } from './report.ts';
 import type { StoredImage, StoredTree } from '../store/index.ts';
 import type { DesiredState, TrustedVersion } from '../trust/index.ts';
 
@@ -14,7 +14,7 @@ export interface DeviceState {
   readonly previous?: Deployment;
   readonly pending?: PendingDeployment;
   /** How the last deployment ended: told again after a reboot, and never tried again by itself. */
-  readonly last?: DeploymentReport;
+  readonly last?: DeploymentEnd;
   /** Verified image objects. */
   readonly images: readonly StoredImage[];
   /** Trees that were rendered of them; absent when there are none. */

@@ -1,7 +1,7 @@
-import type { DeploymentPhase } from './report.ts';
+import type { DeploymentPhase, DeploymentUnderWay } from './report.ts';
 
 /** The phases that a deployment leaves. */
-export type PendingPhase = Exclude<DeploymentPhase, 'committed' | 'rolled-back' | 'refused' | 'superseded'>;
+export type PendingPhase = DeploymentUnderWay['phase'];
 
 /** What can happen to a deployment that is under way. */
 export type DeploymentEventName =

@@ -1,6 +1,7 @@
 import { isRefusal, Refusal } from '../refusal/index.ts';
 import type { DeviceTime } from './judge.ts';
 import { openVerifier, type FaultCodes } from './signature.ts';
+import type { VerifiedPayload } from './verified-payload.ts';
 
 const commandCodes: FaultCodes = {
   malformed: 'signature-malformed',
@@ -18,7 +19,7 @@ const nearestMiss = ['key-unusable', 'signature-invalid', 'key-unknown'] as cons
  *
  * @param keys Armored public deploy keys.
  * @param time at which keys and signatures are judged
- * @returns fingerprints of the primary keys that signed, lower-case hex, each once.
+ * @returns the payload as a verified one, and fingerprints of the primary keys that signed, lower-case hex, each once
  * @throws {Refusal} `unsigned`, `signature-malformed`, `signature-invalid`, `key-unknown`, `key-unusable`.
  */
 export async function verifyEnvelope(
@@ -26,7 +27,7 @@ export async function verifyEnvelope(
   signatures: readonly string[],
   keys: readonly string[],
   time: DeviceTime,
-): Promise<{ fingerprints: string[] }> {
+): Promise<{ readonly payload: VerifiedPayload; readonly fingerprints: string[] }> {
   const fingerprints = new Set<string>();
   const misses: Refusal[] = [];
   for (const signature of signatures) {
@@ -39,7 +40,7 @@ export async function verifyEnvelope(
       misses.push(error);
     }
   }
-  if (fingerprints.size > 0) return { fingerprints: [...fingerprints] };
+  if (fingerprints.size > 0) return { payload: payload as VerifiedPayload, fingerprints: [...fingerprints] };
   const [nearest] = nearestMiss.flatMap((code) => misses.filter((miss) => miss.code === code));
   throw nearest ?? new Refusal('unsigned', 'the envelope carries no signature');
 }

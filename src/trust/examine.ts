@@ -4,6 +4,7 @@ import type { DesiredState } from './desired-state.ts';
 import { decodeEnvelope } from './envelope.ts';
 import { judgeDesiredState, type Judgement, type Verdict } from './judge.ts';
 import { verifyEnvelope } from './command-signature.ts';
+import type { VerifiedPayload } from './verified-payload.ts';
 
 /** What a message is examined against. */
 export interface ExamineContext extends Pick<Judgement, 'trusted' | 'fleet' | 'device' | 'time'> {
@@ -14,7 +15,7 @@ export interface ExamineContext extends Pick<Judgement, 'trusted' | 'fleet' | 'd
 export type Examined = Verdict & {
   readonly desired: DesiredState;
   /** The exact bytes that were signed. */
-  readonly payload: Uint8Array;
+  readonly payload: VerifiedPayload;
   /** SHA-256 of the payload, lower-case hex. */
   readonly payloadSha256: string;
   /** Fingerprints of the keys that signed, lower-case hex. */
@@ -29,8 +30,13 @@ export type Examined = Verdict & {
  * @throws {Refusal} with any code of the class `command` except `superseded`.
  */
 export async function examineMessage(message: Uint8Array, context: ExamineContext): Promise<Examined> {
-  const { payload, signatures } = decodeEnvelope(message);
-  const { fingerprints } = await verifyEnvelope(payload, signatures, context.keys, context.time);
+  const envelope = decodeEnvelope(message);
+  const { payload, fingerprints } = await verifyEnvelope(
+    envelope.payload,
+    envelope.signatures,
+    context.keys,
+    context.time,
+  );
   const desired = decodeDesiredState(payload);
   const payloadSha256 = createHash('sha256').update(payload).digest('hex');
   const verdict = judgeDesiredState({ ...context, desired, payloadSha256 });

@@ -24,4 +24,6 @@ export {
   type TrustedVersion,
   type Verdict,
 } from './judge.ts';
+export { alreadyVerified, type VerifiedPayload } from './verified-payload.ts';
+export { podUuid } from './pod-uuid.ts';
 export { keysForImage, type ImageKey } from './keyring.ts';

@@ -58,13 +58,15 @@ class World extends WorldModel {
 function device(world = new World()) {
   const events: DeploymentEvent[] = [];
   const journal: string[] = [];
+  const steps: string[] = [];
   const examined: string[] = [];
   const supervisor = new Supervisor({
     keeper: world,
     world,
     clock: new FakeClock(),
     journal: {
-      log: (_level, message, fields) => {
+      log: (level, message, fields) => {
+        if (level === 'info') steps.push(message);
         if (fields?.['WHERRY_CODE'] !== undefined) journal.push(`${fields['WHERRY_CODE']}: ${message}`);
       },
     },
@@ -86,7 +88,7 @@ function device(world = new World()) {
     onAccepted: () => undefined,
   });
   const outcomes = () => events.map(({ version, outcome }) => `${version} ${outcome}`);
-  return { world, events, journal, examined, supervisor, outcomes };
+  return { world, events, journal, steps, examined, supervisor, outcomes };
 }
 
 /** Until nothing moves any more: nothing here waits for time. */
@@ -158,6 +160,26 @@ describe('the supervisor', () => {
     const [, accepted] = [...world.calls.entries()].filter(([, call]) => call === 'save');
     expect(world.calls.indexOf('stage')).toBeGreaterThan(accepted?.[0] ?? Infinity);
     expect(world.state.trusted.issued).toBe(3);
+  });
+
+  it('[C54] logs each step of an activation, and reports the one under way', async () => {
+    const { supervisor, steps, world } = device();
+    supervisor.receive(command(1, 'old'));
+    await rest();
+    const reported: unknown[] = [];
+    world.beforeCall = (call) => {
+      if (/^(stop|start)/.test(call)) reported.push(supervisor.deployment);
+    };
+    steps.length = 0;
+    supervisor.receive(command(2, 'new'));
+    await rest();
+    const words = [
+      'stop web-old.service, not in the set',
+      'stop web-old.slice, not in the set',
+      'start app main of pod web-new',
+    ];
+    expect(steps).toEqual(words.map((step) => `version 2: activate: ${step}`));
+    expect(reported).toEqual(words.map((step) => ({ version: 2, phase: 'activate', step })));
   });
 
   it('rests when the message is examined and the deployment has ended, of whichever version', async () => {

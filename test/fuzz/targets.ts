@@ -35,6 +35,7 @@ import { ConnectionLost } from '../../src/session/transport.ts';
 import { readSuperblock, superblockBytes } from '../../src/store/erofs-superblock.ts';
 import {
   decodeDesiredState,
+  type VerifiedPayload,
   decodeEnvelope,
   encodeDesiredState,
   encodeEnvelope,
@@ -125,7 +126,10 @@ export const targets: Readonly<Record<string, Target>> = {
     seed: Buffer.from('example.com/app:1.0,channel=alpha'),
     parse: text((name) => parseNameString(name)),
   },
-  'a desired state': { seed: desired, parse: decodeDesiredState },
+  'a desired state': {
+    seed: desired,
+    parse: (payload: Uint8Array) => decodeDesiredState(payload as VerifiedPayload),
+  },
   'an envelope': {
     seed: encodeEnvelope({ payload: desired, signatures: [signature] }),
     parse: decodeEnvelope,

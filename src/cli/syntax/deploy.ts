@@ -43,7 +43,8 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
         )
         .option('--base-url <url>', 'where devices find the images, in place of the one in fleet.toml')
         .option('--probation <seconds>', 'how long the pods must stay healthy', seconds)
-        .option('--best-effort', 'run the pods although a device cannot enforce a limit'),
+        .option('--best-effort', 'run the pods although a device cannot enforce a limit')
+        .option('--dry-run', 'only show what would stop and start, by the last report of each device'),
     ),
   )
     .addHelpText(
@@ -52,6 +53,7 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
         'wherry deploy crane-7 --run web=web.aci --memory 64Mi --cpu 500m',
         'wherry deploy crane-7 crane-8 --pod web=web.json --image nginx.aci --image php.aci',
         'wherry deploy crane-7 --stop-all',
+        'wherry deploy crane-7 --run web=web.aci --dry-run',
       ),
     )
     .action(async (devices: string[], options: DeployFlags, command: Command) => {

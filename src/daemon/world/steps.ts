@@ -34,13 +34,17 @@ export class StepRunner {
   async perform(step: Step, signal?: AbortSignal): Promise<void> {
     switch (step.do) {
       case 'stop':
-        return await this.stop(step);
+        await this.stop(step);
+        break;
       case 'adopt':
-        return this.adopt(step.pods);
+        this.adopt(step.pods);
+        break;
       case 'unmount':
-        return await this.unmount(step);
+        await this.unmount(step);
+        break;
       case 'start':
-        return await this.start(step, signal);
+        await this.start(step, signal);
+        break;
     }
   }
 
