@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { DeploymentEnd } from '../src/deploy/index.ts';
+import type { Deployment, DeploymentEnd } from '../src/deploy/index.ts';
 import type { PullJob } from '../src/fetch/index.ts';
 import type { DeploymentEvent, DeploymentReport } from '../src/session/index.ts';
+import type { StoredImage, StoredTree } from '../src/store/index.ts';
 import { decodeDesiredState, decodeEnvelope, judgeDesiredState, type Judgement } from '../src/trust/index.ts';
 import { readKeys, signatureVerifier, verifyEnvelope } from '../src/trust/openpgp.ts';
 
@@ -44,6 +45,19 @@ export const wrongUses = {
     const event: DeploymentEvent = { ...answer, outcome: 'superseded', message: 'by 2' };
     return [report, end, event];
   },
+  'any text is taken for the ID of an image or a tree': (
+    text: string,
+    image: StoredImage,
+    tree: StoredTree,
+  ) => {
+    // @ts-expect-error -- an image ID comes from its parser
+    const stored: StoredImage = { ...image, id: text };
+    // @ts-expect-error -- a tree is named `rendered-…`
+    const rendered: StoredTree = { ...tree, id: image.id };
+    // @ts-expect-error -- an image ID comes from its parser
+    const deployment: Deployment = { version: 1, pods: [], imageIds: [text] };
+    return [stored, rendered, deployment];
+  },
   'a deployment that goes on has a code': (): DeploymentReport => ({
     version: 1,
     phase: 'fetch',
@@ -54,6 +68,6 @@ export const wrongUses = {
 
 describe('types that carry proof', () => {
   it('are shown by wrong uses that do not compile', () => {
-    expect(Object.keys(wrongUses)).toHaveLength(6);
+    expect(Object.keys(wrongUses)).toHaveLength(7);
   });
 });

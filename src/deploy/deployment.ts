@@ -1,6 +1,6 @@
 import type { Clock } from '../ports/index.ts';
 import { isRefusal, Refusal } from '../refusal/index.ts';
-import type { ImageSize, StoredImage } from '../store/index.ts';
+import type { ImageSize, StoredImage, TreeId } from '../store/index.ts';
 import type { DesiredState } from '../trust/index.ts';
 import { activatePods, restorePods } from './activate.ts';
 import { withImage, withLastUse, withTree } from './remembered-images.ts';
@@ -56,7 +56,7 @@ class Run {
   // Fetching and staging are repeated after an interruption: both find what is already done.
   private phase: PendingPhase = firstPhase;
   private staged: readonly DeployedPod[] = [];
-  private treeIds: readonly string[] = [];
+  private treeIds: readonly TreeId[] = [];
   private outgoing: readonly DeployedPod[] = [];
 
   constructor(

@@ -1,4 +1,4 @@
-import { parseUuid } from '../appc/index.ts';
+import { parseImageId, parseUuid } from '../appc/index.ts';
 import {
   bytes,
   CborError,
@@ -16,7 +16,7 @@ import {
   text,
 } from '../cbor/index.ts';
 import { Refusal } from '../refusal/index.ts';
-import { maxStateBytes, verityDigestForm } from '../store/index.ts';
+import { maxStateBytes, parseTreeId, verityDigestForm } from '../store/index.ts';
 import {
   alreadyVerified,
   decodeDesiredState,
@@ -27,6 +27,9 @@ import type { DeployedPod, Deployment, DeviceState } from './state.ts';
 
 /** What comes from manifests is as long as manifests may be; a state that is saved must be read again. */
 const maxManifestText = 1 << 20;
+
+const imageId = parsed(text(135), (value) => parseImageId(value));
+const treeId = parsed(text(73), parseTreeId);
 
 const verityDigest: Reader<string> = parsed(text(135), (value) => {
   if (!verityDigestForm.test(value)) throw new CborError('not a digest of fs-verity');
@@ -62,8 +65,8 @@ const deployedPod: Reader<DeployedPod> = map({
 const deployment: Reader<Deployment> = map({
   version: integer(0),
   pods: list(deployedPod, { max: 16 }),
-  imageIds: list(text(135), { max: 64 }),
-  treeIds: optional(list(text(135), { max: 64 })),
+  imageIds: list(imageId, { max: 64 }),
+  treeIds: optional(list(treeId, { max: 64 })),
 });
 
 const failedEnd = map({
@@ -92,7 +95,7 @@ const deviceState: Reader<DeviceState> = map({
   ),
   images: list(
     map({
-      id: text(135),
+      id: imageId,
       name: text(maxManifestText),
       sizeBytes: integer(0),
       sha256: text(64),
@@ -106,12 +109,12 @@ const deviceState: Reader<DeviceState> = map({
   trees: optional(
     list(
       map({
-        id: text(135),
+        id: treeId,
         name: text(maxManifestText),
         sizeBytes: integer(0),
         sha256: text(64),
         verity: optional(verityDigest),
-        imageIds: list(text(135), { max: 64 }),
+        imageIds: list(imageId, { max: 64 }),
       }),
       { max: 256 },
     ),

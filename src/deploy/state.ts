@@ -1,6 +1,7 @@
+import type { ImageId } from '../appc/index.ts';
 import type { CompiledPod } from '../pod/index.ts';
 import type { DeploymentEnd } from './report.ts';
-import type { StoredImage, StoredTree } from '../store/index.ts';
+import type { StoredImage, StoredTree, TreeId } from '../store/index.ts';
 import type { DesiredState, TrustedVersion } from '../trust/index.ts';
 
 /**
@@ -25,9 +26,9 @@ export interface Deployment {
   readonly version: number;
   /** UUIDs and unit names of the pods that make it up. */
   readonly pods: readonly DeployedPod[];
-  readonly imageIds: readonly string[];
+  readonly imageIds: readonly ImageId[];
   /** The rendered trees that its pods run in; absent when there are none. */
-  readonly treeIds?: readonly string[];
+  readonly treeIds?: readonly TreeId[];
 }
 
 /** What remains of a compiled pod once its files are on the disk: the names that are needed to start, stop and report it. */

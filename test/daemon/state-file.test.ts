@@ -3,6 +3,7 @@ import { encodeCbor } from '../../src/cbor/index.ts';
 import { openState } from '../../src/daemon/state-file.ts';
 import { type DeviceState, emptyState, encodeState } from '../../src/deploy/index.ts';
 import { stateSlots } from '../../src/store/index.ts';
+import { imageIdOf } from '../deploy/ids.ts';
 import { deployedPod } from '../deploy/world-model.ts';
 import { CrashingDisk } from '../store/crashing-disk.ts';
 
@@ -51,7 +52,7 @@ describe('a state that is saved', () => {
       current: { version: 1, pods: [pod], imageIds: [] },
       images: [
         {
-          id: 'i',
+          id: imageIdOf('i'),
           name: `example.com/${'n'.repeat(400)}`,
           sizeBytes: 1,
           sha256: '',

@@ -4,6 +4,7 @@ import { decodeState, encodeState, runDeployment, Superseded, transitions } from
 import { Refusal } from '../../src/refusal/index.ts';
 import type { DeploymentReport } from '../../src/session/index.ts';
 import { desiredState as desired } from './desired.ts';
+import { imageIdOf, treeIdOf } from './ids.ts';
 import { deployedPod, PowerCut, rendering, WorldModel } from './world-model.ts';
 
 const never = new AbortController().signal;
@@ -20,7 +21,7 @@ function deviceWithPending(): WorldModel {
   world.state = {
     ...world.state,
     trusted: { version: 2, payloadSha256: 'x', issued: 1 },
-    current: { version: 1, pods: [old], imageIds: ['sha512-old'] },
+    current: { version: 1, pods: [old], imageIds: [imageIdOf('old')] },
     pending: { desired: desired(2, 'new'), attempts: 0 },
   };
   return world;
@@ -70,27 +71,27 @@ describe('a deployment', () => {
       await run(world);
     }
     const ids = world.state.images.map(({ id }) => id);
-    expect(ids.slice(-2)).toEqual(['sha512-new-58', 'sha512-new-59']);
+    expect(ids.slice(-2)).toEqual([imageIdOf('new-58'), imageIdOf('new-59')]);
     expect(ids.length).toBeLessThan(40);
   });
 
   it('renders a tree that layers cannot make once its images are there, remembers it, and finds it again', async () => {
     const world = deviceWithPending();
-    world.needed = [rendering('rendered-1', 'sha512-new')];
+    world.needed = [rendering('1', 'new')];
     await run(world);
     const order = world.calls.filter((call) => /^(pull|render|stage)/.test(call));
-    expect(order).toEqual(['pull', 'render rendered-1', 'stage']);
-    expect(world.reserved).toContain('rendered-1');
-    expect(world.state.current?.treeIds).toEqual(['rendered-1']);
-    expect(world.state.trees).toMatchObject([{ id: 'rendered-1', imageIds: ['sha512-new'] }]);
+    expect(order).toEqual(['pull', `render ${treeIdOf('1')}`, 'stage']);
+    expect(world.reserved).toContain(treeIdOf('1'));
+    expect(world.state.current?.treeIds).toEqual([treeIdOf('1')]);
+    expect(world.state.trees).toMatchObject([{ id: treeIdOf('1'), imageIds: [imageIdOf('new')] }]);
 
     for (const version of [3, 4]) {
-      if (version === 4) world.damaged.add('rendered-1');
+      if (version === 4) world.damaged.add(treeIdOf('1'));
       const { pending: _none, ...rest } = world.state;
       world.state = { ...rest, pending: { desired: desired(version, 'new'), attempts: 0 } };
       world.calls.length = 0;
       await run(world);
-      expect(world.calls.includes('render rendered-1'), `version ${version}`).toBe(version === 4);
+      expect(world.calls.includes(`render ${treeIdOf('1')}`), `version ${version}`).toBe(version === 4);
       expect(world.state.trees).toHaveLength(1);
     }
   });
@@ -100,7 +101,7 @@ describe('a deployment', () => {
     const announced = desired(2, 'new');
     const images = announced.images.map((image) => ({ ...image, renderedBytes: 40 }));
     world.state = { ...world.state, pending: { desired: { ...announced, images }, attempts: 0 } };
-    world.needed = [rendering('rendered-1', 'sha512-new')];
+    world.needed = [rendering('1', 'new')];
     const room: string[][] = [];
     const reserve = world.reserve.bind(world);
     world.reserve = async (sizes) => {
@@ -109,21 +110,21 @@ describe('a deployment', () => {
     };
     await run(world);
     expect(room).toEqual([
-      ['sha512-new', 'tree of sha512-new'],
-      ['pull', 'rendered-1'],
+      [imageIdOf('new'), `tree of ${imageIdOf('new')}`],
+      ['pull', treeIdOf('1')],
     ]);
   });
 
   it('remembers the trees that the current and the previous deployment need, and no others', async () => {
     const world = deviceWithPending();
     for (let version = 2; version < 7; version++) {
-      world.needed = [rendering(`rendered-${version}`, 'sha512-new')];
+      world.needed = [rendering(`${version}`, 'new')];
       const { pending: _none, ...rest } = world.state;
       world.state = { ...rest, pending: { desired: desired(version, 'new'), attempts: 0 } };
       await run(world);
     }
     // What was needed before is forgotten with the next tree that comes.
-    expect(world.state.trees?.map(({ id }) => id)).toEqual(['rendered-4', 'rendered-5', 'rendered-6']);
+    expect(world.state.trees?.map(({ id }) => id)).toEqual([treeIdOf('4'), treeIdOf('5'), treeIdOf('6')]);
     expect(decodeState(encodeState(world.state))).toEqual(world.state);
   });
 
@@ -133,14 +134,14 @@ describe('a deployment', () => {
     const old = encodeState(rest);
     expect(Buffer.from(old).includes('tree')).toBe(false);
     world.state = { ...decodeState(old), ...(pending === undefined ? {} : { pending }) };
-    world.needed = [rendering('rendered-1', 'sha512-new')];
+    world.needed = [rendering('1', 'new')];
     await run(world);
     expect(world.state.trees).toHaveLength(1);
   });
 
   it('remembers manifests with long path whitelists over a restart', () => {
     const { state } = deviceWithPending();
-    const image = { id: 'sha512-a', name: 'example.com/a', sizeBytes: 1, sha256: '' };
+    const image = { id: imageIdOf('a'), name: 'example.com/a', sizeBytes: 1, sha256: '' };
     const images = Array.from({ length: 4 }, () => ({ ...image, manifest: Buffer.alloc(1 << 20, 'x') }));
     const { pending: _none, ...rest } = { ...state, images };
     expect(decodeState(encodeState(rest)).images).toHaveLength(4);
@@ -158,7 +159,7 @@ describe('a deployment', () => {
     'that fails in %s is refused and touches nothing [C41]',
     async (step) => {
       const world = deviceWithPending();
-      world.needed = [rendering('rendered-1', 'sha512-new')];
+      world.needed = [rendering('1', 'new')];
       world.refuse = { [step]: 'no-space' };
       const told = await run(world);
       expect(told.at(-1)).toMatchObject({ version: 2, phase: 'refused', code: 'no-space' });
@@ -239,7 +240,7 @@ describe('a power cut', () => {
     expect(steps).toBeGreaterThan(10);
     for (let cutAt = 0; cutAt < steps; cutAt++) {
       const world = deviceWithPending();
-      world.needed = [rendering('rendered-1', 'sha512-new')];
+      world.needed = [rendering('1', 'new')];
       world.cutAt = cutAt;
       await runDeployment(world, world, () => undefined, powerless(world), clock).catch((error: unknown) => {
         expect(error).toBeInstanceOf(PowerCut);
@@ -250,7 +251,7 @@ describe('a power cut', () => {
       if (world.state.pending !== undefined) await run(world);
       expect([...world.running], `cut before step ${cutAt}`).toEqual(['web-new']);
       expect(world.enabled.map((pod) => pod.name)).toEqual(['web-new']);
-      expect(world.state.current).toMatchObject({ version: 2, treeIds: ['rendered-1'] });
+      expect(world.state.current).toMatchObject({ version: 2, treeIds: [treeIdOf('1')] });
       expect(world.state.trees).toHaveLength(1);
     }
   });
@@ -269,7 +270,7 @@ function powerless(world: WorldModel): AbortSignal {
 
 async function countSteps(): Promise<number> {
   const world = deviceWithPending();
-  world.needed = [rendering('rendered-1', 'sha512-new')];
+  world.needed = [rendering('1', 'new')];
   await run(world);
   return world.calls.length;
 }

@@ -1,5 +1,6 @@
-import type { AcIdentifier, AcName, ImageId } from '../../src/appc/index.ts';
+import type { AcIdentifier, AcName } from '../../src/appc/index.ts';
 import type { DesiredState } from '../../src/trust/index.ts';
+import { imageIdOf } from './ids.ts';
 
 /** One pod `web` with this content as its manifest, of one image that is named after it. */
 export function desiredState(version: number, content: string): DesiredState {
@@ -13,7 +14,7 @@ export function desiredState(version: number, content: string): DesiredState {
     pods: [{ name: 'web' as AcName, manifest: new TextEncoder().encode(content) }],
     images: [
       {
-        id: `sha512-${content}` as ImageId,
+        id: imageIdOf(content),
         name: 'example.com/web' as AcIdentifier,
         labels: [],
         sizeBytes: 10,

@@ -4,6 +4,7 @@ import { runDeployment, Superseded, type World } from '../../src/deploy/index.ts
 import type { DeploymentReport } from '../../src/session/index.ts';
 import type { DesiredState } from '../../src/trust/index.ts';
 import { desiredState } from './desired.ts';
+import { imageIdOf, treeIdOf } from './ids.ts';
 import { deployedPod, PowerCut, rendering, WorldModel } from './world-model.ts';
 
 /** Version 1 (`web-old`, `db-old`, `log-same`) runs. Version 2 replaces two of its three pods and needs a rendered tree. */
@@ -13,11 +14,11 @@ function deviceWithPending(): WorldModel {
   world.enabled = old;
   for (const { name } of old) world.stagedUnits.add(name);
   world.boot();
-  world.needed = [rendering('rendered-1', 'sha512-new')];
+  world.needed = [rendering('1', 'new')];
   world.state = {
     ...world.state,
     trusted: { version: 2, payloadSha256: 'x', issued: 1 },
-    current: { version: 1, pods: old, imageIds: ['sha512-old'] },
+    current: { version: 1, pods: old, imageIds: [imageIdOf('old')] },
     pending: { desired: desired(2), attempts: 0 },
   };
   return world;
@@ -46,7 +47,7 @@ const steps = ['reserve', 'pull', 'render', 'stage', 'start', 'probation'] as co
 const refused: readonly Fate[] = steps.map((step) => ({
   name: `refused in ${step}`,
   arrange: (world) => {
-    for (const id of ['sha512-new', 'rendered-1']) world.damaged.add(id);
+    for (const id of [imageIdOf('new'), treeIdOf('1')]) world.damaged.add(id);
     world.refuse = { [step]: 'no-space' };
   },
 }));
@@ -146,7 +147,7 @@ describe('a deployment whose activation was interrupted', () => {
     for (let step = 0; ; step++) {
       const world = deviceWithPending();
       if (!(await runUntilKilled(world, step))) break;
-      for (const id of ['sha512-new', 'rendered-1']) world.damaged.add(id);
+      for (const id of [imageIdOf('new'), treeIdOf('1')]) world.damaged.add(id);
       const whole = [world.state.current, world.state.previous].flatMap((set) =>
         set === undefined
           ? []

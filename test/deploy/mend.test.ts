@@ -77,7 +77,7 @@ describe('images of the running version', () => {
   it('that are whole have the tree that was rendered of them rendered again where that is damaged [C71]', async () => {
     const world = damagedDevice();
     world.damaged.clear();
-    const tree = { id: 'rendered-t', name: 'example.com/a', imageIds: ids };
+    const tree = { id: 'rendered-t' as const, name: 'example.com/a', imageIds: ids };
     world.needed = [{ ...tree, steps: [], impliesDirectories: [], sizeBytes: 0, tarSizeBytes: 20 }];
     world.state = { ...world.state, trees: [{ ...tree, sizeBytes: 1, sha256: 'old' }] };
     expect(await mendImages(desired(3), world, world, never, clock)).toEqual([]);

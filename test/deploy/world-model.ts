@@ -1,4 +1,3 @@
-import type { ImageId } from '../../src/appc/index.ts';
 import {
   emptyState,
   type DeployedPod,
@@ -14,6 +13,7 @@ import { podUuid } from '../../src/pod/index.ts';
 import { Refusal, type RefusalCode } from '../../src/refusal/index.ts';
 import type { ImageSize, StoredImage, StoredObject, StoredTree } from '../../src/store/index.ts';
 import type { DesiredImage, DesiredState } from '../../src/trust/index.ts';
+import { imageIdOf, treeIdOf } from './ids.ts';
 
 /** Thrown where the power goes: everything volatile is lost, everything saved stays. */
 export class PowerCut extends Error {}
@@ -165,9 +165,10 @@ export class WorldModel implements World, StateKeeper {
   }
 }
 
-export function rendering(id: string, ...imageIds: string[]): Rendering {
+/** The rendering of images; words stand for IDs. */
+export function rendering(word: string, ...images: string[]): Rendering {
   return {
-    ...{ id, name: 'example.com/web', steps: [], imageIds: imageIds.map((one) => one as ImageId) },
+    ...{ id: treeIdOf(word), name: 'example.com/web', steps: [], imageIds: images.map(imageIdOf) },
     ...{ impliesDirectories: [], sizeBytes: 0, tarSizeBytes: 20 },
   };
 }

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { defaultArchiveLimits, readArchive } from '../../src/aci/index.ts';
 import { parsePax } from '../../src/aci/pax.ts';
 import {
+  parseImageId,
   parseImageManifest,
   parseNameString,
   parsePodManifest,
@@ -42,12 +43,13 @@ import {
 } from '../../src/trust/index.ts';
 import { reviewKeys, signatureVerifier } from '../../src/trust/openpgp.ts';
 import { generateKey, signDetached } from '../../src/trust/sign.ts';
+import { treeIdOf } from '../deploy/ids.ts';
 import { file, manifest, pax, rootfs, source, tar } from '../aci/raw-tar.ts';
 import { sampleEvent, sampleReport } from '../session/sample-messages.ts';
 
 const key = await generateKey({ name: 'fuzz' });
 const signature = await signDetached(Buffer.from('data'), key.privateKey, Math.floor(Date.now() / 1000) + 1);
-const id = `sha512-${'0'.repeat(128)}`;
+const id = parseImageId(`sha512-${'0'.repeat(128)}`);
 const time = { nowSeconds: 1_800_000_000, clockTrusted: true };
 const digest = `sha256:${'0'.repeat(64)}`;
 const json = (value: unknown) => Buffer.from(JSON.stringify(value));
@@ -80,7 +82,7 @@ const desired = encodeDesiredState({
   pods: [{ name: 'p' as never, manifest: pod }],
   images: [
     {
-      id: id as never,
+      id,
       name: 'example.com/a' as never,
       labels: [],
       sizeBytes: 1,
@@ -227,15 +229,15 @@ export const targets: Readonly<Record<string, Target>> = {
   'the state of a device': {
     seed: encodeState({
       ...emptyState,
-      current: { version: 1, pods: [], imageIds: [id], treeIds: ['rendered-0'] },
-      trees: [{ id: 'rendered-0', name: 'example.com/a', sizeBytes: 1, sha256: '0', imageIds: [id] }],
+      current: { version: 1, pods: [], imageIds: [id], treeIds: [treeIdOf('0')] },
+      trees: [{ id: treeIdOf('0'), name: 'example.com/a', sizeBytes: 1, sha256: '0', imageIds: [id] }],
     }),
     parse: decodeState,
   },
   'a pull job': {
     seed: encodePullJob({
       image: {
-        id: id as never,
+        id,
         name: 'example.com/a' as never,
         labels: [{ name: 'version' as never, value: '1' }],
         sizeBytes: 1,
