@@ -267,10 +267,10 @@ export const targets: Readonly<Record<string, Target>> = {
   'a rendering job': {
     seed: encodeRenderJob({
       steps: [
-        { image: id as never, above: [id as never] },
-        { image: id as never, above: [] },
+        { image: id, above: [id] },
+        { image: id, above: [] },
       ],
-      impliesDirectories: [id as never],
+      impliesDirectories: [id],
       limits: { maxTarBytes: 1, maxEntries: 1 },
       compression: 'none',
     }),
