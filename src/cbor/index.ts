@@ -15,6 +15,7 @@ export {
   optional,
   parsed,
   readFields,
+  tagged,
   record,
   text,
   type FieldsOf,

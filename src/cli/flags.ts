@@ -79,6 +79,7 @@ export interface DeployFlags extends WaitFlags, DiscoverFlags {
   readonly volume?: readonly string[];
   readonly probation?: number;
   readonly bestEffort?: true;
+  readonly dryRun?: true;
 }
 
 export interface LogFlags {

@@ -2,6 +2,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { isRefusal } from '../refusal/index.ts';
 import { openJournal } from '../systemd/index.ts';
 import { runDaemon } from './daemon.ts';
+import { exitStatusOf } from './exit-status.ts';
 import { places } from './places.ts';
 
 /** The program: reads the configuration, runs until it is told to stop, and ends with a status that says why. */
@@ -37,5 +38,5 @@ try {
   const message =
     isRefusal(error) || !(error instanceof Error) ? String(error) : (error.stack ?? error.message);
   journal.log('error', message, { WHERRY_CODE: code });
-  process.exitCode = 1;
+  process.exitCode = exitStatusOf(code);
 }

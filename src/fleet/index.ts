@@ -10,5 +10,6 @@ export { FleetLink } from './fleet-link.ts';
 export { startImageServer, type Access, type ImageServer } from './image-server.ts';
 export { imageFiles, readImageFile, requireSignature, type OfferedImage } from './offered-image.ts';
 export { imagesOf, ImageShelf, reifyPod, simplePod, type ReifiedPod, type SimpleLimits } from './pod-spec.ts';
+export { previewDeploy, type DeployPreview } from './preview.ts';
 export { provisionFiles } from './provision.ts';
 export { earlierWish, publishWish, signDesired, type Published, type Wish } from './publish.ts';

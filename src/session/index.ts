@@ -1,7 +1,7 @@
 /**
  * The MQTT side of a device: topics, codec, presence, reconnect policy, and the session that holds them together; the
- * transport and the codec serve the operator's side too. It carries bytes of desired states without looking inside, and
- * knows nothing of pods or images.
+ * transport and the codec serve the operator's side too. It carries bytes of desired states without looking inside; of
+ * deployments and pods it knows only what a report says of them.
  */
 export type * from './report.ts';
 export { DeviceSession, type ConnectionState, type DeviceSessionOptions } from './device-session.ts';

@@ -16,9 +16,11 @@ export {
   imageStore,
   type ImageStore,
   type ImageStoreOptions,
+  parseTreeId,
   type StoredImage,
   type StoredObject,
   type StoredTree,
+  type TreeId,
 } from './image-store.ts';
 export { fsverityProgram, futureDigest, programVerity } from './fsverity-program.ts';
 export { nodeDisk } from './node-disk.ts';

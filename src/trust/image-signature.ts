@@ -1,4 +1,5 @@
 import { Refusal } from '../refusal/index.ts';
+import type { DeviceTime } from './judge.ts';
 import { openVerifier, type FaultCodes, type SignatureVerifier } from './signature.ts';
 
 const imageCodes: FaultCodes = {
@@ -13,19 +14,17 @@ const imageCodes: FaultCodes = {
  *
  * @param armoredSignature The text of the `.asc` file.
  * @param keys Armored public keys that are trusted for the name of the image (`keysForImage`).
- * @param atSeconds Seconds since 1970, at least the time floor.
- * @param clockTrusted See `verifyEnvelope`.
+ * @param time at which key and signature are judged
  * @throws {Refusal} `image-signature-missing` for an empty file, `image-signature-invalid`, `image-key-untrusted`,
  *   `key-unusable`; from `finish` also when the bytes are not those that were signed.
  */
 export async function signatureVerifier(
   armoredSignature: string,
   keys: readonly string[],
-  atSeconds: number,
-  clockTrusted = false,
+  time: DeviceTime,
 ): Promise<SignatureVerifier> {
   if (armoredSignature.trim() === '') {
     throw new Refusal('image-signature-missing', 'the signature file of the image is empty');
   }
-  return openVerifier(armoredSignature, keys, atSeconds, clockTrusted, imageCodes);
+  return openVerifier(armoredSignature, keys, time, imageCodes);
 }

@@ -19,8 +19,11 @@ export {
   judgeDesiredState,
   markOf,
   timeFloor,
+  type DeviceTime,
   type Judgement,
   type TrustedVersion,
   type Verdict,
 } from './judge.ts';
+export { alreadyVerified, type VerifiedPayload } from './verified-payload.ts';
+export { podUuid } from './pod-uuid.ts';
 export { keysForImage, type ImageKey } from './keyring.ts';

@@ -1,4 +1,5 @@
 import * as openpgp from 'openpgp';
+import type { DeviceTime } from './judge.ts';
 
 /** A public key that was read, with the verdict of `readKeys` on it. Fingerprints are lower-case hex. */
 export type KeyVerdict = { readonly armoredIndex: number } & (
@@ -41,13 +42,11 @@ const strongKeys: Readonly<Record<string, (info: openpgp.AlgorithmInfo) => boole
 /**
  * Reads armored public keys, several to a text if need be, and says of each whether its signatures count now.
  *
- * @param atSeconds Seconds since 1970; at least the time floor.
- * @param clockTrusted Without it a key from the future is taken as proof that the clock is behind.
+ * @param time at which they are judged
  */
 export async function readKeys(
   armored: readonly string[],
-  atSeconds: number,
-  clockTrusted = false,
+  time: DeviceTime,
 ): Promise<{ usable: UsableKey[]; unusable: UnusableKey[] }> {
   const usable: UsableKey[] = [];
   const unusable: UnusableKey[] = [];
@@ -56,7 +55,7 @@ export async function readKeys(
     if (reason !== undefined) unusable.push({ armoredIndex, usable: false, reason });
     for (const key of keys) {
       const fingerprint = key.getFingerprint();
-      const weakness = await whyUnusable(key, undefined, judgedAt(key, undefined, atSeconds, clockTrusted));
+      const weakness = await whyUnusable(key, undefined, judgedAt(key, undefined, time));
       if (weakness !== undefined) {
         unusable.push({ armoredIndex, usable: false, fingerprint, reason: weakness });
       } else {
@@ -113,8 +112,7 @@ export async function parseKeys(text: string): Promise<{ keys: openpgp.Key[]; re
 export function judgedAt(
   key: openpgp.Key,
   signedAtSeconds: number | undefined,
-  atSeconds: number,
-  clockTrusted: boolean,
+  { nowSeconds, clockTrusted }: DeviceTime,
 ): number {
   const proofs = [
     key.keyPacket.created,
@@ -122,7 +120,7 @@ export function judgedAt(
     ...key.subkeys.flatMap((subkey) => subkey.bindingSignatures.map((binding) => binding.created)),
   ].map((date) => (date?.getTime() ?? 0) / 1000);
   const proven = Math.max(signedAtSeconds ?? 0, ...proofs);
-  return Math.max(atSeconds, clockTrusted ? Math.min(proven, atSeconds + clockSkewSeconds) : proven);
+  return Math.max(nowSeconds, clockTrusted ? Math.min(proven, nowSeconds + clockSkewSeconds) : proven);
 }
 
 /**

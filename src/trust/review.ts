@@ -1,3 +1,4 @@
+import type { DeviceTime } from './judge.ts';
 import { readKeys, type UnusableKey } from './keys.ts';
 
 /** What a person looks at before a key is trusted. */
@@ -16,9 +17,9 @@ export interface KeyReview {
 /** Reads armored public keys for a review: one by one, each with the verdict on it. */
 export async function reviewKeys(
   armored: string,
-  atSeconds: number,
+  time: DeviceTime,
 ): Promise<{ readonly usable: readonly KeyReview[]; readonly unusable: readonly UnusableKey[] }> {
-  const { usable, unusable } = await readKeys([armored], atSeconds);
+  const { usable, unusable } = await readKeys([armored], time);
   const reviews = usable.map(async ({ fingerprint, userIds, algorithm, key }): Promise<KeyReview> => {
     const expiry = await key.getExpirationTime();
     return {

@@ -2,6 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import * as openpgp from 'openpgp';
 import { Refusal, type RefusalCode } from '../refusal/index.ts';
 import { maxSignatureBytes } from './envelope.ts';
+import type { DeviceTime } from './judge.ts';
 import { judgedAt, parseKeys, weaknessOf, whyUnusable } from './keys.ts';
 
 /** What can be wrong with a signature. Commands and images have their own codes for it. */
@@ -38,16 +39,14 @@ interface Candidate {
  * needs to be fetched.
  *
  * @param keys Armored public keys that are trusted for this data.
- * @param atSeconds Seconds since 1970 at which keys and signature are judged; at least the time floor.
- * @param clockTrusted See `readKeys`.
+ * @param time at which keys and signature are judged
  * @param codes The code of each fault.
  * @throws {Refusal} here for a malformed signature and for an unknown or weak key, in `finish` for the rest.
  */
 export async function openVerifier(
   armoredSignature: string,
   keys: readonly string[],
-  atSeconds: number,
-  clockTrusted: boolean,
+  time: DeviceTime,
   codes: FaultCodes,
 ): Promise<SignatureVerifier> {
   const { packet, body, hashName } = await readSignaturePacket(armoredSignature, codes);
@@ -70,7 +69,7 @@ export async function openVerifier(
     finish: async () => {
       const digest = finishDigest(hash, body);
       const { key, signer } = await whoSigned(packet, digest, candidates, codes);
-      await judgeTimes(packet, key, signer, { atSeconds, clockTrusted }, codes);
+      await judgeTimes(packet, key, signer, time, codes);
       return { fingerprint: key.getFingerprint() };
     },
   };
@@ -160,11 +159,11 @@ async function judgeTimes(
   packet: openpgp.SignaturePacket,
   key: openpgp.Key,
   signer: Candidate['signer'],
-  when: { atSeconds: number; clockTrusted: boolean },
+  time: DeviceTime,
   codes: FaultCodes,
 ): Promise<void> {
   const created = packet.created ?? new Date(0);
-  const at = judgedAt(key, created.getTime() / 1000, when.atSeconds, when.clockTrusted);
+  const at = judgedAt(key, created.getTime() / 1000, time);
   const reason = await whyUnusable(key, signer.getKeyID(), at);
   if (reason !== undefined) throw unusable(key, reason, codes);
   if (signer.getCreationTime() > created) throw unusable(key, 'it is younger than the signature', codes);

@@ -277,7 +277,7 @@ describe.each(oneBoard)('what bad input gets on %s:', (boardName) => {
   ): Promise<DeploymentEvent & { message: string }> {
     const event = await scene.eventAfter(count);
     expect(event).toMatchObject({ outcome: 'refused', code });
-    const message = event.message ?? '';
+    const message = 'message' in event ? event.message : '';
     await scene.report(({ refused, deployment }) =>
       event.version === 0
         ? refused?.code === code && refused.message === message

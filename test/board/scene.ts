@@ -324,8 +324,7 @@ export class Scene {
 
   private listen(): void {
     this.broker.onMessage = (topic, payload) => {
-      const limits = payload.length === 0;
-      if (limits) return;
+      if (payload.length === 0) return; // a cleared topic
       if (topic === this.topics.event) this.events.push(decodeEvent(payload));
       if (topic === this.topics.reported) this.reports.push(decodeReport(payload));
       if (topic === this.topics.live) this.presence = decodePresence(payload);

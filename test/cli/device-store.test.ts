@@ -7,11 +7,12 @@ import { emptyState, encodeState } from '../../src/deploy/index.ts';
 import { nodeDisk, stateSlots, type StoredImage } from '../../src/store/index.ts';
 import { deployedPod } from '../deploy/world-model.ts';
 import { objectBytes } from '../store/object-bytes.ts';
+import { parseImageId } from '../../src/appc/index.ts';
 import { main } from '../../src/cli/main.ts';
 import { recordingTerminal, wherry } from './recording-terminal.ts';
 
 let directory: string;
-const idOf = (digit: string): string => `sha512-${digit.repeat(128)}`;
+const idOf = (digit: string) => parseImageId(`sha512-${digit.repeat(128)}`);
 const objectOf = (digit: string): string => join(directory, 'images', `${idOf(digit)}.erofs`);
 
 function image(digit: string, name: string, bytes: Buffer): StoredImage {

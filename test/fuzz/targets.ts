@@ -2,12 +2,12 @@ import { execFileSync } from 'node:child_process';
 import { defaultArchiveLimits, readArchive } from '../../src/aci/index.ts';
 import { parsePax } from '../../src/aci/pax.ts';
 import {
+  parseImageId,
   parseImageManifest,
   parseNameString,
   parsePodManifest,
   parseQuantity,
 } from '../../src/appc/index.ts';
-import { CborError } from '../../src/cbor/index.ts';
 import {
   decodeRenderJob,
   encodeRenderJob,
@@ -36,18 +36,21 @@ import { ConnectionLost } from '../../src/session/transport.ts';
 import { readSuperblock, superblockBytes } from '../../src/store/erofs-superblock.ts';
 import {
   decodeDesiredState,
+  type VerifiedPayload,
   decodeEnvelope,
   encodeDesiredState,
   encodeEnvelope,
 } from '../../src/trust/index.ts';
 import { reviewKeys, signatureVerifier } from '../../src/trust/openpgp.ts';
 import { generateKey, signDetached } from '../../src/trust/sign.ts';
+import { treeIdOf } from '../deploy/ids.ts';
 import { file, manifest, pax, rootfs, source, tar } from '../aci/raw-tar.ts';
 import { sampleEvent, sampleReport } from '../session/sample-messages.ts';
 
 const key = await generateKey({ name: 'fuzz' });
 const signature = await signDetached(Buffer.from('data'), key.privateKey, Math.floor(Date.now() / 1000) + 1);
-const id = `sha512-${'0'.repeat(128)}`;
+const id = parseImageId(`sha512-${'0'.repeat(128)}`);
+const time = { nowSeconds: 1_800_000_000, clockTrusted: true };
 const digest = `sha256:${'0'.repeat(64)}`;
 const json = (value: unknown) => Buffer.from(JSON.stringify(value));
 const app = {
@@ -79,7 +82,7 @@ const desired = encodeDesiredState({
   pods: [{ name: 'p' as never, manifest: pod }],
   images: [
     {
-      id: id as never,
+      id,
       name: 'example.com/a' as never,
       labels: [],
       sizeBytes: 1,
@@ -125,7 +128,10 @@ export const targets: Readonly<Record<string, Target>> = {
     seed: Buffer.from('example.com/app:1.0,channel=alpha'),
     parse: text((name) => parseNameString(name)),
   },
-  'a desired state': { seed: desired, parse: decodeDesiredState },
+  'a desired state': {
+    seed: desired,
+    parse: (payload: Uint8Array) => decodeDesiredState(payload as VerifiedPayload),
+  },
   'an envelope': {
     seed: encodeEnvelope({ payload: desired, signatures: [signature] }),
     parse: decodeEnvelope,
@@ -138,12 +144,12 @@ export const targets: Readonly<Record<string, Target>> = {
   },
   'an OpenPGP signature': {
     seed: Buffer.from(signature),
-    parse: text((armored) => signatureVerifier(armored, [key.publicKey], 1_800_000_000, true)),
+    parse: text((armored) => signatureVerifier(armored, [key.publicKey], time)),
     share: 3,
   },
   'an OpenPGP key': {
     seed: Buffer.from(key.publicKey),
-    parse: text((armored) => reviewKeys(armored, 1_800_000_000)),
+    parse: text((armored) => reviewKeys(armored, { nowSeconds: 1_800_000_000, clockTrusted: false })),
     share: 3,
   },
   'an archive': { seed: archive, parse: readTar },
@@ -223,16 +229,15 @@ export const targets: Readonly<Record<string, Target>> = {
   'the state of a device': {
     seed: encodeState({
       ...emptyState,
-      current: { version: 1, pods: [], imageIds: [id], treeIds: ['rendered-0'] },
-      trees: [{ id: 'rendered-0', name: 'example.com/a', sizeBytes: 1, sha256: '0', imageIds: [id] }],
+      current: { version: 1, pods: [], imageIds: [id], treeIds: [treeIdOf('0')] },
+      trees: [{ id: treeIdOf('0'), name: 'example.com/a', sizeBytes: 1, sha256: '0', imageIds: [id] }],
     }),
     parse: decodeState,
-    refusesWith: CborError,
   },
   'a pull job': {
     seed: encodePullJob({
       image: {
-        id: id as never,
+        id,
         name: 'example.com/a' as never,
         labels: [{ name: 'version' as never, value: '1' }],
         sizeBytes: 1,
@@ -243,7 +248,7 @@ export const targets: Readonly<Record<string, Target>> = {
       architectures: ['aarch64'],
       limits: { maxTarBytes: 1, maxEntries: 1, maxRatio: 1, minBytesPerSecond: 0, maxBytesPerSecond: 0 },
       compression: 'none',
-      timeFloor: 1,
+      time: { nowSeconds: 1, clockTrusted: true },
     }),
     parse: decodePullJob,
   },
@@ -262,10 +267,10 @@ export const targets: Readonly<Record<string, Target>> = {
   'a rendering job': {
     seed: encodeRenderJob({
       steps: [
-        { image: id as never, above: [id as never] },
-        { image: id as never, above: [] },
+        { image: id, above: [id] },
+        { image: id, above: [] },
       ],
-      impliesDirectories: [id as never],
+      impliesDirectories: [id],
       limits: { maxTarBytes: 1, maxEntries: 1 },
       compression: 'none',
     }),

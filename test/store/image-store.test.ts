@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { parseImageId } from '../../src/appc/index.ts';
 import { describe, expect, it } from 'vitest';
 import { imageStore, type StoredImage, type Verity } from '../../src/store/index.ts';
 import { CrashingDisk, everyCrash, sealOf } from './crashing-disk.ts';
@@ -8,7 +9,7 @@ const directory = '/images';
 const made = '/partial/job/object.erofs';
 const object = objectBytes(3);
 const image: StoredImage = {
-  id: `sha512-${'ab'.repeat(64)}`,
+  id: parseImageId(`sha512-${'ab'.repeat(64)}`),
   name: 'example.com/app',
   sizeBytes: object.length,
   sha256: createHash('sha256').update(object).digest('hex'),

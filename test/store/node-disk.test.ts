@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parseImageId } from '../../src/appc/index.ts';
 import { imageStore, nodeDisk, stateSlots, writeDurable } from '../../src/store/index.ts';
 import { objectBytes } from './object-bytes.ts';
 
@@ -98,7 +99,7 @@ describe('the disk of the machine', () => {
 describe('an image object on the disk of the machine', () => {
   const bytes = objectBytes(2);
   const image = {
-    id: `sha512-${'0'.repeat(128)}`,
+    id: parseImageId(`sha512-${'0'.repeat(128)}`),
     name: 'example.com/app',
     sizeBytes: bytes.length,
     sha256: sha256(bytes),

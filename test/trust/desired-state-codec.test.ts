@@ -2,7 +2,12 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { encodeCbor } from '../../src/cbor/index.ts';
 import { Refusal } from '../../src/refusal/index.ts';
-import { decodeDesiredState, encodeDesiredState, type DesiredState } from '../../src/trust/index.ts';
+import {
+  decodeDesiredState,
+  encodeDesiredState,
+  type DesiredState,
+  type VerifiedPayload,
+} from '../../src/trust/index.ts';
 import { desired, issued, withField } from './operator.ts';
 
 const url = 'https://images.example.com/web.aci';
@@ -11,7 +16,7 @@ const pod = desired.pods[0];
 
 function messageOf(value: unknown): string {
   try {
-    decodeDesiredState(encodeCbor(value));
+    decodeDesiredState(encodeCbor(value) as VerifiedPayload);
     return 'accepted';
   } catch (error) {
     if (error instanceof Refusal && error.code === 'desired-malformed') return error.message;
@@ -116,7 +121,7 @@ describe('a desired state [C20]', () => {
         const noise = Uint8Array.from(payload);
         noise[at] = (noise[at] ?? 0) ^ flip;
         try {
-          decodeDesiredState(noise);
+          decodeDesiredState(noise as VerifiedPayload);
         } catch (error) {
           if (!(error instanceof Refusal) || error.code !== 'desired-malformed') throw error;
         }

@@ -37,7 +37,10 @@ export async function addTrust(context: Context, files: readonly string[], flags
     throw new Refusal('usage', 'name a file of keys, or the image whose site has them with --discover');
   const added: { fingerprint: string; file: string }[] = [];
   for (const { file, armored } of sources) {
-    const { usable, unusable } = await reviewKeys(armored, Math.floor(context.clock.nowMs() / 1000));
+    const { usable, unusable } = await reviewKeys(armored, {
+      nowSeconds: Math.floor(context.clock.nowMs() / 1000),
+      clockTrusted: false,
+    });
     for (const { fingerprint, reason } of unusable) {
       context.terminal.err(
         `${file}: ${fingerprint === undefined ? '' : `${formatFingerprint(fingerprint)} `}is left out: ${reason}\n`,
@@ -110,7 +113,7 @@ export async function listTrust(context: Context, flags: TrustFlags): Promise<vo
   for (const stored of storedKeys({ local: flags.directory, system: flags.system })) {
     const { usable, unusable } = stored.masked
       ? { usable: [], unusable: [] }
-      : await reviewKeys(stored.armored, atSeconds);
+      : await reviewKeys(stored.armored, { nowSeconds: atSeconds, clockTrusted: false });
     const base = { scope: describe(stored.scope), store: stored.store, name: stored.name };
     if (stored.masked) rows.push({ ...base, fingerprint: '', state: 'masked', userIds: '' });
     for (const { fingerprint, userIds } of usable) {
@@ -146,7 +149,7 @@ export async function removeTrust(context: Context, fingerprint: string, flags: 
   const removed: StoredKey[] = [];
   for (const stored of storedKeys({ local: flags.directory, system: flags.system })) {
     if (stored.masked || (scope !== undefined && describe(stored.scope) !== scope)) continue;
-    const { usable, unusable } = await reviewKeys(stored.armored, 0);
+    const { usable, unusable } = await reviewKeys(stored.armored, { nowSeconds: 0, clockTrusted: false });
     const found = [...usable, ...unusable].map((key) => key.fingerprint);
     if (!found.includes(wanted)) continue;
     if (found.length > 1) {
