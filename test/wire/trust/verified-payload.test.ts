@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
-const src = resolve(import.meta.dirname, '../../src');
+const src = resolve(import.meta.dirname, '../../../src');
 
 describe('the payload of a command [C26]', () => {
   it('is called verified in three places beside the verification itself', () => {
