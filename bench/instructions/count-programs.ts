@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bundle, entryPoints } from '../../cross/bundle.ts';
+import { bundleUnits, unitBundle } from '../../cross/unit-bundle.ts';
 import { line } from '../table.ts';
 import { type ArmNode, armNode } from './arm-node.ts';
 import { examineScene, pullScene, type PullScene, type WebServer, webServer } from './scenes.ts';
@@ -22,6 +23,7 @@ export async function countPrograms(say: (sentence: string) => void): Promise<St
     await writePrograms(programs);
     const counter = new Counter(node, programs, directory, say);
     const bare = await counter.bareNode();
+    await counter.makeSnapshot();
     const { fixed, perMegabyte } = await counter.pull(server);
     const examine = await counter.examine();
     const wherryd = await counter.wherryd();
@@ -37,6 +39,8 @@ async function writePrograms(directory: string): Promise<void> {
   mkdirSync(directory, { recursive: true });
   const nodeModules = join(root, 'node_modules');
   const { files } = await bundle({ root, nodeModules, entries: entryPoints, version: '0.0.0' });
+  const units = await bundleUnits({ root, nodeModules, version: '0.0.0' });
+  writeFileSync(join(directory, unitBundle), units.bytes);
   for (const [name, bytes] of files) writeFileSync(join(directory, name), bytes);
   writeFileSync(join(directory, 'package.json'), '{"type":"module"}\n');
 }
@@ -46,12 +50,15 @@ class Counter {
   readonly #programs: string;
   readonly #directory: string;
   readonly #say: (sentence: string) => void;
+  /** The options of Node that use it. */
+  readonly #snapshot: readonly string[];
 
   constructor(node: ArmNode, programs: string, directory: string, say: (sentence: string) => void) {
     this.#node = node;
     this.#programs = programs;
     this.#directory = directory;
     this.#say = say;
+    this.#snapshot = ['--snapshot-blob', join(directory, 'units.blob')];
   }
 
   /** The smallest of some counts: what disturbs a run adds to it. */
@@ -67,6 +74,13 @@ class Counter {
     return await this.#least('node -e 0', () => this.#node.count(['-e', '0']));
   }
 
+  /** As cross/debian/snapshot makes it. */
+  async makeSnapshot(): Promise<void> {
+    const { flags, environment } = unitCommand('wherry-snapshot.service');
+    const args = [...flags, ...this.#snapshot, '--build-snapshot', join(this.#programs, unitBundle)];
+    await this.#node.count(args, { env: environment });
+  }
+
   async pull(server: WebServer): Promise<{ fixed: number; perMegabyte: number }> {
     const nothing = await pullScene(this.#directory, server, 0);
     const small = await pullScene(this.#directory, server, megabytes[0]);
@@ -77,7 +91,7 @@ class Counter {
         scene.prepare();
         const { flags, environment } = unitCommand('wherry-pull@.service');
         const env = { ...environment, ...scene.environment };
-        const count = await this.#node.count([...flags, join(this.#programs, 'wherry-pull.js'), scene.job], {
+        const count = await this.#node.count([...flags, ...this.#snapshot, 'pull', scene.job], {
           env,
         });
         scene.check();
@@ -92,8 +106,8 @@ class Counter {
   async examine(): Promise<number> {
     const scene = await examineScene(this.#directory);
     const { flags, environment } = unitCommand('wherry-examine.service');
-    const program = join(this.#programs, 'wherry-examine.js');
-    const count = () => this.#node.count([...flags, program, scene.directory], { env: environment });
+    const args = [...flags, ...this.#snapshot, 'examine', scene.directory];
+    const count = () => this.#node.count(args, { env: environment });
     const least = await this.#least('examine a command', count);
     scene.check();
     return least;
