@@ -1,6 +1,13 @@
-import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
-import { readdirSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -25,7 +32,9 @@ function snapshot(act: 'run' | 'make', argument: readonly string[] = [], more: r
   return { status, lines };
 }
 
-const fallback = [expect.stringMatching(/^<4>the startup snapshot .*; running from the bundle$/)];
+const fallback = [
+  expect.stringMatching(/^(?:<4>|<6>(?=.* is not there;))the startup snapshot .*; running from the bundle$/),
+];
 
 beforeAll(async () => {
   directory = mkdtempSync(path.join(tmpdir(), 'wherry-snapshot-'));
@@ -94,5 +103,32 @@ describe('the startup snapshot of the units', { timeout: 120_000 }, () => {
       ],
     });
     expect(snapshot('run', ['probe'])).toEqual({ status: 0, lines: fallback });
+  });
+
+  it('passes an order to stop on to the program, and ends with its status', async () => {
+    // In the place of Node, a program that says when it runs and how it ends.
+    const node = at('node');
+    const lines = [
+      '#!/bin/sh',
+      'case "$*" in *--build-snapshot*) echo blob >"$2" && exit ;; *probe) exit ;; esac',
+      'trap "exit 7" TERM',
+      'echo runs',
+      'while :; do sleep 0.1; done',
+    ];
+    writeFileSync(node, `${lines.join('\n')}\n`, { mode: 0o755 });
+    const env = {
+      PATH: process.env['PATH'],
+      WHERRY_SNAPSHOTS: at('snapshots'),
+      WHERRY_MISFITS: at('misfits'),
+    };
+    expect(spawnSync('sh', [script, 'make', node, program], { env }).status).toBe(0);
+    const child = spawn('sh', [script, 'run', node, program, 'pull', 'job'], {
+      env,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
+    await new Promise((resolve) => child.stdout.once('data', resolve));
+    child.kill('SIGTERM');
+    expect(await ended).toBe(7);
   });
 });
