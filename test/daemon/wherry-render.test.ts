@@ -58,8 +58,8 @@ async function wherryRender(
   job: string,
   builder = fakeBuilder(join(root, 'tools')),
 ): Promise<{ status: number | null; said: string }> {
-  const program = join(import.meta.dirname, '../../src/daemon/wherry-render.ts');
-  const child = spawn(process.execPath, ['--import', 'tsx', program, job], {
+  const program = join(import.meta.dirname, '../../src/daemon/unit-programs.ts');
+  const child = spawn(process.execPath, ['--import', 'tsx', program, 'render', job], {
     stdio: ['ignore', 'ignore', 'pipe'],
     env: {
       ...process.env,

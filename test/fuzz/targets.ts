@@ -44,8 +44,9 @@ import {
 import { reviewKeys, signatureVerifier } from '../../src/trust/openpgp.ts';
 import { generateKey, signDetached } from '../../src/trust/sign.ts';
 import { treeIdOf } from '../deploy/ids.ts';
-import { file, manifest, pax, rootfs, source, tar } from '../aci/raw-tar.ts';
+import { file, manifest, pax, plain, raw, rootfs, source, tar } from '../aci/raw-tar.ts';
 import { sampleEvent, sampleReport } from '../session/sample-messages.ts';
+import { readPlainHeaderTwice } from './both-readings.ts';
 
 const key = await generateKey({ name: 'fuzz' });
 const signature = await signDetached(Buffer.from('data'), key.privateKey, Math.floor(Date.now() / 1000) + 1);
@@ -157,6 +158,10 @@ export const targets: Readonly<Record<string, Target>> = {
   'a bzip2 archive': { seed: compressed('bzip2'), parse: readTar, share: 20 },
   'an xz archive': { seed: compressed('xz'), parse: readTar, share: 20 },
   'a zstd archive': { seed: compressed('zstd'), parse: readTar, share: 20 },
+  'a plain header of a tar': {
+    seed: raw(plain({ name: 'rootfs/link', type: '2', linkname: '../lib/x', mode: 0o4755, uid: 1000 })),
+    parse: readPlainHeaderTwice,
+  },
   'a page with discovery tags': {
     seed: Buffer.from(
       '<html><meta name="ac-discovery" content="example.com https://a/{name}.{ext}"><!-- x --></html>',
