@@ -14,10 +14,14 @@ const noiseOneIn = 4;
 
 /** An image of busybox with as many files as it takes to make a download of about `megabytes`; the same at every run. */
 export async function bulkImage(scene: Scene, boardName: string, megabytes: number): Promise<BuiltImage> {
+  return await imageOf(scene, boardName, `bulk-${megabytes}`, bulkContents(megabytes));
+}
+
+/** The contents of files that come to about `megabytes` when they are compressed; the same at every run. */
+export function bulkContents(megabytes: number): readonly Buffer[] {
   const text = words();
   const files = Math.round((megabytes * 1e6) / (fileBytes * compressedShare));
-  const contents = Array.from({ length: files }, (_, index) => fileContent(text, index));
-  return await imageOf(scene, boardName, `bulk-${megabytes}`, contents);
+  return Array.from({ length: files }, (_, index) => fileContent(text, index));
 }
 
 /**

@@ -4,6 +4,7 @@ import type { Bench, Group } from './bench.ts';
 import { connectGroup } from './connect.ts';
 import { gigabyteGroup } from './gigabyte.ts';
 import { idleGroup } from './idle.ts';
+import { benchInstructions } from './instructions/index.ts';
 import { dockerGroup, memoryGroup } from './memory.ts';
 import { packageGroup } from './package.ts';
 import { pullGroup } from './pull.ts';
@@ -35,6 +36,9 @@ ${Object.entries(groups)
   --json          print one JSON array of {name, ours, peer, ratio, bound, ok} in place of the table
   --quick         fewer rounds, smaller images, a shorter look at the idle board: to see that it works, not to compare
   --board NAME    a board with podman, docker.io and containerd (default: bench-armv8)
+  --instructions  in place of all that: count ARM instructions under user-mode QEMU (about three minutes, no board)
+  --check         … and fail where a count has grown by more than 10 % past bench/instructions.json
+  --store         … and replace the counts in bench/instructions.json
   --help          print this
 
 A bound is one of the ratio, or of our own number where there is no peer. Missed bounds are printed and are no failure; the
@@ -52,6 +56,9 @@ async function main(argv: readonly string[]): Promise<number> {
       json: { type: 'boolean', default: false },
       quick: { type: 'boolean', default: false },
       board: { type: 'string', default: 'bench-armv8' },
+      instructions: { type: 'boolean', default: false },
+      check: { type: 'boolean', default: false },
+      store: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   });
@@ -59,13 +66,16 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stdout.write(help);
     return 0;
   }
+  const say = (sentence: string): void => void process.stderr.write(`bench: ${sentence}\n`);
+  const { instructions, json, check, store } = values;
+  if (instructions) return await benchInstructions({ json, check, store, say });
+  if (check || store) throw new Error('--check and --store belong to --instructions; see --help');
   const pattern = new RegExp(values.only);
   const chosen = Object.entries(groups).filter(
     ([name, { onlyByName }]) => pattern.test(name) && (values.only !== '' || onlyByName !== true),
   );
   if (chosen.length === 0) throw new Error(`no group matches ${values.only}; see --help`);
 
-  const say = (sentence: string): void => void process.stderr.write(`bench: ${sentence}\n`);
   let starting: Promise<Scene> | undefined;
   const bench: Bench = {
     ...(values.quick ? quick : full),

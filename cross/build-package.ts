@@ -10,6 +10,7 @@ import { bundle, bundledPackages, entryPoints, staticClosure } from './bundle.ts
 import { cached, cacheRoot, contentKey } from './cache.ts';
 import type { DebianPackage } from './deb.ts';
 import { writeDeb } from './deb.ts';
+import { bundleUnits, unitBundle } from './unit-bundle.ts';
 import { copyrightFile } from './licences.ts';
 import { packageTree } from './package-tree.ts';
 import type { DebianArch } from './targets.ts';
@@ -57,10 +58,17 @@ export async function buildPackages(options: PackageOptions): Promise<BuiltPacka
 
   progress('bundling the programs');
   const programs = await bundle({ root, nodeModules, entries: entryPoints, version });
+  const units = await bundleUnits({ root, nodeModules, version });
   const closures = Object.fromEntries(
     Object.keys(entryPoints).map((entry) => [entry, staticClosure(programs.metafile, entry)]),
   );
-  const npmPackages = [...bundledPackages(programs.metafile), ...nativePackages];
+  const npmPackages = [
+    ...new Set([
+      ...bundledPackages(programs.metafile),
+      ...bundledPackages(units.metafile),
+      ...nativePackages,
+    ]),
+  ];
   const copyright = await copyrightFile(nodeModules, npmPackages);
 
   const packages: BuiltPackage[] = [];
@@ -72,7 +80,7 @@ export async function buildPackages(options: PackageOptions): Promise<BuiltPacka
       root,
       version,
       target,
-      programs: programs.files,
+      programs: new Map([...programs.files, [unitBundle, units.bytes]]),
       addons,
       copyright,
     });

@@ -1,7 +1,7 @@
 import { access } from 'node:fs/promises';
 import path from 'node:path';
 
-import type { Metafile } from 'esbuild';
+import type { Metafile, Plugin } from 'esbuild';
 import { build } from 'esbuild';
 
 import { BuildFailure } from './build-failure.ts';
@@ -10,9 +10,6 @@ import { dependencyDiet, staleDiet } from './dependency-diet.ts';
 /** The programs of the package: name of the file in /usr/lib/wherry (without .js) → source below the project's root. */
 export const entryPoints: Readonly<Record<string, string>> = {
   wherryd: 'src/device/agent/wherryd.ts',
-  'wherry-examine': 'src/device/jobs/examine/wherry-examine.ts',
-  'wherry-pull': 'src/device/jobs/pull/wherry-pull.ts',
-  'wherry-render': 'src/device/jobs/render/wherry-render.ts',
   wherry: 'src/cli/wherry.ts',
 };
 
@@ -76,7 +73,7 @@ export async function bundle(options: BundleOptions): Promise<Bundle> {
       js: `import{createRequire as $createRequire}from'node:module';const require=$createRequire(import.meta.url);`,
     },
     nodePaths: [options.nodeModules],
-    plugins: [dependencyDiet()],
+    plugins: [sharedOpenpgp(), dependencyDiet()],
     logLevel: 'silent',
     metafile: true,
     write: false,
@@ -87,6 +84,25 @@ export async function bundle(options: BundleOptions): Promise<Bundle> {
     .map((file) => [path.basename(file.path), file.contents] as const)
     .sort(([a], [b]) => (a < b ? -1 : 1));
   return { files: new Map(files), metafile: result.metafile };
+}
+
+/** OpenPGP is in the bundle of the units (unit-bundle.ts), from where the others take it: a second copy would be a quarter of the package. */
+function sharedOpenpgp(): Plugin {
+  const namespace = 'wherry-openpgp';
+  return {
+    name: namespace,
+    setup(plugin) {
+      plugin.onResolve({ filter: /^openpgp$/ }, () => ({ path: 'openpgp', namespace }));
+      plugin.onResolve({ filter: /^\.\/unit-programs\.cjs$/, namespace }, ({ path: file }) => ({
+        path: file,
+        external: true,
+      }));
+      plugin.onLoad({ filter: /.*/, namespace }, () => ({
+        contents: `module.exports = require('./unit-programs.cjs').openpgp;`,
+        loader: 'js',
+      }));
+    },
+  };
 }
 
 /** The closure of `entry` over import statements; what it may import later with `import()` is not counted. */

@@ -23,6 +23,8 @@ const copied: Readonly<Record<string, string>> = {
   'src/device/jobs/examine/wherry-examine.service': 'usr/lib/systemd/system/wherry-examine.service',
   'src/device/jobs/pull/wherry-pull@.service': 'usr/lib/systemd/system/wherry-pull@.service',
   'src/device/jobs/render/wherry-render@.service': 'usr/lib/systemd/system/wherry-render@.service',
+  'src/device/jobs/unit/wherry-snapshot.path': 'usr/lib/systemd/system/wherry-snapshot.path',
+  'src/device/jobs/unit/wherry-snapshot.service': 'usr/lib/systemd/system/wherry-snapshot.service',
   'cross/debian/sysusers.conf': 'usr/lib/sysusers.d/wherry.conf',
   'cross/debian/tmpfiles.conf': 'usr/lib/tmpfiles.d/wherry.conf',
   'cross/debian/wherry.toml': 'usr/share/doc/wherry/examples/wherry.toml',
@@ -41,7 +43,7 @@ const compressed: Readonly<Record<string, string>> = {
   'CHANGELOG.md': 'usr/share/doc/wherry/changelog.gz',
 };
 
-const scripts = ['postinst', 'prerm', 'postrm'];
+const scripts = ['postinst', 'prerm', 'postrm', 'triggers'];
 
 /** Why each is needed is in cross/README.md. */
 const depends = ['nodejs (>= 20.19~)', 'crun', 'erofs-utils (>= 1.8)', 'systemd (>= 254)', 'libsystemd0'];
@@ -58,6 +60,7 @@ export async function packageTree(input: TreeInput): Promise<DebianPackage> {
       `${JSON.stringify({ name: 'wherry', version: input.version, type: 'module' })}\n`,
     ),
     file('usr/bin/wherry', '#!/bin/sh\nexec /usr/bin/node /usr/lib/wherry/wherry.js "$@"\n', 0o755),
+    file('usr/lib/wherry/snapshot', await read('cross/debian/snapshot'), 0o755),
     file('usr/share/doc/wherry/copyright', input.copyright),
   ];
   for (const [name, bytes] of input.programs) entries.push(file(`usr/lib/wherry/${name}`, bytes));

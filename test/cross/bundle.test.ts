@@ -14,9 +14,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BuildFailure } from '../../cross/build-failure.ts';
 import type { Bundle } from '../../cross/bundle.ts';
 import { bundle, bundledPackages, entryPoints, staticClosure } from '../../cross/bundle.ts';
+import { bundleUnits } from '../../cross/unit-bundle.ts';
 
 const run = promisify(execFile);
-const nodeModules = path.join(import.meta.dirname, '../../node_modules');
+const projectRoot = path.join(import.meta.dirname, '../..');
+const nodeModules = path.join(projectRoot, 'node_modules');
 const mosquitto = ['/usr/sbin/mosquitto', '/usr/bin/mosquitto'].find(existsSync);
 const presharedKey = '00112233445566778899aabbccddeeff';
 
@@ -195,8 +197,7 @@ describe('the bundle', () => {
 describe('the programs of the package', () => {
   let programs: Bundle;
   beforeAll(async () => {
-    const root = path.join(import.meta.dirname, '../..');
-    programs = await bundle({ root, nodeModules, entries: entryPoints, version: '1.2.3' });
+    programs = await bundle({ root: projectRoot, nodeModules, entries: entryPoints, version: '1.2.3' });
   });
 
   it('keep the resident one free of OpenPGP, archives and the embedded broker', () => {
@@ -206,18 +207,19 @@ describe('the programs of the package', () => {
       expect(packages).not.toContain(heavy);
   });
 
-  it('keep the one that renders free of everything but archives', () => {
-    const { packages } = staticClosure(programs.metafile, 'wherry-render');
-    expect(packages).toContain('tar-stream');
-    for (const heavy of ['openpgp', 'mqtt', 'aedes', 'commander', 'smol-toml'])
+  it('keep the ones that work and end free of the session and of the operator', async () => {
+    const { metafile } = await bundleUnits({ root: projectRoot, nodeModules, version: '1.2.3' });
+    const packages = bundledPackages(metafile);
+    expect(packages).toEqual(
+      expect.arrayContaining(['openpgp', 'tar-stream', 'https-proxy-agent', 'proxy-from-env']),
+    );
+    for (const heavy of ['mqtt', 'aedes', 'commander', 'node-cron', 'proxy-agent-negotiate'])
       expect(packages).not.toContain(heavy);
   });
 
-  it('load what speaks to proxies, and what reads credentials, where there are some', () => {
-    const later = ['https-proxy-agent', 'http-proxy-agent', 'agent-base', 'proxy-from-env', 'smol-toml'];
-    const { packages } = staticClosure(programs.metafile, 'wherry-pull');
-    for (const name of later) expect(packages).not.toContain(name);
-    expect(bundledPackages(programs.metafile)).toEqual(expect.arrayContaining(later));
-    expect(bundledPackages(programs.metafile)).not.toContain('proxy-agent-negotiate');
+  it('hold OpenPGP once: the operator takes it from the bundle of the units', () => {
+    expect(bundledPackages(programs.metafile)).not.toContain('openpgp');
+    const text = [...programs.files.values()].map((bytes) => Buffer.from(bytes).toString()).join('');
+    expect(text).toContain('unit-programs.cjs');
   });
 });

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { copyFile, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -18,6 +18,8 @@ const unitFiles: Readonly<Record<string, string>> = {
   'wherry-examine.service': 'jobs/examine',
   'wherry-pull@.service': 'jobs/pull',
   'wherry-render@.service': 'jobs/render',
+  'wherry-snapshot.service': 'jobs/unit',
+  'wherry-snapshot.path': 'jobs/unit',
 };
 const unitFile = (name: string): string => path.join(device, unitFiles[name] ?? '', name);
 const analyze = existsSync('/usr/bin/systemd-analyze') && existsSync('/usr/bin/node');
@@ -55,9 +57,14 @@ describe('the units', () => {
         ['wherry-examine.service', 'wherry-examine.service'],
         ['wherry-pull@.service', 'wherry-pull@job.service'],
         ['wherry-render@.service', 'wherry-render@job.service'],
+        ['wherry-snapshot.service', 'wherry-snapshot.service'],
+        ['wherry-snapshot.path', 'wherry-snapshot.path'],
       ] as const;
       for (const [source, name] of units) {
-        await copyFile(unitFile(source), path.join(directory, name));
+        // The program that starts the others is looked for.
+        const text = await readFile(unitFile(source), 'utf8');
+        const here = text.replaceAll('/usr/lib/wherry/snapshot ', `${path.join(debian, 'snapshot')} `);
+        await writeFile(path.join(directory, name), here);
       }
       const files = units.map(([, name]) => path.join(directory, name));
       const { stdout, stderr } = await run('systemd-analyze', ['verify', '--man=no', ...files]);
@@ -78,7 +85,7 @@ describe('the units', () => {
 
   it('ask the kernel about 32-bit programs before the supervisor starts, and never keep it from starting', async () => {
     const unit = await directives('wherryd.service');
-    expect(unit.get('Wants')).toBe('wherry-arm32.service');
+    expect(unit.get('Wants')).toContain('wherry-arm32.service');
     expect(unit.get('After')).toContain('wherry-arm32.service');
     const asking = await directives('wherry-arm32.service');
     expect(asking.get('ExecStart')).toMatch(/^-/);
@@ -130,13 +137,36 @@ describe('the units', () => {
     },
   );
 
+  it('start their programs with the options that their snapshot is made with, so that it fits', async () => {
+    const command = async (unit: string) => (await directives(unit)).get('ExecStart');
+    const made = (await command('wherry-snapshot.service'))?.replace('/snapshot make ', '/snapshot run ');
+    expect(await command('wherry-pull@.service')).toBe(`${String(made)} pull %i`);
+    expect(await command('wherry-render@.service')).toBe(`${String(made)} render %i`);
+    expect(await command('wherry-examine.service')).toBe(`${String(made)} examine /run/wherry/examine`);
+  });
+
+  it('make the snapshot as root without its powers, when the supervisor starts or one did not fit', async () => {
+    expect((await directives('wherryd.service')).get('Wants')).toContain('wherry-snapshot.service');
+    const unit = await directives('wherry-snapshot.service');
+    expect(unit.get('User')).toBeUndefined();
+    expect(unit.get('CapabilityBoundingSet')).toBe('');
+    expect((await directives('wherry-snapshot.path')).get('DirectoryNotEmpty')).toBe('/run/wherry/misfits');
+    for (const unprivileged of ['wherry-pull@.service', 'wherry-examine.service']) {
+      expect((await directives(unprivileged)).get('ReadWritePaths')).not.toContain(
+        '/var/lib/wherry/snapshots',
+      );
+    }
+  });
+
   it('let a pull write to the directories of its own job only, as nobody in particular', async () => {
     const unit = await directives('wherry-pull@.service');
     expect(unit.get('User')).toBe('wherry-pull');
     expect(unit.get('CapabilityBoundingSet')).toBe('');
     expect(unit.get('NoNewPrivileges')).toBe('yes');
     expect(unit.get('ProtectSystem')).toBe('strict');
-    expect(unit.get('ReadWritePaths')).toBe('/var/lib/wherry/partial/%i /run/wherry/pull/%i');
+    expect(unit.get('ReadWritePaths')).toBe(
+      '/var/lib/wherry/partial/%i /run/wherry/pull/%i -/run/wherry/misfits',
+    );
     expect(unit.get('MemoryMax')).toBe('96M');
     expect(unit.get('MemorySwapMax')).toBe('0');
   });

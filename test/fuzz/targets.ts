@@ -51,8 +51,9 @@ import {
 import { reviewKeys, signatureVerifier } from '../../src/wire/trust/openpgp.ts';
 import { generateKey, signDetached } from '../../src/wire/trust/sign.ts';
 import { treeIdOf } from '../device/deploy/ids.ts';
-import { file, manifest, pax, rootfs, source, tar } from '../support/raw-tar.ts';
+import { file, manifest, pax, plain, raw, rootfs, source, tar } from '../support/raw-tar.ts';
 import { sampleEvent, sampleReport } from '../support/sample-messages.ts';
+import { readPlainHeaderTwice } from './both-readings.ts';
 
 const key = await generateKey({ name: 'fuzz' });
 const { publicKey: revocable, revocationCertificate } = await openpgp.generateKey({
@@ -177,6 +178,10 @@ export const targets: Readonly<Record<string, Target>> = {
   'a bzip2 archive': { seed: compressed('bzip2'), parse: readTar, share: 20 },
   'an xz archive': { seed: compressed('xz'), parse: readTar, share: 20 },
   'a zstd archive': { seed: compressed('zstd'), parse: readTar, share: 20 },
+  'a plain header of a tar': {
+    seed: raw(plain({ name: 'rootfs/link', type: '2', linkname: '../lib/x', mode: 0o4755, uid: 1000 })),
+    parse: readPlainHeaderTwice,
+  },
   'a page with discovery tags': {
     seed: Buffer.from(
       '<html><meta name="ac-discovery" content="example.com https://a/{name}.{ext}"><!-- x --></html>',

@@ -47,6 +47,11 @@ function header(entry: RawEntry, bodyLength: number): Buffer {
   return block;
 }
 
+/** An entry with the numbers of a device that `TarWriter` writes and many tools leave out. */
+export function plain(entry: RawEntry): RawEntry {
+  return { ...entry, patch: [[329, '0000000\0'], [337, '0000000\0'], ...(entry.patch ?? [])] };
+}
+
 /** A PAX extended header with these records. */
 export function pax(records: Readonly<Record<string, string | Buffer>>, type = 'x'): RawEntry {
   return {

@@ -32,7 +32,7 @@ export interface DaemonOptions {
   readonly buildTime: number;
   /** Calls back when the administrator asks for garbage collection (`wherry gc` sends SIGUSR2). */
   readonly onCollect: (listener: () => void) => void;
-  /** Called when a deployment has ended: nothing of it is needed any more. */
+  /** Called when the start or a deployment has ended: nothing of it is needed any more. */
   readonly onRest: () => void;
   /** Whether something keeps or sets this device's clock, so that it can be believed. */
   readonly clockIsKept: () => boolean;
@@ -209,6 +209,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     },
     (error: unknown) => journal.log('warning', `images could not be looked at: ${String(error)}`),
   );
+  void looking.then(options.onRest);
   journal.log(
     'info',
     `wherry ${wherryVersion()} supervises device ${config.device} of fleet ${config.fleet}`,

@@ -7,12 +7,12 @@ import { places } from '../host/index.ts';
 
 /** The program: reads the configuration, runs until it is told to stop, and ends with a status that says why. */
 const journal = openJournal();
-/** After the last report of a deployment. */
+/** After the start, and after the last report of a deployment. */
 const heapRestMs = 5000;
 /** V8 lets go of the bytecode of a function that so many collections have found unused. */
 const collections = 12;
 
-/** A deployment grows the heap by a few megabytes, which V8 would keep while nothing happens. The unit exposes the collector. */
+/** The start and each deployment grow the heap by a few megabytes, which V8 would keep while nothing happens. The unit exposes the collector. */
 function shrinkHeap(): void {
   for (let done = 0; done < collections; done++) globalThis.gc?.();
 }

@@ -7,4 +7,4 @@ export { asBuffer, type Compression, compressionOf, readHead, replay, undone } f
 export { readImpliedDirectories } from './implied-directories.ts';
 export { type ArchiveListing, inspectArchive } from './inspect.ts';
 export { type ArchiveSummary, readArchive, type ReadOptions } from './read-archive.ts';
-export { type ArchiveEntry, checkEntry, walkPlainTar, walkTar } from './walk-archive.ts';
+export { type ArchiveEntry, checkEntry, type TarChunk, walkPlainTar, walkTar } from './walk-archive.ts';

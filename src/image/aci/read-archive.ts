@@ -2,10 +2,17 @@ import type { Writable } from 'node:stream';
 
 import { type ImageId, type ImageManifest, parseImageManifest } from '../appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
-import { BatchedSink, type ArchiveLimits, impliedDirectory, TarWriter } from '../tar/index.ts';
+import {
+  BatchedSink,
+  CanonicalRewrite,
+  type ArchiveLimits,
+  encodeHeaders,
+  impliedDirectory,
+  TarWriter,
+} from '../tar/index.ts';
 import type { Compression } from './decompress.ts';
 import { writeImpliedDirectories } from './implied-directories.ts';
-import { type ArchiveEntry, walkArchive } from './walk-archive.ts';
+import { type ArchiveEntry, ImageCheck, tarChunks, walkArchive, type Walked } from './walk-archive.ts';
 
 export interface ReadOptions {
   readonly limits: ArchiveLimits;
@@ -50,62 +57,128 @@ export async function readArchive(
   source: AsyncIterable<Uint8Array>,
   options: ReadOptions,
 ): Promise<ArchiveSummary> {
-  const { limits, canonicalTar } = options;
+  const { canonicalTar } = options;
+  const gathered = new Gathered(options.limits);
   const sink = canonicalTar && new BatchedSink(canonicalTar, 'The consumer of the canonical tar');
-  const writer = sink && new TarWriter(sink);
-  const dropped = new Set<string>();
-  const implied = new Set<string>();
-  let read: Pick<ArchiveSummary, 'manifestBytes' | 'manifest'> | undefined;
   try {
-    // The consumer would otherwise choose owner and mode of the root by its own user and umask.
-    await writer?.entry(impliedDirectory('.'));
-    const walked = await walkArchive(source, limits, async (entry, body) => {
-      await options.onEntry?.(entry, entry.path === 'manifest' ? nothing() : body);
-      for (const path of entry.implied) implied.add(path);
-      implied.delete(entry.path);
-      for (const name of entry.dropped) if (dropped.size < maxDroppedNames) dropped.add(name);
-      if (entry.path === 'manifest') {
-        const manifestBytes = await readManifest(entry, body, limits);
-        read = { manifestBytes, manifest: parseImageManifest(manifestBytes) };
-        await writer?.entry({ ...entry, mode: 0o644, uid: 0, gid: 0, xattrs: [] });
-        await writer?.body(manifestBytes);
-      } else if (writer) {
-        for (const path of entry.implied) await writer.entry(impliedDirectory(path));
-        await writer.entry(entry);
-        if (entry.sizeBytes > 0) for await (const chunk of body) await writer.body(chunk);
-      }
-    });
-    if (!read) throw new Error('the walk lets no archive without a manifest pass');
-    if (writer) await writeImpliedDirectories(writer, implied);
-    await writer?.end();
+    const walked = sink
+      ? await rewrite(source, options, gathered, sink)
+      : await visitEach(source, options, gathered);
     await sink?.end();
     const { imageId, compression, tarSizeBytes, entries } = walked;
-    const droppedXattrs = [...dropped].sort();
-    return {
-      ...{ imageId, ...read, compression, tarSizeBytes, entries, droppedXattrs },
-      impliesDirectories: implied.size > 0,
-    };
+    return { ...{ imageId, compression, tarSizeBytes, entries }, ...gathered.summary() };
   } catch (error) {
     sink?.destroy();
     throw error;
   }
 }
 
+async function visitEach(
+  source: AsyncIterable<Uint8Array>,
+  { limits, onEntry }: ReadOptions,
+  gathered: Gathered,
+): Promise<Walked> {
+  return await walkArchive(source, limits, async (entry, body) => {
+    const isManifest = entry.path === 'manifest';
+    await onEntry?.(entry, isManifest ? nothing() : body);
+    gathered.entry(entry);
+    if (isManifest) for await (const part of body) gathered.manifestPart(part);
+  });
+}
+
+/** Reads the archive chunk by chunk and passes each on as canonical tar. */
+async function rewrite(
+  source: AsyncIterable<Uint8Array>,
+  { limits, onEntry }: ReadOptions,
+  gathered: Gathered,
+  sink: BatchedSink,
+): Promise<Walked> {
+  const writer = new TarWriter(sink);
+  // The consumer would otherwise choose owner and mode of the root by its own user and umask.
+  await writer.entry(impliedDirectory('.'));
+  const check = new ImageCheck(limits);
+  const output = new CanonicalRewrite();
+  let compression: Compression = 'none';
+  let tarSizeBytes = 0;
+  let isManifest = false;
+  for await (const chunk of tarChunks(source, limits, { onTar: (bytes) => check.update(bytes) })) {
+    ({ compression } = chunk);
+    tarSizeBytes = chunk.offset + chunk.bytes.length;
+    // An archive that is not compressed still belongs to the source, which may be writing it to a file.
+    const bytes = compression === 'none' ? Buffer.from(chunk.bytes) : chunk.bytes;
+    output.begin(bytes, chunk);
+    for (const piece of chunk.pieces) {
+      if (Buffer.isBuffer(piece)) {
+        const start = piece.byteOffset - chunk.bytes.byteOffset;
+        output.body(start, start + piece.length);
+        if (isManifest) gathered.manifestPart(piece);
+        continue;
+      }
+      const entry = check.entry(piece);
+      isManifest = entry?.path === 'manifest';
+      if (!entry) continue; // the archive's own root, which has no body
+      if (onEntry) await onEntry(entry, nothing());
+      gathered.entry(entry);
+      for (const path of entry.implied) output.insert(encodeHeaders(impliedDirectory(path)));
+      output.entry(piece, isManifest ? { ...entry, mode: 0o644, uid: 0, gid: 0, xattrs: [] } : entry);
+    }
+    for (const part of output.end()) await sink.write(part);
+  }
+  const ended = check.end();
+  await writeImpliedDirectories(writer, gathered.implied);
+  await writer.end();
+  return { ...ended, compression, tarSizeBytes };
+}
+
 async function* nothing(): AsyncGenerator<Buffer, void> {}
 
-/** The body of the `manifest` entry. */
-async function readManifest(
-  entry: ArchiveEntry,
-  body: AsyncIterable<Buffer>,
-  limits: ArchiveLimits,
-): Promise<Buffer> {
-  if (entry.sizeBytes > limits.maxManifestBytes) {
-    throw new Refusal(
-      'archive-too-large',
-      `The manifest has ${entry.sizeBytes} bytes; the limit is ${limits.maxManifestBytes}.`,
-    );
+/** What the summary says of the entries. */
+class Gathered {
+  readonly #limits: ArchiveLimits;
+  readonly #dropped = new Set<string>();
+  /** Directories that no entry named so far. */
+  readonly implied = new Set<string>();
+  readonly #manifest: Buffer[] = [];
+  #manifestRemaining = 0;
+  #read: Pick<ArchiveSummary, 'manifestBytes' | 'manifest'> | undefined;
+
+  constructor(limits: ArchiveLimits) {
+    this.#limits = limits;
   }
-  const chunks: Buffer[] = [];
-  for await (const chunk of body) chunks.push(chunk);
-  return Buffer.concat(chunks);
+
+  entry(entry: ArchiveEntry): void {
+    for (const path of entry.implied) this.implied.add(path);
+    this.implied.delete(entry.path);
+    for (const name of entry.dropped) if (this.#dropped.size < maxDroppedNames) this.#dropped.add(name);
+    if (entry.path !== 'manifest') return;
+    if (entry.sizeBytes > this.#limits.maxManifestBytes) {
+      throw new Refusal(
+        'archive-too-large',
+        `The manifest has ${entry.sizeBytes} bytes; the limit is ${this.#limits.maxManifestBytes}.`,
+      );
+    }
+    this.#manifestRemaining = entry.sizeBytes;
+    if (entry.sizeBytes === 0) this.#endManifest();
+  }
+
+  /** The next part of the body of the `manifest` entry. */
+  manifestPart(bytes: Buffer): void {
+    this.#manifest.push(bytes);
+    this.#manifestRemaining -= bytes.length;
+    if (this.#manifestRemaining === 0) this.#endManifest();
+  }
+
+  #endManifest(): void {
+    const manifestBytes = Buffer.concat(this.#manifest);
+    this.#read = { manifestBytes, manifest: parseImageManifest(manifestBytes) };
+  }
+
+  summary(): Pick<ArchiveSummary, 'manifestBytes' | 'manifest' | 'droppedXattrs' | 'impliesDirectories'> {
+    if (!this.#read) throw new Error('the walk lets no archive without a manifest pass');
+    return {
+      ...this.#read,
+      droppedXattrs: [...this.#dropped].sort(),
+      impliesDirectories: this.implied.size > 0,
+    };
+  }
 }

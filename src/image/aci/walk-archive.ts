@@ -39,9 +39,39 @@ export type Visit<Entry> = (entry: Entry, body: AsyncIterable<Buffer>) => Promis
 
 const ratioAppliesFrom = 1024 * 1024;
 
+/** What makes a tar an image: paths, links, places, `manifest` and `rootfs`; and its ID. */
+export class ImageCheck {
+  readonly #limits: ArchiveLimits;
+  readonly #tree: ArchiveTree;
+  readonly #hash = createHash('sha512');
+
+  constructor(limits: ArchiveLimits) {
+    this.#limits = limits;
+    this.#tree = new ArchiveTree(limits);
+  }
+
+  /** Takes the next bytes of the uncompressed tar. */
+  update(chunk: Buffer): void {
+    this.#hash.update(chunk);
+  }
+
+  /** Checks the next entry; undefined for the archive's own root, which says nothing. */
+  entry(framed: FramedEntry): ArchiveEntry | undefined {
+    return checkEntry(framed, this.#tree, this.#limits);
+  }
+
+  /** Call when the tar has ended. @throws Refusal `image-manifest-missing`, `archive-malformed` */
+  end(): Pick<Walked, 'imageId' | 'entries'> {
+    if (!this.#tree.has('manifest')) {
+      throw new Refusal('image-manifest-missing', 'The archive has no manifest.');
+    }
+    if (!this.#tree.has('rootfs')) throw malformed('The archive has no "rootfs" directory.');
+    return { imageId: parseImageId(`sha512-${this.#hash.digest('hex')}`), entries: this.#tree.size };
+  }
+}
+
 /**
- * Reads an image archive from the first to the last byte, as `walkTar` does, and checks what makes a tar an image: paths,
- * links, places, `manifest` and `rootfs`.
+ * Reads an image archive from the first to the last byte, as `walkTar` does, and checks what makes a tar an image.
  *
  * Throws refusals with `archive-*` and `image-manifest-*` codes; what `source` throws passes unchanged.
  */
@@ -50,18 +80,38 @@ export async function walkArchive(
   limits: ArchiveLimits,
   visit: Visit<ArchiveEntry>,
 ): Promise<Walked> {
-  const tree = new ArchiveTree(limits);
-  const hash = createHash('sha512');
+  const check = new ImageCheck(limits);
   const walked = await walkTar(source, limits, {
-    onTar: (chunk) => hash.update(chunk),
+    onTar: (chunk) => check.update(chunk),
     visit: async (framed, body) => {
-      const checked = checkEntry(framed, tree, limits);
+      const checked = check.entry(framed);
       if (checked) await visit(checked, body);
     },
   });
-  if (!tree.has('manifest')) throw new Refusal('image-manifest-missing', 'The archive has no manifest.');
-  if (!tree.has('rootfs')) throw malformed('The archive has no "rootfs" directory.');
-  return { ...walked, imageId: parseImageId(`sha512-${hash.digest('hex')}`), entries: tree.size };
+  return { ...walked, ...check.end() };
+}
+
+/** What a tar is read with. */
+export interface TarReading {
+  /** Told of every byte of the uncompressed tar, whatever follows the end marker included. */
+  readonly onTar: (chunk: Buffer) => void;
+  /** False where a digest proves that the tar is whole: some tools leave the end marker out, and the padding before it. */
+  readonly needsEndMarker?: boolean;
+}
+
+/** A tar that is not compressed any more. */
+export interface PlainReading extends TarReading {
+  /** Compressed bytes so far, for the ratio. */
+  readonly inputBytes: () => number;
+}
+
+/** A piece of the uncompressed tar in which both readings agree. */
+export interface TarChunk {
+  readonly bytes: Buffer;
+  /** Where it begins in the tar. */
+  readonly offset: number;
+  /** The entries whose headers end in it, and the parts of bodies in it. */
+  readonly pieces: readonly TarPiece[];
 }
 
 /**
@@ -70,61 +120,84 @@ export async function walkArchive(
  *
  * Throws refusals with `archive-*` codes; what `source` throws passes unchanged.
  */
-export async function walkTar(
+export async function* tarChunks(
   source: AsyncIterable<Uint8Array>,
   limits: ArchiveLimits,
-  options: Omit<WalkOptions, 'inputBytes'>,
-): Promise<Pick<Walked, 'compression' | 'tarSizeBytes'>> {
+  reading: TarReading,
+): AsyncGenerator<TarChunk & { readonly compression: Compression }, void> {
   let inputBytes = 0;
   const { compression, tar } = await decompress(
     source,
     limits.decoderMemoryMiB,
     (sizeBytes) => (inputBytes += sizeBytes),
   );
-  const tarSizeBytes = await walkPlainTar(tar, limits, { ...options, inputBytes: () => inputBytes });
-  return { compression, tarSizeBytes };
+  const plain = { ...reading, inputBytes: () => inputBytes };
+  for await (const chunk of plainChunks(tar, limits, plain)) yield { ...chunk, compression };
 }
 
-export interface WalkOptions {
-  /** Told of every byte of the uncompressed tar, whatever follows the end marker included. */
-  readonly onTar: (chunk: Buffer) => void;
-  readonly visit: Visit<FramedEntry>;
-  /** False where a digest proves that the tar is whole: some tools leave it out, and the padding before it. */
-  readonly needsEndMarker?: boolean;
-  /** Compressed bytes so far, for the ratio. */
-  readonly inputBytes: () => number;
+/** As `tarChunks`, of a tar without compression. */
+async function* plainChunks(
+  tar: AsyncIterable<Buffer>,
+  limits: ArchiveLimits,
+  { onTar, needsEndMarker = true, inputBytes }: PlainReading,
+): AsyncGenerator<TarChunk, void> {
+  let offset = 0;
+  const framing = new TarFraming(limits);
+  const library = new SecondReading();
+  try {
+    for await (const bytes of tar) {
+      checkSize(offset + bytes.length, inputBytes(), limits);
+      onTar(bytes);
+      framing.push(bytes);
+      const doubtful = framing.takeDoubtful();
+      if (doubtful.bytes.length > 0) await library.agree(doubtful);
+      yield { bytes, offset, pieces: framing.take() };
+      offset += bytes.length;
+    }
+    if (!needsEndMarker && !framing.hasEnded) {
+      framing.push(Buffer.alloc(padding(offset) + 2 * BLOCK));
+      if (framing.take().length > 0) throw malformed('The archive ends within a file: it was cut off.');
+      await library.agree(framing.takeDoubtful());
+    }
+    framing.end();
+    await library.end();
+  } finally {
+    library.close();
+  }
+}
+
+/** Reads a tar as `tarChunks` does, entry by entry. */
+export async function walkTar(
+  source: AsyncIterable<Uint8Array>,
+  limits: ArchiveLimits,
+  { visit, ...reading }: TarReading & { readonly visit: Visit<FramedEntry> },
+): Promise<Pick<Walked, 'compression' | 'tarSizeBytes'>> {
+  let compression: Compression = 'none';
+  const chunks = (async function* (): AsyncGenerator<TarChunk, void> {
+    for await (const chunk of tarChunks(source, limits, reading)) {
+      compression = chunk.compression;
+      yield chunk;
+    }
+  })();
+  const tarSizeBytes = await visitEntries(chunks, visit);
+  return { compression, tarSizeBytes };
 }
 
 /** As `walkTar`, of a tar without compression. Returns its size in bytes. */
 export async function walkPlainTar(
   tar: AsyncIterable<Buffer>,
   limits: ArchiveLimits,
-  { onTar, visit, needsEndMarker = true, inputBytes }: WalkOptions,
+  { visit, ...reading }: PlainReading & { readonly visit: Visit<FramedEntry> },
 ): Promise<number> {
+  return await visitEntries(plainChunks(tar, limits, reading), visit);
+}
+
+async function visitEntries(chunks: AsyncIterable<TarChunk>, visit: Visit<FramedEntry>): Promise<number> {
   let tarSizeBytes = 0;
   const pieces = (async function* (): AsyncGenerator<TarPiece, undefined> {
-    const framing = new TarFraming(limits);
-    const library = new SecondReading();
-    try {
-      for await (const chunk of tar) {
-        tarSizeBytes += chunk.length;
-        checkSize(tarSizeBytes, inputBytes(), limits);
-        onTar(chunk);
-        const length = framing.push(chunk);
-        const framed = framing.take();
-        await library.agree(chunk.subarray(0, length), framed);
-        for (const piece of framed) yield piece;
-      }
-      if (!needsEndMarker && !framing.hasEnded) {
-        const missing = Buffer.alloc(padding(tarSizeBytes) + 2 * BLOCK);
-        const length = framing.push(missing);
-        if (framing.take().length > 0) throw malformed('The archive ends within a file: it was cut off.');
-        await library.agree(missing.subarray(0, length), []);
-      }
-      framing.end();
-      await library.end();
-    } finally {
-      library.close();
+    for await (const chunk of chunks) {
+      tarSizeBytes = chunk.offset + chunk.bytes.length;
+      yield* chunk.pieces;
     }
   })();
   for await (const piece of pieces) {

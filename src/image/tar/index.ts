@@ -3,6 +3,7 @@
  * every reader streams and holds limits. It does not know what an entry of an image means.
  */
 export { BatchedSink } from './batched-sink.ts';
+export { CanonicalRewrite } from './canonical-rewrite.ts';
 export { drained } from './drained.ts';
 export { withTarOf } from './gnu-tar.ts';
 export { type ArchiveLimits, defaultArchiveLimits, malformed, quoted } from './limits.ts';
@@ -12,10 +13,10 @@ export { BLOCK, checksum, decodeBlock, natural, type TarBlock } from './tar-bloc
 export { type EntryType, type FramedEntry, padding, TarFraming, type TarPiece } from './tar-framing.ts';
 export {
   type ByteSink,
-  encodeBlock,
   encodeHeaders,
   impliedDirectory,
   paxRecord,
   type TarEntry,
   TarWriter,
 } from './tar-writer.ts';
+export { encodeBlock } from './ustar-block.ts';

@@ -18,6 +18,8 @@ export interface TarBlock {
   readonly sizeBytes: number;
   /** Seconds since 1970; may be negative. */
   readonly mtime: number;
+  /** As computed from the block. */
+  readonly checksum: number;
 }
 
 /**
@@ -25,7 +27,8 @@ export interface TarBlock {
  * refuses whatever two readers could read as two things. A block of zeros is the caller's business.
  */
 export function decodeBlock(block: Buffer, offset: number): TarBlock {
-  if (octal(block, 148, 8) !== checksum(block)) throw damaged(offset, 'has a wrong checksum');
+  const sum = checksum(block);
+  if (octal(block, 148, 8) !== sum) throw damaged(offset, 'has a wrong checksum');
   const isUstar = has(block, 257, 'ustar\0');
   if (!isUstar && !has(block, 257, 'ustar  \0')) throw damaged(offset, 'is neither ustar, PAX nor GNU tar');
   // star keeps times where ustar keeps the end of the prefix, with this mark at the end of the block.
@@ -41,6 +44,7 @@ export function decodeBlock(block: Buffer, offset: number): TarBlock {
     gid: natural(block, 116, 8, offset, 'gid'),
     sizeBytes: natural(block, 124, 12, offset, 'size'),
     mtime: integer(block, 136, 12, offset, 'time'),
+    checksum: sum,
   };
 }
 

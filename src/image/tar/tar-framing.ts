@@ -2,6 +2,7 @@ import { Refusal } from '../../core/refusal/index.ts';
 import { type ArchiveLimits, malformed, quoted } from './limits.ts';
 import { checkPaxGlobal, noSparse, parsePax, type PaxOverrides, type Xattr } from './pax.ts';
 import { BLOCK, decodeBlock, type TarBlock, utf8 } from './tar-block.ts';
+import { isWrittenAlike } from './ustar-block.ts';
 
 export type EntryType = 'file' | 'link' | 'symlink' | 'directory' | 'fifo';
 
@@ -19,6 +20,10 @@ export interface FramedEntry {
   readonly dropped: readonly string[];
   /** Where the body begins in the tar. */
   readonly bodyOffset: number;
+  /** Bytes from the end of the entry before to the body: one header, and the extensions in front of it. */
+  readonly headerBytes: number;
+  /** The header is, byte for byte, the one block that `TarWriter` would write for these values; no extension precedes it. */
+  readonly isPlain: boolean;
 }
 
 const entryTypes = new Map<string, EntryType>([
@@ -29,6 +34,15 @@ const entryTypes = new Map<string, EntryType>([
   ['5', 'directory'],
   ['6', 'fifo'],
 ]);
+
+/** As `TarWriter` writes them. */
+export const typeFlags: Readonly<Record<EntryType, string>> = {
+  file: '0',
+  link: '1',
+  symlink: '2',
+  directory: '5',
+  fifo: '6',
+};
 
 const refusedTypes = new Map<string, string>([
   ['3', 'a character device'],
@@ -63,6 +77,13 @@ interface Extension {
   filled: number;
 }
 
+/** What the second reading has to read: the entries whose headers are not plain, whole, one after the other. */
+export interface Doubtful {
+  readonly bytes: readonly Buffer[];
+  /** In their order, with the place of their bodies within all bytes that were doubtful so far. */
+  readonly entries: readonly { readonly entry: FramedEntry; readonly bodyOffset: number }[];
+}
+
 /**
  * The frame of a tar: where headers, bodies and the end are, and what each header says, read strictly. It runs in
  * front of the tar library, which is lenient (docs/decisions/tar-walk.md); the walk then compares both readings.
@@ -82,6 +103,13 @@ export class TarFraming {
   #pax: PaxOverrides | undefined;
   #longName: string | undefined;
   #longLink: string | undefined;
+  /** Where the entry before ends. */
+  #entryEnd = 0;
+  /** The header under way, or the entry whose body is under way, is not plain. */
+  #isDoubtful = false;
+  #doubtfulBytes: Buffer[] = [];
+  #doubtfulEntries: { entry: FramedEntry; bodyOffset: number }[] = [];
+  #doubtfulSize = 0;
 
   constructor(limits: ArchiveLimits) {
     this.#limits = limits;
@@ -92,6 +120,13 @@ export class TarFraming {
     const pieces = this.#pieces;
     this.#pieces = [];
     return pieces;
+  }
+
+  /** What the second reading has to read of what was read since it was asked for last. */
+  takeDoubtful(): Doubtful {
+    const doubtful = { bytes: this.#doubtfulBytes, entries: this.#doubtfulEntries };
+    if (doubtful.bytes.length > 0) [this.#doubtfulBytes, this.#doubtfulEntries] = [[], []];
+    return doubtful;
   }
 
   /**
@@ -109,12 +144,15 @@ export class TarFraming {
         at += this.#fillExtension(this.#extension, chunk, at);
       } else if (this.#body > 0) {
         const length = Math.min(this.#body, chunk.length - at);
-        this.#pieces.push(chunk.subarray(at, at + length));
+        const bytes = chunk.subarray(at, at + length);
+        this.#pieces.push(bytes);
+        this.#doubt(bytes);
         this.#body -= length;
         this.#offset += length;
         at += length;
       } else if (this.#padding > 0) {
         const length = Math.min(this.#padding, chunk.length - at);
+        this.#doubt(chunk.subarray(at, at + length));
         this.#padding -= length;
         this.#offset += length;
         at += length;
@@ -147,7 +185,7 @@ export class TarFraming {
     this.#partialFilled += length;
     if (this.#partialFilled === BLOCK) {
       this.#partialFilled = 0;
-      this.#header(this.#partial);
+      this.#header(Buffer.from(this.#partial)); // the second reading may keep it
     }
     return length;
   }
@@ -163,8 +201,27 @@ export class TarFraming {
     }
     if (this.#zeroBlocks > 0) throw malformed(`Data follows a block of zeros at byte ${offset}.`);
     const header = decodeBlock(block, offset);
-    if (extensionFlags.has(header.flag)) this.#beginExtension(header);
-    else this.#entry(header);
+    const isExtension = extensionFlags.has(header.flag);
+    if (isExtension) {
+      this.#isDoubtful = true;
+      this.#doubt(block);
+      this.#beginExtension(header);
+    } else {
+      this.#entry(header, block);
+    }
+  }
+
+  /** Bytes that follow each other are kept as one piece. */
+  #doubt(bytes: Buffer): void {
+    if (!this.#isDoubtful) return;
+    this.#doubtfulSize += bytes.length;
+    const last = this.#doubtfulBytes.at(-1);
+    if (last?.buffer === bytes.buffer && last.byteOffset + last.length === bytes.byteOffset) {
+      const joined = Buffer.from(last.buffer, last.byteOffset, last.length + bytes.length);
+      this.#doubtfulBytes[this.#doubtfulBytes.length - 1] = joined;
+    } else {
+      this.#doubtfulBytes.push(bytes);
+    }
   }
 
   #isExtended(): boolean {
@@ -187,6 +244,7 @@ export class TarFraming {
   #fillExtension(extension: Extension, chunk: Buffer, at: number): number {
     const length = Math.min(extension.body.length - extension.filled, chunk.length - at);
     chunk.copy(extension.body, extension.filled, at, at + length);
+    this.#doubt(chunk.subarray(at, at + length));
     extension.filled += length;
     this.#offset += length;
     if (extension.filled === extension.body.length) this.#endExtension(extension);
@@ -207,7 +265,7 @@ export class TarFraming {
     else this.#longLink = longName(body);
   }
 
-  #entry(header: TarBlock): void {
+  #entry(header: TarBlock, block: Buffer): void {
     const pax = this.#pax;
     if (
       (pax?.path !== undefined && this.#longName !== undefined) ||
@@ -239,8 +297,7 @@ export class TarFraming {
         `The entry ${quoted(name)} of ${sizeBytes} bytes passes the archive's limit of ${this.#limits.maxTarBytes}.`,
       );
     }
-    this.#pieces.push({
-      type,
+    const fields = {
       name,
       linkname: type === 'link' || type === 'symlink' ? linkname : '',
       mode: header.mode,
@@ -248,12 +305,26 @@ export class TarFraming {
       gid,
       mtime: Math.min(Math.max(pax?.mtime ?? header.mtime, 0), maxMtime),
       sizeBytes,
+    };
+    const headerBytes = this.#offset - this.#entryEnd;
+    const isPlain =
+      headerBytes === BLOCK && isWrittenAlike(block, header, { ...fields, flag: typeFlags[type] });
+    this.#isDoubtful = !isPlain;
+    this.#doubt(block);
+    const entry: FramedEntry = {
+      type,
+      ...fields,
       xattrs: pax?.xattrs ?? [],
       dropped: pax?.dropped ?? [],
       bodyOffset: this.#offset,
-    });
+      headerBytes,
+      isPlain,
+    };
+    this.#pieces.push(entry);
+    if (this.#isDoubtful) this.#doubtfulEntries.push({ entry, bodyOffset: this.#doubtfulSize });
     this.#body = sizeBytes;
     this.#padding = padding(sizeBytes);
+    this.#entryEnd = this.#offset + sizeBytes + this.#padding;
     this.#pax = this.#longName = this.#longLink = undefined;
   }
 }

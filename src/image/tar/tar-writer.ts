@@ -1,6 +1,7 @@
 import type { Xattr } from './pax.ts';
-import { BLOCK, checksum } from './tar-block.ts';
-import { type EntryType, padding } from './tar-framing.ts';
+import { BLOCK } from './tar-block.ts';
+import { type EntryType, padding, typeFlags } from './tar-framing.ts';
+import { encodeBlock } from './ustar-block.ts';
 
 /** What a canonical tar can say about one entry. */
 export interface TarEntry {
@@ -23,14 +24,6 @@ export interface TarEntry {
 export interface ByteSink {
   write(bytes: Buffer): Promise<void>;
 }
-
-const typeFlags: Record<EntryType, string> = {
-  file: '0',
-  link: '1',
-  symlink: '2',
-  directory: '5',
-  fifo: '6',
-};
 
 const maxOctal7 = 8 ** 7 - 1;
 const maxOctal11 = 8 ** 11 - 1;
@@ -87,7 +80,10 @@ export function impliedDirectory(path: string): TarEntry {
   };
 }
 
-/** The blocks before the body of an entry. A time past what ustar can say is the last one that it can, as the reader has it. */
+/**
+ * The headers of an entry: one block, or three and more where ustar cannot say it. A time past what ustar can say is the last one
+ * that it can, as the reader has it.
+ */
 export function encodeHeaders(entry: TarEntry): Buffer {
   const path = entry.type === 'directory' ? `${entry.path}/` : entry.path;
   const records: Buffer[] = [];
@@ -108,7 +104,7 @@ export function encodeHeaders(entry: TarEntry): Buffer {
     mode: entry.mode,
     uid: number('uid', entry.uid, maxOctal7),
     gid: number('gid', entry.gid, maxOctal7),
-    size: number('size', entry.sizeBytes, maxOctal11),
+    sizeBytes: number('size', entry.sizeBytes, maxOctal11),
     mtime: Math.min(entry.mtime, maxOctal11),
   };
   for (const { name, value } of entry.xattrs) records.push(paxRecord(`SCHILY.xattr.${name}`, value));
@@ -122,46 +118,10 @@ export function encodeHeaders(entry: TarEntry): Buffer {
     mode: 0o644,
     uid: 0,
     gid: 0,
-    size: pax.length,
+    sizeBytes: pax.length,
     mtime: 0,
   });
   return Buffer.concat([paxHeader, pax, Buffer.alloc(padding(pax.length)), header]);
-}
-
-interface BlockFields {
-  readonly flag: string;
-  /** ASCII, at most 100 bytes, as `linkname`. */
-  readonly name: string;
-  readonly linkname: string;
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-  readonly size: number;
-  readonly mtime: number;
-}
-
-/** One header block. */
-export function encodeBlock(fields: BlockFields): Buffer {
-  const octal = (value: number, digits: number) => `${value.toString(8).padStart(digits, '0')}\0`;
-  const block = Buffer.alloc(BLOCK);
-  block.write(
-    fields.name.padEnd(100, '\0') +
-      octal(fields.mode, 7) +
-      octal(fields.uid, 7) +
-      octal(fields.gid, 7) +
-      octal(fields.size, 11) +
-      octal(fields.mtime, 11) +
-      '\0'.repeat(8) + // the checksum
-      fields.flag +
-      fields.linkname.padEnd(100, '\0') +
-      'ustar\x0000' +
-      '\0'.repeat(64) + // no names of users and groups
-      octal(0, 7) + // device numbers: readers want digits
-      octal(0, 7),
-    'latin1',
-  );
-  block.write(`${checksum(block).toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
-  return block;
 }
 
 /** `<length> <key>=<value>\n`, where the length counts its own digits. */

@@ -135,7 +135,7 @@ function sparseHeaders(
   ]);
   const extension = encodeBlock({
     ...{ flag: 'x', name: 'PaxHeader', linkname: '', mode: 0o644, uid: 0, gid: 0, mtime: 0 },
-    size: pax.length,
+    sizeBytes: pax.length,
   });
   const regular = Buffer.from(block);
   regular.write('0', 156, 'latin1');

@@ -2,21 +2,22 @@ import { describe, expect, it } from 'vitest';
 
 import { defaultArchiveLimits } from '../../../src/image/tar/limits.ts';
 import { SecondReading } from '../../../src/image/tar/second-reading.ts';
-import { TarFraming, type TarPiece } from '../../../src/image/tar/tar-framing.ts';
-import { directory, file, pax, type RawEntry, tar } from '../../support/raw-tar.ts';
+import { type Doubtful, TarFraming } from '../../../src/image/tar/tar-framing.ts';
+import { directory, file, pax, plain, type RawEntry, tar } from '../../support/raw-tar.ts';
 
-function firstReading(bytes: Buffer): TarPiece[] {
+function firstReading(bytes: Buffer): Doubtful {
   const framing = new TarFraming(defaultArchiveLimits);
   framing.push(bytes);
-  return framing.take();
+  return framing.takeDoubtful();
 }
 
 /** Lets the library read one tar where the first reading was of another. */
 async function compare(read: readonly RawEntry[], first: readonly RawEntry[]): Promise<void> {
   const library = new SecondReading();
   try {
-    const bytes = tar(...read);
-    await library.agree(bytes, firstReading(tar(...first)));
+    const { bytes } = firstReading(tar(...read));
+    const { entries } = firstReading(tar(...first));
+    await library.agree({ bytes, entries });
     await library.end();
   } finally {
     library.close();
@@ -53,7 +54,7 @@ describe('two readings of a tar', () => {
 
   it('fail together with the library', async () => {
     const library = new SecondReading();
-    await expect(library.agree(Buffer.alloc(512, 1), [])).rejects.toMatchObject({
+    await expect(library.agree({ bytes: [Buffer.alloc(512, 1)], entries: [] })).rejects.toMatchObject({
       code: 'archive-malformed',
       message: 'The tar library cannot read the archive.',
     });
@@ -62,8 +63,24 @@ describe('two readings of a tar', () => {
 
   it('fail where the library finds the tar cut off', async () => {
     const library = new SecondReading();
-    const bytes = tar(...same).subarray(0, 1200);
-    await library.agree(bytes, firstReading(bytes));
+    await library.agree(firstReading(tar(...same).subarray(0, 1200)));
     await expect(library.end()).rejects.toMatchObject({ code: 'archive-malformed' });
+  });
+
+  it.each([1, 511, 512, 700, 1_000_000])('pass over plain entries, in pieces of %i bytes', async (size) => {
+    const [a, b, d] = [file('a', 'x'.repeat(700)), file('b'), file('d', 'y'.repeat(600))];
+    const bytes = tar(plain(a), d, pax({ comment: 'x' }), plain(b), plain(link));
+    const framing = new TarFraming(defaultArchiveLimits);
+    const library = new SecondReading();
+    const names: string[] = [];
+    for (let at = 0; at < bytes.length; at += size) {
+      framing.push(bytes.subarray(at, at + size));
+      const read = framing.takeDoubtful();
+      names.push(...read.entries.map(({ entry }) => entry.name));
+      await library.agree(read);
+    }
+    await library.end();
+    library.close();
+    expect(names).toEqual(['d', 'b']);
   });
 });

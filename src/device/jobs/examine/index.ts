@@ -4,3 +4,4 @@
  */
 export type { Examined } from './examined.ts';
 export { examineInUnit } from './examine-unit.ts';
+export { examineUnit } from './wherry-examine.ts';

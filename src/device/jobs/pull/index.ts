@@ -13,3 +13,4 @@ export {
 } from './pull-job-codec.ts';
 export { jobName, type PullJob, type PullLimits, type PullProgress, type PullResult } from './pull-job.ts';
 export { pullImage } from './pull-unit.ts';
+export { pullUnit } from './wherry-pull.ts';

@@ -15,14 +15,13 @@ import { futureDigest, nodeDisk, writeDurable } from '../../store/index.ts';
 import { places } from '../../host/index.ts';
 
 /**
- * The pull unit: `node wherry-pull.js JOB`. Reads `<partial>/JOB/job.cbor`, leaves `object.erofs` and `result.cbor` beside
+ * The pull unit: `unit-programs.cjs pull JOB`. Reads `<partial>/JOB/job.cbor`, leaves `object.erofs` and `result.cbor` beside
  * it. Ends with 0 when there is a result, a refusal included; with 1 when it could not come to one.
  *
  * WHERRY_PARTIAL, WHERRY_RUN and WHERRY_MKFS_EROFS say where things are, when not in their usual places. CREDENTIALS_DIRECTORY is
  * systemd's (systemd.exec(5), LoadCredential=). The proxies of the environment count where the job names none.
  */
-async function main(): Promise<void> {
-  const job = process.argv[2] ?? '';
+export async function pullUnit(job: string): Promise<void> {
   if (!/^[0-9a-z][0-9a-z-]{0,63}$/.test(job))
     throw new Error(`${JSON.stringify(job)} is not the name of a job`);
   const directory = `${process.env['WHERRY_PARTIAL'] ?? places.partial}/${job}`;
@@ -104,8 +103,3 @@ function progressFile(directory: string): (progress: PullProgress) => void {
     renameSync(`${path}.new`, path);
   };
 }
-
-main().catch((error: unknown) => {
-  process.stderr.write(`<3>${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-  process.exitCode = 1;
-});

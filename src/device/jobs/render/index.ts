@@ -3,3 +3,4 @@
  */
 export { renderInUnit } from './render-unit.ts';
 export { type Rendering, renderingId, type RenderingStep } from './rendering.ts';
+export { renderUnit } from './wherry-render.ts';

@@ -13,14 +13,13 @@ import {
 } from './render-job.ts';
 
 /**
- * The rendering unit: `node wherry-render.js JOB`. Reads `<partial>/JOB/job.cbor` and the objects of its images, which are mounted
+ * The rendering unit: `unit-programs.cjs render JOB`. Reads `<partial>/JOB/job.cbor` and the objects of its images, which are mounted
  * below `<run>/images`, and leaves `object.erofs` and `result.cbor` beside the job. Ends with 0 when there is a result, a
  * refusal included; with 1 when it could not come to one.
  *
  * WHERRY_PARTIAL, WHERRY_RUN and WHERRY_MKFS_EROFS say where things are, when not in their usual places.
  */
-async function main(): Promise<void> {
-  const name = process.argv[2] ?? '';
+export async function renderUnit(name: string): Promise<void> {
   if (!/^[0-9a-f]{32}$/.test(name)) throw new Error(`${JSON.stringify(name)} is not the name of a job`);
   const directory = `${process.env['WHERRY_PARTIAL'] ?? places.partial}/${name}`;
   const disk = nodeDisk();
@@ -64,8 +63,3 @@ async function build(job: RenderJob, path: string): Promise<void> {
     await builder.kill();
   }
 }
-
-main().catch((error: unknown) => {
-  process.stderr.write(`<3>${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-  process.exitCode = 1;
-});

@@ -68,8 +68,8 @@ async function wherryPull(
   started: (stop: () => void) => void = () => undefined,
   environment: NodeJS.ProcessEnv = {},
 ): Promise<{ status: number | null; said: string }> {
-  const program = join(import.meta.dirname, '../../../../src/device/jobs/pull/wherry-pull.ts');
-  const child = spawn(process.execPath, ['--import', 'tsx', program, job], {
+  const program = join(import.meta.dirname, '../../../../src/device/jobs/unit/unit-programs.ts');
+  const child = spawn(process.execPath, ['--import', 'tsx', program, 'pull', job], {
     stdio: ['ignore', 'ignore', 'pipe'],
     env: {
       ...process.env,

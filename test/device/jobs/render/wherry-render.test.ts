@@ -64,8 +64,8 @@ async function wherryRender(
   job: string,
   builder = fakeBuilder(join(root, 'tools')),
 ): Promise<{ status: number | null; said: string }> {
-  const program = join(import.meta.dirname, '../../../../src/device/jobs/render/wherry-render.ts');
-  const child = spawn(process.execPath, ['--import', 'tsx', program, job], {
+  const program = join(import.meta.dirname, '../../../../src/device/jobs/unit/unit-programs.ts');
+  const child = spawn(process.execPath, ['--import', 'tsx', program, 'render', job], {
     stdio: ['ignore', 'ignore', 'pipe'],
     env: {
       ...process.env,

@@ -1,0 +1,36 @@
+import { startupSnapshot } from 'node:v8';
+import { examineUnit } from '../examine/index.ts';
+import { pullUnit } from '../pull/index.ts';
+import { renderUnit } from '../render/index.ts';
+
+/** For the operator's tool, which takes it from here: the package has one copy. */
+export * as openpgp from 'openpgp';
+
+/**
+ * The programs of the units that work and end: `node unit-programs.cjs NAME ARGUMENT`, or `node --snapshot-blob BLOB NAME ARGUMENT` from a
+ * startup snapshot of this file, in which everything below is loaded already. They are one program because one snapshot serves all of
+ * them (docs/decisions/snapshots.md). What the modules below do while they load happens when the snapshot is built: they must not read
+ * the environment, and keep no handle, hash or secret.
+ */
+const programs: ReadonlyMap<string, (argument: string) => Promise<void>> = new Map([
+  ['examine', examineUnit],
+  ['pull', pullUnit],
+  ['render', renderUnit],
+  // Shows that a snapshot can be used.
+  ['probe', () => Promise.resolve()],
+]);
+
+function run(name: string | undefined, argument: string | undefined): void {
+  const program = programs.get(name ?? '');
+  if (program === undefined) throw new Error(`there is no program ${JSON.stringify(name)}`);
+  program(argument ?? '').catch((error: unknown) => {
+    process.stderr.write(`<3>${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    process.exitCode = 1;
+  });
+}
+
+if (startupSnapshot.isBuildingSnapshot()) {
+  startupSnapshot.setDeserializeMainFunction(() => run(process.argv[1], process.argv[2]));
+} else if (/unit-programs\.(?:cjs|ts)$/.test(process.argv[1] ?? '')) {
+  run(process.argv[2], process.argv[3]);
+}

@@ -1,0 +1,106 @@
+import { BLOCK } from './tar-block.ts';
+import { type FramedEntry, padding } from './tar-framing.ts';
+import { encodeHeaders, type TarEntry } from './tar-writer.ts';
+import type { TarChunk } from '../aci/index.ts';
+
+/** Characters that ustar headers of ours may have; others go into a PAX header. */
+const plainText = /^[\x20-\x7e]*$/;
+
+/**
+ * Turns the chunks of an archive into those of its canonical tar without a copy of the bodies: each header is replaced where it lies, and
+ * what cannot be replaced in its place is put between the parts of the chunk. The bytes are those that `TarWriter` would write.
+ */
+export class CanonicalRewrite {
+  #bytes: Buffer = Buffer.alloc(0);
+  #offset = 0;
+  #out: Buffer[] = [];
+  /** The part of the chunk that is kept as it is and not yet put out. */
+  #from = 0;
+  #to = 0;
+  /** Bytes of the body that are still to come. */
+  #remaining = 0;
+  #padding = 0;
+
+  /**
+   * Begins a chunk.
+   * @param bytes - is changed
+   */
+  begin(bytes: Buffer, { offset }: Pick<TarChunk, 'offset'>): void {
+    this.#bytes = bytes;
+    this.#offset = offset;
+    this.#from = this.#to = 0;
+  }
+
+  /** Ends the chunk and returns what the canonical tar has in its place. */
+  end(): readonly Buffer[] {
+    this.#flush();
+    const out = this.#out;
+    this.#out = [];
+    return out;
+  }
+
+  /** Puts an entry in the place of the one that was read; `framed.sizeBytes` of body follow. */
+  entry(framed: FramedEntry, entry: TarEntry): void {
+    this.#remaining = entry.sizeBytes;
+    this.#padding = padding(entry.sizeBytes);
+    const start = framed.bodyOffset - framed.headerBytes - this.#offset;
+    const isInChunk = start >= 0 && framed.headerBytes === BLOCK;
+    if (isInChunk && isCanonical(framed, entry)) {
+      this.#keep(start, start + BLOCK);
+      return;
+    }
+    const headers = encodeHeaders(entry);
+    if (isInChunk && headers.length === BLOCK) {
+      headers.copy(this.#bytes, start);
+      this.#keep(start, start + BLOCK);
+    } else {
+      this.insert(headers);
+    }
+  }
+
+  /** The next part of the body lies between these places in the chunk. */
+  body(start: number, end: number): void {
+    this.#keep(start, end);
+    this.#remaining -= end - start;
+    if (this.#remaining > 0 || this.#padding === 0) return;
+    if (end + this.#padding <= this.#bytes.length) {
+      this.#bytes.fill(0, end, end + this.#padding); // the archive may have anything there
+      this.#keep(end, end + this.#padding);
+    } else {
+      this.insert(Buffer.alloc(this.#padding));
+    }
+  }
+
+  /** Puts bytes that do not lie in the chunk. */
+  insert(bytes: Buffer): void {
+    this.#flush();
+    this.#out.push(bytes);
+  }
+
+  #keep(start: number, end: number): void {
+    if (start !== this.#to) {
+      this.#flush();
+      this.#from = start;
+    }
+    this.#to = end;
+  }
+
+  #flush(): void {
+    if (this.#to > this.#from) this.#out.push(this.#bytes.subarray(this.#from, this.#to));
+    this.#from = this.#to;
+  }
+}
+
+/** Whether the header that was read is the one to write. A plain header is what the writer makes of what was read. */
+function isCanonical(framed: FramedEntry, entry: TarEntry): boolean {
+  return (
+    framed.isPlain &&
+    framed.name === (entry.type === 'directory' ? `${entry.path}/` : entry.path) &&
+    framed.linkname === entry.target &&
+    framed.mode === entry.mode &&
+    framed.uid === entry.uid &&
+    framed.gid === entry.gid &&
+    plainText.test(framed.name) &&
+    plainText.test(framed.linkname)
+  );
+}

@@ -1,0 +1,46 @@
+import { extract, type Header } from 'tar-stream';
+import { defaultArchiveLimits } from '../../src/image/tar/index.ts';
+import { type FramedEntry, TarFraming } from '../../src/image/tar/tar-framing.ts';
+
+const block = 512;
+
+/**
+ * The property that lets the walk pass over plain headers (docs/decisions/tar-walk.md): where our reading takes a header for plain,
+ * `tar-stream` reads the same entry in it. The checksum is made right first, since hardly any other damaged header would be looked at.
+ *
+ * @throws Error where the two readings differ
+ */
+export async function readPlainHeaderTwice(bytes: Buffer): Promise<void> {
+  const header = Buffer.alloc(block);
+  bytes.copy(header);
+  header.write(`${sumOf(header).toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
+  const framing = new TarFraming({ ...defaultArchiveLimits, maxTarBytes: 2 ** 40 });
+  framing.push(header);
+  const [entry] = framing.take() as FramedEntry[];
+  if (entry?.isPlain !== true) return;
+  const read = await libraryReading(header);
+  const same =
+    read.name === entry.name &&
+    read.size === entry.sizeBytes &&
+    read.type === entry.type &&
+    // null where there is none, whatever the declaration says
+    ((read.linkname as string | null) ?? '') === entry.linkname;
+  if (!same) throw new Error(`${JSON.stringify(entry)} is read as ${JSON.stringify(read)}`);
+}
+
+function sumOf(header: Buffer): number {
+  return header.reduce((sum, byte, at) => sum + (at >= 148 && at < 156 ? 0x20 : byte), 0);
+}
+
+async function libraryReading(header: Buffer): Promise<Header> {
+  const library = extract();
+  return await new Promise<Header>((resolve, reject) => {
+    library.on('entry', (read, body) => {
+      body.on('error', () => undefined);
+      resolve(read);
+      library.destroy();
+    });
+    library.on('error', reject);
+    library.write(header);
+  });
+}
