@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readdirSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 
 /** How a unit of the package starts its program. */
 export interface UnitCommand {
@@ -8,9 +8,16 @@ export interface UnitCommand {
   readonly environment: Readonly<Record<string, string>>;
 }
 
+/** Where the unit files lie, beside what they confine. */
+const units = join(import.meta.dirname, '../../src/device');
+
 /** Reads the unit file, so that what is counted is what a device runs. */
 export function unitCommand(unit: string): UnitCommand {
-  const text = readFileSync(join(import.meta.dirname, '../../cross/debian', unit), 'utf8');
+  const file = readdirSync(units, { recursive: true, encoding: 'utf8' }).find(
+    (path) => basename(path) === unit,
+  );
+  if (file === undefined) throw new Error(`there is no unit file ${unit}`);
+  const text = readFileSync(join(units, file), 'utf8');
   const words = directive(text, unit, 'ExecStart').split(' ');
   const variables = directive(text, unit, 'Environment').split(' ');
   return {

@@ -2,14 +2,8 @@ import type { Writable } from 'node:stream';
 
 import { type ImageId, type ImageManifest, parseImageManifest } from '../appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
-import {
-  BatchedSink,
-  CanonicalRewrite,
-  type ArchiveLimits,
-  encodeHeaders,
-  impliedDirectory,
-  TarWriter,
-} from '../tar/index.ts';
+import { BatchedSink, type ArchiveLimits, encodeHeaders, impliedDirectory, TarWriter } from '../tar/index.ts';
+import { CanonicalRewrite } from './canonical-rewrite.ts';
 import type { Compression } from './decompress.ts';
 import { writeImpliedDirectories } from './implied-directories.ts';
 import { type ArchiveEntry, ImageCheck, tarChunks, walkArchive, type Walked } from './walk-archive.ts';

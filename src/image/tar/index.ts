@@ -3,7 +3,6 @@
  * every reader streams and holds limits. It does not know what an entry of an image means.
  */
 export { BatchedSink } from './batched-sink.ts';
-export { CanonicalRewrite } from './canonical-rewrite.ts';
 export { drained } from './drained.ts';
 export { withTarOf } from './gnu-tar.ts';
 export { type ArchiveLimits, defaultArchiveLimits, malformed, quoted } from './limits.ts';

@@ -1,7 +1,5 @@
-import { BLOCK } from './tar-block.ts';
-import { type FramedEntry, padding } from './tar-framing.ts';
-import { encodeHeaders, type TarEntry } from './tar-writer.ts';
-import type { TarChunk } from '../aci/index.ts';
+import { BLOCK, encodeHeaders, type FramedEntry, padding, type TarEntry } from '../tar/index.ts';
+import type { TarChunk } from './walk-archive.ts';
 
 /** Characters that ustar headers of ours may have; others go into a PAX header. */
 const plainText = /^[\x20-\x7e]*$/;
