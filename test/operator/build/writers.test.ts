@@ -107,7 +107,8 @@ it('a gzip stream within a ratio is accepted however small the pieces are in whi
   const parts: Buffer[] = [];
   for await (const part of gzipWithinRatio(source, defaultArchiveLimits.maxRatio)) parts.push(part);
   const packed = Buffer.concat(parts);
-  expect(packed.length).toBeLessThan(archive.length / 50);
+  // One piece of 256 KiB is kept without references for each 26 MB that compress well.
+  expect(packed.length).toBeLessThan(archive.length / 20);
   const pieces = (async function* () {
     for (let from = 0; from < packed.length; from += 64) {
       await new Promise((resolve) => setImmediate(resolve));
