@@ -142,7 +142,7 @@ describe('an image that devices would refuse is not written', () => {
     [
       'a path that links make too long',
       [
-        pax({ path: `${'d/'.repeat(2000)}` }),
+        pax({ path: 'd/'.repeat(2000) }),
         { name: 'x', type: '5' },
         pax({ linkpath: 'd/'.repeat(2000) }),
         { name: 'deep', type: '2' },
@@ -183,7 +183,7 @@ describe('one of several images', () => {
 
   it('is chosen by digest, where both have the same name, and none without one', async () => {
     const source = two({ annotations: { [tag]: '1' } }, { annotations: { [tag]: '1' } });
-    const error = await convert(`${source}:1`).catch((reason: unknown) => reason as Error);
+    const error: unknown = await convert(`${source}:1`).catch((reason: unknown) => reason);
     const [, digest = ''] = [...String(error).matchAll(/@(sha256:[0-9a-f]{12})/g)].map(
       (match) => match[1] ?? '',
     );
