@@ -83,8 +83,11 @@ async function convert(
       ? undefined
       : new LayerStack({ prefix: options.layers, directory: layerDirectory, ...writing });
   await mkdir(layerDirectory);
+  // Before anything is fetched, where the name is known by then.
+  const known = options.name ?? source.name;
+  const given = known === undefined ? undefined : imageName(source.reference, known);
   const { found, config } = await findImage(source, options.platform, limits);
-  const name = imageName(source.reference, options.name ?? source.name ?? found.name);
+  const name = given ?? imageName(source.reference, found.name);
   const platform = platformOf(source.reference, config.platform, found.platform, options.platform);
   const arch = appcArchitecture(source.reference, platform);
   const tree = await LayerTree.create(join(scratch, 'files'), limits, latest);

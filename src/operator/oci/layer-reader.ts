@@ -6,7 +6,7 @@ import { checkedBlob, type BlobSource } from './blobs.ts';
 import type { Descriptor } from './documents.ts';
 import type { LayerTree } from './layer-tree.ts';
 import { plainTar } from './plain-tar.ts';
-import { uncompressed } from './uncompressed.ts';
+import { tooLarge, uncompressed } from './uncompressed.ts';
 
 /** Layers that may not be redistributed: a registry need not have them (image-spec, layer.md#non-distributable-layers). */
 const isForeign = /nondistributable|foreign/;
@@ -35,12 +35,19 @@ export async function addLayer(
     }
   })();
   try {
-    await walkPlainTar(plainTar(hashed, { limits, onDevice: (name) => devices.push(name) }), limits, {
-      needsEndMarker: false,
-      inputBytes: () => layer.sizeBytes,
-      onTar: () => undefined,
-      visit: (entry, body) => tree.add(entry, body),
-    });
+    const plain = plainTar(hashed, { limits, onDevice: (name) => devices.push(name) });
+    const tar = within(plain, limits.maxTarBytes);
+    // The size is judged by what comes, so the message names the option and not a header's claim.
+    await walkPlainTar(
+      tar,
+      { ...limits, maxTarBytes: Infinity },
+      {
+        needsEndMarker: false,
+        inputBytes: () => layer.sizeBytes,
+        onTar: () => undefined,
+        visit: (entry, body) => tree.add(entry, body),
+      },
+    );
     for (const name of devices) tree.removeLower(name);
     // A tar may end before the blob does, as far as its reader is concerned.
     while ((await blob.next()).done !== true);
@@ -67,4 +74,14 @@ export async function addLayer(
   if (first === undefined) return [];
   const which = devices.length === 1 ? 'the device node' : `${devices.length} device nodes such as`;
   return [`layer ${number}: ${which} ${quoted(first)} left out; the runtime makes the devices of an app`];
+}
+
+/** Sparse files grow while they are expanded, so the limit on what was decompressed does not bound them all together. */
+async function* within(tar: AsyncIterable<Buffer>, maxBytes: number): AsyncGenerator<Buffer, void> {
+  let sizeBytes = 0;
+  for await (const chunk of tar) {
+    sizeBytes += chunk.length;
+    if (sizeBytes > maxBytes) throw tooLarge(maxBytes);
+    yield chunk;
+  }
 }

@@ -7,6 +7,8 @@ interface Growing {
   readonly kind: 'directory';
   meta: Meta;
   readonly children: Map<string, Placed>;
+  /** Length of its path in the archive, in UTF-8. */
+  readonly pathBytes: number;
 }
 
 /** What a directory has under a name, and the layer that put it there: whiteouts hide lower layers only. */
@@ -30,7 +32,12 @@ export class LayerTree {
   readonly #latest: number;
   readonly #spoolPath: string;
   readonly #spool: FileHandle;
-  readonly #root: Growing = { kind: 'directory', meta: impliedMeta, children: new Map() };
+  readonly #root: Growing = {
+    kind: 'directory',
+    meta: impliedMeta,
+    children: new Map(),
+    pathBytes: Buffer.byteLength('rootfs'),
+  };
   #layer = 0;
   #entries = 0;
   #spooledBytes = 0;
@@ -105,14 +112,14 @@ export class LayerTree {
    * spool must stay until it is written.
    */
   snapshot(): Directory {
-    const copy = ({ kind, meta, children }: Growing): Directory => ({
-      kind,
-      meta,
-      isImplied: false,
-      children: new Map(
-        [...children].map(([name, { node }]) => [name, node.kind === 'directory' ? copy(node) : node]),
-      ),
-    });
+    // A loop, because a call of `map` at each of 2,000 levels would fill the stack.
+    const copy = ({ kind, meta, children }: Growing): Directory => {
+      const copies = new Map<string, Leaf | Directory>();
+      for (const [name, { node }] of children) {
+        copies.set(name, node.kind === 'directory' ? copy(node) : node);
+      }
+      return { kind, meta, isImplied: false, children: copies };
+    };
     return copy(this.#root);
   }
 
@@ -154,8 +161,24 @@ export class LayerTree {
       there.layer = this.#layer;
       return;
     }
-    const node: Growing = { kind: 'directory', meta: this.#metaOf(entry), children: new Map() };
+    this.#makeDirectory(parent, name, this.#metaOf(entry), entry.name);
+  }
+
+  /**
+   * Links can lead a short path deep into the tree, so the length is judged here, of each directory. It also bounds how deep the
+   * functions go that call themselves for each level.
+   */
+  #makeDirectory(parent: Growing, name: string, meta: Meta, of: string): Growing {
+    const pathBytes = parent.pathBytes + 1 + Buffer.byteLength(name);
+    if (pathBytes > this.#limits.maxPathBytes) {
+      throw new Refusal(
+        'archive-too-large',
+        `the path of ${quoted(of)} is longer than ${this.#limits.maxPathBytes} bytes in the image`,
+      );
+    }
+    const node: Growing = { kind: 'directory', meta, children: new Map(), pathBytes };
     parent.children.set(name, { node, layer: this.#layer });
+    return node;
   }
 
   #addHardLink(parent: Growing, name: string, entry: FramedEntry): void {
@@ -234,9 +257,7 @@ export class LayerTree {
           `${quoted(of)} lies under ${quoted(at.join('/'))}, which is no directory`,
         );
       } else {
-        const made: Growing = { kind: 'directory', meta: impliedMeta, children: new Map() };
-        directory.children.set(name, { node: made, layer: this.#layer });
-        directory = made;
+        directory = this.#makeDirectory(directory, name, impliedMeta, of);
       }
     }
     return directory;

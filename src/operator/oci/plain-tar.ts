@@ -144,9 +144,13 @@ function sparseHeaders(
   return [extension, pax, Buffer.alloc(padding(pax.length)), withChecksum(regular)];
 }
 
-/** Headers of before ustar (Unix version 7) have a checksum and no mark; a directory is an entry whose name ends with a slash. */
+/**
+ * Headers of before ustar (Unix version 7) have a checksum and no mark; a directory is an entry whose name ends with a slash. GNU tar
+ * writes numbers of devices into them, which are not part of that form. Where ustar has its prefix they have nothing.
+ */
 function withMark(block: Buffer): Buffer {
-  const isOld = block.length === BLOCK && block[0] !== 0 && block.subarray(257).every((byte) => byte === 0);
+  const isZero = (from: number, to: number) => block.subarray(from, to).every((byte) => byte === 0);
+  const isOld = block.length === BLOCK && block[0] !== 0 && isZero(257, 329) && isZero(345, BLOCK);
   if (!isOld || !/^[\0 0-7]{8}$/.test(block.toString('latin1', 148, 156))) return block;
   if (parseInt(block.toString('latin1', 148, 156).trim(), 8) !== checksum(block)) return block;
   const marked = Buffer.from(block);

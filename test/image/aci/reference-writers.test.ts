@@ -18,14 +18,14 @@ const last = (text: string = manifestText): RawEntry => ({
 });
 
 describe('[reference-only] an archive of', () => {
-  it('actool and acbuild is taken: the manifest at the end, directories without a slash, names of users', async () => {
+  it('[A1.16] actool and acbuild is taken: the manifest at the end, directories without a slash, names of users', async () => {
     const directory: RawEntry = { name: 'rootfs/bin', type: '5', mode: 0o755, patch: [[265, 'builder']] };
     await expect(read(rootfs, directory, file('rootfs/bin/app'), last())).resolves.toMatchObject({
       entries: 4,
     });
   });
 
-  it('docker2aci is taken: links in a /dev that no entry names, and its annotations', async () => {
+  it('[A1.16] docker2aci is taken: links in a /dev that no entry names, and its annotations', async () => {
     const text = JSON.stringify({
       ...(JSON.parse(manifestText) as object),
       labels: [{ name: 'layer', value: 'f5c45d5f' }],
@@ -49,23 +49,27 @@ describe('[reference-only] an archive of', () => {
   const symlink: RawEntry = { name: 'rootfs/one', type: '2', linkname: 'target' };
   it.each<[string, readonly RawEntry[], string]>([
     [
-      'actool is refused for a hard link to a symbolic link',
+      '[A1.17] actool is refused for a hard link to a symbolic link',
       [rootfs, symlink, { name: 'rootfs/two', type: '1', linkname: 'rootfs/one' }, last()],
       'archive-link-forbidden',
     ],
     [
-      'actool is refused for a device node',
+      '[A1.17] actool is refused for a device node',
       [rootfs, { name: 'rootfs/null', type: '3' }, last()],
       'archive-entry-unsupported',
     ],
     [
-      'docker2aci is refused for a hard link into a layer below',
+      '[A1.17] docker2aci is refused for a hard link into a layer below',
       [rootfs, { name: 'rootfs/two', type: '1', linkname: 'rootfs/one' }, last()],
       'archive-link-forbidden',
     ],
-    ['docker2aci is refused for a second rootfs', [rootfs, rootfs, last()], 'archive-entry-duplicate'],
     [
-      "goaci is refused for Go's name of an architecture",
+      '[A1.17] docker2aci is refused for a second rootfs',
+      [rootfs, rootfs, last()],
+      'archive-entry-duplicate',
+    ],
+    [
+      "[A8.7] goaci is refused for Go's name of an architecture",
       [
         rootfs,
         last(

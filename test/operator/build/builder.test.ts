@@ -292,7 +292,10 @@ describe('a build', () => {
 
   it.each(['gzip', 'none'] as const)('says when its output cannot be written (%s)', async (compression) => {
     const output = join(directory, 'none/out.aci');
-    await expect(build({ output, compression })).rejects.toMatchObject({ code: 'image-build-failed' });
+    await expect(build({ output, compression })).rejects.toMatchObject({
+      code: 'not-found',
+      message: `${output} cannot be written: there is no directory ${join(directory, 'none')}`,
+    });
   });
 
   it('refuses a file that is not as long as it says, and leaves nothing behind', async () => {

@@ -25,18 +25,34 @@ const valid = (path: string) => inspectArchive(createReadStream(path), defaultAr
 const manifest = Buffer.from(manifestText);
 const runs = Number(process.env['WHERRY_TREES'] ?? 100);
 
+/** Mostly one of `good`, for a tree with one bad part is refused as a whole. */
+const mostly = (good: readonly string[], bad: readonly string[]) =>
+  fc.oneof(
+    { weight: 40, arbitrary: fc.constantFrom(...good) },
+    { weight: 1, arbitrary: fc.constantFrom(...bad) },
+  );
+
 /** Names, links, owners and times that a layer can have, good and bad ones. */
 const entry = fc.record({
-  path: fc.array(fc.constantFrom('a', 'b', 'é', '.wh.a', '.wh..wh..opq', 'n'.repeat(256), 'm'.repeat(200)), {
+  path: fc.array(mostly(['a', 'b', 'é', '.wh.a', '.wh..wh..opq', 'm'.repeat(200)], ['n'.repeat(256)]), {
     minLength: 1,
     maxLength: 4,
   }),
-  type: fc.constantFrom('0', '0', '0', '1', '2', '5', '5', '6', '3'),
-  link: fc.constantFrom('a', 'b', 'a/b', '/a', '..', '', 'l'.repeat(4096)),
+  type: mostly(['0', '0', '0', '2', '5', '5', '6', '3'], ['1']),
+  link: mostly(['a', 'b', 'a/b', '/a', '..'], ['', 'l'.repeat(4096)]),
   size: fc.constantFrom(0, 1, 600, 1_200_000),
-  uid: fc.constantFrom('0', '4294967294', '4294967295'),
+  uid: mostly(['0', '4294967294'], ['4294967295']),
   mtime: fc.constantFrom('0', '-5', '8589934592', '99999999999', '1.5'),
 });
+
+/** What was written is not refused: that is no refusal of a writer. */
+const expectValid = async (path: string): Promise<void> => {
+  try {
+    await valid(path);
+  } catch (cause) {
+    throw new Error(`${path} was written, and "image validate" refuses it`, { cause });
+  }
+};
 
 it('whatever a writer ends well with, "image validate" accepts', { timeout: 3_600_000 }, async () => {
   let written = 0;
@@ -62,8 +78,8 @@ it('whatever a writer ends well with, "image validate" accepts', { timeout: 3_60
               ...{ source: image, output, compression: 'gzip', name: 'example.com/app', labels: [] },
               ...{ registry: registryAccess, onLayer: () => undefined, ...layered },
             });
-            await valid(output);
-            for (const { path } of converted.layers) await valid(path);
+            await expectValid(output);
+            for (const { path } of converted.layers) await expectValid(path);
             const among = await Promise.all(converted.layers.map(({ path }) => readImageFile(path)));
             await renderImage({
               image: await readImageFile(output),
@@ -71,18 +87,17 @@ it('whatever a writer ends well with, "image validate" accepts', { timeout: 3_60
               output: at('rendered.aci'),
               compression: 'gzip',
             });
-            await valid(at('rendered.aci'));
+            await expectValid(at('rendered.aci'));
             await patchImage({
               path: at('rendered.aci'),
               manifest,
               output: at('patched.aci'),
               compression: 'none',
             });
-            await valid(at('patched.aci'));
+            await expectValid(at('patched.aci'));
             written += 1;
           } catch (error) {
-            // A writer may refuse; what it wrote may not be refused.
-            if (!isRefusal(error) || error.message.includes(directory + '/app.aci: ')) throw error;
+            if (!isRefusal(error)) throw error;
           }
         }
       },
@@ -107,7 +122,8 @@ it('a gzip stream within a ratio is accepted however small the pieces are in whi
   const parts: Buffer[] = [];
   for await (const part of gzipWithinRatio(source, defaultArchiveLimits.maxRatio)) parts.push(part);
   const packed = Buffer.concat(parts);
-  expect(packed.length).toBeLessThan(archive.length / 50);
+  // One piece of 256 KiB is kept without references for each 26 MB that compress well.
+  expect(packed.length).toBeLessThan(archive.length / 20);
   const pieces = (async function* () {
     for (let from = 0; from < packed.length; from += 64) {
       await new Promise((resolve) => setImmediate(resolve));

@@ -139,6 +139,18 @@ describe('an image that devices would refuse is not written', () => {
       [pax({ path: `${'d/'.repeat(2046)}abcd` }), file('x')],
       /longer than 4096 bytes/,
     ],
+    [
+      'a path that links make too long',
+      [
+        pax({ path: 'd/'.repeat(2000) }),
+        { name: 'x', type: '5' },
+        pax({ linkpath: 'd/'.repeat(2000) }),
+        { name: 'deep', type: '2' },
+        pax({ path: `deep/${'d/'.repeat(2000)}` }),
+        { name: 'x', type: '5' },
+      ],
+      /longer than 4096 bytes/,
+    ],
     ['a link to nothing', [{ name: 'l', type: '2' }], /is empty/],
   ])('for %s', async (_what, entries, rule) => {
     await expect(convert(madeImage(tar(...entries)).write(at('image')))).rejects.toThrow(rule);
@@ -171,7 +183,7 @@ describe('one of several images', () => {
 
   it('is chosen by digest, where both have the same name, and none without one', async () => {
     const source = two({ annotations: { [tag]: '1' } }, { annotations: { [tag]: '1' } });
-    const error = await convert(`${source}:1`).catch((reason: unknown) => reason as Error);
+    const error: unknown = await convert(`${source}:1`).catch((reason: unknown) => reason);
     const [, digest = ''] = [...String(error).matchAll(/@(sha256:[0-9a-f]{12})/g)].map(
       (match) => match[1] ?? '',
     );

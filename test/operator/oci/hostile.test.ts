@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type ConvertedImage, fromOci } from '../../../src/operator/oci/from-oci.ts';
-import { file, type RawEntry, tar } from '../../support/raw-tar.ts';
+import { file, pax, type RawEntry, tar } from '../../support/raw-tar.ts';
 import { digestOf, type Json, MadeImage, madeImage } from './made-image.ts';
 import { registryAccess } from './registry-access.ts';
 import { run } from '../../support/oci-tools.ts';
@@ -270,6 +270,21 @@ describe('an OCI image is refused, by its name, the field and the rule, with not
   });
 
   it.each<[string, RawEntry[], string, RegExp]>([
+    [
+      'has sparse files that are not kept and come to more than was allowed',
+      [1, 2].flatMap((number) => [
+        pax({
+          'GNU.sparse.major': '1',
+          'GNU.sparse.minor': '0',
+          'GNU.sparse.name': `.wh..wh.aufs/${number}`,
+          'GNU.sparse.realsize': '9000000',
+        }),
+        // A map of no regions, which takes a block.
+        file('x', '0\n'.padEnd(512, '\0')),
+      ]),
+      'archive-too-large',
+      /layer 1: it unpacks to more than 16777216 bytes; allow more with --max-unpacked/,
+    ],
     [
       'has a path that climbs',
       [file('../../evil')],

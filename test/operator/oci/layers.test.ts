@@ -345,7 +345,7 @@ describe('a layer that a chain of images cannot hold', () => {
     ]);
   });
 
-  it('holds all files itself, when the list of what stays is too long for a manifest', async () => {
+  it('[A4.18] holds all files itself, when the list of what stays is too long for a manifest', async () => {
     const long = Array<string>(15).fill('n'.repeat(250)).join('/');
     const many = Array.from({ length: 300 }, (_, index) => [
       pax({ path: `${long}/${index}` }),

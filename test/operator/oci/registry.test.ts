@@ -393,7 +393,7 @@ describe('a token', () => {
       'Bearer realm="http://127.0.0.1:1/token"',
       /its token server: http:\/\/127\.0\.0\.1:1\/token cannot be reached: .*ECONNREFUSED/,
     ],
-    ['of another kind', 'Negotiate', /an authentication that is not supported \(Negotiate\)/],
+    ['of another kind', 'Negotiate', /an authentication that is not supported \(negotiate\)/],
     ['without saying how', '', /an authentication that is not supported \(none named\)/],
   ])('%s is refused', async (_what, challenge, rule) => {
     const step: Step = (_request, response) => {
