@@ -83,6 +83,9 @@ async function convert(
       ? undefined
       : new LayerStack({ prefix: options.layers, directory: layerDirectory, ...writing });
   await mkdir(layerDirectory);
+  // A name that is known already is judged before anything is fetched for it.
+  const known = options.name ?? source.name;
+  if (known !== undefined) imageName(source.reference, known);
   const { found, config } = await findImage(source, options.platform, limits);
   const name = imageName(source.reference, options.name ?? source.name ?? found.name);
   const platform = platformOf(source.reference, config.platform, found.platform, options.platform);
