@@ -355,6 +355,7 @@ const brokerCodes: Record<LossReason, 'broker-unreachable' | 'broker-refused'> =
   credentials: 'broker-refused',
   busy: 'broker-refused',
   quota: 'broker-refused',
+  'too-large': 'broker-refused',
   'taken-over': 'broker-refused',
   protocol: 'broker-refused',
 };

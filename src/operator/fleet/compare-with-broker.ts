@@ -31,7 +31,7 @@ interface Means {
 /**
  * Compares what the broker keeps for `devices` with what the fleet directory published last, and publishes again what the broker
  * lost: a broker may acknowledge a command and forget it in a crash. Devices that nothing was published for are left out.
- * @throws Refusal `broker-unreachable`, `broker-refused` when a command cannot be published again
+ * @throws Refusal `broker-unreachable` when a command cannot be published again
  */
 export async function compareWithBroker(
   means: Means,
@@ -60,7 +60,10 @@ export async function compareWithBroker(
     else if (!mustRepeat(memory, newest.version, trusted)) found.push({ ...same, repeated: 'foreign' });
     else if (isExpired(newest, clock)) found.push({ ...same, repeated: 'expired' });
     else {
-      await link.publishDesired(device, newest);
+      // Who may look and not publish still gets an answer.
+      await link.publishDesired(device, newest).catch((error: unknown) => {
+        if (!isRefusal(error, 'broker-refused')) throw error;
+      });
       found.push({ ...same, repeated: (await link.isKept(device)) ? 'kept' : 'not-kept' });
     }
   }

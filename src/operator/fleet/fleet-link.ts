@@ -362,7 +362,11 @@ function isAway({ reason }: ConnectionLost): boolean {
 }
 
 function refusalOf(loss: ConnectionLost): Refusal {
-  return isAway(loss)
-    ? new Refusal('broker-unreachable', `no connection to the broker: ${loss.message}`, { cause: loss })
-    : new Refusal('broker-refused', `the broker refused the connection: ${loss.message}`, { cause: loss });
+  if (isAway(loss)) {
+    return new Refusal('broker-unreachable', `no connection to the broker: ${loss.message}`, { cause: loss });
+  }
+  // What the broker refused on an open connection names the message itself.
+  const isOfMessage = loss.message.startsWith('the broker ');
+  const words = isOfMessage ? loss.message : `the broker refused the connection: ${loss.message}`;
+  return new Refusal('broker-refused', words, { cause: loss });
 }
