@@ -206,7 +206,7 @@ class MqttConnection implements Connection {
     }
     await this.#acknowledged((done) =>
       this.#client.publish(topic, Buffer.from(payload), { qos: 1, retain }, (error) =>
-        done(error === undefined || error === null ? undefined : publishLoss(error, topic)),
+        done(error && publishLoss(error, topic)),
       ),
     ).catch((error: unknown) => {
       // MQTT 3.1.1 has no words for a packet that is too large: the broker hangs up.
@@ -221,9 +221,7 @@ class MqttConnection implements Connection {
 
   async subscribe(topics: readonly string[]): Promise<void> {
     await this.#acknowledged((done) =>
-      this.#client.subscribe([...topics], { qos: 1 }, (error) =>
-        done(error === undefined || error === null ? undefined : subscribeLoss(error, topics)),
-      ),
+      this.#client.subscribe([...topics], { qos: 1 }, (error) => done(error && subscribeLoss(error, topics))),
     );
   }
 
