@@ -221,7 +221,7 @@ class MqttConnection implements Connection {
 
   async subscribe(topics: readonly string[]): Promise<void> {
     await this.#acknowledged((done) =>
-      this.#client.subscribe([...topics], { qos: 1 }, (error) => done(error && subscribeLoss(error, topics))),
+      this.#client.subscribe([...topics], { qos: 1 }, (error) => done(error instanceof Error ? subscribeLoss(error, topics) : undefined)),
     );
   }
 
