@@ -221,7 +221,9 @@ class MqttConnection implements Connection {
 
   async subscribe(topics: readonly string[]): Promise<void> {
     await this.#acknowledged((done) =>
-      this.#client.subscribe([...topics], { qos: 1 }, (error) => done(error instanceof Error ? subscribeLoss(error, topics) : undefined)),
+      this.#client.subscribe([...topics], { qos: 1 }, (error) =>
+        done(error instanceof Error ? subscribeLoss(error, topics) : undefined),
+      ),
     );
   }
 
