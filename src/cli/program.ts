@@ -53,6 +53,7 @@ Exit status:
   70  something is missing here or on the device
   75  no answer came in time
   77  the command may not be obeyed: signature, target, version or expiry
+ 129, 130, 143  ended by SIGHUP, Ctrl-C (SIGINT) or SIGTERM
 
 A first fleet:
   wherry fleet init harbour

@@ -62,8 +62,13 @@ export async function aedesBroker(): Promise<RealBroker> {
   };
 }
 
+export interface Mosquitto extends RealBroker {
+  /** Makes it write what it keeps to its disk (SIGUSR1), where its configuration names one. */
+  save(): void;
+}
+
 /** mosquitto, as its own process; forgets everything when it dies. `extra` is appended to its configuration. */
-export async function mosquittoBroker(extra = ''): Promise<RealBroker> {
+export async function mosquittoBroker(extra = ''): Promise<Mosquitto> {
   const port = await freePort();
   let running: { readonly child: ChildProcess; readonly directory: string } | undefined;
   return {
@@ -85,6 +90,9 @@ export async function mosquittoBroker(extra = ''): Promise<RealBroker> {
         if (child.exitCode !== null || attempt > 500) throw new Error(`mosquitto did not start: ${output}`);
         await sleep(10);
       }
+    },
+    save() {
+      running?.child.kill('SIGUSR1');
     },
     async kill() {
       if (running === undefined) return;

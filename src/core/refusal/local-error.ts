@@ -2,8 +2,8 @@ import { isRefusal, Refusal } from './refusal.ts';
 import type { RefusalCode } from './codes.ts';
 
 /**
- * What the operating system says of a path, as people say it (errno(3)). Everything here can happen to an operator who did nothing
- * wrong in wherry's eyes, so none of it is an internal error.
+ * What an error of the file system means (errno(3)): its code and its reason in words. Each error has this one meaning for every
+ * reader. None of them is a mistake of the program, so none is an internal error.
  */
 const reasons: Readonly<Record<string, readonly [code: RefusalCode, reason: string]>> = {
   ENOSPC: ['no-space', 'the disk is full'],
@@ -18,14 +18,14 @@ const reasons: Readonly<Record<string, readonly [code: RefusalCode, reason: stri
   ELOOP: ['input-invalid', 'symbolic links lead in a circle'],
   EACCES: ['input-invalid', 'this user may not do that there'],
   EPERM: ['input-invalid', 'this user may not do that there'],
-  EROFS: ['input-invalid', 'the file system is mounted read-only'],
+  EROFS: ['disk-failed', 'the file system is mounted read-only'],
   EXDEV: ['input-invalid', 'it lies on another file system'],
   EBUSY: ['input-invalid', 'it is in use'],
   ETXTBSY: ['input-invalid', 'it is a program that runs'],
   ENXIO: ['input-invalid', 'it is a device or a pipe without its other end'],
   ENODEV: ['input-invalid', 'its device is missing'],
   ESTALE: ['input-invalid', 'its network file system lost it'],
-  EIO: ['input-invalid', 'the disk reports an error'],
+  EIO: ['disk-failed', 'the disk reports an error'],
   EMFILE: ['input-invalid', 'too many files are open; raise "ulimit -n"'],
   ENFILE: ['input-invalid', 'too many files are open on this machine'],
 };
@@ -63,4 +63,24 @@ export function asLocalRefusal(error: unknown, path?: string): unknown {
   const name = path ?? local?.path;
   if (local === undefined || code === undefined || name === undefined) return error;
   return new Refusal(code, `${name}: ${reason}`, { cause: error });
+}
+
+/**
+ * The refusal for a file of wherry's own that the operating system does not let it use. The reader named no path, so an error that
+ * is not about space is the disk's: `disk-failed`. Undefined when no system call failed, which is a mistake of the program.
+ *
+ * @param what what could not be done
+ */
+export function diskRefusal(error: unknown, what: string): Refusal | undefined {
+  if (!isSystemError(error)) return undefined;
+  const [code, reason] = reasons[error.code] ?? [];
+  const path = error.path === undefined ? '' : `${error.path}: `;
+  const isFull = code === 'no-space';
+  const advice = isFull ? 'free blocks or inodes are needed' : 'check the disk and its mount';
+  const message = `${what}: ${reason === undefined ? error.message : `${path}${reason}`}; ${advice}`;
+  return new Refusal(isFull ? code : 'disk-failed', message, { cause: error });
+}
+
+function isSystemError(error: unknown): error is LocalError {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' && 'syscall' in error;
 }

@@ -10,13 +10,7 @@ import {
   type World,
 } from '../deploy/index.ts';
 import type { Clock, Journal } from '../../core/ports/index.ts';
-import {
-  diskRefusal,
-  isRefusal,
-  isSystemError,
-  type Refusal,
-  type RefusalCode,
-} from '../../core/refusal/index.ts';
+import { diskRefusal, isRefusal, type Refusal, type RefusalCode } from '../../core/refusal/index.ts';
 import type { DeploymentEvent, DeploymentReport, DeviceReport } from '../../wire/report/index.ts';
 import type { Examined } from '../jobs/examine/index.ts';
 import type { DesiredState } from '../../wire/trust/index.ts';
@@ -242,8 +236,8 @@ export class Supervisor {
     // Now, not before: the superseded deployment has to end as its own state says.
     const next = acceptDesired(keeper.state, desired, examined.payloadSha256);
     await keeper.save(next).catch((error: unknown) => {
-      if (!isSystemError(error)) throw error;
-      throw new NotObeyed(diskRefusal(error, `version ${desired.version} cannot be saved`), desired.version);
+      const refusal = diskRefusal(error, `version ${desired.version} cannot be saved`);
+      throw refusal === undefined ? error : new NotObeyed(refusal, desired.version);
     });
     this.examinations.refund();
     this.run();
@@ -350,8 +344,7 @@ class NotObeyed extends Error {
 
 /** Errors of the operating system get a code; undefined for a mistake in the program. */
 function asRefusal(error: unknown): Refusal | undefined {
-  if (isRefusal(error)) return error;
-  return isSystemError(error) ? diskRefusal(error, 'the message cannot be examined') : undefined;
+  return isRefusal(error) ? error : diskRefusal(error, 'the message cannot be examined');
 }
 
 function digestOf(message: Uint8Array): string {

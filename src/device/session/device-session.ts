@@ -53,12 +53,15 @@ type Listener<T> = (value: T) => void;
 const maxPendingEvents = 32;
 const goodbyeWithinMs = 3_000;
 
+/** When a device without a command subscribes once more: the wait, and the width of the window that spreads a fleet. */
+const askAgainMs = { least: 5_000, spread: 10_000 };
+
 /**
  * The device's side of MQTT for as long as the process lives: one connection after the other, each starting from
  * nothing (clean session), because everything that matters is state that is published or asked for anew.
  *
  * On every connection: `live` says up, `desired` is subscribed, `get` asks for it where the broker keeps nothing, and the
- * newest report and all unanswered events follow. Delivery is at least once and in no order (NATS re-delivers late), so
+ * newest report and all unanswered events follow. When no command came, `desired` is subscribed once more some seconds later. Delivery is at least once and in no order (NATS re-delivers late), so
  * listeners must compare versions.
  */
 export class DeviceSession {
@@ -72,7 +75,7 @@ export class DeviceSession {
   #policy: ReconnectPolicy;
   #report: Uint8Array | undefined;
   #reportIsPublished = true;
-  #link: { readonly connection: Connection; readonly presence: Presence } | undefined;
+  #link: { readonly connection: Connection; readonly presence: Presence; hasCommand: boolean } | undefined;
   #connections = 0;
   #publishing = false;
   #running: Promise<void> | undefined;
@@ -185,7 +188,7 @@ export class DeviceSession {
         signal: this.#stopping.signal,
       });
       establishedAtMs = clock.monotonicMs();
-      this.#link = { connection, presence };
+      this.#link = { connection, presence, hasCommand: false };
       this.#greet(connection, presence);
       const loss = await connection.ended;
       return { loss, establishedAtMs };
@@ -213,7 +216,27 @@ export class DeviceSession {
     tell(this.#connectionListeners, { up: true, connection: presence.connection });
     this.#reportIsPublished = this.#report === undefined;
     void this.#publishPending();
-    greeting.catch((error: unknown) => this.#giveUp(connection, error));
+    greeting
+      .then(() => this.#askAgain(connection))
+      .catch((error: unknown) => this.#giveUp(connection, error));
+  }
+
+  /**
+   * Subscribes once more when no command came. A broker that has just started may grant a subscription before it knows what it
+   * retains, and then never sends it (seen with NATS server 2.15.1, whose clients came in its first 0.7 s).
+   */
+  async #askAgain(connection: Connection): Promise<void> {
+    const over = new AbortController();
+    void connection.ended.then(() => over.abort());
+    const signal = AbortSignal.any([over.signal, this.#stopping.signal]);
+    const delayMs = askAgainMs.least + askAgainMs.spread * this.#fraction(this.#connections);
+    const isOver = await this.#options.clock.sleep(delayMs, signal).then(
+      () => false,
+      () => true,
+    );
+    if (isOver || this.#link?.connection !== connection || this.#link.hasCommand) return;
+    const subscribed = connection.subscribe([this.#topics.desired]);
+    await acknowledged({ clock: this.#options.clock, connection }, 'the subscription', subscribed);
   }
 
   /** Publishes what is unpublished, one message at a time: a slow link coalesces reports instead of queueing them. */
@@ -248,6 +271,7 @@ export class DeviceSession {
 
   #receive(message: Message): void {
     if (message.topic === this.#topics.desired) {
+      if (this.#link !== undefined && message.payload.length > 0) this.#link.hasCommand = true;
       if (message.payload.length > 0) tell(this.#desiredListeners, message.payload);
     } else if (message.topic === this.#topics.live) {
       this.#checkPresence(message.payload);
@@ -331,6 +355,7 @@ const brokerCodes: Record<LossReason, 'broker-unreachable' | 'broker-refused'> =
   credentials: 'broker-refused',
   busy: 'broker-refused',
   quota: 'broker-refused',
+  'too-large': 'broker-refused',
   'taken-over': 'broker-refused',
   protocol: 'broker-refused',
 };

@@ -65,6 +65,8 @@ const bends: Record<LossReason, Bend> = {
   credentials: { factor: 1, cap: deniedCap },
   busy: { factor: 4, cap: usualCap },
   quota: { factor: 1, atLeastWindow: true, cap: usualCap },
+  // The message is as large on the next connection, until it changes.
+  'too-large': { factor: 1, atLeastWindow: true, cap: usualCap, keepsCount: true },
   // Two devices with one identity throw each other out for ever; each must become quieter, however long it lasted.
   'taken-over': { factor: 1, atLeastWindow: true, cap: usualCap, keepsCount: true },
   protocol: { factor: 1, cap: deniedCap },

@@ -9,8 +9,8 @@ import type { OfferedImage } from './offered-image.ts';
 
 export type KeyRole = 'deploy' | 'images';
 
-/** What became of a published version, as far as the operator's side has seen it. */
-export type KnownOutcome = 'committed' | 'rolled-back' | 'refused' | 'superseded';
+/** What became of a version, as far as the operator's side has seen it. `unsent`: the broker did not acknowledge it. */
+export type KnownOutcome = 'committed' | 'rolled-back' | 'refused' | 'superseded' | 'unsent';
 
 export interface PublishedVersion {
   readonly version: number;

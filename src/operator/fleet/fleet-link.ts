@@ -9,6 +9,7 @@ import {
   type Transport,
 } from '../../wire/mqtt/index.ts';
 import { deviceTopics, fleetFilter, parseDeviceTopic } from '../../wire/report/index.ts';
+import { compareMemory, mustRepeat, type NewestCommand, type ReadBack } from './broker-memory.ts';
 import {
   foldMessage,
   isOutcome,
@@ -20,6 +21,9 @@ import {
 
 /** How long retained messages may take to arrive; a broker sends them right after the subscription. */
 const retainedWithinMs = 1_500;
+
+/** How long a command is awaited before an echo is asked for, which shows whether the topic can be read at all. */
+const commandWithinMs = 300;
 
 /** How long the broker may take to acknowledge what a person waits for. */
 const answerWithinMs = 30_000;
@@ -43,10 +47,15 @@ export class FleetLink {
   readonly #views = new Map<string, DeviceView>();
   readonly #listeners = new Set<(view: DeviceView) => void>();
   /** By device: the command that was published here, and the one that the broker returned. */
-  readonly #published = new Map<string, Uint8Array>();
+  readonly #published = new Map<string, NewestCommand>();
   readonly #returned = new Map<string, Uint8Array>();
+  /** Devices on whose topic of commands an empty message came back. */
+  readonly #echoed = new Set<string>();
+  readonly #followed = new Set<string>();
   readonly #closing = new AbortController();
   #connection: Promise<Connection>;
+  /** The next connection, while it is being made. Everybody who waits shares it. */
+  #redialled: Promise<void> | undefined;
   #topics: readonly string[] = [];
 
   private constructor(options: FleetLinkOptions) {
@@ -63,32 +72,31 @@ export class FleetLink {
 
   /**
    * Listens to `devices`, or to the whole fleet, and waits until what the broker kept of them is there: a moment for devices
-   * that never reported. Exact topics where devices are named, for brokers without retained messages on wildcards.
+   * that never reported. Some brokers give no retained messages for wildcards (RabbitMQ), so the topics of named devices are
+   * exact, and so are those of `known` devices that did not answer the wildcards.
    */
-  async listen(devices: readonly string[] | 'all'): Promise<void> {
-    const topics =
-      devices === 'all'
-        ? [
-            fleetFilter(this.#options.fleet, 'reported'),
-            fleetFilter(this.#options.fleet, 'live'),
-            fleetFilter(this.#options.fleet, 'event'),
-          ]
-        : devices.flatMap((device) => {
-            const { reported, live, event } = deviceTopics(this.#options.fleet, device);
-            return [reported, live, event];
-          });
-    await orRefusal(this.#connection.then((connection) => this.#subscribe(connection, topics)));
-    this.#topics = topics;
-    const isComplete = () =>
-      devices !== 'all' &&
-      devices.every((device) => {
-        const view = this.#views.get(device);
-        return view?.report !== undefined && view.presence !== undefined;
-      });
-    await this.until(isComplete, retainedWithinMs).catch((error: unknown) => {
-      if (!(error instanceof Refusal) || error.code !== 'not-confirmed') throw error;
+  async listen(devices: readonly string[] | 'all', known: readonly string[] = []): Promise<void> {
+    const { fleet } = this.#options;
+    if (devices === 'all') {
+      const kinds = ['reported', 'live', 'event'] as const;
+      await this.#add(kinds.map((kind) => fleetFilter(fleet, kind)));
+      // Nobody says which devices there are, so the end of the answers is not known.
+      await this.#wait(() => false, retainedWithinMs);
+    }
+    const wanted = devices === 'all' ? known.filter((device) => !this.#isHeard(device)) : devices;
+    const exact = wanted.flatMap((device) => {
+      const { reported, live, event } = deviceTopics(fleet, device);
+      return [reported, live, event];
     });
+    if (exact.length === 0) return;
+    await this.#add(exact);
+    await this.#wait(() => wanted.every(this.#isHeard), retainedWithinMs);
   }
+
+  readonly #isHeard = (device: string): boolean => {
+    const view = this.#views.get(device);
+    return view?.report !== undefined && view.presence !== undefined;
+  };
 
   view(device: string): DeviceView {
     return this.#views.get(device) ?? { device, events: [], eventCount: 0 };
@@ -103,14 +111,60 @@ export class FleetLink {
     this.#listeners.add(listener);
   }
 
-  /** Publishes a signed envelope and waits until the broker has it. @throws Refusal as `connect` */
-  async publishDesired(device: string, envelope: Uint8Array): Promise<void> {
-    const topic = deviceTopics(this.#options.fleet, device).desired;
-    const connection = await this.#connection;
-    this.#published.set(device, envelope);
-    const published = connection.publish({ topic, payload: envelope }, { retain: true });
-    const { clock } = this.#options;
-    await orRefusal(acknowledged({ clock, connection }, 'the command', published, answerWithinMs));
+  /** Publishes a signed envelope and waits until the broker acknowledges it. @throws Refusal as `connect` */
+  async publishDesired(device: string, command: NewestCommand): Promise<void> {
+    this.#published.set(device, command);
+    await orRefusal(this.#connection.then((connection) => this.#publish(connection, device, command)));
+  }
+
+  /**
+   * Reads the command of each device back from the broker. An acknowledgement does not say that a command is kept: over MQTT 3.1.1
+   * a broker acknowledges also what an account may not write (MQTT 3.1.1 §3.3.5), and a broker that crashes may forget.
+   *
+   * Nothing may mean that nothing is kept, or that this account may not read the topic. So an empty message that is not retained
+   * is published after a moment: devices ignore it, and only who may read the topic gets it back.
+   */
+  async readBack(devices: readonly string[]): Promise<ReadonlyMap<string, ReadBack>> {
+    for (const device of devices) {
+      this.#returned.delete(device);
+      this.#echoed.delete(device);
+    }
+    const topicOf = (device: string): string => deviceTopics(this.#options.fleet, device).desired;
+    const isReturned = (device: string): boolean => this.#returned.has(device);
+    try {
+      const connection = await this.#connection;
+      await this.#subscribe(connection, devices.map(topicOf));
+      await this.#wait(() => devices.every(isReturned), commandWithinMs);
+      const silent = devices.filter((device) => !isReturned(device));
+      const payload = new Uint8Array();
+      await Promise.all(
+        silent.map((device) =>
+          this.#acknowledged(
+            connection,
+            connection.publish({ topic: topicOf(device), payload }, { retain: false }),
+          ),
+        ),
+      );
+      const isKnown = (device: string): boolean => isReturned(device) || this.#echoed.has(device);
+      await this.#wait(() => devices.every(isKnown), retainedWithinMs);
+    } catch (error) {
+      // Not allowed, or gone: then nothing was seen, and that is the answer.
+      if (!(error instanceof Refusal) && !(error instanceof ConnectionLost)) throw error;
+    }
+    return new Map(
+      devices.map((device): [string, ReadBack] => {
+        const envelope = this.#returned.get(device);
+        if (envelope !== undefined) return [device, { seen: 'command', envelope }];
+        return [device, { seen: this.#echoed.has(device) ? 'nothing' : 'unknown' }];
+      }),
+    );
+  }
+
+  /** Whether the broker returns the command that was published here for `device`. */
+  async isKept(device: string): Promise<boolean> {
+    const published = this.#published.get(device);
+    const read = (await this.readBack([device])).get(device);
+    return published !== undefined && read !== undefined && compareMemory(published, read).keeps === 'newest';
   }
 
   /**
@@ -132,10 +186,12 @@ export class FleetLink {
       progress = next;
       return isOutcome(progress);
     };
-    await this.until(judge, timeoutMs).catch(async (error: unknown) => {
+    this.#followed.add(device);
+    const followed = this.until(judge, timeoutMs).finally(() => this.#followed.delete(device));
+    await followed.catch(async (error: unknown) => {
       if (!(error instanceof Refusal) || error.code !== 'not-confirmed') throw error;
       const seen = this.view(device).presence?.up === true ? '' : ' (it is not connected)';
-      const advice = (await this.#isKept(device))
+      const advice = (await this.isKept(device))
         ? 'the command stays on the broker; follow it with "wherry status --watch"'
         : 'the broker does not return the command to this account: it may not have kept it; look at what the account may write and read';
       throw new Refusal(
@@ -189,16 +245,18 @@ export class FleetLink {
     const isStopped = (): boolean => stop.aborted;
     let delayMs = retryMs.first;
     for (;;) {
-      const { ended } = await this.#connection;
-      const loss = await Promise.race([ended, stopped]);
+      const lost = await this.#connection;
+      const loss = await Promise.race([lost.ended, stopped]);
       if (loss === undefined || isStopped()) return;
       if (!isAway(loss)) throw refusalOf(loss);
       onLink(loss);
       try {
         await this.#options.clock.sleep(delayMs, stop);
-        const connection = await this.#dial(stop);
-        if (this.#topics.length > 0) await this.#subscribe(connection, this.#topics);
-        this.#connection = Promise.resolve(connection);
+        if ((await this.#connection) === lost) {
+          this.#redialled ??= this.#redial().finally(() => (this.#redialled = undefined));
+        }
+        await Promise.race([this.#redialled, stopped]);
+        if (isStopped()) return;
         onLink();
         delayMs = retryMs.first;
       } catch (error) {
@@ -210,25 +268,27 @@ export class FleetLink {
     }
   }
 
-  /**
-   * Whether the broker returns the command that was published for `device`. An acknowledgement does not say that: over MQTT 3.1.1 a
-   * broker acknowledges also what an account may not write (MQTT 3.1.1 §3.3.5).
-   */
-  async #isKept(device: string): Promise<boolean> {
-    const published = this.#published.get(device);
-    const isReturned = () => {
-      const returned = this.#returned.get(device);
-      return published !== undefined && returned !== undefined && Buffer.compare(returned, published) === 0;
-    };
-    const topic = deviceTopics(this.#options.fleet, device).desired;
-    try {
-      await (await this.#connection).subscribe([topic]);
-      await this.until(isReturned, retainedWithinMs);
-    } catch (error) {
-      // Not allowed to read, or nothing came: it was not seen, and that is what is said.
-      if (!(error instanceof Refusal) && !(error instanceof ConnectionLost)) throw error;
+  async #redial(): Promise<void> {
+    const connection = await this.#dial(this.#closing.signal);
+    if (this.#topics.length > 0) await this.#subscribe(connection, this.#topics);
+    this.#connection = Promise.resolve(connection);
+    void this.#repeatFollowed();
+  }
+
+  /** A broker that was restarted may have forgotten the commands whose answers are awaited here. */
+  async #repeatFollowed(): Promise<void> {
+    const devices = [...this.#followed];
+    const read = devices.length === 0 ? new Map<string, ReadBack>() : await this.readBack(devices);
+    for (const [device, seen] of read) {
+      const published = this.#published.get(device);
+      const trusted = this.view(device).report?.trustedVersion ?? 0;
+      if (published === undefined || !this.#followed.has(device)) continue;
+      if (!mustRepeat(compareMemory(published, seen), published.version, trusted)) continue;
+      // When the connection is lost meanwhile, the next one does this again.
+      await this.publishDesired(device, published).catch((error: unknown) => {
+        if (!(error instanceof Refusal)) throw error;
+      });
     }
-    return isReturned();
   }
 
   async close(): Promise<void> {
@@ -236,10 +296,29 @@ export class FleetLink {
     await (await this.#connection).close();
   }
 
+  async #add(topics: readonly string[]): Promise<void> {
+    await orRefusal(this.#connection.then((connection) => this.#subscribe(connection, topics)));
+    this.#topics = [...new Set([...this.#topics, ...topics])];
+  }
+
   async #subscribe(connection: Connection, topics: readonly string[]): Promise<void> {
-    const { clock } = this.#options;
-    const subscribed = connection.subscribe(topics);
-    await acknowledged({ clock, connection }, 'the subscription', subscribed, answerWithinMs);
+    await this.#acknowledged(connection, connection.subscribe(topics), 'the subscription');
+  }
+
+  async #publish(connection: Connection, device: string, { envelope }: NewestCommand): Promise<void> {
+    const topic = deviceTopics(this.#options.fleet, device).desired;
+    await this.#acknowledged(connection, connection.publish({ topic, payload: envelope }, { retain: true }));
+  }
+
+  async #acknowledged(connection: Connection, work: Promise<void>, what = 'the command'): Promise<void> {
+    await acknowledged({ clock: this.#options.clock, connection }, what, work, answerWithinMs);
+  }
+
+  /** Waits until `condition` holds, at most `withinMs`. */
+  async #wait(condition: () => boolean, withinMs: number): Promise<void> {
+    await this.until(condition, withinMs).catch((error: unknown) => {
+      if (!(error instanceof Refusal) || error.code !== 'not-confirmed') throw error;
+    });
   }
 
   #dial(signal?: AbortSignal): Promise<Connection> {
@@ -257,7 +336,9 @@ export class FleetLink {
     if (parsed === undefined || parsed.fleet !== this.#options.fleet) return;
     const { device, kind } = parsed;
     if (kind === 'desired') {
-      this.#returned.set(device, payload);
+      // An empty message is an echo, or the topic was cleared.
+      if (payload.length === 0) this.#echoed.add(device);
+      else this.#returned.set(device, payload);
       for (const listener of this.#listeners) listener(this.view(device));
     }
     if (kind !== 'reported' && kind !== 'live' && kind !== 'event') return;
@@ -281,7 +362,11 @@ function isAway({ reason }: ConnectionLost): boolean {
 }
 
 function refusalOf(loss: ConnectionLost): Refusal {
-  return isAway(loss)
-    ? new Refusal('broker-unreachable', `no connection to the broker: ${loss.message}`, { cause: loss })
-    : new Refusal('broker-refused', `the broker refused the connection: ${loss.message}`, { cause: loss });
+  if (isAway(loss)) {
+    return new Refusal('broker-unreachable', `no connection to the broker: ${loss.message}`, { cause: loss });
+  }
+  // What the broker refused on an open connection names the message itself.
+  const isOfMessage = loss.message.startsWith('the broker ');
+  const words = isOfMessage ? loss.message : `the broker refused the connection: ${loss.message}`;
+  return new Refusal('broker-refused', words, { cause: loss });
 }

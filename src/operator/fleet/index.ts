@@ -2,6 +2,7 @@
  * A fleet from a workstation: a fleet directory, commands composed, signed, published and followed to their end. Files and
  * sockets are used here, but nothing is printed and nothing of a device is touched.
  */
+export { compareWithBroker, type Recollection } from './compare-with-broker.ts';
 export { desiredImage } from './compose.ts';
 export { type DeviceView, isOutcome, type Outcome, type Progress, progressOf } from './device-view.ts';
 export { FleetDirectory, type KeyRole, type PublishedVersion } from './fleet-directory.ts';

@@ -28,6 +28,8 @@ export interface Published {
   readonly device: string;
   readonly version: number;
   readonly bytes: number;
+  /** Whether the broker returns the command. */
+  isKept(): Promise<boolean>;
   /** Follows the device to its answer. See `FleetLink.follow`. */
   follow(timeoutMs: number, onProgress: (progress: Progress) => void): Promise<Outcome>;
 }
@@ -67,11 +69,18 @@ export async function publishWish(means: Means, device: AcName, wish: Wish): Pro
   );
   await fleet.claim(device, version, envelope);
   const eventsBefore = link.view(device).eventCount;
-  await link.publishDesired(device, envelope);
+  try {
+    await link.publishDesired(device, { version, envelope });
+  } catch (error) {
+    // Nobody else may publish later what failed here in the operator's eyes.
+    await fleet.recordOutcome(device, version, 'unsent');
+    throw error;
+  }
   return {
     device,
     version,
     bytes: envelope.length,
+    isKept: () => link.isKept(device),
     async follow(timeoutMs, onProgress) {
       const outcome = await link.follow(device, version, eventsBefore, timeoutMs, onProgress);
       await fleet.recordOutcome(device, version, outcome.phase);

@@ -7,5 +7,6 @@ export type LossReason =
   | 'credentials' // bad user name, password, certificate or client identifier; not authorized; banned
   | 'busy' // the server says that it is busy, shutting down or unavailable
   | 'quota' // a quota or the rate of connections is exceeded
+  | 'too-large' // a packet is larger than the broker takes
   | 'taken-over' // another client uses this identity
   | 'protocol'; // something that is no MQTT of the configured version

@@ -125,6 +125,8 @@ class MqttConnection implements Connection {
   #end: (loss: ConnectionLost) => void = () => undefined;
   /** The first thing that went wrong; later errors are its consequences. */
   #loss: ConnectionLost | undefined;
+  /** Maximum Packet Size of the broker (MQTT 5 §3.2.2.3.6); it ends the connection of who sends more. */
+  #takesBytes = Infinity;
 
   constructor(socket: Socket, address: BrokerAddress, options: ConnectOptions) {
     this.ended = new Promise((resolve) => (this.#end = resolve));
@@ -167,7 +169,10 @@ class MqttConnection implements Connection {
         : {}),
     }));
     this.established = new Promise((resolve, reject) => {
-      client.once('connect', () => resolve());
+      client.once('connect', ({ properties }) => {
+        this.#takesBytes = properties?.maximumPacketSize ?? Infinity;
+        resolve();
+      });
       void this.ended.then(reject);
     });
     client.on('message', (topic, payload) => options.onMessage({ topic, payload }));
@@ -191,25 +196,34 @@ class MqttConnection implements Connection {
     });
   }
 
-  async publish(message: Message, options: { readonly retain: boolean }): Promise<void> {
+  async publish({ topic, payload }: Message, { retain }: { readonly retain: boolean }): Promise<void> {
+    const packetBytes = publishOverheadBytes + Buffer.byteLength(topic) + payload.length;
+    if (packetBytes > this.#takesBytes) {
+      throw new ConnectionLost(
+        'too-large',
+        `the broker takes packets of at most ${this.#takesBytes} bytes, and the message for ${topic} needs ${packetBytes}; raise its Maximum Packet Size`,
+      );
+    }
     await this.#acknowledged((done) =>
-      this.#client.publish(
-        message.topic,
-        Buffer.from(message.payload),
-        { qos: 1, retain: options.retain },
-        done,
+      this.#client.publish(topic, Buffer.from(payload), { qos: 1, retain }, (error) =>
+        done(error && publishLoss(error, topic)),
       ),
-    );
+    ).catch((error: unknown) => {
+      // MQTT 3.1.1 has no words for a packet that is too large: the broker hangs up.
+      if (error !== this.#loss || this.#loss?.reason !== 'closed' || payload.length < largeBytes) throw error;
+      throw new ConnectionLost(
+        'closed',
+        `${this.#loss.message} before a message of ${payload.length} bytes was acknowledged; look whether the broker takes messages of that size`,
+        { cause: error },
+      );
+    });
   }
 
   async subscribe(topics: readonly string[]): Promise<void> {
     await this.#acknowledged((done) =>
-      this.#client.subscribe([...topics], { qos: 1 }, (error, granted) => {
-        const denied = granted?.find((grant) => grant.qos >= 128);
-        if (denied === undefined) done(error ?? undefined);
-        else
-          done(new ConnectionLost('credentials', `the broker does not let this client read ${denied.topic}`));
-      }),
+      this.#client.subscribe([...topics], { qos: 1 }, (error) =>
+        done(error instanceof Error ? subscribeLoss(error, topics) : undefined),
+      ),
     );
   }
 
@@ -313,9 +327,47 @@ const reasonsByCode: Readonly<Record<number, LossReason>> = {
   0x8b: 'busy',
   0x8c: 'credentials',
   0x8e: 'taken-over',
+  0x95: 'too-large',
   0x97: 'quota',
   0x9f: 'quota',
 };
+
+/** Of a PUBLISH beside topic and payload: type and length (≤ 5), length of the topic, packet identifier, no properties. */
+const publishOverheadBytes = 10;
+/** A message below this size is too large for no broker. */
+const largeBytes = 1024;
+
+/** The code of a PUBACK that mqtt.js gives as an error. */
+function codeOf(error: unknown): number | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'number' ? error.code : undefined;
+}
+
+/** A reason code in the words of the standard, where mqtt.js has some, and as a number. */
+function wordsOf(error: unknown, code: number): string {
+  const words = /: (.+)$/.exec(messageOf(error))?.[1] ?? 'undefined';
+  return words === 'undefined' ? `reason ${hex(code)}` : `${words} (reason ${hex(code)})`;
+}
+
+/** A broker that does not take a message says so in the PUBACK (MQTT 5 §3.4.2.1); the connection is as good as before. */
+function publishLoss(error: Error, topic: string): Error {
+  const code = codeOf(error);
+  if (code === undefined) return error;
+  const reason = reasonOf(code) ?? 'protocol';
+  const words = `the broker did not take the message for ${topic}: ${wordsOf(error, code)}`;
+  return new ConnectionLost(reason, words, { cause: error });
+}
+
+/** One code for each topic stands in the SUBACK, which mqtt.js gives with its error (3.1.1 §3.9.3, MQTT 5 §3.9.3). */
+function subscribeLoss(error: Error, topics: readonly string[]): Error {
+  const { granted = [] } = ('packet' in error ? error.packet : {}) as {
+    readonly granted?: readonly number[];
+  };
+  const at = granted.findIndex((code) => code >= 0x80);
+  const code = granted[at];
+  if (code === undefined) return error;
+  const words = `the broker does not let this client read ${topics[at] ?? ''}: ${wordsOf(error, code)}`;
+  return new ConnectionLost('credentials', words, { cause: error });
+}
 
 function reasonOf(code: number): LossReason | undefined {
   return reasonsByCode[code];

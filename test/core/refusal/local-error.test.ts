@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
-import { asLocalRefusal, isRefusal, Refusal } from '../../../src/core/refusal/index.ts';
+import { asLocalRefusal, diskRefusal, isRefusal, Refusal } from '../../../src/core/refusal/index.ts';
 
 describe('an error of the file system', () => {
   it.each([
@@ -26,6 +26,36 @@ describe('an error of the file system', () => {
     );
     const name = message.startsWith('config') ? 'config' : undefined;
     expect(asLocalRefusal(error, name)).toMatchObject({ code, message });
+  });
+
+  const raised = (code: string): Error =>
+    Object.assign(new Error(`${code}: words of the system`), { code, syscall: 'write', path: '/disk/file' });
+
+  it.each([
+    ['ENOSPC', 'no-space', 'the disk is full', 'free blocks or inodes are needed'],
+    ['EDQUOT', 'no-space', 'the disk quota of this user is used up', 'free blocks or inodes are needed'],
+    ['EIO', 'disk-failed', 'the disk reports an error', 'check the disk and its mount'],
+    ['EROFS', 'disk-failed', 'the file system is mounted read-only', 'check the disk and its mount'],
+  ])('%s has one meaning for operator and device', (errno, code, reason, advice) => {
+    const error = raised(errno);
+    expect(asLocalRefusal(error)).toMatchObject({ code, message: `/disk/file: ${reason}` });
+    expect(diskRefusal(error, 'version 7 cannot be saved')).toMatchObject({
+      code,
+      message: `version 7 cannot be saved: /disk/file: ${reason}; ${advice}`,
+    });
+  });
+
+  it('in a file of wherry itself is not blamed on what somebody typed', () => {
+    expect(diskRefusal(raised('ENOENT'), 'version 7 cannot be saved')).toMatchObject({
+      code: 'disk-failed',
+      message:
+        'version 7 cannot be saved: /disk/file: no such file or directory; check the disk and its mount',
+    });
+    expect(diskRefusal(raised('EUCLEAN'), 'the state cannot be saved')).toMatchObject({
+      code: 'disk-failed',
+      message: 'the state cannot be saved: EUCLEAN: words of the system; check the disk and its mount',
+    });
+    expect(diskRefusal(new TypeError('a mistake'), 'the state cannot be saved')).toBeUndefined();
   });
 
   it('is found behind what was said first', () => {

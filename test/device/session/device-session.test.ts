@@ -66,6 +66,33 @@ describe('a device session', () => {
     expect(desired).toEqual(['one', 'two']);
   });
 
+  it('asks once more for its command when the broker granted the subscription before it knew what it keeps', async () => {
+    const { broker, clock, session, desired } = device();
+    broker.retained.set(`${base}/desired`, Buffer.from('one'));
+    broker.hasJustStarted = true;
+    session.start();
+    await settle();
+    expect(desired).toEqual([]);
+    broker.hasJustStarted = false;
+    await clock.pass(4_000);
+    expect(desired).toEqual([]);
+    await clock.pass(12_000);
+    expect(desired).toEqual(['one']);
+    await clock.pass(10 * minute);
+    expect(broker.subscriptions.filter((topic) => topic.endsWith('/desired'))).toHaveLength(2);
+  });
+
+  it('does not ask again for a command that it has, nor on a connection that is over', async () => {
+    const { broker, clock, session } = device(undefined, { bootSpreadMs: 0, windowMs: 1 });
+    session.start();
+    await settle();
+    broker.retained.set(`${base}/desired`, Buffer.from('one'));
+    broker.dropAll();
+    await clock.pass(10 * minute);
+    expect(broker.subscriptions.filter((topic) => topic.endsWith('/desired'))).toHaveLength(2);
+    await session.close();
+  });
+
   it('waits a share of the boot spread before its first connection', async () => {
     const { broker, clock, session } = device(undefined, {});
     session.start();

@@ -20,6 +20,14 @@ export class MemoryBroker {
   refuses: ConnectionLost | undefined;
   acknowledges = true;
   acknowledgesSubscriptions = true;
+  /** While it is true, subscriptions are granted and get no retained messages, as NATS 2.15 does in its first moments. */
+  hasJustStarted = false;
+  /** RabbitMQ gives no retained messages for filters with wildcards. */
+  retainsForWildcards = true;
+  /** What is acknowledged and thrown away, as of an account that may not write (MQTT 3.1.1 §3.3.5). */
+  denies: (topic: string) => boolean = () => false;
+  connections = 0;
+  readonly subscriptions: string[] = [];
   readonly #clients = new Set<MemoryConnection>();
 
   transport(): Transport {
@@ -27,6 +35,7 @@ export class MemoryBroker {
       connect: (options) => {
         if (this.refuses !== undefined) return Promise.reject(this.refuses);
         const client = new MemoryConnection(this, options);
+        this.connections += 1;
         this.#clients.add(client);
         return Promise.resolve(client);
       },
@@ -36,6 +45,7 @@ export class MemoryBroker {
   publish({ topic, payload, retain }: Published): void {
     this.log.push(retain ? `${topic} (retained)` : topic);
     this.published.push({ topic, payload, retain });
+    if (this.denies(topic)) return;
     if (retain) this.retained.set(topic, payload);
     for (const client of this.#clients) client.deliver({ topic, payload });
   }
@@ -74,9 +84,12 @@ class MemoryConnection implements Connection {
 
   async subscribe(topics: readonly string[]): Promise<void> {
     if (!this.#broker.acknowledgesSubscriptions) throw await this.ended;
+    this.#broker.subscriptions.push(...topics);
     for (const topic of topics) {
       const filter = new RegExp(`^${topic.replaceAll('+', '[^/]+')}$`);
       this.#filters.push(filter);
+      if (this.#broker.hasJustStarted) continue;
+      if (topic.includes('+') && !this.#broker.retainsForWildcards) continue;
       for (const [name, payload] of this.#broker.retained) {
         if (filter.test(name)) this.#options.onMessage({ topic: name, payload });
       }

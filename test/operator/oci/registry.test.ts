@@ -364,6 +364,96 @@ describe('a registry that stops in the middle of a layer', () => {
   });
 });
 
+describe('a registry whose connection breaks in the middle of a layer', () => {
+  const size = plain.length;
+  type Part = readonly [status: number, from: number, sends?: number];
+
+  /** Answers for the layer in turn; each part is cut after `sends` bytes, or complete. Notes the ranges that were asked. */
+  function inParts(parts: readonly Part[], asked: (string | undefined)[]): Step {
+    return (request, response) => {
+      if (!isBlob(request)) return false;
+      const [status, from, sends] = parts[Math.min(asked.length, parts.length - 1)] ?? [404, 0];
+      asked.push(request.headers.range);
+      const range = status === 206 ? { 'content-range': `bytes ${from}-${size - 1}/${size}` } : {};
+      response.writeHead(status, { 'content-length': size - from, ...range });
+      const body = plain.subarray(from, sends === undefined ? size : from + sends);
+      if (sends === undefined) response.end(body);
+      else response.write(body, () => response.destroy());
+      return true;
+    };
+  }
+
+  it.each<[string, Part[], (string | undefined)[]]>([
+    [
+      'with the rest',
+      [
+        [200, 0, 700],
+        [206, 700],
+      ],
+      [undefined, 'bytes=700-'],
+    ],
+    [
+      'twice, and from where the second connection broke',
+      [
+        [200, 0, 700],
+        [206, 700, 100],
+        [206, 800],
+      ],
+      [undefined, 'bytes=700-', 'bytes=800-'],
+    ],
+    [
+      'with the whole layer, of which the beginning is skipped',
+      [
+        [200, 0, 700],
+        [200, 0],
+      ],
+      [undefined, 'bytes=700-'],
+    ],
+    [
+      'with a part that begins earlier',
+      [
+        [200, 0, 700],
+        [206, 512],
+      ],
+      [undefined, 'bytes=700-'],
+    ],
+  ])('continues %s', async (_, parts, ranges) => {
+    const whole = await convert(`docker://${await registry()}/team/app:1`);
+    rmSync(at('out/app.aci'));
+    const asked: (string | undefined)[] = [];
+    const continued = await convert(`docker://${await registry(inParts(parts, asked))}/team/app:1`);
+    expect(continued.imageId).toBe(whole.imageId);
+    expect(asked).toEqual(ranges);
+  });
+
+  it('does not put together what leaves out bytes', async () => {
+    const source = await registry(
+      inParts(
+        [
+          [200, 0, 700],
+          [206, 900],
+        ],
+        [],
+      ),
+    );
+    await expectRefused(`docker://${source}/team/app:1`, 'download-failed', /left out bytes/);
+  });
+
+  it('is given up after five connections', async () => {
+    const asked: (string | undefined)[] = [];
+    const parts: Part[] = [
+      [200, 0, 100],
+      [206, 100, 100],
+      [206, 200, 100],
+      [206, 300, 100],
+      [206, 400, 100],
+    ];
+    const source = await registry(inParts(parts, asked));
+    await expectRefused(`docker://${source}/team/app:1`, 'download-failed', /the connection to .* broke/);
+    expect(asked).toHaveLength(5);
+  });
+});
+
 describe('a token', () => {
   it('that ran out in the middle is asked for again', async () => {
     let tokens = 0;

@@ -1,5 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createServer, type Socket } from 'node:net';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { once } from 'node:events';
 import { ConnectionLost, type Connection, type Message } from '../../../src/wire/mqtt/transport.ts';
 import { MqttTransport, parseBrokerUrl } from '../../../src/wire/mqtt/mqtt-transport.ts';
@@ -256,6 +259,94 @@ describe('the reason of a failed connection', () => {
     const lost = await failure(`mqtt://${await answering(Buffer.from('SSH-2.0-OpenSSH_9.2\r\n'))}`);
     expect(['protocol', 'closed']).toContain(lost.reason);
   });
+});
+
+describe('what a broker refuses on an open connection', () => {
+  async function connected(url: string, version: 4 | 5): Promise<Connection> {
+    const connection = await new MqttTransport({ url, version }).connect({
+      clientId: 'x',
+      keepaliveSeconds: 300,
+      onMessage: () => undefined,
+    });
+    opened.push(() => connection.close());
+    return connection;
+  }
+
+  async function mosquitto(config: string): Promise<string> {
+    const broker = await mosquittoBroker(config);
+    await broker.start();
+    opened.push(() => broker.kill());
+    return broker.url;
+  }
+
+  const message = { topic: `${base}/desired`, payload: new Uint8Array(3000) };
+
+  it.runIf(hasMosquitto)(
+    'is a packet that is larger than it announced (MQTT 5, Maximum Packet Size)',
+    async () => {
+      const connection = await connected(await mosquitto('max_packet_size 2000'), 5);
+      await expect(connection.publish(message, { retain: true })).rejects.toMatchObject({
+        reason: 'too-large',
+        message: expect.stringMatching(
+          /at most 2000 bytes, and the message for .*desired needs 30\d\d/,
+        ) as string,
+      });
+      await connection.publish({ ...message, payload: new Uint8Array(100) }, { retain: true });
+    },
+  );
+
+  it.runIf(hasMosquitto)('is a packet that is too large, of which MQTT 3.1.1 has no words', async () => {
+    const connection = await connected(await mosquitto('max_packet_size 2000'), 4);
+    await expect(connection.publish(message, { retain: true })).rejects.toMatchObject({
+      reason: 'closed',
+      message: expect.stringMatching(/before a message of 3000 bytes was acknowledged/) as string,
+    });
+  });
+
+  it.runIf(hasMosquitto)(
+    'is a message that the account may not write, named by the PUBACK (MQTT 5)',
+    async () => {
+      const acl = join(await mkdtemp(join(tmpdir(), 'wherry-acl-')), 'acl');
+      opened.push(() => rm(dirname(acl), { recursive: true }));
+      await chmod(dirname(acl), 0o755);
+      await writeFile(acl, 'topic read v1/#\n');
+      const connection = await connected(await mosquitto(`acl_file ${acl}`), 5);
+      await expect(connection.publish(message, { retain: true })).rejects.toMatchObject({
+        reason: 'credentials',
+        message: `the broker did not take the message for ${base}/desired: Not authorized (reason 0x87)`,
+      });
+    },
+  );
+
+  it.each<[4 | 5, number, number[], number[], string]>([
+    [4, 0x80, [0x20, 2, 0, 0], [], 'Unspecified error (reason 0x80)'],
+    [5, 0x87, [0x20, 3, 0, 0, 0], [0], 'Not authorized (reason 0x87)'],
+    [5, 0x97, [0x20, 3, 0, 0, 0], [0], 'Quota exceeded (reason 0x97)'],
+  ])(
+    'is a subscription, named by the SUBACK (version %i, code %i)',
+    async (version, code, connack, properties, why) => {
+      const server = createServer((socket) => {
+        socket.on('error', () => undefined);
+        socket.on('data', (chunk: Buffer) => {
+          if (chunk[0] === 0x10) socket.write(Buffer.from(connack));
+          if (chunk[0] !== 0x82) return;
+          const answer = [...chunk.subarray(2, 4), ...properties, code];
+          socket.write(Buffer.from([0x90, answer.length, ...answer]));
+        });
+      }).listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      opened.push(async () => {
+        server.close();
+        await once(server, 'close');
+      });
+      const { port } = server.address() as AddressInfo;
+      const connection = await connected(`mqtt://127.0.0.1:${port}`, version);
+      await expect(connection.subscribe([`${base}/reported`])).rejects.toMatchObject({
+        reason: 'credentials',
+        message: `the broker does not let this client read ${base}/reported: ${why}`,
+      });
+    },
+  );
 });
 
 describe('the address of a broker', () => {

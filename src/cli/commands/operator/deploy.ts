@@ -197,8 +197,12 @@ async function finish(context: Context, published: readonly Published[], flags: 
         );
       };
       if (!flags.wait) {
-        lines.update(device, `${device}  version ${version}  published`, 'published');
-        return { device, version };
+        const kept = await command.isKept();
+        const words = kept
+          ? 'published'
+          : 'sent; the broker does not return it, so check what this account may write';
+        lines.update(device, `${device}  version ${version}  ${words}`, 'published');
+        return { device, version, kept };
       }
       show({ phase: 'waiting' });
       try {
@@ -212,9 +216,10 @@ async function finish(context: Context, published: readonly Published[], flags: 
     }),
   );
   if (context.json) {
-    const rows = results.map(({ device, version, outcome, refusal, seconds }) => ({
+    const rows = results.map(({ device, version, kept, outcome, refusal, seconds }) => ({
       device,
       version,
+      ...(kept === undefined ? {} : { kept }),
       ...(outcome === undefined ? {} : { ...outcome, seconds }),
       ...(refusal === undefined ? {} : { code: refusal.code, message: refusal.message }),
     }));

@@ -1,9 +1,11 @@
-import type { DeviceView } from '../../../operator/fleet/index.ts';
+import { isAcName } from '../../../image/appc/index.ts';
+import type { DeviceView, Recollection } from '../../../operator/fleet/index.ts';
 import type { AppReport, DeviceReport, PodReport } from '../../../wire/report/index.ts';
 import { Refusal } from '../../../core/refusal/index.ts';
 import { withLink, type Context } from '../../context.ts';
 import { formatBytes, formatTable, formatUse, type Cell } from '../../format.ts';
 import type { Terminal } from '../../terminal.ts';
+import { brokerNotes, olderCommandNote, unreadNotes } from './broker-notes.ts';
 
 /** `wherry status` */
 export async function status(
@@ -13,8 +15,11 @@ export async function status(
 ): Promise<void> {
   const { terminal } = context;
   await withLink(context, async (link, fleet) => {
-    await link.listen(devices.length > 0 ? devices : 'all');
-    const known = devices.length > 0 ? devices : await fleet.devices();
+    const { compareWithBroker } = await import('../../../operator/fleet/index.ts');
+    const known = devices.length > 0 ? devices : (await fleet.devices()).filter(isAcName);
+    await link.listen(devices.length > 0 ? devices : 'all', known);
+    const compare = () => compareWithBroker({ fleet, link, clock: context.clock }, known);
+    let recollections = await compare();
     const views = () => {
       const names = new Set([
         ...known,
@@ -23,14 +28,14 @@ export async function status(
       return [...names].sort().map((device) => link.view(device));
     };
     const show = () => {
-      if (context.json) terminal.out(JSON.stringify(views().map(toJson)));
-      else terminal.out(renderStatus(terminal, views()));
+      if (context.json) terminal.out(JSON.stringify(views().map((view) => toJson(view, recollections))));
+      else terminal.out(renderStatus(terminal, views(), recollections));
     };
     if (options.watch !== true) {
       const silent = devices.filter((device) => link.view(device).report === undefined);
       show();
       if (silent.length > 0)
-        throw new Refusal('not-found', `${silent.join(', ')} never reported to this broker`);
+        throw new Refusal('not-found', `the broker has no report of ${silent.join(', ')}`);
       return;
     }
     const redraw = () => {
@@ -40,18 +45,42 @@ export async function status(
     redraw();
     link.onChange(redraw);
     await link.keepConnected(terminal.stop, (loss) => {
-      if (loss === undefined) redraw();
-      else terminal.err(`the broker is gone (${loss.message}); trying again\n`);
+      if (loss !== undefined) {
+        terminal.err(`the broker is gone (${loss.message}); trying again\n`);
+        return;
+      }
+      redraw();
+      // It may have come back with less than it had.
+      compare().then(
+        (now) => {
+          recollections = now;
+          redraw();
+        },
+        (error: unknown) => terminal.err(`${error instanceof Error ? error.message : String(error)}\n`),
+      );
     });
   });
 }
 
-function toJson({ device, presence, report, unreadable }: DeviceView): object {
+function toJson(
+  { device, presence, report, unreadable }: DeviceView,
+  recollections: readonly Recollection[],
+): object {
+  const found = recollections.find((recollection) => recollection.device === device);
   return {
     device,
     presence: presence ?? null,
     report: report ?? null,
     ...(unreadable === undefined ? {} : { unreadable }),
+    ...(found === undefined
+      ? {}
+      : {
+          command: {
+            version: found.version,
+            broker: found.memory,
+            ...(found.repeated === undefined ? {} : { repeated: found.repeated }),
+          },
+        }),
   };
 }
 
@@ -69,10 +98,18 @@ const header = [
 ];
 
 /** The table of devices and apps, and below it what needs words: refusals, limits that do not hold, missing capabilities. */
-export function renderStatus(terminal: Pick<Terminal, 'hasColour'>, views: readonly DeviceView[]): string {
-  if (views.length === 0) return 'no device has reported to this broker yet';
+export function renderStatus(
+  terminal: Pick<Terminal, 'hasColour'>,
+  views: readonly DeviceView[],
+  recollections: readonly Recollection[] = [],
+): string {
+  if (views.length === 0) return 'the broker has no reports of this fleet';
   const rows = views.flatMap(deviceRows);
-  const notes = views.flatMap(deviceNotes);
+  const found = new Map(recollections.map((recollection) => [recollection.device, recollection]));
+  const notes = [
+    ...views.flatMap((view) => deviceNotes(view, found.get(view.device))),
+    ...unreadNotes(recollections),
+  ];
   return [formatTable(terminal, header, rows), ...(notes.length === 0 ? [] : ['', ...notes])].join('\n');
 }
 
@@ -80,7 +117,11 @@ function deviceRows(view: DeviceView): (Cell | string)[][] {
   const { device, presence, report } = view;
   const link: Cell =
     presence?.up === true ? { text: 'up', colour: 'green' } : { text: 'down', colour: 'red' };
-  if (report === undefined) return [[device, link, '-', 'never reported', '', '', '', '', '', '']];
+  if (report === undefined) {
+    // A device that says that it is there has reports; one that said nothing may have none, or the broker forgot.
+    const words = presence === undefined ? 'no report' : 'reports do not arrive';
+    return [[device, link, '-', words, '', '', '', '', '', '']];
+  }
   const head: (Cell | string)[] = [device, link, version(report), phase(report)];
   const apps = report.pods.flatMap((pod) => pod.apps.map((app) => appCells(pod, app)));
   if (apps.length === 0) return [[...head, 'no pods', '', '', '', '', '']];
@@ -126,8 +167,9 @@ function appCells(pod: PodReport, app: AppReport): (Cell | string)[] {
   ];
 }
 
-function deviceNotes({ device, report, unreadable }: DeviceView): string[] {
+function deviceNotes({ device, report, unreadable }: DeviceView, recollection?: Recollection): string[] {
   const notes: string[] = unreadable === undefined ? [] : [`${device}: ${unreadable}`];
+  if (recollection !== undefined) notes.push(...brokerNotes(recollection));
   if (report === undefined) return notes;
   const { deployment, refused, pods, capabilities, damaged = [] } = report;
   if (deployment !== undefined && 'code' in deployment) {
@@ -138,7 +180,10 @@ function deviceNotes({ device, report, unreadable }: DeviceView): string[] {
   if (refused !== undefined) {
     const what = refused.version === undefined ? 'a message' : `version ${refused.version}`;
     const when = new Date(refused.at * 1000).toISOString();
-    notes.push(`${device}: refused ${what} at ${when} (${refused.code}): ${refused.message}`);
+    const why = olderCommandNote(report, recollection);
+    notes.push(
+      `${device}: refused ${what} at ${when} (${refused.code}): ${refused.message}${why === undefined ? '' : `; ${why}`}`,
+    );
   }
   for (const pod of pods) {
     for (const { app, name, outcome, detail } of pod.isolators) {

@@ -1,0 +1,66 @@
+import type { Recollection } from '../../../operator/fleet/index.ts';
+import type { DeviceReport } from '../../../wire/report/index.ts';
+
+/** What people need to know of the broker's memory of one device; nothing when it keeps what was published. */
+export function brokerNotes({ device, version, memory, repeated }: Recollection): string[] {
+  const lost = {
+    nothing: `the broker lost version ${version}, which was published from here`,
+    older: `the broker forgot version ${version} and keeps version ${'version' in memory ? memory.version : ''}`,
+    unreadable: `the broker keeps a message that is not a command in place of version ${version}; find out who may publish there`,
+  };
+  switch (memory.keeps) {
+    case 'newest':
+    case 'unknown':
+      return [];
+    case 'newer':
+      return [
+        `${device}: the broker keeps version ${memory.version}, which was not published from this fleet directory`,
+      ];
+    case 'other':
+      return [
+        `${device}: the broker keeps another version ${memory.version} than this fleet directory published; deploy again`,
+      ];
+    case 'nothing':
+    case 'older':
+    case 'unreadable':
+      if (repeated === 'unsent')
+        return [`${device}: version ${version} did not reach the broker; deploy again`];
+      return [`${device}: ${lost[memory.keeps]}: ${repeated === undefined ? '' : deeds[repeated]}`];
+  }
+}
+
+const deeds = {
+  kept: 'it was published again',
+  'not-kept':
+    'it was published again, and the broker does not return it; check what this account may write and read there',
+  expired: 'it has expired; deploy again',
+  foreign: 'the device has trusted a newer version of another fleet directory; deploy again from there',
+} as const;
+
+/** The devices whose commands could not be read back, in one sentence; nothing when there are none. */
+export function unreadNotes(recollections: readonly Recollection[]): string[] {
+  const devices = recollections.flatMap(({ device, memory }) => (memory.keeps === 'unknown' ? [device] : []));
+  if (devices.length === 0) return [];
+  const names = devices.length > 3 ? `${devices.length} devices` : devices.join(', ');
+  return [
+    `what the broker keeps for ${names} could not be read back; let this account read the topics "desired"`,
+  ];
+}
+
+/**
+ * Why a device was given an old command. A broker that forgot the newer one gives the old one to every connection, which looks to
+ * the device like a replay.
+ */
+export function olderCommandNote(
+  { refused }: DeviceReport,
+  recollection: Recollection | undefined,
+): string | undefined {
+  if (refused?.code !== 'version-older' || refused.version === undefined || recollection === undefined)
+    return undefined;
+  const { memory, versions, version } = recollection;
+  if (memory.keeps === 'older' && memory.version === refused.version) {
+    return `the broker forgot version ${version} and offered the older one, as after a crash; this is not a replay`;
+  }
+  if (!versions.includes(refused.version)) return 'this version was not published from this fleet directory';
+  return 'this version was published from here: the broker had forgotten a newer one, or somebody sent the old one again';
+}

@@ -1,0 +1,113 @@
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { main } from '../../../../src/cli/main.ts';
+import { FakeDevice } from '../../../support/fake-device.ts';
+import { hasMosquitto, mosquittoBroker, type Mosquitto } from '../../../support/real-brokers.ts';
+import { recordingTerminal, wherry, type Run } from '../../../support/recording-terminal.ts';
+import { until } from '../../../support/system-clock.ts';
+
+let directory: string;
+let broker: Mosquitto;
+const devices: FakeDevice[] = [];
+const at = (...names: string[]): string => join(directory, ...names);
+const run = (...args: string[]): Promise<Run> => wherry(['--fleet', at('fleet'), ...args]);
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'wherry-forgetful-'));
+});
+afterEach(async () => {
+  for (const device of devices.splice(0)) await device.close();
+  await broker.kill();
+  rmSync(directory, { recursive: true });
+});
+
+async function start(config = ''): Promise<void> {
+  broker = await mosquittoBroker(config);
+  await broker.start();
+  const made = await run(
+    'fleet',
+    'init',
+    'harbour',
+    '--broker',
+    broker.url,
+    '--images',
+    'http://127.0.0.1:1',
+  );
+  expect(made.status).toBe(0);
+}
+
+async function crash(): Promise<void> {
+  await broker.kill();
+  await broker.start();
+}
+
+function device(): FakeDevice {
+  const made = new FakeDevice({ url: broker.url, fleet: 'harbour', device: 'crane-7' }).start();
+  devices.push(made);
+  return made;
+}
+
+describe.runIf(hasMosquitto)('a Mosquitto that is killed after it acknowledged a command', () => {
+  it('is given the command again by "wherry status", and the device that was away gets it', async () => {
+    await start();
+    expect(await run('deploy', 'crane-7', '--stop-all', '--no-wait')).toMatchObject({ status: 0 });
+    await crash();
+    const shown = await run('status');
+    expect(shown.out).toContain(
+      'crane-7: the broker lost version 1, which was published from here: it was published again',
+    );
+    const crane = device();
+    await until(() => crane.obeyed.length === 1);
+    expect((await run('status')).out).not.toContain('published again');
+  });
+
+  it('and kept the older command is told from one that replays it', async () => {
+    await start(`persistence true\npersistence_location ${directory}/\n`);
+    expect(await run('deploy', 'crane-7', '--stop-all', '--no-wait')).toMatchObject({ status: 0 });
+    broker.save();
+    await until(() => existsSync(at('mosquitto.db')));
+    expect(await run('deploy', 'crane-7', '--stop-all', '--no-wait')).toMatchObject({ status: 0 });
+    await crash();
+    const shown = await run('status', '--json');
+    expect(JSON.parse(shown.out)).toMatchObject([
+      {
+        device: 'crane-7',
+        command: { version: 2, broker: { keeps: 'older', version: 1 }, repeated: 'kept' },
+      },
+    ]);
+    const crane = device();
+    await until(() => crane.obeyed.length === 1);
+    expect(crane.obeyed[0]?.version).toBe(2);
+  });
+
+  it('is given the command again by the "wherry deploy" that waits for the device', async () => {
+    await start();
+    const { terminal, err } = recordingTerminal();
+    const deploying = main(['--fleet', at('fleet'), 'deploy', 'crane-7', '--stop-all'], {}, terminal);
+    await until(() => err().includes('waiting for the device'));
+    await crash();
+    device();
+    expect(await deploying).toBe(0);
+    expect(err()).toContain('version 1  committed');
+  });
+});
+
+describe.runIf(hasMosquitto)('a command that an account may write and not read back', () => {
+  it('is not published again, and it is said that it cannot be seen', async () => {
+    writeFileSync(
+      at('acl'),
+      ['topic write v1/harbour/d/+/desired', 'topic read v1/harbour/d/+/live', ''].join('\n'),
+      { mode: 0o644 },
+    );
+    await start(`acl_file ${at('acl')}`);
+    const sent = await run('deploy', 'crane-7', '--stop-all', '--no-wait', '--json');
+    expect(JSON.parse(sent.out)).toEqual([{ device: 'crane-7', version: 1, kept: false }]);
+    const shown = await run('status', '--json');
+    expect(JSON.parse(shown.out)).toMatchObject([{ command: { version: 1, broker: { keeps: 'unknown' } } }]);
+    expect((await run('status')).out).toContain(
+      'what the broker keeps for crane-7 could not be read back; let this account read the topics "desired"',
+    );
+  });
+});
