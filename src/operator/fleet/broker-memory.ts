@@ -1,5 +1,5 @@
 import { Refusal } from '../../core/refusal/index.ts';
-import { decodeDesiredState, decodeEnvelope } from '../../wire/trust/index.ts';
+import { claimedVersion, decodeEnvelope } from '../../wire/trust/index.ts';
 
 /** What the broker gave when the command of a device was read back. */
 export type ReadBack =
@@ -42,7 +42,7 @@ export function mustRepeat(memory: BrokerMemory, newestVersion: number, trustedV
 /** The version in a command; undefined when it is not one. */
 function versionOf(envelope: Uint8Array): number | undefined {
   try {
-    return decodeDesiredState(decodeEnvelope(envelope).payload).version;
+    return claimedVersion(decodeEnvelope(envelope).payload);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     return undefined;

@@ -1,6 +1,6 @@
 import type { Clock } from '../../core/ports/index.ts';
 import { isRefusal } from '../../core/refusal/index.ts';
-import { decodeDesiredState, decodeEnvelope } from '../../wire/trust/index.ts';
+import { alreadyVerified, decodeDesiredState, decodeEnvelope } from '../../wire/trust/index.ts';
 import { compareMemory, mustRepeat, type BrokerMemory, type NewestCommand } from './broker-memory.ts';
 import type { FleetDirectory } from './fleet-directory.ts';
 import type { FleetLink } from './fleet-link.ts';
@@ -72,7 +72,8 @@ export async function compareWithBroker(
 
 function isExpired({ envelope }: NewestCommand, clock: Clock): boolean {
   try {
-    return decodeDesiredState(decodeEnvelope(envelope).payload).expires * 1000 <= clock.nowMs();
+    const payload = alreadyVerified(decodeEnvelope(envelope).payload, 'own-history');
+    return decodeDesiredState(payload).expires * 1000 <= clock.nowMs();
   } catch (error) {
     // A record of another release or a damaged file: no device takes it either.
     if (!isRefusal(error)) throw error;

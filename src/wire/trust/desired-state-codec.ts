@@ -14,7 +14,7 @@ import {
   text,
   type Reader,
 } from '../../core/cbor/index.ts';
-import { Refusal } from '../../core/refusal/index.ts';
+import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 import type { DesiredState } from './desired-state.ts';
 import { maxEnvelopeBytes } from './envelope.ts';
 import type { VerifiedPayload } from './verified-payload.ts';
@@ -81,12 +81,29 @@ export function encodeDesiredState(desired: DesiredState): VerifiedPayload {
 }
 
 /**
+ * The version that a payload claims, whoever wrote it; undefined when it is not a desired state. It is for naming what a broker
+ * keeps, and for nothing that is obeyed.
+ */
+export function claimedVersion(payload: Uint8Array): number | undefined {
+  try {
+    return read(payload).version;
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    return undefined;
+  }
+}
+
+/**
  * Reads the payload of an envelope, which was verified before: this function says what the bytes mean, not whether they
  * may be obeyed.
  *
  * @throws {Refusal} `desired-malformed`, with the path of the field that is wrong.
  */
 export function decodeDesiredState(payload: VerifiedPayload): DesiredState {
+  return read(payload);
+}
+
+function read(payload: Uint8Array): DesiredState {
   try {
     const value = decodeCbor(payload, { maxBytes: maxEnvelopeBytes, maxDepth: 5 });
     const desired = readFields(value, desiredState, 'desired state');

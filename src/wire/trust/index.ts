@@ -5,7 +5,7 @@
  * megabytes and a second, so only processes that verify or sign pass them: `openpgp.ts` (keys and signatures) and
  * `sign.ts` (the operator's side). The resident process never imports them.
  */
-export { decodeDesiredState, encodeDesiredState } from './desired-state-codec.ts';
+export { claimedVersion, decodeDesiredState, encodeDesiredState } from './desired-state-codec.ts';
 export type { DeployPolicy, DesiredImage, DesiredPod, DesiredState } from './desired-state.ts';
 export {
   decodeEnvelope,
