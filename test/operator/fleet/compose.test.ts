@@ -129,7 +129,9 @@ describe('the view of a device', () => {
 
   it('recognises a refusal without a version after more events than it keeps', () => {
     const noise = encodeEvent(sampleEvent({ version: 3 }));
-    const refusal = encodeEvent(sampleEvent({ version: 0, outcome: 'refused', code: 'key-unknown' }));
+    const refusal = encodeEvent(
+      sampleEvent({ version: 0, outcome: 'refused', code: 'key-unknown', message: 'a stranger' }),
+    );
     let seen = empty;
     for (let count = 0; count < 70; count++) seen = foldMessage(seen, 'event', noise);
     const before = seen.eventCount;
