@@ -200,6 +200,10 @@ export class DeviceWorld implements World {
     for (const { code, message } of await restorePods(this, pods, () => undefined)) {
       journal.log('error', message, { WHERRY_CODE: code });
     }
+    // wherryd may have ended after a deployment was saved as ended and before its units were removed.
+    await this.mounts.removeStrays(pods).catch((error: unknown) => {
+      journal.log('warning', `units that no pod needs could not be removed: ${String(error)}`);
+    });
   }
 
   /** Removes whatever neither the current, the previous nor the pending deployment needs. */
