@@ -92,6 +92,7 @@ describe.each(oneBoard)('a soak on %s', (boardName) => {
       whole[set] = await remainsOf(scene.board);
     }
     expect(whole.a.loaded.filter((line) => line.endsWith('active running'))).toHaveLength(5);
+    expect(whole.a.run).not.toContain(`images/${images.b.id}`);
     expect(whole.a.failed).toEqual([]);
     expect(whole.b.failed).toEqual([]);
   });

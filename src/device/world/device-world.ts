@@ -176,6 +176,7 @@ export class DeviceWorld implements World {
       await systemd.stop(mount).catch(() => undefined); // it was never mounted
       await systemd.resetFailed(mount);
     }
+    await files.removeMountPoints((id) => mounted.has(this.mounts.unitOf(id)));
   }
 
   /** Puts the world in order at the start of wherryd: what is committed runs, and its unit files are whole. */
