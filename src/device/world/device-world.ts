@@ -176,6 +176,7 @@ export class DeviceWorld implements World {
       await systemd.stop(mount).catch(() => undefined); // it was never mounted
       await systemd.resetFailed(mount);
     }
+    await files.removeMountPoints((id) => mounted.has(this.mounts.unitOf(id)));
   }
 
   /** Puts the world in order at the start of wherryd: what is committed runs, and its unit files are whole. */
@@ -200,6 +201,10 @@ export class DeviceWorld implements World {
     for (const { code, message } of await restorePods(this, pods, () => undefined)) {
       journal.log('error', message, { WHERRY_CODE: code });
     }
+    // wherryd may have ended after a deployment was saved as ended and before its units were removed.
+    await this.mounts.removeStrays(pods).catch((error: unknown) => {
+      journal.log('warning', `units that no pod needs could not be removed: ${String(error)}`);
+    });
   }
 
   /** Removes whatever neither the current, the previous nor the pending deployment needs. */

@@ -48,11 +48,26 @@ export class ImageMounts {
   /** Ends and removes the units of pods and images that are not those of `kept`. */
   async removeStrays(kept: readonly DeployedPod[]): Promise<void> {
     const { files, systemd } = this.ports;
-    for (const unit of await files.strays(kept)) {
+    const loaded = await systemd.list(['wherry-pod-*', 'wherry-holder-*', 'run-wherry-images-*.mount']);
+    const present = loaded.filter(({ activeState }) => activeState !== 'inactive');
+    const strays = await files.strays(
+      kept,
+      present.map(({ name }) => name),
+    );
+    // What uses a mount or a holder ends before it, and services end before their slice would kill them.
+    for (const unit of strays.sort((a, b) => endsAfter(a) - endsAfter(b))) {
       await systemd.stop(unit).catch(() => undefined); // it was never loaded
+      await systemd.resetFailed(unit);
       await files.removeUnit(unit);
     }
     const mounts = new Set(kept.flatMap((pod) => pod.mounts));
     await files.removeMountPoints((id) => mounts.has(this.unitOf(id)));
   }
+}
+
+/** Services of apps first, then holders, then slices, then mounts. */
+function endsAfter(unit: string): number {
+  if (unit.endsWith('.mount')) return 3;
+  if (unit.endsWith('.slice')) return 2;
+  return unit.startsWith('wherry-holder-') ? 1 : 0;
 }

@@ -105,11 +105,14 @@ export class PodFiles {
     }
   }
 
-  /** Names of unit files of pods and images that belong to none of `kept`: what an interruption or a refusal left. */
-  async strays(kept: readonly DeployedPod[]): Promise<string[]> {
+  /**
+   * Names of units of pods and images that belong to none of `kept`: what an interruption or a refusal left. Each has a file or
+   * is among `loaded`: systemd keeps a unit that runs or has failed when its file is gone.
+   */
+  async strays(kept: readonly DeployedPod[], loaded: readonly string[]): Promise<string[]> {
     const known = new Set(kept.flatMap(unitsOf));
-    const names = await this.disk.list(this.places.units);
-    return names.filter((name) => generated.test(name) && !known.has(name));
+    const names = new Set([...(await this.disk.list(this.places.units)), ...loaded]);
+    return [...names].filter((name) => generated.test(name) && !known.has(name));
   }
 
   async removeUnit(name: string): Promise<void> {

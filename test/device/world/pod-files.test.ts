@@ -107,7 +107,7 @@ describe('the files of a pod', () => {
     for (const own of ['wherry-pod-backup.service', 'wherry-pods.target', 'data.mount']) {
       await files.writeUnit(own, '[Unit]\n');
     }
-    expect((await files.strays([pod('0123abcd')])).sort()).toEqual([
+    expect((await files.strays([pod('0123abcd')], [])).sort()).toEqual([
       'run-wherry-images-1.mount',
       'wherry-holder-web.4567ef01.service',
       'wherry-pod-web.4567ef01-main.service',

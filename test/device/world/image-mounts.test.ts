@@ -1,0 +1,89 @@
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { nodeDisk } from '../../../src/device/store/index.ts';
+import type { JobResult, Systemd } from '../../../src/device/systemd/index.ts';
+import { ImageMounts } from '../../../src/device/world/image-mounts.ts';
+import { PodFiles } from '../../../src/device/world/pod-files.ts';
+import { deployedPod } from '../../support/world-model.ts';
+
+const status = (name: string, activeState: string) => ({
+  name,
+  loadState: 'loaded',
+  activeState,
+  subState: '',
+});
+
+/** A systemd that has these units loaded and does what it is told at once. */
+class LoadedSystemd implements Partial<Systemd> {
+  readonly log: string[] = [];
+  readonly states: Map<string, string>;
+
+  constructor(states: Readonly<Record<string, string>>) {
+    this.states = new Map(Object.entries(states));
+  }
+
+  list = () => Promise.resolve([...this.states].map(([name, state]) => status(name, state)));
+  stop = (unit: string): Promise<JobResult> => {
+    this.log.push(`stop ${unit}`);
+    if (this.states.get(unit) !== 'failed') this.states.delete(unit);
+    return Promise.resolve('done');
+  };
+  resetFailed = (unit: string): Promise<void> => {
+    if (this.states.get(unit) === 'failed') this.states.delete(unit);
+    return Promise.resolve();
+  };
+}
+
+describe('units that no pod needs', () => {
+  let root: string;
+  beforeEach(() => {
+    root = mkdtempSync(join(tmpdir(), 'image-mounts-'));
+    mkdirSync(join(root, 'units'));
+  });
+  afterEach(() => rmSync(root, { recursive: true }));
+
+  it('go even if their files are gone, apps before what they use', async () => {
+    const [mine, old] = ['wherry-pod-web.0123abcd', 'wherry-pod-web.4567ef01'];
+    const pod = {
+      ...deployedPod('web'),
+      slice: `${mine}.slice`,
+      services: [{ app: 'main', unit: `${mine}-main.service`, imageId: 'sha512-0' }],
+      mounts: ['run-wherry-images-0.mount'],
+    };
+    const loaded = new LoadedSystemd({
+      'run-wherry-images-0.mount': 'active',
+      'run-wherry-images-1.mount': 'active',
+      [`${mine}.slice`]: 'active',
+      [`${mine}-main.service`]: 'active',
+      [`${old}.slice`]: 'active',
+      'wherry-holder-web.4567ef01.service': 'active',
+      [`${old}-main.service`]: 'failed',
+      'wherry-pod-backup.service': 'failed',
+    });
+    const disk = { ...nodeDisk(), own: () => Promise.resolve() };
+    const directories = { images: join(root, 'images'), pods: join(root, 'pods'), run: join(root, 'run') };
+    const files = new PodFiles(disk, {
+      pods: directories.pods,
+      units: join(root, 'units'),
+      mounts: join(root, 'mounts'),
+    });
+    await files.writeUnit('run-wherry-images-1.mount', '[Mount]\n');
+    const systemd = loaded as Partial<Systemd> as Systemd;
+    await new ImageMounts({ systemd, files, directories }).removeStrays([pod]);
+    expect(loaded.log).toEqual([
+      `stop ${old}-main.service`,
+      'stop wherry-holder-web.4567ef01.service',
+      `stop ${old}.slice`,
+      'stop run-wherry-images-1.mount',
+    ]);
+    expect([...loaded.states.keys()]).toEqual([
+      'run-wherry-images-0.mount',
+      `${mine}.slice`,
+      `${mine}-main.service`,
+      'wherry-pod-backup.service',
+    ]);
+    expect(readdirSync(join(root, 'units'))).toEqual([]);
+  });
+});
