@@ -10,6 +10,7 @@ const noProxies = Object.fromEntries(
 
 export default defineConfig({
   test: {
+    coverage: { provider: 'v8', include: ['src/**/*.ts'], reporter: ['text-summary', 'html'] },
     projects: [
       {
         test: {
