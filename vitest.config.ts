@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { loadBoardConfig } from './qemu/index.ts';
 
 /** Tests speak to loopback: a proxy of whoever runs them must not come between. */
 const noProxies = Object.fromEntries(
@@ -7,6 +8,13 @@ const noProxies = Object.fromEntries(
     [name.toUpperCase(), ''],
   ]),
 );
+
+/** An emulated board keeps one processor busy; a native one waits most of the time. */
+const boardsAtOnce = process.env['WHERRY_BOARDS']
+  ?.split(',')
+  .every((name) => loadBoardConfig(name).config.kind === 'native')
+  ? 4
+  : 2;
 
 export default defineConfig({
   test: {
@@ -28,8 +36,7 @@ export default defineConfig({
           include: ['test/board/**/*.test.ts'],
           testTimeout: 600_000,
           hookTimeout: 600_000,
-          // An emulated board keeps one processor busy; two at a time is what a machine of two bears.
-          maxWorkers: 2,
+          maxWorkers: boardsAtOnce,
           // After the unit tests, which would slow the boards down.
           sequence: { groupOrder: 1 },
         },

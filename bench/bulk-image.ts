@@ -42,7 +42,7 @@ async function imageOf(
   const labels = [
     { name: 'version', value: '1.0.0' },
     { name: 'os', value: 'linux' },
-    { name: 'arch', value: config.arch === 'arm64' ? 'aarch64' : 'armv7l' },
+    { name: 'arch', value: { amd64: 'amd64', arm64: 'aarch64', armhf: 'armv7l' }[config.arch] },
   ];
   const app = { exec: ['/usr/bin/sleep', '1000000'], user: '0', group: '0' };
   const manifest = parseImageManifest(

@@ -1,5 +1,4 @@
-import { podUuid } from '../src/device/pod/pod-uuid.ts';
-import type { DesiredState } from '../src/wire/trust/desired-state.ts';
+import { podUuid, type DesiredState } from '../src/wire/trust/index.ts';
 import type { BuiltImage, Scene } from '../test/board/scene.ts';
 import { inTurn, numberFrom, type Group } from './bench.ts';
 

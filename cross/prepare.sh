@@ -30,7 +30,7 @@ esac
 
 # The boards, their disks and their network; the broker and the proxy that tests use; tools for images of others, which tests compare
 # ours with; what makes images and packages.
-wanted="qemu-system-arm qemu-utils ipxe-qemu nbdkit mosquitto tinyproxy
+wanted="qemu-system-arm qemu-utils ipxe-qemu nbdkit systemd-container slirp4netns iproute2 mosquitto tinyproxy
     buildah docker-registry skopeo umoci
     mmdebstrap debian-archive-keyring gnupg e2fsprogs erofs-utils fsverity cpio busybox-static kmod fakeroot file openssl
     $compilers binutils dpkg-dev bzip2 xz-utils zstd"

@@ -8,4 +8,5 @@ import { assembleImage } from './rootfs.ts';
 const [name, dir] = process.argv.slice(2);
 if (name === undefined || dir === undefined) throw new Error('usage: assemble.ts BOARD DIRECTORY');
 const { config, packages } = loadBoardConfig(name);
-assembleImage(config, packages, dir);
+if (config.kind === 'emulated') assembleImage(config, packages, dir);
+else throw new Error(`${name} is not emulated`);

@@ -1,14 +1,33 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { hostArch, type DebianArch } from '../cross/index.ts';
 
 /** What one file of `board-configs/` declares. Every field is required unless it says otherwise. */
-export type BoardConfig = {
+export type BoardConfig = EmulatedConfig | NativeConfig;
+
+type CommonConfig = {
   /** The name users type; the same as the file's. */
   readonly name: string;
   readonly description: string;
+  readonly suite: string;
+  /** Names of lists in `board-configs/packages.json`, added up. */
+  readonly packageSets: readonly string[];
+  /** `process.versions.modules` of the suite's Node: which native addon the board loads. */
+  readonly nodeAbi: number;
+};
+
+/** A container of this machine's own architecture and kernel. */
+export type NativeConfig = CommonConfig & {
+  readonly kind: 'native';
+  /** That of this machine; no file declares it. */
+  readonly arch: DebianArch;
+};
+
+/** A machine of QEMU. */
+export type EmulatedConfig = CommonConfig & {
+  readonly kind: 'emulated';
   /** Debian's name of the architecture. */
   readonly arch: 'arm64' | 'armhf';
-  readonly suite: string;
   /** QEMU's `-M`, `-cpu`, `-smp` and `-m`. */
   readonly machine: string;
   /** `gic-version` of the machine `virt`, whose default some CPUs cannot use. */
@@ -24,10 +43,8 @@ export type BoardConfig = {
   readonly kernelPackage: string;
   /** File name of a device tree in the kernel package; without it QEMU makes one. */
   readonly dtb?: string;
-  /** Names of lists in `board-configs/packages.json`, added up. */
-  readonly packageSets: readonly string[];
-  /** `process.versions.modules` of the suite's Node: which native addon the board loads. */
-  readonly nodeAbi: number;
+  /** Whether the CPU runs 32-bit programs; true unless declared. */
+  readonly runs32Bit?: boolean;
 };
 
 export type PackageSets = Readonly<Record<string, readonly string[]>>;
@@ -67,12 +84,19 @@ const names: Check = (value) =>
 
 type Shape = { readonly [field: string]: Check | Shape };
 
-/** Values go into QEMU's argument lists, where a comma would start a new option: hence the narrow alphabets. */
-const boardShape: Shape = {
+const commonShape: Shape = {
+  kind: oneOf('emulated', 'native'),
   name: text(/^[a-z0-9][a-z0-9-]{0,63}$/, 'a name of lower-case letters, digits and dashes'),
   description: text(/^.{1,200}$/, 'one line of at most 200 characters'),
-  arch: oneOf('arm64', 'armhf'),
   suite: text(/^[a-z]{1,32}$/, 'the name of a Debian suite'),
+  packageSets: names,
+  nodeAbi: integer(100, 999),
+};
+
+/** Values go into QEMU's argument lists, where a comma would start a new option: hence the narrow alphabets. */
+const emulatedShape: Shape = {
+  ...commonShape,
+  arch: oneOf('arm64', 'armhf'),
   machine: text(/^[a-z0-9.-]{1,64}$/, 'the name of a QEMU machine'),
   gicVersion: integer(2, 4),
   cpu: text(/^[a-z0-9-]{1,64}$/, 'the name of a QEMU CPU'),
@@ -83,10 +107,9 @@ const boardShape: Shape = {
   console: text(/^tty[A-Z]+[0-9]$/, 'a serial console such as ttyAMA0'),
   kernelPackage: text(/^linux-image-[a-z0-9.-]+$/, 'a package named linux-image-…'),
   dtb: text(/^[a-z0-9.-]+\.dtb$/, 'a file name that ends in .dtb'),
-  packageSets: names,
-  nodeAbi: integer(100, 999),
+  runs32Bit: boolean,
 };
-const optional = new Set(['dtb', 'disk.verity', 'gicVersion']);
+const optional = new Set(['dtb', 'disk.verity', 'gicVersion', 'runs32Bit']);
 
 /**
  * Reads one board's declaration.
@@ -96,9 +119,14 @@ const optional = new Set(['dtb', 'disk.verity', 'gicVersion']);
  */
 export function parseBoardConfig(json: string, file: string): BoardConfig {
   const value = parseJson(json, file);
-  checkShape(value, boardShape, file, '');
+  const native = isRecord(value) && value['kind'] === 'native';
+  checkShape(value, native ? commonShape : emulatedShape, file, '');
   // The shape has just been checked field by field.
-  return value as BoardConfig;
+  if (!native) return value as EmulatedConfig;
+  const arch = hostArch();
+  if (arch === undefined)
+    throw new BoardConfigError(`${file}: no package of wherry is made for a machine of ${process.arch}`);
+  return { ...(value as Omit<NativeConfig, 'arch'>), arch };
 }
 
 /** Reads `packages.json`: names of lists to lists of package names. @throws BoardConfigError */
@@ -112,7 +140,7 @@ export function parsePackageSets(json: string, file: string): PackageSets {
   return value as PackageSets;
 }
 
-/** Every package a board has: its sets and its kernel, sorted, each once. @throws BoardConfigError */
+/** Every package a board has: its sets and the kernel of an emulated one, sorted, each once. @throws BoardConfigError */
 export function packagesOf(config: BoardConfig, sets: PackageSets): string[] {
   const all = config.packageSets.flatMap((name) => {
     const set = Object.hasOwn(sets, name) ? sets[name] : undefined;
@@ -120,7 +148,7 @@ export function packagesOf(config: BoardConfig, sets: PackageSets): string[] {
       throw new BoardConfigError(`${config.name}.json: packageSets: no set is called ${name}`);
     return set;
   });
-  return [...new Set([...all, config.kernelPackage])].sort();
+  return [...new Set([...all, ...(config.kind === 'emulated' ? [config.kernelPackage] : [])])].sort();
 }
 
 const configDir = join(import.meta.dirname, '../board-configs');

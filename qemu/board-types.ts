@@ -1,3 +1,7 @@
+import type { DebianArch } from '../cross/index.ts';
+import type { Lacks } from './abilities.ts';
+import type { FilesystemCheck } from './filesystem-check.ts';
+
 export type RunOptions = {
   readonly timeoutMs?: number;
   readonly stdin?: string | Uint8Array;
@@ -5,10 +9,69 @@ export type RunOptions = {
 };
 export type RunResult = { readonly status: number; readonly stdout: string; readonly stderr: string };
 
-/** Counters of the root disk since QEMU started. */
+/** Counters of the root disk since the board was switched on. */
 export type BlockStats = {
   readonly readBytes: number;
   readonly writtenBytes: number;
   readonly writes: number;
   readonly flushes: number;
 };
+
+/** A running board and everything a test or a user can do to it. */
+export interface Board {
+  readonly name: string;
+  readonly arch: DebianArch;
+  /** `process.versions.modules` of its Node. */
+  readonly nodeAbi: number;
+  /** What this board cannot do, each with the reason. A call that needs it throws that reason. */
+  readonly lacks: Lacks;
+
+  /** Runs a bash script on the board as root. A script that exceeds its time ends with status 124. */
+  run(script: string, options?: RunOptions): Promise<RunResult>;
+  /** Like {@link run}, for scripts that must succeed. @returns their output @throws Error with what they printed */
+  check(script: string, options?: RunOptions): Promise<string>;
+  /** Runs the script again and again until the predicate holds for its result. */
+  waitFor(script: string, holds?: (result: RunResult) => boolean, timeoutMs?: number): Promise<RunResult>;
+  /** Waits until systemd says that a unit is in a state (active, inactive, failed, …). */
+  waitForUnit(unit: string, state?: string, timeoutMs?: number): Promise<void>;
+  /** Waits for text on the console since the last power-on. @returns the first line that matches */
+  waitForLine(pattern: RegExp, timeoutMs?: number): Promise<string>;
+  /** The journal, by the arguments of journalctl(1), e.g. `-u wherryd -o json`. */
+  journal(args?: string): Promise<string>;
+  /** Everything that the console printed since the last power-on. */
+  consoleLog(): string;
+
+  /** Writes a file on the board. @param source bytes, or the path of a file here @param mode e.g. 0o755 */
+  copyIn(source: string | Uint8Array, guestPath: string, mode?: number): Promise<void>;
+  /** Reads a file from the board. */
+  copyOut(guestPath: string): Promise<Buffer>;
+
+  /** Opens a way from a port of the host's 127.0.0.1 to a port of the board; it stays over reboots. @returns the host's port */
+  forward(guestPort: number, hostPort?: number): Promise<number>;
+  /** All open ways: port of the board → port of the host. */
+  readonly forwards: ReadonlyMap<number, number>;
+  /** Pulls the network cable. The board sees that its link is down. */
+  cutNetwork(): Promise<void>;
+  restoreNetwork(): Promise<void>;
+
+  /** Ends everything on the board in this very moment. With the ability `power-loss`, what was not flushed is lost. */
+  powerCut(): Promise<void>;
+  /** Switches the board on again after {@link powerCut} or a shutdown, and waits until it takes commands. */
+  bootAgain(options?: { readonly network?: boolean }): Promise<void>;
+  /** Restarts the board in an orderly way, waits until it takes commands again. */
+  reboot(): Promise<void>;
+
+  /** Sets the board's clock. Needs `clock`. */
+  setClock(time: Date): Promise<void>;
+  /** What went to and from the root disk since the board was switched on. Needs `disk`. */
+  blockStats(): Promise<BlockStats>;
+  /** Checks the file system of a board that is off, as `fsck` would at the next boot. Needs `disk`. */
+  fsck(): Promise<FilesystemCheck>;
+
+  /** Joins this process's terminal to a root shell on the board until either ends. */
+  terminal(): Promise<void>;
+  /** Settles when the board has ended, by itself or by a call here. */
+  readonly ended: Promise<void>;
+  /** Ends the board and removes everything this run wrote. */
+  stop(): Promise<void>;
+}

@@ -1,22 +1,25 @@
 import { readFileSync, rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ChannelError, poll } from './guest-channel.ts';
-import type { BlockStats, RunOptions, RunResult } from './board-types.ts';
+import { lacksOf, type Lacks } from './abilities.ts';
+import { BoardCommands } from './board-commands.ts';
+import type { BlockStats, Board, RunOptions, RunResult } from './board-types.ts';
 import { freePort } from './free-port.ts';
 import type { BoardImage } from './image.ts';
 import { Machine } from './machine.ts';
 import { LosableDisk } from './power.ts';
 import { diskDevice, networkDevice, runPaths } from './qemu-args.ts';
 import { makeRunDir } from './run-dir.ts';
+import { joinTerminal } from './serial-terminal.ts';
 import { makeLayer, type Snapshot } from './snapshot.ts';
 import { checkFilesystem, type FilesystemCheck } from './filesystem-check.ts';
 
-/** A running board and everything a test or a user can do to it. */
-export class Board {
-  readonly name: string;
+/** A board that QEMU emulates. */
+export class EmulatedBoard extends BoardCommands implements Board {
+  override readonly name: string;
   readonly arch: 'arm64' | 'armhf';
   readonly nodeAbi: number;
+  readonly lacks: Lacks;
   readonly #image: BoardImage;
   readonly #snapshot: Snapshot;
   readonly #losable: boolean;
@@ -29,7 +32,9 @@ export class Board {
 
   /** Use {@link startBoard}. */
   constructor(image: BoardImage, snapshot: Snapshot, losable: boolean) {
+    super();
     this.name = image.config.name;
+    this.lacks = lacksOf(image.config.name);
     this.arch = image.config.arch;
     this.nodeAbi = image.config.nodeAbi;
     this.#image = image;
@@ -37,8 +42,7 @@ export class Board {
     this.#losable = losable;
   }
 
-  /** Runs a bash script on the board as root. A script that exceeds its time ends with status 124. */
-  async run(script: string, options: RunOptions = {}): Promise<RunResult> {
+  override async run(script: string, options: RunOptions = {}): Promise<RunResult> {
     const timeoutMs = options.timeoutMs ?? 60_000;
     const answer = await this.#running.channel.request(
       {
@@ -54,52 +58,6 @@ export class Board {
     return { status: answer.status, stdout: answer.stdout.toString(), stderr: answer.stderr.toString() };
   }
 
-  /** Like {@link run}, for scripts that must succeed. @returns their output @throws Error with what they said */
-  async check(script: string, options: RunOptions = {}): Promise<string> {
-    const { status, stdout, stderr } = await this.run(script, options);
-    if (status !== 0)
-      throw new Error(`On ${this.name}, status ${status} from: ${script}\n${stdout}${stderr}`);
-    return stdout;
-  }
-
-  /** Runs the script again and again until the predicate holds for its result. */
-  async waitFor(
-    script: string,
-    holds: (result: RunResult) => boolean = ({ status }) => status === 0,
-    timeoutMs = 60_000,
-  ): Promise<RunResult> {
-    let last: RunResult | undefined;
-    try {
-      await poll(`"${script}" on ${this.name}`, timeoutMs, async () => {
-        last = await this.run(script, { timeoutMs });
-        return holds(last);
-      });
-    } catch (error) {
-      if (!(error instanceof ChannelError) || last === undefined) throw error;
-      throw new ChannelError(`${error.message} Last: status ${last.status}, ${last.stdout}${last.stderr}`);
-    }
-    // poll() returns only after the predicate has seen a result.
-    return last as RunResult;
-  }
-
-  /** Waits until systemd says that a unit is in a state (active, inactive, failed, …). */
-  async waitForUnit(unit: string, state = 'active', timeoutMs = 60_000): Promise<void> {
-    await this.waitFor(`systemctl is-active '${unit}'`, ({ stdout }) => stdout.trim() === state, timeoutMs);
-  }
-
-  /** Waits for text on the serial console since the last power-on. @returns the first line that matches */
-  async waitForLine(pattern: RegExp, timeoutMs = 60_000): Promise<string> {
-    let line: string | undefined;
-    await poll(`${String(pattern)} on the console of ${this.name}`, timeoutMs, () => {
-      line = this.consoleLog()
-        .split(/\r?\n/)
-        .find((text) => pattern.test(text));
-      return Promise.resolve(line !== undefined);
-    });
-    return line ?? '';
-  }
-
-  /** Writes a file on the board. @param source bytes, or the path of a file here @param mode e.g. 0o755 */
   async copyIn(source: string | Uint8Array, guestPath: string, mode = 0o644): Promise<void> {
     const data = typeof source === 'string' ? await readFile(source) : source;
     const option = mode.toString(8).padStart(4, '0');
@@ -109,7 +67,6 @@ export class Board {
       throw new Error(`${guestPath} could not be written on ${this.name}: ${stderr.toString().trim()}`);
   }
 
-  /** Reads a file from the board. */
   async copyOut(guestPath: string): Promise<Buffer> {
     const request = { verb: 'get', option: '0', text: guestPath } as const;
     const { status, stdout, stderr } = await this.#running.channel.request(request, copyTimeoutMs);
@@ -118,12 +75,6 @@ export class Board {
     return stdout;
   }
 
-  /** The journal, by the arguments of journalctl(1), e.g. `-u wherryd -o json`. */
-  journal(args = ''): Promise<string> {
-    return this.check(`journalctl --no-pager ${args}`);
-  }
-
-  /** Opens a way from a port of the host's 127.0.0.1 to a port of the board; it stays over reboots. @returns the host's port */
   async forward(guestPort: number, hostPort = 0): Promise<number> {
     const known = this.#forwards.get(guestPort);
     if (known !== undefined) return known;
@@ -133,12 +84,10 @@ export class Board {
     return port;
   }
 
-  /** All open ways: port of the board → port of the host. */
   get forwards(): ReadonlyMap<number, number> {
     return this.#forwards;
   }
 
-  /** Pulls the network cable. The board sees that its link is down. */
   async cutNetwork(): Promise<void> {
     await this.#running.qmp.execute('set_link', { name: networkDevice, up: false });
     this.#cableIn = false;
@@ -157,13 +106,11 @@ export class Board {
     await this.#powerOff();
   }
 
-  /** Switches the board on again after {@link powerCut} or a shutdown, and waits until it takes commands. */
   async bootAgain(options: { readonly network?: boolean } = {}): Promise<void> {
     await this.#powerOff();
     await this.launch('cold', options.network ?? true);
   }
 
-  /** Restarts the board in an orderly way, waits until it takes commands again. */
   async reboot(): Promise<void> {
     const machine = this.#running;
     // A machine that emulates the same memory a second time is slow for a minute, so a new one takes over; the
@@ -182,7 +129,6 @@ export class Board {
     await this.check(`date -u -s @${time.getTime() / 1000}`);
   }
 
-  /** What went to and from the root disk since the machine started. */
   async blockStats(): Promise<BlockStats> {
     type Entry = { qdev?: string; stats: Record<string, number> };
     const entries = (await this.#running.qmp.execute('query-blockstats')) as Entry[];
@@ -201,8 +147,7 @@ export class Board {
     return await checkFilesystem(this.#layer, this.#runDir);
   }
 
-  /** Everything that the serial console said since the last power-on. */
-  consoleLog(): string {
+  override consoleLog(): string {
     try {
       return readFileSync(runPaths.consoleLog(this.#runDir), 'utf8');
     } catch {
@@ -210,17 +155,14 @@ export class Board {
     }
   }
 
-  /** The Unix socket of the serial console, for a terminal. */
-  get consoleSocket(): string {
-    return runPaths.console(this.#runDir);
+  async terminal(): Promise<void> {
+    await joinTerminal(runPaths.console(this.#runDir), this.ended);
   }
 
-  /** Settles when the machine has ended, by itself or by a call here. */
   get ended(): Promise<void> {
     return this.#machine?.ended ?? Promise.resolve();
   }
 
-  /** Ends the machine and removes everything this run wrote. */
   async stop(): Promise<void> {
     await this.#powerOff();
     rmSync(this.#runDir, { recursive: true, force: true });

@@ -1,4 +1,4 @@
-import type { BoardConfig } from './board-config.ts';
+import type { BoardConfig, EmulatedConfig, NativeConfig } from './board-config.ts';
 
 /** A file or link that the rig puts into a board's root file system. */
 export type GuestFile =
@@ -15,6 +15,8 @@ export function portName(agent: number): string {
 
 /** The board's address in QEMU's user network, where 10.0.2.2 is the host. */
 export const guestAddress = '10.0.2.15';
+
+const system = '/etc/systemd/system';
 
 /** Units that write to the disk by themselves, or slow the boot without use here. */
 const masked = [
@@ -148,11 +150,10 @@ const pamCommon: Readonly<Record<string, string>> = {
 };
 
 /**
- * Everything that the rig adds to the unpacked packages.
+ * What the rig adds to every board's packages.
  * @param machineId 32 hexadecimal digits; a fixed one spares the board a write at every boot
  */
-export function guestFiles(config: BoardConfig, machineId: string): GuestFile[] {
-  const system = '/etc/systemd/system';
+function commonFiles(config: BoardConfig, machineId: string): GuestFile[] {
   return [
     { path: '/etc/hostname', content: `${config.name}\n` },
     { path: '/etc/hosts', content: `127.0.0.1 localhost\n127.0.1.1 ${config.name}\n10.0.2.2 host\n` },
@@ -177,6 +178,15 @@ export function guestFiles(config: BoardConfig, machineId: string): GuestFile[] 
       linkTo: '/usr/lib/systemd/system/systemd-networkd-wait-online.service',
     },
     ...masked.map((unit) => ({ path: `${system}/${unit}`, linkTo: '/dev/null' })),
+    ...Object.entries(pamCommon).map(([name, content]) => ({ path: `/etc/pam.d/common-${name}`, content })),
+    { path: '/usr/bin/awk', linkTo: 'gawk' },
+  ];
+}
+
+/** Everything that the rig adds to the packages of an emulated board. */
+export function guestFiles(config: EmulatedConfig, machineId: string): GuestFile[] {
+  return [
+    ...commonFiles(config, machineId),
     { path: `${system}/serial-getty@.service.d/autologin.conf`, content: autologin },
     { path: `${system}/systemd-udev-trigger.service.d/few.conf`, content: udevTrigger },
     { path: `${system}/wherry-rig@.service`, content: agentUnit },
@@ -185,7 +195,14 @@ export function guestFiles(config: BoardConfig, machineId: string): GuestFile[] 
       linkTo: `${system}/wherry-rig@.service`,
     })),
     { path: '/usr/local/lib/wherry-rig-agent', content: agentScript, mode: 0o755 },
-    ...Object.entries(pamCommon).map(([name, content]) => ({ path: `/etc/pam.d/common-${name}`, content })),
-    { path: '/usr/bin/awk', linkTo: 'gawk' },
+  ];
+}
+
+/** Everything that the rig adds to the packages of a native board, whose clock is that of its host. */
+export function nativeGuestFiles(config: NativeConfig, machineId: string): GuestFile[] {
+  return [
+    ...commonFiles(config, machineId),
+    { path: `${system}/console-getty.service`, linkTo: '/dev/null' },
+    { path: '/etc/tmpfiles.d/rig-clock.conf', content: 'f /run/systemd/timesync/synchronized 0644 - - -\n' },
   ];
 }

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { loadBoardConfig, type BoardConfig } from './board-config.ts';
+import { loadBoardConfig, type EmulatedConfig } from './board-config.ts';
 import { cached, contentKey, fileParts } from '../cross/index.ts';
 import { checkDiskSpace, checkPrograms } from './preconditions.ts';
 import { imageFiles } from './rootfs.ts';
@@ -11,7 +11,7 @@ export type Progress = (sentence: string) => void;
 
 /** A board's disk, kernel and initramfs as they come from Debian's packages; read-only. */
 export type BoardImage = {
-  readonly config: BoardConfig;
+  readonly config: EmulatedConfig;
   readonly key: string;
   readonly disk: string;
   readonly kernel: string;
@@ -20,11 +20,19 @@ export type BoardImage = {
 };
 
 /** The sources that decide what an image contains: when one changes, images are made anew. */
-const sources = ['rootfs.ts', 'guest-files.ts', 'initramfs.ts', 'kernel-modules.ts', 'newc.ts'];
+const sources = [
+  'rootfs.ts',
+  'root-tree.ts',
+  'guest-files.ts',
+  'initramfs.ts',
+  'kernel-modules.ts',
+  'newc.ts',
+];
 
 /** Returns a board's image, made now or before. @throws one sentence if something needed is missing */
 export async function boardImage(name: string, progress: Progress): Promise<BoardImage> {
   const { config, packages } = loadBoardConfig(name);
+  if (config.kind !== 'emulated') throw new TypeError(`${name} has no image: it is not emulated.`);
   const declared = { ...config, memoryMiB: 0, smp: 0, description: '' };
   const key = contentKey([
     JSON.stringify(declared),

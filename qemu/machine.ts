@@ -1,4 +1,4 @@
-import type { BoardConfig } from './board-config.ts';
+import type { EmulatedConfig } from './board-config.ts';
 import { connectSocket } from './connect-socket.ts';
 import { GuestChannel, poll } from './guest-channel.ts';
 import { agentCount } from './guest-files.ts';
@@ -36,7 +36,7 @@ export class Machine {
    * @throws MachineError with QEMU's words if it does not start
    */
   static async start(
-    config: BoardConfig,
+    config: EmulatedConfig,
     memoryMiB: number,
     files: MachineFiles,
     savedState?: string,

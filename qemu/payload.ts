@@ -16,6 +16,9 @@ import { basename, dirname, join, relative } from 'node:path';
 import type { BoardConfig } from './board-config.ts';
 import { cached, contentKey, fileParts } from '../cross/index.ts';
 
+/** Whose programs to take. */
+type PayloadBoard = Pick<BoardConfig, 'arch' | 'suite'>;
+
 /** A root file system to build an image from, made of a program of Debian's and exactly the libraries that it needs. */
 interface Payload {
   readonly packages: readonly string[];
@@ -129,7 +132,7 @@ export type PayloadName = keyof typeof payloads;
  *
  * @returns the directory that becomes an image's rootfs
  */
-export async function payloadRoot(name: PayloadName, board: BoardConfig): Promise<string> {
+export async function payloadRoot(name: PayloadName, board: PayloadBoard): Promise<string> {
   const payload: Payload = payloads[name];
   const key = contentKey([
     board.arch,
@@ -149,7 +152,7 @@ export async function payloadRoot(name: PayloadName, board: BoardConfig): Promis
   return join(dir, 'rootfs');
 }
 
-function unpack(packages: readonly string[], board: BoardConfig, into: string): void {
+function unpack(packages: readonly string[], board: PayloadBoard, into: string): void {
   execFileSync(
     'mmdebstrap',
     [
@@ -173,6 +176,8 @@ function assemble(payload: Payload, from: string, root: string): void {
   chmodSync(join(root, 'tmp'), 0o1777);
   for (const program of payload.programs) copyWithLibraries(program, from, root);
   for (const tree of payload.trees ?? []) copyTree(tree, from, root);
+  // The loader of x86-64 programs.
+  if (existsSync(join(root, 'usr/lib64'))) symlinkSync('usr/lib64', join(root, 'lib64'));
   for (const [path, content] of Object.entries(payload.files)) {
     mkdirSync(dirname(join(root, path)), { recursive: true });
     writeFileSync(join(root, path), content);
@@ -204,14 +209,14 @@ function copyWithLibraries(program: string, from: string, root: string): void {
     if (done.has(path)) continue;
     done.add(path);
     // Links such as libz.so.1 become the file itself under the name that the loader looks for.
-    const target = join(root, relative(from, path).replace(/^(lib|bin|sbin)\//, 'usr/$1/'));
+    const target = join(root, relative(from, path).replace(/^(lib|lib64|bin|sbin)\//, 'usr/$1/'));
     mkdirSync(dirname(target), { recursive: true });
     copyFileSync(realpathInside(path, from), target);
     chmodSync(target, 0o755);
     for (const needed of neededBy(path)) {
-      // A loader is named by its whole path; packages carry what is in /lib under /usr/lib.
+      // A loader is named by its whole path; packages carry what is in /lib and /lib64 under /usr.
       const found = needed.startsWith('/')
-        ? join(from, needed.replace(/^\/lib\//, '/usr/lib/'))
+        ? join(from, needed.replace(/^\/(lib|lib64)\//, '/usr/$1/'))
         : places.map((place) => join(place, needed)).find((candidate) => existsSync(candidate));
       if (found === undefined) throw new Error(`${basename(path)} needs ${needed}, which no package brings`);
       open.push(found);

@@ -9,6 +9,11 @@ export class PreconditionError extends Error {
 /** The Debian package that brings each program the rig starts. */
 export const packageOf: Readonly<Record<string, string>> = {
   depmod: 'kmod',
+  ip: 'iproute2',
+  nsenter: 'util-linux',
+  slirp4netns: 'slirp4netns',
+  'systemd-nspawn': 'systemd-container',
+  unshare: 'util-linux',
   'dpkg-deb': 'dpkg',
   e2fsck: 'e2fsprogs',
   fakeroot: 'fakeroot',

@@ -26,14 +26,45 @@ export class Helper {
    * Starts a program that never outlives this process: the kernel kills it when its parent dies, however that
    * happens (PR_SET_PDEATHSIG, prctl(2)). It is outside the terminal's process group, so that Ctrl-C reaches this
    * program, or the shell on the board, and not the machine under it.
+   * @param talk gives {@link line} and {@link say} a way to the program
    */
-  static start(program: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env): Helper {
+  static start(
+    program: string,
+    args: readonly string[],
+    env: NodeJS.ProcessEnv = process.env,
+    talk?: 'talk',
+  ): Helper {
+    const inAndOut = talk === undefined ? 'ignore' : 'pipe';
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', program, ...args], {
       env,
-      stdio: ['ignore', 'ignore', 'pipe'],
+      stdio: [inAndOut, inAndOut, 'pipe'],
       detached: true,
     });
     return new Helper(program, child);
+  }
+
+  /** The process's ID; programs that execute one another keep it. */
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  /** The next that a program prints which was started to talk. @throws Error with its complaint if it ends instead */
+  async line(): Promise<string> {
+    const { stdout } = this.#child;
+    const said = new Promise<string>((done) =>
+      stdout?.once('data', (bytes: Buffer) => done(bytes.toString())),
+    );
+    return await Promise.race([
+      said,
+      this.#ended.then(() => {
+        throw new Error(this.complaint);
+      }),
+    ]);
+  }
+
+  /** Gives a line to a program that was started to talk. */
+  say(line: string): void {
+    this.#child.stdin?.end(`${line}\n`);
   }
 
   get running(): boolean {

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { BoardConfig } from './board-config.ts';
+import type { EmulatedConfig } from './board-config.ts';
 import { agentCount, portName } from './guest-files.ts';
 
 /** Where the board's root disk comes from. */
@@ -31,7 +31,7 @@ export const diskDevice = 'root-disk';
 export const networkDevice = 'net0';
 
 /** The QEMU program for an architecture. */
-export function qemuProgram(arch: BoardConfig['arch']): string {
+export function qemuProgram(arch: EmulatedConfig['arch']): string {
   return { arm64: 'qemu-system-aarch64', armhf: 'qemu-system-arm' }[arch];
 }
 
@@ -41,7 +41,7 @@ export function qemuProgram(arch: BoardConfig['arch']): string {
  * @param incoming wait for a saved state instead of booting
  */
 export function qemuArgs(
-  config: BoardConfig,
+  config: EmulatedConfig,
   memoryMiB: number,
   files: MachineFiles,
   incoming: boolean,

@@ -1,6 +1,9 @@
 import { resolve } from 'node:path';
-import { Board } from './board.ts';
+import { EmulatedBoard } from './board.ts';
+import { loadBoardConfig } from './board-config.ts';
+import type { Board } from './board-types.ts';
 import { boardImage, type Progress } from './image.ts';
+import { startNative } from './native/start.ts';
 import { checkPrograms } from './preconditions.ts';
 import { bootedSnapshot, installedSnapshot } from './snapshot.ts';
 
@@ -9,19 +12,27 @@ export type BoardOptions = {
   readonly board: string;
   /** Packages to install; the result is kept, keyed by their content. */
   readonly debs?: readonly string[];
-  /** Put the disk behind a layer that {@link Board.powerCut} empties of unflushed writes. Slower. */
+  /**
+   * Put the disk of an emulated board behind a layer that {@link Board.powerCut} empties of unflushed writes. Slower.
+   */
   readonly powerLoss?: boolean;
   /** Ports of the board to reach on the host's 127.0.0.1; see {@link Board.forwards}. */
   readonly forwards?: readonly { readonly guest: number; readonly host?: number }[];
+  /** Of an emulated board. */
   readonly memoryMiB?: number;
-  /** Boot from the beginning instead of going on from the snapshot. */
+  /** Boot an emulated board from the beginning instead of going on from the snapshot. */
   readonly coldBoot?: boolean;
   readonly progress?: Progress;
   readonly signal?: AbortSignal;
 };
 
-/** Starts a board from its snapshot, which is made first if need be. The caller must {@link Board.stop} it. */
+/** Starts a board from what is cached of it, which is made first if need be. The caller must {@link Board.stop} it. */
 export async function startBoard(options: BoardOptions): Promise<Board> {
+  const { config } = loadBoardConfig(options.board);
+  return config.kind === 'native' ? await startNative(config, options) : await startEmulated(options);
+}
+
+async function startEmulated(options: BoardOptions): Promise<EmulatedBoard> {
   const progress = options.progress ?? (() => undefined);
   if (options.powerLoss === true) checkPrograms(['nbdkit', 'qemu-nbd']);
   const image = await boardImage(options.board, progress);
@@ -29,7 +40,7 @@ export async function startBoard(options: BoardOptions): Promise<Board> {
   const debs = (options.debs ?? []).map((path) => resolve(path));
   if (debs.length > 0) snapshot = await installedSnapshot(image, snapshot, debs, progress);
   options.signal?.throwIfAborted();
-  const board = new Board(image, snapshot, options.powerLoss === true);
+  const board = new EmulatedBoard(image, snapshot, options.powerLoss === true);
   try {
     await board.launch(options.coldBoot === true ? 'cold' : 'snapshot', true);
     for (const { guest, host } of options.forwards ?? []) await board.forward(guest, host);

@@ -67,18 +67,33 @@ function keys(): string[] {
 function keysIn(node: ts.Node, above = ''): string[] {
   const [fields] = ts.isCallExpression(node) ? node.arguments : [];
   const isMap = ts.isCallExpression(node) && node.expression.getText() === 'map';
-  if (isMap && fields !== undefined && ts.isObjectLiteralExpression(fields)) {
-    return fields.properties.flatMap((field) => {
-      const name = field.name?.getText() ?? '';
-      const value = ts.isPropertyAssignment(field) ? field.initializer : undefined;
-      const mark = value?.getText().startsWith('optional(') === true ? '?' : '';
-      const below = value === undefined ? [] : keysIn(value, `${above}${name}/`);
-      return [`${above}${name}${mark}`, ...below];
-    });
-  }
+  if (isMap && fields !== undefined && ts.isObjectLiteralExpression(fields)) return keysOf(fields, above);
   const found: string[] = [];
   ts.forEachChild(node, (child) => void found.push(...keysIn(child, above)));
   return found;
+}
+
+function keysOf(fields: ts.ObjectLiteralExpression, above: string): string[] {
+  return fields.properties.flatMap((field) => {
+    if (ts.isSpreadAssignment(field)) return keysOf(objectCalled(field.expression.getText(), field), above);
+    const name = field.name.getText();
+    const value = ts.isPropertyAssignment(field) ? field.initializer : undefined;
+    const mark = value?.getText().startsWith('optional(') === true ? '?' : '';
+    const below = value === undefined ? [] : keysIn(value, `${above}${name}/`);
+    return [`${above}${name}${mark}`, ...below];
+  });
+}
+
+/** The fields that several maps of a file share. */
+function objectCalled(name: string, near: ts.Node): ts.ObjectLiteralExpression {
+  const declared = near
+    .getSourceFile()
+    .statements.filter(ts.isVariableStatement)
+    .flatMap(({ declarationList }) => [...declarationList.declarations])
+    .find((declaration) => declaration.name.getText() === name)?.initializer;
+  if (declared === undefined || !ts.isObjectLiteralExpression(declared))
+    throw new Error(`${near.getSourceFile().fileName}: ${name} is not an object of fields`);
+  return declared;
 }
 
 function paths(): string[] {

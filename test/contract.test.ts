@@ -17,12 +17,18 @@ describe('the contract', () => {
   it('has a test for every sentence, and every test names a sentence that exists', () => {
     const sentences = [...contract.matchAll(/^- \*\*(C[0-9]+)\*\*/gm)].map((match) => match[1] ?? '');
     expect(new Set(sentences).size).toBe(sentences.length);
-    const tests = readdirSync(import.meta.dirname, { recursive: true, encoding: 'utf8' })
-      .filter((file) => file.endsWith('.test.ts') && file !== 'contract.test.ts')
-      .map((file) => readFileSync(join(import.meta.dirname, file), 'utf8'))
-      .join('\n');
-    const named = new Set([...tests.matchAll(/\[(C[0-9]+)\]/g)].map((match) => match[1] ?? ''));
+    const named = new Set([...codeOfTests().matchAll(/\[(C[0-9]+)\]/g)].map((match) => match[1] ?? ''));
     expect(sentences.filter((sentence) => !named.has(sentence))).toEqual([]);
     expect([...named].filter((sentence) => !sentences.includes(sentence))).toEqual([]);
   });
 });
+
+/** The code of all tests, where the only numbers of sentences are in titles. A number in a comment proves nothing. */
+function codeOfTests(): string {
+  return readdirSync(import.meta.dirname, { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.test.ts') && file !== 'contract.test.ts')
+    .flatMap((file) => readFileSync(join(import.meta.dirname, file), 'utf8').split('\n'))
+    .filter((line) => !/^\s*(\/\/|\/?\*)/.test(line))
+    .map((line) => line.replace(/\s\/\/ .*$/, ''))
+    .join('\n');
+}

@@ -18,6 +18,7 @@ import { startImageServer } from '../../src/operator/dev/image-server.ts';
 import { MqttTransport } from '../../src/wire/mqtt/mqtt-transport.ts';
 import { generateKey, signDetached } from '../../src/wire/trust/sign.ts';
 import { systemClock } from '../../src/core/ports/index.ts';
+import { lacksOf } from '../abilities.ts';
 import type { BoardConfig } from '../board-config.ts';
 import { payloadRoot } from '../payload.ts';
 
@@ -25,7 +26,7 @@ import { payloadRoot } from '../payload.ts';
 const hostSeenFromBoard = '10.0.2.2';
 /** The port that nginx listens on, on the board. */
 export const pagePort = 8080;
-const appcArch = { arm64: 'aarch64', armhf: 'armv7l' } as const;
+const appcArch = { amd64: 'amd64', arm64: 'aarch64', armhf: 'armv7l' } as const;
 
 /** What an operator has: a fleet with keys, a broker, an image server, images; all on this machine. */
 export class HostSide {
@@ -149,7 +150,10 @@ export class HostSide {
       {
         pods: [pod],
         images: [desiredImage(image, [this.fleet.imageUrl(image)])],
-        policy: { probationSeconds: 5 },
+        policy: {
+          probationSeconds: 5,
+          ...(lacksOf(this.board.name).controllers === undefined ? {} : { limits: 'best-effort' }),
+        },
       },
     );
     return await published.follow(600_000, onProgress);

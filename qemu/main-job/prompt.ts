@@ -1,5 +1,5 @@
 import { createInterface } from 'node:readline';
-import type { Board } from '../board.ts';
+import type { Board } from '../board-types.ts';
 import type { HostSide } from './host-side.ts';
 import type { Steps } from './steps.ts';
 

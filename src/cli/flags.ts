@@ -80,6 +80,7 @@ export interface DeployFlags extends WaitFlags, DiscoverFlags {
   readonly volume?: readonly string[];
   readonly probation?: number;
   readonly bestEffort?: true;
+  readonly dryRun?: true;
 }
 
 export interface LogFlags {

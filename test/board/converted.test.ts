@@ -8,7 +8,8 @@ import { readImageFile } from '../../src/operator/fleet/offered-image.ts';
 import { wherry } from '../support/recording-terminal.ts';
 import { loopbackCertificate } from '../support/loopback-certificate.ts';
 import { serve, type TestServer } from '../support/test-server.ts';
-import { oneBoard, Scene } from './scene.ts';
+import { oneBoard } from './board-choice.ts';
+import { Scene } from './scene.ts';
 
 /**
  * Real server programs of Debian, as OCI images that umoci made. Python and Node are large, so they are a run of their own
@@ -22,11 +23,17 @@ const programs: Readonly<Record<string, { readonly exec: readonly string[]; read
   },
   node: { exec: ['/usr/bin/node', '/srv/server.js'], says: 'served by Node' },
 };
+/** The names of an architecture in OCI and in AppC. */
+const archNames = {
+  amd64: ['amd64', 'amd64'],
+  arm64: ['arm64', 'aarch64'],
+  armhf: ['arm', 'armv7l'],
+} as const;
 const chosen = (process.env['WHERRY_IMAGES'] ?? 'nginx').split(',');
 
 describe.each(oneBoard)('images of OCI on %s', (boardName) => {
   const { config } = loadBoardConfig(boardName);
-  const [ociArch, appcArch] = config.arch === 'arm64' ? ['arm64', 'aarch64'] : ['arm', 'armv7l'];
+  const [ociArch, appcArch] = archNames[config.arch];
   const tls = loopbackCertificate(['example.com']);
   let scene: Scene;
   let site: TestServer;

@@ -5,7 +5,8 @@ import { jobName } from '../../src/device/jobs/pull/pull-job.ts';
 import { loopbackCertificate } from '../support/loopback-certificate.ts';
 import { serve, staticFile, type TestServer } from '../support/test-server.ts';
 import { startTinyProxy, type TinyProxy } from '../support/tinyproxy.ts';
-import { type BuiltImage, oneBoard, Scene } from './scene.ts';
+import { oneBoard } from './board-choice.ts';
+import { type BuiltImage, Scene } from './scene.ts';
 
 const proxyPassword = 'pr0xy-s3cret';
 const password = 's3rver-s3cret';

@@ -2,9 +2,10 @@ import { execFileSync } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadBoardConfig } from '../../qemu/index.ts';
-import type { DeviceReport } from '../../src/wire/report/report.ts';
-import { type BuiltImage, oneBoard, Scene } from './scene.ts';
+import { lacksOf, loadBoardConfig } from '../../qemu/index.ts';
+import type { DeviceReport } from '../../src/wire/report/index.ts';
+import { boardsFor, itOn } from './board-choice.ts';
+import { type BuiltImage, Scene } from './scene.ts';
 
 /** The header of the one block of an xz file, after the file's own header (xz-file-format.txt, 2.1.1 and 3.1). */
 const blockAt = 12;
@@ -26,11 +27,12 @@ async function askForGibibyte(scene: Scene, image: BuiltImage): Promise<BuiltIma
 }
 
 /** The real pull unit, under its own filter of system calls and with its 96 MiB. */
-describe.each(oneBoard)('images on %s', (boardName) => {
-  const { arch, cpu } = loadBoardConfig(boardName).config;
+describe.each(boardsFor('32-bit', 'controllers'))('images on %s', (boardName) => {
+  const { arch } = loadBoardConfig(boardName).config;
   /** What else the board runs, unless its CPU has no 32-bit user space: WHERRY_BOARDS=virt-armv8-64bit. */
   const other = arch === 'arm64' ? 'armv7l' : 'armv6l';
-  const runsOther = cpu !== 'a64fx';
+  const lacks = lacksOf(boardName);
+  const runsOther = lacks['32-bit'] === undefined;
   let scene: Scene;
 
   beforeAll(async () => {
@@ -77,7 +79,18 @@ describe.each(oneBoard)('images on %s', (boardName) => {
       expect(rest).toEqual(['1', 'Seccomp:\t2', '']);
     });
   } else {
-    it(`labelled ${other} are refused, and the report says why [C33]`, async () => {
+    it('in every compression are pulled and run [C30] [C35] [C38]', async () => {
+      const pods = [
+        { name: 'bzip2', image: await image('bzip2', { compressor: ['bzip2', '-9'] }) },
+        { name: 'zstd', image: await image('zstd', { compressor: ['zstd', '-19', '-q'] }) },
+        { name: 'xz', image: await image('xz', { compressor: ['xz', '-7'] }) },
+      ];
+      expect(await scene.deploy(scene.desired(pods))).toMatchObject({ outcome: 'committed' });
+      const report = await scene.report((latest) => latest.pods.length === pods.length);
+      expect(report.pods.every(({ healthy }) => healthy)).toBe(true);
+    });
+
+    itOn(boardName, 'arm')(`labelled ${other} are refused, and the report says why [C33]`, async () => {
       const foreign = await image('other', { arch: other });
       const answer = await scene.deploy(scene.desired([{ name: 'other', image: foreign }]));
       expect(answer).toMatchObject({ outcome: 'refused', code: 'image-arch-mismatch' });
@@ -96,6 +109,7 @@ describe.each(oneBoard)('images on %s', (boardName) => {
       code: 'archive-too-large',
       message: expect.stringContaining('20 MiB of memory') as string,
     });
+    if (lacks.controllers !== undefined) return;
     const events = await scene.board.check(
       "cat /sys/fs/cgroup/system.slice/'system-wherry\\x2dpull.slice'/memory.events",
     );

@@ -6,7 +6,8 @@ import { loadBoardConfig } from '../../qemu/index.ts';
 import { payloadRoot } from '../../qemu/payload.ts';
 import { readImageFile } from '../../src/operator/fleet/offered-image.ts';
 import { wherry } from '../support/recording-terminal.ts';
-import { type BuiltImage, oneBoard, Scene } from './scene.ts';
+import { oneBoard } from './board-choice.ts';
+import { type BuiltImage, Scene } from './scene.ts';
 
 /**
  * Three; with all images that are asked for by name (`npm run test:images`) one more than has an image of its own, so that the
@@ -41,7 +42,7 @@ describe.each(oneBoard)('an OCI image whose layers are kept on %s', (boardName) 
       umoci('insert', '--image', image, at('page'), '/srv/newest');
     }
     const exec = ['/usr/bin/busybox', 'httpd', '-f', '-p', '8080', '-h', '/srv'];
-    const settings = ['--architecture', config.arch === 'arm64' ? 'arm64' : 'arm', '--os', 'linux'];
+    const settings = ['--architecture', config.arch === 'armhf' ? 'arm' : config.arch, '--os', 'linux'];
     umoci('config', '--image', image, ...settings, ...exec.map((word) => `--config.entrypoint=${word}`));
 
     const named = ['--name', 'example.com/app', '--layers', 'example.com/layers', '-o', at('app.aci')];

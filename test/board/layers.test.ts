@@ -4,7 +4,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildAci } from '../../src/operator/build/builder.ts';
 import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
 import { treeOfApp, treeOfRender } from './app-tree.ts';
-import { type BuiltImage, oneBoard, Scene } from './scene.ts';
+import { oneBoard } from './board-choice.ts';
+import { type BuiltImage, Scene } from './scene.ts';
 
 describe.each(oneBoard)('an image with dependencies on %s', (boardName) => {
   let scene: Scene;

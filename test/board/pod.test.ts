@@ -2,24 +2,17 @@ import { join } from 'node:path';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startBoard, type Board } from '../../qemu/index.ts';
-import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
-import { parseImageId } from '../../src/image/appc/identifiers.ts';
-import { parsePodManifest } from '../../src/image/appc/pod-manifest.ts';
-import { compilePod } from '../../src/device/pod/compile.ts';
-import { podUuid } from '../../src/device/pod/pod-uuid.ts';
-import type { CompiledPod } from '../../src/device/pod/compiled-pod.ts';
-import type { UnitStatus } from '../../src/device/systemd/systemd.ts';
-import { boards, oneBoard } from './scene.ts';
+import { parseImageManifest, parseImageId, parsePodManifest } from '../../src/image/appc/index.ts';
+import { compilePod, type CompiledPod } from '../../src/device/pod/index.ts';
+import { podUuid } from '../../src/wire/trust/index.ts';
+import type { UnitStatus } from '../../src/device/systemd/index.ts';
+import { everyBoard, itOn, itOnce } from './board-choice.ts';
 
 const imageId = parseImageId(`sha512-${'ab'.repeat(64)}`);
-const machines = { arm64: 'arm64', armhf: 'arm' } as const;
+const machines = { amd64: 'x64', arm64: 'arm64', armhf: 'arm' } as const;
 
 /** systemd, crun, cgroups and the compiler's output, with no wherryd anywhere. */
-describe.each(boards)('a compiled pod on %s', (name) => {
-  /** What no architecture changes; test/board/main-job.test.ts has limits, kills and restarts on every board. */
-  const onOneBoard = (title: string, test: () => Promise<void>): void => {
-    if (oneBoard.includes(name)) it(title, test);
-  };
+describe.each(everyBoard)('a compiled pod on %s', (name) => {
   let board: Board;
   beforeAll(async () => {
     board = await startBoard({ board: name });
@@ -78,11 +71,11 @@ describe.each(boards)('a compiled pod on %s', (name) => {
         ],
       ]),
       host: {
-        controllers: ['cpu', 'memory', 'pids', 'io'],
+        controllers: board.lacks.controllers === undefined ? ['cpu', 'memory', 'pids', 'io'] : [],
         crunPath: '/usr/bin/crun',
         cpuCount: 2,
         memoryBytes: 512 << 20,
-        limits: 'require',
+        limits: board.lacks.controllers === undefined ? 'require' : 'best-effort',
         holderPath: '/usr/bin/catatonit',
         machine: machines[board.arch],
         directories: { images: '/var/lib/wherry/images', pods: '/var/lib/wherry/pods', run: '/run/wherry' },
@@ -129,7 +122,7 @@ describe.each(boards)('a compiled pod on %s', (name) => {
   const saying = async (pod: CompiledPod, text: string) =>
     board.waitFor(`journalctl -b -o cat ${from(pod)}`, ({ stdout }) => stdout.includes(text), 90_000);
 
-  it('runs with its limits, in a cgroup of its own, followed by systemd', async () => {
+  itOn(name, 'controllers')('runs with its limits, in a cgroup of its own, followed by systemd', async () => {
     const pod = compile(
       'limits',
       shell('echo ready; exec sleep 1000000', {
@@ -162,7 +155,7 @@ describe.each(boards)('a compiled pod on %s', (name) => {
     expect(await steps(['stop', unitOf(pod)])).toEqual(['done']);
   });
 
-  onOneBoard('starts from a clean copy each time, and leaves nothing behind when it ends', async () => {
+  itOnce(name)('starts from a clean copy each time, and leaves nothing behind when it ends', async () => {
     const pod = compile(
       'clean',
       shell('if [ -e /mark ]; then echo dirty; else echo clean; fi; echo >/mark; exec sleep 1000000'),
@@ -184,7 +177,7 @@ describe.each(boards)('a compiled pod on %s', (name) => {
     ).toBe('0');
   });
 
-  onOneBoard('is killed over its memory limit, says so, and is started again', async () => {
+  itOnce(name, 'controllers')('is killed over its memory limit, says so, and is started again', async () => {
     const pod = compile(
       'hog',
       shell('echo eating; exec tail /dev/zero', {
@@ -202,7 +195,7 @@ describe.each(boards)('a compiled pod on %s', (name) => {
     await steps(['stop', unitOf(pod)]);
   });
 
-  onOneBoard('is asked to stop, and killed when it does not', async () => {
+  itOnce(name)('is asked to stop, and killed when it does not', async () => {
     const polite = compile(
       'polite',
       shell(`trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 1; done`),
@@ -300,24 +293,27 @@ describe.each(boards)('a compiled pod on %s', (name) => {
     await steps(...units.map((unit) => ['stop', unit]));
   });
 
-  onOneBoard('says how a service ended that systemd forgets as soon as it has failed', async () => {
-    const commands = {
-      success: '/usr/bin/true',
-      code: '/usr/bin/false',
-      kill: `/bin/sh -c "kill -KILL $$$$"`,
-      hog: '/usr/bin/tail /dev/zero',
-    };
-    for (const [end, command] of Object.entries(commands)) {
-      const lines = ['[Unit]', 'CollectMode=inactive-or-failed', '[Service]', 'Type=oneshot'];
-      lines.push('MemoryMax=16M', 'MemorySwapMax=0', `ExecStart=${command}`, '');
-      await board.copyIn(Buffer.from(lines.join('\n')), `/run/systemd/system/wherry-${end}.service`);
-    }
-    const runs = Object.keys(commands).map((end) => ['run', `wherry-${end}.service`]);
-    const [, ...ends] = await steps(['reload'], ...runs);
-    expect(ends).toEqual(['done', 'exit-code', 'signal', 'oom-kill']);
-  });
+  itOnce(name, 'controllers')(
+    'says how a service ended that systemd forgets as soon as it has failed',
+    async () => {
+      const commands = {
+        success: '/usr/bin/true',
+        code: '/usr/bin/false',
+        kill: `/bin/sh -c "kill -KILL $$$$"`,
+        hog: '/usr/bin/tail /dev/zero',
+      };
+      for (const [end, command] of Object.entries(commands)) {
+        const lines = ['[Unit]', 'CollectMode=inactive-or-failed', '[Service]', 'Type=oneshot'];
+        lines.push('MemoryMax=16M', 'MemorySwapMax=0', `ExecStart=${command}`, '');
+        await board.copyIn(Buffer.from(lines.join('\n')), `/run/systemd/system/wherry-${end}.service`);
+      }
+      const runs = Object.keys(commands).map((end) => ['run', `wherry-${end}.service`]);
+      const [, ...ends] = await steps(['reload'], ...runs);
+      expect(ends).toEqual(['done', 'exit-code', 'signal', 'oom-kill']);
+    },
+  );
 
-  onOneBoard('says why a unit cannot be started', async () => {
+  itOnce(name)('says why a unit cannot be started', async () => {
     const [error] = await steps(['start', 'wherry-pod-none.service']);
     expect(error).toContain('not found');
   });

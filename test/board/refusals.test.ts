@@ -13,7 +13,8 @@ import type { DesiredState } from '../../src/wire/trust/desired-state.ts';
 import { encodeDesiredState } from '../../src/wire/trust/desired-state-codec.ts';
 import { generateKey, signDetached } from '../../src/wire/trust/sign.ts';
 import { file, manifest, type RawEntry, rootfs, tar } from '../support/raw-tar.ts';
-import { oneBoard, type BuiltImage, Scene } from './scene.ts';
+import { oneBoard } from './board-choice.ts';
+import { type BuiltImage, Scene } from './scene.ts';
 
 /** Makes the message that a row of the table of commands is about. */
 type MakeMessage = (scene: Scene, good: DesiredState) => Promise<Uint8Array>;
@@ -155,7 +156,7 @@ const badImages: readonly [what: string, code: RefusalCode, make: MakeImage][] =
     'image-arch-mismatch',
     (scene) => {
       const labels = [
-        { name: 'arch' as AcIdentifier, value: 'amd64' },
+        { name: 'arch' as AcIdentifier, value: scene.board.arch === 'amd64' ? 'aarch64' : 'amd64' },
         { name: 'os' as AcIdentifier, value: 'linux' },
       ];
       const text = JSON.stringify({ ...(JSON.parse(String(manifest.body)) as object), labels });
@@ -274,7 +275,7 @@ describe.each(oneBoard)('what bad input gets on %s:', (boardName) => {
   ): Promise<DeploymentEvent & { message: string }> {
     const event = await scene.eventAfter(count);
     expect(event).toMatchObject({ outcome: 'refused', code });
-    const message = event.message ?? '';
+    const message = 'message' in event ? event.message : '';
     await scene.report(({ refused, deployment }) =>
       event.version === 0
         ? refused?.code === code && refused.message === message

@@ -9,7 +9,8 @@ import { parseImageId } from '../../src/image/appc/identifiers.ts';
 import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
 import { directory, file, pax, type RawEntry, rootfs, tar } from '../support/raw-tar.ts';
 import { treeOfApp, treeOfRender } from './app-tree.ts';
-import { type BuiltImage, oneBoard, Scene } from './scene.ts';
+import { boardsFor, itOn } from './board-choice.ts';
+import { type BuiltImage, Scene } from './scene.ts';
 
 /** Owned by user and group 1000. */
 const of1000 = (entry: RawEntry, mode: number): RawEntry => ({
@@ -41,7 +42,7 @@ can('become-root', () => process.setuid(0));
 net.connect({ host: '127.0.0.1', port: 9 }).on('error', (e) => console.log('network', e.code));
 `;
 
-describe.each(oneBoard)('an image whose tree must be rendered on %s', (boardName) => {
+describe.each(boardsFor('controllers'))('an image whose tree must be rendered on %s', (boardName) => {
   let scene: Scene;
   let base: BuiltImage;
   let listed: BuiltImage;
@@ -230,7 +231,7 @@ describe.each(oneBoard)('an image whose tree must be rendered on %s', (boardName
     for (const name of ['srv/left-out', 'usr/bin/dd', 'own']) expect(names).not.toContain(name);
   });
 
-  it('is rendered in little memory', async () => {
+  itOn(boardName, 'controllers')('is rendered in little memory', async () => {
     const journal = await scene.board.journal(`-u 'wherry-render@*' -o cat`);
     const peaks = [...journal.matchAll(/([0-9.]+)M memory peak/g)].map(([, mebibytes]) => Number(mebibytes));
     expect(peaks.length).toBeGreaterThan(2);

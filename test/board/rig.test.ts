@@ -1,10 +1,9 @@
 import { createServer } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startBoard, type Board } from '../../qemu/index.ts';
+import { everyBoard, itOn } from './board-choice.ts';
 
-const boards = (process.env['WHERRY_BOARDS'] ?? 'virt-armv8,virt-armv7').split(',').filter(Boolean);
-
-describe.each(boards)('%s', (name) => {
+describe.each(everyBoard)('%s', (name) => {
   let board: Board;
   beforeAll(async () => {
     board = await startBoard({ board: name, powerLoss: true });
@@ -45,9 +44,12 @@ describe.each(boards)('%s', (name) => {
     await expect(board.copyIn(bytes, '/proc/none')).rejects.toThrow('/proc/none could not be written');
   });
 
-  it('has what wherry builds on: cgroup v2 with its controllers, EROFS from a file, overlays, crun', async () => {
+  itOn(name, 'controllers')('has the controllers of cgroup v2 that limit apps', async () => {
     const controllers = (await board.check('cat /sys/fs/cgroup/cgroup.controllers')).trim().split(' ');
     expect(controllers).toEqual(expect.arrayContaining(['cpu', 'io', 'memory', 'pids']));
+  });
+
+  it('has what wherry builds on: EROFS from a file, overlays, crun', async () => {
     const spec = {
       ociVersion: '1.0.2',
       process: { args: ['/bin/busybox', 'cat', '/hello'], cwd: '/', user: { uid: 0, gid: 0 }, env: [] },
@@ -57,13 +59,14 @@ describe.each(boards)('%s', (name) => {
     };
     await board.copyIn(Buffer.from(JSON.stringify(spec)), '/run/try/config.json');
     const said = await board.check(`set -e
+      mkdir -p /var/lib/try/upper /var/lib/try/work
       cd /run/try
-      mkdir -p tree/bin tree/dev tree/proc lower upper work merged
+      mkdir -p tree/bin tree/dev tree/proc lower merged
       cp /usr/bin/busybox tree/bin/
       echo "from erofs" >tree/hello
-      mkfs.erofs --quiet image.erofs tree >/dev/null
-      mount -t erofs -o ro /run/try/image.erofs lower
-      mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work overlay merged
+      mkfs.erofs --quiet /var/lib/try/image.erofs tree >/dev/null
+      mount -t erofs -o ro /var/lib/try/image.erofs lower
+      mount -t overlay -o lowerdir=lower,upperdir=/var/lib/try/upper,workdir=/var/lib/try/work overlay merged
       crun --cgroup-manager=disabled run --bundle . try
       umount merged lower`);
     expect(said).toBe('from erofs\n');
@@ -94,7 +97,7 @@ describe.each(boards)('%s', (name) => {
     }
   });
 
-  it('counts what is written to its disk', async () => {
+  itOn(name, 'disk')('counts what is written to its disk', async () => {
     const before = await board.blockStats();
     await board.check('head -c 1000000 /dev/urandom >/root/million && sync');
     const after = await board.blockStats();
@@ -102,16 +105,23 @@ describe.each(boards)('%s', (name) => {
     expect(after.flushes).toBeGreaterThan(before.flushes);
   });
 
-  it('lets tests set its clock, wait for a unit and read the journal', async () => {
+  itOn(name, 'clock')('lets tests set its clock', async () => {
     await board.setClock(new Date('2031-02-03T04:05:06Z'));
     expect(await board.check('date -u +%F')).toBe('2031-02-03\n');
     await board.setClock(new Date());
+  });
+
+  it('lets tests wait for a unit and read the journal', async () => {
     await board.check('systemd-run --unit=try --remain-after-exit echo "words of a unit"');
     await board.waitForUnit('try');
     expect(await board.journal('-u try -o cat')).toContain('words of a unit');
   });
 
-  it('loses in a power cut what was not flushed, keeps what was, and boots without network', async () => {
+  itOn(
+    name,
+    'power-loss',
+    'disk',
+  )('loses in a power cut what was not flushed, and keeps what was', async () => {
     // Around the page cache: both blocks reach the disk, but only the first is followed by a flush.
     const write = (letter: string, block: number, flags: string): string =>
       `head -c 4096 /dev/zero | tr '\\0' ${letter} | dd of=/root/blocks bs=4096 seek=${block} conv=notrunc${flags} oflag=direct 2>&1`;
@@ -122,10 +132,18 @@ describe.each(boards)('%s', (name) => {
     const check = await board.fsck();
     expect(check, check.report).toMatchObject({ clean: true });
 
-    await board.bootAgain({ network: false });
+    await board.bootAgain();
     const blocks = await board.copyOut('/root/blocks');
     expect(blocks.subarray(0, 4096).toString()).toBe('F'.repeat(4096));
     expect(blocks.subarray(4096)).toEqual(Buffer.alloc(4096));
+  });
+
+  it('ends in a power cut with all its processes, and boots without network', async () => {
+    await board.check('sleep 600 & echo $! >/root/left; sync');
+    await board.powerCut();
+    await expect(board.run('true')).rejects.toThrow(`${name} is switched off`);
+    await board.bootAgain({ network: false });
+    expect((await board.run('ps -o args= -p "$(cat /root/left)"')).stdout).not.toContain('sleep');
     expect((await board.check('cat /sys/class/net/eth0/carrier || echo down')).trim()).toMatch(/^(0|down)$/);
     await board.restoreNetwork();
     await board.waitFor('cat /sys/class/net/eth0/carrier', ({ stdout }) => stdout.trim() === '1');

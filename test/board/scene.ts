@@ -21,18 +21,11 @@ import { encodeDesiredState } from '../../src/wire/trust/desired-state-codec.ts'
 import { encodeEnvelope } from '../../src/wire/trust/envelope.ts';
 import { generateKey, type GeneratedKey, signDetached } from '../../src/wire/trust/sign.ts';
 
-/** The boards that the tests run on: all of the matrix, or those that WHERRY_BOARDS names. */
-export const boards: readonly string[] = (process.env['WHERRY_BOARDS'] ?? 'virt-armv8,virt-armv7').split(',');
-
-/** For what takes long and hardly depends on the architecture: one board, unless WHERRY_BOARDS asks for more. */
-export const oneBoard: readonly string[] =
-  process.env['WHERRY_BOARDS'] === undefined ? boards.slice(0, 1) : boards;
-
 export const fleet = 'scene' as AcName;
 export const device = 'board' as AcName;
 
 /** How the boards of the matrix name themselves in image labels. */
-const appcArch = { arm64: 'aarch64', armhf: 'armv7l' } as const;
+const appcArch = { amd64: 'amd64', arm64: 'aarch64', armhf: 'armv7l' } as const;
 /** The board whose programs are in an image for another architecture: Debian has none for ARMv6, and ARMv7's run on these boards. */
 const boardOf = { armv7l: 'virt-armv7', armv6l: 'virt-armv7' } as const;
 
@@ -242,7 +235,11 @@ export class Scene {
         ),
       })),
       images: uniqueImages(pods.map(({ image }) => image)),
-      policy: { probationSeconds: 3, reconnectWindowSeconds: 1, limits: 'require' },
+      policy: {
+        probationSeconds: 3,
+        reconnectWindowSeconds: 1,
+        limits: this.board.lacks.controllers === undefined ? 'require' : 'best-effort',
+      },
       ...overrides,
     };
   }
@@ -319,8 +316,7 @@ export class Scene {
 
   private listen(): void {
     this.broker.onMessage = (topic, payload) => {
-      const limits = payload.length === 0;
-      if (limits) return;
+      if (payload.length === 0) return; // a cleared topic
       if (topic === this.topics.event) this.events.push(decodeEvent(payload));
       if (topic === this.topics.reported) this.reports.push(decodeReport(payload));
       if (topic === this.topics.live) this.presence = decodePresence(payload);

@@ -6,6 +6,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 
 import { describe, expect, it } from 'vitest';
+import { exitStatusOf } from '../../src/device/agent/exit-status.ts';
 
 const run = promisify(execFile);
 const debian = path.join(import.meta.dirname, '../../cross/debian');
@@ -101,6 +102,13 @@ describe('the units', () => {
     expect(unit.get('CapabilityBoundingSet')).toBe('CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER');
     expect(unit.get('ProtectSystem')).toBe('strict');
     expect(unit.get('ReadWritePaths')).toBe('/etc/systemd/system /var/lib/wherry /run/wherry');
+  });
+
+  it('start wherryd again whatever it ended with, but not when its state cannot be read', async () => {
+    const unit = await directives('wherryd.service');
+    expect(unit.get('Restart')).toBe('always');
+    expect(unit.get('RestartPreventExitStatus')).toBe(String(exitStatusOf('state-unreadable')));
+    expect(exitStatusOf('config-invalid')).toBe(1);
   });
 
   it.each(['wherryd.service', 'wherry-examine.service', 'wherry-pull@.service', 'wherry-render@.service'])(

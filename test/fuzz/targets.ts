@@ -3,6 +3,7 @@ import * as openpgp from 'openpgp';
 import { defaultArchiveLimits } from '../../src/image/tar/limits.ts';
 import { readArchive } from '../../src/image/aci/read-archive.ts';
 import { parsePax } from '../../src/image/tar/pax.ts';
+import { parseImageId } from '../../src/image/appc/identifiers.ts';
 import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
 import { parseNameString } from '../../src/image/appc/name-string.ts';
 import { parsePodManifest } from '../../src/image/appc/pod-manifest.ts';
@@ -40,11 +41,16 @@ import {
 import { PacketGate } from '../../src/wire/mqtt/packet-gate.ts';
 import { ConnectionLost } from '../../src/wire/mqtt/transport.ts';
 import { readSuperblock, superblockBytes } from '../../src/device/store/erofs-superblock.ts';
-import { decodeDesiredState, encodeDesiredState } from '../../src/wire/trust/desired-state-codec.ts';
-import { decodeEnvelope, encodeEnvelope } from '../../src/wire/trust/envelope.ts';
-import { reviewKeys } from '../../src/wire/trust/review.ts';
-import { signatureVerifier } from '../../src/wire/trust/image-signature.ts';
+import {
+  decodeDesiredState,
+  type VerifiedPayload,
+  decodeEnvelope,
+  encodeDesiredState,
+  encodeEnvelope,
+} from '../../src/wire/trust/index.ts';
+import { reviewKeys, signatureVerifier } from '../../src/wire/trust/openpgp.ts';
 import { generateKey, signDetached } from '../../src/wire/trust/sign.ts';
+import { treeIdOf } from '../device/deploy/ids.ts';
 import { file, manifest, pax, rootfs, source, tar } from '../support/raw-tar.ts';
 import { sampleEvent, sampleReport } from '../support/sample-messages.ts';
 
@@ -53,7 +59,8 @@ const { publicKey: revocable, revocationCertificate } = await openpgp.generateKe
   userIDs: [{ name: 'fuzz' }],
 });
 const signature = await signDetached(Buffer.from('data'), key.privateKey, Math.floor(Date.now() / 1000) + 1);
-const id = `sha512-${'0'.repeat(128)}`;
+const id = parseImageId(`sha512-${'0'.repeat(128)}`);
+const time = { nowSeconds: 1_800_000_000, clockTrusted: true };
 const digest = `sha256:${'0'.repeat(64)}`;
 const json = (value: unknown) => Buffer.from(JSON.stringify(value));
 const app = {
@@ -85,7 +92,7 @@ const desired = encodeDesiredState({
   pods: [{ name: 'p' as never, manifest: pod }],
   images: [
     {
-      id: id as never,
+      id,
       name: 'example.com/a' as never,
       labels: [],
       sizeBytes: 1,
@@ -131,7 +138,10 @@ export const targets: Readonly<Record<string, Target>> = {
     seed: Buffer.from('example.com/app:1.0,channel=alpha'),
     parse: text((name) => parseNameString(name)),
   },
-  'a desired state': { seed: desired, parse: decodeDesiredState },
+  'a desired state': {
+    seed: desired,
+    parse: (payload: Uint8Array) => decodeDesiredState(payload as VerifiedPayload),
+  },
   'an envelope': {
     seed: encodeEnvelope({ payload: desired, signatures: [signature] }),
     parse: decodeEnvelope,
@@ -144,22 +154,22 @@ export const targets: Readonly<Record<string, Target>> = {
   },
   'an OpenPGP signature': {
     seed: Buffer.from(signature),
-    parse: text((armored) => signatureVerifier(armored, [key.publicKey], 1_800_000_000, true)),
+    parse: text((armored) => signatureVerifier(armored, [key.publicKey], time)),
     share: 3,
   },
   'an OpenPGP key': {
     seed: Buffer.from(key.publicKey),
-    parse: text((armored) => reviewKeys(armored, 1_800_000_000)),
+    parse: text((armored) => reviewKeys(armored, { nowSeconds: 1_800_000_000, clockTrusted: false })),
     share: 3,
   },
   'a copy of an OpenPGP key': {
     seed: Buffer.from(key.publicKey),
-    parse: text((armored) => reviewKeys(key.publicKey, 1_800_000_000, [armored])),
+    parse: text((armored) => reviewKeys(key.publicKey, time, [armored])),
     share: 3,
   },
   'an OpenPGP revocation certificate': {
     seed: Buffer.from(revocationCertificate),
-    parse: text((armored) => reviewKeys(revocable, 1_800_000_000, [armored])),
+    parse: text((armored) => reviewKeys(revocable, time, [armored])),
     share: 3,
   },
   'an archive': { seed: archive, parse: readTar },
@@ -239,16 +249,15 @@ export const targets: Readonly<Record<string, Target>> = {
   'the state of a device': {
     seed: encodeState({
       ...emptyState,
-      current: { version: 1, pods: [], imageIds: [id], treeIds: ['rendered-0'] },
-      trees: [{ id: 'rendered-0', name: 'example.com/a', sizeBytes: 1, sha256: '0', imageIds: [id] }],
+      current: { version: 1, pods: [], imageIds: [id], treeIds: [treeIdOf('0')] },
+      trees: [{ id: treeIdOf('0'), name: 'example.com/a', sizeBytes: 1, sha256: '0', imageIds: [id] }],
     }),
     parse: decodeState,
-    refusesWith: CborError,
   },
   'a pull job': {
     seed: encodePullJob({
       image: {
-        id: id as never,
+        id,
         name: 'example.com/a' as never,
         labels: [{ name: 'version' as never, value: '1' }],
         sizeBytes: 1,
@@ -259,7 +268,7 @@ export const targets: Readonly<Record<string, Target>> = {
       architectures: ['aarch64'],
       limits: { maxTarBytes: 1, maxEntries: 1, maxRatio: 1, minBytesPerSecond: 0, maxBytesPerSecond: 0 },
       compression: 'none',
-      timeFloor: 1,
+      time: { nowSeconds: 1, clockTrusted: true },
     }),
     parse: decodePullJob,
   },
@@ -278,10 +287,10 @@ export const targets: Readonly<Record<string, Target>> = {
   'a rendering job': {
     seed: encodeRenderJob({
       steps: [
-        { image: id as never, above: [id as never] },
-        { image: id as never, above: [] },
+        { image: id, above: [id] },
+        { image: id, above: [] },
       ],
-      impliesDirectories: [id as never],
+      impliesDirectories: [id],
       limits: { maxTarBytes: 1, maxEntries: 1 },
       compression: 'none',
     }),

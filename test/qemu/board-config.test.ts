@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { hostArch } from '../../cross/index.ts';
 import {
   boardNames,
   loadBoardConfig,
@@ -8,6 +9,7 @@ import {
 } from '../../qemu/board-config.ts';
 
 const good = {
+  kind: 'emulated',
   name: 'some-board',
   description: 'A board',
   arch: 'arm64',
@@ -23,8 +25,11 @@ const good = {
   packageSets: ['base'],
   nodeAbi: 115,
 };
-const parse = (change: Record<string, unknown>) => () =>
-  parseBoardConfig(JSON.stringify({ ...good, ...change }), 'some-board.json');
+const parse = (change: Record<string, unknown>) => () => {
+  const config = parseBoardConfig(JSON.stringify({ ...good, ...change }), 'some-board.json');
+  if (config.kind !== 'emulated') throw new Error('it is declared as an emulated one');
+  return config;
+};
 
 describe('a board declaration', () => {
   it('is accepted with and without what is optional: a device tree, a disk that seals files, a kind of GIC', () => {
@@ -32,6 +37,16 @@ describe('a board declaration', () => {
     expect(parse({ dtb: 'bcm2837-rpi-3-b.dtb' })().dtb).toBe('bcm2837-rpi-3-b.dtb');
     expect(parse({ disk: { ...good.disk, verity: true } })().disk.verity).toBe(true);
     expect(parse({ gicVersion: 3 })().gicVersion).toBe(3);
+  });
+
+  it('of a native board has no machine, and the architecture of the machine that reads it', () => {
+    const native = { name: 'some', description: 'A board', kind: 'native', suite: 'trixie' };
+    const text = (change: object) =>
+      JSON.stringify({ ...native, packageSets: ['base'], nodeAbi: 115, ...change });
+    expect(parseBoardConfig(text({}), 'some.json').arch).toBe(hostArch());
+    expect(() => parseBoardConfig(text({ cpu: 'cortex-a53' }), 'some.json')).toThrow(
+      'some.json: cpu: is not a known field',
+    );
   });
 
   it.each([

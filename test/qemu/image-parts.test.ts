@@ -65,6 +65,7 @@ describe('what the rig needs', () => {
 
 describe("QEMU's arguments", () => {
   const { config } = loadBoardConfig('virt-armv8');
+  if (config.kind !== 'emulated') throw new Error('it is not emulated');
   const args = (incoming: boolean): string[] =>
     qemuArgs(
       config,

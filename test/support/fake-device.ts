@@ -1,11 +1,14 @@
 import { createHash } from 'node:crypto';
-import { DeviceSession } from '../../src/device/session/device-session.ts';
-import { MqttTransport } from '../../src/wire/mqtt/mqtt-transport.ts';
-import type { DeviceReport } from '../../src/wire/report/report.ts';
-import type { DeploymentReport } from '../../src/wire/report/deployment-report.ts';
-import { decodeDesiredState } from '../../src/wire/trust/desired-state-codec.ts';
-import { decodeEnvelope } from '../../src/wire/trust/envelope.ts';
-import type { DesiredState } from '../../src/wire/trust/desired-state.ts';
+import { DeviceSession } from '../../src/device/session/index.ts';
+import { MqttTransport } from '../../src/wire/mqtt/index.ts';
+import type { DeviceReport, DeploymentReport } from '../../src/wire/report/index.ts';
+import {
+  decodeDesiredState,
+  decodeEnvelope,
+  type DesiredState,
+  podUuid,
+  type VerifiedPayload,
+} from '../../src/wire/trust/index.ts';
 import { systemClock } from './system-clock.ts';
 
 export interface FakeDeviceOptions {
@@ -73,15 +76,15 @@ export class FakeDevice {
   }
 
   async #obey(message: Uint8Array): Promise<void> {
-    const desired = decodeDesiredState(decodeEnvelope(message).payload);
+    const desired = decodeDesiredState(decodeEnvelope(message).payload as VerifiedPayload);
     const { version, images, pods } = desired;
     if (version <= this.#report.trustedVersion) return;
     this.obeyed.push(desired);
-    const say = (deployment: Omit<DeploymentReport, 'version'>, changes: Partial<DeviceReport> = {}) =>
-      this.#say({ ...changes, deployment: { version, ...deployment } });
+    const say = (deployment: DeploymentReport, changes: Partial<DeviceReport> = {}) =>
+      this.#say({ ...changes, deployment });
     const totalBytes = images.reduce((sum, image) => sum + image.sizeBytes, 0);
     let receivedBytes = 0;
-    say({ phase: 'fetch', receivedBytes, totalBytes }, { trustedVersion: version });
+    say({ version, phase: 'fetch', receivedBytes, totalBytes }, { trustedVersion: version });
     let refusal = this.#options.decide?.(desired);
     for (const { urls } of images) {
       const url = urls[0] ?? '';
@@ -91,21 +94,21 @@ export class FakeDevice {
         const sha256 = createHash('sha256').update(bytes).digest('hex');
         this.downloads.push({ url, sizeBytes: bytes.length, sha256, signature });
         receivedBytes += bytes.length;
-        say({ phase: 'fetch', receivedBytes, totalBytes });
+        say({ version, phase: 'fetch', receivedBytes, totalBytes });
       } catch (error) {
         refusal = { code: 'download-failed', message: String(error) };
       }
     }
     const event = { format: 1, bootId: 'boot-a', at: 1_767_225_600, version } as const;
     if (refusal !== undefined) {
-      say({ phase: 'refused', ...refusal });
+      say({ version, phase: 'refused', ...refusal });
       this.#session.publishEvent({ ...event, outcome: 'refused', ...refusal });
       return;
     }
-    for (const phase of ['stage', 'activate', 'probation'] as const) say({ phase });
-    const running = pods.map(({ name }) => ({
+    for (const phase of ['stage', 'activate', 'probation'] as const) say({ version, phase });
+    const running = pods.map(({ name, manifest }) => ({
       name,
-      uuid: '00000000-0000-8000-8000-000000000000',
+      uuid: podUuid(name, manifest),
       healthy: true,
       apps: [
         {
@@ -122,7 +125,7 @@ export class FakeDevice {
       ],
       isolators: [],
     }));
-    say({ phase: 'committed' }, { currentVersion: version, pods: running });
+    say({ version, phase: 'committed' }, { currentVersion: version, pods: running });
     this.#session.publishEvent({ ...event, outcome: 'committed' });
   }
 }

@@ -18,5 +18,12 @@ export function sampleReport(changes: Partial<DeviceReport> = {}): DeviceReport 
 }
 
 export function sampleEvent(changes: Partial<DeploymentEvent> = {}): DeploymentEvent {
-  return { format: 1, bootId: 'boot-a', at: 1_767_225_600, version: 3, outcome: 'committed', ...changes };
+  const committed = {
+    format: 1,
+    bootId: 'boot-a',
+    at: 1_767_225_600,
+    version: 3,
+    outcome: 'committed',
+  } as const;
+  return { ...committed, ...changes } as DeploymentEvent;
 }

@@ -109,7 +109,7 @@ export function jobFor(
       maxBytesPerSecond: 0,
     },
     compression: 'none',
-    timeFloor: Math.floor(Date.now() / 1000),
+    time: { nowSeconds: Math.floor(Date.now() / 1000), clockTrusted: true },
   };
 }
 

@@ -1,13 +1,18 @@
-import type { ImageId } from '../../src/image/appc/types.ts';
-import { emptyState, type DeployedPod, type DeviceState } from '../../src/device/deploy/state.ts';
-import type { StateKeeper, World } from '../../src/device/deploy/world.ts';
-import type { Rendering } from '../../src/device/jobs/render/rendering.ts';
-import { podUuid } from '../../src/device/pod/pod-uuid.ts';
-import { Refusal } from '../../src/core/refusal/refusal.ts';
-import type { RefusalCode } from '../../src/core/refusal/codes.ts';
-import type { ImageSize } from '../../src/device/store/space.ts';
-import type { StoredImage, StoredObject, StoredTree } from '../../src/device/store/image-store.ts';
-import type { DesiredImage, DesiredState } from '../../src/wire/trust/desired-state.ts';
+import {
+  emptyState,
+  type DeployedPod,
+  type DeviceState,
+  type LoadedUnit,
+  type ReplacedObject,
+  type StateKeeper,
+  type Step,
+  type World,
+} from '../../src/device/deploy/index.ts';
+import type { Rendering } from '../../src/device/jobs/render/index.ts';
+import { podUuid, type DesiredImage, type DesiredState } from '../../src/wire/trust/index.ts';
+import { Refusal, type RefusalCode } from '../../src/core/refusal/index.ts';
+import type { ImageSize, StoredImage, StoredObject, StoredTree } from '../../src/device/store/index.ts';
+import { imageIdOf, treeIdOf } from '../device/deploy/ids.ts';
 
 /** Thrown where the power goes: everything volatile is lost, everything saved stays. */
 export class PowerCut extends Error {}
@@ -21,11 +26,18 @@ export class WorldModel implements World, StateKeeper {
   readonly calls: string[] = [];
   /** Ends the power before the call with this index; the index counts over all calls. */
   cutAt = Number.POSITIVE_INFINITY;
-  refuse: Partial<Record<keyof World, RefusalCode>> = {};
+  onCut: () => void = () => undefined;
+  /** Told of each call before it has an effect. */
+  beforeCall: (call: string) => void = () => undefined;
+  refuse: Partial<Record<keyof World | 'start', RefusalCode>> = {};
+  /** A call that is refused with `activation-failed`. */
+  refuseCall = '';
   /** Trees that every deployment needs rendered. */
   needed: readonly Rendering[] = [];
   /** IDs of stored objects that are damaged. */
   readonly damaged = new Set<string>();
+  /** IDs of objects that were replaced while the old one is mounted. */
+  private readonly outdated = new Set<string>();
   /** What room was asked for. */
   readonly reserved: string[] = [];
 
@@ -47,7 +59,7 @@ export class WorldModel implements World, StateKeeper {
 
   pull(image: DesiredImage, onProgress: (receivedBytes: number) => void): Promise<StoredImage> {
     this.note('pull');
-    this.damaged.delete(image.id);
+    if (this.damaged.delete(image.id)) this.outdated.add(image.id);
     onProgress(image.sizeBytes);
     return Promise.resolve({
       id: image.id,
@@ -68,35 +80,51 @@ export class WorldModel implements World, StateKeeper {
 
   render({ id, name, imageIds }: Rendering): Promise<StoredTree> {
     this.note(`render ${id}`, 'render');
-    this.damaged.delete(id);
+    if (this.damaged.delete(id)) this.outdated.add(id);
     return Promise.resolve({ id, name, sizeBytes: 1, sha256: '', imageIds });
-  }
-
-  renew(pods: readonly DeployedPod[], imageIds: readonly string[]): Promise<void> {
-    this.note(`renew ${pods.map((pod) => pod.name).join(' ')} from ${imageIds.join(' ')}`, 'renew');
-    return Promise.resolve();
   }
 
   stage(desired: DesiredState): Promise<readonly DeployedPod[]> {
     this.note('stage');
     const pods = desired.pods.map((pod) =>
-      deployedPod(`${pod.name}-${new TextDecoder().decode(pod.manifest)}`),
+      deployedPod(
+        `${pod.name}-${new TextDecoder().decode(pod.manifest)}`,
+        desired.images.map(({ id }) => id),
+      ),
     );
     for (const pod of pods) this.stagedUnits.add(pod.name);
     return Promise.resolve(pods);
   }
 
-  converge(pods: readonly DeployedPod[]): Promise<void> {
-    const wanted = new Set(pods.map((pod) => pod.name));
-    for (const name of [...this.running]) {
-      if (wanted.has(name)) continue;
-      this.note(`stop ${name}`);
-      this.running.delete(name);
-    }
-    for (const name of wanted) {
-      if (this.running.has(name)) continue;
-      this.note(`start ${name}`, 'converge');
-      this.running.add(name);
+  loaded(): Promise<readonly LoadedUnit[]> {
+    const units = [...this.running].flatMap((name) => [`${name}.service`, `${name}.slice`]);
+    return Promise.resolve(units.map((name) => ({ name, activeState: 'active' })));
+  }
+
+  replaced(): readonly ReplacedObject[] {
+    return [...this.outdated].map((id) => ({ id, mount: `${id}.mount` }));
+  }
+
+  perform(step: Step): Promise<void> {
+    switch (step.do) {
+      case 'adopt':
+        this.note('adopt');
+        break;
+      case 'unmount':
+        this.note(`unmount ${step.id}`);
+        this.outdated.delete(step.id);
+        break;
+      case 'start':
+        this.note(`start ${step.pod}`, 'start');
+        this.running.add(step.pod);
+        break;
+      case 'stop':
+        // systemd stops them all at once, so the power may go when some have ended.
+        for (const unit of step.units) {
+          const name = unit.replace(/\.(service|slice)$/, '');
+          this.note(unit.endsWith('.slice') ? `stop slice ${name}` : `stop ${name}`);
+          this.running.delete(name);
+        }
     }
     return Promise.resolve();
   }
@@ -121,27 +149,39 @@ export class WorldModel implements World, StateKeeper {
     return Promise.resolve();
   }
 
-  private note(call: string, step = call as keyof World): void {
+  private note(call: string, step = call as keyof WorldModel['refuse']): void {
     if (this.calls.length === this.cutAt) {
       this.calls.push('power cut');
+      this.onCut();
       throw new PowerCut();
     }
+    this.beforeCall(call);
     this.calls.push(call);
-    const code = this.refuse[step];
-    if (code !== undefined && !(step === 'converge' && call.endsWith('old'))) {
+    const code = call === this.refuseCall ? 'activation-failed' : this.refuse[step];
+    if (code !== undefined && !(step === 'start' && /(old|same)$/.test(call))) {
       throw new Refusal(code, `the model refuses ${call}`);
     }
   }
 }
 
-export function rendering(id: string, ...imageIds: string[]): Rendering {
+/** The rendering of images; words stand for IDs. */
+export function rendering(word: string, ...images: string[]): Rendering {
   return {
-    ...{ id, name: 'example.com/web', steps: [], imageIds: imageIds.map((one) => one as ImageId) },
+    ...{ id: treeIdOf(word), name: 'example.com/web', steps: [], imageIds: images.map(imageIdOf) },
     ...{ impliesDirectories: [], sizeBytes: 0, tarSizeBytes: 20 },
   };
 }
 
-export function deployedPod(name: string): DeployedPod {
+/** A pod of one app whose unit has its name. */
+export function deployedPod(name: string, imageIds: readonly string[] = []): DeployedPod {
   const uuid = podUuid(name, new Uint8Array());
-  return { name, uuid, slice: `${name}.slice`, services: [], mounts: [], isolators: [] };
+  const services = [{ app: 'main', unit: `${name}.service`, imageId: imageIds[0] ?? '' }];
+  return {
+    name,
+    uuid,
+    slice: `${name}.slice`,
+    services,
+    mounts: imageIds.map((id) => `${id}.mount`),
+    isolators: [],
+  };
 }

@@ -3,7 +3,6 @@ import type { DeployFlags, WaitFlags } from '../flags.ts';
 import { count, discovering, example, repeatable, seconds, type MakeContext } from './options.ts';
 
 /** `wherry deploy` and `wherry rollback` */
-/** `wherry status` */
 export function addDeploy(program: Command, makeContext: MakeContext): void {
   const waiting = (command: Command) =>
     command
@@ -44,7 +43,8 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
         )
         .option('--base-url <url>', 'where devices find the images, in place of the one in fleet.toml')
         .option('--probation <seconds>', 'how long the pods must stay healthy', seconds)
-        .option('--best-effort', 'run the pods although a device cannot enforce a limit'),
+        .option('--best-effort', 'run the pods although a device cannot enforce a limit')
+        .option('--dry-run', 'only show what would stop and start, by the last report of each device'),
     ),
   )
     .addHelpText(
@@ -53,6 +53,7 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
         'wherry deploy crane-7 --run web=web.aci --memory 64Mi --cpu 500m',
         'wherry deploy crane-7 crane-8 --pod web=web.json --image nginx.aci --image php.aci',
         'wherry deploy crane-7 --stop-all',
+        'wherry deploy crane-7 --run web=web.aci --dry-run',
       ),
     )
     .action(async (devices: string[], options: DeployFlags, command: Command) => {
@@ -76,6 +77,7 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
     });
 }
 
+/** `wherry status` */
 export function addStatus(program: Command, makeContext: MakeContext): void {
   program
     .command('status [devices...]')

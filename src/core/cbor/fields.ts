@@ -52,6 +52,20 @@ export function map<F extends Fields>(fields: F): Reader<FieldsOf<F>> {
   };
 }
 
+/** A map that is read as the value of its key `tag` says; `cases` has a reader for each. */
+export function tagged<Cases extends Readonly<Record<string, Reader<unknown>>>>(
+  tag: string,
+  cases: Cases,
+): Reader<Cases[keyof Cases] extends Reader<infer T> ? T : never> {
+  return (value, path) => {
+    const name = asMap(value, path)[tag];
+    const reader = typeof name === 'string' && Object.hasOwn(cases, name) ? cases[name] : undefined;
+    if (reader === undefined)
+      throw new CborError(`${path}/${tag}: not one of ${Object.keys(cases).join(', ')}`);
+    return reader(value, path) as Cases[keyof Cases] extends Reader<infer T> ? T : never;
+  };
+}
+
 /** Marks a key of `map` that may be absent. */
 export function optional<T>(reader: Reader<T>): OptionalField<T> {
   return { optional: reader };

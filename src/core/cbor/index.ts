@@ -19,6 +19,7 @@ export {
   type Reader,
   readFields,
   record,
+  tagged,
   text,
 } from './fields.ts';
 export { CborError, type CborLimits, type CborValue } from './value.ts';

@@ -75,7 +75,7 @@ export const refusalCodes = {
   'disk-failed': ['device', 'the disk cannot be written: it is read-only or failing'],
   'device-unsupported': ['device', 'the device lacks something that wherry needs'],
   'config-invalid': ['device', 'the configuration file is wrong'],
-  'state-unreadable': ['device', 'neither state slot can be read'],
+  'state-unreadable': ['device', 'the state of the device is damaged, or of a later version of wherry'],
   internal: ['device', 'wherry failed in a way it does not know; the journal has the details'],
   // --- the operator ----------------------------------------------------------------------------------------
   usage: ['usage', 'the command line is wrong'],

@@ -1,17 +1,17 @@
-import { mkdir, readFile } from 'node:fs/promises';
-import { type DeviceState, referencedObjects, type StateKeeper } from '../deploy/index.ts';
+import { mkdir } from 'node:fs/promises';
+import type { StateKeeper } from '../deploy/index.ts';
 import { type Journal, systemClock } from '../../core/ports/index.ts';
-import { Refusal } from '../../core/refusal/index.ts';
-import type { DeviceReport } from '../../wire/report/index.ts';
 import { DeviceSession } from '../session/index.ts';
 import { MqttTransport } from '../../wire/mqtt/index.ts';
 import { imageStore, nodeDisk, programVerity, stateSlots } from '../store/index.ts';
 import { connectSystemd, openNotifier } from '../systemd/index.ts';
-import { deviceTime, keysForImage, timeFloor } from '../../wire/trust/index.ts';
-import { type BrokerConfig, type Config, parseConfig } from './config.ts';
+import { type DeviceTime, deviceTime, keysForImage, timeFloor } from '../../wire/trust/index.ts';
+import { readCredentials } from './broker-credentials.ts';
+import { parseConfig } from './config.ts';
+import { buildReport } from './device-report.ts';
 import { DeviceWorld, PodFiles, PodWatch } from '../world/index.ts';
 import { examineInUnit } from '../jobs/examine/index.ts';
-import { type Host, lookAtHost, readCgroupFile, type Places, pullUser } from '../host/index.ts';
+import { lookAtHost, readCgroupFile, type Places, pullUser } from '../host/index.ts';
 import { checkEnvelope } from './message-policy.ts';
 import { pullImage } from '../jobs/pull/index.ts';
 import { renderInUnit } from '../jobs/render/index.ts';
@@ -21,6 +21,8 @@ import { runBySchedule } from './schedule.ts';
 import { openState } from './state-file.ts';
 import { Supervisor } from './supervisor.ts';
 import { trustFiles } from './trust-files.ts';
+import { accountOf } from './unit-account.ts';
+import { wherryVersion } from './version.ts';
 
 export interface DaemonOptions {
   readonly journal: Journal;
@@ -62,7 +64,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   const keeper = await openState(stateSlots(disk, places.state));
   const owner = await accountOf(pullUser);
 
-  const now = (): ReturnType<typeof deviceTime> => {
+  const now = (): DeviceTime => {
     const newestIssued = keeper.state.trusted.issued;
     const floor = timeFloor({ buildTime: options.buildTime, newestIssued, savedTime: 0 });
     return deviceTime(Math.floor(systemClock.nowMs() / 1000), options.clockIsKept(), floor);
@@ -97,7 +99,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
             maxBytesPerSecond: config.download.maxBytesPerSecond,
           },
           compression: config.store.compression,
-          timeFloor: now().nowSeconds,
+          time: now(),
           ...(unsealable === undefined ? { seals: true } : {}),
           ...(config.download.proxy === undefined ? {} : { proxy: config.download.proxy }),
         },
@@ -157,7 +159,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
           fleet: config.fleet,
           device: config.device,
           trusted: state.trusted,
-          ...now(),
+          time: now(),
         },
         { systemd, disk, run: places.run, owner },
         examineSignal,
@@ -226,37 +228,6 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   systemd.close();
 }
 
-async function buildReport(
-  config: Config,
-  host: Host,
-  state: DeviceState,
-  world: DeviceWorld,
-  watch: PodWatch,
-  supervisor: Supervisor,
-  seq: number,
-): Promise<DeviceReport> {
-  const { deployment, refused } = supervisor;
-  // What was collected is missing, and rightly so.
-  const referenced = referencedObjects(state);
-  const damaged = world.damaged.filter(({ imageId }) => referenced.has(imageId));
-  return {
-    format: 1,
-    fleet: config.fleet,
-    device: config.device,
-    bootId: host.bootId,
-    seq,
-    at: Math.floor(systemClock.nowMs() / 1000),
-    wherry: wherryVersion(),
-    trustedVersion: state.trusted.version,
-    currentVersion: state.current?.version ?? 0,
-    ...(deployment === undefined ? {} : { deployment }),
-    ...(refused === undefined ? {} : { refused }),
-    pods: await Promise.all(world.pods.map((pod) => watch.report(pod))),
-    capabilities: host.capabilities,
-    ...(damaged.length === 0 ? {} : { damaged }),
-  };
-}
-
 /** Nothing is collected under a deployment: what it is about to use has no root yet. */
 async function collectGarbage(
   supervisor: Supervisor,
@@ -272,44 +243,4 @@ async function collectGarbage(
   } catch (error) {
     journal.log('warning', `garbage could not be collected: ${String(error)}`);
   }
-}
-
-/** The numbers of an account of the device. */
-async function accountOf(user: string): Promise<{ uid: number; gid: number }> {
-  const passwd = await readFile('/etc/passwd', 'utf8');
-  const fields = passwd
-    .split('\n')
-    .map((line) => line.split(':'))
-    .find(([name]) => name === user);
-  const [uid, gid] = [Number(fields?.[2]), Number(fields?.[3])];
-  if (!Number.isSafeInteger(uid) || !Number.isSafeInteger(gid)) {
-    throw new Refusal('device-unsupported', `there is no user ${user}; systemd-sysusers makes it`);
-  }
-  return { uid, gid };
-}
-
-/** The files that the configuration names for the broker, as text. */
-async function readCredentials(
-  broker: BrokerConfig,
-): Promise<{ ca?: string; cert?: string; key?: string; password?: string }> {
-  const result: { ca?: string; cert?: string; key?: string; password?: string } = {};
-  for (const [field, path] of [
-    ['ca', broker.ca],
-    ['cert', broker.cert],
-    ['key', broker.key],
-    ['password', broker.passwordFile],
-  ] as const) {
-    if (path === undefined) continue;
-    try {
-      result[field] = (await readFile(path, 'utf8')).replace(/\n$/, field === 'password' ? '' : '\n');
-    } catch (cause) {
-      throw new Refusal('config-invalid', `wherry.toml: broker: ${path} cannot be read`, { cause });
-    }
-  }
-  return result;
-}
-
-/** Replaced by the version when bundling. */
-function wherryVersion(): string {
-  return process.env['WHERRY_VERSION'] ?? 'development';
 }

@@ -2,8 +2,10 @@ import { decodeState, type DeviceState, emptyState, encodeState, type StateKeepe
 import type { StateSlots } from '../store/index.ts';
 
 /**
- * Opens the device's state. A device that was never commanded has none; one whose slots are both damaged refuses to guess
- * (`state-unreadable`), because forgetting the trusted version would let an old command in.
+ * Opens the device's state. A device that was never commanded has none. One whose state is damaged, or of a later version of
+ * wherry, refuses to guess: forgetting the trusted version would let an old command in.
+ *
+ * @throws Refusal `state-unreadable`
  */
 export async function openState(slots: StateSlots): Promise<StateKeeper> {
   const saved = await slots.read();
@@ -13,7 +15,9 @@ export async function openState(slots: StateSlots): Promise<StateKeeper> {
       return state;
     },
     save: async (next) => {
-      await slots.write(encodeState(next));
+      const body = encodeState(next);
+      decodeState(body); // what could not be read again would keep wherryd from every later start
+      await slots.write(body);
       state = next;
     },
   };

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import {
+  acceptDesired,
   type DeviceState,
+  isPending,
   mendImages,
   runDeployment,
   type StateKeeper,
@@ -245,15 +247,8 @@ export class Supervisor {
     });
     this.running?.abort.abort(new Superseded(desired.version));
     await this.running?.done;
-    const next: DeviceState = {
-      ...keeper.state,
-      trusted: {
-        version: desired.version,
-        payloadSha256: examined.payloadSha256,
-        issued: Math.max(desired.issued, keeper.state.trusted.issued),
-      },
-      pending: { desired, attempts: 0 },
-    };
+    // Now, not before: the superseded deployment has to end as its own state says.
+    const next = acceptDesired(keeper.state, desired, examined.payloadSha256);
     await keeper.save(next).catch((error: unknown) => {
       if (!isSystemError(error)) throw error;
       throw new NotObeyed(diskRefusal(error, `version ${desired.version} cannot be saved`), desired.version);
@@ -310,35 +305,38 @@ export class Supervisor {
     const before = this.deploymentReport;
     this.deploymentReport = report;
     if (before?.phase !== report.phase || before.version !== report.version) this.announce(report);
+    if ('step' in report)
+      this.log('info', report, `version ${report.version}: ${report.phase}: ${report.step}`);
     this.ports.onChange();
   }
 
   private announce(report: DeploymentReport): void {
-    const { version, phase, code, message } = report;
-    const text = `version ${version}: ${phase}${message === undefined ? '' : `: ${message}`}`;
-    const good = code === undefined || code === 'superseded';
-    this.ports.journal.log(good ? 'notice' : 'error', text, {
-      WHERRY_VERSION: version,
-      WHERRY_PHASE: phase,
-      ...(code === undefined ? {} : { WHERRY_CODE: code }),
-    });
-    switch (phase) {
-      case 'committed':
-      case 'rolled-back':
-      case 'refused':
-      case 'superseded':
-        this.ports.onEvent({
-          format: 1,
-          bootId: this.ports.bootId,
-          at: this.nowSeconds(),
-          version,
-          outcome: phase,
-          ...(code === undefined ? {} : { code }),
-          ...(message === undefined ? {} : { message }),
-        });
-        break;
-      default:
+    const { version, phase } = report;
+    if (isPending(phase)) {
+      this.log('notice', report, `version ${version}: ${phase}`);
+      return;
     }
+    const answer = { format: 1, bootId: this.ports.bootId, at: this.nowSeconds(), version } as const;
+    if ('code' in report) {
+      const { code, message } = report;
+      this.log(
+        code === 'superseded' ? 'notice' : 'error',
+        report,
+        `version ${version}: ${phase}: ${message}`,
+      );
+      this.ports.onEvent({ ...answer, outcome: report.phase, code, message });
+    } else {
+      this.log('notice', report, `version ${version}: ${phase}`);
+      this.ports.onEvent({ ...answer, outcome: 'committed' });
+    }
+  }
+
+  private log(level: 'info' | 'notice' | 'error', report: DeploymentReport, text: string): void {
+    this.ports.journal.log(level, text, {
+      WHERRY_VERSION: report.version,
+      WHERRY_PHASE: report.phase,
+      ...('code' in report ? { WHERRY_CODE: report.code } : {}),
+    });
   }
 
   private debug(text: string): void {

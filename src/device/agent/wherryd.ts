@@ -2,6 +2,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { isRefusal } from '../../core/refusal/index.ts';
 import { openJournal } from '../systemd/index.ts';
 import { runDaemon } from './daemon.ts';
+import { exitStatusOf } from './exit-status.ts';
 import { places } from '../host/index.ts';
 
 /** The program: reads the configuration, runs until it is told to stop, and ends with a status that says why. */
@@ -38,5 +39,5 @@ try {
     isRefusal(error) || !(error instanceof Error) ? String(error) : (error.stack ?? error.message);
   journal.log('error', message, { WHERRY_CODE: code });
   // What a start that failed left open must not keep the process: systemd starts it again when it has ended.
-  process.exit(1);
+  process.exit(exitStatusOf(code));
 }

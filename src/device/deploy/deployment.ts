@@ -1,10 +1,18 @@
 import type { Clock } from '../../core/ports/index.ts';
 import { isRefusal, Refusal } from '../../core/refusal/index.ts';
-import type { ImageSize, StoredImage } from '../store/index.ts';
+import type { ImageSize, StoredImage, TreeId } from '../store/index.ts';
 import type { DesiredState } from '../../wire/trust/index.ts';
+import { activatePods, restorePods } from './activate.ts';
 import { withImage, withLastUse, withTree } from './remembered-images.ts';
 import type { DeployedPod, PendingDeployment } from './state.ts';
-import { type DeploymentEventName, isPending, nextPhase, type PendingPhase } from './transitions.ts';
+import type { DeploymentEnd, DeploymentPhase } from '../../wire/report/index.ts';
+import {
+  type DeploymentEventName,
+  firstPhase,
+  isPending,
+  nextPhase,
+  type PendingPhase,
+} from './transitions.ts';
 import type { DeploymentObserver, StateKeeper, World } from './world.ts';
 
 /** Activation is begun at most this often: a device that dies each time goes back to the previous set. */
@@ -33,26 +41,23 @@ export async function runDeployment(
 ): Promise<void> {
   const pending = keeper.state.pending;
   if (pending === undefined) return;
-  const run = new Run(pending, keeper, world, observe, signal, clock);
-  try {
-    await run.toCommit();
-  } catch (error) {
-    if (signal.aborted && !(signal.reason instanceof Superseded)) return;
-    await run.end(error);
-  }
+  await new Run(pending, keeper, world, observe, signal, clock).toEnd();
 }
+
+type Terminal = Exclude<DeploymentPhase, PendingPhase>;
 
 class Run {
   private readonly desired: DesiredState;
-  private readonly attempts: number;
   private readonly keeper: StateKeeper;
   private readonly world: World;
   private readonly observe: DeploymentObserver;
   private readonly signal: AbortSignal;
   private readonly clock: Pick<Clock, 'nowMs'>;
-  private phase: PendingPhase;
+  // Fetching and staging are repeated after an interruption: both find what is already done.
+  private phase: PendingPhase = firstPhase;
   private staged: readonly DeployedPod[] = [];
-  private treeIds: readonly string[] = [];
+  private treeIds: readonly TreeId[] = [];
+  private outgoing: readonly DeployedPod[] = [];
 
   constructor(
     pending: PendingDeployment,
@@ -63,9 +68,6 @@ class Run {
     clock: Pick<Clock, 'nowMs'>,
   ) {
     this.desired = pending.desired;
-    this.attempts = pending.attempts;
-    // Fetching and staging are repeated after an interruption: both find what is already done.
-    this.phase = 'fetch';
     this.keeper = keeper;
     this.world = world;
     this.observe = observe;
@@ -73,14 +75,63 @@ class Run {
     this.clock = clock;
   }
 
-  async toCommit(): Promise<void> {
-    this.tell();
-    await this.fetch();
-    this.advance('fetched');
-    await this.render();
-    this.staged = await this.world.stage(this.desired, this.imagesOfDesired());
-    this.signal.throwIfAborted();
-    this.advance('staged');
+  /** Does the work of one phase after the other, in the order of the table. */
+  async toEnd(): Promise<void> {
+    let failure: unknown;
+    let phase: DeploymentPhase = this.phase;
+    while (isPending(phase)) {
+      this.phase = phase;
+      this.tell();
+      let event: DeploymentEventName;
+      try {
+        event = await this.work[phase]();
+      } catch (error) {
+        if (this.signal.aborted && !(this.signal.reason instanceof Superseded)) return;
+        failure = error;
+        event = this.eventOf(error);
+      }
+      phase = nextPhase(phase, event);
+    }
+    await (phase === 'committed' ? this.leaveOutgoing() : this.end(phase, failure));
+  }
+
+  /** What each phase does, and the event that it ends in when all goes well. */
+  private readonly work: Readonly<Record<PendingPhase, () => Promise<DeploymentEventName>>> = {
+    fetch: async () => {
+      await this.fetch();
+      return 'fetched';
+    },
+    stage: async () => {
+      await this.render();
+      this.staged = await this.world.stage(this.desired, this.imagesOfDesired());
+      this.signal.throwIfAborted();
+      return 'staged';
+    },
+    activate: async () => {
+      await this.countAttempt();
+      await activatePods(this.world, this.staged, this.signal, (step) => this.tell({ step }));
+      this.signal.throwIfAborted();
+      return 'started';
+    },
+    probation: async () => {
+      await this.world.probation(this.staged, this.desired.policy.probationSeconds, this.signal);
+      this.signal.throwIfAborted();
+      await this.commit();
+      return 'healthy';
+    },
+  };
+
+  private eventOf(error: unknown): DeploymentEventName {
+    if (error instanceof Superseded) return 'newer';
+    return this.attempts > 0 ? 'failed-late' : 'failed';
+  }
+
+  /** How often the activation of this deployment was begun, over all runs. Above 0, pods may have been stopped. */
+  private get attempts(): number {
+    return this.keeper.state.pending?.attempts ?? 0;
+  }
+
+  private async countAttempt(): Promise<void> {
     if (this.attempts >= maxActivationAttempts) {
       throw new Refusal(
         'activation-failed',
@@ -91,37 +142,44 @@ class Run {
       ...this.keeper.state,
       pending: { desired: this.desired, attempts: this.attempts + 1 },
     });
-    await this.world.converge(this.staged, this.signal);
-    this.advance('started');
-    await this.world.probation(this.staged, this.desired.policy.probationSeconds, this.signal);
-    this.signal.throwIfAborted();
-    await this.commit();
   }
 
   /** Ends a deployment that did not reach its commit; what ran before runs again. */
-  async end(error: unknown): Promise<void> {
-    const event: DeploymentEventName = error instanceof Superseded ? 'newer' : 'failed';
-    const touchedTheWorld = this.phase === 'activate' || this.phase === 'probation';
-    const current = this.keeper.state.current?.pods ?? [];
-    if (touchedTheWorld) {
-      await this.world.enable(current);
-      // The last good set is not judged again: whatever its state, it is the best there is, and there is no loop.
-      await this.world.converge(current).catch((cause: unknown) => {
-        if (!isRefusal(cause)) throw cause;
-      });
-    }
-    await this.world.forget(without(this.staged, current));
-    const terminal = nextPhase(this.phase, event);
+  private async end(phase: Exclude<Terminal, 'committed'>, error: unknown): Promise<void> {
+    if (this.attempts > 0) await this.restoreCurrent();
     const last = {
       version: this.desired.version,
-      phase: terminal,
-      code: isRefusal(error) ? error.code : 'internal',
+      phase,
+      code: isRefusal(error) ? error.code : ('internal' as const),
       message: error instanceof Error ? error.message : String(error),
     };
     const { pending, ...rest } = this.keeper.state;
     await this.keeper.save({ ...rest, last });
-    this.observe(last);
+    await this.forget(without(this.staged, rest.current?.pods ?? []), last);
     if (!isRefusal(error)) throw error;
+  }
+
+  /** Removes the units of pods that are not needed any more. The deployment has ended, whether that succeeds or not. */
+  private async forget(pods: readonly DeployedPod[], last: DeploymentEnd): Promise<void> {
+    try {
+      await this.world.forget(pods);
+    } finally {
+      this.observe(last);
+    }
+  }
+
+  private async leaveOutgoing(): Promise<void> {
+    await this.forget(without(this.outgoing, this.staged), {
+      version: this.desired.version,
+      phase: 'committed',
+    });
+  }
+
+  /** Makes the previous set run, and start at boot. */
+  private async restoreCurrent(): Promise<void> {
+    const current = this.keeper.state.current?.pods ?? [];
+    await this.world.enable(current);
+    await restorePods(this.world, current, (step) => this.tell({ step }));
   }
 
   private async fetch(): Promise<void> {
@@ -133,6 +191,8 @@ class Run {
     }
     const trees = missing.length === 0 ? [] : this.announcedTrees();
     await this.world.reserve([...missing, ...trees], this.keeper.state);
+    // A download may take hours, and an interrupted activation may have stopped every pod.
+    if (missing.length > 0 && this.attempts > 0) await this.restoreCurrent();
     const totalBytes = missing.reduce((sum, image) => sum + image.sizeBytes, 0);
     let doneBytes = 0;
     for (const image of missing) {
@@ -174,6 +234,7 @@ class Run {
       if (stored === undefined || !(await this.world.intact(stored))) missing.push(rendering);
     }
     await this.world.reserve(missing, this.keeper.state);
+    if (missing.length > 0 && this.attempts > 0) await this.restoreCurrent();
     for (const rendering of missing) {
       this.signal.throwIfAborted();
       const stored = await this.world.render(rendering, this.signal);
@@ -202,8 +263,7 @@ class Run {
       last,
     };
     await this.keeper.save(withLastUse(next, outgoing?.imageIds ?? [], this.nowSeconds()));
-    await this.world.forget(without(outgoing?.pods ?? [], this.staged));
-    this.observe(last);
+    this.outgoing = outgoing?.pods ?? [];
   }
 
   private imagesOfDesired(): StoredImage[] {
@@ -216,15 +276,7 @@ class Run {
     return Math.floor(this.clock.nowMs() / 1000);
   }
 
-  private advance(event: DeploymentEventName): void {
-    this.signal.throwIfAborted();
-    const next = nextPhase(this.phase, event);
-    if (!isPending(next)) throw new Error(`${event} does not end a deployment`);
-    this.phase = next;
-    this.tell();
-  }
-
-  private tell(progress: { receivedBytes?: number; totalBytes?: number } = {}): void {
+  private tell(progress: { receivedBytes?: number; totalBytes?: number; step?: string } = {}): void {
     this.observe({ version: this.desired.version, phase: this.phase, ...progress });
   }
 }

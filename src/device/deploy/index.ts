@@ -2,9 +2,12 @@
  * The deployment state machine: one pending desired state is carried to its one terminal phase. It acts on the device only
  * through the `World` port.
  */
+export { acceptDesired } from './accepted.ts';
+export { activatePods, restorePods } from './activate.ts';
 export { maxActivationAttempts, runDeployment, Superseded } from './deployment.ts';
 export { type DeploymentUse, type ImageUse, imageUses, versionOf } from './image-use.ts';
 export { mendImages } from './mend.ts';
+export { describeStep, type LoadedUnit, planActivation, type ReplacedObject, type Step } from './plan.ts';
 export { referencedObjects } from './remembered-images.ts';
 export { rootsOf } from './roots.ts';
 export { decodeState, encodeState } from './state-codec.ts';
@@ -14,7 +17,6 @@ export {
   type DeviceState,
   emptyState,
   type PendingDeployment,
-  type TrustedMark,
 } from './state.ts';
 export {
   type DeploymentEventName,

@@ -1,6 +1,7 @@
 import type { Clock } from '../../core/ports/index.ts';
 import type { StoredTree } from '../store/index.ts';
 import type { DesiredState } from '../../wire/trust/index.ts';
+import { activatePods } from './activate.ts';
 import { withImage, withTree } from './remembered-images.ts';
 import type { StateKeeper, World } from './world.ts';
 
@@ -35,11 +36,7 @@ export async function mendImages(
   const mended = [...damaged, ...rendered];
   if (mended.length === 0) return [];
   signal.throwIfAborted();
-  await world.renew(
-    current.pods,
-    mended.map(({ id }) => id),
-    signal,
-  );
+  await activatePods(world, current.pods, signal, () => undefined);
   return [...new Set(mended.map(({ name }) => name))];
 }
 

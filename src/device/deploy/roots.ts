@@ -1,5 +1,5 @@
 import { jobName } from '../jobs/pull/index.ts';
-import { podUuid } from '../pod/index.ts';
+import { podUuid } from '../../wire/trust/index.ts';
 import type { Roots } from '../store/index.ts';
 import { referencedObjects } from './remembered-images.ts';
 import type { DeployedPod, DeviceState } from './state.ts';

@@ -1,4 +1,4 @@
-import { parseUuid } from '../../image/appc/index.ts';
+import { parseImageId, parseUuid } from '../../image/appc/index.ts';
 import {
   bytes,
   CborError,
@@ -12,11 +12,24 @@ import {
   parsed,
   type Reader,
   readFields,
+  tagged,
   text,
 } from '../../core/cbor/index.ts';
-import { maxStateBytes, verityDigestForm } from '../store/index.ts';
-import { decodeDesiredState, encodeDesiredState } from '../../wire/trust/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+import { maxStateBytes, parseTreeId, verityDigestForm } from '../store/index.ts';
+import {
+  alreadyVerified,
+  decodeDesiredState,
+  type DesiredState,
+  encodeDesiredState,
+} from '../../wire/trust/index.ts';
 import type { DeployedPod, Deployment, DeviceState } from './state.ts';
+
+/** What comes from manifests is as long as manifests may be; a state that is saved must be read again. */
+const maxManifestText = 1 << 20;
+
+const imageId = parsed(text(135), (value) => parseImageId(value));
+const treeId = parsed(text(73), parseTreeId);
 
 const verityDigest: Reader<string> = parsed(text(135), (value) => {
   if (!verityDigestForm.test(value)) throw new CborError('not a digest of fs-verity');
@@ -24,56 +37,66 @@ const verityDigest: Reader<string> = parsed(text(135), (value) => {
 });
 
 const deployedPod: Reader<DeployedPod> = map({
-  name: text(64),
+  name: text(512),
   // Names a directory.
   uuid: parsed(text(36), parseUuid),
   slice: text(255),
   services: list(
     map({
-      app: text(64),
+      app: text(512),
       unit: text(255),
       imageId: text(135),
-      probeHttp: optional(map({ port: integer(1, 65535), path: text(256) })),
-    }),
-    { max: 64 },
-  ),
-  mounts: list(text(255), { max: 128 }),
-  isolators: list(
-    map({
-      app: text(64),
-      name: text(255),
-      outcome: oneOf('enforced', 'modified', 'ignored'),
-      detail: text(1024),
+      probeHttp: optional(map({ port: integer(1, 65535), path: text(maxManifestText) })),
     }),
     { max: 1024 },
+  ),
+  mounts: list(text(255), { max: 1024 }),
+  isolators: list(
+    map({
+      app: text(512),
+      name: text(maxManifestText),
+      outcome: oneOf('enforced', 'modified', 'ignored'),
+      detail: text(maxManifestText),
+    }),
+    { max: 8192 },
   ),
 });
 
 const deployment: Reader<Deployment> = map({
   version: integer(0),
   pods: list(deployedPod, { max: 16 }),
-  imageIds: list(text(135), { max: 64 }),
-  treeIds: optional(list(text(135), { max: 64 })),
+  imageIds: list(imageId, { max: 64 }),
+  treeIds: optional(list(treeId, { max: 64 })),
 });
+
+const failedEnd = map({
+  version: integer(0),
+  phase: oneOf('rolled-back', 'refused', 'superseded'),
+  code: text(64),
+  message: text(maxManifestText),
+});
+
+const decodeSaved = (payload: Uint8Array): DesiredState =>
+  decodeDesiredState(alreadyVerified(payload, 'saved-state'));
 
 const deviceState: Reader<DeviceState> = map({
   format: oneOf(1),
   trusted: map({ version: integer(0), payloadSha256: text(64), issued: integer(0) }),
   current: optional(deployment),
   previous: optional(deployment),
-  pending: optional(map({ desired: parsed(bytes(1 << 17), decodeDesiredState), attempts: integer(0, 1000) })),
+  pending: optional(map({ desired: parsed(bytes(1 << 17), decodeSaved), attempts: integer(0, 1000) })),
   last: optional(
-    map({
-      version: integer(0),
-      phase: oneOf('committed', 'rolled-back', 'refused', 'superseded'),
-      code: optional(text(64)),
-      message: optional(text(4096)),
+    tagged('phase', {
+      committed: map({ version: integer(0), phase: oneOf('committed') }),
+      'rolled-back': failedEnd,
+      refused: failedEnd,
+      superseded: failedEnd,
     }),
   ),
   images: list(
     map({
-      id: text(135),
-      name: text(255),
+      id: imageId,
+      name: text(maxManifestText),
       sizeBytes: integer(0),
       sha256: text(64),
       manifest: bytes(1 << 20),
@@ -86,12 +109,12 @@ const deviceState: Reader<DeviceState> = map({
   trees: optional(
     list(
       map({
-        id: text(135),
-        name: text(255),
+        id: treeId,
+        name: text(maxManifestText),
         sizeBytes: integer(0),
         sha256: text(64),
         verity: optional(verityDigest),
-        imageIds: list(text(135), { max: 64 }),
+        imageIds: list(imageId, { max: 64 }),
       }),
       { max: 256 },
     ),
@@ -111,13 +134,20 @@ export function encodeState(state: DeviceState): Uint8Array {
 /**
  * Reads a state slot's body.
  *
- * @throws {CborError} when it is not a state; the caller falls back to the older slot.
+ * The slot was whole, so what cannot be read was not damaged: another version of wherry wrote it. The older slot is no way
+ * out, because the version that it trusts may be older too.
+ *
+ * @throws Refusal `state-unreadable`
  */
 export function decodeState(body: Uint8Array): DeviceState {
   try {
     return readFields(decodeCbor(body, { maxBytes: maxStateBytes, maxDepth: 16 }), deviceState, 'state');
   } catch (cause) {
-    if (cause instanceof CborError) throw cause;
-    throw new CborError('the state cannot be read', { cause });
+    if (!(cause instanceof CborError)) throw cause;
+    throw new Refusal(
+      'state-unreadable',
+      `the state of the device was written by another version of wherry (${cause.message}); install that version or a later one`,
+      { cause },
+    );
   }
 }

@@ -1,7 +1,8 @@
+import type { ImageId } from '../../image/appc/index.ts';
 import type { CompiledPod } from '../pod/index.ts';
-import type { DeploymentReport } from '../../wire/report/index.ts';
-import type { StoredImage, StoredTree } from '../store/index.ts';
-import type { DesiredState } from '../../wire/trust/index.ts';
+import type { DeploymentEnd } from '../../wire/report/index.ts';
+import type { StoredImage, StoredTree, TreeId } from '../store/index.ts';
+import type { DesiredState, TrustedVersion } from '../../wire/trust/index.ts';
 
 /**
  * What wherry must remember over a power cut; everything else is derived from the world. It lies in two slots
@@ -9,34 +10,25 @@ import type { DesiredState } from '../../wire/trust/index.ts';
  */
 export interface DeviceState {
   readonly format: 1;
-  /** The highest desired state that was ever trusted: version, digest of its payload, newest issue time. */
-  readonly trusted: TrustedMark;
+  readonly trusted: TrustedVersion;
   readonly current?: Deployment;
   readonly previous?: Deployment;
   readonly pending?: PendingDeployment;
   /** How the last deployment ended: told again after a reboot, and never tried again by itself. */
-  readonly last?: DeploymentReport;
+  readonly last?: DeploymentEnd;
   /** Verified image objects. */
   readonly images: readonly StoredImage[];
   /** Trees that were rendered of them; absent when there are none. */
   readonly trees?: readonly StoredTree[];
 }
 
-export interface TrustedMark {
-  readonly version: number;
-  /** SHA-256 of the payload, lower-case hex; empty before the first. */
-  readonly payloadSha256: string;
-  /** Seconds since 1970: the floor of the clock. */
-  readonly issued: number;
-}
-
 export interface Deployment {
   readonly version: number;
   /** UUIDs and unit names of the pods that make it up. */
   readonly pods: readonly DeployedPod[];
-  readonly imageIds: readonly string[];
+  readonly imageIds: readonly ImageId[];
   /** The rendered trees that its pods run in; absent when there are none. */
-  readonly treeIds?: readonly string[];
+  readonly treeIds?: readonly TreeId[];
 }
 
 /** What remains of a compiled pod once its files are on the disk: the names that are needed to start, stop and report it. */
@@ -44,7 +36,10 @@ export type DeployedPod = Pick<CompiledPod, 'name' | 'uuid' | 'slice' | 'service
 
 export interface PendingDeployment {
   readonly desired: DesiredState;
-  /** How often activation was begun: a device that dies in it goes back after the third time. */
+  /**
+   * How often activation was begun: a device that dies in it goes back after the third time. Above 0, pods of the current
+   * deployment may have been stopped, by this deployment or by one that it superseded.
+   */
   readonly attempts: number;
 }
 

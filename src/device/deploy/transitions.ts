@@ -1,7 +1,7 @@
-import type { DeploymentPhase } from '../../wire/report/index.ts';
+import type { DeploymentPhase, DeploymentUnderWay } from '../../wire/report/index.ts';
 
 /** The phases that a deployment leaves. */
-export type PendingPhase = Exclude<DeploymentPhase, 'committed' | 'rolled-back' | 'refused' | 'superseded'>;
+export type PendingPhase = DeploymentUnderWay['phase'];
 
 /** What can happen to a deployment that is under way. */
 export type DeploymentEventName =
@@ -9,21 +9,26 @@ export type DeploymentEventName =
   | 'staged' // units and bundles are written, images are mounted
   | 'started' // every unit of the set has started
   | 'healthy' // the probation is over and every check held
-  | 'failed' // something the deployment needs was refused, did not start or did not stay healthy
+  | 'failed' // something that the deployment needs was refused, and no pod has been touched
+  | 'failed-late' // something was refused, did not start or did not stay healthy after pods had been touched
   | 'newer'; // a newer desired state was accepted
 
+/** Where every run of a deployment begins, also one that takes it up again. */
+export const firstPhase: PendingPhase = 'fetch';
+
 /**
- * The whole life of a deployment. A failure before activation touches nothing that runs, so it ends as `refused`; after
- * it, the previous set was stopped and comes back, so it ends as `rolled-back`. The phases on the right that are not keys are
- * terminal: each command reaches exactly one of them.
+ * The whole life of a deployment; `runDeployment` goes by it. What fails before a pod was touched ends as `refused`. After
+ * that the previous set was stopped and comes back, so it ends as `rolled-back`. A deployment that is taken up again after
+ * its activation had begun goes through `fetch` and `stage` once more, with pods touched. The phases on the right that are
+ * not keys are terminal: each command reaches exactly one of them.
  */
 export const transitions: Readonly<
   Record<PendingPhase, Readonly<Partial<Record<DeploymentEventName, DeploymentPhase>>>>
 > = {
-  fetch: { fetched: 'stage', failed: 'refused', newer: 'superseded' },
-  stage: { staged: 'activate', failed: 'refused', newer: 'superseded' },
-  activate: { started: 'probation', failed: 'rolled-back', newer: 'superseded' },
-  probation: { healthy: 'committed', failed: 'rolled-back', newer: 'superseded' },
+  fetch: { fetched: 'stage', failed: 'refused', 'failed-late': 'rolled-back', newer: 'superseded' },
+  stage: { staged: 'activate', failed: 'refused', 'failed-late': 'rolled-back', newer: 'superseded' },
+  activate: { started: 'probation', failed: 'refused', 'failed-late': 'rolled-back', newer: 'superseded' },
+  probation: { healthy: 'committed', 'failed-late': 'rolled-back', newer: 'superseded' },
 };
 
 /** The phase after `event`; a pair that the table does not have is a bug. */

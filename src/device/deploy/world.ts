@@ -1,6 +1,7 @@
 import type { DeploymentReport } from '../../wire/report/index.ts';
 import type { ImageSize, StoredImage, StoredObject, StoredTree } from '../store/index.ts';
 import type { DesiredImage, DesiredState } from '../../wire/trust/index.ts';
+import type { LoadedUnit, ReplacedObject, Step } from './plan.ts';
 import type { Rendering } from '../jobs/render/index.ts';
 import type { DeployedPod, DeviceState } from './state.ts';
 
@@ -31,16 +32,12 @@ export interface World {
   render(rendering: Rendering, signal: AbortSignal): Promise<StoredTree>;
   /** Compiles the set and writes its bundles and units durably; starts nothing. Its trees are rendered. Refuses with the pod class. */
   stage(desired: DesiredState, images: readonly StoredImage[]): Promise<readonly DeployedPod[]>;
-  /**
-   * Makes exactly `pods` run: stops what is not in the set, starts what is and does not run, leaves the rest alone. Refuses with
-   * `activation-failed`.
-   */
-  converge(pods: readonly DeployedPod[], signal?: AbortSignal): Promise<void>;
-  /**
-   * Makes `pods` run from the objects of `imageIds` that are stored now: a replaced object lies under its mount until the mount is
-   * made anew, so what uses it is stopped and started. Refuses with `activation-failed`.
-   */
-  renew(pods: readonly DeployedPod[], imageIds: readonly string[], signal: AbortSignal): Promise<void>;
+  /** The services and slices of pods that systemd has loaded. */
+  loaded(): Promise<readonly LoadedUnit[]>;
+  /** Objects that were replaced on disk while the old one is still mounted; an `unmount` step takes one off the list. */
+  replaced(): readonly ReplacedObject[];
+  /** Does one step of a plan. Refuses with `activation-failed`. */
+  perform(step: Step, signal?: AbortSignal): Promise<void>;
   /** Waits until the set was healthy for `seconds`. Refuses with `probation-failed`. */
   probation(pods: readonly DeployedPod[], seconds: number, signal: AbortSignal): Promise<void>;
   /** Makes `pods` the set that starts at boot: one atomic replacement. */

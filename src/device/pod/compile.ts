@@ -6,6 +6,7 @@ import type { CompiledPod, PodImage, PodInput } from './compiled-pod.ts';
 import type { HttpProbe } from './http-probe.ts';
 import { isolateApp, isolatePod, type PodIsolation } from './isolation.ts';
 import { imageMount, podPlaces, type PodPlaces } from './places.ts';
+import { releaseScript, releaseScriptPath } from './release-script.ts';
 import { appSettings } from './settings.ts';
 import { startScript, startScriptPath } from './start-script.ts';
 import { holderUnit, mountUnit, serviceUnit, sliceUnit } from './units.ts';
@@ -70,6 +71,7 @@ export function compilePod(input: PodInput): CompiledPod {
     ],
     files: [
       { path: startScriptPath, content: startScript, mode: 0o644 },
+      { path: releaseScriptPath, content: releaseScript, mode: 0o644 },
       ...held.files,
       ...apps.flatMap(({ files }) => files),
     ],

@@ -6,5 +6,4 @@ export { appPath } from './bundle.ts';
 export { compilePod } from './compile.ts';
 export type { CompiledPod, HostFacts, PodImage } from './compiled-pod.ts';
 export { type HttpProbe, parseHttpProbe } from './http-probe.ts';
-export { podUuid } from './pod-uuid.ts';
 export { mountUnit, podsTargetText } from './units.ts';

@@ -85,93 +85,62 @@ export function defaultFilter(machine: string, capabilities: readonly string[]):
   };
 }
 
-/** What crun calls between loading the filter and the app's first instruction (ace.md allows a minimal addition). */
-const runtimeCalls: readonly string[] = [
+/**
+ * Calls between loading the filter and the app's first instruction, the same on every ABI (ace.md allows a minimal addition).
+ * They are those of crun, which waits for the release of the container under the filter, of the dynamic linker and of a
+ * static program's start. strace(1) shows them.
+ */
+const startCalls: readonly string[] = [
   ...[
     'capget',
     'capset',
     'prctl',
     'setgroups',
-    'setgroups32',
     'setresgid',
-    'setresgid32',
     'setresuid',
-    'setresuid32',
-  ],
-  ...[
     'setgid',
-    'setgid32',
     'setuid',
-    'setuid32',
     'umask',
     'setsid',
-    'ioctl',
-    'chdir',
-    'fchdir',
-    'getcwd',
-    'execve',
   ],
+  ...['ioctl', 'chdir', 'fchdir', 'getcwd', 'execve', 'pselect6'],
+  ...['openat', 'openat2', 'close', 'close_range', 'read', 'readv', 'pread64', 'write', 'writev', 'fcntl'],
+  ...['fstat', 'newfstatat', 'statx', 'faccessat', 'faccessat2', 'readlinkat', 'getdents64'],
+  ...['lseek', 'brk', 'mmap', 'munmap', 'mprotect', 'madvise', 'futex', 'rt_sigaction', 'rt_sigprocmask'],
+  ...['rt_sigreturn', 'getpid', 'gettid', 'getrandom', 'prlimit64', 'dup', 'dup3', 'sendmsg', 'recvmsg'],
+  ...['recvfrom', 'exit', 'exit_group', 'restart_syscall', 'sched_yield', 'set_tid_address'],
   ...[
-    'openat',
-    'openat2',
-    'close',
-    'close_range',
-    'read',
-    'readv',
-    'pread64',
-    'write',
-    'writev',
-    'fcntl',
-    'fcntl64',
-  ],
-  ...[
-    'fstat',
-    'fstat64',
-    'fstatat64',
-    'newfstatat',
-    'statx',
-    'faccessat',
-    'faccessat2',
-    'readlinkat',
-    'getdents64',
-  ],
-  ...['lseek', '_llseek', 'brk', 'mmap', 'mmap2', 'munmap', 'mprotect', 'madvise', 'futex', 'futex_time64'],
-  ...[
-    'rt_sigaction',
-    'rt_sigprocmask',
-    'rt_sigreturn',
-    'getpid',
-    'gettid',
-    'getrandom',
-    'prlimit64',
-    'ugetrlimit',
-  ],
-  ...[
-    'dup',
-    'dup3',
-    'sendmsg',
-    'recvmsg',
-    'recvfrom',
-    'exit',
-    'exit_group',
-    'restart_syscall',
-    'sched_yield',
-  ],
-  ...['set_tid_address', 'set_robust_list', 'rseq', 'arm_set_tls', 'set_tls', 'cacheflush', 'uname'],
-  ...[
+    'set_robust_list',
+    'rseq',
+    'uname',
     'geteuid',
-    'geteuid32',
     'getuid',
-    'getuid32',
     'getegid',
-    'getegid32',
     'getgid',
-    'getgid32',
     'fsopen',
     'statfs',
     'fstatfs',
   ],
 ];
+
+/** ABIs that are older than the `at` calls have these beside them, and C libraries still use them. */
+const withoutAt = ['access', 'open', 'readlink'];
+
+/** ABIs of 32 bits have wider variants of many calls. */
+const wider: readonly string[] = [
+  ...['setgroups32', 'setresgid32', 'setresuid32', 'setgid32', 'setuid32', 'fcntl64', 'fstat64', 'fstatat64'],
+  ...['_llseek', 'mmap2', 'futex_time64', 'pselect6_time64', '_newselect', 'ugetrlimit'],
+  ...['geteuid32', 'getuid32', 'getegid32', 'getgid32'],
+];
+
+/** The further calls of each ABI: a filter covers several, and a 32-bit program meets it as well. */
+const startCallsOf: Readonly<Record<string, readonly string[]>> = {
+  SCMP_ARCH_AARCH64: [],
+  SCMP_ARCH_ARM: [...withoutAt, ...wider, 'arm_set_tls', 'set_tls', 'cacheflush'],
+  SCMP_ARCH_X86_64: [...withoutAt, 'arch_prctl', 'select'],
+  SCMP_ARCH_X86: [...withoutAt, ...wider, 'set_thread_area'],
+  SCMP_ARCH_X32: [...withoutAt, 'arch_prctl', 'select'],
+};
 
 /** A filter, or none, and how it differs from what was asked for. */
 export interface SeccompOutcome {
@@ -196,7 +165,8 @@ export function retainFilter(machine: string, set: CallSet): SeccompOutcome {
       `seccomp: the wildcard ${JSON.stringify(wildcard)} is not known here`,
     );
   }
-  const added = runtimeCalls.filter((call) => !set.calls.includes(call));
+  const needed = [...startCalls, ...architectures(machine).flatMap((abi) => startCallsOf[abi] ?? [])];
+  const added = [...new Set(needed)].filter((call) => !set.calls.includes(call));
   const { action, errnoRet } = whenBlocked(set);
   return {
     filter: {

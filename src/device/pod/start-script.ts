@@ -2,7 +2,8 @@
 export const startScriptPath = 'start-app';
 
 /**
- * The one script of a pod's services, the same for every app: it lays a fresh writable layer over the image and becomes crun.
+ * The same script for every app: it lays a fresh writable layer over the image and becomes `crun create`, which leaves when
+ * the app's process is there and waits for its release. So systemd finds exactly one process that is its own child.
  * It lies in the pod's directory, so that a pod runs without wherry. Its arguments are checked names and our own paths;
  * what an app says (its exec line, environment, paths) is in the bundle and never comes near a shell.
  *
@@ -10,7 +11,7 @@ export const startScriptPath = 'start-app';
  * clean layer, and nothing is ever left behind on the host.
  */
 export const startScript = `#!/bin/sh
-# Runs an app, or its post-stop handler, in a fresh layer over its images.
+# Creates an app's container, or runs its post-stop handler, in a fresh layer over its images.
 set -eu
 what=$1 dir=$2 bytes=$3 images=$4 pod=$5 crun=$6 bundle=$7 id=$8
 umask 022
@@ -53,5 +54,5 @@ fi
 if [ -d "$bundle.pre-start" ]; then
   run --bundle "$bundle.pre-start" "$id.pre-start"
 fi
-exec "$crun" --root="$dir" --cgroup-manager=disabled run --detach --pid-file "$dir/pid" --bundle "$bundle" "$id"
+exec "$crun" --root="$dir" --cgroup-manager=disabled create --pid-file "$dir/pid" --bundle "$bundle" "$id"
 `;

@@ -1,6 +1,7 @@
 import { unitText, type ResourceLimits } from '../systemd/index.ts';
 import type { HostFacts } from './compiled-pod.ts';
 import { imageMount, type PodPlaces } from './places.ts';
+import { releaseScriptPath } from './release-script.ts';
 import type { AppSettings } from './settings.ts';
 import { startScriptPath } from './start-script.ts';
 
@@ -53,6 +54,23 @@ export interface ServiceInput {
   readonly holder?: string;
 }
 
+/**
+ * systemd follows the one process that `crun create` leaves: it is PID 1's child before that command has ended, and it does not
+ * begin before ExecStartPost=. With PIDFile= systemd would read the process of an app that ends at once after it has gone.
+ */
+const followed = { Type: 'forking', GuessMainPID: true };
+
+/** Lets a created process begin; `namespaces` is the link that a holder makes to its own. */
+function release(
+  dir: string,
+  id: string,
+  places: PodPlaces,
+  host: HostFacts,
+  ...namespaces: readonly string[]
+): readonly string[] {
+  return ['/bin/sh', places.absolute(releaseScriptPath), dir, host.crunPath, id, ...namespaces];
+}
+
 /** The service of an app: crun in a fresh layer, then nothing of ours stays; systemd follows the app's own process. */
 export function serviceUnit(input: ServiceInput): string {
   const { podName, app, places, host, settings, holder } = input;
@@ -60,7 +78,7 @@ export function serviceUnit(input: ServiceInput): string {
   const mounts = layers.map(({ unit }) => unit);
   const id = places.containerId(app);
   const dir = places.runtime(id);
-  const script = (what: 'start' | 'post-stop') => [
+  const script = (what: 'create' | 'post-stop') => [
     ...['/bin/sh', places.absolute(startScriptPath), what, dir, String(settings.layerBytes)],
     ...[
       layers.map(({ where }) => `${where}/rootfs`).join(':'),
@@ -82,12 +100,12 @@ export function serviceUnit(input: ServiceInput): string {
       StartLimitIntervalSec: 0,
     },
     Service: {
-      Type: 'forking',
-      PIDFile: `${dir}/pid`,
+      ...followed,
       RuntimeDirectory: [belowRun(dir), `${belowRun(dir)}/layer`],
       RuntimeDirectoryMode: '0700',
       PrivateMounts: true,
-      ExecStart: [script('start')],
+      ExecStart: [script('create')],
+      ExecStartPost: [release(dir, id, places, host)],
       ...(input.postStop ? { ExecStopPost: [script('post-stop')] } : {}),
       Restart: settings.restart,
       RestartSec: 1,
@@ -126,7 +144,6 @@ export function holderUnit(input: {
 }): string {
   const { podName, places, host } = input;
   const dir = places.runtime(places.holderId);
-  const pidFile = `${dir}/pid`;
   return unitText({
     Unit: {
       Description: `Namespaces of pod ${podName}`,
@@ -136,23 +153,16 @@ export function holderUnit(input: {
       StartLimitBurst: 5,
     },
     Service: {
-      Type: 'forking',
-      PIDFile: pidFile,
+      ...followed,
       RuntimeDirectory: [belowRun(dir)],
       RuntimeDirectoryMode: '0700',
       ExecStart: [
         [
-          ...[host.crunPath, `--root=${dir}`, '--cgroup-manager=disabled', 'run', '--detach'],
-          ...['--pid-file', pidFile, '--bundle', places.absolute('holder'), places.holderId],
+          ...[host.crunPath, `--root=${dir}`, '--cgroup-manager=disabled', 'create'],
+          ...['--pid-file', `${dir}/pid`, '--bundle', places.absolute('holder'), places.holderId],
         ],
       ],
-      // Bundles are constant, process IDs are not.
-      ExecStartPost: [
-        [
-          ...['/bin/sh', '-ec', 'read -r pid <"$1" || [ -n "$pid" ]; ln -sfn "/proc/$pid/ns" "$2"', 'sh'],
-          ...[pidFile, places.namespaces],
-        ],
-      ],
+      ExecStartPost: [release(dir, places.holderId, places, host, places.namespaces)],
       Restart: 'always',
       // Not through a failed state, which would stop the apps for good: they are restarted along.
       RestartMode: 'direct',

@@ -1,7 +1,17 @@
+import type { ImageId } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import { directoryOf, type Disk, type Owner } from './disk.ts';
 import { readSuperblock, superblockBytes, superblockOffset } from './erofs-superblock.ts';
 import type { Verity } from './verity.ts';
+
+/** `rendered-` and 64 lower-case hex digits: what a tree is rendered of, and how. */
+export type TreeId = `rendered-${string}`;
+
+/** @throws Error when `text` is not the ID of a rendered tree */
+export function parseTreeId(text: string): TreeId {
+  if (!treeIdForm.test(text)) throw new Error(`${JSON.stringify(text)} is not the ID of a rendered tree`);
+  return text as TreeId;
+}
 
 /** An object, as the device's state remembers it. */
 export interface StoredObject {
@@ -21,6 +31,7 @@ export type Committed<Stored extends StoredObject> = Omit<Stored, 'verity'> & { 
 
 /** A verified image object. */
 export interface StoredImage extends StoredObject {
+  readonly id: ImageId;
   /** The exact bytes of the image manifest. */
   readonly manifest: Uint8Array;
   /** The archive left out entries of directories: nothing is known of their owner, mode and time. */
@@ -34,8 +45,9 @@ export interface StoredImage extends StoredObject {
 
 /** The object of a tree that was rendered of several images; its ID says of which and how. */
 export interface StoredTree extends StoredObject {
+  readonly id: TreeId;
   /** The images that it was made of; the last is the one that was rendered. */
-  readonly imageIds: readonly string[];
+  readonly imageIds: readonly ImageId[];
 }
 
 export interface ImageStore {
@@ -79,6 +91,7 @@ export interface ImageStoreOptions {
 
 /** Ending of a complete object's name. */
 const suffix = '.erofs';
+const treeIdForm = /^rendered-[0-9a-f]{64}$/;
 const idForm = /^(sha512-[0-9a-f]{128}|rendered-[0-9a-f]{64})$/;
 const objectMode = 0o444;
 

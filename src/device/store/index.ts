@@ -17,9 +17,11 @@ export {
   type ImageStore,
   imageStore,
   type ImageStoreOptions,
+  parseTreeId,
   type StoredImage,
   type StoredObject,
   type StoredTree,
+  type TreeId,
 } from './image-store.ts';
 export { nodeDisk } from './node-disk.ts';
 export { admitSpace, type ImageSize, type SpaceNeed, spaceNeeded } from './space.ts';

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import {
   bytes,
   CborError,
+  type CborValue,
   decodeCbor,
   encodeCbor,
   integer,
@@ -23,7 +24,7 @@ export interface StateSlots {
   /**
    * The newest state that is whole; undefined when none was ever saved.
    *
-   * @throws Refusal `state-unreadable` when there are files but none is whole
+   * @throws Refusal `state-unreadable` when there are files but none is whole, or one has a format of a later wherry
    */
   read(): Promise<SavedState | undefined>;
   /** Saves a state; once this resolves, a power cut cannot take it back, and during it the old one stays readable. */
@@ -50,6 +51,7 @@ const slotFields = map({
 export function stateSlots(disk: Disk, directory: string): StateSlots {
   const path = (name: SlotName): string => `${directory}/${name}`;
 
+  /** @throws Refusal `state-unreadable` for a later format: what the other slot trusts may be older */
   const readSlot = async (name: SlotName): Promise<SavedState | 'absent' | CborError> => {
     const file = await disk.read(path(name), maxStateBytes + overheadBytes).catch(asDamage);
     if (file instanceof CborError) return file;
@@ -57,6 +59,13 @@ export function stateSlots(disk: Disk, directory: string): StateSlots {
     try {
       return decodeSlot(file);
     } catch (error) {
+      if (hasLaterFormat(file)) {
+        throw new Refusal(
+          'state-unreadable',
+          `${path(name)} was written by a later version of wherry; install that version`,
+          { cause: error },
+        );
+      }
       return asDamage(error);
     }
   };
@@ -94,9 +103,31 @@ function encodeSlot(state: SavedState): Uint8Array {
 
 function decodeSlot(file: Uint8Array): SavedState {
   const limits = { maxBytes: maxStateBytes + overheadBytes, maxDepth: 1 };
-  const { generation, body, sha256 } = readFields(decodeCbor(file, limits), slotFields, 'slot');
+  return openSlot(decodeCbor(file, limits));
+}
+
+function openSlot(slot: CborValue): SavedState {
+  const { generation, body, sha256 } = readFields(slot, slotFields, 'slot');
   if (!checksum({ generation, body }).equals(sha256)) throw new CborError('slot: the checksum is wrong');
   return { generation, body };
+}
+
+/** Whether a file is a slot of a later format, and not one of this format in whose number a bit was flipped. */
+function hasLaterFormat(file: Uint8Array): boolean {
+  let slot: CborValue;
+  try {
+    slot = decodeCbor(file, { maxBytes: maxStateBytes + overheadBytes, maxDepth: 16 });
+  } catch {
+    return false; // not a value at all: damage
+  }
+  if (typeof slot !== 'object' || slot === null || !('format' in slot)) return false;
+  if (typeof slot.format !== 'number' || slot.format <= 1) return false;
+  try {
+    openSlot({ ...slot, format: 1 });
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 function checksum({ generation, body }: SavedState): Buffer {

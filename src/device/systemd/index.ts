@@ -6,5 +6,5 @@ export { escapeUnitName, escapeUnitPath, unitNameMaxBytes } from './escape.ts';
 export { openJournal } from './journal.ts';
 export { connectSystemd, type SystemdConnection, type SystemdOptions } from './manager.ts';
 export { type Notifier, openNotifier } from './notify.ts';
-export type { Systemd, UnitStatus } from './systemd.ts';
+export type { JobResult, Systemd, UnitStatus } from './systemd.ts';
 export { type ResourceLimits, type UnitDescription, unitText } from './unit-text.ts';

@@ -28,7 +28,7 @@ export interface Systemd {
    */
   run(unit: string, signal?: AbortSignal): Promise<string>;
   stop(unit: string, signal?: AbortSignal): Promise<JobResult>;
-  /** Stops a unit without waiting, and forgets a failure. */
+  /** Clears the `failed` state of a unit, so that it can be started and collected again; no error when it is not loaded. */
   resetFailed(unit: string): Promise<void>;
   /** Makes systemd read unit files anew. */
   reload(): Promise<void>;

@@ -40,7 +40,7 @@ const directives = {
   Slice: {},
   Service: {
     Type: 'token',
-    PIDFile: 'path',
+    GuessMainPID: 'yes-no',
     RuntimeDirectory: 'tokens',
     RuntimeDirectoryMode: 'token',
     PrivateMounts: 'yes-no',

@@ -116,7 +116,8 @@ async function judge(
 ): Promise<FetchedImage> {
   const { signatureVerifier } = await import('../../wire/trust/openpgp.ts');
   try {
-    const verifier = await signatureVerifier(armored, keys, Math.floor(ports.clock.nowMs() / 1000), true);
+    const time = { nowSeconds: Math.floor(ports.clock.nowMs() / 1000), clockTrusted: true };
+    const verifier = await signatureVerifier(armored, keys, time);
     for await (const chunk of createReadStream(path)) verifier.update(chunk as Buffer);
     const { fingerprint } = await verifier.finish();
     const summary = await readArchive(createReadStream(path), { limits: defaultArchiveLimits });

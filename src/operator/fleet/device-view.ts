@@ -5,7 +5,7 @@ import {
   decodeReport,
   foldPresence,
   type DeploymentEvent,
-  type DeploymentPhase,
+  type DeploymentUnderWay,
   type DeviceReport,
   type Presence,
 } from '../../wire/report/index.ts';
@@ -52,14 +52,7 @@ export function foldMessage(
 }
 
 /** How far a published version has come on a device. */
-export type Progress =
-  | { readonly phase: 'waiting' }
-  | {
-      readonly phase: Extract<DeploymentPhase, 'fetch' | 'stage' | 'activate' | 'probation'>;
-      readonly receivedBytes?: number;
-      readonly totalBytes?: number;
-    }
-  | Outcome;
+export type Progress = { readonly phase: 'waiting' } | Omit<DeploymentUnderWay, 'version'> | Outcome;
 
 export type Outcome =
   | { readonly phase: 'committed' }
@@ -77,35 +70,22 @@ export function progressOf(view: DeviceView, version: number, eventsBefore: numb
   const forgotten = view.eventCount - view.events.length;
   for (const [index, event] of view.events.entries()) {
     const isOurs = event.version === version || (event.version === 0 && forgotten + index >= eventsBefore);
-    if (isOurs) return outcome(event.outcome, event.code, event.message);
+    if (isOurs) return event.outcome === 'committed' ? { phase: 'committed' } : outcome(event.outcome, event);
   }
   const { report } = view;
   if (report === undefined) return { phase: 'waiting' };
-  if (report.refused?.version === version)
-    return outcome('refused', report.refused.code, report.refused.message);
+  if (report.refused?.version === version) return outcome('refused', report.refused);
   const deployment = report.deployment;
   if (deployment?.version === version) {
-    const { phase, code, message, receivedBytes, totalBytes } = deployment;
-    switch (phase) {
-      case 'fetch':
-      case 'stage':
-      case 'activate':
-      case 'probation':
-        return {
-          phase,
-          ...(receivedBytes === undefined ? {} : { receivedBytes }),
-          ...(totalBytes === undefined ? {} : { totalBytes }),
-        };
-      case 'committed':
-      case 'rolled-back':
-      case 'refused':
-      case 'superseded':
-        return outcome(phase, code, message);
-    }
+    if (deployment.phase === 'committed') return { phase: 'committed' };
+    if ('code' in deployment) return outcome(deployment.phase, deployment);
+    const { version: _version, ...progress } = deployment;
+    return progress;
   }
   if (report.currentVersion === version) return { phase: 'committed' };
   if (deployment !== undefined && deployment.version > version) {
-    return outcome('superseded', 'superseded', `version ${deployment.version} took its place`);
+    const message = `version ${deployment.version} took its place`;
+    return outcome('superseded', { code: 'superseded', message });
   }
   return { phase: 'waiting' };
 }
@@ -114,8 +94,10 @@ export function isOutcome(progress: Progress): progress is Outcome {
   return ['committed', 'rolled-back', 'refused', 'superseded'].includes(progress.phase);
 }
 
-function outcome(phase: Outcome['phase'], code = 'internal', message = 'the device gave no reason'): Outcome {
-  if (phase === 'committed') return { phase };
+function outcome(
+  phase: Exclude<Outcome['phase'], 'committed'>,
+  { code, message }: { readonly code: string; readonly message: string },
+): Outcome {
   // A device of a later release may know more codes.
   const known = Object.hasOwn(refusalCodes, code) ? (code as RefusalCode) : 'internal';
   return { phase, code: known, message: known === code ? message : `${message} (${code})` };

@@ -9,5 +9,6 @@ export { FleetLink } from './fleet-link.ts';
 export { notForImages } from './not-for-images.ts';
 export { imageFiles, type OfferedImage, readImageFile, requireSignature } from './offered-image.ts';
 export { ImageShelf, imagesOf, type ReifiedPod, reifyPod, type SimpleLimits, simplePod } from './pod-spec.ts';
+export { previewDeploy } from './preview.ts';
 export { provisionFiles } from './provision.ts';
 export { earlierWish, type Published, publishWish, signDesired, type Wish } from './publish.ts';

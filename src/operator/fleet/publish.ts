@@ -2,6 +2,7 @@ import type { AcName } from '../../image/appc/index.ts';
 import type { Clock } from '../../core/ports/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import {
+  alreadyVerified,
   decodeDesiredState,
   decodeEnvelope,
   encodeDesiredState,
@@ -110,7 +111,7 @@ export async function earlierWish(
   const current = link.view(device).report?.currentVersion;
   const version = to ?? rollbackTarget(await fleet.history(device), current === 0 ? undefined : current);
   const { payload } = decodeEnvelope(await fleet.envelope(device, version));
-  const { pods, images, policy, target } = decodeDesiredState(payload);
+  const { pods, images, policy, target } = decodeDesiredState(alreadyVerified(payload, 'own-history'));
   if (target.device !== device) {
     throw new Refusal(
       'wrong-device',

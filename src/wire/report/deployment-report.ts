@@ -1,15 +1,25 @@
 /** Where a deployment is; the last four are terminal. */
-export type DeploymentPhase =
-  'fetch' | 'stage' | 'activate' | 'probation' | 'committed' | 'rolled-back' | 'refused' | 'superseded';
+export type DeploymentPhase = DeploymentReport['phase'];
 
 /** What a device says of its deployment that is under way or ended last. */
-export interface DeploymentReport {
+export type DeploymentReport = DeploymentUnderWay | DeploymentEnd;
+
+export interface DeploymentUnderWay {
   readonly version: number;
-  readonly phase: DeploymentPhase;
-  /** Set with rolled-back, refused and superseded. */
-  readonly code?: string;
-  readonly message?: string;
+  readonly phase: 'fetch' | 'stage' | 'activate' | 'probation';
   /** While fetching: bytes over all images. */
   readonly receivedBytes?: number;
   readonly totalBytes?: number;
+  /** While pods are stopped and started: what is done now, in words. */
+  readonly step?: string;
 }
+
+/** How a deployment ended: all went well, or there is a code that says why not. */
+export type DeploymentEnd =
+  | { readonly version: number; readonly phase: 'committed' }
+  | {
+      readonly version: number;
+      readonly phase: 'rolled-back' | 'refused' | 'superseded';
+      readonly code: string;
+      readonly message: string;
+    };

@@ -1,7 +1,12 @@
 /**
  * What a device says of itself, for both ends: reports, events, presence, topics and their codec. No I/O.
  */
-export type { DeploymentPhase, DeploymentReport } from './deployment-report.ts';
+export type {
+  DeploymentEnd,
+  DeploymentPhase,
+  DeploymentReport,
+  DeploymentUnderWay,
+} from './deployment-report.ts';
 export type { IsolatorReport } from './isolator-report.ts';
 export { foldPresence, mustReassert } from './presence.ts';
 export {

@@ -11,6 +11,7 @@ import {
   optional,
   parsed,
   readFields,
+  tagged,
   text,
   type CborValue,
   type Reader,
@@ -88,22 +89,28 @@ const sentence = line(wireBytes.sentence);
 const count = integer(0);
 const seconds = integer(0);
 
-const deployment = map({
+const underWay = map({
   version: integer(1),
-  phase: oneOf(
-    'fetch',
-    'stage',
-    'activate',
-    'probation',
-    'committed',
-    'rolled-back',
-    'refused',
-    'superseded',
-  ),
-  code: optional(name),
-  message: optional(sentence),
+  phase: oneOf('fetch', 'stage', 'activate', 'probation'),
   receivedBytes: optional(count),
   totalBytes: optional(count),
+  step: optional(sentence),
+});
+const failedEnd = map({
+  version: integer(1),
+  phase: oneOf('rolled-back', 'refused', 'superseded'),
+  code: name,
+  message: sentence,
+});
+const deployment = tagged('phase', {
+  fetch: underWay,
+  stage: underWay,
+  activate: underWay,
+  probation: underWay,
+  committed: map({ version: integer(1), phase: oneOf('committed') }),
+  'rolled-back': failedEnd,
+  refused: failedEnd,
+  superseded: failedEnd,
 });
 
 const refused = map({
@@ -169,12 +176,16 @@ const presence: Reader<Presence> = map({
   up: boolean,
 });
 
-const event: Reader<DeploymentEvent> = map({
-  format: oneOf(1),
-  bootId: name,
-  at: seconds,
-  version: count,
-  outcome: oneOf('committed', 'rolled-back', 'refused', 'superseded'),
-  code: optional(name),
-  message: optional(sentence),
+const answer = { format: oneOf(1), bootId: name, at: seconds, version: count };
+const failedAnswer = map({
+  ...answer,
+  outcome: oneOf('rolled-back', 'refused', 'superseded'),
+  code: name,
+  message: sentence,
+});
+const event: Reader<DeploymentEvent> = tagged('outcome', {
+  committed: map({ ...answer, outcome: oneOf('committed') }),
+  'rolled-back': failedAnswer,
+  refused: failedAnswer,
+  superseded: failedAnswer,
 });

@@ -82,14 +82,18 @@ export interface Presence {
   readonly up: boolean;
 }
 
-/** One terminal answer to one command, on `event`. */
-export interface DeploymentEvent {
+/** One terminal answer to one command, on `event`. Whatever is not `committed` says why with a code. */
+export type DeploymentEvent = {
   readonly format: 1;
   readonly bootId: string;
   readonly at: number;
   /** 0 when the message was too broken to have one. */
   readonly version: number;
-  readonly outcome: 'committed' | 'rolled-back' | 'refused' | 'superseded';
-  readonly code?: string;
-  readonly message?: string;
-}
+} & (
+  | { readonly outcome: 'committed' }
+  | {
+      readonly outcome: 'rolled-back' | 'refused' | 'superseded';
+      readonly code: string;
+      readonly message: string;
+    }
+);

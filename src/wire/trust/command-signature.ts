@@ -1,5 +1,7 @@
 import { isRefusal, Refusal } from '../../core/refusal/index.ts';
+import type { DeviceTime } from './judge.ts';
 import { openVerifier, type FaultCodes } from './signature.ts';
+import type { VerifiedPayload } from './verified-payload.ts';
 
 const commandCodes: FaultCodes = {
   malformed: 'signature-malformed',
@@ -16,10 +18,9 @@ const nearestMiss = ['key-unusable', 'signature-invalid', 'key-unknown'] as cons
  * be malformed.
  *
  * @param keys Armored public deploy keys.
- * @param atSeconds Seconds since 1970, at least the time floor.
- * @param clockTrusted Without it a key or signature from the future is taken as proof that the clock is behind.
+ * @param time at which keys and signatures are judged
  * @param copies Texts that trust nothing: what they say counts for the deploy keys, too (`readCertificates`).
- * @returns fingerprints of the primary keys that signed, lower-case hex, each once.
+ * @returns the payload as a verified one, and fingerprints of the primary keys that signed, lower-case hex, each once
  * @throws {Refusal} `unsigned`, `signature-malformed`, `signature-invalid`, `key-unknown`, `key-unusable`,
  *   `device-unsupported`.
  */
@@ -27,15 +28,14 @@ export async function verifyEnvelope(
   payload: Uint8Array,
   signatures: readonly string[],
   keys: readonly string[],
-  atSeconds: number,
-  clockTrusted = false,
+  time: DeviceTime,
   copies: readonly string[] = [],
-): Promise<{ fingerprints: string[] }> {
+): Promise<{ readonly payload: VerifiedPayload; readonly fingerprints: string[] }> {
   const fingerprints = new Set<string>();
   const misses: Refusal[] = [];
   for (const signature of signatures) {
     try {
-      const verifier = await openVerifier(signature, keys, atSeconds, clockTrusted, commandCodes, copies);
+      const verifier = await openVerifier(signature, keys, time, commandCodes, copies);
       verifier.update(payload);
       fingerprints.add((await verifier.finish()).fingerprint);
     } catch (error) {
@@ -43,7 +43,7 @@ export async function verifyEnvelope(
       misses.push(error);
     }
   }
-  if (fingerprints.size > 0) return { fingerprints: [...fingerprints] };
+  if (fingerprints.size > 0) return { payload: payload as VerifiedPayload, fingerprints: [...fingerprints] };
   const [nearest] = nearestMiss.flatMap((code) => misses.filter((miss) => miss.code === code));
   throw nearest ?? new Refusal('unsigned', 'the envelope carries no signature');
 }

@@ -17,6 +17,7 @@ import {
 import { Refusal } from '../../core/refusal/index.ts';
 import type { DesiredState } from './desired-state.ts';
 import { maxEnvelopeBytes } from './envelope.ts';
+import type { VerifiedPayload } from './verified-payload.ts';
 
 /** The last second of the year 9999: later ones no calendar can print. */
 const maxSeconds = 253_402_300_799;
@@ -69,9 +70,9 @@ const desiredState: Reader<DesiredState> = map({
  *
  * @throws {Refusal} `desired-malformed`.
  */
-export function encodeDesiredState(desired: DesiredState): Uint8Array {
+export function encodeDesiredState(desired: DesiredState): VerifiedPayload {
   try {
-    const payload = encodeCbor(desired);
+    const payload = encodeCbor(desired) as VerifiedPayload; // made here
     decodeDesiredState(payload);
     return payload;
   } catch (error) {
@@ -80,12 +81,12 @@ export function encodeDesiredState(desired: DesiredState): Uint8Array {
 }
 
 /**
- * Reads the payload of an envelope. It must have been verified before: this function says what the bytes mean, not
- * whether they may be obeyed.
+ * Reads the payload of an envelope, which was verified before: this function says what the bytes mean, not whether they
+ * may be obeyed.
  *
  * @throws {Refusal} `desired-malformed`, with the path of the field that is wrong.
  */
-export function decodeDesiredState(payload: Uint8Array): DesiredState {
+export function decodeDesiredState(payload: VerifiedPayload): DesiredState {
   try {
     const value = decodeCbor(payload, { maxBytes: maxEnvelopeBytes, maxDepth: 5 });
     const desired = readFields(value, desiredState, 'desired state');

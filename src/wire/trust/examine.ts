@@ -4,12 +4,10 @@ import type { DesiredState } from './desired-state.ts';
 import { decodeEnvelope } from './envelope.ts';
 import { judgeDesiredState, type Judgement, type Verdict } from './judge.ts';
 import { verifyEnvelope } from './command-signature.ts';
+import type { VerifiedPayload } from './verified-payload.ts';
 
-/** What a message is examined against. It and the result can be cloned to and from another thread. */
-export interface ExamineContext extends Pick<
-  Judgement,
-  'trusted' | 'fleet' | 'device' | 'nowSeconds' | 'clockTrusted'
-> {
+/** What a message is examined against. */
+export interface ExamineContext extends Pick<Judgement, 'trusted' | 'fleet' | 'device' | 'time'> {
   /** Armored public deploy keys of the fleet. */
   readonly keys: readonly string[];
   /** Other keys of the device and revocation certificates: what they say counts for the deploy keys, too. */
@@ -19,7 +17,7 @@ export interface ExamineContext extends Pick<
 export type Examined = Verdict & {
   readonly desired: DesiredState;
   /** The exact bytes that were signed. */
-  readonly payload: Uint8Array;
+  readonly payload: VerifiedPayload;
   /** SHA-256 of the payload, lower-case hex. */
   readonly payloadSha256: string;
   /** Fingerprints of the keys that signed, lower-case hex. */
@@ -34,13 +32,12 @@ export type Examined = Verdict & {
  * @throws {Refusal} with any code of the class `command` except `superseded`.
  */
 export async function examineMessage(message: Uint8Array, context: ExamineContext): Promise<Examined> {
-  const { payload, signatures } = decodeEnvelope(message);
-  const { fingerprints } = await verifyEnvelope(
-    payload,
-    signatures,
+  const envelope = decodeEnvelope(message);
+  const { payload, fingerprints } = await verifyEnvelope(
+    envelope.payload,
+    envelope.signatures,
     context.keys,
-    context.nowSeconds,
-    context.clockTrusted,
+    context.time,
     context.copies,
   );
   const desired = decodeDesiredState(payload);

@@ -1,4 +1,5 @@
 import { Refusal } from '../../core/refusal/index.ts';
+import type { DeviceTime } from './judge.ts';
 import { openVerifier, type FaultCodes, type SignatureVerifier } from './signature.ts';
 
 const imageCodes: FaultCodes = {
@@ -13,8 +14,7 @@ const imageCodes: FaultCodes = {
  *
  * @param armoredSignature The text of the `.asc` file.
  * @param keys Armored public keys that are trusted for the name of the image (`keysForImage`).
- * @param atSeconds Seconds since 1970, at least the time floor.
- * @param clockTrusted See `verifyEnvelope`.
+ * @param time at which key and signature are judged
  * @param copies See `verifyEnvelope`.
  * @throws {Refusal} `image-signature-missing` for an empty file, `image-signature-invalid`, `image-key-untrusted`,
  *   `key-unusable`; from `finish` also when the bytes are not those that were signed.
@@ -22,12 +22,11 @@ const imageCodes: FaultCodes = {
 export async function signatureVerifier(
   armoredSignature: string,
   keys: readonly string[],
-  atSeconds: number,
-  clockTrusted = false,
+  time: DeviceTime,
   copies: readonly string[] = [],
 ): Promise<SignatureVerifier> {
   if (armoredSignature.trim() === '') {
     throw new Refusal('image-signature-missing', 'the signature file of the image is empty');
   }
-  return openVerifier(armoredSignature, keys, atSeconds, clockTrusted, imageCodes, copies);
+  return openVerifier(armoredSignature, keys, time, imageCodes, copies);
 }

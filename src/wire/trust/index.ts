@@ -16,6 +16,7 @@ export {
 } from './envelope.ts';
 export {
   deviceTime,
+  type DeviceTime,
   judgeDesiredState,
   type Judgement,
   markOf,
@@ -24,3 +25,5 @@ export {
   type Verdict,
 } from './judge.ts';
 export { type ImageKey, keysForImage } from './keyring.ts';
+export { podUuid } from './pod-uuid.ts';
+export { alreadyVerified, type VerifiedPayload } from './verified-payload.ts';

@@ -11,6 +11,14 @@ export interface TrustedVersion {
   readonly issued: number;
 }
 
+/** What time it is on a device, and whether to believe it: the two are never asked apart. See `deviceTime`. */
+export interface DeviceTime {
+  /** Seconds since 1970, at least the time floor. */
+  readonly nowSeconds: number;
+  /** Without it nothing is known to be late, and a key or signature from the future proves that the clock is behind. */
+  readonly clockTrusted: boolean;
+}
+
 export interface Judgement {
   /** What the signature was over; its signature has been verified. */
   readonly desired: DesiredState;
@@ -18,13 +26,11 @@ export interface Judgement {
   readonly trusted: TrustedVersion;
   readonly fleet: string;
   readonly device: string;
-  readonly nowSeconds: number;
-  /** Whether `nowSeconds` may be believed; see `deviceTime`. */
-  readonly clockTrusted: boolean;
+  readonly time: DeviceTime;
 }
 
 /**
- * `new`: to be obeyed, and its mark to be stored first. `same`: known already, nothing to do; `expired` tells that it
+ * `new`: to be obeyed, once its mark is stored. `same`: known already, nothing to do; `expired` tells that it
  * is past its expiry, which a device reports (it may be held back) and does not act upon: its pods go on.
  */
 export type Verdict = { readonly outcome: 'new' } | { readonly outcome: 'same'; readonly expired: boolean };
@@ -58,7 +64,7 @@ export function judgeDesiredState(judgement: Judgement): Verdict {
       `version ${desired.version} is older than ${trusted.version}, which this device has trusted; publish a higher one`,
     );
   }
-  const expired = judgement.clockTrusted && judgement.nowSeconds >= desired.expires;
+  const expired = judgement.time.clockTrusted && judgement.time.nowSeconds >= desired.expires;
   if (desired.version === trusted.version) {
     // Mix-and-match attack: a version stands for one content, else parts of two documents could be obeyed (Uptane, full
     // verification, step 5.2). Whoever signs again has to count up.
@@ -75,7 +81,7 @@ export function judgeDesiredState(judgement: Judgement): Verdict {
   if (expired) {
     throw new Refusal(
       'expired',
-      `version ${desired.version} expired at ${isoTime(desired.expires)}; it is ${isoTime(judgement.nowSeconds)}`,
+      `version ${desired.version} expired at ${isoTime(desired.expires)}; it is ${isoTime(judgement.time.nowSeconds)}`,
     );
   }
   return { outcome: 'new' };
@@ -101,11 +107,7 @@ export function timeFloor(known: { buildTime: number; newestIssued: number; save
  * @param wallSeconds The system's clock, seconds since 1970.
  * @param synchronized Whether a time source has set it since boot (systemd-timesyncd, chrony, a kept RTC).
  */
-export function deviceTime(
-  wallSeconds: number,
-  synchronized: boolean,
-  floorSeconds: number,
-): { readonly nowSeconds: number; readonly clockTrusted: boolean } {
+export function deviceTime(wallSeconds: number, synchronized: boolean, floorSeconds: number): DeviceTime {
   return {
     nowSeconds: Math.max(wallSeconds, floorSeconds),
     clockTrusted: synchronized && wallSeconds >= floorSeconds,

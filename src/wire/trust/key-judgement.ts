@@ -1,4 +1,5 @@
 import * as openpgp from 'openpgp';
+import type { DeviceTime } from './judge.ts';
 import { isMismatch, refuseMissingPart, whyKeyFails } from './library-outcomes.ts';
 
 /** How far in the future a trusted clock may find a key or a signature: two machines' clocks never agree exactly. */
@@ -23,8 +24,7 @@ const strongKeys: Readonly<Record<string, (info: openpgp.AlgorithmInfo) => boole
 export function judgedAt(
   key: openpgp.Key,
   signedAtSeconds: number | undefined,
-  atSeconds: number,
-  clockTrusted: boolean,
+  { nowSeconds, clockTrusted }: DeviceTime,
 ): number {
   const proofs = [
     key.keyPacket.created,
@@ -37,7 +37,7 @@ export function judgedAt(
     ),
   ].map((date) => (date?.getTime() ?? 0) / 1000);
   const proven = Math.max(signedAtSeconds ?? 0, ...proofs);
-  return Math.max(atSeconds, clockTrusted ? Math.min(proven, atSeconds + clockSkewSeconds) : proven);
+  return Math.max(nowSeconds, clockTrusted ? Math.min(proven, nowSeconds + clockSkewSeconds) : proven);
 }
 
 /**

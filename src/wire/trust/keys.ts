@@ -1,5 +1,6 @@
 import type * as openpgp from 'openpgp';
 import { readCertificates } from './certificates.ts';
+import type { DeviceTime } from './judge.ts';
 import { judgedAt, whyUnusable } from './key-judgement.ts';
 
 /** A public key that was read, with the verdict of `readKeys` on it. Fingerprints are lower-case hex. */
@@ -28,14 +29,12 @@ export type UnusableKey = Extract<KeyVerdict, { usable: false }>;
  * Reads armored public keys, several to a text if need be, and says of each certificate whether its signatures count now. Copies of
  * one certificate are one; see `readCertificates`.
  *
- * @param atSeconds Seconds since 1970; at least the time floor.
- * @param clockTrusted Without it a key from the future is taken as proof that the clock is behind.
+ * @param time at which they are judged
  * @param copies Texts that trust nothing: what they say counts for keys that are in `armored`, too.
  */
 export async function readKeys(
   armored: readonly string[],
-  atSeconds: number,
-  clockTrusted = false,
+  time: DeviceTime,
   copies: readonly string[] = [],
 ): Promise<{ usable: UsableKey[]; unusable: UnusableKey[] }> {
   const usable: UsableKey[] = [];
@@ -43,7 +42,7 @@ export async function readKeys(
   const unusable: UnusableKey[] = unreadable.map((text) => ({ ...text, usable: false }));
   for (const { armoredIndex, key } of certificates) {
     const fingerprint = key.getFingerprint();
-    const reason = await whyUnusable(key, undefined, judgedAt(key, undefined, atSeconds, clockTrusted));
+    const reason = await whyUnusable(key, undefined, judgedAt(key, undefined, time));
     if (reason !== undefined) {
       unusable.push({ armoredIndex, usable: false, fingerprint, key, reason });
       continue;

@@ -1,5 +1,5 @@
 /**
- * The door to OpenPGP for processes that verify: the message worker, the pull unit, the operator's tool. It loads the
+ * The door to OpenPGP for processes that verify: the examining unit, the pull unit, the operator's tool. It loads the
  * `openpgp` library; see `index.ts` for why it is apart. Nothing here reads files, opens sockets or looks at a clock.
  */
 export { verifyEnvelope } from './command-signature.ts';

@@ -1,3 +1,4 @@
+import type { DeviceTime } from './judge.ts';
 import { readCertificates } from './certificates.ts';
 import { revokedSentence } from './key-judgement.ts';
 import { readKeys } from './keys.ts';
@@ -37,10 +38,10 @@ export interface KeysReview {
  */
 export async function reviewKeys(
   armored: string,
-  atSeconds: number,
+  time: DeviceTime,
   copies: readonly string[] = [],
 ): Promise<KeysReview> {
-  const { usable, unusable } = await readKeys([armored], atSeconds, false, copies);
+  const { usable, unusable } = await readKeys([armored], time, copies);
   const reviews = usable.map(async ({ fingerprint, userIds, algorithm, key }): Promise<KeyReview> => {
     const expiry = await key.getExpirationTime();
     return {

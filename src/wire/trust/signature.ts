@@ -4,6 +4,7 @@ import { Refusal, type RefusalCode } from '../../core/refusal/index.ts';
 import { readCertificates } from './certificates.ts';
 import { judgedAt, weaknessOf, whyUnusable } from './key-judgement.ts';
 import { maxSignatureBytes } from './envelope.ts';
+import type { DeviceTime } from './judge.ts';
 import { refuseMissingPart, whyNotJudged } from './library-outcomes.ts';
 
 /** What can be wrong with a signature. Commands and images have their own codes for it. */
@@ -40,8 +41,7 @@ interface Candidate {
  * needs to be fetched.
  *
  * @param keys Armored public keys that are trusted for this data.
- * @param atSeconds Seconds since 1970 at which keys and signature are judged; at least the time floor.
- * @param clockTrusted See `readKeys`.
+ * @param time at which keys and signature are judged
  * @param codes The code of each fault.
  * @param copies Armored keys and revocation certificates that trust nothing: what they say counts for the keys in `keys`.
  * @throws {Refusal} here for a malformed signature and for an unknown or weak key, in `finish` for the rest.
@@ -49,8 +49,7 @@ interface Candidate {
 export async function openVerifier(
   armoredSignature: string,
   keys: readonly string[],
-  atSeconds: number,
-  clockTrusted: boolean,
+  time: DeviceTime,
   codes: FaultCodes,
   copies: readonly string[] = [],
 ): Promise<SignatureVerifier> {
@@ -77,7 +76,7 @@ export async function openVerifier(
     finish: async () => {
       const digest = finishDigest(hash, body);
       const { key, signer } = await whoSigned(packet, digest, candidates, codes);
-      await judgeTimes(packet, key, signer, { atSeconds, clockTrusted }, codes);
+      await judgeTimes(packet, key, signer, time, codes);
       return { fingerprint: key.getFingerprint() };
     },
   };
@@ -165,11 +164,11 @@ async function judgeTimes(
   packet: openpgp.SignaturePacket,
   key: openpgp.Key,
   signer: Candidate['signer'],
-  when: { atSeconds: number; clockTrusted: boolean },
+  time: DeviceTime,
   codes: FaultCodes,
 ): Promise<void> {
   const created = packet.created ?? new Date(0);
-  const at = judgedAt(key, created.getTime() / 1000, when.atSeconds, when.clockTrusted);
+  const at = judgedAt(key, created.getTime() / 1000, time);
   const reason = await whyUnusable(key, signer.getKeyID(), at);
   if (reason !== undefined) throw unusable(key, reason, codes);
   if (signer.getCreationTime() > created) throw unusable(key, 'it is younger than the signature', codes);

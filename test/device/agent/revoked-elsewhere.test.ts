@@ -44,8 +44,7 @@ it('[A9.23] a key that is revoked in one store neither commands nor signs images
       fleet: 'farm',
       device: 'pump-1',
       trusted: { version: 0, payloadSha256: '', issued: 0 },
-      nowSeconds: issued + 60,
-      clockTrusted: false,
+      time: { nowSeconds: issued + 60, clockTrusted: false },
     };
     const request = decodeRequest(encodeRequest({ message, context }));
     return await examineMessage(request.message, request.context);
@@ -61,10 +60,10 @@ it('[A9.23] a key that is revoked in one store neither commands nor signs images
         architectures: ['aarch64'],
         limits: { maxTarBytes: 1, maxEntries: 1, maxRatio: 1, minBytesPerSecond: 0, maxBytesPerSecond: 0 },
         compression: 'none',
-        timeFloor: 0,
+        time: { nowSeconds: issued + 60, clockTrusted: false },
       }),
     );
-    const verifier = await signatureVerifier(signature, job.keys, issued + 60, false, job.copies);
+    const verifier = await signatureVerifier(signature, job.keys, job.time, job.copies);
     verifier.update(payload);
     return await verifier.finish();
   };

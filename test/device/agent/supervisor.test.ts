@@ -59,6 +59,7 @@ function device(world = new World()) {
   const events: DeploymentEvent[] = [];
   const journal: string[] = [];
   const debug: string[] = [];
+  const steps: string[] = [];
   const examined: string[] = [];
   const supervisor = new Supervisor({
     keeper: world,
@@ -67,6 +68,7 @@ function device(world = new World()) {
     journal: {
       log: (level, message, fields) => {
         if (level === 'debug') debug.push(message);
+        if (level === 'info') steps.push(message);
         if (fields?.['WHERRY_CODE'] !== undefined) journal.push(`${fields['WHERRY_CODE']}: ${message}`);
       },
     },
@@ -88,7 +90,7 @@ function device(world = new World()) {
     onAccepted: () => undefined,
   });
   const outcomes = () => events.map(({ version, outcome }) => `${version} ${outcome}`);
-  return { world, events, journal, debug, examined, supervisor, outcomes };
+  return { world, events, journal, steps, debug, examined, supervisor, outcomes };
 }
 
 /** Until nothing moves any more: nothing here waits for time. */
@@ -133,6 +135,65 @@ describe('the supervisor', () => {
     expect(outcomes()).toEqual(['1 committed', '2 superseded', '3 committed']);
     expect([...world.running]).toEqual(['web-new']);
     expect([...world.stagedUnits]).toEqual(['web-new']);
+  });
+
+  it('[C42] lets the old set run again although the superseded version could not put it back', async () => {
+    const { supervisor, outcomes, world } = device();
+    supervisor.receive(command(1, 'old'));
+    await rest();
+    supervisor.receive(command(2, 'slow'));
+    await rest();
+    const enable = world.enable.bind(world);
+    world.enable = () => {
+      world.enable = enable;
+      return Promise.reject(new Error('the disk is full'));
+    };
+    world.refuse = { stage: 'pod-user-unknown' };
+    supervisor.receive(command(3, 'new'));
+    await rest();
+    expect(outcomes()).toEqual(['1 committed', '3 rolled-back']);
+    expect([...world.running]).toEqual(['web-old']);
+  });
+
+  it('[C23] saves a version as trusted and pending in one write, when what it supersedes has ended', async () => {
+    const { supervisor, world } = device();
+    supervisor.receive(command(1, 'old'));
+    await rest();
+    supervisor.receive(command(2, 'slow'));
+    await rest();
+    const saved: string[] = [];
+    const save = world.save.bind(world);
+    world.save = async (state) => {
+      saved.push(`${state.trusted.version} ${state.last?.phase} ${state.pending?.desired.version}`);
+      await save(state);
+    };
+    world.calls.length = 0;
+    supervisor.receive(command(3, 'new'));
+    await rest();
+    expect(saved.slice(0, 2)).toEqual(['2 superseded undefined', '3 superseded 3']);
+    const [, accepted] = [...world.calls.entries()].filter(([, call]) => call === 'save');
+    expect(world.calls.indexOf('stage')).toBeGreaterThan(accepted?.[0] ?? Infinity);
+    expect(world.state.trusted.issued).toBe(3);
+  });
+
+  it('[C55] logs each step of an activation, and reports the one under way', async () => {
+    const { supervisor, steps, world } = device();
+    supervisor.receive(command(1, 'old'));
+    await rest();
+    const reported: unknown[] = [];
+    world.beforeCall = (call) => {
+      if (/^(stop|start)/.test(call)) reported.push(supervisor.deployment);
+    };
+    steps.length = 0;
+    supervisor.receive(command(2, 'new'));
+    await rest();
+    const words = [
+      'stop web-old.service, not in the set',
+      'stop web-old.slice, not in the set',
+      'start app main of pod web-new',
+    ];
+    expect(steps).toEqual(words.map((step) => `version 2: activate: ${step}`));
+    expect(reported).toEqual(words.map((step) => ({ version: 2, phase: 'activate', step })));
   });
 
   it('rests when the message is examined and the deployment has ended, of whichever version', async () => {
@@ -224,7 +285,7 @@ describe('the supervisor', () => {
     world.refuse = {};
     next.supervisor.receive(command(1, 'image'));
     await rest();
-    expect(world.calls.at(-1)).toBe('renew web-image from sha512-image');
+    expect(world.calls.slice(-3)).toEqual(['stop web-image', 'unmount sha512-image', 'start web-image']);
     next.supervisor.receive(command(1, 'image'));
     await rest();
     expect(next.examined).toHaveLength(2);

@@ -1,39 +1,21 @@
 import { describe, expect, it } from 'vitest';
-import type { AcIdentifier, AcName, ImageId } from '../../../src/image/appc/types.ts';
-import { decodeState, encodeState } from '../../../src/device/deploy/state-codec.ts';
-import { runDeployment, Superseded } from '../../../src/device/deploy/deployment.ts';
-import { transitions } from '../../../src/device/deploy/transitions.ts';
-import { Refusal } from '../../../src/core/refusal/refusal.ts';
-import type { DeploymentReport } from '../../../src/wire/report/deployment-report.ts';
-import type { DesiredState } from '../../../src/wire/trust/desired-state.ts';
+import type { AcName } from '../../../src/image/appc/index.ts';
+import {
+  decodeState,
+  encodeState,
+  runDeployment,
+  Superseded,
+  transitions,
+} from '../../../src/device/deploy/index.ts';
+import { Refusal } from '../../../src/core/refusal/index.ts';
+import type { DeploymentReport } from '../../../src/wire/report/index.ts';
+import { desiredState as desired } from '../../support/desired.ts';
+import { imageIdOf, treeIdOf } from './ids.ts';
 import { deployedPod, PowerCut, rendering, WorldModel } from '../../support/world-model.ts';
 
 const never = new AbortController().signal;
 /** The device's clock says second 1000. */
 const clock = { nowMs: () => 1_000_000 };
-
-function desired(version: number, content: string): DesiredState {
-  return {
-    format: 1,
-    fleet: 'fleet' as AcName,
-    target: { device: 'device' as AcName },
-    version,
-    issued: 1,
-    expires: 2,
-    pods: [{ name: 'web' as AcName, manifest: new TextEncoder().encode(content) }],
-    images: [
-      {
-        id: `sha512-${content}` as ImageId,
-        name: 'example.com/web' as AcIdentifier,
-        labels: [],
-        sizeBytes: 10,
-        tarSizeBytes: 20,
-        urls: [],
-      },
-    ],
-    policy: { probationSeconds: 1, reconnectWindowSeconds: 1, limits: 'require' },
-  };
-}
 
 /** A device on which version 1 (`web-old`) runs and was committed, and version 2 (`web-new`) was accepted. */
 function deviceWithPending(): WorldModel {
@@ -45,7 +27,7 @@ function deviceWithPending(): WorldModel {
   world.state = {
     ...world.state,
     trusted: { version: 2, payloadSha256: 'x', issued: 1 },
-    current: { version: 1, pods: [old], imageIds: ['sha512-old'] },
+    current: { version: 1, pods: [old], imageIds: [imageIdOf('old')] },
     pending: { desired: desired(2, 'new'), attempts: 0 },
   };
   return world;
@@ -95,27 +77,27 @@ describe('a deployment', () => {
       await run(world);
     }
     const ids = world.state.images.map(({ id }) => id);
-    expect(ids.slice(-2)).toEqual(['sha512-new-58', 'sha512-new-59']);
+    expect(ids.slice(-2)).toEqual([imageIdOf('new-58'), imageIdOf('new-59')]);
     expect(ids.length).toBeLessThan(40);
   });
 
   it('renders a tree that layers cannot make once its images are there, remembers it, and finds it again', async () => {
     const world = deviceWithPending();
-    world.needed = [rendering('rendered-1', 'sha512-new')];
+    world.needed = [rendering('1', 'new')];
     await run(world);
     const order = world.calls.filter((call) => /^(pull|render|stage)/.test(call));
-    expect(order).toEqual(['pull', 'render rendered-1', 'stage']);
-    expect(world.reserved).toContain('rendered-1');
-    expect(world.state.current?.treeIds).toEqual(['rendered-1']);
-    expect(world.state.trees).toMatchObject([{ id: 'rendered-1', imageIds: ['sha512-new'] }]);
+    expect(order).toEqual(['pull', `render ${treeIdOf('1')}`, 'stage']);
+    expect(world.reserved).toContain(treeIdOf('1'));
+    expect(world.state.current?.treeIds).toEqual([treeIdOf('1')]);
+    expect(world.state.trees).toMatchObject([{ id: treeIdOf('1'), imageIds: [imageIdOf('new')] }]);
 
     for (const version of [3, 4]) {
-      if (version === 4) world.damaged.add('rendered-1');
+      if (version === 4) world.damaged.add(treeIdOf('1'));
       const { pending: _none, ...rest } = world.state;
       world.state = { ...rest, pending: { desired: desired(version, 'new'), attempts: 0 } };
       world.calls.length = 0;
       await run(world);
-      expect(world.calls.includes('render rendered-1'), `version ${version}`).toBe(version === 4);
+      expect(world.calls.includes(`render ${treeIdOf('1')}`), `version ${version}`).toBe(version === 4);
       expect(world.state.trees).toHaveLength(1);
     }
   });
@@ -125,7 +107,7 @@ describe('a deployment', () => {
     const announced = desired(2, 'new');
     const images = announced.images.map((image) => ({ ...image, renderedBytes: 40 }));
     world.state = { ...world.state, pending: { desired: { ...announced, images }, attempts: 0 } };
-    world.needed = [rendering('rendered-1', 'sha512-new')];
+    world.needed = [rendering('1', 'new')];
     const room: string[][] = [];
     const reserve = world.reserve.bind(world);
     world.reserve = async (sizes) => {
@@ -134,21 +116,21 @@ describe('a deployment', () => {
     };
     await run(world);
     expect(room).toEqual([
-      ['sha512-new', 'tree of sha512-new'],
-      ['pull', 'rendered-1'],
+      [imageIdOf('new'), `tree of ${imageIdOf('new')}`],
+      ['pull', treeIdOf('1')],
     ]);
   });
 
   it('remembers the trees that the current and the previous deployment need, and no others', async () => {
     const world = deviceWithPending();
     for (let version = 2; version < 7; version++) {
-      world.needed = [rendering(`rendered-${version}`, 'sha512-new')];
+      world.needed = [rendering(`${version}`, 'new')];
       const { pending: _none, ...rest } = world.state;
       world.state = { ...rest, pending: { desired: desired(version, 'new'), attempts: 0 } };
       await run(world);
     }
     // What was needed before is forgotten with the next tree that comes.
-    expect(world.state.trees?.map(({ id }) => id)).toEqual(['rendered-4', 'rendered-5', 'rendered-6']);
+    expect(world.state.trees?.map(({ id }) => id)).toEqual([treeIdOf('4'), treeIdOf('5'), treeIdOf('6')]);
     expect(decodeState(encodeState(world.state))).toEqual(world.state);
   });
 
@@ -158,14 +140,14 @@ describe('a deployment', () => {
     const old = encodeState(rest);
     expect(Buffer.from(old).includes('tree')).toBe(false);
     world.state = { ...decodeState(old), ...(pending === undefined ? {} : { pending }) };
-    world.needed = [rendering('rendered-1', 'sha512-new')];
+    world.needed = [rendering('1', 'new')];
     await run(world);
     expect(world.state.trees).toHaveLength(1);
   });
 
   it('remembers manifests with long path whitelists over a restart', () => {
     const { state } = deviceWithPending();
-    const image = { id: 'sha512-a', name: 'example.com/a', sizeBytes: 1, sha256: '' };
+    const image = { id: imageIdOf('a'), name: 'example.com/a', sizeBytes: 1, sha256: '' };
     const images = Array.from({ length: 4 }, () => ({ ...image, manifest: Buffer.alloc(1 << 20, 'x') }));
     const { pending: _none, ...rest } = { ...state, images };
     expect(decodeState(encodeState(rest)).images).toHaveLength(4);
@@ -183,7 +165,7 @@ describe('a deployment', () => {
     'that fails in %s is refused and touches nothing [C41]',
     async (step) => {
       const world = deviceWithPending();
-      world.needed = [rendering('rendered-1', 'sha512-new')];
+      world.needed = [rendering('1', 'new')];
       world.refuse = { [step]: 'no-space' };
       const told = await run(world);
       expect(told.at(-1)).toMatchObject({ version: 2, phase: 'refused', code: 'no-space' });
@@ -193,8 +175,8 @@ describe('a deployment', () => {
     },
   );
 
-  it.each(['converge', 'probation'] as const)(
-    'that fails in %s brings the previous set back [C41]',
+  it.each(['start', 'probation'] as const)(
+    'that fails in its %s brings the previous set back [C41]',
     async (step) => {
       const world = deviceWithPending();
       world.refuse = { [step]: 'probation-failed' };
@@ -213,16 +195,12 @@ describe('a deployment', () => {
     };
     const world = deviceWithPending();
     world.state = { ...world.state, pending: { desired: two, attempts: 0 } };
-    const startAll = world.converge.bind(world);
-    world.converge = async (pods) => {
-      await startAll(pods.slice(0, 1));
-      if (pods.length > 1) throw new Refusal('activation-failed', 'the second pod does not start');
-    };
+    world.refuseCall = 'start db-new';
     const told = await run(world);
     expect(told.at(-1)).toMatchObject({ phase: 'rolled-back', code: 'activation-failed' });
     expect([...world.running]).toEqual(['web-old']);
 
-    world.converge = startAll;
+    world.refuseCall = '';
     world.state = { ...world.state, pending: { desired: { ...two, version: 3 }, attempts: 0 } };
     expect((await run(world)).at(-1)).toMatchObject({ phase: 'committed' });
     expect([...world.running]).toEqual(['web-new', 'db-new']);
@@ -268,7 +246,7 @@ describe('a power cut', () => {
     expect(steps).toBeGreaterThan(10);
     for (let cutAt = 0; cutAt < steps; cutAt++) {
       const world = deviceWithPending();
-      world.needed = [rendering('rendered-1', 'sha512-new')];
+      world.needed = [rendering('1', 'new')];
       world.cutAt = cutAt;
       await runDeployment(world, world, () => undefined, powerless(world), clock).catch((error: unknown) => {
         expect(error).toBeInstanceOf(PowerCut);
@@ -279,7 +257,7 @@ describe('a power cut', () => {
       if (world.state.pending !== undefined) await run(world);
       expect([...world.running], `cut before step ${cutAt}`).toEqual(['web-new']);
       expect(world.enabled.map((pod) => pod.name)).toEqual(['web-new']);
-      expect(world.state.current).toMatchObject({ version: 2, treeIds: ['rendered-1'] });
+      expect(world.state.current).toMatchObject({ version: 2, treeIds: [treeIdOf('1')] });
       expect(world.state.trees).toHaveLength(1);
     }
   });
@@ -298,15 +276,53 @@ function powerless(world: WorldModel): AbortSignal {
 
 async function countSteps(): Promise<number> {
   const world = deviceWithPending();
-  world.needed = [rendering('rendered-1', 'sha512-new')];
+  world.needed = [rendering('1', 'new')];
   await run(world);
   return world.calls.length;
 }
 
 describe('the table of phases', () => {
-  it('lets every phase fail and be superseded', () => {
-    for (const events of Object.values(transitions)) {
-      expect(Object.keys(events)).toEqual(expect.arrayContaining(['failed', 'newer']));
+  const rows = Object.entries(transitions).flatMap(([phase, events]) =>
+    Object.entries(events).map(([event, next]) => ({ phase, event, next })),
+  );
+  /** Of each phase, the step that a test can make fail in it. */
+  const steps = { fetch: 'pull', stage: 'stage', activate: 'start', probation: 'probation' } as const;
+
+  it.each(rows)('is what a run goes by: $event in $phase leads to $next', async ({ phase, event, next }) => {
+    const world = deviceWithPending();
+    const step = steps[phase as keyof typeof steps];
+    const abort = new AbortController();
+    if (event === 'newer') {
+      world.beforeCall = (call) => {
+        if (
+          call.startsWith(
+            { activate: 'start', fetch: 'pull', stage: 'stage', probation: 'probation' }[phase] ?? '-',
+          )
+        )
+          abort.abort(new Superseded(3));
+      };
     }
+    if (event === 'failed-late' && world.state.pending !== undefined)
+      world.state = { ...world.state, pending: { ...world.state.pending, attempts: 1 } };
+    if (event === 'failed' && phase === 'activate') {
+      // Before a pod is touched, the attempt is counted on the disk.
+      const save = world.save.bind(world);
+      world.save = async (state) => {
+        if ((state.pending?.attempts ?? 0) > 0) throw new Refusal('no-space', 'the disk is full');
+        await save(state);
+      };
+    } else if (event.startsWith('failed')) world.refuse = { [step]: 'no-space' };
+    const phases = (await run(world, abort.signal)).map((report) => report.phase);
+    expect([...new Set(phases)].join()).toContain(`${phase},${next}`);
+  });
+
+  it('says how a run ends that cannot clean up after its commit: committed', async () => {
+    const world = deviceWithPending();
+    world.refuse = { forget: 'internal' };
+    const told: DeploymentReport[] = [];
+    const running = runDeployment(world, world, (report) => told.push(report), never, clock);
+    await expect(running).rejects.toThrow(/refuses forget/);
+    expect(told.at(-1)).toMatchObject({ version: 2, phase: 'committed' });
+    expect([...world.running]).toEqual(['web-new']);
   });
 });

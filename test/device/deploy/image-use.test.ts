@@ -6,7 +6,8 @@ import { rootsOf } from '../../../src/device/deploy/roots.ts';
 import { runDeployment } from '../../../src/device/deploy/deployment.ts';
 import { encodeCbor } from '../../../src/core/cbor/encode.ts';
 import { maxUnreferenced, withImage } from '../../../src/device/deploy/remembered-images.ts';
-import type { StoredImage } from '../../../src/device/store/image-store.ts';
+import type { StoredImage } from '../../../src/device/store/index.ts';
+import { imageIdOf } from './ids.ts';
 import { deployedPod, WorldModel } from '../../support/world-model.ts';
 
 function image(id: string, more: Partial<StoredImage> = {}): StoredImage {
@@ -18,20 +19,28 @@ function image(id: string, more: Partial<StoredImage> = {}): StoredImage {
       labels: [{ name: 'version', value: '1.0' }],
     }),
   );
-  return { id, name: `example.com/${id}`, sizeBytes: 1, sha256: 'ab'.repeat(32), manifest, ...more };
+  return {
+    id: imageIdOf(id),
+    name: `example.com/${id}`,
+    sizeBytes: 1,
+    sha256: 'ab'.repeat(32),
+    manifest,
+    ...more,
+  };
 }
 
 const mountOf = (id: string): string => `${id}.mount`;
-const pod = (name: string, imageId: string): DeployedPod => ({
+const idsOf = (...words: string[]) => words.map(imageIdOf);
+const pod = (name: string, word: string): DeployedPod => ({
   ...deployedPod(name),
-  services: [{ app: 'main', unit: `${name}.service`, imageId }],
-  mounts: [mountOf(imageId)],
+  services: [{ app: 'main', unit: `${name}.service`, imageId: imageIdOf(word) }],
+  mounts: [mountOf(imageIdOf(word))],
 });
 
 const state: DeviceState = {
   ...emptyState,
-  current: { version: 3, pods: [pod('web', 'a')], imageIds: ['a', 'shared'] },
-  previous: { version: 2, pods: [pod('old', 'b')], imageIds: ['b', 'shared'] },
+  current: { version: 3, pods: [pod('web', 'a')], imageIds: idsOf('a', 'shared') },
+  previous: { version: 2, pods: [pod('old', 'b')], imageIds: idsOf('b', 'shared') },
   images: [
     image('a'),
     image('b', { lastUse: 100 }),
@@ -41,16 +50,16 @@ const state: DeviceState = {
   ],
 };
 const objects = new Map([
-  ['a', 10],
-  ['b', 20],
-  ['shared', 30],
-  ['loose', 40],
-  ['stranger', 50],
+  [imageIdOf('a'), 10],
+  [imageIdOf('b'), 20],
+  [imageIdOf('shared'), 30],
+  [imageIdOf('loose'), 40],
+  [imageIdOf('stranger'), 50],
 ]);
 
 describe('what a store holds', () => {
   const uses = imageUses(state, objects, mountOf, (unit) => unit === 'web.service');
-  const of = (id: string) => uses.find((use) => use.id === id);
+  const of = (id: string) => uses.find((use) => use.id === imageIdOf(id));
 
   it('is told with the deployments and running pods that need it, and its last use', () => {
     expect(of('a')).toMatchObject({
@@ -70,19 +79,19 @@ describe('what a store holds', () => {
   });
 
   it('shows objects that nobody knows, leaves out what was collected, and tells what is missing', () => {
-    expect(of('stranger')).toEqual({ id: 'stranger', sizeBytes: 50, deployments: [], pods: [] });
+    expect(of('stranger')).toEqual({ id: imageIdOf('stranger'), sizeBytes: 50, deployments: [], pods: [] });
     expect(of('gone')).toBeUndefined();
     const without = imageUses(state, new Map(), mountOf, () => false);
     expect(without.map(({ id, sizeBytes }) => [id, sizeBytes])).toEqual([
-      ['a', undefined],
-      ['b', undefined],
-      ['shared', undefined],
+      [imageIdOf('a'), undefined],
+      [imageIdOf('b'), undefined],
+      [imageIdOf('shared'), undefined],
     ]);
   });
 
   it('is kept by collection as far as a deployment or a running pod needs it', () => {
     const roots = rootsOf(state, [pod('between', 'loose')]);
-    expect([...roots.objectIds].sort()).toEqual(['a', 'b', 'shared']);
+    expect([...roots.objectIds].sort()).toEqual(idsOf('a', 'b', 'shared').sort());
     expect([...roots.podUuids]).toEqual(['web', 'old', 'between'].map((name) => deployedPod(name).uuid));
   });
 });
@@ -111,7 +120,7 @@ describe('the last use of an image', () => {
       nowMs: () => 777_000,
     });
     expect(world.state.current?.version).toBe(4);
-    const lastUse = (id: string) => world.state.images.find((one) => one.id === id)?.lastUse;
+    const lastUse = (id: string) => world.state.images.find((one) => one.id === imageIdOf(id))?.lastUse;
     expect([lastUse('a'), lastUse('shared'), lastUse('b')]).toEqual([777, 777, 100]);
     // Once when activation begins, once at the commit.
     expect(world.calls.filter((call) => call === 'save')).toHaveLength(2);
@@ -119,7 +128,10 @@ describe('the last use of an image', () => {
 
   it('is at least as late as the newest command, on a device whose clock has stopped', () => {
     const later = { ...state, trusted: { ...state.trusted, issued: 5000 } };
-    expect(withImage(later, image('new'), 3).images.at(-1)).toMatchObject({ id: 'new', lastUse: 5000 });
+    expect(withImage(later, image('new'), 3).images.at(-1)).toMatchObject({
+      id: imageIdOf('new'),
+      lastUse: 5000,
+    });
   });
 });
 
@@ -130,7 +142,7 @@ describe('the images that a state remembers', () => {
       many = withImage(many, image(`n${number}`), 1000 + number);
     const remembered = many.images.map(({ id }) => id);
     expect(remembered).toHaveLength(3 + maxUnreferenced);
-    expect(remembered).toEqual(expect.arrayContaining(['a', 'b', 'shared', 'n499']));
+    expect(remembered).toEqual(expect.arrayContaining(idsOf('a', 'b', 'shared', 'n499')));
     expect(decodeState(encodeState(many)).images).toHaveLength(3 + maxUnreferenced);
   });
 

@@ -30,6 +30,9 @@ function desired(version: number): DesiredState {
   };
 }
 
+/** What uses the object is stopped, the object unmounted, and what was stopped started; the pod `log` does not use it. */
+const startedAnew = (id: string) => ['adopt', 'stop web', `unmount ${id}`, 'start web'];
+
 /** A device that runs version 3 with two images, one of which is not what was verified. */
 function damagedDevice(): WorldModel {
   const world = new WorldModel();
@@ -43,9 +46,14 @@ function damagedDevice(): WorldModel {
   world.state = {
     ...world.state,
     trusted: { version: 3, payloadSha256: 'x', issued: 1 },
-    current: { version: 3, pods: [deployedPod('web')], imageIds: ids },
+    current: {
+      version: 3,
+      pods: [deployedPod('web', [...ids, 'rendered-t']), deployedPod('log')],
+      imageIds: ids,
+    },
     images,
   };
+  world.running = new Set(['web', 'log']);
   world.damaged.add('sha512-b');
   return world;
 }
@@ -54,7 +62,7 @@ describe('images of the running version', () => {
   it('that are damaged are pulled again, and what runs from them is started anew [C71]', async () => {
     const world = damagedDevice();
     expect(await mendImages(desired(3), world, world, never, clock)).toEqual(['example.com/b']);
-    expect(world.calls).toEqual(['reserve', 'pull', 'save', 'renew web from sha512-b']);
+    expect(world.calls).toEqual(['reserve', 'pull', 'save', ...startedAnew('sha512-b')]);
     expect(world.state.images.find(({ id }) => id === 'sha512-b')?.lastUse).toBe(5000);
     expect(world.state.current?.version).toBe(3);
   });
@@ -69,14 +77,14 @@ describe('images of the running version', () => {
   it('that are whole have the tree that was rendered of them rendered again where that is damaged [C71]', async () => {
     const world = damagedDevice();
     world.damaged.clear();
-    const tree = { id: 'rendered-t', name: 'example.com/a', imageIds: ids };
+    const tree = { id: 'rendered-t' as const, name: 'example.com/a', imageIds: ids };
     world.needed = [{ ...tree, steps: [], impliesDirectories: [], sizeBytes: 0, tarSizeBytes: 20 }];
     world.state = { ...world.state, trees: [{ ...tree, sizeBytes: 1, sha256: 'old' }] };
     expect(await mendImages(desired(3), world, world, never, clock)).toEqual([]);
     world.damaged.add('rendered-t');
     world.calls.length = 0;
     expect(await mendImages(desired(3), world, world, never, clock)).toEqual(['example.com/a']);
-    expect(world.calls).toEqual(['reserve', 'render rendered-t', 'save', 'renew web from rendered-t']);
+    expect(world.calls).toEqual(['reserve', 'render rendered-t', 'save', ...startedAnew('rendered-t')]);
     expect(world.state.trees?.map(({ sha256 }) => sha256)).toEqual(['']);
   });
 

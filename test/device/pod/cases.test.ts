@@ -35,6 +35,7 @@ function readCase(path: string): Case {
     if (name === 'host-controllers') host = { ...host, controllers: words };
     if (name === 'host-limits')
       host = { ...host, limits: words[0] === 'require' ? 'require' : 'best-effort' };
+    if (name === 'host-machine') host = { ...host, machine: words[0] ?? '' };
     if (name === 'host-apparmor') host = { ...host, appArmorProfiles: words };
     if (name === 'host-without-holder') {
       const { holderPath: _, ...without } = host;
@@ -69,6 +70,9 @@ const unitOf = (pod: CompiledPod, app: string) =>
       '',
   );
 
+const holderOf = (pod: CompiledPod) =>
+  readUnit(pod.units.find(({ name }) => name.startsWith('wherry-holder-'))?.text ?? '');
+
 const lines = (directives: ReturnType<typeof readUnit>) =>
   directives.map(({ key, value }) => `${key}=${value}`);
 
@@ -95,7 +99,7 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
       words.join(' '),
     ),
   'assert-exec': (pod, app = '', what = '', layerBytes = '') => {
-    const key = what === 'start' ? 'ExecStart' : 'ExecStopPost';
+    const key = what === 'create' ? 'ExecStart' : 'ExecStopPost';
     const value =
       unitOf(pod, app)
         .find((directive) => directive.key === key)
@@ -104,11 +108,31 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
     expect(words.slice(0, 3)).toEqual(['/bin/sh', `/var/lib/wherry/pods/${demoUuid}/start-app`, what]);
     if (layerBytes !== '') expect(words[4]).toBe(layerBytes);
   },
+  /** A created process begins by what systemd runs when it follows it; the holder, which `app` may name, leaves a link. */
+  'assert-release': (pod, app = '', ...link) => {
+    const unit = app === 'holder' ? holderOf(pod) : unitOf(pod, app);
+    const [create, release] = ['ExecStart', 'ExecStartPost'].map((key) =>
+      readWords(unit.find((directive) => directive.key === key)?.value ?? '', true),
+    );
+    const id = app === 'holder' ? demoUuid : `${demoUuid}-${app}`;
+    expect(create?.at(-1)).toBe(id);
+    expect(release).toEqual([
+      ...['/bin/sh', `/var/lib/wherry/pods/${demoUuid}/release-app`],
+      ...[`/run/wherry/apps/${id}`, '/usr/bin/crun', id, ...link],
+    ]);
+    expect(lines(unit)).toEqual(expect.arrayContaining(['Type=forking', 'GuessMainPID=yes']));
+  },
   'assert-config': (pod, bundle = '', path = '', ...json) => {
     const expected = json.join(' ');
     expect(member(configOf(pod, bundle), path)).toEqual(
       expected === 'undefined' ? undefined : JSON.parse(expected),
     );
+  },
+  /** Calls that the app's filter allows, and with a `!` in front those that it does not name. */
+  'assert-calls': (pod, app = '', ...calls) => {
+    const rules = member(configOf(pod, app), 'linux.seccomp.syscalls') as { names: string[] }[];
+    const named = new Set(rules.flatMap(({ names }) => names));
+    expect(calls.filter((call) => named.has(call.replace('!', '')) === call.startsWith('!'))).toEqual([]);
   },
   'assert-mount': (pod, app = '', destination, source) =>
     expect(configOf(pod, app).mounts).toContainEqual(expect.objectContaining({ destination, source })),

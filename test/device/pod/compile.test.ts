@@ -1,11 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseImageManifest } from '../../../src/image/appc/image-manifest.ts';
-import { parsePodManifest } from '../../../src/image/appc/pod-manifest.ts';
-import { compilePod } from '../../../src/device/pod/compile.ts';
-import { podsTargetText } from '../../../src/device/pod/units.ts';
-import { podUuid } from '../../../src/device/pod/pod-uuid.ts';
+import { parseImageManifest, parsePodManifest } from '../../../src/image/appc/index.ts';
+import { compilePod, podsTargetText } from '../../../src/device/pod/index.ts';
+import { podUuid } from '../../../src/wire/trust/index.ts';
 import { readUnit } from '../../support/unit-reader.ts';
 import { boardHost, demoImage, demoUuid, imageId } from './demo.ts';
 
@@ -59,10 +57,11 @@ describe('what an app says', () => {
     );
   });
 
-  it('never reaches the script, which is the same for every pod', () => {
+  it.each(['start-app', 'release-app'])('never reaches %s, which is the same for every pod', (name) => {
     const script = (pod: ReturnType<typeof compileApp>) =>
-      pod.files.find(({ path }) => path === 'start-app')?.content ?? '';
+      pod.files.find(({ path }) => path === name)?.content ?? '';
     const text = script(compileApp({ exec: ['/bin/app'] }));
+    expect(text).toMatch(/^#!\/bin\/sh\n/);
     expect(script(compileApp({ exec: ['/bin/other', '$(id)'] }))).toBe(text);
     execFileSync('sh', ['-n'], { input: text });
   });

@@ -12,9 +12,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { futureDigest, programVerity } from '../../../src/device/store/fsverity-program.ts';
-import { imageStore } from '../../../src/device/store/image-store.ts';
-import { nodeDisk } from '../../../src/device/store/node-disk.ts';
+import { parseImageId } from '../../../src/image/appc/index.ts';
+import { futureDigest, imageStore, nodeDisk, programVerity } from '../../../src/device/store/index.ts';
 import { objectBytes } from '../../support/object-bytes.ts';
 
 let directory = '';
@@ -115,7 +114,7 @@ describe.skipIf(mounted === undefined)('an object on a file system of this machi
     const promised = await futureDigest(join(root, 'object.erofs'));
     const store = imageStore(nodeDisk(), join(root, 'images'), { verity, seals: true });
     const image = {
-      id: `sha512-${'0'.repeat(128)}`,
+      id: parseImageId(`sha512-${'0'.repeat(128)}`),
       name: 'example.com/app',
       sizeBytes: bytes.length,
       sha256: '',

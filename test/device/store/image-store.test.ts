@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { parseImageId } from '../../../src/image/appc/index.ts';
 import { describe, expect, it } from 'vitest';
 import { imageStore, type StoredImage } from '../../../src/device/store/image-store.ts';
 import type { Verity } from '../../../src/device/store/verity.ts';
@@ -9,7 +10,7 @@ const directory = '/images';
 const made = '/partial/job/object.erofs';
 const object = objectBytes(3);
 const image: StoredImage = {
-  id: `sha512-${'ab'.repeat(64)}`,
+  id: parseImageId(`sha512-${'ab'.repeat(64)}`),
   name: 'example.com/app',
   sizeBytes: object.length,
   sha256: createHash('sha256').update(object).digest('hex'),

@@ -12,10 +12,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { imageStore } from '../../../src/device/store/image-store.ts';
-import { nodeDisk } from '../../../src/device/store/node-disk.ts';
-import { stateSlots } from '../../../src/device/store/state-slots.ts';
-import { writeDurable } from '../../../src/device/store/disk.ts';
+import { parseImageId } from '../../../src/image/appc/index.ts';
+import { imageStore, nodeDisk, stateSlots, writeDurable } from '../../../src/device/store/index.ts';
 import { objectBytes } from '../../support/object-bytes.ts';
 
 let directory = '';
@@ -101,7 +99,7 @@ describe('the disk of the machine', () => {
 describe('an image object on the disk of the machine', () => {
   const bytes = objectBytes(2);
   const image = {
-    id: `sha512-${'0'.repeat(128)}`,
+    id: parseImageId(`sha512-${'0'.repeat(128)}`),
     name: 'example.com/app',
     sizeBytes: bytes.length,
     sha256: sha256(bytes),

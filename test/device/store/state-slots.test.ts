@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { maxStateBytes, stateSlots } from '../../../src/device/store/state-slots.ts';
+import { encodeCbor } from '../../../src/core/cbor/index.ts';
+import { maxStateBytes, stateSlots } from '../../../src/device/store/index.ts';
 import { CrashingDisk, everyCrash } from './crashing-disk.ts';
 
 const directory = '/state';
@@ -82,6 +83,27 @@ describe('the state of the device', () => {
     expect(await stateSlots(disk, directory).read()).toEqual({ generation: 1, body: body('one') });
     await stateSlots(disk, directory).write(body('three'));
     expect(await stateSlots(disk, directory).read()).toEqual({ generation: 2, body: body('three') });
+  });
+
+  it('[C23] is refused when a slot has a later format: the older slot may trust an older version', async () => {
+    const disk = await diskWith('one', 'two');
+    const slot = { format: 2, generation: 3, compressed: true, body: body('three') };
+    disk.put(`${directory}/state-a.cbor`, encodeCbor(slot));
+    await expect(stateSlots(disk, directory).read()).rejects.toMatchObject({ code: 'state-unreadable' });
+    await expect(stateSlots(disk, directory).write(body('x'))).rejects.toMatchObject({
+      code: 'state-unreadable',
+    });
+  });
+
+  it('falls back to the one before when a flipped bit makes its format look later', async () => {
+    const disk = await diskWith('one', 'two');
+    const at = Buffer.from('format').length;
+    await damage(disk, 'state-b.cbor', (bytes) => {
+      const copy = Buffer.from(bytes);
+      copy[copy.indexOf('format') + at] = 2;
+      return copy;
+    });
+    expect((await stateSlots(disk, directory).read())?.generation).toBe(1);
   });
 
   it('is not taken for absent when every slot is damaged: state-unreadable', async () => {

@@ -118,7 +118,7 @@ describe('unit text', () => {
             Unit: { Description: '100% of a pod', StartLimitIntervalSec: 0 },
             Service: {
               Type: 'forking',
-              PIDFile: '/run/x/pid',
+              GuessMainPID: true,
               RuntimeDirectory: ['x', 'x/layer'],
               PrivateMounts: true,
               ExecStart: [['/bin/sh', '-c', 'echo "$HOME" %n; \\ \'x\'\ny']],

@@ -56,6 +56,26 @@ describe('the messages of a device', () => {
     expect(decodePresence(encodePresence(presence))).toEqual(presence);
   });
 
+  it('[C55] name the step of an activation, and have a code exactly where something was refused', () => {
+    const decoded = (deployment: unknown) =>
+      decodeReport(encodeCbor({ ...fullReport, deployment })).deployment;
+    const step = { version: 4, phase: 'activate', step: 'start app main of pod web' };
+    const refused = { version: 4, phase: 'refused', code: 'no-space', message: 'the disk is full' };
+    expect(decoded(step)).toEqual(step);
+    expect(decoded(refused)).toEqual(refused);
+    for (const wrong of [
+      { version: 4, phase: 'refused' },
+      { ...refused, message: undefined },
+      { ...step, code: 'no-space' },
+      { version: 4, phase: 'committed', code: 'no-space', message: '' },
+    ]) {
+      expect(() => decoded(wrong), JSON.stringify(wrong)).toThrow(/cannot be read/);
+    }
+    const { format, bootId, at, version } = sampleEvent();
+    const answer = { format, bootId, at, version, outcome: 'refused' };
+    expect(() => decodeEvent(encodeCbor(answer))).toThrow(/the key "code" is missing/);
+  });
+
   it('stay below 4 KiB for a report of one pod', () => {
     expect(encodeReport(fullReport).length).toBeLessThan(4096);
   });

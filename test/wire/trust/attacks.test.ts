@@ -27,8 +27,7 @@ beforeAll(async () => {
     fleet: 'farm',
     device: 'pump-1',
     trusted: { version: 0, payloadSha256: '', issued: 0 },
-    nowSeconds: issued + day,
-    clockTrusted: true,
+    time: { nowSeconds: issued + day, clockTrusted: true },
   };
 });
 
@@ -50,6 +49,8 @@ function openDevice(change: Partial<ExamineContext> = {}): { receive(message: Ui
 }
 
 describe('attacks on the command', () => {
+  const expiry = { nowSeconds: desired.expires, clockTrusted: true };
+
   it('arbitrary software (TUF §5.4.2, Uptane step 4.2): nothing runs that the operator did not sign [C21]', async () => {
     const device = openDevice();
     const genuine = decodeEnvelope(await publish(desired, operator));
@@ -79,23 +80,23 @@ describe('attacks on the command', () => {
 
   it('freeze (TUF §5.4.4, Uptane step 4.4): a command that was held back past its expiry is refused', async () => {
     const heldBack = await publish(desired, operator);
-    expect(await openDevice({ nowSeconds: desired.expires }).receive(heldBack)).toBe('expired');
+    expect(await openDevice({ time: expiry }).receive(heldBack)).toBe('expired');
   });
 
   it('freeze: a device that is kept on an expired command notices', async () => {
     const message = await publish(desired, operator);
     const { payloadSha256 } = await examineMessage(message, context);
     const trusted = { version: desired.version, payloadSha256, issued };
-    const later = await examineMessage(message, { ...context, trusted, nowSeconds: desired.expires });
+    const later = await examineMessage(message, { ...context, trusted, time: expiry });
     expect(later).toMatchObject({ outcome: 'same', expired: true });
   });
 
   it('freeze: a board that wakes in 1970 obeys, and judges as soon as its clock is set', async () => {
     const message = await publish(desired, operator);
-    expect(await openDevice({ nowSeconds: 0, clockTrusted: false }).receive(message)).toBe('new');
-    expect(await openDevice({ nowSeconds: desired.expires, clockTrusted: true }).receive(message)).toBe(
-      'expired',
-    );
+    expect(await openDevice({ time: { nowSeconds: 0, clockTrusted: false } }).receive(message)).toBe('new');
+    expect(
+      await openDevice({ time: { nowSeconds: desired.expires, clockTrusted: true } }).receive(message),
+    ).toBe('expired');
   });
 
   it('mix-and-match (Uptane step 5.2): one version stands for one set of pods and images', async () => {
@@ -172,7 +173,7 @@ describe('attacks on the image', () => {
     bytes: Uint8Array,
   ): Promise<RefusalCode | 'ok'> {
     try {
-      const verifier = await signatureVerifier(signature, keys, context.nowSeconds, true);
+      const verifier = await signatureVerifier(signature, keys, context.time);
       verifier.update(bytes);
       await verifier.finish();
       return 'ok';

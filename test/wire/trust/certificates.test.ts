@@ -27,7 +27,7 @@ async function judged(
   { copies = [] as readonly string[], at = now, clockTrusted = true } = {},
 ): Promise<string> {
   try {
-    await verifyEnvelope(data, [signature], keys, at, clockTrusted, copies);
+    await verifyEnvelope(data, [signature], keys, { nowSeconds: at, clockTrusted }, copies);
     return 'accepted';
   } catch (error) {
     if (isRefusal(error)) return error.code;
@@ -96,7 +96,10 @@ describe('[A9.23] two files that hold the same key', () => {
     const key = gpg.newKey('twice', 'ed25519');
     const old = gpg.export(key);
     gpg.run(['--passphrase', '', '--quick-add-uid', key, 'second name']);
-    const { usable, unusable } = await readKeys([old, gpg.export(key), old], now, true);
+    const { usable, unusable } = await readKeys([old, gpg.export(key), old], {
+      nowSeconds: now,
+      clockTrusted: true,
+    });
     expect(unusable).toEqual([]);
     expect(usable.map(({ userIds }) => userIds.toSorted())).toEqual([['second name', 'twice']]);
   });
@@ -116,7 +119,7 @@ describe('[A9.23] two files that hold the same key', () => {
       expect(await judged(signature, [one])).toBe('accepted');
       expect(await judged(signature, [two])).toBe('accepted');
       expect(await inBothOrders(signature, one, two)).toBe('key-unusable');
-      const { unusable } = await readKeys([one, two], now, true);
+      const { unusable } = await readKeys([one, two], { nowSeconds: now, clockTrusted: true });
       expect(unusable[0]?.reason).toBe('all its user IDs are revoked');
     } finally {
       other.close();

@@ -1,9 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { encodeCbor } from '../../../src/core/cbor/encode.ts';
-import { Refusal } from '../../../src/core/refusal/refusal.ts';
-import { decodeDesiredState, encodeDesiredState } from '../../../src/wire/trust/desired-state-codec.ts';
-import type { DesiredState } from '../../../src/wire/trust/desired-state.ts';
+import { encodeCbor } from '../../../src/core/cbor/index.ts';
+import { Refusal } from '../../../src/core/refusal/index.ts';
+import {
+  decodeDesiredState,
+  encodeDesiredState,
+  type DesiredState,
+  type VerifiedPayload,
+} from '../../../src/wire/trust/index.ts';
 import { desired, issued, withField } from '../../support/operator.ts';
 
 const url = 'https://images.example.com/web.aci';
@@ -12,7 +16,7 @@ const pod = desired.pods[0];
 
 function messageOf(value: unknown): string {
   try {
-    decodeDesiredState(encodeCbor(value));
+    decodeDesiredState(encodeCbor(value) as VerifiedPayload);
     return 'accepted';
   } catch (error) {
     if (error instanceof Refusal && error.code === 'desired-malformed') return error.message;
@@ -117,7 +121,7 @@ describe('a desired state [C20]', () => {
         const noise = Uint8Array.from(payload);
         noise[at] = (noise[at] ?? 0) ^ flip;
         try {
-          decodeDesiredState(noise);
+          decodeDesiredState(noise as VerifiedPayload);
         } catch (error) {
           if (!(error instanceof Refusal) || error.code !== 'desired-malformed') throw error;
         }

@@ -11,6 +11,7 @@ vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 });
 
 const data = Buffer.from('the bytes of an image');
 const now = Math.floor(Date.now() / 1000);
+const time = { nowSeconds: now, clockTrusted: true };
 
 let gpg: GnuPg;
 beforeAll(() => {
@@ -26,11 +27,14 @@ async function judged(
 ): Promise<string> {
   const outcomes: string[] = [];
   const verifyImage = async (): Promise<unknown> => {
-    const verifier = await signatureVerifier(signature, [key], at, clockTrusted);
+    const verifier = await signatureVerifier(signature, [key], { nowSeconds: at, clockTrusted });
     verifier.update(data);
     return verifier.finish();
   };
-  for (const verify of [verifyImage, () => verifyEnvelope(data, [signature], [key], at, clockTrusted)]) {
+  for (const verify of [
+    verifyImage,
+    () => verifyEnvelope(data, [signature], [key], { nowSeconds: at, clockTrusted }),
+  ]) {
     try {
       await verify();
       outcomes.push('accepted');
@@ -153,7 +157,7 @@ describe('[A9.14] a file of keys', () => {
     gpg.run(['--passphrase', '', '--quick-add-uid', key, 'Ann <ann@old.example>']);
     gpg.run(['--passphrase', '', '--quick-revoke-uid', key, 'Ann <ann@old.example>']);
     expect(await judged(gpg.sign(data, key), gpg.export(key))).toBe('accepted');
-    const { usable } = await reviewKeys(gpg.export(key), now);
+    const { usable } = await reviewKeys(gpg.export(key), { nowSeconds: now, clockTrusted: false });
     expect(usable[0]?.userIds.toSorted()).toEqual(
       ['Ann <ann@example.com>', 'Ann <ann@old.example>', 'Ann <ann@work.example>'].toSorted(),
     );
@@ -164,7 +168,7 @@ describe('[A9.14] a file of keys', () => {
     const both = gpg.run(['--armor', '--export', one, other]).stdout;
     expect(both.match(/BEGIN PGP/g)).toHaveLength(1);
     for (const key of [one, other]) expect(await judged(gpg.sign(data, key), both)).toBe('accepted');
-    expect((await readKeys([both], now, true)).usable).toHaveLength(2);
+    expect((await readKeys([both], time)).usable).toHaveLength(2);
   });
 
   it.each<[string, (key: string) => string]>([
@@ -192,7 +196,7 @@ describe('[A9.14] a file of keys', () => {
       /cannot be read as an OpenPGP key/,
     ],
   ])('is told what is wrong when it is %s', async (_what, produce, reason) => {
-    const { usable, unusable } = await readKeys([produce()], now, true);
+    const { usable, unusable } = await readKeys([produce()], time);
     expect(usable).toEqual([]);
     expect(unusable[0]?.reason).toMatch(reason);
   });
@@ -204,7 +208,7 @@ describe('[A9.5] a key of another kind', () => {
     async (algorithm) => {
       const key = gpg.newKey(algorithm, algorithm);
       expect(await judged(gpg.sign(data, key), gpg.export(key))).toBe('key-unusable');
-      const { unusable } = await readKeys([gpg.export(key)], now, true);
+      const { unusable } = await readKeys([gpg.export(key)], time);
       expect(unusable[0]?.reason).toContain('use Ed25519, RSA from 3072 bits or NIST P-256');
     },
   );

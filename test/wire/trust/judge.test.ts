@@ -14,7 +14,8 @@ import { day, desired, issued } from '../../support/operator.ts';
 const digest = 'aa';
 const nothing = { version: 0, payloadSha256: '', issued: 0 };
 const now = { nowSeconds: issued + day, clockTrusted: true };
-const here = { desired, payloadSha256: digest, trusted: nothing, fleet: 'farm', device: 'pump-1', ...now };
+const at = (nowSeconds: number) => ({ nowSeconds, clockTrusted: true });
+const here = { desired, payloadSha256: digest, trusted: nothing, fleet: 'farm', device: 'pump-1', time: now };
 
 function outcomeOf(change: Partial<Judgement>): string {
   try {
@@ -39,17 +40,21 @@ describe('a verified desired state [C22] [C23] [C24] [C25]', () => {
     ],
     ['for another fleet', { fleet: 'barn' }, 'wrong-fleet'],
     ['for another device', { device: 'pump-2' }, 'wrong-device'],
-    ['one second before its expiry', { nowSeconds: desired.expires - 1 }, 'new'],
-    ['at its expiry', { nowSeconds: desired.expires }, 'expired'],
-    ['past its expiry by a clock that is not trusted', { nowSeconds: 4e9, clockTrusted: false }, 'new'],
+    ['one second before its expiry', { time: at(desired.expires - 1) }, 'new'],
+    ['at its expiry', { time: at(desired.expires) }, 'expired'],
+    [
+      'past its expiry by a clock that is not trusted',
+      { time: { nowSeconds: 4e9, clockTrusted: false } },
+      'new',
+    ],
     [
       'known and past its expiry: reported, the pods go on',
-      { nowSeconds: desired.expires, trusted: { version: 7, payloadSha256: digest, issued } },
+      { time: at(desired.expires), trusted: { version: 7, payloadSha256: digest, issued } },
       'same, expired',
     ],
     [
       'older and past its expiry',
-      { nowSeconds: desired.expires, trusted: { version: 8, payloadSha256: 'bb', issued } },
+      { time: at(desired.expires), trusted: { version: 8, payloadSha256: 'bb', issued } },
       'version-older',
     ],
     ['issued before the newest issue time, with a higher version', { trusted: { version: 6, payloadSha256: 'bb', issued: issued + 1 } }, 'new'], // prettier-ignore

@@ -115,7 +115,11 @@ describe('[A9.24] the signer refuses a key that no device takes', () => {
     addSubkey(key, 'rsa2048');
     const at = now + 60;
     const signature = await signDetached(data, secretOf(key), at);
-    expect(await outcomeOf(verifyEnvelope(data, [signature], [gpg.export(key)], at, true))).toBe('accepted');
+    expect(
+      await outcomeOf(
+        verifyEnvelope(data, [signature], [gpg.export(key)], { nowSeconds: at, clockTrusted: true }),
+      ),
+    ).toBe('accepted');
   });
 
   it('and signs with a subkey whose primary key is kept elsewhere', async () => {
@@ -124,7 +128,11 @@ describe('[A9.24] the signer refuses a key that no device takes', () => {
     const subkeys = gpg.run(['--armor', '--export-secret-subkeys', key]).stdout;
     const at = now + 60;
     const signature = await signDetached(data, subkeys, at);
-    expect(await outcomeOf(verifyEnvelope(data, [signature], [gpg.export(key)], at, true))).toBe('accepted');
+    expect(
+      await outcomeOf(
+        verifyEnvelope(data, [signature], [gpg.export(key)], { nowSeconds: at, clockTrusted: true }),
+      ),
+    ).toBe('accepted');
   });
 
   it('and says so when the secret of the part that may sign is not there', async () => {
@@ -168,14 +176,16 @@ describe('[A9.24] store and verifier agree', () => {
     ],
   ])('%s', async (_what, produce) => {
     const { signature, armored } = produce();
-    expect(await outcomeOf(verifyEnvelope(data, [signature], [armored], now, true))).toBe('accepted');
-    expect((await reviewKeys(armored, now)).usable).toHaveLength(1);
+    expect(
+      await outcomeOf(verifyEnvelope(data, [signature], [armored], { nowSeconds: now, clockTrusted: true })),
+    ).toBe('accepted');
+    expect((await reviewKeys(armored, { nowSeconds: now, clockTrusted: false })).usable).toHaveLength(1);
   });
 });
 
 describe('[A9.25] what is wrong with a key is said in a sentence of ours', () => {
   const reasonOf = async (armored: string): Promise<string | undefined> =>
-    (await readKeys([armored], now, true)).unusable[0]?.reason;
+    (await readKeys([armored], { nowSeconds: now, clockTrusted: true })).unusable[0]?.reason;
 
   it.each([
     ['ed25519', 'a signature on it uses a hash that is too weak; renew it with gpg --quick-set-expire'],
@@ -222,10 +232,17 @@ describe('[A9.25] what is wrong with a key is said in a sentence of ours', () =>
   it('[A9.25] a signature with a critical notation is malformed, not one over other bytes', async () => {
     const key = gpg.newKey('notes data', 'ed25519');
     const signature = gpg.sign(data, key, '--sig-notation', '!mood@example.com=good');
-    expect(await outcomeOf(verifyEnvelope(data, [signature], [gpg.export(key)], now + 60, true))).toBe(
+    expect(
+      await outcomeOf(
+        verifyEnvelope(data, [signature], [gpg.export(key)], { nowSeconds: now + 60, clockTrusted: true }),
+      ),
+    ).toBe(
       'signature-malformed: the signature has the critical notation mood@example.com, which wherry does not know',
     );
-    const verifier = await signatureVerifier(signature, [gpg.export(key)], now + 60, true);
+    const verifier = await signatureVerifier(signature, [gpg.export(key)], {
+      nowSeconds: now + 60,
+      clockTrusted: true,
+    });
     verifier.update(data);
     expect(await outcomeOf(verifier.finish())).toMatch(/^image-signature-invalid: .* critical notation/);
   });
@@ -260,7 +277,9 @@ describe('[A9.25] a file that is not a key', () => {
     const text = produce();
     expect(await whyNotKeys(text)).toMatch(reason);
     const key = gpg.newKey(`asks ${_what}`, 'ed25519');
-    const outcome = await outcomeOf(verifyEnvelope(data, [gpg.sign(data, key)], [text], now, true));
+    const outcome = await outcomeOf(
+      verifyEnvelope(data, [gpg.sign(data, key)], [text], { nowSeconds: now, clockTrusted: true }),
+    );
     expect(outcome).toMatch(/^key-unknown: .*; a file of keys is not used: /);
     expect(outcome).toMatch(reason);
   });

@@ -12,6 +12,7 @@ vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 });
 
 const data = Buffer.from('the exact bytes\r\n\0of a payload\n');
 const now = Math.floor(Date.now() / 1000);
+const time = { nowSeconds: now, clockTrusted: true };
 const year = 365 * 86_400;
 
 /** What `action` is refused with. */
@@ -74,14 +75,14 @@ describe('[A9.4] signatures that GnuPG made', () => {
   ])('of %s with %s are accepted, and refused over other bytes', async (name, digest) => {
     const { publicKey, fingerprint } = maker(name);
     const signature = gpg.sign(data, fingerprint, '--digest-algo', digest);
-    const verified = await verifyEnvelope(data, [signature], [publicKey], now, true);
+    const verified = await verifyEnvelope(data, [signature], [publicKey], time);
     expect(verified.fingerprints).toEqual([fingerprint.toLowerCase()]);
     const flipped = Uint8Array.from(data);
     flipped[3] = (flipped[3] ?? 0) ^ 1;
-    expect(await refusalOf(verifyEnvelope(flipped, [signature], [publicKey], now, true))).toBe(
+    expect(await refusalOf(verifyEnvelope(flipped, [signature], [publicKey], time))).toBe(
       'signature-invalid',
     );
-    expect(await refusalOf(verifyEnvelope(data.subarray(1), [signature], [publicKey], now, true))).toBe(
+    expect(await refusalOf(verifyEnvelope(data.subarray(1), [signature], [publicKey], time))).toBe(
       'signature-invalid',
     );
   });
@@ -93,32 +94,30 @@ describe('[A9.4] signatures that GnuPG made', () => {
     const listing = gpg.run(['--with-colons', '--list-keys', primary]).stdout;
     const [, second] = [...listing.matchAll(subkey)].map((match) => match[1]);
     const signature = gpg.sign(data, second ?? '');
-    const verified = await verifyEnvelope(data, [signature], [gpg.export(primary)], now, true);
+    const verified = await verifyEnvelope(data, [signature], [gpg.export(primary)], time);
     expect(verified.fingerprints).toEqual([primary.toLowerCase()]);
   });
 
   it('[A9.10] cannot be made by a key that may only certify, so it is not usable', async () => {
     const certifyOnly = gpg.newKey('certify only', 'ed25519', { usage: 'cert' });
-    const { unusable } = await readKeys([gpg.export(certifyOnly)], now, true);
+    const { unusable } = await readKeys([gpg.export(certifyOnly)], time);
     expect(unusable.map((key) => key.fingerprint)).toEqual([certifyOnly.toLowerCase()]);
   });
 
   it('[A9.7] of a key whose expiry was extended later still count', async () => {
     const fingerprint = gpg.newKey('extended', 'ed25519', { at: '20200101T000000', expires: '1y' });
     const old = gpg.sign(data, fingerprint, '--faked-system-time', '20200601T000000!');
-    expect(await refusalOf(verifyEnvelope(data, [old], [gpg.export(fingerprint)], now, true))).toBe(
+    expect(await refusalOf(verifyEnvelope(data, [old], [gpg.export(fingerprint)], time))).toBe(
       'key-unusable',
     );
     gpg.run(['--passphrase', '', '--quick-set-expire', fingerprint, '0']);
-    expect(await refusalOf(verifyEnvelope(data, [old], [gpg.export(fingerprint)], now, true))).toBe(
-      'accepted',
-    );
+    expect(await refusalOf(verifyEnvelope(data, [old], [gpg.export(fingerprint)], time))).toBe('accepted');
   });
 
   it('[A9.14] are found among several keys in one text', async () => {
     const signature = gpg.sign(data, maker('p256').fingerprint);
     const keyring = `${maker('other').publicKey}\n${maker('p256').publicKey}`;
-    expect(await refusalOf(verifyEnvelope(data, [signature], [keyring], now, true))).toBe('accepted');
+    expect(await refusalOf(verifyEnvelope(data, [signature], [keyring], time))).toBe('accepted');
   });
 });
 
@@ -129,14 +128,14 @@ describe('a signature that does not count', () => {
   ])('[A9.5] weak key: %s', async (name, code) => {
     const { publicKey, fingerprint } = maker(name);
     const signature = gpg.sign(data, fingerprint);
-    expect(await refusalOf(verifyEnvelope(data, [signature], [publicKey], now, true))).toBe(code);
-    expect(await refusalOf(signatureVerifier(signature, [publicKey], now, true))).toBe(code);
+    expect(await refusalOf(verifyEnvelope(data, [signature], [publicKey], time))).toBe(code);
+    expect(await refusalOf(signatureVerifier(signature, [publicKey], time))).toBe(code);
   });
 
   it('[A9.5] DSA key', async () => {
     const fingerprint = gpg.newKey('dsa', 'dsa2048');
     const signature = gpg.sign(data, fingerprint);
-    expect(await refusalOf(verifyEnvelope(data, [signature], [gpg.export(fingerprint)], now, true))).toBe(
+    expect(await refusalOf(verifyEnvelope(data, [signature], [gpg.export(fingerprint)], time))).toBe(
       'key-unusable',
     );
   });
@@ -145,7 +144,7 @@ describe('a signature that does not count', () => {
     const { publicKey, fingerprint } = maker('expired');
     const signature = gpg.sign(data, fingerprint, '--faked-system-time', '20200601T000000!');
     const verify = (at: number, clockTrusted: boolean): Promise<RefusalCode | 'accepted'> =>
-      refusalOf(verifyEnvelope(data, [signature], [publicKey], at, clockTrusted));
+      refusalOf(verifyEnvelope(data, [signature], [publicKey], { nowSeconds: at, clockTrusted }));
     expect(await verify(now, true)).toBe('key-unusable');
     expect(await verify(now, false)).toBe('key-unusable');
     expect(await verify(Date.UTC(2020, 7) / 1000, true)).toBe('accepted');
@@ -156,47 +155,55 @@ describe('a signature that does not count', () => {
   it('[A9.8] revoked key, whatever the clock says', async () => {
     const { publicKey, fingerprint } = maker('revoked');
     const signature = gpg.sign(data, fingerprint);
-    expect(await refusalOf(verifyEnvelope(data, [signature], [publicKey], now, true))).toBe('accepted');
+    expect(await refusalOf(verifyEnvelope(data, [signature], [publicKey], time))).toBe('accepted');
     gpg.revoke(fingerprint);
     const revoked = gpg.export(fingerprint);
-    expect(await refusalOf(verifyEnvelope(data, [signature], [revoked], now, true))).toBe('key-unusable');
-    expect(await refusalOf(verifyEnvelope(data, [signature], [revoked], 0, false))).toBe('key-unusable');
+    expect(await refusalOf(verifyEnvelope(data, [signature], [revoked], time))).toBe('key-unusable');
+    expect(
+      await refusalOf(verifyEnvelope(data, [signature], [revoked], { nowSeconds: 0, clockTrusted: false })),
+    ).toBe('key-unusable');
   });
 
   it('[A9.9] [A9.12] key that is not valid yet, unless the clock is not to be trusted', async () => {
     const { publicKey, fingerprint } = maker('future');
     const signature = gpg.sign(data, fingerprint, '--faked-system-time', '20900102T000000!');
-    expect(await refusalOf(verifyEnvelope(data, [signature], [publicKey], now, true))).toBe('key-unusable');
-    expect(await refusalOf(verifyEnvelope(data, [signature], [publicKey], now, false))).toBe('accepted');
+    expect(await refusalOf(verifyEnvelope(data, [signature], [publicKey], time))).toBe('key-unusable');
+    expect(
+      await refusalOf(
+        verifyEnvelope(data, [signature], [publicKey], { nowSeconds: now, clockTrusted: false }),
+      ),
+    ).toBe('accepted');
   });
 
   it('[A9.11] signature from the future, beyond the few minutes that clocks differ', async () => {
     const { publicKey, fingerprint } = maker('ed25519');
     const signature = gpg.sign(data, fingerprint, '--faked-system-time', '20900102T000000!');
-    expect(await refusalOf(verifyEnvelope(data, [signature], [publicKey], now, true))).toBe(
-      'signature-invalid',
-    );
+    expect(await refusalOf(verifyEnvelope(data, [signature], [publicKey], time))).toBe('signature-invalid');
     const slightlyAhead = gpg.sign(data, fingerprint);
-    expect(await refusalOf(verifyEnvelope(data, [slightlyAhead], [publicKey], now - 300, true))).toBe(
-      'accepted',
-    );
+    expect(
+      await refusalOf(
+        verifyEnvelope(data, [slightlyAhead], [publicKey], { nowSeconds: now - 300, clockTrusted: true }),
+      ),
+    ).toBe('accepted');
   });
 
   it('[A9.11] signature that has expired', async () => {
     const { publicKey, fingerprint } = maker('ed25519');
     const signature = gpg.sign(data, fingerprint, '--default-sig-expire', '1d');
-    expect(await refusalOf(verifyEnvelope(data, [signature], [publicKey], now, true))).toBe('accepted');
-    expect(await refusalOf(verifyEnvelope(data, [signature], [publicKey], now + year, true))).toBe(
-      'signature-invalid',
-    );
+    expect(await refusalOf(verifyEnvelope(data, [signature], [publicKey], time))).toBe('accepted');
+    expect(
+      await refusalOf(
+        verifyEnvelope(data, [signature], [publicKey], { nowSeconds: now + year, clockTrusted: true }),
+      ),
+    ).toBe('signature-invalid');
   });
 
   it('[A9.13] signature of an unknown key', async () => {
     const signature = gpg.sign(data, maker('other').fingerprint);
-    expect(await refusalOf(verifyEnvelope(data, [signature], [maker('ed25519').publicKey], now, true))).toBe(
+    expect(await refusalOf(verifyEnvelope(data, [signature], [maker('ed25519').publicKey], time))).toBe(
       'key-unknown',
     );
-    expect(await refusalOf(verifyEnvelope(data, [signature], [], now, true))).toBe('key-unknown');
+    expect(await refusalOf(verifyEnvelope(data, [signature], [], time))).toBe('key-unknown');
   });
 
   it.each<[string, (fingerprint: string) => string]>([
@@ -233,12 +240,10 @@ describe('a signature that does not count', () => {
     const { publicKey, fingerprint } = maker('ed25519');
     const signature = produce(fingerprint);
     const keys = [publicKey, maker('p256').publicKey];
-    expect(await refusalOf(verifyEnvelope(data, [signature], keys, now, true))).toBe('signature-malformed');
+    expect(await refusalOf(verifyEnvelope(data, [signature], keys, time))).toBe('signature-malformed');
     const good = gpg.sign(data, fingerprint);
-    expect(await refusalOf(verifyEnvelope(data, [good, signature], keys, now, true))).toBe(
-      'signature-malformed',
-    );
-    expect(await refusalOf(signatureVerifier(signature, keys, now, true))).toBe(
+    expect(await refusalOf(verifyEnvelope(data, [good, signature], keys, time))).toBe('signature-malformed');
+    expect(await refusalOf(signatureVerifier(signature, keys, time))).toBe(
       signature === '' ? 'image-signature-missing' : 'image-signature-invalid',
     );
   });
@@ -272,7 +277,7 @@ describe('a signature that does not count', () => {
       const flipped = Buffer.from(body);
       flipped[at] = (flipped[at] ?? 0) ^ 1;
       const text = `-----BEGIN PGP SIGNATURE-----\n\n${flipped.toString('base64')}\n-----END PGP SIGNATURE-----\n`;
-      expect(await refusalOf(verifyEnvelope(data, [text], [publicKey], now, true)), `byte ${at}`).not.toBe(
+      expect(await refusalOf(verifyEnvelope(data, [text], [publicKey], time)), `byte ${at}`).not.toBe(
         'accepted',
       );
     }
@@ -287,7 +292,7 @@ describe('[A9.13] several signatures', () => {
       gpg.sign(data, b.fingerprint),
       gpg.sign(data, a.fingerprint),
     ];
-    const { fingerprints } = await verifyEnvelope(data, signatures, [a.publicKey, b.publicKey], now, true);
+    const { fingerprints } = await verifyEnvelope(data, signatures, [a.publicKey, b.publicKey], time);
     expect(fingerprints).toEqual([a.fingerprint.toLowerCase(), b.fingerprint.toLowerCase()]);
   });
 
@@ -295,17 +300,15 @@ describe('[A9.13] several signatures', () => {
     const [good, unknown, weak] = [maker('ed25519'), maker('other'), maker('rsa2048')];
     const of = (signer: Signer): string => gpg.sign(data, signer.fingerprint);
     const keys = [good.publicKey, weak.publicKey];
-    expect(await refusalOf(verifyEnvelope(data, [of(unknown), of(weak), of(good)], keys, now, true))).toBe(
+    expect(await refusalOf(verifyEnvelope(data, [of(unknown), of(weak), of(good)], keys, time))).toBe(
       'accepted',
     );
-    expect(await refusalOf(verifyEnvelope(data, [of(unknown), of(weak)], keys, now, true))).toBe(
-      'key-unusable',
-    );
+    expect(await refusalOf(verifyEnvelope(data, [of(unknown), of(weak)], keys, time))).toBe('key-unusable');
     const otherBytes = gpg.sign(Buffer.from('other'), good.fingerprint);
-    expect(await refusalOf(verifyEnvelope(data, [of(unknown), otherBytes], keys, now, true))).toBe(
+    expect(await refusalOf(verifyEnvelope(data, [of(unknown), otherBytes], keys, time))).toBe(
       'signature-invalid',
     );
-    expect(await refusalOf(verifyEnvelope(data, [], keys, now, true))).toBe('unsigned');
+    expect(await refusalOf(verifyEnvelope(data, [], keys, time))).toBe('unsigned');
   });
 });
 
@@ -320,8 +323,8 @@ describe('[A9.3] the signature of an image', () => {
       for (let at = 0; at < sizeBytes; at += 4096) content.writeUInt32BE(at, at);
       const path = gpg.writeFile('image.aci', content);
       const signature = gpg.sign(path, fingerprint);
-      const verifier = await signatureVerifier(signature, [publicKey], now, true);
-      const tampered = await signatureVerifier(signature, [publicKey], now, true);
+      const verifier = await signatureVerifier(signature, [publicKey], time);
+      const tampered = await signatureVerifier(signature, [publicKey], time);
       const before = process.memoryUsage().arrayBuffers;
       let peak = before;
       const file = openSync(path, 'r');
@@ -342,7 +345,7 @@ describe('[A9.3] the signature of an image', () => {
 
   it('[A9.19] by a key that is not trusted for its name is refused before a byte is read', async () => {
     const signature = gpg.sign(data, maker('other').fingerprint);
-    expect(await refusalOf(signatureVerifier(signature, [maker('ed25519').publicKey], now))).toBe(
+    expect(await refusalOf(signatureVerifier(signature, [maker('ed25519').publicKey], time))).toBe(
       'image-key-untrusted',
     );
   });
@@ -353,8 +356,7 @@ describe('[A9.14] reading keys', () => {
     const names = ['ed25519', 'rsa3072', 'p521', 'rsa2048', 'brainpool', 'expired', 'future'];
     const { usable, unusable } = await readKeys(
       [...names.map((name) => maker(name).publicKey), 'not a key'],
-      now,
-      true,
+      time,
     );
     expect(usable.map((key) => [names[key.armoredIndex], key.algorithm])).toEqual([
       ['ed25519', 'eddsaLegacy ed25519Legacy'],
@@ -374,7 +376,7 @@ describe('[A9.14] reading keys', () => {
 
   it('refuses a private key, which has no business on a device', async () => {
     const secret = gpg.run(['--armor', '--export-secret-keys', maker('ed25519').fingerprint]).stdout;
-    const { usable, unusable } = await readKeys([secret], now, true);
+    const { usable, unusable } = await readKeys([secret], time);
     expect(usable).toEqual([]);
     expect(unusable[0]?.reason).toContain('private key');
   });

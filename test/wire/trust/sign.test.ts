@@ -15,6 +15,7 @@ import { openGnuPg, type GnuPg } from '../../support/gnupg.ts';
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 });
 
 const now = Math.floor(Date.now() / 1000);
+const time = { nowSeconds: now, clockTrusted: true };
 const data = Buffer.from('some bytes\r\n\0');
 
 let gpg: GnuPg;
@@ -58,7 +59,7 @@ describe('[A9.20] what the operator signs', () => {
 
   it('is accepted by a device that knows the exported public key', async () => {
     const signature = await signDetached(data, key.privateKey, now);
-    const verifier = await signatureVerifier(signature, [await exportPublic(key.privateKey)], now, true);
+    const verifier = await signatureVerifier(signature, [await exportPublic(key.privateKey)], time);
     verifier.update(data);
     expect(await verifier.finish()).toEqual({ fingerprint: key.fingerprint });
   });

@@ -48,8 +48,8 @@ export async function addTrust(context: Context, files: readonly string[], flags
     added.push(...revoked);
     // With what is stored: an older copy of a key must not take back a revocation that the store has.
     const copies = storedCopies({ local: flags.directory, system: flags.system });
-    const atSeconds = Math.floor(context.clock.nowMs() / 1000);
-    const { usable, unusable } = await reviewKeys(armored, atSeconds, copies);
+    const time = { nowSeconds: Math.floor(context.clock.nowMs() / 1000), clockTrusted: false };
+    const { usable, unusable } = await reviewKeys(armored, time, copies);
     for (const { fingerprint, reason } of unusable) {
       context.terminal.err(
         `${file}: ${fingerprint === undefined ? '' : `${formatFingerprint(fingerprint)} `}is left out: ${reason}\n`,
@@ -96,13 +96,13 @@ async function keepRevocations(
   flags: AddFlags,
 ): Promise<{ fingerprint: string; file: string; revoked: true }[]> {
   const places = { local: flags.directory, system: flags.system };
-  const atSeconds = Math.floor(context.clock.nowMs() / 1000);
+  const time = { nowSeconds: Math.floor(context.clock.nowMs() / 1000), clockTrusted: false };
   const copies = storedCopies(places);
   const kept: { fingerprint: string; file: string; revoked: true }[] = [];
   for (const stored of storedKeys(places)) {
     if (stored.masked) continue;
-    const before = await reviewKeys(stored.armored, atSeconds, copies);
-    const after = await reviewKeys(stored.armored, atSeconds, [...copies, armored]);
+    const before = await reviewKeys(stored.armored, time, copies);
+    const after = await reviewKeys(stored.armored, time, [...copies, armored]);
     for (const key of after.unusable) {
       const isNew =
         key.revoked && !before.unusable.some((old) => old.revoked && old.fingerprint === key.fingerprint);
@@ -160,7 +160,7 @@ export async function listTrust(context: Context, flags: TrustFlags): Promise<vo
   for (const stored of storedKeys(places)) {
     const { usable, unusable } = stored.masked
       ? { usable: [], unusable: [] }
-      : await reviewKeys(stored.armored, atSeconds, copies);
+      : await reviewKeys(stored.armored, { nowSeconds: atSeconds, clockTrusted: false }, copies);
     const base = { scope: describe(stored.scope), store: stored.store, name: stored.name };
     if (stored.masked) rows.push({ ...base, fingerprint: '', state: 'masked', userIds: '' });
     for (const { fingerprint, userIds } of usable) {
@@ -200,7 +200,7 @@ export async function removeTrust(context: Context, fingerprint: string, flags: 
   const removed: StoredKey[] = [];
   for (const stored of storedKeys({ local: flags.directory, system: flags.system })) {
     if (stored.masked || (scope !== undefined && describe(stored.scope) !== scope)) continue;
-    const { usable, unusable } = await reviewKeys(stored.armored, 0);
+    const { usable, unusable } = await reviewKeys(stored.armored, { nowSeconds: 0, clockTrusted: false });
     const found = [...usable, ...unusable].map((key) => key.fingerprint);
     if (!found.includes(wanted)) continue;
     if (found.length > 1) {

@@ -9,11 +9,13 @@ import {
   imagesOf,
   ImageShelf,
   isOutcome,
+  previewDeploy,
   publishWish,
   readImageFile,
   reifyPod,
   requireSignature,
   simplePod,
+  type FleetLink,
   type OfferedImage,
   type Outcome,
   type Progress,
@@ -33,12 +35,40 @@ export async function deploy(context: Context, names: readonly string[], flags: 
   const wish = await wishFrom(context, await FleetDirectory.open(context.fleetPath), flags);
   await withLink(context, async (link, fleet) => {
     await link.listen(devices);
+    if (flags.dryRun === true) {
+      showPreviews(context, link, devices, wish);
+      return;
+    }
     const published = [];
     for (const device of devices) {
       published.push(await publishWish({ fleet, link, clock: context.clock }, device, wish));
     }
     await finish(context, published, flags);
   });
+}
+
+/** What the command would stop and start, by the last report of each device; nothing is published or offered. */
+function showPreviews(context: Context, link: FleetLink, devices: readonly AcName[], wish: Wish): void {
+  const { terminal } = context;
+  const previews = devices.map((device) => {
+    const { report } = link.view(device);
+    if (report === undefined) {
+      throw new Refusal('not-found', `${device} never reported to this broker, so what it runs is not known`);
+    }
+    return previewDeploy(report, wish.pods);
+  });
+  if (context.json) {
+    terminal.out(JSON.stringify(previews));
+    return;
+  }
+  for (const { device, currentVersion, reportedAt, underWay, stop, start, keep } of previews) {
+    const runs = currentVersion === 0 ? 'no version runs' : `version ${currentVersion} runs`;
+    const also = underWay === undefined ? '' : `, version ${underWay} is being deployed`;
+    terminal.out(`${device}: ${runs}${also} (report of ${new Date(reportedAt * 1000).toISOString()})`);
+    for (const pod of stop) terminal.out(`  stop   ${pod}`);
+    for (const pod of start) terminal.out(`  start  ${pod}`);
+    for (const pod of keep) terminal.out(`  keep   ${pod}`);
+  }
 }
 
 /** `wherry rollback` */
@@ -91,7 +121,7 @@ async function wishFrom(context: Context, fleet: FleetDirectory, flags: DeployFl
   const ofApps = new Set(pods.flatMap((pod) => pod.images.map(({ id }) => id)));
   const local = used.filter(({ id }) => !addresses.has(id));
   for (const image of local) await requireSignature(image);
-  for (const image of local) await fleet.offer(image);
+  if (flags.dryRun !== true) for (const image of local) await fleet.offer(image);
   return {
     pods: pods.map(({ pod }) => pod),
     images: used.map((image) =>
@@ -220,7 +250,10 @@ function describe(progress: Progress): readonly [text: string, milestone: string
     }
     case 'stage':
     case 'activate':
-    case 'probation':
+    case 'probation': {
+      const { phase, step } = progress;
+      return [step === undefined ? phase : `${phase}  ${step}`, phase];
+    }
     case 'committed':
       return [progress.phase, progress.phase];
     case 'rolled-back':

@@ -110,7 +110,8 @@ async function signerOf(file: string, keys: readonly string[], atSeconds: number
   const signaturePath = `${file}.asc`;
   await requireSignature({ path: file, signaturePath });
   try {
-    const verifier = await signatureVerifier(await readFile(signaturePath, 'latin1'), keys, atSeconds, true);
+    const time = { nowSeconds: atSeconds, clockTrusted: true };
+    const verifier = await signatureVerifier(await readFile(signaturePath, 'latin1'), keys, time);
     for await (const chunk of createReadStream(file)) verifier.update(chunk as Buffer);
     return (await verifier.finish()).fingerprint;
   } catch (error) {

@@ -94,7 +94,9 @@ function version({ currentVersion, trustedVersion }: DeviceReport): string {
 
 function phase({ deployment }: DeviceReport): Cell {
   if (deployment === undefined) return { text: '-' };
-  const { phase: name, receivedBytes, totalBytes } = deployment;
+  const { phase: name } = deployment;
+  const { receivedBytes, totalBytes } =
+    'totalBytes' in deployment ? deployment : { receivedBytes: undefined, totalBytes: undefined };
   const progress =
     name === 'fetch' && receivedBytes !== undefined && totalBytes !== undefined && totalBytes > 0
       ? ` ${Math.floor((100 * receivedBytes) / totalBytes)} % of ${formatBytes(totalBytes)}`
@@ -128,9 +130,9 @@ function deviceNotes({ device, report, unreadable }: DeviceView): string[] {
   const notes: string[] = unreadable === undefined ? [] : [`${device}: ${unreadable}`];
   if (report === undefined) return notes;
   const { deployment, refused, pods, capabilities, damaged = [] } = report;
-  if (deployment?.code !== undefined) {
+  if (deployment !== undefined && 'code' in deployment) {
     notes.push(
-      `${device}: version ${deployment.version} ${deployment.phase} (${deployment.code}): ${deployment.message ?? ''}`,
+      `${device}: version ${deployment.version} ${deployment.phase} (${deployment.code}): ${deployment.message}`,
     );
   }
   if (refused !== undefined) {

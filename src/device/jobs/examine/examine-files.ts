@@ -42,8 +42,7 @@ const request: Reader<ExamineRequest> = map({
     fleet: text(128),
     device: text(128),
     trusted: map({ version: integer(0), payloadSha256: text(64), issued: integer(0) }),
-    nowSeconds: integer(0),
-    clockTrusted: boolean,
+    time: map({ nowSeconds: integer(0), clockTrusted: boolean }),
   }),
 });
 

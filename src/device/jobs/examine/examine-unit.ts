@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Refusal } from '../../../core/refusal/index.ts';
 import type { Disk, Owner } from '../../store/index.ts';
 import type { Systemd } from '../../systemd/index.ts';
-import { decodeDesiredState } from '../../../wire/trust/index.ts';
+import { alreadyVerified, decodeDesiredState } from '../../../wire/trust/index.ts';
 import type { ExamineContext } from '../../../wire/trust/openpgp.ts';
 import { decodeVerdict, encodeRequest, maxExamineFileBytes } from './examine-files.ts';
 import { knownCode } from '../index.ts';
@@ -52,7 +52,7 @@ export async function examineInUnit(
   }
   return {
     outcome: verdict.outcome,
-    desired: decodeDesiredState(verdict.payload),
+    desired: decodeDesiredState(alreadyVerified(verdict.payload, 'examining-unit')),
     payloadSha256: createHash('sha256').update(verdict.payload).digest('hex'),
     signedBy: verdict.signedBy,
   };

@@ -1,5 +1,6 @@
 import { parseAcIdentifier, parseImageId } from '../../../image/appc/index.ts';
 import {
+  boolean,
   bytes,
   encodeCbor,
   integer,
@@ -39,7 +40,7 @@ const pullJob: Reader<PullJob> = map({
     maxBytesPerSecond: integer(0),
   }),
   compression: oneOf('none', 'lz4'),
-  timeFloor: integer(0),
+  time: map({ nowSeconds: integer(0), clockTrusted: boolean }),
   seals: optional(oneOf(true)),
   proxy: optional(map({ url: text(2048), noProxy: list(text(256), { max: 64 }) })),
 });

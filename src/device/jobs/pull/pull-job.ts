@@ -1,4 +1,4 @@
-import type { DesiredImage } from '../../../wire/trust/index.ts';
+import type { DesiredImage, DeviceTime } from '../../../wire/trust/index.ts';
 import type { ProxySettings } from '../../../wire/http/index.ts';
 import type { RefusedResult } from '../index.ts';
 
@@ -18,8 +18,8 @@ export interface PullJob {
   readonly architectures: readonly string[];
   readonly limits: PullLimits;
   readonly compression: 'none' | 'lz4';
-  /** Wall time floor in seconds since 1970; signatures are judged at max(clock, floor). */
-  readonly timeFloor: number;
+  /** At which key and signature are judged, by the same rule as those of a command. */
+  readonly time: DeviceTime;
   /** The object will be sealed: its digest of fs-verity is wanted, computed while its bytes are still in memory. */
   readonly seals?: true;
   /** In place of what the environment of the unit says. Never with a password: the job lies on flash. */

@@ -123,10 +123,8 @@ async function openSignature(job: PullJob, ports: SharedPorts): Promise<() => Pr
     throw new Refusal('image-signature-missing', `there is no signature at ${addresses.join(' or ')}`);
   }
   const { signatureVerifier } = await loading;
-  const atSeconds = Math.max(Math.floor(ports.clock.nowMs() / 1000), job.timeFloor);
   const text = armored.toString('latin1');
-  const open = (): Promise<SignatureVerifier> =>
-    signatureVerifier(text, job.keys, atSeconds, false, job.copies);
+  const open = (): Promise<SignatureVerifier> => signatureVerifier(text, job.keys, job.time, job.copies);
   await open();
   return open;
 }

@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 import type { ImageId } from '../../../image/appc/index.ts';
+import type { TreeId } from '../../store/index.ts';
 
 /**
  * A tree that a device has to make of several images, because their objects laid over each other would be another one. It is named
  * by what it is made of, so that the next deployment that needs the same finds it.
  */
 export interface Rendering {
-  /** `rendered-<64 hex digits>` */
-  readonly id: string;
+  readonly id: TreeId;
   /** Name of the image that is rendered. */
   readonly name: string;
   readonly steps: readonly RenderingStep[];
@@ -34,7 +34,7 @@ const formatVersion = 1;
  * The name of a tree. An image ID covers the manifest, and so the path whitelist: order and the way to each image say the
  * rest.
  */
-export function renderingId(steps: readonly RenderingStep[]): string {
+export function renderingId(steps: readonly RenderingStep[]): TreeId {
   const lines = steps.map(({ image, above }) => [...above, image].join('/'));
   const text = [`wherry rendering ${formatVersion}`, ...lines].join('\n');
   return `rendered-${createHash('sha256').update(text).digest('hex')}`;

@@ -10,11 +10,12 @@ import { stateSlots } from '../../../../src/device/store/state-slots.ts';
 import type { StoredImage } from '../../../../src/device/store/image-store.ts';
 import { deployedPod } from '../../../support/world-model.ts';
 import { objectBytes } from '../../../support/object-bytes.ts';
+import { parseImageId } from '../../../../src/image/appc/index.ts';
 import { main } from '../../../../src/cli/main.ts';
 import { recordingTerminal, wherry } from '../../../support/recording-terminal.ts';
 
 let directory: string;
-const idOf = (digit: string): string => `sha512-${digit.repeat(128)}`;
+const idOf = (digit: string) => parseImageId(`sha512-${digit.repeat(128)}`);
 const objectOf = (digit: string): string => join(directory, 'images', `${idOf(digit)}.erofs`);
 
 function image(digit: string, name: string, bytes: Buffer): StoredImage {

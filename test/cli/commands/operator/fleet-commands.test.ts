@@ -111,6 +111,29 @@ describe('wherry deploy', () => {
     }
   });
 
+  it('--dry-run shows what would stop and start by the last report, and publishes nothing', async () => {
+    const crane = device('crane-21');
+    const both = ['--run', `web=${at('web-1.0.aci')}`, '--run', `log=${at('web-1.0.aci')}`];
+    expect(await run('deploy', 'crane-21', ...both)).toMatchObject({ status: 0 });
+    const next = ['--run', `log=${at('web-1.0.aci')}`, '--run', `db=${at('web-1.0.aci')}`, '--dry-run'];
+    const shown = await run('deploy', 'crane-21', ...next);
+    expect(shown.status).toBe(0);
+    expect(shown.out).toMatch(
+      /^crane-21: version 1 runs \(report of .*\)\n {2}stop {3}web\n {2}start {2}db\n {2}keep {3}log$/m,
+    );
+    const [json] = JSON.parse((await run('deploy', 'crane-21', ...next, '--json')).out) as object[];
+    expect(json).toMatchObject({
+      device: 'crane-21',
+      currentVersion: 1,
+      stop: ['web'],
+      start: ['db'],
+      keep: ['log'],
+    });
+    expect(crane.obeyed).toHaveLength(1);
+    const unknown = await run('deploy', 'crane-22', ...next);
+    expect(unknown.err).toMatch(/crane-22 never reported to this broker.*\(not-found\)/);
+  });
+
   it('signs what the device trusts after it was provisioned', async () => {
     device('crane-2');
     await run('deploy', 'crane-2', '--run', `web=${at('web-1.0.aci')}`);
@@ -122,8 +145,7 @@ describe('wherry deploy', () => {
       fleet: 'harbour',
       device: 'crane-2',
       trusted: { version: 0, payloadSha256: '', issued: 0 },
-      nowSeconds: Math.floor(Date.now() / 1000),
-      clockTrusted: true,
+      time: { nowSeconds: Math.floor(Date.now() / 1000), clockTrusted: true },
     });
     expect(examined.outcome).toBe('new');
   });

@@ -48,7 +48,7 @@ const job: PullJob = {
   architectures: ['aarch64'],
   limits: { maxTarBytes: 1e9, maxEntries: 10, maxRatio: 200, minBytesPerSecond: 1, maxBytesPerSecond: 0 },
   compression: 'none',
-  timeFloor: 0,
+  time: { nowSeconds: 0, clockTrusted: false },
 };
 const home = (): string => join(root, 'partial', jobName(job.image.id));
 
@@ -75,7 +75,7 @@ describe('a unit that is killed before it has come to a verdict', () => {
 
   it('makes an examination say so', async () => {
     const context = {
-      ...{ keys: [], fleet: 'harbour', device: 'crane-7', nowSeconds: 0, clockTrusted: false },
+      ...{ keys: [], fleet: 'harbour', device: 'crane-7', time: { nowSeconds: 0, clockTrusted: false } },
       trusted: { version: 0, payloadSha256: '', issued: 0 },
     };
     const examined = examineInUnit(

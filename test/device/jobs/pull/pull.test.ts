@@ -274,6 +274,14 @@ describe('an image is refused and nothing is left of it [C31] [C32] [C33] [C37] 
     expect(server.requests).toHaveLength(1);
   });
 
+  it('[C29] judges a signature from the future as that of a command: by whether the clock is trusted', async () => {
+    const server = await publish(image.aci);
+    const dayAgo = Math.floor(Date.now() / 1000) - 86_400;
+    const at = (clockTrusted: boolean) => ({ ...job(server), time: { nowSeconds: dayAgo, clockTrusted } });
+    expect(await run(at(true))).toMatchObject({ ok: false, code: 'key-unusable' });
+    expect(await run(at(false))).toMatchObject({ ok: true });
+  });
+
   it.each([20, 300_000, -5])('[A9.3] with byte %i flipped: image-signature-invalid', async (offset) => {
     const bad = Buffer.from(image.aci);
     const at = offset < 0 ? bad.length + offset : offset;

@@ -47,7 +47,7 @@ beforeEach(async () => {
 });
 afterEach(() => remove());
 
-const id = `rendered-${'a'.repeat(64)}`;
+const id = `rendered-${'a'.repeat(64)}` as const;
 const limits = { maxTarBytes: 1e9, maxEntries: 1000 };
 
 const rendering = (): Rendering => ({

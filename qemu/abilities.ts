@@ -1,0 +1,55 @@
+import { loadBoardConfig, type EmulatedConfig, type NativeConfig } from './board-config.ts';
+import { availableControllers } from './native/control-group.ts';
+import { hostSealsFiles, runs32Bit } from './native/host-kernel.ts';
+
+/**
+ * What some boards can do and others cannot. Tests ask for these and never for a board's name.
+ *
+ * | Ability | A board with it |
+ * |---|---|
+ * | power-loss | loses in a power cut what was not flushed to its disk |
+ * | clock | has a clock that can be set |
+ * | disk | has a block device of its own, with counters |
+ * | kernel | has a kernel of its own, whose settings and caches can be changed |
+ * | controllers | limits memory, CPU, tasks and I/O by control groups |
+ * | fs-verity | has a file system that seals files |
+ * | arm | runs ARM programs: package, addons and images as on a device |
+ * | 32-bit | runs 32-bit ARM programs |
+ */
+export type Ability =
+  'power-loss' | 'clock' | 'disk' | 'kernel' | 'controllers' | 'fs-verity' | 'arm' | '32-bit';
+
+/** What a board cannot do, each with the reason. */
+export type Lacks = Readonly<Partial<Record<Ability, string>>>;
+
+/** What the board of this name cannot do on this machine. @throws BoardConfigError if there is no such board */
+export function lacksOf(name: string): Lacks {
+  const { config } = loadBoardConfig(name);
+  return config.kind === 'emulated' ? emulatedLacks(config) : nativeLacks(config);
+}
+
+function emulatedLacks(config: EmulatedConfig): Lacks {
+  return {
+    ...(config.disk.verity === true ? {} : { 'fs-verity': 'its ext4 is made without the feature verity' }),
+    ...(config.runs32Bit === false ? { '32-bit': 'its CPU has no 32-bit user space' } : {}),
+  };
+}
+
+const limiting = ['cpu', 'io', 'memory', 'pids'];
+
+function nativeLacks(config: NativeConfig): Lacks {
+  const controllers = availableControllers();
+  const missing = limiting.filter((name) => !controllers.includes(name));
+  return {
+    'power-loss': 'this machine keeps in its memory what the board did not flush',
+    clock: "its clock is this machine's",
+    disk: 'its disk is a directory of this machine',
+    kernel: "its kernel is this machine's",
+    ...(missing.length > 0
+      ? { controllers: `this machine's cgroup v2 has no controller for ${missing.join(', ')}` }
+      : {}),
+    ...(hostSealsFiles() ? {} : { 'fs-verity': "this machine's file system does not seal files" }),
+    ...(config.arch === 'amd64' ? { arm: 'it runs x86-64 programs' } : {}),
+    ...(config.arch === 'arm64' && runs32Bit() ? {} : { '32-bit': 'it runs no 32-bit ARM programs' }),
+  };
+}

@@ -1,0 +1,101 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { release } from 'node:os';
+import { join } from 'node:path';
+import { cacheRoot } from '../../cross/index.ts';
+import { checkPrograms, PreconditionError } from '../preconditions.ts';
+
+/** `f_type` of file systems that cannot carry the upper layer of an overlay, or are emptied at boot (magic.h). */
+const unusable: Readonly<Record<number, string>> = { 0x794c7630: 'an overlay', 0x858458f6: 'ramfs' };
+
+const programs = [
+  'systemd-nspawn',
+  'slirp4netns',
+  'mmdebstrap',
+  'dpkg-deb',
+  'setpriv',
+  'nsenter',
+  'unshare',
+  'ip',
+];
+
+/** Checks all that a native board needs of this machine. @throws PreconditionError, one sentence that says what to do */
+export function checkHost(): void {
+  const instead = 'or choose an emulated board, e.g. virt-armv8';
+  if (process.getuid?.() !== 0)
+    throw new PreconditionError(`A native board needs root: run this as root (sudo), ${instead}.`);
+  checkPrograms(programs);
+  const [major = 0, minor = 0] = release().split('.').map(Number);
+  if (major < 6 || (major === 6 && minor < 12)) {
+    throw new PreconditionError(
+      `This machine's kernel ${release()} cannot mount EROFS from a file: boot 6.12 or newer, ${instead}.`,
+    );
+  }
+  for (const name of ['overlay', 'erofs']) checkFilesystem(name, instead);
+  checkCache();
+  try {
+    execFileSync('unshare', ['--mount', '--net', 'mount', '-t', 'tmpfs', 'rig', '/mnt'], { stdio: 'pipe' });
+  } catch (cause) {
+    throw new PreconditionError(
+      `This machine lets nobody make namespaces and mounts: run outside of a container or give it privileges, ${instead}.`,
+      { cause },
+    );
+  }
+}
+
+function checkFilesystem(name: string, instead: string): void {
+  const known = (): boolean => readFileSync('/proc/filesystems', 'utf8').split(/\s+/).includes(name);
+  if (known()) return;
+  try {
+    execFileSync('modprobe', [name], { stdio: 'pipe' });
+  } catch {
+    // The list of file systems decides.
+  }
+  if (known()) return;
+  throw new PreconditionError(
+    `This machine's kernel has no ${name}: load or install its module ("modprobe ${name}"), ${instead}.`,
+  );
+}
+
+/** Boards put a layer over the cached tree, beside it. */
+function checkCache(): void {
+  const root = cacheRoot();
+  mkdirSync(root, { recursive: true });
+  const kind = unusable[statfsSync(root).type];
+  const wrong =
+    kind !== undefined
+      ? `lies on ${kind}`
+      : /[:,\\]/.test(root)
+        ? 'has a colon, a comma or a backslash in its path'
+        : root.startsWith('/run/')
+          ? 'lies below /run'
+          : undefined;
+  if (wrong === undefined) return;
+  throw new PreconditionError(
+    `The cache ${root} ${wrong}, which a native board cannot use: set XDG_CACHE_HOME to a directory on a disk.`,
+  );
+}
+
+/** Whether this ARMv8 machine runs 32-bit programs, as `wherry-arm32.service` asks on a device. */
+export function runs32Bit(): boolean {
+  try {
+    return execFileSync('setarch', ['linux32', 'uname', '-m'], { encoding: 'utf8' }).trim() !== 'aarch64';
+  } catch {
+    return false;
+  }
+}
+
+/** Whether the cache's file system, on which native boards keep their files, has fs-verity. */
+export function hostSealsFiles(): boolean {
+  mkdirSync(cacheRoot(), { recursive: true });
+  const dir = mkdtempSync(join(cacheRoot(), `tmp.${process.pid}.`));
+  try {
+    writeFileSync(join(dir, 'sealed'), 'x');
+    execFileSync('fsverity', ['enable', join(dir, 'sealed')], { stdio: 'pipe' });
+    return true;
+  } catch {
+    return false;
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}

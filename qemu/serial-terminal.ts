@@ -1,0 +1,43 @@
+import { connect } from 'node:net';
+
+/** Ctrl-]: the way out that telnet(1) taught. */
+const leaveKey = 0x1d;
+
+/** What the shell writes when it ends: an operating system command that terminals do not know and do not show. */
+const shellEnded = '\x1b]wherry\x07';
+
+/**
+ * Joins the terminal to a board's serial console until the board stops, the user leaves, or input ends.
+ * @param socket that of the console
+ * @param ended settles when the board has ended
+ */
+export async function joinTerminal(socket: string, ended: Promise<void>): Promise<void> {
+  const console = connect(socket);
+  await new Promise<void>((done, fail) => console.once('connect', done).once('error', fail));
+  const { stdin, stdout } = process;
+  const left = new Promise<void>((done) => {
+    stdin.on('data', (keys: Buffer) => {
+      if (stdin.isTTY && keys.includes(leaveKey)) done();
+      else console.write(keys);
+    });
+    if (!stdin.isTTY) stdin.on('end', () => setTimeout(done, 1000));
+    console.on('close', done);
+    let last = Buffer.alloc(0); // a serial line brings a few bytes at a time, and so the marker in pieces
+    console.on('data', (bytes: Buffer) => {
+      last = Buffer.concat([last, bytes]);
+      if (last.includes(shellEnded)) done();
+      last = last.subarray(-shellEnded.length);
+    });
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, done);
+  });
+  console.pipe(stdout, { end: false });
+  if (stdin.isTTY) stdin.setRawMode(true);
+  stdin.resume();
+  // The snapshot's prompt was printed long ago: ask for another, at the size of this terminal.
+  const size = stdout.isTTY ? `stty rows ${stdout.rows} cols ${stdout.columns}; ` : '';
+  console.write(` ${size}trap 'printf "\\033]wherry\\007"' EXIT; printf '\\033[H\\033[2J'\n`);
+  await Promise.race([left, ended]);
+  if (stdin.isTTY) stdin.setRawMode(false);
+  stdin.pause();
+  console.destroy();
+}

@@ -1,0 +1,40 @@
+import { type DeviceState, referencedObjects } from '../deploy/index.ts';
+import type { DeviceReport } from '../../wire/report/index.ts';
+import { systemClock } from '../../core/ports/index.ts';
+import type { Config } from './config.ts';
+import type { DeviceWorld, PodWatch } from '../world/index.ts';
+import type { Host } from '../host/index.ts';
+import type { Supervisor } from './supervisor.ts';
+import { wherryVersion } from './version.ts';
+
+/** What the device says of itself now. */
+export async function buildReport(
+  config: Config,
+  host: Host,
+  state: DeviceState,
+  world: DeviceWorld,
+  watch: PodWatch,
+  supervisor: Supervisor,
+  seq: number,
+): Promise<DeviceReport> {
+  const { deployment, refused } = supervisor;
+  // What was collected is missing, and rightly so.
+  const referenced = referencedObjects(state);
+  const damaged = world.damaged.filter(({ imageId }) => referenced.has(imageId));
+  return {
+    format: 1,
+    fleet: config.fleet,
+    device: config.device,
+    bootId: host.bootId,
+    seq,
+    at: Math.floor(systemClock.nowMs() / 1000),
+    wherry: wherryVersion(),
+    trustedVersion: state.trusted.version,
+    currentVersion: state.current?.version ?? 0,
+    ...(deployment === undefined ? {} : { deployment }),
+    ...(refused === undefined ? {} : { refused }),
+    pods: await Promise.all(world.pods.map((pod) => watch.report(pod))),
+    capabilities: host.capabilities,
+    ...(damaged.length === 0 ? {} : { damaged }),
+  };
+}

@@ -1,0 +1,58 @@
+import { isRefusal, type Refusal } from '../../core/refusal/index.ts';
+import { describeStep, planActivation, type Step } from './plan.ts';
+import type { DeployedPod } from './state.ts';
+import type { World } from './world.ts';
+
+/** Told of each step in words before it is done. */
+export type StepObserver = (step: string) => void;
+
+/**
+ * Makes exactly `pods` run.
+ *
+ * @throws Refusal `activation-failed` at the first app that does not start; the reason of `signal` between two steps
+ */
+export async function activatePods(
+  world: World,
+  pods: readonly DeployedPod[],
+  signal: AbortSignal,
+  onStep: StepObserver,
+): Promise<void> {
+  for (const step of await planFor(world, pods)) {
+    signal.throwIfAborted();
+    tell(step, onStep);
+    await world.perform(step, signal);
+  }
+}
+
+/**
+ * Makes `pods`, the last good set, run as far as it does. It is not judged again: whatever its state, it is the best there
+ * is, and there is no loop. One app that does not start keeps no other from starting.
+ *
+ * @returns what was refused
+ */
+export async function restorePods(
+  world: World,
+  pods: readonly DeployedPod[],
+  onStep: StepObserver,
+): Promise<readonly Refusal[]> {
+  const refusals: Refusal[] = [];
+  for (const step of await planFor(world, pods)) {
+    tell(step, onStep);
+    try {
+      await world.perform(step);
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      refusals.push(error);
+    }
+  }
+  return refusals;
+}
+
+async function planFor(world: World, pods: readonly DeployedPod[]): Promise<readonly Step[]> {
+  return planActivation(await world.loaded(), pods, world.replaced());
+}
+
+function tell(step: Step, onStep: StepObserver): void {
+  const words = describeStep(step);
+  if (words !== undefined) onStep(words);
+}

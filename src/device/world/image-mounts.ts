@@ -1,0 +1,58 @@
+import { join } from 'node:path';
+import type { DeployedPod } from '../deploy/index.ts';
+import { type HostFacts, mountUnit } from '../pod/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+import type { Systemd } from '../systemd/index.ts';
+import type { PodFiles } from './pod-files.ts';
+
+export interface ImageMountsPorts {
+  readonly systemd: Systemd;
+  readonly files: PodFiles;
+  readonly directories: HostFacts['directories'];
+}
+
+/** Mounts of image objects and rendered trees, made by systemd. */
+export class ImageMounts {
+  private readonly ports: ImageMountsPorts;
+
+  constructor(ports: ImageMountsPorts) {
+    this.ports = ports;
+  }
+
+  /** The mount unit of an object. */
+  unitOf(id: string): string {
+    return mountUnit(id, this.ports).name;
+  }
+
+  /**
+   * Mounts an object unless it is mounted, and returns its root file system.
+   * @throws Refusal `image-corrupt`
+   */
+  async mount(id: string): Promise<string> {
+    const { systemd, files, directories } = this.ports;
+    const mount = mountUnit(id, { directories });
+    const { activeState } = await systemd.status(mount.name);
+    if (activeState !== 'active') {
+      await files.writeUnit(mount.name, mount.text);
+      const result = await systemd.start(mount.name);
+      if (result !== 'done') {
+        throw new Refusal(
+          'image-corrupt',
+          `the object of ${id} cannot be mounted (${result}); see journalctl -u ${mount.name}`,
+        );
+      }
+    }
+    return join(mount.where, 'rootfs');
+  }
+
+  /** Ends and removes the units of pods and images that are not those of `kept`. */
+  async removeStrays(kept: readonly DeployedPod[]): Promise<void> {
+    const { files, systemd } = this.ports;
+    for (const unit of await files.strays(kept)) {
+      await systemd.stop(unit).catch(() => undefined); // it was never loaded
+      await files.removeUnit(unit);
+    }
+    const mounts = new Set(kept.flatMap((pod) => pod.mounts));
+    await files.removeMountPoints((id) => mounts.has(this.unitOf(id)));
+  }
+}

@@ -1,0 +1,86 @@
+import { parsePodManifest } from '../../image/appc/index.ts';
+import type { DeployedPod } from '../deploy/index.ts';
+import { compilePod, type CompiledPod, type HostFacts, type PodImage } from '../pod/index.ts';
+import { podUuid, type DesiredPod, type DesiredState } from '../../wire/trust/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+import type { Disk, StoredImage } from '../store/index.ts';
+import { readAccounts } from './accounts.ts';
+import { type AppImage, appImages, appTree, imageOfApp } from './app-trees.ts';
+import type { PodFiles } from './pod-files.ts';
+import { checkPrograms } from './programs.ts';
+import type { ImageMounts } from './image-mounts.ts';
+
+export interface StagingPorts {
+  readonly disk: Disk;
+  readonly files: PodFiles;
+  readonly mounts: ImageMounts;
+  readonly directories: HostFacts['directories'];
+  readonly host: Omit<HostFacts, 'limits' | 'directories'>;
+  /** Values of the `arch` label that this device can run, best first. */
+  readonly architectures: readonly string[];
+}
+
+/**
+ * Compiles every pod of `desired` and then writes their files. Images are mounted to be looked at.
+ * @throws Refusal of the pod class, `image-…`
+ */
+export async function stagePods(
+  desired: DesiredState,
+  images: readonly StoredImage[],
+  ports: StagingPorts,
+): Promise<readonly DeployedPod[]> {
+  const listed = appImages(desired, images);
+  const compiled: CompiledPod[] = [];
+  for (const pod of desired.pods) compiled.push(await compile(pod, listed, desired.policy.limits, ports));
+  for (const pod of compiled) await ports.files.write(pod);
+  return compiled.map(({ name, uuid, slice, services, mounts, isolators }) => ({
+    name,
+    uuid,
+    slice,
+    services,
+    mounts,
+    isolators,
+  }));
+}
+
+async function compile(
+  pod: DesiredPod,
+  listed: readonly AppImage[],
+  limits: HostFacts['limits'],
+  ports: StagingPorts,
+): Promise<CompiledPod> {
+  const { architectures, host, directories, disk } = ports;
+  const manifest = parsePodManifest(pod.manifest);
+  const images = new Map<string, PodImage>();
+  for (const app of manifest.apps) {
+    const image = imageOfApp(app, pod.name, listed);
+    const { manifest: imageManifest } = image;
+    const apps = [app.app, imageManifest.app].filter((candidate) => candidate !== undefined);
+    const { layers } = appTree(image, listed);
+    const roots: string[] = [];
+    for (const id of layers) roots.push(await ports.mounts.mount(id));
+    images.set(image.id, {
+      id: image.id,
+      manifest: imageManifest,
+      layers,
+      ...(await readAccounts(roots, apps)),
+    });
+    const runs = app.app ?? imageManifest.app;
+    if (runs) await checkPrograms({ roots, podApp: app, app: runs, architectures });
+  }
+  const compiled = compilePod({
+    name: pod.name,
+    uuid: podUuid(pod.name, pod.manifest),
+    manifest,
+    images,
+    host: { ...host, limits, directories },
+  });
+  for (const { app, path } of compiled.sources) {
+    if ((await disk.look(path)) !== undefined) continue;
+    throw new Refusal(
+      'pod-volume-invalid',
+      `app ${app} of pod ${pod.name} needs ${path}, which is not on this device (ace.md, volume setup)`,
+    );
+  }
+  return compiled;
+}

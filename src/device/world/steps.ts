@@ -1,0 +1,86 @@
+import type { DeployedPod, LoadedUnit, Step } from '../deploy/index.ts';
+import type { Journal } from '../../core/ports/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+import type { Systemd } from '../systemd/index.ts';
+import type { PodWatch } from './pod-watch.ts';
+import type { StoredObjects } from './stored-objects.ts';
+
+export interface StepPorts {
+  readonly systemd: Systemd;
+  readonly journal: Journal;
+  readonly watch: PodWatch;
+  readonly objects: StoredObjects;
+}
+
+/** Carries out the steps of an activation with systemd, and knows whose pods those are. */
+export class StepRunner {
+  private readonly ports: StepPorts;
+  private running: readonly DeployedPod[] = [];
+
+  constructor(ports: StepPorts) {
+    this.ports = ports;
+  }
+
+  /** The pods that were last made to run: what a report is about. */
+  get pods(): readonly DeployedPod[] {
+    return this.running;
+  }
+
+  async loaded(): Promise<readonly LoadedUnit[]> {
+    return await this.ports.systemd.list(['wherry-pod-*.service', 'wherry-pod-*.slice']);
+  }
+
+  /** @throws Refusal `activation-failed` when an app does not start */
+  async perform(step: Step, signal?: AbortSignal): Promise<void> {
+    switch (step.do) {
+      case 'stop':
+        await this.stop(step);
+        break;
+      case 'adopt':
+        this.adopt(step.pods);
+        break;
+      case 'unmount':
+        await this.unmount(step);
+        break;
+      case 'start':
+        await this.start(step, signal);
+        break;
+    }
+  }
+
+  /** Watches and reports these pods from now on. */
+  adopt(pods: readonly DeployedPod[]): void {
+    this.ports.watch.follow(pods);
+    this.running = pods;
+  }
+
+  private async stop({ units, why }: Extract<Step, { do: 'stop' }>): Promise<void> {
+    const { systemd, journal } = this.ports;
+    if (why === 'image replaced') {
+      journal.log('notice', `stopping ${units.join(', ')}: started again from an image that was replaced`);
+    }
+    await Promise.all(units.map((unit) => systemd.stop(unit)));
+  }
+
+  private async unmount({ id, mount }: Extract<Step, { do: 'unmount' }>): Promise<void> {
+    const { systemd, objects } = this.ports;
+    await systemd.stop(mount).catch(() => undefined); // it was never loaded
+    await systemd.resetFailed(mount);
+    objects.unmounted(id);
+  }
+
+  private async start(
+    { pod, app, unit }: Extract<Step, { do: 'start' }>,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { systemd } = this.ports;
+    await systemd.resetFailed(unit);
+    const result = await systemd.start(unit, signal);
+    if (result === 'done') return;
+    const { result: reason = result } = await systemd.status(unit);
+    throw new Refusal(
+      'activation-failed',
+      `app ${app} of pod ${pod} did not start (${reason}); journalctl -u ${unit} has its words`,
+    );
+  }
+}

@@ -1,0 +1,193 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startBoard, type Board } from '../../qemu/index.ts';
+import { parseImageId, parseImageManifest, parsePodManifest } from '../../src/image/appc/index.ts';
+import { compilePod, type CompiledPod } from '../../src/device/pod/index.ts';
+import { podUuid } from '../../src/wire/trust/index.ts';
+import { oneBoard } from './board-choice.ts';
+
+const imageId = parseImageId(`sha512-${'cd'.repeat(64)}`);
+const machines: Readonly<Record<string, string>> = { arm64: 'arm64', armhf: 'arm', amd64: 'x64' };
+
+/** An app that takes a moment to say goodbye, as a database does. */
+const polite = `trap 'sleep 0.1; echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done`;
+
+/** What systemd makes of the process of an app, with no wherryd anywhere. */
+describe.each(oneBoard)('starts of apps on %s', (name) => {
+  let board: Board;
+  /** Emulated boards take seconds for each start. */
+  const rounds = name === 'native' ? 100 : 5;
+
+  beforeAll(async () => {
+    board = await startBoard({ board: name });
+    await board.check(`set -e
+      mkdir -p /run/tree/rootfs/bin /var/lib/wherry/images
+      cp "$(command -v busybox)" /run/tree/rootfs/bin/busybox
+      for name in sh sleep; do ln -s busybox /run/tree/rootfs/bin/$name; done
+      mkfs.erofs --quiet /var/lib/wherry/images/${imageId}.erofs /run/tree >/dev/null`);
+  });
+  afterAll(() => board.stop());
+
+  const app = (script: string, options: { restart?: string; isolators?: readonly object[] } = {}) => ({
+    image: { id: imageId },
+    app: {
+      exec: ['/bin/sh', '-c', script],
+      user: '0',
+      group: '0',
+      isolators: options.isolators ?? [],
+    },
+    annotations: [{ name: 'wherry/restart', value: options.restart ?? 'no' }],
+  });
+
+  /** Compiles a pod, and writes it where wherryd would. */
+  const install = async (
+    podName: string,
+    apps: readonly object[],
+    crunPath = '/usr/bin/crun',
+  ): Promise<CompiledPod> => {
+    const bytes = Buffer.from(
+      JSON.stringify({
+        acVersion: '0.8.11',
+        acKind: 'PodManifest',
+        apps: apps.map((app, index) => ({ name: `app${index}`, ...app })),
+      }),
+    );
+    const manifest = parseImageManifest(
+      Buffer.from(JSON.stringify({ acKind: 'ImageManifest', acVersion: '0.8.11', name: 'example.com/b' })),
+    );
+    const image = { id: imageId, manifest, layers: [imageId], passwd: '', group: '', owners: new Map() };
+    const pod = compilePod({
+      name: podName,
+      uuid: podUuid(podName, bytes),
+      manifest: parsePodManifest(bytes),
+      images: new Map([[imageId, image]]),
+      host: {
+        controllers: [],
+        crunPath,
+        cpuCount: 2,
+        memoryBytes: 512 << 20,
+        limits: 'best-effort',
+        holderPath: '/usr/bin/catatonit',
+        machine: machines[board.arch] ?? board.arch,
+        directories: { images: '/var/lib/wherry/images', pods: '/var/lib/wherry/pods', run: '/run/wherry' },
+      },
+    });
+    const files = [
+      ...pod.units.map((unit) => ({ path: `/etc/systemd/system/${unit.name}`, content: unit.text })),
+      ...pod.files.map(({ path, content }) => ({
+        path: `/var/lib/wherry/pods/${pod.uuid}/${path}`,
+        content,
+      })),
+    ];
+    const lines = files.map(({ path, content }) => {
+      const encoded = Buffer.from(content).toString('base64');
+      return `mkdir -p "$(dirname '${path}')"; echo ${encoded} | base64 -d >'${path}'`;
+    });
+    await board.check(['set -e', ...lines, 'systemctl daemon-reload'].join('\n'));
+    return pod;
+  };
+
+  const unitsOf = (pod: CompiledPod) => pod.services.map(({ unit }) => `'${unit}'`).join(' ');
+  const journalOf = (pod: CompiledPod, more = '') =>
+    `journalctl -b -q -o cat WHERRY_POD=${pod.name} _TRANSPORT=stdout ${more}`;
+
+  /** Starts and stops all apps of a pod many times; each stop waits until the apps can handle the signal. */
+  const startAndStop = async (
+    pod: CompiledPod,
+    rounds: number,
+  ): Promise<{ byes: number; slow: number; strangers: number }> => {
+    const output = await board.check(
+      `said() { ${journalOf(pod)} | grep -cx "$1" || true; }
+       slow=0; apps=${pod.services.length}
+       for round in $(seq ${rounds}); do
+         systemctl start ${unitsOf(pod)} || exit
+         until [ "$(said up)" -ge $((round * apps)) ]; do sleep 0.05; done
+         systemctl stop ${unitsOf(pod)}
+         for unit in ${unitsOf(pod)}; do
+           [ "$(systemctl show -P Result "$unit")" = success ] || slow=$((slow + 1))
+         done
+       done
+       journalctl --sync
+       echo "$(said bye) $slow $(journalctl -b -q -o cat _PID=1 | grep -c 'not our child')"`,
+      { timeoutMs: 600_000 },
+    );
+    const [byes = -1, slow = -1, strangers = -1] = output.trim().split(' ').map(Number);
+    return { byes, slow, strangers };
+  };
+
+  it('let an app say goodbye at every stop', async () => {
+    const pod = await install('polite', [app(polite)]);
+    expect(await startAndStop(pod, rounds)).toEqual({ byes: rounds, slow: 0, strangers: 0 });
+  }, 660_000);
+
+  it('let two apps with a holder say goodbye at every stop', async () => {
+    const pod = await install('duo', [app(polite), app(polite)]);
+    const half = Math.ceil(rounds / 2);
+    expect(await startAndStop(pod, half)).toEqual({ byes: 2 * half, slow: 0, strangers: 0 });
+  }, 660_000);
+
+  it.each([
+    ['exit 0', 'no', 'inactive success 0'],
+    ['exit 7', 'no', 'failed exit-code 7'],
+    ['exit 0', 'on-failure', 'inactive success 0'],
+  ])('tell how an app ended at once: %s under %s', async (script, restart, outcome) => {
+    const pod = await install(`quick${script.replaceAll(/\W/g, '')}${restart.replace('-', '')}`, [
+      app(script, { restart }),
+    ]);
+    const unit = unitsOf(pod);
+    for (let round = 0; round < Math.min(rounds, 10); round++) {
+      await board.check(`systemctl start --no-block ${unit}`);
+      await board.waitFor(
+        `systemctl show -P ExecMainExitTimestampMonotonic,ActiveState ${unit}`,
+        ({ stdout }) => /^[1-9]\d*$/m.test(stdout) && /^(failed|inactive)$/m.test(stdout),
+        60_000,
+      );
+      const told = await board.check(
+        `for p in ActiveState Result ExecMainStatus NRestarts; do systemctl show -P $p ${unit}; done`,
+      );
+      expect(told.trim().split('\n').join(' ')).toBe(`${outcome} 0`);
+      await board.check(`systemctl reset-failed ${unit} 2>/dev/null; true`);
+    }
+  });
+
+  it('start an app again that ended at once with a failure', async () => {
+    const pod = await install('again', [app('exit 7', { restart: 'on-failure' })]);
+    await board.check(`systemctl start ${unitsOf(pod)} || true`);
+    await board.waitFor(
+      `systemctl show -P NRestarts ${unitsOf(pod)}`,
+      ({ stdout }) => Number(stdout) >= 2,
+      60_000,
+    );
+    await board.check(`systemctl stop ${unitsOf(pod)}`);
+  });
+
+  it('fail at once with the words of crun when it does not start the container', async () => {
+    await board.copyIn(
+      Buffer.from(
+        `#!/bin/sh\ncase " $* " in *" start "*) echo "no such state" >&2; exit 1 ;; esac\nexec crun "$@"\n`,
+      ),
+      '/root/crun-without-start',
+    );
+    await board.check('chmod +x /root/crun-without-start');
+    const pod = await install('broken', [app(polite)], '/root/crun-without-start');
+    const unit = unitsOf(pod);
+    const { status } = await board.run(`systemctl start ${unit}`);
+    expect(status).not.toBe(0);
+    const told = await board.check(
+      `systemctl show -P Result ${unit}; ${journalOf(pod)}; journalctl -b -o cat _PID=1`,
+    );
+    expect(told).toMatch(/^exit-code\n/);
+    expect(told).toContain('no such state');
+    expect(told).toContain(`crun did not start ${pod.uuid}-app0`);
+    // The created process ignores the stop signal; it did not take the stop timeout to end it.
+    expect(told).not.toContain('timed out');
+  });
+
+  it('run an app under a filter that lists only its own calls', async () => {
+    const set = ['write', 'getppid', 'wait4', 'clock_nanosleep', 'clock_nanosleep_time64', 'nanosleep'];
+    const isolators = [{ name: 'os/linux/seccomp-retain-set', value: { set } }];
+    const pod = await install('filter', [app('echo through; exec sleep 1000', { isolators })]);
+    await board.check(`systemctl start ${unitsOf(pod)}`);
+    await board.waitFor(journalOf(pod), ({ stdout }) => stdout.includes('through'), 60_000);
+    await board.check(`systemctl kill -s KILL ${unitsOf(pod)}`);
+  });
+});

@@ -1,0 +1,78 @@
+import { describe, expect, it } from 'vitest';
+import { encodeCbor } from '../../../src/core/cbor/index.ts';
+import { openState } from '../../../src/device/agent/state-file.ts';
+import { type DeviceState, emptyState, encodeState } from '../../../src/device/deploy/index.ts';
+import { stateSlots } from '../../../src/device/store/index.ts';
+import { imageIdOf } from '../deploy/ids.ts';
+import { deployedPod } from '../../support/world-model.ts';
+import { CrashingDisk } from '../store/crashing-disk.ts';
+
+const directory = '/state';
+
+/** A device whose older slot says that version 3 was trusted, and whose newer one has this body. */
+async function slotsWith(newest: Uint8Array) {
+  const disk = new CrashingDisk();
+  const slots = stateSlots(disk, directory);
+  await slots.write(encodeState({ ...emptyState, trusted: { version: 3, payloadSha256: 'a', issued: 1 } }));
+  await slots.write(newest);
+  return slots;
+}
+
+describe('a state that another version of wherry wrote', () => {
+  it.each([
+    ['in a later format', { ...emptyState, format: 2 }],
+    ['with a field that this version does not know', { ...emptyState, roles: [] }],
+    ['without a field that this version needs', { format: 1, images: [] }],
+  ])(
+    '[C23] refuses with state-unreadable %s, and an older slot never takes its place',
+    async (_name, newest) => {
+      const slots = await slotsWith(encodeCbor(newest));
+      await expect(openState(slots)).rejects.toMatchObject({
+        code: 'state-unreadable',
+        message: expect.stringMatching(/another version of wherry.*install/) as string,
+      });
+    },
+  );
+});
+
+describe('a state that is saved', () => {
+  it('is read again whatever names and sentences are in it', async () => {
+    const long = 'n'.repeat(200);
+    const pod = {
+      ...deployedPod(long),
+      services: [
+        { app: long, unit: `${long}.service`, imageId: 'i', probeHttp: { port: 1, path: `/${long}` } },
+      ],
+      isolators: [
+        { app: long, name: 'x'.repeat(400), outcome: 'ignored' as const, detail: 'd'.repeat(5000) },
+      ],
+    };
+    const state: DeviceState = {
+      ...emptyState,
+      current: { version: 1, pods: [pod], imageIds: [] },
+      images: [
+        {
+          id: imageIdOf('i'),
+          name: `example.com/${'n'.repeat(400)}`,
+          sizeBytes: 1,
+          sha256: '',
+          manifest: new Uint8Array(),
+        },
+      ],
+    };
+    const slots = stateSlots(new CrashingDisk(), directory);
+    const keeper = await openState(slots);
+    await keeper.save(state);
+    expect((await openState(slots)).state).toEqual(state);
+  });
+
+  it('is not written when it could not be read again', async () => {
+    const slots = stateSlots(new CrashingDisk(), directory);
+    const keeper = await openState(slots);
+    await keeper.save({ ...emptyState, trusted: { version: 3, payloadSha256: 'a', issued: 1 } });
+    const broken = { ...keeper.state, trusted: { version: -1, payloadSha256: 'a', issued: 1 } };
+    await expect(keeper.save(broken)).rejects.toThrow(/state\/trusted\/version/);
+    expect(keeper.state.trusted.version).toBe(3);
+    expect((await openState(slots)).state.trusted.version).toBe(3);
+  });
+});

@@ -1,0 +1,149 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  describeStep,
+  planActivation,
+  type LoadedUnit,
+  type Step,
+  type DeployedPod,
+} from '../../../src/device/deploy/index.ts';
+import { deployedPod } from '../../support/world-model.ts';
+
+const web = deployedPod('web', ['image-a']);
+const db = deployedPod('db', ['image-b', 'image-shared']);
+const log = deployedPod('log', ['image-shared']);
+
+function loaded(...pods: readonly DeployedPod[]): LoadedUnit[] {
+  return pods.flatMap((pod) =>
+    [...pod.services.map(({ unit }) => unit), pod.slice].map((name) => ({ name, activeState: 'active' })),
+  );
+}
+
+const replaced = (id: string) => ({ id, mount: `${id}.mount` });
+const adopt = (...pods: readonly DeployedPod[]): Step => ({ do: 'adopt', pods });
+const start = ({ name }: DeployedPod): Step => ({
+  ...{ do: 'start', pod: name, app: 'main', unit: `${name}.service` },
+});
+
+describe('the plan of an activation', () => {
+  it('starts every app, in the order of the set, where nothing runs', () => {
+    expect(planActivation([], [web, db], [])).toEqual([adopt(web, db), start(web), start(db)]);
+  });
+
+  it('stops the services that are not in the set at once, and their slices only after them', () => {
+    expect(planActivation(loaded(web, db), [log], [])).toEqual([
+      { do: 'stop', units: ['web.service', 'db.service'], why: 'not in the set' },
+      { do: 'stop', units: ['web.slice', 'db.slice'], why: 'not in the set' },
+      adopt(log),
+      start(log),
+    ]);
+  });
+
+  it('leaves a pod alone that runs and is in the set [C43]', () => {
+    expect(planActivation(loaded(web, db), [web], [])).toEqual([
+      { do: 'stop', units: ['db.service'], why: 'not in the set' },
+      { do: 'stop', units: ['db.slice'], why: 'not in the set' },
+      adopt(web),
+    ]);
+  });
+
+  it('unmounts a replaced image between the stop and the start of all that use it', () => {
+    expect(planActivation(loaded(web, db, log), [web, db, log], [replaced('image-shared')])).toEqual([
+      adopt(web, db, log),
+      { do: 'stop', units: ['db.service', 'log.service'], why: 'image replaced' },
+      { do: 'unmount', ...replaced('image-shared') },
+      start(db),
+      start(log),
+    ]);
+  });
+
+  it('unmounts a replaced image that no pod of the set uses', () => {
+    expect(planActivation(loaded(web), [web], [replaced('image-b')])).toEqual([
+      adopt(web),
+      { do: 'unmount', ...replaced('image-b') },
+    ]);
+  });
+
+  it.each([
+    ['active', false],
+    ['activating', false],
+    ['inactive', true],
+    ['failed', true],
+    ['deactivating', true],
+  ])('starts an app of the set that systemd calls %s: %s', (activeState, starts) => {
+    const steps = planActivation([{ name: 'web.service', activeState }], [web], []);
+    expect(steps).toEqual(starts ? [adopt(web), start(web)] : [adopt(web)]);
+  });
+
+  it.each([
+    ['inactive', false],
+    ['failed', true],
+    ['deactivating', true],
+  ])('stops a unit outside of the set that systemd calls %s: %s', (activeState, stops) => {
+    const [first] = planActivation([{ name: 'old.service', activeState }], [], []);
+    expect(first).toEqual(stops ? { do: 'stop', units: ['old.service'], why: 'not in the set' } : adopt());
+  });
+});
+
+describe('a plan that is cut anywhere and made again', () => {
+  const names = ['a', 'b', 'c', 'd', 'e'];
+  const pods = fc.subarray(names).map((some) => some.map((name) => deployedPod(name, [`image-${name}`])));
+  const images = fc.subarray(names).map((some) => some.map((name) => replaced(`image-${name}`)));
+
+  /** What is loaded after the first `count` steps. */
+  function after(count: number, units: readonly LoadedUnit[], steps: readonly Step[]): LoadedUnit[] {
+    const active = new Set(units.map(({ name }) => name));
+    for (const step of steps.slice(0, count)) {
+      if (step.do === 'stop') for (const unit of step.units) active.delete(unit);
+      if (step.do === 'start') active.add(step.unit).add(step.unit.replace('.service', '.slice'));
+    }
+    return [...active].map((name) => ({ name, activeState: 'active' }));
+  }
+
+  it('ends with exactly the set, from new objects, and then has nothing left to do', () => {
+    fc.assert(
+      fc.property(pods, pods, images, fc.nat(), (running, wanted, outdated, cut) => {
+        const units = loaded(...running);
+        const first = planActivation(units, wanted, outdated);
+        const count = cut % (first.length + 1);
+        const done = first.slice(0, count);
+        const left = outdated.filter(
+          ({ id }) => !done.some((step) => step.do === 'unmount' && step.id === id),
+        );
+        const between = after(count, units, first);
+        const second = planActivation(between, wanted, left);
+        const end = after(second.length, between, second);
+        expect(end.map(({ name }) => name).sort()).toEqual(
+          loaded(...wanted)
+            .map(({ name }) => name)
+            .sort(),
+        );
+        expect(planActivation(end, wanted, [])).toEqual([adopt(...wanted)]);
+        // Whatever runs at the end was started after its object was unmounted, or its object was not replaced.
+        const all = [...done, ...second];
+        for (const pod of wanted) {
+          const unmounted = all.findLastIndex(
+            (step) => step.do === 'unmount' && pod.mounts.includes(step.mount),
+          );
+          const started = all.findLastIndex((step) => step.do === 'start' && step.pod === pod.name);
+          if (unmounted >= 0) expect(started).toBeGreaterThan(unmounted);
+        }
+      }),
+    );
+  });
+});
+
+describe('a step in words', () => {
+  it.each<[Step, string | undefined]>([
+    [{ do: 'stop', units: ['a.service'], why: 'not in the set' }, 'stop a.service, not in the set'],
+    [
+      { do: 'stop', units: ['a.service', 'b.service'], why: 'image replaced' },
+      'stop a.service and 1 more, image replaced',
+    ],
+    [adopt(web), undefined],
+    [{ do: 'unmount', ...replaced('image-a') }, 'unmount image-a.mount, replaced'],
+    [start(web), 'start app main of pod web'],
+  ])('%j', (step, words) => {
+    expect(describeStep(step)).toBe(words);
+  });
+});

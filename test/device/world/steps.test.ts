@@ -1,0 +1,120 @@
+import { describe, expect, it } from 'vitest';
+import { PodWatch } from '../../../src/device/world/pod-watch.ts';
+import { StepRunner } from '../../../src/device/world/steps.ts';
+import { StoredObjects } from '../../../src/device/world/stored-objects.ts';
+import { activatePods, type DeployedPod, restorePods, type World } from '../../../src/device/deploy/index.ts';
+import type { ImageStore } from '../../../src/device/store/index.ts';
+import type { JobResult, Systemd } from '../../../src/device/systemd/index.ts';
+import { deployedPod } from '../../support/world-model.ts';
+
+/** A systemd whose jobs take until they are let go, so that what runs side by side is seen. */
+class JobSystemd implements Partial<Systemd> {
+  readonly active = new Set<string>();
+  readonly log: string[] = [];
+  readonly failing = new Set<string>();
+
+  list = () => Promise.resolve([...this.active].map((name) => ({ ...unknown(name), activeState: 'active' })));
+  status = (name: string) =>
+    Promise.resolve({
+      ...unknown(name),
+      activeState: this.active.has(name) ? 'active' : 'inactive',
+      ...(this.failing.has(name) ? { result: 'exit-code' } : {}),
+    });
+  resetFailed = () => Promise.resolve();
+  stop = async (unit: string): Promise<JobResult> => {
+    this.log.push(`stop ${unit}`);
+    await Promise.resolve();
+    this.active.delete(unit);
+    this.log.push(`stopped ${unit}`);
+    return 'done';
+  };
+  start = (unit: string): Promise<JobResult> => {
+    this.log.push(`start ${unit}`);
+    if (this.failing.has(unit)) return Promise.resolve('failed');
+    this.active.add(unit).add(unit.replace('.service', '.slice'));
+    return Promise.resolve('done');
+  };
+}
+
+function unknown(name: string) {
+  return { name, loadState: 'loaded', activeState: 'inactive', subState: '' };
+}
+
+function device(...running: readonly DeployedPod[]) {
+  const jobs = new JobSystemd();
+  for (const { slice, services, mounts } of running) {
+    for (const unit of [slice, ...services.map((service) => service.unit), ...mounts]) jobs.active.add(unit);
+  }
+  const systemd = jobs as Partial<Systemd> as Systemd;
+  const lines: string[] = [];
+  const journal = { log: (_level: string, message: string) => void lines.push(message) };
+  const watch = new PodWatch(systemd, () => undefined);
+  const store = {} as ImageStore;
+  const objects = new StoredObjects({ systemd, store, journal, mountOf: (id) => `${id}.mount` });
+  const steps = new StepRunner({ systemd, journal, watch, objects });
+  const world = {
+    loaded: () =>
+      Promise.resolve(
+        [...jobs.active]
+          .filter((name) => !name.endsWith('.mount'))
+          .map((name) => ({ name, activeState: 'active' })),
+      ),
+    replaced: () => objects.replaced,
+    perform: steps.perform.bind(steps),
+  } as Pick<World, 'loaded' | 'replaced' | 'perform'> as World;
+  return { jobs, lines, objects, steps, world };
+}
+
+const never = new AbortController().signal;
+const [web, db] = [deployedPod('web', ['image-a']), deployedPod('db', ['image-b'])];
+
+describe('an activation with systemd', () => {
+  it('stops services side by side, before their slices, and starts one app after the other', async () => {
+    const { jobs, steps, world } = device(web, db);
+    const next = [deployedPod('one'), deployedPod('two')];
+    const words: string[] = [];
+    await activatePods(world, next, never, (step) => words.push(step));
+    expect(jobs.log).toEqual([
+      ...['stop web.service', 'stop db.service', 'stopped web.service', 'stopped db.service'],
+      ...['stop web.slice', 'stop db.slice', 'stopped web.slice', 'stopped db.slice'],
+      ...['start one.service', 'start two.service'],
+    ]);
+    expect(steps.pods).toEqual(next);
+    expect(words).toEqual([
+      'stop web.service and 1 more, not in the set',
+      'stop web.slice and 1 more, not in the set',
+      'start app main of pod one',
+      'start app main of pod two',
+    ]);
+  });
+
+  it('restarts what uses a replaced image from the new object, and nothing else', async () => {
+    const { jobs, lines, objects, world } = device(web, db);
+    await objects.stored('image-a');
+    await objects.stored('image-c'); // never mounted
+    await activatePods(world, [web, db], never, () => undefined);
+    expect(jobs.log.filter((line) => !line.startsWith('stopped'))).toEqual([
+      ...['stop web.service', 'stop image-a.mount', 'start web.service'],
+    ]);
+    expect(objects.replaced).toEqual([]);
+    expect(lines).toEqual(['stopping web.service: started again from an image that was replaced']);
+  });
+
+  it('is refused at the first app that does not start, with why', async () => {
+    const { jobs, world } = device();
+    jobs.failing.add('web.service');
+    await expect(activatePods(world, [web, db], never, () => undefined)).rejects.toMatchObject({
+      code: 'activation-failed',
+      message: 'app main of pod web did not start (exit-code); journalctl -u web.service has its words',
+    });
+    expect(jobs.active.has('db.service')).toBe(false);
+  });
+
+  it('[C42] of the last good set starts every app that does', async () => {
+    const { jobs, world } = device();
+    jobs.failing.add('web.service');
+    const refusals = await restorePods(world, [web, db], () => undefined);
+    expect(refusals.map(({ code }) => code)).toEqual(['activation-failed']);
+    expect(jobs.active.has('db.service')).toBe(true);
+  });
+});

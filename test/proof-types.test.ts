@@ -1,0 +1,78 @@
+import { describe, expect, it } from 'vitest';
+import type { Deployment } from '../src/device/deploy/index.ts';
+import type { DeploymentEnd, DeploymentEvent, DeploymentReport } from '../src/wire/report/index.ts';
+import type { PullJob } from '../src/device/jobs/pull/index.ts';
+import type { StoredImage, StoredTree } from '../src/device/store/index.ts';
+import {
+  decodeDesiredState,
+  decodeEnvelope,
+  judgeDesiredState,
+  type Judgement,
+} from '../src/wire/trust/index.ts';
+import { readKeys, signatureVerifier, verifyEnvelope } from '../src/wire/trust/openpgp.ts';
+
+/**
+ * Wrong uses that must not compile. None of them is run: the compiler complains of an `@ts-expect-error` that expects too
+ * much, so `npm run lint` fails when one of them compiles.
+ */
+export const wrongUses = {
+  'a payload is decoded before its signature was verified': (message: Uint8Array) => {
+    // @ts-expect-error -- only a VerifiedPayload is decoded
+    decodeDesiredState(decodeEnvelope(message).payload);
+    // @ts-expect-error -- whatever came over the network is only bytes
+    decodeDesiredState(message);
+  },
+  'a signature is judged without a word on the clock': (bytes: Uint8Array) => {
+    // @ts-expect-error -- the time is missing
+    void verifyEnvelope(bytes, [], []);
+    // @ts-expect-error -- whether the clock is trusted is missing
+    void verifyEnvelope(bytes, [], [], { nowSeconds: 1 });
+    // @ts-expect-error -- the time is missing
+    void signatureVerifier('', []);
+    // @ts-expect-error -- whether the clock is trusted is missing
+    void readKeys([], { nowSeconds: 1 });
+  },
+  'a pull drops whether the clock is trusted': (job: PullJob): PullJob => ({
+    ...job,
+    // @ts-expect-error -- the two travel as one value
+    time: { nowSeconds: job.time.nowSeconds },
+  }),
+  'a command is judged at a time alone': (judgement: Judgement) =>
+    // @ts-expect-error -- the two travel as one value
+    judgeDesiredState({ ...judgement, time: 1_800_000_000 }),
+  'a refusal lacks its code': (): unknown[] => {
+    // @ts-expect-error -- code and message are missing
+    const report: DeploymentReport = { version: 1, phase: 'refused' };
+    // @ts-expect-error -- the code is missing
+    const end: DeploymentEnd = { version: 1, phase: 'rolled-back', message: 'web died' };
+    const answer = { format: 1, bootId: 'b', at: 1, version: 1 } as const;
+    // @ts-expect-error -- the code is missing
+    const event: DeploymentEvent = { ...answer, outcome: 'superseded', message: 'by 2' };
+    return [report, end, event];
+  },
+  'any text is taken for the ID of an image or a tree': (
+    text: string,
+    image: StoredImage,
+    tree: StoredTree,
+  ) => {
+    // @ts-expect-error -- an image ID comes from its parser
+    const stored: StoredImage = { ...image, id: text };
+    // @ts-expect-error -- a tree is named `rendered-…`
+    const rendered: StoredTree = { ...tree, id: image.id };
+    // @ts-expect-error -- an image ID comes from its parser
+    const deployment: Deployment = { version: 1, pods: [], imageIds: [text] };
+    return [stored, rendered, deployment];
+  },
+  'a deployment that goes on has a code': (): DeploymentReport => ({
+    version: 1,
+    phase: 'fetch',
+    // @ts-expect-error -- nothing was refused yet
+    code: 'no-space',
+  }),
+};
+
+describe('types that carry proof', () => {
+  it('are shown by wrong uses that do not compile', () => {
+    expect(Object.keys(wrongUses)).toHaveLength(7);
+  });
+});
