@@ -18,6 +18,7 @@ const boardsAtOnce = process.env['WHERRY_BOARDS']
 
 export default defineConfig({
   test: {
+    coverage: { provider: 'v8', include: ['src/**/*.ts'], reporter: ['text-summary', 'html'] },
     projects: [
       {
         test: {

@@ -27,12 +27,7 @@ export function tellFailure(terminal: Terminal, failure: unknown, json: boolean,
     return tell(terminal, error.code, sentence(error.message), json);
   }
   terminal.err(`${describe(error)}\n`);
-  return tell(
-    terminal,
-    'internal',
-    'failed in a way it does not know; the lines above are for a bug report',
-    json,
-  );
+  return tell(terminal, 'internal', 'internal error in wherry; report it with the lines above', json);
 }
 
 function tell(terminal: Terminal, code: RefusalCode, message: string, json: boolean): number {

@@ -8,7 +8,6 @@ import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
 import { parseNameString } from '../../src/image/appc/name-string.ts';
 import { parsePodManifest } from '../../src/image/appc/pod-manifest.ts';
 import { parseQuantity } from '../../src/image/appc/quantity.ts';
-import { CborError } from '../../src/core/cbor/value.ts';
 import {
   decodeRenderJob,
   encodeRenderJob,

@@ -81,7 +81,7 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
 export function addStatus(program: Command, makeContext: MakeContext): void {
   program
     .command('status [devices...]')
-    .description('show what devices say of themselves: version, pods, memory against limits, refusals')
+    .description('show the reports of devices: version, pods, memory against limits, refusals')
     .option('--watch', 'go on showing changes until Ctrl-C')
     .addHelpText(
       'after',

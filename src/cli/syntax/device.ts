@@ -21,7 +21,7 @@ export function addDevice(program: Command, makeContext: MakeContext): void {
   program
     .command('gc')
     .description('on a device: delete images, downloads and pods that no deployment needs, now')
-    .option('--dry-run', 'only say what would be deleted')
+    .option('--dry-run', 'only list what would be deleted')
     .option('--store <dir>', 'with --dry-run: where the store is (default: /var/lib/wherry)')
     .addHelpText('after', example('wherry gc', 'wherry gc --dry-run'))
     .action(async (options: GcFlags, command: Command) => {

@@ -71,7 +71,7 @@ export function addImage(program: Command, makeContext: MakeContext): void {
     )
     .option('--max-unpacked <quantity>', 'what its layers may unpack to in all', '8Gi')
     .option('--credentials <file>', 'a file with USER:PASSWORD for the registry, readable by you alone')
-    .option('--plain-http', 'ask the registry over http')
+    .option('--plain-http', 'use http for the registry')
     .option('--sign', "sign it with the fleet's image key")
     .addHelpText(
       'after',
@@ -170,7 +170,7 @@ export function addImage(program: Command, makeContext: MakeContext): void {
     });
   image
     .command('validate <files...>')
-    .description('check images by every rule of the specification, and say what is allowed but unwise')
+    .description('check images by every rule of the specification, and warn of what is allowed but unwise')
     .addHelpText('after', example('wherry image validate web.aci --json'))
     .action(async (files: string[], _options: object, command: Command) => {
       const { validateImages } = await import('../commands/operator/image-contents.ts');
@@ -195,7 +195,7 @@ export function addImage(program: Command, makeContext: MakeContext): void {
     });
   image
     .command('inspect <file>')
-    .description('read an image as a device would and say what it is')
+    .description('read an image as a device does and describe it')
     .option('--files', 'list its files too')
     .addHelpText('after', example('wherry image inspect web.aci --files'))
     .action(async (file: string, options: { files?: true }, command: Command) => {

@@ -20,7 +20,7 @@ export function discovering(command: Command): Command {
   return command
     .option('--auth <file>', 'credentials for web servers (TOML), readable by you alone')
     .option('--ca <file>', "certificates (PEM) to trust in place of the system's")
-    .option('--http', 'ask over http where https fails')
+    .option('--http', 'use http where https fails')
     .addOption(
       repeatable(
         '--connect-to <host:port:to:port>',

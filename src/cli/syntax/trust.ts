@@ -42,7 +42,7 @@ export function addTrust(program: Command, makeContext: MakeContext): void {
   scoped(
     trust
       .command('remove <fingerprint>')
-      .description("no longer trust a key; one of the system's store is masked by an empty file"),
+      .description("stop trusting a key; a key of the system's store is masked by an empty file"),
   )
     .addHelpText('after', example('wherry trust remove 0123456789ABCDEF0123456789ABCDEF01234567'))
     .action(async (fingerprint: string, options: ScopeFlags, command: Command) => {

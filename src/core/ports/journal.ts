@@ -1,4 +1,4 @@
-/** Syslog severities that wherry uses. */
+/** Syslog severities that wherry uses. `debug` entries are for developers: kept only with `WHERRY_DEBUG=1`. */
 export type LogLevel = 'error' | 'warning' | 'notice' | 'info' | 'debug';
 
 /**

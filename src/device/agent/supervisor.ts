@@ -142,9 +142,13 @@ export class Supervisor {
     for (let message = this.takeWaiting(); message !== undefined; message = this.takeWaiting()) {
       // A broker tells the retained message again at every connection: what was judged once is not judged again.
       const digest = digestOf(message);
-      if (digest === this.lastDigest && !this.mendAgain) continue;
+      if (digest === this.lastDigest && !this.mendAgain) {
+        this.debug(`message ${shortDigest(digest)} skipped: it is the last one that was judged`);
+        continue;
+      }
       const waitMs = this.examinations.take(this.ports.clock.nowMs());
       if (waitMs > 0) {
+        this.debug(`message ${shortDigest(digest)} waits ${waitMs} ms: too many examinations`);
         await this.ports.clock.sleep(waitMs, this.stopping.signal).catch(() => undefined);
         if (this.stopping.signal.aborted) return;
         this.waiting ??= message;
@@ -202,6 +206,9 @@ export class Supervisor {
     const failures = isKnown ? (this.unjudged?.failures ?? 0) + 1 : 1;
     this.unjudged = { digest, failures };
     if (!isKnown) this.refuse(refusal.code, refusal.message, version);
+    this.debug(
+      `message ${shortDigest(digest)}: examination ${failures} of ${maxExaminations} failed (${refusal.code})`,
+    );
     if (failures >= maxExaminations) return;
     this.ports.later?.(examineAgainInMs(failures), () => {
       // Another message has come meanwhile, or this one was sent again: then that is what counts.
@@ -221,6 +228,7 @@ export class Supervisor {
     const examined = await this.ports.examine(message, keeper.state, signal);
     signal.throwIfAborted();
     const { desired } = examined;
+    this.debug(`version ${desired.version} examined: ${examined.outcome}`);
     this.refusedReport = undefined;
     this.ports.onAccepted(desired);
     if (examined.outcome === 'same') {
@@ -325,6 +333,10 @@ export class Supervisor {
     });
   }
 
+  private debug(text: string): void {
+    this.ports.journal.log('debug', text);
+  }
+
   private nowSeconds(): number {
     return Math.floor(this.ports.clock.nowMs() / 1000);
   }
@@ -349,6 +361,11 @@ function asRefusal(error: unknown): Refusal | undefined {
 
 function digestOf(message: Uint8Array): string {
   return createHash('sha256').update(message).digest('hex');
+}
+
+/** Enough of a digest to follow one message through the journal. */
+function shortDigest(digest: string): string {
+  return digest.slice(0, 12);
 }
 
 function describe(error: unknown): string {

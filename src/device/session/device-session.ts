@@ -177,11 +177,13 @@ export class DeviceSession {
   async #connectOnce(): Promise<{ loss: ConnectionLost; establishedAtMs?: number }> {
     const { transport, clock, bootId, fleet, device } = this.#options;
     const presence: Presence = { format: 1, bootId, connection: ++this.#connections, up: true };
+    const keepalive = keepaliveSeconds(this.#fraction(this.#connections));
     let establishedAtMs: number | undefined;
+    this.#debug(`connecting to the broker (connection ${presence.connection}, keepalive ${keepalive} s)`);
     try {
       const connection = await transport.connect({
         clientId: this.#options.clientId ?? `${fleet}.${device}`,
-        keepaliveSeconds: keepaliveSeconds(this.#fraction(this.#connections)),
+        keepaliveSeconds: keepalive,
         will: this.#presenceMessage({ ...presence, up: false }),
         onMessage: (message) => this.#receive(message),
         onDropped: (topic, refusal) => this.#drop(topic, refusal),
@@ -252,10 +254,12 @@ export class DeviceSession {
           await this.#acknowledged(link.connection, { topic: this.#topics.event, payload }, false);
           // A newer event of this version may have come while this one was on its way.
           if (this.#events.get(version) === payload) this.#events.delete(version);
+          this.#debug(`event for version ${version} acknowledged`);
         } else if (this.#report !== undefined && !this.#reportIsPublished) {
           this.#reportIsPublished = true;
           const message = { topic: this.#topics.reported, payload: this.#report };
           await this.#acknowledged(link.connection, message, true);
+          this.#debug(`report of ${message.payload.length} bytes acknowledged`);
         } else {
           return;
         }
@@ -270,6 +274,7 @@ export class DeviceSession {
   }
 
   #receive(message: Message): void {
+    this.#debug(`${message.payload.length} bytes received on ${message.topic}`);
     if (message.topic === this.#topics.desired) {
       if (this.#link !== undefined && message.payload.length > 0) this.#link.hasCommand = true;
       if (message.payload.length > 0) tell(this.#desiredListeners, message.payload);
@@ -289,6 +294,7 @@ export class DeviceSession {
       return; // Somebody else's noise; the next own message replaces it.
     }
     if (mustReassert(link.presence, retained)) {
+      this.#debug(`live is corrected: the will of connection ${retained.connection} arrived late`);
       this.#acknowledged(link.connection, this.#presenceMessage(link.presence), true).catch(
         (error: unknown) => this.#giveUp(link.connection, error),
       );
@@ -325,6 +331,10 @@ export class DeviceSession {
       { WHERRY_CODE: brokerCodes[loss.reason], WHERRY_REASON: loss.reason, WHERRY_LASTED_MS: tookMs },
     );
     tell(this.#connectionListeners, { up: false, reason: loss.reason, detail: loss.message, retryInMs });
+  }
+
+  #debug(text: string): void {
+    this.#options.journal.log('debug', text);
   }
 
   #presenceMessage(presence: Presence): Message {

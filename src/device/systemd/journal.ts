@@ -15,11 +15,18 @@ interface JournaldAddon {
  * The journal of this machine. With the native addon an entry carries its fields; without it, it goes to standard error with a
  * priority prefix (sd-daemon(3)), which systemd understands, and the fields follow the message.
  *
+ * Entries of the level `debug` are dropped unless `WHERRY_DEBUG=1` is set (docs/debugging.md).
+ *
  * @param addon what `loadAddon('journald')` found
  */
-export function openJournal(addon: unknown = loadAddon('journald')): Journal {
+export function openJournal(
+  addon: unknown = loadAddon('journald'),
+  environment: NodeJS.ProcessEnv = process.env,
+): Journal {
+  const keepsDebug = environment['WHERRY_DEBUG'] === '1';
   return {
     log: (level, message, fields = {}) => {
+      if (level === 'debug' && !keepsDebug) return;
       const text = message.length > maxMessageLength ? `${message.slice(0, maxMessageLength)}…` : message;
       const pairs = Object.entries(fields);
       if (isJournald(addon)) {

@@ -144,7 +144,7 @@ url = ${JSON.stringify(brokerUrl)}
 # password_file = "broker-password"
 
 [images]
-# Where devices find what lies in images/: \`wherry dev\`, or any static web server with Range support.
+# Where devices find the files of images/: \`wherry dev\`, or any static web server with Range support.
 base_url = ${JSON.stringify(imagesUrl)}
 
 [deploy]

@@ -96,7 +96,10 @@ export function reifyPod(name: AcName, json: string, shelf: ImageShelf): Reified
     });
   }
   if (!isObject(draft) || !Array.isArray(draft['apps'])) {
-    throw new Refusal('pod-manifest-invalid', `pod ${name}: the file is no pod manifest: it has no "apps"`);
+    throw new Refusal(
+      'pod-manifest-invalid',
+      `pod ${name}: the file is not a pod manifest: it has no "apps"`,
+    );
   }
   const images: OfferedImage[] = [];
   const apps = draft['apps'].map((app: unknown, index) => {

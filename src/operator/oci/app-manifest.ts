@@ -64,7 +64,7 @@ export function imageName(reference: string, name: string | undefined): AcIdenti
   const problem =
     name === undefined
       ? 'does not say what the image is called'
-      : `calls the image ${JSON.stringify(name)}, which is no AC Identifier`;
+      : `calls the image ${JSON.stringify(name)}, which is not a valid AC Identifier`;
   const example = sanitizeAcIdentifier(name ?? '') ?? 'example.com/app';
   throw new Refusal('usage', `${reference} ${problem}; give a --name such as ${example}`);
 }

@@ -189,7 +189,7 @@ export class LayerTree {
     if (target === undefined || target.kind === 'directory') {
       throw new Refusal(
         'archive-link-forbidden',
-        `the hard link ${quoted(entry.name)} leads to ${quoted(entry.linkname)}, which is no file of the image`,
+        `the hard link ${quoted(entry.name)} leads to ${quoted(entry.linkname)}, which is not a file of the image`,
       );
     }
     // Names of a link or a FIFO are written apart: in an image only regular files have hard links.
@@ -247,14 +247,14 @@ export class LayerTree {
         if (led?.kind !== 'directory') {
           throw new Refusal(
             'archive-path-forbidden',
-            `${quoted(of)} lies behind the link ${quoted(at.join('/'))}, which leads to no directory`,
+            `${quoted(of)} lies behind the link ${quoted(at.join('/'))}, which does not lead to a directory`,
           );
         }
         directory = led;
       } else if (child !== undefined) {
         throw new Refusal(
           'archive-path-forbidden',
-          `${quoted(of)} lies under ${quoted(at.join('/'))}, which is no directory`,
+          `${quoted(of)} lies under ${quoted(at.join('/'))}, which is not a directory`,
         );
       } else {
         directory = this.#makeDirectory(directory, name, impliedMeta, of);

@@ -22,7 +22,7 @@ const maxArchiveFiles = 65_536;
 export async function openLayout(directory: string, wanted: string | undefined): Promise<BlobSource> {
   const marker = await readSmall(join(directory, 'oci-layout')).catch(() => undefined);
   if (marker === undefined) {
-    throw new Refusal('input-invalid', `${directory} is no OCI image layout: it has no file oci-layout`);
+    throw new Refusal('input-invalid', `${directory} is not an OCI image layout: it has no file oci-layout`);
   }
   return {
     reference: directory,
@@ -32,7 +32,7 @@ export async function openLayout(directory: string, wanted: string | undefined):
       what: `${directory}/index.json`,
     }),
     open: (digest) => {
-      if (!isDigest(digest)) throw new Error(`${digest} is no digest`);
+      if (!isDigest(digest)) throw new Error(`${digest} is not a digest`);
       return openBlob(join(directory, 'blobs', ...digest.split(':')), directory, digest);
     },
     close: () => Promise.resolve(),
@@ -69,7 +69,7 @@ export async function openArchive(
     await close();
     throw new Refusal(
       'input-invalid',
-      `${file} is no archive of images: it has neither index.json nor manifest.json`,
+      `${file} is not an archive of images: it has neither index.json nor manifest.json`,
     );
   }
   return await savedImage(file, path, wanted, close);

@@ -69,7 +69,7 @@ export class RegistryClient {
       if (redirects === maxRedirects)
         throw this.#failed(`${first.host} redirects more than ${maxRedirects} times`);
       if (!URL.canParse(location, url.href))
-        throw this.#failed(`${url.host} redirects to what is no address`);
+        throw this.#failed(`${url.host} redirects to something that is not an address`);
       url = new URL(location, url);
       const isAllowed = url.protocol === 'https:' || (this.#options.plainHttp && url.protocol === 'http:');
       if (!isAllowed || url.username !== '') {

@@ -133,7 +133,7 @@ function ports(
     const name = `${protocol}-${port}`;
     if (port >= 1 && port <= 65_535)
       found.set(name, { name, protocol, port }); // `80` and `80/tcp` are one
-    else warnings.push(`it exposes ${JSON.stringify(text)}, which is no port`);
+    else warnings.push(`it exposes ${JSON.stringify(text)}, which is not a port`);
   }
   return [...found.values()];
 }
@@ -184,7 +184,7 @@ function parsedHealthcheck(text: string): JsonValue {
   try {
     return JSON.parse(text) as JsonValue;
   } catch (cause) {
-    throw new Refusal('image-manifest-invalid', `the annotation ${healthcheckAnnotation} is no JSON`, {
+    throw new Refusal('image-manifest-invalid', `the annotation ${healthcheckAnnotation} is not JSON`, {
       cause,
     });
   }

@@ -23,7 +23,7 @@ function device(verdict: (text: string) => void, ports: Partial<SupervisorPorts>
     keeper: world,
     world,
     clock,
-    journal: { log: (_level, message) => lines.push(message) },
+    journal: { log: (level, message) => level === 'debug' || lines.push(message) },
     bootId: 'boot',
     later: (delayMs, work) => void clock.sleep(delayMs).then(work),
     examine: (message) => {

@@ -58,6 +58,7 @@ class World extends WorldModel {
 function device(world = new World()) {
   const events: DeploymentEvent[] = [];
   const journal: string[] = [];
+  const debug: string[] = [];
   const steps: string[] = [];
   const examined: string[] = [];
   const supervisor = new Supervisor({
@@ -66,6 +67,7 @@ function device(world = new World()) {
     clock: new FakeClock(),
     journal: {
       log: (level, message, fields) => {
+        if (level === 'debug') debug.push(message);
         if (level === 'info') steps.push(message);
         if (fields?.['WHERRY_CODE'] !== undefined) journal.push(`${fields['WHERRY_CODE']}: ${message}`);
       },
@@ -88,7 +90,7 @@ function device(world = new World()) {
     onAccepted: () => undefined,
   });
   const outcomes = () => events.map(({ version, outcome }) => `${version} ${outcome}`);
-  return { world, events, journal, steps, examined, supervisor, outcomes };
+  return { world, events, journal, steps, debug, examined, supervisor, outcomes };
 }
 
 /** Until nothing moves any more: nothing here waits for time. */
@@ -106,6 +108,18 @@ describe('the supervisor', () => {
     await rest();
     expect(outcomes()).toEqual(['1 committed', '2 refused']);
     expect([...world.running]).toEqual(['web-a']);
+  });
+
+  it('follows a message in debug entries, also one that is skipped', async () => {
+    const { supervisor, debug } = device();
+    supervisor.receive(command(1, 'a'));
+    await rest();
+    supervisor.receive(command(1, 'a'));
+    await rest();
+    expect(debug).toEqual([
+      'version 1 examined: new',
+      expect.stringMatching(/^message [0-9a-f]{12} skipped: it is the last one that was judged$/),
+    ]);
   });
 
   it('[C44] lets a newer version supersede one that is under way, and the newer one is what runs', async () => {

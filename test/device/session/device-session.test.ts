@@ -19,18 +19,19 @@ function device(broker = new MemoryBroker(), policy: Partial<ReconnectPolicy> = 
   const clock = new FakeClock();
   const states: ConnectionState[] = [];
   const desired: string[] = [];
+  const debug: string[] = [];
   const session = new DeviceSession({
     fleet: 'harbour',
     device: 'crane-7',
     bootId: 'boot-a',
     transport: broker.transport(),
     clock,
-    journal: { log: () => undefined },
+    journal: { log: (level, message) => level === 'debug' && debug.push(message) },
     policy,
   });
   session.onConnection((state) => states.push(state));
   session.onDesired((bytes) => desired.push(Buffer.from(bytes).toString()));
-  return { broker, clock, session, states, desired };
+  return { broker, clock, session, states, desired, debug };
 }
 
 function presence(broker: MemoryBroker) {
@@ -91,6 +92,19 @@ describe('a device session', () => {
     await clock.pass(10 * minute);
     expect(broker.subscriptions.filter((topic) => topic.endsWith('/desired'))).toHaveLength(2);
     await session.close();
+  });
+
+  it('follows connection, messages and acknowledgements in debug entries', async () => {
+    const { broker, session, debug } = device();
+    broker.retained.set(`${base}/desired`, Buffer.from('one'));
+    session.publishReport(sampleReport());
+    session.publishEvent(sampleEvent());
+    session.start();
+    await settle();
+    expect(debug[0]).toMatch(/^connecting to the broker \(connection 1, keepalive \d+ s\)$/);
+    expect(debug).toContain(`3 bytes received on ${base}/desired`);
+    expect(debug).toContain('event for version 3 acknowledged');
+    expect(debug.at(-1)).toMatch(/^report of \d+ bytes acknowledged$/);
   });
 
   it('waits a share of the boot spread before its first connection', async () => {

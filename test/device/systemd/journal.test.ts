@@ -35,6 +35,16 @@ describe('the journal', () => {
     ]);
   });
 
+  it.each([
+    [[], {}],
+    [[], { WHERRY_DEBUG: '0' }],
+    [[[7, 'MESSAGE=why', 'SYSLOG_IDENTIFIER=wherryd']], { WHERRY_DEBUG: '1' }],
+  ])('gets debug entries %j with %j', (entries, environment) => {
+    const journald = addon();
+    openJournal(journald, environment).log('debug', 'why');
+    expect(journald.entries).toEqual(entries);
+  });
+
   it('gets no NUL: the addon would send what lies behind it in memory', () => {
     const journald = addon();
     openJournal(journald).log('error', 'a\0b', { WHERRY_CODE: 'c\0d' });

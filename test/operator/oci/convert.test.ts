@@ -160,7 +160,7 @@ describe('wherry image from-oci', () => {
 
   it.each<[string, () => string, string, RegExp]>([
     ['there is nothing', () => at('nowhere'), 'not-found', /there is no .*docker:\/\//],
-    ['it is no layout', () => directory, 'input-invalid', /no OCI image layout/],
+    ['it is no layout', () => directory, 'input-invalid', /not an OCI image layout/],
     ['there is no such tag', () => `${layout}:other`, 'not-found', /no image other, but: "app"/],
     ['it is no tar', () => at('hello'), 'input-invalid', /hello is neither a tar nor a compressed one/],
   ])('is refused when %s', async (_what, source, code, problem) => {

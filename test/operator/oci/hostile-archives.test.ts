@@ -81,7 +81,7 @@ describe('[A10.10] names that an archive of docker save makes up (docker2aci: CV
     const layers = ['a', 'b'].map((id) => entry(`${id}/layer.tar`, layer));
     expect(await convert(repositories, ...parents, ...layers)).toMatchObject({
       status: 64,
-      err: expect.stringContaining('no archive of images') as string,
+      err: expect.stringContaining('not an archive of images') as string,
     });
     const listed = [entry('c.json', config), manifest('c.json', ['a/layer.tar'])];
     expect(await convert(repositories, ...parents, ...layers, ...listed)).toMatchObject({ status: 0 });

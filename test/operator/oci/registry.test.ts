@@ -226,7 +226,11 @@ describe('a registry that redirects', () => {
       () => to('http://a:b@127.0.0.1:1/x'),
       /redirects to http:\/\/127\.0\.0\.1:1, which is not followed/,
     ],
-    ['to what is no address', () => to('http://['), /redirects to what is no address/],
+    [
+      'to something that is not an address',
+      () => to('http://['),
+      /redirects to something that is not an address/,
+    ],
     ['to where nobody is', () => to('http://127.0.0.1:1/x'), /127\.0\.0\.1:1\/x cannot be reached: /],
   ])('%s is refused', async (_what, step, rule) => {
     await expectRefused(`docker://${await registry(step())}/team/app:1`, 'download-failed', rule);

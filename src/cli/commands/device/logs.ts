@@ -19,7 +19,7 @@ export async function logs(
   const [program = '', ...args] = logCommand(pod, app, { ...flags, json: context.json });
   if (flags.ssh === undefined && !existsSync('/etc/wherry/wherry.toml')) {
     const advice = 'what an app writes stays on its device: run this there, or add --ssh root@DEVICE';
-    context.terminal.err(`note: this machine is no device; ${advice}\n`);
+    context.terminal.err(`note: this machine is not a device; ${advice}\n`);
   }
   const child = spawn(program, args, { stdio: ['ignore', 'inherit', 'inherit'] });
   const stop = () => void child.kill('SIGTERM');

@@ -144,7 +144,7 @@ async function requireReview(
   if (terminal.ask === undefined) {
     throw new Refusal(
       'usage',
-      'there is no terminal to ask on; compare the fingerprint and give it with --fingerprint',
+      'there is no terminal to confirm on; compare the fingerprint and give it with --fingerprint',
     );
   }
   const answer = await terminal.ask(`Trust it for ${describe(scope)}? [y/N] `);

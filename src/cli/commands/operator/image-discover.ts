@@ -75,7 +75,7 @@ export async function findByName(
   try {
     image = parseNameString(text);
   } catch (cause) {
-    throw new Refusal('not-found', `there is no image ${text}, and that is no name to be discovered`, {
+    throw new Refusal('not-found', `there is no image ${text}, and it is not a name that can be discovered`, {
       cause,
     });
   }

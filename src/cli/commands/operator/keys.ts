@@ -38,5 +38,5 @@ export async function exportKey(context: Context, name: string): Promise<void> {
 
 function parseRole(name: string): KeyRole {
   if (name === 'deploy' || name === 'images') return name;
-  throw new Refusal('usage', `${JSON.stringify(name)} is no role of a key; there are deploy and images`);
+  throw new Refusal('usage', `${JSON.stringify(name)} is not a role of a key; use deploy or images`);
 }

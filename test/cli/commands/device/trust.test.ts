@@ -75,7 +75,7 @@ describe('[A9.17] wherry trust', () => {
   });
 
   it.each<[string, () => string[], number, RegExp]>([
-    ['nobody has looked at it', () => [at('team.asc'), '--root'], 64, /no terminal to ask on/],
+    ['nobody has looked at it', () => [at('team.asc'), '--root'], 64, /no terminal to confirm on/],
     [
       'it is another one than was meant',
       () => [at('team.asc'), '--root', '--fingerprint', '0'.repeat(40)],
