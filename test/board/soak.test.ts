@@ -3,7 +3,7 @@ import type { DesiredState } from '../../src/wire/trust/index.ts';
 import { oneBoard } from './board-choice.ts';
 import { type BuiltImage, Scene } from './scene.ts';
 import { type Killed, Kills, type Target } from './soak/kills.ts';
-import { type Remains, remainsOf, wrongLines } from './soak/leftovers.ts';
+import { JournalCheck, type Remains, remainsOf } from './soak/leftovers.ts';
 import { SeededRandom } from './soak/random.ts';
 
 /** As many as fit between other tests. `npm run soak` does 500 and 1,000. */
@@ -106,12 +106,10 @@ describe.each(oneBoard)('a soak on %s', (boardName) => {
       const outcomes = new Map<string, number>();
       const pid = await fixedPid();
       let current: SetName = 'a';
-      let cursor = '';
+      const journal = new JournalCheck(scene.board);
       let done = 0;
       const inspect = async (where: string): Promise<void> => {
-        const found = await wrongLines(scene.board, cursor, killed);
-        cursor = found.cursor;
-        expect(found.lines, where).toEqual([]);
+        expect(await journal.wrongLines(killed), where).toEqual([]);
       };
 
       for (; done < deployments || killed.length < kills; done++) {

@@ -178,12 +178,30 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
     const { status } = await board.run(`systemctl start ${unit}`);
     expect(status).not.toBe(0);
     const told = await board.check(
-      `systemctl show -P Result ${unit}; ${journalOf(pod)}; journalctl -b -o cat _PID=1`,
+      `systemctl show -P Result ${unit}; ${journalOf(pod)}; journalctl -b -o cat _PID=1 UNIT=${unit}`,
     );
     expect(told).toMatch(/^exit-code\n/);
     expect(told).toContain('no such state');
     expect(told).toContain(`crun did not start ${pod.uuid}-app0`);
     // The created process ignores the stop signal; it did not take the stop timeout to end it.
+    expect(told).not.toContain('timed out');
+  });
+
+  it('end an app at once that is stopped before it has begun', async () => {
+    await board.copyIn(
+      Buffer.from(
+        `#!/bin/sh\ncase " $* " in *" start "*) touch /run/releasing; sleep 1 ;; esac\nexec crun "$@"\n`,
+      ),
+      '/root/crun-that-waits',
+      0o755,
+    );
+    const pod = await install('early', [app(polite)], '/root/crun-that-waits');
+    const unit = unitsOf(pod);
+    await board.check(`systemctl start --no-block ${unit}`);
+    await board.waitFor('test -e /run/releasing');
+    await board.check(`systemctl stop ${unit}; journalctl --sync`);
+    const told = await board.check(`journalctl -b -o cat _PID=1 UNIT=${unit}`);
+    expect(told).toContain('Stopped');
     expect(told).not.toContain('timed out');
   });
 

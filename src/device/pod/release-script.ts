@@ -19,6 +19,9 @@ fail() {
   exit 1
 }
 
+# The created process ignores the signal of a stop, and so does an app that has only just begun.
+trap 'fail "$id was stopped before it had begun"' TERM
+
 # crun writes no newline behind it.
 pid=
 read -r pid <"$dir/pid" || [ -n "$pid" ] || fail "crun has left no process ID in $dir/pid"

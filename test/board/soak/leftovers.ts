@@ -48,26 +48,35 @@ export async function remainsOf(board: Board): Promise<Remains> {
 /** Lines that no run of wherry may leave in the journal. */
 const wrong =
   /not our child|remains running|still around after|timed out|WHERRY_CODE=internal|\binternal error\b|^\s+at .*[:(]\d+|Error: |Killing process \d+ .* with signal SIGKILL|Failed with result/;
-/** What systemd says of a unit in which the soak killed a process. */
-const followsKill = /Killing process \d+ .* with signal SIGKILL|Failed with result/;
+/** What systemd says of a unit in which the soak killed a process, or that was stopped before its start was done. */
+const followsKill = /([^ ]+): (Killing process \d+ .* with signal SIGKILL|Failed with result)/;
 
-/** The lines of the journal that look wrong and that no kill explains, since a cursor; and the next cursor. */
-export async function wrongLines(
-  board: Board,
-  cursor: string,
-  killed: readonly Killed[],
-): Promise<{ lines: readonly string[]; cursor: string }> {
-  const since = cursor === '' ? '' : `--after-cursor='${cursor}'`;
-  const output = await board.check(
-    `journalctl --sync; journalctl -b -q -o short-precise --show-cursor ${since}`,
-    {
-      timeoutMs: 120_000,
-    },
-  );
-  const units = [...new Set(killed.map(({ unit }) => unit))];
-  const lines = output
-    .split('\n')
-    .filter((line) => wrong.test(line))
-    .filter((line) => !(followsKill.test(line) && units.some((unit) => line.includes(`${unit}: `))));
-  return { lines, cursor: /^-- cursor: (.+)$/m.exec(output)?.[1] ?? cursor };
+/** Reads the journal of a board bit by bit. */
+export class JournalCheck {
+  private readonly board: Board;
+  private readonly starting = new Set<string>();
+  private cursor = '';
+
+  constructor(board: Board) {
+    this.board = board;
+  }
+
+  /** Lines since the last call that look wrong and that no kill explains. */
+  async wrongLines(killed: readonly Killed[]): Promise<readonly string[]> {
+    const since = this.cursor === '' ? '' : `--after-cursor='${this.cursor}'`;
+    const output = await this.board.check(
+      `journalctl --sync; journalctl -b -q -o short-precise --show-cursor ${since}`,
+      { timeoutMs: 120_000 },
+    );
+    this.cursor = /^-- cursor: (.+)$/m.exec(output)?.[1] ?? this.cursor;
+    const units = new Set(killed.map(({ unit }) => unit));
+    return output.split('\n').filter((line) => {
+      const [, step, started] = /systemd\[1\]: (Starting|Started) (\S+)/.exec(line) ?? [];
+      if (started !== undefined && step === 'Starting') this.starting.add(started);
+      if (started !== undefined && step === 'Started') this.starting.delete(started);
+      if (!wrong.test(line)) return false;
+      const [, unit = ''] = followsKill.exec(line) ?? [];
+      return !units.has(unit) && !this.starting.has(unit);
+    });
+  }
 }

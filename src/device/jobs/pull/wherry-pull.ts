@@ -32,7 +32,15 @@ export async function pullUnit(job: string): Promise<void> {
   const stop = new AbortController();
   process.once('SIGTERM', () => stop.abort());
   const onProgress = progressFile(`${process.env['WHERRY_RUN'] ?? places.run}/pull/${job}`);
-  const result = await runPull(decodePullJob(file), directory, onProgress, stop.signal);
+  let result: PullResult;
+  try {
+    result = await runPull(decodePullJob(file), directory, onProgress, stop.signal);
+  } catch (error) {
+    if (!stop.signal.aborted) throw error;
+    process.stderr.write('<5>stopped before the image was complete\n');
+    process.exitCode = 1;
+    return;
+  }
   await writeDurable(disk, `${directory}/result.cbor`, encodePullResult(result));
   if (!result.ok) process.stderr.write(`<4>${result.message} (${result.code})\n`);
 }

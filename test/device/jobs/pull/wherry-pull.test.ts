@@ -119,8 +119,8 @@ describe('wherry-pull', () => {
 
   it('told to stop within a download, keeps it for the next run and leaves no verdict', async () => {
     const directory = prepare();
-    const { status } = await wherryPull('job-1', (stop) => (onHalf = stop));
-    expect(status).toBe(1);
+    const ended = await wherryPull('job-1', (stop) => (onHalf = stop));
+    expect(ended).toEqual({ status: 1, said: '<5>stopped before the image was complete\n' });
     expect(readdirSync(directory).sort()).toEqual(['download', 'download.meta', 'job.cbor']);
   }, 20_000);
 
