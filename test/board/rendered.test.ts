@@ -9,7 +9,7 @@ import { parseImageId } from '../../src/image/appc/identifiers.ts';
 import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
 import { directory, file, pax, type RawEntry, rootfs, tar } from '../support/raw-tar.ts';
 import { treeOfApp, treeOfRender } from './app-tree.ts';
-import { boardsFor, itOn } from './board-choice.ts';
+import { itOn, oneBoard } from './board-choice.ts';
 import { type BuiltImage, Scene } from './scene.ts';
 
 /** Owned by user and group 1000. */
@@ -42,7 +42,7 @@ can('become-root', () => process.setuid(0));
 net.connect({ host: '127.0.0.1', port: 9 }).on('error', (e) => console.log('network', e.code));
 `;
 
-describe.each(boardsFor('controllers'))('an image whose tree must be rendered on %s', (boardName) => {
+describe.each(oneBoard)('an image whose tree must be rendered on %s', (boardName) => {
   let scene: Scene;
   let base: BuiltImage;
   let listed: BuiltImage;
