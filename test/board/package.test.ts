@@ -161,6 +161,7 @@ describe.each(everyBoard)('a package on %s', (name) => {
         '700 root /var/lib/wherry/images',
         '711 root /var/lib/wherry/partial',
         '700 root /var/lib/wherry/pods',
+        '755 root /var/lib/wherry/snapshots',
         '711 root /run/wherry/pull',
         '',
       ].join('\n'),

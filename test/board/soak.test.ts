@@ -7,8 +7,8 @@ import { JournalCheck, type Remains, remainsOf } from './soak/leftovers.ts';
 import { SeededRandom } from './soak/random.ts';
 
 /** As many as fit between other tests. `npm run soak` does 500 and 1,000. */
-const deployments = Number(process.env['WHERRY_SOAK_DEPLOYMENTS'] ?? 40);
-const kills = Number(process.env['WHERRY_SOAK_KILLS'] ?? 30);
+const deployments = Number(process.env['WHERRY_SOAK_DEPLOYMENTS'] ?? 10);
+const kills = Number(process.env['WHERRY_SOAK_KILLS'] ?? 8);
 const seed = Number(process.env['WHERRY_SOAK_SEED'] ?? Date.now() % 2 ** 32);
 
 /** How long a target lives at most before it is killed: so long that the kill meets every moment of its work. */
