@@ -252,7 +252,7 @@ class RandomNetwork implements HttpClient {
     const isPart = now.status === 206 && range !== undefined && isSame;
     const first = isPart ? Math.min(size - 1, Math.max(0, Number(range) + now.shift)) : 0;
     const content = Buffer.from(image.aci.subarray(first));
-    if (now.isDamaged) content.fill(0, 0, 100);
+    if (now.isDamaged) content.fill(0, 0, Math.min(100, content.length));
     const status = isPart ? 206 : now.status === 206 ? 200 : now.status;
     const hasFile = status === 200 || status === 206;
     const headers: IncomingHttpHeaders = {
