@@ -36,7 +36,16 @@ export abstract class BoardCommands {
   }
 
   async waitForUnit(unit: string, state = 'active', timeoutMs = 60_000): Promise<void> {
-    await this.waitFor(`systemctl is-active '${unit}'`, ({ stdout }) => stdout.trim() === state, timeoutMs);
+    const command = `systemctl is-active '${unit}'`;
+    try {
+      await this.waitFor(command, ({ stdout }) => stdout.trim() === state, timeoutMs);
+    } catch (error) {
+      if (!(error instanceof ChannelError)) throw error;
+      const { stdout } = await this.run(
+        `systemctl status --no-pager -l '${unit}'; systemctl list-jobs; journalctl --no-pager -n 60`,
+      );
+      throw new ChannelError(`${error.message}\n${stdout}`);
+    }
   }
 
   async waitForLine(pattern: RegExp, timeoutMs = 60_000): Promise<string> {

@@ -359,9 +359,9 @@ function publishLoss(error: Error, topic: string): Error {
 
 /** One code for each topic stands in the SUBACK, which mqtt.js gives with its error (3.1.1 §3.9.3, MQTT 5 §3.9.3). */
 function subscribeLoss(error: Error, topics: readonly string[]): Error {
-  const { granted = [] } = ('packet' in error ? error.packet : {}) as {
-    readonly granted?: readonly number[];
-  };
+  // An error of a connection that ended has the property too, and nothing in it.
+  const { packet } = error as { readonly packet?: { readonly granted?: readonly number[] } };
+  const granted = packet?.granted ?? [];
   const at = granted.findIndex((code) => code >= 0x80);
   const code = granted[at];
   if (code === undefined) return error;

@@ -347,6 +347,25 @@ describe('what a broker refuses on an open connection', () => {
       });
     },
   );
+
+  it('is the connection that ended before the SUBACK, and nothing else fails', async () => {
+    const server = createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.on('data', (chunk: Buffer) => {
+        if (chunk[0] === 0x10) socket.write(Buffer.from([0x20, 2, 0, 0]));
+        if (chunk[0] === 0x82) socket.destroy();
+      });
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    opened.push(async () => {
+      server.close();
+      await once(server, 'close');
+    });
+    const { port } = server.address() as AddressInfo;
+    const connection = await connected(`mqtt://127.0.0.1:${port}`, 4);
+    await expect(connection.subscribe([`${base}/reported`])).rejects.toMatchObject({ reason: 'closed' });
+    await connection.ended;
+  });
 });
 
 describe('the address of a broker', () => {
