@@ -30,6 +30,10 @@ class LoadedSystemd implements Partial<Systemd> {
     if (this.states.get(unit) !== 'failed') this.states.delete(unit);
     return Promise.resolve('done');
   };
+  disable = (units: readonly string[]): Promise<void> => {
+    this.log.push(`disable ${units.join(' ')}`);
+    return Promise.resolve();
+  };
   resetFailed = (unit: string): Promise<void> => {
     if (this.states.get(unit) === 'failed') this.states.delete(unit);
     return Promise.resolve();
@@ -73,6 +77,7 @@ describe('units that no pod needs', () => {
     const systemd = loaded as Partial<Systemd> as Systemd;
     await new ImageMounts({ systemd, files, directories }).removeStrays([pod]);
     expect(loaded.log).toEqual([
+      `disable wherry-holder-web.4567ef01.service ${old}-main.service`,
       `stop ${old}-main.service`,
       'stop wherry-holder-web.4567ef01.service',
       `stop ${old}.slice`,
