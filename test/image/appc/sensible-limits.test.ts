@@ -31,6 +31,7 @@ describe('a limit that no process can live with is refused, with what was probab
 describe('a limit that the kernel does not hold as written is reported as modified', () => {
   it.each([
     ['resource/cpu', { limit: '5000' }, /more than the \d+ cores of this device/],
+    ['resource/memory', { limit: '1Ti' }, /more than the memory of this device/],
     ['resource/memory', { limit: '1000001' }, /MemoryMax=1003520 .*whole pages/],
   ])('%s %j', (name, value, detail) => {
     const [report] = compiled(name, value).isolators;
