@@ -89,7 +89,7 @@ describe.each(boardsFor('controllers'))('what is reported as enforced on %s', (b
         isolators: pod ?? (hasSysctl ? sysctl : []),
       },
     }));
-    const event = await scene.deploy(scene.desired(wanted));
+    const event = await scene.deploy(scene.desired(wanted), 1_000_000);
     expect(event.outcome, JSON.stringify(event)).toBe('committed');
     const report = await scene.report(
       ({ pods: running }) => running.filter(({ healthy }) => healthy).length === pods.length,
