@@ -73,7 +73,7 @@ export class DeviceSession {
   readonly #connectionListeners = new Set<Listener<ConnectionState>>();
   readonly #events = new Map<number, Uint8Array>();
   #policy: ReconnectPolicy;
-  #report: Uint8Array | undefined;
+  #report: DeviceReport | undefined;
   #reportIsPublished = true;
   #link: { readonly connection: Connection; readonly presence: Presence; hasCommand: boolean } | undefined;
   #connections = 0;
@@ -94,7 +94,7 @@ export class DeviceSession {
 
   /** Publishes `report`, now or with the next connection. Only the newest is kept: it is a state, not an event. */
   publishReport(report: DeviceReport): void {
-    this.#report = encodeReport(report);
+    this.#report = report;
     this.#reportIsPublished = false;
     void this.#publishPending();
   }
@@ -257,9 +257,10 @@ export class DeviceSession {
           this.#debug(`event for version ${version} acknowledged`);
         } else if (this.#report !== undefined && !this.#reportIsPublished) {
           this.#reportIsPublished = true;
-          const message = { topic: this.#topics.reported, payload: this.#report };
-          await this.#acknowledged(link.connection, message, true);
-          this.#debug(`report of ${message.payload.length} bytes acknowledged`);
+          const topic = this.#topics.reported;
+          const payload = encodeReport(this.#report, link.connection.mostPayloadBytes(topic));
+          await this.#acknowledged(link.connection, { topic, payload }, true);
+          this.#debug(`report of ${payload.length} bytes acknowledged`);
         } else {
           return;
         }

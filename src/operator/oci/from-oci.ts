@@ -81,7 +81,7 @@ async function convert(
   const stack =
     options.layers === undefined
       ? undefined
-      : new LayerStack({ prefix: options.layers, directory: layerDirectory, ...writing });
+      : new LayerStack({ prefix: options.layers, directory: layerDirectory, output, ...writing });
   await mkdir(layerDirectory);
   // Before anything is fetched, where the name is known by then.
   const known = options.name ?? source.name;

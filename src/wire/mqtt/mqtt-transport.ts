@@ -196,6 +196,10 @@ class MqttConnection implements Connection {
     });
   }
 
+  mostPayloadBytes(topic: string): number {
+    return this.#takesBytes - publishOverheadBytes - Buffer.byteLength(topic);
+  }
+
   async publish({ topic, payload }: Message, { retain }: { readonly retain: boolean }): Promise<void> {
     const packetBytes = publishOverheadBytes + Buffer.byteLength(topic) + payload.length;
     if (packetBytes > this.#takesBytes) {
