@@ -6,7 +6,7 @@ export { acceptDesired } from './accepted.ts';
 export { activatePods, restorePods } from './activate.ts';
 export { maxActivationAttempts, runDeployment, Superseded } from './deployment.ts';
 export { type DeploymentUse, type ImageUse, imageUses, versionOf } from './image-use.ts';
-export { mendImages } from './mend.ts';
+export { repairImages } from './repair.ts';
 export { describeStep, type LoadedUnit, planActivation, type ReplacedObject, type Step } from './plan.ts';
 export { referencedObjects } from './remembered-images.ts';
 export { rootsOf } from './roots.ts';

@@ -40,7 +40,7 @@ const maxPacketBytes = 256 * 1024;
 /** On MQTT 5 the broker keeps back what is larger than this: below, the device hears of it and can report it. */
 const announcedMaxPacketBytes = 2 * 1024 * 1024;
 const connectTimeoutMs = 30_000;
-const goodbyeWithinMs = 2_000;
+const disconnectWithinMs = 2_000;
 
 /** MQTT over TCP or TLS by mqtt.js: one client object per connection, which never reconnects or queues by itself. */
 export class MqttTransport implements Transport {
@@ -231,7 +231,7 @@ class MqttConnection implements Connection {
     const loss = new ConnectionLost('closed', 'closed by this side');
     this.#lose(loss);
     // mqtt.js waits for everything unacknowledged before it says goodbye, for ever if need be.
-    const patience = setTimeout(() => this.abort(loss), goodbyeWithinMs);
+    const patience = setTimeout(() => this.abort(loss), disconnectWithinMs);
     this.#client.end();
     await this.ended;
     clearTimeout(patience);
