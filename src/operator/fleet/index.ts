@@ -4,25 +4,12 @@
  */
 export { compareWithBroker, type BrokerComparison } from './compare-with-broker.ts';
 export { desiredImage } from './compose.ts';
-export { type DeviceView, isOutcome, type Outcome, type Progress, progressOf } from './device-view.ts';
-export { FleetDirectory, type KeyRole, type PublishedVersion } from './fleet-directory.ts';
+export { type DeviceView, isOutcome, type Outcome, type Progress } from './device-view.ts';
+export { FleetDirectory, type KeyRole } from './fleet-directory.ts';
 export { FleetLink } from './fleet-link.ts';
 export { notForImages } from './not-for-images.ts';
 export { imageFiles, type OfferedImage, readImageFile, requireSignature } from './offered-image.ts';
-export {
-  OfferedImages,
-  imagesOf,
-  type ReifiedPod,
-  reifyPod,
-  type SimpleLimits,
-  simplePod,
-} from './pod-spec.ts';
+export { OfferedImages, imagesOf, reifyPod, simplePod } from './pod-spec.ts';
 export { previewDeploy } from './preview.ts';
 export { provisionFiles } from './provision.ts';
-export {
-  earlierContent,
-  type Published,
-  publishContent,
-  signDesired,
-  type DesiredContent,
-} from './publish.ts';
+export { earlierContent, type Published, publishContent, type DesiredContent } from './publish.ts';

@@ -3,6 +3,6 @@
  * once through signature and archive checks into an object. Committing an object is not done here (store/).
  */
 export { pullFiles } from './pull-job-codec.ts';
-export type { PullJob, PullProgress, PullResult } from './pull-job.ts';
+export type { PullJob, PullResult } from './pull-job.ts';
 export { pullImage } from './pull-unit.ts';
 export { pullUnit } from './wherry-pull.ts';
