@@ -41,7 +41,7 @@ describe('typed readers of decoded maps [C10]', () => {
     expect(readFields({ ...good, note: 'hm' }, reader, 'thing').note).toBe('hm');
   });
 
-  it.each<[string, Record<string, CborValue>, RegExp]>([
+  it.each<[string, CborValue, RegExp]>([
     ['an unknown key', { ...good, extra: 1 }, /thing: the key "extra" is not known/],
     ['a key of every object', { ...good, toString: 1 }, /the key "toString" is not known/],
     ['a domain error', { ...good, name: 'bad' }, /thing\/name: bad is not a name/],
