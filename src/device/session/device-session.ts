@@ -51,7 +51,7 @@ type Listener<T> = (value: T) => void;
 
 /** Terminal answers that wait for their acknowledgement: one per version, so this many deployments while offline. */
 const maxPendingEvents = 32;
-const goodbyeWithinMs = 3_000;
+const disconnectWithinMs = 3_000;
 
 /** When a device without a command subscribes once more: the wait, and the width of the window that spreads a fleet. */
 const askAgainMs = { least: 5_000, spread: 10_000 };
@@ -141,7 +141,7 @@ export class DeviceSession {
         link.connection,
         this.#presenceMessage({ ...link.presence, up: false }),
         true,
-        goodbyeWithinMs,
+        disconnectWithinMs,
       ).catch(
         () => undefined, // The connection is lost: then the will says the same.
       );

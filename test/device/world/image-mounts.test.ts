@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { imageIdOf } from '../deploy/ids.ts';
 import { nodeDisk } from '../../../src/device/store/index.ts';
 import type { JobResult, Systemd } from '../../../src/device/systemd/index.ts';
 import { ImageMounts } from '../../../src/device/world/image-mounts.ts';
@@ -53,7 +54,7 @@ describe('units that no pod needs', () => {
     const pod = {
       ...deployedPod('web'),
       slice: `${mine}.slice`,
-      services: [{ app: 'main', unit: `${mine}-main.service`, imageId: 'sha512-0' }],
+      services: [{ app: 'main', unit: `${mine}-main.service`, imageId: imageIdOf('main') }],
       mounts: ['run-wherry-images-0.mount'],
     };
     const loaded = new LoadedSystemd({
