@@ -28,6 +28,12 @@ export class OneUnit implements Systemd {
   start(): Promise<JobResult> {
     return Promise.reject(new Error('a short-lived service is run'));
   }
+  enable(): Promise<void> {
+    return Promise.reject(new Error('a short-lived service has no links'));
+  }
+  disable(): Promise<void> {
+    return Promise.reject(new Error('a short-lived service has no links'));
+  }
   reload(): Promise<void> {
     return Promise.resolve();
   }

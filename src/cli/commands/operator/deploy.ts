@@ -22,7 +22,7 @@ import {
   type Published,
   type DesiredContent,
 } from '../../../operator/fleet/index.ts';
-import { isRefusal, Refusal } from '../../../core/refusal/index.ts';
+import { isRefusal, Refusal, unreadableFile } from '../../../core/refusal/index.ts';
 import { findByName } from './image-discover.ts';
 import { withLink, type Context } from '../../context.ts';
 import { formatBytes } from '../../format.ts';
@@ -305,6 +305,6 @@ async function readPodFile(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (cause) {
-    throw new Refusal('not-found', `the pod manifest ${path} cannot be read`, { cause });
+    throw unreadableFile(`the pod manifest ${path}`, cause);
   }
 }
