@@ -3,6 +3,7 @@
  */
 export { DeviceWorld } from './device-world.ts';
 export { ImageMounts } from './image-mounts.ts';
+export { readNetworkFacts } from './network-facts.ts';
 export { PodFiles } from './pod-files.ts';
 export { PodWatch } from './pod-watch.ts';
 export { stagePods } from './staging.ts';
