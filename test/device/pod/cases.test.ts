@@ -37,7 +37,8 @@ function readCase(path: string): Case {
       host = { ...host, limits: words[0] === 'require' ? 'require' : 'best-effort' };
     if (name === 'host-machine') host = { ...host, machine: words[0] ?? '' };
     if (name === 'host-apparmor') host = { ...host, appArmorProfiles: words };
-    if (name === 'host-network-without-host') host = { ...host, network: { ...boardNetwork, allowHost: false } };
+    if (name === 'host-network-without-host')
+      host = { ...host, network: { ...boardNetwork, allowHost: false } };
     if (name === 'host-network-default')
       host = { ...host, network: { ...boardNetwork, whenUnsaid: words[0] ?? '' } };
     if (name === 'host-plugins') host = { ...host, network: { ...boardNetwork, plugins: new Set(words) } };
@@ -165,8 +166,7 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
     const [uid, gid] = owner.split(':').map(Number);
     expect(pod.directories).toContainEqual({ path, mode: parseInt(mode, 8), uid, gid });
   },
-  'assert-network-unit': (pod, ...words) =>
-    expect(lines(networkUnitOf(pod))).toContain(words.join(' ')),
+  'assert-network-unit': (pod, ...words) => expect(lines(networkUnitOf(pod))).toContain(words.join(' ')),
   'assert-network-exec': (pod, act = '', network, hostname, bridge) => {
     const key = act === 'up' ? 'ExecStart' : 'ExecStopPost';
     const line = networkUnitOf(pod).find((directive) => directive.key === key)?.value ?? '';

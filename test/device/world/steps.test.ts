@@ -121,6 +121,19 @@ describe('an activation with systemd', () => {
     expect(jobs.active.has('db.service')).toBe(false);
   });
 
+  it('is refused with why the network of the pod could not be attached', async () => {
+    const { jobs, world } = device();
+    jobs.failing.add('web.service');
+    mkdirSync(join(run, 'attachments'), { recursive: true });
+    const place = join(run, 'attachments', `${web.uuid}.failure`);
+    writeFileSync(place, 'pod-network-failed pod web: the plugin bridge refused the network bridge: no\n');
+    await expect(activatePods(world, [web], never, () => undefined)).rejects.toMatchObject({
+      code: 'pod-network-failed',
+      message: 'pod web: the plugin bridge refused the network bridge: no',
+    });
+    expect(existsSync(place)).toBe(false);
+  });
+
   it('[C42] of the last good set starts every app that does', async () => {
     const { jobs, world } = device();
     jobs.failing.add('web.service');
