@@ -133,8 +133,7 @@ function readNetwork(network: Table): Config['network'] {
 /** `a.b.c.d/prefix` with no bit set behind the prefix. */
 function isSubnet(text: string): boolean {
   const [address = '', prefix = ''] = text.split('/');
-  if (isIPv4(address) === false || !/^(1[6-9]|2[0-9]|30)$/.test(prefix) || text.split('/').length !== 2)
-    return false;
+  if (!isIPv4(address) || !/^(1[6-9]|2[0-9]|30)$/.test(prefix) || text.split('/').length !== 2) return false;
   const bits = address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
   return bits % 2 ** (32 - Number(prefix)) === 0;
 }

@@ -132,7 +132,7 @@ export class DeviceWorld implements World {
 
   async stage(desired: DesiredState, images: readonly StoredImage[]): Promise<readonly DeployedPod[]> {
     try {
-      return await stagePods(desired, images, { ...this.ports, mounts: this.mounts });
+      return await stagePods(desired, images, { ...this.ports, mounts: this.mounts, running: this.pods });
     } catch (error) {
       // Images were mounted to be looked at.
       await this.mounts.removeStrays(this.pods);

@@ -19,6 +19,8 @@ export interface StagingPorts {
   readonly host: Omit<HostFacts, 'limits' | 'directories' | 'network'>;
   /** Networks of the device, as they are now. */
   readonly networks: () => Promise<NetworkFacts>;
+  /** Pods that run. One that does not change keeps its processes, and so its network. */
+  readonly running: readonly DeployedPod[];
   /** Values of the `arch` label that this device can run, best first. */
   readonly architectures: readonly string[];
 }
@@ -54,7 +56,7 @@ export async function stagePods(
 async function compile(
   pod: DesiredPod,
   listed: readonly AppImage[],
-  varying: Pick<HostFacts, 'limits' | 'network'>,
+  varying: { readonly limits: HostFacts['limits']; readonly network: NetworkFacts },
   ports: StagingPorts,
 ): Promise<CompiledPod> {
   const { architectures, host, directories, disk } = ports;
@@ -76,12 +78,17 @@ async function compile(
     const runs = app.app ?? imageManifest.app;
     if (runs) await checkPrograms({ roots, podApp: app, app: runs, architectures });
   }
+  const uuid = podUuid(pod.name, pod.manifest);
+  const network = withNetworkOf(
+    ports.running.find((one) => one.uuid === uuid),
+    varying.network,
+  );
   const compiled = compilePod({
     name: pod.name,
-    uuid: podUuid(pod.name, pod.manifest),
+    uuid,
     manifest,
     images,
-    host: { ...host, ...varying, directories },
+    host: { ...host, limits: varying.limits, network, directories },
   });
   for (const { app, path } of compiled.sources) {
     if ((await disk.look(path)) !== undefined) continue;
@@ -91,4 +98,11 @@ async function compile(
     );
   }
   return compiled;
+}
+
+/** The default of the device, which its configuration may have changed, is only for a pod that does not run yet. */
+function withNetworkOf(running: DeployedPod | undefined, facts: NetworkFacts): NetworkFacts {
+  if (running === undefined) return facts;
+  const whenUnsaid = running.network ?? 'host';
+  return whenUnsaid === 'host' && !facts.allowHost ? facts : { ...facts, whenUnsaid };
 }

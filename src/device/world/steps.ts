@@ -33,7 +33,11 @@ export class StepRunner {
   }
 
   async loaded(): Promise<readonly LoadedUnit[]> {
-    return await this.ports.systemd.list(['wherry-pod-*.service', 'wherry-pod-*.slice']);
+    return await this.ports.systemd.list([
+      'wherry-pod-*.service',
+      'wherry-network-*.service',
+      'wherry-pod-*.slice',
+    ]);
   }
 
   /** @throws Refusal `activation-failed` when an app does not start, or why its pod's network could not be attached */
