@@ -28,6 +28,7 @@ const directives = {
     Requires: 'units',
     Wants: 'units',
     BindsTo: 'units',
+    PartOf: 'units',
     After: 'units',
     Before: 'units',
     Conflicts: 'units',
@@ -41,6 +42,7 @@ const directives = {
   Service: {
     Type: 'token',
     GuessMainPID: 'yes-no',
+    RemainAfterExit: 'yes-no',
     RuntimeDirectory: 'tokens',
     RuntimeDirectoryMode: 'token',
     PrivateMounts: 'yes-no',
@@ -59,6 +61,7 @@ const directives = {
     KillSignal: 'token',
     OOMPolicy: 'token',
     DevicePolicy: 'token',
+    CapabilityBoundingSet: 'tokens',
     Slice: 'units',
     UMask: 'token',
     StandardInput: 'token',
