@@ -30,7 +30,7 @@ export interface Systemd {
   stop(unit: string, signal?: AbortSignal): Promise<JobResult>;
   /** Clears the `failed` state of a unit, so that it can be started and collected again; no error when it is not loaded. */
   resetFailed(unit: string): Promise<void>;
-  /** Makes systemd read unit files anew. */
+  /** Makes systemd read unit files again. */
   reload(): Promise<void>;
   status(unit: string): Promise<UnitStatus>;
   /** Names of loaded units that match one of the shell patterns, with their states. */
