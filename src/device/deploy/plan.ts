@@ -14,7 +14,7 @@ export interface ReplacedObject {
   readonly mount: string;
 }
 
-/** One deed of an activation. Each is done as a whole before the next; a run that is cut between two plans anew. */
+/** One step of an activation. A step is completed before the next begins. A run that is interrupted between two steps plans again. */
 export type Step =
   /** Stops these units, all at once. */
   | {

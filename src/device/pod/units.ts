@@ -74,7 +74,7 @@ function release(
   return ['/bin/sh', places.absolute(releaseScriptPath), dir, host.crunPath, id, ...namespaces];
 }
 
-/** The service of an app: crun in a fresh layer, then nothing of ours stays; systemd follows the app's own process. */
+/** The service of an app: crun in a fresh layer. No process of wherry stays; systemd follows the app's own process. */
 export function serviceUnit(input: ServiceInput): string {
   const { podName, app, places, host, settings, holder, network } = input;
   const layers = input.layers.map((id) => imageMount(id, host));

@@ -130,7 +130,7 @@ const kindsOf: Readonly<Record<string, Readonly<Record<string, Kind>>>> = {
 
 /**
  * The text of a unit file.
- * @throws Error for a key that is not in the table or a value that its kind cannot hold: a bug, since whoever calls this has
+ * @throws Error for a key that is not in the table or a value that its kind cannot hold: a bug, since the caller has
  *   checked names and numbers before
  */
 export function unitText(unit: UnitDescription): string {

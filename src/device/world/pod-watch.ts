@@ -17,7 +17,7 @@ export interface AppObservation {
 
 /**
  * Watches the units of pods. systemd forgets why the last run of a service ended as soon as it starts again, and a
- * control group forgets its OOM kills when it is made anew, so both are remembered here while wherryd runs.
+ * control group forgets its OOM kills when it is re-created, so both are remembered here while wherryd runs.
  */
 export class PodWatch {
   private readonly systemd: Systemd;
@@ -110,7 +110,7 @@ export class PodWatch {
     return await askHttp(probe, address, probeTimeoutMs);
   }
 
-  /** The slice lives on while the service's own group is made anew at each restart. */
+  /** The slice lives on while the service's own group is re-created at each restart. */
   private async oomKillsOfPod(pod: DeployedPod, ofService: number): Promise<number> {
     const slice = await this.systemd.status(pod.slice);
     return Math.max(ofService, readCgroup(slice.controlGroup ?? '', this.readFile).oomKills);
