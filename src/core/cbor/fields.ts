@@ -71,17 +71,6 @@ export function optional<T>(reader: Reader<T>): OptionalField<T> {
   return { optional: reader };
 }
 
-/** A map with free keys, at most `maxEntries`; the result has no prototype. */
-export function record<T>(reader: Reader<T>, maxEntries: number): Reader<Readonly<Record<string, T>>> {
-  return (value, path) => {
-    const entries = Object.entries(asMap(value, path));
-    if (entries.length > maxEntries) throw new CborError(`${path}: more than ${maxEntries} entries`);
-    const result = Object.create(null) as Record<string, T>;
-    for (const [key, member] of entries) result[key] = reader(member, `${path}/${key}`);
-    return result;
-  };
-}
-
 /** An array of `min` to `max` members. */
 export function list<T>(reader: Reader<T>, bounds: { min?: number; max: number }): Reader<readonly T[]> {
   return (value, path) => {

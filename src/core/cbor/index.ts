@@ -8,18 +8,15 @@ export { encodeCbor } from './encode.ts';
 export {
   boolean,
   bytes,
-  type FieldsOf,
   integer,
   list,
   map,
   oneOf,
   optional,
-  type OptionalField,
   parsed,
   type Reader,
   readFields,
-  record,
   tagged,
   text,
 } from './fields.ts';
-export { CborError, type CborLimits, type CborValue } from './value.ts';
+export { CborError, type CborValue } from './value.ts';

@@ -4,25 +4,13 @@
  */
 export { acceptDesired } from './accepted.ts';
 export { activatePods, restorePods } from './activate.ts';
-export { maxActivationAttempts, runDeployment, Superseded } from './deployment.ts';
-export { type DeploymentUse, type ImageUse, imageUses, versionOf } from './image-use.ts';
-export { mendImages } from './mend.ts';
+export { runDeployment, Superseded } from './deployment.ts';
+export { type ImageUse, imageUses, versionOf } from './image-use.ts';
+export { repairImages } from './repair.ts';
 export { describeStep, type LoadedUnit, planActivation, type ReplacedObject, type Step } from './plan.ts';
 export { referencedObjects } from './remembered-images.ts';
 export { rootsOf } from './roots.ts';
 export { decodeState, encodeState } from './state-codec.ts';
-export {
-  type DeployedPod,
-  type Deployment,
-  type DeviceState,
-  emptyState,
-  type PendingDeployment,
-} from './state.ts';
-export {
-  type DeploymentEventName,
-  isPending,
-  nextPhase,
-  type PendingPhase,
-  transitions,
-} from './transitions.ts';
-export type { DeploymentObserver, StateKeeper, World } from './world.ts';
+export { type DeployedPod, type Deployment, type DeviceState, emptyState } from './state.ts';
+export { isPending, transitions } from './transitions.ts';
+export type { StateKeeper, World } from './world.ts';

@@ -17,8 +17,8 @@ import type { Outcome, Progress } from './device-view.ts';
 import type { FleetDirectory } from './fleet-directory.ts';
 import type { FleetLink } from './fleet-link.ts';
 
-/** What is to run; everything of a desired state that does not differ from device to device. */
-export interface Wish {
+/** The part of a desired state that is the same for every device of a command. */
+export interface DesiredContent {
   readonly pods: readonly DesiredPod[];
   readonly images: readonly DesiredImage[];
   readonly policy?: Partial<DeployPolicy>;
@@ -42,10 +42,14 @@ interface Means {
 }
 
 /**
- * Gives `wish` the device's next version, signs it, keeps it and publishes it.
+ * Makes the next desired state of a device from `content`, signs it, keeps it and publishes it.
  * @throws Refusal `desired-malformed`, `envelope-too-large` for what no device would take, `not-found` without a deploy key
  */
-export async function publishWish(means: Means, device: AcName, wish: Wish): Promise<Published> {
+export async function publishContent(
+  means: Means,
+  device: AcName,
+  content: DesiredContent,
+): Promise<Published> {
   const { fleet, link, clock } = means;
   const report = link.view(device).report;
   const trusted = Math.max(report?.trustedVersion ?? 0, report?.currentVersion ?? 0);
@@ -58,9 +62,9 @@ export async function publishWish(means: Means, device: AcName, wish: Wish): Pro
     version,
     nowSeconds,
     validDays,
-    pods: wish.pods,
-    images: wish.images,
-    policy: { ...policy, ...wish.policy },
+    pods: content.pods,
+    images: content.images,
+    policy: { ...policy, ...content.policy },
   });
   const envelope = await signDesired(
     desired,
@@ -107,15 +111,15 @@ export async function signDesired(
 }
 
 /**
- * What an earlier version wished, to be published again under a new number: versions never go back.
+ * The content of an earlier version, to be published again under a new number: versions never go back.
  * @param to the version to go back to; by default the newest before the running one that did not fail
  * @throws Refusal `not-found`
  */
-export async function earlierWish(
+export async function earlierContent(
   means: Means,
   device: string,
   to?: number,
-): Promise<{ readonly version: number; readonly wish: Wish }> {
+): Promise<{ readonly version: number; readonly content: DesiredContent }> {
   const { fleet, link } = means;
   const current = link.view(device).report?.currentVersion;
   const version = to ?? rollbackTarget(await fleet.history(device), current === 0 ? undefined : current);
@@ -127,5 +131,5 @@ export async function earlierWish(
       `version ${version} in the history of ${device} is for ${target.device}`,
     );
   }
-  return { version, wish: { pods, images, policy } };
+  return { version, content: { pods, images, policy } };
 }

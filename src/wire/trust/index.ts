@@ -7,13 +7,7 @@
  */
 export { claimedVersion, decodeDesiredState, encodeDesiredState } from './desired-state-codec.ts';
 export type { DeployPolicy, DesiredImage, DesiredPod, DesiredState } from './desired-state.ts';
-export {
-  decodeEnvelope,
-  encodeEnvelope,
-  type Envelope,
-  maxEnvelopeBytes,
-  maxSignatureBytes,
-} from './envelope.ts';
+export { decodeEnvelope, encodeEnvelope } from './envelope.ts';
 export {
   deviceTime,
   type DeviceTime,
@@ -22,7 +16,6 @@ export {
   markOf,
   timeFloor,
   type TrustedVersion,
-  type Verdict,
 } from './judge.ts';
 export { type ImageKey, keysForImage } from './keyring.ts';
 export { podUuid } from './pod-uuid.ts';

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { isAcIdentifier } from '../../../image/appc/index.ts';
-import { Refusal } from '../../../core/refusal/index.ts';
+import { Refusal, unreadableFile } from '../../../core/refusal/index.ts';
 import {
   removeKey,
   storedCopies,
@@ -81,7 +81,7 @@ interface KeySource {
 
 async function readKeyFile(file: string): Promise<KeySource> {
   const armored = await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new Refusal('not-found', `the key ${file} cannot be read`, { cause });
+    throw unreadableFile(`the key ${file}`, cause);
   });
   return { file, armored };
 }

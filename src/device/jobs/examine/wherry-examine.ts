@@ -1,7 +1,6 @@
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { isRefusal } from '../../../core/refusal/index.ts';
 import { examineMessage } from '../../../wire/trust/openpgp.ts';
-import { decodeRequest, encodeVerdict, type ExamineVerdict } from './examine-files.ts';
+import { answerJob } from '../index.ts';
+import { examineFiles } from './examine-files.ts';
 
 /**
  * The examining unit: `unit-programs.cjs examine DIRECTORY`. Reads one message and what is known of the device from
@@ -9,16 +8,8 @@ import { decodeRequest, encodeVerdict, type ExamineVerdict } from './examine-fil
  * here.
  */
 export async function examineUnit(directory: string): Promise<void> {
-  const { message, context } = decodeRequest(readFileSync(`${directory}/request.cbor`));
-  let verdict: ExamineVerdict;
-  try {
+  await answerJob(examineFiles, directory, async ({ message, context }) => {
     const { outcome, payload, signedBy } = await examineMessage(message, context);
-    verdict = { ok: true, outcome, payload, signedBy };
-  } catch (error) {
-    verdict = isRefusal(error)
-      ? { ok: false, code: error.code, message: error.message.slice(0, 2000) }
-      : { ok: false, code: 'internal', message: String(error).slice(0, 2000) };
-  }
-  writeFileSync(`${directory}/verdict.new`, encodeVerdict(verdict), { mode: 0o644 });
-  renameSync(`${directory}/verdict.new`, `${directory}/verdict.cbor`);
+    return { ok: true, outcome, payload, signedBy };
+  });
 }
