@@ -89,6 +89,7 @@ describe('a package', () => {
       '-rw-r--r-- /usr/lib/sysusers.d/wherry.conf',
       '-rw-r--r-- /usr/lib/tmpfiles.d/wherry.conf',
       '-rw-r--r-- /usr/lib/wherry/addons/journald-abi115.node',
+      '-rwxr-xr-x /usr/lib/wherry/attach-network',
       '-rw-r--r-- /usr/lib/wherry/package.json',
       '-rwxr-xr-x /usr/lib/wherry/snapshot',
       '-rw-r--r-- /usr/lib/wherry/wherryd.js',
