@@ -25,5 +25,16 @@ export {
   type Verdict,
 } from './judge.ts';
 export { type ImageKey, keysForImage } from './keyring.ts';
+export type { Role, RootDocument, Signers } from './root.ts';
+export { claimedRootVersion, decodeRoot, encodeRoot } from './root-codec.ts';
+export {
+  type DeployEra,
+  eraAfter,
+  judgeRoot,
+  signersForImage,
+  signersOf,
+  signersOfRole,
+  trustedInEra,
+} from './root-judge.ts';
 export { podUuid } from './pod-uuid.ts';
 export { alreadyVerified, type VerifiedPayload } from './verified-payload.ts';

@@ -1,7 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import * as openpgp from 'openpgp';
 import { Refusal, type RefusalCode } from '../../core/refusal/index.ts';
-import { readCertificates } from './certificates.ts';
+import { readCertificates, type ReadCertificates } from './certificates.ts';
 import { judgedAt, weaknessOf, whyUnusable } from './key-judgement.ts';
 import { maxSignatureBytes } from './envelope.ts';
 import type { DeviceTime } from './judge.ts';
@@ -53,8 +53,17 @@ export async function openVerifier(
   codes: FaultCodes,
   copies: readonly string[] = [],
 ): Promise<SignatureVerifier> {
+  return await openVerifierOf(armoredSignature, await readCertificates(keys, copies), time, codes);
+}
+
+/** As `openVerifier`, with keys that were read before: an envelope has several signatures and one set of keys. */
+export async function openVerifierOf(
+  armoredSignature: string,
+  { certificates, unreadable }: ReadCertificates,
+  time: DeviceTime,
+  codes: FaultCodes,
+): Promise<SignatureVerifier> {
   const { packet, body, hashName } = await readSignaturePacket(armoredSignature, codes);
-  const { certificates, unreadable } = await readCertificates(keys, copies);
   const candidates = findSigners(packet, certificates);
   if (candidates.length === 0) {
     const issuer =
