@@ -2,7 +2,7 @@
  * The deployment state machine: one pending desired state is carried to its one terminal phase. It acts on the device only
  * through the `World` port.
  */
-export { acceptDesired } from './accepted.ts';
+export { acceptDesired, acceptRoot, keepNewerRoot } from './accepted.ts';
 export { activatePods, restorePods } from './activate.ts';
 export { maxActivationAttempts, runDeployment, Superseded } from './deployment.ts';
 export { type DeploymentUse, type ImageUse, imageUses, versionOf } from './image-use.ts';
@@ -17,6 +17,7 @@ export {
   type DeviceState,
   emptyState,
   type PendingDeployment,
+  type TrustedRoot,
 } from './state.ts';
 export {
   type DeploymentEventName,

@@ -32,4 +32,5 @@ export {
   type DeviceTopics,
   fleetFilter,
   parseDeviceTopic,
+  rootTopic,
 } from './topics.ts';

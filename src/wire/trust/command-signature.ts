@@ -1,7 +1,7 @@
 import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 import { readCertificates } from './certificates.ts';
 import type { DeviceTime } from './judge.ts';
-import { openVerifierOf, type FaultCodes } from './signature.ts';
+import { openVerifier, type FaultCodes } from './signature.ts';
 import type { VerifiedPayload } from './verified-payload.ts';
 
 const commandCodes: FaultCodes = {
@@ -38,7 +38,7 @@ export async function verifyEnvelope(
   const trusted = await readCertificates(keys, copies);
   for (const signature of signatures) {
     try {
-      const verifier = await openVerifierOf(signature, trusted, time, commandCodes);
+      const verifier = await openVerifier(signature, trusted, time, commandCodes);
       verifier.update(payload);
       fingerprints.add((await verifier.finish()).fingerprint);
     } catch (error) {

@@ -17,7 +17,7 @@ import {
   trustedInEra,
   type TrustedVersion,
 } from '../../../src/wire/trust/index.ts';
-import { examineMessage, examineRoot } from '../../../src/wire/trust/openpgp.ts';
+import { examineMessage, examineRoot, signatureVerifier } from '../../../src/wire/trust/openpgp.ts';
 import { signDetached, type GeneratedKey } from '../../../src/wire/trust/sign.ts';
 import { openGnuPg, type GnuPg } from '../../support/gnupg.ts';
 import { day, desired, issued, makeKey, publish } from '../../support/operator.ts';
@@ -307,6 +307,38 @@ describe('the role of an image', () => {
     expect(of('example.org')).toEqual({ keys: [builder.publicKey], threshold: 1 });
     const none = rootOf({ root: role(1, alice), deploy: role(1, alice) }, all);
     expect(signersForImage(none, parseAcIdentifier('example.org'))).toEqual({ keys: [], threshold: 1 });
+  });
+});
+
+describe('the signatures of an image', () => {
+  const bytes = Buffer.from('an image');
+  const verdict = async (
+    keys: readonly GeneratedKey[],
+    threshold: number,
+    signers: readonly GeneratedKey[],
+  ) => {
+    const signed = signers.map(({ privateKey }) => signDetached(bytes, privateKey, issued));
+    const texts = (await Promise.all(signed)).join('');
+    try {
+      const certificates = keys.map(({ publicKey }) => publicKey);
+      const verifier = await signatureVerifier(texts, certificates, now, [], threshold);
+      verifier.update(bytes);
+      return (await verifier.finish()).fingerprint;
+    } catch (error) {
+      if (isRefusal(error)) return error.code;
+      throw error;
+    }
+  };
+
+  it('[C83] are as many as the threshold of its role asks for, by different keys', async () => {
+    const both = await verdict([alice, bob], 2, [alice, bob]);
+    expect(both.split(' ').sort()).toEqual([alice.fingerprint, bob.fingerprint].sort());
+    expect(await verdict([alice, bob], 1, [attacker, bob])).toBe(bob.fingerprint);
+    expect(await verdict([alice, bob], 2, [alice])).toBe('image-threshold-not-met');
+    expect(await verdict([alice, bob], 2, [alice, alice])).toBe('image-threshold-not-met');
+    expect(await verdict([alice, bob], 2, [alice, attacker])).toBe('image-threshold-not-met');
+    expect(await verdict([alice, bob], 1, [attacker])).toBe('image-key-untrusted');
+    expect(await verdict([alice], 1, Array<GeneratedKey>(9).fill(alice))).toBe('image-signature-invalid');
   });
 });
 

@@ -8,17 +8,18 @@ import {
   map,
   oneOf,
   optional,
+  parsed,
   type Reader,
   readFields,
   text,
 } from '../../../core/cbor/index.ts';
-import type { ExamineContext } from '../../../wire/trust/openpgp.ts';
+import { alreadyVerified, decodeRoot, encodeRoot, type RootDocument } from '../../../wire/trust/index.ts';
+import type { ExamineContext, RootContext } from '../../../wire/trust/openpgp.ts';
 
-/** What the examining unit reads: `request.cbor`. */
-export interface ExamineRequest {
-  readonly message: Uint8Array;
-  readonly context: ExamineContext;
-}
+/** What the examining unit reads: `request.cbor`. Either a command or a root of trust is examined. */
+export type ExamineRequest =
+  | { readonly message: Uint8Array; readonly context: ExamineContext }
+  | { readonly message: Uint8Array; readonly rootContext: RootContext };
 
 /** What it leaves: `verdict.cbor`. */
 export type ExamineVerdict =
@@ -34,15 +35,36 @@ export type ExamineVerdict =
 /** A message of 256 KiB, the keys of a device twice, and slack. */
 export const maxExamineFileBytes = 3 << 20;
 
-const request: Reader<ExamineRequest> = map({
+const time = map({ nowSeconds: integer(0), clockTrusted: boolean });
+
+const commandRequest: Reader<ExamineRequest> = map({
   message: bytes(1 << 19),
   context: map({
     keys: list(text(1 << 18), { max: 64 }),
     copies: optional(list(text(1 << 18), { max: 64 })),
     fleet: text(128),
     device: text(128),
-    trusted: map({ version: integer(0), payloadSha256: text(64), issued: integer(0) }),
-    time: map({ nowSeconds: integer(0), clockTrusted: boolean }),
+    threshold: optional(integer(1, 64)),
+    trusted: map({
+      version: integer(0),
+      payloadSha256: text(64),
+      issued: integer(0),
+      era: optional(integer(1)),
+    }),
+    root: optional(map({ version: integer(1), expires: integer(0), notBefore: optional(integer(0)) })),
+    time,
+  }),
+});
+
+const rootRequest: Reader<ExamineRequest> = map({
+  message: bytes(1 << 19),
+  rootContext: map({
+    trusted: optional(
+      parsed(bytes(1 << 17), (payload): RootDocument => decodeRoot(alreadyVerified(payload, 'saved-state'))),
+    ),
+    fleet: text(128),
+    time,
+    copies: optional(list(text(1 << 18), { max: 64 })),
   }),
 });
 
@@ -56,12 +78,21 @@ const refused: Reader<ExamineVerdict> = map({ ok: oneOf(false), code: text(64), 
 
 const limits = { maxBytes: maxExamineFileBytes, maxDepth: 6 };
 
-export const encodeRequest = (value: ExamineRequest): Uint8Array => encodeCbor(value);
+export function encodeRequest(value: ExamineRequest): Uint8Array {
+  if (!('rootContext' in value)) return encodeCbor(value);
+  const { trusted, ...rest } = value.rootContext;
+  return encodeCbor({
+    message: value.message,
+    rootContext: { ...rest, ...(trusted === undefined ? {} : { trusted: encodeRoot(trusted) }) },
+  });
+}
 export const encodeVerdict = (value: ExamineVerdict): Uint8Array => encodeCbor(value);
 
 /** @throws {CborError} */
 export function decodeRequest(file: Uint8Array): ExamineRequest {
-  return readFields(decodeCbor(file, limits), request, 'request');
+  const value = decodeCbor(file, limits);
+  const isRoot = typeof value === 'object' && value !== null && 'rootContext' in value;
+  return readFields(value, isRoot ? rootRequest : commandRequest, 'request');
 }
 
 /** @throws {CborError} */

@@ -4,13 +4,31 @@ import { join } from 'node:path';
 import { Refusal } from '../../../core/refusal/index.ts';
 import type { Disk, Owner } from '../../store/index.ts';
 import type { Systemd } from '../../systemd/index.ts';
-import { alreadyVerified, decodeDesiredState } from '../../../wire/trust/index.ts';
-import type { ExamineContext } from '../../../wire/trust/openpgp.ts';
-import { decodeVerdict, encodeRequest, maxExamineFileBytes } from './examine-files.ts';
+import {
+  alreadyVerified,
+  decodeDesiredState,
+  decodeRoot,
+  type RootDocument,
+} from '../../../wire/trust/index.ts';
+import type { ExamineContext, RootContext } from '../../../wire/trust/openpgp.ts';
+import {
+  decodeVerdict,
+  encodeRequest,
+  type ExamineRequest,
+  type ExamineVerdict,
+  maxExamineFileBytes,
+} from './examine-files.ts';
 import { knownCode } from '../index.ts';
 import type { Examined } from './examined.ts';
 
 const unit = 'wherry-examine.service';
+
+interface ExaminePorts {
+  readonly systemd: Systemd;
+  readonly disk: Disk;
+  readonly run: string;
+  readonly owner: Owner;
+}
 
 /**
  * Has a message examined by a unit without privileges: OpenPGP, the largest parser of untrusted bytes, is never in
@@ -22,15 +40,46 @@ const unit = 'wherry-examine.service';
 export async function examineInUnit(
   message: Uint8Array,
   context: ExamineContext,
-  ports: { readonly systemd: Systemd; readonly disk: Disk; readonly run: string; readonly owner: Owner },
+  ports: ExaminePorts,
   signal: AbortSignal,
 ): Promise<Examined> {
+  const verdict = await askUnit({ message, context }, ports, signal);
+  const { era } = context.trusted;
+  return {
+    outcome: verdict.outcome,
+    desired: decodeDesiredState(alreadyVerified(verdict.payload, 'examining-unit')),
+    payloadSha256: createHash('sha256').update(verdict.payload).digest('hex'),
+    signedBy: verdict.signedBy,
+    ...(era === undefined ? {} : { era }),
+  };
+}
+
+/** Has a root of trust examined in the same way. It throws as `examineInUnit` does. */
+export async function examineRootInUnit(
+  message: Uint8Array,
+  rootContext: RootContext,
+  ports: ExaminePorts,
+  signal: AbortSignal,
+): Promise<{
+  readonly outcome: 'new' | 'same';
+  readonly root: RootDocument;
+  readonly signedBy: readonly string[];
+}> {
+  const { outcome, payload, signedBy } = await askUnit({ message, rootContext }, ports, signal);
+  return { outcome, root: decodeRoot(alreadyVerified(payload, 'examining-unit')), signedBy };
+}
+
+async function askUnit(
+  request: ExamineRequest,
+  ports: ExaminePorts,
+  signal: AbortSignal,
+): Promise<Extract<ExamineVerdict, { ok: true }>> {
   const { systemd, disk, run, owner } = ports;
   const directory = join(run, 'examine');
   await disk.remove(directory);
   await mkdir(directory, { mode: 0o700 });
   await chown(directory, owner.uid, owner.gid);
-  await disk.write(join(directory, 'request.cbor'), encodeRequest({ message, context }));
+  await disk.write(join(directory, 'request.cbor'), encodeRequest(request));
   await disk.own(join(directory, 'request.cbor'), owner, 0o400);
   let ended: string;
   let file: Uint8Array | undefined;
@@ -47,13 +96,8 @@ export async function examineInUnit(
   const verdict = decodeVerdict(file);
   if (!verdict.ok) throw new Refusal(knownCode(verdict.code), verdict.message);
   // The unit may say what it likes about signatures; what it calls signed must at least be what came.
-  if (!Buffer.from(message).includes(Buffer.from(verdict.payload))) {
+  if (!Buffer.from(request.message).includes(Buffer.from(verdict.payload))) {
     throw new Refusal('internal', 'the examined payload is not part of the message');
   }
-  return {
-    outcome: verdict.outcome,
-    desired: decodeDesiredState(alreadyVerified(verdict.payload, 'examining-unit')),
-    payloadSha256: createHash('sha256').update(verdict.payload).digest('hex'),
-    signedBy: verdict.signedBy,
-  };
+  return verdict;
 }

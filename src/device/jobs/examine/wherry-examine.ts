@@ -1,6 +1,6 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { isRefusal } from '../../../core/refusal/index.ts';
-import { examineMessage } from '../../../wire/trust/openpgp.ts';
+import { examineMessage, examineRoot } from '../../../wire/trust/openpgp.ts';
 import { decodeRequest, encodeVerdict, type ExamineVerdict } from './examine-files.ts';
 
 /**
@@ -9,10 +9,13 @@ import { decodeRequest, encodeVerdict, type ExamineVerdict } from './examine-fil
  * here.
  */
 export async function examineUnit(directory: string): Promise<void> {
-  const { message, context } = decodeRequest(readFileSync(`${directory}/request.cbor`));
+  const request = decodeRequest(readFileSync(`${directory}/request.cbor`));
   let verdict: ExamineVerdict;
   try {
-    const { outcome, payload, signedBy } = await examineMessage(message, context);
+    const { outcome, payload, signedBy } =
+      'rootContext' in request
+        ? await examineRoot(request.message, request.rootContext)
+        : await examineMessage(request.message, request.context);
     verdict = { ok: true, outcome, payload, signedBy };
   } catch (error) {
     verdict = isRefusal(error)
