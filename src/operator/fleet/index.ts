@@ -5,11 +5,32 @@
 export { compareWithBroker, type Recollection } from './compare-with-broker.ts';
 export { desiredImage } from './compose.ts';
 export { type DeviceView, isOutcome, type Outcome, type Progress, progressOf } from './device-view.ts';
-export { FleetDirectory, type KeyRole, type PublishedVersion } from './fleet-directory.ts';
+export { FleetDirectory, type KeyRole, replaceFile, type PublishedVersion } from './fleet-directory.ts';
 export { FleetLink } from './fleet-link.ts';
 export { notForImages } from './not-for-images.ts';
 export { imageFiles, type OfferedImage, readImageFile, requireSignature } from './offered-image.ts';
 export { ImageShelf, imagesOf, type ReifiedPod, reifyPod, type SimpleLimits, simplePod } from './pod-spec.ts';
 export { previewDeploy } from './preview.ts';
 export { provisionFiles } from './provision.ts';
-export { earlierWish, type Published, publishWish, signDesired, type Wish } from './publish.ts';
+export {
+  earlierWish,
+  type Published,
+  publishEnvelope,
+  publishWish,
+  requireEnough,
+  type Sign,
+  signDesired,
+  signWish,
+  type Wish,
+} from './publish.ts';
+export {
+  changeRoot,
+  newDraft,
+  readDraft,
+  type RoleChange,
+  type RoleKey,
+  type RootDraft,
+  signingStates,
+  writeDraft,
+} from './root-drafts.ts';
+export { type ChainedRoot, newestRoot, rootChain } from './root-chain.ts';

@@ -7,6 +7,7 @@ import {
   decodeEnvelope,
   encodeDesiredState,
   encodeEnvelope,
+  signersOf,
   type DesiredImage,
   type DesiredPod,
   type DeployPolicy,
@@ -15,6 +16,7 @@ import {
 import { composeDesired, nextVersion, rollbackTarget } from './compose.ts';
 import type { Outcome, Progress } from './device-view.ts';
 import type { FleetDirectory } from './fleet-directory.ts';
+import { newestRoot } from './root-chain.ts';
 import type { FleetLink } from './fleet-link.ts';
 
 /** What is to run; everything of a desired state that does not differ from device to device. */
@@ -39,13 +41,34 @@ interface Means {
   /** Must be listening to the device. */
   readonly link: FleetLink;
   readonly clock: Clock;
+  /** Signs in place of the fleet's deploy key. */
+  readonly sign?: Sign;
 }
+
+/** Makes an armored detached signature over `payload` that bears this time, in seconds since 1970. */
+export type Sign = (payload: Uint8Array, atSeconds: number) => Promise<string>;
 
 /**
  * Gives `wish` the device's next version, signs it, keeps it and publishes it.
  * @throws Refusal `desired-malformed`, `envelope-too-large` for what no device would take, `not-found` without a deploy key
  */
 export async function publishWish(means: Means, device: AcName, wish: Wish): Promise<Published> {
+  const { fleet, link } = means;
+  const { version, envelope } = await signWish(means, device, wish);
+  await requireEnough(means, envelope);
+  await fleet.claim(device, version, envelope);
+  return await publishEnvelope(means, device, version, envelope);
+}
+
+/**
+ * Makes the envelope of `wish` for the device's next version and signs it once.
+ * @throws Refusal `desired-malformed`, `envelope-too-large`, `not-found`, and `key-unknown` when the key is not one of the root's role
+ */
+export async function signWish(
+  means: Means,
+  device: AcName,
+  wish: Wish,
+): Promise<{ readonly version: number; readonly envelope: Uint8Array }> {
   const { fleet, link, clock } = means;
   const report = link.view(device).report;
   const trusted = Math.max(report?.trustedVersion ?? 0, report?.currentVersion ?? 0);
@@ -62,12 +85,24 @@ export async function publishWish(means: Means, device: AcName, wish: Wish): Pro
     images: wish.images,
     policy: { ...policy, ...wish.policy },
   });
-  const envelope = await signDesired(
-    desired,
-    await fleet.key('deploy', 'private'),
-    await fleet.copiesOf('deploy'),
-  );
-  await fleet.claim(device, version, envelope);
+  if (means.sign === undefined) {
+    const key = await fleet.key('deploy', 'private');
+    return { version, envelope: await signDesired(desired, key, await fleet.copiesOf('deploy')) };
+  }
+  const payload = encodeDesiredState(desired);
+  return {
+    version,
+    envelope: encodeEnvelope({ payload, signatures: [await means.sign(payload, desired.issued)] }),
+  };
+}
+
+/** Publishes what is signed and kept, to be followed. */
+export async function publishEnvelope(
+  { fleet, link }: Pick<Means, 'fleet' | 'link'>,
+  device: string,
+  version: number,
+  envelope: Uint8Array,
+): Promise<Published> {
   const eventsBefore = link.view(device).eventCount;
   try {
     await link.publishDesired(device, { version, envelope });
@@ -87,6 +122,36 @@ export async function publishWish(means: Means, device: AcName, wish: Wish): Pro
       return outcome;
     },
   };
+}
+
+/**
+ * Refuses what devices with the fleet's newest root would refuse: too few signatures, or of keys without the role. A fleet without a
+ * root leaves that to the keys of each device.
+ *
+ * @param threshold 1 while signatures are being collected
+ * @throws Refusal `threshold-not-met`, `key-unknown`, `key-unusable`, `signature-invalid`
+ */
+export async function requireEnough(
+  { fleet, clock }: Pick<Means, 'fleet' | 'clock'>,
+  envelope: Uint8Array,
+  threshold?: number,
+): Promise<void> {
+  const newest = await newestRoot(fleet, Math.floor(clock.nowMs() / 1000));
+  if (newest === undefined) return;
+  const { verifyEnvelope } = await import('../../wire/trust/openpgp.ts');
+  const signers = signersOf(newest.root, 'deploy');
+  const { payload, signatures } = decodeEnvelope(envelope);
+  // A little later: the signature was made in this second, perhaps of a clock that is ahead.
+  const time = { nowSeconds: Math.floor(clock.nowMs() / 1000) + 60, clockTrusted: true };
+  const wanted = threshold ?? signers.threshold;
+  await verifyEnvelope(payload, signatures, signers.keys, time, [], wanted).catch((error: unknown) => {
+    if (!(error instanceof Refusal)) throw error;
+    const advice =
+      error.code === 'threshold-not-met'
+        ? '; sign it with --sign-only -o FILE, and have others sign the file with "wherry countersign"'
+        : `; root ${newest.root.version} of this fleet says who may command: "wherry trust root show"`;
+    throw new Refusal(error.code, `${error.message}${advice}`, { cause: error });
+  });
 }
 
 /**

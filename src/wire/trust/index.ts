@@ -8,7 +8,9 @@
 export { claimedVersion, decodeDesiredState, encodeDesiredState } from './desired-state-codec.ts';
 export type { DeployPolicy, DesiredImage, DesiredPod, DesiredState } from './desired-state.ts';
 export {
+  decodeDraft,
   decodeEnvelope,
+  encodeDraft,
   encodeEnvelope,
   type Envelope,
   maxEnvelopeBytes,
@@ -26,7 +28,7 @@ export {
 } from './judge.ts';
 export { type ImageKey, keysForImage } from './keyring.ts';
 export type { Role, RootDocument, Signers } from './root.ts';
-export { claimedRootVersion, decodeRoot, encodeRoot } from './root-codec.ts';
+export { claimedFleet, claimedRootVersion, decodeRoot, encodeRoot } from './root-codec.ts';
 export {
   type DeployEra,
   eraAfter,

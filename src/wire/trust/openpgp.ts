@@ -8,4 +8,5 @@ export { examineRoot, type ExaminedRoot, requireCertificates, type RootContext }
 export { signatureVerifier } from './image-signature.ts';
 export { readKeys, type KeyVerdict, type UnusableKey, type UsableKey } from './keys.ts';
 export { reviewKeys, revokedBy, whyNotKeys, type KeyReview } from './review.ts';
+export { reviewSignatures, type SignatureReview } from './signed-by.ts';
 export type { SignatureVerifier } from './signature.ts';

@@ -77,6 +77,16 @@ export function claimedRootVersion(payload: Uint8Array): number | undefined {
   }
 }
 
+/** The fleet that a payload claims to be for; see `claimedRootVersion`. */
+export function claimedFleet(payload: Uint8Array): string | undefined {
+  try {
+    return read(payload).fleet;
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    return undefined;
+  }
+}
+
 function read(payload: Uint8Array): RootDocument {
   try {
     const root = readFields(
