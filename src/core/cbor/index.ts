@@ -19,6 +19,7 @@ export {
   type Reader,
   readFields,
   record,
+  shownKey,
   tagged,
   text,
 } from './fields.ts';

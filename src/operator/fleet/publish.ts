@@ -53,7 +53,7 @@ export type Sign = (payload: Uint8Array, atSeconds: number) => Promise<string>;
  * @throws Refusal `desired-malformed`, `envelope-too-large` for what no device would take, `not-found` without a deploy key
  */
 export async function publishWish(means: Means, device: AcName, wish: Wish): Promise<Published> {
-  const { fleet, link } = means;
+  const { fleet } = means;
   const { version, envelope } = await signWish(means, device, wish);
   await requireEnough(means, envelope);
   await fleet.claim(device, version, envelope);

@@ -10,6 +10,7 @@ import {
   parsed,
   readFields,
   record,
+  shownKey,
   text,
   type Reader,
 } from '../../core/cbor/index.ts';
@@ -107,7 +108,7 @@ function read(payload: Uint8Array): RootDocument {
 }
 
 function checkRole(root: RootDocument, name: string, { keys, threshold }: Role): void {
-  const path = `root/roles/${name}`;
+  const path = `root/roles/${shownKey(name)}`;
   const [, prefix] = /^images\/(.*)$/s.exec(name) ?? [];
   if (prefix !== undefined) parsed(text(limits.nameBytes), parseAcIdentifier)(prefix, path);
   else if (name !== 'root' && name !== 'deploy' && name !== 'images')

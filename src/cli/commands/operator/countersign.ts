@@ -37,7 +37,7 @@ export async function countersign(context: Context, file: string, flags: Counter
     sign === undefined ? await signByFleet(fleet, payload, atSeconds) : await sign(payload, atSeconds);
   const envelope = encodeEnvelope({ payload, signatures: await withSignature(payload, signatures, added) });
   await replaceFile(file, envelope);
-  if (flags.publish === false) {
+  if (!flags.publish) {
     await requireEnough({ fleet, clock: context.clock }, envelope, 1);
     if (context.json) context.terminal.out(JSON.stringify({ device, version: desired.version, file }));
     else context.terminal.out(`signed ${file}`);
