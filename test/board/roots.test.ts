@@ -188,4 +188,14 @@ describe.each(oneBoard)('on %s', (boardName) => {
     await send(desired, 'late', 'next');
     expect(await answer(desired.version)).toMatchObject({ outcome: 'committed' });
   });
+
+  it('[C85] obeys the command that it has refused when a root makes it valid, without another word', async () => {
+    const desired = pod();
+    const before = events.length;
+    await send(desired, 'next');
+    expect(await refusal(before)).toBe('threshold-not-met');
+    const terms = { fleet: second.fleet, version: 3, issued: second.issued, expires: second.expires };
+    await publishRoot(3, changeRoot(second, terms, { deploy: { threshold: 1 } }), 'bob', 'carol');
+    expect(await waitFor('the commit', () => events.find(({ outcome, version }) => outcome === 'committed' && version === desired.version))).toBeDefined(); // prettier-ignore
+  });
 });
