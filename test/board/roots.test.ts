@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { AcName } from '../../src/image/appc/types.ts';
 import { changeRoot } from '../../src/operator/fleet/index.ts';
 import { type Connection, MqttTransport } from '../../src/wire/mqtt/index.ts';
 import {
@@ -119,7 +118,7 @@ describe.each(oneBoard)('on %s', (boardName) => {
       fingerprint: await fingerprintOf(scene.imageKey.publicKey),
       armored: scene.imageKey.publicKey,
     };
-    const terms = { fleet: fleet as AcName, issued: now, expires: now + 86_400 };
+    const terms = { fleet, issued: now, expires: now + 86_400 };
     first = changeRoot(undefined, { ...terms, version: 1 }, {
       root: { keys: ['alice', 'bob', 'carol'].map(key), threshold: 2 },
       deploy: { keys: ['early', 'late'].map(key), threshold: 2 },
