@@ -42,19 +42,24 @@ export interface BuiltPackages {
   readonly closures: Readonly<Record<string, StaticClosure>>;
 }
 
+/** The packages as values, before they are written. */
+interface PackageContents {
+  readonly version: string;
+  readonly contents: readonly { readonly arch: DebianArch; readonly package: DebianPackage }[];
+  readonly closures: BuiltPackages['closures'];
+}
+
 /**
- * Builds the packages of several architectures from one bundle. What did not change comes from the cache, so a
- * second run takes the time of the bundler.
+ * What is in the packages of several architectures, from one bundle. Addons come from the cache.
  *
  * @throws BuildFailure with a sentence that says what is missing or wrong
  */
-export async function buildPackages(options: PackageOptions): Promise<BuiltPackages> {
+export async function packageContents(options: PackageOptions): Promise<PackageContents> {
   const { root } = options;
   const cache = options.cache ?? cacheRoot();
   const progress = options.progress ?? (() => undefined);
   const nodeModules = path.join(root, 'node_modules');
   const version = await versionOf(root);
-  const epochSeconds = await buildTime(root);
 
   progress('bundling the programs');
   const programs = await bundle({ root, nodeModules, entries: entryPoints, version });
@@ -71,21 +76,34 @@ export async function buildPackages(options: PackageOptions): Promise<BuiltPacka
   ];
   const copyright = await copyrightFile(nodeModules, npmPackages);
 
-  const packages: BuiltPackage[] = [];
+  const contents: PackageContents['contents'][number][] = [];
   for (const arch of options.archs) {
     const target = targets[arch];
     progress(`${arch}: compiling the addons`);
     const addons = await buildAddons(cache, target, nodeModules);
-    const contents = await packageTree({
-      root,
-      version,
-      target,
-      programs: new Map([...programs.files, [unitBundle, units.bytes]]),
-      addons,
-      copyright,
+    const all = new Map([...programs.files, [unitBundle, units.bytes]]);
+    contents.push({
+      arch,
+      package: await packageTree({ root, version, target, programs: all, addons, copyright }),
     });
-    progress(`${arch}: writing the package`);
-    const file = await cachedDeb(cache, contents, epochSeconds, `wherry_${version}_${arch}.deb`);
+  }
+  return { version, contents, closures };
+}
+
+/**
+ * Builds the packages of several architectures. What did not change comes from the cache, so a second run takes the time of the
+ * bundler.
+ *
+ * @throws BuildFailure with a sentence that says what is missing or wrong
+ */
+export async function buildPackages(options: PackageOptions): Promise<BuiltPackages> {
+  const epochSeconds = await buildTime(options.root);
+  const { version, contents, closures } = await packageContents(options);
+  const packages: BuiltPackage[] = [];
+  for (const { arch, package: one } of contents) {
+    options.progress?.(`${arch}: writing the package`);
+    const name = `wherry_${version}_${arch}.deb`;
+    const file = await cachedDeb(options.cache ?? cacheRoot(), one, epochSeconds, name);
     const bytes = await readFile(file);
     const sha256 = createHash('sha256').update(bytes).digest('hex');
     packages.push({ arch, version, file, sizeBytes: bytes.length, sha256 });

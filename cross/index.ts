@@ -5,7 +5,8 @@
  */
 export { BuildFailure } from './build-failure.ts';
 export type { BuiltPackage, BuiltPackages, PackageOptions } from './build-package.ts';
-export { buildPackages } from './build-package.ts';
+export { buildPackages, packageContents } from './build-package.ts';
 export { cached, cacheRoot, contentKey, fileParts, processAlive } from './cache.ts';
+export type { DebianPackage, PackageEntry } from './deb.ts';
 export type { DebianArch, Suite, Target } from './targets.ts';
 export { allArchs, hostArch, suites, targets } from './targets.ts';

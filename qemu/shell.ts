@@ -2,23 +2,27 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildPackages, type DebianArch } from '../cross/index.ts';
 import { boardNames, loadBoardConfig } from './board-config.ts';
+import { keepLive, packageFiles } from './live.ts';
 import { startBoard } from './start-board.ts';
 
 const help = `Gives a root shell on a board, with wherry installed.
 
-  npm run board -- NAME [--forward PORT]... [--bare] [--cold]
+  npm run board -- NAME [--forward PORT]... [--live] [--bare] [--cold]
 
   NAME             one of: ${boardNames().join(', ')}
   --forward PORT   make a port of the board reachable on this machine's 127.0.0.1 (may be repeated)
+  --live           whenever something below src/ changes, copy what changed in the package to the board and restart wherryd
   --bare           without wherry
   --cold           boot from the beginning instead of going on from the snapshot
 
 The host is 10.0.2.2 from the board. "exit", "poweroff" or, on an emulated board, Ctrl-] ends it; nothing is kept.
 `;
 
+const root = join(import.meta.dirname, '..');
+
 /** The package for a board's architecture, built from this tree if that was not done before. */
 async function wherryPackages(arch: DebianArch): Promise<readonly string[]> {
-  const { packages } = await buildPackages({ root: join(import.meta.dirname, '..'), archs: [arch] });
+  const { packages } = await buildPackages({ root, archs: [arch] });
   return packages.map(({ file }) => file);
 }
 
@@ -27,6 +31,7 @@ async function main(): Promise<number> {
     allowPositionals: true,
     options: {
       help: { type: 'boolean', short: 'h' },
+      live: { type: 'boolean', default: false },
       forward: { type: 'string', multiple: true, default: [] },
       bare: { type: 'boolean', default: false },
       cold: { type: 'boolean', default: false },
@@ -41,15 +46,21 @@ async function main(): Promise<number> {
   if (ports.some((port) => !Number.isInteger(port) || port < 1 || port > 65_535)) {
     throw new Error('--forward takes a port number from 1 to 65535.');
   }
+  if (values.live && values.bare) throw new Error('--live needs wherry on the board; leave out --bare.');
   const say = (sentence: string): boolean => process.stderr.write(`${sentence}\n`);
-  const debs = values.bare ? [] : await wherryPackages(loadBoardConfig(name).config.arch);
+  const { arch } = loadBoardConfig(name).config;
+  // Before the package is built: what changes from here on is copied.
+  const installed = values.live ? await packageFiles(root, arch) : undefined;
+  const debs = values.bare ? [] : await wherryPackages(arch);
   const forwards = ports.map((guest) => ({ guest }));
   const board = await startBoard({ board: name, debs, forwards, coldBoot: values.cold, progress: say });
+  const live = installed && keepLive(board, { root, installed, say });
   try {
     for (const [guest, host] of board.forwards) say(`port ${guest} of the board: http://127.0.0.1:${host}`);
     say(`${name} runs${debs.length > 0 ? ' with wherry' : ''}; "exit" leaves.`);
     await board.terminal();
   } finally {
+    await live?.stop();
     await board.stop();
   }
   return 0;

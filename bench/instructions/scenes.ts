@@ -3,8 +3,9 @@ import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
 import { buildAci } from '../../src/operator/build/builder.ts';
 import { type AcIdentifier, parseImageManifest } from '../../src/image/appc/index.ts';
-import { encodeRequest } from '../../src/device/jobs/examine/examine-files.ts';
-import { decodePullResult, encodePullJob, type PullJob } from '../../src/device/jobs/pull/index.ts';
+import { examineFiles } from '../../src/device/jobs/examine/examine-files.ts';
+import { jobName } from '../../src/device/jobs/index.ts';
+import { pullFiles, type PullJob } from '../../src/device/jobs/pull/index.ts';
 import { generateKey, signDetached } from '../../src/wire/trust/sign.ts';
 import { serve, type TestServer } from '../../test/support/test-server.ts';
 import { day, desired, issued, makeKey, publish } from '../../test/support/operator.ts';
@@ -77,10 +78,11 @@ export async function pullScene(directory: string, server: WebServer, megabytes:
     time: { nowSeconds: issued + day, clockTrusted: true },
   };
   const partial = join(directory, 'partial');
-  const home = join(partial, title);
+  const id = jobName(built.imageId);
+  const home = join(partial, id);
   return {
     downloadBytes: built.sizeBytes,
-    job: title,
+    job: id,
     environment: {
       WHERRY_PARTIAL: partial,
       WHERRY_RUN: join(directory, 'run'),
@@ -89,10 +91,10 @@ export async function pullScene(directory: string, server: WebServer, megabytes:
     prepare: () => {
       rmSync(home, { recursive: true, force: true });
       mkdirSync(home, { recursive: true });
-      writeFileSync(join(home, 'job.cbor'), encodePullJob(job));
+      writeFileSync(join(home, 'job.cbor'), pullFiles.encodeJob(job));
     },
     check: () => {
-      const result = decodePullResult(readFileSync(join(home, 'result.cbor')));
+      const result = pullFiles.decodeResult(readFileSync(join(home, 'result.cbor')));
       if (!result.ok) throw new Error(`the pull was refused: ${result.message}`);
     },
   };
@@ -103,7 +105,7 @@ export async function examineScene(directory: string): Promise<{ directory: stri
   const home = join(directory, 'examine');
   mkdirSync(home, { recursive: true });
   const key = await makeKey('deploy');
-  const request = encodeRequest({
+  const request = examineFiles.encodeJob({
     message: await publish(desired, key),
     context: {
       keys: [key.publicKey],

@@ -10,7 +10,7 @@ import { FleetDirectory } from '../../src/operator/fleet/fleet-directory.ts';
 import { FleetLink } from '../../src/operator/fleet/fleet-link.ts';
 import type { Outcome, Progress } from '../../src/operator/fleet/device-view.ts';
 import { provisionFiles } from '../../src/operator/fleet/provision.ts';
-import { publishWish } from '../../src/operator/fleet/publish.ts';
+import { publishContent } from '../../src/operator/fleet/publish.ts';
 import { readImageFile } from '../../src/operator/fleet/offered-image.ts';
 import { simplePod } from '../../src/operator/fleet/pod-spec.ts';
 import { startEmbeddedBroker } from '../../src/operator/dev/embedded-broker.ts';
@@ -144,7 +144,7 @@ export class HostSide {
     const image = await readImageFile(imagePath);
     await this.fleet.offer(image);
     const { pod } = simplePod(parseAcName('web'), image);
-    const published = await publishWish(
+    const published = await publishContent(
       { fleet: this.fleet, link: this.link, clock: systemClock },
       this.device,
       {

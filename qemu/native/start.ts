@@ -31,6 +31,8 @@ async function install(
   const board = await booted(config, tree, async (fresh) => {
     for (const [name, bytes] of files) await fresh.copyIn(bytes, `/run/install/${name}`);
     await fresh.check('dpkg -i /run/install/*.deb', { timeoutMs: 280_000 });
+    // What the packages started in the background belongs to the tree.
+    await fresh.waitFor('systemctl list-jobs --no-legend', ({ stdout }) => stdout.trim() === '');
     await fresh.shutDownInto(dir);
   });
   await board.stop();

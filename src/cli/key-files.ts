@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { FleetDirectory, KeyRole } from '../operator/fleet/index.ts';
-import { Refusal } from '../core/refusal/index.ts';
+import { Refusal, unreadableFile } from '../core/refusal/index.ts';
 import { whyNotKeys } from '../wire/trust/openpgp.ts';
 
 /**
@@ -13,7 +13,7 @@ export async function readPublicKeys(paths: readonly string[]): Promise<string[]
   return await Promise.all(
     paths.map(async (path) => {
       const armored = await readFile(path, 'utf8').catch((cause: unknown) => {
-        throw new Refusal('not-found', `the key ${path} cannot be read`, { cause });
+        throw unreadableFile(`the key ${path}`, cause);
       });
       const reason = await whyNotKeys(armored);
       if (reason !== undefined) throw new Refusal('input-invalid', `${path} is not a public key: ${reason}`);

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { RequestListener } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { jobName } from '../../src/device/jobs/pull/pull-job.ts';
+import { jobName } from '../../src/device/jobs/index.ts';
 import { loopbackCertificate } from '../support/loopback-certificate.ts';
 import { serve, staticFile, type TestServer } from '../support/test-server.ts';
 import { startTinyProxy, type TinyProxy } from '../support/tinyproxy.ts';

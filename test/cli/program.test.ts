@@ -37,6 +37,21 @@ function allCommands(): string[][] {
   return walk(program, []);
 }
 
+describe('a directory in place of a file is refused by its name', () => {
+  const directory = join(import.meta.dirname, '../support');
+  it.each([
+    ...['inspect', 'validate', 'cat-manifest'].map((verb) => ['image', verb, directory]),
+    ...['patch', 'render', 'to-oci'].map((verb) => ['image', verb, directory, '-o', '/nowhere/x']),
+    ['image', 'build', root, '--manifest', directory, '-o', '/nowhere/x'],
+    ['image', 'verify', join(root, 'package.json'), '--key', directory],
+    ['trust', 'add', directory, '--root', '--yes', '--directory', '/nowhere'],
+  ])('%s %s', async (...words) => {
+    const { status, err } = await wherry(['--fleet', '/nowhere', ...words]);
+    expect(status).toBe(64);
+    expect(err).toMatch(new RegExp(`${directory}.* is a directory.*\\(input-invalid\\)`));
+  });
+});
+
 describe('the program wherry', () => {
   it('is a process that answers --help on stdout with status 0', async () => {
     const { status, out, err } = await spawned(['--help']);

@@ -149,8 +149,8 @@ describe('the units', () => {
     expect(await command('wherry-examine.service')).toBe(`${String(made)} examine /run/wherry/examine`);
   });
 
-  it('make the snapshot as root without its powers, when asked for or when one did not fit', async () => {
-    expect((await directives('wherryd.service')).get('Wants') ?? '').not.toContain('wherry-snapshot');
+  it('make the snapshot as root without its powers, when the supervisor starts or one did not fit', async () => {
+    expect((await directives('wherryd.service')).get('Wants')).toContain('wherry-snapshot.service');
     const unit = await directives('wherry-snapshot.service');
     expect(unit.get('User')).toBeUndefined();
     expect(unit.get('CapabilityBoundingSet')).toBe('');

@@ -8,22 +8,13 @@ import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
 import { parseNameString } from '../../src/image/appc/name-string.ts';
 import { parsePodManifest } from '../../src/image/appc/pod-manifest.ts';
 import { parseQuantity } from '../../src/image/appc/quantity.ts';
-import {
-  decodeRenderJob,
-  encodeRenderJob,
-  decodeRenderResult,
-  encodeRenderResult,
-} from '../../src/device/jobs/render/render-job.ts';
+import { examineFiles } from '../../src/device/jobs/examine/examine-files.ts';
+import { renderFiles } from '../../src/device/jobs/render/render-job.ts';
 import { emptyState } from '../../src/device/deploy/state.ts';
 import { decodeState, encodeState } from '../../src/device/deploy/state-codec.ts';
 import { readMetaTags } from '../../src/operator/discovery/meta-tags.ts';
 import { parseCredentials } from '../../src/wire/http/credentials-file.ts';
-import {
-  decodePullJob,
-  decodePullResult,
-  encodePullJob,
-  encodePullResult,
-} from '../../src/device/jobs/pull/pull-job-codec.ts';
+import { pullFiles } from '../../src/device/jobs/pull/pull-job-codec.ts';
 import { judgeResponse, strongValidator } from '../../src/wire/http/response-range.ts';
 import { parseConfig, parseDocument, parseSavedImages } from '../../src/operator/oci/documents.ts';
 import { appcArchitecture } from '../../src/operator/oci/platform.ts';
@@ -287,7 +278,7 @@ export const targets: Readonly<Record<string, Target>> = {
     parse: decodeState,
   },
   'a pull job': {
-    seed: encodePullJob({
+    seed: pullFiles.encodeJob({
       image: {
         id,
         name: 'example.com/a' as never,
@@ -302,10 +293,10 @@ export const targets: Readonly<Record<string, Target>> = {
       compression: 'none',
       time: { nowSeconds: 1, clockTrusted: true },
     }),
-    parse: decodePullJob,
+    parse: pullFiles.decodeJob,
   },
   'the result of a pull': {
-    seed: encodePullResult({
+    seed: pullFiles.encodeResult({
       ok: true,
       imageId: id,
       manifest: image,
@@ -314,10 +305,27 @@ export const targets: Readonly<Record<string, Target>> = {
       downloadedBytes: 1,
       signedBy: 'a',
     }),
-    parse: decodePullResult,
+    parse: pullFiles.decodeResult,
+  },
+  'a request for an examination': {
+    seed: examineFiles.encodeJob({
+      message: Buffer.from('message'),
+      context: {
+        keys: ['key'],
+        fleet: 'f',
+        device: 'd',
+        trusted: { version: 1, payloadSha256: '0'.repeat(64), issued: 1 },
+        time,
+      },
+    }),
+    parse: examineFiles.decodeJob,
+  },
+  'the verdict of an examination': {
+    seed: examineFiles.encodeResult({ ok: true, outcome: 'new', payload: desired, signedBy: ['a'] }),
+    parse: examineFiles.decodeResult,
   },
   'a rendering job': {
-    seed: encodeRenderJob({
+    seed: renderFiles.encodeJob({
       steps: [
         { image: id, above: [id] },
         { image: id, above: [] },
@@ -326,11 +334,11 @@ export const targets: Readonly<Record<string, Target>> = {
       limits: { maxTarBytes: 1, maxEntries: 1 },
       compression: 'none',
     }),
-    parse: decodeRenderJob,
+    parse: renderFiles.decodeJob,
   },
   'the result of a rendering': {
-    seed: encodeRenderResult({ ok: true, objectSizeBytes: 4096, objectSha256: '0'.repeat(64) }),
-    parse: decodeRenderResult,
+    seed: renderFiles.encodeResult({ ok: true, objectSizeBytes: 4096, objectSha256: '0'.repeat(64) }),
+    parse: renderFiles.decodeResult,
   },
 };
 

@@ -12,6 +12,7 @@ import type { Rendering } from '../../src/device/jobs/render/index.ts';
 import { podUuid, type DesiredImage, type DesiredState } from '../../src/wire/trust/index.ts';
 import { Refusal, type RefusalCode } from '../../src/core/refusal/index.ts';
 import type { ImageSize, StoredImage, StoredObject, StoredTree } from '../../src/device/store/index.ts';
+import type { ImageId } from '../../src/image/appc/index.ts';
 import { imageIdOf, treeIdOf } from '../device/deploy/ids.ts';
 
 /** Thrown where the power goes: everything volatile is lost, everything saved stays. */
@@ -175,7 +176,9 @@ export function rendering(word: string, ...images: string[]): Rendering {
 /** A pod of one app whose unit has its name. */
 export function deployedPod(name: string, imageIds: readonly string[] = []): DeployedPod {
   const uuid = podUuid(name, new Uint8Array());
-  const services = [{ app: 'main', unit: `${name}.service`, imageId: imageIds[0] ?? '' }];
+  const services = [
+    { app: 'main', unit: `${name}.service`, imageId: (imageIds[0] ?? imageIdOf(name)) as ImageId },
+  ];
   return {
     name,
     uuid,

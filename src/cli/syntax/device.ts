@@ -3,8 +3,7 @@ import { Refusal } from '../../core/refusal/index.ts';
 import type { DevFlags, GcFlags, LogFlags } from '../flags.ts';
 import { count, example, port, type MakeContext } from './options.ts';
 
-/** `wherry logs` and `wherry gc` */
-/** `wherry dev` */
+/** `wherry logs`, `wherry gc` and `wherry dev` */
 export function addDevice(program: Command, makeContext: MakeContext): void {
   program
     .command('logs <pod> [app]')

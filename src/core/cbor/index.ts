@@ -8,13 +8,11 @@ export { encodeCbor } from './encode.ts';
 export {
   boolean,
   bytes,
-  type FieldsOf,
   integer,
   list,
   map,
   oneOf,
   optional,
-  type OptionalField,
   parsed,
   type Reader,
   readFields,
@@ -23,4 +21,4 @@ export {
   tagged,
   text,
 } from './fields.ts';
-export { CborError, type CborLimits, type CborValue } from './value.ts';
+export { CborError, type CborValue } from './value.ts';

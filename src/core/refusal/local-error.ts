@@ -65,6 +65,12 @@ export function asLocalRefusal(error: unknown, path?: string): unknown {
   return new Refusal(code, `${name}: ${reason}`, { cause: error });
 }
 
+/** The refusal of a file that the reader named and that cannot be read, with the reason. @param what the file in words */
+export function unreadableFile(what: string, cause: unknown): Refusal {
+  const [code, reason] = reasons[localErrorOf(cause)?.code ?? ''] ?? ['not-found'];
+  return new Refusal(code, `${what} cannot be read${reason === undefined ? '' : `: ${reason}`}`, { cause });
+}
+
 /**
  * The refusal for a file of wherry's own that the operating system does not let it use. The reader named no path, so an error that
  * is not about space is the disk's: `disk-failed`. Undefined when no system call failed, which is a mistake of the program.

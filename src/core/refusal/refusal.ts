@@ -12,6 +12,11 @@ export class Refusal extends Error {
     this.name = 'Refusal';
     this.code = code;
   }
+
+  /** The sentence alone: a log line has no use for the name of a class. */
+  override toString(): string {
+    return this.message;
+  }
 }
 
 /** Whether `error` is a refusal, optionally with one of `codes`. */

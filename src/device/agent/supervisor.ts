@@ -3,7 +3,7 @@ import {
   acceptDesired,
   type DeviceState,
   isPending,
-  mendImages,
+  repairImages,
   runDeployment,
   type StateKeeper,
   Superseded,
@@ -61,7 +61,7 @@ export class Supervisor {
   private handling: Promise<void> | undefined;
   private lastDigest = '';
   /** An image could not be replaced: the command is judged once more when it is told again, at the next connection. */
-  private mendAgain = false;
+  private repairAgain = false;
   private running: { readonly abort: AbortController; readonly done: Promise<void> } | undefined;
   private deploymentReport: DeploymentReport | undefined;
   private refusedReport: DeviceReport['refused'];
@@ -147,7 +147,7 @@ export class Supervisor {
     for (let message = this.takeWaiting(); message !== undefined; message = this.takeWaiting()) {
       // A broker tells the retained message again at every connection: what was judged once is not judged again.
       const digest = digestOf(message);
-      if (digest === this.lastDigest && !this.mendAgain) {
+      if (digest === this.lastDigest && !this.repairAgain) {
         this.debug(`message ${shortDigest(digest)} skipped: it is the last one that was judged`);
         continue;
       }
@@ -237,7 +237,7 @@ export class Supervisor {
     this.refusedReport = undefined;
     this.ports.onAccepted(desired);
     if (examined.outcome === 'same') {
-      this.mend(desired);
+      this.repair(desired);
       this.ports.onChange();
       return;
     }
@@ -270,16 +270,16 @@ export class Supervisor {
   }
 
   /** The command that was told again says where the images of the running version are: those that were damaged are replaced. */
-  private mend(desired: DesiredState): void {
+  private repair(desired: DesiredState): void {
     if (this.running !== undefined) return;
-    this.mendAgain = false;
+    this.repairAgain = false;
     const { keeper, world, clock, journal } = this.ports;
     this.inBackground(async (signal) => {
       try {
-        const names = await mendImages(desired, keeper, world, signal, clock);
+        const names = await repairImages(desired, keeper, world, signal, clock);
         if (names.length > 0) journal.log('notice', `pulled again because damaged: ${names.join(', ')}`);
       } catch (error) {
-        this.mendAgain = true;
+        this.repairAgain = true;
         if (signal.aborted) return;
         const code = isRefusal(error) ? error.code : 'internal';
         journal.log('error', `a damaged image could not be replaced: ${String(error)}`, {

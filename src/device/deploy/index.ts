@@ -4,9 +4,9 @@
  */
 export { acceptDesired, acceptRoot, keepNewerRoot } from './accepted.ts';
 export { activatePods, restorePods } from './activate.ts';
-export { maxActivationAttempts, runDeployment, Superseded } from './deployment.ts';
-export { type DeploymentUse, type ImageUse, imageUses, versionOf } from './image-use.ts';
-export { mendImages } from './mend.ts';
+export { runDeployment, Superseded } from './deployment.ts';
+export { type ImageUse, imageUses, versionOf } from './image-use.ts';
+export { repairImages } from './repair.ts';
 export { describeStep, type LoadedUnit, planActivation, type ReplacedObject, type Step } from './plan.ts';
 export { referencedObjects } from './remembered-images.ts';
 export { rootsOf } from './roots.ts';
@@ -16,14 +16,7 @@ export {
   type Deployment,
   type DeviceState,
   emptyState,
-  type PendingDeployment,
   type TrustedRoot,
 } from './state.ts';
-export {
-  type DeploymentEventName,
-  isPending,
-  nextPhase,
-  type PendingPhase,
-  transitions,
-} from './transitions.ts';
-export type { DeploymentObserver, StateKeeper, World } from './world.ts';
+export { isPending, transitions } from './transitions.ts';
+export type { StateKeeper, World } from './world.ts';

@@ -1,4 +1,4 @@
-import { jobName } from '../jobs/pull/index.ts';
+import { jobName } from '../jobs/index.ts';
 import { podUuid } from '../../wire/trust/index.ts';
 import type { Roots } from '../store/index.ts';
 import { referencedObjects } from './remembered-images.ts';

@@ -48,7 +48,7 @@ const deployedPod: Reader<DeployedPod> = map({
     map({
       app: text(512),
       unit: text(255),
-      imageId: text(135),
+      imageId,
       probeHttp: optional(map({ port: integer(1, 65535), path: text(maxManifestText) })),
     }),
     { max: 1024 },

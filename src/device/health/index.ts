@@ -1,7 +1,7 @@
 /**
- * Whether pods are well: cgroup readings, probes, and the verdict over a probation. It reads and judges; it never starts or
+ * Whether pods are healthy: cgroup readings, probes, and the verdict over a probation. It reads and judges; it never starts or
  * stops anything.
  */
-export { type CgroupReadings, readCgroup, type ReadCgroupFile } from './cgroup.ts';
-export { type AppSample, illness, Probation, probationRules, type Verdict } from './probation.ts';
+export { readCgroup, type ReadCgroupFile } from './cgroup.ts';
+export { type AppSample, whyUnhealthy, Probation, probationRules } from './probation.ts';
 export { askHttp } from './probe.ts';

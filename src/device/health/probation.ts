@@ -15,7 +15,7 @@ export type Verdict =
   | { readonly outcome: 'unhealthy'; readonly app: string; readonly reason: string };
 
 export interface ProbationRules {
-  /** How long every app must have been well without a break. */
+  /** How long every app must have been healthy without a break. */
   readonly quietMs: number;
   /** After this the probation ends whatever happens. */
   readonly deadlineMs: number;
@@ -41,7 +41,7 @@ export class Probation {
   private readonly startMs: number;
   private readonly restartsBefore: ReadonlyMap<string, number>;
   private restartsSeen = 0;
-  private wellSinceMs: number | undefined;
+  private healthySinceMs: number | undefined;
 
   constructor(rules: ProbationRules, nowMs: number, first: readonly AppSample[]) {
     this.rules = rules;
@@ -56,20 +56,20 @@ export class Probation {
       if (reason !== undefined) return { outcome: 'unhealthy', app: sample.app, reason };
     }
     const restarts = samples.reduce((sum, sample) => sum + sample.restarts, 0);
-    const ill = samples.find((sample) => illness(sample) !== undefined);
-    if (ill !== undefined) this.wellSinceMs = undefined;
-    else if (this.wellSinceMs === undefined || restarts !== this.restartsSeen) this.wellSinceMs = nowMs;
+    const unhealthy = samples.find((sample) => whyUnhealthy(sample) !== undefined);
+    if (unhealthy !== undefined) this.healthySinceMs = undefined;
+    else if (this.healthySinceMs === undefined || restarts !== this.restartsSeen) this.healthySinceMs = nowMs;
     this.restartsSeen = restarts;
 
-    if (this.wellSinceMs !== undefined && nowMs - this.wellSinceMs >= this.rules.quietMs) {
+    if (this.healthySinceMs !== undefined && nowMs - this.healthySinceMs >= this.rules.quietMs) {
       return { outcome: 'healthy' };
     }
     if (nowMs - this.startMs < this.rules.deadlineMs) return { outcome: 'waiting' };
-    const app = ill ?? samples[0];
+    const app = unhealthy ?? samples[0];
     return {
       outcome: 'unhealthy',
       app: app?.app ?? '',
-      reason: (app && illness(app)) ?? 'was not well for long enough without a break',
+      reason: (app && whyUnhealthy(app)) ?? 'was not healthy for long enough without a break',
     };
   }
 
@@ -82,8 +82,8 @@ export class Probation {
   }
 }
 
-/** Why an app is not well at this moment; undefined when it is. */
-export function illness(sample: AppSample): string | undefined {
+/** Why an app is not healthy at this moment; undefined when it is. */
+export function whyUnhealthy(sample: AppSample): string | undefined {
   if (sample.activeState !== 'active')
     return `is ${sample.activeState}/${sample.subState} (${sample.lastResult})`;
   if (sample.probe?.ok === false) return `does not pass its probe: ${sample.probe.detail}`;

@@ -1,6 +1,8 @@
 /**
- * What the short-lived unprivileged units share: the format of their job and result files and the building of an object.
+ * What the short-lived unprivileged units share: their job and result files, wherryd's side of a job (`runJob`), the program's side
+ * (`answerJob`), and the building of an object.
  */
-export { knownCode } from './known-code.ts';
+export { answerJob, jobDirectory, jobName } from './answer-job.ts';
+export { decodeFile, hexDigits, jobFiles, type RefusedResult } from './job-files.ts';
 export { startObjectBuilder } from './object-builder.ts';
-export { decodeUnitFile, encodeResult, hexDigits, type RefusedResult, resultOf } from './unit-file.ts';
+export { type JobPorts, runJob } from './run-job.ts';

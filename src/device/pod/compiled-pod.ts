@@ -60,7 +60,7 @@ export interface CompiledPod {
   readonly services: readonly {
     readonly app: string;
     readonly unit: string;
-    readonly imageId: string;
+    readonly imageId: ImageId;
     /** The app's probe (annotation wherry/probe-http). */
     readonly probeHttp?: HttpProbe;
   }[];

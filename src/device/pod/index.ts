@@ -5,5 +5,5 @@
 export { appPath } from './bundle.ts';
 export { compilePod } from './compile.ts';
 export type { CompiledPod, HostFacts, PodImage } from './compiled-pod.ts';
-export { type HttpProbe, parseHttpProbe } from './http-probe.ts';
+export { type HttpProbe } from './http-probe.ts';
 export { mountUnit, podsTargetText } from './units.ts';

@@ -24,15 +24,20 @@ interface LimitRule<K extends LimitKind> {
 const limitRules: { readonly [K in LimitKind]: LimitRule<K> } = {
   'resource/memory': {
     controller: 'memory',
-    apply: ({ limitBytes, requestBytes }) => {
+    apply: ({ limitBytes, requestBytes }, host) => {
       const low =
         requestBytes !== undefined && requestBytes < (limitBytes ?? Infinity) ? requestBytes : undefined;
       const directives: ResourceLimits = {
         ...(limitBytes === undefined ? {} : { MemoryMax: inPages(limitBytes), MemorySwapMax: 0 }),
         ...(low === undefined ? {} : { MemoryLow: low }),
       };
-      if (limitBytes !== undefined && inPages(limitBytes) !== limitBytes && low === undefined) {
-        return done('modified', directives, 'the kernel counts whole pages');
+      if (limitBytes !== undefined && low === undefined) {
+        if (host.memoryBytes > 0 && limitBytes > BigInt(host.memoryBytes)) {
+          return done('modified', directives, 'more than the memory of this device, so it bounds nothing');
+        }
+        if (inPages(limitBytes) !== limitBytes) {
+          return done('modified', directives, 'the kernel counts whole pages');
+        }
       }
       // memory.low reaches only as far up as the ancestors have it, and they are shared with other pods.
       return low === undefined

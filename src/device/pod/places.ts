@@ -48,16 +48,16 @@ export function podPlaces(name: string, uuid: string, host: HostFacts): PodPlace
   };
 }
 
-/** Where an image's object is mounted, and the mount unit of that place. */
+/** Where the object of an image or of a rendered tree is mounted, and the mount unit of that place. */
 export function imageMount(
-  imageId: string,
+  objectId: string,
   host: Pick<HostFacts, 'directories'>,
 ): { where: string; unit: string; object: string } {
-  const where = `${host.directories.run}/images/${imageId}`;
+  const where = `${host.directories.run}/images/${objectId}`;
   return {
     where,
     unit: `${escapeUnitPath(where)}.mount`,
-    object: `${host.directories.images}/${imageId}.erofs`,
+    object: `${host.directories.images}/${objectId}.erofs`,
   };
 }
 

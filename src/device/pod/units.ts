@@ -1,5 +1,6 @@
 import { unitText, type ResourceLimits } from '../systemd/index.ts';
 import type { HostFacts } from './compiled-pod.ts';
+import { mountUnitsOf } from './mount-units.ts';
 import { imageMount, type PodPlaces } from './places.ts';
 import { releaseScriptPath } from './release-script.ts';
 import type { AppSettings } from './settings.ts';
@@ -89,6 +90,7 @@ export function serviceUnit(input: ServiceInput): string {
     ],
   ];
   const needs = [...mounts, ...(holder === undefined ? [] : [holder])];
+  const disks = mountUnitsOf(input.sources);
   return unitText({
     Unit: {
       Description: `App ${app} of pod ${podName}`,
@@ -130,6 +132,8 @@ export function serviceUnit(input: ServiceInput): string {
       LogRateLimitBurst: 2000,
       ...input.limits,
     },
+    // Starts an app that waits for a disk when that is mounted: a start that failed for a dependency is not tried again.
+    ...(disks.length === 0 ? {} : { Install: { WantedBy: disks } }),
   });
 }
 

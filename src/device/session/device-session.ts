@@ -52,7 +52,7 @@ type Listener<T> = (value: T) => void;
 
 /** Terminal answers that wait for their acknowledgement: one per version, so this many deployments while offline. */
 const maxPendingEvents = 32;
-const goodbyeWithinMs = 3_000;
+const disconnectWithinMs = 3_000;
 
 /** When a device without a command subscribes once more: the wait, and the width of the window that spreads a fleet. */
 const askAgainMs = { least: 5_000, spread: 10_000 };
@@ -77,7 +77,7 @@ export class DeviceSession {
   /** The version of the root of trust that is awaited. */
   #awaitedRoot: number | undefined;
   #policy: ReconnectPolicy;
-  #report: Uint8Array | undefined;
+  #report: DeviceReport | undefined;
   #reportIsPublished = true;
   #link: { readonly connection: Connection; readonly presence: Presence; hasCommand: boolean } | undefined;
   #connections = 0;
@@ -98,7 +98,7 @@ export class DeviceSession {
 
   /** Publishes `report`, now or with the next connection. Only the newest is kept: it is a state, not an event. */
   publishReport(report: DeviceReport): void {
-    this.#report = encodeReport(report);
+    this.#report = report;
     this.#reportIsPublished = false;
     void this.#publishPending();
   }
@@ -163,7 +163,7 @@ export class DeviceSession {
         link.connection,
         this.#presenceMessage({ ...link.presence, up: false }),
         true,
-        goodbyeWithinMs,
+        disconnectWithinMs,
       ).catch(
         () => undefined, // The connection is lost: then the will says the same.
       );
@@ -296,9 +296,10 @@ export class DeviceSession {
           this.#debug(`event for version ${version} acknowledged`);
         } else if (this.#report !== undefined && !this.#reportIsPublished) {
           this.#reportIsPublished = true;
-          const message = { topic: this.#topics.reported, payload: this.#report };
-          await this.#acknowledged(link.connection, message, true);
-          this.#debug(`report of ${message.payload.length} bytes acknowledged`);
+          const topic = this.#topics.reported;
+          const payload = encodeReport(this.#report, link.connection.mostPayloadBytes(topic));
+          await this.#acknowledged(link.connection, { topic, payload }, true);
+          this.#debug(`report of ${payload.length} bytes acknowledged`);
         } else {
           return;
         }

@@ -27,6 +27,8 @@ export interface Disk {
   list(path: string): Promise<readonly string[]>;
   /** What is at `path` itself; undefined when nothing is. */
   look(path: string): Promise<DiskEntry | undefined>;
+  /** Creates a directory that only `owner` may enter, and those above it that are missing. One that exists becomes the owner's. */
+  makeDirectory(path: string, owner: Owner): Promise<void>;
   /** Makes a file the property of `owner`, with permission bits `mode`. */
   own(path: string, owner: Owner, mode: number): Promise<void>;
   /** Bytes that an unprivileged process could still write to the file system that holds `path`. */

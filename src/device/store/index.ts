@@ -2,21 +2,12 @@
  * What a device keeps: image objects, the two slots of its state, the keys that it trusts, and the removal of what nothing needs.
  * All of it holds over a power cut at any instant. The disk is passed in; what a state or a manifest says is not known here.
  */
+export { collect, findGarbage, type Roots, type StoreDirectories } from './collect.ts';
+export { type Disk, type Owner, writeDurable } from './disk.ts';
+export { futureDigest, programVerity } from './fsverity-program.ts';
 export {
-  collect,
-  type Collected,
-  findGarbage,
-  type Garbage,
-  type Roots,
-  type StoreDirectories,
-} from './collect.ts';
-export { type Disk, type DiskEntry, type Owner, writeDurable } from './disk.ts';
-export { fsverityProgram, futureDigest, programVerity } from './fsverity-program.ts';
-export {
-  type Committed,
   type ImageStore,
   imageStore,
-  type ImageStoreOptions,
   parseTreeId,
   type StoredImage,
   type StoredObject,
@@ -24,8 +15,8 @@ export {
   type TreeId,
 } from './image-store.ts';
 export { nodeDisk } from './node-disk.ts';
-export { admitSpace, type ImageSize, type SpaceNeed, spaceNeeded } from './space.ts';
-export { maxStateBytes, type SavedState, stateSlots, type StateSlots } from './state-slots.ts';
+export { admitSpace, type ImageSize, spaceNeeded } from './space.ts';
+export { maxStateBytes, stateSlots, type StateSlots } from './state-slots.ts';
 export {
   removeKey,
   storedCopies,
@@ -35,4 +26,4 @@ export {
   type TrustPlaces,
   type TrustScope,
 } from './trust-store.ts';
-export { type Measure, type Verity, verityDigestForm } from './verity.ts';
+export { verityDigestForm } from './verity.ts';

@@ -4,7 +4,7 @@
  */
 export { escapeUnitName, escapeUnitPath, unitNameMaxBytes } from './escape.ts';
 export { openJournal } from './journal.ts';
-export { connectSystemd, type SystemdConnection, type SystemdOptions } from './manager.ts';
-export { type Notifier, openNotifier } from './notify.ts';
+export { connectSystemd, type SystemdOptions } from './manager.ts';
+export { openNotifier } from './notify.ts';
 export type { JobResult, Systemd, UnitStatus } from './systemd.ts';
-export { type ResourceLimits, type UnitDescription, unitText } from './unit-text.ts';
+export { type ResourceLimits, unitText } from './unit-text.ts';

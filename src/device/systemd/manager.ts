@@ -131,6 +131,17 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
     const [units] = await callManager('ListUnitsByPatterns', 'asas', [], patterns);
     return Array.isArray(units) ? (units as readonly unknown[][]).map(listedUnit) : [];
   };
+  const reload = async () => {
+    await withBus((bus) => bus.call({ ...managerCall('Reload'), timeoutMs: reloadTimeoutMs }));
+  };
+  /**
+   * systemd follows new links, and forgets removed ones, only after a reload. Other changes are remarks, such as that a unit that
+   * is linked to does not exist.
+   */
+  const reloadAfter = async (changes: unknown) => {
+    const kinds = (Array.isArray(changes) ? changes : []).map((change: readonly unknown[]) => change[0]);
+    if (kinds.some((kind) => kind === 'symlink' || kind === 'unlink')) await reload();
+  };
   /** What happened without a connection was missed: everything watched may have changed. */
   const catchUp = async () => {
     try {
@@ -161,9 +172,15 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
         if (!(error instanceof BusError) || !error.name.endsWith('.NoSuchUnit')) throw error;
       });
     },
-    reload: async () => {
-      await withBus((bus) => bus.call({ ...managerCall('Reload'), timeoutMs: reloadTimeoutMs }));
+    enable: async (units) => {
+      const [, changes] = await callManager('EnableUnitFiles', 'asbb', units, false, true);
+      await reloadAfter(changes);
     },
+    disable: async (units) => {
+      const [changes] = await callManager('DisableUnitFiles', 'asb', units, false);
+      await reloadAfter(changes);
+    },
+    reload,
     status: (unit) => withBus((bus) => readUnitStatus(bus, unit)),
     list,
     watch: (listener) => {

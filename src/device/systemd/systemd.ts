@@ -30,6 +30,10 @@ export interface Systemd {
   stop(unit: string, signal?: AbortSignal): Promise<JobResult>;
   /** Clears the `failed` state of a unit, so that it can be started and collected again; no error when it is not loaded. */
   resetFailed(unit: string): Promise<void>;
+  /** Links units as their [Install] says, as `systemctl enable` does; a unit without that section is left alone. */
+  enable(units: readonly string[]): Promise<void>;
+  /** Removes every link to these units, as `systemctl disable` does; their files may be gone. */
+  disable(units: readonly string[]): Promise<void>;
   /** Makes systemd read unit files anew. */
   reload(): Promise<void>;
   status(unit: string): Promise<UnitStatus>;

@@ -69,6 +69,7 @@ const directives = {
     LogRateLimitIntervalSec: 'number',
     LogRateLimitBurst: 'number',
   },
+  Install: { WantedBy: 'units' },
 } as const satisfies Record<string, Record<string, Kind>>;
 
 /** systemd.resource-control(5); the same keys bound a pod's slice and an app's service. */
@@ -113,6 +114,7 @@ export interface UnitDescription {
   readonly Mount?: Section<typeof directives.Mount>;
   readonly Slice?: ResourceLimits;
   readonly Service?: Section<typeof directives.Service> & ResourceLimits;
+  readonly Install?: Section<typeof directives.Install>;
 }
 
 const kindsOf: Readonly<Record<string, Readonly<Record<string, Kind>>>> = {
@@ -120,6 +122,7 @@ const kindsOf: Readonly<Record<string, Readonly<Record<string, Kind>>>> = {
   Mount: directives.Mount,
   Slice: limits,
   Service: { ...directives.Service, ...limits },
+  Install: directives.Install,
 };
 
 /**
@@ -196,7 +199,7 @@ function matching(pattern: RegExp, value: string): string {
 
 /** Names of units carry `\x2d`, which is not unquoted in lists of units. */
 function unitName(name: string): string {
-  return specifiers(matching(/^[A-Za-z0-9:_.\\@-]{1,245}\.(?:service|slice|mount|target)$/, name));
+  return specifiers(matching(/^[A-Za-z0-9:_.\\@-]{1,249}\.(?:service|slice|mount|target)$/, name));
 }
 
 function token(value: string): string {

@@ -159,7 +159,14 @@ export class DeviceWorld implements World {
   }
 
   async enable(pods: readonly DeployedPod[]): Promise<void> {
-    await this.ports.files.enable(pods);
+    const { files, systemd, journal } = this.ports;
+    await files.enable(pods);
+    // After the target, and not durably: at boot the target alone decides. A link that a power cut took is put back at the
+    // next start of wherryd.
+    const services = pods.flatMap((pod) => pod.services.map(({ unit }) => unit));
+    await systemd.enable(services).catch((error: unknown) => {
+      journal.log('warning', `apps that wait for a disk will not start when it is mounted: ${String(error)}`);
+    });
   }
 
   async forget(pods: readonly DeployedPod[]): Promise<void> {
@@ -197,7 +204,7 @@ export class DeviceWorld implements World {
       this.steps.adopt(pods);
       return;
     }
-    await files.enable(pods);
+    await this.enable(pods);
     for (const { code, message } of await restorePods(this, pods, () => undefined)) {
       journal.log('error', message, { WHERRY_CODE: code });
     }

@@ -55,6 +55,8 @@ export class ImageMounts {
       present.map(({ name }) => name),
     );
     // What uses a mount or a holder ends before it, and services end before their slice would kill them.
+    const services = strays.filter((unit) => unit.endsWith('.service'));
+    if (services.length > 0) await systemd.disable(services);
     for (const unit of strays.sort((a, b) => endsAfter(a) - endsAfter(b))) {
       await systemd.stop(unit).catch(() => undefined); // it was never loaded
       await systemd.resetFailed(unit);

@@ -1,4 +1,4 @@
-import { askHttp, type AppSample, illness, readCgroup, type ReadCgroupFile } from '../health/index.ts';
+import { askHttp, type AppSample, whyUnhealthy, readCgroup, type ReadCgroupFile } from '../health/index.ts';
 import type { DeployedPod } from '../deploy/index.ts';
 import type { AppReport, PodReport } from '../../wire/report/index.ts';
 import type { Systemd, UnitStatus } from '../systemd/index.ts';
@@ -81,7 +81,7 @@ export class PodWatch {
     return {
       name: pod.name,
       uuid: pod.uuid,
-      healthy: observations.every(({ sample }) => illness(sample) === undefined),
+      healthy: observations.every(({ sample }) => whyUnhealthy(sample) === undefined),
       apps: observations.map(({ report }) => report),
       isolators: pod.isolators,
     };

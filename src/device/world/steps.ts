@@ -59,6 +59,13 @@ export class StepRunner {
     if (why === 'image replaced') {
       journal.log('notice', `stopping ${units.join(', ')}: started again from an image that was replaced`);
     }
+    const services = units.filter((unit) => unit.endsWith('.service'));
+    if (why === 'not in the set' && services.length > 0) {
+      // A disk that is mounted from now on would start apps of the old set beside the new one.
+      await systemd.disable(services).catch((error: unknown) => {
+        journal.log('warning', `a disk may still start ${services.join(', ')}: ${String(error)}`);
+      });
+    }
     await Promise.all(units.map((unit) => systemd.stop(unit)));
   }
 

@@ -3,8 +3,8 @@
  * limits, writes only to the stream that it is given, and knows neither network, store nor trust.
  */
 export { ArchiveTree } from './archive-tree.ts';
-export { asBuffer, type Compression, compressionOf, readHead, replay, undone } from './decompress.ts';
+export { asBuffer, compressionOf, readHead, replay, undone } from './decompress.ts';
 export { readImpliedDirectories } from './implied-directories.ts';
 export { type ArchiveListing, inspectArchive } from './inspect.ts';
-export { type ArchiveSummary, readArchive, type ReadOptions } from './read-archive.ts';
-export { type ArchiveEntry, checkEntry, type TarChunk, walkPlainTar, walkTar } from './walk-archive.ts';
+export { type ArchiveSummary, readArchive } from './read-archive.ts';
+export { checkEntry, walkPlainTar, walkTar } from './walk-archive.ts';

@@ -61,7 +61,7 @@ export type TypedIsolator =
   /** 2 … 262144, of 1024 by default */
   | { readonly kind: 'os/linux/cpu-shares'; readonly shares: number }
   | { readonly kind: 'os/unix/sysctl'; readonly settings: ReadonlyMap<string, string> }
-  /** Ours: the most processes and threads, 1 … 4194304. */
+  /** Ours: the most processes and threads, 3 … 4194304. */
   | { readonly kind: 'wherry/tasks'; readonly limit: number }
   /** One that no table knows: it is kept, and reported as ignored (ace.md#isolators: MUST). */
   | { readonly kind: 'unknown'; readonly name: string; readonly value: JsonValue };
@@ -221,6 +221,8 @@ const isolatorRules: Readonly<Record<KnownKind, IsolatorRule>> = {
     read: (value, at) => {
       const limit = new Fields(value, at, ['limit']).required('limit', positiveUnits);
       if (limit > 4_194_304n) throw unexpected(pointerTo(at, 'limit'), 'at most 4194304 tasks', limit);
+      // Seen with crun 1.21: what starts an app is two processes beside its own.
+      if (limit < 3n) throw unexpected(pointerTo(at, 'limit'), 'at least 3 tasks, as a start takes', limit);
       return { kind: 'wherry/tasks', limit: Number(limit) };
     },
   },

@@ -1,4 +1,4 @@
-import { refuseFaults, unexpected } from './fault.ts';
+import { quote, refuseFaults, SchemaFault, unexpected } from './fault.ts';
 import type { Read } from './fields.ts';
 
 /** Longest text of a quantity; with the bound on the exponent it bounds the size of the integer. */
@@ -46,16 +46,22 @@ export function wholeUnits(milliUnits: bigint): bigint {
 
 export const quantity: Read<bigint> = (value, at) => {
   const expected = 'a quantity such as "512Mi", "1.5G" or "250m"';
+  const refused = () => {
+    const meant = typeof value === 'string' ? probablyMeant(value) : undefined;
+    return meant === undefined
+      ? unexpected(at, expected, value)
+      : new SchemaFault(at, `expected ${expected}, found ${quote(value as string)}; write ${quote(meant)}`);
+  };
   if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'bigint') {
-    throw unexpected(at, expected, value);
+    throw refused();
   }
   const written = String(value);
   const match = written.length <= maxLength ? grammar.exec(written) : null;
-  if (match === null) throw unexpected(at, expected, value);
+  if (match === null) throw refused();
   const [, whole = '', fraction = '', power, suffix = ''] = match;
-  if (whole + fraction === '') throw unexpected(at, expected, value);
+  if (whole + fraction === '') throw refused();
   const exponent = BigInt(power ?? '0');
-  if (exponent > maxExponent || exponent < -maxExponent) throw unexpected(at, expected, value);
+  if (exponent > maxExponent || exponent < -maxExponent) throw refused();
   const [numerator, denominator] = suffixes[suffix] ?? [1n, 1n];
   const raised = exponent > 0n ? 10n ** exponent : 1n;
   const lowered = exponent < 0n ? 10n ** -exponent : 1n;
@@ -64,6 +70,17 @@ export const quantity: Read<bigint> = (value, at) => {
     denominator * lowered * 10n ** BigInt(fraction.length),
   );
 };
+
+/** Other tools take `64MB`, `64 MiB` and, in some countries, `1,5G`. An `m` of such a unit is mega, not a thousandth. */
+function probablyMeant(written: string): string | undefined {
+  const [, number = '', prefix = '', binary = ''] =
+    /^\s*(\d{1,20}(?:[.,]\d{1,20})?)\s*([kmgtpe]?)(i?)(?:b|bytes?)?\s*$/i.exec(written) ?? [];
+  // With three digits behind it a comma separates thousands, or does not.
+  if (/,\d{3}$/.test(number)) return undefined;
+  if (number === '' || (prefix === '' && binary !== '')) return undefined;
+  const unit = /^\s*[\d.,]+\s*m\s*$/.test(written) ? 'm' : prefix.toUpperCase();
+  return `${number.replace(',', '.')}${unit}${binary.toLowerCase()}`;
+}
 
 function ceilingOf(dividend: bigint, divisor: bigint): bigint {
   return (dividend + divisor - 1n) / divisor;

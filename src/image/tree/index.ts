@@ -16,7 +16,6 @@ export {
 } from './rendered-tree.ts';
 export {
   type Addition,
-  arrange,
   type LeaveOut,
   type LeftOut,
   readSourceTree,

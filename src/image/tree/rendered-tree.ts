@@ -148,7 +148,7 @@ function contentAt(content: Content | undefined, path: string): SourceEntry['con
 
 /** A tree that grows by the entries of one archive, in its order. */
 export class TreeOfArchive {
-  readonly #root = growing(true, impliedMeta);
+  readonly #root = mutableDirectory(true, impliedMeta);
   readonly #metas = new Map<string, Meta>();
 
   /** Adds an entry below `rootfs`; that its path and its link are sound is the archive reader's promise. */
@@ -165,7 +165,7 @@ export class TreeOfArchive {
     const there = parent.children.get(name);
     if (type === 'directory') {
       if (there?.kind === 'directory') Object.assign(there, { meta, isImplied: false });
-      else parent.children.set(flat(name), growing(false, meta));
+      else parent.children.set(flat(name), mutableDirectory(false, meta));
     } else if (type === 'link') {
       const linked = this.#find(target.split('/').slice(1));
       if (linked === undefined) throw new Error('the reader lets no link to nothing pass');
@@ -191,14 +191,14 @@ export class TreeOfArchive {
     return known ?? meta;
   }
 
-  #directory(names: readonly string[]): Growing {
+  #directory(names: readonly string[]): MutableDirectory {
     let directory = this.#root;
     for (const name of names) {
       const child = directory.children.get(name);
       if (child !== undefined && child.kind !== 'directory') {
         throw new Error('the reader lets no path through a file pass');
       }
-      const next = child ?? growing(true, impliedMeta);
+      const next = child ?? mutableDirectory(true, impliedMeta);
       if (child === undefined) directory.children.set(flat(name), next);
       directory = next;
     }
@@ -206,7 +206,7 @@ export class TreeOfArchive {
   }
 
   #find(names: readonly string[]): Leaf | undefined {
-    let node: Leaf | Growing | undefined = this.#root;
+    let node: Leaf | MutableDirectory | undefined = this.#root;
     for (const name of names) node = node?.kind === 'directory' ? node.children.get(name) : undefined;
     return node === undefined || node.kind === 'directory' ? undefined : node;
   }
@@ -217,12 +217,12 @@ function flat(name: string): string {
   return Buffer.from(name).toString();
 }
 
-interface Growing extends Directory {
+interface MutableDirectory extends Directory {
   meta: Meta;
   isImplied: boolean;
-  readonly children: Map<string, Leaf | Growing>;
+  readonly children: Map<string, Leaf | MutableDirectory>;
 }
 
-function growing(isImplied: boolean, meta: Meta): Growing {
+function mutableDirectory(isImplied: boolean, meta: Meta): MutableDirectory {
   return { kind: 'directory', meta, isImplied, children: new Map() };
 }

@@ -88,6 +88,8 @@ export async function buildAci(
 export interface WriteOptions extends Pick<BuildOptions, 'manifest' | 'output' | 'compression' | 'latest'> {
   /** Below `rootfs`, itself first, in the order in which they are written; see `arrange`. They are gone through twice. */
   readonly entries: Iterable<SourceEntry>;
+  /** The file as refusals name it, where `output` is a path that nobody chose. */
+  readonly called?: string;
 }
 
 /**
@@ -101,15 +103,15 @@ export async function writeAci(options: WriteOptions): Promise<Omit<BuiltArchive
 }
 
 async function writeArchive(path: string, options: WriteOptions): Promise<Omit<BuiltArchive, 'skipped'>> {
-  const manifest = manifestBytes(options.manifest, options.output);
-  const { entries, output } = options;
+  const { entries, called: output = options.output } = options;
+  const manifest = manifestBytes(options.manifest, output);
   const mtime = options.latest ?? 0;
   const sizeBytes = manifest.length;
   const first: TarEntry = { ...impliedDirectory('manifest'), type: 'file', mode: 0o644, mtime, sizeBytes };
   checkWritable(allOf(first, entries), output, limits);
   const { stream, written } = openOutput(path, options.compression);
   written.catch(() => undefined); // reported by `out` when it happens before the end
-  const out = new BatchedSink(stream, `The file ${quoted(options.output)}`);
+  const out = new BatchedSink(stream, `The file ${quoted(output)}`);
   try {
     const tar = new DigestingSink(out);
     const writer = new TarWriter(tar);

@@ -1,5 +1,5 @@
 /**
  * The broker and the image server for trying things out on a workstation.
  */
-export { type EmbeddedBroker, startEmbeddedBroker } from './embedded-broker.ts';
-export { type Access, type ImageServer, startImageServer } from './image-server.ts';
+export { startEmbeddedBroker } from './embedded-broker.ts';
+export { type Access, startImageServer } from './image-server.ts';

@@ -6,7 +6,7 @@ import type { FleetDirectory } from './fleet-directory.ts';
 import type { FleetLink } from './fleet-link.ts';
 
 /** What the broker kept of the newest command of a device, and what was done about it. */
-export interface Recollection {
+export interface BrokerComparison {
   readonly device: string;
   /** The newest version in the fleet directory. */
   readonly version: number;
@@ -36,7 +36,7 @@ interface Means {
 export async function compareWithBroker(
   means: Means,
   devices: readonly string[],
-): Promise<readonly Recollection[]> {
+): Promise<readonly BrokerComparison[]> {
   const { fleet, link, clock } = means;
   const records: { device: string; versions: number[]; isUnsent: boolean; newest: NewestCommand }[] = [];
   for (const device of devices) {
@@ -49,7 +49,7 @@ export async function compareWithBroker(
   }
   if (records.length === 0) return [];
   const read = await link.readBack(records.map(({ device }) => device));
-  const found: Recollection[] = [];
+  const found: BrokerComparison[] = [];
   for (const { device, versions, isUnsent, newest } of records) {
     const memory = compareMemory(newest, read.get(device) ?? { seen: 'unknown' });
     const same = { device, version: newest.version, versions, memory };

@@ -2,26 +2,25 @@
  * A fleet from a workstation: a fleet directory, commands composed, signed, published and followed to their end. Files and
  * sockets are used here, but nothing is printed and nothing of a device is touched.
  */
-export { compareWithBroker, type Recollection } from './compare-with-broker.ts';
+export { compareWithBroker, type BrokerComparison } from './compare-with-broker.ts';
 export { desiredImage } from './compose.ts';
-export { type DeviceView, isOutcome, type Outcome, type Progress, progressOf } from './device-view.ts';
-export { FleetDirectory, type KeyRole, replaceFile, type PublishedVersion } from './fleet-directory.ts';
+export { type DeviceView, isOutcome, type Outcome, type Progress } from './device-view.ts';
+export { FleetDirectory, type KeyRole, replaceFile } from './fleet-directory.ts';
 export { FleetLink } from './fleet-link.ts';
 export { notForImages } from './not-for-images.ts';
 export { imageFiles, type OfferedImage, readImageFile, requireSignature } from './offered-image.ts';
-export { ImageShelf, imagesOf, type ReifiedPod, reifyPod, type SimpleLimits, simplePod } from './pod-spec.ts';
+export { OfferedImages, imagesOf, reifyPod, simplePod } from './pod-spec.ts';
 export { previewDeploy } from './preview.ts';
 export { provisionFiles } from './provision.ts';
 export {
-  earlierWish,
+  type DesiredContent,
+  earlierContent,
   type Published,
   publishEnvelope,
-  publishWish,
+  publishContent,
   requireEnough,
   type Sign,
-  signDesired,
-  signWish,
-  type Wish,
+  signContent,
 } from './publish.ts';
 export {
   changeRoot,

@@ -6,6 +6,7 @@ import { readArchive } from '../../image/aci/index.ts';
 import { defaultArchiveLimits } from '../../image/tar/index.ts';
 import { sanitizeAcName, type ImageId, type ImageManifest } from '../../image/appc/index.ts';
 import { isRefusal, Refusal } from '../../core/refusal/index.ts';
+import { statImage } from '../build/index.ts';
 
 /** An `.aci` file that was read to its end: what a desired state must say of it. */
 export interface OfferedImage {
@@ -28,7 +29,7 @@ export interface OfferedImage {
  * @throws Refusal `not-found`, or what a device would answer: `archive-…`, `image-manifest-…`
  */
 export async function readImageFile(path: string): Promise<OfferedImage> {
-  const sizeBytes = await sizeOf(path);
+  const { size: sizeBytes } = await statImage(path);
   const digest = createHash('sha256');
   async function* bytes(): AsyncGenerator<Uint8Array> {
     for await (const chunk of createReadStream(path)) {
@@ -79,14 +80,5 @@ export async function requireSignature(image: Pick<OfferedImage, 'path' | 'signa
     throw new Refusal('image-signature-missing', `${image.path} has no signature beside it; ${advice}`, {
       cause,
     });
-  }
-}
-
-async function sizeOf(path: string): Promise<number> {
-  try {
-    const { size } = await stat(path);
-    return size;
-  } catch (cause) {
-    throw new Refusal('not-found', `there is no image ${path}`, { cause });
   }
 }

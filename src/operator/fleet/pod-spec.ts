@@ -20,7 +20,7 @@ import type { OfferedImage } from './offered-image.ts';
  */
 
 /** The images of one deployment, found by file, by name, or by ID. */
-export class ImageShelf {
+export class OfferedImages {
   readonly #images: readonly OfferedImage[];
 
   constructor(images: readonly OfferedImage[]) {
@@ -86,7 +86,7 @@ export interface ReifiedPod {
  * @param json the text of the file
  * @throws Refusal `pod-manifest-invalid`, `not-found`, `input-invalid`
  */
-export function reifyPod(name: AcName, json: string, shelf: ImageShelf): ReifiedPod {
+export function reifyPod(name: AcName, json: string, offered: OfferedImages): ReifiedPod {
   let draft: unknown;
   try {
     draft = JSON.parse(json);
@@ -104,7 +104,7 @@ export function reifyPod(name: AcName, json: string, shelf: ImageShelf): Reified
   const images: OfferedImage[] = [];
   const apps = draft['apps'].map((app: unknown, index) => {
     if (!isObject(app)) return app; // The manifest's parser has the words for it.
-    const image = shelf.find(referenceOf(app['image'], name, index), `pod ${name}, app ${index + 1}`);
+    const image = offered.find(referenceOf(app['image'], name, index), `pod ${name}, app ${index + 1}`);
     images.push(image);
     return { ...app, image: imageField(image) };
   });
@@ -172,13 +172,13 @@ export function simplePod(
 
 /**
  * The images of all pods with their dependencies, each once.
- * @throws Refusal `input-invalid` when a pod's name is there twice, and as `ImageShelf.withDependencies`
+ * @throws Refusal `input-invalid` when a pod's name is there twice, and as `OfferedImages.withDependencies`
  */
-export function imagesOf(pods: readonly ReifiedPod[], shelf: ImageShelf): readonly OfferedImage[] {
+export function imagesOf(pods: readonly ReifiedPod[], offered: OfferedImages): readonly OfferedImage[] {
   const names = pods.map(({ pod }) => pod.name);
   const repeated = names.find((name, index) => names.indexOf(name) !== index);
   if (repeated !== undefined) throw new Refusal('input-invalid', `the pod ${repeated} is given twice`);
-  const images = pods.flatMap((pod) => pod.images).flatMap((image) => shelf.withDependencies(image));
+  const images = pods.flatMap((pod) => pod.images).flatMap((image) => offered.withDependencies(image));
   return [...new Map(images.map((image) => [image.id, image])).values()];
 }
 

@@ -19,8 +19,8 @@ import type { FleetDirectory } from './fleet-directory.ts';
 import { newestRoot } from './root-chain.ts';
 import type { FleetLink } from './fleet-link.ts';
 
-/** What is to run; everything of a desired state that does not differ from device to device. */
-export interface Wish {
+/** The part of a desired state that is the same for every device of a command. */
+export interface DesiredContent {
   readonly pods: readonly DesiredPod[];
   readonly images: readonly DesiredImage[];
   readonly policy?: Partial<DeployPolicy>;
@@ -49,25 +49,29 @@ interface Means {
 export type Sign = (payload: Uint8Array, atSeconds: number) => Promise<string>;
 
 /**
- * Gives `wish` the device's next version, signs it, keeps it and publishes it.
+ * Makes the next desired state of a device from `content`, signs it, keeps it and publishes it.
  * @throws Refusal `desired-malformed`, `envelope-too-large` for what no device would take, `not-found` without a deploy key
  */
-export async function publishWish(means: Means, device: AcName, wish: Wish): Promise<Published> {
+export async function publishContent(
+  means: Means,
+  device: AcName,
+  content: DesiredContent,
+): Promise<Published> {
   const { fleet } = means;
-  const { version, envelope } = await signWish(means, device, wish);
+  const { version, envelope } = await signContent(means, device, content);
   await requireEnough(means, envelope);
   await fleet.claim(device, version, envelope);
   return await publishEnvelope(means, device, version, envelope);
 }
 
 /**
- * Makes the envelope of `wish` for the device's next version and signs it once.
+ * Makes the envelope of `content` for the device's next version and signs it once.
  * @throws Refusal `desired-malformed`, `envelope-too-large`, `not-found`, and `key-unknown` when the key is not one of the root's role
  */
-export async function signWish(
+export async function signContent(
   means: Means,
   device: AcName,
-  wish: Wish,
+  content: DesiredContent,
 ): Promise<{ readonly version: number; readonly envelope: Uint8Array }> {
   const { fleet, link, clock } = means;
   const report = link.view(device).report;
@@ -81,9 +85,9 @@ export async function signWish(
     version,
     nowSeconds,
     validDays,
-    pods: wish.pods,
-    images: wish.images,
-    policy: { ...policy, ...wish.policy },
+    pods: content.pods,
+    images: content.images,
+    policy: { ...policy, ...content.policy },
   });
   if (means.sign === undefined) {
     const key = await fleet.key('deploy', 'private');
@@ -172,15 +176,15 @@ export async function signDesired(
 }
 
 /**
- * What an earlier version wished, to be published again under a new number: versions never go back.
+ * The content of an earlier version, to be published again under a new number: versions never go back.
  * @param to the version to go back to; by default the newest before the running one that did not fail
  * @throws Refusal `not-found`
  */
-export async function earlierWish(
+export async function earlierContent(
   means: Means,
   device: string,
   to?: number,
-): Promise<{ readonly version: number; readonly wish: Wish }> {
+): Promise<{ readonly version: number; readonly content: DesiredContent }> {
   const { fleet, link } = means;
   const current = link.view(device).report?.currentVersion;
   const version = to ?? rollbackTarget(await fleet.history(device), current === 0 ? undefined : current);
@@ -192,5 +196,5 @@ export async function earlierWish(
       `version ${version} in the history of ${device} is for ${target.device}`,
     );
   }
-  return { version, wish: { pods, images, policy } };
+  return { version, content: { pods, images, policy } };
 }

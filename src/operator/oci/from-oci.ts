@@ -7,7 +7,7 @@ import type { ImageManifest } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import { imageName, manifestOf } from './app-manifest.ts';
 import { wholeBlob, type BlobSource } from './blobs.ts';
-import { defaultUnpackedBytes, deskLimits } from './desk-limits.ts';
+import { defaultUnpackedBytes, operatorLimits } from './operator-limits.ts';
 import { maxDocumentBytes, parseConfig, type ImageConfig, type Platform } from './documents.ts';
 import { type PlacedLayer, putInPlace } from './layer-files.ts';
 import { addLayer } from './layer-reader.ts';
@@ -59,7 +59,7 @@ export interface ConvertedImage extends Omit<BuiltArchive, 'skipped'> {
  */
 export async function fromOci(options: FromOciOptions): Promise<ConvertedImage> {
   return await withScratch(options.output, async (scratch) => {
-    const limits = deskLimits(options.maxUnpackedBytes ?? defaultUnpackedBytes);
+    const limits = operatorLimits(options.maxUnpackedBytes ?? defaultUnpackedBytes);
     const source = await openSource(options.source, options.registry, join(scratch, 'archive'), limits);
     try {
       return await convert(source, options, scratch, limits);
@@ -81,7 +81,7 @@ async function convert(
   const stack =
     options.layers === undefined
       ? undefined
-      : new LayerStack({ prefix: options.layers, directory: layerDirectory, ...writing });
+      : new LayerStack({ prefix: options.layers, directory: layerDirectory, output, ...writing });
   await mkdir(layerDirectory);
   // Before anything is fetched, where the name is known by then.
   const known = options.name ?? source.name;

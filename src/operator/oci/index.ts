@@ -6,4 +6,4 @@
 export { type ConvertedImage, fromOci, type FromOciOptions } from './from-oci.ts';
 export type { PlacedLayer } from './layer-files.ts';
 export { parsePlatform } from './platform.ts';
-export { toOci, type ToOciOptions, type WrittenOciImage } from './to-oci.ts';
+export { toOci } from './to-oci.ts';

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { defaultArchiveLimits, quoted } from '../../image/tar/index.ts';
 import { type BuiltArchive, writeAci } from '../build/index.ts';
 import { type Directory, sourceEntries } from '../../image/tree/index.ts';
@@ -26,6 +26,8 @@ export interface StackOptions {
   readonly prefix: string;
   /** Where their files are written. */
   readonly directory: string;
+  /** Where the app's own image will be; those of the layers are put beside it. */
+  readonly output: string;
   readonly compression: 'gzip' | 'none';
   readonly latest?: number;
 }
@@ -98,7 +100,10 @@ export class LayerStack {
     );
     const file = `layer-${hex}.aci`;
     const { manifest, tree } = this.#over(after, bare, `layer ${number}`);
-    const built = await this.#write(manifest, tree, join(this.#options.directory, file));
+    const built = await this.#write(
+      { manifest, tree, called: join(dirname(this.#options.output), file) },
+      join(this.#options.directory, file),
+    );
     if (manifest.dependencies.length === 0) this.#images.length = 0;
     this.#images.push({ ...built, manifest, file });
     this.#below = after;
@@ -113,7 +118,8 @@ export class LayerStack {
     const what = this.#overflow === undefined ? 'the image' : `layer ${this.#overflow} or one above`;
     const own = this.#over(after, manifest, what);
     if (own.manifest.dependencies.length === 0) this.#images.length = 0;
-    return { ...(await this.#write(own.manifest, own.tree, output)), manifest: own.manifest };
+    const written = await this.#write({ ...own, called: this.#options.output }, output);
+    return { ...written, manifest: own.manifest };
   }
 
   /**
@@ -148,16 +154,14 @@ export class LayerStack {
   }
 
   async #write(
-    manifest: ImageManifest,
-    tree: Directory,
+    { manifest, tree, called }: { manifest: ImageManifest; tree: Directory; called: string },
     output: string,
   ): Promise<Omit<BuiltArchive, 'skipped'>> {
     const { compression, latest } = this.#options;
     return await writeAci({
       manifest,
       entries: sourceEntries(tree),
-      output,
-      compression,
+      ...{ output, called, compression },
       ...(latest === undefined ? {} : { latest }),
     });
   }

@@ -3,7 +3,7 @@ import { type ArchiveLimits, type FramedEntry, quoted } from '../../image/tar/in
 import { type Directory, impliedMeta, type Leaf, type Meta } from '../../image/tree/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 
-interface Growing {
+interface MutableDirectory {
   readonly kind: 'directory';
   meta: Meta;
   readonly children: Map<string, Placed>;
@@ -13,7 +13,7 @@ interface Growing {
 
 /** What a directory has under a name, and the layer that put it there: whiteouts hide lower layers only. */
 interface Placed {
-  readonly node: Leaf | Growing;
+  readonly node: Leaf | MutableDirectory;
   layer: number;
 }
 
@@ -32,7 +32,7 @@ export class LayerTree {
   readonly #latest: number;
   readonly #spoolPath: string;
   readonly #spool: FileHandle;
-  readonly #root: Growing = {
+  readonly #root: MutableDirectory = {
     kind: 'directory',
     meta: impliedMeta,
     children: new Map(),
@@ -113,7 +113,7 @@ export class LayerTree {
    */
   snapshot(): Directory {
     // A loop, because a call of `map` at each of 2,000 levels would fill the stack.
-    const copy = ({ kind, meta, children }: Growing): Directory => {
+    const copy = ({ kind, meta, children }: MutableDirectory): Directory => {
       const copies = new Map<string, Leaf | Directory>();
       for (const [name, { node }] of children) {
         copies.set(name, node.kind === 'directory' ? copy(node) : node);
@@ -127,7 +127,7 @@ export class LayerTree {
     await this.#spool.close();
   }
 
-  #hide(parent: Growing, name: string): void {
+  #hide(parent: MutableDirectory, name: string): void {
     if (name === opaque) {
       this.#prune(parent);
       return;
@@ -139,11 +139,11 @@ export class LayerTree {
   }
 
   /** Removes what lower layers put below; what this layer put there stays. */
-  #prune(directory: Growing): void {
+  #prune(directory: MutableDirectory): void {
     for (const [name, child] of directory.children) this.#pruneChild(directory, name, child);
   }
 
-  #pruneChild(parent: Growing, name: string, child: Placed): void {
+  #pruneChild(parent: MutableDirectory, name: string, child: Placed): void {
     if (child.node.kind === 'directory') this.#prune(child.node);
     if (child.layer === this.#layer) return;
     if (child.node.kind === 'directory' && child.node.children.size > 0) {
@@ -154,7 +154,7 @@ export class LayerTree {
     }
   }
 
-  #addDirectory(parent: Growing, name: string, entry: FramedEntry): void {
+  #addDirectory(parent: MutableDirectory, name: string, entry: FramedEntry): void {
     const there = parent.children.get(name);
     if (there?.node.kind === 'directory') {
       there.node.meta = this.#metaOf(entry);
@@ -168,7 +168,7 @@ export class LayerTree {
    * Links can lead a short path deep into the tree, so the length is judged here, of each directory. It also bounds how deep the
    * functions go that call themselves for each level.
    */
-  #makeDirectory(parent: Growing, name: string, meta: Meta, of: string): Growing {
+  #makeDirectory(parent: MutableDirectory, name: string, meta: Meta, of: string): MutableDirectory {
     const pathBytes = parent.pathBytes + 1 + Buffer.byteLength(name);
     if (pathBytes > this.#limits.maxPathBytes) {
       throw new Refusal(
@@ -176,12 +176,12 @@ export class LayerTree {
         `the path of ${quoted(of)} is longer than ${this.#limits.maxPathBytes} bytes in the image`,
       );
     }
-    const node: Growing = { kind: 'directory', meta, children: new Map(), pathBytes };
+    const node: MutableDirectory = { kind: 'directory', meta, children: new Map(), pathBytes };
     parent.children.set(name, { node, layer: this.#layer });
     return node;
   }
 
-  #addHardLink(parent: Growing, name: string, entry: FramedEntry): void {
+  #addHardLink(parent: MutableDirectory, name: string, entry: FramedEntry): void {
     const names = namesOf(entry.linkname, 'archive-link-forbidden');
     const last = names.pop();
     const above = last === undefined ? undefined : this.#resolve(names, 0);
@@ -198,7 +198,7 @@ export class LayerTree {
   }
 
   async #addLeaf(
-    parent: Growing,
+    parent: MutableDirectory,
     name: string,
     entry: FramedEntry,
     body: AsyncIterable<Buffer>,
@@ -234,7 +234,7 @@ export class LayerTree {
   }
 
   /** The directory of these names; those that are missing are made, as unpacking programs make them. */
-  #directory(names: readonly string[], of: string): Growing {
+  #directory(names: readonly string[], of: string): MutableDirectory {
     let directory = this.#root;
     const at: string[] = [];
     for (const name of names) {
@@ -264,8 +264,8 @@ export class LayerTree {
   }
 
   /** What names lead to, links followed inside the tree. */
-  #resolve(names: readonly string[], links: number): Leaf | Growing | undefined {
-    const above: Growing[] = [this.#root];
+  #resolve(names: readonly string[], links: number): Leaf | MutableDirectory | undefined {
+    const above: MutableDirectory[] = [this.#root];
     const open = [...names].reverse();
     let followed = links;
     for (let name = open.pop(); name !== undefined; name = open.pop()) {

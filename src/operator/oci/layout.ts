@@ -132,17 +132,21 @@ async function unpack(
   await mkdir(scratch, { recursive: true, mode: 0o700 });
   const files = new Map<string, string>();
   const links = new Map<string, string>();
+  let count = 0;
+  let isTar = false;
   const archive = extract();
   const reading = pipeline(uncompressed(createReadStream(file), limits), archive).catch(
     (error: unknown) => error,
   );
   try {
     for await (const entry of archive) {
+      isTar = true;
       const name = entry.header.name.replace(/^\.\//, '');
       if (entry.header.type === 'file') {
-        if (files.size >= maxArchiveFiles)
+        if (count >= maxArchiveFiles)
           throw new Refusal('archive-too-large', `${file}: it has more than ${maxArchiveFiles} files`);
-        const path = join(scratch, String(files.size));
+        // Of two with one name the later counts, as when a tar is unpacked.
+        const path = join(scratch, String(count++));
         await pipeline(entry, createWriteStream(path, { flags: 'wx', mode: 0o600 }));
         files.set(name, path);
       } else {
@@ -154,10 +158,10 @@ async function unpack(
     }
   } catch (cause) {
     if (localErrorOf(cause) !== undefined) throw cause;
-    throw unreadable(file, isRefusal(cause) ? cause : ((await reading) ?? cause));
+    throw unreadable(file, isTar, isRefusal(cause) ? cause : ((await reading) ?? cause));
   }
   const failure = await reading;
-  if (failure instanceof Error) throw unreadable(file, failure);
+  if (failure instanceof Error) throw unreadable(file, isTar, failure);
   for (const [name, target] of links) {
     const found = files.get(target);
     if (found !== undefined) files.set(name, found);
@@ -166,7 +170,9 @@ async function unpack(
 }
 
 /** Says why, where the reason is known. */
-function unreadable(file: string, cause: unknown): Refusal {
+function unreadable(file: string, isTar: boolean, cause: unknown): Refusal {
+  if (!isRefusal(cause) && isTar)
+    return new Refusal('archive-malformed', `${file}: the tar is damaged or cut off`, { cause });
   if (!isRefusal(cause))
     return new Refusal('input-invalid', `${file} is neither a tar nor a compressed one`, { cause });
   if (cause.message.startsWith(file)) return cause;

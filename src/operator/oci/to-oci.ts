@@ -8,7 +8,7 @@ import { createGzip } from 'node:zlib';
 import { pack } from 'tar-stream';
 import { defaultArchiveLimits, BatchedSink, TarWriter } from '../../image/tar/index.ts';
 import { readArchive } from '../../image/aci/index.ts';
-import { withScratch, writeOutput } from '../build/index.ts';
+import { statImage, withScratch, writeOutput } from '../build/index.ts';
 import { labelValue, serializeImageManifest, type ImageManifest } from '../../image/appc/index.ts';
 import { isRefusal, localErrorOf, Refusal } from '../../core/refusal/index.ts';
 import { ociPlatform } from './platform.ts';
@@ -39,9 +39,7 @@ export async function toOci(options: ToOciOptions): Promise<WrittenOciImage> {
     () => false,
   );
   if (isThere) throw new Refusal('input-invalid', `${output} is there already`);
-  await stat(options.file).catch((cause: unknown) => {
-    throw new Refusal('not-found', `there is no image ${options.file}`, { cause });
-  });
+  await statImage(options.file);
   return await withScratch(output, async (scratch) => {
     // The directory itself is for this user alone; what becomes the output is as others make theirs.
     const layout = join(scratch, 'layout');

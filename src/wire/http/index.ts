@@ -11,10 +11,9 @@ export {
   type DownloadPatience,
   type DownloadPorts,
   type DownloadRequest,
-  type Source,
 } from './download.ts';
 export { fetchSmall } from './fetch-small.ts';
-export { type HttpClient, type HttpClientOptions, openHttpClient } from './http-client.ts';
+export { type HttpClient, openHttpClient } from './http-client.ts';
 export { JobBudget } from './job-budget.ts';
 export { asNoSpace, PartialFile } from './partial-file.ts';
 export { proxiesOfEnvironment, type ProxySettings, proxyVariables } from './proxies.ts';

@@ -1,12 +1,10 @@
 import { connect as connectTcp, type Socket } from 'node:net';
-import { Duplex } from 'node:stream';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 // Only the client itself: the package's entry also loads WebSocket, SOCKS and browser code, which a device never uses.
 import mqttClientModule from 'mqtt/lib/client';
 import { Refusal } from '../../core/refusal/index.ts';
-import { FairReader } from './fair-reader.ts';
-import { PacketGate } from './packet-gate.ts';
-import type { LossReason } from './loss-reason.ts';
+import { lossByBroker, lossOf, messageOf, publishLoss, subscribeLoss } from './broker-losses.ts';
+import { GatedStream } from './gated-stream.ts';
 import {
   ConnectionLost,
   type Connection,
@@ -35,12 +33,14 @@ export interface BrokerAddress {
   readonly password?: string;
 }
 
-/** Larger packets are not read. Twice the largest envelope, so that `trust/` still sees and names slightly larger ones. */
-const maxPacketBytes = 256 * 1024;
 /** On MQTT 5 the broker keeps back what is larger than this: below, the device hears of it and can report it. */
 const announcedMaxPacketBytes = 2 * 1024 * 1024;
 const connectTimeoutMs = 30_000;
-const goodbyeWithinMs = 2_000;
+const disconnectWithinMs = 2_000;
+/** Of a PUBLISH beside topic and payload: type and length (≤ 5), length of the topic, packet identifier, no properties. */
+const publishOverheadBytes = 10;
+/** A message below this size is too large for no broker. */
+const largeBytes = 1024;
 
 /** MQTT over TCP or TLS by mqtt.js: one client object per connection, which never reconnects or queues by itself. */
 export class MqttTransport implements Transport {
@@ -181,19 +181,17 @@ class MqttConnection implements Connection {
       stream.destroy();
     });
     client.on('disconnect', (packet) => {
-      const code = packet.reasonCode ?? 0;
-      this.#lose(
-        new ConnectionLost(
-          reasonOf(code) ?? 'closed',
-          `the broker ended the session with reason ${hex(code)}`,
-        ),
-      );
+      this.#lose(lossByBroker(packet.reasonCode ?? 0));
     });
     client.once('close', () => {
       // Answers the callbacks of everything unacknowledged; mqtt.js would keep them for a reconnect that never comes.
       client.end(true);
       this.#end(this.#loss ?? new ConnectionLost('closed', 'the connection was closed'));
     });
+  }
+
+  mostPayloadBytes(topic: string): number {
+    return this.#takesBytes - publishOverheadBytes - Buffer.byteLength(topic);
   }
 
   async publish({ topic, payload }: Message, { retain }: { readonly retain: boolean }): Promise<void> {
@@ -231,7 +229,7 @@ class MqttConnection implements Connection {
     const loss = new ConnectionLost('closed', 'closed by this side');
     this.#lose(loss);
     // mqtt.js waits for everything unacknowledged before it says goodbye, for ever if need be.
-    const patience = setTimeout(() => this.abort(loss), goodbyeWithinMs);
+    const patience = setTimeout(() => this.abort(loss), disconnectWithinMs);
     this.#client.end();
     await this.ended;
     clearTimeout(patience);
@@ -257,152 +255,4 @@ class MqttConnection implements Connection {
       });
     });
   }
-}
-
-/** The socket with the packet gate in its reading direction. */
-class GatedStream extends Duplex {
-  readonly #socket: Socket;
-  readonly #reader: FairReader;
-  /** The library has not yet taken what was passed on: nothing more is read. */
-  #full = false;
-
-  constructor(socket: Socket, dropped: (topic: string, refusal: Refusal) => void) {
-    super({ allowHalfOpen: false });
-    this.#socket = socket;
-    const gate = new PacketGate(maxPacketBytes, {
-      pass: (bytes) => {
-        this.#full = !this.push(bytes);
-      },
-      reply: (bytes) => socket.write(bytes),
-      dropped,
-    });
-    const source = {
-      pause: () => socket.pause(),
-      resume: () => (this.#full ? socket : socket.resume()),
-    };
-    const reader = (this.#reader = new FairReader(source, (bytes) => gate.push(bytes)));
-    socket.on('data', (chunk: Buffer) => {
-      reader.read(chunk).catch((error: unknown) => this.destroy(error as Error));
-    });
-    socket.once('end', () => void reader.idle.then(() => this.push(null)));
-    socket.once('error', (error) => this.destroy(error));
-    socket.once('close', () => this.destroy());
-  }
-
-  override _read(): void {
-    this.#full = false;
-    if (!this.#reader.busy) this.#socket.resume();
-  }
-
-  override _write(chunk: Buffer, encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    this.#socket.write(chunk, encoding, done);
-  }
-
-  override _final(done: () => void): void {
-    this.#socket.end(done);
-  }
-
-  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    this.#socket.destroy();
-    done(error);
-  }
-}
-
-/** CONNACK codes of 3.1.1 (§3.2.2.3) and reason codes of MQTT 5 (§2.4) that mean more than a lost connection. */
-const reasonsByCode: Readonly<Record<number, LossReason>> = {
-  0x01: 'protocol',
-  0x02: 'credentials',
-  0x03: 'busy',
-  0x04: 'credentials',
-  0x05: 'credentials',
-  0x81: 'protocol',
-  0x82: 'protocol',
-  0x84: 'protocol',
-  0x85: 'credentials',
-  0x86: 'credentials',
-  0x87: 'credentials',
-  0x88: 'busy',
-  0x89: 'busy',
-  0x8a: 'credentials',
-  0x8b: 'busy',
-  0x8c: 'credentials',
-  0x8e: 'taken-over',
-  0x95: 'too-large',
-  0x97: 'quota',
-  0x9f: 'quota',
-};
-
-/** Of a PUBLISH beside topic and payload: type and length (≤ 5), length of the topic, packet identifier, no properties. */
-const publishOverheadBytes = 10;
-/** A message below this size is too large for no broker. */
-const largeBytes = 1024;
-
-/** The code of a PUBACK that mqtt.js gives as an error. */
-function codeOf(error: unknown): number | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'number' ? error.code : undefined;
-}
-
-/** A reason code in the words of the standard, where mqtt.js has some, and as a number. */
-function wordsOf(error: unknown, code: number): string {
-  const words = /: (.+)$/.exec(messageOf(error))?.[1] ?? 'undefined';
-  return words === 'undefined' ? `reason ${hex(code)}` : `${words} (reason ${hex(code)})`;
-}
-
-/** A broker that does not take a message says so in the PUBACK (MQTT 5 §3.4.2.1); the connection is as good as before. */
-function publishLoss(error: Error, topic: string): Error {
-  const code = codeOf(error);
-  if (code === undefined) return error;
-  const reason = reasonOf(code) ?? 'protocol';
-  const words = `the broker did not take the message for ${topic}: ${wordsOf(error, code)}`;
-  return new ConnectionLost(reason, words, { cause: error });
-}
-
-/** One code for each topic stands in the SUBACK, which mqtt.js gives with its error (3.1.1 §3.9.3, MQTT 5 §3.9.3). */
-function subscribeLoss(error: Error, topics: readonly string[]): Error {
-  // An error of a connection that ended has the property too, and nothing in it.
-  const { packet } = error as { readonly packet?: { readonly granted?: readonly number[] } };
-  const granted = packet?.granted ?? [];
-  const at = granted.findIndex((code) => code >= 0x80);
-  const code = granted[at];
-  if (code === undefined) return error;
-  const words = `the broker does not let this client read ${topics[at] ?? ''}: ${wordsOf(error, code)}`;
-  return new ConnectionLost('credentials', words, { cause: error });
-}
-
-function reasonOf(code: number): LossReason | undefined {
-  return reasonsByCode[code];
-}
-
-/** Errors of the operating system that arise before a packet has left this device. */
-const noNetwork = new Set(['ENETUNREACH', 'ENETDOWN', 'EADDRNOTAVAIL', 'EAI_AGAIN', 'EHOSTUNREACH']);
-const ended = new Set(['ECONNRESET', 'EPIPE']);
-
-function lossOf(error: unknown): ConnectionLost {
-  if (error instanceof ConnectionLost) return error;
-  const code: unknown = error instanceof Error && 'code' in error ? error.code : undefined;
-  const detail = messageOf(error);
-  if (typeof code === 'number') {
-    // mqtt.js has no words for a code that is in neither version of the standard.
-    const words = /^Connection refused: undefined$/.test(detail)
-      ? `the broker refused the connection with the unknown code ${code}`
-      : detail;
-    return new ConnectionLost(reasonOf(code) ?? 'closed', words, { cause: error });
-  }
-  if (typeof code !== 'string') return new ConnectionLost('closed', detail, { cause: error });
-  if (noNetwork.has(code)) return new ConnectionLost('no-network', detail, { cause: error });
-  if (ended.has(code)) return new ConnectionLost('closed', detail, { cause: error });
-  // Happy eyeballs gives an AggregateError with the code of its first member.
-  if (/^E[A-Z_]+$/.test(code) && !code.startsWith('ERR_') && code !== 'EPROTO') {
-    return new ConnectionLost('unreachable', detail, { cause: error });
-  }
-  return new ConnectionLost('tls', detail, { cause: error });
-}
-
-function messageOf(error: unknown): string {
-  if (error instanceof AggregateError && error.message === '') return error.errors.map(messageOf).join('; ');
-  return error instanceof Error ? error.message : String(error);
-}
-
-function hex(code: number): string {
-  return `0x${code.toString(16).padStart(2, '0')}`;
 }

@@ -28,6 +28,8 @@ export interface Message {
 }
 
 export interface Connection {
+  /** The longest payload that the broker announced to take on `topic` (MQTT 5, Maximum Packet Size); Infinity when it said nothing. */
+  mostPayloadBytes(topic: string): number;
   /** QoS 1; resolves when the broker has acknowledged it. @throws ConnectionLost */
   publish(message: Message, options: { readonly retain: boolean }): Promise<void>;
   /** QoS 1. @throws ConnectionLost with `credentials` when the broker does not grant it */

@@ -26,11 +26,4 @@ export type {
   PodReport,
   Presence,
 } from './report.ts';
-export {
-  type DeviceTopicKind,
-  deviceTopics,
-  type DeviceTopics,
-  fleetFilter,
-  parseDeviceTopic,
-  rootTopic,
-} from './topics.ts';
+export { deviceTopics, type DeviceTopics, fleetFilter, parseDeviceTopic, rootTopic } from './topics.ts';

@@ -30,23 +30,22 @@ function count(value: number): number {
   return Math.min(Math.max(Math.trunc(value), 0), Number.MAX_SAFE_INTEGER);
 }
 
-/** Ways to make a report fit into its limit, the first changes nothing; each report says that it was shortened. */
-export const shortenings: readonly ((report: DeviceReport) => DeviceReport)[] = [
+/** Ways to make a report fit into `limitBytes`, the first changes nothing; each report says that it was shortened. */
+export const shortenings: readonly ((report: DeviceReport, limitBytes: number) => DeviceReport)[] = [
   (report) => report,
-  (report) => shortened(withSentences(report, 256), 'long texts are cut'),
-  (report) => shortened(withSentences(withoutIsolators(report), 256), 'isolators are left out'),
-  (report) =>
-    shortened(
-      withSentences({ ...report, pods: [], damaged: [] }, 128),
-      'pods and damaged images are left out',
-    ),
+  (report, limit) => shortened(withSentences(report, 256), limit, 'long texts are cut'),
+  (report, limit) => shortened(withSentences(withoutIsolators(report), 256), limit, 'isolators are left out'),
+  (report, limit) =>
+    shortened(withSentences(withoutPods(report), 128), limit, 'pods and damaged images are left out'),
+  (report, limit) =>
+    shortened({ ...withoutPods(report), capabilities: [] }, limit, 'pods and capabilities are left out'),
 ];
 
-function shortened(report: DeviceReport, detail: string): DeviceReport {
+function shortened(report: DeviceReport, limitBytes: number, detail: string): DeviceReport {
   const note: CapabilityReport = {
     name: 'full-report',
     available: false,
-    detail: `the report is larger than 64 KiB: ${detail}`,
+    detail: `the report is larger than the limit of ${limitBytes} bytes: ${detail}`,
   };
   return { ...report, capabilities: [note, ...report.capabilities] };
 }
@@ -64,6 +63,11 @@ function withSentences(report: DeviceReport, maxBytes: number): DeviceReport {
       ? {}
       : { damaged: report.damaged.map((image) => ({ ...image, message: short(image.message) })) }),
   };
+}
+
+function withoutPods(report: DeviceReport): DeviceReport {
+  const { damaged: _damaged, ...rest } = report;
+  return { ...rest, pods: [] };
 }
 
 function withoutIsolators(report: DeviceReport): DeviceReport {

@@ -83,6 +83,6 @@ function tooFew(found: number, threshold: number, misses: readonly Refusal[]): R
   const why = miss === undefined ? '' : `; another does not count: ${miss.message}`;
   return new Refusal(
     'image-threshold-not-met',
-    `signatures of the image by ${found} different keys count; ${threshold} must sign${why}`,
+    `${found} of the keys of its role signed the image; ${threshold} must${why}`,
   );
 }

@@ -7,15 +7,7 @@
  */
 export { claimedVersion, decodeDesiredState, encodeDesiredState } from './desired-state-codec.ts';
 export type { DeployPolicy, DesiredImage, DesiredPod, DesiredState } from './desired-state.ts';
-export {
-  decodeDraft,
-  decodeEnvelope,
-  encodeDraft,
-  encodeEnvelope,
-  type Envelope,
-  maxEnvelopeBytes,
-  maxSignatureBytes,
-} from './envelope.ts';
+export { decodeDraft, decodeEnvelope, encodeDraft, encodeEnvelope, maxEnvelopeBytes } from './envelope.ts';
 export {
   deviceTime,
   type DeviceTime,
@@ -24,7 +16,6 @@ export {
   markOf,
   timeFloor,
   type TrustedVersion,
-  type Verdict,
 } from './judge.ts';
 export { type ImageKey, keysForImage } from './keyring.ts';
 export type { Role, RootDocument, Signers } from './root.ts';

@@ -11,8 +11,8 @@ export type VerifiedPayload = Uint8Array & { readonly [verified]: true };
  * place is named here, and a test lists them.
  *
  * @param origin `examining-unit`: the unit has verified the signature, and wherryd that the payload is part of the message.
- *   `saved-state`: it was verified before it was saved, in a file that only root writes. `own-history`: the operator's own
- *   file of what was signed here. `installed-root`: the administrator of this machine has put the root there or looks at it.
+ *   `saved-state`: it was verified before it was saved, in a file that only root writes. `own-history`: a file of the
+ *   operator's, of what was signed here or is handed around to be signed; it is looked at, and devices verify it. `installed-root`: the administrator of this machine has put the root there or looks at it.
  */
 export function alreadyVerified(
   payload: Uint8Array,

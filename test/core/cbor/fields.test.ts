@@ -9,7 +9,6 @@ import {
   optional,
   parsed,
   readFields,
-  record,
   text,
 } from '../../../src/core/cbor/fields.ts';
 import { CborError, type CborValue } from '../../../src/core/cbor/value.ts';
@@ -23,7 +22,6 @@ const reader = map({
   data: bytes(2),
   flags: list(boolean, { min: 1, max: 2 }),
   mode: oneOf('a', 'b', null),
-  counts: record(integer(0), 2),
   note: optional(text(4)),
 });
 
@@ -33,7 +31,6 @@ const good: Record<string, CborValue> = {
   data: Uint8Array.of(1),
   flags: [true],
   mode: null,
-  counts: { toString: 1 },
 };
 
 describe('typed readers of decoded maps [C10]', () => {
@@ -44,7 +41,7 @@ describe('typed readers of decoded maps [C10]', () => {
     expect(readFields({ ...good, note: 'hm' }, reader, 'thing').note).toBe('hm');
   });
 
-  it.each<[string, Record<string, CborValue>, RegExp]>([
+  it.each<[string, CborValue, RegExp]>([
     ['an unknown key', { ...good, extra: 1 }, /thing: the key "extra" is not known/],
     ['a key of every object', { ...good, toString: 1 }, /the key "toString" is not known/],
     ['a domain error', { ...good, name: 'bad' }, /thing\/name: bad is not a name/],
@@ -58,8 +55,7 @@ describe('typed readers of decoded maps [C10]', () => {
     ['a wrong member', { ...good, flags: [true, 1] }, /thing\/flags\/1/],
     ['an object for an array', { ...good, flags: { 0: true } }, /thing\/flags: not an array/],
     ['no constant of the list', { ...good, mode: 'c' }, /thing\/mode: not one of/],
-    ['too many entries', { ...good, counts: { a: 1, b: 2, c: 3 } }, /thing\/counts: more than 2 entries/],
-    ['an array for a map', { ...good, counts: [] }, /thing\/counts: not a map/],
+    ['an array for a map', [], /thing: not a map/],
     ['text that is longer in UTF-8', { ...good, note: 'üüü' }, /thing\/note: longer than 4 bytes/],
   ])('refuse %s and say where', (_name, value, message) => {
     expect(() => readFields(value, reader, 'thing')).toThrow(CborError);

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { Refusal } from '../../../src/core/refusal/refusal.ts';
 import { refusalCodes, type RefusalCode } from '../../../src/core/refusal/codes.ts';
 
 const root = join(import.meta.dirname, '../../..');
@@ -29,4 +30,10 @@ describe('[A10.12] every code of the closed list', () => {
     const tests = textOf('test', isTest).replace(/^\s*(\/\/|\*|\/\*\*).*$/gm, '');
     expect(missingIn(tests)).toEqual([]);
   });
+});
+
+it('a refusal in a log line is its sentence, without the name of a class', () => {
+  expect(`no report: ${String(new Refusal('no-space', 'the disk is full'))}`).toBe(
+    'no report: the disk is full',
+  );
 });

@@ -2,9 +2,9 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { decodeRequest, encodeRequest } from '../../../src/device/jobs/examine/examine-files.ts';
+import { examineFiles } from '../../../src/device/jobs/examine/examine-files.ts';
 import { trustFiles } from '../../../src/device/agent/trust-files.ts';
-import { decodePullJob, encodePullJob } from '../../../src/device/jobs/pull/pull-job-codec.ts';
+import { pullFiles } from '../../../src/device/jobs/pull/pull-job-codec.ts';
 import { examineMessage, signatureVerifier } from '../../../src/wire/trust/openpgp.ts';
 import { encodeDesiredState, encodeEnvelope } from '../../../src/wire/trust/index.ts';
 import { openGnuPg, type GnuPg } from '../../support/gnupg.ts';
@@ -46,15 +46,15 @@ it('[A9.23] a key that is revoked in one store neither commands nor signs images
       trusted: { version: 0, payloadSha256: '', issued: 0 },
       time: { nowSeconds: issued + 60, clockTrusted: false },
     };
-    const request = decodeRequest(encodeRequest({ message, context }));
+    const request = examineFiles.decodeJob(examineFiles.encodeJob({ message, context }));
     if (!('context' in request)) throw new Error('it is no request about a command');
     return await examineMessage(request.message, request.context);
   };
   const image = async (): Promise<unknown> => {
     const [first] = desired.images;
     if (first === undefined) throw new Error('the desired state has no image');
-    const job = decodePullJob(
-      encodePullJob({
+    const job = pullFiles.decodeJob(
+      pullFiles.encodeJob({
         image: first,
         keys: files.imageKeys().map(({ armored }) => armored),
         copies: files.copies(),

@@ -7,10 +7,15 @@ import { rootFiles } from '../../../src/device/agent/root-files.ts';
 import { RootUpdates } from '../../../src/device/agent/root-updates.ts';
 import { openState } from '../../../src/device/agent/state-file.ts';
 import { acceptRoot, emptyState } from '../../../src/device/deploy/index.ts';
-import { decodeRequest, encodeRequest } from '../../../src/device/jobs/examine/examine-files.ts';
+import { examineFiles } from '../../../src/device/jobs/examine/examine-files.ts';
 import { stateSlots } from '../../../src/device/store/index.ts';
 import { parseAcIdentifier } from '../../../src/image/appc/index.ts';
-import type { RootDocument } from '../../../src/wire/trust/index.ts';
+import {
+  decodeRoot,
+  encodeRoot,
+  type RootDocument,
+  type VerifiedPayload,
+} from '../../../src/wire/trust/index.ts';
 import { examineRoot } from '../../../src/wire/trust/openpgp.ts';
 import type { GeneratedKey } from '../../../src/wire/trust/sign.ts';
 import { FakeClock, settle } from '../../support/fake-clock.ts';
@@ -60,10 +65,13 @@ async function openDevice(disk = new CrashingDisk()) {
     examine: async (message, trusted) => {
       examinations += 1;
       const time = { nowSeconds: issued + day, clockTrusted: true };
-      const rootContext = { fleet: 'farm', time, copies: [], ...(trusted === undefined ? {} : { trusted }) };
-      const request = decodeRequest(encodeRequest({ message, rootContext }));
+      const payload = trusted === undefined ? {} : { trusted: encodeRoot(trusted) };
+      const rootContext = { fleet: 'farm', time, copies: [], ...payload };
+      const request = examineFiles.decodeJob(examineFiles.encodeJob({ message, rootContext }));
       if (!('rootContext' in request)) throw new Error('it is no request about a root');
-      return await examineRoot(request.message, request.rootContext);
+      const { trusted: read, ...context } = request.rootContext;
+      const document = read === undefined ? {} : { trusted: decodeRoot(read as VerifiedPayload) };
+      return await examineRoot(request.message, { ...context, ...document });
     },
     onTrusted: ({ document }) => log.push(`await ${document.version + 1}`),
     onRefused: (code) => log.push(code),

@@ -43,7 +43,7 @@ function device(verdict: (text: string) => void, ports: Partial<SupervisorPorts>
 }
 
 const oomKill = () => {
-  throw new Refusal('internal', 'the message was examined without a verdict (oom-kill)');
+  throw new Refusal('internal', 'the examination of the message ended without a result (oom-kill)');
 };
 
 describe('an examination that failed by itself', () => {

@@ -41,7 +41,12 @@ describe('a state that is saved', () => {
     const pod = {
       ...deployedPod(long),
       services: [
-        { app: long, unit: `${long}.service`, imageId: 'i', probeHttp: { port: 1, path: `/${long}` } },
+        {
+          app: long,
+          unit: `${long}.service`,
+          imageId: imageIdOf('i'),
+          probeHttp: { port: 1, path: `/${long}` },
+        },
       ],
       isolators: [
         { app: long, name: 'x'.repeat(400), outcome: 'ignored' as const, detail: 'd'.repeat(5000) },

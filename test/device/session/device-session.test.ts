@@ -80,6 +80,40 @@ describe('a device session', () => {
     expect(roots).toEqual(['2 two', '3 three', '3 three']);
   });
 
+  it.each([
+    [1200, 'isolators are left out', 1],
+    [700, 'pods and damaged images are left out', 0],
+    [380, 'pods and capabilities are left out', 0],
+  ])('[C54] shortens a report for a broker that takes %i bytes', async (takesBytes, detail, pods) => {
+    const { broker, session } = device();
+    broker.takesBytes = takesBytes;
+    const isolators = Array.from({ length: 20 }, (_, index) => ({
+      ...{ app: 'web', name: `example.com/${index}`, outcome: 'ignored' as const, detail: 'x'.repeat(300) },
+    }));
+    const app = { name: 'web', imageId: `sha512-${'0'.repeat(128)}`, state: 'active/running' };
+    session.publishReport(
+      sampleReport({
+        pods: [
+          {
+            ...{ name: 'web', uuid: '00000000-0000-8000-8000-000000000000', healthy: true, isolators },
+            apps: [{ ...app, restarts: 0, lastResult: 'success', oomKills: 0 }],
+          },
+        ],
+        capabilities: [{ name: 'fs-verity', available: false, detail: 'y'.repeat(300) }],
+      }),
+    );
+    session.start();
+    await settle();
+    const payload = broker.retained.get(`${base}/reported`) ?? new Uint8Array(9999);
+    expect(payload.length).toBeLessThanOrEqual(takesBytes);
+    const report = decodeReport(payload);
+    expect(report.pods).toHaveLength(pods);
+    expect(report.capabilities[0]).toEqual({
+      ...{ name: 'full-report', available: false },
+      detail: `the report is larger than the limit of ${takesBytes} bytes: ${detail}`,
+    });
+  });
+
   it('hands over the retained desired state and every later one, but not the clearing of the topic', async () => {
     const { broker, session, desired } = device();
     broker.retained.set(`${base}/desired`, Buffer.from('one'));

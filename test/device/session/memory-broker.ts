@@ -18,6 +18,8 @@ export class MemoryBroker {
   readonly published: Published[] = [];
   /** Set to refuse connections. */
   refuses: ConnectionLost | undefined;
+  /** The longest payload that it announces to take. */
+  takesBytes = Infinity;
   acknowledges = true;
   acknowledgesSubscriptions = true;
   /** While it is true, subscriptions are granted and get no retained messages, as NATS 2.15 does in its first moments. */
@@ -75,6 +77,10 @@ class MemoryConnection implements Connection {
     this.#broker = broker;
     this.#options = options;
     this.ended = new Promise((resolve) => (this.lose = resolve));
+  }
+
+  mostPayloadBytes(): number {
+    return this.#broker.takesBytes;
   }
 
   async publish(message: Message, { retain }: { retain: boolean }): Promise<void> {

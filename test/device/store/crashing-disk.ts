@@ -133,6 +133,11 @@ export class CrashingDisk implements Disk, Verity {
     return this.#change(inode, { ...inode.now, bytes });
   }
 
+  /** Directories are there as soon as something is in them. */
+  makeDirectory(): Promise<void> {
+    return Promise.resolve();
+  }
+
   own(path: string, owner: Owner, mode: number): Promise<void> {
     const inode = this.#inode(path);
     return this.#change(inode, { ...inode.now, owner, mode });

@@ -135,6 +135,35 @@ describe('starting a unit', () => {
   });
 });
 
+describe('links of units', () => {
+  it.each([
+    ['made or removed', 'symlink', 1],
+    ['there already, to a unit that does not exist', 'destination not present', 0],
+  ])('that are %s', async (_what, kind, reloads) => {
+    const calls: unknown[] = [];
+    const note = (call: Call, signature: string, ...body: unknown[]) => {
+      calls.push([call.member, ...call.args]);
+      call.answer(signature, ...body);
+    };
+    const { systemd } = await connect({
+      EnableUnitFiles: (call) => note(call, 'ba(sss)', true, [[kind, 'link', unit]]),
+      DisableUnitFiles: (call) =>
+        note(call, 'a(sss)', [[kind === 'symlink' ? 'unlink' : kind, 'link', unit]]),
+      Reload: (call) => {
+        calls.push('Reload');
+        call.answer();
+      },
+    });
+    await systemd.enable([unit]);
+    await systemd.disable([unit]);
+    const reload = Array<string>(reloads).fill('Reload');
+    expect(calls).toEqual([
+      ...[['EnableUnitFiles', [unit], false, true], ...reload],
+      ...[['DisableUnitFiles', [unit], false], ...reload],
+    ]);
+  });
+});
+
 describe('running a service to its end', () => {
   /** systemd tells both before the job is removed, each time that a unit changes: when it starts, too. */
   const told = (call: Call, result: string, path = unitPath) => {

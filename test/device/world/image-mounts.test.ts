@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { imageIdOf } from '../deploy/ids.ts';
 import { nodeDisk } from '../../../src/device/store/index.ts';
 import type { JobResult, Systemd } from '../../../src/device/systemd/index.ts';
 import { ImageMounts } from '../../../src/device/world/image-mounts.ts';
@@ -30,6 +31,10 @@ class LoadedSystemd implements Partial<Systemd> {
     if (this.states.get(unit) !== 'failed') this.states.delete(unit);
     return Promise.resolve('done');
   };
+  disable = (units: readonly string[]): Promise<void> => {
+    this.log.push(`disable ${units.join(' ')}`);
+    return Promise.resolve();
+  };
   resetFailed = (unit: string): Promise<void> => {
     if (this.states.get(unit) === 'failed') this.states.delete(unit);
     return Promise.resolve();
@@ -49,7 +54,7 @@ describe('units that no pod needs', () => {
     const pod = {
       ...deployedPod('web'),
       slice: `${mine}.slice`,
-      services: [{ app: 'main', unit: `${mine}-main.service`, imageId: 'sha512-0' }],
+      services: [{ app: 'main', unit: `${mine}-main.service`, imageId: imageIdOf('main') }],
       mounts: ['run-wherry-images-0.mount'],
     };
     const loaded = new LoadedSystemd({
@@ -73,6 +78,7 @@ describe('units that no pod needs', () => {
     const systemd = loaded as Partial<Systemd> as Systemd;
     await new ImageMounts({ systemd, files, directories }).removeStrays([pod]);
     expect(loaded.log).toEqual([
+      `disable wherry-holder-web.4567ef01.service ${old}-main.service`,
       `stop ${old}-main.service`,
       'stop wherry-holder-web.4567ef01.service',
       `stop ${old}.slice`,

@@ -11,6 +11,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { imageIdOf } from '../deploy/ids.ts';
 import { PodFiles } from '../../../src/device/world/pod-files.ts';
 import type { CompiledPod } from '../../../src/device/pod/compiled-pod.ts';
 import type { Disk } from '../../../src/device/store/disk.ts';
@@ -33,7 +34,7 @@ const pod = (uuid: string): CompiledPod => ({
   name: 'web',
   uuid,
   slice: `wherry-pod-web.${uuid}.slice`,
-  services: [{ app: 'main', unit: `wherry-pod-web.${uuid}-main.service`, imageId: 'sha512-0' }],
+  services: [{ app: 'main', unit: `wherry-pod-web.${uuid}-main.service`, imageId: imageIdOf('main') }],
   mounts: ['run-wherry-images-0.mount'],
   units: [
     { name: 'run-wherry-images-0.mount', text: '[Mount]\n' },

@@ -21,6 +21,10 @@ class JobSystemd implements Partial<Systemd> {
       ...(this.failing.has(name) ? { result: 'exit-code' } : {}),
     });
   resetFailed = () => Promise.resolve();
+  disable = (units: readonly string[]): Promise<void> => {
+    this.log.push(`disable ${units.join(' ')}`);
+    return Promise.resolve();
+  };
   stop = async (unit: string): Promise<JobResult> => {
     this.log.push(`stop ${unit}`);
     await Promise.resolve();
@@ -69,12 +73,13 @@ const never = new AbortController().signal;
 const [web, db] = [deployedPod('web', ['image-a']), deployedPod('db', ['image-b'])];
 
 describe('an activation with systemd', () => {
-  it('stops services side by side, before their slices, and starts one app after the other', async () => {
+  it('stops services that no disk starts any more, then their slices, and starts one app after the other', async () => {
     const { jobs, steps, world } = device(web, db);
     const next = [deployedPod('one'), deployedPod('two')];
     const words: string[] = [];
     await activatePods(world, next, never, (step) => words.push(step));
     expect(jobs.log).toEqual([
+      'disable web.service db.service',
       ...['stop web.service', 'stop db.service', 'stopped web.service', 'stopped db.service'],
       ...['stop web.slice', 'stop db.slice', 'stopped web.slice', 'stopped db.slice'],
       ...['start one.service', 'start two.service'],

@@ -525,6 +525,7 @@ describe('the value of an isolator (ace.md#isolators)', () => {
     ],
     ['[A5.12] ours', 'os/unix/sysctl', { 'net.core.somaxconn': '1\n2' }, 'expected one line', 'pod'],
     ['[A5.14] ours', 'wherry/tasks', { limit: '0' }, '/value/limit: expected a quantity from 1'],
+    ['[A5.14] ours', 'wherry/tasks', { limit: '2' }, '/value/limit: expected at least 3 tasks'],
     ['[A5.14] ours', 'wherry/tasks', { limit: '5M' }, '/value/limit: expected at most 4194304 tasks'],
     ['[A5.14] ours', 'wherry/tasks', {}, '/value: the key "limit" is missing'],
     [
@@ -581,7 +582,7 @@ describe('[A5.2] the scope of an isolator (ace.md#isolators)', () => {
     ['resource/network-bandwidth', { default: true, limit: '1' }],
     ['os/linux/selinux-context', { user: 'u', role: 'r', type: 't', level: 's0' }],
     ['os/linux/apparmor-profile', { profile: 'x' }],
-    ['wherry/tasks', { limit: 1 }],
+    ['wherry/tasks', { limit: 3 }],
   ])('specification: %s %j belongs to apps and pods', (name, value) => {
     expect(read(name, value, 'app')).toEqual(read(name, value, 'pod'));
   });

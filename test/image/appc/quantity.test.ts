@@ -94,6 +94,27 @@ describe('[A5.13] quantities (ace.md#resource-isolators)', () => {
   });
 });
 
+it.each([
+  ['64MB', '64M'],
+  ['64mb', '64M'],
+  ['64KiB', '64Ki'],
+  ['64 MiB', '64Mi'],
+  [' 1.5g', '1.5G'],
+  ['1,5G', '1.5G'],
+  ['250 m', '250m'],
+  ['100 bytes', '100'],
+])('a quantity as other tools take it is refused with what was probably meant: %j', (written, meant) => {
+  expect(() => parseQuantity(written)).toThrow(new RegExp(`; write "${meant.replace('.', '\\.')}"$`));
+  expect(parseQuantity(meant)).toBeGreaterThan(0n);
+});
+
+it.each(['1,500M', 'unlimited', '50%', '1/2', '0x40', '64iB', '1G5', '-1M'])(
+  'of %j nobody knows what was meant',
+  (written) => {
+    expect(() => parseQuantity(written)).toThrow(/found "[^"]+"$/);
+  },
+);
+
 describe('[A5.13] whole units', () => {
   it.each([
     [0n, 0n],

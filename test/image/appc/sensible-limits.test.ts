@@ -31,6 +31,7 @@ describe('a limit that no process can live with is refused, with what was probab
 describe('a limit that the kernel does not hold as written is reported as modified', () => {
   it.each([
     ['resource/cpu', { limit: '5000' }, /more than the \d+ cores of this device/],
+    ['resource/memory', { limit: '1Ti' }, /more than the memory of this device/],
     ['resource/memory', { limit: '1000001' }, /MemoryMax=1003520 .*whole pages/],
   ])('%s %j', (name, value, detail) => {
     const [report] = compiled(name, value).isolators;
@@ -50,11 +51,26 @@ describe('an app does not start before what its volumes lie on is mounted', () =
     expect(service?.text.split('\n')).toContain(line);
   });
 
+  it.each([
+    [['/mnt/usb/data'], String.raw`WantedBy=mnt.mount mnt-usb.mount mnt-usb-data.mount`],
+    [['/mnt/my disk', '/mnt/'], String.raw`WantedBy=mnt.mount mnt-my\x20disk.mount`],
+    [['/var/lib/site'], 'WantedBy=var-lib.mount var-lib-site.mount'],
+    [['/'], undefined],
+    [['/var'], undefined],
+  ])('and is started by each mount that %s may lie on', (sources, line) => {
+    const volumes = sources.map((source, index) => ({ name: `v${index}`, kind: 'host', source }));
+    const pod = compiled('resource/cpu', { limit: '1' }, volumes);
+    const lines = pod.units.find(({ name }) => name.endsWith('-web.service'))?.text.split('\n') ?? [];
+    expect(lines.find((one) => one.startsWith('WantedBy='))).toBe(line);
+  });
+
   it('nor can a name of a directory add a directive', () => {
     const source = '/mnt/usb/x\nExecStart=/bin/evil';
     const pod = compiled('resource/cpu', { limit: '1' }, [{ name: 'v0', kind: 'host', source }]);
     const service = pod.units.find(({ name }) => name.endsWith('-web.service'));
-    expect(service?.text).not.toContain('evil');
+    expect(service?.text.split('\n').filter((line) => line.includes('evil'))).toEqual([
+      expect.stringMatching(/^WantedBy=mnt\.mount /),
+    ]);
     expect(service?.text.split('\n')).toContain('RequiresMountsFor=/mnt/usb');
   });
 });

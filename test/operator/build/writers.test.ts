@@ -40,7 +40,11 @@ const entry = fc.record({
   }),
   type: mostly(['0', '0', '0', '2', '5', '5', '6', '3'], ['1']),
   link: mostly(['a', 'b', 'a/b', '/a', '..'], ['', 'l'.repeat(4096)]),
-  size: fc.constantFrom(0, 1, 600, 1_200_000),
+  // Only a long file can pass the ratio, and it takes most of the time.
+  size: fc.oneof(
+    { weight: 20, arbitrary: fc.constantFrom(0, 1, 600) },
+    { weight: 1, arbitrary: fc.constant(1_200_000) },
+  ),
   uid: mostly(['0', '4294967294'], ['4294967295']),
   mtime: fc.constantFrom('0', '-5', '8589934592', '99999999999', '1.5'),
 });
@@ -56,10 +60,13 @@ const expectValid = async (path: string): Promise<void> => {
 
 it('whatever a writer ends well with, "image validate" accepts', { timeout: 3_600_000 }, async () => {
   let written = 0;
+  let tried = 0;
   await fc.assert(
     fc.asyncProperty(
       fc.array(fc.array(entry, { maxLength: 8 }), { minLength: 1, maxLength: 3 }),
       async (layers) => {
+        if (++tried % 1000 === 0)
+          console.log(`${tried} trees so far, ${written} images written and accepted`);
         rmSync(directory, { recursive: true, force: true });
         mkdirSync(directory);
         const tars = layers.map((entries) =>

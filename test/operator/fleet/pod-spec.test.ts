@@ -3,7 +3,7 @@ import { parseAcName, parseImageId } from '../../../src/image/appc/identifiers.t
 import { parseImageManifest } from '../../../src/image/appc/image-manifest.ts';
 import { parsePodManifest } from '../../../src/image/appc/pod-manifest.ts';
 import { parseVolumeString } from '../../../src/image/appc/string-forms.ts';
-import { imagesOf, ImageShelf, reifyPod, simplePod } from '../../../src/operator/fleet/pod-spec.ts';
+import { imagesOf, OfferedImages, reifyPod, simplePod } from '../../../src/operator/fleet/pod-spec.ts';
 import type { OfferedImage } from '../../../src/operator/fleet/offered-image.ts';
 
 function image(
@@ -51,17 +51,17 @@ describe('a pod manifest', () => {
     ['an image ID', { id: one.id }],
     ['the beginning of an ID', 'sha512-aaaaaaaa'],
   ])('may name an image by %s and is signed with its ID', (_how, reference) => {
-    const { pod: reified, images } = reifyPod(web, pod(reference), new ImageShelf([one, two]));
+    const { pod: reified, images } = reifyPod(web, pod(reference), new OfferedImages([one, two]));
     const [app] = parsePodManifest(reified.manifest).apps;
     expect(app?.image).toEqual({ id: one.id, name: 'example.com/web', labels: one.manifest.labels });
     expect(images).toEqual([one]);
   });
 
   it('gives the same bytes however the file was written', () => {
-    const shelf = new ImageShelf([one]);
+    const offered = new OfferedImages([one]);
     const loose = JSON.stringify({ apps: [{ image: 'web.aci', name: 'nginx' }] }, undefined, 4);
-    expect(reifyPod(web, loose, shelf).pod.manifest).toEqual(
-      reifyPod(web, pod('web.aci'), shelf).pod.manifest,
+    expect(reifyPod(web, loose, offered).pod.manifest).toEqual(
+      reifyPod(web, pod('web.aci'), offered).pod.manifest,
     );
   });
 
@@ -77,7 +77,7 @@ describe('a pod manifest', () => {
       /imagge/,
     ],
   ])('is refused with %s', (_name, json, problem) => {
-    expect(() => reifyPod(web, json, new ImageShelf([one, two]))).toThrow(problem);
+    expect(() => reifyPod(web, json, new OfferedImages([one, two]))).toThrow(problem);
   });
 });
 
@@ -126,43 +126,43 @@ describe('a pod of one image', () => {
 
 describe('the images of a deployment', () => {
   it('are listed once each', () => {
-    const shelf = new ImageShelf([one, two]);
-    const pods = [simplePod(web, one), reifyPod(parseAcName('other'), pod('web.aci'), shelf)];
-    expect(imagesOf(pods, shelf)).toEqual([one]);
+    const offered = new OfferedImages([one, two]);
+    const pods = [simplePod(web, one), reifyPod(parseAcName('other'), pod('web.aci'), offered)];
+    expect(imagesOf(pods, offered)).toEqual([one]);
   });
 
   it('[A4.14] include what they depend on, wherever it is among those given [C39]', () => {
     const base = image('base.aci', 'c');
     const dependencies = [{ imageName: base.manifest.name, imageId: base.id, labels: [] }];
     const app = { ...one, manifest: { ...one.manifest, dependencies } };
-    const shelf = new ImageShelf([app, two, base]);
-    expect(imagesOf([simplePod(web, app)], shelf)).toEqual([app, base]);
-    expect(() => imagesOf([simplePod(web, app)], new ImageShelf([app]))).toThrow(
+    const offered = new OfferedImages([app, two, base]);
+    expect(imagesOf([simplePod(web, app)], offered)).toEqual([app, base]);
+    expect(() => imagesOf([simplePod(web, app)], new OfferedImages([app]))).toThrow(
       expect.objectContaining({ code: 'image-dependency-missing' }) as Error,
     );
   });
 
   it('may have path whitelists: a device renders them [C39]', () => {
     const listed = { ...one, manifest: { ...one.manifest, pathWhitelist: ['/bin/web'] } };
-    const shelf = new ImageShelf([listed]);
-    expect(imagesOf([simplePod(web, listed)], shelf)).toEqual([listed]);
-    expect(shelf.renderedBytes(listed)).toBe(listed.tarSizeBytes);
+    const offered = new OfferedImages([listed]);
+    expect(imagesOf([simplePod(web, listed)], offered)).toEqual([listed]);
+    expect(offered.renderedBytes(listed)).toBe(listed.tarSizeBytes);
   });
 
   it('say how large a tree may be that devices render, so that they can judge their space', () => {
     const base = image('base.aci', 'c');
     const dependencies = [{ imageName: base.manifest.name, imageId: base.id, labels: [] }];
     const app = { ...one, manifest: { ...one.manifest, dependencies } };
-    expect(new ImageShelf([app, base]).renderedBytes(app)).toBeUndefined();
+    expect(new OfferedImages([app, base]).renderedBytes(app)).toBeUndefined();
     const listed = { ...base, manifest: { ...base.manifest, pathWhitelist: ['/bin/web'] } };
     const bytes = app.tarSizeBytes + base.tarSizeBytes;
-    expect(new ImageShelf([app, listed]).renderedBytes(app)).toBe(bytes);
+    expect(new OfferedImages([app, listed]).renderedBytes(app)).toBe(bytes);
     const implying = { ...app, impliesDirectories: true };
-    expect(new ImageShelf([implying, base]).renderedBytes(implying)).toBe(bytes);
+    expect(new OfferedImages([implying, base]).renderedBytes(implying)).toBe(bytes);
   });
 
   it('are refused when a pod is given twice', () => {
-    expect(() => imagesOf([simplePod(web, one), simplePod(web, two)], new ImageShelf([]))).toThrow(
+    expect(() => imagesOf([simplePod(web, one), simplePod(web, two)], new OfferedImages([]))).toThrow(
       /web is given twice/,
     );
   });

@@ -223,6 +223,41 @@ describe('one of several images', () => {
     const { manifest } = await convert(`${at('saved.tar.zst')}:app:2.0`);
     expect(manifest.labels).toContainEqual({ name: 'version', value: '2.0' });
   });
+
+  const saved = (...names: string[]): Buffer => {
+    const layer = tar(file('a'));
+    const configOf = (name: string) =>
+      JSON.stringify({
+        ...{ os: 'linux', architecture: 'arm64', config: { Env: [`NAME=${name}`] } },
+        rootfs: { diff_ids: [digestOf(layer)] },
+      });
+    const listed = names.map((name) => ({
+      ...{ Config: `${name}.json`, RepoTags: [name], Layers: ['l/layer.tar'] },
+    }));
+    return tar(
+      // A tool that knows no layer that images share stores it with each of them.
+      ...names.flatMap((name) => [
+        { name: 'l/layer.tar', body: layer },
+        file(`${name}.json`, configOf(name)),
+      ]),
+      file('manifest.json', JSON.stringify(listed)),
+    );
+  };
+
+  it('is chosen in an archive that holds a file twice', async () => {
+    writeFileSync(at('saved.tar'), saved('a:1', 'b:1'));
+    await expect(convert(at('saved.tar'))).rejects.toThrow(/several images.*a:1.*b:1/);
+    await convert(`${at('saved.tar')}:b:1`);
+    expect(await paths()).toContain('rootfs/a file 1');
+  });
+
+  it.each([700, 1536, 3000])('is not in an archive that was cut off after %i bytes', async (bytes) => {
+    writeFileSync(at('saved.tar'), saved('a:1').subarray(0, bytes));
+    await expect(convert(at('saved.tar'))).rejects.toMatchObject({
+      code: 'archive-malformed',
+      message: expect.stringContaining('saved.tar: the tar is damaged or cut off') as string,
+    });
+  });
 });
 
 it.each([

@@ -364,6 +364,15 @@ describe('a layer that a chain of images cannot hold', () => {
     );
   });
 
+  it('is named as it would lie beside the image, where devices would refuse it', async () => {
+    const source = imageOf('refused', [
+      [pax({ path: 'a', linkpath: 'x'.repeat(4096) }), { name: 'see-pax', type: '2' }],
+    ]);
+    const refusal: unknown = await layered(source).catch((error: unknown) => error);
+    const path = String(refusal).split(' is not written')[0] ?? '';
+    expect(path.replace(/[0-9a-f]{64}/, 'ID')).toBe(join(at(`out-${count}`), 'layer-ID.aci'));
+  });
+
   it('holds nothing, when it removes all: an empty whitelist would keep everything', async () => {
     const source = imageOf('emptied', [
       [{ name: 'a', body: 'x' }],

@@ -285,6 +285,9 @@ describe('what a broker refuses on an open connection', () => {
     'is a packet that is larger than it announced (MQTT 5, Maximum Packet Size)',
     async () => {
       const connection = await connected(await mosquitto('max_packet_size 2000'), 5);
+      const most = connection.mostPayloadBytes(message.topic);
+      expect(most).toBeGreaterThan(1900);
+      await connection.publish({ ...message, payload: new Uint8Array(most) }, { retain: true });
       await expect(connection.publish(message, { retain: true })).rejects.toMatchObject({
         reason: 'too-large',
         message: expect.stringMatching(

@@ -92,7 +92,7 @@ describe('what a device sends', () => {
       {
         name: 'full-report',
         available: false,
-        detail: 'the report is larger than 64 KiB: long texts are cut',
+        detail: 'the report is larger than the limit of 65536 bytes: long texts are cut',
       },
     ]);
   });

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isAcIdentifier } from '../../../image/appc/index.ts';
-import { Refusal } from '../../../core/refusal/index.ts';
+import { Refusal, unreadableFile } from '../../../core/refusal/index.ts';
 import {
   removeKey,
   storedCopies,
@@ -83,7 +83,7 @@ interface KeySource {
 
 async function readKeyFile(file: string): Promise<KeySource> {
   const armored = await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new Refusal('not-found', `the key ${file} cannot be read`, { cause });
+    throw unreadableFile(`the key ${file}`, cause);
   });
   return { file, armored };
 }

@@ -1,8 +1,8 @@
-import type { Recollection } from '../../../operator/fleet/index.ts';
+import type { BrokerComparison } from '../../../operator/fleet/index.ts';
 import type { DeviceReport } from '../../../wire/report/index.ts';
 
 /** What people need to know of the broker's memory of one device; nothing when it keeps what was published. */
-export function brokerNotes({ device, version, memory, repeated }: Recollection): string[] {
+export function brokerNotes({ device, version, memory, repeated }: BrokerComparison): string[] {
   const lost = {
     nothing: `the broker lost version ${version}, which was published from here`,
     older: `the broker forgot version ${version} and keeps version ${'version' in memory ? memory.version : ''}`,
@@ -25,11 +25,11 @@ export function brokerNotes({ device, version, memory, repeated }: Recollection)
     case 'unreadable':
       if (repeated === 'unsent')
         return [`${device}: version ${version} did not reach the broker; deploy again`];
-      return [`${device}: ${lost[memory.keeps]}: ${repeated === undefined ? '' : deeds[repeated]}`];
+      return [`${device}: ${lost[memory.keeps]}: ${repeated === undefined ? '' : repeatedNotes[repeated]}`];
   }
 }
 
-const deeds = {
+const repeatedNotes = {
   kept: 'it was published again',
   'not-kept':
     'it was published again, and the broker does not return it; check what this account may write and read there',
@@ -38,8 +38,8 @@ const deeds = {
 } as const;
 
 /** The devices whose commands could not be read back, in one sentence; nothing when there are none. */
-export function unreadNotes(recollections: readonly Recollection[]): string[] {
-  const devices = recollections.flatMap(({ device, memory }) => (memory.keeps === 'unknown' ? [device] : []));
+export function unreadNotes(comparisons: readonly BrokerComparison[]): string[] {
+  const devices = comparisons.flatMap(({ device, memory }) => (memory.keeps === 'unknown' ? [device] : []));
   if (devices.length === 0) return [];
   const names = devices.length > 3 ? `${devices.length} devices` : devices.join(', ');
   return [
@@ -53,11 +53,11 @@ export function unreadNotes(recollections: readonly Recollection[]): string[] {
  */
 export function olderCommandNote(
   { refused }: DeviceReport,
-  recollection: Recollection | undefined,
+  comparison: BrokerComparison | undefined,
 ): string | undefined {
-  if (refused?.code !== 'version-older' || refused.version === undefined || recollection === undefined)
+  if (refused?.code !== 'version-older' || refused.version === undefined || comparison === undefined)
     return undefined;
-  const { memory, versions, version } = recollection;
+  const { memory, versions, version } = comparison;
   if (memory.keeps === 'older' && memory.version === refused.version) {
     return `the broker forgot version ${version} and offered the older one, as after a crash; this is not a replay`;
   }

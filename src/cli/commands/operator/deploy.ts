@@ -3,30 +3,30 @@ import { readFile } from 'node:fs/promises';
 import { isAcName, parseVolumeString, type AcName, type Volume } from '../../../image/appc/index.ts';
 import {
   desiredImage,
-  earlierWish,
+  earlierContent,
   FleetDirectory,
   imageFiles,
   imagesOf,
-  ImageShelf,
+  OfferedImages,
   isOutcome,
   previewDeploy,
-  publishWish,
+  publishContent,
   readImageFile,
   replaceFile,
   reifyPod,
   requireEnough,
   requireSignature,
   type Sign,
-  signWish,
+  signContent,
   simplePod,
   type FleetLink,
   type OfferedImage,
   type Outcome,
   type Progress,
   type Published,
-  type Wish,
+  type DesiredContent,
 } from '../../../operator/fleet/index.ts';
-import { isRefusal, Refusal } from '../../../core/refusal/index.ts';
+import { isRefusal, Refusal, unreadableFile } from '../../../core/refusal/index.ts';
 import { findByName } from './image-discover.ts';
 import { withLink, type Context } from '../../context.ts';
 import { formatBytes } from '../../format.ts';
@@ -37,20 +37,20 @@ import { LiveLines, paint, type Colour } from '../../terminal.ts';
 /** `wherry deploy` */
 export async function deploy(context: Context, names: readonly string[], flags: DeployFlags): Promise<void> {
   const devices = parseDevices(names);
-  const wish = await wishFrom(context, await FleetDirectory.open(context.fleetPath), flags);
+  const content = await contentFrom(context, await FleetDirectory.open(context.fleetPath), flags);
   const means = signingMeans(flags);
   requireOneForFile(devices, flags);
   await withLink(context, async (link, fleet) => {
     await link.listen(devices);
     if (flags.dryRun === true) {
-      showPreviews(context, link, devices, wish);
+      showPreviews(context, link, devices, content);
       return;
     }
     const published = [];
     for (const device of devices) {
       const all = { fleet, link, clock: context.clock, ...means };
-      if (flags.signOnly === true) await signToFile(context, all, device, wish, flags);
-      else published.push(await publishWish(all, device, wish));
+      if (flags.signOnly === true) await signToFile(context, all, device, content, flags);
+      else published.push(await publishContent(all, device, content));
     }
     if (flags.signOnly === true) return;
     await finish(context, published, flags);
@@ -58,14 +58,19 @@ export async function deploy(context: Context, names: readonly string[], flags: 
 }
 
 /** What the command would stop and start, by the last report of each device; nothing is published or offered. */
-function showPreviews(context: Context, link: FleetLink, devices: readonly AcName[], wish: Wish): void {
+function showPreviews(
+  context: Context,
+  link: FleetLink,
+  devices: readonly AcName[],
+  content: DesiredContent,
+): void {
   const { terminal } = context;
   const previews = devices.map((device) => {
     const { report } = link.view(device);
     if (report === undefined) {
       throw new Refusal('not-found', `${device} never reported to this broker, so what it runs is not known`);
     }
-    return previewDeploy(report, wish.pods);
+    return previewDeploy(report, content.pods);
   });
   if (context.json) {
     terminal.out(JSON.stringify(previews));
@@ -95,14 +100,15 @@ export async function rollback(
     await link.listen(devices);
     // All devices are looked up before the first one is commanded.
     const earlier = [];
-    for (const device of devices) earlier.push({ device, ...(await earlierWish(means, device, flags.to)) });
+    for (const device of devices)
+      earlier.push({ device, ...(await earlierContent(means, device, flags.to)) });
     const published = [];
-    for (const { device, version, wish } of earlier) {
+    for (const { device, version, content } of earlier) {
       if (flags.signOnly === true) {
-        await signToFile(context, means, device, wish, flags);
+        await signToFile(context, means, device, content, flags);
         continue;
       }
-      const next = await publishWish(means, device, wish);
+      const next = await publishContent(means, device, content);
       context.terminal.err(`${device}: version ${next.version} runs the pods of version ${version} again\n`);
       published.push(next);
     }
@@ -127,12 +133,12 @@ function requireOneForFile(devices: readonly AcName[], { signOnly, output }: Com
 /** Keeps the command, signed once, for others to sign. Its version is taken from now on. */
 async function signToFile(
   context: Context,
-  means: Parameters<typeof signWish>[0],
+  means: Parameters<typeof signContent>[0],
   device: AcName,
-  wish: Wish,
+  content: DesiredContent,
   { output = '' }: CommandSigningFlags,
 ): Promise<void> {
-  const { version, envelope } = await signWish(means, device, wish);
+  const { version, envelope } = await signContent(means, device, content);
   await requireEnough(means, envelope, 1);
   await means.fleet.claim(device, version, envelope);
   // So that "wherry status" does not publish what is not signed by enough people yet.
@@ -146,7 +152,11 @@ async function signToFile(
 }
 
 /** What the options ask for; every image is read, found signed, and offered to devices. */
-async function wishFrom(context: Context, fleet: FleetDirectory, flags: DeployFlags): Promise<Wish> {
+async function contentFrom(
+  context: Context,
+  fleet: FleetDirectory,
+  flags: DeployFlags,
+): Promise<DesiredContent> {
   const runs = (flags.run ?? []).map((text) => named(text, '--run'));
   const files = (flags.pod ?? []).map((text) => named(text, '--pod'));
   const hasPods = runs.length + files.length > 0;
@@ -155,20 +165,20 @@ async function wishFrom(context: Context, fleet: FleetDirectory, flags: DeployFl
   }
   const wanted = runs.map(({ value }) => value);
   const { images, addresses } = await givenImages(context, fleet, flags, wanted);
-  const shelf = new ImageShelf(images);
+  const offered = new OfferedImages(images);
   const limits = {
     ...(flags.memory === undefined ? {} : { memory: flags.memory }),
     ...(flags.cpu === undefined ? {} : { cpu: flags.cpu }),
     ...(flags.tasks === undefined ? {} : { tasks: flags.tasks }),
   };
-  const simple = runs.map(({ name, value }) => ({ name, image: shelf.find(value, `--run ${name}`) }));
+  const simple = runs.map(({ name, value }) => ({ name, image: offered.find(value, `--run ${name}`) }));
   const volumes = volumesFor(
     simple.map(({ image }) => image),
     flags.volume ?? [],
   );
   const pods = simple.map(({ name, image }) => simplePod(name, image, limits, volumes));
-  for (const { name, value } of files) pods.push(reifyPod(name, await readPodFile(value), shelf));
-  const used = imagesOf(pods, shelf);
+  for (const { name, value } of files) pods.push(reifyPod(name, await readPodFile(value), offered));
+  const used = imagesOf(pods, offered);
   const ofApps = new Set(pods.flatMap((pod) => pod.images.map(({ id }) => id)));
   const local = used.filter(({ id }) => !addresses.has(id));
   for (const image of local) await requireSignature(image);
@@ -179,7 +189,7 @@ async function wishFrom(context: Context, fleet: FleetDirectory, flags: DeployFl
       desiredImage(
         image,
         addresses.get(image.id) ?? [fleet.imageUrl(image, flags.baseUrl)],
-        ofApps.has(image.id) ? shelf.renderedBytes(image) : undefined,
+        ofApps.has(image.id) ? offered.renderedBytes(image) : undefined,
       ),
     ),
     policy: {
@@ -218,7 +228,7 @@ async function givenImages(
   for (const wanted of new Set([...(flags.image ?? []), ...runs])) {
     const files = await imageFiles(wanted);
     if (files[0] !== wanted) {
-      // Not all that lies in a directory is used; what is needs a signature, as wishFrom sees to.
+      // Not all that lies in a directory is used; what is needs a signature, as contentFrom sees to.
       for (const file of files) images.push(await readImageFile(file));
       continue;
     }
@@ -350,6 +360,6 @@ async function readPodFile(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (cause) {
-    throw new Refusal('not-found', `the pod manifest ${path} cannot be read`, { cause });
+    throw unreadableFile(`the pod manifest ${path}`, cause);
   }
 }

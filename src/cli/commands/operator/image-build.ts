@@ -3,7 +3,7 @@ import { buildFromFile, buildAci, readXattrs } from '../../../operator/build/ind
 import type { LeftOut } from '../../../image/tree/index.ts';
 import { maxAccountId, parseImageManifest, parseMountPointString } from '../../../image/appc/index.ts';
 import { notForImages } from '../../../operator/fleet/index.ts';
-import { Refusal } from '../../../core/refusal/index.ts';
+import { Refusal, unreadableFile } from '../../../core/refusal/index.ts';
 import type { Context } from '../../context.ts';
 import { formatBytes } from '../../format.ts';
 import type { BuildFlags } from '../../flags.ts';
@@ -105,7 +105,7 @@ export async function manifestBytes(flags: Omit<BuildFlags, 'output' | 'compress
     try {
       return await readFile(manifest);
     } catch (cause) {
-      throw new Refusal('not-found', `the manifest ${manifest} cannot be read`, { cause });
+      throw unreadableFile(`the manifest ${manifest}`, cause);
     }
   }
   if (name === undefined) throw new Refusal('usage', 'an image needs a --name, or a --manifest that has one');

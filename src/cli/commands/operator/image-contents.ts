@@ -6,6 +6,7 @@ import { inspectArchive, type ArchiveListing, readArchive } from '../../../image
 import { defaultArchiveLimits } from '../../../image/tar/index.ts';
 import { labelValue } from '../../../image/appc/index.ts';
 import { isRefusal, Refusal } from '../../../core/refusal/index.ts';
+import { statImage } from '../../../operator/build/index.ts';
 import type { Context } from '../../context.ts';
 
 /** `wherry image validate` */
@@ -103,9 +104,7 @@ export async function extractImage(context: Context, file: string, directory: st
 
 /** Refusals name the file. */
 async function ofFile<T>(file: string, read: (source: AsyncIterable<Uint8Array>) => Promise<T>): Promise<T> {
-  await stat(file).catch((cause: unknown) => {
-    throw new Refusal('not-found', `there is no image ${file}`, { cause });
-  });
+  await statImage(file);
   try {
     return await read(createReadStream(file));
   } catch (error) {

@@ -1,11 +1,11 @@
 import { createReadStream } from 'node:fs';
-import { readFile, stat, writeFile } from 'node:fs/promises';
-import { writeOutput } from '../../../operator/build/index.ts';
+import { readFile, writeFile } from 'node:fs/promises';
+import { statImage, writeOutput } from '../../../operator/build/index.ts';
 import { inspectArchive, type ArchiveListing } from '../../../image/aci/index.ts';
 import { defaultArchiveLimits } from '../../../image/tar/index.ts';
 import { serializeImageManifest } from '../../../image/appc/index.ts';
 import { FleetDirectory, readImageFile, requireSignature } from '../../../operator/fleet/index.ts';
-import { isRefusal, Refusal } from '../../../core/refusal/index.ts';
+import { isRefusal, Refusal, unreadableFile } from '../../../core/refusal/index.ts';
 import { formatFingerprint, signDetached } from '../../../wire/trust/sign.ts';
 import { signatureVerifier } from '../../../wire/trust/openpgp.ts';
 import type { Context } from '../../context.ts';
@@ -104,9 +104,7 @@ export async function verifyImages(
 
 /** The fingerprint of the key that signed the file. Refusals name the file. */
 async function signerOf(file: string, keys: readonly string[], atSeconds: number): Promise<string> {
-  await stat(file).catch((cause: unknown) => {
-    throw new Refusal('not-found', `there is no image ${file}`, { cause });
-  });
+  await statImage(file);
   const signaturePath = `${file}.asc`;
   await requireSignature({ path: file, signaturePath });
   try {
@@ -127,7 +125,7 @@ async function signingKey(
 ): Promise<{ readonly path: string; readonly key: string; readonly copies: readonly string[] }> {
   if (path !== undefined) {
     const key = await readFile(path, 'utf8').catch((cause: unknown) => {
-      throw new Refusal('not-found', `the key ${path} cannot be read`, { cause });
+      throw unreadableFile(`the key ${path}`, cause);
     });
     return { path, key, copies: [] };
   }

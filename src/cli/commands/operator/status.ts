@@ -1,5 +1,5 @@
 import { isAcName } from '../../../image/appc/index.ts';
-import type { DeviceView, Recollection } from '../../../operator/fleet/index.ts';
+import type { DeviceView, BrokerComparison } from '../../../operator/fleet/index.ts';
 import type { AppReport, DeviceReport, PodReport } from '../../../wire/report/index.ts';
 import { Refusal } from '../../../core/refusal/index.ts';
 import { withLink, type Context } from '../../context.ts';
@@ -19,7 +19,7 @@ export async function status(
     const known = devices.length > 0 ? devices : (await fleet.devices()).filter(isAcName);
     await link.listen(devices.length > 0 ? devices : 'all', known);
     const compare = () => compareWithBroker({ fleet, link, clock: context.clock }, known);
-    let recollections = await compare();
+    let comparisons = await compare();
     const views = () => {
       const names = new Set([
         ...known,
@@ -28,8 +28,8 @@ export async function status(
       return [...names].sort().map((device) => link.view(device));
     };
     const show = () => {
-      if (context.json) terminal.out(JSON.stringify(views().map((view) => toJson(view, recollections))));
-      else terminal.out(renderStatus(terminal, views(), recollections));
+      if (context.json) terminal.out(JSON.stringify(views().map((view) => toJson(view, comparisons))));
+      else terminal.out(renderStatus(terminal, views(), comparisons));
     };
     if (options.watch !== true) {
       const silent = devices.filter((device) => link.view(device).report === undefined);
@@ -53,7 +53,7 @@ export async function status(
       // It may have come back with less than it had.
       compare().then(
         (now) => {
-          recollections = now;
+          comparisons = now;
           redraw();
         },
         (error: unknown) => terminal.err(`${error instanceof Error ? error.message : String(error)}\n`),
@@ -64,9 +64,9 @@ export async function status(
 
 function toJson(
   { device, presence, report, unreadable }: DeviceView,
-  recollections: readonly Recollection[],
+  comparisons: readonly BrokerComparison[],
 ): object {
-  const found = recollections.find((recollection) => recollection.device === device);
+  const found = comparisons.find((comparison) => comparison.device === device);
   return {
     device,
     presence: presence ?? null,
@@ -101,14 +101,14 @@ const header = [
 export function renderStatus(
   terminal: Pick<Terminal, 'hasColour'>,
   views: readonly DeviceView[],
-  recollections: readonly Recollection[] = [],
+  comparisons: readonly BrokerComparison[] = [],
 ): string {
   if (views.length === 0) return 'the broker has no reports of this fleet';
   const rows = views.flatMap(deviceRows);
-  const found = new Map(recollections.map((recollection) => [recollection.device, recollection]));
+  const found = new Map(comparisons.map((comparison) => [comparison.device, comparison]));
   const notes = [
     ...views.flatMap((view) => deviceNotes(view, found.get(view.device))),
-    ...unreadNotes(recollections),
+    ...unreadNotes(comparisons),
   ];
   return [formatTable(terminal, header, rows), ...(notes.length === 0 ? [] : ['', ...notes])].join('\n');
 }
@@ -167,9 +167,9 @@ function appCells(pod: PodReport, app: AppReport): (Cell | string)[] {
   ];
 }
 
-function deviceNotes({ device, report, unreadable }: DeviceView, recollection?: Recollection): string[] {
+function deviceNotes({ device, report, unreadable }: DeviceView, comparison?: BrokerComparison): string[] {
   const notes: string[] = unreadable === undefined ? [] : [`${device}: ${unreadable}`];
-  if (recollection !== undefined) notes.push(...brokerNotes(recollection));
+  if (comparison !== undefined) notes.push(...brokerNotes(comparison));
   if (report === undefined) return notes;
   const { deployment, refused, pods, capabilities, damaged = [] } = report;
   if (deployment !== undefined && 'code' in deployment) {
@@ -180,7 +180,7 @@ function deviceNotes({ device, report, unreadable }: DeviceView, recollection?: 
   if (refused !== undefined) {
     const what = refused.version === undefined ? 'a message' : `version ${refused.version}`;
     const when = new Date(refused.at * 1000).toISOString();
-    const why = olderCommandNote(report, recollection);
+    const why = olderCommandNote(report, comparison);
     notes.push(
       `${device}: refused ${what} at ${when} (${refused.code}): ${refused.message}${why === undefined ? '' : `; ${why}`}`,
     );

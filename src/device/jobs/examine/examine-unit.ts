@@ -1,34 +1,19 @@
 import { createHash } from 'node:crypto';
-import { chown, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Refusal } from '../../../core/refusal/index.ts';
-import type { Disk, Owner } from '../../store/index.ts';
-import type { Systemd } from '../../systemd/index.ts';
 import {
   alreadyVerified,
   decodeDesiredState,
   decodeRoot,
+  encodeRoot,
   type RootDocument,
 } from '../../../wire/trust/index.ts';
 import type { ExamineContext, RootContext } from '../../../wire/trust/openpgp.ts';
-import {
-  decodeVerdict,
-  encodeRequest,
-  type ExamineRequest,
-  type ExamineVerdict,
-  maxExamineFileBytes,
-} from './examine-files.ts';
-import { knownCode } from '../index.ts';
+import { type JobPorts, runJob } from '../index.ts';
+import { type AcceptingVerdict, examineFiles, type ExamineRequest } from './examine-files.ts';
 import type { Examined } from './examined.ts';
 
-const unit = 'wherry-examine.service';
-
-interface ExaminePorts {
-  readonly systemd: Systemd;
-  readonly disk: Disk;
-  readonly run: string;
-  readonly owner: Owner;
-}
+type ExaminePorts = JobPorts & { readonly run: string };
 
 /**
  * Has a message examined by a unit without privileges: OpenPGP, the largest parser of untrusted bytes, is never in
@@ -57,7 +42,7 @@ export async function examineInUnit(
 /** Has a root of trust examined in the same way. It throws as `examineInUnit` does. */
 export async function examineRootInUnit(
   message: Uint8Array,
-  rootContext: RootContext,
+  { trusted, ...context }: RootContext,
   ports: ExaminePorts,
   signal: AbortSignal,
 ): Promise<{
@@ -65,6 +50,7 @@ export async function examineRootInUnit(
   readonly root: RootDocument;
   readonly signedBy: readonly string[];
 }> {
+  const rootContext = { ...context, ...(trusted === undefined ? {} : { trusted: encodeRoot(trusted) }) };
   const { outcome, payload, signedBy } = await askUnit({ message, rootContext }, ports, signal);
   return { outcome, root: decodeRoot(alreadyVerified(payload, 'examining-unit')), signedBy };
 }
@@ -73,31 +59,18 @@ async function askUnit(
   request: ExamineRequest,
   ports: ExaminePorts,
   signal: AbortSignal,
-): Promise<Extract<ExamineVerdict, { ok: true }>> {
-  const { systemd, disk, run, owner } = ports;
-  const directory = join(run, 'examine');
-  await disk.remove(directory);
-  await mkdir(directory, { mode: 0o700 });
-  await chown(directory, owner.uid, owner.gid);
-  await disk.write(join(directory, 'request.cbor'), encodeRequest(request));
-  await disk.own(join(directory, 'request.cbor'), owner, 0o400);
-  let ended: string;
-  let file: Uint8Array | undefined;
+): Promise<AcceptingVerdict> {
+  const directory = join(ports.run, 'examine');
+  const job = { unit: 'wherry-examine.service', directory, what: 'examination of the message' };
   try {
-    await systemd.resetFailed(unit);
-    ended = await systemd.run(unit, signal);
-    file = await disk.read(join(directory, 'verdict.cbor'), maxExamineFileBytes);
+    const verdict = await runJob(examineFiles, { ...job, job: request }, ports, signal);
+    if (!verdict.ok) throw new Refusal(verdict.code, verdict.message);
+    // The unit may say what it likes about signatures; what it calls signed must at least be what came.
+    if (!Buffer.from(request.message).includes(Buffer.from(verdict.payload))) {
+      throw new Refusal('internal', 'the examined payload is not part of the message');
+    }
+    return verdict;
   } finally {
-    if (signal.aborted) await systemd.stop(unit);
-    await disk.remove(directory);
+    await ports.disk.remove(directory);
   }
-  if (file === undefined)
-    throw new Refusal('internal', `the message was examined without a verdict (${ended})`);
-  const verdict = decodeVerdict(file);
-  if (!verdict.ok) throw new Refusal(knownCode(verdict.code), verdict.message);
-  // The unit may say what it likes about signatures; what it calls signed must at least be what came.
-  if (!Buffer.from(request.message).includes(Buffer.from(verdict.payload))) {
-    throw new Refusal('internal', 'the examined payload is not part of the message');
-  }
-  return verdict;
 }

@@ -2,15 +2,7 @@
  * Pulling one image in `wherry-pull@.service`: the job and result files, starting it, and the pull itself, whose bytes pass
  * once through signature and archive checks into an object. Committing an object is not done here (store/).
  */
-export {
-  decodePullJob,
-  decodePullProgress,
-  decodePullResult,
-  encodePullJob,
-  encodePullProgress,
-  encodePullResult,
-  maxPullFileBytes,
-} from './pull-job-codec.ts';
-export { jobName, type PullJob, type PullLimits, type PullProgress, type PullResult } from './pull-job.ts';
+export { pullFiles } from './pull-job-codec.ts';
+export type { PullJob, PullResult } from './pull-job.ts';
 export { pullImage } from './pull-unit.ts';
 export { pullUnit } from './wherry-pull.ts';

@@ -38,32 +38,27 @@ export interface PullLimits {
   readonly maxBytesPerSecond: number;
 }
 
-export type PullResult =
-  | {
-      readonly ok: true;
-      readonly imageId: string;
-      /** The exact bytes of the image manifest. */
-      readonly manifest: Uint8Array;
-      readonly objectSizeBytes: number;
-      /** There are directories that no entry names, so the object does not know their owner and mode. */
-      readonly impliesDirectories?: true;
-      /** SHA-256 of the object file, lower-case hex. */
-      readonly objectSha256: string;
-      /** The digest that the sealed object will have, when the job wants it and the program for it is there. */
-      readonly objectVerity?: string;
-      /** Bytes of the image that came over the network in this run; less than its size after a resume, at most twice its size. */
-      readonly downloadedBytes: number;
-      /** Fingerprint of the key that signed, lower-case hex; of several, with spaces between. */
-      readonly signedBy: string;
-    }
-  | RefusedResult;
+export interface Pulled {
+  readonly ok: true;
+  readonly imageId: string;
+  /** The exact bytes of the image manifest. */
+  readonly manifest: Uint8Array;
+  readonly objectSizeBytes: number;
+  /** There are directories that no entry names, so the object does not know their owner and mode. */
+  readonly impliesDirectories?: true;
+  /** SHA-256 of the object file, lower-case hex. */
+  readonly objectSha256: string;
+  /** The digest that the sealed object will have, when the job wants it and the program for it is there. */
+  readonly objectVerity?: string;
+  /** Bytes of the image that came over the network in this run; less than its size after a resume, at most twice its size. */
+  readonly downloadedBytes: number;
+  /** Fingerprint of the key that signed, lower-case hex; of several, with spaces between. */
+  readonly signedBy: string;
+}
+
+export type PullResult = Pulled | RefusedResult;
 
 export interface PullProgress {
   readonly receivedBytes: number;
   readonly totalBytes: number;
-}
-
-/** The name of the job that pulls an image: the same for every try, so that a download is taken up again. */
-export function jobName(imageId: string): string {
-  return imageId.slice('sha512-'.length, 'sha512-'.length + 32);
 }

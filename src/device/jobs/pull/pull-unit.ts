@@ -1,12 +1,16 @@
-import { chown, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { decodePullProgress, decodePullResult, encodePullJob } from './pull-job-codec.ts';
-import { jobName, type PullJob } from './pull-job.ts';
+import { decodePullProgress, maxProgressBytes, pullFiles } from './pull-job-codec.ts';
+import type { PullJob, PullProgress } from './pull-job.ts';
 import type { Clock } from '../../../core/ports/index.ts';
 import { Refusal } from '../../../core/refusal/index.ts';
-import type { Disk, ImageStore, Owner, StoredImage } from '../../store/index.ts';
-import type { Systemd } from '../../systemd/index.ts';
-import { knownCode } from '../index.ts';
+import type { Disk, ImageStore, StoredImage } from '../../store/index.ts';
+import { jobName, type JobPorts, runJob } from '../index.ts';
+
+export interface PullPorts extends JobPorts {
+  readonly store: ImageStore;
+  readonly clock: Clock;
+  readonly places: PullPlaces;
+}
 
 export interface PullPlaces {
   /** Jobs with their downloads: /var/lib/wherry/partial */
@@ -15,8 +19,6 @@ export interface PullPlaces {
   readonly run: string;
 }
 
-const maxResultBytes = 2 << 20;
-const maxProgressBytes = 1024;
 /** A report is a message to the fleet and work for this process; who watches a download can wait. */
 const progressEveryMs = 5000;
 /** After these, which say nothing of the image, the download is kept for the next try; else nothing must stay on the disk. */
@@ -26,87 +28,64 @@ const resumable: ReadonlySet<string> = new Set(['download-failed', 'download-too
  * Runs `wherry-pull@<job>.service` for one image and takes its object over. The unit has no privileges; what it says is
  * believed only as far as `ImageStore.commit` can check it.
  *
- * @throws {Refusal} with the code that the unit found, or `internal` when it ended without a verdict
+ * @throws {Refusal} with the code that the unit found, or `internal` when it ended without a result
  */
 export async function pullImage(
   job: PullJob,
-  ports: {
-    readonly systemd: Systemd;
-    readonly disk: Disk;
-    readonly store: ImageStore;
-    readonly clock: Clock;
-    readonly places: PullPlaces;
-    /** The unprivileged user of the unit. */
-    readonly owner: Owner;
-  },
+  ports: PullPorts,
   onProgress: (receivedBytes: number) => void,
   signal: AbortSignal,
 ): Promise<StoredImage> {
-  const { systemd, disk, store, clock, places, owner } = ports;
-  const name = jobName(job.image.id);
-  const home = join(places.partial, name);
-  const memory = join(places.run, 'pull', name);
-  for (const directory of [home, memory]) {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
-    await chown(directory, owner.uid, owner.gid);
-  }
-  await disk.remove(join(home, 'result.cbor'));
-  await disk.write(join(home, 'job.cbor'), encodePullJob(job));
-  await disk.own(join(home, 'job.cbor'), owner, 0o400);
-
-  const unit = `wherry-pull@${name}.service`;
+  const { disk, store, places, owner } = ports;
+  const { id, name } = job.image;
+  const directory = join(places.partial, jobName(id));
+  const unit = `wherry-pull@${jobName(id)}.service`;
+  const memory = join(places.run, 'pull', jobName(id));
+  await disk.makeDirectory(memory, owner);
   const watching = new AbortController();
-  let ended: string;
-  const progress = watchProgress(disk, join(memory, 'progress.cbor'), clock, onProgress, watching.signal);
-  try {
-    await systemd.resetFailed(unit);
-    ended = await systemd.run(unit, signal);
-  } finally {
+  const progress = watchProgress(join(memory, 'progress.cbor'), ports, onProgress, watching.signal);
+  const result = await runJob(
+    pullFiles,
+    { unit, directory, job, what: `pull of ${name}`, resumes: true },
+    ports,
+    signal,
+  ).finally(async () => {
     watching.abort();
     await progress;
-    // Whatever happened, nothing of the unit may still hold a file open when its object is taken over.
-    await systemd.stop(unit);
     await disk.remove(memory);
-  }
-  signal.throwIfAborted();
-
-  const bytes = await disk.read(join(home, 'result.cbor'), maxResultBytes).catch(() => undefined);
-  if (bytes === undefined)
-    throw new Refusal('internal', `the pull of ${job.image.name} ended without a verdict (${ended})`);
-  const result = decodePullResult(bytes);
-  if (!result.ok) {
-    if (!resumable.has(result.code)) await disk.remove(home);
-    throw new Refusal(knownCode(result.code), result.message);
-  }
-  if (result.imageId !== job.image.id) {
-    await disk.remove(home);
-    throw new Refusal('image-id-mismatch', `the pull of ${job.image.name} made ${result.imageId}`);
-  }
+  });
+  const keepsDownload = !result.ok && resumable.has(result.code);
   try {
+    if (!result.ok) throw new Refusal(result.code, result.message);
+    if (result.imageId !== id) {
+      throw new Refusal('image-id-mismatch', `the pull of ${name} made ${result.imageId}`);
+    }
     const stored = {
-      id: job.image.id,
-      name: job.image.name,
+      ...{ id, name, manifest: result.manifest },
       sizeBytes: result.objectSizeBytes,
       sha256: result.objectSha256,
-      manifest: result.manifest,
       ...(result.impliesDirectories === undefined ? {} : { impliesDirectories: true as const }),
     };
-    return await store.commit(join(home, 'object.erofs'), stored, result.objectVerity);
+    return await store.commit(join(directory, 'object.erofs'), stored, result.objectVerity);
   } finally {
-    await disk.remove(home);
+    if (!keepsDownload) await disk.remove(directory);
   }
 }
 
 async function watchProgress(
-  disk: Disk,
   path: string,
-  clock: Clock,
+  { disk, clock }: { readonly disk: Disk; readonly clock: Clock },
   onProgress: (receivedBytes: number) => void,
   signal: AbortSignal,
 ): Promise<void> {
   while (!signal.aborted) {
-    const bytes = await disk.read(path, maxProgressBytes).catch(() => undefined);
-    if (bytes !== undefined) onProgress(decodePullProgress(bytes).receivedBytes);
+    const progress = await readProgress(disk, path).catch(() => undefined); // the unit may write anything there
+    if (progress !== undefined) onProgress(progress.receivedBytes);
     await clock.sleep(progressEveryMs, signal).catch(() => undefined);
   }
+}
+
+async function readProgress(disk: Disk, path: string): Promise<PullProgress | undefined> {
+  const bytes = await disk.read(path, maxProgressBytes);
+  return bytes === undefined ? undefined : decodePullProgress(bytes);
 }

@@ -23,7 +23,7 @@ import {
   PartialFile,
 } from '../../../wire/http/index.ts';
 import { startObjectBuilder } from '../index.ts';
-import type { PullJob, PullProgress, PullResult } from './pull-job.ts';
+import type { Pulled, PullJob, PullProgress, PullResult } from './pull-job.ts';
 
 export interface PullPorts {
   readonly clock: Clock;
@@ -44,8 +44,6 @@ export interface PullPorts {
 interface SharedPorts extends PullPorts {
   readonly cap?: BandwidthCap;
 }
-
-type Pulled = Extract<PullResult, { ok: true }>;
 
 const maxSignatureBytes = 64 * 1024;
 const hashBytes = 512 * 1024;

@@ -1,5 +1,5 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { decodePullJob, encodePullProgress, encodePullResult, maxPullFileBytes } from './pull-job-codec.ts';
+import { encodePullProgress, pullFiles } from './pull-job-codec.ts';
 import type { PullJob, PullProgress, PullResult } from './pull-job.ts';
 import {
   cappedPieceBytes,
@@ -10,9 +10,9 @@ import {
 } from '../../../wire/http/index.ts';
 import { pull } from './pull.ts';
 import { systemClock, systemRandom } from '../../../core/ports/index.ts';
-import { isRefusal } from '../../../core/refusal/index.ts';
-import { futureDigest, nodeDisk, writeDurable } from '../../store/index.ts';
+import { futureDigest } from '../../store/index.ts';
 import { places } from '../../host/index.ts';
+import { answerJob, jobDirectory } from '../index.ts';
 
 /**
  * The pull unit: `unit-programs.cjs pull JOB`. Reads `<partial>/JOB/job.cbor`, leaves `object.erofs` and `result.cbor` beside
@@ -21,28 +21,18 @@ import { places } from '../../host/index.ts';
  * WHERRY_PARTIAL, WHERRY_RUN and WHERRY_MKFS_EROFS say where things are, when not in their usual places. CREDENTIALS_DIRECTORY is
  * systemd's (systemd.exec(5), LoadCredential=). The proxies of the environment count where the job names none.
  */
-export async function pullUnit(job: string): Promise<void> {
-  if (!/^[0-9a-z][0-9a-z-]{0,63}$/.test(job))
-    throw new Error(`${JSON.stringify(job)} is not the name of a job`);
-  const directory = `${process.env['WHERRY_PARTIAL'] ?? places.partial}/${job}`;
-  const disk = nodeDisk();
-  const file = await disk.read(`${directory}/job.cbor`, maxPullFileBytes);
-  if (file === undefined) throw new Error(`there is no ${directory}/job.cbor`);
-
+export async function pullUnit(name: string): Promise<void> {
+  const directory = jobDirectory(name);
   const stop = new AbortController();
   process.once('SIGTERM', () => stop.abort());
-  const onProgress = progressFile(`${process.env['WHERRY_RUN'] ?? places.run}/pull/${job}`);
-  let result: PullResult;
+  const onProgress = progressFile(`${process.env['WHERRY_RUN'] ?? places.run}/pull/${name}`);
   try {
-    result = await runPull(decodePullJob(file), directory, onProgress, stop.signal);
+    await answerJob(pullFiles, directory, (job) => runPull(job, directory, onProgress, stop.signal));
   } catch (error) {
     if (!stop.signal.aborted) throw error;
     process.stderr.write('<5>stopped before the image was complete\n');
     process.exitCode = 1;
-    return;
   }
-  await writeDurable(disk, `${directory}/result.cbor`, encodePullResult(result));
-  if (!result.ok) process.stderr.write(`<4>${result.message} (${result.code})\n`);
 }
 
 async function runPull(
@@ -54,13 +44,7 @@ async function runPull(
   // The library that knows the rules of NO_PROXY reads the environment of its process.
   if (job.proxy !== undefined) Object.assign(process.env, proxyVariables(job.proxy));
   const proxyFor = await proxiesOfEnvironment();
-  let credentials: Credentials;
-  try {
-    credentials = await readCredentials();
-  } catch (error) {
-    if (!isRefusal(error)) throw error;
-    return { ok: false, code: error.code, message: error.message };
-  }
+  const credentials = await readCredentials();
   const http = openHttpClient({
     clock: systemClock,
     signal,

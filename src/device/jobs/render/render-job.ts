@@ -1,20 +1,11 @@
 import { type ImageId, parseImageId } from '../../../image/appc/index.ts';
-import {
-  encodeCbor,
-  integer,
-  list,
-  map,
-  oneOf,
-  parsed,
-  type Reader,
-  text,
-} from '../../../core/cbor/index.ts';
+import { integer, list, map, oneOf, parsed, text } from '../../../core/cbor/index.ts';
+import { hexDigits, jobFiles } from '../index.ts';
 import type { RenderingStep } from './rendering.ts';
-import { decodeUnitFile, encodeResult, hexDigits, type RefusedResult, resultOf } from '../index.ts';
 
 /**
- * What wherryd hands to the rendering unit, and what comes back: `<partial>/<job>/job.cbor` in, `result.cbor` and `object.erofs`
- * out, as with a pull. The unit's other input are the mounted objects of the images.
+ * What wherryd hands to the rendering unit in `<partial>/<job>/job.cbor`. The unit's other input are the mounted objects of the
+ * images.
  */
 export interface RenderJob {
   readonly steps: readonly RenderingStep[];
@@ -28,44 +19,25 @@ export interface RenderJob {
   readonly compression: 'none' | 'lz4';
 }
 
-export type RenderResult =
-  | {
-      readonly ok: true;
-      readonly objectSizeBytes: number;
-      /** SHA-256 of the object file, lower-case hex. */
-      readonly objectSha256: string;
-    }
-  | RefusedResult;
-
-/** The largest job: 128 steps with 15 IDs above each. */
-export const maxRenderFileBytes = 512 * 1024;
+/** What comes back beside it in `result.cbor`, with `object.erofs`. */
+export interface Rendered {
+  readonly ok: true;
+  readonly objectSizeBytes: number;
+  /** SHA-256 of the object file, lower-case hex. */
+  readonly objectSha256: string;
+}
 
 const imageId = parsed(text(135), parseImageId);
-const renderJob: Reader<RenderJob> = map({
-  steps: list(map({ image: imageId, above: list(imageId, { max: 16 }) }), { min: 1, max: 128 }),
-  impliesDirectories: list(imageId, { max: 128 }),
-  limits: map({ maxTarBytes: integer(1), maxEntries: integer(1) }),
-  compression: oneOf('none', 'lz4'),
+
+export const renderFiles = jobFiles<RenderJob, Rendered>({
+  what: 'rendering',
+  job: map({
+    steps: list(map({ image: imageId, above: list(imageId, { max: 16 }) }), { min: 1, max: 128 }),
+    impliesDirectories: list(imageId, { max: 128 }),
+    limits: map({ maxTarBytes: integer(1), maxEntries: integer(1) }),
+    compression: oneOf('none', 'lz4'),
+  }),
+  done: map({ ok: oneOf(true), objectSizeBytes: integer(1), objectSha256: hexDigits(64) }),
+  /** The largest job: 128 steps with 15 IDs above each. */
+  maxBytes: 512 * 1024,
 });
-
-const renderResult: Reader<RenderResult> = resultOf(
-  map({ ok: oneOf(true), objectSizeBytes: integer(1), objectSha256: hexDigits(64) }),
-);
-
-export function encodeRenderJob(job: RenderJob): Uint8Array {
-  return encodeCbor(job);
-}
-
-/** @throws Refusal `internal`: a job that cannot be read is wherry's own mistake */
-export function decodeRenderJob(file: Uint8Array): RenderJob {
-  return decodeUnitFile(file, renderJob, 'rendering job', maxRenderFileBytes);
-}
-
-export function encodeRenderResult(result: RenderResult): Uint8Array {
-  return encodeResult(result);
-}
-
-/** @throws Refusal `internal`; the unit that wrote it is not trusted, so nothing of it is used then */
-export function decodeRenderResult(file: Uint8Array): RenderResult {
-  return decodeUnitFile(file, renderResult, 'result of a rendering', maxRenderFileBytes);
-}

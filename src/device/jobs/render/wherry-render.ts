@@ -1,16 +1,10 @@
 import { defaultArchiveLimits } from '../../../image/tar/index.ts';
 import { renderMounted } from '../../../image/tree/index.ts';
-import { startObjectBuilder } from '../index.ts';
+import { answerJob, jobDirectory, startObjectBuilder } from '../index.ts';
 import { isRefusal } from '../../../core/refusal/index.ts';
-import { nodeDisk, writeDurable } from '../../store/index.ts';
+import { nodeDisk } from '../../store/index.ts';
 import { places } from '../../host/index.ts';
-import {
-  decodeRenderJob,
-  encodeRenderResult,
-  maxRenderFileBytes,
-  type RenderJob,
-  type RenderResult,
-} from './render-job.ts';
+import { renderFiles, type RenderJob } from './render-job.ts';
 
 /**
  * The rendering unit: `unit-programs.cjs render JOB`. Reads `<partial>/JOB/job.cbor` and the objects of its images, which are mounted
@@ -20,24 +14,15 @@ import {
  * WHERRY_PARTIAL, WHERRY_RUN and WHERRY_MKFS_EROFS say where things are, when not in their usual places.
  */
 export async function renderUnit(name: string): Promise<void> {
-  if (!/^[0-9a-f]{32}$/.test(name)) throw new Error(`${JSON.stringify(name)} is not the name of a job`);
-  const directory = `${process.env['WHERRY_PARTIAL'] ?? places.partial}/${name}`;
-  const disk = nodeDisk();
-  const file = await disk.read(`${directory}/job.cbor`, maxRenderFileBytes);
-  if (file === undefined) throw new Error(`there is no ${directory}/job.cbor`);
-  let result: RenderResult;
-  try {
+  const directory = jobDirectory(name);
+  await answerJob(renderFiles, directory, async (job) => {
+    const disk = nodeDisk();
     const objectPath = `${directory}/object.erofs`;
-    await build(decodeRenderJob(file), objectPath);
+    await build(job, objectPath);
     await disk.syncFile(objectPath);
     const objectSizeBytes = (await disk.look(objectPath))?.sizeBytes ?? 0;
-    result = { ok: true, objectSizeBytes, objectSha256: await disk.sha256(objectPath) };
-  } catch (error) {
-    if (!isRefusal(error)) throw error;
-    result = { ok: false, code: error.code, message: error.message };
-    process.stderr.write(`<4>${error.message} (${error.code})\n`);
-  }
-  await writeDurable(disk, `${directory}/result.cbor`, encodeRenderResult(result));
+    return { ok: true, objectSizeBytes, objectSha256: await disk.sha256(objectPath) };
+  });
 }
 
 async function build(job: RenderJob, path: string): Promise<void> {

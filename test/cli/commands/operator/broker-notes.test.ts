@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { brokerNotes } from '../../../../src/cli/commands/operator/broker-notes.ts';
 import { renderStatus } from '../../../../src/cli/commands/operator/status.ts';
-import type { Recollection } from '../../../../src/operator/fleet/index.ts';
+import type { BrokerComparison } from '../../../../src/operator/fleet/index.ts';
 import { sampleReport } from '../../../support/sample-messages.ts';
 
 const plain = { hasColour: false };
-const recollection = (changes: Partial<Recollection>): Recollection => ({
+const comparison = (changes: Partial<BrokerComparison>): BrokerComparison => ({
   device: 'crane-7',
   version: 15,
   versions: [14, 15],
@@ -14,7 +14,7 @@ const recollection = (changes: Partial<Recollection>): Recollection => ({
 });
 
 describe('the broker beside the fleet directory', () => {
-  it.each<[string, Partial<Recollection>, RegExp | undefined]>([
+  it.each<[string, Partial<BrokerComparison>, RegExp | undefined]>([
     ['keeps what was published', {}, undefined],
     [
       'was given a lost command again',
@@ -53,7 +53,7 @@ describe('the broker beside the fleet directory', () => {
       /not a command .* who may publish there/,
     ],
   ])('%s', (_, changes, words) => {
-    const notes = brokerNotes(recollection(changes));
+    const notes = brokerNotes(comparison(changes));
     if (words === undefined) expect(notes).toEqual([]);
     else expect(notes).toEqual([expect.stringMatching(words)]);
   });
@@ -64,16 +64,16 @@ describe('the broker beside the fleet directory', () => {
     message: 'version 14 is older than 15',
     at: 1,
   } as const;
-  it.each<[string, Recollection | undefined, RegExp]>([
+  it.each<[string, BrokerComparison | undefined, RegExp]>([
     [
       'forgot the newer one',
-      recollection({ memory: { keeps: 'older', version: 14 }, repeated: 'kept' }),
+      comparison({ memory: { keeps: 'older', version: 14 }, repeated: 'kept' }),
       /older than 15; the broker forgot version 15 and offered the older one, as after a crash; this is not a replay/,
     ],
-    ['keeps the newer one', recollection({}), /older than 15; .* or somebody sent the old one again/],
+    ['keeps the newer one', comparison({}), /older than 15; .* or somebody sent the old one again/],
     [
       'was asked by another directory',
-      recollection({ versions: [15] }),
+      comparison({ versions: [15] }),
       /was not published from this fleet directory/,
     ],
     ['was not asked', undefined, /\(version-older\): version 14 is older than 15$/m],

@@ -1,14 +1,17 @@
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { parseAcIdentifier, parseImageId } from '../../../../src/image/appc/identifiers.ts';
-import { systemClock } from '../../../../src/core/ports/index.ts';
+import { type Clock, systemClock } from '../../../../src/core/ports/index.ts';
 import { examineInUnit } from '../../../../src/device/jobs/examine/examine-unit.ts';
+import { encodePullProgress, pullFiles } from '../../../../src/device/jobs/pull/pull-job-codec.ts';
 import { pullImage } from '../../../../src/device/jobs/pull/pull-unit.ts';
-import { jobName, type PullJob } from '../../../../src/device/jobs/pull/pull-job.ts';
+import { jobName } from '../../../../src/device/jobs/index.ts';
+import type { PullJob } from '../../../../src/device/jobs/pull/pull-job.ts';
 import { imageStore } from '../../../../src/device/store/image-store.ts';
 import { nodeDisk } from '../../../../src/device/store/node-disk.ts';
-import type { Systemd } from '../../../../src/device/systemd/systemd.ts';
+import { FakeClock } from '../../../support/fake-clock.ts';
+import { OneUnit } from '../../../support/one-unit.ts';
 import { temporaryDirectory } from '../../../support/test-image.ts';
 
 let root = '';
@@ -18,19 +21,6 @@ beforeEach(() => {
   for (const name of ['objects', 'partial', 'run']) mkdirSync(join(root, name));
 });
 afterEach(() => remove());
-
-/** A systemd whose services do something, are killed, and are forgotten as soon as that has happened. */
-function killing(end: string, before: () => void = () => undefined): Systemd {
-  const systemd: Partial<Systemd> = {
-    resetFailed: () => Promise.resolve(),
-    run: () => {
-      before();
-      return Promise.resolve(end);
-    },
-    stop: () => Promise.resolve('done'),
-  };
-  return systemd as Systemd;
-}
 
 const never = new AbortController().signal;
 const disk = nodeDisk();
@@ -52,22 +42,25 @@ const job: PullJob = {
 };
 const home = (): string => join(root, 'partial', jobName(job.image.id));
 
+/** Pulls; `program` is what the unit does. */
+function pulled(
+  program: (memory: string) => unknown,
+  more: { end?: string; clock?: Clock; onProgress?: (receivedBytes: number) => void } = {},
+) {
+  const { end = 'done', clock = systemClock, onProgress = () => undefined } = more;
+  const systemd = new OneUnit(() => program(join(root, 'run/pull', jobName(job.image.id))));
+  systemd.end = end;
+  const store = imageStore(disk, join(root, 'objects'), { owner });
+  const places = { partial: join(root, 'partial'), run: join(root, 'run') };
+  return pullImage(job, { systemd, store, places, disk, clock, owner }, onProgress, never);
+}
+
 describe('a unit that is killed before it has come to a verdict', () => {
   it.each(['signal', 'oom-kill', 'timeout'])('makes a pull say so: %s', async (end) => {
-    const pulled = pullImage(
-      job,
-      {
-        systemd: killing(end, () => writeFileSync(join(home(), 'image.aci'), 'half')),
-        store: imageStore(disk, join(root, 'objects'), { owner }),
-        places: { partial: join(root, 'partial'), run: join(root, 'run') },
-        ...{ disk, clock: systemClock, owner },
-      },
-      () => undefined,
-      never,
-    );
-    await expect(pulled).rejects.toMatchObject({
+    const half = () => writeFileSync(join(home(), 'image.aci'), 'half');
+    await expect(pulled(half, { end })).rejects.toMatchObject({
       code: 'internal',
-      message: `the pull of example.com/app ended without a verdict (${end})`,
+      message: `the pull of example.com/app ended without a result (${end})`,
     });
     // The next try goes on from there.
     expect(readdirSync(home())).toContain('image.aci');
@@ -78,15 +71,47 @@ describe('a unit that is killed before it has come to a verdict', () => {
       ...{ keys: [], fleet: 'harbour', device: 'crane-7', time: { nowSeconds: 0, clockTrusted: false } },
       trusted: { version: 0, payloadSha256: '', issued: 0 },
     };
-    const examined = examineInUnit(
-      Buffer.from('message'),
-      context,
-      { systemd: killing('oom-kill'), disk, run: join(root, 'run'), owner },
-      never,
-    );
-    await expect(examined).rejects.toMatchObject({
+    const systemd = new OneUnit();
+    systemd.end = 'oom-kill';
+    const ports = { systemd, disk, run: join(root, 'run'), owner };
+    await expect(examineInUnit(Buffer.from('message'), context, ports, never)).rejects.toMatchObject({
       code: 'internal',
-      message: 'the message was examined without a verdict (oom-kill)',
+      message: 'the examination of the message ended without a result (oom-kill)',
     });
+    expect(readdirSync(join(root, 'run'))).toEqual([]);
   });
+});
+
+describe('a pull that was refused', () => {
+  it.each([
+    ['download-failed', ['image.aci', 'job.cbor', 'result.cbor']],
+    ['image-signature-invalid', []],
+  ] as const)('keeps its download only where the next try can resume it: %s', async (code, left) => {
+    const program = () => {
+      writeFileSync(join(home(), 'image.aci'), 'half');
+      writeFileSync(
+        join(home(), 'result.cbor'),
+        pullFiles.encodeResult({ ok: false, code, message: 'gone' }),
+      );
+    };
+    await expect(pulled(program)).rejects.toMatchObject({ code, message: 'gone' });
+    expect(existsSync(home()) ? readdirSync(home()).sort() : []).toEqual(left);
+  });
+});
+
+it('the progress of a pull is told as the unit leaves it, and skipped where it cannot be read', async () => {
+  const clock = new FakeClock();
+  const told: number[] = [];
+  const leave = async (memory: string, bytes: Uint8Array, looks: number) => {
+    writeFileSync(join(memory, 'progress.cbor'), bytes);
+    await clock.pass(5000);
+    await vi.waitFor(() => expect(clock.delays).toHaveLength(looks));
+  };
+  const program = async (memory: string) => {
+    await vi.waitFor(() => expect(clock.delays).toHaveLength(1));
+    await leave(memory, Buffer.from('junk'), 2);
+    await leave(memory, encodePullProgress({ receivedBytes: 500, totalBytes: 1000 }), 3);
+  };
+  await expect(pulled(program, { clock, onProgress: (bytes) => told.push(bytes) })).rejects.toThrow();
+  expect(told).toEqual([500]);
 });

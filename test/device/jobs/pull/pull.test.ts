@@ -6,12 +6,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { extract } from 'tar-stream';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import {
-  decodePullJob,
-  decodePullResult,
-  encodePullJob,
-  encodePullResult,
-} from '../../../../src/device/jobs/pull/pull-job-codec.ts';
+import { pullFiles } from '../../../../src/device/jobs/pull/pull-job-codec.ts';
 import type { PullJob, PullProgress, PullResult } from '../../../../src/device/jobs/pull/pull-job.ts';
 import { pull, signatureAddress } from '../../../../src/device/jobs/pull/pull.ts';
 import { openHttpClient } from '../../../../src/wire/http/http-client.ts';
@@ -149,10 +144,10 @@ describe('pulling an image', () => {
 
   it('promises the digest that the object will be sealed with, when the job wants it', async () => {
     const server = await publish(image.aci);
-    const result = await run(decodePullJob(encodePullJob({ ...job(server), seals: true })));
+    const result = await run(pullFiles.decodeJob(pullFiles.encodeJob({ ...job(server), seals: true })));
     if (!result.ok) throw new Error(result.message);
     expect(result.objectVerity).toBe(`digest of ${result.objectSizeBytes} bytes`);
-    const read = decodePullResult(encodePullResult(result));
+    const read = pullFiles.decodeResult(pullFiles.encodeResult(result));
     expect(read).toMatchObject({ objectVerity: result.objectVerity });
   });
 

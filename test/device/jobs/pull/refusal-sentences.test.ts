@@ -59,7 +59,14 @@ interface Attempt {
   readonly threshold?: number;
 }
 
-async function pulled({ archive, aci, key = () => good, asc, image = {}, threshold }: Attempt): Promise<unknown> {
+async function pulled({
+  archive,
+  aci,
+  key = () => good,
+  asc,
+  image = {},
+  threshold,
+}: Attempt): Promise<unknown> {
   const made: TestImage = imageOf(archive);
   const of = aci === undefined ? made : { ...made, aci };
   const signature = asc === undefined ? gpg.sign(of.aci, key()) : asc(of.aci);
@@ -109,7 +116,7 @@ const cases: readonly [RefusalCode, Attempt, string | RegExp][] = [
   [
     'image-threshold-not-met',
     { archive: sound, threshold: 2 },
-    'signatures of the image by 1 different keys count; 2 must sign',
+    '1 of the keys of its role signed the image; 2 must',
   ],
   [
     'image-key-untrusted',

@@ -3,12 +3,7 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSyn
 import type { RequestListener } from 'node:http';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import {
-  decodePullProgress,
-  decodePullResult,
-  encodePullJob,
-  encodePullResult,
-} from '../../../../src/device/jobs/pull/pull-job-codec.ts';
+import { decodePullProgress, pullFiles } from '../../../../src/device/jobs/pull/pull-job-codec.ts';
 import type { PullJob, PullResult } from '../../../../src/device/jobs/pull/pull-job.ts';
 import {
   fakeBuilder,
@@ -23,6 +18,7 @@ import { requireSecret } from '../../../../src/device/agent/require-secret.ts';
 import { serve, staticFile, type TestServer } from '../../../support/test-server.ts';
 import { startTinyProxy } from '../../../support/tinyproxy.ts';
 
+const jobId = 'a'.repeat(32);
 let signer: Signer;
 let image: TestImage;
 let server: TestServer;
@@ -87,30 +83,30 @@ async function wherryPull(
 }
 
 function prepare(path = '/app.aci', more: Partial<PullJob> = {}): string {
-  const directory = join(root, 'partial', 'job-1');
+  const directory = join(root, 'partial', jobId);
   mkdirSync(directory, { recursive: true });
   const job = { ...jobFor(image, [`${server.url}${path}`], [signer.publicKey]), ...more };
-  writeFileSync(join(directory, 'job.cbor'), encodePullJob(job));
+  writeFileSync(join(directory, 'job.cbor'), pullFiles.encodeJob(job));
   return directory;
 }
 
 function resultIn(directory: string): PullResult {
-  return decodePullResult(readFileSync(join(directory, 'result.cbor')));
+  return pullFiles.decodeResult(readFileSync(join(directory, 'result.cbor')));
 }
 
 describe('wherry-pull', () => {
   it('leaves an object and a result, and tells its progress in memory', async () => {
     const directory = prepare();
-    expect(await wherryPull('job-1')).toEqual({ status: 0, said: '' });
+    expect(await wherryPull(jobId)).toEqual({ status: 0, said: '' });
     expect(resultIn(directory)).toMatchObject({ ok: true, imageId: image.id });
     expect(readdirSync(directory).sort()).toEqual(['job.cbor', 'object.erofs', 'result.cbor']);
-    const progress = decodePullProgress(readFileSync(join(root, 'run/pull/job-1/progress.cbor')));
+    const progress = decodePullProgress(readFileSync(join(root, 'run/pull', jobId, 'progress.cbor')));
     expect(progress).toEqual({ receivedBytes: image.aci.length, totalBytes: image.aci.length });
   }, 20_000);
 
   it('leaves a refusal as a result, says it in the journal, and does not count it as its own failure', async () => {
     const directory = prepare('/gone.aci');
-    const { status, said } = await wherryPull('job-1');
+    const { status, said } = await wherryPull(jobId);
     expect(status).toBe(0);
     expect(resultIn(directory)).toMatchObject({ ok: false, code: 'image-signature-missing' });
     expect(said).toMatch(/^<4>example.com\/app: there is no signature at .* \(image-signature-missing\)\n$/);
@@ -119,7 +115,7 @@ describe('wherry-pull', () => {
 
   it('told to stop within a download, keeps it for the next run and leaves no verdict', async () => {
     const directory = prepare();
-    const ended = await wherryPull('job-1', (stop) => (onHalf = stop));
+    const ended = await wherryPull(jobId, (stop) => (onHalf = stop));
     expect(ended).toEqual({ status: 1, said: '<5>stopped before the image was complete\n' });
     expect(readdirSync(directory).sort()).toEqual(['download', 'download.meta', 'job.cbor']);
   }, 20_000);
@@ -128,7 +124,7 @@ describe('wherry-pull', () => {
     /** One process that is ended when half of the image has come, and how much it left. */
     async function half(): Promise<{ directory: string; heldBytes: number }> {
       const directory = prepare();
-      await wherryPull('job-1', (stop) => (onHalf = stop));
+      await wherryPull(jobId, (stop) => (onHalf = stop));
       onHalf = undefined;
       server.requests.length = 0;
       const heldBytes = statSync(join(directory, 'download')).size;
@@ -139,7 +135,7 @@ describe('wherry-pull', () => {
 
     it('[C30] asks for the rest only, on the condition that the file is the same (RFC 9110 §13.1.5)', async () => {
       const { directory, heldBytes } = await half();
-      await wherryPull('job-1');
+      await wherryPull(jobId);
       expect(resultIn(directory)).toMatchObject({
         ok: true,
         downloadedBytes: image.aci.length - heldBytes,
@@ -152,7 +148,7 @@ describe('wherry-pull', () => {
       // What lies there is of the old file.
       writeFileSync(join(directory, 'download'), Buffer.alloc(heldBytes, 'of the old file'));
       serving = staticFile(image.aci, '"v2"');
-      await wherryPull('job-1');
+      await wherryPull(jobId);
       expect(resultIn(directory)).toMatchObject({ ok: true, imageId: image.id });
       expect(asked()).toEqual([
         { path: '/app.aci', range: `bytes=${heldBytes}-`, ifRange: '"v1"' },
@@ -166,7 +162,7 @@ describe('wherry-pull', () => {
         response.writeHead(200, { 'content-length': image.aci.length, etag: '"v1"' });
         response.end(image.aci);
       };
-      await wherryPull('job-1');
+      await wherryPull(jobId);
       expect(resultIn(directory)).toMatchObject({ ok: true, downloadedBytes: image.aci.length });
       expect(asked()).toHaveLength(1);
     }, 30_000);
@@ -174,7 +170,7 @@ describe('wherry-pull', () => {
     it('keeps what it has when the server does not let it in any more', async () => {
       const { directory, heldBytes } = await half();
       serving = (_, response) => response.writeHead(401).end();
-      await wherryPull('job-1');
+      await wherryPull(jobId);
       expect(resultIn(directory)).toMatchObject({ ok: false, code: 'download-failed' });
       expect(statSync(join(directory, 'download')).size).toBe(heldBytes);
     }, 30_000);
@@ -197,7 +193,7 @@ describe('wherry-pull', () => {
           `["${new URL(server.url).host}"]\ntoken = "s3cret"\nplain = true\n["${url}"]\nuser = "fleet"\npassword = "pr0xy"\n`,
         );
         const misled = { HTTP_PROXY: 'http://127.0.0.1:1', NO_PROXY: '*' };
-        expect(await wherryPull('job-1', undefined, { ...misled, ...environment })).toEqual({
+        expect(await wherryPull(jobId, undefined, { ...misled, ...environment })).toEqual({
           status: 0,
           said: '',
         });
@@ -214,7 +210,7 @@ describe('wherry-pull', () => {
     it('[C73] says what to do when there are none, and which file is wrong, never what is in it', async () => {
       const directory = prepare('/guarded/app.aci');
       const environment = loaded('# none');
-      const { said } = await wherryPull('job-1', undefined, environment);
+      const { said } = await wherryPull(jobId, undefined, environment);
       const where = `["${new URL(server.url).host}"]`;
       expect(said).toBe(
         `<4>example.com/app: ${server.url}/guarded/app.aci.asc answered with status 401: it wants credentials: put user and password, or token, into /etc/wherry/credentials.toml below ${where} (download-failed)\n`,
@@ -222,7 +218,7 @@ describe('wherry-pull', () => {
       const file = join(environment['CREDENTIALS_DIRECTORY'] ?? '', 'credentials.toml');
       chmodSync(file, 0o600);
       writeFileSync(file, '["a"]\ntoken = s3cret\n');
-      const broken = await wherryPull('job-1', undefined, environment);
+      const broken = await wherryPull(jobId, undefined, environment);
       expect(broken).toEqual({
         status: 0,
         said: '<4>/etc/wherry/credentials.toml: line 2 is not TOML (config-invalid)\n',
@@ -235,14 +231,14 @@ describe('wherry-pull', () => {
     const proxy = await startTinyProxy();
     try {
       prepare();
-      await wherryPull('job-1', undefined, { http_proxy: `http://${proxy.name}` });
+      await wherryPull(jobId, undefined, { http_proxy: `http://${proxy.name}` });
     } finally {
       await proxy.stop();
     }
     expect(proxy.requests).toHaveLength(2);
   }, 30_000);
 
-  it.each(['../job-1', '', 'missing'])(
+  it.each([`../${'a'.repeat(29)}`, '', 'b'.repeat(32)])(
     'fails when there is no job %j',
     async (job) => {
       expect(await wherryPull(job)).toMatchObject({ status: 1 });
@@ -281,16 +277,16 @@ describe('the result of a pull', () => {
       downloadedBytes: 0,
       signedBy: 'b'.repeat(40),
     };
-    expect(decodePullResult(encodePullResult(result))).toEqual(result);
+    expect(pullFiles.decodeResult(pullFiles.encodeResult(result))).toEqual(result);
     const refusal: PullResult = { ok: false, code: 'no-space', message: 'full' };
-    expect(decodePullResult(encodePullResult(refusal))).toEqual(refusal);
+    expect(pullFiles.decodeResult(pullFiles.encodeResult(refusal))).toEqual(refusal);
   });
 
   it('is not believed when it has other fields than it may have', () => {
     const forged = { ok: true, code: 'x', message: 'y' } as unknown as PullResult;
-    expect(() => decodePullResult(encodePullResult(forged))).toThrow(
+    expect(() => pullFiles.decodeResult(pullFiles.encodeResult(forged))).toThrow(
       expect.objectContaining({ code: 'internal' }),
     );
-    expect(() => decodePullResult(Buffer.from('junk'))).toThrow(/cannot be read/);
+    expect(() => pullFiles.decodeResult(Buffer.from('junk'))).toThrow(/cannot be read/);
   });
 });

@@ -7,24 +7,15 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { defaultArchiveLimits } from '../../../../src/image/tar/limits.ts';
 import { readArchive } from '../../../../src/image/aci/read-archive.ts';
 import { renderImage } from '../../../../src/operator/build/render.ts';
+import { jobName } from '../../../../src/device/jobs/index.ts';
 import type { Rendering } from '../../../../src/device/jobs/render/rendering.ts';
-import {
-  decodeRenderJob,
-  decodeRenderResult,
-  encodeRenderJob,
-  encodeRenderResult,
-  type RenderResult,
-} from '../../../../src/device/jobs/render/render-job.ts';
-import {
-  renderInUnit,
-  renderJobName,
-  type RenderPorts,
-} from '../../../../src/device/jobs/render/render-unit.ts';
+import { type Rendered, renderFiles } from '../../../../src/device/jobs/render/render-job.ts';
+import { renderInUnit, type RenderPorts } from '../../../../src/device/jobs/render/render-unit.ts';
 import { imageStore } from '../../../../src/device/store/image-store.ts';
 import { nodeDisk } from '../../../../src/device/store/node-disk.ts';
-import type { Systemd } from '../../../../src/device/systemd/systemd.ts';
 import { collect, mountedImage, type TestImage } from '../../../support/mounted-images.ts';
 import { file, rootfs } from '../../../support/raw-tar.ts';
+import { OneUnit } from '../../../support/one-unit.ts';
 import { fakeBuilder, temporaryDirectory } from '../../../support/test-image.ts';
 
 let root = '';
@@ -81,24 +72,8 @@ async function wherryRender(
 }
 
 /** A systemd that runs the program when its unit is started. */
-class OneUnit implements Partial<Systemd> {
-  readonly calls: string[] = [];
-  program: (job: string) => Promise<unknown> = wherryRender;
-  end = 'done';
-
-  async run(unit: string) {
-    this.calls.push(`run ${unit}`);
-    await this.program(/^wherry-render@([0-9a-f]{32})\.service$/.exec(unit)?.[1] ?? '');
-    return this.end;
-  }
-  stop(unit: string) {
-    this.calls.push(`stop ${unit}`);
-    return Promise.resolve('done' as const);
-  }
-  resetFailed() {
-    return Promise.resolve();
-  }
-}
+const programUnit = (): OneUnit =>
+  new OneUnit((unit) => wherryRender(/^wherry-render@([0-9a-f]{32})\.service$/.exec(unit)?.[1] ?? ''));
 
 function ports(systemd: OneUnit): RenderPorts {
   const owner = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
@@ -106,8 +81,7 @@ function ports(systemd: OneUnit): RenderPorts {
   mkdirSync(join(root, 'objects'), { recursive: true });
   mkdirSync(join(root, 'partial'), { recursive: true });
   return {
-    systemd: systemd as unknown as Systemd,
-    ...{ disk, owner, limits, compression: 'none', partial: join(root, 'partial') },
+    ...{ systemd, disk, owner, limits, compression: 'none', partial: join(root, 'partial') },
     store: imageStore(disk, join(root, 'objects'), { owner }),
   };
 }
@@ -116,7 +90,7 @@ const never = new AbortController().signal;
 
 describe('a tree that is rendered in its unit', () => {
   it('becomes the object that pulling the rendered image makes, and is committed under its own name', async () => {
-    const systemd = new OneUnit();
+    const systemd = programUnit();
     const tree = await renderInUnit(rendering(), ports(systemd), never);
     const object = readFileSync(join(root, 'objects', `${id}.erofs`));
     expect(tree).toEqual({
@@ -132,17 +106,17 @@ describe('a tree that is rendered in its unit', () => {
     expect(object.includes('kept')).toBe(true);
     expect(object.includes('dropped')).toBe(false);
     expect(readdirSync(join(root, 'partial'))).toEqual([]);
-    const unit = `wherry-render@${renderJobName(id)}.service`;
-    expect(systemd.calls).toEqual([`stop ${unit}`, `run ${unit}`, `stop ${unit}`]);
+    const unit = `wherry-render@${jobName(id)}.service`;
+    expect(systemd.calls).toEqual([`stop ${unit}`, `reset ${unit}`, `run ${unit}`, `stop ${unit}`]);
   }, 30_000);
 
   it('is begun anew after an interruption, whatever was left', async () => {
-    const home = join(root, 'partial', renderJobName(id));
-    const all = ports(new OneUnit());
+    const home = join(root, 'partial', jobName(id));
+    const all = ports(programUnit());
     mkdirSync(home);
     writeFileSync(
       join(home, 'result.cbor'),
-      encodeRenderResult({ ok: false, code: 'internal', message: 'old' }),
+      renderFiles.encodeResult({ ok: false, code: 'internal', message: 'old' }),
     );
     writeFileSync(join(home, 'object.erofs'), 'half');
     expect(await renderInUnit(rendering(), all, never)).toMatchObject({ id });
@@ -150,7 +124,7 @@ describe('a tree that is rendered in its unit', () => {
 
   it('is refused with what the unit found, and leaves nothing', async () => {
     rmSync(join(base.directory, 'rootfs'), { recursive: true });
-    const refused = renderInUnit(rendering(), ports(new OneUnit()), never);
+    const refused = renderInUnit(rendering(), ports(programUnit()), never);
     await expect(refused).rejects.toMatchObject({
       code: 'image-corrupt',
       message: expect.stringMatching(/^example\.com\/top: /) as string,
@@ -159,20 +133,18 @@ describe('a tree that is rendered in its unit', () => {
     expect(readdirSync(join(root, 'objects'))).toEqual([]);
   }, 30_000);
 
-  it('is refused when the unit ends without a verdict, or says what it did not make', async () => {
+  it('is refused when the unit ends without a result, or says what it did not make', async () => {
     const systemd = new OneUnit();
-    systemd.program = () => Promise.resolve();
     systemd.end = 'signal';
     await expect(renderInUnit(rendering(), ports(systemd), never)).rejects.toMatchObject({
       code: 'internal',
-      message: expect.stringMatching(/without a verdict \(signal\)/) as string,
+      message: expect.stringMatching(/without a result \(signal\)/) as string,
     });
-    systemd.program = (job) => {
-      const home = join(root, 'partial', job);
-      const result: RenderResult = { ok: true, objectSizeBytes: 4096, objectSha256: 'a'.repeat(64) };
-      writeFileSync(join(home, 'result.cbor'), encodeRenderResult(result));
+    systemd.program = () => {
+      const home = join(root, 'partial', jobName(id));
+      const result: Rendered = { ok: true, objectSizeBytes: 4096, objectSha256: 'a'.repeat(64) };
+      writeFileSync(join(home, 'result.cbor'), renderFiles.encodeResult(result));
       writeFileSync(join(home, 'object.erofs'), Buffer.alloc(4096));
-      return Promise.resolve();
     };
     await expect(renderInUnit(rendering(), ports(systemd), never)).rejects.toMatchObject({
       code: 'image-build-failed',
@@ -185,14 +157,14 @@ describe('wherry-render', () => {
     const home = join(root, 'partial', 'b'.repeat(32));
     mkdirSync(home, { recursive: true });
     const { steps, impliesDirectories } = rendering();
-    const job = encodeRenderJob({ steps, impliesDirectories, limits, compression: 'none' });
+    const job = renderFiles.encodeJob({ steps, impliesDirectories, limits, compression: 'none' });
     writeFileSync(join(home, 'job.cbor'), job);
     const full = fakeBuilder(
       join(root, 'full'),
       "console.error('<E> No space left on device'); process.exit(1);",
     );
     expect(await wherryRender('b'.repeat(32), full)).toMatchObject({ status: 0 });
-    const result = decodeRenderResult(readFileSync(join(home, 'result.cbor')));
+    const result = renderFiles.decodeResult(readFileSync(join(home, 'result.cbor')));
     expect(result).toMatchObject({ ok: false, code: 'no-space' });
   }, 30_000);
 
@@ -209,9 +181,9 @@ describe('the files between wherryd and the rendering unit', () => {
   it('come back as they were written', () => {
     const { steps, impliesDirectories } = rendering();
     const job = { steps, impliesDirectories, limits, compression: 'lz4' as const };
-    expect(decodeRenderJob(encodeRenderJob(job))).toEqual(job);
-    const result: RenderResult = { ok: true, objectSizeBytes: 1, objectSha256: '0'.repeat(64) };
-    expect(decodeRenderResult(encodeRenderResult(result))).toEqual(result);
+    expect(renderFiles.decodeJob(renderFiles.encodeJob(job))).toEqual(job);
+    const result: Rendered = { ok: true, objectSizeBytes: 1, objectSha256: '0'.repeat(64) };
+    expect(renderFiles.decodeResult(renderFiles.encodeResult(result))).toEqual(result);
   });
 
   it('hold the largest tree that may be rendered', () => {
@@ -221,12 +193,12 @@ describe('the files between wherryd and the rendering unit', () => {
       above: Array.from({ length: 15 }, () => image),
     }));
     const job = { steps, impliesDirectories: [], limits, compression: 'none' as const };
-    expect(decodeRenderJob(encodeRenderJob(job))).toEqual(job);
+    expect(renderFiles.decodeJob(renderFiles.encodeJob(job))).toEqual(job);
   });
 
   it('are not believed when they are damaged', () => {
-    expect(() => decodeRenderResult(Buffer.from('junk'))).toThrow(/cannot be read/);
+    expect(() => renderFiles.decodeResult(Buffer.from('junk'))).toThrow(/cannot be read/);
     const forged = { ok: true, objectSizeBytes: 1, objectSha256: 'x' } as const;
-    expect(() => decodeRenderResult(encodeRenderResult(forged))).toThrow(/hex digits/);
+    expect(() => renderFiles.decodeResult(renderFiles.encodeResult(forged))).toThrow(/hex digits/);
   });
 });

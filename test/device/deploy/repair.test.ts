@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { AcIdentifier, AcName, ImageId } from '../../../src/image/appc/types.ts';
-import { mendImages } from '../../../src/device/deploy/mend.ts';
+import { repairImages } from '../../../src/device/deploy/repair.ts';
 import type { StoredImage } from '../../../src/device/store/image-store.ts';
 import type { DesiredState } from '../../../src/wire/trust/desired-state.ts';
 import { deployedPod, WorldModel } from '../../support/world-model.ts';
@@ -61,7 +61,7 @@ function damagedDevice(): WorldModel {
 describe('images of the running version', () => {
   it('that are damaged are pulled again, and what runs from them is started anew [C71]', async () => {
     const world = damagedDevice();
-    expect(await mendImages(desired(3), world, world, never, clock)).toEqual(['example.com/b']);
+    expect(await repairImages(desired(3), world, world, never, clock)).toEqual(['example.com/b']);
     expect(world.calls).toEqual(['reserve', 'pull', 'save', ...startedAnew('sha512-b')]);
     expect(world.state.images.find(({ id }) => id === 'sha512-b')?.lastUse).toBe(5000);
     expect(world.state.current?.version).toBe(3);
@@ -70,7 +70,7 @@ describe('images of the running version', () => {
   it('that are whole are left alone [C24]', async () => {
     const world = damagedDevice();
     world.damaged.clear();
-    expect(await mendImages(desired(3), world, world, never, clock)).toEqual([]);
+    expect(await repairImages(desired(3), world, world, never, clock)).toEqual([]);
     expect(world.calls).toEqual([]);
   });
 
@@ -80,26 +80,26 @@ describe('images of the running version', () => {
     const tree = { id: 'rendered-t' as const, name: 'example.com/a', imageIds: ids };
     world.needed = [{ ...tree, steps: [], impliesDirectories: [], sizeBytes: 0, tarSizeBytes: 20 }];
     world.state = { ...world.state, trees: [{ ...tree, sizeBytes: 1, sha256: 'old' }] };
-    expect(await mendImages(desired(3), world, world, never, clock)).toEqual([]);
+    expect(await repairImages(desired(3), world, world, never, clock)).toEqual([]);
     world.damaged.add('rendered-t');
     world.calls.length = 0;
-    expect(await mendImages(desired(3), world, world, never, clock)).toEqual(['example.com/a']);
+    expect(await repairImages(desired(3), world, world, never, clock)).toEqual(['example.com/a']);
     expect(world.calls).toEqual(['reserve', 'render rendered-t', 'save', ...startedAnew('rendered-t')]);
     expect(world.state.trees?.map(({ sha256 }) => sha256)).toEqual(['']);
   });
 
   it('are left alone under a deployment, which pulls what it needs itself, and by the command of another version', async () => {
     const world = damagedDevice();
-    expect(await mendImages(desired(2), world, world, never, clock)).toEqual([]);
+    expect(await repairImages(desired(2), world, world, never, clock)).toEqual([]);
     world.state = { ...world.state, pending: { desired: desired(4), attempts: 0 } };
-    expect(await mendImages(desired(3), world, world, never, clock)).toEqual([]);
+    expect(await repairImages(desired(3), world, world, never, clock)).toEqual([]);
     expect(world.calls).toEqual([]);
   });
 
   it('that cannot be pulled leave what runs as it is', async () => {
     const world = damagedDevice();
     world.refuse = { pull: 'download-failed' };
-    await expect(mendImages(desired(3), world, world, never, clock)).rejects.toMatchObject({
+    await expect(repairImages(desired(3), world, world, never, clock)).rejects.toMatchObject({
       code: 'download-failed',
     });
     expect(world.calls).toEqual(['reserve', 'pull']);

@@ -10,7 +10,7 @@ export const defaultUnpackedBytes = 8 * GiB;
  * image is compressed. What is written of it is judged by the limits of devices.
  * @param maxUnpackedBytes of one layer, and of the files of all layers together
  */
-export function deskLimits(maxUnpackedBytes: number): ArchiveLimits {
+export function operatorLimits(maxUnpackedBytes: number): ArchiveLimits {
   return {
     ...defaultArchiveLimits,
     maxTarBytes: maxUnpackedBytes,

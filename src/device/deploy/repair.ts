@@ -6,13 +6,13 @@ import { withImage, withTree } from './remembered-images.ts';
 import type { StateKeeper, World } from './world.ts';
 
 /**
- * Replaces the objects of the running version that are no longer what was verified, and starts anew what ran from them. This is
- * no deployment: version, pods and answer stay. `desired` is the command of the running version, told again; it has the addresses.
+ * Replaces the objects of the running version that are no longer what was verified, and restarts the pods that ran from them. This is
+ * no deployment: version, pods and answer stay. `desired` is the command of the running version, received again; it has the addresses.
  *
- * @returns names of the images that were replaced; none when all are whole, or when another version runs or is on its way
+ * @returns names of the images that were replaced; none when none is damaged, or when another version runs or is being deployed
  * @throws Refusal as a pull does, or `activation-failed`; what was replaced until then stays so
  */
-export async function mendImages(
+export async function repairImages(
   desired: DesiredState,
   keeper: StateKeeper,
   world: World,
@@ -32,16 +32,16 @@ export async function mendImages(
     const stored = await world.pull(image, () => undefined, signal);
     await keeper.save(withImage(keeper.state, stored, Math.floor(clock.nowMs() / 1000)));
   }
-  const rendered = await mendTrees(desired, keeper, world, signal);
-  const mended = [...damaged, ...rendered];
-  if (mended.length === 0) return [];
+  const rendered = await repairTrees(desired, keeper, world, signal);
+  const repaired = [...damaged, ...rendered];
+  if (repaired.length === 0) return [];
   signal.throwIfAborted();
   await activatePods(world, current.pods, signal, () => undefined);
-  return [...new Set(mended.map(({ name }) => name))];
+  return [...new Set(repaired.map(({ name }) => name))];
 }
 
-/** Renders anew what the running version shows its apps and is no longer what was made; the images are whole by now. */
-async function mendTrees(
+/** Renders the damaged trees of the running version again. Its images are repaired by now. */
+async function repairTrees(
   desired: DesiredState,
   keeper: StateKeeper,
   world: World,

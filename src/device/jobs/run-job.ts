@@ -1,0 +1,61 @@
+import { join } from 'node:path';
+import { Refusal } from '../../core/refusal/index.ts';
+import type { Disk, Owner } from '../store/index.ts';
+import type { Systemd } from '../systemd/index.ts';
+import type { JobFiles, RefusedResult } from './job-files.ts';
+
+export interface UnitJob<Job> {
+  /** A service of Type=oneshot, for example `wherry-pull@<job>.service`. */
+  readonly unit: string;
+  /** Where the job, its result and everything that the unit makes are. The unit's user owns it. */
+  readonly directory: string;
+  readonly job: Job;
+  /** Names the job in refusals: `pull of example.com/app`. */
+  readonly what: string;
+  /** The unit goes on with what an earlier run left in the directory. */
+  readonly resumes?: true;
+}
+
+export interface JobPorts {
+  readonly systemd: Systemd;
+  readonly disk: Disk;
+  /** The unprivileged user of the unit. */
+  readonly owner: Owner;
+}
+
+/**
+ * Has a unit without privileges do a job, and returns what it left. When this returns or throws, no process of the unit runs.
+ * The directory stays: the caller takes over what was made, and removes the rest.
+ *
+ * The unit is not trusted. The caller must check what it uses of the result.
+ *
+ * @param signal ends the unit; what it was aborted with is thrown
+ * @throws Refusal `internal` when the unit left no result, or one that cannot be read
+ */
+export async function runJob<Job, Done extends { readonly ok: true }>(
+  files: JobFiles<Job, Done>,
+  { unit, directory, job, what, resumes }: UnitJob<Job>,
+  { systemd, disk, owner }: JobPorts,
+  signal: AbortSignal,
+): Promise<Done | RefusedResult> {
+  const jobPath = join(directory, files.names.job);
+  const resultPath = join(directory, files.names.result);
+  // A unit that a killed wherryd left has read an older job, with older keys. Where the unit is unknown, its start says so.
+  await systemd.stop(unit).catch(() => undefined);
+  await disk.remove(resumes === true ? resultPath : directory);
+  await disk.makeDirectory(directory, owner);
+  await disk.write(jobPath, files.encodeJob(job));
+  await disk.own(jobPath, owner, 0o400);
+  let end: string;
+  try {
+    await systemd.resetFailed(unit);
+    end = await systemd.run(unit, signal);
+  } finally {
+    // A oneshot service has ended for systemd when its main process has; others may still have files open.
+    await systemd.stop(unit);
+  }
+  signal.throwIfAborted();
+  const file = await disk.read(resultPath, files.maxBytes).catch(() => undefined);
+  if (file === undefined) throw new Refusal('internal', `the ${what} ended without a result (${end})`);
+  return files.decodeResult(file);
+}

@@ -1,0 +1,107 @@
+import type { LossReason } from './loss-reason.ts';
+import { ConnectionLost } from './transport.ts';
+
+/** What codes of the broker and errors of the client mean for the connection. */
+
+/** CONNACK codes of 3.1.1 (§3.2.2.3) and reason codes of MQTT 5 (§2.4) that mean more than a lost connection. */
+const reasonsByCode: Readonly<Record<number, LossReason>> = {
+  0x01: 'protocol',
+  0x02: 'credentials',
+  0x03: 'busy',
+  0x04: 'credentials',
+  0x05: 'credentials',
+  0x81: 'protocol',
+  0x82: 'protocol',
+  0x84: 'protocol',
+  0x85: 'credentials',
+  0x86: 'credentials',
+  0x87: 'credentials',
+  0x88: 'busy',
+  0x89: 'busy',
+  0x8a: 'credentials',
+  0x8b: 'busy',
+  0x8c: 'credentials',
+  0x8e: 'taken-over',
+  0x95: 'too-large',
+  0x97: 'quota',
+  0x9f: 'quota',
+};
+
+/** The code of a PUBACK that mqtt.js gives as an error. */
+function codeOf(error: unknown): number | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'number' ? error.code : undefined;
+}
+
+/** A reason code in the words of the standard, where mqtt.js has some, and as a number. */
+function wordsOf(error: unknown, code: number): string {
+  const words = /: (.+)$/.exec(messageOf(error))?.[1] ?? 'undefined';
+  return words === 'undefined' ? `reason ${hex(code)}` : `${words} (reason ${hex(code)})`;
+}
+
+/** A broker that does not take a message says so in the PUBACK (MQTT 5 §3.4.2.1); the connection is as good as before. */
+export function publishLoss(error: Error, topic: string): Error {
+  const code = codeOf(error);
+  if (code === undefined) return error;
+  const reason = reasonOf(code) ?? 'protocol';
+  const words = `the broker did not take the message for ${topic}: ${wordsOf(error, code)}`;
+  return new ConnectionLost(reason, words, { cause: error });
+}
+
+/** One code for each topic stands in the SUBACK, which mqtt.js gives with its error (3.1.1 §3.9.3, MQTT 5 §3.9.3). */
+export function subscribeLoss(error: Error, topics: readonly string[]): Error {
+  // An error of a connection that ended has the property too, and nothing in it.
+  const { packet } = error as { readonly packet?: { readonly granted?: readonly number[] } };
+  const granted = packet?.granted ?? [];
+  const at = granted.findIndex((code) => code >= 0x80);
+  const code = granted[at];
+  if (code === undefined) return error;
+  const words = `the broker does not let this client read ${topics[at] ?? ''}: ${wordsOf(error, code)}`;
+  return new ConnectionLost('credentials', words, { cause: error });
+}
+
+/** The broker ended an MQTT 5 session with this reason code (DISCONNECT, §3.14.2.1). */
+export function lossByBroker(code: number): ConnectionLost {
+  return new ConnectionLost(
+    reasonOf(code) ?? 'closed',
+    `the broker ended the session with reason ${hex(code)}`,
+  );
+}
+
+function reasonOf(code: number): LossReason | undefined {
+  return reasonsByCode[code];
+}
+
+/** Errors of the operating system that arise before a packet has left this device. */
+const noNetwork = new Set(['ENETUNREACH', 'ENETDOWN', 'EADDRNOTAVAIL', 'EAI_AGAIN', 'EHOSTUNREACH']);
+const ended = new Set(['ECONNRESET', 'EPIPE']);
+
+/** What an error of the socket, of TLS or of mqtt.js means for the connection. */
+export function lossOf(error: unknown): ConnectionLost {
+  if (error instanceof ConnectionLost) return error;
+  const code: unknown = error instanceof Error && 'code' in error ? error.code : undefined;
+  const detail = messageOf(error);
+  if (typeof code === 'number') {
+    // mqtt.js has no words for a code that is in neither version of the standard.
+    const words = /^Connection refused: undefined$/.test(detail)
+      ? `the broker refused the connection with the unknown code ${code}`
+      : detail;
+    return new ConnectionLost(reasonOf(code) ?? 'closed', words, { cause: error });
+  }
+  if (typeof code !== 'string') return new ConnectionLost('closed', detail, { cause: error });
+  if (noNetwork.has(code)) return new ConnectionLost('no-network', detail, { cause: error });
+  if (ended.has(code)) return new ConnectionLost('closed', detail, { cause: error });
+  // Happy eyeballs gives an AggregateError with the code of its first member.
+  if (/^E[A-Z_]+$/.test(code) && !code.startsWith('ERR_') && code !== 'EPROTO') {
+    return new ConnectionLost('unreachable', detail, { cause: error });
+  }
+  return new ConnectionLost('tls', detail, { cause: error });
+}
+
+export function messageOf(error: unknown): string {
+  if (error instanceof AggregateError && error.message === '') return error.errors.map(messageOf).join('; ');
+  return error instanceof Error ? error.message : String(error);
+}
+
+function hex(code: number): string {
+  return `0x${code.toString(16).padStart(2, '0')}`;
+}

@@ -1,0 +1,57 @@
+import type { Socket } from 'node:net';
+import { Duplex } from 'node:stream';
+import type { Refusal } from '../../core/refusal/index.ts';
+import { FairReader } from './fair-reader.ts';
+import { PacketGate } from './packet-gate.ts';
+
+/** Larger packets are not read. Twice the largest envelope, so that `trust/` still sees and names slightly larger ones. */
+const maxPacketBytes = 256 * 1024;
+
+/** The socket with the packet gate in its reading direction. */
+export class GatedStream extends Duplex {
+  readonly #socket: Socket;
+  readonly #reader: FairReader;
+  /** The library has not yet taken what was passed on: nothing more is read. */
+  #full = false;
+
+  constructor(socket: Socket, dropped: (topic: string, refusal: Refusal) => void) {
+    super({ allowHalfOpen: false });
+    this.#socket = socket;
+    const gate = new PacketGate(maxPacketBytes, {
+      pass: (bytes) => {
+        this.#full = !this.push(bytes);
+      },
+      reply: (bytes) => socket.write(bytes),
+      dropped,
+    });
+    const source = {
+      pause: () => socket.pause(),
+      resume: () => (this.#full ? socket : socket.resume()),
+    };
+    const reader = (this.#reader = new FairReader(source, (bytes) => gate.push(bytes)));
+    socket.on('data', (chunk: Buffer) => {
+      reader.read(chunk).catch((error: unknown) => this.destroy(error as Error));
+    });
+    socket.once('end', () => void reader.idle.then(() => this.push(null)));
+    socket.once('error', (error) => this.destroy(error));
+    socket.once('close', () => this.destroy());
+  }
+
+  override _read(): void {
+    this.#full = false;
+    if (!this.#reader.busy) this.#socket.resume();
+  }
+
+  override _write(chunk: Buffer, encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    this.#socket.write(chunk, encoding, done);
+  }
+
+  override _final(done: () => void): void {
+    this.#socket.end(done);
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#socket.destroy();
+    done(error);
+  }
+}

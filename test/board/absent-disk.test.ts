@@ -1,0 +1,98 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { DeviceReport } from '../../src/wire/report/report.ts';
+import { oneBoard } from './board-choice.ts';
+import { type BuiltImage, Scene } from './scene.ts';
+
+/** While this file is there, so is the disk. Without it the mount fails, as that of every unplugged disk. */
+const disk = '/run/disk';
+const mountPoint = '/mnt/usb-disk';
+const mountUnit = String.raw`mnt-usb\x2ddisk.mount`;
+
+describe.each(oneBoard)('a volume on a disk of %s that may be absent', (boardName) => {
+  let scene: Scene;
+  let image: BuiltImage;
+  const links = async () =>
+    (await scene.board.check('ls /etc/systemd/system/*.mount.wants 2>/dev/null || true')).trim();
+  const service = async (pod: string): Promise<string> =>
+    (
+      await scene.board.check(
+        `cd /etc/systemd/system; ls -d wherry-pod-${pod}.*-main.service | sed 's/\\\\/\\\\\\\\/g'`,
+      )
+    ).trim();
+  const state = async (unit: string) =>
+    (await scene.board.run(`systemctl is-active "${unit}"`)).stdout.trim();
+  const isPlugged = async (plugged: boolean) =>
+    await scene.board.check(
+      plugged
+        ? `touch ${disk} && systemctl start '${mountUnit}'`
+        : `systemctl stop '${mountUnit}' && rm ${disk}`,
+      { timeoutMs: 120_000 },
+    );
+
+  beforeAll(async () => {
+    scene = await Scene.start(boardName);
+    const unit = `[Unit]\nAssertPathExists=${disk}\n[Mount]\nWhat=tmpfs\nWhere=${mountPoint}\nType=tmpfs\n`;
+    await scene.board.copyIn(Buffer.from(unit), `/etc/systemd/system/${mountUnit}`);
+    await scene.board.check(`mkdir -p ${mountPoint}; systemctl daemon-reload`);
+    await isPlugged(true);
+    const app = `trap 'exit 0' TERM; echo up >/data/started; while :; do /usr/bin/busybox sleep 1; done`;
+    image = await scene.image('busybox', ['/usr/bin/busybox', 'sh', '-c', app], {
+      app: { mountPoints: [{ name: 'data', path: '/data' }] },
+    });
+    const volumes = (source: string) => ({ volumes: [{ name: 'data', kind: 'host', source }] });
+    await scene.board.check('mkdir -p /srv/other');
+    const event = await scene.deploy(
+      scene.desired([
+        { name: 'disk', image, manifest: volumes(mountPoint) },
+        { name: 'other', image, manifest: volumes('/srv/other') },
+      ]),
+    );
+    expect(event).toMatchObject({ outcome: 'committed' });
+  });
+  afterAll(() => scene.stop());
+
+  it('keeps its pod waiting at boot, reported and alone', async () => {
+    await scene.board.reboot();
+    const healthOf = (report: DeviceReport, pod: string) =>
+      report.pods.find(({ name }) => name === pod)?.healthy;
+    const report = await scene.report(
+      (newest) => healthOf(newest, 'disk') === false && healthOf(newest, 'other') === true,
+    );
+    expect(report.pods.find(({ name }) => name === 'disk')?.apps).toMatchObject([{ state: 'inactive/dead' }]);
+    expect((await scene.board.check(`ls -A ${mountPoint}`)).trim()).toBe('');
+  });
+
+  it('starts its pod when the disk comes, without wherryd', async () => {
+    await scene.board.check('systemctl stop wherryd');
+    const unit = await service('disk');
+    expect(await state(unit)).toBe('inactive');
+    await isPlugged(true);
+    await scene.board.waitFor(`systemctl is-active "${unit}" && test -s ${mountPoint}/started`);
+  });
+
+  it('stops its pod when the disk goes, and starts it when the disk comes back', async () => {
+    const unit = await service('disk');
+    await isPlugged(false);
+    expect(await state(unit)).toBe('inactive');
+    expect(await state(await service('other'))).toBe('active');
+    await isPlugged(true);
+    await scene.board.waitFor(`systemctl is-active "${unit}" && test -s ${mountPoint}/started`);
+  });
+
+  it('starts nothing any more once the pod is not in the set', async () => {
+    await scene.board.check('systemctl start wherryd');
+    expect(await links()).toContain('wherry-pod-disk.');
+    expect(
+      await scene.deploy(
+        scene.desired([{ name: 'none', image, manifest: { volumes: [{ name: 'data', kind: 'empty' }] } }]),
+      ),
+    ).toMatchObject({
+      outcome: 'committed',
+    });
+    expect(await links()).not.toContain('wherry-pod-');
+    await isPlugged(false);
+    await isPlugged(true);
+    const running = "systemctl list-units --no-legend --state=active,activating 'wherry-pod-disk*.service'";
+    expect((await scene.board.check(running)).trim()).toBe('');
+  });
+});

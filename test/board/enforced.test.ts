@@ -1,0 +1,171 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { lacksOf } from '../../qemu/index.ts';
+import type { IsolatorReport } from '../../src/wire/report/isolator-report.ts';
+import type { DeviceReport } from '../../src/wire/report/report.ts';
+import { boardsFor, itOn } from './board-choice.ts';
+import { Scene } from './scene.ts';
+
+type Isolators = readonly { readonly name: string; readonly value: unknown }[];
+
+/** What apps and pods ask for. A limit that is above all that the board has is none that it enforces. */
+const pods: readonly { readonly name: string; readonly app: Isolators; readonly pod?: Isolators }[] = [
+  {
+    name: 'whole',
+    app: [
+      { name: 'resource/memory', value: { limit: '64Mi' } },
+      { name: 'resource/cpu', value: { limit: '1' } },
+      { name: 'wherry/tasks', value: { limit: '64' } },
+    ],
+    pod: [
+      { name: 'resource/memory', value: { limit: '96Mi' } },
+      { name: 'resource/cpu', value: { limit: '1500m' } },
+      { name: 'wherry/tasks', value: { limit: '80' } },
+    ],
+  },
+  {
+    name: 'odd',
+    app: [
+      { name: 'resource/memory', value: { limit: '50000001' } },
+      { name: 'resource/cpu', value: { limit: '0.333' } },
+      { name: 'os/linux/oom-score-adj', value: 250 },
+      { name: 'os/linux/no-new-privileges', value: true },
+    ],
+  },
+  {
+    name: 'shares',
+    app: [
+      { name: 'os/linux/cpu-shares', value: 512 },
+      { name: 'wherry/tasks', value: { limit: '4194304' } },
+      { name: 'resource/memory', value: { limit: '9223372036854771712' } },
+      { name: 'resource/block-bandwidth', value: { default: true, limit: '5M' } },
+    ],
+  },
+  {
+    name: 'sets',
+    app: [
+      { name: 'os/linux/capabilities-retain-set', value: { set: ['CAP_KILL', 'CAP_CHOWN'] } },
+      { name: 'resource/memory', value: { limit: '48Mi', request: '16Mi' } },
+      { name: 'resource/cpu', value: { limit: '2.5', request: '1' } },
+    ],
+  },
+];
+
+/** Needs a /proc/sys that can be written. */
+const sysctl = [{ name: 'os/unix/sysctl', value: { 'kernel.msgmax': '4096' } }];
+
+/** Directive of systemd → controller, file of the kernel, and the directive's value as that file has it. */
+const files: Readonly<
+  Record<string, { controller: string; file: string; kernel: (value: string) => string }>
+> = {
+  MemoryMax: { controller: 'memory', file: 'memory.max', kernel: (bytes) => bytes },
+  MemorySwapMax: { controller: 'memory', file: 'memory.swap.max', kernel: (bytes) => bytes },
+  CPUQuota: {
+    controller: 'cpu',
+    file: 'cpu.max',
+    kernel: (percent) => `${Math.round(Number(percent.replace('%', '')) * 1000)} 100000`,
+  },
+  CPUWeight: { controller: 'cpu', file: 'cpu.weight', kernel: (weight) => weight },
+  TasksMax: { controller: 'pids', file: 'pids.max', kernel: (tasks) => tasks },
+};
+
+/** [C51]: a report is compared with the files of the kernel, not with what was asked for. */
+describe.each(boardsFor('controllers'))('what is reported as enforced on %s', (boardName) => {
+  const hasSysctl = lacksOf(boardName).kernel === undefined;
+  let scene: Scene;
+  let reports: ReadonlyMap<string, DeviceReport['pods'][number]>;
+
+  beforeAll(async () => {
+    scene = await Scene.start(boardName);
+    const image = await scene.image('busybox', ['/usr/bin/busybox', 'sleep', '1000000']);
+    const wanted = pods.map(({ name, app, pod }) => ({
+      ...{ name, image },
+      manifest: {
+        apps: [
+          {
+            ...{ name: 'main', image: { id: image.id, name: image.name } },
+            app: { exec: ['/usr/bin/busybox', 'sleep', '1000000'], user: '0', group: '0', isolators: app },
+          },
+        ],
+        isolators: pod ?? (hasSysctl ? sysctl : []),
+      },
+    }));
+    const event = await scene.deploy(scene.desired(wanted), 1_000_000);
+    expect(event.outcome, JSON.stringify(event)).toBe('committed');
+    const report = await scene.report(
+      ({ pods: running }) => running.filter(({ healthy }) => healthy).length === pods.length,
+    );
+    reports = new Map(report.pods.map((pod) => [pod.name, pod]));
+  }, 1_200_000);
+  afterAll(() => scene.stop());
+
+  const outcomeOf = (pod: string): readonly IsolatorReport[] => reports.get(pod)?.isolators ?? [];
+  const pidOf = (pod: string): number => reports.get(pod)?.apps[0]?.pid ?? 0;
+  /** The control group of a pod's app, or of the pod when `app` is empty. */
+  const groupOf = async (pod: string, app: string): Promise<string> => {
+    const group = (await scene.board.check(`sed -n 's/^0:://p' /proc/${pidOf(pod)}/cgroup`)).trim();
+    return `/sys/fs/cgroup${app === '' ? group.replace(/\/[^/]*$/, '') : group}`;
+  };
+
+  it.each(pods)('is what control groups have: pod $name [C51]', async ({ name }) => {
+    let compared = 0;
+    for (const { app, name: isolator, outcome, detail } of outcomeOf(name)) {
+      const set = detail.split(';')[0]?.split(' ') ?? [];
+      const rules = set.flatMap((word) => {
+        const [key = '', value = ''] = word.split('=');
+        const rule = files[key];
+        return rule === undefined ? [] : [{ ...rule, value: rule.kernel(value) }];
+      });
+      for (const { file, value } of outcome === 'enforced' ? rules : []) {
+        const path = `${await groupOf(name, app)}/${file}`;
+        const kernel = (await scene.board.check(`cat ${path}`)).trim();
+        expect(`${isolator}: ${file} ${kernel}`).toBe(`${isolator}: ${file} ${value}`);
+        compared++;
+      }
+    }
+    if (scene.board.lacks.controllers === undefined && name !== 'sets') expect(compared).toBeGreaterThan(0);
+  });
+
+  it('is no limit of which the control group has no controller [C51]', async () => {
+    for (const { name } of pods) {
+      const group = await groupOf(name, 'main');
+      const controllers = (await scene.board.check(`cat ${group}/cgroup.controllers`)).trim().split(' ');
+      for (const { name: isolator, outcome } of outcomeOf(name)) {
+        const needed = isolator.startsWith('resource/memory')
+          ? 'memory'
+          : /cpu/.test(isolator)
+            ? 'cpu'
+            : isolator === 'wherry/tasks'
+              ? 'pids'
+              : isolator.startsWith('resource/block')
+                ? 'io'
+                : undefined;
+        if (needed === undefined || controllers.includes(needed)) continue;
+        expect([isolator, outcome]).toEqual([isolator, 'ignored']);
+      }
+    }
+  });
+
+  it('is what the process has: OOM score, privileges, capabilities, kernel settings [C51]', async () => {
+    const enforced = (pod: string, name: string) =>
+      outcomeOf(pod).find((one) => one.name === name && one.outcome === 'enforced') !== undefined;
+    expect(enforced('odd', 'os/linux/oom-score-adj')).toBe(true);
+    expect((await scene.board.check(`cat /proc/${pidOf('odd')}/oom_score_adj`)).trim()).toBe('250');
+    expect(enforced('odd', 'os/linux/no-new-privileges')).toBe(true);
+    expect(await scene.board.check(`cat /proc/${pidOf('odd')}/status`)).toMatch(/^NoNewPrivs:\s1$/m);
+    expect(enforced('sets', 'os/linux/capabilities-retain-set')).toBe(true);
+    // CAP_CHOWN is bit 0 and CAP_KILL bit 5 (linux/capability.h).
+    expect(await scene.board.check(`cat /proc/${pidOf('sets')}/status`)).toMatch(/^CapBnd:\s0{14}21$/m);
+    expect(enforced('sets', 'os/unix/sysctl')).toBe(hasSysctl);
+    if (!hasSysctl) return;
+    const msgmax = await scene.board.check(`nsenter -t ${pidOf('sets')} -i cat /proc/sys/kernel/msgmax`);
+    expect(msgmax.trim()).toBe('4096');
+  });
+
+  itOn(boardName, 'controllers')('is no limit above all that the device has [C51]', () => {
+    const memory = outcomeOf('shares').find(({ name }) => name === 'resource/memory');
+    expect(memory).toMatchObject({
+      outcome: 'modified',
+      detail: expect.stringContaining('bounds nothing') as string,
+    });
+  });
+});
