@@ -60,6 +60,7 @@ export async function packageTree(input: TreeInput): Promise<DebianPackage> {
       `${JSON.stringify({ name: 'wherry', version: input.version, type: 'module' })}\n`,
     ),
     file('usr/bin/wherry', '#!/bin/sh\nexec /usr/bin/node /usr/lib/wherry/wherry.js "$@"\n', 0o755),
+    file('usr/lib/wherry/attach-network', await read('cross/debian/attach-network'), 0o755),
     file('usr/lib/wherry/snapshot', await read('cross/debian/snapshot'), 0o755),
     file('usr/share/doc/wherry/copyright', input.copyright),
   ];
@@ -80,8 +81,9 @@ export async function packageTree(input: TreeInput): Promise<DebianPackage> {
       Architecture: input.target.arch,
       Maintainer: 'wherry developers <wherry@localhost>',
       Depends: depends.join(', '),
-      // The first process of pods with several apps; what undoes compressions that Node 20 does not know; what seals objects.
-      Recommends: 'catatonit, bzip2, xz-utils, zstd, fsverity',
+      // The first process of pods with several apps; what undoes compressions that Node 20 does not know; what seals objects; pod
+      // networks, of 60 MB and not needed by a device whose pods use its own.
+      Recommends: 'catatonit, bzip2, xz-utils, zstd, fsverity, containernetworking-plugins',
       Section: 'admin',
       Priority: 'optional',
       Description: [

@@ -149,6 +149,13 @@ const pamCommon: Readonly<Record<string, string>> = {
   'session-noninteractive': 'session required pam_unix.so\n',
 };
 
+/** What update-alternatives(1) makes of them on Debian. */
+const iptablesPrograms = ['iptables', 'ip6tables'].flatMap((name) => [
+  name,
+  `${name}-save`,
+  `${name}-restore`,
+]);
+
 /**
  * What the rig adds to every board's packages.
  * @param machineId 32 hexadecimal digits; a fixed one spares the board a write at every boot
@@ -180,6 +187,7 @@ function commonFiles(config: BoardConfig, machineId: string): GuestFile[] {
     ...masked.map((unit) => ({ path: `${system}/${unit}`, linkTo: '/dev/null' })),
     ...Object.entries(pamCommon).map(([name, content]) => ({ path: `/etc/pam.d/common-${name}`, content })),
     { path: '/usr/bin/awk', linkTo: 'gawk' },
+    ...iptablesPrograms.map((name) => ({ path: `/usr/sbin/${name}`, linkTo: 'xtables-nft-multi' })),
   ];
 }
 

@@ -34,7 +34,9 @@ exec "$@" </dev/null >&4 2>&1 4>&-
 `;
 
 const nspawn = [
-  ...['env', 'SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1', 'systemd-nspawn', '--directory=/run/board', '--boot'],
+  // The board has a network of its own, whose settings are a device's to change (/proc/sys/net).
+  ...['env', 'SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1', 'SYSTEMD_NSPAWN_API_VFS_WRITABLE=network'],
+  ...['systemd-nspawn', '--directory=/run/board', '--boot'],
   ...['--settings=no', '--register=no', '--keep-unit', '--console=pipe'],
   ...['--resolv-conf=off', '--timezone=off', '--link-journal=no'],
   // A device's systemd may do everything; crun needs calls that nspawn denies by default.

@@ -134,7 +134,7 @@ describe('tables', () => {
 });
 
 describe('the status of a device in words', () => {
-  it('tells refusals, limits that do not hold, and what the device lacks', () => {
+  it('tells refusals, networks, limits that do not hold, and what the device lacks', () => {
     const report = sampleReport({
       deployment: { version: 4, phase: 'rolled-back', code: 'probation-failed', message: 'web died twice' },
       refused: { code: 'unsigned', message: 'no signature', at: 0 },
@@ -148,6 +148,7 @@ describe('the status of a device in words', () => {
             { app: 'nginx', name: 'resource/cpu', outcome: 'ignored', detail: 'no cpu controller' },
             { app: 'nginx', name: 'resource/memory', outcome: 'enforced', detail: 'MemoryMax=64M' },
           ],
+          network: { name: 'bridge', addresses: ['10.173.0.2'] },
         },
       ],
       capabilities: [
@@ -164,6 +165,7 @@ describe('the status of a device in words', () => {
     expect(text.split('\n').slice(3)).toEqual([
       'crane-7: version 4 rolled-back (probation-failed): web died twice',
       'crane-7: refused a message at 1970-01-01T00:00:00.000Z (unsigned): no signature',
+      'crane-7: web is in the network bridge: 10.173.0.2',
       'crane-7: web/nginx: resource/cpu is ignored: no cpu controller',
       'crane-7: image-corrupt: the stored object is missing',
       'crane-7: lacks erofs: modprobe erofs',

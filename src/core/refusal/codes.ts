@@ -78,6 +78,10 @@ export const refusalCodes = {
   'pod-user-unknown': ['pod', 'the user or group does not exist in the image'],
   'pod-isolator-invalid': ['pod', 'an isolator is malformed, doubled or contradicts another'],
   'pod-limit-unenforceable': ['pod', 'a required limit cannot be enforced on this device'],
+  'pod-network-unknown': ['pod', 'the pod asks for a network that the device does not have'],
+  'pod-network-forbidden': ['pod', 'the configuration of the device does not allow the network'],
+  'pod-port-taken': ['pod', 'a host port is taken by another pod or by a process of the host'],
+  'pod-network-failed': ['pod', 'a plugin refused to attach the pod to its network'],
   'activation-failed': ['pod', 'a unit of the pod did not start'],
   'probation-failed': ['pod', 'the pod did not stay healthy for its probation'],
   // --- the device ------------------------------------------------------------------------------------------

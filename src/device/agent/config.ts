@@ -1,3 +1,4 @@
+import { isIPv4 } from 'node:net';
 import { parse, TomlError } from 'smol-toml';
 import { type AcName, parseAcName } from '../../image/appc/index.ts';
 import type { ProxySettings } from '../../wire/http/index.ts';
@@ -21,6 +22,14 @@ export interface Config {
     readonly proxy?: ProxySettings;
     /** Not faster than this; 0 is as fast as it comes. */
     readonly maxBytesPerSecond: number;
+  };
+  readonly network: {
+    /** Whether pods may use the host's network. */
+    readonly allowHost: boolean;
+    /** The network of a pod that names none. */
+    readonly whenUnsaid: string;
+    /** Addresses of the network `bridge`. */
+    readonly subnet: string;
   };
   readonly store: { readonly compression: 'none' | 'lz4' };
   /** cron expressions in local time (node-cron). */
@@ -52,6 +61,7 @@ export function parseConfig(text: string): Config {
   const broker = root.table('broker');
   const limits = root.table('limits');
   const download = root.table('download');
+  const network = root.table('network');
   const store = root.table('store');
   const report = root.table('report');
   const gc = root.table('gc');
@@ -65,11 +75,12 @@ export function parseConfig(text: string): Config {
       minBytesPerSecond: limits.integer('min_bytes_per_second', 0, 2 ** 30, 1024),
     },
     download: readDownload(download),
+    network: readNetwork(network),
     store: { compression: store.oneOf('compression', ['none', 'lz4'], 'none') },
     reportSchedule: report.text('schedule', '*/5 * * * *'),
     gcSchedule: gc.text('schedule', '17 3 * * *'),
   };
-  for (const table of [root, broker, limits, download, store, report, gc]) table.refuseLeftovers();
+  for (const table of [root, broker, limits, download, network, store, report, gc]) table.refuseLeftovers();
   const { maxBytesPerSecond } = config.download;
   const { minBytesPerSecond } = config.limits;
   if (maxBytesPerSecond !== 0 && maxBytesPerSecond < minBytesPerSecond) {
@@ -101,6 +112,30 @@ function readDownload(download: Table): Config['download'] {
     throw invalid('download.proxy', 'takes http://host:port or https://host:port');
   }
   return { proxy: { url: url.origin, noProxy }, maxBytesPerSecond };
+}
+
+function readNetwork(network: Table): Config['network'] {
+  const allowHost = network.flag('allow_host', true);
+  const whenUnsaid = network.name('default', 'host');
+  if (whenUnsaid === 'host' && !allowHost) {
+    throw invalid(
+      'network.default',
+      'is host, which network.allow_host forbids: set it to "bridge" or "none"',
+    );
+  }
+  const subnet = network.text('subnet', '10.173.0.0/24');
+  if (!isSubnet(subnet)) {
+    throw invalid('network.subnet', 'takes an IPv4 network of 4 to 65536 addresses such as "10.173.0.0/24"');
+  }
+  return { allowHost, whenUnsaid, subnet };
+}
+
+/** `a.b.c.d/prefix` with no bit set behind the prefix. */
+function isSubnet(text: string): boolean {
+  const [address = '', prefix = ''] = text.split('/');
+  if (!isIPv4(address) || !/^(1[6-9]|2[0-9]|30)$/.test(prefix) || text.split('/').length !== 2) return false;
+  const bits = address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
+  return bits % 2 ** (32 - Number(prefix)) === 0;
 }
 
 function readBroker(broker: Table): BrokerConfig {
@@ -153,9 +188,9 @@ class Table {
     return new Table(value as Record<string, unknown>, `${this.path(key)}.`);
   }
 
-  name(key: string): AcName {
+  name(key: string, fallback?: string): AcName {
     try {
-      return parseAcName(this.text(key));
+      return parseAcName(this.text(key, fallback));
     } catch (cause) {
       throw new Refusal(
         'config-invalid',
@@ -178,6 +213,12 @@ class Table {
     const isWord = (one: unknown): one is string => typeof one === 'string' && /^[^\s,]{1,256}$/.test(one);
     if (!Array.isArray(value) || value.length > 64 || !value.every(isWord))
       throw invalid(this.path(key), 'takes a list of at most 64 hosts, as in ["intranet.example", ".local"]');
+    return value;
+  }
+
+  flag(key: string, fallback: boolean): boolean {
+    const value = this.take(key) ?? fallback;
+    if (typeof value !== 'boolean') throw invalid(this.path(key), 'takes true or false');
     return value;
   }
 

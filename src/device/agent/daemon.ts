@@ -9,10 +9,10 @@ import { type DeviceTime, deviceTime, timeFloor, trustedInEra } from '../../wire
 import { readCredentials } from './broker-credentials.ts';
 import { parseConfig } from './config.ts';
 import { buildReport } from './device-report.ts';
-import { DeviceWorld, PodFiles, PodWatch } from '../world/index.ts';
+import { DeviceWorld, PodFiles, PodWatch, readNetworkFacts } from '../world/index.ts';
 import { examineInUnit, examineRootInUnit } from '../jobs/examine/index.ts';
 import { inTurn } from './in-turn.ts';
-import { lookAtHost, readCgroupFile, type Places, pullUser } from '../host/index.ts';
+import { lookAtHost, readCgroupFile, readPodAddresses, type Places, pullUser } from '../host/index.ts';
 import { checkEnvelope } from './message-policy.ts';
 import { pullImage } from '../jobs/pull/index.ts';
 import { renderInUnit } from '../jobs/render/index.ts';
@@ -74,7 +74,9 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     const floor = timeFloor({ buildTime: options.buildTime, newestIssued, savedTime: 0 });
     return deviceTime(Math.floor(systemClock.nowMs() / 1000), options.clockIsKept(), floor);
   };
-  const watch = new PodWatch(systemd, readCgroupFile);
+  const watch = new PodWatch(systemd, readCgroupFile, (network, uuid) =>
+    readPodAddresses(places.run, network, uuid),
+  );
   const world = new DeviceWorld({
     systemd,
     disk,
@@ -85,6 +87,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     files: new PodFiles(disk, { ...places, mounts: `${places.run}/images` }),
     directories: places,
     host: { ...host, crunPath: places.crun },
+    networks: () => readNetworkFacts(disk, places, config.network),
     architectures: host.architectures,
     reserveBytes: config.limits.reserveBytes,
     compression: config.store.compression,

@@ -4,7 +4,7 @@ import type { RefusalCode } from '../../core/refusal/index.ts';
 export const noRestartExitStatus = 78;
 
 /**
- * With what wherryd ends. systemd starts it again every two seconds, but for what no later start can cure: an endless loop
+ * The exit status of wherryd. systemd restarts it after two seconds, except where no restart can help: a restart loop
  * would only fill the journal.
  */
 export function exitStatusOf(code: RefusalCode): number {

@@ -3,7 +3,7 @@ import { decodeEnvelope } from '../../wire/trust/index.ts';
 import { TokenBucket } from './token-bucket.ts';
 
 /**
- * What rubbish on the topic of commands may cost: whoever may publish there can send any number of messages. Each examination is a
+ * What rubbish on the topic of commands may cost: a client that may publish there can send any number of messages. Each examination is a
  * process, each refusal a line in the journal, an event and a report.
  */
 

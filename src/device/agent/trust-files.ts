@@ -9,7 +9,7 @@ import {
   signersOf,
 } from '../../wire/trust/index.ts';
 
-/** The keys that were provisioned with the device. They are read anew for each use, so replacing a file is enough. */
+/** The keys that were provisioned with the device. They are read at each use, so replacing a file is enough. */
 export interface TrustFiles {
   /** Armored keys that may command. */
   deployKeys(): string[];

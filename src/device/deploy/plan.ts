@@ -14,7 +14,7 @@ export interface ReplacedObject {
   readonly mount: string;
 }
 
-/** One deed of an activation. Each is done as a whole before the next; a run that is cut between two plans anew. */
+/** One step of an activation. A step is completed before the next begins. A run that is interrupted between two steps plans again. */
 export type Step =
   /** Stops these units, all at once. */
   | {
@@ -32,7 +32,7 @@ export type Step =
  * The steps after which exactly the pods of `wanted` run. What runs already and has not changed is in no step, so a second
  * plan after the first was carried out only adopts the set.
  *
- * @param loaded the services and slices of pods that systemd has loaded
+ * @param loaded the services, networks and slices of pods that systemd has loaded
  * @param wanted in start order
  */
 export function planActivation(
@@ -40,7 +40,9 @@ export function planActivation(
   wanted: readonly DeployedPod[],
   replaced: readonly ReplacedObject[],
 ): readonly Step[] {
-  const kept = new Set(wanted.flatMap((pod) => [pod.slice, ...pod.services.map(({ unit }) => unit)]));
+  const kept = new Set(
+    wanted.flatMap((pod) => [pod.slice, ...pod.mounts, ...pod.services.map(({ unit }) => unit)]),
+  );
   const foreign = loaded
     .filter(({ name, activeState }) => activeState !== 'inactive' && !kept.has(name))
     .map(({ name }) => name);
@@ -55,9 +57,11 @@ export function planActivation(
   return [
     // Services first: a slice that is stopped kills what is in it without its own stop sequence.
     ...stop(
-      foreign.filter((name) => !name.endsWith('.slice')),
+      foreign.filter((name) => !name.endsWith('.slice') && !isNetwork(name)),
       'not in the set',
     ),
+    // They stop by themselves, but addresses and ports must be free before others are started.
+    ...stop(foreign.filter(isNetwork), 'not in the set'),
     ...stop(
       foreign.filter((name) => name.endsWith('.slice')),
       'not in the set',
@@ -71,6 +75,10 @@ export function planActivation(
         .map(({ app, unit }): Step => ({ do: 'start', pod: pod.name, app, unit })),
     ),
   ];
+}
+
+function isNetwork(unit: string): boolean {
+  return unit.startsWith('wherry-network-');
 }
 
 function stop(units: readonly string[], why: Extract<Step, { do: 'stop' }>['why']): Step[] {

@@ -63,6 +63,8 @@ const deployedPod: Reader<DeployedPod> = map({
     }),
     { max: 8192 },
   ),
+  // Of pods in the host's network an older wherry knows nothing else.
+  network: optional(text(512)),
 });
 
 const deployment: Reader<Deployment> = map({

@@ -40,7 +40,10 @@ export interface Deployment {
 }
 
 /** What remains of a compiled pod once its files are on the disk: the names that are needed to start, stop and report it. */
-export type DeployedPod = Pick<CompiledPod, 'name' | 'uuid' | 'slice' | 'services' | 'mounts' | 'isolators'>;
+export type DeployedPod = Pick<
+  CompiledPod,
+  'name' | 'uuid' | 'slice' | 'services' | 'mounts' | 'isolators' | 'network'
+>;
 
 export interface PendingDeployment {
   readonly desired: DesiredState;

@@ -32,7 +32,7 @@ export interface World {
   render(rendering: Rendering, signal: AbortSignal): Promise<StoredTree>;
   /** Compiles the set and writes its bundles and units durably; starts nothing. Its trees are rendered. Refuses with the pod class. */
   stage(desired: DesiredState, images: readonly StoredImage[]): Promise<readonly DeployedPod[]>;
-  /** The services and slices of pods that systemd has loaded. */
+  /** The services, networks and slices of pods that systemd has loaded. */
   loaded(): Promise<readonly LoadedUnit[]>;
   /** Objects that were replaced on disk while the old one is still mounted; an `unmount` step takes one off the list. */
   replaced(): readonly ReplacedObject[];

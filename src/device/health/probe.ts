@@ -2,12 +2,16 @@ import { request } from 'node:http';
 import type { HttpProbe } from '../pod/index.ts';
 
 /**
- * Asks once. Well is any status from 200 to 399 within `timeoutMs`; the body is thrown away unread.
+ * Asks once at `host`, an address. Well is any status from 200 to 399 within `timeoutMs`; the body is thrown away unread.
  */
-export async function askHttp(probe: HttpProbe, timeoutMs: number): Promise<{ ok: boolean; detail: string }> {
+export async function askHttp(
+  probe: HttpProbe,
+  host: string,
+  timeoutMs: number,
+): Promise<{ ok: boolean; detail: string }> {
   return await new Promise((resolve) => {
     const asked = request(
-      { host: '127.0.0.1', port: probe.port, path: probe.path, timeout: timeoutMs, agent: false },
+      { host, port: probe.port, path: probe.path, timeout: timeoutMs, agent: false },
       (response) => {
         const status = response.statusCode ?? 0;
         response.destroy();

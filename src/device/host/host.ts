@@ -1,4 +1,5 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { machine } from 'node:os';
 import { join } from 'node:path';
 import type { CapabilityReport } from '../../wire/report/index.ts';
@@ -90,6 +91,12 @@ export function lookAtHost(run: string, unsealable: string | undefined): Host {
 /** Reads one file of a control group, at most a page. */
 export const readCgroupFile: ReadCgroupFile = (controlGroup, file) =>
   controlGroup.startsWith('/') ? read(join(cgroupRoot, controlGroup, file)) : undefined;
+
+/** Addresses of a pod, from the lines that its network unit adds to the hosts file of the network. */
+export function readPodAddresses(run: string, network: string, uuid: string): readonly string[] {
+  const lines = (read(join(run, 'names', `${network}.d`, uuid)) ?? '').split('\n');
+  return lines.map((line) => line.split(' ')[0] ?? '').filter((address) => isIP(address) !== 0);
+}
 
 function read(path: string): string | undefined {
   try {

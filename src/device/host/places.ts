@@ -13,6 +13,10 @@ export const places = {
   run: '/run/wherry',
   units: '/etc/systemd/system',
   crun: '/usr/bin/crun',
+  /** Networks of the operator: configuration lists of CNI. */
+  networks: '/etc/wherry/networks',
+  /** What the network unit of a pod runs; each pod has a copy. */
+  attachScript: '/usr/lib/wherry/attach-network',
 } as const;
 
 export type Places = { readonly [Place in keyof typeof places]: string };

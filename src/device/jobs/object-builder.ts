@@ -12,7 +12,7 @@ export interface ObjectBuilder {
    * @throws Refusal `no-space`, `image-build-failed`, or `device-unsupported` when the builder cannot be started
    */
   finished(): Promise<void>;
-  /** Ends the builder whatever it does, and waits for that. */
+  /** Kills the builder and waits for its end. */
   kill(): Promise<void>;
 }
 
@@ -24,7 +24,7 @@ export interface ObjectBuilderOptions {
   readonly compression: 'none' | 'lz4';
 }
 
-/** How much of what the builder says is kept. */
+/** How much of the builder's output is kept. */
 const maxSaidBytes = 2048;
 
 /**
@@ -42,7 +42,7 @@ function builderArguments({ path, compression }: ObjectBuilderOptions): string[]
 export function startObjectBuilder(options: ObjectBuilderOptions): ObjectBuilder {
   const child = spawn(options.command, builderArguments(options), {
     stdio: ['pipe', 'ignore', 'pipe'],
-    // Whatever it spools lands beside the object and not in memory.
+    // What it spools is written beside the object and not to memory.
     env: { PATH: process.env['PATH'], TMPDIR: dirname(options.path), LC_ALL: 'C' },
   });
   let said = '';
@@ -50,7 +50,7 @@ export function startObjectBuilder(options: ObjectBuilderOptions): ObjectBuilder
   child.stderr.on('data', (text: string) => {
     said = (said + text).slice(0, maxSaidBytes);
   });
-  // A broken pipe is told by whoever writes to it; here it would only be an unhandled event.
+  // The writer reports a broken pipe; here it would only be an unhandled event.
   child.stdin.on('error', () => undefined);
 
   const ended = new Promise<Refusal | undefined>((resolve) => {
@@ -80,7 +80,7 @@ export function startObjectBuilder(options: ObjectBuilderOptions): ObjectBuilder
   };
 }
 
-/** What the end of the builder means. Version 1.8 says that a write failed and goes on: then any error counts. */
+/** What the end of the builder means. Version 1.8 reports a failed write and continues, so any error it reports counts. */
 function judge(status: number | null, signal: NodeJS.Signals | null, said: string): Refusal | undefined {
   if (said.includes('No space left on device')) {
     return new Refusal('no-space', 'the disk became full while the image object was written');

@@ -3,7 +3,7 @@ import type { Account } from './account.ts';
 import type { AppIsolation } from './isolation.ts';
 import type { ResolvedMount } from './volumes.ts';
 
-/** Kernel namespaces that apps of a pod share (pods.md); the network is the host's for now. */
+/** Kernel namespaces that apps of a pod share (pods.md), besides the network. */
 export const sharedNamespaces = ['pid', 'ipc', 'uts'] as const;
 
 export interface BundleInput {
@@ -23,7 +23,16 @@ export interface BundleInput {
   readonly own?: { readonly hostname: string; readonly sysctl: Readonly<Record<string, string>> };
   /** Directory with the namespaces of the pod's holder; absent when the container makes its own. */
   readonly namespaces?: string;
+  readonly network: BundleNetwork;
 }
+
+/** The network of a container. */
+export type BundleNetwork =
+  | { readonly kind: 'host' }
+  /** One that has nothing but loopback, which the container makes or its holder has. */
+  | { readonly kind: 'none' }
+  /** A network namespace that is there; `names` has the hosts file of the network. */
+  | { readonly kind: 'attached'; readonly netns: string; readonly names: string };
 
 interface BundleMount {
   readonly destination: string;
@@ -102,9 +111,9 @@ export function bundleConfig(input: BundleInput): string {
       ...(isolation.oomScoreAdj === undefined ? {} : { oomScoreAdj: isolation.oomScoreAdj }),
       ...(isolation.apparmorProfile === undefined ? {} : { apparmorProfile: isolation.apparmorProfile }),
     },
-    mounts: [...systemMounts, ...input.mounts.map(volumeMount)],
+    mounts: [...systemMounts, ...namesMount(input.network), ...input.mounts.map(volumeMount)],
     linux: {
-      namespaces: [...shared, { type: 'mount' }, { type: 'cgroup' }],
+      namespaces: [...shared, ...networkNamespace(input), { type: 'mount' }, { type: 'cgroup' }],
       // So `uname -m` is armv8l, and /proc/cpuinfo has the features that 32-bit programs look for.
       ...(input.arm32 ? { personality: { domain: 'LINUX32' } } : {}),
       ...(own === undefined || Object.keys(own.sysctl).length === 0 ? {} : { sysctl: own.sysctl }),
@@ -121,6 +130,8 @@ export function holderConfig(input: {
   readonly program: string;
   readonly hostname: string;
   readonly sysctl: Readonly<Record<string, string>>;
+  /** Whether it holds a network namespace with nothing but loopback, too. */
+  readonly noNetwork: boolean;
 }): string {
   return json({
     ociVersion: '1.0.2',
@@ -153,10 +164,32 @@ export function holderConfig(input: {
       { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
     ],
     linux: {
-      namespaces: [...sharedNamespaces.map((type) => ({ type })), { type: 'mount' }, { type: 'cgroup' }],
+      namespaces: [
+        ...sharedNamespaces.map((type) => ({ type })),
+        ...(input.noNetwork ? [{ type: 'network' }] : []),
+        ...[{ type: 'mount' }, { type: 'cgroup' }],
+      ],
       ...(Object.keys(input.sysctl).length === 0 ? {} : { sysctl: input.sysctl }),
     },
   });
+}
+
+function networkNamespace({ network, namespaces }: BundleInput): readonly { type: string; path?: string }[] {
+  switch (network.kind) {
+    case 'host':
+      return [];
+    case 'none':
+      return [{ type: 'network', ...(namespaces === undefined ? {} : { path: `${namespaces}/net` }) }];
+    case 'attached':
+      return [{ type: 'network', path: network.netns }];
+  }
+}
+
+/** A directory, so that a hosts file that replaces the one in it is seen; the start script's link leads there. */
+function namesMount(network: BundleNetwork): readonly BundleMount[] {
+  if (network.kind !== 'attached') return [];
+  const options = ['bind', 'ro', 'rprivate', 'nosuid', 'nodev', 'noexec'];
+  return [{ destination: '/dev/wherry', type: 'bind', source: network.names, options }];
 }
 
 /** Where the app's programs are looked for (ace.md#environment). */

@@ -1,15 +1,25 @@
 import { isAcName, labelValue, type App, type PodApp } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import { resolveAccount } from './account.ts';
-import { bundleConfig, holderConfig } from './bundle.ts';
+import { bundleConfig, type BundleNetwork, holderConfig } from './bundle.ts';
 import type { CompiledPod, PodImage, PodInput } from './compiled-pod.ts';
+import {
+  choosePodNetwork,
+  type HostPort,
+  hostOnly,
+  networkLimit,
+  pluginChain,
+  type PodNetwork,
+  portsOf,
+} from '../network/index.ts';
 import type { HttpProbe } from './http-probe.ts';
 import { isolateApp, isolatePod, type PodIsolation } from './isolation.ts';
-import { imageMount, podPlaces, type PodPlaces } from './places.ts';
+import type { LimitedHost } from './limits.ts';
+import { attachScriptPath, imageMount, podPlaces, type PodPlaces } from './places.ts';
 import { releaseScript, releaseScriptPath } from './release-script.ts';
 import { appSettings } from './settings.ts';
 import { startScript, startScriptPath } from './start-script.ts';
-import { holderUnit, mountUnit, serviceUnit, sliceUnit } from './units.ts';
+import { holderUnit, mountUnit, networkUnit, serviceUnit, sliceUnit } from './units.ts';
 import { resolveMounts, type ResolvedMount } from './volumes.ts';
 
 type File = CompiledPod['files'][number];
@@ -19,6 +29,7 @@ interface CompiledApp {
   readonly files: readonly File[];
   readonly mounts: readonly ResolvedMount[];
   readonly isolators: CompiledPod['isolators'];
+  readonly networkBytesPerSecond: bigint | undefined;
   readonly probeHttp?: HttpProbe;
 }
 
@@ -28,6 +39,8 @@ interface PodContext {
   readonly places: PodPlaces;
   readonly isolation: PodIsolation;
   readonly holder: boolean;
+  readonly network: PodNetwork;
+  readonly limited: LimitedHost;
 }
 
 /**
@@ -42,11 +55,19 @@ export function compilePod(input: PodInput): CompiledPod {
   }
   if (manifest.apps.length === 0) throw new Refusal('pod-manifest-invalid', `pod ${name} has no app`);
   const places = podPlaces(name, uuid, host);
-  const isolation = isolatePod(manifest.isolators, host);
+  const facts = host.network ?? hostOnly;
+  const network = choosePodNetwork(name, manifest, facts);
+  const limited: LimitedHost = { ...host, networkLimit: (bytes) => networkLimit(network, facts, bytes) };
+  const isolation = isolatePod(manifest.isolators, limited);
   const holder = manifest.apps.length > 1;
-  const context: PodContext = { input, places, isolation, holder };
+  const context: PodContext = { input, places, isolation, holder, network, limited };
   const apps = manifest.apps.map((podApp) => compileApp(podApp, context));
   const held = holder ? compileHolder(context) : { files: [], directories: [], units: [] };
+  const ports = portsOf(name, network, manifest, effectiveApps(input));
+  const attachment = compileAttachment(context, ports.mapped, [
+    isolation.networkBytesPerSecond,
+    ...apps.map(({ networkBytesPerSecond }) => networkBytesPerSecond),
+  ]);
   const images = [...new Set(manifest.apps.flatMap(({ image }) => input.images.get(image.id)?.layers ?? []))];
   const services = manifest.apps.map((podApp, index) => {
     const probeHttp = apps[index]?.probeHttp;
@@ -62,17 +83,22 @@ export function compilePod(input: PodInput): CompiledPod {
     uuid,
     slice: places.slice,
     services,
-    mounts: [...images.map((id) => imageMount(id, host).unit), ...held.units.map((unit) => unit.name)],
+    mounts: [
+      ...images.map((id) => imageMount(id, host).unit),
+      ...[...held.units, ...attachment.units].map((unit) => unit.name),
+    ],
     units: [
       ...images.map((id) => mountUnit(id, host)),
       { name: places.slice, text: sliceUnit(name, isolation.limits) },
       ...held.units,
+      ...attachment.units,
       ...apps.map(({ service }, index) => ({ name: services[index]?.unit ?? '', text: service })),
     ],
     files: [
       { path: startScriptPath, content: startScript, mode: 0o644 },
       { path: releaseScriptPath, content: releaseScript, mode: 0o644 },
       ...held.files,
+      ...attachment.files,
       ...apps.flatMap(({ files }) => files),
     ],
     directories: [
@@ -88,20 +114,29 @@ export function compilePod(input: PodInput): CompiledPod {
       ),
     ),
     isolators: [...isolation.reports, ...apps.flatMap(({ isolators }) => isolators)],
+    ...(network.kind === 'host' ? {} : { network: networkName(network) }),
+    ports: { mapped: network.kind !== 'host', ports: ports.declared },
   };
 }
 
-function compileApp(podApp: PodApp, { input, places, isolation: pod, holder }: PodContext): CompiledApp {
+function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
+  const { input, places, isolation: pod, holder, network } = context;
   const { host, manifest } = input;
   const image = input.images.get(podApp.image.id);
   if (image === undefined) {
     throw new Refusal('pod-image-unlisted', `app ${podApp.name} uses ${podApp.image.id}, which is not there`);
   }
   const app = effectiveApp(podApp, image);
-  const isolation = isolateApp(podApp.name, app.isolators, host, pod);
+  const isolation = isolateApp(podApp.name, app.isolators, limitsOfApp(context), pod);
   const mounts = resolveMounts(podApp, app, manifest);
   const id = places.containerId(podApp.name);
   const settings = appSettings(podApp.name, podApp.annotations, image.manifest.annotations);
+  if (network.kind === 'none' && settings.probeHttp !== undefined) {
+    throw new Refusal(
+      'pod-manifest-invalid',
+      `app ${podApp.name}: annotation wherry/probe-http: the pod is in the network none, where no probe reaches it`,
+    );
+  }
   const config = (exec: readonly string[]) =>
     bundleConfig({
       appName: podApp.name,
@@ -113,6 +148,7 @@ function compileApp(podApp: PodApp, { input, places, isolation: pod, holder }: P
       readOnlyRoot: podApp.readOnlyRootFs,
       arm32: host.machine === 'arm64' && isForArm32(image),
       mounts: mounts.map((mount) => ({ ...mount, source: sourceOf(mount, places) })),
+      network: bundleNetwork(context),
       ...(holder
         ? { namespaces: places.namespaces }
         : { own: { hostname: hostname(input.name), sysctl: pod.sysctl } }),
@@ -135,10 +171,12 @@ function compileApp(podApp: PodApp, { input, places, isolation: pod, holder }: P
       sources: [...new Set(mounts.flatMap(({ volume }) => (volume.kind === 'host' ? [volume.source] : [])))],
       postStop: app.eventHandlers.some((handler) => handler.name === 'post-stop'),
       ...(holder ? { holder: places.holderUnit } : {}),
+      ...(network.kind === 'attached' ? { network: places.networkUnit } : {}),
     }),
     files: [file(app.exec), ...app.eventHandlers.map((handler) => file(handler.exec, handler.name))],
     mounts,
     isolators: isolation.reports,
+    networkBytesPerSecond: isolation.networkBytesPerSecond,
     ...(settings.probeHttp === undefined ? {} : { probeHttp: settings.probeHttp }),
   };
 }
@@ -160,7 +198,7 @@ function isForArm32({ manifest: { labels } }: PodImage): boolean {
   return labelValue(labels, 'os') === 'linux' && /^armv[67]l$/.test(labelValue(labels, 'arch') ?? '');
 }
 
-function compileHolder({ input, places, isolation }: PodContext) {
+function compileHolder({ input, places, isolation, network }: PodContext) {
   const { name, host } = input;
   if (host.holderPath === undefined) {
     throw new Refusal(
@@ -174,6 +212,7 @@ function compileHolder({ input, places, isolation }: PodContext) {
     program: host.holderPath,
     hostname: hostname(name),
     sysctl: isolation.sysctl,
+    noNetwork: network.kind === 'none',
   });
   return {
     files: [
@@ -184,6 +223,82 @@ function compileHolder({ input, places, isolation }: PodContext) {
     directories: ['proc', 'dev'].map((name) => ({ path: `${root}/${name}`, mode: 0o755, uid: 0, gid: 0 })),
     units: [{ name: places.holderUnit, text: holderUnit({ podName: name, places, host }) }],
   };
+}
+
+/** The unit that attaches the pod to its network, and what that unit reads; a pod in the host's or in none has no such unit. */
+function compileAttachment(
+  { input, places, network }: PodContext,
+  ports: readonly HostPort[],
+  limits: readonly (bigint | undefined)[],
+): Pick<CompiledPod, 'units' | 'files'> {
+  if (network.kind !== 'attached') return { units: [], files: [] };
+  const { name, uuid, host } = input;
+  const facts = host.network ?? hostOnly;
+  const least = limits.filter((limit) => limit !== undefined).sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))[0];
+  const bandwidth = least === undefined ? undefined : networkLimit(network, facts, least).bandwidth;
+  const chain = pluginChain(network.list, { ports, ...(bandwidth === undefined ? {} : { bandwidth }) });
+  return {
+    units: [
+      {
+        name: places.networkUnit,
+        text: networkUnit({
+          ...{ podName: name, hostname: hostname(name), uuid, places, host },
+          ...{ network: network.list.name, bridge: network.list.bridge },
+        }),
+      },
+    ],
+    files: [
+      { path: attachScriptPath, content: facts.attachScript, mode: 0o644 },
+      {
+        path: 'network/ports',
+        content: ports.flatMap(hostPortLines).join(''),
+        mode: 0o644,
+      },
+      ...chain.map(({ type, text }, index) => ({
+        path: `network/${String(index + 10)}-${type}.json`,
+        content: text,
+        // The operator's configuration may have secrets.
+        mode: 0o600,
+      })),
+    ],
+  };
+}
+
+/** What must be free on the host when the pod is attached: protocol, port, address, name. */
+function hostPortLines({ name, protocol, hostPort, count, hostIp }: HostPort): readonly string[] {
+  return Array.from(
+    { length: count },
+    (_, index) => `${protocol} ${hostPort + index} ${hostIp ?? '-'} ${name}\n`,
+  );
+}
+
+function bundleNetwork({ network, places, input: { host } }: PodContext): BundleNetwork {
+  return network.kind === 'attached'
+    ? { kind: 'attached', netns: places.netns, names: `${host.directories.run}/names/${network.list.name}` }
+    : network;
+}
+
+function networkName(network: PodNetwork): string {
+  return network.kind === 'attached' ? network.list.name : network.kind;
+}
+
+/** The network is the pod's: an app's own limit is one of the pod only where it is the only app. */
+function limitsOfApp({ input, limited, network }: PodContext): LimitedHost {
+  if (input.manifest.apps.length === 1 || network.kind !== 'attached') return limited;
+  return {
+    ...limited,
+    networkLimit: () => ({
+      outcome: 'ignored',
+      detail: 'the apps of a pod share its network; limit the pod',
+    }),
+  };
+}
+
+function effectiveApps({ manifest, images }: PodInput): readonly App[] {
+  return manifest.apps.flatMap((podApp) => {
+    const image = images.get(podApp.image.id);
+    return image === undefined ? [] : [effectiveApp(podApp, image)];
+  });
 }
 
 /** Empty volumes live as long as the pod and are shared by its apps (pods.md). */

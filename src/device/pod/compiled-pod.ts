@@ -1,5 +1,6 @@
 import type { ImageId, ImageManifest, PodManifest } from '../../image/appc/index.ts';
 import type { IsolatorReport } from '../../wire/report/index.ts';
+import type { DeclaredPorts, NetworkFacts } from '../network/index.ts';
 import type { HttpProbe } from './http-probe.ts';
 
 /** What the compiler must know of the host: values only, read by device/host. */
@@ -16,6 +17,8 @@ export interface HostFacts {
   readonly appArmorProfiles?: readonly string[];
   /** A static program for the first process of a pod with several apps, /usr/bin/catatonit; absent when there is none. */
   readonly holderPath?: string;
+  /** Networks of the device; absent: only its own, which every pod shares. */
+  readonly network?: NetworkFacts;
   readonly directories: {
     /** Image objects, /var/lib/wherry/images */
     readonly images: string;
@@ -66,7 +69,7 @@ export interface CompiledPod {
   }[];
   /**
    * Units that the services need and start by themselves: the mounts of image objects, which pods may share, and the holder
-   * of the namespaces of a pod with several apps.
+   * of the namespaces of a pod with several apps, and the unit that attaches a pod to its network.
    */
   readonly mounts: readonly string[];
   /** Unit files for /etc/systemd/system, by name. */
@@ -83,4 +86,8 @@ export interface CompiledPod {
   /** Host paths that must be there before the pod is started (ace.md#volume-setup: a missing source MUST be an error). */
   readonly sources: readonly { readonly app: string; readonly path: string }[];
   readonly isolators: readonly IsolatorReport[];
+  /** Name of its network; absent when that is the host's. */
+  readonly network?: string;
+  /** Ports of the host that it uses; `mapped` when they lead to it by rules and not by sockets. */
+  readonly ports: { readonly mapped: boolean; readonly ports: DeclaredPorts };
 }

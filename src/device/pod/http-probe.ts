@@ -1,4 +1,4 @@
-/** Asks an app on this host whether it is healthy: a GET of `path` at `port` of 127.0.0.1. */
+/** Asks an app on this host whether it is healthy: a GET of `path` at `port` of the pod's address. */
 export interface HttpProbe {
   readonly port: number;
   readonly path: string;

@@ -8,7 +8,7 @@ import { Refusal } from '../../core/refusal/index.ts';
 import type { IsolatorReport } from '../../wire/report/index.ts';
 import type { HostFacts } from './compiled-pod.ts';
 import type { ResourceLimits } from '../systemd/index.ts';
-import { isLimit, limitOutcome } from './limits.ts';
+import { isLimit, type LimitedHost, limitOutcome } from './limits.ts';
 import { defaultFilter, removeFilter, retainFilter, type SeccompFilter } from './seccomp.ts';
 
 /** Bound of an app that names none: a fork bomb must not take the device. */
@@ -23,6 +23,8 @@ export interface AppIsolation {
   readonly seccomp?: SeccompFilter | undefined;
   readonly oomScoreAdj?: number | undefined;
   readonly apparmorProfile?: string | undefined;
+  /** The limit that the pod's network has to keep. */
+  readonly networkBytesPerSecond?: bigint;
   readonly reports: readonly IsolatorReport[];
 }
 
@@ -32,6 +34,8 @@ export interface PodIsolation {
   readonly sysctl: Readonly<Record<string, string>>;
   /** Of apps that name none themselves. */
   readonly apparmorProfile?: string | undefined;
+  /** The limit that the pod's network has to keep. */
+  readonly networkBytesPerSecond?: bigint;
   readonly reports: readonly IsolatorReport[];
 }
 
@@ -59,7 +63,7 @@ const podSysctl =
 export function isolateApp(
   app: string,
   isolators: readonly Isolator[],
-  host: HostFacts,
+  host: LimitedHost,
   pod: PodIsolation,
 ): AppIsolation {
   const typed = parseIsolators(isolators, 'app');
@@ -74,8 +78,9 @@ export function isolateApp(
 
   const apply = (isolator: TypedIsolator): Outcome => {
     if (isLimit(isolator)) {
-      const { directives, ...outcome } = limitOutcome(isolator, host);
+      const { directives, networkBytesPerSecond, ...outcome } = limitOutcome(isolator, host);
       result.limits = { ...result.limits, ...directives };
+      if (networkBytesPerSecond !== undefined) result.networkBytesPerSecond = networkBytesPerSecond;
       return outcome;
     }
     switch (isolator.kind) {
@@ -121,12 +126,13 @@ export function isolateApp(
  * Applies the isolators of a pod.
  * @throws Refusal pod-isolator-invalid, pod-limit-unenforceable (`host.limits` is `require`)
  */
-export function isolatePod(isolators: readonly Isolator[], host: HostFacts): PodIsolation {
+export function isolatePod(isolators: readonly Isolator[], host: LimitedHost): PodIsolation {
   const result: Draft<Omit<PodIsolation, 'reports'>> = { limits: {}, sysctl: {} };
   const apply = (isolator: TypedIsolator): Outcome => {
     if (isLimit(isolator)) {
-      const { directives, ...outcome } = limitOutcome(isolator, host);
+      const { directives, networkBytesPerSecond, ...outcome } = limitOutcome(isolator, host);
       result.limits = { ...result.limits, ...directives };
+      if (networkBytesPerSecond !== undefined) result.networkBytesPerSecond = networkBytesPerSecond;
       return outcome;
     }
     switch (isolator.kind) {

@@ -1,5 +1,6 @@
 import type { TypedIsolator } from '../../image/appc/index.ts';
 import type { ResourceLimits } from '../systemd/index.ts';
+import type { NetworkLimit } from '../network/index.ts';
 import type { HostFacts } from './compiled-pod.ts';
 
 /** What becomes of one isolator: directives of a unit, and the truth for the report. */
@@ -7,6 +8,13 @@ export interface LimitOutcome {
   readonly directives: ResourceLimits;
   readonly outcome: 'enforced' | 'modified' | 'ignored';
   readonly detail: string;
+  /** The limit that the pod's network has to keep. */
+  readonly networkBytesPerSecond?: bigint;
+}
+
+/** The host, and what becomes of a limit in bytes per second in the network of the pod or the app. */
+export interface LimitedHost extends HostFacts {
+  readonly networkLimit: (bytesPerSecond: bigint) => NetworkLimit;
 }
 
 type LimitKind = Extract<
@@ -17,7 +25,7 @@ type LimitKind = Extract<
 interface LimitRule<K extends LimitKind> {
   /** cgroup v2 controller that enforces it; undefined: nothing does. */
   readonly controller: string | undefined;
-  readonly apply: (isolator: Extract<TypedIsolator, { kind: K }>, host: HostFacts) => LimitOutcome;
+  readonly apply: (isolator: Extract<TypedIsolator, { kind: K }>, host: LimitedHost) => LimitOutcome;
 }
 
 /** Isolator → properties of systemd (systemd.resource-control(5)), on an app's service and on a pod's slice alike. */
@@ -87,11 +95,11 @@ const limitRules: { readonly [K in LimitKind]: LimitRule<K> } = {
   },
   'resource/network-bandwidth': {
     controller: undefined,
-    apply: () => ({
-      directives: {},
-      outcome: 'ignored',
-      detail: 'pods share the network of the host, which is not limited',
-    }),
+    apply: ({ limitBytesPerSecond }, host) => {
+      const { outcome, detail } = host.networkLimit(limitBytesPerSecond);
+      const enforced = outcome === 'enforced' ? { networkBytesPerSecond: limitBytesPerSecond } : {};
+      return { directives: {}, outcome, detail, ...enforced };
+    },
   },
   'wherry/tasks': {
     controller: 'pids',
@@ -107,7 +115,7 @@ export function isLimit(isolator: TypedIsolator): isolator is Extract<TypedIsola
 /** What becomes of a limit on this host. */
 export function limitOutcome(
   isolator: Extract<TypedIsolator, { kind: LimitKind }>,
-  host: HostFacts,
+  host: LimitedHost,
 ): LimitOutcome {
   const rule = limitRules[isolator.kind] as LimitRule<LimitKind>;
   if (rule.controller !== undefined && !host.controllers.includes(rule.controller)) {

@@ -2,12 +2,19 @@ import { Refusal } from '../../core/refusal/index.ts';
 import { escapeUnitName, escapeUnitPath, unitNameMaxBytes } from '../systemd/index.ts';
 import type { HostFacts } from './compiled-pod.ts';
 
+/** Name of the program of its network unit below the pod's directory. */
+export const attachScriptPath = 'attach-network';
+
 /** Names and paths of one pod: everything of it lies in these places, and nothing of another pod does. */
 export interface PodPlaces {
   readonly slice: string;
   /** The unit that holds the namespaces of a pod with several apps. */
   readonly holderUnit: string;
   readonly holderId: string;
+  /** The unit that attaches the pod to its network. */
+  readonly networkUnit: string;
+  /** The network namespace of an attached pod, where ip-netns(8) finds it. */
+  readonly netns: string;
   service(app: string): string;
   /** crun's name for the container of an app, or of one of its event handlers. */
   containerId(app: string, handler?: string): string;
@@ -37,6 +44,8 @@ export function podPlaces(name: string, uuid: string, host: HostFacts): PodPlace
     slice: shortEnough(`wherry-pod-${part}.slice`),
     holderUnit: shortEnough(`wherry-holder-${part}.service`),
     holderId: uuid,
+    networkUnit: shortEnough(`wherry-network-${part}.service`),
+    netns: `/run/netns/wherry-${name}.${uuid.slice(0, 8)}`,
     service: (app) => shortEnough(`wherry-pod-${part}-${app}.service`),
     containerId,
     // A dot is in no AC Name, so no app can be called like a bundle of a handler.

@@ -13,7 +13,7 @@ export const startScriptPath = 'start-app';
 export const startScript = `#!/bin/sh
 # Creates an app's container, or runs its post-stop handler, in a fresh layer over its images.
 set -eu
-what=$1 dir=$2 bytes=$3 images=$4 pod=$5 crun=$6 bundle=$7 id=$8
+what=$1 dir=$2 bytes=$3 images=$4 pod=$5 crun=$6 bundle=$7 id=$8 network=\${9-}
 umask 022
 
 # dir/layer is in the mount namespace of this service only.
@@ -24,9 +24,20 @@ mkdir -p base/etc upper work rootfs
 
 # The lowest layer, for an image that has no such files. It is written here, before the image is in sight: a path
 # through the image could lead anywhere, by a link.
-printf '127.0.0.1 localhost\\n::1 localhost\\n127.0.1.1 %s\\n' "$pod" >base/etc/hosts
-if [ -r /etc/resolv.conf ]; then
-  while IFS= read -r line || [ -n "$line" ]; do printf '%s\\n' "$line"; done </etc/resolv.conf >base/etc/resolv.conf
+resolv=/etc/resolv.conf
+if [ "$network" = attached ]; then
+  # The bundle mounts the directory of the network's hosts file there: pods that come and go are seen.
+  ln -s ../dev/wherry/hosts base/etc/hosts
+  # What systemd-resolved asks; its own address is the host's loopback, which is another one in the pod.
+  if [ -r /run/systemd/resolve/resolv.conf ]; then resolv=/run/systemd/resolve/resolv.conf; fi
+else
+  printf '127.0.0.1 localhost\\n::1 localhost\\n127.0.1.1 %s\\n' "$pod" >base/etc/hosts
+fi
+if [ -r "$resolv" ]; then
+  while IFS= read -r line || [ -n "$line" ]; do
+    case $network,$line in attached,nameserver[[:blank:]]127.* | attached,nameserver[[:blank:]]::1) continue ;; esac
+    printf '%s\\n' "$line"
+  done <"$resolv" >base/etc/resolv.conf
 fi
 
 # Images, the uppermost first, under short names: an option of a mount has at most 256 bytes (fsconfig(2)).

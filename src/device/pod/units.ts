@@ -1,7 +1,7 @@
 import { unitText, type ResourceLimits } from '../systemd/index.ts';
 import type { HostFacts } from './compiled-pod.ts';
 import { mountUnitsOf } from './mount-units.ts';
-import { imageMount, type PodPlaces } from './places.ts';
+import { attachScriptPath, imageMount, type PodPlaces } from './places.ts';
 import { releaseScriptPath } from './release-script.ts';
 import type { AppSettings } from './settings.ts';
 import { startScriptPath } from './start-script.ts';
@@ -53,6 +53,8 @@ export interface ServiceInput {
   readonly postStop: boolean;
   /** Unit that holds the pod's namespaces. */
   readonly holder?: string;
+  /** Unit that attaches the pod to its network. */
+  readonly network?: string;
 }
 
 /**
@@ -72,9 +74,9 @@ function release(
   return ['/bin/sh', places.absolute(releaseScriptPath), dir, host.crunPath, id, ...namespaces];
 }
 
-/** The service of an app: crun in a fresh layer, then nothing of ours stays; systemd follows the app's own process. */
+/** The service of an app: crun in a fresh layer. No process of wherry stays; systemd follows the app's own process. */
 export function serviceUnit(input: ServiceInput): string {
-  const { podName, app, places, host, settings, holder } = input;
+  const { podName, app, places, host, settings, holder, network } = input;
   const layers = input.layers.map((id) => imageMount(id, host));
   const mounts = layers.map(({ unit }) => unit);
   const id = places.containerId(app);
@@ -87,15 +89,21 @@ export function serviceUnit(input: ServiceInput): string {
       host.crunPath,
       places.absolute(places.bundle(app)),
       id,
+      ...(network === undefined ? [] : ['attached']),
     ],
   ];
-  const needs = [...mounts, ...(holder === undefined ? [] : [holder])];
+  const networks = network === undefined ? [] : [network];
+  const needs = [...mounts, ...(holder === undefined ? [] : [holder]), ...networks];
   const disks = mountUnitsOf(input.sources);
   return unitText({
     Unit: {
       Description: `App ${app} of pod ${podName}`,
       Requires: mounts,
       ...(holder === undefined ? {} : { BindsTo: [holder] }),
+      // Not Requires=: an app whose network failed once would not be tried again. crun finds no namespace then, and each new start
+      // of the app begins with the network.
+      Wants: networks,
+      PartOf: networks,
       After: needs,
       RequiresMountsFor: input.sources,
       // A device in the field never gives up; RestartSteps= slows it down.
@@ -180,6 +188,49 @@ export function holderUnit(input: {
       SyslogIdentifier: 'wherry-holder',
       LogExtraFields: { WHERRY_POD: podName },
       ...(host.controllers.includes('pids') ? { TasksMax: 16 } : {}),
+    },
+  });
+}
+
+/**
+ * The service that attaches a pod to its network before its apps start, and detaches it when none of them needs it any more. It runs
+ * in the mount namespace of the host, where the name of the network namespace must be.
+ */
+export function networkUnit(input: {
+  readonly podName: string;
+  readonly hostname: string;
+  readonly uuid: string;
+  readonly network: string;
+  readonly bridge: string | undefined;
+  readonly places: PodPlaces;
+  readonly host: HostFacts;
+}): string {
+  const { podName, places, host } = input;
+  const script = (act: 'up' | 'down') => [
+    ...['/bin/sh', places.absolute(attachScriptPath), act, host.directories.run, places.absolute('network')],
+    ...[input.uuid, places.netns, input.network, input.hostname, input.bridge ?? '-'],
+  ];
+  return unitText({
+    Unit: {
+      Description: `Network ${input.network} of pod ${podName}`,
+      StopWhenUnneeded: true,
+      // Firewalls that flush all rules at their start are ordered before it.
+      After: ['network-pre.target'],
+      StartLimitIntervalSec: 0,
+    },
+    Service: {
+      Type: 'oneshot',
+      RemainAfterExit: true,
+      ExecStart: [script('up')],
+      // After a start that failed, too.
+      ExecStopPost: [script('down')],
+      TimeoutStartSec: 120,
+      TimeoutStopSec: 60,
+      DevicePolicy: 'closed',
+      CapabilityBoundingSet: ['CAP_NET_ADMIN', 'CAP_NET_RAW', 'CAP_SYS_ADMIN'],
+      StandardInput: 'null',
+      SyslogIdentifier: 'wherry-network',
+      LogExtraFields: { WHERRY_POD: podName },
     },
   });
 }

@@ -59,7 +59,7 @@ const askAgainMs = { least: 5_000, spread: 10_000 };
 
 /**
  * The device's side of MQTT for as long as the process lives: one connection after the other, each starting from
- * nothing (clean session), because everything that matters is state that is published or asked for anew.
+ * nothing (clean session), because everything that matters is state that is published or requested again.
  *
  * On every connection: `live` says up, `desired` is subscribed, `get` asks for it where the broker keeps nothing, and the
  * newest report and all unanswered events follow. When no command came, `desired` is subscribed once more some seconds later. Delivery is at least once and in no order (NATS re-delivers late), so
@@ -351,7 +351,7 @@ export class DeviceSession {
     else this.#options.journal.log('warning', refusal.message, { WHERRY_CODE: refusal.code });
   }
 
-  /** Publishes and waits for the acknowledgement, but not for ever. */
+  /** Publishes and waits for the acknowledgement, for a bounded time. */
   async #acknowledged(
     connection: Connection,
     message: Message,

@@ -67,7 +67,7 @@ const bends: Record<LossReason, Bend> = {
   quota: { factor: 1, atLeastWindow: true, cap: usualCap },
   // The message is as large on the next connection, until it changes.
   'too-large': { factor: 1, atLeastWindow: true, cap: usualCap, keepsCount: true },
-  // Two devices with one identity throw each other out for ever; each must become quieter, however long it lasted.
+  // Two devices with one identity disconnect each other for ever, so each must retry more slowly, however long a session lasted.
   'taken-over': { factor: 1, atLeastWindow: true, cap: usualCap, keepsCount: true },
   protocol: { factor: 1, cap: deniedCap },
 };

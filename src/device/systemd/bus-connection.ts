@@ -56,7 +56,7 @@ export interface BusConnection {
    * @throws BusLost when the connection ends first
    */
   call(call: BusCall): Promise<readonly unknown[]>;
-  /** Settles when the connection has ended, whoever ended it. */
+  /** Settles when the connection has ended, by either side. */
   readonly closed: Promise<void>;
   close(): void;
 }

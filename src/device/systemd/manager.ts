@@ -61,8 +61,8 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
     for (const listener of listeners) listener(unit);
   };
   const onSignal = ({ path, member, args }: BusSignal) => {
-    // Not UnitNew and UnitRemoved: asking for the state of a unit that does not run loads and unloads it, and a listener
-    // that asks would be told of its own question for ever.
+    // Not UnitNew and UnitRemoved: querying a unit that does not run loads and unloads it, which emits them. A listener
+    // that queries on these signals would loop for ever.
     if (member === 'PropertiesChanged') {
       const unit = unitOfObjectPath(path) ?? '';
       if (results.has(unit)) results.set(unit, toldResult(args) ?? results.get(unit));

@@ -34,7 +34,7 @@ export interface Systemd {
   enable(units: readonly string[]): Promise<void>;
   /** Removes every link to these units, as `systemctl disable` does; their files may be gone. */
   disable(units: readonly string[]): Promise<void>;
-  /** Makes systemd read unit files anew. */
+  /** Makes systemd read unit files again. */
   reload(): Promise<void>;
   status(unit: string): Promise<UnitStatus>;
   /** Names of loaded units that match one of the shell patterns, with their states. */

@@ -28,6 +28,7 @@ const directives = {
     Requires: 'units',
     Wants: 'units',
     BindsTo: 'units',
+    PartOf: 'units',
     After: 'units',
     Before: 'units',
     Conflicts: 'units',
@@ -41,6 +42,7 @@ const directives = {
   Service: {
     Type: 'token',
     GuessMainPID: 'yes-no',
+    RemainAfterExit: 'yes-no',
     RuntimeDirectory: 'tokens',
     RuntimeDirectoryMode: 'token',
     PrivateMounts: 'yes-no',
@@ -59,6 +61,7 @@ const directives = {
     KillSignal: 'token',
     OOMPolicy: 'token',
     DevicePolicy: 'token',
+    CapabilityBoundingSet: 'tokens',
     Slice: 'units',
     UMask: 'token',
     StandardInput: 'token',
@@ -127,7 +130,7 @@ const kindsOf: Readonly<Record<string, Readonly<Record<string, Kind>>>> = {
 
 /**
  * The text of a unit file.
- * @throws Error for a key that is not in the table or a value that its kind cannot hold: a bug, since whoever calls this has
+ * @throws Error for a key that is not in the table or a value that its kind cannot hold: a bug, since the caller has
  *   checked names and numbers before
  */
 export function unitText(unit: UnitDescription): string {

@@ -9,6 +9,7 @@ import {
   type World,
 } from '../deploy/index.ts';
 import type { Rendering } from '../jobs/render/index.ts';
+import type { NetworkFacts } from '../network/index.ts';
 import type { HostFacts } from '../pod/index.ts';
 import type { Clock, Journal } from '../../core/ports/index.ts';
 import { isRefusal } from '../../core/refusal/index.ts';
@@ -44,7 +45,9 @@ export interface DeviceWorldPorts {
   readonly watch: PodWatch;
   readonly files: PodFiles;
   readonly directories: HostFacts['directories'] & { readonly partial: string };
-  readonly host: Omit<HostFacts, 'limits' | 'directories'>;
+  readonly host: Omit<HostFacts, 'limits' | 'directories' | 'network'>;
+  /** Networks of the device, as they are now. */
+  readonly networks: () => Promise<NetworkFacts>;
   /** Values of the `arch` label that this device can run, best first. */
   readonly architectures: readonly string[];
   readonly reserveBytes: number;
@@ -129,7 +132,7 @@ export class DeviceWorld implements World {
 
   async stage(desired: DesiredState, images: readonly StoredImage[]): Promise<readonly DeployedPod[]> {
     try {
-      return await stagePods(desired, images, { ...this.ports, mounts: this.mounts });
+      return await stagePods(desired, images, { ...this.ports, mounts: this.mounts, running: this.pods });
     } catch (error) {
       // Images were mounted to be looked at.
       await this.mounts.removeStrays(this.pods);

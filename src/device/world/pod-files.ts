@@ -17,7 +17,7 @@ const podsTarget = 'wherry-pods.target';
 const maxFileBytes = 1 << 20;
 /** Names that the compiler gives to units (pod/places.ts); an administrator's own do not look like this. */
 const generated =
-  /^(wherry-pod-.*\.[0-9a-f]{8}(-.*\.service|\.slice)|wherry-holder-.*\.[0-9a-f]{8}\.service|run-wherry-images-.*\.mount)$/;
+  /^(wherry-pod-.*\.[0-9a-f]{8}(-.*\.service|\.slice)|wherry-(holder|network)-.*\.[0-9a-f]{8}\.service|run-wherry-images-.*\.mount)$/;
 
 /**
  * The files of pods. A pod's units lie in its own directory first and are copied to systemd's from there, so that a

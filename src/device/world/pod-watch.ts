@@ -1,9 +1,13 @@
 import { askHttp, type AppSample, whyUnhealthy, readCgroup, type ReadCgroupFile } from '../health/index.ts';
 import type { DeployedPod } from '../deploy/index.ts';
+import type { HttpProbe } from '../pod/index.ts';
 import type { AppReport, PodReport } from '../../wire/report/index.ts';
 import type { Systemd, UnitStatus } from '../systemd/index.ts';
 
 const probeTimeoutMs = 5000;
+
+/** Addresses of a pod in its network; none while it is not attached. */
+export type ReadPodAddresses = (network: string, uuid: string) => readonly string[];
 
 /** One look at one app: what the report says of it and what a probation needs to know. */
 export interface AppObservation {
@@ -13,17 +17,19 @@ export interface AppObservation {
 
 /**
  * Watches the units of pods. systemd forgets why the last run of a service ended as soon as it starts again, and a
- * control group forgets its OOM kills when it is made anew, so both are remembered here while wherryd runs.
+ * control group forgets its OOM kills when it is re-created, so both are remembered here while wherryd runs.
  */
 export class PodWatch {
   private readonly systemd: Systemd;
   private readonly readFile: ReadCgroupFile;
+  private readonly readAddresses: ReadPodAddresses;
   private readonly lastResults = new Map<string, string>();
   private watched: ReadonlySet<string> = new Set();
 
-  constructor(systemd: Systemd, readFile: ReadCgroupFile) {
+  constructor(systemd: Systemd, readFile: ReadCgroupFile, readAddresses: ReadPodAddresses) {
     this.systemd = systemd;
     this.readFile = readFile;
+    this.readAddresses = readAddresses;
   }
 
   /** Calls `onChange` when a pod's unit changed; returns a function that ends it. */
@@ -45,7 +51,7 @@ export class PodWatch {
       const status = await this.systemd.status(service.unit);
       this.remember(status);
       const probe = service.probeHttp;
-      const asked = probe === undefined ? undefined : await askHttp(probe, probeTimeoutMs);
+      const asked = probe === undefined ? undefined : await this.ask(probe, pod);
       const readings = readCgroup(status.controlGroup ?? '', this.readFile);
       const { oomKills: oomKillsNow, ...numbers } = readings;
       const oomKills = pod.services.length === 1 ? await this.oomKillsOfPod(pod, oomKillsNow) : oomKillsNow;
@@ -84,6 +90,9 @@ export class PodWatch {
       healthy: observations.every(({ sample }) => whyUnhealthy(sample) === undefined),
       apps: observations.map(({ report }) => report),
       isolators: pod.isolators,
+      ...(pod.network === undefined
+        ? {}
+        : { network: { name: pod.network, addresses: this.readAddresses(pod.network, pod.uuid) } }),
     };
   }
 
@@ -93,7 +102,15 @@ export class PodWatch {
     for (const unit of this.lastResults.keys()) if (!this.watched.has(unit)) this.lastResults.delete(unit);
   }
 
-  /** The slice lives on while the service's own group is made anew at each restart. */
+  private async ask(probe: HttpProbe, pod: DeployedPod): Promise<{ ok: boolean; detail: string }> {
+    if (pod.network === undefined) return await askHttp(probe, '127.0.0.1', probeTimeoutMs);
+    const [address] = this.readAddresses(pod.network, pod.uuid);
+    if (address === undefined)
+      return { ok: false, detail: `the pod has no address in the network ${pod.network}` };
+    return await askHttp(probe, address, probeTimeoutMs);
+  }
+
+  /** The slice lives on while the service's own group is re-created at each restart. */
   private async oomKillsOfPod(pod: DeployedPod, ofService: number): Promise<number> {
     const slice = await this.systemd.status(pod.slice);
     return Math.max(ofService, readCgroup(slice.controlGroup ?? '', this.readFile).oomKills);

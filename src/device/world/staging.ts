@@ -1,6 +1,7 @@
 import { parsePodManifest } from '../../image/appc/index.ts';
 import type { DeployedPod } from '../deploy/index.ts';
 import { compilePod, type CompiledPod, type HostFacts, type PodImage } from '../pod/index.ts';
+import { type NetworkFacts, refuseSharedPorts } from '../network/index.ts';
 import { podUuid, type DesiredPod, type DesiredState } from '../../wire/trust/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import type { Disk, StoredImage } from '../store/index.ts';
@@ -15,7 +16,11 @@ export interface StagingPorts {
   readonly files: PodFiles;
   readonly mounts: ImageMounts;
   readonly directories: HostFacts['directories'];
-  readonly host: Omit<HostFacts, 'limits' | 'directories'>;
+  readonly host: Omit<HostFacts, 'limits' | 'directories' | 'network'>;
+  /** Networks of the device, as they are now. */
+  readonly networks: () => Promise<NetworkFacts>;
+  /** Pods that run. One that does not change keeps its processes, and so its network. */
+  readonly running: readonly DeployedPod[];
   /** Values of the `arch` label that this device can run, best first. */
   readonly architectures: readonly string[];
 }
@@ -31,9 +36,14 @@ export async function stagePods(
 ): Promise<readonly DeployedPod[]> {
   const listed = appImages(desired, images);
   const compiled: CompiledPod[] = [];
-  for (const pod of desired.pods) compiled.push(await compile(pod, listed, desired.policy.limits, ports));
+  const network = await ports.networks();
+  for (const pod of desired.pods) {
+    compiled.push(await compile(pod, listed, { limits: desired.policy.limits, network }, ports));
+  }
+  refuseSharedPorts(compiled.map(({ ports: used }) => used));
   for (const pod of compiled) await ports.files.write(pod);
-  return compiled.map(({ name, uuid, slice, services, mounts, isolators }) => ({
+  return compiled.map(({ name, uuid, slice, services, mounts, isolators, network: attached }) => ({
+    ...(attached === undefined ? {} : { network: attached }),
     name,
     uuid,
     slice,
@@ -46,7 +56,7 @@ export async function stagePods(
 async function compile(
   pod: DesiredPod,
   listed: readonly AppImage[],
-  limits: HostFacts['limits'],
+  varying: { readonly limits: HostFacts['limits']; readonly network: NetworkFacts },
   ports: StagingPorts,
 ): Promise<CompiledPod> {
   const { architectures, host, directories, disk } = ports;
@@ -68,12 +78,17 @@ async function compile(
     const runs = app.app ?? imageManifest.app;
     if (runs) await checkPrograms({ roots, podApp: app, app: runs, architectures });
   }
+  const uuid = podUuid(pod.name, pod.manifest);
+  const network = withNetworkOf(
+    ports.running.find((one) => one.uuid === uuid),
+    varying.network,
+  );
   const compiled = compilePod({
     name: pod.name,
-    uuid: podUuid(pod.name, pod.manifest),
+    uuid,
     manifest,
     images,
-    host: { ...host, limits, directories },
+    host: { ...host, limits: varying.limits, network, directories },
   });
   for (const { app, path } of compiled.sources) {
     if ((await disk.look(path)) !== undefined) continue;
@@ -83,4 +98,11 @@ async function compile(
     );
   }
   return compiled;
+}
+
+/** The default of the device, which its configuration may have changed, is only for a pod that does not run yet. */
+function withNetworkOf(running: DeployedPod | undefined, facts: NetworkFacts): NetworkFacts {
+  if (running === undefined) return facts;
+  const whenUnsaid = running.network ?? 'host';
+  return whenUnsaid === 'host' && !facts.allowHost ? facts : { ...facts, whenUnsaid };
 }

@@ -2,6 +2,8 @@ import type { DeployedPod, LoadedUnit, Step } from '../deploy/index.ts';
 import type { Journal } from '../../core/ports/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import type { Systemd } from '../systemd/index.ts';
+import { attachmentFailure } from '../network/index.ts';
+import type { Disk } from '../store/index.ts';
 import type { PodWatch } from './pod-watch.ts';
 import type { StoredObjects } from './stored-objects.ts';
 
@@ -10,7 +12,11 @@ export interface StepPorts {
   readonly journal: Journal;
   readonly watch: PodWatch;
   readonly objects: StoredObjects;
+  readonly disk: Disk;
+  readonly directories: { readonly run: string };
 }
+
+const maxFailureBytes = 4096;
 
 /** Carries out the steps of an activation with systemd, and knows whose pods those are. */
 export class StepRunner {
@@ -27,10 +33,14 @@ export class StepRunner {
   }
 
   async loaded(): Promise<readonly LoadedUnit[]> {
-    return await this.ports.systemd.list(['wherry-pod-*.service', 'wherry-pod-*.slice']);
+    return await this.ports.systemd.list([
+      'wherry-pod-*.service',
+      'wherry-network-*.service',
+      'wherry-pod-*.slice',
+    ]);
   }
 
-  /** @throws Refusal `activation-failed` when an app does not start */
+  /** @throws Refusal `activation-failed` when an app does not start, or why its pod's network could not be attached */
   async perform(step: Step, signal?: AbortSignal): Promise<void> {
     switch (step.do) {
       case 'stop':
@@ -84,10 +94,23 @@ export class StepRunner {
     await systemd.resetFailed(unit);
     const result = await systemd.start(unit, signal);
     if (result === 'done') return;
+    await this.refuseFailedNetwork(pod);
     const { result: reason = result } = await systemd.status(unit);
     throw new Refusal(
       'activation-failed',
       `app ${app} of pod ${pod} did not start (${reason}); journalctl -u ${unit} has its words`,
     );
+  }
+
+  /** An app of a pod that is not attached does not start either, but for a reason of its own that explains nothing. */
+  private async refuseFailedNetwork(pod: string): Promise<void> {
+    const { disk, directories } = this.ports;
+    const uuid = this.running.find(({ name }) => name === pod)?.uuid;
+    const place = `${directories.run}/attachments/${uuid}.failure`;
+    const text = await disk.read(place, maxFailureBytes);
+    const failure = text === undefined ? undefined : attachmentFailure(Buffer.from(text).toString('utf8'));
+    if (failure === undefined) return;
+    await disk.remove(place);
+    throw new Refusal(failure.code, failure.message);
   }
 }

@@ -1,7 +1,7 @@
 import { BLOCK, encodeHeaders, type FramedEntry, padding, type TarEntry } from '../tar/index.ts';
 import type { TarChunk } from './walk-archive.ts';
 
-/** Characters that ustar headers of ours may have; others go into a PAX header. */
+/** Characters that the written ustar headers may have; others go into a PAX header. */
 const plainText = /^[\x20-\x7e]*$/;
 
 /**

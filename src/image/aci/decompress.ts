@@ -3,7 +3,7 @@ import { createGunzip, type Gunzip } from 'node:zlib';
 import { Refusal } from '../../core/refusal/index.ts';
 import { drained, malformed } from '../tar/index.ts';
 
-/** How an archive may be compressed: aci.md names gzip, bzip2 and xz; zstd is an extension of ours. */
+/** How an archive may be compressed: aci.md names gzip, bzip2 and xz; zstd is an extension of wherry. */
 export type Compression = 'none' | 'gzip' | 'bzip2' | 'xz' | 'zstd';
 
 /** Bytes of output at a time: large enough that per-chunk work vanishes, small enough for a device. */

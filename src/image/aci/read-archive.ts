@@ -11,7 +11,7 @@ import { type ArchiveEntry, ImageCheck, tarChunks, walkArchive, type Walked } fr
 export interface ReadOptions {
   readonly limits: ArchiveLimits;
   /**
-   * Takes a tar that says the same as the archive and is written anew from what was understood, so that its consumer
+   * Receives the archive re-encoded as a canonical tar, so that its consumer
    * (mkfs.erofs) never parses hostile headers; `implied` in it lists the directories that no entry named. It is ended when, and only when, the whole archive was accepted, and
    * destroyed otherwise.
    */

@@ -17,7 +17,7 @@ export interface ResolvedImage<Image extends ListedImage = ListedImage> {
   readonly dependencies: readonly ResolvedImage<Image>[];
 }
 
-/** How far a tree of dependencies may go; each is a limit of ours, the specification knows none. */
+/** How far a tree of dependencies may go; the limits are wherry's, the specification has none. */
 export const dependencyLimits = {
   /** Images below one another. */
   depth: 16,

@@ -221,7 +221,7 @@ const isolatorRules: Readonly<Record<KnownKind, IsolatorRule>> = {
     read: (value, at) => {
       const limit = new Fields(value, at, ['limit']).required('limit', positiveUnits);
       if (limit > 4_194_304n) throw unexpected(pointerTo(at, 'limit'), 'at most 4194304 tasks', limit);
-      // Seen with crun 1.21: what starts an app is two processes beside its own.
+      // Seen on a board with Debian 13: an app with two tasks at most does not start, one with three does.
       if (limit < 3n) throw unexpected(pointerTo(at, 'limit'), 'at least 3 tasks, as a start takes', limit);
       return { kind: 'wherry/tasks', limit: Number(limit) };
     },

@@ -87,7 +87,7 @@ export interface Doubtful {
 /**
  * The frame of a tar: where headers, bodies and the end are, and what each header says, read strictly. It runs in
  * front of the tar library, which is lenient (docs/decisions/tar-walk.md); the walk then compares both readings.
- * Bytes are never kept but for one block and one extension header.
+ * It keeps one block and one extension header, no other bytes.
  */
 export class TarFraming {
   readonly #limits: ArchiveLimits;

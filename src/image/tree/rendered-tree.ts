@@ -103,7 +103,7 @@ export function filtered(tree: Directory, filter: PathFilter | undefined): Direc
 
 /**
  * The tree as an archive has it, below `rootfs`, in the order of `arrange`: parents before children, names in the order of their
- * bytes, the later names of a file as links to the first. Entries are made as they are asked for, each time anew: a tree may be large.
+ * bytes, the later names of a file as links to the first. Entries are created on demand and not kept, because a tree may be large.
  */
 export function sourceEntries(tree: Directory): Iterable<SourceEntry> {
   return { [Symbol.iterator]: () => entriesAt(tree, 'rootfs', new Map()) };

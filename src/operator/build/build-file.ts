@@ -19,12 +19,12 @@ import { withSpooledTrees } from './spooled-trees.ts';
 import { readXattrs } from './tree-xattrs.ts';
 
 /**
- * A build file says what an image is made of; paths count from where it lies. Later parts lie over earlier ones.
+ * A build file lists the parts of an image. Paths are relative to the file. Later parts overlay earlier ones.
  *
  * ```toml
  * base = ["base.aci"]              # images whose files are taken, the lowest first
  *
- * [manifest]                       # the image manifest with its own keys; acKind and acVersion may be left out
+ * [manifest]                       # the image manifest; acKind and acVersion may be left out
  * name = "example.com/web"
  * labels = [{ name = "arch", value = "aarch64" }]
  * app = { exec = ["/bin/web"], user = "33", group = "33" }

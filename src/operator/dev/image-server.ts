@@ -154,7 +154,7 @@ async function openBelow(root: string, target: string): Promise<FileHandle | und
   try {
     const real = await realpath(join(root, ...parts));
     if (!real.startsWith(root + sep)) return undefined;
-    // NONBLOCK: a FIFO would hold the request for ever.
+    // NONBLOCK: a FIFO would block the request for ever.
     const file = await open(real, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     if ((await file.stat()).isFile()) return file;
     await file.close();

@@ -21,7 +21,7 @@ export interface PublishedVersion {
 }
 
 /**
- * A fleet as files, to be kept under version control but for the private keys:
+ * A fleet as files, to be kept under version control without the private keys:
  *
  * ```
  * fleet.toml

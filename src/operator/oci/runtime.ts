@@ -25,7 +25,7 @@ export interface ConvertedRuntime {
   readonly warnings: readonly string[];
 }
 
-/** Annotations of ours for what the specification leaves open. */
+/** wherry's annotations for what the specification leaves open. */
 export const stopSignalAnnotation = 'wherry/stop-signal';
 /** Docker's health check, kept for the way back; nothing runs it. */
 export const healthcheckAnnotation = 'wherry/oci-healthcheck';

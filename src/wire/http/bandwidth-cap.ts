@@ -32,7 +32,7 @@ const maxPieceBytes = 256 * 1024;
 const piecesPerSecond = 4;
 
 /**
- * Keeps the bytes of a whole pull, over all its connections, below a rate. Whoever takes waits before it reads on; what it does
+ * Keeps the bytes of a whole pull, over all its connections, below a rate. The reader waits before it reads on; what it does
  * not read fills the buffers up to the sender, which TCP then holds back.
  */
 export class BandwidthCap {

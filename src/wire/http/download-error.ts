@@ -38,7 +38,7 @@ export class RangeRefused extends DownloadError {
 }
 
 /**
- * The file behind an address is no longer the one that the first bytes came from. Whoever holds those bytes must drop
+ * The file behind an address is no longer the one that the first bytes came from. The holder of those bytes must drop
  * them and start at 0; this never leaves the pull.
  */
 export class SourceChanged extends Error {

@@ -247,7 +247,7 @@ function parseAddress(address: string): URL {
   return url;
 }
 
-/** Where a redirect leads. It never leaves TLS: whoever answers in plain text could send anything for ever. */
+/** Where a redirect leads. It never leaves TLS: a server in plain text could send anything without end. */
 function redirectTarget(from: URL, location: string | undefined): URL {
   const to =
     location !== undefined && URL.canParse(location, from.href) ? new URL(location, from.href) : null;

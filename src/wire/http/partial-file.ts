@@ -90,7 +90,7 @@ export class PartialFile {
 
   /** Closes the file; with `remove`, nothing is left of it. */
   async close(options: { remove: boolean }): Promise<void> {
-    await this.#writing.catch(() => undefined); // whoever closes has either settled or given up
+    await this.#writing.catch(() => undefined); // the caller has either settled or given up
     await this.#handle.close();
     if (!options.remove) return;
     await rm(this.#path, { force: true });

@@ -83,7 +83,7 @@ export class Routes {
       };
     }
     const proxy = this.#known(parseProxy(named));
-    // Whoever says where to connect for a name wants that name kept in the request: a tunnel it is, as for curl.
+    // An operator who says where to connect for a name wants that name kept in the request, so a tunnel is used, as by curl.
     const kind = isSecure || instead !== undefined ? 'tunnel' : 'forward';
     const key = `${kind} ${proxy.url.href} ${proxy.authorization ?? ''}`;
     let entry = this.#proxied.get(key);
@@ -105,7 +105,7 @@ export class Routes {
         return secure.request(url, throughTunnel);
       },
       giveUp: () => {
-        // The library listens to a proxy that does not answer for ever, and to one that answers without end.
+        // The library waits for ever for a proxy that does not answer, and reads without end from one that does not stop.
         this.#proxied.delete(key);
         end.abort();
       },

@@ -228,7 +228,7 @@ class MqttConnection implements Connection {
   async close(): Promise<void> {
     const loss = new ConnectionLost('closed', 'closed by this side');
     this.#lose(loss);
-    // mqtt.js waits for everything unacknowledged before it says goodbye, for ever if need be.
+    // mqtt.js sends DISCONNECT only when everything is acknowledged, which may never happen.
     const patience = setTimeout(() => this.abort(loss), disconnectWithinMs);
     this.#client.end();
     await this.ended;

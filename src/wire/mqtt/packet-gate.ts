@@ -15,7 +15,7 @@ export interface GateHandlers {
 }
 
 const publish = 3;
-/** Topic names of ours stay below 160 bytes; of a longer one the beginning is enough for the journal. */
+/** wherry's topic names stay below 160 bytes; of a longer one the beginning is enough for the journal. */
 const keptBytes = 512;
 
 interface Dropping {

@@ -14,7 +14,7 @@ export function foldPresence(known: Presence | undefined, next: Presence): Prese
 
 /**
  * Whether the retained `live` message now contradicts the device that reads it: some older will has replaced it, and
- * whoever asks from now on would be told that the device is away. Never true for another `up`, so that two devices
+ * later subscribers would receive that the device is away. Never true for another `up`, so that two devices
  * that wrongly share a name do not answer each other for ever.
  */
 export function mustReassert(own: Presence, retained: Presence): boolean {

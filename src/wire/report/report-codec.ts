@@ -153,6 +153,7 @@ const pod = map({
   healthy: boolean,
   apps: list(app, { max: most.apps }),
   isolators: list(isolator, { max: most.isolators }),
+  network: optional(map({ name, addresses: list(name, { max: most.addresses }) })),
 });
 
 const report: Reader<DeviceReport> = map({

@@ -49,6 +49,8 @@ export interface PodReport {
   readonly healthy: boolean;
   readonly apps: readonly AppReport[];
   readonly isolators: readonly IsolatorReport[];
+  /** Its network with its addresses there; absent when that is the host's. */
+  readonly network?: { readonly name: string; readonly addresses: readonly string[] };
 }
 
 export interface AppReport {

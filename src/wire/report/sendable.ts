@@ -2,7 +2,7 @@ import type { CapabilityReport, DeviceReport } from './report.ts';
 import { wireBytes, wireText } from './wire-text.ts';
 
 /** The longest lists that the operator's decoder takes. */
-export const most = { pods: 64, apps: 64, isolators: 512, capabilities: 64, damaged: 256 } as const;
+export const most = { pods: 64, apps: 64, isolators: 512, capabilities: 64, damaged: 256, addresses: 16 } as const;
 
 /** Fields that hold a sentence; every other text is a name. */
 const sentences: ReadonlySet<string> = new Set(['message', 'detail']);

@@ -81,7 +81,7 @@ export function judgeDesiredState(judgement: Judgement): Verdict {
   const expired = isExpired(judgement);
   if (desired.version === trusted.version) {
     // Mix-and-match attack: a version stands for one content, else parts of two documents could be obeyed (Uptane, full
-    // verification, step 5.2). Whoever signs again has to count up.
+    // verification, step 5.2). The signer has to increase the version.
     if (judgement.payloadSha256 !== trusted.payloadSha256) {
       throw new Refusal(
         'version-conflict',

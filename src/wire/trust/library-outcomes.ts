@@ -1,7 +1,7 @@
 import { Refusal } from '../../core/refusal/index.ts';
 
 /**
- * What the OpenPGP library throws, in sentences of ours about a key. The first row that fits counts, so what is most special
+ * What the OpenPGP library throws, as wherry's sentences about a key. The first row that fits counts, so what is most special
  * comes first: the library puts the cause behind its own general sentence. The texts are those of openpgp 6.3.
  */
 const keySentences: readonly (readonly [RegExp, (...groups: string[]) => string])[] = [
@@ -85,7 +85,7 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Names of notations are free text of whoever made the key. */
+/** Names of notations are free text from the creator of the key. */
 function printable(text = ''): string {
   return text.replace(/\p{C}/gu, '?').slice(0, 100);
 }

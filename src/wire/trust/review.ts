@@ -7,7 +7,7 @@ import { readKeys } from './keys.ts';
 export interface KeyReview {
   /** Lower-case hex. */
   readonly fingerprint: string;
-  /** Free text of whoever made the key. */
+  /** Free text from the creator of the key. */
   readonly userIds: readonly string[];
   readonly algorithm: string;
   /** A date, or undefined for a key that does not expire. */

@@ -36,6 +36,20 @@ describe('wherry.toml', () => {
     });
   });
 
+  it('has a network for pods that name none', () => {
+    expect(parseConfig(minimal).network).toEqual({
+      allowHost: true,
+      whenUnsaid: 'host',
+      subnet: '10.173.0.0/24',
+    });
+    const own = `${minimal}[network]\nallow_host = false\ndefault = "bridge"\nsubnet = "192.168.40.0/22"\n`;
+    expect(parseConfig(own).network).toEqual({
+      allowHost: false,
+      whenUnsaid: 'bridge',
+      subnet: '192.168.40.0/22',
+    });
+  });
+
   it('takes a proxy for downloads and a cap', () => {
     const toml = `${minimal}[download]\nproxy = "http://proxy.example:3128/"\nno_proxy = ["a.local", ".b"]\nmax_bytes_per_second = 65536\n`;
     expect(parseConfig(toml).download).toEqual({
@@ -58,6 +72,23 @@ describe('wherry.toml', () => {
     ],
     [`${minimal}colour = "red"\n`, 'wherry.toml: broker.colour is not a known key'],
     [`extra = 1\n${minimal}`, 'wherry.toml: extra is not a known key'],
+    [`${minimal}[network]\nallow_host = 1\n`, 'wherry.toml: network.allow_host takes true or false'],
+    [
+      `${minimal}[network]\nallow_host = false\n`,
+      'wherry.toml: network.default is host, which network.allow_host forbids: set it to "bridge" or "none"',
+    ],
+    ...[
+      '10.0.0.1/24',
+      '10.0.0.0',
+      '10.0.0.0/31',
+      '10.0.0.0/8',
+      'fd00::/64',
+      '10.0.0.0/24/1',
+      '10.0.0/24',
+    ].map((subnet): [string, string] => [
+      `${minimal}[network]\nsubnet = "${subnet}"\n`,
+      'wherry.toml: network.subnet takes an IPv4 network of 4 to 65536 addresses such as "10.173.0.0/24"',
+    ]),
     [`${minimal}version = 3\n`, 'wherry.toml: broker.version takes one of 4, 5'],
     [`${minimal}[limits]\nreserve_bytes = -1\n`, /limits\.reserve_bytes takes a whole number from 0 to/],
     [`${minimal}[report]\nschedule = 5\n`, 'wherry.toml: report.schedule takes text and must be given'],

@@ -39,6 +39,20 @@ describe('the plan of an activation', () => {
     ]);
   });
 
+  it('stops networks after the apps that are in them, before others need their addresses', () => {
+    const network = 'wherry-network-web.service';
+    const attached = { ...web, mounts: [...web.mounts, network] };
+    const units = [...loaded(web), { name: network, activeState: 'active' }];
+    expect(planActivation(units, [log], [])).toEqual([
+      { do: 'stop', units: ['web.service'], why: 'not in the set' },
+      { do: 'stop', units: [network], why: 'not in the set' },
+      { do: 'stop', units: ['web.slice'], why: 'not in the set' },
+      adopt(log),
+      start(log),
+    ]);
+    expect(planActivation(units, [attached], [])).toEqual([adopt(attached)]);
+  });
+
   it('leaves a pod alone that runs and is in the set [C43]', () => {
     expect(planActivation(loaded(web, db), [web], [])).toEqual([
       { do: 'stop', units: ['db.service'], why: 'not in the set' },

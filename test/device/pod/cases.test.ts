@@ -10,7 +10,7 @@ import { compilePod } from '../../../src/device/pod/compile.ts';
 import type { CompiledPod, HostFacts } from '../../../src/device/pod/compiled-pod.ts';
 import { isRefusal, Refusal } from '../../../src/core/refusal/refusal.ts';
 import { readUnit, readWords } from '../../support/unit-reader.ts';
-import { boardHost, demoImage, demoUuid, imageId } from './demo.ts';
+import { boardHost, boardNetwork, demoImage, demoUuid, imageId } from './demo.ts';
 
 interface Case {
   readonly host: HostFacts;
@@ -37,6 +37,15 @@ function readCase(path: string): Case {
       host = { ...host, limits: words[0] === 'require' ? 'require' : 'best-effort' };
     if (name === 'host-machine') host = { ...host, machine: words[0] ?? '' };
     if (name === 'host-apparmor') host = { ...host, appArmorProfiles: words };
+    if (name === 'host-network-without-host')
+      host = { ...host, network: { ...boardNetwork, allowHost: false } };
+    if (name === 'host-network-default')
+      host = { ...host, network: { ...boardNetwork, whenUnsaid: words[0] ?? '' } };
+    if (name === 'host-plugins') host = { ...host, network: { ...boardNetwork, plugins: new Set(words) } };
+    if (name === 'host-list') {
+      const [list = '', ...text] = words;
+      host = { ...host, network: { ...boardNetwork, lists: new Map([[list, text.join(' ')]]) } };
+    }
     if (name === 'host-without-holder') {
       const { holderPath: _, ...without } = host;
       host = without;
@@ -72,6 +81,11 @@ const unitOf = (pod: CompiledPod, app: string) =>
 
 const holderOf = (pod: CompiledPod) =>
   readUnit(pod.units.find(({ name }) => name.startsWith('wherry-holder-'))?.text ?? '');
+
+const networkUnitOf = (pod: CompiledPod) =>
+  readUnit(pod.units.find(({ name }) => name.startsWith('wherry-network-'))?.text ?? '');
+
+const fileOf = (pod: CompiledPod, path: string) => pod.files.find((file) => file.path === path)?.content;
 
 const lines = (directives: ReturnType<typeof readUnit>) =>
   directives.map(({ key, value }) => `${key}=${value}`);
@@ -151,6 +165,27 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
   'assert-directory': (pod, path = '', mode = '', owner = '') => {
     const [uid, gid] = owner.split(':').map(Number);
     expect(pod.directories).toContainEqual({ path, mode: parseInt(mode, 8), uid, gid });
+  },
+  'assert-network-unit': (pod, ...words) => expect(lines(networkUnitOf(pod))).toContain(words.join(' ')),
+  'assert-network-exec': (pod, act = '', network, hostname, bridge) => {
+    const key = act === 'up' ? 'ExecStart' : 'ExecStopPost';
+    const line = networkUnitOf(pod).find((directive) => directive.key === key)?.value ?? '';
+    expect(readWords(line.replace(/^-/, ''), true)).toEqual([
+      ...['/bin/sh', `/var/lib/wherry/pods/${demoUuid}/attach-network`, act, '/run/wherry'],
+      ...[`/var/lib/wherry/pods/${demoUuid}/network`, demoUuid, '/run/netns/wherry-demo-one.0123abcd'],
+      ...[network, hostname, bridge],
+    ]);
+  },
+  'assert-file': (pod, path = '', ...words) =>
+    expect(fileOf(pod, path)).toBe(words.join(' ').replaceAll('\\n', '\n')),
+  'assert-plugin': (pod, file = '', path = '', ...json) => {
+    const text = fileOf(pod, `network/${file}`);
+    const expected = json.join(' ');
+    expect(member(JSON.parse(text ?? 'null'), path)).toEqual(
+      expected === 'undefined' ? undefined : JSON.parse(expected),
+    );
+    // The unit's program puts a key in front of it.
+    expect(text).toMatch(/^\{"[^\n]+\}\n$/);
   },
   'assert-source': (pod, app = '', path = '') => expect(pod.sources).toContainEqual({ app, path }),
 };

@@ -1,5 +1,6 @@
 import { parseImageManifest } from '../../../src/image/appc/image-manifest.ts';
 import { parseImageId } from '../../../src/image/appc/identifiers.ts';
+import type { NetworkFacts } from '../../../src/device/network/index.ts';
 import type { HostFacts, PodImage } from '../../../src/device/pod/compiled-pod.ts';
 
 export const demoUuid = '0123abcd-0000-8000-8000-000000000000';
@@ -17,6 +18,15 @@ export const demoImage: PodImage = {
   owners: new Map([['/srv', { uid: 33, gid: 44 }]]),
 };
 
+export const boardNetwork: NetworkFacts = {
+  allowHost: true,
+  whenUnsaid: 'host',
+  subnet: '10.173.0.0/24',
+  plugins: new Set(['bandwidth', 'bridge', 'host-local', 'loopback', 'macvlan', 'portmap', 'tuning']),
+  lists: new Map(),
+  attachScript: 'the script of the package',
+};
+
 export const boardHost: HostFacts = {
   controllers: ['cpu', 'memory', 'pids', 'io'],
   crunPath: '/usr/bin/crun',
@@ -25,5 +35,6 @@ export const boardHost: HostFacts = {
   limits: 'best-effort',
   machine: 'arm64',
   holderPath: '/usr/bin/catatonit',
+  network: boardNetwork,
   directories: { images: '/var/lib/wherry/images', pods: '/var/lib/wherry/pods', run: '/run/wherry' },
 };

@@ -45,6 +45,7 @@ const pod = (uuid: string): CompiledPod => ({
   directories: [],
   sources: [],
   isolators: [],
+  ports: { mapped: false, ports: [] },
 });
 
 describe('the files of a pod', () => {

@@ -1,11 +1,18 @@
-import { describe, expect, it } from 'vitest';
+import { mkdtempSync, mkdirSync, existsSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
 import { PodWatch } from '../../../src/device/world/pod-watch.ts';
 import { StepRunner } from '../../../src/device/world/steps.ts';
 import { StoredObjects } from '../../../src/device/world/stored-objects.ts';
 import { activatePods, type DeployedPod, restorePods, type World } from '../../../src/device/deploy/index.ts';
-import type { ImageStore } from '../../../src/device/store/index.ts';
+import { type ImageStore, nodeDisk } from '../../../src/device/store/index.ts';
 import type { JobResult, Systemd } from '../../../src/device/systemd/index.ts';
 import { deployedPod } from '../../support/world-model.ts';
+
+const run = mkdtempSync(join(tmpdir(), 'wherry-steps-'));
+afterAll(() => rmSync(run, { recursive: true }));
+const disk = nodeDisk();
 
 /** A systemd whose jobs take until they are let go, so that what runs side by side is seen. */
 class JobSystemd implements Partial<Systemd> {
@@ -52,10 +59,14 @@ function device(...running: readonly DeployedPod[]) {
   const systemd = jobs as Partial<Systemd> as Systemd;
   const lines: string[] = [];
   const journal = { log: (_level: string, message: string) => void lines.push(message) };
-  const watch = new PodWatch(systemd, () => undefined);
+  const watch = new PodWatch(
+    systemd,
+    () => undefined,
+    () => [],
+  );
   const store = {} as ImageStore;
   const objects = new StoredObjects({ systemd, store, journal, mountOf: (id) => `${id}.mount` });
-  const steps = new StepRunner({ systemd, journal, watch, objects });
+  const steps = new StepRunner({ systemd, journal, watch, objects, disk, directories: { run } });
   const world = {
     loaded: () =>
       Promise.resolve(
@@ -113,6 +124,19 @@ describe('an activation with systemd', () => {
       message: 'app main of pod web did not start (exit-code); journalctl -u web.service has its words',
     });
     expect(jobs.active.has('db.service')).toBe(false);
+  });
+
+  it('is refused with why the network of the pod could not be attached', async () => {
+    const { jobs, world } = device();
+    jobs.failing.add('web.service');
+    mkdirSync(join(run, 'attachments'), { recursive: true });
+    const place = join(run, 'attachments', `${web.uuid}.failure`);
+    writeFileSync(place, 'pod-network-failed pod web: the plugin bridge refused the network bridge: no\n');
+    await expect(activatePods(world, [web], never, () => undefined)).rejects.toMatchObject({
+      code: 'pod-network-failed',
+      message: 'pod web: the plugin bridge refused the network bridge: no',
+    });
+    expect(existsSync(place)).toBe(false);
   });
 
   it('[C42] of the last good set starts every app that does', async () => {

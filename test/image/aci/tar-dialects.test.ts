@@ -23,7 +23,7 @@ import {
   tar,
 } from '../../support/raw-tar.ts';
 
-/*
+/**
  * How tars may say the same thing in several ways: POSIX.1-2017 pax ("PAX"), and the GNU tar manual, "Basic Tar Format" and
  * "Storing Sparse Files". Where two readers could see two things, the archive is refused.
  */

@@ -42,6 +42,7 @@ const fullReport: DeviceReport = sampleReport({
         { app: 'nginx', name: 'resource/memory', outcome: 'enforced', detail: 'MemoryMax=64M' },
         { app: 'nginx', name: 'resource/cpu', outcome: 'enforced', detail: 'CPUQuota=50%' },
       ],
+      network: { name: 'bridge', addresses: ['10.173.0.2', 'fd00::2'] },
     },
   ],
   capabilities: [{ name: 'erofs', available: true, detail: '' }],
@@ -87,6 +88,13 @@ describe('the messages of a device', () => {
     ['a phase that does not exist', { ...fullReport, deployment: { version: 1, phase: 'flying' } }],
     ['an escape sequence for the terminal', { ...fullReport, wherry: '\u001b[2J' }],
     ['a pod whose UUID is none [A2.9]', { ...fullReport, pods: [{ ...fullReport.pods[0], uuid: 'web' }] }],
+    [
+      'more addresses than a pod has',
+      {
+        ...fullReport,
+        pods: [{ ...fullReport.pods[0], network: { name: 'lan', addresses: Array(17).fill('192.0.2.1') } }],
+      },
+    ],
     ['more pods than a desired state can have', { ...fullReport, pods: Array(65).fill(fullReport.pods[0]) }],
   ])('are refused by the operator with %s', (_name, value) => {
     expect(() => decodeReport(encodeCbor(value))).toThrow(/a device sent a report that cannot be read/);

@@ -260,7 +260,7 @@ function plainFingerprint(text: string): string {
   return hex;
 }
 
-/** User IDs are free text of whoever made the key. */
+/** User IDs are free text from the creator of the key. */
 function printable(text: string): string {
   return text.replace(/\p{C}/gu, '?').slice(0, 200);
 }

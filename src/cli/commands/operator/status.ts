@@ -185,6 +185,12 @@ function deviceNotes({ device, report, unreadable }: DeviceView, comparison?: Br
       `${device}: refused ${what} at ${when} (${refused.code}): ${refused.message}${why === undefined ? '' : `; ${why}`}`,
     );
   }
+  for (const { name, network } of pods) {
+    if (network === undefined) continue;
+    notes.push(
+      `${device}: ${name} is in the network ${network.name}: ${network.addresses.join(', ') || 'no address'}`,
+    );
+  }
   for (const pod of pods) {
     for (const { app, name, outcome, detail } of pod.isolators) {
       if (outcome === 'enforced') continue;

@@ -36,7 +36,7 @@ export interface PullPorts {
   readonly builder: string;
   /** Computes the digest that a file will have once it is sealed (store/), for jobs that want it. */
   readonly futureDigest?: (path: string) => Promise<string | undefined>;
-  /** Told as bytes arrive, often. */
+  /** Called as bytes arrive, often. */
   readonly onProgress: (progress: PullProgress) => void;
 }
 
@@ -192,7 +192,7 @@ async function onePass(
 
 /**
  * The bytes of the image, those held first, then those that come; each is hashed for the signature and kept on its way.
- * Whoever stops reading leaves the rest to `drain`.
+ * A reader that stops leaves the rest to `drain`.
  */
 class ImageBytes implements AsyncIterable<Buffer> {
   readonly #chunks: AsyncGenerator<Buffer, void, undefined>;

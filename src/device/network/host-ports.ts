@@ -1,0 +1,109 @@
+import type { App, PodManifest } from '../../image/appc/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+
+/** Ports of the host that lead to a pod. */
+export interface HostPort {
+  readonly name: string;
+  readonly protocol: 'tcp' | 'udp';
+  readonly hostPort: number;
+  readonly podPort: number;
+  /** How many, from both on. */
+  readonly count: number;
+  /** IPv4 address of the host; absent: all of its addresses. */
+  readonly hostIp?: string;
+}
+
+/** Ports that are in use on the host when a pod runs, each with the field that says so. */
+export type DeclaredPorts = readonly {
+  readonly field: string;
+  readonly protocol: string;
+  readonly first: number;
+  readonly last: number;
+  readonly hostIp?: string;
+}[];
+
+/** Each is a rule of the kernel. */
+const maxPorts = 256;
+
+/**
+ * The host ports of a pod (pods.md): each names a port of an app, or says itself which it is.
+ * @throws Refusal pod-manifest-invalid, pod-port-taken
+ */
+export function hostPorts(pod: string, manifest: PodManifest, apps: readonly App[]): readonly HostPort[] {
+  const ports = manifest.ports.map((exposed): HostPort => {
+    const refuse = (key: string, why: string) =>
+      new Refusal('pod-manifest-invalid', `pod ${pod}: ports/${exposed.name}${key}: ${why}`);
+    const port =
+      exposed.podPort ?? apps.flatMap((app) => app.ports).find(({ name }) => name === exposed.name);
+    if (port === undefined) throw refuse('', 'no app has a port of this name, and the pod gives no podPort');
+    const { protocol, count } = port;
+    if (protocol !== 'tcp' && protocol !== 'udp') {
+      throw refuse(
+        '',
+        `a host port leads to a port of protocol "tcp" or "udp", found ${JSON.stringify(protocol)}`,
+      );
+    }
+    if (exposed.hostPort + count - 1 > 65535) {
+      throw refuse('/hostPort', `expected ports up to 65535, found ${count} from ${exposed.hostPort} on`);
+    }
+    return {
+      name: exposed.name,
+      protocol,
+      hostPort: exposed.hostPort,
+      podPort: port.port,
+      count,
+      // All addresses, in the words of pods.md as in the plugin's.
+      ...(exposed.hostIp === undefined || exposed.hostIp === '0.0.0.0' ? {} : { hostIp: exposed.hostIp }),
+    };
+  });
+  const total = ports.reduce((sum, { count }) => sum + count, 0);
+  if (total > maxPorts) {
+    throw new Refusal(
+      'pod-manifest-invalid',
+      `pod ${pod}: ports: ${total} host ports, at most ${maxPorts} are possible`,
+    );
+  }
+  return ports;
+}
+
+/** What the apps of a pod in the host's network say that they listen on. */
+export function declaredPorts(pod: string, apps: readonly App[]): DeclaredPorts {
+  return apps.flatMap((app) =>
+    app.ports.map(({ name, protocol, port, count }) => ({
+      field: `pod ${pod}: port ${name} of an app in the host's network`,
+      protocol,
+      first: port,
+      last: port + count - 1,
+    })),
+  );
+}
+
+/**
+ * Refuses host ports that lead to two pods, or that an app in the host's network listens on itself.
+ * @param pods the ports of each pod of a set, in its order
+ * @throws Refusal pod-port-taken, naming the later of the two fields
+ */
+export function refuseSharedPorts(
+  pods: readonly { readonly mapped: boolean; readonly ports: DeclaredPorts }[],
+): void {
+  const seen: { mapped: boolean; port: DeclaredPorts[number] }[] = [];
+  for (const { mapped, ports } of pods) {
+    for (const port of ports) {
+      // Two apps in the host's network may declare one port, since declaring it does not open it.
+      const other = seen.find((one) => (mapped || one.mapped) && overlap(one.port, port));
+      if (other !== undefined) {
+        const [refused, holder] = mapped ? [port, other.port] : [other.port, port];
+        throw new Refusal(
+          'pod-port-taken',
+          `${refused.field}: ${refused.first}/${refused.protocol} is taken by ${holder.field}; choose another port`,
+        );
+      }
+      seen.push({ mapped, port });
+    }
+  }
+}
+
+function overlap(a: DeclaredPorts[number], b: DeclaredPorts[number]): boolean {
+  const sameAddress = a.hostIp === undefined || b.hostIp === undefined || a.hostIp === b.hostIp;
+  return a.protocol === b.protocol && a.first <= b.last && b.first <= a.last && sameAddress;
+}

@@ -1,0 +1,25 @@
+/** What the device has and allows: values only, read by device/world when pods are staged. */
+export interface NetworkFacts {
+  /** Whether pods may use the host's network (`network.allow_host`). */
+  readonly allowHost: boolean;
+  /** The network of a pod that names none (`network.default`). */
+  readonly whenUnsaid: string;
+  /** Addresses of the network `bridge` (`network.subnet`), for example `10.173.0.0/24`. */
+  readonly subnet: string;
+  /** Names of the installed CNI plugins. */
+  readonly plugins: ReadonlySet<string>;
+  /** The operator's configuration lists, name → text of /etc/wherry/networks/<name>.conflist. */
+  readonly lists: ReadonlyMap<string, string>;
+  /** The program that a pod's network unit runs, /usr/lib/wherry/attach-network. */
+  readonly attachScript: string;
+}
+
+/** A device that knows nothing but its own network. */
+export const hostOnly: NetworkFacts = {
+  allowHost: true,
+  whenUnsaid: 'host',
+  subnet: '10.173.0.0/24',
+  plugins: new Set(),
+  lists: new Map(),
+  attachScript: '',
+};

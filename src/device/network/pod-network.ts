@@ -1,0 +1,107 @@
+import { isAcName, labelValue, type App, type PodManifest } from '../../image/appc/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+import { declaredPorts, hostPorts, type DeclaredPorts, type HostPort } from './host-ports.ts';
+import type { NetworkFacts } from './network-facts.ts';
+import { type NetworkList, readNetworkList } from './network-list.ts';
+import { ownBridge } from './own-bridge.ts';
+
+/** The network that a pod is in. */
+export type PodNetwork =
+  /** The host's, shared with it. */
+  | { readonly kind: 'host' }
+  /** Nothing but loopback. */
+  | { readonly kind: 'none' }
+  /** A network namespace of its own, attached by CNI plugins. */
+  | { readonly kind: 'attached'; readonly list: NetworkList };
+
+const annotation = 'wherry/network';
+
+/**
+ * The network that the annotation `wherry/network` of a pod manifest names, else the device's default.
+ * @throws Refusal pod-manifest-invalid, pod-network-unknown, pod-network-forbidden, config-invalid (the operator's list),
+ *   device-unsupported (a plugin is missing)
+ */
+export function choosePodNetwork(pod: string, manifest: PodManifest, facts: NetworkFacts): PodNetwork {
+  const written = labelValue(manifest.annotations, annotation);
+  const name = written ?? facts.whenUnsaid;
+  const from =
+    written === undefined
+      ? `pod ${pod} names no network, and network.default of wherry.toml is ${name}`
+      : `pod ${pod}: annotation ${annotation}: ${JSON.stringify(name.slice(0, 80))}`;
+  if (name === 'host') {
+    if (facts.allowHost) return { kind: 'host' };
+    throw new Refusal(
+      'pod-network-forbidden',
+      `${from}: network.allow_host of wherry.toml on this device is false; give the pod another network`,
+    );
+  }
+  if (name === 'none') return { kind: 'none' };
+  if (name === 'bridge') return attached(from, ownBridge(facts.subnet), facts);
+  if (!isAcName(name)) {
+    throw new Refusal(
+      'pod-manifest-invalid',
+      `${from}: expected "host", "none", "bridge" or the name of a network`,
+    );
+  }
+  const text = facts.lists.get(name);
+  if (text === undefined) {
+    const known = ['host', 'none', 'bridge', ...facts.lists.keys()].join(', ');
+    throw new Refusal(
+      'pod-network-unknown',
+      `${from}: this device has no such network; it has ${known}, and others come from /etc/wherry/networks`,
+    );
+  }
+  return attached(from, readNetworkList(name, text), facts);
+}
+
+/** What a pod opens to others: host ports that lead to it, or the ports that it declares on the host's own network. */
+export function portsOf(
+  pod: string,
+  network: PodNetwork,
+  manifest: PodManifest,
+  apps: readonly App[],
+): { readonly mapped: readonly HostPort[]; readonly declared: DeclaredPorts } {
+  if (network.kind === 'host') return { mapped: [], declared: declaredPorts(pod, apps) };
+  const mapped = hostPorts(pod, manifest, apps);
+  const [first] = mapped;
+  if (first !== undefined) {
+    const field = `pod ${pod}: ports/${first.name}/hostPort`;
+    if (network.kind === 'none') {
+      throw new Refusal(
+        'pod-manifest-invalid',
+        `${field}: the pod is in the network none, which no port leads to`,
+      );
+    }
+    if (!network.list.takesPorts) {
+      throw new Refusal(
+        'pod-manifest-invalid',
+        `${field}: the network ${network.list.name} has no plugin with the capability portMappings, such as portmap`,
+      );
+    }
+  }
+  return {
+    mapped,
+    declared: mapped.map(({ name, protocol, hostPort, count, hostIp }) => ({
+      field: `pod ${pod}: ports/${name}/hostPort`,
+      ...{ protocol, first: hostPort, last: hostPort + count - 1 },
+      ...(hostIp === undefined ? {} : { hostIp }),
+    })),
+  };
+}
+
+function attached(from: string, list: NetworkList, facts: NetworkFacts): PodNetwork {
+  const types = ['loopback', ...list.plugins.map(({ type }) => type), ...list.plugins.flatMap(ipamOf)];
+  const missing = types.find((type) => !facts.plugins.has(type));
+  if (missing !== undefined) {
+    throw new Refusal(
+      'device-unsupported',
+      `${from}: takes the CNI plugin ${missing}, which is not installed; install containernetworking-plugins`,
+    );
+  }
+  return { kind: 'attached', list };
+}
+
+function ipamOf({ ipam }: NetworkList['plugins'][number]): readonly string[] {
+  const type = typeof ipam === 'object' && ipam !== null && 'type' in ipam ? ipam.type : undefined;
+  return typeof type === 'string' && type !== '' ? [type] : [];
+}

@@ -1,0 +1,39 @@
+import { join } from 'node:path';
+import type { NetworkFacts } from '../network/index.ts';
+import type { Disk } from '../store/index.ts';
+
+export interface NetworkPlaces {
+  /** Configuration lists of the operator: /etc/wherry/networks */
+  readonly networks: string;
+  /** The program of a pod's network unit: /usr/lib/wherry/attach-network */
+  readonly attachScript: string;
+}
+
+/** Where plugins are: those of Debian, and those that an operator adds. attach-network looks there, too. */
+const pluginDirectories = ['/usr/lib/cni', '/opt/cni/bin'];
+const maxFileBytes = 64 << 10;
+
+/** Looks at the networks of this device, as they are now: plugins and lists may come while wherryd runs. */
+export async function readNetworkFacts(
+  disk: Disk,
+  places: NetworkPlaces,
+  config: Pick<NetworkFacts, 'allowHost' | 'whenUnsaid' | 'subnet'>,
+): Promise<NetworkFacts> {
+  const plugins = new Set<string>();
+  for (const directory of pluginDirectories) {
+    for (const name of await disk.list(directory)) plugins.add(name);
+  }
+  const lists = new Map<string, string>();
+  for (const file of await disk.list(places.networks)) {
+    if (!file.endsWith('.conflist')) continue;
+    const text = await disk.read(join(places.networks, file), maxFileBytes);
+    if (text !== undefined) lists.set(file.slice(0, -'.conflist'.length), Buffer.from(text).toString('utf8'));
+  }
+  const script = await disk.read(places.attachScript, maxFileBytes);
+  return {
+    ...config,
+    plugins,
+    lists,
+    attachScript: script === undefined ? '' : Buffer.from(script).toString('utf8'),
+  };
+}

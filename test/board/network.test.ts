@@ -1,0 +1,280 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { DesiredState } from '../../src/wire/trust/desired-state.ts';
+import type { DeviceReport } from '../../src/wire/report/report.ts';
+import { everyBoard } from './board-choice.ts';
+import { type BuiltImage, Scene } from './scene.ts';
+
+const busybox = '/usr/bin/busybox';
+
+/** Pods in networks: real CNI plugins, rules of the kernel, traffic. */
+describe.each(everyBoard)('the network of a pod on %s', (name) => {
+  let scene: Scene;
+  let image: BuiltImage;
+  beforeAll(async () => {
+    scene = await Scene.start(name);
+    image = await scene.image('busybox', [busybox, 'httpd', '-f', '-p', '80', '-h', '/srv'], {
+      app: {
+        ports: [
+          { name: 'http', protocol: 'tcp', port: 80 },
+          { name: 'talk', protocol: 'udp', port: 53 },
+        ],
+      },
+      files: [{ path: '/srv/index.html', content: 'hello from the pod' }],
+    });
+  });
+  afterAll(() => scene.stop());
+
+  const pod = (podName: string, network: string | undefined, manifest: Record<string, unknown> = {}) => ({
+    name: podName,
+    image,
+    // As process 1, busybox httpd ignores a polite stop, which then takes ten seconds.
+    app: { annotations: [{ name: 'wherry/stop-signal', value: 'SIGKILL' }] },
+    manifest: {
+      ...(network === undefined ? {} : { annotations: [{ name: 'wherry/network', value: network }] }),
+      ...manifest,
+    },
+  });
+  const committed = async (desired: DesiredState): Promise<DeviceReport> => {
+    const answer = await scene.deploy(desired);
+    expect(answer, JSON.stringify(answer)).toMatchObject({ outcome: 'committed' });
+    return await scene.report((report) => report.currentVersion === desired.version);
+  };
+  const pidOf = (report: DeviceReport, podName: string): number =>
+    report.pods.find((one) => one.name === podName)?.apps[0]?.pid ?? 0;
+  /** Runs a command in all namespaces of an app, with the app's own programs. */
+  const inside = async (pid: number, command: string): Promise<string> =>
+    (await scene.board.check(`nsenter -a -r -w -t ${pid} ${busybox} ${command}`)).trim();
+
+  const get = (url: string) => scene.board.check(`curl -sS --max-time 20 ${url}`);
+  /** All that an attachment could leave. The plugin's shared chains stay, so they are there before the first look. */
+  const traces = () =>
+    scene.board.check(`
+      ip -o link | cut -d: -f2 | cut -d@ -f1; ls /run/netns; findmnt -rno TARGET | sort
+      for tables in iptables ip6tables; do $tables-save | grep -v '^#' | sed 's/\\[.*//'; done
+      ls -A /run/wherry/attachments /run/wherry/names; find /run/wherry/leases /var/lib/cni -name '[0-9]*' 2>/dev/null
+      systemctl list-units --plain --no-legend 'wherry-network-*' | cut -d' ' -f1-4`);
+  const unitsOf = async (podName: string) => {
+    const list = await scene.board.check(`cd /etc/systemd/system; ls -d wherry-*-${podName}.*.service`);
+    const [network = '', app = ''] = list.trim().split('\n');
+    return { network, app };
+  };
+  const inactive = (unit: string) =>
+    scene.board.waitFor(
+      `systemctl show -P ActiveState ${unit}`,
+      ({ stdout }) => /^(inactive|failed)/.test(stdout),
+      60_000,
+    );
+
+  it('[C113] [C114] [C116] is a bridge behind the host, with names, addresses and a host port', async () => {
+    const report = await committed(
+      scene.desired([
+        pod('web', 'bridge', { ports: [{ name: 'http', hostPort: 8080 }] }),
+        pod('other', 'bridge', { ports: [{ name: 'http', hostPort: 8081, hostIP: '10.0.2.15' }] }),
+      ]),
+    );
+    const [web] = report.pods;
+    expect(web?.network).toEqual({ name: 'bridge', addresses: [expect.stringMatching(/^10\.173\.0\./)] });
+    expect(await get('http://127.0.0.1:8080/')).toBe('hello from the pod');
+    expect(await get('http://10.0.2.15:8081/')).toBe('hello from the pod');
+    const pid = pidOf(report, 'other');
+    expect(await inside(pid, 'wget -qO- http://web/')).toBe('hello from the pod');
+    expect(await inside(pid, 'wget -qO- http://10.0.2.15:8080/')).toBe('hello from the pod');
+    expect(await inside(pidOf(report, 'web'), 'wget -qO- http://10.0.2.15:8080/')).toBe('hello from the pod');
+    expect(await inside(pid, 'ip -o addr show lo')).toContain('127.0.0.1/8');
+    expect(await inside(pid, 'cat /etc/resolv.conf')).toBe('nameserver 10.0.2.3');
+  });
+
+  it('[C45] [C61] [C111] is there after a power cut, without an uplink and without wherryd', async () => {
+    await scene.board.check('systemctl disable wherryd; sync');
+    await scene.board.powerCut();
+    await scene.board.bootAgain({ network: false });
+    const { app } = await unitsOf('other');
+    await scene.board.waitFor(
+      'curl -sS --max-time 5 http://127.0.0.1:8080/',
+      ({ stdout }) => stdout === 'hello from the pod',
+      60_000,
+    );
+    await scene.board.check(`systemctl is-active ${app}`);
+    const pid = Number(await scene.board.check(`systemctl show -P MainPID ${app}`));
+    expect(await inside(pid, 'wget -qO- http://web/')).toBe('hello from the pod');
+    expect((await scene.board.run('systemctl is-active wherryd')).stdout).toContain('inactive');
+    await scene.board.check('systemctl enable wherryd; sync');
+    await scene.board.powerCut();
+    await scene.board.bootAgain();
+  });
+
+  it('[C111] leaves nothing after 20 starts, nor where it was killed at any moment', async () => {
+    const { network, app } = await unitsOf('web');
+    await scene.board.check(`systemctl stop wherryd 'wherry-pod-*'`);
+    await inactive(network);
+    await inactive((await unitsOf('other')).network);
+    const before = await traces();
+    expect(before).not.toContain('wherry0');
+    expect(before).not.toContain('veth');
+    await scene.board.check(
+      `for cycle in $(seq 20); do systemctl start ${app} && systemctl stop ${app} ${network} || exit; done`,
+      { timeoutMs: 240_000 },
+    );
+    expect(await traces()).toBe(before);
+    const seed = Number(process.env['WHERRY_SEED'] ?? Date.now() % 1e6);
+    for (let kill = 0; kill < Number(process.env['WHERRY_KILLS'] ?? 8); kill++) {
+      // A moment of the attachment, and then one of the detachment.
+      const [first, second] = [(seed * (kill + 1)) % 700, (seed * (kill + 7)) % 500];
+      await scene.board.check(
+        `systemctl start --no-block ${app}; sleep 0.${String(first).padStart(3, '0')}
+        systemctl kill --signal=KILL ${network}
+        systemctl stop --no-block ${app} ${network}; sleep 0.${String(second).padStart(3, '0')}
+        systemctl kill --signal=KILL ${network}; systemctl stop ${app} ${network}; true`,
+        { timeoutMs: 60_000 },
+      );
+    }
+    // What was left by one that was killed while it took things back is taken down by the next start.
+    await scene.board.check(`systemctl reset-failed; systemctl start ${app}`, { timeoutMs: 60_000 });
+    expect(await get('http://127.0.0.1:8080/')).toBe('hello from the pod');
+    await scene.board.check(`systemctl stop ${app} ${network}`);
+    expect(await traces(), `WHERRY_SEED=${seed}`).toBe(before);
+    await scene.board.check('systemctl start wherryd');
+  });
+
+  it('[C113] takes a host port of UDP, too', async () => {
+    const report = await committed(
+      scene.desired([pod('talk', 'bridge', { ports: [{ name: 'talk', hostPort: 5353 }] })]),
+    );
+    const node = (script: string) => `/usr/bin/node -e "${script.replaceAll(/\s*\n\s*/g, ' ')}"`;
+    const echo = node(`
+      const socket = require('node:dgram').createSocket('udp4');
+      socket.on('message', (data, { port, address }) => socket.send('echo ' + data, port, address));
+      socket.bind(53);`);
+    const ask = node(`
+      const socket = require('node:dgram').createSocket('udp4');
+      socket.on('message', (answer) => { console.log(String(answer)); process.exit(); });
+      setInterval(() => socket.send('hello', 5353, '10.0.2.15'), 500);
+      setTimeout(() => process.exit(1), 20000);`);
+    await scene.board.check(
+      `systemd-run --unit=echo -p NetworkNamespacePath=/proc/${pidOf(report, 'talk')}/ns/net ${echo}`,
+    );
+    expect(await scene.board.check(ask)).toBe('echo hello\n');
+    await scene.board.check('systemctl stop echo');
+  });
+
+  it('[C112] is none, with nothing but loopback', async () => {
+    const report = await committed(scene.desired([pod('alone', 'none')]));
+    expect(report.pods[0]?.network).toEqual({ name: 'none', addresses: [] });
+    const pid = pidOf(report, 'alone');
+    expect(await inside(pid, 'ip -o link')).toMatch(/^1: lo: [^\n]*UP[^\n]*$/);
+    expect(await inside(pid, 'wget -qO- http://127.0.0.1/')).toBe('hello from the pod');
+    expect((await scene.board.run('curl -sS --max-time 3 http://127.0.0.1/')).status).not.toBe(0);
+  });
+
+  it("[C110] is the host's for a pod that names none, as it always was", async () => {
+    const report = await committed(scene.desired([pod('old', undefined)]));
+    expect(report.pods[0]).not.toHaveProperty('network');
+    expect(await get('http://127.0.0.1:80/')).toBe('hello from the pod');
+  });
+
+  it('[C113] refuses a port that another pod has, and names both fields', async () => {
+    const ports = [{ name: 'http', hostPort: 8080 }];
+    const answer = await scene.deploy(
+      scene.desired([pod('one', 'bridge', { ports }), pod('two', 'bridge', { ports })]),
+    );
+    expect(answer).toMatchObject({
+      outcome: 'refused',
+      code: 'pod-port-taken',
+      message:
+        'pod two: ports/http/hostPort: 8080/tcp is taken by pod one: ports/http/hostPort; choose another port',
+    });
+    expect(await get('http://127.0.0.1:80/')).toBe('hello from the pod');
+  });
+
+  it('[C113] refuses a port that a process of the host has, and goes back', async () => {
+    await scene.board.check(
+      `systemd-run --unit=squatter ${busybox} nc -l -p 8090; systemctl is-active squatter`,
+    );
+    const desired = scene.desired([pod('web', 'bridge', { ports: [{ name: 'http', hostPort: 8090 }] })]);
+    expect(await scene.deploy(desired)).toMatchObject({
+      outcome: 'rolled-back',
+      code: 'pod-port-taken',
+      message:
+        'pod web: ports/http/hostPort: 8090/tcp is taken by a process of the host; stop it or choose another port',
+    });
+    await scene.board.check('systemctl stop squatter');
+    expect(await get('http://127.0.0.1:80/')).toBe('hello from the pod');
+  });
+
+  it('keeps a limit of the pod in both directions, and none on loopback', async () => {
+    const limit = { name: 'resource/network-bandwidth', value: { default: true, limit: '1M' } };
+    const report = await committed(scene.desired([pod('slow', 'bridge', { isolators: [limit] })]));
+    expect(report.pods[0]?.isolators).toContainEqual(
+      expect.objectContaining({ name: 'resource/network-bandwidth', outcome: 'enforced' }),
+    );
+    const pid = pidOf(report, 'slow');
+    await scene.board.check(`dd if=/dev/zero of=/proc/${pid}/root/srv/large bs=1M count=6 status=none`);
+    const address = report.pods[0]?.network?.addresses[0] ?? '';
+    const speed = async (command: string) =>
+      Number(await scene.board.check(`${command} -sS -o /dev/null -w '%{speed_download}'`));
+    const limited = await speed(`curl http://${address}/large`);
+    expect(limited).toBeGreaterThan(850_000);
+    expect(limited).toBeLessThan(1_150_000);
+    expect(await speed(`nsenter -n -t ${pid} curl http://127.0.0.1/large`)).toBeGreaterThan(3_000_000);
+  });
+
+  it.for(['macvlan', 'ipvlan'])("is a %s of the operator's configuration", async (type, test) => {
+    const made = `ip link add link eth0 name probe type ${type} && ip link delete probe`;
+    if ((await scene.board.run(made)).status !== 0) test.skip(`the kernel has no ${type}`);
+    const list = {
+      cniVersion: '1.0.0',
+      name: 'lan',
+      plugins: [
+        {
+          ...{ type, master: 'eth0', mode: type === 'macvlan' ? 'bridge' : 'l2' },
+          ipam: { type: 'host-local', ranges: [[{ subnet: '192.0.2.0/29', rangeEnd: '192.0.2.3' }]] },
+        },
+      ],
+    };
+    await scene.board.check('mkdir -p /etc/wherry/networks');
+    await scene.board.copyIn(Buffer.from(JSON.stringify(list)), '/etc/wherry/networks/lan.conflist');
+    const two = [pod(`one-${type}`, 'lan'), pod(`two-${type}`, 'lan')];
+    const report = await committed(scene.desired(two));
+    expect(await inside(pidOf(report, `two-${type}`), `wget -qO- http://one-${type}/`)).toBe(
+      'hello from the pod',
+    );
+    // The range has two addresses.
+    expect(await scene.deploy(scene.desired([...two, pod('three', 'lan')]))).toMatchObject({
+      outcome: 'rolled-back',
+      code: 'pod-network-failed',
+      message: expect.stringMatching(
+        /^pod three: the plugin .*vlan refused the network lan: .*no IP addresses available in range set/,
+      ) as string,
+    });
+    expect((await scene.report((last) => last.pods.length === 2)).pods.every(({ healthy }) => healthy)).toBe(
+      true,
+    );
+  });
+
+  it('[C110] [C115] refuses a network that the device does not have or does not allow', async () => {
+    expect(await scene.deploy(scene.desired([pod('web', 'moon')]))).toMatchObject({
+      outcome: 'refused',
+      code: 'pod-network-unknown',
+    });
+    await scene.configure('[network]\nallow_host = false\ndefault = "bridge"\n');
+    expect(await scene.deploy(scene.desired([pod('web', 'host')]))).toMatchObject({
+      outcome: 'refused',
+      code: 'pod-network-forbidden',
+    });
+    const report = await committed(scene.desired([pod('unsaid', undefined)]));
+    expect(report.pods[0]?.network?.name).toBe('bridge');
+    const address = report.pods[0]?.network?.addresses[0] ?? '';
+    // A pod that did not change keeps its process, and so it keeps its network.
+    await scene.configure('');
+    const later = await committed(scene.desired([pod('unsaid', undefined), pod('other', 'none')]));
+    expect(pidOf(later, 'unsaid')).toBe(pidOf(report, 'unsaid'));
+    expect(await get(`http://${address}/`)).toBe('hello from the pod');
+    await scene.board.check('mv /usr/lib/cni/portmap /usr/lib/cni/portmap.away');
+    expect(await scene.deploy(scene.desired([pod('web', 'bridge')]))).toMatchObject({
+      outcome: 'refused',
+      code: 'device-unsupported',
+      message: expect.stringContaining('install containernetworking-plugins') as string,
+    });
+    await scene.board.check('mv /usr/lib/cni/portmap.away /usr/lib/cni/portmap');
+  });
+});

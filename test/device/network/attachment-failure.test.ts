@@ -1,0 +1,12 @@
+import { expect, it } from 'vitest';
+import { attachmentFailure } from '../../../src/device/network/attachment-failure.ts';
+
+it('reads why an attachment failed, and nothing else', () => {
+  expect(attachmentFailure('pod-network-failed pod web: refused\n')).toEqual({
+    code: 'pod-network-failed',
+    message: 'pod web: refused',
+  });
+  for (const text of ['', 'pod-network-failed', 'internal pod web', 'pod-port-taken one\ntwo\n']) {
+    expect(attachmentFailure(text)).toBeUndefined();
+  }
+});

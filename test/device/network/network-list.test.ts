@@ -1,0 +1,56 @@
+import { describe, expect, it } from 'vitest';
+import { readNetworkList } from '../../../src/device/network/network-list.ts';
+import { isRefusal } from '../../../src/core/refusal/refusal.ts';
+
+const good = { cniVersion: '1.0.0', name: 'lan', plugins: [{ type: 'macvlan', master: 'eth0' }] };
+
+function fault(text: string): string {
+  try {
+    readNetworkList('lan', text);
+  } catch (error) {
+    if (isRefusal(error, 'config-invalid')) return error.message;
+    throw error;
+  }
+  return 'accepted';
+}
+
+describe('a configuration list of the operator', () => {
+  it('keeps what the runtime does not read', () => {
+    expect(readNetworkList('lan', JSON.stringify(good))).toEqual({
+      ...good,
+      takesPorts: false,
+    });
+  });
+
+  it('takes host ports where a plugin has the capability', () => {
+    const list = {
+      ...good,
+      plugins: [...good.plugins, { type: 'portmap', capabilities: { portMappings: true } }],
+    };
+    expect(readNetworkList('lan', JSON.stringify(list)).takesPorts).toBe(true);
+  });
+
+  it('has leases in memory unless it says where', () => {
+    const plugins = (dataDir?: string) => [
+      { type: 'ptp', ipam: { type: 'host-local', ...(dataDir && { dataDir }) } },
+    ];
+    const read = (dataDir?: string) =>
+      readNetworkList('lan', JSON.stringify({ ...good, plugins: plugins(dataDir) })).plugins[0]?.['ipam'];
+    expect(read()).toEqual({ type: 'host-local', dataDir: '/run/wherry/leases' });
+    expect(read('/var/lib/leases')).toEqual({ type: 'host-local', dataDir: '/var/lib/leases' });
+  });
+
+  it.each([
+    ['{', 'is not JSON'],
+    ['[]', 'is not a configuration list of CNI'],
+    [JSON.stringify({ ...good, name: 'wan' }), 'name takes "lan", the name of the file'],
+    [JSON.stringify({ ...good, cniVersion: '0.3.1' }), 'cniVersion takes one of 0.4.0, 1.0.0, 1.1.0'],
+    [JSON.stringify({ ...good, plugins: [] }), 'plugins takes a list of 1 to 16 plugins'],
+    [
+      JSON.stringify({ ...good, plugins: [{ type: '../sh' }] }),
+      'plugins/0/type takes the name of a plugin such as "macvlan"',
+    ],
+  ])('is refused with file and key: %s', (text, why) => {
+    expect(fault(text)).toBe(`/etc/wherry/networks/lan.conflist: ${why}`);
+  });
+});
