@@ -6,6 +6,7 @@ import type { StoredImage, StoredTree } from '../src/device/store/index.ts';
 import {
   decodeDesiredState,
   decodeEnvelope,
+  decodeRoot,
   judgeDesiredState,
   type Judgement,
 } from '../src/wire/trust/index.ts';
@@ -21,6 +22,8 @@ export const wrongUses = {
     decodeDesiredState(decodeEnvelope(message).payload);
     // @ts-expect-error -- whatever came over the network is only bytes
     decodeDesiredState(message);
+    // @ts-expect-error -- neither is a root of trust
+    decodeRoot(decodeEnvelope(message).payload);
   },
   'a signature is judged without a word on the clock': (bytes: Uint8Array) => {
     // @ts-expect-error -- the time is missing

@@ -85,9 +85,9 @@ export class HostSide {
   }
 
   /** The files that make the board a device of the fleet. */
-  async provisioning(): Promise<ReadonlyMap<string, string>> {
-    const files = new Map(await provisionFiles(this.fleet, this.device));
-    const toml = files.get('/etc/wherry/wherry.toml') ?? '';
+  async provisioning(): Promise<ReadonlyMap<string, string | Uint8Array>> {
+    const files = new Map(await provisionFiles(this.fleet, this.device, Math.floor(Date.now() / 1000)));
+    const toml = String(files.get('/etc/wherry/wherry.toml') ?? '');
     files.set(
       '/etc/wherry/wherry.toml',
       `${toml.replace('127.0.0.1', hostSeenFromBoard)}boot_spread_seconds = 0\n\n[report]\nschedule = "* * * * *"\n`,

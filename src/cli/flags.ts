@@ -67,7 +67,38 @@ export interface WaitFlags {
   readonly timeout: number;
 }
 
-export interface DeployFlags extends WaitFlags, DiscoverFlags {
+/** Who signs; nobody of these is the fleet's own key. */
+export interface SigningFlags {
+  readonly signingKey?: string;
+  readonly gpg?: string;
+  /** A file: made elsewhere. */
+  readonly signature?: string;
+}
+
+/** Signing without publishing: the file goes to the next person. */
+export interface CommandSigningFlags extends SigningFlags {
+  readonly signOnly?: true;
+  readonly output?: string;
+}
+
+export interface CountersignFlags extends WaitFlags, SigningFlags {
+  readonly publish: boolean;
+}
+
+export interface RootFlags {
+  readonly rootKey?: readonly string[];
+  readonly rootThreshold?: number;
+  readonly deployKey?: readonly string[];
+  readonly deployThreshold?: number;
+  /** With `prefix=` for images below a name. */
+  readonly imagesKey?: readonly string[];
+  readonly imagesThreshold?: readonly string[];
+  readonly validDays: number;
+  readonly atVersion?: number;
+  readonly drop?: readonly string[];
+}
+
+export interface DeployFlags extends WaitFlags, DiscoverFlags, CommandSigningFlags {
   readonly key?: readonly string[];
   readonly pod?: readonly string[];
   readonly run?: readonly string[];

@@ -35,10 +35,12 @@ import {
   decodeDesiredState,
   type VerifiedPayload,
   decodeEnvelope,
+  decodeRoot,
   encodeDesiredState,
   encodeEnvelope,
+  encodeRoot,
 } from '../../src/wire/trust/index.ts';
-import { reviewKeys, signatureVerifier } from '../../src/wire/trust/openpgp.ts';
+import { examineRoot, reviewKeys, signatureVerifier } from '../../src/wire/trust/openpgp.ts';
 import { generateKey, signDetached } from '../../src/wire/trust/sign.ts';
 import { treeIdOf } from '../device/deploy/ids.ts';
 import { file, manifest, pax, plain, raw, rootfs, source, tar } from '../support/raw-tar.ts';
@@ -93,6 +95,20 @@ const desired = encodeDesiredState({
   ],
   policy: { probationSeconds: 1, reconnectWindowSeconds: 1, limits: 'require' },
 });
+const root = encodeRoot({
+  format: 1,
+  fleet: 'f' as never,
+  version: 1,
+  issued: 1,
+  expires: 2,
+  keys: { [key.fingerprint]: key.publicKey },
+  roles: {
+    root: { keys: [key.fingerprint], threshold: 1 },
+    deploy: { keys: [key.fingerprint], threshold: 1 },
+    'images/example.com': { keys: [key.fingerprint], threshold: 1 },
+  },
+});
+const rootSignature = await signDetached(root, key.privateKey, Math.floor(Date.now() / 1000) + 1);
 const archive = tar(
   pax({ path: 'rootfs/long', 'SCHILY.xattr.user.a': 'b' }),
   file('x', 'body'),
@@ -132,6 +148,18 @@ export const targets: Readonly<Record<string, Target>> = {
   'a desired state': {
     seed: desired,
     parse: (payload: Uint8Array) => decodeDesiredState(payload as VerifiedPayload),
+  },
+  'a root of trust': {
+    seed: root,
+    parse: (payload: Uint8Array) => {
+      const { roles } = decodeRoot(payload as VerifiedPayload);
+      return Object.keys(roles);
+    },
+  },
+  'a signed root of trust': {
+    seed: encodeEnvelope({ payload: root, signatures: [rootSignature] }),
+    parse: (message) => examineRoot(message, { fleet: 'f', time }),
+    share: 3,
   },
   'an envelope': {
     seed: encodeEnvelope({ payload: desired, signatures: [signature] }),

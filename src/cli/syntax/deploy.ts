@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import type { DeployFlags, WaitFlags } from '../flags.ts';
-import { count, discovering, example, repeatable, seconds, type MakeContext } from './options.ts';
+import type { CommandSigningFlags, CountersignFlags, DeployFlags, WaitFlags } from '../flags.ts';
+import { count, discovering, example, repeatable, seconds, signing, type MakeContext } from './options.ts';
 
 /** `wherry deploy` and `wherry rollback` */
 export function addDeploy(program: Command, makeContext: MakeContext): void {
@@ -8,8 +8,15 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
     command
       .option('--timeout <seconds>', 'how long to wait for each device', seconds, 600)
       .option('--no-wait', 'only publish');
+  const published = (command: Command) =>
+    signing(waiting(command))
+      .option(
+        '--sign-only',
+        'sign, write the command to -o FILE and do not publish it: others must sign it, too',
+      )
+      .option('-o, --output <file>', 'where --sign-only writes the command');
   discovering(
-    waiting(
+    published(
       program
         .command('deploy <devices...>')
         .description('command devices to run exactly these pods, in place of what they run now')
@@ -60,7 +67,7 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
       const { deploy } = await import('../commands/operator/deploy.ts');
       await deploy(makeContext(command.optsWithGlobals()), devices, options);
     });
-  waiting(
+  published(
     program
       .command('rollback <devices...>')
       .description('command devices to run again what they ran before, as a new version')
@@ -71,9 +78,29 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
       ),
   )
     .addHelpText('after', example('wherry rollback crane-7', 'wherry rollback crane-7 --to 12'))
-    .action(async (devices: string[], options: WaitFlags & { to?: number }, command: Command) => {
-      const { rollback } = await import('../commands/operator/deploy.ts');
-      await rollback(makeContext(command.optsWithGlobals()), devices, options);
+    .action(
+      async (
+        devices: string[],
+        options: WaitFlags & CommandSigningFlags & { to?: number },
+        command: Command,
+      ) => {
+        const { rollback } = await import('../commands/operator/deploy.ts');
+        await rollback(makeContext(command.optsWithGlobals()), devices, options);
+      },
+    );
+  signing(
+    waiting(
+      program
+        .command('countersign <file>')
+        .description('sign a command that somebody else has signed with --sign-only, and publish it'),
+    ),
+  )
+    .option('--signature <file>', 'a detached signature that was made elsewhere')
+    .option('--no-publish', 'only sign: a further person must sign, too')
+    .addHelpText('after', example('wherry countersign crane-7.cbor --gpg bob@example.com'))
+    .action(async (file: string, options: CountersignFlags, command: Command) => {
+      const { countersign } = await import('../commands/operator/countersign.ts');
+      await countersign(makeContext(command.optsWithGlobals()), file, options);
     });
 }
 

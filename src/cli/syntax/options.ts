@@ -29,11 +29,18 @@ export function discovering(command: Command): Command {
     );
 }
 
+/** Options of commands that sign. */
+export function signing(command: Command): Command {
+  return command
+    .option('--signing-key <file>', 'sign with this private key, armored and without a passphrase')
+    .option('--gpg <key>', "sign with a key of GnuPG's: a fingerprint or a name");
+}
+
 export const seconds = wholeNumber(0, 86_400, 'seconds');
 export const count = wholeNumber(1, Number.MAX_SAFE_INTEGER, 'a whole number from 1');
 export const port = wholeNumber(0, 65_535, 'a port');
 
-function wholeNumber(min: number, max: number, what: string): (text: string) => number {
+export function wholeNumber(min: number, max: number, what: string): (text: string) => number {
   return (text) => {
     const value = /^\d{1,16}$/.test(text) ? Number(text) : NaN;
     if (!(value >= min && value <= max)) throw new InvalidArgumentError(`It takes ${what} up to ${max}.`);

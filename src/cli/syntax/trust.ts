@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { AddFlags, ScopeFlags, TrustFlags } from '../commands/device/trust.ts';
+import { addTrustRoot } from './root.ts';
 import { discovering, example, repeatable, type MakeContext } from './options.ts';
 
 /** `wherry trust` */
@@ -49,4 +50,5 @@ export function addTrust(program: Command, makeContext: MakeContext): void {
       const { removeTrust } = await import('../commands/device/trust.ts');
       await removeTrust(makeContext(command.optsWithGlobals()), fingerprint, options);
     });
+  addTrustRoot(trust, makeContext);
 }

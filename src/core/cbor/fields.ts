@@ -71,6 +71,22 @@ export function optional<T>(reader: Reader<T>): OptionalField<T> {
   return { optional: reader };
 }
 
+/** A map with free keys, at most `maxEntries`; the result has no prototype. */
+export function record<T>(reader: Reader<T>, maxEntries: number): Reader<Readonly<Record<string, T>>> {
+  return (value, path) => {
+    const entries = Object.entries(asMap(value, path));
+    if (entries.length > maxEntries) throw new CborError(`${path}: more than ${maxEntries} entries`);
+    const result = Object.create(null) as Record<string, T>;
+    for (const [key, member] of entries) result[key] = reader(member, `${path}/${shownKey(key)}`);
+    return result;
+  };
+}
+
+/** A key that somebody else chose, for a message: its beginning, without control characters. */
+export function shownKey(key: string): string {
+  return key.replace(/\p{C}/gu, '?').slice(0, 100);
+}
+
 /** An array of `min` to `max` members. */
 export function list<T>(reader: Reader<T>, bounds: { min?: number; max: number }): Reader<readonly T[]> {
   return (value, path) => {

@@ -16,6 +16,8 @@ export {
   parsed,
   type Reader,
   readFields,
+  record,
+  shownKey,
   tagged,
   text,
 } from './fields.ts';

@@ -1,26 +1,29 @@
 import { mkdir } from 'node:fs/promises';
-import type { StateKeeper } from '../deploy/index.ts';
+import type { StateKeeper, TrustedRoot } from '../deploy/index.ts';
 import { type Journal, systemClock } from '../../core/ports/index.ts';
 import { DeviceSession } from '../session/index.ts';
 import { MqttTransport } from '../../wire/mqtt/index.ts';
 import { imageStore, nodeDisk, programVerity, stateSlots } from '../store/index.ts';
 import { connectSystemd, openNotifier } from '../systemd/index.ts';
-import { type DeviceTime, deviceTime, keysForImage, timeFloor } from '../../wire/trust/index.ts';
+import { type DeviceTime, deviceTime, timeFloor, trustedInEra } from '../../wire/trust/index.ts';
 import { readCredentials } from './broker-credentials.ts';
 import { parseConfig } from './config.ts';
 import { buildReport } from './device-report.ts';
 import { DeviceWorld, PodFiles, PodWatch, readNetworkFacts } from '../world/index.ts';
-import { examineInUnit } from '../jobs/examine/index.ts';
+import { examineInUnit, examineRootInUnit } from '../jobs/examine/index.ts';
+import { inTurn } from './in-turn.ts';
 import { lookAtHost, readCgroupFile, readPodAddresses, type Places, pullUser } from '../host/index.ts';
 import { checkEnvelope } from './message-policy.ts';
 import { pullImage } from '../jobs/pull/index.ts';
 import { renderInUnit } from '../jobs/render/index.ts';
 import { Reporter } from './reporter.ts';
+import { rootFiles } from './root-files.ts';
+import { RootUpdates } from './root-updates.ts';
 import { requireSecret } from './require-secret.ts';
 import { runBySchedule } from './schedule.ts';
 import { openState } from './state-file.ts';
 import { Supervisor } from './supervisor.ts';
-import { trustFiles } from './trust-files.ts';
+import { deviceTrust, trustFiles } from './trust-files.ts';
 import { accountOf } from './unit-account.ts';
 import { wherryVersion } from './version.ts';
 
@@ -53,7 +56,6 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   const disk = nodeDisk();
   const notifier = openNotifier(journal);
   const systemd = connectSystemd({ watched: ['wherry-pod-'] });
-  const trust = trustFiles({ local: places.trust, system: places.systemTrust });
   for (const place of [places.images, places.partial, places.pods, places.run]) {
     await mkdir(place, { recursive: true, mode: 0o755 });
   }
@@ -63,9 +65,12 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   const store = imageStore(disk, places.images, { verity, seals: unsealable === undefined });
   const keeper = await openState(stateSlots(disk, places.state));
   const owner = await accountOf(pullUser);
+  const stores = { local: places.trust, system: places.systemTrust };
+  const trust = deviceTrust(trustFiles(stores), () => keeper.state.root?.document);
 
   const now = (): DeviceTime => {
-    const newestIssued = keeper.state.trusted.issued;
+    const { trusted, root } = keeper.state;
+    const newestIssued = Math.max(trusted.issued, root?.document.issued ?? 0);
     const floor = timeFloor({ buildTime: options.buildTime, newestIssued, savedTime: 0 });
     return deviceTime(Math.floor(systemClock.nowMs() / 1000), options.clockIsKept(), floor);
   };
@@ -88,10 +93,11 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     compression: config.store.compression,
     pull: async (image, onProgress, pullSignal) => {
       await requireSecret(places.credentials);
+      const signers = trust.image(image.name);
       return await pullImage(
         {
           image,
-          keys: keysForImage(image.name, trust.imageKeys()),
+          ...signers,
           copies: trust.copies(),
           architectures: host.architectures,
           limits: {
@@ -133,6 +139,8 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     journal,
     policy: { bootSpreadMs: config.broker.bootSpreadSeconds * 1000 },
   });
+  /** The unit that examines does so for one message at a time. */
+  const examining = inTurn();
   let seq = 0;
   const reporter = new Reporter(
     systemClock,
@@ -153,24 +161,58 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     later: (delayMs, work) => {
       systemClock.sleep(delayMs, signal).then(work, () => undefined);
     },
-    examine: (message, state, examineSignal) =>
-      examineInUnit(
-        message,
-        {
-          keys: trust.deployKeys(),
-          copies: trust.copies(),
-          fleet: config.fleet,
-          device: config.device,
-          trusted: state.trusted,
-          time: now(),
-        },
-        { systemd, disk, run: places.run, owner },
-        examineSignal,
-      ),
+    examine: async (message, _state, examineSignal) => {
+      await roots.settled(examineSignal);
+      return await examining(() => {
+        // Now, in turn: a root that came before the message counts.
+        const { trusted, root } = keeper.state;
+        return examineInUnit(
+          message,
+          {
+            ...trust.deploy(),
+            copies: trust.copies(),
+            fleet: config.fleet,
+            device: config.device,
+            trusted: trustedInEra(trusted, root?.era),
+            time: now(),
+            ...(root === undefined ? {} : { root: termsOf(root) }),
+          },
+          { systemd, disk, run: places.run, owner },
+          examineSignal,
+        );
+      });
+    },
     onRest: options.onRest,
     onChange: () => reporter.request(),
     onEvent: (event) => session.publishEvent(event),
     onAccepted: (desired) => session.setReconnectWindow(desired.policy.reconnectWindowSeconds),
+  });
+
+  const roots = new RootUpdates({
+    keeper,
+    clock: systemClock,
+    journal,
+    files: () => rootFiles(stores),
+    examine: (message, trusted, examineSignal) =>
+      examining(() =>
+        examineRootInUnit(
+          message,
+          {
+            fleet: config.fleet,
+            time: now(),
+            copies: trust.copies(),
+            ...(trusted === undefined ? {} : { trusted }),
+          },
+          { systemd, disk, run: places.run, owner },
+          examineSignal,
+        ),
+      ),
+    onTrusted: ({ document }) => {
+      supervisor.forgetJudgement();
+      session.awaitRoot(document.version + 1);
+      reporter.request();
+    },
+    onRefused: (code, message) => supervisor.refuse(code, message),
   });
 
   // A stop that comes before wherryd is ready does not wait for systemd.
@@ -185,8 +227,11 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   }
   signal.removeEventListener('abort', giveUp);
   session.onDesired((message) => supervisor.receive(message));
+  session.onRoot((version, message) => roots.receive(version, message));
+  if (roots.trusted !== undefined) session.awaitRoot(roots.trusted.document.version + 1);
   session.onRefused((refusal) => supervisor.refuse('envelope-too-large', refusal.message));
   session.onConnection((state) => {
+    if (state.up) roots.expect();
     if (state.up) reporter.request();
   });
   let collecting: Promise<void> | undefined;
@@ -203,6 +248,10 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   ];
   session.start();
   supervisor.resume();
+  // A root that was put on the device counts although no command comes.
+  const rooting = roots.settled(signal).catch((error: unknown) => {
+    if (!signal.aborted) journal.log('warning', `the root of trust could not be looked at: ${String(error)}`);
+  });
   reporter.request();
   notifier.ready();
   // After the pods and the link: what is found here is told, and no pod waited for it.
@@ -225,11 +274,19 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   // Whatever waits for systemd then fails, and a deployment stays pending.
   const patience = setTimeout(() => systemd.close(), stopWithinMs);
   await looking;
+  await rooting;
+  await roots.close();
   await supervisor.close();
   await session.close();
   clearTimeout(patience);
   notifier.close();
   systemd.close();
+}
+
+/** What a command is judged by, of the root. */
+function termsOf({ document, era }: TrustedRoot): { version: number; expires: number; notBefore?: number } {
+  const { version, expires } = document;
+  return { version, expires, ...(era === undefined ? {} : { notBefore: era.issued }) };
 }
 
 /** Nothing is collected under a deployment: what it is about to use has no root yet. */

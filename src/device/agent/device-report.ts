@@ -1,4 +1,5 @@
 import { type DeviceState, referencedObjects } from '../deploy/index.ts';
+import { type RootDocument, trustedInEra } from '../../wire/trust/index.ts';
 import type { DeviceReport } from '../../wire/report/index.ts';
 import { systemClock } from '../../core/ports/index.ts';
 import type { Config } from './config.ts';
@@ -29,8 +30,9 @@ export async function buildReport(
     seq,
     at: Math.floor(systemClock.nowMs() / 1000),
     wherry: wherryVersion(),
-    trustedVersion: state.trusted.version,
+    trustedVersion: trustedInEra(state.trusted, state.root?.era).version,
     currentVersion: state.current?.version ?? 0,
+    ...(state.root === undefined ? {} : { root: pickRoot(state.root.document) }),
     ...(deployment === undefined ? {} : { deployment }),
     ...(refused === undefined ? {} : { refused }),
     pods: await Promise.all(world.pods.map((pod) => watch.report(pod))),
@@ -38,3 +40,5 @@ export async function buildReport(
     ...(damaged.length === 0 ? {} : { damaged }),
   };
 }
+
+const pickRoot = ({ version, expires }: RootDocument) => ({ version, expires });

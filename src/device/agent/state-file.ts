@@ -1,5 +1,21 @@
-import { decodeState, type DeviceState, emptyState, encodeState, type StateKeeper } from '../deploy/index.ts';
+import {
+  decodeState,
+  type DeviceState,
+  emptyState,
+  encodeState,
+  keepNewerRoot,
+  type StateKeeper,
+} from '../deploy/index.ts';
 import type { StateSlots } from '../store/index.ts';
+import { inTurn } from './in-turn.ts';
+
+export interface StateFile extends StateKeeper {
+  /**
+   * Saves what `change` makes of the newest state. For those who do not know what a deployment saves meanwhile; a deployment that does
+   * not know of them takes no root back.
+   */
+  update(change: (state: DeviceState) => DeviceState): Promise<void>;
+}
 
 /**
  * Opens the device's state. A device that was never commanded has none. One whose state is damaged, or of a later version of
@@ -7,18 +23,21 @@ import type { StateSlots } from '../store/index.ts';
  *
  * @throws Refusal `state-unreadable`
  */
-export async function openState(slots: StateSlots): Promise<StateKeeper> {
+export async function openState(slots: StateSlots): Promise<StateFile> {
   const saved = await slots.read();
   let state: DeviceState = saved === undefined ? emptyState : decodeState(saved.body);
+  const turn = inTurn();
+  const write = async (next: DeviceState): Promise<void> => {
+    const body = encodeState(next);
+    decodeState(body); // what could not be read again would keep wherryd from every later start
+    await slots.write(body);
+    state = next;
+  };
   return {
     get state() {
       return state;
     },
-    save: async (next) => {
-      const body = encodeState(next);
-      decodeState(body); // what could not be read again would keep wherryd from every later start
-      await slots.write(body);
-      state = next;
-    },
+    save: (next) => turn(() => write(keepNewerRoot(next, state))),
+    update: (change) => turn(() => write(change(state))),
   };
 }

@@ -105,6 +105,11 @@ export class Supervisor {
     this.handling ??= this.handleWaiting().finally(() => (this.handling = undefined));
   }
 
+  /** What was judged before is judged again when it comes again: another root of trust says who may command. */
+  forgetJudgement(): void {
+    this.lastDigest = '';
+  }
+
   /** Notes a message that was refused; `version` is 0 when it is not known. What exceeds the budget is only counted. */
   refuse(code: RefusalCode, reason: string, version = 0): void {
     if (this.refusals.take(this.ports.clock.nowMs()) > 0) {
@@ -242,7 +247,7 @@ export class Supervisor {
     this.running?.abort.abort(new Superseded(desired.version));
     await this.running?.done;
     // Now, not before: the superseded deployment has to end as its own state says.
-    const next = acceptDesired(keeper.state, desired, examined.payloadSha256);
+    const next = acceptDesired(keeper.state, desired, examined.payloadSha256, examined.era);
     await keeper.save(next).catch((error: unknown) => {
       const refusal = diskRefusal(error, `version ${desired.version} cannot be saved`);
       throw refusal === undefined ? error : new NotObeyed(refusal, desired.version);

@@ -1,5 +1,13 @@
 import { storedCopies, storedKeys, type TrustPlaces } from '../store/index.ts';
-import type { ImageKey } from '../../wire/trust/index.ts';
+import type { AcIdentifier } from '../../image/appc/index.ts';
+import {
+  type ImageKey,
+  keysForImage,
+  type RootDocument,
+  type Signers,
+  signersForImage,
+  signersOf,
+} from '../../wire/trust/index.ts';
 
 /** The keys that were provisioned with the device. They are read at each use, so replacing a file is enough. */
 export interface TrustFiles {
@@ -21,5 +29,33 @@ export function trustFiles(places: TrustPlaces): TrustFiles {
         scope.kind === 'deploy' ? [] : [{ prefix: scope.kind === 'prefix' ? scope.prefix : null, armored }],
       ),
     copies: () => storedCopies(places),
+  };
+}
+
+/** Who may do what on this device. */
+export interface DeviceTrust {
+  /** Who may command. */
+  deploy(): Signers;
+  /** Who may sign the image of this name. */
+  image(name: AcIdentifier): Signers;
+  copies(): readonly string[];
+}
+
+/** The roles of the root; on a device without one the keys of the directories, of which one is enough. */
+export function deviceTrust(files: TrustFiles, root: () => RootDocument | undefined): DeviceTrust {
+  return {
+    deploy: () => {
+      const trusted = root();
+      return trusted === undefined
+        ? { keys: files.deployKeys(), threshold: 1 }
+        : signersOf(trusted, 'deploy');
+    },
+    image: (name) => {
+      const trusted = root();
+      return trusted === undefined
+        ? { keys: keysForImage(name, files.imageKeys()), threshold: 1 }
+        : signersForImage(trusted, name);
+    },
+    copies: () => files.copies(),
   };
 }

@@ -2,7 +2,7 @@
  * The deployment state machine: one pending desired state is carried to its one terminal phase. It acts on the device only
  * through the `World` port.
  */
-export { acceptDesired } from './accepted.ts';
+export { acceptDesired, acceptRoot, keepNewerRoot } from './accepted.ts';
 export { activatePods, restorePods } from './activate.ts';
 export { runDeployment, Superseded } from './deployment.ts';
 export { type ImageUse, imageUses, versionOf } from './image-use.ts';
@@ -11,6 +11,12 @@ export { describeStep, type LoadedUnit, planActivation, type ReplacedObject, typ
 export { referencedObjects } from './remembered-images.ts';
 export { rootsOf } from './roots.ts';
 export { decodeState, encodeState } from './state-codec.ts';
-export { type DeployedPod, type Deployment, type DeviceState, emptyState } from './state.ts';
+export {
+  type DeployedPod,
+  type Deployment,
+  type DeviceState,
+  emptyState,
+  type TrustedRoot,
+} from './state.ts';
 export { isPending, transitions } from './transitions.ts';
 export type { StateKeeper, World } from './world.ts';

@@ -20,8 +20,11 @@ import { maxStateBytes, parseTreeId, verityDigestForm } from '../store/index.ts'
 import {
   alreadyVerified,
   decodeDesiredState,
+  decodeRoot,
   type DesiredState,
   encodeDesiredState,
+  encodeRoot,
+  type RootDocument,
 } from '../../wire/trust/index.ts';
 import type { DeployedPod, Deployment, DeviceState } from './state.ts';
 
@@ -81,9 +84,23 @@ const failedEnd = map({
 const decodeSaved = (payload: Uint8Array): DesiredState =>
   decodeDesiredState(alreadyVerified(payload, 'saved-state'));
 
+const decodeSavedRoot = (payload: Uint8Array): RootDocument =>
+  decodeRoot(alreadyVerified(payload, 'saved-state'));
+
 const deviceState: Reader<DeviceState> = map({
   format: oneOf(1),
-  trusted: map({ version: integer(0), payloadSha256: text(64), issued: integer(0) }),
+  trusted: map({
+    version: integer(0),
+    payloadSha256: text(64),
+    issued: integer(0),
+    era: optional(integer(1)),
+  }),
+  root: optional(
+    map({
+      document: parsed(bytes(1 << 17), decodeSavedRoot),
+      era: optional(map({ root: integer(1), issued: integer(0) })),
+    }),
+  ),
   current: optional(deployment),
   previous: optional(deployment),
   pending: optional(map({ desired: parsed(bytes(1 << 17), decodeSaved), attempts: integer(0, 1000) })),
@@ -125,12 +142,14 @@ const deviceState: Reader<DeviceState> = map({
 
 /** The bytes of a state slot's body. */
 export function encodeState(state: DeviceState): Uint8Array {
-  const { pending, ...rest } = state;
-  return encodeCbor(
-    pending === undefined
-      ? rest
-      : { ...rest, pending: { ...pending, desired: encodeDesiredState(pending.desired) } },
-  );
+  const { pending, root, ...rest } = state;
+  return encodeCbor({
+    ...rest,
+    ...(pending === undefined
+      ? {}
+      : { pending: { ...pending, desired: encodeDesiredState(pending.desired) } }),
+    ...(root === undefined ? {} : { root: { ...root, document: encodeRoot(root.document) } }),
+  });
 }
 
 /**

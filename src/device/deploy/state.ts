@@ -2,7 +2,7 @@ import type { ImageId } from '../../image/appc/index.ts';
 import type { CompiledPod } from '../pod/index.ts';
 import type { DeploymentEnd } from '../../wire/report/index.ts';
 import type { StoredImage, StoredTree, TreeId } from '../store/index.ts';
-import type { DesiredState, TrustedVersion } from '../../wire/trust/index.ts';
+import type { DeployEra, DesiredState, RootDocument, TrustedVersion } from '../../wire/trust/index.ts';
 
 /**
  * What wherry must remember over a power cut; everything else is derived from the world. It lies in two slots
@@ -11,6 +11,8 @@ import type { DesiredState, TrustedVersion } from '../../wire/trust/index.ts';
 export interface DeviceState {
   readonly format: 1;
   readonly trusted: TrustedVersion;
+  /** The root of trust; absent on a device that goes by its directories of keys. It is never taken away. */
+  readonly root?: TrustedRoot;
   readonly current?: Deployment;
   readonly previous?: Deployment;
   readonly pending?: PendingDeployment;
@@ -20,6 +22,12 @@ export interface DeviceState {
   readonly images: readonly StoredImage[];
   /** Trees that were rendered of them; absent when there are none. */
   readonly trees?: readonly StoredTree[];
+}
+
+export interface TrustedRoot {
+  readonly document: RootDocument;
+  /** In which versions of desired states are counted; absent before a root took a deploy key out. */
+  readonly era?: DeployEra;
 }
 
 export interface Deployment {

@@ -20,6 +20,7 @@ import {
   type Presence,
   deviceTopics,
   type DeviceTopics,
+  rootTopic,
 } from '../../wire/report/index.ts';
 import {
   afterLoss,
@@ -69,9 +70,12 @@ export class DeviceSession {
   readonly #topics: DeviceTopics;
   readonly #stopping = new AbortController();
   readonly #desiredListeners = new Set<Listener<Uint8Array>>();
+  readonly #rootListeners = new Set<(version: number, payload: Uint8Array) => void>();
   readonly #refusedListeners = new Set<Listener<Refusal>>();
   readonly #connectionListeners = new Set<Listener<ConnectionState>>();
   readonly #events = new Map<number, Uint8Array>();
+  /** The version of the root of trust that is awaited. */
+  #awaitedRoot: number | undefined;
   #policy: ReconnectPolicy;
   #report: DeviceReport | undefined;
   #reportIsPublished = true;
@@ -116,6 +120,24 @@ export class DeviceSession {
   /** Hears the bytes of each message on `desired`, unchecked. An empty message (the topic was cleared) is not passed on. */
   onDesired(listener: Listener<Uint8Array>): void {
     this.#desiredListeners.add(listener);
+  }
+
+  /** Hears the bytes of each message on the topic of the root that is awaited, unchecked. */
+  onRoot(listener: (version: number, payload: Uint8Array) => void): void {
+    this.#rootListeners.add(listener);
+  }
+
+  /**
+   * Awaits this version of the root of trust, on this connection and all further ones, and asks for the desired state once more: what
+   * could not be verified by the root before may be by this one.
+   */
+  awaitRoot(version: number): void {
+    this.#awaitedRoot = version;
+    const connection = this.#link?.connection;
+    if (connection === undefined) return;
+    this.#subscribeRoot(connection)
+      .then(() => this.#subscribe(connection, this.#topics.desired))
+      .catch((error: unknown) => this.#giveUp(connection, error));
   }
 
   /** Hears of messages on `desired` that were dropped unread (`envelope-too-large`). */
@@ -206,6 +228,7 @@ export class DeviceSession {
   #greet(connection: Connection, presence: Presence): void {
     const { live, desired, get } = this.#topics;
     const greeting = Promise.all([
+      this.#subscribeRoot(connection),
       this.#acknowledged(connection, this.#presenceMessage(presence), true),
       acknowledged(
         { clock: this.#options.clock, connection },
@@ -237,7 +260,23 @@ export class DeviceSession {
       () => true,
     );
     if (isOver || this.#link?.connection !== connection || this.#link.hasCommand) return;
-    const subscribed = connection.subscribe([this.#topics.desired]);
+    await this.#subscribe(connection, this.#topics.desired);
+  }
+
+  /** A broker that does not grant this one topic does not cost the device its connection. */
+  async #subscribeRoot(connection: Connection): Promise<void> {
+    if (this.#awaitedRoot === undefined) return;
+    const topic = rootTopic(this.#options.fleet, this.#awaitedRoot);
+    await this.#subscribe(connection, topic).catch((error: unknown) => {
+      if (!(error instanceof ConnectionLost) || error.reason !== 'credentials') throw error;
+      this.#options.journal.log('warning', `no newer root of trust can come: ${error.message}`, {
+        WHERRY_CODE: 'broker-refused',
+      });
+    });
+  }
+
+  async #subscribe(connection: Connection, topic: string): Promise<void> {
+    const subscribed = connection.subscribe([topic]);
     await acknowledged({ clock: this.#options.clock, connection }, 'the subscription', subscribed);
   }
 
@@ -281,6 +320,10 @@ export class DeviceSession {
       if (message.payload.length > 0) tell(this.#desiredListeners, message.payload);
     } else if (message.topic === this.#topics.live) {
       this.#checkPresence(message.payload);
+    } else if (this.#awaitedRoot !== undefined && message.payload.length > 0) {
+      const version = this.#awaitedRoot;
+      if (message.topic !== rootTopic(this.#options.fleet, version)) return;
+      for (const listener of this.#rootListeners) listener(version, message.payload);
     }
   }
 

@@ -1,10 +1,12 @@
-import { copyFile, mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { writeOutput } from '../build/index.ts';
 import { asLocalRefusal, isRefusal, Refusal } from '../../core/refusal/index.ts';
 import { deviceTopics } from '../../wire/report/index.ts';
 import type { BrokerAddress } from '../../wire/mqtt/index.ts';
 import { fleetConfigText, parseFleetConfig, type FleetConfig } from './fleet-config.ts';
+import { decodeEnvelope } from '../../wire/trust/index.ts';
+import { readDraft, type RootDraft } from './root-drafts.ts';
 import type { OfferedImage } from './offered-image.ts';
 
 export type KeyRole = 'deploy' | 'images';
@@ -28,6 +30,7 @@ export interface PublishedVersion {
  * images/<name>-<digest>.aci     and .asc: what the image server offers; never changed once there
  * devices/<device>/<version>.cbor         the exact envelope that was published
  * devices/<device>/<version>.outcome      one word
+ * roots/<version>.cbor           the root of trust, with the signatures that were collected
  * ```
  */
 export class FleetDirectory {
@@ -179,6 +182,51 @@ export class FleetDirectory {
     await writeNew(file, envelope, `version ${version} of ${device} was published by somebody else just now`);
   }
 
+  /**
+   * Puts more signatures to a command that is kept already.
+   * @throws Refusal `version-conflict` when its version stands for other content here
+   */
+  async addSignatures(
+    device: string,
+    version: number,
+    envelope: Uint8Array,
+    payload: Uint8Array,
+  ): Promise<void> {
+    const file = join(this.#devicePath(device), `${version}.cbor`);
+    if (!(await exists(file))) {
+      await this.claim(device, version, envelope);
+      return;
+    }
+    if (Buffer.compare(decodeEnvelope(await readFile(file)).payload, payload) !== 0) {
+      throw new Refusal('version-conflict', `${file} has version ${version} of ${device} with other content`);
+    }
+    await replaceFile(file, envelope);
+    await rm(join(this.#devicePath(device), `${version}.outcome`), { force: true });
+  }
+
+  rootPath(version: number): string {
+    return join(this.path, 'roots', `${version}.cbor`);
+  }
+
+  /** The files of all roots, oldest first. @throws Refusal as `readDraft` */
+  async roots(): Promise<readonly RootDraft[]> {
+    const versions = (await listed(join(this.path, 'roots')))
+      .flatMap((name) => /^([1-9]\d{0,15})\.cbor$/.exec(name)?.[1] ?? [])
+      .map(Number)
+      .sort((a, b) => a - b);
+    return await Promise.all(
+      versions.map(async (version) => readDraft(await readFile(this.rootPath(version)))),
+    );
+  }
+
+  /** Keeps the file of a new root. @throws Refusal `input-invalid` when there is one of that version */
+  async saveRoot(version: number, file: Uint8Array): Promise<string> {
+    await mkdir(join(this.path, 'roots'), { recursive: true });
+    const path = this.rootPath(version);
+    await writeNew(path, file, `there is a root ${version} already: ${path}`);
+    return path;
+  }
+
   async recordOutcome(device: string, version: number, outcome: KnownOutcome): Promise<void> {
     await writeFile(join(this.#devicePath(device), `${version}.outcome`), `${outcome}\n`);
   }
@@ -187,6 +235,12 @@ export class FleetDirectory {
     deviceTopics(this.config.fleet, device); // A name with a slash or dots would leave the directory.
     return join(this.path, 'devices', basename(device));
   }
+}
+
+/** Replaces a file as a whole: a reader sees the old or the new one. */
+export async function replaceFile(file: string, content: Uint8Array): Promise<void> {
+  await writeFile(`${file}.new`, content);
+  await rename(`${file}.new`, file);
 }
 
 async function readText(file: string, whenMissing: string): Promise<string> {

@@ -8,7 +8,7 @@ import {
   type Message,
   type Transport,
 } from '../../wire/mqtt/index.ts';
-import { deviceTopics, fleetFilter, parseDeviceTopic } from '../../wire/report/index.ts';
+import { deviceTopics, fleetFilter, parseDeviceTopic, rootTopic } from '../../wire/report/index.ts';
 import { compareMemory, mustRepeat, type NewestCommand, type ReadBack } from './broker-memory.ts';
 import {
   foldMessage,
@@ -51,6 +51,8 @@ export class FleetLink {
   readonly #returned = new Map<string, Uint8Array>();
   /** Devices on whose topic of commands an empty message came back. */
   readonly #echoed = new Set<string>();
+  /** By topic: the roots of trust that the broker returned. */
+  readonly #roots = new Map<string, Buffer>();
   readonly #followed = new Set<string>();
   readonly #closing = new AbortController();
   #connection: Promise<Connection>;
@@ -115,6 +117,33 @@ export class FleetLink {
   async publishDesired(device: string, command: NewestCommand): Promise<void> {
     this.#published.set(device, command);
     await orRefusal(this.#connection.then((connection) => this.#publish(connection, device, command)));
+  }
+
+  /**
+   * Publishes a root of trust, and says whether the broker returns it: over MQTT 3.1.1 a broker acknowledges also what an account
+   * may not write.
+   * @throws Refusal as `connect`
+   */
+  async publishRoot(version: number, envelope: Uint8Array): Promise<{ readonly kept: boolean }> {
+    const topic = rootTopic(this.#options.fleet, version);
+    const connection = await orRefusal(this.#connection);
+    await orRefusal(
+      this.#acknowledged(
+        connection,
+        connection.publish({ topic, payload: envelope }, { retain: true }),
+        'the root',
+      ),
+    );
+    const isReturned = (): boolean => this.#roots.get(topic)?.equals(envelope) === true;
+    this.#roots.delete(topic);
+    try {
+      await this.#subscribe(connection, [topic]);
+      await this.#wait(isReturned, retainedWithinMs);
+    } catch (error) {
+      // Not allowed to read: then it is not known.
+      if (!(error instanceof Refusal) && !(error instanceof ConnectionLost)) throw error;
+    }
+    return { kept: isReturned() };
   }
 
   /**
@@ -332,6 +361,11 @@ export class FleetLink {
   }
 
   #receive({ topic, payload }: Message): void {
+    if (topic.startsWith(`v1/${this.#options.fleet}/root/`)) {
+      this.#roots.set(topic, Buffer.from(payload));
+      for (const listener of this.#listeners) listener(this.view(''));
+      return;
+    }
     const parsed = parseDeviceTopic(topic);
     if (parsed === undefined || parsed.fleet !== this.#options.fleet) return;
     const { device, kind } = parsed;

@@ -5,11 +5,31 @@
 export { compareWithBroker, type BrokerComparison } from './compare-with-broker.ts';
 export { desiredImage } from './compose.ts';
 export { type DeviceView, isOutcome, type Outcome, type Progress } from './device-view.ts';
-export { FleetDirectory, type KeyRole } from './fleet-directory.ts';
+export { FleetDirectory, type KeyRole, replaceFile } from './fleet-directory.ts';
 export { FleetLink } from './fleet-link.ts';
 export { notForImages } from './not-for-images.ts';
 export { imageFiles, type OfferedImage, readImageFile, requireSignature } from './offered-image.ts';
 export { OfferedImages, imagesOf, reifyPod, simplePod } from './pod-spec.ts';
 export { previewDeploy } from './preview.ts';
 export { provisionFiles } from './provision.ts';
-export { earlierContent, type Published, publishContent, type DesiredContent } from './publish.ts';
+export {
+  type DesiredContent,
+  earlierContent,
+  type Published,
+  publishEnvelope,
+  publishContent,
+  requireEnough,
+  type Sign,
+  signContent,
+} from './publish.ts';
+export {
+  changeRoot,
+  newDraft,
+  readDraft,
+  type RoleChange,
+  type RoleKey,
+  type RootDraft,
+  signingStates,
+  writeDraft,
+} from './root-drafts.ts';
+export { type ChainedRoot, newestRoot, rootChain } from './root-chain.ts';

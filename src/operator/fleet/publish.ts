@@ -7,6 +7,7 @@ import {
   decodeEnvelope,
   encodeDesiredState,
   encodeEnvelope,
+  signersOf,
   type DesiredImage,
   type DesiredPod,
   type DeployPolicy,
@@ -15,6 +16,7 @@ import {
 import { composeDesired, nextVersion, rollbackTarget } from './compose.ts';
 import type { Outcome, Progress } from './device-view.ts';
 import type { FleetDirectory } from './fleet-directory.ts';
+import { newestRoot } from './root-chain.ts';
 import type { FleetLink } from './fleet-link.ts';
 
 /** The part of a desired state that is the same for every device of a command. */
@@ -39,7 +41,12 @@ interface Means {
   /** Must be listening to the device. */
   readonly link: FleetLink;
   readonly clock: Clock;
+  /** Signs in place of the fleet's deploy key. */
+  readonly sign?: Sign;
 }
+
+/** Makes an armored detached signature over `payload` that bears this time, in seconds since 1970. */
+export type Sign = (payload: Uint8Array, atSeconds: number) => Promise<string>;
 
 /**
  * Makes the next desired state of a device from `content`, signs it, keeps it and publishes it.
@@ -50,6 +57,22 @@ export async function publishContent(
   device: AcName,
   content: DesiredContent,
 ): Promise<Published> {
+  const { fleet } = means;
+  const { version, envelope } = await signContent(means, device, content);
+  await requireEnough(means, envelope);
+  await fleet.claim(device, version, envelope);
+  return await publishEnvelope(means, device, version, envelope);
+}
+
+/**
+ * Makes the envelope of `content` for the device's next version and signs it once.
+ * @throws Refusal `desired-malformed`, `envelope-too-large`, `not-found`, and `key-unknown` when the key is not one of the root's role
+ */
+export async function signContent(
+  means: Means,
+  device: AcName,
+  content: DesiredContent,
+): Promise<{ readonly version: number; readonly envelope: Uint8Array }> {
   const { fleet, link, clock } = means;
   const report = link.view(device).report;
   const trusted = Math.max(report?.trustedVersion ?? 0, report?.currentVersion ?? 0);
@@ -66,12 +89,24 @@ export async function publishContent(
     images: content.images,
     policy: { ...policy, ...content.policy },
   });
-  const envelope = await signDesired(
-    desired,
-    await fleet.key('deploy', 'private'),
-    await fleet.copiesOf('deploy'),
-  );
-  await fleet.claim(device, version, envelope);
+  if (means.sign === undefined) {
+    const key = await fleet.key('deploy', 'private');
+    return { version, envelope: await signDesired(desired, key, await fleet.copiesOf('deploy')) };
+  }
+  const payload = encodeDesiredState(desired);
+  return {
+    version,
+    envelope: encodeEnvelope({ payload, signatures: [await means.sign(payload, desired.issued)] }),
+  };
+}
+
+/** Publishes what is signed and kept, to be followed. */
+export async function publishEnvelope(
+  { fleet, link }: Pick<Means, 'fleet' | 'link'>,
+  device: string,
+  version: number,
+  envelope: Uint8Array,
+): Promise<Published> {
   const eventsBefore = link.view(device).eventCount;
   try {
     await link.publishDesired(device, { version, envelope });
@@ -91,6 +126,36 @@ export async function publishContent(
       return outcome;
     },
   };
+}
+
+/**
+ * Refuses what devices with the fleet's newest root would refuse: too few signatures, or of keys without the role. A fleet without a
+ * root leaves that to the keys of each device.
+ *
+ * @param threshold 1 while signatures are being collected
+ * @throws Refusal `threshold-not-met`, `key-unknown`, `key-unusable`, `signature-invalid`
+ */
+export async function requireEnough(
+  { fleet, clock }: Pick<Means, 'fleet' | 'clock'>,
+  envelope: Uint8Array,
+  threshold?: number,
+): Promise<void> {
+  const newest = await newestRoot(fleet, Math.floor(clock.nowMs() / 1000));
+  if (newest === undefined) return;
+  const { verifyEnvelope } = await import('../../wire/trust/openpgp.ts');
+  const signers = signersOf(newest.root, 'deploy');
+  const { payload, signatures } = decodeEnvelope(envelope);
+  // A little later: the signature was made in this second, perhaps of a clock that is ahead.
+  const time = { nowSeconds: Math.floor(clock.nowMs() / 1000) + 60, clockTrusted: true };
+  const wanted = threshold ?? signers.threshold;
+  await verifyEnvelope(payload, signatures, signers.keys, time, [], wanted).catch((error: unknown) => {
+    if (!(error instanceof Refusal)) throw error;
+    const advice =
+      error.code === 'threshold-not-met'
+        ? '; sign it with --sign-only -o FILE, and have others sign the file with "wherry countersign"'
+        : `; root ${newest.root.version} of this fleet says who may command: "wherry trust root show"`;
+    throw new Refusal(error.code, `${error.message}${advice}`, { cause: error });
+  });
 }
 
 /**

@@ -26,4 +26,4 @@ export type {
   PodReport,
   Presence,
 } from './report.ts';
-export { deviceTopics, type DeviceTopics, fleetFilter, parseDeviceTopic } from './topics.ts';
+export { deviceTopics, type DeviceTopics, fleetFilter, parseDeviceTopic, rootTopic } from './topics.ts';

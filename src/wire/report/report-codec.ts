@@ -167,6 +167,7 @@ const report: Reader<DeviceReport> = map({
   trustedVersion: count,
   currentVersion: count,
   deployment: optional(deployment),
+  root: optional(map({ version: integer(1), expires: integer(0) })),
   refused: optional(refused),
   pods: list(pod, { max: most.pods }),
   capabilities: list(map({ name, available: boolean, detail: sentence }), {

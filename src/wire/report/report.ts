@@ -18,6 +18,8 @@ export interface DeviceReport {
   readonly wherry: string;
   /** The highest version that was ever trusted; 0 before the first. */
   readonly trustedVersion: number;
+  /** The root of trust; absent on a device without one. */
+  readonly root?: { readonly version: number; readonly expires: number };
   /** The version that runs and was committed; 0 when none. */
   readonly currentVersion: number;
   /** The deployment that is under way or ended last. */

@@ -50,6 +50,15 @@ export function deviceTopics(fleet: string, device: string): DeviceTopics {
   };
 }
 
+/**
+ * Where a version of the root of trust is retained, for the whole fleet: a topic for each, so that a device that was away finds every
+ * step.
+ */
+export function rootTopic(fleet: string, version: number): string {
+  deviceTopics(fleet, 'any');
+  return `v1/${fleet}/root/${version}`;
+}
+
 /** The filter by which an operator hears one kind of message of every device of a fleet. */
 export function fleetFilter(fleet: string, kind: DeviceTopicKind): string {
   deviceTopics(fleet, 'any');

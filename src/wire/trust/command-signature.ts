@@ -1,4 +1,5 @@
 import { isRefusal, Refusal } from '../../core/refusal/index.ts';
+import { readCertificates } from './certificates.ts';
 import type { DeviceTime } from './judge.ts';
 import { openVerifier, type FaultCodes } from './signature.ts';
 import type { VerifiedPayload } from './verified-payload.ts';
@@ -14,15 +15,15 @@ const commandCodes: FaultCodes = {
 const nearestMiss = ['key-unusable', 'signature-invalid', 'key-unknown'] as const;
 
 /**
- * Verifies the signatures of an envelope: at least one must be of a trusted key over exactly these bytes, and none may
- * be malformed.
+ * Verifies the signatures of an envelope: `threshold` of them must be of different trusted keys over exactly these bytes, and none
+ * may be malformed. Keys are told apart by their primary key: signatures of two subkeys of one certificate are one.
  *
- * @param keys Armored public deploy keys.
+ * @param keys Armored public keys of the role.
  * @param time at which keys and signatures are judged
- * @param copies Texts that trust nothing: what they say counts for the deploy keys, too (`readCertificates`).
+ * @param copies Texts that trust nothing: what they say counts for the trusted keys, too (`readCertificates`).
  * @returns the payload as a verified one, and fingerprints of the primary keys that signed, lower-case hex, each once
  * @throws {Refusal} `unsigned`, `signature-malformed`, `signature-invalid`, `key-unknown`, `key-unusable`,
- *   `device-unsupported`.
+ *   `threshold-not-met`, `device-unsupported`.
  */
 export async function verifyEnvelope(
   payload: Uint8Array,
@@ -30,12 +31,14 @@ export async function verifyEnvelope(
   keys: readonly string[],
   time: DeviceTime,
   copies: readonly string[] = [],
+  threshold = 1,
 ): Promise<{ readonly payload: VerifiedPayload; readonly fingerprints: string[] }> {
   const fingerprints = new Set<string>();
   const misses: Refusal[] = [];
+  const trusted = await readCertificates(keys, copies);
   for (const signature of signatures) {
     try {
-      const verifier = await openVerifier(signature, keys, time, commandCodes, copies);
+      const verifier = await openVerifier(signature, trusted, time, commandCodes);
       verifier.update(payload);
       fingerprints.add((await verifier.finish()).fingerprint);
     } catch (error) {
@@ -43,7 +46,15 @@ export async function verifyEnvelope(
       misses.push(error);
     }
   }
-  if (fingerprints.size > 0) return { payload: payload as VerifiedPayload, fingerprints: [...fingerprints] };
+  if (fingerprints.size >= threshold)
+    return { payload: payload as VerifiedPayload, fingerprints: [...fingerprints] };
+  if (fingerprints.size > 0) {
+    const also = misses[0] === undefined ? '' : `; another does not count: ${misses[0].message}`;
+    throw new Refusal(
+      'threshold-not-met',
+      `signed by ${[...fingerprints].join(', ')}; ${threshold} different keys must sign${also}`,
+    );
+  }
   const [nearest] = nearestMiss.flatMap((code) => misses.filter((miss) => miss.code === code));
   throw nearest ?? new Refusal('unsigned', 'the envelope carries no signature');
 }

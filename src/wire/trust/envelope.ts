@@ -55,19 +55,30 @@ export function decodeEnvelope(message: Uint8Array): Envelope {
       `the message has ${message.length} bytes; ${maxEnvelopeBytes} are the limit`,
     );
   }
-  let content: Envelope;
-  try {
-    content = readFields(
-      decodeCbor(message, { maxBytes: maxEnvelopeBytes, maxDepth: 2 }),
-      envelope,
-      'envelope',
-    );
-  } catch (error) {
-    if (!(error instanceof CborError)) throw error;
-    throw new Refusal('envelope-malformed', error.message, { cause: error });
-  }
+  const content = decodeDraft(message);
   if (content.signatures.length === 0) {
     throw new Refusal('unsigned', 'the envelope carries no signature; publish it with `wherry deploy`');
   }
   return content;
+}
+
+/** The file of an envelope whose signatures are still being collected; there may be none. */
+export function encodeDraft(content: Pick<Envelope, 'payload' | 'signatures'>): Uint8Array {
+  const file = encodeCbor({ format: 1, payload: content.payload, signatures: content.signatures });
+  decodeDraft(file);
+  return file;
+}
+
+/**
+ * Takes the file of an envelope apart, signed or not. Only people who collect signatures read it so.
+ *
+ * @throws {Refusal} `envelope-malformed`
+ */
+export function decodeDraft(message: Uint8Array): Envelope {
+  try {
+    return readFields(decodeCbor(message, { maxBytes: maxEnvelopeBytes, maxDepth: 2 }), envelope, 'envelope');
+  } catch (error) {
+    if (!(error instanceof CborError)) throw error;
+    throw new Refusal('envelope-malformed', error.message, { cause: error });
+  }
 }

@@ -7,9 +7,11 @@ import { verifyEnvelope } from './command-signature.ts';
 import type { VerifiedPayload } from './verified-payload.ts';
 
 /** What a message is examined against. */
-export interface ExamineContext extends Pick<Judgement, 'trusted' | 'fleet' | 'device' | 'time'> {
+export interface ExamineContext extends Pick<Judgement, 'trusted' | 'fleet' | 'device' | 'time' | 'root'> {
   /** Armored public deploy keys of the fleet. */
   readonly keys: readonly string[];
+  /** How many different keys must sign; 1 when absent. */
+  readonly threshold?: number;
   /** Other keys of the device and revocation certificates: what they say counts for the deploy keys, too. */
   readonly copies?: readonly string[];
 }
@@ -39,6 +41,7 @@ export async function examineMessage(message: Uint8Array, context: ExamineContex
     context.keys,
     context.time,
     context.copies,
+    context.threshold,
   );
   const desired = decodeDesiredState(payload);
   const payloadSha256 = createHash('sha256').update(payload).digest('hex');

@@ -1,5 +1,7 @@
-import { Refusal } from '../../core/refusal/index.ts';
+import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 import type { DeviceTime } from './judge.ts';
+import { readCertificates } from './certificates.ts';
+import { maxSignatureBytes } from './envelope.ts';
 import { openVerifier, type FaultCodes, type SignatureVerifier } from './signature.ts';
 
 const imageCodes: FaultCodes = {
@@ -9,10 +11,14 @@ const imageCodes: FaultCodes = {
   unusable: 'key-unusable',
 };
 
+/** As many as a command may have. */
+const maxSignatures = 8;
+
 /**
  * Verifies the detached signature of an image while its bytes stream by; nothing is kept of them.
  *
- * @param armoredSignature The text of the `.asc` file.
+ * @param armoredSignature The text of the `.asc` file: one armored signature, or, where a threshold is given, up to eight one after the
+ *   other, of which as many as the threshold must be of different keys.
  * @param keys Armored public keys that are trusted for the name of the image (`keysForImage`).
  * @param time at which key and signature are judged
  * @param copies See `verifyEnvelope`.
@@ -24,9 +30,59 @@ export async function signatureVerifier(
   keys: readonly string[],
   time: DeviceTime,
   copies: readonly string[] = [],
+  threshold?: number,
 ): Promise<SignatureVerifier> {
   if (armoredSignature.trim() === '') {
     throw new Refusal('image-signature-missing', 'the signature file of the image is empty');
   }
-  return openVerifier(armoredSignature, keys, time, imageCodes, copies);
+  const trusted = await readCertificates(keys, copies);
+  if (threshold === undefined) return openVerifier(armoredSignature, trusted, time, imageCodes);
+  const blocks = armoredSignature
+    .split(/(?=-----BEGIN PGP SIGNATURE-----)/)
+    .filter((text) => text.trim() !== '');
+  if (blocks.length > maxSignatures || armoredSignature.length > maxSignatures * maxSignatureBytes) {
+    throw new Refusal('image-signature-invalid', `the image has more than ${maxSignatures} signatures`);
+  }
+  const misses: Refusal[] = [];
+  const verifiers: SignatureVerifier[] = [];
+  for (const block of blocks) {
+    await openVerifier(block, trusted, time, imageCodes).then(
+      (verifier) => verifiers.push(verifier),
+      (error: unknown) => misses.push(asMiss(error)),
+    );
+  }
+  // Before a byte is fetched: who lacks signatures now lacks them then.
+  if (verifiers.length < threshold) throw tooFew(verifiers.length, threshold, misses);
+  return {
+    update: (chunk) => {
+      for (const verifier of verifiers) verifier.update(chunk);
+    },
+    finish: async () => {
+      const signedBy = new Set<string>();
+      for (const verifier of verifiers) {
+        await verifier.finish().then(
+          ({ fingerprint }) => signedBy.add(fingerprint),
+          (error: unknown) => misses.push(asMiss(error)),
+        );
+      }
+      if (signedBy.size < threshold) throw tooFew(signedBy.size, threshold, misses);
+      return { fingerprint: [...signedBy].join(' ') };
+    },
+  };
+}
+
+/** One signature that does not count may stand beside others that do; what is no verdict about it is thrown. */
+function asMiss(error: unknown): Refusal {
+  if (isRefusal(error, 'image-signature-invalid', 'image-key-untrusted', 'key-unusable')) return error;
+  throw error;
+}
+
+function tooFew(found: number, threshold: number, misses: readonly Refusal[]): Refusal {
+  const [miss] = misses;
+  if (found === 0 && miss !== undefined) return miss;
+  const why = miss === undefined ? '' : `; another does not count: ${miss.message}`;
+  return new Refusal(
+    'image-threshold-not-met',
+    `${found} of the keys of its role signed the image; ${threshold} must${why}`,
+  );
 }

@@ -7,7 +7,7 @@
  */
 export { claimedVersion, decodeDesiredState, encodeDesiredState } from './desired-state-codec.ts';
 export type { DeployPolicy, DesiredImage, DesiredPod, DesiredState } from './desired-state.ts';
-export { decodeEnvelope, encodeEnvelope } from './envelope.ts';
+export { decodeDraft, decodeEnvelope, encodeDraft, encodeEnvelope, maxEnvelopeBytes } from './envelope.ts';
 export {
   deviceTime,
   type DeviceTime,
@@ -18,5 +18,16 @@ export {
   type TrustedVersion,
 } from './judge.ts';
 export { type ImageKey, keysForImage } from './keyring.ts';
+export type { Role, RootDocument, Signers } from './root.ts';
+export { claimedFleet, claimedRootVersion, decodeRoot, encodeRoot } from './root-codec.ts';
+export {
+  type DeployEra,
+  eraAfter,
+  judgeRoot,
+  signersForImage,
+  signersOf,
+  signersOfRole,
+  trustedInEra,
+} from './root-judge.ts';
 export { podUuid } from './pod-uuid.ts';
 export { alreadyVerified, type VerifiedPayload } from './verified-payload.ts';

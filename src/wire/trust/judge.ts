@@ -9,6 +9,8 @@ export interface TrustedVersion {
   readonly payloadSha256: string;
   /** Seconds since 1970. */
   readonly issued: number;
+  /** Version of the root that began the counting of versions in which this one is; absent without one (`DeployEra`). */
+  readonly era?: number;
 }
 
 /** What time it is on a device, and whether to believe it: the two are never asked apart. See `deviceTime`. */
@@ -27,6 +29,14 @@ export interface Judgement {
   readonly fleet: string;
   readonly device: string;
   readonly time: DeviceTime;
+  /** The root of trust by whose roles the signatures were judged; absent on a device without one. */
+  readonly root?: {
+    readonly version: number;
+    /** Seconds since 1970. */
+    readonly expires: number;
+    /** What was issued before is refused, because a key that may have signed it was taken out. Seconds since 1970. */
+    readonly notBefore?: number;
+  };
 }
 
 /**
@@ -57,6 +67,10 @@ export function judgeDesiredState(judgement: Judgement): Verdict {
       `it is for device ${desired.target.device}; this is ${judgement.device}`,
     );
   }
+  // In a new era the number of what runs binds no more, but its content is known.
+  if (trusted.version === 0 && judgement.payloadSha256 === trusted.payloadSha256) {
+    return { outcome: 'same', expired: isExpired(judgement) };
+  }
   // Rollback attack: a genuine but old command is replayed (TUF §5.4.3; Uptane, full verification, step 4.3).
   if (desired.version < trusted.version) {
     throw new Refusal(
@@ -64,7 +78,7 @@ export function judgeDesiredState(judgement: Judgement): Verdict {
       `version ${desired.version} is older than ${trusted.version}, which this device has trusted; publish a higher one`,
     );
   }
-  const expired = judgement.time.clockTrusted && judgement.time.nowSeconds >= desired.expires;
+  const expired = isExpired(judgement);
   if (desired.version === trusted.version) {
     // Mix-and-match attack: a version stands for one content, else parts of two documents could be obeyed (Uptane, full
     // verification, step 5.2). The signer has to increase the version.
@@ -75,6 +89,21 @@ export function judgeDesiredState(judgement: Judgement): Verdict {
       );
     }
     return { outcome: 'same', expired };
+  }
+  // A key was taken out of the role and versions are counted anew: what it may have signed, or somebody replays, is older.
+  const { root } = judgement;
+  if (root?.notBefore !== undefined && desired.issued < root.notBefore) {
+    throw new Refusal(
+      'version-older',
+      `version ${desired.version} was issued at ${isoTime(desired.issued)}, before the root that took a deploy key out (${isoTime(root.notBefore)}); deploy again`,
+    );
+  }
+  // Freeze attack on the root: who holds back a newer one must not keep its keys in force (TUF 1.0.34 §5.3.10).
+  if (root !== undefined && judgement.time.clockTrusted && judgement.time.nowSeconds >= root.expires) {
+    throw new Refusal(
+      'root-expired',
+      `root ${root.version} expired at ${isoTime(root.expires)}; publish a newer one with "wherry trust root rotate"`,
+    );
   }
   // Freeze attack: what was kept back too long is no longer obeyed (TUF §5.4.4; Uptane, full verification, step 4.4).
   // Without a clock to trust nothing is known to be late, and refusing would strand every board without a battery.
@@ -87,9 +116,14 @@ export function judgeDesiredState(judgement: Judgement): Verdict {
   return { outcome: 'new' };
 }
 
+function isExpired({ desired, time }: Judgement): boolean {
+  return time.clockTrusted && time.nowSeconds >= desired.expires;
+}
+
 /** The mark to store when `desired` is trusted. The issue time never goes back either: it is a floor for the clock. */
 export function markOf(desired: DesiredState, payloadSha256: string, before: TrustedVersion): TrustedVersion {
-  return { version: desired.version, payloadSha256, issued: Math.max(desired.issued, before.issued) };
+  const era = before.era === undefined ? {} : { era: before.era };
+  return { version: desired.version, payloadSha256, issued: Math.max(desired.issued, before.issued), ...era };
 }
 
 /**

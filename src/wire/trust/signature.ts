@@ -1,7 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import * as openpgp from 'openpgp';
 import { Refusal, type RefusalCode } from '../../core/refusal/index.ts';
-import { readCertificates } from './certificates.ts';
+import type { ReadCertificates } from './certificates.ts';
 import { judgedAt, weaknessOf, whyUnusable } from './key-judgement.ts';
 import { maxSignatureBytes } from './envelope.ts';
 import type { DeviceTime } from './judge.ts';
@@ -40,21 +40,18 @@ interface Candidate {
  * Starts to verify one detached signature. What can be refused without the data is refused here, before a byte of it
  * needs to be fetched.
  *
- * @param keys Armored public keys that are trusted for this data.
+ * @param certificates The keys that are trusted for this data, read before: an envelope has several signatures and one set of keys.
  * @param time at which keys and signature are judged
  * @param codes The code of each fault.
- * @param copies Armored keys and revocation certificates that trust nothing: what they say counts for the keys in `keys`.
  * @throws {Refusal} here for a malformed signature and for an unknown or weak key, in `finish` for the rest.
  */
 export async function openVerifier(
   armoredSignature: string,
-  keys: readonly string[],
+  { certificates, unreadable }: ReadCertificates,
   time: DeviceTime,
   codes: FaultCodes,
-  copies: readonly string[] = [],
 ): Promise<SignatureVerifier> {
   const { packet, body, hashName } = await readSignaturePacket(armoredSignature, codes);
-  const { certificates, unreadable } = await readCertificates(keys, copies);
   const candidates = findSigners(packet, certificates);
   if (candidates.length === 0) {
     const issuer =

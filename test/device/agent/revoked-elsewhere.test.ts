@@ -47,6 +47,7 @@ it('[A9.23] a key that is revoked in one store neither commands nor signs images
       time: { nowSeconds: issued + 60, clockTrusted: false },
     };
     const request = examineFiles.decodeJob(examineFiles.encodeJob({ message, context }));
+    if (!('context' in request)) throw new Error('it is no request about a command');
     return await examineMessage(request.message, request.context);
   };
   const image = async (): Promise<unknown> => {

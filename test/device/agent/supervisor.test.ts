@@ -122,6 +122,21 @@ describe('the supervisor', () => {
     ]);
   });
 
+  it('[C85] judges a command again that it refused, when another root says who may command', async () => {
+    const { supervisor, examined, events } = device();
+    const refused = Buffer.from('bad');
+    for (let count = 0; count < 2; count += 1) {
+      supervisor.receive(refused);
+      await rest();
+    }
+    expect(examined).toHaveLength(1);
+    supervisor.forgetJudgement();
+    supervisor.receive(refused);
+    await rest();
+    expect(examined).toHaveLength(2);
+    expect(events).toHaveLength(2);
+  });
+
   it('[C44] lets a newer version supersede one that is under way, and the newer one is what runs', async () => {
     const { supervisor, outcomes, world } = device();
     supervisor.receive(command(1, 'old'));

@@ -56,6 +56,30 @@ describe('a device session', () => {
     expect(presence(broker)).toEqual({ format: 1, bootId: 'boot-a', connection: 2, up: true });
   });
 
+  it('[C85] awaits one version of the root on every connection, and asks again for the command with each', async () => {
+    const { broker, clock, session, desired } = device();
+    const roots: string[] = [];
+    session.onRoot((version, bytes) => roots.push(`${version} ${Buffer.from(bytes).toString()}`));
+    broker.retained.set('v1/harbour/root/2', Buffer.from('two'));
+    broker.retained.set('v1/harbour/root/3', Buffer.from('three'));
+    broker.retained.set(`${base}/desired`, Buffer.from('command'));
+    session.start();
+    await settle();
+    expect(broker.subscriptions).not.toContain('v1/harbour/root/2');
+    session.awaitRoot(2);
+    await settle();
+    expect(roots).toEqual(['2 two']);
+    expect(desired).toEqual(['command', 'command']);
+    session.awaitRoot(3);
+    await settle();
+    expect(roots).toEqual(['2 two', '3 three']);
+    // The topic of a root that is not awaited any more says nothing.
+    broker.publish({ topic: 'v1/harbour/root/2', payload: Buffer.from('old'), retain: true });
+    broker.dropAll('closed', false);
+    await clock.pass(minute);
+    expect(roots).toEqual(['2 two', '3 three', '3 three']);
+  });
+
   it.each([
     [1200, 'isolators are left out', 1],
     [700, 'pods and damaged images are left out', 0],

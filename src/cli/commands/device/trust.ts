@@ -1,4 +1,6 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { isAcIdentifier } from '../../../image/appc/index.ts';
 import { Refusal, unreadableFile } from '../../../core/refusal/index.ts';
 import {
@@ -177,6 +179,12 @@ export async function listTrust(context: Context, flags: TrustFlags): Promise<vo
   if (context.json) {
     context.terminal.out(JSON.stringify(rows));
     return;
+  }
+  const root = [flags.directory, flags.system].map((store) => join(store, 'root.cbor')).find(existsSync);
+  if (root !== undefined) {
+    context.terminal.err(
+      `${root} is a root of trust ("wherry trust root show ${root}"): once the device has taken it, the keys below trust nothing, and only their revocations hold\n`,
+    );
   }
   const cells = rows.map(({ scope, store, name, fingerprint, state, userIds }) => [
     scope,

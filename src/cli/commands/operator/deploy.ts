@@ -12,8 +12,12 @@ import {
   previewDeploy,
   publishContent,
   readImageFile,
+  replaceFile,
   reifyPod,
+  requireEnough,
   requireSignature,
+  type Sign,
+  signContent,
   simplePod,
   type FleetLink,
   type OfferedImage,
@@ -26,13 +30,16 @@ import { isRefusal, Refusal, unreadableFile } from '../../../core/refusal/index.
 import { findByName } from './image-discover.ts';
 import { withLink, type Context } from '../../context.ts';
 import { formatBytes } from '../../format.ts';
-import type { DeployFlags, WaitFlags } from '../../flags.ts';
+import type { CommandSigningFlags, DeployFlags, WaitFlags } from '../../flags.ts';
+import { signerOf } from '../../signing.ts';
 import { LiveLines, paint, type Colour } from '../../terminal.ts';
 
 /** `wherry deploy` */
 export async function deploy(context: Context, names: readonly string[], flags: DeployFlags): Promise<void> {
   const devices = parseDevices(names);
   const content = await contentFrom(context, await FleetDirectory.open(context.fleetPath), flags);
+  const means = signingMeans(flags);
+  requireOneForFile(devices, flags);
   await withLink(context, async (link, fleet) => {
     await link.listen(devices);
     if (flags.dryRun === true) {
@@ -41,8 +48,11 @@ export async function deploy(context: Context, names: readonly string[], flags: 
     }
     const published = [];
     for (const device of devices) {
-      published.push(await publishContent({ fleet, link, clock: context.clock }, device, content));
+      const all = { fleet, link, clock: context.clock, ...means };
+      if (flags.signOnly === true) await signToFile(context, all, device, content, flags);
+      else published.push(await publishContent(all, device, content));
     }
+    if (flags.signOnly === true) return;
     await finish(context, published, flags);
   });
 }
@@ -80,11 +90,13 @@ function showPreviews(
 export async function rollback(
   context: Context,
   names: readonly string[],
-  flags: WaitFlags & { readonly to?: number },
+  flags: WaitFlags & CommandSigningFlags & { readonly to?: number },
 ): Promise<void> {
   const devices = parseDevices(names);
+  const signs = signingMeans(flags);
+  requireOneForFile(devices, flags);
   await withLink(context, async (link, fleet) => {
-    const means = { fleet, link, clock: context.clock };
+    const means = { fleet, link, clock: context.clock, ...signs };
     await link.listen(devices);
     // All devices are looked up before the first one is commanded.
     const earlier = [];
@@ -92,12 +104,51 @@ export async function rollback(
       earlier.push({ device, ...(await earlierContent(means, device, flags.to)) });
     const published = [];
     for (const { device, version, content } of earlier) {
+      if (flags.signOnly === true) {
+        await signToFile(context, means, device, content, flags);
+        continue;
+      }
       const next = await publishContent(means, device, content);
       context.terminal.err(`${device}: version ${next.version} runs the pods of version ${version} again\n`);
       published.push(next);
     }
+    if (flags.signOnly === true) return;
     await finish(context, published, flags);
   });
+}
+
+function signingMeans(flags: CommandSigningFlags): { readonly sign?: Sign } {
+  const sign = signerOf(flags);
+  return sign === undefined ? {} : { sign };
+}
+
+/** Each device has a command of its own, and a file holds one. */
+function requireOneForFile(devices: readonly AcName[], { signOnly, output }: CommandSigningFlags): void {
+  if ((signOnly === true) !== (output !== undefined))
+    throw new Refusal('usage', '--sign-only and -o FILE go together');
+  if (signOnly === true && devices.length !== 1)
+    throw new Refusal('usage', 'a file holds the command of one device; sign for one device at a time');
+}
+
+/** Keeps the command, signed once, for others to sign. Its version is taken from now on. */
+async function signToFile(
+  context: Context,
+  means: Parameters<typeof signContent>[0],
+  device: AcName,
+  content: DesiredContent,
+  { output = '' }: CommandSigningFlags,
+): Promise<void> {
+  const { version, envelope } = await signContent(means, device, content);
+  await requireEnough(means, envelope, 1);
+  await means.fleet.claim(device, version, envelope);
+  // So that "wherry status" does not publish what is not signed by enough people yet.
+  await means.fleet.recordOutcome(device, version, 'unsent');
+  await replaceFile(output, envelope);
+  if (context.json) context.terminal.out(JSON.stringify({ device, version, file: output }));
+  else
+    context.terminal.out(
+      `${device}  version ${version}  signed: ${output}; next: wherry countersign ${output}`,
+    );
 }
 
 /** What the options ask for; every image is read, found signed, and offered to devices. */
@@ -191,7 +242,11 @@ async function givenImages(
 }
 
 /** Follows what was published to its end. @throws the refusal of the first device that did not commit */
-async function finish(context: Context, published: readonly Published[], flags: WaitFlags): Promise<void> {
+export async function finish(
+  context: Context,
+  published: readonly Published[],
+  flags: WaitFlags,
+): Promise<void> {
   const { terminal } = context;
   const lines = new LiveLines(terminal);
   const startedAtMs = context.clock.monotonicMs();

@@ -48,7 +48,8 @@ export async function provision(
   device: string,
   options: { readonly output?: string },
 ): Promise<void> {
-  const files = await provisionFiles(await FleetDirectory.open(context.fleetPath), device);
+  const nowSeconds = Math.floor(context.clock.nowMs() / 1000);
+  const files = await provisionFiles(await FleetDirectory.open(context.fleetPath), device, nowSeconds);
   const { terminal } = context;
   const { output } = options;
   if (output !== undefined) {
@@ -63,10 +64,19 @@ export async function provision(
     }
   }
   if (context.json) {
-    terminal.out(JSON.stringify({ device, files: Object.fromEntries(files) }));
+    terminal.out(
+      JSON.stringify({
+        device,
+        files: Object.fromEntries([...files].map(([path, content]) => [path, textOf(content)])),
+      }),
+    );
   } else if (output === undefined) {
-    for (const [path, content] of files) terminal.out(`# ${path}\n${content.trimEnd()}\n`);
+    for (const [path, content] of files) terminal.out(`# ${path}\n${textOf(content).trimEnd()}\n`);
   } else {
     for (const path of files.keys()) terminal.out(join(output, path));
   }
 }
+
+/** A file of CBOR is shown in Base64. */
+const textOf = (content: string | Uint8Array): string =>
+  typeof content === 'string' ? content : Buffer.from(content).toString('base64');

@@ -1,12 +1,25 @@
-import { boolean, bytes, integer, list, map, oneOf, optional, text } from '../../../core/cbor/index.ts';
-import type { ExamineContext } from '../../../wire/trust/openpgp.ts';
+import {
+  boolean,
+  bytes,
+  integer,
+  list,
+  map,
+  oneOf,
+  optional,
+  type Reader,
+  text,
+} from '../../../core/cbor/index.ts';
+import type { ExamineContext, RootContext } from '../../../wire/trust/openpgp.ts';
 import { jobFiles } from '../index.ts';
 
-/** What the examining unit reads: `request.cbor`. */
-export interface ExamineRequest {
-  readonly message: Uint8Array;
-  readonly context: ExamineContext;
-}
+/** What the examining unit reads: `request.cbor`. Either a command or a root of trust is examined. */
+export type ExamineRequest =
+  | { readonly message: Uint8Array; readonly context: ExamineContext }
+  | {
+      readonly message: Uint8Array;
+      /** The trusted root as the payload that was signed. */
+      readonly rootContext: Omit<RootContext, 'trusted'> & { readonly trusted?: Uint8Array };
+    };
 
 /** What it leaves in `verdict.cbor` when it accepts the message. */
 export interface AcceptingVerdict {
@@ -17,20 +30,46 @@ export interface AcceptingVerdict {
   readonly signedBy: readonly string[];
 }
 
+const time = map({ nowSeconds: integer(0), clockTrusted: boolean });
+
+const commandRequest = map({
+  message: bytes(1 << 19),
+  context: map({
+    keys: list(text(1 << 18), { max: 64 }),
+    threshold: optional(integer(1, 64)),
+    copies: optional(list(text(1 << 18), { max: 64 })),
+    fleet: text(128),
+    device: text(128),
+    trusted: map({
+      version: integer(0),
+      payloadSha256: text(64),
+      issued: integer(0),
+      era: optional(integer(1)),
+    }),
+    root: optional(map({ version: integer(1), expires: integer(0), notBefore: optional(integer(0)) })),
+    time,
+  }),
+});
+
+const rootRequest = map({
+  message: bytes(1 << 19),
+  rootContext: map({
+    trusted: optional(bytes(1 << 17)),
+    fleet: text(128),
+    time,
+    copies: optional(list(text(1 << 18), { max: 64 })),
+  }),
+});
+
+const request: Reader<ExamineRequest> = (value, path) => {
+  const isRoot = typeof value === 'object' && value !== null && 'rootContext' in value;
+  return isRoot ? rootRequest(value, path) : commandRequest(value, path);
+};
+
 export const examineFiles = jobFiles<ExamineRequest, AcceptingVerdict>({
   what: 'examination',
   names: { job: 'request.cbor', result: 'verdict.cbor' },
-  job: map({
-    message: bytes(1 << 19),
-    context: map({
-      keys: list(text(1 << 18), { max: 64 }),
-      copies: optional(list(text(1 << 18), { max: 64 })),
-      fleet: text(128),
-      device: text(128),
-      trusted: map({ version: integer(0), payloadSha256: text(64), issued: integer(0) }),
-      time: map({ nowSeconds: integer(0), clockTrusted: boolean }),
-    }),
-  }),
+  job: request,
   done: map({
     ok: oneOf(true),
     outcome: oneOf('new', 'same'),

@@ -1,11 +1,19 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { Refusal } from '../../../core/refusal/index.ts';
-import { alreadyVerified, decodeDesiredState } from '../../../wire/trust/index.ts';
-import type { ExamineContext } from '../../../wire/trust/openpgp.ts';
+import {
+  alreadyVerified,
+  decodeDesiredState,
+  decodeRoot,
+  encodeRoot,
+  type RootDocument,
+} from '../../../wire/trust/index.ts';
+import type { ExamineContext, RootContext } from '../../../wire/trust/openpgp.ts';
 import { type JobPorts, runJob } from '../index.ts';
-import { examineFiles } from './examine-files.ts';
+import { type AcceptingVerdict, examineFiles, type ExamineRequest } from './examine-files.ts';
 import type { Examined } from './examined.ts';
+
+type ExaminePorts = JobPorts & { readonly run: string };
 
 /**
  * Has a message examined by a unit without privileges: OpenPGP, the largest parser of untrusted bytes, is never in
@@ -17,24 +25,51 @@ import type { Examined } from './examined.ts';
 export async function examineInUnit(
   message: Uint8Array,
   context: ExamineContext,
-  ports: JobPorts & { readonly run: string },
+  ports: ExaminePorts,
   signal: AbortSignal,
 ): Promise<Examined> {
+  const verdict = await askUnit({ message, context }, ports, signal);
+  const { era } = context.trusted;
+  return {
+    outcome: verdict.outcome,
+    desired: decodeDesiredState(alreadyVerified(verdict.payload, 'examining-unit')),
+    payloadSha256: createHash('sha256').update(verdict.payload).digest('hex'),
+    signedBy: verdict.signedBy,
+    ...(era === undefined ? {} : { era }),
+  };
+}
+
+/** Has a root of trust examined in the same way. It throws as `examineInUnit` does. */
+export async function examineRootInUnit(
+  message: Uint8Array,
+  { trusted, ...context }: RootContext,
+  ports: ExaminePorts,
+  signal: AbortSignal,
+): Promise<{
+  readonly outcome: 'new' | 'same';
+  readonly root: RootDocument;
+  readonly signedBy: readonly string[];
+}> {
+  const rootContext = { ...context, ...(trusted === undefined ? {} : { trusted: encodeRoot(trusted) }) };
+  const { outcome, payload, signedBy } = await askUnit({ message, rootContext }, ports, signal);
+  return { outcome, root: decodeRoot(alreadyVerified(payload, 'examining-unit')), signedBy };
+}
+
+async function askUnit(
+  request: ExamineRequest,
+  ports: ExaminePorts,
+  signal: AbortSignal,
+): Promise<AcceptingVerdict> {
   const directory = join(ports.run, 'examine');
   const job = { unit: 'wherry-examine.service', directory, what: 'examination of the message' };
   try {
-    const verdict = await runJob(examineFiles, { ...job, job: { message, context } }, ports, signal);
+    const verdict = await runJob(examineFiles, { ...job, job: request }, ports, signal);
     if (!verdict.ok) throw new Refusal(verdict.code, verdict.message);
     // The unit may say what it likes about signatures; what it calls signed must at least be what came.
-    if (!Buffer.from(message).includes(Buffer.from(verdict.payload))) {
+    if (!Buffer.from(request.message).includes(Buffer.from(verdict.payload))) {
       throw new Refusal('internal', 'the examined payload is not part of the message');
     }
-    return {
-      outcome: verdict.outcome,
-      desired: decodeDesiredState(alreadyVerified(verdict.payload, 'examining-unit')),
-      payloadSha256: createHash('sha256').update(verdict.payload).digest('hex'),
-      signedBy: verdict.signedBy,
-    };
+    return verdict;
   } finally {
     await ports.disk.remove(directory);
   }

@@ -7,4 +7,6 @@ export interface Examined {
   readonly payloadSha256: string;
   /** Fingerprints of the keys that signed. */
   readonly signedBy: readonly string[];
+  /** The era of versions in which it was examined (`DeployEra`); absent without one. */
+  readonly era?: number;
 }

@@ -3,5 +3,5 @@
  * The program itself is wherry-examine.ts.
  */
 export type { Examined } from './examined.ts';
-export { examineInUnit } from './examine-unit.ts';
+export { examineInUnit, examineRootInUnit } from './examine-unit.ts';
 export { examineUnit } from './wherry-examine.ts';

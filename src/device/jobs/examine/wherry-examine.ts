@@ -1,6 +1,7 @@
-import { examineMessage } from '../../../wire/trust/openpgp.ts';
+import { alreadyVerified, decodeRoot } from '../../../wire/trust/index.ts';
+import { examineMessage, examineRoot } from '../../../wire/trust/openpgp.ts';
 import { answerJob } from '../index.ts';
-import { examineFiles } from './examine-files.ts';
+import { examineFiles, type ExamineRequest } from './examine-files.ts';
 
 /**
  * The examining unit: `unit-programs.cjs examine DIRECTORY`. Reads one message and what is known of the device from
@@ -8,8 +9,16 @@ import { examineFiles } from './examine-files.ts';
  * here.
  */
 export async function examineUnit(directory: string): Promise<void> {
-  await answerJob(examineFiles, directory, async ({ message, context }) => {
-    const { outcome, payload, signedBy } = await examineMessage(message, context);
+  await answerJob(examineFiles, directory, async (request) => {
+    const { outcome, payload, signedBy } = await examine(request);
     return { ok: true, outcome, payload, signedBy };
   });
+}
+
+function examine(request: ExamineRequest): ReturnType<typeof examineRoot | typeof examineMessage> {
+  if (!('rootContext' in request)) return examineMessage(request.message, request.context);
+  const { trusted, ...context } = request.rootContext;
+  if (trusted === undefined) return examineRoot(request.message, context);
+  const document = decodeRoot(alreadyVerified(trusted, 'saved-state'));
+  return examineRoot(request.message, { ...context, trusted: document });
 }

@@ -34,6 +34,7 @@ export const pullFiles = jobFiles<PullJob, Pulled>({
       urls: list(text(2048), { min: 1, max: 16 }),
     }),
     keys: list(text(256 * 1024), { max: 64 }),
+    threshold: optional(integer(1, 64)),
     copies: optional(list(text(256 * 1024), { max: 64 })),
     architectures: list(text(64), { min: 1, max: 16 }),
     limits: map({
@@ -57,7 +58,7 @@ export const pullFiles = jobFiles<PullJob, Pulled>({
     objectSha256: hexDigits(64),
     objectVerity: optional(text(135)),
     downloadedBytes: integer(0),
-    signedBy: text(128),
+    signedBy: text(512),
   }),
   maxBytes,
 });

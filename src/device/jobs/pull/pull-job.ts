@@ -12,6 +12,8 @@ export interface PullJob {
   readonly image: DesiredImage;
   /** Armored public keys that are trusted for the image's name. */
   readonly keys: readonly string[];
+  /** How many of them must sign; 1 when absent. */
+  readonly threshold?: number;
   /** Other keys of the device and revocation certificates: what they say counts for `keys`, too. */
   readonly copies?: readonly string[];
   /** Values of the `arch` label that this device can run, best first, for example ['aarch64', 'armv7l']. */
@@ -50,7 +52,7 @@ export interface Pulled {
   readonly objectVerity?: string;
   /** Bytes of the image that came over the network in this run; less than its size after a resume, at most twice its size. */
   readonly downloadedBytes: number;
-  /** Fingerprint of the key that signed, lower-case hex. */
+  /** Fingerprint of the key that signed, lower-case hex; of several, with spaces between. */
   readonly signedBy: string;
 }
 

@@ -122,7 +122,8 @@ async function openSignature(job: PullJob, ports: SharedPorts): Promise<() => Pr
   }
   const { signatureVerifier } = await loading;
   const text = armored.toString('latin1');
-  const open = (): Promise<SignatureVerifier> => signatureVerifier(text, job.keys, job.time, job.copies);
+  const open = (): Promise<SignatureVerifier> =>
+    signatureVerifier(text, job.keys, job.time, job.copies, job.threshold);
   await open();
   return open;
 }

@@ -55,9 +55,18 @@ interface Attempt {
   /** What is served as signature, if not a good one. */
   readonly asc?: (aci: Buffer) => string;
   readonly image?: Parameters<typeof jobFor>[3];
+  /** How many keys must sign, on a device with a root of trust. */
+  readonly threshold?: number;
 }
 
-async function pulled({ archive, aci, key = () => good, asc, image = {} }: Attempt): Promise<unknown> {
+async function pulled({
+  archive,
+  aci,
+  key = () => good,
+  asc,
+  image = {},
+  threshold,
+}: Attempt): Promise<unknown> {
   const made: TestImage = imageOf(archive);
   const of = aci === undefined ? made : { ...made, aci };
   const signature = asc === undefined ? gpg.sign(of.aci, key()) : asc(of.aci);
@@ -71,7 +80,8 @@ async function pulled({ archive, aci, key = () => good, asc, image = {} }: Attem
   const http = openHttpClient({ clock });
   try {
     const job = jobFor(of, [`${server.url}/app.aci`], [gpg.export(good), gpg.export(weak)], image);
-    return await pull(job, {
+    const asked = threshold === undefined ? job : { ...job, threshold };
+    return await pull(asked, {
       clock,
       http,
       random: steadyRandom,
@@ -102,6 +112,11 @@ const cases: readonly [RefusalCode, Attempt, string | RegExp][] = [
     'image-signature-invalid',
     { archive: sound, asc: () => 'noise' },
     /is not one armored block "PGP SIGNATURE"; sign with --armor --detach-sign$/,
+  ],
+  [
+    'image-threshold-not-met',
+    { archive: sound, threshold: 2 },
+    '1 of the keys of its role signed the image; 2 must',
   ],
   [
     'image-key-untrusted',

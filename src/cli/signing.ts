@@ -1,0 +1,55 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { Refusal } from '../core/refusal/index.ts';
+import type { Sign } from '../operator/fleet/index.ts';
+import type { SigningFlags } from './flags.ts';
+
+/**
+ * Who signs, as the options say: a private key in a file, GnuPG with whatever it keeps (smartcards, passphrases), or a signature that
+ * was made elsewhere. Undefined when they say nothing.
+ *
+ * @throws Refusal `usage` when they say more than one thing
+ */
+export function signerOf(flags: SigningFlags): Sign | undefined {
+  const { signingKey, gpg, signature } = flags;
+  const given = [signingKey, gpg, signature].filter((value) => value !== undefined);
+  if (given.length > 1)
+    throw new Refusal('usage', 'give one of --signing-key, --gpg and --signature: each makes one signature');
+  if (gpg !== undefined) return (payload) => signWithGnuPg(payload, gpg);
+  if (signature !== undefined) return () => readInput(signature, 'the signature');
+  if (signingKey === undefined) return undefined;
+  return async (payload, atSeconds) => {
+    const { signDetached } = await import('../wire/trust/sign.ts');
+    return await signDetached(payload, await readInput(signingKey, 'the signing key'), atSeconds);
+  };
+}
+
+async function readInput(path: string, what: string): Promise<string> {
+  return await readFile(path, 'utf8').catch((cause: unknown) => {
+    throw new Refusal('not-found', `${what} ${path} cannot be read`, { cause });
+  });
+}
+
+/** GnuPG finds the key, asks for its passphrase where it needs one, and leaves an armored detached signature. */
+async function signWithGnuPg(payload: Uint8Array, fingerprint: string): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'wherry-sign-'));
+  try {
+    const file = join(directory, 'payload');
+    await writeFile(file, payload, { mode: 0o600 });
+    const output = `${file}.asc`;
+    const args = ['--armor', '--detach-sign', '--local-user', fingerprint, '--output', output, file];
+    await promisify(execFile)('gpg', args).catch((cause: unknown) => {
+      const { code, stderr } = cause as { code?: unknown; stderr?: string };
+      if (code === 'ENOENT')
+        throw new Refusal('not-found', 'there is no program gpg; install GnuPG', { cause });
+      const said = (stderr ?? '').trim().split('\n').at(-1) ?? '';
+      throw new Refusal('input-invalid', `gpg did not sign with ${fingerprint}: ${said}`, { cause });
+    });
+    return await readFile(output, 'utf8');
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,34 @@
+import { lstatSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Refusal } from '../../core/refusal/index.ts';
+import { maxEnvelopeBytes } from '../../wire/trust/index.ts';
+import type { TrustPlaces } from '../store/index.ts';
+
+/** Beside the directories of keys, in both stores. */
+export const rootFileName = 'root.cbor';
+
+/** A root that the administrator of the device, or who made its software, has put there. */
+export interface RootFile {
+  readonly path: string;
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * The roots of both stores, as far as there are any.
+ *
+ * @throws {Refusal} `config-invalid` for one that cannot be read
+ */
+export function rootFiles({ local, system }: TrustPlaces): readonly RootFile[] {
+  return [local, ...(system === undefined ? [] : [system])].flatMap((store): RootFile[] => {
+    const path = join(store, rootFileName);
+    try {
+      const { size } = lstatSync(path);
+      if (size > maxEnvelopeBytes) throw new Error(`it has ${size} bytes; ${maxEnvelopeBytes} are the limit`);
+      return [{ path, bytes: readFileSync(path) }];
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new Refusal('config-invalid', `the root ${path} cannot be read: ${reason}`, { cause });
+    }
+  });
+}

@@ -1,0 +1,106 @@
+import { Refusal } from '../../core/refusal/index.ts';
+import {
+  decodeDraft,
+  encodeDraft,
+  encodeRoot,
+  type Role,
+  type RootDocument,
+} from '../../wire/trust/index.ts';
+import { alreadyVerified, decodeRoot } from '../../wire/trust/index.ts';
+
+/** A root whose signatures are being collected, as its file has it. */
+export interface RootDraft {
+  readonly root: RootDocument;
+  readonly payload: Uint8Array;
+  readonly signatures: readonly string[];
+}
+
+/** A certificate, alone and armored, under its fingerprint. */
+export interface RoleKey {
+  readonly fingerprint: string;
+  readonly armored: string;
+}
+
+/** What is said of one role; what is not said stays as it was. */
+export interface RoleChange {
+  readonly keys?: readonly RoleKey[];
+  readonly threshold?: number;
+}
+
+/** @throws Refusal `envelope-malformed`, `root-malformed` */
+export function readDraft(file: Uint8Array): RootDraft {
+  const { payload, signatures } = decodeDraft(file);
+  const verified = alreadyVerified(payload, 'own-history');
+  return { root: decodeRoot(verified), payload, signatures };
+}
+
+export function writeDraft({ payload, signatures }: Pick<RootDraft, 'payload' | 'signatures'>): Uint8Array {
+  return encodeDraft({ payload, signatures });
+}
+
+/** The unsigned file of `root`. @throws Refusal `root-malformed` */
+export function newDraft(root: RootDocument): Uint8Array {
+  return encodeDraft({ payload: encodeRoot(root), signatures: [] });
+}
+
+/**
+ * The root with these changes. It keeps the certificates of the keys that sign for the root before, so that a signature of theirs can be
+ * checked wherever the file goes.
+ *
+ * @param before absent for the first one
+ * @param drop fingerprints that leave every role
+ * @throws Refusal `input-invalid`, `root-malformed`
+ */
+export function changeRoot(
+  before: RootDocument | undefined,
+  terms: Pick<RootDocument, 'fleet' | 'version' | 'issued' | 'expires'>,
+  changes: Readonly<Record<string, RoleChange>>,
+  drop: readonly string[] = [],
+): RootDocument {
+  const certificates = new Map(Object.entries(before?.keys ?? {}));
+  const roles: Record<string, Role> = {};
+  const unused = drop.filter(
+    (key) => !Object.values(before?.roles ?? {}).some(({ keys }) => keys.includes(key)),
+  );
+  if (unused[0] !== undefined) throw new Refusal('input-invalid', `no role has the key ${unused[0]}`);
+  for (const name of new Set([...Object.keys(before?.roles ?? {}), ...Object.keys(changes)])) {
+    const { keys: given, threshold } = changes[name] ?? {};
+    for (const { fingerprint, armored } of given ?? []) certificates.set(fingerprint, armored);
+    const was = before?.roles[name];
+    const keys = (given?.map(({ fingerprint }) => fingerprint) ?? was?.keys ?? []).filter(
+      (key) => !drop.includes(key),
+    );
+    if (keys.length === 0) throw new Refusal('input-invalid', `the role ${name} would have no key`);
+    roles[name] = { keys: [...new Set(keys)], threshold: threshold ?? was?.threshold ?? 1 };
+  }
+  const named = new Set([
+    ...Object.values(roles).flatMap(({ keys }) => keys),
+    ...(before?.roles['root']?.keys ?? []),
+  ]);
+  const keys = Object.fromEntries([...certificates].filter(([fingerprint]) => named.has(fingerprint)));
+  return { format: 1, ...terms, keys, roles };
+}
+
+/** Who has signed for one set of root keys, and how many more must. */
+export interface SigningState {
+  /** The version whose keys are asked for. */
+  readonly version: number;
+  readonly signed: readonly string[];
+  readonly open: readonly string[];
+  readonly missing: number;
+}
+
+/** What is still missing until devices take `root`: of its own keys, and of those of the root before. */
+export function signingStates(
+  root: RootDocument,
+  before: RootDocument | undefined,
+  signedBy: readonly string[],
+): readonly SigningState[] {
+  return [root, ...(before === undefined ? [] : [before])].flatMap(({ version, roles }) => {
+    const role = roles['root'];
+    if (role === undefined) return [];
+    const signed = role.keys.filter((key) => signedBy.includes(key));
+    const open = role.keys.filter((key) => !signedBy.includes(key));
+    return [{ version, signed, open, missing: Math.max(0, role.threshold - signed.length) }];
+  });
+}

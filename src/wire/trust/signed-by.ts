@@ -1,0 +1,25 @@
+import { isRefusal } from '../../core/refusal/index.ts';
+import { verifyEnvelope } from './command-signature.ts';
+import type { DeviceTime } from './judge.ts';
+
+/** What a signature is worth: whose it is, or why it does not count. */
+export type SignatureReview = { readonly fingerprint: string } | { readonly reason: string };
+
+/** Says of each signature whose it is, for people who collect signatures. Devices do not ask so: see `verifyEnvelope`. */
+export async function reviewSignatures(
+  payload: Uint8Array,
+  signatures: readonly string[],
+  keys: readonly string[],
+  time: DeviceTime,
+): Promise<readonly SignatureReview[]> {
+  const review = async (signature: string): Promise<SignatureReview> => {
+    try {
+      const { fingerprints } = await verifyEnvelope(payload, [signature], keys, time);
+      return { fingerprint: fingerprints[0] ?? '' };
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      return { reason: error.message };
+    }
+  };
+  return await Promise.all(signatures.map(review));
+}

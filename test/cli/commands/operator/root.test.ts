@@ -1,0 +1,219 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { startEmbeddedBroker, type EmbeddedBroker } from '../../../../src/operator/dev/embedded-broker.ts';
+import { rootFiles } from '../../../../src/device/agent/root-files.ts';
+import { MqttTransport } from '../../../../src/wire/mqtt/index.ts';
+import { readDraft } from '../../../../src/operator/fleet/index.ts';
+import { decodeEnvelope, signersOf } from '../../../../src/wire/trust/index.ts';
+import { examineMessage, examineRoot } from '../../../../src/wire/trust/openpgp.ts';
+import { generateKey } from '../../../../src/wire/trust/sign.ts';
+import { FakeDevice } from '../../../support/fake-device.ts';
+import { openGnuPg, type GnuPg } from '../../../support/gnupg.ts';
+import { wherry, type Run } from '../../../support/recording-terminal.ts';
+
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
+
+let directory: string;
+let broker: EmbeddedBroker;
+let gpg: GnuPg;
+/** Root keys, all of GnuPG. */
+const people: Record<string, string> = {};
+const at = (...names: string[]): string => join(directory, ...names);
+const run = (...args: string[]): Promise<Run> => wherry(['--fleet', at('fleet'), ...args]);
+
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'wherry-root-cli-'));
+  broker = await startEmbeddedBroker({ host: '127.0.0.1', port: 0 });
+  gpg = openGnuPg();
+  vi.stubEnv('GNUPGHOME', gpg.home);
+  for (const name of ['alice', 'bob', 'carol', 'dave', 'second']) {
+    people[name] = gpg.newKey(`${name}@example.com`, 'ed25519');
+    writeFileSync(at(`${name}.asc`), gpg.export(people[name]));
+  }
+  expect(await run('fleet', 'init', 'harbour', '--broker', broker.url)).toMatchObject({ status: 0 });
+});
+afterAll(async () => {
+  vi.unstubAllEnvs();
+  gpg.close();
+  await broker.close();
+  rmSync(directory, { recursive: true });
+});
+
+const retained = async (topic: string): Promise<Uint8Array | undefined> => {
+  let found: Uint8Array | undefined;
+  const connection = await new MqttTransport({ url: broker.url, version: 4 }).connect({
+    clientId: 'reader',
+    keepaliveSeconds: 60,
+    onMessage: ({ payload }) => (found = payload),
+  });
+  await connection.subscribe([topic]);
+  await connection.publish({ topic: 'v1/harbour/end', payload: new Uint8Array() }, { retain: false });
+  await connection.close();
+  return found;
+};
+const roots = (...names: string[]) => names.flatMap((name) => ['--root-key', at(`${name}.asc`)]);
+const nowSeconds = () => Math.floor(Date.now() / 1000) + 60;
+
+describe('wherry trust root', () => {
+  it('makes a root that people sign on their machines, two of three', async () => {
+    const deploy = ['--deploy-key', at('fleet/keys/deploy.pub.asc'), '--deploy-key', at('second.asc')];
+    const made = await run('trust', 'root', 'init', ...roots('alice', 'bob', 'carol'), '--root-threshold', '2', ...deploy, '--deploy-threshold', '2'); // prettier-ignore
+    expect(made).toMatchObject({ status: 0, err: '' });
+    expect(made.out).toMatch(/root 1 of fleet harbour/);
+    expect(made.out).toMatch(/deploy: 2 of 2/);
+    expect(made.out).toMatch(/signed by 0 of the root keys of version 1; 2 more must sign/);
+    expect(await run('trust', 'root', 'publish')).toMatchObject({ status: 77 });
+
+    // GnuPG by name; a signature that was made where wherry is not; the same key again counts once.
+    const file = at('fleet/roots/1.cbor');
+    expect(await run('trust', 'root', 'sign', file, '--gpg', 'alice@example.com')).toMatchObject({
+      status: 0,
+    });
+    const again = await run('trust', 'root', 'sign', file, '--gpg', 'alice@example.com');
+    expect(again.out).toMatch(/signed by 1 of the root keys of version 1; 1 more must sign/);
+    const { payload } = readDraft(readFileSync(file));
+    writeFileSync(at('bob.sig'), gpg.sign(payload, people['bob'] ?? ''));
+    const signed = await run('trust', 'root', 'sign', '--signature', at('bob.sig'));
+    expect(signed.out).toMatch(/signed by enough of the root keys of version 1/);
+    const shown = JSON.parse((await run('trust', 'root', 'show', '--json')).out) as { signedBy: string[] };
+    expect(shown.signedBy.sort()).toEqual(
+      [people['alice'], people['bob']].map((key) => key?.toLowerCase()).sort(),
+    );
+    expect(readDraft(readFileSync(file)).signatures).toHaveLength(2);
+  });
+
+  it('refuses what devices would refuse, and says what to do', async () => {
+    for (const [args, status, problem] of [
+      [['sign', '--gpg', 'dave@example.com'], 77, /does not count for root 1.*key-unknown/],
+      [
+        ['sign', '--gpg', 'nobody@example.com'],
+        64,
+        /gpg did not sign with nobody@example.com: .*input-invalid/,
+      ],
+      [['sign'], 64, /say who signs: --signing-key FILE, --gpg FINGERPRINT/],
+      [['sign', '--gpg', 'a', '--signing-key', 'b'], 64, /give one of/],
+      [['sign', at('none.cbor'), '--gpg', 'a'], 64, /none.cbor cannot be read/],
+      [['init', ...roots('alice')], 64, /has root 1; make the next with "wherry trust root rotate"/],
+      [['rotate', '--drop', '0'.repeat(40)], 64, /no role has the key 0{40}/],
+      [['rotate', '--root-threshold', '4'], 77, /threshold is 4, and there are 3 keys.*root-malformed/],
+      [['rotate', '--images-key', 'A B=x.asc'], 64, /takes a prefix such as example.com\/web/],
+      [['publish'], 64, /devices take the first root from a file/],
+    ] as const) {
+      const refused = await run('trust', 'root', ...args);
+      expect(refused.err).toMatch(problem);
+      expect(refused.status).toBe(status);
+    }
+    const short = gpg.newKey('short@example.com', 'ed25519', { expires: '1y' });
+    writeFileSync(at('short.asc'), gpg.export(short));
+    expect((await run('trust', 'root', 'rotate', ...roots('short'))).err).toMatch(
+      /expires on .*, before the root does/,
+    );
+  });
+
+  it('[C85] rotates: the keys of both roots sign, and the step is retained for devices', async () => {
+    const carol = (people['carol'] ?? '').toLowerCase();
+    const made = await run(
+      'trust',
+      'root',
+      'rotate',
+      ...roots('alice', 'bob', 'dave'),
+      '--root-threshold',
+      '3',
+    );
+    expect(made).toMatchObject({ status: 0 });
+    for (const name of ['alice', 'bob']) await run('trust', 'root', 'sign', '--gpg', `${name}@example.com`);
+    expect((await run('trust', 'root', 'publish')).err).toMatch(
+      /devices would refuse root 2: .*threshold-not-met/,
+    );
+    // An outgoing key may sign wherever the file goes.
+    expect(await run('trust', 'root', 'sign', '--gpg', 'carol@example.com')).toMatchObject({ status: 0 });
+    expect(await run('trust', 'root', 'sign', '--gpg', 'dave@example.com')).toMatchObject({ status: 0 });
+    const published = await run('trust', 'root', 'publish');
+    expect(published).toMatchObject({ status: 0, out: 'root 2  published\n' });
+    const message = await retained('v1/harbour/root/2');
+    const trusted = readDraft(readFileSync(at('fleet/roots/1.cbor'))).root;
+    const time = { nowSeconds: nowSeconds(), clockTrusted: true };
+    const taken = await examineRoot(message ?? new Uint8Array(), { trusted, fleet: 'harbour', time });
+    expect(taken.outcome).toBe('new');
+    expect(taken.root.roles['root']?.keys).not.toContain(carol);
+    expect(taken.root.roles['deploy']).toEqual(trusted.roles['deploy']);
+  });
+
+  it('[C86] installs a root on a device, and provisions a new one with it', async () => {
+    const store = at('device');
+    const file = at('fleet/roots/2.cbor');
+    const asked = await wherry(['trust', 'root', 'install', file, '--directory', store]);
+    expect(asked.err).toMatch(/root 2 of fleet harbour, signed by/);
+    expect(asked.status).toBe(64);
+    const installed = await wherry(['trust', 'root', 'install', file, '--directory', store, '--yes']);
+    expect(installed).toMatchObject({ status: 0, err: '' });
+    const listed = await wherry(['trust', 'list', '--directory', store, '--system', at('none')]);
+    expect(listed.err).toMatch(/device\/root\.cbor is a root of trust .*the keys below trust nothing/);
+    expect(rootFiles({ local: store }).map(({ bytes }) => Buffer.from(bytes))).toEqual([readFileSync(file)]);
+    writeFileSync(at('half.cbor'), readFileSync(file).subarray(0, 100));
+    const broken = await wherry(['trust', 'root', 'install', at('half.cbor'), '--directory', store, '--yes']);
+    expect(broken.err).toMatch(/envelope-malformed/);
+    expect(await run('fleet', 'provision', 'crane-1', '-o', at('card'))).toMatchObject({ status: 0 });
+    expect(readFileSync(at('card/etc/wherry/trust/root.cbor'))).toEqual(readFileSync(file));
+  });
+});
+
+describe('a command that two people sign', () => {
+  it('[C83] is made and signed by the first, and countersigned and published by the second', async () => {
+    const device = new FakeDevice({ url: broker.url, fleet: 'harbour', device: 'crane-1' }).start();
+    try {
+      const alone = await run('deploy', 'crane-1', '--stop-all');
+      expect(alone.err).toMatch(
+        /2 different keys must sign; .*--sign-only -o FILE.*wherry countersign.*threshold-not-met/,
+      );
+      expect(alone.status).toBe(77);
+      const stranger = await run('deploy', 'crane-1', '--stop-all', '--gpg', 'dave@example.com', '--sign-only', '-o', at('x.cbor')); // prettier-ignore
+      expect(stranger.err).toMatch(/root 2 of this fleet says who may command.*key-unknown/);
+      const file = at('crane-1.cbor');
+      const first = await run('deploy', 'crane-1', '--stop-all', '--sign-only', '-o', file);
+      expect(first).toMatchObject({ status: 0, err: '' });
+      expect(device.obeyed).toEqual([]);
+      const same = await run('countersign', file);
+      expect(same.err).toMatch(/threshold-not-met/);
+      const second = await run('countersign', file, '--gpg', 'second@example.com');
+      expect(second.err).toMatch(/crane-1 {2}version 1 {2}committed/);
+      expect(second.status).toBe(0);
+      expect(device.obeyed).toHaveLength(1);
+
+      const { root } = readDraft(readFileSync(at('fleet/roots/2.cbor')));
+      const message = await retained('v1/harbour/d/crane-1/desired');
+      const examined = await examineMessage(message ?? new Uint8Array(), {
+        ...signersOf(root, 'deploy'),
+        fleet: 'harbour',
+        device: 'crane-1',
+        trusted: { version: 0, payloadSha256: '', issued: 0 },
+        time: { nowSeconds: nowSeconds(), clockTrusted: true },
+      });
+      expect(examined.signedBy).toHaveLength(2);
+      // What was kept is what was published.
+      expect(readFileSync(at('fleet/devices/crane-1/1.cbor'))).toEqual(Buffer.from(message ?? []));
+      expect(readFileSync(at('fleet/devices/crane-1/1.outcome'), 'utf8')).toBe('committed\n');
+    } finally {
+      await device.close();
+    }
+  });
+
+  it('can be signed by a key in a file, and goes on to a third person unpublished', async () => {
+    const other = await generateKey({ name: 'other' });
+    writeFileSync(at('other.key.asc'), other.privateKey);
+    const file = at('crane-2.cbor');
+    expect(await run('deploy', 'crane-2', '--stop-all', '--gpg', 'second@example.com', '--sign-only', '-o', file)).toMatchObject({ status: 0 }); // prettier-ignore
+    const more = await run('countersign', file, '--signing-key', at('other.key.asc'), '--no-publish');
+    expect(more).toMatchObject({ status: 0, out: `signed ${file}\n` });
+    expect(decodeEnvelope(readFileSync(file)).signatures).toHaveLength(2);
+    // A key without the role counts for nothing.
+    expect((await run('countersign', file, '--signing-key', at('other.key.asc'))).err).toMatch(
+      /threshold-not-met/,
+    );
+    const two = ['deploy', 'crane-2', 'crane-3', '--stop-all', '--sign-only', '-o', file];
+    expect((await run(...two)).err).toMatch(/a file holds the command of one device/);
+    expect((await run('deploy', 'crane-2', '--stop-all', '--sign-only')).err).toMatch(/-o FILE go together/);
+  });
+});

@@ -1,0 +1,58 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { decodeCbor, type CborValue } from '../../../src/core/cbor/index.ts';
+import { decodeEnvelope } from '../../../src/wire/trust/index.ts';
+import type { GeneratedKey } from '../../../src/wire/trust/sign.ts';
+import { desired, makeKey, publish } from '../../support/operator.ts';
+import { publishRoot, role, rootOf } from '../../support/roots.ts';
+
+/** The keys that the rules of docs/wire.cddl name, those of maps within included, by rule. */
+const rules = new Map(
+  readFileSync(join(import.meta.dirname, '../../../docs/wire.cddl'), 'utf8')
+    .replaceAll(/;.*$/gm, '')
+    .split(/\n(?=[a-z-]+ = )/)
+    .map((rule) => {
+      const [, name = '', body = ''] = /^\s*([a-z-]+) = ([^]*)$/.exec(rule) ?? [];
+      return [name, [...body.matchAll(/([A-Za-z]+):/g)].map(([, key = '']) => key)] as const;
+    }),
+);
+
+/** Every key of the maps in `value`; `free` ones have keys that the sender chooses. */
+function keysIn(value: CborValue, free: readonly string[], name = ''): string[] {
+  if (Array.isArray(value)) return (value as readonly CborValue[]).flatMap((one) => keysIn(one, free));
+  if (value === null || typeof value !== 'object' || value instanceof Uint8Array) return [];
+  return Object.entries(value as Record<string, CborValue>).flatMap(([key, member]) => [
+    ...(free.includes(name) ? [] : [key]),
+    ...keysIn(member, free, key),
+  ]);
+}
+
+const sorted = (names: readonly string[]): string[] => [...new Set(names)].sort();
+const keysOf = (...names: readonly string[]): string[] =>
+  sorted(names.flatMap((name) => rules.get(name) ?? []));
+const read = (bytes: Uint8Array): CborValue => decodeCbor(bytes, { maxBytes: 1 << 17, maxDepth: 8 });
+
+describe('docs/wire.cddl [C80]', () => {
+  let key: GeneratedKey;
+  beforeAll(async () => {
+    key = await makeKey('one');
+  });
+
+  it('names the keys of a real root', async () => {
+    const roles = { root: role(1, key), deploy: role(1, key), images: role(1, key) };
+    const message = await publishRoot(rootOf(roles, [key]), key);
+    expect(sorted(keysIn(read(message), []))).toEqual(keysOf('envelope'));
+    const keys = sorted(keysIn(read(decodeEnvelope(message).payload), ['keys']));
+    // The signed document has keys of its own under `keys`, which are fingerprints; in a role, `keys` is a list.
+    expect(keys).toEqual(keysOf('root', 'role'));
+  });
+
+  it('names the keys of a real desired state', async () => {
+    const [image] = desired.images;
+    if (image === undefined) throw new Error('the desired state has no image');
+    const whole = { ...desired, images: [{ ...image, renderedBytes: 1 }] };
+    const { payload } = decodeEnvelope(await publish(whole, key));
+    expect(sorted(keysIn(read(payload), []))).toEqual(keysOf('desired-state', 'pod', 'image'));
+  });
+});
