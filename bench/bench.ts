@@ -20,7 +20,10 @@ export interface Bench {
 export interface Group {
   /** What it is about, for `--help`. */
   readonly about: string;
-  /** Takes long and is for another board than the usual one: only measured when it is asked for by name. */
+  /**
+   * Takes long and is for another board than the usual one: only measured when it is asked for by
+   * name.
+   */
   readonly onlyByName?: true;
   readonly measure: (bench: Bench) => Promise<readonly Measurement[]>;
 }
@@ -38,7 +41,10 @@ export async function inTurn<Name extends string>(
   return mapValues(values, median);
 }
 
-/** Like {@link inTurn}, but returns every value: one list for each variant, in the order of the rounds. */
+/**
+ * Like {@link inTurn}, but returns every value: one list for each variant, in the order of the
+ * rounds.
+ */
 export async function roundsOf<Name extends string>(
   bench: Bench,
   variants: Readonly<Record<Name, () => Promise<number>>>,
@@ -55,8 +61,8 @@ export async function roundsOf<Name extends string>(
 }
 
 /**
- * Runs a script on the board and returns the last number that it prints: scripts take the time themselves, on the board's
- * clock, so that the way to the board is not measured.
+ * Runs a script on the board and returns the last number that it prints: scripts take the time
+ * themselves, on the board's clock, so that the way to the board is not measured.
  */
 export async function numberFrom(board: Board, script: string, timeoutMs = 300_000): Promise<number> {
   const output = await board.check(`set -eu -o pipefail\n${shellFunctions}\n${script}`, { timeoutMs });
@@ -77,7 +83,10 @@ now() { read -r up _ </proc/uptime; echo "$up"; }
 since() { awk -v a="$1" -v b="\${2:-$(now)}" 'BEGIN { printf "%.3f\\n", b - a }'; }
 `;
 
-/** Modules that wherryd has from Node, loaded in a process that does nothing else: the peer of the resident program. */
+/**
+ * Modules that wherryd has from Node, loaded in a process that does nothing else: the peer of the
+ * resident program.
+ */
 export const coreModules = ['net', 'tls', 'crypto', 'zlib', 'http', 'child_process', 'worker_threads', 'fs'];
 
 function mapValues<Name extends string, From, To>(

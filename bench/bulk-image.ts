@@ -9,15 +9,24 @@ import type { BuiltImage, Scene } from '../test/board/scene.ts';
 
 /** Bytes of a file in the image: the mean of the root file systems of distributions. */
 const fileBytes = 64 * 1024;
-/** One part in so many of a file cannot be compressed; the rest is words. The whole comes to about half its size. */
+/**
+ * One part in so many of a file cannot be compressed; the rest is words. The whole comes to about
+ * half its size.
+ */
 const noiseOneIn = 4;
 
-/** An image of busybox with as many files as it takes to make a download of about `megabytes`; the same at every run. */
+/**
+ * An image of busybox with as many files as it takes to make a download of about `megabytes`; the
+ * same at every run.
+ */
 export async function bulkImage(scene: Scene, boardName: string, megabytes: number): Promise<BuiltImage> {
   return await imageOf(scene, boardName, `bulk-${megabytes}`, bulkContents(megabytes));
 }
 
-/** The contents of files that come to about `megabytes` when they are compressed; the same at every run. */
+/**
+ * The contents of files that come to about `megabytes` when they are compressed; the same at every
+ * run.
+ */
 export function bulkContents(megabytes: number): readonly Buffer[] {
   const text = words();
   const files = Math.round((megabytes * 1e6) / (fileBytes * compressedShare));
@@ -25,8 +34,9 @@ export function bulkContents(megabytes: number): readonly Buffer[] {
 }
 
 /**
- * An image of 1.07 GB in 256 files, a sixteenth of it noise, the rest zeros: a download of 71 MB. All files have the same
- * content, so it takes 4 MiB of this machine's memory; gzip does not look back that far.
+ * An image of 1.07 GB in 256 files, a sixteenth of it noise, the rest zeros: a download of 71 MB.
+ * All files have the same content, so it takes 4 MiB of this machine's memory; gzip does not look
+ * back that far.
  */
 export async function gigabyteImage(scene: Scene, boardName: string): Promise<BuiltImage> {
   const content = Buffer.alloc(4 << 20);

@@ -5,7 +5,9 @@ import { memoryOfPull } from './pull.ts';
 /** The board's disk has room for the object; an emulated ARMv7 board takes its time. */
 const timeoutMs = 3_600_000;
 
-/** What a pull holds must not grow with the image: on ARMv7, `--board virt-armv7 --only gigabyte`. */
+/**
+ * What a pull holds must not grow with the image: on ARMv7, `--board virt-armv7 --only gigabyte`.
+ */
 export const gigabyteGroup: Group = {
   about: 'peak memory of the pull of an image of 1.07 GB',
   onlyByName: true,

@@ -6,7 +6,10 @@ const pods = ['one', 'two', 'three'];
 /** Until wherryd has told of a deployment and has collected its heap. */
 const restSeconds = 30;
 
-/** What lies in memory while nothing happens: wherryd with three pods, and what an app costs beside itself. */
+/**
+ * What lies in memory while nothing happens: wherryd with three pods, and what an app costs beside
+ * itself.
+ */
 export const memoryGroup: Group = {
   about: 'memory of the idle supervisor and of a running app',
   measure: async (bench) => {
@@ -141,7 +144,10 @@ async function memoryOfUnit(board: Board, start: string, unit: string): Promise<
   );
 }
 
-/** Processes of the whole board, kernel threads apart, with and without a pod; the app itself does not count. */
+/**
+ * Processes of the whole board, kernel threads apart, with and without a pod; the app itself does
+ * not count.
+ */
 function processesOfAPod(unit: string): string {
   return `count() { grep -lz . /proc/[0-9]*/cmdline 2>/dev/null | wc -l; }
     unit=$(systemctl list-units --plain --no-legend '${unit}' | cut -d' ' -f1)

@@ -6,7 +6,10 @@ import { inTurn, numberFrom, roundsOf, secondsOf, type Bench, type Group } from 
 import { bulkImage } from './bulk-image.ts';
 import { line, median } from './table.ts';
 
-/** Pulls of two sizes tell what a megabyte costs; one of next to nothing, what a pull costs before the first. */
+/**
+ * Pulls of two sizes tell what a megabyte costs; one of next to nothing, what a pull costs before
+ * the first.
+ */
 export const pullGroup: Group = {
   about: 'pull of an image: time, memory, what is written',
   measure: async (bench) => {
@@ -88,7 +91,10 @@ interface Written {
   readonly neededBytes: number;
 }
 
-/** Deploys a pod of an image that is not on the board, and looks at the time of the pull and at the disk. */
+/**
+ * Deploys a pod of an image that is not on the board, and looks at the time of the pull and at the
+ * disk.
+ */
 async function deploy(
   scene: Scene,
   image: BuiltImage,
@@ -122,7 +128,10 @@ async function deploy(
   };
 }
 
-/** What a shell can do with the board's own programs: no signature, no limits, the same object in the end. */
+/**
+ * What a shell can do with the board's own programs: no signature, no limits, the same object in
+ * the end.
+ */
 async function pipeline(board: Board, image: BuiltImage): Promise<number> {
   const object = '/var/lib/wherry/bench.erofs';
   return await secondsOf(
@@ -176,8 +185,9 @@ export interface PullMemory {
 }
 
 /**
- * Looks at the pull unit several times a second, in a pull whose time does not count. Pages of files count in its cgroup too,
- * up to its limit, but the kernel takes them back for the asking; so what it holds is told apart.
+ * Looks at the pull unit several times a second, in a pull whose time does not count. Pages of
+ * files count in its cgroup too, up to its limit, but the kernel takes them back for the asking; so
+ * what it holds is told apart.
  */
 export async function memoryOfPull(
   bench: Bench,

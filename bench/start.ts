@@ -2,11 +2,17 @@ import { podUuid, type DesiredState } from '../src/wire/trust/index.ts';
 import type { BuiltImage, Scene } from '../test/board/scene.ts';
 import { inTurn, numberFrom, type Group } from './bench.ts';
 
-/** Says when it runs, on the clock that the board measures with; then it waits until it is told to end. */
+/**
+ * Says when it runs, on the clock that the board measures with; then it waits until it is told to
+ * end.
+ */
 const sayWhen = 'read -r up _ </proc/uptime; echo "$up"';
 const waitForEnd = 'trap "exit 0" TERM; sleep 1000000 & wait';
 
-/** From the order to start until the app's first output; the same app, root file system and limits for everybody. */
+/**
+ * From the order to start until the app's first output; the same app, root file system and limits
+ * for everybody.
+ */
 export const startGroup: Group = {
   about: 'start of an app: again, at boot, for the first time',
   measure: async (bench) => {
@@ -142,8 +148,9 @@ function podmanRun(image: string): string {
 }
 
 /**
- * What somebody would write who knows systemd well: the image, an overlay over it, crun with the pod's own bundle and limits.
- * The overlay is mounted with the service and goes with it; its upper layer lies in memory.
+ * What somebody would write who knows systemd well: the image, an overlay over it, crun with the
+ * pod's own bundle and limits. The overlay is mounted with the service and goes with it; its upper
+ * layer lies in memory.
  */
 function handWritten(image: BuiltImage, bundle: string): string {
   return `set -eu

@@ -5,7 +5,10 @@ export interface Measurement {
   readonly ours: number;
   /** Absent when nothing is compared. */
   readonly peer?: number;
-  /** The most that `ours / peer` may be, or `ours` where there is no peer. Absent when the line is for information. */
+  /**
+   * The most that `ours / peer` may be, or `ours` where there is no peer. Absent when the line is
+   * for information.
+   */
   readonly bound?: number;
 }
 
@@ -22,7 +25,10 @@ export interface Row {
   readonly ok: boolean;
 }
 
-/** The middle of some numbers; of an even count, the mean of the two in the middle. @throws RangeError of none */
+/**
+ * The middle of some numbers; of an even count, the mean of the two in the middle.
+ * @throws RangeError of none
+ */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);

@@ -21,8 +21,8 @@ interface AddonSource {
 }
 
 /**
- * Both talk to V8 directly rather than through Node-API, so each needs one build per Node ABI; both link libsystemd
- * dynamically and no C++ runtime at all.
+ * Both talk to V8 directly rather than through Node-API, so each needs one build per Node ABI; both
+ * link libsystemd dynamically and no C++ runtime at all.
  */
 export const addonSources: readonly AddonSource[] = [
   {

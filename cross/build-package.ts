@@ -91,8 +91,8 @@ export async function packageContents(options: PackageOptions): Promise<PackageC
 }
 
 /**
- * Builds the packages of several architectures. What did not change comes from the cache, so a second run takes the time of the
- * bundler.
+ * Builds the packages of several architectures. What did not change comes from the cache, so a
+ * second run takes the time of the bundler.
  *
  * @throws BuildFailure with a sentence that says what is missing or wrong
  */
@@ -111,7 +111,9 @@ export async function buildPackages(options: PackageOptions): Promise<BuiltPacka
   return { packages, closures };
 }
 
-/** npm packages whose code is in the package although the bundle does not show it: in the addons. */
+/**
+ * npm packages whose code is in the package although the bundle does not show it: in the addons.
+ */
 const nativePackages = ['systemd-journald', 'sd-notify', 'nan'];
 
 async function cachedDeb(
@@ -145,7 +147,8 @@ async function versionOf(root: string): Promise<string> {
   const manifest = JSON.parse(await readFile(path.join(root, 'package.json'), 'utf8')) as {
     version?: unknown;
   };
-  // deb-version(7) asks for a digit first and knows no hyphen of semver's pre-releases: 1.0.0-rc.1 sorts as 1.0.0~rc.1.
+  // deb-version(7) asks for a digit first and knows no hyphen of semver's pre-releases: 1.0.0-rc.1
+  // sorts as 1.0.0~rc.1.
   const version = String(manifest.version).replace('-', '~');
   if (!/^\d[\d.]*(~[a-z0-9.]+)?$/.test(version)) {
     throw new BuildFailure(`The version "${version}" in package.json cannot be that of a package.`);

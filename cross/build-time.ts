@@ -1,7 +1,9 @@
 import { BuildFailure } from './build-failure.ts';
 import { runTool } from './tool.ts';
 
-/** What goes into the packages: their time is the time of the last commit that changed any of it. */
+/**
+ * What goes into the packages: their time is the time of the last commit that changed any of it.
+ */
 const shipped = ['src', 'cross', 'docs/man', 'package.json', 'package-lock.json', 'LICENSE', 'CHANGELOG.md'];
 
 /** Used where there is neither SOURCE_DATE_EPOCH nor a git history: 1 January 2026. */
@@ -9,8 +11,9 @@ const fallbackSeconds = 1_767_225_600;
 
 /**
  * The time that stands on every file of a package, in seconds since 1970. SOURCE_DATE_EPOCH rules
- * (reproducible-builds.org); without it the source's own history does, so that a commit that ships nothing new
- * changes no package. A device whose clock was never set takes it as the earliest time it believes.
+ * (reproducible-builds.org); without it the source's own history does, so that a commit that ships
+ * nothing new changes no package. A device whose clock was never set takes it as the earliest time
+ * it believes.
  *
  * @throws BuildFailure when SOURCE_DATE_EPOCH is not a whole number of seconds
  */

@@ -7,7 +7,10 @@ import { build } from 'esbuild';
 import { BuildFailure } from './build-failure.ts';
 import { dependencyDiet, staleDiet } from './dependency-diet.ts';
 
-/** The programs of the package: name of the file in /usr/lib/wherry (without .js) → source below the project's root. */
+/**
+ * The programs of the package: name of the file in /usr/lib/wherry (without .js) → source below the
+ * project's root.
+ */
 export const entryPoints: Readonly<Record<string, string>> = {
   wherryd: 'src/device/agent/wherryd.ts',
   wherry: 'src/cli/wherry.ts',
@@ -37,10 +40,11 @@ export interface StaticClosure {
 }
 
 /**
- * Bundles the programs as ES modules with shared chunks. Code reached only through `import()` gets chunks of its own,
- * so a process pays for it when it uses it.
+ * Bundles the programs as ES modules with shared chunks. Code reached only through `import()` gets
+ * chunks of its own, so a process pays for it when it uses it.
  *
- * @throws BuildFailure when an entry point is missing or does not compile, or the diet of dependencies is out of date
+ * @throws BuildFailure when an entry point is missing or does not compile, or the diet of
+ *   dependencies is out of date
  */
 export async function bundle(options: BundleOptions): Promise<Bundle> {
   for (const source of Object.values(options.entries)) {
@@ -86,7 +90,10 @@ export async function bundle(options: BundleOptions): Promise<Bundle> {
   return { files: new Map(files), metafile: result.metafile };
 }
 
-/** OpenPGP is in the bundle of the units (unit-bundle.ts), from where the others take it: a second copy would be a quarter of the package. */
+/**
+ * OpenPGP is in the bundle of the units (unit-bundle.ts), from where the others take it: a second
+ * copy would be a quarter of the package.
+ */
 function sharedOpenpgp(): Plugin {
   const namespace = 'wherry-openpgp';
   return {
@@ -105,7 +112,10 @@ function sharedOpenpgp(): Plugin {
   };
 }
 
-/** The closure of `entry` over import statements; what it may import later with `import()` is not counted. */
+/**
+ * The closure of `entry` over import statements; what it may import later with `import()` is not
+ * counted.
+ */
 export function staticClosure(metafile: Metafile, entry: string): StaticClosure {
   const byName = new Map(
     Object.entries(metafile.outputs).map(([file, output]) => [path.basename(file), output]),
@@ -132,7 +142,10 @@ export function staticClosure(metafile: Metafile, entry: string): StaticClosure 
   return { sizeBytes, packages: [...packages].sort() };
 }
 
-/** All npm packages with code anywhere in the bundle, sorted; their licences go into the copyright file. */
+/**
+ * All npm packages with code anywhere in the bundle, sorted; their licences go into the copyright
+ * file.
+ */
 export function bundledPackages(metafile: Metafile): readonly string[] {
   const inputs = Object.values(metafile.outputs).flatMap((output) =>
     Object.entries(output.inputs)

@@ -6,15 +6,18 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Where what was built is kept between runs: packages, board images, snapshots. Deleting it costs time, nothing else. */
+/**
+ * Where what was built is kept between runs: packages, board images, snapshots. Deleting it costs
+ * time, nothing else.
+ */
 export function cacheRoot(env: NodeJS.ProcessEnv = process.env): string {
   const xdg = env['XDG_CACHE_HOME'];
   return join(xdg !== undefined && xdg.startsWith('/') ? xdg : join(homedir(), '.cache'), 'wherry');
 }
 
 /**
- * The name under which a result is kept: a hash over everything it was made from. The parts keep their borders,
- * so `['ab', 'c']` and `['a', 'bc']` differ.
+ * The name under which a result is kept: a hash over everything it was made from. The parts keep
+ * their borders, so `['ab', 'c']` and `['a', 'bc']` differ.
  */
 export function contentKey(parts: readonly (string | Uint8Array)[]): string {
   const hash = createHash('sha256');
@@ -31,12 +34,14 @@ export function fileParts(paths: readonly string[]): Buffer[] {
 }
 
 /**
- * Returns the directory of a result, making it first if it is not there. A result appears by one rename, so a
- * killed build leaves nothing that could be taken for one; a lock keeps two processes from building the same.
- * @param kind what it is and for what, e.g. `image-virt-armv8`; of each kind a few old results are kept
+ * Returns the directory of a result, making it first if it is not there. A result appears by one
+ * rename, so a killed build leaves nothing that could be taken for one; a lock keeps two processes
+ * from building the same.
+ * @param kind what it is and for what, e.g. `image-virt-armv8`; of each kind a few old results are
+ *   kept
  * @param key from {@link contentKey}
- * @param build fills the empty directory it is given; files that refer to each other by path must expect to be
- *   found in the final directory, its second argument
+ * @param build fills the empty directory it is given; files that refer to each other by path must
+ *   expect to be found in the final directory, its second argument
  * @param root where to keep it
  */
 export async function cached(
@@ -69,7 +74,10 @@ export async function cached(
 const keepUnusedMs = 2 * 3600_000;
 const keepNewest = 3;
 
-/** Removes what killed builds left, and results of this kind that were neither recent nor used for a while. */
+/**
+ * Removes what killed builds left, and results of this kind that were neither recent nor used for a
+ * while.
+ */
 function sweep(root: string, kind: string, key: string): void {
   const results: { path: string; usedMs: number }[] = [];
   for (const entry of readdirSync(root)) {
@@ -96,8 +104,8 @@ function touch(dir: string): boolean {
 }
 
 /**
- * Waits for and takes a lock: a socket in Linux's abstract namespace, which the kernel frees when its holder
- * dies, however it dies. No lock can be left behind.
+ * Waits for and takes a lock: a socket in Linux's abstract namespace, which the kernel frees when
+ * its holder dies, however it dies. No lock can be left behind.
  */
 async function lock(path: string): Promise<() => void> {
   for (;;) {

@@ -24,8 +24,9 @@ export interface DebianPackage {
 }
 
 /**
- * Writes a .deb with dpkg-deb. The same package and time give the same bytes: names are sorted, owners are root, modes
- * do not depend on the umask, times are clamped, and the compressor runs in one thread.
+ * Writes a .deb with dpkg-deb. The same package and time give the same bytes: names are sorted,
+ * owners are root, modes do not depend on the umask, times are clamped, and the compressor runs in
+ * one thread.
  *
  * @param workDirectory an empty directory for the tree
  * @param epochSeconds time of every file, seconds since 1970 (SOURCE_DATE_EPOCH)

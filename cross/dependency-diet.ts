@@ -4,8 +4,8 @@ import path from 'node:path';
 import type { Plugin } from 'esbuild';
 
 /**
- * What a dependency brings that no process of ours uses is left out of the bundle. Code that would need it fails with
- * a sentence instead of a surprise.
+ * What a dependency brings that no process of ours uses is left out of the bundle. Code that would
+ * need it fails with a sentence instead of a surprise.
  */
 
 /** Another module that does the same. */
@@ -71,7 +71,8 @@ export function dependencyDiet(): Plugin {
         if (replacement === undefined) return undefined;
         return { contents: sourceOf(replacement), loader: 'js' };
       });
-      // By the end of the path, since node_modules may be a symbolic link that esbuild has resolved.
+      // By the end of the path, since node_modules may be a symbolic link that esbuild has
+      // resolved.
       const filed = new RegExp(`/node_modules/(${Object.keys(files).map(escape).join('|')})$`);
       build.onLoad({ filter: filed }, ({ path: file }) => {
         const replacement = files[filed.exec(file)?.[1] ?? ''];
@@ -83,8 +84,8 @@ export function dependencyDiet(): Plugin {
 }
 
 /**
- * The rows of the tables that name something the installed packages no longer have. Empty unless an update of a
- * dependency is about to undo the diet.
+ * The rows of the tables that name something the installed packages no longer have. Empty unless an
+ * update of a dependency is about to undo the diet.
  */
 export function staleDiet(nodeModules: string): readonly string[] {
   return [...Object.keys(modules), ...Object.keys(files)].filter(

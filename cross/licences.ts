@@ -11,8 +11,8 @@ interface Licensed {
 }
 
 /**
- * The text of /usr/share/doc/wherry/copyright: wherry's own licence, and that of every npm package whose code is in
- * the package, with its text. Equal texts appear once.
+ * The text of /usr/share/doc/wherry/copyright: wherry's own licence, and that of every npm package
+ * whose code is in the package, with its text. Equal texts appear once.
  *
  * @param packages names as in node_modules
  * @throws BuildFailure when one of them carries no licence text, since then it may not be shipped

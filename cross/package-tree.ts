@@ -81,8 +81,9 @@ export async function packageTree(input: TreeInput): Promise<DebianPackage> {
       Architecture: input.target.arch,
       Maintainer: 'wherry developers <wherry@localhost>',
       Depends: depends.join(', '),
-      // The first process of pods with several apps; what undoes compressions that Node 20 does not know; what seals objects; pod
-      // networks, of 60 MB and not needed by a device whose pods use its own.
+      // The first process of pods with several apps; what undoes compressions that Node 20 does not
+      // know; what seals objects; pod networks, of 60 MB and not needed by a device whose pods use
+      // its own.
       Recommends: 'catatonit, bzip2, xz-utils, zstd, fsverity, containernetworking-plugins',
       Section: 'admin',
       Priority: 'optional',

@@ -15,10 +15,10 @@ interface PackageSet {
 }
 
 /**
- * Downloads packages without their dependencies and unpacks them, running nothing of what they hold. mmdebstrap sets
- * up a private apt for the foreign suite and architecture, with the machine's keys, proxies and default mirror; in
- * chrootless mode it needs no privilege. Debian testing lets the validity of its index lapse now and then, so that is
- * not checked; the signatures are.
+ * Downloads packages without their dependencies and unpacks them, running nothing of what they
+ * hold. mmdebstrap sets up a private apt for the foreign suite and architecture, with the machine's
+ * keys, proxies and default mirror; in chrootless mode it needs no privilege. Debian testing lets
+ * the validity of its index lapse now and then, so that is not checked; the signatures are.
  */
 async function unpacked(cache: string, set: PackageSet): Promise<string> {
   const key = contentKey(['sysroot 1', set.suite, set.arch, ...set.packages]);
@@ -40,7 +40,8 @@ async function unpacked(cache: string, set: PackageSet): Promise<string> {
           '--format=null',
           `--arch=${set.arch}`,
           '--aptopt=Acquire::Check-Valid-Until "false"',
-          // The words come from the tables in this folder; the directory goes through the environment, unquoted nowhere.
+          // The words come from the tables in this folder; the directory goes through the
+          // environment, unquoted nowhere.
           `--customize-hook=cd "$WHERRY_DEBS" && APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get download ${set.packages.join(' ')}`,
           set.suite,
           '/dev/null',
@@ -64,8 +65,9 @@ export interface NodeHeaders {
 }
 
 /**
- * The headers of Node, libuv and libsystemd in one suite. They are taken from arm64 for every target, since the
- * installed headers are the same on all architectures (only config.gypi differs, which a compiler does not read).
+ * The headers of Node, libuv and libsystemd in one suite. They are taken from arm64 for every
+ * target, since the installed headers are the same on all architectures (only config.gypi differs,
+ * which a compiler does not read).
  */
 export async function nodeHeaders(cache: string, suite: Suite): Promise<NodeHeaders> {
   const root = await unpacked(cache, {
@@ -81,8 +83,9 @@ export async function nodeHeaders(cache: string, suite: Suite): Promise<NodeHead
 }
 
 /**
- * libsystemd of the target, to link against. An addon takes from it nothing but the soname and the symbol versions,
- * which no suite has changed; so when the index of one suite cannot be used, the next one serves as well.
+ * libsystemd of the target, to link against. An addon takes from it nothing but the soname and the
+ * symbol versions, which no suite has changed; so when the index of one suite cannot be used, the
+ * next one serves as well.
  */
 export async function libsystemd(cache: string, target: Target): Promise<string> {
   const failures: string[] = [];

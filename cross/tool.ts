@@ -8,11 +8,11 @@ export interface ToolOptions {
 }
 
 /**
- * Runs a program and returns its standard output. The environment is the caller's, with the C locale, so that
- * messages and sort orders do not depend on the user.
+ * Runs a program and returns its standard output. The environment is the caller's, with the C
+ * locale, so that messages and sort orders do not depend on the user.
  *
- * @throws BuildFailure when the program is missing (`needs` names the Debian package that has it) or fails; the
- *   message carries the last lines it printed.
+ * @throws BuildFailure when the program is missing (`needs` names the Debian package that has it)
+ *   or fails; the message carries the last lines it printed.
  */
 export async function runTool(
   needs: string,

@@ -10,12 +10,15 @@ import { dependencyDiet } from './dependency-diet.ts';
 /** The program of the units that work and end, as one file. */
 export const unitBundle = 'unit-programs.cjs';
 
-/** Modules of Node that cannot be in a startup snapshot: they are loaded when something of them is used. */
+/**
+ * Modules of Node that cannot be in a startup snapshot: they are loaded when something of them is
+ * used.
+ */
 const loadedLate = ['http', 'https', 'tls'];
 
 /**
- * Bundles the units' programs as one CommonJS file without chunks: a startup snapshot is built from one file, and `import()` does not
- * work in it.
+ * Bundles the units' programs as one CommonJS file without chunks: a startup snapshot is built from
+ * one file, and `import()` does not work in it.
  *
  * @throws BuildFailure when it does not compile
  */

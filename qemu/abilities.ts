@@ -22,7 +22,10 @@ export type Ability =
 /** What a board cannot do, each with the reason. */
 export type Lacks = Readonly<Partial<Record<Ability, string>>>;
 
-/** What the board of this name cannot do on this machine. @throws BoardConfigError if there is no such board */
+/**
+ * What the board of this name cannot do on this machine.
+ * @throws BoardConfigError if there is no such board
+ */
 export function lacksOf(name: string): Lacks {
   const { config } = loadBoardConfig(name);
   return config.kind === 'emulated' ? emulatedLacks(config) : nativeLacks(config);

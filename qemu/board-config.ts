@@ -49,7 +49,9 @@ export type EmulatedConfig = CommonConfig & {
 
 export type PackageSets = Readonly<Record<string, readonly string[]>>;
 
-/** A file of `board-configs/` that is not what it must be; the message names the file and the field. */
+/**
+ * A file of `board-configs/` that is not what it must be; the message names the file and the field.
+ */
 export class BoardConfigError extends Error {
   override readonly name = 'BoardConfigError';
 }
@@ -93,7 +95,10 @@ const commonShape: Shape = {
   nodeAbi: integer(100, 999),
 };
 
-/** Values go into QEMU's argument lists, where a comma would start a new option: hence the narrow alphabets. */
+/**
+ * Values go into QEMU's argument lists, where a comma would start a new option: hence the narrow
+ * alphabets.
+ */
 const emulatedShape: Shape = {
   ...commonShape,
   arch: oneOf('arm64', 'armhf'),
@@ -140,7 +145,10 @@ export function parsePackageSets(json: string, file: string): PackageSets {
   return value as PackageSets;
 }
 
-/** Every package a board has: its sets and the kernel of an emulated one, sorted, each once. @throws BoardConfigError */
+/**
+ * Every package a board has: its sets and the kernel of an emulated one, sorted, each once.
+ * @throws BoardConfigError
+ */
 export function packagesOf(config: BoardConfig, sets: PackageSets): string[] {
   const all = config.packageSets.flatMap((name) => {
     const set = Object.hasOwn(sets, name) ? sets[name] : undefined;
@@ -161,7 +169,10 @@ export function boardNames(): string[] {
     .sort();
 }
 
-/** Loads a board by name, with its packages. @throws BoardConfigError that lists the boards if there is none */
+/**
+ * Loads a board by name, with its packages.
+ * @throws BoardConfigError that lists the boards if there is none
+ */
 export function loadBoardConfig(name: string): { config: BoardConfig; packages: string[] } {
   if (!boardNames().includes(name)) {
     throw new BoardConfigError(`There is no board called "${name}"; there are: ${boardNames().join(', ')}.`);

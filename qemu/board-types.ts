@@ -26,9 +26,15 @@ export interface Board {
   /** What this board cannot do, each with the reason. A call that needs it throws that reason. */
   readonly lacks: Lacks;
 
-  /** Runs a bash script on the board as root. A script that exceeds its time ends with status 124. */
+  /**
+   * Runs a bash script on the board as root. A script that exceeds its time ends with status 124.
+   */
   run(script: string, options?: RunOptions): Promise<RunResult>;
-  /** Like {@link run}, for scripts that must succeed. @returns their output @throws Error with what they printed */
+  /**
+   * Like {@link run}, for scripts that must succeed.
+   * @returns their output
+   * @throws Error with what they printed
+   */
   check(script: string, options?: RunOptions): Promise<string>;
   /** Runs the script again and again until the predicate holds for its result. */
   waitFor(script: string, holds?: (result: RunResult) => boolean, timeoutMs?: number): Promise<RunResult>;
@@ -41,12 +47,19 @@ export interface Board {
   /** Everything that the console printed since the last power-on. */
   consoleLog(): string;
 
-  /** Writes a file on the board. @param source bytes, or the path of a file here @param mode e.g. 0o755 */
+  /**
+   * Writes a file on the board.
+   * @param source bytes, or the path of a file here
+   * @param mode e.g. 0o755
+   */
   copyIn(source: string | Uint8Array, guestPath: string, mode?: number): Promise<void>;
   /** Reads a file from the board. */
   copyOut(guestPath: string): Promise<Buffer>;
 
-  /** Opens a way from a port of the host's 127.0.0.1 to a port of the board; it stays over reboots. @returns the host's port */
+  /**
+   * Opens a way from a port of the host's 127.0.0.1 to a port of the board; it stays over reboots.
+   * @returns the host's port
+   */
   forward(guestPort: number, hostPort?: number): Promise<number>;
   /** All open ways: port of the board → port of the host. */
   readonly forwards: ReadonlyMap<number, number>;
@@ -54,9 +67,15 @@ export interface Board {
   cutNetwork(): Promise<void>;
   restoreNetwork(): Promise<void>;
 
-  /** Ends everything on the board in this very moment. With the ability `power-loss`, what was not flushed is lost. */
+  /**
+   * Ends everything on the board in this very moment. With the ability `power-loss`, what was not
+   * flushed is lost.
+   */
   powerCut(): Promise<void>;
-  /** Switches the board on again after {@link powerCut} or a shutdown, and waits until it takes commands. */
+  /**
+   * Switches the board on again after {@link powerCut} or a shutdown, and waits until it takes
+   * commands.
+   */
   bootAgain(options?: { readonly network?: boolean }): Promise<void>;
   /** Restarts the board in an orderly way, waits until it takes commands again. */
   reboot(): Promise<void>;
@@ -65,7 +84,9 @@ export interface Board {
   setClock(time: Date): Promise<void>;
   /** What went to and from the root disk since the board was switched on. Needs `disk`. */
   blockStats(): Promise<BlockStats>;
-  /** Checks the file system of a board that is off, as `fsck` would at the next boot. Needs `disk`. */
+  /**
+   * Checks the file system of a board that is off, as `fsck` would at the next boot. Needs `disk`.
+   */
   fsck(): Promise<FilesystemCheck>;
 
   /** Joins this process's terminal to a root shell on the board until either ends. */

@@ -98,7 +98,10 @@ export class EmulatedBoard extends BoardCommands implements Board {
     this.#cableIn = true;
   }
 
-  /** Cuts the power in this very moment. What was not flushed to the disk is lost. Needs `powerLoss`. */
+  /**
+   * Cuts the power in this very moment. What was not flushed to the disk is lost. Needs
+   * `powerLoss`.
+   */
   async powerCut(): Promise<void> {
     const disk = this.#disk;
     if (disk === undefined) throw new Error('Only a board started with powerLoss can lose its power.');
@@ -113,8 +116,8 @@ export class EmulatedBoard extends BoardCommands implements Board {
 
   async reboot(): Promise<void> {
     const machine = this.#running;
-    // A machine that emulates the same memory a second time is slow for a minute, so a new one takes over; the
-    // disk, with what it has not written yet, stays.
+    // A machine that emulates the same memory a second time is slow for a minute, so a new one
+    // takes over; the disk, with what it has not written yet, stays.
     await machine.qmp.execute('set-action', { reboot: 'shutdown' });
     // The agent may go down with its answer still on the way.
     const asked = this.run('systemctl reboot').catch(() => undefined);
@@ -141,7 +144,10 @@ export class EmulatedBoard extends BoardCommands implements Board {
     };
   }
 
-  /** Checks the file system of a board that is off, journal replayed, as `fsck` would at the next boot. */
+  /**
+   * Checks the file system of a board that is off, journal replayed, as `fsck` would at the next
+   * boot.
+   */
   async fsck(): Promise<FilesystemCheck> {
     if (this.#machine !== undefined) throw new Error('The disk of a running board cannot be checked.');
     return await checkFilesystem(this.#layer, this.#runDir);
@@ -216,7 +222,10 @@ export class EmulatedBoard extends BoardCommands implements Board {
       throw new Error(`Port ${hostPort} of this machine cannot be forwarded: ${said.trim()}`);
   }
 
-  /** Takes commands: the agents come up late in the boot, after file systems and before most services. */
+  /**
+   * Takes commands: the agents come up late in the boot, after file systems and before most
+   * services.
+   */
   async #up(): Promise<void> {
     await this.waitFor('true', undefined, bootTimeoutMs);
   }

@@ -1,12 +1,13 @@
 /**
- * The words that host and board exchange on an agent's port (the other end is the script in guest-files.ts).
+ * The words that host and board exchange on an agent's port (the other end is the script in
+ * guest-files.ts).
  *
  * Request: `VERB OPTION TEXT_BYTES DATA_BYTES\n`, then text and data as they are.
  * - `run`: option is the limit in seconds, text a bash script, data its standard input.
  * - `put`: option is the mode in octal, text the path, data the content.
- * - `get`: option is 0, text the path.
- * Answer: `STATUS OUT_BYTES ERR_BYTES\n`, then output and errors as they are. Lengths instead of escapes keep it
- * safe for any bytes and cheap for a slow board.
+ * - `get`: option is 0, text the path. Answer: `STATUS OUT_BYTES ERR_BYTES\n`, then output and
+ * errors as they are. Lengths instead of escapes keep it safe for any bytes and cheap for a slow
+ * board.
  */
 export type Request = {
   readonly verb: 'run' | 'put' | 'get';
@@ -41,7 +42,10 @@ export class AnswerReader {
   #size = 0;
   #head: { status: number; out: number; err: number } | undefined;
 
-  /** @returns the answers that are complete now @throws Error when the stream is not what an agent writes */
+  /**
+   * @returns the answers that are complete now
+   * @throws Error when the stream is not what an agent writes
+   */
   push(chunk: Buffer): Answer[] {
     this.#chunks.push(chunk);
     this.#size += chunk.length;

@@ -15,8 +15,9 @@ type Job = {
 };
 
 /**
- * The way to a board's agents: a request goes to the next free agent, and waits while all are busy or the board
- * still boots. Several requests therefore run at the same time, each agent one at a time.
+ * The way to a board's agents: a request goes to the next free agent, and waits while all are busy
+ * or the board still boots. Several requests therefore run at the same time, each agent one at a
+ * time.
  */
 export class GuestChannel {
   readonly #lines: AgentLine[];
@@ -68,7 +69,10 @@ export class GuestChannel {
     }
   }
 
-  /** The board restarted: whoever waits for an answer waits in vain, and what agents have not read is void. */
+  /**
+   * The board restarted: whoever waits for an answer waits in vain, and what agents have not read
+   * is void.
+   */
   reset(): void {
     for (const line of this.#lines) line.reset();
   }
@@ -90,8 +94,8 @@ export class GuestChannel {
 }
 
 /**
- * One agent's port. An agent that did not answer in time stays busy until it does: its late answer must not meet
- * another request.
+ * One agent's port. An agent that did not answer in time stays busy until it does: its late answer
+ * must not meet another request.
  */
 class AgentLine {
   busy = false;
@@ -152,7 +156,10 @@ function abortReason(signal: AbortSignal | undefined): Error {
   return signal?.reason instanceof Error ? signal.reason : new ChannelError('The command was given up.');
 }
 
-/** Asks again and again, politely, until the answer is true. @throws ChannelError naming `what` after the time */
+/**
+ * Asks again and again, politely, until the answer is true.
+ * @throws ChannelError naming `what` after the time
+ */
 export async function poll(
   what: string,
   timeoutMs: number,

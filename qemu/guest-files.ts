@@ -5,7 +5,9 @@ export type GuestFile =
   | { readonly path: string; readonly content: string; readonly mode?: number }
   | { readonly path: string; readonly linkTo: string };
 
-/** How many commands can run on a board at the same time: each has its own port and its own agent. */
+/**
+ * How many commands can run on a board at the same time: each has its own port and its own agent.
+ */
 export const agentCount = 3;
 
 /** The name of an agent's port, in QEMU and below `/dev/virtio-ports`. */
@@ -54,9 +56,9 @@ const masked = [
 ];
 
 /**
- * The agent on the board: one request at a time, from its own virtio port. It is a shell script and not a Node
- * program because Node takes seconds to start under emulation and memory that measurements would see.
- * The framing is explained in guest-channel.ts.
+ * The agent on the board: one request at a time, from its own virtio port. It is a shell script and
+ * not a Node program because Node takes seconds to start under emulation and memory that
+ * measurements would see. The framing is explained in guest-channel.ts.
  */
 const agentScript = `#!/bin/bash
 LC_ALL=C
@@ -132,8 +134,8 @@ ExecStart=-/sbin/agetty --autologin root --noclear --keep-baud 115200,57600,3840
 `;
 
 /**
- * The first round of device events without the hundreds of devices that need no driver, name or node of their own:
- * emulated, each costs a few milliseconds.
+ * The first round of device events without the hundreds of devices that need no driver, name or
+ * node of their own: emulated, each costs a few milliseconds.
  */
 const udevTrigger = `[Service]
 ExecStart=
@@ -206,7 +208,9 @@ export function guestFiles(config: EmulatedConfig, machineId: string): GuestFile
   ];
 }
 
-/** Everything that the rig adds to the packages of a native board, whose clock is that of its host. */
+/**
+ * Everything that the rig adds to the packages of a native board, whose clock is that of its host.
+ */
 export function nativeGuestFiles(config: NativeConfig, machineId: string): GuestFile[] {
   return [
     ...commonFiles(config, machineId),

@@ -29,7 +29,9 @@ const sources = [
   'newc.ts',
 ];
 
-/** Returns a board's image, made now or before. @throws one sentence if something needed is missing */
+/**
+ * Returns a board's image, made now or before. @throws one sentence if something needed is missing
+ */
 export async function boardImage(name: string, progress: Progress): Promise<BoardImage> {
   const { config, packages } = loadBoardConfig(name);
   if (config.kind !== 'emulated') throw new TypeError(`${name} has no image: it is not emulated.`);

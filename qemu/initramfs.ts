@@ -6,14 +6,15 @@ import { loadOrder } from './kernel-modules.ts';
 import { newcArchive, type CpioEntry } from './newc.ts';
 
 /**
- * What stands between a Debian kernel and its root on the board's disk. ext4 asks for its checksum by name at run
- * time, so modules.dep does not list it.
+ * What stands between a Debian kernel and its root on the board's disk. ext4 asks for its checksum
+ * by name at run time, so modules.dep does not list it.
  */
 const wantedModules = ['virtio_mmio', 'virtio_blk', 'crc32c_generic', 'ext4'];
 
 /**
- * Makes the first file system of a boot: a static busybox of the board's architecture, the modules for disk and
- * root file system, and a script that loads them, mounts the root and hands over to systemd.
+ * Makes the first file system of a boot: a static busybox of the board's architecture, the modules
+ * for disk and root file system, and a script that loads them, mounts the root and hands over to
+ * systemd.
  * @param rootDir the unpacked root file system, with `modules.dep` in place
  * @param kernelVersion the directory's name under `/usr/lib/modules`
  */

@@ -1,7 +1,9 @@
 /**
  * The order in which modules must be loaded so that each finds what it needs.
- * @param modulesDep text of `modules.dep` (depmod(8)): `path: needed needed …`, the nearest need first
- * @param wanted names of modules; one that is not in `modules.dep` is built into the kernel and left out
+ * @param modulesDep text of `modules.dep` (depmod(8)): `path: needed needed …`, the nearest need
+ *   first
+ * @param wanted names of modules; one that is not in `modules.dep` is built into the kernel and
+ *   left out
  * @returns paths as `modules.dep` names them, needs before the needing, each once
  */
 export function loadOrder(modulesDep: string, wanted: readonly string[]): string[] {

@@ -28,8 +28,9 @@ export async function packageFiles(root: string, arch: DebianArch): Promise<Pack
 }
 
 /**
- * Keeps wherry on a board as the tree is: whenever something below `src/` has changed, copies the files of the package that
- * changed and restarts wherryd. A tree that does not compile changes nothing on the board.
+ * Keeps wherry on a board as the tree is: whenever something below `src/` has changed, copies the
+ * files of the package that changed and restarts wherryd. A tree that does not compile changes
+ * nothing on the board.
  */
 export function keepLive(board: Board, options: LiveOptions): { stop(): Promise<void> } {
   const { root, say } = options;

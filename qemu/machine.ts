@@ -11,7 +11,10 @@ export class MachineError extends Error {
   override readonly name = 'MachineError';
 }
 
-/** One QEMU process with its control connection and the channel to the agents; stopped until {@link resume}. */
+/**
+ * One QEMU process with its control connection and the channel to the agents; stopped until
+ * {@link resume}.
+ */
 export class Machine {
   readonly qmp: Qmp;
   readonly channel: GuestChannel;
@@ -79,8 +82,9 @@ export class Machine {
   }
 
   /**
-   * Stops the machine and saves all of it but memory and disk, which are files already. Memory must be shared, so
-   * that QEMU leaves it out ("x-ignore-shared", the way container VMs are cloned from a template).
+   * Stops the machine and saves all of it but memory and disk, which are files already. Memory must
+   * be shared, so that QEMU leaves it out ("x-ignore-shared", the way container VMs are cloned from
+   * a template).
    */
   async saveState(path: string): Promise<void> {
     await this.qmp.execute('stop');

@@ -8,8 +8,8 @@ const typeBits = { directory: 0o040000, file: 0o100000, symlink: 0o120000 } as c
 
 /**
  * Writes an archive in the "newc" form, which Linux unpacks as its initramfs
- * (Documentation/driver-api/early-userspace/buffer-format.rst). All entries belong to root and carry no time, so
- * equal input gives equal bytes. Directories must come before what is in them.
+ * (Documentation/driver-api/early-userspace/buffer-format.rst). All entries belong to root and
+ * carry no time, so equal input gives equal bytes. Directories must come before what is in them.
  */
 export function newcArchive(entries: readonly CpioEntry[]): Buffer {
   const parts = entries.map((entry, index) => record(entry, index + 1));
@@ -38,7 +38,8 @@ function trailer(): Buffer {
 
 function encode(path: string, inode: number, mode: number, links: number, data: Buffer): Buffer {
   const name = Buffer.from(`${path}\0`);
-  // ino, mode, uid, gid, nlink, mtime, filesize, devmajor, devminor, rdevmajor, rdevminor, namesize, check
+  // ino, mode, uid, gid, nlink, mtime, filesize, devmajor, devminor, rdevmajor, rdevminor,
+  // namesize, check
   const fields = [inode, mode, 0, 0, links, 0, data.length, 0, 0, 0, 0, name.length, 0];
   const header = `070701${fields.map((field) => field.toString(16).padStart(8, '0')).join('')}`;
   return Buffer.concat([padded(Buffer.concat([Buffer.from(header), name])), padded(data)]);

@@ -19,12 +19,20 @@ import { cached, contentKey, fileParts } from '../cross/index.ts';
 /** Whose programs to take. */
 type PayloadBoard = Pick<BoardConfig, 'arch' | 'suite'>;
 
-/** A root file system to build an image from, made of a program of Debian's and exactly the libraries that it needs. */
+/**
+ * A root file system to build an image from, made of a program of Debian's and exactly the
+ * libraries that it needs.
+ */
 interface Payload {
   readonly packages: readonly string[];
-  /** Programs to take, as absolute paths in the package's file system; each brings its libraries. */
+  /**
+   * Programs to take, as absolute paths in the package's file system; each brings its libraries.
+   */
   readonly programs: readonly string[];
-  /** Directories to take as they are; the last part of a path may be a pattern, which may find nothing. Shared objects in them bring their libraries. */
+  /**
+   * Directories to take as they are; the last part of a path may be a pattern, which may find
+   * nothing. Shared objects in them bring their libraries.
+   */
   readonly trees?: readonly string[];
   readonly directories: readonly string[];
   readonly files: Readonly<Record<string, string>>;
@@ -127,8 +135,9 @@ const payloads = {
 export type PayloadName = keyof typeof payloads;
 
 /**
- * The root file system of a payload for a board's architecture and suite, made once and kept. Nothing foreign is run: packages
- * are unpacked, and a program's libraries are found by reading its ELF headers.
+ * The root file system of a payload for a board's architecture and suite, made once and kept.
+ * Nothing foreign is run: packages are unpacked, and a program's libraries are found by reading its
+ * ELF headers.
  *
  * @returns the directory that becomes an image's rootfs
  */
@@ -200,7 +209,10 @@ function copyTree(tree: string, from: string, root: string): void {
   }
 }
 
-/** Copies a program and, found through their ELF headers, everything that the loader will open for it. */
+/**
+ * Copies a program and, found through their ELF headers, everything that the loader will open for
+ * it.
+ */
 function copyWithLibraries(program: string, from: string, root: string): void {
   const places = libraryPlaces(from);
   const open = [join(from, program)];

@@ -4,9 +4,10 @@ import { connectSocket } from './connect-socket.ts';
 import { Helper } from './processes.ts';
 
 /**
- * A disk that loses power like a real one: what the board wrote and did not flush is gone. Killing QEMU alone loses
- * nothing, since the host keeps the pages; so QEMU writes to nbdkit, whose cache filter passes writes on to the
- * layer (through qemu-nbd, which knows the format) only when the board flushes.
+ * A disk that loses power like a real one: what the board wrote and did not flush is gone. Killing
+ * QEMU alone loses nothing, since the host keeps the pages; so QEMU writes to nbdkit, whose cache
+ * filter passes writes on to the layer (through qemu-nbd, which knows the format) only when the
+ * board flushes.
  */
 export class LosableDisk {
   readonly #cache: Helper;
@@ -45,7 +46,10 @@ export class LosableDisk {
     this.#cache.kill('SIGKILL');
   }
 
-  /** Lets the store put down what it was given before the cut; the layer can be used again afterwards. */
+  /**
+   * Lets the store put down what it was given before the cut; the layer can be used again
+   * afterwards.
+   */
   async closeStore(): Promise<void> {
     await this.#cache.ended;
     this.#store.kill('SIGTERM');

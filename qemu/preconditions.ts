@@ -1,7 +1,10 @@
 import { accessSync, constants, statfsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-/** Something that the rig needs is missing on this machine; the message is one sentence that says what to do. */
+/**
+ * Something that the rig needs is missing on this machine; the message is one sentence that says
+ * what to do.
+ */
 export class PreconditionError extends Error {
   override readonly name = 'PreconditionError';
 }
@@ -39,7 +42,10 @@ export function checkPrograms(programs: readonly string[], path = process.env['P
   );
 }
 
-/** An image takes about 1 GB and its snapshots as much again; a full disk in the middle helps nobody. */
+/**
+ * An image takes about 1 GB and its snapshots as much again; a full disk in the middle helps
+ * nobody.
+ */
 const freeMinBytes = 4e9;
 
 /** @throws PreconditionError if the file system of the directory has less than 4 GB left */

@@ -1,6 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 
-/** A helper program that a board needs while it runs, with the last of what it wrote to its standard error. */
+/**
+ * A helper program that a board needs while it runs, with the last of what it wrote to its standard
+ * error.
+ */
 export class Helper {
   readonly #child: ChildProcess;
   readonly #name: string;
@@ -23,9 +26,9 @@ export class Helper {
   }
 
   /**
-   * Starts a program that never outlives this process: the kernel kills it when its parent dies, however that
-   * happens (PR_SET_PDEATHSIG, prctl(2)). It is outside the terminal's process group, so that Ctrl-C reaches this
-   * program, or the shell on the board, and not the machine under it.
+   * Starts a program that never outlives this process: the kernel kills it when its parent dies,
+   * however that happens (PR_SET_PDEATHSIG, prctl(2)). It is outside the terminal's process group,
+   * so that Ctrl-C reaches this program, or the shell on the board, and not the machine under it.
    * @param talk gives {@link line} and {@link say} a way to the program
    */
   static start(
@@ -48,7 +51,10 @@ export class Helper {
     return this.#child.pid ?? 0;
   }
 
-  /** The next that a program prints which was started to talk. @throws Error with its complaint if it ends instead */
+  /**
+   * The next that a program prints which was started to talk.
+   * @throws Error with its complaint if it ends instead
+   */
   async line(): Promise<string> {
     const { stdout } = this.#child;
     const said = new Promise<string>((done) =>

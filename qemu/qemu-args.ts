@@ -36,8 +36,8 @@ export function qemuProgram(arch: EmulatedConfig['arch']): string {
 }
 
 /**
- * QEMU's arguments for a board. The machine starts stopped (`-S`), so that the caller can set links and ports
- * before the first instruction.
+ * QEMU's arguments for a board. The machine starts stopped (`-S`), so that the caller can set links
+ * and ports before the first instruction.
  * @param incoming wait for a saved state instead of booting
  */
 export function qemuArgs(

@@ -3,7 +3,9 @@ import type { Socket } from 'node:net';
 /** A line of QMP from QEMU: a greeting, an answer or an event (QEMU docs, interop/qmp-spec). */
 export type QmpMessage = Readonly<Record<string, unknown>>;
 
-/** Splits the stream into its JSON lines; a rest without an end of line waits for the next bytes. */
+/**
+ * Splits the stream into its JSON lines; a rest without an end of line waits for the next bytes.
+ */
 export class QmpLines {
   #rest = '';
 

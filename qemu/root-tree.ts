@@ -29,8 +29,8 @@ const pruned = [
   'var/lib/apt/lists',
 ];
 /**
- * Makes the root file system of a board from Debian packages without running anything of them. Must run as root
- * or under fakeroot, so that files get their owners.
+ * Makes the root file system of a board from Debian packages without running anything of them. Must
+ * run as root or under fakeroot, so that files get their owners.
  * @param files what the rig adds to the packages
  */
 export function makeRootTree(
@@ -78,7 +78,10 @@ function unpackPackages(
   ]);
 }
 
-/** Tells dpkg on the board that the unpacked packages are installed, so that it accepts what depends on them. */
+/**
+ * Tells dpkg on the board that the unpacked packages are installed, so that it accepts what depends
+ * on them.
+ */
 function registerPackages(root: string): void {
   const archives = join(root, 'var/cache/apt/archives');
   const database = join(root, 'var/lib/dpkg');
@@ -105,7 +108,8 @@ function registerPackages(root: string): void {
     writeFileSync(join(database, 'info', `${owner}.md5sums`), '');
     writeFileSync(join(database, 'info', `${owner}.list`), `${list.join('\n')}\n`);
   }
-  // Says that the files of packages for several architectures carry the architecture in their names.
+  // Says that the files of packages for several architectures carry the architecture in their
+  // names.
   writeFileSync(join(database, 'info/format'), '1\n');
   writeFileSync(join(database, 'status'), `${status.join('\n\n')}\n`);
   writeFileSync(join(database, 'available'), '');

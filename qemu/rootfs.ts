@@ -33,8 +33,8 @@ const prunedModules = [
 ];
 
 /**
- * Makes a board's disk, kernel and initramfs from Debian packages without running anything of the board's
- * architecture. Must run as root or under fakeroot, so that files get their owners.
+ * Makes a board's disk, kernel and initramfs from Debian packages without running anything of the
+ * board's architecture. Must run as root or under fakeroot, so that files get their owners.
  * @param dir an empty directory; the results stay there under the names in {@link imageFiles}
  */
 export function assembleImage(config: EmulatedConfig, packages: readonly string[], dir: string): void {
@@ -62,7 +62,9 @@ export function assembleImage(config: EmulatedConfig, packages: readonly string[
   rmSync(root, { recursive: true });
 }
 
-/** Moves the kernel (and device tree) out of the root, sorts its modules and makes the initramfs. */
+/**
+ * Moves the kernel (and device tree) out of the root, sorts its modules and makes the initramfs.
+ */
 function takeKernel(config: EmulatedConfig, root: string, dir: string): void {
   const [version, ...others] = readdirSync(join(root, 'usr/lib/modules'));
   if (version === undefined || others.length > 0)

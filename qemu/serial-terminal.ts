@@ -3,11 +3,15 @@ import { connect } from 'node:net';
 /** Ctrl-]: the way out that telnet(1) taught. */
 const leaveKey = 0x1d;
 
-/** What the shell writes when it ends: an operating system command that terminals do not know and do not show. */
+/**
+ * What the shell writes when it ends: an operating system command that terminals do not know and do
+ * not show.
+ */
 const shellEnded = '\x1b]wherry\x07';
 
 /**
- * Joins the terminal to a board's serial console until the board stops, the user leaves, or input ends.
+ * Joins the terminal to a board's serial console until the board stops, the user leaves, or input
+ * ends.
  * @param socket that of the console
  * @param ended settles when the board has ended
  */

@@ -8,7 +8,10 @@ import { Machine } from './machine.ts';
 import { checkDiskSpace, checkPrograms } from './preconditions.ts';
 import { qemuProgram } from './qemu-args.ts';
 
-/** A board that was booted once and stopped: any number of boards can go on from it, each with its own layer. */
+/**
+ * A board that was booted once and stopped: any number of boards can go on from it, each with its
+ * own layer.
+ */
 export type Snapshot = {
   readonly key: string;
   readonly memoryMiB: number;
@@ -127,7 +130,10 @@ async function startFor(image: BoardImage, memoryMiB: number, dir: string, state
   );
 }
 
-/** Up, nothing left to start, everything on the disk, and page cache that a restored board need not carry gone. */
+/**
+ * Up, nothing left to start, everything on the disk, and page cache that a restored board need not
+ * carry gone.
+ */
 async function settled(machine: Machine): Promise<void> {
   const text =
     'state=$(systemctl is-system-running); echo "$state"; [ -z "$(systemctl list-jobs --no-legend)" ] && case $state in running|degraded) sync;; *) exit 1;; esac';

@@ -13,7 +13,8 @@ export type BoardOptions = {
   /** Packages to install; the result is kept, keyed by their content. */
   readonly debs?: readonly string[];
   /**
-   * Put the disk of an emulated board behind a layer that {@link Board.powerCut} empties of unflushed writes. Slower.
+   * Put the disk of an emulated board behind a layer that {@link Board.powerCut} empties of
+   * unflushed writes. Slower.
    */
   readonly powerLoss?: boolean;
   /** Ports of the board to reach on the host's 127.0.0.1; see {@link Board.forwards}. */
@@ -26,7 +27,10 @@ export type BoardOptions = {
   readonly signal?: AbortSignal;
 };
 
-/** Starts a board from what is cached of it, which is made first if need be. The caller must {@link Board.stop} it. */
+/**
+ * Starts a board from what is cached of it, which is made first if need be. The caller must
+ * {@link Board.stop} it.
+ */
 export async function startBoard(options: BoardOptions): Promise<Board> {
   const { config } = loadBoardConfig(options.board);
   return config.kind === 'native' ? await startNative(config, options) : await startEmulated(options);

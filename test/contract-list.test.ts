@@ -10,8 +10,9 @@ const root = join(import.meta.dirname, '..');
 const read = (file: string): string => readFileSync(join(root, file), 'utf8');
 
 /**
- * What others rely on, one line each. A change of prose must leave it alone. A change of the contract changes
- * `contract-list.txt` in the same commit: run this test with `-u` and read the difference.
+ * What others rely on, one line each. A change of prose must leave it alone. A change of the
+ * contract changes `contract-list.txt` in the same commit: run this test with `-u` and read the
+ * difference.
  */
 describe('the stored list of the contract', () => {
   it('has every number, code, topic, CBOR key and disk path', async () => {
@@ -46,7 +47,10 @@ function topics(): string[] {
   return Object.entries(deviceTopics('fleet', 'device')).map(([kind, topic]) => `topic ${kind}: ${topic}`);
 }
 
-/** The keys of every map that the messages and the state slots may have, by the reader that takes them. */
+/**
+ * The keys of every map that the messages and the state slots may have, by the reader that takes
+ * them.
+ */
 function keys(): string[] {
   const wire = readdirSync(join(root, 'src/wire'), { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.ts'))
@@ -63,7 +67,9 @@ function keys(): string[] {
   });
 }
 
-/** Paths of keys in the calls of `map` below `node`; one that may be absent ends in a question mark. */
+/**
+ * Paths of keys in the calls of `map` below `node`; one that may be absent ends in a question mark.
+ */
 function keysIn(node: ts.Node, above = ''): string[] {
   const [fields] = ts.isCallExpression(node) ? node.arguments : [];
   const isMap = ts.isCallExpression(node) && node.expression.getText() === 'map';

@@ -23,7 +23,10 @@ describe('the contract', () => {
   });
 });
 
-/** The code of all tests, where the only numbers of sentences are in titles. A number in a comment proves nothing. */
+/**
+ * The code of all tests, where the only numbers of sentences are in titles. A number in a comment
+ * proves nothing.
+ */
 function codeOfTests(): string {
   return readdirSync(import.meta.dirname, { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.test.ts') && file !== 'contract.test.ts')

@@ -13,8 +13,8 @@ import {
 import { readKeys, signatureVerifier, verifyEnvelope } from '../src/wire/trust/openpgp.ts';
 
 /**
- * Wrong uses that must not compile. None of them is run: the compiler complains of an `@ts-expect-error` that expects too
- * much, so `npm run lint` fails when one of them compiles.
+ * Wrong uses that must not compile. None of them is run: the compiler complains of an
+ * `@ts-expect-error` that expects too much, so `npm run lint` fails when one of them compiles.
  */
 export const wrongUses = {
   'a payload is decoded before its signature was verified': (message: Uint8Array) => {

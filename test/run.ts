@@ -1,8 +1,8 @@
 import { startVitest, type TestCase, type Vitest } from 'vitest/node';
 
 /**
- * Runs the unit tests and the board tests, and closes with one line that says how many passed and failed. Arguments are
- * filters on file names, as vitest takes them.
+ * Runs the unit tests and the board tests, and closes with one line that says how many passed and
+ * failed. Arguments are filters on file names, as vitest takes them.
  */
 async function main(filters: readonly string[]): Promise<void> {
   const vitest = await startVitest('test', [...filters], { run: true, watch: false });

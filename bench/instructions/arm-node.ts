@@ -11,8 +11,8 @@ export interface ArmNode {
   /** As `process.version`. */
   readonly version: string;
   /**
-   * Runs Node and counts what it executes in user space, in all threads. Child processes are not counted: QEMU hands them to the
-   * host.
+   * Runs Node and counts what it executes in user space, in all threads. Child processes are not
+   * counted: QEMU hands them to the host.
    *
    * @throws Error with what it printed, when it ends with another status
    */
@@ -25,7 +25,10 @@ export interface RunOptions {
   readonly cwd?: string;
   /** Ends with this status; 0 when absent. */
   readonly status?: number;
-  /** Takes the place of /etc for the program; /run and /var/lib are empty then, and what is written there vanishes. */
+  /**
+   * Takes the place of /etc for the program; /run and /var/lib are empty then, and what is written
+   * there vanishes.
+   */
   readonly hidden?: string;
 }
 
@@ -89,7 +92,8 @@ async function compiledPlugin(): Promise<string> {
   const source = join(import.meta.dirname, 'counting-plugin.c');
   const said = await runTool('qemu-user', 'qemu-aarch64', ['--version']);
   const major = Number(/version (\d+)\./.exec(said)?.[1]);
-  // Version 9.0 ended the support of interfaces before 2; what is used here is the same in all of them.
+  // Version 9.0 ended the support of interfaces before 2; what is used here is the same in all of
+  // them.
   const pluginVersion = major >= 9 ? 2 : 1;
   const directory = await cached(
     'counting-plugin',

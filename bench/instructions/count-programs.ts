@@ -13,7 +13,10 @@ const root = join(import.meta.dirname, '../..');
 /** Sizes of the images between which the cost of a megabyte is told. */
 const megabytes = [4, 16] as const;
 
-/** Counts what Node and the programs of the package execute on an ARMv8 processor. Takes about two minutes. */
+/**
+ * Counts what Node and the programs of the package execute on an ARMv8 processor. Takes about two
+ * minutes.
+ */
 export async function countPrograms(say: (sentence: string) => void): Promise<StoredCounts> {
   const directory = mkdtempSync(join(tmpdir(), 'wherry-instructions-'));
   const server = await webServer();
@@ -113,7 +116,10 @@ class Counter {
     return least;
   }
 
-  /** There is no systemd to call: wherryd ends with 1. Its directories are hidden from the host in a mount namespace. */
+  /**
+   * There is no systemd to call: wherryd ends with 1. Its directories are hidden from the host in a
+   * mount namespace.
+   */
   async wherryd(): Promise<number> {
     const { flags, environment } = unitCommand('wherryd.service');
     const etc = join(this.#directory, 'etc');

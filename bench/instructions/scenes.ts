@@ -24,8 +24,8 @@ export interface PullScene {
 }
 
 /**
- * Makes an image of about `megabytes` and serves it. A program that stores the tar stands for `mkfs.erofs`, whose instructions are not
- * counted.
+ * Makes an image of about `megabytes` and serves it. A program that stores the tar stands for
+ * `mkfs.erofs`, whose instructions are not counted.
  */
 export async function pullScene(directory: string, server: WebServer, megabytes: number): Promise<PullScene> {
   const title = `bulk-${megabytes}`;
@@ -100,7 +100,9 @@ export async function pullScene(directory: string, server: WebServer, megabytes:
   };
 }
 
-/** A command that a device accepts. Returns the directory that the examining unit is started with. */
+/**
+ * A command that a device accepts. Returns the directory that the examining unit is started with.
+ */
 export async function examineScene(directory: string): Promise<{ directory: string; check: () => void }> {
   const home = join(directory, 'examine');
   mkdirSync(home, { recursive: true });

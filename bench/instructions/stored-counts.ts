@@ -23,7 +23,10 @@ export interface StoredCounts {
 
 const path = join(import.meta.dirname, '../instructions.json');
 
-/** A count may be larger than the stored one by this share: the rest of the spread between two runs, and a new Node. */
+/**
+ * A count may be larger than the stored one by this share: the rest of the spread between two runs,
+ * and a new Node.
+ */
 const tolerance = 0.1;
 
 /** A table of before may lack a count that is new. */

@@ -28,7 +28,9 @@ const hostSeenFromBoard = '10.0.2.2';
 export const pagePort = 8080;
 const appcArch = { amd64: 'amd64', arm64: 'aarch64', armhf: 'armv7l' } as const;
 
-/** What an operator has: a fleet with keys, a broker, an image server, images; all on this machine. */
+/**
+ * What an operator has: a fleet with keys, a broker, an image server, images; all on this machine.
+ */
 export class HostSide {
   readonly fleet: FleetDirectory;
   readonly device: AcName;
@@ -95,7 +97,10 @@ export class HostSide {
     return files;
   }
 
-  /** Builds and signs nginx with one page; the file appears among the fleet's images when it is offered. */
+  /**
+   * Builds and signs nginx with one page; the file appears among the fleet's images when it is
+   * offered.
+   */
   async buildImage(version: string): Promise<string> {
     const path = join(this.fleet.path, `nginx-${version}.aci`);
     const label = (name: string, value: string) => ({ name, value });
@@ -139,7 +144,10 @@ export class HostSide {
     return path;
   }
 
-  /** Publishes the signed desired state with one pod that runs the image, and follows the device to its answer. */
+  /**
+   * Publishes the signed desired state with one pod that runs the image, and follows the device to
+   * its answer.
+   */
   async deploy(imagePath: string, onProgress: (progress: Progress) => void): Promise<Outcome> {
     const image = await readImageFile(imagePath);
     await this.fleet.offer(image);

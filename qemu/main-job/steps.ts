@@ -10,7 +10,9 @@ export class Steps {
     this.live = stream.isTTY && process.env['NO_COLOR'] === undefined;
   }
 
-  /** Runs one step. `work` may tell what it is doing; on a terminal such words replace one another. */
+  /**
+   * Runs one step. `work` may tell what it is doing; on a terminal such words replace one another.
+   */
   async step<T>(
     name: string,
     title: string,

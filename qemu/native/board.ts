@@ -13,7 +13,10 @@ import { killGroup, makeGroup, renewGroup, type BoardGroup } from './control-gro
 import { Keeper } from './keeper.ts';
 import { copyTree, type NativeTree } from './tree.ts';
 
-/** A board of this machine's own architecture: a container with its own systemd, files, network and control groups. */
+/**
+ * A board of this machine's own architecture: a container with its own systemd, files, network and
+ * control groups.
+ */
 export class NativeBoard extends BoardCommands implements Board {
   override readonly name: string;
   readonly arch: NativeConfig['arch'];

@@ -11,7 +11,10 @@ const environment = [
   'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
 ];
 
-/** Enters a group of its own below the board's, so that units and commands stay apart; then the board. */
+/**
+ * Enters a group of its own below the board's, so that units and commands stay apart; then the
+ * board.
+ */
 const enter = 'echo $$ >"$0/cgroup.procs"; exec "$@"';
 
 export type CommandResult = { readonly status: number; readonly stdout: Buffer; readonly stderr: Buffer };
@@ -96,7 +99,9 @@ export class Commands {
   }
 }
 
-/** Whether a process has ended or is about to (`PF_EXITING` among the flags of proc_pid_stat(5)). */
+/**
+ * Whether a process has ended or is about to (`PF_EXITING` among the flags of proc_pid_stat(5)).
+ */
 function isEnding(pid: number): boolean {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');

@@ -4,8 +4,10 @@ import { Helper } from '../processes.ts';
 import type { BoardGroup } from './control-group.ts';
 import { BoardNetwork, card } from './network.ts';
 
-/** The directories of a board. The root is an overlay; `/var` is a plain directory, since an app's overlay and
- * EROFS files cannot lie on an overlay. */
+/**
+ * The directories of a board. The root is an overlay; `/var` is a plain directory, since an app's
+ * overlay and EROFS files cannot lie on an overlay.
+ */
 export type BoardRoot = {
   /** Lower layers of the root, the topmost first. */
   readonly lower: readonly string[];
@@ -14,8 +16,8 @@ export type BoardRoot = {
 };
 
 /**
- * What runs in namespaces of its own before the board does: it puts the root together and waits until the network
- * is there. nspawn keeps state in /run and /tmp, so these are private too.
+ * What runs in namespaces of its own before the board does: it puts the root together and waits
+ * until the network is there. nspawn keeps state in /run and /tmp, so these are private too.
  */
 const prepare = `
 set -eu

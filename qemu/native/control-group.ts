@@ -45,8 +45,8 @@ const namePattern = /^wherry-board\.(\d+)\.\d+(\.scope)?$/;
 let count = 0;
 
 /**
- * The control group for a board that starts. Under systemd a scope with delegation is made by the command that
- * starts in it; otherwise the group is made here, at the top of the hierarchy.
+ * The control group for a board that starts. Under systemd a scope with delegation is made by the
+ * command that starts in it; otherwise the group is made here, at the top of the hierarchy.
  */
 export function makeGroup(): BoardGroup {
   const top = hierarchy();
@@ -65,8 +65,8 @@ export function makeGroup(): BoardGroup {
 }
 
 /**
- * Makes the group empty and new, for the next boot: Linux counts how often a group was killed, and 6.18 kills a
- * process that is cloned into a group with another count than its parent's.
+ * Makes the group empty and new, for the next boot: Linux counts how often a group was killed, and
+ * 6.18 kills a process that is cloned into a group with another count than its parent's.
  */
 export async function renewGroup({ path }: BoardGroup): Promise<void> {
   await poll(

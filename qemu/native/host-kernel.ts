@@ -5,7 +5,10 @@ import { join } from 'node:path';
 import { cacheRoot } from '../../cross/index.ts';
 import { checkPrograms, PreconditionError } from '../preconditions.ts';
 
-/** `f_type` of file systems that cannot carry the upper layer of an overlay, or are emptied at boot (magic.h). */
+/**
+ * `f_type` of file systems that cannot carry the upper layer of an overlay, or are emptied at boot
+ * (magic.h).
+ */
 const unusable: Readonly<Record<number, string>> = { 0x794c7630: 'an overlay', 0x858458f6: 'ramfs' };
 
 const programs = [
@@ -19,7 +22,10 @@ const programs = [
   'ip',
 ];
 
-/** Checks all that a native board needs of this machine. @throws PreconditionError, one sentence that says what to do */
+/**
+ * Checks all that a native board needs of this machine.
+ * @throws PreconditionError, one sentence that says what to do
+ */
 export function checkHost(): void {
   const instead = 'or choose an emulated board, e.g. virt-armv8';
   if (process.getuid?.() !== 0)

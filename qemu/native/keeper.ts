@@ -1,7 +1,10 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import type { BoardGroup } from './control-group.ts';
 
-/** Waits for the end of its input, then ends what is left of the board and removes its group and its files. */
+/**
+ * Waits for the end of its input, then ends what is left of the board and removes its group and its
+ * files.
+ */
 const script = `
 cat >/dev/null
 echo 1 2>/dev/null >"$1/cgroup.kill"
@@ -11,8 +14,8 @@ rm -rf "$2"
 `;
 
 /**
- * A process that outlives this one, however it ends, and cleans up after a board. Mounts and network need no
- * cleaning: they are in namespaces that end with the board's processes.
+ * A process that outlives this one, however it ends, and cleans up after a board. Mounts and
+ * network need no cleaning: they are in namespaces that end with the board's processes.
  */
 export class Keeper {
   readonly #child: ChildProcess;

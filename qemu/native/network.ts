@@ -9,8 +9,9 @@ import { Helper } from '../processes.ts';
 export const card = 'eth0';
 
 /**
- * The network of one boot: slirp4netns, which is QEMU's user network as a program. The host's 127.0.0.1 is
- * 10.0.2.2 from the board, and nothing of it reaches another board or the machine's own network configuration.
+ * The network of one boot: slirp4netns, which is QEMU's user network as a program. The host's
+ * 127.0.0.1 is 10.0.2.2 from the board, and nothing of it reaches another board or the machine's
+ * own network configuration.
  */
 export class BoardNetwork {
   readonly #slirp: Helper;
@@ -23,7 +24,9 @@ export class BoardNetwork {
     this.#pid = pid;
   }
 
-  /** @param pid a process in the network namespace, where {@link card} is a persistent tap device */
+  /**
+   * @param pid a process in the network namespace, where {@link card} is a persistent tap device
+   */
   static async attach(pid: number, runDir: string, boot: number): Promise<BoardNetwork> {
     const socket = join(runDir, `slirp${boot}.sock`);
     const slirp = Helper.start('slirp4netns', [

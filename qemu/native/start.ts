@@ -5,7 +5,10 @@ import { NativeBoard } from './board.ts';
 import { checkHost } from './host-kernel.ts';
 import { baseTree, installedTree, type NativeTree } from './tree.ts';
 
-/** Starts a native board; see `startBoard`. @throws PreconditionError when this machine cannot have one */
+/**
+ * Starts a native board; see `startBoard`.
+ * @throws PreconditionError when this machine cannot have one
+ */
 export async function startNative(config: NativeConfig, options: BoardOptions): Promise<NativeBoard> {
   checkHost();
   const progress = options.progress ?? (() => undefined);
@@ -38,7 +41,10 @@ async function install(
   await board.stop();
 }
 
-/** A board that has booted, and that `use` was done with. If that fails, nothing of the board is left. */
+/**
+ * A board that has booted, and that `use` was done with. If that fails, nothing of the board is
+ * left.
+ */
 async function booted(
   config: NativeConfig,
   tree: NativeTree,

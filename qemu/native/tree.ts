@@ -9,7 +9,10 @@ import type { Progress } from '../image.ts';
 import { checkDiskSpace } from '../preconditions.ts';
 import { makeRootTree } from '../root-tree.ts';
 
-/** What native boards start from: read-only layers of the root, and the `/var` that each gets a copy of. */
+/**
+ * What native boards start from: read-only layers of the root, and the `/var` that each gets a copy
+ * of.
+ */
 export type NativeTree = {
   readonly key: string;
   /** The topmost first. */
@@ -42,8 +45,8 @@ export async function baseTree(config: NativeConfig, progress: Progress): Promis
 
 /**
  * Returns a tree with packages installed, made now or before.
- * @param install starts a board on the base, runs the script on it with the packages in `/run/install`, shuts it down
- *   in order, and moves what it wrote into the directory
+ * @param install starts a board on the base, runs the script on it with the packages in
+ *   `/run/install`, shuts it down in order, and moves what it wrote into the directory
  */
 export async function installedTree(
   config: NativeConfig,

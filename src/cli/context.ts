@@ -11,7 +11,9 @@ export interface Context {
   readonly json: boolean;
 }
 
-/** Opens the fleet and connects to its broker; closes the connection after `work`, however it ends. */
+/**
+ * Opens the fleet and connects to its broker; closes the connection after `work`, however it ends.
+ */
 export async function withLink<T>(
   context: Context,
   work: (link: FleetLink, fleet: FleetDirectory) => Promise<T>,

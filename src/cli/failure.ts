@@ -9,8 +9,8 @@ import {
 import type { Terminal } from './terminal.ts';
 
 /**
- * Tells how a command failed and gives the exit status: one sentence for people on stderr, and with `json` an object for
- * programs on stdout.
+ * Tells how a command failed and gives the exit status: one sentence for people on stderr, and with
+ * `json` an object for programs on stdout.
  * @param command the command that was typed, for example `wherry image build`
  */
 export function tellFailure(terminal: Terminal, failure: unknown, json: boolean, command: string): number {

@@ -30,7 +30,10 @@ export interface Cell {
   readonly colour?: Colour;
 }
 
-/** Rows in columns, padded by what is seen and not by what colours add; nothing at the end of a line. */
+/**
+ * Rows in columns, padded by what is seen and not by what colours add; nothing at the end of a
+ * line.
+ */
 export function formatTable(
   terminal: Pick<Terminal, 'hasColour'>,
   header: readonly string[],

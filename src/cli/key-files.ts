@@ -4,8 +4,8 @@ import { Refusal, unreadableFile } from '../core/refusal/index.ts';
 import { whyNotKeys } from '../wire/trust/openpgp.ts';
 
 /**
- * Reads files of armored public keys. A file that is not one is refused here by its name: left out in silence, it would be reported as
- * a signature by an unknown key.
+ * Reads files of armored public keys. A file that is not one is refused here by its name: left out
+ * in silence, it would be reported as a signature by an unknown key.
  *
  * @throws Refusal `not-found`, `input-invalid`
  */

@@ -10,9 +10,10 @@ import { Stopped, type Terminal } from './terminal.ts';
 const closingMs = 1000;
 
 /**
- * Runs one command line and returns the exit status. When it is told to stop, a command that listens to that gets a moment to close
- * what it has open. The others have nothing but temporary files, which remove themselves at the end of the process
- * (aci/output-file.ts): they are not waited for, so that none completes its output after all.
+ * Runs one command line and returns the exit status. When it is told to stop, a command that
+ * listens to that gets a moment to close what it has open. The others have nothing but temporary
+ * files, which remove themselves at the end of the process (aci/output-file.ts): they are not
+ * waited for, so that none completes its output after all.
  */
 export async function main(
   args: readonly string[],

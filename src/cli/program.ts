@@ -8,8 +8,9 @@ import { addTrust } from './syntax/trust.ts';
 import type { Terminal } from './terminal.ts';
 
 /**
- * The command line as commander sees it: names, options, help, which lie in syntax/. What a command does lies in commands/ and is loaded when
- * it runs, so that `wherry status` does not wait for OpenPGP or a web server.
+ * The command line as commander sees it: names, options, help, which lie in syntax/. What a command
+ * does lies in commands/ and is loaded when it runs, so that `wherry status` does not wait for
+ * OpenPGP or a web server.
  */
 export function buildProgram(terminal: Terminal, makeContext: MakeContext): Command {
   const program = new Command('wherry')

@@ -8,8 +8,8 @@ import type { Sign } from '../operator/fleet/index.ts';
 import type { SigningFlags } from './flags.ts';
 
 /**
- * Who signs, as the options say: a private key in a file, GnuPG with whatever it keeps (smartcards, passphrases), or a signature that
- * was made elsewhere. Undefined when they say nothing.
+ * Who signs, as the options say: a private key in a file, GnuPG with whatever it keeps (smartcards,
+ * passphrases), or a signature that was made elsewhere. Undefined when they say nothing.
  *
  * @throws Refusal `usage` when they say more than one thing
  */
@@ -33,7 +33,10 @@ async function readInput(path: string, what: string): Promise<string> {
   });
 }
 
-/** GnuPG finds the key, asks for its passphrase where it needs one, and leaves an armored detached signature. */
+/**
+ * GnuPG finds the key, asks for its passphrase where it needs one, and leaves an armored detached
+ * signature.
+ */
 async function signWithGnuPg(payload: Uint8Array, fingerprint: string): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'wherry-sign-'));
   try {

@@ -15,7 +15,10 @@ export interface Terminal {
   readonly stop: AbortSignal;
 }
 
-/** The signals that end a command, and the exit status that shells expect then: 128 and the signal's number. */
+/**
+ * The signals that end a command, and the exit status that shells expect then: 128 and the signal's
+ * number.
+ */
 const stopSignals = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
 /** Why a command was told to stop. */
@@ -29,7 +32,10 @@ export class Stopped extends Error {
   }
 }
 
-/** The terminal of this process. Colours follow https://no-color.org: only on a terminal, and never with NO_COLOR. */
+/**
+ * The terminal of this process. Colours follow https://no-color.org: only on a terminal, and never
+ * with NO_COLOR.
+ */
 export function processTerminal(): Terminal {
   const stop = new AbortController();
   for (const signal of Object.keys(stopSignals) as (keyof typeof stopSignals)[]) {
@@ -75,8 +81,8 @@ export function paint(terminal: Pick<Terminal, 'hasColour'>, colour: Colour, tex
 }
 
 /**
- * Lines at the bottom of the terminal that are drawn over: one for each device of a deployment. Where lines cannot be drawn
- * over, `update` prints a line whenever its `milestone` changes.
+ * Lines at the bottom of the terminal that are drawn over: one for each device of a deployment.
+ * Where lines cannot be drawn over, `update` prints a line whenever its `milestone` changes.
  */
 export class LiveLines {
   readonly #terminal: Terminal;

@@ -2,5 +2,6 @@
 import { main } from './main.ts';
 import { processTerminal } from './terminal.ts';
 
-// Ends here, whatever a library still holds open: everything was said, and output to files, pipes and terminals is written at once.
+// Ends here, whatever a library still holds open: everything was said, and output to files, pipes
+// and terminals is written at once.
 process.exit(await main(process.argv.slice(2), process.env, processTerminal()));

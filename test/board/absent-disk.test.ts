@@ -3,7 +3,10 @@ import type { DeviceReport } from '../../src/wire/report/report.ts';
 import { oneBoard } from './board-choice.ts';
 import { type BuiltImage, Scene } from './scene.ts';
 
-/** While this file is there, so is the disk. Without it the mount fails, as that of every unplugged disk. */
+/**
+ * While this file is there, so is the disk. Without it the mount fails, as that of every unplugged
+ * disk.
+ */
 const disk = '/run/disk';
 const mountPoint = '/mnt/usb-disk';
 const mountUnit = String.raw`mnt-usb\x2ddisk.mount`;

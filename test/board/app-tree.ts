@@ -8,12 +8,16 @@ import { renderImage } from '../../src/operator/build/render.ts';
 import { source } from '../support/raw-tar.ts';
 import type { BuiltImage, Scene } from './scene.ts';
 
-/** What the runtime puts into every app's tree, and the directories of which it makes what is missing. */
+/**
+ * What the runtime puts into every app's tree, and the directories of which it makes what is
+ * missing.
+ */
 const ofRuntime = /^(dev|proc|sys|etc\/hosts|etc\/resolv\.conf)(\/|$)/;
 
 /**
- * A tree as lines, one for each name: type, mode, owner, time, target, attributes, digest of the content, and all names that the
- * file has. Root and `/etc`, into which the runtime writes, are left out.
+ * A tree as lines, one for each name: type, mode, owner, time, target, attributes, digest of the
+ * content, and all names that the file has. Root and `/etc`, into which the runtime writes, are
+ * left out.
  */
 class TreeLines {
   readonly #lines = new Map<string, string>();

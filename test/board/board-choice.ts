@@ -27,7 +27,9 @@ export function itOn(board: string, ...needs: readonly Ability[]): typeof it {
   return missing === undefined ? it : skipped(`${board} lacks ${missing}: ${lacks[missing] ?? ''}`);
 }
 
-/** Like {@link itOn}, on one board only: the first of the matrix that can, unless boards are named. */
+/**
+ * Like {@link itOn}, on one board only: the first of the matrix that can, unless boards are named.
+ */
 export function itOnce(board: string, ...needs: readonly Ability[]): typeof it {
   const home = matrix.find((one) => needs.every((need) => lacksOf(one)[need] === undefined));
   if (named !== undefined || home === undefined || home === board) return itOn(board, ...needs);

@@ -103,7 +103,8 @@ describe.each(oneBoard)('a download with credentials through a proxy on %s', (bo
     const credential = `/run/credentials/${unit}/credentials.toml`;
     let seen = '';
     onHalf = async () => {
-      // `! grep` would hide a grep that could not look. The object that is being made is a sparse file of terabytes.
+      // `! grep` would hide a grep that could not look. The object that is being made is a sparse
+      // file of terabytes.
       seen = await scene.board.check(
         [
           `systemctl show ${unit} >/run/shown`,

@@ -7,7 +7,10 @@ import { Scene } from './scene.ts';
 
 type Isolators = readonly { readonly name: string; readonly value: unknown }[];
 
-/** What apps and pods ask for. A limit that is above all that the board has is none that it enforces. */
+/**
+ * What apps and pods ask for. A limit that is above all that the board has is none that it
+ * enforces.
+ */
 const pods: readonly { readonly name: string; readonly app: Isolators; readonly pod?: Isolators }[] = [
   {
     name: 'whole',
@@ -53,7 +56,10 @@ const pods: readonly { readonly name: string; readonly app: Isolators; readonly 
 /** Needs a /proc/sys that can be written. */
 const sysctl = [{ name: 'os/unix/sysctl', value: { 'kernel.msgmax': '4096' } }];
 
-/** Directive of systemd → controller, file of the kernel, and the directive's value as that file has it. */
+/**
+ * Directive of systemd → controller, file of the kernel, and the directive's value as that file has
+ * it.
+ */
 const files: Readonly<
   Record<string, { controller: string; file: string; kernel: (value: string) => string }>
 > = {

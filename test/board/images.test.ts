@@ -7,13 +7,22 @@ import type { DeviceReport } from '../../src/wire/report/index.ts';
 import { boardsFor, itOn } from './board-choice.ts';
 import { type BuiltImage, Scene } from './scene.ts';
 
-/** The header of the one block of an xz file, after the file's own header (xz-file-format.txt, 2.1.1 and 3.1). */
+/**
+ * The header of the one block of an xz file, after the file's own header (xz-file-format.txt, 2.1.1
+ * and 3.1).
+ */
 const blockAt = 12;
-/** The place of the dictionary's size in the header of a block with one filter, and 1 GiB there (5.3.1). */
+/**
+ * The place of the dictionary's size in the header of a block with one filter, and 1 GiB there
+ * (5.3.1).
+ */
 const dictionaryAt = blockAt + 4;
 const gibibyte = 36;
 
-/** An image that was compressed with a small dictionary and asks for one of 1 GiB: its header is changed, which has a checksum. */
+/**
+ * An image that was compressed with a small dictionary and asks for one of 1 GiB: its header is
+ * changed, which has a checksum.
+ */
 async function askForGibibyte(scene: Scene, image: BuiltImage): Promise<BuiltImage> {
   const bytes = await readFile(image.path);
   const headerBytes = ((bytes[blockAt] ?? 0) + 1) * 4;
@@ -29,7 +38,10 @@ async function askForGibibyte(scene: Scene, image: BuiltImage): Promise<BuiltIma
 /** The real pull unit, under its own filter of system calls and with its 96 MiB. */
 describe.each(boardsFor('32-bit', 'controllers'))('images on %s', (boardName) => {
   const { arch } = loadBoardConfig(boardName).config;
-  /** What else the board runs, unless its CPU has no 32-bit user space: WHERRY_BOARDS=virt-armv8-64bit. */
+  /**
+   * What else the board runs, unless its CPU has no 32-bit user space:
+   * WHERRY_BOARDS=virt-armv8-64bit.
+   */
   const other = arch === 'arm64' ? 'armv7l' : 'armv6l';
   const lacks = lacksOf(boardName);
   const runsOther = lacks['32-bit'] === undefined;
@@ -67,7 +79,8 @@ describe.each(boardsFor('32-bit', 'controllers'))('images on %s', (boardName) =>
         pods.map(({ name }) => [name, true]),
       );
       expect(capability(report)).toMatchObject({ available: true });
-      // It sees a machine of 32 bits, is a program of 32 bits (the class of its ELF header is 1), and meets the filter.
+      // It sees a machine of 32 bits, is a program of 32 bits (the class of its ELF header is 1),
+      // and meets the filter.
       const pid = report.pods[2]?.apps[0]?.pid ?? 0;
       const seen = await scene.board.check(`journalctl --sync
         journalctl -b -q -o cat WHERRY_POD=xz _TRANSPORT=stdout

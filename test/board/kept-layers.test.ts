@@ -10,8 +10,8 @@ import { oneBoard } from './board-choice.ts';
 import { type BuiltImage, Scene } from './scene.ts';
 
 /**
- * Three; with all images that are asked for by name (`npm run test:images`) one more than has an image of its own, so that the
- * app's image holds files too and as many are mounted as may be.
+ * Three; with all images that are asked for by name (`npm run test:images`) one more than has an
+ * image of its own, so that the app's image holds files too and as many are mounted as may be.
  */
 const layers = process.env['WHERRY_IMAGES'] === undefined ? 3 : 16;
 /** Of each but the first umoci makes two layers; the app has an image of its own. */

@@ -156,7 +156,8 @@ describe.each(everyBoard)('on %s', (boardName) => {
     'a hog is killed at its limit, reported as such and restarted, and a pod that did not change goes on [C43] [C52]',
     async () => {
       const before = mainPid(await scene.report((latest) => latest.pods.length === 1));
-      // Eats memory when it is told to: after its probation, and once, for the file goes with the layer.
+      // Eats memory when it is told to: after its probation, and once, for the file goes with the
+      // layer.
       const hog = await scene.image(
         'busybox',
         ['/usr/bin/busybox', 'sh', '-c', 'until [ -e /tmp/eat ]; do sleep 1; done; tail /dev/zero'],

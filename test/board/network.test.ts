@@ -46,7 +46,10 @@ describe.each(everyBoard)('the network of a pod on %s', (name) => {
     (await scene.board.check(`nsenter -a -r -w -t ${pid} ${busybox} ${command}`)).trim();
 
   const get = (url: string) => scene.board.check(`curl -sS --max-time 20 ${url}`);
-  /** All that an attachment could leave. The plugin's shared chains stay, so they are there before the first look. */
+  /**
+   * All that an attachment could leave. The plugin's shared chains stay, so they are there before
+   * the first look.
+   */
   const traces = () =>
     scene.board.check(`
       ip -o link | cut -d: -f2 | cut -d@ -f1; ls /run/netns; findmnt -rno TARGET | sort
@@ -128,7 +131,8 @@ describe.each(everyBoard)('the network of a pod on %s', (name) => {
         { timeoutMs: 60_000 },
       );
     }
-    // What was left by one that was killed while it took things back is taken down by the next start.
+    // What was left by one that was killed while it took things back is taken down by the next
+    // start.
     await scene.board.check(`systemctl reset-failed; systemctl start ${app}`, { timeoutMs: 60_000 });
     expect(await get('http://127.0.0.1:8080/')).toBe('hello from the pod');
     await scene.board.check(`systemctl stop ${app} ${network}`);

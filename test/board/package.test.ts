@@ -82,7 +82,10 @@ describe('the packages of all architectures', () => {
   );
 });
 
-/** A pod as far as the package can see one: units in /etc, files in /var/lib/wherry, a mount in /run/wherry. */
+/**
+ * A pod as far as the package can see one: units in /etc, files in /var/lib/wherry, a mount in
+ * /run/wherry.
+ */
 const fakePod = `
 set -e
 mkdir -p /var/lib/wherry/pods/one /run/wherry/root
@@ -241,7 +244,8 @@ describe.each(everyBoard)('a package on %s', (name) => {
   });
 
   it('stops the supervisor when removed and leaves the pods alone', async () => {
-    // Made by hand, so it may not meet a supervisor that starts: that one would take it for a leftover and end it.
+    // Made by hand, so it may not meet a supervisor that starts: that one would take it for a
+    // leftover and end it.
     await board.check(fakePod);
     const pod = await mainPid('wherry-pod-one-app.service');
     await board.check('dpkg -r wherry', { timeoutMs: 300_000 });

@@ -3,8 +3,8 @@ import { boardsFor } from './board-choice.ts';
 import { Scene } from './scene.ts';
 
 /**
- * How often the power is cut at a random moment of a deployment. A cut costs a boot, up to a minute: ten on each board are
- * a run of their own (`npm run test:power`).
+ * How often the power is cut at a random moment of a deployment. A cut costs a boot, up to a
+ * minute: ten on each board are a run of their own (`npm run test:power`).
  */
 const cuts = Number(process.env['WHERRY_POWER_CUTS'] ?? 0);
 

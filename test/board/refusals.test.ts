@@ -192,7 +192,10 @@ const badImages: readonly [what: string, code: RefusalCode, make: MakeImage][] =
   ['[C35] a gzip bomb of 10 GB', 'archive-too-large', bomb],
 ];
 
-/** Offers an archive of just these entries, properly signed and described: only what is in it can be at fault. */
+/**
+ * Offers an archive of just these entries, properly signed and described: only what is in it can be
+ * at fault.
+ */
 async function craft(
   scene: Scene,
   entries: readonly RawEntry[],
@@ -203,8 +206,8 @@ async function craft(
 }
 
 /**
- * 10 GB of zeros after the end of a good archive, in 10 MB: one gzip member over and over. It says that it unpacks to no more
- * than would be accepted.
+ * 10 GB of zeros after the end of a good archive, in 10 MB: one gzip member over and over. It says
+ * that it unpacks to no more than would be accepted.
  */
 async function bomb(scene: Scene): Promise<BuiltImage> {
   const memberBytes = 16 << 20;
@@ -249,7 +252,9 @@ describe.each(oneBoard)('what bad input gets on %s:', (boardName) => {
     await scene.stop();
   });
 
-  /** The process of the good pod, and every name where a refused image could have left something. */
+  /**
+   * The process of the good pod, and every name where a refused image could have left something.
+   */
   async function look(): Promise<{ device: string; journal: Record<string, string>[] }> {
     const out = await scene.board.check(`
       systemctl show -p MainPID -p NRestarts -p ActiveState 'wherry-pod-good.*-main.service'
@@ -267,7 +272,10 @@ describe.each(oneBoard)('what bad input gets on %s:', (boardName) => {
     return { device, journal: lines.map((line) => JSON.parse(line) as Record<string, string>) };
   }
 
-  /** The one terminal answer, the one line in the journal, and a device that is as it was but for one file. */
+  /**
+   * The one terminal answer, the one line in the journal, and a device that is as it was but for
+   * one file.
+   */
   async function expectRefusal(
     code: RefusalCode,
     count: number,

@@ -26,14 +26,20 @@ export const device = 'board' as AcName;
 
 /** How the boards of the matrix name themselves in image labels. */
 const appcArch = { amd64: 'amd64', arm64: 'aarch64', armhf: 'armv7l' } as const;
-/** The board whose programs are in an image for another architecture: Debian has none for ARMv6, and ARMv7's run on these boards. */
+/**
+ * The board whose programs are in an image for another architecture: Debian has none for ARMv6, and
+ * ARMv7's run on these boards.
+ */
 const boardOf = { armv7l: 'virt-armv7', armv6l: 'virt-armv7' } as const;
 
 export interface BuiltImage extends DesiredImage {
   readonly path: string;
 }
 
-/** A board that runs wherry, and everything around it: a broker, an image server, keys, an operator that publishes and listens. */
+/**
+ * A board that runs wherry, and everything around it: a broker, an image server, keys, an operator
+ * that publishes and listens.
+ */
 export class Scene {
   readonly board: Board;
   readonly directory: string;
@@ -72,7 +78,10 @@ export class Scene {
     this.listen();
   }
 
-  /** Boots a board with the packages of this tree, configures it for a broker of its own, and starts wherryd. */
+  /**
+   * Boots a board with the packages of this tree, configures it for a broker of its own, and starts
+   * wherryd.
+   */
   static async start(
     boardName: string,
     options: { powerLoss?: boolean; config?: string } = {},

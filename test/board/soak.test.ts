@@ -11,14 +11,23 @@ const deployments = Number(process.env['WHERRY_SOAK_DEPLOYMENTS'] ?? 10);
 const kills = Number(process.env['WHERRY_SOAK_KILLS'] ?? 8);
 const seed = Number(process.env['WHERRY_SOAK_SEED'] ?? Date.now() % 2 ** 32);
 
-/** How long a target lives at most before it is killed: so long that the kill meets every moment of its work. */
+/**
+ * How long a target lives at most before it is killed: so long that the kill meets every moment of
+ * its work.
+ */
 const maxDelayMs: Readonly<Record<Target, number>> = { wherryd: 2_500, pull: 500, start: 60 };
 
 type SetName = 'a' | 'b';
-/** What belongs to a set at any time. Objects, downloads and pods of other sets go with the next collection. */
+/**
+ * What belongs to a set at any time. Objects, downloads and pods of other sets go with the next
+ * collection.
+ */
 const ofSet = ['loaded', 'mounts', 'controlGroups', 'run', 'failed'] as const;
 
-/** Two versions take turns while processes are killed. Slow boards show nothing that the native one does not. */
+/**
+ * Two versions take turns while processes are killed. Slow boards show nothing that the native one
+ * does not.
+ */
 describe.each(oneBoard)('a soak on %s', (boardName) => {
   let scene: Scene;
   let fixed: BuiltImage;

@@ -90,7 +90,10 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
   const journalOf = (pod: CompiledPod, more = '') =>
     `journalctl -b -q -o cat WHERRY_POD=${pod.name} _TRANSPORT=stdout ${more}`;
 
-  /** Starts and stops all apps of a pod many times; each stop waits until the apps can handle the signal. */
+  /**
+   * Starts and stops all apps of a pod many times; each stop waits until the apps can handle the
+   * signal.
+   */
   const startAndStop = async (
     pod: CompiledPod,
     rounds: number,

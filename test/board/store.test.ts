@@ -46,7 +46,10 @@ describe.each(boardsFor('fs-verity', 'disk', 'kernel'))('the store of %s', (boar
       ({ status }) => status === 0,
       120_000,
     );
-  /** Changes a byte of the object on the medium, below the file system, as a worn flash or a thief would. */
+  /**
+   * Changes a byte of the object on the medium, below the file system, as a worn flash or a thief
+   * would.
+   */
   const flipByte = async (): Promise<void> => {
     await scene.board.check(
       `set -e
@@ -133,7 +136,8 @@ describe.each(boardsFor('fs-verity', 'disk', 'kernel'))('the store of %s', (boar
   it('pulls an object again that was replaced, when the broker tells the command of the running version [C71]', async () => {
     const before = await scene.report((report) => report.pods[0]?.healthy === true);
     const requests = scene.requests.length;
-    // A copy is whole and looks alike, but nobody verified it; without seals only another length shows.
+    // A copy is whole and looks alike, but nobody verified it; without seals only another length
+    // shows.
     await scene.board.check(
       `set -e
        cd /var/lib/wherry/images

@@ -16,7 +16,10 @@ const run = promisify(execFile);
 const root = path.join(import.meta.dirname, '../..');
 const epochSeconds = 1_700_000_000;
 
-/** The package with programs and addons of a few bytes; the real ones are built and loaded in the board tests. */
+/**
+ * The package with programs and addons of a few bytes; the real ones are built and loaded in the
+ * board tests.
+ */
 async function smallPackage(directory: string, target = targets.armhf): Promise<DebianPackage> {
   const addons = path.join(directory, 'addons');
   await mkdir(addons, { recursive: true });

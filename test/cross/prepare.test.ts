@@ -7,11 +7,16 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 const script = path.join(import.meta.dirname, '../../cross/prepare.sh');
 
-/** What a package query answers for the packages that the script asks for: all but those in $MISSING. */
+/**
+ * What a package query answers for the packages that the script asks for: all but those in
+ * $MISSING.
+ */
 const dpkgQuery = `shift 3
 for name in "$@"; do case " $MISSING " in *" $name "*) ;; *) echo "installed $name" ;; esac; done`;
 
-/** Stand-ins for what the script calls; each call that changes the machine leaves a line in `calls`. */
+/**
+ * Stand-ins for what the script calls; each call that changes the machine leaves a line in `calls`.
+ */
 const programs: Readonly<Record<string, string>> = {
   node: `case "$1" in --version) echo "$NODE_VERSION" ;; *) exec "$REAL_NODE" "$@" ;; esac`,
   npm: `echo "npm $*" >>calls; mkdir -p node_modules/sd-notify node_modules/systemd-journald; touch node_modules/.package-lock.json; echo added 1 package`,

@@ -70,7 +70,8 @@ describe('the units', () => {
       const { stdout, stderr } = await run('systemd-analyze', ['verify', '--man=no', ...files]);
       // It loads everything that the units depend on too, so only what it says of them counts.
       const about = `${stdout}${stderr}`.split('\n').filter((line) => line.includes('wherry'));
-      // systemd has it since version 253; an older one, such as this machine may have, says that it ignores it.
+      // systemd has it since version 253; an older one, such as this machine may have, says that it
+      // ignores it.
       expect(about.filter((line) => !line.includes("Unknown key 'LogFilterPatterns'"))).toEqual([]);
     } finally {
       await rm(directory, { recursive: true });
@@ -185,7 +186,8 @@ describe('the units', () => {
     expect(unit.get('RestrictAddressFamilies')).toBe('AF_UNIX');
     expect(unit.get('TemporaryFileSystem')).toBe('/etc:ro /run:ro /var:ro');
     expect(unit.get('ReadWritePaths')).toBe('/var/lib/wherry/partial/%i');
-    // open_by_handle_at(2) is what this capability is dangerous for; systemd counts it among the privileged calls.
+    // open_by_handle_at(2) is what this capability is dangerous for; systemd counts it among the
+    // privileged calls.
     expect(unit.get('SystemCallFilter')).toContain('~@privileged');
     expect(unit.get('MemoryMax')).toBe('96M');
     expect(unit.get('MemorySwapMax')).toBe('0');

@@ -5,8 +5,9 @@ import { type FramedEntry, TarFraming } from '../../src/image/tar/tar-framing.ts
 const block = 512;
 
 /**
- * The property that lets the walk pass over plain headers (docs/decisions/tar-walk.md): where our reading takes a header for plain,
- * `tar-stream` reads the same entry in it. The checksum is made right first, since hardly any other damaged header would be looked at.
+ * The property that lets the walk pass over plain headers (docs/decisions/tar-walk.md): where our
+ * reading takes a header for plain, `tar-stream` reads the same entry in it. The checksum is made
+ * right first, since hardly any other damaged header would be looked at.
  *
  * @throws Error where the two readings differ
  */

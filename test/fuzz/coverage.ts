@@ -3,9 +3,10 @@ import { Session, type Profiler } from 'node:inspector';
 type Block = Profiler.CoverageRange;
 
 /**
- * What of a script's code has run, by V8's own counters (Chrome DevTools Protocol, Profiler.takePreciseCoverage with `detailed`).
- * V8 tells of a function that ran the blocks that did not; each of them makes two facts, that it was left out once and that it
- * ran once, since either is a way through the function that was not taken before.
+ * What of a script's code has run, by V8's own counters (Chrome DevTools Protocol,
+ * Profiler.takePreciseCoverage with `detailed`). V8 tells of a function that ran the blocks that
+ * did not; each of them makes two facts, that it was left out once and that it ran once, since
+ * either is a way through the function that was not taken before.
  */
 export class Coverage {
   readonly #session = new Session();
@@ -30,7 +31,10 @@ export class Coverage {
     return this.#facts.size;
   }
 
-  /** The facts of what ran since the last call that were not known; they are, once they are passed to `learn`. */
+  /**
+   * The facts of what ran since the last call that were not known; they are, once they are passed
+   * to `learn`.
+   */
   async fresh(): Promise<readonly string[]> {
     const fresh = new Set<string>();
     for (const { ranges } of await this.#taken()) {

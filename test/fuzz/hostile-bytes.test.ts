@@ -4,13 +4,17 @@ import { readCorpus } from './corpus.ts';
 import { ask, targets } from './targets.ts';
 
 /**
- * Every parser of bytes that somebody else chose, fed with damaged forms of what it is meant for: it answers or refuses, and does
- * nothing else. `WHERRY_FUZZ_RUNS` (300) says how often; a failure prints the seed that repeats it. `npm run fuzz` looks for inputs
- * that reach new code; what it found is in corpus/.
+ * Every parser of bytes that somebody else chose, fed with damaged forms of what it is meant for:
+ * it answers or refuses, and does nothing else. `WHERRY_FUZZ_RUNS` (300) says how often; a failure
+ * prints the seed that repeats it. `npm run fuzz` looks for inputs that reach new code; what it
+ * found is in corpus/.
  */
 const numRuns = Number(process.env['WHERRY_FUZZ_RUNS'] ?? 300);
 
-/** `seed` with some bytes changed, taken out, doubled or put in; now and then bytes that have nothing to do with it. */
+/**
+ * `seed` with some bytes changed, taken out, doubled or put in; now and then bytes that have
+ * nothing to do with it.
+ */
 function damaged(seed: Uint8Array): fc.Arbitrary<Buffer> {
   const at = fc.nat(Math.max(seed.length, 1) - 1);
   const edit = fc.oneof(

@@ -1,6 +1,7 @@
 /**
- * Looks for inputs that break a parser, guided by what code they reach: `npm run fuzz -- [--inputs N] [--seed N] [--save]
- * [--unguided] [target ...]`. A part of a target's name will do. Exit status 1 when something was found; the input is in
+ * Looks for inputs that break a parser, guided by what code they reach:
+ * `npm run fuzz -- [--inputs N] [--seed N] [--save] [--unguided] [target
+ * ...]`. A part of a target's name will do. Exit status 1 when something was found; the input is in
  * build/fuzz, and a line says how to ask for it again.
  */
 import { createHash } from 'node:crypto';

@@ -3,7 +3,9 @@ import { Coverage } from './coverage.ts';
 import { mutate, randomFrom } from './mutate.ts';
 import { ask, targets } from './targets.ts';
 
-/** What a worker is to do: ask one target with inputs that grow from those that reached new code. */
+/**
+ * What a worker is to do: ask one target with inputs that grow from those that reached new code.
+ */
 export interface Work {
   readonly target: string;
   readonly corpus: readonly Uint8Array[];
@@ -12,7 +14,9 @@ export interface Work {
   readonly maxBytes: number;
   /** Whether inputs that reach new code are grown from, too; else only the corpus is. */
   readonly isGuided: boolean;
-  /** For the one that watches: how many inputs were begun, the length of the present one, its bytes. */
+  /**
+   * For the one that watches: how many inputs were begun, the length of the present one, its bytes.
+   */
   readonly present: SharedArrayBuffer;
 }
 

@@ -22,8 +22,8 @@ export interface FakeDeviceOptions {
 }
 
 /**
- * A device that is all mouth: it downloads what it is told, goes through the phases and answers, but runs nothing. What it
- * reports is shaped as wherryd shapes it.
+ * A device that is all mouth: it downloads what it is told, goes through the phases and answers,
+ * but runs nothing. What it reports is shaped as wherryd shapes it.
  */
 export class FakeDevice {
   /** What was downloaded, in order: address, size, SHA-256. */

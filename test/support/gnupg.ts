@@ -6,7 +6,10 @@ import { join } from 'node:path';
 /** Real GnuPG in a home of its own. */
 export interface GnuPg {
   readonly home: string;
-  /** Makes a key without passphrase and returns its fingerprint, upper-case hex. `at` is a time like 20200101T000000. */
+  /**
+   * Makes a key without passphrase and returns its fingerprint, upper-case hex. `at` is a time like
+   * 20200101T000000.
+   */
   newKey(
     name: string,
     algorithm: string,
@@ -58,7 +61,8 @@ export function openGnuPg(): GnuPg {
       return run([...target, '--detach-sign', path]).stdout;
     },
     revoke: (fingerprint) => {
-      // GnuPG prepares the certificate with the key and puts a colon before it, so that nobody imports it by accident.
+      // GnuPG prepares the certificate with the key and puts a colon before it, so that nobody
+      // imports it by accident.
       const certificate = readFileSync(join(home, 'openpgp-revocs.d', `${fingerprint}.rev`), 'utf8');
       run(['--import', writeFile('revocation', certificate.replace(':-----BEGIN', '-----BEGIN'))]);
     },

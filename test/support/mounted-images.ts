@@ -11,7 +11,10 @@ import { parseImageId } from '../../src/image/appc/identifiers.ts';
 import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
 import { type RawEntry, source, tar } from './raw-tar.ts';
 
-/** An archive, and the tree of the object that a device makes of it, as a directory: what a mount shows. */
+/**
+ * An archive, and the tree of the object that a device makes of it, as a directory: what a mount
+ * shows.
+ */
 export interface TestImage extends ImageFile {
   readonly directory: string;
   readonly tarSizeBytes: number;
@@ -19,8 +22,8 @@ export interface TestImage extends ImageFile {
 }
 
 /**
- * An image of raw entries below `rootfs`, whose `rootfs/` must be among them. They belong to whoever runs the test, so that tar can
- * give them their owner without being root.
+ * An image of raw entries below `rootfs`, whose `rootfs/` must be among them. They belong to
+ * whoever runs the test, so that tar can give them their owner without being root.
  */
 export async function mountedImage(
   home: string,

@@ -9,8 +9,8 @@ export function run(command: string, ...args: readonly string[]): string {
 }
 
 /**
- * An OCI layout `<directory>/layout`, tag `app`, for ARMv7, that umoci made: two layers, the second of which removes a file,
- * replaces a directory's content and adds a link.
+ * An OCI layout `<directory>/layout`, tag `app`, for ARMv7, that umoci made: two layers, the second
+ * of which removes a file, replaces a directory's content and adds a link.
  */
 export function umociLayout(directory: string): string {
   const layout = join(directory, 'layout');
@@ -54,9 +54,10 @@ export function umociLayout(directory: string): string {
 }
 
 /**
- * An OCI layout `<directory>/shared` that umoci made: `base` of two layers, and `one` and `two` over it. The second layer leaves out
- * the directories that it is in. `one` removes a file, makes a directory opaque, changes a mode, names a file of the base again and
- * writes through a link of the base; `two` only adds.
+ * An OCI layout `<directory>/shared` that umoci made: `base` of two layers, and `one` and `two`
+ * over it. The second layer leaves out the directories that it is in. `one` removes a file, makes a
+ * directory opaque, changes a mode, names a file of the base again and writes through a link of the
+ * base; `two` only adds.
  */
 export function sharedLayout(directory: string): string {
   const layout = join(directory, 'shared');

@@ -1,6 +1,9 @@
 import type { JobResult, Systemd, UnitStatus } from '../../src/device/systemd/index.ts';
 
-/** A systemd that knows short-lived services only: `program` is what a service does when it is started. */
+/**
+ * A systemd that knows short-lived services only: `program` is what a service does when it is
+ * started.
+ */
 export class OneUnit implements Systemd {
   /** What was called, for example `run wherry-pull@….service`. */
   readonly calls: string[] = [];

@@ -1,5 +1,6 @@
 /**
- * Tars written byte by byte, so that tests can say what no tool would write. Knows nothing of src/aci.
+ * Tars written byte by byte, so that tests can say what no tool would write. Knows nothing of
+ * src/aci.
  */
 
 export interface RawEntry {

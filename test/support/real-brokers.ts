@@ -67,7 +67,10 @@ export interface Mosquitto extends RealBroker {
   save(): void;
 }
 
-/** mosquitto, as its own process; forgets everything when it dies. `extra` is appended to its configuration. */
+/**
+ * mosquitto, as its own process; forgets everything when it dies. `extra` is appended to its
+ * configuration.
+ */
 export async function mosquittoBroker(extra = ''): Promise<Mosquitto> {
   const port = await freePort();
   let running: { readonly child: ChildProcess; readonly directory: string } | undefined;

@@ -114,8 +114,8 @@ export function jobFor(
 }
 
 /**
- * A program that stands for `mkfs.erofs` where that is too old to read a tar: the object is an EROFS superblock, the options
- * it was given, and the tar. The real one is tried on boards.
+ * A program that stands for `mkfs.erofs` where that is too old to read a tar: the object is an
+ * EROFS superblock, the options it was given, and the tar. The real one is tried on boards.
  */
 export function fakeBuilder(directory: string, more = ''): string {
   mkdirSync(directory, { recursive: true });

@@ -63,7 +63,8 @@ export function staticFile(content: Uint8Array, etag = '"v1"'): RequestListener 
 }
 
 /**
- * A clock on which short waits (between tries) pass at once and long ones (watching a sender) only by `advance`.
+ * A clock on which short waits (between tries) pass at once and long ones (watching a sender) only
+ * by `advance`.
  */
 export class TestClock implements Clock {
   #nowMs = 0;

@@ -11,12 +11,18 @@ export interface TinyProxy {
   readonly port: number;
   /** `host:port`. */
   readonly name: string;
-  /** First lines of what it was asked, such as `CONNECT 127.0.0.1:443 HTTP/1.1`; complete when `stop` has returned. */
+  /**
+   * First lines of what it was asked, such as `CONNECT 127.0.0.1:443 HTTP/1.1`; complete when
+   * `stop` has returned.
+   */
   readonly requests: readonly string[];
   stop(): Promise<void>;
 }
 
-/** Starts Debian's tinyproxy with these lines added to its configuration, such as `BasicAuth user password`. */
+/**
+ * Starts Debian's tinyproxy with these lines added to its configuration, such as
+ * `BasicAuth user password`.
+ */
 export async function startTinyProxy(lines: readonly string[] = []): Promise<TinyProxy> {
   const directory = await mkdtemp(join(tmpdir(), 'wherry-proxy-'));
   const port = await freePort();

@@ -1,4 +1,7 @@
-/** A second reading of unit files, after systemd.syntax(7) and systemd.service(5), to compare with what was meant. */
+/**
+ * A second reading of unit files, after systemd.syntax(7) and systemd.service(5), to compare with
+ * what was meant.
+ */
 
 export interface Directive {
   readonly section: string;
@@ -24,7 +27,9 @@ export function readUnit(text: string): readonly Directive[] {
   return directives;
 }
 
-/** The words of a value: quotes and escapes decoded, specifiers resolved, and on command lines `$$`. */
+/**
+ * The words of a value: quotes and escapes decoded, specifiers resolved, and on command lines `$$`.
+ */
 export function readWords(value: string, command: boolean): readonly string[] {
   const words: string[] = [];
   let at = 0;

@@ -4,11 +4,12 @@ import { scanCbor } from './scan.ts';
 import { CborError, type CborLimits, type CborValue } from './value.ts';
 
 /**
- * Decodes exactly one value in deterministic encoding. What encodes back to other bytes is refused, so duplicate keys,
- * unsorted keys, invalid UTF-8 and every other second way to write a value never get past this function, and a
- * digest of the bytes is a digest of the value.
+ * Decodes exactly one value in deterministic encoding. What encodes back to other bytes is refused,
+ * so duplicate keys, unsorted keys, invalid UTF-8 and every other second way to write a value never
+ * get past this function, and a digest of the bytes is a digest of the value.
  *
- * @returns maps as objects without a prototype (`__proto__` is a key like any other), byte strings as copies.
+ * @returns maps as objects without a prototype (`__proto__` is a key like any other), byte strings
+ *   as copies.
  * @throws {CborError}
  */
 export function decodeCbor(bytes: Uint8Array, limits: CborLimits): CborValue {
@@ -31,7 +32,10 @@ function readWithLibrary(bytes: Uint8Array): unknown {
   }
 }
 
-/** From what cbor-x builds (Map, Buffer, bigint) to plain values. The scan has excluded all other types. */
+/**
+ * From what cbor-x builds (Map, Buffer, bigint) to plain values. The scan has excluded all other
+ * types.
+ */
 function plain(value: unknown): CborValue {
   if (
     value === null ||

@@ -5,11 +5,12 @@ import { CborError } from './value.ts';
 export const plainCbor = { useRecords: false, mapsAsObjects: false, tagUint8Array: false } as const;
 
 /**
- * Encodes `value` deterministically (RFC 8949 §4.2.1): shortest heads, definite lengths, map keys sorted by the bytes
- * of their encoding. The same value always gives the same bytes, whatever the order in which keys were added.
+ * Encodes `value` deterministically (RFC 8949 §4.2.1): shortest heads, definite lengths, map keys
+ * sorted by the bytes of their encoding. The same value always gives the same bytes, whatever the
+ * order in which keys were added.
  *
- * @param value null, booleans, safe integers, well-formed strings, Uint8Array, arrays and plain objects of these. Keys of
- *   objects whose value is `undefined` are left out.
+ * @param value null, booleans, safe integers, well-formed strings, Uint8Array, arrays and plain
+ *   objects of these. Keys of objects whose value is `undefined` are left out.
  * @throws {CborError} for anything else: floats, bigint, dates, class instances, lone surrogates.
  */
 export function encodeCbor(value: unknown): Uint8Array {
@@ -17,7 +18,10 @@ export function encodeCbor(value: unknown): Uint8Array {
   return Uint8Array.from(new Encoder(plainCbor).encode(canonical(value, '')));
 }
 
-/** The value in the form that cbor-x encodes minimally: sorted Maps, bigint where it would choose a float. */
+/**
+ * The value in the form that cbor-x encodes minimally: sorted Maps, bigint where it would choose a
+ * float.
+ */
 function canonical(value: unknown, path: string): unknown {
   switch (typeof value) {
     case 'boolean':
@@ -38,7 +42,8 @@ function canonical(value: unknown, path: string): unknown {
 
 function sortedMap(object: Readonly<Record<string, unknown>>, path: string): Map<string, unknown> {
   const keys = Object.keys(object).filter((key) => object[key] !== undefined);
-  // Sorting by encoded bytes is sorting by UTF-8 length first (the head grows with it), then by UTF-8 bytes.
+  // Sorting by encoded bytes is sorting by UTF-8 length first (the head grows with it), then by
+  // UTF-8 bytes.
   const sorted = keys
     .map((key) => ({ key: wellFormed(key, path), utf8: Buffer.from(key) }))
     .sort((a, b) => a.utf8.length - b.utf8.length || Buffer.compare(a.utf8, b.utf8));

@@ -1,8 +1,8 @@
 import { CborError, type CborValue } from './value.ts';
 
 /**
- * Turns one decoded field into a typed value. `path` is a JSON pointer for error messages. Readers throw `CborError`;
- * whatever a domain parser throws inside `parsed` is wrapped into one.
+ * Turns one decoded field into a typed value. `path` is a JSON pointer for error messages. Readers
+ * throw `CborError`; whatever a domain parser throws inside `parsed` is wrapped into one.
  */
 export type Reader<T> = (value: CborValue, path: string) => T;
 
@@ -141,7 +141,10 @@ export function oneOf<const T extends string | number | boolean | null>(...value
   };
 }
 
-/** What `reader` reads, put through a parser of the domain (a name, an address); its error becomes the cause. */
+/**
+ * What `reader` reads, put through a parser of the domain (a name, an address); its error becomes
+ * the cause.
+ */
 export function parsed<T, U>(reader: Reader<T>, parse: (value: T) => U): Reader<U> {
   return (value, path) => {
     const raw = reader(value, path);

@@ -1,4 +1,7 @@
-/** What wherry's CBOR can carry: RFC 8949 without floats, tags, `undefined` and keys that are not text. */
+/**
+ * What wherry's CBOR can carry: RFC 8949 without floats, tags, `undefined` and keys that are not
+ * text.
+ */
 export type CborValue =
   | null
   | boolean
@@ -16,7 +19,10 @@ export interface CborLimits {
   readonly maxDepth: number;
 }
 
-/** Bytes that are not one value in deterministic encoding, or a value that CBOR or the reader of a field cannot take. */
+/**
+ * Bytes that are not one value in deterministic encoding, or a value that CBOR or the reader of a
+ * field cannot take.
+ */
 export class CborError extends Error {
   constructor(message: string, options?: { cause?: unknown }) {
     super(message, options);

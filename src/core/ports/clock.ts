@@ -1,6 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** Time. Wall time may jump (a board without a clock starts in 1970); monotonic time never goes back. */
+/**
+ * Time. Wall time may jump (a board without a clock starts in 1970); monotonic time never goes
+ * back.
+ */
 export interface Clock {
   /** Wall time in milliseconds since 1970. */
   nowMs(): number;

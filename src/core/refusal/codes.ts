@@ -9,11 +9,12 @@ export type RefusalClass =
   | 'usage'; // what the operator typed
 
 /**
- * Every code with its class and its meaning. The key is the code on the wire: it never changes meaning and is
- * never reused; new ones are added.
+ * Every code with its class and its meaning. The key is the code on the wire: it never changes
+ * meaning and is never reused; new ones are added.
  */
 export const refusalCodes = {
-  // --- the signed command (trust/) -------------------------------------------------------------------------
+  // --- the signed command (trust/)
+  // -------------------------------------------------------------------------
   'envelope-too-large': ['command', 'the message is larger than 128 KiB'],
   'envelope-malformed': ['command', 'the message is not a CBOR envelope in deterministic encoding'],
   unsigned: ['command', 'the envelope carries no signature'],
@@ -37,7 +38,8 @@ export const refusalCodes = {
   'root-skipped': ['command', 'the root does not follow the one that is trusted (fast-forward attack)'],
   'root-expired': ['command', 'the root that is trusted is past its expiry (freeze attack)'],
   superseded: ['command', 'a newer desired state took its place before it was done'],
-  // --- the image (image/aci, wire/http, device/store) --------------------------------------------------------------------
+  // --- the image (image/aci, wire/http, device/store)
+  // --------------------------------------------------------------------
   'image-signature-missing': ['image', 'the image has no detached signature'],
   'image-signature-invalid': ['image', 'the signature does not match the image'],
   'image-key-untrusted': ['image', 'signed by a key that is not trusted for the name of the image'],
@@ -63,14 +65,16 @@ export const refusalCodes = {
   'archive-too-large': ['image', 'the archive exceeds a limit on size, ratio, entries or names'],
   'image-build-failed': ['image', 'the read-only object could not be made'],
   'image-corrupt': ['image', 'a stored object is no longer what was verified'],
-  // --- what the network did --------------------------------------------------------------------------------
+  // --- what the network did
+  // --------------------------------------------------------------------------------
   'download-failed': ['transport', 'no server could deliver the file'],
   'download-truncated': ['transport', 'the file ended early'],
   'download-too-large': ['transport', 'the file is larger than commanded'],
   'download-too-slow': ['transport', 'the server stayed below the minimum rate'],
   'broker-unreachable': ['transport', 'the MQTT broker could not be reached'],
   'broker-refused': ['transport', 'the MQTT broker refused the connection'],
-  // --- the pod ---------------------------------------------------------------------------------------------
+  // --- the pod
+  // ---------------------------------------------------------------------------------------------
   'pod-manifest-invalid': ['pod', 'the pod manifest violates the specification'],
   'pod-image-unlisted': ['pod', 'an app uses an image that the desired state does not list'],
   'pod-app-missing': ['pod', 'neither pod nor image says what to run'],
@@ -84,14 +88,16 @@ export const refusalCodes = {
   'pod-network-failed': ['pod', 'a plugin refused to attach the pod to its network'],
   'activation-failed': ['pod', 'a unit of the pod did not start'],
   'probation-failed': ['pod', 'the pod did not stay healthy for its probation'],
-  // --- the device ------------------------------------------------------------------------------------------
+  // --- the device
+  // ------------------------------------------------------------------------------------------
   'no-space': ['device', 'too little free space for the download and the image'],
   'disk-failed': ['device', 'the disk cannot be written: it is read-only or failing'],
   'device-unsupported': ['device', 'the device lacks something that wherry needs'],
   'config-invalid': ['device', 'the configuration file is wrong'],
   'state-unreadable': ['device', 'the state of the device is damaged, or of a later version of wherry'],
   internal: ['device', 'wherry failed in a way it does not know; the journal has the details'],
-  // --- the operator ----------------------------------------------------------------------------------------
+  // --- the operator
+  // ----------------------------------------------------------------------------------------
   usage: ['usage', 'the command line is wrong'],
   'input-invalid': ['usage', 'a file or value given is not acceptable'],
   'not-found': ['usage', 'what was named does not exist'],

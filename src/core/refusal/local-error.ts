@@ -2,8 +2,9 @@ import { isRefusal, Refusal } from './refusal.ts';
 import type { RefusalCode } from './codes.ts';
 
 /**
- * What an error of the file system means (errno(3)): its code and its reason in words. Each error has this one meaning for every
- * reader. None of them is a mistake of the program, so none is an internal error.
+ * What an error of the file system means (errno(3)): its code and its reason in words. Each error
+ * has this one meaning for every reader. None of them is a mistake of the program, so none is an
+ * internal error.
  */
 const reasons: Readonly<Record<string, readonly [code: RefusalCode, reason: string]>> = {
   ENOSPC: ['no-space', 'the disk is full'],
@@ -32,7 +33,10 @@ const reasons: Readonly<Record<string, readonly [code: RefusalCode, reason: stri
 
 type LocalError = NodeJS.ErrnoException & { readonly code: string; readonly dest?: string };
 
-/** The error of a file-system call that `error` is or was caused by. Errors of sockets carry none of these system calls. */
+/**
+ * The error of a file-system call that `error` is or was caused by. Errors of sockets carry none of
+ * these system calls.
+ */
 export function localErrorOf(error: unknown): LocalError | undefined {
   for (let at: unknown = error; at instanceof Error; at = at.cause) {
     const { code, syscall } = at as NodeJS.ErrnoException;
@@ -53,8 +57,10 @@ const networkCalls: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * What went wrong with a file or directory as a refusal that names it, or `error` as it is: another refusal, or a bug.
- * @param path the name that the reader knows it by, where the error has none or one that is not the reader's
+ * What went wrong with a file or directory as a refusal that names it, or `error` as it is: another
+ * refusal, or a bug.
+ * @param path the name that the reader knows it by, where the error has none or one that is not the
+ *   reader's
  */
 export function asLocalRefusal(error: unknown, path?: string): unknown {
   if (isRefusal(error) && error.code !== 'image-build-failed') return error;
@@ -65,15 +71,19 @@ export function asLocalRefusal(error: unknown, path?: string): unknown {
   return new Refusal(code, `${name}: ${reason}`, { cause: error });
 }
 
-/** The refusal of a file that the reader named and that cannot be read, with the reason. @param what the file in words */
+/**
+ * The refusal of a file that the reader named and that cannot be read, with the reason.
+ * @param what the file in words
+ */
 export function unreadableFile(what: string, cause: unknown): Refusal {
   const [code, reason] = reasons[localErrorOf(cause)?.code ?? ''] ?? ['not-found'];
   return new Refusal(code, `${what} cannot be read${reason === undefined ? '' : `: ${reason}`}`, { cause });
 }
 
 /**
- * The refusal for a file of wherry's own that the operating system does not let it use. The reader named no path, so an error that
- * is not about space is the disk's: `disk-failed`. Undefined when no system call failed, which is a mistake of the program.
+ * The refusal for a file of wherry's own that the operating system does not let it use. The reader
+ * named no path, so an error that is not about space is the disk's: `disk-failed`. Undefined when
+ * no system call failed, which is a mistake of the program.
  *
  * @param what what could not be done
  */

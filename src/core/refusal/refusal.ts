@@ -1,8 +1,8 @@
 import type { RefusalCode } from './codes.ts';
 
 /**
- * An expected failure. `message` is one sentence that names the thing, what is wrong with it, and, where the reader
- * can act, what to do; `code` is what machines compare.
+ * An expected failure. `message` is one sentence that names the thing, what is wrong with it, and,
+ * where the reader can act, what to do; `code` is what machines compare.
  */
 export class Refusal extends Error {
   readonly code: RefusalCode;

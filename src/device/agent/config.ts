@@ -47,12 +47,16 @@ export interface BrokerConfig {
   readonly key?: string;
   readonly username?: string;
   readonly passwordFile?: string;
-  /** After a boot the first connection waits up to this long, so that a site's devices do not come back as one. */
+  /**
+   * After a boot the first connection waits up to this long, so that a site's devices do not come
+   * back as one.
+   */
   readonly bootSpreadSeconds: number;
 }
 
 /**
- * Reads the configuration. Unknown keys are refused, so that a typo cannot silently leave a default in force.
+ * Reads the configuration. Unknown keys are refused, so that a typo cannot silently leave a default
+ * in force.
  *
  * @throws {Refusal} config-invalid, naming the key and what it takes.
  */

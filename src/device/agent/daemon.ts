@@ -42,14 +42,19 @@ export interface DaemonOptions {
   readonly signal: AbortSignal;
 }
 
-/** How long a stop waits for calls to systemd that are under way; the unit's TimeoutStopSec is longer. */
+/**
+ * How long a stop waits for calls to systemd that are under way; the unit's TimeoutStopSec is
+ * longer.
+ */
 const stopWithinMs = 8_000;
 /** Of one image, and of all that one tree is rendered of. */
 const maxEntries = 100_000;
 /** Header, PAX header and its usual records. */
 const maxHeaderBytes = 2048;
 
-/** wherryd: puts the parts together, runs until `signal` is aborted, and leaves the pods running. */
+/**
+ * wherryd: puts the parts together, runs until `signal` is aborted, and leaves the pods running.
+ */
 export async function runDaemon(options: DaemonOptions): Promise<void> {
   const { journal, places, signal } = options;
   const config = parseConfig(options.configText);

@@ -4,8 +4,8 @@ import type { RefusalCode } from '../../core/refusal/index.ts';
 export const noRestartExitStatus = 78;
 
 /**
- * The exit status of wherryd. systemd restarts it after two seconds, except where no restart can help: a restart loop
- * would only fill the journal.
+ * The exit status of wherryd. systemd restarts it after two seconds, except where no restart can
+ * help: a restart loop would only fill the journal.
  */
 export function exitStatusOf(code: RefusalCode): number {
   return code === 'state-unreadable' ? noRestartExitStatus : 1;

@@ -1,4 +1,7 @@
-/** Does what it is given one after the other, in the order in which it came; what fails does not hold up the next. */
+/**
+ * Does what it is given one after the other, in the order in which it came; what fails does not
+ * hold up the next.
+ */
 export function inTurn(): <T>(work: () => Promise<T>) => Promise<T> {
   let last: Promise<unknown> = Promise.resolve();
   return (work) => {

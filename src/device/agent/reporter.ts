@@ -1,12 +1,15 @@
 import type { Clock } from '../../core/ports/index.ts';
 import type { DeviceReport } from '../../wire/report/index.ts';
 
-/** Reports are at least this far apart, so that a storm of changes costs a bounded number of messages. */
+/**
+ * Reports are at least this far apart, so that a storm of changes costs a bounded number of
+ * messages.
+ */
 const minIntervalMs = 1000;
 
 /**
- * Publishes reports when something changed: at once when it was quiet, then at most one a second, and always one after
- * the last change.
+ * Publishes reports when something changed: at once when it was quiet, then at most one a second,
+ * and always one after the last change.
  */
 export class Reporter {
   private readonly clock: Clock;

@@ -29,12 +29,15 @@ export interface RootPorts {
   readonly onRefused: (code: RefusalCode, message: string) => void;
 }
 
-/** How long a command waits for a newer root after a connection or a new root: brokers send what they retain at once. */
+/**
+ * How long a command waits for a newer root after a connection or a new root: brokers send what
+ * they retain at once.
+ */
 const graceMs = 1000;
 
 /**
- * The root of trust of a device: the first from a file, each further one from the broker, one version after the other. The newest
- * message replaces one that waits.
+ * The root of trust of a device: the first from a file, each further one from the broker, one
+ * version after the other. The newest message replaces one that waits.
  */
 export class RootUpdates {
   readonly #ports: RootPorts;
@@ -70,9 +73,11 @@ export class RootUpdates {
   }
 
   /**
-   * Resolves when the root is the one to judge a command by: files were looked at, and nothing that came is still waiting.
+   * Resolves when the root is the one to judge a command by: files were looked at, and nothing that
+   * came is still waiting.
    *
-   * @throws {Refusal} `config-invalid` when a root was put on the device and cannot be used, and there is none before it
+   * @throws {Refusal} `config-invalid` when a root was put on the device and cannot be used, and
+   *   there is none before it
    */
   async settled(signal: AbortSignal): Promise<void> {
     await this.#looking(() => this.#lookAtFiles(signal));
@@ -115,7 +120,8 @@ export class RootUpdates {
       } catch (error) {
         if (this.#stopping.signal.aborted) return;
         const refusal = asRefusal(error);
-        // Time may cure a key that is not valid yet; what is the device's own fault is tried again at the next connection.
+        // Time may cure a key that is not valid yet; what is the device's own fault is tried again
+        // at the next connection.
         if (isVerdict(refusal) && refusal.code !== 'key-unusable') this.#lastDigest = digest;
         this.#ports.onRefused(refusal.code, `root ${next.version}: ${refusal.message}`);
       }

@@ -11,15 +11,16 @@ import { inTurn } from './in-turn.ts';
 
 export interface StateFile extends StateKeeper {
   /**
-   * Saves what `change` makes of the newest state. For those who do not know what a deployment saves meanwhile; a deployment that does
-   * not know of them takes no root back.
+   * Saves what `change` makes of the newest state. For those who do not know what a deployment
+   * saves meanwhile; a deployment that does not know of them takes no root back.
    */
   update(change: (state: DeviceState) => DeviceState): Promise<void>;
 }
 
 /**
- * Opens the device's state. A device that was never commanded has none. One whose state is damaged, or of a later version of
- * wherry, refuses to guess: forgetting the trusted version would let an old command in.
+ * Opens the device's state. A device that was never commanded has none. One whose state is damaged,
+ * or of a later version of wherry, refuses to guess: forgetting the trusted version would let an
+ * old command in.
  *
  * @throws Refusal `state-unreadable`
  */

@@ -28,7 +28,10 @@ export interface SupervisorPorts {
   readonly clock: Clock;
   readonly journal: Journal;
   readonly bootId: string;
-  /** Refuses, with the codes of the command class, what can be seen to be no command before it is examined. */
+  /**
+   * Refuses, with the codes of the command class, what can be seen to be no command before it is
+   * examined.
+   */
   readonly check?: (message: Uint8Array) => void;
   /** Does `work` after `delayMs`, unless wherryd ends before. */
   readonly later?: (delayMs: number, work: () => void) => void;
@@ -45,8 +48,9 @@ export interface SupervisorPorts {
 }
 
 /**
- * Takes messages one at a time, decides whether they are commands, and runs at most one deployment. A newer command
- * supersedes the one under way; a message that arrives while another is examined replaces any that waits.
+ * Takes messages one at a time, decides whether they are commands, and runs at most one deployment.
+ * A newer command supersedes the one under way; a message that arrives while another is examined
+ * replaces any that waits.
  */
 export class Supervisor {
   private readonly examinations = examinationBudget();
@@ -60,7 +64,10 @@ export class Supervisor {
   private waiting: Uint8Array | undefined;
   private handling: Promise<void> | undefined;
   private lastDigest = '';
-  /** An image could not be replaced: the command is judged once more when it is told again, at the next connection. */
+  /**
+   * An image could not be replaced: the command is judged once more when it is told again, at the
+   * next connection.
+   */
   private repairAgain = false;
   private running: { readonly abort: AbortController; readonly done: Promise<void> } | undefined;
   private deploymentReport: DeploymentReport | undefined;
@@ -105,12 +112,18 @@ export class Supervisor {
     this.handling ??= this.handleWaiting().finally(() => (this.handling = undefined));
   }
 
-  /** What was judged before is judged again when it comes again: another root of trust says who may command. */
+  /**
+   * What was judged before is judged again when it comes again: another root of trust says who may
+   * command.
+   */
   forgetJudgement(): void {
     this.lastDigest = '';
   }
 
-  /** Notes a message that was refused; `version` is 0 when it is not known. What exceeds the budget is only counted. */
+  /**
+   * Notes a message that was refused; `version` is 0 when it is not known. What exceeds the budget
+   * is only counted.
+   */
   refuse(code: RefusalCode, reason: string, version = 0): void {
     if (this.refusals.take(this.ports.clock.nowMs()) > 0) {
       this.untold += 1;
@@ -133,7 +146,10 @@ export class Supervisor {
     this.ports.onChange();
   }
 
-  /** Stops working; a deployment under way stays pending, a message that is examined is forgotten. Pods run on. */
+  /**
+   * Stops working; a deployment under way stays pending, a message that is examined is forgotten.
+   * Pods run on.
+   */
   async close(): Promise<void> {
     this.waiting = undefined;
     const reason = new Error('wherryd is stopping');
@@ -145,7 +161,8 @@ export class Supervisor {
 
   private async handleWaiting(): Promise<void> {
     for (let message = this.takeWaiting(); message !== undefined; message = this.takeWaiting()) {
-      // A broker tells the retained message again at every connection: what was judged once is not judged again.
+      // A broker tells the retained message again at every connection: what was judged once is not
+      // judged again.
       const digest = digestOf(message);
       if (digest === this.lastDigest && !this.repairAgain) {
         this.debug(`message ${shortDigest(digest)} skipped: it is the last one that was judged`);
@@ -187,7 +204,8 @@ export class Supervisor {
     const { refusal, version } =
       error instanceof NotObeyed ? error : { refusal: asRefusal(error), version: 0 };
     if (refusal === undefined) {
-      // A message that breaks the examiner must not break it again at every restart: it is answered and forgotten.
+      // A message that breaks the examiner must not break it again at every restart: it is answered
+      // and forgotten.
       this.lastDigest = digest;
       this.ports.journal.log('error', `an examination failed unexpectedly: ${describe(error)}`, {
         WHERRY_CODE: 'internal',
@@ -200,12 +218,16 @@ export class Supervisor {
       return;
     }
     this.unjudged = undefined;
-    // Time may cure an expiry or a key that is not valid yet; nothing else changes by being sent again.
+    // Time may cure an expiry or a key that is not valid yet; nothing else changes by being sent
+    // again.
     if (refusal.code !== 'expired' && refusal.code !== 'key-unusable') this.lastDigest = digest;
     this.refuse(refusal.code, refusal.message);
   }
 
-  /** Answers once for a message that could not be judged or obeyed, and tries again a few times, later each time. */
+  /**
+   * Answers once for a message that could not be judged or obeyed, and tries again a few times,
+   * later each time.
+   */
   private examineLater(message: Uint8Array, digest: string, refusal: Refusal, version: number): void {
     const isKnown = this.unjudged?.digest === digest;
     const failures = isKnown ? (this.unjudged?.failures ?? 0) + 1 : 1;
@@ -269,7 +291,10 @@ export class Supervisor {
     });
   }
 
-  /** The command that was told again says where the images of the running version are: those that were damaged are replaced. */
+  /**
+   * The command that was told again says where the images of the running version are: those that
+   * were damaged are replaced.
+   */
   private repair(desired: DesiredState): void {
     if (this.running !== undefined) return;
     this.repairAgain = false;

@@ -1,11 +1,13 @@
 /**
- * A budget: `burst` at once, then one per `refillMs`. Pure: the caller gives the time. A clock that jumps forward grants at most one
- * burst, one that jumps back grants nothing.
+ * A budget: `burst` at once, then one per `refillMs`. Pure: the caller gives the time. A clock that
+ * jumps forward grants at most one burst, one that jumps back grants nothing.
  */
 export class TokenBucket {
   readonly #refillMs: number;
   readonly #fullMs: number;
-  /** What has been saved up, in milliseconds of refill: exact where a share of a token would not be. */
+  /**
+   * What has been saved up, in milliseconds of refill: exact where a share of a token would not be.
+   */
   #savedMs: number;
   #atMs: number | undefined;
 
@@ -15,7 +17,9 @@ export class TokenBucket {
     this.#savedMs = this.#fullMs;
   }
 
-  /** Takes one token and returns 0, or returns how many milliseconds it takes until there is one. */
+  /**
+   * Takes one token and returns 0, or returns how many milliseconds it takes until there is one.
+   */
   take(nowMs: number): number {
     this.#save(Math.max(0, nowMs - (this.#atMs ?? nowMs)));
     this.#atMs = nowMs;

@@ -9,13 +9,19 @@ import {
   signersOf,
 } from '../../wire/trust/index.ts';
 
-/** The keys that were provisioned with the device. They are read at each use, so replacing a file is enough. */
+/**
+ * The keys that were provisioned with the device. They are read at each use, so replacing a file is
+ * enough.
+ */
 export interface TrustFiles {
   /** Armored keys that may command. */
   deployKeys(): string[];
   /** Armored keys that may sign images: all, or those below a name. */
   imageKeys(): ImageKey[];
-  /** Every text of both stores, also those that trust nothing: a revocation in any copy of a key holds. */
+  /**
+   * Every text of both stores, also those that trust nothing: a revocation in any copy of a key
+   * holds.
+   */
   copies(): readonly string[];
 }
 
@@ -41,7 +47,10 @@ export interface DeviceTrust {
   copies(): readonly string[];
 }
 
-/** The roles of the root; on a device without one the keys of the directories, of which one is enough. */
+/**
+ * The roles of the root; on a device without one the keys of the directories, of which one is
+ * enough.
+ */
 export function deviceTrust(files: TrustFiles, root: () => RootDocument | undefined): DeviceTrust {
   return {
     deploy: () => {

@@ -5,14 +5,20 @@ import { runDaemon } from './daemon.ts';
 import { exitStatusOf } from './exit-status.ts';
 import { places } from '../host/index.ts';
 
-/** The program: reads the configuration, runs until it is told to stop, and ends with a status that says why. */
+/**
+ * The program: reads the configuration, runs until it is told to stop, and ends with a status that
+ * says why.
+ */
 const journal = openJournal();
 /** After the start, and after the last report of a deployment. */
 const heapRestMs = 5000;
 /** V8 lets go of the bytecode of a function that so many collections have found unused. */
 const collections = 12;
 
-/** The start and each deployment grow the heap by a few megabytes, which V8 would keep while nothing happens. The unit exposes the collector. */
+/**
+ * The start and each deployment grow the heap by a few megabytes, which V8 would keep while nothing
+ * happens. The unit exposes the collector.
+ */
 function shrinkHeap(): void {
   for (let done = 0; done < collections; done++) globalThis.gc?.();
 }
@@ -38,6 +44,7 @@ try {
   const message =
     isRefusal(error) || !(error instanceof Error) ? String(error) : (error.stack ?? error.message);
   journal.log('error', message, { WHERRY_CODE: code });
-  // What a start that failed left open must not keep the process: systemd starts it again when it has ended.
+  // What a start that failed left open must not keep the process: systemd starts it again when it
+  // has ended.
   process.exit(exitStatusOf(code));
 }

@@ -9,7 +9,8 @@ export type StepObserver = (step: string) => void;
 /**
  * Makes exactly `pods` run.
  *
- * @throws Refusal `activation-failed` at the first app that does not start; the reason of `signal` between two steps
+ * @throws Refusal `activation-failed` at the first app that does not start; the reason of `signal`
+ *   between two steps
  */
 export async function activatePods(
   world: World,
@@ -25,8 +26,9 @@ export async function activatePods(
 }
 
 /**
- * Makes `pods`, the last good set, run as far as it does. It is not judged again: whatever its state, it is the best there
- * is, and there is no loop. One app that does not start keeps no other from starting.
+ * Makes `pods`, the last good set, run as far as it does. It is not judged again: whatever its
+ * state, it is the best there is, and there is no loop. One app that does not start keeps no other
+ * from starting.
  *
  * @returns what was refused
  */

@@ -15,7 +15,10 @@ import {
 } from './transitions.ts';
 import type { DeploymentObserver, StateKeeper, World } from './world.ts';
 
-/** Activation is begun at most this often: a device that dies each time goes back to the previous set. */
+/**
+ * Activation is begun at most this often: a device that dies each time goes back to the previous
+ * set.
+ */
 export const maxActivationAttempts = 3;
 
 /** Aborts a deployment because a newer one was accepted; its message is told to the operator. */
@@ -26,11 +29,12 @@ export class Superseded extends Refusal {
 }
 
 /**
- * Runs the pending deployment of `keeper` to its terminal phase. It may be called again after a crash or a power cut
- * at any point: each step looks at the world and does what is missing.
+ * Runs the pending deployment of `keeper` to its terminal phase. It may be called again after a
+ * crash or a power cut at any point: each step looks at the world and does what is missing.
  *
- * `signal` is aborted with a `Superseded` reason when a newer desired state was accepted, with anything else when
- * the daemon ends: then the deployment stays pending and is taken up again at the next start.
+ * `signal` is aborted with a `Superseded` reason when a newer desired state was accepted, with
+ * anything else when the daemon ends: then the deployment stays pending and is taken up again at
+ * the next start.
  */
 export async function runDeployment(
   keeper: StateKeeper,
@@ -126,7 +130,10 @@ class Run {
     return this.attempts > 0 ? 'failed-late' : 'failed';
   }
 
-  /** How often the activation of this deployment was begun, over all runs. Above 0, pods may have been stopped. */
+  /**
+   * How often the activation of this deployment was begun, over all runs. Above 0, pods may have
+   * been stopped.
+   */
   private get attempts(): number {
     return this.keeper.state.pending?.attempts ?? 0;
   }
@@ -159,7 +166,10 @@ class Run {
     if (!isRefusal(error)) throw error;
   }
 
-  /** Removes the units of pods that are not needed any more. The deployment has ended, whether that succeeds or not. */
+  /**
+   * Removes the units of pods that are not needed any more. The deployment has ended, whether that
+   * succeeds or not.
+   */
   private async forget(pods: readonly DeployedPod[], last: DeploymentEnd): Promise<void> {
     try {
       await this.world.forget(pods);
@@ -210,8 +220,8 @@ class Run {
   }
 
   /**
-   * What the command says of trees that will have to be rendered, before manifests can say it; but for those that are stored. The
-   * world is asked again once it is known exactly.
+   * What the command says of trees that will have to be rendered, before manifests can say it; but
+   * for those that are stored. The world is asked again once it is known exactly.
    */
   private announcedTrees(): readonly ImageSize[] {
     const listed = new Set<string>(this.desired.images.map((image) => image.id));
@@ -224,7 +234,10 @@ class Run {
     });
   }
 
-  /** Renders the trees that layers cannot make; those that an earlier deployment, or this one before a power cut, made are found. */
+  /**
+   * Renders the trees that layers cannot make; those that an earlier deployment, or this one before
+   * a power cut, made are found.
+   */
   private async render(): Promise<void> {
     const renderings = this.world.renderings(this.desired, this.imagesOfDesired());
     this.treeIds = renderings.map(({ id }) => id);
@@ -244,8 +257,9 @@ class Run {
   }
 
   private async commit(): Promise<void> {
-    // From here on a boot starts the new set. A power cut before the next line boots the old set and tries again;
-    // one after it boots the new set and finds it pending: it is judged once more and then committed.
+    // From here on a boot starts the new set. A power cut before the next line boots the old set
+    // and tries again; one after it boots the new set and finds it pending: it is judged once more
+    // and then committed.
     await this.world.enable(this.staged);
     const { current: outgoing, pending, ...rest } = this.keeper.state;
     const last = { version: this.desired.version, phase: 'committed' as const };

@@ -23,7 +23,8 @@ export interface DeploymentUse {
 }
 
 /**
- * What the store holds and why, sorted by name. Images that were collected, which the state still remembers, are left out.
+ * What the store holds and why, sorted by name. Images that were collected, which the state still
+ * remembers, are left out.
  *
  * @param objects length of each object that is there, by image ID
  * @param mountOf name of an image's mount unit

@@ -1,6 +1,6 @@
 /**
- * The deployment state machine: one pending desired state is carried to its one terminal phase. It acts on the device only
- * through the `World` port.
+ * The deployment state machine: one pending desired state is carried to its one terminal phase. It
+ * acts on the device only through the `World` port.
  */
 export { acceptDesired, acceptRoot, keepNewerRoot } from './accepted.ts';
 export { activatePods, restorePods } from './activate.ts';

@@ -14,7 +14,10 @@ export interface ReplacedObject {
   readonly mount: string;
 }
 
-/** One step of an activation. A step is completed before the next begins. A run that is interrupted between two steps plans again. */
+/**
+ * One step of an activation. A step is completed before the next begins. A run that is interrupted
+ * between two steps plans again.
+ */
 export type Step =
   /** Stops these units, all at once. */
   | {
@@ -29,8 +32,8 @@ export type Step =
   | { readonly do: 'start'; readonly pod: string; readonly app: string; readonly unit: string };
 
 /**
- * The steps after which exactly the pods of `wanted` run. What runs already and has not changed is in no step, so a second
- * plan after the first was carried out only adopts the set.
+ * The steps after which exactly the pods of `wanted` run. What runs already and has not changed is
+ * in no step, so a second plan after the first was carried out only adopts the set.
  *
  * @param loaded the services, networks and slices of pods that systemd has loaded
  * @param wanted in start order

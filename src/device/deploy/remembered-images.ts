@@ -2,8 +2,9 @@ import type { StoredImage, StoredTree } from '../store/index.ts';
 import type { DeviceState } from './state.ts';
 
 /**
- * Images that no deployment refers to and that are remembered all the same: what a refused version brought need not come again.
- * Bounded, because the state is read whole and a device lives for years.
+ * Images that no deployment refers to and that are remembered all the same: what a refused version
+ * brought need not come again. Bounded, because the state is read whole and a device lives for
+ * years.
  */
 export const maxUnreferenced = 32;
 
@@ -17,8 +18,8 @@ function referencedImages(state: DeviceState): ReadonlySet<string> {
 }
 
 /**
- * Every rendered tree that a deployment refers to. The pending one says of which images; whether it needs the tree is known when all
- * of them are there.
+ * Every rendered tree that a deployment refers to. The pending one says of which images; whether it
+ * needs the tree is known when all of them are there.
  */
 function referencedTrees(state: DeviceState): ReadonlySet<string> {
   const pending = new Set<string>(state.pending?.desired.images.map(({ id }) => id));
@@ -36,7 +37,8 @@ export function referencedObjects(state: DeviceState): ReadonlySet<string> {
 }
 
 /**
- * `state` with a tree that was just rendered. Those that no deployment needs are forgotten, so that their number is bounded.
+ * `state` with a tree that was just rendered. Those that no deployment needs are forgotten, so that
+ * their number is bounded.
  * @param needed IDs of the trees of the deployment under way
  */
 export function withTree(state: DeviceState, tree: StoredTree, needed: readonly string[]): DeviceState {

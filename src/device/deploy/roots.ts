@@ -5,7 +5,8 @@ import { referencedObjects } from './remembered-images.ts';
 import type { DeployedPod, DeviceState } from './state.ts';
 
 /**
- * What garbage collection must leave: whatever the current, the previous and the pending deployment need.
+ * What garbage collection must leave: whatever the current, the previous and the pending deployment
+ * need.
  *
  * @param running pods that run, which during a rollback may be of none of these
  */

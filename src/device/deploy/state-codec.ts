@@ -28,7 +28,10 @@ import {
 } from '../../wire/trust/index.ts';
 import type { DeployedPod, Deployment, DeviceState } from './state.ts';
 
-/** What comes from manifests is as long as manifests may be; a state that is saved must be read again. */
+/**
+ * What comes from manifests is as long as manifests may be; a state that is saved must be read
+ * again.
+ */
 const maxManifestText = 1 << 20;
 
 const imageId = parsed(text(135), (value) => parseImageId(value));
@@ -155,8 +158,8 @@ export function encodeState(state: DeviceState): Uint8Array {
 /**
  * Reads a state slot's body.
  *
- * The slot was whole, so what cannot be read was not damaged: another version of wherry wrote it. The older slot is no way
- * out, because the version that it trusts may be older too.
+ * The slot was whole, so what cannot be read was not damaged: another version of wherry wrote it.
+ * The older slot is no way out, because the version that it trusts may be older too.
  *
  * @throws Refusal `state-unreadable`
  */

@@ -5,13 +5,16 @@ import type { StoredImage, StoredTree, TreeId } from '../store/index.ts';
 import type { DeployEra, DesiredState, RootDocument, TrustedVersion } from '../../wire/trust/index.ts';
 
 /**
- * What wherry must remember over a power cut; everything else is derived from the world. It lies in two slots
- * (store/), each with a generation and a checksum.
+ * What wherry must remember over a power cut; everything else is derived from the world. It lies in
+ * two slots (store/), each with a generation and a checksum.
  */
 export interface DeviceState {
   readonly format: 1;
   readonly trusted: TrustedVersion;
-  /** The root of trust; absent on a device that goes by its directories of keys. It is never taken away. */
+  /**
+   * The root of trust; absent on a device that goes by its directories of keys. It is never taken
+   * away.
+   */
   readonly root?: TrustedRoot;
   readonly current?: Deployment;
   readonly previous?: Deployment;
@@ -26,7 +29,9 @@ export interface DeviceState {
 
 export interface TrustedRoot {
   readonly document: RootDocument;
-  /** In which versions of desired states are counted; absent before a root took a deploy key out. */
+  /**
+   * In which versions of desired states are counted; absent before a root took a deploy key out.
+   */
   readonly era?: DeployEra;
 }
 
@@ -39,7 +44,10 @@ export interface Deployment {
   readonly treeIds?: readonly TreeId[];
 }
 
-/** What remains of a compiled pod once its files are on the disk: the names that are needed to start, stop and report it. */
+/**
+ * What remains of a compiled pod once its files are on the disk: the names that are needed to
+ * start, stop and report it.
+ */
 export type DeployedPod = Pick<
   CompiledPod,
   'name' | 'uuid' | 'slice' | 'services' | 'mounts' | 'isolators' | 'network'
@@ -48,8 +56,9 @@ export type DeployedPod = Pick<
 export interface PendingDeployment {
   readonly desired: DesiredState;
   /**
-   * How often activation was begun: a device that dies in it goes back after the third time. Above 0, pods of the current
-   * deployment may have been stopped, by this deployment or by one that it superseded.
+   * How often activation was begun: a device that dies in it goes back after the third time. Above
+   * 0, pods of the current deployment may have been stopped, by this deployment or by one that it
+   * superseded.
    */
   readonly attempts: number;
 }

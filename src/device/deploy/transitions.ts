@@ -17,10 +17,11 @@ export type DeploymentEventName =
 export const firstPhase: PendingPhase = 'fetch';
 
 /**
- * The whole life of a deployment; `runDeployment` goes by it. What fails before a pod was touched ends as `refused`. After
- * that the previous set was stopped and comes back, so it ends as `rolled-back`. A deployment that is taken up again after
- * its activation had begun goes through `fetch` and `stage` once more, with pods touched. The phases on the right that are
- * not keys are terminal: each command reaches exactly one of them.
+ * The whole life of a deployment; `runDeployment` goes by it. What fails before a pod was touched
+ * ends as `refused`. After that the previous set was stopped and comes back, so it ends as
+ * `rolled-back`. A deployment that is taken up again after its activation had begun goes through
+ * `fetch` and `stage` once more, with pods touched. The phases on the right that are not keys are
+ * terminal: each command reaches exactly one of them.
  */
 export const transitions: Readonly<
   Record<PendingPhase, Readonly<Partial<Record<DeploymentEventName, DeploymentPhase>>>>

@@ -6,16 +6,19 @@ import type { Rendering } from '../jobs/render/index.ts';
 import type { DeployedPod, DeviceState } from './state.ts';
 
 /**
- * What a deployment does to the device. `device/world` implements it with systemd, the disk and the pull unit; the tests with
- * a model that can be killed at any call.
+ * What a deployment does to the device. `device/world` implements it with systemd, the disk and the
+ * pull unit; the tests with a model that can be killed at any call.
  */
 export interface World {
   /**
-   * Sees to it that there is room for images and rendered trees besides what is stored, collecting what nothing needs first.
-   * Refuses with `no-space` before a byte is downloaded or written.
+   * Sees to it that there is room for images and rendered trees besides what is stored, collecting
+   * what nothing needs first. Refuses with `no-space` before a byte is downloaded or written.
    */
   reserve(sizes: readonly ImageSize[], state: DeviceState): Promise<void>;
-  /** Downloads, verifies and commits one image. Refuses with the codes of the image and transport classes. */
+  /**
+   * Downloads, verifies and commits one image. Refuses with the codes of the image and transport
+   * classes.
+   */
   pull(
     image: DesiredImage,
     onProgress: (receivedBytes: number) => void,
@@ -24,17 +27,26 @@ export interface World {
   /** Whether a stored object is still what was verified, judged cheaply. */
   intact(object: StoredObject): Promise<boolean>;
   /**
-   * The trees that the apps of `desired` need rendered, each once; none where layers do. Refuses with
-   * `image-dependency-missing`, `image-dependency-invalid` and the pod class.
+   * The trees that the apps of `desired` need rendered, each once; none where layers do. Refuses
+   * with `image-dependency-missing`, `image-dependency-invalid` and the pod class.
    */
   renderings(desired: DesiredState, images: readonly StoredImage[]): readonly Rendering[];
-  /** Renders and commits one tree of stored images. Refuses with codes of the image class and `no-space`. */
+  /**
+   * Renders and commits one tree of stored images. Refuses with codes of the image class and
+   * `no-space`.
+   */
   render(rendering: Rendering, signal: AbortSignal): Promise<StoredTree>;
-  /** Compiles the set and writes its bundles and units durably; starts nothing. Its trees are rendered. Refuses with the pod class. */
+  /**
+   * Compiles the set and writes its bundles and units durably; starts nothing. Its trees are
+   * rendered. Refuses with the pod class.
+   */
   stage(desired: DesiredState, images: readonly StoredImage[]): Promise<readonly DeployedPod[]>;
   /** The services, networks and slices of pods that systemd has loaded. */
   loaded(): Promise<readonly LoadedUnit[]>;
-  /** Objects that were replaced on disk while the old one is still mounted; an `unmount` step takes one off the list. */
+  /**
+   * Objects that were replaced on disk while the old one is still mounted; an `unmount` step takes
+   * one off the list.
+   */
   replaced(): readonly ReplacedObject[];
   /** Does one step of a plan. Refuses with `activation-failed`. */
   perform(step: Step, signal?: AbortSignal): Promise<void>;

@@ -9,10 +9,16 @@ export interface CgroupReadings {
   readonly tasks?: number;
 }
 
-/** Reads a small file of the cgroup file system; undefined when the controller or the group does not exist. */
+/**
+ * Reads a small file of the cgroup file system; undefined when the controller or the group does not
+ * exist.
+ */
 export type ReadCgroupFile = (controlGroup: string, file: string) => string | undefined;
 
-/** Reads a control group. Nothing is forked and nothing is kept open; a group that is gone yields no numbers. */
+/**
+ * Reads a control group. Nothing is forked and nothing is kept open; a group that is gone yields no
+ * numbers.
+ */
 export function readCgroup(controlGroup: string, read: ReadCgroupFile): CgroupReadings {
   const whole = (file: string): number | undefined => toCount(read(controlGroup, file));
   const keyed = (file: string, key: string): number | undefined =>

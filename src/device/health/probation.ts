@@ -23,7 +23,10 @@ export interface ProbationRules {
   readonly maxRestarts: number;
 }
 
-/** The rules for a policy's probation: quiet for its length, given three times as long plus a minute to get there. */
+/**
+ * The rules for a policy's probation: quiet for its length, given three times as long plus a minute
+ * to get there.
+ */
 export function probationRules(probationSeconds: number): ProbationRules {
   return {
     quietMs: probationSeconds * 1000,
@@ -33,8 +36,9 @@ export function probationRules(probationSeconds: number): ProbationRules {
 }
 
 /**
- * Judges a deployment from repeated samples. A unit's state alone proves little: `Restart=always` never shows `failed`, so
- * a restart breaks the quiet time, too many of them end the probation, and what the probe says counts as much.
+ * Judges a deployment from repeated samples. A unit's state alone proves little: `Restart=always`
+ * never shows `failed`, so a restart breaks the quiet time, too many of them end the probation, and
+ * what the probe says counts as much.
  */
 export class Probation {
   private readonly rules: ProbationRules;

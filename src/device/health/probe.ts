@@ -2,7 +2,8 @@ import { request } from 'node:http';
 import type { HttpProbe } from '../pod/index.ts';
 
 /**
- * Asks once at `host`, an address. Well is any status from 200 to 399 within `timeoutMs`; the body is thrown away unread.
+ * Asks once at `host`, an address. Well is any status from 200 to 399 within `timeoutMs`; the body
+ * is thrown away unread.
  */
 export async function askHttp(
   probe: HttpProbe,

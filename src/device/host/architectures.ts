@@ -9,8 +9,8 @@ export interface KernelFacts {
   /** Node's name for the architecture that its own program was made for. */
   readonly processArch: string;
   /**
-   * What `uname -m` says with the 32-bit personality (wherry-arm32.service); empty when the kernel refused it, absent when
-   * nobody asked.
+   * What `uname -m` says with the 32-bit personality (wherry-arm32.service); empty when the kernel
+   * refused it, absent when nobody asked.
    */
   readonly machine32?: string | undefined;
 }
@@ -23,8 +23,8 @@ export interface Architectures {
 }
 
 /**
- * What this device runs (docs/decisions/arm32.md). Not every ARMv8 CPU has a 32-bit user space, and not every kernel was built
- * to run 32-bit programs; whatever is not known for sure is not run.
+ * What this device runs (docs/decisions/arm32.md). Not every ARMv8 CPU has a 32-bit user space, and
+ * not every kernel was built to run 32-bit programs; whatever is not known for sure is not run.
  *
  * @throws Refusal `device-unsupported` on a machine that appc has no name for
  */

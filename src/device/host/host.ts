@@ -92,7 +92,9 @@ export function lookAtHost(run: string, unsealable: string | undefined): Host {
 export const readCgroupFile: ReadCgroupFile = (controlGroup, file) =>
   controlGroup.startsWith('/') ? read(join(cgroupRoot, controlGroup, file)) : undefined;
 
-/** Addresses of a pod, from the lines that its network unit adds to the hosts file of the network. */
+/**
+ * Addresses of a pod, from the lines that its network unit adds to the hosts file of the network.
+ */
 export function readPodAddresses(run: string, network: string, uuid: string): readonly string[] {
   const lines = (read(join(run, 'names', `${network}.d`, uuid)) ?? '').split('\n');
   return lines.map((line) => line.split(' ')[0] ?? '').filter((address) => isIP(address) !== 0);

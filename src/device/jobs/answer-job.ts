@@ -4,8 +4,9 @@ import { nodeDisk, writeDurable } from '../store/index.ts';
 import type { JobFiles, RefusedResult } from './job-files.ts';
 
 /**
- * The program's side of a job: reads the job, has `work` done, and leaves the result, a refusal included. A refusal is also a line
- * in the journal. Whatever else `work` throws ends the program without a result.
+ * The program's side of a job: reads the job, has `work` done, and leaves the result, a refusal
+ * included. A refusal is also a line in the journal. Whatever else `work` throws ends the program
+ * without a result.
  */
 export async function answerJob<Job, Done extends { readonly ok: true }>(
   files: JobFiles<Job, Done>,
@@ -24,14 +25,17 @@ export async function answerJob<Job, Done extends { readonly ok: true }>(
   if (!result.ok) process.stderr.write(`<4>${result.message} (${result.code})\n`);
 }
 
-/** The name of the job that makes an object: the same for every try, so that a download is resumed. */
+/**
+ * The name of the job that makes an object: the same for every try, so that a download is resumed.
+ */
 export function jobName(objectId: string): string {
   const digits = objectId.indexOf('-') + 1;
   return objectId.slice(digits, digits + 32);
 }
 
 /**
- * The directory of a job, for its program. WHERRY_PARTIAL says where the directories are, when not in their usual place.
+ * The directory of a job, for its program. WHERRY_PARTIAL says where the directories are, when not
+ * in their usual place.
  *
  * @throws Error when it is not the name of a job
  */

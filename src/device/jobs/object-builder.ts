@@ -9,7 +9,8 @@ export interface ObjectBuilder {
   /**
    * Resolves when the object is complete (not yet synced).
    *
-   * @throws Refusal `no-space`, `image-build-failed`, or `device-unsupported` when the builder cannot be started
+   * @throws Refusal `no-space`, `image-build-failed`, or `device-unsupported` when the builder
+   *   cannot be started
    */
   finished(): Promise<void>;
   /** Kills the builder and waits for its end. */
@@ -28,13 +29,14 @@ export interface ObjectBuilderOptions {
 const maxSaidBytes = 2048;
 
 /**
- * Options of `mkfs.erofs` (its manual page, version 1.8.6). Without compression the files are written where they belong as
- * they come, which `--sort=none` does only together with `-E^inline_data`; else every byte is written twice.
+ * Options of `mkfs.erofs` (its manual page, version 1.8.6). Without compression the files are
+ * written where they belong as they come, which `--sort=none` does only together with
+ * `-E^inline_data`; else every byte is written twice.
  */
 function builderArguments({ path, compression }: ObjectBuilderOptions): string[] {
   const layout = compression === 'lz4' ? ['-zlz4'] : ['--sort=none', '-E^inline_data'];
-  // The same tar makes the same object: no random UUID, a fixed time of building; files keep theirs. Blocks of 4 KiB
-  // whatever the page size is.
+  // The same tar makes the same object: no random UUID, a fixed time of building; files keep
+  // theirs. Blocks of 4 KiB whatever the page size is.
   return ['--quiet', '--tar=f', ...layout, '-b4096', '-Uclear', '-T0', '--mkfs-time', path];
 }
 
@@ -73,14 +75,18 @@ export function startObjectBuilder(options: ObjectBuilderOptions): ObjectBuilder
       if (refusal !== undefined) throw refusal;
     },
     kill: async () => {
-      // Version 1.8 loops for ever when its input ends within a file, so closing the pipe is not enough.
+      // Version 1.8 loops for ever when its input ends within a file, so closing the pipe is not
+      // enough.
       child.kill('SIGKILL');
       await ended;
     },
   };
 }
 
-/** What the end of the builder means. Version 1.8 reports a failed write and continues, so any error it reports counts. */
+/**
+ * What the end of the builder means. Version 1.8 reports a failed write and continues, so any error
+ * it reports counts.
+ */
 function judge(status: number | null, signal: NodeJS.Signals | null, said: string): Refusal | undefined {
   if (said.includes('No space left on device')) {
     return new Refusal('no-space', 'the disk became full while the image object was written');

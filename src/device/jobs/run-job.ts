@@ -24,8 +24,9 @@ export interface JobPorts {
 }
 
 /**
- * Has a unit without privileges do a job, and returns what it left. When this returns or throws, no process of the unit runs.
- * The directory stays: the caller takes over what was made, and removes the rest.
+ * Has a unit without privileges do a job, and returns what it left. When this returns or throws, no
+ * process of the unit runs. The directory stays: the caller takes over what was made, and removes
+ * the rest.
  *
  * The unit is not trusted. The caller must check what it uses of the result.
  *
@@ -40,7 +41,8 @@ export async function runJob<Job, Done extends { readonly ok: true }>(
 ): Promise<Done | RefusedResult> {
   const jobPath = join(directory, files.names.job);
   const resultPath = join(directory, files.names.result);
-  // A unit that a killed wherryd left has read an older job, with older keys. Where the unit is unknown, its start says so.
+  // A unit that a killed wherryd left has read an older job, with older keys. Where the unit is
+  // unknown, its start says so.
   await systemd.stop(unit).catch(() => undefined);
   await disk.remove(resumes === true ? resultPath : directory);
   await disk.makeDirectory(directory, owner);
@@ -51,7 +53,8 @@ export async function runJob<Job, Done extends { readonly ok: true }>(
     await systemd.resetFailed(unit);
     end = await systemd.run(unit, signal);
   } finally {
-    // A oneshot service has ended for systemd when its main process has; others may still have files open.
+    // A oneshot service has ended for systemd when its main process has; others may still have
+    // files open.
     await systemd.stop(unit);
   }
   signal.throwIfAborted();

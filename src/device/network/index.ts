@@ -1,7 +1,8 @@
 /**
- * Compiles the network of a pod: which one it is in, the plugin configurations of its attachment, its host ports. Pure: what the device
- * has (plugins, the operator's networks, its configuration) comes in as values. Nothing here runs a plugin: a unit of the pod
- * does (units.ts of device/pod, cross/debian/attach-network).
+ * Compiles the network of a pod: which one it is in, the plugin configurations of its attachment,
+ * its host ports. Pure: what the device has (plugins, the operator's networks, its configuration)
+ * comes in as values. Nothing here runs a plugin: a unit of the pod does (units.ts of device/pod,
+ * cross/debian/attach-network).
  */
 export { attachmentFailure, type AttachmentFailure } from './attachment-failure.ts';
 export { type DeclaredPorts, type HostPort, refuseSharedPorts } from './host-ports.ts';

@@ -52,7 +52,10 @@ export function limitingPlugin(list: NetworkList): NetworkList['plugins'] {
     : [];
 }
 
-/** No packet passes that is larger than the burst: it holds the largest that the kernel hands on as one. */
+/**
+ * No packet passes that is larger than the burst: it holds the largest that the kernel hands on as
+ * one.
+ */
 const leastBurstBits = 64n * 1024n * 8n;
 /** The kernel counts the burst in 32 bits of bytes. */
 const mostBurstBits = (1n << 32n) * 4n;

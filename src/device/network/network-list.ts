@@ -1,8 +1,9 @@
 import { Refusal } from '../../core/refusal/index.ts';
 
 /**
- * Where host-local keeps its leases: in memory, since namespaces and interfaces do not survive a boot either. A lease on the disk would
- * be in the way of the same pod's next start after a power cut.
+ * Where host-local keeps its leases: in memory, since namespaces and interfaces do not survive a
+ * boot either. A lease on the disk would be in the way of the same pod's next start after a power
+ * cut.
  */
 export const leases = '/run/wherry/leases';
 

@@ -16,8 +16,8 @@ export interface AttachmentArguments {
 }
 
 /**
- * The configuration of each plugin of an attachment, in the order of ADD (CNI specification, "Deriving execution configuration
- * from plugin configuration").
+ * The configuration of each plugin of an attachment, in the order of ADD (CNI specification,
+ * "Deriving execution configuration from plugin configuration").
  */
 export function pluginChain(
   list: NetworkList,

@@ -17,9 +17,10 @@ export type PodNetwork =
 const annotation = 'wherry/network';
 
 /**
- * The network that the annotation `wherry/network` of a pod manifest names, else the device's default.
- * @throws Refusal pod-manifest-invalid, pod-network-unknown, pod-network-forbidden, config-invalid (the operator's list),
- *   device-unsupported (a plugin is missing)
+ * The network that the annotation `wherry/network` of a pod manifest names, else the device's
+ * default.
+ * @throws Refusal pod-manifest-invalid, pod-network-unknown, pod-network-forbidden, config-invalid
+ *   (the operator's list), device-unsupported (a plugin is missing)
  */
 export function choosePodNetwork(pod: string, manifest: PodManifest, facts: NetworkFacts): PodNetwork {
   const written = labelValue(manifest.annotations, annotation);
@@ -54,7 +55,10 @@ export function choosePodNetwork(pod: string, manifest: PodManifest, facts: Netw
   return attached(from, readNetworkList(name, text), facts);
 }
 
-/** What a pod opens to others: host ports that lead to it, or the ports that it declares on the host's own network. */
+/**
+ * What a pod opens to others: host ports that lead to it, or the ports that it declares on the
+ * host's own network.
+ */
 export function portsOf(
   pod: string,
   network: PodNetwork,

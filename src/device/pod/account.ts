@@ -13,8 +13,9 @@ export interface Account {
 const maxId = 0xfffffffe;
 
 /**
- * Who the app runs as: the image's own passwd and group first, then digits, then the owner of a file (aci.md, `user` and
- * `group`). The primary group of a passwd line has no say: the manifest names the group.
+ * Who the app runs as: the image's own passwd and group first, then digits, then the owner of a
+ * file (aci.md, `user` and `group`). The primary group of a passwd line has no say: the manifest
+ * names the group.
  * @throws Refusal pod-user-unknown
  */
 export function resolveAccount(appName: string, app: App, image: PodImage): Account {
@@ -39,7 +40,10 @@ export function resolveAccount(appName: string, app: App, image: PodImage): Acco
   };
 }
 
-/** An image without a passwd file may still say "root", as rkt has it (docs/decisions/appc-differences.md, 34). */
+/**
+ * An image without a passwd file may still say "root", as rkt has it
+ * (docs/decisions/appc-differences.md, 34).
+ */
 function byConvention(name: string): number | undefined {
   return name === 'root' ? 0 : undefined;
 }

@@ -74,7 +74,10 @@ const systemMounts: readonly BundleMount[] = [
   },
 ];
 
-/** The lists that Docker and Podman hide and protect: what leaks from the host, and what a root app could set there. */
+/**
+ * The lists that Docker and Podman hide and protect: what leaks from the host, and what a root app
+ * could set there.
+ */
 const maskedPaths = [
   ...['/proc/acpi', '/proc/asound', '/proc/interrupts', '/proc/kcore', '/proc/keys', '/proc/latency_stats'],
   ...['/proc/sched_debug', '/proc/scsi', '/proc/timer_list', '/proc/timer_stats'],
@@ -103,7 +106,8 @@ export function bundleConfig(input: BundleInput): string {
       cwd: input.app.workingDirectory,
       capabilities: {
         bounding: isolation.capabilities,
-        // What execve(2) would leave to another user: nothing, unless a file has capabilities of its own.
+        // What execve(2) would leave to another user: nothing, unless a file has capabilities of
+        // its own.
         permitted: root ? isolation.capabilities : [],
         effective: root ? isolation.capabilities : [],
       },
@@ -124,7 +128,10 @@ export function bundleConfig(input: BundleInput): string {
   });
 }
 
-/** config.json of the process that holds a pod's namespaces: one static program in an otherwise empty root. */
+/**
+ * config.json of the process that holds a pod's namespaces: one static program in an otherwise
+ * empty root.
+ */
 export function holderConfig(input: {
   readonly root: string;
   readonly program: string;
@@ -185,7 +192,10 @@ function networkNamespace({ network, namespaces }: BundleInput): readonly { type
   }
 }
 
-/** A directory, so that a hosts file that replaces the one in it is seen; the start script's link leads there. */
+/**
+ * A directory, so that a hosts file that replaces the one in it is seen; the start script's link
+ * leads there.
+ */
 function namesMount(network: BundleNetwork): readonly BundleMount[] {
   if (network.kind !== 'attached') return [];
   const options = ['bind', 'ro', 'rprivate', 'nosuid', 'nodev', 'noexec'];

@@ -45,8 +45,8 @@ interface PodContext {
 
 /**
  * Compiles a pod into units and bundles.
- * @throws Refusal with a code of class `pod` when the manifest cannot be run as it stands, `device-unsupported` when this
- *   device lacks what it takes
+ * @throws Refusal with a code of class `pod` when the manifest cannot be run as it stands,
+ *   `device-unsupported` when this device lacks what it takes
  */
 export function compilePod(input: PodInput): CompiledPod {
   const { name, uuid, manifest, host } = input;
@@ -225,7 +225,10 @@ function compileHolder({ input, places, isolation, network }: PodContext) {
   };
 }
 
-/** The unit that attaches the pod to its network, and what that unit reads; a pod in the host's or in none has no such unit. */
+/**
+ * The unit that attaches the pod to its network, and what that unit reads; a pod in the host's or
+ * in none has no such unit.
+ */
 function compileAttachment(
   { input, places, network }: PodContext,
   ports: readonly HostPort[],

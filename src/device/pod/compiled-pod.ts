@@ -11,11 +11,17 @@ export interface HostFacts {
   readonly cpuCount: number;
   readonly memoryBytes: number;
   readonly limits: 'require' | 'best-effort';
-  /** Node's process.arch; decides which system call tables a filter covers. Absent: those of `arm64`. */
+  /**
+   * Node's process.arch; decides which system call tables a filter covers. Absent: those of
+   * `arm64`.
+   */
   readonly machine?: string;
   /** Loaded AppArmor profiles; absent when the kernel has no AppArmor. */
   readonly appArmorProfiles?: readonly string[];
-  /** A static program for the first process of a pod with several apps, /usr/bin/catatonit; absent when there is none. */
+  /**
+   * A static program for the first process of a pod with several apps, /usr/bin/catatonit; absent
+   * when there is none.
+   */
   readonly holderPath?: string;
   /** Networks of the device; absent: only its own, which every pod shares. */
   readonly network?: NetworkFacts;
@@ -29,13 +35,16 @@ export interface HostFacts {
   };
 }
 
-/** An image as the compiler needs it: manifest, and what decides user and group (ace.md, aci.md#app user). */
+/**
+ * An image as the compiler needs it: manifest, and what decides user and group (ace.md, aci.md#app
+ * user).
+ */
 export interface PodImage {
   readonly id: ImageId;
   readonly manifest: ImageManifest;
   /**
-   * The objects that make its root file system, the uppermost first: itself, then the images that it depends on, or the one
-   * tree that was rendered of them.
+   * The objects that make its root file system, the uppermost first: itself, then the images that
+   * it depends on, or the one tree that was rendered of them.
    */
   readonly layers: readonly string[];
   /** The image's own account files as text; empty when it has none. */
@@ -68,22 +77,29 @@ export interface CompiledPod {
     readonly probeHttp?: HttpProbe;
   }[];
   /**
-   * Units that the services need and start by themselves: the mounts of image objects, which pods may share, and the holder
-   * of the namespaces of a pod with several apps, and the unit that attaches a pod to its network.
+   * Units that the services need and start by themselves: the mounts of image objects, which pods
+   * may share, and the holder of the namespaces of a pod with several apps, and the unit that
+   * attaches a pod to its network.
    */
   readonly mounts: readonly string[];
   /** Unit files for /etc/systemd/system, by name. */
   readonly units: readonly { readonly name: string; readonly text: string }[];
   /** Files below `<pods>/<uuid>/`, relative paths. */
   readonly files: readonly { readonly path: string; readonly content: string; readonly mode: number }[];
-  /** Directories below `<pods>/<uuid>/` to be made when they are missing and left as they are when not: empty volumes. */
+  /**
+   * Directories below `<pods>/<uuid>/` to be made when they are missing and left as they are when
+   * not: empty volumes.
+   */
   readonly directories: readonly {
     readonly path: string;
     readonly mode: number;
     readonly uid: number;
     readonly gid: number;
   }[];
-  /** Host paths that must be there before the pod is started (ace.md#volume-setup: a missing source MUST be an error). */
+  /**
+   * Host paths that must be there before the pod is started (ace.md#volume-setup: a missing source
+   * MUST be an error).
+   */
   readonly sources: readonly { readonly app: string; readonly path: string }[];
   readonly isolators: readonly IsolatorReport[];
   /** Name of its network; absent when that is the host's. */

@@ -1,6 +1,7 @@
 /**
- * Compiles a pod manifest into units and crun bundles. Pure: values in, text out; what must be read of the image and of the
- * host comes in as values, and what must be made on the disk goes out as a list.
+ * Compiles a pod manifest into units and crun bundles. Pure: values in, text out; what must be read
+ * of the image and of the host comes in as values, and what must be made on the disk goes out as a
+ * list.
  */
 export { appPath } from './bundle.ts';
 export { compilePod } from './compile.ts';

@@ -28,7 +28,9 @@ export interface AppIsolation {
   readonly reports: readonly IsolatorReport[];
 }
 
-/** What the isolators of a pod come to: limits of its slice, and kernel settings of its namespaces. */
+/**
+ * What the isolators of a pod come to: limits of its slice, and kernel settings of its namespaces.
+ */
 export interface PodIsolation {
   readonly limits: ResourceLimits;
   readonly sysctl: Readonly<Record<string, string>>;
@@ -52,7 +54,10 @@ const knownCapabilities: ReadonlySet<string> = new Set(
     .map((name) => `CAP_${name}`),
 );
 
-/** Kernel settings of the IPC namespace, which each pod has for itself. Those of the network would be the host's. */
+/**
+ * Kernel settings of the IPC namespace, which each pod has for itself. Those of the network would
+ * be the host's.
+ */
 const podSysctl =
   /^(?:kernel\.(?:msgmax|msgmnb|msgmni|sem|shmall|shmmax|shmmni|shm_rmid_forced)|fs\.mqueue\.[a-z_]+)$/;
 
@@ -190,7 +195,10 @@ function capabilitySet(isolators: readonly TypedIsolator[]): readonly string[] {
 
 const noSelinux: Outcome = { outcome: 'ignored', detail: 'SELinux labels are not supported' };
 
-/** Ignored where there is no AppArmor; but MUST be refused where there is and the profile is not loaded (ace.md). */
+/**
+ * Ignored where there is no AppArmor; but MUST be refused where there is and the profile is not
+ * loaded (ace.md).
+ */
 function appArmor(app: string, profile: string, host: HostFacts): Outcome {
   if (host.appArmorProfiles === undefined)
     return { outcome: 'ignored', detail: 'the kernel has no AppArmor' };

@@ -12,7 +12,9 @@ export interface LimitOutcome {
   readonly networkBytesPerSecond?: bigint;
 }
 
-/** The host, and what becomes of a limit in bytes per second in the network of the pod or the app. */
+/**
+ * The host, and what becomes of a limit in bytes per second in the network of the pod or the app.
+ */
 export interface LimitedHost extends HostFacts {
   readonly networkLimit: (bytesPerSecond: bigint) => NetworkLimit;
 }
@@ -28,7 +30,10 @@ interface LimitRule<K extends LimitKind> {
   readonly apply: (isolator: Extract<TypedIsolator, { kind: K }>, host: LimitedHost) => LimitOutcome;
 }
 
-/** Isolator → properties of systemd (systemd.resource-control(5)), on an app's service and on a pod's slice alike. */
+/**
+ * Isolator → properties of systemd (systemd.resource-control(5)), on an app's service and on a
+ * pod's slice alike.
+ */
 const limitRules: { readonly [K in LimitKind]: LimitRule<K> } = {
   'resource/memory': {
     controller: 'memory',
@@ -47,7 +52,8 @@ const limitRules: { readonly [K in LimitKind]: LimitRule<K> } = {
           return done('modified', directives, 'the kernel counts whole pages');
         }
       }
-      // memory.low reaches only as far up as the ancestors have it, and they are shared with other pods.
+      // memory.low reaches only as far up as the ancestors have it, and they are shared with other
+      // pods.
       return low === undefined
         ? done('enforced', directives)
         : done('modified', directives, 'the request protects against other apps of the pod only');
@@ -154,7 +160,9 @@ function percent(milliCores: bigint): string {
   return `${milliCores / 10n}${tenths === 0n ? '' : `.${tenths}`}%`;
 }
 
-/** cgroup v1 shares as a v2 weight, the kernel's and systemd's own formula: 2 … 262144 → 1 … 10000. */
+/**
+ * cgroup v1 shares as a v2 weight, the kernel's and systemd's own formula: 2 … 262144 → 1 … 10000.
+ */
 function weightOfShares(shares: bigint): bigint {
   const clamped = shares < 2n ? 2n : shares > 262144n ? 262144n : shares;
   return 1n + ((clamped - 2n) * 9999n) / 262142n;

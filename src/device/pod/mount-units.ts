@@ -1,13 +1,15 @@
 import { escapeUnitPath, unitNameMaxBytes } from '../systemd/index.ts';
 
 /**
- * Mounted before any pod starts, or the boot fails. They are mounted in rescue mode as well, where no app is wanted.
+ * Mounted before any pod starts, or the boot fails. They are mounted in rescue mode as well, where
+ * no app is wanted.
  */
 const systemMounts = new Set(['/', '/boot', '/etc', '/run', '/tmp', '/usr', '/var']);
 
 /**
- * The mount units that directories may lie on, one for each part of their paths. Which of them exist is not known here, and
- * may change: a disk may be added to fstab(5) after a pod was deployed.
+ * The mount units that directories may lie on, one for each part of their paths. Which of them
+ * exist is not known here, and may change: a disk may be added to fstab(5) after a pod was
+ * deployed.
  */
 export function mountUnitsOf(directories: readonly string[]): readonly string[] {
   const units = new Set<string>();

@@ -5,7 +5,10 @@ import type { HostFacts } from './compiled-pod.ts';
 /** Name of the program of its network unit below the pod's directory. */
 export const attachScriptPath = 'attach-network';
 
-/** Names and paths of one pod: everything of it lies in these places, and nothing of another pod does. */
+/**
+ * Names and paths of one pod: everything of it lies in these places, and nothing of another pod
+ * does.
+ */
 export interface PodPlaces {
   readonly slice: string;
   /** The unit that holds the namespaces of a pod with several apps. */
@@ -25,8 +28,8 @@ export interface PodPlaces {
   /** `relative`, a path below the pod's directory, as an absolute path. */
   absolute(relative: string): string;
   /**
-   * What a container has while it runs: its PID file, crun's state, `layer` with the writable layer. systemd makes it and
-   * removes it.
+   * What a container has while it runs: its PID file, crun's state, `layer` with the writable
+   * layer. systemd makes it and removes it.
    */
   runtime(containerId: string): string;
   /** Namespaces of the holder: a link to its /proc/<pid>/ns. */
@@ -57,7 +60,9 @@ export function podPlaces(name: string, uuid: string, host: HostFacts): PodPlace
   };
 }
 
-/** Where the object of an image or of a rendered tree is mounted, and the mount unit of that place. */
+/**
+ * Where the object of an image or of a rendered tree is mounted, and the mount unit of that place.
+ */
 export function imageMount(
   objectId: string,
   host: Pick<HostFacts, 'directories'>,

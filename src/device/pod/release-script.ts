@@ -2,9 +2,10 @@
 export const releaseScriptPath = 'release-app';
 
 /**
- * Lets a created container begin. systemd runs it once it follows the container's process, and tells it which that is in
- * MAINPID. A start that fails here must end by itself: as the first process of a PID namespace the created process ignores
- * every signal but SIGKILL, so systemd would wait for it until the stop timeout.
+ * Lets a created container begin. systemd runs it once it follows the container's process, and
+ * tells it which that is in MAINPID. A start that fails here must end by itself: as the first
+ * process of a PID namespace the created process ignores every signal but SIGKILL, so systemd would
+ * wait for it until the stop timeout.
  */
 export const releaseScript = `#!/bin/sh
 # Lets the process of a created container begin.

@@ -18,8 +18,9 @@ interface SeccompRule {
 }
 
 /**
- * Node's process.arch → ABIs of that kernel. A filter that lacks an ABI kills every program that uses it, and one made for
- * 64 bits only could be passed by 32-bit calls: 32-bit ARM programs run on most ARMv8 kernels.
+ * Node's process.arch → ABIs of that kernel. A filter that lacks an ABI kills every program that
+ * uses it, and one made for 64 bits only could be passed by 32-bit calls: 32-bit ARM programs run
+ * on most ARMv8 kernels.
  */
 const abis: Readonly<Record<string, readonly string[]>> = {
   arm64: ['SCMP_ARCH_AARCH64', 'SCMP_ARCH_ARM'],
@@ -28,9 +29,10 @@ const abis: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * What no app needs, and what a capability that the app keeps makes legitimate again. A deny list: it stays as small as its
- * purpose (kernel attack surface that capabilities leave open), is not outdated by new calls, and holds for both ARM ABIs
- * without naming their `_time64`, `arm_` and `32` variants. The calls are those that Docker's documentation lists as blocked.
+ * What no app needs, and what a capability that the app keeps makes legitimate again. A deny list:
+ * it stays as small as its purpose (kernel attack surface that capabilities leave open), is not
+ * outdated by new calls, and holds for both ARM ABIs without naming their `_time64`, `arm_` and
+ * `32` variants. The calls are those that Docker's documentation lists as blocked.
  */
 const deniedUnless: readonly (readonly [capability: string | undefined, calls: readonly string[]])[] = [
   [
@@ -86,9 +88,9 @@ export function defaultFilter(machine: string, capabilities: readonly string[]):
 }
 
 /**
- * Calls between loading the filter and the app's first instruction, the same on every ABI (ace.md allows a minimal addition).
- * They are those of crun, which waits for the release of the container under the filter, of the dynamic linker and of a
- * static program's start. strace(1) shows them.
+ * Calls between loading the filter and the app's first instruction, the same on every ABI (ace.md
+ * allows a minimal addition). They are those of crun, which waits for the release of the container
+ * under the filter, of the dynamic linker and of a static program's start. strace(1) shows them.
  */
 const startCalls: readonly string[] = [
   ...[
@@ -123,7 +125,9 @@ const startCalls: readonly string[] = [
   ],
 ];
 
-/** ABIs that are older than the `at` calls have these beside them, and C libraries still use them. */
+/**
+ * ABIs that are older than the `at` calls have these beside them, and C libraries still use them.
+ */
 const withoutAt = ['access', 'open', 'readlink'];
 
 /** ABIs of 32 bits have wider variants of many calls. */
@@ -133,7 +137,9 @@ const wider: readonly string[] = [
   ...['geteuid32', 'getuid32', 'getegid32', 'getgid32'],
 ];
 
-/** The further calls of each ABI: a filter covers several, and a 32-bit program meets it as well. */
+/**
+ * The further calls of each ABI: a filter covers several, and a 32-bit program meets it as well.
+ */
 const startCallsOf: Readonly<Record<string, readonly string[]>> = {
   SCMP_ARCH_AARCH64: [],
   SCMP_ARCH_ARM: [...withoutAt, ...wider, 'arm_set_tls', 'set_tls', 'cacheflush'],
@@ -154,7 +160,9 @@ interface CallSet {
   readonly errno?: string;
 }
 
-/** os/linux/seccomp-retain-set: all other calls are blocked; `@appc.io/all` opts out of filtering. */
+/**
+ * os/linux/seccomp-retain-set: all other calls are blocked; `@appc.io/all` opts out of filtering.
+ */
 export function retainFilter(machine: string, set: CallSet): SeccompOutcome {
   if (set.calls.includes('@appc.io/all')) return {};
   const [wildcard] = set.calls.filter((call) => call.startsWith('@'));
@@ -179,7 +187,10 @@ export function retainFilter(machine: string, set: CallSet): SeccompOutcome {
   };
 }
 
-/** os/linux/seccomp-remove-set: these are blocked, in addition to what is by default; `@appc.io/empty` asks for the default. */
+/**
+ * os/linux/seccomp-remove-set: these are blocked, in addition to what is by default;
+ * `@appc.io/empty` asks for the default.
+ */
 export function removeFilter(machine: string, capabilities: readonly string[], set: CallSet): SeccompOutcome {
   const filter = defaultFilter(machine, capabilities);
   if (set.calls.includes('@appc.io/empty')) return { filter };

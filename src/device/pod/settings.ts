@@ -2,7 +2,10 @@ import { labelValue, parseQuantity, wholeUnits, type NameValue } from '../../ima
 import { Refusal } from '../../core/refusal/index.ts';
 import { type HttpProbe, parseHttpProbe } from './http-probe.ts';
 
-/** What the specification leaves open and annotations `wherry/…` of an app decide; the pod's manifest wins over the image's. */
+/**
+ * What the specification leaves open and annotations `wherry/…` of an app decide; the pod's
+ * manifest wins over the image's.
+ */
 export interface AppSettings {
   readonly restart: 'no' | 'on-failure' | 'always';
   /** What asks the app to end. */

@@ -2,13 +2,14 @@
 export const startScriptPath = 'start-app';
 
 /**
- * The same script for every app: it lays a fresh writable layer over the image and becomes `crun create`, which leaves when
- * the app's process is there and waits for its release. So systemd finds exactly one process that is its own child.
- * It lies in the pod's directory, so that a pod runs without wherry. Its arguments are checked names and our own paths;
- * what an app says (its exec line, environment, paths) is in the bundle and never comes near a shell.
+ * The same script for every app: it lays a fresh writable layer over the image and becomes
+ * `crun create`, which leaves when the app's process is there and waits for its release. So systemd
+ * finds exactly one process that is its own child. It lies in the pod's directory, so that a pod
+ * runs without wherry. Its arguments are checked names and our own paths; what an app says (its
+ * exec line, environment, paths) is in the bundle and never comes near a shell.
  *
- * The service has a mount namespace of its own, so the mounts go when the app goes, however it ends: every start gets a
- * clean layer, and nothing is ever left behind on the host.
+ * The service has a mount namespace of its own, so the mounts go when the app goes, however it
+ * ends: every start gets a clean layer, and nothing is ever left behind on the host.
  */
 export const startScript = `#!/bin/sh
 # Creates an app's container, or runs its post-stop handler, in a fresh layer over its images.

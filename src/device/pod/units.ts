@@ -7,8 +7,8 @@ import type { AppSettings } from './settings.ts';
 import { startScriptPath } from './start-script.ts';
 
 /**
- * The mount of an image's object. It comes with the first service that needs it, or before, when the image is looked into,
- * and goes when its deployment is forgotten.
+ * The mount of an image's object. It comes with the first service that needs it, or before, when
+ * the image is looked into, and goes when its deployment is forgotten.
  */
 export function mountUnit(
   imageId: string,
@@ -49,7 +49,9 @@ export interface ServiceInput {
   readonly limits: ResourceLimits;
   /** Directories of the host that it uses: it does not start before what they lie on is mounted. */
   readonly sources: readonly string[];
-  /** Whether its post-stop handler has a bundle; that of a pre-start handler is found by the script. */
+  /**
+   * Whether its post-stop handler has a bundle; that of a pre-start handler is found by the script.
+   */
   readonly postStop: boolean;
   /** Unit that holds the pod's namespaces. */
   readonly holder?: string;
@@ -58,8 +60,9 @@ export interface ServiceInput {
 }
 
 /**
- * systemd follows the one process that `crun create` leaves: it is PID 1's child before that command has ended, and it does not
- * begin before ExecStartPost=. With PIDFile= systemd would read the process of an app that ends at once after it has gone.
+ * systemd follows the one process that `crun create` leaves: it is PID 1's child before that
+ * command has ended, and it does not begin before ExecStartPost=. With PIDFile= systemd would read
+ * the process of an app that ends at once after it has gone.
  */
 const followed = { Type: 'forking', GuessMainPID: true };
 
@@ -74,7 +77,10 @@ function release(
   return ['/bin/sh', places.absolute(releaseScriptPath), dir, host.crunPath, id, ...namespaces];
 }
 
-/** The service of an app: crun in a fresh layer. No process of wherry stays; systemd follows the app's own process. */
+/**
+ * The service of an app: crun in a fresh layer. No process of wherry stays; systemd follows the
+ * app's own process.
+ */
 export function serviceUnit(input: ServiceInput): string {
   const { podName, app, places, host, settings, holder, network } = input;
   const layers = input.layers.map((id) => imageMount(id, host));
@@ -100,8 +106,8 @@ export function serviceUnit(input: ServiceInput): string {
       Description: `App ${app} of pod ${podName}`,
       Requires: mounts,
       ...(holder === undefined ? {} : { BindsTo: [holder] }),
-      // Not Requires=: an app whose network failed once would not be tried again. crun finds no namespace then, and each new start
-      // of the app begins with the network.
+      // Not Requires=: an app whose network failed once would not be tried again. crun finds no
+      // namespace then, and each new start of the app begins with the network.
       Wants: networks,
       PartOf: networks,
       After: needs,
@@ -140,14 +146,16 @@ export function serviceUnit(input: ServiceInput): string {
       LogRateLimitBurst: 2000,
       ...input.limits,
     },
-    // Starts an app that waits for a disk when that is mounted: a start that failed for a dependency is not tried again.
+    // Starts an app that waits for a disk when that is mounted: a start that failed for a
+    // dependency is not tried again.
     ...(disks.length === 0 ? {} : { Install: { WantedBy: disks } }),
   });
 }
 
 /**
- * The service of a pod with several apps that holds their shared namespaces (pods.md: PID, IPC, UTS). When it ends, the
- * kernel ends all processes of the pod; systemd starts them again in new ones.
+ * The service of a pod with several apps that holds their shared namespaces (pods.md: PID, IPC,
+ * UTS). When it ends, the kernel ends all processes of the pod; systemd starts them again in new
+ * ones.
  */
 export function holderUnit(input: {
   readonly podName: string;
@@ -193,8 +201,9 @@ export function holderUnit(input: {
 }
 
 /**
- * The service that attaches a pod to its network before its apps start, and detaches it when none of them needs it any more. It runs
- * in the mount namespace of the host, where the name of the network namespace must be.
+ * The service that attaches a pod to its network before its apps start, and detaches it when none
+ * of them needs it any more. It runs in the mount namespace of the host, where the name of the
+ * network namespace must be.
  */
 export function networkUnit(input: {
   readonly podName: string;

@@ -13,9 +13,11 @@ export interface ResolvedMount {
 const reserved = ['/proc', '/sys', '/dev'];
 
 /**
- * The mounts of an app: each mount of the pod manifest, and for each mount point of the app that none of them is at, the
- * volume of the same name (pods.md, ace.md#volume-setup). A mount point may make a volume read-only, never writable.
- * @throws Refusal pod-volume-invalid when a mount has no volume, a mount point none either, or targets overlap
+ * The mounts of an app: each mount of the pod manifest, and for each mount point of the app that
+ * none of them is at, the volume of the same name (pods.md, ace.md#volume-setup). A mount point may
+ * make a volume read-only, never writable.
+ * @throws Refusal pod-volume-invalid when a mount has no volume, a mount point none either, or
+ *   targets overlap
  */
 export function resolveMounts(podApp: PodApp, app: App, manifest: PodManifest): readonly ResolvedMount[] {
   const refuse = (why: string) => new Refusal('pod-volume-invalid', `app ${podApp.name}: ${why}`);

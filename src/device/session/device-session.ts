@@ -50,20 +50,28 @@ export type ConnectionState =
 
 type Listener<T> = (value: T) => void;
 
-/** Terminal answers that wait for their acknowledgement: one per version, so this many deployments while offline. */
+/**
+ * Terminal answers that wait for their acknowledgement: one per version, so this many deployments
+ * while offline.
+ */
 const maxPendingEvents = 32;
 const disconnectWithinMs = 3_000;
 
-/** When a device without a command subscribes once more: the wait, and the width of the window that spreads a fleet. */
+/**
+ * When a device without a command subscribes once more: the wait, and the width of the window that
+ * spreads a fleet.
+ */
 const askAgainMs = { least: 5_000, spread: 10_000 };
 
 /**
- * The device's side of MQTT for as long as the process lives: one connection after the other, each starting from
- * nothing (clean session), because everything that matters is state that is published or requested again.
+ * The device's side of MQTT for as long as the process lives: one connection after the other, each
+ * starting from nothing (clean session), because everything that matters is state that is published
+ * or requested again.
  *
- * On every connection: `live` says up, `desired` is subscribed, `get` asks for it where the broker keeps nothing, and the
- * newest report and all unanswered events follow. When no command came, `desired` is subscribed once more some seconds later. Delivery is at least once and in no order (NATS re-delivers late), so
- * listeners must compare versions.
+ * On every connection: `live` says up, `desired` is subscribed, `get` asks for it where the broker
+ * keeps nothing, and the newest report and all unanswered events follow. When no command came,
+ * `desired` is subscribed once more some seconds later. Delivery is at least once and in no order
+ * (NATS re-delivers late), so listeners must compare versions.
  */
 export class DeviceSession {
   readonly #options: DeviceSessionOptions;
@@ -84,7 +92,9 @@ export class DeviceSession {
   #publishing = false;
   #running: Promise<void> | undefined;
 
-  /** @throws Refusal `input-invalid` when fleet or device is not a name that can stand in a topic */
+  /**
+   * @throws Refusal `input-invalid` when fleet or device is not a name that can stand in a topic
+   */
   constructor(options: DeviceSessionOptions) {
     this.#options = options;
     this.#topics = deviceTopics(options.fleet, options.device);
@@ -96,7 +106,10 @@ export class DeviceSession {
     this.#running ??= this.#run();
   }
 
-  /** Publishes `report`, now or with the next connection. Only the newest is kept: it is a state, not an event. */
+  /**
+   * Publishes `report`, now or with the next connection. Only the newest is kept: it is a state,
+   * not an event.
+   */
   publishReport(report: DeviceReport): void {
     this.#report = report;
     this.#reportIsPublished = false;
@@ -104,8 +117,9 @@ export class DeviceSession {
   }
 
   /**
-   * Publishes `event` and keeps it until the broker has acknowledged it; a newer one for the same version replaces it. Beyond
-   * 32 versions the oldest is dropped: the retained report still tells the newest outcome.
+   * Publishes `event` and keeps it until the broker has acknowledged it; a newer one for the same
+   * version replaces it. Beyond 32 versions the oldest is dropped: the retained report still tells
+   * the newest outcome.
    */
   publishEvent(event: DeploymentEvent): void {
     this.#events.delete(event.version);
@@ -117,7 +131,10 @@ export class DeviceSession {
     void this.#publishPending();
   }
 
-  /** Hears the bytes of each message on `desired`, unchecked. An empty message (the topic was cleared) is not passed on. */
+  /**
+   * Hears the bytes of each message on `desired`, unchecked. An empty message (the topic was
+   * cleared) is not passed on.
+   */
   onDesired(listener: Listener<Uint8Array>): void {
     this.#desiredListeners.add(listener);
   }
@@ -128,8 +145,8 @@ export class DeviceSession {
   }
 
   /**
-   * Awaits this version of the root of trust, on this connection and all further ones, and asks for the desired state once more: what
-   * could not be verified by the root before may be by this one.
+   * Awaits this version of the root of trust, on this connection and all further ones, and asks for
+   * the desired state once more: what could not be verified by the root before may be by this one.
    */
   awaitRoot(version: number): void {
     this.#awaitedRoot = version;
@@ -154,7 +171,10 @@ export class DeviceSession {
     this.#policy = { ...this.#policy, windowMs: seconds * 1000 };
   }
 
-  /** Says goodbye (`live` goes down now, not by the will) and ends. Unsent reports and events are lost with the process. */
+  /**
+   * Says goodbye (`live` goes down now, not by the will) and ends. Unsent reports and events are
+   * lost with the process.
+   */
   async close(): Promise<void> {
     this.#stopping.abort(new ConnectionLost('closed', 'the session is being closed'));
     const link = this.#link;
@@ -224,7 +244,9 @@ export class DeviceSession {
     }
   }
 
-  /** The first words on a connection, in this order on the wire, without waiting for one another. */
+  /**
+   * The first words on a connection, in this order on the wire, without waiting for one another.
+   */
   #greet(connection: Connection, presence: Presence): void {
     const { live, desired, get } = this.#topics;
     const greeting = Promise.all([
@@ -247,8 +269,9 @@ export class DeviceSession {
   }
 
   /**
-   * Subscribes once more when no command came. A broker that has just started may grant a subscription before it knows what it
-   * retains, and then never sends it (seen with NATS server 2.15.1, whose clients came in its first 0.7 s).
+   * Subscribes once more when no command came. A broker that has just started may grant a
+   * subscription before it knows what it retains, and then never sends it (seen with NATS server
+   * 2.15.1, whose clients came in its first 0.7 s).
    */
   async #askAgain(connection: Connection): Promise<void> {
     const over = new AbortController();
@@ -280,7 +303,10 @@ export class DeviceSession {
     await acknowledged({ clock: this.#options.clock, connection }, 'the subscription', subscribed);
   }
 
-  /** Publishes what is unpublished, one message at a time: a slow link coalesces reports instead of queueing them. */
+  /**
+   * Publishes what is unpublished, one message at a time: a slow link coalesces reports instead of
+   * queueing them.
+   */
   async #publishPending(): Promise<void> {
     const link = this.#link;
     if (link === undefined || this.#publishing) return;
@@ -308,7 +334,8 @@ export class DeviceSession {
       this.#giveUp(link.connection, error);
     } finally {
       this.#publishing = false;
-      // The next connection may have begun, and found this loop still busy, before the loss was noticed here.
+      // The next connection may have begun, and found this loop still busy, before the loss was
+      // noticed here.
       if (this.#link !== undefined && this.#link !== link) void this.#publishPending();
     }
   }
@@ -327,7 +354,10 @@ export class DeviceSession {
     }
   }
 
-  /** A last will of an earlier connection may arrive after this one began; the retained message is then set right. */
+  /**
+   * A last will of an earlier connection may arrive after this one began; the retained message is
+   * then set right.
+   */
   #checkPresence(payload: Uint8Array): void {
     const link = this.#link;
     if (link === undefined) return;

@@ -1,5 +1,5 @@
 /**
- * The MQTT session of a device: presence, reconnecting, desired states in, reports out. It carries the bytes of desired states
- * without looking inside.
+ * The MQTT session of a device: presence, reconnecting, desired states in, reports out. It carries
+ * the bytes of desired states without looking inside.
  */
 export { DeviceSession } from './device-session.ts';

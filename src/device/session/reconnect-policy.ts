@@ -2,14 +2,21 @@ import { createHash } from 'node:crypto';
 import type { LossReason } from '../../wire/mqtt/index.ts';
 
 /**
- * When to dial again. Pure: values in, a delay out. The aim is that a broker with N devices sees at most about
- * N / window connection attempts per second after it was away, whatever the reason, and that no device gives up.
+ * When to dial again. Pure: values in, a delay out. The aim is that a broker with N devices sees at
+ * most about N / window connection attempts per second after it was away, whatever the reason, and
+ * that no device gives up.
  */
 
 export interface ReconnectPolicy {
-  /** Width of the window for the first reconnect of an established session; comes from the signed desired state. */
+  /**
+   * Width of the window for the first reconnect of an established session; comes from the signed
+   * desired state.
+   */
   readonly windowMs: number;
-  /** Width of the window for the first connection after boot: power returning to a site is the real storm. */
+  /**
+   * Width of the window for the first connection after boot: power returning to a site is the real
+   * storm.
+   */
   readonly bootSpreadMs: number;
   readonly baseMs: number;
   readonly capMs: number;
@@ -59,7 +66,8 @@ const deniedCap = (policy: ReconnectPolicy): number => policy.deniedCapMs;
 const bends: Record<LossReason, Bend> = {
   closed: { factor: 1, cap: usualCap },
   unreachable: { factor: 1, cap: usualCap },
-  // Attempts cost nobody anything, and a site that has its uplink back should be seen soon: never wait past the window.
+  // Attempts cost nobody anything, and a site that has its uplink back should be seen soon: never
+  // wait past the window.
   'no-network': { factor: 1, cap: (policy) => Math.min(policy.windowMs, policy.capMs) },
   tls: { factor: 1, cap: usualCap },
   credentials: { factor: 1, cap: deniedCap },
@@ -67,7 +75,8 @@ const bends: Record<LossReason, Bend> = {
   quota: { factor: 1, atLeastWindow: true, cap: usualCap },
   // The message is as large on the next connection, until it changes.
   'too-large': { factor: 1, atLeastWindow: true, cap: usualCap, keepsCount: true },
-  // Two devices with one identity disconnect each other for ever, so each must retry more slowly, however long a session lasted.
+  // Two devices with one identity disconnect each other for ever, so each must retry more slowly,
+  // however long a session lasted.
   'taken-over': { factor: 1, atLeastWindow: true, cap: usualCap, keepsCount: true },
   protocol: { factor: 1, cap: deniedCap },
 };
@@ -89,9 +98,10 @@ export function afterLoss(
   // 2^30 * base is past every cap; a larger exponent would only reach infinity.
   const isFirst = failures === 0 && loss.sessionMs !== undefined;
   const exponential = isFirst ? 0 : policy.baseMs * bend.factor * 2 ** Math.min(failures, 30);
-  // Who had a session lost it in the same moment as others. Spreading the first attempt over the window is not enough:
-  // with the short first steps of the exponential, a broker that can take half of what arrives sees nine times its
-  // capacity; with the window under every step it sees four times, and is done in less time.
+  // Who had a session lost it in the same moment as others. Spreading the first attempt over the
+  // window is not enough: with the short first steps of the exponential, a broker that can take
+  // half of what arrives sees nine times its capacity; with the window under every step it sees
+  // four times, and is done in less time.
   const hadSession = state.hadSession || loss.sessionMs !== undefined;
   const floor = hadSession || bend.atLeastWindow === true ? policy.windowMs : 0;
   const ceiling = Math.max(floor, Math.min(bend.cap(policy), exponential));
@@ -104,8 +114,9 @@ export function bootDelayMs(policy: ReconnectPolicy, fraction: number): number {
 }
 
 /**
- * A number in [0, 1) that depends on device, hour and attempt: spread evenly over a fleet even where every device
- * draws the same random numbers at boot, and other in the next storm, so that no device is always the last.
+ * A number in [0, 1) that depends on device, hour and attempt: spread evenly over a fleet even
+ * where every device draws the same random numbers at boot, and other in the next storm, so that no
+ * device is always the last.
  * @param nowMs wall time in milliseconds; a clock at 1970 only means that the hour does not change
  */
 export function seededFraction(device: string, nowMs: number, attempt: number): number {
@@ -114,7 +125,10 @@ export function seededFraction(device: string, nowMs: number, attempt: number): 
   return digest.readUIntBE(0, 6) / 2 ** 48;
 }
 
-/** Keepalive of 300 s ± 10 % by `fraction`, so that the pings of a fleet that reconnected together drift apart. */
+/**
+ * Keepalive of 300 s ± 10 % by `fraction`, so that the pings of a fleet that reconnected together
+ * drift apart.
+ */
 export function keepaliveSeconds(fraction: number): number {
   return Math.round(270 + 60 * fraction);
 }

@@ -24,7 +24,10 @@ export interface Collected {
 
 /** What no root reaches. */
 export interface Garbage {
-  /** Full path of an image, a half-done object, a partial download, or a pod with its bundles and layers. */
+  /**
+   * Full path of an image, a half-done object, a partial download, or a pod with its bundles and
+   * layers.
+   */
   readonly path: string;
   readonly directory: string;
   readonly allocatedBytes: number;
@@ -53,8 +56,8 @@ export async function findGarbage(
 }
 
 /**
- * Removes everything that no root reaches. It may be interrupted anywhere; the next call removes the rest. Nothing may be added
- * to the directories meanwhile that `roots` does not name.
+ * Removes everything that no root reaches. It may be interrupted anywhere; the next call removes
+ * the rest. Nothing may be added to the directories meanwhile that `roots` does not name.
  */
 export async function collect(disk: Disk, directories: StoreDirectories, roots: Roots): Promise<Collected> {
   const garbage = await findGarbage(disk, directories, roots);

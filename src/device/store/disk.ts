@@ -1,18 +1,22 @@
 /**
- * The operations on a file system that promises rest on. A power cut undoes or applies any of those that were not
- * synced, each by itself: `syncFile` makes the content of one file durable, `syncDirectory` the names in one directory.
- * Paths are absolute; symbolic links are never followed in the last component.
+ * The operations on a file system that promises rest on. A power cut undoes or applies any of those
+ * that were not synced, each by itself: `syncFile` makes the content of one file durable,
+ * `syncDirectory` the names in one directory. Paths are absolute; symbolic links are never followed
+ * in the last component.
  */
 export interface Disk {
-  /** The bytes of a regular file, undefined when there is none; throws when it is larger than `maxBytes`. */
+  /**
+   * The bytes of a regular file, undefined when there is none; throws when it is larger than
+   * `maxBytes`.
+   */
   read(path: string, maxBytes: number): Promise<Uint8Array | undefined>;
   /** Part of a regular file; shorter at its end. */
   readAt(path: string, offset: number, length: number): Promise<Uint8Array>;
   /** SHA-256 of a regular file, lower-case hex. */
   sha256(path: string): Promise<string>;
   /**
-   * The same of what the medium holds and not of what memory still has of it, as far as the file system allows that; `onRead` is
-   * told how many bytes were read each time.
+   * The same of what the medium holds and not of what memory still has of it, as far as the file
+   * system allows that; `onRead` is told how many bytes were read each time.
    */
   sha256OnMedium(path: string, onRead?: (bytes: number) => void): Promise<string>;
   /** Creates or replaces a file, not yet durable. */
@@ -27,7 +31,10 @@ export interface Disk {
   list(path: string): Promise<readonly string[]>;
   /** What is at `path` itself; undefined when nothing is. */
   look(path: string): Promise<DiskEntry | undefined>;
-  /** Creates a directory that only `owner` may enter, and those above it that are missing. One that exists becomes the owner's. */
+  /**
+   * Creates a directory that only `owner` may enter, and those above it that are missing. One that
+   * exists becomes the owner's.
+   */
   makeDirectory(path: string, owner: Owner): Promise<void>;
   /** Makes a file the property of `owner`, with permission bits `mode`. */
   own(path: string, owner: Owner, mode: number): Promise<void>;
@@ -53,8 +60,8 @@ export interface Owner {
 }
 
 /**
- * Replaces a file so that, whenever the power fails, either the old or the new content is there: a temporary file beside
- * it, synced, renamed over it, and the directory synced.
+ * Replaces a file so that, whenever the power fails, either the old or the new content is there: a
+ * temporary file beside it, synced, renamed over it, and the directory synced.
  */
 export async function writeDurable(disk: Disk, path: string, bytes: Uint8Array): Promise<void> {
   const temporary = `${path}.new`;

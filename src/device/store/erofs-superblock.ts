@@ -11,8 +11,8 @@ export const superblockBytes = 128;
 
 const magic = 0xe0f5e1e2;
 /**
- * The only incompatible feature that `mkfs.erofs` gives our objects (LZ4_0PADDING, with lz4). An object that asks the kernel
- * for more of its parser was not made by it.
+ * The only incompatible feature that `mkfs.erofs` gives our objects (LZ4_0PADDING, with lz4). An
+ * object that asks the kernel for more of its parser was not made by it.
  */
 const expectedFeatures = 0x1;
 

@@ -5,8 +5,8 @@ import { verityDigestForm, type Verity } from './verity.ts';
 export const fsverityProgram = 'fsverity';
 
 /**
- * fs-verity by the program `fsverity` (fsverity-utils, its manual page), which makes one ioctl and says how it went in the words of
- * strerror(3).
+ * fs-verity by the program `fsverity` (fsverity-utils, its manual page), which makes one ioctl and
+ * says how it went in the words of strerror(3).
  *
  * @param program its name or path
  */
@@ -42,8 +42,9 @@ export function programVerity(program: string = fsverityProgram): Verity {
 }
 
 /**
- * The digest that a file will have once it is sealed, computed from its bytes by a program that reads them. Undefined where it
- * cannot be had: then there is nothing to compare the kernel's measure with.
+ * The digest that a file will have once it is sealed, computed from its bytes by a program that
+ * reads them. Undefined where it cannot be had: then there is nothing to compare the kernel's
+ * measure with.
  */
 export async function futureDigest(
   path: string,
@@ -62,7 +63,10 @@ type Said =
 
 /** strerror(3) of ENODATA. */
 const notSealed = ['No data available'];
-/** EOPNOTSUPP: of a file system or kernel with fs-verity left out; ENOTTY: of one that never heard of it. */
+/**
+ * EOPNOTSUPP: of a file system or kernel with fs-verity left out; ENOTTY: of one that never heard
+ * of it.
+ */
 const notSupported = [
   'Operation not supported',
   'Inappropriate ioctl for device',

@@ -22,11 +22,16 @@ export interface StoredObject {
   readonly sizeBytes: number;
   /** SHA-256 of the object, lower-case hex. */
   readonly sha256: string;
-  /** What the kernel's fs-verity measured of the object when it was sealed; absent where it could not be. */
+  /**
+   * What the kernel's fs-verity measured of the object when it was sealed; absent where it could
+   * not be.
+   */
   readonly verity?: string;
 }
 
-/** What is remembered of a committed object: `verity` as the kernel measured it, whatever was told. */
+/**
+ * What is remembered of a committed object: `verity` as the kernel measured it, whatever was told.
+ */
 export type Committed<Stored extends StoredObject> = Omit<Stored, 'verity'> & { readonly verity?: string };
 
 /** A verified image object. */
@@ -34,11 +39,13 @@ export interface StoredImage extends StoredObject {
   readonly id: ImageId;
   /** The exact bytes of the image manifest. */
   readonly manifest: Uint8Array;
-  /** The archive left out entries of directories: nothing is known of their owner, mode and time. */
+  /**
+   * The archive left out entries of directories: nothing is known of their owner, mode and time.
+   */
   readonly impliesDirectories?: true;
   /**
-   * Seconds since 1970 when a set that needs it was replaced, or when it was stored, by the device's clock. What the running set
-   * needs is in use whatever this says.
+   * Seconds since 1970 when a set that needs it was replaced, or when it was stored, by the
+   * device's clock. What the running set needs is in use whatever this says.
    */
   readonly lastUse?: number;
 }
@@ -54,12 +61,15 @@ export interface ImageStore {
   /** Where the object of an image or a tree lies. */
   pathOf(id: string): string;
   /**
-   * Takes over the object that a unit made at `objectPath` and makes it durable. `stored` is what the unit says of
-   * it; here is checked whatever can be checked without reading all of it, because the unit is not trusted. Where the file
-   * system can, the object is sealed, and what the kernel then measured is in the result.
+   * Takes over the object that a unit made at `objectPath` and makes it durable. `stored` is what
+   * the unit says of it; here is checked whatever can be checked without reading all of it, because
+   * the unit is not trusted. Where the file system can, the object is sealed, and what the kernel
+   * then measured is in the result.
    *
-   * @param promised the digest that the unit computed of the bytes that it verified, if it did: the sealed object must have it
-   * @throws Refusal `image-build-failed` when the object is not what the unit says or cannot be sealed, `no-space`
+   * @param promised the digest that the unit computed of the bytes that it verified, if it did: the
+   *   sealed object must have it
+   * @throws Refusal `image-build-failed` when the object is not what the unit says or cannot be
+   *   sealed, `no-space`
    */
   commit<Stored extends StoredObject>(
     objectPath: string,
@@ -69,8 +79,8 @@ export interface ImageStore {
   /** Whether there is an object of this image. It is complete: only complete ones get this name. */
   has(id: string): Promise<boolean>;
   /**
-   * What is wrong with an object as far as its size, owner, superblock and the kernel's measure tell; undefined when nothing
-   * is. Takes the same short time for every size.
+   * What is wrong with an object as far as its size, owner, superblock and the kernel's measure
+   * tell; undefined when nothing is. Takes the same short time for every size.
    */
   verifyCheaply(stored: StoredObject): Promise<Refusal | undefined>;
   /** The same, and every byte is read from the medium; `onRead` is told how many each time. */
@@ -85,7 +95,10 @@ export interface ImageStoreOptions {
   readonly owner?: Owner;
   /** How objects are sealed and measured. Absent: they are neither. */
   readonly verity?: Verity;
-  /** Whether the objects' file system can seal them (`Verity.lack`); where it cannot, they are only measured. */
+  /**
+   * Whether the objects' file system can seal them (`Verity.lack`); where it cannot, they are only
+   * measured.
+   */
   readonly seals?: boolean;
 }
 
@@ -182,11 +195,13 @@ export function imageStore(disk: Disk, directory: string, options: ImageStoreOpt
         await disk.remove(incoming);
         throw error;
       }
-      // Content, owner and seal are on the medium before the name is: under it there is never an object without its seal.
+      // Content, owner and seal are on the medium before the name is: under it there is never an
+      // object without its seal.
       await disk.syncFile(incoming);
       await disk.rename(incoming, path);
       await disk.syncDirectory(directory);
-      // The name that the object had must not come back after a power cut and be collected as a second link.
+      // The name that the object had must not come back after a power cut and be collected as a
+      // second link.
       await disk.syncDirectory(directoryOf(objectPath));
       const { verity: _told, ...stored } = image;
       return digest === undefined ? stored : { ...stored, verity: digest };
@@ -220,8 +235,9 @@ function corrupt(image: StoredObject, fault: string): Refusal {
 }
 
 /**
- * Errors of reading that the object itself is to blame for: EIO, of a bad block and of a sealed object with a changed byte; EBADMSG,
- * EUCLEAN and EINVAL, of a seal that is damaged. Linux has the same numbers on every architecture that there is.
+ * Errors of reading that the object itself is to blame for: EIO, of a bad block and of a sealed
+ * object with a changed byte; EBADMSG, EUCLEAN and EINVAL, of a seal that is damaged. Linux has the
+ * same numbers on every architecture that there is.
  */
 const damage: ReadonlySet<number> = new Set([-5, -74, -117, -22]);
 

@@ -1,6 +1,7 @@
 /**
- * What a device keeps: image objects, the two slots of its state, the keys that it trusts, and the removal of what nothing needs.
- * All of it holds over a power cut at any instant. The disk is passed in; what a state or a manifest says is not known here.
+ * What a device keeps: image objects, the two slots of its state, the keys that it trusts, and the
+ * removal of what nothing needs. All of it holds over a power cut at any instant. The disk is
+ * passed in; what a state or a manifest says is not known here.
  */
 export { collect, findGarbage, type Roots, type StoreDirectories } from './collect.ts';
 export { type Disk, type Owner, writeDurable } from './disk.ts';

@@ -113,16 +113,16 @@ async function hashed(
 }
 
 /**
- * Memory that begins at a page, as O_DIRECT wants it (open(2)). A Buffer begins anywhere; for an array buffer that can be resized V8
- * sets whole pages aside.
+ * Memory that begins at a page, as O_DIRECT wants it (open(2)). A Buffer begins anywhere; for an
+ * array buffer that can be resized V8 sets whole pages aside.
  */
 function pageAligned(bytes: number): Uint8Array {
   return new Uint8Array(new ArrayBuffer(bytes, { maxByteLength: bytes }));
 }
 
 /**
- * Asks the kernel to let go of what memory has of a file, by coreutils' dd: a sealed file is read through memory with O_DIRECT, too
- * (Linux, Documentation/filesystems/fsverity.rst).
+ * Asks the kernel to let go of what memory has of a file, by coreutils' dd: a sealed file is read
+ * through memory with O_DIRECT, too (Linux, Documentation/filesystems/fsverity.rst).
  */
 async function forgetCache(path: string): Promise<void> {
   await promisify(execFile)('dd', [`if=${path}`, 'iflag=nocache', 'count=0', 'status=none']).catch(

@@ -12,7 +12,10 @@ export interface ImageSize {
 export interface SpaceNeed {
   /** What stays: the objects. */
   readonly objectBytes: number;
-  /** What is needed besides while the largest object is made: its download and the builder's scratch space. */
+  /**
+   * What is needed besides while the largest object is made: its download and the builder's scratch
+   * space.
+   */
   readonly pullBytes: number;
 }
 
@@ -21,9 +24,10 @@ const slackBytes = 1024 * 1024;
 /**
  * How much space the images that are not in `have` need at most, pulled one after the other.
  *
- * An uncompressed object has its files at block boundaries: a tar of many small files grows, by 6 % for Debian's
- * documentation, and a seal's tree of hashes takes a 127th of it; an eighth covers both. With lz4 the object is smaller,
- * but the builder spools the uncompressed files behind it until it is done.
+ * An uncompressed object has its files at block boundaries: a tar of many small files grows, by 6 %
+ * for Debian's documentation, and a seal's tree of hashes takes a 127th of it; an eighth covers
+ * both. With lz4 the object is smaller, but the builder spools the uncompressed files behind it
+ * until it is done.
  */
 export function spaceNeeded(
   images: readonly ImageSize[],

@@ -24,10 +24,14 @@ export interface StateSlots {
   /**
    * The newest state that is whole; undefined when none was ever saved.
    *
-   * @throws Refusal `state-unreadable` when there are files but none is whole, or one has a format of a later wherry
+   * @throws Refusal `state-unreadable` when there are files but none is whole, or one has a format
+   *   of a later wherry
    */
   read(): Promise<SavedState | undefined>;
-  /** Saves a state; once this resolves, a power cut cannot take it back, and during it the old one stays readable. */
+  /**
+   * Saves a state; once this resolves, a power cut cannot take it back, and during it the old one
+   * stays readable.
+   */
   write(body: Uint8Array): Promise<SavedState>;
 }
 
@@ -45,13 +49,16 @@ const slotFields = map({
 });
 
 /**
- * The two slots of the device's state in `directory`. Each saving goes to the slot that does not hold the newest state,
- * so that a damaged file, whatever damaged it, costs one generation and not everything.
+ * The two slots of the device's state in `directory`. Each saving goes to the slot that does not
+ * hold the newest state, so that a damaged file, whatever damaged it, costs one generation and not
+ * everything.
  */
 export function stateSlots(disk: Disk, directory: string): StateSlots {
   const path = (name: SlotName): string => `${directory}/${name}`;
 
-  /** @throws Refusal `state-unreadable` for a later format: what the other slot trusts may be older */
+  /**
+   * @throws Refusal `state-unreadable` for a later format: what the other slot trusts may be older
+   */
   const readSlot = async (name: SlotName): Promise<SavedState | 'absent' | CborError> => {
     const file = await disk.read(path(name), maxStateBytes + overheadBytes).catch(asDamage);
     if (file instanceof CborError) return file;
@@ -112,7 +119,10 @@ function openSlot(slot: CborValue): SavedState {
   return { generation, body };
 }
 
-/** Whether a file is a slot of a later format, and not one of this format in whose number a bit was flipped. */
+/**
+ * Whether a file is a slot of a later format, and not one of this format in whose number a bit was
+ * flipped.
+ */
 function hasLaterFormat(file: Uint8Array): boolean {
   let slot: CborValue;
   try {
@@ -134,7 +144,10 @@ function checksum({ generation, body }: SavedState): Buffer {
   return createHash('sha256').update(`${generation}\n`).update(body).digest();
 }
 
-/** A slot that cannot be read for whatever reason (a bad block too) is a damaged one: the other may be whole. */
+/**
+ * A slot that cannot be read for whatever reason (a bad block too) is a damaged one: the other may
+ * be whole.
+ */
 function asDamage(error: unknown): CborError {
   if (error instanceof CborError) return error;
   return new CborError(error instanceof Error ? error.message : String(error), { cause: error });

@@ -20,7 +20,10 @@ export interface StoredKey {
   readonly armored: string;
 }
 
-/** Where keys lie: `local` belongs to the operator, `system` came with the device's software and may be read-only. */
+/**
+ * Where keys lie: `local` belongs to the operator, `system` came with the device's software and may
+ * be read-only.
+ */
 export interface TrustPlaces {
   readonly local: string;
   readonly system?: string;
@@ -35,8 +38,8 @@ const maxKeyFileBytes = 256 * 1024;
 const maxStore = { files: 64, bytes: 1 << 20 } as const;
 
 /**
- * Every key of both stores. A file of the local store hides the one of the same name in the system store; an empty one takes it
- * out of use, as rkt has it.
+ * Every key of both stores. A file of the local store hides the one of the same name in the system
+ * store; an empty one takes it out of use, as rkt has it.
  *
  * @throws Refusal `config-invalid` for what cannot be read
  */
@@ -55,10 +58,11 @@ export function storedKeys({ local, system }: TrustPlaces): readonly StoredKey[]
 }
 
 /**
- * The text of every file of both stores, once, also of those that are hidden or masked. It trusts nothing, but a revocation in any
- * copy of a key holds for the key wherever it is trusted.
+ * The text of every file of both stores, once, also of those that are hidden or masked. It trusts
+ * nothing, but a revocation in any copy of a key holds for the key wherever it is trusted.
  *
- * @throws Refusal `config-invalid` for what cannot be read, and for more than a device can take along for each signature
+ * @throws Refusal `config-invalid` for what cannot be read, and for more than a device can take
+ *   along for each signature
  */
 export function storedCopies({ local, system }: TrustPlaces): readonly string[] {
   const files = [local, ...(system === undefined ? [] : [system])].flatMap(keyFiles);
@@ -74,7 +78,8 @@ export function storedCopies({ local, system }: TrustPlaces): readonly string[] 
 }
 
 /**
- * Puts one key into the local store, durably enough for a file that its operator watches: it appears whole.
+ * Puts one key into the local store, durably enough for a file that its operator watches: it
+ * appears whole.
  * @param name of the file, without `.asc`: the key's fingerprint
  * @returns the path
  */

@@ -1,13 +1,18 @@
 /**
- * The kernel's fs-verity: a file that was sealed can never be written again, and each block of it is compared with a tree of
- * hashes when it is read from the medium, so that a byte that was changed there is an I/O error and not data.
+ * The kernel's fs-verity: a file that was sealed can never be written again, and each block of it
+ * is compared with a tree of hashes when it is read from the medium, so that a byte that was
+ * changed there is an I/O error and not data.
  */
 export interface Verity {
-  /** Why files below `directory` cannot be sealed, in words for a report; undefined when they can. Writes nothing. */
+  /**
+   * Why files below `directory` cannot be sealed, in words for a report; undefined when they can.
+   * Writes nothing.
+   */
   lack(directory: string): Promise<string | undefined>;
   /**
-   * Seals a file that nobody has open for writing, for good. It takes a reading of the whole file. To be made durable by
-   * `Disk.syncFile` of the file, like its content. A file that is sealed already stays as it is.
+   * Seals a file that nobody has open for writing, for good. It takes a reading of the whole file.
+   * To be made durable by `Disk.syncFile` of the file, like its content. A file that is sealed
+   * already stays as it is.
    *
    * @throws Error when it cannot be sealed, for whatever reason
    */
@@ -17,7 +22,10 @@ export interface Verity {
 }
 
 export type Measure =
-  /** `digest` is `<algorithm>:<lower-case hex>`: the root of the tree and the length of the file, which the kernel enforces. */
+  /**
+   * `digest` is `<algorithm>:<lower-case hex>`: the root of the tree and the length of the file,
+   * which the kernel enforces.
+   */
   | { readonly kind: 'sealed'; readonly digest: string }
   /** An ordinary file. */
   | { readonly kind: 'open' }

@@ -175,9 +175,10 @@ export async function connectBus(options: BusOptions): Promise<BusConnection> {
 }
 
 /**
- * AUTH and BEGIN leave in one write, before the answer to AUTH, as sd-bus clients do it. The library's own handshake sends BEGIN
- * after OK, and the first call follows at once. If systemd reads both together, it keeps the call in its buffer and does not look at
- * it until more bytes come (sd-bus, bus_socket_auth_verify_server): the call is never answered.
+ * AUTH and BEGIN leave in one write, before the answer to AUTH, as sd-bus clients do it. The
+ * library's own handshake sends BEGIN after OK, and the first call follows at once. If systemd
+ * reads both together, it keeps the call in its buffer and does not look at it until more bytes
+ * come (sd-bus, bus_socket_auth_verify_server): the call is never answered.
  */
 function authenticate(socket: Socket, closed: Promise<void>): Promise<void> {
   return new Promise((resolve, reject) => {

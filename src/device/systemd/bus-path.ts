@@ -1,6 +1,6 @@
 /**
- * Object paths of units. systemd writes every byte but ASCII letters and digits as `_hh`, and a digit in front too
- * (sd_bus_path_encode(3)); asking a path that is not loaded loads its unit.
+ * Object paths of units. systemd writes every byte but ASCII letters and digits as `_hh`, and a
+ * digit in front too (sd_bus_path_encode(3)); asking a path that is not loaded loads its unit.
  */
 const prefix = '/org/freedesktop/systemd1/unit/';
 

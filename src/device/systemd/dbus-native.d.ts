@@ -1,4 +1,7 @@
-/** The two modules of @homebridge/dbus-native that wherry uses: the codec of messages, and the reader of lines. */
+/**
+ * The two modules of @homebridge/dbus-native that wherry uses: the codec of messages, and the
+ * reader of lines.
+ */
 
 declare module '@homebridge/dbus-native/lib/message.js' {
   interface DbusMessage {

@@ -1,6 +1,6 @@
 /**
- * Escaping of strings for unit names, byte for byte what systemd-escape(1) does; the rules stand in systemd.unit(5),
- * "String escaping for inclusion in unit names".
+ * Escaping of strings for unit names, byte for byte what systemd-escape(1) does; the rules stand in
+ * systemd.unit(5), "String escaping for inclusion in unit names".
  */
 
 /** Longest unit name that systemd accepts (UNIT_NAME_MAX is 256 with the terminating NUL). */
@@ -9,8 +9,8 @@ export const unitNameMaxBytes = 255;
 const verbatim = /[0-9A-Za-z:_.]/;
 
 /**
- * Escapes a string for use inside a unit name: `/` becomes `-`; every byte but letters, digits, `:`, `_` and `.` becomes
- * `\xHH`, and so does a leading dot.
+ * Escapes a string for use inside a unit name: `/` becomes `-`; every byte but letters, digits,
+ * `:`, `_` and `.` becomes `\xHH`, and so does a leading dot.
  * @throws Error for an empty string or one that UTF-8 cannot hold: a bug of the caller
  */
 export function escapeUnitName(text: string): string {
@@ -26,7 +26,8 @@ export function escapeUnitName(text: string): string {
 }
 
 /**
- * Escapes an absolute path for the name of a mount unit: `/run/a b` becomes `run-a\x20b`, `/` becomes `-`.
+ * Escapes an absolute path for the name of a mount unit: `/run/a b` becomes `run-a\x20b`, `/`
+ * becomes `-`.
  * @throws Error for a path that is not absolute or has `..`: a bug of the caller
  */
 export function escapeUnitPath(path: string): string {

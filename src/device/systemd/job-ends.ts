@@ -18,8 +18,8 @@ interface Waiter {
 }
 
 /**
- * How a wait stays bounded. A job may take hours (a pull), so it has no limit of its own; but systemd is asked regularly whether it
- * still has the job, and that call has a limit.
+ * How a wait stays bounded. A job may take hours (a pull), so it has no limit of its own; but
+ * systemd is asked regularly whether it still has the job, and that call has a limit.
  */
 export interface JobCheck {
   readonly everyMs: number;
@@ -27,8 +27,8 @@ export interface JobCheck {
 }
 
 /**
- * Matches systemd's jobs with JobRemoved signals. The signal may come before the answer of the call that made the job, so
- * ends of unknown jobs are kept as long as such a call is under way.
+ * Matches systemd's jobs with JobRemoved signals. The signal may come before the answer of the call
+ * that made the job, so ends of unknown jobs are kept as long as such a call is under way.
  */
 export class JobEnds {
   readonly #waiters = new Map<string, Waiter>();
@@ -37,7 +37,8 @@ export class JobEnds {
 
   /** To be called for each JobRemoved. */
   ended(job: string, result: string): void {
-    // A result that is not in the list is one that a later systemd has; none but `done` and `skipped` means success.
+    // A result that is not in the list is one that a later systemd has; none but `done` and
+    // `skipped` means success.
     const known = results.has(result) ? (result as JobResult) : 'failed';
     const waiter = this.#waiters.get(job);
     if (waiter !== undefined) waiter.resolve(known);
@@ -70,7 +71,8 @@ export class JobEnds {
     return new Promise((resolve, reject) => {
       const timer = setInterval(() => {
         check.exists(job).then(
-          // The end of a job is sent before it is forgotten, so a result that was sent has been handled by now.
+          // The end of a job is sent before it is forgotten, so a result that was sent has been
+          // handled by now.
           (exists) =>
             exists ? undefined : this.#waiters.get(job)?.reject(new BusLost(`systemd lost ${job}`)),
           (error: unknown) =>

@@ -12,8 +12,9 @@ interface JournaldAddon {
 }
 
 /**
- * The journal of this machine. With the native addon an entry carries its fields; without it, it goes to standard error with a
- * priority prefix (sd-daemon(3)), which systemd understands, and the fields follow the message.
+ * The journal of this machine. With the native addon an entry carries its fields; without it, it
+ * goes to standard error with a priority prefix (sd-daemon(3)), which systemd understands, and the
+ * fields follow the message.
  *
  * Entries of the level `debug` are dropped unless `WHERRY_DEBUG=1` is set (docs/debugging.md).
  *
@@ -35,7 +36,8 @@ export function openJournal(
           'SYSLOG_IDENTIFIER=wherryd',
           ...pairs.map(([name, value]) => `${name}=${value}`),
         ];
-        // The addon copies up to a NUL, but tells journald the whole length: what lies behind would be logged.
+        // The addon copies up to a NUL, but tells journald the whole length: what lies behind would
+        // be logged.
         const sent = addon.send(priorities[level], ...entry.map((field) => field.replaceAll('\0', '\uFFFD')));
         if (sent === 0) return;
       }

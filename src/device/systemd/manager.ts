@@ -14,8 +14,8 @@ import { listedUnit, readUnitStatus, toldResult } from './unit-status.ts';
 
 export interface SystemdOptions {
   /**
-   * systemd's own socket, which root may use. It needs no D-Bus daemon, so neither the order at boot nor a restart of
-   * that daemon matters.
+   * systemd's own socket, which root may use. It needs no D-Bus daemon, so neither the order at
+   * boot nor a restart of that daemon matters.
    */
   readonly socketPath?: string;
   /** `watch` tells of units whose names start with one of these. */
@@ -39,11 +39,11 @@ const maxMessageBytes = 4 << 20;
 const reloadTimeoutMs = 90_000;
 
 /**
- * systemd's manager over D-Bus. A call that meets a lost connection (systemd re-executed itself, say) is made once more
- * over a new one: everything here may be done twice.
+ * systemd's manager over D-Bus. A call that meets a lost connection (systemd re-executed itself,
+ * say) is made once more over a new one: everything here may be done twice.
  *
- * Errors: Refusal `activation-failed` when systemd refuses a start or a stop (no such unit, masked, …), `device-unsupported`
- * when it cannot be reached.
+ * Errors: Refusal `activation-failed` when systemd refuses a start or a stop (no such unit, masked,
+ * …), `device-unsupported` when it cannot be reached.
  */
 export function connectSystemd(options: SystemdOptions): SystemdConnection {
   const { socketPath = '/run/systemd/private', watched } = options;
@@ -61,8 +61,8 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
     for (const listener of listeners) listener(unit);
   };
   const onSignal = ({ path, member, args }: BusSignal) => {
-    // Not UnitNew and UnitRemoved: querying a unit that does not run loads and unloads it, which emits them. A listener
-    // that queries on these signals would loop for ever.
+    // Not UnitNew and UnitRemoved: querying a unit that does not run loads and unloads it, which
+    // emits them. A listener that queries on these signals would loop for ever.
     if (member === 'PropertiesChanged') {
       const unit = unitOfObjectPath(path) ?? '';
       if (results.has(unit)) results.set(unit, toldResult(args) ?? results.get(unit));
@@ -135,8 +135,8 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
     await withBus((bus) => bus.call({ ...managerCall('Reload'), timeoutMs: reloadTimeoutMs }));
   };
   /**
-   * systemd follows new links, and forgets removed ones, only after a reload. Other changes are remarks, such as that a unit that
-   * is linked to does not exist.
+   * systemd follows new links, and forgets removed ones, only after a reload. Other changes are
+   * remarks, such as that a unit that is linked to does not exist.
    */
   const reloadAfter = async (changes: unknown) => {
     const kinds = (Array.isArray(changes) ? changes : []).map((change: readonly unknown[]) => change[0]);
@@ -158,7 +158,8 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
       results.set(unit, undefined);
       try {
         const job = await runJob('StartUnit', unit, signal);
-        // systemd tells what changed of a unit before it tells that its job was removed (job.c, bus_job_send_removed_signal).
+        // systemd tells what changed of a unit before it tells that its job was removed (job.c,
+        // bus_job_send_removed_signal).
         const result = results.get(unit) ?? 'success';
         return result === 'success' ? job : result;
       } finally {

@@ -4,8 +4,9 @@ import { Transform } from 'node:stream';
 const fixedBytes = 16;
 
 /**
- * Passes D-Bus messages through unchanged, and fails before anything is kept of one that is not a message of protocol
- * version 1 or is longer than `maxBytes`: the codec behind it trusts the lengths it reads.
+ * Passes D-Bus messages through unchanged, and fails before anything is kept of one that is not a
+ * message of protocol version 1 or is longer than `maxBytes`: the codec behind it trusts the
+ * lengths it reads.
  */
 export function limitMessages(maxBytes: number): Transform {
   let head = Buffer.alloc(0);
@@ -36,7 +37,10 @@ export function limitMessages(maxBytes: number): Transform {
   });
 }
 
-/** Bytes that follow the fixed part: the padded fields and the body (D-Bus specification, "Message Format"); NaN if it is none. */
+/**
+ * Bytes that follow the fixed part: the padded fields and the body (D-Bus specification, "Message
+ * Format"); NaN if it is none.
+ */
 function bytesAfter(head: Buffer): number {
   const little = head[0] === 0x6c;
   if ((!little && head[0] !== 0x42) || head[3] !== 1) return NaN;

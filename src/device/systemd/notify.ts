@@ -15,8 +15,9 @@ interface NotifyAddon {
 }
 
 /**
- * Tells systemd of readiness and serves the watchdog at half its interval. The addon costs nothing per ping; without it
- * `systemd-notify` is started for each, which the unit must allow (`NotifyAccess=all`).
+ * Tells systemd of readiness and serves the watchdog at half its interval. The addon costs nothing
+ * per ping; without it `systemd-notify` is started for each, which the unit must allow
+ * (`NotifyAccess=all`).
  *
  * Outside of systemd (no NOTIFY_SOCKET) it does nothing.
  */

@@ -8,7 +8,10 @@ export interface UnitStatus {
   readonly loadState: string;
   readonly activeState: string;
   readonly subState: string;
-  /** Services only: why the last run ended (`success`, `exit-code`, `signal`, `oom-kill`, `timeout`, …). */
+  /**
+   * Services only: why the last run ended (`success`, `exit-code`, `signal`, `oom-kill`, `timeout`,
+   * …).
+   */
   readonly result?: string;
   readonly restarts?: number;
   readonly mainPid?: number;
@@ -22,15 +25,22 @@ export interface Systemd {
   /** Starts a unit and waits for its job; the result says whether it worked. */
   start(unit: string, signal?: AbortSignal): Promise<JobResult>;
   /**
-   * Starts a service that ends by itself (Type=oneshot) and waits for that. Says `done` or, in systemd's word, why not: the result of
-   * the service (`signal`, `oom-kill`, `exit-code`, …) or, where it did not come to one, of the job. `status` would know nothing
-   * of a service that systemd forgets as soon as it has failed (CollectMode=).
+   * Starts a service that ends by itself (Type=oneshot) and waits for that. Says `done` or, in
+   * systemd's word, why not: the result of the service (`signal`, `oom-kill`, `exit-code`, …) or,
+   * where it did not come to one, of the job. `status` would know nothing of a service that systemd
+   * forgets as soon as it has failed (CollectMode=).
    */
   run(unit: string, signal?: AbortSignal): Promise<string>;
   stop(unit: string, signal?: AbortSignal): Promise<JobResult>;
-  /** Clears the `failed` state of a unit, so that it can be started and collected again; no error when it is not loaded. */
+  /**
+   * Clears the `failed` state of a unit, so that it can be started and collected again; no error
+   * when it is not loaded.
+   */
   resetFailed(unit: string): Promise<void>;
-  /** Links units as their [Install] says, as `systemctl enable` does; a unit without that section is left alone. */
+  /**
+   * Links units as their [Install] says, as `systemctl enable` does; a unit without that section is
+   * left alone.
+   */
   enable(units: readonly string[]): Promise<void>;
   /** Removes every link to these units, as `systemctl disable` does; their files may be gone. */
   disable(units: readonly string[]): Promise<void>;

@@ -13,8 +13,8 @@ const typedProperties: Readonly<Record<string, readonly [string, readonly string
 };
 
 /**
- * Reads a unit, loading it when it is not. Single properties, asked for in one go: GetAll makes systemd gather and send some
- * 300 of them.
+ * Reads a unit, loading it when it is not. Single properties, asked for in one go: GetAll makes
+ * systemd gather and send some 300 of them.
  */
 export async function readUnitStatus(bus: BusConnection, unit: string): Promise<UnitStatus> {
   const path = unitObjectPath(unit);
@@ -57,7 +57,10 @@ export async function readUnitStatus(bus: BusConnection, unit: string): Promise<
   };
 }
 
-/** What a PropertiesChanged signal says of why a service ended last (D-Bus specification, `sa{sv}as`); undefined for other units. */
+/**
+ * What a PropertiesChanged signal says of why a service ended last (D-Bus specification,
+ * `sa{sv}as`); undefined for other units.
+ */
 export function toldResult([from, changed]: readonly unknown[]): string | undefined {
   if (from !== serviceInterface || !Array.isArray(changed)) return undefined;
   const [, variant] = (changed as readonly unknown[][]).find(([name]) => name === 'Result') ?? [];

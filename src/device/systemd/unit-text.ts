@@ -1,7 +1,7 @@
 /**
- * Text of unit files. This is the place where injection would happen: a directive can only be made from a key of the
- * table below and a value that its kind has escaped, so no value ever becomes a second directive, a specifier, a
- * variable or a command prefix.
+ * Text of unit files. This is the place where injection would happen: a directive can only be made
+ * from a key of the table below and a value that its kind has escaped, so no value ever becomes a
+ * second directive, a specifier, a variable or a command prefix.
  */
 
 /** How the value of a directive is written, and what it may hold. */
@@ -108,7 +108,10 @@ interface ValueOf {
 
 type Section<Keys extends Record<string, Kind>> = { readonly [Key in keyof Keys]?: ValueOf[Keys[Key]] };
 
-/** Limits of a service or a slice. Bytes, bytes per second, operations per second, tasks; CPUQuota is a percentage. */
+/**
+ * Limits of a service or a slice. Bytes, bytes per second, operations per second, tasks; CPUQuota
+ * is a percentage.
+ */
 export type ResourceLimits = Section<typeof limits>;
 
 /** A unit file. Sections and keys come out in the order in which they stand here. */
@@ -130,8 +133,8 @@ const kindsOf: Readonly<Record<string, Readonly<Record<string, Kind>>>> = {
 
 /**
  * The text of a unit file.
- * @throws Error for a key that is not in the table or a value that its kind cannot hold: a bug, since the caller has
- *   checked names and numbers before
+ * @throws Error for a key that is not in the table or a value that its kind cannot hold: a bug,
+ *   since the caller has checked names and numbers before
  */
 export function unitText(unit: UnitDescription): string {
   const sections = Object.entries(unit).map(([section, values]: [string, object | undefined]) => {
@@ -171,7 +174,10 @@ function specifiers(value: string): string {
   return value.replaceAll('%', '%%');
 }
 
-/** A value that systemd takes to the end of the line: no control characters, no continuation, no space that it would strip. */
+/**
+ * A value that systemd takes to the end of the line: no control characters, no continuation, no
+ * space that it would strip.
+ */
 function plain(value: string): string {
   if (/[\u0000-\u001f\u007f\p{Surrogate}]|^\s|\s$|\\$|^$/u.test(value)) {
     throw new Error(`not a value for one line of a unit: ${JSON.stringify(value)}`);
@@ -184,8 +190,9 @@ function pathText(value: string): string {
 }
 
 /**
- * A path of RequiresMountsFor= (systemd.unit(5)), which removes quotes but keeps backslashes as they are. What it cannot hold at all is
- * cut off with all below it: the mounts that the rest lies on are required then.
+ * A path of RequiresMountsFor= (systemd.unit(5)), which removes quotes but keeps backslashes as
+ * they are. What it cannot hold at all is cut off with all below it: the mounts that the rest lies
+ * on are required then.
  */
 function pathWord(value: string): string {
   const path = matching(/^\//, value);
@@ -221,8 +228,8 @@ function wholeNumber(value: number | bigint): string {
 }
 
 /**
- * A word in double quotes (systemd.syntax(7), "Quoting"): escapes are decoded inside them, and nothing ends the word but
- * the closing quote.
+ * A word in double quotes (systemd.syntax(7), "Quoting"): escapes are decoded inside them, and
+ * nothing ends the word but the closing quote.
  */
 function quoteWord(word: string): string {
   if (/\p{Surrogate}|\0/u.test(word)) {
@@ -236,8 +243,9 @@ function quoteWord(word: string): string {
 }
 
 /**
- * A command line (systemd.service(5), COMMAND LINES). The program is a plain absolute path, since systemd reads prefixes
- * (`-@:+!`) from its first word even when that is quoted, and expands specifiers but no `$$` there.
+ * A command line (systemd.service(5), COMMAND LINES). The program is a plain absolute path, since
+ * systemd reads prefixes (`-@:+!`) from its first word even when that is quoted, and expands
+ * specifiers but no `$$` there.
  */
 function commandLine([program, ...args]: readonly string[]): string {
   const path = matching(/^\/[A-Za-z0-9._/+-]+$/, program ?? '');

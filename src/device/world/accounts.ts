@@ -7,8 +7,9 @@ import { findInImage } from './image-tree.ts';
 const maxAccountFileBytes = 256 * 1024;
 
 /**
- * Reads from a mounted image what decides user and group of an app (aci.md, `user` and `group`). The image's own links are
- * never followed: an image whose `/etc` is a link to somewhere else has no account files.
+ * Reads from a mounted image what decides user and group of an app (aci.md, `user` and `group`).
+ * The image's own links are never followed: an image whose `/etc` is a link to somewhere else has
+ * no account files.
  *
  * @param roots the image's layers, mounted read-only, the uppermost first
  */

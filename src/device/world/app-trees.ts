@@ -21,7 +21,10 @@ export interface AppImage extends ListedImage {
   readonly tarSizeBytes: number;
 }
 
-/** The objects that overlayfs makes an app's root of, the uppermost first, and the rendering that makes the object if it is one. */
+/**
+ * The objects that overlayfs makes an app's root of, the uppermost first, and the rendering that
+ * makes the object if it is one.
+ */
 export interface AppTree {
   readonly layers: readonly string[];
   readonly rendering?: Rendering;
@@ -55,8 +58,8 @@ export function imageOfApp(app: PodApp, pod: AcName, images: readonly AppImage[]
 }
 
 /**
- * How the tree of an image comes about (ace.md#filesystem-setup): of layers where that is the tree that rendering makes, and as one
- * object that is rendered where not.
+ * How the tree of an image comes about (ace.md#filesystem-setup): of layers where that is the tree
+ * that rendering makes, and as one object that is rendered where not.
  *
  * @throws Refusal `image-dependency-missing`, `image-dependency-invalid`
  */

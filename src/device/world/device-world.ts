@@ -62,7 +62,10 @@ export interface DeviceWorldPorts {
   readonly render: (rendering: Rendering, signal: AbortSignal) => Promise<StoredTree>;
 }
 
-/** The device as a deployment acts on it: systemd runs and mounts, the store keeps, the pull unit fetches. */
+/**
+ * The device as a deployment acts on it: systemd runs and mounts, the store keeps, the pull unit
+ * fetches.
+ */
 export class DeviceWorld implements World {
   private readonly ports: DeviceWorldPorts;
   private readonly mounts: ImageMounts;
@@ -81,7 +84,10 @@ export class DeviceWorld implements World {
     return this.steps.pods;
   }
 
-  /** Objects that were not what was verified when they were last looked at, and have not been replaced since. */
+  /**
+   * Objects that were not what was verified when they were last looked at, and have not been
+   * replaced since.
+   */
   get damaged(): readonly DamagedImage[] {
     return this.objects.damaged;
   }
@@ -156,7 +162,10 @@ export class DeviceWorld implements World {
     await watchProbation(pods, seconds, this.ports, signal);
   }
 
-  /** Looks cheaply at every object that a deployment needs; what is wrong is logged and is in `damaged`. */
+  /**
+   * Looks cheaply at every object that a deployment needs; what is wrong is logged and is in
+   * `damaged`.
+   */
   async checkObjects(state: DeviceState): Promise<void> {
     await this.objects.check(state);
   }
@@ -164,8 +173,8 @@ export class DeviceWorld implements World {
   async enable(pods: readonly DeployedPod[]): Promise<void> {
     const { files, systemd, journal } = this.ports;
     await files.enable(pods);
-    // After the target, and not durably: at boot the target alone decides. A link that a power cut took is put back at the
-    // next start of wherryd.
+    // After the target, and not durably: at boot the target alone decides. A link that a power cut
+    // took is put back at the next start of wherryd.
     const services = pods.flatMap((pod) => pod.services.map(({ unit }) => unit));
     await systemd.enable(services).catch((error: unknown) => {
       journal.log('warning', `apps that wait for a disk will not start when it is mounted: ${String(error)}`);
@@ -189,7 +198,10 @@ export class DeviceWorld implements World {
     await files.removeMountPoints((id) => mounted.has(this.mounts.unitOf(id)));
   }
 
-  /** Puts the world in order at the start of wherryd: what is committed runs, and its unit files are whole. */
+  /**
+   * Puts the world in order at the start of wherryd: what is committed runs, and its unit files are
+   * whole.
+   */
   async reconcile(state: DeviceState): Promise<void> {
     const { files, journal, systemd } = this.ports;
     const pods = state.current?.pods ?? [];
@@ -203,7 +215,8 @@ export class DeviceWorld implements World {
       await systemd.reload();
     }
     if (state.pending !== undefined) {
-      // The deployment that is taken up again decides what runs; until then the report shows what does.
+      // The deployment that is taken up again decides what runs; until then the report shows what
+      // does.
       this.steps.adopt(pods);
       return;
     }
@@ -211,7 +224,8 @@ export class DeviceWorld implements World {
     for (const { code, message } of await restorePods(this, pods, () => undefined)) {
       journal.log('error', message, { WHERRY_CODE: code });
     }
-    // wherryd may have ended after a deployment was saved as ended and before its units were removed.
+    // wherryd may have ended after a deployment was saved as ended and before its units were
+    // removed.
     await this.mounts.removeStrays(pods).catch((error: unknown) => {
       journal.log('warning', `units that no pod needs could not be removed: ${String(error)}`);
     });

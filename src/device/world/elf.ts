@@ -1,15 +1,22 @@
-/** What the header of an ELF file says about where it runs (System V ABI, gABI 4.1, "ELF Header" and "Program Header"). */
+/**
+ * What the header of an ELF file says about where it runs (System V ABI, gABI 4.1, "ELF Header" and
+ * "Program Header").
+ */
 export interface ElfHeader {
   /** Bits of an address. */
   readonly class: 32 | 64;
   readonly endianness: 'little' | 'big';
   /** `e_machine`, for example 40 for ARM, 183 for AArch64. */
   readonly machine: number;
-  /** What loads it (`PT_INTERP`); absent for a static program, or when it lies past the bytes given. */
+  /**
+   * What loads it (`PT_INTERP`); absent for a static program, or when it lies past the bytes given.
+   */
   readonly interpreter?: string;
 }
 
-/** So many bytes of a file are enough: linkers write headers and interpreter into its first page. */
+/**
+ * So many bytes of a file are enough: linkers write headers and interpreter into its first page.
+ */
 export const elfHeadBytes = 16 * 1024;
 
 const magic = Buffer.from([0x7f, 0x45, 0x4c, 0x46]);
@@ -28,9 +35,11 @@ export function hasElfMagic(bytes: Uint8Array): boolean {
 }
 
 /**
- * Reads the header of an ELF program, strictly and within `bytes`: nothing in it can make this read elsewhere, loop or throw.
+ * Reads the header of an ELF program, strictly and within `bytes`: nothing in it can make this read
+ * elsewhere, loop or throw.
  * @param bytes - the first `elfHeadBytes` of the file, or all when it is shorter
- * @returns undefined when a kernel would not run it: no ELF header, cut off, an object file, inconsistent
+ * @returns undefined when a kernel would not run it: no ELF header, cut off, an object file,
+ *   inconsistent
  */
 export function readElfHeader(bytes: Uint8Array): ElfHeader | undefined {
   if (!hasElfMagic(bytes) || bytes[EI_VERSION] !== 1) return undefined;
@@ -73,8 +82,8 @@ function fieldsOf(bytes: Uint8Array, little: boolean, wide: boolean) {
 }
 
 /**
- * `e_machine`, class and byte order → `arch` labels of the machines that it is for (platform.ts). An ARM header does not tell
- * version 6 from version 7.
+ * `e_machine`, class and byte order → `arch` labels of the machines that it is for (platform.ts).
+ * An ARM header does not tell version 6 from version 7.
  */
 const architectures: readonly {
   readonly machine: number;
@@ -94,7 +103,10 @@ const architectures: readonly {
   { machine: 22, class: 64, endianness: 'big', name: 'IBM Z', labels: ['s390x'] },
 ];
 
-/** What a program is for: in words, and as `arch` labels, none of which means that no label stands for it. */
+/**
+ * What a program is for: in words, and as `arch` labels, none of which means that no label stands
+ * for it.
+ */
 export function elfTarget(header: ElfHeader): { readonly name: string; readonly labels: readonly string[] } {
   const known = architectures.find(
     ({ machine, class: elfClass, endianness }) =>

@@ -54,7 +54,8 @@ export class ImageMounts {
       kept,
       present.map(({ name }) => name),
     );
-    // What uses a mount or a holder ends before it, and services end before their slice would kill them.
+    // What uses a mount or a holder ends before it, and services end before their slice would kill
+    // them.
     const services = strays.filter((unit) => unit.endsWith('.service'));
     if (services.length > 0) await systemd.disable(services);
     for (const unit of strays.sort((a, b) => endsAfter(a) - endsAfter(b))) {

@@ -16,11 +16,14 @@ export interface FoundInImage {
 }
 
 /**
- * Follows a path in an image's tree as the kernel does for the app: links count from the image's own root and never lead out.
+ * Follows a path in an image's tree as the kernel does for the app: links count from the image's
+ * own root and never lead out.
  *
- * @param roots root directories of mounted, read-only layers, the uppermost first; directories of the same name are one
+ * @param roots root directories of mounted, read-only layers, the uppermost first; directories of
+ *   the same name are one
  * @param path absolute
- * @param links whether links are followed; if not, the last component may be one and nothing lies behind another
+ * @param links whether links are followed; if not, the last component may be one and nothing lies
+ *   behind another
  * @returns undefined when there is nothing
  */
 export async function findInImage(
@@ -62,8 +65,9 @@ export async function findInImage(
 }
 
 /**
- * The layers in which `name` is visible in the innermost directory: a directory is merged with those below it, anything else
- * hides them. So a link in a lower layer that an upper directory hides is never walked through.
+ * The layers in which `name` is visible in the innermost directory: a directory is merged with
+ * those below it, anything else hides them. So a link in a lower layer that an upper directory
+ * hides is never walked through.
  */
 async function layersWith(
   trail: readonly { readonly name: string; readonly layers: readonly string[] }[],

@@ -1,5 +1,6 @@
 /**
- * The device as a deployment acts on it: mounts, unit files, activation, probation and upkeep through systemd and the disk.
+ * The device as a deployment acts on it: mounts, unit files, activation, probation and upkeep
+ * through systemd and the disk.
  */
 export { DeviceWorld } from './device-world.ts';
 export { readNetworkFacts } from './network-facts.ts';

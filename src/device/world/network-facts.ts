@@ -9,11 +9,17 @@ export interface NetworkPlaces {
   readonly attachScript: string;
 }
 
-/** Where plugins are: those of Debian, and those that an operator adds. attach-network looks there, too. */
+/**
+ * Where plugins are: those of Debian, and those that an operator adds. attach-network looks there,
+ * too.
+ */
 const pluginDirectories = ['/usr/lib/cni', '/opt/cni/bin'];
 const maxFileBytes = 64 << 10;
 
-/** Looks at the networks of this device, as they are now: plugins and lists may come while wherryd runs. */
+/**
+ * Looks at the networks of this device, as they are now: plugins and lists may come while wherryd
+ * runs.
+ */
 export async function readNetworkFacts(
   disk: Disk,
   places: NetworkPlaces,

@@ -15,13 +15,17 @@ export interface PodPlaces {
 
 const podsTarget = 'wherry-pods.target';
 const maxFileBytes = 1 << 20;
-/** Names that the compiler gives to units (pod/places.ts); an administrator's own do not look like this. */
+/**
+ * Names that the compiler gives to units (pod/places.ts); an administrator's own do not look like
+ * this.
+ */
 const generated =
   /^(wherry-pod-.*\.[0-9a-f]{8}(-.*\.service|\.slice)|wherry-(holder|network)-.*\.[0-9a-f]{8}\.service|run-wherry-images-.*\.mount)$/;
 
 /**
- * The files of pods. A pod's units lie in its own directory first and are copied to systemd's from there, so that a
- * unit file that was lost can be put back; what starts at boot is decided by one file only, the target.
+ * The files of pods. A pod's units lie in its own directory first and are copied to systemd's from
+ * there, so that a unit file that was lost can be put back; what starts at boot is decided by one
+ * file only, the target.
  */
 export class PodFiles {
   private readonly disk: Disk;
@@ -33,8 +37,8 @@ export class PodFiles {
   }
 
   /**
-   * Writes everything of a pod and starts nothing. It is not durable yet: until `enable` nothing at boot refers to it, and
-   * a deployment that is interrupted writes it again.
+   * Writes everything of a pod and starts nothing. It is not durable yet: until `enable` nothing at
+   * boot refers to it, and a deployment that is interrupted writes it again.
    */
   async write(pod: CompiledPod): Promise<void> {
     const home = join(this.places.pods, pod.uuid);
@@ -75,8 +79,8 @@ export class PodFiles {
   }
 
   /**
-   * Makes `pods` durable and the set that starts at boot, the latter by one rename. Nothing is written when it is that
-   * set already.
+   * Makes `pods` durable and the set that starts at boot, the latter by one rename. Nothing is
+   * written when it is that set already.
    */
   async enable(pods: readonly DeployedPod[]): Promise<void> {
     const units = pods.flatMap((pod) => pod.services.map((service) => service.unit));
@@ -97,7 +101,10 @@ export class PodFiles {
     await this.disk.own(place, { uid: 0, gid: 0 }, 0o644);
   }
 
-  /** Removes the units that only `pods` have; units that `kept` share stay. The pods' directories are left to collection. */
+  /**
+   * Removes the units that only `pods` have; units that `kept` share stay. The pods' directories
+   * are left to collection.
+   */
   async remove(pods: readonly DeployedPod[], kept: readonly DeployedPod[]): Promise<void> {
     const shared = new Set(kept.flatMap(unitsOf));
     for (const unit of pods.flatMap(unitsOf)) {
@@ -106,8 +113,9 @@ export class PodFiles {
   }
 
   /**
-   * Names of units of pods and images that belong to none of `kept`: what an interruption or a refusal left. Each has a file or
-   * is among `loaded`: systemd keeps a unit that runs or has failed when its file is gone.
+   * Names of units of pods and images that belong to none of `kept`: what an interruption or a
+   * refusal left. Each has a file or is among `loaded`: systemd keeps a unit that runs or has
+   * failed when its file is gone.
    */
   async strays(kept: readonly DeployedPod[], loaded: readonly string[]): Promise<string[]> {
     const known = new Set(kept.flatMap(unitsOf));
@@ -119,7 +127,10 @@ export class PodFiles {
     await this.disk.remove(join(this.places.units, name));
   }
 
-  /** Removes the mount points of images that are neither kept nor mounted; systemd leaves them behind. */
+  /**
+   * Removes the mount points of images that are neither kept nor mounted; systemd leaves them
+   * behind.
+   */
   async removeMountPoints(isKept: (imageId: string) => boolean): Promise<void> {
     for (const id of await this.disk.list(this.places.mounts)) {
       if (!isKept(id)) await rmdir(join(this.places.mounts, id)).catch(() => undefined); // not empty: still mounted

@@ -16,8 +16,9 @@ export interface AppObservation {
 }
 
 /**
- * Watches the units of pods. systemd forgets why the last run of a service ended as soon as it starts again, and a
- * control group forgets its OOM kills when it is re-created, so both are remembered here while wherryd runs.
+ * Watches the units of pods. systemd forgets why the last run of a service ended as soon as it
+ * starts again, and a control group forgets its OOM kills when it is re-created, so both are
+ * remembered here while wherryd runs.
  */
 export class PodWatch {
   private readonly systemd: Systemd;

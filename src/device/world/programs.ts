@@ -23,11 +23,13 @@ const maxFirstLine = 256;
 const runtimePaths = ['/proc', '/sys', '/dev'];
 
 /**
- * Refuses an app whose program is for another machine, whatever the image's labels say: before anything that runs is touched.
- * It looks at the program of the app and of its event handlers, found as the runtime finds it (`PATH`, working directory), at the
- * interpreter of a script, and at the loader that an ELF program asks for.
+ * Refuses an app whose program is for another machine, whatever the image's labels say: before
+ * anything that runs is touched. It looks at the program of the app and of its event handlers,
+ * found as the runtime finds it (`PATH`, working directory), at the interpreter of a script, and at
+ * the loader that an ELF program asks for.
  *
- * What is not in the image is not judged: it may be in a volume, or its start says that it is missing.
+ * What is not in the image is not judged: it may be in a volume, or its start says that it is
+ * missing.
  *
  * @throws Refusal `image-arch-mismatch`
  */
@@ -78,7 +80,10 @@ async function checkProgram(check: ProgramsToCheck, program: FoundInImage): Prom
   if (found !== undefined) checkHeader(check, found, await readHead(found));
 }
 
-/** Returns the loader that the program asks for. Other formats than ELF are the business of the kernel (binfmt_misc). */
+/**
+ * Returns the loader that the program asks for. Other formats than ELF are the business of the
+ * kernel (binfmt_misc).
+ */
 function checkHeader(check: ProgramsToCheck, { path }: FoundInImage, head: Buffer): string | undefined {
   if (!hasElfMagic(head)) return undefined;
   const { podApp, architectures } = check;

@@ -100,7 +100,10 @@ async function compile(
   return compiled;
 }
 
-/** The default of the device, which its configuration may have changed, is only for a pod that does not run yet. */
+/**
+ * The default of the device, which its configuration may have changed, is only for a pod that does
+ * not run yet.
+ */
 function withNetworkOf(running: DeployedPod | undefined, facts: NetworkFacts): NetworkFacts {
   if (running === undefined) return facts;
   const whenUnsaid = running.network ?? 'host';

@@ -40,7 +40,10 @@ export class StepRunner {
     ]);
   }
 
-  /** @throws Refusal `activation-failed` when an app does not start, or why its pod's network could not be attached */
+  /**
+   * @throws Refusal `activation-failed` when an app does not start, or why its pod's network could
+   *   not be attached
+   */
   async perform(step: Step, signal?: AbortSignal): Promise<void> {
     switch (step.do) {
       case 'stop':
@@ -102,7 +105,10 @@ export class StepRunner {
     );
   }
 
-  /** An app of a pod that is not attached does not start either, but for a reason of its own that explains nothing. */
+  /**
+   * An app of a pod that is not attached does not start either, but for a reason of its own that
+   * explains nothing.
+   */
   private async refuseFailedNetwork(pod: string): Promise<void> {
     const { disk, directories } = this.ports;
     const uuid = this.running.find(({ name }) => name === pod)?.uuid;

@@ -12,7 +12,10 @@ export interface StoredObjectsPorts {
   readonly mountOf: (id: string) => string;
 }
 
-/** What wherryd found out about stored objects since it started: which are damaged, and which are mounted outdated. */
+/**
+ * What wherryd found out about stored objects since it started: which are damaged, and which are
+ * mounted outdated.
+ */
 export class StoredObjects {
   private readonly ports: StoredObjectsPorts;
   private readonly damage = new Map<string, DamagedImage>();
@@ -22,7 +25,10 @@ export class StoredObjects {
     this.ports = ports;
   }
 
-  /** Objects that were not what was verified when they were last looked at, and have not been replaced since. */
+  /**
+   * Objects that were not what was verified when they were last looked at, and have not been
+   * replaced since.
+   */
   get damaged(): readonly DamagedImage[] {
     return [...this.damage.values()];
   }
@@ -32,7 +38,10 @@ export class StoredObjects {
     return [...this.outdated].map((id) => ({ id, mount: this.ports.mountOf(id) }));
   }
 
-  /** Whether an object is still what was verified, judged cheaply. What is wrong is logged and stays in `damaged`. */
+  /**
+   * Whether an object is still what was verified, judged cheaply. What is wrong is logged and stays
+   * in `damaged`.
+   */
   async intact(object: StoredObject): Promise<boolean> {
     const { store, journal } = this.ports;
     const refusal = await store.verifyCheaply(object);

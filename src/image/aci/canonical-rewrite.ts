@@ -5,8 +5,9 @@ import type { TarChunk } from './walk-archive.ts';
 const plainText = /^[\x20-\x7e]*$/;
 
 /**
- * Turns the chunks of an archive into those of its canonical tar without a copy of the bodies: each header is replaced where it lies, and
- * what cannot be replaced in its place is put between the parts of the chunk. The bytes are those that `TarWriter` would write.
+ * Turns the chunks of an archive into those of its canonical tar without a copy of the bodies: each
+ * header is replaced where it lies, and what cannot be replaced in its place is put between the
+ * parts of the chunk. The bytes are those that `TarWriter` would write.
  */
 export class CanonicalRewrite {
   #bytes: Buffer = Buffer.alloc(0);
@@ -89,7 +90,10 @@ export class CanonicalRewrite {
   }
 }
 
-/** Whether the header that was read is the one to write. A plain header is what the writer makes of what was read. */
+/**
+ * Whether the header that was read is the one to write. A plain header is what the writer makes of
+ * what was read.
+ */
 function isCanonical(framed: FramedEntry, entry: TarEntry): boolean {
   return (
     framed.isPlain &&

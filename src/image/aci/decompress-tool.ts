@@ -3,7 +3,10 @@ import { spawn } from 'node:child_process';
 import { Refusal } from '../../core/refusal/index.ts';
 import { drained, malformed } from '../tar/index.ts';
 
-/** Compressions that Node 20 cannot undo; the distribution's own programs do, each in a process that ends with the archive. */
+/**
+ * Compressions that Node 20 cannot undo; the distribution's own programs do, each in a process that
+ * ends with the archive.
+ */
 export type ToolCompression = 'bzip2' | 'xz' | 'zstd';
 
 interface Tool {
@@ -16,7 +19,10 @@ interface Tool {
 }
 
 /**
- * An xz header may ask for a dictionary of 4 GiB, a zstd one for a window of 2 GiB, so both are told how much they may take. Each checks that nothing follows its streams, but for bzip2, which says so and ignores it: whatever is said counts. */
+ * An xz header may ask for a dictionary of 4 GiB, a zstd one for a window of 2 GiB, so both are
+ * told how much they may take. Each checks that nothing follows its streams, but for bzip2, which
+ * says so and ignores it: whatever is said counts.
+ */
 const tools: Readonly<Record<ToolCompression, Tool>> = {
   bzip2: { command: 'bzip2', args: () => ['-dc'], debianPackage: 'bzip2', overLimit: /(?!)/ },
   xz: {
@@ -37,12 +43,12 @@ const tools: Readonly<Record<ToolCompression, Tool>> = {
 const maxSaidBytes = 512;
 
 /**
- * Undoes a compression, streaming: at most a pipe's worth is under way. The program is ended when the result is
- * returned from, and its memory is bounded.
+ * Undoes a compression, streaming: at most a pipe's worth is under way. The program is ended when
+ * the result is returned from, and its memory is bounded.
  *
- * Throws refusals: `archive-compression-unsupported` when the program is not installed, `archive-too-large` when the
- * archive asks for more memory than it may have, `archive-malformed` for a damaged or cut stream and for data after
- * it. What `input` throws passes unchanged.
+ * Throws refusals: `archive-compression-unsupported` when the program is not installed,
+ * `archive-too-large` when the archive asks for more memory than it may have, `archive-malformed`
+ * for a damaged or cut stream and for data after it. What `input` throws passes unchanged.
  */
 export async function* decompressByTool(
   compression: ToolCompression,

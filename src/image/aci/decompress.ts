@@ -3,10 +3,15 @@ import { createGunzip, type Gunzip } from 'node:zlib';
 import { Refusal } from '../../core/refusal/index.ts';
 import { drained, malformed } from '../tar/index.ts';
 
-/** How an archive may be compressed: aci.md names gzip, bzip2 and xz; zstd is an extension of wherry. */
+/**
+ * How an archive may be compressed: aci.md names gzip, bzip2 and xz; zstd is an extension of
+ * wherry.
+ */
 export type Compression = 'none' | 'gzip' | 'bzip2' | 'xz' | 'zstd';
 
-/** Bytes of output at a time: large enough that per-chunk work vanishes, small enough for a device. */
+/**
+ * Bytes of output at a time: large enough that per-chunk work vanishes, small enough for a device.
+ */
 const CHUNK = 512 * 1024;
 
 /** The mark of the stream lets zlib, which works in a thread of its own, be a chunk ahead. */
@@ -15,7 +20,10 @@ const gunzipOptions = { chunkSize: CHUNK, highWaterMark: 2 * CHUNK };
 /** Bytes needed to tell compressions apart: a plain tar has its mark at 257. */
 const HEAD = 263;
 
-/** By their first bytes, since neither file name nor content type can be relied on (aci.md; magics as in aci/file.go). */
+/**
+ * By their first bytes, since neither file name nor content type can be relied on (aci.md; magics
+ * as in aci/file.go).
+ */
 const magics: readonly { readonly name: Compression; readonly at: number; readonly bytes: Buffer }[] = [
   { name: 'gzip', at: 0, bytes: Buffer.from([0x1f, 0x8b]) },
   { name: 'bzip2', at: 0, bytes: Buffer.from('BZh', 'latin1') },
@@ -32,8 +40,8 @@ export interface Decompressed {
 }
 
 /**
- * Finds the compression of an archive and undoes it, streaming. Gzip may have several members (RFC 1952 §2.2), but
- * nothing that is not a member may follow the last one.
+ * Finds the compression of an archive and undoes it, streaming. Gzip may have several members (RFC
+ * 1952 §2.2), but nothing that is not a member may follow the last one.
  * @param memoryMiB - of the program that undoes xz or zstd
  * @param onInput - told of each piece of input before it is used, for the ratio
  */
@@ -59,7 +67,10 @@ export function compressionOf(head: Buffer): Compression | undefined {
   return magics.find(({ at, bytes }) => head.subarray(at, at + bytes.length).equals(bytes))?.name;
 }
 
-/** What is left when a compression is undone. @throws Refusal as `decompressByTool`, while it is iterated */
+/**
+ * What is left when a compression is undone.
+ * @throws Refusal as `decompressByTool`, while it is iterated
+ */
 export async function undone(
   compression: Compression,
   bytes: AsyncIterable<Buffer>,
@@ -72,10 +83,14 @@ export async function undone(
   return decompressByTool(compression, bytes, memoryMiB);
 }
 
-/** What to say of an archive that is none: aci.md lets it be encrypted with PGP, which deserves better than "damaged". */
+/**
+ * What to say of an archive that is none: aci.md lets it be encrypted with PGP, which deserves
+ * better than "damaged".
+ */
 function unknownArchive(head: Buffer): Refusal {
   const text = head.toString('latin1');
-  // A message for a passphrase or a key begins with its session key: RFC 4880 §4.2, tags 3 and 1 in either format, version 4 or 3.
+  // A message for a passphrase or a key begins with its session key: RFC 4880 §4.2, tags 3 and 1 in
+  // either format, version 4 or 3.
   if (/^(?:-----BEGIN PGP MESSAGE-----|[\x8c\xc3][^]\x04|(?:[\x84\xc1][^]|\x85[^]{2})\x03)/.test(text)) {
     return new Refusal(
       'archive-compression-unsupported',

@@ -4,9 +4,10 @@ import { type ArchiveLimits, quoted } from '../tar/index.ts';
 const maxComponentBytes = 255;
 
 /**
- * The one form of an entry's path: `manifest`, `rootfs`, `rootfs/…`, or `.` for the archive's own root, which tools
- * write when they are given a directory (aci.md#image-layout: "no other files or directories at the top level").
- * `.` components and the slash at a directory's end are dropped; everything else that is not plain is refused.
+ * The one form of an entry's path: `manifest`, `rootfs`, `rootfs/…`, or `.` for the archive's own
+ * root, which tools write when they are given a directory (aci.md#image-layout: "no other files or
+ * directories at the top level"). `.` components and the slash at a directory's end are dropped;
+ * everything else that is not plain is refused.
  */
 export function entryPath(name: string, isDirectory: boolean, limits: ArchiveLimits): string {
   const path = plainPath(name, limits, (rule) => forbidden(name, rule));
@@ -18,7 +19,9 @@ export function entryPath(name: string, isDirectory: boolean, limits: ArchiveLim
   return path;
 }
 
-/** The path that a hard link names; like all names in the archive it counts from the archive's root. */
+/**
+ * The path that a hard link names; like all names in the archive it counts from the archive's root.
+ */
 export function hardLinkTarget(name: string, linkname: string, limits: ArchiveLimits): string {
   const refuse = (rule: string) => linkForbidden(name, linkname, rule);
   const path = plainPath(linkname, limits, refuse);

@@ -4,15 +4,19 @@ import { Refusal } from '../../core/refusal/index.ts';
 import { impliedDirectory, type TarWriter } from '../tar/index.ts';
 
 /**
- * An image object has an owner and a mode for every directory, also for those that its archive only implied. Laid over another
- * image such a directory says nothing of itself, so the object lists them: in a file beside `rootfs`, where no app sees it.
+ * An image object has an owner and a mode for every directory, also for those that its archive only
+ * implied. Laid over another image such a directory says nothing of itself, so the object lists
+ * them: in a file beside `rootfs`, where no app sees it.
  */
 const name = 'implied';
 
 /** A longer list is left out: then the image is not laid over another. */
 const maxListBytes = 1024 * 1024;
 
-/** Writes the list, if there is anything to list. @param paths as `entryPath` returns them; no path has a NUL */
+/**
+ * Writes the list, if there is anything to list.
+ * @param paths as `entryPath` returns them; no path has a NUL
+ */
 export async function writeImpliedDirectories(writer: TarWriter, paths: ReadonlySet<string>): Promise<void> {
   let sizeBytes = 0;
   for (const path of paths) sizeBytes += Buffer.byteLength(path) + 1;

@@ -11,14 +11,14 @@ import { type ArchiveEntry, ImageCheck, tarChunks, walkArchive, type Walked } fr
 export interface ReadOptions {
   readonly limits: ArchiveLimits;
   /**
-   * Receives the archive re-encoded as a canonical tar, so that its consumer
-   * (mkfs.erofs) never parses hostile headers; `implied` in it lists the directories that no entry named. It is ended when, and only when, the whole archive was accepted, and
-   * destroyed otherwise.
+   * Receives the archive re-encoded as a canonical tar, so that its consumer (mkfs.erofs) never
+   * parses hostile headers; `implied` in it lists the directories that no entry named. It is ended
+   * when, and only when, the whole archive was accepted, and destroyed otherwise.
    */
   readonly canonicalTar?: Writable;
   /**
-   * Told of each entry that passed the checks, the archive's own root left out. Without a `canonicalTar` it may take the
-   * bytes of the entry, but for the manifest's.
+   * Told of each entry that passed the checks, the archive's own root left out. Without a
+   * `canonicalTar` it may take the bytes of the entry, but for the manifest's.
    */
   readonly onEntry?: (entry: ArchiveEntry, body: AsyncIterable<Buffer>) => void | Promise<void>;
 }
@@ -32,7 +32,10 @@ export interface ArchiveSummary {
   readonly tarSizeBytes: number;
   /** Entries, those included that others only imply. */
   readonly entries: number;
-  /** Whether there are directories that no entry names: nothing is known of their owner, mode and time. */
+  /**
+   * Whether there are directories that no entry names: nothing is known of their owner, mode and
+   * time.
+   */
   readonly impliesDirectories: boolean;
   /** Names of extended attributes that were left out, sorted; at most 32. */
   readonly droppedXattrs: readonly string[];
@@ -41,11 +44,12 @@ export interface ArchiveSummary {
 const maxDroppedNames = 32;
 
 /**
- * Reads an archive to its end and says what it is; nothing is written but to `canonicalTar`. Memory does not grow with
- * the archive, but for the set of its paths.
+ * Reads an archive to its end and says what it is; nothing is written but to `canonicalTar`. Memory
+ * does not grow with the archive, but for the set of its paths.
  *
- * Throws refusals: `archive-*` and `image-manifest-missing|duplicate|invalid` for what is wrong with the archive,
- * `image-build-failed` when `canonicalTar` breaks. What `source` throws passes unchanged.
+ * Throws refusals: `archive-*` and `image-manifest-missing|duplicate|invalid` for what is wrong
+ * with the archive, `image-build-failed` when `canonicalTar` breaks. What `source` throws passes
+ * unchanged.
  */
 export async function readArchive(
   source: AsyncIterable<Uint8Array>,
@@ -98,7 +102,8 @@ async function rewrite(
   for await (const chunk of tarChunks(source, limits, { onTar: (bytes) => check.update(bytes) })) {
     ({ compression } = chunk);
     tarSizeBytes = chunk.offset + chunk.bytes.length;
-    // An archive that is not compressed still belongs to the source, which may be writing it to a file.
+    // An archive that is not compressed still belongs to the source, which may be writing it to a
+    // file.
     const bytes = compression === 'none' ? Buffer.from(chunk.bytes) : chunk.bytes;
     output.begin(bytes, chunk);
     for (const piece of chunk.pieces) {

@@ -26,7 +26,9 @@ export interface ArchiveEntry extends TarEntry {
 }
 
 export interface Walked {
-  /** The digest of the uncompressed tar, whatever follows the end marker included (aci.md#image-id). */
+  /**
+   * The digest of the uncompressed tar, whatever follows the end marker included (aci.md#image-id).
+   */
   readonly imageId: ImageId;
   readonly compression: Compression;
   readonly tarSizeBytes: number;
@@ -34,7 +36,9 @@ export interface Walked {
   readonly entries: number;
 }
 
-/** Called for each entry in the archive's order. Bytes of `body` that it does not take are skipped. */
+/**
+ * Called for each entry in the archive's order. Bytes of `body` that it does not take are skipped.
+ */
 export type Visit<Entry> = (entry: Entry, body: AsyncIterable<Buffer>) => Promise<void>;
 
 const ratioAppliesFrom = 1024 * 1024;
@@ -71,9 +75,11 @@ export class ImageCheck {
 }
 
 /**
- * Reads an image archive from the first to the last byte, as `walkTar` does, and checks what makes a tar an image.
+ * Reads an image archive from the first to the last byte, as `walkTar` does, and checks what makes
+ * a tar an image.
  *
- * Throws refusals with `archive-*` and `image-manifest-*` codes; what `source` throws passes unchanged.
+ * Throws refusals with `archive-*` and `image-manifest-*` codes; what `source` throws passes
+ * unchanged.
  */
 export async function walkArchive(
   source: AsyncIterable<Uint8Array>,
@@ -95,7 +101,10 @@ export async function walkArchive(
 export interface TarReading {
   /** Told of every byte of the uncompressed tar, whatever follows the end marker included. */
   readonly onTar: (chunk: Buffer) => void;
-  /** False where a digest proves that the tar is whole: some tools leave the end marker out, and the padding before it. */
+  /**
+   * False where a digest proves that the tar is whole: some tools leave the end marker out, and the
+   * padding before it.
+   */
   readonly needsEndMarker?: boolean;
 }
 
@@ -115,8 +124,9 @@ export interface TarChunk {
 }
 
 /**
- * Reads a tar in constant memory: undoes its compression, reads its frame (TarFraming), and refuses it where `tar-stream`
- * reads it otherwise. Bytes are checked as they come, so a bomb ends at its limit.
+ * Reads a tar in constant memory: undoes its compression, reads its frame (TarFraming), and refuses
+ * it where `tar-stream` reads it otherwise. Bytes are checked as they come, so a bomb ends at its
+ * limit.
  *
  * Throws refusals with `archive-*` codes; what `source` throws passes unchanged.
  */
@@ -252,7 +262,8 @@ export function checkEntry(
   if (type === 'symlink') target = symlinkTarget(name, linkname, limits);
   const implied = tree.add(path, type, target);
   const { mode, uid, gid, mtime, sizeBytes, dropped } = framed;
-  // Attributes of a link are those of its file; the kernel has no user attributes on symbolic links.
+  // Attributes of a link are those of its file; the kernel has no user attributes on symbolic
+  // links.
   const xattrs = type === 'link' || type === 'symlink' ? [] : framed.xattrs;
   return { path, type, target, mode, uid, gid, mtime, sizeBytes, xattrs, implied, dropped };
 }

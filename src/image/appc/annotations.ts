@@ -3,7 +3,10 @@ import { Fields, isObject, listOf, text, type Read } from './fields.ts';
 import { acIdentifier } from './identifiers.ts';
 import type { NameValue, UserMap } from './types.ts';
 
-/** Annotations whose value the specification fixes (aci.md#image-manifest-schema): name → check, and what is expected. */
+/**
+ * Annotations whose value the specification fixes (aci.md#image-manifest-schema): name → check, and
+ * what is expected.
+ */
 const known: ReadonlyMap<string, readonly [(value: string) => boolean, string]> = new Map([
   ['created', [isTimestamp, 'a time by RFC 3339 such as "2015-05-18T13:49:28Z"']],
   ['homepage', [isWebAddress, 'an http or https URL']],
@@ -25,7 +28,10 @@ const annotation: Read<NameValue> = (value, at) => {
   return { name, value: content };
 };
 
-/** Annotations of an image, a pod or an app: names are unique AC Identifiers (docs/decisions/appc-differences.md, 19). */
+/**
+ * Annotations of an image, a pod or an app: names are unique AC Identifiers
+ * (docs/decisions/appc-differences.md, 19).
+ */
 export const annotations: Read<readonly NameValue[]> = listOf(annotation, {
   by: ({ name }) => name,
   what: 'annotation',
@@ -39,8 +45,9 @@ export const userMap: Read<UserMap> = (value, at) => {
 };
 
 /**
- * Whether `value` is a date-time by RFC 3339 §5.6 with its `T`. Lower-case `t` and `z` and the leap second are allowed, as the RFC
- * does; a space in place of the `T` is not, as types.md#timestamps-type says.
+ * Whether `value` is a date-time by RFC 3339 §5.6 with its `T`. Lower-case `t` and `z` and the leap
+ * second are allowed, as the RFC does; a space in place of the `T` is not, as
+ * types.md#timestamps-type says.
  */
 export function isTimestamp(value: string): boolean {
   const match =

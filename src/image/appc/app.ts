@@ -16,7 +16,10 @@ import { isolatorList } from './isolator-list.ts';
 import type { JsonDraft } from './json-text.ts';
 import type { App, EventHandler, MountPoint, Port } from './types.ts';
 
-/** Highest user or group number; 4294967295 is (uid_t) -1, which chown(2) and setuid(2) take for "no change". */
+/**
+ * Highest user or group number; 4294967295 is (uid_t) -1, which chown(2) and setuid(2) take for "no
+ * change".
+ */
 export const maxAccountId = 4294967294;
 
 const accountId = integer(0, maxAccountId);
@@ -135,7 +138,9 @@ export const app: Read<App> = (value, at) => {
   };
 };
 
-/** The members of `value` in the order in which the specification names them; defaults are left out. */
+/**
+ * The members of `value` in the order in which the specification names them; defaults are left out.
+ */
 export function appDraft(value: App): JsonDraft {
   return {
     exec: value.exec,

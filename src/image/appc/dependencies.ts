@@ -7,11 +7,17 @@ export interface ListedImage {
   readonly manifest: ImageManifest;
   /** Size of the `.aci` file in bytes, where it is known. */
   readonly sizeBytes?: number;
-  /** Whether its archive leaves out entries of directories, so that nothing is known of their owner, mode and time. */
+  /**
+   * Whether its archive leaves out entries of directories, so that nothing is known of their owner,
+   * mode and time.
+   */
   readonly impliesDirectories?: boolean;
 }
 
-/** An image with what it depends on, in the order of its manifest. An image that is needed twice is there twice. */
+/**
+ * An image with what it depends on, in the order of its manifest. An image that is needed twice is
+ * there twice.
+ */
 export interface ResolvedImage<Image extends ListedImage = ListedImage> {
   readonly image: Image;
   readonly dependencies: readonly ResolvedImage<Image>[];
@@ -21,16 +27,20 @@ export interface ResolvedImage<Image extends ListedImage = ListedImage> {
 export const dependencyLimits = {
   /** Images below one another. */
   depth: 16,
-  /** Images in the order of rendering, repeated ones counted each time: a diamond of diamonds doubles them per level. */
+  /**
+   * Images in the order of rendering, repeated ones counted each time: a diamond of diamonds
+   * doubles them per level.
+   */
   images: 128,
 } as const;
 
 /**
- * Finds the dependencies of `image` among `images` (aci.md#dependency-matching): by name and labels, and by image ID where the
- * manifest gives one, which then MUST match.
+ * Finds the dependencies of `image` among `images` (aci.md#dependency-matching): by name and
+ * labels, and by image ID where the manifest gives one, which then MUST match.
  *
- * @throws Refusal `image-dependency-missing` when none fits, `image-dependency-invalid` for a cycle, several that fit, another
- *   size than the manifest says, or more than `dependencyLimits` allow
+ * @throws Refusal `image-dependency-missing` when none fits, `image-dependency-invalid` for a
+ *   cycle, several that fit, another size than the manifest says, or more than `dependencyLimits`
+ *   allow
  */
 export function resolveDependencies<Image extends ListedImage>(
   image: Image,
@@ -62,11 +72,17 @@ export function resolveDependencies<Image extends ListedImage>(
 /** An image that is laid over what is there, and the way to it from the one that is rendered. */
 export interface RenderStep<Image = ListedImage> {
   readonly image: Image;
-  /** The images that depend on it, the rendered one first: their path whitelists filter it as well as its own (aci.md). */
+  /**
+   * The images that depend on it, the rendered one first: their path whitelists filter it as well
+   * as its own (aci.md).
+   */
   readonly above: readonly Image[];
 }
 
-/** The images in the order in which they are laid over each other, lowest first: depth first, in list order (ace.md). */
+/**
+ * The images in the order in which they are laid over each other, lowest first: depth first, in
+ * list order (ace.md).
+ */
 export function renderSteps<Image extends ListedImage>(
   { image, dependencies }: ResolvedImage<Image>,
   above: readonly Image[] = [],
@@ -81,9 +97,9 @@ export function renderOrder<Image extends ListedImage>(resolved: ResolvedImage<I
 }
 
 /**
- * Whether the objects of the images, laid over each other by overlayfs, would make another tree than rendering does: overlayfs
- * hides nothing that a path whitelist leaves out, and takes owner and mode of a directory from the uppermost layer, which
- * must know them then.
+ * Whether the objects of the images, laid over each other by overlayfs, would make another tree
+ * than rendering does: overlayfs hides nothing that a path whitelist leaves out, and takes owner
+ * and mode of a directory from the uppermost layer, which must know them then.
  */
 export function needsMerging(resolved: ResolvedImage): boolean {
   const layers = layersOf(resolved);
@@ -94,8 +110,9 @@ export function needsMerging(resolved: ResolvedImage): boolean {
 }
 
 /**
- * The images that an image is made of, each once, lowest first. Without path whitelists they are its layers: an image that comes
- * twice covers itself completely the second time, so only its uppermost place counts.
+ * The images that an image is made of, each once, lowest first. Without path whitelists they are
+ * its layers: an image that comes twice covers itself completely the second time, so only its
+ * uppermost place counts.
  */
 export function layersOf<Image extends ListedImage>(resolved: ResolvedImage<Image>): readonly Image[] {
   const order = renderOrder(resolved);

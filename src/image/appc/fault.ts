@@ -2,8 +2,8 @@ import { Refusal, type RefusalCode } from '../../core/refusal/index.ts';
 import type { JsonValue } from './types.ts';
 
 /**
- * A value that violates the schema. It stays inside this folder: `refuseFaults` turns it into a refusal with the code of
- * the document that was read.
+ * A value that violates the schema. It stays inside this folder: `refuseFaults` turns it into a
+ * refusal with the code of the document that was read.
  */
 export class SchemaFault extends Error {
   constructor(

@@ -12,8 +12,9 @@ export interface Unique<T> {
 }
 
 /**
- * The members of one object. Keys that the schema does not have are refused: a limit under a misspelled key would silently
- * not be enforced. `null` stands for an absent optional member, as the reference implementation writes it.
+ * The members of one object. Keys that the schema does not have are refused: a limit under a
+ * misspelled key would silently not be enforced. `null` stands for an absent optional member, as
+ * the reference implementation writes it.
  */
 export class Fields {
   private readonly object: { readonly [key: string]: JsonValue };
@@ -122,8 +123,8 @@ export function textThat<T extends string>(matches: (text: string) => text is T,
 }
 
 /**
- * An absolute path of at most 4095 bytes (PATH_MAX without NUL). `..` is refused: no manifest needs it, and a name that climbs
- * is how paths escape from a root.
+ * An absolute path of at most 4095 bytes (PATH_MAX without NUL). `..` is refused: no manifest needs
+ * it, and a name that climbs is how paths escape from a root.
  */
 export const absolutePath: Read<string> = (value, at) => {
   const path = textWithoutNul(value, at);

@@ -3,13 +3,17 @@ import { quote } from './fault.ts';
 import { textThat } from './fields.ts';
 import type { AcIdentifier, AcName, ImageId } from './types.ts';
 
-/** Longest AC Identifier. The specification sets no bound; names become directories and topics, which have one. */
+/**
+ * Longest AC Identifier. The specification sets no bound; names become directories and topics,
+ * which have one.
+ */
 const maxIdentifierLength = 512;
 /** Longest AC Name, for the same reason. */
 const maxNameLength = 128;
 
-// types.md gives `^[a-z0-9]+([-._~/][a-z0-9]+)*$`, which excludes its own example `example.com/~user/app_v1`; so `~` may also
-// begin a path segment. Empty segments, `.` and `..` stay excluded.
+// types.md gives `^[a-z0-9]+([-._~/][a-z0-9]+)*$`, which excludes its own example
+// `example.com/~user/app_v1`; so `~` may also begin a path segment. Empty segments, `.` and `..`
+// stay excluded.
 const identifierGrammar = /^[a-z0-9]+(?:(?:[-._~]|\/~?)[a-z0-9]+)*$/;
 const nameGrammar = /^[a-z0-9]+(?:-[a-z0-9]+)*$/;
 const imageIdGrammar = /^sha512-[0-9a-f]{128}$/;
@@ -24,7 +28,10 @@ export function isAcName(text: string): text is AcName {
   return text.length <= maxNameLength && nameGrammar.test(text);
 }
 
-/** Whether `text` is an image ID: `sha512-` and 128 lower-case hex digits (types.md#image-id-type, aci.md#image-id). */
+/**
+ * Whether `text` is an image ID: `sha512-` and 128 lower-case hex digits (types.md#image-id-type,
+ * aci.md#image-id).
+ */
 export function isImageId(text: string): text is ImageId {
   return imageIdGrammar.test(text);
 }
@@ -58,8 +65,8 @@ export function parseImageId(text: string, code: RefusalCode = 'input-invalid'):
 }
 
 /**
- * The AC Name nearest to `text` (`example.com/app_1` → `example-com-app-1`), by which an app is named after its image; undefined
- * when no letter or digit remains.
+ * The AC Name nearest to `text` (`example.com/app_1` → `example-com-app-1`), by which an app is
+ * named after its image; undefined when no letter or digit remains.
  */
 export function sanitizeAcName(text: string): AcName | undefined {
   const name = text

@@ -13,9 +13,10 @@ import { acVersion } from './version.ts';
 export const imageManifestLimits: JsonLimits = { maxBytes: 4 << 20, maxDepth: 32, maxValues: 200_000 };
 
 /**
- * The image manifest in `bytes` (aci.md#image-manifest-schema), which come from an archive that nobody has vouched for but the
- * key of its name.
- * @throws Refusal image-manifest-invalid; the message has the JSON pointer of the value and what was expected
+ * The image manifest in `bytes` (aci.md#image-manifest-schema), which come from an archive that
+ * nobody has vouched for but the key of its name.
+ * @throws Refusal image-manifest-invalid; the message has the JSON pointer of the value and what
+ *   was expected
  */
 export function parseImageManifest(bytes: Uint8Array): ImageManifest {
   return refuseFaults('image-manifest-invalid', 'image manifest', () =>

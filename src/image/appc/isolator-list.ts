@@ -12,7 +12,10 @@ const isolator: Read<Isolator> = (value, at) => {
 
 const anyValue: Read<JsonValue> = (value) => value;
 
-/** The isolators of an app or a pod, each checked by its rule, none known one doubled or beside one that excludes it. */
+/**
+ * The isolators of an app or a pod, each checked by its rule, none known one doubled or beside one
+ * that excludes it.
+ */
 export function isolatorList(scope: IsolatorScope): Read<readonly Isolator[]> {
   return (value, at) => {
     const list = listOf(isolator)(value, at);
@@ -22,8 +25,8 @@ export function isolatorList(scope: IsolatorScope): Read<readonly Isolator[]> {
 }
 
 /**
- * The checked isolators of an app or a pod, in their order; unknown ones are kept, since the user must be told that they are
- * ignored (ace.md#isolators).
+ * The checked isolators of an app or a pod, in their order; unknown ones are kept, since the user
+ * must be told that they are ignored (ace.md#isolators).
  * @throws Refusal with `code`, by default pod-isolator-invalid
  */
 export function parseIsolators(

@@ -4,7 +4,10 @@ import { quantity, wholeUnits } from './quantity.ts';
 
 const maxWholeUnits = (1n << 63n) - 1n;
 
-/** A limit in whole units. Less than one would keep the app from running at all, so it is taken for a mistake. */
+/**
+ * A limit in whole units. Less than one would keep the app from running at all, so it is taken for
+ * a mistake.
+ */
 export const positiveUnits: Read<bigint> = (value, at) => {
   const milli = quantity(value, at);
   if (milli > 0n && milli < 1000n) throw tooSmall(at, value, 'less than one unit');
@@ -75,7 +78,9 @@ export function requestAndLimit(
   };
 }
 
-/** `{"default": true, "limit": q}`: a limit for every device or interface; there is no other form. */
+/**
+ * `{"default": true, "limit": q}`: a limit for every device or interface; there is no other form.
+ */
 export const defaultLimit: Read<bigint> = (value, at) => {
   const fields = new Fields(value, at, ['default', 'limit']);
   if (!fields.required('default', boolean)) throw unexpected(pointerTo(at, 'default'), 'true', false);
@@ -96,7 +101,10 @@ export const capabilityName = textThat(
   'a capability such as "CAP_KILL"',
 );
 
-/** Names of system calls and scoped wildcards; `@appc.io/` is the specification's own, which defines one for each set. */
+/**
+ * Names of system calls and scoped wildcards; `@appc.io/` is the specification's own, which defines
+ * one for each set.
+ */
 export function callName(wildcard: string): Read<string> {
   const expected = `a system call such as "chmod" or a wildcard such as "${wildcard}"`;
   return textThat(
@@ -130,7 +138,8 @@ export const sysctlSettings: Read<ReadonlyMap<string, string>> = (value, at) => 
   if (!isObject(value)) throw unexpected(at, 'an object of keys and strings', value);
   const settings = new Map<string, string>();
   for (const [key, member] of Object.entries(value)) {
-    // A key is a path below /proc/sys with dots or slashes; nothing in it may climb or end the line.
+    // A key is a path below /proc/sys with dots or slashes; nothing in it may climb or end the
+    // line.
     if (key.length > 256 || !/^[A-Za-z0-9_-]+(?:[./][A-Za-z0-9_:@-]+)*$/.test(key)) {
       throw new SchemaFault(
         pointerTo(at, key),

@@ -19,13 +19,17 @@ import {
 } from './isolator-values.ts';
 import type { Isolator, JsonValue } from './types.ts';
 
-/** Where an isolator stands: at an app, or at the pod, whose isolators bound those of its apps (ace.md#isolators). */
+/**
+ * Where an isolator stands: at an app, or at the pod, whose isolators bound those of its apps
+ * (ace.md#isolators).
+ */
 export type IsolatorScope = 'app' | 'pod';
 
 /**
- * An isolator with its value checked and in the units of the kernel. Quantities are rounded up to whole units, CPU time to
- * thousandths of a core. An absent request means the limit, an absent limit none (ace.md#resource-isolators); at least one
- * of them is there, and a request may exceed the limit, which then bounds it.
+ * An isolator with its value checked and in the units of the kernel. Quantities are rounded up to
+ * whole units, CPU time to thousandths of a core. An absent request means the limit, an absent
+ * limit none (ace.md#resource-isolators); at least one of them is there, and a request may exceed
+ * the limit, which then bounds it.
  */
 export type TypedIsolator =
   | { readonly kind: 'resource/cpu'; readonly requestMilliCores?: bigint; readonly limitMilliCores?: bigint }
@@ -37,7 +41,9 @@ export type TypedIsolator =
   | { readonly kind: 'resource/block-iops'; readonly limitPerSecond: bigint }
   | {
       readonly kind: 'os/linux/capabilities-retain-set' | 'os/linux/capabilities-remove-set';
-      /** Names such as `CAP_KILL`; whether the kernel knows them is seen when the pod is compiled. */
+      /**
+       * Names such as `CAP_KILL`; whether the kernel knows them is seen when the pod is compiled.
+       */
       readonly capabilities: readonly string[];
     }
   | { readonly kind: 'os/linux/no-new-privileges'; readonly enabled: boolean }
@@ -75,7 +81,9 @@ interface IsolatorRule {
   readonly read: Read<TypedIsolator>;
 }
 
-/** The capabilities of an app without a capability isolator (ace.md#oslinuxcapabilities-remove-set). */
+/**
+ * The capabilities of an app without a capability isolator (ace.md#oslinuxcapabilities-remove-set).
+ */
 export const defaultCapabilities: readonly string[] = [
   'CAP_AUDIT_WRITE',
   'CAP_CHOWN',
@@ -128,7 +136,10 @@ function seccompSet(
 
 const both: readonly IsolatorScope[] = ['app', 'pod'];
 
-/** Every isolator that has a meaning here: by its name the scope, what it excludes, and how its value is read. */
+/**
+ * Every isolator that has a meaning here: by its name the scope, what it excludes, and how its
+ * value is read.
+ */
 const isolatorRules: Readonly<Record<KnownKind, IsolatorRule>> = {
   'resource/cpu': {
     scopes: both,
@@ -221,7 +232,8 @@ const isolatorRules: Readonly<Record<KnownKind, IsolatorRule>> = {
     read: (value, at) => {
       const limit = new Fields(value, at, ['limit']).required('limit', positiveUnits);
       if (limit > 4_194_304n) throw unexpected(pointerTo(at, 'limit'), 'at most 4194304 tasks', limit);
-      // Seen on a board with Debian 13: an app with two tasks at most does not start, one with three does.
+      // Seen on a board with Debian 13: an app with two tasks at most does not start, one with
+      // three does.
       if (limit < 3n) throw unexpected(pointerTo(at, 'limit'), 'at least 3 tasks, as a start takes', limit);
       return { kind: 'wherry/tasks', limit: Number(limit) };
     },

@@ -13,8 +13,9 @@ export function isNumberLiteral(literal: string): boolean {
 }
 
 /**
- * The number that `literal` names: a bigint for an integer past 2^53, and a SchemaFault where neither number nor bigint would hold
- * it exactly, so that no limit or size is ever silently another.
+ * The number that `literal` names: a bigint for an integer past 2^53, and a SchemaFault where
+ * neither number nor bigint would hold it exactly, so that no limit or size is ever silently
+ * another.
  */
 export function exactNumber(literal: string, at: string): number | bigint {
   const tooLong = new SchemaFault(at, `expected a number of at most ${maxDigits} digits`);
@@ -36,7 +37,9 @@ export function exactNumber(literal: string, at: string): number | bigint {
   return number;
 }
 
-/** `literal` as digits × 10^exponent, without leading and trailing zeros; no digits at all for zero. */
+/**
+ * `literal` as digits × 10^exponent, without leading and trailing zeros; no digits at all for zero.
+ */
 function decimal(literal: string): { digits: string; exponent: number } {
   const [, whole = '', fraction = '', power = '0'] =
     /^-?(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(literal) ?? [];

@@ -12,9 +12,10 @@ export interface JsonLimits {
 }
 
 /**
- * Reads one RFC 8259 document, stricter than JSON.parse: duplicate keys, invalid UTF-8, a byte order mark, lone surrogates and
- * numbers that would lose digits are faults. Objects have no prototype, so `__proto__` is a key like any other; integers
- * past 2^53 are bigint. docs/decisions/appc-json.md says why this is no library.
+ * Reads one RFC 8259 document, stricter than JSON.parse: duplicate keys, invalid UTF-8, a byte
+ * order mark, lone surrogates and numbers that would lose digits are faults. Objects have no
+ * prototype, so `__proto__` is a key like any other; integers past 2^53 are bigint.
+ * docs/decisions/appc-json.md says why this is no library.
  * @throws SchemaFault with the pointer of the value
  */
 export function parseJson(bytes: Uint8Array, limits: JsonLimits): JsonValue {
@@ -121,7 +122,8 @@ class JsonReader {
       throw this.wrong(at, 'a string in double quotes without control characters');
     }
     if (typeof value !== 'string') throw this.wrong(at, 'a string');
-    // RFC 8259 §8.2: half a surrogate pair has no UTF-8 form, so the text could not be written again.
+    // RFC 8259 §8.2: half a surrogate pair has no UTF-8 form, so the text could not be written
+    // again.
     if (/\p{Surrogate}/u.test(value))
       throw new SchemaFault(at, 'expected Unicode text, found a lone surrogate');
     return value;

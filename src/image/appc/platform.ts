@@ -1,7 +1,8 @@
 import type { NameValue } from './types.ts';
 
 /**
- * Operating systems and their architectures (the reference's schema/types/labels.go; the list in aci.md is out of date).
+ * Operating systems and their architectures (the reference's schema/types/labels.go; the list in
+ * aci.md is out of date).
  */
 export const validArchitectures: ReadonlyMap<string, readonly string[]> = new Map([
   [
@@ -20,7 +21,10 @@ export interface Machine {
   readonly compat32: boolean;
 }
 
-/** Native architecture → what else it runs: always, and only with 32-bit user space. Byte orders never mix. */
+/**
+ * Native architecture → what else it runs: always, and only with 32-bit user space. Byte orders
+ * never mix.
+ */
 const alsoRuns: Readonly<
   Record<string, { readonly always: readonly string[]; readonly compat32: readonly string[] }>
 > = {
@@ -50,8 +54,8 @@ export function machineArchitecture(uname: string): string | undefined {
 }
 
 /**
- * The `arch` labels that `machine` can run, best first. The specification compares for equality only, which keeps an armv6l image
- * off every ARMv7 board; this list is the explicit extension.
+ * The `arch` labels that `machine` can run, best first. The specification compares for equality
+ * only, which keeps an armv6l image off every ARMv7 board; this list is the explicit extension.
  */
 export function compatibleArchitectures(machine: Machine): readonly string[] {
   const more = alsoRuns[machine.arch];
@@ -59,8 +63,8 @@ export function compatibleArchitectures(machine: Machine): readonly string[] {
 }
 
 /**
- * Whether an image with these labels runs on `machine`. A missing `os` means independent of both; a missing `arch` independent
- * of the architecture (aci.md#image-manifest-schema).
+ * Whether an image with these labels runs on `machine`. A missing `os` means independent of both; a
+ * missing `arch` independent of the architecture (aci.md#image-manifest-schema).
  */
 export function runsOn(labels: readonly NameValue[], machine: Machine): boolean {
   const os = labels.find(({ name }) => name === 'os')?.value;

@@ -16,9 +16,10 @@ import { volume, volumeDraft } from './volume.ts';
 export const podManifestLimits: JsonLimits = { maxBytes: 128 << 10, maxDepth: 32, maxValues: 20_000 };
 
 /**
- * The reified pod manifest in `bytes` (pods.md#pod-manifest-schema): every app names its image by ID. Whether mounts find
- * their volumes depends on the images and is for the pod's compiler.
- * @throws Refusal pod-manifest-invalid; the message has the JSON pointer of the value and what was expected
+ * The reified pod manifest in `bytes` (pods.md#pod-manifest-schema): every app names its image by
+ * ID. Whether mounts find their volumes depends on the images and is for the pod's compiler.
+ * @throws Refusal pod-manifest-invalid; the message has the JSON pointer of the value and what was
+ *   expected
  */
 export function parsePodManifest(bytes: Uint8Array): PodManifest {
   return refuseFaults('pod-manifest-invalid', 'pod manifest', () =>
@@ -152,7 +153,10 @@ const ipv4 = textThat(
   'an IPv4 address such as "203.0.113.23"',
 );
 
-/** "Port names MUST be unique among apps within a pod", as far as the pod itself states the ports of its apps. */
+/**
+ * "Port names MUST be unique among apps within a pod", as far as the pod itself states the ports of
+ * its apps.
+ */
 function refuseSharedPortNames(apps: readonly PodApp[], at: string): void {
   const owners = new Map<string, string>();
   for (const [index, { name, app: override }] of apps.entries()) {

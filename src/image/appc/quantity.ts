@@ -5,7 +5,10 @@ import type { Read } from './fields.ts';
 const maxLength = 64;
 const maxExponent = 64n;
 
-/** Suffix → [numerator, denominator] of its factor (ace.md#resource-isolators; `k`, `n`, `u` and exponents are reference-only). */
+/**
+ * Suffix → [numerator, denominator] of its factor (ace.md#resource-isolators; `k`, `n`, `u` and
+ * exponents are reference-only).
+ */
 const suffixes: Readonly<Record<string, readonly [bigint, bigint]>> = {
   n: [1n, 10n ** 9n],
   u: [1n, 10n ** 6n],
@@ -29,9 +32,9 @@ const suffixes: Readonly<Record<string, readonly [bigint, bigint]>> = {
 const grammar = /^\+?(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d+)|([KMGTPE]i|[numkKMGTPE]?))$/;
 
 /**
- * An amount of a resource in exact thousandths of its unit: `parseQuantity('1.5Ki')` is 1536000n. What is finer than a
- * thousandth is rounded up, away from zero: a limit is never made tighter than written, and a request never vanishes.
- * Negative amounts are refused; no resource has one.
+ * An amount of a resource in exact thousandths of its unit: `parseQuantity('1.5Ki')` is 1536000n.
+ * What is finer than a thousandth is rounded up, away from zero: a limit is never made tighter than
+ * written, and a request never vanishes. Negative amounts are refused; no resource has one.
  * @param value text with a suffix (`300m`, `123Mi`, `1e3`), or a JSON number
  * @throws Refusal input-invalid
  */
@@ -71,7 +74,10 @@ export const quantity: Read<bigint> = (value, at) => {
   );
 };
 
-/** Other tools take `64MB`, `64 MiB` and, in some countries, `1,5G`. An `m` of such a unit is mega, not a thousandth. */
+/**
+ * Other tools take `64MB`, `64 MiB` and, in some countries, `1,5G`. An `m` of such a unit is mega,
+ * not a thousandth.
+ */
 function probablyMeant(written: string): string | undefined {
   const [, number = '', prefix = '', binary = ''] =
     /^\s*(\d{1,20}(?:[.,]\d{1,20})?)\s*([kmgtpe]?)(i?)(?:b|bytes?)?\s*$/i.exec(written) ?? [];

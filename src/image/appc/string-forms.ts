@@ -12,12 +12,17 @@ const converters: Readonly<Record<string, (text: string) => JsonValue>> = {
   gid: integer,
 };
 
-/** A mount point as typed: `database,path=/var/lib/db,readOnly=true`. @throws Refusal input-invalid */
+/**
+ * A mount point as typed: `database,path=/var/lib/db,readOnly=true`. @throws Refusal input-invalid
+ */
 export function parseMountPointString(text: string): MountPoint {
   return readForm(text, 'mount point', mountPoint);
 }
 
-/** A volume as typed: `database,kind=host,source=/opt/db` or `work,kind=empty,mode=0777,uid=1000`. @throws Refusal input-invalid */
+/**
+ * A volume as typed: `database,kind=host,source=/opt/db` or `work,kind=empty,mode=0777,uid=1000`.
+ * @throws Refusal input-invalid
+ */
 export function parseVolumeString(text: string): Volume {
   return readForm(text, 'volume', volume);
 }

@@ -1,16 +1,21 @@
 /**
- * The values of the App Container specification 0.8.11 after parsing. A branded string can only come from its parser,
- * so code that has one need not check it again.
+ * The values of the App Container specification 0.8.11 after parsing. A branded string can only
+ * come from its parser, so code that has one need not check it again.
  */
 
 declare const brand: unique symbol;
 type Branded<Name extends string> = string & { readonly [brand]: Name };
 
-/** `^[a-z0-9]+([-._~/][a-z0-9]+)*$` (types.md#ac-identifier): names of images, labels, annotations, isolators. */
+/**
+ * `^[a-z0-9]+([-._~/][a-z0-9]+)*$` (types.md#ac-identifier): names of images, labels, annotations,
+ * isolators.
+ */
 export type AcIdentifier = Branded<'AcIdentifier'>;
 /** `^[a-z0-9]+(-[a-z0-9]+)*$` (types.md#ac-name): names of apps, volumes, mount points, ports. */
 export type AcName = Branded<'AcName'>;
-/** `sha512-` and 128 lower-case hex digits: the digest of the uncompressed tar (aci.md#image-id). */
+/**
+ * `sha512-` and 128 lower-case hex digits: the digest of the uncompressed tar (aci.md#image-id).
+ */
 export type ImageId = Branded<'ImageId'>;
 
 export interface NameValue {
@@ -24,11 +29,16 @@ export interface Isolator {
   readonly value: JsonValue;
 }
 
-/** JSON as the strict parser returns it: integers past 2^53 are bigint, objects have no prototype. */
+/**
+ * JSON as the strict parser returns it: integers past 2^53 are bigint, objects have no prototype.
+ */
 export type JsonValue =
   null | boolean | number | bigint | string | readonly JsonValue[] | { readonly [key: string]: JsonValue };
 
-/** End users' own data: free keys, no prototype; nothing in wherry acts on it (aci.md, pods.md: MUST NOT). */
+/**
+ * End users' own data: free keys, no prototype; nothing in wherry acts on it (aci.md, pods.md: MUST
+ * NOT).
+ */
 export interface UserMap {
   readonly [key: string]: string;
 }

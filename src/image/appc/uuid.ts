@@ -2,7 +2,8 @@ import { Refusal, type RefusalCode } from '../../core/refusal/index.ts';
 import { quote } from './fault.ts';
 
 /**
- * A pod's UUID in its canonical form, lower case with dashes (RFC 4122); upper case and a form without dashes are read.
+ * A pod's UUID in its canonical form, lower case with dashes (RFC 4122); upper case and a form
+ * without dashes are read.
  * @throws Refusal with `code`
  */
 export function parseUuid(text: string, code: RefusalCode = 'input-invalid'): string {

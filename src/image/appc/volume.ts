@@ -14,13 +14,19 @@ const octalMode = textThat(
   'permission bits in octal such as "0755"',
 );
 
-/** Keys that only one kind has. The text lets the other kind ignore them; the reference refuses them, and so do we. */
+/**
+ * Keys that only one kind has. The text lets the other kind ignore them; the reference refuses
+ * them, and so do we.
+ */
 const foreignKeys: Readonly<Record<Volume['kind'], readonly string[]>> = {
   empty: ['source'],
   host: ['mode', 'uid', 'gid'],
 };
 
-/** A volume (pods.md#pod-manifest-schema). `recursive` of an empty volume is checked and dropped: it has no meaning there. */
+/**
+ * A volume (pods.md#pod-manifest-schema). `recursive` of an empty volume is checked and dropped: it
+ * has no meaning there.
+ */
 export const volume: Read<Volume> = (value, at) => {
   const fields = new Fields(value, at, [
     'name',

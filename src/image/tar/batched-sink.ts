@@ -9,8 +9,8 @@ const BATCH = 256 * 1024;
 const LARGE = 128 * 1024;
 
 /**
- * Writes to a stream in large pieces, because each write costs far more than the copy that saves it. While the stream takes
- * one piece, the next is made; a stream that breaks is a refusal.
+ * Writes to a stream in large pieces, because each write costs far more than the copy that saves
+ * it. While the stream takes one piece, the next is made; a stream that breaks is a refusal.
  */
 export class BatchedSink implements ByteSink {
   readonly #stream: Writable;
@@ -24,7 +24,10 @@ export class BatchedSink implements ByteSink {
   #isBroken = false;
   #giveUp: () => void = () => undefined;
 
-  /** @param what - names the consumer in the refusal, for example "the consumer of the canonical tar" */
+  /**
+   * @param what - names the consumer in the refusal, for example "the consumer of the canonical
+   *   tar"
+   */
   constructor(stream: Writable, what: string) {
     this.#stream = stream;
     this.#what = what;

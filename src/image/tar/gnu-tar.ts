@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 
 /**
- * The names of `directory` as a tar of GNU tar's. It tells of extended attributes, which Node cannot read. No names of users: an
- * image has numbers.
+ * The names of `directory` as a tar of GNU tar's. It tells of extended attributes, which Node
+ * cannot read. No names of users: an image has numbers.
  */
 const options = [
   ...['--create', '--format=posix', '--xattrs', '--xattrs-include=*', '--numeric-owner'],

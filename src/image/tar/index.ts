@@ -1,6 +1,7 @@
 /**
- * Tar as wherry reads and writes it: entries, framing, pax records, the second reading and the writer. Bytes may be hostile:
- * every reader streams and holds limits. It does not know what an entry of an image means.
+ * Tar as wherry reads and writes it: entries, framing, pax records, the second reading and the
+ * writer. Bytes may be hostile: every reader streams and holds limits. It does not know what an
+ * entry of an image means.
  */
 export { BatchedSink } from './batched-sink.ts';
 export { drained } from './drained.ts';

@@ -1,11 +1,13 @@
 import { Refusal } from '../../core/refusal/index.ts';
 
 /**
- * How much an archive may ask of the device. A signature says who made an archive, not that it is harmless, and the
- * limits also hold for what is read before the last byte proved the signature.
+ * How much an archive may ask of the device. A signature says who made an archive, not that it is
+ * harmless, and the limits also hold for what is read before the last byte proved the signature.
  */
 export interface ArchiveLimits {
-  /** Bytes of the uncompressed tar, headers, padding and everything after the end marker included. */
+  /**
+   * Bytes of the uncompressed tar, headers, padding and everything after the end marker included.
+   */
   readonly maxTarBytes: number;
   /** Entries, and directories that entries imply without naming them. */
   readonly maxEntries: number;
@@ -26,7 +28,10 @@ export interface ArchiveLimits {
 
 const MiB = 1024 * 1024;
 
-/** Limits that fit a device with 512 MB of memory; callers spread them and set what they know better. */
+/**
+ * Limits that fit a device with 512 MB of memory; callers spread them and set what they know
+ * better.
+ */
 export const defaultArchiveLimits: ArchiveLimits = {
   maxTarBytes: 2048 * MiB,
   maxEntries: 100_000,
@@ -36,13 +41,14 @@ export const defaultArchiveLimits: ArchiveLimits = {
   maxPaxBytes: 64 * 1024,
   maxXattrs: 32,
   maxXattrBytes: 16 * 1024,
-  // Enough for what `xz -7` (16 MiB) and `zstd -19` (8 MiB) write; fits into the memory that a pull may use.
+  // Enough for what `xz -7` (16 MiB) and `zstd -19` (8 MiB) write; fits into the memory that a pull
+  // may use.
   decoderMemoryMiB: 20,
 };
 
 /**
- * A name from an archive as it may stand in a sentence: quoted, shortened, without characters that steer a terminal or
- * forge a line of the journal.
+ * A name from an archive as it may stand in a sentence: quoted, shortened, without characters that
+ * steer a terminal or forge a line of the journal.
  */
 export function quoted(name: string): string {
   const short = name.length > 160 ? `${name.slice(0, 120)}…${name.slice(-30)}` : name;

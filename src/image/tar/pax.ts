@@ -25,7 +25,10 @@ export interface PaxOverrides {
 
 type Reading = (overrides: PaxOverrides, key: string, value: Buffer) => void;
 
-/** POSIX.1-2017 pax, "pax Extended Header", keywords in lower case; any other lower-case keyword is refused. */
+/**
+ * POSIX.1-2017 pax, "pax Extended Header", keywords in lower case; any other lower-case keyword is
+ * refused.
+ */
 const posixKeywords = new Map<string, Reading>([
   ['path', (overrides, key, value) => (overrides.path = text(key, value))],
   ['linkpath', (overrides, key, value) => (overrides.linkpath = text(key, value))],
@@ -45,17 +48,23 @@ const posixKeywords = new Map<string, Reading>([
 /** Vendor keywords that change what the entry is; a reader that skips them extracts garbage. */
 const refusedVendorKeywords = /^(GNU\.|SCHILY\.filetype$)/;
 
-/** GNU tar's PAX forms of a sparse file (0.0, 0.1, 1.0), star's and Solaris': the body is not the file's content. */
+/**
+ * GNU tar's PAX forms of a sparse file (0.0, 0.1, 1.0), star's and Solaris': the body is not the
+ * file's content.
+ */
 const sparseKeywords = /^(GNU\.sparse\.|SCHILY\.realsize$|SUN\.holesdata$)/;
 
-/** What the author of an archive with a sparse file can do. Its holes cost nothing: the archive is compressed. */
+/**
+ * What the author of an archive with a sparse file can do. Its holes cost nothing: the archive is
+ * compressed.
+ */
 export const noSparse = 'write the archive without --sparse';
 
 const xattrPrefix = 'SCHILY.xattr.';
 
 /**
- * Attributes that reach the image. `trusted.*` and `user.overlay.*` would forge overlayfs redirects and whiteouts;
- * `security.*` other than file capabilities belongs to the device's own policy.
+ * Attributes that reach the image. `trusted.*` and `user.overlay.*` would forge overlayfs redirects
+ * and whiteouts; `security.*` other than file capabilities belongs to the device's own policy.
  */
 export function isKeptXattr(name: string): boolean {
   if (name === 'security.capability') return true;
@@ -63,8 +72,8 @@ export function isKeptXattr(name: string): boolean {
 }
 
 /**
- * Reads the body of a PAX extended header, strictly: exact lengths, no keyword twice, nothing that is not understood
- * but could change the entry.
+ * Reads the body of a PAX extended header, strictly: exact lengths, no keyword twice, nothing that
+ * is not understood but could change the entry.
  */
 export function parsePax(body: Buffer, limits: ArchiveLimits): PaxOverrides {
   const overrides: PaxOverrides = { xattrs: [], dropped: [] };
@@ -93,8 +102,9 @@ export function parsePax(body: Buffer, limits: ArchiveLimits): PaxOverrides {
 }
 
 /**
- * Checks a PAX global header (`g`). Only comments are accepted, as `git archive` writes them: values for all entries
- * are read differently by different tools, so one archive would mean two trees.
+ * Checks a PAX global header (`g`). Only comments are accepted, as `git archive` writes them:
+ * values for all entries are read differently by different tools, so one archive would mean two
+ * trees.
  */
 export function checkPaxGlobal(body: Buffer): void {
   for (const { key } of paxRecords(body)) {

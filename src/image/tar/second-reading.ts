@@ -8,11 +8,13 @@ import type { Doubtful, FramedEntry } from './tar-framing.ts';
 type LibraryHeader = Omit<Header, 'linkname'> & { linkname: string | null; byteOffset?: number };
 
 /**
- * The doubtful entries of a tar as `tar-stream` reads them, to be compared with ours: where both see different entries, one of two readers
- * was deceived. Bodies are let go; positions and sizes tell that the library passes over the same bytes.
+ * The doubtful entries of a tar as `tar-stream` reads them, to be compared with ours: where both
+ * see different entries, one of two readers was deceived. Bodies are let go; positions and sizes
+ * tell that the library passes over the same bytes.
  *
- * Plain entries (TarFraming) are not read again: their headers are the ones that our writer writes, which the library reads as they are
- * meant. docs/decisions/tar-walk.md has the argument, test/fuzz/ the property.
+ * Plain entries (TarFraming) are not read again: their headers are the ones that our writer writes,
+ * which the library reads as they are meant. docs/decisions/tar-walk.md has the argument,
+ * test/fuzz/ the property.
  */
 export class SecondReading {
   /** Never takes more than what it is given at once. */

@@ -23,15 +23,17 @@ export interface TarBlock {
 }
 
 /**
- * Reads one header block (POSIX.1-2017 pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format") and
- * refuses whatever two readers could read as two things. A block of zeros is the caller's business.
+ * Reads one header block (POSIX.1-2017 pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar
+ * Format") and refuses whatever two readers could read as two things. A block of zeros is the
+ * caller's business.
  */
 export function decodeBlock(block: Buffer, offset: number): TarBlock {
   const sum = checksum(block);
   if (octal(block, 148, 8) !== sum) throw damaged(offset, 'has a wrong checksum');
   const isUstar = has(block, 257, 'ustar\0');
   if (!isUstar && !has(block, 257, 'ustar  \0')) throw damaged(offset, 'is neither ustar, PAX nor GNU tar');
-  // star keeps times where ustar keeps the end of the prefix, with this mark at the end of the block.
+  // star keeps times where ustar keeps the end of the prefix, with this mark at the end of the
+  // block.
   if (has(block, 508, 'tar\0')) throw damaged(offset, 'is of the xstar dialect; use PAX');
   const name = string(block, 0, 100);
   const prefix = isUstar ? string(block, 345, 155) : '';
@@ -71,8 +73,8 @@ function integer(block: Buffer, at: number, length: number, offset: number, what
 }
 
 /**
- * Octal digits after optional spaces and before optional spaces and NULs; NaN for anything else, 0 when there are none.
- * By hand, because a pull reads seven such fields for each entry.
+ * Octal digits after optional spaces and before optional spaces and NULs; NaN for anything else, 0
+ * when there are none. By hand, because a pull reads seven such fields for each entry.
  */
 function octal(block: Buffer, at: number, length: number): number {
   const end = at + length;
@@ -88,7 +90,10 @@ function octal(block: Buffer, at: number, length: number): number {
   return value;
 }
 
-/** GNU's binary numbers: 0x80 and a big-endian number, or 0xff and a negative one in two's complement. */
+/**
+ * GNU's binary numbers: 0x80 and a big-endian number, or 0xff and a negative one in two's
+ * complement.
+ */
 function base256(block: Buffer, at: number, length: number): number {
   const sign = block[at];
   if (sign !== 0x80 && sign !== 0xff) return NaN;
@@ -97,7 +102,10 @@ function base256(block: Buffer, at: number, length: number): number {
   return value;
 }
 
-/** The sum of all bytes, those of the checksum itself taken as spaces. Four at a time: a pull does it twice for each entry. */
+/**
+ * The sum of all bytes, those of the checksum itself taken as spaces. Four at a time: a pull does
+ * it twice for each entry.
+ */
 export function checksum(block: Buffer): number {
   const { buffer, byteOffset } = block.byteOffset % 4 === 0 ? block : Buffer.from(block);
   const words = new Int32Array(buffer, byteOffset, BLOCK / 4);
@@ -119,7 +127,10 @@ function string(block: Buffer, at: number, length: number): string {
   return utf8(block.subarray(at, at + length));
 }
 
-/** The text up to the first NUL. Names that are not UTF-8 are refused: JSON, the report and the journal cannot carry them. */
+/**
+ * The text up to the first NUL. Names that are not UTF-8 are refused: JSON, the report and the
+ * journal cannot carry them.
+ */
 export function utf8(field: Buffer): string {
   const nul = field.indexOf(0);
   const bytes = nul < 0 ? field : field.subarray(0, nul);

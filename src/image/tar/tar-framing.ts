@@ -6,7 +6,9 @@ import { isWrittenAlike } from './ustar-block.ts';
 
 export type EntryType = 'file' | 'link' | 'symlink' | 'directory' | 'fifo';
 
-/** One entry as the archive has it, its PAX and GNU extensions applied; the path is not checked yet. */
+/**
+ * One entry as the archive has it, its PAX and GNU extensions applied; the path is not checked yet.
+ */
 export interface FramedEntry {
   readonly type: EntryType;
   readonly name: string;
@@ -20,9 +22,15 @@ export interface FramedEntry {
   readonly dropped: readonly string[];
   /** Where the body begins in the tar. */
   readonly bodyOffset: number;
-  /** Bytes from the end of the entry before to the body: one header, and the extensions in front of it. */
+  /**
+   * Bytes from the end of the entry before to the body: one header, and the extensions in front of
+   * it.
+   */
   readonly headerBytes: number;
-  /** The header is, byte for byte, the one block that `TarWriter` would write for these values; no extension precedes it. */
+  /**
+   * The header is, byte for byte, the one block that `TarWriter` would write for these values; no
+   * extension precedes it.
+   */
   readonly isPlain: boolean;
 }
 
@@ -77,7 +85,10 @@ interface Extension {
   filled: number;
 }
 
-/** What the second reading has to read: the entries whose headers are not plain, whole, one after the other. */
+/**
+ * What the second reading has to read: the entries whose headers are not plain, whole, one after
+ * the other.
+ */
 export interface Doubtful {
   readonly bytes: readonly Buffer[];
   /** In their order, with the place of their bodies within all bytes that were doubtful so far. */
@@ -85,9 +96,9 @@ export interface Doubtful {
 }
 
 /**
- * The frame of a tar: where headers, bodies and the end are, and what each header says, read strictly. It runs in
- * front of the tar library, which is lenient (docs/decisions/tar-walk.md); the walk then compares both readings.
- * It keeps one block and one extension header, no other bytes.
+ * The frame of a tar: where headers, bodies and the end are, and what each header says, read
+ * strictly. It runs in front of the tar library, which is lenient (docs/decisions/tar-walk.md); the
+ * walk then compares both readings. It keeps one block and one extension header, no other bytes.
  */
 export class TarFraming {
   readonly #limits: ArchiveLimits;
@@ -130,8 +141,8 @@ export class TarFraming {
   }
 
   /**
-   * Reads on. Returns how many bytes of `chunk` lie before the end of the end marker: what follows may only be zeros
-   * and is no business of a tar parser.
+   * Reads on. Returns how many bytes of `chunk` lie before the end of the end marker: what follows
+   * may only be zeros and is no business of a tar parser.
    */
   push(chunk: Buffer): number {
     let at = 0;

@@ -29,9 +29,10 @@ const maxOctal7 = 8 ** 7 - 1;
 const maxOctal11 = 8 ** 11 - 1;
 
 /**
- * Writes the one canonical tar of a tree: ustar headers, a PAX header only where ustar cannot say it, no user names,
- * no padding to a record. Both the builder and the reader's second tar for mkfs.erofs come from here. `tar-stream`'s
- * own `pack` is not used: it has no way to write a binary attribute, mode 0, an owner past 2^18 or a time past 2038.
+ * Writes the one canonical tar of a tree: ustar headers, a PAX header only where ustar cannot say
+ * it, no user names, no padding to a record. Both the builder and the reader's second tar for
+ * mkfs.erofs come from here. `tar-stream`'s own `pack` is not used: it has no way to write a binary
+ * attribute, mode 0, an owner past 2^18 or a time past 2038.
  */
 export class TarWriter {
   readonly #sink: ByteSink;
@@ -81,8 +82,8 @@ export function impliedDirectory(path: string): TarEntry {
 }
 
 /**
- * The headers of an entry: one block, or three and more where ustar cannot say it. A time past what ustar can say is the last one
- * that it can, as the reader has it.
+ * The headers of an entry: one block, or three and more where ustar cannot say it. A time past what
+ * ustar can say is the last one that it can, as the reader has it.
  */
 export function encodeHeaders(entry: TarEntry): Buffer {
   const path = entry.type === 'directory' ? `${entry.path}/` : entry.path;

@@ -16,8 +16,9 @@ export function encodeBlock(fields: UstarFields): Buffer {
 }
 
 /**
- * Whether a header block is, byte for byte, the one that `encodeBlock` makes of what we read in it. Every field is then at its place and in
- * the only form that has one reading (docs/decisions/tar-walk.md).
+ * Whether a header block is, byte for byte, the one that `encodeBlock` makes of what we read in it.
+ * Every field is then at its place and in the only form that has one reading
+ * (docs/decisions/tar-walk.md).
  *
  * @param header - what `decodeBlock` returned for `block`; it has checked the checksum
  * @param fields - what the walk understood

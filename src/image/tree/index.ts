@@ -1,6 +1,6 @@
 /**
- * Trees of files in memory: overlaying images, path whitelists, rendering. It reads archives and mounted images and writes
- * only to the stream that it is given.
+ * Trees of files in memory: overlaying images, path whitelists, rendering. It reads archives and
+ * mounted images and writes only to the stream that it is given.
  */
 export { layImages } from './lay-images.ts';
 export { renderMounted } from './render-mounted.ts';

@@ -7,21 +7,27 @@ import {
   type PathFilter,
 } from './rendered-tree.ts';
 
-/** An image that is laid over those before it, filtered by its own path whitelist and those of the images above. */
+/**
+ * An image that is laid over those before it, filtered by its own path whitelist and those of the
+ * images above.
+ */
 export interface LayStep<Image> {
   readonly image: Image;
   readonly above: readonly Image[];
 }
 
-/** Where trees and whitelists come from: archives at the operator's, mounted objects on a device. Each image is asked once. */
+/**
+ * Where trees and whitelists come from: archives at the operator's, mounted objects on a device.
+ * Each image is asked once.
+ */
 export interface ImageSource<Image> {
   treeOf(image: Image): Promise<Directory>;
   whitelistOf(image: Image): Promise<readonly string[]>;
 }
 
 /**
- * The tree that rendering makes (ace.md#filesystem-setup): each image is filtered by every whitelist on the way to it, and laid
- * over what is there. A whitelist of a sibling has no effect.
+ * The tree that rendering makes (ace.md#filesystem-setup): each image is filtered by every
+ * whitelist on the way to it, and laid over what is there. A whitelist of a sibling has no effect.
  *
  * @param steps as `renderSteps` orders them
  */

@@ -19,7 +19,9 @@ import type { SourceEntry } from './source-tree.ts';
 /** An image whose object is mounted. */
 export interface MountedImage {
   readonly id: string;
-  /** Where: it holds `manifest` and `rootfs`. Read-only, or what is read twice could be two things. */
+  /**
+   * Where: it holds `manifest` and `rootfs`. Read-only, or what is read twice could be two things.
+   */
   readonly directory: string;
   /** Its archive left out entries of directories, so its object must list them. */
   readonly impliesDirectories: boolean;
@@ -36,13 +38,15 @@ export interface MountedRendering {
 const chunkBytes = 128 * 1024;
 
 /**
- * Renders mounted images as `renderImage` does archives, and writes the tar that reading its archive would give: so the object made of
- * it is the same, byte for byte. Only names and properties are held in memory; contents are read where they lie.
+ * Renders mounted images as `renderImage` does archives, and writes the tar that reading its
+ * archive would give: so the object made of it is the same, byte for byte. Only names and
+ * properties are held in memory; contents are read where they lie.
  *
  * `canonicalTar` is ended when, and only when, everything was written, and destroyed otherwise.
  *
- * @throws Refusal `image-corrupt` when an object is not what an archive makes, `image-dependency-invalid`, `archive-too-large`,
- *   `image-build-failed` when `canonicalTar` breaks
+ * @throws Refusal `image-corrupt` when an object is not what an archive makes,
+ *   `image-dependency-invalid`, `archive-too-large`, `image-build-failed` when `canonicalTar`
+ *   breaks
  */
 export async function renderMounted(rendering: MountedRendering, canonicalTar: Writable): Promise<void> {
   const { steps, limits } = rendering;
@@ -128,8 +132,8 @@ async function writeTree(writer: TarWriter, manifest: ImageManifest, tree: Direc
 }
 
 /**
- * Writes the body of a file of a mounted object. The calls are synchronous: there may be a hundred thousand files, and nothing else
- * waits in this process.
+ * Writes the body of a file of a mounted object. The calls are synchronous: there may be a hundred
+ * thousand files, and nothing else waits in this process.
  */
 async function writeMountedFile(writer: TarWriter, { content, sizeBytes }: SourceEntry): Promise<void> {
   if (content === undefined || !('file' in content)) throw new Error('contents lie in mounted objects only');
@@ -150,8 +154,9 @@ async function writeMountedFile(writer: TarWriter, { content, sizeBytes }: Sourc
 }
 
 /**
- * Opens a regular file, and makes sure that no link was followed on the way: the kernel says where the opened file really is. The
- * tree was read as one without links in the way, but it is not the reader's word that decides what of the device is read.
+ * Opens a regular file, and makes sure that no link was followed on the way: the kernel says where
+ * the opened file really is. The tree was read as one without links in the way, but it is not the
+ * reader's word that decides what of the device is read.
  */
 function openWithoutLinks(path: string): number {
   let file: number;

@@ -2,8 +2,8 @@ import type { SourceEntry } from './source-tree.ts';
 import type { TarEntry } from '../tar/index.ts';
 
 /**
- * Trees of files as values, and how images are laid over each other (ace.md#filesystem-setup). Contents stay where they are: a
- * file knows where to find its own.
+ * Trees of files as values, and how images are laid over each other (ace.md#filesystem-setup).
+ * Contents stay where they are: a file knows where to find its own.
  */
 
 export type Meta = Pick<TarEntry, 'mode' | 'uid' | 'gid' | 'mtime' | 'xattrs'>;
@@ -20,13 +20,19 @@ export interface Leaf {
   readonly isShared?: boolean;
 }
 
-/** Where the bytes of a file are; `below`: at the file's own path below that directory, for trees that lie on a disk. */
+/**
+ * Where the bytes of a file are; `below`: at the file's own path below that directory, for trees
+ * that lie on a disk.
+ */
 export type Content = NonNullable<SourceEntry['content']> | { readonly below: string };
 
 export interface Directory {
   readonly kind: 'directory';
   readonly meta: Meta;
-  /** Whether no entry named it: then it says nothing of owner, mode and time where another directory does. */
+  /**
+   * Whether no entry named it: then it says nothing of owner, mode and time where another directory
+   * does.
+   */
   readonly isImplied: boolean;
   readonly children: ReadonlyMap<string, Leaf | Directory>;
 }
@@ -41,9 +47,10 @@ export const emptyTree: Directory = {
 };
 
 /**
- * Lays `upper` over `lower`: directories become one, with what the upper one says of itself; anything else replaces what was
- * there, a link to a directory too ("the link MUST NOT be followed and it MUST be removed and replaced"). Not associative: images
- * are laid one by one, from the lowest up.
+ * Lays `upper` over `lower`: directories become one, with what the upper one says of itself;
+ * anything else replaces what was there, a link to a directory too ("the link MUST NOT be followed
+ * and it MUST be removed and replaced"). Not associative: images are laid one by one, from the
+ * lowest up.
  */
 export function overlay(lower: Directory, upper: Directory): Directory {
   const children = new Map(lower.children);
@@ -57,8 +64,9 @@ export function overlay(lower: Directory, upper: Directory): Directory {
 }
 
 /**
- * What a path whitelist leaves: the paths that it lists, and the directories that lead to them. A directory in the list does not
- * bring what is in it ("complete and absolute set"); an empty list is none.
+ * What a path whitelist leaves: the paths that it lists, and the directories that lead to them. A
+ * directory in the list does not bring what is in it ("complete and absolute set"); an empty list
+ * is none.
  */
 export function whitelisted(tree: Directory, paths: readonly string[]): Directory {
   return filtered(tree, pathFilter(paths));
@@ -102,8 +110,9 @@ export function filtered(tree: Directory, filter: PathFilter | undefined): Direc
 }
 
 /**
- * The tree as an archive has it, below `rootfs`, in the order of `arrange`: parents before children, names in the order of their
- * bytes, the later names of a file as links to the first. Entries are created on demand and not kept, because a tree may be large.
+ * The tree as an archive has it, below `rootfs`, in the order of `arrange`: parents before
+ * children, names in the order of their bytes, the later names of a file as links to the first.
+ * Entries are created on demand and not kept, because a tree may be large.
  */
 export function sourceEntries(tree: Directory): Iterable<SourceEntry> {
   return { [Symbol.iterator]: () => entriesAt(tree, 'rootfs', new Map()) };
@@ -151,7 +160,10 @@ export class TreeOfArchive {
   readonly #root = mutableDirectory(true, impliedMeta);
   readonly #metas = new Map<string, Meta>();
 
-  /** Adds an entry below `rootfs`; that its path and its link are sound is the archive reader's promise. */
+  /**
+   * Adds an entry below `rootfs`; that its path and its link are sound is the archive reader's
+   * promise.
+   */
   add(entry: TarEntry, content?: Content): void {
     const names = entry.path.split('/').slice(1);
     const name = names.pop();
@@ -181,7 +193,10 @@ export class TreeOfArchive {
     return this.#root;
   }
 
-  /** Most files of an archive have properties that others have too: a tree of a hundred thousand is held in memory. */
+  /**
+   * Most files of an archive have properties that others have too: a tree of a hundred thousand is
+   * held in memory.
+   */
   #metaOf({ mode, uid, gid, mtime, xattrs }: TarEntry): Meta {
     const meta = { mode, uid, gid, mtime, xattrs };
     if (xattrs.length > 0) return meta;

@@ -20,8 +20,8 @@ export interface LeftOut {
 }
 
 /**
- * Says what a file or directory is that does not belong in an image; undefined for all else. `isSecret` marks what may not be
- * put in by its name either.
+ * Says what a file or directory is that does not belong in an image; undefined for all else.
+ * `isSecret` marks what may not be put in by its name either.
  */
 export type LeaveOut = (
   file: string,
@@ -43,7 +43,10 @@ export interface SourceTreeOptions {
   readonly additions: readonly Addition[];
   /** Owner of everything, in place of the files' own. */
   readonly owner: { readonly uid: number; readonly gid: number } | undefined;
-  /** Later times are set back to this (SOURCE_DATE_EPOCH), seconds since 1970. Additions have it, or 0. */
+  /**
+   * Later times are set back to this (SOURCE_DATE_EPOCH), seconds since 1970. Additions have it, or
+   * 0.
+   */
   readonly latest: number | undefined;
   /** By path in the app's root, for example `/bin/ping`. Node cannot read them itself. */
   readonly xattrs: ReadonlyMap<string, readonly Xattr[]>;
@@ -52,7 +55,10 @@ export interface SourceTreeOptions {
 }
 
 export interface SourceTree {
-  /** Parents before children, names in the order of their bytes; later names of one file are links to the first. */
+  /**
+   * Parents before children, names in the order of their bytes; later names of one file are links
+   * to the first.
+   */
   readonly entries: readonly SourceEntry[];
   /** Sockets: they mean nothing without the process that made them. */
   readonly skipped: readonly string[];
@@ -66,7 +72,10 @@ const fileTypes: readonly (readonly [(status: Stats) => boolean, TarEntry['type'
   [(status) => status.isFIFO(), 'fifo'],
 ];
 
-/** Walks a directory without following links. Refuses with `input-invalid` what an archive may not have. */
+/**
+ * Walks a directory without following links. Refuses with `input-invalid` what an archive may not
+ * have.
+ */
 export async function readSourceTree(options: SourceTreeOptions): Promise<SourceTree> {
   const entries = new Map<string, SourceEntry>();
   const skipped: string[] = [];
@@ -175,12 +184,17 @@ function add(entries: Map<string, SourceEntry>, addition: Addition, options: Sou
   }
 }
 
-/** Parents before children, names in the order of their bytes; of the names of one inode the later ones become links. */
+/**
+ * Parents before children, names in the order of their bytes; of the names of one inode the later
+ * ones become links.
+ */
 export function arrange(entries: Iterable<SourceEntry>): readonly SourceEntry[] {
   return linked([...entries].sort(byPath));
 }
 
-/** By the bytes of the components, so that `a/b` comes before `a.b` and every tool sorts the same. */
+/**
+ * By the bytes of the components, so that `a/b` comes before `a.b` and every tool sorts the same.
+ */
 function byPath(a: SourceEntry, b: SourceEntry): number {
   return Buffer.compare(Buffer.from(a.path.replaceAll('/', '\0')), Buffer.from(b.path.replaceAll('/', '\0')));
 }

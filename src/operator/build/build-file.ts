@@ -19,7 +19,8 @@ import { withSpooledTrees } from './spooled-trees.ts';
 import { readXattrs } from './tree-xattrs.ts';
 
 /**
- * A build file lists the parts of an image. Paths are relative to the file. Later parts overlay earlier ones.
+ * A build file lists the parts of an image. Paths are relative to the file. Later parts overlay
+ * earlier ones.
  *
  * ```toml
  * base = ["base.aci"]              # images whose files are taken, the lowest first
@@ -51,11 +52,15 @@ export interface BuildFileOptions {
   readonly compression: 'gzip' | 'none';
   /** SOURCE_DATE_EPOCH: seconds since 1970; later times are set back to it. */
   readonly latest?: number;
-  /** What of the directories does not belong in the image; a secret that is named itself is refused. */
+  /**
+   * What of the directories does not belong in the image; a secret that is named itself is refused.
+   */
   readonly leaveOut?: LeaveOut;
 }
 
-/** @throws Refusal `input-invalid` that names file, key and rule; as `readArchive` and `writeAci` */
+/**
+ * @throws Refusal `input-invalid` that names file, key and rule; as `readArchive` and `writeAci`
+ */
 export async function buildFromFile(
   options: BuildFileOptions,
 ): Promise<Omit<BuiltArchive, 'skipped'> & { readonly leftOut: readonly LeftOut[] }> {

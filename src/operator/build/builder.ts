@@ -64,11 +64,11 @@ export interface BuiltArchive {
 }
 
 /**
- * Builds an archive of a directory. The same input gives the same image ID anywhere, and the same file with the same
- * version of zlib.
+ * Builds an archive of a directory. The same input gives the same image ID anywhere, and the same
+ * file with the same version of zlib.
  *
- * Refuses with `image-manifest-invalid`, `not-found` or `input-invalid` (device nodes, names that are not UTF-8, files
- * that change while they are read).
+ * Refuses with `image-manifest-invalid`, `not-found` or `input-invalid` (device nodes, names that
+ * are not UTF-8, files that change while they are read).
  */
 export async function buildAci(
   options: BuildOptions,
@@ -86,15 +86,19 @@ export async function buildAci(
 
 /** What `writeAci` needs of the options of a build, and the tree. */
 export interface WriteOptions extends Pick<BuildOptions, 'manifest' | 'output' | 'compression' | 'latest'> {
-  /** Below `rootfs`, itself first, in the order in which they are written; see `arrange`. They are gone through twice. */
+  /**
+   * Below `rootfs`, itself first, in the order in which they are written; see `arrange`. They are
+   * gone through twice.
+   */
   readonly entries: Iterable<SourceEntry>;
   /** The file as refusals name it, where `output` is a path that nobody chose. */
   readonly called?: string;
 }
 
 /**
- * Writes an archive: `manifest` first, so that readers know early what they have, then the entries. What a device would refuse is
- * refused before anything is written, and what was written is read back as a device reads it.
+ * Writes an archive: `manifest` first, so that readers know early what they have, then the entries.
+ * What a device would refuse is refused before anything is written, and what was written is read
+ * back as a device reads it.
  *
  * Refuses as `buildAci` does, and with `archive-…`.
  */

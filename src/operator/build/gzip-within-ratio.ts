@@ -9,16 +9,20 @@ const PIECE = 256 * 1024;
 /** How far back deflate refers (RFC 1951 §2). */
 const WINDOW = 32 * 1024;
 
-/** RFC 1952 §2.3.1: deflate, no flags, no time, and "unknown" as the operating system, so that the file is the same everywhere. */
+/**
+ * RFC 1952 §2.3.1: deflate, no flags, no time, and "unknown" as the operating system, so that the
+ * file is the same everywhere.
+ */
 const header = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
 
 /**
- * Compresses with gzip so that a reader that refuses more than `maxRatio` bytes for each byte that it was given takes the result,
- * however small the pieces are in which it gets it. Deflate reaches 1032:1 on zeros. A piece that would pass half of
- * `maxRatio` so far is therefore compressed without references, which yields at least an eighth of its size.
+ * Compresses with gzip so that a reader that refuses more than `maxRatio` bytes for each byte that
+ * it was given takes the result, however small the pieces are in which it gets it. Deflate reaches
+ * 1032:1 on zeros. A piece that would pass half of `maxRatio` so far is therefore compressed
+ * without references, which yields at least an eighth of its size.
  *
- * The pieces are compressed apart, each with the end of the one before as its dictionary. The result is one gzip member, and the same
- * for the same bytes with the same version of zlib.
+ * The pieces are compressed apart, each with the end of the one before as its dictionary. The
+ * result is one gzip member, and the same for the same bytes with the same version of zlib.
  */
 export async function* gzipWithinRatio(
   source: AsyncIterable<unknown>,

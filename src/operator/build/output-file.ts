@@ -8,8 +8,9 @@ import { asLocalRefusal, isRefusal, localErrorOf, Refusal } from '../../core/ref
 const ownPrefix = '.wherry-';
 
 /**
- * Writes the file `output` by way of a temporary file beside it, under a name of its own: two runs with one output do not mix, and the
- * last to end wins. Nothing is left of a run that fails, or that ends by `process.exit`.
+ * Writes the file `output` by way of a temporary file beside it, under a name of its own: two runs
+ * with one output do not mix, and the last to end wins. Nothing is left of a run that fails, or
+ * that ends by `process.exit`.
  *
  * @param write makes the file at the path that it gets
  * @throws Refusal that names `output`: `no-space`, `not-found`, `input-invalid`
@@ -26,7 +27,8 @@ export async function writeOutput<T>(output: string, write: (path: string) => Pr
 }
 
 /**
- * Gives `use` a directory beside `output`, where there must be room for the result. It is removed as the file of `writeOutput` is.
+ * Gives `use` a directory beside `output`, where there must be room for the result. It is removed
+ * as the file of `writeOutput` is.
  * @throws Refusal as `writeOutput`
  */
 export async function withScratch<T>(output: string, use: (directory: string) => Promise<T>): Promise<T> {
@@ -55,7 +57,10 @@ async function whileOwned<T>(path: string, work: (path: string) => Promise<T>): 
   }
 }
 
-/** Where a rename would replace something that is not a file, such as /dev/null, or fail only after the work. */
+/**
+ * Where a rename would replace something that is not a file, such as /dev/null, or fail only after
+ * the work.
+ */
 async function refuseSpecial(output: string): Promise<void> {
   const status = await stat(output).catch((error: unknown) => {
     if (localErrorOf(error)?.code === 'ENOENT') return undefined;

@@ -12,7 +12,8 @@ export interface PatchOptions {
 }
 
 /**
- * Writes an archive with the files of another one under another manifest. It is a new image with an ID of its own.
+ * Writes an archive with the files of another one under another manifest. It is a new image with an
+ * ID of its own.
  *
  * @throws Refusal as `readArchive` and `writeAci`; nothing is written then
  */

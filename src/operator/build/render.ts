@@ -17,9 +17,9 @@ export interface RenderOptions {
 }
 
 /**
- * Renders an image (ace.md#filesystem-setup): its dependencies and itself laid over each other, path whitelists applied, as
- * one archive that needs no other. Its manifest is the image's, without `dependencies` and `pathWhitelist`. The same images
- * give the same bytes.
+ * Renders an image (ace.md#filesystem-setup): its dependencies and itself laid over each other,
+ * path whitelists applied, as one archive that needs no other. Its manifest is the image's, without
+ * `dependencies` and `pathWhitelist`. The same images give the same bytes.
  *
  * @throws Refusal as `resolveDependencies`, `readArchive` and `writeAci`; nothing is written then
  */

@@ -7,7 +7,8 @@ import { readArchive } from '../../image/aci/index.ts';
 import { type Directory, TreeOfArchive } from '../../image/tree/index.ts';
 
 /**
- * Trees of archives whose files lie in one spool beside `output` while `use` runs: it is where there must be room for the result.
+ * Trees of archives whose files lie in one spool beside `output` while `use` runs: it is where
+ * there must be room for the result.
  */
 export async function withSpooledTrees<T>(
   output: string,

@@ -3,8 +3,8 @@ import { withTarOf, defaultArchiveLimits, quoted, type Xattr } from '../../image
 import { walkTar } from '../../image/aci/index.ts';
 
 /**
- * Extended attributes of the files below a directory, by path in the app's root: those that an archive keeps. Node cannot read
- * them, so GNU tar does; its output is read and thrown away.
+ * Extended attributes of the files below a directory, by path in the app's root: those that an
+ * archive keeps. Node cannot read them, so GNU tar does; its output is read and thrown away.
  *
  * @throws Refusal `input-invalid` when the directory cannot be read
  */

@@ -14,8 +14,8 @@ import {
 } from '../../image/tar/index.ts';
 
 /**
- * The reader's rules, asked before anything is written: each entry's headers are encoded and read by what reads archives on a device.
- * Only the bodies are left out.
+ * The reader's rules, asked before anything is written: each entry's headers are encoded and read
+ * by what reads archives on a device. Only the bodies are left out.
  *
  * @param output named in the refusal
  * @throws Refusal `archive-…` for an archive that a device would refuse

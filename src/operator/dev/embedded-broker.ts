@@ -13,9 +13,10 @@ export interface EmbeddedBroker {
 }
 
 /**
- * An MQTT 3.1.1 broker in this process, for trying things out: no accounts, no TLS, nothing on disk. In production any broker
- * takes its place.
- * @throws Refusal `device-unsupported` where aedes is not installed, `input-invalid` when the port cannot be had
+ * An MQTT 3.1.1 broker in this process, for trying things out: no accounts, no TLS, nothing on
+ * disk. In production any broker takes its place.
+ * @throws Refusal `device-unsupported` where aedes is not installed, `input-invalid` when the port
+ *   cannot be had
  */
 export async function startEmbeddedBroker(options: {
   readonly host: string;
@@ -63,7 +64,10 @@ export async function startEmbeddedBroker(options: {
   };
 }
 
-/** aedes is a development dependency: packages for devices come without it, and bundlers must not follow the name. */
+/**
+ * aedes is a development dependency: packages for devices come without it, and bundlers must not
+ * follow the name.
+ */
 async function createAedes(): Promise<Aedes> {
   const name: string = 'aedes';
   try {

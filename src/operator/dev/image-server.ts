@@ -37,8 +37,9 @@ export interface ImageServer {
 }
 
 /**
- * Serves the regular files of one directory, as a static web server in production does: GET and HEAD, strong ETag, Range
- * with If-Range (RFC 9110 §13, §14). No listing, no hidden files, nothing outside the directory, not through links either.
+ * Serves the regular files of one directory, as a static web server in production does: GET and
+ * HEAD, strong ETag, Range with If-Range (RFC 9110 §13, §14). No listing, no hidden files, nothing
+ * outside the directory, not through links either.
  * @throws Refusal `input-invalid` when the port cannot be had
  */
 export async function startImageServer(options: ImageServerOptions): Promise<ImageServer> {
@@ -140,7 +141,10 @@ async function send(
   }
 }
 
-/** Opens the regular file that `target` (the request's path) names below `root`; undefined for everything else. */
+/**
+ * Opens the regular file that `target` (the request's path) names below `root`; undefined for
+ * everything else.
+ */
 async function openBelow(root: string, target: string): Promise<FileHandle | undefined> {
   let path: string;
   try {

@@ -4,7 +4,9 @@ import { Refusal } from '../../core/refusal/index.ts';
 import { readMetaTags, type MetaTag } from './meta-tags.ts';
 import type { HttpClient } from '../../wire/http/index.ts';
 
-/** What discovery found for an image (discovery.md), nearest first, in the order of the document. */
+/**
+ * What discovery found for an image (discovery.md), nearest first, in the order of the document.
+ */
 export interface Discovered {
   readonly endpoints: readonly Endpoint[];
   /** Addresses of armored public keys. Nothing is trusted because of them. */
@@ -33,9 +35,10 @@ const maxPageBytes = 1 << 20;
 const pageWithinMs = 20_000;
 
 /**
- * Meta discovery: asks `https://NAME?ac-discovery=1` and, where that has no matching tag, the parents of the name up to the
- * host. Addresses and keys are looked for independently, so keys may come from a shorter prefix (as the reference does
- * since 0.8.0). Prefixes match at `/` boundaries only; docs/decisions/appc-differences.md has this and the other choices.
+ * Meta discovery: asks `https://NAME?ac-discovery=1` and, where that has no matching tag, the
+ * parents of the name up to the host. Addresses and keys are looked for independently, so keys may
+ * come from a shorter prefix (as the reference does since 0.8.0). Prefixes match at `/` boundaries
+ * only; docs/decisions/appc-differences.md has this and the other choices.
  *
  * @throws Refusal `input-invalid` for a label that has no place in an address
  */
@@ -103,7 +106,10 @@ function contentFor(name: string, { content }: MetaTag): readonly string[] {
   return isPrefix && rest !== '' && more.length === 0 ? [rest] : [];
 }
 
-/** Values of a template by name, as they may stand in an address. An absent version means the latest one, here alone. */
+/**
+ * Values of a template by name, as they may stand in an address. An absent version means the latest
+ * one, here alone.
+ */
 function templateValues({ name, labels }: ImageName): ReadonlyMap<string, string> {
   const values = new Map([['version', 'latest']]);
   for (const label of labels) {
@@ -124,7 +130,10 @@ function endpointOf(template: string, values: ReadonlyMap<string, string>): read
   return aci === undefined || asc === undefined ? [] : [{ aci, asc }];
 }
 
-/** Undefined for a template that has no place for the ending, or asks for what the name does not say. */
+/**
+ * Undefined for a template that has no place for the ending, or asks for what the name does not
+ * say.
+ */
 function render(template: string, values: ReadonlyMap<string, string>): string | undefined {
   if (!template.includes('{ext}')) return undefined;
   const rendered = template.replace(/\{([^{}]*)\}/g, (whole, name: string) => values.get(name) ?? whole);

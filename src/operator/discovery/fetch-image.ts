@@ -13,7 +13,10 @@ export interface FetchImageOptions {
   readonly ports: DownloadPorts & { readonly clock: Clock };
   /** What was asked for: name and labels are compared with the manifest. */
   readonly image: ImageName;
-  /** Addresses in the order in which they are tried; those that are neither https nor http are left out. */
+  /**
+   * Addresses in the order in which they are tried; those that are neither https nor http are left
+   * out.
+   */
   readonly endpoints: readonly Endpoint[];
   /** Armored public keys of which one must have signed. */
   readonly keys: readonly string[];
@@ -35,11 +38,11 @@ const answerWithinMs = 20_000;
 const silentMs = 60_000;
 
 /**
- * Downloads an image with its signature, verifies it, and compares it with what was asked for. The file appears when all of that
- * holds.
+ * Downloads an image with its signature, verifies it, and compares it with what was asked for. The
+ * file appears when all of that holds.
  *
- * @throws Refusal `download-failed`, `image-signature-…`, `image-key-untrusted`, `key-unusable`, `image-name-mismatch`,
- *   `image-labels-mismatch`, `archive-…`, `image-manifest-…`
+ * @throws Refusal `download-failed`, `image-signature-…`, `image-key-untrusted`, `key-unusable`,
+ *   `image-name-mismatch`, `image-labels-mismatch`, `archive-…`, `image-manifest-…`
  */
 export async function fetchImage(options: FetchImageOptions): Promise<FetchedImage> {
   const { endpoints, image, output } = options;
@@ -129,7 +132,10 @@ async function judge(
   }
 }
 
-/** Every label that was asked for must be there with that value; more are fine (discovery.md, "Validation"). */
+/**
+ * Every label that was asked for must be there with that value; more are fine (discovery.md,
+ * "Validation").
+ */
 export function requireAsked(image: ImageName, { name, labels }: ArchiveSummary['manifest']): void {
   if (name !== image.name) {
     throw new Refusal('image-name-mismatch', `asked for was ${image.name}, its manifest calls it ${name}`);

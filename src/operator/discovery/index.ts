@@ -1,5 +1,6 @@
 /**
- * Finding images and keys by name (discovery.md), and fetching them. Only an operator does this; devices get addresses.
+ * Finding images and keys by name (discovery.md), and fetching them. Only an operator does this;
+ * devices get addresses.
  */
 export { discover } from './discovery.ts';
 export { type FetchedImage, fetchImage } from './fetch-image.ts';

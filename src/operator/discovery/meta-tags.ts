@@ -10,8 +10,8 @@ export interface MetaTag {
 const maxTags = 256;
 
 /**
- * The `<meta name content>` tags of a page whose names begin with `ac-discovery`, in order. Of pages that are too large the
- * beginning counts, where such tags stand.
+ * The `<meta name content>` tags of a page whose names begin with `ac-discovery`, in order. Of
+ * pages that are too large the beginning counts, where such tags stand.
  *
  * @throws Refusal `download-failed` when the page breaks off
  */

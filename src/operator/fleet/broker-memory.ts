@@ -15,13 +15,18 @@ export interface NewestCommand {
   readonly envelope: Uint8Array;
 }
 
-/** What the broker keeps for a device, compared with what was published from the fleet directory. */
+/**
+ * What the broker keeps for a device, compared with what was published from the fleet directory.
+ */
 export type BrokerMemory =
   | { readonly keeps: 'newest' | 'nothing' | 'unreadable' | 'unknown' }
   /** `other` has the same version as the newest command and another content. */
   | { readonly keeps: 'older' | 'newer' | 'other'; readonly version: number };
 
-/** Compares what was read back with the newest command of the fleet directory. Signatures are not judged: devices do that. */
+/**
+ * Compares what was read back with the newest command of the fleet directory. Signatures are not
+ * judged: devices do that.
+ */
 export function compareMemory(newest: NewestCommand, read: ReadBack): BrokerMemory {
   if (read.seen !== 'command') return { keeps: read.seen };
   if (Buffer.compare(newest.envelope, read.envelope) === 0) return { keeps: 'newest' };
@@ -32,8 +37,8 @@ export function compareMemory(newest: NewestCommand, read: ReadBack): BrokerMemo
 }
 
 /**
- * Whether the newest command must be published again. A command of another fleet directory is never replaced: the broker keeps it,
- * or the device has trusted it.
+ * Whether the newest command must be published again. A command of another fleet directory is never
+ * replaced: the broker keeps it, or the device has trusted it.
  */
 export function mustRepeat(memory: BrokerMemory, newestVersion: number, trustedVersion: number): boolean {
   return ['nothing', 'older', 'unreadable'].includes(memory.keeps) && trustedVersion <= newestVersion;

@@ -14,9 +14,10 @@ export interface BrokerComparison {
   readonly versions: readonly number[];
   readonly memory: BrokerMemory;
   /**
-   * `kept`: it was published again, and the broker returns it. `not-kept`: it was, and the broker does not. The others say why
-   * a command that the broker lacks was not published again: it never reached a broker, it has expired, or the device has
-   * trusted a version of another fleet directory.
+   * `kept`: it was published again, and the broker returns it. `not-kept`: it was, and the broker
+   * does not. The others say why a command that the broker lacks was not published again: it never
+   * reached a broker, it has expired, or the device has trusted a version of another fleet
+   * directory.
    */
   readonly repeated?: 'kept' | 'not-kept' | 'unsent' | 'expired' | 'foreign';
 }
@@ -29,8 +30,9 @@ interface Means {
 }
 
 /**
- * Compares what the broker keeps for `devices` with what the fleet directory published last, and publishes again what the broker
- * lost: a broker may acknowledge a command and forget it in a crash. Devices that nothing was published for are left out.
+ * Compares what the broker keeps for `devices` with what the fleet directory published last, and
+ * publishes again what the broker lost: a broker may acknowledge a command and forget it in a
+ * crash. Devices that nothing was published for are left out.
  * @throws Refusal `broker-unreachable` when a command cannot be published again
  */
 export async function compareWithBroker(

@@ -47,8 +47,9 @@ export function desiredImage(
 }
 
 /**
- * The version after everything that this directory published and everything that the device says it trusted: a second
- * operator, or a restored directory, must not send what the device refuses as `version-older`.
+ * The version after everything that this directory published and everything that the device says it
+ * trusted: a second operator, or a restored directory, must not send what the device refuses as
+ * `version-older`.
  */
 export function nextVersion(history: readonly PublishedVersion[], trustedByDevice: number): number {
   return Math.max(trustedByDevice, ...history.map(({ version }) => version), 0) + 1;

@@ -25,7 +25,10 @@ export interface DeviceView {
 
 const keptEvents = 64;
 
-/** The view after one more message of the device. Never throws: a device's noise is part of the view. */
+/**
+ * The view after one more message of the device. Never throws: a device's noise is part of the
+ * view.
+ */
 export function foldMessage(
   view: DeviceView,
   kind: 'reported' | 'live' | 'event',
@@ -63,8 +66,9 @@ export type Outcome =
     };
 
 /**
- * What became of `version`, judged by everything that the device said. `eventsBefore` is the `eventCount` that the view
- * had when the version was published: a refusal without a version counts only if it came later.
+ * What became of `version`, judged by everything that the device said. `eventsBefore` is the
+ * `eventCount` that the view had when the version was published: a refusal without a version counts
+ * only if it came later.
  */
 export function progressOf(view: DeviceView, version: number, eventsBefore: number): Progress {
   const forgotten = view.eventCount - view.events.length;

@@ -66,7 +66,10 @@ const defaults: Readonly<Record<string, unknown>> = {
   'deploy.limits': 'require',
 };
 
-/** Reads the text of a `fleet.toml`. @throws Refusal `config-invalid`, naming the key and what it takes */
+/**
+ * Reads the text of a `fleet.toml`.
+ * @throws Refusal `config-invalid`, naming the key and what it takes
+ */
 export function parseFleetConfig(toml: string): FleetConfig {
   const values = checkedValues(toml);
   const required = (key: string): unknown => {

@@ -11,7 +11,10 @@ import type { OfferedImage } from './offered-image.ts';
 
 export type KeyRole = 'deploy' | 'images';
 
-/** What became of a version, as far as the operator's side has seen it. `unsent`: the broker did not acknowledge it. */
+/**
+ * What became of a version, as far as the operator's side has seen it. `unsent`: the broker did not
+ * acknowledge it.
+ */
 export type KnownOutcome = 'committed' | 'rolled-back' | 'refused' | 'superseded' | 'unsent';
 
 export interface PublishedVersion {
@@ -42,14 +45,20 @@ export class FleetDirectory {
     this.config = config;
   }
 
-  /** @throws Refusal `not-found` when `path` holds no fleet, `config-invalid` when its `fleet.toml` is wrong */
+  /**
+   * @throws Refusal `not-found` when `path` holds no fleet, `config-invalid` when its `fleet.toml`
+   *   is wrong
+   */
   static async open(path: string): Promise<FleetDirectory> {
     const file = join(path, 'fleet.toml');
     const toml = await readText(file, `${path} is not a fleet directory; make one with "wherry fleet init"`);
     return new FleetDirectory(resolve(path), parseFleetConfig(toml));
   }
 
-  /** Makes the directory and its `fleet.toml`. @throws Refusal `input-invalid` when there is one or a value does not fit */
+  /**
+   * Makes the directory and its `fleet.toml`.
+   * @throws Refusal `input-invalid` when there is one or a value does not fit
+   */
   static async init(
     path: string,
     options: { readonly fleet: string; readonly brokerUrl: string; readonly imagesUrl: string },
@@ -78,7 +87,10 @@ export class FleetDirectory {
     return await readText(this.keyPath(role, half), missing);
   }
 
-  /** The public half, where there is one: it may say more about the key than the private one, for example that it is revoked. */
+  /**
+   * The public half, where there is one: it may say more about the key than the private one, for
+   * example that it is revoked.
+   */
   async copiesOf(role: KeyRole): Promise<readonly string[]> {
     const path = this.keyPath(role, 'public');
     return (await exists(path)) ? [await readText(path, `there is no ${path}`)] : [];
@@ -103,7 +115,10 @@ export class FleetDirectory {
     await writeNew(files[1], pair.publicKey, refusal);
   }
 
-  /** How to reach the broker, with the files that `fleet.toml` names read. @throws Refusal `config-invalid` */
+  /**
+   * How to reach the broker, with the files that `fleet.toml` names read.
+   * @throws Refusal `config-invalid`
+   */
   async brokerAddress(): Promise<BrokerAddress> {
     const { ca, cert, key, passwordFile, ...plain } = this.config.broker;
     const files = { ca, cert, key, password: passwordFile };
@@ -172,9 +187,10 @@ export class FleetDirectory {
   }
 
   /**
-   * Keeps the envelope before it is published, so that its version is never given to other content: a device would refuse
-   * both with `version-conflict`.
-   * @throws Refusal `input-invalid` when the version is taken, for example by a second operator at the same moment
+   * Keeps the envelope before it is published, so that its version is never given to other content:
+   * a device would refuse both with `version-conflict`.
+   * @throws Refusal `input-invalid` when the version is taken, for example by a second operator at
+   *   the same moment
    */
   async claim(device: string, version: number, envelope: Uint8Array): Promise<void> {
     await mkdir(this.#devicePath(device), { recursive: true });
@@ -219,7 +235,9 @@ export class FleetDirectory {
     );
   }
 
-  /** Keeps the file of a new root. @throws Refusal `input-invalid` when there is one of that version */
+  /**
+   * Keeps the file of a new root. @throws Refusal `input-invalid` when there is one of that version
+   */
   async saveRoot(version: number, file: Uint8Array): Promise<string> {
     await mkdir(join(this.path, 'roots'), { recursive: true });
     const path = this.rootPath(version);

@@ -19,10 +19,15 @@ import {
   type Progress,
 } from './device-view.ts';
 
-/** How long retained messages may take to arrive; a broker sends them right after the subscription. */
+/**
+ * How long retained messages may take to arrive; a broker sends them right after the subscription.
+ */
 const retainedWithinMs = 1_500;
 
-/** How long a command is awaited before an echo is asked for, which shows whether the topic can be read at all. */
+/**
+ * How long a command is awaited before an echo is asked for, which shows whether the topic can be
+ * read at all.
+ */
 const commandWithinMs = 300;
 
 /** How long the broker may take to acknowledge what a person waits for. */
@@ -38,9 +43,9 @@ export interface FleetLinkOptions {
 }
 
 /**
- * The operator's connection to the broker: hears what devices say of themselves and publishes signed commands. Who waits
- * for a device outlives a broker that is restarted: the link connects again and asks for the same topics; everything
- * that matters is retained.
+ * The operator's connection to the broker: hears what devices say of themselves and publishes
+ * signed commands. Who waits for a device outlives a broker that is restarted: the link connects
+ * again and asks for the same topics; everything that matters is retained.
  */
 export class FleetLink {
   readonly #options: FleetLinkOptions;
@@ -73,9 +78,10 @@ export class FleetLink {
   }
 
   /**
-   * Listens to `devices`, or to the whole fleet, and waits until what the broker kept of them is there: a moment for devices
-   * that never reported. Some brokers give no retained messages for wildcards (RabbitMQ), so the topics of named devices are
-   * exact, and so are those of `known` devices that did not answer the wildcards.
+   * Listens to `devices`, or to the whole fleet, and waits until what the broker kept of them is
+   * there: a moment for devices that never reported. Some brokers give no retained messages for
+   * wildcards (RabbitMQ), so the topics of named devices are exact, and so are those of `known`
+   * devices that did not answer the wildcards.
    */
   async listen(devices: readonly string[] | 'all', known: readonly string[] = []): Promise<void> {
     const { fleet } = this.#options;
@@ -113,15 +119,18 @@ export class FleetLink {
     this.#listeners.add(listener);
   }
 
-  /** Publishes a signed envelope and waits until the broker acknowledges it. @throws Refusal as `connect` */
+  /**
+   * Publishes a signed envelope and waits until the broker acknowledges it.
+   * @throws Refusal as `connect`
+   */
   async publishDesired(device: string, command: NewestCommand): Promise<void> {
     this.#published.set(device, command);
     await orRefusal(this.#connection.then((connection) => this.#publish(connection, device, command)));
   }
 
   /**
-   * Publishes a root of trust, and says whether the broker returns it: over MQTT 3.1.1 a broker acknowledges also what an account
-   * may not write.
+   * Publishes a root of trust, and says whether the broker returns it: over MQTT 3.1.1 a broker
+   * acknowledges also what an account may not write.
    * @throws Refusal as `connect`
    */
   async publishRoot(version: number, envelope: Uint8Array): Promise<{ readonly kept: boolean }> {
@@ -147,11 +156,13 @@ export class FleetLink {
   }
 
   /**
-   * Reads the command of each device back from the broker. An acknowledgement does not say that a command is kept: over MQTT 3.1.1
-   * a broker acknowledges also what an account may not write (MQTT 3.1.1 §3.3.5), and a broker that crashes may forget.
+   * Reads the command of each device back from the broker. An acknowledgement does not say that a
+   * command is kept: over MQTT 3.1.1 a broker acknowledges also what an account may not write (MQTT
+   * 3.1.1 §3.3.5), and a broker that crashes may forget.
    *
-   * Nothing may mean that nothing is kept, or that this account may not read the topic. So an empty message that is not retained
-   * is published after a moment: devices ignore it, and only who may read the topic gets it back.
+   * Nothing may mean that nothing is kept, or that this account may not read the topic. So an empty
+   * message that is not retained is published after a moment: devices ignore it, and only who may
+   * read the topic gets it back.
    */
   async readBack(devices: readonly string[]): Promise<ReadonlyMap<string, ReadBack>> {
     for (const device of devices) {
@@ -199,7 +210,8 @@ export class FleetLink {
   /**
    * Follows `version` on `device` to its end.
    * @param eventsBefore the `eventCount` of the view before the version was published
-   * @throws Refusal `not-confirmed` when there is no answer within `timeoutMs`, and as `until` when the broker stays away
+   * @throws Refusal `not-confirmed` when there is no answer within `timeoutMs`, and as `until` when
+   *   the broker stays away
    */
   async follow(
     device: string,
@@ -233,8 +245,10 @@ export class FleetLink {
   }
 
   /**
-   * Resolves when `condition` holds; asked again after each message. A lost connection is made again meanwhile.
-   * @throws Refusal `not-confirmed` after `timeoutMs`, `broker-unreachable` when there is no broker then, `broker-refused`
+   * Resolves when `condition` holds; asked again after each message. A lost connection is made
+   * again meanwhile.
+   * @throws Refusal `not-confirmed` after `timeoutMs`, `broker-unreachable` when there is no broker
+   *   then, `broker-refused`
    */
   async until(condition: () => boolean, timeoutMs: number): Promise<void> {
     if (condition()) return;

@@ -1,6 +1,7 @@
 /**
- * A fleet from a workstation: a fleet directory, commands composed, signed, published and followed to their end. Files and
- * sockets are used here, but nothing is printed and nothing of a device is touched.
+ * A fleet from a workstation: a fleet directory, commands composed, signed, published and followed
+ * to their end. Files and sockets are used here, but nothing is printed and nothing of a device is
+ * touched.
  */
 export { compareWithBroker, type BrokerComparison } from './compare-with-broker.ts';
 export { desiredImage } from './compose.ts';

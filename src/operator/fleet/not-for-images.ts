@@ -8,7 +8,10 @@ import { FleetDirectory } from './fleet-directory.ts';
 /** What `wherry fleet init` and the commands after it make in a fleet directory. */
 const partsOfFleet = ['fleet.toml', 'keys', 'images', 'devices'] as const;
 
-/** A private key of the fleet: its file, under whatever name, and its content, wherever that was copied to. */
+/**
+ * A private key of the fleet: its file, under whatever name, and its content, wherever that was
+ * copied to.
+ */
 interface Secret {
   readonly what: string;
   readonly identity: string;
@@ -16,8 +19,9 @@ interface Secret {
 }
 
 /**
- * What does not belong in an image although it lies in the directory that one is built of: the fleet in use and any other, the private
- * keys of the fleet in use wherever they lie, the image that is being built, and images that were built there before.
+ * What does not belong in an image although it lies in the directory that one is built of: the
+ * fleet in use and any other, the private keys of the fleet in use wherever they lie, the image
+ * that is being built, and images that were built there before.
  *
  * @param fleetPath the fleet in use; there need not be one
  * @param output the image that is being built

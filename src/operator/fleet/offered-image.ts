@@ -20,7 +20,10 @@ export interface OfferedImage {
   readonly impliesDirectories?: boolean;
   /** SHA-256 of the file, lower-case hex. */
   readonly sha256: string;
-  /** File name under which it is offered: name and content decide it, so that an address never changes its bytes. */
+  /**
+   * File name under which it is offered: name and content decide it, so that an address never
+   * changes its bytes.
+   */
   readonly offeredAs: string;
 }
 
@@ -60,7 +63,8 @@ export async function readImageFile(path: string): Promise<OfferedImage> {
 }
 
 /**
- * The files that an operator means: `path` itself, or the images in the directory that it is, by their names.
+ * The files that an operator means: `path` itself, or the images in the directory that it is, by
+ * their names.
  * @throws Refusal `not-found` for a directory without any
  */
 export async function imageFiles(path: string): Promise<readonly string[]> {

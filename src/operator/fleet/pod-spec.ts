@@ -15,8 +15,8 @@ import type { DesiredPod } from '../../wire/trust/index.ts';
 import type { OfferedImage } from './offered-image.ts';
 
 /**
- * From what an operator writes to the reified pod manifests that are signed (pods.md): every image becomes an ID. Pure;
- * which images there are is the caller's to know.
+ * From what an operator writes to the reified pod manifests that are signed (pods.md): every image
+ * becomes an ID. Pure; which images there are is the caller's to know.
  */
 
 /** The images of one deployment, found by file, by name, or by ID. */
@@ -28,8 +28,9 @@ export class OfferedImages {
   }
 
   /**
-   * The one image that `reference` means: the path under which it was given, its file name, its name with or without
-   * labels (`example.com/web`, `example.com/web:1.0,arch=aarch64`), or its ID or the beginning of it.
+   * The one image that `reference` means: the path under which it was given, its file name, its
+   * name with or without labels (`example.com/web`, `example.com/web:1.0,arch=aarch64`), or its ID
+   * or the beginning of it.
    * @throws Refusal `not-found`, or `input-invalid` when several fit
    */
   find(reference: string, wanted: string): OfferedImage {
@@ -66,7 +67,10 @@ export class OfferedImages {
     return layersOf(resolveDependencies(image, this.#images)).toReversed();
   }
 
-  /** How large the tree of an image may be that devices have to render; undefined where layers make it. */
+  /**
+   * How large the tree of an image may be that devices have to render; undefined where layers make
+   * it.
+   */
   renderedBytes(image: OfferedImage): number | undefined {
     const resolved = resolveDependencies(image, this.#images);
     if (!needsMerging(resolved)) return undefined;
@@ -81,8 +85,8 @@ export interface ReifiedPod {
 }
 
 /**
- * Reads a pod manifest in which an app may name its image loosely: `"image": "web.aci"`, `{"name": "example.com/web"}`, or
- * as the specification has it with an `id`.
+ * Reads a pod manifest in which an app may name its image loosely: `"image": "web.aci"`,
+ * `{"name": "example.com/web"}`, or as the specification has it with an `id`.
  * @param json the text of the file
  * @throws Refusal `pod-manifest-invalid`, `not-found`, `input-invalid`
  */
@@ -120,7 +124,8 @@ export interface SimpleLimits {
 }
 
 /**
- * A pod of one app that runs what the image says, for `--run web=web.aci`. Limits replace those of the image.
+ * A pod of one app that runs what the image says, for `--run web=web.aci`. Limits replace those of
+ * the image.
  * @param volumes of which the pod gets those that the image has a mount point for
  * @throws Refusal `pod-app-missing` when the image says nothing to run, `pod-isolator-invalid`
  */
@@ -172,7 +177,8 @@ export function simplePod(
 
 /**
  * The images of all pods with their dependencies, each once.
- * @throws Refusal `input-invalid` when a pod's name is there twice, and as `OfferedImages.withDependencies`
+ * @throws Refusal `input-invalid` when a pod's name is there twice, and as
+ *   `OfferedImages.withDependencies`
  */
 export function imagesOf(pods: readonly ReifiedPod[], offered: OfferedImages): readonly OfferedImage[] {
   const names = pods.map(({ pod }) => pod.name);

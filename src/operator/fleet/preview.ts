@@ -8,7 +8,9 @@ export interface DeployPreview {
   readonly currentVersion: number;
   /** When the report was made: seconds since 1970 by the device's clock. */
   readonly reportedAt: number;
-  /** A version that the device is deploying, so that other pods may run when the command arrives. */
+  /**
+   * A version that the device is deploying, so that other pods may run when the command arrives.
+   */
   readonly underWay?: number;
   readonly stop: readonly string[];
   readonly start: readonly string[];

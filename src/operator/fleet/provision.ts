@@ -4,9 +4,12 @@ import type { FleetDirectory } from './fleet-directory.ts';
 import { deviceTopics } from '../../wire/report/index.ts';
 
 /**
- * The files that make a device a member of the fleet, by their absolute path on the device: its configuration and the
- * public keys that it will trust, or the newest root of trust where the fleet has one. Certificates and passwords for the broker are per device and stay the operator's to place.
- * @throws Refusal `not-found` when the fleet has no keys yet, `input-invalid` when the name does not fit
+ * The files that make a device a member of the fleet, by their absolute path on the device: its
+ * configuration and the public keys that it will trust, or the newest root of trust where the fleet
+ * has one. Certificates and passwords for the broker are per device and stay the operator's to
+ * place.
+ * @throws Refusal `not-found` when the fleet has no keys yet, `input-invalid` when the name does
+ *   not fit
  */
 export async function provisionFiles(
   fleet: FleetDirectory,

@@ -45,12 +45,15 @@ interface Means {
   readonly sign?: Sign;
 }
 
-/** Makes an armored detached signature over `payload` that bears this time, in seconds since 1970. */
+/**
+ * Makes an armored detached signature over `payload` that bears this time, in seconds since 1970.
+ */
 export type Sign = (payload: Uint8Array, atSeconds: number) => Promise<string>;
 
 /**
  * Makes the next desired state of a device from `content`, signs it, keeps it and publishes it.
- * @throws Refusal `desired-malformed`, `envelope-too-large` for what no device would take, `not-found` without a deploy key
+ * @throws Refusal `desired-malformed`, `envelope-too-large` for what no device would take,
+ *   `not-found` without a deploy key
  */
 export async function publishContent(
   means: Means,
@@ -66,7 +69,8 @@ export async function publishContent(
 
 /**
  * Makes the envelope of `content` for the device's next version and signs it once.
- * @throws Refusal `desired-malformed`, `envelope-too-large`, `not-found`, and `key-unknown` when the key is not one of the root's role
+ * @throws Refusal `desired-malformed`, `envelope-too-large`, `not-found`, and `key-unknown` when
+ *   the key is not one of the root's role
  */
 export async function signContent(
   means: Means,
@@ -129,8 +133,8 @@ export async function publishEnvelope(
 }
 
 /**
- * Refuses what devices with the fleet's newest root would refuse: too few signatures, or of keys without the role. A fleet without a
- * root leaves that to the keys of each device.
+ * Refuses what devices with the fleet's newest root would refuse: too few signatures, or of keys
+ * without the role. A fleet without a root leaves that to the keys of each device.
  *
  * @param threshold 1 while signatures are being collected
  * @throws Refusal `threshold-not-met`, `key-unknown`, `key-unusable`, `signature-invalid`
@@ -176,8 +180,10 @@ export async function signDesired(
 }
 
 /**
- * The content of an earlier version, to be published again under a new number: versions never go back.
- * @param to the version to go back to; by default the newest before the running one that did not fail
+ * The content of an earlier version, to be published again under a new number: versions never go
+ * back.
+ * @param to the version to go back to; by default the newest before the running one that did not
+ *   fail
  * @throws Refusal `not-found`
  */
 export async function earlierContent(

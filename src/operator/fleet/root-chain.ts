@@ -5,15 +5,17 @@ import { type RootDraft, writeDraft } from './root-drafts.ts';
 
 /** A root of the fleet, judged as a device judges it that has the one before. */
 export interface ChainedRoot extends RootDraft {
-  /** The root before it, whose keys must sign it, too; absent for one that devices take from a file. */
+  /**
+   * The root before it, whose keys must sign it, too; absent for one that devices take from a file.
+   */
   readonly before?: RootDocument;
   /** Why devices would refuse it; absent when they would take it. */
   readonly refusal?: Refusal;
 }
 
 /**
- * The roots of a fleet, oldest first. One whose version does not follow that of the file before begins a new chain: it is for files on
- * devices.
+ * The roots of a fleet, oldest first. One whose version does not follow that of the file before
+ * begins a new chain: it is for files on devices.
  */
 export async function rootChain(fleet: FleetDirectory, nowSeconds: number): Promise<readonly ChainedRoot[]> {
   const drafts = await fleet.roots();

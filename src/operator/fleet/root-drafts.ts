@@ -44,8 +44,8 @@ export function newDraft(root: RootDocument): Uint8Array {
 }
 
 /**
- * The root with these changes. It keeps the certificates of the keys that sign for the root before, so that a signature of theirs can be
- * checked wherever the file goes.
+ * The root with these changes. It keeps the certificates of the keys that sign for the root before,
+ * so that a signature of theirs can be checked wherever the file goes.
  *
  * @param before absent for the first one
  * @param drop fingerprints that leave every role
@@ -90,7 +90,10 @@ export interface SigningState {
   readonly missing: number;
 }
 
-/** What is still missing until devices take `root`: of its own keys, and of those of the root before. */
+/**
+ * What is still missing until devices take `root`: of its own keys, and of those of the root
+ * before.
+ */
 export function signingStates(
   root: RootDocument,
   before: RootDocument | undefined,

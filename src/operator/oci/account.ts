@@ -14,8 +14,9 @@ export interface AccountFiles {
 }
 
 /**
- * The account that `User` of a config means (image-spec, config.md): `user`, `uid`, `user:group` and so on. Where the group is left out,
- * it and the supplementary ones are those of the image's own /etc/passwd and /etc/group; appc wants a group in any case.
+ * The account that `User` of a config means (image-spec, config.md): `user`, `uid`, `user:group`
+ * and so on. Where the group is left out, it and the supplementary ones are those of the image's
+ * own /etc/passwd and /etc/group; appc wants a group in any case.
  */
 export function accountOf(text: string, files: AccountFiles): Account {
   const [name = '', group = ''] = text.split(':');
@@ -30,7 +31,10 @@ export function accountOf(text: string, files: AccountFiles): Account {
   return { user, group: gid, supplementaryGids: [...new Set(supplementaryGids)], isDefaultGroup: true };
 }
 
-/** The fields of lines whose group is a number that a kernel takes: in passwd(5) field 3, in group(5) field 2, counted from 0. */
+/**
+ * The fields of lines whose group is a number that a kernel takes: in passwd(5) field 3, in
+ * group(5) field 2, counted from 0.
+ */
 function linesOf(file: string, groupField: number): readonly (readonly string[])[] {
   return file
     .split('\n')

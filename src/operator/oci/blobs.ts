@@ -9,7 +9,10 @@ export interface BlobSource {
   /** The name and the tag that the source itself gives the image. */
   readonly name?: string;
   readonly tag?: string;
-  /** Which of several images the operator wants: a name, the end of one, a tag, or the beginning of a digest. */
+  /**
+   * Which of several images the operator wants: a name, the end of one, a tag, or the beginning of
+   * a digest.
+   */
   readonly wanted?: string;
   /** The document that the reference leads to: a manifest or an index. */
   root(): Promise<{ readonly bytes: Uint8Array; readonly what: string }>;

@@ -10,8 +10,9 @@ export interface Challenge {
 const item = /[\s,]*([\w!#$%&'*+.^`|~-]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",]*)))?/y;
 
 /**
- * The challenges of `WWW-Authenticate`, of which a server may send several, in one field or in more (RFC 9110 §11.6.1). Commas stand
- * between challenges and between parameters alike: a word without a value begins a challenge. What cannot be read ends the list.
+ * The challenges of `WWW-Authenticate`, of which a server may send several, in one field or in more
+ * (RFC 9110 §11.6.1). Commas stand between challenges and between parameters alike: a word without
+ * a value begins a challenge. What cannot be read ends the list.
  */
 export function challengesOf(field: string): readonly Challenge[] {
   const found: { scheme: string; parameters: Map<string, string> }[] = [];

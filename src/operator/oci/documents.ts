@@ -1,7 +1,10 @@
 import { parseJson, SchemaFault, type JsonValue } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 
-/** Bytes of an index, a manifest or a config (the distribution specification bounds manifests to 4 MiB). */
+/**
+ * Bytes of an index, a manifest or a config (the distribution specification bounds manifests to 4
+ * MiB).
+ */
 export const maxDocumentBytes = 4 << 20;
 
 /** One reference from a document to a blob (image-spec, descriptor.md). */

@@ -27,7 +27,10 @@ export interface FromOciOptions {
   readonly name?: string;
   readonly labels: readonly { readonly name: string; readonly value: string }[];
   readonly platform?: Platform;
-  /** Layers become images of their own, called `<layers>/layer-…`, in files beside `output`; without it they are flattened. */
+  /**
+   * Layers become images of their own, called `<layers>/layer-…`, in files beside `output`; without
+   * it they are flattened.
+   */
   readonly layers?: string;
   readonly registry: RegistryOptions;
   /** What the image may unpack to, in bytes; 8 GiB by default. */
@@ -51,11 +54,12 @@ export interface ConvertedImage extends Omit<BuiltArchive, 'skipped'> {
 }
 
 /**
- * Makes an App Container Image of an OCI or Docker image: whiteouts applied, the config as manifest, layers flattened or each an image
- * below it. The same image gives the same bytes, and the images of layers render to what flattening gives.
+ * Makes an App Container Image of an OCI or Docker image: whiteouts applied, the config as
+ * manifest, layers flattened or each an image below it. The same image gives the same bytes, and
+ * the images of layers render to what flattening gives.
  *
- * @throws Refusal `not-found`, `usage`, `input-invalid`, `download-failed`, `image-arch-mismatch`, `image-manifest-invalid`
- *   and `archive-…`; nothing is written then
+ * @throws Refusal `not-found`, `usage`, `input-invalid`, `download-failed`, `image-arch-mismatch`,
+ *   `image-manifest-invalid` and `archive-…`; nothing is written then
  */
 export async function fromOci(options: FromOciOptions): Promise<ConvertedImage> {
   return await withScratch(options.output, async (scratch) => {

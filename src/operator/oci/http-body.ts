@@ -45,7 +45,10 @@ export async function* bodyOf({ url, body }: Answer, what: string): AsyncGenerat
   }
 }
 
-/** A whole answer in memory. @throws Refusal `download-failed`, and `download-too-large` for more than `maxBytes` */
+/**
+ * A whole answer in memory.
+ * @throws Refusal `download-failed`, and `download-too-large` for more than `maxBytes`
+ */
 export async function wholeBody(answer: Answer, maxBytes: number, what: string): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let sizeBytes = 0;

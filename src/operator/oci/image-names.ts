@@ -9,8 +9,8 @@ export interface NamedImage {
 }
 
 /**
- * The images that `wanted` names, or all without it. All that are returned have one name: they are one image for several platforms.
- * A whole name goes before the end of one, and that before a tag.
+ * The images that `wanted` names, or all without it. All that are returned have one name: they are
+ * one image for several platforms. A whole name goes before the end of one, and that before a tag.
  *
  * @param wanted a name, the end of one from a slash on, a tag, or the beginning of a digest
  * @param source what holds the images, in messages

@@ -14,8 +14,8 @@ export interface PlacedLayer extends LayerImage {
 }
 
 /**
- * Moves the images of layers to where they shall be. One that is there already stays, so that its signature still fits; all are
- * looked at before the first is moved.
+ * Moves the images of layers to where they shall be. One that is there already stays, so that its
+ * signature still fits; all are looked at before the first is moved.
  * @throws Refusal `input-invalid` when a file of that name is another image
  */
 export async function putInPlace(

@@ -8,12 +8,15 @@ import type { LayerTree } from './layer-tree.ts';
 import { plainTar } from './plain-tar.ts';
 import { tooLarge, uncompressed } from './uncompressed.ts';
 
-/** Layers that may not be redistributed: a registry need not have them (image-spec, layer.md#non-distributable-layers). */
+/**
+ * Layers that may not be redistributed: a registry need not have them (image-spec,
+ * layer.md#non-distributable-layers).
+ */
 const isForeign = /nondistributable|foreign/;
 
 /**
- * One layer: its digest and size are those of its descriptor, its tar the one that the config names. Returns what was left out, in
- * words.
+ * One layer: its digest and size are those of its descriptor, its tar the one that the config
+ * names. Returns what was left out, in words.
  */
 export async function addLayer(
   tree: LayerTree,
@@ -76,7 +79,10 @@ export async function addLayer(
   return [`layer ${number}: ${which} ${quoted(first)} left out; the runtime makes the devices of an app`];
 }
 
-/** Sparse files grow while they are expanded, so the limit on what was decompressed does not bound them all together. */
+/**
+ * Sparse files grow while they are expanded, so the limit on what was decompressed does not bound
+ * them all together.
+ */
 async function* within(tar: AsyncIterable<Buffer>, maxBytes: number): AsyncGenerator<Buffer, void> {
   let sizeBytes = 0;
   for await (const chunk of tar) {

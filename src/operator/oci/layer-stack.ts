@@ -36,10 +36,12 @@ export interface StackOptions {
 const maxLayerImages = dependencyLimits.depth - 1;
 
 /**
- * Images for the layers of an OCI image, each over the one below. A layer's image says nothing of the image that it was found
- * in: its name is the chain ID of OCI (image-spec, config.md: the digest of all diff IDs up to its own), its content what
- * that layer and those below come to. So images that begin with the same layers share their files to the bit. The dependency has no
- * `size`: that of a compressed file differs between versions of zlib, and the image ID above would with it.
+ * Images for the layers of an OCI image, each over the one below. A layer's image says nothing of
+ * the image that it was found in: its name is the chain ID of OCI (image-spec, config.md: the
+ * digest of all diff IDs up to its own), its content what that layer and those below come to. So
+ * images that begin with the same layers share their files to the bit. The dependency has no
+ * `size`: that of a compressed file differs between versions of zlib, and the image ID above would
+ * with it.
  */
 export class LayerStack {
   readonly #options: StackOptions;
@@ -123,9 +125,10 @@ export class LayerStack {
   }
 
   /**
-   * What makes `after` of the topmost image. App Container Images have no whiteouts: to take something away, an image lists all
-   * that stays (aci.md, pathWhitelist). A list that a manifest cannot hold, and the empty one, which would mean that there is none,
-   * make it an image that needs no other.
+   * What makes `after` of the topmost image. App Container Images have no whiteouts: to take
+   * something away, an image lists all that stays (aci.md, pathWhitelist). A list that a manifest
+   * cannot hold, and the empty one, which would mean that there is none, make it an image that
+   * needs no other.
    */
   #over(
     after: Directory,

@@ -11,7 +11,10 @@ interface MutableDirectory {
   readonly pathBytes: number;
 }
 
-/** What a directory has under a name, and the layer that put it there: whiteouts hide lower layers only. */
+/**
+ * What a directory has under a name, and the layer that put it there: whiteouts hide lower layers
+ * only.
+ */
 interface Placed {
   readonly node: Leaf | MutableDirectory;
   layer: number;
@@ -23,9 +26,10 @@ const opaque = '.wh..wh..opq';
 const maxLinks = 40;
 
 /**
- * The root file system that layers make, lowest first (image-spec, layer.md): in memory, file contents in one spool file. Paths
- * are resolved within the tree alone, so a layer cannot name anything of the host. A symbolic link on the way to an
- * entry is followed inside the tree, as the programs do that unpack such images.
+ * The root file system that layers make, lowest first (image-spec, layer.md): in memory, file
+ * contents in one spool file. Paths are resolved within the tree alone, so a layer cannot name
+ * anything of the host. A symbolic link on the way to an entry is followed inside the tree, as the
+ * programs do that unpack such images.
  */
 export class LayerTree {
   readonly #limits: ArchiveLimits;
@@ -96,7 +100,9 @@ export class LayerTree {
     this.#directory(namesOf(path, 'input-invalid'), path);
   }
 
-  /** The content of a small regular file, links followed within the tree; undefined when it is none. */
+  /**
+   * The content of a small regular file, links followed within the tree; undefined when it is none.
+   */
   async text(path: string, maxBytes: number): Promise<string | undefined> {
     const found = this.#resolve(namesOf(path, 'input-invalid'), 0);
     if (found?.kind !== 'file' || found.sizeBytes > maxBytes) return undefined;
@@ -108,8 +114,8 @@ export class LayerTree {
   }
 
   /**
-   * The tree as it is now, which later layers do not change. A file that they leave alone is the same value in the next one. The
-   * spool must stay until it is written.
+   * The tree as it is now, which later layers do not change. A file that they leave alone is the
+   * same value in the next one. The spool must stay until it is written.
    */
   snapshot(): Directory {
     // A loop, because a call of `map` at each of 2,000 levels would fill the stack.
@@ -165,8 +171,8 @@ export class LayerTree {
   }
 
   /**
-   * Links can lead a short path deep into the tree, so the length is judged here, of each directory. It also bounds how deep the
-   * functions go that call themselves for each level.
+   * Links can lead a short path deep into the tree, so the length is judged here, of each
+   * directory. It also bounds how deep the functions go that call themselves for each level.
    */
   #makeDirectory(parent: MutableDirectory, name: string, meta: Meta, of: string): MutableDirectory {
     const pathBytes = parent.pathBytes + 1 + Buffer.byteLength(name);
@@ -233,7 +239,9 @@ export class LayerTree {
     return { mode, uid, gid, mtime: time, xattrs: type === 'symlink' ? [] : xattrs };
   }
 
-  /** The directory of these names; those that are missing are made, as unpacking programs make them. */
+  /**
+   * The directory of these names; those that are missing are made, as unpacking programs make them.
+   */
   #directory(names: readonly string[], of: string): MutableDirectory {
     let directory = this.#root;
     const at: string[] = [];
@@ -293,7 +301,10 @@ export class LayerTree {
   }
 }
 
-/** An empty file whose name ends with a slash is a directory to the readers of layers, as it was before ustar. */
+/**
+ * An empty file whose name ends with a slash is a directory to the readers of layers, as it was
+ * before ustar.
+ */
 function isDirectory({ type, name, sizeBytes }: FramedEntry): boolean {
   return type === 'directory' || (type === 'file' && sizeBytes === 0 && name.endsWith('/'));
 }

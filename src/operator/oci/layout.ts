@@ -11,7 +11,9 @@ import { uncompressed } from './uncompressed.ts';
 import { chooseByName, splitName } from './image-names.ts';
 import { isDigest, maxDocumentBytes, parseSavedImages } from './documents.ts';
 
-/** Files in an archive of images: blobs, and a few documents. Their bytes have a limit of their own. */
+/**
+ * Files in an archive of images: blobs, and a few documents. Their bytes have a limit of their own.
+ */
 const maxArchiveFiles = 65_536;
 
 /**
@@ -40,8 +42,8 @@ export async function openLayout(directory: string, wanted: string | undefined):
 }
 
 /**
- * An archive of images: an OCI layout in a tar, or what `docker save` writes, compressed as a whole or not. It is unpacked into
- * `scratch`, by names that only this function chooses.
+ * An archive of images: an OCI layout in a tar, or what `docker save` writes, compressed as a whole
+ * or not. It is unpacked into `scratch`, by names that only this function chooses.
  */
 export async function openArchive(
   file: string,
@@ -75,7 +77,10 @@ export async function openArchive(
   return await savedImage(file, path, wanted, close);
 }
 
-/** What `docker save` wrote before it wrote OCI layouts: named by tags, layers known by their uncompressed digests. */
+/**
+ * What `docker save` wrote before it wrote OCI layouts: named by tags, layers known by their
+ * uncompressed digests.
+ */
 async function savedImage(
   file: string,
   path: (name: string) => string,
@@ -123,7 +128,10 @@ async function savedImage(
   };
 }
 
-/** Puts the regular files of a tar into `scratch` under numbers; returns number paths by name, links resolved. */
+/**
+ * Puts the regular files of a tar into `scratch` under numbers; returns number paths by name, links
+ * resolved.
+ */
 async function unpack(
   file: string,
   scratch: string,

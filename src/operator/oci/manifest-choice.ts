@@ -27,7 +27,10 @@ export interface FoundManifest {
   readonly platform?: Platform;
 }
 
-/** From the root through indexes to one manifest; an index of an index is allowed, an endless one is not. */
+/**
+ * From the root through indexes to one manifest; an index of an index is allowed, an endless one is
+ * not.
+ */
 export async function findManifest(
   source: BlobSource,
   platform: Platform | undefined,
@@ -97,7 +100,8 @@ function chooseManifest(
 ): Descriptor {
   const images = manifests.filter(isImage).map((one) => ({ ...one, names: namesOf(one) }));
   const named = images.filter(({ names }) => names.length > 0);
-  // What has no name beside images that have one belongs to them: signatures and documents that tools attach.
+  // What has no name beside images that have one belongs to them: signatures and documents that
+  // tools attach.
   const among = named.length > 0 && !wanted?.startsWith('sha') ? named : images;
   const isAsked = named.length > 0 || /^sha(256|512):/.test(wanted ?? '');
   const chosen =
@@ -105,16 +109,25 @@ function chooseManifest(
   return choosePlatform(chosen, platform, source);
 }
 
-/** Documents of other kinds have an artifact type; attestations of BuildKit have the platform "unknown". */
+/**
+ * Documents of other kinds have an artifact type; attestations of BuildKit have the platform
+ * "unknown".
+ */
 function isImage({ artifactType, platform }: Descriptor): boolean {
   return (artifactType === undefined || configType.test(artifactType)) && platform?.os !== 'unknown';
 }
 
 const configType = /^(|application\/vnd\.(oci\.image\.config\.v1\+json|docker\.container\.image\.v1\+json))$/;
-/** Layers that only a key opens. Of all others the bytes tell, and the digest that the config has of them. */
+/**
+ * Layers that only a key opens. Of all others the bytes tell, and the digest that the config has of
+ * them.
+ */
 const encryptedType = /\+encrypted$/;
 
-/** A registry also holds charts, signatures and layers that only a key opens; and sizes that nobody should begin to download. */
+/**
+ * A registry also holds charts, signatures and layers that only a key opens; and sizes that nobody
+ * should begin to download.
+ */
 function checkKind({ config, layers }: ManifestDocument, reference: string, limits: ArchiveLimits): void {
   const wrong = (at: string, problem: string) =>
     new Refusal('input-invalid', `${reference}: ${at} ${problem}`);

@@ -8,7 +8,8 @@ import { openRegistry } from './registry.ts';
 import type { RegistryOptions } from './registry-options.ts';
 
 /**
- * What an operator names: a directory, a file, each with `:NAME` or `@DIGEST` if it has several images, or `docker://…`.
+ * What an operator names: a directory, a file, each with `:NAME` or `@DIGEST` if it has several
+ * images, or `docker://…`.
  * @param scratch a path that may be made a directory, for an archive's files
  * @throws Refusal `not-found`, `usage`, `input-invalid`, `archive-too-large`
  */

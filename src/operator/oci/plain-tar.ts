@@ -25,9 +25,10 @@ export interface PlainTarOptions {
 }
 
 /**
- * The same tar as the reader of images takes it. Tools that unpack images also take what that reader refuses: sparse files are
- * expanded, headers of the old form without a mark get one, and device nodes are left out, because the runtime makes an app's /dev.
- * All other bytes pass as they are, so the reader judges them, damaged ones too.
+ * The same tar as the reader of images takes it. Tools that unpack images also take what that
+ * reader refuses: sparse files are expanded, headers of the old form without a mark get one, and
+ * device nodes are left out, because the runtime makes an app's /dev. All other bytes pass as they
+ * are, so the reader judges them, damaged ones too.
  */
 export async function* plainTar(
   tar: AsyncIterable<Uint8Array>,
@@ -42,7 +43,10 @@ export async function* plainTar(
   }
 }
 
-/** Returns false where the rest is to be passed on: at the end marker, and where the reader will refuse. */
+/**
+ * Returns false where the rest is to be passed on: at the end marker, and where the reader will
+ * refuse.
+ */
 async function* nextEntry(
   reader: ByteReader,
   { limits, onDevice }: PlainTarOptions,
@@ -139,14 +143,16 @@ function sparseHeaders(
   });
   const regular = Buffer.from(block);
   regular.write('0', 156, 'latin1');
-  // Behind the name of the group: where the old form of GNU keeps its map, and ustar the beginning of the name.
+  // Behind the name of the group: where the old form of GNU keeps its map, and ustar the beginning
+  // of the name.
   if (header.flag === 'S') regular.fill(0, 345);
   return [extension, pax, Buffer.alloc(padding(pax.length)), withChecksum(regular)];
 }
 
 /**
- * Headers of before ustar (Unix version 7) have a checksum and no mark; a directory is an entry whose name ends with a slash. GNU tar
- * writes numbers of devices into them, which are not part of that form. Where ustar has its prefix they have nothing.
+ * Headers of before ustar (Unix version 7) have a checksum and no mark; a directory is an entry
+ * whose name ends with a slash. GNU tar writes numbers of devices into them, which are not part of
+ * that form. Where ustar has its prefix they have nothing.
  */
 function withMark(block: Buffer): Buffer {
   const isZero = (from: number, to: number) => block.subarray(from, to).every((byte) => byte === 0);

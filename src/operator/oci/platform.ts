@@ -3,8 +3,9 @@ import { Refusal } from '../../core/refusal/index.ts';
 import type { Descriptor, Platform } from './documents.ts';
 
 /**
- * Architectures of OCI (names of Go, with a variant) and of appc (the table of schema/types/labels.go). A 32-bit ARM without a
- * variant is v7, as containerd has it; the table of the appc reference, which takes it for v6, is older than that habit.
+ * Architectures of OCI (names of Go, with a variant) and of appc (the table of
+ * schema/types/labels.go). A 32-bit ARM without a variant is v7, as containerd has it; the table of
+ * the appc reference, which takes it for v6, is older than that habit.
  */
 const architectures: readonly (readonly [architecture: string, variants: readonly string[], appc: string])[] =
   [
@@ -20,7 +21,8 @@ const architectures: readonly (readonly [architecture: string, variants: readonl
     ['arm', ['v6'], 'armv6l'],
     // Programs for ARMv5 run on ARMv6, for which appc's lowest name is.
     ['arm', ['v5'], 'armv6l'],
-    // 32-bit programs for ARMv8, for which appc has no name of its own: what they use beyond ARMv7 shows on the device.
+    // 32-bit programs for ARMv8, for which appc has no name of its own: what they use beyond ARMv7
+    // shows on the device.
     ['arm', ['v8'], 'armv7l'],
     ['ppc64le', ['', 'power8', 'power9', 'power10'], 'ppc64le'],
     ['ppc64', [''], 'ppc64'],
@@ -28,7 +30,8 @@ const architectures: readonly (readonly [architecture: string, variants: readonl
   ];
 
 /**
- * Other names that tools write: containerd's (platforms, `normalizeArch`), Debian's, the kernel's (`uname -m`) and appc's own.
+ * Other names that tools write: containerd's (platforms, `normalizeArch`), Debian's, the kernel's
+ * (`uname -m`) and appc's own.
  */
 const aliases: ReadonlyMap<string, readonly [architecture: string, variant: string]> = new Map([
   ['x86_64', ['amd64', '']],
@@ -85,7 +88,8 @@ export function appcArchitecture(what: string, platform: Platform): string {
 }
 
 /**
- * What an image is for: its config says it, its index adds the variant, which configs of older tools leave out.
+ * What an image is for: its config says it, its index adds the variant, which configs of older
+ * tools leave out.
  * @param what the image, in messages
  * @param wanted what the operator asked for
  * @throws Refusal `image-arch-mismatch` when they contradict each other
@@ -167,10 +171,11 @@ export function formatPlatform({ os, architecture, variant }: Platform): string 
 }
 
 /**
- * The one manifest of an index for `wanted`: exactly that, or else the same architecture by its appc name, so that `arm64` finds
- * `arm64/v8`.
+ * The one manifest of an index for `wanted`: exactly that, or else the same architecture by its
+ * appc name, so that `arm64` finds `arm64/v8`.
  * @param what the image, in messages
- * @throws Refusal `not-found` with what there is, `usage` when several fit, or there are several and none was asked for
+ * @throws Refusal `not-found` with what there is, `usage` when several fit, or there are several
+ *   and none was asked for
  */
 export function choosePlatform(
   manifests: readonly Descriptor[],

@@ -7,8 +7,9 @@ import type { RegistryReference } from './registry-reference.ts';
 const maxTokenBytes = 64 * 1024;
 
 /**
- * Answers a challenge: Bearer with a token of the server that it names, Basic with the credentials. Of several it takes the one that
- * it can answer, Bearer first, as registries that offer both mean it.
+ * Answers a challenge: Bearer with a token of the server that it names, Basic with the credentials.
+ * Of several it takes the one that it can answer, Bearer first, as registries that offer both mean
+ * it.
  * @param field `WWW-Authenticate`
  */
 export async function authorize(

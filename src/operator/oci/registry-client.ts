@@ -5,11 +5,17 @@ import type { RegistryOptions } from './registry-options.ts';
 import { formatReference, type RegistryReference } from './registry-reference.ts';
 
 const maxRedirects = 5;
-/** How often in a row a registry may say "later", and how long in all: a person waits for the command. */
+/**
+ * How often in a row a registry may say "later", and how long in all: a person waits for the
+ * command.
+ */
 const maxWaits = 5;
 const maxDelayMs = 120_000;
 
-/** Asks one registry for what belongs to one image (distribution-spec 1.1), with the token that it wants to see. */
+/**
+ * Asks one registry for what belongs to one image (distribution-spec 1.1), with the token that it
+ * wants to see.
+ */
 export class RegistryClient {
   readonly #reference: RegistryReference;
   readonly #options: RegistryOptions;
@@ -26,7 +32,8 @@ export class RegistryClient {
 
   /**
    * The answer to `path` below the repository, always one of success.
-   * @param from the first byte that is wanted: a registry that knows ranges answers 206, others send all
+   * @param from the first byte that is wanted: a registry that knows ranges answers 206, others
+   *   send all
    * @throws Refusal `not-found` for 404, else `download-failed`
    */
   async ask(path: string, accept: string, from = 0): Promise<Answer> {

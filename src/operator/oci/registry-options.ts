@@ -4,7 +4,10 @@ import type { Clock } from '../../core/ports/index.ts';
 export interface RegistryOptions {
   /** `http` in place of `https`, for registries on this machine and in a closed network. */
   readonly plainHttp: boolean;
-  /** For registries that ask who one is; sent to the registry and to the token server that it names, if that is https. */
+  /**
+   * For registries that ask who one is; sent to the registry and to the token server that it names,
+   * if that is https.
+   */
   readonly credentials?: { readonly user: string; readonly password: string };
   readonly http: RegistryHttp;
   readonly clock: Pick<Clock, 'nowMs' | 'sleep'>;

@@ -10,7 +10,8 @@ export interface RegistryReference {
 }
 
 /**
- * Reads `docker://` references as Docker does: no host means Docker's own registry, no tag means `latest`.
+ * Reads `docker://` references as Docker does: no host means Docker's own registry, no tag means
+ * `latest`.
  * @throws Refusal `usage`
  */
 export function parseRegistryReference(text: string): RegistryReference {

@@ -48,7 +48,10 @@ export function openRegistry(reference: RegistryReference, options: RegistryOpti
 /** Answers of which one blob may be put together. */
 const maxAnswers = 5;
 
-/** The bytes of a blob over connections that break: its digest, which the reader checks, names them, whatever answer they come in. */
+/**
+ * The bytes of a blob over connections that break: its digest, which the reader checks, names them,
+ * whatever answer they come in.
+ */
 async function* continued(
   first: Answer,
   ask: (from: number) => Promise<Answer>,

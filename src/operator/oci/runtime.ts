@@ -31,12 +31,18 @@ export const stopSignalAnnotation = 'wherry/stop-signal';
 export const healthcheckAnnotation = 'wherry/oci-healthcheck';
 /** How many words of `exec` were the entrypoint. */
 export const entrypointAnnotation = 'wherry/oci-entrypoint-length';
-/** The group that the image's account files gave to a user without one; on the way back it is left out again. */
+/**
+ * The group that the image's account files gave to a user without one; on the way back it is left
+ * out again.
+ */
 export const defaultGroupAnnotation = 'wherry/oci-default-group';
 
 const environmentName = /^[A-Za-z_][A-Za-z_0-9.-]*$/;
 
-/** The app of a config. Labels go to `userAnnotations`, which take any key and which nobody interprets. */
+/**
+ * The app of a config. Labels go to `userAnnotations`, which take any key and which nobody
+ * interprets.
+ */
 export function runtimeOf(config: ImageConfig, files: AccountFiles): ConvertedRuntime {
   const warnings: string[] = [];
   const annotations: { name: string; value: string }[] = [];

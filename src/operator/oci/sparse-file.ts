@@ -26,8 +26,8 @@ const maxMapBytes = 16 * 1024 * 1024;
 const zeros = Buffer.alloc(64 * 1024);
 
 /**
- * The map of a sparse file in one of the PAX forms: 0.0 and 0.1 keep it in the header, 1.0 in the body. Undefined for an entry that
- * is not one.
+ * The map of a sparse file in one of the PAX forms: 0.0 and 0.1 keep it in the header, 1.0 in the
+ * body. Undefined for an entry that is not one.
  * @param storedBytes of the body
  */
 export async function sparseMap(

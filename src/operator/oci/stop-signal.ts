@@ -1,4 +1,7 @@
-/** Signals that a device can be told to send (docs/app-builder.md, Annotations), by the numbers of Linux on ARM. */
+/**
+ * Signals that a device can be told to send (docs/app-builder.md, Annotations), by the numbers of
+ * Linux on ARM.
+ */
 const signals: Readonly<Record<string, string>> = {
   1: 'HUP',
   2: 'INT',
@@ -12,12 +15,15 @@ const signals: Readonly<Record<string, string>> = {
   30: 'PWR',
 };
 
-/** Real-time signals: the C library keeps two of 32 to 64 for itself, and counts from either end. */
+/**
+ * Real-time signals: the C library keeps two of 32 to 64 for itself, and counts from either end.
+ */
 const firstRealTime = 34;
 const lastRealTime = 64;
 
 /**
- * A signal as `wherry/stop-signal` has it, such as `SIGQUIT` or `SIGRTMIN+3`. Docker takes numbers too, and names without SIG.
+ * A signal as `wherry/stop-signal` has it, such as `SIGQUIT` or `SIGRTMIN+3`. Docker takes numbers
+ * too, and names without SIG.
  * @returns undefined for what is no signal, or none that ends a process in order
  */
 export function signalName(text: string): string | undefined {

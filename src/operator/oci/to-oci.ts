@@ -30,7 +30,8 @@ export interface WrittenOciImage {
 
 /**
  * Writes an App Container Image as an OCI layout with one layer. Dependencies have no place there.
- * @throws Refusal `not-found`, `archive-…`, `image-…`, `input-invalid` when the output is there already
+ * @throws Refusal `not-found`, `archive-…`, `image-…`, `input-invalid` when the output is there
+ *   already
  */
 export async function toOci(options: ToOciOptions): Promise<WrittenOciImage> {
   const { output } = options;
@@ -41,7 +42,8 @@ export async function toOci(options: ToOciOptions): Promise<WrittenOciImage> {
   if (isThere) throw new Refusal('input-invalid', `${output} is there already`);
   await statImage(options.file);
   return await withScratch(output, async (scratch) => {
-    // The directory itself is for this user alone; what becomes the output is as others make theirs.
+    // The directory itself is for this user alone; what becomes the output is as others make
+    // theirs.
     const layout = join(scratch, 'layout');
     const written = await writeLayout(options, layout);
     if (output.endsWith('.tar')) await writeOutput(output, (path) => packDirectory(layout, path));

@@ -2,7 +2,9 @@ import { type Directory, impliedMeta, type Leaf, type Meta } from '../../image/t
 
 /** What must be laid over one tree to come to another. */
 export interface TreeDelta {
-  /** New and changed files, and the directories that lead to them, as they are in the tree above. */
+  /**
+   * New and changed files, and the directories that lead to them, as they are in the tree above.
+   */
   readonly tree: Directory;
   /** Paths such as `/srv/old` that laying over does not take away, without what lies below them. */
   readonly removed: readonly string[];
@@ -11,8 +13,9 @@ export interface TreeDelta {
 }
 
 /**
- * What to lay over `before`, or over nothing, to come to `after`. Files are compared as values: one that nobody touched is the same
- * in both. A file that has a new name is there with all its names, because a hard link cannot lead into another archive.
+ * What to lay over `before`, or over nothing, to come to `after`. Files are compared as values: one
+ * that nobody touched is the same in both. A file that has a new name is there with all its names,
+ * because a hard link cannot lead into another archive.
  */
 export function treeDelta(before: Directory | undefined, after: Directory): TreeDelta {
   const carried = newlyNamed(before, after);
@@ -44,7 +47,10 @@ export function treeDelta(before: Directory | undefined, after: Directory): Tree
   };
 }
 
-/** Every path of a tree, as a path whitelist has it ("complete and absolute set", aci.md), parents before children. */
+/**
+ * Every path of a tree, as a path whitelist has it ("complete and absolute set", aci.md), parents
+ * before children.
+ */
 export function pathsOf(tree: Directory): readonly string[] {
   const paths: string[] = [];
   for (const [path] of walk(tree, '')) paths.push(path);

@@ -3,10 +3,11 @@ import { type ArchiveLimits, BLOCK, checksum } from '../../image/tar/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 
 /**
- * A tar without its compression, which is found by the first bytes whatever a media type or a file name says. A tar needs no mark: its
- * checksum proves a header, and a tar without entries has none.
+ * A tar without its compression, which is found by the first bytes whatever a media type or a file
+ * name says. A tar needs no mark: its checksum proves a header, and a tar without entries has none.
  *
- * Throws refusals while it is iterated: `archive-too-large` for more than `maxTarBytes`, and those of `decompressByTool`.
+ * Throws refusals while it is iterated: `archive-too-large` for more than `maxTarBytes`, and those
+ * of `decompressByTool`.
  */
 export async function* uncompressed(
   source: AsyncIterable<Uint8Array>,
@@ -36,14 +37,19 @@ export function tooLarge(maxBytes: number): Refusal {
   );
 }
 
-/** A name may begin like a compressed file: "BZh" is that of bzip2. The checksum of a whole header tells. */
+/**
+ * A name may begin like a compressed file: "BZh" is that of bzip2. The checksum of a whole header
+ * tells.
+ */
 function isTarHeader(head: Buffer): boolean {
   if (head.length < BLOCK) return false;
   const said = /^ *([0-7]+)[ \0]*$/.exec(head.toString('latin1', 148, 156))?.[1];
   return said !== undefined && parseInt(said, 8) === checksum(head.subarray(0, BLOCK));
 }
 
-/** Zstandard allows frames of other data before its own (RFC 8878 §3.1.2): 0x184D2A50 to 0x184D2A5F. */
+/**
+ * Zstandard allows frames of other data before its own (RFC 8878 §3.1.2): 0x184D2A50 to 0x184D2A5F.
+ */
 function isSkippable(head: Buffer): boolean {
   return head.length >= 4 && (head.readUInt32LE(0) & 0xfffffff0) === 0x184d2a50;
 }

@@ -1,14 +1,17 @@
 import type { Clock } from '../../core/ports/index.ts';
 
-/** A token bucket: how many bytes may be taken at once, as of a monotonic time. Below zero is debt. */
+/**
+ * A token bucket: how many bytes may be taken at once, as of a monotonic time. Below zero is debt.
+ */
 export interface Bucket {
   readonly bytes: number;
   readonly atMs: number;
 }
 
 /**
- * Takes `bytes` out of a bucket that fills at `bytesPerSecond` and holds what one second brings, so that a pause of the
- * sender is not made up for by more than that. More may be taken than is there; who did must wait until the debt is paid.
+ * Takes `bytes` out of a bucket that fills at `bytesPerSecond` and holds what one second brings, so
+ * that a pause of the sender is not made up for by more than that. More may be taken than is there;
+ * who did must wait until the debt is paid.
  *
  * @returns the bucket then, and how long to wait from `nowMs` on
  */
@@ -32,8 +35,8 @@ const maxPieceBytes = 256 * 1024;
 const piecesPerSecond = 4;
 
 /**
- * Keeps the bytes of a whole pull, over all its connections, below a rate. The reader waits before it reads on; what it does
- * not read fills the buffers up to the sender, which TCP then holds back.
+ * Keeps the bytes of a whole pull, over all its connections, below a rate. The reader waits before
+ * it reads on; what it does not read fills the buffers up to the sender, which TCP then holds back.
  */
 export class BandwidthCap {
   readonly #bytesPerSecond: number;
@@ -52,7 +55,10 @@ export class BandwidthCap {
     return cappedPieceBytes(this.#bytesPerSecond);
   }
 
-  /** Waits as long as `bytes` that were read are too many; not at all when they are to be paid for by the next. */
+  /**
+   * Waits as long as `bytes` that were read are too many; not at all when they are to be paid for
+   * by the next.
+   */
   async take(bytes: number, payment: 'now' | 'later' = 'now'): Promise<void> {
     const taken = takeFrom(this.#bucket, bytes, this.#clock.monotonicMs(), this.#bytesPerSecond);
     this.#bucket = taken.bucket;

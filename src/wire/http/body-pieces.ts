@@ -1,8 +1,9 @@
 import type { Readable } from 'node:stream';
 
 /**
- * Reads a body in large pieces however small the network's are: on a slow processor the work per piece, not per byte, is what
- * a download costs. When the body breaks, what had come is delivered before the error.
+ * Reads a body in large pieces however small the network's are: on a slow processor the work per
+ * piece, not per byte, is what a download costs. When the body breaks, what had come is delivered
+ * before the error.
  */
 export class BodyPieces {
   readonly #body: Readable;

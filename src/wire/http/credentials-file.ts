@@ -3,9 +3,9 @@ import { Refusal } from '../../core/refusal/index.ts';
 import { Credentials, type Credential } from './credentials.ts';
 
 /**
- * Reads credentials: a table per web server (its host, with the port unless it is the scheme's own) with `user` and `password`,
- * or `token` for a bearer (RFC 6750), and `plain = true` if they may go without TLS; and a table per proxy (its address without a path)
- * with `user` and `password`.
+ * Reads credentials: a table per web server (its host, with the port unless it is the scheme's own)
+ * with `user` and `password`, or `token` for a bearer (RFC 6750), and `plain = true` if they may go
+ * without TLS; and a table per proxy (its address without a path) with `user` and `password`.
  *
  * ```toml
  * ["images.example"]

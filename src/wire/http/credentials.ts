@@ -7,15 +7,19 @@ export interface Credential {
 }
 
 /**
- * Credentials for web servers by host (with its port, unless it is the scheme's own), and for proxies by origin, as in
- * `http://proxy.example:3128`. They go to that host alone, so no redirect takes them along, and only over TLS unless they are
- * marked otherwise. Nothing that is said here quotes one.
+ * Credentials for web servers by host (with its port, unless it is the scheme's own), and for
+ * proxies by origin, as in `http://proxy.example:3128`. They go to that host alone, so no redirect
+ * takes them along, and only over TLS unless they are marked otherwise. Nothing that is said here
+ * quotes one.
  */
 export class Credentials {
   readonly #place: string | undefined;
   readonly #byHost: ReadonlyMap<string, Credential>;
 
-  /** @param place where they are kept, for advice: a file, or how to name one; none: a proxy's stand in its address */
+  /**
+   * @param place where they are kept, for advice: a file, or how to name one; none: a proxy's stand
+   *   in its address
+   */
   constructor(place?: string, byHost: ReadonlyMap<string, Credential> = new Map()) {
     this.#place = place;
     this.#byHost = byHost;

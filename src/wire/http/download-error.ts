@@ -3,9 +3,10 @@ import { Refusal, type RefusalCode } from '../../core/refusal/index.ts';
 export type DownloadCode = Extract<RefusalCode, `download-${string}`>;
 
 /**
- * What a server or the network did. `resumable` says whether the bytes received so far are worth keeping: a cut
- * connection is continued later, a file that is shorter or longer than commanded never becomes the right one. `final`
- * says that asking this server again in a minute will not help.
+ * What a server or the network did. `resumable` says whether the bytes received so far are worth
+ * keeping: a cut connection is continued later, a file that is shorter or longer than commanded
+ * never becomes the right one. `final` says that asking this server again in a minute will not
+ * help.
  */
 export class DownloadError extends Refusal {
   override readonly code: DownloadCode;
@@ -27,8 +28,8 @@ export class DownloadError extends Refusal {
 }
 
 /**
- * A server answered the request for a range with another range, or refused it although it has the file. The whole file may still be
- * had from it.
+ * A server answered the request for a range with another range, or refused it although it has the
+ * file. The whole file may still be had from it.
  */
 export class RangeRefused extends DownloadError {
   constructor(message: string) {
@@ -38,8 +39,8 @@ export class RangeRefused extends DownloadError {
 }
 
 /**
- * The file behind an address is no longer the one that the first bytes came from. The holder of those bytes must drop
- * them and start at 0; this never leaves the pull.
+ * The file behind an address is no longer the one that the first bytes came from. The holder of
+ * those bytes must drop them and start at 0; this never leaves the pull.
  */
 export class SourceChanged extends Error {
   constructor(address: string) {

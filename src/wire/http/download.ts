@@ -25,9 +25,9 @@ export interface DownloadRequest {
   readonly expectedBytes: number;
   readonly minBytesPerSecond: number;
   /**
-   * How answers are put together. `same-validator` (the default): only while the server says that the file is the same.
-   * `any`: whatever it says. `whole-answers`: ranges are not asked for; what is here is skipped. The last two are for a caller who
-   * verifies all bytes at the end.
+   * How answers are put together. `same-validator` (the default): only while the server says that
+   * the file is the same. `any`: whatever it says. `whole-answers`: ranges are not asked for; what
+   * is here is skipped. The last two are for a caller who verifies all bytes at the end.
    */
   readonly continues?: 'same-validator' | 'any' | 'whole-answers';
   /** Shared by all downloads of a job; by default one for this download alone. */
@@ -36,7 +36,10 @@ export interface DownloadRequest {
   readonly onSource?: (source: Source) => void;
 }
 
-/** How often and how patiently a job tries. Bounded, so that a broken server ends the job and not the battery. */
+/**
+ * How often and how patiently a job tries. Bounded, so that a broken server ends the job and not
+ * the battery.
+ */
 export interface DownloadPatience {
   /** How long a sender is watched before its rate is judged, and how long an answer may take. */
   readonly windowMs: number;
@@ -67,11 +70,13 @@ export interface DownloadPorts {
 }
 
 /**
- * One file, from whichever mirror has it: an iterable of the bytes from `startAt` to the end. It continues where it
- * stopped over cut connections, with other mirrors, and with servers that know no ranges.
+ * One file, from whichever mirror has it: an iterable of the bytes from `startAt` to the end. It
+ * continues where it stopped over cut connections, with other mirrors, and with servers that know
+ * no ranges.
  *
- * Iterating throws `DownloadError`: `download-failed`, `download-truncated`, `download-too-large`, `download-too-slow`, the
- * last one met when no mirror is left to try; and `SourceChanged` when the bytes held are of another file.
+ * Iterating throws `DownloadError`: `download-failed`, `download-truncated`, `download-too-large`,
+ * `download-too-slow`, the last one met when no mirror is left to try; and `SourceChanged` when the
+ * bytes held are of another file.
  */
 export class Download implements AsyncIterable<Buffer> {
   readonly #ports: DownloadPorts;
@@ -151,7 +156,10 @@ export class Download implements AsyncIterable<Buffer> {
     return this.#ports.http.get(source.url, headers, this.#patience.windowMs);
   }
 
-  /** Judges whether the answer continues what we hold, and reports what the next request needs to know. */
+  /**
+   * Judges whether the answer continues what we hold, and reports what the next request needs to
+   * know.
+   */
   #sourceOf(url: string, response: HttpResponse, known: Source): Source {
     const validator = strongValidator(response.body.headers);
     const restarts = this.#offset > 0 && response.status === 200;
@@ -179,7 +187,10 @@ export class Download implements AsyncIterable<Buffer> {
       });
     let countedBytes = 0;
     let waitingSince: number | undefined;
-    /** Counts what came since the last count and how long it was waited for; tells whether that is too slow. */
+    /**
+     * Counts what came since the last count and how long it was waited for; tells whether that is
+     * too slow.
+     */
     const arrivalsTooSlow = (): boolean => {
       if (waitingSince === undefined) return false;
       const nowMs = clock.monotonicMs();
@@ -228,7 +239,8 @@ export class Download implements AsyncIterable<Buffer> {
         yield fresh;
       }
       if (this.#offset < expectedBytes) {
-        // After 206 the server may send a shorter part than asked for; the next request asks for the rest.
+        // After 206 the server may send a shorter part than asked for; the next request asks for
+        // the rest.
         throw new DownloadError(
           status === 206 ? 'download-failed' : 'download-truncated',
           `${from} ended after ${this.#offset} of ${expectedBytes} bytes`,
@@ -260,7 +272,9 @@ export class Download implements AsyncIterable<Buffer> {
   }
 }
 
-/** A status that will not change (404, 403) rules the mirror out; another may be better in a second. */
+/**
+ * A status that will not change (404, 403) rules the mirror out; another may be better in a second.
+ */
 function withStatus(error: DownloadError, status: number): DownloadError {
   if (status === 200 || status === 206 || status === 416 || isTransientStatus(status)) return error;
   return new DownloadError(error.code, error.message, { resumable: error.resumable, final: true });

@@ -11,15 +11,17 @@ export interface HttpClient {
    * One GET, redirects followed. The caller reads `body` to its end or destroys it.
    *
    * @param patienceMs how long the head of each answer may take
-   * @throws DownloadError `download-failed` when no answer came, a redirect may not be followed, or server or proxy want
-   *   (other) credentials
+   * @throws DownloadError `download-failed` when no answer came, a redirect may not be followed, or
+   *   server or proxy want (other) credentials
    */
   get(address: string, headers: OutgoingHttpHeaders, patienceMs: number): Promise<HttpResponse>;
   /**
-   * One GET, for callers with rules of their own: a redirect and 401 are answers like any other, and the headers may say who asks.
+   * One GET, for callers with rules of their own: a redirect and 401 are answers like any other,
+   * and the headers may say who asks.
    *
    * @param patienceMs how long the head may take, and each pause of the body
-   * @throws DownloadError `download-failed` when no answer came, or the proxy wants (other) credentials
+   * @throws DownloadError `download-failed` when no answer came, or the proxy wants (other)
+   *   credentials
    */
   getOnce(address: string, headers: OutgoingHttpHeaders, patienceMs: number): Promise<HttpResponse>;
   /** Closes idle connections. */
@@ -30,7 +32,9 @@ export interface HttpResponse {
   /** Never what a proxy says for itself by 407; from `get` never 401. */
   readonly status: number;
   readonly body: IncomingMessage;
-  /** The server that answered and the proxy on the way, without credentials and query: for messages. */
+  /**
+   * The server that answered and the proxy on the way, without credentials and query: for messages.
+   */
   readonly from: string;
 }
 
@@ -48,8 +52,8 @@ const maxRedirects = 5;
 const redirects: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
 /**
- * HTTP(S) over Node's own client, directly or through proxies: connections are kept for the next request, bodies come as the
- * server stores them (no content coding is asked for).
+ * HTTP(S) over Node's own client, directly or through proxies: connections are kept for the next
+ * request, bodies come as the server stores them (no content coding is asked for).
  */
 export function openHttpClient(options: HttpClientOptions): HttpClient {
   const credentials = options.credentials ?? new Credentials('the file of credentials');
@@ -89,7 +93,8 @@ export function openHttpClient(options: HttpClientOptions): HttpClient {
       };
       signal.addEventListener('abort', giveUp, { once: true });
       sent.once('response', (message) => {
-        // From here on the body's reader watches the time; only the caller's own signal still ends the exchange.
+        // From here on the body's reader watches the time; only the caller's own signal still ends
+        // the exchange.
         signal.removeEventListener('abort', giveUp);
         const cut = (): void => void message.destroy(options.signal?.reason as Error);
         options.signal?.addEventListener('abort', cut, { once: true });
@@ -123,7 +128,10 @@ export function openHttpClient(options: HttpClientOptions): HttpClient {
     }
   };
 
-  /** Asks again on another connection when one that was kept is lost: its other end may have closed it just then. */
+  /**
+   * Asks again on another connection when one that was kept is lost: its other end may have closed
+   * it just then.
+   */
   const ask: typeof exchange = async (url, route, headers, patienceMs) => {
     try {
       return await exchange(url, route, headers, patienceMs);
@@ -216,7 +224,10 @@ class ProxyAnswer extends Error {
   }
 }
 
-/** https-proxy-agent tells how a proxy answered CONNECT, and would go on with the proxy's page as the server's answer. */
+/**
+ * https-proxy-agent tells how a proxy answered CONNECT, and would go on with the proxy's page as
+ * the server's answer.
+ */
 function onTunnelRefused(sent: ClientRequest, refused: (status: number) => void): void {
   sent.once('proxyConnect', ({ statusCode = 200 }: { readonly statusCode?: number }) => {
     if (statusCode !== 200) refused(statusCode);
@@ -247,7 +258,10 @@ function parseAddress(address: string): URL {
   return url;
 }
 
-/** Where a redirect leads. It never leaves TLS: a server in plain text could send anything without end. */
+/**
+ * Where a redirect leads. It never leaves TLS: a server in plain text could send anything without
+ * end.
+ */
 function redirectTarget(from: URL, location: string | undefined): URL {
   const to =
     location !== undefined && URL.canParse(location, from.href) ? new URL(location, from.href) : null;
@@ -266,7 +280,10 @@ function refusedRedirect(from: URL, what: string): DownloadError {
   });
 }
 
-/** The innermost sentence of a network error; Node's happy-eyeballs errors have an empty message of their own. */
+/**
+ * The innermost sentence of a network error; Node's happy-eyeballs errors have an empty message of
+ * their own.
+ */
 export function reasonOf(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return reasonOf(error.errors[0]);
   return error instanceof Error ? error.message : String(error);

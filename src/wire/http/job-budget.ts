@@ -1,10 +1,12 @@
 import { DownloadError } from './download-error.ts';
 
 /**
- * What all attempts of one job may cost together. Each attempt has bounds of its own, but a server that makes each of them begin
- * again would pass those for ever: the budget is what ends such a job.
+ * What all attempts of one job may cost together. Each attempt has bounds of its own, but a server
+ * that makes each of them begin again would pass those for ever: the budget is what ends such a
+ * job.
  *
- * A file that is continued costs its size. One that must be fetched again from its first byte costs at most twice that.
+ * A file that is continued costs its size. One that must be fetched again from its first byte costs
+ * at most twice that.
  */
 export class JobBudget {
   readonly maxBytes: number;
@@ -35,9 +37,11 @@ export class JobBudget {
   }
 
   /**
-   * Refuses an answer that could not be read to its end within the budget, before its bytes are paid for.
+   * Refuses an answer that could not be read to its end within the budget, before its bytes are
+   * paid for.
    * @param bytes how many bytes would come
-   * @throws DownloadError `download-failed`, not resumable: what is here cannot be continued with this server
+   * @throws DownloadError `download-failed`, not resumable: what is here cannot be continued with
+   *   this server
    */
   require(bytes: number, from: string): void {
     if (this.#spentBytes + bytes <= this.maxBytes) return;

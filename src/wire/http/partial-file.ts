@@ -7,8 +7,9 @@ const readBytes = 256 * 1024;
 const sourceFields = map({ url: text(4096), validator: optional(text(512)) });
 
 /**
- * What has come of a download so far, on the disk, so that a cut connection, a restart or a reboot costs none of it.
- * Nothing is synced: a power cut may tear the end off or leave other bytes in it, and the signature finds that out.
+ * What has come of a download so far, on the disk, so that a cut connection, a restart or a reboot
+ * costs none of it. Nothing is synced: a power cut may tear the end off or leave other bytes in it,
+ * and the signature finds that out.
  */
 export class PartialFile {
   readonly #path: string;
@@ -53,8 +54,8 @@ export class PartialFile {
   }
 
   /**
-   * Appends, behind the caller's back: it returns when the chunk before is written, so that the disk and the caller work at
-   * the same time.
+   * Appends, behind the caller's back: it returns when the chunk before is written, so that the
+   * disk and the caller work at the same time.
    *
    * @throws Refusal `no-space`
    */

@@ -24,9 +24,10 @@ export interface ProxySettings {
 const proxyNames = ['http_proxy', 'https_proxy', 'all_proxy'] as const;
 
 /**
- * What HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY (or in lower case, which wins) say in the environment of this process, by
- * the rules of the library proxy-from-env, which is loaded when one is set. A proxy without a scheme is an http one, as
- * for curl. NO_PROXY may have ranges of addresses, too, which the library does not know.
+ * What HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY (or in lower case, which wins) say in the
+ * environment of this process, by the rules of the library proxy-from-env, which is loaded when one
+ * is set. A proxy without a scheme is an http one, as for curl. NO_PROXY may have ranges of
+ * addresses, too, which the library does not know.
  *
  * @returns undefined when no proxy is set
  */
@@ -45,7 +46,10 @@ export async function proxiesOfEnvironment(): Promise<ProxyFor | undefined> {
   };
 }
 
-/** Whether the host of an address is one in the ranges of a list such as `a.example,10.0.0.0/8,fd00::/8`. No name is looked up. */
+/**
+ * Whether the host of an address is one in the ranges of a list such as
+ * `a.example,10.0.0.0/8,fd00::/8`. No name is looked up.
+ */
 function rangesOf(list: string): (target: URL) => boolean {
   const ranges = new BlockList();
   for (const entry of list.split(/[,\s]/)) {
@@ -63,7 +67,10 @@ function familyOf(address: string): 'ipv4' | 'ipv6' {
   return isIPv4(address) ? 'ipv4' : 'ipv6';
 }
 
-/** Variables that say what the configuration says, and nothing else. An empty one is one that is not set. */
+/**
+ * Variables that say what the configuration says, and nothing else. An empty one is one that is not
+ * set.
+ */
 export function proxyVariables({ url, noProxy }: ProxySettings): Readonly<Record<string, string>> {
   const upperCase = [...proxyNames, 'no_proxy'].map((name) => [name.toUpperCase(), ''] as const);
   return {
@@ -77,7 +84,8 @@ export function proxyVariables({ url, noProxy }: ProxySettings): Readonly<Record
 
 /**
  * Reads what a proxy is called.
- * @throws DownloadError `download-failed` for what cannot be one; the message does not quote it, for it may hold a password
+ * @throws DownloadError `download-failed` for what cannot be one; the message does not quote it,
+ *   for it may hold a password
  */
 export function parseProxy(text: string): Proxy {
   const url = URL.canParse(text) ? new URL(text) : undefined;

@@ -1,7 +1,10 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { DownloadError, RangeRefused } from './download-error.ts';
 
-/** What is asked of a server: the bytes from `offset` up to `expectedBytes`, the size of the whole file. */
+/**
+ * What is asked of a server: the bytes from `offset` up to `expectedBytes`, the size of the whole
+ * file.
+ */
 export interface WantedRange {
   readonly offset: number;
   readonly expectedBytes: number;
@@ -15,12 +18,15 @@ export interface BodyRange {
 const contentRangeForm = /^bytes (?:(\d{1,15})-(\d{1,15})|\*)\/(\d{1,15}|\*)$/;
 
 /**
- * Judges the head of an answer to a request for `wanted` before the first byte of its body is believed.
+ * Judges the head of an answer to a request for `wanted` before the first byte of its body is
+ * believed.
  *
  * @param from how the server is called in messages
- * @returns where the body lies in the file (RFC 9110 §14.4; a server without ranges sends the whole file with 200)
- * @throws DownloadError `download-too-large` or `download-truncated` when the file on the server has another size than
- *   commanded, `download-failed` for another status or for a range that was not asked for
+ * @returns where the body lies in the file (RFC 9110 §14.4; a server without ranges sends the whole
+ *   file with 200)
+ * @throws DownloadError `download-too-large` or `download-truncated` when the file on the server
+ *   has another size than commanded, `download-failed` for another status or for a range that was
+ *   not asked for
  */
 export function judgeResponse(
   from: string,
@@ -49,12 +55,18 @@ export function judgeResponse(
   }
 }
 
-/** Whether a status may be another one soon: asking again is worth it (RFC 9110 §15.5.9, §15.6; RFC 6585 §4). */
+/**
+ * Whether a status may be another one soon: asking again is worth it (RFC 9110 §15.5.9, §15.6; RFC
+ * 6585 §4).
+ */
 export function isTransientStatus(status: number): boolean {
   return status >= 500 || status === 408 || status === 425 || status === 429;
 }
 
-/** Where the part begins: at the byte that was asked for, or before it (a server may align parts to its blocks). */
+/**
+ * Where the part begins: at the byte that was asked for, or before it (a server may align parts to
+ * its blocks).
+ */
 function judgeContentRange(from: string, header: string | undefined, wanted: WantedRange): number {
   const parts = contentRangeForm.exec(header ?? '');
   if (parts?.[1] === undefined || parts[2] === undefined || parts[3] === undefined) {
@@ -96,8 +108,8 @@ function truncated(from: string, size: string, expectedBytes: number): DownloadE
 }
 
 /**
- * The validator by which a later request makes sure that it continues the same bytes: a strong ETag, else a
- * Last-Modified that is old enough to be strong (RFC 9110 §8.8.2.2, §13.1.5).
+ * The validator by which a later request makes sure that it continues the same bytes: a strong
+ * ETag, else a Last-Modified that is old enough to be strong (RFC 9110 §8.8.2.2, §13.1.5).
  */
 export function strongValidator(headers: IncomingHttpHeaders): string | undefined {
   const etag = headers.etag;

@@ -13,7 +13,10 @@ export interface Route {
   send(options: RequestOptions): ClientRequest;
   /** Who is asked to pass it on. */
   readonly proxy?: Proxy;
-  /** To be called for a request that was given up before it had a connection: nothing may be waited for any more. */
+  /**
+   * To be called for a request that was given up before it had a connection: nothing may be waited
+   * for any more.
+   */
   giveUp(): void;
 }
 
@@ -22,7 +25,9 @@ export interface RouteOptions {
   readonly ca?: string;
   /** How much of a body may wait to be read. */
   readonly bufferBytes: number;
-  /** Where to connect for a host and a port, in place of asking DNS, as curl's `--connect-to` does. */
+  /**
+   * Where to connect for a host and a port, in place of asking DNS, as curl's `--connect-to` does.
+   */
   readonly connectTo?: (
     host: string,
     port: number,
@@ -44,8 +49,8 @@ interface Proxied {
 }
 
 /**
- * Connections, kept for the next request: straight to the server, or through a proxy. TLS is loaded when the first https address is
- * met, the proxy libraries when the first proxy is.
+ * Connections, kept for the next request: straight to the server, or through a proxy. TLS is loaded
+ * when the first https address is met, the proxy libraries when the first proxy is.
  */
 export class Routes {
   readonly #options: RouteOptions;
@@ -83,7 +88,8 @@ export class Routes {
       };
     }
     const proxy = this.#known(parseProxy(named));
-    // An operator who says where to connect for a name wants that name kept in the request, so a tunnel is used, as by curl.
+    // An operator who says where to connect for a name wants that name kept in the request, so a
+    // tunnel is used, as by curl.
     const kind = isSecure || instead !== undefined ? 'tunnel' : 'forward';
     const key = `${kind} ${proxy.url.href} ${proxy.authorization ?? ''}`;
     let entry = this.#proxied.get(key);
@@ -98,14 +104,16 @@ export class Routes {
           ...place,
           ...this.#settings,
           agent,
-          // In a tunnel Node would compare the certificate of a server without a name with the proxy's name.
+          // In a tunnel Node would compare the certificate of a server without a name with the
+          // proxy's name.
           checkServerIdentity: (_, certificate) =>
             secure.checkServerIdentity(url.hostname.replace(/^\[|\]$/g, ''), certificate),
         };
         return secure.request(url, throughTunnel);
       },
       giveUp: () => {
-        // The library waits for ever for a proxy that does not answer, and reads without end from one that does not stop.
+        // The library waits for ever for a proxy that does not answer, and reads without end from
+        // one that does not stop.
         this.#proxied.delete(key);
         end.abort();
       },

@@ -5,7 +5,8 @@ import { ConnectionLost, type Connection } from './transport.ts';
 export const acknowledgeWithinMs = 60_000;
 
 /**
- * Waits for `work` of a connection for a bounded time: a connection whose broker does not answer is aborted, so that a new one is made.
+ * Waits for `work` of a connection for a bounded time: a connection whose broker does not answer is
+ * aborted, so that a new one is made.
  *
  * @param what what the broker has to acknowledge, for the journal
  * @throws ConnectionLost when it does not within `withinMs`, or as `work`

@@ -3,7 +3,10 @@ import { ConnectionLost } from './transport.ts';
 
 /** What codes of the broker and errors of the client mean for the connection. */
 
-/** CONNACK codes of 3.1.1 (§3.2.2.3) and reason codes of MQTT 5 (§2.4) that mean more than a lost connection. */
+/**
+ * CONNACK codes of 3.1.1 (§3.2.2.3) and reason codes of MQTT 5 (§2.4) that mean more than a lost
+ * connection.
+ */
 const reasonsByCode: Readonly<Record<number, LossReason>> = {
   0x01: 'protocol',
   0x02: 'credentials',
@@ -38,7 +41,10 @@ function wordsOf(error: unknown, code: number): string {
   return words === 'undefined' ? `reason ${hex(code)}` : `${words} (reason ${hex(code)})`;
 }
 
-/** A broker that does not take a message says so in the PUBACK (MQTT 5 §3.4.2.1); the connection is as good as before. */
+/**
+ * A broker that does not take a message says so in the PUBACK (MQTT 5 §3.4.2.1); the connection is
+ * as good as before.
+ */
 export function publishLoss(error: Error, topic: string): Error {
   const code = codeOf(error);
   if (code === undefined) return error;
@@ -47,7 +53,10 @@ export function publishLoss(error: Error, topic: string): Error {
   return new ConnectionLost(reason, words, { cause: error });
 }
 
-/** One code for each topic stands in the SUBACK, which mqtt.js gives with its error (3.1.1 §3.9.3, MQTT 5 §3.9.3). */
+/**
+ * One code for each topic stands in the SUBACK, which mqtt.js gives with its error (3.1.1 §3.9.3,
+ * MQTT 5 §3.9.3).
+ */
 export function subscribeLoss(error: Error, topics: readonly string[]): Error {
   // An error of a connection that ended has the property too, and nothing in it.
   const { packet } = error as { readonly packet?: { readonly granted?: readonly number[] } };

@@ -7,9 +7,9 @@ interface Source {
 }
 
 /**
- * Passes what a socket brings on in slices, and lets everything else of the process have its turn between two of them: a broker that
- * sends as fast as it can must not keep wherryd from systemd, its timers and its other messages. The socket rests meanwhile, so the
- * flood waits in the network.
+ * Passes what a socket brings on in slices, and lets everything else of the process have its turn
+ * between two of them: a broker that sends as fast as it can must not keep wherryd from systemd,
+ * its timers and its other messages. The socket rests meanwhile, so the flood waits in the network.
  */
 export class FairReader {
   readonly #source: Source;

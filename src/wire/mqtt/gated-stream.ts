@@ -4,7 +4,10 @@ import type { Refusal } from '../../core/refusal/index.ts';
 import { FairReader } from './fair-reader.ts';
 import { PacketGate } from './packet-gate.ts';
 
-/** Larger packets are not read. Twice the largest envelope, so that `trust/` still sees and names slightly larger ones. */
+/**
+ * Larger packets are not read. Twice the largest envelope, so that `trust/` still sees and names
+ * slightly larger ones.
+ */
 const maxPacketBytes = 256 * 1024;
 
 /** The socket with the packet gate in its reading direction. */

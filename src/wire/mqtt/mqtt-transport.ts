@@ -1,6 +1,7 @@
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
-// Only the client itself: the package's entry also loads WebSocket, SOCKS and browser code, which a device never uses.
+// Only the client itself: the package's entry also loads WebSocket, SOCKS and browser code, which a
+// device never uses.
 import mqttClientModule from 'mqtt/lib/client';
 import { Refusal } from '../../core/refusal/index.ts';
 import { lossByBroker, lossOf, messageOf, publishLoss, subscribeLoss } from './broker-losses.ts';
@@ -13,7 +14,8 @@ import {
   type Transport,
 } from './transport.ts';
 
-// A CommonJS module with a default export: Node and bundlers give its exports, Vite gives the default itself.
+// A CommonJS module with a default export: Node and bundlers give its exports, Vite gives the
+// default itself.
 const imported: unknown = mqttClientModule;
 const MqttClient =
   typeof imported === 'function' ? (imported as typeof mqttClientModule.default) : mqttClientModule.default;
@@ -33,20 +35,32 @@ export interface BrokerAddress {
   readonly password?: string;
 }
 
-/** On MQTT 5 the broker keeps back what is larger than this: below, the device hears of it and can report it. */
+/**
+ * On MQTT 5 the broker keeps back what is larger than this: below, the device hears of it and can
+ * report it.
+ */
 const announcedMaxPacketBytes = 2 * 1024 * 1024;
 const connectTimeoutMs = 30_000;
 const disconnectWithinMs = 2_000;
-/** Of a PUBLISH beside topic and payload: type and length (≤ 5), length of the topic, packet identifier, no properties. */
+/**
+ * Of a PUBLISH beside topic and payload: type and length (≤ 5), length of the topic, packet
+ * identifier, no properties.
+ */
 const publishOverheadBytes = 10;
 /** A message below this size is too large for no broker. */
 const largeBytes = 1024;
 
-/** MQTT over TCP or TLS by mqtt.js: one client object per connection, which never reconnects or queues by itself. */
+/**
+ * MQTT over TCP or TLS by mqtt.js: one client object per connection, which never reconnects or
+ * queues by itself.
+ */
 export class MqttTransport implements Transport {
   readonly #address: BrokerAddress;
   readonly #endpoint: { readonly host: string; readonly port: number; readonly tls: boolean };
-  /** The last TLS session ticket, in memory only: resumption saves the broker most of a handshake in a storm. */
+  /**
+   * The last TLS session ticket, in memory only: resumption saves the broker most of a handshake in
+   * a storm.
+   */
   #ticket: Buffer | undefined;
 
   /** @throws Refusal `config-invalid` when the URL or the TLS files do not fit */
@@ -125,14 +139,18 @@ class MqttConnection implements Connection {
   #end: (loss: ConnectionLost) => void = () => undefined;
   /** The first thing that went wrong; later errors are its consequences. */
   #loss: ConnectionLost | undefined;
-  /** Maximum Packet Size of the broker (MQTT 5 §3.2.2.3.6); it ends the connection of who sends more. */
+  /**
+   * Maximum Packet Size of the broker (MQTT 5 §3.2.2.3.6); it ends the connection of who sends
+   * more.
+   */
   #takesBytes = Infinity;
 
   constructor(socket: Socket, address: BrokerAddress, options: ConnectOptions) {
     this.ended = new Promise((resolve) => (this.#end = resolve));
     const { onDropped } = options;
     const stream = new GatedStream(socket, (topic, refusal) => onDropped?.(topic, refusal));
-    // mqtt.js ignores stream errors without a `code`, so the reason is taken from the stream itself.
+    // mqtt.js ignores stream errors without a `code`, so the reason is taken from the stream
+    // itself.
     stream.on('error', (error) => this.#lose(lossOf(error)));
     const client = (this.#client = new MqttClient(() => stream, {
       clientId: options.clientId,
@@ -184,7 +202,8 @@ class MqttConnection implements Connection {
       this.#lose(lossByBroker(packet.reasonCode ?? 0));
     });
     client.once('close', () => {
-      // Answers the callbacks of everything unacknowledged; mqtt.js would keep them for a reconnect that never comes.
+      // Answers the callbacks of everything unacknowledged; mqtt.js would keep them for a reconnect
+      // that never comes.
       client.end(true);
       this.#end(this.#loss ?? new ConnectionLost('closed', 'the connection was closed'));
     });
@@ -244,7 +263,10 @@ class MqttConnection implements Connection {
     this.#loss ??= loss;
   }
 
-  /** Runs one operation of the client to its acknowledgement; afterwards or in between there is only the loss. */
+  /**
+   * Runs one operation of the client to its acknowledgement; afterwards or in between there is only
+   * the loss.
+   */
   async #acknowledged(operation: (done: (error?: Error) => void) => void): Promise<void> {
     if (!this.#client.connected) throw await this.ended;
     await new Promise<void>((resolve, reject) => {

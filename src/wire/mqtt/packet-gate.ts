@@ -2,20 +2,27 @@ import { Refusal } from '../../core/refusal/index.ts';
 import { ConnectionLost } from './transport.ts';
 
 /**
- * Stands between the socket and the MQTT library, which would collect a packet of up to 256 MiB in memory before it
- * looks at it. Looks only at fixed headers (MQTT 3.1.1 §2.2, MQTT 5 §2.1), passes what fits through untouched, and
- * drops an oversize PUBLISH byte by byte without keeping it. Pure: chunks in, chunks out.
+ * Stands between the socket and the MQTT library, which would collect a packet of up to 256 MiB in
+ * memory before it looks at it. Looks only at fixed headers (MQTT 3.1.1 §2.2, MQTT 5 §2.1), passes
+ * what fits through untouched, and drops an oversize PUBLISH byte by byte without keeping it. Pure:
+ * chunks in, chunks out.
  */
 export interface GateHandlers {
   /** Bytes for the library. */
   readonly pass: (bytes: Buffer) => void;
-  /** Bytes for the broker: the acknowledgement of a dropped message, or it would stay in flight and block others. */
+  /**
+   * Bytes for the broker: the acknowledgement of a dropped message, or it would stay in flight and
+   * block others.
+   */
   readonly reply: (bytes: Buffer) => void;
   readonly dropped: (topic: string, refusal: Refusal) => void;
 }
 
 const publish = 3;
-/** wherry's topic names stay below 160 bytes; of a longer one the beginning is enough for the journal. */
+/**
+ * wherry's topic names stay below 160 bytes; of a longer one the beginning is enough for the
+ * journal.
+ */
 const keptBytes = 512;
 
 interface Dropping {
@@ -41,7 +48,10 @@ export class PacketGate {
     this.#handlers = handlers;
   }
 
-  /** @throws ConnectionLost `protocol` when the stream is no MQTT, or is what this client never asked for */
+  /**
+   * @throws ConnectionLost `protocol` when the stream is no MQTT, or is what this client never
+   *   asked for
+   */
   push(chunk: Buffer): void {
     let at = 0;
     while (at < chunk.length) {

@@ -1,10 +1,14 @@
 import type { Refusal } from '../../core/refusal/index.ts';
 import type { LossReason } from './loss-reason.ts';
 
-/** One way to reach a broker. The implementation on mqtt.js is `MqttTransport`; tests have one without a network. */
+/**
+ * One way to reach a broker. The implementation on mqtt.js is `MqttTransport`; tests have one
+ * without a network.
+ */
 export interface Transport {
   /**
-   * Opens one connection with a clean session. Everything about it ends with it; nothing is queued or repeated.
+   * Opens one connection with a clean session. Everything about it ends with it; nothing is queued
+   * or repeated.
    * @throws ConnectionLost when it cannot be established
    */
   connect(options: ConnectOptions): Promise<Connection>;
@@ -28,7 +32,10 @@ export interface Message {
 }
 
 export interface Connection {
-  /** The longest payload that the broker announced to take on `topic` (MQTT 5, Maximum Packet Size); Infinity when it said nothing. */
+  /**
+   * The longest payload that the broker announced to take on `topic` (MQTT 5, Maximum Packet Size);
+   * Infinity when it said nothing.
+   */
   mostPayloadBytes(topic: string): number;
   /** QoS 1; resolves when the broker has acknowledged it. @throws ConnectionLost */
   publish(message: Message, options: { readonly retain: boolean }): Promise<void>;
@@ -38,11 +45,17 @@ export interface Connection {
   readonly ended: Promise<ConnectionLost>;
   /** Says goodbye, so that the will is not published, and waits for the end. */
   close(): Promise<void>;
-  /** Ends at once, without a goodbye: the broker publishes the will. `loss` is what `ended` then gives. */
+  /**
+   * Ends at once, without a goodbye: the broker publishes the will. `loss` is what `ended` then
+   * gives.
+   */
   abort(loss: ConnectionLost): void;
 }
 
-/** There is no connection (any more). `detail` is for the journal, `reason` decides when to try again. */
+/**
+ * There is no connection (any more). `detail` is for the journal, `reason` decides when to try
+ * again.
+ */
 export class ConnectionLost extends Error {
   readonly reason: LossReason;
 

@@ -1,4 +1,6 @@
-/** The truth about one limit (ace.md#isolators: ignored, enforced or modified MUST be made known). */
+/**
+ * The truth about one limit (ace.md#isolators: ignored, enforced or modified MUST be made known).
+ */
 export interface IsolatorReport {
   /** The app's name, or empty for the pod's own. */
   readonly app: string;

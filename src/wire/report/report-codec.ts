@@ -22,8 +22,9 @@ import { most, sendable, shortenings } from './sendable.ts';
 import { wireBytes } from './wire-text.ts';
 
 /**
- * The messages of a device as bytes and back. The reading side is the operator's: a device may be compromised, so what
- * it says of itself is bounded like any other input, and control characters never reach a terminal.
+ * The messages of a device as bytes and back. The reading side is the operator's: a device may be
+ * compromised, so what it says of itself is bounded like any other input, and control characters
+ * never reach a terminal.
  */
 
 /** 16 pods of 16 apps with every isolator spelled out stay below a third of this. */
@@ -32,7 +33,8 @@ const maxSmallBytes = 4 * 1024;
 
 /**
  * The report as bytes that `decodeReport` takes, whatever its texts and counts are.
- * @param takesBytes what the broker takes; where the shortest report is longer than that, it is returned all the same
+ * @param takesBytes what the broker takes; where the shortest report is longer than that, it is
+ *   returned all the same
  */
 export function encodeReport(report: DeviceReport, takesBytes = Infinity): Uint8Array {
   const limitBytes = Math.min(takesBytes, maxReportBytes);

@@ -2,8 +2,9 @@ import type { DeploymentReport } from './deployment-report.ts';
 import type { IsolatorReport } from './isolator-report.ts';
 
 /**
- * What a device says of itself: retained on `reported`, as deterministic CBOR. Keys are short words, not numbers, so that any
- * CBOR tool shows a readable document; a report of one pod stays below 4 KiB.
+ * What a device says of itself: retained on `reported`, as deterministic CBOR. Keys are short
+ * words, not numbers, so that any CBOR tool shows a readable document; a report of one pod stays
+ * below 4 KiB.
  */
 export interface DeviceReport {
   readonly format: 1;
@@ -33,7 +34,10 @@ export interface DeviceReport {
   };
   readonly pods: readonly PodReport[];
   readonly capabilities: readonly CapabilityReport[];
-  /** Stored images of the current or previous version that are no longer what was verified; absent when all are. */
+  /**
+   * Stored images of the current or previous version that are no longer what was verified; absent
+   * when all are.
+   */
   readonly damaged?: readonly DamagedImage[];
 }
 
@@ -81,12 +85,17 @@ export interface CapabilityReport {
 export interface Presence {
   readonly format: 1;
   readonly bootId: string;
-  /** Counts connections since wherryd started in this boot: a late will of an older one changes nothing. */
+  /**
+   * Counts connections since wherryd started in this boot: a late will of an older one changes
+   * nothing.
+   */
   readonly connection: number;
   readonly up: boolean;
 }
 
-/** One terminal answer to one command, on `event`. Whatever is not `committed` says why with a code. */
+/**
+ * One terminal answer to one command, on `event`. Whatever is not `committed` says why with a code.
+ */
 export type DeploymentEvent = {
   readonly format: 1;
   readonly bootId: string;

@@ -2,14 +2,22 @@ import type { CapabilityReport, DeviceReport } from './report.ts';
 import { wireBytes, wireText } from './wire-text.ts';
 
 /** The longest lists that the operator's decoder takes. */
-export const most = { pods: 64, apps: 64, isolators: 512, capabilities: 64, damaged: 256, addresses: 16 } as const;
+export const most = {
+  pods: 64,
+  apps: 64,
+  isolators: 512,
+  capabilities: 64,
+  damaged: 256,
+  addresses: 16,
+} as const;
 
 /** Fields that hold a sentence; every other text is a name. */
 const sentences: ReadonlySet<string> = new Set(['message', 'detail']);
 
 /**
- * A message with every text as `wireText` gives it, every number a count and every list no longer than the decoder takes. A report
- * that the operator cannot read makes the device silent, which is worse than one with a cut text.
+ * A message with every text as `wireText` gives it, every number a count and every list no longer
+ * than the decoder takes. A report that the operator cannot read makes the device silent, which is
+ * worse than one with a cut text.
  */
 export function sendable(value: unknown, field = ''): unknown {
   if (typeof value === 'string') {
@@ -24,13 +32,19 @@ export function sendable(value: unknown, field = ''): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, sendable(member, key)]));
 }
 
-/** What counts nothing is 0; what is larger than a number of JavaScript holds exactly is the largest that it does. */
+/**
+ * What counts nothing is 0; what is larger than a number of JavaScript holds exactly is the largest
+ * that it does.
+ */
 function count(value: number): number {
   if (Number.isNaN(value)) return 0;
   return Math.min(Math.max(Math.trunc(value), 0), Number.MAX_SAFE_INTEGER);
 }
 
-/** Ways to make a report fit into `limitBytes`, the first changes nothing; each report says that it was shortened. */
+/**
+ * Ways to make a report fit into `limitBytes`, the first changes nothing; each report says that it
+ * was shortened.
+ */
 export const shortenings: readonly ((report: DeviceReport, limitBytes: number) => DeviceReport)[] = [
   (report) => report,
   (report, limit) => shortened(withSentences(report, 256), limit, 'long texts are cut'),

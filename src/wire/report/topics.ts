@@ -1,8 +1,8 @@
 import { Refusal } from '../../core/refusal/index.ts';
 
 /**
- * The topics of one device. Exact names, four slashes, no dots (RabbitMQ maps dots), so that a broker's ACL can bind a
- * client to `v1/<fleet>/d/<device>/#` and nothing else.
+ * The topics of one device. Exact names, four slashes, no dots (RabbitMQ maps dots), so that a
+ * broker's ACL can bind a client to `v1/<fleet>/d/<device>/#` and nothing else.
  */
 export interface DeviceTopics {
   /** To the device, retained: the signed desired state. */
@@ -13,7 +13,9 @@ export interface DeviceTopics {
   readonly event: string;
   /** From the device and from its last will, retained: whether it is connected. */
   readonly live: string;
-  /** From the device, not retained: asks for the desired state where the broker does not keep it. */
+  /**
+   * From the device, not retained: asks for the desired state where the broker does not keep it.
+   */
   readonly get: string;
 }
 
@@ -21,12 +23,16 @@ export type DeviceTopicKind = keyof DeviceTopics;
 
 const kinds: readonly DeviceTopicKind[] = ['desired', 'reported', 'event', 'live', 'get'];
 
-/** An AC Name (types.md#ac-name) of at most 64 characters, so that a topic stays below 160 bytes on every broker. */
+/**
+ * An AC Name (types.md#ac-name) of at most 64 characters, so that a topic stays below 160 bytes on
+ * every broker.
+ */
 const topicName = /^(?=.{1,64}$)[a-z0-9]+(-[a-z0-9]+)*$/;
 
 /**
  * The topics of `device` in `fleet`.
- * @throws Refusal `input-invalid` when a name could widen the topic (`+`, `#`, `/`) or is no AC Name of 1…64 characters.
+ * @throws Refusal `input-invalid` when a name could widen the topic (`+`, `#`, `/`) or is no AC
+ *   Name of 1…64 characters.
  */
 export function deviceTopics(fleet: string, device: string): DeviceTopics {
   for (const [what, name] of [
@@ -51,8 +57,8 @@ export function deviceTopics(fleet: string, device: string): DeviceTopics {
 }
 
 /**
- * Where a version of the root of trust is retained, for the whole fleet: a topic for each, so that a device that was away finds every
- * step.
+ * Where a version of the root of trust is retained, for the whole fleet: a topic for each, so that
+ * a device that was away finds every step.
  */
 export function rootTopic(fleet: string, version: number): string {
   deviceTopics(fleet, 'any');

@@ -1,4 +1,7 @@
-/** Text that leaves a device: the one place that makes it what the operator's decoder (report-codec.ts) takes. */
+/**
+ * Text that leaves a device: the one place that makes it what the operator's decoder
+ * (report-codec.ts) takes.
+ */
 
 /** The most bytes of UTF-8 that the decoder takes of a name and of a sentence. */
 export const wireBytes = { name: 256, sentence: 2048 } as const;
@@ -6,8 +9,9 @@ export const wireBytes = { name: 256, sentence: 2048 } as const;
 const cut = '…';
 
 /**
- * `text` without control characters and lone surrogates, in at most `maxBytes` bytes of UTF-8, cut between characters. A line
- * break and the space around it become one space; any other control character becomes U+FFFD.
+ * `text` without control characters and lone surrogates, in at most `maxBytes` bytes of UTF-8, cut
+ * between characters. A line break and the space around it become one space; any other control
+ * character becomes U+FFFD.
  */
 export function wireText(text: string, maxBytes: number): string {
   // No character is shorter than a byte: what is behind this is cut off in any case.

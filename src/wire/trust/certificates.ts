@@ -17,7 +17,10 @@ export interface UnreadableText {
 export interface ReadCertificates {
   readonly certificates: readonly Certificate[];
   readonly unreadable: readonly UnreadableText[];
-  /** Primary keys that a revocation certificate without its key names, lower-case hex; it is not verified yet. */
+  /**
+   * Primary keys that a revocation certificate without its key names, lower-case hex; it is not
+   * verified yet.
+   */
   readonly named: readonly string[];
 }
 
@@ -25,12 +28,14 @@ export interface ReadCertificates {
 const maxKeyTextLength = 256 * 1024;
 
 /**
- * Reads armored public keys, and merges the copies of each certificate: all user IDs, subkeys, self-signatures and revocations of all
- * copies. So a file that is older than another can neither take back a revocation nor an extended expiry.
+ * Reads armored public keys, and merges the copies of each certificate: all user IDs, subkeys,
+ * self-signatures and revocations of all copies. So a file that is older than another can neither
+ * take back a revocation nor an extended expiry.
  *
- * The library's own `update` is not used. It drops a revocation where the other copy has one already, forged or not, and it replaces
- * the signature that binds a subkey by a newer one without verifying it. Here nothing is dropped and nothing verified: the
- * merged packets are judged as those of one file are, where each signature is verified when it is used.
+ * The library's own `update` is not used. It drops a revocation where the other copy has one
+ * already, forged or not, and it replaces the signature that binds a subkey by a newer one without
+ * verifying it. Here nothing is dropped and nothing verified: the merged packets are judged as
+ * those of one file are, where each signature is verified when it is used.
  *
  * @param trusted Texts whose keys are returned.
  * @param copies Texts that trust nothing: what they say counts for keys that are in `trusted`, too.
@@ -85,7 +90,8 @@ function merge(
   const subkeys = new Map<string, Component>();
   for (const copy of copies) {
     let current: Component | undefined;
-    // The library lists the primary key and its signatures first, then each user ID and each subkey with theirs.
+    // The library lists the primary key and its signatures first, then each user ID and each subkey
+    // with theirs.
     for (const packet of copy.toPacketList()) {
       if (packet instanceof openpgp.SignaturePacket) {
         current?.signatures.set(bytesOf(packet), packet);
@@ -124,15 +130,18 @@ interface ParsedKeys {
   readonly reason?: string;
 }
 
-/** The keys in `text`. Where it ends being keys, `reason` says so and the keys before it still count. */
+/**
+ * The keys in `text`. Where it ends being keys, `reason` says so and the keys before it still
+ * count.
+ */
 async function parseKeys(text: string): Promise<ParsedKeys> {
   const keys: openpgp.PublicKey[] = [];
   const revocations: openpgp.SignaturePacket[] = [];
   const ends = (reason: string): ParsedKeys => ({ keys, revocations, reason });
   if (text.length > maxKeyTextLength) return ends(`it is longer than ${maxKeyTextLength} characters`);
-  // The library reads the first armored block and forgets the rest; a file of several keys is several blocks. Text between
-  // them is for people. GnuPG's prepared revocation certificates have a colon before their block; one that somebody put
-  // among the keys of a device is meant.
+  // The library reads the first armored block and forgets the rest; a file of several keys is
+  // several blocks. Text between them is for people. GnuPG's prepared revocation certificates have
+  // a colon before their block; one that somebody put among the keys of a device is meant.
   const parts = text.split(/(?=-----BEGIN PGP )/).filter((part) => part.trim() !== '');
   const blocks = parts.filter((part) => part.startsWith('-----BEGIN PGP '));
   if (blocks.length === 0 && parts.length > 0) {
@@ -157,7 +166,10 @@ async function parseKeys(text: string): Promise<ParsedKeys> {
   return ends('it holds no OpenPGP key');
 }
 
-/** The revocations of a block that is a revocation certificate (RFC 9580 §10.1.3); none for any other block. */
+/**
+ * The revocations of a block that is a revocation certificate (RFC 9580 §10.1.3); none for any
+ * other block.
+ */
 async function bareRevocations(block: string): Promise<openpgp.SignaturePacket[]> {
   try {
     // Of a text the bytes are never a stream, which the library's declaration leaves open.

@@ -15,15 +15,18 @@ const commandCodes: FaultCodes = {
 const nearestMiss = ['key-unusable', 'signature-invalid', 'key-unknown'] as const;
 
 /**
- * Verifies the signatures of an envelope: `threshold` of them must be of different trusted keys over exactly these bytes, and none
- * may be malformed. Keys are told apart by their primary key: signatures of two subkeys of one certificate are one.
+ * Verifies the signatures of an envelope: `threshold` of them must be of different trusted keys
+ * over exactly these bytes, and none may be malformed. Keys are told apart by their primary key:
+ * signatures of two subkeys of one certificate are one.
  *
  * @param keys Armored public keys of the role.
  * @param time at which keys and signatures are judged
- * @param copies Texts that trust nothing: what they say counts for the trusted keys, too (`readCertificates`).
- * @returns the payload as a verified one, and fingerprints of the primary keys that signed, lower-case hex, each once
- * @throws {Refusal} `unsigned`, `signature-malformed`, `signature-invalid`, `key-unknown`, `key-unusable`,
- *   `threshold-not-met`, `device-unsupported`.
+ * @param copies Texts that trust nothing: what they say counts for the trusted keys, too
+ *   (`readCertificates`).
+ * @returns the payload as a verified one, and fingerprints of the primary keys that signed,
+ *   lower-case hex, each once
+ * @throws {Refusal} `unsigned`, `signature-malformed`, `signature-invalid`, `key-unknown`,
+ *   `key-unusable`, `threshold-not-met`, `device-unsupported`.
  */
 export async function verifyEnvelope(
   payload: Uint8Array,

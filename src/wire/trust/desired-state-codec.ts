@@ -81,8 +81,8 @@ export function encodeDesiredState(desired: DesiredState): VerifiedPayload {
 }
 
 /**
- * The version that a payload claims, whoever wrote it; undefined when it is not a desired state. It is for naming what a broker
- * keeps, and for nothing that is obeyed.
+ * The version that a payload claims, whoever wrote it; undefined when it is not a desired state. It
+ * is for naming what a broker keeps, and for nothing that is obeyed.
  */
 export function claimedVersion(payload: Uint8Array): number | undefined {
   try {
@@ -94,8 +94,8 @@ export function claimedVersion(payload: Uint8Array): number | undefined {
 }
 
 /**
- * Reads the payload of an envelope, which was verified before: this function says what the bytes mean, not whether they
- * may be obeyed.
+ * Reads the payload of an envelope, which was verified before: this function says what the bytes
+ * mean, not whether they may be obeyed.
  *
  * @throws {Refusal} `desired-malformed`, with the path of the field that is wrong.
  */
@@ -127,7 +127,10 @@ function refuseRepeated(path: string, key: string, values: readonly string[]): v
   }
 }
 
-/** An http or https address, kept as written. Credentials would end up in reports and journals, so none are allowed. */
+/**
+ * An http or https address, kept as written. Credentials would end up in reports and journals, so
+ * none are allowed.
+ */
 function parseWebAddress(address: string): string {
   // URL drops tabs and line breaks silently: only what is visible ASCII may reach it.
   if (!/^[\x21-\x7e]+$/.test(address)) throw new CborError('not printable ASCII');

@@ -1,8 +1,8 @@
 import type { AcIdentifier, AcName, ImageId, NameValue } from '../../image/appc/index.ts';
 
 /**
- * What an operator wants a device to run: one versioned, expiring document per device. It is carried as the exact bytes
- * that were signed and is only read after their signature was checked.
+ * What an operator wants a device to run: one versioned, expiring document per device. It is
+ * carried as the exact bytes that were signed and is only read after their signature was checked.
  */
 export interface DesiredState {
   readonly format: 1;
@@ -38,11 +38,15 @@ export interface DesiredImage {
   /** Size of the uncompressed tar in bytes: with sizeBytes it bounds the space that is needed. */
   readonly tarSizeBytes: number;
   /**
-   * Of an app's image whose tree devices render, because there are path whitelists in it: the sum of `tarSizeBytes` over the
-   * images that it is made of. It lets a device judge its space before it downloads anything, and decides nothing else.
+   * Of an app's image whose tree devices render, because there are path whitelists in it: the sum
+   * of `tarSizeBytes` over the images that it is made of. It lets a device judge its space before
+   * it downloads anything, and decides nothing else.
    */
   readonly renderedBytes?: number;
-  /** http or https addresses of the .aci file, tried in order; the signature lies at the address plus `.asc`. */
+  /**
+   * http or https addresses of the .aci file, tried in order; the signature lies at the address
+   * plus `.asc`.
+   */
   readonly urls: readonly string[];
 }
 

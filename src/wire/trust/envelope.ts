@@ -12,13 +12,19 @@ import {
 } from '../../core/cbor/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 
-/** The largest message that any of the brokers that wherry supports is sure to carry (AWS IoT Core: 128 KiB). */
+/**
+ * The largest message that any of the brokers that wherry supports is sure to carry (AWS IoT Core:
+ * 128 KiB).
+ */
 export const maxEnvelopeBytes = 131_072;
 
 /** An armored signature of an RSA key of 4096 bits takes 900 bytes; notations may add to it. */
 export const maxSignatureBytes = 8192;
 
-/** Signatures beside the exact bytes that they are over, so that nothing is parsed before it is verified. */
+/**
+ * Signatures beside the exact bytes that they are over, so that nothing is parsed before it is
+ * verified.
+ */
 export interface Envelope {
   readonly format: 1;
   readonly payload: Uint8Array;
@@ -35,7 +41,8 @@ const envelope: Reader<Envelope> = map({
 /**
  * The message to publish.
  *
- * @throws {Refusal} `envelope-too-large`, `envelope-malformed`, `unsigned`: what a device would answer to it.
+ * @throws {Refusal} `envelope-too-large`, `envelope-malformed`, `unsigned`: what a device would
+ *   answer to it.
  */
 export function encodeEnvelope(content: Pick<Envelope, 'payload' | 'signatures'>): Uint8Array {
   const message = encodeCbor({ format: 1, payload: content.payload, signatures: content.signatures });
@@ -70,7 +77,8 @@ export function encodeDraft(content: Pick<Envelope, 'payload' | 'signatures'>): 
 }
 
 /**
- * Takes the file of an envelope apart, signed or not. Only people who collect signatures read it so.
+ * Takes the file of an envelope apart, signed or not. Only people who collect signatures read it
+ * so.
  *
  * @throws {Refusal} `envelope-malformed`
  */

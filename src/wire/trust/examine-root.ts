@@ -10,11 +10,17 @@ import { alreadyVerified, type VerifiedPayload } from './verified-payload.ts';
 
 /** What a root is examined against. */
 export interface RootContext {
-  /** The root that is trusted. Absent for one that the administrator of the device has put there: only then its own keys suffice. */
+  /**
+   * The root that is trusted. Absent for one that the administrator of the device has put there:
+   * only then its own keys suffice.
+   */
   readonly trusted?: RootDocument;
   readonly fleet: string;
   readonly time: DeviceTime;
-  /** Keys of the device and revocation certificates: what they say counts for the keys of roots, too. */
+  /**
+   * Keys of the device and revocation certificates: what they say counts for the keys of roots,
+   * too.
+   */
   readonly copies?: readonly string[];
 }
 
@@ -28,11 +34,13 @@ export interface ExaminedRoot {
 }
 
 /**
- * From the bytes of a message to a root that may be trusted (TUF 1.0.34 §5.3). The order is the defence: the keys of the trusted root have
- * signed bytes that nobody has parsed, then their meaning, then whether it is the next version for this fleet, then the keys of the
- * new root itself.
+ * From the bytes of a message to a root that may be trusted (TUF 1.0.34 §5.3). The order is the
+ * defence: the keys of the trusted root have signed bytes that nobody has parsed, then their
+ * meaning, then whether it is the next version for this fleet, then the keys of the new root
+ * itself.
  *
- * @throws {Refusal} with any code of the class `command` that is about envelopes, signatures and roots
+ * @throws {Refusal} with any code of the class `command` that is about envelopes, signatures and
+ *   roots
  */
 export async function examineRoot(message: Uint8Array, context: RootContext): Promise<ExaminedRoot> {
   const { payload: signed, signatures } = decodeEnvelope(message);
@@ -75,8 +83,8 @@ function naming(whose: string): (error: unknown) => never {
 }
 
 /**
- * Each certificate must be the one that it is called, and nothing more: roles name keys by fingerprints, and who applies them later
- * has no OpenPGP to look.
+ * Each certificate must be the one that it is called, and nothing more: roles name keys by
+ * fingerprints, and who applies them later has no OpenPGP to look.
  *
  * @throws {Refusal} `root-malformed`
  */

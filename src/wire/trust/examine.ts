@@ -12,7 +12,10 @@ export interface ExamineContext extends Pick<Judgement, 'trusted' | 'fleet' | 'd
   readonly keys: readonly string[];
   /** How many different keys must sign; 1 when absent. */
   readonly threshold?: number;
-  /** Other keys of the device and revocation certificates: what they say counts for the deploy keys, too. */
+  /**
+   * Other keys of the device and revocation certificates: what they say counts for the deploy keys,
+   * too.
+   */
   readonly copies?: readonly string[];
 }
 
@@ -27,9 +30,9 @@ export type Examined = Verdict & {
 };
 
 /**
- * From the bytes of a message to a desired state that may be obeyed. The order is the defence: size and form of the
- * envelope, then the signature over bytes that nobody has parsed, then their meaning, then whether it is for this
- * device and newer than what it knows.
+ * From the bytes of a message to a desired state that may be obeyed. The order is the defence: size
+ * and form of the envelope, then the signature over bytes that nobody has parsed, then their
+ * meaning, then whether it is for this device and newer than what it knows.
  *
  * @throws {Refusal} with any code of the class `command` except `superseded`.
  */

@@ -17,13 +17,15 @@ const maxSignatures = 8;
 /**
  * Verifies the detached signature of an image while its bytes stream by; nothing is kept of them.
  *
- * @param armoredSignature The text of the `.asc` file: one armored signature, or, where a threshold is given, up to eight one after the
- *   other, of which as many as the threshold must be of different keys.
+ * @param armoredSignature The text of the `.asc` file: one armored signature, or, where a threshold
+ *   is given, up to eight one after the other, of which as many as the threshold must be of
+ *   different keys.
  * @param keys Armored public keys that are trusted for the name of the image (`keysForImage`).
  * @param time at which key and signature are judged
  * @param copies See `verifyEnvelope`.
- * @throws {Refusal} `image-signature-missing` for an empty file, `image-signature-invalid`, `image-key-untrusted`,
- *   `key-unusable`; from `finish` also when the bytes are not those that were signed.
+ * @throws {Refusal} `image-signature-missing` for an empty file, `image-signature-invalid`,
+ *   `image-key-untrusted`, `key-unusable`; from `finish` also when the bytes are not those that
+ *   were signed.
  */
 export async function signatureVerifier(
   armoredSignature: string,
@@ -71,7 +73,10 @@ export async function signatureVerifier(
   };
 }
 
-/** One signature that does not count may stand beside others that do; what is no verdict about it is thrown. */
+/**
+ * One signature that does not count may stand beside others that do; what is no verdict about it is
+ * thrown.
+ */
 function asMiss(error: unknown): Refusal {
   if (isRefusal(error, 'image-signature-invalid', 'image-key-untrusted', 'key-unusable')) return error;
   throw error;

@@ -1,9 +1,10 @@
 /**
  * Who may command what. Pure decisions over bytes, keys and marks: no I/O, no clock of its own.
  *
- * This is the light door: messages, verdicts, keyrings. Two others load OpenPGP, which costs a small board some
- * megabytes and a second, so only processes that verify or sign pass them: `openpgp.ts` (keys and signatures) and
- * `sign.ts` (the operator's side). The resident process never imports them.
+ * This is the light door: messages, verdicts, keyrings. Two others load OpenPGP, which costs a
+ * small board some megabytes and a second, so only processes that verify or sign pass them:
+ * `openpgp.ts` (keys and signatures) and `sign.ts` (the operator's side). The resident process
+ * never imports them.
  */
 export { claimedVersion, decodeDesiredState, encodeDesiredState } from './desired-state-codec.ts';
 export type { DeployPolicy, DesiredImage, DesiredPod, DesiredState } from './desired-state.ts';

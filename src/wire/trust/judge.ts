@@ -1,7 +1,9 @@
 import { Refusal } from '../../core/refusal/index.ts';
 import type { DesiredState } from './desired-state.ts';
 
-/** The highest desired state that was ever trusted. It is kept over power cuts and never goes down. */
+/**
+ * The highest desired state that was ever trusted. It is kept over power cuts and never goes down.
+ */
 export interface TrustedVersion {
   /** 0 before the first. */
   readonly version: number;
@@ -9,15 +11,24 @@ export interface TrustedVersion {
   readonly payloadSha256: string;
   /** Seconds since 1970. */
   readonly issued: number;
-  /** Version of the root that began the counting of versions in which this one is; absent without one (`DeployEra`). */
+  /**
+   * Version of the root that began the counting of versions in which this one is; absent without
+   * one (`DeployEra`).
+   */
   readonly era?: number;
 }
 
-/** What time it is on a device, and whether to believe it: the two are never asked apart. See `deviceTime`. */
+/**
+ * What time it is on a device, and whether to believe it: the two are never asked apart. See
+ * `deviceTime`.
+ */
 export interface DeviceTime {
   /** Seconds since 1970, at least the time floor. */
   readonly nowSeconds: number;
-  /** Without it nothing is known to be late, and a key or signature from the future proves that the clock is behind. */
+  /**
+   * Without it nothing is known to be late, and a key or signature from the future proves that the
+   * clock is behind.
+   */
   readonly clockTrusted: boolean;
 }
 
@@ -29,32 +40,39 @@ export interface Judgement {
   readonly fleet: string;
   readonly device: string;
   readonly time: DeviceTime;
-  /** The root of trust by whose roles the signatures were judged; absent on a device without one. */
+  /**
+   * The root of trust by whose roles the signatures were judged; absent on a device without one.
+   */
   readonly root?: {
     readonly version: number;
     /** Seconds since 1970. */
     readonly expires: number;
-    /** What was issued before is refused, because a key that may have signed it was taken out. Seconds since 1970. */
+    /**
+     * What was issued before is refused, because a key that may have signed it was taken out.
+     * Seconds since 1970.
+     */
     readonly notBefore?: number;
   };
 }
 
 /**
- * `new`: to be obeyed, once its mark is stored. `same`: known already, nothing to do; `expired` tells that it
- * is past its expiry, which a device reports (it may be held back) and does not act upon: its pods go on.
+ * `new`: to be obeyed, once its mark is stored. `same`: known already, nothing to do; `expired`
+ * tells that it is past its expiry, which a device reports (it may be held back) and does not act
+ * upon: its pods go on.
  */
 export type Verdict = { readonly outcome: 'new' } | { readonly outcome: 'same'; readonly expired: boolean };
 
 /**
- * Decides whether a verified desired state may be obeyed. The order matters: a document for somebody else tells nothing
- * about this device's versions, and an old one is old whether or not it is expired too.
+ * Decides whether a verified desired state may be obeyed. The order matters: a document for
+ * somebody else tells nothing about this device's versions, and an old one is old whether or not it
+ * is expired too.
  *
  * @throws {Refusal} `wrong-fleet`, `wrong-device`, `version-older`, `version-conflict`, `expired`.
  */
 export function judgeDesiredState(judgement: Judgement): Verdict {
   const { desired, trusted } = judgement;
-  // Wrong software attack: a document that was signed for others is genuine elsewhere, never here (Uptane, Director
-  // Targets metadata: the vehicle's identifier stands in the signed part).
+  // Wrong software attack: a document that was signed for others is genuine elsewhere, never here
+  // (Uptane, Director Targets metadata: the vehicle's identifier stands in the signed part).
   if (desired.fleet !== judgement.fleet) {
     throw new Refusal(
       'wrong-fleet',
@@ -71,7 +89,8 @@ export function judgeDesiredState(judgement: Judgement): Verdict {
   if (trusted.version === 0 && judgement.payloadSha256 === trusted.payloadSha256) {
     return { outcome: 'same', expired: isExpired(judgement) };
   }
-  // Rollback attack: a genuine but old command is replayed (TUF §5.4.3; Uptane, full verification, step 4.3).
+  // Rollback attack: a genuine but old command is replayed (TUF §5.4.3; Uptane, full verification,
+  // step 4.3).
   if (desired.version < trusted.version) {
     throw new Refusal(
       'version-older',
@@ -80,8 +99,8 @@ export function judgeDesiredState(judgement: Judgement): Verdict {
   }
   const expired = isExpired(judgement);
   if (desired.version === trusted.version) {
-    // Mix-and-match attack: a version stands for one content, else parts of two documents could be obeyed (Uptane, full
-    // verification, step 5.2). The signer has to increase the version.
+    // Mix-and-match attack: a version stands for one content, else parts of two documents could be
+    // obeyed (Uptane, full verification, step 5.2). The signer has to increase the version.
     if (judgement.payloadSha256 !== trusted.payloadSha256) {
       throw new Refusal(
         'version-conflict',
@@ -90,7 +109,8 @@ export function judgeDesiredState(judgement: Judgement): Verdict {
     }
     return { outcome: 'same', expired };
   }
-  // A key was taken out of the role and versions are counted anew: what it may have signed, or somebody replays, is older.
+  // A key was taken out of the role and versions are counted anew: what it may have signed, or
+  // somebody replays, is older.
   const { root } = judgement;
   if (root?.notBefore !== undefined && desired.issued < root.notBefore) {
     throw new Refusal(
@@ -98,15 +118,17 @@ export function judgeDesiredState(judgement: Judgement): Verdict {
       `version ${desired.version} was issued at ${isoTime(desired.issued)}, before the root that took a deploy key out (${isoTime(root.notBefore)}); deploy again`,
     );
   }
-  // Freeze attack on the root: who holds back a newer one must not keep its keys in force (TUF 1.0.34 §5.3.10).
+  // Freeze attack on the root: who holds back a newer one must not keep its keys in force (TUF
+  // 1.0.34 §5.3.10).
   if (root !== undefined && judgement.time.clockTrusted && judgement.time.nowSeconds >= root.expires) {
     throw new Refusal(
       'root-expired',
       `root ${root.version} expired at ${isoTime(root.expires)}; publish a newer one with "wherry trust root rotate"`,
     );
   }
-  // Freeze attack: what was kept back too long is no longer obeyed (TUF §5.4.4; Uptane, full verification, step 4.4).
-  // Without a clock to trust nothing is known to be late, and refusing would strand every board without a battery.
+  // Freeze attack: what was kept back too long is no longer obeyed (TUF §5.4.4; Uptane, full
+  // verification, step 4.4). Without a clock to trust nothing is known to be late, and refusing
+  // would strand every board without a battery.
   if (expired) {
     throw new Refusal(
       'expired',
@@ -120,26 +142,32 @@ function isExpired({ desired, time }: Judgement): boolean {
   return time.clockTrusted && time.nowSeconds >= desired.expires;
 }
 
-/** The mark to store when `desired` is trusted. The issue time never goes back either: it is a floor for the clock. */
+/**
+ * The mark to store when `desired` is trusted. The issue time never goes back either: it is a floor
+ * for the clock.
+ */
 export function markOf(desired: DesiredState, payloadSha256: string, before: TrustedVersion): TrustedVersion {
   const era = before.era === undefined ? {} : { era: before.era };
   return { version: desired.version, payloadSha256, issued: Math.max(desired.issued, before.issued), ...era };
 }
 
 /**
- * The earliest that it can be, in seconds since 1970, on a device whose clock may start in 1970: the program was built,
- * the newest verified document was issued, and the time was saved before now.
+ * The earliest that it can be, in seconds since 1970, on a device whose clock may start in 1970:
+ * the program was built, the newest verified document was issued, and the time was saved before
+ * now.
  */
 export function timeFloor(known: { buildTime: number; newestIssued: number; savedTime: number }): number {
   return Math.max(known.buildTime, known.newestIssued, known.savedTime);
 }
 
 /**
- * What time it is and whether to believe it. A clock is trusted when the system says that it was set from a time
- * source, and it does not contradict the floor: a clock behind the floor is certainly wrong.
+ * What time it is and whether to believe it. A clock is trusted when the system says that it was
+ * set from a time source, and it does not contradict the floor: a clock behind the floor is
+ * certainly wrong.
  *
  * @param wallSeconds The system's clock, seconds since 1970.
- * @param synchronized Whether a time source has set it since boot (systemd-timesyncd, chrony, a kept RTC).
+ * @param synchronized Whether a time source has set it since boot (systemd-timesyncd, chrony, a
+ *   kept RTC).
  */
 export function deviceTime(wallSeconds: number, synchronized: boolean, floorSeconds: number): DeviceTime {
   return {

@@ -2,12 +2,15 @@ import * as openpgp from 'openpgp';
 import type { DeviceTime } from './judge.ts';
 import { isMismatch, refuseMissingPart, whyKeyFails } from './library-outcomes.ts';
 
-/** How far in the future a trusted clock may find a key or a signature: two machines' clocks never agree exactly. */
+/**
+ * How far in the future a trusted clock may find a key or a signature: two machines' clocks never
+ * agree exactly.
+ */
 const clockSkewSeconds = 600;
 
 /**
- * Algorithms that may sign, and what is asked of their keys. SHA-1-era and short keys are not here: DSA, RSA below
- * 3072 bits, Brainpool, secp256k1, Ed448 (which GnuPG 2.2 does not know).
+ * Algorithms that may sign, and what is asked of their keys. SHA-1-era and short keys are not here:
+ * DSA, RSA below 3072 bits, Brainpool, secp256k1, Ed448 (which GnuPG 2.2 does not know).
  */
 const strongKeys: Readonly<Record<string, (info: openpgp.AlgorithmInfo) => boolean>> = {
   rsaEncryptSign: (info) => (info.bits ?? 0) >= 3072,
@@ -18,8 +21,9 @@ const strongKeys: Readonly<Record<string, (info: openpgp.AlgorithmInfo) => boole
 };
 
 /**
- * When to judge `key`: now; but not before the moments that the key, and the authentic signature created at
- * `signedAtSeconds`, prove to be past. A trusted clock yields to such a proof by the clock skew only.
+ * When to judge `key`: now; but not before the moments that the key, and the authentic signature
+ * created at `signedAtSeconds`, prove to be past. A trusted clock yields to such a proof by the
+ * clock skew only.
  */
 export function judgedAt(
   key: openpgp.Key,
@@ -41,9 +45,10 @@ export function judgedAt(
 }
 
 /**
- * The one judgement of signers, stores and verifiers: why signatures of `key` (or of its part `keyId`) do not count at
- * `atSeconds`: weak, expired, revoked, not yet valid, not meant for signing. `undefined` when they do; without `keyId` when those of
- * the primary key or of any subkey do.
+ * The one judgement of signers, stores and verifiers: why signatures of `key` (or of its part
+ * `keyId`) do not count at `atSeconds`: weak, expired, revoked, not yet valid, not meant for
+ * signing. `undefined` when they do; without `keyId` when those of the primary key or of any subkey
+ * do.
  *
  * @throws {Refusal} `device-unsupported` when a part of the OpenPGP library is missing.
  */
@@ -77,7 +82,10 @@ export const revokedSentence = 'it is revoked';
 
 const mayNotSign = 'it may not sign';
 
-/** The subkeys from the newest on, then the primary key: the order in which GnuPG chooses the one that signs. */
+/**
+ * The subkeys from the newest on, then the primary key: the order in which GnuPG chooses the one
+ * that signs.
+ */
 export function signersOf<K extends openpgp.Key>(key: K): (K | openpgp.Subkey)[] {
   const subkeys = [...key.subkeys].sort(
     (a, b) => b.getCreationTime().getTime() - a.getCreationTime().getTime(),
@@ -112,17 +120,21 @@ export function weaknessOf(key: Pick<openpgp.Key | openpgp.Subkey, 'getAlgorithm
   return `${[info.algorithm, size].join(' ').trim()} is too weak or not supported; use Ed25519, RSA from 3072 bits or NIST P-256`;
 }
 
-/** A revocation for one of these reasons counts from its date on; any other always did (RFC 9580 §5.2.3.31). */
+/**
+ * A revocation for one of these reasons counts from its date on; any other always did (RFC 9580
+ * §5.2.3.31).
+ */
 const fromItsDateOn: readonly (openpgp.enums.reasonForRevocation | null)[] = [
   openpgp.enums.reasonForRevocation.keyRetired,
   openpgp.enums.reasonForRevocation.keySuperseded,
 ];
 
 /**
- * Whether `key` itself revoked `data`. The library ignores a revocation with a weak hash, with a critical part that it does not know,
- * or that expired. For a good signature that is right; here it would bring a revoked key back. So only whether it was made by the key
- * counts. What cannot be verified counts as revoked: a hash that the library does not have, and a revocation by another key that
- * this one named as its revoker.
+ * Whether `key` itself revoked `data`. The library ignores a revocation with a weak hash, with a
+ * critical part that it does not know, or that expired. For a good signature that is right; here it
+ * would bring a revoked key back. So only whether it was made by the key counts. What cannot be
+ * verified counts as revoked: a hash that the library does not have, and a revocation by another
+ * key that this one named as its revoker.
  */
 async function isRevoked(
   revocations: readonly openpgp.SignaturePacket[],

@@ -1,15 +1,19 @@
 import type { AcIdentifier } from '../../image/appc/index.ts';
 
-/** A public key that is trusted for the images below a name prefix, or, with `null`, for every image. */
+/**
+ * A public key that is trusted for the images below a name prefix, or, with `null`, for every
+ * image.
+ */
 export interface ImageKey {
   readonly prefix: string | null;
   readonly armored: string;
 }
 
 /**
- * The keys that may sign the image `name` (discovery.md, "Validation"): those of every prefix of the name that ends at a
- * `/`, deepest first, then those for any name. `example.com/foo` is a prefix of `example.com/foo/bar` and of itself,
- * not of `example.com/foobar`: else the owner of a longer name would inherit a key's trust.
+ * The keys that may sign the image `name` (discovery.md, "Validation"): those of every prefix of
+ * the name that ends at a `/`, deepest first, then those for any name. `example.com/foo` is a
+ * prefix of `example.com/foo/bar` and of itself, not of `example.com/foobar`: else the owner of a
+ * longer name would inherit a key's trust.
  */
 export function keysForImage(name: AcIdentifier, entries: readonly ImageKey[]): string[] {
   return entries

@@ -3,7 +3,10 @@ import { readCertificates } from './certificates.ts';
 import type { DeviceTime } from './judge.ts';
 import { judgedAt, whyUnusable } from './key-judgement.ts';
 
-/** A public key that was read, with the verdict of `readKeys` on it. Fingerprints are lower-case hex. */
+/**
+ * A public key that was read, with the verdict of `readKeys` on it. Fingerprints are lower-case
+ * hex.
+ */
 export type KeyVerdict = { readonly armoredIndex: number } & (
   | {
       readonly usable: true;
@@ -26,8 +29,8 @@ export type UsableKey = Extract<KeyVerdict, { usable: true }>;
 export type UnusableKey = Extract<KeyVerdict, { usable: false }>;
 
 /**
- * Reads armored public keys, several to a text if need be, and says of each certificate whether its signatures count now. Copies of
- * one certificate are one; see `readCertificates`.
+ * Reads armored public keys, several to a text if need be, and says of each certificate whether its
+ * signatures count now. Copies of one certificate are one; see `readCertificates`.
  *
  * @param time at which they are judged
  * @param copies Texts that trust nothing: what they say counts for keys that are in `armored`, too.

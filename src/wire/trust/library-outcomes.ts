@@ -1,8 +1,9 @@
 import { Refusal } from '../../core/refusal/index.ts';
 
 /**
- * What the OpenPGP library throws, as wherry's sentences about a key. The first row that fits counts, so what is most special
- * comes first: the library puts the cause behind its own general sentence. The texts are those of openpgp 6.3.
+ * What the OpenPGP library throws, as wherry's sentences about a key. The first row that fits
+ * counts, so what is most special comes first: the library puts the cause behind its own general
+ * sentence. The texts are those of openpgp 6.3.
  */
 const keySentences: readonly (readonly [RegExp, (...groups: string[]) => string])[] = [
   [/Unknown critical notation: (.*)$/s, (name) => `a signature on it has the critical notation ${printable(name)}, which wherry does not know`],
@@ -34,7 +35,8 @@ const mismatch =
 /**
  * Why a key does not count, from what the library threw about it.
  *
- * @throws {Refusal} `device-unsupported` when a part of the library is missing: no key can be judged then.
+ * @throws {Refusal} `device-unsupported` when a part of the library is missing: no key can be
+ *   judged then.
  */
 export function whyKeyFails(error: unknown): string {
   refuseMissingPart(error);
@@ -46,7 +48,10 @@ export function whyKeyFails(error: unknown): string {
   return `the OpenPGP library refuses it: ${printable(message)}`;
 }
 
-/** Why a signature over data is not judged although it need not be wrong, from what the library threw; else undefined. */
+/**
+ * Why a signature over data is not judged although it need not be wrong, from what the library
+ * threw; else undefined.
+ */
 export function whyNotJudged(error: unknown): string | undefined {
   const message = messageOf(error);
   const [, notation] = /Unknown critical notation: (.*)$/s.exec(message) ?? [];
@@ -63,7 +68,8 @@ export function isMismatch(error: unknown): boolean {
 }
 
 /**
- * A module that cannot be loaded is a fault of the installation. It must not be reported as one of a key or of a signature.
+ * A module that cannot be loaded is a fault of the installation. It must not be reported as one of
+ * a key or of a signature.
  *
  * @throws {Refusal} `device-unsupported`
  */

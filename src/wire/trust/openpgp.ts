@@ -1,6 +1,7 @@
 /**
- * The door to OpenPGP for processes that verify: the examining unit, the pull unit, the operator's tool. It loads the
- * `openpgp` library; see `index.ts` for why it is apart. Nothing here reads files, opens sockets or looks at a clock.
+ * The door to OpenPGP for processes that verify: the examining unit, the pull unit, the operator's
+ * tool. It loads the `openpgp` library; see `index.ts` for why it is apart. Nothing here reads
+ * files, opens sockets or looks at a clock.
  */
 export { verifyEnvelope } from './command-signature.ts';
 export { examineMessage, type Examined, type ExamineContext } from './examine.ts';

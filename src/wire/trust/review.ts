@@ -32,9 +32,11 @@ export interface KeysReview {
 }
 
 /**
- * Reads armored public keys for a review: one by one, each with the verdict on it. It is the verdict that devices give.
+ * Reads armored public keys for a review: one by one, each with the verdict on it. It is the
+ * verdict that devices give.
  *
- * @param copies Keys and revocation certificates that are stored already: what they say counts for the keys in `armored`, too.
+ * @param copies Keys and revocation certificates that are stored already: what they say counts for
+ *   the keys in `armored`, too.
  */
 export async function reviewKeys(
   armored: string,
@@ -63,12 +65,17 @@ export async function reviewKeys(
   };
 }
 
-/** The fingerprints of the keys that the revocation certificates in `armored` are for, lower-case hex. They are not verified. */
+/**
+ * The fingerprints of the keys that the revocation certificates in `armored` are for, lower-case
+ * hex. They are not verified.
+ */
 export async function revokedBy(armored: string): Promise<readonly string[]> {
   return (await readCertificates([armored])).named;
 }
 
-/** Why `armored` holds neither a public key nor a revocation certificate; undefined when it does. */
+/**
+ * Why `armored` holds neither a public key nor a revocation certificate; undefined when it does.
+ */
 export async function whyNotKeys(armored: string): Promise<string | undefined> {
   const { certificates, unreadable } = await readCertificates([armored]);
   return certificates.length > 0 ? undefined : unreadable[0]?.reason;

@@ -59,8 +59,8 @@ export function encodeRoot(root: RootDocument): VerifiedPayload {
 }
 
 /**
- * Reads the payload of an envelope, which was verified before. Whether the certificates are what they are called is for who has
- * OpenPGP (`examineRoot`).
+ * Reads the payload of an envelope, which was verified before. Whether the certificates are what
+ * they are called is for who has OpenPGP (`examineRoot`).
  *
  * @throws {Refusal} `root-malformed`, with the path of the field that is wrong.
  */
@@ -68,7 +68,10 @@ export function decodeRoot(payload: VerifiedPayload): RootDocument {
   return read(payload);
 }
 
-/** The version that a payload claims, whoever wrote it; undefined when it is not a root. It is for nothing that is obeyed. */
+/**
+ * The version that a payload claims, whoever wrote it; undefined when it is not a root. It is for
+ * nothing that is obeyed.
+ */
 export function claimedRootVersion(payload: Uint8Array): number | undefined {
   try {
     return read(payload).version;

@@ -5,8 +5,8 @@ import { encodeRoot } from './root-codec.ts';
 import type { Role, RootDocument, Signers } from './root.ts';
 
 /**
- * Decides whether `next`, whose signatures count, may follow `trusted`. Its expiry is not judged: it may be a step on the way to one
- * that has not expired (TUF 1.0.34 §5.3.10).
+ * Decides whether `next`, whose signatures count, may follow `trusted`. Its expiry is not judged:
+ * it may be a step on the way to one that has not expired (TUF 1.0.34 §5.3.10).
  *
  * @throws {Refusal} `wrong-fleet`, `root-older`, `root-conflict`, `root-skipped`.
  */
@@ -32,7 +32,8 @@ export function judgeRoot(
       `root ${next.version} was trusted with other content; make the next version with "wherry trust root rotate"`,
     );
   }
-  // Each version is signed by the keys of the one before: who skips one has not proved that (TUF 1.0.34 §5.3.5).
+  // Each version is signed by the keys of the one before: who skips one has not proved that (TUF
+  // 1.0.34 §5.3.5).
   if (next.version !== trusted.version + 1) {
     throw new Refusal(
       'root-skipped',
@@ -55,8 +56,9 @@ export function signersOf(root: RootDocument, name: 'root' | 'deploy'): Signers 
 }
 
 /**
- * Who may sign the image `name`: the deepest role whose prefix ends at a `/` of the name, and no other. So a role with a higher
- * threshold cannot be gone around by a role of a shorter prefix. Nobody when no role fits.
+ * Who may sign the image `name`: the deepest role whose prefix ends at a `/` of the name, and no
+ * other. So a role with a higher threshold cannot be gone around by a role of a shorter prefix.
+ * Nobody when no role fits.
  */
 export function signersForImage(root: RootDocument, name: AcIdentifier): Signers {
   const [deepest] = Object.entries(root.roles)
@@ -78,8 +80,9 @@ export interface DeployEra {
 }
 
 /**
- * The era after `next` has followed `before`. When a key was taken out, whoever stole it may have published the highest version that
- * there is (fast-forward attack): versions are then counted anew (TUF 1.0.34 §5.3.11).
+ * The era after `next` has followed `before`. When a key was taken out, whoever stole it may have
+ * published the highest version that there is (fast-forward attack): versions are then counted anew
+ * (TUF 1.0.34 §5.3.11).
  */
 export function eraAfter(
   next: RootDocument,

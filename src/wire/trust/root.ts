@@ -1,9 +1,9 @@
 import type { AcName } from '../../image/appc/index.ts';
 
 /**
- * Who may do what in a fleet: the root of trust. Each version names the keys of the next decisions and is signed by the keys of the
- * role `root`, its own and those of the version before (TUF 1.0.34 §5.3). It carries the certificates themselves, so nothing else
- * has to reach a device.
+ * Who may do what in a fleet: the root of trust. Each version names the keys of the next decisions
+ * and is signed by the keys of the role `root`, its own and those of the version before (TUF 1.0.34
+ * §5.3). It carries the certificates themselves, so nothing else has to reach a device.
  */
 export interface RootDocument {
   readonly format: 1;
@@ -14,9 +14,13 @@ export interface RootDocument {
   readonly issued: number;
   /** Seconds since 1970. Afterwards a device takes a newer root, and no new desired state. */
   readonly expires: number;
-  /** Armored OpenPGP certificates, each under the fingerprint of its primary key (lower-case hex). */
+  /**
+   * Armored OpenPGP certificates, each under the fingerprint of its primary key (lower-case hex).
+   */
   readonly keys: Readonly<Record<string, string>>;
-  /** `root`, `deploy`, `images` (any image), `images/<prefix>` (images of this name and below it). */
+  /**
+   * `root`, `deploy`, `images` (any image), `images/<prefix>` (images of this name and below it).
+   */
   readonly roles: Readonly<Record<string, Role>>;
 }
 

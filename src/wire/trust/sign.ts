@@ -1,6 +1,6 @@
 /**
- * The operator's side of trust: makes keys and signatures that devices, and GnuPG, accept. It loads the `openpgp`
- * library and handles private keys; nothing that runs on a device imports it.
+ * The operator's side of trust: makes keys and signatures that devices, and GnuPG, accept. It loads
+ * the `openpgp` library and handles private keys; nothing that runs on a device imports it.
  */
 import { createHash, type Hash } from 'node:crypto';
 import * as openpgp from 'openpgp';
@@ -11,8 +11,8 @@ import { refuseMissingPart } from './library-outcomes.ts';
 import { finishDigest, hashes } from './signature.ts';
 
 /**
- * GnuPG asks for a hash as wide as the curve. Others use SHA-256: small ARM cores compute it faster than SHA-512, and
- * many have instructions for it.
+ * GnuPG asks for a hash as wide as the curve. Others use SHA-256: small ARM cores compute it faster
+ * than SHA-512, and many have instructions for it.
  */
 const hashOfCurve: Readonly<Record<string, openpgp.enums.hash>> = {
   nistP384: openpgp.enums.hash.sha384,
@@ -28,8 +28,8 @@ export interface GeneratedKey {
 }
 
 /**
- * Makes an Ed25519 key of OpenPGP version 4 in the form that GnuPG 2.2 and later read. It does not expire: devices in the
- * field must not fall silent on a date that nobody remembers.
+ * Makes an Ed25519 key of OpenPGP version 4 in the form that GnuPG 2.2 and later read. It does not
+ * expire: devices in the field must not fall silent on a date that nobody remembers.
  *
  * @param options.name What is shown for the key, for example the fleet and the role.
  * @param options.createdSeconds Seconds since 1970; now when absent.
@@ -60,13 +60,14 @@ export async function exportPublic(privateKeyArmored: string): Promise<string> {
 }
 
 /**
- * Signs bytes or a stream of bytes, which is not kept in memory. The key is judged as devices judge it, so nothing is signed that
- * they would refuse.
+ * Signs bytes or a stream of bytes, which is not kept in memory. The key is judged as devices judge
+ * it, so nothing is signed that they would refuse.
  *
  * @param atSeconds The time that the signature bears, seconds since 1970.
  * @param copies Armored copies of the public key: a revocation or an expiry that they have counts.
  * @returns an armored detached binary signature, what `gpg --armor --detach-sign` writes.
- * @throws {Refusal} `input-invalid` when the key is not one, is locked by a passphrase or is one that no device takes.
+ * @throws {Refusal} `input-invalid` when the key is not one, is locked by a passphrase or is one
+ *   that no device takes.
  */
 export async function signDetached(
   data: Uint8Array | AsyncIterable<Uint8Array>,
@@ -112,8 +113,9 @@ async function chooseSigner(
 }
 
 /**
- * Lets the library sign a digest that was computed here: its own streaming keeps the whole stream in memory. `toHash`
- * and `hash` are its internal steps; a version that took others would look for data in the empty object, and fail.
+ * Lets the library sign a digest that was computed here: its own streaming keeps the whole stream
+ * in memory. `toHash` and `hash` are its internal steps; a version that took others would look for
+ * data in the empty object, and fail.
  */
 async function signDigest(
   packet: openpgp.SignaturePacket,

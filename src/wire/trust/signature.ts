@@ -11,7 +11,10 @@ import { refuseMissingPart, whyNotJudged } from './library-outcomes.ts';
 export type SignatureFault = 'malformed' | 'mismatch' | 'unknown' | 'unusable';
 export type FaultCodes = Readonly<Record<SignatureFault, RefusalCode>>;
 
-/** Hashes that may be signed, with their names in node:crypto. MD5, RIPEMD-160, SHA-1 and SHA-224 are too weak. */
+/**
+ * Hashes that may be signed, with their names in node:crypto. MD5, RIPEMD-160, SHA-1 and SHA-224
+ * are too weak.
+ */
 export const hashes: Readonly<Partial<Record<openpgp.enums.hash, string>>> = {
   [openpgp.enums.hash.sha256]: 'sha256',
   [openpgp.enums.hash.sha384]: 'sha384',
@@ -37,13 +40,15 @@ interface Candidate {
 }
 
 /**
- * Starts to verify one detached signature. What can be refused without the data is refused here, before a byte of it
- * needs to be fetched.
+ * Starts to verify one detached signature. What can be refused without the data is refused here,
+ * before a byte of it needs to be fetched.
  *
- * @param certificates The keys that are trusted for this data, read before: an envelope has several signatures and one set of keys.
+ * @param certificates The keys that are trusted for this data, read before: an envelope has several
+ *   signatures and one set of keys.
  * @param time at which keys and signature are judged
  * @param codes The code of each fault.
- * @throws {Refusal} here for a malformed signature and for an unknown or weak key, in `finish` for the rest.
+ * @throws {Refusal} here for a malformed signature and for an unknown or weak key, in `finish` for
+ *   the rest.
  */
 export async function openVerifier(
   armoredSignature: string,
@@ -79,7 +84,10 @@ export async function openVerifier(
   };
 }
 
-/** Exactly one version 4 binary signature packet in exactly one armored block: the only form that is accepted. */
+/**
+ * Exactly one version 4 binary signature packet in exactly one armored block: the only form that is
+ * accepted.
+ */
 async function readSignaturePacket(
   armored: string,
   codes: FaultCodes,
@@ -108,8 +116,8 @@ async function readSignaturePacket(
   const [packet] = packets;
   if (packet === undefined || packets.length !== 1) throw malformed('is not exactly one signature packet');
   if (packet.version !== 4) throw malformed(`is of version ${packet.version}; 4 is supported`);
-  // A text signature (0x01) is over the text with other line ends: not over the bytes that are used here. Signatures of
-  // other types are over keys and names.
+  // A text signature (0x01) is over the text with other line ends: not over the bytes that are used
+  // here. Signatures of other types are over keys and names.
   if (packet.signatureType !== openpgp.enums.signature.binary || packet.signatureData === null) {
     throw malformed('is not over binary data (type 0x00)');
   }
@@ -118,7 +126,10 @@ async function readSignaturePacket(
   return { packet, body: packet.signatureData, hashName };
 }
 
-/** Every trusted key that the signature may be from. Key IDs are short enough to collide, so there may be several. */
+/**
+ * Every trusted key that the signature may be from. Key IDs are short enough to collide, so there
+ * may be several.
+ */
 function findSigners(
   packet: openpgp.SignaturePacket,
   certificates: readonly { readonly key: openpgp.Key }[],
@@ -135,8 +146,8 @@ async function whoSigned(
   candidates: readonly Candidate[],
   codes: FaultCodes,
 ): Promise<Candidate> {
-  // The library takes a digest that was computed before from this property; its own streaming works so. Were it to
-  // ignore it, it would look for the data in the empty object below, and fail.
+  // The library takes a digest that was computed before from this property; its own streaming works
+  // so. Were it to ignore it, it would look for the data in the empty object below, and fail.
   const prehashed = Object.assign(packet, { hashed: digest });
   let cause: unknown;
   for (const candidate of candidates) {
@@ -178,8 +189,9 @@ async function judgeTimes(
 }
 
 /**
- * What a version 4 signature is over (RFC 4880 §5.2.4): the data that `hash` has seen, the signature packet up to its
- * hashed subpackets, and a trailer of version, 0xff and the length of that part.
+ * What a version 4 signature is over (RFC 4880 §5.2.4): the data that `hash` has seen, the
+ * signature packet up to its hashed subpackets, and a trailer of version, 0xff and the length of
+ * that part.
  */
 export function finishDigest(hash: Hash, body: Uint8Array): Buffer {
   const trailer = Buffer.from([4, 0xff, 0, 0, 0, 0]);

@@ -5,7 +5,10 @@ import type { DeviceTime } from './judge.ts';
 /** What a signature is worth: whose it is, or why it does not count. */
 export type SignatureReview = { readonly fingerprint: string } | { readonly reason: string };
 
-/** Says of each signature whose it is, for people who collect signatures. Devices do not ask so: see `verifyEnvelope`. */
+/**
+ * Says of each signature whose it is, for people who collect signatures. Devices do not ask so: see
+ * `verifyEnvelope`.
+ */
 export async function reviewSignatures(
   payload: Uint8Array,
   signatures: readonly string[],

@@ -1,6 +1,9 @@
 import type { Board } from '../../../qemu/index.ts';
 
-/** What a soak kills: wherryd, a pull, or a script that starts an app (and the crun that it becomes). */
+/**
+ * What a soak kills: wherryd, a pull, or a script that starts an app (and the crun that it
+ * becomes).
+ */
 export const targets = ['wherryd', 'pull', 'start'] as const;
 export type Target = (typeof targets)[number];
 
@@ -20,8 +23,9 @@ const commands: Readonly<Record<Target, string>> = {
 const killerPath = '/root/soak-kill';
 
 /**
- * Waits for a process, lets it live for a moment, and kills it unless it has ended; then it waits for the next one. It is Perl
- * because Debian always has it and because a start script lives for some hundredths of a second.
+ * Waits for a process, lets it live for a moment, and kills it unless it has ended; then it waits
+ * for the next one. It is Perl because Debian always has it and because a start script lives for
+ * some hundredths of a second.
  */
 const killer = `
 use strict;
@@ -60,7 +64,8 @@ export class Kills {
   /**
    * Kills a target once it has lived for `delayMs`.
    *
-   * @returns `missed` ends the wait for a target that does not come; `outcome` is undefined if there was none
+   * @returns `missed` ends the wait for a target that does not come; `outcome` is undefined if
+   *   there was none
    */
   aim(target: Target, delayMs: number): { missed(): Promise<void>; outcome: Promise<Killed | undefined> } {
     const stop = `/run/soak-stop-${++this.number}`;

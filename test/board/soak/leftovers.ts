@@ -1,7 +1,10 @@
 import type { Board } from '../../../qemu/index.ts';
 import type { Killed } from './kills.ts';
 
-/** What a board has of a set of pods, each list sorted. Equal values mean: the same set, and nothing else. */
+/**
+ * What a board has of a set of pods, each list sorted. Equal values mean: the same set, and nothing
+ * else.
+ */
 export interface Remains {
   /** Units of pods and images that systemd has loaded, with their states. */
   readonly loaded: readonly string[];
@@ -48,7 +51,10 @@ export async function remainsOf(board: Board): Promise<Remains> {
 /** Lines that no run of wherry may leave in the journal. */
 const wrong =
   /not our child|remains running|still around after|timed out|WHERRY_CODE=internal|\binternal error\b|^\s+at .*[:(]\d+|Error: |Killing process \d+ .* with signal SIGKILL|Failed with result/;
-/** What systemd says of a unit in which the soak killed a process, or that was stopped before its start was done. */
+/**
+ * What systemd says of a unit in which the soak killed a process, or that was stopped before its
+ * start was done.
+ */
 const followsKill = /([^ ]+): (Killing process \d+ .* with signal SIGKILL|Failed with result)/;
 
 /** Reads the journal of a board bit by bit. */

@@ -1,4 +1,7 @@
-/** A generator that gives the same numbers for the same seed (mulberry32), so that a soak can be repeated. */
+/**
+ * A generator that gives the same numbers for the same seed (mulberry32), so that a soak can be
+ * repeated.
+ */
 export class SeededRandom {
   #state: number;
 

@@ -9,7 +9,10 @@ import type { DesiredState } from '../../../src/wire/trust/desired-state.ts';
 import { WorldModel } from '../../support/world-model.ts';
 import { FakeClock, settle } from '../../support/fake-clock.ts';
 
-/** A command as the examiner of these tests reads it: `<version> <content>`, or `bad` for one that is refused. */
+/**
+ * A command as the examiner of these tests reads it: `<version> <content>`, or `bad` for one that
+ * is refused.
+ */
 function command(version: number, content: string): Uint8Array {
   return Buffer.from(`${version} ${content}`);
 }

@@ -17,7 +17,10 @@ const never = new AbortController().signal;
 /** The device's clock says second 1000. */
 const clock = { nowMs: () => 1_000_000 };
 
-/** A device on which version 1 (`web-old`) runs and was committed, and version 2 (`web-new`) was accepted. */
+/**
+ * A device on which version 1 (`web-old`) runs and was committed, and version 2 (`web-new`) was
+ * accepted.
+ */
 function deviceWithPending(): WorldModel {
   const world = new WorldModel();
   const old = deployedPod('web-old');

@@ -7,7 +7,10 @@ import { desiredState } from '../../support/desired.ts';
 import { imageIdOf, treeIdOf } from './ids.ts';
 import { deployedPod, PowerCut, rendering, WorldModel } from '../../support/world-model.ts';
 
-/** Version 1 (`web-old`, `db-old`, `log-same`) runs. Version 2 replaces two of its three pods and needs a rendered tree. */
+/**
+ * Version 1 (`web-old`, `db-old`, `log-same`) runs. Version 2 replaces two of its three pods and
+ * needs a rendered tree.
+ */
 function deviceWithPending(): WorldModel {
   const world = new WorldModel();
   const old = ['web-old', 'db-old', 'log-same'].map((name) => deployedPod(name));
@@ -62,7 +65,10 @@ const superseded: readonly Fate[] = Array.from({ length: 16 }, (_, after) => ({
 }));
 const succeeds: Fate = { name: 'nothing', arrange: () => undefined };
 
-/** Runs until wherryd is killed before the step with this index, counted from now; false when it ended before. */
+/**
+ * Runs until wherryd is killed before the step with this index, counted from now; false when it
+ * ended before.
+ */
 async function runUntilKilled(world: WorldModel, step: number): Promise<boolean> {
   const abort = new AbortController();
   world.cutAt = world.calls.length + step;

@@ -133,7 +133,8 @@ describe('a plan that is cut anywhere and made again', () => {
             .sort(),
         );
         expect(planActivation(end, wanted, [])).toEqual([adopt(...wanted)]);
-        // Whatever runs at the end was started after its object was unmounted, or its object was not replaced.
+        // Whatever runs at the end was started after its object was unmounted, or its object was
+        // not replaced.
         const all = [...done, ...second];
         for (const pod of wanted) {
           const unmounted = all.findLastIndex(

@@ -30,7 +30,10 @@ function desired(version: number): DesiredState {
   };
 }
 
-/** What uses the object is stopped, the object unmounted, and what was stopped started; the pod `log` does not use it. */
+/**
+ * What uses the object is stopped, the object unmounted, and what was stopped started; the pod
+ * `log` does not use it.
+ */
 const startedAnew = (id: string) => ['adopt', 'stop web', `unmount ${id}`, 'start web'];
 
 /** A device that runs version 3 with two images, one of which is not what was verified. */

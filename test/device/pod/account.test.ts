@@ -1,5 +1,6 @@
-// Labels as in docs/appc-checklist.md. The first table are facts from github.com/rkt/rkt at 171c416, tests/rkt_run_user_group_test.go and
-// tests/functional.mk (Apache-2.0, Copyright 2016 The rkt Authors): what image and command line say together, and who runs.
+// Labels as in docs/appc-checklist.md. The first table are facts from github.com/rkt/rkt at
+// 171c416, tests/rkt_run_user_group_test.go and tests/functional.mk (Apache-2.0, Copyright 2016 The
+// rkt Authors): what image and command line say together, and who runs.
 import { describe, expect, it } from 'vitest';
 import type { App } from '../../../src/image/appc/types.ts';
 import { resolveAccount } from '../../../src/device/pod/account.ts';
@@ -42,8 +43,8 @@ describe('[A3.9] who an app runs as (aci.md#image-manifest-schema, user and grou
     ['specification', '400', '300', '400:300'],
     ['specification', '200', '300', '200:300'],
     ['specification', 'user1', 'group1', '1000:100'],
-    // The image has no root in its files (docs/decisions/appc-differences.md, 34); the vector is there for the image and for the
-    // command line.
+    // The image has no root in its files (docs/decisions/appc-differences.md, 34); the vector is
+    // there for the image and for the command line.
     ['reference-only', 'root', 'root', '0:0'],
     ['specification', '/inspect', '/inspect', '0:0'],
   ])('%s: user %j and group %j are %s', (_label, user, group, account) => {

@@ -1,6 +1,6 @@
 /**
- * Each file of cases/ is a pod manifest with its assertions in front: `## assert-… `, and `## host-…` for what the host is
- * like. Apps without an image or an app get the ones below.
+ * Each file of cases/ is a pod manifest with its assertions in front: `## assert-… `, and
+ * `## host-…` for what the host is like. Apps without an image or an app get the ones below.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -122,7 +122,10 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
     expect(words.slice(0, 3)).toEqual(['/bin/sh', `/var/lib/wherry/pods/${demoUuid}/start-app`, what]);
     if (layerBytes !== '') expect(words[4]).toBe(layerBytes);
   },
-  /** A created process begins by what systemd runs when it follows it; the holder, which `app` may name, leaves a link. */
+  /**
+   * A created process begins by what systemd runs when it follows it; the holder, which `app` may
+   * name, leaves a link.
+   */
   'assert-release': (pod, app = '', ...link) => {
     const unit = app === 'holder' ? holderOf(pod) : unitOf(pod, app);
     const [create, release] = ['ExecStart', 'ExecStartPost'].map((key) =>

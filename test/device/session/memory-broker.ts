@@ -10,7 +10,10 @@ export interface Published extends Message {
   readonly retain: boolean;
 }
 
-/** A broker in memory: retained messages, wills, exact topics and `+`. What is published is acknowledged at once. */
+/**
+ * A broker in memory: retained messages, wills, exact topics and `+`. What is published is
+ * acknowledged at once.
+ */
 export class MemoryBroker {
   readonly retained = new Map<string, Uint8Array>();
   /** Everything that clients published, in order, as `topic` or `topic (retained)`. */
@@ -22,11 +25,16 @@ export class MemoryBroker {
   takesBytes = Infinity;
   acknowledges = true;
   acknowledgesSubscriptions = true;
-  /** While it is true, subscriptions are granted and get no retained messages, as NATS 2.15 does in its first moments. */
+  /**
+   * While it is true, subscriptions are granted and get no retained messages, as NATS 2.15 does in
+   * its first moments.
+   */
   hasJustStarted = false;
   /** RabbitMQ gives no retained messages for filters with wildcards. */
   retainsForWildcards = true;
-  /** What is acknowledged and thrown away, as of an account that may not write (MQTT 3.1.1 §3.3.5). */
+  /**
+   * What is acknowledged and thrown away, as of an account that may not write (MQTT 3.1.1 §3.3.5).
+   */
   denies: (topic: string) => boolean = () => false;
   connections = 0;
   readonly subscriptions: string[] = [];

@@ -117,7 +117,10 @@ describe('a broker restart with 100 000 devices', () => {
   const windowMs = 300_000;
   const at = Date.UTC(2026, 0, 1);
 
-  /** Attempts per second and the second in which the last device got in, when `capacity` connections a second succeed. */
+  /**
+   * Attempts per second and the second in which the last device got in, when `capacity` connections
+   * a second succeed.
+   */
   function storm(capacity: number): { attempts: number[]; connectedAfter99: number } {
     const fleet = { ...policy, windowMs };
     const attempts: number[] = [];

@@ -29,9 +29,9 @@ const nobody: Owner = { uid: 999, gid: 999 };
 const empty: Content = { bytes: new Uint8Array(), owner: nobody, mode: 0o600 };
 
 /**
- * A disk in memory that knows what is on the medium and what only in the cache. `crashes()` yields every disk that a
- * power cut right now may leave: each operation since the last sync that covers it happened or not, by itself, and
- * each write may be torn.
+ * A disk in memory that knows what is on the medium and what only in the cache. `crashes()` yields
+ * every disk that a power cut right now may leave: each operation since the last sync that covers
+ * it happened or not, by itself, and each write may be torn.
  */
 export class CrashingDisk implements Disk, Verity {
   freeBytesNow = 1_000_000_000;
@@ -249,7 +249,10 @@ export function sealOf(bytes: Uint8Array): string {
   return `sha256:${createHash('sha256').update('seal').update(bytes).digest('hex')}`;
 }
 
-/** Every disk that a power cut at any moment of `action` may leave, the moments before and after it included. */
+/**
+ * Every disk that a power cut at any moment of `action` may leave, the moments before and after it
+ * included.
+ */
 export async function everyCrash(
   disk: CrashingDisk,
   action: () => Promise<unknown>,

@@ -80,7 +80,10 @@ describe('what the program fsverity says', () => {
   });
 });
 
-/** A file system of our own that seals, where this machine gives us one: root, loop devices, CONFIG_FS_VERITY. */
+/**
+ * A file system of our own that seals, where this machine gives us one: root, loop devices,
+ * CONFIG_FS_VERITY.
+ */
 const mounted = ((): string | undefined => {
   if (process.getuid?.() !== 0 || !existsSync('/sys/fs/ext4/features/verity')) return undefined;
   const home = mkdtempSync(join(tmpdir(), 'wherry-ext4-'));

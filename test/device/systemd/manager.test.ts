@@ -165,7 +165,10 @@ describe('links of units', () => {
 });
 
 describe('running a service to its end', () => {
-  /** systemd tells both before the job is removed, each time that a unit changes: when it starts, too. */
+  /**
+   * systemd tells both before the job is removed, each time that a unit changes: when it starts,
+   * too.
+   */
   const told = (call: Call, result: string, path = unitPath) => {
     for (const [from, changes] of [
       [

@@ -48,7 +48,10 @@ describe('the header of a program (System V ABI, ELF Header)', () => {
   });
 });
 
-/** A header written field by field: [offset, bytes of the number, number], little-endian 64-bit AArch64 unless patched. */
+/**
+ * A header written field by field: [offset, bytes of the number, number], little-endian 64-bit
+ * AArch64 unless patched.
+ */
 function header(...patches: readonly (readonly [number, 1 | 2 | 4 | 8, number])[]): Buffer {
   const bytes = Buffer.alloc(256);
   const put = ([at, size, value]: readonly [number, 1 | 2 | 4 | 8, number]) => {

@@ -39,7 +39,10 @@ beforeAll(() => {
 
 afterAll(() => rmSync(directory, { recursive: true }));
 
-/** What GNU tar sees in an archive, one line per entry, sorted: the order of the output is not the point. */
+/**
+ * What GNU tar sees in an archive, one line per entry, sorted: the order of the output is not the
+ * point.
+ */
 function listed(file: string): string[] {
   const text = execFileSync('tar', ['--list', '--verbose', '--numeric-owner', '--full-time', '-f', file], {
     encoding: 'utf8',

@@ -4,8 +4,9 @@ import { readArchive } from '../../../src/image/aci/index.ts';
 import { file, manifestText, type RawEntry, source, tar } from '../../support/raw-tar.ts';
 
 /**
- * Archives as the reference's tools write them: appc/spec (aci/build.go, aci/writer.go, pkg/tarheader), containers/build 0.4
- * (lib/write.go), appc/docker2aci (lib/internal/internal.go), appc/goaci (proj2aci/builder.go).
+ * Archives as the reference's tools write them: appc/spec (aci/build.go, aci/writer.go,
+ * pkg/tarheader), containers/build 0.4 (lib/write.go), appc/docker2aci (lib/internal/internal.go),
+ * appc/goaci (proj2aci/builder.go).
  */
 const read = (...entries: readonly RawEntry[]) =>
   readArchive(source(tar(...entries)), { limits: defaultArchiveLimits });

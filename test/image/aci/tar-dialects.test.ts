@@ -24,8 +24,9 @@ import {
 } from '../../support/raw-tar.ts';
 
 /**
- * How tars may say the same thing in several ways: POSIX.1-2017 pax ("PAX"), and the GNU tar manual, "Basic Tar Format" and
- * "Storing Sparse Files". Where two readers could see two things, the archive is refused.
+ * How tars may say the same thing in several ways: POSIX.1-2017 pax ("PAX"), and the GNU tar
+ * manual, "Basic Tar Format" and "Storing Sparse Files". Where two readers could see two things,
+ * the archive is refused.
  */
 
 const limits = { ...defaultArchiveLimits, maxTarBytes: 64 * 1024 * 1024 };

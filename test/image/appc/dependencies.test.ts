@@ -12,7 +12,9 @@ import { parseImageManifest } from '../../../src/image/appc/image-manifest.ts';
 const idOf = (name: string) =>
   parseImageId(`sha512-${Buffer.from(name).toString('hex').padEnd(128, '0').slice(0, 128)}`);
 
-/** An image whose name is its letter, with the dependencies given: letters, or what a manifest says. */
+/**
+ * An image whose name is its letter, with the dependencies given: letters, or what a manifest says.
+ */
 function image(
   name: string,
   dependencies: readonly (string | object)[] = [],
@@ -40,7 +42,9 @@ function names(images: readonly ListedImage[]): string {
   return images.map(({ manifest }) => manifest.name).join(' ');
 }
 
-/** The order of a set of images whose first is rendered: `a: b c` says that a depends on b and c. */
+/**
+ * The order of a set of images whose first is rendered: `a: b c` says that a depends on b and c.
+ */
 function orders(...lines: readonly string[]): { order: string; layers: string } {
   const images = lines.map((line) => {
     const [name = '', rest = ''] = line.split(':');

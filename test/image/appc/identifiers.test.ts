@@ -1,5 +1,7 @@
-// Labels as in docs/appc-checklist.md. Vectors of the specification and of its reference are facts from github.com/appc/spec at 259c2ee (spec/types.md and
-// schema/types/{acidentifier,acname,hash,uuid,semver}_test.go; Apache-2.0, Copyright 2015 The appc Authors).
+// Labels as in docs/appc-checklist.md. Vectors of the specification and of its reference are facts
+// from github.com/appc/spec at 259c2ee (spec/types.md and
+// schema/types/{acidentifier,acname,hash,uuid,semver}_test.go; Apache-2.0, Copyright 2015 The appc
+// Authors).
 import { describe, expect, it } from 'vitest';
 import {
   isAcIdentifier,
@@ -20,7 +22,8 @@ describe('[A2.1] AC Identifier (types.md#ac-identifier-type)', () => {
     ['specification', 'database'],
     ['specification', 'example.com/database'],
     ['specification', 'example.com/ourapp'],
-    // The text's own expression excludes its own example; see docs/decisions/appc-differences.md, 21.
+    // The text's own expression excludes its own example; see docs/decisions/appc-differences.md,
+    // 21.
     ['specification', 'example.com/~user/app_v1'],
     ['specification', 'sub-domain.example.com/org/product/release'],
     ...['asdf', 'foo-bar-baz', 'foo-bar', 'example', 'blargh', 'example-ourapp-1-0-0', 'zab_rab_oof'].map(

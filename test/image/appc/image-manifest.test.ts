@@ -1,6 +1,8 @@
-// Labels as in docs/appc-checklist.md. Vectors of the specification and of its reference are facts from github.com/appc/spec at 259c2ee (spec/aci.md, examples/image.json
-// and schema/types/{ackind,app,annotations,date,url,environment,exec,port,dependencies}_test.go, schema/image_test.go, schema/lastditch/image_test.go; Apache-2.0,
-// Copyright 2014-2016 The appc Authors).
+// Labels as in docs/appc-checklist.md. Vectors of the specification and of its reference are facts
+// from github.com/appc/spec at 259c2ee (spec/aci.md, examples/image.json and
+// schema/types/{ackind,app,annotations,date,url,environment,exec,port,dependencies}_test.go,
+// schema/image_test.go, schema/lastditch/image_test.go; Apache-2.0, Copyright 2014-2016 The appc
+// Authors).
 import { describe, expect, it } from 'vitest';
 import {
   imageManifestLimits,
@@ -20,7 +22,9 @@ const parseApp = (members: Record<string, unknown>): App | undefined =>
   parse({ app: { ...account, ...members } }).app;
 const id = `sha512-${'8d3fffddf79e9a23'.repeat(8)}`;
 
-/** The example of aci.md#image-manifest-schema; its image ID, an ellipsis there, is a full one here. */
+/**
+ * The example of aci.md#image-manifest-schema; its image ID, an ellipsis there, is a full one here.
+ */
 const example = {
   acKind: 'ImageManifest',
   acVersion: '0.8.11',
@@ -205,7 +209,8 @@ describe('an image manifest (aci.md#image-manifest-schema)', () => {
     );
   });
 
-  // The reference reads these with its lenient reader, which is for listing images that it would not run; no such reader is here.
+  // The reference reads these with its lenient reader, which is for listing images that it would
+  // not run; no such reader is here.
   it.each<[string, Record<string, unknown>, string]>([
     ['an empty manifest', { name: '', labels: [] }, '/name: expected an AC Identifier'],
     ['an empty label', { labels: [{ name: '', value: '' }] }, '/labels/0/name: expected an AC Identifier'],
@@ -382,7 +387,8 @@ describe('the app of an image (aci.md#image-manifest-schema, app)', () => {
       { eventHandlers: ['post-stop', 'pre-start', 'post-stop'].map((name) => ({ name, exec: ['a'] })) },
       '/app/eventHandlers/2: the event handler "post-stop" is there twice',
     ],
-    // A valid vector of the reference, which the text excludes: docs/decisions/appc-differences.md, 10.
+    // A valid vector of the reference, which the text excludes: docs/decisions/appc-differences.md,
+    // 10.
     [
       '[A3.11] specification',
       { eventHandlers: [{ name: 'pre-start' }] },

@@ -1,5 +1,6 @@
-// Labels as in docs/appc-checklist.md. Vectors of the specification and of its reference are facts from github.com/appc/spec at 259c2ee (spec/ace.md and
-// schema/types/isolator*_test.go; Apache-2.0, Copyright 2015 The appc Authors).
+// Labels as in docs/appc-checklist.md. Vectors of the specification and of its reference are facts
+// from github.com/appc/spec at 259c2ee (spec/ace.md and schema/types/isolator*_test.go; Apache-2.0,
+// Copyright 2015 The appc Authors).
 import { describe, expect, it } from 'vitest';
 import {
   defaultCapabilities,
@@ -169,7 +170,8 @@ describe('the value of an isolator (ace.md#isolators)', () => {
       { kind: 'os/linux/seccomp-retain-set', calls: ['accept', 'bind', '_llseek'] },
     ],
     [
-      // EACCESS is not an errno; the vector has it, and what the kernel lacks is seen when the pod is compiled.
+      // EACCESS is not an errno; the vector has it, and what the kernel lacks is seen when the pod
+      // is compiled.
       '[A5.9] reference-only',
       'os/linux/seccomp-remove-set',
       { errno: 'EACCESS', set: ['@appc.io/empty'] },

@@ -1,5 +1,6 @@
-// Labels as in docs/appc-checklist.md. Vectors of the reference are facts from github.com/appc/spec at 259c2ee (discovery/parse_test.go and
-// schema/types/{mountpoint,volume}_test.go; Apache-2.0, Copyright 2015 The appc Authors).
+// Labels as in docs/appc-checklist.md. Vectors of the reference are facts from github.com/appc/spec
+// at 259c2ee (discovery/parse_test.go and schema/types/{mountpoint,volume}_test.go; Apache-2.0,
+// Copyright 2015 The appc Authors).
 import { describe, expect, it } from 'vitest';
 import { parseMountPointString, parseVolumeString } from '../../../src/image/appc/string-forms.ts';
 import { parseNameString } from '../../../src/image/appc/name-string.ts';

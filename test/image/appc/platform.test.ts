@@ -1,5 +1,5 @@
-// Labels as in docs/appc-checklist.md. Vectors of the reference are facts from github.com/appc/spec at 259c2ee (schema/types/labels_test.go; Apache-2.0,
-// Copyright 2015 The appc Authors).
+// Labels as in docs/appc-checklist.md. Vectors of the reference are facts from github.com/appc/spec
+// at 259c2ee (schema/types/labels_test.go; Apache-2.0, Copyright 2015 The appc Authors).
 import { describe, expect, it } from 'vitest';
 import { compatibleArchitectures, machineArchitecture, runsOn } from '../../../src/image/appc/platform.ts';
 import { parseImageManifest } from '../../../src/image/appc/image-manifest.ts';

@@ -1,5 +1,6 @@
-// Labels as in docs/appc-checklist.md. Vectors of the specification and of its reference are facts from github.com/appc/spec at 259c2ee (spec/pods.md,
-// examples/pod_{runtime,template}.json and schema/{pod_test,lastditch/pod_test}.go; Apache-2.0, Copyright 2014-2016 The appc Authors).
+// Labels as in docs/appc-checklist.md. Vectors of the specification and of its reference are facts
+// from github.com/appc/spec at 259c2ee (spec/pods.md, examples/pod_{runtime,template}.json and
+// schema/{pod_test,lastditch/pod_test}.go; Apache-2.0, Copyright 2014-2016 The appc Authors).
 import { describe, expect, it } from 'vitest';
 import {
   parsePodManifest,
@@ -18,7 +19,10 @@ const parseApp = (members: Record<string, unknown>): PodManifest => parse({ apps
 const parseVolume = (members: Record<string, unknown>): PodManifest =>
   parse({ volumes: [{ name: 'work', ...members }] });
 
-/** The example of pods.md#pod-manifest-schema with full image IDs, and the members that it leaves out. */
+/**
+ * The example of pods.md#pod-manifest-schema with full image IDs, and the members that it leaves
+ * out.
+ */
 const example = {
   acVersion: '0.8.11',
   acKind: 'PodManifest',
@@ -234,7 +238,8 @@ describe('a pod manifest (pods.md#pod-manifest-schema)', () => {
     );
   });
 
-  // The reference reads these with its lenient reader, which is for listing pods that it would not run; no such reader is here.
+  // The reference reads these with its lenient reader, which is for listing pods that it would not
+  // run; no such reader is here.
   const image = { name: 'i', id: 'id', labels: [] };
   const of = (...labels: object[]): object => ({ apps: [{ name: 'a', image: { id, name: 'i', labels } }] });
   it.each<[string, object, string]>([

@@ -1,13 +1,14 @@
 /**
- * Facts from github.com/appc/spec at 259c2ee, schema/types/resource/quantity_test.go (Apache-2.0, Copyright 2015 The appc Authors and
- * 2014 The Kubernetes Authors). Values are in 10^-9, the reference's finest unit.
+ * Facts from github.com/appc/spec at 259c2ee, schema/types/resource/quantity_test.go (Apache-2.0,
+ * Copyright 2015 The appc Authors and 2014 The Kubernetes Authors). Values are in 10^-9, the
+ * reference's finest unit.
  */
 
 export type Source = 'specification' | 'reference-only' | 'ours';
 
 /**
- * TestQuantityParse: 96 rows, two of them twice. "specification" where ace.md names the suffix; the two marked "ours" are cut off
- * at 2^63-1 by the reference, and exact here.
+ * TestQuantityParse: 96 rows, two of them twice. "specification" where ace.md names the suffix; the
+ * two marked "ours" are cut off at 2^63-1 by the reference, and exact here.
  */
 export const parsed: readonly (readonly [Source, string, bigint])[] = [
   ['specification', '0', 0n],
@@ -106,7 +107,10 @@ export const parsed: readonly (readonly [Source, string, bigint])[] = [
   ['reference-only', '1.G', 1_000_000_000_000_000_000n],
 ];
 
-/** TestQuantityString, 42 rows, and TestQuantityParseEmit, 9: ways to write one value, first the one that the reference prints. */
+/**
+ * TestQuantityString, 42 rows, and TestQuantityParseEmit, 9: ways to write one value, first the one
+ * that the reference prints.
+ */
 export const written: readonly (readonly [string, bigint, ...string[]])[] = [
   ['1Gi', 1_073_741_824_000_000_000n, '1024Mi'],
   ['300Mi', 314_572_800_000_000_000n, '307200Ki'],
@@ -156,8 +160,9 @@ export const written: readonly (readonly [string, bigint, ...string[]])[] = [
 const most = '9223372036854775807';
 
 /**
- * TestQuantityCmp and TestQuantityCmpInt64AndDec without negative amounts, which are refused here, and without the reference's empty
- * values, which have no text. The last row is "ours": what is finer than a thousandth is rounded up.
+ * TestQuantityCmp and TestQuantityCmpInt64AndDec without negative amounts, which are refused here,
+ * and without the reference's empty values, which have no text. The last row is "ours": what is
+ * finer than a thousandth is rounded up.
  */
 export const compared: readonly (readonly [Source, string, string, -1 | 0 | 1])[] = [
   ['reference-only', '0', '0', 0],

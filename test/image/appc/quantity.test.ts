@@ -1,4 +1,5 @@
-// Labels as in docs/appc-checklist.md. The vectors of the reference are in quantity-vectors.ts; those below are from spec/ace.md.
+// Labels as in docs/appc-checklist.md. The vectors of the reference are in quantity-vectors.ts;
+// those below are from spec/ace.md.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseQuantity, wholeUnits } from '../../../src/image/appc/quantity.ts';
@@ -121,7 +122,8 @@ describe('[A5.13] whole units', () => {
     [1n, 1n],
     [1000n, 1n],
     [1001n, 2n],
-    // The rows of TestQuantityRoundUp for thousandths and for whole units; other scales are asked for by nothing here.
+    // The rows of TestQuantityRoundUp for thousandths and for whole units; other scales are asked
+    // for by nothing here.
     [parseQuantity('9.01'), 10n],
   ])('reference-only: %s thousandths are %s', (milli, units) => {
     expect(wholeUnits(milli)).toBe(units);

@@ -1,5 +1,6 @@
-// Labels as in docs/appc-checklist.md. Facts from github.com/appc/spec at 259c2ee, pkg/acirenderer/acirenderer_test.go (Apache-2.0,
-// Copyright 2015 The appc Authors): the archives, and the trees that are expected of them.
+// Labels as in docs/appc-checklist.md. Facts from github.com/appc/spec at 259c2ee,
+// pkg/acirenderer/acirenderer_test.go (Apache-2.0, Copyright 2015 The appc Authors): the archives,
+// and the trees that are expected of them.
 import { createReadStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,7 +16,10 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(directory, { recursive: true }));
 
-/** Files are written `path=size`, directories `path/mode`, symbolic links `path->target`; a path alone is a file of 5 bytes. */
+/**
+ * Files are written `path=size`, directories `path/mode`, symbolic links `path->target`; a path
+ * alone is a file of 5 bytes.
+ */
 interface Layer {
   readonly name: string;
   readonly files: readonly string[];
@@ -130,8 +134,8 @@ describe('[A4.17] the trees that the reference expects of its renderer', () => {
       ],
     ],
     [
-      // The reference has no c: it lets the list of an upper image filter directories that lead to a listed path
-      // (docs/decisions/appc-differences.md, 14c).
+      // The reference has no c: it lets the list of an upper image filter directories that lead to
+      // a listed path (docs/decisions/appc-differences.md, 14c).
       'ours',
       'TestPWLOnlyImage',
       [

@@ -12,8 +12,8 @@ import {
 } from '../../../src/image/tree/rendered-tree.ts';
 
 /**
- * Trees in short: `a/` a directory with an entry of its own, `a=x` a file with content x, `a->b` a symbolic link, `h==f` a
- * hard link. Directories above are implied unless they are named.
+ * Trees in short: `a/` a directory with an entry of its own, `a=x` a file with content x, `a->b` a
+ * symbolic link, `h==f` a hard link. Directories above are implied unless they are named.
  */
 function tree(...words: readonly string[]): Directory {
   const made = new TreeOfArchive();

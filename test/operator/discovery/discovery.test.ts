@@ -1,6 +1,7 @@
-// Labels as in docs/appc-checklist.md. Vectors of the reference are facts from github.com/appc/spec at 259c2ee (discovery/discovery_test.go,
-// http_test.go and testdata; Apache-2.0, Copyright 2015 The appc Authors). There each case runs with four "insecure" options; TLS is
-// always verified here, so http is the one option.
+// Labels as in docs/appc-checklist.md. Vectors of the reference are facts from github.com/appc/spec
+// at 259c2ee (discovery/discovery_test.go, http_test.go and testdata; Apache-2.0, Copyright 2015
+// The appc Authors). There each case runs with four "insecure" options; TLS is always verified
+// here, so http is the one option.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type ImageName, parseNameString } from '../../../src/image/appc/name-string.ts';

@@ -39,7 +39,8 @@ describe('what the broker keeps beside version 3 of the fleet directory', () => 
   ])('%s', (_, read, memory, isRepeated) => {
     expect(compareMemory(command(3), read)).toEqual(memory);
     expect(mustRepeat(compareMemory(command(3), read), 3, 3)).toBe(isRepeated);
-    // The device has trusted what somebody else published: nothing of this directory may take its place.
+    // The device has trusted what somebody else published: nothing of this directory may take its
+    // place.
     expect(mustRepeat(compareMemory(command(3), read), 3, 4)).toBe(false);
   });
 });

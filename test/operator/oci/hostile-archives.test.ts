@@ -67,7 +67,8 @@ describe('[A10.10] names that an archive of docker save makes up (docker2aci: CV
       entry('../1/layer.tar', layer),
       manifest('c.json', ['../1/layer.tar']),
     );
-    // The name is found, since it is a name and not a path; what it stands for was written under one that nobody chose.
+    // The name is found, since it is a name and not a path; what it stands for was written under
+    // one that nobody chose.
     expect(converted).toMatchObject({ status: 0 });
     expect(readdirSync(directory)).toEqual(['inside']);
     expect(existsSync(join(directory, '..', 'escaped'))).toBe(false);

@@ -15,7 +15,8 @@ export interface MadeBlob extends Json {
 }
 
 /**
- * An OCI image written document by document, so that tests can say what no tool would write. Knows nothing of src/oci.
+ * An OCI image written document by document, so that tests can say what no tool would write. Knows
+ * nothing of src/oci.
  */
 export class MadeImage {
   readonly blobs = new Map<string, Buffer>();

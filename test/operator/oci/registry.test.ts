@@ -372,7 +372,10 @@ describe('a registry whose connection breaks in the middle of a layer', () => {
   const size = plain.length;
   type Part = readonly [status: number, from: number, sends?: number];
 
-  /** Answers for the layer in turn; each part is cut after `sends` bytes, or complete. Notes the ranges that were asked. */
+  /**
+   * Answers for the layer in turn; each part is cut after `sends` bytes, or complete. Notes the
+   * ranges that were asked.
+   */
   function inParts(parts: readonly Part[], asked: (string | undefined)[]): Step {
     return (request, response) => {
       if (!isBlob(request)) return false;

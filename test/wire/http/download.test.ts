@@ -65,7 +65,10 @@ async function codeOf(promise: Promise<unknown>): Promise<{ code: RefusalCode; m
   );
 }
 
-/** Answers the first request by sending `bytes` of the file and cutting the connection; later ones in full. */
+/**
+ * Answers the first request by sending `bytes` of the file and cutting the connection; later ones
+ * in full.
+ */
 function cutOnce(bytes: number, then: RequestListener): RequestListener {
   let first = true;
   return (message, response) => {

@@ -93,7 +93,10 @@ function cutting(bytes: number, status: number, headers: IncomingHttpHeaders, bo
   };
 }
 
-/** A cluster of web servers behind one address, whose ETags are made of inodes, on a link that cuts each transfer. */
+/**
+ * A cluster of web servers behind one address, whose ETags are made of inodes, on a link that cuts
+ * each transfer.
+ */
 function cluster(cutAfterBytes: number, knowsRanges: boolean): RequestListener {
   let answers = 0;
   return (request, response) => {
@@ -219,7 +222,10 @@ const behaviour: fc.Arbitrary<Behaviour> = fc.record({
   namesLength: fc.boolean(),
 });
 
-/** A server without ranges behind a link that lets a little more through each time: every answer is progress. */
+/**
+ * A server without ranges behind a link that lets a little more through each time: every answer is
+ * progress.
+ */
 const creeping: fc.Arbitrary<Behaviour[]> = fc
   .array(fc.double({ min: 0.3, max: 0.99, noNaN: true }), { minLength: 5, maxLength: 12 })
   .map((shares) =>
@@ -230,7 +236,10 @@ const creeping: fc.Arbitrary<Behaviour[]> = fc
 
 const readAheadBytes = 4096;
 
-/** A network whose servers behave as the list says, in turn and again from its beginning; counts the bytes that are taken from it. */
+/**
+ * A network whose servers behave as the list says, in turn and again from its beginning; counts the
+ * bytes that are taken from it.
+ */
 class RandomNetwork implements HttpClient {
   takenBytes = 0;
   readonly #behaviours: readonly Behaviour[];

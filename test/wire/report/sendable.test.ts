@@ -4,7 +4,10 @@ import { decodeEvent, decodeReport, encodeEvent, encodeReport } from '../../../s
 import { wireText } from '../../../src/wire/report/wire-text.ts';
 import { sampleEvent, sampleReport } from '../../support/sample-messages.ts';
 
-/** Any text that an error of any program could have: control characters, lone surrogates, long, not Latin. */
+/**
+ * Any text that an error of any program could have: control characters, lone surrogates, long, not
+ * Latin.
+ */
 const anyText = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 40 }),
   fc.array(fc.nat(0xffff), { maxLength: 40 }).map((units) => String.fromCharCode(...units)),

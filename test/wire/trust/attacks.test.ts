@@ -11,9 +11,10 @@ import { signDetached, type GeneratedKey } from '../../../src/wire/trust/sign.ts
 import { day, desired, issued, makeKey, publish } from '../../support/operator.ts';
 
 /**
- * The broker and the web server are hostile: they hold back, replay, mix and make up messages, and can do no more than
- * delay. One test per attack of the TUF and Uptane lists that a single deploy key and signed images answer; threshold
- * keys and their rotation (key compromise, fast-forward) are not covered here.
+ * The broker and the web server are hostile: they hold back, replay, mix and make up messages, and
+ * can do no more than delay. One test per attack of the TUF and Uptane lists that a single deploy
+ * key and signed images answer; threshold keys and their rotation (key compromise, fast-forward)
+ * are not covered here.
  */
 
 let operator: GeneratedKey;

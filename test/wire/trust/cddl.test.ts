@@ -44,7 +44,8 @@ describe('docs/wire.cddl [C80]', () => {
     const message = await publishRoot(rootOf(roles, [key]), key);
     expect(sorted(keysIn(read(message), []))).toEqual(keysOf('envelope'));
     const keys = sorted(keysIn(read(decodeEnvelope(message).payload), ['keys']));
-    // The signed document has keys of its own under `keys`, which are fingerprints; in a role, `keys` is a list.
+    // The signed document has keys of its own under `keys`, which are fingerprints; in a role,
+    // `keys` is a list.
     expect(keys).toEqual(keysOf('root', 'role'));
   });
 

@@ -42,11 +42,16 @@ async function inBothOrders(signature: string, one: string, other: string): Prom
   return verdicts[0] ?? '';
 }
 
-/** GnuPG's prepared revocation certificate, with the colon that keeps people from importing it by accident. */
+/**
+ * GnuPG's prepared revocation certificate, with the colon that keeps people from importing it by
+ * accident.
+ */
 const preparedRevocation = (fingerprint: string): string =>
   readFileSync(join(gpg.home, 'openpgp-revocs.d', `${fingerprint}.rev`), 'utf8');
 
-/** What `gpg --gen-revoke` writes. `reason` is 0 for none, 1 compromised, 2 superseded, 3 retired. */
+/**
+ * What `gpg --gen-revoke` writes. `reason` is 0 for none, 1 compromised, 2 superseded, 3 retired.
+ */
 function revocationCertificate(fingerprint: string, reason: number, ...options: readonly string[]): string {
   const means = ['--no-batch', '--command-fd', '0', '--pinentry-mode', 'loopback', '--passphrase', ''];
   const answers = `y\n${reason}\n\ny\n`;

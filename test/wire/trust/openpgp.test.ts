@@ -258,8 +258,9 @@ describe('a signature that does not count', () => {
         .join(''),
       'base64',
     );
-    // RFC 4880 §5.2.3: packet head 2 bytes, 4 fixed bytes, length and hashed subpackets, length and unhashed
-    // subpackets (not signed: hints for finding the key), 2 bytes of the digest, two numbers with 2 bytes of length.
+    // RFC 4880 §5.2.3: packet head 2 bytes, 4 fixed bytes, length and hashed subpackets, length and
+    // unhashed subpackets (not signed: hints for finding the key), 2 bytes of the digest, two
+    // numbers with 2 bytes of length.
     const hashedEnd = 8 + body.readUInt16BE(6);
     const digestStart = hashedEnd + 2 + body.readUInt16BE(hashedEnd);
     const numberBytes = (at: number) => Math.ceil(body.readUInt16BE(at) / 8); // a number may be short

@@ -26,8 +26,9 @@ import { publishRoot, role, rootOf } from '../../support/roots.ts';
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 });
 
 /**
- * The broker is hostile and one key may be stolen. One test per attack of the TUF and Uptane lists that a root of trust with roles
- * and thresholds answers; those that a single signature answers are in attacks.test.ts.
+ * The broker is hostile and one key may be stolen. One test per attack of the TUF and Uptane lists
+ * that a root of trust with roles and thresholds answers; those that a single signature answers are
+ * in attacks.test.ts.
  */
 
 let alice: GeneratedKey;
@@ -192,7 +193,8 @@ describe('attacks on the root of trust', () => {
     expect(await device.take(before)).toBe('version-older');
     const next = rootOf({ ...roles, deploy: role(1, weekly) }, all, { version: 2, issued: issued + 60 });
     expect(await device.takeRoot(await publishRoot(next, alice, bob))).toBe('new');
-    // What was signed before the root is as old as ever, by whatever key; what is issued later counts.
+    // What was signed before the root is as old as ever, by whatever key; what is issued later
+    // counts.
     expect(await device.take(before)).toBe('version-older');
     expect(await device.take(await publish(last, daily))).toBe('key-unknown');
     expect(await device.take(await publish({ ...desired, version: 9, issued: issued + 61 }, weekly))).toBe(

@@ -12,7 +12,10 @@ beforeAll(async () => {
   keys = await Promise.all(['a', 'b', 'c', 'd'].map(makeKey));
 });
 
-/** What is published: a root with the threshold of these keys, signed by those, by some of them twice. */
+/**
+ * What is published: a root with the threshold of these keys, signed by those, by some of them
+ * twice.
+ */
 const published = fc.record({
   version: fc.integer({ min: 1, max: 5 }),
   owners: fc.uniqueArray(fc.nat(3), { minLength: 1, maxLength: 4 }),

@@ -13,7 +13,10 @@ import {
 /** Where a device keeps things (device/host/places.ts). */
 export const deviceStore = '/var/lib/wherry';
 
-/** A device's store as the command line reads it, beside wherryd and without asking it. Nothing is changed. */
+/**
+ * A device's store as the command line reads it, beside wherryd and without asking it. Nothing is
+ * changed.
+ */
 export interface DeviceStore {
   readonly disk: Disk;
   readonly images: ImageStore;
@@ -24,7 +27,8 @@ export interface DeviceStore {
 
 /**
  * @param path the directory of the store: of this device, or of a card that is mounted here
- * @throws Refusal `not-found` when there is none, `device-unsupported` without the rights to read it, `state-unreadable`
+ * @throws Refusal `not-found` when there is none, `device-unsupported` without the rights to read
+ *   it, `state-unreadable`
  */
 export async function openDeviceStore(path: string): Promise<DeviceStore> {
   const disk = nodeDisk();

@@ -11,7 +11,10 @@ const unit = 'wherryd.service';
 /** How long a wherryd that is starting is waited for. */
 const patienceMs = 60_000;
 
-/** `wherry gc`: asks wherryd, which alone knows what is needed, to do now what it does by `gc.schedule`. */
+/**
+ * `wherry gc`: asks wherryd, which alone knows what is needed, to do now what it does by
+ * `gc.schedule`.
+ */
 export async function collectGarbage(context: Context): Promise<void> {
   const pid = await readyPid(context);
   if (!catches(await readFile(`/proc/${pid}/status`, 'utf8'), constants.signals.SIGUSR2)) {
@@ -30,8 +33,8 @@ export async function collectGarbage(context: Context): Promise<void> {
 }
 
 /**
- * `wherry gc --dry-run`: what `wherry gc` would delete now, as the saved state says. wherryd is not asked; while it is at work on a
- * deployment it collects nothing, and does so when that has ended.
+ * `wherry gc --dry-run`: what `wherry gc` would delete now, as the saved state says. wherryd is not
+ * asked; while it is at work on a deployment it collects nothing, and does so when that has ended.
  */
 export async function showGarbage(context: Context, options: { readonly store?: string }): Promise<void> {
   const { deviceStore, openDeviceStore } = await import('./device-store.ts');

@@ -18,11 +18,13 @@ interface Outcome {
 }
 
 /**
- * `wherry image verify --on-device`: reads every byte of every object, or of those named, and compares them with what was
- * verified when they were pulled. It runs in a process of its own that gives way to everything else; wherryd is not asked.
+ * `wherry image verify --on-device`: reads every byte of every object, or of those named, and
+ * compares them with what was verified when they were pulled. It runs in a process of its own that
+ * gives way to everything else; wherryd is not asked.
  *
  * @param named names, image IDs or the beginnings of IDs; none: all
- * @throws Refusal `image-corrupt` when one is not what was verified, after all were read; `not-found`
+ * @throws Refusal `image-corrupt` when one is not what was verified, after all were read;
+ *   `not-found`
  */
 export async function verifyStoredImages(
   context: Context,
@@ -88,7 +90,8 @@ async function verifyOne(context: Context, store: DeviceStore, id: string): Prom
       store.images.verifyFully(expected, onRead),
     );
     if (refusal === undefined) return outcomeOf(image);
-    // wherryd may have replaced or collected it meanwhile: then what was compared with was not of this object.
+    // wherryd may have replaced or collected it meanwhile: then what was compared with was not of
+    // this object.
     const state = await store.readState();
     const now = find(state, id);
     if (now !== undefined && (now.sha256 !== image.sha256 || now.verity !== image.verity)) {

@@ -7,8 +7,8 @@ import type { Context } from '../../context.ts';
 import type { LogFlags } from '../../flags.ts';
 
 /**
- * `wherry logs`: what an app writes lies in the journal of its device, with the fields WHERRY_POD and WHERRY_APP, and is not sent
- * anywhere; so this is journalctl, here or by ssh.
+ * `wherry logs`: what an app writes lies in the journal of its device, with the fields WHERRY_POD
+ * and WHERRY_APP, and is not sent anywhere; so this is journalctl, here or by ssh.
  */
 export async function logs(
   context: Context,
@@ -36,7 +36,10 @@ export async function logs(
   }
 }
 
-/** The command to run. @throws Refusal `usage` for names that are none: they would be read by a shell on the other side */
+/**
+ * The command to run.
+ * @throws Refusal `usage` for names that are none: they would be read by a shell on the other side
+ */
 export function logCommand(
   pod: string,
   app: string | undefined,

@@ -13,8 +13,8 @@ export interface InstallFlags {
 }
 
 /**
- * `wherry trust root install`: the root's right on a device. wherryd takes the file if its version is later than that of the root that it
- * trusts, whoever signed that.
+ * `wherry trust root install`: the root's right on a device. wherryd takes the file if its version
+ * is later than that of the root that it trusts, whoever signed that.
  */
 export async function installRoot(context: Context, file: string, flags: InstallFlags): Promise<void> {
   const bytes = await readFile(file).catch((cause: unknown) => {

@@ -48,7 +48,8 @@ export async function addTrust(context: Context, files: readonly string[], flags
   for (const { file, armored } of sources) {
     const revoked = await keepRevocations(context, armored, flags);
     added.push(...revoked);
-    // With what is stored: an older copy of a key must not take back a revocation that the store has.
+    // With what is stored: an older copy of a key must not take back a revocation that the store
+    // has.
     const copies = storedCopies({ local: flags.directory, system: flags.system });
     const time = { nowSeconds: Math.floor(context.clock.nowMs() / 1000), clockTrusted: false };
     const { usable, unusable } = await reviewKeys(armored, time, copies);
@@ -89,8 +90,8 @@ async function readKeyFile(file: string): Promise<KeySource> {
 }
 
 /**
- * Keeps what revokes a stored key, for everything that it was trusted for. Nobody need be asked: only the key itself can have revoked
- * itself.
+ * Keeps what revokes a stored key, for everything that it was trusted for. Nobody need be asked:
+ * only the key itself can have revoked itself.
  */
 async function keepRevocations(
   context: Context,

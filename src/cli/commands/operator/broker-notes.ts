@@ -1,7 +1,10 @@
 import type { BrokerComparison } from '../../../operator/fleet/index.ts';
 import type { DeviceReport } from '../../../wire/report/index.ts';
 
-/** What people need to know of the broker's memory of one device; nothing when it keeps what was published. */
+/**
+ * What people need to know of the broker's memory of one device; nothing when it keeps what was
+ * published.
+ */
 export function brokerNotes({ device, version, memory, repeated }: BrokerComparison): string[] {
   const lost = {
     nothing: `the broker lost version ${version}, which was published from here`,
@@ -37,7 +40,9 @@ const repeatedNotes = {
   foreign: 'the device has trusted a newer version of another fleet directory; deploy again from there',
 } as const;
 
-/** The devices whose commands could not be read back, in one sentence; nothing when there are none. */
+/**
+ * The devices whose commands could not be read back, in one sentence; nothing when there are none.
+ */
 export function unreadNotes(comparisons: readonly BrokerComparison[]): string[] {
   const devices = comparisons.flatMap(({ device, memory }) => (memory.keeps === 'unknown' ? [device] : []));
   if (devices.length === 0) return [];
@@ -48,8 +53,8 @@ export function unreadNotes(comparisons: readonly BrokerComparison[]): string[] 
 }
 
 /**
- * Why a device was given an old command. A broker that forgot the newer one gives the old one to every connection, which looks to
- * the device like a replay.
+ * Why a device was given an old command. A broker that forgot the newer one gives the old one to
+ * every connection, which looks to the device like a replay.
  */
 export function olderCommandNote(
   { refused }: DeviceReport,

@@ -18,7 +18,10 @@ import type { CountersignFlags } from '../../flags.ts';
 import { signerOf } from '../../signing.ts';
 import { finish } from './deploy.ts';
 
-/** `wherry countersign`: a second person signs the command that a first one has made, and publishes it. */
+/**
+ * `wherry countersign`: a second person signs the command that a first one has made, and publishes
+ * it.
+ */
 export async function countersign(context: Context, file: string, flags: CountersignFlags): Promise<void> {
   const sign = signerOf(flags);
   const fleet = await FleetDirectory.open(context.fleetPath);

@@ -57,7 +57,10 @@ export async function deploy(context: Context, names: readonly string[], flags: 
   });
 }
 
-/** What the command would stop and start, by the last report of each device; nothing is published or offered. */
+/**
+ * What the command would stop and start, by the last report of each device; nothing is published or
+ * offered.
+ */
 function showPreviews(
   context: Context,
   link: FleetLink,
@@ -199,7 +202,10 @@ async function contentFrom(
   };
 }
 
-/** @throws Refusal `input-invalid` for what is no volume, is there twice, or would be mounted nowhere */
+/**
+ * @throws Refusal `input-invalid` for what is no volume, is there twice, or would be mounted
+ *   nowhere
+ */
 function volumesFor(images: readonly OfferedImage[], texts: readonly string[]): readonly Volume[] {
   const points = new Set(
     images.flatMap(({ manifest }) => manifest.app?.mountPoints ?? []).map(({ name }) => name),
@@ -216,7 +222,10 @@ function volumesFor(images: readonly OfferedImage[], texts: readonly string[]): 
   return [...volumes.values()];
 }
 
-/** What `--image` and `--run` name, and the addresses of what lies on a web server: it stays there, and devices get them. */
+/**
+ * What `--image` and `--run` name, and the addresses of what lies on a web server: it stays there,
+ * and devices get them.
+ */
 async function givenImages(
   context: Context,
   fleet: FleetDirectory,
@@ -228,7 +237,8 @@ async function givenImages(
   for (const wanted of new Set([...(flags.image ?? []), ...runs])) {
     const files = await imageFiles(wanted);
     if (files[0] !== wanted) {
-      // Not all that lies in a directory is used; what is needs a signature, as contentFrom sees to.
+      // Not all that lies in a directory is used; what is needs a signature, as contentFrom sees
+      // to.
       for (const file of files) images.push(await readImageFile(file));
       continue;
     }
@@ -241,7 +251,10 @@ async function givenImages(
   return { images, addresses };
 }
 
-/** Follows what was published to its end. @throws the refusal of the first device that did not commit */
+/**
+ * Follows what was published to its end.
+ * @throws the refusal of the first device that did not commit
+ */
 export async function finish(
   context: Context,
   published: readonly Published[],

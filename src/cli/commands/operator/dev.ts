@@ -78,7 +78,10 @@ async function openOrCreate(context: Context, flags: DevFlags): Promise<FleetDir
   }
 }
 
-/** This broker forgets everything when it ends; the newest command of each device lies in the fleet directory. */
+/**
+ * This broker forgets everything when it ends; the newest command of each device lies in the fleet
+ * directory.
+ */
 async function restore(
   fleet: FleetDirectory,
   retain: (topic: string, envelope: Uint8Array) => Promise<void>,

@@ -64,8 +64,8 @@ export async function catManifest(
 }
 
 /**
- * `wherry image extract`: the archive is checked and re-encoded on its way to GNU tar, which unpacks it where nothing is yet. What
- * a bad archive brought until it was refused is removed.
+ * `wherry image extract`: the archive is checked and re-encoded on its way to GNU tar, which
+ * unpacks it where nothing is yet. What a bad archive brought until it was refused is removed.
  */
 export async function extractImage(context: Context, file: string, directory: string): Promise<void> {
   await mkdir(directory).catch((cause: unknown) => {

@@ -62,7 +62,8 @@ export async function fetchImages(
 }
 
 /**
- * An image that is deployed by its name: fetched once, to know and verify it; the device downloads it from the same address.
+ * An image that is deployed by its name: fetched once, to know and verify it; the device downloads
+ * it from the same address.
  * @throws Refusal `not-found` for what is neither a file nor a name
  */
 export async function findByName(
@@ -95,8 +96,8 @@ export async function findByName(
 }
 
 /**
- * The keys that an image's site offers (`ac-discovery-pubkeys`), for an operator to look at. Only over https, or http where that was
- * asked for.
+ * The keys that an image's site offers (`ac-discovery-pubkeys`), for an operator to look at. Only
+ * over https, or http where that was asked for.
  * @throws Refusal `not-found`, `download-failed`
  */
 export async function discoverKeys(

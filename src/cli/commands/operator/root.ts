@@ -138,7 +138,10 @@ export async function publishRoots(context: Context): Promise<void> {
   });
 }
 
-/** What a role is to be, as the options say. @param defaults files of the roles that they do not name */
+/**
+ * What a role is to be, as the options say.
+ * @param defaults files of the roles that they do not name
+ */
 async function changesFrom(
   context: Context,
   flags: RootFlags,
@@ -191,7 +194,10 @@ function imageRole(text: string, option: string): { readonly role: string; reado
   return { role: `images/${prefix}`, value };
 }
 
-/** Every key of the files, alone. @throws Refusal `input-invalid` for a key that devices would not use */
+/**
+ * Every key of the files, alone.
+ * @throws Refusal `input-invalid` for a key that devices would not use
+ */
 async function readRoleKeys(context: Context, paths: readonly string[]): Promise<readonly RoleKey[]> {
   const keys: RoleKey[] = [];
   const time = { nowSeconds: nowSecondsOf(context), clockTrusted: true };
@@ -230,7 +236,10 @@ async function keepDraft(
   await tell(context, path, readDraft(file), before);
 }
 
-/** A key of a role that expires before the root does takes the role's power away while the root still names it. */
+/**
+ * A key of a role that expires before the root does takes the role's power away while the root
+ * still names it.
+ */
 async function requireLongLived(context: Context, root: RootDocument): Promise<void> {
   const named = new Set(Object.values(root.roles).flatMap(({ keys }) => keys));
   const time = { nowSeconds: nowSecondsOf(context), clockTrusted: true };
@@ -247,7 +256,9 @@ async function requireLongLived(context: Context, root: RootDocument): Promise<v
   }
 }
 
-/** The draft with one more signature, in place of one by the same key. @throws Refusal `key-unknown` */
+/**
+ * The draft with one more signature, in place of one by the same key. @throws Refusal `key-unknown`
+ */
 async function addSignature(draft: RootDraft, signature: string, atSeconds: number): Promise<RootDraft> {
   const time = { nowSeconds: atSeconds + 60, clockTrusted: true };
   const certificates = Object.values(draft.root.keys);

@@ -97,7 +97,10 @@ const header = [
   'LAST EXIT',
 ];
 
-/** The table of devices and apps, and below it what needs words: refusals, limits that do not hold, missing capabilities. */
+/**
+ * The table of devices and apps, and below it what needs words: refusals, limits that do not hold,
+ * missing capabilities.
+ */
 export function renderStatus(
   terminal: Pick<Terminal, 'hasColour'>,
   views: readonly DeviceView[],
@@ -118,7 +121,8 @@ function deviceRows(view: DeviceView): (Cell | string)[][] {
   const link: Cell =
     presence?.up === true ? { text: 'up', colour: 'green' } : { text: 'down', colour: 'red' };
   if (report === undefined) {
-    // A device that says that it is there has reports; one that said nothing may have none, or the broker forgot.
+    // A device that says that it is there has reports; one that said nothing may have none, or the
+    // broker forgot.
     const words = presence === undefined ? 'no report' : 'reports do not arrive';
     return [[device, link, '-', words, '', '', '', '', '', '']];
   }

@@ -12,7 +12,9 @@ import {
 import type { ExamineContext, RootContext } from '../../../wire/trust/openpgp.ts';
 import { jobFiles } from '../index.ts';
 
-/** What the examining unit reads: `request.cbor`. Either a command or a root of trust is examined. */
+/**
+ * What the examining unit reads: `request.cbor`. Either a command or a root of trust is examined.
+ */
 export type ExamineRequest =
   | { readonly message: Uint8Array; readonly context: ExamineContext }
   | {

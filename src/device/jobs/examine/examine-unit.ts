@@ -16,11 +16,13 @@ import type { Examined } from './examined.ts';
 type ExaminePorts = JobPorts & { readonly run: string };
 
 /**
- * Has a message examined by a unit without privileges: OpenPGP, the largest parser of untrusted bytes, is never in
- * wherryd's memory. Request and verdict lie in memory (`/run`), so a flood of messages wears no flash.
+ * Has a message examined by a unit without privileges: OpenPGP, the largest parser of untrusted
+ * bytes, is never in wherryd's memory. Request and verdict lie in memory (`/run`), so a flood of
+ * messages wears no flash.
  *
  * @param signal ends the examination; what it was aborted with is thrown
- * @throws {Refusal} with the code of whatever is wrong with the message, `internal` when there was no verdict
+ * @throws {Refusal} with the code of whatever is wrong with the message, `internal` when there was
+ *   no verdict
  */
 export async function examineInUnit(
   message: Uint8Array,
@@ -65,7 +67,8 @@ async function askUnit(
   try {
     const verdict = await runJob(examineFiles, { ...job, job: request }, ports, signal);
     if (!verdict.ok) throw new Refusal(verdict.code, verdict.message);
-    // The unit may say what it likes about signatures; what it calls signed must at least be what came.
+    // The unit may say what it likes about signatures; what it calls signed must at least be what
+    // came.
     if (!Buffer.from(request.message).includes(Buffer.from(verdict.payload))) {
       throw new Refusal('internal', 'the examined payload is not part of the message');
     }

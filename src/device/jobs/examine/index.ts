@@ -1,6 +1,6 @@
 /**
- * Examining one message from the broker in `wherry-examine.service`: the files that it exchanges with wherryd, and starting it.
- * The program itself is wherry-examine.ts.
+ * Examining one message from the broker in `wherry-examine.service`: the files that it exchanges
+ * with wherryd, and starting it. The program itself is wherry-examine.ts.
  */
 export type { Examined } from './examined.ts';
 export { examineInUnit, examineRootInUnit } from './examine-unit.ts';

@@ -4,9 +4,9 @@ import { answerJob } from '../index.ts';
 import { examineFiles, type ExamineRequest } from './examine-files.ts';
 
 /**
- * The examining unit: `unit-programs.cjs examine DIRECTORY`. Reads one message and what is known of the device from
- * `request.cbor`, and leaves `verdict.cbor`. It has no privileges and no network; whatever a hostile message does, it does
- * here.
+ * The examining unit: `unit-programs.cjs examine DIRECTORY`. Reads one message and what is known of
+ * the device from `request.cbor`, and leaves `verdict.cbor`. It has no privileges and no network;
+ * whatever a hostile message does, it does here.
  */
 export async function examineUnit(directory: string): Promise<void> {
   await answerJob(examineFiles, directory, async (request) => {

@@ -15,7 +15,10 @@ import {
 import { decodeFile, hexDigits, jobFiles } from '../index.ts';
 import type { Pulled, PullJob, PullProgress } from './pull-job.ts';
 
-/** The largest job and the largest result: a few kilobytes of addresses, the keys of a device twice, a manifest. */
+/**
+ * The largest job and the largest result: a few kilobytes of addresses, the keys of a device twice,
+ * a manifest.
+ */
 const maxBytes = 3 * 1024 * 1024;
 export const maxProgressBytes = 1024;
 

@@ -19,14 +19,19 @@ export interface PullPlaces {
   readonly run: string;
 }
 
-/** A report is a message to the fleet and work for this process; who watches a download can wait. */
+/**
+ * A report is a message to the fleet and work for this process; who watches a download can wait.
+ */
 const progressEveryMs = 5000;
-/** After these, which say nothing of the image, the download is kept for the next try; else nothing must stay on the disk. */
+/**
+ * After these, which say nothing of the image, the download is kept for the next try; else nothing
+ * must stay on the disk.
+ */
 const resumable: ReadonlySet<string> = new Set(['download-failed', 'download-too-slow', 'config-invalid']);
 
 /**
- * Runs `wherry-pull@<job>.service` for one image and takes its object over. The unit has no privileges; what it says is
- * believed only as far as `ImageStore.commit` can check it.
+ * Runs `wherry-pull@<job>.service` for one image and takes its object over. The unit has no
+ * privileges; what it says is believed only as far as `ImageStore.commit` can check it.
  *
  * @throws {Refusal} with the code that the unit found, or `internal` when it ended without a result
  */

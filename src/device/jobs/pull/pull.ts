@@ -34,7 +34,9 @@ export interface PullPorts {
   readonly directory: string;
   /** The program that makes objects: `mkfs.erofs`. */
   readonly builder: string;
-  /** Computes the digest that a file will have once it is sealed (store/), for jobs that want it. */
+  /**
+   * Computes the digest that a file will have once it is sealed (store/), for jobs that want it.
+   */
   readonly futureDigest?: (path: string) => Promise<string | undefined>;
   /** Called as bytes arrive, often. */
   readonly onProgress: (progress: PullProgress) => void;
@@ -49,8 +51,9 @@ const maxSignatureBytes = 64 * 1024;
 const hashBytes = 512 * 1024;
 
 /**
- * Pulls one image: download, signature, archive, object, in one pass over the bytes. Afterwards `object.erofs` is in the
- * directory, synced, or nothing is; an interrupted download stays, to be taken up by the next run.
+ * Pulls one image: download, signature, archive, object, in one pass over the bytes. Afterwards
+ * `object.erofs` is in the directory, synced, or nothing is; an interrupted download stays, to be
+ * taken up by the next run.
  *
  * @returns what was made, or why nothing was; only bugs and the disk's own errors are thrown
  */
@@ -97,7 +100,8 @@ async function pullInto(
   try {
     return await onePass(objectPath, first, job, ports);
   } catch (error) {
-    // Bytes from before a power cut, or of several answers, are no proof of a bad image: only a fresh download is.
+    // Bytes from before a power cut, or of several answers, are no proof of a bad image: only a
+    // fresh download is.
     if (error instanceof SourceChanged) continues = 'any';
     else if (first.isPutTogether && isRefusal(error, 'image-signature-invalid')) continues = 'whole-answers';
     else throw error;
@@ -109,7 +113,10 @@ async function pullInto(
   return await onePass(objectPath, second, job, ports);
 }
 
-/** Fetches the detached signature and makes sure that it can be verified at all, before the image is fetched. */
+/**
+ * Fetches the detached signature and makes sure that it can be verified at all, before the image is
+ * fetched.
+ */
 async function openSignature(job: PullJob, ports: SharedPorts): Promise<() => Promise<SignatureVerifier>> {
   const loading = import('../../../wire/trust/openpgp.ts'); // while the signature comes
   const addresses = job.image.urls.map(signatureAddress);
@@ -164,7 +171,8 @@ async function onePass(
       await builder.kill();
       summary = error;
     }
-    // The signature is judged first, over every byte: damage on the way is not the publisher's mistake.
+    // The signature is judged first, over every byte: damage on the way is not the publisher's
+    // mistake.
     await bytes.drain();
     const { fingerprint } = await bytes.finishSignature();
     if (summary instanceof Refusal) throw summary;
@@ -191,8 +199,8 @@ async function onePass(
 }
 
 /**
- * The bytes of the image, those held first, then those that come; each is hashed for the signature and kept on its way.
- * A reader that stops leaves the rest to `drain`.
+ * The bytes of the image, those held first, then those that come; each is hashed for the signature
+ * and kept on its way. A reader that stops leaves the rest to `drain`.
  */
 class ImageBytes implements AsyncIterable<Buffer> {
   readonly #chunks: AsyncGenerator<Buffer, void, undefined>;

@@ -15,11 +15,13 @@ import { places } from '../../host/index.ts';
 import { answerJob, jobDirectory } from '../index.ts';
 
 /**
- * The pull unit: `unit-programs.cjs pull JOB`. Reads `<partial>/JOB/job.cbor`, leaves `object.erofs` and `result.cbor` beside
- * it. Ends with 0 when there is a result, a refusal included; with 1 when it could not come to one.
+ * The pull unit: `unit-programs.cjs pull JOB`. Reads `<partial>/JOB/job.cbor`, leaves
+ * `object.erofs` and `result.cbor` beside it. Ends with 0 when there is a result, a refusal
+ * included; with 1 when it could not come to one.
  *
- * WHERRY_PARTIAL, WHERRY_RUN and WHERRY_MKFS_EROFS say where things are, when not in their usual places. CREDENTIALS_DIRECTORY is
- * systemd's (systemd.exec(5), LoadCredential=). The proxies of the environment count where the job names none.
+ * WHERRY_PARTIAL, WHERRY_RUN and WHERRY_MKFS_EROFS say where things are, when not in their usual
+ * places. CREDENTIALS_DIRECTORY is systemd's (systemd.exec(5), LoadCredential=). The proxies of the
+ * environment count where the job names none.
  */
 export async function pullUnit(name: string): Promise<void> {
   const directory = jobDirectory(name);
@@ -69,7 +71,8 @@ async function runPull(
 }
 
 /**
- * What systemd has read for this unit, which may not: the file as it is, or nothing but a comment where there is none.
+ * What systemd has read for this unit, which may not: the file as it is, or nothing but a comment
+ * where there is none.
  * @throws Refusal `config-invalid`
  */
 async function readCredentials(): Promise<Credentials> {
@@ -82,7 +85,10 @@ async function readCredentials(): Promise<Credentials> {
 
 const progressEveryMs = 2000;
 
-/** Keeps `progress.cbor` in `directory` (memory, not flash) current: at once, at the end, and every two seconds between. */
+/**
+ * Keeps `progress.cbor` in `directory` (memory, not flash) current: at once, at the end, and every
+ * two seconds between.
+ */
 function progressFile(directory: string): (progress: PullProgress) => void {
   mkdirSync(directory, { recursive: true });
   const path = `${directory}/progress.cbor`;

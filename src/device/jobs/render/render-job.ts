@@ -4,8 +4,8 @@ import { hexDigits, jobFiles } from '../index.ts';
 import type { RenderingStep } from './rendering.ts';
 
 /**
- * What wherryd hands to the rendering unit in `<partial>/<job>/job.cbor`. The unit's other input are the mounted objects of the
- * images.
+ * What wherryd hands to the rendering unit in `<partial>/<job>/job.cbor`. The unit's other input
+ * are the mounted objects of the images.
  */
 export interface RenderJob {
   readonly steps: readonly RenderingStep[];

@@ -3,8 +3,9 @@ import type { ImageId } from '../../../image/appc/index.ts';
 import type { TreeId } from '../../store/index.ts';
 
 /**
- * A tree that a device has to make of several images, because their objects laid over each other would be another one. It is named
- * by what it is made of, so that the next deployment that needs the same finds it.
+ * A tree that a device has to make of several images, because their objects laid over each other
+ * would be another one. It is named by what it is made of, so that the next deployment that needs
+ * the same finds it.
  */
 export interface Rendering {
   readonly id: TreeId;
@@ -31,8 +32,8 @@ export interface RenderingStep {
 const formatVersion = 1;
 
 /**
- * The name of a tree. An image ID covers the manifest, and so the path whitelist: order and the way to each image say the
- * rest.
+ * The name of a tree. An image ID covers the manifest, and so the path whitelist: order and the way
+ * to each image say the rest.
  */
 export function renderingId(steps: readonly RenderingStep[]): TreeId {
   const lines = steps.map(({ image, above }) => [...above, image].join('/'));

@@ -7,11 +7,13 @@ import { places } from '../../host/index.ts';
 import { renderFiles, type RenderJob } from './render-job.ts';
 
 /**
- * The rendering unit: `unit-programs.cjs render JOB`. Reads `<partial>/JOB/job.cbor` and the objects of its images, which are mounted
- * below `<run>/images`, and leaves `object.erofs` and `result.cbor` beside the job. Ends with 0 when there is a result, a
- * refusal included; with 1 when it could not come to one.
+ * The rendering unit: `unit-programs.cjs render JOB`. Reads `<partial>/JOB/job.cbor` and the
+ * objects of its images, which are mounted below `<run>/images`, and leaves `object.erofs` and
+ * `result.cbor` beside the job. Ends with 0 when there is a result, a refusal included; with 1 when
+ * it could not come to one.
  *
- * WHERRY_PARTIAL, WHERRY_RUN and WHERRY_MKFS_EROFS say where things are, when not in their usual places.
+ * WHERRY_PARTIAL, WHERRY_RUN and WHERRY_MKFS_EROFS say where things are, when not in their usual
+ * places.
  */
 export async function renderUnit(name: string): Promise<void> {
   const directory = jobDirectory(name);

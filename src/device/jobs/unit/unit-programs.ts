@@ -7,10 +7,11 @@ import { renderUnit } from '../render/index.ts';
 export * as openpgp from 'openpgp';
 
 /**
- * The programs of the units that work and end: `node unit-programs.cjs NAME ARGUMENT`, or `node --snapshot-blob BLOB NAME ARGUMENT` from a
- * startup snapshot of this file, in which everything below is loaded already. They are one program because one snapshot serves all of
- * them (docs/decisions/snapshots.md). What the modules below do while they load happens when the snapshot is built: they must not read
- * the environment, and keep no handle, hash or secret.
+ * The programs of the units that work and end: `node unit-programs.cjs NAME ARGUMENT`, or
+ * `node --snapshot-blob BLOB NAME ARGUMENT` from a startup snapshot of this file, in which
+ * everything below is loaded already. They are one program because one snapshot serves all of them
+ * (docs/decisions/snapshots.md). What the modules below do while they load happens when the
+ * snapshot is built: they must not read the environment, and keep no handle, hash or secret.
  */
 const programs: ReadonlyMap<string, (argument: string) => Promise<void>> = new Map([
   ['examine', examineUnit],

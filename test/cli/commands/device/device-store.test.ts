@@ -31,7 +31,10 @@ function image(digit: string, name: string, bytes: Buffer): StoredImage {
   };
 }
 
-/** A store with an image of the running version, one that nothing needs, and an object that nobody knows. */
+/**
+ * A store with an image of the running version, one that nothing needs, and an object that nobody
+ * knows.
+ */
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'wherry-store-'));
   await mkdir(join(directory, 'images'));

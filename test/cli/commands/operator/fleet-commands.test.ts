@@ -363,7 +363,8 @@ describe('images that are found by their names (discovery.md)', () => {
     site = await serve((request, response) => {
       const path = request.url ?? '';
       if (path === '/web?ac-discovery=1') {
-        // The page comes over TLS; where the image lies is the site's choice, since its signature protects it.
+        // The page comes over TLS; where the image lies is the site's choice, since its signature
+        // protects it.
         const template = `${images.url}/{name}-{version}.{ext}`;
         response.end(
           `<meta name="ac-discovery" content="example.com ${template}">` +

@@ -89,7 +89,8 @@ async function run(job: PullJob, builder?: string): Promise<PullResult> {
       directory,
       builder: builder ?? fakeBuilder(`${directory}-tools`),
       patience: { windowMs: testWindowMs, idleTries: 2, maxTries: 4, firstDelayMs: 1, maxDelayMs: 1 },
-      // The size stands for the content: the real one is in test/device/store/fsverity-program.test.ts.
+      // The size stands for the content: the real one is in
+      // test/device/store/fsverity-program.test.ts.
       futureDigest: async (path) => `digest of ${(await stat(path)).size} bytes`,
       onProgress: (now) => progress.push(now),
     });
