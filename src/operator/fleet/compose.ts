@@ -1,6 +1,7 @@
 import type { AcName } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import type { DesiredImage, DesiredPod, DesiredState, DeployPolicy } from '../../wire/trust/index.ts';
+import type { DeviceReport } from '../../wire/report/index.ts';
 import type { PublishedVersion } from './fleet-directory.ts';
 import type { OfferedImage } from './offered-image.ts';
 
@@ -49,10 +50,31 @@ export function desiredImage(
 /**
  * The version after everything that this directory published and everything that the device says it
  * trusted: a second operator, or a restored directory, must not send what the device refuses as
- * `version-older`.
+ * `version-older`. What runs on a device with a root may have a higher version that counts no more:
+ * versions begin anew when a root takes a deploy key out.
+ * @param report undefined when the device never reported
+ * @throws Refusal `version-older` when no version is left
  */
-export function nextVersion(history: readonly PublishedVersion[], trustedByDevice: number): number {
-  return Math.max(trustedByDevice, ...history.map(({ version }) => version), 0) + 1;
+export function nextVersion(
+  device: string,
+  history: readonly PublishedVersion[],
+  report: Pick<DeviceReport, 'trustedVersion' | 'currentVersion' | 'root'> | undefined,
+): number {
+  const { trustedVersion, currentVersion, root } = report ?? { trustedVersion: 0, currentVersion: 0 };
+  const bound = root === undefined ? Math.max(trustedVersion, currentVersion) : trustedVersion;
+  const published = Math.max(...history.map(({ version }) => version), 0);
+  const next = Math.max(bound, published) + 1;
+  if (next <= Number.MAX_SAFE_INTEGER) return next;
+  const rotate =
+    'rotate the root of trust so that a deploy key goes ("wherry trust root rotate --drop FINGERPRINT"): versions then begin anew';
+  const advice =
+    bound < published
+      ? `${rotate}; then move devices/${device}/${published}.cbor out of the fleet directory`
+      : root === undefined
+        ? `give the device a root of trust ("wherry trust root init"), then ${rotate}`
+        : rotate;
+  const who = bound < published ? `which was published for ${device}` : `which ${device} has trusted`;
+  throw new Refusal('version-older', `there is no version after ${next - 1}, ${who}; ${advice}`);
 }
 
 /**

@@ -87,7 +87,9 @@ export function progressOf(view: DeviceView, version: number, eventsBefore: numb
     return progress;
   }
   if (report.currentVersion === version) return { phase: 'committed' };
-  if (deployment !== undefined && deployment.version > version) {
+  // A deployment above what is trusted is of before the root that made versions begin anew.
+  const isTrusted = deployment !== undefined && deployment.version <= report.trustedVersion;
+  if (isTrusted && deployment.version > version) {
     const message = `version ${deployment.version} took its place`;
     return outcome('superseded', { code: 'superseded', message });
   }

@@ -69,8 +69,8 @@ export async function publishContent(
 
 /**
  * Makes the envelope of `content` for the device's next version and signs it once.
- * @throws Refusal `desired-malformed`, `envelope-too-large`, `not-found`, and `key-unknown` when
- *   the key is not one of the root's role
+ * @throws Refusal `desired-malformed`, `envelope-too-large`, `not-found`, `key-unknown` when the
+ *   key is not one of the role, and `version-older` when no version is left
  */
 export async function signContent(
   means: Means,
@@ -78,9 +78,7 @@ export async function signContent(
   content: DesiredContent,
 ): Promise<{ readonly version: number; readonly envelope: Uint8Array }> {
   const { fleet, link, clock } = means;
-  const report = link.view(device).report;
-  const trusted = Math.max(report?.trustedVersion ?? 0, report?.currentVersion ?? 0);
-  const version = nextVersion(await fleet.history(device), trusted);
+  const version = nextVersion(device, await fleet.history(device), link.view(device).report);
   const nowSeconds = Math.floor(clock.nowMs() / 1000);
   const { validDays, ...policy } = fleet.config.deploy;
   const desired = composeDesired({

@@ -6,12 +6,46 @@ import type { DeploymentReport } from '../../../src/wire/report/deployment-repor
 import { sampleEvent, sampleReport } from '../../support/sample-messages.ts';
 
 describe('the next version', () => {
+  const highest = Number.MAX_SAFE_INTEGER;
+  const root = { version: 2, expires: 2_000_000_000 };
+  const committed = (version: number) => ({ trustedVersion: version, currentVersion: version });
+
   it.each([
-    ['is 1 for a new device', [], 0, 1],
-    ['follows what was published from here', [{ version: 4 }, { version: 7 }], 3, 8],
-    ['follows what the device trusted, when another operator was ahead', [{ version: 4 }], 11, 12],
-  ])('%s', (_name, history, trusted, expected) => {
-    expect(nextVersion(history, trusted)).toBe(expected);
+    ['is 1 for a new device', [], committed(0), 1],
+    ['is 1 for a device that never reported', [], undefined, 1],
+    ['follows what was published from here', [{ version: 4 }, { version: 7 }], committed(3), 8],
+    ['follows what the device trusted, when another operator was ahead', [{ version: 4 }], committed(11), 12],
+    [
+      'follows what runs on a device without a root',
+      [{ version: 4 }],
+      { trustedVersion: 0, currentVersion: 11 },
+      12,
+    ],
+    [
+      "follows the history when a new root made an attacker's highest version void, though it runs",
+      [{ version: 41 }],
+      { trustedVersion: 0, currentVersion: highest, root },
+      42,
+    ],
+    [
+      'follows what the device with a new root trusted since, while the highest version runs',
+      [{ version: 41 }],
+      { trustedVersion: 43, currentVersion: highest, root },
+      44,
+    ],
+  ])('%s', (_name, history, report, expected) => {
+    expect(nextVersion('crane-7', history, report)).toBe(expected);
+  });
+
+  it.each([
+    ['a device trusts the highest one', [{ version: 41 }], { ...committed(highest), root }],
+    ['a device without a root does', [{ version: 41 }], committed(highest)],
+    ['it was published from here', [{ version: highest }], { ...committed(0), root }],
+  ])('[C84] is refused when %s, with what to do', (_name, history, report) => {
+    const next = () => nextVersion('crane-7', history, report);
+    expect(next).toThrow(/^there is no version after 9007199254740991, which .*crane-7/);
+    expect(next).toThrow(/trust root rotate --drop/);
+    expect(next).toThrow(expect.objectContaining({ code: 'version-older' }));
   });
 });
 
@@ -103,7 +137,19 @@ describe('the progress of a version', () => {
   });
 
   it('is superseded when the device is at a later one', () => {
-    expect(progressOf(view({ version: 5, phase: 'fetch' }), 4, 0)).toMatchObject({ phase: 'superseded' });
+    const later = { ...view(undefined), report: sampleReport({ trustedVersion: 5, deployment: { version: 5, phase: 'fetch' } }) }; // prettier-ignore
+    expect(progressOf(later, 4, 0)).toMatchObject({ phase: 'superseded' });
+  });
+
+  it('[C84] is awaited while the device runs a higher version that a new root made void', () => {
+    const version = Number.MAX_SAFE_INTEGER;
+    const report = sampleReport({
+      trustedVersion: 0,
+      currentVersion: version,
+      root: { version: 2, expires: 2_000_000_000 },
+      deployment: { version, phase: 'committed' },
+    });
+    expect(progressOf({ ...view(undefined), report }, 4, 0)).toEqual({ phase: 'waiting' });
   });
 });
 
