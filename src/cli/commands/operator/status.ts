@@ -1,11 +1,12 @@
 import { isAcName } from '../../../image/appc/index.ts';
-import type { DeviceView, BrokerComparison } from '../../../operator/fleet/index.ts';
+import type { BrokerComparison, ChainedRoot, DeviceView } from '../../../operator/fleet/index.ts';
 import type { AppReport, DeviceReport, PodReport } from '../../../wire/report/index.ts';
-import { Refusal } from '../../../core/refusal/index.ts';
+import { isRefusal, Refusal } from '../../../core/refusal/index.ts';
 import { withLink, type Context } from '../../context.ts';
 import { formatBytes, formatTable, formatUse, type Cell } from '../../format.ts';
 import type { Terminal } from '../../terminal.ts';
 import { brokerNotes, olderCommandNote, unreadNotes } from './broker-notes.ts';
+import { rootCell, rootNote } from './root-notes.ts';
 
 /** `wherry status` */
 export async function status(
@@ -15,7 +16,13 @@ export async function status(
 ): Promise<void> {
   const { terminal } = context;
   await withLink(context, async (link, fleet) => {
-    const { compareWithBroker } = await import('../../../operator/fleet/index.ts');
+    const { compareWithBroker, rootChain } = await import('../../../operator/fleet/index.ts');
+    const roots = await rootChain(fleet, Math.floor(context.clock.nowMs() / 1000)).catch((error: unknown) => {
+      if (!isRefusal(error)) throw error;
+      // What devices report is worth showing all the same.
+      terminal.err(`the roots of the fleet directory cannot be read: ${error.message}\n`);
+      return [];
+    });
     const known = devices.length > 0 ? devices : (await fleet.devices()).filter(isAcName);
     await link.listen(devices.length > 0 ? devices : 'all', known);
     const compare = () => compareWithBroker({ fleet, link, clock: context.clock }, known);
@@ -29,7 +36,7 @@ export async function status(
     };
     const show = () => {
       if (context.json) terminal.out(JSON.stringify(views().map((view) => toJson(view, comparisons))));
-      else terminal.out(renderStatus(terminal, views(), comparisons));
+      else terminal.out(renderStatus(terminal, views(), comparisons, roots));
     };
     if (options.watch !== true) {
       const silent = devices.filter((device) => link.view(device).report === undefined);
@@ -88,6 +95,7 @@ const header = [
   'DEVICE',
   'LINK',
   'VERSION',
+  'ROOT',
   'PHASE',
   'POD/APP',
   'STATE',
@@ -100,23 +108,28 @@ const header = [
 /**
  * The table of devices and apps, and below it what needs words: refusals, limits that do not hold,
  * missing capabilities.
+ * @param roots of the fleet directory, oldest first
  */
 export function renderStatus(
   terminal: Pick<Terminal, 'hasColour'>,
   views: readonly DeviceView[],
   comparisons: readonly BrokerComparison[] = [],
+  roots: readonly ChainedRoot[] = [],
 ): string {
   if (views.length === 0) return 'the broker has no reports of this fleet';
-  const rows = views.flatMap(deviceRows);
+  const hasRoots = roots.length > 0 || views.some(({ report }) => report?.root !== undefined);
+  const rows = views.flatMap((view) => deviceRows(view, hasRoots ? roots : undefined));
   const found = new Map(comparisons.map((comparison) => [comparison.device, comparison]));
   const notes = [
-    ...views.flatMap((view) => deviceNotes(view, found.get(view.device))),
+    ...views.flatMap((view) => deviceNotes(view, roots, found.get(view.device))),
     ...unreadNotes(comparisons),
   ];
-  return [formatTable(terminal, header, rows), ...(notes.length === 0 ? [] : ['', ...notes])].join('\n');
+  const columns = hasRoots ? header : header.filter((name) => name !== 'ROOT');
+  return [formatTable(terminal, columns, rows), ...(notes.length === 0 ? [] : ['', ...notes])].join('\n');
 }
 
-function deviceRows(view: DeviceView): (Cell | string)[][] {
+/** @param roots undefined when there is no column for them */
+function deviceRows(view: DeviceView, roots: readonly ChainedRoot[] | undefined): (Cell | string)[][] {
   const { device, presence, report } = view;
   const link: Cell =
     presence?.up === true ? { text: 'up', colour: 'green' } : { text: 'down', colour: 'red' };
@@ -124,12 +137,13 @@ function deviceRows(view: DeviceView): (Cell | string)[][] {
     // A device that says that it is there has reports; one that said nothing may have none, or the
     // broker forgot.
     const words = presence === undefined ? 'no report' : 'reports do not arrive';
-    return [[device, link, '-', words, '', '', '', '', '', '']];
+    return [[device, link, '-', ...(roots === undefined ? [] : ['-']), words, '', '', '', '', '', '']];
   }
-  const head: (Cell | string)[] = [device, link, version(report), phase(report)];
+  const root = roots === undefined ? [] : [rootCell(report, roots)];
+  const head: (Cell | string)[] = [device, link, version(report), ...root, phase(report)];
   const apps = report.pods.flatMap((pod) => pod.apps.map((app) => appCells(pod, app)));
   if (apps.length === 0) return [[...head, 'no pods', '', '', '', '', '']];
-  return apps.map((cells, index) => [...(index === 0 ? head : ['', '', '', '']), ...cells]);
+  return apps.map((cells, index) => [...(index === 0 ? head : head.map(() => '')), ...cells]);
 }
 
 function version({ currentVersion, trustedVersion }: DeviceReport): string {
@@ -171,11 +185,17 @@ function appCells(pod: PodReport, app: AppReport): (Cell | string)[] {
   ];
 }
 
-function deviceNotes({ device, report, unreadable }: DeviceView, comparison?: BrokerComparison): string[] {
+function deviceNotes(
+  { device, report, unreadable }: DeviceView,
+  roots: readonly ChainedRoot[],
+  comparison?: BrokerComparison,
+): string[] {
   const notes: string[] = unreadable === undefined ? [] : [`${device}: ${unreadable}`];
   if (comparison !== undefined) notes.push(...brokerNotes(comparison));
   if (report === undefined) return notes;
   const { deployment, refused, pods, capabilities, damaged = [] } = report;
+  const behind = rootNote(device, report, roots);
+  if (behind !== undefined) notes.push(behind);
   if (deployment !== undefined && 'code' in deployment) {
     notes.push(
       `${device}: version ${deployment.version} ${deployment.phase} (${deployment.code}): ${deployment.message}`,

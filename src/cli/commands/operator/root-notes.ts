@@ -1,0 +1,45 @@
+import type { ChainedRoot } from '../../../operator/fleet/index.ts';
+import type { DeviceReport } from '../../../wire/report/index.ts';
+import type { Cell } from '../../format.ts';
+
+/** The newest root of the fleet directory that devices would take. */
+function newestVersion(chain: readonly ChainedRoot[]): number | undefined {
+  return chain.findLast(({ refusal }) => refusal === undefined)?.root.version;
+}
+
+/**
+ * That a device is behind the newest root of the fleet directory, and how it gets there; undefined
+ * when it is not.
+ * @param chain the roots of the fleet directory, oldest first
+ */
+export function rootNote(
+  device: string,
+  { root }: Pick<DeviceReport, 'root'>,
+  chain: readonly ChainedRoot[],
+): string | undefined {
+  const newest = newestVersion(chain);
+  if (newest === undefined || (root !== undefined && root.version >= newest)) return undefined;
+  const has = root === undefined ? 'no root' : `root ${root.version}`;
+  const advice = isPublished(root?.version, newest, chain)
+    ? 'publish it again with "wherry trust root publish"'
+    : 'install it on the device with "wherry trust root install"';
+  return `${device}: has ${has} of trust, and the newest of the fleet directory is root ${newest}; ${advice}`;
+}
+
+/** The version of the root that a device has, and of the newest one where that is a later one. */
+export function rootCell({ root }: Pick<DeviceReport, 'root'>, chain: readonly ChainedRoot[]): Cell {
+  const newest = newestVersion(chain);
+  const has = root?.version ?? 0;
+  const text = root === undefined ? 'none' : String(has);
+  return newest !== undefined && has < newest ? { text: `${text} of ${newest}`, colour: 'yellow' } : { text };
+}
+
+/** Whether the broker can have every step: the first root of a chain goes to devices as a file. */
+function isPublished(from: number | undefined, newest: number, chain: readonly ChainedRoot[]): boolean {
+  if (from === undefined) return false;
+  const steps = chain.filter(
+    ({ root, before, refusal }) =>
+      root.version > from && root.version <= newest && before !== undefined && refusal === undefined,
+  );
+  return steps.length === newest - from;
+}
