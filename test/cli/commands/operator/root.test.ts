@@ -195,6 +195,8 @@ describe('a command that two people sign', () => {
       // What was kept is what was published.
       expect(readFileSync(at('fleet/devices/crane-1/1.cbor'))).toEqual(Buffer.from(message ?? []));
       expect(readFileSync(at('fleet/devices/crane-1/1.outcome'), 'utf8')).toBe('committed\n');
+      const shown = await run('status', 'crane-1');
+      expect(shown.out).toMatch(/crane-1: has no root of trust, and the newest .* is root 2; install it/);
     } finally {
       await device.close();
     }
