@@ -150,6 +150,12 @@ export interface GcFlags {
   readonly store?: string;
 }
 
+export interface ImageSignFlags {
+  readonly key?: string;
+  /** Keeps the signatures of other keys. */
+  readonly add?: true;
+}
+
 export interface VerifyFlags extends StoreFlags {
   readonly key?: readonly string[];
 }

@@ -4,6 +4,7 @@ import type {
   DiscoverFlags,
   FetchFlags,
   FromOciFlags,
+  ImageSignFlags,
   PatchFlags,
   RenderFlags,
   StoreFlags,
@@ -206,11 +207,16 @@ export function addImage(program: Command, makeContext: MakeContext): void {
     .command('sign <files...>')
     .description('write FILE.asc: a detached OpenPGP signature')
     .option('--key <file>', "armored private key (default: the fleet's image key)")
+    .option('--add', 'keep the signatures of other keys in FILE.asc; one of the same key is replaced')
     .addHelpText(
       'after',
-      example('wherry image sign web.aci', 'gpg --armor --detach-sign web.aci   # does the same'),
+      example(
+        'wherry image sign web.aci',
+        'wherry image sign web.aci --key bob.key.asc --add   # a second signature',
+        'gpg --armor --detach-sign web.aci   # makes one, too',
+      ),
     )
-    .action(async (files: string[], options: { key?: string }, command: Command) => {
+    .action(async (files: string[], options: ImageSignFlags, command: Command) => {
       const { signImages } = await import('../commands/operator/image.ts');
       await signImages(makeContext(command.optsWithGlobals()), files, options);
     });

@@ -12,7 +12,12 @@ const imageCodes: FaultCodes = {
 };
 
 /** As many as a command may have. */
-const maxSignatures = 8;
+export const maxSignatures = 8;
+
+/** The armored signatures of an `.asc` file, which stand one after the other. */
+export function signatureBlocks(asc: string): readonly string[] {
+  return asc.split(/(?=-----BEGIN PGP SIGNATURE-----)/).filter((text) => text.trim() !== '');
+}
 
 /**
  * Verifies the detached signature of an image while its bytes stream by; nothing is kept of them.
@@ -39,9 +44,7 @@ export async function signatureVerifier(
   }
   const trusted = await readCertificates(keys, copies);
   if (threshold === undefined) return openVerifier(armoredSignature, trusted, time, imageCodes);
-  const blocks = armoredSignature
-    .split(/(?=-----BEGIN PGP SIGNATURE-----)/)
-    .filter((text) => text.trim() !== '');
+  const blocks = signatureBlocks(armoredSignature);
   if (blocks.length > maxSignatures || armoredSignature.length > maxSignatures * maxSignatureBytes) {
     throw new Refusal('image-signature-invalid', `the image has more than ${maxSignatures} signatures`);
   }

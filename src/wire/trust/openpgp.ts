@@ -6,7 +6,7 @@
 export { verifyEnvelope } from './command-signature.ts';
 export { examineMessage, type Examined, type ExamineContext } from './examine.ts';
 export { examineRoot, type ExaminedRoot, requireCertificates, type RootContext } from './examine-root.ts';
-export { signatureVerifier } from './image-signature.ts';
+export { signatureBlocks, signatureVerifier } from './image-signature.ts';
 export { readKeys, type KeyVerdict, type UnusableKey, type UsableKey } from './keys.ts';
 export { reviewKeys, revokedBy, whyNotKeys, type KeyReview } from './review.ts';
 export { reviewSignatures, type SignatureReview } from './signed-by.ts';

@@ -6,6 +6,7 @@ import { createHash, type Hash } from 'node:crypto';
 import * as openpgp from 'openpgp';
 import { Refusal } from '../../core/refusal/index.ts';
 import { readCertificates } from './certificates.ts';
+import { maxSignatures, signatureBlocks } from './image-signature.ts';
 import { signersOf, whyUnusable } from './key-judgement.ts';
 import { refuseMissingPart } from './library-outcomes.ts';
 import { finishDigest, hashes } from './signature.ts';
@@ -91,6 +92,36 @@ export async function signDetached(
   const packets = new openpgp.PacketList<openpgp.SignaturePacket>();
   packets.push(packet);
   return new openpgp.Signature(packets).armor();
+}
+
+/**
+ * Adds a signature to those of an `.asc` file. One by the same key, also by another subkey of it,
+ * is replaced: a key counts once, and a file has room for eight.
+ *
+ * @param asc the text of the file; empty when there is none
+ * @param added an armored signature that `privateKeyArmored` made
+ * @throws {Refusal} `input-invalid` when the file holds something else, or eight other keys signed.
+ */
+export async function addSignature(asc: string, added: string, privateKeyArmored: string): Promise<string> {
+  const own = (await readPrivateKey(privateKeyArmored)).getKeyIDs();
+  const kept: string[] = [];
+  for (const block of signatureBlocks(asc)) {
+    const signature = await openpgp.readSignature({ armoredSignature: block }).catch((cause: unknown) => {
+      refuseMissingPart(cause);
+      throw new Refusal('input-invalid', 'it is not a file of armored signatures; sign without --add', {
+        cause,
+      });
+    });
+    const isOwn = signature.getSigningKeyIDs().some((id) => own.some((mine) => mine.equals(id)));
+    if (!isOwn) kept.push(block);
+  }
+  if (kept.length >= maxSignatures) {
+    throw new Refusal(
+      'input-invalid',
+      `it has signatures of ${kept.length} other keys; devices read ${maxSignatures}`,
+    );
+  }
+  return [...kept, added].map((block) => `${block.trim()}\n`).join('');
 }
 
 /** The newest part of the key whose signatures devices take, and whose secret is in the file. */

@@ -1,4 +1,4 @@
-import { createReadStream } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { statImage, writeOutput } from '../../../operator/build/index.ts';
 import { inspectArchive, type ArchiveListing } from '../../../image/aci/index.ts';
@@ -6,9 +6,10 @@ import { defaultArchiveLimits } from '../../../image/tar/index.ts';
 import { serializeImageManifest } from '../../../image/appc/index.ts';
 import { FleetDirectory, readImageFile, requireSignature } from '../../../operator/fleet/index.ts';
 import { isRefusal, Refusal, unreadableFile } from '../../../core/refusal/index.ts';
-import { formatFingerprint, signDetached } from '../../../wire/trust/sign.ts';
-import { signatureVerifier } from '../../../wire/trust/openpgp.ts';
+import { addSignature, formatFingerprint, signDetached } from '../../../wire/trust/sign.ts';
+import { signatureBlocks, signatureVerifier } from '../../../wire/trust/openpgp.ts';
 import type { Context } from '../../context.ts';
+import type { ImageSignFlags } from '../../flags.ts';
 import { formatBytes, formatTable } from '../../format.ts';
 import { readFleetKeys, readPublicKeys } from '../../key-files.ts';
 
@@ -58,7 +59,7 @@ function printable(name: string): string {
 export async function signImages(
   context: Context,
   files: readonly string[],
-  options: { readonly key?: string },
+  options: ImageSignFlags,
 ): Promise<void> {
   const { path, key, copies } = await signingKey(context, options.key);
   const signed = [];
@@ -72,11 +73,25 @@ export async function signImages(
         throw new Refusal(error.code, `${path}: ${error.message}`, { cause: error });
       },
     );
-    await writeOutput(image.signaturePath, (path) => writeFile(path, signature));
+    const text = options.add === true ? await withOthers(image.signaturePath, signature, key) : signature;
+    await writeOutput(image.signaturePath, (path) => writeFile(path, text));
     signed.push({ file, signature: image.signaturePath, id: image.id });
     if (!context.json) context.terminal.out(image.signaturePath);
   }
   if (context.json) context.terminal.out(JSON.stringify(signed));
+}
+
+/** The signature after those of other keys that the file holds already. */
+async function withOthers(path: string, signature: string, key: string): Promise<string> {
+  const asc = existsSync(path)
+    ? await readFile(path, 'latin1').catch((cause: unknown) => {
+        throw unreadableFile(path, cause);
+      })
+    : '';
+  return await addSignature(asc, signature, key).catch((error: unknown) => {
+    if (!isRefusal(error)) throw error;
+    throw new Refusal(error.code, `${path}: ${error.message}`, { cause: error });
+  });
 }
 
 /** `wherry image verify` */
@@ -96,20 +111,28 @@ export async function verifyImages(
     const image = await readImageFile(file);
     verified.push({ file, id: image.id, signedBy: fingerprint });
     if (!context.json) {
-      context.terminal.out(`${file}: ${image.manifest.name}, signed by ${formatFingerprint(fingerprint)}`);
+      context.terminal.out(
+        `${file}: ${image.manifest.name}, signed by ${fingerprint.split(' ').map(formatFingerprint).join(', ')}`,
+      );
     }
   }
   if (context.json) context.terminal.out(JSON.stringify(verified));
 }
 
-/** The fingerprint of the key that signed the file. Refusals name the file. */
+/**
+ * The fingerprint of the key that signed the file; of several signatures those that count, with
+ * spaces between. Refusals name the file.
+ */
 async function signerOf(file: string, keys: readonly string[], atSeconds: number): Promise<string> {
   await statImage(file);
   const signaturePath = `${file}.asc`;
   await requireSignature({ path: file, signaturePath });
   try {
     const time = { nowSeconds: atSeconds, clockTrusted: true };
-    const verifier = await signatureVerifier(await readFile(signaturePath, 'latin1'), keys, time);
+    const asc = await readFile(signaturePath, 'latin1');
+    // Several are for devices with a root of trust, whose threshold is not known here.
+    const threshold = signatureBlocks(asc).length > 1 ? 1 : undefined;
+    const verifier = await signatureVerifier(asc, keys, time, [], threshold);
     for await (const chunk of createReadStream(file)) verifier.update(chunk as Buffer);
     return (await verifier.finish()).fingerprint;
   } catch (error) {
