@@ -109,6 +109,7 @@ export interface DeployFlags extends WaitFlags, DiscoverFlags, CommandSigningFla
   readonly cpu?: string;
   readonly tasks?: string;
   readonly volume?: readonly string[];
+  readonly network?: string;
   readonly probation?: number;
   readonly bestEffort?: true;
   readonly dryRun?: true;

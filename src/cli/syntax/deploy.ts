@@ -45,6 +45,10 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
             'a volume at the mount points of that name of --run pods, for example data,kind=host,source=/srv/data or work,kind=empty,mode=0750,uid=33; repeatable',
           ),
         )
+        .option(
+          '--network <name>',
+          "the network of each --run pod: host, none, bridge, or one of the device's own (default: what the device says)",
+        )
         .addOption(
           repeatable('--key <file>', 'armored public key to trust for images found by name; repeatable'),
         )

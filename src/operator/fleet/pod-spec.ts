@@ -127,6 +127,7 @@ export interface SimpleLimits {
  * A pod of one app that runs what the image says, for `--run web=web.aci`. Limits replace those of
  * the image.
  * @param volumes of which the pod gets those that the image has a mount point for
+ * @param network see the annotation `wherry/network`; the device's default when undefined
  * @throws Refusal `pod-app-missing` when the image says nothing to run, `pod-isolator-invalid`
  */
 export function simplePod(
@@ -134,6 +135,7 @@ export function simplePod(
   image: OfferedImage,
   limits: SimpleLimits = {},
   volumes: readonly Volume[] = [],
+  network?: AcName,
 ): ReifiedPod {
   const { app } = image.manifest;
   if (app === undefined || app.exec.length === 0) {
@@ -170,6 +172,7 @@ export function simplePod(
             }),
       },
     ],
+    ...(network === undefined ? {} : { annotations: [{ name: 'wherry/network', value: network }] }),
   };
   const mounted = volumes.filter((volume) => app.mountPoints.some((point) => point.name === volume.name));
   return { pod: { name, manifest: canonical(JSON.stringify(manifest), mounted) }, images: [image] };

@@ -179,7 +179,8 @@ async function contentFrom(
     simple.map(({ image }) => image),
     flags.volume ?? [],
   );
-  const pods = simple.map(({ name, image }) => simplePod(name, image, limits, volumes));
+  const network = networkFor(flags);
+  const pods = simple.map(({ name, image }) => simplePod(name, image, limits, volumes, network));
   for (const { name, value } of files) pods.push(reifyPod(name, await readPodFile(value), offered));
   const used = imagesOf(pods, offered);
   const ofApps = new Set(pods.flatMap((pod) => pod.images.map(({ id }) => id)));
@@ -220,6 +221,22 @@ function volumesFor(images: readonly OfferedImage[], texts: readonly string[]): 
     volumes.set(name, volume);
   }
   return [...volumes.values()];
+}
+
+/** @throws Refusal `usage` when no pod would get it, `input-invalid` for what is no network's name */
+function networkFor({ network, run = [] }: DeployFlags): AcName | undefined {
+  if (network === undefined) return undefined;
+  if (run.length === 0) {
+    const advice = 'a pod manifest names its network with the annotation wherry/network';
+    throw new Refusal('usage', `--network is for --run pods; ${advice}`);
+  }
+  if (!isAcName(network)) {
+    throw new Refusal(
+      'input-invalid',
+      `--network takes host, none, bridge or the name of a network of the device; ${JSON.stringify(network)} cannot be one`,
+    );
+  }
+  return network;
 }
 
 /**

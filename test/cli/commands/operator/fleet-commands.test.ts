@@ -111,6 +111,26 @@ describe('wherry deploy', () => {
     }
   });
 
+  it('[C110] names the network of --run pods, and of no others', async () => {
+    const crane = device('crane-22');
+    const pod = ['deploy', 'crane-22', '--run', `web=${at('web-1.0.aci')}`];
+    expect(await run(...pod, '--network', 'bridge')).toMatchObject({ status: 0 });
+    expect(await run(...pod)).toMatchObject({ status: 0 });
+    const annotations = crane.obeyed.map(
+      ({ pods }) => parsePodManifest(pods[0]?.manifest ?? new Uint8Array()).annotations,
+    );
+    expect(annotations).toEqual([[{ name: 'wherry/network', value: 'bridge' }], []]);
+    for (const [args, problem] of [
+      [[...pod, '--network', '../lan'], /none, bridge or the name .*"\.\.\/lan".*input-invalid/],
+      [['deploy', 'crane-22', '--stop-all', '--network', 'lan'], /for --run pods; .* annotation .*usage/],
+    ] as const) {
+      const refused = await run(...args);
+      expect(refused.err).toMatch(problem);
+      expect(refused.status).toBe(64);
+    }
+    expect(crane.obeyed).toHaveLength(2);
+  });
+
   it('--dry-run shows what would stop and start by the last report, and publishes nothing', async () => {
     const crane = device('crane-21');
     const both = ['--run', `web=${at('web-1.0.aci')}`, '--run', `log=${at('web-1.0.aci')}`];
