@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import type { AcIdentifier, AcName, ImageId } from '../../../src/image/appc/types.ts';
+import type { AcName, ImageId } from '../../../src/image/appc/types.ts';
 import { Supervisor } from '../../../src/device/agent/supervisor.ts';
 import type { World as Deployable } from '../../../src/device/deploy/world.ts';
 import { Refusal } from '../../../src/core/refusal/refusal.ts';
 import type { DeploymentEvent } from '../../../src/wire/report/report.ts';
 import type { DesiredState } from '../../../src/wire/trust/desired-state.ts';
+import { desiredImageOf, desiredStateOf } from '../../support/desired.ts';
 import { WorldModel } from '../../support/world-model.ts';
 import { FakeClock, settle } from '../../support/fake-clock.ts';
 
@@ -18,28 +19,14 @@ function command(version: number, content: string): Uint8Array {
 }
 
 function desired(version: number, content: string): DesiredState {
-  return {
-    format: 1,
-    fleet: 'farm' as AcName,
-    target: { device: 'pump' as AcName },
+  const image = desiredImageOf(`sha512-${content}` as ImageId, 'example.com/web');
+  return desiredStateOf({
     version,
     issued: version,
     expires: 1000,
     pods: [{ name: 'web' as AcName, manifest: Buffer.from(content) }],
-    images: content.startsWith('image')
-      ? [
-          {
-            id: `sha512-${content}` as ImageId,
-            name: 'example.com/web' as AcIdentifier,
-            labels: [],
-            sizeBytes: 1,
-            tarSizeBytes: 1,
-            urls: [],
-          },
-        ]
-      : [],
-    policy: { probationSeconds: 1, reconnectWindowSeconds: 1, limits: 'require' },
-  };
+    images: content.startsWith('image') ? [image] : [],
+  });
 }
 
 /** Resolves never; rejects when the signal is aborted. */

@@ -8,6 +8,7 @@ import { encodeCbor } from '../../../src/core/cbor/encode.ts';
 import { maxUnreferenced, withImage } from '../../../src/device/deploy/remembered-images.ts';
 import type { StoredImage } from '../../../src/device/store/index.ts';
 import { imageIdOf } from './ids.ts';
+import { desiredStateOf } from '../../support/desired.ts';
 import { deployedPod, WorldModel } from '../../support/world-model.ts';
 
 function image(id: string, more: Partial<StoredImage> = {}): StoredImage {
@@ -101,20 +102,7 @@ describe('the last use of an image', () => {
     const world = new WorldModel();
     world.state = {
       ...state,
-      pending: {
-        desired: {
-          format: 1,
-          fleet: 'f',
-          target: { device: 'd' },
-          version: 4,
-          issued: 1,
-          expires: 2,
-          pods: [],
-          images: [],
-          policy: { probationSeconds: 1, reconnectWindowSeconds: 1, limits: 'require' },
-        } as never,
-        attempts: 0,
-      },
+      pending: { desired: desiredStateOf({ version: 4 }), attempts: 0 },
     };
     await runDeployment(world, world, () => undefined, new AbortController().signal, {
       nowMs: () => 777_000,

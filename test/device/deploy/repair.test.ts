@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import type { AcIdentifier, AcName, ImageId } from '../../../src/image/appc/types.ts';
+import type { ImageId } from '../../../src/image/appc/types.ts';
 import { repairImages } from '../../../src/device/deploy/repair.ts';
 import type { StoredImage } from '../../../src/device/store/image-store.ts';
 import type { DesiredState } from '../../../src/wire/trust/desired-state.ts';
+import { desiredImageOf, desiredStateOf } from '../../support/desired.ts';
 import { deployedPod, WorldModel } from '../../support/world-model.ts';
 
 const never = new AbortController().signal;
@@ -10,24 +11,10 @@ const clock = { nowMs: () => 5_000_000 };
 const ids = ['sha512-a', 'sha512-b'] as ImageId[];
 
 function desired(version: number): DesiredState {
-  return {
-    format: 1,
-    fleet: 'fleet' as AcName,
-    target: { device: 'device' as AcName },
+  return desiredStateOf({
     version,
-    issued: 1,
-    expires: 2,
-    pods: [],
-    images: ids.map((id) => ({
-      id,
-      name: `example.com/${id.slice(-1)}` as AcIdentifier,
-      labels: [],
-      sizeBytes: 10,
-      tarSizeBytes: 20,
-      urls: [],
-    })),
-    policy: { probationSeconds: 1, reconnectWindowSeconds: 1, limits: 'require' },
-  };
+    images: ids.map((id) => desiredImageOf(id, `example.com/${id.slice(-1)}`)),
+  });
 }
 
 /**

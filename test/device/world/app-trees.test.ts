@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import type { AcIdentifier, AcName, ImageId } from '../../../src/image/appc/types.ts';
+import type { AcName, ImageId } from '../../../src/image/appc/types.ts';
 import { parseImageManifest, serializeImageManifest } from '../../../src/image/appc/image-manifest.ts';
 import { appImages, appTree, renderingsOf } from '../../../src/device/world/app-trees.ts';
 import type { StoredImage } from '../../../src/device/store/image-store.ts';
-import type { DesiredState } from '../../../src/wire/trust/desired-state.ts';
+import { desiredImageOf, desiredStateOf } from '../../support/desired.ts';
 
 interface Sketch {
   readonly on?: readonly string[];
@@ -30,13 +30,7 @@ function stored(name: string, { on = [], list = [], implies }: Sketch): StoredIm
 
 /** A desired state with a pod for each of `apps`, and what is stored of its images. */
 function device(apps: readonly string[], images: Readonly<Record<string, Sketch>>) {
-  const desired: DesiredState = {
-    format: 1,
-    fleet: 'fleet' as AcName,
-    target: { device: 'device' as AcName },
-    version: 1,
-    issued: 1,
-    expires: 2,
+  const desired = desiredStateOf({
     pods: apps.map((app, index) => ({
       name: `pod-${index}` as AcName,
       manifest: Buffer.from(
@@ -48,11 +42,10 @@ function device(apps: readonly string[], images: Readonly<Record<string, Sketch>
       ),
     })),
     images: Object.keys(images).map((name) => ({
-      ...{ id: idOf(name), name: `example.com/${name}` as AcIdentifier, labels: [] },
-      ...{ sizeBytes: 10, tarSizeBytes: 100, urls: ['https://a.example/x'] },
+      ...desiredImageOf(idOf(name), `example.com/${name}`),
+      urls: ['https://a.example/x'],
     })),
-    policy: { probationSeconds: 0, reconnectWindowSeconds: 1, limits: 'require' },
-  };
+  });
   return { desired, images: Object.entries(images).map(([name, sketch]) => stored(name, sketch)) };
 }
 
@@ -80,7 +73,7 @@ describe('the tree of an app [C39]', () => {
     expect(layers).toEqual([rendering?.id]);
     expect(rendering?.id).toMatch(/^rendered-[0-9a-f]{64}$/);
     expect(rendering?.imageIds.at(-1)).toBe(idOf('app'));
-    expect(rendering?.tarSizeBytes).toBe(100 * Object.keys(images).length);
+    expect(rendering?.tarSizeBytes).toBe(20 * Object.keys(images).length);
   });
 
   it('is rendered where an archive that leaves out directories lies above another, and only there', () => {
