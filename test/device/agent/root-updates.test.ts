@@ -140,8 +140,12 @@ describe('a device without a root', () => {
     });
     put('local/root.cbor', 'rubbish');
     await expect(device.settled()).rejects.toMatchObject({ code: 'config-invalid' });
+    // It is not even read.
     put('local/root.cbor', Buffer.alloc(200_000));
-    await expect(device.settled()).rejects.toMatchObject({ code: 'config-invalid' });
+    await expect(device.settled()).rejects.toMatchObject({
+      code: 'config-invalid',
+      message: expect.stringMatching(/root\.cbor cannot be read: it has 200000 bytes/) as string,
+    });
     put('local/root.cbor', root(2));
     await device.settled();
     expect(device.version()).toBe(2);
@@ -225,7 +229,9 @@ describe('a device with a root', () => {
     }
     // Twenty at once, then one in eight seconds.
     expect(device.clock.nowMs() - startedMs).toBeGreaterThanOrEqual(9 * 8000);
-    device.roots.receive(2, await publishRoot({ ...first, version: 2 }, attacker));
+    // The first waits for its turn, and the newest takes its place.
+    for (const expires of [first.expires + 40, first.expires + 41])
+      device.roots.receive(2, await publishRoot({ ...first, version: 2, expires }, attacker));
     device.roots.receive(2, root(2));
     await device.settled();
     expect(device.version()).toBe(2);
