@@ -1,0 +1,110 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { isAcName } from '../../../image/appc/index.ts';
+import { Refusal } from '../../../core/refusal/index.ts';
+
+/** An app as systemd knows it. */
+export interface AppUnit {
+  readonly unit: string;
+  readonly pod: string;
+  readonly uuid: string;
+  readonly app: string;
+  /** systemd's ActiveState and SubState, such as `active` and `running`. */
+  readonly activeState: string;
+  readonly subState: string;
+  readonly mainPid: number;
+  /** Below the mount point of the cgroup file system; empty for an app that does not run. */
+  readonly controlGroup: string;
+}
+
+/** An app that runs, with the places that belong to its container (device/pod/places.ts). */
+export interface RunningApp extends AppUnit {
+  readonly containerId: string;
+  /** Directory of crun's state. systemd removes it when the app ends. */
+  readonly runtime: string;
+  /** Directory of its bundle. */
+  readonly bundle: string;
+}
+
+/**
+ * The apps of this device, those of a version under way too. systemd is asked and not wherryd or
+ * its state: an app does not need either of them to run.
+ *
+ * @throws Refusal `device-unsupported` where there is no systemd
+ */
+export async function appUnits(): Promise<readonly AppUnit[]> {
+  const properties = 'Id,ActiveState,SubState,MainPID,ControlGroup,LogExtraFields';
+  try {
+    const args = ['show', '--all', `--property=${properties}`, 'wherry-pod-*.service'];
+    const { stdout } = await promisify(execFile)('systemctl', args);
+    return parseAppUnits(stdout);
+  } catch (cause) {
+    throw new Refusal('device-unsupported', 'systemd does not answer here; run this on a device', { cause });
+  }
+}
+
+/** What `systemctl show` prints: a block of lines for each unit. */
+export function parseAppUnits(text: string): readonly AppUnit[] {
+  return text.split('\n\n').flatMap((block) => {
+    const value = (key: string) => new RegExp(`^${key}=(.*)$`, 'm').exec(block)?.[1] ?? '';
+    const field = (key: string) => new RegExp(`(?:^| )${key}=(\\S+)`).exec(value('LogExtraFields'))?.[1];
+    const [pod, uuid, app] = ['WHERRY_POD', 'WHERRY_POD_UUID', 'WHERRY_APP'].map(field);
+    if (pod === undefined || uuid === undefined || app === undefined) return [];
+    return [
+      {
+        ...{ unit: value('Id'), pod, uuid, app },
+        ...{ activeState: value('ActiveState'), subState: value('SubState') },
+        ...{ mainPid: Number(value('MainPID')), controlGroup: value('ControlGroup') },
+      },
+    ];
+  });
+}
+
+/**
+ * The app `app` of the pod `pod`. While a version replaces another there may be two pods of one
+ * name, of which one runs.
+ *
+ * @param places where wherry keeps pods, and what exists until a reboot
+ * @throws Refusal `not-found`, with what there is
+ */
+export function findRunningApp(
+  units: readonly AppUnit[],
+  pod: string,
+  app: string,
+  places: { readonly pods: string; readonly run: string },
+): RunningApp {
+  const ofPod = units.filter((unit) => unit.pod === pod);
+  if (!isAcName(pod) || ofPod.length === 0) {
+    const there = list(units.map((unit) => unit.pod));
+    throw new Refusal('not-found', `there is no pod ${JSON.stringify(pod)} here; pods: ${there}`);
+  }
+  const named = ofPod.filter((unit) => unit.app === app);
+  const [known] = named;
+  if (!isAcName(app) || known === undefined) {
+    const there = list(ofPod.map((unit) => unit.app));
+    throw new Refusal('not-found', `the pod ${pod} has no app ${JSON.stringify(app)}; apps: ${there}`);
+  }
+  const running = named.find(isRunning);
+  if (running === undefined) {
+    const there = list(units.filter(isRunning).map((unit) => `${unit.pod} ${unit.app}`));
+    throw new Refusal(
+      'not-found',
+      `the app ${app} of the pod ${pod} does not run: its unit is ${known.activeState} (${known.subState}), see "systemctl status '${known.unit}'"; apps that run: ${there}`,
+    );
+  }
+  const containerId = `${running.uuid}-${app}`;
+  return {
+    ...running,
+    containerId,
+    runtime: `${places.run}/apps/${containerId}`,
+    bundle: `${places.pods}/${running.uuid}/apps/${app}`,
+  };
+}
+
+function isRunning({ activeState, mainPid, controlGroup }: AppUnit): boolean {
+  return activeState === 'active' && mainPid > 0 && controlGroup !== '';
+}
+
+function list(names: readonly string[]): string {
+  return [...new Set(names)].sort().join(', ') || 'none';
+}
