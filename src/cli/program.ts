@@ -5,6 +5,7 @@ import { addExec } from './syntax/exec.ts';
 import { addFleet, addKeys } from './syntax/fleet.ts';
 import { addImage } from './syntax/image.ts';
 import type { MakeContext } from './syntax/options.ts';
+import { addPod } from './syntax/pod.ts';
 import { addTrust } from './syntax/trust.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -31,6 +32,7 @@ export function buildProgram(terminal: Terminal, makeContext: MakeContext): Comm
   addStatus(program, makeContext);
   addDevice(program, makeContext);
   addExec(program, makeContext);
+  addPod(program, makeContext);
   addDev(program, makeContext);
   for (const command of allCommands(program)) {
     command.exitOverride();

@@ -6,8 +6,6 @@ export interface ExecInput {
   readonly hasTerminal: boolean;
   /** The kind of the caller's terminal, from TERM. */
   readonly term: string | undefined;
-  /** The app's own; crun would leave the caller's. */
-  readonly oomScoreAdj: number;
 }
 
 interface BundleProcess {
@@ -17,7 +15,7 @@ interface BundleProcess {
 /**
  * The process of a bundle (OCI runtime specification, `process`) with another command: user,
  * groups, capabilities, no_new_privs, AppArmor profile, environment and directory stay the app's.
- * From options, `crun exec` takes neither no_new_privs nor the directory.
+ * Without a process, `crun exec` begins in `/`.
  *
  * @param config config.json of the app's bundle
  */
@@ -32,7 +30,6 @@ export function execProcess(config: string, input: ExecInput): string {
     env: input.hasTerminal
       ? [...env.filter(isKept), ...(input.term === undefined ? [] : [`TERM=${input.term}`])]
       : env,
-    oomScoreAdj: input.oomScoreAdj,
   });
 }
 

@@ -32,7 +32,7 @@ export async function exec(
   const hasTerminal = wantsTerminal(flags, isatty(0), isatty(1));
   if (process.getuid?.() !== 0)
     throw new Refusal('device-unsupported', 'only root can run a program in an app; try sudo');
-  const running = findRunningApp(await appUnits(), pod, app, places);
+  const running = findRunningApp(await appUnits(places.units), pod, app, places);
   const status = await run(context, running, { command, hasTerminal, flags });
   if (status !== 0) throw new EndedWith(status);
 }
@@ -58,12 +58,8 @@ async function run(context: Context, app: RunningApp, wanted: Wanted): Promise<n
   const directory = await whileItRuns(app, mkdtemp(join(app.runtime, 'exec-')));
   try {
     const files = { process: join(directory, 'process.json'), log: join(directory, 'log') };
-    const oomScoreAdj = await whileItRuns(app, readFile(`/proc/${app.mainPid}/oom_score_adj`, 'utf8'));
     const config = await whileItRuns(app, readFile(join(app.bundle, 'config.json'), 'utf8'));
-    const input = {
-      ...{ command, hasTerminal, term: process.env['TERM'] },
-      oomScoreAdj: Number(oomScoreAdj),
-    };
+    const input = { command, hasTerminal, term: process.env['TERM'] };
     await whileItRuns(app, writeFile(files.process, execProcess(config, input), { mode: 0o600 }));
     const [program = '', ...args] = execCommand(app, files, places.crun);
     const child = spawn(program, args, {
@@ -108,6 +104,7 @@ async function attended(context: Context, child: ChildProcess, app: RunningApp):
   gate.on('error', () => undefined); // A child that a signal ended does not read it.
   try {
     moveToCgroup(child.pid ?? 0, app);
+    copyOomScore(child.pid ?? 0, app);
     gate.end('moved\n');
   } catch (error) {
     gate.end();
@@ -136,6 +133,16 @@ function moveToCgroup(pid: number, app: RunningApp): void {
     if (isRefusal(cause)) throw cause;
     if (isMissing(cause)) throw goneRefusal(app, cause);
     throw new Refusal('device-unsupported', `${file} cannot be used: ${String(cause)}`, { cause });
+  }
+}
+
+/** `crun exec` ignores `oomScoreAdj` of a process; what is set here is inherited. */
+function copyOomScore(pid: number, app: RunningApp): void {
+  try {
+    writeFileSync(`/proc/${pid}/oom_score_adj`, readFileSync(`/proc/${app.mainPid}/oom_score_adj`));
+  } catch (cause) {
+    if (isMissing(cause)) throw goneRefusal(app, cause);
+    throw cause;
   }
 }
 

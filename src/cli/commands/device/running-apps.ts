@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
+import { readdir } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { isAcName } from '../../../image/appc/index.ts';
 import { Refusal } from '../../../core/refusal/index.ts';
 
 /** An app as systemd knows it. */
@@ -30,13 +30,19 @@ export interface RunningApp extends AppUnit {
  * The apps of this device, those of a version under way too. systemd is asked and not wherryd or
  * its state: an app does not need either of them to run.
  *
+ * @param directory where unit files are. A pattern would find only the units that are loaded, and
+ *   an app that does not run need not be.
  * @throws Refusal `device-unsupported` where there is no systemd
  */
-export async function appUnits(): Promise<readonly AppUnit[]> {
+export async function appUnits(directory: string): Promise<readonly AppUnit[]> {
+  const names = (await readdir(directory).catch(() => [])).filter((name) =>
+    /^wherry-pod-.*\.service$/.test(name),
+  );
+  if (names.length === 0) return [];
   const properties = 'Id,ActiveState,SubState,MainPID,ControlGroup,LogExtraFields';
   try {
-    const args = ['show', '--all', `--property=${properties}`, 'wherry-pod-*.service'];
-    const { stdout } = await promisify(execFile)('systemctl', args);
+    const args = ['show', `--property=${properties}`, '--', ...names];
+    const { stdout } = await promisify(execFile)('systemctl', args, { maxBuffer: 2 ** 24 });
     return parseAppUnits(stdout);
   } catch (cause) {
     throw new Refusal('device-unsupported', 'systemd does not answer here; run this on a device', { cause });
@@ -73,14 +79,10 @@ export function findRunningApp(
   app: string,
   places: { readonly pods: string; readonly run: string },
 ): RunningApp {
-  const ofPod = units.filter((unit) => unit.pod === pod);
-  if (!isAcName(pod) || ofPod.length === 0) {
-    const there = list(units.map((unit) => unit.pod));
-    throw new Refusal('not-found', `there is no pod ${JSON.stringify(pod)} here; pods: ${there}`);
-  }
+  const ofPod = unitsOfPod(units, pod);
   const named = ofPod.filter((unit) => unit.app === app);
   const [known] = named;
-  if (!isAcName(app) || known === undefined) {
+  if (known === undefined) {
     const there = list(ofPod.map((unit) => unit.app));
     throw new Refusal('not-found', `the pod ${pod} has no app ${JSON.stringify(app)}; apps: ${there}`);
   }
@@ -99,6 +101,14 @@ export function findRunningApp(
     runtime: `${places.run}/apps/${containerId}`,
     bundle: `${places.pods}/${running.uuid}/apps/${app}`,
   };
+}
+
+/** The apps of the pod `pod`. @throws Refusal `not-found`, with the pods that there are */
+export function unitsOfPod(units: readonly AppUnit[], pod: string): readonly AppUnit[] {
+  const found = units.filter((unit) => unit.pod === pod);
+  if (found.length > 0) return found;
+  const there = list(units.map((unit) => unit.pod));
+  throw new Refusal('not-found', `there is no pod ${JSON.stringify(pod)} here; pods: ${there}`);
 }
 
 function isRunning({ activeState, mainPid, controlGroup }: AppUnit): boolean {
