@@ -122,6 +122,12 @@ export interface LogFlags {
   readonly ssh?: string;
 }
 
+export interface ExecFlags {
+  readonly interactive?: true;
+  /** Absent: by what standard input and output are. */
+  readonly tty?: boolean;
+}
+
 export interface DevFlags {
   readonly host: string;
   readonly brokerPort: number;

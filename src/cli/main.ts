@@ -4,7 +4,7 @@ import { systemClock } from '../core/ports/index.ts';
 import type { Context } from './context.ts';
 import { tellFailure } from './failure.ts';
 import { buildProgram } from './program.ts';
-import { Stopped, type Terminal } from './terminal.ts';
+import { EndedWith, Stopped, type Terminal } from './terminal.ts';
 
 /** How long a command that is told to stop may take to close what it has open. */
 const closingMs = 1000;
@@ -48,13 +48,16 @@ export async function main(
     end = await Promise.race([ended, late]);
     timer.abort();
   }
+  if (end?.error instanceof EndedWith) return end.error.status;
   const reason: unknown = terminal.stop.reason;
   if (reason instanceof Stopped) {
     terminal.err(`wherry: ${reason.message}\n`);
     return reason.status;
   }
   if (end?.error === undefined) return 0;
-  return tellFailure(terminal, end.error, args.includes('--json'), typedCommand(program, args));
+  // What follows "--" are the words of another program.
+  const own = args.includes('--') ? args.slice(0, args.indexOf('--')) : args;
+  return tellFailure(terminal, end.error, own.includes('--json'), typedCommand(program, own));
 }
 
 /** The deepest command that `args` name. */

@@ -1,9 +1,11 @@
 import { Command } from 'commander';
 import { addDeploy, addStatus } from './syntax/deploy.ts';
 import { addDev, addDevice } from './syntax/device.ts';
+import { addExec } from './syntax/exec.ts';
 import { addFleet, addKeys } from './syntax/fleet.ts';
 import { addImage } from './syntax/image.ts';
 import type { MakeContext } from './syntax/options.ts';
+import { addPod } from './syntax/pod.ts';
 import { addTrust } from './syntax/trust.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -29,6 +31,8 @@ export function buildProgram(terminal: Terminal, makeContext: MakeContext): Comm
   addDeploy(program, makeContext);
   addStatus(program, makeContext);
   addDevice(program, makeContext);
+  addExec(program, makeContext);
+  addPod(program, makeContext);
   addDev(program, makeContext);
   for (const command of allCommands(program)) {
     command.exitOverride();
@@ -55,6 +59,7 @@ Exit status:
   75  no answer came in time
   77  the command may not be obeyed: signature, target, version or expiry
  129, 130, 143  ended by SIGHUP, Ctrl-C (SIGINT) or SIGTERM
+That of exec is the program's.
 
 A first fleet:
   wherry fleet init harbour

@@ -13,6 +13,8 @@ export interface Terminal {
   readonly ask?: (question: string) => Promise<string>;
   /** Aborted by Ctrl-C, SIGTERM and a terminal that is closed; the reason is a `Stopped`. */
   readonly stop: AbortSignal;
+  /** Hands the signals that abort `stop` to `taker` from now on, for another program that runs. */
+  readonly handSignals?: (taker: (signal: NodeJS.Signals) => void) => void;
 }
 
 /**
@@ -32,14 +34,30 @@ export class Stopped extends Error {
   }
 }
 
+/** A program that a command ran ended with this status, which is then the command's. */
+export class EndedWith extends Error {
+  readonly status: number;
+
+  constructor(status: number) {
+    super(`the program ended with status ${status}`);
+    this.name = 'EndedWith';
+    this.status = status;
+  }
+}
+
 /**
  * The terminal of this process. Colours follow https://no-color.org: only on a terminal, and never
  * with NO_COLOR.
  */
 export function processTerminal(): Terminal {
   const stop = new AbortController();
+  let taker: ((signal: NodeJS.Signals) => void) | undefined;
   for (const signal of Object.keys(stopSignals) as (keyof typeof stopSignals)[]) {
     process.on(signal, () => {
+      if (taker !== undefined) {
+        taker(signal);
+        return;
+      }
       // Who asks twice does not want to wait for the end of anything.
       if (stop.signal.aborted) process.exit(stopSignals[signal]);
       stop.abort(new Stopped(signal));
@@ -55,6 +73,7 @@ export function processTerminal(): Terminal {
       process.stdout.isTTY && (process.env['NO_COLOR'] ?? '') === '' && process.env['TERM'] !== 'dumb',
     columns: process.stdout.isTTY ? process.stdout.columns : 0,
     stop: stop.signal,
+    handSignals: (next) => void (taker = next),
     ...(process.stdin.isTTY && process.stderr.isTTY
       ? { ask: (question: string) => ask(question, stop.signal) }
       : {}),

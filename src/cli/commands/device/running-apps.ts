@@ -1,0 +1,120 @@
+import { execFile } from 'node:child_process';
+import { readdir } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import { Refusal } from '../../../core/refusal/index.ts';
+
+/** An app as systemd knows it. */
+export interface AppUnit {
+  readonly unit: string;
+  readonly pod: string;
+  readonly uuid: string;
+  readonly app: string;
+  /** systemd's ActiveState and SubState, such as `active` and `running`. */
+  readonly activeState: string;
+  readonly subState: string;
+  readonly mainPid: number;
+  /** Below the mount point of the cgroup file system; empty for an app that does not run. */
+  readonly controlGroup: string;
+}
+
+/** An app that runs, with the places that belong to its container (device/pod/places.ts). */
+export interface RunningApp extends AppUnit {
+  readonly containerId: string;
+  /** Directory of crun's state. systemd removes it when the app ends. */
+  readonly runtime: string;
+  /** Directory of its bundle. */
+  readonly bundle: string;
+}
+
+/**
+ * The apps of this device, those of a version under way too. systemd is asked and not wherryd or
+ * its state: an app does not need either of them to run.
+ *
+ * @param directory where unit files are. A pattern would find only the units that are loaded, and
+ *   an app that does not run need not be.
+ * @throws Refusal `device-unsupported` where there is no systemd
+ */
+export async function appUnits(directory: string): Promise<readonly AppUnit[]> {
+  const names = (await readdir(directory).catch(() => [])).filter((name) =>
+    /^wherry-pod-.*\.service$/.test(name),
+  );
+  if (names.length === 0) return [];
+  const properties = 'Id,ActiveState,SubState,MainPID,ControlGroup,LogExtraFields';
+  try {
+    const args = ['show', `--property=${properties}`, '--', ...names];
+    const { stdout } = await promisify(execFile)('systemctl', args, { maxBuffer: 2 ** 24 });
+    return parseAppUnits(stdout);
+  } catch (cause) {
+    throw new Refusal('device-unsupported', 'systemd does not answer here; run this on a device', { cause });
+  }
+}
+
+/** What `systemctl show` prints: a block of lines for each unit. */
+export function parseAppUnits(text: string): readonly AppUnit[] {
+  return text.split('\n\n').flatMap((block) => {
+    const value = (key: string) => new RegExp(`^${key}=(.*)$`, 'm').exec(block)?.[1] ?? '';
+    const field = (key: string) => new RegExp(`(?:^| )${key}=(\\S+)`).exec(value('LogExtraFields'))?.[1];
+    const [pod, uuid, app] = ['WHERRY_POD', 'WHERRY_POD_UUID', 'WHERRY_APP'].map(field);
+    if (pod === undefined || uuid === undefined || app === undefined) return [];
+    return [
+      {
+        ...{ unit: value('Id'), pod, uuid, app },
+        ...{ activeState: value('ActiveState'), subState: value('SubState') },
+        ...{ mainPid: Number(value('MainPID')), controlGroup: value('ControlGroup') },
+      },
+    ];
+  });
+}
+
+/**
+ * The app `app` of the pod `pod`. While a version replaces another there may be two pods of one
+ * name, of which one runs.
+ *
+ * @param places where wherry keeps pods, and what exists until a reboot
+ * @throws Refusal `not-found`, with what there is
+ */
+export function findRunningApp(
+  units: readonly AppUnit[],
+  pod: string,
+  app: string,
+  places: { readonly pods: string; readonly run: string },
+): RunningApp {
+  const ofPod = unitsOfPod(units, pod);
+  const named = ofPod.filter((unit) => unit.app === app);
+  const [known] = named;
+  if (known === undefined) {
+    const there = list(ofPod.map((unit) => unit.app));
+    throw new Refusal('not-found', `the pod ${pod} has no app ${JSON.stringify(app)}; apps: ${there}`);
+  }
+  const running = named.find(isRunning);
+  if (running === undefined) {
+    const there = list(units.filter(isRunning).map((unit) => `${unit.pod} ${unit.app}`));
+    throw new Refusal(
+      'not-found',
+      `the app ${app} of the pod ${pod} does not run: its unit is ${known.activeState} (${known.subState}), see "systemctl status '${known.unit}'"; apps that run: ${there}`,
+    );
+  }
+  const containerId = `${running.uuid}-${app}`;
+  return {
+    ...running,
+    containerId,
+    runtime: `${places.run}/apps/${containerId}`,
+    bundle: `${places.pods}/${running.uuid}/apps/${app}`,
+  };
+}
+
+/** The apps of the pod `pod`. @throws Refusal `not-found`, with the pods that there are */
+export function unitsOfPod(units: readonly AppUnit[], pod: string): readonly AppUnit[] {
+  const found = units.filter((unit) => unit.pod === pod);
+  if (found.length > 0) return found;
+  const there = list(units.map((unit) => unit.pod));
+  throw new Refusal('not-found', `there is no pod ${JSON.stringify(pod)} here; pods: ${there}`);
+}
+
+function isRunning({ activeState, mainPid, controlGroup }: AppUnit): boolean {
+  return activeState === 'active' && mainPid > 0 && controlGroup !== '';
+}
+
+function list(names: readonly string[]): string {
+  return [...new Set(names)].sort().join(', ') || 'none';
+}

@@ -1,0 +1,165 @@
+import { describe, expect, it } from 'vitest';
+import { wantsTerminal } from '../../../../src/cli/commands/device/exec.ts';
+import { crunError, execCommand, execProcess } from '../../../../src/cli/commands/device/exec-process.ts';
+import { podCommand } from '../../../../src/cli/commands/device/pod.ts';
+import { findRunningApp, parseAppUnits } from '../../../../src/cli/commands/device/running-apps.ts';
+import { places } from '../../../../src/device/host/index.ts';
+import { wherry } from '../../../support/recording-terminal.ts';
+
+const uuids = {
+  web: 'b6a4973a-dfe5-84c1-b2de-93ab2f85e429',
+  old: '459ba801-38bf-87fc-a2db-827beeb4eb12',
+} as const;
+
+/** As `systemctl show` prints it (systemd 257). */
+function shown(pod: string, uuid: string, app: string, pid: number): string {
+  const part = `${pod.replaceAll('-', '\\x2d')}.${uuid.slice(0, 8)}`;
+  const unit = `wherry-pod-${part}-${app}.service`;
+  return [
+    `MainPID=${pid}`,
+    `ControlGroup=${pid === 0 ? '' : `/wherry.slice/wherry-pod.slice/wherry-pod-${part}.slice/${unit}`}`,
+    `LogExtraFields=WHERRY_POD=${pod} WHERRY_POD_UUID=${uuid} WHERRY_APP=${app}`,
+    `Id=${unit}`,
+    `ActiveState=${pid === 0 ? 'failed' : 'active'}`,
+    `SubState=${pid === 0 ? 'failed' : 'running'}`,
+  ].join('\n');
+}
+
+const units = parseAppUnits(
+  [
+    shown('web-site', uuids.old, 'nginx', 0),
+    shown('web-site', uuids.web, 'nginx', 144),
+    shown('web-site', uuids.web, 'log-shipper', 0),
+    shown('other', uuids.old, 'main', 180),
+    'Id=wherry-pod-of-somebody.service\nActiveState=active',
+  ].join('\n\n') + '\n',
+);
+
+describe('the app of an execution', () => {
+  it('is the one that runs, with the places of its container', () => {
+    expect(findRunningApp(units, 'web-site', 'nginx', places)).toEqual({
+      unit: 'wherry-pod-web\\x2dsite.b6a4973a-nginx.service',
+      ...{ pod: 'web-site', uuid: uuids.web, app: 'nginx', activeState: 'active', subState: 'running' },
+      mainPid: 144,
+      controlGroup:
+        '/wherry.slice/wherry-pod.slice/wherry-pod-web\\x2dsite.b6a4973a.slice/wherry-pod-web\\x2dsite.b6a4973a-nginx.service',
+      containerId: `${uuids.web}-nginx`,
+      runtime: `/run/wherry/apps/${uuids.web}-nginx`,
+      bundle: `/var/lib/wherry/pods/${uuids.web}/apps/nginx`,
+    });
+  });
+
+  it.each([
+    ['website', 'nginx', 'there is no pod "website" here; pods: other, web-site'],
+    ['web-site', 'apache', 'the pod web-site has no app "apache"; apps: log-shipper, nginx'],
+    ['web-site', '../nginx', 'the pod web-site has no app "../nginx"; apps: log-shipper, nginx'],
+    [
+      ...['web-site', 'log-shipper'],
+      'the app log-shipper of the pod web-site does not run: its unit is failed (failed), see "systemctl status \'wherry-pod-web\\x2dsite.b6a4973a-log-shipper.service\'"; apps that run: other main, web-site nginx',
+    ],
+  ])('is refused with what there is: %s %s', (...row) => {
+    const [pod = '', app = '', message] = row;
+    expect(() => findRunningApp(units, pod, app, places)).toThrow(
+      expect.objectContaining({ code: 'not-found', message }) as Error,
+    );
+  });
+
+  it('is refused on a device without pods', () => {
+    expect(() => findRunningApp([], 'web', 'nginx', places)).toThrow(
+      'there is no pod "web" here; pods: none',
+    );
+  });
+});
+
+describe('the process of an execution', () => {
+  const own = {
+    ...{ terminal: false, user: { uid: 33, gid: 34, umask: 18, additionalGids: [7] }, args: ['/bin/web'] },
+    ...{ env: ['PATH=/bin', 'TERM=dumb'], cwd: '/srv', noNewPrivileges: true, apparmorProfile: 'web' },
+    capabilities: { bounding: ['CAP_KILL'], permitted: [], effective: [] },
+  };
+  const config = JSON.stringify({ ociVersion: '1.0.2', process: own, root: { path: '/x' } });
+  const input = { command: ['sh', '-c', 'a b'], hasTerminal: false, term: 'vt220' };
+
+  it('is the app’s own with another command', () => {
+    expect(JSON.parse(execProcess(config, input))).toEqual({
+      ...own,
+      args: ['sh', '-c', 'a b'],
+    });
+  });
+
+  it('knows the kind of a terminal, where it has one', () => {
+    const env = (term: string | undefined) =>
+      (JSON.parse(execProcess(config, { ...input, hasTerminal: true, term })) as { env: unknown }).env;
+    expect(env('vt220')).toEqual(['PATH=/bin', 'TERM=vt220']);
+    expect(env(undefined)).toEqual(['PATH=/bin', 'TERM=dumb']);
+  });
+
+  it('becomes crun only after it was moved', () => {
+    const app = findRunningApp(units, 'web-site', 'nginx', places);
+    expect(execCommand(app, { process: '/p', log: '/l' }, '/usr/bin/crun')).toEqual([
+      ...['/bin/sh', '-c', 'read -r moved <&3 && exec "$@" 3<&-', 'wherry-exec'],
+      ...['/usr/bin/crun', `--root=/run/wherry/apps/${uuids.web}-nginx`, '--cgroup-manager=disabled'],
+      ...['--log=file:/l', '--log-format=json', 'exec', '--process=/p', `${uuids.web}-nginx`],
+    ]);
+  });
+
+  it.each([
+    ['', undefined],
+    ['{"msg":"slow","level":"warning","time":"t"}\n', undefined],
+    ['{"msg":"slow","level":"warning"}\n{"msg":"no such file","level":"error"}\n', 'no such file'],
+  ])('failed when crun logged an error: %j', (log, error) => {
+    expect(crunError(log)).toBe(error);
+  });
+});
+
+describe('the terminal of an execution', () => {
+  it.each([
+    [{}, true, true, true],
+    [{}, true, false, false],
+    [{}, false, true, false],
+    [{ tty: true }, true, false, true],
+    [{ tty: false }, true, true, false],
+  ] as const)('%j with input %s and output %s: %s', (flags, input, output, expected) => {
+    expect(wantsTerminal(flags, input, output)).toBe(expected);
+  });
+
+  it('is refused without one here', () => {
+    expect(() => wantsTerminal({ tty: true }, false, true)).toThrow(
+      expect.objectContaining({ code: 'usage' }) as Error,
+    );
+  });
+});
+
+describe('wherry pod', () => {
+  it('has systemd change all apps of the pod and of no other', () => {
+    expect(podCommand(units, 'restart', 'other')).toEqual([
+      ...['restart', '--', 'wherry-pod-other.459ba801-main.service'],
+    ]);
+    expect(podCommand(units, 'stop', 'web-site')).toHaveLength(5);
+  });
+
+  it('refuses a pod that is not there with those that are', () => {
+    expect(() => podCommand(units, 'stop', 'web')).toThrow(
+      expect.objectContaining({
+        code: 'not-found',
+        message: 'there is no pod "web" here; pods: other, web-site',
+      }) as Error,
+    );
+  });
+});
+
+describe('wherry exec', () => {
+  it.each([[['exec', 'web', 'nginx']], [['exec', 'web']], [['exec', 'web', 'nginx', 'ls', '-l']]])(
+    'refuses %j',
+    async (words) => {
+      expect(await wherry(words)).toMatchObject({ status: 64, out: '' });
+    },
+  );
+
+  it('leaves options behind "--" to the program', async () => {
+    const { status, out, err } = await wherry(['exec', 'web', 'nginx', '--', 'ls', '--json', 'status']);
+    expect(status).not.toBe(0);
+    expect(out).toBe('');
+    expect(err).not.toContain('usage');
+  });
+});
