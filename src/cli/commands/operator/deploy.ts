@@ -223,7 +223,7 @@ function volumesFor(images: readonly OfferedImage[], texts: readonly string[]): 
   return [...volumes.values()];
 }
 
-/** @throws Refusal `usage` when no pod would get it, `input-invalid` for what is no network's name */
+/** @throws Refusal `usage` when no pod would get it, `input-invalid` for what is no name */
 function networkFor({ network, run = [] }: DeployFlags): AcName | undefined {
   if (network === undefined) return undefined;
   if (run.length === 0) {
