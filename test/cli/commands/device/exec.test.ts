@@ -58,7 +58,7 @@ describe('the app of an execution', () => {
       'the app log-shipper of the pod web-site does not run: its unit is failed (failed), see "systemctl status \'wherry-pod-web\\x2dsite.b6a4973a-log-shipper.service\'"; apps that run: other main, web-site nginx',
     ],
   ])('is refused with what there is: %s %s', (...row) => {
-    const [pod = '', app = '', message] = row;
+    const [pod, app = '', message] = row;
     expect(() => findRunningApp(units, pod, app, places)).toThrow(
       expect.objectContaining({ code: 'not-found', message }) as Error,
     );
