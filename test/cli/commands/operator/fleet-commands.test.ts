@@ -112,8 +112,8 @@ describe('wherry deploy', () => {
   });
 
   it('[C110] names the network of --run pods, and of no others', async () => {
-    const crane = device('crane-22');
-    const pod = ['deploy', 'crane-22', '--run', `web=${at('web-1.0.aci')}`];
+    const crane = device('crane-62');
+    const pod = ['deploy', 'crane-62', '--run', `web=${at('web-1.0.aci')}`];
     expect(await run(...pod, '--network', 'bridge')).toMatchObject({ status: 0 });
     expect(await run(...pod)).toMatchObject({ status: 0 });
     const annotations = crane.obeyed.map(
@@ -122,7 +122,7 @@ describe('wherry deploy', () => {
     expect(annotations).toEqual([[{ name: 'wherry/network', value: 'bridge' }], []]);
     for (const [args, problem] of [
       [[...pod, '--network', '../lan'], /none, bridge or the name .*"\.\.\/lan".*input-invalid/],
-      [['deploy', 'crane-22', '--stop-all', '--network', 'lan'], /for --run pods; .* annotation .*usage/],
+      [['deploy', 'crane-62', '--stop-all', '--network', 'lan'], /for --run pods; .* annotation .*usage/],
     ] as const) {
       const refused = await run(...args);
       expect(refused.err).toMatch(problem);
