@@ -56,11 +56,21 @@ const wrong =
  * start was done.
  */
 const followsKill = /([^ ]+): (Killing process \d+ .* with signal SIGKILL|Failed with result)/;
+/**
+ * What systemd says of a unit whose stop signal was not heard: the first process of a PID namespace
+ * gets no signal that it has no handler for (pid_namespaces(7)), and an app needs a moment to set
+ * its own.
+ */
+const followsDeafness =
+  /([^ ]+): (State 'stop-sigterm' timed out|Killing process \d+ .* with signal SIGKILL|Failed with result 'timeout')/;
 
 /** Reads the journal of a board bit by bit. */
 export class JournalCheck {
   private readonly board: Board;
   private readonly starting = new Set<string>();
+  private readonly startedAt = new Map<string, number>();
+  /** Units that were stopped within a second of their start. */
+  private readonly deaf = new Set<string>();
   private cursor = '';
 
   constructor(board: Board) {
@@ -77,12 +87,31 @@ export class JournalCheck {
     this.cursor = /^-- cursor: (.+)$/m.exec(output)?.[1] ?? this.cursor;
     const units = new Set(killed.map(({ unit }) => unit));
     return output.split('\n').filter((line) => {
-      const [, step, started] = /systemd\[1\]: (Starting|Started) (\S+)/.exec(line) ?? [];
-      if (started !== undefined && step === 'Starting') this.starting.add(started);
-      if (started !== undefined && step === 'Started') this.starting.delete(started);
+      const [, step, named] = /systemd\[1\]: (Starting|Started|Stopping) (\S+)/.exec(line) ?? [];
+      if (named !== undefined && step !== undefined) this.follow(named, step, secondOf(line));
       if (!wrong.test(line)) return false;
+      const [, late = ''] = followsDeafness.exec(line) ?? [];
+      if (this.deaf.has(late)) return false;
       const [, unit = ''] = followsKill.exec(line) ?? [];
       return !units.has(unit) && !this.starting.has(unit);
     });
   }
+
+  /** What systemd says that it does with a unit, at a second of the day. */
+  private follow(unit: string, step: string, second: number): void {
+    if (step === 'Starting') this.starting.add(unit);
+    if (step === 'Started') {
+      this.starting.delete(unit);
+      this.startedAt.set(unit, second);
+    }
+    if (step !== 'Stopping') return;
+    if (second - (this.startedAt.get(unit) ?? -Infinity) < 1) this.deaf.add(unit);
+    else this.deaf.delete(unit);
+  }
+}
+
+/** Of a line in journalctl's format `short-precise`. */
+function secondOf(line: string): number {
+  const [, hours, minutes, seconds] = / (\d\d):(\d\d):(\d\d\.\d+) /.exec(line) ?? [];
+  return Number(hours) * 3600 + Number(minutes) * 60 + Number(seconds);
 }
