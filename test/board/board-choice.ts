@@ -1,5 +1,5 @@
 import { it } from 'vitest';
-import { type Ability, lacksOf } from '../../qemu/index.ts';
+import { type Ability, lacksOf, loadBoardConfig } from '../../qemu/index.ts';
 
 /** The boards that WHERRY_BOARDS names: everything runs on each of them. */
 const named = process.env['WHERRY_BOARDS']?.split(',').filter(Boolean);
@@ -7,8 +7,18 @@ const named = process.env['WHERRY_BOARDS']?.split(',').filter(Boolean);
 /** Otherwise everything runs on the first, and on the others what only they can show. */
 const matrix = ['native', 'virt-armv8', 'virt-armv7'] as const;
 
+const kindOf = (name: string) => loadBoardConfig(name).config.kind;
+const suiteOf = (name: string) => loadBoardConfig(name).config.suite;
+
 /** For what must be shown on every architecture, kernel and systemd. */
 export const everyBoard: readonly string[] = named ?? matrix;
+
+/** For what a slow processor or a kernel of ARM may break: the native and one emulated board. */
+export const everyKind: readonly string[] = named ?? matrix.slice(0, 2);
+
+/** For what another version of systemd, Node or dpkg may break: a board for each Debian release. */
+export const everyRelease: readonly string[] =
+  named ?? matrix.filter((name, at) => matrix.findIndex((one) => suiteOf(one) === suiteOf(name)) === at);
 
 /** For what needs no ability that a board may lack. */
 export const oneBoard: readonly string[] = named ?? matrix.slice(0, 1);
@@ -36,8 +46,20 @@ export function itOnce(board: string, ...needs: readonly Ability[]): typeof it {
   return skipped(`${board} need not show it: ${home} does`);
 }
 
-/** Of `it` only the call itself and `each` are used with these. */
+/**
+ * Like {@link itOn}, on the native board and the first emulated one that can, unless boards are
+ * named.
+ */
+export function itOncePerKind(board: string, ...needs: readonly Ability[]): typeof it {
+  const able = matrix.filter((one) => needs.every((need) => lacksOf(one)[need] === undefined));
+  const home = able.find((one) => kindOf(one) === kindOf(board));
+  if (named !== undefined || home === undefined || home === board) return itOn(board, ...needs);
+  return skipped(`${board} need not show it: ${home} does`);
+}
+
+/** Of `it` only the call itself and `for` are used with these. */
 function skipped(reason: string): typeof it {
   const skip = (title: string): void => it(title, (test) => test.skip(reason));
-  return skip as typeof it;
+  const skipEach = () => skip;
+  return Object.assign(skip, { for: skipEach }) as unknown as typeof it;
 }

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DeviceReport } from '../../src/wire/report/index.ts';
-import { everyBoard, itOn } from './board-choice.ts';
+import { everyBoard, itOn, itOncePerKind } from './board-choice.ts';
 import { type BuiltImage, Scene } from './scene.ts';
 
 const healthy = (report: DeviceReport, version: number): boolean =>
@@ -70,7 +70,7 @@ describe.each(everyBoard)('on %s', (boardName) => {
     },
   );
 
-  it('the same command again starts nothing [C24]', async () => {
+  itOncePerKind(boardName)('the same command again starts nothing [C24]', async () => {
     const before = mainPid(await scene.report((latest) => latest.pods.length === 1));
     const seq = scene.reports.at(-1)?.seq ?? 0;
     await scene.board.check('systemctl restart wherryd', { timeoutMs: 120_000 });
@@ -101,39 +101,45 @@ describe.each(everyBoard)('on %s', (boardName) => {
     expect(mainPid(report)).toBe(before);
   });
 
-  it('a broker that is gone for a while is found again, without starting anything twice [C3]', async () => {
-    const before = mainPid(await scene.report((latest) => latest.pods.length === 1));
-    await scene.stopBroker();
-    const count = scene.reports.length;
-    await scene.board.waitFor(
-      `journalctl -u wherryd --since -2min | grep -i 'broker'`,
-      ({ status }) => status === 0,
-    );
-    await scene.startBroker();
-    // The will of the lost connection may arrive last; the device then sets its presence right.
-    await scene.report(() => scene.reports.length > count && scene.presence?.up === true);
-    const report = await scene.report((latest) => latest.pods.length === 1);
-    expect(mainPid(report)).toBe(before);
-    expect(scene.events.filter((event) => event.version === report.currentVersion)).toHaveLength(1);
-  });
+  itOncePerKind(boardName)(
+    'a broker that is gone for a while is found again, without starting anything twice [C3]',
+    async () => {
+      const before = mainPid(await scene.report((latest) => latest.pods.length === 1));
+      await scene.stopBroker();
+      const count = scene.reports.length;
+      await scene.board.waitFor(
+        `journalctl -u wherryd --since -2min | grep -i 'broker'`,
+        ({ status }) => status === 0,
+      );
+      await scene.startBroker();
+      // The will of the lost connection may arrive last; the device then sets its presence right.
+      await scene.report(() => scene.reports.length > count && scene.presence?.up === true);
+      const report = await scene.report((latest) => latest.pods.length === 1);
+      expect(mainPid(report)).toBe(before);
+      expect(scene.events.filter((event) => event.version === report.currentVersion)).toHaveLength(1);
+    },
+  );
 
-  it('a second version is deployed, and rolled back by command without a download', async () => {
-    const first = scene.reports.at(-1)?.currentVersion ?? 0;
-    const second = await scene.image('nginx', ['/usr/sbin/nginx', '-e', 'stderr'], {
-      version: '2.0.0',
-      app: { user: '33', group: '33', ...limits },
-      files: [{ path: '/srv/www/index.html', content: 'the second page\n' }],
-    });
-    const update = scene.desired([{ name: 'web', image: second }]);
-    expect(update.version).toBeGreaterThan(first);
-    expect(await scene.deploy(update)).toMatchObject({ outcome: 'committed' });
-    expect(await page()).toBe('the second page\n');
-    const back = scene.desired([{ name: 'web', image: web }]);
-    expect(await scene.deploy(back)).toMatchObject({ outcome: 'committed' });
-    expect(await page()).toBe('the first page\n');
-    const journal = await scene.board.journal(`-u 'wherry-pull@*' -o cat`);
-    expect(journal.match(/Starting .*pull/gi)?.length ?? 0).toBeLessThanOrEqual(2);
-  });
+  itOncePerKind(boardName)(
+    'a second version is deployed, and rolled back by command without a download',
+    async () => {
+      const first = scene.reports.at(-1)?.currentVersion ?? 0;
+      const second = await scene.image('nginx', ['/usr/sbin/nginx', '-e', 'stderr'], {
+        version: '2.0.0',
+        app: { user: '33', group: '33', ...limits },
+        files: [{ path: '/srv/www/index.html', content: 'the second page\n' }],
+      });
+      const update = scene.desired([{ name: 'web', image: second }]);
+      expect(update.version).toBeGreaterThan(first);
+      expect(await scene.deploy(update)).toMatchObject({ outcome: 'committed' });
+      expect(await page()).toBe('the second page\n');
+      const back = scene.desired([{ name: 'web', image: web }]);
+      expect(await scene.deploy(back)).toMatchObject({ outcome: 'committed' });
+      expect(await page()).toBe('the first page\n');
+      const journal = await scene.board.journal(`-u 'wherry-pull@*' -o cat`);
+      expect(journal.match(/Starting .*pull/gi)?.length ?? 0).toBeLessThanOrEqual(2);
+    },
+  );
 
   it('a pod that does not stay up is rolled back to the set before [C41] [C47]', async () => {
     const busybox = await scene.image('busybox', ['/usr/bin/busybox', 'sh', '-c', 'echo broken; exit 3']);
@@ -152,7 +158,7 @@ describe.each(everyBoard)('on %s', (boardName) => {
     expect(await scene.board.check(failed)).toBe('');
   });
 
-  itOn(boardName, 'controllers')(
+  itOncePerKind(boardName, 'controllers')(
     'a hog is killed at its limit, reported as such and restarted, and a pod that did not change goes on [C43] [C52]',
     async () => {
       const before = mainPid(await scene.report((latest) => latest.pods.length === 1));
@@ -179,40 +185,43 @@ describe.each(everyBoard)('on %s', (boardName) => {
     },
   );
 
-  it('the apps of a pod share PID, IPC and UTS namespaces, each in its own root [pods.md]', async () => {
-    const image = await scene.image('busybox', ['/usr/bin/busybox', 'true']);
-    const app = (name: string, script: string) => ({
-      name,
-      image: { id: image.id },
-      app: { exec: ['/usr/bin/busybox', 'sh', '-c', script], user: '0', group: '0' },
-      annotations: [{ name: 'wherry/stop-timeout', value: '1' }],
-    });
-    const desired = scene.desired([
-      {
-        name: 'pair',
-        image,
-        manifest: {
-          apps: [
-            app('one', 'touch /only-here; exec sleep 424242'),
-            app('two', 'while sleep 1; do ps; hostname; ls /; done'),
-          ],
+  itOncePerKind(boardName)(
+    'the apps of a pod share PID, IPC and UTS namespaces, each in its own root [pods.md]',
+    async () => {
+      const image = await scene.image('busybox', ['/usr/bin/busybox', 'true']);
+      const app = (name: string, script: string) => ({
+        name,
+        image: { id: image.id },
+        app: { exec: ['/usr/bin/busybox', 'sh', '-c', script], user: '0', group: '0' },
+        annotations: [{ name: 'wherry/stop-timeout', value: '1' }],
+      });
+      const desired = scene.desired([
+        {
+          name: 'pair',
+          image,
+          manifest: {
+            apps: [
+              app('one', 'touch /only-here; exec sleep 424242'),
+              app('two', 'while sleep 1; do ps; hostname; ls /; done'),
+            ],
+          },
         },
-      },
-    ]);
-    expect(await scene.deploy(desired)).toMatchObject({ outcome: 'committed' });
-    const { stdout } = await scene.board.waitFor(
-      'journalctl -o cat WHERRY_APP=two --no-pager -n 60',
-      ({ stdout: lines }) => lines.includes('sleep 424242'),
-    );
-    expect(stdout).toContain('pair');
-    expect(stdout).not.toContain('only-here');
-    const pids = await scene.board.check(
-      "for app in one two; do systemctl show -P MainPID 'wherry-pod-pair.*-'$app.service; done",
-    );
-    const [one = '', two = ''] = pids.trim().split('\n').filter(Boolean);
-    const namespaces = await scene.board.check(
-      `for kind in pid ipc uts mnt; do readlink /proc/${one}/ns/$kind /proc/${two}/ns/$kind | sort -u | wc -l; done`,
-    );
-    expect(namespaces.trim().split('\n')).toEqual(['1', '1', '1', '2']);
-  });
+      ]);
+      expect(await scene.deploy(desired)).toMatchObject({ outcome: 'committed' });
+      const { stdout } = await scene.board.waitFor(
+        'journalctl -o cat WHERRY_APP=two --no-pager -n 60',
+        ({ stdout: lines }) => lines.includes('sleep 424242'),
+      );
+      expect(stdout).toContain('pair');
+      expect(stdout).not.toContain('only-here');
+      const pids = await scene.board.check(
+        "for app in one two; do systemctl show -P MainPID 'wherry-pod-pair.*-'$app.service; done",
+      );
+      const [one = '', two = ''] = pids.trim().split('\n').filter(Boolean);
+      const namespaces = await scene.board.check(
+        `for kind in pid ipc uts mnt; do readlink /proc/${one}/ns/$kind /proc/${two}/ns/$kind | sort -u | wc -l; done`,
+      );
+      expect(namespaces.trim().split('\n')).toEqual(['1', '1', '1', '2']);
+    },
+  );
 });

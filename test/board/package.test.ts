@@ -10,7 +10,7 @@ import type { BuiltPackage } from '../../cross/index.ts';
 import { allArchs, buildPackages, cacheRoot, targets } from '../../cross/index.ts';
 import type { Board } from '../../qemu/index.ts';
 import { startBoard } from '../../qemu/index.ts';
-import { everyBoard } from './board-choice.ts';
+import { everyRelease } from './board-choice.ts';
 
 const run = promisify(execFile);
 const root = path.join(import.meta.dirname, '../..');
@@ -140,7 +140,7 @@ can('make-erofs', () => {
 net.connect({ host: '127.0.0.1', port: 9 }).on('error', (e) => console.log('network', e.code));
 `;
 
-describe.each(everyBoard)('a package on %s', (name) => {
+describe.each(everyRelease)('a package on %s', (name) => {
   let board: Board;
   let deb: BuiltPackage | undefined;
   const mainPid = async (unit: string) => (await board.check(`systemctl show -P MainPID ${unit}`)).trim();

@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startBoard, type Board } from '../../qemu/index.ts';
-import { everyBoard, itOn } from './board-choice.ts';
+import { everyBoard, itOn, itOncePerKind } from './board-choice.ts';
 
 describe.each(everyBoard)('%s', (name) => {
   let board: Board;
@@ -24,18 +24,18 @@ describe.each(everyBoard)('%s', (name) => {
     expect(result).toEqual({ status: 42, stdout: 'a\0b\nä', stderr: 'to stderr\n' });
   });
 
-  it('runs commands at the same time, and ends one that takes too long', async () => {
+  itOncePerKind(name)('runs commands at the same time, and ends one that takes too long', async () => {
     const slow = board.run('sleep 600', { timeoutMs: 1000 });
     expect(await board.check('echo quick')).toBe('quick\n');
     expect((await slow).status).toBe(124);
   });
 
-  it('is not held up by a process that a command leaves behind', async () => {
+  itOncePerKind(name)('is not held up by a process that a command leaves behind', async () => {
     await board.check('sleep 600 & echo $! >/run/left');
     expect(await board.check('kill "$(cat /run/left)" && echo gone')).toBe('gone\n');
   });
 
-  it('takes and gives files of any bytes, with their mode', async () => {
+  itOncePerKind(name)('takes and gives files of any bytes, with their mode', async () => {
     const bytes = Buffer.from(Array.from({ length: 300_000 }, (_, index) => (index * 7919) & 255));
     await board.copyIn(bytes, '/root/new dir/file', 0o750);
     expect((await board.copyOut('/root/new dir/file')).equals(bytes)).toBe(true);
@@ -72,32 +72,35 @@ describe.each(everyBoard)('%s', (name) => {
     expect(said).toBe('from erofs\n');
   });
 
-  it('reaches servers of the host, is reached by forwarded ports, and neither while the cable is out', async () => {
-    const server = createServer((_request, response) => response.end('from the host'));
-    await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
-    try {
-      const address = server.address();
-      const port = typeof address === 'object' && address !== null ? address.port : 0;
-      const ask = `curl -sS -m 20 http://10.0.2.2:${port}/`;
-      expect(await board.check(ask)).toBe('from the host');
+  itOncePerKind(name)(
+    'reaches servers of the host, is reached by forwarded ports, and neither while the cable is out',
+    async () => {
+      const server = createServer((_request, response) => response.end('from the host'));
+      await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+      try {
+        const address = server.address();
+        const port = typeof address === 'object' && address !== null ? address.port : 0;
+        const ask = `curl -sS -m 20 http://10.0.2.2:${port}/`;
+        expect(await board.check(ask)).toBe('from the host');
 
-      const hostPort = await board.forward(8080);
-      await board.check('mkdir -p /run/www && echo "from the board" >/run/www/index.html');
-      await board.check('busybox httpd -p 8080 -h /run/www');
-      const page = await fetch(`http://127.0.0.1:${hostPort}/`);
-      expect(await page.text()).toBe('from the board\n');
+        const hostPort = await board.forward(8080);
+        await board.check('mkdir -p /run/www && echo "from the board" >/run/www/index.html');
+        await board.check('busybox httpd -p 8080 -h /run/www');
+        const page = await fetch(`http://127.0.0.1:${hostPort}/`);
+        expect(await page.text()).toBe('from the board\n');
 
-      await board.cutNetwork();
-      await board.waitFor('cat /sys/class/net/eth0/carrier', ({ stdout }) => stdout.trim() === '0');
-      expect((await board.run(ask)).status).not.toBe(0);
-      await board.restoreNetwork();
-      await board.waitFor(ask, ({ stdout }) => stdout === 'from the host');
-    } finally {
-      server.close();
-    }
-  });
+        await board.cutNetwork();
+        await board.waitFor('cat /sys/class/net/eth0/carrier', ({ stdout }) => stdout.trim() === '0');
+        expect((await board.run(ask)).status).not.toBe(0);
+        await board.restoreNetwork();
+        await board.waitFor(ask, ({ stdout }) => stdout === 'from the host');
+      } finally {
+        server.close();
+      }
+    },
+  );
 
-  itOn(name, 'disk')('counts what is written to its disk', async () => {
+  itOncePerKind(name, 'disk')('counts what is written to its disk', async () => {
     const before = await board.blockStats();
     await board.check('head -c 1000000 /dev/urandom >/root/million && sync');
     const after = await board.blockStats();
@@ -105,19 +108,19 @@ describe.each(everyBoard)('%s', (name) => {
     expect(after.flushes).toBeGreaterThan(before.flushes);
   });
 
-  itOn(name, 'clock')('lets tests set its clock', async () => {
+  itOncePerKind(name, 'clock')('lets tests set its clock', async () => {
     await board.setClock(new Date('2031-02-03T04:05:06Z'));
     expect(await board.check('date -u +%F')).toBe('2031-02-03\n');
     await board.setClock(new Date());
   });
 
-  it('lets tests wait for a unit and read the journal', async () => {
+  itOncePerKind(name)('lets tests wait for a unit and read the journal', async () => {
     await board.check('systemd-run --unit=try --remain-after-exit echo "words of a unit"');
     await board.waitForUnit('try');
     expect(await board.journal('-u try -o cat')).toContain('words of a unit');
   });
 
-  itOn(
+  itOncePerKind(
     name,
     'power-loss',
     'disk',
@@ -138,7 +141,7 @@ describe.each(everyBoard)('%s', (name) => {
     expect(blocks.subarray(4096)).toEqual(Buffer.alloc(4096));
   });
 
-  it('ends in a power cut with all its processes, and boots without network', async () => {
+  itOncePerKind(name)('ends in a power cut with all its processes, and boots without network', async () => {
     await board.check('sleep 600 & echo $! >/root/left; sync');
     await board.powerCut();
     await expect(board.run('true')).rejects.toThrow(`${name} is switched off`);
@@ -149,7 +152,7 @@ describe.each(everyBoard)('%s', (name) => {
     await board.waitFor('cat /sys/class/net/eth0/carrier', ({ stdout }) => stdout.trim() === '1');
   });
 
-  it('reboots in order and keeps its files and its forwarded ports', async () => {
+  itOncePerKind(name)('reboots in order and keeps its files and its forwarded ports', async () => {
     await board.check('echo kept >/root/before-reboot');
     await board.reboot();
     expect(await board.check('cat /root/before-reboot')).toBe('kept\n');

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lacksOf } from '../../qemu/index.ts';
-import { boardsFor, itOn } from './board-choice.ts';
+import { boardsFor, itOn, itOnce } from './board-choice.ts';
 import { type BuiltImage, Scene } from './scene.ts';
 
 interface Listed {
@@ -100,7 +100,7 @@ describe.each(boardsFor('fs-verity', 'disk', 'kernel'))('the store of %s', (boar
     expect(opened.status === 0).toBe(!seals);
   });
 
-  it('finds every object whole, in a process that ends', async () => {
+  itOnce(boardName)('finds every object whole, in a process that ends', async () => {
     const { status, stdout, stderr } = await verify();
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     expect(stdout).toMatch(/^example\.com\/page sha512-[0-9a-f]{12}: ok, .* read(, sealed)?\n$/);
@@ -170,7 +170,7 @@ describe.each(boardsFor('fs-verity', 'disk', 'kernel'))('the store of %s', (boar
     expect(scene.events.filter(({ version }) => version === running)).toHaveLength(1);
   });
 
-  it('tells when an image was used last, and what collection would delete', async () => {
+  itOnce(boardName)('tells when an image was used last, and what collection would delete', async () => {
     await scene.deploy(scene.desired([{ name: 'web', image: next }]));
     expect(await scene.deploy(scene.desired([{ name: 'web', image: next }]))).toMatchObject({
       outcome: 'committed',
