@@ -23,6 +23,7 @@ const copied: Readonly<Record<string, string>> = {
   'src/device/jobs/examine/wherry-examine.service': 'usr/lib/systemd/system/wherry-examine.service',
   'src/device/jobs/pull/wherry-pull@.service': 'usr/lib/systemd/system/wherry-pull@.service',
   'src/device/jobs/render/wherry-render@.service': 'usr/lib/systemd/system/wherry-render@.service',
+  'src/device/jobs/seal/wherry-seal.service': 'usr/lib/systemd/system/wherry-seal.service',
   'src/device/jobs/unit/wherry-snapshot.path': 'usr/lib/systemd/system/wherry-snapshot.path',
   'src/device/jobs/unit/wherry-snapshot.service': 'usr/lib/systemd/system/wherry-snapshot.service',
   'cross/debian/sysusers.conf': 'usr/lib/sysusers.d/wherry.conf',
@@ -61,6 +62,7 @@ export async function packageTree(input: TreeInput): Promise<DebianPackage> {
     ),
     file('usr/bin/wherry', '#!/bin/sh\nexec /usr/bin/node /usr/lib/wherry/wherry.js "$@"\n', 0o755),
     file('usr/lib/wherry/attach-network', await read('cross/debian/attach-network'), 0o755),
+    file('usr/lib/wherry/seal-secrets', await read('cross/debian/seal-secrets'), 0o755),
     file('usr/lib/wherry/snapshot', await read('cross/debian/snapshot'), 0o755),
     file('usr/share/doc/wherry/copyright', input.copyright),
   ];

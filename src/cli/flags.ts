@@ -82,6 +82,8 @@ export interface CommandSigningFlags extends SigningFlags {
 }
 
 export interface CountersignFlags extends WaitFlags, SigningFlags {
+  /** NAME=@FILE */
+  readonly secret?: readonly string[];
   readonly publish: boolean;
 }
 
@@ -110,6 +112,8 @@ export interface DeployFlags extends WaitFlags, DiscoverFlags, CommandSigningFla
   readonly tasks?: string;
   readonly volume?: readonly string[];
   readonly network?: string;
+  /** NAME=@FILE */
+  readonly secret?: readonly string[];
   readonly probation?: number;
   readonly bestEffort?: true;
   readonly dryRun?: true;

@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { addDeploy, addStatus } from './syntax/deploy.ts';
 import { addDev, addDevice } from './syntax/device.ts';
 import { addExec } from './syntax/exec.ts';
-import { addFleet, addKeys } from './syntax/fleet.ts';
+import { addFleet, addKey, addKeys } from './syntax/fleet.ts';
 import { addImage } from './syntax/image.ts';
 import type { MakeContext } from './syntax/options.ts';
 import { addPod } from './syntax/pod.ts';
@@ -26,6 +26,7 @@ export function buildProgram(terminal: Terminal, makeContext: MakeContext): Comm
     .addHelpText('after', exitCodes);
   addFleet(program, makeContext);
   addKeys(program, makeContext);
+  addKey(program, makeContext);
   addImage(program, makeContext);
   addTrust(program, makeContext);
   addDeploy(program, makeContext);

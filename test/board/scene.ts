@@ -47,6 +47,8 @@ export class Scene {
   readonly imageKey: GeneratedKey;
   readonly events: DeploymentEvent[] = [];
   readonly reports: DeviceReport[] = [];
+  /** The payload of every message that the broker took. */
+  readonly traffic: Uint8Array[] = [];
   /** What the image server was asked for. */
   readonly requests: Access[];
   presence: Presence | undefined;
@@ -325,6 +327,7 @@ export class Scene {
 
   private listen(): void {
     this.broker.onMessage = (topic, payload) => {
+      this.traffic.push(payload);
       if (payload.length === 0) return; // a cleared topic
       if (topic === this.topics.event) this.events.push(decodeEvent(payload));
       if (topic === this.topics.reported) this.reports.push(decodeReport(payload));

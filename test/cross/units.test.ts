@@ -18,6 +18,7 @@ const unitFiles: Readonly<Record<string, string>> = {
   'wherry-examine.service': 'jobs/examine',
   'wherry-pull@.service': 'jobs/pull',
   'wherry-render@.service': 'jobs/render',
+  'wherry-seal.service': 'jobs/seal',
   'wherry-snapshot.service': 'jobs/unit',
   'wherry-snapshot.path': 'jobs/unit',
 };
@@ -57,6 +58,7 @@ describe('the units', () => {
         ['wherry-examine.service', 'wherry-examine.service'],
         ['wherry-pull@.service', 'wherry-pull@job.service'],
         ['wherry-render@.service', 'wherry-render@job.service'],
+        ['wherry-seal.service', 'wherry-seal.service'],
         ['wherry-snapshot.service', 'wherry-snapshot.service'],
         ['wherry-snapshot.path', 'wherry-snapshot.path'],
       ] as const;
@@ -195,6 +197,22 @@ describe('the units', () => {
 
   it.each(['prerm', 'postrm'])('are ended by %s with the package, renderings too', async (script) => {
     expect(await readFile(path.join(debian, script), 'utf8')).toMatch(/'wherry-render@\*(\.service)?'/);
+  });
+
+  it('hand the key of the device to the examination alone, and go on without where there is none', async () => {
+    const unit = await directives('wherry-examine.service');
+    expect(unit.get('LoadCredentialEncrypted')).toBe('wherry.device-key:/var/lib/wherry/device-key.cred');
+    expect(unit.get('SetCredential')).toBe('wherry.device-key:# none');
+    for (const name of Object.keys(unitFiles).filter((other) => other !== 'wherry-examine.service'))
+      expect((await directives(name)).get('LoadCredentialEncrypted')).toBeUndefined();
+  });
+
+  it('let a seal read the values that came and write sealed ones, and nothing else', async () => {
+    const unit = await directives('wherry-seal.service');
+    expect(unit.get('CapabilityBoundingSet')).toBe('CAP_DAC_READ_SEARCH');
+    expect(unit.get('ReadWritePaths')).toBe('/var/lib/wherry/secrets');
+    expect(unit.get('PrivateNetwork')).toBe('yes');
+    expect(unit.get('MemorySwapMax')).toBe('0');
   });
 
   it('hand a pull its secrets in memory, and go on without where there are none', async () => {

@@ -50,6 +50,12 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
           "the network of each --run pod: host, none, bridge, or one of the device's own (default: what the device says)",
         )
         .addOption(
+          repeatable(
+            '--secret <name=@file>',
+            'a value that reaches apps as a file in memory, encrypted to each device; --run pods get all of them, apps of --pod those that they name; repeatable',
+          ),
+        )
+        .addOption(
           repeatable('--key <file>', 'armored public key to trust for images found by name; repeatable'),
         )
         .option('--base-url <url>', 'where devices find the images, in place of the one in fleet.toml')
@@ -63,6 +69,7 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
       example(
         'wherry deploy crane-7 --run web=web.aci --memory 64Mi --cpu 500m',
         'wherry deploy crane-7 crane-8 --pod web=web.json --image nginx.aci --image php.aci',
+        'wherry deploy crane-7 --run web=web.aci --secret db-password=@password.txt',
         'wherry deploy crane-7 --stop-all',
         'wherry deploy crane-7 --run web=web.aci --dry-run',
       ),
@@ -101,6 +108,7 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
   )
     .option('--signature <file>', 'a detached signature that was made elsewhere')
     .option('--no-publish', 'only sign: a further person must sign, too')
+    .addOption(repeatable('--secret <name=@file>', 'the values that the command names, again; repeatable'))
     .addHelpText('after', example('wherry countersign crane-7.cbor --gpg bob@example.com'))
     .action(async (file: string, options: CountersignFlags, command: Command) => {
       const { countersign } = await import('../commands/operator/countersign.ts');

@@ -29,6 +29,52 @@ export function addFleet(program: Command, makeContext: MakeContext): void {
       const { provision } = await import('../commands/operator/fleet.ts');
       await provision(makeContext(command.optsWithGlobals()), device, options);
     });
+  addFleetKey(fleet, makeContext);
+}
+
+/** `wherry key`: of a device */
+export function addKey(program: Command, makeContext: MakeContext): void {
+  const key = program
+    .command('key')
+    .description('on a device: the key that commands for it are encrypted to, which never leaves it');
+  key
+    .command('init')
+    .description('make the key, seal its private half for this device, and show its fingerprint')
+    .option('--force', 'although there is one: what is encrypted to that can no longer be read')
+    .addHelpText('after', example('wherry key init && wherry key show > crane-7.asc'))
+    .action(async (options: { force?: true }, command: Command) => {
+      const { initKey } = await import('../commands/device/key.ts');
+      await initKey(makeContext(command.optsWithGlobals()), options);
+    });
+  key
+    .command('show')
+    .description('print the public half, for "wherry fleet key add"')
+    .addHelpText('after', example('ssh root@crane-7 wherry key show > crane-7.asc'))
+    .action(async (_options: object, command: Command) => {
+      const { showKey } = await import('../commands/device/key.ts');
+      await showKey(makeContext(command.optsWithGlobals()));
+    });
+}
+
+function addFleetKey(fleet: Command, makeContext: MakeContext): void {
+  const key = fleet.command('key').description('the keys of devices that commands are encrypted to');
+  key
+    .command('add <device> <file>')
+    .description('encrypt commands for a device to this key from now on, after a look at its fingerprint')
+    .option('--replace', 'although another key of it is known')
+    .addHelpText('after', example('wherry fleet key add crane-7 crane-7.asc'))
+    .action(async (device: string, file: string, options: { replace?: true }, command: Command) => {
+      const { addDeviceKey } = await import('../commands/operator/device-keys.ts');
+      await addDeviceKey(makeContext(command.optsWithGlobals()), device, file, options);
+    });
+  key
+    .command('list')
+    .description('show the devices whose keys are known, with their fingerprints')
+    .addHelpText('after', example('wherry fleet key list --json'))
+    .action(async (_options: object, command: Command) => {
+      const { listDeviceKeys } = await import('../commands/operator/device-keys.ts');
+      await listDeviceKeys(makeContext(command.optsWithGlobals()));
+    });
 }
 
 export function addKeys(program: Command, makeContext: MakeContext): void {

@@ -38,6 +38,9 @@ export const refusalCodes = {
   'root-skipped': ['command', 'the root does not follow the one that is trusted (fast-forward attack)'],
   'root-expired': ['command', 'the root that is trusted is past its expiry (freeze attack)'],
   superseded: ['command', 'a newer desired state took its place before it was done'],
+  'ciphertext-malformed': ['command', 'the encrypted message is not one of the form that is accepted'],
+  'decryption-failed': ['command', 'the message is encrypted to another key, or was changed'],
+  'secret-mismatch': ['command', 'the value of a secret is not the one that was signed for'],
   // --- the image (image/aci, wire/http, device/store)
   // --------------------------------------------------------------------
   'image-signature-missing': ['image', 'the image has no detached signature'],
@@ -86,6 +89,8 @@ export const refusalCodes = {
   'pod-network-forbidden': ['pod', 'the configuration of the device does not allow the network'],
   'pod-port-taken': ['pod', 'a host port is taken by another pod or by a process of the host'],
   'pod-network-failed': ['pod', 'a plugin refused to attach the pod to its network'],
+  'pod-secret-unknown': ['pod', 'an app uses a secret that the desired state does not list'],
+  'secret-missing': ['pod', 'the device has no value of a secret that the version needs'],
   'activation-failed': ['pod', 'a unit of the pod did not start'],
   'probation-failed': ['pod', 'the pod did not stay healthy for its probation'],
   // --- the device
@@ -95,6 +100,7 @@ export const refusalCodes = {
   'device-unsupported': ['device', 'the device lacks something that wherry needs'],
   'config-invalid': ['device', 'the configuration file is wrong'],
   'state-unreadable': ['device', 'the state of the device is damaged, or of a later version of wherry'],
+  'device-key-missing': ['device', 'there is no key of the device to encrypt to or to decrypt with'],
   internal: ['device', 'wherry failed in a way it does not know; the journal has the details'],
   // --- the operator
   // ----------------------------------------------------------------------------------------

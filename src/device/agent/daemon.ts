@@ -13,8 +13,9 @@ import { DeviceWorld, PodFiles, PodWatch, readNetworkFacts } from '../world/inde
 import { examineInUnit, examineRootInUnit } from '../jobs/examine/index.ts';
 import { inTurn } from './in-turn.ts';
 import { lookAtHost, readCgroupFile, readPodAddresses, type Places, pullUser } from '../host/index.ts';
-import { checkEnvelope } from './message-policy.ts';
+import { checkMessage } from './message-policy.ts';
 import { pullImage } from '../jobs/pull/index.ts';
+import { sealInUnit } from '../jobs/seal/index.ts';
 import { renderInUnit } from '../jobs/render/index.ts';
 import { Reporter } from './reporter.ts';
 import { rootFiles } from './root-files.ts';
@@ -79,6 +80,10 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     const floor = timeFloor({ buildTime: options.buildTime, newestIssued, savedTime: 0 });
     return deviceTime(Math.floor(systemClock.nowMs() / 1000), options.clockIsKept(), floor);
   };
+  /**
+   * Values of the message that is examined, or was examined last: its deployment is not saved yet.
+   */
+  const sealed = new Set<string>();
   const watch = new PodWatch(systemd, readCgroupFile, (network, uuid) =>
     readPodAddresses(places.run, network, uuid),
   );
@@ -94,6 +99,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     host: { ...host, crunPath: places.crun },
     networks: () => readNetworkFacts(disk, places, config.network),
     architectures: host.architectures,
+    unsavedSecrets: sealed,
     reserveBytes: config.limits.reserveBytes,
     compression: config.store.compression,
     pull: async (image, onProgress, pullSignal) => {
@@ -151,7 +157,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     systemClock,
     async () => {
       seq += 1;
-      return await buildReport(config, host, keeper.state, world, watch, supervisor, seq);
+      return await buildReport(config, host, places, keeper.state, world, watch, supervisor, seq);
     },
     (report) => session.publishReport(report),
     (error) => journal.log('warning', `a report could not be made: ${String(error)}`),
@@ -162,7 +168,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     clock: systemClock,
     journal,
     bootId: host.bootId,
-    check: checkEnvelope,
+    check: checkMessage,
     later: (delayMs, work) => {
       systemClock.sleep(delayMs, signal).then(work, () => undefined);
     },
@@ -182,7 +188,15 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
             time: now(),
             ...(root === undefined ? {} : { root: termsOf(root) }),
           },
-          { systemd, disk, run: places.run, owner },
+          {
+            ...{ systemd, disk, run: places.run, owner },
+            seal: async (secrets, directory) => {
+              sealed.clear();
+              for (const { digest } of secrets) sealed.add(digest);
+              const ports = { systemd, disk, secrets: places.secrets };
+              await sealInUnit(secrets, directory, ports, examineSignal);
+            },
+          },
           examineSignal,
         );
       });

@@ -4,7 +4,8 @@ import type { DeviceReport } from '../../wire/report/index.ts';
 import { systemClock } from '../../core/ports/index.ts';
 import type { Config } from './config.ts';
 import type { DeviceWorld, PodWatch } from '../world/index.ts';
-import type { Host } from '../host/index.ts';
+import { encryptionCapability } from './device-key.ts';
+import type { Host, Places } from '../host/index.ts';
 import type { Supervisor } from './supervisor.ts';
 import { wherryVersion } from './version.ts';
 
@@ -12,6 +13,7 @@ import { wherryVersion } from './version.ts';
 export async function buildReport(
   config: Config,
   host: Host,
+  places: Places,
   state: DeviceState,
   world: DeviceWorld,
   watch: PodWatch,
@@ -36,7 +38,7 @@ export async function buildReport(
     ...(deployment === undefined ? {} : { deployment }),
     ...(refused === undefined ? {} : { refused }),
     pods: await Promise.all(world.pods.map((pod) => watch.report(pod))),
-    capabilities: host.capabilities,
+    capabilities: [...host.capabilities, encryptionCapability(places)],
     ...(damaged.length === 0 ? {} : { damaged }),
   };
 }

@@ -1,5 +1,5 @@
 import { isRefusal, refusalCodes } from '../../core/refusal/index.ts';
-import { decodeEnvelope } from '../../wire/trust/index.ts';
+import { decodeEnvelope, decodeMessage } from '../../wire/trust/index.ts';
 import { TokenBucket } from './token-bucket.ts';
 
 /**
@@ -22,8 +22,14 @@ export const refusalBudget = (): TokenBucket => new TokenBucket({ burst: 30, ref
 
 /**
  * What can be seen without OpenPGP, so without a process: size, envelope, presence of signatures.
+ * Of an encrypted message that is size and form.
  * @throws Refusal `envelope-too-large`, `envelope-malformed`, `unsigned`
  */
+export function checkMessage(message: Uint8Array): void {
+  decodeMessage(message);
+}
+
+/** The same for a root of trust, which everybody may read. @throws Refusal as `checkMessage` */
 export function checkEnvelope(message: Uint8Array): void {
   decodeEnvelope(message);
 }

@@ -295,6 +295,10 @@ class Run {
   }
 }
 
+/** A pod with other values of secrets has other units (`secretsRevision`). */
 function without(pods: readonly DeployedPod[], others: readonly DeployedPod[]): DeployedPod[] {
-  return pods.filter((pod) => !others.some((other) => other.uuid === pod.uuid));
+  const isSame = (one: DeployedPod, other: DeployedPod): boolean =>
+    one.uuid === other.uuid &&
+    one.services.every(({ unit }) => other.services.some((service) => service.unit === unit));
+  return pods.filter((pod) => !others.some((other) => isSame(pod, other)));
 }

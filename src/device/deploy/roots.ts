@@ -16,6 +16,12 @@ export function rootsOf(state: DeviceState, running: readonly DeployedPod[]): Ro
   return {
     objectIds: referencedObjects(state),
     jobs: desired?.images.map(({ id }) => jobName(id)) ?? [],
+    secretDigests: [
+      ...[...deployments.flatMap(({ pods }) => pods), ...running].flatMap(({ services }) =>
+        services.flatMap(({ secrets = [] }) => secrets),
+      ),
+      ...(desired?.secrets?.map(({ digest }) => digest) ?? []),
+    ],
     podUuids: [
       ...deployments.flatMap((deployment) => deployment.pods.map((pod) => pod.uuid)),
       ...running.map((pod) => pod.uuid),

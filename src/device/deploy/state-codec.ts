@@ -53,6 +53,7 @@ const deployedPod: Reader<DeployedPod> = map({
       unit: text(255),
       imageId,
       probeHttp: optional(map({ port: integer(1, 65535), path: text(maxManifestText) })),
+      secrets: optional(list(text(64), { max: 32 })),
     }),
     { max: 1024 },
   ),

@@ -10,6 +10,12 @@ export const places = {
   images: '/var/lib/wherry/images',
   partial: '/var/lib/wherry/partial',
   pods: '/var/lib/wherry/pods',
+  /** Values of secrets, sealed for this device by systemd-creds. */
+  secrets: '/var/lib/wherry/secrets',
+  /** The key that commands are encrypted to; systemd hands it to the examining unit. */
+  deviceKey: '/var/lib/wherry/device-key.cred',
+  /** Its public half, and how the private one is sealed. */
+  devicePublicKey: '/var/lib/wherry/device-key.asc',
   run: '/run/wherry',
   units: '/etc/systemd/system',
   crun: '/usr/bin/crun',

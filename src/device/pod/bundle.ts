@@ -1,6 +1,7 @@
 import type { App } from '../../image/appc/index.ts';
 import type { Account } from './account.ts';
 import type { AppIsolation } from './isolation.ts';
+import { secretsTarget } from './secrets.ts';
 import type { ResolvedMount } from './volumes.ts';
 
 /** Kernel namespaces that apps of a pod share (pods.md), besides the network. */
@@ -24,6 +25,8 @@ export interface BundleInput {
   /** Directory with the namespaces of the pod's holder; absent when the container makes its own. */
   readonly namespaces?: string;
   readonly network: BundleNetwork;
+  /** Directory of the host with the files of its secrets; absent when it has none. */
+  readonly secrets?: string;
 }
 
 /** The network of a container. */
@@ -115,7 +118,12 @@ export function bundleConfig(input: BundleInput): string {
       ...(isolation.oomScoreAdj === undefined ? {} : { oomScoreAdj: isolation.oomScoreAdj }),
       ...(isolation.apparmorProfile === undefined ? {} : { apparmorProfile: isolation.apparmorProfile }),
     },
-    mounts: [...systemMounts, ...namesMount(input.network), ...input.mounts.map(volumeMount)],
+    mounts: [
+      ...systemMounts,
+      ...namesMount(input.network),
+      ...input.mounts.map(volumeMount),
+      ...secretsMount(input.secrets),
+    ],
     linux: {
       namespaces: [...shared, ...networkNamespace(input), { type: 'mount' }, { type: 'cgroup' }],
       // So `uname -m` is armv8l, and /proc/cpuinfo has the features that 32-bit programs look for.
@@ -200,6 +208,12 @@ function namesMount(network: BundleNetwork): readonly BundleMount[] {
   if (network.kind !== 'attached') return [];
   const options = ['bind', 'ro', 'rprivate', 'nosuid', 'nodev', 'noexec'];
   return [{ destination: '/dev/wherry', type: 'bind', source: network.names, options }];
+}
+
+function secretsMount(source: string | undefined): readonly BundleMount[] {
+  if (source === undefined) return [];
+  const options = ['bind', 'ro', 'rprivate', 'nosuid', 'nodev', 'noexec'];
+  return [{ destination: secretsTarget, type: 'bind', source, options }];
 }
 
 /** Where the app's programs are looked for (ace.md#environment). */

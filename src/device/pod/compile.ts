@@ -17,6 +17,7 @@ import { isolateApp, isolatePod, type PodIsolation } from './isolation.ts';
 import type { LimitedHost } from './limits.ts';
 import { attachScriptPath, imageMount, podPlaces, type PodPlaces } from './places.ts';
 import { releaseScript, releaseScriptPath } from './release-script.ts';
+import { type AppSecret, resolveSecrets, secretsRevision, secretsTarget } from './secrets.ts';
 import { appSettings } from './settings.ts';
 import { startScript, startScriptPath } from './start-script.ts';
 import { holderUnit, mountUnit, networkUnit, serviceUnit, sliceUnit } from './units.ts';
@@ -25,7 +26,9 @@ import { resolveMounts, type ResolvedMount } from './volumes.ts';
 type File = CompiledPod['files'][number];
 
 interface CompiledApp {
+  readonly unit: string;
   readonly service: string;
+  readonly secrets: readonly AppSecret[];
   readonly files: readonly File[];
   readonly mounts: readonly ResolvedMount[];
   readonly isolators: CompiledPod['isolators'];
@@ -70,12 +73,13 @@ export function compilePod(input: PodInput): CompiledPod {
   ]);
   const images = [...new Set(manifest.apps.flatMap(({ image }) => input.images.get(image.id)?.layers ?? []))];
   const services = manifest.apps.map((podApp, index) => {
-    const probeHttp = apps[index]?.probeHttp;
+    const { probeHttp, unit = '', secrets = [] } = apps[index] ?? {};
     return {
       app: podApp.name,
-      unit: places.service(podApp.name),
+      unit,
       imageId: podApp.image.id,
       ...(probeHttp === undefined ? {} : { probeHttp }),
+      ...(secrets.length === 0 ? {} : { secrets: secrets.map(({ digest }) => digest) }),
     };
   });
   return {
@@ -92,7 +96,7 @@ export function compilePod(input: PodInput): CompiledPod {
       { name: places.slice, text: sliceUnit(name, isolation.limits) },
       ...held.units,
       ...attachment.units,
-      ...apps.map(({ service }, index) => ({ name: services[index]?.unit ?? '', text: service })),
+      ...apps.map(({ unit, service }) => ({ name: unit, text: service })),
     ],
     files: [
       { path: startScriptPath, content: startScript, mode: 0o644 },
@@ -131,6 +135,10 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
   const mounts = resolveMounts(podApp, app, manifest);
   const id = places.containerId(podApp.name);
   const settings = appSettings(podApp.name, podApp.annotations, image.manifest.annotations);
+  const secrets = resolveSecrets(podApp.name, settings.secrets, input.secrets ?? new Map());
+  refuseOverSecrets(podApp.name, mounts, secrets);
+  const account = resolveAccount(podApp.name, app, image);
+  const revision = secrets.length === 0 ? undefined : secretsRevision(secrets);
   if (network.kind === 'none' && settings.probeHttp !== undefined) {
     throw new Refusal(
       'pod-manifest-invalid',
@@ -142,13 +150,14 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
       appName: podApp.name,
       app,
       exec,
-      account: resolveAccount(podApp.name, app, image),
+      account,
       isolation,
       root: `${places.runtime(id)}/layer/rootfs`,
       readOnlyRoot: podApp.readOnlyRootFs,
       arm32: host.machine === 'arm64' && isForArm32(image),
       mounts: mounts.map((mount) => ({ ...mount, source: sourceOf(mount, places) })),
       network: bundleNetwork(context),
+      ...(secrets.length === 0 ? {} : { secrets: `${places.runtime(id)}/secrets` }),
       ...(holder
         ? { namespaces: places.namespaces }
         : { own: { hostname: hostname(input.name), sysctl: pod.sysctl } }),
@@ -159,6 +168,8 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
     mode: 0o600,
   });
   return {
+    unit: places.service(podApp.name, revision),
+    secrets,
     service: serviceUnit({
       podName: input.name,
       uuid: input.uuid,
@@ -168,6 +179,8 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
       host,
       settings,
       limits: isolation.limits,
+      secrets,
+      account,
       sources: [...new Set(mounts.flatMap(({ volume }) => (volume.kind === 'host' ? [volume.source] : [])))],
       postStop: app.eventHandlers.some((handler) => handler.name === 'post-stop'),
       ...(holder ? { holder: places.holderUnit } : {}),
@@ -179,6 +192,22 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
     networkBytesPerSecond: isolation.networkBytesPerSecond,
     ...(settings.probeHttp === undefined ? {} : { probeHttp: settings.probeHttp }),
   };
+}
+
+/** The secrets are mounted last: nothing may hide behind them, or be put over them. */
+function refuseOverSecrets(
+  app: string,
+  mounts: readonly ResolvedMount[],
+  secrets: readonly AppSecret[],
+): void {
+  const over = mounts.find(
+    ({ target }) => target === secretsTarget || target.startsWith(`${secretsTarget}/`),
+  );
+  if (secrets.length === 0 || over === undefined) return;
+  throw new Refusal(
+    'pod-volume-invalid',
+    `app ${app}: ${over.target} is where its secrets are; mount the volume elsewhere`,
+  );
 }
 
 /** The pod's `app` replaces the image's as a whole (pods.md). */

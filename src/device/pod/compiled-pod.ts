@@ -32,6 +32,8 @@ export interface HostFacts {
     readonly pods: string;
     /** Mount points, memory layers, PID files, /run/wherry */
     readonly run: string;
+    /** Sealed values of secrets, /var/lib/wherry/secrets; absent where no app has any. */
+    readonly secrets?: string;
   };
 }
 
@@ -60,6 +62,8 @@ export interface PodInput {
   readonly manifest: PodManifest;
   readonly images: ReadonlyMap<string, PodImage>;
   readonly host: HostFacts;
+  /** Name → digest of the secrets of the desired state; absent when it has none. */
+  readonly secrets?: ReadonlyMap<string, string>;
 }
 
 /** A pod as files and unit names; nothing in it runs wherry. */
@@ -75,6 +79,8 @@ export interface CompiledPod {
     readonly imageId: ImageId;
     /** The app's probe (annotation wherry/probe-http). */
     readonly probeHttp?: HttpProbe;
+    /** Digests of the secrets that it uses; absent when it uses none. */
+    readonly secrets?: readonly string[];
   }[];
   /**
    * Units that the services need and start by themselves: the mounts of image objects, which pods

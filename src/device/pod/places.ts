@@ -18,7 +18,8 @@ export interface PodPlaces {
   readonly networkUnit: string;
   /** The network namespace of an attached pod, where ip-netns(8) finds it. */
   readonly netns: string;
-  service(app: string): string;
+  /** `revision` names the values of its secrets; absent for an app without. */
+  service(app: string, revision?: string): string;
   /** crun's name for the container of an app, or of one of its event handlers. */
   containerId(app: string, handler?: string): string;
   /** Directory of a bundle, below `<pods>/<uuid>/`. */
@@ -49,7 +50,9 @@ export function podPlaces(name: string, uuid: string, host: HostFacts): PodPlace
     holderId: uuid,
     networkUnit: shortEnough(`wherry-network-${part}.service`),
     netns: `/run/netns/wherry-${name}.${uuid.slice(0, 8)}`,
-    service: (app) => shortEnough(`wherry-pod-${part}-${app}.service`),
+    // A dot is in no AC Name, so no app can be called like another one with a revision.
+    service: (app, revision) =>
+      shortEnough(`wherry-pod-${part}-${app}${revision === undefined ? '' : `.${revision}`}.service`),
     containerId,
     // A dot is in no AC Name, so no app can be called like a bundle of a handler.
     bundle: (app, handler) => `apps/${app}${handler === undefined ? '' : `.${handler}`}`,

@@ -1,6 +1,7 @@
 import { labelValue, parseQuantity, wholeUnits, type NameValue } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import { type HttpProbe, parseHttpProbe } from './http-probe.ts';
+import { parseSecretUses, type SecretUse } from './secrets.ts';
 
 /**
  * What the specification leaves open and annotations `wherry/…` of an app decide; the pod's
@@ -15,6 +16,7 @@ export interface AppSettings {
   /** Size of the writable layer in memory. */
   readonly layerBytes: bigint;
   readonly probeHttp?: HttpProbe;
+  readonly secrets: readonly SecretUse[];
 }
 
 interface Setting<T> {
@@ -69,6 +71,13 @@ const probeHttp: Setting<HttpProbe | undefined> = {
   read: parseHttpProbe,
 };
 
+const secrets: Setting<readonly SecretUse[]> = {
+  annotation: 'wherry/secrets',
+  otherwise: [],
+  expected: 'names of secrets, each with a mode if need be, such as "db-password tls-key:0440"',
+  read: parseSecretUses,
+};
+
 /**
  * The settings of an app.
  * @param annotations lists in which the first that has an annotation decides
@@ -102,6 +111,7 @@ export function appSettings(app: string, ...annotations: readonly (readonly Name
     stopSignal: setting(stopSignal),
     stopTimeoutSeconds: setting(stopTimeout),
     layerBytes: setting(layerSize),
+    secrets: setting(secrets),
     ...(probe === undefined ? {} : { probeHttp: probe }),
   };
 }

@@ -17,6 +17,20 @@ set -eu
 what=$1 dir=$2 bytes=$3 images=$4 pod=$5 crun=$6 bundle=$7 id=$8 network=\${9-}
 umask 022
 
+# Secrets, as NAME:MODE:UID:GID. systemd has decrypted them. They are copied because the app may be another user; a ramfs is never
+# swapped, and this one is in the mount namespace of this service only.
+if [ $# -gt 9 ]; then
+  shift 9
+  mount -n -t ramfs -o mode=0755 wherry "$dir/secrets"
+  for secret; do
+    name=\${secret%%:*} rest=\${secret#*:}
+    file=$dir/secrets/$name
+    (umask 077 && cat "$CREDENTIALS_DIRECTORY/$name" >"$file")
+    chown "\${rest#*:}" "$file"
+    chmod "\${rest%%:*}" "$file"
+  done
+fi
+
 # dir/layer is in the mount namespace of this service only.
 layer=$dir/layer
 mount -n -t tmpfs -o "size=$bytes,mode=0755" wherry "$layer"

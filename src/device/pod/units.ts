@@ -3,6 +3,8 @@ import type { HostFacts } from './compiled-pod.ts';
 import { mountUnitsOf } from './mount-units.ts';
 import { attachScriptPath, imageMount, type PodPlaces } from './places.ts';
 import { releaseScriptPath } from './release-script.ts';
+import type { Account } from './account.ts';
+import type { AppSecret } from './secrets.ts';
 import type { AppSettings } from './settings.ts';
 import { startScriptPath } from './start-script.ts';
 
@@ -47,6 +49,9 @@ export interface ServiceInput {
   readonly host: HostFacts;
   readonly settings: AppSettings;
   readonly limits: ResourceLimits;
+  readonly secrets: readonly AppSecret[];
+  /** To whom the files of its secrets belong. */
+  readonly account: Account;
   /** Directories of the host that it uses: it does not start before what they lie on is mounted. */
   readonly sources: readonly string[];
   /**
@@ -82,7 +87,7 @@ function release(
  * app's own process.
  */
 export function serviceUnit(input: ServiceInput): string {
-  const { podName, app, places, host, settings, holder, network } = input;
+  const { podName, app, places, host, settings, holder, network, secrets, account } = input;
   const layers = input.layers.map((id) => imageMount(id, host));
   const mounts = layers.map(({ unit }) => unit);
   const id = places.containerId(app);
@@ -96,6 +101,8 @@ export function serviceUnit(input: ServiceInput): string {
       places.absolute(places.bundle(app)),
       id,
       ...(network === undefined ? [] : ['attached']),
+      ...(network === undefined && secrets.length > 0 ? ['-'] : []),
+      ...secrets.map(({ name, mode }) => `${name}:${mode}:${account.uid}:${account.gid}`),
     ],
   ];
   const networks = network === undefined ? [] : [network];
@@ -117,8 +124,15 @@ export function serviceUnit(input: ServiceInput): string {
     },
     Service: {
       ...followed,
-      RuntimeDirectory: [belowRun(dir), `${belowRun(dir)}/layer`],
+      RuntimeDirectory: [
+        ...[belowRun(dir), `${belowRun(dir)}/layer`],
+        ...(secrets.length === 0 ? [] : [`${belowRun(dir)}/secrets`]),
+      ],
       RuntimeDirectoryMode: '0700',
+      // systemd decrypts them at each start, into memory that only this unit sees.
+      LoadCredentialEncrypted: secrets.map(
+        ({ name, digest }) => `${name}:${host.directories.secrets ?? ''}/${digest}.cred`,
+      ),
       PrivateMounts: true,
       ExecStart: [script('create')],
       ExecStartPost: [release(dir, id, places, host)],

@@ -5,6 +5,8 @@ export interface StoreDirectories {
   readonly images: string;
   readonly partial: string;
   readonly pods: string;
+  /** Absent where there are none. */
+  readonly secrets?: string;
 }
 
 /** What must stay: whatever the current, previous and pending deployment need. */
@@ -14,6 +16,8 @@ export interface Roots {
   /** Names of jobs below `partial/`. */
   readonly jobs: Iterable<string>;
   readonly podUuids: Iterable<string>;
+  /** Of sealed values. */
+  readonly secretDigests: Iterable<string>;
 }
 
 export interface Collected {
@@ -43,6 +47,7 @@ export async function findGarbage(
     [directories.images, new Set([...roots.objectIds].map((id) => `${id}.erofs`))],
     [directories.partial, new Set(roots.jobs)],
     [directories.pods, new Set(roots.podUuids)],
+    ...secretsKept(directories, roots),
   ];
   const garbage: Garbage[] = [];
   for (const [directory, names] of kept) {
@@ -53,6 +58,14 @@ export async function findGarbage(
     }
   }
   return garbage;
+}
+
+function secretsKept(
+  { secrets }: StoreDirectories,
+  { secretDigests }: Roots,
+): [directory: string, names: ReadonlySet<string>][] {
+  if (secrets === undefined) return [];
+  return [[secrets, new Set([...secretDigests].map((digest) => `${digest}.cred`))]];
 }
 
 /**

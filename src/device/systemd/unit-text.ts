@@ -11,6 +11,7 @@ type Kind =
   | 'paths' // several, each of any characters
   | 'units' // unit names, space-separated
   | 'fields' // NAME=value words, one line each
+  | 'credentials' // NAME:PATH, one line each; of letters, digits and `-`, and a path of ours
   | 'token' // letters, digits and `.:_/,=-`, which systemd reads without unquoting
   | 'device-limit' // path of a file system, and a number for its device
   | 'tokens' // several, space-separated
@@ -45,6 +46,7 @@ const directives = {
     RemainAfterExit: 'yes-no',
     RuntimeDirectory: 'tokens',
     RuntimeDirectoryMode: 'token',
+    LoadCredentialEncrypted: 'credentials',
     PrivateMounts: 'yes-no',
     ExecStartPre: 'command',
     ExecStart: 'command',
@@ -95,6 +97,7 @@ interface ValueOf {
   readonly paths: readonly string[];
   readonly units: readonly string[];
   readonly fields: Readonly<Record<string, string>>;
+  readonly credentials: readonly string[];
   readonly token: string;
   readonly tokens: readonly string[];
   readonly 'device-limit': { readonly path: string; readonly limit: number | bigint };
@@ -159,6 +162,7 @@ const write: { readonly [K in Kind]: (value: ValueOf[K]) => readonly string[] } 
   paths: (value) => value.map(pathWord),
   units: (value) => (value.length === 0 ? [] : [value.map(unitName).join(' ')]),
   fields: (value) => Object.entries(value).map(([name, text]) => quoteWord(`${fieldName(name)}=${text}`)),
+  credentials: (value) => value.map((text) => matching(/^[a-z0-9-]+:\/[A-Za-z0-9._/-]+$/, text)),
   token: (value) => [token(value)],
   tokens: (value) => [value.map(token).join(' ')],
   percent: (value) => [matching(/^[0-9]+(?:\.[0-9]{1,2})?%$/, value)],

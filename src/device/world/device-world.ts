@@ -50,6 +50,8 @@ export interface DeviceWorldPorts {
   readonly networks: () => Promise<NetworkFacts>;
   /** Values of the `arch` label that this device can run, best first. */
   readonly architectures: readonly string[];
+  /** Digests of values that are sealed for a version which is not saved yet: they stay. */
+  readonly unsavedSecrets?: Iterable<string>;
   readonly reserveBytes: number;
   readonly compression: 'none' | 'lz4';
   /** Pulls one image in the pull unit. */
@@ -233,9 +235,11 @@ export class DeviceWorld implements World {
 
   /** Removes whatever neither the current, the previous nor the pending deployment needs. */
   async collect(state: DeviceState): Promise<void> {
-    const { disk, directories, journal } = this.ports;
+    const { disk, directories, journal, unsavedSecrets = [] } = this.ports;
     await this.mounts.removeStrays(this.pods); // first: an object that is mounted gives no space back
-    const { removed, freedBytes } = await collect(disk, directories, rootsOf(state, this.pods));
+    const roots = rootsOf(state, this.pods);
+    const secretDigests = [...roots.secretDigests, ...unsavedSecrets];
+    const { removed, freedBytes } = await collect(disk, directories, { ...roots, secretDigests });
     if (removed.length > 0) {
       journal.log('info', `collected ${removed.length} files and directories, ${freedBytes} bytes`);
     }

@@ -65,8 +65,11 @@ export class PodFiles {
   /** Puts back unit files of `pod` that are missing or differ; true when there were any. */
   async repair(pod: DeployedPod): Promise<boolean> {
     const masters = join(this.places.pods, pod.uuid, 'units');
+    const needed = new Set(unitsOf(pod));
     let repaired = false;
     for (const name of await this.disk.list(masters)) {
+      // Of an app with other values of its secrets.
+      if (!needed.has(name)) continue;
       const text = await this.disk.read(join(masters, name), maxFileBytes);
       const place = join(this.places.units, name);
       const present = await this.disk.read(place, maxFileBytes);

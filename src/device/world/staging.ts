@@ -9,6 +9,7 @@ import { readAccounts } from './accounts.ts';
 import { type AppImage, appImages, appTree, imageOfApp } from './app-trees.ts';
 import type { PodFiles } from './pod-files.ts';
 import { checkPrograms } from './programs.ts';
+import { requireSealed } from './require-sealed.ts';
 import type { ImageMounts } from './image-mounts.ts';
 
 export interface StagingPorts {
@@ -38,7 +39,9 @@ export async function stagePods(
   const compiled: CompiledPod[] = [];
   const network = await ports.networks();
   for (const pod of desired.pods) {
-    compiled.push(await compile(pod, listed, { limits: desired.policy.limits, network }, ports));
+    const secrets = new Map<string, string>(desired.secrets?.map(({ name, digest }) => [name, digest]) ?? []);
+    const varying = { limits: desired.policy.limits, network, secrets };
+    compiled.push(await compile(pod, listed, varying, ports));
   }
   refuseSharedPorts(compiled.map(({ ports: used }) => used));
   for (const pod of compiled) await ports.files.write(pod);
@@ -56,7 +59,11 @@ export async function stagePods(
 async function compile(
   pod: DesiredPod,
   listed: readonly AppImage[],
-  varying: { readonly limits: HostFacts['limits']; readonly network: NetworkFacts },
+  varying: {
+    readonly limits: HostFacts['limits'];
+    readonly network: NetworkFacts;
+    readonly secrets: ReadonlyMap<string, string>;
+  },
   ports: StagingPorts,
 ): Promise<CompiledPod> {
   const { architectures, host, directories, disk } = ports;
@@ -89,7 +96,9 @@ async function compile(
     manifest,
     images,
     host: { ...host, limits: varying.limits, network, directories },
+    secrets: varying.secrets,
   });
+  await requireSealed(compiled, disk, directories.secrets);
   for (const { app, path } of compiled.sources) {
     if ((await disk.look(path)) !== undefined) continue;
     throw new Refusal(

@@ -1,5 +1,5 @@
 import { Refusal } from '../../core/refusal/index.ts';
-import { claimedVersion, decodeEnvelope } from '../../wire/trust/index.ts';
+import { claimedVersion, decodeEnvelope, isEncrypted } from '../../wire/trust/index.ts';
 
 /** What the broker gave when the command of a device was read back. */
 export type ReadBack =
@@ -12,6 +12,7 @@ export type ReadBack =
 /** The newest command of a device in the fleet directory. */
 export interface NewestCommand {
   readonly version: number;
+  /** The exact message that was published. */
   readonly envelope: Uint8Array;
 }
 
@@ -19,7 +20,8 @@ export interface NewestCommand {
  * What the broker keeps for a device, compared with what was published from the fleet directory.
  */
 export type BrokerMemory =
-  | { readonly keeps: 'newest' | 'nothing' | 'unreadable' | 'unknown' }
+  /** `encrypted`: not the message that was published; only the device can say what it is. */
+  | { readonly keeps: 'newest' | 'nothing' | 'unreadable' | 'unknown' | 'encrypted' }
   /** `other` has the same version as the newest command and another content. */
   | { readonly keeps: 'older' | 'newer' | 'other'; readonly version: number };
 
@@ -30,6 +32,7 @@ export type BrokerMemory =
 export function compareMemory(newest: NewestCommand, read: ReadBack): BrokerMemory {
   if (read.seen !== 'command') return { keeps: read.seen };
   if (Buffer.compare(newest.envelope, read.envelope) === 0) return { keeps: 'newest' };
+  if (isEncrypted(read.envelope)) return { keeps: 'encrypted' };
   const kept = versionOf(read.envelope);
   if (kept === undefined) return { keeps: 'unreadable' };
   if (kept === newest.version) return { keeps: 'other', version: kept };

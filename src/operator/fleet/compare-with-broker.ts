@@ -40,19 +40,26 @@ export async function compareWithBroker(
   devices: readonly string[],
 ): Promise<readonly BrokerComparison[]> {
   const { fleet, link, clock } = means;
-  const records: { device: string; versions: number[]; isUnsent: boolean; newest: NewestCommand }[] = [];
+  const records: {
+    device: string;
+    versions: number[];
+    isUnsent: boolean;
+    newest: NewestCommand;
+    plain: Uint8Array;
+  }[] = [];
   for (const device of devices) {
     const history = await fleet.history(device);
     const last = history.at(-1);
     if (last === undefined) continue;
     const newest = { version: last.version, envelope: await fleet.envelope(device, last.version) };
+    const plain = await fleet.plainEnvelope(device, last.version);
     const versions = history.map(({ version }) => version);
-    records.push({ device, versions, isUnsent: last.outcome === 'unsent', newest });
+    records.push({ device, versions, isUnsent: last.outcome === 'unsent', newest, plain });
   }
   if (records.length === 0) return [];
   const read = await link.readBack(records.map(({ device }) => device));
   const found: BrokerComparison[] = [];
-  for (const { device, versions, isUnsent, newest } of records) {
+  for (const { device, versions, isUnsent, newest, plain } of records) {
     const memory = compareMemory(newest, read.get(device) ?? { seen: 'unknown' });
     const same = { device, version: newest.version, versions, memory };
     const trusted = link.view(device).report?.trustedVersion ?? 0;
@@ -60,7 +67,7 @@ export async function compareWithBroker(
     if (!lacks) found.push(same);
     else if (isUnsent) found.push({ ...same, repeated: 'unsent' });
     else if (!mustRepeat(memory, newest.version, trusted)) found.push({ ...same, repeated: 'foreign' });
-    else if (isExpired(newest, clock)) found.push({ ...same, repeated: 'expired' });
+    else if (isExpired(plain, clock)) found.push({ ...same, repeated: 'expired' });
     else {
       // Who may look and not publish still gets an answer.
       await link.publishDesired(device, newest).catch((error: unknown) => {
@@ -72,7 +79,7 @@ export async function compareWithBroker(
   return found;
 }
 
-function isExpired({ envelope }: NewestCommand, clock: Clock): boolean {
+function isExpired(envelope: Uint8Array, clock: Clock): boolean {
   try {
     const payload = alreadyVerified(decodeEnvelope(envelope).payload, 'own-history');
     return decodeDesiredState(payload).expires * 1000 <= clock.nowMs();

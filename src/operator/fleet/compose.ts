@@ -1,6 +1,12 @@
 import type { AcName } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
-import type { DesiredImage, DesiredPod, DesiredState, DeployPolicy } from '../../wire/trust/index.ts';
+import type {
+  DesiredImage,
+  DesiredPod,
+  DesiredSecret,
+  DesiredState,
+  DeployPolicy,
+} from '../../wire/trust/index.ts';
 import type { DeviceReport } from '../../wire/report/index.ts';
 import type { PublishedVersion } from './fleet-directory.ts';
 import type { OfferedImage } from './offered-image.ts';
@@ -15,11 +21,12 @@ export interface Composition {
   readonly pods: readonly DesiredPod[];
   readonly images: readonly DesiredImage[];
   readonly policy: DeployPolicy;
+  readonly secrets?: readonly DesiredSecret[];
 }
 
 /** The document to sign. */
 export function composeDesired(composition: Composition): DesiredState {
-  const { fleet, device, version, nowSeconds, validDays, pods, images, policy } = composition;
+  const { fleet, device, version, nowSeconds, validDays, pods, images, policy, secrets = [] } = composition;
   return {
     format: 1,
     fleet,
@@ -30,6 +37,7 @@ export function composeDesired(composition: Composition): DesiredState {
     pods,
     images,
     policy,
+    ...(secrets.length === 0 ? {} : { secrets }),
   };
 }
 

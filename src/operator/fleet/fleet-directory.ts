@@ -31,7 +31,10 @@ export interface PublishedVersion {
  * keys/{deploy,images}.key.asc   private, mode 0600
  * keys/{deploy,images}.pub.asc   for devices
  * images/<name>-<digest>.aci     and .asc: what the image server offers; never changed once there
- * devices/<device>/<version>.cbor         the exact envelope that was published
+ * keys/devices/<device>.asc      public, to encrypt commands to
+ * keys/secrets.key               from which salts of secrets are derived, mode 0600
+ * devices/<device>/<version>.cbor         the exact message that was published
+ * devices/<device>/<version>.plain.cbor   its envelope, if that message is encrypted
  * devices/<device>/<version>.outcome      one word
  * roots/<version>.cbor           the root of trust, with the signatures that were collected
  * ```
@@ -115,6 +118,52 @@ export class FleetDirectory {
     await writeNew(files[1], pair.publicKey, refusal);
   }
 
+  /** The public key of a device as the operator has pinned it; undefined when there is none. */
+  async deviceKey(device: string): Promise<string | undefined> {
+    const path = this.#deviceKeyPath(device);
+    return (await exists(path)) ? await readText(path, `there is no ${path}`) : undefined;
+  }
+
+  /**
+   * Pins the key of a device.
+   * @throws Refusal `input-invalid` when another one is pinned and it must not be replaced
+   */
+  async pinDeviceKey(
+    device: string,
+    armored: string,
+    options: { readonly replace: boolean },
+  ): Promise<string> {
+    const path = this.#deviceKeyPath(device);
+    const pinned = await this.deviceKey(device);
+    if (pinned !== undefined && pinned !== armored && !options.replace) {
+      throw new Refusal(
+        'input-invalid',
+        `another key of ${device} is known, ${path}; replace it (--replace) only if that device was set up again and showed you the new one`,
+      );
+    }
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await replaceFile(path, Buffer.from(armored));
+    return path;
+  }
+
+  /** Names of the devices whose keys are pinned. */
+  async devicesWithKeys(): Promise<readonly string[]> {
+    const names = await listed(join(this.path, 'keys', 'devices'));
+    return names.flatMap((name) => /^(.*)\.asc$/.exec(name)?.[1] ?? []).sort();
+  }
+
+  /** 32 bytes that nobody else knows; made by `make` when there are none. */
+  async saltKey(make: () => Uint8Array): Promise<Uint8Array> {
+    const path = join(this.path, 'keys', 'secrets.key');
+    if (!(await exists(path))) {
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      await writeNew(path, `${Buffer.from(make()).toString('hex')}\n`, `there is a ${path} already`, 0o600);
+    }
+    const key = Buffer.from((await readText(path, `there is no ${path}`)).trim(), 'hex');
+    if (key.length !== 32) throw new Refusal('input-invalid', `${path} is not a key of 32 bytes in hex`);
+    return key;
+  }
+
   /**
    * How to reach the broker, with the files that `fleet.toml` names read.
    * @throws Refusal `config-invalid`
@@ -187,15 +236,25 @@ export class FleetDirectory {
   }
 
   /**
-   * Keeps the envelope before it is published, so that its version is never given to other content:
+   * The envelope of a version, in the open although the message was encrypted. @throws Refusal
+   * `not-found`
+   */
+  async plainEnvelope(device: string, version: number): Promise<Uint8Array> {
+    const file = join(this.#devicePath(device), `${version}.plain.cbor`);
+    return (await exists(file)) ? await readFile(file) : await this.envelope(device, version);
+  }
+
+  /**
+   * Keeps the message before it is published, so that its version is never given to other content:
    * a device would refuse both with `version-conflict`.
    * @throws Refusal `input-invalid` when the version is taken, for example by a second operator at
    *   the same moment
    */
-  async claim(device: string, version: number, envelope: Uint8Array): Promise<void> {
+  async claim(device: string, version: number, message: Uint8Array, envelope = message): Promise<void> {
     await mkdir(this.#devicePath(device), { recursive: true });
     const file = join(this.#devicePath(device), `${version}.cbor`);
-    await writeNew(file, envelope, `version ${version} of ${device} was published by somebody else just now`);
+    await writeNew(file, message, `version ${version} of ${device} was published by somebody else just now`);
+    await this.#keepPlain(device, version, message, envelope);
   }
 
   /**
@@ -207,16 +266,18 @@ export class FleetDirectory {
     version: number,
     envelope: Uint8Array,
     payload: Uint8Array,
+    message = envelope,
   ): Promise<void> {
     const file = join(this.#devicePath(device), `${version}.cbor`);
     if (!(await exists(file))) {
-      await this.claim(device, version, envelope);
+      await this.claim(device, version, message, envelope);
       return;
     }
-    if (Buffer.compare(decodeEnvelope(await readFile(file)).payload, payload) !== 0) {
+    if (Buffer.compare(decodeEnvelope(await this.plainEnvelope(device, version)).payload, payload) !== 0) {
       throw new Refusal('version-conflict', `${file} has version ${version} of ${device} with other content`);
     }
-    await replaceFile(file, envelope);
+    await replaceFile(file, message);
+    await this.#keepPlain(device, version, message, envelope);
     await rm(join(this.#devicePath(device), `${version}.outcome`), { force: true });
   }
 
@@ -247,6 +308,21 @@ export class FleetDirectory {
 
   async recordOutcome(device: string, version: number, outcome: KnownOutcome): Promise<void> {
     await writeFile(join(this.#devicePath(device), `${version}.outcome`), `${outcome}\n`);
+  }
+
+  async #keepPlain(
+    device: string,
+    version: number,
+    message: Uint8Array,
+    envelope: Uint8Array,
+  ): Promise<void> {
+    if (message === envelope) return;
+    await replaceFile(join(this.#devicePath(device), `${version}.plain.cbor`), envelope);
+  }
+
+  #deviceKeyPath(device: string): string {
+    deviceTopics(this.config.fleet, device);
+    return join(this.path, 'keys', 'devices', `${basename(device)}.asc`);
   }
 
   #devicePath(device: string): string {

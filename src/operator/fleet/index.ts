@@ -33,4 +33,5 @@ export {
   signingStates,
   writeDraft,
 } from './root-drafts.ts';
+export { messageFor, namedSecrets, readSecrets } from './secrets.ts';
 export { type ChainedRoot, newestRoot, rootChain } from './root-chain.ts';

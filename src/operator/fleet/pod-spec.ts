@@ -127,7 +127,8 @@ export interface SimpleLimits {
  * A pod of one app that runs what the image says, for `--run web=web.aci`. Limits replace those of
  * the image.
  * @param volumes of which the pod gets those that the image has a mount point for
- * @param network see the annotation `wherry/network`; the device's default when undefined
+ * @param settings what annotations say: its network, the device's default when undefined, and the
+ *   secrets that the app gets
  * @throws Refusal `pod-app-missing` when the image says nothing to run, `pod-isolator-invalid`
  */
 export function simplePod(
@@ -135,7 +136,10 @@ export function simplePod(
   image: OfferedImage,
   limits: SimpleLimits = {},
   volumes: readonly Volume[] = [],
-  network?: AcName,
+  {
+    network,
+    secrets = [],
+  }: { readonly network?: AcName | undefined; readonly secrets?: readonly string[] } = {},
 ): ReifiedPod {
   const { app } = image.manifest;
   if (app === undefined || app.exec.length === 0) {
@@ -159,6 +163,9 @@ export function simplePod(
       {
         name,
         image: imageField(image),
+        ...(secrets.length === 0
+          ? {}
+          : { annotations: [{ name: 'wherry/secrets', value: secrets.join(' ') }] }),
         ...(isolators.length === 0
           ? {}
           : {

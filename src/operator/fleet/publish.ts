@@ -11,12 +11,15 @@ import {
   type DesiredImage,
   type DesiredPod,
   type DeployPolicy,
+  type DesiredSecret,
+  type SecretValue,
   type DesiredState,
 } from '../../wire/trust/index.ts';
 import { composeDesired, nextVersion, rollbackTarget } from './compose.ts';
 import type { Outcome, Progress } from './device-view.ts';
 import type { FleetDirectory } from './fleet-directory.ts';
 import { newestRoot } from './root-chain.ts';
+import { messageFor } from './secrets.ts';
 import type { FleetLink } from './fleet-link.ts';
 
 /** The part of a desired state that is the same for every device of a command. */
@@ -24,6 +27,7 @@ export interface DesiredContent {
   readonly pods: readonly DesiredPod[];
   readonly images: readonly DesiredImage[];
   readonly policy?: Partial<DeployPolicy>;
+  readonly secrets?: readonly DesiredSecret[];
 }
 
 export interface Published {
@@ -51,20 +55,24 @@ interface Means {
 export type Sign = (payload: Uint8Array, atSeconds: number) => Promise<string>;
 
 /**
- * Makes the next desired state of a device from `content`, signs it, keeps it and publishes it.
+ * Makes the next desired state of a device from `content`, signs it, encrypts it where the key of
+ * the device is known, keeps it and publishes it.
+ * @param values of secrets that `content` names
  * @throws Refusal `desired-malformed`, `envelope-too-large` for what no device would take,
- *   `not-found` without a deploy key
+ *   `not-found` without a deploy key, `device-key-missing` for secrets without a key of the device
  */
 export async function publishContent(
   means: Means,
   device: AcName,
   content: DesiredContent,
+  values: readonly SecretValue[] = [],
 ): Promise<Published> {
   const { fleet } = means;
   const { version, envelope } = await signContent(means, device, content);
   await requireEnough(means, envelope);
-  await fleet.claim(device, version, envelope);
-  return await publishEnvelope(means, device, version, envelope);
+  const message = await messageFor(fleet, device, envelope, values);
+  await fleet.claim(device, version, message, envelope);
+  return await publishEnvelope(means, device, version, message);
 }
 
 /**
@@ -90,6 +98,7 @@ export async function signContent(
     pods: content.pods,
     images: content.images,
     policy: { ...policy, ...content.policy },
+    secrets: content.secrets ?? [],
   });
   if (means.sign === undefined) {
     const key = await fleet.key('deploy', 'private');
@@ -192,13 +201,15 @@ export async function earlierContent(
   const { fleet, link } = means;
   const current = link.view(device).report?.currentVersion;
   const version = to ?? rollbackTarget(await fleet.history(device), current === 0 ? undefined : current);
-  const { payload } = decodeEnvelope(await fleet.envelope(device, version));
-  const { pods, images, policy, target } = decodeDesiredState(alreadyVerified(payload, 'own-history'));
+  const { payload } = decodeEnvelope(await fleet.plainEnvelope(device, version));
+  const { pods, images, policy, target, secrets } = decodeDesiredState(
+    alreadyVerified(payload, 'own-history'),
+  );
   if (target.device !== device) {
     throw new Refusal(
       'wrong-device',
       `version ${version} in the history of ${device} is for ${target.device}`,
     );
   }
-  return { version, content: { pods, images, policy } };
+  return { version, content: { pods, images, policy, ...(secrets === undefined ? {} : { secrets }) } };
 }

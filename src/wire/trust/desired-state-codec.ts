@@ -15,6 +15,7 @@ import {
   type Reader,
 } from '../../core/cbor/index.ts';
 import { isRefusal, Refusal } from '../../core/refusal/index.ts';
+import { maxSecrets } from './confidential.ts';
 import type { DesiredState } from './desired-state.ts';
 import { maxEnvelopeBytes } from './envelope.ts';
 import type { VerifiedPayload } from './verified-payload.ts';
@@ -37,6 +38,10 @@ const acName = parsed(text(limits.nameBytes), parseAcName);
 const acIdentifier = parsed(text(limits.nameBytes), parseAcIdentifier);
 const imageId = parsed(text(limits.nameBytes), parseImageId);
 const webAddress = parsed(text(limits.urlBytes), parseWebAddress);
+const digest = parsed(text(64), (value) => {
+  if (!/^[0-9a-f]{64}$/.test(value)) throw new CborError('not a SHA-256 in lower-case hex');
+  return value;
+});
 
 const desiredState: Reader<DesiredState> = map({
   format: oneOf(1),
@@ -63,6 +68,7 @@ const desiredState: Reader<DesiredState> = map({
     reconnectWindowSeconds: integer(1, 3600),
     limits: oneOf('require', 'best-effort'),
   }),
+  secrets: optional(list(map({ name: acName, digest }), { max: maxSecrets })),
 });
 
 /**
@@ -111,6 +117,7 @@ function read(payload: Uint8Array): DesiredState {
       throw new CborError('desired state: it expires before it is issued');
     refuseRepeated('pods', 'name', desired.pods.map((pod) => pod.name)); // prettier-ignore
     refuseRepeated('images', 'id', desired.images.map((image) => image.id)); // prettier-ignore
+    refuseRepeated('secrets', 'name', desired.secrets?.map((secret) => secret.name) ?? []); // prettier-ignore
     for (const [index, { labels }] of desired.images.entries()) {
       refuseRepeated(`images/${index}/labels`, 'name', labels.map((label) => label.name)); // prettier-ignore
     }

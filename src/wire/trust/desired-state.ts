@@ -20,6 +20,14 @@ export interface DesiredState {
   /** Every image that the pods use. At most 64. */
   readonly images: readonly DesiredImage[];
   readonly policy: DeployPolicy;
+  /** Secrets that apps may name, each once. Their values are not in the document. At most 32. */
+  readonly secrets?: readonly DesiredSecret[];
+}
+
+export interface DesiredSecret {
+  readonly name: AcName;
+  /** Names one value, see `secretDigest`. Lower-case hex. */
+  readonly digest: string;
 }
 
 export interface DesiredPod {

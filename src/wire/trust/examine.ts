@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import { decodeDesiredState } from './desired-state-codec.ts';
 import type { DesiredState } from './desired-state.ts';
-import { decodeEnvelope } from './envelope.ts';
+import { decodeMessage, secretDigest, type SecretValue } from './confidential.ts';
+import { decryptMessage } from './decrypt.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import { judgeDesiredState, type Judgement, type Verdict } from './judge.ts';
 import { verifyEnvelope } from './command-signature.ts';
 import type { VerifiedPayload } from './verified-payload.ts';
@@ -27,17 +29,37 @@ export type Examined = Verdict & {
   readonly payloadSha256: string;
   /** Fingerprints of the keys that signed, lower-case hex. */
   readonly signedBy: readonly string[];
+  /** Values that came, each of which the payload names. */
+  readonly secrets: readonly ExaminedSecret[];
 };
+
+export interface ExaminedSecret {
+  readonly name: string;
+  /** As the payload has it. */
+  readonly digest: string;
+  readonly value: Uint8Array;
+}
 
 /**
  * From the bytes of a message to a desired state that may be obeyed. The order is the defence: size
- * and form of the envelope, then the signature over bytes that nobody has parsed, then their
- * meaning, then whether it is for this device and newer than what it knows.
+ * and form of the envelope, its decryption, then the signature over bytes that nobody has parsed,
+ * then their meaning, then whether it is for this device and newer than what it knows. Values of
+ * secrets come last: only those that the signed payload names are taken.
  *
- * @throws {Refusal} with any code of the class `command` except `superseded`.
+ * @param deviceKey the armored private key of this device; undefined when it has none
+ * @throws {Refusal} with any code of the class `command` except `superseded`, and
+ *   `device-key-missing`
  */
-export async function examineMessage(message: Uint8Array, context: ExamineContext): Promise<Examined> {
-  const envelope = decodeEnvelope(message);
+export async function examineMessage(
+  message: Uint8Array,
+  context: ExamineContext,
+  deviceKey?: string,
+): Promise<Examined> {
+  const read = decodeMessage(message);
+  const envelope =
+    read.form === 'open'
+      ? { ...read.envelope, secrets: [] }
+      : await decryptMessage(read.ciphertext, deviceKey);
   const { payload, fingerprints } = await verifyEnvelope(
     envelope.payload,
     envelope.signatures,
@@ -49,5 +71,25 @@ export async function examineMessage(message: Uint8Array, context: ExamineContex
   const desired = decodeDesiredState(payload);
   const payloadSha256 = createHash('sha256').update(payload).digest('hex');
   const verdict = judgeDesiredState({ ...context, desired, payloadSha256 });
-  return { ...verdict, desired, payload, payloadSha256, signedBy: fingerprints };
+  const secrets = namedSecrets(envelope.secrets, desired);
+  return { ...verdict, desired, payload, payloadSha256, signedBy: fingerprints, secrets };
+}
+
+/**
+ * The values with the digests of the payload. One that it does not name is of another message
+ * (mix-and-match attack, replay of an old secret).
+ *
+ * @throws {Refusal} `secret-mismatch`
+ */
+function namedSecrets(values: readonly SecretValue[], desired: DesiredState): readonly ExaminedSecret[] {
+  return values.map((secret) => {
+    const digest = secretDigest(secret);
+    const { name, value } = secret;
+    const isNamed = desired.secrets?.some((wanted) => wanted.name === name && wanted.digest === digest);
+    if (isNamed === true) return { name, digest, value };
+    throw new Refusal(
+      'secret-mismatch',
+      `the value of the secret ${name} is not the one that version ${desired.version} was signed with`,
+    );
+  });
 }

@@ -6,8 +6,16 @@
  * `openpgp.ts` (keys and signatures) and `sign.ts` (the operator's side). The resident process
  * never imports them.
  */
+export {
+  type ConfidentialContent,
+  decodeMessage,
+  isEncrypted,
+  maxSecretBytes,
+  secretDigest,
+  type SecretValue,
+} from './confidential.ts';
 export { claimedVersion, decodeDesiredState, encodeDesiredState } from './desired-state-codec.ts';
-export type { DeployPolicy, DesiredImage, DesiredPod, DesiredState } from './desired-state.ts';
+export type { DeployPolicy, DesiredImage, DesiredPod, DesiredSecret, DesiredState } from './desired-state.ts';
 export { decodeDraft, decodeEnvelope, encodeDraft, encodeEnvelope, maxEnvelopeBytes } from './envelope.ts';
 export {
   deviceTime,

@@ -4,7 +4,8 @@
  * files, opens sockets or looks at a clock.
  */
 export { verifyEnvelope } from './command-signature.ts';
-export { examineMessage, type Examined, type ExamineContext } from './examine.ts';
+export { decryptMessage } from './decrypt.ts';
+export { examineMessage, type Examined, type ExamineContext, type ExaminedSecret } from './examine.ts';
 export { examineRoot, type ExaminedRoot, requireCertificates, type RootContext } from './examine-root.ts';
 export { signatureBlocks, signatureVerifier } from './image-signature.ts';
 export { readKeys, type KeyVerdict, type UnusableKey, type UsableKey } from './keys.ts';

@@ -20,6 +20,8 @@ const hashOfCurve: Readonly<Record<string, openpgp.enums.hash>> = {
   nistP521: openpgp.enums.hash.sha512,
 };
 
+export { deviceKeyFingerprint, encryptMessage, generateDeviceKey } from './encrypt.ts';
+
 export interface GeneratedKey {
   /** Armored and not protected by a passphrase: to be kept in a file that only its owner reads. */
   readonly privateKey: string;

@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { checkEnvelope } from '../../../src/device/agent/message-policy.ts';
+import { checkMessage } from '../../../src/device/agent/message-policy.ts';
 import { Supervisor, type SupervisorPorts } from '../../../src/device/agent/supervisor.ts';
 import { emptyState } from '../../../src/device/deploy/index.ts';
 import { Refusal } from '../../../src/core/refusal/index.ts';
@@ -143,7 +143,7 @@ describe('rubbish on the topic of commands', () => {
   });
 
   it('[C28] that is no envelope is refused without an examination, and displaces no command', async () => {
-    const { supervisor, clock, examined, events } = device(unsigned, { check: checkEnvelope });
+    const { supervisor, clock, examined, events } = device(unsigned, { check: checkMessage });
     const signatures = ['-----BEGIN PGP SIGNATURE-----\n\nAA==\n-----END PGP SIGNATURE-----\n'];
     const command = encodeEnvelope({ payload: Buffer.from('x'), signatures });
     supervisor.receive(command);

@@ -14,6 +14,7 @@ import { boardHost, boardNetwork, demoImage, demoUuid, imageId } from './demo.ts
 
 interface Case {
   readonly host: HostFacts;
+  readonly secrets: ReadonlyMap<string, string>;
   readonly manifest: Record<string, unknown>;
   readonly assertions: readonly string[];
 }
@@ -30,8 +31,10 @@ function readCase(path: string): Case {
     app: { exec: ['/bin/app'], user: '0', group: '0', ...(app['app'] as object | undefined) },
   }));
   let host = boardHost;
+  const secrets = new Map<string, string>();
   for (const note of notes) {
     const [name = '', ...words] = note.split(' ');
+    if (name === 'host-secret') secrets.set(words[0] ?? '', words[1] ?? '');
     if (name === 'host-controllers') host = { ...host, controllers: words };
     if (name === 'host-limits')
       host = { ...host, limits: words[0] === 'require' ? 'require' : 'best-effort' };
@@ -53,12 +56,13 @@ function readCase(path: string): Case {
   }
   return {
     host,
+    secrets,
     manifest: { acVersion: '0.8.11', acKind: 'PodManifest', ...manifest, apps },
     assertions: notes.filter((note) => note.startsWith('assert-')),
   };
 }
 
-function compile({ host, manifest }: Case): CompiledPod | Refusal {
+function compile({ host, manifest, secrets }: Case): CompiledPod | Refusal {
   try {
     return compilePod({
       name: 'demo-one',
@@ -66,6 +70,7 @@ function compile({ host, manifest }: Case): CompiledPod | Refusal {
       manifest: parsePodManifest(Buffer.from(JSON.stringify(manifest))),
       images: new Map([[imageId, demoImage]]),
       host,
+      secrets,
     });
   } catch (error) {
     if (isRefusal(error)) return error;
@@ -138,6 +143,12 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
       ...[`/run/wherry/apps/${id}`, '/usr/bin/crun', id, ...link],
     ]);
     expect(lines(unit)).toEqual(expect.arrayContaining(['Type=forking', 'GuessMainPID=yes']));
+  },
+  'assert-unit-name': (pod, app = '', unit) =>
+    expect(pod.services.find((service) => service.app === app)?.unit).toBe(unit),
+  'assert-last-words': (pod, app = '', ...words) => {
+    const line = unitOf(pod, app).find(({ key }) => key === 'ExecStart')?.value ?? '';
+    expect(readWords(line, true).slice(-words.length)).toEqual(words);
   },
   'assert-config': (pod, bundle = '', path = '', ...json) => {
     const expected = json.join(' ');

@@ -23,7 +23,7 @@ function fullDisk(): CrashingDisk {
   return disk;
 }
 
-const roots = { objectIds: ['sha512-used'], jobs: ['now'], podUuids: ['uuid-1'] };
+const roots = { objectIds: ['sha512-used'], jobs: ['now'], podUuids: ['uuid-1'], secretDigests: ['used'] };
 const reachable = [
   '/images/sha512-used.erofs',
   '/partial/now/download',

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { decodeCbor, type CborValue } from '../../../src/core/cbor/index.ts';
 import { decodeEnvelope } from '../../../src/wire/trust/index.ts';
-import type { GeneratedKey } from '../../../src/wire/trust/sign.ts';
+import { encodeConfidential } from '../../../src/wire/trust/confidential.ts';
+import { encryptMessage, generateDeviceKey, type GeneratedKey } from '../../../src/wire/trust/sign.ts';
 import { desired, makeKey, publish } from '../../support/operator.ts';
 import { publishRoot, role, rootOf } from '../../support/roots.ts';
 
@@ -52,8 +53,20 @@ describe('docs/wire.cddl [C80]', () => {
   it('names the keys of a real desired state', async () => {
     const [image] = desired.images;
     if (image === undefined) throw new Error('the desired state has no image');
-    const whole = { ...desired, images: [{ ...image, renderedBytes: 1 }] };
+    const secrets = [{ name: desired.fleet, digest: 'a'.repeat(64) }];
+    const whole = { ...desired, images: [{ ...image, renderedBytes: 1 }], secrets };
     const { payload } = decodeEnvelope(await publish(whole, key));
-    expect(sorted(keysIn(read(payload), []))).toEqual(keysOf('desired-state', 'pod', 'image'));
+    expect(sorted(keysIn(read(payload), []))).toEqual(keysOf('desired-state', 'pod', 'image', 'secret-name'));
+  });
+
+  it('names the keys of a real encrypted message', async () => {
+    const device = await generateDeviceKey('device');
+    const { payload, signatures } = decodeEnvelope(await publish(desired, key));
+    const secret = { name: desired.fleet, salt: new Uint8Array(32), value: new Uint8Array(1) };
+    const content = { payload, signatures, secrets: [secret] };
+    const message = await encryptMessage(content, [device.publicKey]);
+    expect(sorted(keysIn(read(message), []))).toEqual(keysOf('encrypted-envelope'));
+    const plaintext = encodeConfidential(content);
+    expect(sorted(keysIn(read(plaintext), []))).toEqual(keysOf('confidential', 'secret'));
   });
 });

@@ -23,6 +23,10 @@ export function brokerNotes({ device, version, memory, repeated }: BrokerCompari
       return [
         `${device}: the broker keeps another version ${memory.version} than this fleet directory published; deploy again`,
       ];
+    case 'encrypted':
+      return [
+        `${device}: the broker keeps another encrypted message than this fleet directory published; the answer of the device says which version it is`,
+      ];
     case 'nothing':
     case 'older':
     case 'unreadable':

@@ -2,7 +2,10 @@ import { readFile } from 'node:fs/promises';
 import { Refusal } from '../../../core/refusal/index.ts';
 import {
   FleetDirectory,
+  messageFor,
+  namedSecrets,
   publishEnvelope,
+  readSecrets,
   replaceFile,
   requireEnough,
 } from '../../../operator/fleet/index.ts';
@@ -28,11 +31,17 @@ export async function countersign(context: Context, file: string, flags: Counter
   const bytes = await readFile(file).catch((cause: unknown) => {
     throw new Refusal('not-found', `the command ${file} cannot be read`, { cause });
   });
+  const values = await readSecrets(fleet, flags.secret ?? []);
   const { payload, signatures } = decodeEnvelope(bytes);
   const desired = decodeDesiredState(alreadyVerified(payload, 'own-history'));
   const { device } = desired.target;
   if (desired.fleet !== fleet.config.fleet)
     throw new Refusal('wrong-fleet', `${file} is for fleet ${desired.fleet}; this is ${fleet.config.fleet}`);
+  for (const { name, digest } of namedSecrets(values)) {
+    if (desired.secrets?.some((secret) => secret.name === name && secret.digest === digest) === true)
+      continue;
+    throw new Refusal('secret-mismatch', `${file} was not signed with this value of the secret ${name}`);
+  }
   const pods = desired.pods.map(({ name }) => name).join(', ');
   context.terminal.err(`${device}: version ${desired.version} runs ${pods === '' ? 'nothing' : pods}\n`);
   const atSeconds = Math.floor(context.clock.nowMs() / 1000);
@@ -47,10 +56,11 @@ export async function countersign(context: Context, file: string, flags: Counter
     return;
   }
   await requireEnough({ fleet, clock: context.clock }, envelope);
-  await fleet.addSignatures(device, desired.version, envelope, payload);
+  const message = await messageFor(fleet, device, envelope, values);
+  await fleet.addSignatures(device, desired.version, envelope, payload, message);
   await withLink(context, async (link) => {
     await link.listen([device]);
-    await finish(context, [await publishEnvelope({ fleet, link }, device, desired.version, envelope)], flags);
+    await finish(context, [await publishEnvelope({ fleet, link }, device, desired.version, message)], flags);
   });
 }
 

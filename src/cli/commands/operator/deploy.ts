@@ -9,9 +9,11 @@ import {
   imagesOf,
   OfferedImages,
   isOutcome,
+  namedSecrets,
   previewDeploy,
   publishContent,
   readImageFile,
+  readSecrets,
   replaceFile,
   reifyPod,
   requireEnough,
@@ -27,6 +29,7 @@ import {
   type DesiredContent,
 } from '../../../operator/fleet/index.ts';
 import { isRefusal, Refusal, unreadableFile } from '../../../core/refusal/index.ts';
+import type { SecretValue } from '../../../wire/trust/index.ts';
 import { findByName } from './image-discover.ts';
 import { withLink, type Context } from '../../context.ts';
 import { formatBytes } from '../../format.ts';
@@ -37,7 +40,9 @@ import { LiveLines, paint, type Colour } from '../../terminal.ts';
 /** `wherry deploy` */
 export async function deploy(context: Context, names: readonly string[], flags: DeployFlags): Promise<void> {
   const devices = parseDevices(names);
-  const content = await contentFrom(context, await FleetDirectory.open(context.fleetPath), flags);
+  const opened = await FleetDirectory.open(context.fleetPath);
+  const values = await readSecrets(opened, flags.secret ?? []);
+  const content = await contentFrom(context, opened, flags, values);
   const means = signingMeans(flags);
   requireOneForFile(devices, flags);
   await withLink(context, async (link, fleet) => {
@@ -50,7 +55,7 @@ export async function deploy(context: Context, names: readonly string[], flags: 
     for (const device of devices) {
       const all = { fleet, link, clock: context.clock, ...means };
       if (flags.signOnly === true) await signToFile(context, all, device, content, flags);
-      else published.push(await publishContent(all, device, content));
+      else published.push(await publishContent(all, device, content, values));
     }
     if (flags.signOnly === true) return;
     await finish(context, published, flags);
@@ -159,6 +164,7 @@ async function contentFrom(
   context: Context,
   fleet: FleetDirectory,
   flags: DeployFlags,
+  values: readonly SecretValue[],
 ): Promise<DesiredContent> {
   const runs = (flags.run ?? []).map((text) => named(text, '--run'));
   const files = (flags.pod ?? []).map((text) => named(text, '--pod'));
@@ -180,7 +186,8 @@ async function contentFrom(
     flags.volume ?? [],
   );
   const network = networkFor(flags);
-  const pods = simple.map(({ name, image }) => simplePod(name, image, limits, volumes, network));
+  const settings = { network, secrets: values.map(({ name }) => name) };
+  const pods = simple.map(({ name, image }) => simplePod(name, image, limits, volumes, settings));
   for (const { name, value } of files) pods.push(reifyPod(name, await readPodFile(value), offered));
   const used = imagesOf(pods, offered);
   const ofApps = new Set(pods.flatMap((pod) => pod.images.map(({ id }) => id)));
@@ -200,6 +207,7 @@ async function contentFrom(
       ...(flags.probation === undefined ? {} : { probationSeconds: flags.probation }),
       ...(flags.bestEffort === undefined ? {} : { limits: 'best-effort' as const }),
     },
+    secrets: namedSecrets(values),
   };
 }
 

@@ -1,14 +1,17 @@
 import {
   boolean,
   bytes,
+  CborError,
   integer,
   list,
   map,
   oneOf,
   optional,
+  parsed,
   type Reader,
   text,
 } from '../../../core/cbor/index.ts';
+import { parseAcName } from '../../../image/appc/index.ts';
 import type { ExamineContext, RootContext } from '../../../wire/trust/openpgp.ts';
 import { jobFiles } from '../index.ts';
 
@@ -30,6 +33,22 @@ export interface AcceptingVerdict {
   /** The bytes that were signed. */
   readonly payload: Uint8Array;
   readonly signedBy: readonly string[];
+  /** Whose values lie in `values/`, see `valueFile`. */
+  readonly secrets?: readonly ReceivedSecret[];
+}
+
+/** A secret whose value came with a message. */
+export interface ReceivedSecret {
+  readonly name: string;
+  readonly digest: string;
+}
+
+/** Where the examining unit leaves values of secrets, below its directory. */
+export const valuesDirectory = 'values';
+
+/** The file of a value: what seals it takes name and digest from there. */
+export function valueFile({ name, digest }: ReceivedSecret): string {
+  return `${digest}-${name}`;
 }
 
 const time = map({ nowSeconds: integer(0), clockTrusted: boolean });
@@ -77,7 +96,15 @@ export const examineFiles = jobFiles<ExamineRequest, AcceptingVerdict>({
     outcome: oneOf('new', 'same'),
     payload: bytes(1 << 18),
     signedBy: list(text(128), { max: 8 }),
+    secrets: optional(
+      list(map({ name: parsed(text(128), parseAcName), digest: parsed(text(64), parseDigest) }), { max: 32 }),
+    ),
   }),
   /** A message of 256 KiB, the keys of a device twice, and slack. */
   maxBytes: 3 << 20,
 });
+
+function parseDigest(digest: string): string {
+  if (!/^[0-9a-f]{64}$/.test(digest)) throw new CborError('not a digest');
+  return digest;
+}

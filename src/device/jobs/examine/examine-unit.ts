@@ -6,14 +6,25 @@ import {
   decodeDesiredState,
   decodeRoot,
   encodeRoot,
+  isEncrypted,
   type RootDocument,
 } from '../../../wire/trust/index.ts';
 import type { ExamineContext, RootContext } from '../../../wire/trust/openpgp.ts';
 import { type JobPorts, runJob } from '../index.ts';
-import { type AcceptingVerdict, examineFiles, type ExamineRequest } from './examine-files.ts';
+import {
+  type AcceptingVerdict,
+  examineFiles,
+  type ExamineRequest,
+  type ReceivedSecret,
+  valuesDirectory,
+} from './examine-files.ts';
 import type { Examined } from './examined.ts';
 
 type ExaminePorts = JobPorts & { readonly run: string };
+type CommandPorts = ExaminePorts & {
+  /** Seals the values that the unit has left in `directory`. They are removed afterwards. */
+  readonly seal: (secrets: readonly ReceivedSecret[], directory: string) => Promise<void>;
+};
 
 /**
  * Has a message examined by a unit without privileges: OpenPGP, the largest parser of untrusted
@@ -27,10 +38,12 @@ type ExaminePorts = JobPorts & { readonly run: string };
 export async function examineInUnit(
   message: Uint8Array,
   context: ExamineContext,
-  ports: ExaminePorts,
+  ports: CommandPorts,
   signal: AbortSignal,
 ): Promise<Examined> {
-  const verdict = await askUnit({ message, context }, ports, signal);
+  const verdict = await askUnit({ message, context }, ports, signal, async ({ secrets = [] }, directory) => {
+    if (secrets.length > 0) await ports.seal(secrets, join(directory, valuesDirectory));
+  });
   const { era } = context.trusted;
   return {
     outcome: verdict.outcome,
@@ -61,6 +74,7 @@ async function askUnit(
   request: ExamineRequest,
   ports: ExaminePorts,
   signal: AbortSignal,
+  takeOver: (verdict: AcceptingVerdict, directory: string) => Promise<void> = () => Promise.resolve(),
 ): Promise<AcceptingVerdict> {
   const directory = join(ports.run, 'examine');
   const job = { unit: 'wherry-examine.service', directory, what: 'examination of the message' };
@@ -68,10 +82,12 @@ async function askUnit(
     const verdict = await runJob(examineFiles, { ...job, job: request }, ports, signal);
     if (!verdict.ok) throw new Refusal(verdict.code, verdict.message);
     // The unit may say what it likes about signatures; what it calls signed must at least be what
-    // came.
-    if (!Buffer.from(request.message).includes(Buffer.from(verdict.payload))) {
+    // came. Of an encrypted message only the unit can say what it holds.
+    const { message } = request;
+    if (!isEncrypted(message) && !Buffer.from(message).includes(Buffer.from(verdict.payload))) {
       throw new Refusal('internal', 'the examined payload is not part of the message');
     }
+    await takeOver(verdict, directory);
     return verdict;
   } finally {
     await ports.disk.remove(directory);

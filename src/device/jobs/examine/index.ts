@@ -4,4 +4,5 @@
  */
 export type { Examined } from './examined.ts';
 export { examineInUnit, examineRootInUnit } from './examine-unit.ts';
+export { type ReceivedSecret, valueFile } from './examine-files.ts';
 export { examineUnit } from './wherry-examine.ts';

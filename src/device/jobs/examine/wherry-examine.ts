@@ -1,7 +1,18 @@
-import { alreadyVerified, decodeRoot } from '../../../wire/trust/index.ts';
-import { examineMessage, examineRoot } from '../../../wire/trust/openpgp.ts';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { alreadyVerified, decodeRoot, isEncrypted } from '../../../wire/trust/index.ts';
+import { examineMessage, examineRoot, type ExaminedSecret } from '../../../wire/trust/openpgp.ts';
 import { answerJob } from '../index.ts';
-import { examineFiles, type ExamineRequest } from './examine-files.ts';
+import {
+  type AcceptingVerdict,
+  examineFiles,
+  type ExamineRequest,
+  valueFile,
+  valuesDirectory,
+} from './examine-files.ts';
+
+/** What systemd hands to this unit, and to no other program of wherry. */
+const keyCredential = 'wherry.device-key';
 
 /**
  * The examining unit: `unit-programs.cjs examine DIRECTORY`. Reads one message and what is known of
@@ -9,16 +20,46 @@ import { examineFiles, type ExamineRequest } from './examine-files.ts';
  * whatever a hostile message does, it does here.
  */
 export async function examineUnit(directory: string): Promise<void> {
-  await answerJob(examineFiles, directory, async (request) => {
-    const { outcome, payload, signedBy } = await examine(request);
-    return { ok: true, outcome, payload, signedBy };
-  });
+  await answerJob(examineFiles, directory, (request) =>
+    'rootContext' in request ? examineRootOf(request) : examineCommand(request, directory),
+  );
 }
 
-function examine(request: ExamineRequest): ReturnType<typeof examineRoot | typeof examineMessage> {
-  if (!('rootContext' in request)) return examineMessage(request.message, request.context);
-  const { trusted, ...context } = request.rootContext;
-  if (trusted === undefined) return examineRoot(request.message, context);
-  const document = decodeRoot(alreadyVerified(trusted, 'saved-state'));
-  return examineRoot(request.message, { ...context, trusted: document });
+async function examineCommand(
+  { message, context }: Extract<ExamineRequest, { context: unknown }>,
+  directory: string,
+): Promise<AcceptingVerdict> {
+  const deviceKey = isEncrypted(message) ? await readDeviceKey() : undefined;
+  const { outcome, payload, signedBy, secrets } = await examineMessage(message, context, deviceKey);
+  if (secrets.length === 0) return { ok: true, outcome, payload, signedBy };
+  await leaveValues(secrets, join(directory, valuesDirectory));
+  const received = secrets.map(({ name, digest }) => ({ name, digest }));
+  return { ok: true, outcome, payload, signedBy, secrets: received };
+}
+
+async function examineRootOf({
+  message,
+  rootContext: { trusted, ...context },
+}: Extract<ExamineRequest, { rootContext: unknown }>): Promise<AcceptingVerdict> {
+  const document = trusted === undefined ? undefined : decodeRoot(alreadyVerified(trusted, 'saved-state'));
+  const { outcome, payload, signedBy } = await examineRoot(message, {
+    ...context,
+    ...(document === undefined ? {} : { trusted: document }),
+  });
+  return { ok: true, outcome, payload, signedBy };
+}
+
+/** The key of the device, which systemd has decrypted for this unit; undefined without one. */
+async function readDeviceKey(): Promise<string | undefined> {
+  const directory = process.env['CREDENTIALS_DIRECTORY'];
+  if (directory === undefined) return undefined;
+  const text = await readFile(join(directory, keyCredential), 'utf8');
+  return text.startsWith('-----BEGIN') ? text : undefined;
+}
+
+/** In memory (`/run`), until they are sealed. wherryd never reads them. */
+async function leaveValues(secrets: readonly ExaminedSecret[], directory: string): Promise<void> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  for (const { name, digest, value } of secrets)
+    await writeFile(join(directory, valueFile({ name, digest })), value, { mode: 0o600 });
 }

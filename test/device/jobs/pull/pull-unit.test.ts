@@ -73,7 +73,7 @@ describe('a unit that is killed before it has come to a verdict', () => {
     };
     const systemd = new OneUnit();
     systemd.end = 'oom-kill';
-    const ports = { systemd, disk, run: join(root, 'run'), owner };
+    const ports = { systemd, disk, run: join(root, 'run'), owner, seal: () => Promise.resolve() };
     await expect(examineInUnit(Buffer.from('message'), context, ports, never)).rejects.toMatchObject({
       code: 'internal',
       message: 'the examination of the message ended without a result (oom-kill)',

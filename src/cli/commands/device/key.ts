@@ -1,0 +1,86 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdir, readFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { Refusal } from '../../../core/refusal/index.ts';
+import { places } from '../../../device/host/index.ts';
+import { nodeDisk, writeDurable } from '../../../device/store/index.ts';
+import { formatFingerprint, generateDeviceKey } from '../../../wire/trust/sign.ts';
+import type { Context } from '../../context.ts';
+
+/** Its name in wherry-examine.service; a sealed credential is of one name. */
+const keyCredential = 'wherry.device-key';
+
+/**
+ * `wherry key init`: makes the key of this device. The private half is sealed by systemd-creds
+ * before it is written, with the TPM or the key of the host.
+ */
+export async function initKey(context: Context, options: { readonly force?: true }): Promise<void> {
+  if (existsSync(places.deviceKey) && options.force !== true) {
+    throw new Refusal(
+      'input-invalid',
+      'this device has a key already; replace it (--force) only if it is lost, and tell the operator',
+    );
+  }
+  const { privateKey, publicKey, fingerprint } = await generateDeviceKey('wherry device');
+  const sealed = await run(['encrypt', `--name=${keyCredential}`, '-', '-'], privateKey);
+  const by = await run(['has-tpm2', '--quiet']).then(
+    () => 'tpm2' as const,
+    () => 'host' as const,
+  );
+  const disk = nodeDisk();
+  try {
+    await mkdir(dirname(places.deviceKey), { recursive: true, mode: 0o700 });
+    await writeDurable(disk, places.deviceKey, Buffer.from(sealed));
+    const comment = `Comment: wherry ${fingerprint} sealed by ${by}`;
+    const shown = publicKey.replace('BLOCK-----\n', `BLOCK-----\n${comment}\n`).replaceAll('\r', '');
+    await writeDurable(disk, places.devicePublicKey, Buffer.from(shown));
+  } catch (cause) {
+    throw new Refusal('device-unsupported', `the key cannot be written: ${String(cause)}; run this as root`, {
+      cause,
+    });
+  }
+  const { terminal } = context;
+  if (context.json) {
+    terminal.out(JSON.stringify({ fingerprint, sealedBy: by }));
+    return;
+  }
+  terminal.out(`made the key ${formatFingerprint(fingerprint)}`);
+  terminal.out(
+    by === 'tpm2'
+      ? 'its private half is sealed by the TPM'
+      : 'its private half is sealed by the key of the host, which lies on the same disk: this device has no TPM',
+  );
+  terminal.out('show it to the operator: "wherry key show"');
+}
+
+/** `wherry key show` */
+export async function showKey(context: Context): Promise<void> {
+  const armored = await readFile(places.devicePublicKey, 'utf8').catch((cause: unknown) => {
+    throw new Refusal('device-key-missing', 'this device has no key; make one with "wherry key init"', {
+      cause,
+    });
+  });
+  context.terminal.out(context.json ? JSON.stringify({ publicKey: armored }) : armored.trimEnd());
+}
+
+/** @throws Refusal `device-unsupported` */
+async function run(args: readonly string[], input = ''): Promise<string> {
+  return await new Promise((resolve, reject) => {
+    const child = execFile('systemd-creds', args, (error, stdout, stderr) => {
+      if (error === null) resolve(stdout);
+      else
+        reject(
+          new Refusal(
+            'device-unsupported',
+            `systemd-creds cannot seal the key: ${stderr.trim() || error.message}`,
+            {
+              cause: error,
+            },
+          ),
+        );
+    });
+    child.stdin?.on('error', () => undefined); // the program's own words say why it ended
+    child.stdin?.end(input);
+  });
+}

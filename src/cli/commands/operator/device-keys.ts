@@ -1,0 +1,43 @@
+import { readFile } from 'node:fs/promises';
+import { unreadableFile } from '../../../core/refusal/index.ts';
+import { FleetDirectory } from '../../../operator/fleet/index.ts';
+import { deviceKeyFingerprint, formatFingerprint } from '../../../wire/trust/sign.ts';
+import type { Context } from '../../context.ts';
+
+/**
+ * `wherry fleet key add`. The file comes from the device itself, by ssh or with its card: what a
+ * broker says of keys counts nothing.
+ */
+export async function addDeviceKey(
+  context: Context,
+  device: string,
+  file: string,
+  options: { readonly replace?: true },
+): Promise<void> {
+  const fleet = await FleetDirectory.open(context.fleetPath);
+  const armored = await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw unreadableFile(`the key ${file}`, cause);
+  });
+  const fingerprint = await deviceKeyFingerprint(armored);
+  const path = await fleet.pinDeviceKey(device, armored, { replace: options.replace === true });
+  if (context.json) {
+    context.terminal.out(JSON.stringify({ device, fingerprint, path }));
+    return;
+  }
+  context.terminal.out(`commands for ${device} are encrypted to ${formatFingerprint(fingerprint)}`);
+  context.terminal.out('compare it with what "wherry key init" showed on that device');
+}
+
+/** `wherry fleet key list` */
+export async function listDeviceKeys(context: Context): Promise<void> {
+  const fleet = await FleetDirectory.open(context.fleetPath);
+  const keys = [];
+  for (const device of await fleet.devicesWithKeys()) {
+    const armored = await fleet.deviceKey(device);
+    if (armored !== undefined) keys.push({ device, fingerprint: await deviceKeyFingerprint(armored) });
+  }
+  if (context.json) context.terminal.out(JSON.stringify(keys));
+  else
+    for (const { device, fingerprint } of keys)
+      context.terminal.out(`${device}  ${formatFingerprint(fingerprint)}`);
+}

@@ -1,0 +1,32 @@
+import { existsSync, readFileSync } from 'node:fs';
+import type { CapabilityReport } from '../../wire/report/index.ts';
+
+interface KeyPlaces {
+  /** The sealed private half. */
+  readonly deviceKey: string;
+  readonly devicePublicKey: string;
+}
+
+/** `wherry key init` leaves it in a comment of the armored key (RFC 9580 §6.2.2.2). */
+const sealing = /^Comment: wherry ([0-9a-f]{40}) sealed by (tpm2|host)$/m;
+
+/**
+ * What a report says of the key of the device. It decides nothing: an operator pins the key that
+ * the device showed, since a broker can change a report.
+ */
+export function encryptionCapability({ deviceKey, devicePublicKey }: KeyPlaces): CapabilityReport {
+  const name = 'encryption';
+  if (!existsSync(deviceKey) || !existsSync(devicePublicKey)) {
+    return {
+      name,
+      available: false,
+      detail: 'commands cannot be encrypted to this device and have no secrets; run "wherry key init" on it',
+    };
+  }
+  const [, fingerprint, by] = sealing.exec(readFileSync(devicePublicKey, 'utf8')) ?? [];
+  const detail =
+    by === 'tpm2'
+      ? `key ${fingerprint}, sealed by the TPM`
+      : `key ${fingerprint ?? '?'}, sealed by the key of the host, which lies on the same disk: there is no TPM`;
+  return { name, available: true, detail };
+}

@@ -1,0 +1,84 @@
+import * as openpgp from 'openpgp';
+import { Refusal } from '../../core/refusal/index.ts';
+import { encodeConfidential, encodeEncrypted, type ConfidentialContent } from './confidential.ts';
+
+/**
+ * All keys of devices bear this time. A device may make its key before it knows the time, and a key
+ * from the future is none.
+ */
+const keyTime = new Date(Date.UTC(2025, 0, 1));
+
+export interface DeviceKey {
+  /** Armored and not protected by a passphrase: systemd-creds seals it. */
+  readonly privateKey: string;
+  readonly publicKey: string;
+  /** Lower-case hex. */
+  readonly fingerprint: string;
+}
+
+/** Makes the key that commands for a device are encrypted to: of Curve25519, as GnuPG has it. */
+export async function generateDeviceKey(name: string): Promise<DeviceKey> {
+  const { privateKey, publicKey } = await openpgp.generateKey({
+    type: 'ecc',
+    curve: 'curve25519Legacy',
+    userIDs: [{ name }],
+    format: 'object',
+    date: keyTime,
+  });
+  return {
+    privateKey: privateKey.armor(),
+    publicKey: publicKey.armor(),
+    fingerprint: publicKey.getFingerprint(),
+  };
+}
+
+/**
+ * The fingerprint of a public key that can be encrypted to, lower-case hex.
+ *
+ * @throws {Refusal} `input-invalid`
+ */
+export async function deviceKeyFingerprint(armored: string): Promise<string> {
+  const key = await openpgp.readKey({ armoredKey: armored }).catch((cause: unknown) => {
+    throw new Refusal(
+      'input-invalid',
+      'it is not one armored OpenPGP key; take what "wherry key show" prints',
+      {
+        cause,
+      },
+    );
+  });
+  if (key.isPrivate()) {
+    throw new Refusal(
+      'input-invalid',
+      'it is a private key, which must not leave its device; take the public one',
+    );
+  }
+  await key.getEncryptionKey(undefined, new Date()).catch((cause: unknown) => {
+    throw new Refusal('input-invalid', `nothing can be encrypted to the key ${key.getFingerprint()}`, {
+      cause,
+    });
+  });
+  return key.getFingerprint();
+}
+
+/**
+ * The message that only the devices of `keys` can read.
+ *
+ * @param keys armored public keys
+ * @throws {Refusal} `envelope-too-large`, `input-invalid` for a key that cannot be encrypted to
+ */
+export async function encryptMessage(
+  content: ConfidentialContent,
+  keys: readonly string[],
+): Promise<Uint8Array> {
+  for (const key of keys) await deviceKeyFingerprint(key);
+  const read = await Promise.all(keys.map((armoredKey) => openpgp.readKey({ armoredKey })));
+  // The library's declaration lacks the types of streams, and so that of the result.
+  const ciphertext = (await openpgp.encrypt({
+    message: await openpgp.createMessage({ binary: encodeConfidential(content) }),
+    encryptionKeys: read.map((key) => key.toPublic()),
+    format: 'binary',
+    config: { preferredCompressionAlgorithm: openpgp.enums.compression.uncompressed },
+  })) as unknown as Uint8Array;
+  return encodeEncrypted(ciphertext);
+}

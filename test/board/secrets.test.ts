@@ -1,0 +1,220 @@
+import { randomBytes } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { AcName } from '../../src/image/appc/index.ts';
+import type { DeploymentEvent } from '../../src/wire/report/index.ts';
+import {
+  decodeEnvelope,
+  type DesiredState,
+  secretDigest,
+  type SecretValue,
+} from '../../src/wire/trust/index.ts';
+import { encryptMessage, generateDeviceKey } from '../../src/wire/trust/sign.ts';
+import { oneBoard } from './board-choice.ts';
+import { type BuiltImage, Scene } from './scene.ts';
+
+/** A value of a secret that no file holds by chance. */
+function secretValue(name: string): SecretValue {
+  const value = Buffer.from(`planted-${randomBytes(12).toString('hex')}`);
+  return { name: name as AcName, salt: randomBytes(32), value };
+}
+
+/** The same bytes in the forms in which a program may have written them. */
+function formsOf({ value }: SecretValue): readonly string[] {
+  const bytes = Buffer.from(value);
+  // The first third of Base64 depends on where the value begins; the middle of one does not.
+  return [bytes.toString(), bytes.toString('hex'), bytes.toString('base64').slice(0, 32)];
+}
+
+describe.each(oneBoard)('on %s', (boardName) => {
+  let scene: Scene;
+  let image: BuiltImage;
+  let deviceKey: string;
+  const password = secretValue('db-password');
+  const rotated = { ...secretValue('db-password') };
+  const other = secretValue('api-token');
+
+  const pod = {
+    name: 'shop',
+    manifest: {
+      apps: [
+        ['reader', 'db-password:0440 api-token'],
+        ['other', 'api-token'],
+        ['plain', ''],
+      ] as const,
+    },
+  };
+  const desired = (secrets: readonly SecretValue[], overrides: Partial<DesiredState> = {}): DesiredState =>
+    scene.desired(
+      [
+        {
+          name: pod.name,
+          image,
+          manifest: {
+            apps: pod.manifest.apps.map(([name, uses]) => ({
+              name,
+              image: { id: image.id, name: image.name },
+              ...(uses === '' ? {} : { annotations: [{ name: 'wherry/secrets', value: uses }] }),
+            })),
+          },
+        },
+      ],
+      {
+        secrets: secrets.map((secret) => ({ name: secret.name, digest: secretDigest(secret) })),
+        ...overrides,
+      },
+    );
+  const deploy = async (
+    state: DesiredState,
+    secrets: readonly SecretValue[],
+    key = deviceKey,
+  ): Promise<DeploymentEvent> => {
+    const { payload, signatures } = decodeEnvelope(await scene.sign(state));
+    await scene.send(await encryptMessage({ payload, signatures, secrets }, [key]));
+    return await scene.answer(state.version);
+  };
+  /** Runs a command on the board, in the root directory of an app. */
+  const inApp = async (app: string, command: string): Promise<string> => {
+    const pid = (await pids())[app] ?? '';
+    return (await scene.board.check(`cd /proc/${pid}/root && ${command}`)).trim();
+  };
+  /** App → process ID, as systemd knows it. */
+  const pids = async (): Promise<Record<string, string>> => {
+    const shown = await scene.board.check(
+      "systemctl show --state=active -p Id,MainPID 'wherry-pod-shop.*.service'",
+    );
+    const units = shown
+      .split('\n\n')
+      .map((block) => /^MainPID=(\d+)$[^]*-([a-z]+)(?:\.\w+)?\.service$/m.exec(block));
+    return Object.fromEntries(
+      units.flatMap((unit) => (unit === null ? [] : [[unit[2] ?? '', unit[1] ?? '']])),
+    );
+  };
+
+  beforeAll(async () => {
+    scene = await Scene.start(boardName);
+    await scene.board.check('wherry key init');
+    deviceKey = await scene.board.check('wherry key show');
+    image = await scene.image('busybox', ['/bin/busybox', 'sleep', '100000'], {
+      app: { user: '1000', group: '1001' },
+    });
+  }, 600_000);
+  afterAll(() => scene.stop());
+
+  it('hands a secret to the app that names it, as its own file in memory [C154]', async () => {
+    expect(await deploy(desired([password, other]), [password, other])).toMatchObject({
+      outcome: 'committed',
+    });
+    expect(await inApp('reader', 'cat run/secrets/db-password')).toBe(password.value.toString());
+    expect(await inApp('reader', 'ls -ln run/secrets')).toMatch(
+      /^-r-------- +1 1000 +1001 .* api-token\n-r--r----- +1 1000 +1001 .* db-password$/m,
+    );
+    expect(await inApp('reader', 'cat proc/1/mounts')).toMatch(/ \/run\/secrets ramfs ro,/);
+    expect(await inApp('other', 'ls run/secrets')).toBe('api-token');
+    expect(await inApp('plain', 'ls run')).not.toContain('secrets');
+  }, 300_000);
+
+  it('starts apps with their secrets at boot without wherryd [C155]', async () => {
+    await scene.board.check('systemctl disable wherryd; sync');
+    await scene.board.reboot();
+    await scene.board.check(
+      'systemctl is-active wherryd && exit 1; timeout 60 systemctl is-system-running --wait; true',
+    );
+    expect(await inApp('reader', 'cat run/secrets/db-password')).toBe(password.value.toString());
+    await scene.board.check('systemctl enable --now wherryd');
+  }, 300_000);
+
+  it('restarts only the apps that use a secret when its value changes [C156]', async () => {
+    const before = await pids();
+    expect(await deploy(desired([rotated, other]), [rotated])).toMatchObject({ outcome: 'committed' });
+    expect(await inApp('reader', 'cat run/secrets/db-password')).toBe(rotated.value.toString());
+    const after = await pids();
+    expect(Object.keys(after).sort()).toEqual(['other', 'plain', 'reader']);
+    expect(after).toMatchObject({ other: before['other'], plain: before['plain'] });
+    expect(after['reader']).not.toBe(before['reader']);
+    const units = await scene.board.check(
+      'ls /etc/systemd/system | grep -c "wherry-pod-shop.*reader.*service"',
+    );
+    expect(units.trim()).toBe('1');
+  }, 300_000);
+
+  it('brings the old value back when the new one does not work', async () => {
+    const broken = secretValue('db-password');
+    const state = desired([broken, other], {
+      policy: { probationSeconds: 3, reconnectWindowSeconds: 1, limits: 'best-effort' },
+    });
+    const pods = state.pods.map(({ name, manifest }) => ({ name, manifest }));
+    // An app that cannot start makes the set fail.
+    const failing = {
+      ...state,
+      pods: [...pods, { name: 'bad' as AcName, manifest: badPod() }],
+    };
+    expect(await deploy(failing, [broken])).toMatchObject({ outcome: 'rolled-back' });
+    expect(await inApp('reader', 'cat run/secrets/db-password')).toBe(rotated.value.toString());
+  }, 300_000);
+  const badPod = (): Uint8Array =>
+    Buffer.from(
+      JSON.stringify({
+        acKind: 'PodManifest',
+        acVersion: '0.8.11',
+        apps: [
+          {
+            name: 'main',
+            image: { id: image.id },
+            app: { exec: ['/bin/nothing'], user: '0', group: '0' },
+          },
+        ],
+      }),
+    );
+
+  it('refuses a version whose value never came, and one for another device', async () => {
+    const unknown = secretValue('db-password');
+    expect(await deploy(desired([unknown, other]), [])).toMatchObject({
+      outcome: 'refused',
+      code: 'secret-missing',
+    });
+    const foreign = await generateDeviceKey('another device');
+    const state = desired([password, other]);
+    const { payload, signatures } = decodeEnvelope(await scene.sign(state));
+    await scene.send(await encryptMessage({ payload, signatures, secrets: [] }, [foreign.publicKey]));
+    await scene.refusal('decryption-failed');
+    expect(await inApp('reader', 'cat run/secrets/db-password')).toBe(rotated.value.toString());
+  }, 300_000);
+
+  it('leaves no value on the disk, in the journal, in units, environments, reports or the broker [C155]', async () => {
+    await scene.board.check('sync');
+    const patterns = [password, rotated, other].flatMap(formsOf);
+    await scene.board.copyIn(Buffer.from(`${patterns.join('\n')}\n`), '/run/patterns');
+    const search = async (command: string): Promise<string> => (await scene.board.run(command)).stdout.trim();
+    const finds = 'grep -F -a -f /run/patterns';
+    // The search itself finds what is there.
+    await scene.board.check(`head -n 1 /run/patterns >/var/tmp/planted`);
+    expect(await search(`${finds} -rl /var/tmp`)).toBe('/var/tmp/planted');
+    await scene.board.check('rm /var/tmp/planted');
+    expect(
+      await search(
+        `${finds} -rl -D skip --exclude-dir=proc --exclude-dir=sys --exclude-dir=run / 2>/dev/null`,
+      ),
+    ).toBe('');
+    expect(
+      await search(`${finds} -rl -D skip --exclude=patterns --exclude-dir=credentials /run 2>/dev/null`),
+    ).toBe('');
+    expect(await search(`journalctl --no-pager -a -o export | ${finds}`)).toBe('');
+    expect(await search(`systemctl show '*' --all | ${finds}; systemctl show-environment | ${finds}`)).toBe(
+      '',
+    );
+    expect(
+      await search(`cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | ${finds}`),
+    ).toBe('');
+    const heard = Buffer.concat(scene.traffic).toString('latin1');
+    expect(patterns.filter((pattern) => heard.includes(pattern))).toEqual([]);
+    expect(JSON.stringify(scene.reports)).not.toContain('planted-');
+    expect(scene.reports.at(-1)?.capabilities.find(({ name }) => name === 'encryption')).toMatchObject({
+      available: true,
+    });
+  }, 300_000);
+
+  it('collects values that no deployment needs', async () => {
+    const names = await scene.board.check('wherry gc; ls /var/lib/wherry/secrets');
+    expect(names).toContain(`${secretDigest(rotated)}.cred`);
+  }, 120_000);
+});

@@ -1,0 +1,42 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { encryptionCapability } from '../../../src/device/agent/device-key.ts';
+
+let root: string;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'wherry-key-'));
+});
+afterEach(() => rmSync(root, { recursive: true }));
+
+describe('what a report says of the key of the device [C153]', () => {
+  const places = () => ({ deviceKey: join(root, 'key.cred'), devicePublicKey: join(root, 'key.asc') });
+  const made = (by: string): void => {
+    writeFileSync(places().deviceKey, 'sealed');
+    writeFileSync(
+      places().devicePublicKey,
+      `-----BEGIN PGP PUBLIC KEY BLOCK-----\nComment: wherry ${'ab'.repeat(20)} sealed by ${by}\n\nxx\n`,
+    );
+  };
+
+  it('is what to do where there is none', () => {
+    expect(encryptionCapability(places())).toMatchObject({
+      available: false,
+      detail: expect.stringContaining('wherry key init') as string,
+    });
+  });
+
+  it('is its fingerprint and what seals it', () => {
+    made('tpm2');
+    expect(encryptionCapability(places())).toEqual({
+      name: 'encryption',
+      available: true,
+      detail: `key ${'ab'.repeat(20)}, sealed by the TPM`,
+    });
+    made('host');
+    expect(encryptionCapability(places()).detail).toMatch(
+      /the key of the host, .* same disk: there is no TPM/,
+    );
+  });
+});

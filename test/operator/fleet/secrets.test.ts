@@ -1,0 +1,115 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { FleetDirectory, messageFor, namedSecrets, readSecrets } from '../../../src/operator/fleet/index.ts';
+import { compareMemory, mustRepeat } from '../../../src/operator/fleet/broker-memory.ts';
+import { isEncrypted } from '../../../src/wire/trust/index.ts';
+import { generateDeviceKey } from '../../../src/wire/trust/sign.ts';
+import { desired, makeKey, publish } from '../../support/operator.ts';
+
+let root: string;
+let fleet: FleetDirectory;
+const file = (name: string, content: string | Uint8Array): string => {
+  const path = join(root, name);
+  writeFileSync(path, content);
+  return path;
+};
+
+beforeEach(async () => {
+  root = mkdtempSync(join(tmpdir(), 'wherry-secrets-'));
+  fleet = await FleetDirectory.init(join(root, 'fleet'), {
+    fleet: 'farm',
+    brokerUrl: 'mqtt://127.0.0.1:1883',
+    imagesUrl: 'http://127.0.0.1:8080',
+  });
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+describe('secrets of a command', () => {
+  it('have the same digest for the same value, and another for another one or in another fleet', async () => {
+    const [one, two] = [file('one', 'value'), file('two', 'other')];
+    const digest = async (text: string, of = fleet): Promise<string> =>
+      namedSecrets(await readSecrets(of, [text]))[0]?.digest ?? '';
+    expect(await digest(`db=@${one}`)).toBe(await digest(`db=@${one}`));
+    expect(await digest(`db=@${two}`)).not.toBe(await digest(`db=@${one}`));
+    expect(await digest(`api=@${one}`)).not.toBe(await digest(`db=@${one}`));
+    expect(statSync(join(fleet.path, 'keys/secrets.key')).mode & 0o777).toBe(0o600);
+    const other = await FleetDirectory.init(join(root, 'other'), {
+      fleet: 'farm',
+      brokerUrl: 'mqtt://127.0.0.1:1883',
+      imagesUrl: 'http://127.0.0.1:8080',
+    });
+    expect(await digest(`db=@${one}`, other)).not.toBe(await digest(`db=@${one}`));
+  });
+
+  it('come from files, once, and not too large', async () => {
+    const path = file('one', 'value');
+    await expect(readSecrets(fleet, ['db=hunter2'])).rejects.toMatchObject({ code: 'usage' });
+    // What may be the value itself is not shown.
+    await expect(readSecrets(fleet, ['db=hunter2'])).rejects.toThrow(/^(?!.*hunter2)/);
+    await expect(readSecrets(fleet, [`DB=@${path}`])).rejects.toMatchObject({ code: 'usage' });
+    await expect(readSecrets(fleet, [`db=@${path}`, `db=@${path}`])).rejects.toThrow(/twice/);
+    await expect(readSecrets(fleet, [`db=@${path}.none`])).rejects.toThrow(/the secret .* /);
+    const large = file('large', Buffer.alloc(16_385));
+    await expect(readSecrets(fleet, [`db=@${large}`])).rejects.toMatchObject({ code: 'input-invalid' });
+  });
+
+  it('are refused for a device whose key is not known, so none travels in the open [C152]', async () => {
+    const envelope = await publish(desired, await makeKey('operator'));
+    const values = await readSecrets(fleet, [`db=@${file('one', 'value')}`]);
+    await expect(messageFor(fleet, 'pump-1', envelope, values)).rejects.toMatchObject({
+      code: 'device-key-missing',
+    });
+    expect(await messageFor(fleet, 'pump-1', envelope, [])).toBe(envelope);
+  });
+
+  it('leave no trace in the fleet directory', async () => {
+    const device = await generateDeviceKey('device');
+    await fleet.pinDeviceKey('pump-1', device.publicKey, { replace: false });
+    const envelope = await publish(desired, await makeKey('operator'));
+    const values = await readSecrets(fleet, [`db=@${file('one', 'planted-value')}`]);
+    const message = await messageFor(fleet, 'pump-1', envelope, values);
+    expect(isEncrypted(message)).toBe(true);
+    await fleet.claim('pump-1', 1, message, envelope);
+    expect(await fleet.envelope('pump-1', 1)).toEqual(Buffer.from(message));
+    expect(await fleet.plainEnvelope('pump-1', 1)).toEqual(Buffer.from(envelope));
+    expect((await fleet.history('pump-1')).map(({ version }) => version)).toEqual([1]);
+    const files = readdirSync(fleet.path, { recursive: true, encoding: 'utf8' })
+      .map((name) => join(fleet.path, name))
+      .filter((path) => statSync(path).isFile());
+    expect(files.length).toBeGreaterThan(3);
+    expect(files.filter((path) => readFileSync(path).includes('planted-value'))).toEqual([]);
+  });
+});
+
+describe('the key of a device', () => {
+  it('swapped by the broker or anybody else: a second one is not taken in place of the first [C153]', async () => {
+    const [first, second] = [await generateDeviceKey('one'), await generateDeviceKey('two')];
+    await fleet.pinDeviceKey('pump-1', first.publicKey, { replace: false });
+    await fleet.pinDeviceKey('pump-1', first.publicKey, { replace: false });
+    await expect(fleet.pinDeviceKey('pump-1', second.publicKey, { replace: false })).rejects.toMatchObject({
+      code: 'input-invalid',
+    });
+    expect(await fleet.deviceKey('pump-1')).toBe(first.publicKey);
+    await fleet.pinDeviceKey('pump-1', second.publicKey, { replace: true });
+    expect(await fleet.deviceKey('pump-1')).toBe(second.publicKey);
+    expect(await fleet.devicesWithKeys()).toEqual(['pump-1']);
+  });
+});
+
+describe('an encrypted message that the broker keeps', () => {
+  it('is never replaced by itself: only the device knows its version', async () => {
+    const device = await generateDeviceKey('device');
+    await fleet.pinDeviceKey('pump-1', device.publicKey, { replace: false });
+    const envelope = await publish(desired, await makeKey('operator'));
+    const newest = { version: 1, envelope: await messageFor(fleet, 'pump-1', envelope, []) };
+    const other = await messageFor(fleet, 'pump-1', envelope, []);
+    expect(compareMemory(newest, { seen: 'command', envelope: newest.envelope })).toEqual({
+      keeps: 'newest',
+    });
+    const memory = compareMemory(newest, { seen: 'command', envelope: other });
+    expect(memory).toEqual({ keeps: 'encrypted' });
+    expect(mustRepeat(memory, 1, 0)).toBe(false);
+  });
+});
