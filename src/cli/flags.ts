@@ -1,3 +1,5 @@
+import type { ActivationFlags } from '../operator/fleet/index.ts';
+
 /** The options of each command, as commander hands them over. */
 
 export interface BuildFlags {
@@ -100,7 +102,7 @@ export interface RootFlags {
   readonly drop?: readonly string[];
 }
 
-export interface DeployFlags extends WaitFlags, DiscoverFlags, CommandSigningFlags {
+export interface DeployFlags extends WaitFlags, DiscoverFlags, CommandSigningFlags, ActivationFlags {
   readonly key?: readonly string[];
   readonly pod?: readonly string[];
   readonly run?: readonly string[];
@@ -114,6 +116,7 @@ export interface DeployFlags extends WaitFlags, DiscoverFlags, CommandSigningFla
   readonly network?: string;
   /** NAME=@FILE */
   readonly secret?: readonly string[];
+  readonly brokerLoss?: 'roll-back' | 'ignore';
   readonly probation?: number;
   readonly bestEffort?: true;
   readonly dryRun?: true;

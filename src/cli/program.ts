@@ -3,6 +3,7 @@ import { addDeploy, addStatus } from './syntax/deploy.ts';
 import { addDev, addDevice } from './syntax/device.ts';
 import { addExec } from './syntax/exec.ts';
 import { addFleet, addKey, addKeys } from './syntax/fleet.ts';
+import { addHolds } from './syntax/hold.ts';
 import { addImage } from './syntax/image.ts';
 import type { MakeContext } from './syntax/options.ts';
 import { addPod } from './syntax/pod.ts';
@@ -34,6 +35,7 @@ export function buildProgram(terminal: Terminal, makeContext: MakeContext): Comm
   addDevice(program, makeContext);
   addExec(program, makeContext);
   addPod(program, makeContext);
+  addHolds(program, makeContext);
   addDev(program, makeContext);
   for (const command of allCommands(program)) {
     command.exitOverride();

@@ -213,6 +213,25 @@ describe.each(oneBoard)('on %s', (boardName) => {
     });
   }, 300_000);
 
+  it('waits for a lock, says why, is superseded while it waits, and goes on without it [C161] [C162]', async () => {
+    await scene.board.check('wherry lock add harvest --reason "the harvester runs"');
+    const held = desired([rotated, other]);
+    await scene.send(await scene.sign(held));
+    const waiting = await scene.report(({ deployment }) => deployment?.phase === 'wait');
+    expect(waiting.deployment).toMatchObject({
+      version: held.version,
+      why: expect.stringMatching(/^the lock harvest holds it until .*: the harvester runs$/) as string,
+    });
+    const next = desired([rotated, other]);
+    await scene.send(await scene.sign(next));
+    expect(await scene.answer(held.version)).toMatchObject({ outcome: 'superseded' });
+    await scene.report(
+      ({ deployment }) => deployment?.version === next.version && deployment.phase === 'wait',
+    );
+    await scene.board.check('wherry lock rm harvest');
+    expect(await scene.answer(next.version)).toMatchObject({ outcome: 'committed' });
+  }, 300_000);
+
   it('collects values that no deployment needs', async () => {
     const names = await scene.board.check('wherry gc; ls /var/lib/wherry/secrets');
     expect(names).toContain(`${secretDigest(rotated)}.cred`);

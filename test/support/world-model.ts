@@ -97,6 +97,25 @@ export class WorldModel implements World, StateKeeper {
     return Promise.resolve(pods);
   }
 
+  /** What the activation waits for, one after the other. */
+  waits: string[] = [];
+  hasBroker = true;
+  probationTerms: { seconds: number; brokerLossMs?: number } | undefined;
+
+  whyWait(): Promise<string | undefined> {
+    return Promise.resolve(this.waits.shift());
+  }
+
+  untilNextLook(signal: AbortSignal): Promise<void> {
+    this.note('wait', 'untilNextLook');
+    signal.throwIfAborted();
+    return Promise.resolve();
+  }
+
+  connected(): boolean {
+    return this.hasBroker;
+  }
+
   loaded(): Promise<readonly LoadedUnit[]> {
     const units = [...this.running].flatMap((name) => [`${name}.service`, `${name}.slice`]);
     return Promise.resolve(units.map((name) => ({ name, activeState: 'active' })));
@@ -130,7 +149,8 @@ export class WorldModel implements World, StateKeeper {
     return Promise.resolve();
   }
 
-  probation(): Promise<void> {
+  probation(_pods: readonly DeployedPod[], terms: { seconds: number; brokerLossMs?: number }): Promise<void> {
+    this.probationTerms = terms;
     this.note('probation');
     return Promise.resolve();
   }

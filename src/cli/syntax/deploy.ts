@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { CommandSigningFlags, CountersignFlags, DeployFlags, WaitFlags } from '../flags.ts';
 import { count, discovering, example, repeatable, seconds, signing, type MakeContext } from './options.ts';
 
@@ -60,6 +60,23 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
         )
         .option('--base-url <url>', 'where devices find the images, in place of the one in fleet.toml')
         .option('--probation <seconds>', 'how long the pods must stay healthy', seconds)
+        .option(
+          '--activate <when>',
+          'when the pods are replaced: now, window, next-boot, or approval ("wherry approve" on the device)',
+        )
+        .addOption(
+          repeatable(
+            '--window <cron;duration;zone>',
+            'with --activate window: when it opens, for how long, and in which time zone; repeatable',
+          ),
+        )
+        .option('--force', 'replace the pods although a lock, a window or a missing approval holds it')
+        .addOption(
+          new Option(
+            '--broker-loss <what>',
+            'roll-back: undo pods under which the device loses its broker; ignore',
+          ).choices(['roll-back', 'ignore']),
+        )
         .option('--best-effort', 'run the pods although a device cannot enforce a limit')
         .option('--dry-run', 'only show what would stop and start, by the last report of each device'),
     ),
@@ -70,6 +87,7 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
         'wherry deploy crane-7 --run web=web.aci --memory 64Mi --cpu 500m',
         'wherry deploy crane-7 crane-8 --pod web=web.json --image nginx.aci --image php.aci',
         'wherry deploy crane-7 --run web=web.aci --secret db-password=@password.txt',
+        'wherry deploy crane-7 --run web=web.aci --window "0 2 * * *;4h;Europe/Berlin" --no-wait',
         'wherry deploy crane-7 --stop-all',
         'wherry deploy crane-7 --run web=web.aci --dry-run',
       ),

@@ -12,6 +12,7 @@ import { buildReport } from './device-report.ts';
 import { DeviceWorld, PodFiles, PodWatch, readNetworkFacts } from '../world/index.ts';
 import { examineInUnit, examineRootInUnit } from '../jobs/examine/index.ts';
 import { inTurn } from './in-turn.ts';
+import { holdOf } from './hold.ts';
 import { lookAtHost, readCgroupFile, readPodAddresses, type Places, pullUser } from '../host/index.ts';
 import { checkMessage } from './message-policy.ts';
 import { pullImage } from '../jobs/pull/index.ts';
@@ -84,6 +85,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
    * Values of the message that is examined, or was examined last: its deployment is not saved yet.
    */
   const sealed = new Set<string>();
+  let hasBroker = false;
   const watch = new PodWatch(systemd, readCgroupFile, (network, uuid) =>
     readPodAddresses(places.run, network, uuid),
   );
@@ -100,6 +102,8 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     networks: () => readNetworkFacts(disk, places, config.network),
     architectures: host.architectures,
     unsavedSecrets: sealed,
+    whyWait: holdOf(places, host.bootId, now),
+    connected: () => hasBroker,
     reserveBytes: config.limits.reserveBytes,
     compression: config.store.compression,
     pull: async (image, onProgress, pullSignal) => {
@@ -250,6 +254,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   if (roots.trusted !== undefined) session.awaitRoot(roots.trusted.document.version + 1);
   session.onRefused((refusal) => supervisor.refuse('envelope-too-large', refusal.message));
   session.onConnection((state) => {
+    hasBroker = state.up;
     if (state.up) roots.expect();
     if (state.up) reporter.request();
   });

@@ -11,22 +11,15 @@ interface KeyPlaces {
 const sealing = /^Comment: wherry ([0-9a-f]{40}) sealed by (tpm2|host)$/m;
 
 /**
- * What a report says of the key of the device. It decides nothing: an operator pins the key that
- * the device showed, since a broker can change a report.
+ * What a report says of the key of the device; nothing where there is none. It decides nothing: an
+ * operator pins the key that the device showed, since a broker can change a report.
  */
-export function encryptionCapability({ deviceKey, devicePublicKey }: KeyPlaces): CapabilityReport {
-  const name = 'encryption';
-  if (!existsSync(deviceKey) || !existsSync(devicePublicKey)) {
-    return {
-      name,
-      available: false,
-      detail: 'commands cannot be encrypted to this device and have no secrets; run "wherry key init" on it',
-    };
-  }
+export function encryptionCapability({ deviceKey, devicePublicKey }: KeyPlaces): readonly CapabilityReport[] {
+  if (!existsSync(deviceKey) || !existsSync(devicePublicKey)) return [];
   const [, fingerprint, by] = sealing.exec(readFileSync(devicePublicKey, 'utf8')) ?? [];
   const detail =
     by === 'tpm2'
       ? `key ${fingerprint}, sealed by the TPM`
       : `key ${fingerprint ?? '?'}, sealed by the key of the host, which lies on the same disk: there is no TPM`;
-  return { name, available: true, detail };
+  return [{ name: 'encryption', available: true, detail }];
 }

@@ -38,7 +38,7 @@ export async function buildReport(
     ...(deployment === undefined ? {} : { deployment }),
     ...(refused === undefined ? {} : { refused }),
     pods: await Promise.all(world.pods.map((pod) => watch.report(pod))),
-    capabilities: [...host.capabilities, encryptionCapability(places)],
+    capabilities: [...host.capabilities, ...encryptionCapability(places)],
     ...(damaged.length === 0 ? {} : { damaged }),
   };
 }

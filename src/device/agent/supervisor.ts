@@ -70,6 +70,8 @@ export class Supervisor {
    */
   private repairAgain = false;
   private running: { readonly abort: AbortController; readonly done: Promise<void> } | undefined;
+  /** Told when a deployment begins to wait. */
+  private waitObservers: (() => void)[] = [];
   private deploymentReport: DeploymentReport | undefined;
   private refusedReport: DeviceReport['refused'];
   private readonly stopping = new AbortController();
@@ -89,14 +91,21 @@ export class Supervisor {
     return this.refusedReport;
   }
 
-  /** Whether a deployment or a repair is under way: its parts must not be collected. */
+  /**
+   * Whether a deployment or a repair is under way: its parts must not be collected. One that waits
+   * for its activation may do so for days, and stages again afterwards.
+   */
   get busy(): boolean {
-    return this.running !== undefined || this.handling !== undefined;
+    const waits = this.deploymentReport?.phase === 'wait';
+    return (this.running !== undefined && !waits) || this.handling !== undefined;
   }
 
   /** Resolves when nothing is under way. */
   async rest(): Promise<void> {
-    while (this.busy) await (this.running?.done ?? this.handling);
+    while (this.busy) {
+      const waiting = new Promise<void>((resolve) => this.waitObservers.push(resolve));
+      await Promise.race([this.running?.done ?? this.handling, waiting]);
+    }
   }
 
   /** Takes up a deployment that the last run of wherryd left pending. */
@@ -269,7 +278,13 @@ export class Supervisor {
     this.running?.abort.abort(new Superseded(desired.version));
     await this.running?.done;
     // Now, not before: the superseded deployment has to end as its own state says.
-    const next = acceptDesired(keeper.state, desired, examined.payloadSha256, examined.era);
+    const next = acceptDesired(
+      keeper.state,
+      desired,
+      examined.payloadSha256,
+      examined.era,
+      desired.policy.activation?.when === 'next-boot' ? this.ports.bootId : undefined,
+    );
     await keeper.save(next).catch((error: unknown) => {
       const refusal = diskRefusal(error, `version ${desired.version} cannot be saved`);
       throw refusal === undefined ? error : new NotObeyed(refusal, desired.version);
@@ -329,6 +344,10 @@ export class Supervisor {
     const before = this.deploymentReport;
     this.deploymentReport = report;
     if (before?.phase !== report.phase || before.version !== report.version) this.announce(report);
+    if (report.phase === 'wait') {
+      for (const tell of this.waitObservers.splice(0)) tell();
+      this.log('notice', report, `version ${report.version} waits: ${report.why ?? ''}`);
+    }
     if ('step' in report)
       this.log('info', report, `version ${report.version}: ${report.phase}: ${report.step}`);
     this.ports.onChange();
@@ -336,6 +355,7 @@ export class Supervisor {
 
   private announce(report: DeploymentReport): void {
     const { version, phase } = report;
+    if (phase === 'wait') return; // told with its reason
     if (isPending(phase)) {
       this.log('notice', report, `version ${version}: ${phase}`);
       return;

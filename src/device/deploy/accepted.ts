@@ -11,19 +11,21 @@ import type { DeviceState } from './state.ts';
  *
  * @param era in which it was examined: of the root that was trusted then, not of one that came
  *   since
+ * @param bootId of this boot; saved only for an activation that waits for another one
  */
 export function acceptDesired(
   state: DeviceState,
   desired: DesiredState,
   payloadSha256: string,
   era?: number,
+  bootId?: string,
 ): DeviceState {
   const before = era === undefined ? state.trusted : { ...state.trusted, era };
   const attempts = Math.min(1, state.pending?.attempts ?? 0);
   return {
     ...state,
     trusted: markOf(desired, payloadSha256, before),
-    pending: { desired, attempts },
+    pending: { desired, attempts, ...(bootId === undefined ? {} : { bootId }) },
   };
 }
 

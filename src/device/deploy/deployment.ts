@@ -62,6 +62,8 @@ class Run {
   private staged: readonly DeployedPod[] = [];
   private treeIds: readonly TreeId[] = [];
   private outgoing: readonly DeployedPod[] = [];
+  /** Whether the device had its broker when the activation began. */
+  private wasConnected = false;
 
   constructor(
     pending: PendingDeployment,
@@ -85,7 +87,8 @@ class Run {
     let phase: DeploymentPhase = this.phase;
     while (isPending(phase)) {
       this.phase = phase;
-      this.tell();
+      // It tells by itself what it waits for, if it does.
+      if (phase !== 'wait') this.tell();
       let event: DeploymentEventName;
       try {
         event = await this.work[phase]();
@@ -111,19 +114,45 @@ class Run {
       this.signal.throwIfAborted();
       return 'staged';
     },
+    wait: async () => await this.waitForActivation(),
     activate: async () => {
+      this.wasConnected = this.world.connected();
       await this.countAttempt();
       await activatePods(this.world, this.staged, this.signal, (step) => this.tell({ step }));
       this.signal.throwIfAborted();
       return 'started';
     },
     probation: async () => {
-      await this.world.probation(this.staged, this.desired.policy.probationSeconds, this.signal);
+      await this.world.probation(this.staged, this.probationTerms(), this.signal);
       this.signal.throwIfAborted();
       await this.commit();
       return 'healthy';
     },
   };
+
+  /** What is begun is not held: pods of the previous set may have been stopped. */
+  private async waitForActivation(): Promise<DeploymentEventName> {
+    let told: string | undefined;
+    for (;;) {
+      const { pending } = this.keeper.state;
+      const why = pending === undefined || this.attempts > 0 ? undefined : await this.world.whyWait(pending);
+      this.signal.throwIfAborted();
+      if (why === undefined) return told === undefined ? 'open' : 'waited';
+      if (why !== told) this.tell({ why });
+      told = why;
+      await this.world.untilNextLook(this.signal);
+    }
+  }
+
+  /**
+   * A broker that was there before and is not any more may have been cut off by the pods. After the
+   * loss the session waits for the reconnect window before its first attempt.
+   */
+  private probationTerms(): { seconds: number; brokerLossMs?: number } {
+    const { probationSeconds: seconds, brokerLoss, reconnectWindowSeconds } = this.desired.policy;
+    if (brokerLoss !== 'roll-back' || !this.wasConnected) return { seconds };
+    return { seconds, brokerLossMs: (reconnectWindowSeconds + 60) * 1000 };
+  }
 
   private eventOf(error: unknown): DeploymentEventName {
     if (error instanceof Superseded) return 'newer';
@@ -147,7 +176,7 @@ class Run {
     }
     await this.keeper.save({
       ...this.keeper.state,
-      pending: { desired: this.desired, attempts: this.attempts + 1 },
+      pending: { ...this.keeper.state.pending, desired: this.desired, attempts: this.attempts + 1 },
     });
   }
 
@@ -290,7 +319,9 @@ class Run {
     return Math.floor(this.clock.nowMs() / 1000);
   }
 
-  private tell(progress: { receivedBytes?: number; totalBytes?: number; step?: string } = {}): void {
+  private tell(
+    progress: { receivedBytes?: number; totalBytes?: number; step?: string; why?: string } = {},
+  ): void {
     this.observe({ version: this.desired.version, phase: this.phase, ...progress });
   }
 }

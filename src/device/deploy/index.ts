@@ -4,6 +4,7 @@
  */
 export { acceptDesired, acceptRoot, keepNewerRoot } from './accepted.ts';
 export { activatePods, restorePods } from './activate.ts';
+export { type GateFacts, type Lock, whyWait } from './gate.ts';
 export { runDeployment, Superseded } from './deployment.ts';
 export { type ImageUse, imageUses, versionOf } from './image-use.ts';
 export { repairImages } from './repair.ts';
@@ -16,6 +17,7 @@ export {
   type Deployment,
   type DeviceState,
   emptyState,
+  type PendingDeployment,
   type TrustedRoot,
 } from './state.ts';
 export { isPending, transitions } from './transitions.ts';

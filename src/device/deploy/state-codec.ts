@@ -107,7 +107,13 @@ const deviceState: Reader<DeviceState> = map({
   ),
   current: optional(deployment),
   previous: optional(deployment),
-  pending: optional(map({ desired: parsed(bytes(1 << 17), decodeSaved), attempts: integer(0, 1000) })),
+  pending: optional(
+    map({
+      desired: parsed(bytes(1 << 17), decodeSaved),
+      attempts: integer(0, 1000),
+      bootId: optional(text(64)),
+    }),
+  ),
   last: optional(
     tagged('phase', {
       committed: map({ version: integer(0), phase: oneOf('committed') }),

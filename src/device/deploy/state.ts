@@ -61,6 +61,8 @@ export interface PendingDeployment {
    * superseded.
    */
   readonly attempts: number;
+  /** The boot in which it was accepted; only of an activation that waits for another one. */
+  readonly bootId?: string;
 }
 
 /** The state of a device that was never commanded. */

@@ -7,6 +7,8 @@ export type PendingPhase = DeploymentUnderWay['phase'];
 export type DeploymentEventName =
   | 'fetched' // every image is a verified object on the disk
   | 'staged' // units and bundles are written, images are mounted
+  | 'open' // nothing holds the activation, and nothing has held it since the set was staged
+  | 'waited' // nothing holds it any more: what was staged meanwhile may have been collected
   | 'started' // every unit of the set has started
   | 'healthy' // the probation is over and every check held
   | 'failed' // something that the deployment needs was refused, and no pod has been touched
@@ -27,7 +29,14 @@ export const transitions: Readonly<
   Record<PendingPhase, Readonly<Partial<Record<DeploymentEventName, DeploymentPhase>>>>
 > = {
   fetch: { fetched: 'stage', failed: 'refused', 'failed-late': 'rolled-back', newer: 'superseded' },
-  stage: { staged: 'activate', failed: 'refused', 'failed-late': 'rolled-back', newer: 'superseded' },
+  stage: { staged: 'wait', failed: 'refused', 'failed-late': 'rolled-back', newer: 'superseded' },
+  wait: {
+    open: 'activate',
+    waited: 'stage',
+    // What has begun is not held, so nothing fails late here.
+    failed: 'refused',
+    newer: 'superseded',
+  },
   activate: { started: 'probation', failed: 'refused', 'failed-late': 'rolled-back', newer: 'superseded' },
   probation: { healthy: 'committed', 'failed-late': 'rolled-back', newer: 'superseded' },
 };

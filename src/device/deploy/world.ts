@@ -3,7 +3,7 @@ import type { ImageSize, StoredImage, StoredObject, StoredTree } from '../store/
 import type { DesiredImage, DesiredState } from '../../wire/trust/index.ts';
 import type { LoadedUnit, ReplacedObject, Step } from './plan.ts';
 import type { Rendering } from '../jobs/render/index.ts';
-import type { DeployedPod, DeviceState } from './state.ts';
+import type { DeployedPod, DeviceState, PendingDeployment } from './state.ts';
 
 /**
  * What a deployment does to the device. `device/world` implements it with systemd, the disk and the
@@ -41,6 +41,14 @@ export interface World {
    * rendered. Refuses with the pod class.
    */
   stage(desired: DesiredState, images: readonly StoredImage[]): Promise<readonly DeployedPod[]>;
+  /**
+   * What holds the activation of a deployment now, in words; undefined when nothing does.
+   */
+  whyWait(pending: PendingDeployment): Promise<string | undefined>;
+  /** Returns when it is time to ask `whyWait` again. */
+  untilNextLook(signal: AbortSignal): Promise<void>;
+  /** Whether the device is connected to its broker. */
+  connected(): boolean;
   /** The services, networks and slices of pods that systemd has loaded. */
   loaded(): Promise<readonly LoadedUnit[]>;
   /**
@@ -50,8 +58,17 @@ export interface World {
   replaced(): readonly ReplacedObject[];
   /** Does one step of a plan. Refuses with `activation-failed`. */
   perform(step: Step, signal?: AbortSignal): Promise<void>;
-  /** Waits until the set was healthy for `seconds`. Refuses with `probation-failed`. */
-  probation(pods: readonly DeployedPod[], seconds: number, signal: AbortSignal): Promise<void>;
+  /**
+   * Waits until the set was healthy for its probation. Refuses with `probation-failed`.
+   *
+   * @param brokerLossMs so long the device may be without its broker; absent when that is not
+   *   judged
+   */
+  probation(
+    pods: readonly DeployedPod[],
+    terms: { readonly seconds: number; readonly brokerLossMs?: number },
+    signal: AbortSignal,
+  ): Promise<void>;
   /** Makes `pods` the set that starts at boot: one atomic replacement. */
   enable(pods: readonly DeployedPod[]): Promise<void>;
   /** Removes the units of `pods`; they do not run any more. */

@@ -12,6 +12,7 @@ export interface AppSample {
 export type Verdict =
   | { readonly outcome: 'waiting' }
   | { readonly outcome: 'healthy' }
+  /** `app` is empty when no app is to blame. */
   | { readonly outcome: 'unhealthy'; readonly app: string; readonly reason: string };
 
 export interface ProbationRules {
@@ -19,6 +20,8 @@ export interface ProbationRules {
   readonly quietMs: number;
   /** After this the probation ends whatever happens. */
   readonly deadlineMs: number;
+  /** The broker may be away for so long; absent when that is not judged. */
+  readonly brokerLossMs?: number;
   /** An app that was restarted more often than this is unhealthy. */
   readonly maxRestarts: number;
 }
@@ -27,10 +30,13 @@ export interface ProbationRules {
  * The rules for a policy's probation: quiet for its length, given three times as long plus a minute
  * to get there.
  */
-export function probationRules(probationSeconds: number): ProbationRules {
+export function probationRules(probationSeconds: number, brokerLossMs?: number): ProbationRules {
+  const quietMs = probationSeconds * 1000;
   return {
-    quietMs: probationSeconds * 1000,
-    deadlineMs: probationSeconds * 3000 + 60_000,
+    quietMs,
+    // A broker that comes back at the last moment leaves the time to be healthy in.
+    deadlineMs: Math.max(probationSeconds * 3000 + 60_000, 2 * quietMs + (brokerLossMs ?? 0)),
+    ...(brokerLossMs === undefined ? {} : { brokerLossMs }),
     maxRestarts: 2,
   };
 }
@@ -46,6 +52,7 @@ export class Probation {
   private readonly restartsBefore: ReadonlyMap<string, number>;
   private restartsSeen = 0;
   private healthySinceMs: number | undefined;
+  private brokerLostAtMs: number | undefined;
 
   constructor(rules: ProbationRules, nowMs: number, first: readonly AppSample[]) {
     this.rules = rules;
@@ -53,15 +60,27 @@ export class Probation {
     this.restartsBefore = new Map(first.map((sample) => [sample.app, sample.restarts]));
   }
 
-  /** Takes the next samples at monotonic time `nowMs`. */
-  judge(nowMs: number, samples: readonly AppSample[]): Verdict {
+  /**
+   * Takes the next samples at monotonic time `nowMs`.
+   *
+   * @param hasBroker whether the device is connected
+   */
+  judge(nowMs: number, samples: readonly AppSample[], hasBroker = true): Verdict {
+    const lost = this.brokerLost(nowMs, hasBroker);
+    if (lost === 'too long') {
+      return {
+        outcome: 'unhealthy',
+        app: '',
+        reason: 'the device lost its broker under this version and did not get it back',
+      };
+    }
     for (const sample of samples) {
       const reason = this.fatal(sample);
       if (reason !== undefined) return { outcome: 'unhealthy', app: sample.app, reason };
     }
     const restarts = samples.reduce((sum, sample) => sum + sample.restarts, 0);
     const unhealthy = samples.find((sample) => whyUnhealthy(sample) !== undefined);
-    if (unhealthy !== undefined) this.healthySinceMs = undefined;
+    if (unhealthy !== undefined || lost !== 'no') this.healthySinceMs = undefined;
     else if (this.healthySinceMs === undefined || restarts !== this.restartsSeen) this.healthySinceMs = nowMs;
     this.restartsSeen = restarts;
 
@@ -75,6 +94,16 @@ export class Probation {
       app: app?.app ?? '',
       reason: (app && whyUnhealthy(app)) ?? 'was not healthy for long enough without a break',
     };
+  }
+
+  private brokerLost(nowMs: number, hasBroker: boolean): 'no' | 'yes' | 'too long' {
+    const { brokerLossMs } = this.rules;
+    if (brokerLossMs === undefined || hasBroker) {
+      this.brokerLostAtMs = undefined;
+      return 'no';
+    }
+    this.brokerLostAtMs ??= nowMs;
+    return nowMs - this.brokerLostAtMs >= brokerLossMs ? 'too long' : 'yes';
   }
 
   private fatal(sample: AppSample): string | undefined {

@@ -4,3 +4,4 @@
  */
 export { type Host, lookAtHost, readCgroupFile, readPodAddresses } from './host.ts';
 export { type Places, places, pullUser } from './places.ts';
+export { approvalPath, type HoldPlaces, lockDirectories, type LockFile, readLocks } from './hold-files.ts';

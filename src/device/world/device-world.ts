@@ -2,6 +2,7 @@ import {
   type DeployedPod,
   type DeviceState,
   type LoadedUnit,
+  type PendingDeployment,
   type ReplacedObject,
   restorePods,
   rootsOf,
@@ -36,6 +37,9 @@ import { StepRunner } from './steps.ts';
 import { StoredObjects } from './stored-objects.ts';
 import { watchProbation } from './watch-probation.ts';
 
+/** A lock that is taken away, or an approval, is noticed within this time. */
+const lookEveryMs = 10_000;
+
 export interface DeviceWorldPorts {
   readonly systemd: Systemd;
   readonly disk: Disk;
@@ -60,6 +64,9 @@ export interface DeviceWorldPorts {
     onProgress: (receivedBytes: number) => void,
     signal: AbortSignal,
   ) => Promise<StoredImage>;
+  /** What holds the activation of a deployment; see `World.whyWait`. */
+  readonly whyWait: (pending: PendingDeployment) => Promise<string | undefined>;
+  readonly connected: () => boolean;
   /** Renders one tree, whose images are mounted, in the rendering unit. */
   readonly render: (rendering: Rendering, signal: AbortSignal) => Promise<StoredTree>;
 }
@@ -73,6 +80,7 @@ export class DeviceWorld implements World {
   private readonly mounts: ImageMounts;
   private readonly objects: StoredObjects;
   private readonly steps: StepRunner;
+  private collecting: Promise<void> = Promise.resolve();
 
   constructor(ports: DeviceWorldPorts) {
     this.ports = ports;
@@ -139,6 +147,7 @@ export class DeviceWorld implements World {
   }
 
   async stage(desired: DesiredState, images: readonly StoredImage[]): Promise<readonly DeployedPod[]> {
+    await this.collecting; // it may have begun while the deployment waited, and removes what is staged
     try {
       return await stagePods(desired, images, { ...this.ports, mounts: this.mounts, running: this.pods });
     } catch (error) {
@@ -160,8 +169,24 @@ export class DeviceWorld implements World {
     await this.steps.perform(step, signal);
   }
 
-  async probation(pods: readonly DeployedPod[], seconds: number, signal: AbortSignal): Promise<void> {
-    await watchProbation(pods, seconds, this.ports, signal);
+  async whyWait(pending: PendingDeployment): Promise<string | undefined> {
+    return await this.ports.whyWait(pending);
+  }
+
+  async untilNextLook(signal: AbortSignal): Promise<void> {
+    await this.ports.clock.sleep(lookEveryMs, signal);
+  }
+
+  connected(): boolean {
+    return this.ports.connected();
+  }
+
+  async probation(
+    pods: readonly DeployedPod[],
+    terms: { readonly seconds: number; readonly brokerLossMs?: number },
+    signal: AbortSignal,
+  ): Promise<void> {
+    await watchProbation(pods, terms, this.ports, signal);
   }
 
   /**
@@ -235,6 +260,12 @@ export class DeviceWorld implements World {
 
   /** Removes whatever neither the current, the previous nor the pending deployment needs. */
   async collect(state: DeviceState): Promise<void> {
+    const work = this.collectNow(state);
+    this.collecting = work.catch(() => undefined);
+    await work;
+  }
+
+  private async collectNow(state: DeviceState): Promise<void> {
     const { disk, directories, journal, unsavedSecrets = [] } = this.ports;
     await this.mounts.removeStrays(this.pods); // first: an object that is mounted gives no space back
     const roots = rootsOf(state, this.pods);

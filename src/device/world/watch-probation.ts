@@ -6,25 +6,35 @@ import type { PodWatch } from './pod-watch.ts';
 
 const lookEveryMs = 1000;
 
+export interface ProbationPorts {
+  readonly clock: Clock;
+  readonly watch: PodWatch;
+  /** Whether the device is connected to its broker. */
+  readonly connected: () => boolean;
+}
+
 /**
- * Waits until `pods` were healthy for `seconds`.
+ * Waits until `pods` were healthy for `seconds`, with a broker if that is judged.
  * @throws Refusal `probation-failed`; the reason of `signal`
  */
 export async function watchProbation(
   pods: readonly DeployedPod[],
-  seconds: number,
-  { clock, watch }: { readonly clock: Clock; readonly watch: PodWatch },
+  { seconds, brokerLossMs }: { readonly seconds: number; readonly brokerLossMs?: number },
+  { clock, watch, connected }: ProbationPorts,
   signal: AbortSignal,
 ): Promise<void> {
   const look = async () =>
     (await Promise.all(pods.map((pod) => watch.observe(pod)))).flat().map(({ sample }) => sample);
-  const probation = new Probation(probationRules(seconds), clock.monotonicMs(), await look());
+  const probation = new Probation(probationRules(seconds, brokerLossMs), clock.monotonicMs(), await look());
   for (;;) {
     signal.throwIfAborted();
-    const verdict = probation.judge(clock.monotonicMs(), await look());
+    const verdict = probation.judge(clock.monotonicMs(), await look(), connected());
     if (verdict.outcome === 'healthy') return;
     if (verdict.outcome === 'unhealthy') {
-      throw new Refusal('probation-failed', `app ${verdict.app} ${verdict.reason}`);
+      throw new Refusal(
+        'probation-failed',
+        verdict.app === '' ? verdict.reason : `app ${verdict.app} ${verdict.reason}`,
+      );
     }
     await clock.sleep(lookEveryMs, signal);
   }

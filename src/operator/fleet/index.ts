@@ -3,6 +3,7 @@
  * to their end. Files and sockets are used here, but nothing is printed and nothing of a device is
  * touched.
  */
+export { type ActivationFlags, readActivation } from './activation.ts';
 export { compareWithBroker, type BrokerComparison } from './compare-with-broker.ts';
 export { desiredImage } from './compose.ts';
 export { type DeviceView, isOutcome, type Outcome, type Progress } from './device-view.ts';

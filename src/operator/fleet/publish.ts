@@ -211,5 +211,7 @@ export async function earlierContent(
       `version ${version} in the history of ${device} is for ${target.device}`,
     );
   }
-  return { version, content: { pods, images, policy, ...(secrets === undefined ? {} : { secrets }) } };
+  // When it was to be activated was decided for then: who goes back does so now.
+  const { activation: _then, ...kept } = policy;
+  return { version, content: { pods, images, policy: kept, ...(secrets === undefined ? {} : { secrets }) } };
 }

@@ -6,7 +6,9 @@ export type DeploymentReport = DeploymentUnderWay | DeploymentEnd;
 
 export interface DeploymentUnderWay {
   readonly version: number;
-  readonly phase: 'fetch' | 'stage' | 'activate' | 'probation';
+  readonly phase: 'fetch' | 'stage' | 'wait' | 'activate' | 'probation';
+  /** While waiting: what for, in words. */
+  readonly why?: string;
   /** While fetching: bytes over all images. */
   readonly receivedBytes?: number;
   readonly totalBytes?: number;

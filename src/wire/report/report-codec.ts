@@ -98,7 +98,8 @@ const seconds = integer(0);
 
 const underWay = map({
   version: integer(1),
-  phase: oneOf('fetch', 'stage', 'activate', 'probation'),
+  phase: oneOf('fetch', 'stage', 'wait', 'activate', 'probation'),
+  why: optional(sentence),
   receivedBytes: optional(count),
   totalBytes: optional(count),
   step: optional(sentence),
@@ -112,6 +113,7 @@ const failedEnd = map({
 const deployment = tagged('phase', {
   fetch: underWay,
   stage: underWay,
+  wait: underWay,
   activate: underWay,
   probation: underWay,
   committed: map({ version: integer(1), phase: oneOf('committed') }),

@@ -12,7 +12,7 @@ export const most = {
 } as const;
 
 /** Fields that hold a sentence; every other text is a name. */
-const sentences: ReadonlySet<string> = new Set(['message', 'detail']);
+const sentences: ReadonlySet<string> = new Set(['message', 'detail', 'why']);
 
 /**
  * A message with every text as `wireText` gives it, every number a count and every list no longer

@@ -16,7 +16,7 @@ import {
 } from '../../core/cbor/index.ts';
 import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 import { maxSecrets } from './confidential.ts';
-import type { DesiredState } from './desired-state.ts';
+import type { Activation, DesiredState } from './desired-state.ts';
 import { maxEnvelopeBytes } from './envelope.ts';
 import type { VerifiedPayload } from './verified-payload.ts';
 
@@ -43,6 +43,31 @@ const digest = parsed(text(64), (value) => {
   return value;
 });
 
+/** What names it means is for whoever evaluates it; here is what it may look like. */
+const cronExpression = parsed(text(256), (value) => {
+  if (!/^[0-9A-Za-z*,/#-]+( [0-9A-Za-z*,/#-]+){4}$/.test(value))
+    throw new CborError('not a cron expression of five fields');
+  return value;
+});
+const timeZone = parsed(text(64), (value) => {
+  if (!/^[A-Za-z0-9_+-]+(\/[A-Za-z0-9_+-]+){0,2}$/.test(value))
+    throw new CborError('not the name of a time zone');
+  return value;
+});
+
+const activation: Reader<Activation> = (value, path) => {
+  const read = map({
+    when: oneOf('now', 'window', 'next-boot', 'approval'),
+    windows: optional(
+      list(map({ cron: cronExpression, durationSeconds: integer(60, 86_400), timeZone }), { min: 1, max: 4 }),
+    ),
+    force: optional(oneOf(true)),
+  })(value, path);
+  if ((read.when === 'window') !== (read.windows !== undefined))
+    throw new CborError(`${path}: windows belong to "window", and it needs them`);
+  return read;
+};
+
 const desiredState: Reader<DesiredState> = map({
   format: oneOf(1),
   fleet: acName,
@@ -67,6 +92,8 @@ const desiredState: Reader<DesiredState> = map({
     probationSeconds: integer(0, 86_400),
     reconnectWindowSeconds: integer(1, 3600),
     limits: oneOf('require', 'best-effort'),
+    activation: optional(activation),
+    brokerLoss: optional(oneOf('roll-back', 'ignore')),
   }),
   secrets: optional(list(map({ name: acName, digest }), { max: maxSecrets })),
 });
@@ -111,7 +138,7 @@ export function decodeDesiredState(payload: VerifiedPayload): DesiredState {
 
 function read(payload: Uint8Array): DesiredState {
   try {
-    const value = decodeCbor(payload, { maxBytes: maxEnvelopeBytes, maxDepth: 5 });
+    const value = decodeCbor(payload, { maxBytes: maxEnvelopeBytes, maxDepth: 6 });
     const desired = readFields(value, desiredState, 'desired state');
     if (desired.issued >= desired.expires)
       throw new CborError('desired state: it expires before it is issued');

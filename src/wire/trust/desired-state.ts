@@ -65,4 +65,36 @@ export interface DeployPolicy {
   readonly reconnectWindowSeconds: number;
   /** Whether a limit that this device cannot enforce refuses the pod or is only reported. */
   readonly limits: 'require' | 'best-effort';
+  /** When the set may be replaced; absent is `now`. */
+  readonly activation?: Activation;
+  /**
+   * Whether a set under which the device loses its broker for longer than the reconnect window and
+   * a minute is undone; absent is `ignore`. Judged only if the broker was there before.
+   */
+  readonly brokerLoss?: 'roll-back' | 'ignore';
+}
+
+/**
+ * What an activation waits for. Locks of the device hold it whatever `when` is; `force` goes past
+ * all of it. Fetching and staging never wait.
+ */
+export interface Activation {
+  /**
+   * `now`; `window`: while one of the windows is open; `next-boot`: not in the boot in which the
+   * version came; `approval`: after somebody has approved the version on the device.
+   */
+  readonly when: 'now' | 'window' | 'next-boot' | 'approval';
+  /** Of `when: window`, 1 to 4. */
+  readonly windows?: readonly MaintenanceWindow[];
+  readonly force?: true;
+}
+
+/** Opens when the expression matches and is open for its duration. */
+export interface MaintenanceWindow {
+  /** A cron expression of five fields. */
+  readonly cron: string;
+  /** 60 … 86400. */
+  readonly durationSeconds: number;
+  /** A name of the time zone database, such as `Europe/Berlin`. */
+  readonly timeZone: string;
 }

@@ -15,7 +15,15 @@ export {
   type SecretValue,
 } from './confidential.ts';
 export { claimedVersion, decodeDesiredState, encodeDesiredState } from './desired-state-codec.ts';
-export type { DeployPolicy, DesiredImage, DesiredPod, DesiredSecret, DesiredState } from './desired-state.ts';
+export type {
+  Activation,
+  MaintenanceWindow,
+  DeployPolicy,
+  DesiredImage,
+  DesiredPod,
+  DesiredSecret,
+  DesiredState,
+} from './desired-state.ts';
 export { decodeDraft, decodeEnvelope, encodeDraft, encodeEnvelope, maxEnvelopeBytes } from './envelope.ts';
 export {
   deviceTime,

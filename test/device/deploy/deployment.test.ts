@@ -55,6 +55,60 @@ describe('a deployment', () => {
     expect([...world.stagedUnits]).toEqual(['web-new']);
   });
 
+  it('waits before its activation, says what for, and stages again when it may begin [C162]', async () => {
+    const world = deviceWithPending();
+    world.waits = ['locked', 'locked', 'closed'];
+    const told = await run(world);
+    expect(told.filter(({ phase }) => phase === 'wait')).toEqual([
+      { version: 2, phase: 'wait', why: 'locked' },
+      { version: 2, phase: 'wait', why: 'closed' },
+    ]);
+    const order = world.calls.filter((call) => /^(pull|stage|wait|start)/.test(call));
+    expect(order).toEqual(['pull', 'stage', 'wait', 'wait', 'wait', 'stage', 'start web-new']);
+    expect(world.state.current?.version).toBe(2);
+  });
+
+  it('is superseded while it waits, and nothing was touched [C44]', async () => {
+    const world = deviceWithPending();
+    world.waits = ['locked'];
+    const abort = new AbortController();
+    world.beforeCall = (call) => {
+      if (call === 'wait') abort.abort(new Superseded(3));
+    };
+    const told = await run(world, abort.signal);
+    expect(told.at(-1)).toMatchObject({ phase: 'superseded', code: 'superseded' });
+    expect(world.calls).not.toContain('adopt');
+    expect([...world.running]).toEqual(['web-old']);
+  });
+
+  it('is not held once its activation has begun: the previous set may have been stopped', async () => {
+    const world = deviceWithPending();
+    const { pending } = world.state;
+    if (pending === undefined) throw new Error('nothing is pending');
+    world.state = { ...world.state, pending: { ...pending, attempts: 1, bootId: 'this' } };
+    world.waits = ['locked'];
+    expect((await run(world)).at(-1)).toMatchObject({ phase: 'committed' });
+    expect(world.waits).toEqual(['locked']);
+  });
+
+  it('judges the loss of the broker if its policy says so and the broker was there before [C163]', async () => {
+    for (const [brokerLoss, hasBroker, expected] of [
+      ['roll-back', true, { seconds: 1, brokerLossMs: 61_000 }],
+      ['roll-back', false, { seconds: 1 }],
+      ['ignore', true, { seconds: 1 }],
+      [undefined, true, { seconds: 1 }],
+    ] as const) {
+      const world = deviceWithPending();
+      const { pending } = world.state;
+      if (pending === undefined) throw new Error('nothing is pending');
+      const policy = { ...pending.desired.policy, ...(brokerLoss === undefined ? {} : { brokerLoss }) };
+      world.state = { ...world.state, pending: { ...pending, desired: { ...pending.desired, policy } } };
+      world.hasBroker = hasBroker;
+      await run(world);
+      expect(world.probationTerms).toEqual(expected);
+    }
+  });
+
   it('tells how many bytes of how many have come', async () => {
     const told = await run(deviceWithPending());
     expect(told).toContainEqual({ version: 2, phase: 'fetch', receivedBytes: 10, totalBytes: 10 });
@@ -289,17 +343,24 @@ describe('the table of phases', () => {
     Object.entries(events).map(([event, next]) => ({ phase, event, next })),
   );
   /** Of each phase, the step that a test can make fail in it. */
-  const steps = { fetch: 'pull', stage: 'stage', activate: 'start', probation: 'probation' } as const;
+  const steps = {
+    ...{ fetch: 'pull', stage: 'stage', wait: 'untilNextLook', activate: 'start' },
+    probation: 'probation',
+  } as const;
 
   it.each(rows)('is what a run goes by: $event in $phase leads to $next', async ({ phase, event, next }) => {
     const world = deviceWithPending();
     const step = steps[phase as keyof typeof steps];
+    // Told only by one that is held.
+    if (phase === 'wait' || next === 'wait') world.waits = event === 'open' ? [] : ['locked'];
     const abort = new AbortController();
     if (event === 'newer') {
       world.beforeCall = (call) => {
         if (
           call.startsWith(
-            { activate: 'start', fetch: 'pull', stage: 'stage', probation: 'probation' }[phase] ?? '-',
+            { activate: 'start', fetch: 'pull', stage: 'stage', wait: 'wait', probation: 'probation' }[
+              phase
+            ] ?? '-',
           )
         )
           abort.abort(new Superseded(3));
@@ -316,7 +377,9 @@ describe('the table of phases', () => {
       };
     } else if (event.startsWith('failed')) world.refuse = { [step]: 'no-space' };
     const phases = (await run(world, abort.signal)).map((report) => report.phase);
-    expect([...new Set(phases)].join()).toContain(`${phase},${next}`);
+    const order = phases.filter((one, at) => one !== phases[at - 1]).join();
+    if (event === 'open') expect(order).toContain('stage,activate');
+    else expect(order).toContain(`${phase},${next}`);
   });
 
   it('says how a run ends that cannot clean up after its commit: committed', async () => {

@@ -47,6 +47,42 @@ describe('a probation', () => {
     ).toEqual(['waiting', 'waiting', 'unhealthy']);
   });
 
+  it('is not passed without the broker, ends when it stays away, and goes on when it comes back [C163]', () => {
+    const judge = (
+      rules: ReturnType<typeof probationRules>,
+      looks: readonly [number, boolean][],
+    ): string[] => {
+      const probation = new Probation(rules, 0, [well]);
+      return looks.map(([atMs, hasBroker]) => probation.judge(atMs, [well], hasBroker).outcome);
+    };
+    const rules = probationRules(10, 61_000);
+    expect(
+      judge(rules, [
+        [0, false],
+        [20_000, false],
+        [60_999, false],
+        [61_000, false],
+      ]),
+    ).toEqual(['waiting', 'waiting', 'waiting', 'unhealthy']);
+    expect(
+      judge(rules, [
+        [0, true],
+        [5_000, false],
+        [65_000, true],
+        [74_999, true],
+        [75_000, true],
+      ]),
+    ).toEqual(['waiting', 'waiting', 'waiting', 'waiting', 'healthy']);
+    expect(
+      judge(probationRules(10), [
+        [0, false],
+        [10_000, false],
+      ]),
+    ).toEqual(['waiting', 'healthy']);
+    // A loss that is within its bound ends no probation before that bound.
+    expect(probationRules(10, 3_660_000).deadlineMs).toBeGreaterThan(3_660_000);
+  });
+
   it('ends at once when the unit has failed', () => {
     expect(judgeAll(10, [[500, { activeState: 'failed', lastResult: 'exit-code' }]])).toEqual(['unhealthy']);
   });

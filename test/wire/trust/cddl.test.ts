@@ -54,9 +54,14 @@ describe('docs/wire.cddl [C80]', () => {
     const [image] = desired.images;
     if (image === undefined) throw new Error('the desired state has no image');
     const secrets = [{ name: desired.fleet, digest: 'a'.repeat(64) }];
-    const whole = { ...desired, images: [{ ...image, renderedBytes: 1 }], secrets };
+    const windows = [{ cron: '0 2 * * *', durationSeconds: 60, timeZone: 'UTC' }];
+    const activation = { when: 'window' as const, windows, force: true as const };
+    const policy = { ...desired.policy, activation, brokerLoss: 'ignore' as const };
+    const whole = { ...desired, images: [{ ...image, renderedBytes: 1 }], secrets, policy };
     const { payload } = decodeEnvelope(await publish(whole, key));
-    expect(sorted(keysIn(read(payload), []))).toEqual(keysOf('desired-state', 'pod', 'image', 'secret-name'));
+    expect(sorted(keysIn(read(payload), []))).toEqual(
+      keysOf('desired-state', 'pod', 'image', 'secret-name', 'activation', 'window'),
+    );
   });
 
   it('names the keys of a real encrypted message', async () => {

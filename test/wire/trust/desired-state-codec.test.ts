@@ -13,6 +13,8 @@ import { desired, issued, withField } from '../../support/operator.ts';
 const url = 'https://images.example.com/web.aci';
 const image = desired.images[0];
 const pod = desired.pods[0];
+const okWindow = { cron: '0 2 * * *', durationSeconds: 3600, timeZone: 'UTC' };
+const okSecret = { name: 'db', digest: 'a'.repeat(64) };
 
 function messageOf(value: unknown): string {
   try {
@@ -33,6 +35,47 @@ describe('a desired state [C20]', () => {
     const images = desired.images.map((one) => ({ ...one, renderedBytes: 4096 }));
     const announced: DesiredState = { ...desired, images };
     expect(decodeDesiredState(encodeDesiredState(announced))).toEqual(announced);
+  });
+
+  it('may say when it is activated, and what the loss of the broker means [C160]', () => {
+    const windows = [{ cron: '0 2 * * 1-5', durationSeconds: 3600, timeZone: 'Europe/Berlin' }];
+    for (const activation of [
+      { when: 'window', windows },
+      { when: 'next-boot' },
+      { when: 'approval', force: true },
+    ] as const) {
+      const policy = { ...desired.policy, activation, brokerLoss: 'roll-back' as const };
+      expect(decodeDesiredState(encodeDesiredState({ ...desired, policy }))).toEqual({ ...desired, policy });
+    }
+  });
+
+  it('without a policy for the activation is for now, as those before there was one', () => {
+    expect(desired.policy).not.toHaveProperty('activation');
+    expect(decodeDesiredState(encodeDesiredState(desired)).policy.activation).toBeUndefined();
+  });
+
+  it.each<[string, unknown, RegExp]>([
+    ['a window without windows', { when: 'window' }, /windows belong to "window"/],
+    ['windows without window', { when: 'now', windows: [okWindow] }, /windows belong to "window"/],
+    ['no window', { when: 'window', windows: [] }, /fewer than 1/],
+    ['five windows', { when: 'window', windows: Array(5).fill(okWindow) }, /more than 4/],
+    ['another time', { when: 'later' }, /when: not one of now, window, next-boot, approval/],
+    ['a force that is not said', { when: 'now', force: false }, /force/],
+    ['seconds', { when: 'window', windows: [{ ...okWindow, cron: '0 0 2 * * *' }] }, /five fields/],
+    ['a line of another', { when: 'window', windows: [{ ...okWindow, cron: '0 2 * *\n*' }] }, /five fields/],
+    ['a path', { when: 'window', windows: [{ ...okWindow, timeZone: '../../etc' }] }, /time zone/],
+    ['a long window', { when: 'window', windows: [{ ...okWindow, durationSeconds: 86_401 }] }, /86400/],
+  ])('with %s in its activation is refused', (_name, activation, expected) => {
+    expect(messageOf({ ...desired, policy: { ...desired.policy, activation } })).toMatch(expected);
+  });
+
+  it.each<[string, unknown, RegExp]>([
+    ['two of one name', [okSecret, okSecret], /secrets: the name db stands there twice/],
+    ['a digest that is none', [{ name: 'db', digest: 'x' }], /SHA-256/],
+    ['a value', [{ ...okSecret, value: 'x' }], /"value" is not known/],
+    ['33', Array.from({ length: 33 }, (_, at) => ({ ...okSecret, name: `s${at}` })), /more than 32/],
+  ])('with %s in its secrets is refused [C152]', (_name, secrets, expected) => {
+    expect(messageOf({ ...desired, secrets })).toMatch(expected);
   });
 
   it('may stop everything with an empty set', () => {

@@ -12,6 +12,7 @@ import {
   namedSecrets,
   previewDeploy,
   publishContent,
+  readActivation,
   readImageFile,
   readSecrets,
   replaceFile,
@@ -168,6 +169,7 @@ async function contentFrom(
 ): Promise<DesiredContent> {
   const runs = (flags.run ?? []).map((text) => named(text, '--run'));
   const files = (flags.pod ?? []).map((text) => named(text, '--pod'));
+  const activation = readActivation(flags);
   const hasPods = runs.length + files.length > 0;
   if (hasPods === (flags.stopAll === true)) {
     throw new Refusal('usage', 'say what to run with --run or --pod, or --stop-all to run nothing');
@@ -206,6 +208,8 @@ async function contentFrom(
     policy: {
       ...(flags.probation === undefined ? {} : { probationSeconds: flags.probation }),
       ...(flags.bestEffort === undefined ? {} : { limits: 'best-effort' as const }),
+      ...(activation === undefined ? {} : { activation }),
+      ...(flags.brokerLoss === undefined ? {} : { brokerLoss: flags.brokerLoss }),
     },
     secrets: namedSecrets(values),
   };
@@ -356,6 +360,8 @@ function describe(progress: Progress): readonly [text: string, milestone: string
       const text = `fetch  ${formatBytes(receivedBytes)} of ${formatBytes(totalBytes)}  ${percent} %`;
       return [text, `fetch ${Math.floor(percent / 10)}`];
     }
+    case 'wait':
+      return [`waits: ${progress.why ?? 'it is held'}`, `wait ${progress.why ?? ''}`];
     case 'stage':
     case 'activate':
     case 'probation': {

@@ -201,6 +201,8 @@ function deviceNotes(
       `${device}: version ${deployment.version} ${deployment.phase} (${deployment.code}): ${deployment.message}`,
     );
   }
+  if (deployment?.phase === 'wait')
+    notes.push(`${device}: version ${deployment.version} waits: ${deployment.why ?? 'it is held'}`);
   if (refused !== undefined) {
     const what = refused.version === undefined ? 'a message' : `version ${refused.version}`;
     const when = new Date(refused.at * 1000).toISOString();

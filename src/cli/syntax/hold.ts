@@ -1,0 +1,44 @@
+import type { Command } from 'commander';
+import { count, example, wholeNumber, type MakeContext } from './options.ts';
+
+const lockSeconds = wholeNumber(1, 30 * 86_400, 'seconds');
+
+/** `wherry lock` and `wherry approve` */
+export function addHolds(program: Command, makeContext: MakeContext): void {
+  const lock = program.command('lock').description('on a device: reasons not to replace its pods now');
+  lock
+    .command('add <name>')
+    .description('hold every activation that is not forced, for a time')
+    .requiredOption('--reason <text>', 'what the report says')
+    .option('--for <seconds>', 'when it ends by itself', lockSeconds, 3600)
+    .option('--keep', 'hold it over a reboot')
+    .addHelpText('after', example('wherry lock add harvest --reason "the harvester runs" --for 7200'))
+    .action(async (name: string, options: { reason: string; for: number; keep?: true }, command: Command) => {
+      const { addLock } = await import('../commands/device/hold.ts');
+      await addLock(makeContext(command.optsWithGlobals()), name, options);
+    });
+  lock
+    .command('list')
+    .description('show the locks of this device')
+    .addHelpText('after', example('wherry lock list --json'))
+    .action(async (_options: object, command: Command) => {
+      const { listLocks } = await import('../commands/device/hold.ts');
+      listLocks(makeContext(command.optsWithGlobals()));
+    });
+  lock
+    .command('rm <name>')
+    .description('remove a lock')
+    .addHelpText('after', example('wherry lock rm harvest'))
+    .action(async (name: string, _options: object, command: Command) => {
+      const { removeLock } = await import('../commands/device/hold.ts');
+      await removeLock(makeContext(command.optsWithGlobals()), name);
+    });
+  program
+    .command('approve <version>')
+    .description('on a device: let a version be activated that was deployed with --activate approval')
+    .addHelpText('after', example('wherry approve 12'))
+    .action(async (version: string, _options: object, command: Command) => {
+      const { approve } = await import('../commands/device/hold.ts');
+      await approve(makeContext(command.optsWithGlobals()), count(version));
+    });
+}

@@ -1,0 +1,60 @@
+import type { Activation } from '../../wire/trust/index.ts';
+
+/** A reason of this device not to replace what runs. */
+export interface Lock {
+  readonly name: string;
+  readonly reason: string;
+  /** Seconds since 1970; absent for one that cannot be read. */
+  readonly expires?: number;
+}
+
+/** What an activation is judged by. */
+export interface GateFacts {
+  readonly nowSeconds: number;
+  /** Without it, no window is known to be open. */
+  readonly clockTrusted: boolean;
+  readonly bootId: string;
+  /** The boot in which the version came; see `PendingDeployment`. */
+  readonly acceptedIn?: string;
+  readonly locks: readonly Lock[];
+  /** Whether somebody has approved the version on this device. */
+  readonly approved: boolean;
+  /** Whether one of the windows of the activation is open. */
+  readonly windowOpen: boolean;
+}
+
+/**
+ * Why an activation may not begin now, in words for the report; undefined when it may. A signed
+ * `force` goes past everything. Locks hold every other one.
+ */
+export function whyWait(
+  activation: Activation | undefined,
+  version: number,
+  facts: GateFacts,
+): string | undefined {
+  if (activation?.force === true) return undefined;
+  const lock = facts.locks.find(({ expires }) => expires === undefined || expires > facts.nowSeconds);
+  if (lock !== undefined) {
+    const until = lock.expires === undefined ? '' : ` until ${isoTime(lock.expires)}`;
+    return `the lock ${lock.name} holds it${until}: ${lock.reason}`;
+  }
+  switch (activation?.when ?? 'now') {
+    case 'now':
+      return undefined;
+    case 'window': {
+      if (!facts.clockTrusted) return 'it may begin in a window, and the clock of this device is not set';
+      const windows = activation?.windows?.map(({ cron, timeZone }) => `"${cron}" ${timeZone}`) ?? [];
+      return facts.windowOpen ? undefined : `no window is open; the next opens at ${windows.join(' or ')}`;
+    }
+    case 'next-boot':
+      return facts.bootId === facts.acceptedIn ? 'it begins after the next boot' : undefined;
+    case 'approval':
+      return facts.approved
+        ? undefined
+        : `it awaits approval: "wherry approve ${version}" on the device, or deploy again with --activate now`;
+  }
+}
+
+function isoTime(seconds: number): string {
+  return new Date(seconds * 1000).toISOString();
+}

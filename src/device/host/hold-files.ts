@@ -1,0 +1,65 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { isAcName } from '../../image/appc/index.ts';
+
+/** Where holds of activations are. What is below /run ends with the boot. */
+export interface HoldPlaces {
+  readonly run: string;
+  readonly state: string;
+}
+
+/** A lock as its file says. */
+export interface LockFile {
+  readonly name: string;
+  readonly path: string;
+  readonly reason: string;
+  /** Seconds since 1970; absent when the file cannot be read: it holds until it is removed. */
+  readonly expires?: number;
+}
+
+const maxReasonCharacters = 200;
+const maxLocks = 64;
+
+export function lockDirectories({ run, state }: HoldPlaces): { boot: string; kept: string } {
+  return { boot: join(run, 'locks'), kept: join(state, 'locks') };
+}
+
+/** A file of this name says that the version may be activated. */
+export function approvalPath({ run }: HoldPlaces, version: number): string {
+  return join(run, 'approvals', String(version));
+}
+
+/**
+ * The locks of this device, at most 64. A lock is a file of JSON, `{"reason": "…", "expires":
+ * SECONDS}`, that wherry or any other program writes. One that cannot be read holds: whoever wrote
+ * it meant something.
+ */
+export function readLocks(places: HoldPlaces): readonly LockFile[] {
+  return Object.values(lockDirectories(places))
+    .flatMap((directory) => namesIn(directory).map((name) => join(directory, name)))
+    .slice(0, maxLocks)
+    .map(readLock);
+}
+
+function readLock(path: string): LockFile {
+  const name = path.split('/').at(-1) ?? '';
+  try {
+    const { reason, expires } = JSON.parse(readFileSync(path, 'utf8').slice(0, 4096)) as Record<
+      string,
+      unknown
+    >;
+    if (typeof reason !== 'string' || !Number.isSafeInteger(expires)) throw new Error('not a lock');
+    const text = reason.replaceAll(/\p{C}/gu, '?').slice(0, maxReasonCharacters);
+    return { name, path, reason: text, expires: expires as number };
+  } catch {
+    return { name, path, reason: 'its file cannot be read; remove it with "wherry lock rm"' };
+  }
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory).filter((name) => isAcName(name));
+  } catch {
+    return []; // nobody has made one
+  }
+}

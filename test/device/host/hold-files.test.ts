@@ -1,0 +1,49 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { approvalPath, lockDirectories, readLocks } from '../../../src/device/host/index.ts';
+import { holdOf } from '../../../src/device/agent/hold.ts';
+import { desiredStateOf } from '../../support/desired.ts';
+
+let root: string;
+const places = (): { run: string; state: string } => ({ run: join(root, 'run'), state: join(root, 'state') });
+const write = (path: string, text: string): void => {
+  mkdirSync(join(path, '..'), { recursive: true });
+  writeFileSync(path, text);
+};
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'wherry-locks-'));
+});
+afterEach(() => rmSync(root, { recursive: true }));
+
+describe('locks [C161]', () => {
+  it('are files of two directories; a file that cannot be read is one, too', () => {
+    expect(readLocks(places())).toEqual([]);
+    const { boot, kept } = lockDirectories(places());
+    write(join(boot, 'harvest'), '{"reason": "the harvester\\u001b[2J runs", "expires": 2000}');
+    write(join(boot, 'broken'), 'x');
+    write(join(boot, '.hidden'), '{}');
+    write(join(kept, 'audit'), '{"reason": "audit", "expires": "tomorrow"}');
+    expect(readLocks(places()).map(({ name, reason, expires }) => [name, reason, expires])).toEqual([
+      ['broken', 'its file cannot be read; remove it with "wherry lock rm"', undefined],
+      ['harvest', 'the harvester?[2J runs', 2000],
+      ['audit', 'its file cannot be read; remove it with "wherry lock rm"', undefined],
+    ]);
+  });
+
+  it('and approvals are looked at each time', async () => {
+    const time = { nowSeconds: 1000, clockTrusted: true };
+    const why = holdOf(places(), 'boot', () => time);
+    const base = desiredStateOf({ version: 7 });
+    const desired = { ...base, policy: { ...base.policy, activation: { when: 'approval' as const } } };
+    expect(await why({ desired, attempts: 0 })).toMatch(/approval/);
+    write(approvalPath(places(), 7), '');
+    expect(await why({ desired, attempts: 0 })).toBeUndefined();
+    write(join(lockDirectories(places()).boot, 'harvest'), '{"reason": "no", "expires": 1001}');
+    expect(await why({ desired, attempts: 0 })).toMatch(/the lock harvest/);
+    time.nowSeconds = 1001;
+    expect(await why({ desired, attempts: 0 })).toBeUndefined();
+  });
+});
