@@ -108,8 +108,8 @@ describe.each(oneBoard)('the metadata of pods on %s', (name) => {
     await scene.deploy(scene.desired([pod('last', 'host', 'no')]));
     await scene.board.check('systemctl kill -s USR2 wherryd');
     await scene.board.waitFor(
-      'ls /var/lib/wherry/metadata /run/netns',
-      ({ stdout }) => !/json|wherry/.test(stdout),
+      'ls -A /var/lib/wherry/metadata; ls -A /run/netns',
+      ({ stdout }) => stdout === '',
       60_000,
     );
     expect(await scene.board.check(`ls /etc/systemd/system | grep metadata || true`)).toBe('');
