@@ -39,7 +39,7 @@ describe('the packages of all architectures', () => {
       for (const name of await readdir(cacheRoot())) {
         if (name.startsWith('sysroot-')) await symlink(path.join(cacheRoot(), name), path.join(cache, name));
       }
-      const again = await buildPackages({ root, archs: ['arm64', 'armhf'], cache });
+      const again = await buildPackages({ root, archs: ['armhf'], cache });
       for (const { arch, sha256 } of again.packages) {
         expect(sha256).toBe(packages.find((one) => one.arch === arch)?.sha256);
       }
