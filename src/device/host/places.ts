@@ -16,6 +16,10 @@ export const places = {
   deviceKey: '/var/lib/wherry/device-key.cred',
   /** Its public half, and how the private one is sealed. */
   devicePublicKey: '/var/lib/wherry/device-key.asc',
+  /** What the metadata service answers from, a document for each pod that has it. */
+  metadata: '/var/lib/wherry/metadata',
+  /** The key of that service. It signs for pods, and is never made again. */
+  metadataKey: '/var/lib/wherry/metadata-key',
   run: '/run/wherry',
   units: '/etc/systemd/system',
   crun: '/usr/bin/crun',

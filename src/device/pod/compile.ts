@@ -9,6 +9,7 @@ import {
   hostOnly,
   networkLimit,
   pluginChain,
+  isNone,
   type PodNetwork,
   portsOf,
 } from '../network/index.ts';
@@ -20,7 +21,15 @@ import { releaseScript, releaseScriptPath } from './release-script.ts';
 import { type AppSecret, resolveSecrets, secretsRevision, secretsTarget } from './secrets.ts';
 import { appSettings } from './settings.ts';
 import { startScript, startScriptPath } from './start-script.ts';
-import { holderUnit, mountUnit, networkUnit, serviceUnit, sliceUnit } from './units.ts';
+import {
+  hostMetadataSocket,
+  holderUnit,
+  metadataSocketUnit,
+  mountUnit,
+  networkUnit,
+  serviceUnit,
+  sliceUnit,
+} from './units.ts';
 import { resolveMounts, type ResolvedMount } from './volumes.ts';
 
 type File = CompiledPod['files'][number];
@@ -59,7 +68,7 @@ export function compilePod(input: PodInput): CompiledPod {
   if (manifest.apps.length === 0) throw new Refusal('pod-manifest-invalid', `pod ${name} has no app`);
   const places = podPlaces(name, uuid, host);
   const facts = host.network ?? hostOnly;
-  const network = choosePodNetwork(name, manifest, facts);
+  const network = choosePodNetwork(name, manifest, facts, input.metadataUrl !== undefined);
   const limited: LimitedHost = { ...host, networkLimit: (bytes) => networkLimit(network, facts, bytes) };
   const isolation = isolatePod(manifest.isolators, limited);
   const holder = manifest.apps.length > 1;
@@ -71,6 +80,7 @@ export function compilePod(input: PodInput): CompiledPod {
     isolation.networkBytesPerSecond,
     ...apps.map(({ networkBytesPerSecond }) => networkBytesPerSecond),
   ]);
+  const metadata = compileMetadata(context);
   const images = [...new Set(manifest.apps.flatMap(({ image }) => input.images.get(image.id)?.layers ?? []))];
   const services = manifest.apps.map((podApp, index) => {
     const { probeHttp, unit = '', secrets = [] } = apps[index] ?? {};
@@ -89,13 +99,14 @@ export function compilePod(input: PodInput): CompiledPod {
     services,
     mounts: [
       ...images.map((id) => imageMount(id, host).unit),
-      ...[...held.units, ...attachment.units].map((unit) => unit.name),
+      ...[...held.units, ...attachment.units, ...metadata].map((unit) => unit.name),
     ],
     units: [
       ...images.map((id) => mountUnit(id, host)),
       { name: places.slice, text: sliceUnit(name, isolation.limits) },
       ...held.units,
       ...attachment.units,
+      ...metadata,
       ...apps.map(({ unit, service }) => ({ name: unit, text: service })),
     ],
     files: [
@@ -139,7 +150,7 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
   refuseOverSecrets(podApp.name, mounts, secrets);
   const account = resolveAccount(podApp.name, app, image);
   const revision = secrets.length === 0 ? undefined : secretsRevision(secrets);
-  if (network.kind === 'none' && settings.probeHttp !== undefined) {
+  if (isNone(network) && settings.probeHttp !== undefined) {
     throw new Refusal(
       'pod-manifest-invalid',
       `app ${podApp.name}: annotation wherry/probe-http: the pod is in the network none, where no probe reaches it`,
@@ -158,6 +169,7 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
       mounts: mounts.map((mount) => ({ ...mount, source: sourceOf(mount, places) })),
       network: bundleNetwork(context),
       ...(secrets.length === 0 ? {} : { secrets: `${places.runtime(id)}/secrets` }),
+      ...(input.metadataUrl === undefined ? {} : { metadataUrl: input.metadataUrl }),
       ...(holder
         ? { namespaces: places.namespaces }
         : { own: { hostname: hostname(input.name), sysctl: pod.sysctl } }),
@@ -185,6 +197,7 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
       postStop: app.eventHandlers.some((handler) => handler.name === 'post-stop'),
       ...(holder ? { holder: places.holderUnit } : {}),
       ...(network.kind === 'attached' ? { network: places.networkUnit } : {}),
+      ...(input.metadataUrl === undefined ? {} : { metadata: metadataSocket(context) }),
     }),
     files: [file(app.exec), ...app.eventHandlers.map((handler) => file(handler.exec, handler.name))],
     mounts,
@@ -294,6 +307,30 @@ function compileAttachment(
       })),
     ],
   };
+}
+
+function metadataSocket({ network, places }: PodContext): string {
+  return network.kind === 'host' ? hostMetadataSocket : places.metadataSocket;
+}
+
+/** The socket of the pod's metadata. Pods in the host's network share one: their tokens differ. */
+function compileMetadata(context: PodContext): CompiledPod['units'] {
+  const { input, network, places } = context;
+  if (input.metadataUrl === undefined) return [];
+  const listen = new URL(input.metadataUrl).host;
+  const name = metadataSocket(context);
+  const text =
+    network.kind === 'host'
+      ? metadataSocketUnit({
+          description: 'Metadata of pods in the network of the host',
+          ...{ listen, proxy: 'wherry-metadata-proxy@host.service' },
+        })
+      : metadataSocketUnit({
+          description: `Metadata of pod ${input.name}`,
+          ...{ listen, proxy: places.metadataProxy },
+          attached: { netns: places.netns, networkUnit: places.networkUnit },
+        });
+  return [{ name, text }];
 }
 
 /** What must be free on the host when the pod is attached: protocol, port, address, name. */

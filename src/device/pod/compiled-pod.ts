@@ -64,6 +64,10 @@ export interface PodInput {
   readonly host: HostFacts;
   /** Name → digest of the secrets of the desired state; absent when it has none. */
   readonly secrets?: ReadonlyMap<string, string>;
+  /**
+   * `AC_METADATA_URL` of its apps, an address of 127.0.0.1 in the pod's network; absent without.
+   */
+  readonly metadataUrl?: string;
 }
 
 /** A pod as files and unit names; nothing in it runs wherry. */
@@ -85,7 +89,7 @@ export interface CompiledPod {
   /**
    * Units that the services need and start by themselves: the mounts of image objects, which pods
    * may share, and the holder of the namespaces of a pod with several apps, and the unit that
-   * attaches a pod to its network.
+   * attaches a pod to its network, and the socket of its metadata.
    */
   readonly mounts: readonly string[];
   /** Unit files for /etc/systemd/system, by name. */

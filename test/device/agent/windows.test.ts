@@ -4,7 +4,7 @@ import { WindowClock } from '../../../src/device/agent/windows.ts';
 
 const at = (text: string): number => Date.parse(text);
 
-describe('a maintenance window [C160]', () => {
+describe('a maintenance window [C170]', () => {
   const berlin = { cron: '0 2 * * *', durationSeconds: 7200, timeZone: 'Europe/Berlin' };
 
   it('is open for its duration after the expression matches in its time zone', async () => {

@@ -55,7 +55,7 @@ describe('a deployment', () => {
     expect([...world.stagedUnits]).toEqual(['web-new']);
   });
 
-  it('waits before its activation, says what for, and stages again when it may begin [C162]', async () => {
+  it('waits before its activation, says what for, and stages again when it may begin [C172]', async () => {
     const world = deviceWithPending();
     world.waits = ['locked', 'locked', 'closed'];
     const told = await run(world);
@@ -91,7 +91,7 @@ describe('a deployment', () => {
     expect(world.waits).toEqual(['locked']);
   });
 
-  it('judges the loss of the broker if its policy says so and the broker was there before [C163]', async () => {
+  it('judges the loss of the broker if its policy says so and the broker was there before [C173]', async () => {
     for (const [brokerLoss, hasBroker, expected] of [
       ['roll-back', true, { seconds: 1, brokerLossMs: 61_000 }],
       ['roll-back', false, { seconds: 1 }],

@@ -56,7 +56,7 @@ const rows: readonly [string, Activation | undefined, Partial<GateFacts>, string
   ['force goes past a window', { ...window, force: true }, { locks: [lock], clockTrusted: false }, undefined],
 ];
 
-describe('an activation [C160] [C161]', () => {
+describe('an activation [C170] [C171]', () => {
   it.each(rows)('%s', (_name, activation, change, expected) => {
     const why = whyWait(activation, 7, { ...facts, ...change });
     if (expected === undefined) expect(why).toBeUndefined();

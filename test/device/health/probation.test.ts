@@ -47,7 +47,7 @@ describe('a probation', () => {
     ).toEqual(['waiting', 'waiting', 'unhealthy']);
   });
 
-  it('is not passed without the broker, ends when it stays away, and goes on when it comes back [C163]', () => {
+  it('is not passed without the broker, ends when it stays away, and goes on when it comes back [C173]', () => {
     const judge = (
       rules: ReturnType<typeof probationRules>,
       looks: readonly [number, boolean][],

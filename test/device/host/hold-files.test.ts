@@ -18,7 +18,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(root, { recursive: true }));
 
-describe('locks [C161]', () => {
+describe('locks [C171]', () => {
   it('are files of two directories; a file that cannot be read is one, too', () => {
     expect(readLocks(places())).toEqual([]);
     const { boot, kept } = lockDirectories(places());

@@ -16,6 +16,7 @@ interface Case {
   readonly host: HostFacts;
   readonly secrets: ReadonlyMap<string, string>;
   readonly manifest: Record<string, unknown>;
+  readonly metadataUrl?: string;
   readonly assertions: readonly string[];
 }
 
@@ -32,6 +33,7 @@ function readCase(path: string): Case {
   }));
   let host = boardHost;
   const secrets = new Map<string, string>();
+  let metadataUrl: string | undefined;
   for (const note of notes) {
     const [name = '', ...words] = note.split(' ');
     if (name === 'host-secret') secrets.set(words[0] ?? '', words[1] ?? '');
@@ -45,6 +47,7 @@ function readCase(path: string): Case {
     if (name === 'host-network-default')
       host = { ...host, network: { ...boardNetwork, whenUnsaid: words[0] ?? '' } };
     if (name === 'host-plugins') host = { ...host, network: { ...boardNetwork, plugins: new Set(words) } };
+    if (name === 'host-metadata') metadataUrl = words[0];
     if (name === 'host-list') {
       const [list = '', ...text] = words;
       host = { ...host, network: { ...boardNetwork, lists: new Map([[list, text.join(' ')]]) } };
@@ -57,14 +60,16 @@ function readCase(path: string): Case {
   return {
     host,
     secrets,
+    ...(metadataUrl === undefined ? {} : { metadataUrl }),
     manifest: { acVersion: '0.8.11', acKind: 'PodManifest', ...manifest, apps },
     assertions: notes.filter((note) => note.startsWith('assert-')),
   };
 }
 
-function compile({ host, manifest, secrets }: Case): CompiledPod | Refusal {
+function compile({ host, manifest, metadataUrl, secrets }: Case): CompiledPod | Refusal {
   try {
     return compilePod({
+      ...(metadataUrl === undefined ? {} : { metadataUrl }),
       name: 'demo-one',
       uuid: demoUuid,
       manifest: parsePodManifest(Buffer.from(JSON.stringify(manifest))),
@@ -189,6 +194,12 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
       ...[`/var/lib/wherry/pods/${demoUuid}/network`, demoUuid, '/run/netns/wherry-demo-one.0123abcd'],
       ...[network, hostname, bridge],
     ]);
+  },
+  'assert-metadata-socket': (pod, name = '', ...words) => {
+    expect(pod.mounts).toContain(name);
+    expect(lines(readUnit(pod.units.find((unit) => unit.name === name)?.text ?? ''))).toContain(
+      words.join(' '),
+    );
   },
   'assert-file': (pod, path = '', ...words) =>
     expect(fileOf(pod, path)).toBe(words.join(' ').replaceAll('\\n', '\n')),

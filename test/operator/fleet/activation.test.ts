@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { readActivation } from '../../../src/operator/fleet/index.ts';
 
-describe('when an operator has pods replaced [C160]', () => {
+describe('when an operator has pods replaced [C170]', () => {
   it('is now unless something else is said', () => {
     expect(readActivation({})).toBeUndefined();
     expect(readActivation({ activate: 'now' })).toBeUndefined();

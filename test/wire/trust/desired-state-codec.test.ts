@@ -37,7 +37,7 @@ describe('a desired state [C20]', () => {
     expect(decodeDesiredState(encodeDesiredState(announced))).toEqual(announced);
   });
 
-  it('may say when it is activated, and what the loss of the broker means [C160]', () => {
+  it('may say when it is activated, and what the loss of the broker means [C170]', () => {
     const windows = [{ cron: '0 2 * * 1-5', durationSeconds: 3600, timeZone: 'Europe/Berlin' }];
     for (const activation of [
       { when: 'window', windows },

@@ -37,6 +37,7 @@ export async function openDeviceStore(path: string): Promise<DeviceStore> {
     partial: `${path}/partial`,
     pods: `${path}/pods`,
     secrets: `${path}/secrets`,
+    metadata: `${path}/metadata`,
   };
   const entry = await asked(path, disk.look(directories.images));
   if (entry?.kind !== 'directory') {
