@@ -234,7 +234,9 @@ describe.each(oneBoard)('on %s', (boardName) => {
   }, 300_000);
 
   it('collects values that no deployment needs', async () => {
-    const names = await scene.board.check('wherry gc; ls /var/lib/wherry/secrets');
-    expect(names).toContain(`${secretDigest(rotated)}.cred`);
+    const file = (secret: SecretValue): string => `/var/lib/wherry/secrets/${secretDigest(secret)}.cred`;
+    await scene.board.check(`test -e ${file(password)} && wherry gc`);
+    await scene.board.check(`timeout 60 sh -c 'while [ -e ${file(password)} ]; do sleep 0.2; done'`);
+    await scene.board.check(`test -e ${file(rotated)} && test -e ${file(other)}`);
   }, 120_000);
 });

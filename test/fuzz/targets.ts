@@ -40,6 +40,12 @@ import {
   encodeEnvelope,
   encodeRoot,
 } from '../../src/wire/trust/index.ts';
+import {
+  decodeConfidential,
+  decodeMessage,
+  encodeConfidential,
+  encodeEncrypted,
+} from '../../src/wire/trust/confidential.ts';
 import { examineRoot, reviewKeys, signatureVerifier } from '../../src/wire/trust/openpgp.ts';
 import { generateKey, signDetached } from '../../src/wire/trust/sign.ts';
 import { treeIdOf } from '../device/deploy/ids.ts';
@@ -164,6 +170,18 @@ export const targets: Readonly<Record<string, Target>> = {
   'an envelope': {
     seed: encodeEnvelope({ payload: desired, signatures: [signature] }),
     parse: decodeEnvelope,
+  },
+  'a message, encrypted or not': {
+    seed: encodeEncrypted(new Uint8Array(8)),
+    parse: decodeMessage,
+  },
+  'what an encrypted message holds': {
+    seed: encodeConfidential({
+      payload: desired,
+      signatures: [signature],
+      secrets: [{ name: parseAcName('db'), salt: new Uint8Array(32), value: new Uint8Array(8) }],
+    }),
+    parse: decodeConfidential,
   },
   'a report': { seed: encodeReport(sampleReport()), parse: decodeReport },
   'an event': { seed: encodeEvent(sampleEvent()), parse: decodeEvent },
