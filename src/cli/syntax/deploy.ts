@@ -27,7 +27,10 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
           ),
         )
         .addOption(
-          repeatable('--pod <pod=file>', 'a pod manifest (JSON) whose apps name their images; repeatable'),
+          repeatable(
+            '--pod <pod=file>',
+            'a pod manifest (JSON) or a Kubernetes Pod (YAML) whose apps name their images; repeatable',
+          ),
         )
         .addOption(
           repeatable(

@@ -10,7 +10,7 @@ export { FleetDirectory, type KeyRole, replaceFile } from './fleet-directory.ts'
 export { FleetLink } from './fleet-link.ts';
 export { notForImages } from './not-for-images.ts';
 export { imageFiles, type OfferedImage, readImageFile, requireSignature } from './offered-image.ts';
-export { OfferedImages, imagesOf, reifyPod, simplePod } from './pod-spec.ts';
+export { OfferedImages, imagesOf, type ReifiedPod, reifyPod, simplePod } from './pod-spec.ts';
 export { previewDeploy } from './preview.ts';
 export { provisionFiles } from './provision.ts';
 export {
