@@ -12,13 +12,15 @@ import {
   type PodNetwork,
   portsOf,
 } from '../network/index.ts';
-import type { HttpProbe } from './http-probe.ts';
+import { type ProbeParts, compileProbe } from './compile-probe.ts';
 import { isolateApp, isolatePod, type PodIsolation } from './isolation.ts';
 import type { LimitedHost } from './limits.ts';
 import { attachScriptPath, imageMount, podPlaces, type PodPlaces } from './places.ts';
+import { probeScript, probeScriptPath } from './probe-script.ts';
 import { releaseScript, releaseScriptPath } from './release-script.ts';
 import { appSettings } from './settings.ts';
 import { startScript, startScriptPath } from './start-script.ts';
+import { stopScript, stopScriptPath } from './stop-script.ts';
 import { holderUnit, mountUnit, networkUnit, serviceUnit, sliceUnit } from './units.ts';
 import { resolveMounts, type ResolvedMount } from './volumes.ts';
 
@@ -30,7 +32,7 @@ interface CompiledApp {
   readonly mounts: readonly ResolvedMount[];
   readonly isolators: CompiledPod['isolators'];
   readonly networkBytesPerSecond: bigint | undefined;
-  readonly probeHttp?: HttpProbe;
+  readonly probe: ProbeParts;
 }
 
 /** What all apps of a pod have in common. */
@@ -70,12 +72,12 @@ export function compilePod(input: PodInput): CompiledPod {
   ]);
   const images = [...new Set(manifest.apps.flatMap(({ image }) => input.images.get(image.id)?.layers ?? []))];
   const services = manifest.apps.map((podApp, index) => {
-    const probeHttp = apps[index]?.probeHttp;
+    const probe = apps[index]?.probe.probe;
     return {
       app: podApp.name,
       unit: places.service(podApp.name),
       imageId: podApp.image.id,
-      ...(probeHttp === undefined ? {} : { probeHttp }),
+      ...(probe === undefined ? {} : { probe }),
     };
   });
   return {
@@ -93,13 +95,18 @@ export function compilePod(input: PodInput): CompiledPod {
       ...held.units,
       ...attachment.units,
       ...apps.map(({ service }, index) => ({ name: services[index]?.unit ?? '', text: service })),
+      ...apps.flatMap(({ probe }) => probe.units),
     ],
     files: [
       { path: startScriptPath, content: startScript, mode: 0o644 },
       { path: releaseScriptPath, content: releaseScript, mode: 0o644 },
+      { path: stopScriptPath, content: stopScript, mode: 0o644 },
+      ...(apps.some(({ probe }) => probe.units.length > 0)
+        ? [{ path: probeScriptPath, content: probeScript, mode: 0o644 }]
+        : []),
       ...held.files,
       ...attachment.files,
-      ...apps.flatMap(({ files }) => files),
+      ...apps.flatMap(({ files, probe }) => [...files, ...probe.files]),
     ],
     directories: [
       ...held.directories,
@@ -131,12 +138,6 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
   const mounts = resolveMounts(podApp, app, manifest);
   const id = places.containerId(podApp.name);
   const settings = appSettings(podApp.name, podApp.annotations, image.manifest.annotations);
-  if (network.kind === 'none' && settings.probeHttp !== undefined) {
-    throw new Refusal(
-      'pod-manifest-invalid',
-      `app ${podApp.name}: annotation wherry/probe-http: the pod is in the network none, where no probe reaches it`,
-    );
-  }
   const config = (exec: readonly string[]) =>
     bundleConfig({
       appName: podApp.name,
@@ -177,7 +178,15 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
     mounts,
     isolators: isolation.reports,
     networkBytesPerSecond: isolation.networkBytesPerSecond,
-    ...(settings.probeHttp === undefined ? {} : { probeHttp: settings.probeHttp }),
+    probe: compileProbe({
+      podName: input.name,
+      app: podApp.name,
+      settings,
+      config: config(app.exec),
+      network,
+      places,
+      host,
+    }),
   };
 }
 

@@ -2,9 +2,12 @@ import { unitText, type ResourceLimits } from '../systemd/index.ts';
 import type { HostFacts } from './compiled-pod.ts';
 import { mountUnitsOf } from './mount-units.ts';
 import { attachScriptPath, imageMount, type PodPlaces } from './places.ts';
+import type { ProbeRules } from './probe.ts';
+import { probeScriptPath } from './probe-script.ts';
 import { releaseScriptPath } from './release-script.ts';
 import type { AppSettings } from './settings.ts';
 import { startScriptPath } from './start-script.ts';
+import { signalNumber, stopScriptPath } from './stop-script.ts';
 
 /**
  * The mount of an image's object. It comes with the first service that needs it, or before, when
@@ -77,6 +80,12 @@ function release(
   return ['/bin/sh', places.absolute(releaseScriptPath), dir, host.crunPath, id, ...namespaces];
 }
 
+/** Spares an app that cannot receive its stop signal the stop timeout. */
+function askToStop(places: PodPlaces, { stopSignal }: AppSettings): readonly string[] {
+  const number = String(signalNumber(stopSignal));
+  return ['/bin/sh', places.absolute(stopScriptPath), number, stopSignal];
+}
+
 /**
  * The service of an app: crun in a fresh layer. No process of wherry stays; systemd follows the
  * app's own process.
@@ -122,6 +131,7 @@ export function serviceUnit(input: ServiceInput): string {
       PrivateMounts: true,
       ExecStart: [script('create')],
       ExecStartPost: [release(dir, id, places, host)],
+      ...(settings.stopSignal === 'SIGKILL' ? {} : { ExecStop: [askToStop(places, settings)] }),
       ...(input.postStop ? { ExecStopPost: [script('post-stop')] } : {}),
       Restart: settings.restart,
       RestartSec: 1,
@@ -149,6 +159,44 @@ export function serviceUnit(input: ServiceInput): string {
     // Starts an app that waits for a disk when that is mounted: a start that failed for a
     // dependency is not tried again.
     ...(disks.length === 0 ? {} : { Install: { WantedBy: disks } }),
+  });
+}
+
+/**
+ * The service that runs the program of a probe once. wherryd starts it when the app is to be asked;
+ * it has not the powers to run a program in an app itself.
+ */
+export function probeUnit(input: {
+  readonly podName: string;
+  readonly app: string;
+  readonly rules: ProbeRules;
+  readonly places: PodPlaces;
+  readonly host: HostFacts;
+}): string {
+  const { podName, app, places, host } = input;
+  const id = places.containerId(app);
+  const words = [places.runtime(id), host.crunPath, id, places.absolute(places.probeProcess(app))];
+  return unitText({
+    Unit: {
+      Description: `Probe of app ${app} of pod ${podName}`,
+      // A probe that timed out is no failure of the device.
+      CollectMode: 'inactive-or-failed',
+      StartLimitIntervalSec: 0,
+    },
+    Service: {
+      Type: 'oneshot',
+      ExecStart: [['/bin/sh', places.absolute(probeScriptPath), ...words]],
+      TimeoutStartSec: input.rules.timeoutSeconds,
+      TimeoutStopSec: 5,
+      Slice: [places.slice],
+      UMask: '0022',
+      StandardInput: 'null',
+      // The output of a program that runs every few seconds would wear the disk.
+      StandardOutput: 'null',
+      StandardError: 'null',
+      // So would systemd's words on each run; wherryd logs when an app begins to fail.
+      LogLevelMax: 'crit',
+    },
   });
 }
 

@@ -3,11 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { PodWatch } from '../../../src/device/world/pod-watch.ts';
+import { ProbeWatch } from '../../../src/device/world/probe-watch.ts';
 import { StepRunner } from '../../../src/device/world/steps.ts';
 import { StoredObjects } from '../../../src/device/world/stored-objects.ts';
 import { activatePods, type DeployedPod, restorePods, type World } from '../../../src/device/deploy/index.ts';
 import { type ImageStore, nodeDisk } from '../../../src/device/store/index.ts';
 import type { JobResult, Systemd } from '../../../src/device/systemd/index.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
 import { deployedPod } from '../../support/world-model.ts';
 
 const run = mkdtempSync(join(tmpdir(), 'wherry-steps-'));
@@ -59,11 +61,18 @@ function device(...running: readonly DeployedPod[]) {
   const systemd = jobs as Partial<Systemd> as Systemd;
   const lines: string[] = [];
   const journal = { log: (_level: string, message: string) => void lines.push(message) };
-  const watch = new PodWatch(
+  const probes = new ProbeWatch({
     systemd,
-    () => undefined,
-    () => [],
-  );
+    clock: new FakeClock(),
+    journal,
+    ask: () => Promise.reject(new Error('no app has a probe')),
+  });
+  const watch = new PodWatch({
+    systemd,
+    readCgroupFile: () => undefined,
+    readAddresses: () => [],
+    probes,
+  });
   const store = {} as ImageStore;
   const objects = new StoredObjects({ systemd, store, journal, mountOf: (id) => `${id}.mount` });
   const steps = new StepRunner({ systemd, journal, watch, objects, disk, directories: { run } });
