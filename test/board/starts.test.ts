@@ -22,7 +22,7 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
     await board.check(`set -e
       mkdir -p /run/tree/rootfs/bin /var/lib/wherry/images
       cp "$(command -v busybox)" /run/tree/rootfs/bin/busybox
-      for name in sh sleep chroot; do ln -s busybox /run/tree/rootfs/bin/$name; done
+      for name in sh sleep chroot cat wc; do ln -s busybox /run/tree/rootfs/bin/$name; done
       mkfs.erofs --quiet /var/lib/wherry/images/${imageId}.erofs /run/tree >/dev/null`);
   });
   afterAll(() => board.stop());
@@ -271,6 +271,55 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
     const unit = `'${pod.services[0]?.unit ?? ''}'`;
     expect(await board.check(`systemctl stop ${unit}; systemctl show -P Result ${unit}`)).toBe('success\n');
     await board.check(`systemctl stop ${unitsOf(pod)}`);
+  });
+
+  describe('in order', () => {
+    /** An app with a directory of the host that outlives its runs. */
+    const kept = (script: string, annotations: Readonly<Record<string, string>>) => ({
+      ...app(script),
+      annotations: Object.entries(annotations).map(([name, value]) => ({ name, value })),
+      mounts: [
+        { volume: 'kept', path: '/kept', appVolume: { name: 'kept', kind: 'host', source: '/run/kept' } },
+      ],
+    });
+    const states = async (pod: CompiledPod): Promise<readonly string[]> => {
+      const told = await board.check(
+        `for unit in ${unitsOf(pod)}; do systemctl show -P ActiveState -P SubState -P Result "$unit" | tr '\\n' ' '; echo; done`,
+      );
+      return told.trim().split(/ *\n/);
+    };
+
+    it('start an app only after one that runs once has succeeded, at its third try [C134]', async () => {
+      const pod = await install('ordered', [
+        kept(`cat /kept/tries; exec sleep 1000`, { 'wherry/after': 'app1', 'wherry/restart': 'no' }),
+        kept(`echo try >>/kept/tries; [ "$(wc -l </kept/tries)" = 3 ]`, { 'wherry/once': 'true' }),
+      ]);
+      expect(pod.services.map((service) => service.app)).toEqual(['app1', 'app0']);
+      await board.check(
+        `rm -rf /run/kept; mkdir /run/kept; systemctl start '${pod.services[1]?.unit ?? ''}'`,
+      );
+      expect(await states(pod)).toEqual(['success active exited', 'success active running']);
+      await board.waitFor(
+        journalOf(pod, 'WHERRY_APP=app0'),
+        ({ stdout }) => stdout === 'try\ntry\ntry\n',
+        30_000,
+      );
+      await board.check(`systemctl stop ${unitsOf(pod)}`);
+    });
+
+    it('do not start an app when one that runs once has failed for good [C134]', async () => {
+      const pod = await install('unordered', [
+        kept(`exec sleep 1000`, { 'wherry/after': 'app1', 'wherry/restart': 'no' }),
+        kept(`exit 3`, { 'wherry/once': 'true', 'wherry/restart': 'no' }),
+      ]);
+      const { status, stderr } = await board.run(
+        `mkdir -p /run/kept; systemctl start '${pod.services[1]?.unit ?? ''}'`,
+      );
+      expect(status).not.toBe(0);
+      expect(stderr).toContain('dependency');
+      expect((await states(pod))[0]).toBe('exit-code failed failed');
+      await board.check(`systemctl reset-failed`);
+    });
   });
 
   it('run an app under a filter that lists only its own calls', async () => {

@@ -63,6 +63,7 @@ const savedService = map({
   app: text(512),
   unit: text(255),
   imageId,
+  onceSeconds: optional(integer(1, 86_400)),
   probe: optional(probe),
   // What an older wherry knew of probes.
   probeHttp: optional(map({ port, path: text(maxManifestText) })),

@@ -18,7 +18,8 @@ import type { LimitedHost } from './limits.ts';
 import { attachScriptPath, imageMount, podPlaces, type PodPlaces } from './places.ts';
 import { probeScript, probeScriptPath } from './probe-script.ts';
 import { releaseScript, releaseScriptPath } from './release-script.ts';
-import { appSettings } from './settings.ts';
+import { type AppSettings, appSettings } from './settings.ts';
+import { startOrder } from './start-order.ts';
 import { startScript, startScriptPath } from './start-script.ts';
 import { stopScript, stopScriptPath } from './stop-script.ts';
 import { holderUnit, mountUnit, networkUnit, serviceUnit, sliceUnit } from './units.ts';
@@ -27,6 +28,9 @@ import { resolveMounts, type ResolvedMount } from './volumes.ts';
 type File = CompiledPod['files'][number];
 
 interface CompiledApp {
+  readonly name: string;
+  readonly imageId: PodApp['image']['id'];
+  readonly settings: AppSettings;
   readonly service: string;
   readonly files: readonly File[];
   readonly mounts: readonly ResolvedMount[];
@@ -43,6 +47,8 @@ interface PodContext {
   readonly holder: boolean;
   readonly network: PodNetwork;
   readonly limited: LimitedHost;
+  /** Of each app, by its name. */
+  readonly settings: ReadonlyMap<string, AppSettings>;
 }
 
 /**
@@ -62,8 +68,12 @@ export function compilePod(input: PodInput): CompiledPod {
   const limited: LimitedHost = { ...host, networkLimit: (bytes) => networkLimit(network, facts, bytes) };
   const isolation = isolatePod(manifest.isolators, limited);
   const holder = manifest.apps.length > 1;
-  const context: PodContext = { input, places, isolation, holder, network, limited };
-  const apps = manifest.apps.map((podApp) => compileApp(podApp, context));
+  const settings = new Map(manifest.apps.map((podApp) => [podApp.name, settingsOf(podApp, input)]));
+  const context: PodContext = { input, places, isolation, holder, network, limited, settings };
+  const order = startOrder([...settings].map(([app, { after }]) => ({ name: app, after })));
+  const apps = manifest.apps
+    .map((podApp) => compileApp(podApp, context))
+    .sort((one, other) => order.indexOf(one.name) - order.indexOf(other.name));
   const held = holder ? compileHolder(context) : { files: [], directories: [], units: [] };
   const ports = portsOf(name, network, manifest, effectiveApps(input));
   const attachment = compileAttachment(context, ports.mapped, [
@@ -71,15 +81,15 @@ export function compilePod(input: PodInput): CompiledPod {
     ...apps.map(({ networkBytesPerSecond }) => networkBytesPerSecond),
   ]);
   const images = [...new Set(manifest.apps.flatMap(({ image }) => input.images.get(image.id)?.layers ?? []))];
-  const services = manifest.apps.map((podApp, index) => {
-    const probe = apps[index]?.probe.probe;
-    return {
-      app: podApp.name,
-      unit: places.service(podApp.name),
-      imageId: podApp.image.id,
+  const services = apps.map(
+    ({ name: app, imageId, settings: { once, startTimeoutSeconds }, probe: { probe } }) => ({
+      app,
+      unit: places.service(app),
+      imageId,
+      ...(once ? { onceSeconds: startTimeoutSeconds } : {}),
       ...(probe === undefined ? {} : { probe }),
-    };
-  });
+    }),
+  );
   return {
     name,
     uuid,
@@ -126,18 +136,25 @@ export function compilePod(input: PodInput): CompiledPod {
   };
 }
 
+function imageOf(podApp: PodApp, { images }: PodInput): PodImage {
+  const image = images.get(podApp.image.id);
+  if (image !== undefined) return image;
+  throw new Refusal('pod-image-unlisted', `app ${podApp.name} uses ${podApp.image.id}, which is not there`);
+}
+
+function settingsOf(podApp: PodApp, input: PodInput): AppSettings {
+  return appSettings(podApp.name, podApp.annotations, imageOf(podApp, input).manifest.annotations);
+}
+
 function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
   const { input, places, isolation: pod, holder, network } = context;
   const { host, manifest } = input;
-  const image = input.images.get(podApp.image.id);
-  if (image === undefined) {
-    throw new Refusal('pod-image-unlisted', `app ${podApp.name} uses ${podApp.image.id}, which is not there`);
-  }
+  const image = imageOf(podApp, input);
   const app = effectiveApp(podApp, image);
   const isolation = isolateApp(podApp.name, app.isolators, limitsOfApp(context), pod);
   const mounts = resolveMounts(podApp, app, manifest);
   const id = places.containerId(podApp.name);
-  const settings = appSettings(podApp.name, podApp.annotations, image.manifest.annotations);
+  const settings = context.settings.get(podApp.name) ?? settingsOf(podApp, input);
   const config = (exec: readonly string[]) =>
     bundleConfig({
       appName: podApp.name,
@@ -160,6 +177,9 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
     mode: 0o600,
   });
   return {
+    name: podApp.name,
+    imageId: podApp.image.id,
+    settings,
     service: serviceUnit({
       podName: input.name,
       uuid: input.uuid,
@@ -168,6 +188,10 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
       places,
       host,
       settings,
+      after: settings.after.map((other) => ({
+        unit: places.service(other),
+        once: context.settings.get(other)?.once === true,
+      })),
       limits: isolation.limits,
       sources: [...new Set(mounts.flatMap(({ volume }) => (volume.kind === 'host' ? [volume.source] : [])))],
       postStop: app.eventHandlers.some((handler) => handler.name === 'post-stop'),

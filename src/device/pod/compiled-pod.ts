@@ -86,6 +86,11 @@ export interface CompiledPod {
     readonly app: string;
     readonly unit: string;
     readonly imageId: ImageId;
+    /**
+     * Of an app that runs to its end: the seconds after which it must have succeeded, with all its
+     * tries.
+     */
+    readonly onceSeconds?: number;
     /** How the app is asked whether it is healthy. */
     readonly probe?: CompiledProbe;
   }[];

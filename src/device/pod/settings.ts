@@ -1,4 +1,4 @@
-import { labelValue, parseQuantity, wholeUnits, type NameValue } from '../../image/appc/index.ts';
+import { isAcName, labelValue, parseQuantity, wholeUnits, type NameValue } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import {
   parseExecProbe,
@@ -15,6 +15,12 @@ import {
  */
 export interface AppSettings {
   readonly restart: 'no' | 'on-failure' | 'always';
+  /** Whether it runs to its end, which must be a success. */
+  readonly once: boolean;
+  /** Apps of the pod that it waits for. */
+  readonly after: readonly string[];
+  /** Seconds that its start may take; of an app that runs once, the whole run. */
+  readonly startTimeoutSeconds: number;
   /** What asks the app to end. */
   readonly stopSignal: string;
   /** Seconds from that signal to SIGKILL. */
@@ -37,6 +43,23 @@ const restart: Setting<AppSettings['restart']> = {
   otherwise: 'always',
   expected: '"no", "on-failure" or "always"',
   read: (value) => (value === 'no' || value === 'on-failure' || value === 'always' ? value : undefined),
+};
+
+const once: Setting<boolean> = {
+  annotation: 'wherry/once',
+  otherwise: false,
+  expected: '"true" or "false"',
+  read: (value) => (value === 'true' ? true : value === 'false' ? false : undefined),
+};
+
+const after: Setting<readonly string[]> = {
+  annotation: 'wherry/after',
+  otherwise: [],
+  expected: 'names of apps of the pod, such as "db,setup"',
+  read: (value) => {
+    const names = value.split(',').map((name) => name.trim());
+    return names.every(isAcName) ? names : undefined;
+  },
 };
 
 const stopTimeout: Setting<number> = {
@@ -68,6 +91,8 @@ const layerSize: Setting<bigint> = {
     return bytes >= minLayerBytes && bytes <= maxLayerBytes ? bytes : undefined;
   },
 };
+
+const startTimeout = wholeNumber('wherry/start-timeout', 90, [1, 86_400]);
 
 type ProbeSetting = Setting<ProbeAction | undefined>;
 
@@ -165,9 +190,25 @@ export function appSettings(app: string, ...annotations: readonly (readonly Name
     successes: setting(probeRules.successes),
     ...(startPeriodSeconds === undefined ? {} : { startPeriodSeconds }),
   };
+  const runsOnce = setting(once);
+  const restarts = setting<AppSettings['restart']>({
+    ...restart,
+    otherwise: runsOnce ? 'on-failure' : 'always',
+  });
+  const refuseOnce = (annotation: string, why: string) =>
+    new Refusal(
+      'pod-manifest-invalid',
+      `app ${app}: annotation ${annotation}: ${why}, and the app runs once`,
+    );
+  if (runsOnce && restarts === 'always') throw refuseOnce('wherry/restart', '"always" has no end');
   const isOff = action === undefined || (action.kind === 'exec' && action.command.length === 0);
+  if (runsOnce && !isOff)
+    throw refuseOnce(`wherry/probe-${action.kind}`, 'a probe is for an app that runs on');
   return {
-    restart: setting(restart),
+    restart: restarts,
+    once: runsOnce,
+    after: setting(after),
+    startTimeoutSeconds: setting(startTimeout),
     stopSignal: setting(stopSignal),
     stopTimeoutSeconds: setting(stopTimeout),
     layerBytes: setting(layerSize),

@@ -60,6 +60,8 @@ export interface ServiceInput {
   readonly holder?: string;
   /** Unit that attaches the pod to its network. */
   readonly network?: string;
+  /** Apps that it waits for: until they have succeeded, or have been started. */
+  readonly after: readonly { readonly unit: string; readonly once: boolean }[];
 }
 
 /**
@@ -96,7 +98,7 @@ export function serviceUnit(input: ServiceInput): string {
   const mounts = layers.map(({ unit }) => unit);
   const id = places.containerId(app);
   const dir = places.runtime(id);
-  const script = (what: 'create' | 'post-stop') => [
+  const script = (what: 'create' | 'run' | 'post-stop') => [
     ...['/bin/sh', places.absolute(startScriptPath), what, dir, String(settings.layerBytes)],
     ...[
       layers.map(({ where }) => `${where}/rootfs`).join(':'),
@@ -108,16 +110,21 @@ export function serviceUnit(input: ServiceInput): string {
     ],
   ];
   const networks = network === undefined ? [] : [network];
-  const needs = [...mounts, ...(holder === undefined ? [] : [holder]), ...networks];
+  const needs = [
+    ...[...mounts, ...(holder === undefined ? [] : [holder]), ...networks],
+    ...input.after.map(({ unit }) => unit),
+  ];
+  const succeeded = input.after.filter(({ once }) => once).map(({ unit }) => unit);
+  const started = input.after.filter(({ once }) => !once).map(({ unit }) => unit);
   const disks = mountUnitsOf(input.sources);
   return unitText({
     Unit: {
       Description: `App ${app} of pod ${podName}`,
-      Requires: mounts,
+      Requires: [...mounts, ...succeeded],
       ...(holder === undefined ? {} : { BindsTo: [holder] }),
       // Not Requires=: an app whose network failed once would not be tried again. crun finds no
       // namespace then, and each new start of the app begins with the network.
-      Wants: networks,
+      Wants: [...networks, ...started],
       PartOf: networks,
       After: needs,
       RequiresMountsFor: input.sources,
@@ -125,19 +132,21 @@ export function serviceUnit(input: ServiceInput): string {
       StartLimitIntervalSec: 0,
     },
     Service: {
-      ...followed,
+      ...(settings.once ? { Type: 'oneshot', RemainAfterExit: true } : followed),
       RuntimeDirectory: [belowRun(dir), `${belowRun(dir)}/layer`],
       RuntimeDirectoryMode: '0700',
       PrivateMounts: true,
-      ExecStart: [script('create')],
-      ExecStartPost: [release(dir, id, places, host)],
+      ExecStart: [script(settings.once ? 'run' : 'create')],
+      ...(settings.once ? {} : { ExecStartPost: [release(dir, id, places, host)] }),
       ...(settings.stopSignal === 'SIGKILL' ? {} : { ExecStop: [askToStop(places, settings)] }),
       ...(input.postStop ? { ExecStopPost: [script('post-stop')] } : {}),
       Restart: settings.restart,
+      // Not through a failed state: the apps that wait for it would not be started any more.
+      ...(settings.once ? { RestartMode: 'direct' } : {}),
       RestartSec: 1,
       RestartSteps: 4,
       RestartMaxDelaySec: 30,
-      TimeoutStartSec: 90,
+      TimeoutStartSec: settings.startTimeoutSeconds,
       TimeoutStopSec: settings.stopTimeoutSeconds,
       // The signal to the app's first process, SIGKILL to all.
       KillMode: 'mixed',

@@ -109,6 +109,12 @@ const member = (value: unknown, path: string): unknown =>
 /** Name of an assertion → what it checks. */
 const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
   'assert-service': (pod, app = '', ...words) => expect(lines(unitOf(pod, app))).toContain(words.join(' ')),
+  'assert-word': (pod, app = '', key = '', word = '') =>
+    expect(
+      unitOf(pod, app)
+        .find((directive) => directive.key === key)
+        ?.value.split(' '),
+    ).toContain(word),
   'assert-no-directive': (pod, app = '', key = '') =>
     expect(unitOf(pod, app).map((directive) => directive.key)).not.toContain(key),
   'assert-slice': (pod, ...words) =>
@@ -116,7 +122,7 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
       words.join(' '),
     ),
   'assert-exec': (pod, app = '', what = '', layerBytes = '') => {
-    const key = what === 'create' ? 'ExecStart' : 'ExecStopPost';
+    const key = what === 'post-stop' ? 'ExecStopPost' : 'ExecStart';
     const value =
       unitOf(pod, app)
         .find((directive) => directive.key === key)
@@ -193,6 +199,9 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
     // The unit's program puts a key in front of it.
     expect(text).toMatch(/^\{"[^\n]+\}\n$/);
   },
+  'assert-start-order': (pod, ...apps) => expect(pod.services.map(({ app }) => app)).toEqual(apps),
+  'assert-once': (pod, app = '', seconds = '') =>
+    expect(String(pod.services.find((service) => service.app === app)?.onceSeconds)).toBe(seconds),
   'assert-probe': (pod, app = '', ...json) => {
     const expected = json.join(' ');
     expect(pod.services.find((service) => service.app === app)?.probe).toEqual(

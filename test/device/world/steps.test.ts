@@ -21,6 +21,7 @@ class JobSystemd implements Partial<Systemd> {
   readonly active = new Set<string>();
   readonly log: string[] = [];
   readonly failing = new Set<string>();
+  readonly trying = new Set<string>();
 
   list = () => Promise.resolve([...this.active].map((name) => ({ ...unknown(name), activeState: 'active' })));
   status = (name: string) =>
@@ -41,8 +42,12 @@ class JobSystemd implements Partial<Systemd> {
     this.log.push(`stopped ${unit}`);
     return 'done';
   };
-  start = (unit: string): Promise<JobResult> => {
+  start = (unit: string, signal?: AbortSignal): Promise<JobResult> => {
     this.log.push(`start ${unit}`);
+    if (this.trying.has(unit))
+      return new Promise((_, reject) =>
+        signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true }),
+      );
     if (this.failing.has(unit)) return Promise.resolve('failed');
     this.active.add(unit).add(unit.replace('.service', '.slice'));
     return Promise.resolve('done');
@@ -61,9 +66,10 @@ function device(...running: readonly DeployedPod[]) {
   const systemd = jobs as Partial<Systemd> as Systemd;
   const lines: string[] = [];
   const journal = { log: (_level: string, message: string) => void lines.push(message) };
+  const clock = new FakeClock();
   const probes = new ProbeWatch({
     systemd,
-    clock: new FakeClock(),
+    clock,
     journal,
     ask: () => Promise.reject(new Error('no app has a probe')),
   });
@@ -75,7 +81,7 @@ function device(...running: readonly DeployedPod[]) {
   });
   const store = {} as ImageStore;
   const objects = new StoredObjects({ systemd, store, journal, mountOf: (id) => `${id}.mount` });
-  const steps = new StepRunner({ systemd, journal, watch, objects, disk, directories: { run } });
+  const steps = new StepRunner({ systemd, clock, journal, watch, objects, disk, directories: { run } });
   const world = {
     loaded: () =>
       Promise.resolve(
@@ -86,7 +92,7 @@ function device(...running: readonly DeployedPod[]) {
     replaced: () => objects.replaced,
     perform: steps.perform.bind(steps),
   } as Pick<World, 'loaded' | 'replaced' | 'perform'> as World;
-  return { jobs, lines, objects, steps, world };
+  return { jobs, clock, lines, objects, steps, world };
 }
 
 const never = new AbortController().signal;
@@ -133,6 +139,21 @@ describe('an activation with systemd', () => {
       message: 'app main of pod web did not start (exit-code); journalctl -u web.service has its words',
     });
     expect(jobs.active.has('db.service')).toBe(false);
+  });
+
+  it('waits for an app that runs once no longer than that said [C134]', async () => {
+    const { jobs, clock, world } = device();
+    jobs.trying.add('web.service');
+    const setup = { ...web, services: web.services.map((service) => ({ ...service, onceSeconds: 90 })) };
+    const refused = expect(activatePods(world, [setup, db], never, () => undefined)).rejects.toMatchObject({
+      code: 'activation-failed',
+      message: expect.stringContaining('did not start (timeout)') as string,
+    });
+    await clock.pass(89_999);
+    expect(jobs.log).toEqual(['start web.service']);
+    await clock.pass(1);
+    await refused;
+    expect(jobs.log).toEqual(['start web.service']);
   });
 
   it('is refused with why the network of the pod could not be attached', async () => {
