@@ -10,6 +10,8 @@ export interface PodSettings {
   readonly restart: string;
   readonly stopSeconds: number;
   readonly security: Security;
+  /** Whether the container runs to its end, and which one has to end before. */
+  readonly order?: { readonly once?: boolean; readonly after?: string };
   /** Names of volumes that are defined. */
   readonly volumes: ReadonlySet<string>;
   /** @throws Refusal `not-found`, `input-invalid` */
@@ -18,6 +20,7 @@ export interface PodSettings {
 
 /** A container, as an app of a pod manifest, and the ports of the host that lead to it. */
 export interface ReadContainer {
+  readonly name: string;
   readonly app: Readonly<Record<string, unknown>>;
   readonly ports: readonly Readonly<Record<string, unknown>>[];
 }
@@ -75,7 +78,9 @@ export function readContainer(fields: Fields, pod: PodSettings): ReadContainer |
   const variables = merged(own?.environment ?? [], environment);
   const isolators = [...resources, ...security.isolators];
   const replaced = new Set(isolators.map((isolator) => isolator.name.replace(/-(retain|remove)-set$/, '')));
+  const { once = false, after } = pod.order ?? {};
   return {
+    name,
     app: {
       name,
       image: { id: image.id },
@@ -102,7 +107,10 @@ export function readContainer(fields: Fields, pod: PodSettings): ReadContainer |
       },
       ...(security.readOnlyRoot === true ? { readOnlyRootFS: true } : {}),
       annotations: [
-        { name: 'wherry/restart', value: pod.restart },
+        // What runs once is tried again until it succeeds, unless nothing is.
+        { name: 'wherry/restart', value: once && pod.restart === 'always' ? 'on-failure' : pod.restart },
+        ...(once ? [{ name: 'wherry/once', value: 'true' }] : []),
+        ...(after === undefined ? [] : [{ name: 'wherry/after', value: after }]),
         { name: 'wherry/stop-timeout', value: String(pod.stopSeconds) },
         ...probes,
       ],

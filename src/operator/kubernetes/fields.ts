@@ -100,9 +100,8 @@ export class Fields {
 
   /** Names and texts, as of labels. */
   texts(key: string): Readonly<Record<string, string>> {
-    const value = this.take(key);
-    const fields = new Fields(value, this.at(key), this.findings);
-    return Object.fromEntries([...fields.left].map(([name, text]) => [name, String(text)]));
+    const fields = new Fields(this.take(key), this.at(key), this.findings);
+    return Object.fromEntries([...fields.left.keys()].map((name) => [name, fields.string(name) ?? '']));
   }
 
   take(key: string): Value | undefined {

@@ -97,16 +97,28 @@ function readSpec(fields: Fields, name: string, offered: OfferedImages) {
     imageOf: (reference: string, container: string) =>
       offered.find(reference, `pod ${name}, container ${container}`),
   };
-  const containers = fields
-    .list('containers', (container) => readContainer(container, settings))
-    .filter((container): container is ReadContainer => container !== undefined);
-  if (containers.length === 0) fields.findings.add(fields.at('containers'), 'the pod has none');
+  // One after the other, each to its end; the containers come after the last of them.
+  let before: string | undefined;
+  const first = fields.list('initContainers', (container) => {
+    const read = readContainer(container, { ...settings, order: { once: true, ...present(before) } });
+    before = read?.name ?? before;
+    return read;
+  });
+  const rest = fields.list('containers', (container) =>
+    readContainer(container, { ...settings, order: present(before) }),
+  );
+  const containers = [...first, ...rest].filter((one): one is ReadContainer => one !== undefined);
+  if (rest.length === 0) fields.findings.add(fields.at('containers'), 'the pod has none');
   const manifest = {
     apps: containers.map(({ app }) => app),
     volumes,
     ports: containers.flatMap(({ ports }) => ports),
   };
   return { manifest, network };
+}
+
+function present(after: string | undefined): { readonly after?: string } {
+  return after === undefined ? {} : { after };
 }
 
 /** An `emptyDir` on the disk of the device, or a `hostPath` that is there. */

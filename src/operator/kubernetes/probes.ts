@@ -19,8 +19,8 @@ interface Probe {
 
 /**
  * The annotations of a container's probes. A readiness probe is the probe of the app. A startup
- * probe gives it time to start; alone, it is the probe. A liveness probe restarts a container, which
- * no probe does here.
+ * probe gives it time to start; alone, it is the probe. A liveness probe restarts a container,
+ * which no probe does here.
  *
  * @param ports ports of the container by name
  */

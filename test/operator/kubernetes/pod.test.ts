@@ -180,6 +180,30 @@ spec:
     expect(app?.annotations).toContainEqual({ name: 'wherry/probe-start-period', value: '7' });
   });
 
+  it('runs its init containers one after the other, and then the others', () => {
+    const { apps } = read(`
+apiVersion: v1
+kind: Pod
+spec:
+  initContainers:
+  - { name: fetch, image: agent.aci }
+  - { name: migrate, image: agent.aci }
+  containers:
+  - { name: web, image: web.aci }
+`);
+    const order = apps.map(({ name, annotations }) => [
+      name,
+      ...annotations
+        .filter((one) => ['wherry/once', 'wherry/after', 'wherry/restart'].includes(one.name))
+        .map((one) => one.value),
+    ]);
+    expect(order).toEqual([
+      ['fetch', 'on-failure', 'true'],
+      ['migrate', 'on-failure', 'true', 'fetch'],
+      ['web', 'always', 'migrate'],
+    ]);
+  });
+
   it('keeps the user of the image, and gives root as the group of another user', () => {
     expect(container('')?.app).toMatchObject({ user: 'www', group: 'www' });
     expect(container('securityContext: { runAsUser: 5 }')?.app).toMatchObject({ user: '5', group: '0' });
@@ -212,7 +236,6 @@ metadata: { ownerReferences: [] }
 spec:
   nodeSelector: { disk: ssd }
   serviceAccountName: builder
-  initContainers: [{ name: init, image: web.aci }]
   volumes:
   - { name: cfg, configMap: { name: x } }
   - { name: fast, emptyDir: { medium: Memory } }
@@ -229,7 +252,7 @@ spec:
     volumeMounts: [{ name: nowhere, mountPath: /x, subPath: y }]
 `);
     for (const path of [
-      ...['metadata.ownerReferences', 'spec.nodeSelector', 'spec.serviceAccountName', 'spec.initContainers'],
+      ...['metadata.ownerReferences', 'spec.nodeSelector', 'spec.serviceAccountName'],
       ...['spec.volumes[0].configMap', 'spec.volumes[1].emptyDir.medium', 'spec.containers[0].envFrom'],
       ...[
         'spec.containers[0].env[0].valueFrom',
