@@ -24,7 +24,7 @@ import {
   type Published,
   type DesiredContent,
 } from '../../../operator/fleet/index.ts';
-import { isRefusal, Refusal, unreadableFile } from '../../../core/refusal/index.ts';
+import { isRefusal, Refusal } from '../../../core/refusal/index.ts';
 import { findByName } from './image-discover.ts';
 import { podFromFile } from './pod-files.ts';
 import { withLink, type Context } from '../../context.ts';
