@@ -118,6 +118,18 @@ export interface ContentFlags extends DiscoverFlags {
 
 export interface DeployFlags extends WaitFlags, ContentFlags, CommandSigningFlags {}
 
+export interface SimFlags {
+  readonly prefix: string;
+  readonly fault?: readonly string[];
+  readonly badImage?: string;
+  /** Seconds. */
+  readonly herd?: number;
+  readonly phase: number;
+  readonly startsPerSecond: number;
+  readonly seed: string;
+  readonly for?: number;
+}
+
 /** Where rollouts are kept. */
 export interface DatabaseFlags {
   readonly database?: string;

@@ -7,6 +7,7 @@ import { addImage } from './syntax/image.ts';
 import type { MakeContext } from './syntax/options.ts';
 import { addPod } from './syntax/pod.ts';
 import { addRollout } from './syntax/rollout.ts';
+import { addSim } from './syntax/sim.ts';
 import { addTrust } from './syntax/trust.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -36,6 +37,7 @@ export function buildProgram(terminal: Terminal, makeContext: MakeContext): Comm
   addExec(program, makeContext);
   addPod(program, makeContext);
   addDev(program, makeContext);
+  addSim(program, makeContext);
   for (const command of allCommands(program)) {
     command.exitOverride();
     command.configureOutput({
