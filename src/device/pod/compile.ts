@@ -9,6 +9,7 @@ import {
   hostOnly,
   networkLimit,
   pluginChain,
+  isNone,
   type PodNetwork,
   portsOf,
 } from '../network/index.ts';
@@ -19,7 +20,15 @@ import { attachScriptPath, imageMount, podPlaces, type PodPlaces } from './place
 import { releaseScript, releaseScriptPath } from './release-script.ts';
 import { appSettings } from './settings.ts';
 import { startScript, startScriptPath } from './start-script.ts';
-import { holderUnit, mountUnit, networkUnit, serviceUnit, sliceUnit } from './units.ts';
+import {
+  hostMetadataSocket,
+  holderUnit,
+  metadataSocketUnit,
+  mountUnit,
+  networkUnit,
+  serviceUnit,
+  sliceUnit,
+} from './units.ts';
 import { resolveMounts, type ResolvedMount } from './volumes.ts';
 
 type File = CompiledPod['files'][number];
@@ -56,7 +65,7 @@ export function compilePod(input: PodInput): CompiledPod {
   if (manifest.apps.length === 0) throw new Refusal('pod-manifest-invalid', `pod ${name} has no app`);
   const places = podPlaces(name, uuid, host);
   const facts = host.network ?? hostOnly;
-  const network = choosePodNetwork(name, manifest, facts);
+  const network = choosePodNetwork(name, manifest, facts, input.metadataUrl !== undefined);
   const limited: LimitedHost = { ...host, networkLimit: (bytes) => networkLimit(network, facts, bytes) };
   const isolation = isolatePod(manifest.isolators, limited);
   const holder = manifest.apps.length > 1;
@@ -68,6 +77,7 @@ export function compilePod(input: PodInput): CompiledPod {
     isolation.networkBytesPerSecond,
     ...apps.map(({ networkBytesPerSecond }) => networkBytesPerSecond),
   ]);
+  const metadata = compileMetadata(context);
   const images = [...new Set(manifest.apps.flatMap(({ image }) => input.images.get(image.id)?.layers ?? []))];
   const services = manifest.apps.map((podApp, index) => {
     const probeHttp = apps[index]?.probeHttp;
@@ -85,13 +95,14 @@ export function compilePod(input: PodInput): CompiledPod {
     services,
     mounts: [
       ...images.map((id) => imageMount(id, host).unit),
-      ...[...held.units, ...attachment.units].map((unit) => unit.name),
+      ...[...held.units, ...attachment.units, ...metadata].map((unit) => unit.name),
     ],
     units: [
       ...images.map((id) => mountUnit(id, host)),
       { name: places.slice, text: sliceUnit(name, isolation.limits) },
       ...held.units,
       ...attachment.units,
+      ...metadata,
       ...apps.map(({ service }, index) => ({ name: services[index]?.unit ?? '', text: service })),
     ],
     files: [
@@ -131,7 +142,7 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
   const mounts = resolveMounts(podApp, app, manifest);
   const id = places.containerId(podApp.name);
   const settings = appSettings(podApp.name, podApp.annotations, image.manifest.annotations);
-  if (network.kind === 'none' && settings.probeHttp !== undefined) {
+  if (isNone(network) && settings.probeHttp !== undefined) {
     throw new Refusal(
       'pod-manifest-invalid',
       `app ${podApp.name}: annotation wherry/probe-http: the pod is in the network none, where no probe reaches it`,
@@ -149,6 +160,7 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
       arm32: host.machine === 'arm64' && isForArm32(image),
       mounts: mounts.map((mount) => ({ ...mount, source: sourceOf(mount, places) })),
       network: bundleNetwork(context),
+      ...(input.metadataUrl === undefined ? {} : { metadataUrl: input.metadataUrl }),
       ...(holder
         ? { namespaces: places.namespaces }
         : { own: { hostname: hostname(input.name), sysctl: pod.sysctl } }),
@@ -172,6 +184,7 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
       postStop: app.eventHandlers.some((handler) => handler.name === 'post-stop'),
       ...(holder ? { holder: places.holderUnit } : {}),
       ...(network.kind === 'attached' ? { network: places.networkUnit } : {}),
+      ...(input.metadataUrl === undefined ? {} : { metadata: metadataSocket(context) }),
     }),
     files: [file(app.exec), ...app.eventHandlers.map((handler) => file(handler.exec, handler.name))],
     mounts,
@@ -265,6 +278,30 @@ function compileAttachment(
       })),
     ],
   };
+}
+
+function metadataSocket({ network, places }: PodContext): string {
+  return network.kind === 'host' ? hostMetadataSocket : places.metadataSocket;
+}
+
+/** The socket of the pod's metadata. Pods in the host's network share one: their tokens differ. */
+function compileMetadata(context: PodContext): CompiledPod['units'] {
+  const { input, network, places } = context;
+  if (input.metadataUrl === undefined) return [];
+  const listen = new URL(input.metadataUrl).host;
+  const name = metadataSocket(context);
+  const text =
+    network.kind === 'host'
+      ? metadataSocketUnit({
+          description: 'Metadata of pods in the network of the host',
+          ...{ listen, proxy: 'wherry-metadata-proxy@host.service' },
+        })
+      : metadataSocketUnit({
+          description: `Metadata of pod ${input.name}`,
+          ...{ listen, proxy: places.metadataProxy },
+          attached: { netns: places.netns, networkUnit: places.networkUnit },
+        });
+  return [{ name, text }];
 }
 
 /** What must be free on the host when the pod is attached: protocol, port, address, name. */

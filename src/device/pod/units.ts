@@ -57,6 +57,8 @@ export interface ServiceInput {
   readonly holder?: string;
   /** Unit that attaches the pod to its network. */
   readonly network?: string;
+  /** Socket of the pod's metadata. */
+  readonly metadata?: string;
 }
 
 /**
@@ -82,7 +84,7 @@ function release(
  * app's own process.
  */
 export function serviceUnit(input: ServiceInput): string {
-  const { podName, app, places, host, settings, holder, network } = input;
+  const { podName, app, places, host, settings, holder, network, metadata } = input;
   const layers = input.layers.map((id) => imageMount(id, host));
   const mounts = layers.map(({ unit }) => unit);
   const id = places.containerId(app);
@@ -99,7 +101,8 @@ export function serviceUnit(input: ServiceInput): string {
     ],
   ];
   const networks = network === undefined ? [] : [network];
-  const needs = [...mounts, ...(holder === undefined ? [] : [holder]), ...networks];
+  const sockets = metadata === undefined ? [] : [metadata];
+  const needs = [...mounts, ...(holder === undefined ? [] : [holder]), ...networks, ...sockets];
   const disks = mountUnitsOf(input.sources);
   return unitText({
     Unit: {
@@ -108,7 +111,7 @@ export function serviceUnit(input: ServiceInput): string {
       ...(holder === undefined ? {} : { BindsTo: [holder] }),
       // Not Requires=: an app whose network failed once would not be tried again. crun finds no
       // namespace then, and each new start of the app begins with the network.
-      Wants: networks,
+      Wants: [...networks, ...sockets],
       PartOf: networks,
       After: needs,
       RequiresMountsFor: input.sources,
@@ -240,6 +243,41 @@ export function networkUnit(input: {
       StandardInput: 'null',
       SyslogIdentifier: 'wherry-network',
       LogExtraFields: { WHERRY_POD: podName },
+    },
+  });
+}
+
+/** The name of the socket that pods in the host's network share. */
+export const hostMetadataSocket = 'wherry-metadata-host.socket';
+
+/**
+ * The socket where the apps of a pod reach its metadata, in the pod's network namespace or, without
+ * `netns`, in the host's. systemd opens it there; what answers runs in the host's.
+ */
+export function metadataSocketUnit(input: {
+  readonly description: string;
+  /** Address and port. */
+  readonly listen: string;
+  readonly proxy: string;
+  readonly attached?: { readonly netns: string; readonly networkUnit: string };
+}): string {
+  const { description, listen, proxy, attached } = input;
+  const networks = attached === undefined ? [] : [attached.networkUnit];
+  return unitText({
+    Unit: {
+      Description: description,
+      // The default ones would order it before sockets.target, and the pod's network is after that.
+      DefaultDependencies: false,
+      Conflicts: ['shutdown.target'],
+      Before: ['shutdown.target'],
+      StopWhenUnneeded: true,
+      BindsTo: networks,
+      After: networks,
+    },
+    Socket: {
+      ListenStream: listen,
+      ...(attached === undefined ? {} : { NetworkNamespacePath: attached.netns }),
+      Service: [proxy],
     },
   });
 }

@@ -3,6 +3,7 @@
  * through systemd and the disk.
  */
 export { DeviceWorld } from './device-world.ts';
+export { metadataKey } from './metadata-key.ts';
 export { readNetworkFacts } from './network-facts.ts';
 export { PodFiles } from './pod-files.ts';
 export { PodWatch } from './pod-watch.ts';
