@@ -41,7 +41,10 @@ function tell(terminal: Terminal, code: RefusalCode, message: string, json: bool
  * one style.
  */
 function sentence(message: string): string {
-  return message.replace(/^error: /, '').replaceAll('\n', ' ').replace(/\.$/, '');
+  return message
+    .replace(/^error: /, '')
+    .replaceAll('\n', ' ')
+    .replace(/\.$/, '');
 }
 
 function describe(error: unknown): string {
