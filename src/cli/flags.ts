@@ -118,6 +118,16 @@ export interface ContentFlags extends DiscoverFlags {
 
 export interface DeployFlags extends WaitFlags, ContentFlags, CommandSigningFlags {}
 
+/** Which devices are shown. */
+export interface DeviceFilterFlags {
+  readonly link?: string;
+  readonly version?: number;
+  readonly phase?: string;
+  readonly health?: string;
+  readonly code?: string;
+  readonly prefix?: string;
+}
+
 export interface SimFlags {
   readonly prefix: string;
   readonly fault?: readonly string[];

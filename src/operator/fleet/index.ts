@@ -9,6 +9,15 @@ export { composeDesired, desiredImage, nextVersion } from './compose.ts';
 export { type DeviceView, isOutcome, type Outcome, type Progress, progressOf } from './device-view.ts';
 export { FleetDirectory, type KeyRole, replaceFile } from './fleet-directory.ts';
 export { FleetLink } from './fleet-link.ts';
+export {
+  type Counts,
+  type DeviceFilter,
+  type DeviceLine,
+  deviceLine,
+  type FleetSummary,
+  isWanted,
+  summarise,
+} from './fleet-summary.ts';
 export { notForImages } from './not-for-images.ts';
 export { imageFiles, type OfferedImage, readImageFile, requireSignature } from './offered-image.ts';
 export { OfferedImages, imagesOf, reifyPod, simplePod } from './pod-spec.ts';

@@ -8,6 +8,7 @@ import { startEmbeddedBroker, type EmbeddedBroker } from '../../../../src/operat
 import { startImageServer, type ImageServer } from '../../../../src/operator/dev/image-server.ts';
 import type { DesiredState } from '../../../../src/wire/trust/index.ts';
 import { main } from '../../../../src/cli/main.ts';
+import { hasPostgres, postgresServer } from '../../../support/postgres.ts';
 import { FakeDevice, type FakeDeviceOptions } from '../../../support/fake-device.ts';
 import { recordingTerminal, wherry, type Run } from '../../../support/recording-terminal.ts';
 import { until } from '../../../support/system-clock.ts';
@@ -224,6 +225,29 @@ describe('wherry rollout', () => {
     expect(names.flatMap(obeyed).length).toBeLessThan(6);
     expect(await rollout('watch', 'killed')).toMatchObject({ status: 0, out: 'killed  complete\n' });
     expect(names.map(obeyed)).toEqual(names.map(() => ['1.0']));
+  });
+
+  it.skipIf(!hasPostgres)('is carried out by two controllers at once that share PostgreSQL', async () => {
+    const server = postgresServer();
+    try {
+      await server.start();
+      const names = someDevices(8);
+      const database = ['--database', server.url];
+      const stages = ['--stage', '1', '--stage', '25%', '--stage', '50%', '--no-wait'];
+      expect(
+        await rollout('start', ...names, '--id', 'shared', ...good(), ...stages, ...database),
+      ).toMatchObject({
+        status: 0,
+      });
+      const both = await Promise.all([1, 2].map(() => rollout('watch', 'shared', ...database)));
+      expect(both).toMatchObject([
+        { status: 0, out: 'shared  complete\n' },
+        { status: 0, out: 'shared  complete\n' },
+      ]);
+      expect(names.map(obeyed)).toEqual(names.map(() => ['1.0']));
+    } finally {
+      await server.remove();
+    }
   });
 
   it('goes on when its database is back', async () => {
