@@ -11,7 +11,7 @@ type Kind =
   | 'paths' // several, each of any characters
   | 'units' // unit names, space-separated
   | 'fields' // NAME=value words, one line each
-  | 'token' // letters, digits and `.:_/,=-`, which systemd reads without unquoting
+  | 'token' // letters, digits and `.:_/,=+-`, which systemd reads without unquoting
   | 'device-limit' // path of a file system, and a number for its device
   | 'tokens' // several, space-separated
   | 'number'
@@ -34,6 +34,7 @@ const directives = {
     Conflicts: 'units',
     RequiresMountsFor: 'paths',
     StopWhenUnneeded: 'yes-no',
+    CollectMode: 'token',
     StartLimitIntervalSec: 'number',
     StartLimitBurst: 'number',
   },
@@ -50,6 +51,7 @@ const directives = {
     ExecStartPre: 'command',
     ExecStart: 'command',
     ExecStartPost: 'command',
+    ExecStop: 'tolerated-command',
     ExecStopPost: 'tolerated-command',
     Restart: 'token',
     RestartMode: 'token',
@@ -70,6 +72,7 @@ const directives = {
     StandardError: 'token',
     SyslogIdentifier: 'token',
     LogExtraFields: 'fields',
+    LogLevelMax: 'token',
     LogRateLimitIntervalSec: 'number',
     LogRateLimitBurst: 'number',
   },
@@ -216,7 +219,7 @@ function unitName(name: string): string {
 }
 
 function token(value: string): string {
-  return matching(/^[A-Za-z0-9][A-Za-z0-9.:_/,=-]*$/, value);
+  return matching(/^[A-Za-z0-9][A-Za-z0-9.:_/,=+-]*$/, value);
 }
 
 function fieldName(name: string): string {
