@@ -30,6 +30,12 @@ const retainedWithinMs = 1_500;
  */
 const commandWithinMs = 300;
 
+/** While retained messages of a fleet go on arriving, the wait for the last one is prolonged. */
+const quietMs = { each: 500, rounds: 120 };
+
+/** AWS IoT Core takes at most eight topics in one SUBSCRIBE packet. */
+const topicsAtOnce = 8;
+
 /** How long the broker may take to acknowledge what a person waits for. */
 const answerWithinMs = 30_000;
 
@@ -64,6 +70,8 @@ export class FleetLink {
   /** The next connection, while it is being made. Everybody who waits shares it. */
   #redialled: Promise<void> | undefined;
   #topics: readonly string[] = [];
+  /** How many messages of devices have come. */
+  #heard = 0;
 
   private constructor(options: FleetLinkOptions) {
     this.#options = options;
@@ -89,7 +97,11 @@ export class FleetLink {
       const kinds = ['reported', 'live', 'event'] as const;
       await this.#add(kinds.map((kind) => fleetFilter(fleet, kind)));
       // Nobody says which devices there are, so the end of the answers is not known.
-      await this.#wait(() => false, retainedWithinMs);
+      await this.#wait(() => false, retainedWithinMs - quietMs.each);
+      for (let round = 0, heard = -1; heard !== this.#heard && round < quietMs.rounds; round++) {
+        heard = this.#heard;
+        await this.#wait(() => false, quietMs.each);
+      }
     }
     const wanted = devices === 'all' ? known.filter((device) => !this.#isHeard(device)) : devices;
     const exact = wanted.flatMap((device) => {
@@ -345,7 +357,10 @@ export class FleetLink {
   }
 
   async #subscribe(connection: Connection, topics: readonly string[]): Promise<void> {
-    await this.#acknowledged(connection, connection.subscribe(topics), 'the subscription');
+    const packets = Array.from({ length: Math.ceil(topics.length / topicsAtOnce) }, (_, index) =>
+      connection.subscribe(topics.slice(index * topicsAtOnce, (index + 1) * topicsAtOnce)),
+    );
+    await this.#acknowledged(connection, Promise.all(packets), 'the subscription');
   }
 
   async #publish(connection: Connection, device: string, { envelope }: NewestCommand): Promise<void> {
@@ -353,7 +368,7 @@ export class FleetLink {
     await this.#acknowledged(connection, connection.publish({ topic, payload: envelope }, { retain: true }));
   }
 
-  async #acknowledged(connection: Connection, work: Promise<void>, what = 'the command'): Promise<void> {
+  async #acknowledged(connection: Connection, work: Promise<unknown>, what = 'the command'): Promise<void> {
     await acknowledged({ clock: this.#options.clock, connection }, what, work, answerWithinMs);
   }
 
@@ -390,6 +405,7 @@ export class FleetLink {
       for (const listener of this.#listeners) listener(this.view(device));
     }
     if (kind !== 'reported' && kind !== 'live' && kind !== 'event') return;
+    this.#heard += 1;
     const view = foldMessage(this.view(device), kind, payload);
     this.#views.set(device, view);
     for (const listener of this.#listeners) listener(view);

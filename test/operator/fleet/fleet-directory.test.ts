@@ -16,6 +16,7 @@ describe('fleet.toml', () => {
       broker: { url: 'mqtt://127.0.0.1:1883', version: 4 },
       imagesUrl: 'http://127.0.0.1:8080',
       deploy: { validDays: 90, probationSeconds: 30, reconnectWindowSeconds: 60, limits: 'require' },
+      rolloutDatabase: 'rollouts.db',
     });
   });
 

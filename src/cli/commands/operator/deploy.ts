@@ -29,7 +29,7 @@ import { findByName } from './image-discover.ts';
 import { podFromFile } from './pod-files.ts';
 import { withLink, type Context } from '../../context.ts';
 import { formatBytes } from '../../format.ts';
-import type { CommandSigningFlags, DeployFlags, WaitFlags } from '../../flags.ts';
+import type { CommandSigningFlags, ContentFlags, DeployFlags, WaitFlags } from '../../flags.ts';
 import { signerOf } from '../../signing.ts';
 import { LiveLines, paint, type Colour } from '../../terminal.ts';
 
@@ -154,10 +154,10 @@ async function signToFile(
 }
 
 /** What the options ask for; every image is read, found signed, and offered to devices. */
-async function contentFrom(
+export async function contentFrom(
   context: Context,
   fleet: FleetDirectory,
-  flags: DeployFlags,
+  flags: ContentFlags,
 ): Promise<DesiredContent> {
   const runs = (flags.run ?? []).map((text) => named(text, '--run'));
   const files = (flags.pod ?? []).map((text) => named(text, '--pod'));
@@ -223,7 +223,7 @@ function volumesFor(images: readonly OfferedImage[], texts: readonly string[]): 
 }
 
 /** @throws Refusal `usage` when no pod would get it, `input-invalid` for what is no name */
-function networkFor({ network, run = [] }: DeployFlags): AcName | undefined {
+function networkFor({ network, run = [] }: ContentFlags): AcName | undefined {
   if (network === undefined) return undefined;
   if (run.length === 0) {
     const advice = 'a pod manifest names its network with the annotation wherry/network';
@@ -245,7 +245,7 @@ function networkFor({ network, run = [] }: DeployFlags): AcName | undefined {
 async function givenImages(
   context: Context,
   fleet: FleetDirectory,
-  flags: DeployFlags,
+  flags: ContentFlags,
   runs: readonly string[],
 ): Promise<{ images: readonly OfferedImage[]; addresses: ReadonlyMap<string, readonly string[]> }> {
   const images: OfferedImage[] = [];
@@ -367,7 +367,7 @@ function colourOf(progress: Progress): Colour {
   return progress.phase === 'committed' ? 'green' : 'red';
 }
 
-function parseDevices(names: readonly string[]): readonly AcName[] {
+export function parseDevices(names: readonly string[]): readonly AcName[] {
   return [...new Set(names)].map((name) => {
     if (!isAcName(name)) throw new Refusal('usage', `${JSON.stringify(name)} is not the name of a device`);
     return name;
