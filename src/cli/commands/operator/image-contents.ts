@@ -6,7 +6,7 @@ import { inspectArchive, type ArchiveListing, readArchive } from '../../../image
 import { defaultArchiveLimits } from '../../../image/tar/index.ts';
 import { labelValue } from '../../../image/appc/index.ts';
 import { isRefusal, Refusal } from '../../../core/refusal/index.ts';
-import { statImage } from '../../../operator/build/index.ts';
+import { programNote, statImage } from '../../../operator/build/index.ts';
 import type { Context } from '../../context.ts';
 
 /** `wherry image validate` */
@@ -33,6 +33,7 @@ function warningsOf(
   isSigned: boolean,
 ): readonly string[] {
   const setId = list.filter(({ type, mode }) => type === 'file' && (mode & 0o6000) !== 0);
+  const program = programNote(manifest, list);
   const notes: readonly (readonly [boolean, string])[] = [
     [!isSigned, 'it is not signed: there is no signature beside it'],
     [!manifest.name.includes('.'), 'its name is not like an address, so it cannot be found by discovery'],
@@ -44,6 +45,7 @@ function warningsOf(
     [labelValue(manifest.labels, 'arch') === undefined, 'it has no label arch, so any device takes it'],
     [manifest.app === undefined, 'it does not say what to run'],
     [droppedXattrs.length > 0, `a device leaves out its attributes ${droppedXattrs.join(', ')}`],
+    [program !== undefined, program ?? ''],
     [setId.length > 0, `${setId.length} files run as their owner, such as ${setId[0]?.path ?? ''}`],
     [compression === 'zstd', 'zstd is an extension: other implementations of the specification refuse it'],
   ];
