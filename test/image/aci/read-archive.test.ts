@@ -570,6 +570,6 @@ describe('a refused archive [C34]', () => {
 
   it('[A10.11] says in one sentence which entry broke which rule, without characters that steer a terminal', async () => {
     const { message } = await refusal(tar(manifest, rootfs, file('rootfs/../\x1b[31m\n\u202e')));
-    expect(message).toBe('The entry "rootfs/../\\u001b[31m\\n\\u202e" has a ".." component.');
+    expect(message).toBe('the entry "rootfs/../\\u001b[31m\\n\\u202e" has a ".." component');
   });
 });

@@ -56,7 +56,7 @@ describe('two readings of a tar', () => {
     const library = new SecondReading();
     await expect(library.agree({ bytes: [Buffer.alloc(512, 1)], entries: [] })).rejects.toMatchObject({
       code: 'archive-malformed',
-      message: 'The tar library cannot read the archive.',
+      message: 'the tar library cannot read the archive',
     });
     library.close();
   });

@@ -110,6 +110,21 @@ describe('a layer is taken by its bytes', () => {
     execFileSync('cmp', [path, at('out/rootfs/holes')]);
   });
 
+  it('with a sparse file whose name GNU tar cuts inside a character, before its device nodes', async () => {
+    const name = `a${'é'.repeat(70)}`;
+    mkdirSync(at('tree'));
+    writeFileSync(at('tree', name), 'begin');
+    truncateSync(at('tree', name), 200_000);
+    const args = ['-C', at('tree'), '--sparse', '--format=gnu', '--record-size=512', '-c', name];
+    const cut = execFileSync('tar', args);
+    const device: RawEntry = { name: 'null', type: '3', patch: [[329, '0000001\0']] };
+    const { warnings } = await convert(
+      madeImage(Buffer.concat([cut.subarray(0, -1024), tar(device)])).write(at('image')),
+    );
+    expect(warnings.join()).toContain('null');
+    expect(await paths()).toEqual(['rootfs directory 0', `rootfs/${name} file 200000`]);
+  });
+
   it('without its device nodes, which are named, and what they replaced', async () => {
     const device: RawEntry = {
       name: 'dev/null',

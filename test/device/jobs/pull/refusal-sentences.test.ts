@@ -156,11 +156,11 @@ const cases: readonly [RefusalCode, Attempt, string | RegExp][] = [
     },
     'it is for linux/amd64; this device runs linux/aarch64, linux/armv7l',
   ],
-  ['image-manifest-missing', { archive: tar(rootfs) }, 'The archive has no manifest.'],
+  ['image-manifest-missing', { archive: tar(rootfs) }, 'the archive has no manifest'],
   [
     'image-manifest-duplicate',
     { archive: holding(manifestEntry()) },
-    'The archive has more than one manifest.',
+    'the archive has more than one manifest',
   ],
   [
     'image-manifest-invalid',
@@ -184,7 +184,7 @@ const cases: readonly [RefusalCode, Attempt, string | RegExp][] = [
   [
     'archive-path-forbidden',
     { archive: holding(file('rootfs/../x')) },
-    'The entry "rootfs/../x" has a ".." component.',
+    'the entry "rootfs/../x" has a ".." component',
   ],
   [
     'archive-link-forbidden',
