@@ -22,6 +22,8 @@ describe('a limit that no process can live with is refused, with what was probab
     ['resource/memory', { limit: '64' }, /"64" is 64 bytes, in which no program starts; write "64M"/],
     ['resource/memory', { limit: '16k' }, /"16k" is 16000 bytes, in which no program starts/],
     ['resource/memory', { request: '500m', limit: '1G' }, /"500m" is less than one byte; write "500M"/],
+    ['resource/cpu', { limit: '500n' }, /"500n" is less than a thousandth of a core; write "500m"/],
+    ['resource/cpu', { limit: '0.0002' }, /"0.0002" is less than a thousandth of a core/],
     ['resource/block-bandwidth', { default: true, limit: '5m' }, /"5m" is less than one unit; write "5M"/],
   ])('%s %j', (name, value, message) => {
     expect(() => compiled(name, value)).toThrow(message);
