@@ -27,7 +27,7 @@ describe('the link of an operator', () => {
     silence(broker);
     const waiting = expect(work(link)).rejects.toMatchObject({
       code: 'broker-unreachable',
-      message: `no connection to the broker: the broker did not acknowledge ${what} in 30 s`,
+      message: `the broker did not acknowledge ${what} in 30 s`,
     });
     await clock.pass(60_000);
     await waiting;

@@ -49,6 +49,17 @@ function device(): FakeDevice {
   return made;
 }
 
+describe.runIf(hasMosquitto)('a Mosquitto that takes small messages only', () => {
+  it('over MQTT 3.1.1 ends the connection, and "wherry deploy" names the message and the limit', async () => {
+    await start('max_packet_size 350\n');
+    const { status, err } = await run('deploy', 'crane-7', '--stop-all', '--no-wait');
+    expect(status).toBe(69);
+    expect(err).toMatch(
+      /the connection to the broker ended while the command of \d+ bytes was sent: .*size of messages/,
+    );
+  });
+});
+
 describe.runIf(hasMosquitto)('a Mosquitto that is killed after it acknowledged a command', () => {
   it('is given the command again by "wherry status", and the device that was away gets it', async () => {
     await start();
