@@ -36,7 +36,7 @@ describe('a state that another version of wherry wrote', () => {
 });
 
 describe('a state that is saved', () => {
-  it('is read again whatever names and sentences are in it', async () => {
+  it('is read back with any names and messages', async () => {
     const long = 'n'.repeat(200);
     const pod = {
       ...deployedPod(long),
@@ -71,7 +71,7 @@ describe('a state that is saved', () => {
     expect((await openState(slots)).state).toEqual(state);
   });
 
-  it('is not written when it could not be read again', async () => {
+  it('is not written when it could not be read back', async () => {
     const slots = stateSlots(new CrashingDisk(), directory);
     const keeper = await openState(slots);
     await keeper.save({ ...emptyState, trusted: { version: 3, payloadSha256: 'a', issued: 1 } });

@@ -3,6 +3,7 @@ import { Outbox } from '../../../src/device/session/outbox.ts';
 import type { DeploymentEvent } from '../../../src/wire/report/index.ts';
 import { sampleReport } from '../../support/sample-messages.ts';
 
+const report = sampleReport();
 const event = (version: number, at = 1): DeploymentEvent => ({
   ...{ format: 1, bootId: 'boot-a', at, version, outcome: 'committed' },
 });
@@ -19,11 +20,11 @@ function versionsOf(outbox: Outbox): number[] {
 describe('what a device has to publish', () => {
   it('has events before the report, the oldest first', () => {
     const outbox = new Outbox();
-    outbox.putReport(sampleReport);
+    outbox.putReport(report);
     outbox.putEvent(event(1));
     outbox.putEvent(event(2));
     expect(versionsOf(outbox)).toEqual([1, 2]);
-    expect(outbox.next()).toEqual({ kind: 'report', report: sampleReport });
+    expect(outbox.next()).toEqual({ kind: 'report', report });
   });
 
   it('keeps an event that was replaced while the older one was on its way', () => {
@@ -45,7 +46,7 @@ describe('what a device has to publish', () => {
     const outbox = new Outbox();
     outbox.begin();
     expect(outbox.next()).toBeUndefined();
-    outbox.putReport(sampleReport);
+    outbox.putReport(report);
     outbox.reportIsSent();
     expect(outbox.next()).toBeUndefined();
     outbox.begin();

@@ -28,11 +28,11 @@ describe('two readings of a tar', () => {
   const link: RawEntry = { name: 'b', type: '1', linkname: 'a' };
   const same = [directory('d'), file('a', 'x'.repeat(700)), link];
 
-  it('agree on what is the same', async () => {
+  it('agree on the same tar', async () => {
     await expect(compare(same, same)).resolves.toBeUndefined();
   });
 
-  it('agree, however many entries without a body come at once', async () => {
+  it('agree on any number of entries without a body at once', async () => {
     const many = Array.from({ length: 20_000 }, (_, index) => file(`f${index}`, ''));
     await expect(compare(many, many)).resolves.toBeUndefined();
   });

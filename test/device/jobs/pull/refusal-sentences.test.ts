@@ -208,7 +208,7 @@ const cases: readonly [RefusalCode, Attempt, string | RegExp][] = [
   ],
 ];
 
-describe('[A10.11] what a refused image is told, and that nothing is left of it', () => {
+describe('[A10.11] a refused image has its message and leaves nothing', () => {
   it.each(cases)('%s', async (code, attempt, sentence) => {
     const {
       ok,
@@ -226,7 +226,7 @@ describe('[A10.11] what a refused image is told, and that nothing is left of it'
     expect(readdirSync(directory)).toEqual([]);
   });
 
-  it('has a case above for every code of an image, but those of dependencies, of the builder and of the store', () => {
+  it('has a case for every code of an image except those of dependencies, builder and store', () => {
     const elsewhere = [
       'image-dependency-missing',
       'image-dependency-invalid',
