@@ -130,13 +130,13 @@ describe('the bundle', () => {
     }
   });
 
-  it('refuses MQTT over WebSocket with a message', async () => {
+  it('says so when MQTT over WebSocket is asked for', async () => {
     await expect(runProgram('websocket')).rejects.toThrow(
       'MQTT over WebSocket is not part of this build of wherry',
     );
   });
 
-  it('has no line so long that it floods the journal when a program crashes', () => {
+  it('has no line that would flood the journal when a program dies of a bug', () => {
     const longest = Math.max(
       ...[...programs.files.values()].flatMap((bytes) =>
         Buffer.from(bytes)
@@ -161,14 +161,14 @@ describe('the bundle', () => {
     }
   });
 
-  it('loads at start only what is imported at start', () => {
+  it('loads at the start only what is imported at the start', () => {
     const { packages, sizeBytes } = staticClosure(programs.metafile, 'lazy');
     expect(packages).toEqual([]);
     expect(sizeBytes).toBeLessThan(2000);
     expect(bundledPackages(programs.metafile)).toContain('tar-stream');
   });
 
-  it('has the same bytes for any directory of the source', async () => {
+  it('is the same bytes wherever the source lies', async () => {
     const elsewhere = await mkdtemp(path.join(tmpdir(), 'wherry-elsewhere-'));
     try {
       const again = await bundle({
@@ -200,14 +200,14 @@ describe('the programs of the package', () => {
     programs = await bundle({ root: projectRoot, nodeModules, entries: entryPoints, version: '1.2.3' });
   });
 
-  it('keep OpenPGP, archives and the embedded broker out of the resident one', () => {
+  it('keep the resident one free of OpenPGP, archives and the embedded broker', () => {
     const { packages } = staticClosure(programs.metafile, 'wherryd');
     expect(packages).toContain('mqtt');
     for (const heavy of ['openpgp', 'tar-stream', 'aedes', 'commander'])
       expect(packages).not.toContain(heavy);
   });
 
-  it('keep the session and the operator out of the short-lived ones', async () => {
+  it('keep the ones that work and end free of the session and of the operator', async () => {
     const { metafile } = await bundleUnits({ root: projectRoot, nodeModules, version: '1.2.3' });
     const packages = bundledPackages(metafile);
     expect(packages).toEqual(
@@ -217,7 +217,7 @@ describe('the programs of the package', () => {
       expect(packages).not.toContain(heavy);
   });
 
-  it("have OpenPGP once: the operator's program takes it from the bundle of the units", () => {
+  it('hold OpenPGP once: the operator takes it from the bundle of the units', () => {
     expect(bundledPackages(programs.metafile)).not.toContain('openpgp');
     const text = [...programs.files.values()].map((bytes) => Buffer.from(bytes).toString()).join('');
     expect(text).toContain('unit-programs.cjs');

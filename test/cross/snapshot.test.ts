@@ -53,7 +53,7 @@ beforeEach(() => {
 });
 
 describe('the startup snapshot of the units', { timeout: 120_000 }, () => {
-  it('runs a program without output of its own', () => {
+  it('runs a program without a word', () => {
     expect(snapshot('make')).toMatchObject({ status: 0 });
     expect(snapshot('run', ['probe'])).toEqual({ status: 0, lines: [] });
     expect(readdirSync(at('misfits'))).toEqual([]);
@@ -71,7 +71,7 @@ describe('the startup snapshot of the units', { timeout: 120_000 }, () => {
     ['is cut off', () => truncateSync(at('snapshots/units.blob'), 100_000), []],
     ['is of another program or Node', () => writeFileSync(program, `${readFileSync(program, 'utf8')}\n`), []],
     ['is of other options', () => undefined, ['--no-lazy']],
-  ])('that %s is replaced by the bundle, with one line and a mark, and is made again', (_, spoil, more) => {
+  ])('that %s lets the bundle run, with one line and a mark, and is made again', (_, spoil, more) => {
     snapshot('make');
     spoil();
     expect(snapshot('run', ['probe'], more)).toEqual({ status: 0, lines: fallback });
@@ -81,7 +81,7 @@ describe('the startup snapshot of the units', { timeout: 120_000 }, () => {
     expect(readdirSync(at('misfits'))).toEqual([]);
   });
 
-  it('that Node refuses, as for another processor, is replaced by the bundle', () => {
+  it('that Node refuses, as for another processor, lets the bundle run', () => {
     snapshot('make', [], ['--no-lazy']);
     // The key is that of these options, the blob is not.
     const key = readFileSync(at('snapshots/units.key'), 'utf8').replace(' --no-lazy', '');
@@ -93,12 +93,12 @@ describe('the startup snapshot of the units', { timeout: 120_000 }, () => {
     expect(snapshot('run', ['probe'])).toEqual({ status: 0, lines: [] });
   });
 
-  it('is replaced by the bundle where the unit may leave no mark', () => {
+  it('lets the bundle run where the unit may leave no mark', () => {
     rmSync(at('misfits'), { recursive: true });
     expect(snapshot('run', ['probe'])).toEqual({ status: 0, lines: fallback });
   });
 
-  it('that cannot be written is not a failure', () => {
+  it('that cannot be written is no failure', () => {
     rmSync(at('snapshots'), { recursive: true });
     writeFileSync(at('snapshots'), 'a file'); // root may write to any directory
     expect(snapshot('make')).toMatchObject({
@@ -110,7 +110,7 @@ describe('the startup snapshot of the units', { timeout: 120_000 }, () => {
     expect(snapshot('run', ['probe'])).toEqual({ status: 0, lines: fallback });
   });
 
-  it('passes a signal to stop on to the program, and ends with its status', async () => {
+  it('passes an order to stop on to the program, and ends with its status', async () => {
     // In the place of Node, a program that says when it runs and how it ends.
     const node = at('node');
     const lines = [
