@@ -3,7 +3,7 @@ import * as openpgp from 'openpgp';
 import { defaultArchiveLimits } from '../../src/image/tar/limits.ts';
 import { readArchive } from '../../src/image/aci/read-archive.ts';
 import { parsePax } from '../../src/image/tar/pax.ts';
-import { parseImageId } from '../../src/image/appc/identifiers.ts';
+import { parseAcName, parseImageId } from '../../src/image/appc/identifiers.ts';
 import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
 import { parseNameString } from '../../src/image/appc/name-string.ts';
 import { parsePodManifest } from '../../src/image/appc/pod-manifest.ts';

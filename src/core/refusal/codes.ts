@@ -76,6 +76,7 @@ export const refusalCodes = {
   'download-too-slow': ['transport', 'the server stayed below the minimum rate'],
   'broker-unreachable': ['transport', 'the MQTT broker could not be reached'],
   'broker-refused': ['transport', 'the MQTT broker refused the connection'],
+  'database-unavailable': ['transport', 'the database of rollouts cannot be reached, read or written'],
   // --- the pod
   // ---------------------------------------------------------------------------------------------
   'pod-manifest-invalid': ['pod', 'the pod manifest violates the specification'],
@@ -93,6 +94,7 @@ export const refusalCodes = {
   'secret-missing': ['pod', 'the device has no value of a secret that the version needs'],
   'activation-failed': ['pod', 'a unit of the pod did not start'],
   'probation-failed': ['pod', 'the pod did not stay healthy for its probation'],
+  'probe-failed': ['pod', 'an app did not pass its probe within the probation'],
   // --- the device
   // ------------------------------------------------------------------------------------------
   'no-space': ['device', 'too little free space for the download and the image'],

@@ -9,11 +9,26 @@ import { type DeviceTime, deviceTime, timeFloor, trustedInEra } from '../../wire
 import { readCredentials } from './broker-credentials.ts';
 import { parseConfig } from './config.ts';
 import { buildReport } from './device-report.ts';
-import { DeviceWorld, metadataKey, PodFiles, PodWatch, readNetworkFacts } from '../world/index.ts';
+import {
+  askProbe,
+  DeviceWorld,
+  metadataKey,
+  PodFiles,
+  PodWatch,
+  ProbeWatch,
+  readNetworkFacts,
+} from '../world/index.ts';
 import { examineInUnit, examineRootInUnit } from '../jobs/examine/index.ts';
 import { inTurn } from './in-turn.ts';
 import { holdOf } from './hold.ts';
-import { lookAtHost, readCgroupFile, readPodAddresses, type Places, pullUser } from '../host/index.ts';
+import {
+  lookAtHost,
+  readCgroupFile,
+  readPodAddresses,
+  readSmallFile,
+  type Places,
+  pullUser,
+} from '../host/index.ts';
 import { checkMessage } from './message-policy.ts';
 import { pullImage } from '../jobs/pull/index.ts';
 import { sealInUnit } from '../jobs/seal/index.ts';
@@ -86,9 +101,13 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
    */
   const sealed = new Set<string>();
   let hasBroker = false;
-  const watch = new PodWatch(systemd, readCgroupFile, (network, uuid) =>
-    readPodAddresses(places.run, network, uuid),
-  );
+  const readAddresses = (network: string, uuid: string) => readPodAddresses(places.run, network, uuid);
+  const asking = { systemd, readAddresses, readFile: readSmallFile };
+  const probes = new ProbeWatch({
+    ...{ systemd, clock: systemClock, journal },
+    ask: (probe, pod) => askProbe(probe, pod, asking),
+  });
+  const watch = new PodWatch({ systemd, readCgroupFile, readAddresses, probes });
   const world = new DeviceWorld({
     systemd,
     disk,

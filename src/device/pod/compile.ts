@@ -9,18 +9,20 @@ import {
   hostOnly,
   networkLimit,
   pluginChain,
-  isNone,
   type PodNetwork,
   portsOf,
 } from '../network/index.ts';
-import type { HttpProbe } from './http-probe.ts';
+import { type ProbeParts, compileProbe } from './compile-probe.ts';
 import { isolateApp, isolatePod, type PodIsolation } from './isolation.ts';
 import type { LimitedHost } from './limits.ts';
 import { attachScriptPath, imageMount, podPlaces, type PodPlaces } from './places.ts';
+import { probeScript, probeScriptPath } from './probe-script.ts';
 import { releaseScript, releaseScriptPath } from './release-script.ts';
 import { type AppSecret, resolveSecrets, secretsRevision, secretsTarget } from './secrets.ts';
-import { appSettings } from './settings.ts';
+import { type AppSettings, appSettings } from './settings.ts';
+import { startOrder } from './start-order.ts';
 import { startScript, startScriptPath } from './start-script.ts';
+import { stopScript, stopScriptPath } from './stop-script.ts';
 import {
   hostMetadataSocket,
   holderUnit,
@@ -36,13 +38,16 @@ type File = CompiledPod['files'][number];
 
 interface CompiledApp {
   readonly unit: string;
+  readonly name: string;
+  readonly imageId: PodApp['image']['id'];
+  readonly settings: AppSettings;
   readonly service: string;
   readonly secrets: readonly AppSecret[];
   readonly files: readonly File[];
   readonly mounts: readonly ResolvedMount[];
   readonly isolators: CompiledPod['isolators'];
   readonly networkBytesPerSecond: bigint | undefined;
-  readonly probeHttp?: HttpProbe;
+  readonly probe: ProbeParts;
 }
 
 /** What all apps of a pod have in common. */
@@ -53,6 +58,8 @@ interface PodContext {
   readonly holder: boolean;
   readonly network: PodNetwork;
   readonly limited: LimitedHost;
+  /** Of each app, by its name. */
+  readonly settings: ReadonlyMap<string, AppSettings>;
 }
 
 /**
@@ -72,8 +79,12 @@ export function compilePod(input: PodInput): CompiledPod {
   const limited: LimitedHost = { ...host, networkLimit: (bytes) => networkLimit(network, facts, bytes) };
   const isolation = isolatePod(manifest.isolators, limited);
   const holder = manifest.apps.length > 1;
-  const context: PodContext = { input, places, isolation, holder, network, limited };
-  const apps = manifest.apps.map((podApp) => compileApp(podApp, context));
+  const settings = new Map(manifest.apps.map((podApp) => [podApp.name, settingsOf(podApp, input)]));
+  const context: PodContext = { input, places, isolation, holder, network, limited, settings };
+  const order = startOrder([...settings].map(([app, { after }]) => ({ name: app, after })));
+  const apps = manifest.apps
+    .map((podApp) => compileApp(podApp, context))
+    .sort((one, other) => order.indexOf(one.name) - order.indexOf(other.name));
   const held = holder ? compileHolder(context) : { files: [], directories: [], units: [] };
   const ports = portsOf(name, network, manifest, effectiveApps(input));
   const attachment = compileAttachment(context, ports.mapped, [
@@ -82,16 +93,16 @@ export function compilePod(input: PodInput): CompiledPod {
   ]);
   const metadata = compileMetadata(context);
   const images = [...new Set(manifest.apps.flatMap(({ image }) => input.images.get(image.id)?.layers ?? []))];
-  const services = manifest.apps.map((podApp, index) => {
-    const { probeHttp, unit = '', secrets = [] } = apps[index] ?? {};
-    return {
-      app: podApp.name,
+  const services = apps.map(
+    ({ name: app, unit, secrets, imageId, settings: { once, startTimeoutSeconds }, probe: { probe } }) => ({
+      app,
       unit,
-      imageId: podApp.image.id,
-      ...(probeHttp === undefined ? {} : { probeHttp }),
+      imageId,
+      ...(once ? { onceSeconds: startTimeoutSeconds } : {}),
+      ...(probe === undefined ? {} : { probe }),
       ...(secrets.length === 0 ? {} : { secrets: secrets.map(({ digest }) => digest) }),
-    };
-  });
+    }),
+  );
   return {
     name,
     uuid,
@@ -108,13 +119,18 @@ export function compilePod(input: PodInput): CompiledPod {
       ...attachment.units,
       ...metadata,
       ...apps.map(({ unit, service }) => ({ name: unit, text: service })),
+      ...apps.flatMap(({ probe }) => probe.units),
     ],
     files: [
       { path: startScriptPath, content: startScript, mode: 0o644 },
       { path: releaseScriptPath, content: releaseScript, mode: 0o644 },
+      { path: stopScriptPath, content: stopScript, mode: 0o644 },
+      ...(apps.some(({ probe }) => probe.units.length > 0)
+        ? [{ path: probeScriptPath, content: probeScript, mode: 0o644 }]
+        : []),
       ...held.files,
       ...attachment.files,
-      ...apps.flatMap(({ files }) => files),
+      ...apps.flatMap(({ files, probe }) => [...files, ...probe.files]),
     ],
     directories: [
       ...held.directories,
@@ -134,28 +150,28 @@ export function compilePod(input: PodInput): CompiledPod {
   };
 }
 
+function imageOf(podApp: PodApp, { images }: PodInput): PodImage {
+  const image = images.get(podApp.image.id);
+  if (image !== undefined) return image;
+  throw new Refusal('pod-image-unlisted', `app ${podApp.name} uses ${podApp.image.id}, which is not there`);
+}
+
+function settingsOf(podApp: PodApp, input: PodInput): AppSettings {
+  return appSettings(podApp.name, podApp.annotations, imageOf(podApp, input).manifest.annotations);
+}
+
 function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
   const { input, places, isolation: pod, holder, network } = context;
   const { host, manifest } = input;
-  const image = input.images.get(podApp.image.id);
-  if (image === undefined) {
-    throw new Refusal('pod-image-unlisted', `app ${podApp.name} uses ${podApp.image.id}, which is not there`);
-  }
+  const image = imageOf(podApp, input);
   const app = effectiveApp(podApp, image);
   const isolation = isolateApp(podApp.name, app.isolators, limitsOfApp(context), pod);
   const mounts = resolveMounts(podApp, app, manifest);
   const id = places.containerId(podApp.name);
-  const settings = appSettings(podApp.name, podApp.annotations, image.manifest.annotations);
-  const secrets = resolveSecrets(podApp.name, settings.secrets, input.secrets ?? new Map());
+  const settings = context.settings.get(podApp.name) ?? settingsOf(podApp, input);
+  const secrets = secretsOf(podApp.name, settings, input);
   refuseOverSecrets(podApp.name, mounts, secrets);
   const account = resolveAccount(podApp.name, app, image);
-  const revision = secrets.length === 0 ? undefined : secretsRevision(secrets);
-  if (isNone(network) && settings.probeHttp !== undefined) {
-    throw new Refusal(
-      'pod-manifest-invalid',
-      `app ${podApp.name}: annotation wherry/probe-http: the pod is in the network none, where no probe reaches it`,
-    );
-  }
   const config = (exec: readonly string[]) =>
     bundleConfig({
       appName: podApp.name,
@@ -180,7 +196,10 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
     mode: 0o600,
   });
   return {
-    unit: places.service(podApp.name, revision),
+    name: podApp.name,
+    imageId: podApp.image.id,
+    settings,
+    unit: unitOf(podApp.name, context),
     secrets,
     service: serviceUnit({
       podName: input.name,
@@ -190,6 +209,10 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
       places,
       host,
       settings,
+      after: settings.after.map((other) => ({
+        unit: unitOf(other, context),
+        once: context.settings.get(other)?.once === true,
+      })),
       limits: isolation.limits,
       secrets,
       account,
@@ -203,8 +226,38 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
     mounts,
     isolators: isolation.reports,
     networkBytesPerSecond: isolation.networkBytesPerSecond,
-    ...(settings.probeHttp === undefined ? {} : { probeHttp: settings.probeHttp }),
+    probe: compileProbe({
+      podName: input.name,
+      app: podApp.name,
+      settings,
+      config: config(app.exec),
+      network,
+      places,
+      host,
+    }),
   };
+}
+
+function secretsOf(
+  app: string,
+  settings: AppSettings,
+  { secrets = new Map() }: PodInput,
+): readonly AppSecret[] {
+  return resolveSecrets(app, settings.secrets, secrets);
+}
+
+/**
+ * The unit of an app. One that starts after an app with secrets names that app's unit, so it gets
+ * another name, too, when that does.
+ */
+function unitOf(app: string, context: PodContext): string {
+  const settings = context.settings.get(app);
+  if (settings === undefined) return context.places.service(app);
+  const secrets = secretsOf(app, settings, context.input);
+  const after = settings.after.map((other) => unitOf(other, context));
+  const changing = after.filter((unit, at) => unit !== context.places.service(settings.after[at] ?? ''));
+  if (secrets.length === 0 && changing.length === 0) return context.places.service(app);
+  return context.places.service(app, secretsRevision(secrets, changing));
 }
 
 /** The secrets are mounted last: nothing may hide behind them, or be put over them. */

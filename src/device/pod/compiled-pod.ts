@@ -1,7 +1,7 @@
 import type { ImageId, ImageManifest, PodManifest } from '../../image/appc/index.ts';
 import type { IsolatorReport } from '../../wire/report/index.ts';
 import type { DeclaredPorts, NetworkFacts } from '../network/index.ts';
-import type { HttpProbe } from './http-probe.ts';
+import type { ProbeAction, ProbeRules } from './probe.ts';
 
 /** What the compiler must know of the host: values only, read by device/host. */
 export interface HostFacts {
@@ -70,6 +70,19 @@ export interface PodInput {
   readonly metadataUrl?: string;
 }
 
+/** A probe, whose program a unit runs. */
+export interface CompiledProbe {
+  readonly ask:
+    | Exclude<ProbeAction, { kind: 'exec' }>
+    | {
+        readonly kind: 'exec';
+        readonly unit: string;
+        /** Where the unit leaves its answer: the runtime directory of the app. */
+        readonly directory: string;
+      };
+  readonly rules: ProbeRules;
+}
+
 /** A pod as files and unit names; nothing in it runs wherry. */
 export interface CompiledPod {
   readonly name: string;
@@ -81,8 +94,13 @@ export interface CompiledPod {
     readonly app: string;
     readonly unit: string;
     readonly imageId: ImageId;
-    /** The app's probe (annotation wherry/probe-http). */
-    readonly probeHttp?: HttpProbe;
+    /**
+     * Of an app that runs to its end: the seconds after which it must have succeeded, with all its
+     * tries.
+     */
+    readonly onceSeconds?: number;
+    /** How the app is asked whether it is healthy. */
+    readonly probe?: CompiledProbe;
     /** Digests of the secrets that it uses; absent when it uses none. */
     readonly secrets?: readonly string[];
   }[];

@@ -23,10 +23,14 @@ export interface PodPlaces {
   readonly netns: string;
   /** `revision` names the values of its secrets; absent for an app without. */
   service(app: string, revision?: string): string;
+  /** The unit that runs the program of an app's probe once. */
+  probeUnit(app: string): string;
   /** crun's name for the container of an app, or of one of its event handlers. */
   containerId(app: string, handler?: string): string;
   /** Directory of a bundle, below `<pods>/<uuid>/`. */
   bundle(app: string, handler?: string): string;
+  /** What the program of an app's probe is to `crun exec`, below `<pods>/<uuid>/`. */
+  probeProcess(app: string): string;
   /** Directory of an empty volume, below `<pods>/<uuid>/`. */
   volume(name: string): string;
   /** `relative`, a path below the pod's directory, as an absolute path. */
@@ -58,9 +62,11 @@ export function podPlaces(name: string, uuid: string, host: HostFacts): PodPlace
     // A dot is in no AC Name, so no app can be called like another one with a revision.
     service: (app, revision) =>
       shortEnough(`wherry-pod-${part}-${app}${revision === undefined ? '' : `.${revision}`}.service`),
+    probeUnit: (app) => shortEnough(`wherry-probe-${part}-${app}.service`),
     containerId,
     // A dot is in no AC Name, so no app can be called like a bundle of a handler.
     bundle: (app, handler) => `apps/${app}${handler === undefined ? '' : `.${handler}`}`,
+    probeProcess: (app) => `apps/${app}.probe/process.json`,
     volume: (volume) => `volumes/${volume}`,
     absolute,
     runtime: (id) => `${run}/apps/${id}`,

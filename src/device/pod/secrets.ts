@@ -55,8 +55,13 @@ export function resolveSecrets(
  * Names the values that an app uses. It is part of the name of its unit: a new value is a new unit,
  * so the one rename that switches from a set to the next switches values, too, and no other app is
  * restarted.
+ *
+ * @param after units of apps that it starts after, whose names change, too
  */
-export function secretsRevision(secrets: readonly AppSecret[]): string {
+export function secretsRevision(secrets: readonly AppSecret[], after: readonly string[] = []): string {
   const words = secrets.map(({ name, mode, digest }) => `${name}:${mode}:${digest}`).sort();
-  return createHash('sha256').update(words.join(' ')).digest('hex').slice(0, 8);
+  return createHash('sha256')
+    .update([...words, ...after].join(' '))
+    .digest('hex')
+    .slice(0, 8);
 }

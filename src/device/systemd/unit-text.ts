@@ -12,7 +12,7 @@ type Kind =
   | 'units' // unit names, space-separated
   | 'fields' // NAME=value words, one line each
   | 'credentials' // NAME:PATH, one line each; of letters, digits and `-`, and a path of ours
-  | 'token' // letters, digits and `.:_/,=-`, which systemd reads without unquoting
+  | 'token' // letters, digits and `.:_/,=+-`, which systemd reads without unquoting
   | 'device-limit' // path of a file system, and a number for its device
   | 'tokens' // several, space-separated
   | 'number'
@@ -35,6 +35,7 @@ const directives = {
     Conflicts: 'units',
     RequiresMountsFor: 'paths',
     StopWhenUnneeded: 'yes-no',
+    CollectMode: 'token',
     StartLimitIntervalSec: 'number',
     StartLimitBurst: 'number',
   },
@@ -52,6 +53,7 @@ const directives = {
     ExecStartPre: 'command',
     ExecStart: 'command',
     ExecStartPost: 'command',
+    ExecStop: 'tolerated-command',
     ExecStopPost: 'tolerated-command',
     Restart: 'token',
     RestartMode: 'token',
@@ -72,6 +74,7 @@ const directives = {
     StandardError: 'token',
     SyslogIdentifier: 'token',
     LogExtraFields: 'fields',
+    LogLevelMax: 'token',
     LogRateLimitIntervalSec: 'number',
     LogRateLimitBurst: 'number',
   },
@@ -220,7 +223,7 @@ function unitName(name: string): string {
 }
 
 function token(value: string): string {
-  return matching(/^[A-Za-z0-9][A-Za-z0-9.:_/,=-]*$/, value);
+  return matching(/^[A-Za-z0-9][A-Za-z0-9.:_/,=+-]*$/, value);
 }
 
 function fieldName(name: string): string {

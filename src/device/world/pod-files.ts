@@ -22,7 +22,7 @@ const maxFileBytes = 1 << 20;
  * this.
  */
 const generated =
-  /^(wherry-pod-.*\.[0-9a-f]{8}(-.*\.service|\.slice)|wherry-(holder|network)-.*\.[0-9a-f]{8}\.service|wherry-metadata-(host|.*\.[0-9a-f]{8})\.socket|run-wherry-images-.*\.mount)$/;
+  /^(wherry-pod-.*\.[0-9a-f]{8}(-.*\.service|\.slice)|wherry-(holder|network|probe)-.*\.[0-9a-f]{8}\.service|wherry-metadata-(host|.*\.[0-9a-f]{8})\.socket|run-wherry-images-.*\.mount)$/;
 
 /**
  * The files of pods. A pod's units lie in its own directory first and are copied to systemd's from
@@ -175,7 +175,10 @@ export class PodFiles {
 
 /** Every unit file of a pod. */
 export function unitsOf(pod: DeployedPod): string[] {
-  return [pod.slice, ...pod.services.map((service) => service.unit), ...pod.mounts];
+  const services = pod.services.flatMap(({ unit, probe }) =>
+    probe?.ask.kind === 'exec' ? [unit, probe.ask.unit] : [unit],
+  );
+  return [pod.slice, ...services, ...pod.mounts];
 }
 
 function sameBytes(a: Uint8Array, b: Uint8Array | undefined): boolean {

@@ -15,7 +15,7 @@ export interface ProbationPorts {
 
 /**
  * Waits until `pods` were healthy for `seconds`, with a broker if that is judged.
- * @throws Refusal `probation-failed`; the reason of `signal`
+ * @throws Refusal `probation-failed`, `probe-failed`; the reason of `signal`
  */
 export async function watchProbation(
   pods: readonly DeployedPod[],
@@ -32,7 +32,7 @@ export async function watchProbation(
     if (verdict.outcome === 'healthy') return;
     if (verdict.outcome === 'unhealthy') {
       throw new Refusal(
-        'probation-failed',
+        verdict.byProbe ? 'probe-failed' : 'probation-failed',
         verdict.app === '' ? verdict.reason : `app ${verdict.app} ${verdict.reason}`,
       );
     }

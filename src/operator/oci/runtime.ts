@@ -1,8 +1,15 @@
 import { posix } from 'node:path';
-import { isAcName, sanitizeAcName, type JsonValue } from '../../image/appc/index.ts';
+import {
+  type ImageManifest,
+  isAcName,
+  labelValue,
+  sanitizeAcName,
+  type JsonValue,
+} from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import { accountOf, type AccountFiles } from './account.ts';
 import type { ImageConfig } from './documents.ts';
+import { convertHealthCheck } from './health-check.ts';
 import { signalName } from './stop-signal.ts';
 
 /** What an image of either kind is to run; the JSON of an `app` (aci.md#image-manifest-schema). */
@@ -27,7 +34,7 @@ export interface ConvertedRuntime {
 
 /** wherry's annotations for what the specification leaves open. */
 export const stopSignalAnnotation = 'wherry/stop-signal';
-/** Docker's health check, kept for the way back; nothing runs it. */
+/** Docker's health check, kept for the way back; devices run the probe that it was made into. */
 export const healthcheckAnnotation = 'wherry/oci-healthcheck';
 /** How many words of `exec` were the entrypoint. */
 export const entrypointAnnotation = 'wherry/oci-entrypoint-length';
@@ -36,6 +43,16 @@ export const entrypointAnnotation = 'wherry/oci-entrypoint-length';
  * out again.
  */
 export const defaultGroupAnnotation = 'wherry/oci-default-group';
+
+/**
+ * How many words of the image's `exec` are what it always runs, and not the command that a pod may
+ * replace: all of them in an image that was never one of OCI.
+ */
+export function entrypointLength({ app, annotations }: ImageManifest): number {
+  const words = app?.exec.length ?? 0;
+  const written = labelValue(annotations, entrypointAnnotation);
+  return written !== undefined && /^\d{1,6}$/.test(written) ? Math.min(Number(written), words) : words;
+}
 
 const environmentName = /^[A-Za-z_][A-Za-z_0-9.-]*$/;
 
@@ -59,9 +76,9 @@ export function runtimeOf(config: ImageConfig, files: AccountFiles): ConvertedRu
   }
   if (config.healthcheck !== undefined) {
     annotations.push({ name: healthcheckAnnotation, value: JSON.stringify(config.healthcheck) });
-    warnings.push(
-      'its health check is a command, which is kept as an annotation but never run; set wherry/probe-http',
-    );
+    const probe = convertHealthCheck(config.healthcheck);
+    annotations.push(...probe.annotations);
+    warnings.push(...probe.warnings);
   }
   const exec = [...config.entrypoint, ...config.command];
   if (exec.length === 0) warnings.push('it has no command; a pod that uses it must say what to run');

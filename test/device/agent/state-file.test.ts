@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { encodeCbor } from '../../../src/core/cbor/index.ts';
 import { openState } from '../../../src/device/agent/state-file.ts';
 import { type DeviceState, emptyState, encodeState } from '../../../src/device/deploy/index.ts';
+import { usualRules } from '../../../src/device/pod/index.ts';
 import { stateSlots } from '../../../src/device/store/index.ts';
 import { imageIdOf } from '../deploy/ids.ts';
 import { deployedPod } from '../../support/world-model.ts';
@@ -35,8 +36,20 @@ describe('a state that another version of wherry wrote', () => {
   );
 });
 
+describe('a state that an older wherry saved', () => {
+  it('keeps the probe of an app', async () => {
+    const [service] = deployedPod('web').services;
+    const pod = { ...deployedPod('web'), services: [{ ...service, probeHttp: { port: 80, path: '/a' } }] };
+    const saved = encodeCbor({ ...emptyState, current: { version: 1, pods: [pod], imageIds: [] } });
+    const { state } = await openState(await slotsWith(saved));
+    expect(state.current?.pods[0]?.services).toEqual([
+      { ...service, probe: { ask: { kind: 'http', port: 80, path: '/a' }, rules: usualRules } },
+    ]);
+  });
+});
+
 describe('a state that is saved', () => {
-  it('is read again whatever names and sentences are in it', async () => {
+  it('is read back with any names and messages', async () => {
     const long = 'n'.repeat(200);
     const pod = {
       ...deployedPod(long),
@@ -45,7 +58,7 @@ describe('a state that is saved', () => {
           app: long,
           unit: `${long}.service`,
           imageId: imageIdOf('i'),
-          probeHttp: { port: 1, path: `/${long}` },
+          probe: { ask: { kind: 'http' as const, port: 1, path: `/${long}` }, rules: usualRules },
         },
       ],
       isolators: [
@@ -71,7 +84,7 @@ describe('a state that is saved', () => {
     expect((await openState(slots)).state).toEqual(state);
   });
 
-  it('is not written when it could not be read again', async () => {
+  it('is not written when it could not be read back', async () => {
     const slots = stateSlots(new CrashingDisk(), directory);
     const keeper = await openState(slots);
     await keeper.save({ ...emptyState, trusted: { version: 3, payloadSha256: 'a', issued: 1 } });

@@ -95,6 +95,9 @@ const holderOf = (pod: CompiledPod) =>
 const networkUnitOf = (pod: CompiledPod) =>
   readUnit(pod.units.find(({ name }) => name.startsWith('wherry-network-'))?.text ?? '');
 
+const probeUnitOf = (pod: CompiledPod) =>
+  readUnit(pod.units.find(({ name }) => name.startsWith('wherry-probe-'))?.text ?? '');
+
 const fileOf = (pod: CompiledPod, path: string) => pod.files.find((file) => file.path === path)?.content;
 
 const lines = (directives: ReturnType<typeof readUnit>) =>
@@ -116,6 +119,12 @@ const member = (value: unknown, path: string): unknown =>
 /** Name of an assertion → what it checks. */
 const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
   'assert-service': (pod, app = '', ...words) => expect(lines(unitOf(pod, app))).toContain(words.join(' ')),
+  'assert-word': (pod, app = '', key = '', word = '') =>
+    expect(
+      unitOf(pod, app)
+        .find((directive) => directive.key === key)
+        ?.value.split(' '),
+    ).toContain(word),
   'assert-no-directive': (pod, app = '', key = '') =>
     expect(unitOf(pod, app).map((directive) => directive.key)).not.toContain(key),
   'assert-slice': (pod, ...words) =>
@@ -123,7 +132,7 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
       words.join(' '),
     ),
   'assert-exec': (pod, app = '', what = '', layerBytes = '') => {
-    const key = what === 'create' ? 'ExecStart' : 'ExecStopPost';
+    const key = what === 'post-stop' ? 'ExecStopPost' : 'ExecStart';
     const value =
       unitOf(pod, app)
         .find((directive) => directive.key === key)
@@ -212,6 +221,29 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
     // The unit's program puts a key in front of it.
     expect(text).toMatch(/^\{"[^\n]+\}\n$/);
   },
+  'assert-start-order': (pod, ...apps) => expect(pod.services.map(({ app }) => app)).toEqual(apps),
+  'assert-once': (pod, app = '', seconds = '') =>
+    expect(String(pod.services.find((service) => service.app === app)?.onceSeconds)).toBe(seconds),
+  'assert-probe': (pod, app = '', ...json) => {
+    const expected = json.join(' ');
+    expect(pod.services.find((service) => service.app === app)?.probe).toEqual(
+      expected === 'undefined' ? undefined : JSON.parse(expected),
+    );
+  },
+  'assert-probe-unit': (pod, ...words) => expect(lines(probeUnitOf(pod))).toContain(words.join(' ')),
+  'assert-probe-exec': (pod, app = '') => {
+    const words = probeUnitOf(pod).find(({ key }) => key === 'ExecStart')?.value ?? '';
+    const home = `/var/lib/wherry/pods/${demoUuid}`;
+    expect(readWords(words, true)).toEqual([
+      ...['/bin/sh', `${home}/probe-app`, `/run/wherry/apps/${demoUuid}-${app}`, '/usr/bin/crun'],
+      ...[`${demoUuid}-${app}`, `${home}/apps/${app}.probe/process.json`],
+    ]);
+    expect(fileOf(pod, 'probe-app')).toMatch(/^#!/);
+  },
+  'assert-process': (pod, app = '', path = '', ...json) =>
+    expect(member(JSON.parse(fileOf(pod, `apps/${app}.probe/process.json`) ?? 'null'), path)).toEqual(
+      JSON.parse(json.join(' ')),
+    ),
   'assert-source': (pod, app = '', path = '') => expect(pod.sources).toContainEqual({ app, path }),
 };
 

@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { isAcName, parseVolumeString, type AcName, type Volume } from '../../../image/appc/index.ts';
 import {
   desiredImage,
@@ -16,7 +15,6 @@ import {
   readImageFile,
   readSecrets,
   replaceFile,
-  reifyPod,
   requireEnough,
   requireSignature,
   type Sign,
@@ -29,12 +27,13 @@ import {
   type Published,
   type DesiredContent,
 } from '../../../operator/fleet/index.ts';
-import { isRefusal, Refusal, unreadableFile } from '../../../core/refusal/index.ts';
+import { isRefusal, Refusal } from '../../../core/refusal/index.ts';
 import type { SecretValue } from '../../../wire/trust/index.ts';
 import { findByName } from './image-discover.ts';
+import { podFromFile } from './pod-files.ts';
 import { withLink, type Context } from '../../context.ts';
 import { formatBytes } from '../../format.ts';
-import type { CommandSigningFlags, DeployFlags, WaitFlags } from '../../flags.ts';
+import type { CommandSigningFlags, ContentFlags, DeployFlags, WaitFlags } from '../../flags.ts';
 import { signerOf } from '../../signing.ts';
 import { LiveLines, paint, type Colour } from '../../terminal.ts';
 
@@ -161,11 +160,11 @@ async function signToFile(
 }
 
 /** What the options ask for; every image is read, found signed, and offered to devices. */
-async function contentFrom(
+export async function contentFrom(
   context: Context,
   fleet: FleetDirectory,
-  flags: DeployFlags,
-  values: readonly SecretValue[],
+  flags: ContentFlags,
+  values: readonly SecretValue[] = [],
 ): Promise<DesiredContent> {
   const runs = (flags.run ?? []).map((text) => named(text, '--run'));
   const files = (flags.pod ?? []).map((text) => named(text, '--pod'));
@@ -190,7 +189,7 @@ async function contentFrom(
   const network = networkFor(flags);
   const settings = { network, secrets: values.map(({ name }) => name) };
   const pods = simple.map(({ name, image }) => simplePod(name, image, limits, volumes, settings));
-  for (const { name, value } of files) pods.push(reifyPod(name, await readPodFile(value), offered));
+  for (const { name, value } of files) pods.push(await podFromFile(name, value, offered));
   const used = imagesOf(pods, offered);
   const ofApps = new Set(pods.flatMap((pod) => pod.images.map(({ id }) => id)));
   const local = used.filter(({ id }) => !addresses.has(id));
@@ -236,7 +235,7 @@ function volumesFor(images: readonly OfferedImage[], texts: readonly string[]): 
 }
 
 /** @throws Refusal `usage` when no pod would get it, `input-invalid` for what is no name */
-function networkFor({ network, run = [] }: DeployFlags): AcName | undefined {
+function networkFor({ network, run = [] }: ContentFlags): AcName | undefined {
   if (network === undefined) return undefined;
   if (run.length === 0) {
     const advice = 'a pod manifest names its network with the annotation wherry/network';
@@ -258,7 +257,7 @@ function networkFor({ network, run = [] }: DeployFlags): AcName | undefined {
 async function givenImages(
   context: Context,
   fleet: FleetDirectory,
-  flags: DeployFlags,
+  flags: ContentFlags,
   runs: readonly string[],
 ): Promise<{ images: readonly OfferedImage[]; addresses: ReadonlyMap<string, readonly string[]> }> {
   const images: OfferedImage[] = [];
@@ -382,7 +381,7 @@ function colourOf(progress: Progress): Colour {
   return progress.phase === 'committed' ? 'green' : 'red';
 }
 
-function parseDevices(names: readonly string[]): readonly AcName[] {
+export function parseDevices(names: readonly string[]): readonly AcName[] {
   return [...new Set(names)].map((name) => {
     if (!isAcName(name)) throw new Refusal('usage', `${JSON.stringify(name)} is not the name of a device`);
     return name;
@@ -398,12 +397,4 @@ function named(text: string, option: string): { readonly name: AcName; readonly 
     );
   }
   return { name, value };
-}
-
-async function readPodFile(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (cause) {
-    throw unreadableFile(`the pod manifest ${path}`, cause);
-  }
 }
