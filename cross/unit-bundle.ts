@@ -5,6 +5,7 @@ import type { Metafile, Plugin } from 'esbuild';
 import { build } from 'esbuild';
 
 import { BuildFailure } from './build-failure.ts';
+import { lineLimit } from './bundle.ts';
 import { dependencyDiet } from './dependency-diet.ts';
 
 /** The program of the units that work and end, as one file. */
@@ -36,7 +37,7 @@ export async function bundleUnits(options: {
     platform: 'node',
     target: 'node20',
     minify: true,
-    lineLimit: 160,
+    lineLimit,
     legalComments: 'none',
     define: { 'process.env.WHERRY_VERSION': JSON.stringify(options.version) },
     // The form for ES modules asks for the address of its file, which a snapshot does not have.

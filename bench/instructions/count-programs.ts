@@ -45,7 +45,7 @@ async function writePrograms(directory: string): Promise<void> {
   const units = await bundleUnits({ root, nodeModules, version: '0.0.0' });
   writeFileSync(join(directory, unitBundle), units.bytes);
   for (const [name, bytes] of files) writeFileSync(join(directory, name), bytes);
-  writeFileSync(join(directory, 'package.json'), '{"type":"module"}\n');
+  writeFileSync(join(directory, 'package.json'), '{"type":"commonjs"}\n');
 }
 
 class Counter {

@@ -33,10 +33,13 @@ const sources = {
       Object.assign(options, { ciphers: 'PSK', maxVersion: 'TLSv1.2', checkServerIdentity: () => undefined,
         pskCallback: () => ({ psk: key, identity: 'device' }) });
     }
-    const client = await mqtt.connectAsync(options);
-    client.on('message', (topic, payload) => { console.log(topic, payload.toString()); client.end(); });
-    await client.subscribeAsync('a/b', { qos: 1 });
-    await client.publishAsync('a/b', 'there and back', { qos: 1, retain: true });`,
+    const main = async () => {
+      const client = await mqtt.connectAsync(options);
+      client.on('message', (topic, payload) => { console.log(topic, payload.toString()); client.end(); });
+      await client.subscribeAsync('a/b', { qos: 1 });
+      await client.publishAsync('a/b', 'there and back', { qos: 1, retain: true });
+    };
+    void main();`,
   'websocket.ts': `
     import mqtt from 'mqtt';
     mqtt.connect({ protocol: 'ws', host: 'localhost', port: 9 });`,
@@ -75,7 +78,7 @@ describe('the bundle', () => {
       version: '1.2.3',
     });
     await mkdir(path.join(directory, 'out'));
-    await writeFile(path.join(directory, 'out/package.json'), '{"type":"module"}');
+    await writeFile(path.join(directory, 'out/package.json'), '{"type":"commonjs"}');
     for (const [name, bytes] of programs.files) await writeFile(path.join(directory, 'out', name), bytes);
   });
 
