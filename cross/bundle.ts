@@ -6,6 +6,7 @@ import { build, transform } from 'esbuild';
 
 import { BuildFailure } from './build-failure.ts';
 import { dependencyDiet, staleDiet } from './dependency-diet.ts';
+import { sharedOpenpgpNames } from './openpgp-diet.ts';
 
 /**
  * The programs of the package: name of the file in /usr/lib/wherry (without .js) → source below the
@@ -84,13 +85,20 @@ export async function bundle(options: BundleOptions): Promise<Bundle> {
       'import.meta.url': JSON.stringify('file:///usr/lib/wherry/'),
     },
     nodePaths: [options.nodeModules],
-    plugins: [sharedOpenpgp(), dependencyDiet()],
+    plugins: [sharedOpenpgp(options.root), dependencyDiet()],
     logLevel: 'silent',
     metafile: true,
     write: false,
   }).catch((cause: unknown) => {
     throw new BuildFailure(`The bundle does not compile: ${String(cause)}`, { cause });
   });
+  const undefinedNames = result.warnings.filter(({ id }) => id === 'import-is-undefined');
+  if (undefinedNames.length > 0) {
+    const [{ text } = { text: '' }] = undefinedNames;
+    throw new BuildFailure(
+      `The bundle does not compile: ${text}. What is shared of OpenPGP is named in shared-openpgp.ts.`,
+    );
+  }
   const files = await Promise.all(
     result.outputFiles.map(async (file) => [path.basename(file.path), await asCommonJs(file.text)] as const),
   );
@@ -121,7 +129,7 @@ async function asCommonJs(text: string): Promise<Uint8Array> {
  * OpenPGP is in the bundle of the units (unit-bundle.ts), from where the others take it: a second
  * copy would be a quarter of the package.
  */
-function sharedOpenpgp(): Plugin {
+function sharedOpenpgp(root: string): Plugin {
   const namespace = 'wherry-openpgp';
   return {
     name: namespace,
@@ -131,10 +139,16 @@ function sharedOpenpgp(): Plugin {
         path: file,
         external: true,
       }));
-      plugin.onLoad({ filter: /.*/, namespace }, () => ({
-        contents: `module.exports = require('./unit-programs.cjs').openpgp;`,
-        loader: 'js',
-      }));
+      plugin.onLoad({ filter: /.*/, namespace }, async () => {
+        const names = await sharedOpenpgpNames(root);
+        return {
+          contents: [
+            `import * as units from './unit-programs.cjs';`,
+            ...names.map((name) => `export const ${name} = units.openpgp.${name};`),
+          ].join('\n'),
+          loader: 'js',
+        };
+      });
     },
   };
 }

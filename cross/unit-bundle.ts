@@ -7,6 +7,7 @@ import { build } from 'esbuild';
 import { BuildFailure } from './build-failure.ts';
 import { lineLimit } from './bundle.ts';
 import { dependencyDiet } from './dependency-diet.ts';
+import { openpgpDiet } from './openpgp-diet.ts';
 
 /** The program of the units that work and end, as one file. */
 export const unitBundle = 'unit-programs.cjs';
@@ -39,13 +40,15 @@ export async function bundleUnits(options: {
     minify: true,
     lineLimit,
     legalComments: 'none',
-    define: { 'process.env.WHERRY_VERSION': JSON.stringify(options.version) },
-    // The form for ES modules asks for the address of its file, which a snapshot does not have.
-    alias: { openpgp: path.join(options.nodeModules, 'openpgp/dist/node/openpgp.cjs') },
+    define: {
+      'process.env.WHERRY_VERSION': JSON.stringify(options.version),
+      // OpenPGP hands it to createRequire, which the diet replaces.
+      'import.meta.url': 'undefined',
+    },
     // The builder of snapshots gives its script no `module`.
     banner: { js: `var module=typeof module==='undefined'?{exports:{}}:module;` },
     nodePaths: [options.nodeModules],
-    plugins: [lateModules(), dependencyDiet()],
+    plugins: [lateModules(), openpgpDiet(options.nodeModules), dependencyDiet()],
     logLevel: 'silent',
     metafile: true,
     write: false,

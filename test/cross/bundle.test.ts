@@ -14,7 +14,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BuildFailure } from '../../cross/build-failure.ts';
 import type { Bundle } from '../../cross/bundle.ts';
 import { bundle, bundledPackages, entryPoints, staticClosure } from '../../cross/bundle.ts';
-import { bundleUnits } from '../../cross/unit-bundle.ts';
+import { bundleUnits, unitBundle } from '../../cross/unit-bundle.ts';
 
 const run = promisify(execFile);
 const projectRoot = path.join(import.meta.dirname, '../..');
@@ -218,6 +218,23 @@ describe('the programs of the package', () => {
     );
     for (const heavy of ['mqtt', 'aedes', 'commander', 'node-cron', 'proxy-agent-negotiate'])
       expect(packages).not.toContain(heavy);
+  });
+
+  it('make keys with the OpenPGP of the units', async () => {
+    const directory = await mkdtemp(path.join(tmpdir(), 'wherry-programs-'));
+    try {
+      const units = await bundleUnits({ root: projectRoot, nodeModules, version: '1.2.3' });
+      await writeFile(path.join(directory, 'package.json'), '{"type":"commonjs"}');
+      await writeFile(path.join(directory, unitBundle), units.bytes);
+      for (const [name, bytes] of programs.files) await writeFile(path.join(directory, name), bytes);
+      const wherry = (...args: string[]) =>
+        run(process.execPath, [path.join(directory, 'wherry.js'), '--fleet', `${directory}/fleet`, ...args]);
+      await wherry('fleet', 'init', 'farm');
+      const { stdout } = await wherry('keys', 'export', 'deploy');
+      expect(stdout).toContain('BEGIN PGP PUBLIC KEY BLOCK');
+    } finally {
+      await rm(directory, { recursive: true });
+    }
   });
 
   it('hold OpenPGP once: the operator takes it from the bundle of the units', () => {

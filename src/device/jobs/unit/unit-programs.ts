@@ -4,7 +4,7 @@ import { pullUnit } from '../pull/index.ts';
 import { renderUnit } from '../render/index.ts';
 
 /** For the operator's tool, which takes it from here: the package has one copy. */
-export * as openpgp from 'openpgp';
+export * as openpgp from './shared-openpgp.ts';
 
 /**
  * The programs of the units that work and end: `node unit-programs.cjs NAME ARGUMENT`, or
