@@ -82,7 +82,7 @@ function gone(text: string): BuildFailure {
   return new BuildFailure(`cross/openpgp-diet.ts names what is no longer there: ${text}.`);
 }
 
-/** The names that the bundle of the units exports of OpenPGP, for the programs that take it there. */
+/** What the bundle of the units exports of OpenPGP, for the programs that take it from there. */
 export async function sharedOpenpgpNames(root: string): Promise<readonly string[]> {
   const result = await build({
     absWorkingDir: root,

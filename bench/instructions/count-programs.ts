@@ -80,7 +80,7 @@ class Counter {
   /** As cross/debian/snapshot makes it. */
   async makeSnapshot(): Promise<void> {
     const { flags, environment } = unitCommand('wherry-snapshot.service');
-    const args = [...flags, ...this.#snapshot, '--build-snapshot', join(this.#programs, unitBundle)];
+    const args = [...flags, ...this.#snapshot, '--build-snapshot', join(this.#programs, unitBundle), 'warm'];
     await this.#node.count(args, { env: environment });
   }
 
