@@ -6,6 +6,7 @@ import { build, transform } from 'esbuild';
 
 import { BuildFailure } from './build-failure.ts';
 import { dependencyDiet, staleDiet } from './dependency-diet.ts';
+import { lateModules } from './late-modules.ts';
 import { sharedOpenpgpNames } from './openpgp-diet.ts';
 
 /**
@@ -85,7 +86,7 @@ export async function bundle(options: BundleOptions): Promise<Bundle> {
       'import.meta.url': JSON.stringify('file:///usr/lib/wherry/'),
     },
     nodePaths: [options.nodeModules],
-    plugins: [sharedOpenpgp(options.root), dependencyDiet()],
+    plugins: [lateModules(), sharedOpenpgp(options.root), dependencyDiet()],
     logLevel: 'silent',
     metafile: true,
     write: false,
