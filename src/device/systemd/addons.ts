@@ -8,8 +8,7 @@ const addonDirectory = '/usr/lib/wherry/addons';
 export function loadAddon(name: 'journald' | 'notify', directory = addonDirectory): unknown {
   const path = `${directory}/${name}-abi${process.versions.modules}.node`;
   try {
-    // Not by require: a file of a package that says "type": "module" has none, and Node's
-    // createRequire loads the whole of its loader for ES modules.
+    // Node's createRequire would load the whole of its loader for ES modules.
     const module: { exports: unknown } = { exports: {} };
     process.dlopen(module, path);
     return module.exports;
