@@ -1,19 +1,44 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
 import { startVitest, type TestCase, type Vitest } from 'vitest/node';
 
 /**
- * Runs the unit tests and the board tests, and closes with one line that says how many passed and
- * failed. Arguments are filters on file names, as vitest takes them.
+ * Runs the unit tests and then the board tests, and closes with one line that says how many passed
+ * and failed. Arguments are filters on file names, as vitest takes them. What the boards start from
+ * is made beside the unit tests.
  */
 async function main(filters: readonly string[]): Promise<void> {
-  const vitest = await startVitest('test', [...filters], { run: true, watch: false });
-  const { passed, failed, skipped, reasons } = count(vitest);
-  await vitest.close();
-  const ended = process.exitCode !== undefined && process.exitCode !== 0;
+  const totals: Totals = { passed: 0, failed: 0, skipped: 0, reasons: new Map() };
+  let ended = false;
+  const wantsBoards = filters.length === 0 || filters.some((filter) => filter.includes('board'));
+  const prepared = wantsBoards ? prepareBoards() : Promise.resolve();
+  for (const project of ['unit', 'board']) {
+    if (project === 'board') await prepared;
+    const vitest = await startVitest('test', [...filters], {
+      ...{ run: true, watch: false, project: [project] },
+      // A filter may name files of one kind only.
+      passWithNoTests: filters.length > 0,
+    });
+    count(vitest, totals);
+    await vitest.close();
+    ended ||= process.exitCode !== undefined && process.exitCode !== 0;
+  }
+  const { passed, failed, skipped, reasons } = totals;
   for (const [reason, times] of reasons) process.stdout.write(`\n${times} skipped: ${reason}`);
   if (skipped > 0)
     process.stdout.write(`\n${skipped} skipped: they are asked for by name, see CONTRIBUTING.md\n`);
   process.stdout.write(`\n${passed} passed, ${failed} failed\n`);
   process.exit(failed > 0 || ended || passed === 0 ? 1 : 0);
+}
+
+/** A test that needs what could not be made fails by itself, and says why. */
+async function prepareBoards(): Promise<void> {
+  const script = fileURLToPath(new URL('prepare-boards.ts', import.meta.url));
+  const child = spawn(process.execPath, [...process.execArgv, script], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  await once(child, 'close');
 }
 
 interface Totals {
@@ -25,8 +50,7 @@ interface Totals {
   readonly reasons: Map<string, number>;
 }
 
-function count(vitest: Vitest): Totals {
-  const totals: Totals = { passed: 0, failed: 0, skipped: 0, reasons: new Map() };
+function count(vitest: Vitest, totals: Totals): void {
   for (const module of vitest.state.getTestModules()) {
     const tests: TestCase[] = [...module.children.allTests()];
     for (const test of tests) {
@@ -41,7 +65,6 @@ function count(vitest: Vitest): Totals {
     // A file that cannot be loaded, or whose preparation fails, has no failed test of its own.
     if (!module.ok() && tests.every((test) => test.result().state !== 'failed')) totals.failed += 1;
   }
-  return totals;
 }
 
 await main(process.argv.slice(2));

@@ -1,20 +1,12 @@
 import { it } from 'vitest';
 import { type Ability, lacksOf, loadBoardConfig } from '../../qemu/index.ts';
-
-/** The boards that WHERRY_BOARDS names: everything runs on each of them. */
-const named = process.env['WHERRY_BOARDS']?.split(',').filter(Boolean);
-
-/** Otherwise everything runs on the first, and on the others what only they can show. */
-const matrix = ['native', 'virt-armv8', 'virt-armv7'] as const;
+import { matrix, named } from '../support/boards.ts';
 
 const kindOf = (name: string) => loadBoardConfig(name).config.kind;
 const suiteOf = (name: string) => loadBoardConfig(name).config.suite;
 
 /** For what must be shown on every architecture, kernel and systemd. */
 export const everyBoard: readonly string[] = named ?? matrix;
-
-/** For what a slow processor or a kernel of ARM may break: the native and one emulated board. */
-export const everyKind: readonly string[] = named ?? matrix.slice(0, 2);
 
 /** For what another version of systemd, Node or dpkg may break: a board for each Debian release. */
 export const everyRelease: readonly string[] =
@@ -57,9 +49,8 @@ export function itOncePerKind(board: string, ...needs: readonly Ability[]): type
   return skipped(`${board} need not show it: ${home} does`);
 }
 
-/** Of `it` only the call itself and `for` are used with these. */
+/** Of `it` only the call itself is used with these. */
 function skipped(reason: string): typeof it {
   const skip = (title: string): void => it(title, (test) => test.skip(reason));
-  const skipEach = () => skip;
-  return Object.assign(skip, { for: skipEach }) as unknown as typeof it;
+  return skip as typeof it;
 }

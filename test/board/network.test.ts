@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DesiredState } from '../../src/wire/trust/desired-state.ts';
 import type { DeviceReport } from '../../src/wire/report/report.ts';
-import { everyKind, itOnce } from './board-choice.ts';
+import { oneBoard } from './board-choice.ts';
 import { type BuiltImage, Scene } from './scene.ts';
 
 const busybox = '/usr/bin/busybox';
 
 /** Pods in networks: real CNI plugins, rules of the kernel, traffic. */
-describe.each(everyKind)('the network of a pod on %s', (name) => {
+describe.each(oneBoard)('the network of a pod on %s', (name) => {
   let scene: Scene;
   let image: BuiltImage;
   beforeAll(async () => {
@@ -87,29 +87,26 @@ describe.each(everyKind)('the network of a pod on %s', (name) => {
     expect(await inside(pid, 'cat /etc/resolv.conf')).toBe('nameserver 10.0.2.3');
   });
 
-  itOnce(name)(
-    '[C45] [C61] [C111] is there after a power cut, without an uplink and without wherryd',
-    async () => {
-      await scene.board.check('systemctl disable wherryd; sync');
-      await scene.board.powerCut();
-      await scene.board.bootAgain({ network: false });
-      const { app } = await unitsOf('other');
-      await scene.board.waitFor(
-        'curl -sS --max-time 5 http://127.0.0.1:8080/',
-        ({ stdout }) => stdout === 'hello from the pod',
-        60_000,
-      );
-      await scene.board.check(`systemctl is-active ${app}`);
-      const pid = Number(await scene.board.check(`systemctl show -P MainPID ${app}`));
-      expect(await inside(pid, 'wget -qO- http://web/')).toBe('hello from the pod');
-      expect((await scene.board.run('systemctl is-active wherryd')).stdout).toContain('inactive');
-      await scene.board.check('systemctl enable wherryd; sync');
-      await scene.board.powerCut();
-      await scene.board.bootAgain();
-    },
-  );
+  it('[C45] [C61] [C111] is there after a power cut, without an uplink and without wherryd', async () => {
+    await scene.board.check('systemctl disable wherryd; sync');
+    await scene.board.powerCut();
+    await scene.board.bootAgain({ network: false });
+    const { app } = await unitsOf('other');
+    await scene.board.waitFor(
+      'curl -sS --max-time 5 http://127.0.0.1:8080/',
+      ({ stdout }) => stdout === 'hello from the pod',
+      60_000,
+    );
+    await scene.board.check(`systemctl is-active ${app}`);
+    const pid = Number(await scene.board.check(`systemctl show -P MainPID ${app}`));
+    expect(await inside(pid, 'wget -qO- http://web/')).toBe('hello from the pod');
+    expect((await scene.board.run('systemctl is-active wherryd')).stdout).toContain('inactive');
+    await scene.board.check('systemctl enable wherryd; sync');
+    await scene.board.powerCut();
+    await scene.board.bootAgain();
+  });
 
-  itOnce(name)('[C111] leaves nothing after 20 starts, nor where it was killed at any moment', async () => {
+  it('[C111] leaves nothing after 20 starts, nor where it was killed at any moment', async () => {
     const { network, app } = await unitsOf('web');
     await scene.board.check(`systemctl stop wherryd 'wherry-pod-*'`);
     await inactive(network);
@@ -173,13 +170,13 @@ describe.each(everyKind)('the network of a pod on %s', (name) => {
     expect((await scene.board.run('curl -sS --max-time 3 http://127.0.0.1/')).status).not.toBe(0);
   });
 
-  itOnce(name)("[C110] is the host's for a pod that names none, as it always was", async () => {
+  it("[C110] is the host's for a pod that names none, as it always was", async () => {
     const report = await committed(scene.desired([pod('old', undefined)]));
     expect(report.pods[0]).not.toHaveProperty('network');
     expect(await get('http://127.0.0.1:80/')).toBe('hello from the pod');
   });
 
-  itOnce(name)('[C113] refuses a port that another pod has, and names both fields', async () => {
+  it('[C113] refuses a port that another pod has, and names both fields', async () => {
     const ports = [{ name: 'http', hostPort: 8080 }];
     const answer = await scene.deploy(
       scene.desired([pod('one', 'bridge', { ports }), pod('two', 'bridge', { ports })]),
@@ -193,7 +190,7 @@ describe.each(everyKind)('the network of a pod on %s', (name) => {
     expect(await get('http://127.0.0.1:80/')).toBe('hello from the pod');
   });
 
-  itOnce(name)('[C113] refuses a port that a process of the host has, and goes back', async () => {
+  it('[C113] refuses a port that a process of the host has, and goes back', async () => {
     await scene.board.check(
       `systemd-run --unit=squatter ${busybox} nc -l -p 8090; systemctl is-active squatter`,
     );
@@ -225,7 +222,7 @@ describe.each(everyKind)('the network of a pod on %s', (name) => {
     expect(await speed(`nsenter -n -t ${pid} curl http://127.0.0.1/large`)).toBeGreaterThan(3_000_000);
   });
 
-  itOnce(name).for(['macvlan', 'ipvlan'])("is a %s of the operator's configuration", async (type, test) => {
+  it.for(['macvlan', 'ipvlan'])("is a %s of the operator's configuration", async (type, test) => {
     const made = `ip link add link eth0 name probe type ${type} && ip link delete probe`;
     if ((await scene.board.run(made)).status !== 0) test.skip(`the kernel has no ${type}`);
     const list = {
@@ -258,33 +255,30 @@ describe.each(everyKind)('the network of a pod on %s', (name) => {
     );
   });
 
-  itOnce(name)(
-    '[C110] [C115] refuses a network that the device does not have or does not allow',
-    async () => {
-      expect(await scene.deploy(scene.desired([pod('web', 'moon')]))).toMatchObject({
-        outcome: 'refused',
-        code: 'pod-network-unknown',
-      });
-      await scene.configure('[network]\nallow_host = false\ndefault = "bridge"\n');
-      expect(await scene.deploy(scene.desired([pod('web', 'host')]))).toMatchObject({
-        outcome: 'refused',
-        code: 'pod-network-forbidden',
-      });
-      const report = await committed(scene.desired([pod('unsaid', undefined)]));
-      expect(report.pods[0]?.network?.name).toBe('bridge');
-      const address = report.pods[0]?.network?.addresses[0] ?? '';
-      // A pod that did not change keeps its process, and so it keeps its network.
-      await scene.configure('');
-      const later = await committed(scene.desired([pod('unsaid', undefined), pod('other', 'none')]));
-      expect(pidOf(later, 'unsaid')).toBe(pidOf(report, 'unsaid'));
-      expect(await get(`http://${address}/`)).toBe('hello from the pod');
-      await scene.board.check('mv /usr/lib/cni/portmap /usr/lib/cni/portmap.away');
-      expect(await scene.deploy(scene.desired([pod('web', 'bridge')]))).toMatchObject({
-        outcome: 'refused',
-        code: 'device-unsupported',
-        message: expect.stringContaining('install containernetworking-plugins') as string,
-      });
-      await scene.board.check('mv /usr/lib/cni/portmap.away /usr/lib/cni/portmap');
-    },
-  );
+  it('[C110] [C115] refuses a network that the device does not have or does not allow', async () => {
+    expect(await scene.deploy(scene.desired([pod('web', 'moon')]))).toMatchObject({
+      outcome: 'refused',
+      code: 'pod-network-unknown',
+    });
+    await scene.configure('[network]\nallow_host = false\ndefault = "bridge"\n');
+    expect(await scene.deploy(scene.desired([pod('web', 'host')]))).toMatchObject({
+      outcome: 'refused',
+      code: 'pod-network-forbidden',
+    });
+    const report = await committed(scene.desired([pod('unsaid', undefined)]));
+    expect(report.pods[0]?.network?.name).toBe('bridge');
+    const address = report.pods[0]?.network?.addresses[0] ?? '';
+    // A pod that did not change keeps its process, and so it keeps its network.
+    await scene.configure('');
+    const later = await committed(scene.desired([pod('unsaid', undefined), pod('other', 'none')]));
+    expect(pidOf(later, 'unsaid')).toBe(pidOf(report, 'unsaid'));
+    expect(await get(`http://${address}/`)).toBe('hello from the pod');
+    await scene.board.check('mv /usr/lib/cni/portmap /usr/lib/cni/portmap.away');
+    expect(await scene.deploy(scene.desired([pod('web', 'bridge')]))).toMatchObject({
+      outcome: 'refused',
+      code: 'device-unsupported',
+      message: expect.stringContaining('install containernetworking-plugins') as string,
+    });
+    await scene.board.check('mv /usr/lib/cni/portmap.away /usr/lib/cni/portmap');
+  });
 });

@@ -22,15 +22,21 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
     await board.check(`set -e
       mkdir -p /run/tree/rootfs/bin /var/lib/wherry/images
       cp "$(command -v busybox)" /run/tree/rootfs/bin/busybox
-      for name in sh sleep; do ln -s busybox /run/tree/rootfs/bin/$name; done
+      for name in sh sleep chroot cat wc; do ln -s busybox /run/tree/rootfs/bin/$name; done
       mkfs.erofs --quiet /var/lib/wherry/images/${imageId}.erofs /run/tree >/dev/null`);
   });
   afterAll(() => board.stop());
 
-  const app = (script: string, options: { restart?: string; isolators?: readonly object[] } = {}) => ({
+  interface AppOptions {
+    readonly restart?: string;
+    readonly isolators?: readonly object[];
+    /** What to run in place of a shell with the script. */
+    readonly exec?: readonly string[];
+  }
+  const app = (script: string, options: AppOptions = {}) => ({
     image: { id: imageId },
     app: {
-      exec: ['/bin/sh', '-c', script],
+      exec: options.exec ?? ['/bin/sh', '-c', script],
       user: '0',
       group: '0',
       isolators: options.isolators ?? [],
@@ -206,6 +212,114 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
     const told = await board.check(`journalctl -b -o cat _PID=1 UNIT=${unit}`);
     expect(told).toContain('Stopped');
     expect(told).not.toContain('timed out');
+  });
+
+  /** How a stop of the only app of `pod` ended, and what systemd and the app wrote. */
+  const stopped = async (pod: CompiledPod): Promise<{ result: string; lines: string }> => {
+    const unit = unitsOf(pod);
+    // The exit status that wherryd would reset. Without it systemd forgets a unit that ended well.
+    const result = await board.check(
+      `systemctl stop ${unit}; systemctl show -P Result ${unit}; systemctl reset-failed ${unit} || true; journalctl --sync`,
+    );
+    const lines = await board.check(`${journalOf(pod)}; journalctl -b -o cat _PID=1 UNIT=${unit}`);
+    return { result: result.trim(), lines };
+  };
+
+  it('end an app at once that has no handler for its stop signal [C133]', async () => {
+    const pod = await install('deaf', [app('', { exec: ['/bin/sleep', '1000'] })]);
+    await board.check(`systemctl start ${unitsOf(pod)}`);
+    const { result, lines } = await stopped(pod);
+    expect(result).toBe('signal');
+    expect(lines).toContain('process 1 has no handler for SIGTERM');
+    expect(lines).not.toContain('timed out');
+  });
+
+  it('wait for no stop timeout when an app is stopped right after its start [C133]', async () => {
+    const pod = await install('abrupt', [app(polite)]);
+    const lines: string[] = [];
+    for (let round = 0; round < Math.min(rounds, 5); round++) {
+      await board.check(`systemctl start ${unitsOf(pod)}`);
+      const stop = await stopped(pod);
+      expect(stop.result).toMatch(/^(success|signal)$/);
+      lines.push(stop.lines);
+    }
+    expect(lines.join('\n')).not.toContain('timed out');
+  });
+
+  it('let an app say goodbye that blocks the signal and waits for it', async () => {
+    const number = { amd64: 128, arm64: 137, armhf: 177 }[board.arch];
+    const wait = `use POSIX; sigprocmask(SIG_BLOCK, POSIX::SigSet->new(SIGTERM)); $| = 1; print "up\n";
+      my $set = pack("V2", 1 << 14, 0); syscall(${number}, $set, 0, 0, 8); print "bye\n"`;
+    const pod = await install('waiting', [
+      {
+        ...app('', { exec: ['/bin/chroot', '/host', '/usr/bin/perl', '-e', wait] }),
+        mounts: [{ volume: 'host', path: '/host', appVolume: { name: 'host', kind: 'host', source: '/' } }],
+      },
+    ]);
+    await board.check(`systemctl start ${unitsOf(pod)}`);
+    await board.waitFor(`cat /proc/$(systemctl show -P MainPID ${unitsOf(pod)})/syscall`, ({ stdout }) =>
+      stdout.startsWith(`${number} `),
+    );
+    const { result, lines } = await stopped(pod);
+    expect(result).toBe('success');
+    expect(lines).toContain('bye');
+  });
+
+  it('leave it to the signal to end an app that is not the first of its PID namespace', async () => {
+    const pod = await install('second', [app('', { exec: ['/bin/sleep', '1000'] }), app(polite)]);
+    await board.check(`systemctl start ${unitsOf(pod)}`);
+    const unit = `'${pod.services[0]?.unit ?? ''}'`;
+    expect(await board.check(`systemctl stop ${unit}; systemctl show -P Result ${unit}`)).toBe('success\n');
+    await board.check(`systemctl stop ${unitsOf(pod)}`);
+  });
+
+  describe('in order', () => {
+    /** An app with a directory of the host that outlives its runs. */
+    const kept = (script: string, annotations: Readonly<Record<string, string>>) => ({
+      ...app(script),
+      annotations: Object.entries(annotations).map(([name, value]) => ({ name, value })),
+      mounts: [
+        { volume: 'kept', path: '/kept', appVolume: { name: 'kept', kind: 'host', source: '/run/kept' } },
+      ],
+    });
+    const states = async (pod: CompiledPod): Promise<readonly string[]> => {
+      const told = await board.check(
+        `for unit in ${unitsOf(pod)}; do systemctl show -P ActiveState -P SubState -P Result "$unit" | tr '\\n' ' '; echo; done`,
+      );
+      return told.trim().split(/ *\n/);
+    };
+
+    it('start an app only after one that runs once has succeeded, at its third try [C134]', async () => {
+      const pod = await install('ordered', [
+        kept(`cat /kept/tries; exec sleep 1000`, { 'wherry/after': 'app1', 'wherry/restart': 'no' }),
+        kept(`echo try >>/kept/tries; [ "$(wc -l </kept/tries)" = 3 ]`, { 'wherry/once': 'true' }),
+      ]);
+      expect(pod.services.map((service) => service.app)).toEqual(['app1', 'app0']);
+      await board.check(
+        `rm -rf /run/kept; mkdir /run/kept; systemctl start '${pod.services[1]?.unit ?? ''}'`,
+      );
+      expect(await states(pod)).toEqual(['success active exited', 'success active running']);
+      await board.waitFor(
+        journalOf(pod, 'WHERRY_APP=app0'),
+        ({ stdout }) => stdout === 'try\ntry\ntry\n',
+        30_000,
+      );
+      await board.check(`systemctl stop ${unitsOf(pod)}`);
+    });
+
+    it('do not start an app when one that runs once has failed for good [C134]', async () => {
+      const pod = await install('unordered', [
+        kept(`exec sleep 1000`, { 'wherry/after': 'app1', 'wherry/restart': 'no' }),
+        kept(`exit 3`, { 'wherry/once': 'true', 'wherry/restart': 'no' }),
+      ]);
+      const { status, stderr } = await board.run(
+        `mkdir -p /run/kept; systemctl start '${pod.services[1]?.unit ?? ''}'`,
+      );
+      expect(status).not.toBe(0);
+      expect(stderr).toContain('dependency');
+      expect((await states(pod))[0]).toBe('exit-code failed failed');
+      await board.check(`systemctl reset-failed`);
+    });
   });
 
   it('run an app under a filter that lists only its own calls', async () => {

@@ -88,6 +88,7 @@ export const refusalCodes = {
   'pod-network-failed': ['pod', 'a plugin refused to attach the pod to its network'],
   'activation-failed': ['pod', 'a unit of the pod did not start'],
   'probation-failed': ['pod', 'the pod did not stay healthy for its probation'],
+  'probe-failed': ['pod', 'an app did not pass its probe within the probation'],
   // --- the device
   // ------------------------------------------------------------------------------------------
   'no-space': ['device', 'too little free space for the download and the image'],

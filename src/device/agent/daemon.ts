@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import type { StateKeeper, TrustedRoot } from '../deploy/index.ts';
-import { type Journal, systemClock } from '../../core/ports/index.ts';
+import { type Journal, systemClock, systemRandom } from '../../core/ports/index.ts';
 import { DeviceSession } from '../session/index.ts';
 import { MqttTransport } from '../../wire/mqtt/index.ts';
 import { imageStore, nodeDisk, programVerity, stateSlots } from '../store/index.ts';
@@ -9,10 +9,25 @@ import { type DeviceTime, deviceTime, timeFloor, trustedInEra } from '../../wire
 import { readCredentials } from './broker-credentials.ts';
 import { parseConfig } from './config.ts';
 import { buildReport } from './device-report.ts';
-import { DeviceWorld, PodFiles, PodWatch, readNetworkFacts } from '../world/index.ts';
+import {
+  askProbe,
+  DeviceWorld,
+  metadataKey,
+  PodFiles,
+  PodWatch,
+  ProbeWatch,
+  readNetworkFacts,
+} from '../world/index.ts';
 import { examineInUnit, examineRootInUnit } from '../jobs/examine/index.ts';
 import { inTurn } from './in-turn.ts';
-import { lookAtHost, readCgroupFile, readPodAddresses, type Places, pullUser } from '../host/index.ts';
+import {
+  lookAtHost,
+  readCgroupFile,
+  readPodAddresses,
+  readSmallFile,
+  type Places,
+  pullUser,
+} from '../host/index.ts';
 import { checkEnvelope } from './message-policy.ts';
 import { pullImage } from '../jobs/pull/index.ts';
 import { renderInUnit } from '../jobs/render/index.ts';
@@ -61,7 +76,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   const disk = nodeDisk();
   const notifier = openNotifier(journal);
   const systemd = connectSystemd({ watched: ['wherry-pod-'] });
-  for (const place of [places.images, places.partial, places.pods, places.run]) {
+  for (const place of [places.images, places.partial, places.pods, places.metadata, places.run]) {
     await mkdir(place, { recursive: true, mode: 0o755 });
   }
   const verity = programVerity();
@@ -79,9 +94,13 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     const floor = timeFloor({ buildTime: options.buildTime, newestIssued, savedTime: 0 });
     return deviceTime(Math.floor(systemClock.nowMs() / 1000), options.clockIsKept(), floor);
   };
-  const watch = new PodWatch(systemd, readCgroupFile, (network, uuid) =>
-    readPodAddresses(places.run, network, uuid),
-  );
+  const readAddresses = (network: string, uuid: string) => readPodAddresses(places.run, network, uuid);
+  const asking = { systemd, readAddresses, readFile: readSmallFile };
+  const probes = new ProbeWatch({
+    ...{ systemd, clock: systemClock, journal },
+    ask: (probe, pod) => askProbe(probe, pod, asking),
+  });
+  const watch = new PodWatch({ systemd, readCgroupFile, readAddresses, probes });
   const world = new DeviceWorld({
     systemd,
     disk,
@@ -93,6 +112,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     directories: places,
     host: { ...host, crunPath: places.crun },
     networks: () => readNetworkFacts(disk, places, config.network),
+    metadataKey: () => metadataKey(disk, places.metadataKey, systemRandom),
     architectures: host.architectures,
     reserveBytes: config.limits.reserveBytes,
     compression: config.store.compression,

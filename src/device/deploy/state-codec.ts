@@ -26,6 +26,7 @@ import {
   encodeRoot,
   type RootDocument,
 } from '../../wire/trust/index.ts';
+import { type CompiledProbe, usualRules } from '../pod/index.ts';
 import type { DeployedPod, Deployment, DeviceState } from './state.ts';
 
 /**
@@ -42,20 +43,44 @@ const verityDigest: Reader<string> = parsed(text(135), (value) => {
   return value;
 });
 
+const port = integer(1, 65_535);
+const probe: Reader<CompiledProbe> = map({
+  ask: tagged('kind', {
+    http: map({ kind: oneOf('http'), port, path: text(maxManifestText) }),
+    tcp: map({ kind: oneOf('tcp'), port }),
+    exec: map({ kind: oneOf('exec'), unit: text(255), directory: text(4096) }),
+  }),
+  rules: map({
+    intervalSeconds: integer(1, 3600),
+    timeoutSeconds: integer(1, 300),
+    failures: integer(1, 100),
+    successes: integer(1, 100),
+    startPeriodSeconds: optional(integer(0, 3600)),
+  }),
+});
+
+const savedService = map({
+  app: text(512),
+  unit: text(255),
+  imageId,
+  onceSeconds: optional(integer(1, 86_400)),
+  probe: optional(probe),
+  // What an older wherry knew of probes.
+  probeHttp: optional(map({ port, path: text(maxManifestText) })),
+});
+
+const service: Reader<DeployedPod['services'][number]> = (value, path) => {
+  const { probeHttp, ...saved } = savedService(value, path);
+  if (probeHttp === undefined) return saved;
+  return { ...saved, probe: { ask: { kind: 'http', ...probeHttp }, rules: usualRules } };
+};
+
 const deployedPod: Reader<DeployedPod> = map({
   name: text(512),
   // Names a directory.
   uuid: parsed(text(36), parseUuid),
   slice: text(255),
-  services: list(
-    map({
-      app: text(512),
-      unit: text(255),
-      imageId,
-      probeHttp: optional(map({ port: integer(1, 65535), path: text(maxManifestText) })),
-    }),
-    { max: 1024 },
-  ),
+  services: list(service, { max: 1024 }),
   mounts: list(text(255), { max: 1024 }),
   isolators: list(
     map({

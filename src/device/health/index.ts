@@ -4,4 +4,5 @@
  */
 export { readCgroup, type ReadCgroupFile } from './cgroup.ts';
 export { type AppSample, whyUnhealthy, Probation, probationRules } from './probation.ts';
-export { askHttp } from './probe.ts';
+export { askHttp, askTcp, noAnswer, type ProbeOutcome } from './probe.ts';
+export { judgeProbe, nextProbeSeconds, notAsked, type ProbeState } from './probe-state.ts';

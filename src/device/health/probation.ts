@@ -1,3 +1,5 @@
+import type { ProbeState } from './probe-state.ts';
+
 /** What one look at one app showed. */
 export interface AppSample {
   readonly app: string;
@@ -5,14 +7,25 @@ export interface AppSample {
   readonly subState: string;
   readonly restarts: number;
   readonly lastResult: string;
-  /** What its probe said; undefined when it has none or was not asked. */
-  readonly probe?: { readonly ok: boolean; readonly detail: string };
+  /** What its probes came to; undefined when it has none. */
+  readonly probe?: ProbeState;
+  /**
+   * Whether the app has said how long its start may take (wherry/probe-start-period). Then a
+   * failing probe need not be waited for.
+   */
+  readonly hasStartPeriod?: boolean;
 }
 
 export type Verdict =
   | { readonly outcome: 'waiting' }
   | { readonly outcome: 'healthy' }
-  | { readonly outcome: 'unhealthy'; readonly app: string; readonly reason: string };
+  | {
+      readonly outcome: 'unhealthy';
+      readonly app: string;
+      readonly reason: string;
+      /** Whether the app ran, and only its probe did not pass. */
+      readonly byProbe: boolean;
+    };
 
 export interface ProbationRules {
   /** How long every app must have been healthy without a break. */
@@ -56,8 +69,8 @@ export class Probation {
   /** Takes the next samples at monotonic time `nowMs`. */
   judge(nowMs: number, samples: readonly AppSample[]): Verdict {
     for (const sample of samples) {
-      const reason = this.fatal(sample);
-      if (reason !== undefined) return { outcome: 'unhealthy', app: sample.app, reason };
+      const end = this.fatal(sample);
+      if (end !== undefined) return { outcome: 'unhealthy', app: sample.app, ...end };
     }
     const restarts = samples.reduce((sum, sample) => sum + sample.restarts, 0);
     const unhealthy = samples.find((sample) => whyUnhealthy(sample) !== undefined);
@@ -74,14 +87,19 @@ export class Probation {
       outcome: 'unhealthy',
       app: app?.app ?? '',
       reason: (app && whyUnhealthy(app)) ?? 'was not healthy for long enough without a break',
+      byProbe: app?.activeState === 'active' && whyUnhealthy(app) !== undefined,
     };
   }
 
-  private fatal(sample: AppSample): string | undefined {
-    if (sample.activeState === 'failed') return `ended with ${sample.lastResult}`;
+  private fatal(sample: AppSample): { readonly reason: string; readonly byProbe: boolean } | undefined {
+    const ended = (reason: string) => ({ reason, byProbe: false });
+    if (sample.activeState === 'failed') return ended(`ended with ${sample.lastResult}`);
     const restarts = sample.restarts - (this.restartsBefore.get(sample.app) ?? 0);
     if (restarts > this.rules.maxRestarts)
-      return `was restarted ${restarts} times, last for ${sample.lastResult}`;
+      return ended(`was restarted ${restarts} times, last for ${sample.lastResult}`);
+    const reason = whyUnhealthy(sample);
+    if (reason !== undefined && sample.probe?.state === 'failing' && sample.hasStartPeriod === true)
+      return { reason, byProbe: true };
     return undefined;
   }
 }
@@ -90,6 +108,8 @@ export class Probation {
 export function whyUnhealthy(sample: AppSample): string | undefined {
   if (sample.activeState !== 'active')
     return `is ${sample.activeState}/${sample.subState} (${sample.lastResult})`;
-  if (sample.probe?.ok === false) return `does not pass its probe: ${sample.probe.detail}`;
-  return undefined;
+  const { probe } = sample;
+  return probe === undefined || probe.state === 'passing'
+    ? undefined
+    : `does not pass its probe: ${probe.detail}`;
 }

@@ -1,26 +1,58 @@
 import { request } from 'node:http';
-import type { HttpProbe } from '../pod/index.ts';
+import { connect } from 'node:net';
+
+/** What one probe showed. */
+export interface ProbeOutcome {
+  readonly ok: boolean;
+  /** What was seen, in words. */
+  readonly detail: string;
+}
+
+interface Asked {
+  /** An address. */
+  readonly host: string;
+  readonly port: number;
+  readonly timeoutMs: number;
+}
 
 /**
- * Asks once at `host`, an address. Well is any status from 200 to 399 within `timeoutMs`; the body
- * is thrown away unread.
+ * Asks once for `path`. Well is any status from 200 to 399 within `timeoutMs`; the body is thrown
+ * away unread.
  */
-export async function askHttp(
-  probe: HttpProbe,
-  host: string,
-  timeoutMs: number,
-): Promise<{ ok: boolean; detail: string }> {
+export async function askHttp({
+  timeoutMs,
+  ...to
+}: Asked & { readonly path: string }): Promise<ProbeOutcome> {
   return await new Promise((resolve) => {
-    const asked = request(
-      { host, port: probe.port, path: probe.path, timeout: timeoutMs, agent: false },
-      (response) => {
-        const status = response.statusCode ?? 0;
-        response.destroy();
-        resolve({ ok: status >= 200 && status < 400, detail: `HTTP ${status}` });
-      },
-    );
-    asked.on('timeout', () => asked.destroy(new Error(`no answer within ${timeoutMs} ms`)));
-    asked.on('error', (error) => resolve({ ok: false, detail: error.message }));
+    // Not the option `timeout`: a server that sends a byte of its headers now and then outlasts it.
+    const signal = AbortSignal.timeout(timeoutMs);
+    const asked = request({ ...to, agent: false, signal }, (response) => {
+      const status = response.statusCode ?? 0;
+      response.destroy();
+      resolve({ ok: status >= 200 && status < 400, detail: `HTTP ${status}` });
+    });
+    asked.on('error', (error) => resolve(failure(error, signal, timeoutMs)));
     asked.end();
   });
+}
+
+/** Connects once. Well is a connection within `timeoutMs`; nothing is sent. */
+export async function askTcp({ timeoutMs, ...to }: Asked): Promise<ProbeOutcome> {
+  return await new Promise((resolve) => {
+    const signal = AbortSignal.timeout(timeoutMs);
+    const socket = connect({ ...to, signal });
+    socket.on('connect', () => {
+      socket.destroy();
+      resolve({ ok: true, detail: `port ${to.port} is open` });
+    });
+    socket.on('error', (error) => resolve(failure(error, signal, timeoutMs)));
+  });
+}
+
+function failure(error: Error, signal: AbortSignal, timeoutMs: number): ProbeOutcome {
+  return { ok: false, detail: signal.aborted ? noAnswer(timeoutMs) : error.message };
+}
+
+export function noAnswer(timeoutMs: number): string {
+  return `no answer within ${timeoutMs / 1000} s`;
 }

@@ -47,14 +47,17 @@ export function lookAtHost(run: string, unsealable: string | undefined): Host {
   const { runs, capabilities } = architecturesOf({
     machine: machine(),
     processArch: process.arch,
-    machine32: read(join(run, 'arm32'))?.trim(),
+    machine32: readSmallFile(join(run, 'arm32'))?.trim(),
   });
-  const controllers = (read(join(cgroupRoot, 'cgroup.controllers')) ?? '').split(/\s+/).filter(Boolean);
-  const profiles = read(appArmorList);
+  const controllers = (readSmallFile(join(cgroupRoot, 'cgroup.controllers')) ?? '')
+    .split(/\s+/)
+    .filter(Boolean);
+  const profiles = readSmallFile(appArmorList);
   return {
-    bootId: (read('/proc/sys/kernel/random/boot_id') ?? '').trim(),
+    bootId: (readSmallFile('/proc/sys/kernel/random/boot_id') ?? '').trim(),
     controllers,
-    memoryBytes: Number(/^MemTotal:\s+([0-9]+) kB/m.exec(read('/proc/meminfo') ?? '')?.[1] ?? 0) * 1024,
+    memoryBytes:
+      Number(/^MemTotal:\s+([0-9]+) kB/m.exec(readSmallFile('/proc/meminfo') ?? '')?.[1] ?? 0) * 1024,
     cpuCount: readdirSync('/sys/devices/system/cpu').filter((name) => /^cpu[0-9]+$/.test(name)).length,
     machine: process.arch,
     architectures: runs,
@@ -90,17 +93,18 @@ export function lookAtHost(run: string, unsealable: string | undefined): Host {
 
 /** Reads one file of a control group, at most a page. */
 export const readCgroupFile: ReadCgroupFile = (controlGroup, file) =>
-  controlGroup.startsWith('/') ? read(join(cgroupRoot, controlGroup, file)) : undefined;
+  controlGroup.startsWith('/') ? readSmallFile(join(cgroupRoot, controlGroup, file)) : undefined;
 
 /**
  * Addresses of a pod, from the lines that its network unit adds to the hosts file of the network.
  */
 export function readPodAddresses(run: string, network: string, uuid: string): readonly string[] {
-  const lines = (read(join(run, 'names', `${network}.d`, uuid)) ?? '').split('\n');
+  const lines = (readSmallFile(join(run, 'names', `${network}.d`, uuid)) ?? '').split('\n');
   return lines.map((line) => line.split(' ')[0] ?? '').filter((address) => isIP(address) !== 0);
 }
 
-function read(path: string): string | undefined {
+/** Reads a file that a kernel or a unit of wherry wrote; undefined when there is none. */
+export function readSmallFile(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');
   } catch {

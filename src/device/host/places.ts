@@ -10,6 +10,10 @@ export const places = {
   images: '/var/lib/wherry/images',
   partial: '/var/lib/wherry/partial',
   pods: '/var/lib/wherry/pods',
+  /** What the metadata service answers from, a document for each pod that has it. */
+  metadata: '/var/lib/wherry/metadata',
+  /** The key of that service. It signs for pods, and is never made again. */
+  metadataKey: '/var/lib/wherry/metadata-key',
   run: '/run/wherry',
   units: '/etc/systemd/system',
   crun: '/usr/bin/crun',

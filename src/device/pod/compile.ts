@@ -12,25 +12,39 @@ import {
   type PodNetwork,
   portsOf,
 } from '../network/index.ts';
-import type { HttpProbe } from './http-probe.ts';
+import { type ProbeParts, compileProbe } from './compile-probe.ts';
 import { isolateApp, isolatePod, type PodIsolation } from './isolation.ts';
 import type { LimitedHost } from './limits.ts';
 import { attachScriptPath, imageMount, podPlaces, type PodPlaces } from './places.ts';
+import { probeScript, probeScriptPath } from './probe-script.ts';
 import { releaseScript, releaseScriptPath } from './release-script.ts';
-import { appSettings } from './settings.ts';
+import { type AppSettings, appSettings } from './settings.ts';
+import { startOrder } from './start-order.ts';
 import { startScript, startScriptPath } from './start-script.ts';
-import { holderUnit, mountUnit, networkUnit, serviceUnit, sliceUnit } from './units.ts';
+import { stopScript, stopScriptPath } from './stop-script.ts';
+import {
+  hostMetadataSocket,
+  holderUnit,
+  metadataSocketUnit,
+  mountUnit,
+  networkUnit,
+  serviceUnit,
+  sliceUnit,
+} from './units.ts';
 import { resolveMounts, type ResolvedMount } from './volumes.ts';
 
 type File = CompiledPod['files'][number];
 
 interface CompiledApp {
+  readonly name: string;
+  readonly imageId: PodApp['image']['id'];
+  readonly settings: AppSettings;
   readonly service: string;
   readonly files: readonly File[];
   readonly mounts: readonly ResolvedMount[];
   readonly isolators: CompiledPod['isolators'];
   readonly networkBytesPerSecond: bigint | undefined;
-  readonly probeHttp?: HttpProbe;
+  readonly probe: ProbeParts;
 }
 
 /** What all apps of a pod have in common. */
@@ -41,6 +55,8 @@ interface PodContext {
   readonly holder: boolean;
   readonly network: PodNetwork;
   readonly limited: LimitedHost;
+  /** Of each app, by its name. */
+  readonly settings: ReadonlyMap<string, AppSettings>;
 }
 
 /**
@@ -56,28 +72,33 @@ export function compilePod(input: PodInput): CompiledPod {
   if (manifest.apps.length === 0) throw new Refusal('pod-manifest-invalid', `pod ${name} has no app`);
   const places = podPlaces(name, uuid, host);
   const facts = host.network ?? hostOnly;
-  const network = choosePodNetwork(name, manifest, facts);
+  const network = choosePodNetwork(name, manifest, facts, input.metadataUrl !== undefined);
   const limited: LimitedHost = { ...host, networkLimit: (bytes) => networkLimit(network, facts, bytes) };
   const isolation = isolatePod(manifest.isolators, limited);
   const holder = manifest.apps.length > 1;
-  const context: PodContext = { input, places, isolation, holder, network, limited };
-  const apps = manifest.apps.map((podApp) => compileApp(podApp, context));
+  const settings = new Map(manifest.apps.map((podApp) => [podApp.name, settingsOf(podApp, input)]));
+  const context: PodContext = { input, places, isolation, holder, network, limited, settings };
+  const order = startOrder([...settings].map(([app, { after }]) => ({ name: app, after })));
+  const apps = manifest.apps
+    .map((podApp) => compileApp(podApp, context))
+    .sort((one, other) => order.indexOf(one.name) - order.indexOf(other.name));
   const held = holder ? compileHolder(context) : { files: [], directories: [], units: [] };
   const ports = portsOf(name, network, manifest, effectiveApps(input));
   const attachment = compileAttachment(context, ports.mapped, [
     isolation.networkBytesPerSecond,
     ...apps.map(({ networkBytesPerSecond }) => networkBytesPerSecond),
   ]);
+  const metadata = compileMetadata(context);
   const images = [...new Set(manifest.apps.flatMap(({ image }) => input.images.get(image.id)?.layers ?? []))];
-  const services = manifest.apps.map((podApp, index) => {
-    const probeHttp = apps[index]?.probeHttp;
-    return {
-      app: podApp.name,
-      unit: places.service(podApp.name),
-      imageId: podApp.image.id,
-      ...(probeHttp === undefined ? {} : { probeHttp }),
-    };
-  });
+  const services = apps.map(
+    ({ name: app, imageId, settings: { once, startTimeoutSeconds }, probe: { probe } }) => ({
+      app,
+      unit: places.service(app),
+      imageId,
+      ...(once ? { onceSeconds: startTimeoutSeconds } : {}),
+      ...(probe === undefined ? {} : { probe }),
+    }),
+  );
   return {
     name,
     uuid,
@@ -85,21 +106,27 @@ export function compilePod(input: PodInput): CompiledPod {
     services,
     mounts: [
       ...images.map((id) => imageMount(id, host).unit),
-      ...[...held.units, ...attachment.units].map((unit) => unit.name),
+      ...[...held.units, ...attachment.units, ...metadata].map((unit) => unit.name),
     ],
     units: [
       ...images.map((id) => mountUnit(id, host)),
       { name: places.slice, text: sliceUnit(name, isolation.limits) },
       ...held.units,
       ...attachment.units,
+      ...metadata,
       ...apps.map(({ service }, index) => ({ name: services[index]?.unit ?? '', text: service })),
+      ...apps.flatMap(({ probe }) => probe.units),
     ],
     files: [
       { path: startScriptPath, content: startScript, mode: 0o644 },
       { path: releaseScriptPath, content: releaseScript, mode: 0o644 },
+      { path: stopScriptPath, content: stopScript, mode: 0o644 },
+      ...(apps.some(({ probe }) => probe.units.length > 0)
+        ? [{ path: probeScriptPath, content: probeScript, mode: 0o644 }]
+        : []),
       ...held.files,
       ...attachment.files,
-      ...apps.flatMap(({ files }) => files),
+      ...apps.flatMap(({ files, probe }) => [...files, ...probe.files]),
     ],
     directories: [
       ...held.directories,
@@ -119,24 +146,25 @@ export function compilePod(input: PodInput): CompiledPod {
   };
 }
 
+function imageOf(podApp: PodApp, { images }: PodInput): PodImage {
+  const image = images.get(podApp.image.id);
+  if (image !== undefined) return image;
+  throw new Refusal('pod-image-unlisted', `app ${podApp.name} uses ${podApp.image.id}, which is not there`);
+}
+
+function settingsOf(podApp: PodApp, input: PodInput): AppSettings {
+  return appSettings(podApp.name, podApp.annotations, imageOf(podApp, input).manifest.annotations);
+}
+
 function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
   const { input, places, isolation: pod, holder, network } = context;
   const { host, manifest } = input;
-  const image = input.images.get(podApp.image.id);
-  if (image === undefined) {
-    throw new Refusal('pod-image-unlisted', `app ${podApp.name} uses ${podApp.image.id}, which is not there`);
-  }
+  const image = imageOf(podApp, input);
   const app = effectiveApp(podApp, image);
   const isolation = isolateApp(podApp.name, app.isolators, limitsOfApp(context), pod);
   const mounts = resolveMounts(podApp, app, manifest);
   const id = places.containerId(podApp.name);
-  const settings = appSettings(podApp.name, podApp.annotations, image.manifest.annotations);
-  if (network.kind === 'none' && settings.probeHttp !== undefined) {
-    throw new Refusal(
-      'pod-manifest-invalid',
-      `app ${podApp.name}: annotation wherry/probe-http: the pod is in the network none, where no probe reaches it`,
-    );
-  }
+  const settings = context.settings.get(podApp.name) ?? settingsOf(podApp, input);
   const config = (exec: readonly string[]) =>
     bundleConfig({
       appName: podApp.name,
@@ -149,6 +177,7 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
       arm32: host.machine === 'arm64' && isForArm32(image),
       mounts: mounts.map((mount) => ({ ...mount, source: sourceOf(mount, places) })),
       network: bundleNetwork(context),
+      ...(input.metadataUrl === undefined ? {} : { metadataUrl: input.metadataUrl }),
       ...(holder
         ? { namespaces: places.namespaces }
         : { own: { hostname: hostname(input.name), sysctl: pod.sysctl } }),
@@ -159,6 +188,9 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
     mode: 0o600,
   });
   return {
+    name: podApp.name,
+    imageId: podApp.image.id,
+    settings,
     service: serviceUnit({
       podName: input.name,
       uuid: input.uuid,
@@ -167,17 +199,30 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
       places,
       host,
       settings,
+      after: settings.after.map((other) => ({
+        unit: places.service(other),
+        once: context.settings.get(other)?.once === true,
+      })),
       limits: isolation.limits,
       sources: [...new Set(mounts.flatMap(({ volume }) => (volume.kind === 'host' ? [volume.source] : [])))],
       postStop: app.eventHandlers.some((handler) => handler.name === 'post-stop'),
       ...(holder ? { holder: places.holderUnit } : {}),
       ...(network.kind === 'attached' ? { network: places.networkUnit } : {}),
+      ...(input.metadataUrl === undefined ? {} : { metadata: metadataSocket(context) }),
     }),
     files: [file(app.exec), ...app.eventHandlers.map((handler) => file(handler.exec, handler.name))],
     mounts,
     isolators: isolation.reports,
     networkBytesPerSecond: isolation.networkBytesPerSecond,
-    ...(settings.probeHttp === undefined ? {} : { probeHttp: settings.probeHttp }),
+    probe: compileProbe({
+      podName: input.name,
+      app: podApp.name,
+      settings,
+      config: config(app.exec),
+      network,
+      places,
+      host,
+    }),
   };
 }
 
@@ -265,6 +310,30 @@ function compileAttachment(
       })),
     ],
   };
+}
+
+function metadataSocket({ network, places }: PodContext): string {
+  return network.kind === 'host' ? hostMetadataSocket : places.metadataSocket;
+}
+
+/** The socket of the pod's metadata. Pods in the host's network share one: their tokens differ. */
+function compileMetadata(context: PodContext): CompiledPod['units'] {
+  const { input, network, places } = context;
+  if (input.metadataUrl === undefined) return [];
+  const listen = new URL(input.metadataUrl).host;
+  const name = metadataSocket(context);
+  const text =
+    network.kind === 'host'
+      ? metadataSocketUnit({
+          description: 'Metadata of pods in the network of the host',
+          ...{ listen, proxy: 'wherry-metadata-proxy@host.service' },
+        })
+      : metadataSocketUnit({
+          description: `Metadata of pod ${input.name}`,
+          ...{ listen, proxy: places.metadataProxy },
+          attached: { netns: places.netns, networkUnit: places.networkUnit },
+        });
+  return [{ name, text }];
 }
 
 /** What must be free on the host when the pod is attached: protocol, port, address, name. */

@@ -1,7 +1,7 @@
 import type { ImageId, ImageManifest, PodManifest } from '../../image/appc/index.ts';
 import type { IsolatorReport } from '../../wire/report/index.ts';
 import type { DeclaredPorts, NetworkFacts } from '../network/index.ts';
-import type { HttpProbe } from './http-probe.ts';
+import type { ProbeAction, ProbeRules } from './probe.ts';
 
 /** What the compiler must know of the host: values only, read by device/host. */
 export interface HostFacts {
@@ -60,6 +60,23 @@ export interface PodInput {
   readonly manifest: PodManifest;
   readonly images: ReadonlyMap<string, PodImage>;
   readonly host: HostFacts;
+  /**
+   * `AC_METADATA_URL` of its apps, an address of 127.0.0.1 in the pod's network; absent without.
+   */
+  readonly metadataUrl?: string;
+}
+
+/** A probe, whose program a unit runs. */
+export interface CompiledProbe {
+  readonly ask:
+    | Exclude<ProbeAction, { kind: 'exec' }>
+    | {
+        readonly kind: 'exec';
+        readonly unit: string;
+        /** Where the unit leaves its answer: the runtime directory of the app. */
+        readonly directory: string;
+      };
+  readonly rules: ProbeRules;
 }
 
 /** A pod as files and unit names; nothing in it runs wherry. */
@@ -73,13 +90,18 @@ export interface CompiledPod {
     readonly app: string;
     readonly unit: string;
     readonly imageId: ImageId;
-    /** The app's probe (annotation wherry/probe-http). */
-    readonly probeHttp?: HttpProbe;
+    /**
+     * Of an app that runs to its end: the seconds after which it must have succeeded, with all its
+     * tries.
+     */
+    readonly onceSeconds?: number;
+    /** How the app is asked whether it is healthy. */
+    readonly probe?: CompiledProbe;
   }[];
   /**
    * Units that the services need and start by themselves: the mounts of image objects, which pods
    * may share, and the holder of the namespaces of a pod with several apps, and the unit that
-   * attaches a pod to its network.
+   * attaches a pod to its network, and the socket of its metadata.
    */
   readonly mounts: readonly string[];
   /** Unit files for /etc/systemd/system, by name. */

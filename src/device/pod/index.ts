@@ -5,6 +5,8 @@
  */
 export { appPath } from './bundle.ts';
 export { compilePod } from './compile.ts';
-export type { CompiledPod, HostFacts, PodImage } from './compiled-pod.ts';
-export { type HttpProbe } from './http-probe.ts';
+export type { CompiledPod, CompiledProbe, HostFacts, PodImage } from './compiled-pod.ts';
+export { crunError, execProcess } from './exec-process.ts';
+export { type ProbeRules, usualRules } from './probe.ts';
+export { probeFiles } from './probe-script.ts';
 export { mountUnit, podsTargetText } from './units.ts';

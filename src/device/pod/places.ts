@@ -16,13 +16,20 @@ export interface PodPlaces {
   readonly holderId: string;
   /** The unit that attaches the pod to its network. */
   readonly networkUnit: string;
+  /** The socket of the pod's metadata, and the unit that passes on what comes to it. */
+  readonly metadataSocket: string;
+  readonly metadataProxy: string;
   /** The network namespace of an attached pod, where ip-netns(8) finds it. */
   readonly netns: string;
   service(app: string): string;
+  /** The unit that runs the program of an app's probe once. */
+  probeUnit(app: string): string;
   /** crun's name for the container of an app, or of one of its event handlers. */
   containerId(app: string, handler?: string): string;
   /** Directory of a bundle, below `<pods>/<uuid>/`. */
   bundle(app: string, handler?: string): string;
+  /** What the program of an app's probe is to `crun exec`, below `<pods>/<uuid>/`. */
+  probeProcess(app: string): string;
   /** Directory of an empty volume, below `<pods>/<uuid>/`. */
   volume(name: string): string;
   /** `relative`, a path below the pod's directory, as an absolute path. */
@@ -48,11 +55,15 @@ export function podPlaces(name: string, uuid: string, host: HostFacts): PodPlace
     holderUnit: shortEnough(`wherry-holder-${part}.service`),
     holderId: uuid,
     networkUnit: shortEnough(`wherry-network-${part}.service`),
+    metadataSocket: shortEnough(`wherry-metadata-${part}.socket`),
+    metadataProxy: shortEnough(`wherry-metadata-proxy@${part}.service`),
     netns: `/run/netns/wherry-${name}.${uuid.slice(0, 8)}`,
     service: (app) => shortEnough(`wherry-pod-${part}-${app}.service`),
+    probeUnit: (app) => shortEnough(`wherry-probe-${part}-${app}.service`),
     containerId,
     // A dot is in no AC Name, so no app can be called like a bundle of a handler.
     bundle: (app, handler) => `apps/${app}${handler === undefined ? '' : `.${handler}`}`,
+    probeProcess: (app) => `apps/${app}.probe/process.json`,
     volume: (volume) => `volumes/${volume}`,
     absolute,
     runtime: (id) => `${run}/apps/${id}`,

@@ -1,6 +1,13 @@
-import { labelValue, parseQuantity, wholeUnits, type NameValue } from '../../image/appc/index.ts';
+import { isAcName, labelValue, parseQuantity, wholeUnits, type NameValue } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
-import { type HttpProbe, parseHttpProbe } from './http-probe.ts';
+import {
+  parseExecProbe,
+  parseHttpProbe,
+  parseTcpProbe,
+  type ProbeAction,
+  type ProbeRules,
+  usualRules,
+} from './probe.ts';
 
 /**
  * What the specification leaves open and annotations `wherry/…` of an app decide; the pod's
@@ -8,13 +15,19 @@ import { type HttpProbe, parseHttpProbe } from './http-probe.ts';
  */
 export interface AppSettings {
   readonly restart: 'no' | 'on-failure' | 'always';
+  /** Whether it runs to its end, which must be a success. */
+  readonly once: boolean;
+  /** Apps of the pod that it waits for. */
+  readonly after: readonly string[];
+  /** Seconds that its start may take; of an app that runs once, the whole run. */
+  readonly startTimeoutSeconds: number;
   /** What asks the app to end. */
   readonly stopSignal: string;
   /** Seconds from that signal to SIGKILL. */
   readonly stopTimeoutSeconds: number;
   /** Size of the writable layer in memory. */
   readonly layerBytes: bigint;
-  readonly probeHttp?: HttpProbe;
+  readonly probe?: { readonly action: ProbeAction; readonly rules: ProbeRules };
 }
 
 interface Setting<T> {
@@ -30,6 +43,23 @@ const restart: Setting<AppSettings['restart']> = {
   otherwise: 'always',
   expected: '"no", "on-failure" or "always"',
   read: (value) => (value === 'no' || value === 'on-failure' || value === 'always' ? value : undefined),
+};
+
+const once: Setting<boolean> = {
+  annotation: 'wherry/once',
+  otherwise: false,
+  expected: '"true" or "false"',
+  read: (value) => (value === 'true' ? true : value === 'false' ? false : undefined),
+};
+
+const after: Setting<readonly string[]> = {
+  annotation: 'wherry/after',
+  otherwise: [],
+  expected: 'names of apps of the pod, such as "db,setup"',
+  read: (value) => {
+    const names = value.split(',').map((name) => name.trim());
+    return names.every(isAcName) ? names : undefined;
+  },
 };
 
 const stopTimeout: Setting<number> = {
@@ -62,11 +92,54 @@ const layerSize: Setting<bigint> = {
   },
 };
 
-const probeHttp: Setting<HttpProbe | undefined> = {
-  annotation: 'wherry/probe-http',
-  otherwise: undefined,
-  expected: 'a port and a path, such as "8080/healthz"',
-  read: parseHttpProbe,
+const startTimeout = wholeNumber('wherry/start-timeout', 90, [1, 86_400]);
+
+type ProbeSetting = Setting<ProbeAction | undefined>;
+
+/** An app has one probe: which of these annotations it has decides the kind. */
+const probeActions: readonly ProbeSetting[] = [
+  {
+    annotation: 'wherry/probe-http',
+    otherwise: undefined,
+    expected: 'a port and a path, such as "8080/healthz"',
+    read: parseHttpProbe,
+  },
+  {
+    annotation: 'wherry/probe-tcp',
+    otherwise: undefined,
+    expected: 'a port, such as "5432"',
+    read: parseTcpProbe,
+  },
+  {
+    annotation: 'wherry/probe-exec',
+    otherwise: undefined,
+    expected: 'a JSON list of words, such as ["/bin/check", "-q"]',
+    read: parseExecProbe,
+  },
+];
+
+function wholeNumber<T>(
+  annotation: string,
+  otherwise: T,
+  [min, max]: readonly [number, number],
+): Setting<number | T> {
+  return {
+    annotation,
+    otherwise,
+    expected: `a whole number from ${min} to ${max}`,
+    read: (value) => {
+      const number = /^(0|[1-9][0-9]{0,5})$/.test(value) ? Number(value) : -1;
+      return number >= min && number <= max ? number : undefined;
+    },
+  };
+}
+
+const probeRules = {
+  intervalSeconds: wholeNumber('wherry/probe-interval', usualRules.intervalSeconds, [1, 3600]),
+  timeoutSeconds: wholeNumber('wherry/probe-timeout', usualRules.timeoutSeconds, [1, 300]),
+  failures: wholeNumber('wherry/probe-failures', usualRules.failures, [1, 100]),
+  successes: wholeNumber('wherry/probe-successes', usualRules.successes, [1, 100]),
+  startPeriodSeconds: wholeNumber('wherry/probe-start-period', undefined, [0, 3600]),
 };
 
 /**
@@ -96,12 +169,49 @@ export function appSettings(app: string, ...annotations: readonly (readonly Name
     if (value === undefined) throw refusal();
     return value;
   };
-  const probe = setting(probeHttp);
+  /** The kind of probe is that of the first list that has one; a pod's replaces its image's. */
+  const probeAction = (): ProbeAction | undefined => {
+    for (const list of annotations) {
+      const named = probeActions.filter(({ annotation }) => labelValue(list, annotation) !== undefined);
+      if (named.length > 1) {
+        const names = named.map(({ annotation }) => annotation).join(' and ');
+        throw new Refusal('pod-manifest-invalid', `app ${app}: annotations ${names}: an app has one probe`);
+      }
+      for (const action of named) return setting(action);
+    }
+    return undefined;
+  };
+  const action = probeAction();
+  const startPeriodSeconds = setting(probeRules.startPeriodSeconds);
+  const rules: ProbeRules = {
+    intervalSeconds: setting(probeRules.intervalSeconds),
+    timeoutSeconds: setting(probeRules.timeoutSeconds),
+    failures: setting(probeRules.failures),
+    successes: setting(probeRules.successes),
+    ...(startPeriodSeconds === undefined ? {} : { startPeriodSeconds }),
+  };
+  const runsOnce = setting(once);
+  const restarts = setting<AppSettings['restart']>({
+    ...restart,
+    otherwise: runsOnce ? 'on-failure' : 'always',
+  });
+  const refuseOnce = (annotation: string, why: string) =>
+    new Refusal(
+      'pod-manifest-invalid',
+      `app ${app}: annotation ${annotation}: ${why}, and the app runs once`,
+    );
+  if (runsOnce && restarts === 'always') throw refuseOnce('wherry/restart', '"always" has no end');
+  const isOff = action === undefined || (action.kind === 'exec' && action.command.length === 0);
+  if (runsOnce && !isOff)
+    throw refuseOnce(`wherry/probe-${action.kind}`, 'a probe is for an app that runs on');
   return {
-    restart: setting(restart),
+    restart: restarts,
+    once: runsOnce,
+    after: setting(after),
+    startTimeoutSeconds: setting(startTimeout),
     stopSignal: setting(stopSignal),
     stopTimeoutSeconds: setting(stopTimeout),
     layerBytes: setting(layerSize),
-    ...(probe === undefined ? {} : { probeHttp: probe }),
+    ...(isOff ? {} : { probe: { action, rules } }),
   };
 }

@@ -12,7 +12,7 @@ export const startScriptPath = 'start-app';
  * ends: every start gets a clean layer, and nothing is ever left behind on the host.
  */
 export const startScript = `#!/bin/sh
-# Creates an app's container, or runs its post-stop handler, in a fresh layer over its images.
+# Creates an app's container, runs an app to its end, or its post-stop handler, in a fresh layer over its images.
 set -eu
 what=$1 dir=$2 bytes=$3 images=$4 pod=$5 crun=$6 bundle=$7 id=$8 network=\${9-}
 umask 022
@@ -66,5 +66,6 @@ fi
 if [ -d "$bundle.pre-start" ]; then
   run --bundle "$bundle.pre-start" "$id.pre-start"
 fi
-exec "$crun" --root="$dir" --cgroup-manager=disabled create --pid-file "$dir/pid" --bundle "$bundle" "$id"
+# crun stays as the parent of an app that runs once, so that its end is known to systemd.
+exec "$crun" --root="$dir" --cgroup-manager=disabled "$what" --pid-file "$dir/pid" --bundle "$bundle" "$id"
 `;

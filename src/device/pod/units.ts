@@ -2,9 +2,12 @@ import { unitText, type ResourceLimits } from '../systemd/index.ts';
 import type { HostFacts } from './compiled-pod.ts';
 import { mountUnitsOf } from './mount-units.ts';
 import { attachScriptPath, imageMount, type PodPlaces } from './places.ts';
+import type { ProbeRules } from './probe.ts';
+import { probeScriptPath } from './probe-script.ts';
 import { releaseScriptPath } from './release-script.ts';
 import type { AppSettings } from './settings.ts';
 import { startScriptPath } from './start-script.ts';
+import { signalNumber, stopScriptPath } from './stop-script.ts';
 
 /**
  * The mount of an image's object. It comes with the first service that needs it, or before, when
@@ -57,6 +60,10 @@ export interface ServiceInput {
   readonly holder?: string;
   /** Unit that attaches the pod to its network. */
   readonly network?: string;
+  /** Socket of the pod's metadata. */
+  readonly metadata?: string;
+  /** Apps that it waits for: until they have succeeded, or have been started. */
+  readonly after: readonly { readonly unit: string; readonly once: boolean }[];
 }
 
 /**
@@ -77,17 +84,23 @@ function release(
   return ['/bin/sh', places.absolute(releaseScriptPath), dir, host.crunPath, id, ...namespaces];
 }
 
+/** Spares an app that cannot receive its stop signal the stop timeout. */
+function askToStop(places: PodPlaces, { stopSignal }: AppSettings): readonly string[] {
+  const number = String(signalNumber(stopSignal));
+  return ['/bin/sh', places.absolute(stopScriptPath), number, stopSignal];
+}
+
 /**
  * The service of an app: crun in a fresh layer. No process of wherry stays; systemd follows the
  * app's own process.
  */
 export function serviceUnit(input: ServiceInput): string {
-  const { podName, app, places, host, settings, holder, network } = input;
+  const { podName, app, places, host, settings, holder, network, metadata } = input;
   const layers = input.layers.map((id) => imageMount(id, host));
   const mounts = layers.map(({ unit }) => unit);
   const id = places.containerId(app);
   const dir = places.runtime(id);
-  const script = (what: 'create' | 'post-stop') => [
+  const script = (what: 'create' | 'run' | 'post-stop') => [
     ...['/bin/sh', places.absolute(startScriptPath), what, dir, String(settings.layerBytes)],
     ...[
       layers.map(({ where }) => `${where}/rootfs`).join(':'),
@@ -99,16 +112,22 @@ export function serviceUnit(input: ServiceInput): string {
     ],
   ];
   const networks = network === undefined ? [] : [network];
-  const needs = [...mounts, ...(holder === undefined ? [] : [holder]), ...networks];
+  const sockets = metadata === undefined ? [] : [metadata];
+  const needs = [
+    ...[...mounts, ...(holder === undefined ? [] : [holder]), ...networks, ...sockets],
+    ...input.after.map(({ unit }) => unit),
+  ];
+  const succeeded = input.after.filter(({ once }) => once).map(({ unit }) => unit);
+  const started = input.after.filter(({ once }) => !once).map(({ unit }) => unit);
   const disks = mountUnitsOf(input.sources);
   return unitText({
     Unit: {
       Description: `App ${app} of pod ${podName}`,
-      Requires: mounts,
+      Requires: [...mounts, ...succeeded],
       ...(holder === undefined ? {} : { BindsTo: [holder] }),
       // Not Requires=: an app whose network failed once would not be tried again. crun finds no
       // namespace then, and each new start of the app begins with the network.
-      Wants: networks,
+      Wants: [...networks, ...sockets, ...started],
       PartOf: networks,
       After: needs,
       RequiresMountsFor: input.sources,
@@ -116,18 +135,21 @@ export function serviceUnit(input: ServiceInput): string {
       StartLimitIntervalSec: 0,
     },
     Service: {
-      ...followed,
+      ...(settings.once ? { Type: 'oneshot', RemainAfterExit: true } : followed),
       RuntimeDirectory: [belowRun(dir), `${belowRun(dir)}/layer`],
       RuntimeDirectoryMode: '0700',
       PrivateMounts: true,
-      ExecStart: [script('create')],
-      ExecStartPost: [release(dir, id, places, host)],
+      ExecStart: [script(settings.once ? 'run' : 'create')],
+      ...(settings.once ? {} : { ExecStartPost: [release(dir, id, places, host)] }),
+      ...(settings.stopSignal === 'SIGKILL' ? {} : { ExecStop: [askToStop(places, settings)] }),
       ...(input.postStop ? { ExecStopPost: [script('post-stop')] } : {}),
       Restart: settings.restart,
+      // Not through a failed state: the apps that wait for it would not be started any more.
+      ...(settings.once ? { RestartMode: 'direct' } : {}),
       RestartSec: 1,
       RestartSteps: 4,
       RestartMaxDelaySec: 30,
-      TimeoutStartSec: 90,
+      TimeoutStartSec: settings.startTimeoutSeconds,
       TimeoutStopSec: settings.stopTimeoutSeconds,
       // The signal to the app's first process, SIGKILL to all.
       KillMode: 'mixed',
@@ -149,6 +171,44 @@ export function serviceUnit(input: ServiceInput): string {
     // Starts an app that waits for a disk when that is mounted: a start that failed for a
     // dependency is not tried again.
     ...(disks.length === 0 ? {} : { Install: { WantedBy: disks } }),
+  });
+}
+
+/**
+ * The service that runs the program of a probe once. wherryd starts it when the app is to be asked;
+ * it has not the powers to run a program in an app itself.
+ */
+export function probeUnit(input: {
+  readonly podName: string;
+  readonly app: string;
+  readonly rules: ProbeRules;
+  readonly places: PodPlaces;
+  readonly host: HostFacts;
+}): string {
+  const { podName, app, places, host } = input;
+  const id = places.containerId(app);
+  const words = [places.runtime(id), host.crunPath, id, places.absolute(places.probeProcess(app))];
+  return unitText({
+    Unit: {
+      Description: `Probe of app ${app} of pod ${podName}`,
+      // A probe that timed out is no failure of the device.
+      CollectMode: 'inactive-or-failed',
+      StartLimitIntervalSec: 0,
+    },
+    Service: {
+      Type: 'oneshot',
+      ExecStart: [['/bin/sh', places.absolute(probeScriptPath), ...words]],
+      TimeoutStartSec: input.rules.timeoutSeconds,
+      TimeoutStopSec: 5,
+      Slice: [places.slice],
+      UMask: '0022',
+      StandardInput: 'null',
+      // The output of a program that runs every few seconds would wear the disk.
+      StandardOutput: 'null',
+      StandardError: 'null',
+      // So would systemd's words on each run; wherryd logs when an app begins to fail.
+      LogLevelMax: 'crit',
+    },
   });
 }
 
@@ -240,6 +300,41 @@ export function networkUnit(input: {
       StandardInput: 'null',
       SyslogIdentifier: 'wherry-network',
       LogExtraFields: { WHERRY_POD: podName },
+    },
+  });
+}
+
+/** The name of the socket that pods in the host's network share. */
+export const hostMetadataSocket = 'wherry-metadata-host.socket';
+
+/**
+ * The socket where the apps of a pod reach its metadata, in the pod's network namespace or, without
+ * `netns`, in the host's. systemd opens it there; what answers runs in the host's.
+ */
+export function metadataSocketUnit(input: {
+  readonly description: string;
+  /** Address and port. */
+  readonly listen: string;
+  readonly proxy: string;
+  readonly attached?: { readonly netns: string; readonly networkUnit: string };
+}): string {
+  const { description, listen, proxy, attached } = input;
+  const networks = attached === undefined ? [] : [attached.networkUnit];
+  return unitText({
+    Unit: {
+      Description: description,
+      // The default ones would order it before sockets.target, and the pod's network is after that.
+      DefaultDependencies: false,
+      Conflicts: ['shutdown.target'],
+      Before: ['shutdown.target'],
+      StopWhenUnneeded: true,
+      BindsTo: networks,
+      After: networks,
+    },
+    Socket: {
+      ListenStream: listen,
+      ...(attached === undefined ? {} : { NetworkNamespacePath: attached.netns }),
+      Service: [proxy],
     },
   });
 }

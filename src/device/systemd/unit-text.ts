@@ -11,7 +11,7 @@ type Kind =
   | 'paths' // several, each of any characters
   | 'units' // unit names, space-separated
   | 'fields' // NAME=value words, one line each
-  | 'token' // letters, digits and `.:_/,=-`, which systemd reads without unquoting
+  | 'token' // letters, digits and `.:_/,=+-`, which systemd reads without unquoting
   | 'device-limit' // path of a file system, and a number for its device
   | 'tokens' // several, space-separated
   | 'number'
@@ -34,9 +34,11 @@ const directives = {
     Conflicts: 'units',
     RequiresMountsFor: 'paths',
     StopWhenUnneeded: 'yes-no',
+    CollectMode: 'token',
     StartLimitIntervalSec: 'number',
     StartLimitBurst: 'number',
   },
+  Socket: { ListenStream: 'token', NetworkNamespacePath: 'path', Service: 'units' },
   Mount: { What: 'path', Where: 'path', Type: 'token', Options: 'token' },
   Slice: {},
   Service: {
@@ -49,6 +51,7 @@ const directives = {
     ExecStartPre: 'command',
     ExecStart: 'command',
     ExecStartPost: 'command',
+    ExecStop: 'tolerated-command',
     ExecStopPost: 'tolerated-command',
     Restart: 'token',
     RestartMode: 'token',
@@ -69,6 +72,7 @@ const directives = {
     StandardError: 'token',
     SyslogIdentifier: 'token',
     LogExtraFields: 'fields',
+    LogLevelMax: 'token',
     LogRateLimitIntervalSec: 'number',
     LogRateLimitBurst: 'number',
   },
@@ -117,6 +121,7 @@ export type ResourceLimits = Section<typeof limits>;
 /** A unit file. Sections and keys come out in the order in which they stand here. */
 export interface UnitDescription {
   readonly Unit: Section<typeof directives.Unit>;
+  readonly Socket?: Section<typeof directives.Socket>;
   readonly Mount?: Section<typeof directives.Mount>;
   readonly Slice?: ResourceLimits;
   readonly Service?: Section<typeof directives.Service> & ResourceLimits;
@@ -125,6 +130,7 @@ export interface UnitDescription {
 
 const kindsOf: Readonly<Record<string, Readonly<Record<string, Kind>>>> = {
   Unit: directives.Unit,
+  Socket: directives.Socket,
   Mount: directives.Mount,
   Slice: limits,
   Service: { ...directives.Service, ...limits },
@@ -209,11 +215,11 @@ function matching(pattern: RegExp, value: string): string {
 
 /** Names of units carry `\x2d`, which is not unquoted in lists of units. */
 function unitName(name: string): string {
-  return specifiers(matching(/^[A-Za-z0-9:_.\\@-]{1,249}\.(?:service|slice|mount|target)$/, name));
+  return specifiers(matching(/^[A-Za-z0-9:_.\\@-]{1,249}\.(?:service|slice|mount|socket|target)$/, name));
 }
 
 function token(value: string): string {
-  return matching(/^[A-Za-z0-9][A-Za-z0-9.:_/,=-]*$/, value);
+  return matching(/^[A-Za-z0-9][A-Za-z0-9.:_/,=+-]*$/, value);
 }
 
 function fieldName(name: string): string {

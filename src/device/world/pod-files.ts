@@ -7,6 +7,8 @@ import { type Disk, writeDurable } from '../store/index.ts';
 export interface PodPlaces {
   /** Reified pods, bundles and the master copies of their units: /var/lib/wherry/pods */
   readonly pods: string;
+  /** Documents of the metadata service: /var/lib/wherry/metadata */
+  readonly metadata: string;
   /** Where systemd reads units: /etc/systemd/system */
   readonly units: string;
   /** Where images are mounted: /run/wherry/images */
@@ -20,7 +22,7 @@ const maxFileBytes = 1 << 20;
  * this.
  */
 const generated =
-  /^(wherry-pod-.*\.[0-9a-f]{8}(-.*\.service|\.slice)|wherry-(holder|network)-.*\.[0-9a-f]{8}\.service|run-wherry-images-.*\.mount)$/;
+  /^(wherry-pod-.*\.[0-9a-f]{8}(-.*\.service|\.slice)|wherry-(holder|network|probe)-.*\.[0-9a-f]{8}\.service|wherry-metadata-(host|.*\.[0-9a-f]{8})\.socket|run-wherry-images-.*\.mount)$/;
 
 /**
  * The files of pods. A pod's units lie in its own directory first and are copied to systemd's from
@@ -37,10 +39,12 @@ export class PodFiles {
   }
 
   /**
-   * Writes everything of a pod and starts nothing. It is not durable yet: until `enable` nothing at
-   * boot refers to it, and a deployment that is interrupted writes it again.
+   * Writes everything of a pod, with the document of its metadata, and starts nothing. It is not
+   * durable yet: until `enable` nothing at boot refers to it, and a deployment that is interrupted
+   * writes it again.
    */
-  async write(pod: CompiledPod): Promise<void> {
+  async write(pod: CompiledPod, metadata?: string): Promise<void> {
+    if (metadata !== undefined) await this.put(this.metadataOf(pod), metadata, 0o644);
     const home = join(this.places.pods, pod.uuid);
     await mkdir(join(home, 'units'), { recursive: true, mode: 0o755 });
     for (const { path, mode, uid, gid } of pod.directories) {
@@ -89,7 +93,12 @@ export class PodFiles {
     const link = join(this.places.units, 'multi-user.target.wants', podsTarget);
     if (sameBytes(text, await this.disk.read(place, maxFileBytes)) && (await this.disk.look(link))) return;
 
-    for (const pod of pods) await this.sync(join(this.places.pods, pod.uuid));
+    for (const pod of pods) {
+      await this.sync(join(this.places.pods, pod.uuid));
+      if ((await this.disk.look(this.metadataOf(pod))) === undefined) continue;
+      await this.disk.syncFile(this.metadataOf(pod));
+      await this.disk.syncDirectory(this.places.metadata);
+    }
     for (const unit of pods.flatMap(unitsOf)) await this.disk.syncFile(join(this.places.units, unit));
     await this.disk.syncDirectory(this.places.units);
     if ((await this.disk.look(link)) === undefined) {
@@ -137,6 +146,10 @@ export class PodFiles {
     }
   }
 
+  private metadataOf({ uuid }: { readonly uuid: string }): string {
+    return join(this.places.metadata, `${uuid}.json`);
+  }
+
   private async put(path: string, content: string, mode: number): Promise<void> {
     await mkdir(dirname(path), { recursive: true, mode: 0o755 });
     await this.disk.write(path, Buffer.from(content));
@@ -159,7 +172,10 @@ export class PodFiles {
 
 /** Every unit file of a pod. */
 export function unitsOf(pod: DeployedPod): string[] {
-  return [pod.slice, ...pod.services.map((service) => service.unit), ...pod.mounts];
+  const services = pod.services.flatMap(({ unit, probe }) =>
+    probe?.ask.kind === 'exec' ? [unit, probe.ask.unit] : [unit],
+  );
+  return [pod.slice, ...services, ...pod.mounts];
 }
 
 function sameBytes(a: Uint8Array, b: Uint8Array | undefined): boolean {

@@ -1,13 +1,16 @@
-import { askHttp, type AppSample, whyUnhealthy, readCgroup, type ReadCgroupFile } from '../health/index.ts';
+import { type AppSample, whyUnhealthy, readCgroup, type ReadCgroupFile } from '../health/index.ts';
 import type { DeployedPod } from '../deploy/index.ts';
-import type { HttpProbe } from '../pod/index.ts';
 import type { AppReport, PodReport } from '../../wire/report/index.ts';
 import type { Systemd, UnitStatus } from '../systemd/index.ts';
+import type { ReadPodAddresses } from './ask-probe.ts';
+import type { ProbeWatch } from './probe-watch.ts';
 
-const probeTimeoutMs = 5000;
-
-/** Addresses of a pod in its network; none while it is not attached. */
-export type ReadPodAddresses = (network: string, uuid: string) => readonly string[];
+export interface PodWatchPorts {
+  readonly systemd: Systemd;
+  readonly readCgroupFile: ReadCgroupFile;
+  readonly readAddresses: ReadPodAddresses;
+  readonly probes: ProbeWatch;
+}
 
 /** One look at one app: what the report says of it and what a probation needs to know. */
 export interface AppObservation {
@@ -21,39 +24,43 @@ export interface AppObservation {
  * remembered here while wherryd runs.
  */
 export class PodWatch {
-  private readonly systemd: Systemd;
-  private readonly readFile: ReadCgroupFile;
-  private readonly readAddresses: ReadPodAddresses;
+  private readonly ports: PodWatchPorts;
   private readonly lastResults = new Map<string, string>();
   private watched: ReadonlySet<string> = new Set();
 
-  constructor(systemd: Systemd, readFile: ReadCgroupFile, readAddresses: ReadPodAddresses) {
-    this.systemd = systemd;
-    this.readFile = readFile;
-    this.readAddresses = readAddresses;
+  constructor(ports: PodWatchPorts) {
+    this.ports = ports;
   }
 
-  /** Calls `onChange` when a pod's unit changed; returns a function that ends it. */
+  /**
+   * Calls `onChange` when a pod's unit changed, or what its probes come to; returns a function that
+   * ends it.
+   */
   start(onChange: () => void): () => void {
-    return this.systemd.watch((unit) => {
+    const { systemd, probes } = this.ports;
+    const endProbes = probes.start(onChange);
+    const unwatch = systemd.watch((unit) => {
       if (!this.watched.has(unit)) return;
-      void this.systemd
+      void systemd
         .status(unit)
         .then((status) => this.remember(status))
         .catch(() => undefined) // a unit that is gone has nothing to remember
         .finally(onChange);
     });
+    return () => {
+      unwatch();
+      endProbes();
+    };
   }
 
   /** Looks at every app of a pod. */
   async observe(pod: DeployedPod): Promise<readonly AppObservation[]> {
     const observations: AppObservation[] = [];
     for (const service of pod.services) {
-      const status = await this.systemd.status(service.unit);
+      const status = await this.ports.systemd.status(service.unit);
       this.remember(status);
-      const probe = service.probeHttp;
-      const asked = probe === undefined ? undefined : await this.ask(probe, pod);
-      const readings = readCgroup(status.controlGroup ?? '', this.readFile);
+      const probe = this.ports.probes.stateOf(service.unit, status.mainPid);
+      const readings = readCgroup(status.controlGroup ?? '', this.ports.readCgroupFile);
       const { oomKills: oomKillsNow, ...numbers } = readings;
       const oomKills = pod.services.length === 1 ? await this.oomKillsOfPod(pod, oomKillsNow) : oomKillsNow;
       const lastResult =
@@ -69,6 +76,7 @@ export class PodWatch {
           lastResult,
           oomKills,
           ...numbers,
+          ...(probe === undefined ? {} : { probe: { state: probe.state, detail: probe.detail } }),
         },
         sample: {
           app: service.app,
@@ -76,7 +84,8 @@ export class PodWatch {
           subState: status.subState,
           restarts,
           lastResult,
-          ...(asked === undefined ? {} : { probe: asked }),
+          ...(probe === undefined ? {} : { probe }),
+          hasStartPeriod: service.probe?.rules.startPeriodSeconds !== undefined,
         },
       });
     }
@@ -93,7 +102,7 @@ export class PodWatch {
       isolators: pod.isolators,
       ...(pod.network === undefined
         ? {}
-        : { network: { name: pod.network, addresses: this.readAddresses(pod.network, pod.uuid) } }),
+        : { network: { name: pod.network, addresses: this.ports.readAddresses(pod.network, pod.uuid) } }),
     };
   }
 
@@ -101,20 +110,13 @@ export class PodWatch {
   follow(pods: readonly DeployedPod[]): void {
     this.watched = new Set(pods.flatMap((pod) => pod.services.map((service) => service.unit)));
     for (const unit of this.lastResults.keys()) if (!this.watched.has(unit)) this.lastResults.delete(unit);
-  }
-
-  private async ask(probe: HttpProbe, pod: DeployedPod): Promise<{ ok: boolean; detail: string }> {
-    if (pod.network === undefined) return await askHttp(probe, '127.0.0.1', probeTimeoutMs);
-    const [address] = this.readAddresses(pod.network, pod.uuid);
-    if (address === undefined)
-      return { ok: false, detail: `the pod has no address in the network ${pod.network}` };
-    return await askHttp(probe, address, probeTimeoutMs);
+    this.ports.probes.follow(pods);
   }
 
   /** The slice lives on while the service's own group is re-created at each restart. */
   private async oomKillsOfPod(pod: DeployedPod, ofService: number): Promise<number> {
-    const slice = await this.systemd.status(pod.slice);
-    return Math.max(ofService, readCgroup(slice.controlGroup ?? '', this.readFile).oomKills);
+    const slice = await this.ports.systemd.status(pod.slice);
+    return Math.max(ofService, readCgroup(slice.controlGroup ?? '', this.ports.readCgroupFile).oomKills);
   }
 
   private remember(status: UnitStatus): void {

@@ -1,7 +1,7 @@
 import type { DeployedPod, LoadedUnit, Step } from '../deploy/index.ts';
-import type { Journal } from '../../core/ports/index.ts';
+import type { Clock, Journal } from '../../core/ports/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
-import type { Systemd } from '../systemd/index.ts';
+import type { JobResult, Systemd } from '../systemd/index.ts';
 import { attachmentFailure } from '../network/index.ts';
 import type { Disk } from '../store/index.ts';
 import type { PodWatch } from './pod-watch.ts';
@@ -9,6 +9,7 @@ import type { StoredObjects } from './stored-objects.ts';
 
 export interface StepPorts {
   readonly systemd: Systemd;
+  readonly clock: Clock;
   readonly journal: Journal;
   readonly watch: PodWatch;
   readonly objects: StoredObjects;
@@ -36,6 +37,7 @@ export class StepRunner {
     return await this.ports.systemd.list([
       'wherry-pod-*.service',
       'wherry-network-*.service',
+      'wherry-metadata-*.socket',
       'wherry-pod-*.slice',
     ]);
   }
@@ -95,7 +97,7 @@ export class StepRunner {
   ): Promise<void> {
     const { systemd } = this.ports;
     await systemd.resetFailed(unit);
-    const result = await systemd.start(unit, signal);
+    const result = await this.startInTime(unit, signal);
     if (result === 'done') return;
     await this.refuseFailedNetwork(pod);
     const { result: reason = result } = await systemd.status(unit);
@@ -103,6 +105,29 @@ export class StepRunner {
       'activation-failed',
       `app ${app} of pod ${pod} did not start (${reason}); journalctl -u ${unit} has its words`,
     );
+  }
+
+  /**
+   * An app that runs once is tried again until it succeeds, also at boot; a deployment waits for it
+   * for a limited time.
+   */
+  private async startInTime(unit: string, signal: AbortSignal | undefined): Promise<JobResult> {
+    const service = this.running.flatMap(({ services }) => services).find((one) => one.unit === unit);
+    if (service?.onceSeconds === undefined) return await this.ports.systemd.start(unit, signal);
+    const [late, over] = [new AbortController(), new AbortController()];
+    void this.ports.clock.sleep(service.onceSeconds * 1000, over.signal).then(
+      () => late.abort(),
+      () => undefined, // the app was not late
+    );
+    const signals = [late.signal, ...(signal === undefined ? [] : [signal])];
+    try {
+      return await this.ports.systemd.start(unit, AbortSignal.any(signals));
+    } catch (error) {
+      if (!late.signal.aborted || signal?.aborted === true) throw error;
+      return 'timeout';
+    } finally {
+      over.abort();
+    }
   }
 
   /**

@@ -8,7 +8,7 @@ const lookEveryMs = 1000;
 
 /**
  * Waits until `pods` were healthy for `seconds`.
- * @throws Refusal `probation-failed`; the reason of `signal`
+ * @throws Refusal `probation-failed`, `probe-failed`; the reason of `signal`
  */
 export async function watchProbation(
   pods: readonly DeployedPod[],
@@ -24,7 +24,10 @@ export async function watchProbation(
     const verdict = probation.judge(clock.monotonicMs(), await look());
     if (verdict.outcome === 'healthy') return;
     if (verdict.outcome === 'unhealthy') {
-      throw new Refusal('probation-failed', `app ${verdict.app} ${verdict.reason}`);
+      throw new Refusal(
+        verdict.byProbe ? 'probe-failed' : 'probation-failed',
+        `app ${verdict.app} ${verdict.reason}`,
+      );
     }
     await clock.sleep(lookEveryMs, signal);
   }

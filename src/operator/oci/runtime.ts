@@ -3,6 +3,7 @@ import { isAcName, sanitizeAcName, type JsonValue } from '../../image/appc/index
 import { Refusal } from '../../core/refusal/index.ts';
 import { accountOf, type AccountFiles } from './account.ts';
 import type { ImageConfig } from './documents.ts';
+import { convertHealthCheck } from './health-check.ts';
 import { signalName } from './stop-signal.ts';
 
 /** What an image of either kind is to run; the JSON of an `app` (aci.md#image-manifest-schema). */
@@ -27,7 +28,7 @@ export interface ConvertedRuntime {
 
 /** wherry's annotations for what the specification leaves open. */
 export const stopSignalAnnotation = 'wherry/stop-signal';
-/** Docker's health check, kept for the way back; nothing runs it. */
+/** Docker's health check, kept for the way back; devices run the probe that it was made into. */
 export const healthcheckAnnotation = 'wherry/oci-healthcheck';
 /** How many words of `exec` were the entrypoint. */
 export const entrypointAnnotation = 'wherry/oci-entrypoint-length';
@@ -59,9 +60,9 @@ export function runtimeOf(config: ImageConfig, files: AccountFiles): ConvertedRu
   }
   if (config.healthcheck !== undefined) {
     annotations.push({ name: healthcheckAnnotation, value: JSON.stringify(config.healthcheck) });
-    warnings.push(
-      'its health check is a command, which is kept as an annotation but never run; set wherry/probe-http',
-    );
+    const probe = convertHealthCheck(config.healthcheck);
+    annotations.push(...probe.annotations);
+    warnings.push(...probe.warnings);
   }
   const exec = [...config.entrypoint, ...config.command];
   if (exec.length === 0) warnings.push('it has no command; a pod that uses it must say what to run');

@@ -140,6 +140,7 @@ const app = map({
   memoryMaxBytes: optional(count),
   cpuUsec: optional(count),
   tasks: optional(count),
+  probe: optional(map({ state: oneOf('starting', 'passing', 'failing'), detail: sentence })),
 });
 
 const isolator = map({

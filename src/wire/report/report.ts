@@ -72,6 +72,12 @@ export interface AppReport {
   readonly memoryMaxBytes?: number;
   readonly cpuUsec?: number;
   readonly tasks?: number;
+  /** What its probes came to; absent when it has none. */
+  readonly probe?: {
+    readonly state: 'starting' | 'passing' | 'failing';
+    /** What the last one showed. */
+    readonly detail: string;
+  };
 }
 
 export interface CapabilityReport {

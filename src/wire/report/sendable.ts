@@ -70,6 +70,9 @@ function withSentences(report: DeviceReport, maxBytes: number): DeviceReport {
     ...report,
     pods: report.pods.map((pod) => ({
       ...pod,
+      apps: pod.apps.map(({ probe, ...app }) =>
+        probe === undefined ? app : { ...app, probe: { ...probe, detail: short(probe.detail) } },
+      ),
       isolators: pod.isolators.map((isolator) => ({ ...isolator, detail: short(isolator.detail) })),
     })),
     capabilities: report.capabilities.map((one) => ({ ...one, detail: short(one.detail) })),

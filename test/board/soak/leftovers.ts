@@ -57,12 +57,10 @@ const wrong =
  */
 const followsKill = /([^ ]+): (Killing process \d+ .* with signal SIGKILL|Failed with result)/;
 /**
- * What systemd says of a unit whose stop signal was not heard: the first process of a PID namespace
- * gets no signal that it has no handler for (pid_namespaces(7)), and an app needs a moment to set
- * its own.
+ * What systemd says of an app that is stopped before it has set a handler for its stop signal: it
+ * is killed at once (device/pod/stop-script.ts).
  */
-const followsDeafness =
-  /([^ ]+): (State 'stop-sigterm' timed out|Killing process \d+ .* with signal SIGKILL|Failed with result 'timeout')/;
+const followsDeafness = /([^ ]+): Failed with result 'signal'/;
 
 /** Reads the journal of a board bit by bit. */
 export class JournalCheck {

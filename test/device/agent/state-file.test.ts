@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { encodeCbor } from '../../../src/core/cbor/index.ts';
 import { openState } from '../../../src/device/agent/state-file.ts';
 import { type DeviceState, emptyState, encodeState } from '../../../src/device/deploy/index.ts';
+import { usualRules } from '../../../src/device/pod/index.ts';
 import { stateSlots } from '../../../src/device/store/index.ts';
 import { imageIdOf } from '../deploy/ids.ts';
 import { deployedPod } from '../../support/world-model.ts';
@@ -35,6 +36,18 @@ describe('a state that another version of wherry wrote', () => {
   );
 });
 
+describe('a state that an older wherry saved', () => {
+  it('keeps the probe of an app', async () => {
+    const [service] = deployedPod('web').services;
+    const pod = { ...deployedPod('web'), services: [{ ...service, probeHttp: { port: 80, path: '/a' } }] };
+    const saved = encodeCbor({ ...emptyState, current: { version: 1, pods: [pod], imageIds: [] } });
+    const { state } = await openState(await slotsWith(saved));
+    expect(state.current?.pods[0]?.services).toEqual([
+      { ...service, probe: { ask: { kind: 'http', port: 80, path: '/a' }, rules: usualRules } },
+    ]);
+  });
+});
+
 describe('a state that is saved', () => {
   it('is read again whatever names and sentences are in it', async () => {
     const long = 'n'.repeat(200);
@@ -45,7 +58,7 @@ describe('a state that is saved', () => {
           app: long,
           unit: `${long}.service`,
           imageId: imageIdOf('i'),
-          probeHttp: { port: 1, path: `/${long}` },
+          probe: { ask: { kind: 'http' as const, port: 1, path: `/${long}` }, rules: usualRules },
         },
       ],
       isolators: [

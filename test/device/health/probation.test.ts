@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type AppSample, Probation, probationRules } from '../../../src/device/health/probation.ts';
+import { notAsked, type ProbeState } from '../../../src/device/health/probe-state.ts';
 import { readCgroup } from '../../../src/device/health/cgroup.ts';
 
 const well: AppSample = {
@@ -51,15 +52,45 @@ describe('a probation', () => {
     expect(judgeAll(10, [[500, { activeState: 'failed', lastResult: 'exit-code' }]])).toEqual(['unhealthy']);
   });
 
+  const failing: ProbeState = { ...notAsked, state: 'failing', failures: 3, detail: 'HTTP 500' };
+
   it('is not passed while the probe fails, and ends at its deadline', () => {
-    const probe = { ok: false, detail: 'HTTP 500' };
     const probation = new Probation(probationRules(10), 0, [well]);
-    expect(probation.judge(80_000, [{ ...well, probe }]).outcome).toBe('waiting');
-    expect(probation.judge(90_000, [{ ...well, probe }])).toEqual({
+    expect(probation.judge(80_000, [{ ...well, probe: failing }]).outcome).toBe('waiting');
+    expect(probation.judge(90_000, [{ ...well, probe: failing }])).toEqual({
       outcome: 'unhealthy',
       app: 'web',
       reason: 'does not pass its probe: HTTP 500',
+      byProbe: true,
     });
+  });
+
+  it('is not passed before the probe has passed', () => {
+    const passing: ProbeState = { ...failing, state: 'passing' };
+    expect(
+      judgeAll(10, [
+        [0, { probe: notAsked }],
+        [11_000, { probe: passing }],
+        [20_999, { probe: passing }],
+        [21_000, { probe: passing }],
+      ]),
+    ).toEqual(['waiting', 'waiting', 'waiting', 'healthy']);
+  });
+
+  it('ends at once when the probe fails of an app that said how long its start takes', () => {
+    const probation = new Probation(probationRules(10), 0, [well]);
+    const sample = { ...well, hasStartPeriod: true };
+    expect(probation.judge(1000, [{ ...sample, probe: notAsked }]).outcome).toBe('waiting');
+    expect(probation.judge(2000, [{ ...sample, probe: failing }])).toMatchObject({
+      outcome: 'unhealthy',
+      byProbe: true,
+    });
+  });
+
+  it('that an app ended is not the fault of its probe', () => {
+    const probation = new Probation(probationRules(10), 0, [well]);
+    const ended = { ...well, activeState: 'activating', subState: 'auto-restart', probe: failing };
+    expect(probation.judge(90_000, [ended])).toMatchObject({ outcome: 'unhealthy', byProbe: false });
   });
 });
 

@@ -15,6 +15,7 @@ import { boardHost, boardNetwork, demoImage, demoUuid, imageId } from './demo.ts
 interface Case {
   readonly host: HostFacts;
   readonly manifest: Record<string, unknown>;
+  readonly metadataUrl?: string;
   readonly assertions: readonly string[];
 }
 
@@ -30,6 +31,7 @@ function readCase(path: string): Case {
     app: { exec: ['/bin/app'], user: '0', group: '0', ...(app['app'] as object | undefined) },
   }));
   let host = boardHost;
+  let metadataUrl: string | undefined;
   for (const note of notes) {
     const [name = '', ...words] = note.split(' ');
     if (name === 'host-controllers') host = { ...host, controllers: words };
@@ -42,6 +44,7 @@ function readCase(path: string): Case {
     if (name === 'host-network-default')
       host = { ...host, network: { ...boardNetwork, whenUnsaid: words[0] ?? '' } };
     if (name === 'host-plugins') host = { ...host, network: { ...boardNetwork, plugins: new Set(words) } };
+    if (name === 'host-metadata') metadataUrl = words[0];
     if (name === 'host-list') {
       const [list = '', ...text] = words;
       host = { ...host, network: { ...boardNetwork, lists: new Map([[list, text.join(' ')]]) } };
@@ -53,14 +56,16 @@ function readCase(path: string): Case {
   }
   return {
     host,
+    ...(metadataUrl === undefined ? {} : { metadataUrl }),
     manifest: { acVersion: '0.8.11', acKind: 'PodManifest', ...manifest, apps },
     assertions: notes.filter((note) => note.startsWith('assert-')),
   };
 }
 
-function compile({ host, manifest }: Case): CompiledPod | Refusal {
+function compile({ host, manifest, metadataUrl }: Case): CompiledPod | Refusal {
   try {
     return compilePod({
+      ...(metadataUrl === undefined ? {} : { metadataUrl }),
       name: 'demo-one',
       uuid: demoUuid,
       manifest: parsePodManifest(Buffer.from(JSON.stringify(manifest))),
@@ -85,6 +90,9 @@ const holderOf = (pod: CompiledPod) =>
 const networkUnitOf = (pod: CompiledPod) =>
   readUnit(pod.units.find(({ name }) => name.startsWith('wherry-network-'))?.text ?? '');
 
+const probeUnitOf = (pod: CompiledPod) =>
+  readUnit(pod.units.find(({ name }) => name.startsWith('wherry-probe-'))?.text ?? '');
+
 const fileOf = (pod: CompiledPod, path: string) => pod.files.find((file) => file.path === path)?.content;
 
 const lines = (directives: ReturnType<typeof readUnit>) =>
@@ -106,6 +114,12 @@ const member = (value: unknown, path: string): unknown =>
 /** Name of an assertion → what it checks. */
 const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
   'assert-service': (pod, app = '', ...words) => expect(lines(unitOf(pod, app))).toContain(words.join(' ')),
+  'assert-word': (pod, app = '', key = '', word = '') =>
+    expect(
+      unitOf(pod, app)
+        .find((directive) => directive.key === key)
+        ?.value.split(' '),
+    ).toContain(word),
   'assert-no-directive': (pod, app = '', key = '') =>
     expect(unitOf(pod, app).map((directive) => directive.key)).not.toContain(key),
   'assert-slice': (pod, ...words) =>
@@ -113,7 +127,7 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
       words.join(' '),
     ),
   'assert-exec': (pod, app = '', what = '', layerBytes = '') => {
-    const key = what === 'create' ? 'ExecStart' : 'ExecStopPost';
+    const key = what === 'post-stop' ? 'ExecStopPost' : 'ExecStart';
     const value =
       unitOf(pod, app)
         .find((directive) => directive.key === key)
@@ -179,6 +193,12 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
       ...[network, hostname, bridge],
     ]);
   },
+  'assert-metadata-socket': (pod, name = '', ...words) => {
+    expect(pod.mounts).toContain(name);
+    expect(lines(readUnit(pod.units.find((unit) => unit.name === name)?.text ?? ''))).toContain(
+      words.join(' '),
+    );
+  },
   'assert-file': (pod, path = '', ...words) =>
     expect(fileOf(pod, path)).toBe(words.join(' ').replaceAll('\\n', '\n')),
   'assert-plugin': (pod, file = '', path = '', ...json) => {
@@ -190,6 +210,29 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
     // The unit's program puts a key in front of it.
     expect(text).toMatch(/^\{"[^\n]+\}\n$/);
   },
+  'assert-start-order': (pod, ...apps) => expect(pod.services.map(({ app }) => app)).toEqual(apps),
+  'assert-once': (pod, app = '', seconds = '') =>
+    expect(String(pod.services.find((service) => service.app === app)?.onceSeconds)).toBe(seconds),
+  'assert-probe': (pod, app = '', ...json) => {
+    const expected = json.join(' ');
+    expect(pod.services.find((service) => service.app === app)?.probe).toEqual(
+      expected === 'undefined' ? undefined : JSON.parse(expected),
+    );
+  },
+  'assert-probe-unit': (pod, ...words) => expect(lines(probeUnitOf(pod))).toContain(words.join(' ')),
+  'assert-probe-exec': (pod, app = '') => {
+    const words = probeUnitOf(pod).find(({ key }) => key === 'ExecStart')?.value ?? '';
+    const home = `/var/lib/wherry/pods/${demoUuid}`;
+    expect(readWords(words, true)).toEqual([
+      ...['/bin/sh', `${home}/probe-app`, `/run/wherry/apps/${demoUuid}-${app}`, '/usr/bin/crun'],
+      ...[`${demoUuid}-${app}`, `${home}/apps/${app}.probe/process.json`],
+    ]);
+    expect(fileOf(pod, 'probe-app')).toMatch(/^#!/);
+  },
+  'assert-process': (pod, app = '', path = '', ...json) =>
+    expect(member(JSON.parse(fileOf(pod, `apps/${app}.probe/process.json`) ?? 'null'), path)).toEqual(
+      JSON.parse(json.join(' ')),
+    ),
   'assert-source': (pod, app = '', path = '') => expect(pod.sources).toContainEqual({ app, path }),
 };
 

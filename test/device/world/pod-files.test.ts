@@ -60,6 +60,7 @@ describe('the files of a pod', () => {
       pods: join(root, 'pods'),
       units: join(root, 'units'),
       mounts: join(root, 'mounts'),
+      metadata: join(root, 'metadata'),
     });
   });
   afterEach(() => rmSync(root, { recursive: true, force: true }));

@@ -3,11 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { PodWatch } from '../../../src/device/world/pod-watch.ts';
+import { ProbeWatch } from '../../../src/device/world/probe-watch.ts';
 import { StepRunner } from '../../../src/device/world/steps.ts';
 import { StoredObjects } from '../../../src/device/world/stored-objects.ts';
 import { activatePods, type DeployedPod, restorePods, type World } from '../../../src/device/deploy/index.ts';
 import { type ImageStore, nodeDisk } from '../../../src/device/store/index.ts';
 import type { JobResult, Systemd } from '../../../src/device/systemd/index.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
 import { deployedPod } from '../../support/world-model.ts';
 
 const run = mkdtempSync(join(tmpdir(), 'wherry-steps-'));
@@ -19,6 +21,7 @@ class JobSystemd implements Partial<Systemd> {
   readonly active = new Set<string>();
   readonly log: string[] = [];
   readonly failing = new Set<string>();
+  readonly trying = new Set<string>();
 
   list = () => Promise.resolve([...this.active].map((name) => ({ ...unknown(name), activeState: 'active' })));
   status = (name: string) =>
@@ -39,8 +42,12 @@ class JobSystemd implements Partial<Systemd> {
     this.log.push(`stopped ${unit}`);
     return 'done';
   };
-  start = (unit: string): Promise<JobResult> => {
+  start = (unit: string, signal?: AbortSignal): Promise<JobResult> => {
     this.log.push(`start ${unit}`);
+    if (this.trying.has(unit))
+      return new Promise((_, reject) =>
+        signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true }),
+      );
     if (this.failing.has(unit)) return Promise.resolve('failed');
     this.active.add(unit).add(unit.replace('.service', '.slice'));
     return Promise.resolve('done');
@@ -59,14 +66,22 @@ function device(...running: readonly DeployedPod[]) {
   const systemd = jobs as Partial<Systemd> as Systemd;
   const lines: string[] = [];
   const journal = { log: (_level: string, message: string) => void lines.push(message) };
-  const watch = new PodWatch(
+  const clock = new FakeClock();
+  const probes = new ProbeWatch({
     systemd,
-    () => undefined,
-    () => [],
-  );
+    clock,
+    journal,
+    ask: () => Promise.reject(new Error('no app has a probe')),
+  });
+  const watch = new PodWatch({
+    systemd,
+    readCgroupFile: () => undefined,
+    readAddresses: () => [],
+    probes,
+  });
   const store = {} as ImageStore;
   const objects = new StoredObjects({ systemd, store, journal, mountOf: (id) => `${id}.mount` });
-  const steps = new StepRunner({ systemd, journal, watch, objects, disk, directories: { run } });
+  const steps = new StepRunner({ systemd, clock, journal, watch, objects, disk, directories: { run } });
   const world = {
     loaded: () =>
       Promise.resolve(
@@ -77,7 +92,7 @@ function device(...running: readonly DeployedPod[]) {
     replaced: () => objects.replaced,
     perform: steps.perform.bind(steps),
   } as Pick<World, 'loaded' | 'replaced' | 'perform'> as World;
-  return { jobs, lines, objects, steps, world };
+  return { jobs, clock, lines, objects, steps, world };
 }
 
 const never = new AbortController().signal;
@@ -124,6 +139,21 @@ describe('an activation with systemd', () => {
       message: 'app main of pod web did not start (exit-code); journalctl -u web.service has its words',
     });
     expect(jobs.active.has('db.service')).toBe(false);
+  });
+
+  it('waits for an app that runs once no longer than that said [C134]', async () => {
+    const { jobs, clock, world } = device();
+    jobs.trying.add('web.service');
+    const setup = { ...web, services: web.services.map((service) => ({ ...service, onceSeconds: 90 })) };
+    const refused = expect(activatePods(world, [setup, db], never, () => undefined)).rejects.toMatchObject({
+      code: 'activation-failed',
+      message: expect.stringContaining('did not start (timeout)') as string,
+    });
+    await clock.pass(89_999);
+    expect(jobs.log).toEqual(['start web.service']);
+    await clock.pass(1);
+    await refused;
+    expect(jobs.log).toEqual(['start web.service']);
   });
 
   it('is refused with why the network of the pod could not be attached', async () => {

@@ -293,13 +293,13 @@ describe('the config of an OCI image as an app (image-spec, config.md)', () => {
         Cmd: ['/x'],
         Env: ['1BAD=x'],
         ExposedPorts: { 'http/tcp': {} },
-        Healthcheck: { Test: ['CMD', '/check'] },
+        Healthcheck: { Test: ['check'] },
         Volumes: { '/': {} },
       }),
       none,
     );
     expect(warnings).toEqual([
-      expect.stringMatching(/health check .* never run/),
+      expect.stringMatching(/health check .* not run/),
       expect.stringMatching(/environment .* "1BAD"/),
       expect.stringMatching(/volume at \//),
       expect.stringMatching(/exposes "http\/tcp"/),
@@ -348,6 +348,54 @@ describe('documents of OCI are refused, with where and why, when', () => {
     ['they are too large', () => parseDocument(Buffer.alloc((4 << 20) + 1, 0x20), 'x'), /at most/],
   ])('%s', (_what, parse, problem) => {
     expect(parse).toThrow(problem);
+  });
+});
+
+describe('a health check of Docker (HealthConfig)', () => {
+  /** What a device makes of the annotations of a converted image. */
+  const probeOf = (healthcheck: object) => {
+    const { annotations, warnings } = runtimeOf(config({ Cmd: ['/x'], Healthcheck: healthcheck }), none);
+    const { annotations: read } = parseImageManifest(
+      bytes({ acKind: 'ImageManifest', acVersion: '0.8.11', name: 'example.com/a', annotations }),
+    );
+    return { probe: appSettings('web', read).probe, warnings };
+  };
+
+  it('becomes a probe by a program, with the defaults of Docker', () => {
+    expect(probeOf({ Test: ['CMD', '/bin/check', 'a b'] })).toEqual({
+      probe: {
+        action: { kind: 'exec', command: ['/bin/check', 'a b'] },
+        rules: { intervalSeconds: 30, timeoutSeconds: 30, failures: 3, successes: 1 },
+      },
+      warnings: [],
+    });
+  });
+
+  it('keeps its times, in whole seconds, and its retries', () => {
+    const check = { Test: ['CMD-SHELL', 'check || exit 1'], Retries: 5, StartPeriod: 1_500_000_000 };
+    expect(probeOf({ ...check, Interval: 60_000_000_000, Timeout: 3_000_000_001 }).probe).toEqual({
+      action: { kind: 'exec', command: ['/bin/sh', '-c', 'check || exit 1'] },
+      rules: { intervalSeconds: 60, timeoutSeconds: 4, failures: 5, successes: 1, startPeriodSeconds: 2 },
+    });
+  });
+
+  it.each([
+    ['switched off', { Test: ['NONE'] }, []],
+    ['without a test', {}, []],
+    ['of no kind', { Test: ['check'] }, [/none that Docker knows/]],
+    ['with words that are none', { Test: ['CMD', 1] }, [/none that Docker knows/]],
+    ['with a command for a shell in two', { Test: ['CMD-SHELL', 'a', 'b'] }, [/none that Docker knows/]],
+    ['that is too long', { Test: ['CMD', 'x'.repeat(5000)] }, [/longer than a device takes/]],
+  ])('%s is not run', (_name, check, expected) => {
+    const { probe, warnings } = probeOf(check);
+    expect(probe).toBeUndefined();
+    expect(warnings).toEqual(expected.map((words) => expect.stringMatching(words) as string));
+  });
+
+  it('that is slower than a device can be is bounded, and a warning says so', () => {
+    const { probe, warnings } = probeOf({ Test: ['CMD', '/x'], Interval: 86_400e9, Retries: 1000 });
+    expect(probe?.rules).toMatchObject({ intervalSeconds: 3600, failures: 100 });
+    expect(warnings).toHaveLength(2);
   });
 });
 

@@ -7,10 +7,11 @@ import { join } from 'node:path';
 import { isatty } from 'node:tty';
 import { isRefusal, Refusal } from '../../../core/refusal/index.ts';
 import { places } from '../../../device/host/index.ts';
+import { crunError, execProcess } from '../../../device/pod/index.ts';
 import type { Context } from '../../context.ts';
 import type { ExecFlags } from '../../flags.ts';
 import { EndedWith } from '../../terminal.ts';
-import { crunError, execCommand, execProcess } from './exec-process.ts';
+import { execCommand } from './exec-process.ts';
 import { appUnits, findRunningApp, type RunningApp } from './running-apps.ts';
 
 const cgroups = '/sys/fs/cgroup';

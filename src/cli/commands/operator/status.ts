@@ -216,6 +216,10 @@ function deviceNotes(
     );
   }
   for (const pod of pods) {
+    for (const { name, probe } of pod.apps) {
+      if (probe === undefined || probe.state === 'passing') continue;
+      notes.push(`${device}: ${pod.name}/${name}: its probe is ${probe.state}: ${probe.detail}`);
+    }
     for (const { app, name, outcome, detail } of pod.isolators) {
       if (outcome === 'enforced') continue;
       notes.push(`${device}: ${pod.name}${app === '' ? '' : `/${app}`}: ${name} is ${outcome}: ${detail}`);

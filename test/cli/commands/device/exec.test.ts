@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { wantsTerminal } from '../../../../src/cli/commands/device/exec.ts';
-import { crunError, execCommand, execProcess } from '../../../../src/cli/commands/device/exec-process.ts';
+import { execCommand } from '../../../../src/cli/commands/device/exec-process.ts';
+import { crunError, execProcess } from '../../../../src/device/pod/index.ts';
 import { podCommand } from '../../../../src/cli/commands/device/pod.ts';
 import { findRunningApp, parseAppUnits } from '../../../../src/cli/commands/device/running-apps.ts';
 import { places } from '../../../../src/device/host/index.ts';

@@ -1,0 +1,41 @@
+/** What a program that is run in an app gets beside what the app has. */
+export interface ExecInput {
+  readonly command: readonly string[];
+  readonly hasTerminal: boolean;
+  /** The kind of the caller's terminal, from TERM. */
+  readonly term: string | undefined;
+}
+
+interface BundleProcess {
+  readonly env?: readonly string[];
+}
+
+/**
+ * The process of a bundle (OCI runtime specification, `process`) with another command: user,
+ * groups, capabilities, no_new_privs, AppArmor profile, environment and directory stay the app's.
+ * Without a process, `crun exec` begins in `/`.
+ *
+ * @param config config.json of the app's bundle
+ */
+export function execProcess(config: string, input: ExecInput): string {
+  const { process } = JSON.parse(config) as { readonly process: BundleProcess };
+  const env = process.env ?? [];
+  const isKept = (entry: string) => input.term === undefined || !entry.startsWith('TERM=');
+  return JSON.stringify({
+    ...process,
+    terminal: input.hasTerminal,
+    args: input.command,
+    env: input.hasTerminal
+      ? [...env.filter(isKept), ...(input.term === undefined ? [] : [`TERM=${input.term}`])]
+      : env,
+  });
+}
+
+/** The first error in crun's log, in JSON; undefined when crun ran the program. */
+export function crunError(log: string): string | undefined {
+  for (const line of log.split('\n').filter((text) => text !== '')) {
+    const entry = JSON.parse(line) as { readonly level?: unknown; readonly msg?: unknown };
+    if (entry.level === 'error') return String(entry.msg);
+  }
+  return undefined;
+}
