@@ -1,5 +1,11 @@
 import { posix } from 'node:path';
-import { type ImageManifest, isAcName, labelValue, sanitizeAcName, type JsonValue } from '../../image/appc/index.ts';
+import {
+  type ImageManifest,
+  isAcName,
+  labelValue,
+  sanitizeAcName,
+  type JsonValue,
+} from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import { accountOf, type AccountFiles } from './account.ts';
 import type { ImageConfig } from './documents.ts';

@@ -5,7 +5,12 @@ import { programNote } from '../../../src/operator/build/missing-program.ts';
 
 type Entries = Parameters<typeof programNote>[1];
 
-function note(program: string, entries: Entries, more: object = {}, appMore: object = {}): string | undefined {
+function note(
+  program: string,
+  entries: Entries,
+  more: object = {},
+  appMore: object = {},
+): string | undefined {
   const manifest = {
     acKind: 'ImageManifest',
     acVersion: '0.8.11',
