@@ -6,6 +6,7 @@ import { addFleet, addKeys } from './syntax/fleet.ts';
 import { addImage } from './syntax/image.ts';
 import type { MakeContext } from './syntax/options.ts';
 import { addPod } from './syntax/pod.ts';
+import { addVolume } from './syntax/volume.ts';
 import { addTrust } from './syntax/trust.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -33,6 +34,7 @@ export function buildProgram(terminal: Terminal, makeContext: MakeContext): Comm
   addDevice(program, makeContext);
   addExec(program, makeContext);
   addPod(program, makeContext);
+  addVolume(program, makeContext);
   addDev(program, makeContext);
   for (const command of allCommands(program)) {
     command.exitOverride();

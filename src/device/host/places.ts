@@ -10,6 +10,8 @@ export const places = {
   images: '/var/lib/wherry/images',
   partial: '/var/lib/wherry/partial',
   pods: '/var/lib/wherry/pods',
+  /** Volumes that outlive their pods. */
+  volumes: '/var/lib/wherry/volumes',
   run: '/run/wherry',
   units: '/etc/systemd/system',
   crun: '/usr/bin/crun',
