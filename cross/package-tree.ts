@@ -21,6 +21,10 @@ export interface TreeInput {
 const copied: Readonly<Record<string, string>> = {
   'src/device/agent/wherryd.service': 'usr/lib/systemd/system/wherryd.service',
   'src/device/jobs/examine/wherry-examine.service': 'usr/lib/systemd/system/wherry-examine.service',
+  'src/device/metadata/wherry-metadata.service': 'usr/lib/systemd/system/wherry-metadata.service',
+  'src/device/metadata/wherry-metadata.socket': 'usr/lib/systemd/system/wherry-metadata.socket',
+  'src/device/metadata/wherry-metadata-proxy@.service':
+    'usr/lib/systemd/system/wherry-metadata-proxy@.service',
   'src/device/jobs/pull/wherry-pull@.service': 'usr/lib/systemd/system/wherry-pull@.service',
   'src/device/jobs/render/wherry-render@.service': 'usr/lib/systemd/system/wherry-render@.service',
   'src/device/jobs/unit/wherry-snapshot.path': 'usr/lib/systemd/system/wherry-snapshot.path',

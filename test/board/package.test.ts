@@ -39,7 +39,7 @@ describe('the packages of all architectures', () => {
       for (const name of await readdir(cacheRoot())) {
         if (name.startsWith('sysroot-')) await symlink(path.join(cacheRoot(), name), path.join(cache, name));
       }
-      const again = await buildPackages({ root, archs: ['arm64', 'armhf'], cache });
+      const again = await buildPackages({ root, archs: ['armhf'], cache });
       for (const { arch, sha256 } of again.packages) {
         expect(sha256).toBe(packages.find((one) => one.arch === arch)?.sha256);
       }
@@ -162,6 +162,7 @@ describe.each(everyRelease)('a package on %s', (name) => {
       [
         '711 root /var/lib/wherry',
         '700 root /var/lib/wherry/images',
+        '750 root /var/lib/wherry/metadata',
         '711 root /var/lib/wherry/partial',
         '700 root /var/lib/wherry/pods',
         '755 root /var/lib/wherry/snapshots',

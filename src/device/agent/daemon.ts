@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import type { StateKeeper, TrustedRoot } from '../deploy/index.ts';
-import { type Journal, systemClock } from '../../core/ports/index.ts';
+import { type Journal, systemClock, systemRandom } from '../../core/ports/index.ts';
 import { DeviceSession } from '../session/index.ts';
 import { MqttTransport } from '../../wire/mqtt/index.ts';
 import { imageStore, nodeDisk, programVerity, stateSlots } from '../store/index.ts';
@@ -9,7 +9,15 @@ import { type DeviceTime, deviceTime, timeFloor, trustedInEra } from '../../wire
 import { readCredentials } from './broker-credentials.ts';
 import { parseConfig } from './config.ts';
 import { buildReport } from './device-report.ts';
-import { askProbe, DeviceWorld, PodFiles, PodWatch, ProbeWatch, readNetworkFacts } from '../world/index.ts';
+import {
+  askProbe,
+  DeviceWorld,
+  metadataKey,
+  PodFiles,
+  PodWatch,
+  ProbeWatch,
+  readNetworkFacts,
+} from '../world/index.ts';
 import { examineInUnit, examineRootInUnit } from '../jobs/examine/index.ts';
 import { inTurn } from './in-turn.ts';
 import {
@@ -68,7 +76,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   const disk = nodeDisk();
   const notifier = openNotifier(journal);
   const systemd = connectSystemd({ watched: ['wherry-pod-'] });
-  for (const place of [places.images, places.partial, places.pods, places.run]) {
+  for (const place of [places.images, places.partial, places.pods, places.metadata, places.run]) {
     await mkdir(place, { recursive: true, mode: 0o755 });
   }
   const verity = programVerity();
@@ -104,6 +112,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     directories: places,
     host: { ...host, crunPath: places.crun },
     networks: () => readNetworkFacts(disk, places, config.network),
+    metadataKey: () => metadataKey(disk, places.metadataKey, systemRandom),
     architectures: host.architectures,
     reserveBytes: config.limits.reserveBytes,
     compression: config.store.compression,

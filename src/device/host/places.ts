@@ -12,6 +12,10 @@ export const places = {
   pods: '/var/lib/wherry/pods',
   /** Volumes that outlive their pods. */
   volumes: '/var/lib/wherry/volumes',
+  /** What the metadata service answers from, a document for each pod that has it. */
+  metadata: '/var/lib/wherry/metadata',
+  /** The key of that service. It signs for pods, and is never made again. */
+  metadataKey: '/var/lib/wherry/metadata-key',
   run: '/run/wherry',
   units: '/etc/systemd/system',
   crun: '/usr/bin/crun',

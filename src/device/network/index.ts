@@ -8,5 +8,5 @@ export { attachmentFailure, type AttachmentFailure } from './attachment-failure.
 export { type DeclaredPorts, type HostPort, refuseSharedPorts } from './host-ports.ts';
 export { type NetworkFacts, hostOnly } from './network-facts.ts';
 export { type NetworkLimit, networkLimit } from './network-limit.ts';
-export { choosePodNetwork, type PodNetwork, portsOf } from './pod-network.ts';
+export { choosePodNetwork, isNone, type PodNetwork, portsOf } from './pod-network.ts';
 export { type PluginConfig, pluginChain } from './plugin-chain.ts';

@@ -1,6 +1,6 @@
 import type { NetworkFacts } from './network-facts.ts';
 import { type NetworkList, takes } from './network-list.ts';
-import type { PodNetwork } from './pod-network.ts';
+import { isNone, type PodNetwork } from './pod-network.ts';
 
 /** What becomes of `resource/network-bandwidth`. */
 export interface NetworkLimit {
@@ -28,7 +28,9 @@ export function networkLimit(
   if (network.kind === 'host') {
     return { outcome: 'ignored', detail: 'the pod shares the network of the host, which is not limited' };
   }
-  if (network.kind === 'none') return { outcome: 'enforced', detail: 'the pod has no network but loopback' };
+  if (network.kind === 'none' || isNone(network)) {
+    return { outcome: 'enforced', detail: 'the pod has no network but loopback' };
+  }
   const { list } = network;
   if (limitingPlugin(list).length === 0 && !list.plugins.some((plugin) => takes(plugin, 'bandwidth'))) {
     return { outcome: 'ignored', detail: `the network ${list.name} cannot be limited` };

@@ -16,13 +16,23 @@ export type PodNetwork =
 
 const annotation = 'wherry/network';
 
+/** The network `none` where the namespace has a name. */
+const loopbackOnly: NetworkList = { name: 'none', cniVersion: '1.0.0', takesPorts: false, plugins: [] };
+
 /**
  * The network that the annotation `wherry/network` of a pod manifest names, else the device's
  * default.
+ * @param named whether the namespace needs a name under which a socket can be opened in it; then a
+ *   pod in `none` is attached, too, to nothing but loopback
  * @throws Refusal pod-manifest-invalid, pod-network-unknown, pod-network-forbidden, config-invalid
  *   (the operator's list), device-unsupported (a plugin is missing)
  */
-export function choosePodNetwork(pod: string, manifest: PodManifest, facts: NetworkFacts): PodNetwork {
+export function choosePodNetwork(
+  pod: string,
+  manifest: PodManifest,
+  facts: NetworkFacts,
+  named: boolean,
+): PodNetwork {
   const written = labelValue(manifest.annotations, annotation);
   const name = written ?? facts.whenUnsaid;
   const from =
@@ -36,7 +46,9 @@ export function choosePodNetwork(pod: string, manifest: PodManifest, facts: Netw
       `${from}: network.allow_host of wherry.toml on this device is false; give the pod another network`,
     );
   }
-  if (name === 'none') return { kind: 'none' };
+  if (name === 'none') {
+    return named ? attached(`${from} and wherry/metadata`, loopbackOnly, facts) : { kind: 'none' };
+  }
   if (name === 'bridge') return attached(from, ownBridge(facts.subnet), facts);
   if (!isAcName(name)) {
     throw new Refusal(
@@ -55,6 +67,11 @@ export function choosePodNetwork(pod: string, manifest: PodManifest, facts: Netw
   return attached(from, readNetworkList(name, text), facts);
 }
 
+/** Whether nothing but the pod itself can reach it. */
+export function isNone(network: PodNetwork): boolean {
+  return network.kind === 'none' || (network.kind === 'attached' && network.list === loopbackOnly);
+}
+
 /**
  * What a pod opens to others: host ports that lead to it, or the ports that it declares on the
  * host's own network.
@@ -70,7 +87,7 @@ export function portsOf(
   const [first] = mapped;
   if (first !== undefined) {
     const field = `pod ${pod}: ports/${first.name}/hostPort`;
-    if (network.kind === 'none') {
+    if (network.kind === 'none' || network.list === loopbackOnly) {
       throw new Refusal(
         'pod-manifest-invalid',
         `${field}: the pod is in the network none, which no port leads to`,

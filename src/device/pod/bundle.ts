@@ -24,6 +24,8 @@ export interface BundleInput {
   /** Directory with the namespaces of the pod's holder; absent when the container makes its own. */
   readonly namespaces?: string;
   readonly network: BundleNetwork;
+  /** Address of the pod's metadata. */
+  readonly metadataUrl?: string;
 }
 
 /** Where what is mounted lies: a path of the host, or memory. */
@@ -105,7 +107,7 @@ export function bundleConfig(input: BundleInput): string {
       terminal: false,
       user: { uid: account.uid, gid: account.gid, umask: 0o022, additionalGids: account.additionalGids },
       args: input.exec,
-      env: environment(input.appName, input.app),
+      env: environment(input),
       cwd: input.app.workingDirectory,
       capabilities: {
         bounding: isolation.capabilities,
@@ -211,10 +213,11 @@ export function appPath(app: App): string {
 }
 
 /** ace.md#environment; the app's own variables may change PATH, and no other of these. */
-function environment(appName: string, app: App): readonly string[] {
+function environment({ appName, app, metadataUrl }: BundleInput): readonly string[] {
   const fixed = new Map([
     ['AC_APP_NAME', appName],
     ['container', 'wherry'],
+    ...(metadataUrl === undefined ? [] : [['AC_METADATA_URL', metadataUrl] as const]),
   ]);
   const variables = new Map([['PATH', defaultPath]]);
   for (const { name, value } of app.environment) variables.set(name, value);

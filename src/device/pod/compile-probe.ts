@@ -1,5 +1,5 @@
 import { Refusal } from '../../core/refusal/index.ts';
-import type { PodNetwork } from '../network/index.ts';
+import { isNone, type PodNetwork } from '../network/index.ts';
 import type { CompiledPod, CompiledProbe, HostFacts } from './compiled-pod.ts';
 import { execProcess } from './exec-process.ts';
 import type { PodPlaces } from './places.ts';
@@ -30,7 +30,7 @@ export function compileProbe(input: {
   if (probe === undefined) return { units: [], files: [] };
   const { action, rules } = probe;
   if (action.kind !== 'exec') {
-    if (input.network.kind === 'none') {
+    if (isNone(input.network)) {
       throw new Refusal(
         'pod-manifest-invalid',
         `app ${app}: annotation wherry/probe-${action.kind}: the pod is in the network none, where no probe reaches it; use wherry/probe-exec`,

@@ -22,7 +22,15 @@ import { type AppSettings, appSettings } from './settings.ts';
 import { startOrder } from './start-order.ts';
 import { startScript, startScriptPath } from './start-script.ts';
 import { stopScript, stopScriptPath } from './stop-script.ts';
-import { holderUnit, mountUnit, networkUnit, serviceUnit, sliceUnit } from './units.ts';
+import {
+  hostMetadataSocket,
+  holderUnit,
+  metadataSocketUnit,
+  mountUnit,
+  networkUnit,
+  serviceUnit,
+  sliceUnit,
+} from './units.ts';
 import { type VolumeKind, volumeKinds } from './volume-kinds.ts';
 import { refuseSharedMemory, sourceOf, volumeDirectories } from './volume-places.ts';
 import { resolveMounts, type ResolvedMount } from './volumes.ts';
@@ -68,7 +76,7 @@ export function compilePod(input: PodInput): CompiledPod {
   if (manifest.apps.length === 0) throw new Refusal('pod-manifest-invalid', `pod ${name} has no app`);
   const places = podPlaces(name, uuid, host);
   const facts = host.network ?? hostOnly;
-  const network = choosePodNetwork(name, manifest, facts);
+  const network = choosePodNetwork(name, manifest, facts, input.metadataUrl !== undefined);
   const limited: LimitedHost = { ...host, networkLimit: (bytes) => networkLimit(network, facts, bytes) };
   const isolation = isolatePod(manifest.isolators, limited);
   const holder = manifest.apps.length > 1;
@@ -86,6 +94,7 @@ export function compilePod(input: PodInput): CompiledPod {
     isolation.networkBytesPerSecond,
     ...apps.map(({ networkBytesPerSecond }) => networkBytesPerSecond),
   ]);
+  const metadata = compileMetadata(context);
   const images = [...new Set(manifest.apps.flatMap(({ image }) => input.images.get(image.id)?.layers ?? []))];
   const services = apps.map(
     ({ name: app, imageId, settings: { once, startTimeoutSeconds }, probe: { probe } }) => ({
@@ -103,13 +112,14 @@ export function compilePod(input: PodInput): CompiledPod {
     services,
     mounts: [
       ...images.map((id) => imageMount(id, host).unit),
-      ...[...held.units, ...attachment.units].map((unit) => unit.name),
+      ...[...held.units, ...attachment.units, ...metadata].map((unit) => unit.name),
     ],
     units: [
       ...images.map((id) => mountUnit(id, host)),
       { name: places.slice, text: sliceUnit(name, isolation.limits) },
       ...held.units,
       ...attachment.units,
+      ...metadata,
       ...apps.map(({ service }, index) => ({ name: services[index]?.unit ?? '', text: service })),
       ...apps.flatMap(({ probe }) => probe.units),
     ],
@@ -173,6 +183,7 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
       arm32: host.machine === 'arm64' && isForArm32(image),
       mounts: mounts.map((mount) => ({ ...mount, ...sourceOf(mount, places, context.kinds) })),
       network: bundleNetwork(context),
+      ...(input.metadataUrl === undefined ? {} : { metadataUrl: input.metadataUrl }),
       ...(holder
         ? { namespaces: places.namespaces }
         : { own: { hostname: hostname(input.name), sysctl: pod.sysctl } }),
@@ -203,6 +214,7 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
       postStop: app.eventHandlers.some((handler) => handler.name === 'post-stop'),
       ...(holder ? { holder: places.holderUnit } : {}),
       ...(network.kind === 'attached' ? { network: places.networkUnit } : {}),
+      ...(input.metadataUrl === undefined ? {} : { metadata: metadataSocket(context) }),
     }),
     files: [file(app.exec), ...app.eventHandlers.map((handler) => file(handler.exec, handler.name))],
     mounts,
@@ -304,6 +316,30 @@ function compileAttachment(
       })),
     ],
   };
+}
+
+function metadataSocket({ network, places }: PodContext): string {
+  return network.kind === 'host' ? hostMetadataSocket : places.metadataSocket;
+}
+
+/** The socket of the pod's metadata. Pods in the host's network share one: their tokens differ. */
+function compileMetadata(context: PodContext): CompiledPod['units'] {
+  const { input, network, places } = context;
+  if (input.metadataUrl === undefined) return [];
+  const listen = new URL(input.metadataUrl).host;
+  const name = metadataSocket(context);
+  const text =
+    network.kind === 'host'
+      ? metadataSocketUnit({
+          description: 'Metadata of pods in the network of the host',
+          ...{ listen, proxy: 'wherry-metadata-proxy@host.service' },
+        })
+      : metadataSocketUnit({
+          description: `Metadata of pod ${input.name}`,
+          ...{ listen, proxy: places.metadataProxy },
+          attached: { netns: places.netns, networkUnit: places.networkUnit },
+        });
+  return [{ name, text }];
 }
 
 /** What must be free on the host when the pod is attached: protocol, port, address, name. */

@@ -62,6 +62,10 @@ export interface PodInput {
   readonly manifest: PodManifest;
   readonly images: ReadonlyMap<string, PodImage>;
   readonly host: HostFacts;
+  /**
+   * `AC_METADATA_URL` of its apps, an address of 127.0.0.1 in the pod's network; absent without.
+   */
+  readonly metadataUrl?: string;
 }
 
 /** A probe, whose program a unit runs. */
@@ -99,7 +103,7 @@ export interface CompiledPod {
   /**
    * Units that the services need and start by themselves: the mounts of image objects, which pods
    * may share, and the holder of the namespaces of a pod with several apps, and the unit that
-   * attaches a pod to its network.
+   * attaches a pod to its network, and the socket of its metadata.
    */
   readonly mounts: readonly string[];
   /** Unit files for /etc/systemd/system, by name. */

@@ -16,6 +16,9 @@ export interface PodPlaces {
   readonly holderId: string;
   /** The unit that attaches the pod to its network. */
   readonly networkUnit: string;
+  /** The socket of the pod's metadata, and the unit that passes on what comes to it. */
+  readonly metadataSocket: string;
+  readonly metadataProxy: string;
   /** The network namespace of an attached pod, where ip-netns(8) finds it. */
   readonly netns: string;
   service(app: string): string;
@@ -56,6 +59,8 @@ export function podPlaces(name: string, uuid: string, host: HostFacts): PodPlace
     holderUnit: shortEnough(`wherry-holder-${part}.service`),
     holderId: uuid,
     networkUnit: shortEnough(`wherry-network-${part}.service`),
+    metadataSocket: shortEnough(`wherry-metadata-${part}.socket`),
+    metadataProxy: shortEnough(`wherry-metadata-proxy@${part}.service`),
     netns: `/run/netns/wherry-${name}.${uuid.slice(0, 8)}`,
     service: (app) => shortEnough(`wherry-pod-${part}-${app}.service`),
     probeUnit: (app) => shortEnough(`wherry-probe-${part}-${app}.service`),

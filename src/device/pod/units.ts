@@ -62,6 +62,8 @@ export interface ServiceInput {
   readonly network?: string;
   /** Apps that it waits for: until they have succeeded, or have been started. */
   readonly after: readonly { readonly unit: string; readonly once: boolean }[];
+  /** Socket of the pod's metadata. */
+  readonly metadata?: string;
 }
 
 /**
@@ -93,7 +95,7 @@ function askToStop(places: PodPlaces, { stopSignal }: AppSettings): readonly str
  * app's own process.
  */
 export function serviceUnit(input: ServiceInput): string {
-  const { podName, app, places, host, settings, holder, network } = input;
+  const { podName, app, places, host, settings, holder, network, metadata } = input;
   const layers = input.layers.map((id) => imageMount(id, host));
   const mounts = layers.map(({ unit }) => unit);
   const id = places.containerId(app);
@@ -110,8 +112,9 @@ export function serviceUnit(input: ServiceInput): string {
     ],
   ];
   const networks = network === undefined ? [] : [network];
+  const sockets = metadata === undefined ? [] : [metadata];
   const needs = [
-    ...[...mounts, ...(holder === undefined ? [] : [holder]), ...networks],
+    ...[...mounts, ...(holder === undefined ? [] : [holder]), ...networks, ...sockets],
     ...input.after.map(({ unit }) => unit),
   ];
   const succeeded = input.after.filter(({ once }) => once).map(({ unit }) => unit);
@@ -124,7 +127,7 @@ export function serviceUnit(input: ServiceInput): string {
       ...(holder === undefined ? {} : { BindsTo: [holder] }),
       // Not Requires=: an app whose network failed once would not be tried again. crun finds no
       // namespace then, and each new start of the app begins with the network.
-      Wants: [...networks, ...started],
+      Wants: [...networks, ...sockets, ...started],
       PartOf: networks,
       After: needs,
       RequiresMountsFor: input.sources,
@@ -297,6 +300,41 @@ export function networkUnit(input: {
       StandardInput: 'null',
       SyslogIdentifier: 'wherry-network',
       LogExtraFields: { WHERRY_POD: podName },
+    },
+  });
+}
+
+/** The name of the socket that pods in the host's network share. */
+export const hostMetadataSocket = 'wherry-metadata-host.socket';
+
+/**
+ * The socket where the apps of a pod reach its metadata, in the pod's network namespace or, without
+ * `netns`, in the host's. systemd opens it there; what answers runs in the host's.
+ */
+export function metadataSocketUnit(input: {
+  readonly description: string;
+  /** Address and port. */
+  readonly listen: string;
+  readonly proxy: string;
+  readonly attached?: { readonly netns: string; readonly networkUnit: string };
+}): string {
+  const { description, listen, proxy, attached } = input;
+  const networks = attached === undefined ? [] : [attached.networkUnit];
+  return unitText({
+    Unit: {
+      Description: description,
+      // The default ones would order it before sockets.target, and the pod's network is after that.
+      DefaultDependencies: false,
+      Conflicts: ['shutdown.target'],
+      Before: ['shutdown.target'],
+      StopWhenUnneeded: true,
+      BindsTo: networks,
+      After: networks,
+    },
+    Socket: {
+      ListenStream: listen,
+      ...(attached === undefined ? {} : { NetworkNamespacePath: attached.netns }),
+      Service: [proxy],
     },
   });
 }

@@ -5,6 +5,8 @@ export interface StoreDirectories {
   readonly images: string;
   readonly partial: string;
   readonly pods: string;
+  /** Documents of the metadata service. */
+  readonly metadata: string;
 }
 
 /** What must stay: whatever the current, previous and pending deployment need. */
@@ -39,10 +41,12 @@ export async function findGarbage(
   directories: StoreDirectories,
   roots: Roots,
 ): Promise<readonly Garbage[]> {
+  const pods = [...roots.podUuids];
   const kept: readonly [directory: string, names: ReadonlySet<string>][] = [
     [directories.images, new Set([...roots.objectIds].map((id) => `${id}.erofs`))],
     [directories.partial, new Set(roots.jobs)],
-    [directories.pods, new Set(roots.podUuids)],
+    [directories.pods, new Set(pods)],
+    [directories.metadata, new Set(pods.map((uuid) => `${uuid}.json`))],
   ];
   const garbage: Garbage[] = [];
   for (const [directory, names] of kept) {

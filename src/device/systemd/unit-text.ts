@@ -38,6 +38,7 @@ const directives = {
     StartLimitIntervalSec: 'number',
     StartLimitBurst: 'number',
   },
+  Socket: { ListenStream: 'token', NetworkNamespacePath: 'path', Service: 'units' },
   Mount: { What: 'path', Where: 'path', Type: 'token', Options: 'token' },
   Slice: {},
   Service: {
@@ -120,6 +121,7 @@ export type ResourceLimits = Section<typeof limits>;
 /** A unit file. Sections and keys come out in the order in which they stand here. */
 export interface UnitDescription {
   readonly Unit: Section<typeof directives.Unit>;
+  readonly Socket?: Section<typeof directives.Socket>;
   readonly Mount?: Section<typeof directives.Mount>;
   readonly Slice?: ResourceLimits;
   readonly Service?: Section<typeof directives.Service> & ResourceLimits;
@@ -128,6 +130,7 @@ export interface UnitDescription {
 
 const kindsOf: Readonly<Record<string, Readonly<Record<string, Kind>>>> = {
   Unit: directives.Unit,
+  Socket: directives.Socket,
   Mount: directives.Mount,
   Slice: limits,
   Service: { ...directives.Service, ...limits },
@@ -212,7 +215,7 @@ function matching(pattern: RegExp, value: string): string {
 
 /** Names of units carry `\x2d`, which is not unquoted in lists of units. */
 function unitName(name: string): string {
-  return specifiers(matching(/^[A-Za-z0-9:_.\\@-]{1,249}\.(?:service|slice|mount|target)$/, name));
+  return specifiers(matching(/^[A-Za-z0-9:_.\\@-]{1,249}\.(?:service|slice|mount|socket|target)$/, name));
 }
 
 function token(value: string): string {

@@ -44,10 +44,12 @@ export interface DeviceWorldPorts {
   readonly journal: Journal;
   readonly watch: PodWatch;
   readonly files: PodFiles;
-  readonly directories: HostFacts['directories'] & { readonly partial: string };
+  readonly directories: HostFacts['directories'] & { readonly partial: string; readonly metadata: string };
   readonly host: Omit<HostFacts, 'limits' | 'directories' | 'network'>;
   /** Networks of the device, as they are now. */
   readonly networks: () => Promise<NetworkFacts>;
+  /** The key of the metadata service, made when it is not there yet. */
+  readonly metadataKey: () => Promise<Uint8Array>;
   /** Values of the `arch` label that this device can run, best first. */
   readonly architectures: readonly string[];
   readonly reserveBytes: number;

@@ -4,6 +4,7 @@
  */
 export { askProbe } from './ask-probe.ts';
 export { DeviceWorld } from './device-world.ts';
+export { metadataKey } from './metadata-key.ts';
 export { readNetworkFacts } from './network-facts.ts';
 export { PodFiles } from './pod-files.ts';
 export { PodWatch } from './pod-watch.ts';

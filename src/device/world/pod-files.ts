@@ -9,6 +9,8 @@ export interface PodPlaces {
   readonly pods: string;
   /** Volumes that outlive their pods: /var/lib/wherry/volumes */
   readonly volumes: string;
+  /** Documents of the metadata service: /var/lib/wherry/metadata */
+  readonly metadata: string;
   /** Where systemd reads units: /etc/systemd/system */
   readonly units: string;
   /** Where images are mounted: /run/wherry/images */
@@ -22,7 +24,7 @@ const maxFileBytes = 1 << 20;
  * this.
  */
 const generated =
-  /^(wherry-pod-.*\.[0-9a-f]{8}(-.*\.service|\.slice)|wherry-(holder|network|probe)-.*\.[0-9a-f]{8}\.service|run-wherry-images-.*\.mount)$/;
+  /^(wherry-pod-.*\.[0-9a-f]{8}(-.*\.service|\.slice)|wherry-(holder|network|probe)-.*\.[0-9a-f]{8}\.service|wherry-metadata-(host|.*\.[0-9a-f]{8})\.socket|run-wherry-images-.*\.mount)$/;
 
 /**
  * The files of pods. A pod's units lie in its own directory first and are copied to systemd's from
@@ -39,10 +41,12 @@ export class PodFiles {
   }
 
   /**
-   * Writes everything of a pod and starts nothing. It is not durable yet: until `enable` nothing at
-   * boot refers to it, and a deployment that is interrupted writes it again.
+   * Writes everything of a pod, with the document of its metadata, and starts nothing. It is not
+   * durable yet: until `enable` nothing at boot refers to it, and a deployment that is interrupted
+   * writes it again.
    */
-  async write(pod: CompiledPod): Promise<void> {
+  async write(pod: CompiledPod, metadata?: string): Promise<void> {
+    if (metadata !== undefined) await this.put(this.metadataOf(pod), metadata, 0o644);
     const home = join(this.places.pods, pod.uuid);
     await mkdir(join(home, 'units'), { recursive: true, mode: 0o755 });
     for (const directory of pod.directories) await this.make(home, directory);
@@ -108,7 +112,12 @@ export class PodFiles {
     const link = join(this.places.units, 'multi-user.target.wants', podsTarget);
     if (sameBytes(text, await this.disk.read(place, maxFileBytes)) && (await this.disk.look(link))) return;
 
-    for (const pod of pods) await this.sync(join(this.places.pods, pod.uuid));
+    for (const pod of pods) {
+      await this.sync(join(this.places.pods, pod.uuid));
+      if ((await this.disk.look(this.metadataOf(pod))) === undefined) continue;
+      await this.disk.syncFile(this.metadataOf(pod));
+      await this.disk.syncDirectory(this.places.metadata);
+    }
     for (const unit of pods.flatMap(unitsOf)) await this.disk.syncFile(join(this.places.units, unit));
     await this.disk.syncDirectory(this.places.units);
     if ((await this.disk.look(link)) === undefined) {
@@ -154,6 +163,10 @@ export class PodFiles {
     for (const id of await this.disk.list(this.places.mounts)) {
       if (!isKept(id)) await rmdir(join(this.places.mounts, id)).catch(() => undefined); // not empty: still mounted
     }
+  }
+
+  private metadataOf({ uuid }: { readonly uuid: string }): string {
+    return join(this.places.metadata, `${uuid}.json`);
   }
 
   private async put(path: string, content: string, mode: number): Promise<void> {

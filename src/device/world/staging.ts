@@ -2,6 +2,7 @@ import { parsePodManifest } from '../../image/appc/index.ts';
 import type { DeployedPod } from '../deploy/index.ts';
 import { compilePod, type CompiledPod, type HostFacts, type PodImage } from '../pod/index.ts';
 import { type NetworkFacts, refuseSharedPorts } from '../network/index.ts';
+import { metadataDocument, metadataUrl, wantsMetadata } from '../metadata/index.ts';
 import { podUuid, type DesiredPod, type DesiredState } from '../../wire/trust/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import type { Disk, StoredImage } from '../store/index.ts';
@@ -19,10 +20,18 @@ export interface StagingPorts {
   readonly host: Omit<HostFacts, 'limits' | 'directories' | 'network'>;
   /** Networks of the device, as they are now. */
   readonly networks: () => Promise<NetworkFacts>;
+  /** The key of the metadata service, made when it is not there yet. */
+  readonly metadataKey: () => Promise<Uint8Array>;
   /** Pods that run. One that does not change keeps its processes, and so its network. */
   readonly running: readonly DeployedPod[];
   /** Values of the `arch` label that this device can run, best first. */
   readonly architectures: readonly string[];
+}
+
+interface Staged {
+  readonly pod: CompiledPod;
+  /** Its document of the metadata service. */
+  readonly metadata?: string;
 }
 
 /**
@@ -35,14 +44,14 @@ export async function stagePods(
   ports: StagingPorts,
 ): Promise<readonly DeployedPod[]> {
   const listed = appImages(desired, images);
-  const compiled: CompiledPod[] = [];
+  const compiled: Staged[] = [];
   const network = await ports.networks();
   for (const pod of desired.pods) {
     compiled.push(await compile(pod, listed, { limits: desired.policy.limits, network }, ports));
   }
-  refuseSharedPorts(compiled.map(({ ports: used }) => used));
-  for (const pod of compiled) await ports.files.write(pod);
-  return compiled.map(({ name, uuid, slice, services, mounts, isolators, network: attached }) => ({
+  refuseSharedPorts(compiled.map(({ pod }) => pod.ports));
+  for (const { pod, metadata } of compiled) await ports.files.write(pod, metadata);
+  return compiled.map(({ pod: { name, uuid, slice, services, mounts, isolators, network: attached } }) => ({
     ...(attached === undefined ? {} : { network: attached }),
     name,
     uuid,
@@ -58,7 +67,7 @@ async function compile(
   listed: readonly AppImage[],
   varying: { readonly limits: HostFacts['limits']; readonly network: NetworkFacts },
   ports: StagingPorts,
-): Promise<CompiledPod> {
+): Promise<Staged> {
   const { architectures, host, directories, disk } = ports;
   const manifest = parsePodManifest(pod.manifest);
   const images = new Map<string, PodImage>();
@@ -83,7 +92,9 @@ async function compile(
     ports.running.find((one) => one.uuid === uuid),
     varying.network,
   );
+  const metadata = wantsMetadata(pod.name, manifest);
   const compiled = compilePod({
+    ...(metadata ? { metadataUrl: metadataUrl(await ports.metadataKey(), uuid) } : {}),
     name: pod.name,
     uuid,
     manifest,
@@ -97,7 +108,10 @@ async function compile(
       `app ${app} of pod ${pod.name} needs ${path}, which is not on this device (ace.md, volume setup)`,
     );
   }
-  return compiled;
+  return {
+    pod: compiled,
+    ...(metadata ? { metadata: metadataDocument(pod.manifest, manifest, images) } : {}),
+  };
 }
 
 /**

@@ -37,6 +37,7 @@ export class StepRunner {
     return await this.ports.systemd.list([
       'wherry-pod-*.service',
       'wherry-network-*.service',
+      'wherry-metadata-*.socket',
       'wherry-pod-*.slice',
     ]);
   }

@@ -15,6 +15,7 @@ import { boardHost, boardNetwork, demoImage, demoUuid, imageId } from './demo.ts
 interface Case {
   readonly host: HostFacts;
   readonly manifest: Record<string, unknown>;
+  readonly metadataUrl?: string;
   readonly assertions: readonly string[];
 }
 
@@ -30,6 +31,7 @@ function readCase(path: string): Case {
     app: { exec: ['/bin/app'], user: '0', group: '0', ...(app['app'] as object | undefined) },
   }));
   let host = boardHost;
+  let metadataUrl: string | undefined;
   for (const note of notes) {
     const [name = '', ...words] = note.split(' ');
     if (name === 'host-controllers') host = { ...host, controllers: words };
@@ -42,6 +44,7 @@ function readCase(path: string): Case {
     if (name === 'host-network-default')
       host = { ...host, network: { ...boardNetwork, whenUnsaid: words[0] ?? '' } };
     if (name === 'host-plugins') host = { ...host, network: { ...boardNetwork, plugins: new Set(words) } };
+    if (name === 'host-metadata') metadataUrl = words[0];
     if (name === 'host-list') {
       const [list = '', ...text] = words;
       host = { ...host, network: { ...boardNetwork, lists: new Map([[list, text.join(' ')]]) } };
@@ -53,14 +56,16 @@ function readCase(path: string): Case {
   }
   return {
     host,
+    ...(metadataUrl === undefined ? {} : { metadataUrl }),
     manifest: { acVersion: '0.8.11', acKind: 'PodManifest', ...manifest, apps },
     assertions: notes.filter((note) => note.startsWith('assert-')),
   };
 }
 
-function compile({ host, manifest }: Case): CompiledPod | Refusal {
+function compile({ host, manifest, metadataUrl }: Case): CompiledPod | Refusal {
   try {
     return compilePod({
+      ...(metadataUrl === undefined ? {} : { metadataUrl }),
       name: 'demo-one',
       uuid: demoUuid,
       manifest: parsePodManifest(Buffer.from(JSON.stringify(manifest))),
@@ -191,6 +196,12 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
       ...[`/var/lib/wherry/pods/${demoUuid}/network`, demoUuid, '/run/netns/wherry-demo-one.0123abcd'],
       ...[network, hostname, bridge],
     ]);
+  },
+  'assert-metadata-socket': (pod, name = '', ...words) => {
+    expect(pod.mounts).toContain(name);
+    expect(lines(readUnit(pod.units.find((unit) => unit.name === name)?.text ?? ''))).toContain(
+      words.join(' '),
+    );
   },
   'assert-file': (pod, path = '', ...words) =>
     expect(fileOf(pod, path)).toBe(words.join(' ').replaceAll('\\n', '\n')),

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { collect } from '../../../src/device/store/collect.ts';
 import { CrashingDisk, everyCrash } from './crashing-disk.ts';
 
-const directories = { images: '/images', partial: '/partial', pods: '/pods' };
+const directories = { images: '/images', partial: '/partial', pods: '/pods', metadata: '/metadata' };
 const bytes = new Uint8Array(100);
 
 function fullDisk(): CrashingDisk {
@@ -16,6 +16,8 @@ function fullDisk(): CrashingDisk {
     '/partial/then/object.erofs',
     '/pods/uuid-1/app/config.json',
     '/pods/uuid-2/app/config.json',
+    '/metadata/uuid-1.json',
+    '/metadata/uuid-2.json',
     '/state-a.cbor',
   ]) {
     disk.put(path, bytes);
@@ -26,6 +28,7 @@ function fullDisk(): CrashingDisk {
 const roots = { objectIds: ['sha512-used'], jobs: ['now'], podUuids: ['uuid-1'] };
 const reachable = [
   '/images/sha512-used.erofs',
+  '/metadata/uuid-1.json',
   '/partial/now/download',
   '/pods/uuid-1/app/config.json',
   '/state-a.cbor',
@@ -35,8 +38,14 @@ describe('garbage collection', () => {
   it('removes every image, download and pod that nothing needs, and says what that gave back', async () => {
     const disk = fullDisk();
     expect(await collect(disk, directories, roots)).toEqual({
-      removed: ['/images/sha512-half.erofs.new', '/images/sha512-old.erofs', '/partial/then', '/pods/uuid-2'],
-      freedBytes: 500,
+      removed: [
+        '/images/sha512-half.erofs.new',
+        '/images/sha512-old.erofs',
+        '/partial/then',
+        '/pods/uuid-2',
+        '/metadata/uuid-2.json',
+      ],
+      freedBytes: 600,
     });
     expect(disk.paths()).toEqual(reachable);
   });

@@ -92,7 +92,7 @@ describe('unit text', () => {
     ['a description that goes on in the next line', { Unit: { Description: 'a\\' } }],
     ['a NUL in an argument', { Unit: {}, Service: { ExecStart: [['/bin/true', '\0']] } }],
     ['two units as one', { Unit: { Wants: ['a.service b.service'] } }],
-    ['a unit of a kind that wherry never needs', { Unit: { Wants: ['a.socket'] } }],
+    ['a unit of a kind that wherry never needs', { Unit: { Wants: ['a.swap'] } }],
     ['a relative path', { Unit: {}, Mount: { What: 'x' } }],
     ['a line break in a path', { Unit: {}, Mount: { What: '/x\nOptions=suid' } }],
     ['a second word in a setting', { Unit: {}, Service: { Type: 'simple oneshot' } }],

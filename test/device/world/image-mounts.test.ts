@@ -79,6 +79,7 @@ describe('units that no pod needs', () => {
       volumes: directories.volumes,
       units: join(root, 'units'),
       mounts: join(root, 'mounts'),
+      metadata: join(root, 'metadata'),
     });
     await files.writeUnit('run-wherry-images-1.mount', '[Mount]\n');
     const systemd = loaded as Partial<Systemd> as Systemd;

@@ -64,6 +64,7 @@ describe('the files of a pod', () => {
       volumes: join(root, 'volumes'),
       units: join(root, 'units'),
       mounts: join(root, 'mounts'),
+      metadata: join(root, 'metadata'),
     });
   });
   afterEach(() => rmSync(root, { recursive: true, force: true }));

@@ -32,7 +32,12 @@ export interface DeviceStore {
  */
 export async function openDeviceStore(path: string): Promise<DeviceStore> {
   const disk = nodeDisk();
-  const directories = { images: `${path}/images`, partial: `${path}/partial`, pods: `${path}/pods` };
+  const directories = {
+    images: `${path}/images`,
+    partial: `${path}/partial`,
+    pods: `${path}/pods`,
+    metadata: `${path}/metadata`,
+  };
   const entry = await asked(path, disk.look(directories.images));
   if (entry?.kind !== 'directory') {
     throw new Refusal('not-found', `there is no store of images in ${path}; run this on a device`);

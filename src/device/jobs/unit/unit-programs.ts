@@ -1,5 +1,6 @@
 import { startupSnapshot } from 'node:v8';
 import { examineUnit } from '../examine/index.ts';
+import { metadataUnit } from '../../metadata/index.ts';
 import { pullUnit } from '../pull/index.ts';
 import { renderUnit } from '../render/index.ts';
 
@@ -15,6 +16,7 @@ export * as openpgp from 'openpgp';
  */
 const programs: ReadonlyMap<string, (argument: string) => Promise<void>> = new Map([
   ['examine', examineUnit],
+  ['metadata', metadataUnit],
   ['pull', pullUnit],
   ['render', renderUnit],
   // Shows that a snapshot can be used.

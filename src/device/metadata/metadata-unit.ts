@@ -1,0 +1,46 @@
+import { readFile } from 'node:fs/promises';
+import { places } from '../host/index.ts';
+import { nodeDisk } from '../store/index.ts';
+import { readMetadata } from './document.ts';
+import { metadataServer } from './metadata-server.ts';
+
+/** systemd passes the socket as the first descriptor after the standard ones (sd_listen_fds(3)). */
+const socket = 3;
+const idleMs = 30_000;
+const maxDocumentBytes = 1 << 20;
+
+/**
+ * The metadata service: `unit-programs.cjs metadata DIRECTORY`. It answers on the socket that
+ * systemd opened, from the documents in the directory, and ends when nobody has asked for a while:
+ * systemd keeps the socket and starts it again.
+ */
+export async function metadataUnit(directory: string): Promise<void> {
+  const disk = nodeDisk();
+  const key = await readFile(`${process.env['CREDENTIALS_DIRECTORY'] ?? ''}/key`);
+  const server = metadataServer({
+    key,
+    pod: async (uuid) => {
+      const bytes = await disk.read(`${directory}/${uuid}.json`, maxDocumentBytes);
+      return bytes === undefined ? undefined : readMetadata(bytes);
+    },
+    imageManifest: (object) => disk.read(`${places.run}/images/${object}/manifest`, maxDocumentBytes),
+  });
+  let connections = 0;
+  const end = () => server.close();
+  let idle = setTimeout(end, idleMs);
+  server.on('connection', (connection) => {
+    clearTimeout(idle);
+    connections++;
+    connection.once('close', () => {
+      connections--;
+      if (connections > 0) return;
+      clearTimeout(idle);
+      idle = setTimeout(end, idleMs);
+    });
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.once('close', resolve);
+    server.listen({ fd: socket });
+  });
+}

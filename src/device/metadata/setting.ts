@@ -1,0 +1,18 @@
+import { labelValue, type PodManifest } from '../../image/appc/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+
+const annotation = 'wherry/metadata';
+
+/**
+ * Whether a pod asks for the metadata service, with the annotation `wherry/metadata` of its
+ * manifest.
+ * @throws Refusal pod-manifest-invalid
+ */
+export function wantsMetadata(pod: string, manifest: PodManifest): boolean {
+  const value = labelValue(manifest.annotations, annotation) ?? 'no';
+  if (value === 'yes' || value === 'no') return value === 'yes';
+  throw new Refusal(
+    'pod-manifest-invalid',
+    `pod ${pod}: annotation ${annotation}: expected "yes" or "no", found ${JSON.stringify(value.slice(0, 80))}`,
+  );
+}

@@ -1,0 +1,55 @@
+import { createHmac, timingSafeEqual } from 'node:crypto';
+
+/** Where apps reach the service, in their own network: 127.0.0.1, as rkt's port. */
+export const metadataPort = 18112;
+
+/** Length of the device's key, in bytes. It is made once, and signatures count on it for good. */
+export const metadataKeyBytes = 64;
+
+const macDigits = 32;
+const tokenForm = new RegExp(`^[0-9a-f]{32}[0-9a-f]{${macDigits}}$`);
+
+/**
+ * `AC_METADATA_URL` of a pod. Its last part is the token: the pod's UUID and 128 bits that only who
+ * has the key can compute, so nothing must be kept for each pod and a token stays the same over
+ * reboots.
+ */
+export function metadataUrl(key: Uint8Array, uuid: string): string {
+  const digits = uuid.replaceAll('-', '');
+  return `http://127.0.0.1:${metadataPort}/${digits}${macOf(key, digits)}`;
+}
+
+/** UUID of the pod that has `token`; undefined when no pod of this device can have it. */
+export function podOfToken(key: Uint8Array, token: string): string | undefined {
+  if (!tokenForm.test(token)) return undefined;
+  const digits = token.slice(0, 32);
+  if (!timingSafeEqual(Buffer.from(macOf(key, digits)), Buffer.from(token.slice(32)))) return undefined;
+  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}
+
+/**
+ * The signature of a pod over `content`: base64 of an HMAC-SHA512 over the 16 bytes of its UUID and
+ * the content.
+ */
+export function signContent(key: Uint8Array, uuid: string, content: string): string {
+  return createHmac('sha512', derived(key, 'content'))
+    .update(Buffer.from(uuid.replaceAll('-', ''), 'hex'))
+    .update(content)
+    .digest('base64');
+}
+
+/** Whether the pod with `uuid` has signed `content` on this device. */
+export function isSignature(key: Uint8Array, uuid: string, content: string, signature: string): boolean {
+  const right = Buffer.from(signContent(key, uuid, content));
+  const given = Buffer.from(signature);
+  return given.length === right.length && timingSafeEqual(given, right);
+}
+
+function macOf(key: Uint8Array, digits: string): string {
+  return createHmac('sha256', derived(key, 'token')).update(digits).digest('hex').slice(0, macDigits);
+}
+
+/** One key for each purpose: what is signed for an app must never be a token. */
+function derived(key: Uint8Array, purpose: 'token' | 'content'): Buffer {
+  return createHmac('sha512', key).update(`wherry metadata ${purpose}`).digest();
+}

@@ -1,0 +1,118 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { DeviceReport } from '../../src/wire/report/report.ts';
+import { oneBoard } from './board-choice.ts';
+import { type BuiltImage, Scene } from './scene.ts';
+
+const busybox = '/usr/bin/busybox';
+const networks = ['host', 'none', 'bridge'] as const;
+
+/** Real pods ask the service from inside, with wget of busybox. */
+describe.each(oneBoard)('the metadata of pods on %s', (name) => {
+  let scene: Scene;
+  let image: BuiltImage;
+  let report: DeviceReport;
+  const urls = new Map<string, string>();
+
+  const pod = (podName: string, network: string, metadata = 'yes') => ({
+    name: podName,
+    image,
+    app: { annotations: [{ name: 'wherry/stop-signal', value: 'SIGKILL' }] },
+    manifest: {
+      annotations: [
+        { name: 'wherry/network', value: network },
+        { name: 'wherry/metadata', value: metadata },
+      ],
+    },
+  });
+  const pidOf = (podName: string): number =>
+    report.pods.find((one) => one.name === podName)?.apps[0]?.pid ?? 0;
+  const inside = (podName: string, command: string) =>
+    scene.board.check(`nsenter -a -r -w -t ${pidOf(podName)} ${busybox} ${command}`);
+  const ask = (podName: string, path: string) =>
+    inside(podName, `wget -qO- ${urls.get(podName)}/acMetadata/v1/${path}`);
+
+  beforeAll(async () => {
+    scene = await Scene.start(name);
+    image = await scene.image('busybox', [busybox, 'sleep', '1000000']);
+    const desired = scene.desired(networks.map((network) => pod(`in-${network}`, network)));
+    const answer = await scene.deploy(desired);
+    expect(answer, JSON.stringify(answer)).toMatchObject({ outcome: 'committed' });
+    report = await scene.report(
+      (latest) => latest.currentVersion === desired.version && latest.pods.length === 3,
+    );
+    for (const network of networks) {
+      const variables = await scene.board.check(`tr '\\0' '\\n' </proc/${pidOf(`in-${network}`)}/environ`);
+      urls.set(`in-${network}`, /^AC_METADATA_URL=(.*)$/m.exec(variables)?.[1] ?? '');
+    }
+  });
+  afterAll(() => scene.stop());
+
+  it.each(networks)('[C160] is reached from a pod in the network %s', async (network) => {
+    const one = `in-${network}`;
+    expect(urls.get(one)).toMatch(/^http:\/\/127\.0\.0\.1:18112\/[0-9a-f]{64}$/);
+    const uuid = (await ask(one, 'pod/uuid')).trim();
+    expect(uuid).toMatch(/^[0-9a-f]{8}-/);
+    expect(await ask(one, 'apps/main/image/id')).toBe(image.id);
+    expect(JSON.parse(await ask(one, 'apps/main/image/manifest'))).toMatchObject({ acKind: 'ImageManifest' });
+    expect(JSON.parse(await ask(one, 'pod/manifest'))).toMatchObject({ acKind: 'PodManifest' });
+    const sign = `${urls.get(one)}/acMetadata/v1/pod/hmac`;
+    const signature = await inside(one, `wget -qO- --post-data content=hello ${sign}/sign`);
+    expect(Buffer.from(signature, 'base64')).toHaveLength(64);
+    const form = `content=hello&uuid=${uuid}&signature=${encodeURIComponent(signature)}`;
+    await inside(one, `wget -qO- --post-data '${form}' ${sign}/verify`);
+  });
+
+  it('[C160] is not reached from the network of another pod, nor with a wrong token', async () => {
+    const address = report.pods.find((one) => one.name === 'in-bridge')?.network?.addresses[0];
+    const outside = await scene.board.run(`curl -sS --max-time 5 http://${address}:18112/`);
+    expect(outside.status).not.toBe(0);
+    const wrong = (urls.get('in-host') ?? '').replace(/.$/, (digit) => (digit === '0' ? '1' : '0'));
+    const status = `curl -s -o /dev/null -w '%{http_code}' ${wrong}/acMetadata/v1/pod/uuid`;
+    expect(await scene.board.check(status)).toBe('401');
+  });
+
+  it('[C161] runs without privileges, reads nothing of pods but their documents, and not inside wherryd', async () => {
+    await ask('in-host', 'pod/uuid');
+    const pid = (await scene.board.check('systemctl show -P MainPID wherry-metadata.service')).trim();
+    expect(await scene.board.check(`grep -E '^Cap(Bnd|Eff)|^NoNewPrivs' /proc/${pid}/status`)).toBe(
+      'CapEff:\t0000000000000000\nCapBnd:\t0000000000000000\nNoNewPrivs:\t1\n',
+    );
+    const root = `nsenter -m -t ${pid} setpriv --reuid=wherry-metadata --regid=wherry-metadata --clear-groups`;
+    expect((await scene.board.run(`${root} ls /var/lib/wherry/pods`)).status).not.toBe(0);
+    expect((await scene.board.run(`${root} ls /etc/wherry`)).status).not.toBe(0);
+    expect((await scene.board.run(`${root} cat /var/lib/wherry/metadata-key`)).status).not.toBe(0);
+  });
+
+  it('[C160] answers after a power cut without wherryd, and signatures from before still hold', async () => {
+    const sign = `${urls.get('in-bridge')}/acMetadata/v1/pod/hmac/sign`;
+    const before = await inside('in-bridge', `wget -qO- --post-data content=kept ${sign}`);
+    await scene.board.check('systemctl disable wherryd; sync');
+    await scene.board.powerCut();
+    await scene.board.bootAgain({ network: false });
+    const unit = (
+      await scene.board.check(
+        `systemctl list-units --plain --no-legend 'wherry-pod-*bridge*.service' | cut -d' ' -f1`,
+      )
+    ).trim();
+    const ask = `nsenter -a -r -w -t "$(systemctl show -P MainPID '${unit}')" ${busybox} wget -qO- --post-data content=kept ${sign}`;
+    const { stdout } = await scene.board.waitFor(ask, ({ status }) => status === 0, 60_000);
+    expect(stdout).toBe(before);
+    expect((await scene.board.run('systemctl is-active wherryd')).stdout).toContain('inactive');
+    await scene.board.restoreNetwork();
+    await scene.board.check('systemctl enable --now wherryd');
+  });
+
+  it('[C160] leaves no socket, no document and no name of a network when the pods go', async () => {
+    const answer = await scene.deploy(scene.desired([pod('last', 'none', 'no')]));
+    expect(answer, JSON.stringify(answer)).toMatchObject({ outcome: 'committed' });
+    await scene.deploy(scene.desired([pod('last', 'host', 'no')]));
+    await scene.board.check('systemctl kill -s USR2 wherryd');
+    await scene.board.waitFor(
+      'ls -A /var/lib/wherry/metadata; ls -A /run/netns',
+      ({ stdout }) => stdout === '',
+      60_000,
+    );
+    expect(await scene.board.check(`ls /etc/systemd/system | grep metadata || true`)).toBe('');
+    expect(await scene.board.check(`systemctl list-units --plain --no-legend 'wherry-metadata-*'`)).toBe('');
+  });
+});
