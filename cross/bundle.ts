@@ -77,6 +77,8 @@ export async function bundle(options: BundleOptions): Promise<Bundle> {
       js: `import{createRequire as $createRequire}from'node:module';const require=$createRequire(import.meta.url);`,
     },
     nodePaths: [options.nodeModules],
+    // Databases are for controllers, which run from a source checkout.
+    external: ['libsql', 'pg'],
     plugins: [sharedOpenpgp(), dependencyDiet()],
     logLevel: 'silent',
     metafile: true,

@@ -28,10 +28,10 @@ arm64) compilers="g++ g++-x86-64-linux-gnu g++-arm-linux-gnueabihf" ;;
 *) fail "Machines of the architecture $(dpkg --print-architecture) cannot build wherry; use amd64 or arm64." ;;
 esac
 
-# The boards, their disks and their network; the broker and the proxy that tests use; tools for images of others, which tests compare
+# The boards, their disks and their network; the broker, the proxy and the database that tests use; tools for images of others, which tests compare
 # ours with; what makes images and packages.
 wanted="qemu-system-arm qemu-user qemu-utils ipxe-qemu nbdkit systemd-container slirp4netns iproute2 mosquitto tinyproxy
-    buildah docker-registry skopeo umoci
+    buildah docker-registry postgresql skopeo umoci
     mmdebstrap debian-archive-keyring gnupg e2fsprogs erofs-utils fsverity cpio busybox-static kmod fakeroot file openssl
     $compilers binutils dpkg-dev bzip2 xz-utils zstd"
 
@@ -71,6 +71,9 @@ if [ -n "$missing" ]; then
     esac
     case "$missing" in
     *docker-registry*) $as_root systemctl disable --now docker-registry.service >/dev/null 2>&1 || true ;;
+    esac
+    case "$missing" in
+    *postgresql*) $as_root systemctl disable --now postgresql.service >/dev/null 2>&1 || true ;;
     esac
 fi
 

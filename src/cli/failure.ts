@@ -36,9 +36,15 @@ function tell(terminal: Terminal, code: RefusalCode, message: string, json: bool
   return exitCodeOf(code);
 }
 
-/** commander writes "error: unknown option '--x'"; we write one style. */
+/**
+ * commander writes "error: unknown option '--x'", and a suggestion on a line of its own; we write
+ * one style.
+ */
 function sentence(message: string): string {
-  return message.replace(/^error: /, '').replace(/\.$/, '');
+  return message
+    .replace(/^error: /, '')
+    .replaceAll('\n', ' ')
+    .replace(/\.$/, '');
 }
 
 function describe(error: unknown): string {

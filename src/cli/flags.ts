@@ -98,7 +98,8 @@ export interface RootFlags {
   readonly drop?: readonly string[];
 }
 
-export interface DeployFlags extends WaitFlags, DiscoverFlags, CommandSigningFlags {
+/** What to run. */
+export interface ContentFlags extends DiscoverFlags {
   readonly key?: readonly string[];
   readonly pod?: readonly string[];
   readonly run?: readonly string[];
@@ -113,6 +114,59 @@ export interface DeployFlags extends WaitFlags, DiscoverFlags, CommandSigningFla
   readonly probation?: number;
   readonly bestEffort?: true;
   readonly dryRun?: true;
+}
+
+export interface DeployFlags extends WaitFlags, ContentFlags, CommandSigningFlags {}
+
+/** Which devices are shown. */
+export interface DeviceFilterFlags {
+  readonly link?: string;
+  readonly version?: number;
+  readonly phase?: string;
+  readonly health?: string;
+  readonly code?: string;
+  readonly prefix?: string;
+}
+
+export interface SimFlags {
+  readonly prefix: string;
+  readonly fault?: readonly string[];
+  readonly badImage?: string;
+  /** Seconds. */
+  readonly herd?: number;
+  readonly phase: number;
+  readonly startsPerSecond: number;
+  readonly seed: string;
+  readonly for?: number;
+}
+
+/** Where rollouts are kept. */
+export interface DatabaseFlags {
+  readonly database?: string;
+}
+
+export interface RolloutStartFlags extends DatabaseFlags, ContentFlags, SigningFlags {
+  readonly id?: string;
+  readonly all?: true;
+  readonly devicesFrom?: string;
+  readonly stage?: readonly string[];
+  /** Seconds. */
+  readonly soak: number;
+  /** Percent. */
+  readonly success: number;
+  readonly errors: number;
+  /** Seconds. */
+  readonly answerWithin?: number;
+  readonly approve?: true;
+  readonly undo: boolean;
+  readonly wait: boolean;
+}
+
+export interface RolloutChangeFlags extends DatabaseFlags {
+  readonly reason?: string;
+  readonly errors?: number;
+  readonly success?: number;
+  readonly wait: boolean;
 }
 
 export interface LogFlags {

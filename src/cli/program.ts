@@ -6,8 +6,10 @@ import { addFleet, addKeys } from './syntax/fleet.ts';
 import { addImage } from './syntax/image.ts';
 import type { MakeContext } from './syntax/options.ts';
 import { addPod } from './syntax/pod.ts';
-import { addVolume } from './syntax/volume.ts';
+import { addRollout } from './syntax/rollout.ts';
+import { addSim } from './syntax/sim.ts';
 import { addTrust } from './syntax/trust.ts';
+import { addVolume } from './syntax/volume.ts';
 import type { Terminal } from './terminal.ts';
 
 /**
@@ -30,12 +32,14 @@ export function buildProgram(terminal: Terminal, makeContext: MakeContext): Comm
   addImage(program, makeContext);
   addTrust(program, makeContext);
   addDeploy(program, makeContext);
+  addRollout(program, makeContext);
   addStatus(program, makeContext);
   addDevice(program, makeContext);
   addExec(program, makeContext);
   addPod(program, makeContext);
   addVolume(program, makeContext);
   addDev(program, makeContext);
+  addSim(program, makeContext);
   for (const command of allCommands(program)) {
     command.exitOverride();
     command.configureOutput({

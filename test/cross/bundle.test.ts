@@ -207,6 +207,13 @@ describe('the programs of the package', () => {
       expect(packages).not.toContain(heavy);
   });
 
+  it('hold no database: what a controller needs stays where one runs', () => {
+    const packages = bundledPackages(programs.metafile);
+    for (const driver of ['libsql', '@libsql/linux-arm64-gnu', 'pg', 'pg-protocol']) {
+      expect(packages).not.toContain(driver);
+    }
+  });
+
   it('keep the ones that work and end free of the session and of the operator', async () => {
     const { metafile } = await bundleUnits({ root: projectRoot, nodeModules, version: '1.2.3' });
     const packages = bundledPackages(metafile);

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { CommandSigningFlags, CountersignFlags, DeployFlags, WaitFlags } from '../flags.ts';
-import { count, discovering, example, repeatable, seconds, signing, type MakeContext } from './options.ts';
+import { count, describingPods, example, seconds, signing, type MakeContext } from './options.ts';
 
 /** `wherry deploy` and `wherry rollback` */
 export function addDeploy(program: Command, makeContext: MakeContext): void {
@@ -15,49 +15,14 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
         'sign, write the command to -o FILE and do not publish it: others must sign it, too',
       )
       .option('-o, --output <file>', 'where --sign-only writes the command');
-  discovering(
+  describingPods(
     published(
       program
         .command('deploy <devices...>')
-        .description('command devices to run exactly these pods, in place of what they run now')
-        .addOption(
-          repeatable(
-            '--run <pod=image>',
-            'a pod of one app that runs what the image says: a file, or a name to be discovered; repeatable',
-          ),
-        )
-        .addOption(
-          repeatable('--pod <pod=file>', 'a pod manifest (JSON) whose apps name their images; repeatable'),
-        )
-        .addOption(
-          repeatable(
-            '--image <file>',
-            'an .aci file that a pod manifest names or an image depends on, or a directory of such files; repeatable',
-          ),
-        )
-        .option('--stop-all', 'run no pods')
-        .option('--memory <quantity>', 'memory limit of each --run pod, for example 64Mi')
-        .option('--cpu <quantity>', 'CPU limit of each --run pod, for example 500m')
-        .option('--tasks <count>', 'limit of processes and threads of each --run pod')
-        .addOption(
-          repeatable(
-            '--volume <name,kind=kind>',
-            'a volume at the mount points of that name of --run pods, for example data,kind=host,source=/srv/data or work,kind=empty,mode=0750,uid=33; repeatable',
-          ),
-        )
-        .option(
-          '--network <name>',
-          "the network of each --run pod: host, none, bridge, or one of the device's own (default: what the device says)",
-        )
-        .addOption(
-          repeatable('--key <file>', 'armored public key to trust for images found by name; repeatable'),
-        )
-        .option('--base-url <url>', 'where devices find the images, in place of the one in fleet.toml')
-        .option('--probation <seconds>', 'how long the pods must stay healthy', seconds)
-        .option('--best-effort', 'run the pods although a device cannot enforce a limit')
-        .option('--dry-run', 'only show what would stop and start, by the last report of each device'),
+        .description('command devices to run exactly these pods, in place of what they run now'),
     ),
   )
+    .option('--dry-run', 'only show what would stop and start, by the last report of each device')
     .addHelpText(
       'after',
       example(

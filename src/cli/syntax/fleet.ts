@@ -1,10 +1,13 @@
 import type { Command } from 'commander';
-import { example, type MakeContext } from './options.ts';
+import type { DeviceFilterFlags } from '../flags.ts';
+import { count, example, type MakeContext } from './options.ts';
 
 /** `wherry fleet` */
 /** `wherry keys` */
 export function addFleet(program: Command, makeContext: MakeContext): void {
-  const fleet = program.command('fleet').description('make a fleet directory, and files for its devices');
+  const fleet = program
+    .command('fleet')
+    .description('make a fleet directory and files for its devices, and see what all of them do');
   fleet
     .command('init <name>')
     .description('make the fleet directory with fleet.toml and new keys')
@@ -29,6 +32,62 @@ export function addFleet(program: Command, makeContext: MakeContext): void {
       const { provision } = await import('../commands/operator/fleet.ts');
       await provision(makeContext(command.optsWithGlobals()), device, options);
     });
+  addFleetViews(fleet, makeContext);
+}
+
+function addFleetViews(fleet: Command, makeContext: MakeContext): void {
+  filtering(
+    fleet.command('status').description('count the devices by link, version, phase, health and failure'),
+  )
+    .option('--watch', 'go on showing changes until Ctrl-C')
+    .addHelpText('after', example('wherry fleet status', 'wherry fleet status --running 12 --watch'))
+    .action(async ({ running, ...options }: ViewFlags & { watch?: true }, command: Command) => {
+      const { fleetStatus } = await import('../commands/operator/fleet-view.ts');
+      await fleetStatus(makeContext(command.optsWithGlobals()), filterOf(running, options));
+    });
+  filtering(fleet.command('devices').description('list devices, one on each line'))
+    .addHelpText(
+      'after',
+      example('wherry fleet devices --link down', 'wherry fleet devices --code no-space --json'),
+    )
+    .action(async ({ running, ...options }: ViewFlags, command: Command) => {
+      const { fleetDevices } = await import('../commands/operator/fleet-view.ts');
+      await fleetDevices(makeContext(command.optsWithGlobals()), filterOf(running, options));
+    });
+  fleet
+    .command('device <name>')
+    .description('show all that is known of a device, and what was published for it')
+    .addHelpText('after', example('wherry fleet device crane-7'))
+    .action(async (name: string, _options: object, command: Command) => {
+      const { fleetDevice } = await import('../commands/operator/fleet-view.ts');
+      await fleetDevice(makeContext(command.optsWithGlobals()), name);
+    });
+  fleet
+    .command('events')
+    .description('show how deployments end, as it happens, until Ctrl-C')
+    .option('--prefix <text>', 'only devices whose name begins so')
+    .addHelpText('after', example('wherry fleet events', 'wherry fleet events --json'))
+    .action(async (options: { prefix?: string }, command: Command) => {
+      const { fleetEvents } = await import('../commands/operator/fleet-view.ts');
+      await fleetEvents(makeContext(command.optsWithGlobals()), options);
+    });
+}
+
+/** `--version` is the version of wherry, so the filter has another name. */
+type ViewFlags = Omit<DeviceFilterFlags, 'version'> & { readonly running?: number };
+
+function filterOf<T extends object>(running: number | undefined, options: T): T & { version?: number } {
+  return running === undefined ? options : { ...options, version: running };
+}
+
+function filtering(command: Command): Command {
+  return command
+    .option('--prefix <text>', 'only devices whose name begins so')
+    .option('--link <state>', 'only devices that are up, down or unknown')
+    .option('--running <version>', 'only devices that run this version', count)
+    .option('--phase <phase>', 'only devices whose last deployment is in this phase')
+    .option('--health <health>', 'only devices that are healthy or unhealthy')
+    .option('--code <code>', 'only devices whose last failure has this code');
 }
 
 export function addKeys(program: Command, makeContext: MakeContext): void {

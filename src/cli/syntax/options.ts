@@ -29,6 +29,48 @@ export function discovering(command: Command): Command {
     );
 }
 
+/** Options of commands that say what devices run. */
+export function describingPods(command: Command): Command {
+  return discovering(
+    command
+      .addOption(
+        repeatable(
+          '--run <pod=image>',
+          'a pod of one app that runs what the image says: a file, or a name to be discovered; repeatable',
+        ),
+      )
+      .addOption(
+        repeatable('--pod <pod=file>', 'a pod manifest (JSON) or a Kubernetes Pod (YAML) whose apps name their images; repeatable'),
+      )
+      .addOption(
+        repeatable(
+          '--image <file>',
+          'an .aci file that a pod manifest names or an image depends on, or a directory of such files; repeatable',
+        ),
+      )
+      .option('--stop-all', 'run no pods')
+      .option('--memory <quantity>', 'memory limit of each --run pod, for example 64Mi')
+      .option('--cpu <quantity>', 'CPU limit of each --run pod, for example 500m')
+      .option('--tasks <count>', 'limit of processes and threads of each --run pod')
+      .addOption(
+        repeatable(
+          '--volume <name,kind=kind>',
+          'a volume at the mount points of that name of --run pods, for example data,kind=host,source=/srv/data or work,kind=empty,mode=0750,uid=33; repeatable',
+        ),
+      )
+      .option(
+        '--network <name>',
+        "the network of each --run pod: host, none, bridge, or one of the device's own (default: what the device says)",
+      )
+      .addOption(
+        repeatable('--key <file>', 'armored public key to trust for images found by name; repeatable'),
+      )
+      .option('--base-url <url>', 'where devices find the images, in place of the one in fleet.toml')
+      .option('--probation <seconds>', 'how long the pods must stay healthy', seconds)
+      .option('--best-effort', 'run the pods although a device cannot enforce a limit'),
+  );
+}
+
 /** Options of commands that sign. */
 export function signing(command: Command): Command {
   return command
@@ -39,6 +81,17 @@ export function signing(command: Command): Command {
 export const seconds = wholeNumber(0, 86_400, 'seconds');
 export const count = wholeNumber(1, Number.MAX_SAFE_INTEGER, 'a whole number from 1');
 export const port = wholeNumber(0, 65_535, 'a port');
+
+export const percent = wholeNumber(0, 100, 'percent');
+
+const unitSeconds: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
+
+/** `90`, `90s`, `15m`, `2h` or `1d` as seconds. */
+export function duration(text: string): number {
+  const [, digits = '', unit = 's'] = /^(\d{1,6})([smhd])?$/.exec(text) ?? [];
+  if (digits === '') throw new InvalidArgumentError('It takes a time such as 90s, 15m, 2h or 1d.');
+  return Number(digits) * (unitSeconds[unit] ?? 1);
+}
 
 export function wholeNumber(min: number, max: number, what: string): (text: string) => number {
   return (text) => {

@@ -73,6 +73,7 @@ export const refusalCodes = {
   'download-too-slow': ['transport', 'the server stayed below the minimum rate'],
   'broker-unreachable': ['transport', 'the MQTT broker could not be reached'],
   'broker-refused': ['transport', 'the MQTT broker refused the connection'],
+  'database-unavailable': ['transport', 'the database of rollouts cannot be reached, read or written'],
   // --- the pod
   // ---------------------------------------------------------------------------------------------
   'pod-manifest-invalid': ['pod', 'the pod manifest violates the specification'],

@@ -60,10 +60,10 @@ export interface ServiceInput {
   readonly holder?: string;
   /** Unit that attaches the pod to its network. */
   readonly network?: string;
-  /** Apps that it waits for: until they have succeeded, or have been started. */
-  readonly after: readonly { readonly unit: string; readonly once: boolean }[];
   /** Socket of the pod's metadata. */
   readonly metadata?: string;
+  /** Apps that it waits for: until they have succeeded, or have been started. */
+  readonly after: readonly { readonly unit: string; readonly once: boolean }[];
 }
 
 /**

@@ -23,6 +23,8 @@ export interface FleetConfig {
     readonly reconnectWindowSeconds: number;
     readonly limits: 'require' | 'best-effort';
   };
+  /** Where rollouts are kept: `postgres://…`, or a file. */
+  readonly rolloutDatabase: string;
 }
 
 /** A key of a table: whether a value fits, and the sentence when it does not. */
@@ -56,6 +58,7 @@ const schema: Readonly<Record<string, Readonly<Record<string, Check>>>> = {
     reconnect_window_seconds: wholeNumber(1, 3600),
     limits: oneOf('require', 'best-effort'),
   },
+  rollouts: { database: text },
 };
 
 const defaults: Readonly<Record<string, unknown>> = {
@@ -64,6 +67,7 @@ const defaults: Readonly<Record<string, unknown>> = {
   'deploy.probation_seconds': 30,
   'deploy.reconnect_window_seconds': 60,
   'deploy.limits': 'require',
+  'rollouts.database': 'rollouts.db',
 };
 
 /**
@@ -99,6 +103,7 @@ export function parseFleetConfig(toml: string): FleetConfig {
       reconnectWindowSeconds: required('deploy.reconnect_window_seconds') as number,
       limits: required('deploy.limits') as 'require' | 'best-effort',
     },
+    rolloutDatabase: required('rollouts.database') as string,
   };
 }
 
@@ -155,6 +160,9 @@ base_url = ${JSON.stringify(imagesUrl)}
 # probation_seconds = 30     # pods must stay healthy for this long, or the device goes back
 # reconnect_window_seconds = 60   # spread of reconnects; 300 for 100 000 devices
 # limits = "require"         # "best-effort" runs pods although a limit cannot be enforced
+
+[rollouts]
+# database = "rollouts.db"   # a SQLite file, or postgres://host/database for several controllers
 `;
 }
 

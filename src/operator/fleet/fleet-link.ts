@@ -30,6 +30,12 @@ const retainedWithinMs = 1_500;
  */
 const commandWithinMs = 300;
 
+/** While retained messages of a fleet go on arriving, the wait for the last one is prolonged. */
+const quietMs = { each: 500, rounds: 120 };
+
+/** AWS IoT Core takes at most eight topics in one SUBSCRIBE packet. */
+const topicsAtOnce = 8;
+
 /** How long the broker may take to acknowledge what a person waits for. */
 const answerWithinMs = 30_000;
 
@@ -64,6 +70,8 @@ export class FleetLink {
   /** The next connection, while it is being made. Everybody who waits shares it. */
   #redialled: Promise<void> | undefined;
   #topics: readonly string[] = [];
+  /** How many messages of devices have come. */
+  #heard = 0;
 
   private constructor(options: FleetLinkOptions) {
     this.#options = options;
@@ -89,7 +97,11 @@ export class FleetLink {
       const kinds = ['reported', 'live', 'event'] as const;
       await this.#add(kinds.map((kind) => fleetFilter(fleet, kind)));
       // Nobody says which devices there are, so the end of the answers is not known.
-      await this.#wait(() => false, retainedWithinMs);
+      await this.#wait(() => false, retainedWithinMs - quietMs.each);
+      for (let round = 0, heard = -1; heard !== this.#heard && round < quietMs.rounds; round++) {
+        heard = this.#heard;
+        await this.#wait(() => false, quietMs.each);
+      }
     }
     const wanted = devices === 'all' ? known.filter((device) => !this.#isHeard(device)) : devices;
     const exact = wanted.flatMap((device) => {
@@ -125,7 +137,11 @@ export class FleetLink {
    */
   async publishDesired(device: string, command: NewestCommand): Promise<void> {
     this.#published.set(device, command);
-    await orRefusal(this.#connection.then((connection) => this.#publish(connection, device, command)));
+    const connection = await orRefusal(this.#connection);
+    await orRefusal(
+      this.#publish(connection, device, command),
+      `the command of ${command.envelope.length} bytes`,
+    );
   }
 
   /**
@@ -142,6 +158,7 @@ export class FleetLink {
         connection.publish({ topic, payload: envelope }, { retain: true }),
         'the root',
       ),
+      `the root of trust of ${envelope.length} bytes`,
     );
     const isReturned = (): boolean => this.#roots.get(topic)?.equals(envelope) === true;
     this.#roots.delete(topic);
@@ -345,7 +362,10 @@ export class FleetLink {
   }
 
   async #subscribe(connection: Connection, topics: readonly string[]): Promise<void> {
-    await this.#acknowledged(connection, connection.subscribe(topics), 'the subscription');
+    const packets = Array.from({ length: Math.ceil(topics.length / topicsAtOnce) }, (_, index) =>
+      connection.subscribe(topics.slice(index * topicsAtOnce, (index + 1) * topicsAtOnce)),
+    );
+    await this.#acknowledged(connection, Promise.all(packets), 'the subscription');
   }
 
   async #publish(connection: Connection, device: string, { envelope }: NewestCommand): Promise<void> {
@@ -353,7 +373,7 @@ export class FleetLink {
     await this.#acknowledged(connection, connection.publish({ topic, payload: envelope }, { retain: true }));
   }
 
-  async #acknowledged(connection: Connection, work: Promise<void>, what = 'the command'): Promise<void> {
+  async #acknowledged(connection: Connection, work: Promise<unknown>, what = 'the command'): Promise<void> {
     await acknowledged({ clock: this.#options.clock, connection }, what, work, answerWithinMs);
   }
 
@@ -390,17 +410,19 @@ export class FleetLink {
       for (const listener of this.#listeners) listener(this.view(device));
     }
     if (kind !== 'reported' && kind !== 'live' && kind !== 'event') return;
+    this.#heard += 1;
     const view = foldMessage(this.view(device), kind, payload);
     this.#views.set(device, view);
     for (const listener of this.#listeners) listener(view);
   }
 }
 
-async function orRefusal<T>(work: Promise<T>): Promise<T> {
+/** @param sent what was being sent over an open connection */
+async function orRefusal<T>(work: Promise<T>, sent?: string): Promise<T> {
   try {
     return await work;
   } catch (error) {
-    throw error instanceof ConnectionLost ? refusalOf(error) : error;
+    throw error instanceof ConnectionLost ? refusalOf(error, sent) : error;
   }
 }
 
@@ -409,12 +431,21 @@ function isAway({ reason }: ConnectionLost): boolean {
   return reason === 'unreachable' || reason === 'no-network' || reason === 'closed';
 }
 
-function refusalOf(loss: ConnectionLost): Refusal {
-  if (isAway(loss)) {
-    return new Refusal('broker-unreachable', `no connection to the broker: ${loss.message}`, { cause: loss });
+function refusalOf(loss: ConnectionLost, sent?: string): Refusal {
+  const code = isAway(loss) ? 'broker-unreachable' : 'broker-refused';
+  // What the broker did on an open connection is a sentence of its own.
+  if (loss.message.startsWith('the broker ')) return new Refusal(code, loss.message, { cause: loss });
+  if (code === 'broker-refused') {
+    return new Refusal(code, `the broker refused the connection: ${loss.message}`, { cause: loss });
   }
-  // What the broker refused on an open connection names the message itself.
-  const isOfMessage = loss.message.startsWith('the broker ');
-  const words = isOfMessage ? loss.message : `the broker refused the connection: ${loss.message}`;
-  return new Refusal('broker-refused', words, { cause: loss });
+  if (sent === undefined) {
+    return new Refusal(code, `no connection to the broker: ${loss.message}`, { cause: loss });
+  }
+  // Over MQTT 3.1.1 a broker can refuse a message only by ending the connection (§3.3.5).
+  const advice = 'look whether the broker limits the size of messages, or what this account may publish';
+  return new Refusal(
+    code,
+    `the connection to the broker ended while ${sent} was sent: ${loss.message}; ${advice}`,
+    { cause: loss },
+  );
 }

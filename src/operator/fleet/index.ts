@@ -4,13 +4,23 @@
  * touched.
  */
 export { compareWithBroker, type BrokerComparison } from './compare-with-broker.ts';
-export { desiredImage } from './compose.ts';
-export { type DeviceView, isOutcome, type Outcome, type Progress } from './device-view.ts';
+export { compareMemory, mustRepeat } from './broker-memory.ts';
+export { composeDesired, desiredImage, nextVersion } from './compose.ts';
+export { type DeviceView, isOutcome, type Outcome, type Progress, progressOf } from './device-view.ts';
 export { FleetDirectory, type KeyRole, replaceFile } from './fleet-directory.ts';
 export { FleetLink } from './fleet-link.ts';
+export {
+  type Counts,
+  type DeviceFilter,
+  type DeviceLine,
+  deviceLine,
+  type FleetSummary,
+  isWanted,
+  summarise,
+} from './fleet-summary.ts';
 export { notForImages } from './not-for-images.ts';
 export { imageFiles, type OfferedImage, readImageFile, requireSignature } from './offered-image.ts';
-export { OfferedImages, imagesOf, reifyPod, simplePod } from './pod-spec.ts';
+export { OfferedImages, imagesOf, type ReifiedPod, reifyPod, simplePod } from './pod-spec.ts';
 export { previewDeploy } from './preview.ts';
 export { provisionFiles } from './provision.ts';
 export {
@@ -22,6 +32,7 @@ export {
   requireEnough,
   type Sign,
   signContent,
+  signDesired,
 } from './publish.ts';
 export {
   changeRoot,

@@ -5,4 +5,10 @@
 export { acknowledged, acknowledgeWithinMs } from './acknowledged.ts';
 export type { LossReason } from './loss-reason.ts';
 export { type BrokerAddress, MqttTransport } from './mqtt-transport.ts';
-export { type Connection, ConnectionLost, type Message, type Transport } from './transport.ts';
+export {
+  type Connection,
+  ConnectionLost,
+  type ConnectOptions,
+  type Message,
+  type Transport,
+} from './transport.ts';

@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { isAcName, parseVolumeString, type AcName, type Volume } from '../../../image/appc/index.ts';
 import {
   desiredImage,
@@ -13,7 +12,6 @@ import {
   publishContent,
   readImageFile,
   replaceFile,
-  reifyPod,
   requireEnough,
   requireSignature,
   type Sign,
@@ -26,11 +24,12 @@ import {
   type Published,
   type DesiredContent,
 } from '../../../operator/fleet/index.ts';
-import { isRefusal, Refusal, unreadableFile } from '../../../core/refusal/index.ts';
+import { isRefusal, Refusal } from '../../../core/refusal/index.ts';
 import { findByName } from './image-discover.ts';
+import { podFromFile } from './pod-files.ts';
 import { withLink, type Context } from '../../context.ts';
 import { formatBytes } from '../../format.ts';
-import type { CommandSigningFlags, DeployFlags, WaitFlags } from '../../flags.ts';
+import type { CommandSigningFlags, ContentFlags, DeployFlags, WaitFlags } from '../../flags.ts';
 import { signerOf } from '../../signing.ts';
 import { LiveLines, paint, type Colour } from '../../terminal.ts';
 
@@ -155,10 +154,10 @@ async function signToFile(
 }
 
 /** What the options ask for; every image is read, found signed, and offered to devices. */
-async function contentFrom(
+export async function contentFrom(
   context: Context,
   fleet: FleetDirectory,
-  flags: DeployFlags,
+  flags: ContentFlags,
 ): Promise<DesiredContent> {
   const runs = (flags.run ?? []).map((text) => named(text, '--run'));
   const files = (flags.pod ?? []).map((text) => named(text, '--pod'));
@@ -181,7 +180,7 @@ async function contentFrom(
   );
   const network = networkFor(flags);
   const pods = simple.map(({ name, image }) => simplePod(name, image, limits, volumes, network));
-  for (const { name, value } of files) pods.push(reifyPod(name, await readPodFile(value), offered));
+  for (const { name, value } of files) pods.push(await podFromFile(name, value, offered));
   const used = imagesOf(pods, offered);
   const ofApps = new Set(pods.flatMap((pod) => pod.images.map(({ id }) => id)));
   const local = used.filter(({ id }) => !addresses.has(id));
@@ -224,7 +223,7 @@ function volumesFor(images: readonly OfferedImage[], texts: readonly string[]): 
 }
 
 /** @throws Refusal `usage` when no pod would get it, `input-invalid` for what is no name */
-function networkFor({ network, run = [] }: DeployFlags): AcName | undefined {
+function networkFor({ network, run = [] }: ContentFlags): AcName | undefined {
   if (network === undefined) return undefined;
   if (run.length === 0) {
     const advice = 'a pod manifest names its network with the annotation wherry/network';
@@ -246,7 +245,7 @@ function networkFor({ network, run = [] }: DeployFlags): AcName | undefined {
 async function givenImages(
   context: Context,
   fleet: FleetDirectory,
-  flags: DeployFlags,
+  flags: ContentFlags,
   runs: readonly string[],
 ): Promise<{ images: readonly OfferedImage[]; addresses: ReadonlyMap<string, readonly string[]> }> {
   const images: OfferedImage[] = [];
@@ -368,7 +367,7 @@ function colourOf(progress: Progress): Colour {
   return progress.phase === 'committed' ? 'green' : 'red';
 }
 
-function parseDevices(names: readonly string[]): readonly AcName[] {
+export function parseDevices(names: readonly string[]): readonly AcName[] {
   return [...new Set(names)].map((name) => {
     if (!isAcName(name)) throw new Refusal('usage', `${JSON.stringify(name)} is not the name of a device`);
     return name;
@@ -384,12 +383,4 @@ function named(text: string, option: string): { readonly name: AcName; readonly 
     );
   }
   return { name, value };
-}
-
-async function readPodFile(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (cause) {
-    throw unreadableFile(`the pod manifest ${path}`, cause);
-  }
 }

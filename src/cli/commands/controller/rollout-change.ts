@@ -1,0 +1,78 @@
+import type { Decision } from '../../../controller/database/index.ts';
+import type { Phase, Rollout } from '../../../controller/rollout/index.ts';
+import { Refusal } from '../../../core/refusal/index.ts';
+import { FleetDirectory } from '../../../operator/fleet/index.ts';
+import { withLink, type Context } from '../../context.ts';
+import type { RolloutChangeFlags } from '../../flags.ts';
+import { carryOut } from './rollout-watch.ts';
+import { withStore } from './with-store.ts';
+
+export type Change = 'pause' | 'resume' | 'halt' | 'undo' | 'approve';
+
+/** The phases in which a person may decide something, and what the rollout is then. */
+const changes: Readonly<Record<Change, { readonly from: readonly Phase[]; readonly to?: Phase }>> = {
+  pause: { from: ['running'], to: 'paused' },
+  resume: { from: ['paused', 'halted'], to: 'running' },
+  halt: { from: ['running', 'paused', 'undoing'], to: 'halted' },
+  undo: { from: ['running', 'paused', 'halted', 'complete'], to: 'undoing' },
+  approve: { from: ['running', 'paused'] },
+};
+
+/** `wherry rollout pause`, `resume`, `halt`, `undo` and `approve` */
+export async function changeRollout(
+  context: Context,
+  change: Change,
+  id: string,
+  flags: RolloutChangeFlags,
+): Promise<void> {
+  const directory = await FleetDirectory.open(context.fleetPath);
+  const follows = (change === 'resume' || change === 'undo') && flags.wait;
+  await withStore(directory, flags, { isNew: false }, async (store) => {
+    for (;;) {
+      const { rollout, revision } = await store.load(id);
+      // Another process may decide at the same moment; then this is decided upon what it did.
+      if (await store.decide(id, revision, decisionOf(rollout, change, flags))) break;
+    }
+    if (follows) {
+      await withLink(context, (link, fleet) =>
+        carryOut(context, { fleet, link, store, clock: context.clock }, id),
+      );
+      return;
+    }
+    const { rollout } = await store.load(id);
+    if (context.json)
+      context.terminal.out(
+        JSON.stringify({ id, phase: rollout.phase, approvedWaves: rollout.approvedWaves }),
+      );
+    else
+      context.terminal.out(
+        `${id}  ${change === 'approve' ? `wave ${rollout.approvedWaves + 1} may begin` : rollout.phase}`,
+      );
+  });
+}
+
+/** @throws Refusal `input-invalid` when the rollout is not in a phase for it */
+function decisionOf(rollout: Rollout, change: Change, flags: RolloutChangeFlags): Decision {
+  const { id, phase, members, rules } = rollout;
+  const { from, to } = changes[change];
+  if (!from.includes(phase))
+    throw new Refusal(
+      'input-invalid',
+      `the rollout ${id} is ${phase}; ${change} is for one that is ${from.join(' or ')}`,
+    );
+  const reason = flags.reason === undefined ? {} : { reason: flags.reason };
+  if (change === 'approve') {
+    if (!rules.approval) throw new Refusal('input-invalid', `the rollout ${id} asks for no approval`);
+    const sent = members.filter(({ sentAtMs }) => sentAtMs !== undefined).map(({ wave }) => wave);
+    return { approvedWaves: sent.reduce((most, wave) => Math.max(most, wave), -1) + 1, ...reason };
+  }
+  if (change === 'undo' && members.some(({ undoVersion }) => undoVersion === undefined)) {
+    throw new Refusal('input-invalid', `the rollout ${id} was started with --no-undo; use "wherry rollback"`);
+  }
+  const { errors = rules.errorPercent, success = rules.successPercent } = flags;
+  return {
+    ...(to === undefined ? {} : { phase: to }),
+    ...(change === 'resume' ? { rules: { ...rules, errorPercent: errors, successPercent: success } } : {}),
+    ...reason,
+  };
+}

@@ -1,0 +1,107 @@
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { prepareRollout } from '../../../controller/drive/index.ts';
+import { parseStage } from '../../../controller/rollout/index.ts';
+import { isAcName, type AcName } from '../../../image/appc/index.ts';
+import { Refusal, unreadableFile } from '../../../core/refusal/index.ts';
+import { FleetDirectory, type FleetLink } from '../../../operator/fleet/index.ts';
+import { withLink, type Context } from '../../context.ts';
+import type { RolloutStartFlags } from '../../flags.ts';
+import { signerOf } from '../../signing.ts';
+import { LiveLines } from '../../terminal.ts';
+import { contentFrom, parseDevices } from '../operator/deploy.ts';
+import { carryOut } from './rollout-watch.ts';
+import { withStore } from './with-store.ts';
+
+/** What a rollout does that says nothing of stages. */
+const defaultStages = ['1', '10%', 'all'];
+
+/** `wherry rollout start` */
+export async function startRollout(
+  context: Context,
+  names: readonly string[],
+  flags: RolloutStartFlags,
+): Promise<void> {
+  const id = flags.id ?? newId(context.clock.nowMs());
+  if (!isAcName(id) || id.length > 64)
+    throw new Refusal(
+      'usage',
+      `--id takes lower-case words with dashes, at most 64 characters, not ${JSON.stringify(id)}`,
+    );
+  const stages = (flags.stage ?? defaultStages).map(parseStage);
+  const named = await namedDevices(names, flags);
+  const sign = signerOf(flags);
+  const content = await contentFrom(context, await FleetDirectory.open(context.fleetPath), flags);
+  await withLink(context, async (link, fleet) => {
+    const devices = named ?? (await allDevices(fleet, link));
+    if (named !== undefined) await link.listen(devices.length > 64 ? 'all' : devices, devices);
+    await withStore(fleet, flags, { isNew: true }, async (store) => {
+      const means = { fleet, link, clock: context.clock, ...(sign === undefined ? {} : { sign }) };
+      const { soak, success, errors, answerWithin, approve, undo } = flags;
+      const lines = new LiveLines(context.terminal);
+      const { rollout, commands } = await prepareRollout(
+        means,
+        {
+          id,
+          devices,
+          content,
+          stages,
+          rules: {
+            soakSeconds: soak,
+            successPercent: success,
+            errorPercent: errors,
+            ...(answerWithin === undefined ? {} : { answerSeconds: answerWithin }),
+            approval: approve === true,
+          },
+          canUndo: undo,
+        },
+        (done) =>
+          lines.update(
+            id,
+            `${id}  signed for ${done} of ${devices.length} devices`,
+            String(Math.floor((10 * done) / devices.length)),
+          ),
+      );
+      await store.create(rollout, commands);
+      if (flags.wait) {
+        await carryOut(context, { fleet, link, store, clock: context.clock }, id);
+        return;
+      }
+      if (context.json) context.terminal.out(JSON.stringify({ id, devices: devices.length }));
+      else context.terminal.out(`${id}  ${devices.length} devices  stored; next: wherry rollout watch ${id}`);
+    });
+  });
+}
+
+/** The devices that the command line names; undefined with --all. */
+async function namedDevices(
+  names: readonly string[],
+  { all, devicesFrom }: RolloutStartFlags,
+): Promise<readonly AcName[] | undefined> {
+  const given = [names.length > 0, all === true, devicesFrom !== undefined].filter(Boolean).length;
+  if (given !== 1) throw new Refusal('usage', 'name the devices, or give one of --all and --devices-from');
+  if (all === true) return undefined;
+  if (devicesFrom === undefined) return parseDevices(names);
+  const text = await readFile(devicesFrom, 'utf8').catch((cause: unknown) => {
+    throw unreadableFile(`the list of devices ${devicesFrom}`, cause);
+  });
+  const lines = text.split('\n').map((line) => line.trim());
+  const devices = parseDevices(lines.filter((line) => line !== '' && !line.startsWith('#')));
+  if (devices.length === 0) throw new Refusal('input-invalid', `${devicesFrom} names no device`);
+  return devices;
+}
+
+/** Who ever reported to the broker, or was commanded from here. */
+async function allDevices(fleet: FleetDirectory, link: FleetLink): Promise<readonly AcName[]> {
+  const known = (await fleet.devices()).filter(isAcName);
+  await link.listen('all', known);
+  const devices = [...new Set([...known, ...link.views().map(({ device }) => device)])]
+    .filter(isAcName)
+    .sort();
+  if (devices.length === 0) throw new Refusal('not-found', 'no device ever reported to this broker');
+  return devices;
+}
+
+function newId(nowMs: number): string {
+  return `${new Date(nowMs).toISOString().slice(0, 10)}-${randomBytes(2).toString('hex')}`;
+}

@@ -1,0 +1,69 @@
+import { tallyWaves, type Rollout, type Tally, type WavePlan } from '../../../controller/rollout/index.ts';
+
+/** What a rollout does now, in words. */
+export function nextStep(rollout: Rollout, plan: WavePlan): string {
+  switch (plan.do) {
+    case 'send':
+      return plan.undo ? 'undoing' : `sending wave ${plan.wave + 1}`;
+    case 'halt':
+      return `halting: ${plan.reason}`;
+    case 'finish':
+      return plan.phase;
+    case 'wait':
+      return rollout.phase === 'undoing' ? 'awaiting the answers to the undoing' : waiting(rollout, plan);
+  }
+}
+
+function waiting({ id, phase }: Rollout, { for: what, wave }: Extract<WavePlan, { do: 'wait' }>): string {
+  switch (what) {
+    case 'answers':
+      return `awaiting the answers of wave ${wave + 1}`;
+    case 'soak':
+      return `soaking wave ${wave + 1}`;
+    case 'approval':
+      return `wave ${wave + 1} awaits "wherry rollout approve ${id}"`;
+    case 'a person':
+      return phase === 'paused' ? `paused; go on with "wherry rollout resume ${id}"` : phase;
+  }
+}
+
+/** `spring  wave 2 of 3  40 of 400 sent: 38 good, 1 failed, 1 waiting` */
+export function progressLine({ id, members }: Rollout, tallies: readonly Tally[]): string {
+  const sum = (of: (tally: Tally) => number) => tallies.reduce((all, tally) => all + of(tally), 0);
+  const unsent = sum((tally) => tally.unsent.length);
+  const wave = tallies.findLast((tally) => tally.unsent.length < tally.size)?.wave ?? 0;
+  const left = sum((tally) => tally.left);
+  const counts = `${sum(({ good }) => good)} good, ${sum(({ failed }) => failed)} failed, ${sum((tally) => tally.waiting)} waiting`;
+  return `${id}  wave ${wave + 1} of ${tallies.length}  ${members.length - unsent} of ${members.length} sent: ${counts}${left === 0 ? '' : `, ${left} commanded otherwise`}`;
+}
+
+/** What programs get of a rollout: counts, not every device. */
+export function rolloutJson(rollout: Rollout): object {
+  const { id, created, expires, phase, reason, approvedWaves, stages, rules, members } = rollout;
+  const undone = members.filter(({ undoAnswer }) => undoAnswer !== undefined);
+  return {
+    id,
+    created,
+    expires,
+    phase,
+    ...(reason === undefined ? {} : { reason }),
+    approvedWaves,
+    stages,
+    rules,
+    devices: members.length,
+    waves: tallyWaves(rollout, new Map(), 0).map(
+      ({ wave, size, unsent, waiting: open, good, failed, left }) => ({
+        wave: wave + 1,
+        size,
+        sent: size - unsent.length,
+        waiting: open,
+        good,
+        failed,
+        left,
+      }),
+    ),
+    ...(undone.length === 0
+      ? {}
+      : { undone: undone.filter(({ undoAnswer }) => undoAnswer?.phase === 'committed').length }),
+  };
+}

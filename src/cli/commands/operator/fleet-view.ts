@@ -1,0 +1,158 @@
+import { isAcName } from '../../../image/appc/index.ts';
+import { Refusal } from '../../../core/refusal/index.ts';
+import {
+  deviceLine,
+  isWanted,
+  summarise,
+  type Counts,
+  type DeviceFilter,
+  type DeviceLine,
+  type FleetDirectory,
+  type FleetLink,
+} from '../../../operator/fleet/index.ts';
+import { withLink, type Context } from '../../context.ts';
+import type { DeviceFilterFlags } from '../../flags.ts';
+import { formatTable, type Cell } from '../../format.ts';
+import { renderStatus } from './status.ts';
+
+/** How many values of a kind are shown to people; programs get all. */
+const shownAtMost = 8;
+
+/** `wherry fleet status` */
+export async function fleetStatus(
+  context: Context,
+  flags: DeviceFilterFlags & { readonly watch?: true },
+): Promise<void> {
+  const { terminal } = context;
+  await withLink(context, async (link, fleet) => {
+    const known = await listenToAll(fleet, link);
+    const show = () => {
+      const summary = summarise(linesOf(link, known, flags));
+      if (context.json) {
+        terminal.out(JSON.stringify(summary));
+        return;
+      }
+      if (flags.watch === true && terminal.hasColour) terminal.out('\u001b[H\u001b[2J\u001b[3J');
+      const rows = (
+        [
+          ['link', summary.links],
+          ['version', summary.versions],
+          ['phase', summary.phases],
+          ['health', summary.health],
+          ['failed', summary.codes],
+        ] as const
+      ).map(([what, values]) => [what, wordsOf(values)]);
+      terminal.out(`${summary.devices} devices`);
+      terminal.out(formatTable(terminal, ['', ''], rows).split('\n').slice(1).join('\n'));
+    };
+    show();
+    if (flags.watch !== true) return;
+    // Thousands of devices say something all the time: a picture a second is enough.
+    const changed = new Set<string>();
+    link.onChange(({ device }) => changed.add(device));
+    const connected = link.keepConnected(terminal.stop, (loss) => {
+      if (loss !== undefined) terminal.err(`the broker is gone (${loss.message}); trying again\n`);
+    });
+    while (!terminal.stop.aborted) {
+      await context.clock.sleep(1000, terminal.stop).catch(() => undefined);
+      if (changed.size > 0) show();
+      changed.clear();
+    }
+    await connected;
+  });
+}
+
+/** `wherry fleet devices` */
+export async function fleetDevices(context: Context, flags: DeviceFilterFlags): Promise<void> {
+  const { terminal } = context;
+  await withLink(context, async (link, fleet) => {
+    const lines = linesOf(link, await listenToAll(fleet, link), flags);
+    if (context.json) {
+      terminal.out(JSON.stringify(lines));
+      return;
+    }
+    if (lines.length === 0) throw new Refusal('not-found', 'no device of the fleet is as you say');
+    const header = ['DEVICE', 'LINK', 'VERSION', 'PHASE', 'HEALTH', 'FAILED'];
+    terminal.out(formatTable(terminal, header, lines.map(cells)));
+  });
+}
+
+/** `wherry fleet device` */
+export async function fleetDevice(context: Context, device: string): Promise<void> {
+  const { terminal } = context;
+  await withLink(context, async (link, fleet) => {
+    await link.listen([device]);
+    const view = link.view(device);
+    const history = await fleet.history(device);
+    if (view.report === undefined && history.length === 0)
+      throw new Refusal(
+        'not-found',
+        `the broker has no report of ${device}, and nothing was published for it`,
+      );
+    if (context.json) {
+      const { presence = null, report = null } = view;
+      terminal.out(JSON.stringify({ device, presence, report, published: history }));
+      return;
+    }
+    terminal.out(renderStatus(terminal, [view]));
+    const published = history
+      .slice(-shownAtMost)
+      .map(({ version, outcome }) => `${version} ${outcome ?? 'no answer seen'}`);
+    if (published.length > 0) terminal.out(`published from here: ${published.join(', ')}`);
+  });
+}
+
+/** `wherry fleet events`: how deployments end, from now on. */
+export async function fleetEvents(context: Context, flags: { readonly prefix?: string }): Promise<void> {
+  const { terminal } = context;
+  await withLink(context, async (link, fleet) => {
+    await listenToAll(fleet, link);
+    const told = new Map(link.views().map(({ device, eventCount }) => [device, eventCount]));
+    link.onChange(({ device, events, eventCount }) => {
+      const fresh = eventCount - (told.get(device) ?? 0);
+      told.set(device, eventCount);
+      if (fresh <= 0 || (flags.prefix !== undefined && !device.startsWith(flags.prefix))) return;
+      for (const event of events.slice(-fresh)) {
+        const why = 'code' in event ? ` (${event.code}): ${event.message}` : '';
+        const when = new Date(event.at * 1000).toISOString();
+        if (context.json) terminal.out(JSON.stringify({ device, ...event }));
+        else terminal.out(`${when}  ${device}  version ${event.version}  ${event.outcome}${why}`);
+      }
+    });
+    terminal.err('waiting for events; Ctrl-C ends this\n');
+    await link.keepConnected(terminal.stop, (loss) => {
+      if (loss !== undefined) terminal.err(`the broker is gone (${loss.message}); trying again\n`);
+    });
+  });
+}
+
+/** @returns the devices that the fleet directory knows */
+async function listenToAll(fleet: FleetDirectory, link: FleetLink): Promise<readonly string[]> {
+  const known = (await fleet.devices()).filter(isAcName);
+  await link.listen('all', known);
+  return known;
+}
+
+function linesOf(link: FleetLink, known: readonly string[], filter: DeviceFilter): readonly DeviceLine[] {
+  const names = new Set([...known, ...link.views().map(({ device }) => device)]);
+  const lines = [...names].sort().map((device) => deviceLine(link.view(device)));
+  return lines.filter((line) => isWanted(line, filter));
+}
+
+function cells({ device, link, version, phase, health, code }: DeviceLine): (Cell | string)[] {
+  return [
+    device,
+    { text: link, colour: link === 'up' ? 'green' : 'red' },
+    version === 0 ? 'none' : String(version),
+    phase,
+    health === 'unhealthy' ? { text: health, colour: 'red' } : health,
+    code ?? '',
+  ];
+}
+
+function wordsOf(counts: Counts): string {
+  if (counts.length === 0) return 'none';
+  const words = counts.slice(0, shownAtMost).map(({ value, devices }) => `${devices} ${value}`);
+  const others = counts.slice(shownAtMost).reduce((sum, { devices }) => sum + devices, 0);
+  return [...words, ...(others === 0 ? [] : [`${others} others`])].join(', ');
+}

@@ -1,0 +1,71 @@
+import { parseFaults, SimulatedFleet, type Traffic } from '../../../device/simulated/index.ts';
+import { FleetDirectory } from '../../../operator/fleet/index.ts';
+import type { Context } from '../../context.ts';
+import type { SimFlags } from '../../flags.ts';
+import { formatBytes } from '../../format.ts';
+import { readFleetKeys } from '../../key-files.ts';
+
+/** How often the numbers are printed. */
+const reportMs = 5_000;
+
+/** `wherry sim`: devices until Ctrl-C, or until `--for` is over. */
+export async function simulate(context: Context, count: number, flags: SimFlags): Promise<void> {
+  const { terminal, clock } = context;
+  const fleet = await FleetDirectory.open(context.fleetPath);
+  const before = process.memoryUsage().rss;
+  const devices = new SimulatedFleet({
+    fleet: fleet.config.fleet,
+    broker: await fleet.brokerAddress(),
+    keys: await readFleetKeys(fleet, 'deploy'),
+    clock,
+    count,
+    prefix: flags.prefix,
+    faults: parseFaults(flags.fault ?? []),
+    seed: flags.seed,
+    ...(flags.badImage === undefined ? {} : { badImage: flags.badImage }),
+    phaseMs: flags.phase * 1000,
+    reconnectWindowSeconds: fleet.config.deploy.reconnectWindowSeconds,
+    startsPerSecond: flags.startsPerSecond,
+  });
+  const ended = new AbortController();
+  const stop = AbortSignal.any([terminal.stop, ended.signal]);
+  const sleep = (ms: number) => clock.sleep(ms, stop).catch(() => undefined);
+  if (flags.for !== undefined) void sleep(flags.for * 1000).then(() => ended.abort());
+  if (flags.herd !== undefined) void sleep(flags.herd * 1000).then(() => devices.cutAll());
+  const started = devices.start();
+  try {
+    while (!stop.aborted) {
+      await sleep(reportMs);
+      const memory = process.memoryUsage().rss - before;
+      const line = {
+        ...devices.traffic,
+        verified: devices.verified,
+        bytesPerDevice: Math.round(memory / count),
+      };
+      terminal.out(context.json ? JSON.stringify(line) : describe(line));
+    }
+  } finally {
+    await started;
+    await devices.close();
+  }
+}
+
+function describe(line: Traffic & { readonly verified: number; readonly bytesPerDevice: number }): string {
+  const {
+    connected,
+    connections,
+    sentMessages,
+    sentBytes,
+    receivedMessages,
+    receivedBytes,
+    verified,
+    bytesPerDevice,
+  } = line;
+  return [
+    `${connected} connected (${connections} connections made)`,
+    `sent ${sentMessages} messages, ${formatBytes(sentBytes)}`,
+    `received ${receivedMessages}, ${formatBytes(receivedBytes)}`,
+    `${verified} verified`,
+    `${formatBytes(bytesPerDevice)} of memory for each device`,
+  ].join(' · ');
+}

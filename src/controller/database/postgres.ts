@@ -1,0 +1,87 @@
+import type * as Pg from 'pg';
+import { isRefusal, Refusal } from '../../core/refusal/index.ts';
+import { unavailable, type Query, type Row, type Sql } from './sql.ts';
+
+/** 'wherry' as a number: the advisory lock under which transactions write one after the other. */
+const lockKey = 0x776572;
+
+/**
+ * A PostgreSQL database that several controllers share. The server is found as libpq finds it:
+ * `postgres://host/database`, a socket by `?host=/directory`, a password in `~/.pgpass` or
+ * PGPASSWORD.
+ * @throws Refusal `database-unavailable`
+ */
+export async function openPostgres(url: string): Promise<Sql> {
+  const { Pool } = await loadDriver();
+  const what = nameOf(url);
+  const pool = new Pool({
+    connectionString: url,
+    max: 2,
+    connectionTimeoutMillis: 10_000,
+  });
+  // A connection that is lost while nobody uses it: the next transaction makes another one.
+  pool.on('error', () => undefined);
+  return {
+    async transaction(work) {
+      let client: Pg.PoolClient | undefined;
+      try {
+        const connected = (client = await pool.connect());
+        const query: Query = async (text, values = []) => {
+          let index = 0;
+          const { rows, rowCount } = await connected.query<Row>({
+            text: text.replaceAll('?', () => `$${(index += 1)}`),
+            values: values.map((value) => (value instanceof Uint8Array ? Buffer.from(value) : value)),
+          });
+          return { rows, changed: rowCount ?? 0 };
+        };
+        await query('BEGIN');
+        await query(`SELECT pg_advisory_xact_lock(${lockKey})`);
+        const result = await work(query);
+        await query('COMMIT');
+        client.release();
+        return result;
+      } catch (error) {
+        // Ends the connection, and with it the transaction.
+        client?.release(true);
+        throw refusalOf(what, error);
+      }
+    },
+    async close() {
+      await pool.end();
+    },
+  };
+}
+
+/** Without user and password. */
+function nameOf(url: string): string {
+  const { host, pathname } = new URL(url.replace(/^postgres(ql)?:\/\//, 'http://').replace(/\?.*/, ''));
+  return `${host}${pathname}`;
+}
+
+/** Classes of SQLSTATE (PostgreSQL, appendix A) that another moment or a person may mend. */
+const mendable = /^(08|28|3D|42501|53|57|58|25006|40|55|XX)/;
+
+function refusalOf(what: string, error: unknown): unknown {
+  if (!(error instanceof Error) || isRefusal(error)) return error;
+  const { code, severity } = error as { code?: unknown; severity?: unknown };
+  const isOfServer = severity !== undefined && typeof code === 'string';
+  if (isOfServer && !mendable.test(code)) return error;
+  const said = error.message === '' ? String(code) : error.message;
+  if (isOfServer && code.startsWith('53100'))
+    return unavailable(what, 'is on a disk that is full; make room', error);
+  return unavailable(what, `cannot be used: ${said}`, error);
+}
+
+/** The package for devices comes without databases. @throws Refusal `device-unsupported` */
+async function loadDriver(): Promise<Pick<typeof Pg, 'Pool'>> {
+  try {
+    return (await import('pg')).default;
+  } catch (cause) {
+    const advice = 'run the controller from a source checkout';
+    throw new Refusal(
+      'device-unsupported',
+      `the driver for PostgreSQL (pg) is not installed here; ${advice}`,
+      { cause },
+    );
+  }
+}

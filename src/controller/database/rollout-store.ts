@@ -1,0 +1,272 @@
+import { Refusal } from '../../core/refusal/index.ts';
+import { openPhases, type Answer, type Phase, type Rollout, type Rules } from '../rollout/index.ts';
+import { answerValues, memberColumns, memberOfRow, rolloutOfRow, type RolloutRow } from './rows.ts';
+import { bytesOf, numberOf, textOf, type Query, type Row, type Sql } from './sql.ts';
+
+/** The signed commands of a member. */
+export interface Commands {
+  readonly command: Uint8Array;
+  readonly undo?: Uint8Array;
+}
+
+/** A rollout as it is stored. `revision` rises with each decision of a person or a controller. */
+export interface StoredRollout {
+  readonly rollout: Rollout;
+  readonly revision: number;
+}
+
+export interface RolloutSummary extends RolloutRow {
+  readonly devices: number;
+  readonly sent: number;
+  readonly committed: number;
+  readonly failed: number;
+}
+
+export interface NewAnswer {
+  readonly device: string;
+  readonly undo: boolean;
+  readonly answer: Answer;
+}
+
+/** What a person or a controller decides. What is absent stays. */
+export interface Decision {
+  readonly phase?: Phase;
+  readonly reason?: string;
+  readonly approvedWaves?: number;
+  readonly rules?: Rules;
+}
+
+/**
+ * The rollouts of a fleet. Decisions name the revision that they were made upon: when another
+ * process was faster, they change nothing and return false, and are to be made again.
+ *
+ * @throws Refusal `database-unavailable` from every method
+ */
+export class RolloutStore {
+  readonly #sql: Sql;
+  readonly #fleet: string;
+
+  constructor(sql: Sql, fleet: string) {
+    this.#sql = sql;
+    this.#fleet = fleet;
+  }
+
+  /**
+   * @throws Refusal `input-invalid` when the ID is taken, or a device is in another rollout that is
+   *   not over
+   */
+  async create(rollout: Rollout, commands: ReadonlyMap<string, Commands>): Promise<void> {
+    await this.#sql.transaction(async (query) => {
+      if ((await this.#row(query, rollout.id)) !== undefined)
+        throw new Refusal('input-invalid', `there is a rollout ${rollout.id} already; give another --id`);
+      await this.#requireFree(query, rollout);
+      await query(
+        `INSERT INTO wherry_rollouts (fleet, id, created, expires, revision, phase, reason, approved_waves, stages, rules)
+         VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?)`,
+        [
+          this.#fleet,
+          rollout.id,
+          rollout.created,
+          rollout.expires,
+          rollout.phase,
+          rollout.reason ?? null,
+          rollout.approvedWaves,
+          JSON.stringify(rollout.stages),
+          JSON.stringify(rollout.rules),
+        ],
+      );
+      for (const [position, member] of rollout.members.entries()) {
+        const { device, wave, before, version, undoVersion } = member;
+        const signed = commands.get(device);
+        if (signed === undefined) throw new Error(`no command for ${device}`);
+        await query(
+          `INSERT INTO wherry_members (fleet, rollout, device, position, wave, before_version, version, command, undo_version, undo_command)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+          [
+            this.#fleet,
+            rollout.id,
+            device,
+            position,
+            wave,
+            before,
+            version,
+            signed.command,
+            undoVersion ?? null,
+            signed.undo ?? null,
+          ],
+        );
+      }
+    });
+  }
+
+  /** The newest first. */
+  async list(): Promise<readonly RolloutSummary[]> {
+    return await this.#sql.transaction(async (query) => {
+      const { rows } = await query(
+        `SELECT r.*, c.devices, c.sent_count, c.committed, c.failed FROM wherry_rollouts r JOIN
+          (SELECT rollout, COUNT(*) AS devices, COUNT(sent) AS sent_count,
+            COUNT(CASE WHEN answer = 'committed' THEN 1 END) AS committed,
+            COUNT(CASE WHEN answer IN ('rolled-back', 'refused') THEN 1 END) AS failed
+          FROM wherry_members WHERE fleet = ? GROUP BY rollout) c ON c.rollout = r.id
+        WHERE r.fleet = ? ORDER BY r.created DESC, r.id`,
+        [this.#fleet, this.#fleet],
+      );
+      return rows.map((row) => ({
+        ...rolloutOfRow(row),
+        devices: numberOf(row, 'devices'),
+        sent: numberOf(row, 'sent_count'),
+        committed: numberOf(row, 'committed'),
+        failed: numberOf(row, 'failed'),
+      }));
+    });
+  }
+
+  /** @throws Refusal `not-found` */
+  async load(id: string): Promise<StoredRollout> {
+    return await this.#sql.transaction(async (query) => {
+      const row = await this.#row(query, id);
+      if (row === undefined)
+        throw new Refusal('not-found', `there is no rollout ${id}; see "wherry rollout list"`);
+      const { revision, ...rollout } = rolloutOfRow(row);
+      const members = await query(
+        `SELECT ${memberColumns} FROM wherry_members WHERE fleet = ? AND rollout = ? ORDER BY position`,
+        [this.#fleet, id],
+      );
+      return {
+        rollout: { ...rollout, fleet: this.#fleet, members: members.rows.map(memberOfRow) },
+        revision,
+      };
+    });
+  }
+
+  /** The present revision; 0 when there is no such rollout. */
+  async revision(id: string): Promise<number> {
+    return await this.#sql.transaction(async (query) => {
+      const row = await this.#row(query, id);
+      return row === undefined ? 0 : numberOf(row, 'revision');
+    });
+  }
+
+  /** Whether the decision was made. */
+  async decide(id: string, revision: number, decision: Decision): Promise<boolean> {
+    const { phase, reason, approvedWaves, rules } = decision;
+    return await this.#sql.transaction(async (query) => {
+      const { changed } = await query(
+        `UPDATE wherry_rollouts SET revision = revision + 1, phase = COALESCE(?, phase), reason = ?,
+          approved_waves = COALESCE(?, approved_waves), rules = COALESCE(?, rules)
+        WHERE fleet = ? AND id = ? AND revision = ?`,
+        [
+          phase ?? null,
+          reason ?? null,
+          approvedWaves ?? null,
+          rules === undefined ? null : JSON.stringify(rules),
+          this.#fleet,
+          id,
+          revision,
+        ],
+      );
+      return changed === 1;
+    });
+  }
+
+  /**
+   * Marks the commands of `devices` as handed to the broker, which happens after that: a controller
+   * that dies in between leaves a mark, and the next one sends what the broker lacks. Returns the
+   * commands; undefined when another process was faster.
+   */
+  async markSent(
+    id: string,
+    revision: number,
+    devices: readonly string[],
+    options: { readonly undo: boolean; readonly atMs: number },
+  ): Promise<ReadonlyMap<string, Uint8Array> | undefined> {
+    const column = options.undo ? 'undo_sent' : 'sent';
+    return await this.#sql.transaction(async (query) => {
+      const { changed } = await query(
+        'UPDATE wherry_rollouts SET revision = revision + 1 WHERE fleet = ? AND id = ? AND revision = ?',
+        [this.#fleet, id, revision],
+      );
+      if (changed !== 1) return undefined;
+      for (const device of devices) {
+        await query(
+          `UPDATE wherry_members SET ${column} = ? WHERE fleet = ? AND rollout = ? AND device = ? AND ${column} IS NULL`,
+          [options.atMs, this.#fleet, id, device],
+        );
+      }
+      return await this.#commands(query, id, devices, options.undo);
+    });
+  }
+
+  /** The signed commands of `devices`, by device. */
+  async commands(
+    id: string,
+    devices: readonly string[],
+    undo: boolean,
+  ): Promise<ReadonlyMap<string, Uint8Array>> {
+    return await this.#sql.transaction((query) => this.#commands(query, id, devices, undo));
+  }
+
+  /** Keeps how commands ended. The first answer of a device stays. */
+  async saveAnswers(id: string, answers: readonly NewAnswer[]): Promise<void> {
+    await this.#sql.transaction(async (query) => {
+      for (const { device, undo, answer } of answers) {
+        const prefix = undo ? 'undo_' : '';
+        await query(
+          `UPDATE wherry_members SET ${prefix}answer = ?, ${prefix}code = ?, ${prefix}message = ?, ${prefix}answered = ?
+           WHERE fleet = ? AND rollout = ? AND device = ? AND ${prefix}answer IS NULL`,
+          [...answerValues(answer), this.#fleet, id, device],
+        );
+      }
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#sql.close();
+  }
+
+  async #row(query: Query, id: string): Promise<Row | undefined> {
+    const { rows } = await query('SELECT * FROM wherry_rollouts WHERE fleet = ? AND id = ?', [
+      this.#fleet,
+      id,
+    ]);
+    return rows[0];
+  }
+
+  async #commands(
+    query: Query,
+    id: string,
+    devices: readonly string[],
+    undo: boolean,
+  ): Promise<ReadonlyMap<string, Uint8Array>> {
+    const column = undo ? 'undo_command' : 'command';
+    const found = new Map<string, Uint8Array>();
+    for (const device of devices) {
+      const { rows } = await query(
+        `SELECT ${column} AS envelope FROM wherry_members WHERE fleet = ? AND rollout = ? AND device = ?`,
+        [this.#fleet, id, device],
+      );
+      if (rows[0] !== undefined && rows[0]['envelope'] !== null)
+        found.set(device, bytesOf(rows[0], 'envelope'));
+    }
+    return found;
+  }
+
+  /** Two rollouts that are not over would give the same version to different commands. */
+  async #requireFree(query: Query, { members }: Rollout): Promise<void> {
+    const marks = openPhases.map(() => '?').join(', ');
+    const { rows } = await query(
+      `SELECT m.device, m.rollout, r.phase FROM wherry_members m
+        JOIN wherry_rollouts r ON r.fleet = m.fleet AND r.id = m.rollout
+        WHERE m.fleet = ? AND r.phase IN (${marks})`,
+      [this.#fleet, ...openPhases],
+    );
+    const wanted = new Set(members.map(({ device }) => device));
+    const taken = rows.find((row) => wanted.has(textOf(row, 'device')));
+    if (taken === undefined) return;
+    const other = textOf(taken, 'rollout');
+    throw new Refusal(
+      'input-invalid',
+      `${textOf(taken, 'device')} is in the rollout ${other}, which is ${textOf(taken, 'phase')}; halt that one first: wherry rollout halt ${other}`,
+    );
+  }
+}

@@ -1,0 +1,52 @@
+import { numberOf, unavailable, type Query } from './sql.ts';
+
+/** Counts changes of the tables. A later version of wherry raises it and migrates older ones. */
+export const schemaVersion = 1;
+
+/** What SQLite and PostgreSQL call the same: 64-bit numbers and bytes. */
+const dialects = {
+  sqlite: { number: 'INTEGER', bytes: 'BLOB' },
+  postgres: { number: 'BIGINT', bytes: 'BYTEA' },
+} as const;
+
+export type Dialect = keyof typeof dialects;
+
+function tables(dialect: Dialect): readonly string[] {
+  const { number, bytes } = dialects[dialect];
+  return [
+    `CREATE TABLE IF NOT EXISTS wherry_schema (version ${number} NOT NULL)`,
+    `CREATE TABLE IF NOT EXISTS wherry_rollouts (
+      fleet TEXT NOT NULL, id TEXT NOT NULL, created ${number} NOT NULL, expires ${number} NOT NULL,
+      revision ${number} NOT NULL, phase TEXT NOT NULL, reason TEXT, approved_waves ${number} NOT NULL,
+      stages TEXT NOT NULL, rules TEXT NOT NULL, PRIMARY KEY (fleet, id))`,
+    `CREATE TABLE IF NOT EXISTS wherry_members (
+      fleet TEXT NOT NULL, rollout TEXT NOT NULL, device TEXT NOT NULL, position ${number} NOT NULL,
+      wave ${number} NOT NULL, before_version ${number} NOT NULL,
+      version ${number} NOT NULL, command ${bytes} NOT NULL, sent ${number},
+      answered ${number}, answer TEXT, code TEXT, message TEXT,
+      undo_version ${number}, undo_command ${bytes}, undo_sent ${number},
+      undo_answered ${number}, undo_answer TEXT, undo_code TEXT, undo_message TEXT,
+      PRIMARY KEY (fleet, rollout, device))`,
+  ];
+}
+
+/**
+ * Makes the tables where there are none.
+ * @throws Refusal `database-unavailable` when they are of a later version of wherry
+ */
+export async function prepareSchema(query: Query, dialect: Dialect, what: string): Promise<void> {
+  for (const statement of tables(dialect)) await query(statement);
+  const { rows } = await query('SELECT version FROM wherry_schema');
+  const [row] = rows;
+  if (row === undefined) {
+    await query('INSERT INTO wherry_schema (version) VALUES (?)', [schemaVersion]);
+    return;
+  }
+  const version = numberOf(row, 'version');
+  if (version > schemaVersion) {
+    throw unavailable(
+      what,
+      `is of a later version of wherry (schema ${version}; this one knows ${schemaVersion}); upgrade wherry here`,
+    );
+  }
+}

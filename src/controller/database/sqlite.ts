@@ -1,0 +1,128 @@
+import { statSync, type Stats } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type Database from 'libsql';
+import { asLocalRefusal, isRefusal, Refusal } from '../../core/refusal/index.ts';
+import { unavailable, type Query, type Row, type Sql, type SqlValue } from './sql.ts';
+
+/** How long others may hold the database before it is unavailable; between two attempts. */
+const busyMs = { most: 5_000, between: 20 };
+
+/** What to do about an error of SQLite, by its result code (https://sqlite.org/rescode.html). */
+const problems: Readonly<Record<string, string>> = {
+  SQLITE_FULL: 'is on a disk that is full; make room',
+  SQLITE_BUSY: 'is held by another process; end it, or wait until it is done',
+  SQLITE_READONLY: 'cannot be written; check its owner and the mode of its directory',
+  SQLITE_NOTADB: 'is not a SQLite database; move the file away, or name another one',
+  SQLITE_CORRUPT: 'is damaged; restore it, or start a new one',
+};
+
+/**
+ * A SQLite file. Each commit is on the disk before it is reported (`synchronous = FULL`); the
+ * kernel drops the locks of a process that is killed.
+ * @param isNew makes the file when there is none; otherwise that is refused
+ * @throws Refusal `database-unavailable`
+ */
+export async function openSqlite(path: string, isNew: boolean): Promise<Sql> {
+  const Driver = await loadDriver();
+  if (!isNew) fileOf(path);
+  const database = openFile(Driver, path);
+  const opened = fileOf(path);
+  let last: Promise<unknown> = Promise.resolve();
+  const query: Query = (text, values = []) => Promise.resolve(run(database, text, values));
+  return {
+    transaction(work) {
+      // One connection: a second transaction would be part of the first.
+      const next = last.then(async () => {
+        // SQLite goes on with a file that was deleted or replaced, and nobody would find the data.
+        if (fileOf(path).ino !== opened.ino)
+          throw unavailable(path, 'was replaced; start this command again');
+        try {
+          await begin(database);
+          const result = await work(query);
+          database.exec('COMMIT');
+          return result;
+        } catch (error) {
+          if (database.inTransaction) database.exec('ROLLBACK');
+          throw refusalOf(path, error);
+        }
+      });
+      last = next.catch(() => undefined);
+      return next;
+    },
+    async close() {
+      await last;
+      database.close();
+    },
+  };
+}
+
+/** SQLite's own wait would hold up the whole process. */
+async function begin(database: Database.Database): Promise<void> {
+  for (let waitedMs = 0; ; waitedMs += busyMs.between) {
+    try {
+      database.exec('BEGIN IMMEDIATE');
+      return;
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== 'SQLITE_BUSY' || waitedMs >= busyMs.most) throw error;
+    }
+    await sleep(busyMs.between);
+  }
+}
+
+function run(database: Database.Database, text: string, values: readonly SqlValue[]) {
+  const statement = database.prepare(text);
+  const bound = values.map((value) => (value instanceof Uint8Array ? Buffer.from(value) : value));
+  if (statement.reader) return { rows: statement.all(...bound) as Row[], changed: 0 };
+  return { rows: [], changed: statement.run(...bound).changes };
+}
+
+function openFile(Driver: typeof Database, path: string): Database.Database {
+  let database: Database.Database | undefined;
+  try {
+    database = new Driver(path);
+    database.pragma('journal_mode = WAL');
+    database.pragma('synchronous = FULL');
+    return database;
+  } catch (error) {
+    database?.close();
+    throw refusalOf(path, error);
+  }
+}
+
+/** @throws Refusal `database-unavailable` when there is no such file */
+function fileOf(path: string): Stats {
+  try {
+    return statSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw refusalOf(path, error);
+    throw unavailable(
+      path,
+      'is not there; restore the file, or start a rollout, which makes a new one',
+      error,
+    );
+  }
+}
+
+function refusalOf(path: string, error: unknown): unknown {
+  if (!(error instanceof Error) || isRefusal(error)) return error;
+  const code = (error as { code?: unknown }).code;
+  const known = typeof code === 'string' ? problems[code.split('_').slice(0, 2).join('_')] : undefined;
+  if (known !== undefined) return unavailable(path, known, error);
+  if (typeof code === 'string' && /^SQLITE_(CANTOPEN|IOERR|PERM|PROTOCOL|LOCKED)/.test(code))
+    return unavailable(path, `cannot be used: ${error.message}`, error);
+  // The driver has no code for a file that cannot be opened.
+  if (error.message.startsWith('ConnectionFailed'))
+    return unavailable(path, 'cannot be opened; check that its directory exists and can be written', error);
+  const local = asLocalRefusal(error, path);
+  return local instanceof Refusal ? unavailable(path, `cannot be used: ${local.message}`, error) : error;
+}
+
+/** The package for devices comes without databases. @throws Refusal `device-unsupported` */
+async function loadDriver(): Promise<typeof Database> {
+  try {
+    return (await import('libsql')).default;
+  } catch (cause) {
+    const advice = 'run the controller from a source checkout';
+    throw new Refusal('device-unsupported', `SQLite (libsql) is not installed here; ${advice}`, { cause });
+  }
+}

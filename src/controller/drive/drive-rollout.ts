@@ -1,0 +1,331 @@
+import type { Clock } from '../../core/ports/index.ts';
+import { isRefusal } from '../../core/refusal/index.ts';
+import type { FleetDirectory, FleetLink } from '../../operator/fleet/index.ts';
+import type { Decision, NewAnswer, RolloutStore } from '../database/index.ts';
+import {
+  type Answer,
+  isCommandedOtherwise,
+  isTouched,
+  planWave,
+  type Member,
+  type Rollout,
+  type Seen,
+  type WavePlan,
+} from '../rollout/index.ts';
+import { handOver, handOverLost } from './hand-over.ts';
+import { seenOf } from './seen.ts';
+
+export interface DriveMeans {
+  readonly fleet: FleetDirectory;
+  readonly link: FleetLink;
+  readonly store: RolloutStore;
+  readonly clock: Clock;
+}
+
+export interface DriveOptions {
+  readonly signal: AbortSignal;
+  /** Told of each step, with what it was judged by. */
+  readonly onStep?: (rollout: Rollout, seen: ReadonlyMap<string, Seen>, plan: WavePlan) => void;
+  /** Told in a sentence of what is awaited to come back; with nothing when it is there again. */
+  readonly onTrouble?: (problem?: string) => void;
+}
+
+/** How many commands are marked and published between two looks at the answers. */
+const batchSize = 200;
+/** How often the database is asked for decisions of others. */
+const pollMs = 1_000;
+/** How often the broker is asked whether it keeps the commands of devices that are silent. */
+const repairMs = 60_000;
+/** The pause after a failure that may pass. */
+const retryMs = 2_000;
+/** Planning takes at most this share of the time: 1 / 20. */
+const idleShare = 19;
+
+/**
+ * Carries out a rollout until it is over or halted. It may be killed at any point, and several may
+ * run at once: what they decide is a function of the database and of what devices report, and each
+ * decision is in the database before anything is done about it.
+ * @returns the rollout as it ended; as it is when `signal` aborts
+ * @throws Refusal `not-found`, `broker-refused`
+ */
+export async function driveRollout(means: DriveMeans, id: string, options: DriveOptions): Promise<Rollout> {
+  const driver = new RolloutDriver(means, id, options);
+  return await driver.run();
+}
+
+class RolloutDriver {
+  readonly #means: DriveMeans;
+  readonly #id: string;
+  readonly #options: DriveOptions;
+  readonly #seen = new Map<string, Seen>();
+  readonly #dirty = new Set<string>();
+  #members = new Map<string, Member>();
+  #rollout: Rollout | undefined;
+  #revision = 0;
+  #mustLoad = true;
+  #polledMs = -Infinity;
+  #repairedMs = -Infinity;
+  #isTroubled = false;
+  #wake: () => void = () => undefined;
+
+  constructor(means: DriveMeans, id: string, options: DriveOptions) {
+    this.#means = means;
+    this.#id = id;
+    this.#options = options;
+  }
+
+  async run(): Promise<Rollout> {
+    const { link, clock } = this.#means;
+    const ended = new AbortController();
+    const signal = AbortSignal.any([this.#options.signal, ended.signal]);
+    const { rollout } = await this.#means.store.load(this.#id);
+    const devices = rollout.members.map(({ device }) => device);
+    link.onChange(({ device }) => {
+      if (!ended.signal.aborted && this.#members.has(device)) this.#note(device);
+    });
+    // One wildcard is less than thousands of topics.
+    await (devices.length > 64 ? link.listen('all', devices) : link.listen(devices));
+    let refused: unknown;
+    const connected = link
+      .keepConnected(signal, (loss) => {
+        this.#trouble(loss === undefined ? undefined : `the broker is gone (${loss.message}); trying again`);
+        // It may have come back with less than it had.
+        if (loss === undefined) this.#repairedMs = -Infinity;
+        this.#wake();
+      })
+      .catch((error: unknown) => {
+        refused = error;
+        this.#wake();
+      });
+    const stop = () => this.#wake();
+    signal.addEventListener('abort', stop, { once: true });
+    try {
+      for (;;) {
+        if (signal.aborted) return this.#rollout ?? rollout;
+        if (refused !== undefined) throw refused as Error;
+        const startedMs = clock.monotonicMs();
+        const waitMs = await this.#passOrTrouble();
+        if (waitMs === 'over') return this.#rollout ?? rollout;
+        await this.#pause(waitMs, (clock.monotonicMs() - startedMs) * idleShare, signal);
+      }
+    } finally {
+      ended.abort();
+      signal.removeEventListener('abort', stop);
+      await connected;
+    }
+  }
+
+  /** One pass; what may pass by itself is told, and the pass is made again. */
+  async #passOrTrouble(): Promise<number | 'over'> {
+    try {
+      const waitMs = await this.#pass();
+      if (this.#isTroubled) this.#trouble();
+      return waitMs;
+    } catch (error) {
+      if (!isRefusal(error, 'database-unavailable', 'broker-unreachable')) throw error;
+      this.#trouble(`${error.message}; the rollout goes on when it is back`);
+      this.#mustLoad = true;
+      if (isRefusal(error, 'broker-unreachable')) this.#repairedMs = -Infinity;
+      return retryMs;
+    }
+  }
+
+  /** @returns how long nothing needs to be done unless a device says something */
+  async #pass(): Promise<number | 'over'> {
+    const { clock } = this.#means;
+    await this.#refresh();
+    const rollout = this.#require();
+    await this.#saveAnswers(rollout);
+    await this.#repair();
+    const nowMs = clock.nowMs();
+    const plan = planWave(this.#require(), this.#seen, nowMs);
+    this.#options.onStep?.(this.#require(), this.#seen, plan);
+    switch (plan.do) {
+      case 'send':
+        await this.#send(plan.members.slice(0, batchSize), plan.undo, nowMs);
+        return 0;
+      case 'halt':
+        await this.#decide({ phase: 'halted', reason: plan.reason });
+        return 0;
+      case 'finish': {
+        const { phase, reason } = plan;
+        await this.#decide(reason === undefined ? { phase } : { phase, reason });
+        return 0;
+      }
+      case 'wait':
+        if (plan.for === 'a person' && rollout.phase !== 'paused') return 'over';
+        return Math.min(pollMs, (plan.untilMs ?? Infinity) - nowMs);
+    }
+  }
+
+  /** What comes of it is read back: somebody else may have been faster. */
+  async #decide(decision: Decision): Promise<void> {
+    await this.#means.store.decide(this.#id, this.#revision, decision);
+    this.#mustLoad = true;
+  }
+
+  /** Loads the rollout when somebody else decided something, or this pass cannot know. */
+  async #refresh(): Promise<void> {
+    const { store, clock } = this.#means;
+    const nowMs = clock.monotonicMs();
+    if (!this.#mustLoad && nowMs - this.#polledMs >= pollMs) {
+      this.#polledMs = nowMs;
+      this.#mustLoad = (await store.revision(this.#id)) !== this.#revision;
+    }
+    if (!this.#mustLoad) return;
+    const { rollout, revision } = await store.load(this.#id);
+    this.#mustLoad = false;
+    this.#revision = revision;
+    this.#take(rollout);
+    for (const { device } of rollout.members) this.#dirty.add(device);
+  }
+
+  #take(rollout: Rollout): void {
+    this.#rollout = rollout;
+    this.#members = new Map(rollout.members.map((member) => [member.device, member]));
+  }
+
+  #require(): Rollout {
+    if (this.#rollout === undefined) throw new Error('nothing was loaded');
+    return this.#rollout;
+  }
+
+  /** Stores what devices have answered since the last pass. */
+  async #saveAnswers(rollout: Rollout): Promise<void> {
+    if (this.#dirty.size === 0) return;
+    const { store, link, fleet, clock } = this.#means;
+    const devices = [...this.#dirty];
+    // What comes from now on is for the next pass; after a failure everything is looked at again.
+    this.#dirty.clear();
+    const undo = rollout.phase === 'undoing' || rollout.phase === 'undone';
+    const answers: NewAnswer[] = [];
+    for (const device of devices) {
+      const member = this.#members.get(device);
+      const seen = member === undefined ? undefined : seenOf(link.view(device), member);
+      if (member === undefined || seen === undefined) continue;
+      this.#seen.set(device, seen);
+      const answer = newAnswer(member, seen, undo);
+      if (answer !== undefined) answers.push({ device, undo, answer: { ...answer, atMs: clock.nowMs() } });
+    }
+    if (answers.length > 0) {
+      await store.saveAnswers(this.#id, answers);
+      this.#change(answers.map(({ device, answer }) => [device, undo ? { undoAnswer: answer } : { answer }]));
+      for (const { device, answer } of answers) {
+        const member = this.#members.get(device);
+        const version = undo ? member?.undoVersion : member?.version;
+        if (version === undefined) continue;
+        const outcome = answer.phase === 'left' ? 'superseded' : answer.phase;
+        await fleet.recordOutcome(device, version, outcome).catch((error: unknown) => {
+          // A controller with another copy of the fleet directory published it.
+          if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+        });
+      }
+    }
+  }
+
+  /** Publishes what is marked and lost: a controller died before, or the broker forgot. */
+  async #repair(): Promise<void> {
+    const { clock, store } = this.#means;
+    const nowMs = clock.monotonicMs();
+    const { phase, members } = this.#require();
+    if (nowMs - this.#repairedMs < repairMs || (phase !== 'running' && phase !== 'undoing')) return;
+    const undo = phase === 'undoing';
+    const silent = members.filter((member) => {
+      const { version, sentAtMs, answer, undoVersion, undoSentAtMs, undoAnswer } = member;
+      const trusted = this.#seen.get(member.device)?.trustedVersion ?? 0;
+      if (!undo) return sentAtMs !== undefined && answer === undefined && trusted < version;
+      return undoSentAtMs !== undefined && undoAnswer === undefined && trusted < (undoVersion ?? 0);
+    });
+    for (let first = 0; first < silent.length; first += batchSize) {
+      const batch = silent.slice(first, first + batchSize);
+      const commands = await store.commands(
+        this.#id,
+        batch.map(({ device }) => device),
+        undo,
+      );
+      await this.#leave(await handOverLost(this.#means, handovers(batch, commands, undo)), undo);
+    }
+    this.#repairedMs = clock.monotonicMs();
+  }
+
+  async #send(members: readonly Member[], undo: boolean, atMs: number): Promise<void> {
+    const devices = members.map(({ device }) => device);
+    const commands = await this.#means.store.markSent(this.#id, this.#revision, devices, { undo, atMs });
+    if (commands === undefined) {
+      // Somebody else decided meanwhile.
+      this.#mustLoad = true;
+      return;
+    }
+    this.#revision += 1;
+    this.#change(devices.map((device) => [device, undo ? { undoSentAtMs: atMs } : { sentAtMs: atMs }]));
+    await this.#leave(await handOver(this.#means, handovers(members, commands, undo)), undo);
+  }
+
+  /** Devices whose version somebody else has used meanwhile. */
+  async #leave(devices: readonly string[], undo: boolean): Promise<void> {
+    if (devices.length === 0) return;
+    const message = 'another command with the same version was published from this fleet directory';
+    const answer = { phase: 'left', code: 'superseded', message, atMs: this.#means.clock.nowMs() } as const;
+    await this.#means.store.saveAnswers(
+      this.#id,
+      devices.map((device) => ({ device, undo, answer })),
+    );
+    this.#change(devices.map((device) => [device, undo ? { undoAnswer: answer } : { answer }]));
+  }
+
+  #change(changes: readonly (readonly [device: string, change: Partial<Member>])[]): void {
+    const changed = new Map(changes);
+    const rollout = this.#require();
+    const members = rollout.members.map((member) => {
+      const change = changed.get(member.device);
+      return change === undefined ? member : { ...member, ...change };
+    });
+    this.#take({ ...rollout, members });
+  }
+
+  #note(device: string): void {
+    this.#dirty.add(device);
+    this.#wake();
+  }
+
+  #trouble(problem?: string): void {
+    if (problem === undefined && !this.#isTroubled) return;
+    this.#isTroubled = problem !== undefined;
+    this.#options.onTrouble?.(problem);
+  }
+
+  /** Until a device says something, at most `mostMs`, at least `leastMs`. */
+  async #pause(mostMs: number, leastMs: number, signal: AbortSignal): Promise<void> {
+    if (mostMs <= 0) return;
+    const { clock } = this.#means;
+    const sleep = async (ms: number, until: AbortSignal): Promise<void> => {
+      await clock.sleep(ms, until).catch(() => undefined);
+    };
+    await sleep(Math.min(leastMs, mostMs), signal);
+    if (this.#dirty.size > 0 || signal.aborted) return;
+    const woken = new AbortController();
+    this.#wake = () => woken.abort();
+    await sleep(Math.max(mostMs - leastMs, 1), AbortSignal.any([signal, woken.signal]));
+    this.#wake = () => undefined;
+  }
+}
+
+/** What a device has answered and nobody has stored yet. */
+function newAnswer(member: Member, seen: Seen, undo: boolean): Omit<Answer, 'atMs'> | undefined {
+  const { sentAtMs, undoSentAtMs } = member;
+  const version = undo ? member.undoVersion : member.version;
+  const known = undo ? member.undoAnswer : member.answer;
+  // What was superseded by the undoing itself is no answer to the rollout.
+  if (version === undefined || known !== undefined || (undo && !isTouched(member))) return undefined;
+  if ((undo ? undoSentAtMs : sentAtMs) !== undefined) return seen.answers.get(version);
+  if (!isCommandedOtherwise(version, seen)) return undefined;
+  return { phase: 'left', code: 'superseded', message: `it has trusted version ${seen.trustedVersion}` };
+}
+
+function handovers(members: readonly Member[], commands: ReadonlyMap<string, Uint8Array>, undo: boolean) {
+  return members.flatMap(({ device, version, undoVersion }) => {
+    const envelope = commands.get(device);
+    const own = undo ? undoVersion : version;
+    return envelope === undefined || own === undefined ? [] : [{ device, version: own, envelope }];
+  });
+}

@@ -1,0 +1,71 @@
+import { isRefusal } from '../../core/refusal/index.ts';
+import {
+  compareMemory,
+  mustRepeat,
+  type FleetDirectory,
+  type FleetLink,
+} from '../../operator/fleet/index.ts';
+
+/** A signed command, ready to be published. */
+export interface Handover {
+  readonly device: string;
+  readonly version: number;
+  readonly envelope: Uint8Array;
+}
+
+interface Means {
+  readonly fleet: FleetDirectory;
+  readonly link: FleetLink;
+}
+
+/** Commands that wait for their acknowledgement at the same time; AWS IoT Core takes 100. */
+const atOnce = 64;
+
+/**
+ * Publishes commands, each after the fleet directory has it. Publishing one twice is harmless: a
+ * device that knows it does nothing.
+ * @returns devices whose version is taken by another command, which therefore got nothing
+ * @throws Refusal `broker-unreachable`, `broker-refused`
+ */
+export async function handOver(
+  { fleet, link }: Means,
+  commands: readonly Handover[],
+): Promise<readonly string[]> {
+  const left: string[] = [];
+  const waiting = [...commands];
+  const work = async (): Promise<void> => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      const { device, version, envelope } = next;
+      if (await isTaken(fleet, next)) left.push(device);
+      else await link.publishDesired(device, { version, envelope });
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(atOnce, commands.length) }, work));
+  return left;
+}
+
+/** Publishes again what the broker does not keep, for example after a controller died. */
+export async function handOverLost(means: Means, commands: readonly Handover[]): Promise<readonly string[]> {
+  if (commands.length === 0) return [];
+  const read = await means.link.readBack(commands.map(({ device }) => device));
+  const lost = commands.filter((command) => {
+    const kept = read.get(command.device);
+    return (
+      kept === undefined ||
+      kept.seen === 'unknown' ||
+      mustRepeat(compareMemory(command, kept), command.version, 0)
+    );
+  });
+  return await handOver(means, lost);
+}
+
+async function isTaken(fleet: FleetDirectory, { device, version, envelope }: Handover): Promise<boolean> {
+  try {
+    await fleet.claim(device, version, envelope);
+    return false;
+  } catch (error) {
+    if (!isRefusal(error, 'input-invalid')) throw error;
+    const kept = await fleet.envelope(device, version);
+    return Buffer.compare(kept, envelope) !== 0;
+  }
+}

@@ -1,0 +1,7 @@
+/**
+ * Carries rollouts out: signs their commands at the start, publishes them wave by wave, and goes on
+ * after a crash of anything. It prints nothing.
+ */
+export { driveRollout, type DriveOptions } from './drive-rollout.ts';
+export { prepareRollout, type RolloutRequest } from './prepare.ts';
+export { seenOf } from './seen.ts';

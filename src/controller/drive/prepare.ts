@@ -1,0 +1,142 @@
+import type { AcName } from '../../image/appc/index.ts';
+import type { Clock } from '../../core/ports/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+import {
+  composeDesired,
+  nextVersion,
+  requireEnough,
+  signDesired,
+  type DesiredContent,
+  type FleetDirectory,
+  type FleetLink,
+  type Sign,
+} from '../../operator/fleet/index.ts';
+import {
+  alreadyVerified,
+  decodeDesiredState,
+  decodeEnvelope,
+  encodeDesiredState,
+  encodeEnvelope,
+  type DesiredState,
+} from '../../wire/trust/index.ts';
+import type { Commands } from '../database/index.ts';
+import { wavesOf, type Member, type Rollout, type Rules, type Stage } from '../rollout/index.ts';
+
+export interface RolloutRequest {
+  readonly id: string;
+  readonly devices: readonly AcName[];
+  readonly content: DesiredContent;
+  readonly stages: readonly Stage[];
+  readonly rules: Rules;
+  /** Whether commands that bring back what devices have now are signed, too. */
+  readonly canUndo: boolean;
+}
+
+interface Means {
+  readonly fleet: FleetDirectory;
+  /** Must be listening to the devices. */
+  readonly link: FleetLink;
+  readonly clock: Clock;
+  /** Signs in place of the fleet's deploy key. */
+  readonly sign?: Sign;
+}
+
+/**
+ * Signs every command that a rollout will ever send, for each device the one of the rollout and the
+ * one that undoes it. So the deploy key is needed here only, and what carries the rollout out
+ * commands nothing that was not signed at its start.
+ * @param onSigned told how many devices are done
+ * @throws Refusal `not-found` when a device runs a version that this fleet directory does not have,
+ *   and as `signContent`
+ */
+export async function prepareRollout(
+  means: Means,
+  request: RolloutRequest,
+  onSigned: (done: number) => void = () => undefined,
+): Promise<{ readonly rollout: Rollout; readonly commands: ReadonlyMap<string, Commands> }> {
+  const { fleet, link, clock } = means;
+  const nowSeconds = Math.floor(clock.nowMs() / 1000);
+  const { validDays, ...policy } = fleet.config.deploy;
+  const signer = await signerOf(means);
+  const waves = wavesOf(request.id, request.devices, request.stages);
+  const compose = (device: string, version: number, content: DesiredContent): DesiredState =>
+    composeDesired({
+      fleet: fleet.config.fleet,
+      device: device as AcName,
+      version,
+      nowSeconds,
+      validDays,
+      pods: content.pods,
+      images: content.images,
+      policy: { ...policy, ...content.policy },
+    });
+  const commands = new Map<string, Commands>();
+  const members: Member[] = [];
+  for (const [wave, devices] of waves.entries()) {
+    for (const device of devices) {
+      const history = await fleet.history(device);
+      const version = nextVersion(device, history, link.view(device).report);
+      const before = runningVersion(means, device, history);
+      const command = await signer(compose(device, version, request.content));
+      if (commands.size === 0) await requireEnough(means, command);
+      if (request.canUndo) {
+        const undo = await signer(compose(device, version + 1, await contentOf(fleet, device, before)));
+        commands.set(device, { command, undo });
+        members.push({ device, wave, before, version, undoVersion: version + 1 });
+      } else {
+        commands.set(device, { command });
+        members.push({ device, wave, before, version });
+      }
+      onSigned(commands.size);
+    }
+  }
+  const rollout: Rollout = {
+    id: request.id,
+    fleet: fleet.config.fleet,
+    created: nowSeconds,
+    expires: nowSeconds + validDays * 86_400,
+    stages: request.stages,
+    rules: request.rules,
+    phase: 'running',
+    approvedWaves: 0,
+    members,
+  };
+  return { rollout, commands };
+}
+
+async function signerOf({ fleet, sign }: Means): Promise<(desired: DesiredState) => Promise<Uint8Array>> {
+  if (sign === undefined) {
+    const key = await fleet.key('deploy', 'private');
+    const copies = await fleet.copiesOf('deploy');
+    return (desired) => signDesired(desired, key, copies);
+  }
+  return async (desired) => {
+    const payload = encodeDesiredState(desired);
+    return encodeEnvelope({ payload, signatures: [await sign(payload, desired.issued)] });
+  };
+}
+
+/** The version that a device runs, as it says itself, or as the fleet directory remembers it. */
+function runningVersion(
+  { link }: Means,
+  device: string,
+  history: Awaited<ReturnType<FleetDirectory['history']>>,
+): number {
+  const { report } = link.view(device);
+  if (report !== undefined) return report.currentVersion;
+  return history.findLast(({ outcome }) => outcome === 'committed')?.version ?? 0;
+}
+
+/** What `version` runs; a device without one runs nothing, and is to run nothing again. */
+async function contentOf(fleet: FleetDirectory, device: string, version: number): Promise<DesiredContent> {
+  if (version === 0) return { pods: [], images: [] };
+  const envelope = await fleet.envelope(device, version).catch((cause: unknown) => {
+    throw new Refusal(
+      'not-found',
+      `${device} runs version ${version}, which is not in this fleet directory, so the rollout could not be undone there; use --no-undo to go without`,
+      { cause },
+    );
+  });
+  const desired = decodeDesiredState(alreadyVerified(decodeEnvelope(envelope).payload, 'own-history'));
+  return { pods: desired.pods, images: desired.images, policy: desired.policy };
+}

@@ -1,0 +1,97 @@
+import type { Member, Rollout, Seen } from './rollout.ts';
+import { undoStandingOf } from './standing.ts';
+import { tallyWaves, type Tally } from './tally.ts';
+
+/** What a controller does next. */
+export type WavePlan =
+  /** Hand the commands of these members to the broker, or with `undo` those that bring back. */
+  | {
+      readonly do: 'send';
+      readonly wave: number;
+      readonly members: readonly Member[];
+      readonly undo: boolean;
+    }
+  | { readonly do: 'halt'; readonly reason: string }
+  | { readonly do: 'finish'; readonly phase: 'complete' | 'undone'; readonly reason?: string }
+  | {
+      readonly do: 'wait';
+      readonly for: 'answers' | 'soak' | 'approval' | 'a person';
+      readonly wave: number;
+      /** When to look again at the latest; milliseconds since 1970. */
+      readonly untilMs?: number;
+    };
+
+/**
+ * The next step of a rollout: a function of what is stored, what devices report, and the time. Two
+ * controllers, or one that was killed and its successor, come to the same step.
+ *
+ * A wave begins when every wave before it is good for as long as the soak takes, and approved where
+ * that is asked for. So when a wave fails, no device of a later one was touched.
+ */
+export function planWave(rollout: Rollout, seen: ReadonlyMap<string, Seen>, nowMs: number): WavePlan {
+  switch (rollout.phase) {
+    case 'running':
+      return planRunning(rollout, tallyWaves(rollout, seen, nowMs), nowMs);
+    case 'undoing':
+      return planUndo(rollout, seen, nowMs);
+    case 'paused':
+    case 'halted':
+    case 'complete':
+    case 'undone':
+      return { do: 'wait', for: 'a person', wave: 0 };
+  }
+}
+
+function planRunning(rollout: Rollout, tallies: readonly Tally[], nowMs: number): WavePlan {
+  const { soakSeconds, approval } = rollout.rules;
+  const troubled = tallies.find(({ trouble }) => trouble !== undefined);
+  if (troubled?.trouble !== undefined) return { do: 'halt', reason: troubled.trouble };
+  for (const { wave, unsent, goodSinceMs } of tallies) {
+    if (approval && wave > rollout.approvedWaves) return { do: 'wait', for: 'approval', wave };
+    if (unsent.length > 0) {
+      if (nowMs >= rollout.expires * 1000) {
+        return {
+          do: 'halt',
+          reason: 'the commands have expired, and devices refuse them; start a new rollout',
+        };
+      }
+      return { do: 'send', wave, members: unsent, undo: false };
+    }
+    if (goodSinceMs === undefined) return { do: 'wait', for: 'answers', wave, ...answerBy(rollout, wave) };
+    const untilMs = goodSinceMs + soakSeconds * 1000;
+    if (nowMs < untilMs) return { do: 'wait', for: 'soak', wave, untilMs };
+  }
+  // Who was not needed for the next wave is awaited here: a late failure counts, too.
+  const open = tallies.find(({ waiting }) => waiting > 0);
+  if (open !== undefined)
+    return { do: 'wait', for: 'answers', wave: open.wave, ...answerBy(rollout, open.wave) };
+  return { do: 'finish', phase: 'complete' };
+}
+
+/** When the first device of the wave that has not answered has taken too long. */
+function answerBy({ members, rules: { answerSeconds } }: Rollout, wave: number): { untilMs?: number } {
+  if (answerSeconds === undefined) return {};
+  let first = Infinity;
+  for (const { wave: own, answer, sentAtMs } of members) {
+    if (own === wave && answer === undefined && sentAtMs !== undefined) first = Math.min(first, sentAtMs);
+  }
+  return first === Infinity ? {} : { untilMs: first + answerSeconds * 1000 };
+}
+
+/** Everything that was touched at once: what is known to be bad is not worth a soak. */
+function planUndo(rollout: Rollout, seen: ReadonlyMap<string, Seen>, nowMs: number): WavePlan {
+  const unsent: Member[] = [];
+  let waiting = 0;
+  let failed = 0;
+  for (const member of rollout.members) {
+    const standing = undoStandingOf(member, seen.get(member.device), nowMs);
+    if (standing?.is === 'unsent') unsent.push(member);
+    else if (standing?.is === 'waiting') waiting += 1;
+    else if (standing?.is === 'failed') failed += 1;
+  }
+  if (unsent.length > 0) return { do: 'send', wave: 0, members: unsent, undo: true };
+  if (waiting > 0) return { do: 'wait', for: 'answers', wave: 0 };
+  const reason =
+    failed === 0 ? {} : { reason: `${failed} devices did not go back; see "wherry rollout show"` };
+  return { do: 'finish', phase: 'undone', ...reason };
+}

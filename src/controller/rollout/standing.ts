@@ -1,0 +1,70 @@
+import type { Answer, Member, Rollout, Seen } from './rollout.ts';
+
+/** Where a device stands in a rollout, judged by what was stored and by what it reports now. */
+export type Standing =
+  | { readonly is: 'unsent' | 'waiting' | 'left' }
+  | { readonly is: 'good'; readonly sinceMs: number }
+  | { readonly is: 'failed'; readonly code: string };
+
+/**
+ * How far the command of a member has come. An answer that the database does not have yet counts
+ * all the same: a controller may have died before it stored it.
+ */
+export function standingOf(
+  rollout: Rollout,
+  member: Member,
+  seen: Seen | undefined,
+  nowMs: number,
+): Standing {
+  const { version, answer: stored, sentAtMs } = member;
+  if (sentAtMs === undefined && stored === undefined)
+    return { is: isCommandedOtherwise(version, seen) ? 'left' : 'unsent' };
+  const answer = answerTo(version, stored, seen, nowMs);
+  if (answer !== undefined) return judged(member, answer, seen);
+  if (isCommandedOtherwise(version, seen)) return { is: 'left' };
+  const { answerSeconds } = rollout.rules;
+  if (answerSeconds !== undefined && nowMs - (sentAtMs ?? nowMs) >= answerSeconds * 1000)
+    return { is: 'failed', code: 'not-confirmed' };
+  return { is: 'waiting' };
+}
+
+/** How far the undoing of a member has come; undefined when there is nothing to undo. */
+export function undoStandingOf(member: Member, seen: Seen | undefined, nowMs: number): Standing | undefined {
+  const { undoVersion, undoAnswer, undoSentAtMs } = member;
+  if (undoVersion === undefined || !isTouched(member)) return undefined;
+  if (isCommandedOtherwise(undoVersion, seen)) return { is: 'left' };
+  if (undoSentAtMs === undefined && undoAnswer === undefined) return { is: 'unsent' };
+  const answer = answerTo(undoVersion, undoAnswer, seen, nowMs);
+  if (answer === undefined) return { is: 'waiting' };
+  return judged({ version: undoVersion }, answer, undefined);
+}
+
+/** Whether the command may have reached the device, and nobody else commanded it since. */
+export function isTouched({ answer, sentAtMs }: Member): boolean {
+  return answer?.phase !== 'left' && sentAtMs !== undefined;
+}
+
+/** The stored answer, or the one that the device reports and nobody has stored yet. */
+function answerTo(
+  version: number,
+  stored: Answer | undefined,
+  seen: Seen | undefined,
+  nowMs: number,
+): Answer | undefined {
+  if (stored !== undefined) return stored;
+  const reported = seen?.answers.get(version);
+  return reported === undefined ? undefined : { ...reported, atMs: nowMs };
+}
+
+/** A later version is trusted there, so this one is refused: somebody else commands the device. */
+export function isCommandedOtherwise(version: number, seen: Seen | undefined): boolean {
+  return seen !== undefined && seen.trustedVersion > version;
+}
+
+function judged({ version }: Pick<Member, 'version'>, answer: Answer, seen: Seen | undefined): Standing {
+  if (answer.phase === 'left') return { is: 'left' };
+  if (answer.phase !== 'committed') return { is: 'failed', code: answer.code ?? 'internal' };
+  // It was committed and its pods fail now, during the soak or later.
+  if (seen?.currentVersion === version && !seen.healthy) return { is: 'failed', code: 'probation-failed' };
+  return { is: 'good', sinceMs: answer.atMs };
+}

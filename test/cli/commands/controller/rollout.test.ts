@@ -1,0 +1,293 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { startEmbeddedBroker, type EmbeddedBroker } from '../../../../src/operator/dev/embedded-broker.ts';
+import { startImageServer, type ImageServer } from '../../../../src/operator/dev/image-server.ts';
+import type { DesiredState } from '../../../../src/wire/trust/index.ts';
+import { main } from '../../../../src/cli/main.ts';
+import { hasPostgres, postgresServer } from '../../../support/postgres.ts';
+import { FakeDevice, type FakeDeviceOptions } from '../../../support/fake-device.ts';
+import { recordingTerminal, wherry, type Run } from '../../../support/recording-terminal.ts';
+import { until } from '../../../support/system-clock.ts';
+
+let directory: string;
+let broker: EmbeddedBroker;
+let images: ImageServer;
+const devices = new Map<string, FakeDevice>();
+
+const at = (...names: string[]): string => join(directory, ...names);
+const run = (...args: string[]): Promise<Run> => wherry(['--fleet', at('fleet'), ...args]);
+const rollout = (...args: string[]): Promise<Run> => run('rollout', ...args);
+const good = () => ['--run', `web=${at('web-1.0.aci')}`];
+const bad = () => ['--run', `web=${at('web-2.0.aci')}`];
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'wherry-rollout-'));
+  broker = await startEmbeddedBroker({ host: '127.0.0.1', port: 0 });
+  await mkdir(at('fleet/images'), { recursive: true });
+  images = await startImageServer({ directory: at('fleet/images'), host: '127.0.0.1', port: 0 });
+  await run('fleet', 'init', 'harbour', '--broker', broker.url, '--images', images.url);
+  await mkdir(at('root/bin'), { recursive: true });
+  await writeFile(at('root/bin/web'), '#!/bin/sh\n');
+  await chmod(at('root/bin/web'), 0o755);
+  for (const version of ['1.0', '2.0']) {
+    const labels = ['--name', 'example.com/web', '--label', `version=${version}`];
+    const made = ['--exec', '/bin/web', '-o', at(`web-${version}.aci`), '--sign'];
+    expect(await run('image', 'build', at('root'), ...labels, ...made)).toMatchObject({ status: 0 });
+  }
+});
+
+afterEach(async () => {
+  for (const device of devices.values()) await device.close();
+  devices.clear();
+});
+
+afterAll(async () => {
+  await images.close();
+  await broker.close();
+  await rm(directory, { recursive: true });
+});
+
+/** Whether a command is the one that this file calls bad. */
+const isBad = (desired: DesiredState): boolean =>
+  desired.images.some(({ labels }) => labels.some(({ value }) => value === '2.0'));
+
+let fleets = 0;
+/** Devices with names of their own, which fail what is bad. */
+function someDevices(count: number, options: Partial<FakeDeviceOptions> = {}): readonly string[] {
+  fleets += 1;
+  const names = Array.from({ length: count }, (_, index) => `crane-${fleets}-${index}`);
+  const decide = (desired: DesiredState) =>
+    isBad(desired) ? { code: 'probation-failed', message: 'web ended' } : undefined;
+  for (const device of names) {
+    devices.set(
+      device,
+      new FakeDevice({ url: broker.url, fleet: 'harbour', device, decide, ...options }).start(),
+    );
+  }
+  return names;
+}
+
+/** The labels of the images that a device was commanded to run, in order. */
+const obeyed = (name: string): string[] =>
+  (devices.get(name)?.obeyed ?? []).map(
+    ({ images: [image] }) => image?.labels.find((label) => label.name === 'version')?.value ?? 'none',
+  );
+
+describe('wherry rollout', () => {
+  it('brings a version to every device, one wave after the other', async () => {
+    const names = someDevices(6);
+    const done = await rollout(
+      'start',
+      ...names,
+      '--id',
+      'spring',
+      ...good(),
+      '--stage',
+      '1',
+      '--stage',
+      '50%',
+    );
+    expect(done).toMatchObject({ status: 0, out: 'spring  complete\n' });
+    expect(done.err).toMatch(/wave 1 of 3 .*wave 2 of 3 .*wave 3 of 3/s);
+    expect(names.map(obeyed)).toEqual(names.map(() => ['1.0']));
+    const shown = JSON.parse((await rollout('show', 'spring', '--json')).out) as object;
+    expect(shown).toMatchObject({
+      phase: 'complete',
+      waves: [
+        { size: 1, good: 1 },
+        { size: 2, good: 2 },
+        { size: 3, good: 3 },
+      ],
+    });
+    expect((await rollout('show', 'spring')).out).toMatch(/stages 1, 50%; .*100 % must commit/);
+    expect((await rollout('list')).out).toMatch(/spring .* complete +6 +6 +6 +0/);
+    // What "wherry status" and "wherry rollback" know of it.
+    expect((await run('status', ...names)).out).not.toContain('broker');
+    expect((await run('rollback', names[0] ?? '')).err).toContain('there is no earlier version');
+  });
+
+  it('halts by itself in the wave that fails, and undoes what it did', async () => {
+    const names = someDevices(8);
+    expect(await rollout('start', ...names, '--id', 'first', ...good(), '--stage', 'all')).toMatchObject({
+      status: 0,
+    });
+    const stages = ['--stage', `device:${names[3] ?? ''},${names[5] ?? ''}`, '--stage', '50%'];
+    const halted = await rollout('start', ...names, '--id', 'broken', ...bad(), ...stages);
+    expect(halted.status).toBe(65);
+    expect(halted.err).toMatch(
+      /the rollout broken is halted: \d of 2 devices of wave 1 failed \(\d probation-failed\); at most 0 may; see/,
+    );
+    const touched = names.filter((name) => obeyed(name).includes('2.0'));
+    expect(touched).toEqual([names[3], names[5]]);
+    expect((await rollout('show', 'broken')).out).toMatch(
+      new RegExp(`${names[3] ?? ''}  wave 1  version 1 → 2  refused \\(probation-failed\\): web ended`),
+    );
+
+    const undone = await rollout('undo', 'broken', '--json');
+    expect(undone.status).toBe(0);
+    expect(JSON.parse(undone.out)).toMatchObject({ phase: 'undone', undone: 2 });
+    for (const name of names)
+      expect(obeyed(name)).toEqual(touched.includes(name) ? ['1.0', '2.0', '1.0'] : ['1.0']);
+  });
+
+  it('goes on with more failures where a person says so', async () => {
+    const names = someDevices(4);
+    const failing = names[1] ?? '';
+    await devices.get(failing)?.close();
+    devices.set(
+      failing,
+      new FakeDevice({
+        url: broker.url,
+        fleet: 'harbour',
+        device: failing,
+        decide: () => ({ code: 'no-space', message: 'the disk is full' }),
+      }).start(),
+    );
+    const first = await rollout(
+      'start',
+      ...names,
+      '--id',
+      'lenient',
+      ...good(),
+      '--stage',
+      `device:${failing}`,
+    );
+    expect(first.status).toBe(70);
+    expect(first.err).toContain('1 of 1 devices of wave 1 failed (1 no-space)');
+    // The same limits halt it again at once.
+    expect(await rollout('resume', 'lenient')).toMatchObject({ status: 70 });
+    const resumed = await rollout('resume', 'lenient', '--errors', '100', '--success', '0');
+    expect(resumed).toMatchObject({ status: 0, out: 'lenient  complete\n' });
+  });
+
+  it('waits for people: pause, resume, approve, halt', async () => {
+    const names = someDevices(3);
+    const started = ['start', ...names, '--id', 'gated', ...good(), '--stage', '1', '--approve', '--no-wait'];
+    expect(await rollout(...started)).toMatchObject({
+      status: 0,
+      out: 'gated  3 devices  stored; next: wherry rollout watch gated\n',
+    });
+    expect(await rollout('pause', 'gated', '--reason', 'lunch')).toMatchObject({
+      status: 0,
+      out: 'gated  paused\n',
+    });
+    const { terminal, err } = recordingTerminal();
+    const watching = main(['--fleet', at('fleet'), 'rollout', 'watch', 'gated'], {}, terminal);
+    await until(() => err().includes('paused; go on with "wherry rollout resume gated"'));
+    expect(names.flatMap(obeyed)).toEqual([]);
+    expect(await rollout('resume', 'gated', '--no-wait')).toMatchObject({ status: 0 });
+    await until(() => err().includes('wave 2 awaits "wherry rollout approve gated"'));
+    expect(names.flatMap(obeyed)).toEqual(['1.0']);
+    expect((await rollout('approve', 'gated')).out).toBe('gated  wave 2 may begin\n');
+    expect(await watching).toBe(0);
+    expect(names.flatMap(obeyed)).toEqual(['1.0', '1.0', '1.0']);
+    const late = await rollout('halt', 'gated');
+    expect(late).toMatchObject({ status: 64 });
+    expect(late.err).toContain(
+      'the rollout gated is complete; halt is for one that is running or paused or undoing',
+    );
+  });
+
+  it('leaves a device alone that somebody else commands', async () => {
+    const names = someDevices(3);
+    const stages = ['--stage', `device:${names[0] ?? ''}`, '--approve', '--no-wait'];
+    expect(await rollout('start', ...names, '--id', 'polite', ...good(), ...stages)).toMatchObject({
+      status: 0,
+    });
+    expect(await run('deploy', names[2] ?? '', ...bad(), '--timeout', '20')).toMatchObject({ status: 65 });
+    const { terminal, err } = recordingTerminal();
+    const watching = main(['--fleet', at('fleet'), 'rollout', 'watch', 'polite'], {}, terminal);
+    await until(() => err().includes('awaits "wherry rollout approve'));
+    await rollout('approve', 'polite');
+    expect(await watching).toBe(0);
+    expect(obeyed(names[1] ?? '')).toEqual(['1.0']);
+    expect(obeyed(names[2] ?? '')).toEqual(['2.0']);
+    expect((await rollout('show', 'polite')).out).toMatch(/^2 +2 +1 +1 +0 +0 +1$/m);
+  });
+
+  it('goes on where it was when its process is killed', async () => {
+    const names = someDevices(6);
+    const stages = ['--stage', '2', '--stage', '4', '--soak', '1s', '--no-wait'];
+    expect(await rollout('start', ...names, '--id', 'killed', ...good(), ...stages)).toMatchObject({
+      status: 0,
+    });
+    const wherryCli = resolve(import.meta.dirname, '../../../../src/cli/wherry.ts');
+    const args = ['--import', 'tsx', wherryCli, '--fleet', at('fleet'), 'rollout', 'watch', 'killed'];
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+    // As soon as one of the first wave has its command.
+    await until(() => names.flatMap(obeyed).length > 0);
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    expect(names.flatMap(obeyed).length).toBeLessThan(6);
+    expect(await rollout('watch', 'killed')).toMatchObject({ status: 0, out: 'killed  complete\n' });
+    expect(names.map(obeyed)).toEqual(names.map(() => ['1.0']));
+  });
+
+  it.skipIf(!hasPostgres)('is carried out by two controllers at once that share PostgreSQL', async () => {
+    const server = postgresServer();
+    try {
+      await server.start();
+      const names = someDevices(8);
+      const database = ['--database', server.url];
+      const stages = ['--stage', '1', '--stage', '25%', '--stage', '50%', '--no-wait'];
+      expect(
+        await rollout('start', ...names, '--id', 'shared', ...good(), ...stages, ...database),
+      ).toMatchObject({
+        status: 0,
+      });
+      const both = await Promise.all([1, 2].map(() => rollout('watch', 'shared', ...database)));
+      expect(both).toMatchObject([
+        { status: 0, out: 'shared  complete\n' },
+        { status: 0, out: 'shared  complete\n' },
+      ]);
+      expect(names.map(obeyed)).toEqual(names.map(() => ['1.0']));
+    } finally {
+      await server.remove();
+    }
+  });
+
+  it('goes on when its database is back', async () => {
+    const names = someDevices(2);
+    const stages = ['--stage', '1', '--approve', '--no-wait', '--database', at('away.db')];
+    expect(await rollout('start', ...names, '--id', 'away', ...good(), ...stages)).toMatchObject({
+      status: 0,
+    });
+    const { terminal, err } = recordingTerminal();
+    const watching = main(
+      ['--fleet', at('fleet'), 'rollout', 'watch', 'away', '--database', at('away.db')],
+      {},
+      terminal,
+    );
+    await until(() => err().includes('wave 2 awaits'));
+    await rename(at('away.db'), at('elsewhere.db'));
+    await until(() => err().includes('away.db is not there; restore the file'));
+    await rename(at('elsewhere.db'), at('away.db'));
+    await until(() => err().includes('the rollout goes on\n'));
+    await rollout('approve', 'away', '--database', at('away.db'));
+    expect(await watching).toBe(0);
+    expect(names.map(obeyed)).toEqual([['1.0'], ['1.0']]);
+  });
+
+  it('refuses what it could not undo, and what is no stage or device', async () => {
+    const [name = ''] = someDevices(1, { running: 7 });
+    while ((await run('status', name)).status !== 0);
+    const start = (...args: string[]) => rollout('start', ...args, ...good());
+    const unknown = await start(name);
+    expect(unknown).toMatchObject({ status: 64 });
+    expect(unknown.err).toMatch(/runs version 7, which is not in this fleet directory, .* use --no-undo/);
+    expect((await start(name, '--stage', 'half')).err).toContain('"half" is not a stage');
+    expect((await start()).err).toContain('name the devices, or give one of --all and --devices-from');
+    expect((await start(name, '--id', 'A B')).err).toContain('--id takes lower-case words');
+    expect((await start(name, '--soak', 'long')).err).toMatch(/It takes a time such as 90s, 15m, 2h or 1d/);
+    expect((await rollout('watch', 'nowhere')).err).toContain(
+      'there is no rollout nowhere; see "wherry rollout list"',
+    );
+    const plain = await start(name, '--no-undo', '--id', 'one-way');
+    expect(plain).toMatchObject({ status: 0 });
+    expect((await rollout('undo', 'one-way')).err).toContain('was started with --no-undo');
+  });
+});

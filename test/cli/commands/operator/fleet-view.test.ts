@@ -1,0 +1,77 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { main } from '../../../../src/cli/main.ts';
+import { startEmbeddedBroker, type EmbeddedBroker } from '../../../../src/operator/dev/embedded-broker.ts';
+import { FakeDevice } from '../../../support/fake-device.ts';
+import { recordingTerminal, wherry } from '../../../support/recording-terminal.ts';
+import { until } from '../../../support/system-clock.ts';
+
+describe('wherry fleet', () => {
+  let directory: string;
+  let broker: EmbeddedBroker;
+  const devices: FakeDevice[] = [];
+  const run = (...args: string[]) => wherry(['--fleet', join(directory, 'fleet'), ...args]);
+  const deploy = (device: string) => run('deploy', device, '--stop-all', '--timeout', '20');
+
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'wherry-fleet-'));
+    broker = await startEmbeddedBroker({ host: '127.0.0.1', port: 0 });
+    await run('fleet', 'init', 'harbour', '--broker', broker.url);
+    const decide = () => ({ code: 'no-space', message: 'the disk is full' });
+    for (const device of ['crane-1', 'crane-2', 'pump-1']) {
+      const own = device === 'crane-2' ? { decide } : {};
+      devices.push(new FakeDevice({ url: broker.url, fleet: 'harbour', device, ...own }).start());
+    }
+    expect(await deploy('crane-1')).toMatchObject({ status: 0 });
+    expect(await deploy('crane-2')).toMatchObject({ status: 70 });
+  });
+
+  afterAll(async () => {
+    for (const device of devices) await device.close();
+    await broker.close();
+    await rm(directory, { recursive: true });
+  });
+
+  it('status counts the devices in a few lines', async () => {
+    const { status, out } = await run('fleet', 'status');
+    expect(status).toBe(0);
+    expect(out).toMatch(/^3 devices\nlink +3 up\nversion +2 0, 1 1\n.*\n.*\nfailed +1 no-space\n$/);
+    const counted = JSON.parse((await run('fleet', 'status', '--prefix', 'crane', '--json')).out) as object;
+    expect(counted).toMatchObject({ devices: 2, links: [{ value: 'up', devices: 2 }] });
+  });
+
+  it('devices lists those that are as the filter says', async () => {
+    const { out } = await run('fleet', 'devices', '--code', 'no-space');
+    expect(out).toMatch(/^DEVICE .*\ncrane-2 +up +none +refused +- +no-space\n$/);
+    const running = JSON.parse((await run('fleet', 'devices', '--running', '1', '--json')).out) as object;
+    expect(running).toMatchObject([{ device: 'crane-1', version: 1, phase: 'committed' }]);
+    const none = await run('fleet', 'devices', '--link', 'down');
+    expect(none).toMatchObject({ status: 64 });
+    expect(none.err).toContain('no device of the fleet is as you say (not-found)');
+  });
+
+  it('device shows one with what was published for it', async () => {
+    const { out } = await run('fleet', 'device', 'crane-2');
+    expect(out).toContain('refused (no-space): the disk is full');
+    expect(out).toContain('published from here: 1 refused');
+    expect(await run('fleet', 'device', 'crane-9')).toMatchObject({ status: 64 });
+  });
+
+  it('events prints how deployments end, as it happens', async () => {
+    const { terminal, out, err, stop } = recordingTerminal();
+    const watching = main(
+      ['--fleet', join(directory, 'fleet'), 'fleet', 'events', '--prefix', 'crane'],
+      {},
+      terminal,
+    );
+    await until(() => err().includes('waiting for events'));
+    await deploy('pump-1');
+    await deploy('crane-2');
+    await until(() => out() !== '');
+    stop();
+    await watching;
+    expect(out()).toMatch(/^\S+  crane-2  version 2  refused \(no-space\): the disk is full\n$/);
+  });
+});

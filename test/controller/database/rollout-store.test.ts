@@ -1,0 +1,238 @@
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { openRolloutStore, type RolloutStore } from '../../../src/controller/database/index.ts';
+import { openPostgres } from '../../../src/controller/database/postgres.ts';
+import { openSqlite } from '../../../src/controller/database/sqlite.ts';
+import { hasPostgres, postgresServer, type PostgresServer } from '../../support/postgres.ts';
+import { rolloutOf } from '../rollout/model.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'wherry-store-'));
+afterAll(() => rmSync(directory, { recursive: true }));
+
+let postgres: PostgresServer | undefined;
+beforeAll(async () => {
+  if (!hasPostgres) return;
+  postgres = postgresServer();
+  await postgres.start();
+});
+afterAll(() => postgres?.remove());
+
+const opened: RolloutStore[] = [];
+afterEach(async () => {
+  for (const store of opened.splice(0)) await store.close();
+});
+
+let count = 0;
+const sqliteFile = () => join(directory, `${(count += 1)}.db`);
+const commandsOf = (rollout: ReturnType<typeof rolloutOf>) =>
+  new Map(
+    rollout.members.map(({ device }) => [
+      device,
+      { command: Buffer.from(`run ${device}`), undo: Buffer.from(`undo ${device}`) },
+    ]),
+  );
+const unavailable = (words: RegExp) =>
+  expect.objectContaining({
+    code: 'database-unavailable',
+    message: expect.stringMatching(words) as string,
+  }) as Error;
+
+describe.each([
+  ['SQLite', true, () => sqliteFile()],
+  ['PostgreSQL', hasPostgres, () => postgres?.url ?? ''],
+])('the rollouts of a fleet in %s', (_name, isThere, newAddress) => {
+  /** A store of a fleet of its own. */
+  const open = async (address: string, fleet: string) => {
+    const store = await openRolloutStore(address, fleet, { isNew: true });
+    opened.push(store);
+    return store;
+  };
+  const fleetName = () => `fleet-${(count += 1)}`;
+
+  it.skipIf(!isThere)('come back as they were stored, with every answer', async () => {
+    const store = await open(newAddress(), fleetName());
+    const rollout = rolloutOf(5, [{ count: 2 }], { reason: 'a test' });
+    await store.create(rollout, commandsOf(rollout));
+    const { rollout: loaded, revision } = await store.load('r-1');
+    expect({ ...loaded, fleet: rollout.fleet }).toEqual(rollout);
+    const devices = rollout.members.slice(0, 2).map(({ device }) => device);
+    const [first = '', second = ''] = devices;
+    const sent = await store.markSent('r-1', revision, devices, { undo: false, atMs: 1_800_000_000_123 });
+    expect(Buffer.from(sent?.get(first) ?? []).toString()).toBe(`run ${first}`);
+    const failed = { phase: 'refused', code: 'no-space', message: 'the disk is full', atMs: 7 } as const;
+    await store.saveAnswers('r-1', [
+      { device: first, undo: false, answer: { phase: 'committed', atMs: 5 } },
+      { device: second, undo: false, answer: failed },
+      { device: second, undo: true, answer: { phase: 'committed', atMs: 9 } },
+    ]);
+    // The first answer stays.
+    await store.saveAnswers('r-1', [{ device: first, undo: false, answer: failed }]);
+    const again = await store.load('r-1');
+    expect(again.rollout.members[0]).toMatchObject({
+      sentAtMs: 1_800_000_000_123,
+      answer: { phase: 'committed', atMs: 5 },
+    });
+    expect(again.rollout.members[1]).toMatchObject({ answer: failed, undoAnswer: { phase: 'committed' } });
+    expect(again.rollout.members[2]).toEqual(rollout.members[2]);
+    expect(await store.list()).toMatchObject([{ id: 'r-1', devices: 5, sent: 2, committed: 1, failed: 1 }]);
+    const undo = await store.commands('r-1', [second], true);
+    expect(Buffer.from(undo.get(second) ?? []).toString()).toBe(`undo ${second}`);
+  });
+
+  it.skipIf(!isThere)('change only for who knows their present revision', async () => {
+    const address = newAddress();
+    const fleet = fleetName();
+    const [one, two] = [await open(address, fleet), await open(address, fleet)];
+    const rollout = rolloutOf(5, []);
+    await one.create(rollout, commandsOf(rollout));
+    const { revision } = await two.load('r-1');
+    expect(await one.decide('r-1', revision, { phase: 'paused', reason: 'lunch' })).toBe(true);
+    expect(await two.decide('r-1', revision, { phase: 'undoing' })).toBe(false);
+    expect(await two.markSent('r-1', revision, ['crane-1'], { undo: false, atMs: 1 })).toBeUndefined();
+    const { rollout: now } = await two.load('r-1');
+    expect(now).toMatchObject({ phase: 'paused', reason: 'lunch' });
+    expect(now.members.every(({ sentAtMs }) => sentAtMs === undefined)).toBe(true);
+    // Of many at once, one.
+    const next = await two.revision('r-1');
+    const made = await Promise.all(
+      [one, two, one, two].map((store) => store.decide('r-1', next, { approvedWaves: 1 })),
+    );
+    expect(made.filter(Boolean)).toHaveLength(1);
+  });
+
+  it.skipIf(!isThere)('keep a device in one rollout at a time', async () => {
+    const store = await open(newAddress(), fleetName());
+    const first = rolloutOf(3, []);
+    await store.create(first, commandsOf(first));
+    const second = rolloutOf(1, [], { id: 'r-2' });
+    await expect(store.create(second, commandsOf(second))).rejects.toThrow(
+      /crane-0 is in the rollout r-1, which is running/,
+    );
+    await expect(store.create(first, commandsOf(first))).rejects.toThrow(/there is a rollout r-1 already/);
+    await store.decide('r-1', await store.revision('r-1'), { phase: 'halted' });
+    await store.create(second, commandsOf(second));
+    expect((await store.list()).map(({ id }) => id).sort()).toEqual(['r-1', 'r-2']);
+  });
+
+  it.skipIf(!isThere)('are not there for others', async () => {
+    const address = newAddress();
+    const store = await open(address, fleetName());
+    const rollout = rolloutOf(1, []);
+    await store.create(rollout, commandsOf(rollout));
+    const other = await open(address, fleetName());
+    await expect(other.load('r-1')).rejects.toThrow(expect.objectContaining({ code: 'not-found' }) as Error);
+    expect(await other.list()).toEqual([]);
+  });
+
+  it.skipIf(!isThere)('are left alone by an older wherry', async () => {
+    const address = newAddress();
+    await open(address, fleetName());
+    const sql = address.startsWith('postgres')
+      ? await openPostgres(address)
+      : await openSqlite(address, false);
+    const setSchema = (version: number) =>
+      sql.transaction((query) => query('UPDATE wherry_schema SET version = ?', [version]));
+    await setSchema(2);
+    await expect(openRolloutStore(address, 'f', { isNew: false })).rejects.toThrow(
+      unavailable(/is of a later version of wherry \(schema 2; this one knows 1\); upgrade wherry/),
+    );
+    await setSchema(1);
+    await sql.close();
+    opened.push(await openRolloutStore(address, 'f', { isNew: false }));
+  });
+});
+
+describe('a SQLite file', () => {
+  const newStore = async (path: string, id = 'r-1') => {
+    const store = await openRolloutStore(path, 'harbour', { isNew: true });
+    opened.push(store);
+    const rollout = rolloutOf(20, [], { id });
+    await store.create(rollout, commandsOf(rollout));
+    return store;
+  };
+
+  it('that is gone is missed, and found again', async () => {
+    const path = sqliteFile();
+    const store = await newStore(path);
+    copyFileSync(path, `${path}.kept`);
+    rmSync(path);
+    await expect(store.load('r-1')).rejects.toThrow(unavailable(/\.db is not there; restore the file/));
+    await expect(openRolloutStore(path, 'harbour', { isNew: false })).rejects.toThrow(
+      unavailable(/is not there/),
+    );
+    writeFileSync(path, '');
+    await expect(store.load('r-1')).rejects.toThrow(unavailable(/was replaced/));
+  });
+
+  it('that is something else is named as such', async () => {
+    const path = sqliteFile();
+    writeFileSync(
+      path,
+      'a text that is longer than the header of a database has to be, and no database. '.repeat(9),
+    );
+    await expect(openRolloutStore(path, 'harbour', { isNew: true })).rejects.toThrow(
+      unavailable(/is not a SQLite database/),
+    );
+    const nowhere = join(directory, 'no/such/place.db');
+    await expect(openRolloutStore(nowhere, 'harbour', { isNew: true })).rejects.toThrow(
+      unavailable(/cannot be opened/),
+    );
+  });
+
+  const canMount = process.getuid?.() === 0 && tryMount();
+  it.skipIf(!canMount)('on a full disk changes nothing, and goes on when there is room', async () => {
+    const disk = join(directory, 'disk');
+    mkdirSync(disk);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=512k', 'none', disk]);
+    try {
+      const store = await newStore(join(disk, 'rollouts.db'));
+      await store.decide('r-1', 1, { phase: 'halted' });
+      const fill = () => writeFileSync(join(disk, 'ballast'), Buffer.alloc(1 << 20));
+      expect(fill).toThrow(/ENOSPC/);
+      const big = rolloutOf(400, [], { id: 'r-2' });
+      await expect(store.create(big, commandsOf(big))).rejects.toThrow(
+        unavailable(/is on a disk that is full/),
+      );
+      rmSync(join(disk, 'ballast'));
+      expect((await store.list()).map(({ id }) => id)).toEqual(['r-1']);
+      await store.decide('r-1', await store.revision('r-1'), { phase: 'complete' });
+      expect((await store.load('r-1')).rollout.phase).toBe('complete');
+      await store.close();
+      opened.pop();
+    } finally {
+      execFileSync('umount', ['-l', disk]);
+    }
+  });
+});
+
+describe('a PostgreSQL server', () => {
+  it.skipIf(!hasPostgres)('that crashed is used again when it is back', async () => {
+    if (postgres === undefined) throw new Error('no server');
+    const store = await openRolloutStore(postgres.url, 'crashes', { isNew: true });
+    opened.push(store);
+    const rollout = rolloutOf(2, []);
+    await store.create(rollout, commandsOf(rollout));
+    await postgres.kill();
+    const words = /^the database localhost\/postgres cannot be used/;
+    await expect(store.load('r-1')).rejects.toThrow(unavailable(words));
+    await postgres.start();
+    expect((await store.load('r-1')).rollout.members).toHaveLength(2);
+  });
+});
+
+/** Root in a container may not mount. */
+function tryMount(): boolean {
+  const probe = mkdtempSync(join(tmpdir(), 'wherry-probe-'));
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'none', probe], { stdio: 'ignore' });
+    execFileSync('umount', [probe]);
+    return true;
+  } catch {
+    return false;
+  } finally {
+    rmSync(probe, { recursive: true });
+  }
+}

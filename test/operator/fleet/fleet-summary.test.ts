@@ -1,0 +1,52 @@
+import { describe, expect, it } from 'vitest';
+import { deviceLine, isWanted, summarise, type DeviceView } from '../../../src/operator/fleet/index.ts';
+import { sampleReport } from '../../support/sample-messages.ts';
+
+const view = (device: string, changes: Partial<DeviceView> = {}): DeviceView => ({
+  device,
+  events: [],
+  eventCount: 0,
+  presence: { format: 1, bootId: 'a', connection: 1, up: true },
+  report: sampleReport({ device }),
+  ...changes,
+});
+const failed = { version: 4, phase: 'rolled-back', code: 'probation-failed', message: 'web ended' } as const;
+const lines = [
+  view('crane-1'),
+  view('crane-2', { report: sampleReport({ deployment: failed }) }),
+  view('crane-3', { presence: { format: 1, bootId: 'a', connection: 1, up: false } }),
+  { device: 'pump-1', events: [], eventCount: 0 },
+].map(deviceLine);
+
+describe('the summary of a fleet', () => {
+  it('counts devices by each thing that matters, the most frequent first', () => {
+    expect(summarise(lines)).toEqual({
+      devices: 4,
+      links: [
+        { value: 'up', devices: 2 },
+        { value: 'down', devices: 1 },
+        { value: 'unknown', devices: 1 },
+      ],
+      versions: [
+        { value: '3', devices: 3 },
+        { value: '0', devices: 1 },
+      ],
+      phases: [
+        { value: '-', devices: 3 },
+        { value: 'rolled-back', devices: 1 },
+      ],
+      health: [{ value: '-', devices: 4 }],
+      codes: [{ value: 'probation-failed', devices: 1 }],
+    });
+  });
+
+  it.each([
+    [{ link: 'down' }, ['crane-3']],
+    [{ code: 'probation-failed' }, ['crane-2']],
+    [{ prefix: 'crane', version: 3 }, ['crane-1', 'crane-2', 'crane-3']],
+    [{ version: 0 }, ['pump-1']],
+    [{}, ['crane-1', 'crane-2', 'crane-3', 'pump-1']],
+  ])('is of those that are %j', (filter, names) => {
+    expect(lines.filter((line) => isWanted(line, filter)).map(({ device }) => device)).toEqual(names);
+  });
+});

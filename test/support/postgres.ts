@@ -1,0 +1,83 @@
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** A real PostgreSQL server on a socket in a temporary directory, which can die and come back. */
+export interface PostgresServer {
+  readonly url: string;
+  start(): Promise<void>;
+  /** Ends it at once, as a crash does. */
+  kill(): Promise<void>;
+  remove(): Promise<void>;
+}
+
+const versions = '/usr/lib/postgresql';
+const programs = existsSync(versions)
+  ? readdirSync(versions)
+      .map((version) => join(versions, version, 'bin'))
+      .find((path) => existsSync(join(path, 'postgres')) && existsSync(join(path, 'initdb')))
+  : undefined;
+export const hasPostgres = programs !== undefined;
+
+/** PostgreSQL refuses to run as root, so there it runs as the user of Debian's package. */
+const user = process.getuid?.() === 0 ? idsOf('postgres') : {};
+
+function idsOf(name: string): { uid?: number; gid?: number } {
+  try {
+    const id = (option: string) =>
+      Number(execFileSync('id', [option, name], { stdio: ['ignore', 'pipe', 'ignore'] }));
+    return { uid: id('-u'), gid: id('-g') };
+  } catch {
+    return {};
+  }
+}
+
+export function postgresServer(): PostgresServer {
+  if (programs === undefined) throw new Error('PostgreSQL is not installed');
+  const directory = mkdtempSync(join(tmpdir(), 'wherry-pg-'));
+  if (user.uid !== undefined && user.gid !== undefined) chownSync(directory, user.uid, user.gid);
+  const data = join(directory, 'data');
+  const options = ['-D', data, '-U', 'wherry', '-A', 'trust', '-N', '--no-instructions'];
+  execFileSync(join(programs, 'initdb'), options, { stdio: 'ignore', cwd: '/', ...user });
+  let server: ChildProcess | undefined;
+  const reap = () => server?.kill('SIGQUIT');
+  process.once('exit', reap);
+  return {
+    url: `postgres://wherry@localhost/postgres?host=${encodeURIComponent(directory)}`,
+    async start() {
+      const settings = [
+        'listen_addresses=',
+        `unix_socket_directories=${directory}`,
+        'fsync=off',
+        'shared_buffers=1MB',
+      ];
+      const child = (server = spawn(
+        join(programs, 'postgres'),
+        ['-D', data, ...settings.flatMap((setting) => ['-c', setting])],
+        { stdio: ['ignore', 'ignore', 'pipe'], cwd: '/', ...user },
+      ));
+      let output = '';
+      child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
+      for (let attempt = 0; !output.includes('ready to accept connections'); attempt++) {
+        if (child.exitCode !== null || attempt > 1000) throw new Error(`PostgreSQL did not start: ${output}`);
+        await sleep(10);
+      }
+    },
+    async kill() {
+      const child = server;
+      server = undefined;
+      if (child?.exitCode !== null || child.signalCode !== null) return;
+      // Immediate shutdown: no checkpoint, recovery at the next start.
+      child.kill('SIGQUIT');
+      await once(child, 'exit');
+    },
+    async remove() {
+      await this.kill();
+      process.off('exit', reap);
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
