@@ -9,6 +9,7 @@ import { addPod } from './syntax/pod.ts';
 import { addRollout } from './syntax/rollout.ts';
 import { addSim } from './syntax/sim.ts';
 import { addTrust } from './syntax/trust.ts';
+import { addVolume } from './syntax/volume.ts';
 import type { Terminal } from './terminal.ts';
 
 /**
@@ -36,6 +37,7 @@ export function buildProgram(terminal: Terminal, makeContext: MakeContext): Comm
   addDevice(program, makeContext);
   addExec(program, makeContext);
   addPod(program, makeContext);
+  addVolume(program, makeContext);
   addDev(program, makeContext);
   addSim(program, makeContext);
   for (const command of allCommands(program)) {

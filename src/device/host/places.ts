@@ -10,6 +10,8 @@ export const places = {
   images: '/var/lib/wherry/images',
   partial: '/var/lib/wherry/partial',
   pods: '/var/lib/wherry/pods',
+  /** Volumes that outlive their pods. */
+  volumes: '/var/lib/wherry/volumes',
   /** What the metadata service answers from, a document for each pod that has it. */
   metadata: '/var/lib/wherry/metadata',
   /** The key of that service. It signs for pods, and is never made again. */

@@ -36,5 +36,10 @@ export const boardHost: HostFacts = {
   machine: 'arm64',
   holderPath: '/usr/bin/catatonit',
   network: boardNetwork,
-  directories: { images: '/var/lib/wherry/images', pods: '/var/lib/wherry/pods', run: '/run/wherry' },
+  directories: {
+    images: '/var/lib/wherry/images',
+    pods: '/var/lib/wherry/pods',
+    volumes: '/var/lib/wherry/volumes',
+    run: '/run/wherry',
+  },
 };
