@@ -54,7 +54,7 @@ describe.each(oneBoard)('a volume on a disk of %s that may be absent', (boardNam
   });
   afterAll(() => scene.stop());
 
-  it('keeps its pod waiting at boot, reported and alone', async () => {
+  it('keeps only its pod waiting at boot, and that is reported', async () => {
     await scene.board.reboot();
     const healthOf = (report: DeviceReport, pod: string) =>
       report.pods.find(({ name }) => name === pod)?.healthy;
@@ -73,7 +73,7 @@ describe.each(oneBoard)('a volume on a disk of %s that may be absent', (boardNam
     await scene.board.waitFor(`systemctl is-active "${unit}" && test -s ${mountPoint}/started`);
   });
 
-  it('stops its pod when the disk goes, and starts it when the disk comes back', async () => {
+  it('stops its pod when the disk is removed, and starts it when the disk is back', async () => {
     const unit = await service('disk');
     await isPlugged(false);
     expect(await state(unit)).toBe('inactive');

@@ -16,7 +16,7 @@ describe.each(oneBoard)('two boards of %s at once', (name) => {
     await Promise.all([one.stop(), two.stop()]);
   });
 
-  it('have units of the same name that do not meddle', async () => {
+  it('have independent units of the same name', async () => {
     const start = 'systemd-run --unit=same --quiet sleep 600 && systemctl show -P MainPID same';
     await Promise.all([one.check(start), two.check(start)]);
     await one.check('systemctl stop same');

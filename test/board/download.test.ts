@@ -76,7 +76,7 @@ describe.each(oneBoard)('a download with credentials through a proxy on %s', (bo
 
   const desired = () => scene.desired([{ name: 'web', image }]);
 
-  it('is refused without a file of credentials, and says where they belong', async () => {
+  it('is refused without a file of credentials, and the message names the file', async () => {
     expect(await scene.deploy(desired())).toMatchObject({
       outcome: 'refused',
       code: 'download-failed',

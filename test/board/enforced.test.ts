@@ -132,7 +132,7 @@ describe.each(oneBoard)('what is reported as enforced on %s', (boardName) => {
     if (scene.board.lacks.controllers === undefined && name !== 'sets') expect(compared).toBeGreaterThan(0);
   });
 
-  it('is no limit of which the control group has no controller [C51]', async () => {
+  it('has no limit without a controller in the control group [C51]', async () => {
     for (const { name } of pods) {
       const group = await groupOf(name, 'main');
       const controllers = (await scene.board.check(`cat ${group}/cgroup.controllers`)).trim().split(' ');
@@ -168,7 +168,7 @@ describe.each(oneBoard)('what is reported as enforced on %s', (boardName) => {
     expect(msgmax.trim()).toBe('4096');
   });
 
-  itOn(boardName, 'controllers')('is no limit above all that the device has [C51]', () => {
+  itOn(boardName, 'controllers')('has no limit above the capacity of the device [C51]', () => {
     const memory = outcomeOf('shares').find(({ name }) => name === 'resource/memory');
     expect(memory).toMatchObject({
       outcome: 'modified',

@@ -169,7 +169,7 @@ describe.each(oneBoard)('a program that is run in an app on %s', (boardName) => 
     expect(stderr).toContain('(not-found)');
   });
 
-  it('ends with the app, and is refused when that does not run', async () => {
+  it('ends with the app, and is refused when the app does not run', async () => {
     const unit = await unitOf('root');
     const group = await show('root', 'ControlGroup');
     const started = exec('root', `${busybox} sleep 4321`);
@@ -188,7 +188,7 @@ describe.each(oneBoard)('a program that is run in an app on %s', (boardName) => 
     expect((await exec('root', `${busybox} true`)).status).toBe(0);
   });
 
-  it('goes with its pod, which is stopped until wherryd starts', async () => {
+  it('ends with its pod, which stays stopped until wherryd starts', async () => {
     const states = async (): Promise<readonly unknown[]> =>
       (JSON.parse(await scene.board.check('wherry --json pod list')) as { activeState: unknown }[]).map(
         ({ activeState }) => activeState,

@@ -115,7 +115,7 @@ describe.each(boardsFor('32-bit', 'controllers'))('images on %s', (boardName) =>
     });
   }
 
-  it('that ask for a dictionary of 1 GiB are refused, not killed [C35]', async () => {
+  it('that need a dictionary of 1 GiB are refused, not killed [C35]', async () => {
     const hostile = await askForGibibyte(scene, await image('hostile', { compressor: ['xz', '-0'] }));
     expect(await scene.deploy(scene.desired([{ name: 'xz', image: hostile }]))).toMatchObject({
       outcome: 'refused',

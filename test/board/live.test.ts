@@ -71,13 +71,13 @@ describe.each(oneBoard)('a tree that a board follows live, on %s', (name) => {
     expect(await board.check('systemctl show -P Description wherryd')).toBe('edited supervisor\n');
   });
 
-  it('says what does not compile, and goes on with the next change', async () => {
+  it('reports what does not compile, and continues with the next change', async () => {
     await edit(program, 'edited twice', 'edited"twice', /does not compile/);
     expect(await board.check('grep -l "edited twice" /usr/lib/wherry/*.js')).toContain('wherryd.js');
     await edit(program, 'edited"twice', 'edited again', /wherryd is active/);
   });
 
-  it('says that wherryd does not start', async () => {
+  it('reports that wherryd does not start', async () => {
     const write = 'process.stderr.write("edited again\\n");';
     await edit(program, write, 'process.exit(78);', /wherryd is failed: /);
   });

@@ -78,7 +78,7 @@ describe.each(everyBoard)('on %s', (boardName) => {
     expect(mainPid(report)).toBe(before);
   });
 
-  it('killing and stopping wherryd, and removing the package, leave the app alone [C60]', async () => {
+  it('killing and stopping wherryd, and removing the package, do not touch the app [C60]', async () => {
     const before = mainPid(await scene.report((latest) => latest.pods.length === 1));
     const same = async (): Promise<void> => {
       await scene.board.check(

@@ -13,7 +13,7 @@ describe.each(oneBoard)('the metadata of pods on %s', (name) => {
   let report: DeviceReport;
   const urls = new Map<string, string>();
 
-  const pod = (podName: string, network: string, metadata = 'yes') => ({
+  const pod = (podName: string, network: string, metadata = 'true') => ({
     name: podName,
     image,
     app: { annotations: [{ name: 'wherry/stop-signal', value: 'SIGKILL' }] },
@@ -103,9 +103,9 @@ describe.each(oneBoard)('the metadata of pods on %s', (name) => {
   });
 
   it('[C160] leaves no socket, no document and no name of a network when the pods go', async () => {
-    const answer = await scene.deploy(scene.desired([pod('last', 'none', 'no')]));
+    const answer = await scene.deploy(scene.desired([pod('last', 'none', 'false')]));
     expect(answer, JSON.stringify(answer)).toMatchObject({ outcome: 'committed' });
-    await scene.deploy(scene.desired([pod('last', 'host', 'no')]));
+    await scene.deploy(scene.desired([pod('last', 'host', 'false')]));
     await scene.board.check('systemctl kill -s USR2 wherryd');
     await scene.board.waitFor(
       'ls -A /var/lib/wherry/metadata; ls -A /run/netns',

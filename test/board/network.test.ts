@@ -140,7 +140,7 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     await scene.board.check('systemctl start wherryd');
   });
 
-  it('[C113] takes a host port of UDP, too', async () => {
+  it('[C113] accepts a host port of UDP', async () => {
     const report = await committed(
       scene.desired([pod('talk', 'bridge', { ports: [{ name: 'talk', hostPort: 5353 }] })]),
     );
@@ -170,7 +170,7 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     expect((await scene.board.run('curl -sS --max-time 3 http://127.0.0.1/')).status).not.toBe(0);
   });
 
-  it("[C110] is the host's for a pod that names none, as it always was", async () => {
+  it("[C110] is the host's for a pod that names none", async () => {
     const report = await committed(scene.desired([pod('old', undefined)]));
     expect(report.pods[0]).not.toHaveProperty('network');
     expect(await get('http://127.0.0.1:80/')).toBe('hello from the pod');
@@ -190,7 +190,7 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     expect(await get('http://127.0.0.1:80/')).toBe('hello from the pod');
   });
 
-  it('[C113] refuses a port that a process of the host has, and goes back', async () => {
+  it('[C113] refuses a port that a process of the host has, and rolls back', async () => {
     await scene.board.check(
       `systemd-run --unit=squatter ${busybox} nc -l -p 8090; systemctl is-active squatter`,
     );

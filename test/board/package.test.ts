@@ -202,7 +202,7 @@ describe.each(everyRelease)('a package on %s', (name) => {
     expect(await board.journal('-u wherryd -o cat')).not.toContain('Warning');
   });
 
-  it('lets a pull do its work and nothing else', async () => {
+  it('confines a pull to its work', async () => {
     await board.copyIn(Buffer.from(sandboxProbe), '/usr/lib/wherry/probe.cjs');
     const output = await board.check(
       `mkdir -p /etc/systemd/system/wherry-pull@probe.service.d

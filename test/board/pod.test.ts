@@ -177,23 +177,26 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
     ).toBe('0');
   });
 
-  itOnce(name, 'controllers')('is killed over its memory limit, says so, and is started again', async () => {
-    const pod = compile(
-      'hog',
-      shell('echo eating; exec tail /dev/zero', {
-        isolators: [{ name: 'resource/memory', value: { limit: '16Mi' } }],
-      }),
-    );
-    await start(pod);
-    const killed = await board.waitFor(
-      `systemctl show -P NRestarts '${unitOf(pod).replaceAll('\\', '\\\\')}'`,
-      ({ stdout }) => Number(stdout) >= 1,
-      120_000,
-    );
-    expect(Number(killed.stdout)).toBeGreaterThanOrEqual(1);
-    expect(await board.check('journalctl -b -o cat _PID=1')).toContain("Failed with result 'oom-kill'");
-    await steps(['stop', unitOf(pod)]);
-  });
+  itOnce(name, 'controllers')(
+    'is killed above its memory limit, which is reported, and is started again',
+    async () => {
+      const pod = compile(
+        'hog',
+        shell('echo eating; exec tail /dev/zero', {
+          isolators: [{ name: 'resource/memory', value: { limit: '16Mi' } }],
+        }),
+      );
+      await start(pod);
+      const killed = await board.waitFor(
+        `systemctl show -P NRestarts '${unitOf(pod).replaceAll('\\', '\\\\')}'`,
+        ({ stdout }) => Number(stdout) >= 1,
+        120_000,
+      );
+      expect(Number(killed.stdout)).toBeGreaterThanOrEqual(1);
+      expect(await board.check('journalctl -b -o cat _PID=1')).toContain("Failed with result 'oom-kill'");
+      await steps(['stop', unitOf(pod)]);
+    },
+  );
 
   itOnce(name)('is asked to stop, and killed when it does not', async () => {
     const polite = compile(
@@ -219,7 +222,7 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
     expect(killed).toMatchObject({ activeState: 'failed', result: 'timeout' });
   });
 
-  it('runs as another user, who has nothing of root but a bounding set, behind a filter', async () => {
+  it('runs as another user with a bounding set only, behind a filter', async () => {
     const pod = compile(
       'user',
       shell(`id -u; id -g; while read -r l; do echo "$l"; done </proc/self/status; exec sleep 1000000`, {
@@ -294,7 +297,7 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
   });
 
   itOnce(name, 'controllers')(
-    'says how a service ended that systemd forgets as soon as it has failed',
+    'reports how a service ended that systemd forgets as soon as it has failed',
     async () => {
       const commands = {
         success: '/usr/bin/true',
@@ -313,7 +316,7 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
     },
   );
 
-  itOnce(name)('says why a unit cannot be started', async () => {
+  itOnce(name)('reports why a unit cannot be started', async () => {
     const [error] = await steps(['start', 'wherry-pod-none.service']);
     expect(error).toContain('not found');
   });

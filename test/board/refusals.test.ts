@@ -231,7 +231,7 @@ async function offer(
   return await scene.offer(path, { id, name, labels, sizeBytes: bytes.length, tarSizeBytes });
 }
 
-describe.each(oneBoard)('what bad input gets on %s:', (boardName) => {
+describe.each(oneBoard)('bad input on %s:', (boardName) => {
   let scene: Scene;
   let good: DesiredState;
   /** What the device looked like when nothing bad had come yet. */
@@ -324,7 +324,7 @@ describe.each(oneBoard)('what bad input gets on %s:', (boardName) => {
     expect(event.message).toContain(image.name);
   });
 
-  it('[C36] an image for which there is too little space is refused before its first byte: no-space', async () => {
+  it('[C36] an image with too little space for it is refused before its first byte: no-space', async () => {
     const image = { ...(await craft(scene, [manifest, rootfs])), tarSizeBytes: 2 ** 40 };
     const count = scene.events.length;
     const requests = scene.requests.length;
@@ -333,7 +333,7 @@ describe.each(oneBoard)('what bad input gets on %s:', (boardName) => {
     expect(scene.requests).toHaveLength(requests);
   });
 
-  it('[C41] a pod that cannot be made of a good image is refused; the image stays until it is collected: pod-user-unknown', async () => {
+  it('[C41] a pod that cannot be made from a good image is refused, and the image stays: pod-user-unknown', async () => {
     const image = await scene.image('busybox', ['/usr/bin/busybox', 'true'], {
       app: { user: 'nobody-here' },
     });
@@ -346,7 +346,7 @@ describe.each(oneBoard)('what bad input gets on %s:', (boardName) => {
     expect((await look()).device).toBe(before);
   });
 
-  it('[C41] and after all of it the pod and its version are what they were', async () => {
+  it('[C41] and afterwards the pod and its version are the same', async () => {
     const report = await scene.report((latest) => latest.pods.length === 1);
     expect(report).toMatchObject({ currentVersion: good.version });
     expect(report.pods[0]).toMatchObject({ name: 'good', healthy: true });

@@ -195,7 +195,7 @@ describe.each(oneBoard)('an image whose tree must be rendered on %s', (boardName
     ]);
   });
 
-  it('is not rendered again for the next deployment that needs the same, but when the object is damaged', async () => {
+  it('is rendered again only when its object is damaged', async () => {
     const before = await renderings();
     const images = [below, base, listed, sibling];
     const again = { ...desiredOf(...images), pods: scene.desired([{ name: 'other', image: below }]).pods };

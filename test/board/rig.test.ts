@@ -12,7 +12,7 @@ describe.each(everyBoard)('%s', (name) => {
     await board.stop();
   });
 
-  it('comes up from its snapshot with every unit well, the right time and the Node that its file declares', async () => {
+  it('boots from its snapshot with every unit running, the right time and its declared Node', async () => {
     expect((await board.check('systemctl is-system-running')).trim()).toBe('running');
     expect(Number(await board.check('node -p process.versions.modules'))).toBe(board.nodeAbi);
     const seconds = Number(await board.check('date +%s'));
@@ -49,7 +49,7 @@ describe.each(everyBoard)('%s', (name) => {
     expect(controllers).toEqual(expect.arrayContaining(['cpu', 'io', 'memory', 'pids']));
   });
 
-  it('has what wherry builds on: EROFS from a file, overlays, crun', async () => {
+  it('has what wherry needs: EROFS from a file, overlays, crun', async () => {
     const spec = {
       ociVersion: '1.0.2',
       process: { args: ['/bin/busybox', 'cat', '/hello'], cwd: '/', user: { uid: 0, gid: 0 }, env: [] },

@@ -123,12 +123,12 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
     return { byes, slow, strangers };
   };
 
-  it('let an app say goodbye at every stop', async () => {
+  it('let an app end by itself at every stop', async () => {
     const pod = await install('polite', [app(polite)]);
     expect(await startAndStop(pod, rounds)).toEqual({ byes: rounds, slow: 0, strangers: 0 });
   }, 660_000);
 
-  it('let two apps with a holder say goodbye at every stop', async () => {
+  it('let two apps with a holder end by themselves at every stop', async () => {
     const pod = await install('duo', [app(polite), app(polite)]);
     const half = Math.ceil(rounds / 2);
     expect(await startAndStop(pod, half)).toEqual({ byes: 2 * half, slow: 0, strangers: 0 });
@@ -138,7 +138,7 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
     ['exit 0', 'no', 'inactive success 0'],
     ['exit 7', 'no', 'failed exit-code 7'],
     ['exit 0', 'on-failure', 'inactive success 0'],
-  ])('tell how an app ended at once: %s under %s', async (script, restart, outcome) => {
+  ])('report how an app ended at once: %s under %s', async (script, restart, outcome) => {
     const pod = await install(`quick${script.replaceAll(/\W/g, '')}${restart.replace('-', '')}`, [
       app(script, { restart }),
     ]);
@@ -174,7 +174,7 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
     await board.check(`systemctl stop ${unitsOf(pod)}`);
   });
 
-  it('fail at once with the words of crun when it does not start the container', async () => {
+  it('fail at once with the message of crun when it does not start the container', async () => {
     await board.copyIn(
       Buffer.from(
         `#!/bin/sh\ncase " $* " in *" start "*) echo "no such state" >&2; exit 1 ;; esac\nexec crun "$@"\n`,

@@ -76,7 +76,7 @@ describe.each(boardsFor('fs-verity', 'disk', 'kernel'))('the store of %s', (boar
     await scene.stop();
   });
 
-  it(`says whether it seals objects, and ${seals ? 'seals' : 'keeps'} what it stores [C70]`, async () => {
+  it(`reports whether it seals objects, and ${seals ? 'seals' : 'keeps'} what it stores [C70]`, async () => {
     const { capabilities } = await scene.report(() => true);
     const capability = capabilities.find(({ name }) => name === 'fs-verity');
     expect(capability?.available).toBe(seals);
@@ -100,7 +100,7 @@ describe.each(boardsFor('fs-verity', 'disk', 'kernel'))('the store of %s', (boar
     expect(opened.status === 0).toBe(!seals);
   });
 
-  itOnce(boardName)('finds every object whole, in a process that ends', async () => {
+  itOnce(boardName)('finds every object intact, in a process that ends', async () => {
     const { status, stdout, stderr } = await verify();
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     expect(stdout).toMatch(/^example\.com\/page sha512-[0-9a-f]{12}: ok, .* read(, sealed)?\n$/);
@@ -133,7 +133,7 @@ describe.each(boardsFor('fs-verity', 'disk', 'kernel'))('the store of %s', (boar
     },
   );
 
-  it('pulls an object again that was replaced, when the broker tells the command of the running version [C71]', async () => {
+  it('pulls a replaced object again when the command of the running version comes again [C71]', async () => {
     const before = await scene.report((report) => report.pods[0]?.healthy === true);
     const requests = scene.requests.length;
     // A copy is whole and looks alike, but nobody verified it; without seals only another length
@@ -170,7 +170,7 @@ describe.each(boardsFor('fs-verity', 'disk', 'kernel'))('the store of %s', (boar
     expect(scene.events.filter(({ version }) => version === running)).toHaveLength(1);
   });
 
-  itOnce(boardName)('tells when an image was used last, and what collection would delete', async () => {
+  itOnce(boardName)('reports when an image was used last, and what collection would delete', async () => {
     await scene.deploy(scene.desired([{ name: 'web', image: next }]));
     expect(await scene.deploy(scene.desired([{ name: 'web', image: next }]))).toMatchObject({
       outcome: 'committed',

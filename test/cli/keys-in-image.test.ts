@@ -22,7 +22,7 @@ beforeEach(async () => {
 afterEach(() => rm(directory, { recursive: true }));
 
 describe('an image of a directory with a fleet in it', () => {
-  it('has neither the fleet nor earlier builds, and the builder hears of it', async () => {
+  it('has neither the fleet nor earlier builds, which are reported', async () => {
     expect(await build('--sign')).toMatchObject({ status: 0 });
     await rename(at('web.aci'), at('web-1.aci'));
     await rename(at('web.aci.asc'), at('web-1.aci.asc'));
@@ -104,7 +104,7 @@ describe('an image of a directory with a fleet in it', () => {
     }
   });
 
-  it('has none of the fleet when it is built of the fleet directory itself', async () => {
+  it('has no part of the fleet when it is built from the fleet directory itself', async () => {
     await writeFile(at('fleet/readme'), 'x');
     const args = ['--name', 'example.com/a', '-o', at('web.aci')];
     expect(await run('image', 'build', at('fleet'), ...args)).toMatchObject({ status: 0 });
@@ -121,7 +121,7 @@ describe('an image of a directory with a fleet in it', () => {
     expect(filesOf(at('web.aci'))).toContain('rootfs/keys/');
   });
 
-  it('by a build file leaves out the same, and refuses a key that is put in by name', async () => {
+  it('from a build file leaves out the same, and refuses a key that is named in it', async () => {
     const file = (from: string): string =>
       `[manifest]\nname = "example.com/a"\n[[put]]\nfrom = ${JSON.stringify(from)}\nto = "/app"\n`;
     await writeFile(at('build.toml'), file('.'));

@@ -37,7 +37,7 @@ function allCommands(): string[][] {
   return walk(program, []);
 }
 
-describe('a directory in place of a file is refused by its name', () => {
+describe('a directory in place of a file is refused and named', () => {
   const directory = join(import.meta.dirname, '../support');
   it.each([
     ...['inspect', 'validate', 'cat-manifest'].map((verb) => ['image', verb, directory]),
@@ -65,7 +65,7 @@ describe('the program wherry', () => {
     expect(err).toBe('wherry: unknown option \'--colour\'; see "wherry status --help" (usage)\n');
   });
 
-  it('tells errors to programs too', async () => {
+  it('prints errors as JSON with --json', async () => {
     const { status, out } = await spawned(['status', '--json'], { WHERRY_FLEET: '/nonexistent' });
     expect(status).toBe(64);
     expect(JSON.parse(out)).toMatchObject({ error: { code: 'not-found' } });
@@ -135,7 +135,7 @@ describe('tables', () => {
 });
 
 describe('the status of a device in words', () => {
-  it('tells refusals, networks, limits that do not hold, and what the device lacks', () => {
+  it('names refusals, networks, limits that are not enforced, and what the device lacks', () => {
     const report = sampleReport({
       deployment: { version: 4, phase: 'rolled-back', code: 'probation-failed', message: 'web died twice' },
       refused: { code: 'unsigned', message: 'no signature', at: 0 },
@@ -176,7 +176,7 @@ describe('the status of a device in words', () => {
 });
 
 describe('progress', () => {
-  it('is drawn over on a terminal', () => {
+  it('is redrawn on a terminal', () => {
     const { terminal, err } = recordingTerminal({ isLive: true });
     const lines = new LiveLines(terminal);
     lines.update('a', 'a 1 %', 'x');
@@ -187,7 +187,7 @@ describe('progress', () => {
     );
   });
 
-  it('is a line per milestone elsewhere', () => {
+  it('is one line per milestone elsewhere', () => {
     const { terminal, err } = recordingTerminal();
     const lines = new LiveLines(terminal);
     lines.update('a', 'a 1 %', 'fetch 0');
@@ -198,7 +198,7 @@ describe('progress', () => {
 });
 
 describe('wherry logs', () => {
-  it('asks the journal for the pod and the app', () => {
+  it('reads the journal of the pod and the app', () => {
     expect(logCommand('web', 'nginx', { follow: true, lines: 5, since: 'today' })).toEqual([
       'journalctl',
       '--no-pager',
@@ -228,7 +228,7 @@ describe('wherry logs', () => {
 });
 
 describe('wherry gc', () => {
-  it('signals only a wherryd that listens', () => {
+  it('signals only a wherryd that handles the signal', () => {
     expect(catches('SigIgn:\t0000000000001000\nSigCgt:\t0000000000000800\n', 12)).toBe(true);
     expect(catches('SigCgt:\t0000000000000400\n', 12)).toBe(false);
     expect(catches('', 12)).toBe(false);

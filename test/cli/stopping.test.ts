@@ -91,6 +91,19 @@ describe('a signal ends', () => {
     expect(readdirSync(out)).toEqual([]);
   });
 
+  it('an image that is extracted, and what was unpacked is removed', async () => {
+    const out = join(place, 'extracted');
+    mkdirSync(out);
+    const image = join(place, 'large.aci');
+    const args = ['--name', 'example.com/a', '--compression', 'none', '-o', image];
+    await wherry(['image', 'build', join(place, 'large'), ...args]);
+    const { child } = start('image', 'extract', image, join(out, 'root'));
+    await filled(out);
+    child.kill('SIGTERM');
+    expect(await statusOf(child)).toBe(143);
+    expect(readdirSync(out)).toEqual([]);
+  });
+
   it('a command that waits for a broker which does not answer', async () => {
     const port = await silentPort();
     const fleet = ['--fleet', join(place, 'silent')];
@@ -110,7 +123,14 @@ describe('a start that fails ends the command', () => {
     const port = await silentPort();
     const { child, err } = start('--fleet', `dev${taken}`, 'dev', taken, String(port), free, '0');
     expect(await statusOf(child)).toBe(64);
-    expect(err()).toContain(`cannot listen on 127.0.0.1:${port}`);
+    expect(err()).toContain(`cannot listen on 127.0.0.1:${port}: another program listens there`);
+  });
+
+  it('when the address is not of this machine, and says that', async () => {
+    const ports = ['--broker-port', '0', '--image-port', '0'];
+    const { child, err } = start('--fleet', 'dev-address', 'dev', '--host', '192.0.2.7', ...ports);
+    expect(await statusOf(child)).toBe(64);
+    expect(err()).toContain('cannot listen on 192.0.2.7:0: this machine does not have the address');
   });
 });
 

@@ -5,13 +5,13 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { cached, cacheRoot, contentKey } from '../../cross/cache.ts';
 
 describe('the name of a cached result', () => {
-  it('is the same for the same content and another for any other', () => {
+  it('is the same for the same content and different for any other', () => {
     expect(contentKey(['a', Buffer.from('b')])).toBe(contentKey([Buffer.from('a'), 'b']));
     expect(contentKey(['a', 'b'])).not.toBe(contentKey(['b', 'a']));
     expect(contentKey(['a', 'b'])).toMatch(/^[0-9a-f]{24}$/);
   });
 
-  it('keeps its parts apart', () => {
+  it('separates its parts', () => {
     expect(contentKey(['ab', 'c'])).not.toBe(contentKey(['a', 'bc']));
     expect(contentKey(['1:a'])).not.toBe(contentKey(['1', 'a']));
   });
@@ -36,7 +36,7 @@ describe('the cache', () => {
     expect(cacheRoot({ XDG_CACHE_HOME: 'relative' })).toMatch(/\/\.cache\/wherry$/);
   });
 
-  it('builds a result once, even when two ask at the same time', async () => {
+  it('builds a result once, even when two builds need it at the same time', async () => {
     let builds = 0;
     const build = async (dir: string): Promise<void> => {
       builds++;
@@ -50,7 +50,7 @@ describe('the cache', () => {
     expect(readFileSync(join(dirs[0], 'file'), 'utf8')).toBe('content');
   });
 
-  it('keeps nothing of a build that failed, and builds again the next time', async () => {
+  it('keeps nothing of a failed build, and builds again the next time', async () => {
     const failing = cached('thing', key, (dir) => {
       writeFileSync(join(dir, 'half'), '');
       return Promise.reject(new Error('no luck'));

@@ -105,7 +105,7 @@ describe('a package', () => {
     ]);
   });
 
-  it('asks about 32-bit programs on ARMv8 only', async () => {
+  it('tests for 32-bit programs on ARMv8 only', async () => {
     const paths = async (arch: 'arm64' | 'armhf') =>
       (await smallPackage(directory, targets[arch])).entries.map((entry) => entry.path);
     const [arm64, armhf] = [await paths('arm64'), await paths('armhf')];
@@ -114,7 +114,7 @@ describe('a package', () => {
     ]);
   });
 
-  it('says what it is and what it needs', async () => {
+  it('has a description and its dependencies', async () => {
     expect(await field('Package')).toBe('wherry');
     expect(await field('Version')).toBe('1.2.3');
     expect(await field('Architecture')).toBe('armhf');

@@ -116,7 +116,7 @@ describe('prepare.sh', () => {
   });
 
   it.each(['mosquitto', 'tinyproxy', 'docker-registry'])(
-    'does not leave a service running that it installed: %s',
+    'leaves no service running that it installed: %s',
     async (name) => {
       const { calls } = await prepare({ MISSING: name });
       expect(calls).toContain(`systemctl disable --now ${name}.service`);
@@ -131,7 +131,7 @@ describe('prepare.sh', () => {
     );
   });
 
-  it('asks an arm64 machine for the compiler that is foreign to it', async () => {
+  it('installs the foreign compiler on an arm64 machine', async () => {
     const { calls } = await prepare({
       DEB_ARCH: 'arm64',
       MISSING: 'g++-x86-64-linux-gnu g++-aarch64-linux-gnu',
@@ -148,28 +148,28 @@ describe('prepare.sh', () => {
       { DEB_ARCH: 'riscv64' },
       'Machines of the architecture riscv64 cannot build wherry; use amd64 or arm64.',
     ],
-  ])('says in one sentence what is missing, and changes nothing: %o', async (env, sentence) => {
+  ])('reports in one message what is missing, and changes nothing: %o', async (env, sentence) => {
     const { status, stderr, calls } = await prepare(env);
     expect(stderr).toBe(`prepare: ${sentence}\n`);
     expect(status).toBe(1);
     expect(calls).toEqual([]);
   });
 
-  it('says so when Node is too old', async () => {
+  it('reports that Node is too old', async () => {
     await place('node', `case "$1" in --version) echo v18.20.4 ;; *) exit 1 ;; esac`);
     const { status, stderr } = await prepare();
     expect(stderr).toBe('prepare: Node v18.20.4 is too old; install Node 20.19 or newer.\n');
     expect(status).toBe(1);
   });
 
-  it('says so on a system that is not Debian', async () => {
+  it('reports a system that is not Debian', async () => {
     await rm(path.join(directory, 'bin/apt-get'));
     const { status, stderr } = await prepare();
     expect(stderr).toContain('This is not a Debian system');
     expect(status).toBe(1);
   });
 
-  it('leaves standard output to what follows', async () => {
+  it('writes nothing to standard output', async () => {
     expect((await prepare({ MISSING: 'nbdkit' })).stdout).toBe('');
   });
 

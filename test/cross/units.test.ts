@@ -35,7 +35,7 @@ async function directives(unit: string): Promise<ReadonlyMap<string, string>> {
 }
 
 describe.each(['postinst', 'prerm', 'postrm'])('the maintainer script %s', (name) => {
-  it('is sound sh that stops at the first failure', async () => {
+  it('is valid sh that stops at the first failure', async () => {
     await run('sh', ['-n', path.join(debian, name)]);
     expect(await readFile(path.join(debian, name), 'utf8')).toMatch(/^#!\/bin\/sh\n(#.*\n)*set -e\n/);
   });
@@ -85,7 +85,7 @@ describe('the units', () => {
     expect(unit.get('ConditionPathExists')).toBe('/etc/wherry/wherry.toml');
   });
 
-  it('ask the kernel about 32-bit programs before the supervisor starts, and never keep it from starting', async () => {
+  it('test for 32-bit programs before the supervisor starts, and never prevent its start', async () => {
     const unit = await directives('wherryd.service');
     expect(unit.get('Wants')).toContain('wherry-arm32.service');
     expect(unit.get('After')).toContain('wherry-arm32.service');
@@ -113,7 +113,7 @@ describe('the units', () => {
     expect(unit.get('ReadWritePaths')).toBe('/etc/systemd/system /var/lib/wherry /run/wherry');
   });
 
-  it('start wherryd again whatever it ended with, but not when its state cannot be read', async () => {
+  it('restart wherryd after any exit status except an unreadable state', async () => {
     const unit = await directives('wherryd.service');
     expect(unit.get('Restart')).toBe('always');
     expect(unit.get('RestartPreventExitStatus')).toBe(String(exitStatusOf('state-unreadable')));
@@ -121,7 +121,7 @@ describe('the units', () => {
   });
 
   it.each(['wherryd.service', 'wherry-examine.service', 'wherry-pull@.service', 'wherry-render@.service'])(
-    'run Node without a compiler to machine code in %s, so that no memory can be written and executed',
+    'run Node without JIT in %s, so that no memory is writable and executable',
     async (name) => {
       const unit = await directives(name);
       expect(unit.get('ExecStart')).toContain(' --jitless ');
@@ -142,7 +142,7 @@ describe('the units', () => {
     },
   );
 
-  it('start their programs with the options that their snapshot is made with, so that it fits', async () => {
+  it('start their programs with the options that their snapshot is made with', async () => {
     const command = async (unit: string) => (await directives(unit)).get('ExecStart');
     const made = (await command('wherry-snapshot.service'))?.replace('/snapshot make ', '/snapshot run ');
     expect(await command('wherry-pull@.service')).toBe(`${String(made)} pull %i`);
@@ -150,7 +150,7 @@ describe('the units', () => {
     expect(await command('wherry-examine.service')).toBe(`${String(made)} examine /run/wherry/examine`);
   });
 
-  it('make the snapshot as root without its powers, when the supervisor starts or one did not fit', async () => {
+  it('make the snapshot as root without capabilities, when the supervisor starts or one did not fit', async () => {
     expect((await directives('wherryd.service')).get('Wants')).toContain('wherry-snapshot.service');
     const unit = await directives('wherry-snapshot.service');
     expect(unit.get('User')).toBeUndefined();
@@ -163,7 +163,7 @@ describe('the units', () => {
     }
   });
 
-  it('let a pull write to the directories of its own job only, as nobody in particular', async () => {
+  it('let a pull write only to the directories of its job, as an unprivileged user', async () => {
     const unit = await directives('wherry-pull@.service');
     expect(unit.get('User')).toBe('wherry-pull');
     expect(unit.get('CapabilityBoundingSet')).toBe('');
@@ -176,7 +176,7 @@ describe('the units', () => {
     expect(unit.get('MemorySwapMax')).toBe('0');
   });
 
-  it('let a rendering read images whatever their modes say, and nothing else of the device, and talk to nobody', async () => {
+  it('let a rendering read images of any mode, nothing else of the device and no network', async () => {
     const unit = await directives('wherry-render@.service');
     expect(unit.get('User')).toBe('wherry-pull');
     expect(unit.get('CapabilityBoundingSet')).toBe('CAP_DAC_READ_SEARCH');
@@ -197,7 +197,7 @@ describe('the units', () => {
     expect(await readFile(path.join(debian, script), 'utf8')).toMatch(/'wherry-render@\*(\.service)?'/);
   });
 
-  it('hand a pull its secrets in memory, and go on without where there are none', async () => {
+  it('pass a pull its secrets in memory, and start it without any', async () => {
     const unit = await directives('wherry-pull@.service');
     expect(unit.get('LoadCredential')).toBe('credentials.toml:/etc/wherry/credentials.toml');
     expect(unit.get('SetCredential')).toBe('credentials.toml:# none');

@@ -109,7 +109,7 @@ describe('the boards in board-configs/', () => {
     expect(loadBoardConfig(name).packages).toContain('systemd');
   });
 
-  it('are listed when somebody asks for one that does not exist', () => {
+  it('are listed when an unknown one is named', () => {
     expect(() => loadBoardConfig('nope')).toThrow(/There is no board called "nope"; there are: .*virt-armv8/);
   });
 });

@@ -18,7 +18,7 @@ describe('the order of kernel modules', () => {
     '',
   ].join('\n');
 
-  it('puts needs before the needing, each once', () => {
+  it('puts each module after those that it needs, once', () => {
     expect(loadOrder(dep, ['virtio_blk', 'ext4'])).toEqual([
       'kernel/drivers/block/virtio-blk.ko',
       'kernel/lib/crc16.ko.xz',
@@ -58,7 +58,7 @@ describe('what the rig needs', () => {
     ).toThrow(/not found: install with "apt-get install qemu-system-arm no-such-program" as root\.$/);
   });
 
-  it('includes room on the disk', () => {
+  it('includes free space on the disk', () => {
     expect(() => checkDiskSpace(tmpdir(), 1e18)).toThrow(/^Only .* GB are free at .*: make room/);
   });
 });
@@ -81,7 +81,7 @@ describe("QEMU's arguments", () => {
       incoming,
     );
 
-  it('start the machine stopped, with the memory asked for', () => {
+  it('start the machine stopped, with the given memory', () => {
     expect(args(false)).toContain('-S');
     expect(args(false).join(' ')).toContain(
       '-m 640 -object memory-backend-file,id=ram0,size=640M,mem-path=/m,share=off',

@@ -9,7 +9,7 @@ describe('a request to the agent on a board', () => {
     expect(bytes).toEqual(Buffer.concat([Buffer.from('put 0755 7 3\n/tmp/ä'), data]));
   });
 
-  it('without data says so', () => {
+  it('without data has a length of zero', () => {
     expect(encodeRequest({ verb: 'run', option: '60', text: 'a\nb' }).toString()).toBe('run 60 3 0\na\nb');
   });
 
@@ -40,16 +40,13 @@ describe('the answers of an agent', () => {
     expect(answers).toEqual(expected);
   });
 
-  it.each(['hello\n', '0 0\n', '-1 0 0\n', 'x'.repeat(65)])(
-    'are not taken from noise such as %j',
-    (noise) => {
-      expect(() => new AnswerReader().push(Buffer.from(noise))).toThrow('not an answer');
-    },
-  );
+  it.each(['hello\n', '0 0\n', '-1 0 0\n', 'x'.repeat(65)])('are not read from noise such as %j', (noise) => {
+    expect(() => new AnswerReader().push(Buffer.from(noise))).toThrow('not an answer');
+  });
 });
 
 describe("QEMU's control stream", () => {
-  it('is read message by message, however it is cut', () => {
+  it('is read message by message, however it is split', () => {
     const lines = new QmpLines();
     expect(lines.push('{"QMP":{}}\r\n{"ret')).toEqual([{ QMP: {} }]);
     expect(lines.push('urn":1,"id":7}\r\n\r\n{"event":"STOP"}\n')).toEqual([

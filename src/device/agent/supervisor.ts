@@ -2,32 +2,22 @@ import { createHash } from 'node:crypto';
 import {
   acceptDesired,
   type DeviceState,
-  isPending,
   repairImages,
   runDeployment,
   type StateKeeper,
   Superseded,
   type World,
 } from '../deploy/index.ts';
-import type { Clock, Journal } from '../../core/ports/index.ts';
 import { diskRefusal, isRefusal, type Refusal, type RefusalCode } from '../../core/refusal/index.ts';
-import type { DeploymentEvent, DeploymentReport, DeviceReport } from '../../wire/report/index.ts';
+import type { DeploymentReport, DeviceReport } from '../../wire/report/index.ts';
 import type { Examined } from '../jobs/examine/index.ts';
 import type { DesiredState } from '../../wire/trust/index.ts';
-import {
-  examinationBudget,
-  examineAgainInMs,
-  isVerdict,
-  maxExaminations,
-  refusalBudget,
-} from './message-policy.ts';
+import { type AnswerPorts, Answers } from './answers.ts';
+import { examinationBudget, examineAgainInMs, isVerdict, maxExaminations } from './message-policy.ts';
 
-export interface SupervisorPorts {
+export interface SupervisorPorts extends AnswerPorts {
   readonly keeper: StateKeeper;
   readonly world: World;
-  readonly clock: Clock;
-  readonly journal: Journal;
-  readonly bootId: string;
   /**
    * Refuses, with the codes of the command class, what can be seen to be no command before it is
    * examined.
@@ -37,10 +27,6 @@ export interface SupervisorPorts {
   readonly later?: (delayMs: number, work: () => void) => void;
   /** Judges a message from the broker; refuses with the codes of the command class. */
   readonly examine: (message: Uint8Array, state: DeviceState, signal: AbortSignal) => Promise<Examined>;
-  /** Something that a report shows has changed. */
-  readonly onChange: () => void;
-  /** One terminal answer to one command. */
-  readonly onEvent: (event: DeploymentEvent) => void;
   /** A deployment has ended, in whatever way. */
   readonly onRest: () => void;
   /** A desired state was accepted: its policy holds from now on. */
@@ -54,9 +40,7 @@ export interface SupervisorPorts {
  */
 export class Supervisor {
   private readonly examinations = examinationBudget();
-  private readonly refusals = refusalBudget();
-  /** Refusals since the last one that was told. */
-  private untold = 0;
+  private readonly answers: Answers;
   private lastMalformed = '';
   /** The message that could not be judged, or not be obeyed, for reasons that are this device's. */
   private unjudged: { readonly digest: string; readonly failures: number } | undefined;
@@ -70,23 +54,21 @@ export class Supervisor {
    */
   private repairAgain = false;
   private running: { readonly abort: AbortController; readonly done: Promise<void> } | undefined;
-  private deploymentReport: DeploymentReport | undefined;
-  private refusedReport: DeviceReport['refused'];
   private readonly stopping = new AbortController();
 
   constructor(ports: SupervisorPorts) {
     this.ports = ports;
-    this.deploymentReport = ports.keeper.state.last;
+    this.answers = new Answers(ports, ports.keeper.state.last);
   }
 
   /** The deployment under way, or else the one that ended last. */
   get deployment(): DeploymentReport | undefined {
-    return this.deploymentReport;
+    return this.answers.deployment;
   }
 
   /** The last message that did not become a deployment. */
   get refused(): DeviceReport['refused'] {
-    return this.refusedReport;
+    return this.answers.refused;
   }
 
   /** Whether a deployment or a repair is under way: its parts must not be collected. */
@@ -120,30 +102,9 @@ export class Supervisor {
     this.lastDigest = '';
   }
 
-  /**
-   * Notes a message that was refused; `version` is 0 when it is not known. What exceeds the budget
-   * is only counted.
-   */
+  /** Reports a message that was refused; `version` is 0 when it is not known. */
   refuse(code: RefusalCode, reason: string, version = 0): void {
-    if (this.refusals.take(this.ports.clock.nowMs()) > 0) {
-      this.untold += 1;
-      return;
-    }
-    const message = this.untold === 0 ? reason : `${reason} (${this.untold} more were refused before)`;
-    this.untold = 0;
-    const at = this.nowSeconds();
-    this.refusedReport = { code, message, at, ...(version === 0 ? {} : { version }) };
-    this.ports.journal.log('error', `command refused: ${message}`, { WHERRY_CODE: code });
-    this.ports.onEvent({
-      format: 1,
-      bootId: this.ports.bootId,
-      at,
-      version,
-      outcome: 'refused',
-      code,
-      message,
-    });
-    this.ports.onChange();
+    this.answers.refuse(code, reason, version);
   }
 
   /**
@@ -256,7 +217,7 @@ export class Supervisor {
     signal.throwIfAborted();
     const { desired } = examined;
     this.debug(`version ${desired.version} examined: ${examined.outcome}`);
-    this.refusedReport = undefined;
+    this.answers.forgetRefusal();
     this.ports.onAccepted(desired);
     if (examined.outcome === 'same') {
       this.repair(desired);
@@ -282,7 +243,7 @@ export class Supervisor {
     const { keeper, world, clock, journal } = this.ports;
     this.inBackground(async (signal) => {
       try {
-        await runDeployment(keeper, world, (report) => this.observe(report), signal, clock);
+        await runDeployment(keeper, world, (report) => this.answers.observe(report), signal, clock);
       } catch (error) {
         journal.log('error', `a deployment failed unexpectedly: ${describe(error)}`, {
           WHERRY_CODE: 'internal',
@@ -325,50 +286,8 @@ export class Supervisor {
     this.running = { abort, done };
   }
 
-  private observe(report: DeploymentReport): void {
-    const before = this.deploymentReport;
-    this.deploymentReport = report;
-    if (before?.phase !== report.phase || before.version !== report.version) this.announce(report);
-    if ('step' in report)
-      this.log('info', report, `version ${report.version}: ${report.phase}: ${report.step}`);
-    this.ports.onChange();
-  }
-
-  private announce(report: DeploymentReport): void {
-    const { version, phase } = report;
-    if (isPending(phase)) {
-      this.log('notice', report, `version ${version}: ${phase}`);
-      return;
-    }
-    const answer = { format: 1, bootId: this.ports.bootId, at: this.nowSeconds(), version } as const;
-    if ('code' in report) {
-      const { code, message } = report;
-      this.log(
-        code === 'superseded' ? 'notice' : 'error',
-        report,
-        `version ${version}: ${phase}: ${message}`,
-      );
-      this.ports.onEvent({ ...answer, outcome: report.phase, code, message });
-    } else {
-      this.log('notice', report, `version ${version}: ${phase}`);
-      this.ports.onEvent({ ...answer, outcome: 'committed' });
-    }
-  }
-
-  private log(level: 'info' | 'notice' | 'error', report: DeploymentReport, text: string): void {
-    this.ports.journal.log(level, text, {
-      WHERRY_VERSION: report.version,
-      WHERRY_PHASE: report.phase,
-      ...('code' in report ? { WHERRY_CODE: report.code } : {}),
-    });
-  }
-
   private debug(text: string): void {
     this.ports.journal.log('debug', text);
-  }
-
-  private nowSeconds(): number {
-    return Math.floor(this.ports.clock.nowMs() / 1000);
   }
 }
 

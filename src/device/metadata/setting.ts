@@ -9,10 +9,10 @@ const annotation = 'wherry/metadata';
  * @throws Refusal pod-manifest-invalid
  */
 export function wantsMetadata(pod: string, manifest: PodManifest): boolean {
-  const value = labelValue(manifest.annotations, annotation) ?? 'no';
-  if (value === 'yes' || value === 'no') return value === 'yes';
+  const value = labelValue(manifest.annotations, annotation) ?? 'false';
+  if (value === 'true' || value === 'false') return value === 'true';
   throw new Refusal(
     'pod-manifest-invalid',
-    `pod ${pod}: annotation ${annotation}: expected "yes" or "no", found ${JSON.stringify(value.slice(0, 80))}`,
+    `pod ${pod}: annotation ${annotation}: expected "true" or "false", found ${JSON.stringify(value.slice(0, 80))}`,
   );
 }

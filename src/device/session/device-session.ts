@@ -12,7 +12,6 @@ import {
 import {
   mustReassert,
   decodePresence,
-  encodeEvent,
   encodePresence,
   encodeReport,
   type DeploymentEvent,
@@ -22,6 +21,7 @@ import {
   type DeviceTopics,
   rootTopic,
 } from '../../wire/report/index.ts';
+import { Outbox } from './outbox.ts';
 import {
   afterLoss,
   bootDelayMs,
@@ -50,11 +50,6 @@ export type ConnectionState =
 
 type Listener<T> = (value: T) => void;
 
-/**
- * Terminal answers that wait for their acknowledgement: one per version, so this many deployments
- * while offline.
- */
-const maxPendingEvents = 32;
 const disconnectWithinMs = 3_000;
 
 /**
@@ -81,12 +76,10 @@ export class DeviceSession {
   readonly #rootListeners = new Set<(version: number, payload: Uint8Array) => void>();
   readonly #refusedListeners = new Set<Listener<Refusal>>();
   readonly #connectionListeners = new Set<Listener<ConnectionState>>();
-  readonly #events = new Map<number, Uint8Array>();
+  readonly #outbox = new Outbox();
   /** The version of the root of trust that is awaited. */
   #awaitedRoot: number | undefined;
   #policy: ReconnectPolicy;
-  #report: DeviceReport | undefined;
-  #reportIsPublished = true;
   #link: { readonly connection: Connection; readonly presence: Presence; hasCommand: boolean } | undefined;
   #connections = 0;
   #publishing = false;
@@ -111,23 +104,13 @@ export class DeviceSession {
    * not an event.
    */
   publishReport(report: DeviceReport): void {
-    this.#report = report;
-    this.#reportIsPublished = false;
+    this.#outbox.putReport(report);
     void this.#publishPending();
   }
 
-  /**
-   * Publishes `event` and keeps it until the broker has acknowledged it; a newer one for the same
-   * version replaces it. Beyond 32 versions the oldest is dropped: the retained report still tells
-   * the newest outcome.
-   */
+  /** Publishes `event`, and again with each connection until the broker acknowledges it. */
   publishEvent(event: DeploymentEvent): void {
-    this.#events.delete(event.version);
-    this.#events.set(event.version, encodeEvent(event));
-    for (const version of this.#events.keys()) {
-      if (this.#events.size <= maxPendingEvents) break;
-      this.#events.delete(version);
-    }
+    this.#outbox.putEvent(event);
     void this.#publishPending();
   }
 
@@ -261,7 +244,7 @@ export class DeviceSession {
     ]);
     this.#options.journal.log('info', `connected to the broker (connection ${presence.connection})`);
     tell(this.#connectionListeners, { up: true, connection: presence.connection });
-    this.#reportIsPublished = this.#report === undefined;
+    this.#outbox.begin();
     void this.#publishPending();
     greeting
       .then(() => this.#askAgain(connection))
@@ -313,21 +296,19 @@ export class DeviceSession {
     this.#publishing = true;
     try {
       while (this.#link === link) {
-        const [pending] = this.#events;
-        if (pending !== undefined) {
-          const [version, payload] = pending;
+        const outgoing = this.#outbox.next();
+        if (outgoing === undefined) return;
+        if (outgoing.kind === 'event') {
+          const { version, payload } = outgoing;
           await this.#acknowledged(link.connection, { topic: this.#topics.event, payload }, false);
-          // A newer event of this version may have come while this one was on its way.
-          if (this.#events.get(version) === payload) this.#events.delete(version);
+          this.#outbox.acknowledge(version, payload);
           this.#debug(`event for version ${version} acknowledged`);
-        } else if (this.#report !== undefined && !this.#reportIsPublished) {
-          this.#reportIsPublished = true;
+        } else {
+          this.#outbox.reportIsSent();
           const topic = this.#topics.reported;
-          const payload = encodeReport(this.#report, link.connection.mostPayloadBytes(topic));
+          const payload = encodeReport(outgoing.report, link.connection.mostPayloadBytes(topic));
           await this.#acknowledged(link.connection, { topic, payload }, true);
           this.#debug(`report of ${payload.length} bytes acknowledged`);
-        } else {
-          return;
         }
       }
     } catch (error) {

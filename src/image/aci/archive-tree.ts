@@ -44,8 +44,8 @@ export class ArchiveTree {
     const before = this.#kinds.get(path);
     if (before !== undefined && !(before === 'implied' && type === 'directory')) {
       throw path === 'manifest'
-        ? new Refusal('image-manifest-duplicate', 'The archive has more than one manifest.')
-        : new Refusal('archive-entry-duplicate', `The path ${quoted(path)} is in the archive twice.`);
+        ? new Refusal('image-manifest-duplicate', 'the archive has more than one manifest')
+        : new Refusal('archive-entry-duplicate', `the path ${quoted(path)} is in the archive twice`);
     }
     if (type === 'link' && this.#kinds.get(target) !== 'file') {
       throw linkForbidden(path, target, 'is not a regular file that came before it');
@@ -53,7 +53,7 @@ export class ArchiveTree {
     const implied = before === undefined ? this.#imply(path) : [];
     this.#kinds.set(path, kindOfType[type]);
     if (this.#kinds.size > this.#limits.maxEntries) {
-      throw new Refusal('archive-too-large', `The archive has more than ${this.#limits.maxEntries} entries.`);
+      throw new Refusal('archive-too-large', `the archive has more than ${this.#limits.maxEntries} entries`);
     }
     return implied;
   }
@@ -67,7 +67,7 @@ export class ArchiveTree {
       if (kind !== undefined) {
         throw new Refusal(
           'archive-path-forbidden',
-          `The entry ${quoted(path)} lies under ${quoted(parent)}, which is not a directory.`,
+          `the entry ${quoted(path)} lies under ${quoted(parent)}, which is not a directory`,
         );
       }
       implied.push(parent);

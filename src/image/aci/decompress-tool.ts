@@ -92,17 +92,17 @@ export async function* decompressByTool(
     if (status === 'missing') {
       throw new Refusal(
         'archive-compression-unsupported',
-        `The archive is compressed with ${compression}, and there is no program "${command}" to undo it; install the package ${debianPackage}, or compress with gzip.`,
+        `the archive is compressed with ${compression}, and there is no program "${command}" to undo it; install the package ${debianPackage}, or compress with gzip`,
       );
     }
     if (status === 0 && said === '') return;
     if (overLimit.test(said)) {
       throw new Refusal(
         'archive-too-large',
-        `The ${compression} stream asks for more than ${memoryMiB} MiB of memory to be undone; compress it with a smaller dictionary (xz -7, zstd -19).`,
+        `the ${compression} stream asks for more than ${memoryMiB} MiB of memory to be undone; compress it with a smaller dictionary (xz -7, zstd -19)`,
       );
     }
-    throw malformed(`The ${compression} stream is damaged, cut off, or followed by other data.`);
+    throw malformed(`the ${compression} stream is damaged, cut off, or followed by other data`);
   } finally {
     child.kill('SIGKILL');
     await ended;

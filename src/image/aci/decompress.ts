@@ -94,10 +94,10 @@ function unknownArchive(head: Buffer): Refusal {
   if (/^(?:-----BEGIN PGP MESSAGE-----|[\x8c\xc3][^]\x04|(?:[\x84\xc1][^]|\x85[^]{2})\x03)/.test(text)) {
     return new Refusal(
       'archive-compression-unsupported',
-      'The archive is encrypted with OpenPGP, which is not supported: publish it signed and not encrypted.',
+      'the archive is encrypted with OpenPGP, which is not supported: publish it signed and not encrypted',
     );
   }
-  return malformed('The archive is neither a tar nor compressed in a known way.');
+  return malformed('the archive is neither a tar nor compressed in a known way');
 }
 
 /** At least so many bytes, or all when there are fewer. */
@@ -143,11 +143,11 @@ async function* gunzip(input: AsyncIterable<Buffer>): AsyncGenerator<Buffer, voi
   });
   try {
     for await (const chunk of gzip) yield chunk as Buffer;
-    if ((await feeding) !== gzip.bytesWritten) throw malformed('Other data follows the gzip stream.');
+    if ((await feeding) !== gzip.bytesWritten) throw malformed('other data follows the gzip stream');
   } catch (error) {
     if (sourceError) throw sourceError.error;
     if (error instanceof Refusal) throw error;
-    throw malformed('The gzip stream is damaged or cut off.', error);
+    throw malformed('the gzip stream is damaged or cut off', error);
   } finally {
     gzip.destroy();
     await feeding; // so that the source is let go of when this returns

@@ -39,12 +39,12 @@ export function symlinkTarget(name: string, linkname: string, limits: ArchiveLim
 export function linkForbidden(name: string, linkname: string, rule: string): Refusal {
   return new Refusal(
     'archive-link-forbidden',
-    `The link ${quoted(name)} has a target, ${quoted(linkname)}, that ${rule}.`,
+    `the link ${quoted(name)} has a target, ${quoted(linkname)}, that ${rule}`,
   );
 }
 
 function forbidden(name: string, rule: string): Refusal {
-  return new Refusal('archive-path-forbidden', `The entry ${quoted(name)} ${rule}.`);
+  return new Refusal('archive-path-forbidden', `the entry ${quoted(name)} ${rule}`);
 }
 
 function plainPath(name: string, limits: ArchiveLimits, refuse: (rule: string) => Refusal): string {
@@ -54,7 +54,7 @@ function plainPath(name: string, limits: ArchiveLimits, refuse: (rule: string) =
   if (Buffer.byteLength(name) > limits.maxPathBytes) {
     throw new Refusal(
       'archive-too-large',
-      `The path ${quoted(name)} is longer than ${limits.maxPathBytes} bytes.`,
+      `the path ${quoted(name)} is longer than ${limits.maxPathBytes} bytes`,
     );
   }
   const components = (name.endsWith('/') ? name.slice(0, -1) : name).split('/');
@@ -66,7 +66,7 @@ function plainPath(name: string, limits: ArchiveLimits, refuse: (rule: string) =
     if (component.length * 3 > maxComponentBytes && Buffer.byteLength(component) > maxComponentBytes) {
       throw new Refusal(
         'archive-too-large',
-        `The path ${quoted(name)} has a component of more than 255 bytes.`,
+        `the path ${quoted(name)} has a component of more than 255 bytes`,
       );
     }
   }

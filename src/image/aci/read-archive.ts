@@ -57,7 +57,7 @@ export async function readArchive(
 ): Promise<ArchiveSummary> {
   const { canonicalTar } = options;
   const gathered = new Gathered(options.limits);
-  const sink = canonicalTar && new BatchedSink(canonicalTar, 'The consumer of the canonical tar');
+  const sink = canonicalTar && new BatchedSink(canonicalTar, 'the consumer of the canonical tar');
   try {
     const walked = sink
       ? await rewrite(source, options, gathered, sink)
@@ -153,7 +153,7 @@ class Gathered {
     if (entry.sizeBytes > this.#limits.maxManifestBytes) {
       throw new Refusal(
         'archive-too-large',
-        `The manifest has ${entry.sizeBytes} bytes; the limit is ${this.#limits.maxManifestBytes}.`,
+        `the manifest has ${entry.sizeBytes} bytes; the limit is ${this.#limits.maxManifestBytes}`,
       );
     }
     this.#manifestRemaining = entry.sizeBytes;

@@ -67,9 +67,9 @@ export class ImageCheck {
   /** Call when the tar has ended. @throws Refusal `image-manifest-missing`, `archive-malformed` */
   end(): Pick<Walked, 'imageId' | 'entries'> {
     if (!this.#tree.has('manifest')) {
-      throw new Refusal('image-manifest-missing', 'The archive has no manifest.');
+      throw new Refusal('image-manifest-missing', 'the archive has no manifest');
     }
-    if (!this.#tree.has('rootfs')) throw malformed('The archive has no "rootfs" directory.');
+    if (!this.#tree.has('rootfs')) throw malformed('the archive has no "rootfs" directory');
     return { imageId: parseImageId(`sha512-${this.#hash.digest('hex')}`), entries: this.#tree.size };
   }
 }
@@ -166,7 +166,7 @@ async function* plainChunks(
     }
     if (!needsEndMarker && !framing.hasEnded) {
       framing.push(Buffer.alloc(padding(offset) + 2 * BLOCK));
-      if (framing.take().length > 0) throw malformed('The archive ends within a file: it was cut off.');
+      if (framing.take().length > 0) throw malformed('the archive ends within a file: it was cut off');
       await library.agree(framing.takeDoubtful());
     }
     framing.end();
@@ -231,12 +231,12 @@ async function* bodyOf(
 
 function checkSize(tarBytes: number, inputBytes: number, limits: ArchiveLimits): void {
   if (tarBytes > limits.maxTarBytes) {
-    throw new Refusal('archive-too-large', `The archive unpacks to more than ${limits.maxTarBytes} bytes.`);
+    throw new Refusal('archive-too-large', `the archive unpacks to more than ${limits.maxTarBytes} bytes`);
   }
   if (tarBytes > ratioAppliesFrom && tarBytes > inputBytes * limits.maxRatio) {
     throw new Refusal(
       'archive-too-large',
-      `The archive unpacks to more than ${limits.maxRatio} times its size: ${tarBytes} bytes from ${inputBytes}.`,
+      `the archive unpacks to more than ${limits.maxRatio} times its size: ${tarBytes} bytes from ${inputBytes}`,
     );
   }
 }
@@ -254,7 +254,7 @@ export function checkEntry(
   if (required !== undefined && type !== required) {
     throw new Refusal(
       'archive-entry-unsupported',
-      `The entry "${path}" is a ${type}; it must be a ${required}.`,
+      `the entry "${path}" is a ${type}; it must be a ${required}`,
     );
   }
   let target = '';

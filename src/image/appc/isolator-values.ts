@@ -1,6 +1,6 @@
 import { pointerTo, SchemaFault, unexpected } from './fault.ts';
 import { boolean, Fields, isObject, listOf, present, text, textThat, type Read } from './fields.ts';
-import { quantity, wholeUnits } from './quantity.ts';
+import { exactThousandths, quantity, wholeUnits } from './quantity.ts';
 
 const maxWholeUnits = (1n << 63n) - 1n;
 
@@ -53,9 +53,16 @@ export const milliCores: Read<bigint> = (value, at) => {
   return milli;
 };
 
+/** A limit of CPU time. Rounding up what is below a thousandth of a core would allow too much. */
 export const positiveMilliCores: Read<bigint> = (value, at) => {
   const milli = milliCores(value, at);
   if (milli === 0n) throw unexpected(at, 'more than 0 cores', value);
+  const [numerator, denominator] = exactThousandths(value, at);
+  if (numerator < denominator) {
+    const written = typeof value === 'string' ? value : JSON.stringify(value);
+    const is = 'less than a thousandth of a core; write "500m" for half a core';
+    throw new SchemaFault(at, `${JSON.stringify(written)} is ${is}`);
+  }
   return milli;
 };
 

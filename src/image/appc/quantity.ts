@@ -48,6 +48,12 @@ export function wholeUnits(milliUnits: bigint): bigint {
 }
 
 export const quantity: Read<bigint> = (value, at) => {
+  const [numerator, denominator] = exactThousandths(value, at);
+  return ceilingOf(numerator, denominator);
+};
+
+/** Thousandths of the unit as a fraction, before they are rounded up. */
+export const exactThousandths: Read<readonly [numerator: bigint, denominator: bigint]> = (value, at) => {
   const expected = 'a quantity such as "512Mi", "1.5G" or "250m"';
   const refused = () => {
     const meant = typeof value === 'string' ? probablyMeant(value) : undefined;
@@ -68,10 +74,10 @@ export const quantity: Read<bigint> = (value, at) => {
   const [numerator, denominator] = suffixes[suffix] ?? [1n, 1n];
   const raised = exponent > 0n ? 10n ** exponent : 1n;
   const lowered = exponent < 0n ? 10n ** -exponent : 1n;
-  return ceilingOf(
+  return [
     BigInt(whole + fraction) * 1000n * numerator * raised,
     denominator * lowered * 10n ** BigInt(fraction.length),
-  );
+  ];
 };
 
 /**

@@ -94,6 +94,6 @@ export class BatchedSink implements ByteSink {
   }
 
   #refusal(): Refusal {
-    return new Refusal('image-build-failed', `${this.#what} takes no more bytes.`, { cause: this.#failure });
+    return new Refusal('image-build-failed', `${this.#what} takes no more bytes`, { cause: this.#failure });
   }
 }

@@ -9,7 +9,7 @@ export { withTarOf } from './gnu-tar.ts';
 export { type ArchiveLimits, defaultArchiveLimits, malformed, quoted } from './limits.ts';
 export { paxRecords, type Xattr } from './pax.ts';
 export { SecondReading } from './second-reading.ts';
-export { BLOCK, checksum, decodeBlock, natural, type TarBlock } from './tar-block.ts';
+export { BLOCK, checksum, decodeBlock, isExtension, natural, type TarBlock } from './tar-block.ts';
 export { type EntryType, type FramedEntry, padding, TarFraming, type TarPiece } from './tar-framing.ts';
 export {
   type ByteSink,

@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 
 import { Refusal } from '../../core/refusal/index.ts';
 import { type ArchiveLimits, malformed, quoted } from './limits.ts';
+import { notUtf8 } from './tar-block.ts';
 
 /** An extended attribute; values are bytes (file capabilities are binary). */
 export interface Xattr {
@@ -79,7 +80,7 @@ export function parsePax(body: Buffer, limits: ArchiveLimits): PaxOverrides {
   const overrides: PaxOverrides = { xattrs: [], dropped: [] };
   const seen = new Set<string>();
   for (const { key, value } of paxRecords(body)) {
-    if (seen.has(key)) throw malformed(`A PAX header has the keyword ${quoted(key)} twice.`);
+    if (seen.has(key)) throw malformed(`a PAX header has the keyword ${quoted(key)} twice`);
     seen.add(key);
     const reading = posixKeywords.get(key);
     if (reading) {
@@ -89,12 +90,12 @@ export function parsePax(body: Buffer, limits: ArchiveLimits): PaxOverrides {
     } else if (sparseKeywords.test(key)) {
       throw new Refusal(
         'archive-entry-unsupported',
-        `A PAX header has the keyword ${quoted(key)}, so its entry is a sparse file; ${noSparse}.`,
+        `a PAX header has the keyword ${quoted(key)}, so its entry is a sparse file; ${noSparse}`,
       );
     } else if (/^[a-z]/.test(key) || refusedVendorKeywords.test(key)) {
       throw new Refusal(
         'archive-entry-unsupported',
-        `A PAX header has the keyword ${quoted(key)}, which is not supported.`,
+        `a PAX header has the keyword ${quoted(key)}, which is not supported`,
       );
     }
   }
@@ -111,7 +112,7 @@ export function checkPaxGlobal(body: Buffer): void {
     if (key !== 'comment') {
       throw new Refusal(
         'archive-entry-unsupported',
-        `A PAX global header sets ${quoted(key)} for all entries; only comments are accepted there.`,
+        `a PAX global header sets ${quoted(key)} for all entries; only comments are accepted there`,
       );
     }
   }
@@ -125,38 +126,36 @@ export function* paxRecords(body: Buffer): Generator<{ key: string; value: Buffe
     const digits = space < 0 || space - at > 10 ? '' : body.toString('latin1', at, space);
     const end = /^[1-9][0-9]*$/.test(digits) ? at + Number(digits) : -1;
     if (end <= space + 1 || end > body.length || body[end - 1] !== 0x0a) {
-      throw malformed('A PAX header has a record whose length is wrong.');
+      throw malformed('a PAX header has a record whose length is wrong');
     }
     const equals = body.indexOf(0x3d, space + 1);
-    if (equals <= space + 1 || equals >= end) throw malformed('A PAX header has a record without a keyword.');
+    if (equals <= space + 1 || equals >= end) throw malformed('a PAX header has a record without a keyword');
     const key = body.subarray(space + 1, equals);
-    if (!isUtf8(key) || key.includes(0)) throw malformed('A PAX header has a keyword that is not UTF-8.');
+    if (!isUtf8(key) || key.includes(0)) throw malformed('a PAX header has a keyword that is not UTF-8');
     yield { key: key.toString('utf8'), value: body.subarray(equals + 1, end - 1) };
     at = end;
   }
 }
 
 function text(key: string, value: Buffer): string {
-  if (value.length === 0 || !isUtf8(value) || value.includes(0)) {
-    throw new Refusal(
-      'archive-path-forbidden',
-      `A PAX header has a ${key} that is empty, not UTF-8 or has a NUL.`,
-    );
+  if (value.length === 0 || value.includes(0)) {
+    throw new Refusal('archive-path-forbidden', `a PAX header has a ${key} that is empty or has a NUL`);
   }
+  if (!isUtf8(value)) throw notUtf8(value);
   return value.toString('utf8');
 }
 
 function wholeNumber(key: string, value: Buffer): number {
   const digits = value.toString('latin1');
   const number = /^[0-9]{1,16}$/.test(digits) ? Number(digits) : NaN;
-  if (!Number.isSafeInteger(number)) throw malformed(`A PAX header has a ${key} that is not a whole number.`);
+  if (!Number.isSafeInteger(number)) throw malformed(`a PAX header has a ${key} that is not a whole number`);
   return number;
 }
 
 function seconds(key: string, value: Buffer): number {
   const decimal = value.toString('latin1');
   if (!/^-?[0-9]{1,15}(\.[0-9]{1,20})?$/.test(decimal))
-    throw malformed(`A PAX header has a ${key} that is not a time.`);
+    throw malformed(`a PAX header has a ${key} that is not a time`);
   // The fraction is cut off as text: as a number, .999999999 would round up to the next second.
   const [whole = '', fraction = ''] = decimal.split('.');
   return Number(whole) - (decimal.startsWith('-') && /[1-9]/.test(fraction) ? 1 : 0);
@@ -166,7 +165,7 @@ function requireUtf8(_overrides: PaxOverrides, _key: string, value: Buffer): voi
   if (value.toString('latin1') !== 'ISO-IR 10646 2000 UTF-8') {
     throw new Refusal(
       'archive-entry-unsupported',
-      'A PAX header declares names in another encoding than UTF-8.',
+      'a PAX header declares names in another encoding than UTF-8',
     );
   }
 }
@@ -187,8 +186,8 @@ function addXattr(overrides: PaxOverrides, name: string, value: Buffer, limits: 
   ) {
     throw new Refusal(
       'archive-too-large',
-      `An entry's extended attribute ${quoted(name)} passes the limits: ${limits.maxXattrs} attributes of ` +
-        `${limits.maxXattrBytes} bytes with names of 255.`,
+      `an entry's extended attribute ${quoted(name)} passes the limits: ${limits.maxXattrs} attributes of ` +
+        `${limits.maxXattrBytes} bytes with names of 255`,
     );
   }
   overrides.xattrs.push({ name, value });

@@ -59,7 +59,7 @@ export class SecondReading {
 
   #refuseFailure(): void {
     if (this.#failure !== undefined)
-      throw malformed('The tar library cannot read the archive.', this.#failure);
+      throw malformed('the tar library cannot read the archive', this.#failure);
   }
 }
 
@@ -76,5 +76,5 @@ function compare(
     (framed?.linkname === (header?.linkname ?? '') || (framed?.type !== 'link' && framed?.type !== 'symlink'))
   )
     return;
-  throw malformed(`The entry ${quoted((header ?? framed)?.name ?? '')} can be read in two ways.`);
+  throw malformed(`the entry ${quoted((header ?? framed)?.name ?? '')} can be read in two ways`);
 }

@@ -5,6 +5,22 @@ import { malformed } from './limits.ts';
 
 export const BLOCK = 512;
 
+/** PAX headers of one entry and of all, GNU's long names and long targets of links. */
+const extensionFlags = new Set(['x', 'g', 'L', 'K']);
+
+/** Whether a block with this flag describes the entry behind it. */
+export function isExtension(flag: string): boolean {
+  return extensionFlags.has(flag);
+}
+
+/** Which names of a header an extension in front of it replaces. */
+export interface ReplacedNames {
+  readonly name: boolean;
+  readonly linkname: boolean;
+}
+
+const nothingReplaced: ReplacedNames = { name: false, linkname: false };
+
 /** What a header block says before PAX and GNU extensions are applied. */
 export interface TarBlock {
   /** The type flag as a character, `0` for the old NUL. */
@@ -26,8 +42,15 @@ export interface TarBlock {
  * Reads one header block (POSIX.1-2017 pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar
  * Format") and refuses whatever two readers could read as two things. A block of zeros is the
  * caller's business.
+ *
+ * @param replaced names that need not be UTF-8. GNU tar writes the first 100 bytes of a longer name
+ * there, also where they end inside a character, and an extension has the whole name.
  */
-export function decodeBlock(block: Buffer, offset: number): TarBlock {
+export function decodeBlock(
+  block: Buffer,
+  offset: number,
+  replaced: ReplacedNames = nothingReplaced,
+): TarBlock {
   const sum = checksum(block);
   if (octal(block, 148, 8) !== sum) throw damaged(offset, 'has a wrong checksum');
   const isUstar = has(block, 257, 'ustar\0');
@@ -35,12 +58,15 @@ export function decodeBlock(block: Buffer, offset: number): TarBlock {
   // star keeps times where ustar keeps the end of the prefix, with this mark at the end of the
   // block.
   if (has(block, 508, 'tar\0')) throw damaged(offset, 'is of the xstar dialect; use PAX');
-  const name = string(block, 0, 100);
-  const prefix = isUstar ? string(block, 345, 155) : '';
+  const flag = block[156] === 0 ? '0' : block.toString('latin1', 156, 157);
+  // The own name of an extension is a name for tools that do not know extensions.
+  const isLoose = replaced.name || isExtension(flag);
+  const name = string(block, 0, 100, isLoose);
+  const prefix = isUstar ? string(block, 345, 155, isLoose) : '';
   return {
-    flag: block[156] === 0 ? '0' : block.toString('latin1', 156, 157),
+    flag,
     name: prefix === '' ? name : `${prefix}/${name}`,
-    linkname: string(block, 157, 100),
+    linkname: string(block, 157, 100, replaced.linkname),
     mode: natural(block, 100, 8, offset, 'mode') & 0o7777,
     uid: natural(block, 108, 8, offset, 'uid'),
     gid: natural(block, 116, 8, offset, 'gid'),
@@ -51,7 +77,7 @@ export function decodeBlock(block: Buffer, offset: number): TarBlock {
 }
 
 function damaged(offset: number, rule: string): Refusal {
-  return malformed(`The header at byte ${offset} ${rule}.`);
+  return malformed(`the header at byte ${offset} ${rule}`);
 }
 
 function has(block: Buffer, at: number, mark: string): boolean {
@@ -122,9 +148,10 @@ export function checksum(block: Buffer): number {
   return sum;
 }
 
-function string(block: Buffer, at: number, length: number): string {
+function string(block: Buffer, at: number, length: number, isLoose: boolean): string {
   if (block[at] === 0) return '';
-  return utf8(block.subarray(at, at + length));
+  const field = block.subarray(at, at + length);
+  return isLoose ? upToNul(field).toString('utf8') : utf8(field);
 }
 
 /**
@@ -132,13 +159,20 @@ function string(block: Buffer, at: number, length: number): string {
  * journal cannot carry them.
  */
 export function utf8(field: Buffer): string {
-  const nul = field.indexOf(0);
-  const bytes = nul < 0 ? field : field.subarray(0, nul);
-  if (!isUtf8(bytes)) {
-    throw new Refusal(
-      'archive-path-forbidden',
-      `The name ${JSON.stringify(bytes.toString('latin1', 0, 120))} (shown as Latin-1) is not UTF-8.`,
-    );
-  }
+  const bytes = upToNul(field);
+  if (!isUtf8(bytes)) throw notUtf8(bytes);
   return bytes.toString('utf8');
+}
+
+/** The refusal of a name, which is shown in the one encoding that shows every byte. */
+export function notUtf8(name: Buffer): Refusal {
+  return new Refusal(
+    'archive-path-forbidden',
+    `the name ${JSON.stringify(name.toString('latin1', 0, 120))} (shown as Latin-1) is not UTF-8; rename the file`,
+  );
+}
+
+function upToNul(field: Buffer): Buffer {
+  const nul = field.indexOf(0);
+  return nul < 0 ? field : field.subarray(0, nul);
 }

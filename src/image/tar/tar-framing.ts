@@ -1,7 +1,7 @@
 import { Refusal } from '../../core/refusal/index.ts';
 import { type ArchiveLimits, malformed, quoted } from './limits.ts';
 import { checkPaxGlobal, noSparse, parsePax, type PaxOverrides, type Xattr } from './pax.ts';
-import { BLOCK, decodeBlock, type TarBlock, utf8 } from './tar-block.ts';
+import { BLOCK, decodeBlock, isExtension, type TarBlock, utf8 } from './tar-block.ts';
 import { isWrittenAlike } from './ustar-block.ts';
 
 export type EntryType = 'file' | 'link' | 'symlink' | 'directory' | 'fifo';
@@ -68,9 +68,6 @@ const remedies = new Map<string, string>([
   ['4', 'an app gets no block devices, so leave it out of the image'],
   ['S', noSparse],
 ]);
-
-/** Extension headers: their body describes the next entry. */
-const extensionFlags = new Set(['x', 'g', 'L', 'K']);
 
 const zeros = Buffer.alloc(64 * 1024);
 const maxId = 0xffff_fffe; // (uid_t)-1 means "leave alone" to chown
@@ -182,7 +179,7 @@ export class TarFraming {
   /** Call when the tar has ended. */
   end(): void {
     if (!this.hasEnded) {
-      throw malformed(`The archive ends at byte ${this.#offset} without an end marker: it was cut off.`);
+      throw malformed(`the archive ends at byte ${this.#offset} without an end marker: it was cut off`);
     }
   }
 
@@ -205,15 +202,16 @@ export class TarFraming {
     const offset = this.#offset;
     this.#offset += BLOCK;
     if (block[0] === 0 && block.equals(zeros.subarray(0, BLOCK))) {
-      if (this.#isExtended())
-        throw malformed(`The archive ends at byte ${offset} after an extension header.`);
+      if (this.#isExtended()) throw malformed(`the archive ends at byte ${offset} after an extension header`);
       this.#zeroBlocks++;
       return;
     }
-    if (this.#zeroBlocks > 0) throw malformed(`Data follows a block of zeros at byte ${offset}.`);
-    const header = decodeBlock(block, offset);
-    const isExtension = extensionFlags.has(header.flag);
-    if (isExtension) {
+    if (this.#zeroBlocks > 0) throw malformed(`data follows a block of zeros at byte ${offset}`);
+    const header = decodeBlock(block, offset, {
+      name: this.#pax?.path !== undefined || this.#longName !== undefined,
+      linkname: this.#pax?.linkpath !== undefined || this.#longLink !== undefined,
+    });
+    if (isExtension(header.flag)) {
       this.#isDoubtful = true;
       this.#doubt(block);
       this.#beginExtension(header);
@@ -245,7 +243,7 @@ export class TarFraming {
     if (header.sizeBytes > limit) {
       throw new Refusal(
         'archive-too-large',
-        `The archive has ${isPax ? 'a PAX header' : 'a long name'} of ${header.sizeBytes} bytes; the limit is ${limit}.`,
+        `the archive has ${isPax ? 'a PAX header' : 'a long name'} of ${header.sizeBytes} bytes; the limit is ${limit}`,
       );
     }
     this.#extension = { flag: header.flag, body: Buffer.alloc(header.sizeBytes), filled: 0 };
@@ -270,7 +268,7 @@ export class TarFraming {
       return;
     }
     const known = { x: this.#pax, L: this.#longName, K: this.#longLink }[flag];
-    if (known !== undefined) throw malformed(`An entry has two extension headers of type ${quoted(flag)}.`);
+    if (known !== undefined) throw malformed(`an entry has two extension headers of type ${quoted(flag)}`);
     if (flag === 'x') this.#pax = parsePax(body, this.#limits);
     else if (flag === 'L') this.#longName = longName(body);
     else this.#longLink = longName(body);
@@ -282,7 +280,7 @@ export class TarFraming {
       (pax?.path !== undefined && this.#longName !== undefined) ||
       (pax?.linkpath !== undefined && this.#longLink)
     ) {
-      throw malformed(`The entry ${quoted(header.name)} is named by both a PAX and a GNU header.`);
+      throw malformed(`the entry ${quoted(pax.path ?? header.name)} is named by both a PAX and a GNU header`);
     }
     const name = pax?.path ?? this.#longName ?? header.name;
     const linkname = pax?.linkpath ?? this.#longLink ?? header.linkname;
@@ -294,18 +292,18 @@ export class TarFraming {
       const what = refusedTypes.get(header.flag) ?? `of the unknown type ${quoted(header.flag)}`;
       throw new Refusal(
         'archive-entry-unsupported',
-        `The entry ${quoted(name)} is ${what}; ${remedies.get(header.flag) ?? 'that is not accepted'}.`,
+        `the entry ${quoted(name)} is ${what}; ${remedies.get(header.flag) ?? 'that is not accepted'}`,
       );
     }
     if (type !== 'file' && sizeBytes !== 0) {
       // Some readers skip such a body and some do not: the same bytes would be two archives.
-      throw malformed(`The entry ${quoted(name)} is a ${type} and has a body.`);
+      throw malformed(`the entry ${quoted(name)} is a ${type} and has a body`);
     }
-    if (uid > maxId || gid > maxId) throw malformed(`The entry ${quoted(name)} has an owner past 2^32-2.`);
+    if (uid > maxId || gid > maxId) throw malformed(`the entry ${quoted(name)} has an owner past 2^32-2`);
     if (this.#offset + sizeBytes > this.#limits.maxTarBytes) {
       throw new Refusal(
         'archive-too-large',
-        `The entry ${quoted(name)} of ${sizeBytes} bytes passes the archive's limit of ${this.#limits.maxTarBytes}.`,
+        `the entry ${quoted(name)} of ${sizeBytes} bytes passes the archive's limit of ${this.#limits.maxTarBytes}`,
       );
     }
     const fields = {
@@ -349,7 +347,7 @@ function longName(body: Buffer): string {
   const name = utf8(body);
   const used = Buffer.byteLength(name);
   if (name === '' || !body.subarray(used).equals(zeros.subarray(0, body.length - used))) {
-    throw malformed('A GNU long name is empty or goes on after its end.');
+    throw malformed('a GNU long name is empty or goes on after its end');
   }
   return name;
 }
@@ -358,7 +356,7 @@ function requireZeros(bytes: Buffer): void {
   for (let at = 0; at < bytes.length; at += zeros.length) {
     const part = bytes.subarray(at, at + zeros.length);
     if (!part.equals(zeros.subarray(0, part.length))) {
-      throw malformed("Data other than zeros follows the archive's end marker.");
+      throw malformed("data other than zeros follows the archive's end marker");
     }
   }
 }

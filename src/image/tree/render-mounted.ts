@@ -52,7 +52,7 @@ export async function renderMounted(rendering: MountedRendering, canonicalTar: W
   const { steps, limits } = rendering;
   const top = steps.at(-1)?.image;
   if (top === undefined) throw new Error('there is nothing to render');
-  const sink = new BatchedSink(canonicalTar, 'The consumer of the rendered tar');
+  const sink = new BatchedSink(canonicalTar, 'the consumer of the rendered tar');
   const counted = { entries: 0 };
   try {
     const tree = await layImages(steps, {

@@ -81,9 +81,9 @@ export async function readSourceTree(options: SourceTreeOptions): Promise<Source
   const skipped: string[] = [];
   const leftOut: LeftOut[] = [];
   const top = await stat(options.root).catch((error: unknown) => {
-    throw new Refusal('not-found', `The directory ${quoted(options.root)} cannot be read.`, { cause: error });
+    throw new Refusal('not-found', `the directory ${quoted(options.root)} cannot be read`, { cause: error });
   });
-  if (!top.isDirectory()) throw new Refusal('input-invalid', `${quoted(options.root)} is not a directory.`);
+  if (!top.isDirectory()) throw new Refusal('input-invalid', `${quoted(options.root)} is not a directory`);
   await visit(options.root, 'rootfs', top);
   for (const addition of options.additions) add(entries, addition, options);
   return { entries: arrange([...entries.values()]), skipped, leftOut };
@@ -95,7 +95,7 @@ export async function readSourceTree(options: SourceTreeOptions): Promise<Source
     }
     const type = fileTypes.find(([is]) => is(status))?.[1];
     if (type === undefined) {
-      throw new Refusal('input-invalid', `${quoted(file)} is a device node; an image cannot have one.`);
+      throw new Refusal('input-invalid', `${quoted(file)} is a device node; an image cannot have one`);
     }
     entries.set(path, {
       path,
@@ -115,7 +115,7 @@ export async function readSourceTree(options: SourceTreeOptions): Promise<Source
       if (!isUtf8(name)) {
         throw new Refusal(
           'input-invalid',
-          `${quoted(file)} has a name that is not UTF-8: ${name.toString('latin1')}.`,
+          `${quoted(file)} has a name that is not UTF-8: ${name.toString('latin1')}`,
         );
       }
       const child = `${file}/${name.toString()}`;
@@ -133,7 +133,7 @@ async function linkTarget(file: string): Promise<string> {
   if (isUtf8(target)) return target.toString();
   throw new Refusal(
     'input-invalid',
-    `${quoted(file)} is a link to a name that is not UTF-8: ${target.toString('latin1')}.`,
+    `${quoted(file)} is a link to a name that is not UTF-8: ${target.toString('latin1')}`,
   );
 }
 
@@ -143,7 +143,7 @@ function inRoot(path: string): string {
 
 function add(entries: Map<string, SourceEntry>, addition: Addition, options: SourceTreeOptions): void {
   const refuse = (rule: string) =>
-    new Refusal('input-invalid', `The added path ${quoted(addition.path)} ${rule}.`);
+    new Refusal('input-invalid', `the added path ${quoted(addition.path)} ${rule}`);
   const components = addition.path.split('/').slice(1);
   if (
     !addition.path.startsWith('/') ||

@@ -32,6 +32,7 @@ import {
   readSourceTree,
   type SourceEntry,
 } from '../../image/tree/index.ts';
+import { programNote } from './missing-program.ts';
 import { checkWritable, readBack } from './writable.ts';
 import { writeEntry } from './write-entry.ts';
 
@@ -61,6 +62,8 @@ export interface BuiltArchive {
   readonly tarSizeBytes: number;
   /** Sockets in `root`, as paths in the app's root. */
   readonly skipped: readonly string[];
+  /** What devices accept and the author probably did not mean. */
+  readonly notes: readonly string[];
 }
 
 /**
@@ -108,14 +111,14 @@ export async function writeAci(options: WriteOptions): Promise<Omit<BuiltArchive
 
 async function writeArchive(path: string, options: WriteOptions): Promise<Omit<BuiltArchive, 'skipped'>> {
   const { entries, called: output = options.output } = options;
-  const manifest = manifestBytes(options.manifest, output);
+  const { bytes: manifest, value } = checkedManifest(options.manifest, output);
   const mtime = options.latest ?? 0;
   const sizeBytes = manifest.length;
   const first: TarEntry = { ...impliedDirectory('manifest'), type: 'file', mode: 0o644, mtime, sizeBytes };
   checkWritable(allOf(first, entries), output, limits);
   const { stream, written } = openOutput(path, options.compression);
   written.catch(() => undefined); // reported by `out` when it happens before the end
-  const out = new BatchedSink(stream, `The file ${quoted(output)}`);
+  const out = new BatchedSink(stream, `the file ${quoted(output)}`);
   try {
     const tar = new DigestingSink(out);
     const writer = new TarWriter(tar);
@@ -129,7 +132,9 @@ async function writeArchive(path: string, options: WriteOptions): Promise<Omit<B
     const file = await stat(path);
     // A device or a pipe cannot be read back.
     if (file.isFile()) await readBack(path, output, imageId, limits);
-    return { imageId, sizeBytes: file.size, tarSizeBytes: tar.sizeBytes };
+    const note = programNote(value, entries);
+    const notes = note === undefined ? [] : [note];
+    return { imageId, sizeBytes: file.size, tarSizeBytes: tar.sizeBytes, notes };
   } catch (error) {
     out.destroy();
     // The file knows better than the sink before it why no more can be written.
@@ -150,7 +155,10 @@ function* allOf(first: TarEntry, others: Iterable<TarEntry>): Generator<TarEntry
   yield* others;
 }
 
-function manifestBytes(manifest: Uint8Array | ImageManifest, output: string): Buffer {
+function checkedManifest(
+  manifest: Uint8Array | ImageManifest,
+  output: string,
+): { readonly bytes: Buffer; readonly value: ImageManifest } {
   const bytes = asBuffer(manifest instanceof Uint8Array ? manifest : serializeImageManifest(manifest));
   if (bytes.length > limits.maxManifestBytes) {
     throw new Refusal(
@@ -158,8 +166,7 @@ function manifestBytes(manifest: Uint8Array | ImageManifest, output: string): Bu
       `${output} is not written: its manifest has ${bytes.length} bytes; devices take at most ${limits.maxManifestBytes}`,
     );
   }
-  parseImageManifest(bytes);
-  return bytes;
+  return { bytes, value: parseImageManifest(bytes) };
 }
 
 function openOutput(

@@ -35,7 +35,7 @@ export function checkWritable(entries: Iterable<TarEntry>, output: string, limit
       if (sizeBytes > limits.maxTarBytes) {
         throw new Refusal(
           'archive-too-large',
-          `The archive has more than ${limits.maxTarBytes} bytes with the entry ${quoted(entry.path)}.`,
+          `the archive has more than ${limits.maxTarBytes} bytes with the entry ${quoted(entry.path)}`,
         );
       }
     }
@@ -64,7 +64,7 @@ export async function readBack(
     throw refusedByDevices(error, output);
   }
   if (read === imageId) return;
-  throw new Refusal('image-build-failed', `The file ${quoted(path)} was read back as another image.`);
+  throw new Refusal('image-build-failed', `the file ${quoted(path)} was read back as another image`);
 }
 
 function refusedByDevices(error: unknown, output: string): unknown {

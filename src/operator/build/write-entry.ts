@@ -43,5 +43,5 @@ async function writeFileBody(
 }
 
 function changed(path: string): Refusal {
-  return new Refusal('input-invalid', `The file ${quoted(path)} changed while it was read.`);
+  return new Refusal('input-invalid', `the file ${quoted(path)} changed while it was read`);
 }

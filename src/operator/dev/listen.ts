@@ -2,6 +2,14 @@ import { once } from 'node:events';
 import type { Server } from 'node:net';
 import { Refusal } from '../../core/refusal/index.ts';
 
+/** What the operating system says, and what to do (listen(2), bind(2)). */
+const reasons: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'another program listens there; stop it or choose another port',
+  EADDRNOTAVAIL: 'this machine does not have the address; choose one of its own, or 0.0.0.0 for all',
+  EACCES: 'this user may not use the port; choose one from 1024 on',
+  ENOTFOUND: 'the name has no address; give the address of this machine',
+};
+
 /**
  * Makes `server` listen and returns the port, a free one for `port` 0.
  * @throws Refusal `input-invalid` when the address cannot be had
@@ -11,8 +19,9 @@ export async function listen(server: Server, host: string, port: number): Promis
     server.listen(port, host);
     await once(server, 'listening');
   } catch (cause) {
-    const advice = 'stop what listens there or choose another port';
-    throw new Refusal('input-invalid', `cannot listen on ${host}:${port}; ${advice}`, { cause });
+    const { code = '', message } = cause as NodeJS.ErrnoException;
+    const reason = reasons[code] ?? message;
+    throw new Refusal('input-invalid', `cannot listen on ${host}:${port}: ${reason}`, { cause });
   }
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('a TCP server has an address');

@@ -137,7 +137,11 @@ export class FleetLink {
    */
   async publishDesired(device: string, command: NewestCommand): Promise<void> {
     this.#published.set(device, command);
-    await orRefusal(this.#connection.then((connection) => this.#publish(connection, device, command)));
+    const connection = await orRefusal(this.#connection);
+    await orRefusal(
+      this.#publish(connection, device, command),
+      `the command of ${command.envelope.length} bytes`,
+    );
   }
 
   /**
@@ -154,6 +158,7 @@ export class FleetLink {
         connection.publish({ topic, payload: envelope }, { retain: true }),
         'the root',
       ),
+      `the root of trust of ${envelope.length} bytes`,
     );
     const isReturned = (): boolean => this.#roots.get(topic)?.equals(envelope) === true;
     this.#roots.delete(topic);
@@ -412,11 +417,12 @@ export class FleetLink {
   }
 }
 
-async function orRefusal<T>(work: Promise<T>): Promise<T> {
+/** @param sent what was being sent over an open connection */
+async function orRefusal<T>(work: Promise<T>, sent?: string): Promise<T> {
   try {
     return await work;
   } catch (error) {
-    throw error instanceof ConnectionLost ? refusalOf(error) : error;
+    throw error instanceof ConnectionLost ? refusalOf(error, sent) : error;
   }
 }
 
@@ -425,12 +431,21 @@ function isAway({ reason }: ConnectionLost): boolean {
   return reason === 'unreachable' || reason === 'no-network' || reason === 'closed';
 }
 
-function refusalOf(loss: ConnectionLost): Refusal {
-  if (isAway(loss)) {
-    return new Refusal('broker-unreachable', `no connection to the broker: ${loss.message}`, { cause: loss });
+function refusalOf(loss: ConnectionLost, sent?: string): Refusal {
+  const code = isAway(loss) ? 'broker-unreachable' : 'broker-refused';
+  // What the broker did on an open connection is a sentence of its own.
+  if (loss.message.startsWith('the broker ')) return new Refusal(code, loss.message, { cause: loss });
+  if (code === 'broker-refused') {
+    return new Refusal(code, `the broker refused the connection: ${loss.message}`, { cause: loss });
   }
-  // What the broker refused on an open connection names the message itself.
-  const isOfMessage = loss.message.startsWith('the broker ');
-  const words = isOfMessage ? loss.message : `the broker refused the connection: ${loss.message}`;
-  return new Refusal('broker-refused', words, { cause: loss });
+  if (sent === undefined) {
+    return new Refusal(code, `no connection to the broker: ${loss.message}`, { cause: loss });
+  }
+  // Over MQTT 3.1.1 a broker can refuse a message only by ending the connection (§3.3.5).
+  const advice = 'look whether the broker limits the size of messages, or what this account may publish';
+  return new Refusal(
+    code,
+    `the connection to the broker ended while ${sent} was sent: ${loss.message}; ${advice}`,
+    { cause: loss },
+  );
 }

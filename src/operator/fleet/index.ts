@@ -20,7 +20,7 @@ export {
 } from './fleet-summary.ts';
 export { notForImages } from './not-for-images.ts';
 export { imageFiles, type OfferedImage, readImageFile, requireSignature } from './offered-image.ts';
-export { OfferedImages, imagesOf, reifyPod, simplePod } from './pod-spec.ts';
+export { OfferedImages, imagesOf, type ReifiedPod, reifyPod, simplePod } from './pod-spec.ts';
 export { previewDeploy } from './preview.ts';
 export { provisionFiles } from './provision.ts';
 export {

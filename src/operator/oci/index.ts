@@ -6,5 +6,6 @@
  */
 export { type ConvertedImage, fromOci, type FromOciOptions } from './from-oci.ts';
 export type { PlacedLayer } from './layer-files.ts';
+export { entrypointLength } from './runtime.ts';
 export { parsePlatform } from './platform.ts';
 export { toOci } from './to-oci.ts';

@@ -5,6 +5,7 @@ import {
   BLOCK,
   checksum,
   decodeBlock,
+  isExtension,
   type TarBlock,
   padding,
   encodeBlock,
@@ -14,8 +15,6 @@ import { ByteReader } from './byte-reader.ts';
 import { expanded, mapBehindHeader, sparseMap, type SparseMap } from './sparse-file.ts';
 import { tooLarge } from './uncompressed.ts';
 
-/** Headers that describe the entry behind them; the global one describes all. */
-const extensionFlags = ['x', 'g', 'L', 'K'];
 const deviceFlags = ['3', '4'];
 
 export interface PlainTarOptions {
@@ -56,13 +55,13 @@ async function* nextEntry(
   let records: readonly Record[] = [];
   for (;;) {
     const block = withMark(await reader.read(BLOCK));
-    const header = decoded(block);
+    const header = decoded(block, held.length > 0);
     if (header === undefined) {
       yield* [...held, block];
       return false;
     }
     const { flag, sizeBytes } = header;
-    if (extensionFlags.includes(flag)) {
+    if (isExtension(flag)) {
       if (sizeBytes > limits.maxPaxBytes) {
         yield* [...held, block];
         return false;
@@ -112,10 +111,11 @@ function textOf(records: readonly Record[], wanted: string): string | undefined 
   return records.find(({ key }) => key === wanted)?.value.toString();
 }
 
-function decoded(block: Buffer): TarBlock | undefined {
+/** @param isExtended whether an extension may replace the names, which then need not be UTF-8 */
+function decoded(block: Buffer, isExtended: boolean): TarBlock | undefined {
   if (block.length < BLOCK) return undefined;
   try {
-    return decodeBlock(block, 0);
+    return decodeBlock(block, 0, { name: isExtended, linkname: isExtended });
   } catch {
     return undefined;
   }

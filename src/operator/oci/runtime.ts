@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import { isAcName, sanitizeAcName, type JsonValue } from '../../image/appc/index.ts';
+import { type ImageManifest, isAcName, labelValue, sanitizeAcName, type JsonValue } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import { accountOf, type AccountFiles } from './account.ts';
 import type { ImageConfig } from './documents.ts';
@@ -37,6 +37,16 @@ export const entrypointAnnotation = 'wherry/oci-entrypoint-length';
  * out again.
  */
 export const defaultGroupAnnotation = 'wherry/oci-default-group';
+
+/**
+ * How many words of the image's `exec` are what it always runs, and not the command that a pod may
+ * replace: all of them in an image that was never one of OCI.
+ */
+export function entrypointLength({ app, annotations }: ImageManifest): number {
+  const words = app?.exec.length ?? 0;
+  const written = labelValue(annotations, entrypointAnnotation);
+  return written !== undefined && /^\d{1,6}$/.test(written) ? Math.min(Number(written), words) : words;
+}
 
 const environmentName = /^[A-Za-z_][A-Za-z_0-9.-]*$/;
 

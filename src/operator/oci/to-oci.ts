@@ -105,7 +105,7 @@ async function writeLayer(
     createWriteStream(path),
   );
   writing.catch(() => undefined); // told below, or by the writer
-  const sink = new BatchedSink(tar, 'The layer');
+  const sink = new BatchedSink(tar, 'the layer');
   const writer = new TarWriter(sink);
   try {
     const { manifest } = await readArchive(createReadStream(file), {

@@ -23,7 +23,7 @@ const values = fc.letrec((tie) => ({
 }));
 
 describe('deterministic encoding (RFC 8949 §4.2.1) [C10]', () => {
-  it('gives back every value that it can carry', () => {
+  it('returns every value that was encoded', () => {
     fc.assert(
       fc.property(values.any, (value) => {
         expect(decodeCbor(encodeCbor(value), { maxBytes: 1 << 20, maxDepth: 16 })).toEqual(value);
@@ -150,7 +150,7 @@ describe('hostile bytes are refused [C10]', () => {
     expect(() => decodeCbor(deep, { maxBytes: 1 << 20, maxDepth: 1 << 20 })).toThrow(CborError);
   });
 
-  it('a message longer than its limit is not looked at', () => {
+  it('a message longer than its limit is refused unread', () => {
     const long = encodeCbor(new Uint8Array(limits.maxBytes));
     expect(() => decodeCbor(long, limits)).toThrow(/more than 4096/);
   });
@@ -170,7 +170,7 @@ describe('hostile bytes are refused [C10]', () => {
 });
 
 describe('decoded values', () => {
-  it('treat __proto__ and constructor as keys like any other', () => {
+  it('treat __proto__ and constructor as ordinary keys', () => {
     const value = decodeCbor(fromHex('a1 69 5f5f70726f746f5f5f a1 6161 01'), limits) as Record<
       string,
       unknown

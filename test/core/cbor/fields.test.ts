@@ -34,7 +34,7 @@ const good: Record<string, CborValue> = {
 };
 
 describe('typed readers of decoded maps [C10]', () => {
-  it('give a typed object and leave absent optional keys out', () => {
+  it('return a typed object without absent optional keys', () => {
     const value = readFields(good, reader, 'thing');
     expect(value).toEqual({ ...good, name: 'X' });
     expect('note' in value).toBe(false);
@@ -57,7 +57,7 @@ describe('typed readers of decoded maps [C10]', () => {
     ['no constant of the list', { ...good, mode: 'c' }, /thing\/mode: not one of/],
     ['an array for a map', [], /thing: not a map/],
     ['text that is longer in UTF-8', { ...good, note: 'üüü' }, /thing\/note: longer than 4 bytes/],
-  ])('refuse %s and say where', (_name, value, message) => {
+  ])('refuse %s and name its place', (_name, value, message) => {
     expect(() => readFields(value, reader, 'thing')).toThrow(CborError);
     expect(() => readFields(value, reader, 'thing')).toThrow(message);
   });

@@ -19,12 +19,12 @@ const missingIn = (text: string): RefusalCode[] =>
   codes.filter((code) => !new RegExp(`(?<![\\w-])${code}(?![\\w-])`).test(text));
 
 describe('[A10.12] every code of the closed list', () => {
-  it('is given by something', () => {
+  it('is used by the sources', () => {
     const given = textOf('src', (file) => file.endsWith('.ts') && file !== 'core/refusal/codes.ts');
     expect(missingIn(given.replace(/^\s*(\/\/|\*|\/\*\*).*$/gm, ''))).toEqual([]);
   });
 
-  it('is expected by a test, or by a case of a pod', () => {
+  it('is expected by a test or by a pod case', () => {
     const isTest = (file: string): boolean =>
       (file.endsWith('.test.ts') || file.endsWith('.pod')) && !/^(core\/refusal|board|fuzz)\//.test(file);
     const tests = textOf('test', isTest).replace(/^\s*(\/\/|\*|\/\*\*).*$/gm, '');
@@ -32,7 +32,7 @@ describe('[A10.12] every code of the closed list', () => {
   });
 });
 
-it('a refusal in a log line is its sentence, without the name of a class', () => {
+it('a refusal in a log line is its message, without a class name', () => {
   expect(`no report: ${String(new Refusal('no-space', 'the disk is full'))}`).toBe(
     'no report: the disk is full',
   );

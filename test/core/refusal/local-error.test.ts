@@ -45,7 +45,7 @@ describe('an error of the file system', () => {
     });
   });
 
-  it('in a file of wherry itself is not blamed on what somebody typed', () => {
+  it("in one of wherry's own files is not reported as a mistake of the user", () => {
     expect(diskRefusal(raised('ENOENT'), 'version 7 cannot be saved')).toMatchObject({
       code: 'disk-failed',
       message:
@@ -58,7 +58,7 @@ describe('an error of the file system', () => {
     expect(diskRefusal(new TypeError('a mistake'), 'the state cannot be saved')).toBeUndefined();
   });
 
-  it('is found behind what was said first', () => {
+  it('is found among the causes of another error', () => {
     const cause = Object.assign(new Error('ENOSPC'), { code: 'ENOSPC', syscall: 'write' });
     const said = new Refusal('image-build-failed', 'the file takes no more bytes', { cause });
     expect(asLocalRefusal(said, 'a.aci')).toMatchObject({
@@ -67,7 +67,7 @@ describe('an error of the file system', () => {
     });
   });
 
-  it('is not what the network did', async () => {
+  it('is not mistaken for a network error', async () => {
     const [error] = (await once(
       connect(1, '127.0.0.1').on('error', () => undefined),
       'error',

@@ -36,7 +36,7 @@ describe('wherry.toml', () => {
     });
   });
 
-  it('has a network for pods that name none', () => {
+  it('has a default network for pods', () => {
     expect(parseConfig(minimal).network).toEqual({
       allowHost: true,
       whenUnsaid: 'host',
@@ -50,7 +50,7 @@ describe('wherry.toml', () => {
     });
   });
 
-  it('takes a proxy for downloads and a cap', () => {
+  it('accepts a proxy and a rate limit for downloads', () => {
     const toml = `${minimal}[download]\nproxy = "http://proxy.example:3128/"\nno_proxy = ["a.local", ".b"]\nmax_bytes_per_second = 65536\n`;
     expect(parseConfig(toml).download).toEqual({
       proxy: { url: 'http://proxy.example:3128', noProxy: ['a.local', '.b'] },
@@ -110,7 +110,7 @@ describe('wherry.toml', () => {
     [`${minimal}[download]\nproxy = "http://p"\nno_proxy = "a"\n`, /download\.no_proxy takes a list/],
     [`${minimal}[download]\nproxy = "http://p"\nno_proxy = ["a,b"]\n`, /download\.no_proxy takes a list/],
     ['fleet = \n', /^wherry\.toml line 1: /],
-  ])('%j is refused with a sentence', (toml, sentence) => {
+  ])('%j is refused with a message', (toml, sentence) => {
     expect(fault(toml)).toMatch(sentence);
   });
 });

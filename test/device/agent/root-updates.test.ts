@@ -103,7 +103,7 @@ async function openDevice(disk = new CrashingDisk()) {
 }
 
 describe('a device without a root', () => {
-  it('[C86] goes by its directories of keys, and takes no root from the network', async () => {
+  it('[C86] trusts its key directories, and ignores roots from the network', async () => {
     put('local/deploy/fleet.asc', 'FLEET');
     const device = await openDevice();
     device.roots.receive(1, root(1));
@@ -113,7 +113,7 @@ describe('a device without a root', () => {
     expect(device.trust.deploy()).toEqual({ keys: ['FLEET'], threshold: 1 });
   });
 
-  it('[C86] takes its first root from a file, and then no key of the directories', async () => {
+  it('[C86] takes its first root from a file, and then ignores the key directories', async () => {
     put('local/deploy/fleet.asc', 'FLEET');
     put('local/images/root.d/fleet.asc', 'IMAGES');
     put('system/root.cbor', root(1));
@@ -130,7 +130,7 @@ describe('a device without a root', () => {
     expect(device.log.at(-1)).toBe('await 2');
   });
 
-  it('[C86] with a root that cannot be used obeys nobody, until it is another or gone', async () => {
+  it('[C86] with an unusable root obeys no command until it is replaced or removed', async () => {
     put('local/deploy/fleet.asc', 'FLEET');
     put('local/root.cbor', await publishRoot(first, alice));
     const device = await openDevice();
@@ -153,7 +153,7 @@ describe('a device without a root', () => {
 });
 
 describe('a device with a root', () => {
-  it('[C81] [C85] goes from one to the next, and forgets none in a restart', async () => {
+  it('[C81] [C85] follows one root with the next, also after a restart', async () => {
     put('local/root.cbor', root(1));
     const device = await openDevice();
     await device.settled();
@@ -168,7 +168,7 @@ describe('a device with a root', () => {
     expect(again.examinations()).toBe(0);
   });
 
-  it('[C86] keeps its root when the file goes, and never takes an older one from a file', async () => {
+  it('[C86] keeps its root when the file is removed, and refuses an older one from a file', async () => {
     put('local/root.cbor', root(3));
     const device = await openDevice();
     await device.settled();
@@ -182,7 +182,7 @@ describe('a device with a root', () => {
     expect(device.trust.deploy().keys).toEqual([alice.publicKey]);
   });
 
-  it('[C86] takes a later root from a file without those between, and goes on from there by the network', async () => {
+  it('[C86] takes a later root from a file, and the next ones from the network', async () => {
     put('local/root.cbor', root(1));
     const device = await openDevice();
     await device.settled();
@@ -193,7 +193,7 @@ describe('a device with a root', () => {
     expect(device.version()).toBe(4);
   });
 
-  it('[C80] refuses what is not the next root with its code, and examines the same bytes once', async () => {
+  it('[C80] refuses a message that is not the next root, and examines the same bytes once', async () => {
     put('local/root.cbor', root(1));
     const device = await openDevice();
     await device.settled();
@@ -217,7 +217,7 @@ describe('a device with a root', () => {
     expect(device.version()).toBe(1);
   });
 
-  it('endless data: a flood of roots costs a bounded number of examinations, and the newest is examined next', async () => {
+  it('endless data: a flood of roots costs few examinations, and the newest is examined next', async () => {
     put('local/root.cbor', root(1));
     const device = await openDevice();
     await device.settled();
@@ -237,7 +237,7 @@ describe('a device with a root', () => {
     expect(device.version()).toBe(2);
   });
 
-  it('[C81] has the old or the new root whenever the power fails while one is saved', async () => {
+  it('[C81] has the old or the new root after a power cut at any moment of saving', async () => {
     put('local/root.cbor', root(1));
     const device = await openDevice();
     await device.settled();
@@ -253,7 +253,7 @@ describe('a device with a root', () => {
   });
 });
 
-it('[C81] a deployment that saves what it knew before a root came takes none back, and loses nothing of its own', async () => {
+it('[C81] a deployment that saves an older state does not take a root back', async () => {
   const keeper = await openState(stateSlots(new CrashingDisk(), '/state'));
   await keeper.update((state) => acceptRoot(state, first));
   const before = keeper.state;

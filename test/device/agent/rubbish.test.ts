@@ -46,8 +46,8 @@ const oomKill = () => {
   throw new Refusal('internal', 'the examination of the message ended without a result (oom-kill)');
 };
 
-describe('an examination that failed by itself', () => {
-  it('[C27] is tried again, later each time, at most five times, and told once', async () => {
+describe('an examination that failed for reasons of the device', () => {
+  it('[C27] is retried with longer waits, at most five times, and reported once', async () => {
     const { supervisor, clock, events, examined } = device(oomKill);
     supervisor.receive(Buffer.from('command'));
     await clock.pass(9_999);
@@ -102,7 +102,7 @@ describe('a disk that cannot be written', () => {
     expect(examined).toHaveLength(2);
   });
 
-  it('is no-space when there are no blocks or inodes', async () => {
+  it('is reported as no-space when there are no blocks or inodes', async () => {
     const save = async () => {
       const handle = await open('/dev/full', 'w');
       await handle.write('x').finally(() => handle.close());
@@ -114,12 +114,12 @@ describe('a disk that cannot be written', () => {
   });
 });
 
-describe('rubbish on the topic of commands', () => {
+describe('invalid messages on the topic of commands', () => {
   const unsigned = (text: string) => {
     if (text.startsWith('rubbish')) throw new Refusal('signature-invalid', `${text} is not signed`);
   };
 
-  it('[C28] starts a bounded number of examinations and writes a bounded number of lines', async () => {
+  it('[C28] cause a bounded number of examinations and log lines', async () => {
     const { supervisor, clock, examined, events, lines } = device(unsigned);
     for (let count = 0; count < 2 * 600; count++) {
       supervisor.receive(Buffer.from(`rubbish ${count}`));
@@ -131,7 +131,7 @@ describe('rubbish on the topic of commands', () => {
     expect(events.some((event) => /\(\d+ more were refused before\)$/.test(messageOf(event)))).toBe(true);
   });
 
-  it('[C28] delays the newest message by less than 10 s', async () => {
+  it('[C28] delay the newest message by less than 10 s', async () => {
     const { supervisor, clock, examined } = device(unsigned);
     for (let count = 0; count < 100; count++) {
       supervisor.receive(Buffer.from(`rubbish ${count}`));
@@ -142,7 +142,7 @@ describe('rubbish on the topic of commands', () => {
     expect(examined.at(-1)).toBe('a command');
   });
 
-  it('[C28] that is no envelope is refused without an examination, and displaces no command', async () => {
+  it('[C28] that are not envelopes are refused unexamined and do not replace a command', async () => {
     const { supervisor, clock, examined, events } = device(unsigned, { check: checkEnvelope });
     const signatures = ['-----BEGIN PGP SIGNATURE-----\n\nAA==\n-----END PGP SIGNATURE-----\n'];
     const command = encodeEnvelope({ payload: Buffer.from('x'), signatures });

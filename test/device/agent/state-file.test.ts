@@ -49,7 +49,7 @@ describe('a state that an older wherry saved', () => {
 });
 
 describe('a state that is saved', () => {
-  it('is read again whatever names and sentences are in it', async () => {
+  it('is read back with any names and messages', async () => {
     const long = 'n'.repeat(200);
     const pod = {
       ...deployedPod(long),
@@ -84,7 +84,7 @@ describe('a state that is saved', () => {
     expect((await openState(slots)).state).toEqual(state);
   });
 
-  it('is not written when it could not be read again', async () => {
+  it('is not written when it could not be read back', async () => {
     const slots = stateSlots(new CrashingDisk(), directory);
     const keeper = await openState(slots);
     await keeper.save({ ...emptyState, trusted: { version: 3, payloadSha256: 'a', issued: 1 } });

@@ -89,7 +89,7 @@ async function rest(): Promise<void> {
 }
 
 describe('the supervisor', () => {
-  it('[C6] [C40] answers each version once, with how it ended', async () => {
+  it('[C6] [C40] answers each version once with its outcome', async () => {
     const { supervisor, outcomes, world } = device();
     supervisor.receive(command(1, 'a'));
     await rest();
@@ -112,7 +112,7 @@ describe('the supervisor', () => {
     ]);
   });
 
-  it('[C85] judges a command again that it refused, when another root says who may command', async () => {
+  it('[C85] judges a refused command again under another root', async () => {
     const { supervisor, examined, events } = device();
     const refused = Buffer.from('bad');
     for (let count = 0; count < 2; count += 1) {
@@ -127,7 +127,7 @@ describe('the supervisor', () => {
     expect(events).toHaveLength(2);
   });
 
-  it('[C44] lets a newer version supersede one that is under way, and the newer one is what runs', async () => {
+  it('[C44] runs a newer version in place of one that is under way', async () => {
     const { supervisor, outcomes, world } = device();
     supervisor.receive(command(1, 'old'));
     await rest();
@@ -142,7 +142,7 @@ describe('the supervisor', () => {
     expect([...world.stagedUnits]).toEqual(['web-new']);
   });
 
-  it('[C42] lets the old set run again although the superseded version could not put it back', async () => {
+  it('[C42] runs the old set again although the superseded version could not restore it', async () => {
     const { supervisor, outcomes, world } = device();
     supervisor.receive(command(1, 'old'));
     await rest();
@@ -201,7 +201,7 @@ describe('the supervisor', () => {
     expect(reported).toEqual(words.map((step) => ({ version: 2, phase: 'activate', step })));
   });
 
-  it('rests when the message is examined and the deployment has ended, of whichever version', async () => {
+  it('rests when the message is examined and the deployment has ended', async () => {
     const { supervisor } = device();
     await supervisor.rest();
     let rested = false;
@@ -216,7 +216,7 @@ describe('the supervisor', () => {
     expect(supervisor.deployment).toMatchObject({ version: 3, phase: 'committed' });
   });
 
-  it('[C24] starts nothing and answers nothing when the broker or the operator says the same again', async () => {
+  it('[C24] ignores the same command when it comes again', async () => {
     const { supervisor, outcomes, world, examined } = device();
     supervisor.receive(command(1, 'a'));
     await rest();
@@ -231,7 +231,7 @@ describe('the supervisor', () => {
     expect(outcomes()).toEqual(['1 committed']);
   });
 
-  it('[C6] [C50] answers a refused message with one event and one line, and reports it until a good one comes', async () => {
+  it('[C6] [C50] answers a refused message once, and reports it until a valid one comes', async () => {
     const { supervisor, events, journal } = device();
     supervisor.receive(Buffer.from('bad'));
     await rest();
@@ -243,14 +243,14 @@ describe('the supervisor', () => {
     expect(supervisor.refused).toBeUndefined();
   });
 
-  it('of messages that come while one is examined reads the last one only', async () => {
+  it('reads only the last of the messages that come during an examination', async () => {
     const { supervisor, examined } = device();
     for (const version of [1, 2, 3, 4]) supervisor.receive(command(version, 'x'));
     await rest();
     expect(examined).toEqual(['1 x', '4 x']);
   });
 
-  it('leaves a deployment pending when wherryd ends, and takes it up again', async () => {
+  it('leaves a deployment pending when wherryd ends, and resumes it', async () => {
     const { supervisor, world, outcomes } = device();
     supervisor.receive(command(1, 'slow'));
     await rest();
@@ -263,7 +263,7 @@ describe('the supervisor', () => {
     expect(next.supervisor.deployment).toMatchObject({ version: 1, phase: 'probation' });
   });
 
-  it('does not wait for an examination when it is closed, answers nothing, and takes no message any more', async () => {
+  it('ends an examination without an answer when it is closed, and takes no more messages', async () => {
     const { supervisor, examined, journal, outcomes, world } = device();
     supervisor.receive(command(1, 'never'));
     await settle();
@@ -274,7 +274,7 @@ describe('the supervisor', () => {
     expect([journal, outcomes(), world.calls]).toEqual([[], [], []]);
   });
 
-  it('[C71] replaces a damaged image when the broker tells the running command again, until it is whole, and answers nothing', async () => {
+  it('[C71] replaces a damaged image when the running command comes again', async () => {
     const { supervisor, world, journal, outcomes } = device();
     supervisor.receive(command(1, 'image'));
     await rest();

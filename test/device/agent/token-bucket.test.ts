@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { TokenBucket } from '../../../src/device/agent/token-bucket.ts';
 
 describe('a budget', () => {
-  it('allows a burst, then one per refill, and tells how long it takes', () => {
+  it('allows a burst, then one per refill, and returns the wait', () => {
     const budget = new TokenBucket({ burst: 2, refillMs: 1000 });
     expect([0, 0, 0, 400, 999, 1000, 1001].map((nowMs) => budget.take(nowMs))).toEqual([
       ...[0, 0, 1000, 600, 1, 0, 999],
@@ -14,7 +14,7 @@ describe('a budget', () => {
     expect([0, 1e9, 1e9, 1e9].map((nowMs) => budget.take(nowMs))).toEqual([0, 0, 0, 1000]);
   });
 
-  it('is not used up by what proved to be worth it', () => {
+  it('is refunded for valid messages', () => {
     const budget = new TokenBucket({ burst: 1, refillMs: 1000 });
     budget.take(0);
     budget.refund();

@@ -17,7 +17,7 @@ const put = (path: string, content: string): void => {
   writeFileSync(join(directory, path), content);
 };
 
-it('[A9.16] a device takes the keys of both stores, for what each is trusted, and none that is masked', () => {
+it('[A9.16] a device reads the keys of both stores with their scopes, except masked ones', () => {
   const files = trustFiles({ local: join(directory, 'local'), system: join(directory, 'system') });
   put('system/deploy/operator.asc', 'OPERATOR');
   put('system/images/root.d/vendor.asc', 'VENDOR');
@@ -34,7 +34,7 @@ it('[A9.16] a device takes the keys of both stores, for what each is trusted, an
   expect(files.deployKeys()).toEqual([]);
 });
 
-it('[A9.23] a device takes along what the stores say of a key that is trusted elsewhere', () => {
+it('[A9.23] a device merges every copy of a trusted key, wherever it is stored', () => {
   const files = trustFiles({ local: join(directory, 'local'), system: join(directory, 'system') });
   put('local/deploy/operator.asc', 'OPERATOR');
   put('system/images/root.d/operator.asc', 'REVOKED');

@@ -55,7 +55,7 @@ describe('a deployment', () => {
     expect([...world.stagedUnits]).toEqual(['web-new']);
   });
 
-  it('tells how many bytes of how many have come', async () => {
+  it('reports how many bytes have arrived, and of how many', async () => {
     const told = await run(deviceWithPending());
     expect(told).toContainEqual({ version: 2, phase: 'fetch', receivedBytes: 10, totalBytes: 10 });
   });
@@ -105,7 +105,7 @@ describe('a deployment', () => {
     }
   });
 
-  it('asks for the room of a tree that the command announces before it downloads anything', async () => {
+  it('reserves space for an announced tree before it downloads', async () => {
     const world = deviceWithPending();
     const announced = desired(2, 'new');
     const images = announced.images.map((image) => ({ ...image, renderedBytes: 40 }));
@@ -137,7 +137,7 @@ describe('a deployment', () => {
     expect(decodeState(encodeState(world.state))).toEqual(world.state);
   });
 
-  it('of a state from before there were rendered trees is taken up', async () => {
+  it('of a state without rendered trees is resumed', async () => {
     const world = deviceWithPending();
     const { pending, ...rest } = world.state;
     const old = encodeState(rest);
@@ -156,7 +156,7 @@ describe('a deployment', () => {
     expect(decodeState(encodeState(rest)).images).toHaveLength(4);
   });
 
-  it('leaves a pod alone whose content did not change [C43]', async () => {
+  it('does not touch an unchanged pod [C43]', async () => {
     const world = deviceWithPending();
     world.state = { ...world.state, pending: { desired: desired(2, 'old'), attempts: 0 } };
     await run(world);
@@ -209,7 +209,7 @@ describe('a deployment', () => {
     expect([...world.running]).toEqual(['web-new', 'db-new']);
   });
 
-  it('is superseded by a newer one and says so', async () => {
+  it('is superseded by a newer one and reports that', async () => {
     const world = deviceWithPending();
     const abort = new AbortController();
     abort.abort(new Superseded(3));
@@ -291,7 +291,7 @@ describe('the table of phases', () => {
   /** Of each phase, the step that a test can make fail in it. */
   const steps = { fetch: 'pull', stage: 'stage', activate: 'start', probation: 'probation' } as const;
 
-  it.each(rows)('is what a run goes by: $event in $phase leads to $next', async ({ phase, event, next }) => {
+  it.each(rows)('drives a run: $event in $phase leads to $next', async ({ phase, event, next }) => {
     const world = deviceWithPending();
     const step = steps[phase as keyof typeof steps];
     const abort = new AbortController();

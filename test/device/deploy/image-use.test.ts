@@ -62,7 +62,7 @@ describe('what a store holds', () => {
   const uses = imageUses(state, objects, mountOf, (unit) => unit === 'web.service');
   const of = (id: string) => uses.find((use) => use.id === imageIdOf(id));
 
-  it('is told with the deployments and running pods that need it, and its last use', () => {
+  it('is listed with the deployments and pods that need it, and its last use', () => {
     expect(of('a')).toMatchObject({
       sizeBytes: 10,
       deployments: [{ which: 'current', version: 3 }],
@@ -79,7 +79,7 @@ describe('what a store holds', () => {
     expect(versionOf(image('a'))).toBe('1.0');
   });
 
-  it('shows objects that nobody knows, leaves out what was collected, and tells what is missing', () => {
+  it('lists unknown and missing objects, and not collected ones', () => {
     expect(of('stranger')).toEqual({ id: imageIdOf('stranger'), sizeBytes: 50, deployments: [], pods: [] });
     expect(of('gone')).toBeUndefined();
     const without = imageUses(state, new Map(), mountOf, () => false);
@@ -90,7 +90,7 @@ describe('what a store holds', () => {
     ]);
   });
 
-  it('is kept by collection as far as a deployment or a running pod needs it', () => {
+  it('is kept by collection when a deployment or a running pod needs it', () => {
     const roots = rootsOf(state, [pod('between', 'loose')]);
     expect([...roots.objectIds].sort()).toEqual(idsOf('a', 'b', 'shared').sort());
     expect([...roots.podUuids]).toEqual(['web', 'old', 'between'].map((name) => deployedPod(name).uuid));
@@ -98,7 +98,7 @@ describe('what a store holds', () => {
 });
 
 describe('the last use of an image', () => {
-  it('is the moment at which the set that needed it was replaced, written with that and at no other time', async () => {
+  it('is the time at which the set that needed it was replaced', async () => {
     const world = new WorldModel();
     world.state = {
       ...state,
@@ -124,7 +124,7 @@ describe('the last use of an image', () => {
 });
 
 describe('the images that a state remembers', () => {
-  it('stay few over years of deployments: the longest unused are forgotten, those in use never', () => {
+  it('stay few: the longest unused are forgotten, those in use are kept', () => {
     let many = state;
     for (let number = 0; number < 500; number += 1)
       many = withImage(many, image(`n${number}`), 1000 + number);
@@ -134,7 +134,7 @@ describe('the images that a state remembers', () => {
     expect(decodeState(encodeState(many)).images).toHaveLength(3 + maxUnreferenced);
   });
 
-  it('are read from a state that a version wrote which did not seal them, and with their seals', () => {
+  it('are read from a state without seals, and with seals', () => {
     const { verity, lastUse, ...before } = image('a');
     const old = encodeCbor({ ...emptyState, images: [before] });
     expect(decodeState(old).images).toEqual([{ ...before, manifest: new Uint8Array(before.manifest) }]);
@@ -147,13 +147,13 @@ describe('the images that a state remembers', () => {
     expect(() => decodeState(encodeState(damaged))).toThrow(/not a digest of fs-verity/);
   });
 
-  it('[A2.9] are refused with a pod whose directory would be another', () => {
+  it('[A2.9] are refused with a pod whose UUID is not its own', () => {
     const pods = [{ ...pod('web', 'a'), uuid: '../../etc' }];
     const damaged = { ...emptyState, current: { version: 1, pods, imageIds: [] } };
     expect(() => decodeState(encodeState(damaged))).toThrow(/uuid: expected a UUID, found "..\/..\/etc"/);
   });
 
-  it('are read back whatever the size of their manifests', () => {
+  it('are read back with manifests of any size', () => {
     const large = [1, 2, 3].map((number) => ({ ...image(`m${number}`), manifest: new Uint8Array(1 << 20) }));
     expect(decodeState(encodeState({ ...emptyState, images: large })).images).toHaveLength(3);
   });

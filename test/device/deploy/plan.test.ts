@@ -30,7 +30,7 @@ describe('the plan of an activation', () => {
     expect(planActivation([], [web, db], [])).toEqual([adopt(web, db), start(web), start(db)]);
   });
 
-  it('stops the services that are not in the set at once, and their slices only after them', () => {
+  it('stops all services that are not in the set together, and then their slices', () => {
     expect(planActivation(loaded(web, db), [log], [])).toEqual([
       { do: 'stop', units: ['web.service', 'db.service'], why: 'not in the set' },
       { do: 'stop', units: ['web.slice', 'db.slice'], why: 'not in the set' },
@@ -39,7 +39,7 @@ describe('the plan of an activation', () => {
     ]);
   });
 
-  it('stops networks after the apps that are in them, before others need their addresses', () => {
+  it('stops networks after their apps, before other pods need the addresses', () => {
     const network = 'wherry-network-web.service';
     const attached = { ...web, mounts: [...web.mounts, network] };
     const units = [...loaded(web), { name: network, activeState: 'active' }];
@@ -53,7 +53,7 @@ describe('the plan of an activation', () => {
     expect(planActivation(units, [attached], [])).toEqual([adopt(attached)]);
   });
 
-  it('leaves a pod alone that runs and is in the set [C43]', () => {
+  it('does not touch a running pod of the set [C43]', () => {
     expect(planActivation(loaded(web, db), [web], [])).toEqual([
       { do: 'stop', units: ['db.service'], why: 'not in the set' },
       { do: 'stop', units: ['db.slice'], why: 'not in the set' },

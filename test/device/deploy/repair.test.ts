@@ -57,14 +57,14 @@ describe('images of the running version', () => {
     expect(world.state.current?.version).toBe(3);
   });
 
-  it('that are whole are left alone [C24]', async () => {
+  it('that are intact are not touched [C24]', async () => {
     const world = damagedDevice();
     world.damaged.clear();
     expect(await repairImages(desired(3), world, world, never, clock)).toEqual([]);
     expect(world.calls).toEqual([]);
   });
 
-  it('that are whole have the tree that was rendered of them rendered again where that is damaged [C71]', async () => {
+  it('that are intact have a damaged tree of them rendered again [C71]', async () => {
     const world = damagedDevice();
     world.damaged.clear();
     const tree = { id: 'rendered-t' as const, name: 'example.com/a', imageIds: ids };
@@ -78,7 +78,7 @@ describe('images of the running version', () => {
     expect(world.state.trees?.map(({ sha256 }) => sha256)).toEqual(['']);
   });
 
-  it('are left alone under a deployment, which pulls what it needs itself, and by the command of another version', async () => {
+  it('are not touched during a deployment or by the command of another version', async () => {
     const world = damagedDevice();
     expect(await repairImages(desired(2), world, world, never, clock)).toEqual([]);
     world.state = { ...world.state, pending: { desired: desired(4), attempts: 0 } };
@@ -86,7 +86,7 @@ describe('images of the running version', () => {
     expect(world.calls).toEqual([]);
   });
 
-  it('that cannot be pulled leave what runs as it is', async () => {
+  it('that cannot be pulled do not change what runs', async () => {
     const world = damagedDevice();
     world.refuse = { pull: 'download-failed' };
     await expect(repairImages(desired(3), world, world, never, clock)).rejects.toMatchObject({

@@ -17,7 +17,7 @@ function judgeAll(seconds: number, samples: readonly [atMs: number, sample: Part
 }
 
 describe('a probation', () => {
-  it('is passed after its whole length without trouble, and not before', () => {
+  it('is passed after its whole length without a failure', () => {
     expect(
       judgeAll(10, [
         [0, {}],

@@ -11,7 +11,7 @@ function lookAt(facts: KernelFacts): { runs: readonly string[]; lacks: Record<st
   return { runs, lacks: Object.fromEntries(lacking.map(({ name, detail }) => [name, detail])) };
 }
 
-describe('what a device runs, and what it reports of it [C33]', () => {
+describe('the programs that a device runs, and its report of them [C33]', () => {
   const arm64 = { machine: 'aarch64', processArch: 'arm64' };
   const both = (why: string) => ({ 'arch-armv7l': why, 'arch-armv6l': why });
 
@@ -51,13 +51,13 @@ describe('what a device runs, and what it reports of it [C33]', () => {
     expect(lookAt({ machine: 'armv6l', processArch: 'arm' })).toEqual({ runs: ['armv6l'], lacks: {} });
   });
 
-  it('is never looked for on x86-64, where personalities are granted to everybody', () => {
+  it('is not tested on x86-64, where every personality is accepted', () => {
     const { runs, lacks } = lookAt({ machine: 'x86_64', processArch: 'x64', machine32: 'i686' });
     expect(runs).toEqual(['amd64']);
     expect(Object.keys(lacks)).toEqual(['arch-i386']);
   });
 
-  it('cannot be said of a machine that appc has no name for', () => {
+  it('is unknown for a machine without a name in appc', () => {
     expect(() => architecturesOf({ machine: 'riscv64', processArch: 'riscv64' })).toThrow(
       'riscv64 is not an architecture of appc',
     );

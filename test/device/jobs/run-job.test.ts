@@ -76,7 +76,7 @@ describe('a job for a unit', () => {
     await expect(ended).rejects.toThrow(/without a result/);
   });
 
-  it('is thrown out with the reason of the abort, after the unit was stopped', async () => {
+  it('fails with the reason of the abort after the unit was stopped', async () => {
     const stop = new AbortController();
     const { ended, systemd } = run(
       async () => {
@@ -89,7 +89,7 @@ describe('a job for a unit', () => {
     expect(systemd.calls.at(-1)).toBe(`stop ${unit}`);
   });
 
-  it('stops the unit also when systemd cannot say how it ended', async () => {
+  it('stops the unit also when systemd does not report how it ended', async () => {
     const { ended, systemd } = run(() => Promise.reject(new Error('connection lost')));
     await expect(ended).rejects.toThrow('connection lost');
     expect(systemd.calls.at(-1)).toBe(`stop ${unit}`);

@@ -25,7 +25,7 @@ const podBytes = Buffer.from(
         annotations: annotations(['example.com/a', 'of the pod'], ['example.com/b', 'added']),
       },
     ],
-    annotations: annotations(['wherry/metadata', 'yes']),
+    annotations: annotations(['wherry/metadata', 'true']),
   }),
 );
 const imageBytes = Buffer.from(
@@ -72,7 +72,7 @@ describe('the metadata service', () => {
   const text = 'text/plain; charset=us-ascii';
 
   it.each([
-    ['pod/annotations', json, JSON.stringify(annotations(['wherry/metadata', 'yes']))],
+    ['pod/annotations', json, JSON.stringify(annotations(['wherry/metadata', 'true']))],
     ['pod/manifest', json, podBytes.toString()],
     ['pod/uuid', text, demoUuid],
     [
@@ -134,13 +134,13 @@ describe('the annotation wherry/metadata', () => {
       annotations: value === undefined ? [] : [{ name: parseAcIdentifier('wherry/metadata'), value }],
     });
 
-  it('asks for the service with "yes", and a pod without it has none', () => {
-    expect([wants('yes'), wants('no'), wants()]).toEqual([true, false, false]);
+  it('asks for the service with "true", and a pod without it has none', () => {
+    expect([wants('true'), wants('false'), wants()]).toEqual([true, false, false]);
   });
 
   it('takes nothing else', () => {
-    expect(() => wants('true')).toThrow(
-      'pod demo: annotation wherry/metadata: expected "yes" or "no", found "true"',
+    expect(() => wants('yes')).toThrow(
+      'pod demo: annotation wherry/metadata: expected "true" or "false", found "yes"',
     );
   });
 });

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { attachmentFailure } from '../../../src/device/network/attachment-failure.ts';
 
-it('reads why an attachment failed, and nothing else', () => {
+it('the reason why an attachment failed is read from its output', () => {
   expect(attachmentFailure('pod-network-failed pod web: refused\n')).toEqual({
     code: 'pod-network-failed',
     message: 'pod web: refused',

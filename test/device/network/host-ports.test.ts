@@ -42,7 +42,7 @@ describe('the host ports of a set of pods', () => {
     expect(refusal([true, port('a', 53, at('192.0.2.1'))], [true, port('b', 53)])).not.toBe('');
   });
 
-  it('are refused where an app in the host network listens, whose own field stays', () => {
+  it('are refused where an app in the host network declares them', () => {
     expect(refusal([true, port('a', 80)], [false, port('b', 80)])).toBe(
       'a: 80/tcp is taken by b; choose another port',
     );

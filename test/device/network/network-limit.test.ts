@@ -21,7 +21,7 @@ describe('a limit of the network', () => {
     expect(bandwidth?.egressBurst).toBe(2 ** 34);
   });
 
-  it('is ignored where nothing keeps it, with why', () => {
+  it('is ignored where no plugin enforces it, with the reason', () => {
     const macvlan = readNetworkList(
       'lan',
       '{"cniVersion":"1.0.0","name":"lan","plugins":[{"type":"macvlan"}]}',

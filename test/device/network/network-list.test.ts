@@ -15,7 +15,7 @@ function fault(text: string): string {
 }
 
 describe('a configuration list of the operator', () => {
-  it('keeps what the runtime does not read', () => {
+  it('keeps keys that the runtime does not read', () => {
     expect(readNetworkList('lan', JSON.stringify(good))).toEqual({
       ...good,
       takesPorts: false,

@@ -30,7 +30,7 @@ function resolve(user: string, group: string, of = image): string {
   return `${uid}:${gid}`;
 }
 
-describe('[A3.9] who an app runs as (aci.md#image-manifest-schema, user and group)', () => {
+describe('[A3.9] the user and group of an app (aci.md#image-manifest-schema)', () => {
   it.each([
     ['specification', '0', '0', '0:0'],
     ['specification', '200', '0', '200:0'],
@@ -51,7 +51,7 @@ describe('[A3.9] who an app runs as (aci.md#image-manifest-schema, user and grou
     expect(resolve(user, group)).toBe(account);
   });
 
-  it("specification: the image's own files go before everything else, for root and for names that are numbers", () => {
+  it("specification: the image's own files decide first, also for root and numbers", () => {
     const files = {
       ...image,
       passwd: 'root:x:7:7::/:\n4321:x:99:99::/:\n',
@@ -61,7 +61,7 @@ describe('[A3.9] who an app runs as (aci.md#image-manifest-schema, user and grou
     expect(resolve('4321', '4321', files)).toBe('99:98');
   });
 
-  it("ours: the group of a passwd line has no say, and a user's name is no group", () => {
+  it('ours: the group of a passwd line has no effect, and the name of a user is not a group', () => {
     expect(resolve('user1', '0')).toBe('1000:0');
     expect(() => resolve('0', 'user1')).toThrow('app web: group "user1" is not in the image\'s group');
   });

@@ -31,8 +31,8 @@ const hostile = fc.oneof(
   fc.constantFrom('x\nExecStartPre=/bin/evil', '%n', '$HOME', '"', "'; rm -rf /", '\\', '[Install]'),
 );
 
-describe('what an app says', () => {
-  it('never reaches a unit: its text is the same whatever the app runs', () => {
+describe('the values of an app', () => {
+  it('never reach a unit: its text is the same for every app', () => {
     fc.assert(
       fc.property(
         fc.array(hostile, { minLength: 1, maxLength: 4 }),
@@ -57,7 +57,7 @@ describe('what an app says', () => {
     );
   });
 
-  it.each(['start-app', 'release-app'])('never reaches %s, which is the same for every pod', (name) => {
+  it.each(['start-app', 'release-app'])('never reach %s, which is the same for every pod', (name) => {
     const script = (pod: ReturnType<typeof compileApp>) =>
       pod.files.find(({ path }) => path === name)?.content ?? '';
     const text = script(compileApp({ exec: ['/bin/app'] }));
@@ -68,7 +68,7 @@ describe('what an app says', () => {
 });
 
 describe('names', () => {
-  it('keep pods of one name and other content apart', () => {
+  it('keep pods of one name and different content apart', () => {
     const bytes = (text: string) => Buffer.from(text);
     const uuid = podUuid('demo', bytes('{}'));
     expect(uuid).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
@@ -142,7 +142,7 @@ describe('a 32-bit app under a 64-bit kernel', () => {
     expect(linuxOf(arch, machine).personality).toEqual(personality);
   });
 
-  it('meets the filter that 64-bit apps meet, which covers the calls of both', () => {
+  it('has the filter of 64-bit apps, which covers the calls of both', () => {
     const filter = linuxOf('armv7l', 'arm64').seccomp;
     expect(filter.architectures).toEqual(['SCMP_ARCH_AARCH64', 'SCMP_ARCH_ARM']);
     expect(filter).toEqual(linuxOf('aarch64', 'arm64').seccomp);

@@ -40,7 +40,7 @@ function presence(broker: MemoryBroker) {
 }
 
 describe('a device session', () => {
-  it('[C3] says that it is up, asks for the desired state and reports, on each new connection', async () => {
+  it('[C3] publishes that it is up, requests the desired state and reports, on each connection', async () => {
     const { broker, clock, session } = device();
     session.publishReport(sampleReport());
     session.start();
@@ -56,7 +56,7 @@ describe('a device session', () => {
     expect(presence(broker)).toEqual({ format: 1, bootId: 'boot-a', connection: 2, up: true });
   });
 
-  it('[C85] awaits one version of the root on every connection, and asks again for the command with each', async () => {
+  it('[C85] awaits one version of the root on every connection, and requests the command again', async () => {
     const { broker, clock, session, desired } = device();
     const roots: string[] = [];
     session.onRoot((version, bytes) => roots.push(`${version} ${Buffer.from(bytes).toString()}`));
@@ -125,7 +125,7 @@ describe('a device session', () => {
     expect(desired).toEqual(['one', 'two']);
   });
 
-  it('asks once more for its command when the broker granted the subscription before it knew what it keeps', async () => {
+  it('subscribes once more when the broker granted the subscription without a command', async () => {
     const { broker, clock, session, desired } = device();
     broker.retained.set(`${base}/desired`, Buffer.from('one'));
     broker.hasJustStarted = true;
@@ -141,7 +141,7 @@ describe('a device session', () => {
     expect(broker.subscriptions.filter((topic) => topic.endsWith('/desired'))).toHaveLength(2);
   });
 
-  it('does not ask again for a command that it has, nor on a connection that is over', async () => {
+  it('does not subscribe again when it has a command or the connection is over', async () => {
     const { broker, clock, session } = device(undefined, { bootSpreadMs: 0, windowMs: 1 });
     session.start();
     await settle();
@@ -212,7 +212,7 @@ describe('a device session', () => {
     expect(sent.at(-1)?.outcome).toBe('committed');
   });
 
-  it('[C4] leaves a will that names its boot and connection, and says goodbye itself when it is closed', async () => {
+  it('[C4] has a will that names its boot and connection, and publishes it when it is closed', async () => {
     const { broker, session } = device();
     session.start();
     await settle();
@@ -237,7 +237,7 @@ describe('a device session', () => {
     expect(presence(broker)).toEqual({ format: 1, bootId: 'boot-a', connection: 1, up: true });
   });
 
-  it('does not quarrel with another device that uses its name', async () => {
+  it('does not overwrite the presence of another device with its name', async () => {
     const { broker, session } = device();
     session.start();
     await settle();
@@ -247,7 +247,7 @@ describe('a device session', () => {
     expect(presence(broker)?.bootId).toBe('boot-clone');
   });
 
-  it('[C7] tries for ever while the broker is away, with growing waits, and tells why', async () => {
+  it('[C7] retries for ever while the broker is away, with growing waits and the reason', async () => {
     const { broker, clock, session, states } = device();
     broker.refuses = new ConnectionLost('unreachable', 'connection refused');
     session.start();

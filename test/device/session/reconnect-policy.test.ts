@@ -58,7 +58,7 @@ describe('[C7] reconnect policy', () => {
     expect(again.delayMs).toBe(30_000);
   });
 
-  it('takes the window that the desired state asks for', () => {
+  it('uses the window of the desired state', () => {
     const wide = { ...policy, windowMs: 300_000 };
     const { delayMs } = afterLoss(wide, initialReconnectState, { reason: 'closed', sessionMs: 1e6 }, 0.5);
     expect(delayMs).toBe(150_000);
@@ -147,13 +147,13 @@ describe('a broker restart with 100 000 devices', () => {
     }
   }
 
-  it('sees about N / window attempts in its worst second and has them all back after the window', () => {
+  it('gets about N / window attempts a second and has all devices back after the window', () => {
     const { attempts, connectedAfter99 } = storm(Infinity);
     expect(Math.max(...attempts)).toBeLessThan(1.3 * (count / 300));
     expect(connectedAfter99).toBeLessThan(300);
   });
 
-  it('recovers although it can take only half of what arrives, with at most four times its capacity in any second', () => {
+  it('recovers although it accepts only half of the attempts', () => {
     const capacity = 167;
     const { attempts, connectedAfter99 } = storm(capacity);
     expect(Math.max(...attempts)).toBeLessThan(4 * capacity);

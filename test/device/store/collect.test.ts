@@ -35,7 +35,7 @@ const reachable = [
 ];
 
 describe('garbage collection', () => {
-  it('removes every image, download and pod that nothing needs, and says what that gave back', async () => {
+  it('removes every image, download and pod that nothing needs, and reports the freed space', async () => {
     const disk = fullDisk();
     expect(await collect(disk, directories, roots)).toEqual({
       removed: [
@@ -56,7 +56,7 @@ describe('garbage collection', () => {
     expect(await collect(disk, directories, roots)).toEqual({ removed: [], freedBytes: 0 });
   });
 
-  it('never loses what is needed and finishes later when the power fails in between', async () => {
+  it('keeps what is needed, and finishes later, after a power cut', async () => {
     const disk = fullDisk();
     for (const outcome of await everyCrash(disk, () => collect(disk, directories, roots))) {
       await collect(outcome, directories, roots);
@@ -64,7 +64,7 @@ describe('garbage collection', () => {
     }
   });
 
-  it('is content with directories that do not exist yet', async () => {
+  it('accepts directories that do not exist yet', async () => {
     expect((await collect(new CrashingDisk(), directories, roots)).removed).toEqual([]);
   });
 });

@@ -38,7 +38,7 @@ const digest = `sha256:${'ab'.repeat(32)}`;
 const enabling = (words: string): string => `ERROR: FS_IOC_ENABLE_VERITY failed on x: ${words}`;
 const measuring = (words: string): string => `ERROR: FS_IOC_MEASURE_VERITY failed on x: ${words}`;
 
-describe('what the program fsverity says', () => {
+describe('the output of the program fsverity', () => {
   it.each([
     ['of a file that is not sealed means that it could be', 1, measuring('No data available'), undefined],
     ['of a file system without it', 1, measuring('Operation not supported'), /no fs-verity: it needs ext4/],
@@ -50,7 +50,7 @@ describe('what the program fsverity says', () => {
     else expect(found).toMatch(lack);
   });
 
-  it('is not there to be heard without the package, which the reason names', async () => {
+  it('is missing without the package, which the reason names', async () => {
     const verity = programVerity(at('nothing'));
     expect(await verity.lack(directory)).toMatch(/install the package fsverity/);
     expect(await verity.measure(at('x'))).toMatchObject({ kind: 'unknown' });
@@ -70,7 +70,7 @@ describe('what the program fsverity says', () => {
     expect(await programVerity(saying(1, words)).measure('/x')).toMatchObject({ kind });
   });
 
-  it('is not believed to be a digest when it has not the form of one', async () => {
+  it('is refused as a digest when it does not have the form of one', async () => {
     expect(await programVerity(saying(0, 'sha256:abc /x')).measure('/x')).toMatchObject({ kind: 'unknown' });
   });
 
@@ -110,7 +110,7 @@ describe.skipIf(mounted === undefined)('an object on a file system of this machi
     rmSync(mounted ?? '', { recursive: true });
   });
 
-  it('is sealed with the digest that could be told before', async () => {
+  it('is sealed with the digest that was computed before', async () => {
     const verity = programVerity();
     expect(await verity.lack(root)).toBeUndefined();
     writeFileSync(join(root, 'object.erofs'), bytes);
@@ -131,7 +131,7 @@ describe.skipIf(mounted === undefined)('an object on a file system of this machi
 });
 
 describe.skipIf(!existsSync('/usr/bin/fsverity'))('the digest of a file that is not sealed yet', () => {
-  it('is that of the whole content, as the kernel will measure it', async () => {
+  it('is that of the whole content, as the kernel measures it', async () => {
     writeFileSync(at('file'), Buffer.alloc(4096 * 3, 7));
     // What fsverity-utils 1.5 says of these bytes.
     const expected = 'sha256:248ffec2049b963a4eef11d47334f3eea10e6a7be93c656765b593b6f704cf19';

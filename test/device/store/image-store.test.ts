@@ -24,7 +24,7 @@ function diskWithObject(bytes: Uint8Array = object): CrashingDisk {
 }
 
 describe('committing an image object', () => {
-  it('makes it root’s, read-only, and complete under the name of its image', async () => {
+  it('makes it complete, read-only and owned by root under the name of its image', async () => {
     const disk = diskWithObject();
     const store = imageStore(disk, directory);
     expect(await store.commit(made, image)).toEqual(image);
@@ -49,7 +49,7 @@ describe('committing an image object', () => {
     expect(present).toBeLessThan(outcomes.length);
   });
 
-  it('cannot be taken back by a power cut once it has returned', async () => {
+  it('is not undone by a power cut once it has returned', async () => {
     const disk = diskWithObject();
     await imageStore(disk, directory).commit(made, image);
     for (const outcome of disk.crashes()) {
@@ -86,7 +86,7 @@ describe('a stored object', () => {
   }
   const path = `${directory}/${image.id}.erofs`;
 
-  it('that is missing or whose size, owner or superblock changed is found cheaply', async () => {
+  it('that is missing or has another size, owner or superblock is found without reading it', async () => {
     const root = { owner: { uid: 0, gid: 0 }, mode: 0o444 };
     const disk = await stored();
     const store = imageStore(disk, directory);
@@ -118,7 +118,7 @@ describe('a stored object', () => {
     for (const outcome of disk.crashes()) expect(outcome.paths()).toEqual([]);
   });
 
-  it('[A10.8] is only ever looked for by the ID of an image or a rendered tree', () => {
+  it('[A10.8] is found only by the ID of an image or a rendered tree', () => {
     expect(() => imageStore(new CrashingDisk(), directory).pathOf('../../etc/passwd')).toThrow(
       /not the ID of an object/,
     );
@@ -136,7 +136,7 @@ describe('an image object on a file system that seals files', () => {
     return bytes;
   };
 
-  it('is sealed when it is committed, and remembered with what the kernel measured and nobody told', async () => {
+  it('is sealed when it is committed, and stored with the digest of the kernel', async () => {
     const disk = diskWithObject();
     const stored = await storeOn(disk).commit(made, { ...image, verity: `sha256:${'0'.repeat(64)}` });
     expect(stored).toEqual({ ...image, verity: sealOf(object) });
@@ -144,7 +144,7 @@ describe('an image object on a file system that seals files', () => {
     expect(await storeOn(disk).verifyFully(stored)).toBeUndefined();
   });
 
-  it('is under its name complete and sealed, or not at all, after a power cut at any moment', async () => {
+  it('is complete and sealed, or absent, after a power cut at any moment', async () => {
     const disk = diskWithObject();
     const outcomes = await everyCrash(disk, () => storeOn(disk).commit(made, image));
     const sealed = { ...image, verity: sealOf(object) };
@@ -160,7 +160,7 @@ describe('an image object on a file system that seals files', () => {
     expect(halfDone).toBeGreaterThan(0);
   });
 
-  it('is committed again over whatever a power cut left, sealed or not', async () => {
+  it('is committed again over what a power cut left, sealed or not', async () => {
     const disk = diskWithObject();
     for (const outcome of await everyCrash(disk, () => storeOn(disk).commit(made, image))) {
       outcome.put(made, object);
@@ -170,7 +170,7 @@ describe('an image object on a file system that seals files', () => {
     }
   });
 
-  it('is refused when it is not what the pull unit verified, and nothing stays', async () => {
+  it('is refused and removed when it is not what the pull unit verified', async () => {
     const disk = diskWithObject(damagedByte());
     const refused = storeOn(disk).commit(made, image, sealOf(object));
     await expect(refused).rejects.toMatchObject({ code: 'image-build-failed' });
@@ -192,7 +192,7 @@ describe('an image object on a file system that seals files', () => {
     expect(disk.paths()).toEqual([]);
   });
 
-  it('is found cheaply when another file took its place, sealed with other content or not at all', async () => {
+  it('is found without reading it when another file took its place', async () => {
     const disk = diskWithObject();
     const stored = await storeOn(disk).commit(made, image);
     expect(await storeOn(disk).verifyCheaply(stored)).toBeUndefined();
@@ -202,7 +202,7 @@ describe('an image object on a file system that seals files', () => {
     expect((await storeOn(disk).verifyCheaply(stored))?.message).toMatch(/sealed with other content/);
   });
 
-  it('with a changed byte on the medium cannot be read, which is told as image-corrupt', async () => {
+  it('with a changed byte on the medium cannot be read: image-corrupt', async () => {
     const disk = diskWithObject();
     const stored = await storeOn(disk).commit(made, image);
     disk.put(path, damagedByte(), { ...root, seal: sealOf(object) });
@@ -211,7 +211,7 @@ describe('an image object on a file system that seals files', () => {
     expect(refusal?.message).toMatch(/cannot be read: EIO/);
   });
 
-  it('is not called corrupt when only the kernel cannot be asked, nor when there are too many open files', async () => {
+  it('is not reported as corrupt when the kernel does not answer or files run out', async () => {
     const disk = diskWithObject();
     const stored = await storeOn(disk).commit(made, image);
     const mute: Verity = {
@@ -224,7 +224,7 @@ describe('an image object on a file system that seals files', () => {
     await expect(storeOn(disk).verifyCheaply(stored)).rejects.toThrow('EMFILE');
   });
 
-  it('that was stored before it could be sealed goes on to be judged without', async () => {
+  it('that was stored without a seal is judged without one', async () => {
     const disk = diskWithObject();
     const stored = await imageStore(disk, directory, { verity: disk, seals: false }).commit(made, image);
     expect(stored).toEqual(image);

@@ -39,7 +39,7 @@ describe('the disk of the machine', () => {
     expect(await disk.list(directory)).toEqual(['file']);
   });
 
-  it('tells absent from unreadable', async () => {
+  it('distinguishes absent from unreadable', async () => {
     expect(await disk.read(at('nothing'), 100)).toBeUndefined();
     expect(await disk.look(at('nothing'))).toBeUndefined();
     expect(await disk.list(at('nothing'))).toEqual([]);
@@ -57,7 +57,7 @@ describe('the disk of the machine', () => {
     await expect(disk.read(at('pipe'), 100)).rejects.toThrow(/not a regular file/);
   });
 
-  it('sees a directory with all that is in it', async () => {
+  it('measures a directory with all its content', async () => {
     mkdirSync(at('sub/deep'), { recursive: true });
     writeFileSync(at('sub/deep/file'), Buffer.alloc(50_000, 1));
     const entry = await disk.look(at('sub'));
@@ -67,7 +67,7 @@ describe('the disk of the machine', () => {
     expect(await disk.list(directory)).toEqual([]);
   });
 
-  it('hashes what the medium holds and leaves nothing of it in memory', async () => {
+  it('hashes what the medium has, and leaves none of it in the page cache', async () => {
     const bytes = randomBytes(4 << 20);
     await writeDurable(disk, at('file'), bytes);
     const seen: number[] = [];
@@ -81,11 +81,11 @@ describe('the disk of the machine', () => {
     expect(readFromMedium() - after).toBeGreaterThanOrEqual(bytes.length);
   });
 
-  it('hashes as every program reads where a file system gives no other way', async () => {
+  it('hashes by ordinary reads where the file system has no direct ones', async () => {
     expect(await disk.sha256OnMedium('/proc/version')).toBe(sha256(readFileSync('/proc/version')));
   });
 
-  it('knows how much is free', async () => {
+  it('reports the free space', async () => {
     expect(await disk.freeBytes(directory)).toBeGreaterThan(0);
   });
 

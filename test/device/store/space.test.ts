@@ -29,11 +29,11 @@ describe('the space that images need', () => {
 describe('admission [C36]', () => {
   const need = { objectBytes: 60 * MiB, pullBytes: 40 * MiB };
 
-  it('accepts what just fits beside the reserve', () => {
+  it('accepts what fits beside the reserve', () => {
     expect(() => admitSpace(need, 150 * MiB, 50 * MiB)).not.toThrow();
   });
 
-  it('refuses what would eat into the reserve, with the numbers', () => {
+  it('refuses what would use the reserve, with the numbers', () => {
     const refused = expect(() => admitSpace(need, 150 * MiB - 1, 50 * MiB));
     refused.toThrow(expect.objectContaining({ code: 'no-space' }));
     expect(() => admitSpace(need, 120 * MiB, 50 * MiB)).toThrow(

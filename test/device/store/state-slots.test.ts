@@ -28,7 +28,7 @@ const flipBit = (bytes: Uint8Array): Uint8Array => {
 };
 
 describe('the state of the device', () => {
-  it('is absent before the first saving', async () => {
+  it('is absent before it is saved first', async () => {
     expect(await stateSlots(new CrashingDisk(), directory).read()).toBeUndefined();
   });
 
@@ -106,7 +106,7 @@ describe('the state of the device', () => {
     expect((await stateSlots(disk, directory).read())?.generation).toBe(1);
   });
 
-  it('is not taken for absent when every slot is damaged: state-unreadable', async () => {
+  it('is not absent when every slot is damaged: state-unreadable', async () => {
     const one = await diskWith('one');
     await damage(one, 'state-a.cbor', flipBit);
     await expect(stateSlots(one, directory).read()).rejects.toMatchObject({ code: 'state-unreadable' });

@@ -20,7 +20,7 @@ const put = (path: string, content: string): void => {
 };
 
 describe('[A9.16] the keys that a device trusts (rkt has such stores: Documentation/signing-and-verification-guide.md)', () => {
-  it('lie in two stores, for commands, for any image, or for images below a name', () => {
+  it('are in two stores, for commands, for any image, or for images below a name', () => {
     put('local/deploy/fleet.asc', 'D');
     put('local/images/root.d/all.asc', 'R');
     put('system/images/prefix.d/example.com/web/team.asc', 'P');

@@ -27,11 +27,11 @@ describe('escaping for unit names', () => {
     expect(escapeUnitPath(path)).toBe(escaped);
   });
 
-  it.each(['', 'a\0b', '\ud800'])('does not take %j for a name', (text) => {
+  it.each(['', 'a\0b', '\ud800'])('refuses the name %j', (text) => {
     expect(() => escapeUnitName(text)).toThrow();
   });
 
-  it.each(['run/x', '/run/../etc', ''])('does not take %j for a path', (path) => {
+  it.each(['run/x', '/run/../etc', ''])('refuses the path %j', (path) => {
     expect(() => escapeUnitPath(path)).toThrow();
   });
 

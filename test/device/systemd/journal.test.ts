@@ -45,7 +45,7 @@ describe('the journal', () => {
     expect(journald.entries).toEqual(entries);
   });
 
-  it('gets no NUL: the addon would send what lies behind it in memory', () => {
+  it('gets no NUL, after which the addon would send other memory', () => {
     const journald = addon();
     openJournal(journald).log('error', 'a\0b', { WHERRY_CODE: 'c\0d' });
     expect(journald.entries[0]?.join()).not.toContain('\0');
@@ -75,7 +75,7 @@ describe('the notifier', () => {
     return { states, notifier: openNotifier(silent, environment, sent) };
   }
 
-  it('says when it is ready, and pings at half the interval of the watchdog', () => {
+  it('reports that it is ready, and pings at half the interval of the watchdog', () => {
     vi.useFakeTimers();
     const { states, notifier: open } = notifier({ NOTIFY_SOCKET: '/run/x', WATCHDOG_USEC: '10000000' });
     open.ready();
@@ -86,7 +86,7 @@ describe('the notifier', () => {
     expect(states).toEqual(['READY=1', 'WATCHDOG=1', 'WATCHDOG=1', 'STOPPING=1']);
   });
 
-  it('keeps quiet where nobody listens', () => {
+  it('does nothing where there is no socket', () => {
     const { states, notifier: open } = notifier({});
     open.ready();
     open.stopping();

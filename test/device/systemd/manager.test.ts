@@ -67,7 +67,7 @@ describe('starting a unit', () => {
   });
 
   it.each(['done', 'failed', 'timeout', 'dependency', 'canceled', 'skipped'])(
-    'tells that the job ended as %s',
+    'returns how the job ended: %s',
     async (result) => {
       const { systemd } = await connect({
         StartUnit: (call) => {
@@ -89,7 +89,7 @@ describe('starting a unit', () => {
     expect(await systemd.start(unit)).toBe('failed');
   });
 
-  it('takes the end of its own job and of no other', async () => {
+  it('waits for its own job only', async () => {
     const { systemd } = await connect({
       StartUnit: (call) => {
         removed(call, 'failed', '/org/freedesktop/systemd1/job/6');
@@ -101,7 +101,7 @@ describe('starting a unit', () => {
     expect(await systemd.start(unit)).toBe('done');
   });
 
-  it('takes a result that it does not know for a failure', async () => {
+  it('treats an unknown result as a failure', async () => {
     const { systemd } = await connect({
       StopUnit: (call) => {
         call.answer('o', job);
@@ -111,7 +111,7 @@ describe('starting a unit', () => {
     expect(await systemd.stop(unit)).toBe('failed');
   });
 
-  it('says why systemd refuses', async () => {
+  it('reports why systemd refuses', async () => {
     const { systemd } = await connect({
       StartUnit: (call) => call.fail('org.freedesktop.systemd1.NoSuchUnit', `Unit ${unit} not found.`),
     });
@@ -121,7 +121,7 @@ describe('starting a unit', () => {
     });
   });
 
-  it('stops waiting when it is told to', async () => {
+  it('stops waiting when it is aborted', async () => {
     const abort = new AbortController();
     const { systemd } = await connect({
       StartUnit: (call) => {
@@ -194,7 +194,7 @@ describe('running a service to its end', () => {
     ['failed', 'signal', 'signal'],
     ['failed', 'oom-kill', 'oom-kill'],
     ['dependency', 'success', 'dependency'],
-  ])('tells of a job that ended as %s and a service as %s: %s', async (jobResult, result, end) => {
+  ])('returns the end of the job (%s) and of the service (%s): %s', async (jobResult, result, end) => {
     const { systemd, calls } = await connect({
       StartUnit: (call) => {
         told(call, 'success');
@@ -209,7 +209,7 @@ describe('running a service to its end', () => {
     expect(calls).toEqual(['Subscribe', 'StartUnit']);
   });
 
-  it('tells how its job ended where the service never began, and nothing of an earlier run', async () => {
+  it('returns how its job ended when the service never started', async () => {
     let attempt = 0;
     const { systemd } = await connect({
       StartUnit: (call) => {
@@ -225,7 +225,7 @@ describe('running a service to its end', () => {
 });
 
 describe('a lost connection', () => {
-  it('makes a start be asked for once more', async () => {
+  it('makes a start be requested once more', async () => {
     let attempt = 0;
     const { systemd, fake } = await connect({
       StartUnit: (call) => {
@@ -244,7 +244,7 @@ describe('a lost connection', () => {
     await expect(systemd.reload()).rejects.toMatchObject({ code: 'device-unsupported' });
   });
 
-  it('makes watchers look at everything again', async () => {
+  it('makes watchers read all states again', async () => {
     let listed = 0;
     const { systemd, fake } = await connect({
       ListUnitsByPatterns: (call) => {
@@ -259,7 +259,7 @@ describe('a lost connection', () => {
     expect(await told).toBe(unit);
   });
 
-  it('is said plainly when there is no systemd', async () => {
+  it('is reported when there is no systemd', async () => {
     const systemd = connectSystemd({ socketPath: '/nonexistent/private', watched: [] });
     await expect(systemd.reload()).rejects.toMatchObject({ code: 'device-unsupported' });
   });
@@ -293,7 +293,7 @@ describe('reading units', () => {
     ControlGroup: ['s', '/wherry.slice/x.service'],
   };
 
-  it('gives the states and how the last run ended', async () => {
+  it('returns the states and how the last run ended', async () => {
     const paths = new Set<string>();
     const { systemd } = await connect({
       Get: (call) => {
@@ -324,7 +324,7 @@ describe('reading units', () => {
     ]);
   });
 
-  it('forgets failures, and is content when there is nothing to forget', async () => {
+  it('resets failures, also when there are none', async () => {
     const { systemd } = await connect({
       ResetFailedUnit: (call) => call.fail('org.freedesktop.systemd1.NoSuchUnit', 'not loaded'),
     });
@@ -333,7 +333,7 @@ describe('reading units', () => {
 });
 
 describe('watching', () => {
-  it('tells of changes of the units that matter, by signals', async () => {
+  it('reports changes of the watched units by signals', async () => {
     const { systemd } = await connect({
       ListUnitsByPatterns: (call) => call.answer('a(ssssssouso)', []),
       Reload: (call) => {

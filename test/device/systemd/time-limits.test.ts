@@ -48,7 +48,7 @@ describe('a systemd that does not answer', () => {
     expect(fake.connections()).toBe(2);
   });
 
-  it('is asked once more over a new connection when a call is lost', async () => {
+  it('gets a lost call once more over a new connection', async () => {
     let lost = false;
     const { systemd, fake } = await connect(
       (call) => {
@@ -62,7 +62,7 @@ describe('a systemd that does not answer', () => {
     expect(fake.connections()).toBe(2);
   });
 
-  it('keeps nobody waiting when the connection is closed in the handshake', async () => {
+  it('ends all calls when the connection is closed in the handshake', async () => {
     const { systemd } = await connect(() => undefined, { deaf: true });
     const call = systemd.reload();
     systemd.close();
@@ -71,7 +71,7 @@ describe('a systemd that does not answer', () => {
 });
 
 describe('a job', () => {
-  it('is waited for as long as systemd has it', async () => {
+  it('is awaited as long as systemd has it', async () => {
     let checks = 0;
     const { systemd } = await connect(
       (call) => {

@@ -42,7 +42,7 @@ describe('unit text', () => {
     );
   });
 
-  it('gives every command its arguments back, whatever they contain', () => {
+  it('keeps every argument of a command, with any content', () => {
     fc.assert(
       fc.property(fc.array(hostile, { maxLength: 5 }), (args) => {
         const [, directive, ...more] = readUnit(
@@ -55,7 +55,7 @@ describe('unit text', () => {
     );
   });
 
-  it('gives every journal field its value back, whatever it contains', () => {
+  it('keeps every value of a journal field, with any content', () => {
     fc.assert(
       fc.property(hostile, (value) => {
         const [, directive, ...more] = readUnit(

@@ -41,7 +41,7 @@ describe('[A3.9] [A10.9] the accounts of an image', () => {
     expect([...owners.keys()]).toEqual(['/inspect']);
   });
 
-  it('are never those of the host: a link in the place of /etc or of the file is not followed', async () => {
+  it('are never those of the host: a link in place of /etc or of the file is not followed', async () => {
     rmSync(join(root, 'etc'), { recursive: true });
     symlinkSync('/etc', join(root, 'etc'));
     expect(await readAccounts([root], [])).toMatchObject({ passwd: '', group: '' });
@@ -51,7 +51,7 @@ describe('[A3.9] [A10.9] the accounts of an image', () => {
     expect(await readAccounts([root], [])).toMatchObject({ passwd: '' });
   });
 
-  it('are not read when they are too large to be honest', async () => {
+  it('are not read when they are too large', async () => {
     writeFileSync(join(root, 'etc/passwd'), 'x'.repeat(300_000));
     expect(await readAccounts([root], [])).toMatchObject({ passwd: '' });
   });

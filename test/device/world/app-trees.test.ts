@@ -76,14 +76,14 @@ describe('the tree of an app [C39]', () => {
     expect(rendering?.tarSizeBytes).toBe(20 * Object.keys(images).length);
   });
 
-  it('is rendered where an archive that leaves out directories lies above another, and only there', () => {
+  it('is rendered where an archive with implied directories is above another, and only there', () => {
     expect(treeOf('app', { app: { on: ['base'], implies: true }, base: {} }).rendering).toMatchObject({
       impliesDirectories: [idOf('app')],
     });
     expect(treeOf('app', { app: { on: ['base'] }, base: { implies: true } }).rendering).toBeUndefined();
   });
 
-  it('says of each image on which way it is reached, so that every list on it filters', () => {
+  it('has the path on which each image is reached, so that every list on it filters', () => {
     const images = { app: { on: ['b', 'c'] }, b: { on: ['d'], list: ['/a'] }, c: { on: ['d'] }, d: {} };
     expect(treeOf('app', images).rendering?.steps).toEqual([
       { image: idOf('d'), above: [idOf('app'), idOf('b')] },
@@ -94,7 +94,7 @@ describe('the tree of an app [C39]', () => {
     ]);
   });
 
-  it('has the same name wherever it is needed, and another one for another order', () => {
+  it('has the same name wherever it is needed, and a different one for another order', () => {
     const images = { app: { on: ['b', 'c'], list: ['/a'] }, b: {}, c: {} };
     const { rendering } = treeOf('app', images);
     expect(treeOf('app', { ...images, unrelated: {} }).rendering?.id).toBe(rendering?.id);
@@ -104,12 +104,12 @@ describe('the tree of an app [C39]', () => {
 });
 
 describe('the trees that a deployment needs rendered', () => {
-  it('are each there once, however many apps run in them', () => {
+  it('are listed once, for any number of apps', () => {
     const { desired, images } = device(['app', 'app', 'plain'], { app: { list: ['/a'] }, plain: {} });
     expect(renderingsOf(desired, images).map(({ name }) => name)).toEqual(['example.com/app']);
   });
 
-  it('are not asked of an image that is not listed', () => {
+  it('do not include images that are not listed', () => {
     const { desired, images } = device(['app', 'other'], { app: {} });
     expect(() => renderingsOf(desired, images)).toThrow(
       expect.objectContaining({ code: 'pod-image-unlisted' }) as Error,

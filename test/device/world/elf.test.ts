@@ -74,8 +74,8 @@ function header(...patches: readonly (readonly [number, 1 | 2 | 4 | 8, number])[
   return bytes;
 }
 
-describe('a header that lies', () => {
-  it('is read when it does not', () => {
+describe('a header with false fields', () => {
+  it('is read when its fields are true', () => {
     expect(readElfHeader(header())?.interpreter).toBe('/lib/ld.so');
   });
 
@@ -92,7 +92,7 @@ describe('a header that lies', () => {
     ['has an interpreter past PATH_MAX (p_filesz)', header([96, 8, 5000])],
     ['has an interpreter without an end', header([96, 8, 10])],
     ['has an interpreter with a NUL within', header([96, 8, 12])],
-  ])('is none when it %s', (_what, bytes) => {
+  ])('is not a program when it %s', (_what, bytes) => {
     expect(readElfHeader(bytes)).toBeUndefined();
   });
 
@@ -103,7 +103,7 @@ describe('a header that lies', () => {
     expect(readElfHeader(bytes)).toEqual({ class: 64, machine: 183, endianness: 'little' });
   });
 
-  it('never makes the parser throw or read elsewhere, whatever the bytes', () => {
+  it('never makes the parser throw or read elsewhere, for any bytes', () => {
     const patch = fc.record({ at: fc.nat(255), bytes: fc.uint8Array({ minLength: 1, maxLength: 8 }) });
     fc.assert(
       fc.property(fc.array(patch, { maxLength: 6 }), fc.nat(256), fc.nat(64), (patches, length, shift) => {

@@ -49,7 +49,7 @@ describe('units that no pod needs', () => {
   });
   afterEach(() => rmSync(root, { recursive: true }));
 
-  it('go even if their files are gone, apps before what they use', async () => {
+  it('are removed even if their files are gone, apps first', async () => {
     const [mine, old] = ['wherry-pod-web.0123abcd', 'wherry-pod-web.4567ef01'];
     const pod = {
       ...deployedPod('web'),

@@ -93,7 +93,7 @@ describe('the files of a pod', () => {
     expect(readFileSync(unit('wherry-pod-web.one.slice'), 'utf8')).toBe('[Slice]\n');
   });
 
-  it('go without those that another pod shares', async () => {
+  it('are removed except those that another pod shares', async () => {
     await files.write(pod('one'));
     await files.write(pod('two'));
     await files.remove([pod('one')], [pod('two')]);
@@ -118,7 +118,7 @@ describe('the files of a pod', () => {
     ]);
   });
 
-  it('leave no mount points behind, but nothing that is in use is touched', async () => {
+  it('leave no mount points behind, and those in use stay', async () => {
     mkdirSync(join(root, 'mounts/used'), { recursive: true });
     mkdirSync(join(root, 'mounts/old'));
     mkdirSync(join(root, 'mounts/mounted/rootfs'), { recursive: true });

@@ -97,7 +97,7 @@ async function judged({
   }
 }
 
-describe("an app's program is looked at before anything is stopped [C38] [A8.6]", () => {
+describe("an app's program is checked before anything is stopped [C38] [A8.6]", () => {
   it.each<[Machine, string[], boolean]>([
     ['arm64', ['aarch64'], true],
     ['arm', ['armv7l', 'armv6l'], true],
@@ -112,7 +112,7 @@ describe("an app's program is looked at before anything is stopped [C38] [A8.6]"
     expect((await judged({ exec: ['/bin/app'], architectures })) === undefined).toBe(runs);
   });
 
-  it('and the sentence says which app, which file, what it is, what the device is and what to do', async () => {
+  it('and the message names app, file, kind of program, device and what to do', async () => {
     put('bin/app', 'x86');
     expect(await judged({ exec: ['/bin/app'] })).toBe(
       'app web: /bin/app in its image is a program for 64-bit x86; this device runs aarch64. Deploy an image that was built for it',
@@ -124,20 +124,20 @@ describe("an app's program is looked at before anything is stopped [C38] [A8.6]"
     expect(await judged({ exec: ['/bin/app'] })).toContain('is a damaged ELF file');
   });
 
-  it('the programs of event handlers are looked at, too (aci.md, eventHandlers)', async () => {
+  it('the programs of event handlers are checked too (aci.md, eventHandlers)', async () => {
     put('bin/app', 'arm64');
     put('bin/prepare', 'x86');
     const app = { eventHandlers: [{ name: 'pre-start' as const, exec: ['/bin/prepare'] }] };
     expect(await judged({ exec: ['/bin/app'], app })).toContain('/bin/prepare');
   });
 
-  it('the loader that a program asks for is looked at', async () => {
+  it('the loader of a program is checked', async () => {
     put('bin/app', 'arm64');
     put('lib/ld-linux-aarch64.so.1', 'x86');
     expect(await judged({ exec: ['/bin/app'] })).toContain('/lib/ld-linux-aarch64.so.1');
   });
 
-  it('a program that is not there is left to its start, which says so', async () => {
+  it('a missing program is not refused here: its start reports it', async () => {
     expect(await judged({ exec: ['/bin/app'] })).toBeUndefined();
     expect(await judged({ exec: ['app'] })).toBeUndefined();
   });
@@ -174,7 +174,7 @@ describe("[A3.7] an app's program is found as the runtime finds it", () => {
     expect(await judged({ exec: ['app'] })).toContain('/bin/app');
   });
 
-  it('a script stands for its interpreter, once (execve(2))', async () => {
+  it('a script is followed to its interpreter, once (execve(2))', async () => {
     put('bin/sh', 'x86');
     put('bin/app', '#! /bin/sh -e\nexit\n');
     expect(await judged({ exec: ['/bin/app'] })).toContain('/bin/sh');
@@ -184,7 +184,7 @@ describe("[A3.7] an app's program is found as the runtime finds it", () => {
     expect(await judged({ exec: ['/bin/gone'] })).toBeUndefined();
   });
 
-  it('what a volume or the runtime lies over is not what the app runs', async () => {
+  it('what a volume or the runtime hides is not checked', async () => {
     put('data/bin/app', 'x86');
     put('dev/app', 'x86');
     link('current', '/data/bin');
@@ -200,7 +200,7 @@ describe("[A3.7] an app's program is found as the runtime finds it", () => {
 describe('[A10.1] a path in an image (path_resolution(7))', () => {
   const find = async (path: string, roots = [root]) => (await findInImage(roots, path))?.path;
 
-  it('is followed over links within the image', async () => {
+  it('is resolved through links within the image', async () => {
     put('usr/bin/app', 'arm64');
     link('bin', 'usr/bin');
     link('usr/bin/absolute', '/bin/app');
@@ -225,7 +225,7 @@ describe('[A10.1] a path in an image (path_resolution(7))', () => {
     }
   });
 
-  it('ends when its links go in a circle or through a file', async () => {
+  it('is not found when its links are circular or lead through a file', async () => {
     link('a', 'b');
     link('b', 'a');
     link('deep', `deep/${'x/'.repeat(100)}`);
@@ -234,7 +234,7 @@ describe('[A10.1] a path in an image (path_resolution(7))', () => {
       expect(await find(path)).toBeUndefined();
   });
 
-  it('is found in the uppermost layer that has it; a link under a directory of the layer above is not walked', async () => {
+  it('is found in the uppermost layer that has it', async () => {
     const [upper, lower] = [join(root, 'upper'), join(root, 'lower')];
     put('usr/bin/app', 'arm64', 0o755, upper);
     put('usr/bin/app', 'x86', 0o755, lower);

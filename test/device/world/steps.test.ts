@@ -131,7 +131,7 @@ describe('an activation with systemd', () => {
     expect(lines).toEqual(['stopping web.service: started again from an image that was replaced']);
   });
 
-  it('is refused at the first app that does not start, with why', async () => {
+  it('is refused at the first app that does not start, with the reason', async () => {
     const { jobs, world } = device();
     jobs.failing.add('web.service');
     await expect(activatePods(world, [web, db], never, () => undefined)).rejects.toMatchObject({
@@ -156,7 +156,7 @@ describe('an activation with systemd', () => {
     expect(jobs.log).toEqual(['start web.service']);
   });
 
-  it('is refused with why the network of the pod could not be attached', async () => {
+  it('is refused with the reason why the network of the pod was not attached', async () => {
     const { jobs, world } = device();
     jobs.failing.add('web.service');
     mkdirSync(join(run, 'attachments'), { recursive: true });

@@ -81,16 +81,16 @@ const all = [...Array<RawEntry>(3)].map((_, index) =>
   plain(file(`rootfs/${index}`, String(index).repeat(700))),
 );
 
-describe('the canonical tar of rewritten chunks', () => {
+describe('a canonical tar made of rewritten chunks', () => {
   it.each([1, 100, 511, 512, 513, 1700, 1_000_000])(
-    'is what the writer writes, in pieces of %i bytes',
+    'equals the output of the writer, in pieces of %i bytes',
     async (size) => {
       expect((await rewritten(archive, size)).equals(await written(archive))).toBe(true);
       expect((await rewritten(gzipSync(archive), size)).equals(await written(archive))).toBe(true);
     },
   );
 
-  it('has zeros where the archive fills its blocks with something else', async () => {
+  it('has zeros where the archive pads its blocks with other bytes', async () => {
     const bytes = tar(manifest, rootfs, ...all);
     const hidden = Buffer.from(bytes);
     for (const index of [0, 1, 2]) {
@@ -102,7 +102,7 @@ describe('the canonical tar of rewritten chunks', () => {
     expect(canonical.equals(await written(bytes))).toBe(true);
   });
 
-  it('leaves the bytes of an uncompressed archive as they are: they are still being written to a file', async () => {
+  it('does not change the bytes of an uncompressed archive, which are still written to a file', async () => {
     const bytes = Buffer.from(archive);
     await rewritten(bytes, bytes.length);
     expect(bytes.equals(archive)).toBe(true);

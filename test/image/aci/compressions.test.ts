@@ -74,7 +74,7 @@ describe.each(['bzip2', 'xz', 'zstd'])('[A10.6] a %s stream is refused when', (c
     await expect(read(bytes)).rejects.toMatchObject({ code: 'archive-malformed' });
   });
 
-  it('it unpacks to far more than it weighs [C35] [A10.4]', async () => {
+  it('it unpacks to many times its size [C35] [A10.4]', async () => {
     const bomb = compress(
       command,
       ['-1'],
@@ -88,7 +88,7 @@ it.each<[string, string[]]>([
   ['xz', ['--lzma2=dict=256MiB']],
   ['zstd', ['-q', '--long=27']],
 ])(
-  'a %s stream that asks for more memory than a device gives is refused [C35] [A10.4]',
+  'a %s stream that needs more memory than a device allows is refused [C35] [A10.4]',
   async (command, args) => {
     const reading = read(compress(command, args));
     await expect(reading).rejects.toMatchObject({
@@ -98,7 +98,7 @@ it.each<[string, string[]]>([
   },
 );
 
-it('names the package when the program that undoes a compression is not installed', async () => {
+it('names the package when the decompression program is not installed', async () => {
   const bytes = compress('xz', []);
   const path = process.env['PATH'];
   process.env['PATH'] = '/nowhere';
@@ -112,7 +112,7 @@ it('names the package when the program that undoes a compression is not installe
   }
 });
 
-it('lets go of its source, and ends the program, when the reader stops in the middle', async () => {
+it('closes its source and ends the program when the reader stops early', async () => {
   const bytes = compress(
     'xz',
     ['-0'],

@@ -31,6 +31,11 @@ beforeAll(() => {
   writeFileSync(join(root, longDirectory, 'file'), 'content');
   writeFileSync(join(root, 'rootfs', 'n'.repeat(200)), 'long name');
   writeFileSync(join(root, 'rootfs/Főtanúsítvány'), 'not ASCII', { mode: 0o4751 });
+  // GNU tar 1.34 cuts names at byte 100: inside a character for one of the two, and for the target.
+  writeFileSync(join(root, `rootfs/a${'é'.repeat(70)}`), 'cut between bytes');
+  writeFileSync(join(root, `rootfs/aa${'é'.repeat(70)}`), 'cut between bytes');
+  symlinkSync(`a${'é'.repeat(70)}`, join(root, 'rootfs/cut'));
+  linkSync(join(root, `rootfs/aa${'é'.repeat(70)}`), join(root, 'rootfs/cut-too'));
   linkSync(join(root, longDirectory, 'file'), join(root, 'rootfs/hard'));
   linkSync(join(root, longDirectory, 'file'), join(root, longDirectory, 'hard'));
   symlinkSync(`/${'t'.repeat(150)}`, join(root, 'rootfs/symbolic'));
@@ -86,6 +91,21 @@ describe('[A10.5] an archive that GNU tar made', () => {
     );
     expect(listed(canonicalFile)).toEqual(expected.sort());
     expect(readContent(canonicalFile, `${longDirectory}/hard`)).toBe('content');
+  });
+
+  it.each(['gnu', 'posix'])('in format %s is refused with the name that is not UTF-8', async (format) => {
+    const file = join(directory, 'latin1.tar');
+    const root = join(directory, 'latin1');
+    mkdirSync(join(root, 'rootfs'), { recursive: true });
+    writeFileSync(join(root, 'manifest'), manifestText);
+    writeFileSync(Buffer.concat([Buffer.from(`${root}/rootfs/caf`), Buffer.from([0xe9])]), '');
+    execFileSync('tar', ['-c', `--format=${format}`, '-C', root, '-f', file, 'manifest', 'rootfs']);
+    await expect(readArchive(createReadStream(file), { limits: defaultArchiveLimits })).rejects.toMatchObject(
+      {
+        code: 'archive-path-forbidden',
+        message: 'the name "rootfs/café" (shown as Latin-1) is not UTF-8; rename the file',
+      },
+    );
   });
 
   it('is refused when it has attributes of the format v7, which cannot say what a file is', async () => {

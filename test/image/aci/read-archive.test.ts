@@ -168,7 +168,7 @@ describe('an accepted archive', () => {
     expect(summary.manifest.name).toBe('example.com/app');
   });
 
-  it('[A1.14] keeps files whose names mean a whiteout elsewhere: an ACI has none', async () => {
+  it('[A1.14] keeps files with the names of whiteouts: an ACI has no whiteouts', async () => {
     const out = await canonical(tar(manifest, rootfs, file('rootfs/.wh.etc'), file('rootfs/.wh..wh..opq')));
     expect(out.includes('rootfs/.wh.etc\0')).toBe(true);
     expect(out.includes('rootfs/.wh..wh..opq\0')).toBe(true);
@@ -528,7 +528,7 @@ describe('a refused archive [C34]', () => {
   it.each([
     ['in binary', []],
     ['in armor', ['--armor']],
-  ])('[A1.7] is encrypted, %s: it is said by name (aci.md#image-archives: MAY)', async (_how, armor) => {
+  ])('[A1.7] is encrypted, %s: the message says so (aci.md#image-archives: MAY)', async (_how, armor) => {
     const gnupg = openGnuPg();
     try {
       const password = ['--pinentry-mode', 'loopback', '--passphrase', 'x', '--cipher-algo', 'AES256'];
@@ -568,8 +568,8 @@ describe('a refused archive [C34]', () => {
     await expect(read(bytes, { maxManifestBytes: 2000 })).resolves.toBeDefined();
   });
 
-  it('[A10.11] says in one sentence which entry broke which rule, without characters that steer a terminal', async () => {
+  it('[A10.11] names the entry and the rule in one message, without control characters', async () => {
     const { message } = await refusal(tar(manifest, rootfs, file('rootfs/../\x1b[31m\n\u202e')));
-    expect(message).toBe('The entry "rootfs/../\\u001b[31m\\n\\u202e" has a ".." component.');
+    expect(message).toBe('the entry "rootfs/../\\u001b[31m\\n\\u202e" has a ".." component');
   });
 });

@@ -19,14 +19,14 @@ const last = (text: string = manifestText): RawEntry => ({
 });
 
 describe('[reference-only] an archive of', () => {
-  it('[A1.16] actool and acbuild is taken: the manifest at the end, directories without a slash, names of users', async () => {
+  it('[A1.16] actool and acbuild is accepted: manifest last, directories without a slash, user names', async () => {
     const directory: RawEntry = { name: 'rootfs/bin', type: '5', mode: 0o755, patch: [[265, 'builder']] };
     await expect(read(rootfs, directory, file('rootfs/bin/app'), last())).resolves.toMatchObject({
       entries: 4,
     });
   });
 
-  it('[A1.16] docker2aci is taken: links in a /dev that no entry names, and its annotations', async () => {
+  it('[A1.16] docker2aci is accepted: links in an implied /dev, and its annotations', async () => {
     const text = JSON.stringify({
       ...(JSON.parse(manifestText) as object),
       labels: [{ name: 'layer', value: 'f5c45d5f' }],

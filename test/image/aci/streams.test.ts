@@ -54,8 +54,8 @@ function zeroBomb(sizeBytes: number) {
   });
 }
 
-describe('an archive that unpacks to far more than it weighs [C35] [A10.4]', () => {
-  it('ends at the ratio, long before its end', async () => {
+describe('an archive that unpacks to many times its size [C35] [A10.4]', () => {
+  it('is refused at the ratio, long before its end', async () => {
     const bomb = zeroBomb(8 * 1024 ** 3 - 1);
     const reading = readArchive(bomb, { limits: { ...limits, maxTarBytes: 16 * 1024 ** 3 } });
     await expect(reading).rejects.toMatchObject({ code: 'archive-too-large' });
@@ -63,13 +63,13 @@ describe('an archive that unpacks to far more than it weighs [C35] [A10.4]', () 
     expect(bomb.released).toBe(true);
   });
 
-  it('ends at the header when that already says too much', async () => {
+  it('is refused at a header that declares too much', async () => {
     const bomb = zeroBomb(8 * 1024 ** 3 - 1);
     await expect(readArchive(bomb, { limits })).rejects.toMatchObject({ code: 'archive-too-large' });
     expect(bomb.given).toBeLessThan(64 * 1024);
   });
 
-  it('ends at the size when it hides in zeros after the end marker', async () => {
+  it('is refused at the size limit when zeros follow the end marker', async () => {
     const bytes = Buffer.concat([tar(manifest, rootfs), Buffer.alloc(3 * 1024 * 1024)]);
     const endless = source(bytes, 64 * 1024);
     await expect(
@@ -89,7 +89,7 @@ describe('an archive that unpacks to far more than it weighs [C35] [A10.4]', () 
 });
 
 describe('the source of an archive', () => {
-  it('is let go of when an entry is refused', async () => {
+  it('is closed when an entry is refused', async () => {
     const hostile = source(Buffer.concat([tar(manifest, file('/etc/x')), Buffer.alloc(10_000_000)]));
     await expect(readArchive(hostile, { limits })).rejects.toMatchObject({ code: 'archive-path-forbidden' });
     expect(hostile.given).toBeLessThan(1_000_000);
@@ -107,7 +107,7 @@ describe('the source of an archive', () => {
   });
 });
 
-describe('a tar that a digest proves to be whole, without an end marker', () => {
+describe('a tar without an end marker whose digest proves that it is complete', () => {
   const whole = tar(file('a', 'x'.repeat(700)));
   const read = async (sizeBytes: number): Promise<string> => {
     let text = '';
@@ -125,7 +125,7 @@ describe('a tar that a digest proves to be whole, without an end marker', () => 
     expect(await read(512 + 700)).toBe('x'.repeat(700));
   });
 
-  it.each([699, 600, 100])('is refused where only %i of 700 bytes of a file are there', async (sizeBytes) => {
+  it.each([699, 600, 100])('is refused when it has only %i of the 700 bytes of a file', async (sizeBytes) => {
     await expect(read(512 + sizeBytes)).rejects.toMatchObject({ code: 'archive-malformed' });
   });
 });
@@ -133,7 +133,7 @@ describe('a tar that a digest proves to be whole, without an end marker', () => 
 describe('the canonical tar', () => {
   const big = tar(manifest, rootfs, file('rootfs/a', 'a'.repeat(300_000)), file('rootfs/b', 'b'));
 
-  it('is ended when the archive is accepted, and says the same archive', async () => {
+  it('is ended when the archive is accepted, and has the same entries', async () => {
     const { stream, bytes } = sink();
     await readArchive(source(big), { limits, canonicalTar: stream });
     expect(stream.writableFinished).toBe(true);
@@ -153,7 +153,7 @@ describe('the canonical tar', () => {
     expect(stream.writableFinished).toBe(false);
   });
 
-  it.each([0, 70_000])('may break after %i bytes: that is a refusal and not a hang', async (takeBytes) => {
+  it.each([0, 70_000])('may fail after %i bytes, which is refused and does not hang', async (takeBytes) => {
     const { stream } = sink(takeBytes);
     const input = source(big);
     await expect(readArchive(input, { limits, canonicalTar: stream })).rejects.toMatchObject({

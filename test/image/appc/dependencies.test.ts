@@ -70,7 +70,7 @@ describe('[A4.4] the order of rendering (ace.md#filesystem-setup)', () => {
   });
 });
 
-describe('finding a dependency (aci.md#dependency-matching)', () => {
+describe('matching a dependency (aci.md#dependency-matching)', () => {
   const one = image('base', [], { version: '1' });
   const two = image('base', [], { version: '2', sizeBytes: 1000 });
   const find = (dependency: object) => {
@@ -78,15 +78,15 @@ describe('finding a dependency (aci.md#dependency-matching)', () => {
     return resolveDependencies(top, [top, one, two]).dependencies[0]?.image;
   };
 
-  it('[A4.1] goes by name and labels', () => {
+  it('[A4.1] compares name and labels', () => {
     expect(find({ labels: [{ name: 'version', value: '2' }] })).toBe(two);
   });
 
-  it('[A4.2] goes by the image ID where one is given', () => {
+  it('[A4.2] compares the image ID where one is given', () => {
     expect(find({ imageID: one.id })).toBe(one);
   });
 
-  it('[A4.3] takes the size that the manifest says', () => {
+  it('[A4.3] compares the size that the manifest gives', () => {
     expect(find({ imageID: two.id, size: 1000 })).toBe(two);
   });
 
@@ -115,15 +115,15 @@ describe('finding a dependency (aci.md#dependency-matching)', () => {
   });
 });
 
-describe('[A4.11] dependencies that would not end (ours: the text is silent, the reference never ends)', () => {
+describe('[A4.11] circular dependencies (ours: the text is silent, the reference never ends)', () => {
   it.each([
     ['an image that depends on itself', ['a: a']],
     ['a circle', ['a: b', 'b: c', 'c: a']],
-  ])('%s is refused, with the way around', (_what, lines) => {
+  ])('%s is refused, and the message names the circle', (_what, lines) => {
     expect(() => orders(...lines)).toThrow(/in a circle: a → .*a$/);
   });
 
-  it('a chain is refused past its greatest depth, and taken up to there', () => {
+  it('a chain is accepted up to the greatest depth and refused beyond', () => {
     const chain = (depth: number) =>
       Array.from({ length: depth }, (_, index) =>
         index < depth - 1 ? `i${index}: i${index + 1}` : `i${index}`,
@@ -134,7 +134,7 @@ describe('[A4.11] dependencies that would not end (ours: the text is silent, the
     );
   });
 
-  it('diamonds that double with every level are refused before they are walked', () => {
+  it('diamonds that double with every level are refused before they are resolved', () => {
     const levels = Array.from({ length: 15 }, (_, index) => `i${index}: i${index + 1} i${index + 1}`);
     expect(() => orders(...levels, 'i15')).toThrow(/more than 128 images/);
   });

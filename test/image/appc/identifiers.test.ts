@@ -36,7 +36,7 @@ describe('[A2.1] AC Identifier (types.md#ac-identifier-type)', () => {
     ['specification', 'sub-domain.example.com/org/product/~alice/release-1.0.0'],
     ['ours', '0'],
     ['ours', 'a'.repeat(512)],
-  ])('%s: %j is one', (_source, text = '') => {
+  ])('%s: %j is accepted', (_source, text = '') => {
     expect(isAcIdentifier(text)).toBe(true);
     expect(parseAcIdentifier(text)).toBe(text);
   });
@@ -66,12 +66,12 @@ describe('[A2.1] AC Identifier (types.md#ac-identifier-type)', () => {
       text,
     ]),
     ...['app\n', 'a b', 'é', 'a\0b', 'a'.repeat(513)].map((text) => ['ours', text]),
-  ])('%s: %j is none', (_source, text = '') => {
+  ])('%s: %j is refused', (_source, text = '') => {
     expect(isAcIdentifier(text)).toBe(false);
     expect(() => parseAcIdentifier(text)).toThrow('expected an AC Identifier');
   });
 
-  it('[A2.10] is judged in time that grows with its length only', () => {
+  it('[A2.10] is checked in time proportional to its length', () => {
     expect(isAcIdentifier(`${'a-'.repeat(250)}!`)).toBe(false);
   });
 });
@@ -86,7 +86,7 @@ describe('[A2.2] AC Name (types.md#ac-name-type)', () => {
       text,
     ]),
     ['ours', 'a'.repeat(128)],
-  ])('%s: %j is one', (_source, text = '') => {
+  ])('%s: %j is accepted', (_source, text = '') => {
     expect(isAcName(text)).toBe(true);
     expect(parseAcName(text)).toBe(text);
   });
@@ -111,7 +111,7 @@ describe('[A2.2] AC Name (types.md#ac-name-type)', () => {
     ].map((text) => ['specification', text]),
     ['specification', 'a--b'],
     ...['a\n', 'A', 'a\x2db-', 'a'.repeat(129)].map((text) => ['ours', text]),
-  ])('%s: %j is none', (_source, text = '') => {
+  ])('%s: %j is refused', (_source, text = '') => {
     expect(isAcName(text)).toBe(false);
     expect(() => parseAcName(text)).toThrow('expected an AC Name');
   });
@@ -146,7 +146,7 @@ describe('[A2.6] image ID (types.md#image-id-type, aci.md#image-id)', () => {
     ['ours', `sha512-${digits}\n`],
     ['ours', `sha512-${digits}0`],
     ['ours', ` sha512-${digits}`],
-  ])('%s: %j is none', (_source, text) => {
+  ])('%s: %j is refused', (_source, text) => {
     expect(isImageId(text)).toBe(false);
     expect(() => parseImageId(text)).toThrow('expected an image ID');
   });
@@ -200,7 +200,7 @@ describe('[A2.3] the name nearest to a text (TestSanitizeACName, TestSanitizeACI
     expect(sanitizeAcIdentifier(text)).toBe(identifier);
   });
 
-  it('ours: no dots remain that mean a directory, as the reference leaves them', () => {
+  it('ours: no path components . and .. remain, which the reference keeps', () => {
     expect(sanitizeAcIdentifier('a/../../etc')).toBe('a/etc');
   });
 
@@ -237,7 +237,7 @@ describe('[A2.5] SemVer (types.md#ac-version-type)', () => {
     ['specification', ''],
     ['ours', '1.2.3\n'],
     ['ours', `1.2.${'9'.repeat(64)}`],
-  ])('%s: %j is none', (_source, text) => {
+  ])('%s: %j is refused', (_source, text) => {
     expect(isSemVer(text)).toBe(false);
   });
 });
@@ -258,7 +258,7 @@ describe('[A2.9] pod UUID (ace.md#pod-uuid, RFC 4122)', () => {
     ['specification', ''],
     ['ours', '0aaf0a791a39-4d59-abbf-1bebca8209d2'],
     ['ours', '{0aaf0a79-1a39-4d59-abbf-1bebca8209d2}'],
-  ])('%s: %j is none', (_source, text) => {
+  ])('%s: %j is refused', (_source, text) => {
     expect(() => parseUuid(text)).toThrow(Refusal);
   });
 });

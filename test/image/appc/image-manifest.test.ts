@@ -115,7 +115,7 @@ describe('an image manifest (aci.md#image-manifest-schema)', () => {
     });
   });
 
-  it('[A3.6] reference-only (TestEmptyApp): without an app none is made up, also when written and read again', () => {
+  it('[A3.6] reference-only (TestEmptyApp): a manifest without an app stays without one', () => {
     const manifest = parse({});
     expect(manifest).toEqual({
       acVersion: '0.8.11',
@@ -135,7 +135,7 @@ describe('an image manifest (aci.md#image-manifest-schema)', () => {
     expect(text).toContain('{"name":"work","path":"/var/lib/work"}');
   });
 
-  it('[A2.12] reference-only: null stands for an optional member that is absent, as Go writes it', () => {
+  it('[A2.12] reference-only: null means an absent optional member, as Go writes it', () => {
     const nothing = { labels: null, app: null, dependencies: null, pathWhitelist: null, annotations: null };
     expect(parse(nothing)).toEqual(parse({}));
     expect(parseApp({ exec: null })?.exec).toEqual([]);
@@ -238,13 +238,13 @@ describe('an image manifest (aci.md#image-manifest-schema)', () => {
     },
   );
 
-  it('[A3.5] specification (TestEmptyHash): a dependency needs no more than a name', () => {
+  it('[A3.5] specification (TestEmptyHash): a dependency needs only a name', () => {
     const manifest = parse({ dependencies: [{ imageName: 'example.com/reduce-worker-base' }] });
     expect(manifest.dependencies).toEqual([{ imageName: 'example.com/reduce-worker-base', labels: [] }]);
     expect(parseImageManifest(serializeImageManifest(manifest))).toEqual(manifest);
   });
 
-  it('[A2.13] [A3.5] ours: holds sizes past 2^53 exactly', () => {
+  it('[A2.13] [A3.5] ours: keeps sizes above 2^53 exactly', () => {
     const text = JSON.stringify({ ...base, dependencies: [{ imageName: 'a', size: 0 }] });
     const sizeOf = (size: string): unknown =>
       parseText(text.replace('"size":0', `"size":${size}`)).dependencies[0]?.sizeBytes;
@@ -273,7 +273,7 @@ describe('an image manifest (aci.md#image-manifest-schema)', () => {
     );
   });
 
-  it('[A3.17] ours: a message has the pointer of the value and what was expected', () => {
+  it('[A3.17] ours: a message has the JSON pointer of the value and what was expected', () => {
     const isolators = [
       { name: 'resource/cpu', value: { limit: '20m' } },
       { name: 'os/linux/no-new-privileges', value: true },
@@ -495,7 +495,7 @@ describe('the app of an image (aci.md#image-manifest-schema, app)', () => {
     expect(read?.mountPoints[0]?.readOnly).toBe(false);
   });
 
-  it('[A2.13] [A3.16] ours: __proto__ is a key like any other in what users annotate', () => {
+  it('[A2.13] [A3.16] ours: __proto__ is an ordinary key in user annotations', () => {
     const text = JSON.stringify({ ...base, app: { ...account, userAnnotations: {} } });
     const read = parseText(text.replace('"userAnnotations":{}', '"userAnnotations":{"__proto__":"x"}'));
     expect(new TextDecoder().decode(serializeImageManifest(read))).toContain('{"__proto__":"x"}');
@@ -592,7 +592,7 @@ describe('[A2.8] timestamps (types.md#timestamps-type)', () => {
     ['specification', '2001-02-03t04:05:06z'],
     ['specification', '1990-12-31T23:59:60Z'],
     ['ours', '2024-02-29T00:00:00Z'],
-  ])('%s: %j is one', (_source, text) => {
+  ])('%s: %j is accepted', (_source, text) => {
     expect(isTimestamp(text)).toBe(true);
   });
 
@@ -617,7 +617,7 @@ describe('[A2.8] timestamps (types.md#timestamps-type)', () => {
       '2015-05-18T13:49:28+24:00',
       '2015-05-18T13:49:28Z\n',
     ].map((text) => ['ours', text]),
-  ])('%s: %j is none', (_source, text = '') => {
+  ])('%s: %j is refused', (_source, text = '') => {
     expect(isTimestamp(text)).toBe(false);
   });
 });
@@ -639,7 +639,7 @@ describe('[A2.11] web addresses of annotations (aci.md#image-manifest-schema)', 
       (text) => ['ours', text],
     ),
     ['ours', 'http://a:99999/'],
-  ])('%s: %j is none', (_source, text = '') => {
+  ])('%s: %j is refused', (_source, text = '') => {
     expect(isWebAddress(text)).toBe(false);
   });
 });

@@ -594,7 +594,7 @@ describe('a list of isolators (ace.md#isolators)', () => {
   const cpu = isolator('resource/cpu', { limit: '1' });
   const ponies = isolator('resource/network-ponies', 0);
 
-  it('[A5.1] specification: keeps what it does not know, so that it can be reported as ignored', () => {
+  it('[A5.1] specification: keeps unknown isolators, so that they can be reported as ignored', () => {
     expect(parseIsolators([cpu, ponies, ponies], 'app')).toEqual([
       { kind: 'resource/cpu', limitMilliCores: 1000n },
       { kind: 'unknown', name: 'resource/network-ponies', value: 0 },
@@ -602,7 +602,7 @@ describe('a list of isolators (ace.md#isolators)', () => {
     ]);
   });
 
-  it('[A5.1] specification (TestIsolatorUnrecognized): what is known beside it is read', () => {
+  it('[A5.1] specification (TestIsolatorUnrecognized): known isolators beside it are read', () => {
     const list = [isolator('resource/network-bandwidth', { default: true, limit: '1G' }), ponies];
     expect(parseIsolators(list, 'app').map(({ kind }) => kind)).toEqual([
       'resource/network-bandwidth',
@@ -625,7 +625,7 @@ describe('a list of isolators (ace.md#isolators)', () => {
     expect(() => parseIsolators(all, 'pod')).toThrow('does not belong to a pod');
   });
 
-  it('[A5.1] ours: takes no name of an object property for a known isolator', () => {
+  it('[A5.1] ours: does not take the name of an object property for an isolator', () => {
     expect(read('constructor', 1)).toEqual({ kind: 'unknown', name: 'constructor', value: 1 });
   });
 

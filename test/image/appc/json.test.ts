@@ -64,7 +64,7 @@ describe('[A2.13] JSON documents of unknown origin (ours; RFC 8259)', () => {
     expect(() => read(text)).toThrow(problem);
   });
 
-  it('takes __proto__ and constructor for keys like any other', () => {
+  it('treats __proto__ and constructor as ordinary keys', () => {
     const value = read('{"__proto__":{"polluted":1},"constructor":2}') as Record<string, unknown>;
     expect(Object.keys(value)).toEqual(['__proto__', 'constructor']);
     expect(Object.getPrototypeOf(value)).toBeNull();
@@ -77,7 +77,7 @@ describe('[A2.13] JSON documents of unknown origin (ours; RFC 8259)', () => {
     ['1e400', 'at most 64 digits'],
     ['9'.repeat(65), 'at most 64 digits'],
     [`1${'0'.repeat(2000)}1`, 'at most 64 digits'],
-  ])('refuses %j rather than hold another number', (text, problem) => {
+  ])('refuses %j, which a number cannot hold exactly', (text, problem) => {
     expect(() => read(text)).toThrow(problem);
   });
 
@@ -89,7 +89,7 @@ describe('[A2.13] JSON documents of unknown origin (ours; RFC 8259)', () => {
     expect(() => read('{"\\udc00":1}')).toThrow('a lone surrogate');
   });
 
-  it('holds its limits on bytes, nesting and values', () => {
+  it('enforces its limits on bytes, nesting and values', () => {
     expect(read('['.repeat(8) + ']'.repeat(8))).toBeDefined();
     expect(() => read('['.repeat(9) + ']'.repeat(9))).toThrow('at most 8 levels of nesting');
     expect(() => read('{"a":'.repeat(9))).toThrow('/a/a/a/a/a/a/a/a: expected at most 8 levels');
@@ -98,7 +98,7 @@ describe('[A2.13] JSON documents of unknown origin (ours; RFC 8259)', () => {
     expect(() => read(`[${'0,'.repeat(99)}0]`)).toThrow('at most 100 values');
   });
 
-  it('keeps a hostile key from starting a line of its own in a message', () => {
+  it('escapes line breaks of a hostile key in a message', () => {
     expect(() => read('{"a\\nb":1,"a\\nb":2}')).toThrow('/a\\nb: the key');
   });
 });

@@ -77,7 +77,7 @@ describe('[A3.2] labels (aci.md#image-manifest-schema)', () => {
     expect(() => manifestWith(labels)).toThrow(problem);
   });
 
-  it('specification: none at all, and values of any text; they keep their order, which TestLabelsFromMap sorts', () => {
+  it('specification: may be absent or have any text, and keep their order', () => {
     expect(manifestWith([]).labels).toEqual([]);
     const three = ['foo', 'bar', 'baz'].map((name) => ({ name, value: `of ${name}` }));
     expect(manifestWith(three).labels).toEqual(three);

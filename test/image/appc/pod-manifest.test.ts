@@ -126,7 +126,7 @@ describe('a pod manifest (pods.md#pod-manifest-schema)', () => {
     expect(serializePodManifest(parsePodManifest(bytes))).toEqual(bytes);
   });
 
-  it('[A2.12] reference-only: null stands for an optional member that is absent, as Go writes it', () => {
+  it('[A2.12] reference-only: null means an absent optional member, as Go writes it', () => {
     expect(parse({ volumes: null, isolators: null, annotations: null, ports: null })).toEqual(parse({}));
   });
 

@@ -49,11 +49,11 @@ describe('[A5.13] quantities (ace.md#resource-isolators)', () => {
     expect(difference === 0n ? 0 : difference < 0n ? -1 : 1).toBe(order);
   });
 
-  it('ours: a minus makes any of them no quantity', () => {
+  it('ours: a negative quantity is refused', () => {
     for (const [, text] of parsed) expect(() => parseQuantity(`-${text}`)).toThrow('expected a quantity');
   });
 
-  it('reference-only: a JSON number is one too', () => {
+  it('reference-only: a JSON number is accepted too', () => {
     expect(parseQuantity(2048)).toBe(2048000n);
     expect(parseQuantity(0.3)).toBe(300n);
     expect(parseQuantity(1e-7)).toBe(1n);
@@ -69,7 +69,7 @@ describe('[A5.13] quantities (ace.md#resource-isolators)', () => {
     ...['1KB', '1ki', '0x10', '1e', '1e65', '1e-65', '1e99999999999', '1_000', '١', '9'.repeat(65)].map(
       (text) => ['ours', text],
     ),
-  ])('%s: %j is no quantity', (_source, text = '') => {
+  ])('%s: %j is refused as a quantity', (_source, text = '') => {
     expect(() => parseQuantity(text)).toThrow('expected a quantity such as');
   });
 
@@ -83,7 +83,7 @@ describe('[A5.13] quantities (ace.md#resource-isolators)', () => {
     );
   });
 
-  it('means the same with a decimal point as with the next smaller suffix', () => {
+  it('is the same with a decimal point as with the next smaller suffix', () => {
     fc.assert(
       fc.property(fc.bigInt(0n, 10n ** 20n), fc.nat(999), (whole, rest) => {
         const fraction = String(rest).padStart(3, '0');
@@ -104,13 +104,13 @@ it.each([
   ['1,5G', '1.5G'],
   ['250 m', '250m'],
   ['100 bytes', '100'],
-])('a quantity as other tools take it is refused with what was probably meant: %j', (written, meant) => {
+])('a quantity in the form of other tools is refused, with what was probably meant: %j', (written, meant) => {
   expect(() => parseQuantity(written)).toThrow(new RegExp(`; write "${meant.replace('.', '\\.')}"$`));
   expect(parseQuantity(meant)).toBeGreaterThan(0n);
 });
 
 it.each(['1,500M', 'unlimited', '50%', '1/2', '0x40', '64iB', '1G5', '-1M'])(
-  'of %j nobody knows what was meant',
+  'for %j no other form is suggested',
   (written) => {
     expect(() => parseQuantity(written)).toThrow(/found "[^"]+"$/);
   },

@@ -250,7 +250,7 @@ describe('[A3.18] what is written is read back', patience, () => {
   });
 });
 
-describe('what others write', patience, () => {
+describe('documents of other writers', patience, () => {
   it('is read as JSON.parse reads it', () => {
     const asDouble = (_key: string, value: unknown): unknown =>
       typeof value === 'bigint' ? Number(value) : value;
@@ -265,7 +265,7 @@ describe('what others write', patience, () => {
     );
   });
 
-  it('is read or refused, and never anything else: noise, and manifests with one piece exchanged', () => {
+  it('is read or refused: noise, and manifests with one part replaced', () => {
     const whole = new TextDecoder();
     const spoiled = fc
       .tuple(imageManifest, fc.nat(), fc.nat(8), fc.string({ unit: 'binary', maxLength: 4 }))
@@ -290,7 +290,7 @@ describe('what others write', patience, () => {
 });
 
 describe('names', patience, () => {
-  it('are found in any text that has a letter or digit', () => {
+  it('are made of any text that has a letter or digit', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary', maxLength: 600 }), part, (text, certain) => {
         expect(sanitizeAcName(certain + text)).toBeDefined();
@@ -299,7 +299,7 @@ describe('names', patience, () => {
     );
   });
 
-  it('stay as they are when they are names already', () => {
+  it('stay the same when they are valid names', () => {
     fc.assert(
       fc.property(acName, acIdentifier, (name, identifier) => {
         expect(sanitizeAcName(name)).toBe(name);
@@ -310,7 +310,7 @@ describe('names', patience, () => {
 });
 
 describe('a timestamp', patience, () => {
-  it('is what every date prints', () => {
+  it('is accepted as every date prints it', () => {
     const years = {
       min: new Date('0000-01-01T00:00:00Z'),
       max: new Date('9999-12-31T23:59:59Z'),

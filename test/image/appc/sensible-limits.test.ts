@@ -16,19 +16,21 @@ function compiled(name: string, value: object, volumes: object[] = []): Compiled
   });
 }
 
-describe('a limit that no process can live with is refused, with what was probably meant', () => {
+describe('a limit in which no process can run is refused, with what was probably meant', () => {
   it.each([
     ['resource/memory', { limit: '16m' }, /"16m" is less than one unit; write "16M" for 10\^6 or "16Mi"/],
     ['resource/memory', { limit: '64' }, /"64" is 64 bytes, in which no program starts; write "64M"/],
     ['resource/memory', { limit: '16k' }, /"16k" is 16000 bytes, in which no program starts/],
     ['resource/memory', { request: '500m', limit: '1G' }, /"500m" is less than one byte; write "500M"/],
+    ['resource/cpu', { limit: '500n' }, /"500n" is less than a thousandth of a core; write "500m"/],
+    ['resource/cpu', { limit: '0.0002' }, /"0.0002" is less than a thousandth of a core/],
     ['resource/block-bandwidth', { default: true, limit: '5m' }, /"5m" is less than one unit; write "5M"/],
   ])('%s %j', (name, value, message) => {
     expect(() => compiled(name, value)).toThrow(message);
   });
 });
 
-describe('a limit that the kernel does not hold as written is reported as modified', () => {
+describe('a limit that the kernel cannot enforce as written is reported as modified', () => {
   it.each([
     ['resource/cpu', { limit: '5000' }, /more than the \d+ cores of this device/],
     ['resource/memory', { limit: '1Ti' }, /more than the memory of this device/],
@@ -39,7 +41,7 @@ describe('a limit that the kernel does not hold as written is reported as modifi
   });
 });
 
-describe('an app does not start before what its volumes lie on is mounted', () => {
+describe('an app does not start before the file systems of its volumes are mounted', () => {
   it.each([
     ['/mnt/usb/data', 'RequiresMountsFor=/mnt/usb/data'],
     ['/mnt/my disk/data', 'RequiresMountsFor="/mnt/my disk/data"'],
@@ -57,14 +59,14 @@ describe('an app does not start before what its volumes lie on is mounted', () =
     [['/var/lib/site'], 'WantedBy=var-lib.mount var-lib-site.mount'],
     [['/'], undefined],
     [['/var'], undefined],
-  ])('and is started by each mount that %s may lie on', (sources, line) => {
+  ])('and each mount that %s may be on starts it', (sources, line) => {
     const volumes = sources.map((source, index) => ({ name: `v${index}`, kind: 'host', source }));
     const pod = compiled('resource/cpu', { limit: '1' }, volumes);
     const lines = pod.units.find(({ name }) => name.endsWith('-web.service'))?.text.split('\n') ?? [];
     expect(lines.find((one) => one.startsWith('WantedBy='))).toBe(line);
   });
 
-  it('nor can a name of a directory add a directive', () => {
+  it('the name of a directory cannot add a directive', () => {
     const source = '/mnt/usb/x\nExecStart=/bin/evil';
     const pod = compiled('resource/cpu', { limit: '1' }, [{ name: 'v0', kind: 'host', source }]);
     const service = pod.units.find(({ name }) => name.endsWith('-web.service'));

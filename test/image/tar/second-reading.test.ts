@@ -28,11 +28,11 @@ describe('two readings of a tar', () => {
   const link: RawEntry = { name: 'b', type: '1', linkname: 'a' };
   const same = [directory('d'), file('a', 'x'.repeat(700)), link];
 
-  it('agree on what is the same', async () => {
+  it('agree on the same tar', async () => {
     await expect(compare(same, same)).resolves.toBeUndefined();
   });
 
-  it('agree, however many entries without a body come at once', async () => {
+  it('agree on any number of entries without a body at once', async () => {
     const many = Array.from({ length: 20_000 }, (_, index) => file(`f${index}`, ''));
     await expect(compare(many, many)).resolves.toBeUndefined();
   });
@@ -56,7 +56,7 @@ describe('two readings of a tar', () => {
     const library = new SecondReading();
     await expect(library.agree({ bytes: [Buffer.alloc(512, 1)], entries: [] })).rejects.toMatchObject({
       code: 'archive-malformed',
-      message: 'The tar library cannot read the archive.',
+      message: 'the tar library cannot read the archive',
     });
     library.close();
   });

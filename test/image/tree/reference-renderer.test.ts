@@ -193,7 +193,7 @@ describe('[A4.17] the trees that the reference expects of its renderer', () => {
     expect(await rendered(layers)).toEqual([...expected].sort());
   });
 
-  it('ours: TestEmptyRootFsDir with a relative path in its list is refused, because the text wants absolute ones', async () => {
+  it('ours: TestEmptyRootFsDir with a relative path in its list is refused: the text requires absolute paths', async () => {
     const relative = imageOf({ name: 'relative', files: ['/700'], whitelist: ['foo'] });
     await expect(relative).rejects.toMatchObject({ code: 'image-manifest-invalid' });
     expect(await rendered([{ name: 'absolute', files: ['/700'], whitelist: ['/foo'] }])).toEqual(['/700']);

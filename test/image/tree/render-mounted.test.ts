@@ -107,7 +107,7 @@ describe('rendering mounted images gives the bytes that rendering their archives
     expect(await sameOnBoth(top, [listed, sibling])).toEqual(['drop', 'keep', 'other']);
   });
 
-  it('for lists along one path, which all filter, and a diamond whose image is filtered twice', async () => {
+  it('for several lists along one path, and a diamond whose image is filtered twice', async () => {
     const d = await image('d', [rootfs, file('rootfs/a', 'd'), file('rootfs/b', 'd'), file('rootfs/c', 'd')]);
     const b = await image('b', [rootfs, file('rootfs/a', 'b')], [d], ['/a', '/b']);
     const c = await image('c', [rootfs, file('rootfs/c', 'c')], [d], ['/b', '/c']);
@@ -153,7 +153,7 @@ describe('rendering mounted images gives the bytes that rendering their archives
   });
 });
 
-describe('a mounted image that is not what an archive makes', () => {
+describe('a mounted image that no archive could have made', () => {
   it('is refused when it implies directories and does not list them', async () => {
     const base = await image('base', [rootfs, file('rootfs/a')]);
     const top = await image('top', [file('rootfs/d/b')], [base]);
@@ -177,7 +177,7 @@ describe('a mounted image that is not what an archive makes', () => {
     await expect(onDevice(top, [base], { ...limits, maxEntries: 7 })).resolves.toBeDefined();
   });
 
-  it('never has a file read that lies behind a link, even if it changes under the reader', async () => {
+  it('never lets a file behind a link be read, even if the tree changes meanwhile', async () => {
     const large = file('rootfs/a', 'x'.repeat(200_000));
     const top = await image('top', [
       rootfs,

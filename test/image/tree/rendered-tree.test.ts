@@ -133,7 +133,7 @@ describe('[A4.7] a path whitelist (aci.md#image-manifest-schema, pathWhitelist)'
   });
 });
 
-describe('trees of whatever shape', () => {
+describe('trees of any shape', () => {
   const names = fc.constantFrom('a', 'b', 'c');
   const path = fc.array(names, { minLength: 1, maxLength: 3 }).map((parts) => parts.join('/'));
   const word = fc
@@ -163,7 +163,7 @@ describe('trees of whatever shape', () => {
     );
   });
 
-  it('laying over leaves its parts as they were', () => {
+  it('overlaying does not change its parts', () => {
     fc.assert(
       fc.property(layer, layer, (low, top) => {
         const before = [low, top].map(words);
@@ -173,7 +173,7 @@ describe('trees of whatever shape', () => {
     );
   });
 
-  it('is written in the order of every archive: parents first, names by their bytes', () => {
+  it('is written parents first, names in byte order', () => {
     fc.assert(
       fc.property(layer, (one) => {
         const entries = [...sourceEntries(one)];
@@ -193,7 +193,7 @@ describe('trees of whatever shape', () => {
     ]);
   });
 
-  it('has the later names of a file as links to the first, wherever a whitelist left that', () => {
+  it('has the later names of a file as links to the first one that remains', () => {
     const linked = tree('z=1', 'b==z', 'c==z');
     const names = (root: Directory) =>
       [...sourceEntries(root)].slice(1).map(({ path, type, target }) => [path, type, target]);

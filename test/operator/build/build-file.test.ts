@@ -54,7 +54,7 @@ describe('an image from a build file', () => {
     return wherry(['image', 'build', at('web.toml'), '-o', at(output)]);
   };
 
-  it('has the files of its bases and what is put over them, with owners and modes; hard links stay', async () => {
+  it('has the files of its bases and the parts over them, with owners, modes and hard links', async () => {
     expect(
       await wherry([
         'image',
@@ -146,7 +146,7 @@ mode = "0750"
     expect(readdirSync(directory)).toHaveLength(before + 1);
   });
 
-  it('takes no options that the file has itself', async () => {
+  it('refuses options that the file has itself', async () => {
     writeFileSync(at('web.toml'), manifest);
     const run = await wherry([
       'image',
@@ -180,7 +180,7 @@ describe('an image from a directory (aci.md#image-archives: "All files MUST main
 });
 
 describe('wherry image patch', () => {
-  it('changes what is named and leaves the rest, files and all', async () => {
+  it('changes what the options name and keeps the rest and all files', async () => {
     const base = [
       'image',
       'build',
@@ -230,7 +230,7 @@ describe('wherry image patch', () => {
     });
   });
 
-  it('takes a whole manifest, and refuses one that the specification does not allow, leaving the image as it was', async () => {
+  it('takes a whole manifest, and refuses an invalid one without changing the image', async () => {
     await wherry(['image', 'build', at('site'), '--name', 'example.com/web', '-o', at('web.aci')]);
     const before = readFileSync(at('web.aci'));
     writeFileSync(at('manifest'), '{"acKind":"ImageManifest","acVersion":"0.8.11","name":"UP"}');
@@ -245,7 +245,7 @@ describe('wherry image patch', () => {
     expect((await listing(at('web.aci'))).manifest.name).toBe('example.com/other');
   });
 
-  it('does not make an app of a user alone', async () => {
+  it('does not make an app from a user alone', async () => {
     await wherry(['image', 'build', at('site'), '--name', 'example.com/web', '-o', at('web.aci')]);
     const run = await wherry(['image', 'patch', at('web.aci'), '--user', '7', '-o', at('new.aci')]);
     expect(run).toMatchObject({ status: 64, err: expect.stringMatching(/give it with --exec/) as string });

@@ -157,7 +157,7 @@ describe('a built archive', () => {
     ).toBe(true);
   });
 
-  it('has what is added, with parents, in the place of what was there', async () => {
+  it('has additions, with their parents, in place of existing files', async () => {
     put('etc/app.conf', 'default');
     linkSync(join(root, 'etc/app.conf'), join(root, 'etc/z.conf'));
     await build({
@@ -187,7 +187,7 @@ describe('a built archive', () => {
     expect(extracted.toString()).toBe('minedefault');
   });
 
-  it('[A1.13] leaves out sockets and says so', async () => {
+  it('[A1.13] leaves out sockets and names them', async () => {
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(join(root, 'socket'), resolve));
     try {
@@ -198,7 +198,7 @@ describe('a built archive', () => {
     }
   });
 
-  it('holds files past the size of any buffer', async () => {
+  it('holds files larger than any buffer', async () => {
     put('big', '');
     truncateSync(join(root, 'big'), 3_000_001);
     const built = await build({ compression: 'gzip' });
@@ -207,7 +207,7 @@ describe('a built archive', () => {
     expect(built.sizeBytes).toBeLessThan(100_000);
   });
 
-  it('[A1.4] reads as the same tree that was built, whatever the tree (GNU tar as the judge)', async () => {
+  it('[A1.4] is read by GNU tar as the tree that was built', async () => {
     const name = fc
       .string({
         unit: fc.constantFrom('a', 'B', '.', ' ', '-', 'é', '\n', '\\', '%', 'n'.repeat(40)),
@@ -264,7 +264,7 @@ describe('a build', () => {
     });
   });
 
-  it('refuses a directory that is not there, and a file in its place', async () => {
+  it('refuses a missing directory, and a file in its place', async () => {
     await expect(build({ root: join(directory, 'none') })).rejects.toMatchObject({ code: 'not-found' });
     writeFileSync(join(directory, 'file'), '');
     await expect(build({ root: join(directory, 'file') })).rejects.toMatchObject({ code: 'input-invalid' });
@@ -290,13 +290,16 @@ describe('a build', () => {
     await expect(build({ additions })).rejects.toMatchObject({ code: 'input-invalid' });
   });
 
-  it.each(['gzip', 'none'] as const)('says when its output cannot be written (%s)', async (compression) => {
-    const output = join(directory, 'none/out.aci');
-    await expect(build({ output, compression })).rejects.toMatchObject({
-      code: 'not-found',
-      message: `${output} cannot be written: there is no directory ${join(directory, 'none')}`,
-    });
-  });
+  it.each(['gzip', 'none'] as const)(
+    'reports that its output cannot be written (%s)',
+    async (compression) => {
+      const output = join(directory, 'none/out.aci');
+      await expect(build({ output, compression })).rejects.toMatchObject({
+        code: 'not-found',
+        message: `${output} cannot be written: there is no directory ${join(directory, 'none')}`,
+      });
+    },
+  );
 
   it('refuses a file that is not as long as it says, and leaves nothing behind', async () => {
     // Files of sysfs claim a page and have a line.

@@ -69,7 +69,7 @@ describe('rendering an image with its dependencies (ace.md#filesystem-setup)', (
     return await filesOf(at('rendered.aci'));
   };
 
-  it('[A4.13] gives one image that needs no other and says the same', async () => {
+  it('[A4.13] makes one image without dependencies and with the same content', async () => {
     const base = await image('base', { 'bin/sh': 'shell', 'etc/name': 'base' });
     const app = await image('app', { 'etc/name': 'app', 'bin/app': 'program' }, on('base'));
     expect(await render(app, [base])).toEqual({ 'bin/sh': 'shell', 'bin/app': 'program', 'etc/name': 'app' });
@@ -126,7 +126,7 @@ describe('rendering an image with its dependencies (ace.md#filesystem-setup)', (
     expect(readdirSync(directory).sort()).toEqual(before);
   });
 
-  it('is a command: wherry image render', async () => {
+  it('is available as wherry image render', async () => {
     await image('base', { a: '1' });
     await image('app', { b: '2' }, on('base'));
     const args = ['image', 'render', at('app.aci'), '-o', at('rendered.aci')];

@@ -58,7 +58,7 @@ const expectValid = async (path: string): Promise<void> => {
   }
 };
 
-it('whatever a writer ends well with, "image validate" accepts', { timeout: 3_600_000 }, async () => {
+it('"image validate" accepts every image that a writer completes', { timeout: 3_600_000 }, async () => {
   let written = 0;
   let tried = 0;
   await fc.assert(
@@ -115,7 +115,7 @@ it('whatever a writer ends well with, "image validate" accepts', { timeout: 3_60
   expect(written).toBeGreaterThan(0);
 });
 
-it('a gzip stream within a ratio is accepted however small the pieces are in which it comes', async () => {
+it('a gzip stream within the ratio is accepted in pieces of any size', async () => {
   const block = Buffer.from(Array.from({ length: 20_000 }, (_, index) => (index * 7919) % 251));
   const body = Buffer.concat([Buffer.alloc(3 << 20), ...Array<Buffer>(200).fill(block)]);
   const archive = tar(
@@ -195,7 +195,7 @@ it.each<
   },
 );
 
-it('a time past 2242, also that of SOURCE_DATE_EPOCH, is the last one that an image can have', async () => {
+it('a time after 2242, also in SOURCE_DATE_EPOCH, becomes the last one that a tar can hold', async () => {
   const root = {
     path: 'rootfs',
     type: 'directory' as const,

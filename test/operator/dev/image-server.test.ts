@@ -57,7 +57,7 @@ describe('the image server', () => {
     expect(await answer.text()).toBe(content.toString());
   });
 
-  it('sends the rest of a file to who resumes a download', async () => {
+  it('sends the rest of a file when a download is resumed', async () => {
     const etag = (await get('/a.aci')).headers.get('etag') ?? '';
     const answer = await get('/a.aci', { range: 'bytes=10-', 'if-range': etag });
     expect(answer.status).toBe(206);
@@ -65,7 +65,7 @@ describe('the image server', () => {
     expect(await answer.text()).toBe('abcdef');
   });
 
-  it('sends everything when the file is another one than before', async () => {
+  it('sends the whole file when it has changed', async () => {
     const old = (await get('/a.aci')).headers.get('etag') ?? '';
     await writeFile(join(directory, 'new'), content);
     await rename(join(directory, 'new'), join(directory, 'images/a.aci'));
@@ -74,7 +74,7 @@ describe('the image server', () => {
     expect(await answer.text()).toHaveLength(16);
   });
 
-  it('answers 304 to who has it and 416 to who wants bytes past the end', async () => {
+  it('answers 304 for an unchanged file and 416 for bytes past the end', async () => {
     const etag = (await get('/a.aci')).headers.get('etag') ?? '';
     expect((await get('/a.aci', { 'if-none-match': etag })).status).toBe(304);
     const answer = await get('/a.aci', { range: 'bytes=16-' });
@@ -112,7 +112,7 @@ describe('the image server', () => {
     expect(await rawStatus('/a.aci', 'PUT')).toBe(405);
   });
 
-  it('tells who asked for what', async () => {
+  it('reports each request', async () => {
     log.length = 0;
     await (await get('/a.aci', { range: 'bytes=4-' })).text();
     await until(() => log.length === 1);
@@ -126,7 +126,7 @@ describe('the image server', () => {
     });
   });
 
-  it('refuses a port that is taken, with what to do', async () => {
+  it('reports a port that is in use, with what to do', async () => {
     const again = startImageServer({ directory, host: '127.0.0.1', port: server.port });
     await expect(again).rejects.toThrow(/cannot listen on .*choose another port/);
   });

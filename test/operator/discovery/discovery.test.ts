@@ -215,7 +215,7 @@ describe.each([false, true])(
   },
 );
 
-describe('[A7.3] from https to http (http_test.go; discovery.md knows https alone)', () => {
+describe('[A7.3] from https to http (http_test.go; discovery.md only has https)', () => {
   const name = image('example.com/myapp');
   it.each<[string, Record<string, string | number>, boolean, boolean, boolean, string | undefined]>([
     ['specification: https answers', { 'https://example.com/myapp': meta01 }, false, false, true, 'https'],
@@ -323,7 +323,7 @@ describe('a page and its tags (discovery.md#discovery-url)', () => {
     });
   });
 
-  it('[A7.4] specification: redirects are followed, and ours: credentials stay behind', async () => {
+  it('[A7.4] specification: redirects are followed; ours: without credentials', async () => {
     pages = {
       'https://example.com/myapp': (_request, response) =>
         void response.writeHead(302, { location: 'https://other.example/found' }).end(),
@@ -337,7 +337,7 @@ describe('a page and its tags (discovery.md#discovery-url)', () => {
     ]);
   });
 
-  it('[A7.9] ours: a page without end is read to its limit, and what stands at its beginning counts', async () => {
+  it('[A7.9] ours: an endless page is read up to the limit, and the tags before it count', async () => {
     pages = {
       '/myapp': (_request, response) => {
         response.write(`<html><head>${meta01}`);
@@ -351,7 +351,7 @@ describe('a page and its tags (discovery.md#discovery-url)', () => {
     expect((await found(name)).endpoints).toHaveLength(1);
   });
 
-  it('[A7.8] [A7.13] ours: says what was asked and what came, with the advice for 401', async () => {
+  it('[A7.8] [A7.13] ours: names the request and the response, with advice for 401', async () => {
     pages = { '/myapp': 401 };
     const { attempts } = await found(name);
     expect(attempts).toEqual([
@@ -361,7 +361,7 @@ describe('a page and its tags (discovery.md#discovery-url)', () => {
   });
 });
 
-describe('discovery goes on to the parent of a name (discovery.md#discovery-url)', () => {
+describe('discovery continues with the parent of a name (discovery.md#discovery-url)', () => {
   const name = image('example.com/myapp');
 
   it.each<[string, (typeof pages)[string]]>([
@@ -405,7 +405,7 @@ describe('discovery goes on to the parent of a name (discovery.md#discovery-url)
     expect(asked.map(({ path }) => path)).toEqual(['/myapp?ac-discovery=1', '/?ac-discovery=1']);
   });
 
-  it('[A7.8] ours: and tells each failure', async () => {
+  it('[A7.8] ours: and reports each failure', async () => {
     pages = { '/myapp': 500, '/': 'no tag' };
     expect((await found(name)).attempts).toEqual([
       'https://example.com/myapp?ac-discovery=1 answered 500',
@@ -413,7 +413,7 @@ describe('discovery goes on to the parent of a name (discovery.md#discovery-url)
     ]);
   });
 
-  it('[A7.4] ours: a redirect from https to http is followed no more than it is asked over http', async () => {
+  it('[A7.4] ours: a redirect from https to http needs the same permission as http', async () => {
     pages = {
       'https://example.com/myapp': (_request, response) =>
         void response.writeHead(302, { location: 'http://other.example/found' }).end(),
@@ -432,7 +432,7 @@ describe('discovery goes on to the parent of a name (discovery.md#discovery-url)
     expect(attempts[0]).toMatch(/within 20 s/);
   });
 
-  it('[A7.10] ours: addresses of other schemes are named, and are nothing that could be fetched', async () => {
+  it('[A7.10] ours: addresses of other schemes are named and not fetched', async () => {
     pages = { '/myapp': endpoint(`hdfs://storage.example.com/${full}`) };
     const { endpoints } = await found(name);
     const http = openHttpClient({ clock: systemClock });
@@ -453,7 +453,7 @@ describe('discovery goes on to the parent of a name (discovery.md#discovery-url)
     http.close();
   });
 
-  it('[A7.15] specification: makes up no address from the name, as before 0.8.0', async () => {
+  it('[A7.15] specification: does not derive an address from the name, as before 0.8.0', async () => {
     expect(await found(name)).toMatchObject({ endpoints: [], keys: [] });
     expect(asked.every(({ path }) => path.endsWith('?ac-discovery=1'))).toBe(true);
   });
@@ -473,7 +473,7 @@ describe('discovery goes on to the parent of a name (discovery.md#discovery-url)
 });
 
 describe('[A7.13] credentials (discovery.md: 401 is a matter of policy)', () => {
-  it('go over TLS alone, unless the table says otherwise', () => {
+  it('are sent over TLS only, unless the table allows http', () => {
     const credentials = parseCredentials(
       '["a.example"]\ntoken = "t"\n["b.example:8080"]\nuser = "u"\npassword = "p"\nplain = true',
       'f',
@@ -524,12 +524,12 @@ describe('[A7.12] name and labels after the fetch (discovery.md#validation; rkt 
       'example.com/other',
       /asked for was example\.com\/other, its manifest calls it example\.com\/app/,
     ],
-  ])('%s: %s is not what came', (_label, asked_, problem) => {
+  ])('%s: %s does not match the fetched image', (_label, asked_, problem) => {
     expect(() => requireAsked(parseNameString(asked_), manifest)).toThrow(problem);
   });
 
   it.each(['example.com/app', 'example.com/app:1.2.0', 'example.com/app:1.2.0,arch=amd64'])(
-    'specification: %s is; other labels of the image are fine',
+    'specification: %s matches; the image may have other labels',
     (asked_) => {
       expect(() => requireAsked(parseNameString(asked_), manifest)).not.toThrow();
     },

@@ -58,20 +58,20 @@ describe('a rollback', () => {
     { version: 5, outcome: 'refused' },
   ] as const;
 
-  it('goes to the last good version before the one that runs', () => {
+  it('goes to the last good version before the running one', () => {
     expect(rollbackTarget(history, 4)).toBe(2);
     expect(rollbackTarget(history, 2)).toBe(1);
   });
 
-  it('finds the running version in the history when the device does not tell', () => {
+  it('finds the running version in the history when the device has not reported', () => {
     expect(rollbackTarget(history, undefined)).toBe(2);
   });
 
-  it('takes a version whose outcome nobody saw rather than none', () => {
+  it('prefers a version with an unknown outcome over none', () => {
     expect(rollbackTarget([{ version: 1 }, { version: 2, outcome: 'committed' }], 2)).toBe(1);
   });
 
-  it('says that there is nothing to go back to', () => {
+  it('reports that there is no earlier version', () => {
     expect(() => rollbackTarget([], undefined)).toThrow(/nothing was published from here/);
     expect(() => rollbackTarget(history.slice(0, 1), 1)).toThrow(/no earlier version.*1 committed/);
   });
@@ -85,12 +85,12 @@ describe('the progress of a version', () => {
     report: sampleReport({ currentVersion, ...(deployment === undefined ? {} : { deployment }) }),
   });
 
-  it('is unknown until the device speaks of it', () => {
+  it('is unknown until the device reports it', () => {
     expect(progressOf({ device: 'crane-7', events: [], eventCount: 0 }, 4, 0)).toEqual({ phase: 'waiting' });
     expect(progressOf(view({ version: 3, phase: 'committed' }), 4, 0)).toEqual({ phase: 'waiting' });
   });
 
-  it('has the bytes while they come', () => {
+  it('has the bytes of a download while it runs', () => {
     const fetching = { phase: 'fetch', receivedBytes: 1, totalBytes: 2 } as const;
     expect(progressOf(view({ version: 4, ...fetching }), 4, 0)).toEqual(fetching);
   });
@@ -119,7 +119,7 @@ describe('the progress of a version', () => {
     });
   });
 
-  it('keeps a code that a later release invented in the words', () => {
+  it('keeps an unknown code of a later release in the message', () => {
     const failed = { version: 4, phase: 'refused', code: 'moon-too-full', message: 'it is' } as const;
     expect(progressOf(view(failed), 4, 0)).toMatchObject({
       code: 'internal',
@@ -127,7 +127,7 @@ describe('the progress of a version', () => {
     });
   });
 
-  it('takes a refusal without a version for its own only when it came after the command', () => {
+  it('counts a refusal without a version only when it came after the command', () => {
     const events = [sampleEvent({ version: 0, outcome: 'refused', code: 'key-unknown', message: 'who?' })];
     expect(progressOf({ ...view(undefined), events, eventCount: 1 }, 4, 1)).toEqual({ phase: 'waiting' });
     expect(progressOf({ ...view(undefined), events, eventCount: 1 }, 4, 0)).toMatchObject({
@@ -187,7 +187,7 @@ describe('the view of a device', () => {
     });
   });
 
-  it('keeps what it knew when a device sends nonsense, and says so', () => {
+  it('keeps its content when a device sends an invalid message, and reports that', () => {
     const before = foldMessage(empty, 'reported', encodeReport(sampleReport()));
     const after = foldMessage(before, 'reported', Buffer.from('nonsense'));
     expect(after.report).toEqual(sampleReport());

@@ -58,7 +58,7 @@ describe('a fleet directory', () => {
     await rm(path, { recursive: true });
   });
 
-  it('is not made over another one', async () => {
+  it('is not made in place of another one', async () => {
     const options = { fleet: 'other', brokerUrl: 'mqtt://x', imagesUrl: 'http://x' };
     await expect(FleetDirectory.init(fleet.path, options)).rejects.toThrow(/holds a fleet already/);
     await expect(FleetDirectory.open(join(path, 'nowhere'))).rejects.toThrow(/wherry fleet init/);
@@ -77,7 +77,7 @@ describe('a fleet directory', () => {
     await expect(fleet.key('images', 'private')).rejects.toThrow(/wherry keys new images/);
   });
 
-  it('remembers the exact bytes of each version and what became of it', async () => {
+  it('stores the exact bytes and the outcome of each version', async () => {
     await fleet.claim('crane-7', 1, Buffer.from('one'));
     await fleet.claim('crane-7', 10, Buffer.from('ten'));
     await fleet.claim('crane-7', 9, Buffer.from('nine'));
@@ -100,11 +100,11 @@ describe('a fleet directory', () => {
     expect(claims.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
   });
 
-  it('does not leave its directory for a device with a clever name', async () => {
+  it('refuses a device name that would lead out of its directory', async () => {
     await expect(fleet.history('../keys')).rejects.toThrow(/device name/);
   });
 
-  it('reads the files that fleet.toml names for the broker, and says which is missing', async () => {
+  it('reads the files that fleet.toml names for the broker, and names a missing one', async () => {
     const toml = complete.replace(images, `username = "me"\npassword_file = "secret"\n${images}`);
     await writeFile(join(fleet.path, 'fleet.toml'), toml);
     const reopened = await FleetDirectory.open(fleet.path);

@@ -50,14 +50,14 @@ describe('a pod manifest', () => {
     ['a name with labels', { name: 'example.com/web', labels: [{ name: 'version', value: '1.0' }] }],
     ['an image ID', { id: one.id }],
     ['the beginning of an ID', 'sha512-aaaaaaaa'],
-  ])('may name an image by %s and is signed with its ID', (_how, reference) => {
+  ])('may name an image by %s, and the signed one has its ID', (_how, reference) => {
     const { pod: reified, images } = reifyPod(web, pod(reference), new OfferedImages([one, two]));
     const [app] = parsePodManifest(reified.manifest).apps;
     expect(app?.image).toEqual({ id: one.id, name: 'example.com/web', labels: one.manifest.labels });
     expect(images).toEqual([one]);
   });
 
-  it('gives the same bytes however the file was written', () => {
+  it('has the same bytes for any layout of the file', () => {
     const offered = new OfferedImages([one]);
     const loose = JSON.stringify({ apps: [{ image: 'web.aci', name: 'nginx' }] }, undefined, 4);
     expect(reifyPod(web, loose, offered).pod.manifest).toEqual(
@@ -82,13 +82,13 @@ describe('a pod manifest', () => {
 });
 
 describe('a pod of one image', () => {
-  it('runs what the image says', () => {
+  it('runs the program of the image', () => {
     const manifest = parsePodManifest(simplePod(web, one).pod.manifest);
     expect(manifest.apps).toHaveLength(1);
     expect(manifest.apps[0]?.app).toBeUndefined();
   });
 
-  it('takes limits in place of those of the image and keeps the others', () => {
+  it('replaces limits of the image that are given and keeps the others', () => {
     const limited = image('x.aci', 'c', {}, [
       { name: 'resource/memory', value: { limit: '1Gi' } },
       { name: 'os/linux/no-new-privileges', value: true },
@@ -115,7 +115,7 @@ describe('a pod of one image', () => {
     expect(parsePodManifest(simplePod(web, one, {}, volumes).pod.manifest).volumes).toEqual([]);
   });
 
-  it('is refused when the image says nothing to run', () => {
+  it('is refused when the image has no program', () => {
     const { app, ...bare } = one.manifest;
     expect(() => simplePod(web, { ...one, manifest: bare })).toThrow(/does not say what to run/);
     if (app === undefined) throw new Error('the image has an app');
@@ -149,7 +149,7 @@ describe('the images of a deployment', () => {
     expect(offered.renderedBytes(listed)).toBe(listed.tarSizeBytes);
   });
 
-  it('say how large a tree may be that devices render, so that they can judge their space', () => {
+  it('have the size of a tree that devices render, so that they can check their space', () => {
     const base = image('base.aci', 'c');
     const dependencies = [{ imageName: base.manifest.name, imageId: base.id, labels: [] }];
     const app = { ...one, manifest: { ...one.manifest, dependencies } };

@@ -13,7 +13,7 @@ const running = (name: string, text: string) => ({
 describe('what a command would do to the pods of a device', () => {
   const report = sampleReport({ pods: [running('web', '1'), running('db', '1'), running('log', '1')] });
 
-  it('keeps pods that do not change, and starts again those whose manifest does', () => {
+  it('keeps unchanged pods, and restarts those whose manifest changes', () => {
     expect(previewDeploy(report, [wanted('web', '1'), wanted('db', '2'), wanted('new', '1')])).toEqual({
       ...{ device: 'crane-7', currentVersion: 3, reportedAt: report.at },
       ...{ stop: ['db', 'log'], start: ['db', 'new'], keep: ['web'] },
@@ -24,7 +24,7 @@ describe('what a command would do to the pods of a device', () => {
     [{ version: 4, phase: 'activate' } as const, 4],
     [{ version: 4, phase: 'committed' } as const, undefined],
     [{ version: 4, phase: 'refused', code: 'no-space', message: 'full' } as const, undefined],
-  ])('says when other pods may run by then: %j', (deployment, underWay) => {
+  ])('warns when other pods may run by then: %j', (deployment, underWay) => {
     expect(previewDeploy({ ...report, deployment }, []).underWay).toBe(underWay);
   });
 });

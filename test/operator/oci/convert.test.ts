@@ -135,7 +135,7 @@ describe('wherry image from-oci', () => {
     });
   });
 
-  it('takes a layer without an end marker, as umoci insert writes it: its digest says that it is whole', async () => {
+  it('accepts a layer without an end marker whose digest is right, as umoci insert writes it', async () => {
     run('cp', '-r', layout, at('inserted'));
     writeFileSync(at('hello'), 'hello\n');
     run('umoci', 'insert', '--image', `${at('inserted')}:app`, at('hello'), '/srv/hello');
@@ -272,11 +272,11 @@ describe('a registry', () => {
     expect(fromRegistry).toEqual(await ids(`${layout}:app`));
   });
 
-  it('is not found to have what it has not', async () => {
+  it('reports what it does not have', async () => {
     await expect(convert(`docker://${host}/team/none:1.0`)).rejects.toMatchObject({ code: 'not-found' });
   });
 
-  it.each(['Basic', 'Bearer'])('may ask who one is: %s', async (scheme) => {
+  it.each(['Basic', 'Bearer'])('may require a login: %s', async (scheme) => {
     const token = randomBytes(16).toString('hex');
     const basic = `Basic ${Buffer.from('user:secret').toString('base64')}`;
     const asked: string[] = [];
@@ -322,7 +322,7 @@ describe('a registry', () => {
 });
 
 describe('wherry image to-oci', () => {
-  it('writes a layout that skopeo and umoci take, and that comes back as it went', async () => {
+  it('writes a layout that skopeo and umoci read, and that converts back unchanged', async () => {
     const { manifest } = await convert(`${layout}:app`);
     await toOci({ file: at(`${count}.aci`), output: at('back') });
     const inspected = JSON.parse(run('skopeo', 'inspect', `oci:${at('back')}:app`)) as object;
@@ -358,7 +358,7 @@ describe('wherry image to-oci', () => {
     expect((await convert(at('one.tar'))).manifest.app?.exec).toEqual(['/bin/app', 'serve']);
   });
 
-  it('does not write over what is there', async () => {
+  it('does not overwrite an existing file', async () => {
     await expect(toOci({ file: at('saved.aci'), output: directory })).rejects.toMatchObject({
       code: 'input-invalid',
     });

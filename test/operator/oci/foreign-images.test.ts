@@ -46,7 +46,7 @@ function packedImage(plain: Uint8Array, packed: Uint8Array, mediaType?: string):
 const program = (command: string, args: readonly string[], input: Uint8Array): Buffer =>
   execFileSync(command, args, { input, stdio: ['pipe', 'pipe', 'ignore'] });
 
-describe('a layer is taken by its bytes', () => {
+describe('a layer is recognised by its bytes', () => {
   const plain = tar(file('a', 'content'));
   it.each<[string, Buffer, string | undefined]>([
     [
@@ -94,7 +94,7 @@ describe('a layer is taken by its bytes', () => {
     ['0.1', ['--format=pax', '--sparse-version=0.1']],
     ['1.0', ['--format=pax', '--sparse-version=1.0']],
     ['the old form of GNU', ['--format=gnu']],
-  ])('with a sparse file in form %s (GNU tar), whose content is whole', async (_form, options) => {
+  ])('with a sparse file in form %s (GNU tar) is read with its whole content', async (_form, options) => {
     mkdirSync(at('tree'));
     const path = at('tree', 'holes');
     writeFileSync(path, 'begin');
@@ -110,7 +110,22 @@ describe('a layer is taken by its bytes', () => {
     execFileSync('cmp', [path, at('out/rootfs/holes')]);
   });
 
-  it('without its device nodes, which are named, and what they replaced', async () => {
+  it('with a sparse file whose name GNU tar cuts inside a character, before its device nodes', async () => {
+    const name = `a${'é'.repeat(70)}`;
+    mkdirSync(at('tree'));
+    writeFileSync(at('tree', name), 'begin');
+    truncateSync(at('tree', name), 200_000);
+    const args = ['-C', at('tree'), '--sparse', '--format=gnu', '--record-size=512', '-c', name];
+    const cut = execFileSync('tar', args);
+    const device: RawEntry = { name: 'null', type: '3', patch: [[329, '0000001\0']] };
+    const { warnings } = await convert(
+      madeImage(Buffer.concat([cut.subarray(0, -1024), tar(device)])).write(at('image')),
+    );
+    expect(warnings.join()).toContain('null');
+    expect(await paths()).toEqual(['rootfs directory 0', `rootfs/${name} file 200000`]);
+  });
+
+  it('loses its device nodes, which are named, and what they replaced', async () => {
     const device: RawEntry = {
       name: 'dev/null',
       type: '3',
@@ -191,7 +206,7 @@ describe('one of several images', () => {
     expect(await paths()).toContain('rootfs/two file 1');
   });
 
-  it('is not taken in silence, where two are for one platform', async () => {
+  it('is not chosen silently when two are for one platform', async () => {
     const platform = { os: 'linux', architecture: 'arm64' };
     const source = two({ platform }, { platform });
     await expect(convert(source, { platform: parsePlatform('linux/arm64') })).rejects.toThrow(
@@ -199,7 +214,7 @@ describe('one of several images', () => {
     );
   });
 
-  it('is not what a tool attached to it (ORAS)', async () => {
+  it('is not a document that a tool attached to it (ORAS)', async () => {
     const source = two({ annotations: { [tag]: '1' } }, { artifactType: 'application/vnd.example.sbom' });
     const { manifest } = await convert(source);
     expect(manifest.labels).toContainEqual({ name: 'version', value: '1' });
@@ -278,7 +293,7 @@ it.each([
   ['Basic realm="a", Bearer realm="https://t/?a=1,2",service="s"', 'basic bearer', 'https://t/?a=1,2'],
   ['bearer Realm=https://t , scope="x"', 'bearer', 'https://t'],
   ['Negotiate, Bearer realm="a \\"b\\""', 'negotiate bearer', 'a "b"'],
-])('the challenges of a registry are read apart: %s', (field, schemes, realm) => {
+])('the challenges of a registry are parsed: %s', (field, schemes, realm) => {
   const challenges = challengesOf(field);
   expect(challenges.map(({ scheme }) => scheme).join(' ')).toBe(schemes);
   expect(challenges.find(({ scheme }) => scheme === 'bearer')?.parameters.get('realm')).toBe(realm);

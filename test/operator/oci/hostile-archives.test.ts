@@ -33,8 +33,8 @@ async function convert(...entries: readonly RawEntry[]): Promise<Run> {
 const manifest = (configName: string, layers: readonly string[]): RawEntry =>
   entry('manifest.json', JSON.stringify([{ Config: configName, RepoTags: ['app:1'], Layers: layers }]));
 
-describe('[A10.10] names that an archive of docker save makes up (docker2aci: CVE-2016-7569, CVE-2016-8579)', () => {
-  it('are taken as they are when they are honest', async () => {
+describe('[A10.10] hostile names in an archive of docker save (docker2aci: CVE-2016-7569, CVE-2016-8579)', () => {
+  it('are accepted when they are harmless', async () => {
     const converted = await convert(
       entry('c.json', config),
       entry('1/layer.tar', layer),
@@ -74,7 +74,7 @@ describe('[A10.10] names that an archive of docker save makes up (docker2aci: CV
     expect(existsSync(join(directory, '..', 'escaped'))).toBe(false);
   });
 
-  it('may name each other as parents in a circle: nobody follows them', async () => {
+  it('may name each other as parents in a circle, which is not followed', async () => {
     const parents = ['a', 'b'].map((id, index) =>
       entry(`${id}/json`, JSON.stringify({ id, parent: ['b', 'a'][index] })),
     );

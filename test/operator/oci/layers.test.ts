@@ -93,7 +93,7 @@ async function expectSameTree(source: string): Promise<Converted> {
 }
 
 describe('layers of an OCI image kept as dependencies', () => {
-  it('render to what flattening gives, to the bit: whiteouts, opaque directories, links, modes, attributes', async () => {
+  it('render to the same bytes as flattening: whiteouts, opaque directories, links, modes, attributes', async () => {
     const { layers, warnings, manifest } = await expectSameTree(`${layout}:one`);
     // The fourth layer changes nothing.
     expect(layers).toHaveLength(4);
@@ -146,7 +146,7 @@ describe('layers of an OCI image kept as dependencies', () => {
     expect(bytes(two)[2]).not.toBe(bytes(one)[2]);
   });
 
-  it('are called by the chain ID of OCI, and say nothing but what lies below them', async () => {
+  it('are named by the chain ID of OCI, and have only their dependencies in the manifest', async () => {
     const { layers } = await layered(`${layout}:two`);
     const config = JSON.parse(run('skopeo', 'inspect', '--raw', '--config', `oci:${layout}:two`)) as {
       rootfs: { diff_ids: string[] };
@@ -174,7 +174,7 @@ describe('layers of an OCI image kept as dependencies', () => {
     ]);
   });
 
-  it('name the directories that they have files in, with what is below says of them', async () => {
+  it('have entries for the directories of their files, with the attributes of the layers below', async () => {
     const { layers } = await layered(`${layout}:one`);
     const second = await entries(layers[1]?.path ?? '');
     expect(namesOf(second)).toEqual([
@@ -191,7 +191,7 @@ describe('layers of an OCI image kept as dependencies', () => {
       expect((await entries(path)).flatMap(({ implied }) => implied)).toEqual([]);
   });
 
-  it('have all names of a file that gets a new one, since a link cannot lead into another archive', async () => {
+  it('have all names of a file that gets a new one, since a link cannot cross archives', async () => {
     const { layers } = await layered(`${layout}:one`);
     const third = await entries(layers[2]?.path ?? '');
     expect(
@@ -277,7 +277,7 @@ describe('layers of an OCI image kept as dependencies', () => {
 });
 
 describe('files of layers beside the image', () => {
-  it('stay as they are when they are there already, and with them their signatures', async () => {
+  it('are not changed when they exist already, and keep their signatures', async () => {
     const one = await layered(`${layout}:one`);
     const [base] = one.layers;
     const before = readFileSync(base?.path ?? '');
@@ -289,7 +289,7 @@ describe('files of layers beside the image', () => {
     expect((await rendered(two)).imageId).toBe((await convert(`${layout}:two`)).imageId);
   });
 
-  it('are not written over another image, and then nothing is', async () => {
+  it('are not written over another image, and then nothing is written', async () => {
     const one = await layered(`${layout}:one`);
     const path = one.layers[2]?.path ?? '';
     rmSync(one.output);
@@ -323,7 +323,7 @@ describe('a layer that a chain of images cannot hold', () => {
     return made;
   };
 
-  it('goes into the image of the app, when there are more than may lie below one another', async () => {
+  it('goes into the image of the app when there are more layers than allowed', async () => {
     const source = imageOf(
       'many',
       Array.from({ length: 18 }, (_, index) => [
@@ -345,7 +345,7 @@ describe('a layer that a chain of images cannot hold', () => {
     ]);
   });
 
-  it('[A4.18] holds all files itself, when the list of what stays is too long for a manifest', async () => {
+  it('[A4.18] has all files itself when its whitelist is too long for a manifest', async () => {
     const long = Array<string>(15).fill('n'.repeat(250)).join('/');
     const many = Array.from({ length: 300 }, (_, index) => [
       pax({ path: `${long}/${index}` }),
@@ -364,7 +364,7 @@ describe('a layer that a chain of images cannot hold', () => {
     );
   });
 
-  it('is named as it would lie beside the image, where devices would refuse it', async () => {
+  it('is named by its path beside the image when devices would refuse it', async () => {
     const source = imageOf('refused', [
       [pax({ path: 'a', linkpath: 'x'.repeat(4096) }), { name: 'see-pax', type: '2' }],
     ]);
@@ -373,7 +373,7 @@ describe('a layer that a chain of images cannot hold', () => {
     expect(path.replace(/[0-9a-f]{64}/, 'ID')).toBe(join(at(`out-${count}`), 'layer-ID.aci'));
   });
 
-  it('holds nothing, when it removes all: an empty whitelist would keep everything', async () => {
+  it('has no files when it removes all: an empty whitelist would keep everything', async () => {
     const source = imageOf('emptied', [
       [{ name: 'a', body: 'x' }],
       [{ name: '.wh.a' }],

@@ -116,12 +116,12 @@ describe('a registry that allows only so many requests (429, Retry-After)', () =
   };
 
   it.each<[string, string | undefined, number, number[]]>([
-    ['the seconds that it says', '7', 2, [7000, 7000]],
-    ['the time that it says', 'Thu, 01 Jan 2026 12:00:30 GMT', 1, [30_000]],
-    ['not at all for a time that is past', 'Thu, 01 Jan 2026 11:00:00 GMT', 1, [0]],
-    ['longer each time, when it says nothing', undefined, 3, [1000, 2000, 4000]],
-    ['as if it said nothing, when nobody can read it', 'soon', 1, [1000]],
-  ])('is given %s', async (_what, retryAfter, times, expected) => {
+    ['after the seconds that it gives', '7', 2, [7000, 7000]],
+    ['at the time that it gives', 'Thu, 01 Jan 2026 12:00:30 GMT', 1, [30_000]],
+    ['at once for a time that is past', 'Thu, 01 Jan 2026 11:00:00 GMT', 1, [0]],
+    ['after growing waits when it gives none', undefined, 3, [1000, 2000, 4000]],
+    ['after a wait of its own for an unreadable one', 'soon', 1, [1000]],
+  ])('is retried %s', async (_what, retryAfter, times, expected) => {
     const told: number[] = [];
     await convert(`docker://${await registry(busy(times, retryAfter))}/team/app:1`, {
       onWait: (delayMs) => told.push(delayMs),
@@ -130,7 +130,7 @@ describe('a registry that allows only so many requests (429, Retry-After)', () =
     expect(told).toEqual(expected);
   });
 
-  it('is left alone after five times, and at once when it says more than two minutes', async () => {
+  it('is given up after five times, and at once when it asks for more than two minutes', async () => {
     await expectRefused(
       `docker://${await registry(busy(Infinity, '1'))}/team/app:1`,
       'download-failed',
@@ -146,8 +146,8 @@ describe('a registry that allows only so many requests (429, Retry-After)', () =
   });
 });
 
-describe('an image whose repository is no name for one', () => {
-  it('[A2.3] is refused with the nearest name that it can have, before anything is asked of the registry', async () => {
+describe('an image whose repository is not a valid image name', () => {
+  it('[A2.3] is refused with the nearest valid name, before a request to the registry', async () => {
     const unnamed = fromOci({
       source: 'docker://registry.example/team__one/app:1',
       output: at('out/app.aci'),
@@ -181,7 +181,7 @@ describe('a registry that redirects', () => {
       return then(request, response);
     };
 
-  it('to another host gets the blob from there, without telling it who asks', async () => {
+  it('to another host gets the blob from there, without credentials', async () => {
     const seen: (string | undefined)[] = [];
     const storage = await other(({ headers }, response) => {
       seen.push(headers.authorization);
@@ -193,7 +193,7 @@ describe('a registry that redirects', () => {
     expect(seen).toEqual([undefined]);
   });
 
-  it('to another host that asks who one is does not hear it', async () => {
+  it('to another host that requires a login sends no credentials', async () => {
     const seen: (string | undefined)[] = [];
     const storage = await other(({ headers }, response) => {
       seen.push(headers.authorization);
@@ -204,7 +204,7 @@ describe('a registry that redirects', () => {
     expect(seen).toEqual([undefined]);
   });
 
-  it('within itself is told again who asks', async () => {
+  it('within itself gets the credentials again', async () => {
     const moved: Step = (request, response) => {
       if (request.url !== '/moved') return to('/moved')(request, response);
       response.end(plain);
@@ -236,7 +236,7 @@ describe('a registry that redirects', () => {
     await expectRefused(`docker://${await registry(step())}/team/app:1`, 'download-failed', rule);
   });
 
-  it('from https to http is refused; over https all is well', { timeout: 60_000 }, async () => {
+  it('from https to http is refused, and over https accepted', { timeout: 60_000 }, async () => {
     const image = madeImage(plain);
     const tls = loopbackCertificate();
     const redirects: string[] = [];
@@ -293,7 +293,7 @@ describe('a registry behind a proxy (tinyproxy)', () => {
       ...['--name', 'example.com/app', '-o', at('out/app.aci')],
     ]);
 
-  it('is asked through that of the environment, and so is the host that it redirects to', async () => {
+  it('is reached through the proxy of the environment, and so is a redirect', async () => {
     const storage = await other((_request, response) => void response.end(plain));
     const host = await registry((request, response) => {
       if (isBlob(request)) response.writeHead(307, { location: `${storage}/blob` }).end();
@@ -306,7 +306,7 @@ describe('a registry behind a proxy (tinyproxy)', () => {
     expect(proxy.requests.at(-1)).toBe(`GET ${storage}/blob HTTP/1.1`);
   });
 
-  it('is asked directly where NO_PROXY says so', async () => {
+  it('is reached directly where NO_PROXY names it', async () => {
     vi.stubEnv('HTTP_PROXY', `http://fleet:s3cret@${proxy.name}`);
     vi.stubEnv('NO_PROXY', 'registry.example,127.0.0.1');
     expect(await fromOciBy(await registry())).toMatchObject({ status: 0 });
@@ -314,7 +314,7 @@ describe('a registry behind a proxy (tinyproxy)', () => {
     expect(proxy.requests).toEqual([]);
   });
 
-  it('is not reached where the proxy wants credentials, and it is said where those belong', async () => {
+  it('is not reached when the proxy requires credentials, and the message says where to put them', async () => {
     vi.stubEnv('HTTP_PROXY', `http://${proxy.name}`);
     const { status, err } = await fromOciBy(await registry());
     expect(status).toBe(69);
@@ -323,7 +323,7 @@ describe('a registry behind a proxy (tinyproxy)', () => {
     );
   });
 
-  it('is asked over TLS in a tunnel, which sees no credentials of the registry', async () => {
+  it('is reached over TLS in a tunnel, which does not see its credentials', async () => {
     const tls = loopbackCertificate();
     const image = madeImage(plain);
     const proofs = new Set<string | undefined>();
@@ -433,7 +433,7 @@ describe('a registry whose connection breaks in the middle of a layer', () => {
     expect(asked).toEqual(ranges);
   });
 
-  it('does not put together what leaves out bytes', async () => {
+  it('does not join ranges with a gap', async () => {
     const source = await registry(
       inParts(
         [
@@ -462,7 +462,7 @@ describe('a registry whose connection breaks in the middle of a layer', () => {
 });
 
 describe('a token', () => {
-  it('that ran out in the middle is asked for again', async () => {
+  it('that expired during a download is requested again', async () => {
     let tokens = 0;
     let self = '';
     let uses = 0;
@@ -514,8 +514,8 @@ describe('a token', () => {
   });
 });
 
-describe('a registry that lies', () => {
-  it('about a blob that is asked for by its digest is found out', async () => {
+describe('a registry with wrong answers', () => {
+  it('about a blob by its digest is detected', async () => {
     const step: Step = (request, response) => {
       if (isBlob(request)) response.end(tar(file('a', 'CONTENT')));
       return isBlob(request);
@@ -527,7 +527,7 @@ describe('a registry that lies', () => {
     );
   });
 
-  it('about a manifest that is asked for by its digest is found out', async () => {
+  it('about a manifest by its digest is detected', async () => {
     const image = madeImage(plain);
     const [manifest] = image.index['manifests'] as { digest: string }[];
     const host = await registry(() => false, image);
@@ -554,7 +554,7 @@ describe('a registry that lies', () => {
       /manifest: it has more than 4194304 bytes/,
     ],
     ['a layer', isBlob, 'input-invalid', /has more than the \d+ bytes that its descriptor says/],
-  ])('with %s that does not end is left', async (_what, isMeant, code, rule) => {
+  ])('with %s that does not end is given up', async (_what, isMeant, code, rule) => {
     const step: Step = (request, response) => {
       if (!isMeant(request)) return false;
       const more = (): void => {
@@ -567,7 +567,7 @@ describe('a registry that lies', () => {
     await expectRefused(`docker://${await registry(step)}/team/app:1`, code, rule);
   });
 
-  it('or breaks off is a download that failed', async () => {
+  it('that breaks off is a failed download', async () => {
     const step: Step = (request, response) => {
       if (!isBlob(request)) return false;
       response.writeHead(200, { 'content-length': plain.length });
@@ -581,7 +581,7 @@ describe('a registry that lies', () => {
     );
   });
 
-  it('has not what it lists', async () => {
+  it('without a blob that it lists is reported', async () => {
     const image = madeImage(plain);
     image.blobs.delete(digestOf(plain));
     await expectRefused(

@@ -68,20 +68,20 @@ describe('[A8.5] architectures of OCI and appc (schema/types/labels.go, ToAppcOS
   });
 });
 
-describe('what an image is for', () => {
+describe('the platform of an image', () => {
   const platform = parsePlatform;
   it.each([
     ['its config alone', 'linux/arm/v6', undefined, 'linux/arm/v6'],
     ['the variant of its index, where the config leaves it out', 'linux/arm', 'linux/arm/v6', 'linux/arm/v6'],
     ['its config, where the index has no variant', 'linux/arm/v7', 'linux/arm', 'linux/arm/v7'],
     ['both, where they say the same in other words', 'linux/arm64', 'linux/arm64/v8', 'linux/arm64/v8'],
-  ])('is said by %s', (_what, own, index, expected) => {
+  ])('is given by %s', (_what, own, index, expected) => {
     expect(
       platformOf('x', platform(own), index === undefined ? undefined : platform(index), undefined),
     ).toEqual(platform(expected));
   });
 
-  it('is refused where the index, or the operator, says something else than the config', () => {
+  it('is refused where the index or the operator contradicts the config', () => {
     const amd = platform('linux/amd64');
     expect(() => platformOf('app.tar', amd, platform('linux/arm64'), undefined)).toThrow(
       'app.tar: its index says that it is for "linux/arm64", its config says "linux/amd64"',
@@ -127,11 +127,11 @@ describe('references to registries', () => {
     'docker://a/b@sha256:1',
     'docker://a/b:c:d',
     'docker://user:secret@host/a',
-  ])('%s is none', (text) => expect(() => parseRegistryReference(text)).toThrow(/is no reference/));
+  ])('%s is not one', (text) => expect(() => parseRegistryReference(text)).toThrow(/is no reference/));
 });
 
 describe('the config of an OCI image as an app (image-spec, config.md)', () => {
-  it('keeps what is to run', () => {
+  it('keeps the program', () => {
     const { app, annotations, warnings } = runtimeOf(
       config(
         {
@@ -199,7 +199,7 @@ describe('the config of an OCI image as an app (image-spec, config.md)', () => {
     expect(app?.supplementaryGIDs).toEqual(supplementaryGIDs);
   });
 
-  it('account files with lines that are none give no group', () => {
+  it('invalid lines of account files give no group', () => {
     const passwd =
       'web\nweb:x\nweb:x:33:many::/:/bin/sh\nweb:x:33:4294967295::/:/bin/sh\nweb:x:33:7::/:/bin/sh';
     expect(accountOf('web', { passwd, group: 'web:x::web\n:::web\nx:y:99999999999:web' })).toEqual({
@@ -230,7 +230,7 @@ describe('the config of an OCI image as an app (image-spec, config.md)', () => {
   });
 
   it.each(['SIGSEGV', '11', '65', 'SIGRTMIN-1', 'SIGRTMIN+31', 'SIG', 'FOO', 'constructor'])(
-    'the stop signal %s is told and left out',
+    'the stop signal %s is reported and left out',
     (StopSignal) => {
       const { annotations, warnings } = runtimeOf(config({ StopSignal, Cmd: ['/x'] }), none);
       expect(annotations.map(({ name }) => name)).not.toContain('wherry/stop-signal');
@@ -248,7 +248,7 @@ describe('the config of an OCI image as an app (image-spec, config.md)', () => {
     expect(runtimeOf(config({ WorkingDir, Cmd: ['/x'] }), none).app?.workingDirectory).toBe(path);
   });
 
-  it('a port or volume that is said twice is there once', () => {
+  it('a port or volume that is declared twice is there once', () => {
     const { app } = runtimeOf(
       config({
         Cmd: ['/x'],
@@ -261,7 +261,7 @@ describe('the config of an OCI image as an app (image-spec, config.md)', () => {
     expect(app?.mountPoints).toEqual([{ name: 'd', path: '/d' }]);
   });
 
-  it('what Go leaves out of its JSON, or writes as null, is nothing', () => {
+  it('what Go leaves out of its JSON or writes as null is absent', () => {
     const names = [
       'User',
       'ExposedPorts',
@@ -277,7 +277,7 @@ describe('the config of an OCI image as an app (image-spec, config.md)', () => {
     expect(config(nulls)).toEqual(config());
   });
 
-  it('an image without a command keeps the rest, for the pod that says what to run', () => {
+  it('an image without a command keeps the rest', () => {
     const { app, warnings } = runtimeOf(config({ Env: ['A=b'], WorkingDir: '/srv' }), none);
     expect(app).toMatchObject({
       exec: [],
@@ -287,7 +287,7 @@ describe('the config of an OCI image as an app (image-spec, config.md)', () => {
     expect(warnings).toEqual(['it has no command; a pod that uses it must say what to run']);
   });
 
-  it('says what has no place', () => {
+  it('reports what cannot be converted', () => {
     const { warnings } = runtimeOf(
       config({
         Cmd: ['/x'],
@@ -434,7 +434,7 @@ describe('from OCI and back (image-spec, config.md)', () => {
     Healthcheck: fc.record({ Test: fc.array(word, { maxLength: 3 }), Interval: fc.nat() }),
   });
 
-  it('keeps what an image is to run, whatever that is', () => {
+  it('keeps every program of an image', () => {
     fc.assert(
       fc.property(settings, (members) => {
         const before = config(members);

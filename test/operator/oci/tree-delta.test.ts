@@ -69,7 +69,7 @@ function archived(tree: Directory): Directory {
 
 const written = (tree: Directory) => arrange(sourceEntries(tree)).map(({ inode: _, ...entry }) => entry);
 
-describe('what must be laid over one tree to come to another', () => {
+describe('the delta from one tree to another', () => {
   it.each<[string, RawEntry[], RawEntry[], string[], string[]]>([
     [
       'a new file, with the directories that lead to it',
@@ -143,7 +143,7 @@ describe('what must be laid over one tree to come to another', () => {
     expect(delta.isEmpty).toBe(paths.length + removed.length === 0);
   });
 
-  it('comes to that other tree, whatever layers do, and with a whitelist only where something is removed', async () => {
+  it('makes the other tree, with a whitelist only where something is removed', async () => {
     const part = fc.constantFrom('a', 'b', 'c', 'd');
     const path = fc.array(part, { minLength: 1, maxLength: 3 }).map((parts) => parts.join('/'));
     const mode = fc.constantFrom(0o644, 0o700, 0o4755);

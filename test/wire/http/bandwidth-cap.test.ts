@@ -30,7 +30,7 @@ class PassingClock extends TestClock {
 }
 
 describe('a token bucket', () => {
-  it('never lets more through than its rate allows, for whoever waits as told', () => {
+  it('never exceeds its rate when callers wait as long as it returns', () => {
     const step = fc.record({
       bytes: fc.integer({ min: 1, max: 5000 }),
       pauseMs: fc.integer({ min: 0, max: 3000 }),
@@ -52,7 +52,7 @@ describe('a token bucket', () => {
     );
   });
 
-  it('forgets what was not used for longer than a second', () => {
+  it('keeps unused tokens for at most a second', () => {
     const { waitMs } = takeFrom({ bytes: 0, atMs: 0 }, 3000, 60_000, 1000);
     expect(waitMs).toBe(2000);
   });
@@ -90,7 +90,7 @@ describe('a download under a cap', () => {
 
   const request = (url: string) => ({ urls: [url], startAt: 0, expectedBytes: content.length });
 
-  it('[C74] takes as long as the cap says, in waits that are neither long nor many', async () => {
+  it('[C74] takes as long as the cap requires, with few and short waits', async () => {
     const { url, clock, ports } = await capped(100_000);
     const download = new Download(ports, { ...request(url), minBytesPerSecond: 1 });
     expect(await collect(download)).toBe(content.length);
@@ -99,7 +99,7 @@ describe('a download under a cap', () => {
     expect(clock.delays).toHaveLength(40);
   });
 
-  it('holds over all files of a pull, what was small and came first included', async () => {
+  it('applies to all files of a pull, small ones included', async () => {
     const { url, clock, ports } = await capped(100_000);
     expect((await fetchSmall(ports, [url], content.length))?.length).toBe(content.length);
     expect(clock.sleptMs).toBe(0);
@@ -107,14 +107,14 @@ describe('a download under a cap', () => {
     expect(clock.sleptMs).toBeGreaterThanOrEqual(20_000);
   });
 
-  it('[C74] does not make the sender too slow: it owes nothing while it waits for us', async () => {
+  it('[C74] is not refused as too slow while the cap makes it wait', async () => {
     const { url, clock, ports } = await capped(500);
     const download = new Download(ports, { ...request(url), minBytesPerSecond: 5000 });
     expect(await collect(download)).toBe(content.length);
     expect(clock.sleptMs).toBeGreaterThan(testWindowMs); // the window in which a rate is judged
   });
 
-  it('holds the sender back: what is not read is not taken from the network', async () => {
+  it('slows the sender down: unread bytes stay in the network', async () => {
     const { url, ports } = await capped(1000);
     let mostAhead = 0;
     let read = 0;

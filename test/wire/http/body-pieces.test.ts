@@ -19,11 +19,11 @@ async function piecesOf(
 }
 
 describe('a body read in pieces', () => {
-  it('comes in large ones however small the network’s are', async () => {
+  it('comes in large pieces, however small those of the network are', async () => {
     expect(await piecesOf(crumbs)).toEqual({ sizes: [256, 256, 256, 232] });
   });
 
-  it('gives what had come before the connection broke, then the error', async () => {
+  it('returns the bytes that arrived before the connection broke, then the error', async () => {
     const { sizes, error } = await piecesOf(
       (async function* () {
         yield* crumbs.slice(0, 30);

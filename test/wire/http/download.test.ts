@@ -109,25 +109,25 @@ describe('a download', () => {
     expect(download.receivedBytes).toBe(600_000);
   });
 
-  it('asks for nothing when everything is already here', async () => {
+  it('sends no request when everything is already there', async () => {
     const download = new Download(ports(), request(['http://127.0.0.1:1/'], { startAt: content.length }));
     expect((await collect(download)).length).toBe(0);
   });
 
-  it('skips what it has when the server knows no ranges', async () => {
+  it('skips the bytes that it has when the server does not support ranges', async () => {
     const { url } = await server((_, response) => response.end(content));
     const download = new Download(ports(), request([`${url}/a.aci`], { startAt: 700_001 }));
     expect((await collect(download)).equals(content.subarray(700_001))).toBe(true);
   });
 
-  it('starts over when the file on the server is another one now', async () => {
+  it('starts over when the file on the server has changed', async () => {
     const { url } = await server(staticFile(content, '"v2"'));
     const source: Source = { url: `${url}/a.aci`, validator: '"v1"' };
     const download = new Download(ports(), request([`${url}/a.aci`], { startAt: 400_000, source }));
     await expect(collect(download)).rejects.toBeInstanceOf(SourceChanged);
   });
 
-  it('says before the first byte what a later request needs to continue', async () => {
+  it('returns the validator before the first byte', async () => {
     const { url } = await server(staticFile(content));
     const sources: Source[] = [];
     await collect(new Download(ports(), request([`${url}/a.aci`], { onSource: (s) => sources.push(s) })));
@@ -171,7 +171,7 @@ describe('a download', () => {
     expect(second.requests[0]?.ifRange).toBeUndefined();
   });
 
-  it('waits longer from try to try while the server is broken, and gives up', async () => {
+  it('waits longer with each retry while the server fails, and gives up', async () => {
     const broken = await server((_, response) => response.writeHead(503).end());
     const used = ports();
     const refused = await codeOf(collect(new Download(used, request([`${broken.url}/a.aci`]))));
@@ -193,7 +193,7 @@ describe('a download', () => {
     expect(requests.length).toBeLessThanOrEqual(defaultPatience.maxTries);
   });
 
-  it('does not tell secrets of an address in messages', async () => {
+  it('does not put secrets of an address into messages', async () => {
     const { url } = await server((_, response) => response.writeHead(403).end());
     const address = url.replace('//', '//user:secret@');
     const refused = await codeOf(collect(new Download(ports(), request([`${address}/a.aci?token=hidden`]))));
@@ -289,7 +289,7 @@ describe('a download is refused', () => {
     expect(refused.message).toContain('no answer within');
   });
 
-  it('not as slow while we ourselves are busy with the bytes', async () => {
+  it('not as too slow while the reader is busy', async () => {
     const { url } = await server(staticFile(content));
     const used = ports();
     let received = 0;
@@ -301,7 +301,7 @@ describe('a download is refused', () => {
     expect(received).toBe(content.length);
   });
 
-  it('stops at once when told to', async () => {
+  it('stops at once when it is aborted', async () => {
     const stop = new AbortController();
     const { url } = await server((_, response) => void response.write(content.subarray(0, 10)));
     const onSource = (): void => stop.abort();
@@ -310,7 +310,7 @@ describe('a download is refused', () => {
   });
 });
 
-describe('a server that wants credentials (discovery.md: 401 is the operator’s matter)', () => {
+describe('a server that requires credentials (discovery.md: 401 is a matter of policy)', () => {
   const secret = 's3cret';
   const place = '/etc/wherry/credentials.toml';
   /** Lets in who has the secret; says 401 with this challenge to others. */
@@ -355,36 +355,33 @@ describe('a server that wants credentials (discovery.md: 401 is the operator’s
       'Digest realm="x", nonce="y"',
       /: it asks for Digest, where only Basic and Bearer are known here$/,
     ],
-  ])(
-    'says in one sentence what to do to a device that %s',
-    async (_, credentialsFor, challenge, sentence) => {
-      const { url, requests } = await server(guarded(challenge));
-      const used = ports({ credentials: credentialsFor(url) });
-      for (const attempt of [
-        () => collect(new Download(used, request([`${url}/a`]))),
-        () => fetchSmall(used, [`${url}/a`], 1024),
-      ]) {
-        const refused = await codeOf(attempt());
-        expect(refused.code).toBe('download-failed');
-        expect(refused.message).toMatch(sentence);
-        expect(refused.message).toContain(`${url}/a answered with status 401`);
-        expect(refused.message).not.toMatch(/s3cret|wr0ng/);
-      }
-      // It is not asked again, and what has come of the file is kept for when it lets us in.
-      expect(requests).toHaveLength(2);
-      expect(used.clock.delays).toEqual([]);
-      expect(await codeOf(collect(new Download(used, request([url]))))).toMatchObject({ resumable: true });
-    },
-  );
+  ])('refuses a device that %s, with what to do', async (_, credentialsFor, challenge, sentence) => {
+    const { url, requests } = await server(guarded(challenge));
+    const used = ports({ credentials: credentialsFor(url) });
+    for (const attempt of [
+      () => collect(new Download(used, request([`${url}/a`]))),
+      () => fetchSmall(used, [`${url}/a`], 1024),
+    ]) {
+      const refused = await codeOf(attempt());
+      expect(refused.code).toBe('download-failed');
+      expect(refused.message).toMatch(sentence);
+      expect(refused.message).toContain(`${url}/a answered with status 401`);
+      expect(refused.message).not.toMatch(/s3cret|wr0ng/);
+    }
+    // It is not asked again, and what has come of the file is kept for when it lets us in.
+    expect(requests).toHaveLength(2);
+    expect(used.clock.delays).toEqual([]);
+    expect(await codeOf(collect(new Download(used, request([url]))))).toMatchObject({ resumable: true });
+  });
 
-  it('is left for a mirror that wants none', async () => {
+  it('is skipped for a mirror that requires none', async () => {
     const closed = await server(guarded());
     const { url } = await server(staticFile(content));
     const got = await collect(new Download(ports(), request([`${closed.url}/a`, `${url}/a`])));
     expect(got.equals(content)).toBe(true);
   });
 
-  it('[C73] keeps them: a redirect to another host does not take them along, one back to it does', async () => {
+  it('[C73] is the only host that gets them, also across redirects', async () => {
     const seen: [string, string | undefined][] = [];
     const see = (name: string, then: RequestListener): RequestListener => {
       return (message, response) => {
@@ -424,7 +421,7 @@ describe('TLS', () => {
     expect(got.equals(content)).toBe(true);
   });
 
-  it('refuses a server whose certificate nobody vouches for', async () => {
+  it('refuses a server whose certificate no authority signed', async () => {
     const secure = await serve(staticFile(content), loopbackCertificate());
     cleanUps.push(() => secure.close());
     const refused = await codeOf(collect(new Download(ports(), request([secure.url]))));
@@ -445,7 +442,7 @@ describe('TLS', () => {
 });
 
 describe('a small file', () => {
-  it('is asked for again when a connection that was kept is closed just then', async () => {
+  it('is requested again when a kept connection is closed at that moment', async () => {
     const served = new WeakSet<object>();
     const { url, requests } = await server(({ socket }, response) => {
       if (served.has(socket)) socket.destroy();
@@ -465,7 +462,7 @@ describe('a small file', () => {
     expect(String(await fetchSmall(ports(), [gone.url, url], 1024))).toBe('signature');
   });
 
-  it('is undefined when no mirror has it', async () => {
+  it('is absent when no mirror has it', async () => {
     const { url } = await server((_, response) => response.writeHead(404).end());
     expect(await fetchSmall(ports(), [url], 1024)).toBeUndefined();
   });
@@ -475,7 +472,7 @@ describe('a small file', () => {
     expect((await codeOf(fetchSmall(ports(), [url], 1024))).code).toBe('download-too-large');
   });
 
-  it('is asked for again while a server is briefly broken', async () => {
+  it('is requested again while a server fails briefly', async () => {
     let tries = 0;
     const { url } = await server((_, response) => {
       tries += 1;
@@ -485,7 +482,7 @@ describe('a small file', () => {
     expect(String(await fetchSmall(ports(), [url], 1024))).toBe('signature');
   });
 
-  it('is not missing but failed when a mirror could not be asked', async () => {
+  it('is failed, not absent, when a mirror cannot be reached', async () => {
     const gone = await server((_, response) => response.writeHead(404).end());
     const refused = codeOf(fetchSmall(ports(), ['http://127.0.0.1:1/x', gone.url], 1024));
     expect((await refused).code).toBe('download-failed');

@@ -111,8 +111,8 @@ function cluster(cutAfterBytes: number, knowsRanges: boolean): RequestListener {
   };
 }
 
-describe('a server whose ETag differs from answer to answer', () => {
-  it('is left when the file was received once and is still not complete', async () => {
+describe('a server whose ETag changes with each response', () => {
+  it('is given up when as many bytes as the file has arrived and it is incomplete', async () => {
     const server = await publish(cluster(200_000, false));
     const result = await pullFrom([`${server.url}/app.aci`]);
     expect(result).toMatchObject({ ok: false, code: 'download-failed' });
@@ -120,13 +120,13 @@ describe('a server whose ETag differs from answer to answer', () => {
     expect(server.requests.length).toBeLessThan(12);
   });
 
-  it('delivers the image when it knows ranges: the signature judges what was put together', async () => {
+  it('delivers the image when it supports ranges; the signature covers the whole', async () => {
     const server = await publish(cluster(200_000, true));
     expect(await pullFrom([`${server.url}/app.aci`])).toMatchObject({ ok: true, imageId: image.id });
   });
 });
 
-describe('what was received before does not stand in the way of a download', () => {
+describe('bytes that were received before do not prevent a download', () => {
   const held = 250_000;
 
   function hold(bytes: Buffer, source: object): void {
@@ -174,7 +174,7 @@ describe('what was received before does not stand in the way of a download', () 
     expect(await pullFrom([url])).toMatchObject({ ok: true, imageId: image.id });
   });
 
-  it('is dropped when no server continues it', async () => {
+  it('is deleted when no server continues it', async () => {
     const server = await publish(cluster(400_000, false));
     const result = await pullFrom([`${server.url}/app.aci`]);
     expect(result).toMatchObject({ ok: false, code: 'download-failed' });
@@ -182,7 +182,7 @@ describe('what was received before does not stand in the way of a download', () 
   });
 });
 
-it('tries of all passes of a job are counted together', async () => {
+it('retries of all passes of a job are counted together', async () => {
   let answers = 0;
   const server = await publish((request, response) => {
     answers += 1;
@@ -298,7 +298,7 @@ class RandomNetwork implements HttpClient {
   }
 }
 
-it('[C30] a job never takes more than twice the size of its image, whatever its servers do', async () => {
+it('[C30] a job never receives more than twice the size of its image', async () => {
   let done = 0;
   await fc.assert(
     fc.asyncProperty(

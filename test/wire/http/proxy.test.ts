@@ -82,8 +82,8 @@ async function refusal(url: string, used: DownloadPorts): Promise<string> {
 const secret = 'p%4ss w:rd';
 const withPassword = (name: string) => `http://fleet:${encodeURIComponent('s3cret')}@${name}`;
 
-describe('through a proxy (tinyproxy)', () => {
-  it('[C73] asks it for http addresses with the whole address, and the server never sees its password', async () => {
+describe('a download through a proxy (tinyproxy)', () => {
+  it('[C73] sends it the whole http address, and the server never gets its password', async () => {
     const through = await proxy(['BasicAuth fleet s3cret']);
     const { url, headers, requests } = await origin(false);
     const got = await collect(`${url}/a.aci`, ports({ proxyFor: () => withPassword(through.name) }));
@@ -94,7 +94,7 @@ describe('through a proxy (tinyproxy)', () => {
     expect(through.requests).toEqual([`GET ${url}/a.aci HTTP/1.1`]);
   });
 
-  it('tunnels to https addresses, whose certificate is verified to the end', async () => {
+  it('tunnels to https addresses and verifies the certificate of the server', async () => {
     const through = await proxy(['BasicAuth fleet s3cret']);
     const { url, headers } = await origin(true);
     const used = ports({ proxyFor: () => withPassword(through.name) });
@@ -106,7 +106,7 @@ describe('through a proxy (tinyproxy)', () => {
     expect(through.requests).toEqual([`CONNECT ${new URL(url).host} HTTP/1.1`]);
   });
 
-  it('trusts no server in a tunnel that nobody vouches for, or that is another one', async () => {
+  it('refuses a server in a tunnel with a certificate of no authority or another name', async () => {
     const through = await proxy();
     const named = ports({
       proxyFor: () => `http://${through.name}`,
@@ -194,7 +194,7 @@ describe('through a proxy (tinyproxy)', () => {
     expect(headers[0]?.authorization).toBe('Bearer of-the-server');
   });
 
-  it('that is asked over TLS itself', async () => {
+  it('that is reached over TLS itself', async () => {
     const through = await proxy();
     const own = loopbackCertificate(['localhost']);
     const front = createTlsServer(own, (socket) => {
@@ -213,7 +213,7 @@ describe('through a proxy (tinyproxy)', () => {
   });
 });
 
-describe('a proxy that refuses is told as one sentence with its name and without its password', () => {
+describe('a proxy that refuses is reported by name and without its password', () => {
   it.each([true, false])('407 without credentials; https: %s', async (secure) => {
     const through = await proxy(['BasicAuth fleet s3cret']);
     const { url, requests } = await origin(secure);
@@ -268,7 +268,7 @@ describe('a proxy that refuses is told as one sentence with its name and without
     expect(used.clock.delays).toEqual([1000, 2000, 4000, 8000]);
   });
 
-  it.each(['https', 'http'])('nobody who listens; %s', async (scheme) => {
+  it.each(['https', 'http'])('no program listens; %s', async (scheme) => {
     const name = `127.0.0.1:${await freePort()}`;
     const message = await refusal(
       `${scheme}://images.example/a`,
@@ -292,7 +292,7 @@ describe('a proxy that refuses is told as one sentence with its name and without
   );
 
   it.each(['https', 'http'])(
-    'that never answers, or without end, is left when the time is over; %s',
+    'that never answers, or never ends, is given up after the time limit; %s',
     async (scheme) => {
       const sockets: Socket[] = [];
       const used: { advance?: () => void } = {};
@@ -351,11 +351,11 @@ describe('the proxies of the environment', () => {
     [{ HTTP_PROXY: 'http://p:1', NO_PROXY: '0.0.0.0/0' }, 'http://a.example/', 'http://p:1'],
     [{ HTTP_PROXY: 'http://p:1', NO_PROXY: '10.0.0.0/33,10/8,/8' }, 'http://10.0.0.1/', 'http://p:1'],
     [{ HTTP_PROXY: 'http://p:1', NO_PROXY: '10.0.0.0/8', no_proxy: 'b' }, 'http://10.0.0.1/', 'http://p:1'],
-  ])('%j: %s is asked through %j', async (environment, address, expected) => {
+  ])('%j: %s is requested through %j', async (environment, address, expected) => {
     expect(await chosen(environment, address)).toBe(expected);
   });
 
-  it('give way to those of the configuration', async () => {
+  it('are replaced by those of the configuration', async () => {
     const environment = { ALL_PROXY: 'http://x', HTTPS_PROXY: 'http://x', NO_PROXY: '*', no_proxy: '*' };
     const ranges = { ...environment, ...proxyVariables({ url: 'http://p:1', noProxy: ['10.0.0.0/8'] }) };
     expect(await chosen(ranges, 'https://10.0.0.1/')).toBe('');

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { FairReader } from '../../../src/wire/mqtt/fair-reader.ts';
 
 describe('reading from a broker that sends as fast as it can', () => {
-  it('lets other work have its turn between slices, and keeps the order', async () => {
+  it('lets other work run between slices, and keeps the order', async () => {
     const log: string[] = [];
     const source = { pause: () => log.push('pause'), resume: () => log.push('resume') };
     const reader = new FairReader(source, (bytes) => log.push(`${bytes.length} of ${String(bytes[0])}`));
@@ -23,7 +23,7 @@ describe('reading from a broker that sends as fast as it can', () => {
     expect(passed).toBe(4096);
   });
 
-  it('tells of bytes that are not MQTT', async () => {
+  it('reports bytes that are not MQTT', async () => {
     const source = { pause: () => undefined, resume: () => undefined };
     const reader = new FairReader(source, () => {
       throw new Error('not MQTT');

@@ -132,7 +132,7 @@ describe.each(brokers)('a device on %s', (_name, version, make) => {
     expect(operator.presence()).toEqual({ format: 1, bootId: 'boot-a', connection: 1, up: true });
   });
 
-  it('connects again when the broker died and came back, and reports anew', async () => {
+  it('connects and reports again after the broker was killed and restarted', async () => {
     const { session, states } = deviceOn(broker.url, version);
     session.publishReport(sampleReport({ seq: 1 }));
     await until(() => states.some(({ up }) => up));
@@ -159,7 +159,7 @@ describe.each(brokers)('a device on %s', (_name, version, make) => {
     expect(operator.presence()).toEqual({ format: 1, bootId: 'boot-a', connection: 2, up: true });
   });
 
-  it('answers a late will of an earlier connection, so that the retained presence is true', async () => {
+  it('corrects a late will of an earlier connection', async () => {
     const operator = await observe(broker.url, version);
     const { cut } = deviceOn(broker.url, version);
     await until(() => operator.presence()?.connection === 1);
@@ -170,7 +170,7 @@ describe.each(brokers)('a device on %s', (_name, version, make) => {
     expect(operator.presence()?.connection).toBe(2);
   });
 
-  it('says goodbye when it is closed', async () => {
+  it('publishes that it is down when it is closed', async () => {
     const operator = await observe(broker.url, version);
     const { session } = deviceOn(broker.url, version);
     await until(() => operator.presence()?.up === true);
@@ -179,7 +179,7 @@ describe.each(brokers)('a device on %s', (_name, version, make) => {
     expect(operator.messages.filter(({ topic }) => topic.endsWith('/live'))).toHaveLength(2);
   });
 
-  it('[C12] refuses a megabyte of noise on its topic without reading it, and goes on', async () => {
+  it('[C12] refuses a megabyte of noise on its topic unread, and continues', async () => {
     const operator = await observe(broker.url, version);
     await operator.publish('desired', Buffer.alloc(1_000_000, 0x5a));
     const { desired, refused } = deviceOn(broker.url, version);
@@ -228,7 +228,7 @@ describe('the reason of a failed connection', () => {
     return `127.0.0.1:${address.port}`;
   }
 
-  it('is unreachable when nobody listens', async () => {
+  it('is unreachable when no program listens', async () => {
     const lost = await failure(`mqtt://127.0.0.1:${await freePort()}`);
     expect(lost.reason).toBe('unreachable');
     expect(lost.message).toContain('ECONNREFUSED');
@@ -250,12 +250,12 @@ describe('the reason of a failed connection', () => {
     expect(lost.message).toBe(`the broker refused the connection with the unknown code ${code}`);
   });
 
-  it('is tls when the other side speaks no TLS', async () => {
+  it('is tls when the peer does not use TLS', async () => {
     const lost = await failure(`mqtts://${await answering(Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n'))}`);
     expect(lost.reason).toBe('tls');
   });
 
-  it('is a lost connection when the other side speaks no MQTT', async () => {
+  it('is a lost connection when the peer does not use MQTT', async () => {
     const lost = await failure(`mqtt://${await answering(Buffer.from('SSH-2.0-OpenSSH_9.2\r\n'))}`);
     expect(['protocol', 'closed']).toContain(lost.reason);
   });
@@ -298,7 +298,7 @@ describe('what a broker refuses on an open connection', () => {
     },
   );
 
-  it.runIf(hasMosquitto)('is a packet that is too large, of which MQTT 3.1.1 has no words', async () => {
+  it.runIf(hasMosquitto)('is a packet that is too large, which MQTT 3.1.1 cannot report', async () => {
     const connection = await connected(await mosquitto('max_packet_size 2000'), 4);
     await expect(connection.publish(message, { retain: true })).rejects.toMatchObject({
       reason: 'closed',
@@ -376,7 +376,7 @@ describe('the address of a broker', () => {
     ['mqtt://broker.example', { host: 'broker.example', port: 1883, tls: false }],
     ['mqtts://broker.example', { host: 'broker.example', port: 8883, tls: true }],
     ['mqtts://[2001:db8::1]:8000', { host: '2001:db8::1', port: 8000, tls: true }],
-  ])('%s is understood', (url, expected) => {
+  ])('%s is parsed', (url, expected) => {
     expect(parseBrokerUrl(url)).toEqual(expected);
   });
 

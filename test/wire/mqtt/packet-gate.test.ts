@@ -35,7 +35,7 @@ function gate(maxBytes = 1000) {
 }
 
 describe('the packet gate', () => {
-  it('drops an oversize message, acknowledges it and passes its neighbours on unchanged', () => {
+  it('drops and acknowledges an oversize message, and passes on the others unchanged', () => {
     const before = packet(0x20, Buffer.from([0, 0]));
     const after = packet(0x32, message('t/a'), 900);
     const subject = gate();
@@ -52,7 +52,7 @@ describe('the packet gate', () => {
     expect(subject.dropped).toHaveLength(1);
   });
 
-  it('behaves the same however the stream is cut into chunks', () => {
+  it('does the same however the stream is split into chunks', () => {
     const size = fc.integer({ min: 10, max: 3000 });
     fc.assert(
       fc.property(fc.array(size, { maxLength: 8 }), fc.integer({ min: 1, max: 700 }), (sizes, chunk) => {

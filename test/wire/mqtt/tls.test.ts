@@ -112,11 +112,11 @@ describe.runIf(hasMosquitto)('a broker that demands a client certificate', () =>
     }
   });
 
-  it('does not get in touch with a device that does not know its authority', async () => {
+  it('is refused by a device that does not trust its authority', async () => {
     expect(await attempt({ cert: files.cert, key: files.key })).toMatch(/^tls: /);
   });
 
-  it('is not believed under another name', async () => {
+  it('is refused under another name', async () => {
     expect(await attempt(files, '127.0.0.1')).toMatch(/^tls: .*altname/i);
   });
 
@@ -128,7 +128,7 @@ describe.runIf(hasMosquitto)('a broker that demands a client certificate', () =>
     expect(() => new MqttTransport({ url: 'mqtts://x', version: 4, cert: files.cert })).toThrow(/or neither/);
   });
 
-  it('is not reached with a key that is none', async () => {
+  it('is not reached with an invalid key', async () => {
     expect(await attempt({ ...files, key: 'no key' })).toMatch(/^tls: the certificate or key cannot be used/);
   });
 });

@@ -50,7 +50,7 @@ const fullReport: DeviceReport = sampleReport({
 });
 
 describe('the messages of a device', () => {
-  it('come back as they were sent', () => {
+  it('are decoded as they were encoded', () => {
     expect(decodeReport(encodeReport(fullReport))).toEqual(fullReport);
     expect(decodeEvent(encodeEvent(sampleEvent()))).toEqual(sampleEvent());
     const presence: Presence = { format: 1, bootId: 'b', connection: 1, up: true };
@@ -100,13 +100,13 @@ describe('the messages of a device', () => {
     expect(() => decodeReport(encodeCbor(value))).toThrow(/a device sent a report that cannot be read/);
   });
 
-  it('are refused by the operator when they are larger than any device has reason to send', () => {
+  it('are refused by the operator when they are larger than any device sends', () => {
     expect(() => decodePresence(new Uint8Array(5000))).toThrow(/a device sent a presence/);
   });
 });
 
 describe('topics', () => {
-  it('[C1] are made of fleet and device, and taken apart again', () => {
+  it('[C1] are composed of fleet and device, and parsed again', () => {
     const topics = deviceTopics('harbour', 'crane-7');
     expect(topics.desired).toBe('v1/harbour/d/crane-7/desired');
     expect(fleetFilter('harbour', 'live')).toBe('v1/harbour/d/+/live');

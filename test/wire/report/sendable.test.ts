@@ -39,7 +39,7 @@ const anyPod = fc.record({
 });
 
 describe('what a device sends', () => {
-  it('[C54] is an event that the operator can read, whatever the error was', () => {
+  it('[C54] is an event that the operator can decode, for any error', () => {
     fc.assert(
       fc.property(anyText, anyText, anyCount, (code, message, at) => {
         decodeEvent(encodeEvent(sampleEvent({ version: 0, outcome: 'refused', code, message, at })));
@@ -47,7 +47,7 @@ describe('what a device sends', () => {
     );
   });
 
-  it('[C54] is a report that the operator can read, whatever is in it', () => {
+  it('[C54] is a report that the operator can decode, for any content', () => {
     const refused = fc.record({ code: anyText, message: anyText, at: anyCount });
     const damaged = fc.array(fc.record({ imageId: anyText, name: anyText, message: anyText }), {
       maxLength: 40,
@@ -74,7 +74,7 @@ describe('what a device sends', () => {
     );
   });
 
-  it('says that it was shortened when it would be larger than 64 KiB', () => {
+  it('is marked as shortened when it would be larger than 64 KiB', () => {
     const detail = 'x'.repeat(2000);
     const isolators = Array.from({ length: 100 }, () => ({
       app: 'web',

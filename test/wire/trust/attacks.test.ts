@@ -84,7 +84,7 @@ describe('attacks on the command', () => {
     expect(await openDevice({ time: expiry }).receive(heldBack)).toBe('expired');
   });
 
-  it('freeze: a device that is kept on an expired command notices', async () => {
+  it('freeze: a device that runs an expired command reports it', async () => {
     const message = await publish(desired, operator);
     const { payloadSha256 } = await examineMessage(message, context);
     const trusted = { version: desired.version, payloadSha256, issued };
@@ -92,7 +92,7 @@ describe('attacks on the command', () => {
     expect(later).toMatchObject({ outcome: 'same', expired: true });
   });
 
-  it('freeze: a board that wakes in 1970 obeys, and judges as soon as its clock is set', async () => {
+  it('freeze: a board that boots in 1970 obeys, and checks expiry as soon as its clock is set', async () => {
     const message = await publish(desired, operator);
     expect(await openDevice({ time: { nowSeconds: 0, clockTrusted: false } }).receive(message)).toBe('new');
     expect(
@@ -100,13 +100,13 @@ describe('attacks on the command', () => {
     ).toBe('expired');
   });
 
-  it('mix-and-match (Uptane step 5.2): one version stands for one set of pods and images', async () => {
+  it('mix-and-match (Uptane step 5.2): a version has one set of pods and images', async () => {
     const device = openDevice();
     expect(await device.receive(await publish(desired, operator))).toBe('new');
     expect(await device.receive(await publish({ ...desired, pods: [] }, operator))).toBe('version-conflict');
   });
 
-  it('partial bundle: a set that lost a pod on the way is not the set that was signed', async () => {
+  it('partial bundle: a set without one of its pods is not the set that was signed', async () => {
     const second = {
       ...desired,
       pods: [...desired.pods, { name: parseAcName('db'), manifest: Buffer.from('{}') }],
@@ -135,7 +135,7 @@ describe('attacks on the command', () => {
     expect(await openDevice().receive(encodeEnvelope({ ...genuine, payload }))).toBe('signature-invalid');
   });
 
-  it('endless data: a message is measured before anything else is done with it', async () => {
+  it('endless data: the size of a message is checked first', async () => {
     const device = openDevice();
     expect(await device.receive(new Uint8Array(1 << 20).fill(0x41))).toBe('envelope-too-large');
     expect(await device.receive(new Uint8Array(maxEnvelopeBytes).fill(0x9b))).toBe('envelope-malformed');
@@ -207,7 +207,7 @@ describe('attacks on the image', () => {
 });
 
 describe('the examined message', () => {
-  it('says what was signed, by whom, and survives the way between threads', async () => {
+  it('has what was signed and by whom, and can be cloned to another process', async () => {
     const message = await publish(desired, operator);
     const examined = await examineMessage(structuredClone(message), structuredClone(context));
     const received: Examined = structuredClone(examined);

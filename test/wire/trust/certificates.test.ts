@@ -80,7 +80,7 @@ describe('[A9.23] two files that hold the same key', () => {
     expect(await inBothOrders(gpg.sign(data, key), old, gpg.export(key))).toBe('accepted');
   });
 
-  it('have the subkeys of both', async () => {
+  it('has the subkeys of both', async () => {
     const key = gpg.newKey('new subkey', 'ed25519', { usage: 'cert' });
     addSubkey(key);
     const old = gpg.export(key);
@@ -160,7 +160,7 @@ describe('[A9.23] a revocation certificate without its key', () => {
     expect(await judged(signature, [gpg.export(key)], { copies: [produce(key)] })).toBe('key-unusable');
   });
 
-  it('holds on a device whose clock is behind it, also when it only says that the key is superseded', async () => {
+  it('counts on a device whose clock is behind it, also for a superseded key', async () => {
     const key = gpg.newKey('superseded', 'ed25519', { at: '20200101T000000' });
     const signature = gpg.sign(data, key, '--faked-system-time', '20200601T000000!');
     const keys = [gpg.export(key), revocationCertificate(key, 2)];
@@ -168,7 +168,7 @@ describe('[A9.23] a revocation certificate without its key', () => {
     expect(await judged(signature, keys, { at: 0, clockTrusted: false })).toBe('key-unusable');
   });
 
-  it('of another key that the key named as its revoker holds, in any copy', async () => {
+  it('of another key that the key named as its revoker counts, in any copy', async () => {
     const [key, revoker] = [gpg.newKey('has a revoker', 'ed25519'), gpg.newKey('revoker', 'ed25519')];
     const means = ['--no-batch', '--command-fd', '0', '--pinentry-mode', 'loopback', '--passphrase', ''];
     gpg.run([...means, '--edit-key', key], `addrevoker\n${revoker}\ny\nsave\n`);
@@ -191,21 +191,21 @@ describe('[A9.23] a revocation certificate without its key', () => {
     );
   });
 
-  it('is not lost to a forged one in another copy', async () => {
+  it('counts beside a forged one in another copy', async () => {
     const key = gpg.newKey('forged beside genuine', 'ed25519');
     const signature = gpg.sign(data, key);
     const keys = [gpg.export(key), await forged(preparedRevocation(key)), revocationCertificate(key, 1)];
     expect(await judged(signature, keys)).toBe('key-unusable');
   });
 
-  it('trusts nothing by itself', async () => {
+  it('makes no key trusted by itself', async () => {
     const key = gpg.newKey('not trusted', 'ed25519');
     const signature = gpg.sign(data, key);
     expect(await judged(signature, [preparedRevocation(key)])).toBe('key-unknown');
   });
 });
 
-describe('[A9.23] a copy that trusts nothing', () => {
+describe('[A9.23] a copy in a file that makes no key trusted', () => {
   it('revokes and extends a key that is trusted, and adds none', async () => {
     const key = gpg.newKey('elsewhere', 'ed25519');
     const old = gpg.export(key);

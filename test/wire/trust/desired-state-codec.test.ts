@@ -25,11 +25,11 @@ function messageOf(value: unknown): string {
 }
 
 describe('a desired state [C20]', () => {
-  it('comes back from its payload as it was', () => {
+  it('is decoded as it was encoded', () => {
     expect(decodeDesiredState(encodeDesiredState(desired))).toEqual(desired);
   });
 
-  it('may say how large a tree is that the device will have to render', () => {
+  it('may give the size of a tree that the device will render', () => {
     const images = desired.images.map((one) => ({ ...one, renderedBytes: 4096 }));
     const announced: DesiredState = { ...desired, images };
     expect(decodeDesiredState(encodeDesiredState(announced))).toEqual(announced);
@@ -114,7 +114,7 @@ describe('a desired state [C20]', () => {
     expect(() => encodeDesiredState({ ...desired, version: 1.5 })).toThrow(Refusal);
   });
 
-  it('is not read from noise, and noise throws nothing but a refusal', () => {
+  it('is not decoded from noise, which is always refused', () => {
     const payload = encodeDesiredState(desired);
     fc.assert(
       fc.property(fc.nat(payload.length - 1), fc.integer({ min: 1, max: 255 }), (at, flip) => {

@@ -17,7 +17,7 @@ function codeOf(message: Uint8Array): string {
 }
 
 describe('an envelope [C11] [C12]', () => {
-  it('gives back the exact bytes that were signed', () => {
+  it('returns the exact bytes that were signed', () => {
     expect(decodeEnvelope(encodeEnvelope({ payload, signatures }))).toEqual({
       format: 1,
       payload,
@@ -25,7 +25,7 @@ describe('an envelope [C11] [C12]', () => {
     });
   });
 
-  it('may fill 128 KiB to the last byte, and not one more', () => {
+  it('may have up to 128 KiB', () => {
     const overhead = encodeEnvelope({ payload: new Uint8Array(1 << 16), signatures }).length - (1 << 16);
     const largest = encodeEnvelope({ payload: new Uint8Array(maxEnvelopeBytes - overhead), signatures });
     expect(largest.length).toBe(maxEnvelopeBytes);

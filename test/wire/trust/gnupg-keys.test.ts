@@ -67,7 +67,7 @@ function edit(primary: string, ...lines: readonly string[]): void {
 }
 
 describe('[A9.10] a signing subkey', () => {
-  it('that expired no longer signs for its key, though that lives', async () => {
+  it('that expired no longer signs for its key, which has not expired', async () => {
     const primary = gpg.newKey('sub expired', 'ed25519', { usage: 'cert', at: '20200101T000000' });
     const subkey = addSubkey(primary, 'ed25519', '1y', '20200101T000000');
     const signature = gpg.sign(data, subkey, '--faked-system-time', '20200601T000000!');
@@ -89,7 +89,7 @@ describe('[A9.10] a signing subkey', () => {
     expect(await judged(signature, revoked, { at: 0, clockTrusted: false })).toBe('key-unusable');
   });
 
-  it('that is not valid yet signs only where the clock is not to be trusted', async () => {
+  it('that is not valid yet signs only where the clock is not trusted', async () => {
     const primary = gpg.newKey('sub of the future', 'ed25519', { usage: 'cert' });
     const subkey = addSubkey(primary, 'ed25519', 'never', '20900101T000000');
     const signature = gpg.sign(data, subkey, '--faked-system-time', '20900102T000000!');
@@ -117,7 +117,7 @@ describe('[A9.10] a signing subkey', () => {
     expect(await judged(signature, gpg.export(primary))).toBe('key-unusable');
   });
 
-  it('is unknown to who has the key as it was before', async () => {
+  it('is unknown to a copy of the key without it', async () => {
     const primary = gpg.newKey('rotated', 'ed25519', { usage: 'cert' });
     addSubkey(primary, 'ed25519');
     const before = gpg.export(primary);
@@ -195,7 +195,7 @@ describe('[A9.14] a file of keys', () => {
       () => gpg.export(gpg.newKey('cut', 'ed25519')).slice(0, 200),
       /cannot be read as an OpenPGP key/,
     ],
-  ])('is told what is wrong when it is %s', async (_what, produce, reason) => {
+  ])('is refused with the reason when it is %s', async (_what, produce, reason) => {
     const { usable, unusable } = await readKeys([produce()], time);
     expect(usable).toEqual([]);
     expect(unusable[0]?.reason).toMatch(reason);
@@ -204,7 +204,7 @@ describe('[A9.14] a file of keys', () => {
 
 describe('[A9.5] a key of another kind', () => {
   it.each(['secp256k1', 'brainpoolP384r1', 'brainpoolP512r1', 'rsa1024'])(
-    '%s does not count, and it is said what does',
+    '%s does not count, and the message names what does',
     async (algorithm) => {
       const key = gpg.newKey(algorithm, algorithm);
       expect(await judged(gpg.sign(data, key), gpg.export(key))).toBe('key-unusable');

@@ -62,14 +62,14 @@ describe('a verified desired state [C22] [C23] [C24] [C25]', () => {
     expect(outcomeOf(change)).toBe(outcome);
   });
 
-  it('for somebody else says nothing about the versions that this device trusts', () => {
+  it('for another device does not change the trusted version', () => {
     const trusted = { version: 9, payloadSha256: 'bb', issued };
     expect(outcomeOf({ trusted, desired: { ...desired, target: { device: parseAcName('x') } } })).toBe(
       'wrong-device',
     );
   });
 
-  it('never lowers the mark, whatever is delivered in whatever order', () => {
+  it('never lowers the trusted version, in any order of delivery', () => {
     const delivery = fc.record({
       version: fc.integer({ min: 1, max: 5 }),
       issued: fc.nat(5),

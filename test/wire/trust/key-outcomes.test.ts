@@ -52,7 +52,7 @@ async function made(
   return await openpgp.generateKey({ userIDs: [{ name: 'made' }], date, ...options, format: 'armored' });
 }
 
-describe('[A9.24] the signer refuses a key that no device takes', () => {
+describe('[A9.24] the signer refuses a key that no device accepts', () => {
   it.each<[string, () => Promise<string>, RegExp]>([
     [
       'RSA of 2048 bits',
@@ -102,7 +102,7 @@ describe('[A9.24] the signer refuses a key that no device takes', () => {
     expect(outcome).toMatch(sentence);
   });
 
-  it('also when only its public copy says that it is revoked', async () => {
+  it('also when only its public copy is revoked', async () => {
     const key = gpg.newKey('revoked later', 'ed25519');
     const secret = secretOf(key);
     expect(await outcomeOf(signDetached(data, secret, now + 60, [gpg.export(key)]))).toBe('accepted');
@@ -122,7 +122,7 @@ describe('[A9.24] the signer refuses a key that no device takes', () => {
     ).toBe('accepted');
   });
 
-  it('and signs with a subkey whose primary key is kept elsewhere', async () => {
+  it('and signs with a subkey without its primary key', async () => {
     const key = gpg.newKey('offline', 'ed25519', { usage: 'cert' });
     addSubkey(key, 'ed25519');
     const subkeys = gpg.run(['--armor', '--export-secret-subkeys', key]).stdout;
@@ -135,7 +135,7 @@ describe('[A9.24] the signer refuses a key that no device takes', () => {
     ).toBe('accepted');
   });
 
-  it('and says so when the secret of the part that may sign is not there', async () => {
+  it('and reports that the secret of the signing part is missing', async () => {
     const key = gpg.newKey('only the wrong half', 'ed25519');
     gpg.run(['--passphrase', '', '--quick-add-key', key, 'cv25519', 'encr', 'never']);
     const subkeys = gpg.run(['--armor', '--export-secret-subkeys', key]).stdout;
@@ -183,7 +183,7 @@ describe('[A9.24] store and verifier agree', () => {
   });
 });
 
-describe('[A9.25] what is wrong with a key is said in a sentence of ours', () => {
+describe("[A9.25] a fault of a key is reported in wherry's own words", () => {
   const reasonOf = async (armored: string): Promise<string | undefined> =>
     (await readKeys([armored], { nowSeconds: now, clockTrusted: true })).unusable[0]?.reason;
 
@@ -263,7 +263,7 @@ describe('[A9.25] what is wrong with a key is said in a sentence of ours', () =>
     expect(isMismatch(missing)).toBe(false);
   });
 
-  it('what the library may say one day is passed on, without what could steer a terminal', () => {
+  it('an unknown message of the library is passed on without control characters', () => {
     expect(whyKeyFails(new Error('odd\u001b[31m'))).toBe('the OpenPGP library refuses it: odd?[31m');
   });
 });

@@ -37,7 +37,7 @@ describe('[A9.15] keys for the name of an image (discovery.md#validation)', () =
     expect(signed.filter((name) => keysForImage(parseAcIdentifier(name), [entry]).length > 0)).toEqual(runs);
   });
 
-  it('ours: are none for a name that only begins alike, as rkt would have it', () => {
+  it('ours: do not match a name that only has the same beginning (rkt matches it)', () => {
     const onlyFoo = [{ prefix: 'example.com/foo', armored: 'foo' }];
     expect(keysForImage(parseAcIdentifier('example.com/foobar'), onlyFoo)).toEqual([]);
   });

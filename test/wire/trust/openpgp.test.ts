@@ -164,7 +164,7 @@ describe('a signature that does not count', () => {
     ).toBe('key-unusable');
   });
 
-  it('[A9.9] [A9.12] key that is not valid yet, unless the clock is not to be trusted', async () => {
+  it('[A9.9] [A9.12] key that is not valid yet, unless the clock is not trusted', async () => {
     const { publicKey, fingerprint } = maker('future');
     const signature = gpg.sign(data, fingerprint, '--faked-system-time', '20900102T000000!');
     expect(await refusalOf(verifyEnvelope(data, [signature], [publicKey], time))).toBe('key-unusable');
@@ -297,7 +297,7 @@ describe('[A9.13] several signatures', () => {
     expect(fingerprints).toEqual([a.fingerprint.toLowerCase(), b.fingerprint.toLowerCase()]);
   });
 
-  it('count when one of them is of a trusted key, and say the nearest miss when none is', async () => {
+  it('count when one is of a trusted key, else the nearest reason is reported', async () => {
     const [good, unknown, weak] = [maker('ed25519'), maker('other'), maker('rsa2048')];
     const of = (signer: Signer): string => gpg.sign(data, signer.fingerprint);
     const keys = [good.publicKey, weak.publicKey];
@@ -353,7 +353,7 @@ describe('[A9.3] the signature of an image', () => {
 });
 
 describe('[A9.14] reading keys', () => {
-  it('says of each key whether it can be used and why not', async () => {
+  it('tells usable keys from others, with the reason', async () => {
     const names = ['ed25519', 'rsa3072', 'p521', 'rsa2048', 'brainpool', 'expired', 'future'];
     const { usable, unusable } = await readKeys(
       [...names.map((name) => maker(name).publicKey), 'not a key'],
@@ -375,7 +375,7 @@ describe('[A9.14] reading keys', () => {
     ]);
   });
 
-  it('refuses a private key, which has no business on a device', async () => {
+  it('refuses a private key, which does not belong on a device', async () => {
     const secret = gpg.run(['--armor', '--export-secret-keys', maker('ed25519').fingerprint]).stdout;
     const { usable, unusable } = await readKeys([secret], time);
     expect(usable).toEqual([]);

@@ -122,7 +122,7 @@ describe('attacks on the root of trust', () => {
     expect(device.root).toBe(2);
   });
 
-  it('arbitrary software: a root that strangers signed is not looked into', async () => {
+  it('arbitrary software: a root of unknown signers is not decoded', async () => {
     const device = openDevice();
     const mine = rootOf({ root: role(1, attacker), deploy: role(1, attacker) }, all, { version: 2 });
     expect(await device.takeRoot(await publishRoot(mine, attacker))).toBe('key-unknown');
@@ -134,13 +134,13 @@ describe('attacks on the root of trust', () => {
     expect(device.root).toBe(1);
   });
 
-  it('[C80] key compromise: one stolen root key makes no root (threshold not met)', async () => {
+  it('[C80] key compromise: one stolen root key cannot make a root (threshold not met)', async () => {
     const device = openDevice();
     const mine = rootOf({ root: role(1, attacker), deploy: role(1, attacker) }, all, { version: 2 });
     expect(await device.takeRoot(await publishRoot(mine, alice, attacker))).toBe('threshold-not-met');
   });
 
-  it('[C80] key compromise: the keys of the old root alone do not put others in their place', async () => {
+  it('[C80] key compromise: the keys of the old root alone cannot replace themselves', async () => {
     const device = openDevice();
     const mine = rootOf({ ...roles, root: role(2, daily, attacker) }, all, { version: 2 });
     expect(await device.takeRoot(await publishRoot(mine, alice, bob, attacker))).toBe('threshold-not-met');
@@ -171,7 +171,7 @@ describe('attacks on the root of trust', () => {
     expect(device.root).toBe(2);
   });
 
-  it('[C81] mix-and-match: one version of the root stands for one content', async () => {
+  it('[C81] mix-and-match: a version of the root has one content', async () => {
     const device = openDevice();
     const other = { ...first, expires: first.expires + 1 };
     expect(await device.takeRoot(await publishRoot(other, alice, bob))).toBe('root-conflict');
@@ -206,7 +206,7 @@ describe('attacks on the root of trust', () => {
     );
   });
 
-  it('[C84] what runs is not begun again when versions count anew', async () => {
+  it('[C84] a running version is not deployed again when versions are counted anew', async () => {
     const device = openDevice(now, rootOf({ ...roles, deploy: role(1, daily, weekly) }, all));
     const running = await publish(desired, weekly);
     expect(await device.take(running)).toBe('new');
@@ -215,7 +215,7 @@ describe('attacks on the root of trust', () => {
     expect(await device.take(running)).toBe('same');
   });
 
-  it('[C82] freeze: who holds back a newer root keeps an expired one in force for nothing new', async () => {
+  it('[C82] freeze: an expired root accepts no new command, though a newer root is held back', async () => {
     const short = { ...first, expires: issued + 10 * day };
     const late = { nowSeconds: short.expires, clockTrusted: true };
     const command = await publish(desired, daily, weekly);
@@ -227,7 +227,7 @@ describe('attacks on the root of trust', () => {
     expect(await device.take(command)).toBe('new');
   });
 
-  it('[C82] freeze: a board that wakes in 1970 does not call its root expired', async () => {
+  it('[C82] freeze: a board that boots in 1970 does not treat its root as expired', async () => {
     const short = { ...first, expires: issued + 10 * day };
     const asleep = { nowSeconds: short.expires, clockTrusted: false };
     expect(await openDevice(asleep, short).take(await publish(desired, daily, weekly))).toBe('new');
@@ -249,7 +249,7 @@ describe('attacks on the root of trust', () => {
     expect(await device.take(await publishRoot(second(), daily, weekly))).toBe('desired-malformed');
   });
 
-  it('endless data: a root is measured before anything else is done with it', async () => {
+  it('endless data: the size of a root is checked first', async () => {
     const device = openDevice();
     expect(await device.takeRoot(new Uint8Array(1 << 20).fill(0x41))).toBe('envelope-too-large');
     expect(await device.takeRoot(new Uint8Array(maxEnvelopeBytes).fill(0x9b))).toBe('envelope-malformed');
@@ -297,7 +297,7 @@ describe('attacks on the root of trust', () => {
 });
 
 describe('the role of an image', () => {
-  it('[C83] is the deepest one that fits, alone', () => {
+  it('[C83] is only the most specific one that matches', () => {
     const deep = rootOf(
       { ...roles, 'images/example.com': role(1, bob), 'images/example.com/pay': role(2, bob, carol) },
       all,

@@ -97,7 +97,7 @@ describe('a generated key', () => {
   });
 });
 
-describe('mistakes of the operator get one sentence', () => {
+describe('mistakes of the operator are reported in one message', () => {
   const refused = async (action: Promise<unknown>): Promise<string> => {
     const error: unknown = await action.then(
       () => undefined,
@@ -117,7 +117,7 @@ describe('mistakes of the operator get one sentence', () => {
     expect(await refused(fingerprintOf('noise'))).toMatch(/not an armored/);
   });
 
-  it('a locked key names its way out', async () => {
+  it('a locked key is refused with what to do', async () => {
     const status = gpg.run(['--pinentry-mode', 'loopback', '--passphrase', 'secret', '--quick-gen-key', 'locked', 'ed25519', 'sign']).status; // prettier-ignore
     const fingerprint = /KEY_CREATED \w (\w{40})/.exec(status)?.[1] ?? '';
     const locked = gpg.run(['--pinentry-mode', 'loopback', '--passphrase', 'secret', '--armor', '--export-secret-keys', fingerprint]); // prettier-ignore
@@ -131,7 +131,7 @@ describe('mistakes of the operator get one sentence', () => {
   });
 });
 
-it('fingerprints are shown in the groups that GnuPG prints', () => {
+it('fingerprints are shown in the groups of GnuPG', () => {
   const shown = formatFingerprint(key.fingerprint);
   const printed = gpg.run(['--fingerprint', key.fingerprint]).stdout;
   expect(printed).toContain(shown);

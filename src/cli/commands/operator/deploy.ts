@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { isAcName, parseVolumeString, type AcName, type Volume } from '../../../image/appc/index.ts';
 import {
   desiredImage,
@@ -13,7 +12,6 @@ import {
   publishContent,
   readImageFile,
   replaceFile,
-  reifyPod,
   requireEnough,
   requireSignature,
   type Sign,
@@ -26,8 +24,9 @@ import {
   type Published,
   type DesiredContent,
 } from '../../../operator/fleet/index.ts';
-import { isRefusal, Refusal, unreadableFile } from '../../../core/refusal/index.ts';
+import { isRefusal, Refusal } from '../../../core/refusal/index.ts';
 import { findByName } from './image-discover.ts';
+import { podFromFile } from './pod-files.ts';
 import { withLink, type Context } from '../../context.ts';
 import { formatBytes } from '../../format.ts';
 import type { CommandSigningFlags, ContentFlags, DeployFlags, WaitFlags } from '../../flags.ts';
@@ -181,7 +180,7 @@ export async function contentFrom(
   );
   const network = networkFor(flags);
   const pods = simple.map(({ name, image }) => simplePod(name, image, limits, volumes, network));
-  for (const { name, value } of files) pods.push(reifyPod(name, await readPodFile(value), offered));
+  for (const { name, value } of files) pods.push(await podFromFile(name, value, offered));
   const used = imagesOf(pods, offered);
   const ofApps = new Set(pods.flatMap((pod) => pod.images.map(({ id }) => id)));
   const local = used.filter(({ id }) => !addresses.has(id));
@@ -384,12 +383,4 @@ function named(text: string, option: string): { readonly name: AcName; readonly 
     );
   }
   return { name, value };
-}
-
-async function readPodFile(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (cause) {
-    throw unreadableFile(`the pod manifest ${path}`, cause);
-  }
 }

@@ -1,5 +1,5 @@
 import { readFile, stat } from 'node:fs/promises';
-import { buildFromFile, buildAci, readXattrs } from '../../../operator/build/index.ts';
+import { type BuiltArchive, buildFromFile, buildAci, readXattrs } from '../../../operator/build/index.ts';
 import type { LeftOut } from '../../../image/tree/index.ts';
 import { maxAccountId, parseImageManifest, parseMountPointString } from '../../../image/appc/index.ts';
 import { notForImages } from '../../../operator/fleet/index.ts';
@@ -71,12 +71,14 @@ async function buildByFile(context: Context, path: string, flags: BuildFlags): P
 export async function tellBuilt(
   context: Context,
   flags: { readonly output: string; readonly sign?: true },
-  built: { readonly imageId: string; readonly sizeBytes: number; readonly tarSizeBytes: number },
-  more: object = {},
+  built: Omit<BuiltArchive, 'skipped'>,
+  more: { readonly warnings?: readonly string[]; readonly [key: string]: unknown } = {},
   others: readonly string[] = [],
 ): Promise<void> {
   const { terminal } = context;
-  const { imageId, sizeBytes, tarSizeBytes } = built;
+  const { imageId, sizeBytes, tarSizeBytes, notes } = built;
+  for (const note of notes) terminal.err(`note: ${note}\n`);
+  const warnings = [...(more.warnings ?? []), ...notes];
   if (!context.json) {
     terminal.out(imageId);
     terminal.out(`${flags.output}: ${formatBytes(sizeBytes)}, ${formatBytes(tarSizeBytes)} uncompressed`);
@@ -90,7 +92,9 @@ export async function tellBuilt(
     );
   }
   if (context.json) {
-    terminal.out(JSON.stringify({ file: flags.output, id: imageId, sizeBytes, tarSizeBytes, ...more }));
+    terminal.out(
+      JSON.stringify({ file: flags.output, id: imageId, sizeBytes, tarSizeBytes, ...more, warnings }),
+    );
   }
 }
 

@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createReadStream } from 'node:fs';
+import { createReadStream, rmSync } from 'node:fs';
 import { mkdir, rm, stat } from 'node:fs/promises';
 import { inspectArchive, type ArchiveListing, readArchive } from '../../../image/aci/index.ts';
 import { defaultArchiveLimits } from '../../../image/tar/index.ts';
 import { labelValue } from '../../../image/appc/index.ts';
-import { isRefusal, Refusal } from '../../../core/refusal/index.ts';
-import { statImage } from '../../../operator/build/index.ts';
+import { asLocalRefusal, isRefusal, localErrorOf, Refusal } from '../../../core/refusal/index.ts';
+import { programNote, statImage } from '../../../operator/build/index.ts';
 import type { Context } from '../../context.ts';
 
 /** `wherry image validate` */
@@ -33,6 +33,7 @@ function warningsOf(
   isSigned: boolean,
 ): readonly string[] {
   const setId = list.filter(({ type, mode }) => type === 'file' && (mode & 0o6000) !== 0);
+  const program = programNote(manifest, list);
   const notes: readonly (readonly [boolean, string])[] = [
     [!isSigned, 'it is not signed: there is no signature beside it'],
     [!manifest.name.includes('.'), 'its name is not like an address, so it cannot be found by discovery'],
@@ -44,6 +45,7 @@ function warningsOf(
     [labelValue(manifest.labels, 'arch') === undefined, 'it has no label arch, so any device takes it'],
     [manifest.app === undefined, 'it does not say what to run'],
     [droppedXattrs.length > 0, `a device leaves out its attributes ${droppedXattrs.join(', ')}`],
+    [program !== undefined, program ?? ''],
     [setId.length > 0, `${setId.length} files run as their owner, such as ${setId[0]?.path ?? ''}`],
     [compression === 'zstd', 'zstd is an extension: other implementations of the specification refuse it'],
   ];
@@ -69,7 +71,8 @@ export async function catManifest(
  */
 export async function extractImage(context: Context, file: string, directory: string): Promise<void> {
   await mkdir(directory).catch((cause: unknown) => {
-    throw new Refusal('input-invalid', `${directory} cannot be made; name a new directory`, { cause });
+    if (localErrorOf(cause)?.code !== 'EEXIST') throw asLocalRefusal(cause, directory);
+    throw new Refusal('input-invalid', `${directory} exists; name a new directory`, { cause });
   });
   const isRoot = process.getuid?.() === 0;
   const owner = isRoot ? ['--same-owner', '--numeric-owner'] : ['--no-same-owner'];
@@ -83,6 +86,12 @@ export async function extractImage(context: Context, file: string, directory: st
   const child = spawn('tar', [...args, ...owner, '-C', directory, 'rootfs'], {
     stdio: ['pipe', 'inherit', 'pipe'],
   });
+  // A signal ends this process without the rest of this function.
+  const abandon = () => {
+    child.kill('SIGKILL');
+    rmSync(directory, { recursive: true, force: true });
+  };
+  process.once('exit', abandon);
   let said = '';
   child.stderr.on('data', (text: Buffer) => (said = (said + text.toString()).slice(0, 1000)));
   child.stdin.on('error', () => undefined); // told by the reader of the archive
@@ -98,6 +107,8 @@ export async function extractImage(context: Context, file: string, directory: st
     await ended.catch(() => undefined);
     await rm(directory, { recursive: true, force: true });
     throw error;
+  } finally {
+    process.off('exit', abandon);
   }
   if (context.json) context.terminal.out(JSON.stringify({ directory }));
 }

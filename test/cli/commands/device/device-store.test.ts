@@ -67,7 +67,7 @@ const spoil = async (digit: string): Promise<void> => {
 };
 
 describe('wherry image verify --on-device', () => {
-  it('reads every byte of every image and says what it found [C72]', async () => {
+  it('reads every byte of every image and reports the result [C72]', async () => {
     const { status, out, err } = await onStore('image', 'verify', '--on-device');
     expect({ status, err }).toEqual({ status: 0, err: '' });
     expect(out).toBe(
@@ -75,7 +75,7 @@ describe('wherry image verify --on-device', () => {
     );
   });
 
-  it('ends with 65 and goes on to the others when a byte of one was changed, and says what to do [C72]', async () => {
+  it('ends with 65 when a byte of one image was changed, after it has read all [C72]', async () => {
     await spoil('2');
     const { status, out, err } = await onStore('image', 'verify', '--on-device');
     expect(status).toBe(65);
@@ -105,7 +105,7 @@ describe('wherry image verify --on-device', () => {
     expect(err).toMatch(/no image example\.com\/other is stored here/);
   });
 
-  it('tells of an image that is needed and missing, and not of one that was collected', async () => {
+  it('reports a missing image that is needed, and not one that was collected', async () => {
     await rm(objectOf('1'));
     await rm(objectOf('2'));
     const { status, out } = await onStore('image', 'verify', '--on-device');
@@ -113,7 +113,7 @@ describe('wherry image verify --on-device', () => {
     expect(out).toMatch(/^example\.com\/web [^\n]*is missing\n$/);
   });
 
-  it('shows on a terminal how far it is, in a line that goes', async () => {
+  it('shows its progress on a terminal, in a line that is removed at the end', async () => {
     const { terminal, err } = recordingTerminal({ isLive: true });
     expect(await main(['image', 'verify', '--on-device', '--store', directory], {}, terminal)).toBe(0);
     expect(err()).toContain('example.com/web  120.0 KiB of 120.0 KiB  100 %');
@@ -126,13 +126,13 @@ describe('wherry image verify --on-device', () => {
     [['image', 'verify', '--on-device', '--key', 'x']],
     [['image', 'list']],
     [['gc', '--store', '/x']],
-  ])('is not what %j means, which is refused', async (args) => {
+  ])('refuses %j', async (args) => {
     const { status, err } = await wherry(args);
     expect(status).toBe(64);
     expect(err).toMatch(/\(usage\)\n$/);
   });
 
-  it('says where there is no device', async () => {
+  it('reports that there is no device', async () => {
     const { status, err } = await wherry([
       'image',
       'verify',
@@ -189,7 +189,7 @@ describe('wherry image list --on-device', () => {
 });
 
 describe('wherry gc --dry-run', () => {
-  it('says what would be deleted and deletes nothing', async () => {
+  it('lists what would be deleted and deletes nothing', async () => {
     const { status, out } = await onStore('gc', '--dry-run');
     expect(status).toBe(0);
     expect(out).toContain(objectOf('2'));

@@ -37,7 +37,7 @@ const units = parseAppUnits(
 );
 
 describe('the app of an execution', () => {
-  it('is the one that runs, with the places of its container', () => {
+  it('is the running one, with the paths of its container', () => {
     expect(findRunningApp(units, 'web-site', 'nginx', places)).toEqual({
       unit: 'wherry-pod-web\\x2dsite.b6a4973a-nginx.service',
       ...{ pod: 'web-site', uuid: uuids.web, app: 'nginx', activeState: 'active', subState: 'running' },
@@ -58,7 +58,7 @@ describe('the app of an execution', () => {
       ...['web-site', 'log-shipper'],
       'the app log-shipper of the pod web-site does not run: its unit is failed (failed), see "systemctl status \'wherry-pod-web\\x2dsite.b6a4973a-log-shipper.service\'"; apps that run: other main, web-site nginx',
     ],
-  ])('is refused with what there is: %s %s', (...row) => {
+  ])('is refused with a list of what exists: %s %s', (...row) => {
     const [pod, app = '', message] = row;
     expect(() => findRunningApp(units, pod, app, places)).toThrow(
       expect.objectContaining({ code: 'not-found', message }) as Error,
@@ -95,7 +95,7 @@ describe('the process of an execution', () => {
     expect(env(undefined)).toEqual(['PATH=/bin', 'TERM=dumb']);
   });
 
-  it('becomes crun only after it was moved', () => {
+  it('becomes crun only after it was moved to the cgroup', () => {
     const app = findRunningApp(units, 'web-site', 'nginx', places);
     expect(execCommand(app, { process: '/p', log: '/l' }, '/usr/bin/crun')).toEqual([
       ...['/bin/sh', '-c', 'read -r moved <&3 && exec "$@" 3<&-', 'wherry-exec'],
@@ -124,7 +124,7 @@ describe('the terminal of an execution', () => {
     expect(wantsTerminal(flags, input, output)).toBe(expected);
   });
 
-  it('is refused without one here', () => {
+  it('is refused without a terminal of the caller', () => {
     expect(() => wantsTerminal({ tty: true }, false, true)).toThrow(
       expect.objectContaining({ code: 'usage' }) as Error,
     );
@@ -132,14 +132,14 @@ describe('the terminal of an execution', () => {
 });
 
 describe('wherry pod', () => {
-  it('has systemd change all apps of the pod and of no other', () => {
+  it('changes all apps of the pod and no others', () => {
     expect(podCommand(units, 'restart', 'other')).toEqual([
       ...['restart', '--', 'wherry-pod-other.459ba801-main.service'],
     ]);
     expect(podCommand(units, 'stop', 'web-site')).toHaveLength(5);
   });
 
-  it('refuses a pod that is not there with those that are', () => {
+  it('refuses an unknown pod with a list of the pods', () => {
     expect(() => podCommand(units, 'stop', 'web')).toThrow(
       expect.objectContaining({
         code: 'not-found',
@@ -157,7 +157,7 @@ describe('wherry exec', () => {
     },
   );
 
-  it('leaves options behind "--" to the program', async () => {
+  it('passes options after "--" to the program', async () => {
     const { status, out, err } = await wherry(['exec', 'web', 'nginx', '--', 'ls', '--json', 'status']);
     expect(status).not.toBe(0);
     expect(out).toBe('');

@@ -43,7 +43,7 @@ const stores = () => ['--directory', at('store'), '--system', at('system')];
 const run = (...args: string[]): Promise<Run> => wherry(['trust', ...args, ...stores()]);
 
 describe('[A9.17] wherry trust', () => {
-  it('adds a key whose fingerprint somebody has compared, and lists it', async () => {
+  it('adds a key whose fingerprint was confirmed, and lists it', async () => {
     const added = await run('add', at('team.asc'), '--prefix', 'example.com/web', '--fingerprint', good);
     expect(added).toMatchObject({ status: 0, err: '' });
     expect(await readdir(at('store/images/prefix.d/example.com/web'))).toEqual([`${good.toLowerCase()}.asc`]);
@@ -55,7 +55,7 @@ describe('[A9.17] wherry trust', () => {
     expect(row).toMatchObject({ fingerprint: good.toLowerCase(), state: 'trusted', store: 'local' });
   });
 
-  it('asks on a terminal, showing what there is to compare', async () => {
+  it('asks on a terminal and shows what to compare', async () => {
     for (const [answer, status] of [
       ['n', 64],
       ['y', 0],
@@ -128,7 +128,7 @@ describe('[A9.17] wherry trust', () => {
     expect(await readdir(at('store/deploy'))).toEqual([`${good.toLowerCase()}.asc`]);
   });
 
-  it('[A7.14] [A9.18] adds a key that the site of an image offers, after the same look (discovery.md, ac-discovery-pubkeys)', async () => {
+  it('[A7.14] [A9.18] adds a key that the site of an image offers, after confirmation (discovery.md, ac-discovery-pubkeys)', async () => {
     const tls = loopbackCertificate(['example.com']);
     await writeFile(at('ca.pem'), tls.cert);
     const site = await serve((request, response) => {
@@ -202,7 +202,7 @@ describe('[A9.17] wherry trust', () => {
     expect((await run('list')).out).not.toMatch(/ trusted /);
   });
 
-  it('[A9.23] says of a revocation certificate whose key no store has, and lists one that lies there', async () => {
+  it('[A9.23] reports a revocation certificate without its key, and lists a stored one', async () => {
     const key = gnupg.newKey('Never here <never@example.com>', 'ed25519');
     await writeFile(
       at('alone.asc'),

@@ -77,12 +77,12 @@ describe('the broker beside the fleet directory', () => {
       /was not published from this fleet directory/,
     ],
     ['was not asked', undefined, /\(version-older\): version 14 is older than 15$/m],
-  ])('an old command that a device refused is explained: the broker %s', (_, found, words) => {
+  ])('explains an old command that a device refused: the broker %s', (_, found, words) => {
     const view = { device: 'crane-7', report: sampleReport({ refused }), events: [], eventCount: 0 };
     expect(renderStatus(plain, [view], found === undefined ? [] : [found])).toMatch(words);
   });
 
-  it('of a device that is there and whose reports are not, is named for that', () => {
+  it('names a connected device whose reports do not arrive', () => {
     const presence = { format: 1, bootId: 'boot-a', connection: 1, up: true } as const;
     const view = { device: 'crane-7', events: [], eventCount: 0 };
     expect(renderStatus(plain, [{ ...view, presence }])).toMatch(/crane-7 +up +- +reports do not arrive/);

@@ -85,7 +85,7 @@ describe('wherry deploy', () => {
     expect(crane.downloads[0]?.signature).toContain('BEGIN PGP SIGNATURE');
   });
 
-  it('[A2.14] gives a volume to the mount point of its name, and to nothing else', async () => {
+  it('[A2.14] gives a volume to the mount point of its name only', async () => {
     const mounts = ['--mount', 'data,path=/srv/data,readOnly=true', '--mount', 'work,path=/srv/work'];
     const made = ['--name', 'example.com/db', '--exec', '/bin/db', ...mounts, '-o', at('db.aci'), '--sign'];
     expect(await run('image', 'build', at('root'), ...made)).toMatchObject({ status: 0 });
@@ -192,7 +192,7 @@ describe('wherry deploy', () => {
     ]);
   });
 
-  it('says that a device does not answer, and leaves the command for it on the broker', async () => {
+  it('reports that a device does not answer, and leaves the command on the broker', async () => {
     const early = await run('deploy', 'crane-6', '--stop-all', '--timeout', '0');
     expect(early.status).toBe(75);
     expect(early.err).toMatch(/crane-6 did not finish version 1 in time \(it is not connected\)/);
@@ -258,7 +258,7 @@ describe('wherry rollback', () => {
     expect(forth.err).toContain('version 4 runs the pods of version 2 again');
   });
 
-  it('says that there is nothing to go back to', async () => {
+  it('reports that there is no earlier version', async () => {
     const refused = await run('rollback', 'crane-9');
     expect(refused).toMatchObject({ status: 64, out: '' });
     expect(refused.err).toContain('no earlier version');
@@ -266,7 +266,7 @@ describe('wherry rollback', () => {
 });
 
 describe('wherry status', () => {
-  it('shows memory against its limit for each app, and who is away', async () => {
+  it('shows the memory and limit of each app, and which devices are not connected', async () => {
     const crane = device('crane-10');
     await run('deploy', 'crane-10', '--run', `web=${at('web-1.0.aci')}`);
     const shown = await run('status', 'crane-10');
@@ -285,13 +285,13 @@ describe('wherry status', () => {
     expect(row).toMatchObject({ device: 'crane-11', presence: { up: true }, report: { currentVersion: 1 } });
   });
 
-  it('says so when a device never reported', async () => {
+  it('reports that a device never reported', async () => {
     const shown = await run('status', 'crane-99');
     expect(shown.status).toBe(64);
     expect(shown.err).toContain('the broker has no report of crane-99');
   });
 
-  it('goes on showing changes until it is stopped', async () => {
+  it('shows changes until it is stopped', async () => {
     const crane = device('crane-12');
     const { terminal, stop, out } = recordingTerminal();
     const watching = main(['--fleet', at('fleet'), 'status', 'crane-12', '--watch'], {}, terminal);
@@ -303,7 +303,7 @@ describe('wherry status', () => {
     expect(crane.obeyed).toHaveLength(1);
   });
 
-  it('goes on watching when the broker was away for a moment', async () => {
+  it('continues to watch after the broker was away', async () => {
     const restarted = await startEmbeddedBroker({ host: '127.0.0.1', port: 0 });
     const port = Number(new URL(restarted.url).port);
     await run('fleet', 'init', 'quay', '--broker', restarted.url, '--fleet', at('quay'));
@@ -322,7 +322,7 @@ describe('wherry status', () => {
     await back.close();
   });
 
-  it('cannot reach a broker that is not there', async () => {
+  it('reports a broker that cannot be reached', async () => {
     const made = await wherry([
       '--fleet',
       at('lost'),
@@ -339,7 +339,7 @@ describe('wherry status', () => {
   });
 });
 
-it('a broker that does not want us is told from one that is not there', async () => {
+it('a broker that refuses the account is reported as refusing, not as unreachable', async () => {
   // CONNACK with "not authorized" (MQTT 3.1.1 §3.2.2.3)
   const broker = createServer((socket) => {
     socket.once('data', () => socket.end(Buffer.of(0x20, 2, 0, 5)));
@@ -355,7 +355,7 @@ it('a broker that does not want us is told from one that is not there', async ()
 });
 
 describe('wherry deploy, when the broker is restarted meanwhile', () => {
-  it('connects again and tells how the deployment ended', async () => {
+  it('connects again and reports how the deployment ended', async () => {
     const restarted = await startEmbeddedBroker({ host: '127.0.0.1', port: 0 });
     const port = Number(new URL(restarted.url).port);
     const fleet = at('dock');
@@ -421,7 +421,7 @@ describe('images that are found by their names (discovery.md)', () => {
     ]);
   });
 
-  it('come through the proxies of the environment', async () => {
+  it('are fetched through the proxies of the environment', async () => {
     const proxy = await startTinyProxy(['BasicAuth fleet s3cret']);
     try {
       vi.stubEnv('HTTPS_PROXY', `http://fleet:s3cret@${proxy.name}`);
@@ -463,11 +463,11 @@ describe('images that are found by their names (discovery.md)', () => {
     expect(await readdir(at('nothing'))).toEqual([]);
   });
 
-  it('[A7.14] [A9.18] are never verified with the keys that the site offers: nobody asks for those', () => {
+  it('[A7.14] [A9.18] are never verified with the keys that the site offers', () => {
     expect(site.requests.map(({ path }) => path)).not.toContain('/keys.asc');
   });
 
-  it('are deployed by name: the device downloads them from where they lie', async () => {
+  it('are deployed by name: the device downloads them from the discovered address', async () => {
     const crane = device('crane-15');
     const deployed = await run(
       'deploy',
@@ -512,7 +512,7 @@ describe('wherry image', () => {
     expect(shown.out).toMatch(/file +0755 .*rootfs\/bin\/web/);
   });
 
-  it('is validated, with what is allowed but unwise', async () => {
+  it('is validated, with notes about what is allowed but unwise', async () => {
     const good = await run('image', 'validate', at('web-1.0.aci'));
     expect(good).toMatchObject({
       status: 0,
@@ -557,7 +557,7 @@ describe('wherry image', () => {
     );
   });
 
-  it('[A9.21] is not unpacked before its signature was found good', async () => {
+  it('[A9.21] is not unpacked before its signature was verified', async () => {
     await writeFile(at('bomb.aci'), 'no archive at all');
     await writeFile(at('bomb.aci.asc'), await readFile(at('web-1.0.aci.asc')));
     const refused = await run('image', 'verify', at('bomb.aci'));
@@ -575,19 +575,16 @@ describe('wherry image', () => {
     ['render', ['-o', 'refused']],
     ['patch', ['-o', 'refused', '--name', 'example.com/other']],
     ['to-oci', ['-o', 'refused']],
-  ])(
-    '[A10.11] is named, with what is wrong, when %s refuses it, and nothing is made',
-    async (command, more) => {
-      await writeFile(at('noise.aci'), 'x'.repeat(5000));
-      const args = more.map((word) => (word === 'refused' ? at(word) : word));
-      const refused = await run('image', command, at('noise.aci'), ...args);
-      expect(refused.err).toMatch(
-        /noise\.aci: .*neither a tar nor compressed in a known way \(archive-malformed\)\n$/,
-      );
-      expect(refused.status).toBe(65);
-      await expect(stat(at('refused'))).rejects.toThrow('ENOENT');
-    },
-  );
+  ])('[A10.11] is named with the fault when %s refuses it, and nothing is written', async (command, more) => {
+    await writeFile(at('noise.aci'), 'x'.repeat(5000));
+    const args = more.map((word) => (word === 'refused' ? at(word) : word));
+    const refused = await run('image', command, at('noise.aci'), ...args);
+    expect(refused.err).toMatch(
+      /noise\.aci: .*neither a tar nor compressed in a known way \(archive-malformed\)\n$/,
+    );
+    expect(refused.status).toBe(65);
+    await expect(stat(at('refused'))).rejects.toThrow('ENOENT');
+  });
 
   it.each<[string, string[], RegExp]>([
     ['without a name', [], /needs a --name/],
@@ -615,7 +612,7 @@ describe('wherry keys', () => {
     expect(key.out).not.toContain('PRIVATE');
   });
 
-  it('replaces a key only when it is told to', async () => {
+  it('replaces a key only with the option for it', async () => {
     const refused = await run('keys', 'new', 'images');
     expect(refused.status).toBe(64);
     expect(refused.err).toContain('--force');
@@ -623,7 +620,7 @@ describe('wherry keys', () => {
 });
 
 describe('wherry dev', () => {
-  it('makes a fleet, serves it, and gives devices the last command again after a restart', async () => {
+  it('makes and serves a fleet, and publishes the last command again after a restart', async () => {
     const serve = async () => {
       const session = recordingTerminal();
       const args = ['--fleet', at('devfleet'), 'dev', '--broker-port', '0', '--image-port', '0', '--json'];

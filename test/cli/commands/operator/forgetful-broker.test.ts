@@ -49,8 +49,19 @@ function device(): FakeDevice {
   return made;
 }
 
+describe.runIf(hasMosquitto)('a Mosquitto that takes small messages only', () => {
+  it('over MQTT 3.1.1 ends the connection, and "wherry deploy" names the message and the limit', async () => {
+    await start('max_packet_size 350\n');
+    const { status, err } = await run('deploy', 'crane-7', '--stop-all', '--no-wait');
+    expect(status).toBe(69);
+    expect(err).toMatch(
+      /the connection to the broker ended while the command of \d+ bytes was sent: .*size of messages/,
+    );
+  });
+});
+
 describe.runIf(hasMosquitto)('a Mosquitto that is killed after it acknowledged a command', () => {
-  it('is given the command again by "wherry status", and the device that was away gets it', async () => {
+  it('gets the command again from "wherry status", and the device that was away obeys it', async () => {
     await start();
     expect(await run('deploy', 'crane-7', '--stop-all', '--no-wait')).toMatchObject({ status: 0 });
     await crash();
@@ -63,7 +74,7 @@ describe.runIf(hasMosquitto)('a Mosquitto that is killed after it acknowledged a
     expect((await run('status')).out).not.toContain('published again');
   });
 
-  it('and kept the older command is told from one that replays it', async () => {
+  it('and kept the older command is distinguished from one that replays it', async () => {
     await start(`persistence true\npersistence_location ${directory}/\n`);
     expect(await run('deploy', 'crane-7', '--stop-all', '--no-wait')).toMatchObject({ status: 0 });
     broker.save();
@@ -82,7 +93,7 @@ describe.runIf(hasMosquitto)('a Mosquitto that is killed after it acknowledged a
     expect(crane.obeyed[0]?.version).toBe(2);
   });
 
-  it('is given the command again by the "wherry deploy" that waits for the device', async () => {
+  it('gets the command again from the "wherry deploy" that waits for the device', async () => {
     await start();
     const { terminal, err } = recordingTerminal();
     const deploying = main(['--fleet', at('fleet'), 'deploy', 'crane-7', '--stop-all'], {}, terminal);
@@ -95,7 +106,7 @@ describe.runIf(hasMosquitto)('a Mosquitto that is killed after it acknowledged a
 });
 
 describe.runIf(hasMosquitto)('a command that an account may write and not read back', () => {
-  it('is not published again, and it is said that it cannot be seen', async () => {
+  it('is not published again, and reported as unknown', async () => {
     writeFileSync(
       at('acl'),
       ['topic write v1/harbour/d/+/desired', 'topic read v1/harbour/d/+/live', ''].join('\n'),

@@ -91,7 +91,7 @@ describe('wherry image sign --add', () => {
     expect(await signedBy(2)).toHaveLength(2);
   });
 
-  it('begins anew without the option', async () => {
+  it('replaces all signatures without the option', async () => {
     await sign('--key', at('alice.key'));
     await sign('--key', at('bob.key'));
     expect(await signedBy(1)).toEqual([bob.toLowerCase()]);

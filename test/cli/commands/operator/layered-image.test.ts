@@ -116,7 +116,7 @@ describe('an OCI image whose layers are kept', () => {
     expect(names.filter((name) => name.endsWith('.asc'))).toHaveLength(2 + 5);
   });
 
-  it('tells of the layers that it wrote, and which of them takes something away', async () => {
+  it('lists the layers that it wrote, and which of them remove files', async () => {
     await mkdir(at('told'));
     const named = ['--name', 'example.com/one', '--layers', 'example.com/layers', '-o', at('told/one.aci')];
     const told = await run('image', 'from-oci', `${layout}:one`, ...named);
@@ -124,7 +124,7 @@ describe('an OCI image whose layers are kept', () => {
     expect(told.err).toMatch(/note: layer 3 takes away 3 paths such as "\/srv\/old\/below"/);
   });
 
-  it('is made one by "image render", with the directory of its layers', async () => {
+  it('is rendered to one image by "image render", with the directory of its layers', async () => {
     await made('one', 'rendered');
     const rendered = [
       'image',
@@ -150,7 +150,7 @@ describe('an OCI image whose layers are kept', () => {
     expect(JSON.parse(one.out)).toMatchObject({ id: (JSON.parse(other.out) as Made).id });
   });
 
-  it('is looked for in vain in a directory without images', async () => {
+  it('is reported as missing in a directory without images', async () => {
     await mkdir(at('empty'));
     const refused = await run(
       'deploy',

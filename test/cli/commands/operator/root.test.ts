@@ -57,7 +57,7 @@ const roots = (...names: string[]) => names.flatMap((name) => ['--root-key', at(
 const nowSeconds = () => Math.floor(Date.now() / 1000) + 60;
 
 describe('wherry trust root', () => {
-  it('makes a root that people sign on their machines, two of three', async () => {
+  it('makes a root that two of three people sign on their own machines', async () => {
     const deploy = ['--deploy-key', at('fleet/keys/deploy.pub.asc'), '--deploy-key', at('second.asc')];
     const made = await run('trust', 'root', 'init', ...roots('alice', 'bob', 'carol'), '--root-threshold', '2', ...deploy, '--deploy-threshold', '2'); // prettier-ignore
     expect(made).toMatchObject({ status: 0, err: '' });
@@ -84,7 +84,7 @@ describe('wherry trust root', () => {
     expect(readDraft(readFileSync(file)).signatures).toHaveLength(2);
   });
 
-  it('refuses what devices would refuse, and says what to do', async () => {
+  it('refuses what devices would refuse, with what to do', async () => {
     for (const [args, status, problem] of [
       [['sign', '--gpg', 'dave@example.com'], 77, /does not count for root 1.*key-unknown/],
       [
@@ -161,7 +161,7 @@ describe('wherry trust root', () => {
 });
 
 describe('a command that two people sign', () => {
-  it('[C83] is made and signed by the first, and countersigned and published by the second', async () => {
+  it('[C83] is signed by the first, countersigned and published by the second', async () => {
     const device = new FakeDevice({ url: broker.url, fleet: 'harbour', device: 'crane-1' }).start();
     try {
       const alone = await run('deploy', 'crane-1', '--stop-all');

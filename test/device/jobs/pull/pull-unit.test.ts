@@ -55,8 +55,8 @@ function pulled(
   return pullImage(job, { systemd, store, places, disk, clock, owner }, onProgress, never);
 }
 
-describe('a unit that is killed before it has come to a verdict', () => {
-  it.each(['signal', 'oom-kill', 'timeout'])('makes a pull say so: %s', async (end) => {
+describe('a unit that is killed before it leaves a verdict', () => {
+  it.each(['signal', 'oom-kill', 'timeout'])('makes a pull report that: %s', async (end) => {
     const half = () => writeFileSync(join(home(), 'image.aci'), 'half');
     await expect(pulled(half, { end })).rejects.toMatchObject({
       code: 'internal',
@@ -66,7 +66,7 @@ describe('a unit that is killed before it has come to a verdict', () => {
     expect(readdirSync(home())).toContain('image.aci');
   });
 
-  it('makes an examination say so', async () => {
+  it('makes an examination report that', async () => {
     const context = {
       ...{ keys: [], fleet: 'harbour', device: 'crane-7', time: { nowSeconds: 0, clockTrusted: false } },
       trusted: { version: 0, payloadSha256: '', issued: 0 },
@@ -99,7 +99,7 @@ describe('a pull that was refused', () => {
   });
 });
 
-it('the progress of a pull is told as the unit leaves it, and skipped where it cannot be read', async () => {
+it('the progress of a pull is reported as the unit writes it, and skipped when unreadable', async () => {
   const clock = new FakeClock();
   const told: number[] = [];
   const leave = async (memory: string, bytes: Uint8Array, looks: number) => {

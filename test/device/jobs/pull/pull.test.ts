@@ -170,7 +170,7 @@ describe('pulling an image', () => {
     expect(names).toEqual(expect.arrayContaining(['manifest', 'rootfs/bin/app']));
   });
 
-  it('asks the builder to compress when the device is to save space', async () => {
+  it('makes the builder compress when the configuration asks for it', async () => {
     await run({ ...job(await publish(image.aci)), compression: 'lz4' });
     expect(readFileSync(join(directory, 'object.erofs'), 'latin1')).toContain('--tar=f -zlz4 -b4096');
   });
@@ -192,7 +192,7 @@ describe('pulling an image', () => {
     expect(delays.at(-1)).toBe(Math.ceil((received * 1000) / maxBytesPerSecond));
   });
 
-  it('[C30] continues a download over runs: nothing that is here is fetched again', async () => {
+  it('[C30] continues a download over runs without fetching bytes twice', async () => {
     const cutAt = 250_000;
     const half = await publish((_, response) => {
       response.writeHead(200, { 'content-length': image.aci.length, etag: '"v1"' });
@@ -212,7 +212,7 @@ describe('pulling an image', () => {
     expect(whole.requests[1]?.range).toBe(`bytes=${held}-`);
   });
 
-  it('finds out when a power cut left wrong bytes in the download, and fetches it anew', async () => {
+  it('detects wrong bytes that a power cut left, and fetches the file again', async () => {
     const torn = Buffer.from(image.aci.subarray(0, 300_000));
     torn.fill(0, 200_000);
     writeFileSync(join(directory, 'download'), torn);
@@ -241,7 +241,7 @@ describe('pulling an image', () => {
     expect(server.requests.map(({ path }) => path)).toEqual(['/app.aci.asc']);
   });
 
-  it('[C30] [A9.1] looks for the signature beside the file, before what follows a question mark', () => {
+  it('[C30] [A9.1] fetches the signature beside the file, before the query of the address', () => {
     expect(signatureAddress('https://example.com/a/b.aci')).toBe('https://example.com/a/b.aci.asc');
     expect(signatureAddress('https://example.com/b.aci?token=1')).toBe(
       'https://example.com/b.aci.asc?token=1',
@@ -286,7 +286,7 @@ describe('an image is refused and nothing is left of it [C31] [C32] [C33] [C37] 
     expect(readdirSync(directory)).toEqual([]);
   });
 
-  it('[A1.10] [A9.3] compressed anew: the image ID stays, the signature is over the file: image-signature-invalid', async () => {
+  it('[A1.10] [A9.3] compressed again: the image ID is the same, the signature is not: image-signature-invalid', async () => {
     const again = { ...image, aci: gzipSync(image.tar, { level: 9 }) };
     expect(await run(job(await publish(again.aci), again))).toMatchObject({
       code: 'image-signature-invalid',
@@ -295,14 +295,14 @@ describe('an image is refused and nothing is left of it [C31] [C32] [C33] [C37] 
     expect(await run(job(signedAnew, again))).toMatchObject({ ok: true, imageId: image.id });
   });
 
-  it('[A9.21] tampered with so that its archive breaks a rule: it is the signature that is told', async () => {
+  it('[A9.21] tampered with so that its archive breaks a rule: the signature is reported', async () => {
     const evil = await testImage({ entries: [{ name: 'rootfs/../etc/x', body: Buffer.from('x') }] });
     const server = await publish(evil.aci, signer.sign(image.aci));
     expect(await run(job(server, evil))).toMatchObject({ ok: false, code: 'image-signature-invalid' });
     expect(readdirSync(directory)).toEqual([]);
   });
 
-  it('[A2.6] that is another one than commanded: image-id-mismatch', async () => {
+  it('[A2.6] that is not the commanded one: image-id-mismatch', async () => {
     const other = await testImage({ entries: [{ name: 'rootfs/other', body: noise.subarray(0, 100) }] });
     expect(await refusalOf({ ...other, id: image.id })).toMatchObject({ code: 'image-id-mismatch' });
   });
@@ -370,7 +370,7 @@ describe('an image is refused and nothing is left of it [C31] [C32] [C33] [C37] 
     expect(server.requests).toEqual([]);
   });
 
-  it('[A9.21] [A10.6] whose archive is no archive, though well signed: archive-malformed', async () => {
+  it('[A9.21] [A10.6] whose signed file is not an archive: archive-malformed', async () => {
     const junk = { ...imageOf(noise), aci: noise };
     expect(await refusalOf(junk)).toMatchObject({ code: 'archive-malformed' });
   });
@@ -391,7 +391,7 @@ describe('a builder that', () => {
     expect(readdirSync(directory)).toEqual([]);
   });
 
-  it('reports an error is not believed even when it says that all went well', async () => {
+  it('reports an error and ends with status 0 is a failure', async () => {
     const tool = fakeBuilder(
       `${directory}-tools`,
       `console.error('<E> erofs: failed to write: Input/output error');`,

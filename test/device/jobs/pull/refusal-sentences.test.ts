@@ -156,11 +156,11 @@ const cases: readonly [RefusalCode, Attempt, string | RegExp][] = [
     },
     'it is for linux/amd64; this device runs linux/aarch64, linux/armv7l',
   ],
-  ['image-manifest-missing', { archive: tar(rootfs) }, 'The archive has no manifest.'],
+  ['image-manifest-missing', { archive: tar(rootfs) }, 'the archive has no manifest'],
   [
     'image-manifest-duplicate',
     { archive: holding(manifestEntry()) },
-    'The archive has more than one manifest.',
+    'the archive has more than one manifest',
   ],
   [
     'image-manifest-invalid',
@@ -184,7 +184,7 @@ const cases: readonly [RefusalCode, Attempt, string | RegExp][] = [
   [
     'archive-path-forbidden',
     { archive: holding(file('rootfs/../x')) },
-    'The entry "rootfs/../x" has a ".." component.',
+    'the entry "rootfs/../x" has a ".." component',
   ],
   [
     'archive-link-forbidden',
@@ -208,7 +208,7 @@ const cases: readonly [RefusalCode, Attempt, string | RegExp][] = [
   ],
 ];
 
-describe('[A10.11] what a refused image is told, and that nothing is left of it', () => {
+describe('[A10.11] a refused image has its message and leaves nothing', () => {
   it.each(cases)('%s', async (code, attempt, sentence) => {
     const {
       ok,
@@ -226,7 +226,7 @@ describe('[A10.11] what a refused image is told, and that nothing is left of it'
     expect(readdirSync(directory)).toEqual([]);
   });
 
-  it('has a case above for every code of an image, but those of dependencies, of the builder and of the store', () => {
+  it('has a case for every code of an image except those of dependencies, builder and store', () => {
     const elsewhere = [
       'image-dependency-missing',
       'image-dependency-invalid',

@@ -95,7 +95,7 @@ function resultIn(directory: string): PullResult {
 }
 
 describe('wherry-pull', () => {
-  it('leaves an object and a result, and tells its progress in memory', async () => {
+  it('leaves an object and a result, and writes its progress to memory', async () => {
     const directory = prepare();
     expect(await wherryPull(jobId)).toEqual({ status: 0, said: '' });
     expect(resultIn(directory)).toMatchObject({ ok: true, imageId: image.id });
@@ -104,7 +104,7 @@ describe('wherry-pull', () => {
     expect(progress).toEqual({ receivedBytes: image.aci.length, totalBytes: image.aci.length });
   }, 20_000);
 
-  it('leaves a refusal as a result, says it in the journal, and does not count it as its own failure', async () => {
+  it('leaves a refusal as a result and in the journal, and ends with status 0', async () => {
     const directory = prepare('/gone.aci');
     const { status, said } = await wherryPull(jobId);
     expect(status).toBe(0);
@@ -113,14 +113,14 @@ describe('wherry-pull', () => {
     expect(readdirSync(directory).sort()).toEqual(['job.cbor', 'result.cbor']);
   }, 20_000);
 
-  it('told to stop within a download, keeps it for the next run and leaves no verdict', async () => {
+  it('stopped during a download, keeps it for the next run and leaves no verdict', async () => {
     const directory = prepare();
     const ended = await wherryPull(jobId, (stop) => (onHalf = stop));
     expect(ended).toEqual({ status: 1, said: '<5>stopped before the image was complete\n' });
     expect(readdirSync(directory).sort()).toEqual(['download', 'download.meta', 'job.cbor']);
   }, 20_000);
 
-  describe('started anew after it was ended within a download', () => {
+  describe('started again after it was stopped during a download', () => {
     /** One process that is ended when half of the image has come, and how much it left. */
     async function half(): Promise<{ directory: string; heldBytes: number }> {
       const directory = prepare();
@@ -133,7 +133,7 @@ describe('wherry-pull', () => {
     }
     const asked = () => server.requests.filter(({ path }) => path === '/app.aci');
 
-    it('[C30] asks for the rest only, on the condition that the file is the same (RFC 9110 §13.1.5)', async () => {
+    it('[C30] requests only the rest, if the file is the same (RFC 9110 §13.1.5)', async () => {
       const { directory, heldBytes } = await half();
       await wherryPull(jobId);
       expect(resultIn(directory)).toMatchObject({
@@ -143,7 +143,7 @@ describe('wherry-pull', () => {
       expect(asked()).toEqual([{ path: '/app.aci', range: `bytes=${heldBytes}-`, ifRange: '"v1"' }]);
     }, 30_000);
 
-    it('fetches a file anew that has changed meanwhile, for which the server answers 200', async () => {
+    it('fetches a changed file again, for which the server answers 200', async () => {
       const { directory, heldBytes } = await half();
       // What lies there is of the old file.
       writeFileSync(join(directory, 'download'), Buffer.alloc(heldBytes, 'of the old file'));
@@ -167,7 +167,7 @@ describe('wherry-pull', () => {
       expect(asked()).toHaveLength(1);
     }, 30_000);
 
-    it('keeps what it has when the server does not let it in any more', async () => {
+    it('keeps what it has when the server refuses the credentials', async () => {
       const { directory, heldBytes } = await half();
       serving = (_, response) => response.writeHead(401).end();
       await wherryPull(jobId);
@@ -207,7 +207,7 @@ describe('wherry-pull', () => {
       ]);
     }, 30_000);
 
-    it('[C73] says what to do when there are none, and which file is wrong, never what is in it', async () => {
+    it('[C73] says what to do without secrets, and names a wrong file, never its content', async () => {
       const directory = prepare('/guarded/app.aci');
       const environment = loaded('# none');
       const { said } = await wherryPull(jobId, undefined, environment);
@@ -250,7 +250,7 @@ describe('wherry-pull', () => {
 describe('a file of secrets', () => {
   const file = () => join(root, 'credentials.toml');
 
-  it('need not be there, and is its owner’s alone', async () => {
+  it('may be absent, and must be readable by its owner only', async () => {
     await requireSecret(file());
     writeFileSync(file(), '', { mode: 0o600 });
     await requireSecret(file());
@@ -267,7 +267,7 @@ describe('a file of secrets', () => {
 });
 
 describe('the result of a pull', () => {
-  it('comes back as it was written', () => {
+  it('is read as it was written', () => {
     const result: PullResult = {
       ok: true,
       imageId: image.id,
@@ -282,7 +282,7 @@ describe('the result of a pull', () => {
     expect(pullFiles.decodeResult(pullFiles.encodeResult(refusal))).toEqual(refusal);
   });
 
-  it('is not believed when it has other fields than it may have', () => {
+  it('is refused when it has unknown fields', () => {
     const forged = { ok: true, code: 'x', message: 'y' } as unknown as PullResult;
     expect(() => pullFiles.decodeResult(pullFiles.encodeResult(forged))).toThrow(
       expect.objectContaining({ code: 'internal' }),

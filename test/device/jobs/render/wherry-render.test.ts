@@ -110,7 +110,7 @@ describe('a tree that is rendered in its unit', () => {
     expect(systemd.calls).toEqual([`stop ${unit}`, `reset ${unit}`, `run ${unit}`, `stop ${unit}`]);
   }, 30_000);
 
-  it('is begun anew after an interruption, whatever was left', async () => {
+  it('is started again after an interruption', async () => {
     const home = join(root, 'partial', jobName(id));
     const all = ports(programUnit());
     mkdirSync(home);
@@ -133,7 +133,7 @@ describe('a tree that is rendered in its unit', () => {
     expect(readdirSync(join(root, 'objects'))).toEqual([]);
   }, 30_000);
 
-  it('is refused when the unit ends without a result, or says what it did not make', async () => {
+  it('is refused when the unit ends without a result or with a wrong one', async () => {
     const systemd = new OneUnit();
     systemd.end = 'signal';
     await expect(renderInUnit(rendering(), ports(systemd), never)).rejects.toMatchObject({
@@ -153,7 +153,7 @@ describe('a tree that is rendered in its unit', () => {
 });
 
 describe('wherry-render', () => {
-  it('says why the builder gave up, not that it did', async () => {
+  it('reports why the builder failed', async () => {
     const home = join(root, 'partial', 'b'.repeat(32));
     mkdirSync(home, { recursive: true });
     const { steps, impliesDirectories } = rendering();
@@ -178,7 +178,7 @@ describe('wherry-render', () => {
 });
 
 describe('the files between wherryd and the rendering unit', () => {
-  it('come back as they were written', () => {
+  it('are read as they were written', () => {
     const { steps, impliesDirectories } = rendering();
     const job = { steps, impliesDirectories, limits, compression: 'lz4' as const };
     expect(renderFiles.decodeJob(renderFiles.encodeJob(job))).toEqual(job);
@@ -196,7 +196,7 @@ describe('the files between wherryd and the rendering unit', () => {
     expect(renderFiles.decodeJob(renderFiles.encodeJob(job))).toEqual(job);
   });
 
-  it('are not believed when they are damaged', () => {
+  it('are refused when they are damaged', () => {
     expect(() => renderFiles.decodeResult(Buffer.from('junk'))).toThrow(/cannot be read/);
     const forged = { ok: true, objectSizeBytes: 1, objectSha256: 'x' } as const;
     expect(() => renderFiles.decodeResult(renderFiles.encodeResult(forged))).toThrow(/hex digits/);

@@ -1,0 +1,107 @@
+import type { Clock, Journal } from '../../core/ports/index.ts';
+import type { RefusalCode } from '../../core/refusal/index.ts';
+import type { DeploymentEvent, DeploymentReport, DeviceReport } from '../../wire/report/index.ts';
+import { isPending } from '../deploy/index.ts';
+import { refusalBudget } from './message-policy.ts';
+
+export interface AnswerPorts {
+  readonly clock: Clock;
+  readonly journal: Journal;
+  readonly bootId: string;
+  /** Something that a report shows has changed. */
+  readonly onChange: () => void;
+  /** One terminal answer to one command. */
+  readonly onEvent: (event: DeploymentEvent) => void;
+}
+
+/**
+ * What a device says of commands: in the journal, as events, and in its report. It decides nothing
+ * about them.
+ */
+export class Answers {
+  readonly #ports: AnswerPorts;
+  readonly #refusals = refusalBudget();
+  /** Refusals since the last one that was reported. */
+  #unreported = 0;
+  #deployment: DeploymentReport | undefined;
+  #refused: DeviceReport['refused'];
+
+  /** @param last the deployment that ended last before this start */
+  constructor(ports: AnswerPorts, last: DeploymentReport | undefined) {
+    this.#ports = ports;
+    this.#deployment = last;
+  }
+
+  /** The deployment under way, or else the one that ended last. */
+  get deployment(): DeploymentReport | undefined {
+    return this.#deployment;
+  }
+
+  /** The last message that did not become a deployment. */
+  get refused(): DeviceReport['refused'] {
+    return this.#refused;
+  }
+
+  /** A command was accepted: the refusal before it is over. */
+  forgetRefusal(): void {
+    this.#refused = undefined;
+  }
+
+  /**
+   * Reports a message that was refused; `version` is 0 when it is not known. What exceeds the
+   * budget is only counted.
+   */
+  refuse(code: RefusalCode, reason: string, version: number): void {
+    const { clock, journal, onChange, onEvent } = this.#ports;
+    if (this.#refusals.take(clock.nowMs()) > 0) {
+      this.#unreported += 1;
+      return;
+    }
+    const message =
+      this.#unreported === 0 ? reason : `${reason} (${this.#unreported} more were refused before)`;
+    this.#unreported = 0;
+    const { at, ...answer } = this.#answer(version);
+    this.#refused = { code, message, at, ...(version === 0 ? {} : { version }) };
+    journal.log('error', `command refused: ${message}`, { WHERRY_CODE: code });
+    onEvent({ ...answer, at, outcome: 'refused', code, message });
+    onChange();
+  }
+
+  /** Reports what a deployment came to; the journal has each phase and each step. */
+  observe(report: DeploymentReport): void {
+    const before = this.#deployment;
+    this.#deployment = report;
+    if (before?.phase !== report.phase || before.version !== report.version) this.#announce(report);
+    if ('step' in report)
+      this.#log('info', report, `version ${report.version}: ${report.phase}: ${report.step}`);
+    this.#ports.onChange();
+  }
+
+  #announce(report: DeploymentReport): void {
+    const { version, phase } = report;
+    if (isPending(phase)) {
+      this.#log('notice', report, `version ${version}: ${phase}`);
+    } else if ('code' in report) {
+      const { code, message } = report;
+      const level = code === 'superseded' ? 'notice' : 'error';
+      this.#log(level, report, `version ${version}: ${phase}: ${message}`);
+      this.#ports.onEvent({ ...this.#answer(version), outcome: report.phase, code, message });
+    } else {
+      this.#log('notice', report, `version ${version}: ${phase}`);
+      this.#ports.onEvent({ ...this.#answer(version), outcome: 'committed' });
+    }
+  }
+
+  #answer(version: number): { format: 1; bootId: string; at: number; version: number } {
+    const { bootId, clock } = this.#ports;
+    return { format: 1, bootId, at: Math.floor(clock.nowMs() / 1000), version };
+  }
+
+  #log(level: 'info' | 'notice' | 'error', report: DeploymentReport, text: string): void {
+    this.#ports.journal.log(level, text, {
+      WHERRY_VERSION: report.version,
+      WHERRY_PHASE: report.phase,
+      ...('code' in report ? { WHERRY_CODE: report.code } : {}),
+    });
+  }
+}

@@ -1,0 +1,64 @@
+import { encodeEvent, type DeploymentEvent, type DeviceReport } from '../../wire/report/index.ts';
+
+/**
+ * Terminal answers that wait for their acknowledgement: one per version, so this many deployments
+ * while offline.
+ */
+const maxPendingEvents = 32;
+
+/** What is to be published next. */
+export type Outgoing =
+  | { readonly kind: 'event'; readonly version: number; readonly payload: Uint8Array }
+  | { readonly kind: 'report'; readonly report: DeviceReport };
+
+/**
+ * What a device has to say and has not said yet. Events are kept until they are acknowledged. Of
+ * reports only the newest is kept: it is a state, not an event.
+ */
+export class Outbox {
+  readonly #events = new Map<number, Uint8Array>();
+  #report: DeviceReport | undefined;
+  #reportIsPublished = true;
+
+  putReport(report: DeviceReport): void {
+    this.#report = report;
+    this.#reportIsPublished = false;
+  }
+
+  /**
+   * A newer event for the same version replaces the one before. Beyond 32 versions the oldest is
+   * dropped: the retained report still has the newest outcome.
+   */
+  putEvent(event: DeploymentEvent): void {
+    this.#events.delete(event.version);
+    this.#events.set(event.version, encodeEvent(event));
+    for (const version of this.#events.keys()) {
+      if (this.#events.size <= maxPendingEvents) break;
+      this.#events.delete(version);
+    }
+  }
+
+  /** A connection begins: the report is published on each, whether the broker has it or not. */
+  begin(): void {
+    this.#reportIsPublished = this.#report === undefined;
+  }
+
+  /** Events first, the oldest first; undefined when there is nothing to publish. */
+  next(): Outgoing | undefined {
+    const [event] = this.#events;
+    if (event !== undefined) return { kind: 'event', version: event[0], payload: event[1] };
+    return this.#report === undefined || this.#reportIsPublished
+      ? undefined
+      : { kind: 'report', report: this.#report };
+  }
+
+  /** The newest report is on its way. A lost one is published by the next connection. */
+  reportIsSent(): void {
+    this.#reportIsPublished = true;
+  }
+
+  /** The broker acknowledged an event; a newer one of its version may have come meanwhile. */
+  acknowledge(version: number, payload: Uint8Array): void {
+    if (this.#events.get(version) === payload) this.#events.delete(version);
+  }
+}

@@ -1,0 +1,90 @@
+import type { Fields } from './fields.ts';
+
+interface Annotation {
+  readonly name: string;
+  readonly value: string;
+}
+
+/** What a probe asks, as an annotation; two probes that ask the same have the same. */
+type Action = Annotation;
+
+interface Probe {
+  readonly action?: Action;
+  readonly delay: number;
+  readonly period: number;
+  readonly timeout: number;
+  readonly failures: number;
+  readonly successes: number;
+}
+
+/**
+ * The annotations of a container's probes. A readiness probe is the probe of the app. A startup
+ * probe gives it time to start; alone, it is the probe. A liveness probe restarts a container,
+ * which no probe does here.
+ *
+ * @param ports ports of the container by name
+ */
+export function probeAnnotations(
+  container: Fields,
+  ports: ReadonlyMap<string, number>,
+): readonly Annotation[] {
+  if (container.take('livenessProbe') !== undefined) {
+    container.findings.add(
+      container.at('livenessProbe'),
+      'a probe never restarts an app here; let it end by itself, or use a readinessProbe to have an update undone',
+    );
+  }
+  const read = (fields: Fields): Probe => readProbe(fields, ports);
+  const ready = container.object('readinessProbe', read);
+  const startup = container.object('startupProbe', read);
+  const probe = ready ?? startup;
+  if (probe?.action === undefined) return [];
+  if (startup?.action !== undefined && startup.action.value !== probe.action.value) {
+    container.findings.add(container.at('startupProbe'), 'asks something else than readinessProbe');
+  }
+  const startSeconds = probe.delay + (startup === undefined ? 0 : startup.period * startup.failures);
+  return [
+    probe.action,
+    { name: 'wherry/probe-interval', value: String(probe.period) },
+    { name: 'wherry/probe-timeout', value: String(probe.timeout) },
+    { name: 'wherry/probe-failures', value: String(probe.failures) },
+    { name: 'wherry/probe-successes', value: String(probe.successes) },
+    ...(startSeconds > 0 ? [{ name: 'wherry/probe-start-period', value: String(startSeconds) }] : []),
+  ];
+}
+
+/** Defaults are those of Kubernetes. */
+function readProbe(fields: Fields, ports: ReadonlyMap<string, number>): Probe {
+  const http = fields.object('httpGet', (get) => {
+    get.only('scheme', 'HTTP');
+    const port = portOf(get, ports);
+    const path = get.string('path') ?? '/';
+    return port === undefined ? undefined : { name: 'wherry/probe-http', value: `${port}${path}` };
+  });
+  const tcp = fields.object('tcpSocket', (socket) => {
+    const port = portOf(socket, ports);
+    return port === undefined ? undefined : { name: 'wherry/probe-tcp', value: String(port) };
+  });
+  const exec = fields.object('exec', (exec) => {
+    const command = exec.strings('command');
+    return command === undefined ? undefined : { name: 'wherry/probe-exec', value: JSON.stringify(command) };
+  });
+  const action = http ?? tcp ?? exec;
+  return {
+    ...(action === undefined ? {} : { action }),
+    delay: fields.count('initialDelaySeconds') ?? 0,
+    period: fields.count('periodSeconds') ?? 10,
+    timeout: fields.count('timeoutSeconds') ?? 1,
+    failures: fields.count('failureThreshold') ?? 3,
+    successes: fields.count('successThreshold') ?? 1,
+  };
+}
+
+/** A number, or the name of a port of the container. */
+function portOf(fields: Fields, ports: ReadonlyMap<string, number>): number | undefined {
+  const port = fields.take('port');
+  const number = typeof port === 'string' ? ports.get(port) : port;
+  if (typeof number === 'number' && number >= 1 && number <= 65_535) return number;
+  fields.findings.add(fields.at('port'), 'expected a port, or the name of a port of the container');
+  return undefined;
+}

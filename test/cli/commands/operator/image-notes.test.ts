@@ -1,0 +1,44 @@
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Run, wherry } from '../../../support/recording-terminal.ts';
+
+let directory: string;
+const at = (path: string): string => join(directory, path);
+const missing = 'note: its program "/bin/web" is not in the image\n';
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'wherry-notes-'));
+  mkdirSync(at('root/bin'), { recursive: true });
+  writeFileSync(at('root/bin/shop'), '');
+  chmodSync(at('root/bin/shop'), 0o755);
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+function build(program: string, ...args: string[]): Promise<Run> {
+  const options = ['--name', 'example.com/web', '-o', at('web.aci'), '--exec', program];
+  return wherry(['image', 'build', at('root'), ...options, ...args]);
+}
+
+describe('an image whose program is not in it', () => {
+  it('is built with a note, which validating it repeats', async () => {
+    expect(await build('/bin/web')).toMatchObject({ status: 0, err: missing });
+    expect((await wherry(['image', 'validate', at('web.aci')])).out).toContain(missing);
+  });
+
+  it('is written by patch and by a build file with the same note', async () => {
+    expect(await build('/bin/shop')).toMatchObject({ status: 0, err: '' });
+    const patch = ['image', 'patch', at('web.aci'), '--exec', '/bin/web', '-o', at('patched.aci')];
+    expect(await wherry(patch)).toMatchObject({ status: 0, err: missing });
+    const app = 'app = { exec = ["/bin/web"], user = "0", group = "0" }';
+    writeFileSync(at('web.toml'), `base = ["web.aci"]\n[manifest]\nname = "example.com/web"\n${app}\n`);
+    const byFile = ['image', 'build', at('web.toml'), '-o', at('file.aci')];
+    expect(await wherry(byFile)).toMatchObject({ status: 0, err: missing });
+  });
+
+  it('has the note among the warnings with --json', async () => {
+    const { out } = await build('/bin/web', '--json');
+    expect(JSON.parse(out)).toMatchObject({ warnings: ['its program "/bin/web" is not in the image'] });
+  });
+});

@@ -1,0 +1,307 @@
+import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { parseAcName, parseImageId } from '../../../src/image/appc/identifiers.ts';
+import { parseImageManifest, parsePodManifest } from '../../../src/image/appc/index.ts';
+import { OfferedImages, type OfferedImage } from '../../../src/operator/fleet/index.ts';
+import { isKubernetes, podFromKubernetes } from '../../../src/operator/kubernetes/index.ts';
+
+function image(name: string, version: string, app: object, entrypoint?: number): OfferedImage {
+  const manifest = {
+    ...{ acKind: 'ImageManifest', acVersion: '0.8.11', name },
+    labels: [{ name: 'version', value: version }],
+    app: { user: 'www', group: 'www', ...app },
+    annotations:
+      entrypoint === undefined ? [] : [{ name: 'wherry/oci-entrypoint-length', value: String(entrypoint) }],
+  };
+  const digit = version.replaceAll(/\D/g, '').slice(0, 1);
+  return {
+    path: `${name.split('/').at(-1)}.aci`,
+    signaturePath: 'x.asc',
+    id: parseImageId(`sha512-${digit.repeat(128)}`),
+    manifest: parseImageManifest(Buffer.from(JSON.stringify(manifest))),
+    ...{ sizeBytes: 1, tarSizeBytes: 2, sha256: digit.repeat(64), offeredAs: 'x.aci' },
+  };
+}
+
+const web = image(
+  'example.com/web',
+  '1.0',
+  {
+    exec: ['/entry', 'serve'],
+    environment: [
+      { name: 'KEPT', value: 'image' },
+      { name: 'LEVEL', value: 'image' },
+    ],
+    mountPoints: [{ name: 'unused', path: '/unused' }],
+  },
+  1,
+);
+const agent = image('example.com/agent', '2.0', { exec: ['/agent'] });
+const offered = new OfferedImages([web, agent]);
+
+const read = (yaml: string) =>
+  parsePodManifest(podFromKubernetes(parseAcName('web'), parse(yaml), offered).pod.manifest);
+const container = (lines: string) =>
+  read(`
+apiVersion: v1
+kind: Pod
+spec:
+  volumes:
+  - { name: data, emptyDir: {} }
+  containers:
+  - name: web
+    image: example.com/web:1.0
+${lines.replaceAll(/^/gm, '    ')}
+`).apps[0];
+const refused = (yaml: string) => {
+  try {
+    read(yaml);
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+  return 'read';
+};
+
+describe('a Kubernetes Pod', () => {
+  it('becomes a pod manifest: a web server with a sidecar that reads its log', () => {
+    const pod = read(`
+apiVersion: v1
+kind: Pod
+metadata:
+  name: anything
+  namespace: default
+  labels: { app: web }
+  annotations: { team: shop }
+spec:
+  restartPolicy: OnFailure
+  terminationGracePeriodSeconds: 20
+  securityContext: { runAsUser: 1000, runAsGroup: 1001, runAsNonRoot: true, supplementalGroups: [44] }
+  volumes:
+  - name: logs
+    emptyDir: {}
+  - name: config
+    hostPath: { path: /etc/shop, type: Directory }
+  containers:
+  - name: web
+    image: example.com/web:1.0
+    imagePullPolicy: IfNotPresent
+    args: ["--level=$(LEVEL)", "$$(LEVEL)", "$(NONE)"]
+    env:
+    - { name: LEVEL, value: debug }
+    - { name: BOTH, value: "$(LEVEL)-x" }
+    ports:
+    - { name: http, containerPort: 8080, hostPort: 80 }
+    - { containerPort: 53, protocol: UDP, hostPort: 5353, hostIP: 192.0.2.1 }
+    volumeMounts:
+    - { name: logs, mountPath: /var/log/web }
+    - { name: config, mountPath: /etc/web, readOnly: true }
+    resources:
+      requests: { cpu: 100m, memory: 16Mi }
+      limits: { cpu: 1, memory: 64Mi }
+    readinessProbe:
+      httpGet: { path: /healthz, port: http }
+      periodSeconds: 5
+    startupProbe:
+      httpGet: { path: /healthz, port: 8080 }
+      failureThreshold: 6
+      periodSeconds: 10
+    securityContext:
+      allowPrivilegeEscalation: false
+      readOnlyRootFilesystem: true
+      capabilities: { drop: [ALL], add: [NET_BIND_SERVICE] }
+      seccompProfile: { type: RuntimeDefault }
+  - name: tail
+    image: agent.aci
+    command: [/agent, tail]
+    volumeMounts:
+    - { name: logs, mountPath: /logs, readOnly: true }
+`);
+    expect(pod.annotations).toEqual([{ name: 'wherry/network', value: 'bridge' }]);
+    expect(pod.volumes).toMatchObject([
+      { name: 'logs', kind: 'empty', mode: 0o777 },
+      { name: 'config', kind: 'host', source: '/etc/shop' },
+    ]);
+    expect(pod.ports).toMatchObject([
+      { hostPort: 80, podPort: { name: 'http', protocol: 'tcp', port: 8080 } },
+      { hostPort: 5353, hostIp: '192.0.2.1', podPort: { protocol: 'udp', port: 53 } },
+    ]);
+    const [first, second] = pod.apps;
+    expect(first).toMatchObject({ name: 'web', image: { id: web.id }, readOnlyRootFs: true });
+    expect(first?.app).toMatchObject({
+      exec: ['/entry', '--level=debug', '$(LEVEL)', '$(NONE)'],
+      ...{ user: '1000', group: '1001', supplementaryGids: [44] },
+      environment: [
+        { name: 'KEPT', value: 'image' },
+        { name: 'LEVEL', value: 'debug' },
+        { name: 'BOTH', value: 'debug-x' },
+      ],
+      mountPoints: [
+        { name: 'logs', path: '/var/log/web', readOnly: false },
+        { name: 'config', path: '/etc/web', readOnly: true },
+      ],
+    });
+    expect(Object.fromEntries(first?.app?.isolators.map(({ name, value }) => [name, value]) ?? [])).toEqual({
+      'resource/cpu': { request: '100m', limit: '1' },
+      'resource/memory': { request: '16Mi', limit: '64Mi' },
+      'os/linux/capabilities-retain-set': { set: ['CAP_NET_BIND_SERVICE'] },
+      'os/linux/no-new-privileges': true,
+    });
+    expect(Object.fromEntries(first?.annotations.map(({ name, value }) => [name, value]) ?? [])).toEqual({
+      'wherry/restart': 'on-failure',
+      'wherry/stop-timeout': '20',
+      'wherry/probe-http': '8080/healthz',
+      'wherry/probe-interval': '5',
+      'wherry/probe-timeout': '1',
+      'wherry/probe-failures': '3',
+      'wherry/probe-successes': '1',
+      'wherry/probe-start-period': '60',
+    });
+    expect(second).toMatchObject({ name: 'tail', app: { exec: ['/agent', 'tail'], user: '1000' } });
+    expect(pod.userLabels).toEqual({ app: 'web' });
+    expect(pod.userAnnotations).toEqual({ team: 'shop' });
+  });
+
+  it.each([
+    ['', ['/entry', 'serve']],
+    ['args: [other]', ['/entry', 'other']],
+    ['command: [/bin/sh]', ['/bin/sh']],
+    ['command: [/bin/sh, -c]\nargs: [true]', ['/bin/sh', '-c', 'true']],
+  ])('runs what Kubernetes would with %j', (lines, exec) => {
+    expect(container(lines.replace('[true]', '["true"]'))?.app?.exec).toEqual(exec);
+  });
+
+  it.each([
+    ['exec: { command: [/check, -q] }', 'wherry/probe-exec', '["/check","-q"]'],
+    ['tcpSocket: { port: 5432 }', 'wherry/probe-tcp', '5432'],
+    ['httpGet: { port: 80 }', 'wherry/probe-http', '80/'],
+  ])('has the probe of its app from %s', (action, name, value) => {
+    const app = container(`readinessProbe: { ${action}, initialDelaySeconds: 7 }`);
+    expect(app?.annotations).toContainEqual({ name, value });
+    expect(app?.annotations).toContainEqual({ name: 'wherry/probe-start-period', value: '7' });
+  });
+
+  it('runs its init containers one after the other, and then the others', () => {
+    const { apps } = read(`
+apiVersion: v1
+kind: Pod
+spec:
+  initContainers:
+  - { name: fetch, image: agent.aci }
+  - { name: migrate, image: agent.aci }
+  containers:
+  - { name: web, image: web.aci }
+`);
+    const order = apps.map(({ name, annotations }) => [
+      name,
+      ...annotations
+        .filter((one) => ['wherry/once', 'wherry/after', 'wherry/restart'].includes(one.name))
+        .map((one) => one.value),
+    ]);
+    expect(order).toEqual([
+      ['fetch', 'on-failure', 'true'],
+      ['migrate', 'on-failure', 'true', 'fetch'],
+      ['web', 'always', 'migrate'],
+    ]);
+  });
+
+  it('keeps the user of the image, and gives root as the group of another user', () => {
+    expect(container('')?.app).toMatchObject({ user: 'www', group: 'www' });
+    expect(container('securityContext: { runAsUser: 5 }')?.app).toMatchObject({ user: '5', group: '0' });
+  });
+
+  it('takes all capabilities away where they are dropped', () => {
+    expect(container('securityContext: { capabilities: { drop: [ALL] } }')?.app?.isolators).toMatchObject([
+      {
+        name: 'os/linux/capabilities-remove-set',
+        value: { set: expect.arrayContaining(['CAP_CHOWN']) as string[] },
+      },
+    ]);
+  });
+
+  it('is in the network of the host, or in one of the device, when it says so', () => {
+    const spec = 'containers: [{ name: web, image: web.aci }]';
+    const host = read(`{ apiVersion: v1, kind: Pod, spec: { hostNetwork: true, ${spec} } }`);
+    expect(host.annotations).toEqual([{ name: 'wherry/network', value: 'host' }]);
+    const lan = read(
+      `{ apiVersion: v1, kind: Pod, metadata: { annotations: { wherry/network: lan } }, spec: { ${spec} } }`,
+    );
+    expect(lan.annotations).toEqual([{ name: 'wherry/network', value: 'lan' }]);
+  });
+
+  it('is refused with every field that has no meaning on a device, each by its place', () => {
+    const message = refused(`
+apiVersion: v1
+kind: Pod
+metadata: { ownerReferences: [] }
+spec:
+  nodeSelector: { disk: ssd }
+  serviceAccountName: builder
+  volumes:
+  - { name: cfg, configMap: { name: x } }
+  - { name: fast, emptyDir: { medium: Memory } }
+  containers:
+  - name: web
+    image: web.aci
+    envFrom: [{ secretRef: { name: x } }]
+    env: [{ name: A, valueFrom: { fieldRef: { fieldPath: x } } }]
+    lifecycle: {}
+    livenessProbe: { tcpSocket: { port: 1 } }
+    readinessProbe: { grpc: { port: 1 } }
+    resources: { limits: { nvidia.com/gpu: 1 } }
+    securityContext: { privileged: true }
+    volumeMounts: [{ name: nowhere, mountPath: /x, subPath: y }]
+`);
+    for (const path of [
+      ...['metadata.ownerReferences', 'spec.nodeSelector', 'spec.serviceAccountName'],
+      ...['spec.volumes[0].configMap', 'spec.volumes[1].emptyDir.medium', 'spec.containers[0].envFrom'],
+      ...[
+        'spec.containers[0].env[0].valueFrom',
+        'spec.containers[0].lifecycle',
+        'spec.containers[0].livenessProbe',
+      ],
+      ...['spec.containers[0].readinessProbe.grpc', 'spec.containers[0].resources.limits.nvidia.com/gpu'],
+      ...['spec.containers[0].securityContext.privileged', 'spec.containers[0].volumeMounts[0].subPath'],
+      'spec.containers[0].volumeMounts[0].name',
+    ]) {
+      expect(message).toContain(path);
+    }
+  });
+
+  it.each([
+    [
+      '{ apiVersion: apps/v1, kind: Deployment }',
+      'kind "Deployment"; give the template of its pods as a Pod',
+    ],
+    ['{ apiVersion: v1, kind: Pod }', 'spec: is missing'],
+    ['{ apiVersion: v1, kind: Pod, spec: { containers: web } }', 'spec.containers: expected a list'],
+    ['{ apiVersion: v1, kind: Pod, spec: [] }', 'spec: expected an object'],
+    [
+      '{ apiVersion: v1, kind: Pod, spec: { containers: [{ name: Web, image: web.aci }] } }',
+      'expected a name',
+    ],
+    [
+      '{ apiVersion: v1, kind: Pod, spec: { containers: [{ name: web }] } }',
+      'containers[0].image: is missing',
+    ],
+    [
+      '{ apiVersion: v1, kind: Pod, spec: { restartPolicy: Sometimes } }',
+      'expected Always, OnFailure, Never',
+    ],
+    [
+      '{ apiVersion: v1, kind: Pod, spec: { containers: [{ name: web, image: none.aci }] } }',
+      'pod web, container web: no image none.aci was given',
+    ],
+    [
+      '{ apiVersion: v1, kind: Pod, spec: { containers: [{ name: web, image: web.aci, securityContext: { runAsNonRoot: true } }] } }',
+      'the user is "www"; say a number other than 0 with runAsUser',
+    ],
+  ])('is refused with what is wrong: %s', (yaml, words) => {
+    expect(refused(yaml)).toContain(words);
+  });
+
+  it('is told from a pod manifest by its apiVersion', () => {
+    expect(isKubernetes(parse('apiVersion: v1'))).toBe(true);
+    expect(isKubernetes({ acKind: 'PodManifest' })).toBe(false);
+    expect(isKubernetes('text')).toBe(false);
+  });
+});
