@@ -40,7 +40,10 @@ export function describingPods(command: Command): Command {
         ),
       )
       .addOption(
-        repeatable('--pod <pod=file>', 'a pod manifest (JSON) or a Kubernetes Pod (YAML) whose apps name their images; repeatable'),
+        repeatable(
+          '--pod <pod=file>',
+          'a pod manifest (JSON) or a Kubernetes Pod (YAML) whose apps name their images; repeatable',
+        ),
       )
       .addOption(
         repeatable(
