@@ -11,7 +11,7 @@ export const packageGroup: Group = {
     return built.packages.map(({ arch, sizeBytes }) => ({
       name: `size of the .deb for ${arch}, MB`,
       ours: sizeBytes / 1e6,
-      bound: 1,
+      bound: 0.4,
     }));
   },
 };

@@ -182,9 +182,10 @@ function handWritten(image: BuiltImage, bundle: string): string {
 	After=run-bench\\x2droot.mount
 	[Service]
 	Type=forking
-	PIDFile=/run/bench/pid
+	GuessMainPID=yes
 	RuntimeDirectory=bench
-	ExecStart=/usr/bin/crun --root=/run/bench --cgroup-manager=disabled run --detach --pid-file /run/bench/pid --bundle /var/lib/bench bench
+	ExecStart=/usr/bin/crun --root=/run/bench --cgroup-manager=disabled create --bundle /var/lib/bench bench
+	ExecStartPost=/usr/bin/crun --root=/run/bench --cgroup-manager=disabled start bench
 	KillMode=mixed
 	DevicePolicy=closed
 	TasksMax=512

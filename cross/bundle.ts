@@ -2,10 +2,12 @@ import { access } from 'node:fs/promises';
 import path from 'node:path';
 
 import type { Metafile, Plugin } from 'esbuild';
-import { build } from 'esbuild';
+import { build, transform } from 'esbuild';
 
 import { BuildFailure } from './build-failure.ts';
 import { dependencyDiet, staleDiet } from './dependency-diet.ts';
+import { lateModules } from './late-modules.ts';
+import { sharedOpenpgpNames } from './openpgp-diet.ts';
 
 /**
  * The programs of the package: name of the file in /usr/lib/wherry (without .js) → source below the
@@ -32,6 +34,12 @@ export interface Bundle {
   readonly metafile: Metafile;
 }
 
+/**
+ * Node prints the whole source line of an uncaught error, and the journal keeps it. Shorter lines
+ * cost more: 160 made the package 15 KB larger.
+ */
+export const lineLimit = 800;
+
 /** What a program loads before its first line runs. */
 export interface StaticClosure {
   readonly sizeBytes: number;
@@ -40,8 +48,11 @@ export interface StaticClosure {
 }
 
 /**
- * Bundles the programs as ES modules with shared chunks. Code reached only through `import()` gets
- * chunks of its own, so a process pays for it when it uses it.
+ * Bundles the programs as CommonJS files with shared chunks. Code reached only through `import()`
+ * gets chunks of its own, so a process pays for it when it uses it.
+ *
+ * esbuild splits only ES modules. Each of them is translated afterwards, because Node's loader for
+ * ES modules costs wherryd 1 MB of memory (docs/decisions/memory.md).
  *
  * @throws BuildFailure when an entry point is missing or does not compile, or the diet of
  *   dependencies is out of date
@@ -68,35 +79,60 @@ export async function bundle(options: BundleOptions): Promise<Bundle> {
     platform: 'node',
     target: 'node20',
     minify: true,
-    // Node prints the whole source line of an uncaught error, and the journal keeps it.
-    lineLimit: 160,
     legalComments: 'none', // the licences are in /usr/share/doc/wherry/copyright
-    define: { 'process.env.WHERRY_VERSION': JSON.stringify(options.version) },
-    // CommonJS dependencies call require() for Node's own modules.
-    banner: {
-      js: `import{createRequire as $createRequire}from'node:module';const require=$createRequire(import.meta.url);`,
+    define: {
+      'process.env.WHERRY_VERSION': JSON.stringify(options.version),
+      // node-cron looks for a file that it starts tasks with; wherry has no such tasks.
+      'import.meta.url': JSON.stringify('file:///usr/lib/wherry/'),
     },
     nodePaths: [options.nodeModules],
     // Databases are for controllers, which run from a source checkout.
     external: ['libsql', 'pg'],
-    plugins: [sharedOpenpgp(), dependencyDiet()],
+    plugins: [lateModules(), sharedOpenpgp(options.root), dependencyDiet()],
     logLevel: 'silent',
     metafile: true,
     write: false,
   }).catch((cause: unknown) => {
     throw new BuildFailure(`The bundle does not compile: ${String(cause)}`, { cause });
   });
-  const files = result.outputFiles
-    .map((file) => [path.basename(file.path), file.contents] as const)
-    .sort(([a], [b]) => (a < b ? -1 : 1));
-  return { files: new Map(files), metafile: result.metafile };
+  const undefinedNames = result.warnings.filter(({ id }) => id === 'import-is-undefined');
+  if (undefinedNames.length > 0) {
+    const [{ text } = { text: '' }] = undefinedNames;
+    throw new BuildFailure(
+      `The bundle does not compile: ${text}. What is shared of OpenPGP is named in shared-openpgp.ts.`,
+    );
+  }
+  const files = await Promise.all(
+    result.outputFiles.map(async (file) => [path.basename(file.path), await asCommonJs(file.text)] as const),
+  );
+  return {
+    files: new Map(files.sort(([a], [b]) => (a < b ? -1 : 1))),
+    metafile: result.metafile,
+  };
+}
+
+/** Translates one ES module of the bundle. */
+async function asCommonJs(text: string): Promise<Uint8Array> {
+  const { code } = await transform(text, {
+    format: 'cjs',
+    platform: 'node',
+    target: 'node20',
+    minify: true,
+    lineLimit,
+    // Becomes a late require(): chunks are CommonJS, too.
+    supported: { 'dynamic-import': false },
+    logLevel: 'silent',
+  }).catch((cause: unknown) => {
+    throw new BuildFailure(`The bundle cannot be translated: ${String(cause)}`, { cause });
+  });
+  return Buffer.from(code);
 }
 
 /**
  * OpenPGP is in the bundle of the units (unit-bundle.ts), from where the others take it: a second
  * copy would be a quarter of the package.
  */
-function sharedOpenpgp(): Plugin {
+function sharedOpenpgp(root: string): Plugin {
   const namespace = 'wherry-openpgp';
   return {
     name: namespace,
@@ -106,10 +142,16 @@ function sharedOpenpgp(): Plugin {
         path: file,
         external: true,
       }));
-      plugin.onLoad({ filter: /.*/, namespace }, () => ({
-        contents: `module.exports = require('./unit-programs.cjs').openpgp;`,
-        loader: 'js',
-      }));
+      plugin.onLoad({ filter: /.*/, namespace }, async () => {
+        const names = await sharedOpenpgpNames(root);
+        return {
+          contents: [
+            `import * as units from './unit-programs.cjs';`,
+            ...names.map((name) => `export const ${name} = units.openpgp.${name};`),
+          ].join('\n'),
+          loader: 'js',
+        };
+      });
     },
   };
 }

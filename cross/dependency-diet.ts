@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { isBuiltin } from 'node:module';
 import path from 'node:path';
 
 import type { Plugin } from 'esbuild';
@@ -31,6 +32,14 @@ const modules: Readonly<Record<string, Replacement>> = {
     by: 'source',
     source: `const quiet = () => {}; quiet.enabled = false; quiet.extend = () => quiet; module.exports = () => quiet;`,
   },
+  // Node's own loads eight modules, to show how two values differ. The D-Bus codec and the proxy
+  // agent use only these two functions.
+  assert: {
+    by: 'source',
+    source: `const assert = (value, message) => { if (!value) throw new Error(message ?? 'assertion failed'); };
+      assert.equal = (one, other, message) => assert(one == other, message);
+      module.exports = assert;`,
+  },
   // Wants a native module that devices do not have.
   'proxy-agent-negotiate': { by: 'refusal', what: 'Kerberos at a proxy' },
   // Timers for browser tabs in the background, with Babel's runtime.
@@ -42,6 +51,11 @@ const files: Readonly<Record<string, Replacement>> = {
   'mqtt/build/lib/connect/ws.js': { by: 'refusal', what: 'MQTT over WebSocket' },
   'mqtt/build/lib/connect/wx.js': { by: 'refusal', what: 'MQTT over WeChat' },
   'mqtt/build/lib/connect/ali.js': { by: 'refusal', what: 'MQTT over Alipay' },
+  // wherry sends no topic aliases, whatever number the broker takes.
+  'mqtt/build/lib/topic-alias-send.js': {
+    by: 'source',
+    source: `exports.__esModule = true; exports.default = class TopicAliasSend { clear() {} };`,
+  },
   'mqtt/build/lib/connect/socks.js': { by: 'refusal', what: 'MQTT over SOCKS' },
 };
 
@@ -89,6 +103,6 @@ export function dependencyDiet(): Plugin {
  */
 export function staleDiet(nodeModules: string): readonly string[] {
   return [...Object.keys(modules), ...Object.keys(files)].filter(
-    (row) => !existsSync(path.join(nodeModules, row)),
+    (row) => !isBuiltin(row) && !existsSync(path.join(nodeModules, row)),
   );
 }

@@ -59,10 +59,9 @@ export async function packageTree(input: TreeInput): Promise<DebianPackage> {
   const entries: PackageEntry[] = [
     { type: 'directory', path: 'etc/wherry', mode: 0o755 },
     { type: 'directory', path: 'etc/wherry/trust', mode: 0o755 },
-    // Makes Node read the programs as ES modules.
     file(
       'usr/lib/wherry/package.json',
-      `${JSON.stringify({ name: 'wherry', version: input.version, type: 'module' })}\n`,
+      `${JSON.stringify({ name: 'wherry', version: input.version, type: 'commonjs' })}\n`,
     ),
     file('usr/bin/wherry', '#!/bin/sh\nexec /usr/bin/node /usr/lib/wherry/wherry.js "$@"\n', 0o755),
     file('usr/lib/wherry/attach-network', await read('cross/debian/attach-network'), 0o755),

@@ -1,20 +1,16 @@
-import { createRequire } from 'node:module';
 import path from 'node:path';
 
-import type { Metafile, Plugin } from 'esbuild';
+import type { Metafile } from 'esbuild';
 import { build } from 'esbuild';
 
 import { BuildFailure } from './build-failure.ts';
+import { lineLimit } from './bundle.ts';
 import { dependencyDiet } from './dependency-diet.ts';
+import { lateModules } from './late-modules.ts';
+import { openpgpDiet } from './openpgp-diet.ts';
 
 /** The program of the units that work and end, as one file. */
 export const unitBundle = 'unit-programs.cjs';
-
-/**
- * Modules of Node that cannot be in a startup snapshot: they are loaded when something of them is
- * used.
- */
-const loadedLate = ['http', 'https', 'tls'];
 
 /**
  * Bundles the units' programs as one CommonJS file without chunks: a startup snapshot is built from
@@ -36,15 +32,17 @@ export async function bundleUnits(options: {
     platform: 'node',
     target: 'node20',
     minify: true,
-    lineLimit: 160,
+    lineLimit,
     legalComments: 'none',
-    define: { 'process.env.WHERRY_VERSION': JSON.stringify(options.version) },
-    // The form for ES modules asks for the address of its file, which a snapshot does not have.
-    alias: { openpgp: path.join(options.nodeModules, 'openpgp/dist/node/openpgp.cjs') },
+    define: {
+      'process.env.WHERRY_VERSION': JSON.stringify(options.version),
+      // OpenPGP hands it to createRequire, which the diet replaces.
+      'import.meta.url': 'undefined',
+    },
     // The builder of snapshots gives its script no `module`.
     banner: { js: `var module=typeof module==='undefined'?{exports:{}}:module;` },
     nodePaths: [options.nodeModules],
-    plugins: [lateModules(), dependencyDiet()],
+    plugins: [lateModules(), openpgpDiet(options.nodeModules), dependencyDiet()],
     logLevel: 'silent',
     metafile: true,
     write: false,
@@ -54,24 +52,4 @@ export async function bundleUnits(options: {
   const [file] = result.outputFiles;
   if (file === undefined) throw new BuildFailure('The bundle of the units has no file.');
   return { bytes: file.contents, metafile: result.metafile };
-}
-
-function lateModules(): Plugin {
-  const namespace = 'wherry-late';
-  const require = createRequire(import.meta.url);
-  const names = loadedLate.join('|');
-  return {
-    name: namespace,
-    setup(plugin) {
-      plugin.onResolve({ filter: new RegExp(`^(node:)?(${names})$`) }, ({ path: name, namespace: from }) =>
-        from === namespace ? { path: name, external: true } : { path: name.replace('node:', ''), namespace },
-      );
-      plugin.onLoad({ filter: /.*/, namespace }, ({ path: name }) => {
-        const getters = Object.keys(require(`node:${name}`) as object)
-          .map((key) => JSON.stringify(key))
-          .map((key) => `get ${key}() { return require('node:${name}')[${key}]; }`);
-        return { contents: `module.exports = { ${getters.join(', ')} };`, loader: 'js' };
-      });
-    },
-  };
 }

@@ -28,9 +28,17 @@ export async function countPrograms(say: (sentence: string) => void): Promise<St
     const bare = await counter.bareNode();
     await counter.makeSnapshot();
     const { fixed, perMegabyte } = await counter.pull(server);
-    const examine = await counter.examine();
+    const examine = await counter.examine('examine a command', 1);
+    const examineTwo = await counter.examine('examine a command that two keys must sign', 2);
     const wherryd = await counter.wherryd();
-    const millions = { node: bare, pullFixed: fixed, pullPerMegabyte: perMegabyte, examine, wherryd };
+    const millions = {
+      node: bare,
+      pullFixed: fixed,
+      pullPerMegabyte: perMegabyte,
+      examine,
+      examineTwo,
+      wherryd,
+    };
     return { node: node.version, millions };
   } finally {
     await server.close();
@@ -45,7 +53,7 @@ async function writePrograms(directory: string): Promise<void> {
   const units = await bundleUnits({ root, nodeModules, version: '0.0.0' });
   writeFileSync(join(directory, unitBundle), units.bytes);
   for (const [name, bytes] of files) writeFileSync(join(directory, name), bytes);
-  writeFileSync(join(directory, 'package.json'), '{"type":"module"}\n');
+  writeFileSync(join(directory, 'package.json'), '{"type":"commonjs"}\n');
 }
 
 class Counter {
@@ -80,7 +88,7 @@ class Counter {
   /** As cross/debian/snapshot makes it. */
   async makeSnapshot(): Promise<void> {
     const { flags, environment } = unitCommand('wherry-snapshot.service');
-    const args = [...flags, ...this.#snapshot, '--build-snapshot', join(this.#programs, unitBundle)];
+    const args = [...flags, ...this.#snapshot, '--build-snapshot', join(this.#programs, unitBundle), 'warm'];
     await this.#node.count(args, { env: environment });
   }
 
@@ -106,12 +114,12 @@ class Counter {
     return { fixed, perMegabyte };
   }
 
-  async examine(): Promise<number> {
-    const scene = await examineScene(this.#directory);
+  async examine(name: string, signatures: number): Promise<number> {
+    const scene = await examineScene(this.#directory, signatures);
     const { flags, environment } = unitCommand('wherry-examine.service');
     const args = [...flags, ...this.#snapshot, 'examine', scene.directory];
     const count = () => this.#node.count(args, { env: environment });
-    const least = await this.#least('examine a command', count);
+    const least = await this.#least(name, count);
     scene.check();
     return least;
   }

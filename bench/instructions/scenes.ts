@@ -101,16 +101,21 @@ export async function pullScene(directory: string, server: WebServer, megabytes:
 }
 
 /**
- * A command that a device accepts. Returns the directory that the examining unit is started with.
+ * A command that a device accepts, signed by so many keys, all of which must sign. Returns the
+ * directory that the examining unit is started with.
  */
-export async function examineScene(directory: string): Promise<{ directory: string; check: () => void }> {
-  const home = join(directory, 'examine');
+export async function examineScene(
+  directory: string,
+  signatures: number,
+): Promise<{ directory: string; check: () => void }> {
+  const home = join(directory, `examine-${signatures}`);
   mkdirSync(home, { recursive: true });
-  const key = await makeKey('deploy');
+  const keys = await Promise.all(Array.from({ length: signatures }, (_, at) => makeKey(`deploy-${at}`)));
   const request = examineFiles.encodeJob({
-    message: await publish(desired, key),
+    message: await publish(desired, ...keys),
     context: {
-      keys: [key.publicKey],
+      keys: keys.map(({ publicKey }) => publicKey),
+      ...(signatures > 1 ? { threshold: signatures } : {}),
       fleet: 'farm',
       device: 'pump-1',
       trusted: { version: 6, payloadSha256: '0'.repeat(64), issued: issued - day },

@@ -7,6 +7,7 @@ export const counted = {
   pullFixed: 'pull of next to nothing',
   pullPerMegabyte: 'pull, per MB of download',
   examine: 'examine a command',
+  examineTwo: 'examine a command that two keys must sign',
   wherryd: 'wherryd until it calls systemd',
 } as const;
 

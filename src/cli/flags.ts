@@ -227,3 +227,7 @@ export interface ImageSignFlags {
 export interface VerifyFlags extends StoreFlags {
   readonly key?: readonly string[];
 }
+
+export interface VolumeFlags {
+  readonly store?: string;
+}

@@ -10,6 +10,7 @@ import { addPod } from './syntax/pod.ts';
 import { addRollout } from './syntax/rollout.ts';
 import { addSim } from './syntax/sim.ts';
 import { addTrust } from './syntax/trust.ts';
+import { addVolume } from './syntax/volume.ts';
 import type { Terminal } from './terminal.ts';
 
 /**
@@ -39,6 +40,7 @@ export function buildProgram(terminal: Terminal, makeContext: MakeContext): Comm
   addExec(program, makeContext);
   addPod(program, makeContext);
   addHolds(program, makeContext);
+  addVolume(program, makeContext);
   addDev(program, makeContext);
   addSim(program, makeContext);
   for (const command of allCommands(program)) {

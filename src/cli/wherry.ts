@@ -4,4 +4,4 @@ import { processTerminal } from './terminal.ts';
 
 // Ends here, whatever a library still holds open: everything was said, and output to files, pipes
 // and terminals is written at once.
-process.exit(await main(process.argv.slice(2), process.env, processTerminal()));
+void main(process.argv.slice(2), process.env, processTerminal()).then((status) => process.exit(status));

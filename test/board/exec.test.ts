@@ -198,11 +198,11 @@ describe.each(oneBoard)('a program that is run in an app on %s', (boardName) => 
     const before = await pids();
     await scene.board.check('wherry pod restart confined-pod', { timeoutMs: 120_000 });
     for (const [index, pid] of (await pids()).entries()) expect(pid).not.toBe(before[index]);
+    const count = scene.reports.length;
     await scene.board.check('wherry pod stop confined-pod', { timeoutMs: 120_000 });
     for (const state of await states()) expect(state).toMatch(/^(inactive|failed)$/);
     expect((await exec('user', 'true')).stderr).toContain('apps that run: none');
     // Its report is sent after a look at the pods: it saw the stop and did not act against it.
-    const count = scene.reports.length;
     await scene.report(({ pods }) => scene.reports.length > count && pods.some(({ healthy }) => !healthy));
     for (const state of await states()) expect(state).toMatch(/^(inactive|failed)$/);
     await scene.board.check('wherry pod start confined-pod', { timeoutMs: 120_000 });

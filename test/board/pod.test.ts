@@ -78,7 +78,12 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
         limits: board.lacks.controllers === undefined ? 'require' : 'best-effort',
         holderPath: '/usr/bin/catatonit',
         machine: machines[board.arch],
-        directories: { images: '/var/lib/wherry/images', pods: '/var/lib/wherry/pods', run: '/run/wherry' },
+        directories: {
+          images: '/var/lib/wherry/images',
+          pods: '/var/lib/wherry/pods',
+          volumes: '/var/lib/wherry/volumes',
+          run: '/run/wherry',
+        },
       },
     });
   };

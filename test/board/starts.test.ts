@@ -74,7 +74,12 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
         limits: 'best-effort',
         holderPath: '/usr/bin/catatonit',
         machine: machines[board.arch] ?? board.arch,
-        directories: { images: '/var/lib/wherry/images', pods: '/var/lib/wherry/pods', run: '/run/wherry' },
+        directories: {
+          images: '/var/lib/wherry/images',
+          pods: '/var/lib/wherry/pods',
+          volumes: '/var/lib/wherry/volumes',
+          run: '/run/wherry',
+        },
       },
     });
     const files = [

@@ -14,7 +14,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BuildFailure } from '../../cross/build-failure.ts';
 import type { Bundle } from '../../cross/bundle.ts';
 import { bundle, bundledPackages, entryPoints, staticClosure } from '../../cross/bundle.ts';
-import { bundleUnits } from '../../cross/unit-bundle.ts';
+import { bundleUnits, unitBundle } from '../../cross/unit-bundle.ts';
 
 const run = promisify(execFile);
 const projectRoot = path.join(import.meta.dirname, '../..');
@@ -33,10 +33,13 @@ const sources = {
       Object.assign(options, { ciphers: 'PSK', maxVersion: 'TLSv1.2', checkServerIdentity: () => undefined,
         pskCallback: () => ({ psk: key, identity: 'device' }) });
     }
-    const client = await mqtt.connectAsync(options);
-    client.on('message', (topic, payload) => { console.log(topic, payload.toString()); client.end(); });
-    await client.subscribeAsync('a/b', { qos: 1 });
-    await client.publishAsync('a/b', 'there and back', { qos: 1, retain: true });`,
+    const main = async () => {
+      const client = await mqtt.connectAsync(options);
+      client.on('message', (topic, payload) => { console.log(topic, payload.toString()); client.end(); });
+      await client.subscribeAsync('a/b', { qos: 1 });
+      await client.publishAsync('a/b', 'there and back', { qos: 1, retain: true });
+    };
+    void main();`,
   'websocket.ts': `
     import mqtt from 'mqtt';
     mqtt.connect({ protocol: 'ws', host: 'localhost', port: 9 });`,
@@ -75,7 +78,7 @@ describe('the bundle', () => {
       version: '1.2.3',
     });
     await mkdir(path.join(directory, 'out'));
-    await writeFile(path.join(directory, 'out/package.json'), '{"type":"module"}');
+    await writeFile(path.join(directory, 'out/package.json'), '{"type":"commonjs"}');
     for (const [name, bytes] of programs.files) await writeFile(path.join(directory, 'out', name), bytes);
   });
 
@@ -222,6 +225,23 @@ describe('the programs of the package', () => {
     );
     for (const heavy of ['mqtt', 'aedes', 'commander', 'node-cron', 'proxy-agent-negotiate'])
       expect(packages).not.toContain(heavy);
+  });
+
+  it('make keys with the OpenPGP of the units', async () => {
+    const directory = await mkdtemp(path.join(tmpdir(), 'wherry-programs-'));
+    try {
+      const units = await bundleUnits({ root: projectRoot, nodeModules, version: '1.2.3' });
+      await writeFile(path.join(directory, 'package.json'), '{"type":"commonjs"}');
+      await writeFile(path.join(directory, unitBundle), units.bytes);
+      for (const [name, bytes] of programs.files) await writeFile(path.join(directory, name), bytes);
+      const wherry = (...args: string[]) =>
+        run(process.execPath, [path.join(directory, 'wherry.js'), '--fleet', `${directory}/fleet`, ...args]);
+      await wherry('fleet', 'init', 'farm');
+      const { stdout } = await wherry('keys', 'export', 'deploy');
+      expect(stdout).toContain('BEGIN PGP PUBLIC KEY BLOCK');
+    } finally {
+      await rm(directory, { recursive: true });
+    }
   });
 
   it('hold OpenPGP once: the operator takes it from the bundle of the units', () => {

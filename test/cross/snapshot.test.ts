@@ -98,6 +98,24 @@ describe('the startup snapshot of the units', { timeout: 120_000 }, () => {
     expect(snapshot('run', ['probe'])).toEqual({ status: 0, lines: fallback });
   });
 
+  it('is made without compiled functions where Node cannot keep them', () => {
+    const node = at('picky-node');
+    const lines = [
+      '#!/bin/sh',
+      'case "$*" in *--build-snapshot*warm) exit 133 ;; esac',
+      `exec ${process.execPath} "$@"`,
+    ];
+    writeFileSync(node, `${lines.join('\n')}\n`, { mode: 0o755 });
+    const as = (act: string, argument: readonly string[]) =>
+      spawnSync('sh', [script, act, node, ...options, program, ...argument], {
+        encoding: 'utf8',
+        env: { PATH: process.env['PATH'], WHERRY_SNAPSHOTS: at('snapshots'), WHERRY_MISFITS: at('misfits') },
+      });
+    expect(as('make', []).stderr).toMatch(/^made the startup snapshot/);
+    expect(as('run', ['probe'])).toMatchObject({ status: 0 });
+    expect(readdirSync(at('misfits'))).toEqual([]);
+  });
+
   it('that cannot be written is no failure', () => {
     rmSync(at('snapshots'), { recursive: true });
     writeFileSync(at('snapshots'), 'a file'); // root may write to any directory

@@ -109,6 +109,7 @@ export const refusalCodes = {
   usage: ['usage', 'the command line is wrong'],
   'input-invalid': ['usage', 'a file or value given is not acceptable'],
   'not-found': ['usage', 'what was named does not exist'],
+  'volume-in-use': ['usage', 'a stored pod still has the volume'],
   'not-confirmed': ['answer', 'no device answered in time'],
 } as const satisfies Record<string, readonly [RefusalClass, string]>;
 

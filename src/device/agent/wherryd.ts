@@ -23,28 +23,33 @@ function shrinkHeap(): void {
   for (let done = 0; done < collections; done++) globalThis.gc?.();
 }
 
-const stopping = new AbortController();
-for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-  process.once(signal, () => stopping.abort(new Error(`received ${signal}`)));
+async function main(): Promise<void> {
+  const stopping = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.once(signal, () => stopping.abort(new Error(`received ${signal}`)));
+  }
+  try {
+    await runDaemon({
+      journal,
+      places,
+      configText: readFileSync(places.config, 'utf8'),
+      onRest: () => setTimeout(shrinkHeap, heapRestMs).unref(),
+      onCollect: (listener) => process.on('SIGUSR2', listener),
+      // The package's build time: the earliest that it can be on a device whose clock has stopped.
+      buildTime: Math.floor(statSync(process.argv[1] ?? process.execPath).mtimeMs / 1000),
+      clockIsKept: () =>
+        existsSync('/run/systemd/timesync/synchronized') || existsSync('/sys/class/rtc/rtc0'),
+      signal: stopping.signal,
+    });
+  } catch (error) {
+    const code = isRefusal(error) ? error.code : 'internal';
+    const message =
+      isRefusal(error) || !(error instanceof Error) ? String(error) : (error.stack ?? error.message);
+    journal.log('error', message, { WHERRY_CODE: code });
+    // What a start that failed left open must not keep the process: systemd starts it again when it
+    // has ended.
+    process.exit(exitStatusOf(code));
+  }
 }
-try {
-  await runDaemon({
-    journal,
-    places,
-    configText: readFileSync(places.config, 'utf8'),
-    onRest: () => setTimeout(shrinkHeap, heapRestMs).unref(),
-    onCollect: (listener) => process.on('SIGUSR2', listener),
-    // The package's build time: the earliest that it can be on a device whose clock has stopped.
-    buildTime: Math.floor(statSync(new URL(import.meta.url)).mtimeMs / 1000),
-    clockIsKept: () => existsSync('/run/systemd/timesync/synchronized') || existsSync('/sys/class/rtc/rtc0'),
-    signal: stopping.signal,
-  });
-} catch (error) {
-  const code = isRefusal(error) ? error.code : 'internal';
-  const message =
-    isRefusal(error) || !(error instanceof Error) ? String(error) : (error.stack ?? error.message);
-  journal.log('error', message, { WHERRY_CODE: code });
-  // What a start that failed left open must not keep the process: systemd starts it again when it
-  // has ended.
-  process.exit(exitStatusOf(code));
-}
+
+void main();

@@ -16,6 +16,8 @@ export const places = {
   deviceKey: '/var/lib/wherry/device-key.cred',
   /** Its public half, and how the private one is sealed. */
   devicePublicKey: '/var/lib/wherry/device-key.asc',
+  /** Volumes that outlive their pods. */
+  volumes: '/var/lib/wherry/volumes',
   /** What the metadata service answers from, a document for each pod that has it. */
   metadata: '/var/lib/wherry/metadata',
   /** The key of that service. It signs for pods, and is never made again. */

@@ -19,7 +19,7 @@ export interface BundleInput {
   readonly readOnlyRoot: boolean;
   /** Whether the app is one of 32 bits under a 64-bit ARM kernel. */
   readonly arm32: boolean;
-  readonly mounts: readonly (ResolvedMount & { readonly source: string })[];
+  readonly mounts: readonly (ResolvedMount & MountSource)[];
   /** Set when the container makes the pod's UTS and IPC namespaces itself. */
   readonly own?: { readonly hostname: string; readonly sysctl: Readonly<Record<string, string>> };
   /** Directory with the namespaces of the pod's holder; absent when the container makes its own. */
@@ -30,6 +30,9 @@ export interface BundleInput {
   /** Address of the pod's metadata. */
   readonly metadataUrl?: string;
 }
+
+/** Where what is mounted lies: a path of the host, or memory. */
+export type MountSource = { readonly source: string } | { readonly memoryBytes: bigint };
 
 /** The network of a container. */
 export type BundleNetwork =
@@ -236,7 +239,17 @@ function environment({ appName, app, metadataUrl }: BundleInput): readonly strin
   return [...variables].map(([name, value]) => `${name}=${value}`);
 }
 
-function volumeMount({ volume, source, target, readOnly }: BundleInput['mounts'][number]): BundleMount {
+function volumeMount(mount: BundleInput['mounts'][number]): BundleMount {
+  const { volume, target, readOnly } = mount;
+  if ('memoryBytes' in mount) {
+    const owner =
+      volume.kind === 'empty'
+        ? [`mode=${volume.mode.toString(8)}`, `uid=${volume.uid}`, `gid=${volume.gid}`]
+        : [];
+    const options = [readOnly ? 'ro' : 'rw', 'nosuid', 'nodev', `size=${mount.memoryBytes}`, ...owner];
+    return { destination: target, type: 'tmpfs', source: 'tmpfs', options };
+  }
+  const { source } = mount;
   const recursive = volume.kind === 'host' && volume.recursive;
   return {
     destination: target,

@@ -32,6 +32,8 @@ import {
   serviceUnit,
   sliceUnit,
 } from './units.ts';
+import { type VolumeKind, volumeKinds } from './volume-kinds.ts';
+import { refuseSharedMemory, sourceOf, volumeDirectories } from './volume-places.ts';
 import { resolveMounts, type ResolvedMount } from './volumes.ts';
 
 type File = CompiledPod['files'][number];
@@ -60,6 +62,8 @@ interface PodContext {
   readonly limited: LimitedHost;
   /** Of each app, by its name. */
   readonly settings: ReadonlyMap<string, AppSettings>;
+  /** Of volumes that are more than the specification's. */
+  readonly kinds: ReadonlyMap<string, VolumeKind>;
 }
 
 /**
@@ -80,11 +84,13 @@ export function compilePod(input: PodInput): CompiledPod {
   const isolation = isolatePod(manifest.isolators, limited);
   const holder = manifest.apps.length > 1;
   const settings = new Map(manifest.apps.map((podApp) => [podApp.name, settingsOf(podApp, input)]));
-  const context: PodContext = { input, places, isolation, holder, network, limited, settings };
+  const kinds = volumeKinds(manifest);
+  const context: PodContext = { input, places, isolation, holder, network, limited, settings, kinds };
   const order = startOrder([...settings].map(([app, { after }]) => ({ name: app, after })));
   const apps = manifest.apps
     .map((podApp) => compileApp(podApp, context))
     .sort((one, other) => order.indexOf(one.name) - order.indexOf(other.name));
+  refuseSharedMemory(apps, kinds);
   const held = holder ? compileHolder(context) : { files: [], directories: [], units: [] };
   const ports = portsOf(name, network, manifest, effectiveApps(input));
   const attachment = compileAttachment(context, ports.mapped, [
@@ -134,11 +140,11 @@ export function compilePod(input: PodInput): CompiledPod {
     ],
     directories: [
       ...held.directories,
-      ...emptyVolumes(
-        apps.flatMap(({ mounts }) => mounts),
-        places,
-      ),
+      ...volumeDirectories(apps, (name) => (kinds.has(name) ? undefined : places.volume(name))),
     ],
+    keptVolumes: volumeDirectories(apps, (name) =>
+      kinds.get(name)?.kind === 'kept' ? places.keptVolume(name) : undefined,
+    ),
     sources: apps.flatMap(({ mounts }, index) =>
       mounts.flatMap(({ volume }) =>
         volume.kind === 'host' ? [{ app: services[index]?.app ?? '', path: volume.source }] : [],
@@ -182,7 +188,7 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
       root: `${places.runtime(id)}/layer/rootfs`,
       readOnlyRoot: podApp.readOnlyRootFs,
       arm32: host.machine === 'arm64' && isForArm32(image),
-      mounts: mounts.map((mount) => ({ ...mount, source: sourceOf(mount, places) })),
+      mounts: mounts.map((mount) => ({ ...mount, ...sourceOf(mount, places, context.kinds) })),
       network: bundleNetwork(context),
       ...(secrets.length === 0 ? {} : { secrets: `${places.runtime(id)}/secrets` }),
       ...(input.metadataUrl === undefined ? {} : { metadataUrl: input.metadataUrl }),
@@ -421,21 +427,6 @@ function effectiveApps({ manifest, images }: PodInput): readonly App[] {
     const image = images.get(podApp.image.id);
     return image === undefined ? [] : [effectiveApp(podApp, image)];
   });
-}
-
-/** Empty volumes live as long as the pod and are shared by its apps (pods.md). */
-function emptyVolumes(mounts: readonly ResolvedMount[], places: PodPlaces): CompiledPod['directories'] {
-  const directories = new Map<string, CompiledPod['directories'][number]>();
-  for (const { volume } of mounts) {
-    if (volume.kind !== 'empty') continue;
-    const path = places.volume(volume.name);
-    directories.set(path, { path, mode: volume.mode, uid: volume.uid, gid: volume.gid });
-  }
-  return [...directories.values()];
-}
-
-function sourceOf({ volume }: ResolvedMount, places: PodPlaces): string {
-  return volume.kind === 'host' ? volume.source : places.absolute(places.volume(volume.name));
 }
 
 /** HOST_NAME_MAX is 64, a DNS label has at most 63. */

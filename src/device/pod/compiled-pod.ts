@@ -30,6 +30,8 @@ export interface HostFacts {
     readonly images: string;
     /** Reified pods and bundles, /var/lib/wherry/pods */
     readonly pods: string;
+    /** Volumes that outlive their pods, /var/lib/wherry/volumes */
+    readonly volumes: string;
     /** Mount points, memory layers, PID files, /run/wherry */
     readonly run: string;
     /** Sealed values of secrets, /var/lib/wherry/secrets; absent where no app has any. */
@@ -124,6 +126,11 @@ export interface CompiledPod {
     readonly uid: number;
     readonly gid: number;
   }[];
+  /**
+   * Directories below `<volumes>/`, likewise: volumes that outlive the pod, `<pod>/<volume>`. They
+   * are removed by command only.
+   */
+  readonly keptVolumes: CompiledPod['directories'];
   /**
    * Host paths that must be there before the pod is started (ace.md#volume-setup: a missing source
    * MUST be an error).

@@ -33,6 +33,10 @@ export interface PodPlaces {
   probeProcess(app: string): string;
   /** Directory of an empty volume, below `<pods>/<uuid>/`. */
   volume(name: string): string;
+  /** Directory of a volume that outlives the pod, below `<volumes>/`. */
+  keptVolume(name: string): string;
+  /** The same as an absolute path. */
+  keptVolumePath(name: string): string;
   /** `relative`, a path below the pod's directory, as an absolute path. */
   absolute(relative: string): string;
   /**
@@ -46,7 +50,7 @@ export interface PodPlaces {
 
 /** Names of pod `name` with `uuid`; both are checked by the caller. */
 export function podPlaces(name: string, uuid: string, host: HostFacts): PodPlaces {
-  const { pods, run } = host.directories;
+  const { pods, run, volumes } = host.directories;
   const part = `${escapeUnitName(name)}.${uuid.slice(0, 8)}`;
   const containerId = (app: string, handler?: string) =>
     `${uuid}-${app}${handler === undefined ? '' : `.${handler}`}`;
@@ -68,6 +72,8 @@ export function podPlaces(name: string, uuid: string, host: HostFacts): PodPlace
     bundle: (app, handler) => `apps/${app}${handler === undefined ? '' : `.${handler}`}`,
     probeProcess: (app) => `apps/${app}.probe/process.json`,
     volume: (volume) => `volumes/${volume}`,
+    keptVolume: (volume) => `${name}/${volume}`,
+    keptVolumePath: (volume) => `${volumes}/${name}/${volume}`,
     absolute,
     runtime: (id) => `${run}/apps/${id}`,
     namespaces: `${run}/apps/${uuid}/ns`,
@@ -79,7 +85,7 @@ export function podPlaces(name: string, uuid: string, host: HostFacts): PodPlace
  */
 export function imageMount(
   objectId: string,
-  host: Pick<HostFacts, 'directories'>,
+  host: { readonly directories: Pick<HostFacts['directories'], 'images' | 'run'> },
 ): { where: string; unit: string; object: string } {
   const where = `${host.directories.run}/images/${objectId}`;
   return {

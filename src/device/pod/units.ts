@@ -17,7 +17,7 @@ import { signalNumber, stopScriptPath } from './stop-script.ts';
  */
 export function mountUnit(
   imageId: string,
-  host: Pick<HostFacts, 'directories'>,
+  host: { readonly directories: Pick<HostFacts['directories'], 'images' | 'run'> },
 ): { name: string; text: string; where: string } {
   const { where, unit, object } = imageMount(imageId, host);
   return {

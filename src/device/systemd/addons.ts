@@ -1,5 +1,3 @@
-import { createRequire } from 'node:module';
-
 /** Where the package puts the native addons (cross/README.md). */
 const addonDirectory = '/usr/lib/wherry/addons';
 
@@ -10,7 +8,10 @@ const addonDirectory = '/usr/lib/wherry/addons';
 export function loadAddon(name: 'journald' | 'notify', directory = addonDirectory): unknown {
   const path = `${directory}/${name}-abi${process.versions.modules}.node`;
   try {
-    return createRequire(import.meta.url)(path) as unknown;
+    // Node's createRequire would load the whole of its loader for ES modules.
+    const module: { exports: unknown } = { exports: {} };
+    process.dlopen(module, path);
+    return module.exports;
   } catch {
     return undefined;
   }

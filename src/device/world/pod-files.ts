@@ -7,6 +7,8 @@ import { type Disk, writeDurable } from '../store/index.ts';
 export interface PodPlaces {
   /** Reified pods, bundles and the master copies of their units: /var/lib/wherry/pods */
   readonly pods: string;
+  /** Volumes that outlive their pods: /var/lib/wherry/volumes */
+  readonly volumes: string;
   /** Documents of the metadata service: /var/lib/wherry/metadata */
   readonly metadata: string;
   /** Where systemd reads units: /etc/systemd/system */
@@ -47,18 +49,35 @@ export class PodFiles {
     if (metadata !== undefined) await this.put(this.metadataOf(pod), metadata, 0o644);
     const home = join(this.places.pods, pod.uuid);
     await mkdir(join(home, 'units'), { recursive: true, mode: 0o755 });
-    for (const { path, mode, uid, gid } of pod.directories) {
-      // What is there already stays as it is: an app may have changed its volume's own properties.
-      if ((await this.disk.look(join(home, path))) !== undefined) continue;
-      await mkdir(join(home, path), { recursive: true, mode: 0o755 });
-      await chown(join(home, path), uid, gid);
-      await chmod(join(home, path), mode);
+    for (const directory of pod.directories) await this.make(home, directory);
+    for (const directory of pod.keptVolumes) {
+      const { volumes } = this.places;
+      if (!(await this.make(volumes, directory))) continue;
+      // An app may sync what it writes there, which proves nothing while the name is not durable.
+      for (const parent of [dirname(directory.path), '.', '..'])
+        await this.disk.syncDirectory(join(volumes, parent));
     }
     for (const { path, content, mode } of pod.files) await this.put(join(home, path), content, mode);
     for (const { name, text } of pod.units) {
       await this.put(join(home, 'units', name), text, 0o644);
       await this.writeUnit(name, text);
     }
+  }
+
+  /**
+   * Makes a directory; false when it is there. Then it stays as it is: an app may have changed its
+   * volume's own properties.
+   */
+  private async make(
+    home: string,
+    { path, mode, uid, gid }: CompiledPod['directories'][number],
+  ): Promise<boolean> {
+    const place = join(home, path);
+    if ((await this.disk.look(place)) !== undefined) return false;
+    await mkdir(place, { recursive: true, mode: 0o755 });
+    await chown(place, uid, gid);
+    await chmod(place, mode);
+    return true;
   }
 
   /** Writes one unit file for systemd, not durably. */

@@ -69,7 +69,10 @@ describe('a rollout', () => {
       fc.property(fleet, fc.array(fate, { minLength: 40, maxLength: 40 }), (given, fates) => {
         const model = modelOf(given, fates);
         settle(model);
-        if (model.rollout.phase !== 'halted') return;
+        const fails = (device: string) => model.answers.get(device)?.get(4)?.phase === 'rolled-back';
+        const isBad = model.rollout.members.some(({ device }) => fails(device));
+        expect(model.rollout.phase === 'halted').toBe(isBad);
+        if (!isBad) return;
         const bad = model.rollout.members.filter(
           ({ device }) => model.retained.has(device) && model.running.get(device) !== 4,
         );

@@ -194,6 +194,10 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
     const [uid, gid] = owner.split(':').map(Number);
     expect(pod.directories).toContainEqual({ path, mode: parseInt(mode, 8), uid, gid });
   },
+  'assert-kept': (pod, path = '', mode = '', owner = '') => {
+    const [uid, gid] = owner.split(':').map(Number);
+    expect(pod.keptVolumes).toEqual([{ path, mode: parseInt(mode, 8), uid, gid }]);
+  },
   'assert-network-unit': (pod, ...words) => expect(lines(networkUnitOf(pod))).toContain(words.join(' ')),
   'assert-network-exec': (pod, act = '', network, hostname, bridge) => {
     const key = act === 'up' ? 'ExecStart' : 'ExecStopPost';

@@ -39,6 +39,7 @@ export const boardHost: HostFacts = {
   directories: {
     images: '/var/lib/wherry/images',
     pods: '/var/lib/wherry/pods',
+    volumes: '/var/lib/wherry/volumes',
     run: '/run/wherry',
     secrets: '/var/lib/wherry/secrets',
   },

@@ -68,9 +68,15 @@ describe('units that no pod needs', () => {
       'wherry-pod-backup.service': 'failed',
     });
     const disk = { ...nodeDisk(), own: () => Promise.resolve() };
-    const directories = { images: join(root, 'images'), pods: join(root, 'pods'), run: join(root, 'run') };
+    const directories = {
+      images: join(root, 'images'),
+      pods: join(root, 'pods'),
+      volumes: join(root, 'volumes'),
+      run: join(root, 'run'),
+    };
     const files = new PodFiles(disk, {
       pods: directories.pods,
+      volumes: directories.volumes,
       units: join(root, 'units'),
       mounts: join(root, 'mounts'),
       metadata: join(root, 'metadata'),

@@ -1,4 +1,5 @@
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -6,6 +7,7 @@ import {
   readFileSync,
   readlinkSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -43,6 +45,7 @@ const pod = (uuid: string): CompiledPod => ({
   ],
   files: [{ path: 'apps/main/config.json', content: '{}', mode: 0o600 }],
   directories: [],
+  keptVolumes: [],
   sources: [],
   isolators: [],
   ports: { mapped: false, ports: [] },
@@ -58,6 +61,7 @@ describe('the files of a pod', () => {
     writes = [];
     files = new PodFiles(ownDisk(writes), {
       pods: join(root, 'pods'),
+      volumes: join(root, 'volumes'),
       units: join(root, 'units'),
       mounts: join(root, 'mounts'),
       metadata: join(root, 'metadata'),
@@ -69,6 +73,19 @@ describe('the files of a pod', () => {
     await files.write(pod('one'));
     expect(readFileSync(join(root, 'pods/one/apps/main/config.json'), 'utf8')).toBe('{}');
     expect(readdirSync(join(root, 'units')).sort()).toEqual(readdirSync(join(root, 'pods/one/units')).sort());
+  });
+
+  it('include the volumes that outlive it, which stay as an app leaves them', async () => {
+    const { uid, gid } = statSync(root);
+    const keptVolumes = [{ path: 'web/data', mode: 0o750, uid, gid }];
+    await files.write({ ...pod('one'), keptVolumes });
+    const volume = join(root, 'volumes/web/data');
+    expect(statSync(volume).mode & 0o7777).toBe(0o750);
+    chmodSync(volume, 0o700);
+    writeFileSync(join(volume, 'file'), 'kept');
+    await files.write({ ...pod('two'), keptVolumes });
+    expect(statSync(volume).mode & 0o7777).toBe(0o700);
+    expect(readFileSync(join(volume, 'file'), 'utf8')).toBe('kept');
   });
 
   it('start at boot by one file and one link, which are not written again when nothing changed', async () => {

@@ -3,9 +3,10 @@ import { examineUnit } from '../examine/index.ts';
 import { metadataUnit } from '../../metadata/index.ts';
 import { pullUnit } from '../pull/index.ts';
 import { renderUnit } from '../render/index.ts';
+import { warmUp } from './warm-up.ts';
 
 /** For the operator's tool, which takes it from here: the package has one copy. */
-export * as openpgp from 'openpgp';
+export * as openpgp from './shared-openpgp.ts';
 
 /**
  * The programs of the units that work and end: `node unit-programs.cjs NAME ARGUMENT`, or
@@ -33,6 +34,8 @@ function run(name: string | undefined, argument: string | undefined): void {
 }
 
 if (startupSnapshot.isBuildingSnapshot()) {
+  // A snapshot without it is slower and as good.
+  if (process.argv[2] === 'warm') warmUp().catch(() => undefined);
   startupSnapshot.setDeserializeMainFunction(() => run(process.argv[1], process.argv[2]));
 } else if (/unit-programs\.(?:cjs|ts)$/.test(process.argv[1] ?? '')) {
   run(process.argv[2], process.argv[3]);

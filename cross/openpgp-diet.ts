@@ -1,0 +1,99 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+
+import type { Plugin } from 'esbuild';
+import { build } from 'esbuild';
+
+import { BuildFailure } from './build-failure.ts';
+
+/**
+ * Parts that OpenPGP loads when it needs them: the text in front of the loading → what is missing
+ * then. They decrypt messages and private keys. wherry verifies and signs, and refuses keys with a
+ * passphrase.
+ */
+const leftOut: Readonly<Record<string, string>> = {
+  'const { legacyCiphers } = await ': 'OpenPGP with ciphers before AES',
+  'loadArgonWasmModule || (await ': 'OpenPGP with Argon2',
+  'const { default: unbzip2Stream } = await ': 'OpenPGP with bzip2',
+};
+
+/**
+ * A decoder for file names in ZIP archives, which wherry has none of. It is made while the library
+ * loads, and a startup snapshot cannot hold it.
+ */
+const earlyDecoder = `typeof TextDecoder != 'undefined' && /*#__PURE__*/ new TextDecoder()`;
+
+/** Where the library was measured; its form for CommonJS cannot be taken apart by the bundler. */
+const library = 'openpgp/dist/node/openpgp.mjs';
+
+/** What the programs share of OpenPGP, and the file that names it. */
+const shared = 'src/device/jobs/unit/shared-openpgp.ts';
+
+/**
+ * OpenPGP for the bundle of the units.
+ *
+ * The library makes a `require` for Node's modules of the address of its file. A startup snapshot
+ * has no such address, and its builder has a `require` of its own. Worker threads, which its
+ * compression asks for, cannot be in a snapshot.
+ */
+export function openpgpDiet(nodeModules: string): Plugin {
+  return {
+    name: 'wherry-openpgp-diet',
+    setup(plugin) {
+      plugin.onResolve({ filter: /^openpgp$/ }, () => ({ path: path.join(nodeModules, library) }));
+      plugin.onResolve({ filter: /^module$/ }, ({ importer }) =>
+        importer.endsWith(library) ? { path: 'module', namespace: 'wherry-openpgp-require' } : undefined,
+      );
+      plugin.onLoad({ filter: /.*/, namespace: 'wherry-openpgp-require' }, () => ({
+        contents: `export const createRequire = () => (name) => {
+          if (name === 'worker_threads') throw new Error('worker threads are not part of this build of wherry');
+          return require(name);
+        };`,
+        loader: 'js',
+      }));
+      plugin.onLoad({ filter: new RegExp(`${library.replaceAll('.', '\\.')}$`) }, async ({ path: file }) => ({
+        contents: withoutParts(await readFile(file, 'utf8')),
+        loader: 'js',
+      }));
+    },
+  };
+}
+
+/** @throws BuildFailure when a part is not there: an update loads it in another way */
+function withoutParts(source: string): string {
+  const withoutLoading = Object.entries(leftOut).reduce((text, [before, what]) => {
+    const [head, tail] = onlyCut(text, before);
+    const loading = /^Promise\.resolve\(\)\.then\(function \(\) \{ return [\w$]+; \}\)/.exec(tail);
+    if (loading === null) throw gone(before);
+    const refusal = JSON.stringify(`${what} is not part of this build of wherry`);
+    return `${head}${before}Promise.reject(new Error(${refusal}))${tail.slice(loading[0].length)}`;
+  }, source);
+  return onlyCut(withoutLoading, earlyDecoder).join('undefined');
+}
+
+/** What stands before and behind a text that occurs once. */
+function onlyCut(source: string, text: string): [string, string] {
+  const [head, tail, ...more] = source.split(text);
+  if (head === undefined || tail === undefined || more.length > 0) throw gone(text);
+  return [head, tail];
+}
+
+function gone(text: string): BuildFailure {
+  return new BuildFailure(`cross/openpgp-diet.ts names what is no longer there: ${text}.`);
+}
+
+/** What the bundle of the units exports of OpenPGP, for the programs that take it from there. */
+export async function sharedOpenpgpNames(root: string): Promise<readonly string[]> {
+  const result = await build({
+    absWorkingDir: root,
+    entryPoints: [shared],
+    bundle: true,
+    packages: 'external',
+    format: 'esm',
+    platform: 'node',
+    logLevel: 'silent',
+    metafile: true,
+    write: false,
+  });
+  return Object.values(result.metafile.outputs).flatMap((output) => output.exports);
+}

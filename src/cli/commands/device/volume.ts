@@ -1,0 +1,114 @@
+import { readdir, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isAcName } from '../../../image/appc/index.ts';
+import { Refusal } from '../../../core/refusal/index.ts';
+import { places } from '../../../device/host/index.ts';
+import type { Context } from '../../context.ts';
+import type { VolumeFlags } from '../../flags.ts';
+import { formatTable } from '../../format.ts';
+
+/** A volume that outlives its pods. */
+interface KeptVolume {
+  readonly pod: string;
+  readonly volume: string;
+  /** Whether a pod that is stored mounts it: of a deployment, or one that is not collected yet. */
+  readonly inUse: boolean;
+}
+
+/** What a volume is called while it is removed; no AC Name begins with a dot. */
+const removing = '.removing-';
+
+/** `wherry volume list`: the volumes of this device that outlive their pods. */
+export async function listVolumes(context: Context, { store = places.state }: VolumeFlags): Promise<void> {
+  const volumes = await keptVolumes(store);
+  if (context.json) {
+    context.terminal.out(JSON.stringify(volumes));
+    return;
+  }
+  const rows = volumes.map(({ pod, volume, inUse }) => [pod, volume, inUse ? 'yes' : 'no']);
+  context.terminal.out(
+    rows.length === 0
+      ? 'there is no kept volume on this device'
+      : formatTable(context.terminal, ['POD', 'VOLUME', 'IN USE'], rows),
+  );
+}
+
+/**
+ * `wherry volume rm`: deletes a volume with all that is in it.
+ *
+ * @throws Refusal `not-found`, `volume-in-use`, `device-unsupported` without the rights
+ */
+export async function removeVolume(
+  context: Context,
+  pod: string,
+  volume: string,
+  { store = places.state }: VolumeFlags,
+): Promise<void> {
+  const found = (await keptVolumes(store)).find((one) => one.pod === pod && one.volume === volume);
+  if (found === undefined) {
+    throw new Refusal(
+      'not-found',
+      `the pod ${JSON.stringify(pod)} has no kept volume ${JSON.stringify(volume)}; see "wherry volume list"`,
+    );
+  }
+  if (found.inUse) {
+    throw new Refusal(
+      'volume-in-use',
+      `a pod ${pod} of the current or the previous deployment has the volume ${volume}; deploy sets without it, then run "wherry gc"`,
+    );
+  }
+  const directory = join(store, 'volumes', pod);
+  const doomed = join(directory, `${removing}${volume}`);
+  try {
+    // What an earlier removal left; then in one step, so that no half of a volume is taken for one.
+    await rm(doomed, { recursive: true, force: true });
+    await rename(join(directory, volume), doomed);
+    await rm(doomed, { recursive: true, force: true });
+  } catch (cause) {
+    throw new Refusal('device-unsupported', `the volume ${volume} cannot be removed: ${String(cause)}`, {
+      cause,
+    });
+  }
+  if (context.json) context.terminal.out(JSON.stringify({ pod, volume }));
+}
+
+async function keptVolumes(store: string): Promise<readonly KeptVolume[]> {
+  const mounted = await mountedSources(join(store, 'pods'));
+  const found: KeptVolume[] = [];
+  for (const pod of await names(join(store, 'volumes'))) {
+    for (const volume of await names(join(store, 'volumes', pod))) {
+      found.push({ pod, volume, inUse: mounted.has(`${places.volumes}/${pod}/${volume}`) });
+    }
+  }
+  return found;
+}
+
+/** What the bundles of all stored pods mount; the paths are those of the device. */
+async function mountedSources(pods: string): Promise<ReadonlySet<string>> {
+  const sources = new Set<string>();
+  for (const uuid of await entries(pods)) {
+    for (const bundle of await entries(join(pods, uuid, 'apps'))) {
+      const text = await readFile(join(pods, uuid, 'apps', bundle, 'config.json'), 'utf8').catch(() => '{}');
+      const { mounts = [] } = JSON.parse(text) as {
+        readonly mounts?: readonly { readonly source?: string }[];
+      };
+      for (const { source } of mounts) if (source !== undefined) sources.add(source);
+    }
+  }
+  return sources;
+}
+
+async function names(directory: string): Promise<readonly string[]> {
+  return (await entries(directory)).filter(isAcName).sort();
+}
+
+/** @throws Refusal `device-unsupported` without the rights to read it */
+async function entries(directory: string): Promise<readonly string[]> {
+  try {
+    return await readdir(directory);
+  } catch (cause) {
+    const { code } = cause as { readonly code?: string };
+    if (code === 'ENOENT' || code === 'ENOTDIR') return [];
+    throw new Refusal('device-unsupported', `${directory} cannot be read; try sudo`, { cause });
+  }
+}

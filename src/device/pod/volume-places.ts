@@ -1,0 +1,63 @@
+import { Refusal } from '../../core/refusal/index.ts';
+import type { MountSource } from './bundle.ts';
+import type { CompiledPod } from './compiled-pod.ts';
+import type { PodPlaces } from './places.ts';
+import { memoryVolumes, type VolumeKind } from './volume-kinds.ts';
+import type { ResolvedMount } from './volumes.ts';
+
+interface MountingApp {
+  readonly name: string;
+  readonly mounts: readonly ResolvedMount[];
+}
+
+/** Directories of the empty volumes of all apps, which share them, for which `pathOf` has one. */
+export function volumeDirectories(
+  apps: readonly MountingApp[],
+  pathOf: (name: string) => string | undefined,
+): CompiledPod['directories'] {
+  const directories = new Map<string, CompiledPod['directories'][number]>();
+  for (const { volume } of apps.flatMap(({ mounts }) => mounts)) {
+    if (volume.kind !== 'empty') continue;
+    const path = pathOf(volume.name);
+    if (path === undefined) continue;
+    directories.set(path, { path, mode: volume.mode, uid: volume.uid, gid: volume.gid });
+  }
+  return [...directories.values()];
+}
+
+/** Where the volume of a mount lies. */
+export function sourceOf(
+  { volume }: ResolvedMount,
+  places: PodPlaces,
+  kinds: ReadonlyMap<string, VolumeKind>,
+): MountSource {
+  if (volume.kind === 'host') return { source: volume.source };
+  const kind = kinds.get(volume.name);
+  switch (kind?.kind) {
+    case undefined:
+      return { source: places.absolute(places.volume(volume.name)) };
+    case 'kept':
+      return { source: places.keptVolumePath(volume.name) };
+    case 'memory':
+      return { memoryBytes: kind.bytes };
+  }
+}
+
+/**
+ * Memory is in the mount namespace of one app; another would not see what is written to it.
+ *
+ * @throws Refusal `pod-volume-invalid`
+ */
+export function refuseSharedMemory(
+  apps: readonly MountingApp[],
+  kinds: ReadonlyMap<string, VolumeKind>,
+): void {
+  for (const [name, { kind }] of kinds) {
+    const users = apps.filter(({ mounts }) => mounts.some(({ volume }) => volume.name === name));
+    if (kind !== 'memory' || users.length < 2) continue;
+    throw new Refusal(
+      'pod-volume-invalid',
+      `annotation ${memoryVolumes}: ${name} is memory of one app, but ${users.map((app) => app.name).join(' and ')} mount it`,
+    );
+  }
+}
