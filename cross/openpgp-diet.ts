@@ -8,7 +8,7 @@ import { BuildFailure } from './build-failure.ts';
 
 /**
  * Parts that OpenPGP loads when it needs them: the text in front of the loading → what is missing
- * then. They decrypt messages and private keys. wherry verifies and signs, and refuses keys with a
+ * then. wherry decrypts nothing but AES, refuses compressed messages, and refuses keys with a
  * passphrase.
  */
 const leftOut: Readonly<Record<string, string>> = {

@@ -1,12 +1,13 @@
 import { isRefusal } from '../../core/refusal/index.ts';
 import {
   compareMemory,
+  messageFor,
   mustRepeat,
   type FleetDirectory,
   type FleetLink,
 } from '../../operator/fleet/index.ts';
 
-/** A signed command, ready to be published. */
+/** A signed command. It is encrypted on its way, where the key of the device is known. */
 export interface Handover {
   readonly device: string;
   readonly version: number;
@@ -35,8 +36,9 @@ export async function handOver(
   const waiting = [...commands];
   const work = async (): Promise<void> => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-      const { device, version, envelope } = next;
-      if (await isTaken(fleet, next)) left.push(device);
+      const { device, version } = next;
+      const envelope = await claimed(fleet, next);
+      if (envelope === undefined) left.push(device);
       else await link.publishDesired(device, { version, envelope });
     }
   };
@@ -48,24 +50,32 @@ export async function handOver(
 export async function handOverLost(means: Means, commands: readonly Handover[]): Promise<readonly string[]> {
   if (commands.length === 0) return [];
   const read = await means.link.readBack(commands.map(({ device }) => device));
-  const lost = commands.filter((command) => {
+  const lost: Handover[] = [];
+  for (const command of commands) {
     const kept = read.get(command.device);
-    return (
+    const sent = await claimed(means.fleet, command);
+    const newest = { ...command, envelope: sent ?? command.envelope };
+    if (
       kept === undefined ||
       kept.seen === 'unknown' ||
-      mustRepeat(compareMemory(command, kept), command.version, 0)
-    );
-  });
+      mustRepeat(compareMemory(newest, kept), command.version, 0)
+    ) {
+      lost.push(command);
+    }
+  }
   return await handOver(means, lost);
 }
 
-async function isTaken(fleet: FleetDirectory, { device, version, envelope }: Handover): Promise<boolean> {
+/** The message to publish; undefined when its version is taken by another command. */
+async function claimed(fleet: FleetDirectory, next: Handover): Promise<Uint8Array | undefined> {
+  const { device, version, envelope } = next;
   try {
-    await fleet.claim(device, version, envelope);
-    return false;
+    const message = await messageFor(fleet, device, envelope, []);
+    await fleet.claim(device, version, message, envelope);
+    return message;
   } catch (error) {
     if (!isRefusal(error, 'input-invalid')) throw error;
-    const kept = await fleet.envelope(device, version);
-    return Buffer.compare(kept, envelope) !== 0;
+    const kept = await fleet.plainEnvelope(device, version);
+    return Buffer.compare(kept, envelope) === 0 ? await fleet.envelope(device, version) : undefined;
   }
 }

@@ -130,7 +130,7 @@ function runningVersion(
 /** What `version` runs; a device without one runs nothing, and is to run nothing again. */
 async function contentOf(fleet: FleetDirectory, device: string, version: number): Promise<DesiredContent> {
   if (version === 0) return { pods: [], images: [] };
-  const envelope = await fleet.envelope(device, version).catch((cause: unknown) => {
+  const envelope = await fleet.plainEnvelope(device, version).catch((cause: unknown) => {
     throw new Refusal(
       'not-found',
       `${device} runs version ${version}, which is not in this fleet directory, so the rollout could not be undone there; use --no-undo to go without`,

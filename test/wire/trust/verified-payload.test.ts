@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 const src = resolve(import.meta.dirname, '../../../src');
 
 describe('the payload of a command [C26]', () => {
-  it('is called verified in eight places beside the verification itself', () => {
+  it('is called verified in nine places beside the verification itself', () => {
     const callers = readdirSync(src, { recursive: true, encoding: 'utf8' })
       .filter(
         (file) => file.endsWith('.ts') && /\balreadyVerified\(/.test(readFileSync(join(src, file), 'utf8')),
@@ -17,6 +17,7 @@ describe('the payload of a command [C26]', () => {
       'countersign.ts',
       'examine-root.ts',
       'examine-unit.ts',
+      'prepare.ts',
       'publish.ts',
       'root-drafts.ts',
       'state-codec.ts',

@@ -1,23 +1,29 @@
 /**
  * The parts of OpenPGP that wherry uses, on the device and in the operator's tool. Naming them lets
- * the bundler leave out encryption and decryption, a quarter of the library.
+ * the bundler leave out the rest.
  */
 export {
   config,
+  createMessage,
+  decrypt,
+  encrypt,
   enums,
   generateKey,
   PacketList,
   PrivateKey,
   PublicKey,
+  PublicKeyEncryptedSessionKeyPacket,
   PublicSubkeyPacket,
   readKey,
   readKeys,
+  readMessage,
   readPrivateKey,
   readSignature,
   SecretKeyPacket,
   Signature,
   SignaturePacket,
   Subkey,
+  SymEncryptedIntegrityProtectedDataPacket,
   unarmor,
   UserAttributePacket,
   UserIDPacket,
