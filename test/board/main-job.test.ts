@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DeviceReport } from '../../src/wire/report/index.ts';
-import { everyBoard, itOn, itOncePerKind } from './board-choice.ts';
+import { everyKind, itOn, itOnce, itOncePerKind } from './board-choice.ts';
 import { type BuiltImage, Scene } from './scene.ts';
 
 const healthy = (report: DeviceReport, version: number): boolean =>
   report.currentVersion === version && report.pods.length > 0 && report.pods.every((pod) => pod.healthy);
 
-describe.each(everyBoard)('on %s', (boardName) => {
+describe.each(everyKind)('on %s', (boardName) => {
   let scene: Scene;
   let web: BuiltImage;
 
@@ -70,7 +70,7 @@ describe.each(everyBoard)('on %s', (boardName) => {
     },
   );
 
-  itOncePerKind(boardName)('the same command again starts nothing [C24]', async () => {
+  itOnce(boardName)('the same command again starts nothing [C24]', async () => {
     const before = mainPid(await scene.report((latest) => latest.pods.length === 1));
     const seq = scene.reports.at(-1)?.seq ?? 0;
     await scene.board.check('systemctl restart wherryd', { timeoutMs: 120_000 });
@@ -78,30 +78,33 @@ describe.each(everyBoard)('on %s', (boardName) => {
     expect(mainPid(report)).toBe(before);
   });
 
-  it('killing and stopping wherryd, and removing the package, do not touch the app [C60]', async () => {
-    const before = mainPid(await scene.report((latest) => latest.pods.length === 1));
-    const same = async (): Promise<void> => {
-      await scene.board.check(
-        `test -d /proc/${before} && systemctl is-active 'wherry-pod-web.*-main.service'`,
-      );
-    };
-    await scene.board.check('kill -9 $(systemctl show -P MainPID wherryd)');
-    await same();
-    await scene.board.waitForUnit('wherryd.service', 'active', 120_000);
-    await same();
-    await scene.board.check('systemctl stop wherryd', { timeoutMs: 120_000 });
-    await same();
-    await scene.board.check('cp /var/lib/dpkg/info/wherry.conffiles /tmp/ 2>/dev/null; dpkg -r wherry', {
-      timeoutMs: 180_000,
-    });
-    await same();
-    expect(await page()).toBe('the first page\n');
-    await scene.reinstall();
-    const report = await scene.report((latest) => latest.pods.length === 1);
-    expect(mainPid(report)).toBe(before);
-  });
-
   itOncePerKind(boardName)(
+    'killing and stopping wherryd, and removing the package, do not touch the app [C60]',
+    async () => {
+      const before = mainPid(await scene.report((latest) => latest.pods.length === 1));
+      const same = async (): Promise<void> => {
+        await scene.board.check(
+          `test -d /proc/${before} && systemctl is-active 'wherry-pod-web.*-main.service'`,
+        );
+      };
+      await scene.board.check('kill -9 $(systemctl show -P MainPID wherryd)');
+      await same();
+      await scene.board.waitForUnit('wherryd.service', 'active', 120_000);
+      await same();
+      await scene.board.check('systemctl stop wherryd', { timeoutMs: 120_000 });
+      await same();
+      await scene.board.check('cp /var/lib/dpkg/info/wherry.conffiles /tmp/ 2>/dev/null; dpkg -r wherry', {
+        timeoutMs: 180_000,
+      });
+      await same();
+      expect(await page()).toBe('the first page\n');
+      await scene.reinstall();
+      const report = await scene.report((latest) => latest.pods.length === 1);
+      expect(mainPid(report)).toBe(before);
+    },
+  );
+
+  itOnce(boardName)(
     'a broker that is gone for a while is found again, without starting anything twice [C3]',
     async () => {
       const before = mainPid(await scene.report((latest) => latest.pods.length === 1));
@@ -141,22 +144,25 @@ describe.each(everyBoard)('on %s', (boardName) => {
     },
   );
 
-  it('a pod that does not stay up is rolled back to the set before [C41] [C47]', async () => {
-    const busybox = await scene.image('busybox', ['/usr/bin/busybox', 'sh', '-c', 'echo broken; exit 3']);
-    const before = await scene.report((latest) => latest.pods.length === 1);
-    const bad = scene.desired([{ name: 'web', image: busybox }]);
-    const answer = await scene.deploy(bad);
-    expect(answer).toMatchObject({ outcome: 'rolled-back' });
-    const code = 'code' in answer ? answer.code : '';
-    expect(['probation-failed', 'activation-failed']).toContain(code);
-    const report = await scene.report(
-      (latest) => latest.deployment?.phase === 'rolled-back' && healthy(latest, before.currentVersion),
-    );
-    expect(report.deployment).toMatchObject({ version: bad.version, code });
-    expect(await page()).toBe('the first page\n');
-    const failed = `systemctl list-units --state=failed --plain --no-legend 'wherry-*'`;
-    expect(await scene.board.check(failed)).toBe('');
-  });
+  itOncePerKind(boardName)(
+    'a pod that does not stay up is rolled back to the set before [C41] [C47]',
+    async () => {
+      const busybox = await scene.image('busybox', ['/usr/bin/busybox', 'sh', '-c', 'echo broken; exit 3']);
+      const before = await scene.report((latest) => latest.pods.length === 1);
+      const bad = scene.desired([{ name: 'web', image: busybox }]);
+      const answer = await scene.deploy(bad);
+      expect(answer).toMatchObject({ outcome: 'rolled-back' });
+      const code = 'code' in answer ? answer.code : '';
+      expect(['probation-failed', 'activation-failed']).toContain(code);
+      const report = await scene.report(
+        (latest) => latest.deployment?.phase === 'rolled-back' && healthy(latest, before.currentVersion),
+      );
+      expect(report.deployment).toMatchObject({ version: bad.version, code });
+      expect(await page()).toBe('the first page\n');
+      const failed = `systemctl list-units --state=failed --plain --no-legend 'wherry-*'`;
+      expect(await scene.board.check(failed)).toBe('');
+    },
+  );
 
   itOncePerKind(boardName, 'controllers')(
     'a hog is killed at its limit, reported as such and restarted, and a pod that did not change goes on [C43] [C52]',
@@ -185,7 +191,7 @@ describe.each(everyBoard)('on %s', (boardName) => {
     },
   );
 
-  itOncePerKind(boardName)(
+  itOnce(boardName)(
     'the apps of a pod share PID, IPC and UTS namespaces, each in its own root [pods.md]',
     async () => {
       const image = await scene.image('busybox', ['/usr/bin/busybox', 'true']);

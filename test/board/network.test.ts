@@ -120,7 +120,7 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     );
     expect(await traces()).toBe(before);
     const seed = Number(process.env['WHERRY_SEED'] ?? Date.now() % 1e6);
-    for (let kill = 0; kill < Number(process.env['WHERRY_KILLS'] ?? 8); kill++) {
+    for (let kill = 0; kill < Number(process.env['WHERRY_KILLS'] ?? 4); kill++) {
       // A moment of the attachment, and then one of the detachment.
       const [first, second] = [(seed * (kill + 1)) % 700, (seed * (kill + 7)) % 500];
       await scene.board.check(

@@ -10,7 +10,7 @@ import type { BuiltPackage } from '../../cross/index.ts';
 import { allArchs, buildPackages, cacheRoot, targets } from '../../cross/index.ts';
 import type { Board } from '../../qemu/index.ts';
 import { startBoard } from '../../qemu/index.ts';
-import { everyRelease } from './board-choice.ts';
+import { everyRelease, itOnce } from './board-choice.ts';
 
 const run = promisify(execFile);
 const root = path.join(import.meta.dirname, '../..');
@@ -165,6 +165,7 @@ describe.each(everyRelease)('a package on %s', (name) => {
         '750 root /var/lib/wherry/metadata',
         '711 root /var/lib/wherry/partial',
         '700 root /var/lib/wherry/pods',
+        '700 root /var/lib/wherry/secrets',
         '755 root /var/lib/wherry/snapshots',
         '711 root /run/wherry/pull',
         '',
@@ -234,7 +235,7 @@ describe.each(everyRelease)('a package on %s', (name) => {
     ]);
   });
 
-  it('restarts the supervisor when upgraded', async () => {
+  itOnce(name)('restarts the supervisor when upgraded', async () => {
     const supervisor = await mainPid('wherryd.service');
     await board.check('dpkg -i /tmp/wherry.deb', { timeoutMs: 300_000 });
     await board.waitFor(
@@ -244,7 +245,7 @@ describe.each(everyRelease)('a package on %s', (name) => {
     await board.waitForUnit('wherryd.service', 'active', 120_000);
   });
 
-  it('stops the supervisor when removed and leaves the pods alone', async () => {
+  itOnce(name)('stops the supervisor when removed and leaves the pods alone', async () => {
     // Made by hand, so it may not meet a supervisor that starts: that one would take it for a
     // leftover and end it.
     await board.check(fakePod);
@@ -257,18 +258,23 @@ describe.each(everyRelease)('a package on %s', (name) => {
     expect((await board.run('ls /usr/lib/wherry')).status).not.toBe(0);
   });
 
-  it('ends the pods and deletes what was stored when purged, and keeps the configuration', async () => {
-    await board.check('dpkg --purge wherry', { timeoutMs: 300_000 });
-    expect((await board.run('systemctl is-active wherry-pod-one-app.service')).stdout.trim()).toBe(
-      'inactive',
-    );
-    const left = [
-      `find /etc/systemd/system /var/lib /run -name '*wherry*'`,
-      'findmnt -rno TARGET',
-      `systemctl list-units --all --plain --no-legend '*wherry*'`,
-    ];
-    // The board's own agent has a similar name.
-    expect(await board.check(`(${left.join('; ')}) | grep wherry | grep -vE 'wherry.rig' || true`)).toBe('');
-    expect(await board.check('find /etc/wherry -type f')).toBe('/etc/wherry/wherry.toml\n');
-  });
+  itOnce(name)(
+    'ends the pods and deletes what was stored when purged, and keeps the configuration',
+    async () => {
+      await board.check('dpkg --purge wherry', { timeoutMs: 300_000 });
+      expect((await board.run('systemctl is-active wherry-pod-one-app.service')).stdout.trim()).toBe(
+        'inactive',
+      );
+      const left = [
+        `find /etc/systemd/system /var/lib /run -name '*wherry*'`,
+        'findmnt -rno TARGET',
+        `systemctl list-units --all --plain --no-legend '*wherry*'`,
+      ];
+      // The board's own agent has a similar name.
+      expect(await board.check(`(${left.join('; ')}) | grep wherry | grep -vE 'wherry.rig' || true`)).toBe(
+        '',
+      );
+      expect(await board.check('find /etc/wherry -type f')).toBe('/etc/wherry/wherry.toml\n');
+    },
+  );
 });

@@ -6,7 +6,7 @@ import { parseImageManifest, parseImageId, parsePodManifest } from '../../src/im
 import { compilePod, type CompiledPod } from '../../src/device/pod/index.ts';
 import { podUuid } from '../../src/wire/trust/index.ts';
 import type { UnitStatus } from '../../src/device/systemd/index.ts';
-import { everyBoard, itOn, itOnce } from './board-choice.ts';
+import { everyBoard, itOnce, itOncePerKind } from './board-choice.ts';
 
 const imageId = parseImageId(`sha512-${'ab'.repeat(64)}`);
 const machines = { amd64: 'x64', arm64: 'arm64', armhf: 'arm' } as const;
@@ -127,38 +127,41 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
   const saying = async (pod: CompiledPod, text: string) =>
     board.waitFor(`journalctl -b -o cat ${from(pod)}`, ({ stdout }) => stdout.includes(text), 90_000);
 
-  itOn(name, 'controllers')('runs with its limits, in a cgroup of its own, followed by systemd', async () => {
-    const pod = compile(
-      'limits',
-      shell('echo ready; exec sleep 1000000', {
-        isolators: [
-          { name: 'resource/memory', value: { limit: '32Mi' } },
-          { name: 'resource/cpu', value: { limit: '1500m' } },
-          { name: 'wherry/tasks', value: { limit: '20' } },
-        ],
-      }),
-      { isolators: [{ name: 'resource/memory', value: { limit: '48Mi' } }] },
-    );
-    const status = await start(pod);
-    expect(status).toMatchObject({
-      activeState: 'active',
-      subState: 'running',
-      result: 'success',
-      restarts: 0,
-    });
-    await saying(pod, 'ready');
-    const cgroup = `/sys/fs/cgroup${status.controlGroup ?? ''}`;
-    const read = await board.check(
-      `cd '${cgroup}'; cat memory.max memory.swap.max cpu.max pids.max ../memory.max cgroup.procs`,
-    );
-    expect(read.trim().split('\n')).toEqual([
-      ...['33554432', '0', '150000 100000', '20', '50331648', String(status.mainPid)],
-    ]);
-    expect((await board.check(`cat /proc/${status.mainPid ?? 0}/cmdline | tr '\\0' ' '`)).trim()).toBe(
-      'sleep 1000000',
-    );
-    expect(await steps(['stop', unitOf(pod)])).toEqual(['done']);
-  });
+  itOncePerKind(name, 'controllers')(
+    'runs with its limits, in a cgroup of its own, followed by systemd',
+    async () => {
+      const pod = compile(
+        'limits',
+        shell('echo ready; exec sleep 1000000', {
+          isolators: [
+            { name: 'resource/memory', value: { limit: '32Mi' } },
+            { name: 'resource/cpu', value: { limit: '1500m' } },
+            { name: 'wherry/tasks', value: { limit: '20' } },
+          ],
+        }),
+        { isolators: [{ name: 'resource/memory', value: { limit: '48Mi' } }] },
+      );
+      const status = await start(pod);
+      expect(status).toMatchObject({
+        activeState: 'active',
+        subState: 'running',
+        result: 'success',
+        restarts: 0,
+      });
+      await saying(pod, 'ready');
+      const cgroup = `/sys/fs/cgroup${status.controlGroup ?? ''}`;
+      const read = await board.check(
+        `cd '${cgroup}'; cat memory.max memory.swap.max cpu.max pids.max ../memory.max cgroup.procs`,
+      );
+      expect(read.trim().split('\n')).toEqual([
+        ...['33554432', '0', '150000 100000', '20', '50331648', String(status.mainPid)],
+      ]);
+      expect((await board.check(`cat /proc/${status.mainPid ?? 0}/cmdline | tr '\\0' ' '`)).trim()).toBe(
+        'sleep 1000000',
+      );
+      expect(await steps(['stop', unitOf(pod)])).toEqual(['done']);
+    },
+  );
 
   itOnce(name)('starts from a clean copy each time, and leaves nothing behind when it ends', async () => {
     const pod = compile(
@@ -262,44 +265,47 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
     await saying(pod, 'through');
   });
 
-  it('shares PID, IPC and UTS namespaces between its apps, and comes back whole when their holder dies', async () => {
-    const sleeper = { image: { id: imageId }, ...shell('echo up; exec sleep 1000000') };
-    const pod = compile('duo', shell('echo up; exec sleep 1000000'), {
-      apps: [
-        { name: 'web', ...sleeper },
-        { name: 'db', ...sleeper },
-      ],
-    });
-    await start(pod);
-    const units = [
-      ...pod.services.map(({ unit }) => unit),
-      ...pod.mounts.filter((unit) => unit.includes('holder')),
-    ];
-    const namespaces = async () => {
-      const statuses = await steps(
-        ...units.map((unit) => ['start', unit]),
-        ...units.map((unit) => ['status', unit]),
-      );
-      const pids = (statuses.slice(units.length) as UnitStatus[]).map(({ mainPid = 0 }) => mainPid);
-      const links = await board.check(
-        `for pid in ${pids.join(' ')}; do readlink /proc/$pid/ns/pid /proc/$pid/ns/ipc /proc/$pid/ns/uts | tr '\\n' ' '; echo; done`,
-      );
-      return { pids, shared: new Set(links.trim().split(/ *\n/)).size === 1 };
-    };
-    const before = await namespaces();
-    expect(before.shared).toBe(true);
-    await board.check(`kill -9 ${before.pids[2] ?? 0}`);
-    await board.waitFor(
-      `for pid in ${before.pids.join(' ')}; do ! kill -0 $pid 2>/dev/null || exit 1; done;
+  itOncePerKind(name)(
+    'shares PID, IPC and UTS namespaces between its apps, and comes back whole when their holder dies',
+    async () => {
+      const sleeper = { image: { id: imageId }, ...shell('echo up; exec sleep 1000000') };
+      const pod = compile('duo', shell('echo up; exec sleep 1000000'), {
+        apps: [
+          { name: 'web', ...sleeper },
+          { name: 'db', ...sleeper },
+        ],
+      });
+      await start(pod);
+      const units = [
+        ...pod.services.map(({ unit }) => unit),
+        ...pod.mounts.filter((unit) => unit.includes('holder')),
+      ];
+      const namespaces = async () => {
+        const statuses = await steps(
+          ...units.map((unit) => ['start', unit]),
+          ...units.map((unit) => ['status', unit]),
+        );
+        const pids = (statuses.slice(units.length) as UnitStatus[]).map(({ mainPid = 0 }) => mainPid);
+        const links = await board.check(
+          `for pid in ${pids.join(' ')}; do readlink /proc/$pid/ns/pid /proc/$pid/ns/ipc /proc/$pid/ns/uts | tr '\\n' ' '; echo; done`,
+        );
+        return { pids, shared: new Set(links.trim().split(/ *\n/)).size === 1 };
+      };
+      const before = await namespaces();
+      expect(before.shared).toBe(true);
+      await board.check(`kill -9 ${before.pids[2] ?? 0}`);
+      await board.waitFor(
+        `for pid in ${before.pids.join(' ')}; do ! kill -0 $pid 2>/dev/null || exit 1; done;
        [ "$(systemctl list-units --plain --no-legend --state=running 'wherry-*duo*.service' | wc -l)" = 3 ]`,
-      undefined,
-      120_000,
-    );
-    const after = await namespaces();
-    expect(after.shared).toBe(true);
-    expect(after.pids).not.toEqual(before.pids);
-    await steps(...units.map((unit) => ['stop', unit]));
-  });
+        undefined,
+        120_000,
+      );
+      const after = await namespaces();
+      expect(after.shared).toBe(true);
+      expect(after.pids).not.toEqual(before.pids);
+      await steps(...units.map((unit) => ['stop', unit]));
+    },
+  );
 
   itOnce(name, 'controllers')(
     'reports how a service ended that systemd forgets as soon as it has failed',

@@ -1,9 +1,9 @@
 import { createServer } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startBoard, type Board } from '../../qemu/index.ts';
-import { everyBoard, itOn, itOncePerKind } from './board-choice.ts';
+import { everyKind, itOn, itOnce, itOncePerKind } from './board-choice.ts';
 
-describe.each(everyBoard)('%s', (name) => {
+describe.each(everyKind)('%s', (name) => {
   let board: Board;
   beforeAll(async () => {
     board = await startBoard({ board: name, powerLoss: true });
@@ -141,7 +141,7 @@ describe.each(everyBoard)('%s', (name) => {
     expect(blocks.subarray(4096)).toEqual(Buffer.alloc(4096));
   });
 
-  itOncePerKind(name)('ends in a power cut with all its processes, and boots without network', async () => {
+  itOnce(name)('ends in a power cut with all its processes, and boots without network', async () => {
     await board.check('sleep 600 & echo $! >/root/left; sync');
     await board.powerCut();
     await expect(board.run('true')).rejects.toThrow(`${name} is switched off`);
@@ -152,7 +152,7 @@ describe.each(everyBoard)('%s', (name) => {
     await board.waitFor('cat /sys/class/net/eth0/carrier', ({ stdout }) => stdout.trim() === '1');
   });
 
-  itOncePerKind(name)('reboots in order and keeps its files and its forwarded ports', async () => {
+  itOnce(name)('reboots in order and keeps its files and its forwarded ports', async () => {
     await board.check('echo kept >/root/before-reboot');
     await board.reboot();
     expect(await board.check('cat /root/before-reboot')).toBe('kept\n');

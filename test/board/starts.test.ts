@@ -15,7 +15,7 @@ const polite = `trap 'sleep 0.1; echo bye; exit 0' TERM; echo up; while :; do sl
 describe.each(oneBoard)('starts of apps on %s', (name) => {
   let board: Board;
   /** Emulated boards take seconds for each start. */
-  const rounds = Number(process.env['WHERRY_STARTS'] ?? (name === 'native' ? 40 : 5));
+  const rounds = Number(process.env['WHERRY_STARTS'] ?? (name === 'native' ? 20 : 5));
 
   beforeAll(async () => {
     board = await startBoard({ board: name });
