@@ -8,7 +8,9 @@ const suiteOf = (name: string) => loadBoardConfig(name).config.suite;
 /** For what must be shown on every architecture, kernel and systemd. */
 export const everyBoard: readonly string[] = named ?? matrix;
 
-/** For what a slow processor or the kernel of a board may break: the native and one emulated board. */
+/**
+ * For what a slow processor or the kernel of a board may break: the native and one emulated board.
+ */
 export const everyKind: readonly string[] = named ?? matrix.slice(0, 2);
 
 /** For what another version of systemd, Node or dpkg may break: a board for each Debian release. */
