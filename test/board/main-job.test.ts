@@ -78,7 +78,7 @@ describe.each(everyKind)('on %s', (boardName) => {
     expect(mainPid(report)).toBe(before);
   });
 
-  itOncePerKind(boardName)(
+  itOnce(boardName)(
     'killing and stopping wherryd, and removing the package, do not touch the app [C60]',
     async () => {
       const before = mainPid(await scene.report((latest) => latest.pods.length === 1));

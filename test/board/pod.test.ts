@@ -265,7 +265,7 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
     await saying(pod, 'through');
   });
 
-  itOncePerKind(name)(
+  itOnce(name)(
     'shares PID, IPC and UTS namespaces between its apps, and comes back whole when their holder dies',
     async () => {
       const sleeper = { image: { id: imageId }, ...shell('echo up; exec sleep 1000000') };
