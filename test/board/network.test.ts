@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { DesiredState } from '../../src/wire/trust/desired-state.ts';
 import type { DeviceReport } from '../../src/wire/report/report.ts';
 import { oneBoard } from './board-choice.ts';
@@ -108,9 +108,20 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
 
   it('[C111] leaves nothing after 20 starts, nor where it was killed at any moment', async () => {
     const { network, app } = await unitsOf('web');
+    const other = await unitsOf('other');
+    // A board takes commands before its pods are up, and a unit that waits for its start is not
+    // stopped by a pattern.
+    await scene.board.waitFor(
+      `systemctl is-active wherryd ${app} ${other.app}`,
+      ({ status }) => status === 0,
+      60_000,
+    );
+    onTestFinished(async () => {
+      await scene.board.check('systemctl start wherryd');
+    });
     await scene.board.check(`systemctl stop wherryd 'wherry-pod-*'`);
     await inactive(network);
-    await inactive((await unitsOf('other')).network);
+    await inactive(other.network);
     const before = await traces();
     expect(before).not.toContain('wherry0');
     expect(before).not.toContain('veth');
@@ -137,7 +148,6 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     expect(await get('http://127.0.0.1:8080/')).toBe('hello from the pod');
     await scene.board.check(`systemctl stop ${app} ${network}`);
     expect(await traces(), `WHERRY_SEED=${seed}`).toBe(before);
-    await scene.board.check('systemctl start wherryd');
   });
 
   it('[C113] accepts a host port of UDP', async () => {

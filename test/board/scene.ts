@@ -57,6 +57,8 @@ export class Scene {
   private broker: RigBroker;
   private readonly images: { readonly url: string; close(): Promise<void> };
   private readonly topics = deviceTopics(fleet, device);
+  /** How long a deployment may take. An emulated board is some 20 times slower. */
+  private readonly patienceMs: number;
   private nextVersion = 1;
 
   private constructor(
@@ -69,6 +71,7 @@ export class Scene {
     debs: readonly string[],
   ) {
     this.boardName = boardName;
+    this.patienceMs = loadBoardConfig(boardName).config.kind === 'native' ? 90_000 : 240_000;
     this.debs = debs;
     this.board = board;
     this.directory = directory;
@@ -269,12 +272,12 @@ export class Scene {
   }
 
   /** Signs and publishes, and waits for the terminal answer. */
-  async deploy(desired: DesiredState, timeoutMs = 240_000): Promise<DeploymentEvent> {
+  async deploy(desired: DesiredState, timeoutMs = this.patienceMs): Promise<DeploymentEvent> {
     await this.send(await this.sign(desired));
     return await this.answer(desired.version, timeoutMs);
   }
 
-  async answer(version: number, timeoutMs = 240_000): Promise<DeploymentEvent> {
+  async answer(version: number, timeoutMs = this.patienceMs): Promise<DeploymentEvent> {
     return await this.waitFor(
       `the answer to version ${version}`,
       () => this.events.find((event) => event.version === version),
