@@ -1,9 +1,10 @@
 import { isAcName, labelValue, type App, type PodApp } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
+import { judge, type JudgedApp } from './allow-list.ts';
 import { resolveAccount } from './account.ts';
 import { bundleConfig, holderConfig } from './bundle.ts';
 import type { CompiledPod, PodImage, PodInput } from './compiled-pod.ts';
-import { choosePodNetwork, hostOnly, networkLimit, portsOf } from '../network/index.ts';
+import { choosePodNetwork, type DeclaredPorts, hostOnly, networkLimit, portsOf } from '../network/index.ts';
 import { compileMetadata, metadataSocket } from './compile-metadata.ts';
 import {
   bundleNetwork,
@@ -18,6 +19,7 @@ import type { LimitedHost } from './limits.ts';
 import { imageMount, podPlaces } from './places.ts';
 import { probeScript, probeScriptPath } from './probe-script.ts';
 import { releaseScript, releaseScriptPath } from './release-script.ts';
+import { beyondDefault } from './seccomp.ts';
 import { type AppSecret, resolveSecrets, secretsRevision, secretsTarget } from './secrets.ts';
 import { type AppSettings, appSettings } from './settings.ts';
 import { startOrder } from './start-order.ts';
@@ -41,6 +43,7 @@ interface CompiledApp {
   readonly mounts: readonly ResolvedMount[];
   readonly isolators: CompiledPod['isolators'];
   readonly networkBytesPerSecond: bigint | undefined;
+  readonly judged: JudgedApp;
   readonly probe: ProbeParts;
 }
 
@@ -82,6 +85,8 @@ export function compilePod(input: PodInput): CompiledPod {
   refuseSharedMemory(apps, kinds);
   const held = holder ? compileHolder(context) : { files: [], directories: [], units: [] };
   const ports = portsOf(name, network, manifest, effectiveApps(input));
+  const refusal = judgePod(context, apps, ports.declared);
+  if (refusal !== undefined) throw refusal;
   const attachment = compileAttachment(context, ports.mapped, [
     isolation.networkBytesPerSecond,
     ...apps.map(({ networkBytesPerSecond }) => networkBytesPerSecond),
@@ -136,13 +141,24 @@ export function compilePod(input: PodInput): CompiledPod {
     ),
     sources: apps.flatMap(({ mounts }, index) =>
       mounts.flatMap(({ volume }) =>
-        volume.kind === 'host' ? [{ app: services[index]?.app ?? '', path: volume.source }] : [],
+        volume.kind === 'host'
+          ? [{ app: services[index]?.app ?? '', path: volume.source, readOnly: volume.readOnly }]
+          : [],
       ),
     ),
     isolators: [...isolation.reports, ...apps.flatMap(({ isolators }) => isolators)],
     ...(network.kind === 'host' ? {} : { network: networkName(network) }),
     ports: { mapped: network.kind !== 'host', ports: ports.declared },
   };
+}
+
+function judgePod(
+  { input: { name, manifest, host } }: PodContext,
+  apps: readonly CompiledApp[],
+  ports: DeclaredPorts,
+): Refusal | undefined {
+  if (host.allow === undefined) return undefined;
+  return judge({ name, manifest, apps: apps.map(({ judged }) => judged), ports }, host.allow);
 }
 
 function imageOf(podApp: PodApp, { images }: PodInput): PodImage {
@@ -220,6 +236,14 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
     files: [file(app.exec), ...app.eventHandlers.map((handler) => file(handler.exec, handler.name))],
     mounts,
     isolators: isolation.reports,
+    judged: {
+      name: podApp.name,
+      uid: account.uid,
+      capabilities: isolation.capabilities,
+      noNewPrivileges: isolation.noNewPrivileges,
+      oomScoreAdj: isolation.oomScoreAdj,
+      beyondFilter: beyondDefault(isolation.capabilities, isolation.seccomp),
+    },
     networkBytesPerSecond: isolation.networkBytesPerSecond,
     probe: compileProbe({
       podName: input.name,
