@@ -1,5 +1,5 @@
 import { defaultCapabilities } from '../../image/appc/index.ts';
-import { type AllowList, knownCapabilities, privilegedIsolators } from '../pod/index.ts';
+import { type AllowList, isDevicePath, knownCapabilities, privilegedIsolators } from '../pod/index.ts';
 import type { Table } from './config-table.ts';
 
 /**
@@ -28,6 +28,12 @@ export function readAllowList(allow: Table): AllowList {
       usualVolumes,
       'absolute paths, with ":ro" for reading only, as in ["/srv", "/etc/ssl/certs:ro"]',
       readVolume,
+    ),
+    devices: allow.list(
+      'devices',
+      [],
+      'paths below /dev, in which * stands for any part of a name, as in ["/dev/ttyUSB*"]',
+      (text) => (isDevicePath(text.replaceAll('*', '0')) ? text : undefined),
     ),
     capabilities: new Set(capabilities.flat()),
     root: allow.flag('root', true),

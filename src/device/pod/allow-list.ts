@@ -1,6 +1,7 @@
 import type { PodManifest, Volume } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import type { DeclaredPorts } from '../network/index.ts';
+import { type AppDevice, matchesDevice } from './devices.ts';
 
 /** Isolators that can take protection away from the device. */
 export const privilegedIsolators = ['os/linux/oom-score-adj', 'os/linux/seccomp-retain-set'] as const;
@@ -13,6 +14,8 @@ export type PrivilegedIsolator = (typeof privilegedIsolators)[number];
 export interface AllowList {
   /** Paths of the host that volumes may lie at or below. */
   readonly volumes: readonly { readonly path: string; readonly readOnly: boolean }[];
+  /** Device nodes: paths below /dev, in which `*` stands for any part of one name. */
+  readonly devices: readonly string[];
   readonly capabilities: ReadonlySet<string>;
   /** Whether an app may run as user 0. */
   readonly root: boolean;
@@ -32,6 +35,7 @@ export interface JudgedPod {
 export interface JudgedApp {
   readonly name: string;
   readonly uid: number;
+  readonly devices: readonly AppDevice[];
   /** The bounding set. */
   readonly capabilities: readonly string[];
   readonly noNewPrivileges: boolean;
@@ -86,6 +90,12 @@ function judgeApp(app: JudgedApp, allow: AllowList): string | undefined {
   }
   if (!allow.root && !app.noNewPrivileges) {
     return `isolators/os/linux/no-new-privileges: must be true where ${setting('root')} is false, else a program of the image could become user 0`;
+  }
+  const device = app.devices.find(
+    ({ path }) => !allow.devices.some((pattern) => matchesDevice(path, pattern)),
+  );
+  if (device !== undefined) {
+    return `annotations/wherry/devices: ${quoted(device.path)} is not in ${setting('devices')}`;
   }
   const capability = app.capabilities.find((name) => !allow.capabilities.has(name));
   if (capability !== undefined) {

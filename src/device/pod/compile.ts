@@ -13,6 +13,7 @@ import {
   type NetworkedPod,
   networkName,
 } from './compile-network.ts';
+import { appDevices, deviceList } from './devices.ts';
 import { type ProbeParts, compileProbe } from './compile-probe.ts';
 import { isolateApp, isolatePod, type PodIsolation } from './isolation.ts';
 import type { LimitedHost } from './limits.ts';
@@ -183,6 +184,7 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
   const secrets = secretsOf(podApp.name, settings, input);
   refuseOverSecrets(podApp.name, mounts, secrets);
   const account = resolveAccount(podApp.name, app, image);
+  const devices = appDevices(podApp);
   const config = (exec: readonly string[]) =>
     bundleConfig({
       appName: podApp.name,
@@ -193,6 +195,7 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
       root: `${places.runtime(id)}/layer/rootfs`,
       readOnlyRoot: podApp.readOnlyRootFs,
       arm32: host.machine === 'arm64' && isForArm32(image),
+      devices,
       mounts: mounts.map((mount) => ({ ...mount, ...sourceOf(mount, places, context.kinds) })),
       network: bundleNetwork(context),
       ...(secrets.length === 0 ? {} : { secrets: `${places.runtime(id)}/secrets` }),
@@ -225,6 +228,7 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
         once: context.settings.get(other)?.once === true,
       })),
       limits: isolation.limits,
+      devices,
       secrets,
       account,
       sources: [...new Set(mounts.flatMap(({ volume }) => (volume.kind === 'host' ? [volume.source] : [])))],
@@ -233,12 +237,19 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
       ...(network.kind === 'attached' ? { network: places.networkUnit } : {}),
       ...(input.metadataUrl === undefined ? {} : { metadata: metadataSocket(context) }),
     }),
-    files: [file(app.exec), ...app.eventHandlers.map((handler) => file(handler.exec, handler.name))],
+    files: [
+      file(app.exec),
+      ...app.eventHandlers.map((handler) => file(handler.exec, handler.name)),
+      ...(devices.length === 0
+        ? []
+        : [{ path: `${places.bundle(podApp.name)}/devices`, content: deviceList(devices), mode: 0o600 }]),
+    ],
     mounts,
     isolators: isolation.reports,
     judged: {
       name: podApp.name,
       uid: account.uid,
+      devices,
       capabilities: isolation.capabilities,
       noNewPrivileges: isolation.noNewPrivileges,
       oomScoreAdj: isolation.oomScoreAdj,

@@ -7,6 +7,7 @@ export { type AllowList, judgePath, type PrivilegedIsolator, privilegedIsolators
 export { appPath } from './bundle.ts';
 export { compilePod } from './compile.ts';
 export type { CompiledPod, CompiledProbe, HostFacts, PodImage } from './compiled-pod.ts';
+export { isDevicePath } from './devices.ts';
 export { crunError, execProcess } from './exec-process.ts';
 export { knownCapabilities } from './isolation.ts';
 export { type ProbeRules, usualRules } from './probe.ts';

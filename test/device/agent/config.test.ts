@@ -55,13 +55,14 @@ describe('wherry.toml', () => {
     expect(allow.volumes.map(({ path }) => path)).toContain('/srv');
     expect(allow).toMatchObject({ root: true, hostPorts: [{ first: 1, last: 65_535 }] });
     expect(allow.capabilities.size).toBe(14);
-    expect(allow.isolators.size).toBe(0);
-    const toml = `${minimal}[allow]\nvolumes = ["/data", "/etc/site:ro"]\ncapabilities = ["default", "CAP_NET_ADMIN"]\nroot = false\nhost_ports = ["80", "8000-8999"]\nisolators = ["os/linux/oom-score-adj"]\n`;
+    expect([...allow.isolators, ...allow.devices]).toEqual([]);
+    const toml = `${minimal}[allow]\nvolumes = ["/data", "/etc/site:ro"]\ncapabilities = ["default", "CAP_NET_ADMIN"]\ndevices = ["/dev/ttyUSB*"]\nroot = false\nhost_ports = ["80", "8000-8999"]\nisolators = ["os/linux/oom-score-adj"]\n`;
     expect(parseConfig(toml).allow).toEqual({
       volumes: [
         { path: '/data', readOnly: false },
         { path: '/etc/site', readOnly: true },
       ],
+      devices: ['/dev/ttyUSB*'],
       capabilities: new Set([...allow.capabilities, 'CAP_NET_ADMIN']),
       root: false,
       hostPorts: [
@@ -137,6 +138,8 @@ describe('wherry.toml', () => {
       ['volumes = ["/srv/../etc"]', 'volumes takes a list'],
       ['volumes = [1]', 'volumes takes a list'],
       ['capabilities = ["CAP_NET_ADMN"]', 'capabilities takes a list of at most 64 capabilities, "default"'],
+      ['devices = ["/etc/passwd"]', 'devices takes a list of at most 64 paths below /dev, in which'],
+      ['devices = ["/dev/tty[0-9]"]', 'devices takes a list'],
       ['root = "no"', 'root takes true or false'],
       ['host_ports = ["0"]', 'host_ports takes a list of at most 64 ports and ranges, as in ["80", "8000-89'],
       ['host_ports = ["90-80"]', 'host_ports takes a list'],

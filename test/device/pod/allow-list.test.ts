@@ -107,6 +107,23 @@ describe('a device without [allow]', () => {
   });
 });
 
+describe('a device node that an app asks for', () => {
+  const podApp = { annotations: [{ name: 'wherry/devices', value: '/dev/ttyUSB0' }] };
+
+  it('is refused where no pattern has it [C164]', () => {
+    for (const toml of ['', 'devices = ["/dev/ttyACM*"]', 'devices = ["/dev/ttyUSB"]']) {
+      expect(answer(toml, {}, {}, podApp)).toBe(
+        `pod-forbidden pod demo-one, app web: annotations/wherry/devices: "/dev/ttyUSB0" is not in ${ofDevice('devices')}`,
+      );
+    }
+  });
+
+  it('is allowed by its name or a pattern', () => {
+    expect(answer('devices = ["/dev/ttyUSB*"]', {}, {}, podApp)).toBe('runs');
+    expect(answer('devices = ["/dev/i2c-1", "/dev/ttyUSB0"]', {}, {}, podApp)).toBe('runs');
+  });
+});
+
 describe('a device with [allow]', () => {
   it.each<[string, object, object?]>([
     ['volumes = ["/"]', {}, host('/etc')],
@@ -180,8 +197,11 @@ describe('the judgement of a pod', () => {
   const port = fc.integer({ min: 1, max: 20 });
   const range = fc.tuple(port, port).map(([a, b]) => ({ first: Math.min(a, b), last: Math.max(a, b) }));
   const path = fc.constantFrom('/srv', '/srv/a', '/etc');
+  const device = fc.constantFrom('/dev/ttyUSB0', '/dev/i2c-1', '/dev/snd/timer');
+  const pattern = fc.oneof(device, fc.constantFrom('/dev/*', '/dev/tty*', '/dev/*/*'));
   const allowList: fc.Arbitrary<AllowList> = fc.record({
     volumes: fc.array(fc.record({ path, readOnly: fc.boolean() })),
+    devices: fc.array(pattern),
     capabilities: fc.array(capability).map((list) => new Set(list)),
     root: fc.boolean(),
     hostPorts: fc.array(range),
@@ -192,6 +212,7 @@ describe('the judgement of a pod', () => {
   const app = fc.record({
     name: fc.constantFrom('web', 'db'),
     uid: fc.constantFrom(0, 33),
+    devices: fc.array(device.map((name) => ({ path: name, access: 'rw' as const }))),
     capabilities: fc.array(capability),
     noNewPrivileges: fc.boolean(),
     oomScoreAdj: fc.constantFrom(undefined, -1, 0, 1),
@@ -228,6 +249,7 @@ describe('the judgement of a pod', () => {
       fc.property(pod, allowList, allowList, (whole, one, other) => {
         const both: AllowList = {
           volumes: [...one.volumes, ...other.volumes],
+          devices: [...one.devices, ...other.devices],
           capabilities: new Set([...one.capabilities, ...other.capabilities]),
           root: one.root || other.root,
           hostPorts: [...one.hostPorts, ...other.hostPorts],
