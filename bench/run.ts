@@ -6,6 +6,7 @@ import { gigabyteGroup } from './gigabyte.ts';
 import { idleGroup } from './idle.ts';
 import { benchInstructions } from './instructions/index.ts';
 import { dockerGroup, memoryGroup } from './memory.ts';
+import { networkGroup } from './network.ts';
 import { packageGroup } from './package.ts';
 import { pullGroup } from './pull.ts';
 import { startGroup } from './start.ts';
@@ -15,6 +16,7 @@ const groups: Readonly<Record<string, Group>> = {
   package: packageGroup,
   connect: connectGroup,
   start: startGroup,
+  network: networkGroup,
   pull: pullGroup,
   memory: memoryGroup,
   docker: dockerGroup,
@@ -23,7 +25,7 @@ const groups: Readonly<Record<string, Group>> = {
 };
 
 /** Those that need no block device and no daemon of Docker. */
-const nativeGroups = ['connect', 'start', 'pull', 'memory', 'idle'];
+const nativeGroups = ['connect', 'start', 'network', 'pull', 'memory', 'idle'];
 
 const help = `Usage: npm run bench -- [--only PATTERN] [--json] [--quick] [--board NAME]
 

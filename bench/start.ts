@@ -1,8 +1,6 @@
-import { podUuid, type DesiredState } from '../src/wire/trust/index.ts';
-import type { BuiltImage, Scene } from '../test/board/scene.ts';
+import type { BuiltImage } from '../test/board/scene.ts';
 import { inTurn, numberFrom, type Group } from './bench.ts';
-
-const waitForEnd = 'trap "exit 0" TERM; sleep 1000000 & wait';
+import { deployPod, importIntoPodman, podmanRun, sinceStage, startOf, waitForEnd } from './pods.ts';
 
 /**
  * From the order to start until somebody has the app's first output: journald, or the reader of
@@ -18,10 +16,10 @@ export const startGroup: Group = {
       name: 'example.com/first',
       app: { isolators: [{ name: 'resource/memory', value: { limit: '64Mi' } }] },
     });
-    let pod = await deploy(scene, image, 0);
+    let pod = await deployPod(scene, { image, round: 0 });
     const limited = board.lacks.controllers === undefined;
     await board.check(handWritten(image, pod.bundle, limited), { timeoutMs: 120_000 });
-    const podman = podmanRun(await importIntoPodman(scene, image), limited);
+    const podman = podmanRun(await importIntoPodman(scene, image), limited, '--network=host');
     await numberFrom(board, podman); // The first run makes podman's databases.
 
     let round = 0;
@@ -37,7 +35,7 @@ export const startGroup: Group = {
       podman: () => numberFrom(board, podman),
       first: async () => {
         await board.check(`systemctl stop '${pod.unit}' '${pod.mount}'; sleep 3`, { timeoutMs: 120_000 });
-        pod = await deploy(scene, image, ++round);
+        pod = await deployPod(scene, { image, round: ++round });
         return await numberFrom(board, sinceStage(pod));
       },
     });
@@ -79,75 +77,6 @@ export const startGroup: Group = {
     ];
   },
 };
-
-interface Pod {
-  readonly version: number;
-  readonly unit: string;
-  readonly mount: string;
-  readonly bundle: string;
-}
-
-/** Deploys the pod as a new one: each round has a manifest of its own. */
-async function deploy(scene: Scene, image: BuiltImage, round: number): Promise<Pod> {
-  const annotations = [{ name: 'example.com/round', value: String(round) }];
-  const desired: DesiredState = scene.desired([{ name: 'first', image, manifest: { annotations } }], {
-    policy: {
-      probationSeconds: 1,
-      reconnectWindowSeconds: 1,
-      limits: scene.board.lacks.controllers === undefined ? 'require' : 'best-effort',
-    },
-  });
-  const event = await scene.deploy(desired);
-  if (event.outcome !== 'committed') throw new Error(`the pod was not deployed: ${JSON.stringify(event)}`);
-  const manifest = desired.pods[0]?.manifest ?? new Uint8Array();
-  const uuid = podUuid('first', manifest);
-  return {
-    version: desired.version,
-    unit: `wherry-pod-first.${uuid.slice(0, 8)}-main.service`,
-    mount: `run-wherry-images-${image.id.replaceAll('-', '\\x2d')}.mount`,
-    bundle: `/var/lib/wherry/pods/${uuid}/apps/main`,
-  };
-}
-
-/** Stops a service, and units that it needs, lets the board come to rest, and starts it. */
-function startOf(unit: string, ...needs: string[]): string {
-  const units = [unit, ...needs].map((name) => `'${name}'`).join(' ');
-  return `systemctl stop ${units}
-    sleep 3
-    start=$(now)
-    systemctl start '${unit}'
-    ${firstOutput(unit)}
-    since "$start" "$said"`;
-}
-
-/** Waits for what the app says after `$start`. */
-function firstOutput(unit: string): string {
-  return `until said=$(journalctl -b -q -o json --output-fields=MESSAGE -n 1 _SYSTEMD_UNIT='${unit}' _TRANSPORT=stdout | at) &&
-      awk -v a="$start" -v b="$said" 'BEGIN { exit !(b + 0 > a + 0) }'; do sleep 0.2; done`;
-}
-
-/** From wherryd's word that it compiles the pod, its image being there. */
-function sinceStage({ unit, version }: Pod): string {
-  return `stage=$(journalctl -b -q -o json --output-fields=MESSAGE _SYSTEMD_UNIT=wherryd.service \\
-      WHERRY_VERSION=${version} WHERRY_PHASE=stage | head -n 1)
-    start=$(at <<<"$stage")
-    ${firstOutput(unit)}
-    since "$start" "$said"`;
-}
-
-async function importIntoPodman(scene: Scene, image: BuiltImage): Promise<string> {
-  const rootfs = `/run/wherry/images/${image.id}/rootfs`;
-  await scene.board.check(`tar -C '${rootfs}' -c . | podman import --quiet - bench`, { timeoutMs: 180_000 });
-  return 'bench';
-}
-
-function podmanRun(image: string, limited: boolean): string {
-  const limits = limited ? '--memory=64m --pids-limit=512' : '--cgroups=disabled --pids-limit=-1';
-  return `sleep 3
-    start=$(now)
-    said=$(podman run --rm --network=host ${limits} ${image} /bin/sh -c 'echo up' | { read -r _; now; })
-    since "$start" "$said"`;
-}
 
 /**
  * What somebody would write who knows systemd well: the image, an overlay over it, crun with the
