@@ -37,7 +37,7 @@ export async function collectGarbage(context: Context): Promise<void> {
  * asked; while it is at work on a deployment it collects nothing, and does so when that has ended.
  */
 export async function showGarbage(context: Context, options: { readonly store?: string }): Promise<void> {
-  const { deviceStore, openDeviceStore } = await import('./device-store.ts');
+  const { deviceStore, openDeviceStore } = await import('../../../device/local-api/index.ts');
   const { rootsOf } = await import('../../../device/deploy/index.ts');
   const { findGarbage } = await import('../../../device/store/index.ts');
   const { disk, directories, readState } = await openDeviceStore(options.store ?? deviceStore);

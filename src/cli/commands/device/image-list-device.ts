@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 import { type DeviceState, imageUses, type ImageUse, versionOf } from '../../../device/deploy/index.ts';
 import { mountUnit } from '../../../device/pod/index.ts';
 import type { Context } from '../../context.ts';
-import { deviceStore, openDeviceStore } from './device-store.ts';
+import { deviceStore, openDeviceStore } from '../../../device/local-api/index.ts';
 import { formatBytes, formatTable, shortImageId, type Cell } from '../../format.ts';
 
 /** Where images are mounted, as in device/host/places.ts. */

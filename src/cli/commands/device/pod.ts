@@ -4,7 +4,7 @@ import { Refusal } from '../../../core/refusal/index.ts';
 import { places } from '../../../device/host/index.ts';
 import type { Context } from '../../context.ts';
 import { type Cell, formatTable } from '../../format.ts';
-import { type AppUnit, appUnits, unitsOfPod } from './running-apps.ts';
+import { type AppUnit, appUnits, unitsOfPod } from '../../../device/local-api/index.ts';
 
 export type PodChange = 'stop' | 'start' | 'restart';
 
