@@ -27,8 +27,8 @@ export function addPod(program: Command, makeContext: MakeContext): void {
       .description(changes[change])
       .addHelpText('after', example(`wherry pod ${change} web`))
       .action(async (name: string, _options: object, command: Command) => {
-        const { changePod } = await import('../commands/device/pod.ts');
-        await changePod(makeContext(command.optsWithGlobals()), change, name);
+        const { alterPod } = await import('../commands/device/pod.ts');
+        await alterPod(makeContext(command.optsWithGlobals()), change, name);
       });
   }
 }

@@ -10,4 +10,10 @@ export {
   type RunningApp,
   unitsOfPod,
 } from './app-units.ts';
+export { type LogChoice, journalCommand, type LogLine, readLog } from './app-logs.ts';
+export { type DeviceStatus, deviceStatus, lastReport } from './device-status.ts';
 export { type DeviceStore, deviceStore, openDeviceStore } from './device-store.ts';
+export { askToCollect, catches, type GarbageList, listGarbage } from './garbage.ts';
+export { imageSummary, type ImageSummary, storedImages } from './images.ts';
+export { addLock, approve, type NewLock, removeLock } from './locks.ts';
+export { type AppSummary, changePod, listApps, podCommand, type PodChange } from './pods.ts';
