@@ -21,7 +21,7 @@ import {
 import { examineInUnit, examineRootInUnit } from '../jobs/examine/index.ts';
 import { admitGroup } from './api-socket.ts';
 import { inTurn } from './in-turn.ts';
-import { keepReport } from './local-report.ts';
+import { keepRecord } from './local-record.ts';
 import { holdOf } from './hold.ts';
 import {
   lookAtHost,
@@ -187,8 +187,8 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     },
     (report) => {
       session.publishReport(report);
-      keepReport(places.report, report).catch((error: unknown) =>
-        journal.log('warning', `the report cannot be kept for the local API: ${String(error)}`),
+      keepRecord(places.record, { report, network: config.network }).catch((error: unknown) =>
+        journal.log('warning', `the record for the local API cannot be written: ${String(error)}`),
       );
     },
     (error) => journal.log('warning', `a report could not be made: ${String(error)}`),

@@ -7,8 +7,11 @@ import { deviceStatus } from './device-status.ts';
 import { deviceStore } from './device-store.ts';
 import { askToCollect, listGarbage } from './garbage.ts';
 import { imageSummary, storedImages } from './images.ts';
+import { inspectPod } from './inspect-pod.ts';
 import { addLock, approve, removeLock } from './locks.ts';
+import { inspectNetwork, listNetworks } from './networks.ts';
 import { changePod, listApps, type PodChange } from './pods.ts';
+import { sampleUsage } from './usage.ts';
 
 export interface ApiRequest {
   readonly method: string;
@@ -36,6 +39,7 @@ const maxReasonCharacters = 200;
 export const requests: Readonly<Record<string, Answer>> = {
   'GET /v1/status': () => deviceStatus(),
   'GET /v1/pods': () => listApps(),
+  'GET /v1/pods/*': (_request, [pod = '']) => inspectPod(pod),
   'POST /v1/pods/*/stop': change('stop'),
   'POST /v1/pods/*/start': change('start'),
   'POST /v1/pods/*/restart': change('restart'),
@@ -48,6 +52,9 @@ export const requests: Readonly<Record<string, Answer>> = {
       ...(since === undefined ? {} : { since }),
     });
   },
+  'GET /v1/usage': (_request, _names, { clock }) => sampleUsage(() => clock.monotonicMs()),
+  'GET /v1/networks': () => listNetworks(),
+  'GET /v1/networks/*': (_request, [network = '']) => inspectNetwork(network),
   'GET /v1/images': async () => (await storedImages(deviceStore)).map(imageSummary),
   'GET /v1/garbage': () => listGarbage(deviceStore),
   'POST /v1/garbage/collect': async (_request, _names, { clock, signal }) => ({

@@ -1,6 +1,13 @@
-import { type AppSummary, changePod, listApps, type PodChange } from '../../../device/local-api/index.ts';
+import {
+  type AppSummary,
+  changePod,
+  type InspectedPod,
+  inspectPod,
+  listApps,
+  type PodChange,
+} from '../../../device/local-api/index.ts';
 import type { Context } from '../../context.ts';
-import { type Cell, formatTable } from '../../format.ts';
+import { type Cell, formatTable, formatUse, shortImageId } from '../../format.ts';
 
 /** `wherry pod list`: the apps of this device and their states, as systemd knows them. */
 export async function listPods(context: Context): Promise<void> {
@@ -39,4 +46,40 @@ export async function alterPod(context: Context, change: PodChange, pod: string)
     );
   }
   if (context.json) context.terminal.out(JSON.stringify({ pod, change }));
+}
+
+/** `wherry pod inspect` */
+export async function showPod({ json, terminal }: Context, name: string): Promise<void> {
+  const pod = await inspectPod(name);
+  terminal.out(json ? JSON.stringify(pod) : renderPod(terminal, pod));
+}
+
+const inspected = ['APP', 'STATE', 'PID', 'RESTARTS', 'LAST EXIT', 'MEMORY', 'TASKS', 'PROBE', 'IMAGE'];
+
+export function renderPod(terminal: Pick<Context['terminal'], 'hasColour'>, pod: InspectedPod): string {
+  const { healthy, network } = pod;
+  const health = healthy === null ? 'not in the last report' : healthy ? 'healthy' : 'not healthy';
+  const rows = pod.apps.map((app) => [
+    app.app,
+    `${app.activeState} (${app.subState})`,
+    String(app.pid ?? '-'),
+    String(app.restarts ?? '-'),
+    app.lastResult ?? '-',
+    formatUse(app.memoryBytes ?? undefined, app.memoryMaxBytes ?? undefined),
+    String(app.tasks ?? '-'),
+    app.probe?.state ?? '-',
+    app.imageId === null ? '-' : shortImageId(app.imageId),
+  ]);
+  return [
+    `${pod.pod} ${pod.uuid}: ${health}`,
+    ...(network === null ? [] : [['network', network.name, ...network.addresses].join(' ')]),
+    ...pod.isolators.map(
+      ({ app, name, outcome, detail }) =>
+        `${app === '' ? 'pod' : `app ${app}`}: ${name} ${outcome}${detail === '' ? '' : `: ${detail}`}`,
+    ),
+    ...pod.apps.flatMap(({ app, probe }) =>
+      probe ? [`app ${app}: probe ${probe.state}: ${probe.detail}`] : [],
+    ),
+    formatTable(terminal, inspected, rows),
+  ].join('\n');
 }
