@@ -31,6 +31,10 @@ export interface Config {
     /** Addresses of the network `bridge`. */
     readonly subnet: string;
   };
+  readonly api: {
+    /** Whose members may use the local API; root alone without it. */
+    readonly group?: string;
+  };
   readonly store: { readonly compression: 'none' | 'lz4' };
   /** cron expressions in local time (node-cron). */
   readonly reportSchedule: string;
@@ -67,6 +71,7 @@ export function parseConfig(text: string): Config {
   const download = root.table('download');
   const network = root.table('network');
   const store = root.table('store');
+  const api = root.table('api');
   const report = root.table('report');
   const gc = root.table('gc');
   const config: Config = {
@@ -80,11 +85,13 @@ export function parseConfig(text: string): Config {
     },
     download: readDownload(download),
     network: readNetwork(network),
+    api: readApi(api),
     store: { compression: store.oneOf('compression', ['none', 'lz4'], 'none') },
     reportSchedule: report.text('schedule', '*/5 * * * *'),
     gcSchedule: gc.text('schedule', '17 3 * * *'),
   };
-  for (const table of [root, broker, limits, download, network, store, report, gc]) table.refuseLeftovers();
+  for (const table of [root, broker, limits, download, network, api, store, report, gc])
+    table.refuseLeftovers();
   const { maxBytesPerSecond } = config.download;
   const { minBytesPerSecond } = config.limits;
   if (maxBytesPerSecond !== 0 && maxBytesPerSecond < minBytesPerSecond) {
@@ -132,6 +139,16 @@ function readNetwork(network: Table): Config['network'] {
     throw invalid('network.subnet', 'takes an IPv4 network of 4 to 65536 addresses such as "10.173.0.0/24"');
   }
   return { allowHost, whenUnsaid, subnet };
+}
+
+function readApi(api: Table): Config['api'] {
+  const { group } = api.optionalTexts({ group: 'group' });
+  if (group === undefined) return {};
+  // What useradd(8) takes.
+  if (!/^[a-z_][a-z0-9_-]{0,31}$/.test(group)) {
+    throw invalid('api.group', 'takes the name of a group such as "operators"');
+  }
+  return { group };
 }
 
 /** `a.b.c.d/prefix` with no bit set behind the prefix. */

@@ -19,7 +19,9 @@ import {
   readNetworkFacts,
 } from '../world/index.ts';
 import { examineInUnit, examineRootInUnit } from '../jobs/examine/index.ts';
+import { admitGroup } from './api-socket.ts';
 import { inTurn } from './in-turn.ts';
+import { keepRecord } from './local-record.ts';
 import { holdOf } from './hold.ts';
 import {
   lookAtHost,
@@ -183,7 +185,12 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
       seq += 1;
       return await buildReport(config, host, places, keeper.state, world, watch, supervisor, seq);
     },
-    (report) => session.publishReport(report),
+    (report) => {
+      session.publishReport(report);
+      keepRecord(places.record, { report, network: config.network }).catch((error: unknown) =>
+        journal.log('warning', `the record for the local API cannot be written: ${String(error)}`),
+      );
+    },
     (error) => journal.log('warning', `a report could not be made: ${String(error)}`),
   );
   const supervisor = new Supervisor({
@@ -297,6 +304,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     if (!signal.aborted) journal.log('warning', `the root of trust could not be looked at: ${String(error)}`);
   });
   reporter.request();
+  await admitGroup(places.apiSocket, config.api.group, journal);
   notifier.ready();
   // After the pods and the link: what is found here is told, and no pod waited for it.
   const looking = world.checkObjects(keeper.state).then(

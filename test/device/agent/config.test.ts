@@ -50,6 +50,14 @@ describe('wherry.toml', () => {
     });
   });
 
+  it('[C180] admits a group to the local API only when it is named', () => {
+    expect(parseConfig(minimal).api).toEqual({});
+    expect(parseConfig(`${minimal}[api]\ngroup = "operators"\n`).api).toEqual({ group: 'operators' });
+    for (const group of ['', 'Operators', '0', 'a:b', 'a'.repeat(33)])
+      expect(fault(`${minimal}[api]\ngroup = "${group}"\n`)).toMatch(/^wherry.toml: api.group takes/);
+    expect(fault(`${minimal}[api]\nuser = "x"\n`)).toBe('wherry.toml: api.user is not a known key');
+  });
+
   it('accepts a proxy and a rate limit for downloads', () => {
     const toml = `${minimal}[download]\nproxy = "http://proxy.example:3128/"\nno_proxy = ["a.local", ".b"]\nmax_bytes_per_second = 65536\n`;
     expect(parseConfig(toml).download).toEqual({
