@@ -2,11 +2,10 @@ import { mkdir } from 'node:fs/promises';
 import type { StateKeeper, TrustedRoot } from '../deploy/index.ts';
 import { type Journal, systemClock, systemRandom } from '../../core/ports/index.ts';
 import { DeviceSession } from '../session/index.ts';
-import { MqttTransport } from '../../wire/mqtt/index.ts';
 import { imageStore, nodeDisk, programVerity, stateSlots } from '../store/index.ts';
 import { connectSystemd, openNotifier } from '../systemd/index.ts';
 import { type DeviceTime, deviceTime, timeFloor, trustedInEra } from '../../wire/trust/index.ts';
-import { readCredentials } from './broker-credentials.ts';
+import { openBrokers } from './broker-addresses.ts';
 import { parseConfig } from './config.ts';
 import { buildReport } from './device-report.ts';
 import {
@@ -165,11 +164,12 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
       ),
   });
 
+  const brokers = await openBrokers(config.broker, { clock: systemClock, journal });
   const session = new DeviceSession({
     fleet: config.fleet,
     device: config.device,
     bootId: host.bootId,
-    transport: new MqttTransport({ ...config.broker, ...(await readCredentials(config.broker)) }),
+    transport: brokers,
     clock: systemClock,
     journal,
     policy: { bootSpreadMs: config.broker.bootSpreadSeconds * 1000 },
@@ -181,7 +181,8 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     systemClock,
     async () => {
       seq += 1;
-      return await buildReport(config, host, places, keeper.state, world, watch, supervisor, seq);
+      const parts = { places, world, watch, supervisor, brokers };
+      return await buildReport(config, host, keeper.state, parts, seq);
     },
     (report) => session.publishReport(report),
     (error) => journal.log('warning', `a report could not be made: ${String(error)}`),

@@ -19,7 +19,7 @@ describe('wherry.toml', () => {
     expect(parseConfig(minimal)).toMatchObject({
       fleet: 'harbour',
       device: 'crane-7',
-      broker: { url: 'mqtt://broker:1883', version: 4, bootSpreadSeconds: 30 },
+      broker: { urls: ['mqtt://broker:1883'], version: 4, bootSpreadSeconds: 30 },
       download: { maxBytesPerSecond: 0 },
       store: { compression: 'none' },
       reportSchedule: '*/5 * * * *',
@@ -34,6 +34,27 @@ describe('wherry.toml', () => {
       limits: { reserveBytes: 0 },
       store: { compression: 'lz4' },
     });
+  });
+
+  it('[C157] takes several broker addresses in place of one', () => {
+    const several = (urls: string) => minimal.replace('url = "mqtt://broker:1883"', `urls = ${urls}`);
+    expect(parseConfig(several('["mqtts://a", "mqtt://b:1884"]')).broker.urls).toEqual([
+      'mqtts://a',
+      'mqtt://b:1884',
+    ]);
+    expect(fault(several('[]'))).toBe('wherry.toml: broker.url takes text and must be given');
+    expect(fault(several('["mqtts://a", "http://b"]'))).toBe(
+      'wherry.toml: broker.urls takes mqtt://host:port or mqtts://host:port',
+    );
+    expect(fault(several('["mqtts://a", "mqtts://a"]'))).toBe(
+      'wherry.toml: broker.urls names mqtts://a twice',
+    );
+    expect(fault(several('"mqtts://a"'))).toMatch(
+      /^wherry.toml: broker.urls takes a list of at most 8 addresses/,
+    );
+    expect(fault(`${minimal}urls = ["mqtts://a"]\n`)).toBe(
+      'wherry.toml: broker.urls is given beside broker.url: keep one of them',
+    );
   });
 
   it('has a default network for pods', () => {

@@ -1,0 +1,58 @@
+import { invalid, type Table } from './config-table.ts';
+
+/** `[broker]` of wherry.toml. */
+export interface BrokerConfig {
+  /** In the order in which they are dialled, each once. */
+  readonly urls: readonly [string, ...string[]];
+  /** MQTT protocol level: 4 is 3.1.1. */
+  readonly version: 4 | 5;
+  /** Paths of PEM files. */
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  readonly username?: string;
+  readonly passwordFile?: string;
+  /**
+   * After a boot the first connection waits up to this long, so that a site's devices do not come
+   * back as one.
+   */
+  readonly bootSpreadSeconds: number;
+}
+
+const mostUrls = 8;
+
+/** @throws Refusal `config-invalid` */
+export function readBroker(broker: Table): BrokerConfig {
+  return {
+    urls: readUrls(broker),
+    version: broker.oneOf('version', [4, 5], 4),
+    ...broker.optionalTexts({
+      ca: 'ca',
+      cert: 'cert',
+      key: 'key',
+      username: 'username',
+      password_file: 'passwordFile',
+    }),
+    bootSpreadSeconds: broker.integer('boot_spread_seconds', 0, 3600, 30),
+  };
+}
+
+function readUrls(broker: Table): BrokerConfig['urls'] {
+  const takes = `takes a list of at most ${mostUrls} addresses, as in ["mqtts://a:8883", "mqtts://b:8883"]`;
+  const several = broker.texts('urls', { most: mostUrls, takes });
+  const { url } = broker.optionalTexts({ url: 'url' });
+  if (several.length > 0 && url !== undefined) {
+    throw invalid('broker.urls', 'is given beside broker.url: keep one of them');
+  }
+  const [first, ...others] = several.length > 0 ? several : [url ?? broker.text('url')];
+  if (first === undefined) throw invalid('broker.urls', takes);
+  const key = several.length > 0 ? 'broker.urls' : 'broker.url';
+  for (const one of [first, ...others]) {
+    if (!/^mqtts?:\/\/[^/\s]+$/.test(one)) {
+      throw invalid(key, 'takes mqtt://host:port or mqtts://host:port');
+    }
+  }
+  const twice = several.find((one, at) => several.indexOf(one) < at);
+  if (twice !== undefined) throw invalid(key, `names ${twice} twice`);
+  return [first, ...others];
+}
