@@ -48,8 +48,11 @@ function readUrls(broker: Table): BrokerConfig['urls'] {
   if (first === undefined) throw invalid('broker.urls', takes);
   const key = several.length > 0 ? 'broker.urls' : 'broker.url';
   for (const one of [first, ...others]) {
-    if (!/^mqtts?:\/\/[^/\s]+$/.test(one)) {
-      throw invalid(key, 'takes mqtt://host:port or mqtts://host:port');
+    if (!/^(mqtts?:\/\/[^/\s]+|wss?:\/\/\S+)$/.test(one)) {
+      throw invalid(
+        key,
+        'takes mqtt://host:port, mqtts://host:port, ws://host:port/path or wss://host:port/path',
+      );
     }
   }
   const twice = several.find((one, at) => several.indexOf(one) < at);

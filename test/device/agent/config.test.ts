@@ -44,7 +44,7 @@ describe('wherry.toml', () => {
     ]);
     expect(fault(several('[]'))).toBe('wherry.toml: broker.url takes text and must be given');
     expect(fault(several('["mqtts://a", "http://b"]'))).toBe(
-      'wherry.toml: broker.urls takes mqtt://host:port or mqtts://host:port',
+      'wherry.toml: broker.urls takes mqtt://host:port, mqtts://host:port, ws://host:port/path or wss://host:port/path',
     );
     expect(fault(several('["mqtts://a", "mqtts://a"]'))).toBe(
       'wherry.toml: broker.urls names mqtts://a twice',
@@ -89,7 +89,7 @@ describe('wherry.toml', () => {
     ],
     [
       minimal.replace('mqtt://broker:1883', 'http://broker'),
-      'wherry.toml: broker.url takes mqtt://host:port or mqtts://host:port',
+      'wherry.toml: broker.url takes mqtt://host:port, mqtts://host:port, ws://host:port/path or wss://host:port/path',
     ],
     [`${minimal}colour = "red"\n`, 'wherry.toml: broker.colour is not a known key'],
     [`extra = 1\n${minimal}`, 'wherry.toml: extra is not a known key'],
