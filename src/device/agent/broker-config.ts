@@ -17,6 +17,8 @@ export interface BrokerConfig {
    * back as one.
    */
   readonly bootSpreadSeconds: number;
+  /** Seconds between two visits to the broker; undefined is a session that is kept. */
+  readonly visitEverySeconds?: number;
 }
 
 const mostUrls = 8;
@@ -34,7 +36,21 @@ export function readBroker(broker: Table): BrokerConfig {
       password_file: 'passwordFile',
     }),
     bootSpreadSeconds: broker.integer('boot_spread_seconds', 0, 3600, 30),
+    ...readVisits(broker),
   };
+}
+
+function readVisits(broker: Table): { visitEverySeconds?: number } {
+  const connection = broker.oneOf('connection', ['kept', 'timer'], 'kept');
+  const [least, most, unsaid] = [10, 7 * 86_400, 0] as const;
+  const interval = broker.integer('interval_seconds', least, most, unsaid);
+  if (connection === 'timer' && interval === unsaid) {
+    throw invalid('broker.interval_seconds', `must be given with broker.connection "timer"`);
+  }
+  if (connection === 'kept' && interval !== unsaid) {
+    throw invalid('broker.interval_seconds', `has no effect without broker.connection "timer"`);
+  }
+  return connection === 'timer' ? { visitEverySeconds: interval } : {};
 }
 
 function readUrls(broker: Table): BrokerConfig['urls'] {

@@ -58,7 +58,8 @@ export class Table {
   }
 
   integer(key: string, min: number, max: number, fallback: number): number {
-    const value = this.take(key) ?? fallback;
+    const value = this.take(key);
+    if (value === undefined) return fallback;
     if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < min || value > max) {
       throw invalid(this.path(key), `takes a whole number from ${min} to ${max}`);
     }

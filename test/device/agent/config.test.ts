@@ -57,6 +57,24 @@ describe('wherry.toml', () => {
     );
   });
 
+  it('[C159] takes an interval of visits in place of a kept session', () => {
+    expect(parseConfig(minimal).broker.visitEverySeconds).toBeUndefined();
+    const timer = `${minimal}connection = "timer"\n`;
+    expect(parseConfig(`${timer}interval_seconds = 900\n`).broker.visitEverySeconds).toBe(900);
+    expect(fault(timer)).toBe(
+      'wherry.toml: broker.interval_seconds must be given with broker.connection "timer"',
+    );
+    expect(fault(`${timer}interval_seconds = 9\n`)).toBe(
+      'wherry.toml: broker.interval_seconds takes a whole number from 10 to 604800',
+    );
+    expect(fault(`${minimal}interval_seconds = 900\n`)).toBe(
+      'wherry.toml: broker.interval_seconds has no effect without broker.connection "timer"',
+    );
+    expect(fault(`${minimal}connection = "often"\n`)).toBe(
+      'wherry.toml: broker.connection takes one of kept, timer',
+    );
+  });
+
   it('has a default network for pods', () => {
     expect(parseConfig(minimal).network).toEqual({
       allowHost: true,
