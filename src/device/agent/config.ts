@@ -1,6 +1,6 @@
 import { isIPv4 } from 'node:net';
 import { parse, TomlError } from 'smol-toml';
-import { type AcName, parseAcName } from '../../image/appc/index.ts';
+import { type AcName, isAcName, parseAcName } from '../../image/appc/index.ts';
 import type { ProxySettings } from '../../wire/http/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 
@@ -8,6 +8,10 @@ import { Refusal } from '../../core/refusal/index.ts';
 export interface Config {
   readonly fleet: AcName;
   readonly device: AcName;
+  /** Whose commands the device obeys, too; the first goes first. At most 4. */
+  readonly groups: readonly AcName[];
+  /** For filters of lists; nothing is decided by them. At most 16. */
+  readonly labels: Readonly<Record<string, string>>;
   readonly broker: BrokerConfig;
   readonly limits: {
     /** Largest uncompressed image. */
@@ -72,6 +76,8 @@ export function parseConfig(text: string): Config {
   const config: Config = {
     fleet: root.name('fleet'),
     device: root.name('device'),
+    groups: readGroups(root),
+    labels: readLabels(root),
     broker: readBroker(broker),
     limits: {
       maxImageBytes: limits.integer('max_image_bytes', 1 << 20, 2 ** 40, 2 * 2 ** 30),
@@ -94,6 +100,35 @@ export function parseConfig(text: string): Config {
     );
   }
   return config;
+}
+
+/** As many as leave room for the topics of the device in the eight that every broker takes. */
+const maxGroups = 4;
+const maxLabels = 16;
+
+function readGroups(root: Table): readonly AcName[] {
+  const names = root.texts(
+    'groups',
+    `at most ${maxGroups} different AC Names such as ["kitchen", "floor-2"]`,
+  );
+  const groups = names.filter((name): name is AcName => isAcName(name) && name.length <= 64);
+  if (groups.length === names.length && new Set(names).size === names.length && names.length <= maxGroups)
+    return groups;
+  throw invalid('groups', `takes a list of at most ${maxGroups} different AC Names of at most 64 characters`);
+}
+
+function readLabels(root: Table): Readonly<Record<string, string>> {
+  const labels = Object.entries(root.table('labels').rest());
+  const isText = (value: unknown): value is string =>
+    typeof value === 'string' && /^[^\p{C}]{1,64}$/u.test(value);
+  const texts = labels.flatMap(([name, value]) =>
+    isAcName(name) && name.length <= 64 && isText(value) ? [[name, value] as const] : [],
+  );
+  if (texts.length === labels.length && texts.length <= maxLabels) return Object.fromEntries(texts);
+  throw invalid(
+    'labels',
+    `is a table of at most ${maxLabels} AC Names with texts of 1 to 64 characters, as in labels = { site = "pier 4" }`,
+  );
 }
 
 function readDownload(download: Table): Config['download'] {
@@ -212,11 +247,14 @@ class Table {
   }
 
   /** A list of words; absent is empty. */
-  texts(key: string): readonly string[] {
+  texts(
+    key: string,
+    expectation = 'at most 64 hosts, as in ["intranet.example", ".local"]',
+  ): readonly string[] {
     const value = this.take(key) ?? [];
     const isWord = (one: unknown): one is string => typeof one === 'string' && /^[^\s,]{1,256}$/.test(one);
     if (!Array.isArray(value) || value.length > 64 || !value.every(isWord))
-      throw invalid(this.path(key), 'takes a list of at most 64 hosts, as in ["intranet.example", ".local"]');
+      throw invalid(this.path(key), `takes a list of ${expectation}`);
     return value;
   }
 
@@ -248,6 +286,11 @@ class Table {
       if (this.values.has(key)) result[name] = this.text(key);
     }
     return result;
+  }
+
+  /** What was not taken yet, whatever its keys. */
+  rest(): Readonly<Record<string, unknown>> {
+    return Object.fromEntries(this.values);
   }
 
   refuseLeftovers(): void {

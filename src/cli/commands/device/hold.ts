@@ -59,14 +59,21 @@ export async function removeLock(context: Context, name: string): Promise<void> 
 }
 
 /** `wherry approve` */
-export async function approve(context: Context, version: number): Promise<void> {
-  const path = approvalPath(places, version);
+export async function approve(
+  context: Context,
+  version: number,
+  { group }: { readonly group?: string },
+): Promise<void> {
+  if (group !== undefined) refuseOtherNames(group);
+  const path = approvalPath(places, version, group);
   await asRoot(async () => {
     await mkdir(dirname(path), { recursive: true, mode: 0o755 });
     await writeFile(path, '');
   });
   const text = `version ${version} may be activated from now on, in this boot`;
-  context.terminal.out(context.json ? JSON.stringify({ version }) : text);
+  context.terminal.out(
+    context.json ? JSON.stringify({ version, ...(group === undefined ? {} : { group }) }) : text,
+  );
 }
 
 function stateOf({ expires }: LockFile, nowSeconds: number): string {
