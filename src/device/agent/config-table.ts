@@ -91,6 +91,11 @@ export class Table {
     return result;
   }
 
+  /** What nobody has taken. */
+  rest(): Readonly<Record<string, unknown>> {
+    return Object.fromEntries(this.values);
+  }
+
   refuseLeftovers(): void {
     const [key] = this.values.keys();
     if (key !== undefined) throw invalid(this.path(key), 'is not a known key');

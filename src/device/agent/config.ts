@@ -1,6 +1,6 @@
 import { isIPv4 } from 'node:net';
 import { parse, TomlError } from 'smol-toml';
-import type { AcName } from '../../image/appc/index.ts';
+import { type AcName, isAcName } from '../../image/appc/index.ts';
 import type { ProxySettings } from '../../wire/http/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import type { AllowList } from '../pod/index.ts';
@@ -12,6 +12,10 @@ import { invalid, Table } from './config-table.ts';
 export interface Config {
   readonly fleet: AcName;
   readonly device: AcName;
+  /** Whose commands the device obeys, too; the first goes first. At most 4. */
+  readonly groups: readonly AcName[];
+  /** For filters of lists; nothing is decided by them. At most 16. */
+  readonly labels: Readonly<Record<string, string>>;
   readonly broker: BrokerConfig;
   readonly limits: {
     /** Largest uncompressed image. */
@@ -67,6 +71,8 @@ export function parseConfig(text: string): Config {
   const config: Config = {
     fleet: root.name('fleet'),
     device: root.name('device'),
+    groups: readGroups(root),
+    labels: readLabels(root),
     broker: readBroker(broker),
     limits: {
       maxImageBytes: limits.integer('max_image_bytes', 1 << 20, 2 ** 40, 2 * 2 ** 30),
@@ -92,6 +98,33 @@ export function parseConfig(text: string): Config {
     );
   }
   return config;
+}
+
+/** As many as leave room for the topics of the device in the eight that every broker takes. */
+const maxGroups = 4;
+const maxLabels = 16;
+
+function readGroups(root: Table): readonly AcName[] {
+  const expected = 'different AC Names of at most 64 characters, as in ["kitchen", "floor-2"]';
+  const toName = (name: string): AcName | undefined =>
+    isAcName(name) && name.length <= 64 ? name : undefined;
+  const groups = root.list('groups', [], expected, toName, maxGroups);
+  if (new Set(groups).size === groups.length) return groups;
+  throw invalid('groups', `takes a list of at most ${maxGroups} ${expected}`);
+}
+
+function readLabels(root: Table): Readonly<Record<string, string>> {
+  const labels = Object.entries(root.table('labels').rest());
+  const isText = (value: unknown): value is string =>
+    typeof value === 'string' && /^[^\p{C}]{1,64}$/u.test(value);
+  const texts = labels.flatMap(([name, value]) =>
+    isAcName(name) && name.length <= 64 && isText(value) ? [[name, value] as const] : [],
+  );
+  if (texts.length === labels.length && texts.length <= maxLabels) return Object.fromEntries(texts);
+  throw invalid(
+    'labels',
+    `is a table of at most ${maxLabels} AC Names with texts of 1 to 64 characters, as in labels = { site = "pier 4" }`,
+  );
 }
 
 function readDownload(download: Table): Config['download'] {

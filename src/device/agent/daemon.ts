@@ -1,5 +1,11 @@
 import { mkdir } from 'node:fs/promises';
-import type { StateKeeper, TrustedRoot } from '../deploy/index.ts';
+import {
+  isUntried,
+  markOfTarget,
+  newestIssued,
+  type StateKeeper,
+  type TrustedRoot,
+} from '../deploy/index.ts';
 import { type Journal, systemClock, systemRandom } from '../../core/ports/index.ts';
 import { DeviceSession } from '../session/index.ts';
 import { imageStore, nodeDisk, programVerity, stateSlots } from '../store/index.ts';
@@ -95,9 +101,11 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
   const trust = deviceTrust(trustFiles(stores), () => keeper.state.root?.document);
 
   const now = (): DeviceTime => {
-    const { trusted, root } = keeper.state;
-    const newestIssued = Math.max(trusted.issued, root?.document.issued ?? 0);
-    const floor = timeFloor({ buildTime: options.buildTime, newestIssued, savedTime: 0 });
+    const floor = timeFloor({
+      buildTime: options.buildTime,
+      newestIssued: newestIssued(keeper.state),
+      savedTime: 0,
+    });
     return deviceTime(Math.floor(systemClock.nowMs() / 1000), options.clockIsKept(), floor);
   };
   /**
@@ -174,6 +182,7 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
   const session = new DeviceSession({
     fleet: config.fleet,
     device: config.device,
+    groups: config.groups,
     bootId: host.bootId,
     transport: brokers,
     clock: systemClock,
@@ -200,6 +209,7 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
   );
   const supervisor = new Supervisor({
     keeper,
+    groups: config.groups,
     world,
     clock: systemClock,
     journal,
@@ -208,11 +218,12 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     later: (delayMs, work) => {
       systemClock.sleep(delayMs, signal).then(work, () => undefined);
     },
-    examine: async (message, _state, examineSignal) => {
+    examine: async (message, _state, examineSignal, group) => {
       await roots.settled(examineSignal);
       return await examining(() => {
         // Now, in turn: a root that came before the message counts.
-        const { trusted, root } = keeper.state;
+        const { root } = keeper.state;
+        const { withdrawn: _withdrawn, ...trusted } = markOfTarget(keeper.state, group);
         return examineInUnit(
           message,
           {
@@ -220,6 +231,8 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
             copies: trust.copies(),
             fleet: config.fleet,
             device: config.device,
+            ...(group === undefined ? {} : { group }),
+            ...(isUntried(keeper.state, config.groups, group) ? { untried: true as const } : {}),
             trusted: trustedInEra(trusted, root?.era),
             time: now(),
             ...(root === undefined ? {} : { root: termsOf(root) }),
@@ -240,6 +253,7 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     onRest: options.onRest,
     onChange: () => reporter.request(),
     onEvent: (event) => session.publishEvent(event),
+    onWithdrawn: () => session.askForCommands(),
     onAccepted: (desired) => session.setReconnectWindow(desired.policy.reconnectWindowSeconds),
   });
 
@@ -281,10 +295,10 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     return 'stopped';
   }
   signal.removeEventListener('abort', giveUp);
-  session.onDesired((message) => supervisor.receive(message));
+  session.onDesired((message, group) => supervisor.receive(message, group));
   session.onRoot((version, message) => roots.receive(version, message));
   if (roots.trusted !== undefined) session.awaitRoot(roots.trusted.document.version + 1);
-  session.onRefused((refusal) => supervisor.refuse('envelope-too-large', refusal.message));
+  session.onRefused((refusal, group) => supervisor.refuse('envelope-too-large', refusal.message, 0, group));
   session.onConnection((state) => {
     hasBroker = state.up;
     if (state.up) roots.expect();

@@ -19,6 +19,8 @@ describe('wherry.toml', () => {
     expect(parseConfig(minimal)).toMatchObject({
       fleet: 'harbour',
       device: 'crane-7',
+      groups: [],
+      labels: {},
       broker: { urls: ['mqtt://broker:1883'], version: 4, bootSpreadSeconds: 30 },
       download: { maxBytesPerSecond: 0 },
       store: { compression: 'none' },
@@ -72,6 +74,32 @@ describe('wherry.toml', () => {
     );
     expect(fault(`${minimal}connection = "often"\n`)).toBe(
       'wherry.toml: broker.connection takes one of kept, timer',
+    );
+  });
+
+  it('[C178] takes groups in their order, and labels', () => {
+    const toml = `groups = ["kitchen", "floor-2"]\n${minimal}[labels]\nsite = "pier 4"\n`;
+    expect(parseConfig(toml)).toMatchObject({ groups: ['kitchen', 'floor-2'], labels: { site: 'pier 4' } });
+  });
+
+  it.each([
+    ['a name that could widen a topic', 'groups = ["kitchen/#"]'],
+    ['a wildcard', 'groups = ["+"]'],
+    ['a group twice', 'groups = ["kitchen", "kitchen"]'],
+    ['five groups', 'groups = ["a", "b", "c", "d", "e"]'],
+    ['a word', 'groups = "kitchen"'],
+    ['a name of 65 characters', `groups = ["${'a'.repeat(65)}"]`],
+    ['a label that is not an AC Name', 'labels = { "Site X" = "pier 4" }'],
+    ['a number', 'labels = { floor = 2 }'],
+    ['a line break', 'labels = { floor = "a\\nb" }'],
+    ['17 labels', `labels = { ${Array.from({ length: 17 }, (_, index) => `a${index} = "x"`).join(', ')} }`],
+  ])('[C178] refuses %s among groups and labels', (_what, line) => {
+    const key = line.split(' ')[0] ?? '';
+    expect(() => parseConfig(`${line}\n${minimal}`)).toThrow(
+      expect.objectContaining({
+        code: 'config-invalid',
+        message: expect.stringContaining(key) as string,
+      }) as Error,
     );
   });
 
