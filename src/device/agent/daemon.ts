@@ -119,7 +119,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     watch,
     files: new PodFiles(disk, { ...places, mounts: `${places.run}/images` }),
     directories: places,
-    host: { ...host, crunPath: places.crun },
+    host: { ...host, crunPath: places.crun, allow: config.allow },
     networks: () => readNetworkFacts(disk, places, config.network),
     metadataKey: () => metadataKey(disk, places.metadataKey, systemRandom),
     architectures: host.architectures,

@@ -58,6 +58,29 @@ describe('wherry.toml', () => {
     expect(fault(`${minimal}[api]\nuser = "x"\n`)).toBe('wherry.toml: api.user is not a known key');
   });
 
+  it('has a list of what pods may have, of which a given key replaces the default', () => {
+    const { allow } = parseConfig(minimal);
+    expect(allow.volumes.map(({ path }) => path)).toContain('/srv');
+    expect(allow).toMatchObject({ root: true, hostPorts: [{ first: 1, last: 65_535 }] });
+    expect(allow.capabilities.size).toBe(14);
+    expect([...allow.isolators, ...allow.devices]).toEqual([]);
+    const toml = `${minimal}[allow]\nvolumes = ["/data", "/etc/site:ro"]\ncapabilities = ["default", "CAP_NET_ADMIN"]\ndevices = ["/dev/ttyUSB*"]\nroot = false\nhost_ports = ["80", "8000-8999"]\nisolators = ["os/linux/oom-score-adj"]\n`;
+    expect(parseConfig(toml).allow).toEqual({
+      volumes: [
+        { path: '/data', readOnly: false },
+        { path: '/etc/site', readOnly: true },
+      ],
+      devices: ['/dev/ttyUSB*'],
+      capabilities: new Set([...allow.capabilities, 'CAP_NET_ADMIN']),
+      root: false,
+      hostPorts: [
+        { first: 80, last: 80 },
+        { first: 8000, last: 8999 },
+      ],
+      isolators: new Set(['os/linux/oom-score-adj']),
+    });
+  });
+
   it('accepts a proxy and a rate limit for downloads', () => {
     const toml = `${minimal}[download]\nproxy = "http://proxy.example:3128/"\nno_proxy = ["a.local", ".b"]\nmax_bytes_per_second = 65536\n`;
     expect(parseConfig(toml).download).toEqual({
@@ -117,6 +140,25 @@ describe('wherry.toml', () => {
     [`${minimal}[download]\nno_proxy = ["a"]\n`, /download\.no_proxy says nothing without download\.proxy/],
     [`${minimal}[download]\nproxy = "http://p"\nno_proxy = "a"\n`, /download\.no_proxy takes a list/],
     [`${minimal}[download]\nproxy = "http://p"\nno_proxy = ["a,b"]\n`, /download\.no_proxy takes a list/],
+    ...[
+      ['volumes = "/srv"', 'volumes takes a list of at most 64 absolute paths, with ":ro" for reading only'],
+      ['volumes = ["srv"]', 'volumes takes a list'],
+      ['volumes = ["/srv/../etc"]', 'volumes takes a list'],
+      ['volumes = [1]', 'volumes takes a list'],
+      ['capabilities = ["CAP_NET_ADMN"]', 'capabilities takes a list of at most 64 capabilities, "default"'],
+      ['devices = ["/etc/passwd"]', 'devices takes a list of at most 64 paths below /dev, in which'],
+      ['devices = ["/dev/tty[0-9]"]', 'devices takes a list'],
+      ['root = "no"', 'root takes true or false'],
+      ['host_ports = ["0"]', 'host_ports takes a list of at most 64 ports and ranges, as in ["80", "8000-89'],
+      ['host_ports = ["90-80"]', 'host_ports takes a list'],
+      ['host_ports = ["1-65536"]', 'host_ports takes a list'],
+      ['host_ports = [80]', 'host_ports takes a list'],
+      ['isolators = ["resource/cpu"]', 'isolators takes a list of at most 64 of os/linux/oom-score-adj, os/'],
+      ['hosts = []', 'hosts is not a known key'],
+    ].map(([line = '', sentence = '']): [string, string] => [
+      `${minimal}[allow]\n${line}\n`,
+      `wherry.toml: allow.${sentence}`,
+    ]),
     ['fleet = \n', /^wherry\.toml line 1: /],
   ])('%j is refused with a message', (toml, sentence) => {
     expect(fault(toml)).toMatch(sentence);
