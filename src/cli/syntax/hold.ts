@@ -36,9 +36,10 @@ export function addHolds(program: Command, makeContext: MakeContext): void {
   program
     .command('approve <version>')
     .description('on a device: let a version be activated that was deployed with --activate approval')
-    .addHelpText('after', example('wherry approve 12'))
-    .action(async (version: string, _options: object, command: Command) => {
+    .option('--group <name>', 'it is a version of this group, not of the device itself')
+    .addHelpText('after', example('wherry approve 12', 'wherry approve 3 --group kitchen'))
+    .action(async (version: string, options: { group?: string }, command: Command) => {
       const { approveVersion } = await import('../commands/device/hold.ts');
-      await approveVersion(makeContext(command.optsWithGlobals()), count(version));
+      await approveVersion(makeContext(command.optsWithGlobals()), count(version), options);
     });
 }

@@ -41,6 +41,8 @@ export const refusalCodes = {
   'ciphertext-malformed': ['command', 'the encrypted message is not one of the form that is accepted'],
   'decryption-failed': ['command', 'the message is encrypted to another key, or was changed'],
   'secret-mismatch': ['command', 'the value of a secret is not the one that was signed for'],
+  'wrong-target': ['command', 'the desired state came on the topic of another target than it is for'],
+  'passed-over': ['command', 'the command of another target of the device goes first'],
   // --- the image (image/aci, wire/http, device/store)
   // --------------------------------------------------------------------
   'image-signature-missing': ['image', 'the image has no detached signature'],

@@ -1,16 +1,21 @@
 import { isIPv4 } from 'node:net';
 import { parse, TomlError } from 'smol-toml';
-import type { AcName } from '../../image/appc/index.ts';
+import { type AcName, isAcName } from '../../image/appc/index.ts';
 import type { ProxySettings } from '../../wire/http/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import type { AllowList } from '../pod/index.ts';
 import { readAllowList } from './allow-config.ts';
+import { type BrokerConfig, readBroker } from './broker-config.ts';
 import { invalid, Table } from './config-table.ts';
 
 /** `/etc/wherry/wherry.toml` after checking; wherry.toml(5) explains each key. */
 export interface Config {
   readonly fleet: AcName;
   readonly device: AcName;
+  /** Whose commands the device obeys, too; the first goes first. At most 4. */
+  readonly groups: readonly AcName[];
+  /** For filters of lists; nothing is decided by them. At most 16. */
+  readonly labels: Readonly<Record<string, string>>;
   readonly broker: BrokerConfig;
   readonly limits: {
     /** Largest uncompressed image. */
@@ -46,23 +51,6 @@ export interface Config {
   readonly gcSchedule: string;
 }
 
-export interface BrokerConfig {
-  readonly url: string;
-  /** MQTT protocol level: 4 is 3.1.1. */
-  readonly version: 4 | 5;
-  /** Paths of PEM files. */
-  readonly ca?: string;
-  readonly cert?: string;
-  readonly key?: string;
-  readonly username?: string;
-  readonly passwordFile?: string;
-  /**
-   * After a boot the first connection waits up to this long, so that a site's devices do not come
-   * back as one.
-   */
-  readonly bootSpreadSeconds: number;
-}
-
 /**
  * Reads the configuration. Unknown keys are refused, so that a typo cannot silently leave a default
  * in force.
@@ -83,6 +71,8 @@ export function parseConfig(text: string): Config {
   const config: Config = {
     fleet: root.name('fleet'),
     device: root.name('device'),
+    groups: readGroups(root),
+    labels: readLabels(root),
     broker: readBroker(broker),
     limits: {
       maxImageBytes: limits.integer('max_image_bytes', 1 << 20, 2 ** 40, 2 * 2 ** 30),
@@ -108,6 +98,33 @@ export function parseConfig(text: string): Config {
     );
   }
   return config;
+}
+
+/** As many as leave room for the topics of the device in the eight that every broker takes. */
+const maxGroups = 4;
+const maxLabels = 16;
+
+function readGroups(root: Table): readonly AcName[] {
+  const expected = 'different AC Names of at most 64 characters, as in ["kitchen", "floor-2"]';
+  const toName = (name: string): AcName | undefined =>
+    isAcName(name) && name.length <= 64 ? name : undefined;
+  const groups = root.list('groups', [], expected, toName, maxGroups);
+  if (new Set(groups).size === groups.length) return groups;
+  throw invalid('groups', `takes a list of at most ${maxGroups} ${expected}`);
+}
+
+function readLabels(root: Table): Readonly<Record<string, string>> {
+  const labels = Object.entries(root.table('labels').rest());
+  const isText = (value: unknown): value is string =>
+    typeof value === 'string' && /^[^\p{C}]{1,64}$/u.test(value);
+  const texts = labels.flatMap(([name, value]) =>
+    isAcName(name) && name.length <= 64 && isText(value) ? [[name, value] as const] : [],
+  );
+  if (texts.length === labels.length && texts.length <= maxLabels) return Object.fromEntries(texts);
+  throw invalid(
+    'labels',
+    `is a table of at most ${maxLabels} AC Names with texts of 1 to 64 characters, as in labels = { site = "pier 4" }`,
+  );
 }
 
 function readDownload(download: Table): Config['download'] {
@@ -166,25 +183,6 @@ function isSubnet(text: string): boolean {
   if (!isIPv4(address) || !/^(1[6-9]|2[0-9]|30)$/.test(prefix) || text.split('/').length !== 2) return false;
   const bits = address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
   return bits % 2 ** (32 - Number(prefix)) === 0;
-}
-
-function readBroker(broker: Table): BrokerConfig {
-  const url = broker.text('url');
-  if (!/^mqtts?:\/\/[^/\s]+$/.test(url)) {
-    throw invalid('broker.url', 'takes mqtt://host:port or mqtts://host:port');
-  }
-  return {
-    url,
-    version: broker.oneOf('version', [4, 5], 4),
-    ...broker.optionalTexts({
-      ca: 'ca',
-      cert: 'cert',
-      key: 'key',
-      username: 'username',
-      password_file: 'passwordFile',
-    }),
-    bootSpreadSeconds: broker.integer('boot_spread_seconds', 0, 3600, 30),
-  };
 }
 
 function parseToml(text: string): Record<string, unknown> {

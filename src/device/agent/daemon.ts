@@ -1,12 +1,17 @@
 import { mkdir } from 'node:fs/promises';
-import type { StateKeeper, TrustedRoot } from '../deploy/index.ts';
+import {
+  isUntried,
+  markOfTarget,
+  newestIssued,
+  type StateKeeper,
+  type TrustedRoot,
+} from '../deploy/index.ts';
 import { type Journal, systemClock, systemRandom } from '../../core/ports/index.ts';
 import { DeviceSession } from '../session/index.ts';
-import { MqttTransport } from '../../wire/mqtt/index.ts';
 import { imageStore, nodeDisk, programVerity, stateSlots } from '../store/index.ts';
 import { connectSystemd, openNotifier } from '../systemd/index.ts';
 import { type DeviceTime, deviceTime, timeFloor, trustedInEra } from '../../wire/trust/index.ts';
-import { readCredentials } from './broker-credentials.ts';
+import { openBrokers } from './broker-addresses.ts';
 import { parseConfig } from './config.ts';
 import { buildReport } from './device-report.ts';
 import {
@@ -44,6 +49,8 @@ import { openState } from './state-file.ts';
 import { Supervisor } from './supervisor.ts';
 import { deviceTrust, trustFiles } from './trust-files.ts';
 import { accountOf } from './unit-account.ts';
+import { endOfVisit } from './visit.ts';
+import { readyToVisit } from './wake-timer.ts';
 import { wherryVersion } from './version.ts';
 
 export interface DaemonOptions {
@@ -72,9 +79,10 @@ const maxEntries = 100_000;
 const maxHeaderBytes = 2048;
 
 /**
- * wherryd: puts the parts together, runs until `signal` is aborted, and leaves the pods running.
+ * wherryd: puts the parts together, runs until `signal` is aborted or a visit to the broker is
+ * over, and leaves the pods running.
  */
-export async function runDaemon(options: DaemonOptions): Promise<void> {
+export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'visited'> {
   const { journal, places, signal } = options;
   const config = parseConfig(options.configText);
   const disk = nodeDisk();
@@ -93,9 +101,11 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   const trust = deviceTrust(trustFiles(stores), () => keeper.state.root?.document);
 
   const now = (): DeviceTime => {
-    const { trusted, root } = keeper.state;
-    const newestIssued = Math.max(trusted.issued, root?.document.issued ?? 0);
-    const floor = timeFloor({ buildTime: options.buildTime, newestIssued, savedTime: 0 });
+    const floor = timeFloor({
+      buildTime: options.buildTime,
+      newestIssued: newestIssued(keeper.state),
+      savedTime: 0,
+    });
     return deviceTime(Math.floor(systemClock.nowMs() / 1000), options.clockIsKept(), floor);
   };
   /**
@@ -167,14 +177,17 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
       ),
   });
 
+  const visits = await readyToVisit({ systemd, disk, units: places.units }, config.broker, journal);
+  const brokers = await openBrokers(config.broker, { clock: systemClock, journal });
   const session = new DeviceSession({
     fleet: config.fleet,
     device: config.device,
+    groups: config.groups,
     bootId: host.bootId,
-    transport: new MqttTransport({ ...config.broker, ...(await readCredentials(config.broker)) }),
+    transport: brokers,
     clock: systemClock,
     journal,
-    policy: { bootSpreadMs: config.broker.bootSpreadSeconds * 1000 },
+    policy: { bootSpreadMs: visits.isWoken ? 0 : config.broker.bootSpreadSeconds * 1000 },
   });
   /** The unit that examines does so for one message at a time. */
   const examining = inTurn();
@@ -183,7 +196,8 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     systemClock,
     async () => {
       seq += 1;
-      return await buildReport(config, host, places, keeper.state, world, watch, supervisor, seq);
+      const parts = { places, world, watch, supervisor, brokers };
+      return await buildReport(config, host, keeper.state, parts, seq);
     },
     (report) => {
       session.publishReport(report);
@@ -195,6 +209,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   );
   const supervisor = new Supervisor({
     keeper,
+    groups: config.groups,
     world,
     clock: systemClock,
     journal,
@@ -203,11 +218,12 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     later: (delayMs, work) => {
       systemClock.sleep(delayMs, signal).then(work, () => undefined);
     },
-    examine: async (message, _state, examineSignal) => {
+    examine: async (message, _state, examineSignal, group) => {
       await roots.settled(examineSignal);
       return await examining(() => {
         // Now, in turn: a root that came before the message counts.
-        const { trusted, root } = keeper.state;
+        const { root } = keeper.state;
+        const { withdrawn: _withdrawn, ...trusted } = markOfTarget(keeper.state, group);
         return examineInUnit(
           message,
           {
@@ -215,6 +231,8 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
             copies: trust.copies(),
             fleet: config.fleet,
             device: config.device,
+            ...(group === undefined ? {} : { group }),
+            ...(isUntried(keeper.state, config.groups, group) ? { untried: true as const } : {}),
             trusted: trustedInEra(trusted, root?.era),
             time: now(),
             ...(root === undefined ? {} : { root: termsOf(root) }),
@@ -235,6 +253,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     onRest: options.onRest,
     onChange: () => reporter.request(),
     onEvent: (event) => session.publishEvent(event),
+    onWithdrawn: () => session.askForCommands(),
     onAccepted: (desired) => session.setReconnectWindow(desired.policy.reconnectWindowSeconds),
   });
 
@@ -273,13 +292,13 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   } catch (error) {
     if (!signal.aborted) throw error;
     notifier.close();
-    return;
+    return 'stopped';
   }
   signal.removeEventListener('abort', giveUp);
-  session.onDesired((message) => supervisor.receive(message));
+  session.onDesired((message, group) => supervisor.receive(message, group));
   session.onRoot((version, message) => roots.receive(version, message));
   if (roots.trusted !== undefined) session.awaitRoot(roots.trusted.document.version + 1);
-  session.onRefused((refusal) => supervisor.refuse('envelope-too-large', refusal.message));
+  session.onRefused((refusal, group) => supervisor.refuse('envelope-too-large', refusal.message, 0, group));
   session.onConnection((state) => {
     hasBroker = state.up;
     if (state.up) roots.expect();
@@ -319,8 +338,20 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     `wherry ${wherryVersion()} supervises device ${config.device} of fleet ${config.fleet}`,
   );
 
-  if (!signal.aborted)
+  if (visits.areOn) {
+    const ports = {
+      clock: systemClock,
+      isBusy: () => supervisor.busy,
+      traffic: () => session.traffic,
+      probationSeconds: () => keeper.state.pending?.desired.policy.probationSeconds ?? 0,
+      settled: () => roots.settled(signal).catch(() => undefined),
+    };
+    await endOfVisit(ports, signal);
+  } else if (!signal.aborted) {
     await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+  }
+  const isStopped = signal.aborted;
+  if (!isStopped) journal.log('info', 'the visit to the broker is over; wherryd.timer starts the next one');
   notifier.stopping();
   for (const stop of stops) stop();
   // Whatever waits for systemd then fails, and a deployment stays pending.
@@ -333,6 +364,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   clearTimeout(patience);
   notifier.close();
   systemd.close();
+  return isStopped ? 'stopped' : 'visited';
 }
 
 /** What a command is judged by, of the root. */

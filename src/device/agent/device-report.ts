@@ -1,4 +1,4 @@
-import { type DeviceState, referencedObjects } from '../deploy/index.ts';
+import { type DeviceState, markOfTarget, referencedObjects } from '../deploy/index.ts';
 import { type RootDocument, trustedInEra } from '../../wire/trust/index.ts';
 import type { DeviceReport } from '../../wire/report/index.ts';
 import { systemClock } from '../../core/ports/index.ts';
@@ -6,21 +6,29 @@ import type { Config } from './config.ts';
 import type { DeviceWorld, PodWatch } from '../world/index.ts';
 import { encryptionCapability } from './device-key.ts';
 import type { Host, Places } from '../host/index.ts';
+import type { SeveralBrokers } from '../session/index.ts';
 import type { Supervisor } from './supervisor.ts';
 import { wherryVersion } from './version.ts';
+
+/** Whom a report asks. */
+interface ReportParts {
+  readonly places: Places;
+  readonly world: DeviceWorld;
+  readonly watch: PodWatch;
+  readonly supervisor: Supervisor;
+  readonly brokers: SeveralBrokers;
+}
 
 /** What the device says of itself now. */
 export async function buildReport(
   config: Config,
   host: Host,
-  places: Places,
   state: DeviceState,
-  world: DeviceWorld,
-  watch: PodWatch,
-  supervisor: Supervisor,
+  parts: ReportParts,
   seq: number,
 ): Promise<DeviceReport> {
-  const { deployment, refused } = supervisor;
+  const { places, world, watch, brokers } = parts;
+  const { deployment, refused } = parts.supervisor;
   // What was collected is missing, and rightly so.
   const referenced = referencedObjects(state);
   const damaged = world.damaged.filter(({ imageId }) => referenced.has(imageId));
@@ -33,13 +41,34 @@ export async function buildReport(
     at: Math.floor(systemClock.nowMs() / 1000),
     wherry: wherryVersion(),
     trustedVersion: trustedInEra(state.trusted, state.root?.era).version,
+    ...(state.trusted.withdrawn === true ? { withdrawn: true as const } : {}),
     currentVersion: state.current?.version ?? 0,
+    ...(state.current?.group === undefined ? {} : { group: state.current.group }),
+    ...membershipOf(config, state),
     ...(state.root === undefined ? {} : { root: pickRoot(state.root.document) }),
     ...(deployment === undefined ? {} : { deployment }),
     ...(refused === undefined ? {} : { refused }),
     pods: await Promise.all(world.pods.map((pod) => watch.report(pod))),
     capabilities: [...host.capabilities, ...encryptionCapability(places)],
     ...(damaged.length === 0 ? {} : { damaged }),
+    ...(brokers.use === undefined ? {} : { broker: brokers.use }),
+  };
+}
+
+/** The groups and labels of the configuration; absent when there are none. */
+function membershipOf(
+  { groups, labels }: Config,
+  state: DeviceState,
+): Pick<DeviceReport, 'groups' | 'labels'> {
+  const membership = (name: string) => {
+    const mark = markOfTarget(state, name);
+    const trustedVersion = trustedInEra(mark, state.root?.era).version;
+    return { name, trustedVersion, ...(mark.withdrawn === true ? { withdrawn: true as const } : {}) };
+  };
+  const pairs = Object.entries(labels).map(([name, value]) => ({ name, value }));
+  return {
+    ...(groups.length === 0 ? {} : { groups: groups.map(membership) }),
+    ...(pairs.length === 0 ? {} : { labels: pairs }),
   };
 }
 

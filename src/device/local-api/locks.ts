@@ -17,8 +17,7 @@ export interface NewLock {
  * @throws Refusal `usage` for a name that is none, `device-unsupported` without the rights
  */
 export async function addLock(places: HoldPlaces, name: string, lock: NewLock): Promise<LockFile> {
-  if (!isAcName(name) || basename(name) !== name)
-    throw new Refusal('usage', `${JSON.stringify(name)} is not a name of lower-case words and dashes`);
+  refuseOtherNames(name);
   const { reason, expires, keep } = lock;
   const { boot, kept } = lockDirectories(places);
   const path = join(keep ? kept : boot, name);
@@ -45,13 +44,24 @@ export async function removeLock(places: HoldPlaces, name: string): Promise<void
   });
 }
 
-/** Lets a version be activated that waits for an approval, in this boot. */
-export async function approve(places: HoldPlaces, version: number): Promise<void> {
-  const path = approvalPath(places, version);
+/**
+ * Lets a version be activated that waits for an approval, in this boot.
+ * @param group the one whose version it is; the device's own without it
+ * @throws Refusal `usage` for a name that is none, `device-unsupported` without the rights
+ */
+export async function approve(places: HoldPlaces, version: number, group?: string): Promise<void> {
+  if (group !== undefined) refuseOtherNames(group);
+  const path = approvalPath(places, version, group);
   await asRoot(async () => {
     await mkdir(dirname(path), { recursive: true, mode: 0o755 });
     await writeFile(path, '');
   });
+}
+
+/** A name becomes that of a file. */
+function refuseOtherNames(name: string): void {
+  if (!isAcName(name) || basename(name) !== name)
+    throw new Refusal('usage', `${JSON.stringify(name)} is not a name of lower-case words and dashes`);
 }
 
 async function asRoot(work: () => Promise<void>): Promise<void> {

@@ -20,6 +20,7 @@ export {
 } from './report-codec.ts';
 export type {
   AppReport,
+  BrokerUse,
   CapabilityReport,
   DamagedImage,
   DeploymentEvent,
@@ -27,4 +28,12 @@ export type {
   PodReport,
   Presence,
 } from './report.ts';
-export { deviceTopics, type DeviceTopics, fleetFilter, parseDeviceTopic, rootTopic } from './topics.ts';
+export {
+  deviceTopics,
+  type DeviceTopics,
+  fleetFilter,
+  groupTopic,
+  parseDeviceTopic,
+  parseGroupTopic,
+  rootTopic,
+} from './topics.ts';

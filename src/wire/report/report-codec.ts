@@ -96,8 +96,10 @@ const sentence = line(wireBytes.sentence);
 const count = integer(0);
 const seconds = integer(0);
 
+const group = optional(name);
 const underWay = map({
   version: integer(1),
+  group,
   phase: oneOf('fetch', 'stage', 'wait', 'activate', 'probation'),
   why: optional(sentence),
   receivedBytes: optional(count),
@@ -106,6 +108,7 @@ const underWay = map({
 });
 const failedEnd = map({
   version: integer(1),
+  group,
   phase: oneOf('rolled-back', 'refused', 'superseded'),
   code: name,
   message: sentence,
@@ -116,7 +119,7 @@ const deployment = tagged('phase', {
   wait: underWay,
   activate: underWay,
   probation: underWay,
-  committed: map({ version: integer(1), phase: oneOf('committed') }),
+  committed: map({ version: integer(1), group, phase: oneOf('committed') }),
   'rolled-back': failedEnd,
   refused: failedEnd,
   superseded: failedEnd,
@@ -127,6 +130,7 @@ const refused = map({
   message: sentence,
   at: seconds,
   version: optional(integer(0)),
+  group,
 });
 
 const app = map({
@@ -161,6 +165,8 @@ const pod = map({
   network: optional(map({ name, addresses: list(name, { max: most.addresses }) })),
 });
 
+const withdrawn = optional(oneOf(true));
+
 const report: Reader<DeviceReport> = map({
   format: oneOf(1),
   fleet: name,
@@ -170,7 +176,11 @@ const report: Reader<DeviceReport> = map({
   at: seconds,
   wherry: name,
   trustedVersion: count,
+  withdrawn,
   currentVersion: count,
+  group,
+  groups: optional(list(map({ name, trustedVersion: count, withdrawn }), { max: most.groups })),
+  labels: optional(list(map({ name, value: name }), { max: most.labels })),
   deployment: optional(deployment),
   root: optional(map({ version: integer(1), expires: integer(0) })),
   refused: optional(refused),
@@ -179,6 +189,7 @@ const report: Reader<DeviceReport> = map({
     max: most.capabilities,
   }),
   damaged: optional(list(map({ imageId: name, name, message: sentence }), { max: most.damaged })),
+  broker: optional(map({ url: name, at: integer(1), of: integer(1) })),
 });
 
 const presence: Reader<Presence> = map({
@@ -188,7 +199,7 @@ const presence: Reader<Presence> = map({
   up: boolean,
 });
 
-const answer = { format: oneOf(1), bootId: name, at: seconds, version: count };
+const answer = { format: oneOf(1), bootId: name, at: seconds, version: count, group };
 const failedAnswer = map({
   ...answer,
   outcome: oneOf('rolled-back', 'refused', 'superseded'),

@@ -36,10 +36,16 @@ export async function unlockDevice(context: Context, name: string): Promise<void
 }
 
 /** `wherry approve` */
-export async function approveVersion(context: Context, version: number): Promise<void> {
-  await approve(places, version);
+export async function approveVersion(
+  context: Context,
+  version: number,
+  { group }: { readonly group?: string },
+): Promise<void> {
+  await approve(places, version, group);
   const text = `version ${version} may be activated from now on, in this boot`;
-  context.terminal.out(context.json ? JSON.stringify({ version }) : text);
+  context.terminal.out(
+    context.json ? JSON.stringify({ version, ...(group === undefined ? {} : { group }) }) : text,
+  );
 }
 
 function stateOf({ expires }: LockFile, nowSeconds: number): string {

@@ -1,5 +1,10 @@
 import { isAcName } from '../../../image/appc/index.ts';
-import type { BrokerComparison, ChainedRoot, DeviceView } from '../../../operator/fleet/index.ts';
+import {
+  type BrokerComparison,
+  type ChainedRoot,
+  type DeviceView,
+  versionInWords,
+} from '../../../operator/fleet/index.ts';
 import type { AppReport, DeviceReport, PodReport } from '../../../wire/report/index.ts';
 import { isRefusal, Refusal } from '../../../core/refusal/index.ts';
 import { withLink, type Context } from '../../context.ts';
@@ -146,8 +151,9 @@ function deviceRows(view: DeviceView, roots: readonly ChainedRoot[] | undefined)
   return apps.map((cells, index) => [...(index === 0 ? head : head.map(() => '')), ...cells]);
 }
 
-function version({ currentVersion, trustedVersion }: DeviceReport): string {
-  const running = currentVersion === 0 ? 'none' : String(currentVersion);
+function version({ currentVersion, trustedVersion, group, withdrawn }: DeviceReport): string {
+  const running = currentVersion === 0 ? 'none' : versionInWords({ version: currentVersion, group });
+  if (group !== undefined || withdrawn === true) return running;
   return trustedVersion > currentVersion ? `${running} (${trustedVersion} seen)` : running;
 }
 
@@ -186,14 +192,14 @@ function appCells(pod: PodReport, app: AppReport): (Cell | string)[] {
 }
 
 function deviceNotes(
-  { device, report, unreadable }: DeviceView,
+  { device, presence, report, unreadable }: DeviceView,
   roots: readonly ChainedRoot[],
   comparison?: BrokerComparison,
 ): string[] {
   const notes: string[] = unreadable === undefined ? [] : [`${device}: ${unreadable}`];
   if (comparison !== undefined) notes.push(...brokerNotes(comparison));
   if (report === undefined) return notes;
-  const { deployment, refused, pods, capabilities, damaged = [] } = report;
+  const { deployment, refused, pods, capabilities, damaged = [], broker } = report;
   const behind = rootNote(device, report, roots);
   if (behind !== undefined) notes.push(behind);
   if (deployment !== undefined && 'code' in deployment) {
@@ -226,6 +232,11 @@ function deviceNotes(
       if (outcome === 'enforced') continue;
       notes.push(`${device}: ${pod.name}${app === '' ? '' : `/${app}`}: ${name} is ${outcome}: ${detail}`);
     }
+  }
+  if (broker !== undefined) {
+    const { url, at, of } = broker;
+    const tense = presence?.up === true ? 'uses' : 'used';
+    notes.push(`${device}: ${tense} the broker ${url}, address ${at} of ${of}`);
   }
   for (const { message } of damaged) notes.push(`${device}: image-corrupt: ${message}`);
   const lacks = capabilities.filter(({ available }) => !available);
