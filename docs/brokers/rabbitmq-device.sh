@@ -4,14 +4,14 @@
 # RabbitMQ calls the topic v1/harbour/d/crane-7/live the routing key v1.harbour.d.crane-7.live. Rules are regular expressions.
 set -eu
 fleet=$1 device=$2
-rabbitmqctl add_user "$device" || rabbitmqctl change_password "$device"
+rabbitmqctl add_user "${device}" || rabbitmqctl change_password "${device}"
 
 # Objects of AMQP: the queues of the client identifier FLEET.DEVICE, and the exchange that carries MQTT.
-queue="mqtt-subscription-$fleet[.]${device}qos[01]"
-rabbitmqctl set_permissions "$device" "^$queue\$" "^(amq[.]topic|$queue)\$" "^(amq[.]topic|$queue)\$"
+queue="mqtt-subscription-${fleet}[.]${device}qos[01]"
+rabbitmqctl set_permissions "${device}" "^${queue}\$" "^(amq[.]topic|${queue})\$" "^(amq[.]topic|${queue})\$"
 
 # Topics: what it may write, and what it may read.
-own="v1[.]$fleet[.]d[.]$device"
-rabbitmqctl set_topic_permissions "$device" amq.topic \
-  "^$own[.](reported|live|event|get)\$" \
-  "^($own[.](desired|live)|v1[.]$fleet[.]root[.][0-9]+|v1[.]$fleet[.]group[.][a-z0-9-]+[.]desired)\$"
+own="v1[.]${fleet}[.]d[.]${device}"
+rabbitmqctl set_topic_permissions "${device}" amq.topic \
+  "^${own}[.](reported|live|event|get)\$" \
+  "^(${own}[.](desired|live)|v1[.]${fleet}[.]root[.][0-9]+|v1[.]${fleet}[.]group[.][a-z0-9-]+[.]desired)\$"
