@@ -4,7 +4,9 @@
 # RabbitMQ calls the topic v1/harbour/d/crane-7/live the routing key v1.harbour.d.crane-7.live. Rules are regular expressions.
 set -eu
 fleet=$1 device=$2
-rabbitmqctl add_user "${device}" || rabbitmqctl change_password "${device}"
+password=$(cat)
+printf '%s\n' "${password}" | rabbitmqctl add_user "${device}" ||
+  printf '%s\n' "${password}" | rabbitmqctl change_password "${device}"
 
 # Objects of AMQP: the queues of the client identifier FLEET.DEVICE, and the exchange that carries MQTT.
 queue="mqtt-subscription-${fleet}[.]${device}qos[01]"

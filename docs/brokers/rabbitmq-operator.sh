@@ -4,7 +4,9 @@
 # A subscription with `+` has `*` in its routing key.
 set -eu
 fleet=$1 operator=$2
-rabbitmqctl add_user "${operator}" || rabbitmqctl change_password "${operator}"
+password=$(cat)
+printf '%s\n' "${password}" | rabbitmqctl add_user "${operator}" ||
+  printf '%s\n' "${password}" | rabbitmqctl change_password "${operator}"
 
 queue="mqtt-subscription-${fleet}[.]operator-[0-9a-f]+qos[01]"
 rabbitmqctl set_permissions "${operator}" "^${queue}\$" "^(amq[.]topic|${queue})\$" "^(amq[.]topic|${queue})\$"
