@@ -6,7 +6,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 
 import { describe, expect, it } from 'vitest';
-import { exitStatusOf } from '../../src/device/agent/exit-status.ts';
+import { exitStatusOf, visitedExitStatus } from '../../src/device/agent/exit-status.ts';
 
 const run = promisify(execFile);
 const debian = path.join(import.meta.dirname, '../../cross/debian');
@@ -119,10 +119,13 @@ describe('the units', () => {
     expect(unit.get('ReadWritePaths')).toBe('/etc/systemd/system /var/lib/wherry /run/wherry');
   });
 
-  it('restart wherryd after any exit status except an unreadable state', async () => {
+  it('restart wherryd after any exit status except an unreadable state and the end of a visit', async () => {
     const unit = await directives('wherryd.service');
     expect(unit.get('Restart')).toBe('always');
-    expect(unit.get('RestartPreventExitStatus')).toBe(String(exitStatusOf('state-unreadable')));
+    expect(unit.get('RestartPreventExitStatus')).toBe(
+      `${exitStatusOf('state-unreadable')} ${visitedExitStatus}`,
+    );
+    expect(unit.get('SuccessExitStatus')).toBe(String(visitedExitStatus));
     expect(exitStatusOf('config-invalid')).toBe(1);
   });
 

@@ -50,12 +50,13 @@ export class Table {
     fallback: readonly string[],
     expected: string,
     read: (text: string) => T | undefined,
+    most = 64,
   ): readonly T[] {
     const value: unknown = this.take(key) ?? fallback;
     const refuse = (): never => {
-      throw invalid(this.path(key), `takes a list of at most 64 ${expected}`);
+      throw invalid(this.path(key), `takes a list of at most ${most} ${expected}`);
     };
-    if (!Array.isArray(value) || value.length > 64) return refuse();
+    if (!Array.isArray(value) || value.length > most) return refuse();
     return value.map((text: unknown) => (typeof text === 'string' ? read(text) : undefined) ?? refuse());
   }
 
@@ -66,7 +67,8 @@ export class Table {
   }
 
   integer(key: string, min: number, max: number, fallback: number): number {
-    const value = this.take(key) ?? fallback;
+    const value = this.take(key);
+    if (value === undefined) return fallback;
     if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < min || value > max) {
       throw invalid(this.path(key), `takes a whole number from ${min} to ${max}`);
     }

@@ -5,6 +5,7 @@ import type { ProxySettings } from '../../wire/http/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import type { AllowList } from '../pod/index.ts';
 import { readAllowList } from './allow-config.ts';
+import { type BrokerConfig, readBroker } from './broker-config.ts';
 import { invalid, Table } from './config-table.ts';
 
 /** `/etc/wherry/wherry.toml` after checking; wherry.toml(5) explains each key. */
@@ -44,23 +45,6 @@ export interface Config {
   /** cron expressions in local time (node-cron). */
   readonly reportSchedule: string;
   readonly gcSchedule: string;
-}
-
-export interface BrokerConfig {
-  readonly url: string;
-  /** MQTT protocol level: 4 is 3.1.1. */
-  readonly version: 4 | 5;
-  /** Paths of PEM files. */
-  readonly ca?: string;
-  readonly cert?: string;
-  readonly key?: string;
-  readonly username?: string;
-  readonly passwordFile?: string;
-  /**
-   * After a boot the first connection waits up to this long, so that a site's devices do not come
-   * back as one.
-   */
-  readonly bootSpreadSeconds: number;
 }
 
 /**
@@ -166,25 +150,6 @@ function isSubnet(text: string): boolean {
   if (!isIPv4(address) || !/^(1[6-9]|2[0-9]|30)$/.test(prefix) || text.split('/').length !== 2) return false;
   const bits = address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
   return bits % 2 ** (32 - Number(prefix)) === 0;
-}
-
-function readBroker(broker: Table): BrokerConfig {
-  const url = broker.text('url');
-  if (!/^mqtts?:\/\/[^/\s]+$/.test(url)) {
-    throw invalid('broker.url', 'takes mqtt://host:port or mqtts://host:port');
-  }
-  return {
-    url,
-    version: broker.oneOf('version', [4, 5], 4),
-    ...broker.optionalTexts({
-      ca: 'ca',
-      cert: 'cert',
-      key: 'key',
-      username: 'username',
-      password_file: 'passwordFile',
-    }),
-    bootSpreadSeconds: broker.integer('boot_spread_seconds', 0, 3600, 30),
-  };
 }
 
 function parseToml(text: string): Record<string, unknown> {

@@ -2,11 +2,10 @@ import { mkdir } from 'node:fs/promises';
 import type { StateKeeper, TrustedRoot } from '../deploy/index.ts';
 import { type Journal, systemClock, systemRandom } from '../../core/ports/index.ts';
 import { DeviceSession } from '../session/index.ts';
-import { MqttTransport } from '../../wire/mqtt/index.ts';
 import { imageStore, nodeDisk, programVerity, stateSlots } from '../store/index.ts';
 import { connectSystemd, openNotifier } from '../systemd/index.ts';
 import { type DeviceTime, deviceTime, timeFloor, trustedInEra } from '../../wire/trust/index.ts';
-import { readCredentials } from './broker-credentials.ts';
+import { openBrokers } from './broker-addresses.ts';
 import { parseConfig } from './config.ts';
 import { buildReport } from './device-report.ts';
 import {
@@ -44,6 +43,8 @@ import { openState } from './state-file.ts';
 import { Supervisor } from './supervisor.ts';
 import { deviceTrust, trustFiles } from './trust-files.ts';
 import { accountOf } from './unit-account.ts';
+import { endOfVisit } from './visit.ts';
+import { readyToVisit } from './wake-timer.ts';
 import { wherryVersion } from './version.ts';
 
 export interface DaemonOptions {
@@ -72,9 +73,10 @@ const maxEntries = 100_000;
 const maxHeaderBytes = 2048;
 
 /**
- * wherryd: puts the parts together, runs until `signal` is aborted, and leaves the pods running.
+ * wherryd: puts the parts together, runs until `signal` is aborted or a visit to the broker is
+ * over, and leaves the pods running.
  */
-export async function runDaemon(options: DaemonOptions): Promise<void> {
+export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'visited'> {
   const { journal, places, signal } = options;
   const config = parseConfig(options.configText);
   const disk = nodeDisk();
@@ -167,14 +169,16 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
       ),
   });
 
+  const visits = await readyToVisit({ systemd, disk, units: places.units }, config.broker, journal);
+  const brokers = await openBrokers(config.broker, { clock: systemClock, journal });
   const session = new DeviceSession({
     fleet: config.fleet,
     device: config.device,
     bootId: host.bootId,
-    transport: new MqttTransport({ ...config.broker, ...(await readCredentials(config.broker)) }),
+    transport: brokers,
     clock: systemClock,
     journal,
-    policy: { bootSpreadMs: config.broker.bootSpreadSeconds * 1000 },
+    policy: { bootSpreadMs: visits.isWoken ? 0 : config.broker.bootSpreadSeconds * 1000 },
   });
   /** The unit that examines does so for one message at a time. */
   const examining = inTurn();
@@ -183,7 +187,8 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     systemClock,
     async () => {
       seq += 1;
-      return await buildReport(config, host, places, keeper.state, world, watch, supervisor, seq);
+      const parts = { places, world, watch, supervisor, brokers };
+      return await buildReport(config, host, keeper.state, parts, seq);
     },
     (report) => {
       session.publishReport(report);
@@ -273,7 +278,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   } catch (error) {
     if (!signal.aborted) throw error;
     notifier.close();
-    return;
+    return 'stopped';
   }
   signal.removeEventListener('abort', giveUp);
   session.onDesired((message) => supervisor.receive(message));
@@ -319,8 +324,20 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     `wherry ${wherryVersion()} supervises device ${config.device} of fleet ${config.fleet}`,
   );
 
-  if (!signal.aborted)
+  if (visits.areOn) {
+    const ports = {
+      clock: systemClock,
+      isBusy: () => supervisor.busy,
+      traffic: () => session.traffic,
+      probationSeconds: () => keeper.state.pending?.desired.policy.probationSeconds ?? 0,
+      settled: () => roots.settled(signal).catch(() => undefined),
+    };
+    await endOfVisit(ports, signal);
+  } else if (!signal.aborted) {
     await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+  }
+  const isStopped = signal.aborted;
+  if (!isStopped) journal.log('info', 'the visit to the broker is over; wherryd.timer starts the next one');
   notifier.stopping();
   for (const stop of stops) stop();
   // Whatever waits for systemd then fails, and a deployment stays pending.
@@ -333,6 +350,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   clearTimeout(patience);
   notifier.close();
   systemd.close();
+  return isStopped ? 'stopped' : 'visited';
 }
 
 /** What a command is judged by, of the root. */

@@ -19,7 +19,7 @@ describe('wherry.toml', () => {
     expect(parseConfig(minimal)).toMatchObject({
       fleet: 'harbour',
       device: 'crane-7',
-      broker: { url: 'mqtt://broker:1883', version: 4, bootSpreadSeconds: 30 },
+      broker: { urls: ['mqtt://broker:1883'], version: 4, bootSpreadSeconds: 30 },
       download: { maxBytesPerSecond: 0 },
       store: { compression: 'none' },
       reportSchedule: '*/5 * * * *',
@@ -34,6 +34,45 @@ describe('wherry.toml', () => {
       limits: { reserveBytes: 0 },
       store: { compression: 'lz4' },
     });
+  });
+
+  it('[C157] takes several broker addresses in place of one', () => {
+    const several = (urls: string) => minimal.replace('url = "mqtt://broker:1883"', `urls = ${urls}`);
+    expect(parseConfig(several('["mqtts://a", "mqtt://b:1884"]')).broker.urls).toEqual([
+      'mqtts://a',
+      'mqtt://b:1884',
+    ]);
+    expect(fault(several('[]'))).toBe('wherry.toml: broker.url takes text and must be given');
+    expect(fault(several('["mqtts://a", "http://b"]'))).toBe(
+      'wherry.toml: broker.urls takes mqtt://host:port, mqtts://host:port, ws://host:port/path or wss://host:port/path',
+    );
+    expect(fault(several('["mqtts://a", "mqtts://a"]'))).toBe(
+      'wherry.toml: broker.urls names mqtts://a twice',
+    );
+    expect(fault(several('"mqtts://a"'))).toMatch(
+      /^wherry.toml: broker.urls takes a list of at most 8 addresses/,
+    );
+    expect(fault(`${minimal}urls = ["mqtts://a"]\n`)).toBe(
+      'wherry.toml: broker.urls is given beside broker.url: keep one of them',
+    );
+  });
+
+  it('[C159] takes an interval of visits in place of a kept session', () => {
+    expect(parseConfig(minimal).broker.visitEverySeconds).toBeUndefined();
+    const timer = `${minimal}connection = "timer"\n`;
+    expect(parseConfig(`${timer}interval_seconds = 900\n`).broker.visitEverySeconds).toBe(900);
+    expect(fault(timer)).toBe(
+      'wherry.toml: broker.interval_seconds must be given with broker.connection "timer"',
+    );
+    expect(fault(`${timer}interval_seconds = 9\n`)).toBe(
+      'wherry.toml: broker.interval_seconds takes a whole number from 10 to 604800',
+    );
+    expect(fault(`${minimal}interval_seconds = 900\n`)).toBe(
+      'wherry.toml: broker.interval_seconds has no effect without broker.connection "timer"',
+    );
+    expect(fault(`${minimal}connection = "often"\n`)).toBe(
+      'wherry.toml: broker.connection takes one of kept, timer',
+    );
   });
 
   it('has a default network for pods', () => {
@@ -99,7 +138,7 @@ describe('wherry.toml', () => {
     ],
     [
       minimal.replace('mqtt://broker:1883', 'http://broker'),
-      'wherry.toml: broker.url takes mqtt://host:port or mqtts://host:port',
+      'wherry.toml: broker.url takes mqtt://host:port, mqtts://host:port, ws://host:port/path or wss://host:port/path',
     ],
     [`${minimal}colour = "red"\n`, 'wherry.toml: broker.colour is not a known key'],
     [`extra = 1\n${minimal}`, 'wherry.toml: extra is not a known key'],
