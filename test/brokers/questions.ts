@@ -28,7 +28,7 @@ export interface Client {
 }
 
 /** What a broker does not do within this time it does not do. */
-const patienceMs = 3000;
+const patienceMs = 10_000;
 let asked = 0;
 /** Topics of a device of which the broker has not heard before. */
 const freshTopics = () => deviceTopics('harbour', `crane-${++asked}`);
