@@ -34,6 +34,8 @@ export interface Config {
     readonly subnet: string;
   };
   readonly store: { readonly compression: 'none' | 'lz4' };
+  /** Between two looks at the numbers of telemetry; 0 sends none. */
+  readonly telemetrySeconds: number;
   /** cron expressions in local time (node-cron). */
   readonly reportSchedule: string;
   readonly gcSchedule: string;
@@ -54,6 +56,7 @@ export function parseConfig(text: string): Config {
   const store = root.table('store');
   const report = root.table('report');
   const gc = root.table('gc');
+  const telemetry = root.table('telemetry');
   const config: Config = {
     fleet: root.name('fleet'),
     device: root.name('device'),
@@ -66,10 +69,12 @@ export function parseConfig(text: string): Config {
     download: readDownload(download),
     network: readNetwork(network),
     store: { compression: store.oneOf('compression', ['none', 'lz4'], 'none') },
+    telemetrySeconds: readTelemetry(telemetry),
     reportSchedule: report.text('schedule', '*/5 * * * *'),
     gcSchedule: gc.text('schedule', '17 3 * * *'),
   };
-  for (const table of [root, broker, limits, download, network, store, report, gc]) table.refuseLeftovers();
+  for (const table of [root, broker, limits, download, network, store, report, gc, telemetry])
+    table.refuseLeftovers();
   const { maxBytesPerSecond } = config.download;
   const { minBytesPerSecond } = config.limits;
   if (maxBytesPerSecond !== 0 && maxBytesPerSecond < minBytesPerSecond) {
@@ -79,6 +84,14 @@ export function parseConfig(text: string): Config {
     );
   }
   return config;
+}
+
+function readTelemetry(telemetry: Table): number {
+  const seconds = telemetry.integer('interval_seconds', 0, 86_400, 0);
+  if (seconds > 0 && seconds < 10) {
+    throw invalid('telemetry.interval_seconds', 'takes 0 or a whole number from 10 to 86400');
+  }
+  return seconds;
 }
 
 function readDownload(download: Table): Config['download'] {

@@ -113,6 +113,20 @@ export class FleetLink {
     await this.#wait(() => wanted.every(this.#isHeard), retainedWithinMs);
   }
 
+  /**
+   * Waits a moment for the telemetry of a device, which may send none, and which this account may
+   * not read.
+   */
+  async listenToNumbers(device: string): Promise<void> {
+    const { telemetry } = deviceTopics(this.#options.fleet, device);
+    try {
+      await this.#subscribe(await this.#connection, [telemetry]);
+      await this.#wait(() => this.view(device).telemetry !== undefined, retainedWithinMs);
+    } catch (error) {
+      if (!(error instanceof Refusal) && !(error instanceof ConnectionLost)) throw error;
+    }
+  }
+
   readonly #isHeard = (device: string): boolean => {
     const view = this.#views.get(device);
     return view?.report !== undefined && view.presence !== undefined;
@@ -409,7 +423,7 @@ export class FleetLink {
       else this.#returned.set(device, payload);
       for (const listener of this.#listeners) listener(this.view(device));
     }
-    if (kind !== 'reported' && kind !== 'live' && kind !== 'event') return;
+    if (kind === 'desired' || kind === 'get') return;
     this.#heard += 1;
     const view = foldMessage(this.view(device), kind, payload);
     this.#views.set(device, view);

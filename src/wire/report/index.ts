@@ -28,4 +28,11 @@ export type {
   PodReport,
   Presence,
 } from './report.ts';
+export {
+  type AppNumbers,
+  decodeTelemetry,
+  type DeviceNumbers,
+  encodeTelemetry,
+  type Telemetry,
+} from './telemetry.ts';
 export { deviceTopics, type DeviceTopics, fleetFilter, parseDeviceTopic, rootTopic } from './topics.ts';

@@ -75,6 +75,18 @@ describe('wherry.toml', () => {
     );
   });
 
+  it('[C190] sends telemetry only when an interval is given', () => {
+    expect(parseConfig(minimal).telemetrySeconds).toBe(0);
+    const telemetry = (seconds: number) => `${minimal}[telemetry]\ninterval_seconds = ${seconds}\n`;
+    expect(parseConfig(telemetry(300)).telemetrySeconds).toBe(300);
+    expect(fault(telemetry(5))).toBe(
+      'wherry.toml: telemetry.interval_seconds takes 0 or a whole number from 10 to 86400',
+    );
+    expect(fault(`${minimal}[telemetry]\nevery = 1\n`)).toBe(
+      'wherry.toml: telemetry.every is not a known key',
+    );
+  });
+
   it('has a default network for pods', () => {
     expect(parseConfig(minimal).network).toEqual({
       allowHost: true,
