@@ -77,10 +77,15 @@ export async function secondsOf(board: Board, script: string, timeoutMs = 300_00
   return await numberFrom(board, `start=$(now)\n{ ${script}\n} >&2\nsince "$start"`, timeoutMs);
 }
 
-/** `now`: seconds on the clock that never jumps; `since START [END]`: the difference. */
+/**
+ * `now`: seconds of the clock, to a microsecond, which nothing sets while a board is measured;
+ * `since START [END]`: the difference. `at` reads one JSON line of journalctl and prints when
+ * journald got the message, on the same clock.
+ */
 const shellFunctions = `
-now() { read -r up _ </proc/uptime; echo "$up"; }
-since() { awk -v a="$1" -v b="\${2:-$(now)}" 'BEGIN { printf "%.3f\\n", b - a }'; }
+now() { echo "$EPOCHREALTIME"; }
+since() { awk -v a="$1" -v b="\${2:-$(now)}" 'BEGIN { printf "%.6f\\n", b - a }'; }
+at() { sed -E 's/.*"__REALTIME_TIMESTAMP":"([0-9]+)([0-9]{6})".*/\\1.\\2/'; }
 `;
 
 /**

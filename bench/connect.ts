@@ -16,7 +16,7 @@ export const connectGroup: Group = {
           invocation=$(systemctl show -P InvocationID wherryd)
           until connected=$(journalctl -b -o json --output-fields=MESSAGE _SYSTEMD_INVOCATION_ID=$invocation |
             grep '"connected to the broker') && [ -n "$connected" ]; do sleep 0.5; done
-          since "$start" "$(sed -E 's/.*"__MONOTONIC_TIMESTAMP":"([0-9]+)([0-9]{6})".*/\\1.\\2/' <<<"$connected")"`,
+          since "$start" "$(at <<<"$connected")"`,
         ),
       peer: () => secondsOf(board, 'node -e 0'),
       modules: () =>
@@ -27,7 +27,7 @@ export const connectGroup: Group = {
         name: 'wherryd from start to connected, s; peer: node -e 0',
         ours: times.ours,
         peer: times.peer,
-        bound: 2,
+        bound: 1.5,
       },
       {
         name: 'the same; peer: node with the same core modules',

@@ -1,8 +1,8 @@
-import type { Group } from './bench.ts';
+import { numberFrom, type Group } from './bench.ts';
 
-/** Flash wears out by what is written while nothing happens. */
+/** Flash wears out by what is written while nothing happens, and a battery by what runs. */
 export const idleGroup: Group = {
-  about: 'bytes written to the disk while nothing happens',
+  about: 'bytes written to the disk, and processor taken, while nothing happens',
   measure: async ({ scene: getScene, idleMinutes, say }) => {
     const scene = await getScene();
     const { board } = scene;
@@ -11,15 +11,26 @@ export const idleGroup: Group = {
     // What a deployment leaves to be written late is its own and not the idle board's.
     await board.check('sync; sleep 60; sync; sleep 10', { timeoutMs: 180_000 });
     say(`watching the disk for ${idleMinutes} minutes`);
-    const before = await board.blockStats();
+    const hasDisk = board.lacks.disk === undefined;
+    const written = async (): Promise<number> => (hasDisk ? (await board.blockStats()).writtenBytes : 0);
+    const processor = async (): Promise<number> =>
+      await numberFrom(
+        board,
+        `awk '$1 == "usage_usec" { print $2 / 1e6 }' /sys/fs/cgroup/system.slice/wherryd.service/cpu.stat`,
+      );
+    const before = { written: await written(), processor: await processor() };
     await new Promise((resolve) => setTimeout(resolve, idleMinutes * 60_000));
-    const after = await board.blockStats();
-    return [
-      {
-        name: `written to disk at idle with 3 pods in ${idleMinutes} minutes, bytes`,
-        ours: after.writtenBytes - before.writtenBytes,
-        bound: 0,
-      },
-    ];
+    const after = { written: await written(), processor: await processor() };
+    const bytes = {
+      name: `written to disk at idle with 3 pods in ${idleMinutes} minutes, bytes`,
+      ours: after.written - before.written,
+      bound: 0,
+    };
+    const seconds = {
+      name: `wherryd idle with 3 pods: processor in ${idleMinutes} minutes, s`,
+      ours: after.processor - before.processor,
+      bound: 0.2,
+    };
+    return hasDisk ? [bytes, seconds] : [seconds];
   },
 };

@@ -6,6 +6,7 @@ import { gigabyteGroup } from './gigabyte.ts';
 import { idleGroup } from './idle.ts';
 import { benchInstructions } from './instructions/index.ts';
 import { dockerGroup, memoryGroup } from './memory.ts';
+import { networkGroup } from './network.ts';
 import { packageGroup } from './package.ts';
 import { pullGroup } from './pull.ts';
 import { startGroup } from './start.ts';
@@ -15,12 +16,16 @@ const groups: Readonly<Record<string, Group>> = {
   package: packageGroup,
   connect: connectGroup,
   start: startGroup,
+  network: networkGroup,
   pull: pullGroup,
   memory: memoryGroup,
   docker: dockerGroup,
   idle: idleGroup,
   gigabyte: gigabyteGroup,
 };
+
+/** Those that need no block device and no daemon of Docker. */
+const nativeGroups = ['connect', 'start', 'network', 'pull', 'memory', 'idle'];
 
 const help = `Usage: npm run bench -- [--only PATTERN] [--json] [--quick] [--board NAME]
 
@@ -36,6 +41,7 @@ ${Object.entries(groups)
   --json          print one JSON array of {name, ours, peer, ratio, bound, ok} in place of the table
   --quick         fewer rounds, smaller images, a shorter look at the idle board: to see that it works, not to compare
   --board NAME    a board with podman, docker.io and containerd (default: bench-armv8)
+  --native        at full speed, in a container of this machine's architecture: ${nativeGroups.join(', ')} (about ten minutes)
   --instructions  in place of all that: count ARM instructions under user-mode QEMU (about three minutes, no board)
   --check         … and fail where a count has grown by more than 10 % past bench/instructions.json
   --store         … and replace the counts in bench/instructions.json
@@ -55,7 +61,8 @@ async function main(argv: readonly string[]): Promise<number> {
       only: { type: 'string', default: '' },
       json: { type: 'boolean', default: false },
       quick: { type: 'boolean', default: false },
-      board: { type: 'string', default: 'bench-armv8' },
+      board: { type: 'string' },
+      native: { type: 'boolean', default: false },
       instructions: { type: 'boolean', default: false },
       check: { type: 'boolean', default: false },
       store: { type: 'boolean', default: false },
@@ -70,9 +77,14 @@ async function main(argv: readonly string[]): Promise<number> {
   const { instructions, json, check, store } = values;
   if (instructions) return await benchInstructions({ json, check, store, say });
   if (check || store) throw new Error('--check and --store belong to --instructions; see --help');
+  if (values.native && values.board !== undefined) throw new Error('--native names the board; see --help');
+  const boardName = values.native ? 'bench-native' : (values.board ?? 'bench-armv8');
   const pattern = new RegExp(values.only);
   const chosen = Object.entries(groups).filter(
-    ([name, { onlyByName }]) => pattern.test(name) && (values.only !== '' || onlyByName !== true),
+    ([name, { onlyByName }]) =>
+      pattern.test(name) &&
+      (values.only !== '' || onlyByName !== true) &&
+      (!values.native || nativeGroups.includes(name)),
   );
   if (chosen.length === 0) throw new Error(`no group matches ${values.only}; see --help`);
 
@@ -81,8 +93,8 @@ async function main(argv: readonly string[]): Promise<number> {
     ...(values.quick ? quick : full),
     say,
     scene: () => {
-      if (starting === undefined) say(`booting ${values.board}`);
-      return (starting ??= Scene.start(values.board));
+      if (starting === undefined) say(`booting ${boardName}`);
+      return (starting ??= Scene.start(boardName));
     },
   };
   const measurements: Measurement[] = [];

@@ -109,6 +109,7 @@ export interface ContentFlags extends DiscoverFlags, ActivationFlags {
   readonly run?: readonly string[];
   readonly image?: readonly string[];
   readonly stopAll?: true;
+  readonly withdraw?: true;
   readonly baseUrl?: string;
   readonly memory?: string;
   readonly cpu?: string;
@@ -123,7 +124,10 @@ export interface ContentFlags extends DiscoverFlags, ActivationFlags {
   readonly dryRun?: true;
 }
 
-export interface DeployFlags extends WaitFlags, ContentFlags, CommandSigningFlags {}
+export interface DeployFlags extends WaitFlags, ContentFlags, CommandSigningFlags {
+  /** Whose devices are commanded, in place of devices by name. */
+  readonly group?: string;
+}
 
 /** Which devices are shown. */
 export interface DeviceFilterFlags {
@@ -133,6 +137,9 @@ export interface DeviceFilterFlags {
   readonly health?: string;
   readonly code?: string;
   readonly prefix?: string;
+  readonly group?: string;
+  /** NAME=VALUE */
+  readonly label?: readonly string[];
 }
 
 export interface SimFlags {
@@ -226,6 +233,18 @@ export interface ImageSignFlags {
 
 export interface VerifyFlags extends StoreFlags {
   readonly key?: readonly string[];
+}
+
+export interface PodValidateFlags {
+  readonly image?: readonly string[];
+  readonly name?: string;
+  readonly bestEffort?: true;
+}
+
+export interface TopFlags {
+  readonly watch?: true;
+  /** Seconds between two samples. */
+  readonly interval: number;
 }
 
 export interface VolumeFlags {

@@ -266,9 +266,14 @@ export class Scene {
     });
   }
 
-  /** Publishes raw bytes as the retained command. */
-  async send(message: Uint8Array): Promise<void> {
-    await this.broker.publish(this.topics.desired, message);
+  /** The topic of commands for the device itself. */
+  get ownTopic(): string {
+    return this.topics.desired;
+  }
+
+  /** Publishes raw bytes as the retained command, of the device or on another topic. */
+  async send(message: Uint8Array, topic = this.topics.desired): Promise<void> {
+    await this.broker.publish(topic, message);
   }
 
   /** Signs and publishes, and waits for the terminal answer. */

@@ -14,6 +14,8 @@ const device = path.join(import.meta.dirname, '../../src/device');
 /** Where each unit file lies: beside the program that it confines. */
 const unitFiles: Readonly<Record<string, string>> = {
   'wherryd.service': 'agent',
+  'wherry-api.service': 'local-api',
+  'wherry-api.socket': 'local-api',
   'wherry-arm32.service': 'host',
   'wherry-examine.service': 'jobs/examine',
   'wherry-pull@.service': 'jobs/pull',
@@ -54,6 +56,8 @@ describe('the units', () => {
     try {
       const units = [
         ['wherryd.service', 'wherryd.service'],
+        ['wherry-api.service', 'wherry-api.service'],
+        ['wherry-api.socket', 'wherry-api.socket'],
         ['wherry-arm32.service', 'wherry-arm32.service'],
         ['wherry-examine.service', 'wherry-examine.service'],
         ['wherry-pull@.service', 'wherry-pull@job.service'],

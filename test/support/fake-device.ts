@@ -17,6 +17,9 @@ export interface FakeDeviceOptions {
   readonly device: string;
   /** The version that it runs when it comes up; none by default. */
   readonly running?: number;
+  /** The groups that it is in; none by default. */
+  readonly groups?: readonly string[];
+  readonly labels?: DeviceReport['labels'];
   /** What becomes of a version; committed by default. */
   readonly decide?: (desired: DesiredState) => { code: string; message: string } | undefined;
 }
@@ -45,19 +48,24 @@ export class FakeDevice {
       wherry: '0.1.0',
       trustedVersion: options.running ?? 0,
       currentVersion: options.running ?? 0,
+      ...(options.groups === undefined
+        ? {}
+        : { groups: options.groups.map((name) => ({ name, trustedVersion: 0 })) }),
+      ...(options.labels === undefined ? {} : { labels: options.labels }),
       pods: [],
       capabilities: [],
     };
     this.#session = new DeviceSession({
       fleet: options.fleet,
       device: options.device,
+      groups: options.groups ?? [],
       bootId: 'boot-a',
       transport: new MqttTransport({ url: options.url, version: 4 }),
       clock: systemClock,
       journal: { log: () => undefined },
       policy: { bootSpreadMs: 0, windowMs: 20 },
     });
-    this.#session.onDesired((message) => void this.#obey(message));
+    this.#session.onDesired((message, group) => void this.#obey(message, group));
   }
 
   start(): this {
@@ -75,16 +83,23 @@ export class FakeDevice {
     this.#session.publishReport(this.#report);
   }
 
-  async #obey(message: Uint8Array): Promise<void> {
+  async #obey(message: Uint8Array, group?: string): Promise<void> {
     const desired = decodeDesiredState(decodeEnvelope(message).payload as VerifiedPayload);
     const { version, images, pods } = desired;
-    if (version <= this.#report.trustedVersion) return;
+    const { groups = [], trustedVersion } = this.#report;
+    const mark = groups.find(({ name }) => name === group)?.trustedVersion ?? 0;
+    if (version <= (group === undefined ? trustedVersion : mark)) return;
+    const trusted =
+      group === undefined
+        ? { trustedVersion: version }
+        : { groups: groups.map((one) => (one.name === group ? { ...one, trustedVersion: version } : one)) };
+    const of = group === undefined ? {} : { group };
     this.obeyed.push(desired);
     const say = (deployment: DeploymentReport, changes: Partial<DeviceReport> = {}) =>
-      this.#say({ ...changes, deployment });
+      this.#say({ ...changes, deployment: { ...deployment, ...of } });
     const totalBytes = images.reduce((sum, image) => sum + image.sizeBytes, 0);
     let receivedBytes = 0;
-    say({ version, phase: 'fetch', receivedBytes, totalBytes }, { trustedVersion: version });
+    say({ version, phase: 'fetch', receivedBytes, totalBytes }, trusted);
     let refusal = this.#options.decide?.(desired);
     for (const { urls } of images) {
       const url = urls[0] ?? '';
@@ -99,7 +114,12 @@ export class FakeDevice {
         refusal = { code: 'download-failed', message: String(error) };
       }
     }
-    const event = { format: 1, bootId: 'boot-a', at: 1_767_225_600, version } as const;
+    const event = { format: 1, bootId: 'boot-a', at: 1_767_225_600, version, ...of } as const;
+    if (desired.withdrawn === true) {
+      this.#say({ withdrawn: true });
+      this.#session.publishEvent({ ...event, outcome: 'committed' });
+      return;
+    }
     if (refusal !== undefined) {
       say({ version, phase: 'refused', ...refusal });
       this.#session.publishEvent({ ...event, outcome: 'refused', ...refusal });
@@ -125,7 +145,7 @@ export class FakeDevice {
       ],
       isolators: [],
     }));
-    say({ version, phase: 'committed' }, { currentVersion: version, pods: running });
+    say({ version, phase: 'committed' }, { currentVersion: version, ...of, pods: running });
     this.#session.publishEvent({ ...event, outcome: 'committed' });
   }
 }

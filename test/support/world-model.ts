@@ -52,6 +52,10 @@ export class WorldModel implements World, StateKeeper {
     return Promise.resolve();
   }
 
+  async update(change: (state: DeviceState) => DeviceState): Promise<void> {
+    await this.save(change(this.state));
+  }
+
   reserve(sizes: readonly ImageSize[]): Promise<void> {
     this.note('reserve');
     this.reserved.push(...sizes.map(({ id }) => id));

@@ -18,10 +18,12 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
   describingPods(
     published(
       program
-        .command('deploy <devices...>')
+        .command('deploy [devices...]')
         .description('command devices to run exactly these pods, in place of what they run now'),
     ),
   )
+    .option('--group <name>', 'command the devices that are in this group, in place of devices by name')
+    .option('--withdraw', 'take the command back: the groups of a device count again, in their order')
     .addOption(
       repeatable(
         '--secret <name=@file>',
@@ -53,6 +55,8 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
         'wherry deploy crane-7 crane-8 --pod web=web.json --image nginx.aci --image php.aci',
         'wherry deploy crane-7 --run web=web.aci --secret db-password=@password.txt',
         'wherry deploy crane-7 --run web=web.aci --window "0 2 * * *;4h;Europe/Berlin" --no-wait',
+        'wherry deploy --group kitchen --run web=web.aci',
+        'wherry deploy crane-7 --withdraw',
         'wherry deploy crane-7 --stop-all',
         'wherry deploy crane-7 --run web=web.aci --dry-run',
       ),

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { DeviceFilterFlags } from '../flags.ts';
-import { count, example, type MakeContext } from './options.ts';
+import { count, example, type MakeContext, repeatable } from './options.ts';
 
 /** `wherry fleet` */
 /** `wherry keys` */
@@ -133,7 +133,9 @@ function filtering(command: Command): Command {
     .option('--running <version>', 'only devices that run this version', count)
     .option('--phase <phase>', 'only devices whose last deployment is in this phase')
     .option('--health <health>', 'only devices that are healthy or unhealthy')
-    .option('--code <code>', 'only devices whose last failure has this code');
+    .option('--code <code>', 'only devices whose last failure has this code')
+    .option('--group <name>', 'only devices that are in this group')
+    .addOption(repeatable('--label <name=value>', 'only devices with this label; repeatable'));
 }
 
 export function addKeys(program: Command, makeContext: MakeContext): void {

@@ -62,13 +62,14 @@ export async function prepareRollout(
   const compose = (device: string, version: number, content: DesiredContent): DesiredState =>
     composeDesired({
       fleet: fleet.config.fleet,
-      device: device as AcName,
+      target: { device: device as AcName },
       version,
       nowSeconds,
       validDays,
       pods: content.pods,
       images: content.images,
       policy: { ...policy, ...content.policy },
+      ...(content.withdrawn === true ? { withdrawn: true } : {}),
     });
   const commands = new Map<string, Commands>();
   const members: Member[] = [];
@@ -80,7 +81,7 @@ export async function prepareRollout(
       const command = await signer(compose(device, version, request.content));
       if (commands.size === 0) await requireEnough(means, command);
       if (request.canUndo) {
-        const undo = await signer(compose(device, version + 1, await contentOf(fleet, device, before)));
+        const undo = await signer(compose(device, version + 1, await contentBefore(means, device, before)));
         commands.set(device, { command, undo });
         members.push({ device, wave, before, version, undoVersion: version + 1 });
       } else {
@@ -116,15 +117,28 @@ async function signerOf({ fleet, sign }: Means): Promise<(desired: DesiredState)
   };
 }
 
-/** The version that a device runs, as it says itself, or as the fleet directory remembers it. */
+/**
+ * The version of its own that a device runs, as it says itself, or as the fleet directory remembers
+ * it.
+ */
 function runningVersion(
   { link }: Means,
   device: string,
   history: Awaited<ReturnType<FleetDirectory['history']>>,
 ): number {
   const { report } = link.view(device);
-  if (report !== undefined) return report.currentVersion;
+  if (report !== undefined) return report.group === undefined ? report.currentVersion : 0;
   return history.findLast(({ outcome }) => outcome === 'committed')?.version ?? 0;
+}
+
+/** What undoes a rollout: a device that ran what its group runs goes back under the group. */
+async function contentBefore(
+  { fleet, link }: Means,
+  device: string,
+  version: number,
+): Promise<DesiredContent> {
+  if (link.view(device).report?.group !== undefined) return { pods: [], images: [], withdrawn: true };
+  return await contentOf(fleet, device, version);
 }
 
 /** What `version` runs; a device without one runs nothing, and is to run nothing again. */

@@ -14,7 +14,8 @@ export function seenOf(view: DeviceView, member: Member): Seen | undefined {
   }
   return {
     trustedVersion: report?.trustedVersion ?? 0,
-    currentVersion: report?.currentVersion ?? 0,
+    // A version of a group is counted apart.
+    currentVersion: report?.group === undefined ? (report?.currentVersion ?? 0) : 0,
     healthy: report?.pods.every(({ healthy }) => healthy) ?? true,
     answers,
   };

@@ -41,6 +41,8 @@ export const refusalCodes = {
   'ciphertext-malformed': ['command', 'the encrypted message is not one of the form that is accepted'],
   'decryption-failed': ['command', 'the message is encrypted to another key, or was changed'],
   'secret-mismatch': ['command', 'the value of a secret is not the one that was signed for'],
+  'wrong-target': ['command', 'the desired state came on the topic of another target than it is for'],
+  'passed-over': ['command', 'the command of another target of the device goes first'],
   // --- the image (image/aci, wire/http, device/store)
   // --------------------------------------------------------------------
   'image-signature-missing': ['image', 'the image has no detached signature'],
@@ -88,6 +90,7 @@ export const refusalCodes = {
   'pod-limit-unenforceable': ['pod', 'a required limit cannot be enforced on this device'],
   'pod-network-unknown': ['pod', 'the pod asks for a network that the device does not have'],
   'pod-network-forbidden': ['pod', 'the configuration of the device does not allow the network'],
+  'pod-forbidden': ['pod', 'the configuration of the device does not allow a field of the pod'],
   'pod-port-taken': ['pod', 'a host port is taken by another pod or by a process of the host'],
   'pod-network-failed': ['pod', 'a plugin refused to attach the pod to its network'],
   'pod-secret-unknown': ['pod', 'an app uses a secret that the desired state does not list'],

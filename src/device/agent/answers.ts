@@ -2,6 +2,7 @@ import type { Clock, Journal } from '../../core/ports/index.ts';
 import type { RefusalCode } from '../../core/refusal/index.ts';
 import type { DeploymentEvent, DeploymentReport, DeviceReport } from '../../wire/report/index.ts';
 import { isPending } from '../deploy/index.ts';
+import { type DesiredState, groupOf } from '../../wire/trust/index.ts';
 import { refusalBudget } from './message-policy.ts';
 
 export interface AnswerPorts {
@@ -51,7 +52,7 @@ export class Answers {
    * Reports a message that was refused; `version` is 0 when it is not known. What exceeds the
    * budget is only counted.
    */
-  refuse(code: RefusalCode, reason: string, version: number): void {
+  refuse(code: RefusalCode, reason: string, version: number, group?: string): void {
     const { clock, journal, onChange, onEvent } = this.#ports;
     if (this.#refusals.take(clock.nowMs()) > 0) {
       this.#unreported += 1;
@@ -60,18 +61,41 @@ export class Answers {
     const message =
       this.#unreported === 0 ? reason : `${reason} (${this.#unreported} more were refused before)`;
     this.#unreported = 0;
-    const { at, ...answer } = this.#answer(version);
-    this.#refused = { code, message, at, ...(version === 0 ? {} : { version }) };
-    journal.log('error', `command refused: ${message}`, { WHERRY_CODE: code });
+    const { at, ...answer } = this.#answer({ version, group });
+    const of = group === undefined ? {} : { group };
+    this.#refused = { code, message, at, ...(version === 0 ? {} : { version }), ...of };
+    journal.log('error', `command${group === undefined ? '' : ` for group ${group}`} refused: ${message}`, {
+      WHERRY_CODE: code,
+    });
     onEvent({ ...answer, at, outcome: 'refused', code, message });
     onChange();
+  }
+
+  /** Answers a version that was trusted and is not deployed: another target goes first. */
+  passOver(desired: DesiredState, why: string): void {
+    const { version, target } = desired;
+    const message = `version ${version} is not deployed: ${why}`;
+    this.#ports.journal.log('notice', message, { WHERRY_VERSION: version, WHERRY_CODE: 'passed-over' });
+    const answer = this.#answer({ version, group: groupOf(target) });
+    this.#ports.onEvent({ ...answer, outcome: 'superseded', code: 'passed-over', message });
+    this.#ports.onChange();
+  }
+
+  /** Answers a version that has withdrawn its target. */
+  withdrawn({ version, target }: DesiredState): void {
+    this.#ports.journal.log('notice', `version ${version} withdraws its target; what runs goes on`, {
+      WHERRY_VERSION: version,
+    });
+    this.#ports.onEvent({ ...this.#answer({ version, group: groupOf(target) }), outcome: 'committed' });
+    this.#ports.onChange();
   }
 
   /** Reports what a deployment came to; the journal has each phase and each step. */
   observe(report: DeploymentReport): void {
     const before = this.#deployment;
     this.#deployment = report;
-    if (before?.phase !== report.phase || before.version !== report.version) this.#announce(report);
+    const isSame = before?.version === report.version && before.group === report.group;
+    if (!isSame || before.phase !== report.phase) this.#announce(report);
     if (report.phase === 'wait')
       this.#log('notice', report, `version ${report.version} waits: ${report.why ?? ''}`);
     if ('step' in report)
@@ -88,16 +112,23 @@ export class Answers {
       const { code, message } = report;
       const level = code === 'superseded' ? 'notice' : 'error';
       this.#log(level, report, `version ${version}: ${phase}: ${message}`);
-      this.#ports.onEvent({ ...this.#answer(version), outcome: report.phase, code, message });
+      this.#ports.onEvent({ ...this.#answer(report), outcome: report.phase, code, message });
     } else {
       this.#log('notice', report, `version ${version}: ${phase}`);
-      this.#ports.onEvent({ ...this.#answer(version), outcome: 'committed' });
+      this.#ports.onEvent({ ...this.#answer(report), outcome: 'committed' });
     }
   }
 
-  #answer(version: number): { format: 1; bootId: string; at: number; version: number } {
+  #answer({ version, group }: { readonly version: number; readonly group?: string | undefined }): {
+    format: 1;
+    bootId: string;
+    at: number;
+    version: number;
+    group?: string;
+  } {
     const { bootId, clock } = this.#ports;
-    return { format: 1, bootId, at: Math.floor(clock.nowMs() / 1000), version };
+    const of = group === undefined ? {} : { group };
+    return { format: 1, bootId, at: Math.floor(clock.nowMs() / 1000), version, ...of };
   }
 
   #log(level: 'info' | 'notice' | 'error', report: DeploymentReport, text: string): void {

@@ -54,14 +54,14 @@ function readVisits(broker: Table): { visitEverySeconds?: number } {
 }
 
 function readUrls(broker: Table): BrokerConfig['urls'] {
-  const takes = `takes a list of at most ${mostUrls} addresses, as in ["mqtts://a:8883", "mqtts://b:8883"]`;
-  const several = broker.texts('urls', { most: mostUrls, takes });
+  const expected = 'addresses, as in ["mqtts://a:8883", "mqtts://b:8883"]';
+  const several = broker.list('urls', [], expected, (text) => text, mostUrls);
   const { url } = broker.optionalTexts({ url: 'url' });
   if (several.length > 0 && url !== undefined) {
     throw invalid('broker.urls', 'is given beside broker.url: keep one of them');
   }
   const [first, ...others] = several.length > 0 ? several : [url ?? broker.text('url')];
-  if (first === undefined) throw invalid('broker.urls', takes);
+  if (first === undefined) throw invalid('broker.urls', `takes a list of ${expected}`);
   const key = several.length > 0 ? 'broker.urls' : 'broker.url';
   for (const one of [first, ...others]) {
     if (!/^(mqtts?:\/\/[^/\s]+|wss?:\/\/\S+)$/.test(one)) {

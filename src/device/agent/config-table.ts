@@ -1,7 +1,7 @@
 import { type AcName, parseAcName } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 
-/** A key has a value that it does not take. */
+/** Says of a key what it takes. */
 export function invalid(key: string, expectation: string): Refusal {
   return new Refusal('config-invalid', `wherry.toml: ${key} ${expectation}`);
 }
@@ -41,14 +41,23 @@ export class Table {
     return value;
   }
 
-  /** A list of words; absent is empty. */
-  texts(key: string, { most, takes }: { readonly most: number; readonly takes: string }): readonly string[] {
-    const value = this.take(key) ?? [];
-    const isWord = (one: unknown): one is string => typeof one === 'string' && /^[^\s,]{1,256}$/.test(one);
-    if (!Array.isArray(value) || value.length > most || !value.every(isWord)) {
-      throw invalid(this.path(key), takes);
-    }
-    return value;
+  /**
+   * A list of texts, each of which `read` understands.
+   * @param expected what the key takes, with an example
+   */
+  list<T>(
+    key: string,
+    fallback: readonly string[],
+    expected: string,
+    read: (text: string) => T | undefined,
+    most = 64,
+  ): readonly T[] {
+    const value: unknown = this.take(key) ?? fallback;
+    const refuse = (): never => {
+      throw invalid(this.path(key), `takes a list of at most ${most} ${expected}`);
+    };
+    if (!Array.isArray(value) || value.length > most) return refuse();
+    return value.map((text: unknown) => (typeof text === 'string' ? read(text) : undefined) ?? refuse());
   }
 
   flag(key: string, fallback: boolean): boolean {
@@ -80,6 +89,11 @@ export class Table {
       if (this.values.has(key)) result[name] = this.text(key);
     }
     return result;
+  }
+
+  /** What nobody has taken. */
+  rest(): Readonly<Record<string, unknown>> {
+    return Object.fromEntries(this.values);
   }
 
   refuseLeftovers(): void {

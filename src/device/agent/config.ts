@@ -1,8 +1,10 @@
 import { isIPv4 } from 'node:net';
 import { parse, TomlError } from 'smol-toml';
-import type { AcName } from '../../image/appc/index.ts';
+import { type AcName, isAcName } from '../../image/appc/index.ts';
 import type { ProxySettings } from '../../wire/http/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
+import type { AllowList } from '../pod/index.ts';
+import { readAllowList } from './allow-config.ts';
 import { type BrokerConfig, readBroker } from './broker-config.ts';
 import { invalid, Table } from './config-table.ts';
 
@@ -10,6 +12,10 @@ import { invalid, Table } from './config-table.ts';
 export interface Config {
   readonly fleet: AcName;
   readonly device: AcName;
+  /** Whose commands the device obeys, too; the first goes first. At most 4. */
+  readonly groups: readonly AcName[];
+  /** For filters of lists; nothing is decided by them. At most 16. */
+  readonly labels: Readonly<Record<string, string>>;
   readonly broker: BrokerConfig;
   readonly limits: {
     /** Largest uncompressed image. */
@@ -33,6 +39,12 @@ export interface Config {
     /** Addresses of the network `bridge`. */
     readonly subnet: string;
   };
+  readonly api: {
+    /** Whose members may use the local API; root alone without it. */
+    readonly group?: string;
+  };
+  /** What pods may have. */
+  readonly allow: AllowList;
   readonly store: { readonly compression: 'none' | 'lz4' };
   /** Between two looks at the numbers of telemetry; 0 sends none. */
   readonly telemetrySeconds: number;
@@ -53,13 +65,17 @@ export function parseConfig(text: string): Config {
   const limits = root.table('limits');
   const download = root.table('download');
   const network = root.table('network');
+  const allow = root.table('allow');
   const store = root.table('store');
+  const api = root.table('api');
   const report = root.table('report');
   const gc = root.table('gc');
   const telemetry = root.table('telemetry');
   const config: Config = {
     fleet: root.name('fleet'),
     device: root.name('device'),
+    groups: readGroups(root),
+    labels: readLabels(root),
     broker: readBroker(broker),
     limits: {
       maxImageBytes: limits.integer('max_image_bytes', 1 << 20, 2 ** 40, 2 * 2 ** 30),
@@ -68,12 +84,14 @@ export function parseConfig(text: string): Config {
     },
     download: readDownload(download),
     network: readNetwork(network),
+    api: readApi(api),
+    allow: readAllowList(allow),
     store: { compression: store.oneOf('compression', ['none', 'lz4'], 'none') },
     telemetrySeconds: readTelemetry(telemetry),
     reportSchedule: report.text('schedule', '*/5 * * * *'),
     gcSchedule: gc.text('schedule', '17 3 * * *'),
   };
-  for (const table of [root, broker, limits, download, network, store, report, gc, telemetry])
+  for (const table of [root, broker, limits, download, network, allow, store, api, report, gc, telemetry])
     table.refuseLeftovers();
   const { maxBytesPerSecond } = config.download;
   const { minBytesPerSecond } = config.limits;
@@ -86,6 +104,33 @@ export function parseConfig(text: string): Config {
   return config;
 }
 
+/** As many as leave room for the topics of the device in the eight that every broker takes. */
+const maxGroups = 4;
+const maxLabels = 16;
+
+function readGroups(root: Table): readonly AcName[] {
+  const expected = 'different AC Names of at most 64 characters, as in ["kitchen", "floor-2"]';
+  const toName = (name: string): AcName | undefined =>
+    isAcName(name) && name.length <= 64 ? name : undefined;
+  const groups = root.list('groups', [], expected, toName, maxGroups);
+  if (new Set(groups).size === groups.length) return groups;
+  throw invalid('groups', `takes a list of at most ${maxGroups} ${expected}`);
+}
+
+function readLabels(root: Table): Readonly<Record<string, string>> {
+  const labels = Object.entries(root.table('labels').rest());
+  const isText = (value: unknown): value is string =>
+    typeof value === 'string' && /^[^\p{C}]{1,64}$/u.test(value);
+  const texts = labels.flatMap(([name, value]) =>
+    isAcName(name) && name.length <= 64 && isText(value) ? [[name, value] as const] : [],
+  );
+  if (texts.length === labels.length && texts.length <= maxLabels) return Object.fromEntries(texts);
+  throw invalid(
+    'labels',
+    `is a table of at most ${maxLabels} AC Names with texts of 1 to 64 characters, as in labels = { site = "pier 4" }`,
+  );
+}
+
 function readTelemetry(telemetry: Table): number {
   const seconds = telemetry.integer('interval_seconds', 0, 86_400, 0);
   if (seconds > 0 && seconds < 10) {
@@ -96,10 +141,9 @@ function readTelemetry(telemetry: Table): number {
 
 function readDownload(download: Table): Config['download'] {
   const { proxy } = download.optionalTexts({ proxy: 'proxy' });
-  const noProxy = download.texts('no_proxy', {
-    most: 64,
-    takes: 'takes a list of at most 64 hosts, as in ["intranet.example", ".local"]',
-  });
+  const noProxy = download.list('no_proxy', [], 'hosts, as in ["intranet.example", ".local"]', (text) =>
+    /^[^\s,]{1,256}$/.test(text) ? text : undefined,
+  );
   const maxBytesPerSecond = download.integer('max_bytes_per_second', 0, 2 ** 30, 0);
   if (proxy === undefined) {
     if (noProxy.length > 0) throw invalid('download.no_proxy', 'says nothing without download.proxy');
@@ -133,6 +177,16 @@ function readNetwork(network: Table): Config['network'] {
     throw invalid('network.subnet', 'takes an IPv4 network of 4 to 65536 addresses such as "10.173.0.0/24"');
   }
   return { allowHost, whenUnsaid, subnet };
+}
+
+function readApi(api: Table): Config['api'] {
+  const { group } = api.optionalTexts({ group: 'group' });
+  if (group === undefined) return {};
+  // What useradd(8) takes.
+  if (!/^[a-z_][a-z0-9_-]{0,31}$/.test(group)) {
+    throw invalid('api.group', 'takes the name of a group such as "operators"');
+  }
+  return { group };
 }
 
 /** `a.b.c.d/prefix` with no bit set behind the prefix. */

@@ -1,5 +1,11 @@
 import { mkdir } from 'node:fs/promises';
-import type { StateKeeper, TrustedRoot } from '../deploy/index.ts';
+import {
+  isUntried,
+  markOfTarget,
+  newestIssued,
+  type StateKeeper,
+  type TrustedRoot,
+} from '../deploy/index.ts';
 import { type Journal, systemClock, systemRandom } from '../../core/ports/index.ts';
 import { DeviceSession } from '../session/index.ts';
 import { imageStore, nodeDisk, programVerity, stateSlots } from '../store/index.ts';
@@ -18,7 +24,9 @@ import {
   readNetworkFacts,
 } from '../world/index.ts';
 import { examineInUnit, examineRootInUnit } from '../jobs/examine/index.ts';
+import { admitGroup } from './api-socket.ts';
 import { inTurn } from './in-turn.ts';
+import { keepRecord } from './local-record.ts';
 import { lookAtApps, lookAtDevice } from './look-at-numbers.ts';
 import type { Readings } from './readings.ts';
 import { sendTelemetry } from './telemetry-schedule.ts';
@@ -97,9 +105,11 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
   const trust = deviceTrust(trustFiles(stores), () => keeper.state.root?.document);
 
   const now = (): DeviceTime => {
-    const { trusted, root } = keeper.state;
-    const newestIssued = Math.max(trusted.issued, root?.document.issued ?? 0);
-    const floor = timeFloor({ buildTime: options.buildTime, newestIssued, savedTime: 0 });
+    const floor = timeFloor({
+      buildTime: options.buildTime,
+      newestIssued: newestIssued(keeper.state),
+      savedTime: 0,
+    });
     return deviceTime(Math.floor(systemClock.nowMs() / 1000), options.clockIsKept(), floor);
   };
   /**
@@ -123,7 +133,7 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     watch,
     files: new PodFiles(disk, { ...places, mounts: `${places.run}/images` }),
     directories: places,
-    host: { ...host, crunPath: places.crun },
+    host: { ...host, crunPath: places.crun, allow: config.allow },
     networks: () => readNetworkFacts(disk, places, config.network),
     metadataKey: () => metadataKey(disk, places.metadataKey, systemRandom),
     architectures: host.architectures,
@@ -176,6 +186,7 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
   const session = new DeviceSession({
     fleet: config.fleet,
     device: config.device,
+    groups: config.groups,
     bootId: host.bootId,
     transport: brokers,
     clock: systemClock,
@@ -192,11 +203,17 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
       const parts = { places, world, watch, supervisor, brokers };
       return await buildReport(config, host, keeper.state, parts, seq);
     },
-    (report) => session.publishReport(report),
+    (report) => {
+      session.publishReport(report);
+      keepRecord(places.record, { report, network: config.network }).catch((error: unknown) =>
+        journal.log('warning', `the record for the local API cannot be written: ${String(error)}`),
+      );
+    },
     (error) => journal.log('warning', `a report could not be made: ${String(error)}`),
   );
   const supervisor = new Supervisor({
     keeper,
+    groups: config.groups,
     world,
     clock: systemClock,
     journal,
@@ -205,11 +222,12 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     later: (delayMs, work) => {
       systemClock.sleep(delayMs, signal).then(work, () => undefined);
     },
-    examine: async (message, _state, examineSignal) => {
+    examine: async (message, _state, examineSignal, group) => {
       await roots.settled(examineSignal);
       return await examining(() => {
         // Now, in turn: a root that came before the message counts.
-        const { trusted, root } = keeper.state;
+        const { root } = keeper.state;
+        const { withdrawn: _withdrawn, ...trusted } = markOfTarget(keeper.state, group);
         return examineInUnit(
           message,
           {
@@ -217,6 +235,8 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
             copies: trust.copies(),
             fleet: config.fleet,
             device: config.device,
+            ...(group === undefined ? {} : { group }),
+            ...(isUntried(keeper.state, config.groups, group) ? { untried: true as const } : {}),
             trusted: trustedInEra(trusted, root?.era),
             time: now(),
             ...(root === undefined ? {} : { root: termsOf(root) }),
@@ -237,6 +257,7 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     onRest: options.onRest,
     onChange: () => reporter.request(),
     onEvent: (event) => session.publishEvent(event),
+    onWithdrawn: () => session.askForCommands(),
     onAccepted: (desired) => session.setReconnectWindow(desired.policy.reconnectWindowSeconds),
   });
 
@@ -278,10 +299,10 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     return 'stopped';
   }
   signal.removeEventListener('abort', giveUp);
-  session.onDesired((message) => supervisor.receive(message));
+  session.onDesired((message, group) => supervisor.receive(message, group));
   session.onRoot((version, message) => roots.receive(version, message));
   if (roots.trusted !== undefined) session.awaitRoot(roots.trusted.document.version + 1);
-  session.onRefused((refusal) => supervisor.refuse('envelope-too-large', refusal.message));
+  session.onRefused((refusal, group) => supervisor.refuse('envelope-too-large', refusal.message, 0, group));
   session.onConnection((state) => {
     hasBroker = state.up;
     if (state.up) roots.expect();
@@ -321,6 +342,7 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     if (!signal.aborted) journal.log('warning', `the root of trust could not be looked at: ${String(error)}`);
   });
   reporter.request();
+  await admitGroup(places.apiSocket, config.api.group, journal);
   notifier.ready();
   // After the pods and the link: what is found here is told, and no pod waited for it.
   const looking = world.checkObjects(keeper.state).then(

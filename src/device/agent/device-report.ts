@@ -1,4 +1,4 @@
-import { type DeviceState, referencedObjects } from '../deploy/index.ts';
+import { type DeviceState, markOfTarget, referencedObjects } from '../deploy/index.ts';
 import { type RootDocument, trustedInEra } from '../../wire/trust/index.ts';
 import type { DeviceReport } from '../../wire/report/index.ts';
 import { systemClock } from '../../core/ports/index.ts';
@@ -41,7 +41,10 @@ export async function buildReport(
     at: Math.floor(systemClock.nowMs() / 1000),
     wherry: wherryVersion(),
     trustedVersion: trustedInEra(state.trusted, state.root?.era).version,
+    ...(state.trusted.withdrawn === true ? { withdrawn: true as const } : {}),
     currentVersion: state.current?.version ?? 0,
+    ...(state.current?.group === undefined ? {} : { group: state.current.group }),
+    ...membershipOf(config, state),
     ...(state.root === undefined ? {} : { root: pickRoot(state.root.document) }),
     ...(deployment === undefined ? {} : { deployment }),
     ...(refused === undefined ? {} : { refused }),
@@ -49,6 +52,23 @@ export async function buildReport(
     capabilities: [...host.capabilities, ...encryptionCapability(places)],
     ...(damaged.length === 0 ? {} : { damaged }),
     ...(brokers.use === undefined ? {} : { broker: brokers.use }),
+  };
+}
+
+/** The groups and labels of the configuration; absent when there are none. */
+function membershipOf(
+  { groups, labels }: Config,
+  state: DeviceState,
+): Pick<DeviceReport, 'groups' | 'labels'> {
+  const membership = (name: string) => {
+    const mark = markOfTarget(state, name);
+    const trustedVersion = trustedInEra(mark, state.root?.era).version;
+    return { name, trustedVersion, ...(mark.withdrawn === true ? { withdrawn: true as const } : {}) };
+  };
+  const pairs = Object.entries(labels).map(([name, value]) => ({ name, value }));
+  return {
+    ...(groups.length === 0 ? {} : { groups: groups.map(membership) }),
+    ...(pairs.length === 0 ? {} : { labels: pairs }),
   };
 }
 

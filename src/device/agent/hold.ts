@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import type { PendingDeployment } from '../deploy/index.ts';
 import { whyWait } from '../deploy/index.ts';
 import { approvalPath, type HoldPlaces, readLocks } from '../host/index.ts';
-import type { DeviceTime, MaintenanceWindow } from '../../wire/trust/index.ts';
+import { type DeviceTime, groupOf, type MaintenanceWindow } from '../../wire/trust/index.ts';
 import { WindowClock } from './windows.ts';
 
 /**
@@ -24,13 +24,15 @@ export function holdOf(
   return async ({ desired, bootId: acceptedIn }) => {
     const { activation } = desired.policy;
     const { nowSeconds, clockTrusted } = now();
+    const group = groupOf(desired.target);
     return whyWait(activation, desired.version, {
       nowSeconds,
       clockTrusted,
       bootId,
+      ...(group === undefined ? {} : { group }),
       ...(acceptedIn === undefined ? {} : { acceptedIn }),
       locks: readLocks(places),
-      approved: existsSync(approvalPath(places, desired.version)),
+      approved: existsSync(approvalPath(places, desired.version, group)),
       windowOpen:
         clockTrusted && activation?.windows !== undefined && (await isOpen(activation.windows, nowSeconds)),
     });

@@ -3,7 +3,7 @@ import {
   type DeviceState,
   emptyState,
   encodeState,
-  keepNewerRoot,
+  keepNewerTrust,
   type StateKeeper,
 } from '../deploy/index.ts';
 import type { StateSlots } from '../store/index.ts';
@@ -12,7 +12,8 @@ import { inTurn } from './in-turn.ts';
 export interface StateFile extends StateKeeper {
   /**
    * Saves what `change` makes of the newest state. For those who do not know what a deployment
-   * saves meanwhile; a deployment that does not know of them takes no root back.
+   * saves meanwhile; a deployment that does not know of them takes no root and no trusted version
+   * back.
    */
   update(change: (state: DeviceState) => DeviceState): Promise<void>;
 }
@@ -38,7 +39,7 @@ export async function openState(slots: StateSlots): Promise<StateFile> {
     get state() {
       return state;
     },
-    save: (next) => turn(() => write(keepNewerRoot(next, state))),
+    save: (next) => turn(() => write(keepNewerTrust(next, state))),
     update: (change) => turn(() => write(change(state))),
   };
 }

@@ -4,19 +4,27 @@ import {
   type DeviceState,
   repairImages,
   runDeployment,
-  type StateKeeper,
   Superseded,
+  targetBefore,
+  type TargetGroup,
+  targetInWords,
+  trustDesired,
   type World,
 } from '../deploy/index.ts';
-import { diskRefusal, isRefusal, type Refusal, type RefusalCode } from '../../core/refusal/index.ts';
+import { isRefusal, type Refusal, type RefusalCode } from '../../core/refusal/index.ts';
 import type { DeploymentReport, DeviceReport } from '../../wire/report/index.ts';
 import type { Examined } from '../jobs/examine/index.ts';
-import type { DesiredState } from '../../wire/trust/index.ts';
+import { type DesiredState, groupOf } from '../../wire/trust/index.ts';
 import { type AnswerPorts, Answers } from './answers.ts';
+import { Inbox, type Slot } from './inbox.ts';
 import { examinationBudget, examineAgainInMs, isVerdict, maxExaminations } from './message-policy.ts';
+import { asRefusal, NotObeyed, orNotObeyed } from './not-obeyed.ts';
+import type { StateFile } from './state-file.ts';
 
 export interface SupervisorPorts extends AnswerPorts {
-  readonly keeper: StateKeeper;
+  readonly keeper: StateFile;
+  /** The groups of the device, the first goes first. */
+  readonly groups?: readonly string[];
   readonly world: World;
   /**
    * Refuses, with the codes of the command class, what can be seen to be no command before it is
@@ -25,12 +33,21 @@ export interface SupervisorPorts extends AnswerPorts {
   readonly check?: (message: Uint8Array) => void;
   /** Does `work` after `delayMs`, unless wherryd ends before. */
   readonly later?: (delayMs: number, work: () => void) => void;
-  /** Judges a message from the broker; refuses with the codes of the command class. */
-  readonly examine: (message: Uint8Array, state: DeviceState, signal: AbortSignal) => Promise<Examined>;
+  /**
+   * Judges a message on the topic of a target; refuses with the codes of the command class.
+   */
+  readonly examine: (
+    message: Uint8Array,
+    state: DeviceState,
+    signal: AbortSignal,
+    group: TargetGroup,
+  ) => Promise<Examined>;
   /** A deployment has ended, in whatever way. */
   readonly onRest: () => void;
   /** A desired state was accepted: its policy holds from now on. */
   readonly onAccepted: (desired: DesiredState) => void;
+  /** A target was withdrawn: the commands of the others are needed again. */
+  readonly onWithdrawn?: () => void;
 }
 
 /**
@@ -41,13 +58,10 @@ export interface SupervisorPorts extends AnswerPorts {
 export class Supervisor {
   private readonly examinations = examinationBudget();
   private readonly answers: Answers;
-  private lastMalformed = '';
-  /** The message that could not be judged, or not be obeyed, for reasons that are this device's. */
-  private unjudged: { readonly digest: string; readonly failures: number } | undefined;
   private readonly ports: SupervisorPorts;
-  private waiting: Uint8Array | undefined;
+  private readonly groups: readonly string[];
+  private readonly inbox: Inbox;
   private handling: Promise<void> | undefined;
-  private lastDigest = '';
   /**
    * An image could not be replaced: the command is judged once more when it is told again, at the
    * next connection.
@@ -60,6 +74,8 @@ export class Supervisor {
 
   constructor(ports: SupervisorPorts) {
     this.ports = ports;
+    this.groups = ports.groups ?? [];
+    this.inbox = new Inbox(this.groups);
     this.answers = new Answers(ports, ports.keeper.state.last);
   }
 
@@ -95,11 +111,13 @@ export class Supervisor {
     if (this.ports.keeper.state.pending !== undefined) this.run();
   }
 
-  /** Takes a message that came on the topic of commands. */
-  receive(message: Uint8Array): void {
+  /** Takes a message that came on the topic of commands of a group, or of the device itself. */
+  receive(message: Uint8Array, group?: string): void {
+    const slot = this.inbox.slot(group);
+    if (slot === undefined) return; // the session subscribes to no other group
     if (this.stopping.signal.aborted) return; // the broker tells it again at the next start
-    if (!this.isWellFormed(message)) return; // and never takes the place of one that may be a command
-    this.waiting = message;
+    if (!this.isWellFormed(message, slot)) return; // and never takes the place of one that may be a command
+    slot.waiting = message;
     this.handling ??= this.handleWaiting().finally(() => (this.handling = undefined));
   }
 
@@ -108,12 +126,12 @@ export class Supervisor {
    * command.
    */
   forgetJudgement(): void {
-    this.lastDigest = '';
+    this.inbox.forgetJudgement();
   }
 
   /** Reports a message that was refused; `version` is 0 when it is not known. */
-  refuse(code: RefusalCode, reason: string, version = 0): void {
-    this.answers.refuse(code, reason, version);
+  refuse(code: RefusalCode, reason: string, version = 0, group?: string): void {
+    this.answers.refuse(code, reason, version, group);
   }
 
   /**
@@ -121,7 +139,7 @@ export class Supervisor {
    * Pods run on.
    */
   async close(): Promise<void> {
-    this.waiting = undefined;
+    this.inbox.clear();
     const reason = new Error('wherryd is stopping');
     this.stopping.abort(reason);
     this.running?.abort.abort(reason);
@@ -130,11 +148,12 @@ export class Supervisor {
   }
 
   private async handleWaiting(): Promise<void> {
-    for (let message = this.takeWaiting(); message !== undefined; message = this.takeWaiting()) {
+    for (let next = this.inbox.take(); next !== undefined; next = this.inbox.take()) {
+      const { slot, message } = next;
       // A broker tells the retained message again at every connection: what was judged once is not
       // judged again.
       const digest = digestOf(message);
-      if (digest === this.lastDigest && !this.repairAgain) {
+      if (digest === slot.lastDigest && !this.repairAgain) {
         this.debug(`message ${shortDigest(digest)} skipped: it is the last one that was judged`);
         continue;
       }
@@ -143,115 +162,158 @@ export class Supervisor {
         this.debug(`message ${shortDigest(digest)} waits ${waitMs} ms: too many examinations`);
         await this.ports.clock.sleep(waitMs, this.stopping.signal).catch(() => undefined);
         if (this.stopping.signal.aborted) return;
-        this.waiting ??= message;
+        slot.waiting ??= message;
         continue;
       }
       try {
-        await this.handle(message);
-        this.lastDigest = digest;
-        this.unjudged = undefined;
+        await this.handle(message, slot);
+        slot.lastDigest = digest;
+        slot.unjudged = undefined;
       } catch (error) {
         if (this.stopping.signal.aborted) return;
-        this.failed(message, digest, error);
+        this.failed(message, slot, digest, error);
       }
     }
   }
 
-  private isWellFormed(message: Uint8Array): boolean {
+  private isWellFormed(message: Uint8Array, slot: Slot): boolean {
     try {
       this.ports.check?.(message);
       return true;
     } catch (error) {
       if (!isRefusal(error)) throw error;
       const digest = digestOf(message);
-      if (digest !== this.lastMalformed) this.refuse(error.code, error.message);
-      this.lastMalformed = digest;
+      if (digest !== slot.lastMalformed) this.refuse(error.code, error.message, 0, slot.group);
+      slot.lastMalformed = digest;
       return false;
     }
   }
 
-  private failed(message: Uint8Array, digest: string, error: unknown): void {
+  private failed(message: Uint8Array, slot: Slot, digest: string, error: unknown): void {
     const { refusal, version } =
       error instanceof NotObeyed ? error : { refusal: asRefusal(error), version: 0 };
     if (refusal === undefined) {
       // A message that breaks the examiner must not break it again at every restart: it is answered
       // and forgotten.
-      this.lastDigest = digest;
+      slot.lastDigest = digest;
       this.ports.journal.log('error', `an examination failed unexpectedly: ${describe(error)}`, {
         WHERRY_CODE: 'internal',
       });
-      this.refuse('internal', `the message could not be examined: ${String(error)}`);
+      this.refuse('internal', `the message could not be examined: ${String(error)}`, 0, slot.group);
       return;
     }
     if (!isVerdict(refusal)) {
-      this.examineLater(message, digest, refusal, version);
+      this.examineLater(message, slot, digest, refusal, version);
       return;
     }
-    this.unjudged = undefined;
+    slot.unjudged = undefined;
     // Time may cure an expiry or a key that is not valid yet; nothing else changes by being sent
     // again.
-    if (refusal.code !== 'expired' && refusal.code !== 'key-unusable') this.lastDigest = digest;
-    this.refuse(refusal.code, refusal.message);
+    if (refusal.code !== 'expired' && refusal.code !== 'key-unusable') slot.lastDigest = digest;
+    this.refuse(refusal.code, refusal.message, 0, slot.group);
   }
 
   /**
    * Answers once for a message that could not be judged or obeyed, and tries again a few times,
    * later each time.
    */
-  private examineLater(message: Uint8Array, digest: string, refusal: Refusal, version: number): void {
-    const isKnown = this.unjudged?.digest === digest;
-    const failures = isKnown ? (this.unjudged?.failures ?? 0) + 1 : 1;
-    this.unjudged = { digest, failures };
-    if (!isKnown) this.refuse(refusal.code, refusal.message, version);
+  private examineLater(
+    message: Uint8Array,
+    slot: Slot,
+    digest: string,
+    refusal: Refusal,
+    version: number,
+  ): void {
+    const isKnown = slot.unjudged?.digest === digest;
+    const failures = isKnown ? (slot.unjudged?.failures ?? 0) + 1 : 1;
+    slot.unjudged = { digest, failures };
+    if (!isKnown) this.refuse(refusal.code, refusal.message, version, slot.group);
     this.debug(
       `message ${shortDigest(digest)}: examination ${failures} of ${maxExaminations} failed (${refusal.code})`,
     );
     if (failures >= maxExaminations) return;
     this.ports.later?.(examineAgainInMs(failures), () => {
       // Another message has come meanwhile, or this one was sent again: then that is what counts.
-      if (this.unjudged?.digest === digest && this.unjudged.failures === failures) this.receive(message);
+      const isStill = slot.unjudged?.digest === digest && slot.unjudged.failures === failures;
+      if (isStill) this.receive(message, slot.group);
     });
   }
 
-  private takeWaiting(): Uint8Array | undefined {
-    const message = this.waiting;
-    this.waiting = undefined;
-    return message;
-  }
-
-  private async handle(message: Uint8Array): Promise<void> {
+  private async handle(message: Uint8Array, { group }: Slot): Promise<void> {
     const { keeper, journal } = this.ports;
     const { signal } = this.stopping;
-    const examined = await this.ports.examine(message, keeper.state, signal);
+    const examined = await this.ports.examine(message, keeper.state, signal, group);
     signal.throwIfAborted();
     const { desired } = examined;
     this.debug(`version ${desired.version} examined: ${examined.outcome}`);
     this.answers.forgetRefusal();
-    this.ports.onAccepted(desired);
+    const before = targetBefore(keeper.state, this.groups, group);
+    if (before === undefined) this.ports.onAccepted(desired);
     if (examined.outcome === 'same') {
-      this.repair(desired);
+      if (before === undefined) this.repair(desired);
       this.ports.onChange();
       return;
     }
-    journal.log('notice', `version ${desired.version} accepted, signed by ${examined.signedBy.join(', ')}`, {
-      WHERRY_VERSION: desired.version,
-    });
-    this.running?.abort.abort(new Superseded(desired.version));
-    await this.running?.done;
+    journal.log(
+      'notice',
+      `version ${desired.version}${group === undefined ? '' : ` for group ${group}`} accepted, signed by ${examined.signedBy.join(', ')}`,
+      {
+        WHERRY_VERSION: desired.version,
+      },
+    );
+    if (desired.withdrawn === true) {
+      await this.withdraw(desired, examined);
+      return;
+    }
+    if (before !== undefined) {
+      await this.trust(desired, examined);
+      this.answers.passOver(desired, `a command for ${targetInWords(before.group)} goes first`);
+      return;
+    }
+    await this.supersede(desired.version);
     // Now, not before: the superseded deployment has to end as its own state says.
     const next = acceptDesired(
       keeper.state,
       desired,
       examined.payloadSha256,
-      examined.era,
+      this.acceptanceOf(examined),
       desired.policy.activation?.when === 'next-boot' ? this.ports.bootId : undefined,
     );
-    await keeper.save(next).catch((error: unknown) => {
-      const refusal = diskRefusal(error, `version ${desired.version} cannot be saved`);
-      throw refusal === undefined ? error : new NotObeyed(refusal, desired.version);
-    });
+    await orNotObeyed(desired, keeper.save(next));
     this.examinations.refund();
     this.run();
+  }
+
+  /** What runs goes on until the command of another target comes. */
+  private async withdraw(desired: DesiredState, examined: Examined): Promise<void> {
+    const { pending } = this.ports.keeper.state;
+    const group = groupOf(desired.target);
+    if (pending !== undefined && groupOf(pending.desired.target) === group)
+      await this.supersede(desired.version);
+    await this.trust(desired, examined);
+    this.answers.withdrawn(desired);
+    // What was passed over is examined again, and counts now.
+    this.inbox.forgetJudgement();
+    this.ports.onWithdrawn?.();
+  }
+
+  /** Remembers the version, and carries nothing out. A deployment may be under way. */
+  private async trust(desired: DesiredState, examined: Examined): Promise<void> {
+    const acceptance = this.acceptanceOf(examined);
+    await orNotObeyed(
+      desired,
+      this.ports.keeper.update((state) => trustDesired(state, desired, examined.payloadSha256, acceptance)),
+    );
+    this.examinations.refund();
+  }
+
+  private async supersede(version: number): Promise<void> {
+    this.running?.abort.abort(new Superseded(version));
+    await this.running?.done;
+  }
+
+  private acceptanceOf({ era }: Examined): { readonly era?: number; readonly groups: readonly string[] } {
+    return { ...(era === undefined ? {} : { era }), groups: this.groups };
   }
 
   private run(): void {
@@ -309,23 +371,6 @@ export class Supervisor {
   private debug(text: string): void {
     this.ports.journal.log('debug', text);
   }
-}
-
-/** A command was accepted and could not be taken up. */
-class NotObeyed extends Error {
-  readonly refusal: Refusal;
-  readonly version: number;
-
-  constructor(refusal: Refusal, version: number) {
-    super(refusal.message, { cause: refusal });
-    this.refusal = refusal;
-    this.version = version;
-  }
-}
-
-/** Errors of the operating system get a code; undefined for a mistake in the program. */
-function asRefusal(error: unknown): Refusal | undefined {
-  return isRefusal(error) ? error : diskRefusal(error, 'the message cannot be examined');
 }
 
 function digestOf(message: Uint8Array): string {

@@ -1,5 +1,30 @@
-import { type DesiredState, eraAfter, markOf, type RootDocument } from '../../wire/trust/index.ts';
+import { type DesiredState, eraAfter, groupOf, markOf, type RootDocument } from '../../wire/trust/index.ts';
 import type { DeviceState } from './state.ts';
+import { markOfTarget, newerMark, withMark } from './targets.ts';
+
+/** What a state becomes by is examined with: the era, and the groups of the device. */
+export interface Acceptance {
+  /**
+   * In which era of versions it was examined: of the root that was trusted then, not of one that
+   * came since.
+   */
+  readonly era?: number;
+  /** The groups of the configuration. */
+  readonly groups: readonly string[];
+}
+
+/** The state once `desired` is trusted. It is not carried out because of that. */
+export function trustDesired(
+  state: DeviceState,
+  desired: DesiredState,
+  payloadSha256: string,
+  { era, groups }: Acceptance,
+): DeviceState {
+  const group = groupOf(desired.target);
+  const { withdrawn: _before, ...known } = markOfTarget(state, group);
+  const mark = markOf(desired, payloadSha256, era === undefined ? known : { ...known, era });
+  return withMark(state, group, desired.withdrawn === true ? { ...mark, withdrawn: true } : mark, groups);
+}
 
 /**
  * The state once `desired` is trusted and waits to be carried out. Both are saved in one write:
@@ -9,22 +34,21 @@ import type { DeviceState } from './state.ts';
  * That stays a duty of the new one: its attempts do not begin at 0, so it does so if it fails (see
  * `PendingDeployment`).
  *
- * @param era in which it was examined: of the root that was trusted then, not of one that came
- *   since
  * @param bootId of this boot; saved only for an activation that waits for another one
  */
 export function acceptDesired(
   state: DeviceState,
   desired: DesiredState,
   payloadSha256: string,
-  era?: number,
+  acceptance: Acceptance,
   bootId?: string,
 ): DeviceState {
-  const before = era === undefined ? state.trusted : { ...state.trusted, era };
+  const group = groupOf(desired.target);
+  const { follows: _before, ...trusting } = trustDesired(state, desired, payloadSha256, acceptance);
   const attempts = Math.min(1, state.pending?.attempts ?? 0);
   return {
-    ...state,
-    trusted: markOf(desired, payloadSha256, before),
+    ...trusting,
+    ...(group === undefined ? {} : { follows: group }),
     pending: { desired, attempts, ...(bootId === undefined ? {} : { bootId }) },
   };
 }
@@ -39,10 +63,20 @@ export function acceptRoot(state: DeviceState, root: RootDocument): DeviceState 
 }
 
 /**
- * `next` with the newer root of both: whoever computed it may not have known that a root came
- * meanwhile.
+ * `next` with the newer root and the newer marks of both: whoever computed it may not have known
+ * what was trusted meanwhile.
  */
-export function keepNewerRoot(next: DeviceState, saved: DeviceState): DeviceState {
+export function keepNewerTrust(next: DeviceState, saved: DeviceState): DeviceState {
+  let kept = { ...keepNewerRoot(next, saved), trusted: newerMark(next.trusted, saved.trusted) };
+  for (const { name, ...mark } of saved.groups ?? []) {
+    const known = next.groups?.some((one) => one.name === name) === true;
+    const newer = known ? newerMark(markOfTarget(next, name), mark) : mark;
+    kept = { ...kept, groups: withMark(kept, name, newer, []).groups ?? [] };
+  }
+  return kept;
+}
+
+function keepNewerRoot(next: DeviceState, saved: DeviceState): DeviceState {
   if (saved.root === undefined) return next;
   if (next.root !== undefined && next.root.document.version >= saved.root.document.version) return next;
   return { ...next, root: saved.root };

@@ -1,7 +1,7 @@
 import type { Clock } from '../../core/ports/index.ts';
 import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 import type { ImageSize, StoredImage, TreeId } from '../store/index.ts';
-import type { DesiredState } from '../../wire/trust/index.ts';
+import { type DesiredState, groupOf } from '../../wire/trust/index.ts';
 import { activatePods, restorePods } from './activate.ts';
 import { withImage, withLastUse, withTree } from './remembered-images.ts';
 import type { DeployedPod, PendingDeployment } from './state.ts';
@@ -184,7 +184,7 @@ class Run {
   private async end(phase: Exclude<Terminal, 'committed'>, error: unknown): Promise<void> {
     if (this.attempts > 0) await this.restoreCurrent();
     const last = {
-      version: this.desired.version,
+      ...this.named(),
       phase,
       code: isRefusal(error) ? error.code : ('internal' as const),
       message: error instanceof Error ? error.message : String(error),
@@ -209,7 +209,7 @@ class Run {
 
   private async leaveOutgoing(): Promise<void> {
     await this.forget(without(this.outgoing, this.staged), {
-      version: this.desired.version,
+      ...this.named(),
       phase: 'committed',
     });
   }
@@ -291,13 +291,13 @@ class Run {
     // and then committed.
     await this.world.enable(this.staged);
     const { current: outgoing, pending, ...rest } = this.keeper.state;
-    const last = { version: this.desired.version, phase: 'committed' as const };
+    const last = { ...this.named(), phase: 'committed' as const };
     const kept = rest.previous;
     const previous = outgoing ?? kept;
     const next = {
       ...rest,
       current: {
-        version: this.desired.version,
+        ...this.named(),
         pods: this.staged,
         imageIds: this.desired.images.map((image) => image.id),
         ...(this.treeIds.length === 0 ? {} : { treeIds: this.treeIds }),
@@ -322,7 +322,14 @@ class Run {
   private tell(
     progress: { receivedBytes?: number; totalBytes?: number; step?: string; why?: string } = {},
   ): void {
-    this.observe({ version: this.desired.version, phase: this.phase, ...progress });
+    this.observe({ ...this.named(), phase: this.phase, ...progress });
+  }
+
+  /** The version and whose it is. */
+  private named(): { readonly version: number; readonly group?: string } {
+    const { version, target } = this.desired;
+    const group = groupOf(target);
+    return { version, ...(group === undefined ? {} : { group }) };
   }
 }
 

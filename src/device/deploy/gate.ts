@@ -14,6 +14,8 @@ export interface GateFacts {
   /** Without it, no window is known to be open. */
   readonly clockTrusted: boolean;
   readonly bootId: string;
+  /** Whose version it is; absent when it is the device's own. */
+  readonly group?: string;
   /** The boot in which the version came; see `PendingDeployment`. */
   readonly acceptedIn?: string;
   readonly locks: readonly Lock[];
@@ -48,10 +50,11 @@ export function whyWait(
     }
     case 'next-boot':
       return facts.bootId === facts.acceptedIn ? 'it begins after the next boot' : undefined;
-    case 'approval':
-      return facts.approved
-        ? undefined
-        : `it awaits approval: "wherry approve ${version}" on the device, or deploy again with --activate now`;
+    case 'approval': {
+      if (facts.approved) return undefined;
+      const command = `wherry approve ${version}${facts.group === undefined ? '' : ` --group ${facts.group}`}`;
+      return `it awaits approval: "${command}" on the device, or deploy again with --activate now`;
+    }
   }
 }
 

@@ -2,7 +2,7 @@
  * The deployment state machine: one pending desired state is carried to its one terminal phase. It
  * acts on the device only through the `World` port.
  */
-export { acceptDesired, acceptRoot, keepNewerRoot } from './accepted.ts';
+export { acceptDesired, acceptRoot, keepNewerTrust, trustDesired } from './accepted.ts';
 export { activatePods, restorePods } from './activate.ts';
 export { type GateFacts, type Lock, whyWait } from './gate.ts';
 export { runDeployment, Superseded } from './deployment.ts';
@@ -20,5 +20,13 @@ export {
   type PendingDeployment,
   type TrustedRoot,
 } from './state.ts';
+export {
+  isUntried,
+  markOfTarget,
+  newestIssued,
+  targetBefore,
+  type TargetGroup,
+  targetInWords,
+} from './targets.ts';
 export { isPending, transitions } from './transitions.ts';
 export type { StateKeeper, World } from './world.ts';

@@ -1,5 +1,6 @@
 import type { StoredImage, StoredTree } from '../store/index.ts';
 import type { DeviceState } from './state.ts';
+import { newestIssued } from './targets.ts';
 
 /**
  * Images that no deployment refers to and that are remembered all the same: what a refused version
@@ -66,7 +67,7 @@ export function withLastUse(
 
 /** A device without a clock knows at least that the newest command was issued. */
 function useTime(state: DeviceState, nowSeconds: number): number {
-  return Math.max(0, nowSeconds, state.trusted.issued);
+  return Math.max(0, nowSeconds, newestIssued(state));
 }
 
 function forgetOldest(state: DeviceState): DeviceState {

@@ -1,6 +1,6 @@
 import type { Clock } from '../../core/ports/index.ts';
 import type { StoredTree } from '../store/index.ts';
-import type { DesiredState } from '../../wire/trust/index.ts';
+import { type DesiredState, groupOf } from '../../wire/trust/index.ts';
 import { activatePods } from './activate.ts';
 import { withImage, withTree } from './remembered-images.ts';
 import type { StateKeeper, World } from './world.ts';
@@ -22,7 +22,8 @@ export async function repairImages(
   clock: Pick<Clock, 'nowMs'>,
 ): Promise<readonly string[]> {
   const { current, pending } = keeper.state;
-  if (current?.version !== desired.version || pending !== undefined) return [];
+  if (current?.version !== desired.version || current.group !== groupOf(desired.target)) return [];
+  if (pending !== undefined) return [];
   const damaged = [];
   for (const image of desired.images) {
     const stored = keeper.state.images.find(({ id }) => id === image.id);

@@ -98,13 +98,16 @@ const deployedPod: Reader<DeployedPod> = map({
 
 const deployment: Reader<Deployment> = map({
   version: integer(0),
+  group: optional(text(512)),
   pods: list(deployedPod, { max: 16 }),
   imageIds: list(imageId, { max: 64 }),
   treeIds: optional(list(treeId, { max: 64 })),
 });
 
+const group = optional(text(512));
 const failedEnd = map({
   version: integer(0),
+  group,
   phase: oneOf('rolled-back', 'refused', 'superseded'),
   code: text(64),
   message: text(maxManifestText),
@@ -116,14 +119,19 @@ const decodeSaved = (payload: Uint8Array): DesiredState =>
 const decodeSavedRoot = (payload: Uint8Array): RootDocument =>
   decodeRoot(alreadyVerified(payload, 'saved-state'));
 
+const mark = {
+  version: integer(0),
+  payloadSha256: text(64),
+  issued: integer(0),
+  era: optional(integer(1)),
+  withdrawn: optional(oneOf(true)),
+};
+
 const deviceState: Reader<DeviceState> = map({
   format: oneOf(1),
-  trusted: map({
-    version: integer(0),
-    payloadSha256: text(64),
-    issued: integer(0),
-    era: optional(integer(1)),
-  }),
+  trusted: map(mark),
+  groups: optional(list(map({ name: text(512), ...mark }), { max: 64 })),
+  follows: optional(text(512)),
   root: optional(
     map({
       document: parsed(bytes(1 << 17), decodeSavedRoot),
@@ -141,7 +149,7 @@ const deviceState: Reader<DeviceState> = map({
   ),
   last: optional(
     tagged('phase', {
-      committed: map({ version: integer(0), phase: oneOf('committed') }),
+      committed: map({ version: integer(0), group, phase: oneOf('committed') }),
       'rolled-back': failedEnd,
       refused: failedEnd,
       superseded: failedEnd,

@@ -10,7 +10,15 @@ import type { DeployEra, DesiredState, RootDocument, TrustedVersion } from '../.
  */
 export interface DeviceState {
   readonly format: 1;
-  readonly trusted: TrustedVersion;
+  /** Of the commands for this device itself. */
+  readonly trusted: TargetMark;
+  /** Of the commands for groups, each once; absent before the first. At most 64. */
+  readonly groups?: readonly (TargetMark & { readonly name: string })[];
+  /**
+   * The group whose command was taken up last; absent when it was the device's own. What was rolled
+   * back is not tried again because of it.
+   */
+  readonly follows?: string;
   /**
    * The root of trust; absent on a device that goes by its directories of keys. It is never taken
    * away.
@@ -27,6 +35,12 @@ export interface DeviceState {
   readonly trees?: readonly StoredTree[];
 }
 
+/** What is remembered of the commands for one target. */
+export interface TargetMark extends TrustedVersion {
+  /** The newest one has withdrawn the target: the next target counts. */
+  readonly withdrawn?: true;
+}
+
 export interface TrustedRoot {
   readonly document: RootDocument;
   /**
@@ -37,6 +51,8 @@ export interface TrustedRoot {
 
 export interface Deployment {
   readonly version: number;
+  /** The group whose version it is; absent when it is the device's own. */
+  readonly group?: string;
   /** UUIDs and unit names of the pods that make it up. */
   readonly pods: readonly DeployedPod[];
   readonly imageIds: readonly ImageId[];

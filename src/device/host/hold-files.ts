@@ -24,9 +24,11 @@ export function lockDirectories({ run, state }: HoldPlaces): { boot: string; kep
   return { boot: join(run, 'locks'), kept: join(state, 'locks') };
 }
 
-/** A file of this name says that the version may be activated. */
-export function approvalPath({ run }: HoldPlaces, version: number): string {
-  return join(run, 'approvals', String(version));
+/**
+ * A file of this name says that the version may be activated. Versions of groups are counted apart.
+ */
+export function approvalPath({ run }: HoldPlaces, version: number, group?: string): string {
+  return join(run, 'approvals', group === undefined ? String(version) : `${group}.${version}`);
 }
 
 /**

@@ -16,6 +16,7 @@ import {
   type Presence,
   deviceTopics,
   type DeviceTopics,
+  groupTopic,
   rootTopic,
   type Telemetry,
 } from '../../wire/report/index.ts';
@@ -56,9 +57,11 @@ export class DeviceSession {
   readonly #options: DeviceSessionOptions;
   readonly #topics: DeviceTopics;
   readonly #stopping = new AbortController();
-  readonly #desiredListeners = new Set<Listener<Uint8Array>>();
+  readonly #desiredListeners = new Set<(payload: Uint8Array, group?: string) => void>();
+  /** Topic → group. */
+  readonly #groupTopics: ReadonlyMap<string, string>;
   readonly #rootListeners = new Set<(version: number, payload: Uint8Array) => void>();
-  readonly #refusedListeners = new Set<Listener<Refusal>>();
+  readonly #refusedListeners = new Set<(refusal: Refusal, group?: string) => void>();
   readonly #connectionListeners = new Set<Listener<ConnectionState>>();
   readonly #outbox = new Outbox();
   /** The version of the root of trust that is awaited. */
@@ -75,6 +78,9 @@ export class DeviceSession {
   constructor(options: DeviceSessionOptions) {
     this.#options = options;
     this.#topics = deviceTopics(options.fleet, options.device);
+    this.#groupTopics = new Map(
+      options.groups?.map((group) => [groupTopic(options.fleet, group), group] as const),
+    );
     this.#policy = { ...defaultReconnectPolicy, ...options.policy };
   }
 
@@ -105,10 +111,10 @@ export class DeviceSession {
   }
 
   /**
-   * Hears the bytes of each message on `desired`, unchecked. An empty message (the topic was
-   * cleared) is not passed on.
+   * Hears the bytes of each message on `desired` and on the topics of groups, unchecked. An empty
+   * message (the topic was cleared) is not passed on.
    */
-  onDesired(listener: Listener<Uint8Array>): void {
+  onDesired(listener: (payload: Uint8Array, group?: string) => void): void {
     this.#desiredListeners.add(listener);
   }
 
@@ -126,12 +132,19 @@ export class DeviceSession {
     const connection = this.#link?.connection;
     if (connection === undefined) return;
     this.#subscribeRoot(connection)
-      .then(() => this.#subscribe(connection, this.#topics.desired))
+      .then(() => this.#subscribeCommands(connection))
       .catch((error: unknown) => this.#giveUp(connection, error));
   }
 
-  /** Hears of messages on `desired` that were dropped unread (`envelope-too-large`). */
-  onRefused(listener: Listener<Refusal>): void {
+  /** Asks for the commands of all targets once more; without a connection the next one does. */
+  askForCommands(): void {
+    const connection = this.#link?.connection;
+    if (connection === undefined) return;
+    this.#subscribeCommands(connection).catch((error: unknown) => this.#giveUp(connection, error));
+  }
+
+  /** Hears of commands that were dropped unread (`envelope-too-large`). */
+  onRefused(listener: (refusal: Refusal, group?: string) => void): void {
     this.#refusedListeners.add(listener);
   }
 
@@ -237,6 +250,7 @@ export class DeviceSession {
         'the subscription',
         connection.subscribe([desired, live]),
       ),
+      this.#subscribeGroups(connection),
       this.#acknowledged(connection, { topic: get, payload: new Uint8Array() }, false),
     ]);
     this.#options.journal.log('info', `connected to the broker (connection ${presence.connection})`);
@@ -263,16 +277,34 @@ export class DeviceSession {
       () => true,
     );
     if (isOver || this.#link?.connection !== connection || this.#link.hasCommand) return;
-    await this.#subscribe(connection, this.#topics.desired);
+    await this.#subscribeCommands(connection);
   }
 
-  /** A broker that does not grant this one topic does not cost the device its connection. */
+  /** A broker that does not grant this topic or one of a group does not cost the connection. */
   async #subscribeRoot(connection: Connection): Promise<void> {
     if (this.#awaitedRoot === undefined) return;
     const topic = rootTopic(this.#options.fleet, this.#awaitedRoot);
+    await this.#subscribeIfGranted(connection, topic, 'no newer root of trust');
+  }
+
+  async #subscribeCommands(connection: Connection): Promise<void> {
+    await this.#subscribe(connection, this.#topics.desired);
+    await this.#subscribeGroups(connection);
+  }
+
+  /** In the order of the groups, one after the other on the wire. */
+  async #subscribeGroups(connection: Connection): Promise<void> {
+    await Promise.all(
+      [...this.#groupTopics].map(([topic, group]) =>
+        this.#subscribeIfGranted(connection, topic, `no command for the group ${group}`),
+      ),
+    );
+  }
+
+  async #subscribeIfGranted(connection: Connection, topic: string, lacking: string): Promise<void> {
     await this.#subscribe(connection, topic).catch((error: unknown) => {
       if (!(error instanceof ConnectionLost) || error.reason !== 'credentials') throw error;
-      this.#options.journal.log('warning', `no newer root of trust can come: ${error.message}`, {
+      this.#options.journal.log('warning', `${lacking} can come: ${error.message}`, {
         WHERRY_CODE: 'broker-refused',
       });
     });
@@ -307,10 +339,10 @@ export class DeviceSession {
         const outgoing = this.#outbox.next();
         if (outgoing === undefined) return;
         if (outgoing.kind === 'event') {
-          const { version, payload } = outgoing;
+          const { of, payload } = outgoing;
           await this.#acknowledged(link.connection, { topic: this.#topics.event, payload }, false);
-          this.#outbox.acknowledge(version, payload);
-          this.#debug(`event for version ${version} acknowledged`);
+          this.#outbox.acknowledge(of, payload);
+          this.#debug(`event for ${of} acknowledged`);
         } else if (outgoing.kind === 'telemetry') {
           this.#outbox.telemetryIsSent();
           await this.#publishNumbers(link.connection, outgoing.payload);
@@ -336,7 +368,12 @@ export class DeviceSession {
     this.#debug(`${message.payload.length} bytes received on ${message.topic}`);
     if (message.topic === this.#topics.desired) {
       if (this.#link !== undefined && message.payload.length > 0) this.#link.hasCommand = true;
-      if (message.payload.length > 0) tell(this.#desiredListeners, message.payload);
+      if (message.payload.length > 0)
+        for (const listener of this.#desiredListeners) listener(message.payload);
+    } else if (this.#groupTopics.has(message.topic)) {
+      if (message.payload.length === 0) return;
+      const group = this.#groupTopics.get(message.topic);
+      for (const listener of this.#desiredListeners) listener(message.payload, group);
     } else if (message.topic === this.#topics.live) {
       this.#checkPresence(message.payload);
     } else if (this.#awaitedRoot !== undefined && message.payload.length > 0) {
@@ -369,7 +406,9 @@ export class DeviceSession {
 
   #drop(topic: string, refusal: Refusal): void {
     // Who hears of it answers it and writes it down, as every other refusal.
-    if (topic === this.#topics.desired) tell(this.#refusedListeners, refusal);
+    const group = this.#groupTopics.get(topic);
+    if (topic === this.#topics.desired || group !== undefined)
+      for (const listener of this.#refusedListeners) listener(refusal, group);
     else this.#options.journal.log('warning', refusal.message, { WHERRY_CODE: refusal.code });
   }
 

@@ -14,7 +14,7 @@ const maxPendingEvents = 32;
 
 /** What is to be published next. */
 export type Outgoing =
-  | { readonly kind: 'event'; readonly version: number; readonly payload: Uint8Array }
+  | { readonly kind: 'event'; readonly of: string; readonly payload: Uint8Array }
   | { readonly kind: 'report'; readonly report: DeviceReport }
   | { readonly kind: 'telemetry'; readonly payload: Uint8Array };
 
@@ -23,7 +23,8 @@ export type Outgoing =
  * reports only the newest is kept: it is a state, not an event.
  */
 export class Outbox {
-  readonly #events = new Map<number, Uint8Array>();
+  /** By target and version. */
+  readonly #events = new Map<string, Uint8Array>();
   #report: DeviceReport | undefined;
   #reportIsPublished = true;
   #telemetry: Uint8Array | undefined;
@@ -45,11 +46,12 @@ export class Outbox {
    * dropped: the retained report still has the newest outcome.
    */
   putEvent(event: DeploymentEvent): void {
-    this.#events.delete(event.version);
-    this.#events.set(event.version, encodeEvent(event));
-    for (const version of this.#events.keys()) {
+    const of = `version ${event.version}${event.group === undefined ? '' : ` for group ${event.group}`}`;
+    this.#events.delete(of);
+    this.#events.set(of, encodeEvent(event));
+    for (const oldest of this.#events.keys()) {
       if (this.#events.size <= maxPendingEvents) break;
-      this.#events.delete(version);
+      this.#events.delete(oldest);
     }
   }
 
@@ -62,7 +64,7 @@ export class Outbox {
   /** Events first, the oldest first, numbers last; undefined when there is nothing to publish. */
   next(): Outgoing | undefined {
     const [event] = this.#events;
-    if (event !== undefined) return { kind: 'event', version: event[0], payload: event[1] };
+    if (event !== undefined) return { kind: 'event', of: event[0], payload: event[1] };
     if (this.#report !== undefined && !this.#reportIsPublished)
       return { kind: 'report', report: this.#report };
     return this.#telemetry === undefined || this.#telemetryIsPublished
@@ -80,7 +82,7 @@ export class Outbox {
   }
 
   /** The broker acknowledged an event; a newer one of its version may have come meanwhile. */
-  acknowledge(version: number, payload: Uint8Array): void {
-    if (this.#events.get(version) === payload) this.#events.delete(version);
+  acknowledge(of: string, payload: Uint8Array): void {
+    if (this.#events.get(of) === payload) this.#events.delete(of);
   }
 }

@@ -5,6 +5,8 @@ import type { ReconnectPolicy } from './reconnect-policy.ts';
 export interface DeviceSessionOptions {
   readonly fleet: string;
   readonly device: string;
+  /** The groups whose commands are heard, too; none by default. */
+  readonly groups?: readonly string[];
   readonly bootId: string;
   /** MQTT client identifier; `<fleet>.<device>` by default. A dot cannot be part of either name. */
   readonly clientId?: string;

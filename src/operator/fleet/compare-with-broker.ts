@@ -4,6 +4,7 @@ import { alreadyVerified, decodeDesiredState, decodeEnvelope } from '../../wire/
 import { compareMemory, mustRepeat, type BrokerMemory, type NewestCommand } from './broker-memory.ts';
 import type { FleetDirectory } from './fleet-directory.ts';
 import type { FleetLink } from './fleet-link.ts';
+import { trustedOf } from './target-name.ts';
 
 /** What the broker kept of the newest command of a device, and what was done about it. */
 export interface BrokerComparison {
@@ -62,7 +63,7 @@ export async function compareWithBroker(
   for (const { device, versions, isUnsent, newest, plain } of records) {
     const memory = compareMemory(newest, read.get(device) ?? { seen: 'unknown' });
     const same = { device, version: newest.version, versions, memory };
-    const trusted = link.view(device).report?.trustedVersion ?? 0;
+    const trusted = trustedOf(link.views(), device);
     const lacks = mustRepeat(memory, newest.version, 0);
     if (!lacks) found.push(same);
     else if (isUnsent) found.push({ ...same, repeated: 'unsent' });

@@ -6,14 +6,16 @@ import type {
   DesiredSecret,
   DesiredState,
   DeployPolicy,
+  Target,
 } from '../../wire/trust/index.ts';
 import type { DeviceReport } from '../../wire/report/index.ts';
-import type { PublishedVersion } from './fleet-directory.ts';
+import { folderOf, type PublishedVersion } from './fleet-directory.ts';
 import type { OfferedImage } from './offered-image.ts';
+import type { TargetName } from './target-name.ts';
 
 export interface Composition {
   readonly fleet: AcName;
-  readonly device: AcName;
+  readonly target: Target;
   readonly version: number;
   /** Seconds since 1970. */
   readonly nowSeconds: number;
@@ -22,15 +24,16 @@ export interface Composition {
   readonly images: readonly DesiredImage[];
   readonly policy: DeployPolicy;
   readonly secrets?: readonly DesiredSecret[];
+  readonly withdrawn?: true;
 }
 
 /** The document to sign. */
 export function composeDesired(composition: Composition): DesiredState {
-  const { fleet, device, version, nowSeconds, validDays, pods, images, policy, secrets = [] } = composition;
+  const { fleet, target, version, nowSeconds, validDays, pods, images, policy, secrets = [] } = composition;
   return {
     format: 1,
     fleet,
-    target: { device },
+    target,
     version,
     issued: nowSeconds,
     expires: nowSeconds + validDays * 86_400,
@@ -38,6 +41,7 @@ export function composeDesired(composition: Composition): DesiredState {
     images,
     policy,
     ...(secrets.length === 0 ? {} : { secrets }),
+    ...(composition.withdrawn === true ? { withdrawn: true } : {}),
   };
 }
 
@@ -60,16 +64,19 @@ export function desiredImage(
  * trusted: a second operator, or a restored directory, must not send what the device refuses as
  * `version-older`. What runs on a device with a root may have a higher version that counts no more:
  * versions begin anew when a root takes a deploy key out.
+ * @param target the name of the device, or `@` and that of a group
  * @param report undefined when the device never reported
  * @throws Refusal `version-older` when no version is left
  */
 export function nextVersion(
-  device: string,
+  target: TargetName,
   history: readonly PublishedVersion[],
-  report: Pick<DeviceReport, 'trustedVersion' | 'currentVersion' | 'root'> | undefined,
+  report: Pick<DeviceReport, 'trustedVersion' | 'currentVersion' | 'group' | 'root'> | undefined,
 ): number {
-  const { trustedVersion, currentVersion, root } = report ?? { trustedVersion: 0, currentVersion: 0 };
-  const bound = root === undefined ? Math.max(trustedVersion, currentVersion) : trustedVersion;
+  const { trustedVersion, currentVersion, group, root } = report ?? { trustedVersion: 0, currentVersion: 0 };
+  // What runs may be a version of a group, which is counted apart.
+  const bound =
+    root === undefined && group === undefined ? Math.max(trustedVersion, currentVersion) : trustedVersion;
   const published = Math.max(...history.map(({ version }) => version), 0);
   const next = Math.max(bound, published) + 1;
   if (next <= Number.MAX_SAFE_INTEGER) return next;
@@ -77,11 +84,11 @@ export function nextVersion(
     'rotate the root of trust so that a deploy key goes ("wherry trust root rotate --drop FINGERPRINT"): versions then begin anew';
   const advice =
     bound < published
-      ? `${rotate}; then move devices/${device}/${published}.cbor out of the fleet directory`
+      ? `${rotate}; then move ${folderOf(target)}/${published}.cbor out of the fleet directory`
       : root === undefined
         ? `give the device a root of trust ("wherry trust root init"), then ${rotate}`
         : rotate;
-  const who = bound < published ? `which was published for ${device}` : `which ${device} has trusted`;
+  const who = bound < published ? `which was published for ${target}` : `which ${target} has trusted`;
   throw new Refusal('version-older', `there is no version after ${next - 1}, ${who}; ${advice}`);
 }
 

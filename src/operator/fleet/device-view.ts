@@ -60,7 +60,8 @@ export function foldMessage(
 }
 
 /** How far a published version has come on a device. */
-export type Progress = { readonly phase: 'waiting' } | Omit<DeploymentUnderWay, 'version'> | Outcome;
+export type Progress =
+  { readonly phase: 'waiting' } | Omit<DeploymentUnderWay, 'version' | 'group'> | Outcome;
 
 export type Outcome =
   | { readonly phase: 'committed' }
@@ -74,26 +75,38 @@ export type Outcome =
  * What became of `version`, judged by everything that the device said. `eventsBefore` is the
  * `eventCount` that the view had when the version was published: a refusal without a version counts
  * only if it came later.
+ *
+ * @param group whose version it is; absent: the device's own
  */
-export function progressOf(view: DeviceView, version: number, eventsBefore: number): Progress {
+export function progressOf(
+  view: DeviceView,
+  version: number,
+  eventsBefore: number,
+  group?: string,
+): Progress {
   const forgotten = view.eventCount - view.events.length;
   for (const [index, event] of view.events.entries()) {
+    if (event.group !== group) continue;
     const isOurs = event.version === version || (event.version === 0 && forgotten + index >= eventsBefore);
     if (isOurs) return event.outcome === 'committed' ? { phase: 'committed' } : outcome(event.outcome, event);
   }
   const { report } = view;
   if (report === undefined) return { phase: 'waiting' };
-  if (report.refused?.version === version) return outcome('refused', report.refused);
-  const deployment = report.deployment;
+  if (report.refused?.version === version && report.refused.group === group)
+    return outcome('refused', report.refused);
+  const deployment = report.deployment?.group === group ? report.deployment : undefined;
   if (deployment?.version === version) {
     if (deployment.phase === 'committed') return { phase: 'committed' };
     if ('code' in deployment) return outcome(deployment.phase, deployment);
-    const { version: _version, ...progress } = deployment;
+    const { version: _version, group: _group, ...progress } = deployment;
     return progress;
   }
-  if (report.currentVersion === version) return { phase: 'committed' };
+  if (report.currentVersion === version && report.group === group) return { phase: 'committed' };
+  const mark = group === undefined ? report : report.groups?.find(({ name }) => name === group);
+  if (mark?.withdrawn === true && mark.trustedVersion === version) return { phase: 'committed' };
   // A deployment above what is trusted is of before the root that made versions begin anew.
-  const isTrusted = deployment !== undefined && deployment.version <= report.trustedVersion;
+  const trusted = mark?.trustedVersion ?? 0;
+  const isTrusted = deployment !== undefined && deployment.version <= trusted;
   if (isTrusted && deployment.version > version) {
     const message = `version ${deployment.version} took its place`;
     return outcome('superseded', { code: 'superseded', message });

@@ -2,7 +2,7 @@ import { copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 
 import { basename, dirname, join, resolve } from 'node:path';
 import { writeOutput } from '../build/index.ts';
 import { asLocalRefusal, isRefusal, Refusal } from '../../core/refusal/index.ts';
-import { deviceTopics } from '../../wire/report/index.ts';
+import { deviceTopics, groupTopic } from '../../wire/report/index.ts';
 import type { BrokerAddress } from '../../wire/mqtt/index.ts';
 import { fleetConfigText, parseFleetConfig, type FleetConfig } from './fleet-config.ts';
 import { decodeEnvelope } from '../../wire/trust/index.ts';
@@ -36,6 +36,7 @@ export interface PublishedVersion {
  * devices/<device>/<version>.cbor         the exact message that was published
  * devices/<device>/<version>.plain.cbor   its envelope, if that message is encrypted
  * devices/<device>/<version>.outcome      one word
+ * groups/<group>/…                        the same for the commands of groups
  * roots/<version>.cbor           the root of trust, with the signatures that were collected
  * ```
  */
@@ -202,7 +203,7 @@ export class FleetDirectory {
     return `${baseUrl.replace(/\/+$/, '')}/${encodeURIComponent(image.offeredAs)}`;
   }
 
-  /** The versions that were published for `device`, oldest first. */
+  /** The versions that were published for a device, or for a group by `@NAME`, oldest first. */
   async history(device: string): Promise<readonly PublishedVersion[]> {
     const names = new Set(await listed(this.#devicePath(device)));
     const versions = [...names]
@@ -221,6 +222,11 @@ export class FleetDirectory {
   /** Every device that something was ever published for. */
   async devices(): Promise<readonly string[]> {
     return [...(await listed(join(this.path, 'devices')))].sort();
+  }
+
+  /** The names of the groups, with their `@`, that something was ever published for. */
+  async groups(): Promise<readonly string[]> {
+    return [...(await listed(join(this.path, 'groups')))].sort().map((name) => `@${name}`);
   }
 
   /** @throws Refusal `not-found` */
@@ -326,9 +332,18 @@ export class FleetDirectory {
   }
 
   #devicePath(device: string): string {
-    deviceTopics(this.config.fleet, device); // A name with a slash or dots would leave the directory.
-    return join(this.path, 'devices', basename(device));
+    // A name with a slash or dots would leave the directory.
+    if (device.startsWith('@')) groupTopic(this.config.fleet, device.slice(1));
+    else deviceTopics(this.config.fleet, device);
+    return join(this.path, folderOf(device));
   }
+}
+
+/** Where the commands of a target are below a fleet directory. */
+export function folderOf(target: string): string {
+  return target.startsWith('@')
+    ? join('groups', basename(target.slice(1)))
+    : join('devices', basename(target));
 }
 
 /** Replaces a file as a whole: a reader sees the old or the new one. */

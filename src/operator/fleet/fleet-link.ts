@@ -18,6 +18,7 @@ import {
   type Outcome,
   type Progress,
 } from './device-view.ts';
+import { commandTopic, targetOfTopic, trustedOf } from './target-name.ts';
 
 /**
  * How long retained messages may take to arrive; a broker sends them right after the subscription.
@@ -57,7 +58,7 @@ export class FleetLink {
   readonly #options: FleetLinkOptions;
   readonly #views = new Map<string, DeviceView>();
   readonly #listeners = new Set<(view: DeviceView) => void>();
-  /** By device: the command that was published here, and the one that the broker returned. */
+  /** By target: the command that was published here, and the one that the broker returned. */
   readonly #published = new Map<string, NewestCommand>();
   readonly #returned = new Map<string, Uint8Array>();
   /** Devices on whose topic of commands an empty message came back. */
@@ -146,7 +147,8 @@ export class FleetLink {
   }
 
   /**
-   * Publishes a signed envelope and waits until the broker acknowledges it.
+   * Publishes a signed envelope for a device, or for a group by `@NAME`, and waits until the broker
+   * acknowledges it.
    * @throws Refusal as `connect`
    */
   async publishDesired(device: string, command: NewestCommand): Promise<void> {
@@ -200,7 +202,7 @@ export class FleetLink {
       this.#returned.delete(device);
       this.#echoed.delete(device);
     }
-    const topicOf = (device: string): string => deviceTopics(this.#options.fleet, device).desired;
+    const topicOf = (device: string): string => commandTopic(this.#options.fleet, device);
     const isReturned = (device: string): boolean => this.#returned.has(device);
     try {
       const connection = await this.#connection;
@@ -241,6 +243,7 @@ export class FleetLink {
   /**
    * Follows `version` on `device` to its end.
    * @param eventsBefore the `eventCount` of the view before the version was published
+   * @param group whose version it is; absent: the device's own
    * @throws Refusal `not-confirmed` when there is no answer within `timeoutMs`, and as `until` when
    *   the broker stays away
    */
@@ -250,20 +253,22 @@ export class FleetLink {
     eventsBefore: number,
     timeoutMs: number,
     onProgress: (progress: Progress) => void,
+    group?: string,
   ): Promise<Outcome> {
     let progress: Progress = { phase: 'waiting' };
     const judge = () => {
-      const next = progressOf(this.view(device), version, eventsBefore);
+      const next = progressOf(this.view(device), version, eventsBefore, group);
       if (JSON.stringify(next) !== JSON.stringify(progress)) onProgress(next);
       progress = next;
       return isOutcome(progress);
     };
-    this.#followed.add(device);
-    const followed = this.until(judge, timeoutMs).finally(() => this.#followed.delete(device));
+    const target = group === undefined ? device : `@${group}`;
+    this.#followed.add(target);
+    const followed = this.until(judge, timeoutMs).finally(() => this.#followed.delete(target));
     await followed.catch(async (error: unknown) => {
       if (!(error instanceof Refusal) || error.code !== 'not-confirmed') throw error;
       const seen = this.view(device).presence?.up === true ? '' : ' (it is not connected)';
-      const advice = (await this.isKept(device))
+      const advice = (await this.isKept(target))
         ? 'the command stays on the broker; follow it with "wherry status --watch"'
         : 'the broker does not return the command to this account: it may not have kept it; look at what the account may write and read';
       throw new Refusal(
@@ -355,7 +360,7 @@ export class FleetLink {
     const read = devices.length === 0 ? new Map<string, ReadBack>() : await this.readBack(devices);
     for (const [device, seen] of read) {
       const published = this.#published.get(device);
-      const trusted = this.view(device).report?.trustedVersion ?? 0;
+      const trusted = trustedOf(this.views(), device);
       if (published === undefined || !this.#followed.has(device)) continue;
       if (!mustRepeat(compareMemory(published, seen), published.version, trusted)) continue;
       // When the connection is lost meanwhile, the next one does this again.
@@ -383,7 +388,7 @@ export class FleetLink {
   }
 
   async #publish(connection: Connection, device: string, { envelope }: NewestCommand): Promise<void> {
-    const topic = deviceTopics(this.#options.fleet, device).desired;
+    const topic = commandTopic(this.#options.fleet, device);
     await this.#acknowledged(connection, connection.publish({ topic, payload: envelope }, { retain: true }));
   }
 
@@ -414,15 +419,17 @@ export class FleetLink {
       for (const listener of this.#listeners) listener(this.view(''));
       return;
     }
+    const target = targetOfTopic(this.#options.fleet, topic);
+    if (target !== undefined) {
+      // An empty message is an echo, or the topic was cleared.
+      if (payload.length === 0) this.#echoed.add(target);
+      else this.#returned.set(target, payload);
+      for (const listener of this.#listeners) listener(this.view(target));
+      return;
+    }
     const parsed = parseDeviceTopic(topic);
     if (parsed === undefined || parsed.fleet !== this.#options.fleet) return;
     const { device, kind } = parsed;
-    if (kind === 'desired') {
-      // An empty message is an echo, or the topic was cleared.
-      if (payload.length === 0) this.#echoed.add(device);
-      else this.#returned.set(device, payload);
-      for (const listener of this.#listeners) listener(this.view(device));
-    }
     if (kind === 'desired' || kind === 'get') return;
     this.#heard += 1;
     const view = foldMessage(this.view(device), kind, payload);

@@ -6,6 +6,11 @@ export interface DeviceLine {
   readonly link: 'up' | 'down' | 'unknown';
   /** The version that runs; 0 when none, or when the device never reported. */
   readonly version: number;
+  /** The group whose version that is; absent when it is the device's own. */
+  readonly group?: string;
+  readonly groups: readonly string[];
+  /** NAME=VALUE */
+  readonly labels: readonly string[];
   /** Of the deployment that is under way or ended last; `-` without one. */
   readonly phase: string;
   /** Of its pods; `-` when it runs none. */
@@ -19,6 +24,7 @@ export interface FleetSummary {
   readonly devices: number;
   readonly links: Counts;
   readonly versions: Counts;
+  readonly groups: Counts;
   readonly phases: Counts;
   readonly health: Counts;
   readonly codes: Counts;
@@ -35,17 +41,25 @@ export interface DeviceFilter {
   readonly code?: string;
   /** What the name begins with. */
   readonly prefix?: string;
+  /** In which it is, whatever it runs. */
+  readonly group?: string;
+  /** NAME=VALUE, all of them. */
+  readonly label?: readonly string[];
 }
 
 export function deviceLine({ device, presence, report }: DeviceView): DeviceLine {
   const link = presence === undefined ? 'unknown' : presence.up ? 'up' : 'down';
-  if (report === undefined) return { device, link, version: 0, phase: '-', health: '-' };
+  if (report === undefined)
+    return { device, link, version: 0, groups: [], labels: [], phase: '-', health: '-' };
   const { deployment, refused, pods, currentVersion: version } = report;
   const code = deployment !== undefined && 'code' in deployment ? deployment.code : refused?.code;
   return {
     device,
     link,
     version,
+    ...(report.group === undefined ? {} : { group: report.group }),
+    groups: report.groups?.map(({ name }) => name) ?? [],
+    labels: report.labels?.map(({ name, value }) => `${name}=${value}`) ?? [],
     phase: deployment?.phase ?? '-',
     health: pods.length === 0 ? '-' : pods.every(({ healthy }) => healthy) ? 'healthy' : 'unhealthy',
     ...(code === undefined ? {} : { code }),
@@ -53,16 +67,30 @@ export function deviceLine({ device, presence, report }: DeviceView): DeviceLine
 }
 
 export function isWanted(line: DeviceLine, filter: DeviceFilter): boolean {
-  const { prefix, ...exact } = filter;
+  const { prefix, group, label = [], ...exact } = filter;
   if (prefix !== undefined && !line.device.startsWith(prefix)) return false;
+  if (group !== undefined && !line.groups.includes(group)) return false;
+  if (!label.every((one) => line.labels.includes(one))) return false;
   return Object.entries(exact).every(([key, value]) => line[key as keyof DeviceLine] === value);
+}
+
+/** A version, and whose it is when it is not the device's own. */
+export function versionInWords({
+  version,
+  group,
+}: {
+  readonly version: number;
+  readonly group?: string | undefined;
+}): string {
+  return group === undefined ? String(version) : `${group}:${version}`;
 }
 
 export function summarise(lines: readonly DeviceLine[]): FleetSummary {
   return {
     devices: lines.length,
     links: counts(lines.map(({ link }) => link)),
-    versions: counts(lines.map(({ version }) => String(version))),
+    versions: counts(lines.map(versionInWords)),
+    groups: counts(lines.flatMap(({ groups }) => groups)),
     phases: counts(lines.map(({ phase }) => phase)),
     health: counts(lines.map(({ health }) => health)),
     codes: counts(lines.flatMap(({ code }) => code ?? [])),

@@ -18,6 +18,7 @@ export {
   type FleetSummary,
   isWanted,
   summarise,
+  versionInWords,
 } from './fleet-summary.ts';
 export { notForImages } from './not-for-images.ts';
 export { imageFiles, type OfferedImage, readImageFile, requireSignature } from './offered-image.ts';
@@ -27,6 +28,7 @@ export { provisionFiles } from './provision.ts';
 export {
   type DesiredContent,
   earlierContent,
+  onEachMember,
   type Published,
   publishEnvelope,
   publishContent,
@@ -45,5 +47,6 @@ export {
   signingStates,
   writeDraft,
 } from './root-drafts.ts';
+export { isMember, parseTargetName, targetName, type TargetName } from './target-name.ts';
 export { messageFor, namedSecrets, readSecrets } from './secrets.ts';
 export { type ChainedRoot, newestRoot, rootChain } from './root-chain.ts';

@@ -1,4 +1,3 @@
-import type { AcName } from '../../image/appc/index.ts';
 import type { Clock } from '../../core/ports/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import {
@@ -16,11 +15,12 @@ import {
   type DesiredState,
 } from '../../wire/trust/index.ts';
 import { composeDesired, nextVersion, rollbackTarget } from './compose.ts';
-import type { Outcome, Progress } from './device-view.ts';
+import type { DeviceView, Outcome, Progress } from './device-view.ts';
 import type { FleetDirectory } from './fleet-directory.ts';
 import { newestRoot } from './root-chain.ts';
 import { messageFor } from './secrets.ts';
 import type { FleetLink } from './fleet-link.ts';
+import { isMember, parseTargetName, targetName, type TargetName, trustedOf } from './target-name.ts';
 
 /** The part of a desired state that is the same for every device of a command. */
 export interface DesiredContent {
@@ -28,9 +28,12 @@ export interface DesiredContent {
   readonly images: readonly DesiredImage[];
   readonly policy?: Partial<DeployPolicy>;
   readonly secrets?: readonly DesiredSecret[];
+  /** Nothing runs by this target any more; the next one counts. */
+  readonly withdrawn?: true;
 }
 
 export interface Published {
+  /** A device, or a group by `@NAME`. */
   readonly device: string;
   readonly version: number;
   readonly bytes: number;
@@ -55,15 +58,15 @@ interface Means {
 export type Sign = (payload: Uint8Array, atSeconds: number) => Promise<string>;
 
 /**
- * Makes the next desired state of a device from `content`, signs it, encrypts it where the key of
- * the device is known, keeps it and publishes it.
+ * Makes the next desired state of a device, or of a group by `@NAME`, from `content`, signs it,
+ * encrypts it where the key of the device is known, keeps it and publishes it.
  * @param values of secrets that `content` names
  * @throws Refusal `desired-malformed`, `envelope-too-large` for what no device would take,
  *   `not-found` without a deploy key, `device-key-missing` for secrets without a key of the device
  */
 export async function publishContent(
   means: Means,
-  device: AcName,
+  device: TargetName,
   content: DesiredContent,
   values: readonly SecretValue[] = [],
 ): Promise<Published> {
@@ -82,16 +85,21 @@ export async function publishContent(
  */
 export async function signContent(
   means: Means,
-  device: AcName,
+  device: TargetName,
   content: DesiredContent,
 ): Promise<{ readonly version: number; readonly envelope: Uint8Array }> {
   const { fleet, link, clock } = means;
-  const version = nextVersion(device, await fleet.history(device), link.view(device).report);
+  const target = parseTargetName(device);
+  const report =
+    'group' in target
+      ? { trustedVersion: trustedOf(link.views(), device), currentVersion: 0 }
+      : link.view(device).report;
+  const version = nextVersion(device, await fleet.history(device), report);
   const nowSeconds = Math.floor(clock.nowMs() / 1000);
   const { validDays, ...policy } = fleet.config.deploy;
   const desired = composeDesired({
     fleet: fleet.config.fleet,
-    device,
+    target,
     version,
     nowSeconds,
     validDays,
@@ -99,6 +107,7 @@ export async function signContent(
     images: content.images,
     policy: { ...policy, ...content.policy },
     secrets: content.secrets ?? [],
+    ...(content.withdrawn === true ? { withdrawn: true } : {}),
   });
   if (means.sign === undefined) {
     const key = await fleet.key('deploy', 'private');
@@ -137,6 +146,28 @@ export async function publishEnvelope(
       return outcome;
     },
   };
+}
+
+/**
+ * What was published for a group, to be followed on each device that reports to be in it. Its
+ * answers are the devices' own.
+ *
+ * @param before views of before it was published
+ */
+export function onEachMember(
+  link: FleetLink,
+  published: Published,
+  group: string,
+  before: readonly DeviceView[],
+): readonly Published[] {
+  return before
+    .filter((view) => isMember(view, group))
+    .map(({ device, eventCount }) => ({
+      ...published,
+      device,
+      follow: (timeoutMs, onProgress) =>
+        link.follow(device, published.version, eventCount, timeoutMs, onProgress, group),
+    }));
 }
 
 /**
@@ -199,18 +230,23 @@ export async function earlierContent(
   to?: number,
 ): Promise<{ readonly version: number; readonly content: DesiredContent }> {
   const { fleet, link } = means;
-  const current = link.view(device).report?.currentVersion;
+  const report = link.view(device).report;
+  const current = report?.group === undefined ? report?.currentVersion : 0;
   const version = to ?? rollbackTarget(await fleet.history(device), current === 0 ? undefined : current);
   const { payload } = decodeEnvelope(await fleet.plainEnvelope(device, version));
-  const { pods, images, policy, target, secrets } = decodeDesiredState(
-    alreadyVerified(payload, 'own-history'),
-  );
-  if (target.device !== device) {
+  const desired = decodeDesiredState(alreadyVerified(payload, 'own-history'));
+  const { pods, images, policy, target, secrets } = desired;
+  if (targetName(target) !== device) {
     throw new Refusal(
       'wrong-device',
-      `version ${version} in the history of ${device} is for ${target.device}`,
+      `version ${version} in the history of ${device} is for ${targetName(target)}`,
     );
   }
+  if (desired.withdrawn === true)
+    throw new Refusal(
+      'not-found',
+      `version ${version} of ${device} is a withdrawal: it has no pods to run again`,
+    );
   // When it was to be activated was decided for then: who goes back does so now.
   const { activation: _then, ...kept } = policy;
   return { version, content: { pods, images, policy: kept, ...(secrets === undefined ? {} : { secrets }) } };

@@ -54,11 +54,11 @@ export function namedSecrets(values: readonly SecretValue[]): readonly DesiredSe
 }
 
 /**
- * The message for `device` that carries the signed `envelope`: encrypted where the key of the
- * device is known.
+ * The message for `device`, or for a group by `@NAME`, that carries the signed `envelope`:
+ * encrypted where the key of the device is known.
  *
- * @throws Refusal `device-key-missing` when there are values and no key: a secret never travels in
- *   the open
+ * @throws Refusal `device-key-missing` when there are values and no key, `usage` when they are for
+ *   a group: a secret never travels in the open
  */
 export async function messageFor(
   fleet: FleetDirectory,
@@ -66,6 +66,13 @@ export async function messageFor(
   envelope: Uint8Array,
   values: readonly SecretValue[],
 ): Promise<Uint8Array> {
+  if (device.startsWith('@')) {
+    if (values.length === 0) return envelope;
+    throw new Refusal(
+      'usage',
+      'secrets are for devices: a command for a group is not encrypted, because its members may change; deploy them to devices by name',
+    );
+  }
   const key = await fleet.deviceKey(device);
   if (key === undefined) {
     if (values.length === 0) return envelope;

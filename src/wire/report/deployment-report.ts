@@ -6,6 +6,8 @@ export type DeploymentReport = DeploymentUnderWay | DeploymentEnd;
 
 export interface DeploymentUnderWay {
   readonly version: number;
+  /** Whose command it is; absent: the device's own. */
+  readonly group?: string;
   readonly phase: 'fetch' | 'stage' | 'wait' | 'activate' | 'probation';
   /** While waiting: what for, in words. */
   readonly why?: string;
@@ -18,9 +20,10 @@ export interface DeploymentUnderWay {
 
 /** How a deployment ended: all went well, or there is a code that says why not. */
 export type DeploymentEnd =
-  | { readonly version: number; readonly phase: 'committed' }
+  | { readonly version: number; readonly group?: string; readonly phase: 'committed' }
   | {
       readonly version: number;
+      readonly group?: string;
       readonly phase: 'rolled-back' | 'refused' | 'superseded';
       readonly code: string;
       readonly message: string;

@@ -35,4 +35,12 @@ export {
   encodeTelemetry,
   type Telemetry,
 } from './telemetry.ts';
-export { deviceTopics, type DeviceTopics, fleetFilter, parseDeviceTopic, rootTopic } from './topics.ts';
+export {
+  deviceTopics,
+  type DeviceTopics,
+  fleetFilter,
+  groupTopic,
+  parseDeviceTopic,
+  parseGroupTopic,
+  rootTopic,
+} from './topics.ts';

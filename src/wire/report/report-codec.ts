@@ -97,8 +97,10 @@ const sentence = line(wireBytes.sentence);
 const count = integer(0);
 const seconds = integer(0);
 
+const group = optional(name);
 const underWay = map({
   version: integer(1),
+  group,
   phase: oneOf('fetch', 'stage', 'wait', 'activate', 'probation'),
   why: optional(sentence),
   receivedBytes: optional(count),
@@ -107,6 +109,7 @@ const underWay = map({
 });
 const failedEnd = map({
   version: integer(1),
+  group,
   phase: oneOf('rolled-back', 'refused', 'superseded'),
   code: name,
   message: sentence,
@@ -117,7 +120,7 @@ const deployment = tagged('phase', {
   wait: underWay,
   activate: underWay,
   probation: underWay,
-  committed: map({ version: integer(1), phase: oneOf('committed') }),
+  committed: map({ version: integer(1), group, phase: oneOf('committed') }),
   'rolled-back': failedEnd,
   refused: failedEnd,
   superseded: failedEnd,
@@ -128,6 +131,7 @@ const refused = map({
   message: sentence,
   at: seconds,
   version: optional(integer(0)),
+  group,
 });
 
 const app = map({
@@ -162,6 +166,8 @@ const pod = map({
   network: optional(map({ name, addresses: list(name, { max: most.addresses }) })),
 });
 
+const withdrawn = optional(oneOf(true));
+
 const report: Reader<DeviceReport> = map({
   format: oneOf(1),
   fleet: name,
@@ -171,7 +177,11 @@ const report: Reader<DeviceReport> = map({
   at: seconds,
   wherry: name,
   trustedVersion: count,
+  withdrawn,
   currentVersion: count,
+  group,
+  groups: optional(list(map({ name, trustedVersion: count, withdrawn }), { max: most.groups })),
+  labels: optional(list(map({ name, value: name }), { max: most.labels })),
   deployment: optional(deployment),
   root: optional(map({ version: integer(1), expires: integer(0) })),
   refused: optional(refused),
@@ -190,7 +200,7 @@ const presence: Reader<Presence> = map({
   up: boolean,
 });
 
-const answer = { format: oneOf(1), bootId: name, at: seconds, version: count };
+const answer = { format: oneOf(1), bootId: name, at: seconds, version: count, group };
 const failedAnswer = map({
   ...answer,
   outcome: oneOf('rolled-back', 'refused', 'superseded'),

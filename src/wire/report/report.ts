@@ -17,12 +17,26 @@ export interface DeviceReport {
   /** Seconds since 1970 by the device's clock. */
   readonly at: number;
   readonly wherry: string;
-  /** The highest version that was ever trusted; 0 before the first. */
+  /** The highest version for this device that was ever trusted; 0 before the first. */
   readonly trustedVersion: number;
+  /** That version has withdrawn the device's own command; absent when not. */
+  readonly withdrawn?: true;
   /** The root of trust; absent on a device without one. */
   readonly root?: { readonly version: number; readonly expires: number };
   /** The version that runs and was committed; 0 when none. */
   readonly currentVersion: number;
+  /** The group whose version that is; absent when it is the device's own. */
+  readonly group?: string;
+  /** The groups of the device, the first goes first; absent when it is in none. */
+  readonly groups?: readonly {
+    readonly name: string;
+    /** The highest version for the group that was ever trusted; 0 before the first. */
+    readonly trustedVersion: number;
+    /** That version has withdrawn the group's command; absent when not. */
+    readonly withdrawn?: true;
+  }[];
+  /** From its configuration; absent when there are none. */
+  readonly labels?: readonly { readonly name: string; readonly value: string }[];
   /** The deployment that is under way or ended last. */
   readonly deployment?: DeploymentReport;
   /** The last message that was refused before it became a deployment. */
@@ -31,6 +45,8 @@ export interface DeviceReport {
     readonly message: string;
     readonly at: number;
     readonly version?: number;
+    /** On whose topic it came; absent: on the device's own. */
+    readonly group?: string;
   };
   readonly pods: readonly PodReport[];
   readonly capabilities: readonly CapabilityReport[];
@@ -117,6 +133,8 @@ export type DeploymentEvent = {
   readonly at: number;
   /** 0 when the message was too broken to have one. */
   readonly version: number;
+  /** Whose command it was; absent: the device's own. */
+  readonly group?: string;
 } & (
   | { readonly outcome: 'committed' }
   | {

@@ -9,6 +9,8 @@ export const most = {
   capabilities: 64,
   damaged: 256,
   addresses: 16,
+  groups: 16,
+  labels: 32,
 } as const;
 
 /** Fields that hold a sentence; every other text is a name. */

@@ -39,17 +39,8 @@ const topicName = /^(?=.{1,64}$)[a-z0-9]+(-[a-z0-9]+)*$/;
  *   Name of 1…64 characters.
  */
 export function deviceTopics(fleet: string, device: string): DeviceTopics {
-  for (const [what, name] of [
-    ['fleet', fleet],
-    ['device', device],
-  ] as const) {
-    if (!topicName.test(name)) {
-      throw new Refusal(
-        'input-invalid',
-        `${what} name ${JSON.stringify(name)} must be lower-case letters and digits with single dashes between, at most 64`,
-      );
-    }
-  }
+  requireTopicName('fleet', fleet);
+  requireTopicName('device', device);
   const base = `v1/${fleet}/d/${device}`;
   return {
     desired: `${base}/desired`,
@@ -61,6 +52,14 @@ export function deviceTopics(fleet: string, device: string): DeviceTopics {
   };
 }
 
+function requireTopicName(what: string, name: string): void {
+  if (topicName.test(name)) return;
+  throw new Refusal(
+    'input-invalid',
+    `${what} name ${JSON.stringify(name)} must be lower-case letters and digits with single dashes between, at most 64`,
+  );
+}
+
 /**
  * Where a version of the root of trust is retained, for the whole fleet: a topic for each, so that
  * a device that was away finds every step.
@@ -70,10 +69,26 @@ export function rootTopic(fleet: string, version: number): string {
   return `v1/${fleet}/root/${version}`;
 }
 
+/** Where the signed desired state of a group is retained, for all of its devices. */
+export function groupTopic(fleet: string, group: string): string {
+  requireTopicName('group', group);
+  deviceTopics(fleet, 'any');
+  return `v1/${fleet}/group/${group}/desired`;
+}
+
 /** The filter by which an operator hears one kind of message of every device of a fleet. */
 export function fleetFilter(fleet: string, kind: DeviceTopicKind): string {
   deviceTopics(fleet, 'any');
   return `v1/${fleet}/d/+/${kind}`;
+}
+
+/** Takes the topic of a group apart; undefined for one that `groupTopic` cannot make. */
+export function parseGroupTopic(
+  topic: string,
+): { readonly fleet: string; readonly group: string } | undefined {
+  const [version, fleet = '', kind, group = '', ...rest] = topic.split('/');
+  if (version !== 'v1' || kind !== 'group' || rest.join('/') !== 'desired') return undefined;
+  return topicName.test(fleet) && topicName.test(group) ? { fleet, group } : undefined;
 }
 
 /** Takes a topic apart; undefined for one that `deviceTopics` cannot make. */

@@ -16,7 +16,7 @@ import {
 } from '../../core/cbor/index.ts';
 import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 import { maxSecrets } from './confidential.ts';
-import type { Activation, DesiredState } from './desired-state.ts';
+import type { Activation, DesiredState, Target } from './desired-state.ts';
 import { maxEnvelopeBytes } from './envelope.ts';
 import type { VerifiedPayload } from './verified-payload.ts';
 
@@ -68,10 +68,17 @@ const activation: Reader<Activation> = (value, path) => {
   return read;
 };
 
+const target: Reader<Target> = (value, path) => {
+  const { device, group } = map({ device: optional(acName), group: optional(acName) })(value, path);
+  if (device !== undefined && group === undefined) return { device };
+  if (device === undefined && group !== undefined) return { group };
+  throw new CborError(`${path}: names either a device or a group`);
+};
+
 const desiredState: Reader<DesiredState> = map({
   format: oneOf(1),
   fleet: acName,
-  target: map({ device: acName }),
+  target,
   version: integer(1),
   issued: integer(0, maxSeconds),
   expires: integer(0, maxSeconds),
@@ -96,6 +103,7 @@ const desiredState: Reader<DesiredState> = map({
     brokerLoss: optional(oneOf('roll-back', 'ignore')),
   }),
   secrets: optional(list(map({ name: acName, digest }), { max: maxSecrets })),
+  withdrawn: optional(oneOf(true)),
 });
 
 /**
@@ -142,6 +150,9 @@ function read(payload: Uint8Array): DesiredState {
     const desired = readFields(value, desiredState, 'desired state');
     if (desired.issued >= desired.expires)
       throw new CborError('desired state: it expires before it is issued');
+    const parts = [...desired.pods, ...desired.images, ...(desired.secrets ?? [])];
+    if (desired.withdrawn === true && parts.length > 0)
+      throw new CborError('desired state: what is withdrawn has no pods, images or secrets');
     refuseRepeated('pods', 'name', desired.pods.map((pod) => pod.name)); // prettier-ignore
     refuseRepeated('images', 'id', desired.images.map((image) => image.id)); // prettier-ignore
     refuseRepeated('secrets', 'name', desired.secrets?.map((secret) => secret.name) ?? []); // prettier-ignore

@@ -1,14 +1,25 @@
 import type { AcIdentifier, AcName, ImageId, NameValue } from '../../image/appc/index.ts';
 
 /**
- * What an operator wants a device to run: one versioned, expiring document per device. It is
+ * Whom a desired state is for: one device, or all devices of a group. A device knows its groups
+ * from its own configuration.
+ */
+export type Target = { readonly device: AcName } | { readonly group: AcName };
+
+/** The group that is meant; undefined when a device is. */
+export function groupOf(target: Target): AcName | undefined {
+  return 'group' in target ? target.group : undefined;
+}
+
+/**
+ * What an operator wants devices to run: one versioned, expiring document per target. It is
  * carried as the exact bytes that were signed and is only read after their signature was checked.
  */
 export interface DesiredState {
   readonly format: 1;
   /** The fleet that the deploy key belongs to (AC Name). */
   readonly fleet: AcName;
-  readonly target: { readonly device: AcName };
+  readonly target: Target;
   /** 1 … 2^53-1. A device never obeys a lower version than it has trusted before. */
   readonly version: number;
   /** Seconds since 1970. The newest verified value is a floor for the device's clock. */
@@ -22,6 +33,11 @@ export interface DesiredState {
   readonly policy: DeployPolicy;
   /** Secrets that apps may name, each once. Their values are not in the document. At most 32. */
   readonly secrets?: readonly DesiredSecret[];
+  /**
+   * The target has no command from now on, and the next target of the device counts; without pods
+   * and images. Versions of the target go on after this one.
+   */
+  readonly withdrawn?: true;
 }
 
 export interface DesiredSecret {

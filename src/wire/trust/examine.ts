@@ -9,7 +9,10 @@ import { verifyEnvelope } from './command-signature.ts';
 import type { VerifiedPayload } from './verified-payload.ts';
 
 /** What a message is examined against. */
-export interface ExamineContext extends Pick<Judgement, 'trusted' | 'fleet' | 'device' | 'time' | 'root'> {
+export interface ExamineContext extends Pick<
+  Judgement,
+  'trusted' | 'fleet' | 'device' | 'group' | 'untried' | 'time' | 'root'
+> {
   /** Armored public deploy keys of the fleet. */
   readonly keys: readonly string[];
   /** How many different keys must sign; 1 when absent. */

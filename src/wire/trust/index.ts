@@ -15,14 +15,16 @@ export {
   type SecretValue,
 } from './confidential.ts';
 export { claimedVersion, decodeDesiredState, encodeDesiredState } from './desired-state-codec.ts';
-export type {
-  Activation,
-  MaintenanceWindow,
-  DeployPolicy,
-  DesiredImage,
-  DesiredPod,
-  DesiredSecret,
-  DesiredState,
+export {
+  type Activation,
+  type MaintenanceWindow,
+  type DeployPolicy,
+  type DesiredImage,
+  type DesiredPod,
+  type DesiredSecret,
+  type DesiredState,
+  groupOf,
+  type Target,
 } from './desired-state.ts';
 export { decodeDraft, decodeEnvelope, encodeDraft, encodeEnvelope, maxEnvelopeBytes } from './envelope.ts';
 export {

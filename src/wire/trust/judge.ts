@@ -1,5 +1,5 @@
 import { Refusal } from '../../core/refusal/index.ts';
-import type { DesiredState } from './desired-state.ts';
+import { type DesiredState, groupOf } from './desired-state.ts';
 
 /**
  * The highest desired state that was ever trusted. It is kept over power cuts and never goes down.
@@ -39,6 +39,13 @@ export interface Judgement {
   readonly trusted: TrustedVersion;
   readonly fleet: string;
   readonly device: string;
+  /** On whose topic the message came; absent: on the one of the device itself. */
+  readonly group?: string;
+  /**
+   * The trusted version of this target was passed over until now, because another target went
+   * first: it is judged like a new one.
+   */
+  readonly untried?: true;
   readonly time: DeviceTime;
   /**
    * The root of trust by whose roles the signatures were judged; absent on a device without one.
@@ -67,7 +74,8 @@ export type Verdict = { readonly outcome: 'new' } | { readonly outcome: 'same'; 
  * somebody else tells nothing about this device's versions, and an old one is old whether or not it
  * is expired too.
  *
- * @throws {Refusal} `wrong-fleet`, `wrong-device`, `version-older`, `version-conflict`, `expired`.
+ * @throws {Refusal} `wrong-fleet`, `wrong-device`, `wrong-target`, `version-older`,
+ *   `version-conflict`, `expired`, `root-expired`.
  */
 export function judgeDesiredState(judgement: Judgement): Verdict {
   const { desired, trusted } = judgement;
@@ -79,14 +87,10 @@ export function judgeDesiredState(judgement: Judgement): Verdict {
       `it is for fleet ${desired.fleet}; this device is of fleet ${judgement.fleet}`,
     );
   }
-  if (desired.target.device !== judgement.device) {
-    throw new Refusal(
-      'wrong-device',
-      `it is for device ${desired.target.device}; this is ${judgement.device}`,
-    );
-  }
+  requireTarget(judgement);
   // In a new era the number of what runs binds no more, but its content is known.
-  if (trusted.version === 0 && judgement.payloadSha256 === trusted.payloadSha256) {
+  const isTried = judgement.untried !== true;
+  if (isTried && trusted.version === 0 && judgement.payloadSha256 === trusted.payloadSha256) {
     return { outcome: 'same', expired: isExpired(judgement) };
   }
   // Rollback attack: a genuine but old command is replayed (TUF §5.4.3; Uptane, full verification,
@@ -107,7 +111,7 @@ export function judgeDesiredState(judgement: Judgement): Verdict {
         `version ${desired.version} was trusted with other content; publish it with a higher version`,
       );
     }
-    return { outcome: 'same', expired };
+    if (isTried) return { outcome: 'same', expired };
   }
   // A key was taken out of the role and versions are counted anew: what it may have signed, or
   // somebody replays, is older.
@@ -136,6 +140,22 @@ export function judgeDesiredState(judgement: Judgement): Verdict {
     );
   }
   return { outcome: 'new' };
+}
+
+/**
+ * The topic says which trusted version a message is judged by, so it must be the one of the signed
+ * target. Else a broker could show a device one target's commands in the place of another's.
+ */
+function requireTarget({ desired, group, device }: Judgement): void {
+  const { target } = desired;
+  const wanted = group === undefined ? `device ${device}` : `group ${group}`;
+  if ('group' in target || group !== undefined) {
+    if (group !== undefined && groupOf(target) === group) return;
+    const meant = 'group' in target ? `group ${target.group}` : `device ${target.device}`;
+    throw new Refusal('wrong-target', `it is for ${meant} and came on the topic of ${wanted}`);
+  }
+  if (target.device !== device)
+    throw new Refusal('wrong-device', `it is for device ${target.device}; this is ${device}`);
 }
 
 function isExpired({ desired, time }: Judgement): boolean {

@@ -19,6 +19,8 @@ describe('wherry.toml', () => {
     expect(parseConfig(minimal)).toMatchObject({
       fleet: 'harbour',
       device: 'crane-7',
+      groups: [],
+      labels: {},
       broker: { urls: ['mqtt://broker:1883'], version: 4, bootSpreadSeconds: 30 },
       download: { maxBytesPerSecond: 0 },
       store: { compression: 'none' },
@@ -87,6 +89,32 @@ describe('wherry.toml', () => {
     );
   });
 
+  it('[C178] takes groups in their order, and labels', () => {
+    const toml = `groups = ["kitchen", "floor-2"]\n${minimal}[labels]\nsite = "pier 4"\n`;
+    expect(parseConfig(toml)).toMatchObject({ groups: ['kitchen', 'floor-2'], labels: { site: 'pier 4' } });
+  });
+
+  it.each([
+    ['a name that could widen a topic', 'groups = ["kitchen/#"]'],
+    ['a wildcard', 'groups = ["+"]'],
+    ['a group twice', 'groups = ["kitchen", "kitchen"]'],
+    ['five groups', 'groups = ["a", "b", "c", "d", "e"]'],
+    ['a word', 'groups = "kitchen"'],
+    ['a name of 65 characters', `groups = ["${'a'.repeat(65)}"]`],
+    ['a label that is not an AC Name', 'labels = { "Site X" = "pier 4" }'],
+    ['a number', 'labels = { floor = 2 }'],
+    ['a line break', 'labels = { floor = "a\\nb" }'],
+    ['17 labels', `labels = { ${Array.from({ length: 17 }, (_, index) => `a${index} = "x"`).join(', ')} }`],
+  ])('[C178] refuses %s among groups and labels', (_what, line) => {
+    const key = line.split(' ')[0] ?? '';
+    expect(() => parseConfig(`${line}\n${minimal}`)).toThrow(
+      expect.objectContaining({
+        code: 'config-invalid',
+        message: expect.stringContaining(key) as string,
+      }) as Error,
+    );
+  });
+
   it('has a default network for pods', () => {
     expect(parseConfig(minimal).network).toEqual({
       allowHost: true,
@@ -98,6 +126,37 @@ describe('wherry.toml', () => {
       allowHost: false,
       whenUnsaid: 'bridge',
       subnet: '192.168.40.0/22',
+    });
+  });
+
+  it('[C180] admits a group to the local API only when it is named', () => {
+    expect(parseConfig(minimal).api).toEqual({});
+    expect(parseConfig(`${minimal}[api]\ngroup = "operators"\n`).api).toEqual({ group: 'operators' });
+    for (const group of ['', 'Operators', '0', 'a:b', 'a'.repeat(33)])
+      expect(fault(`${minimal}[api]\ngroup = "${group}"\n`)).toMatch(/^wherry.toml: api.group takes/);
+    expect(fault(`${minimal}[api]\nuser = "x"\n`)).toBe('wherry.toml: api.user is not a known key');
+  });
+
+  it('has a list of what pods may have, of which a given key replaces the default', () => {
+    const { allow } = parseConfig(minimal);
+    expect(allow.volumes.map(({ path }) => path)).toContain('/srv');
+    expect(allow).toMatchObject({ root: true, hostPorts: [{ first: 1, last: 65_535 }] });
+    expect(allow.capabilities.size).toBe(14);
+    expect([...allow.isolators, ...allow.devices]).toEqual([]);
+    const toml = `${minimal}[allow]\nvolumes = ["/data", "/etc/site:ro"]\ncapabilities = ["default", "CAP_NET_ADMIN"]\ndevices = ["/dev/ttyUSB*"]\nroot = false\nhost_ports = ["80", "8000-8999"]\nisolators = ["os/linux/oom-score-adj"]\n`;
+    expect(parseConfig(toml).allow).toEqual({
+      volumes: [
+        { path: '/data', readOnly: false },
+        { path: '/etc/site', readOnly: true },
+      ],
+      devices: ['/dev/ttyUSB*'],
+      capabilities: new Set([...allow.capabilities, 'CAP_NET_ADMIN']),
+      root: false,
+      hostPorts: [
+        { first: 80, last: 80 },
+        { first: 8000, last: 8999 },
+      ],
+      isolators: new Set(['os/linux/oom-score-adj']),
     });
   });
 
@@ -160,6 +219,25 @@ describe('wherry.toml', () => {
     [`${minimal}[download]\nno_proxy = ["a"]\n`, /download\.no_proxy says nothing without download\.proxy/],
     [`${minimal}[download]\nproxy = "http://p"\nno_proxy = "a"\n`, /download\.no_proxy takes a list/],
     [`${minimal}[download]\nproxy = "http://p"\nno_proxy = ["a,b"]\n`, /download\.no_proxy takes a list/],
+    ...[
+      ['volumes = "/srv"', 'volumes takes a list of at most 64 absolute paths, with ":ro" for reading only'],
+      ['volumes = ["srv"]', 'volumes takes a list'],
+      ['volumes = ["/srv/../etc"]', 'volumes takes a list'],
+      ['volumes = [1]', 'volumes takes a list'],
+      ['capabilities = ["CAP_NET_ADMN"]', 'capabilities takes a list of at most 64 capabilities, "default"'],
+      ['devices = ["/etc/passwd"]', 'devices takes a list of at most 64 paths below /dev, in which'],
+      ['devices = ["/dev/tty[0-9]"]', 'devices takes a list'],
+      ['root = "no"', 'root takes true or false'],
+      ['host_ports = ["0"]', 'host_ports takes a list of at most 64 ports and ranges, as in ["80", "8000-89'],
+      ['host_ports = ["90-80"]', 'host_ports takes a list'],
+      ['host_ports = ["1-65536"]', 'host_ports takes a list'],
+      ['host_ports = [80]', 'host_ports takes a list'],
+      ['isolators = ["resource/cpu"]', 'isolators takes a list of at most 64 of os/linux/oom-score-adj, os/'],
+      ['hosts = []', 'hosts is not a known key'],
+    ].map(([line = '', sentence = '']): [string, string] => [
+      `${minimal}[allow]\n${line}\n`,
+      `wherry.toml: allow.${sentence}`,
+    ]),
     ['fleet = \n', /^wherry\.toml line 1: /],
   ])('%j is refused with a message', (toml, sentence) => {
     expect(fault(toml)).toMatch(sentence);

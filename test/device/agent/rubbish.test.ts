@@ -30,7 +30,9 @@ function device(verdict: (text: string) => void, ports: Partial<SupervisorPorts>
       const text = Buffer.from(message).toString();
       examined.push(text);
       verdict(text);
-      const desired = { version: 7, issued: 1, pods: [], images: [], policy: {} } as unknown as DesiredState;
+      const target = { device: 'device' };
+      const rest = { version: 7, issued: 1, pods: [], images: [], policy: {} };
+      const desired = { ...rest, target } as unknown as DesiredState;
       return Promise.resolve({ outcome: 'new', desired, payloadSha256: 'x', signedBy: ['key'] });
     },
     onChange: () => undefined,
@@ -91,7 +93,7 @@ describe('a disk that cannot be written', () => {
       await open('/proc/none', 'w');
     };
     const { supervisor, clock, events, examined } = device(() => undefined, {
-      keeper: { state: emptyState, save },
+      keeper: { state: emptyState, save, update: save },
     });
     supervisor.receive(Buffer.from('command'));
     while (events.length === 0) await settle();
@@ -107,7 +109,9 @@ describe('a disk that cannot be written', () => {
       const handle = await open('/dev/full', 'w');
       await handle.write('x').finally(() => handle.close());
     };
-    const { supervisor, events } = device(() => undefined, { keeper: { state: emptyState, save } });
+    const { supervisor, events } = device(() => undefined, {
+      keeper: { state: emptyState, save, update: save },
+    });
     supervisor.receive(Buffer.from('command'));
     while (events.length === 0) await settle();
     expect(events).toMatchObject([{ version: 7, code: 'no-space' }]);

@@ -88,8 +88,8 @@ describe('a state that is saved', () => {
     const slots = stateSlots(new CrashingDisk(), directory);
     const keeper = await openState(slots);
     await keeper.save({ ...emptyState, trusted: { version: 3, payloadSha256: 'a', issued: 1 } });
-    const broken = { ...keeper.state, trusted: { version: -1, payloadSha256: 'a', issued: 1 } };
-    await expect(keeper.save(broken)).rejects.toThrow(/state\/trusted\/version/);
+    const broken = { ...keeper.state, trusted: { version: 4, payloadSha256: 'a', issued: -1 } };
+    await expect(keeper.save(broken)).rejects.toThrow(/state\/trusted\/issued/);
     expect(keeper.state.trusted.version).toBe(3);
     expect((await openState(slots)).state.trusted.version).toBe(3);
   });

@@ -19,7 +19,11 @@ import { sampleEvent, sampleReport } from '../../support/sample-messages.ts';
 const base = 'v1/harbour/d/crane-7';
 const minute = 60_000;
 
-function device(broker = new MemoryBroker(), policy: Partial<ReconnectPolicy> = { bootSpreadMs: 0 }) {
+function device(
+  broker = new MemoryBroker(),
+  policy: Partial<ReconnectPolicy> = { bootSpreadMs: 0 },
+  groups: readonly string[] = [],
+) {
   const clock = new FakeClock();
   const states: ConnectionState[] = [];
   const desired: string[] = [];
@@ -27,6 +31,7 @@ function device(broker = new MemoryBroker(), policy: Partial<ReconnectPolicy> = 
   const session = new DeviceSession({
     fleet: 'harbour',
     device: 'crane-7',
+    groups,
     bootId: 'boot-a',
     transport: broker.transport(),
     clock,
@@ -34,7 +39,9 @@ function device(broker = new MemoryBroker(), policy: Partial<ReconnectPolicy> = 
     policy,
   });
   session.onConnection((state) => states.push(state));
-  session.onDesired((bytes) => desired.push(Buffer.from(bytes).toString()));
+  session.onDesired((bytes, group) =>
+    desired.push([...(group === undefined ? [] : [`${group}:`]), Buffer.from(bytes)].join(' ')),
+  );
   return { broker, clock, session, states, desired, debug };
 }
 
@@ -58,6 +65,32 @@ describe('a device session', () => {
     await clock.pass(minute);
     expect([...broker.log].sort()).toEqual([...greeting].sort());
     expect(presence(broker)).toEqual({ format: 1, bootId: 'boot-a', connection: 2, up: true });
+  });
+
+  it('[C174] hears the commands of its groups, and of no other', async () => {
+    const { broker, session, desired } = device(undefined, undefined, ['kitchen', 'floor-2']);
+    for (const group of ['kitchen', 'floor-2', 'roof']) {
+      const payload = Buffer.from(`for ${group}`);
+      broker.publish({ topic: `v1/harbour/group/${group}/desired`, payload, retain: true });
+    }
+    session.start();
+    await settle();
+    expect(desired).toEqual(['kitchen: for kitchen', 'floor-2: for floor-2']);
+    broker.publish({ topic: `${base}/desired`, payload: Buffer.from('own'), retain: true });
+    broker.publish({ topic: 'v1/harbour/group/kitchen/desired', payload: new Uint8Array(), retain: false });
+    expect(desired.slice(2)).toEqual(['own']);
+  });
+
+  it('[C177] asks for the commands of all targets again', async () => {
+    const { broker, session, desired } = device(undefined, undefined, ['kitchen']);
+    broker.publish({ topic: `${base}/desired`, payload: Buffer.from('own'), retain: true });
+    const topic = 'v1/harbour/group/kitchen/desired';
+    broker.publish({ topic, payload: Buffer.from('all'), retain: true });
+    session.start();
+    await settle();
+    session.askForCommands();
+    await settle();
+    expect(desired).toEqual(['own', 'kitchen: all', 'own', 'kitchen: all']);
   });
 
   it('[C85] awaits one version of the root on every connection, and requests the command again', async () => {

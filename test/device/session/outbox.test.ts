@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Outbox } from '../../../src/device/session/outbox.ts';
-import type { DeploymentEvent } from '../../../src/wire/report/index.ts';
+import { decodeEvent, type DeploymentEvent } from '../../../src/wire/report/index.ts';
 import { sampleReport } from '../../support/sample-messages.ts';
 
 const report = sampleReport();
@@ -11,8 +11,8 @@ const event = (version: number, at = 1): DeploymentEvent => ({
 function versionsOf(outbox: Outbox): number[] {
   const versions: number[] = [];
   for (let next = outbox.next(); next?.kind === 'event'; next = outbox.next()) {
-    versions.push(next.version);
-    outbox.acknowledge(next.version, next.payload);
+    versions.push(decodeEvent(next.payload).version);
+    outbox.acknowledge(next.of, next.payload);
   }
   return versions;
 }
@@ -32,8 +32,15 @@ describe('what a device has to publish', () => {
     outbox.putEvent(event(1));
     const first = outbox.next();
     outbox.putEvent(event(1, 2));
-    if (first?.kind === 'event') outbox.acknowledge(first.version, first.payload);
+    if (first?.kind === 'event') outbox.acknowledge(first.of, first.payload);
     expect(versionsOf(outbox)).toEqual([1]);
+  });
+
+  it('[C175] keeps events of a group and of the device with one version apart', () => {
+    const outbox = new Outbox();
+    outbox.putEvent(event(1));
+    outbox.putEvent({ ...event(1, 2), group: 'kitchen' });
+    expect(versionsOf(outbox)).toEqual([1, 1]);
   });
 
   it('drops the oldest event beyond 32 versions', () => {

@@ -12,7 +12,7 @@ import { encodeDesiredState, encodeEnvelope } from '../../../src/wire/trust/inde
 function command(version: number, signature = 'signature'): NewestCommand {
   const desired = composeDesired({
     fleet: 'harbour' as AcName,
-    device: 'crane-7' as AcName,
+    target: { device: 'crane-7' as AcName },
     version,
     nowSeconds: 1,
     validDays: 90,

@@ -141,6 +141,27 @@ describe('the progress of a version', () => {
     expect(progressOf(later, 4, 0)).toMatchObject({ phase: 'superseded' });
   });
 
+  it('[C175] tells a version of a group from the same version of the device', () => {
+    const own = view({ version: 4, phase: 'committed' }, 4);
+    expect(progressOf(own, 4, 0, 'kitchen')).toEqual({ phase: 'waiting' });
+    const groups = [{ name: 'kitchen', trustedVersion: 4 }];
+    const end = { version: 4, group: 'kitchen', phase: 'committed' } as const;
+    const report = sampleReport({ currentVersion: 4, group: 'kitchen', groups, deployment: end });
+    const events = [sampleEvent({ version: 4, group: 'kitchen' })];
+    for (const seen of [
+      { ...own, report },
+      { ...own, report: sampleReport(), events, eventCount: 1 },
+    ]) {
+      expect(progressOf(seen, 4, 0, 'kitchen')).toEqual({ phase: 'committed' });
+      expect(progressOf(seen, 4, 0)).toEqual({ phase: 'waiting' });
+    }
+  });
+
+  it('[C177] knows a withdrawal from the report alone', () => {
+    const report = sampleReport({ trustedVersion: 4, withdrawn: true });
+    expect(progressOf({ ...view(undefined), report }, 4, 0)).toEqual({ phase: 'committed' });
+  });
+
   it('[C84] is awaited while the device runs a higher version that a new root made void', () => {
     const version = Number.MAX_SAFE_INTEGER;
     const report = sampleReport({

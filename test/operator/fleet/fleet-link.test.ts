@@ -40,7 +40,7 @@ describe('the link of an operator', () => {
       payload: encodeDesiredState(
         composeDesired({
           fleet: 'harbour' as AcName,
-          device: 'crane-7' as AcName,
+          target: { device: 'crane-7' as AcName },
           version,
           nowSeconds: 1,
           validDays: 90,

@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { deviceLine, isWanted, summarise, type DeviceView } from '../../../src/operator/fleet/index.ts';
+import {
+  deviceLine,
+  type DeviceFilter,
+  isWanted,
+  summarise,
+  type DeviceView,
+} from '../../../src/operator/fleet/index.ts';
 import { sampleReport } from '../../support/sample-messages.ts';
 
 const view = (device: string, changes: Partial<DeviceView> = {}): DeviceView => ({
@@ -31,12 +37,30 @@ describe('the summary of a fleet', () => {
         { value: '3', devices: 3 },
         { value: '0', devices: 1 },
       ],
+      groups: [],
       phases: [
         { value: '-', devices: 3 },
         { value: 'rolled-back', devices: 1 },
       ],
       health: [{ value: '-', devices: 4 }],
       codes: [{ value: 'probation-failed', devices: 1 }],
+    });
+  });
+
+  it('[C178] filters by group and labels, and names the group whose version runs', () => {
+    const groups = [{ name: 'kitchen', trustedVersion: 5 }];
+    const labels = [{ name: 'site', value: 'pier 4' }];
+    const inKitchen = deviceLine(
+      view('crane-4', { report: sampleReport({ group: 'kitchen', groups, labels }) }),
+    );
+    const wanted = (filter: DeviceFilter) =>
+      [...lines, inKitchen].filter((line) => isWanted(line, filter)).map(({ device }) => device);
+    expect(wanted({ group: 'kitchen' })).toEqual(['crane-4']);
+    expect(wanted({ label: ['site=pier 4'] })).toEqual(['crane-4']);
+    expect(wanted({ group: 'kitchen', label: ['site=pier 4', 'floor=2'] })).toEqual([]);
+    expect(summarise([inKitchen])).toMatchObject({
+      versions: [{ value: 'kitchen:3', devices: 1 }],
+      groups: [{ value: 'kitchen', devices: 1 }],
     });
   });
 

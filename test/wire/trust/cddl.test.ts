@@ -62,7 +62,10 @@ describe('docs/wire.cddl [C80]', () => {
     const policy = { ...desired.policy, activation, brokerLoss: 'ignore' as const };
     const whole = { ...desired, images: [{ ...image, renderedBytes: 1 }], secrets, policy };
     const { payload } = decodeEnvelope(await publish(whole, key));
-    expect(sorted(keysIn(read(payload), []))).toEqual(
+    const target = { group: desired.fleet };
+    const taken = await publish({ ...desired, target, pods: [], images: [], withdrawn: true }, key);
+    const withdrawal = keysIn(read(decodeEnvelope(taken).payload), []);
+    expect(sorted([...keysIn(read(payload), []), ...withdrawal])).toEqual(
       keysOf('desired-state', 'pod', 'image', 'secret-name', 'activation', 'window'),
     );
   });

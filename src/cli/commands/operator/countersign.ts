@@ -4,16 +4,19 @@ import {
   FleetDirectory,
   messageFor,
   namedSecrets,
+  onEachMember,
   publishEnvelope,
   readSecrets,
   replaceFile,
   requireEnough,
+  targetName,
 } from '../../../operator/fleet/index.ts';
 import {
   alreadyVerified,
   decodeDesiredState,
   decodeEnvelope,
   encodeEnvelope,
+  groupOf,
 } from '../../../wire/trust/index.ts';
 import { reviewSignatures } from '../../../wire/trust/openpgp.ts';
 import { withLink, type Context } from '../../context.ts';
@@ -34,7 +37,7 @@ export async function countersign(context: Context, file: string, flags: Counter
   const values = await readSecrets(fleet, flags.secret ?? []);
   const { payload, signatures } = decodeEnvelope(bytes);
   const desired = decodeDesiredState(alreadyVerified(payload, 'own-history'));
-  const { device } = desired.target;
+  const device = targetName(desired.target);
   if (desired.fleet !== fleet.config.fleet)
     throw new Refusal('wrong-fleet', `${file} is for fleet ${desired.fleet}; this is ${fleet.config.fleet}`);
   for (const { name, digest } of namedSecrets(values)) {
@@ -59,8 +62,12 @@ export async function countersign(context: Context, file: string, flags: Counter
   const message = await messageFor(fleet, device, envelope, values);
   await fleet.addSignatures(device, desired.version, envelope, payload, message);
   await withLink(context, async (link) => {
-    await link.listen([device]);
-    await finish(context, [await publishEnvelope({ fleet, link }, device, desired.version, message)], flags);
+    const group = groupOf(desired.target);
+    await link.listen(group === undefined ? [device] : 'all');
+    const before = link.views();
+    const published = await publishEnvelope({ fleet, link }, device, desired.version, message);
+    const members = group === undefined ? [published] : onEachMember(link, published, group, before);
+    await finish(context, members, flags);
   });
 }
 

@@ -7,8 +7,10 @@ import {
   imageFiles,
   imagesOf,
   OfferedImages,
+  isMember,
   isOutcome,
   namedSecrets,
+  onEachMember,
   previewDeploy,
   publishContent,
   readActivation,
@@ -20,12 +22,15 @@ import {
   type Sign,
   signContent,
   simplePod,
+  targetName,
   type FleetLink,
   type OfferedImage,
   type Outcome,
   type Progress,
   type Published,
   type DesiredContent,
+  type DeviceView,
+  type TargetName,
 } from '../../../operator/fleet/index.ts';
 import { isRefusal, Refusal } from '../../../core/refusal/index.ts';
 import type { SecretValue } from '../../../wire/trust/index.ts';
@@ -39,27 +44,60 @@ import { LiveLines, paint, type Colour } from '../../terminal.ts';
 
 /** `wherry deploy` */
 export async function deploy(context: Context, names: readonly string[], flags: DeployFlags): Promise<void> {
-  const devices = parseDevices(names);
+  const targets = parseTargets(names, flags.group);
   const opened = await FleetDirectory.open(context.fleetPath);
   const values = await readSecrets(opened, flags.secret ?? []);
   const content = await contentFrom(context, opened, flags, values);
   const means = signingMeans(flags);
-  requireOneForFile(devices, flags);
+  requireOneForFile(targets, flags);
+  if (flags.group !== undefined && values.length > 0)
+    throw new Refusal('usage', '--secret is for devices: a command for a group is not encrypted');
   await withLink(context, async (link, fleet) => {
-    await link.listen(devices);
+    // Which devices are in a group, and which of its versions they trust, they alone know.
+    await link.listen(flags.group === undefined ? targets : 'all', (await fleet.devices()).filter(isAcName));
     if (flags.dryRun === true) {
-      showPreviews(context, link, devices, content);
+      showPreviews(context, link, previewed(link, targets, flags), content);
       return;
     }
     const published = [];
-    for (const device of devices) {
+    const before = link.views();
+    for (const target of targets) {
       const all = { fleet, link, clock: context.clock, ...means };
-      if (flags.signOnly === true) await signToFile(context, all, device, content, flags);
-      else published.push(await publishContent(all, device, content, values));
+      if (flags.signOnly === true) await signToFile(context, all, target, content, flags);
+      else published.push(await publishContent(all, target, content, values));
     }
     if (flags.signOnly === true) return;
-    await finish(context, published, flags);
+    await finish(context, followed(context, link, published, flags, before), flags);
   });
+}
+
+/** What is followed: the devices of a group answer for it. */
+function followed(
+  { terminal }: Context,
+  link: FleetLink,
+  published: readonly Published[],
+  { group, wait }: DeployFlags,
+  before: readonly DeviceView[],
+): readonly Published[] {
+  if (group === undefined || !wait) return published;
+  const members = published.flatMap((one) => onEachMember(link, one, group, before));
+  if (members.length === 0) {
+    const version = published[0]?.version ?? 0;
+    terminal.err(`version ${version} of the group ${group} is published; no device reports to be in it\n`);
+  }
+  return members;
+}
+
+function previewed(
+  link: FleetLink,
+  targets: readonly TargetName[],
+  { group }: DeployFlags,
+): readonly string[] {
+  if (group === undefined) return targets;
+  return link
+    .views()
+    .filter((view) => isMember(view, group))
+    .map(({ device }) => device);
 }
 
 /**
@@ -69,7 +107,7 @@ export async function deploy(context: Context, names: readonly string[], flags: 
 function showPreviews(
   context: Context,
   link: FleetLink,
-  devices: readonly AcName[],
+  devices: readonly string[],
   content: DesiredContent,
 ): void {
   const { terminal } = context;
@@ -131,7 +169,7 @@ function signingMeans(flags: CommandSigningFlags): { readonly sign?: Sign } {
 }
 
 /** Each device has a command of its own, and a file holds one. */
-function requireOneForFile(devices: readonly AcName[], { signOnly, output }: CommandSigningFlags): void {
+function requireOneForFile(devices: readonly TargetName[], { signOnly, output }: CommandSigningFlags): void {
   if ((signOnly === true) !== (output !== undefined))
     throw new Refusal('usage', '--sign-only and -o FILE go together');
   if (signOnly === true && devices.length !== 1)
@@ -142,7 +180,7 @@ function requireOneForFile(devices: readonly AcName[], { signOnly, output }: Com
 async function signToFile(
   context: Context,
   means: Parameters<typeof signContent>[0],
-  device: AcName,
+  device: TargetName,
   content: DesiredContent,
   { output = '' }: CommandSigningFlags,
 ): Promise<void> {
@@ -170,8 +208,11 @@ export async function contentFrom(
   const files = (flags.pod ?? []).map((text) => named(text, '--pod'));
   const activation = readActivation(flags);
   const hasPods = runs.length + files.length > 0;
-  if (hasPods === (flags.stopAll === true)) {
-    throw new Refusal('usage', 'say what to run with --run or --pod, or --stop-all to run nothing');
+  if ([hasPods, flags.stopAll === true, flags.withdraw === true].filter(Boolean).length !== 1) {
+    throw new Refusal(
+      'usage',
+      'say what to run with --run or --pod, or --stop-all to run nothing, or --withdraw to leave it to the groups',
+    );
   }
   const wanted = runs.map(({ value }) => value);
   const { images, addresses } = await givenImages(context, fleet, flags, wanted);
@@ -211,6 +252,7 @@ export async function contentFrom(
       ...(flags.brokerLoss === undefined ? {} : { brokerLoss: flags.brokerLoss }),
     },
     secrets: namedSecrets(values),
+    ...(flags.withdraw === true ? { withdrawn: true } : {}),
   };
 }
 
@@ -379,6 +421,15 @@ function describe(progress: Progress): readonly [text: string, milestone: string
 function colourOf(progress: Progress): Colour {
   if (!isOutcome(progress)) return 'yellow';
   return progress.phase === 'committed' ? 'green' : 'red';
+}
+
+/** @throws Refusal `usage` unless there are either devices or a group */
+function parseTargets(names: readonly string[], group: string | undefined): readonly TargetName[] {
+  if ((names.length === 0) === (group === undefined))
+    throw new Refusal('usage', 'say which devices to command, or --group NAME');
+  if (group === undefined) return parseDevices(names);
+  if (!isAcName(group)) throw new Refusal('usage', `${JSON.stringify(group)} is not the name of a group`);
+  return [targetName({ group })];
 }
 
 export function parseDevices(names: readonly string[]): readonly AcName[] {

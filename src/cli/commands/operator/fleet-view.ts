@@ -4,6 +4,7 @@ import {
   deviceLine,
   isWanted,
   summarise,
+  versionInWords,
   type Counts,
   type DeviceFilter,
   type DeviceLine,
@@ -38,6 +39,7 @@ export async function fleetStatus(
         [
           ['link', summary.links],
           ['version', summary.versions],
+          ...(summary.groups.length === 0 ? [] : [['group', summary.groups] as const]),
           ['phase', summary.phases],
           ['health', summary.health],
           ['failed', summary.codes],
@@ -141,11 +143,12 @@ function linesOf(link: FleetLink, known: readonly string[], filter: DeviceFilter
   return lines.filter((line) => isWanted(line, filter));
 }
 
-function cells({ device, link, version, phase, health, code }: DeviceLine): (Cell | string)[] {
+function cells(line: DeviceLine): (Cell | string)[] {
+  const { device, link, version, phase, health, code } = line;
   return [
     device,
     { text: link, colour: link === 'up' ? 'green' : 'red' },
-    version === 0 ? 'none' : String(version),
+    version === 0 ? 'none' : versionInWords(line),
     phase,
     health === 'unhealthy' ? { text: health, colour: 'red' } : health,
     code ?? '',

@@ -1,5 +1,10 @@
 import { isAcName } from '../../../image/appc/index.ts';
-import type { BrokerComparison, ChainedRoot, DeviceView } from '../../../operator/fleet/index.ts';
+import {
+  type BrokerComparison,
+  type ChainedRoot,
+  type DeviceView,
+  versionInWords,
+} from '../../../operator/fleet/index.ts';
 import type { AppReport, DeviceReport, PodReport } from '../../../wire/report/index.ts';
 import { isRefusal, Refusal } from '../../../core/refusal/index.ts';
 import { withLink, type Context } from '../../context.ts';
@@ -146,8 +151,9 @@ function deviceRows(view: DeviceView, roots: readonly ChainedRoot[] | undefined)
   return apps.map((cells, index) => [...(index === 0 ? head : head.map(() => '')), ...cells]);
 }
 
-function version({ currentVersion, trustedVersion }: DeviceReport): string {
-  const running = currentVersion === 0 ? 'none' : String(currentVersion);
+function version({ currentVersion, trustedVersion, group, withdrawn }: DeviceReport): string {
+  const running = currentVersion === 0 ? 'none' : versionInWords({ version: currentVersion, group });
+  if (group !== undefined || withdrawn === true) return running;
   return trustedVersion > currentVersion ? `${running} (${trustedVersion} seen)` : running;
 }
 

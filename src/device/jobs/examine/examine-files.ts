@@ -61,6 +61,8 @@ const commandRequest = map({
     copies: optional(list(text(1 << 18), { max: 64 })),
     fleet: text(128),
     device: text(128),
+    group: optional(text(128)),
+    untried: optional(oneOf(true)),
     trusted: map({
       version: integer(0),
       payloadSha256: text(64),

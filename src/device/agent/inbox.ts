@@ -1,0 +1,56 @@
+import type { TargetGroup } from '../deploy/index.ts';
+
+/** What is known of the messages on the topic of one target. */
+export interface Slot {
+  readonly group: TargetGroup;
+  /** The newest message that was not judged yet. */
+  waiting: Uint8Array | undefined;
+  /** Digest of the last message that was judged. */
+  lastDigest: string;
+  /** Digest of the last one that was refused without an examination. */
+  lastMalformed: string;
+  /** The message that could not be judged, and how often. */
+  unjudged: { readonly digest: string; readonly failures: number } | undefined;
+}
+
+/**
+ * Messages on the topics of commands, a place for each target: what comes on one topic never takes
+ * the place of what came on another. The device's own is first, then its groups in order.
+ */
+export class Inbox {
+  readonly #slots: readonly Slot[];
+
+  constructor(groups: readonly string[]) {
+    this.#slots = [undefined, ...groups].map((group) => ({
+      group,
+      waiting: undefined,
+      lastDigest: '',
+      lastMalformed: '',
+      unjudged: undefined,
+    }));
+  }
+
+  /** Undefined for a group in which the device is not. */
+  slot(group: TargetGroup): Slot | undefined {
+    return this.#slots.find((one) => one.group === group);
+  }
+
+  /** Takes the newest message of the first target that has one. */
+  take(): { readonly slot: Slot; readonly message: Uint8Array } | undefined {
+    const slot = this.#slots.find(({ waiting }) => waiting !== undefined);
+    const message = slot?.waiting;
+    if (slot === undefined || message === undefined) return undefined;
+    slot.waiting = undefined;
+    return { slot, message };
+  }
+
+  /** What was judged before is judged again when it comes again. */
+  forgetJudgement(): void {
+    for (const slot of this.#slots) slot.lastDigest = '';
+  }
+
+  /** Forgets what waits. */
+  clear(): void {
+    for (const slot of this.#slots) slot.waiting = undefined;
+  }
+}

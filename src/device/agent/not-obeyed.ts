@@ -1,0 +1,27 @@
+import { diskRefusal, isRefusal, type Refusal } from '../../core/refusal/index.ts';
+import type { DesiredState } from '../../wire/trust/index.ts';
+
+/** A command was accepted and could not be taken up. */
+export class NotObeyed extends Error {
+  readonly refusal: Refusal;
+  readonly version: number;
+
+  constructor(refusal: Refusal, version: number) {
+    super(refusal.message, { cause: refusal });
+    this.refusal = refusal;
+    this.version = version;
+  }
+}
+
+/** @throws NotObeyed when the disk is to blame */
+export async function orNotObeyed({ version }: DesiredState, saved: Promise<void>): Promise<void> {
+  await saved.catch((error: unknown) => {
+    const refusal = diskRefusal(error, `version ${version} cannot be saved`);
+    throw refusal === undefined ? error : new NotObeyed(refusal, version);
+  });
+}
+
+/** Errors of the operating system get a code; undefined for a mistake in the program. */
+export function asRefusal(error: unknown): Refusal | undefined {
+  return isRefusal(error) ? error : diskRefusal(error, 'the message cannot be examined');
+}

@@ -1,0 +1,114 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { AcName } from '../../src/image/appc/index.ts';
+import { type DeploymentEvent, groupTopic } from '../../src/wire/report/index.ts';
+import type { DesiredState } from '../../src/wire/trust/index.ts';
+import { oneBoard } from './board-choice.ts';
+import { type BuiltImage, fleet, Scene } from './scene.ts';
+
+/**
+ * A board in two groups, whose broker shows it genuine commands on topics of other targets, too.
+ */
+describe.each(oneBoard)('on %s', (boardName) => {
+  let scene: Scene;
+  let image: BuiltImage;
+  /** The newest message on the topic of each target that is for it. */
+  const genuine = new Map<string, Uint8Array>();
+
+  /** A version of a group with one pod; pods of different names tell whose it is. */
+  const forGroup = (group: string, version: number, change: Partial<DesiredState> = {}): DesiredState =>
+    scene.desired([{ name: `${group}-${version}`, image }], {
+      target: { group: group as AcName },
+      version,
+      ...change,
+    });
+  const ownCommand = (version: number, change: Partial<DesiredState> = {}): DesiredState =>
+    scene.desired([{ name: `own-${version}`, image }], { version, ...change });
+  const topicOf = (group: string): string => groupTopic(fleet, group);
+  const publish = async (desired: DesiredState, topic?: string): Promise<void> => {
+    const { target } = desired;
+    const own = 'group' in target ? topicOf(target.group) : scene.ownTopic;
+    const message = await scene.sign(desired);
+    if (topic === undefined) genuine.set(own, message);
+    await scene.send(message, topic ?? own);
+  };
+  /** Publishes, and waits for the next answer. */
+  const answerTo = async (desired: DesiredState, topic?: string): Promise<string> => {
+    const before = scene.events.length;
+    await publish(desired, topic);
+    return wordsOf(await scene.eventAfter(before));
+  };
+  /** What the broker retains is then known to the device, and has no answer. */
+  const restoreGenuine = async (): Promise<void> => {
+    for (const [topic, message] of genuine) await scene.send(message, topic);
+  };
+  const wordsOf = (event: DeploymentEvent): string =>
+    [event.group ?? 'device', event.version, 'code' in event ? event.code : event.outcome].join(' ');
+  const runs = async (pod: string): Promise<void> => {
+    await scene.report(({ pods }) => pods.length === 1 && pods[0]?.name === pod && pods[0].healthy);
+  };
+
+  beforeAll(async () => {
+    scene = await Scene.start(boardName);
+    const lines = 'groups = ["kitchen", "floor"]\\nlabels = { site = "pier 4" }';
+    await scene.board.check(`sed -i '1i ${lines}' /etc/wherry/wherry.toml; systemctl restart wherryd`);
+    await scene.report(({ groups }) => groups?.length === 2);
+    image = await scene.image('busybox', ['/usr/bin/busybox', 'sh', '-c', 'while sleep 1; do :; done']);
+  });
+
+  afterAll(async () => {
+    await scene.stop();
+  });
+
+  it('[C175] runs the command of the first target that has one', async () => {
+    expect(await answerTo(forGroup('floor', 5))).toBe('floor 5 committed');
+    await runs('floor-5');
+    expect(await answerTo(forGroup('kitchen', 2))).toBe('kitchen 2 committed');
+    await runs('kitchen-2');
+    expect(await answerTo(ownCommand(1))).toBe('device 1 committed');
+    await runs('own-1');
+    expect(await answerTo(forGroup('floor', 6))).toBe('floor 6 passed-over');
+    const report = await scene.report(({ groups }) => groups?.[1]?.trustedVersion === 6);
+    expect(report).toMatchObject({
+      trustedVersion: 1,
+      currentVersion: 1,
+      groups: [
+        { name: 'kitchen', trustedVersion: 2 },
+        { name: 'floor', trustedVersion: 6 },
+      ],
+      labels: [{ name: 'site', value: 'pier 4' }],
+    });
+    expect(report).not.toHaveProperty('group');
+  });
+
+  it('[C174] refuses genuine commands on the topic of another target', async () => {
+    expect(await answerTo(ownCommand(9), topicOf('kitchen'))).toBe('kitchen 0 wrong-target');
+    expect(await answerTo(forGroup('floor', 9), topicOf('kitchen'))).toBe('kitchen 0 wrong-target');
+    expect(await answerTo(forGroup('kitchen', 9), scene.ownTopic)).toBe('device 0 wrong-target');
+    await restoreGenuine();
+    await runs('own-1');
+  });
+
+  it('[C176] knows the versions of all targets after a power cut', async () => {
+    await scene.board.powerCut();
+    const before = scene.events.length;
+    await publish(forGroup('kitchen', 1), topicOf('kitchen')); // a replay while nobody was there
+    await scene.board.bootAgain();
+    expect(wordsOf(await scene.eventAfter(before))).toBe('kitchen 0 version-older');
+    expect(await answerTo(forGroup('floor', 5), topicOf('floor'))).toBe('floor 0 version-older');
+    await restoreGenuine();
+    await runs('own-1');
+  });
+
+  it('[C177] goes back under its group when its own command is withdrawn', async () => {
+    expect(await answerTo(forGroup('kitchen', 3))).toBe('kitchen 3 passed-over');
+    const before = scene.events.length;
+    await publish(ownCommand(2, { pods: [], images: [], withdrawn: true }));
+    expect(wordsOf(await scene.eventAfter(before))).toBe('device 2 committed');
+    expect(wordsOf(await scene.eventAfter(before + 1))).toBe('kitchen 3 committed');
+    await runs('kitchen-3');
+    const report = await scene.report(({ group }) => group === 'kitchen');
+    expect(report).toMatchObject({ trustedVersion: 2, withdrawn: true, currentVersion: 3 });
+    const state = await scene.board.check('wherry approve 9 --group kitchen; ls /run/wherry/approvals');
+    expect(state).toContain('kitchen.9');
+  });
+});

@@ -1,0 +1,203 @@
+import { createHash } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import type { AcName } from '../../../src/image/appc/types.ts';
+import { Supervisor } from '../../../src/device/agent/supervisor.ts';
+import { isUntried, markOfTarget } from '../../../src/device/deploy/index.ts';
+import type { World as Deployable } from '../../../src/device/deploy/world.ts';
+import type { DeploymentEvent } from '../../../src/wire/report/index.ts';
+import { type DesiredState, judgeDesiredState } from '../../../src/wire/trust/index.ts';
+import { desiredStateOf } from '../../support/desired.ts';
+import { FakeClock, settle } from '../../support/fake-clock.ts';
+import { WorldModel } from '../../support/world-model.ts';
+
+/** A command of these tests: `<target> <version> <content>`; `withdrawn` withdraws the target. */
+function desired(text: string): DesiredState {
+  const [target = '', version = '', content = ''] = text.split(' ');
+  const name = target as AcName;
+  return desiredStateOf({
+    target: target === 'device' ? { device: name } : { group: name },
+    version: Number(version),
+    issued: Number(version),
+    expires: 1000,
+    ...(content === 'withdrawn'
+      ? { withdrawn: true }
+      : { pods: [{ name: 'web' as AcName, manifest: Buffer.from(content) }] }),
+  });
+}
+
+/** A world whose pods called `slow` never come to the end of their probation. */
+class World extends WorldModel {
+  override async probation(...[pods, , signal]: Partial<Parameters<Deployable['probation']>>) {
+    await super.probation([], { seconds: 0 });
+    if (pods?.some((pod) => pod.name.endsWith('slow')) !== true) return;
+    await new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason as Error)));
+  }
+}
+
+/** A device in these groups whose messages are judged as wherry-examine judges them. */
+function device(groups: readonly string[], world = new World()) {
+  const events: DeploymentEvent[] = [];
+  const examined: string[] = [];
+  /** What the broker retains, by target. */
+  const retained = new Map<string, string>();
+  const supervisor: Supervisor = new Supervisor({
+    keeper: world,
+    world,
+    groups,
+    clock: new FakeClock(),
+    journal: { log: () => undefined },
+    bootId: 'boot',
+    examine: async (message, _state, _signal, group) => {
+      const text = Buffer.from(message).toString();
+      examined.push(text);
+      await settle();
+      const payloadSha256 = createHash('sha256').update(text).digest('hex');
+      const verdict = judgeDesiredState({
+        desired: desired(text),
+        payloadSha256,
+        trusted: markOfTarget(world.state, group),
+        fleet: 'fleet',
+        device: 'device',
+        ...(group === undefined ? {} : { group }),
+        ...(isUntried(world.state, groups, group) ? { untried: true as const } : {}),
+        time: { nowSeconds: 100, clockTrusted: true },
+      });
+      return { outcome: verdict.outcome, desired: desired(text), payloadSha256, signedBy: ['key'] };
+    },
+    onChange: () => undefined,
+    onRest: () => undefined,
+    onEvent: (event) => events.push(event),
+    onAccepted: () => undefined,
+    onWithdrawn: () => reconnect(),
+  });
+  const reconnect = (): void => {
+    for (const target of ['device', ...groups]) {
+      const message = retained.get(target);
+      if (message !== undefined)
+        supervisor.receive(Buffer.from(message), target === 'device' ? undefined : target);
+    }
+  };
+  /** Publishes a command on the topic of its target, or on this one. */
+  const publish = async (text: string, on = text.split(' ')[0] ?? ''): Promise<void> => {
+    retained.set(on, text);
+    supervisor.receive(Buffer.from(text), on === 'device' ? undefined : on);
+    await rest();
+  };
+  const answers = () =>
+    events.map(({ group, version, ...event }) =>
+      [group ?? 'device', version, 'code' in event ? event.code : event.outcome].join(' '),
+    );
+  return { world, supervisor, publish, reconnect, answers, examined, events };
+}
+
+async function rest(): Promise<void> {
+  for (let turn = 0; turn < 20; turn++) await settle();
+}
+
+describe('a device in groups', () => {
+  it("[C175] runs its own command before its groups', and those in order", async () => {
+    const { publish, world, answers } = device(['kitchen', 'floor']);
+    await publish('floor 5 a');
+    expect([...world.running]).toEqual(['web-a']);
+    await publish('kitchen 2 b');
+    expect([...world.running]).toEqual(['web-b']);
+    await publish('device 1 c');
+    expect([...world.running]).toEqual(['web-c']);
+    expect(world.state.current).toMatchObject({ version: 1 });
+    expect(world.state.current).not.toHaveProperty('group');
+    expect(answers()).toEqual(['floor 5 committed', 'kitchen 2 committed', 'device 1 committed']);
+  });
+
+  it('[C175] answers a command that is passed over once, and remembers its version', async () => {
+    const { publish, world, answers, reconnect, events } = device(['kitchen']);
+    await publish('device 1 a');
+    await publish('kitchen 9 b');
+    reconnect();
+    await rest();
+    expect([...world.running]).toEqual(['web-a']);
+    expect(answers()).toEqual(['device 1 committed', 'kitchen 9 passed-over']);
+    expect(events[1]).toMatchObject({
+      message: expect.stringContaining('the device itself goes first') as string,
+    });
+    await publish('kitchen 8 c');
+    expect(answers().at(-1)).toBe('kitchen 0 version-older');
+  });
+
+  it("[C177] runs its group's command after its own was withdrawn, and goes on until then", async () => {
+    const { publish, world, answers } = device(['kitchen', 'floor']);
+    await publish('device 1 a');
+    await publish('device 2 withdrawn');
+    expect([...world.running]).toEqual(['web-a']);
+    await publish('floor 3 b');
+    expect([...world.running]).toEqual(['web-b']);
+    await publish('device 3 c');
+    await publish('device 4 withdrawn');
+    expect([...world.running]).toEqual(['web-b']);
+    expect(world.state.current).toMatchObject({ version: 3, group: 'floor' });
+    expect(answers()).toEqual([
+      'device 1 committed',
+      'device 2 committed',
+      'floor 3 committed',
+      'device 3 committed',
+      'device 4 committed',
+      'floor 3 committed',
+    ]);
+  });
+
+  it('[C177] ends a deployment that is under way when its target is withdrawn', async () => {
+    const { publish, world, answers } = device(['kitchen']);
+    await publish('kitchen 1 a');
+    await publish('device 1 slow');
+    await publish('device 2 withdrawn');
+    expect([...world.running]).toEqual(['web-a']);
+    expect(world.state.pending).toBeUndefined();
+    expect(answers().slice(0, 3)).toEqual([
+      'kitchen 1 committed',
+      'device 1 superseded',
+      'device 2 committed',
+    ]);
+  });
+
+  it('[C176] trusts a passed-over command while a deployment goes on, and loses neither', async () => {
+    const { publish, world, supervisor } = device(['kitchen']);
+    await publish('device 1 slow');
+    await publish('kitchen 9 b');
+    expect(supervisor.deployment).toMatchObject({ version: 1, phase: 'probation' });
+    expect(markOfTarget(world.state, 'kitchen').version).toBe(9);
+    expect(world.state.pending?.desired.version).toBe(1);
+  });
+
+  it('[C175] does not try a version of a group again that was rolled back', async () => {
+    const { publish, reconnect, world, answers } = device(['kitchen']);
+    world.refuse = { probation: 'probation-failed' };
+    await publish('kitchen 1 a');
+    world.refuse = {};
+    reconnect();
+    await rest();
+    expect(answers()).toEqual(['kitchen 1 probation-failed']);
+    expect([...world.running]).toEqual([]);
+  });
+
+  it('[C175] runs the next group after it has left one', async () => {
+    const world = new World();
+    const before = device(['kitchen', 'floor'], world);
+    await before.publish('kitchen 1 a');
+    await before.publish('floor 1 b');
+    const after = device(['floor'], world);
+    await after.publish('floor 1 b');
+    expect([...world.running]).toEqual(['web-b']);
+    await after.publish('kitchen 2 c');
+    expect([...world.running]).toEqual(['web-b']);
+  });
+
+  it('[C174] is held up by a flood on the topic of a group no longer than by one examination', async () => {
+    const { publish, supervisor, examined, world } = device(['kitchen']);
+    await publish('kitchen 1 a');
+    examined.length = 0;
+    for (let count = 0; count < 50; count++) supervisor.receive(Buffer.from(`floor ${count} x`), 'kitchen');
+    supervisor.receive(Buffer.from('device 1 b'));
+    await rest();
+    expect(examined.indexOf('device 1 b')).toBeLessThanOrEqual(1);
+    expect([...world.running]).toEqual(['web-b']);
+  });
+});
