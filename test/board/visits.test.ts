@@ -1,6 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { decodeTelemetry } from '../../src/wire/report/index.ts';
 import { oneBoard } from './board-choice.ts';
 import { type BuiltImage, Scene } from './scene.ts';
+
+const timer = 'connection = "timer"\ninterval_seconds = 10\n';
 
 /** wherryd by a timer: nothing of it between two visits to the broker. */
 describe.each(oneBoard)('a device that visits its broker, on %s', (boardName) => {
@@ -8,7 +11,7 @@ describe.each(oneBoard)('a device that visits its broker, on %s', (boardName) =>
   let image: BuiltImage;
 
   beforeAll(async () => {
-    scene = await Scene.start(boardName, { config: 'connection = "timer"\ninterval_seconds = 10\n' });
+    scene = await Scene.start(boardName, { config: `${timer}[telemetry]\ninterval_seconds = 10\n` });
     image = await scene.image('busybox', ['/usr/bin/busybox', 'sleep', '1000000']);
   });
   afterAll(() => scene.stop());
@@ -48,6 +51,24 @@ describe.each(oneBoard)('a device that visits its broker, on %s', (boardName) =>
     const app = (await scene.board.check(`pgrep -f 'busybox sleep[ ]1000000'`)).trim();
     await visited((await visits()) + 1);
     expect((await scene.board.check(`pgrep -f 'busybox sleep[ ]1000000'`)).trim()).toBe(app);
+  });
+
+  it('[C190] sent the numbers of the device and of its app from its confinement', () => {
+    const numbers = scene.traffic.flatMap((payload) => {
+      try {
+        return [decodeTelemetry(payload)];
+      } catch {
+        return []; // another message
+      }
+    });
+    expect(numbers.at(-1)).toMatchObject({
+      device: {
+        memoryTotalBytes: expect.any(Number) as number,
+        diskTotalBytes: expect.any(Number) as number,
+        load100: expect.any(Number) as number,
+      },
+      apps: [{ pod: 'visited', app: 'main', restarts: 0, oomKills: 0 }],
+    });
   });
 
   it('[C159] keeps its session when the configuration says so again', async () => {

@@ -46,6 +46,8 @@ export interface Config {
   /** What pods may have. */
   readonly allow: AllowList;
   readonly store: { readonly compression: 'none' | 'lz4' };
+  /** Between two looks at the numbers of telemetry; 0 sends none. */
+  readonly telemetrySeconds: number;
   /** cron expressions in local time (node-cron). */
   readonly reportSchedule: string;
   readonly gcSchedule: string;
@@ -68,6 +70,7 @@ export function parseConfig(text: string): Config {
   const api = root.table('api');
   const report = root.table('report');
   const gc = root.table('gc');
+  const telemetry = root.table('telemetry');
   const config: Config = {
     fleet: root.name('fleet'),
     device: root.name('device'),
@@ -84,10 +87,11 @@ export function parseConfig(text: string): Config {
     api: readApi(api),
     allow: readAllowList(allow),
     store: { compression: store.oneOf('compression', ['none', 'lz4'], 'none') },
+    telemetrySeconds: readTelemetry(telemetry),
     reportSchedule: report.text('schedule', '*/5 * * * *'),
     gcSchedule: gc.text('schedule', '17 3 * * *'),
   };
-  for (const table of [root, broker, limits, download, network, allow, store, api, report, gc])
+  for (const table of [root, broker, limits, download, network, allow, store, api, report, gc, telemetry])
     table.refuseLeftovers();
   const { maxBytesPerSecond } = config.download;
   const { minBytesPerSecond } = config.limits;
@@ -125,6 +129,14 @@ function readLabels(root: Table): Readonly<Record<string, string>> {
     'labels',
     `is a table of at most ${maxLabels} AC Names with texts of 1 to 64 characters, as in labels = { site = "pier 4" }`,
   );
+}
+
+function readTelemetry(telemetry: Table): number {
+  const seconds = telemetry.integer('interval_seconds', 0, 86_400, 0);
+  if (seconds > 0 && seconds < 10) {
+    throw invalid('telemetry.interval_seconds', 'takes 0 or a whole number from 10 to 86400');
+  }
+  return seconds;
 }
 
 function readDownload(download: Table): Config['download'] {

@@ -27,6 +27,10 @@ import { examineInUnit, examineRootInUnit } from '../jobs/examine/index.ts';
 import { admitGroup } from './api-socket.ts';
 import { inTurn } from './in-turn.ts';
 import { keepRecord } from './local-record.ts';
+import { lookAtApps, lookAtDevice } from './look-at-numbers.ts';
+import type { Readings } from './readings.ts';
+import { sendTelemetry } from './telemetry-schedule.ts';
+import type { Telemetry } from '../../wire/report/index.ts';
 import { holdOf } from './hold.ts';
 import {
   lookAtHost,
@@ -313,11 +317,26 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
   options.onCollect(collect);
   const stops = [
     watch.start(() => reporter.request()),
-    runBySchedule('report.schedule', config.reportSchedule, () => reporter.request()),
+    runBySchedule('report.schedule', config.reportSchedule, () => reporter.look()),
     runBySchedule('gc.schedule', config.gcSchedule, collect),
   ];
   session.start();
   supervisor.resume();
+  if (config.telemetrySeconds > 0) {
+    const look = async (): Promise<Readings> => ({
+      ...{
+        atMs: systemClock.nowMs(),
+        monotonicMs: systemClock.monotonicMs(),
+        clockTrusted: now().clockTrusted,
+      },
+      ...(await lookAtDevice(places.images)),
+      apps: await lookAtApps(world, watch),
+    });
+    const onError = (error: unknown): void =>
+      journal.log('warning', `telemetry could not be read: ${String(error)}`);
+    const publish = (telemetry: Telemetry): void => session.publishTelemetry(telemetry);
+    void sendTelemetry({ clock: systemClock, look, publish, onError }, config.telemetrySeconds, signal);
+  }
   // A root that was put on the device counts although no command comes.
   const rooting = roots.settled(signal).catch((error: unknown) => {
     if (!signal.aborted) journal.log('warning', `the root of trust could not be looked at: ${String(error)}`);

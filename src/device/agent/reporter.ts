@@ -1,5 +1,6 @@
 import type { Clock } from '../../core/ports/index.ts';
 import type { DeviceReport } from '../../wire/report/index.ts';
+import { isNews } from './news.ts';
 
 /**
  * Reports are at least this far apart, so that a storm of changes costs a bounded number of
@@ -16,7 +17,8 @@ export class Reporter {
   private readonly build: () => Promise<DeviceReport>;
   private readonly publish: (report: DeviceReport) => void;
   private readonly onError: (error: unknown) => void;
-  private wanted = false;
+  private wanted: 'no' | 'if-news' | 'yes' = 'no';
+  private last: DeviceReport | undefined;
   private working: Promise<void> | undefined;
   private lastMs = Number.NEGATIVE_INFINITY;
 
@@ -34,18 +36,32 @@ export class Reporter {
 
   /** Asks for a report of what is now. */
   request(): void {
-    this.wanted = true;
+    this.wanted = 'yes';
+    this.begin();
+  }
+
+  /** Asks for a report if it has something to say that the last one did not. */
+  look(): void {
+    if (this.wanted === 'no') this.wanted = 'if-news';
+    this.begin();
+  }
+
+  private begin(): void {
     this.working ??= this.work()
       .catch(this.onError)
       .finally(() => (this.working = undefined));
   }
 
   private async work(): Promise<void> {
-    while (this.wanted) {
+    while (this.wanted !== 'no') {
       const waitMs = this.lastMs + minIntervalMs - this.clock.monotonicMs();
       if (waitMs > 0) await this.clock.sleep(waitMs);
-      this.wanted = false;
-      this.publish(await this.build());
+      const mustSpeak = this.wanted === 'yes';
+      this.wanted = 'no';
+      const report = await this.build();
+      if (!mustSpeak && this.last !== undefined && !isNews(this.last, report)) continue;
+      this.last = report;
+      this.publish(report);
       this.lastMs = this.clock.monotonicMs();
     }
   }

@@ -41,7 +41,8 @@ async function main(): Promise<void> {
         existsSync('/run/systemd/timesync/synchronized') || existsSync('/sys/class/rtc/rtc0'),
       signal: stopping.signal,
     });
-    if (end === 'visited') process.exitCode = visitedExitStatus;
+    // What waits for another try (an examination, say) does so in the next visit.
+    if (end === 'visited') process.exit(visitedExitStatus);
   } catch (error) {
     const code = isRefusal(error) ? error.code : 'internal';
     const message =

@@ -1,13 +1,10 @@
-import type { Clock, Journal } from '../../core/ports/index.ts';
 import type { Refusal } from '../../core/refusal/index.ts';
 import {
   acknowledged,
   acknowledgeWithinMs,
   ConnectionLost,
   type Connection,
-  type LossReason,
   type Message,
-  type Transport,
 } from '../../wire/mqtt/index.ts';
 import {
   mustReassert,
@@ -21,9 +18,11 @@ import {
   type DeviceTopics,
   groupTopic,
   rootTopic,
+  type Telemetry,
 } from '../../wire/report/index.ts';
 import { logLoss } from './loss-journal.ts';
 import { Outbox } from './outbox.ts';
+import type { ConnectionState, DeviceSessionOptions } from './session-options.ts';
 import {
   afterLoss,
   bootDelayMs,
@@ -33,24 +32,6 @@ import {
   seededFraction,
   type ReconnectPolicy,
 } from './reconnect-policy.ts';
-
-export interface DeviceSessionOptions {
-  readonly fleet: string;
-  readonly device: string;
-  /** The groups whose commands are heard, too; none by default. */
-  readonly groups?: readonly string[];
-  readonly bootId: string;
-  /** MQTT client identifier; `<fleet>.<device>` by default. A dot cannot be part of either name. */
-  readonly clientId?: string;
-  readonly transport: Transport;
-  readonly clock: Clock;
-  readonly journal: Journal;
-  readonly policy?: Partial<ReconnectPolicy>;
-}
-
-export type ConnectionState =
-  | { readonly up: true; readonly connection: number }
-  | { readonly up: false; readonly reason: LossReason; readonly detail: string; readonly retryInMs: number };
 
 type Listener<T> = (value: T) => void;
 
@@ -114,6 +95,12 @@ export class DeviceSession {
    */
   publishReport(report: DeviceReport): void {
     this.#outbox.putReport(report);
+    void this.#publishPending();
+  }
+
+  /** Publishes `telemetry` as a report is. */
+  publishTelemetry(telemetry: Telemetry): void {
+    this.#outbox.putTelemetry(telemetry);
     void this.#publishPending();
   }
 
@@ -323,6 +310,17 @@ export class DeviceSession {
     });
   }
 
+  /** A broker that does not take this one topic does not cost the device its connection, either. */
+  async #publishNumbers(connection: Connection, payload: Uint8Array): Promise<void> {
+    const message = { topic: this.#topics.telemetry, payload };
+    await this.#acknowledged(connection, message, true).catch((error: unknown) => {
+      if (!(error instanceof ConnectionLost) || error.reason !== 'credentials') throw error;
+      this.#options.journal.log('warning', `telemetry was not taken: ${error.message}`, {
+        WHERRY_CODE: 'broker-refused',
+      });
+    });
+  }
+
   async #subscribe(connection: Connection, topic: string): Promise<void> {
     const subscribed = connection.subscribe([topic]);
     await acknowledged({ clock: this.#options.clock, connection }, 'the subscription', subscribed);
@@ -345,6 +343,9 @@ export class DeviceSession {
           await this.#acknowledged(link.connection, { topic: this.#topics.event, payload }, false);
           this.#outbox.acknowledge(of, payload);
           this.#debug(`event for ${of} acknowledged`);
+        } else if (outgoing.kind === 'telemetry') {
+          this.#outbox.telemetryIsSent();
+          await this.#publishNumbers(link.connection, outgoing.payload);
         } else {
           this.#outbox.reportIsSent();
           const topic = this.#topics.reported;

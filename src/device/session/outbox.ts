@@ -1,4 +1,10 @@
-import { encodeEvent, type DeploymentEvent, type DeviceReport } from '../../wire/report/index.ts';
+import {
+  encodeEvent,
+  encodeTelemetry,
+  type DeploymentEvent,
+  type DeviceReport,
+  type Telemetry,
+} from '../../wire/report/index.ts';
 
 /**
  * Terminal answers that wait for their acknowledgement: one per version, so this many deployments
@@ -9,7 +15,8 @@ const maxPendingEvents = 32;
 /** What is to be published next. */
 export type Outgoing =
   | { readonly kind: 'event'; readonly of: string; readonly payload: Uint8Array }
-  | { readonly kind: 'report'; readonly report: DeviceReport };
+  | { readonly kind: 'report'; readonly report: DeviceReport }
+  | { readonly kind: 'telemetry'; readonly payload: Uint8Array };
 
 /**
  * What a device has to say and has not said yet. Events are kept until they are acknowledged. Of
@@ -20,6 +27,14 @@ export class Outbox {
   readonly #events = new Map<string, Uint8Array>();
   #report: DeviceReport | undefined;
   #reportIsPublished = true;
+  #telemetry: Uint8Array | undefined;
+  #telemetryIsPublished = true;
+
+  /** Of telemetry only the newest is kept, too. */
+  putTelemetry(telemetry: Telemetry): void {
+    this.#telemetry = encodeTelemetry(telemetry);
+    this.#telemetryIsPublished = false;
+  }
 
   putReport(report: DeviceReport): void {
     this.#report = report;
@@ -43,20 +58,27 @@ export class Outbox {
   /** A connection begins: the report is published on each, whether the broker has it or not. */
   begin(): void {
     this.#reportIsPublished = this.#report === undefined;
+    this.#telemetryIsPublished = this.#telemetry === undefined;
   }
 
-  /** Events first, the oldest first; undefined when there is nothing to publish. */
+  /** Events first, the oldest first, numbers last; undefined when there is nothing to publish. */
   next(): Outgoing | undefined {
     const [event] = this.#events;
     if (event !== undefined) return { kind: 'event', of: event[0], payload: event[1] };
-    return this.#report === undefined || this.#reportIsPublished
+    if (this.#report !== undefined && !this.#reportIsPublished)
+      return { kind: 'report', report: this.#report };
+    return this.#telemetry === undefined || this.#telemetryIsPublished
       ? undefined
-      : { kind: 'report', report: this.#report };
+      : { kind: 'telemetry', payload: this.#telemetry };
   }
 
   /** The newest report is on its way. A lost one is published by the next connection. */
   reportIsSent(): void {
     this.#reportIsPublished = true;
+  }
+
+  telemetryIsSent(): void {
+    this.#telemetryIsPublished = true;
   }
 
   /** The broker acknowledged an event; a newer one of its version may have come meanwhile. */

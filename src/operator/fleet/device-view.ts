@@ -3,11 +3,13 @@ import {
   decodeEvent,
   decodePresence,
   decodeReport,
+  decodeTelemetry,
   foldPresence,
   type DeploymentEvent,
   type DeploymentUnderWay,
   type DeviceReport,
   type Presence,
+  type Telemetry,
 } from '../../wire/report/index.ts';
 
 /** What an observer knows of one device. */
@@ -15,6 +17,7 @@ export interface DeviceView {
   readonly device: string;
   readonly presence?: Presence;
   readonly report?: DeviceReport;
+  readonly telemetry?: Telemetry;
   /** Events since the observer came, oldest first, at most 64. */
   readonly events: readonly DeploymentEvent[];
   /** How many events the observer has received in all, those that are no longer kept included. */
@@ -31,7 +34,7 @@ const keptEvents = 64;
  */
 export function foldMessage(
   view: DeviceView,
-  kind: 'reported' | 'live' | 'event',
+  kind: 'reported' | 'live' | 'event' | 'telemetry',
   payload: Uint8Array,
 ): DeviceView {
   if (payload.length === 0) return view; // A cleared topic.
@@ -39,6 +42,8 @@ export function foldMessage(
     switch (kind) {
       case 'reported':
         return { ...view, report: decodeReport(payload) };
+      case 'telemetry':
+        return { ...view, telemetry: decodeTelemetry(payload) };
       case 'live':
         return { ...view, presence: foldPresence(view.presence, decodePresence(payload)) };
       case 'event':

@@ -114,6 +114,20 @@ export class FleetLink {
     await this.#wait(() => wanted.every(this.#isHeard), retainedWithinMs);
   }
 
+  /**
+   * Waits a moment for the telemetry of a device, which may send none, and which this account may
+   * not read.
+   */
+  async listenToNumbers(device: string): Promise<void> {
+    const { telemetry } = deviceTopics(this.#options.fleet, device);
+    try {
+      await this.#subscribe(await this.#connection, [telemetry]);
+      await this.#wait(() => this.view(device).telemetry !== undefined, retainedWithinMs);
+    } catch (error) {
+      if (!(error instanceof Refusal) && !(error instanceof ConnectionLost)) throw error;
+    }
+  }
+
   readonly #isHeard = (device: string): boolean => {
     const view = this.#views.get(device);
     return view?.report !== undefined && view.presence !== undefined;
@@ -416,7 +430,7 @@ export class FleetLink {
     const parsed = parseDeviceTopic(topic);
     if (parsed === undefined || parsed.fleet !== this.#options.fleet) return;
     const { device, kind } = parsed;
-    if (kind !== 'reported' && kind !== 'live' && kind !== 'event') return;
+    if (kind === 'desired' || kind === 'get') return;
     this.#heard += 1;
     const view = foldMessage(this.view(device), kind, payload);
     this.#views.set(device, view);

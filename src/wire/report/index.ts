@@ -29,6 +29,13 @@ export type {
   Presence,
 } from './report.ts';
 export {
+  type AppNumbers,
+  decodeTelemetry,
+  type DeviceNumbers,
+  encodeTelemetry,
+  type Telemetry,
+} from './telemetry.ts';
+export {
   deviceTopics,
   type DeviceTopics,
   fleetFilter,

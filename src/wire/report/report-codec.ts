@@ -70,7 +70,8 @@ export function decodePresence(bytes: Uint8Array): Presence {
   return decode(bytes, maxSmallBytes, presence, 'presence');
 }
 
-function decode<T>(bytes: Uint8Array, maxBytes: number, reader: Reader<T>, what: string): T {
+/** @throws Refusal `input-invalid` */
+export function decode<T>(bytes: Uint8Array, maxBytes: number, reader: Reader<T>, what: string): T {
   try {
     return readFields(decodeCbor(bytes, { maxBytes, maxDepth: 6 }), reader, what);
   } catch (error) {
@@ -82,7 +83,7 @@ function decode<T>(bytes: Uint8Array, maxBytes: number, reader: Reader<T>, what:
 }
 
 /** Text without control characters: what a device says is printed on an operator's terminal. */
-function line(maxBytes: number): Reader<string> {
+export function line(maxBytes: number): Reader<string> {
   const bounded = text(maxBytes);
   return (value: CborValue, path: string) => {
     const read = bounded(value, path);

@@ -17,11 +17,15 @@ export interface DeviceTopics {
    * From the device, not retained: asks for the desired state where the broker does not keep it.
    */
   readonly get: string;
+  /**
+   * From the device, retained: numbers of itself and its apps, if it is configured to send them.
+   */
+  readonly telemetry: string;
 }
 
 export type DeviceTopicKind = keyof DeviceTopics;
 
-const kinds: readonly DeviceTopicKind[] = ['desired', 'reported', 'event', 'live', 'get'];
+const kinds: readonly DeviceTopicKind[] = ['desired', 'reported', 'event', 'live', 'get', 'telemetry'];
 
 /**
  * An AC Name (types.md#ac-name) of at most 64 characters, so that a topic stays below 160 bytes on
@@ -44,6 +48,7 @@ export function deviceTopics(fleet: string, device: string): DeviceTopics {
     event: `${base}/event`,
     live: `${base}/live`,
     get: `${base}/get`,
+    telemetry: `${base}/telemetry`,
   };
 }
 

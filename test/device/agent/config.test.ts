@@ -77,6 +77,18 @@ describe('wherry.toml', () => {
     );
   });
 
+  it('[C190] sends telemetry only when an interval is given', () => {
+    expect(parseConfig(minimal).telemetrySeconds).toBe(0);
+    const telemetry = (seconds: number) => `${minimal}[telemetry]\ninterval_seconds = ${seconds}\n`;
+    expect(parseConfig(telemetry(300)).telemetrySeconds).toBe(300);
+    expect(fault(telemetry(5))).toBe(
+      'wherry.toml: telemetry.interval_seconds takes 0 or a whole number from 10 to 86400',
+    );
+    expect(fault(`${minimal}[telemetry]\nevery = 1\n`)).toBe(
+      'wherry.toml: telemetry.every is not a known key',
+    );
+  });
+
   it('[C178] takes groups in their order, and labels', () => {
     const toml = `groups = ["kitchen", "floor-2"]\n${minimal}[labels]\nsite = "pier 4"\n`;
     expect(parseConfig(toml)).toMatchObject({ groups: ['kitchen', 'floor-2'], labels: { site: 'pier 4' } });

@@ -6,10 +6,14 @@ import {
   decodeReport,
   encodePresence,
 } from '../../../src/wire/report/report-codec.ts';
-import { DeviceSession, type ConnectionState } from '../../../src/device/session/device-session.ts';
+import { DeviceSession } from '../../../src/device/session/device-session.ts';
+import type { ConnectionState } from '../../../src/device/session/session-options.ts';
 import type { ReconnectPolicy } from '../../../src/device/session/reconnect-policy.ts';
 import { FakeClock, settle } from '../../support/fake-clock.ts';
 import { MemoryBroker } from './memory-broker.ts';
+import { telemetryOf } from '../../../src/device/agent/readings.ts';
+import { decodeTelemetry } from '../../../src/wire/report/telemetry.ts';
+import { sampleReadings } from '../../support/sample-readings.ts';
 import { sampleEvent, sampleReport } from '../../support/sample-messages.ts';
 
 const base = 'v1/harbour/d/crane-7';
@@ -145,6 +149,35 @@ describe('a device session', () => {
       ...{ name: 'full-report', available: false },
       detail: `the report is larger than the limit of ${takesBytes} bytes: ${detail}`,
     });
+  });
+
+  it('[C190] publishes telemetry retained, the newest on each connection', async () => {
+    const { broker, clock, session } = device();
+    session.publishTelemetry(telemetryOf(undefined, sampleReadings({ atMs: 1000 })));
+    session.publishTelemetry(telemetryOf(undefined, sampleReadings({ atMs: 2000 })));
+    session.start();
+    await settle();
+    const topic = `${base}/telemetry`;
+    const sent = () => broker.log.filter((line) => line.startsWith(topic));
+    expect(sent()).toEqual([`${topic} (retained)`]);
+    expect(decodeTelemetry(broker.retained.get(topic) ?? new Uint8Array()).at).toBe(2);
+    broker.dropAll('closed', false);
+    await clock.pass(minute);
+    expect(sent()).toHaveLength(2);
+    expect(session.traffic).toEqual({ hasCommand: false, hasUnsent: false });
+  });
+
+  it('[C190] keeps its session on a broker that does not take telemetry', async () => {
+    const { broker, clock, session, states } = device();
+    broker.refusesTopic = `${base}/telemetry`;
+    session.start();
+    await settle();
+    session.publishTelemetry(telemetryOf(undefined, sampleReadings()));
+    session.publishReport(sampleReport());
+    await clock.pass(10 * minute);
+    expect(states).toEqual([{ up: true, connection: 1 }]);
+    expect(broker.retained.has(`${base}/telemetry`)).toBe(false);
+    expect(broker.retained.has(`${base}/reported`)).toBe(true);
   });
 
   it('hands over the retained desired state and every later one, but not the clearing of the topic', async () => {

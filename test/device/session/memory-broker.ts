@@ -36,6 +36,8 @@ export class MemoryBroker {
    * What is acknowledged and thrown away, as of an account that may not write (MQTT 3.1.1 §3.3.5).
    */
   denies: (topic: string) => boolean = () => false;
+  /** A topic whose messages are answered with "not authorized", as on MQTT 5. */
+  refusesTopic = '';
   connections = 0;
   readonly subscriptions: string[] = [];
   readonly #clients = new Set<MemoryConnection>();
@@ -92,6 +94,9 @@ class MemoryConnection implements Connection {
   }
 
   async publish(message: Message, { retain }: { retain: boolean }): Promise<void> {
+    if (message.topic === this.#broker.refusesTopic) {
+      throw new ConnectionLost('credentials', `not authorized to publish on ${message.topic}`);
+    }
     this.#broker.publish({ ...message, retain });
     if (!this.#broker.acknowledges) throw await this.ended;
   }

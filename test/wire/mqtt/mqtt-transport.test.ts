@@ -9,7 +9,8 @@ import { parseBrokerUrl } from '../../../src/wire/mqtt/broker-url.ts';
 import { MqttTransport } from '../../../src/wire/mqtt/mqtt-transport.ts';
 import { decodePresence, decodeReport, encodePresence } from '../../../src/wire/report/report-codec.ts';
 import type { Presence } from '../../../src/wire/report/report.ts';
-import { DeviceSession, type ConnectionState } from '../../../src/device/session/device-session.ts';
+import { DeviceSession } from '../../../src/device/session/device-session.ts';
+import type { ConnectionState } from '../../../src/device/session/session-options.ts';
 import {
   aedesBroker,
   freePort,

@@ -6,6 +6,9 @@ import { decodeEnvelope } from '../../../src/wire/trust/index.ts';
 import { encodeConfidential } from '../../../src/wire/trust/confidential.ts';
 import { encryptMessage, generateDeviceKey, type GeneratedKey } from '../../../src/wire/trust/sign.ts';
 import { desired, makeKey, publish } from '../../support/operator.ts';
+import { telemetryOf } from '../../../src/device/agent/readings.ts';
+import { encodeTelemetry } from '../../../src/wire/report/index.ts';
+import { sampleReadings } from '../../support/sample-readings.ts';
 import { publishRoot, role, rootOf } from '../../support/roots.ts';
 
 /** The keys that the rules of docs/wire.cddl name, those of maps within included, by rule. */
@@ -15,7 +18,7 @@ const rules = new Map(
     .split(/\n(?=[a-z-]+ = )/)
     .map((rule) => {
       const [, name = '', body = ''] = /^\s*([a-z-]+) = ([^]*)$/.exec(rule) ?? [];
-      return [name, [...body.matchAll(/([A-Za-z]+):/g)].map(([, key = '']) => key)] as const;
+      return [name, [...body.matchAll(/([A-Za-z0-9]+):/g)].map(([, key = '']) => key)] as const;
     }),
 );
 
@@ -65,6 +68,16 @@ describe('docs/wire.cddl [C80]', () => {
     expect(sorted([...keysIn(read(payload), []), ...withdrawal])).toEqual(
       keysOf('desired-state', 'pod', 'image', 'secret-name', 'activation', 'window'),
     );
+  });
+
+  it('[C190] names the keys of real telemetry', () => {
+    const busy = sampleReadings({
+      ...{ monotonicMs: 60_000, stat: 'cpu  2000 0 500 9000 500 0 0 0 0 0\n' },
+      apps: sampleReadings().apps.map((app) => ({ ...app, cpuUsec: 2_000_000 })),
+    });
+    const bytes = encodeTelemetry(telemetryOf(sampleReadings(), busy));
+    const numbers = ['telemetry', 'device-numbers', 'app-numbers'];
+    expect(sorted(keysIn(read(bytes), []))).toEqual(keysOf(...numbers));
   });
 
   it('names the keys of a real encrypted message', async () => {

@@ -14,6 +14,7 @@ import {
 import { withLink, type Context } from '../../context.ts';
 import type { DeviceFilterFlags } from '../../flags.ts';
 import { formatTable, type Cell } from '../../format.ts';
+import { renderNumbers } from './device-numbers.ts';
 import { renderStatus } from './status.ts';
 
 /** How many values of a kind are shown to people; programs get all. */
@@ -83,7 +84,7 @@ export async function fleetDevices(context: Context, flags: DeviceFilterFlags): 
 export async function fleetDevice(context: Context, device: string): Promise<void> {
   const { terminal } = context;
   await withLink(context, async (link, fleet) => {
-    await link.listen([device]);
+    await Promise.all([link.listen([device]), link.listenToNumbers(device)]);
     const view = link.view(device);
     const history = await fleet.history(device);
     if (view.report === undefined && history.length === 0)
@@ -92,11 +93,12 @@ export async function fleetDevice(context: Context, device: string): Promise<voi
         `the broker has no report of ${device}, and nothing was published for it`,
       );
     if (context.json) {
-      const { presence = null, report = null } = view;
-      terminal.out(JSON.stringify({ device, presence, report, published: history }));
+      const { presence = null, report = null, telemetry = null } = view;
+      terminal.out(JSON.stringify({ device, presence, report, telemetry, published: history }));
       return;
     }
     terminal.out(renderStatus(terminal, [view]));
+    if (view.telemetry !== undefined) terminal.out(renderNumbers(terminal, view.telemetry));
     const published = history
       .slice(-shownAtMost)
       .map(({ version, outcome }) => `${version} ${outcome ?? 'no answer seen'}`);

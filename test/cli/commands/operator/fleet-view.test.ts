@@ -4,6 +4,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { main } from '../../../../src/cli/main.ts';
 import { startEmbeddedBroker, type EmbeddedBroker } from '../../../../src/operator/dev/embedded-broker.ts';
+import { telemetryOf } from '../../../../src/device/agent/readings.ts';
+import { MqttTransport } from '../../../../src/wire/mqtt/index.ts';
+import { deviceTopics, encodeTelemetry } from '../../../../src/wire/report/index.ts';
+import { sampleReadings } from '../../../support/sample-readings.ts';
 import { FakeDevice } from '../../../support/fake-device.ts';
 import { recordingTerminal, wherry } from '../../../support/recording-terminal.ts';
 import { until } from '../../../support/system-clock.ts';
@@ -57,6 +61,24 @@ describe('wherry fleet', () => {
     expect(out).toContain('refused (no-space): the disk is full');
     expect(out).toContain('published from here: 1 refused');
     expect(await run('fleet', 'device', 'crane-9')).toMatchObject({ status: 64 });
+  });
+
+  it('[C190] device shows the numbers that it sends', async () => {
+    expect((await run('fleet', 'device', 'crane-1')).out).not.toContain('numbers of');
+    const connection = await new MqttTransport({ url: broker.url, version: 4 }).connect({
+      ...{ clientId: 'crane-1-numbers', keepaliveSeconds: 60, onMessage: () => undefined },
+    });
+    const telemetry = telemetryOf(undefined, sampleReadings({ coolings: ['1'] }));
+    const { telemetry: topic } = deviceTopics('harbour', 'crane-1');
+    await connection.publish({ topic, payload: encodeTelemetry(telemetry) }, { retain: true });
+    await connection.close();
+    const { out } = await run('fleet', 'device', 'crane-1');
+    expect(out).toContain(
+      'numbers of 2026-01-01T00:00:00.000Z: load 0.52, memory 390.6 MiB of 976.6 MiB, disk 3.7 GiB of 14.9 GiB, 52 °C, slowed down by heat or a weak supply, up 24 h',
+    );
+    expect(out).toMatch(/web\/nginx +- +19\.1 MiB +1 +0/);
+    const json = JSON.parse((await run('fleet', 'device', 'crane-1', '--json')).out) as object;
+    expect(json).toMatchObject({ telemetry });
   });
 
   it('events prints how deployments end, as it happens', async () => {

@@ -1,0 +1,21 @@
+import type { Clock, Journal } from '../../core/ports/index.ts';
+import type { LossReason, Transport } from '../../wire/mqtt/index.ts';
+import type { ReconnectPolicy } from './reconnect-policy.ts';
+
+export interface DeviceSessionOptions {
+  readonly fleet: string;
+  readonly device: string;
+  /** The groups whose commands are heard, too; none by default. */
+  readonly groups?: readonly string[];
+  readonly bootId: string;
+  /** MQTT client identifier; `<fleet>.<device>` by default. A dot cannot be part of either name. */
+  readonly clientId?: string;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly journal: Journal;
+  readonly policy?: Partial<ReconnectPolicy>;
+}
+
+export type ConnectionState =
+  | { readonly up: true; readonly connection: number }
+  | { readonly up: false; readonly reason: LossReason; readonly detail: string; readonly retryInMs: number };
