@@ -16,6 +16,7 @@ import { sharedOpenpgpNames } from './openpgp-diet.ts';
 export const entryPoints: Readonly<Record<string, string>> = {
   wherryd: 'src/device/agent/wherryd.ts',
   wherry: 'src/cli/wherry.ts',
+  'wherry-api': 'src/device/local-api/wherry-api.ts',
 };
 
 export interface BundleOptions {

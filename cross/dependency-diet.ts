@@ -49,6 +49,15 @@ const modules: Readonly<Record<string, Replacement>> = {
 /** By path below node_modules, for parts of a package. */
 const files: Readonly<Record<string, Replacement>> = {
   'mqtt/build/lib/connect/ws.js': { by: 'refusal', what: 'MQTT over WebSocket' },
+  // Only the client of WebSocket is used, without compression.
+  'ws/lib/websocket-server.js': { by: 'refusal', what: 'a server of WebSocket' },
+  'ws/lib/subprotocol.js': { by: 'refusal', what: 'a server of WebSocket' },
+  'ws/lib/extension.js': { by: 'refusal', what: 'an extension of WebSocket' },
+  'ws/lib/event-target.js': { by: 'refusal', what: 'the interface of browsers to WebSocket' },
+  'ws/lib/permessage-deflate.js': {
+    by: 'source',
+    source: `module.exports = class PerMessageDeflate { static extensionName = 'permessage-deflate' };`,
+  },
   'mqtt/build/lib/connect/wx.js': { by: 'refusal', what: 'MQTT over WeChat' },
   'mqtt/build/lib/connect/ali.js': { by: 'refusal', what: 'MQTT over Alipay' },
   // wherry sends no topic aliases, whatever number the broker takes.

@@ -21,6 +21,8 @@ export interface TreeInput {
 const copied: Readonly<Record<string, string>> = {
   'src/device/agent/wherryd.service': 'usr/lib/systemd/system/wherryd.service',
   'src/device/jobs/examine/wherry-examine.service': 'usr/lib/systemd/system/wherry-examine.service',
+  'src/device/local-api/wherry-api.service': 'usr/lib/systemd/system/wherry-api.service',
+  'src/device/local-api/wherry-api.socket': 'usr/lib/systemd/system/wherry-api.socket',
   'src/device/metadata/wherry-metadata.service': 'usr/lib/systemd/system/wherry-metadata.service',
   'src/device/metadata/wherry-metadata.socket': 'usr/lib/systemd/system/wherry-metadata.socket',
   'src/device/metadata/wherry-metadata-proxy@.service':

@@ -252,6 +252,18 @@ export interface VerifyFlags extends StoreFlags {
   readonly key?: readonly string[];
 }
 
+export interface PodValidateFlags {
+  readonly image?: readonly string[];
+  readonly name?: string;
+  readonly bestEffort?: true;
+}
+
+export interface TopFlags {
+  readonly watch?: true;
+  /** Seconds between two samples. */
+  readonly interval: number;
+}
+
 export interface VolumeFlags {
   readonly store?: string;
 }

@@ -1,11 +1,12 @@
 import { Command } from 'commander';
 import { addDeploy, addStatus } from './syntax/deploy.ts';
-import { addDev, addDevice } from './syntax/device.ts';
 import { addEnrol } from './syntax/enrol.ts';
+import { addDev, addDevice, addTop } from './syntax/device.ts';
 import { addExec } from './syntax/exec.ts';
 import { addFleet, addKey, addKeys } from './syntax/fleet.ts';
 import { addHolds } from './syntax/hold.ts';
 import { addImage } from './syntax/image.ts';
+import { addNetwork } from './syntax/network.ts';
 import type { MakeContext } from './syntax/options.ts';
 import { addPod } from './syntax/pod.ts';
 import { addRollout } from './syntax/rollout.ts';
@@ -41,6 +42,8 @@ export function buildProgram(terminal: Terminal, makeContext: MakeContext): Comm
   addDevice(program, makeContext);
   addExec(program, makeContext);
   addPod(program, makeContext);
+  addNetwork(program, makeContext);
+  addTop(program, makeContext);
   addHolds(program, makeContext);
   addVolume(program, makeContext);
   addDev(program, makeContext);

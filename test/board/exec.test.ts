@@ -1,8 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { oneBoard } from './board-choice.ts';
-import { type BuiltImage, Scene } from './scene.ts';
-
-const busybox = '/usr/bin/busybox';
+import { busybox, busyboxScene } from './busybox-scene.ts';
+import type { BuiltImage, Scene } from './scene.ts';
 
 /** `wherry exec` with real systemd and crun. */
 describe.each(oneBoard)('a program that is run in an app on %s', (boardName) => {
@@ -10,8 +9,7 @@ describe.each(oneBoard)('a program that is run in an app on %s', (boardName) => 
   let image: BuiltImage;
 
   beforeAll(async () => {
-    scene = await Scene.start(boardName);
-    image = await scene.image('busybox', [busybox, 'sleep', '1000000']);
+    ({ scene, image } = await busyboxScene(boardName));
     const app = (name: string, more: object) => ({
       ...{ name, image: { id: image.id, name: image.name } },
       app: { exec: [busybox, 'sleep', '1000000'], user: '0', group: '0', ...more },

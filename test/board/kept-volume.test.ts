@@ -1,8 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { oneBoard } from './board-choice.ts';
-import { type BuiltImage, Scene } from './scene.ts';
-
-const busybox = '/usr/bin/busybox';
+import { busybox, busyboxScene } from './busybox-scene.ts';
+import type { BuiltImage, Scene } from './scene.ts';
 
 /** Volumes that are more than the specification's, with real systemd and crun. */
 describe.each(oneBoard)('a volume of a pod on %s', (boardName) => {
@@ -10,8 +9,7 @@ describe.each(oneBoard)('a volume of a pod on %s', (boardName) => {
   let image: BuiltImage;
 
   beforeAll(async () => {
-    scene = await Scene.start(boardName);
-    image = await scene.image('busybox', [busybox, 'sleep', '1000000']);
+    ({ scene, image } = await busyboxScene(boardName));
   });
   afterAll(() => scene.stop());
 

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DeviceReport } from '../../src/wire/report/report.ts';
 import { oneBoard } from './board-choice.ts';
-import { type BuiltImage, Scene } from './scene.ts';
+import { busybox, busyboxScene } from './busybox-scene.ts';
+import type { BuiltImage, Scene } from './scene.ts';
 
-const busybox = '/usr/bin/busybox';
 const networks = ['host', 'none', 'bridge'] as const;
 
 /** Real pods ask the service from inside, with wget of busybox. */
@@ -32,8 +32,7 @@ describe.each(oneBoard)('the metadata of pods on %s', (name) => {
     inside(podName, `wget -qO- ${urls.get(podName)}/acMetadata/v1/${path}`);
 
   beforeAll(async () => {
-    scene = await Scene.start(name);
-    image = await scene.image('busybox', [busybox, 'sleep', '1000000']);
+    ({ scene, image } = await busyboxScene(name));
     const desired = scene.desired(networks.map((network) => pod(`in-${network}`, network)));
     const answer = await scene.deploy(desired);
     expect(answer, JSON.stringify(answer)).toMatchObject({ outcome: 'committed' });

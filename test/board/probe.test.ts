@@ -1,9 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AppReport, DeviceReport } from '../../src/wire/report/index.ts';
 import { oneBoard } from './board-choice.ts';
-import { type BuiltImage, Scene } from './scene.ts';
-
-const busybox = '/usr/bin/busybox';
+import { busybox, busyboxScene } from './busybox-scene.ts';
+import type { BuiltImage, Scene } from './scene.ts';
 
 /** Probes with real systemd and crun, and wherryd in its confinement. */
 describe.each(oneBoard)('an app with a probe on %s', (boardName) => {
@@ -11,8 +10,7 @@ describe.each(oneBoard)('an app with a probe on %s', (boardName) => {
   let image: BuiltImage;
 
   beforeAll(async () => {
-    scene = await Scene.start(boardName);
-    image = await scene.image('busybox', [busybox, 'sleep', '1000000']);
+    ({ scene, image } = await busyboxScene(boardName));
   });
   afterAll(() => scene.stop());
 

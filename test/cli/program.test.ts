@@ -6,7 +6,7 @@ import { buildProgram } from '../../src/cli/program.ts';
 import { formatBytes, formatTable, formatUse } from '../../src/cli/format.ts';
 import { renderStatus } from '../../src/cli/commands/operator/status.ts';
 import { logCommand } from '../../src/cli/commands/device/logs.ts';
-import { catches } from '../../src/cli/commands/device/gc.ts';
+import { catches } from '../../src/device/local-api/index.ts';
 import { LiveLines } from '../../src/cli/terminal.ts';
 import { sampleReport } from '../support/sample-messages.ts';
 import { recordingTerminal, wherry } from '../support/recording-terminal.ts';

@@ -1,6 +1,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, mkdir, rm, writeFile } from 'node:fs/promises';
+import { createServer as createHttpServer } from 'node:http';
 import type { AddressInfo, Server } from 'node:net';
 import { createServer } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
@@ -9,6 +10,7 @@ import { createServer as createTlsServer } from 'node:tls';
 import { promisify } from 'node:util';
 
 import { Aedes } from 'aedes';
+import { createWebSocketStream, WebSocketServer } from 'ws';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { BuildFailure } from '../../cross/build-failure.ts';
@@ -43,6 +45,18 @@ const sources = {
   'websocket.ts': `
     import mqtt from 'mqtt';
     mqtt.connect({ protocol: 'ws', host: 'localhost', port: 9 });`,
+  // The device's own way to a broker behind a WebSocket.
+  'web-socket.ts': `
+    import { MqttTransport } from '${path.join(import.meta.dirname, '../../src/wire/mqtt/index.ts')}';
+    const main = async () => {
+      const connection = await new MqttTransport({ url: process.argv[2] ?? '', version: 4 }).connect({
+        clientId: 'x', keepaliveSeconds: 60,
+        onMessage: ({ topic, payload }) => { console.log(topic, String(payload)); void connection.close(); },
+      });
+      await connection.subscribe(['a/b']);
+      await connection.publish({ topic: 'a/b', payload: Buffer.from('there and back') }, { retain: true });
+    };
+    void main();`,
   'codec.ts': `
     import { Decoder, Encoder } from 'cbor-x/index-no-eval';
     console.log(new Decoder().decode(new Encoder().encode({ a: [1, 'x'] })), process.env.WHERRY_VERSION);`,
@@ -133,7 +147,21 @@ describe('the bundle', () => {
     }
   });
 
-  it('says so when MQTT over WebSocket is asked for', async () => {
+  it('[C158] speaks MQTT over WebSocket by the client of ws alone', async () => {
+    const broker = await Aedes.createBroker();
+    const server = createHttpServer();
+    const sockets = new WebSocketServer({ server });
+    sockets.on('connection', (socket, request) => broker.handle(createWebSocketStream(socket), request));
+    try {
+      const { stdout } = await runProgram('web-socket', `ws://127.0.0.1:${await listening(server)}`);
+      expect(stdout).toBe('a/b there and back\n');
+    } finally {
+      server.close();
+      broker.close();
+    }
+  });
+
+  it('says so when MQTT over WebSocket is asked for by the way of mqtt.js', async () => {
     await expect(runProgram('websocket')).rejects.toThrow(
       'MQTT over WebSocket is not part of this build of wherry',
     );
@@ -159,7 +187,7 @@ describe('the bundle', () => {
   it('leaves out what wherry does not use of its dependencies', () => {
     const packages = bundledPackages(programs.metafile);
     expect(packages).toContain('mqtt');
-    for (const unused of ['ws', 'socks', 'readable-stream', 'debug', 'worker-timers', 'cbor-extract']) {
+    for (const unused of ['socks', 'readable-stream', 'debug', 'worker-timers', 'cbor-extract']) {
       expect(packages).not.toContain(unused);
     }
   });
@@ -206,7 +234,7 @@ describe('the programs of the package', () => {
   it('keep the resident one free of OpenPGP, archives and the embedded broker', () => {
     const { packages } = staticClosure(programs.metafile, 'wherryd');
     expect(packages).toContain('mqtt');
-    for (const heavy of ['openpgp', 'tar-stream', 'aedes', 'commander'])
+    for (const heavy of ['openpgp', 'tar-stream', 'aedes', 'commander', 'ws'])
       expect(packages).not.toContain(heavy);
   });
 

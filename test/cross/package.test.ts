@@ -83,6 +83,8 @@ describe('a package', () => {
       'drwxr-xr-x /etc/wherry/',
       'drwxr-xr-x /etc/wherry/trust/',
       '-rwxr-xr-x /usr/bin/wherry',
+      '-rw-r--r-- /usr/lib/systemd/system/wherry-api.service',
+      '-rw-r--r-- /usr/lib/systemd/system/wherry-api.socket',
       '-rw-r--r-- /usr/lib/systemd/system/wherry-examine.service',
       '-rw-r--r-- /usr/lib/systemd/system/wherry-metadata-proxy@.service',
       '-rw-r--r-- /usr/lib/systemd/system/wherry-metadata.service',
@@ -150,8 +152,8 @@ describe('the documentation in the package', () => {
     const asWritten = parseConfig(example);
     expect(asWritten.device).toBe('gate-17');
     const allDefaults = parseConfig(example.replaceAll(/^# (?=\w+ = )/gm, ''));
-    // A broker's and a proxy's examples are no defaults.
-    const others = { broker: undefined, download: undefined };
+    // A broker's, a proxy's and a group's examples are no defaults.
+    const others = { broker: undefined, download: undefined, api: undefined };
     expect({ ...allDefaults, ...others }).toEqual({ ...asWritten, ...others });
     expect(allDefaults.broker).toMatchObject(asWritten.broker);
     expect(allDefaults.download).toMatchObject(asWritten.download);

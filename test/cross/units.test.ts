@@ -6,7 +6,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 
 import { describe, expect, it } from 'vitest';
-import { exitStatusOf } from '../../src/device/agent/exit-status.ts';
+import { exitStatusOf, visitedExitStatus } from '../../src/device/agent/exit-status.ts';
 
 const run = promisify(execFile);
 const debian = path.join(import.meta.dirname, '../../cross/debian');
@@ -14,6 +14,8 @@ const device = path.join(import.meta.dirname, '../../src/device');
 /** Where each unit file lies: beside the program that it confines. */
 const unitFiles: Readonly<Record<string, string>> = {
   'wherryd.service': 'agent',
+  'wherry-api.service': 'local-api',
+  'wherry-api.socket': 'local-api',
   'wherry-arm32.service': 'host',
   'wherry-examine.service': 'jobs/examine',
   'wherry-pull@.service': 'jobs/pull',
@@ -54,6 +56,8 @@ describe('the units', () => {
     try {
       const units = [
         ['wherryd.service', 'wherryd.service'],
+        ['wherry-api.service', 'wherry-api.service'],
+        ['wherry-api.socket', 'wherry-api.socket'],
         ['wherry-arm32.service', 'wherry-arm32.service'],
         ['wherry-examine.service', 'wherry-examine.service'],
         ['wherry-pull@.service', 'wherry-pull@job.service'],
@@ -115,10 +119,13 @@ describe('the units', () => {
     expect(unit.get('ReadWritePaths')).toBe('/etc/systemd/system /var/lib/wherry /run/wherry');
   });
 
-  it('restart wherryd after any exit status except an unreadable state', async () => {
+  it('restart wherryd after any exit status except an unreadable state and the end of a visit', async () => {
     const unit = await directives('wherryd.service');
     expect(unit.get('Restart')).toBe('always');
-    expect(unit.get('RestartPreventExitStatus')).toBe(String(exitStatusOf('state-unreadable')));
+    expect(unit.get('RestartPreventExitStatus')).toBe(
+      `${exitStatusOf('state-unreadable')} ${visitedExitStatus}`,
+    );
+    expect(unit.get('SuccessExitStatus')).toBe(String(visitedExitStatus));
     expect(exitStatusOf('config-invalid')).toBe(1);
   });
 

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { Refusal } from '../../core/refusal/index.ts';
-import type { DevFlags, GcFlags, LogFlags } from '../flags.ts';
-import { count, example, port, type MakeContext } from './options.ts';
+import type { DevFlags, GcFlags, LogFlags, TopFlags } from '../flags.ts';
+import { count, example, port, wholeNumber, type MakeContext } from './options.ts';
 
 /** `wherry logs`, `wherry gc` and `wherry dev` */
 export function addDevice(program: Command, makeContext: MakeContext): void {
@@ -33,6 +33,20 @@ export function addDevice(program: Command, makeContext: MakeContext): void {
       if (options.store !== undefined)
         throw new Refusal('usage', '--store goes with --dry-run: wherryd collects in its own store only');
       await collectGarbage(context);
+    });
+}
+
+/** `wherry top` */
+export function addTop(program: Command, makeContext: MakeContext): void {
+  program
+    .command('top [pod]')
+    .description('on a device: show what apps use of processors, memory and tasks')
+    .option('--watch', 'go on showing it until Ctrl-C')
+    .option('--interval <seconds>', 'how long processors are watched', wholeNumber(1, 3600, 'seconds'), 1)
+    .addHelpText('after', example('wherry top', 'wherry top web --watch --interval 5'))
+    .action(async (pod: string | undefined, options: TopFlags, command: Command) => {
+      const { top } = await import('../commands/device/top.ts');
+      await top(makeContext(command.optsWithGlobals()), pod, options);
     });
 }
 

@@ -14,8 +14,8 @@ export function addHolds(program: Command, makeContext: MakeContext): void {
     .option('--keep', 'hold it over a reboot')
     .addHelpText('after', example('wherry lock add harvest --reason "the harvester runs" --for 7200'))
     .action(async (name: string, options: { reason: string; for: number; keep?: true }, command: Command) => {
-      const { addLock } = await import('../commands/device/hold.ts');
-      await addLock(makeContext(command.optsWithGlobals()), name, options);
+      const { lockDevice } = await import('../commands/device/hold.ts');
+      await lockDevice(makeContext(command.optsWithGlobals()), name, options);
     });
   lock
     .command('list')
@@ -30,8 +30,8 @@ export function addHolds(program: Command, makeContext: MakeContext): void {
     .description('remove a lock')
     .addHelpText('after', example('wherry lock rm harvest'))
     .action(async (name: string, _options: object, command: Command) => {
-      const { removeLock } = await import('../commands/device/hold.ts');
-      await removeLock(makeContext(command.optsWithGlobals()), name);
+      const { unlockDevice } = await import('../commands/device/hold.ts');
+      await unlockDevice(makeContext(command.optsWithGlobals()), name);
     });
   program
     .command('approve <version>')
@@ -39,7 +39,7 @@ export function addHolds(program: Command, makeContext: MakeContext): void {
     .option('--group <name>', 'it is a version of this group, not of the device itself')
     .addHelpText('after', example('wherry approve 12', 'wherry approve 3 --group kitchen'))
     .action(async (version: string, options: { group?: string }, command: Command) => {
-      const { approve } = await import('../commands/device/hold.ts');
-      await approve(makeContext(command.optsWithGlobals()), count(version), options);
+      const { approveVersion } = await import('../commands/device/hold.ts');
+      await approveVersion(makeContext(command.optsWithGlobals()), count(version), options);
     });
 }

@@ -90,6 +90,7 @@ export const refusalCodes = {
   'pod-limit-unenforceable': ['pod', 'a required limit cannot be enforced on this device'],
   'pod-network-unknown': ['pod', 'the pod asks for a network that the device does not have'],
   'pod-network-forbidden': ['pod', 'the configuration of the device does not allow the network'],
+  'pod-forbidden': ['pod', 'the configuration of the device does not allow a field of the pod'],
   'pod-port-taken': ['pod', 'a host port is taken by another pod or by a process of the host'],
   'pod-network-failed': ['pod', 'a plugin refused to attach the pod to its network'],
   'pod-secret-unknown': ['pod', 'an app uses a secret that the desired state does not list'],

@@ -1,8 +1,12 @@
 import { isIPv4 } from 'node:net';
 import { parse, TomlError } from 'smol-toml';
-import { type AcName, isAcName, parseAcName } from '../../image/appc/index.ts';
+import { type AcName, isAcName } from '../../image/appc/index.ts';
 import type { ProxySettings } from '../../wire/http/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
+import type { AllowList } from '../pod/index.ts';
+import { readAllowList } from './allow-config.ts';
+import { type BrokerConfig, readBroker } from './broker-config.ts';
+import { invalid, Table } from './config-table.ts';
 
 /** `/etc/wherry/wherry.toml` after checking; wherry.toml(5) explains each key. */
 export interface Config {
@@ -35,27 +39,16 @@ export interface Config {
     /** Addresses of the network `bridge`. */
     readonly subnet: string;
   };
+  readonly api: {
+    /** Whose members may use the local API; root alone without it. */
+    readonly group?: string;
+  };
+  /** What pods may have. */
+  readonly allow: AllowList;
   readonly store: { readonly compression: 'none' | 'lz4' };
   /** cron expressions in local time (node-cron). */
   readonly reportSchedule: string;
   readonly gcSchedule: string;
-}
-
-export interface BrokerConfig {
-  readonly url: string;
-  /** MQTT protocol level: 4 is 3.1.1. */
-  readonly version: 4 | 5;
-  /** Paths of PEM files. */
-  readonly ca?: string;
-  readonly cert?: string;
-  readonly key?: string;
-  readonly username?: string;
-  readonly passwordFile?: string;
-  /**
-   * After a boot the first connection waits up to this long, so that a site's devices do not come
-   * back as one.
-   */
-  readonly bootSpreadSeconds: number;
 }
 
 /**
@@ -70,7 +63,9 @@ export function parseConfig(text: string): Config {
   const limits = root.table('limits');
   const download = root.table('download');
   const network = root.table('network');
+  const allow = root.table('allow');
   const store = root.table('store');
+  const api = root.table('api');
   const report = root.table('report');
   const gc = root.table('gc');
   const config: Config = {
@@ -86,11 +81,14 @@ export function parseConfig(text: string): Config {
     },
     download: readDownload(download),
     network: readNetwork(network),
+    api: readApi(api),
+    allow: readAllowList(allow),
     store: { compression: store.oneOf('compression', ['none', 'lz4'], 'none') },
     reportSchedule: report.text('schedule', '*/5 * * * *'),
     gcSchedule: gc.text('schedule', '17 3 * * *'),
   };
-  for (const table of [root, broker, limits, download, network, store, report, gc]) table.refuseLeftovers();
+  for (const table of [root, broker, limits, download, network, allow, store, api, report, gc])
+    table.refuseLeftovers();
   const { maxBytesPerSecond } = config.download;
   const { minBytesPerSecond } = config.limits;
   if (maxBytesPerSecond !== 0 && maxBytesPerSecond < minBytesPerSecond) {
@@ -107,14 +105,12 @@ const maxGroups = 4;
 const maxLabels = 16;
 
 function readGroups(root: Table): readonly AcName[] {
-  const names = root.texts(
-    'groups',
-    `at most ${maxGroups} different AC Names such as ["kitchen", "floor-2"]`,
-  );
-  const groups = names.filter((name): name is AcName => isAcName(name) && name.length <= 64);
-  if (groups.length === names.length && new Set(names).size === names.length && names.length <= maxGroups)
-    return groups;
-  throw invalid('groups', `takes a list of at most ${maxGroups} different AC Names of at most 64 characters`);
+  const expected = 'different AC Names of at most 64 characters, as in ["kitchen", "floor-2"]';
+  const toName = (name: string): AcName | undefined =>
+    isAcName(name) && name.length <= 64 ? name : undefined;
+  const groups = root.list('groups', [], expected, toName, maxGroups);
+  if (new Set(groups).size === groups.length) return groups;
+  throw invalid('groups', `takes a list of at most ${maxGroups} ${expected}`);
 }
 
 function readLabels(root: Table): Readonly<Record<string, string>> {
@@ -133,7 +129,9 @@ function readLabels(root: Table): Readonly<Record<string, string>> {
 
 function readDownload(download: Table): Config['download'] {
   const { proxy } = download.optionalTexts({ proxy: 'proxy' });
-  const noProxy = download.texts('no_proxy');
+  const noProxy = download.list('no_proxy', [], 'hosts, as in ["intranet.example", ".local"]', (text) =>
+    /^[^\s,]{1,256}$/.test(text) ? text : undefined,
+  );
   const maxBytesPerSecond = download.integer('max_bytes_per_second', 0, 2 ** 30, 0);
   if (proxy === undefined) {
     if (noProxy.length > 0) throw invalid('download.no_proxy', 'says nothing without download.proxy');
@@ -169,31 +167,22 @@ function readNetwork(network: Table): Config['network'] {
   return { allowHost, whenUnsaid, subnet };
 }
 
+function readApi(api: Table): Config['api'] {
+  const { group } = api.optionalTexts({ group: 'group' });
+  if (group === undefined) return {};
+  // What useradd(8) takes.
+  if (!/^[a-z_][a-z0-9_-]{0,31}$/.test(group)) {
+    throw invalid('api.group', 'takes the name of a group such as "operators"');
+  }
+  return { group };
+}
+
 /** `a.b.c.d/prefix` with no bit set behind the prefix. */
 function isSubnet(text: string): boolean {
   const [address = '', prefix = ''] = text.split('/');
   if (!isIPv4(address) || !/^(1[6-9]|2[0-9]|30)$/.test(prefix) || text.split('/').length !== 2) return false;
   const bits = address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
   return bits % 2 ** (32 - Number(prefix)) === 0;
-}
-
-function readBroker(broker: Table): BrokerConfig {
-  const url = broker.text('url');
-  if (!/^mqtts?:\/\/[^/\s]+$/.test(url)) {
-    throw invalid('broker.url', 'takes mqtt://host:port or mqtts://host:port');
-  }
-  return {
-    url,
-    version: broker.oneOf('version', [4, 5], 4),
-    ...broker.optionalTexts({
-      ca: 'ca',
-      cert: 'cert',
-      key: 'key',
-      username: 'username',
-      password_file: 'passwordFile',
-    }),
-    bootSpreadSeconds: broker.integer('boot_spread_seconds', 0, 3600, 30),
-  };
 }
 
 function parseToml(text: string): Record<string, unknown> {
@@ -204,107 +193,5 @@ function parseToml(text: string): Record<string, unknown> {
     throw new Refusal('config-invalid', `wherry.toml line ${cause.line}: ${cause.message.split('\n')[0]}`, {
       cause,
     });
-  }
-}
-
-function invalid(key: string, expectation: string): Refusal {
-  return new Refusal('config-invalid', `wherry.toml: ${key} ${expectation}`);
-}
-
-/** A TOML table whose keys are taken one by one; what is left over at the end is unknown. */
-class Table {
-  private readonly values: Map<string, unknown>;
-  private readonly prefix: string;
-
-  constructor(values: Record<string, unknown>, prefix: string) {
-    this.values = new Map(Object.entries(values));
-    this.prefix = prefix;
-  }
-
-  table(key: string): Table {
-    const value = this.take(key) ?? {};
-    if (typeof value !== 'object' || Array.isArray(value)) throw invalid(this.path(key), 'is a table');
-    return new Table(value as Record<string, unknown>, `${this.path(key)}.`);
-  }
-
-  name(key: string, fallback?: string): AcName {
-    try {
-      return parseAcName(this.text(key, fallback));
-    } catch (cause) {
-      throw new Refusal(
-        'config-invalid',
-        `wherry.toml: ${this.path(key)} takes an AC Name such as "gate-17" (a-z, 0-9, single dashes)`,
-        { cause },
-      );
-    }
-  }
-
-  text(key: string, fallback?: string): string {
-    const value = this.take(key) ?? fallback;
-    if (typeof value !== 'string' || value === '')
-      throw invalid(this.path(key), 'takes text and must be given');
-    return value;
-  }
-
-  /** A list of words; absent is empty. */
-  texts(
-    key: string,
-    expectation = 'at most 64 hosts, as in ["intranet.example", ".local"]',
-  ): readonly string[] {
-    const value = this.take(key) ?? [];
-    const isWord = (one: unknown): one is string => typeof one === 'string' && /^[^\s,]{1,256}$/.test(one);
-    if (!Array.isArray(value) || value.length > 64 || !value.every(isWord))
-      throw invalid(this.path(key), `takes a list of ${expectation}`);
-    return value;
-  }
-
-  flag(key: string, fallback: boolean): boolean {
-    const value = this.take(key) ?? fallback;
-    if (typeof value !== 'boolean') throw invalid(this.path(key), 'takes true or false');
-    return value;
-  }
-
-  integer(key: string, min: number, max: number, fallback: number): number {
-    const value = this.take(key) ?? fallback;
-    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < min || value > max) {
-      throw invalid(this.path(key), `takes a whole number from ${min} to ${max}`);
-    }
-    return value;
-  }
-
-  oneOf<const T extends string | number>(key: string, choices: readonly T[], fallback: T): T {
-    const value = this.take(key) ?? fallback;
-    const found = choices.find((choice) => choice === value);
-    if (found === undefined) throw invalid(this.path(key), `takes one of ${choices.join(', ')}`);
-    return found;
-  }
-
-  /** Text keys that may be absent, under the names that they have in the result. */
-  optionalTexts<Name extends string>(names: Readonly<Record<string, Name>>): Partial<Record<Name, string>> {
-    const result: Partial<Record<Name, string>> = {};
-    for (const [key, name] of Object.entries(names)) {
-      if (this.values.has(key)) result[name] = this.text(key);
-    }
-    return result;
-  }
-
-  /** What was not taken yet, whatever its keys. */
-  rest(): Readonly<Record<string, unknown>> {
-    return Object.fromEntries(this.values);
-  }
-
-  refuseLeftovers(): void {
-    const [key] = this.values.keys();
-    if (key !== undefined) throw invalid(this.path(key), 'is not a known key');
-  }
-
-  private take(key: string): unknown {
-    const value = this.values.get(key);
-    this.values.delete(key);
-    return value;
-  }
-
-  private path(key: string): string {
-    return `${this.prefix}${key}`;
   }
 }

@@ -8,11 +8,10 @@ import {
 } from '../deploy/index.ts';
 import { type Journal, systemClock, systemRandom } from '../../core/ports/index.ts';
 import { DeviceSession } from '../session/index.ts';
-import { MqttTransport } from '../../wire/mqtt/index.ts';
 import { imageStore, nodeDisk, programVerity, stateSlots } from '../store/index.ts';
 import { connectSystemd, openNotifier } from '../systemd/index.ts';
 import { type DeviceTime, deviceTime, timeFloor, trustedInEra } from '../../wire/trust/index.ts';
-import { readCredentials } from './broker-credentials.ts';
+import { openBrokers } from './broker-addresses.ts';
 import { parseConfig } from './config.ts';
 import { buildReport } from './device-report.ts';
 import {
@@ -25,7 +24,9 @@ import {
   readNetworkFacts,
 } from '../world/index.ts';
 import { examineInUnit, examineRootInUnit } from '../jobs/examine/index.ts';
+import { admitGroup } from './api-socket.ts';
 import { inTurn } from './in-turn.ts';
+import { keepRecord } from './local-record.ts';
 import { holdOf } from './hold.ts';
 import {
   lookAtHost,
@@ -48,6 +49,8 @@ import { openState } from './state-file.ts';
 import { Supervisor } from './supervisor.ts';
 import { deviceTrust, trustFiles } from './trust-files.ts';
 import { accountOf } from './unit-account.ts';
+import { endOfVisit } from './visit.ts';
+import { readyToVisit } from './wake-timer.ts';
 import { wherryVersion } from './version.ts';
 
 export interface DaemonOptions {
@@ -76,9 +79,10 @@ const maxEntries = 100_000;
 const maxHeaderBytes = 2048;
 
 /**
- * wherryd: puts the parts together, runs until `signal` is aborted, and leaves the pods running.
+ * wherryd: puts the parts together, runs until `signal` is aborted or a visit to the broker is
+ * over, and leaves the pods running.
  */
-export async function runDaemon(options: DaemonOptions): Promise<void> {
+export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'visited'> {
   const { journal, places, signal } = options;
   const config = parseConfig(options.configText);
   const disk = nodeDisk();
@@ -125,7 +129,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     watch,
     files: new PodFiles(disk, { ...places, mounts: `${places.run}/images` }),
     directories: places,
-    host: { ...host, crunPath: places.crun },
+    host: { ...host, crunPath: places.crun, allow: config.allow },
     networks: () => readNetworkFacts(disk, places, config.network),
     metadataKey: () => metadataKey(disk, places.metadataKey, systemRandom),
     architectures: host.architectures,
@@ -173,15 +177,17 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
       ),
   });
 
+  const visits = await readyToVisit({ systemd, disk, units: places.units }, config.broker, journal);
+  const brokers = await openBrokers(config.broker, { clock: systemClock, journal });
   const session = new DeviceSession({
     fleet: config.fleet,
     device: config.device,
     groups: config.groups,
     bootId: host.bootId,
-    transport: new MqttTransport({ ...config.broker, ...(await readCredentials(config.broker)) }),
+    transport: brokers,
     clock: systemClock,
     journal,
-    policy: { bootSpreadMs: config.broker.bootSpreadSeconds * 1000 },
+    policy: { bootSpreadMs: visits.isWoken ? 0 : config.broker.bootSpreadSeconds * 1000 },
   });
   /** The unit that examines does so for one message at a time. */
   const examining = inTurn();
@@ -190,9 +196,15 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     systemClock,
     async () => {
       seq += 1;
-      return await buildReport(config, host, places, keeper.state, world, watch, supervisor, seq);
+      const parts = { places, world, watch, supervisor, brokers };
+      return await buildReport(config, host, keeper.state, parts, seq);
     },
-    (report) => session.publishReport(report),
+    (report) => {
+      session.publishReport(report);
+      keepRecord(places.record, { report, network: config.network }).catch((error: unknown) =>
+        journal.log('warning', `the record for the local API cannot be written: ${String(error)}`),
+      );
+    },
     (error) => journal.log('warning', `a report could not be made: ${String(error)}`),
   );
   const supervisor = new Supervisor({
@@ -280,7 +292,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   } catch (error) {
     if (!signal.aborted) throw error;
     notifier.close();
-    return;
+    return 'stopped';
   }
   signal.removeEventListener('abort', giveUp);
   session.onDesired((message, group) => supervisor.receive(message, group));
@@ -311,6 +323,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     if (!signal.aborted) journal.log('warning', `the root of trust could not be looked at: ${String(error)}`);
   });
   reporter.request();
+  await admitGroup(places.apiSocket, config.api.group, journal);
   notifier.ready();
   // After the pods and the link: what is found here is told, and no pod waited for it.
   const looking = world.checkObjects(keeper.state).then(
@@ -325,8 +338,20 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     `wherry ${wherryVersion()} supervises device ${config.device} of fleet ${config.fleet}`,
   );
 
-  if (!signal.aborted)
+  if (visits.areOn) {
+    const ports = {
+      clock: systemClock,
+      isBusy: () => supervisor.busy,
+      traffic: () => session.traffic,
+      probationSeconds: () => keeper.state.pending?.desired.policy.probationSeconds ?? 0,
+      settled: () => roots.settled(signal).catch(() => undefined),
+    };
+    await endOfVisit(ports, signal);
+  } else if (!signal.aborted) {
     await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+  }
+  const isStopped = signal.aborted;
+  if (!isStopped) journal.log('info', 'the visit to the broker is over; wherryd.timer starts the next one');
   notifier.stopping();
   for (const stop of stops) stop();
   // Whatever waits for systemd then fails, and a deployment stays pending.
@@ -339,6 +364,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   clearTimeout(patience);
   notifier.close();
   systemd.close();
+  return isStopped ? 'stopped' : 'visited';
 }
 
 /** What a command is judged by, of the root. */

@@ -6,21 +6,29 @@ import type { Config } from './config.ts';
 import type { DeviceWorld, PodWatch } from '../world/index.ts';
 import { encryptionCapability } from './device-key.ts';
 import type { Host, Places } from '../host/index.ts';
+import type { SeveralBrokers } from '../session/index.ts';
 import type { Supervisor } from './supervisor.ts';
 import { wherryVersion } from './version.ts';
+
+/** Whom a report asks. */
+interface ReportParts {
+  readonly places: Places;
+  readonly world: DeviceWorld;
+  readonly watch: PodWatch;
+  readonly supervisor: Supervisor;
+  readonly brokers: SeveralBrokers;
+}
 
 /** What the device says of itself now. */
 export async function buildReport(
   config: Config,
   host: Host,
-  places: Places,
   state: DeviceState,
-  world: DeviceWorld,
-  watch: PodWatch,
-  supervisor: Supervisor,
+  parts: ReportParts,
   seq: number,
 ): Promise<DeviceReport> {
-  const { deployment, refused } = supervisor;
+  const { places, world, watch, brokers } = parts;
+  const { deployment, refused } = parts.supervisor;
   // What was collected is missing, and rightly so.
   const referenced = referencedObjects(state);
   const damaged = world.damaged.filter(({ imageId }) => referenced.has(imageId));
@@ -43,6 +51,7 @@ export async function buildReport(
     pods: await Promise.all(world.pods.map((pod) => watch.report(pod))),
     capabilities: [...host.capabilities, ...encryptionCapability(places)],
     ...(damaged.length === 0 ? {} : { damaged }),
+    ...(brokers.use === undefined ? {} : { broker: brokers.use }),
   };
 }
 

@@ -4,6 +4,12 @@ import type { RefusalCode } from '../../core/refusal/index.ts';
 export const noRestartExitStatus = 78;
 
 /**
+ * A visit to the broker is over, and a timer starts wherryd again. The unit names it in
+ * RestartPreventExitStatus= and SuccessExitStatus=.
+ */
+export const visitedExitStatus = 80;
+
+/**
  * The exit status of wherryd. systemd restarts it after two seconds, except where no restart can
  * help: a restart loop would only fill the journal.
  */

@@ -2,7 +2,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { isRefusal } from '../../core/refusal/index.ts';
 import { openJournal } from '../systemd/index.ts';
 import { runDaemon } from './daemon.ts';
-import { exitStatusOf } from './exit-status.ts';
+import { exitStatusOf, visitedExitStatus } from './exit-status.ts';
 import { places } from '../host/index.ts';
 
 /**
@@ -29,7 +29,7 @@ async function main(): Promise<void> {
     process.once(signal, () => stopping.abort(new Error(`received ${signal}`)));
   }
   try {
-    await runDaemon({
+    const end = await runDaemon({
       journal,
       places,
       configText: readFileSync(places.config, 'utf8'),
@@ -41,6 +41,7 @@ async function main(): Promise<void> {
         existsSync('/run/systemd/timesync/synchronized') || existsSync('/sys/class/rtc/rtc0'),
       signal: stopping.signal,
     });
+    if (end === 'visited') process.exitCode = visitedExitStatus;
   } catch (error) {
     const code = isRefusal(error) ? error.code : 'internal';
     const message =

@@ -23,6 +23,10 @@ export const places = {
   /** The key of that service. It signs for pods, and is never made again. */
   metadataKey: '/var/lib/wherry/metadata-key',
   run: '/run/wherry',
+  /** What wherryd leaves for the local API: its last report. */
+  record: '/run/wherry/record.json',
+  /** The local API. systemd listens there, for wherry-api.service. */
+  apiSocket: '/run/wherry/api.sock',
   units: '/etc/systemd/system',
   crun: '/usr/bin/crun',
   /** Networks of the operator: configuration lists of CNI. */

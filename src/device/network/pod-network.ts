@@ -29,7 +29,7 @@ const loopbackOnly: NetworkList = { name: 'none', cniVersion: '1.0.0', takesPort
  */
 export function choosePodNetwork(
   pod: string,
-  manifest: PodManifest,
+  manifest: Pick<PodManifest, 'annotations'>,
   facts: NetworkFacts,
   named: boolean,
 ): PodNetwork {

@@ -1,5 +1,6 @@
 import type { App } from '../../image/appc/index.ts';
 import type { Account } from './account.ts';
+import type { AppDevice } from './devices.ts';
 import type { AppIsolation } from './isolation.ts';
 import { secretsTarget } from './secrets.ts';
 import type { ResolvedMount } from './volumes.ts';
@@ -19,6 +20,8 @@ export interface BundleInput {
   readonly readOnlyRoot: boolean;
   /** Whether the app is one of 32 bits under a 64-bit ARM kernel. */
   readonly arm32: boolean;
+  /** Device nodes of the host. */
+  readonly devices: readonly AppDevice[];
   readonly mounts: readonly (ResolvedMount & MountSource)[];
   /** Set when the container makes the pod's UTS and IPC namespaces itself. */
   readonly own?: { readonly hostname: string; readonly sysctl: Readonly<Record<string, string>> };
@@ -125,6 +128,7 @@ export function bundleConfig(input: BundleInput): string {
     },
     mounts: [
       ...systemMounts,
+      ...input.devices.map(deviceMount),
       ...namesMount(input.network),
       ...input.mounts.map(volumeMount),
       ...secretsMount(input.secrets),
@@ -203,6 +207,15 @@ function networkNamespace({ network, namespaces }: BundleInput): readonly { type
     case 'attached':
       return [{ type: 'network', path: network.netns }];
   }
+}
+
+/**
+ * The node itself and not another one of its numbers, which may be those of another device after a
+ * boot. The cgroup rules of the unit say how it may be opened.
+ */
+function deviceMount({ path }: AppDevice): BundleMount {
+  const options = ['bind', 'rw', 'rprivate', 'nosuid', 'noexec'];
+  return { destination: path, type: 'bind', source: path, options };
 }
 
 /**

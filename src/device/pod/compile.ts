@@ -1,37 +1,32 @@
 import { isAcName, labelValue, type App, type PodApp } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
+import { judge, type JudgedApp } from './allow-list.ts';
 import { resolveAccount } from './account.ts';
-import { bundleConfig, type BundleNetwork, holderConfig } from './bundle.ts';
+import { bundleConfig, holderConfig } from './bundle.ts';
 import type { CompiledPod, PodImage, PodInput } from './compiled-pod.ts';
+import { choosePodNetwork, type DeclaredPorts, hostOnly, networkLimit, portsOf } from '../network/index.ts';
+import { compileMetadata, metadataSocket } from './compile-metadata.ts';
 import {
-  choosePodNetwork,
-  type HostPort,
-  hostOnly,
-  networkLimit,
-  pluginChain,
-  type PodNetwork,
-  portsOf,
-} from '../network/index.ts';
+  bundleNetwork,
+  compileAttachment,
+  hostname,
+  type NetworkedPod,
+  networkName,
+} from './compile-network.ts';
+import { appDevices, deviceList } from './devices.ts';
 import { type ProbeParts, compileProbe } from './compile-probe.ts';
 import { isolateApp, isolatePod, type PodIsolation } from './isolation.ts';
 import type { LimitedHost } from './limits.ts';
-import { attachScriptPath, imageMount, podPlaces, type PodPlaces } from './places.ts';
+import { imageMount, podPlaces } from './places.ts';
 import { probeScript, probeScriptPath } from './probe-script.ts';
 import { releaseScript, releaseScriptPath } from './release-script.ts';
+import { beyondDefault } from './seccomp.ts';
 import { type AppSecret, resolveSecrets, secretsRevision, secretsTarget } from './secrets.ts';
 import { type AppSettings, appSettings } from './settings.ts';
 import { startOrder } from './start-order.ts';
 import { startScript, startScriptPath } from './start-script.ts';
 import { stopScript, stopScriptPath } from './stop-script.ts';
-import {
-  hostMetadataSocket,
-  holderUnit,
-  metadataSocketUnit,
-  mountUnit,
-  networkUnit,
-  serviceUnit,
-  sliceUnit,
-} from './units.ts';
+import { holderUnit, mountUnit, serviceUnit, sliceUnit } from './units.ts';
 import { type VolumeKind, volumeKinds } from './volume-kinds.ts';
 import { refuseSharedMemory, sourceOf, volumeDirectories } from './volume-places.ts';
 import { resolveMounts, type ResolvedMount } from './volumes.ts';
@@ -49,16 +44,14 @@ interface CompiledApp {
   readonly mounts: readonly ResolvedMount[];
   readonly isolators: CompiledPod['isolators'];
   readonly networkBytesPerSecond: bigint | undefined;
+  readonly judged: JudgedApp;
   readonly probe: ProbeParts;
 }
 
 /** What all apps of a pod have in common. */
-interface PodContext {
-  readonly input: PodInput;
-  readonly places: PodPlaces;
+interface PodContext extends NetworkedPod {
   readonly isolation: PodIsolation;
   readonly holder: boolean;
-  readonly network: PodNetwork;
   readonly limited: LimitedHost;
   /** Of each app, by its name. */
   readonly settings: ReadonlyMap<string, AppSettings>;
@@ -93,6 +86,8 @@ export function compilePod(input: PodInput): CompiledPod {
   refuseSharedMemory(apps, kinds);
   const held = holder ? compileHolder(context) : { files: [], directories: [], units: [] };
   const ports = portsOf(name, network, manifest, effectiveApps(input));
+  const refusal = judgePod(context, apps, ports.declared);
+  if (refusal !== undefined) throw refusal;
   const attachment = compileAttachment(context, ports.mapped, [
     isolation.networkBytesPerSecond,
     ...apps.map(({ networkBytesPerSecond }) => networkBytesPerSecond),
@@ -147,13 +142,24 @@ export function compilePod(input: PodInput): CompiledPod {
     ),
     sources: apps.flatMap(({ mounts }, index) =>
       mounts.flatMap(({ volume }) =>
-        volume.kind === 'host' ? [{ app: services[index]?.app ?? '', path: volume.source }] : [],
+        volume.kind === 'host'
+          ? [{ app: services[index]?.app ?? '', path: volume.source, readOnly: volume.readOnly }]
+          : [],
       ),
     ),
     isolators: [...isolation.reports, ...apps.flatMap(({ isolators }) => isolators)],
     ...(network.kind === 'host' ? {} : { network: networkName(network) }),
     ports: { mapped: network.kind !== 'host', ports: ports.declared },
   };
+}
+
+function judgePod(
+  { input: { name, manifest, host } }: PodContext,
+  apps: readonly CompiledApp[],
+  ports: DeclaredPorts,
+): Refusal | undefined {
+  if (host.allow === undefined) return undefined;
+  return judge({ name, manifest, apps: apps.map(({ judged }) => judged), ports }, host.allow);
 }
 
 function imageOf(podApp: PodApp, { images }: PodInput): PodImage {
@@ -178,6 +184,7 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
   const secrets = secretsOf(podApp.name, settings, input);
   refuseOverSecrets(podApp.name, mounts, secrets);
   const account = resolveAccount(podApp.name, app, image);
+  const devices = appDevices(podApp);
   const config = (exec: readonly string[]) =>
     bundleConfig({
       appName: podApp.name,
@@ -188,6 +195,7 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
       root: `${places.runtime(id)}/layer/rootfs`,
       readOnlyRoot: podApp.readOnlyRootFs,
       arm32: host.machine === 'arm64' && isForArm32(image),
+      devices,
       mounts: mounts.map((mount) => ({ ...mount, ...sourceOf(mount, places, context.kinds) })),
       network: bundleNetwork(context),
       ...(secrets.length === 0 ? {} : { secrets: `${places.runtime(id)}/secrets` }),
@@ -220,6 +228,7 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
         once: context.settings.get(other)?.once === true,
       })),
       limits: isolation.limits,
+      devices,
       secrets,
       account,
       sources: [...new Set(mounts.flatMap(({ volume }) => (volume.kind === 'host' ? [volume.source] : [])))],
@@ -228,9 +237,24 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
       ...(network.kind === 'attached' ? { network: places.networkUnit } : {}),
       ...(input.metadataUrl === undefined ? {} : { metadata: metadataSocket(context) }),
     }),
-    files: [file(app.exec), ...app.eventHandlers.map((handler) => file(handler.exec, handler.name))],
+    files: [
+      file(app.exec),
+      ...app.eventHandlers.map((handler) => file(handler.exec, handler.name)),
+      ...(devices.length === 0
+        ? []
+        : [{ path: `${places.bundle(podApp.name)}/devices`, content: deviceList(devices), mode: 0o600 }]),
+    ],
     mounts,
     isolators: isolation.reports,
+    judged: {
+      name: podApp.name,
+      uid: account.uid,
+      devices,
+      capabilities: isolation.capabilities,
+      noNewPrivileges: isolation.noNewPrivileges,
+      oomScoreAdj: isolation.oomScoreAdj,
+      beyondFilter: beyondDefault(isolation.capabilities, isolation.seccomp),
+    },
     networkBytesPerSecond: isolation.networkBytesPerSecond,
     probe: compileProbe({
       podName: input.name,
@@ -326,90 +350,6 @@ function compileHolder({ input, places, isolation, network }: PodContext) {
   };
 }
 
-/**
- * The unit that attaches the pod to its network, and what that unit reads; a pod in the host's or
- * in none has no such unit.
- */
-function compileAttachment(
-  { input, places, network }: PodContext,
-  ports: readonly HostPort[],
-  limits: readonly (bigint | undefined)[],
-): Pick<CompiledPod, 'units' | 'files'> {
-  if (network.kind !== 'attached') return { units: [], files: [] };
-  const { name, uuid, host } = input;
-  const facts = host.network ?? hostOnly;
-  const least = limits.filter((limit) => limit !== undefined).sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))[0];
-  const bandwidth = least === undefined ? undefined : networkLimit(network, facts, least).bandwidth;
-  const chain = pluginChain(network.list, { ports, ...(bandwidth === undefined ? {} : { bandwidth }) });
-  return {
-    units: [
-      {
-        name: places.networkUnit,
-        text: networkUnit({
-          ...{ podName: name, hostname: hostname(name), uuid, places, host },
-          ...{ network: network.list.name, bridge: network.list.bridge },
-        }),
-      },
-    ],
-    files: [
-      { path: attachScriptPath, content: facts.attachScript, mode: 0o644 },
-      {
-        path: 'network/ports',
-        content: ports.flatMap(hostPortLines).join(''),
-        mode: 0o644,
-      },
-      ...chain.map(({ type, text }, index) => ({
-        path: `network/${String(index + 10)}-${type}.json`,
-        content: text,
-        // The operator's configuration may have secrets.
-        mode: 0o600,
-      })),
-    ],
-  };
-}
-
-function metadataSocket({ network, places }: PodContext): string {
-  return network.kind === 'host' ? hostMetadataSocket : places.metadataSocket;
-}
-
-/** The socket of the pod's metadata. Pods in the host's network share one: their tokens differ. */
-function compileMetadata(context: PodContext): CompiledPod['units'] {
-  const { input, network, places } = context;
-  if (input.metadataUrl === undefined) return [];
-  const listen = new URL(input.metadataUrl).host;
-  const name = metadataSocket(context);
-  const text =
-    network.kind === 'host'
-      ? metadataSocketUnit({
-          description: 'Metadata of pods in the network of the host',
-          ...{ listen, proxy: 'wherry-metadata-proxy@host.service' },
-        })
-      : metadataSocketUnit({
-          description: `Metadata of pod ${input.name}`,
-          ...{ listen, proxy: places.metadataProxy },
-          attached: { netns: places.netns, networkUnit: places.networkUnit },
-        });
-  return [{ name, text }];
-}
-
-/** What must be free on the host when the pod is attached: protocol, port, address, name. */
-function hostPortLines({ name, protocol, hostPort, count, hostIp }: HostPort): readonly string[] {
-  return Array.from(
-    { length: count },
-    (_, index) => `${protocol} ${hostPort + index} ${hostIp ?? '-'} ${name}\n`,
-  );
-}
-
-function bundleNetwork({ network, places, input: { host } }: PodContext): BundleNetwork {
-  return network.kind === 'attached'
-    ? { kind: 'attached', netns: places.netns, names: `${host.directories.run}/names/${network.list.name}` }
-    : network;
-}
-
-function networkName(network: PodNetwork): string {
-  return network.kind === 'attached' ? network.list.name : network.kind;
-}
-
 /** The network is the pod's: an app's own limit is one of the pod only where it is the only app. */
 function limitsOfApp({ input, limited, network }: PodContext): LimitedHost {
   if (input.manifest.apps.length === 1 || network.kind !== 'attached') return limited;
@@ -427,9 +367,4 @@ function effectiveApps({ manifest, images }: PodInput): readonly App[] {
     const image = images.get(podApp.image.id);
     return image === undefined ? [] : [effectiveApp(podApp, image)];
   });
-}
-
-/** HOST_NAME_MAX is 64, a DNS label has at most 63. */
-function hostname(podName: string): string {
-  return podName.slice(0, 63).replace(/-+$/, '');
 }

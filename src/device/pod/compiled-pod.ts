@@ -1,6 +1,7 @@
 import type { ImageId, ImageManifest, PodManifest } from '../../image/appc/index.ts';
 import type { IsolatorReport } from '../../wire/report/index.ts';
 import type { DeclaredPorts, NetworkFacts } from '../network/index.ts';
+import type { AllowList } from './allow-list.ts';
 import type { ProbeAction, ProbeRules } from './probe.ts';
 
 /** What the compiler must know of the host: values only, read by device/host. */
@@ -23,6 +24,8 @@ export interface HostFacts {
    * when there is none.
    */
   readonly holderPath?: string;
+  /** What pods may have; absent: everything. */
+  readonly allow?: AllowList;
   /** Networks of the device; absent: only its own, which every pod shares. */
   readonly network?: NetworkFacts;
   readonly directories: {
@@ -135,7 +138,7 @@ export interface CompiledPod {
    * Host paths that must be there before the pod is started (ace.md#volume-setup: a missing source
    * MUST be an error).
    */
-  readonly sources: readonly { readonly app: string; readonly path: string }[];
+  readonly sources: readonly { readonly app: string; readonly path: string; readonly readOnly: boolean }[];
   readonly isolators: readonly IsolatorReport[];
   /** Name of its network; absent when that is the host's. */
   readonly network?: string;

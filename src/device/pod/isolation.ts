@@ -45,7 +45,7 @@ type Draft<T> = { -readonly [K in keyof T]: T[K] };
 type Outcome = Omit<IsolatorReport, 'app' | 'name'>;
 
 /** The capabilities(7) of Linux 6.x; the runtime refuses a name that it does not know. */
-const knownCapabilities: ReadonlySet<string> = new Set(
+export const knownCapabilities: ReadonlySet<string> = new Set(
   `AUDIT_CONTROL AUDIT_READ AUDIT_WRITE BLOCK_SUSPEND BPF CHECKPOINT_RESTORE CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER
    FSETID IPC_LOCK IPC_OWNER KILL LEASE LINUX_IMMUTABLE MAC_ADMIN MAC_OVERRIDE MKNOD NET_ADMIN NET_BIND_SERVICE
    NET_BROADCAST NET_RAW PERFMON SETFCAP SETGID SETPCAP SETUID SYSLOG SYS_ADMIN SYS_BOOT SYS_CHROOT SYS_MODULE SYS_NICE

@@ -59,15 +59,32 @@ const deniedUnless: readonly (readonly [capability: string | undefined, calls: r
   ['CAP_DAC_READ_SEARCH', ['open_by_handle_at']],
 ];
 
+/** The calls that the default filter denies an app with these capabilities. */
+function deniedCalls(capabilities: readonly string[]): readonly string[] {
+  return deniedUnless
+    .filter(([capability]) => capability === undefined || !capabilities.includes(capability))
+    .flatMap(([, calls]) => calls);
+}
+
+/** What `filter` lets pass and the default filter does not; undefined: nothing. */
+export function beyondDefault(
+  capabilities: readonly string[],
+  filter: SeccompFilter | undefined,
+): string | undefined {
+  if (filter === undefined) return 'every system call';
+  // A remove-set is the default and more.
+  if (filter.defaultAction === 'SCMP_ACT_ALLOW') return undefined;
+  const allowed = new Set(filter.syscalls.flatMap(({ names }) => names));
+  return deniedCalls(capabilities).find((call) => allowed.has(call) && !startCalls.includes(call));
+}
+
 const cloneNewUser = 0x10000000;
 const eperm = constants.errno.EPERM;
 const enosys = constants.errno.ENOSYS;
 
 /** What every app gets that does not say otherwise: EPERM for what {@link deniedUnless} lists. */
 export function defaultFilter(machine: string, capabilities: readonly string[]): SeccompFilter {
-  const names = deniedUnless
-    .filter(([capability]) => capability === undefined || !capabilities.includes(capability))
-    .flatMap(([, calls]) => calls);
+  const names = deniedCalls(capabilities);
   const noUserNamespaces: readonly SeccompRule[] = capabilities.includes('CAP_SYS_ADMIN')
     ? []
     : [

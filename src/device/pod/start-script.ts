@@ -31,6 +31,15 @@ if [ $# -gt 9 ]; then
   done
 fi
 
+# Devices that an app has may come late, or have been taken away. Each new start looks again.
+if [ "$what" != post-stop ] && [ -e "$bundle/devices" ]; then
+  while IFS= read -r device; do
+    if [ -c "$device" ] || [ -b "$device" ]; then continue; fi
+    echo "there is no device $device; the app starts when it is there and the app is tried again" >&2
+    exit 1
+  done <"$bundle/devices"
+fi
+
 # dir/layer is in the mount namespace of this service only.
 layer=$dir/layer
 mount -n -t tmpfs -o "size=$bytes,mode=0755" wherry "$layer"

@@ -6,6 +6,7 @@ import type { ProbeRules } from './probe.ts';
 import { probeScriptPath } from './probe-script.ts';
 import { releaseScriptPath } from './release-script.ts';
 import type { Account } from './account.ts';
+import type { AppDevice } from './devices.ts';
 import type { AppSecret } from './secrets.ts';
 import type { AppSettings } from './settings.ts';
 import { startScriptPath } from './start-script.ts';
@@ -52,6 +53,8 @@ export interface ServiceInput {
   readonly host: HostFacts;
   readonly settings: AppSettings;
   readonly limits: ResourceLimits;
+  /** Device nodes that it may open. */
+  readonly devices: readonly AppDevice[];
   readonly secrets: readonly AppSecret[];
   /** To whom the files of its secrets belong. */
   readonly account: Account;
@@ -171,6 +174,8 @@ export function serviceUnit(input: ServiceInput): string {
       OOMPolicy: 'kill',
       // The bounding set has CAP_MKNOD: a device node that the app makes opens nothing.
       DevicePolicy: 'closed',
+      // Not `m`: it could make the node anew, with another owner.
+      DeviceAllow: input.devices,
       Slice: [places.slice],
       UMask: '0022',
       StandardInput: 'null',

@@ -22,6 +22,7 @@ import {
   groupTopic,
   rootTopic,
 } from '../../wire/report/index.ts';
+import { logLoss } from './loss-journal.ts';
 import { Outbox } from './outbox.ts';
 import {
   afterLoss,
@@ -162,6 +163,13 @@ export class DeviceSession {
 
   onConnection(listener: Listener<ConnectionState>): void {
     this.#connectionListeners.add(listener);
+  }
+
+  /** What the connection carries now; undefined while there is none. */
+  get traffic(): { readonly hasCommand: boolean; readonly hasUnsent: boolean } | undefined {
+    if (this.#link === undefined) return undefined;
+    const { hasCommand } = this.#link;
+    return { hasCommand, hasUnsent: this.#publishing || this.#outbox.next() !== undefined };
   }
 
   /** Sets the width of the reconnect window to what the trusted desired state asks for. */
@@ -420,12 +428,8 @@ export class DeviceSession {
   }
 
   #tellLoss(loss: ConnectionLost, retryInMs: number, attemptedAtMs: number): void {
-    const tookMs = Math.round(this.#options.clock.monotonicMs() - attemptedAtMs);
-    this.#options.journal.log(
-      'warning',
-      `no connection to the broker: ${loss.message}; next attempt in ${Math.ceil(retryInMs / 1000)} s`,
-      { WHERRY_CODE: brokerCodes[loss.reason], WHERRY_REASON: loss.reason, WHERRY_LASTED_MS: tookMs },
-    );
+    const { clock, journal } = this.#options;
+    logLoss(journal, loss, retryInMs, clock.monotonicMs() - attemptedAtMs);
     tell(this.#connectionListeners, { up: false, reason: loss.reason, detail: loss.message, retryInMs });
   }
 
@@ -451,20 +455,6 @@ export class DeviceSession {
     }
   }
 }
-
-/** How a loss is named in the journal: what the network did, or what the broker decided. */
-const brokerCodes: Record<LossReason, 'broker-unreachable' | 'broker-refused'> = {
-  closed: 'broker-unreachable',
-  unreachable: 'broker-unreachable',
-  'no-network': 'broker-unreachable',
-  tls: 'broker-refused',
-  credentials: 'broker-refused',
-  busy: 'broker-refused',
-  quota: 'broker-refused',
-  'too-large': 'broker-refused',
-  'taken-over': 'broker-refused',
-  protocol: 'broker-refused',
-};
 
 function tell<T>(listeners: ReadonlySet<Listener<T>>, value: T): void {
   for (const listener of listeners) listener(value);

@@ -3,3 +3,4 @@
  * the bytes of desired states without looking inside.
  */
 export { DeviceSession } from './device-session.ts';
+export { type Broker, SeveralBrokers } from './several-brokers.ts';

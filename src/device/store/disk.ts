@@ -32,6 +32,11 @@ export interface Disk {
   /** What is at `path` itself; undefined when nothing is. */
   look(path: string): Promise<DiskEntry | undefined>;
   /**
+   * The path that `path` leads to when every link in it is followed; undefined when nothing is
+   * there.
+   */
+  realPath(path: string): Promise<string | undefined>;
+  /**
    * Creates a directory that only `owner` may enter, and those above it that are missing. One that
    * exists becomes the owner's.
    */

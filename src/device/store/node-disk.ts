@@ -1,7 +1,18 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { chown, lstat, mkdir, open, readdir, rename, rm, statfs, type FileHandle } from 'node:fs/promises';
+import {
+  chown,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  realpath,
+  rename,
+  rm,
+  statfs,
+  type FileHandle,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Disk, DiskEntry } from './disk.ts';
@@ -48,6 +59,7 @@ export function nodeDisk(): Disk {
     remove: (path) => rm(path, { recursive: true, force: true }),
     list: async (path) => (await readdir(path).catch(ifMissing<string[]>([]))).sort(),
     look,
+    realPath: (path) => realpath(path).catch(ifMissing(undefined)),
     makeDirectory: async (path, owner) => {
       await mkdir(path, { recursive: true, mode: 0o700 });
       await chown(path, owner.uid, owner.gid);

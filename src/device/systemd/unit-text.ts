@@ -13,6 +13,7 @@ type Kind =
   | 'fields' // NAME=value words, one line each
   | 'credentials' // NAME:PATH, one line each; of letters, digits and `-`, and a path of ours
   | 'token' // letters, digits and `.:_/,=+-`, which systemd reads without unquoting
+  | 'devices' // paths below /dev of letters, digits and `._:+@=-`, each with `r` or `rw`, one line each
   | 'device-limit' // path of a file system, and a number for its device
   | 'tokens' // several, space-separated
   | 'number'
@@ -66,6 +67,7 @@ const directives = {
     KillSignal: 'token',
     OOMPolicy: 'token',
     DevicePolicy: 'token',
+    DeviceAllow: 'devices',
     CapabilityBoundingSet: 'tokens',
     Slice: 'units',
     UMask: 'token',
@@ -104,6 +106,7 @@ interface ValueOf {
   readonly credentials: readonly string[];
   readonly token: string;
   readonly tokens: readonly string[];
+  readonly devices: readonly { readonly path: string; readonly access: 'r' | 'rw' }[];
   readonly 'device-limit': { readonly path: string; readonly limit: number | bigint };
   readonly number: number | bigint;
   readonly percent: string;
@@ -172,6 +175,8 @@ const write: { readonly [K in Kind]: (value: ValueOf[K]) => readonly string[] } 
   token: (value) => [token(value)],
   tokens: (value) => [value.map(token).join(' ')],
   percent: (value) => [matching(/^[0-9]+(?:\.[0-9]{1,2})?%$/, value)],
+  devices: (value) =>
+    value.map(({ path, access }) => `${matching(/^\/dev\/[A-Za-z0-9._:+@=/-]+$/, path)} ${access}`),
   'device-limit': ({ path, limit }) => [`${quoteWord(matching(/^\//, path))} ${wholeNumber(limit)}`],
   number: (value) => [wholeNumber(value)],
   'yes-no': (value) => [value ? 'yes' : 'no'],

@@ -32,7 +32,7 @@ import { renderingsOf } from './app-trees.ts';
 import type { PodFiles } from './pod-files.ts';
 import type { PodWatch } from './pod-watch.ts';
 import { ImageMounts } from './image-mounts.ts';
-import { stagePods } from './staging.ts';
+import { type DeviceFacts, stagePods } from './staging.ts';
 import { StepRunner } from './steps.ts';
 import { StoredObjects } from './stored-objects.ts';
 import { watchProbation } from './watch-probation.ts';
@@ -49,7 +49,7 @@ export interface DeviceWorldPorts {
   readonly watch: PodWatch;
   readonly files: PodFiles;
   readonly directories: HostFacts['directories'] & { readonly partial: string; readonly metadata: string };
-  readonly host: Omit<HostFacts, 'limits' | 'directories' | 'network'>;
+  readonly host: DeviceFacts;
   /** Networks of the device, as they are now. */
   readonly networks: () => Promise<NetworkFacts>;
   /** The key of the metadata service, made when it is not there yet. */

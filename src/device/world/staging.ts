@@ -1,6 +1,6 @@
 import { parsePodManifest } from '../../image/appc/index.ts';
 import type { DeployedPod } from '../deploy/index.ts';
-import { compilePod, type CompiledPod, type HostFacts, type PodImage } from '../pod/index.ts';
+import { compilePod, type CompiledPod, type HostFacts, judgePath, type PodImage } from '../pod/index.ts';
 import { type NetworkFacts, refuseSharedPorts } from '../network/index.ts';
 import { metadataDocument, metadataUrl, wantsMetadata } from '../metadata/index.ts';
 import { podUuid, type DesiredPod, type DesiredState } from '../../wire/trust/index.ts';
@@ -13,12 +13,16 @@ import { checkPrograms } from './programs.ts';
 import { requireSealed } from './require-sealed.ts';
 import type { ImageMounts } from './image-mounts.ts';
 
+/** What a device is and allows, whatever it runs. */
+export type DeviceFacts = Omit<HostFacts, 'limits' | 'directories' | 'network'> &
+  Required<Pick<HostFacts, 'allow'>>;
+
 export interface StagingPorts {
   readonly disk: Disk;
   readonly files: PodFiles;
   readonly mounts: ImageMounts;
   readonly directories: HostFacts['directories'];
-  readonly host: Omit<HostFacts, 'limits' | 'directories' | 'network'>;
+  readonly host: DeviceFacts;
   /** Networks of the device, as they are now. */
   readonly networks: () => Promise<NetworkFacts>;
   /** The key of the metadata service, made when it is not there yet. */
@@ -110,12 +114,22 @@ async function compile(
     secrets: varying.secrets,
   });
   await requireSealed(compiled, disk, directories.secrets);
-  for (const { app, path } of compiled.sources) {
-    if ((await disk.look(path)) !== undefined) continue;
-    throw new Refusal(
-      'pod-volume-invalid',
-      `app ${app} of pod ${pod.name} needs ${path}, which is not on this device (ace.md, volume setup)`,
-    );
+  for (const { app, path, readOnly } of compiled.sources) {
+    const real = await disk.realPath(path);
+    if (real === undefined) {
+      throw new Refusal(
+        'pod-volume-invalid',
+        `app ${app} of pod ${pod.name} needs ${path}, which is not on this device (ace.md, volume setup)`,
+      );
+    }
+    // The kernel follows links, so what they lead to must be allowed as well.
+    const why = judgePath(real, readOnly, host.allow);
+    if (why !== undefined) {
+      throw new Refusal(
+        'pod-forbidden',
+        `pod ${pod.name}, app ${app}: a link in the source ${JSON.stringify(path)} of a volume leads elsewhere: ${why}`,
+      );
+    }
   }
   return {
     pod: compiled,

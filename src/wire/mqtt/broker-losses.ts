@@ -96,14 +96,28 @@ export function lossOf(error: unknown): ConnectionLost {
       : detail;
     return new ConnectionLost(reasonOf(code) ?? 'closed', words, { cause: error });
   }
+  const status = Number(/^Unexpected server response: (\d+)$/.exec(detail)?.[1]);
+  if (status > 0) {
+    const words = `the broker answered the request for a WebSocket with HTTP status ${status}`;
+    return new ConnectionLost(reasonOfStatus(status), words, { cause: error });
+  }
   if (typeof code !== 'string') return new ConnectionLost('closed', detail, { cause: error });
   if (noNetwork.has(code)) return new ConnectionLost('no-network', detail, { cause: error });
+  // Of ws, and of Node's HTTP parser: the other side speaks no WebSocket, or not as it should.
+  if (/^(WS_ERR|HPE)_/.test(code)) return new ConnectionLost('protocol', detail, { cause: error });
   if (ended.has(code)) return new ConnectionLost('closed', detail, { cause: error });
   // Happy eyeballs gives an AggregateError with the code of its first member.
   if (/^E[A-Z_]+$/.test(code) && !code.startsWith('ERR_') && code !== 'EPROTO') {
     return new ConnectionLost('unreachable', detail, { cause: error });
   }
   return new ConnectionLost('tls', detail, { cause: error });
+}
+
+/** What refused a WebSocket: the account, the load, or a path where none is. */
+function reasonOfStatus(status: number): LossReason {
+  if (status === 401 || status === 403) return 'credentials';
+  if (status === 429) return 'quota';
+  return status >= 500 ? 'busy' : 'protocol';
 }
 
 export function messageOf(error: unknown): string {

@@ -1,4 +1,3 @@
-import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import type { Refusal } from '../../core/refusal/index.ts';
 import { FairReader } from './fair-reader.ts';
@@ -12,12 +11,12 @@ const maxPacketBytes = 256 * 1024;
 
 /** The socket with the packet gate in its reading direction. */
 export class GatedStream extends Duplex {
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
   readonly #reader: FairReader;
   /** The library has not yet taken what was passed on: nothing more is read. */
   #full = false;
 
-  constructor(socket: Socket, dropped: (topic: string, refusal: Refusal) => void) {
+  constructor(socket: Duplex, dropped: (topic: string, refusal: Refusal) => void) {
     super({ allowHalfOpen: false });
     this.#socket = socket;
     const gate = new PacketGate(maxPacketBytes, {

@@ -1,10 +1,12 @@
 import { connect as connectTcp, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 // Only the client itself: the package's entry also loads WebSocket, SOCKS and browser code, which a
 // device never uses.
 import mqttClientModule from 'mqtt/lib/client';
 import { Refusal } from '../../core/refusal/index.ts';
 import { lossByBroker, lossOf, messageOf, publishLoss, subscribeLoss } from './broker-losses.ts';
+import { type Endpoint, parseBrokerUrl } from './broker-url.ts';
 import { GatedStream } from './gated-stream.ts';
 import {
   ConnectionLost,
@@ -22,7 +24,10 @@ const MqttClient =
 type MqttClient = InstanceType<typeof MqttClient>;
 
 export interface BrokerAddress {
-  /** `mqtt://host[:1883]` or `mqtts://host[:8883]` */
+  /**
+   * `mqtt://host[:1883]`, `mqtts://host[:8883]`, `ws://host[:80][/mqtt]` or
+   * `wss://host[:443][/mqtt]`
+   */
   readonly url: string;
   /** 4 is MQTT 3.1.1. */
   readonly version: 4 | 5;
@@ -51,12 +56,12 @@ const publishOverheadBytes = 10;
 const largeBytes = 1024;
 
 /**
- * MQTT over TCP or TLS by mqtt.js: one client object per connection, which never reconnects or
- * queues by itself.
+ * MQTT over TCP, TLS or WebSocket by mqtt.js: one client object per connection, which never
+ * reconnects or queues by itself.
  */
 export class MqttTransport implements Transport {
   readonly #address: BrokerAddress;
-  readonly #endpoint: { readonly host: string; readonly port: number; readonly tls: boolean };
+  readonly #endpoint: Endpoint;
   /**
    * The last TLS session ticket, in memory only: resumption saves the broker most of a handshake in
    * a storm.
@@ -77,7 +82,7 @@ export class MqttTransport implements Transport {
 
   async connect(options: ConnectOptions): Promise<Connection> {
     options.signal?.throwIfAborted();
-    const socket = this.#openSocket();
+    const socket = await this.#openStream();
     const connection = new MqttConnection(socket, this.#address, options);
     const abort = () => connection.abort(new ConnectionLost('closed', 'the attempt was given up'));
     options.signal?.addEventListener('abort', abort, { once: true });
@@ -87,6 +92,13 @@ export class MqttTransport implements Transport {
       options.signal?.removeEventListener('abort', abort);
     }
     return connection;
+  }
+
+  async #openStream(): Promise<Duplex> {
+    const { webSocket } = this.#endpoint;
+    if (webSocket === undefined) return this.#openSocket();
+    const { overWebSocket } = await import('./web-socket.ts');
+    return overWebSocket(webSocket, this.#openSocket());
   }
 
   #openSocket(): Socket {
@@ -115,23 +127,6 @@ export class MqttTransport implements Transport {
   }
 }
 
-/** Host and port of a broker URL. @throws Refusal `config-invalid` */
-export function parseBrokerUrl(url: string): { host: string; port: number; tls: boolean } {
-  const parsed = URL.canParse(url) ? new URL(url) : undefined;
-  const tls = parsed?.protocol === 'mqtts:';
-  if (parsed === undefined || (!tls && parsed.protocol !== 'mqtt:') || parsed.hostname === '') {
-    throw new Refusal(
-      'config-invalid',
-      `the broker's address ${JSON.stringify(url)} is not mqtt://host or mqtts://host`,
-    );
-  }
-  if (parsed.username !== '' || !['', '/'].includes(parsed.pathname) || parsed.search !== '') {
-    throw new Refusal('config-invalid', `the broker's address must be a host and a port only`);
-  }
-  const host = parsed.hostname.replace(/^\[|\]$/g, '');
-  return { host, port: parsed.port === '' ? (tls ? 8883 : 1883) : Number(parsed.port), tls };
-}
-
 class MqttConnection implements Connection {
   readonly established: Promise<void>;
   readonly ended: Promise<ConnectionLost>;
@@ -145,7 +140,7 @@ class MqttConnection implements Connection {
    */
   #takesBytes = Infinity;
 
-  constructor(socket: Socket, address: BrokerAddress, options: ConnectOptions) {
+  constructor(socket: Duplex, address: BrokerAddress, options: ConnectOptions) {
     this.ended = new Promise((resolve) => (this.#end = resolve));
     const { onDropped } = options;
     const stream = new GatedStream(socket, (topic, refusal) => onDropped?.(topic, refusal));

@@ -20,6 +20,7 @@ export {
 } from './report-codec.ts';
 export type {
   AppReport,
+  BrokerUse,
   CapabilityReport,
   DamagedImage,
   DeploymentEvent,

@@ -189,6 +189,7 @@ const report: Reader<DeviceReport> = map({
     max: most.capabilities,
   }),
   damaged: optional(list(map({ imageId: name, name, message: sentence }), { max: most.damaged })),
+  broker: optional(map({ url: name, at: integer(1), of: integer(1) })),
 });
 
 const presence: Reader<Presence> = map({

@@ -55,6 +55,15 @@ export interface DeviceReport {
    * when all are.
    */
   readonly damaged?: readonly DamagedImage[];
+  /** The broker of the session; absent on a device that has only one address. */
+  readonly broker?: BrokerUse;
+}
+
+export interface BrokerUse {
+  readonly url: string;
+  /** Its place in the configuration, counted from 1, and how many there are. */
+  readonly at: number;
+  readonly of: number;
 }
 
 export interface DamagedImage {

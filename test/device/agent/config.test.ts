@@ -21,7 +21,7 @@ describe('wherry.toml', () => {
       device: 'crane-7',
       groups: [],
       labels: {},
-      broker: { url: 'mqtt://broker:1883', version: 4, bootSpreadSeconds: 30 },
+      broker: { urls: ['mqtt://broker:1883'], version: 4, bootSpreadSeconds: 30 },
       download: { maxBytesPerSecond: 0 },
       store: { compression: 'none' },
       reportSchedule: '*/5 * * * *',
@@ -36,6 +36,45 @@ describe('wherry.toml', () => {
       limits: { reserveBytes: 0 },
       store: { compression: 'lz4' },
     });
+  });
+
+  it('[C157] takes several broker addresses in place of one', () => {
+    const several = (urls: string) => minimal.replace('url = "mqtt://broker:1883"', `urls = ${urls}`);
+    expect(parseConfig(several('["mqtts://a", "mqtt://b:1884"]')).broker.urls).toEqual([
+      'mqtts://a',
+      'mqtt://b:1884',
+    ]);
+    expect(fault(several('[]'))).toBe('wherry.toml: broker.url takes text and must be given');
+    expect(fault(several('["mqtts://a", "http://b"]'))).toBe(
+      'wherry.toml: broker.urls takes mqtt://host:port, mqtts://host:port, ws://host:port/path or wss://host:port/path',
+    );
+    expect(fault(several('["mqtts://a", "mqtts://a"]'))).toBe(
+      'wherry.toml: broker.urls names mqtts://a twice',
+    );
+    expect(fault(several('"mqtts://a"'))).toMatch(
+      /^wherry.toml: broker.urls takes a list of at most 8 addresses/,
+    );
+    expect(fault(`${minimal}urls = ["mqtts://a"]\n`)).toBe(
+      'wherry.toml: broker.urls is given beside broker.url: keep one of them',
+    );
+  });
+
+  it('[C159] takes an interval of visits in place of a kept session', () => {
+    expect(parseConfig(minimal).broker.visitEverySeconds).toBeUndefined();
+    const timer = `${minimal}connection = "timer"\n`;
+    expect(parseConfig(`${timer}interval_seconds = 900\n`).broker.visitEverySeconds).toBe(900);
+    expect(fault(timer)).toBe(
+      'wherry.toml: broker.interval_seconds must be given with broker.connection "timer"',
+    );
+    expect(fault(`${timer}interval_seconds = 9\n`)).toBe(
+      'wherry.toml: broker.interval_seconds takes a whole number from 10 to 604800',
+    );
+    expect(fault(`${minimal}interval_seconds = 900\n`)).toBe(
+      'wherry.toml: broker.interval_seconds has no effect without broker.connection "timer"',
+    );
+    expect(fault(`${minimal}connection = "often"\n`)).toBe(
+      'wherry.toml: broker.connection takes one of kept, timer',
+    );
   });
 
   it('[C178] takes groups in their order, and labels', () => {
@@ -78,6 +117,37 @@ describe('wherry.toml', () => {
     });
   });
 
+  it('[C180] admits a group to the local API only when it is named', () => {
+    expect(parseConfig(minimal).api).toEqual({});
+    expect(parseConfig(`${minimal}[api]\ngroup = "operators"\n`).api).toEqual({ group: 'operators' });
+    for (const group of ['', 'Operators', '0', 'a:b', 'a'.repeat(33)])
+      expect(fault(`${minimal}[api]\ngroup = "${group}"\n`)).toMatch(/^wherry.toml: api.group takes/);
+    expect(fault(`${minimal}[api]\nuser = "x"\n`)).toBe('wherry.toml: api.user is not a known key');
+  });
+
+  it('has a list of what pods may have, of which a given key replaces the default', () => {
+    const { allow } = parseConfig(minimal);
+    expect(allow.volumes.map(({ path }) => path)).toContain('/srv');
+    expect(allow).toMatchObject({ root: true, hostPorts: [{ first: 1, last: 65_535 }] });
+    expect(allow.capabilities.size).toBe(14);
+    expect([...allow.isolators, ...allow.devices]).toEqual([]);
+    const toml = `${minimal}[allow]\nvolumes = ["/data", "/etc/site:ro"]\ncapabilities = ["default", "CAP_NET_ADMIN"]\ndevices = ["/dev/ttyUSB*"]\nroot = false\nhost_ports = ["80", "8000-8999"]\nisolators = ["os/linux/oom-score-adj"]\n`;
+    expect(parseConfig(toml).allow).toEqual({
+      volumes: [
+        { path: '/data', readOnly: false },
+        { path: '/etc/site', readOnly: true },
+      ],
+      devices: ['/dev/ttyUSB*'],
+      capabilities: new Set([...allow.capabilities, 'CAP_NET_ADMIN']),
+      root: false,
+      hostPorts: [
+        { first: 80, last: 80 },
+        { first: 8000, last: 8999 },
+      ],
+      isolators: new Set(['os/linux/oom-score-adj']),
+    });
+  });
+
   it('accepts a proxy and a rate limit for downloads', () => {
     const toml = `${minimal}[download]\nproxy = "http://proxy.example:3128/"\nno_proxy = ["a.local", ".b"]\nmax_bytes_per_second = 65536\n`;
     expect(parseConfig(toml).download).toEqual({
@@ -96,7 +166,7 @@ describe('wherry.toml', () => {
     ],
     [
       minimal.replace('mqtt://broker:1883', 'http://broker'),
-      'wherry.toml: broker.url takes mqtt://host:port or mqtts://host:port',
+      'wherry.toml: broker.url takes mqtt://host:port, mqtts://host:port, ws://host:port/path or wss://host:port/path',
     ],
     [`${minimal}colour = "red"\n`, 'wherry.toml: broker.colour is not a known key'],
     [`extra = 1\n${minimal}`, 'wherry.toml: extra is not a known key'],
@@ -137,6 +207,25 @@ describe('wherry.toml', () => {
     [`${minimal}[download]\nno_proxy = ["a"]\n`, /download\.no_proxy says nothing without download\.proxy/],
     [`${minimal}[download]\nproxy = "http://p"\nno_proxy = "a"\n`, /download\.no_proxy takes a list/],
     [`${minimal}[download]\nproxy = "http://p"\nno_proxy = ["a,b"]\n`, /download\.no_proxy takes a list/],
+    ...[
+      ['volumes = "/srv"', 'volumes takes a list of at most 64 absolute paths, with ":ro" for reading only'],
+      ['volumes = ["srv"]', 'volumes takes a list'],
+      ['volumes = ["/srv/../etc"]', 'volumes takes a list'],
+      ['volumes = [1]', 'volumes takes a list'],
+      ['capabilities = ["CAP_NET_ADMN"]', 'capabilities takes a list of at most 64 capabilities, "default"'],
+      ['devices = ["/etc/passwd"]', 'devices takes a list of at most 64 paths below /dev, in which'],
+      ['devices = ["/dev/tty[0-9]"]', 'devices takes a list'],
+      ['root = "no"', 'root takes true or false'],
+      ['host_ports = ["0"]', 'host_ports takes a list of at most 64 ports and ranges, as in ["80", "8000-89'],
+      ['host_ports = ["90-80"]', 'host_ports takes a list'],
+      ['host_ports = ["1-65536"]', 'host_ports takes a list'],
+      ['host_ports = [80]', 'host_ports takes a list'],
+      ['isolators = ["resource/cpu"]', 'isolators takes a list of at most 64 of os/linux/oom-score-adj, os/'],
+      ['hosts = []', 'hosts is not a known key'],
+    ].map(([line = '', sentence = '']): [string, string] => [
+      `${minimal}[allow]\n${line}\n`,
+      `wherry.toml: allow.${sentence}`,
+    ]),
     ['fleet = \n', /^wherry\.toml line 1: /],
   ])('%j is refused with a message', (toml, sentence) => {
     expect(fault(toml)).toMatch(sentence);

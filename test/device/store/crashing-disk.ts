@@ -187,6 +187,11 @@ export class CrashingDisk implements Disk, Verity {
     return Promise.resolve([...new Set(names)].sort());
   }
 
+  /** It has no links. */
+  async realPath(path: string): Promise<string | undefined> {
+    return (await this.look(path)) === undefined ? undefined : path;
+  }
+
   look(path: string): Promise<DiskEntry | undefined> {
     const inode = this.#names.get(path);
     const common = { owner: nobody, mode: 0o700, links: 1 };

@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { once } from 'node:events';
 import { ConnectionLost, type Connection, type Message } from '../../../src/wire/mqtt/transport.ts';
-import { MqttTransport, parseBrokerUrl } from '../../../src/wire/mqtt/mqtt-transport.ts';
+import { parseBrokerUrl } from '../../../src/wire/mqtt/broker-url.ts';
+import { MqttTransport } from '../../../src/wire/mqtt/mqtt-transport.ts';
 import { decodePresence, decodeReport, encodePresence } from '../../../src/wire/report/report-codec.ts';
 import type { Presence } from '../../../src/wire/report/report.ts';
 import { DeviceSession, type ConnectionState } from '../../../src/device/session/device-session.ts';
@@ -376,14 +377,21 @@ describe('the address of a broker', () => {
     ['mqtt://broker.example', { host: 'broker.example', port: 1883, tls: false }],
     ['mqtts://broker.example', { host: 'broker.example', port: 8883, tls: true }],
     ['mqtts://[2001:db8::1]:8000', { host: '2001:db8::1', port: 8000, tls: true }],
+    ['ws://broker', { host: 'broker', port: 80, tls: false, webSocket: 'ws://broker/mqtt' }],
+    ['wss://broker:9001/a/b', { host: 'broker', port: 9001, tls: true, webSocket: 'wss://broker:9001/a/b' }],
   ])('%s is parsed', (url, expected) => {
     expect(parseBrokerUrl(url)).toEqual(expected);
   });
 
-  it.each(['http://broker', 'broker:1883', 'mqtt://', 'mqtt://user:secret@broker', 'mqtt://broker/path'])(
-    '%s is refused',
-    (url) => {
-      expect(() => parseBrokerUrl(url)).toThrow(/broker's address/);
-    },
-  );
+  it.each([
+    'http://broker',
+    'ws://u:p@broker',
+    'wss://broker/mqtt?x=1',
+    'broker:1883',
+    'mqtt://',
+    'mqtt://user:secret@broker',
+    'mqtt://broker/path',
+  ])('%s is refused', (url) => {
+    expect(() => parseBrokerUrl(url)).toThrow(/broker's address/);
+  });
 });

@@ -1,4 +1,4 @@
-import type { RunningApp } from './running-apps.ts';
+import type { RunningApp } from '../../../device/local-api/index.ts';
 
 /**
  * Waits for one line on descriptor 3 and becomes its arguments. Without a cgroup manager `crun

@@ -12,7 +12,7 @@ import type { Context } from '../../context.ts';
 import type { ExecFlags } from '../../flags.ts';
 import { EndedWith } from '../../terminal.ts';
 import { execCommand } from './exec-process.ts';
-import { appUnits, findRunningApp, type RunningApp } from './running-apps.ts';
+import { appUnits, findRunningApp, type RunningApp } from '../../../device/local-api/index.ts';
 
 const cgroups = '/sys/fs/cgroup';
 

@@ -1,14 +1,5 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import { isAcName } from '../../../image/appc/index.ts';
-import { Refusal } from '../../../core/refusal/index.ts';
-import {
-  approvalPath,
-  lockDirectories,
-  type LockFile,
-  places,
-  readLocks,
-} from '../../../device/host/index.ts';
+import { type LockFile, places, readLocks } from '../../../device/host/index.ts';
+import { addLock, approve, removeLock } from '../../../device/local-api/index.ts';
 import type { Context } from '../../context.ts';
 
 export interface LockFlags {
@@ -20,18 +11,12 @@ export interface LockFlags {
 }
 
 /** `wherry lock add` */
-export async function addLock(context: Context, name: string, flags: LockFlags): Promise<void> {
-  refuseOtherNames(name);
-  const { boot, kept } = lockDirectories(places);
-  const path = join(flags.keep === true ? kept : boot, name);
+export async function lockDevice(context: Context, name: string, flags: LockFlags): Promise<void> {
   const expires = Math.floor(context.clock.nowMs() / 1000) + flags.for;
-  await asRoot(async () => {
-    await mkdir(dirname(path), { recursive: true, mode: 0o755 });
-    await writeFile(path, `${JSON.stringify({ reason: flags.reason, expires })}\n`);
-  });
+  const lock = await addLock(places, name, { reason: flags.reason, expires, keep: flags.keep === true });
   const until = new Date(expires * 1000).toISOString();
-  if (context.json) context.terminal.out(JSON.stringify({ name, path, reason: flags.reason, expires }));
-  else context.terminal.out(`no version is activated until ${until}, unless it is forced`);
+  const text = `no version is activated until ${until}, unless it is forced`;
+  context.terminal.out(context.json ? JSON.stringify(lock) : text);
 }
 
 /** `wherry lock list` */
@@ -45,31 +30,18 @@ export function listLocks(context: Context): void {
 }
 
 /** `wherry lock rm` */
-export async function removeLock(context: Context, name: string): Promise<void> {
-  refuseOtherNames(name);
-  const found = readLocks(places).filter((lock) => lock.name === name);
-  if (found.length === 0) {
-    const names = readLocks(places).map((lock) => lock.name);
-    throw new Refusal('not-found', `there is no lock ${name}; locks: ${names.join(', ') || 'none'}`);
-  }
-  await asRoot(async () => {
-    for (const { path } of found) await rm(path);
-  });
+export async function unlockDevice(context: Context, name: string): Promise<void> {
+  await removeLock(places, name);
   context.terminal.out(context.json ? JSON.stringify({ name }) : `removed the lock ${name}`);
 }
 
 /** `wherry approve` */
-export async function approve(
+export async function approveVersion(
   context: Context,
   version: number,
   { group }: { readonly group?: string },
 ): Promise<void> {
-  if (group !== undefined) refuseOtherNames(group);
-  const path = approvalPath(places, version, group);
-  await asRoot(async () => {
-    await mkdir(dirname(path), { recursive: true, mode: 0o755 });
-    await writeFile(path, '');
-  });
+  await approve(places, version, group);
   const text = `version ${version} may be activated from now on, in this boot`;
   context.terminal.out(
     context.json ? JSON.stringify({ version, ...(group === undefined ? {} : { group }) }) : text,
@@ -79,17 +51,4 @@ export async function approve(
 function stateOf({ expires }: LockFile, nowSeconds: number): string {
   if (expires === undefined) return 'unreadable';
   return expires > nowSeconds ? `until ${new Date(expires * 1000).toISOString()}` : 'expired';
-}
-
-function refuseOtherNames(name: string): void {
-  if (isAcName(name) && basename(name) === name) return;
-  throw new Refusal('usage', `${JSON.stringify(name)} is not a name of lower-case words and dashes`);
-}
-
-async function asRoot(work: () => Promise<void>): Promise<void> {
-  try {
-    await work();
-  } catch (cause) {
-    throw new Refusal('device-unsupported', `${String(cause)}; run this as root on a device`, { cause });
-  }
 }

@@ -3,7 +3,7 @@ import { type DeviceState, imageUses, type ImageUse } from '../../../device/depl
 import { Refusal } from '../../../core/refusal/index.ts';
 import type { StoredObject } from '../../../device/store/index.ts';
 import type { Context } from '../../context.ts';
-import { type DeviceStore, deviceStore, openDeviceStore } from './device-store.ts';
+import { type DeviceStore, deviceStore, openDeviceStore } from '../../../device/local-api/index.ts';
 import { formatBytes, shortImageId } from '../../format.ts';
 
 /** How one object fared. */

@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { isAcName } from '../../../image/appc/index.ts';
 import { Refusal } from '../../../core/refusal/index.ts';
+import { journalCommand } from '../../../device/local-api/index.ts';
 import type { Context } from '../../context.ts';
 import type { LogFlags } from '../../flags.ts';
 
@@ -45,23 +45,8 @@ export function logCommand(
   app: string | undefined,
   flags: LogFlags & { readonly json?: boolean },
 ): readonly string[] {
-  for (const name of app === undefined ? [pod] : [pod, app]) {
-    if (!isAcName(name))
-      throw new Refusal('usage', `${JSON.stringify(name)} is not the name of a pod or an app`);
-  }
-  const { ssh, since } = flags;
-  const command = [
-    'journalctl',
-    '--no-pager',
-    `--output=${flags.json === true ? 'json' : 'short-iso'}`,
-    ...(flags.follow === true ? ['--follow'] : []),
-    ...(flags.lines === undefined ? [] : [`--lines=${flags.lines}`]),
-    ...(since === undefined ? [] : [`--since=${since}`]),
-    // Not what the start of an app itself may have to say to the journal.
-    '_TRANSPORT=stdout',
-    `WHERRY_POD=${pod}`,
-    ...(app === undefined ? [] : [`WHERRY_APP=${app}`]),
-  ];
+  const { ssh, ...choice } = flags;
+  const command = journalCommand({ ...choice, pod, ...(app === undefined ? {} : { app }) });
   if (ssh === undefined) return command;
   if (ssh.startsWith('-')) throw new Refusal('usage', `--ssh takes a host, not ${JSON.stringify(ssh)}`);
   // ssh joins its arguments with blanks and gives them to a shell.

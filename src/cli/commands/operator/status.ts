@@ -192,14 +192,14 @@ function appCells(pod: PodReport, app: AppReport): (Cell | string)[] {
 }
 
 function deviceNotes(
-  { device, report, unreadable }: DeviceView,
+  { device, presence, report, unreadable }: DeviceView,
   roots: readonly ChainedRoot[],
   comparison?: BrokerComparison,
 ): string[] {
   const notes: string[] = unreadable === undefined ? [] : [`${device}: ${unreadable}`];
   if (comparison !== undefined) notes.push(...brokerNotes(comparison));
   if (report === undefined) return notes;
-  const { deployment, refused, pods, capabilities, damaged = [] } = report;
+  const { deployment, refused, pods, capabilities, damaged = [], broker } = report;
   const behind = rootNote(device, report, roots);
   if (behind !== undefined) notes.push(behind);
   if (deployment !== undefined && 'code' in deployment) {
@@ -232,6 +232,11 @@ function deviceNotes(
       if (outcome === 'enforced') continue;
       notes.push(`${device}: ${pod.name}${app === '' ? '' : `/${app}`}: ${name} is ${outcome}: ${detail}`);
     }
+  }
+  if (broker !== undefined) {
+    const { url, at, of } = broker;
+    const tense = presence?.up === true ? 'uses' : 'used';
+    notes.push(`${device}: ${tense} the broker ${url}, address ${at} of ${of}`);
   }
   for (const { message } of damaged) notes.push(`${device}: image-corrupt: ${message}`);
   const lacks = capabilities.filter(({ available }) => !available);

@@ -82,6 +82,15 @@ describe('the broker beside the fleet directory', () => {
     expect(renderStatus(plain, [view], found === undefined ? [] : [found])).toMatch(words);
   });
 
+  it('[C157] names the address in use of a device that has several brokers', () => {
+    const broker = { url: 'mqtts://b.example:8883', at: 2, of: 2 };
+    const view = { device: 'crane-7', report: sampleReport({ broker }), events: [], eventCount: 0 };
+    const presence = { format: 1, bootId: 'boot-a', connection: 1, up: true } as const;
+    const words = 'the broker mqtts://b.example:8883, address 2 of 2';
+    expect(renderStatus(plain, [{ ...view, presence }])).toContain(`crane-7: uses ${words}`);
+    expect(renderStatus(plain, [view])).toContain(`crane-7: used ${words}`);
+  });
+
   it('names a connected device whose reports do not arrive', () => {
     const presence = { format: 1, bootId: 'boot-a', connection: 1, up: true } as const;
     const view = { device: 'crane-7', events: [], eventCount: 0 };

@@ -1,5 +1,5 @@
-import { decodeState, type DeviceState } from '../../../device/deploy/index.ts';
-import { Refusal } from '../../../core/refusal/index.ts';
+import { decodeState, type DeviceState } from '../deploy/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import {
   type Disk,
   type ImageStore,
@@ -8,7 +8,7 @@ import {
   programVerity,
   stateSlots,
   type StoreDirectories,
-} from '../../../device/store/index.ts';
+} from '../store/index.ts';
 
 /** Where a device keeps things (device/host/places.ts). */
 export const deviceStore = '/var/lib/wherry';

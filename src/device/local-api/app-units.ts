@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { readdir } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { Refusal } from '../../../core/refusal/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 
 /** An app as systemd knows it. */
 export interface AppUnit {

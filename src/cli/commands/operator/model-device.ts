@@ -1,0 +1,98 @@
+import { createReadStream } from 'node:fs';
+import { isAcName, labelValue, type PodManifest } from '../../../image/appc/index.ts';
+import { readArchive } from '../../../image/aci/index.ts';
+import { defaultArchiveLimits } from '../../../image/tar/index.ts';
+import { type NetworkFacts, hostOnly } from '../../../device/network/index.ts';
+import { places } from '../../../device/host/index.ts';
+import type { HostFacts, PodImage } from '../../../device/pod/index.ts';
+import type { OfferedImage } from '../../../operator/fleet/index.ts';
+
+/**
+ * What `wherry pod validate` takes for the device: one that has all that wherry can use, so that
+ * what is refused is refused by every device.
+ */
+
+const maxAccountFileBytes = 256 << 10;
+
+/** Node's name for a machine, by the label `arch` of an image. */
+const machines: Readonly<Record<string, string>> = {
+  aarch64: 'arm64',
+  armv7l: 'arm',
+  armv6l: 'arm',
+  amd64: 'x64',
+};
+
+/** CNI plugins of Debian's containernetworking-plugins that wherry runs. */
+const plugins = ['loopback', 'bridge', 'host-local', 'portmap', 'bandwidth'];
+
+export function modelHost(
+  limits: HostFacts['limits'],
+  manifest: PodManifest,
+  arch: string | undefined,
+): HostFacts {
+  const { images, pods, volumes, run, secrets, crun } = places;
+  return {
+    controllers: ['cpu', 'memory', 'pids', 'io'],
+    crunPath: crun,
+    cpuCount: 4,
+    memoryBytes: 4 * 2 ** 30,
+    limits,
+    machine: machines[arch ?? ''] ?? 'arm64',
+    holderPath: '/usr/bin/catatonit',
+    network: modelNetwork(manifest),
+    directories: { images, pods, volumes, run, secrets },
+  };
+}
+
+/**
+ * Networks other than wherry's own are a device's: whichever the pod names is taken to be there.
+ */
+function modelNetwork({ annotations }: PodManifest): NetworkFacts {
+  const name = labelValue(annotations, 'wherry/network') ?? 'host';
+  const isOwn = !isAcName(name) || ['host', 'none', 'bridge'].includes(name);
+  const list = {
+    cniVersion: '1.0.0',
+    name,
+    plugins: [
+      { type: 'bridge', ipam: { type: 'host-local' } },
+      { type: 'portmap', capabilities: { portMappings: true } },
+      { type: 'bandwidth', capabilities: { bandwidth: true } },
+    ],
+  };
+  return {
+    ...hostOnly,
+    plugins: new Set(plugins),
+    lists: new Map(isOwn ? [] : [[name, JSON.stringify(list)]]),
+    attachScript: '#!/bin/sh\n',
+  };
+}
+
+/**
+ * An image as the compiler takes it, with its accounts.
+ * @param layers the image, then those that it depends on, the uppermost first
+ */
+export async function modelImage(image: OfferedImage, layers: readonly OfferedImage[]): Promise<PodImage> {
+  const found = { passwd: '', group: '', owners: new Map<string, { uid: number; gid: number }>() };
+  // The lowest first: what lies above replaces it.
+  for (const { path } of layers.toReversed()) {
+    await readArchive(createReadStream(path), {
+      limits: defaultArchiveLimits,
+      onEntry: async (entry, body) => {
+        if (!entry.path.startsWith('rootfs/')) return;
+        const inside = entry.path.slice('rootfs'.length);
+        if (entry.type !== 'directory') found.owners.set(inside, { uid: entry.uid, gid: entry.gid });
+        const file = inside === '/etc/passwd' ? 'passwd' : inside === '/etc/group' ? 'group' : undefined;
+        if (file === undefined) return;
+        const isRead = entry.type === 'file' && entry.sizeBytes <= maxAccountFileBytes;
+        found[file] = isRead ? await textOf(body) : '';
+      },
+    });
+  }
+  return { id: image.id, manifest: image.manifest, layers: layers.map(({ id }) => id), ...found };
+}
+
+async function textOf(body: AsyncIterable<Buffer>): Promise<string> {
+  const pieces: Buffer[] = [];
+  for await (const piece of body) pieces.push(piece);
+  return Buffer.concat(pieces).toString('utf8');
+}

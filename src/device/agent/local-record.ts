@@ -1,0 +1,12 @@
+import { rename, writeFile } from 'node:fs/promises';
+import type { DeviceReport } from '../../wire/report/index.ts';
+import type { Config } from './config.ts';
+
+/** Leaves in memory what the local API reads (device/local-api/device-status.ts). */
+export async function keepRecord(
+  path: string,
+  record: { readonly report: DeviceReport; readonly network: Config['network'] },
+): Promise<void> {
+  await writeFile(`${path}.new`, JSON.stringify(record), { mode: 0o600 });
+  await rename(`${path}.new`, path);
+}

@@ -1,0 +1,73 @@
+import type { Clock } from '../../core/ports/index.ts';
+
+/**
+ * A visit to the broker is the life of wherryd with `broker.connection = "timer"`: it connects,
+ * carries out what it finds, reports, and ends. This file decides when it has ended.
+ */
+export interface VisitFacts {
+  readonly sinceStartMs: number;
+  /** How long the session is established; undefined without one. */
+  readonly connectedForMs?: number;
+  /** How long nothing was under way and nothing waited to be sent. */
+  readonly quietForMs: number;
+  /** Whether a command came on this connection. */
+  readonly hasCommand: boolean;
+  /** Of the deployment that is pending; 0 without one. */
+  readonly probationSeconds: number;
+}
+
+/** Without a broker for so long, the next visit may find one. */
+const connectWithinMs = 10 * 60_000;
+/** A report follows a change within a second. */
+const quietMs = 3_000;
+/** When no command came, the session subscribes once more 5 to 15 s after it was established. */
+const answerWithinMs = 20_000;
+/** Longer than any download at a bearable rate. The deployment stays pending, and is resumed. */
+const workWithinMs = 2 * 3_600_000;
+
+/** Whether there is nothing more to wait for, or it has been waited for long enough. */
+export function visitIsOver(facts: VisitFacts): boolean {
+  const { sinceStartMs, connectedForMs, quietForMs, hasCommand, probationSeconds } = facts;
+  if (sinceStartMs >= workWithinMs + probationSeconds * 1000) return true;
+  if (quietForMs < quietMs) return false;
+  if (connectedForMs === undefined) return sinceStartMs >= connectWithinMs;
+  return hasCommand || connectedForMs >= answerWithinMs;
+}
+
+/** Whom a visit asks, each second. */
+export interface VisitPorts {
+  readonly clock: Clock;
+  /** Whether a deployment, a repair or an examination is under way. */
+  readonly isBusy: () => boolean;
+  /** The state of the session; undefined while there is no connection. */
+  readonly traffic: () => { readonly hasCommand: boolean; readonly hasUnsent: boolean } | undefined;
+  readonly probationSeconds: () => number;
+  /** Resolves when no root of trust is awaited or examined. */
+  readonly settled: () => Promise<void>;
+}
+
+const sampleMs = 1_000;
+
+/** Resolves when the visit is over, or when `signal` is aborted. */
+export async function endOfVisit(ports: VisitPorts, signal: AbortSignal): Promise<void> {
+  const { clock } = ports;
+  const startedAtMs = clock.monotonicMs();
+  let connectedAtMs: number | undefined;
+  let quietSinceMs = startedAtMs;
+  while (!signal.aborted) {
+    await clock.sleep(sampleMs, signal).catch(() => undefined);
+    await ports.settled();
+    const nowMs = clock.monotonicMs();
+    const traffic = ports.traffic();
+    connectedAtMs = traffic === undefined ? undefined : (connectedAtMs ?? nowMs);
+    if (ports.isBusy() || traffic?.hasUnsent === true) quietSinceMs = nowMs;
+    const facts = {
+      sinceStartMs: nowMs - startedAtMs,
+      ...(connectedAtMs === undefined ? {} : { connectedForMs: nowMs - connectedAtMs }),
+      quietForMs: nowMs - quietSinceMs,
+      hasCommand: traffic?.hasCommand === true,
+      probationSeconds: ports.probationSeconds(),
+    };
+    if (visitIsOver(facts)) return;
+  }
+}

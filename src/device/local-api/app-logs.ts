@@ -1,0 +1,95 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { isAcName } from '../../image/appc/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+
+export interface LogChoice {
+  readonly pod: string;
+  /** All apps of the pod without it. */
+  readonly app?: string;
+  readonly follow?: boolean;
+  readonly lines?: number;
+  /** As journalctl takes it. */
+  readonly since?: string;
+  /** One JSON object for each entry of the journal. */
+  readonly json?: boolean;
+}
+
+/** What an app wrote. */
+export interface LogLine {
+  /** RFC 3339, in UTC. */
+  readonly at: string;
+  readonly app: string;
+  readonly text: string;
+}
+
+/** How long journalctl may search. */
+const searchMs = 10_000;
+/** Entries are read as JSON with all their fields: some 2 KB around each line. */
+const maxJournalBytes = 8 << 20;
+
+/**
+ * The words of journalctl that show what a pod wrote. The journal has it with the fields WHERRY_POD
+ * and WHERRY_APP.
+ *
+ * @throws Refusal `usage` for names that are none
+ */
+export function journalCommand(choice: LogChoice): readonly string[] {
+  const { pod, app, since } = choice;
+  for (const name of app === undefined ? [pod] : [pod, app]) {
+    if (!isAcName(name))
+      throw new Refusal('usage', `${JSON.stringify(name)} is not the name of a pod or an app`);
+  }
+  return [
+    'journalctl',
+    '--no-pager',
+    `--output=${choice.json === true ? 'json' : 'short-iso'}`,
+    ...(choice.follow === true ? ['--follow'] : []),
+    ...(choice.lines === undefined ? [] : [`--lines=${choice.lines}`]),
+    ...(since === undefined ? [] : [`--since=${since}`]),
+    // Not what the start of an app itself may have to say to the journal.
+    '_TRANSPORT=stdout',
+    `WHERRY_POD=${pod}`,
+    ...(app === undefined ? [] : [`WHERRY_APP=${app}`]),
+  ];
+}
+
+/**
+ * The newest lines that a pod wrote, oldest first.
+ *
+ * @throws Refusal `usage`, `input-invalid` for a time that journalctl does not know,
+ *   `device-unsupported` when the journal cannot be read in time
+ */
+export async function readLog(choice: LogChoice & { readonly lines: number }): Promise<readonly LogLine[]> {
+  const [program = '', ...args] = journalCommand({ ...choice, json: true });
+  // With --all a long line is printed, not left out.
+  const fields = ['--all', '--output-fields=MESSAGE,WHERRY_APP,__REALTIME_TIMESTAMP'];
+  try {
+    const bounds = { timeout: searchMs, maxBuffer: maxJournalBytes };
+    const { stdout } = await promisify(execFile)(program, [...fields, ...args], bounds);
+    return stdout.split('\n').filter(Boolean).map(logLine);
+  } catch (cause) {
+    const { stderr = '' } = cause as { readonly stderr?: string };
+    const isTime = choice.since !== undefined && /timestamp/i.test(stderr);
+    throw new Refusal(
+      isTime ? 'input-invalid' : 'device-unsupported',
+      isTime
+        ? `journalctl does not know the time ${JSON.stringify(choice.since)}`
+        : `the journal cannot be read, or not in ${searchMs / 1000} s and ${maxJournalBytes >> 20} MiB; ask for fewer lines${stderr === '' ? '' : `: ${stderr.trim().slice(0, 200)}`}`,
+      { cause },
+    );
+  }
+}
+
+/** An entry as `journalctl --output=json` prints it (systemd.journal-fields(7)). */
+function logLine(line: string): LogLine {
+  const entry = JSON.parse(line) as Readonly<Record<string, unknown>>;
+  const { MESSAGE: message } = entry;
+  // Bytes that are no text come as a list of numbers.
+  const text = Array.isArray(message) ? Buffer.from(message as number[]).toString('utf8') : message;
+  return {
+    at: new Date(Number(entry['__REALTIME_TIMESTAMP']) / 1000).toISOString(),
+    app: String(entry['WHERRY_APP']),
+    text: typeof text === 'string' ? text : '',
+  };
+}

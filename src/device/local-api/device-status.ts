@@ -1,0 +1,50 @@
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import type { DeviceReport } from '../../wire/report/index.ts';
+import { type LockFile, places, readLocks } from '../host/index.ts';
+import type { NetworkFacts } from '../network/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+
+/** What wherryd leaves for others in memory, at each report (device/agent/local-record.ts). */
+export interface SupervisorRecord {
+  readonly report: DeviceReport;
+  /** What its configuration says of networks. */
+  readonly network: Pick<NetworkFacts, 'allowHost' | 'whenUnsaid' | 'subnet'>;
+}
+
+export interface DeviceStatus {
+  /** systemd's ActiveState of wherryd. */
+  readonly supervisor: string;
+  /** What wherryd reported last, in this boot; null when it has not reported yet. */
+  readonly report: DeviceReport | null;
+  readonly locks: readonly LockFile[];
+}
+
+/**
+ * How this device is, also while wherryd does not run: the report then is its last one.
+ * @throws Refusal `device-unsupported` where there is no systemd
+ */
+export async function deviceStatus(): Promise<DeviceStatus> {
+  const words = ['show', '--property=ActiveState', '--value', 'wherryd.service'];
+  const { stdout } = await promisify(execFile)('systemctl', words).catch((cause: unknown) => {
+    throw new Refusal('device-unsupported', 'systemd does not answer here; run this on a device', { cause });
+  });
+  const record = await lastRecord();
+  return { supervisor: stdout.trim(), report: record?.report ?? null, locks: readLocks(places) };
+}
+
+/**
+ * Undefined when wherryd has not reported in this boot.
+ * @throws Refusal `device-unsupported` without the rights to read it
+ */
+export async function lastRecord(): Promise<SupervisorRecord | undefined> {
+  try {
+    return JSON.parse(await readFile(places.record, 'utf8')) as SupervisorRecord;
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return undefined;
+    if (code !== 'EACCES') throw cause;
+    throw new Refusal('device-unsupported', `${places.record} can only be read by root; try sudo`, { cause });
+  }
+}

@@ -1,0 +1,80 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { type DeviceState, type ImageUse, imageUses, versionOf } from '../deploy/index.ts';
+import { places } from '../host/index.ts';
+import { mountUnit } from '../pod/index.ts';
+import { deviceStore, openDeviceStore } from './device-store.ts';
+
+/** An image of the store as programs read it. */
+export interface ImageSummary {
+  readonly id: string;
+  readonly name: string | null;
+  readonly version: string | null;
+  readonly sizeBytes: number | null;
+  readonly inUse: boolean;
+  /** RFC 3339; null for an image that is in use, and when nobody knows. */
+  readonly lastUse: string | null;
+  readonly deployments: ImageUse['deployments'];
+  readonly pods: readonly string[];
+  readonly verity: string | null;
+  readonly renderedOf?: readonly string[];
+}
+
+/**
+ * What a store holds, and what holds it there.
+ *
+ * @param path the directory of the store: of this device, or of a card that is mounted here
+ * @throws Refusal as {@link openDeviceStore}
+ */
+export async function storedImages(path: string): Promise<readonly ImageUse[]> {
+  const { disk, images, directories, readState } = await openDeviceStore(path);
+  const state = await readState();
+  const objects = new Map<string, number>();
+  for (const id of await images.list()) {
+    const entry = await disk.look(images.pathOf(id));
+    if (entry !== undefined) objects.set(id, entry.sizeBytes);
+  }
+  // Units run on this machine only; a card that is mounted here is not of this machine.
+  const active = path === deviceStore ? await activeUnits(state) : new Set<string>();
+  const mountOf = (id: string): string =>
+    mountUnit(id, { directories: { ...directories, run: places.run } }).name;
+  return imageUses(state, objects, mountOf, (unit) => active.has(unit));
+}
+
+export function imageSummary({ id, image, sizeBytes, deployments, pods, lastUse }: ImageUse): ImageSummary {
+  return {
+    id,
+    name: image?.name ?? null,
+    version: (image === undefined ? undefined : versionOf(image)) ?? null,
+    sizeBytes: sizeBytes ?? null,
+    inUse: lastUse === 'now',
+    lastUse: typeof lastUse === 'number' ? new Date(lastUse * 1000).toISOString() : null,
+    deployments,
+    pods,
+    verity: image?.verity ?? null,
+    ...(image !== undefined && 'imageIds' in image ? { renderedOf: image.imageIds } : {}),
+  };
+}
+
+/** Units of pods' apps that run now. Without systemd, none. */
+async function activeUnits({ current, previous }: DeviceState): Promise<ReadonlySet<string>> {
+  const units = [...(current?.pods ?? []), ...(previous?.pods ?? [])].flatMap(({ services }) =>
+    services.map(({ unit }) => unit),
+  );
+  if (units.length === 0) return new Set();
+  try {
+    const { stdout } = await promisify(execFile)('systemctl', [
+      'show',
+      '--property=Id,ActiveState',
+      ...units,
+    ]);
+    const blocks = stdout.trim().split('\n\n');
+    return new Set(
+      blocks
+        .filter((block) => /^ActiveState=(active|activating|reloading|deactivating)$/m.test(block))
+        .map((block) => /^Id=(.*)$/m.exec(block)?.[1] ?? ''),
+    );
+  } catch {
+    return new Set(); // no systemd here: nothing of it runs
+  }
+}

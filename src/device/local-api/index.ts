@@ -1,0 +1,28 @@
+/**
+ * What can be asked of a device on the device itself, by its commands and over the local API. It
+ * reads what systemd and the disk have, so most of it works without wherryd.
+ */
+export {
+  type AppUnit,
+  appUnits,
+  findRunningApp,
+  parseAppUnits,
+  type RunningApp,
+  unitsOfPod,
+} from './app-units.ts';
+export { type LogChoice, journalCommand, type LogLine, readLog } from './app-logs.ts';
+export { type DeviceStatus, deviceStatus, lastRecord, type SupervisorRecord } from './device-status.ts';
+export { type DeviceStore, deviceStore, openDeviceStore } from './device-store.ts';
+export { askToCollect, catches, type GarbageList, listGarbage } from './garbage.ts';
+export { imageSummary, type ImageSummary, storedImages } from './images.ts';
+export { describePod, type InspectedApp, type InspectedPod, inspectPod } from './inspect-pod.ts';
+export { addLock, approve, type NewLock, removeLock } from './locks.ts';
+export {
+  describeNetworks,
+  type InspectedNetwork,
+  inspectNetwork,
+  listNetworks,
+  type NetworkSummary,
+} from './networks.ts';
+export { type AppSummary, changePod, listApps, podCommand, type PodChange } from './pods.ts';
+export { type AppLoad, type AppUsage, loadBetween, sampleUsage, usageOf, type UsageSample } from './usage.ts';

@@ -1,0 +1,73 @@
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { isAcName } from '../../image/appc/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+import { approvalPath, type HoldPlaces, lockDirectories, type LockFile, readLocks } from '../host/index.ts';
+
+export interface NewLock {
+  readonly reason: string;
+  /** Seconds since 1970. */
+  readonly expires: number;
+  /** Holds over a reboot. */
+  readonly keep: boolean;
+}
+
+/**
+ * Holds every activation that is not forced until the lock expires or is removed.
+ * @throws Refusal `usage` for a name that is none, `device-unsupported` without the rights
+ */
+export async function addLock(places: HoldPlaces, name: string, lock: NewLock): Promise<LockFile> {
+  refuseOtherNames(name);
+  const { reason, expires, keep } = lock;
+  const { boot, kept } = lockDirectories(places);
+  const path = join(keep ? kept : boot, name);
+  await asRoot(async () => {
+    await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+    await writeFile(path, `${JSON.stringify({ reason, expires })}\n`);
+  });
+  return { name, path, reason, expires };
+}
+
+/**
+ * @throws Refusal `not-found` with the locks that there are, `device-unsupported` without the
+ *   rights
+ */
+export async function removeLock(places: HoldPlaces, name: string): Promise<void> {
+  const locks = readLocks(places);
+  const found = locks.filter((lock) => lock.name === name);
+  if (found.length === 0) {
+    const names = locks.map((lock) => lock.name).join(', ') || 'none';
+    throw new Refusal('not-found', `there is no lock ${JSON.stringify(name)}; locks: ${names}`);
+  }
+  await asRoot(async () => {
+    for (const { path } of found) await rm(path, { force: true });
+  });
+}
+
+/**
+ * Lets a version be activated that waits for an approval, in this boot.
+ * @param group the one whose version it is; the device's own without it
+ * @throws Refusal `usage` for a name that is none, `device-unsupported` without the rights
+ */
+export async function approve(places: HoldPlaces, version: number, group?: string): Promise<void> {
+  if (group !== undefined) refuseOtherNames(group);
+  const path = approvalPath(places, version, group);
+  await asRoot(async () => {
+    await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+    await writeFile(path, '');
+  });
+}
+
+/** A name becomes that of a file. */
+function refuseOtherNames(name: string): void {
+  if (!isAcName(name) || basename(name) !== name)
+    throw new Refusal('usage', `${JSON.stringify(name)} is not a name of lower-case words and dashes`);
+}
+
+async function asRoot(work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (cause) {
+    throw new Refusal('device-unsupported', `${String(cause)}; run this as root on a device`, { cause });
+  }
+}

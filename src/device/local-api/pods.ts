@@ -1,0 +1,64 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { Refusal } from '../../core/refusal/index.ts';
+import { places } from '../host/index.ts';
+import { type AppUnit, appUnits, unitsOfPod } from './app-units.ts';
+
+export type PodChange = 'stop' | 'start' | 'restart';
+
+/** An app and its state, as systemd knows it. */
+export interface AppSummary {
+  readonly pod: string;
+  readonly app: string;
+  readonly activeState: string;
+  readonly subState: string;
+  readonly pid: number | null;
+  readonly unit: string;
+}
+
+/** The apps of this device. */
+export async function listApps(): Promise<readonly AppSummary[]> {
+  return (await appUnits(places.units)).map(appSummary);
+}
+
+export function appSummary({ pod, app, activeState, subState, mainPid, unit }: AppUnit): AppSummary {
+  return { pod, app, activeState, subState, pid: mainPid === 0 ? null : mainPid, unit };
+}
+
+/**
+ * Has systemd stop, start or restart all apps of a pod. Its network and its namespaces go along.
+ * wherryd does not act against it while it runs, but it makes the committed pods run whenever it
+ * starts.
+ *
+ * @param withinMs how long systemd may take; without it, as long as it takes
+ * @throws Refusal `not-found` for a pod that is not there, `activation-failed` when a unit does not
+ *   start, `not-confirmed` when it is not done in time, `device-unsupported` when this machine or
+ *   user cannot do it
+ */
+export async function changePod(change: PodChange, pod: string, withinMs?: number): Promise<void> {
+  const units = podCommand(await appUnits(places.units), change, pod);
+  if (process.getuid?.() !== 0)
+    throw new Refusal('device-unsupported', `only root can ${change} a pod; try sudo`);
+  try {
+    await promisify(execFile)('systemctl', units, { timeout: withinMs ?? 0 });
+  } catch (cause) {
+    const { stderr = '', killed } = cause as { readonly stderr?: string; readonly killed?: boolean };
+    if (killed === true) {
+      throw new Refusal(
+        'not-confirmed',
+        `systemd is not done with the ${change} of the pod ${pod} after ${(withinMs ?? 0) / 1000} s and goes on; ask for the state of its apps`,
+        { cause },
+      );
+    }
+    throw new Refusal(
+      change === 'stop' ? 'device-unsupported' : 'activation-failed',
+      `systemd did not ${change} the pod ${pod}: ${stderr.trim().replaceAll(/\s+/g, ' ')}`,
+      { cause },
+    );
+  }
+}
+
+/** The words for systemctl. @throws Refusal `not-found` */
+export function podCommand(units: readonly AppUnit[], change: PodChange, pod: string): readonly string[] {
+  return [change, '--', ...unitsOfPod(units, pod).map(({ unit }) => unit)];
+}

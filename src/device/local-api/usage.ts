@@ -1,0 +1,65 @@
+import { readCgroup } from '../health/index.ts';
+import { places, readCgroupFile } from '../host/index.ts';
+import { type AppUnit, appUnits, unitsOfPod } from './app-units.ts';
+
+/** What an app uses; null where the kernel does not count it, and for an app that does not run. */
+export interface AppUsage {
+  readonly pod: string;
+  readonly app: string;
+  readonly pid: number | null;
+  /** Processor time since the app was started. */
+  readonly cpuUsec: number | null;
+  readonly memoryBytes: number | null;
+  readonly memoryPeakBytes: number | null;
+  /** Null without a limit. */
+  readonly memoryMaxBytes: number | null;
+  readonly tasks: number | null;
+}
+
+export interface UsageSample {
+  /** By a clock that nobody sets: the difference of two samples counts. */
+  readonly monotonicMs: number;
+  readonly apps: readonly AppUsage[];
+}
+
+/**
+ * What the apps of this device use now, from their control groups. Nothing is asked of the apps.
+ *
+ * @param pod all pods without it
+ * @throws Refusal `not-found` for a pod that is not there, `device-unsupported` without systemd
+ */
+export async function sampleUsage(monotonicMs: () => number, pod?: string): Promise<UsageSample> {
+  const units = await appUnits(places.units);
+  const chosen = pod === undefined ? units : unitsOfPod(units, pod);
+  return { monotonicMs: monotonicMs(), apps: chosen.map(usageOf) };
+}
+
+export function usageOf({ pod, app, mainPid, controlGroup }: AppUnit): AppUsage {
+  const found = readCgroup(controlGroup, readCgroupFile);
+  return {
+    ...{ pod, app, pid: mainPid === 0 ? null : mainPid },
+    cpuUsec: found.cpuUsec ?? null,
+    memoryBytes: found.memoryBytes ?? null,
+    memoryPeakBytes: found.memoryPeakBytes ?? null,
+    memoryMaxBytes: found.memoryMaxBytes ?? null,
+    tasks: found.tasks ?? null,
+  };
+}
+
+export interface AppLoad extends AppUsage {
+  /** Of one processor, between the two samples; null for an app that was started between them. */
+  readonly cpuPercent: number | null;
+}
+
+/** What the apps of `after` used of the processors since `before`. */
+export function loadBetween(before: UsageSample, after: UsageSample): readonly AppLoad[] {
+  const elapsedUsec = (after.monotonicMs - before.monotonicMs) * 1000;
+  return after.apps.map((now) => {
+    const then = before.apps.find(
+      ({ pod, app, pid }) => pod === now.pod && app === now.app && pid === now.pid,
+    );
+    const known = then?.cpuUsec !== undefined && then.cpuUsec !== null && now.cpuUsec !== null;
+    if (!known || elapsedUsec <= 0 || now.cpuUsec < then.cpuUsec) return { ...now, cpuPercent: null };
+    return { ...now, cpuPercent: Math.round((1000 * (now.cpuUsec - then.cpuUsec)) / elapsedUsec) / 10 };
+  });
+}

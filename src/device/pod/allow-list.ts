@@ -1,0 +1,145 @@
+import type { PodManifest, Volume } from '../../image/appc/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+import type { DeclaredPorts } from '../network/index.ts';
+import { type AppDevice, matchesDevice } from './devices.ts';
+
+/** Isolators that can take protection away from the device. */
+export const privilegedIsolators = ['os/linux/oom-score-adj', 'os/linux/seccomp-retain-set'] as const;
+export type PrivilegedIsolator = (typeof privilegedIsolators)[number];
+
+/**
+ * What the pods of this device may have: `[allow]` of wherry.toml. What is not in it is refused.
+ * The host's network is a setting of its own, `network.allow_host`.
+ */
+export interface AllowList {
+  /** Paths of the host that volumes may lie at or below. */
+  readonly volumes: readonly { readonly path: string; readonly readOnly: boolean }[];
+  /** Device nodes: paths below /dev, in which `*` stands for any part of one name. */
+  readonly devices: readonly string[];
+  readonly capabilities: ReadonlySet<string>;
+  /** Whether an app may run as user 0. */
+  readonly root: boolean;
+  /** Inclusive. */
+  readonly hostPorts: readonly { readonly first: number; readonly last: number }[];
+  readonly isolators: ReadonlySet<PrivilegedIsolator>;
+}
+
+/** A pod as it would run: what its manifest and its images come to. */
+export interface JudgedPod {
+  readonly name: string;
+  readonly manifest: Pick<PodManifest, 'volumes' | 'apps'>;
+  readonly apps: readonly JudgedApp[];
+  readonly ports: DeclaredPorts;
+}
+
+export interface JudgedApp {
+  readonly name: string;
+  readonly uid: number;
+  readonly devices: readonly AppDevice[];
+  /** The bounding set. */
+  readonly capabilities: readonly string[];
+  readonly noNewPrivileges: boolean;
+  readonly oomScoreAdj?: number | undefined;
+  /** What its filter of system calls lets pass and the default does not; absent: nothing. */
+  readonly beyondFilter?: string | undefined;
+}
+
+/**
+ * Why this device does not run the pod: the first field that the allow-list does not have.
+ * Undefined when it has all of them. What is judged is what the pod comes to, so another way to
+ * write the same is the same.
+ *
+ * @returns Refusal `pod-forbidden`
+ */
+export function judge(pod: JudgedPod, allow: AllowList): Refusal | undefined {
+  for (const [field, volume] of volumesOf(pod)) {
+    if (volume.kind !== 'host') continue;
+    const why = judgePath(volume.source, volume.readOnly, allow);
+    if (why !== undefined) return forbidden(`${field}/source: ${why}`);
+  }
+  for (const app of pod.apps) {
+    const why = judgeApp(app, allow);
+    if (why !== undefined) return forbidden(`pod ${pod.name}, app ${app.name}: ${why}`);
+  }
+  for (const { field, protocol, first, last } of pod.ports) {
+    if (allow.hostPorts.some((range) => range.first <= first && last <= range.last)) continue;
+    const ports = first === last ? String(first) : `${first}-${last}`;
+    return forbidden(`${field}: ${ports}/${protocol} is not in ${setting('host_ports')}`);
+  }
+  return undefined;
+}
+
+/**
+ * Why a path of the host may not be a volume; undefined when it may. For the path that a link leads
+ * to, too.
+ */
+export function judgePath(
+  path: string,
+  readOnly: boolean,
+  { volumes }: Pick<AllowList, 'volumes'>,
+): string | undefined {
+  const above = volumes.filter((allowed) => isWithin(path, allowed.path));
+  if (above.length === 0) return `${quoted(path)} is not below a path of ${setting('volumes')}`;
+  if (readOnly || above.some((allowed) => !allowed.readOnly)) return undefined;
+  return `${quoted(path)} is for reading only by ${setting('volumes')}; add "readOnly": true`;
+}
+
+function judgeApp(app: JudgedApp, allow: AllowList): string | undefined {
+  if (!allow.root && app.uid === 0) {
+    return `user: it is user 0, which ${setting('root')} forbids; name another user`;
+  }
+  if (!allow.root && !app.noNewPrivileges) {
+    return `isolators/os/linux/no-new-privileges: must be true where ${setting('root')} is false, else a program of the image could become user 0`;
+  }
+  const device = app.devices.find(
+    ({ path }) => !allow.devices.some((pattern) => matchesDevice(path, pattern)),
+  );
+  if (device !== undefined) {
+    return `annotations/wherry/devices: ${quoted(device.path)} is not in ${setting('devices')}`;
+  }
+  const capability = app.capabilities.find((name) => !allow.capabilities.has(name));
+  if (capability !== undefined) {
+    return `isolators/os/linux/capabilities-retain-set: ${capability} is not in ${setting('capabilities')}; name a set without it`;
+  }
+  if (app.beyondFilter !== undefined && !allow.isolators.has('os/linux/seccomp-retain-set')) {
+    return `isolators/os/linux/seccomp-retain-set: it allows ${app.beyondFilter}, and the isolator is not in ${setting('isolators')}`;
+  }
+  if ((app.oomScoreAdj ?? 0) < 0 && !allow.isolators.has('os/linux/oom-score-adj')) {
+    return `isolators/os/linux/oom-score-adj: it is below 0, and the isolator is not in ${setting('isolators')}`;
+  }
+  return undefined;
+}
+
+/** Every volume with the field that has it, whether an app mounts it or not. */
+function volumesOf({ name, manifest }: JudgedPod): readonly (readonly [field: string, volume: Volume])[] {
+  return [
+    ...manifest.volumes.map((volume) => [`pod ${name}: volumes/${volume.name}`, volume] as const),
+    ...manifest.apps.flatMap((app) =>
+      app.mounts.flatMap(({ path, appVolume }) =>
+        appVolume === undefined
+          ? []
+          : [[`pod ${name}, app ${app.name}: mounts${path}/appVolume`, appVolume] as const],
+      ),
+    ),
+  ];
+}
+
+/** Manifests have no `..` in paths; `//` and `/./` are `/` to the kernel. */
+function isWithin(path: string, parent: string): boolean {
+  const parts = (text: string) => text.split('/').filter((part) => part !== '' && part !== '.');
+  const [inner, outer] = [parts(path), parts(parent)];
+  return outer.every((part, index) => inner[index] === part);
+}
+
+function setting(key: string): string {
+  return `allow.${key} of wherry.toml on this device`;
+}
+
+/** The path may be long, and not printable. */
+function quoted(path: string): string {
+  return JSON.stringify(path.slice(0, 200));
+}
+
+function forbidden(message: string): Refusal {
+  return new Refusal('pod-forbidden', message);
+}

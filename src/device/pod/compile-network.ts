@@ -1,0 +1,78 @@
+import type { BundleNetwork } from './bundle.ts';
+import type { CompiledPod, PodInput } from './compiled-pod.ts';
+import { type HostPort, hostOnly, networkLimit, pluginChain, type PodNetwork } from '../network/index.ts';
+import { attachScriptPath, type PodPlaces } from './places.ts';
+import { networkUnit } from './units.ts';
+
+/** A pod whose network is chosen. */
+export interface NetworkedPod {
+  readonly input: PodInput;
+  readonly places: PodPlaces;
+  readonly network: PodNetwork;
+}
+
+/**
+ * The unit that attaches the pod to its network, and what that unit reads; a pod in the host's or
+ * in none has no such unit.
+ */
+export function compileAttachment(
+  { input, places, network }: NetworkedPod,
+  ports: readonly HostPort[],
+  limits: readonly (bigint | undefined)[],
+): Pick<CompiledPod, 'units' | 'files'> {
+  if (network.kind !== 'attached') return { units: [], files: [] };
+  const { name, uuid, host } = input;
+  const facts = host.network ?? hostOnly;
+  const least = limits.filter((limit) => limit !== undefined).sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))[0];
+  const bandwidth = least === undefined ? undefined : networkLimit(network, facts, least).bandwidth;
+  const chain = pluginChain(network.list, { ports, ...(bandwidth === undefined ? {} : { bandwidth }) });
+  return {
+    units: [
+      {
+        name: places.networkUnit,
+        text: networkUnit({
+          ...{ podName: name, hostname: hostname(name), uuid, places, host },
+          ...{ network: network.list.name, bridge: network.list.bridge },
+        }),
+      },
+    ],
+    files: [
+      { path: attachScriptPath, content: facts.attachScript, mode: 0o644 },
+      {
+        path: 'network/ports',
+        content: ports.flatMap(hostPortLines).join(''),
+        mode: 0o644,
+      },
+      ...chain.map(({ type, text }, index) => ({
+        path: `network/${String(index + 10)}-${type}.json`,
+        content: text,
+        // The operator's configuration may have secrets.
+        mode: 0o600,
+      })),
+    ],
+  };
+}
+
+/** What must be free on the host when the pod is attached: protocol, port, address, name. */
+function hostPortLines({ name, protocol, hostPort, count, hostIp }: HostPort): readonly string[] {
+  return Array.from(
+    { length: count },
+    (_, index) => `${protocol} ${hostPort + index} ${hostIp ?? '-'} ${name}\n`,
+  );
+}
+
+export function bundleNetwork({ network, places, input: { host } }: NetworkedPod): BundleNetwork {
+  return network.kind === 'attached'
+    ? { kind: 'attached', netns: places.netns, names: `${host.directories.run}/names/${network.list.name}` }
+    : network;
+}
+
+/** The name that reports have for it. */
+export function networkName(network: PodNetwork): string {
+  return network.kind === 'attached' ? network.list.name : network.kind;
+}
+
+/** HOST_NAME_MAX is 64, a DNS label has at most 63. */
+export function hostname(podName: string): string {
+  return podName.slice(0, 63).replace(/-+$/, '');
+}

@@ -1,0 +1,90 @@
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Run, wherry } from '../../../support/recording-terminal.ts';
+
+let directory: string;
+const at = (path: string): string => join(directory, path);
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'wherry-validate-'));
+  await mkdir(at('rootfs/etc'), { recursive: true });
+  await mkdir(at('rootfs/bin'), { recursive: true });
+  await copyFile('/bin/true', at('rootfs/bin/true'));
+  await writeFile(at('rootfs/etc/passwd'), 'root:x:0:0::/:/bin/sh\nweb:x:33:33::/:\n');
+  await writeFile(at('rootfs/etc/group'), 'root:x:0:\nweb:x:33:\n');
+  const words = ['--name', 'example.com/web', '--exec', '/bin/true', '--user', 'web', '--group', 'web'];
+  const label = ['--label', 'arch=aarch64', '--label', 'os=linux'];
+  const built = await wherry(['image', 'build', at('rootfs'), '-o', at('web.aci'), ...words, ...label]);
+  expect(built, built.err).toMatchObject({ status: 0 });
+});
+afterAll(() => rm(directory, { recursive: true }));
+
+/** Validates a manifest of one app with these additions. */
+async function validate(
+  app: Record<string, unknown>,
+  pod: Record<string, unknown> = {},
+  ...words: string[]
+): Promise<Run> {
+  const manifest = { apps: [{ name: 'main', image: 'web.aci', ...app }], ...pod };
+  await writeFile(at('site.json'), JSON.stringify(manifest));
+  return await wherry(['pod', 'validate', at('site.json'), '--image', at('web.aci'), ...words]);
+}
+const network = (name: string) => ({ annotations: [{ name: 'wherry/network', value: name }] });
+const process = { exec: ['/bin/true'], user: 'web', group: 'web' };
+
+describe('wherry pod validate', () => {
+  it('[C185] accepts a pod with its user, its network and its secrets', async () => {
+    expect(await validate({}, network('bridge'))).toMatchObject({
+      status: 0,
+      out: `${at('site.json')}: valid, pod site with one app in the network bridge\n`,
+    });
+    const secret = { annotations: [{ name: 'wherry/secrets', value: 'token:0440 other' }] };
+    const { status, out } = await validate(secret, network('field-lan'), '--name', 'web', '--json');
+    expect(status).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({
+      pod: 'web',
+      network: 'field-lan',
+      apps: [{ app: 'main', imageId: expect.stringMatching(/^sha512-/) as string }],
+    });
+  });
+
+  it('[C185] shows the limits that a device would change', async () => {
+    const isolators = [{ name: 'resource/block-iops', value: { default: true, limit: '100' } }];
+    expect((await validate({ app: { ...process, isolators } })).out).toContain(
+      'note: app main: resource/block-iops is modified: ',
+    );
+  });
+
+  it('[C185] accepts a Kubernetes Pod', async () => {
+    await writeFile(
+      at('web.yaml'),
+      'apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  containers:\n    - {name: main, image: example.com/web}\n',
+    );
+    const words = ['pod', 'validate', at('web.yaml'), '--image', at('web.aci')];
+    expect(await wherry(words)).toMatchObject({ status: 0, err: '' });
+  });
+
+  it.each([
+    ['a user that the image lacks', { app: { ...process, user: 'nobody' } }, {}, 65, 'pod-user-unknown'],
+    ['an unknown field', { colour: 'red' }, {}, 65, 'pod-manifest-invalid'],
+    ['a network that is no name', {}, network('Field LAN'), 65, 'pod-manifest-invalid'],
+    ['a mount without a volume', { mounts: [{ volume: 'data', path: '/d' }] }, {}, 65, 'pod-volume-invalid'],
+    ['an image that was not given', { image: 'other.aci' }, {}, 64, 'not-found'],
+  ])('[C185] refuses %s with the code of a device', async (_what, app, pod, status, code) => {
+    const run = await validate(app, pod);
+    expect(run).toMatchObject({ status, out: '' });
+    expect(run.err).toContain(`(${code})`);
+  });
+
+  it('lists every field of a Kubernetes Pod that has no meaning', async () => {
+    await writeFile(
+      at('bad.yaml'),
+      'apiVersion: v1\nkind: Pod\nspec:\n  priority: 5\n  nodeName: a\n  containers:\n    - {name: main, image: example.com/web}\n',
+    );
+    const run = await wherry(['pod', 'validate', at('bad.yaml'), '--image', at('web.aci')]);
+    expect(run).toMatchObject({ status: 64, out: '' });
+    expect(run.err).toMatch(/priority.*nodeName|nodeName.*priority/);
+  });
+});

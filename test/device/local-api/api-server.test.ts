@@ -1,0 +1,179 @@
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { request } from 'node:http';
+import { connect } from 'node:net';
+import type { Server } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { apiServer } from '../../../src/device/local-api/api-server.ts';
+import { requests } from '../../../src/device/local-api/requests.ts';
+import { type DescribedApi, describedApi } from '../../support/described-api.ts';
+
+let directory: string;
+let server: Server;
+let described: DescribedApi;
+const lines: string[] = [];
+const socketPath = (): string => join(directory, 'api.sock');
+
+interface Reply {
+  readonly status: number;
+  readonly body: { readonly error?: { readonly code: string; readonly message: string } };
+}
+
+/** One request over the socket, held against the description. */
+async function ask(method: string, path: string, sent?: string): Promise<Reply> {
+  const outgoing = request({ socketPath: socketPath(), method, path });
+  outgoing.end(sent);
+  const [incoming] = (await once(outgoing, 'response')) as [import('node:http').IncomingMessage];
+  expect(incoming.headers['content-type']).toBe('application/json');
+  let text = '';
+  for await (const piece of incoming) text += String(piece);
+  const reply: Reply = { status: incoming.statusCode ?? 0, body: JSON.parse(text) as Reply['body'] };
+  expect(described.faults({ method, path, ...reply })).toEqual([]);
+  return reply;
+}
+
+/** What the server sends back on a connection of its own, until it closes that. */
+async function raw(text: string): Promise<string> {
+  const connection = connect(socketPath());
+  let answer = '';
+  connection.on('data', (piece) => (answer += piece.toString()));
+  connection.on('error', () => undefined);
+  connection.write(text);
+  await once(connection, 'close');
+  return answer;
+}
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'wherry-api-'));
+  described = await describedApi();
+  server = apiServer({ log: (line) => lines.push(line) });
+  server.listen(socketPath());
+  await once(server, 'listening');
+});
+afterAll(async () => {
+  server.close();
+  await rm(directory, { recursive: true });
+});
+
+describe('the local API', () => {
+  it('[C181] has the requests of its description and no other', () => {
+    const known = Object.keys(requests).map((key) => key.replaceAll('*', '{}'));
+    expect(known.toSorted()).toEqual(
+      described.operations.map((one) => one.replaceAll(/\{[a-z]+\}/g, '{}')).toSorted(),
+    );
+  });
+
+  it.each([
+    ['GET', '/', undefined, 404, 'not-found', 'there is nothing at "/"'],
+    ['GET', '/v1/pods/../status', undefined, 404, 'not-found', 'there is nothing at'],
+    ['GET', '/v1/pods/%2e%2e/logs', undefined, 404, 'not-found', 'there is nothing at'],
+    ['GET', '/v1/pods/Web/logs', undefined, 404, 'not-found', 'there is nothing at'],
+    ['DELETE', '/v1/status', undefined, 400, 'usage', 'this path takes GET, not DELETE'],
+    ['GET', '/v1/locks/a', undefined, 400, 'usage', 'this path takes PUT and DELETE, not GET'],
+    [
+      'GET',
+      '/v1/pods/web/logs?lines=1001',
+      undefined,
+      400,
+      'input-invalid',
+      'lines takes a whole number from 1 to 1000',
+    ],
+    ['GET', '/v1/pods/web/logs?lines=all', undefined, 400, 'input-invalid', 'lines takes a whole number'],
+    [
+      'GET',
+      '/v1/pods/web/logs?app=A%20B',
+      undefined,
+      400,
+      'usage',
+      '"A B" is not the name of a pod or an app',
+    ],
+    ['PUT', '/v1/locks/a', '{', 400, 'input-invalid', 'the body is not JSON'],
+    ['PUT', '/v1/locks/a', '[]', 400, 'input-invalid', 'expected a JSON object'],
+    [
+      'PUT',
+      '/v1/locks/a',
+      '{"reason":"x","seconds":0}',
+      400,
+      'input-invalid',
+      'seconds takes a whole number',
+    ],
+    ['PUT', '/v1/locks/a', '{"reason":"","seconds":1}', 400, 'input-invalid', 'reason takes text'],
+    [
+      'PUT',
+      '/v1/locks/a',
+      '{"reason":"x","seconds":1,"keep":1}',
+      400,
+      'input-invalid',
+      'keep takes true or false',
+    ],
+    [
+      'PUT',
+      '/v1/locks/a',
+      '{"reason":"x","seconds":1,"__proto__":1}',
+      400,
+      'input-invalid',
+      'there is no field "__proto__"',
+    ],
+    [
+      'PUT',
+      '/v1/locks/a',
+      `{"reason":"${'x'.repeat(5000)}"}`,
+      400,
+      'input-invalid',
+      'a body has at most 4096 bytes',
+    ],
+    ['PUT', '/v1/approvals/0', undefined, 400, 'input-invalid', 'the version takes a whole number'],
+    [
+      'PUT',
+      '/v1/approvals/9007199254740993',
+      undefined,
+      400,
+      'input-invalid',
+      'the version takes a whole number',
+    ],
+    ['DELETE', '/v1/locks/nobody-has-it', undefined, 404, 'not-found', 'there is no lock "nobody-has-it"'],
+  ])('[C182] refuses %s %s %s', async (method, path, sent, status, code, message) => {
+    const reply = await ask(method, path, sent);
+    expect(reply.status).toBe(status);
+    expect(reply.body.error?.code).toBe(code);
+    expect(reply.body.error?.message).toContain(message);
+  });
+
+  it('logs what may change something, and nothing else', async () => {
+    lines.length = 0;
+    await ask('GET', '/v1/nothing');
+    await ask('DELETE', '/v1/locks/nobody-has-it');
+    expect(lines).toEqual(['DELETE /v1/locks/nobody-has-it: 404']);
+  });
+
+  it('[C183] answers one request of a connection, and closes it', async () => {
+    const one = 'GET /v1/nothing HTTP/1.1\r\nHost: d\r\n\r\n';
+    const answer = await raw(one + one);
+    expect(answer.match(/HTTP\/1\.1 404/g)).toHaveLength(1);
+    expect(answer).toContain('Connection: close');
+  });
+
+  it('[C183] refuses headers above 8 KiB and what is no HTTP', async () => {
+    expect(await raw(`GET / HTTP/1.1\r\nHost: d\r\nX: ${'x'.repeat(9000)}\r\n\r\n`)).toMatch(
+      /^HTTP\/1\.1 431 /,
+    );
+    expect(await raw('nonsense\r\n\r\n')).toMatch(/^HTTP\/1\.1 400 /);
+  });
+
+  it('[C183] closes the connection above the sixteenth', async () => {
+    const held = Array.from({ length: 16 }, () => connect(socketPath()));
+    await Promise.all(held.map((connection) => once(connection, 'connect')));
+    // A connection counts once the server has taken it, and it takes them in turn.
+    expect(await raw('')).toBe('');
+    for (const connection of held) connection.destroy();
+    await Promise.all(held.map((connection) => once(connection, 'close')));
+    await expect.poll(() => connectionsOf(server)).toBe(0);
+    expect((await ask('GET', '/v1/nothing')).status).toBe(404);
+  });
+});
+
+async function connectionsOf(of: Server): Promise<number> {
+  return await new Promise((resolve) => of.getConnections((_error, count) => resolve(count)));
+}

@@ -1,0 +1,88 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { DeviceSession } from '../../../src/device/session/device-session.ts';
+import { SeveralBrokers } from '../../../src/device/session/several-brokers.ts';
+import { MqttTransport } from '../../../src/wire/mqtt/mqtt-transport.ts';
+import { aedesBroker, hasMosquitto, mosquittoBroker } from '../../support/real-brokers.ts';
+import { systemClock, until } from '../../support/system-clock.ts';
+
+const opened: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const close of opened.splice(0).reverse()) await close();
+});
+
+/** A device with two brokers, and what it said and received. */
+async function device(start: () => ReturnType<typeof aedesBroker>) {
+  const [first, second] = [await start(), await start()] as const;
+  for (const broker of [first, second]) {
+    await broker.start();
+    opened.push(() => broker.kill());
+  }
+  const lines: string[] = [];
+  const ports = {
+    clock: systemClock,
+    journal: { log: (level: string, message: string) => level !== 'debug' && lines.push(message) },
+  };
+  const open = ({ url }: { url: string }) => ({ url, transport: new MqttTransport({ url, version: 4 }) });
+  const brokers = new SeveralBrokers([open(first), open(second)], ports, 0);
+  const policy = { bootSpreadMs: 0, windowMs: 20, baseMs: 5, stableMs: 0 };
+  const session = new DeviceSession({
+    ...{ fleet: 'harbour', device: 'crane-7', bootId: 'boot-a', transport: brokers, ...ports, policy },
+  });
+  const desired: string[] = [];
+  const links: (string | undefined)[] = [];
+  session.onDesired((bytes) => desired.push(Buffer.from(bytes).toString()));
+  session.onConnection(({ up }) => links.push(up ? brokers.use?.url : undefined));
+  session.start();
+  opened.push(() => session.close());
+  return { first, second, brokers, desired, links, lines };
+}
+
+async function publish(url: string, text: string): Promise<void> {
+  const connection = await new MqttTransport({ url, version: 4 }).connect({
+    ...{ clientId: 'operator', keepaliveSeconds: 60, onMessage: () => undefined },
+  });
+  await connection.publish(
+    { topic: 'v1/harbour/d/crane-7/desired', payload: Buffer.from(text) },
+    { retain: true },
+  );
+  await connection.close();
+}
+
+const kinds = [
+  ['aedes', aedesBroker],
+  ...(hasMosquitto ? ([['mosquitto', () => mosquittoBroker()]] as const) : []),
+] as const;
+
+describe.each(kinds)('a device with two brokers of %s', (_name, start) => {
+  it('[C157] goes on with the second when the first is gone, and stays there', async () => {
+    const { first, second, brokers, desired, links, lines } = await device(start);
+    await until(() => links.length === 1);
+    await publish(first.url, 'by the first');
+    await until(() => desired.includes('by the first'));
+    await first.kill();
+    await publish(second.url, 'by the second');
+    await until(() => desired.includes('by the second'));
+    expect(links.filter((link) => link !== undefined)).toEqual([first.url, second.url]);
+    expect(brokers.use).toEqual({ url: second.url, at: 2, of: 2 });
+    expect(lines).toContain(`${first.url} failed too often: the next attempt is to ${second.url}`);
+    expect(lines).toContain(`the broker in use is ${second.url}`);
+
+    // The first comes back: the session that works is not given up for it.
+    await first.start();
+    await publish(second.url, 'again by the second');
+    await until(() => desired.includes('again by the second'));
+    expect(links.at(-1)).toBe(second.url);
+
+    // The second goes: the first follows again.
+    await second.kill();
+    await publish(first.url, 'again by the first');
+    await until(() => desired.includes('again by the first'));
+    expect(brokers.use?.url).toBe(first.url);
+  });
+});
+
+it('[C157] a device with one address has nothing to report about it', () => {
+  const ports = { clock: systemClock, journal: { log: () => undefined } };
+  const transport = new MqttTransport({ url: 'mqtt://127.0.0.1:9', version: 4 });
+  expect(new SeveralBrokers([{ url: 'mqtt://127.0.0.1:9', transport }], ports).use).toBeUndefined();
+});
