@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { addDeploy, addStatus } from './syntax/deploy.ts';
-import { addEnrol } from './syntax/enrol.ts';
 import { addDev, addDevice, addTop } from './syntax/device.ts';
+import { addEnrol } from './syntax/enrol.ts';
 import { addExec } from './syntax/exec.ts';
 import { addFleet, addKey, addKeys } from './syntax/fleet.ts';
 import { addHolds } from './syntax/hold.ts';
