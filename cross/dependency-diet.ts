@@ -58,6 +58,11 @@ const files: Readonly<Record<string, Replacement>> = {
     by: 'source',
     source: `module.exports = class PerMessageDeflate { static extensionName = 'permessage-deflate' };`,
   },
+  // 18 KB of names of characters; those that XML knows are enough for an address in a page.
+  'entities/dist/generated/decode-data-html.js': {
+    by: 'source',
+    source: `export { xmlDecodeTree as htmlDecodeTree } from './decode-data-xml.js';`,
+  },
   'mqtt/build/lib/connect/wx.js': { by: 'refusal', what: 'MQTT over WeChat' },
   'mqtt/build/lib/connect/ali.js': { by: 'refusal', what: 'MQTT over Alipay' },
   // wherry sends no topic aliases, whatever number the broker takes.
@@ -100,7 +105,7 @@ export function dependencyDiet(): Plugin {
       build.onLoad({ filter: filed }, ({ path: file }) => {
         const replacement = files[filed.exec(file)?.[1] ?? ''];
         if (replacement === undefined) return undefined;
-        return { contents: sourceOf(replacement), loader: 'js' };
+        return { contents: sourceOf(replacement), loader: 'js', resolveDir: path.dirname(file) };
       });
     },
   };

@@ -162,6 +162,7 @@ describe.each(everyRelease)('a package on %s', (name) => {
       [
         '711 root /var/lib/wherry',
         '700 root /var/lib/wherry/images',
+        '755 root /var/lib/wherry/locks',
         '750 root /var/lib/wherry/metadata',
         '711 root /var/lib/wherry/partial',
         '700 root /var/lib/wherry/pods',

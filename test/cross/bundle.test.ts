@@ -238,6 +238,10 @@ describe('the programs of the package', () => {
       expect(packages).not.toContain(heavy);
   });
 
+  it('start the local API without a library', () => {
+    expect(staticClosure(programs.metafile, 'wherry-api').packages).toEqual([]);
+  });
+
   it('hold no database: what a controller needs stays where one runs', () => {
     const packages = bundledPackages(programs.metafile);
     for (const driver of ['libsql', '@libsql/linux-arm64-gnu', 'pg', 'pg-protocol']) {

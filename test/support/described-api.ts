@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { Ajv2020 } from 'ajv/dist/2020.js';
-import { parse } from 'yaml';
+import { load } from 'js-yaml';
 
 const file = join(import.meta.dirname, '../../docs/local-api.yaml');
 
@@ -31,7 +31,7 @@ export interface DescribedApi {
 export async function describedApi(): Promise<DescribedApi> {
   const validator = new Validator();
   const { valid, errors } = await validator.validate(
-    parse(readFileSync(file, 'utf8')) as Record<string, unknown>,
+    load(readFileSync(file, 'utf8')) as Record<string, unknown>,
   );
   if (!valid) throw new Error(`docs/local-api.yaml is not OpenAPI: ${JSON.stringify(errors)}`);
   const { paths } = validator.resolveRefs() as unknown as {

@@ -1,14 +1,6 @@
-import { decodeState, type DeviceState } from '../deploy/index.ts';
+import type { DeviceState } from '../deploy/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
-import {
-  type Disk,
-  type ImageStore,
-  imageStore,
-  nodeDisk,
-  programVerity,
-  stateSlots,
-  type StoreDirectories,
-} from '../store/index.ts';
+import type { Disk, ImageStore, StoreDirectories } from '../store/index.ts';
 
 /** Where a device keeps things (device/host/places.ts). */
 export const deviceStore = '/var/lib/wherry';
@@ -31,6 +23,9 @@ export interface DeviceStore {
  *   it, `state-unreadable`
  */
 export async function openDeviceStore(path: string): Promise<DeviceStore> {
+  // Only here: most commands on a device do without the store.
+  const { decodeState } = await import('../deploy/index.ts');
+  const { imageStore, nodeDisk, programVerity, stateSlots } = await import('../store/index.ts');
   const disk = nodeDisk();
   const directories = {
     images: `${path}/images`,

@@ -4,8 +4,6 @@ import { constants } from 'node:os';
 import { promisify } from 'node:util';
 import { Refusal } from '../../core/refusal/index.ts';
 import type { Clock } from '../../core/ports/index.ts';
-import { rootsOf } from '../deploy/index.ts';
-import { findGarbage } from '../store/index.ts';
 import { openDeviceStore } from './device-store.ts';
 
 const unit = 'wherryd.service';
@@ -48,6 +46,8 @@ export interface GarbageList {
  * @throws Refusal as {@link openDeviceStore}
  */
 export async function listGarbage(path: string): Promise<GarbageList> {
+  const { rootsOf } = await import('../deploy/index.ts');
+  const { findGarbage } = await import('../store/index.ts');
   const { disk, directories, readState } = await openDeviceStore(path);
   const found = await findGarbage(disk, directories, rootsOf(await readState(), []));
   return {

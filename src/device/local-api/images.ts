@@ -1,8 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { type DeviceState, type ImageUse, imageUses, versionOf } from '../deploy/index.ts';
+import type { DeviceState, ImageUse } from '../deploy/index.ts';
 import { places } from '../host/index.ts';
-import { mountUnit } from '../pod/index.ts';
 import { deviceStore, openDeviceStore } from './device-store.ts';
 
 /** An image of the store as programs read it. */
@@ -27,6 +26,9 @@ export interface ImageSummary {
  * @throws Refusal as {@link openDeviceStore}
  */
 export async function storedImages(path: string): Promise<readonly ImageUse[]> {
+  // Only here: they load the client of D-Bus.
+  const { imageUses } = await import('../deploy/index.ts');
+  const { mountUnit } = await import('../pod/index.ts');
   const { disk, images, directories, readState } = await openDeviceStore(path);
   const state = await readState();
   const objects = new Map<string, number>();
@@ -41,8 +43,10 @@ export async function storedImages(path: string): Promise<readonly ImageUse[]> {
   return imageUses(state, objects, mountOf, (unit) => active.has(unit));
 }
 
-export function imageSummary({ id, image, sizeBytes, deployments, pods, lastUse }: ImageUse): ImageSummary {
-  return {
+/** The same for programs. @throws Refusal as {@link openDeviceStore} */
+export async function imageSummaries(path: string): Promise<readonly ImageSummary[]> {
+  const { versionOf } = await import('../deploy/index.ts');
+  return (await storedImages(path)).map(({ id, image, sizeBytes, deployments, pods, lastUse }) => ({
     id,
     name: image?.name ?? null,
     version: (image === undefined ? undefined : versionOf(image)) ?? null,
@@ -53,7 +57,7 @@ export function imageSummary({ id, image, sizeBytes, deployments, pods, lastUse 
     pods,
     verity: image?.verity ?? null,
     ...(image !== undefined && 'imageIds' in image ? { renderedOf: image.imageIds } : {}),
-  };
+  }));
 }
 
 /** Units of pods' apps that run now. Without systemd, none. */

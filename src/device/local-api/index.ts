@@ -14,7 +14,7 @@ export { type LogChoice, journalCommand, type LogLine, readLog } from './app-log
 export { type DeviceStatus, deviceStatus, lastRecord, type SupervisorRecord } from './device-status.ts';
 export { type DeviceStore, deviceStore, openDeviceStore } from './device-store.ts';
 export { askToCollect, catches, type GarbageList, listGarbage } from './garbage.ts';
-export { imageSummary, type ImageSummary, storedImages } from './images.ts';
+export { imageSummaries, type ImageSummary, storedImages } from './images.ts';
 export { describePod, type InspectedApp, type InspectedPod, inspectPod } from './inspect-pod.ts';
 export { addLock, approve, type NewLock, removeLock } from './locks.ts';
 export {

@@ -1,8 +1,6 @@
 import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 import { choosePodNetwork, type NetworkFacts } from '../network/index.ts';
 import { places, readPodAddresses } from '../host/index.ts';
-import { nodeDisk } from '../store/index.ts';
-import { readNetworkFacts } from '../world/index.ts';
 import type { AcIdentifier } from '../../image/appc/index.ts';
 import { lastRecord, type SupervisorRecord } from './device-status.ts';
 
@@ -50,6 +48,9 @@ async function networks(): Promise<readonly InspectedNetwork[]> {
       'wherryd has not run here since the boot, so which networks it allows is not known; start it with "systemctl start wherryd"',
     );
   }
+  // Only here: they load the client of D-Bus.
+  const { nodeDisk } = await import('../store/index.ts');
+  const { readNetworkFacts } = await import('../world/index.ts');
   const facts = await readNetworkFacts(nodeDisk(), places, record.network);
   return describeNetworks(facts, record.report.pods, (network, uuid) =>
     readPodAddresses(places.run, network, uuid),

@@ -6,7 +6,7 @@ import { readLog } from './app-logs.ts';
 import { deviceStatus } from './device-status.ts';
 import { deviceStore } from './device-store.ts';
 import { askToCollect, listGarbage } from './garbage.ts';
-import { imageSummary, storedImages } from './images.ts';
+import { imageSummaries } from './images.ts';
 import { inspectPod } from './inspect-pod.ts';
 import { addLock, approve, removeLock } from './locks.ts';
 import { inspectNetwork, listNetworks } from './networks.ts';
@@ -55,7 +55,7 @@ export const requests: Readonly<Record<string, Answer>> = {
   'GET /v1/usage': (_request, _names, { clock }) => sampleUsage(() => clock.monotonicMs()),
   'GET /v1/networks': () => listNetworks(),
   'GET /v1/networks/*': (_request, [network = '']) => inspectNetwork(network),
-  'GET /v1/images': async () => (await storedImages(deviceStore)).map(imageSummary),
+  'GET /v1/images': () => imageSummaries(deviceStore),
   'GET /v1/garbage': () => listGarbage(deviceStore),
   'POST /v1/garbage/collect': async (_request, _names, { clock, signal }) => ({
     asked: await askToCollect(clock, signal),

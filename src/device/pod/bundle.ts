@@ -30,6 +30,8 @@ export interface BundleInput {
   readonly network: BundleNetwork;
   /** Directory of the host with the files of its secrets; absent when it has none. */
   readonly secrets?: string;
+  /** Set for an app that says by sd_notify(3) that it is ready. */
+  readonly notify?: { readonly watchdogSeconds: number | undefined };
   /** Address of the pod's metadata. */
   readonly metadataUrl?: string;
 }
@@ -96,6 +98,9 @@ const maskedPaths = [
 ];
 const readonlyPaths = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
 
+/** Where an app finds systemd; its root may be read-only. */
+const notifySocket = '/dev/wherry-notify';
+
 const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** config.json of an app (OCI runtime specification 1.0.2, in the part that crun reads). */
@@ -129,6 +134,7 @@ export function bundleConfig(input: BundleInput): string {
     mounts: [
       ...systemMounts,
       ...input.devices.map(deviceMount),
+      ...notifyMount(input.notify),
       ...namesMount(input.network),
       ...input.mounts.map(volumeMount),
       ...secretsMount(input.secrets),
@@ -234,22 +240,43 @@ function secretsMount(source: string | undefined): readonly BundleMount[] {
   return [{ destination: secretsTarget, type: 'bind', source, options }];
 }
 
+/**
+ * The socket of the host's systemd, which knows senders by their cgroup: an app speaks for its own
+ * unit alone.
+ */
+function notifyMount(notify: BundleInput['notify']): readonly BundleMount[] {
+  if (notify === undefined) return [];
+  const options = ['bind', 'rw', 'rprivate', 'nosuid', 'nodev', 'noexec'];
+  return [{ destination: notifySocket, type: 'bind', source: '/run/systemd/notify', options }];
+}
+
 /** Where the app's programs are looked for (ace.md#environment). */
 export function appPath(app: App): string {
   return app.environment.findLast(({ name }) => name === 'PATH')?.value ?? defaultPath;
 }
 
 /** ace.md#environment; the app's own variables may change PATH, and no other of these. */
-function environment({ appName, app, metadataUrl }: BundleInput): readonly string[] {
+function environment({ appName, app, metadataUrl, notify }: BundleInput): readonly string[] {
   const fixed = new Map([
     ['AC_APP_NAME', appName],
     ['container', 'wherry'],
+    ...notifyVariables(notify),
     ...(metadataUrl === undefined ? [] : [['AC_METADATA_URL', metadataUrl] as const]),
   ]);
   const variables = new Map([['PATH', defaultPath]]);
   for (const { name, value } of app.environment) variables.set(name, value);
   for (const [name, value] of fixed) variables.set(name, value);
   return [...variables].map(([name, value]) => `${name}=${value}`);
+}
+
+/** sd_notify(3), sd_watchdog_enabled(3). */
+function notifyVariables(notify: BundleInput['notify']): readonly (readonly [string, string])[] {
+  if (notify === undefined) return [];
+  const { watchdogSeconds } = notify;
+  return [
+    ['NOTIFY_SOCKET', notifySocket],
+    ...(watchdogSeconds === undefined ? [] : [['WATCHDOG_USEC', `${watchdogSeconds}000000`] as const]),
+  ];
 }
 
 function volumeMount(mount: BundleInput['mounts'][number]): BundleMount {

@@ -198,6 +198,7 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
       devices,
       mounts: mounts.map((mount) => ({ ...mount, ...sourceOf(mount, places, context.kinds) })),
       network: bundleNetwork(context),
+      ...(settings.notify ? { notify: { watchdogSeconds: settings.watchdogSeconds } } : {}),
       ...(secrets.length === 0 ? {} : { secrets: `${places.runtime(id)}/secrets` }),
       ...(input.metadataUrl === undefined ? {} : { metadataUrl: input.metadataUrl }),
       ...(holder

@@ -14,7 +14,7 @@ const maxDevices = 64;
 /** What the runtime and the bundle put into /dev themselves. */
 const taken: ReadonlySet<string> = new Set([
   ...['console', 'core', 'fd', 'full', 'mqueue', 'null', 'ptmx', 'pts', 'random', 'shm'],
-  ...['stderr', 'stdin', 'stdout', 'tty', 'urandom', 'wherry', 'zero'],
+  ...['stderr', 'stdin', 'stdout', 'tty', 'urandom', 'wherry', 'wherry-notify', 'zero'],
 ]);
 
 /**

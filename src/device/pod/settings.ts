@@ -18,6 +18,12 @@ export interface AppSettings {
   readonly restart: 'no' | 'on-failure' | 'always';
   /** Whether it runs to its end, which must be a success. */
   readonly once: boolean;
+  /**
+   * Whether the app says by sd_notify(3) that it is ready; then `watchdogSeconds` may be the
+   * longest time between two of its signs of life.
+   */
+  readonly notify: boolean;
+  readonly watchdogSeconds?: number;
   /** Apps of the pod that it waits for. */
   readonly after: readonly string[];
   /** Seconds that its start may take; of an app that runs once, the whole run. */
@@ -49,6 +55,13 @@ const restart: Setting<AppSettings['restart']> = {
 
 const once: Setting<boolean> = {
   annotation: 'wherry/once',
+  otherwise: false,
+  expected: '"true" or "false"',
+  read: (value) => (value === 'true' ? true : value === 'false' ? false : undefined),
+};
+
+const notify: Setting<boolean> = {
+  annotation: 'appc.io/executor/supports-systemd-notify',
   otherwise: false,
   expected: '"true" or "false"',
   read: (value) => (value === 'true' ? true : value === 'false' ? false : undefined),
@@ -95,6 +108,8 @@ const layerSize: Setting<bigint> = {
 };
 
 const startTimeout = wholeNumber('wherry/start-timeout', 90, [1, 86_400]);
+
+const watchdog = wholeNumber('wherry/watchdog', undefined, [1, 3600]);
 
 type ProbeSetting = Setting<ProbeAction | undefined>;
 
@@ -213,9 +228,20 @@ export function appSettings(app: string, ...annotations: readonly (readonly Name
   const isOff = action === undefined || (action.kind === 'exec' && action.command.length === 0);
   if (runsOnce && !isOff)
     throw refuseOnce(`wherry/probe-${action.kind}`, 'a probe is for an app that runs on');
+  // An app that runs to its end is ready with that.
+  const notifies = setting(notify) && !runsOnce;
+  const watchdogSeconds = setting(watchdog);
+  if (watchdogSeconds !== undefined && !notifies) {
+    throw new Refusal(
+      'pod-manifest-invalid',
+      `app ${app}: annotation ${watchdog.annotation}: only an app that runs on and has ${notify.annotation} "true" gives signs of life`,
+    );
+  }
   return {
     restart: restarts,
     once: runsOnce,
+    notify: notifies,
+    ...(watchdogSeconds === undefined ? {} : { watchdogSeconds }),
     after: setting(after),
     startTimeoutSeconds: setting(startTimeout),
     stopSignal: setting(stopSignal),

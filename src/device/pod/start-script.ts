@@ -89,6 +89,17 @@ fi
 if [ -d "$bundle.pre-start" ]; then
   run --bundle "$bundle.pre-start" "$id.pre-start"
 fi
+# systemd learns which process the app is before that begins, so that its first word counts. crun must not find the socket: it
+# would wait for the app's word in place of systemd. The created process ignores every signal but SIGKILL.
+if [ "$what" = notify ]; then
+  socket=$NOTIFY_SOCKET
+  unset NOTIFY_SOCKET WATCHDOG_USEC WATCHDOG_PID
+  "$crun" --root="$dir" --cgroup-manager=disabled create --pid-file "$dir/pid" --bundle "$bundle" "$id"
+  read -r pid <"$dir/pid" || [ -n "$pid" ]
+  NOTIFY_SOCKET=$socket systemd-notify "MAINPID=$pid" &&
+    "$crun" --root="$dir" --cgroup-manager=disabled start "$id" || { kill -KILL "$pid"; exit 1; }
+  exit
+fi
 # crun stays as the parent of an app that runs once, so that its end is known to systemd.
 exec "$crun" --root="$dir" --cgroup-manager=disabled "$what" --pid-file "$dir/pid" --bundle "$bundle" "$id"
 `;

@@ -81,6 +81,18 @@ export interface ServiceInput {
  */
 const followed = { Type: 'forking', GuessMainPID: true };
 
+/**
+ * The script of the start says which process the app is, and then the app that it is ready. Of all
+ * processes of the app, since servers leave that to a child. The kernel drops every signal for the
+ * first process of a PID namespace that it has no handler for, except SIGKILL.
+ */
+function notifying({ watchdogSeconds }: AppSettings) {
+  return {
+    ...{ Type: 'notify', NotifyAccess: 'all' },
+    ...(watchdogSeconds === undefined ? {} : { WatchdogSec: watchdogSeconds, WatchdogSignal: 'SIGKILL' }),
+  };
+}
+
 /** Lets a created process begin; `namespaces` is the link that a holder makes to its own. */
 function release(
   dir: string,
@@ -108,7 +120,7 @@ export function serviceUnit(input: ServiceInput): string {
   const mounts = layers.map(({ unit }) => unit);
   const id = places.containerId(app);
   const dir = places.runtime(id);
-  const script = (what: 'create' | 'run' | 'post-stop') => [
+  const script = (what: 'create' | 'notify' | 'run' | 'post-stop') => [
     ...['/bin/sh', places.absolute(startScriptPath), what, dir, String(settings.layerBytes)],
     ...[
       layers.map(({ where }) => `${where}/rootfs`).join(':'),
@@ -129,6 +141,12 @@ export function serviceUnit(input: ServiceInput): string {
   ];
   const succeeded = input.after.filter(({ once }) => once).map(({ unit }) => unit);
   const started = input.after.filter(({ once }) => !once).map(({ unit }) => unit);
+  const what = settings.once ? 'run' : settings.notify ? 'notify' : 'create';
+  const type = {
+    create: followed,
+    notify: notifying(settings),
+    run: { Type: 'oneshot', RemainAfterExit: true },
+  }[what];
   const disks = mountUnitsOf(input.sources);
   return unitText({
     Unit: {
@@ -145,7 +163,7 @@ export function serviceUnit(input: ServiceInput): string {
       StartLimitIntervalSec: 0,
     },
     Service: {
-      ...(settings.once ? { Type: 'oneshot', RemainAfterExit: true } : followed),
+      ...type,
       RuntimeDirectory: [
         ...[belowRun(dir), `${belowRun(dir)}/layer`],
         ...(secrets.length === 0 ? [] : [`${belowRun(dir)}/secrets`]),
@@ -156,8 +174,8 @@ export function serviceUnit(input: ServiceInput): string {
         ({ name, digest }) => `${name}:${host.directories.secrets ?? ''}/${digest}.cred`,
       ),
       PrivateMounts: true,
-      ExecStart: [script(settings.once ? 'run' : 'create')],
-      ...(settings.once ? {} : { ExecStartPost: [release(dir, id, places, host)] }),
+      ExecStart: [script(what)],
+      ...(what !== 'create' ? {} : { ExecStartPost: [release(dir, id, places, host)] }),
       ...(settings.stopSignal === 'SIGKILL' ? {} : { ExecStop: [askToStop(places, settings)] }),
       ...(input.postStop ? { ExecStopPost: [script('post-stop')] } : {}),
       Restart: settings.restart,

@@ -45,6 +45,9 @@ const directives = {
   Slice: {},
   Service: {
     Type: 'token',
+    NotifyAccess: 'token',
+    WatchdogSec: 'number',
+    WatchdogSignal: 'token',
     GuessMainPID: 'yes-no',
     RemainAfterExit: 'yes-no',
     RuntimeDirectory: 'tokens',

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parse } from 'yaml';
+import { load } from 'js-yaml';
 import { parseAcName, parseImageId } from '../../../src/image/appc/identifiers.ts';
 import { parseImageManifest, parsePodManifest } from '../../../src/image/appc/index.ts';
 import { OfferedImages, type OfferedImage } from '../../../src/operator/fleet/index.ts';
@@ -40,7 +40,7 @@ const agent = image('example.com/agent', '2.0', { exec: ['/agent'] });
 const offered = new OfferedImages([web, agent]);
 
 const read = (yaml: string) =>
-  parsePodManifest(podFromKubernetes(parseAcName('web'), parse(yaml), offered).pod.manifest);
+  parsePodManifest(podFromKubernetes(parseAcName('web'), load(yaml), offered).pod.manifest);
 const container = (lines: string) =>
   read(`
 apiVersion: v1
@@ -300,7 +300,7 @@ spec:
   });
 
   it('is told from a pod manifest by its apiVersion', () => {
-    expect(isKubernetes(parse('apiVersion: v1'))).toBe(true);
+    expect(isKubernetes(load('apiVersion: v1'))).toBe(true);
     expect(isKubernetes({ acKind: 'PodManifest' })).toBe(false);
     expect(isKubernetes('text')).toBe(false);
   });

@@ -1,5 +1,5 @@
 import { type ImageUse, versionOf } from '../../../device/deploy/index.ts';
-import { deviceStore, imageSummary, storedImages } from '../../../device/local-api/index.ts';
+import { deviceStore, imageSummaries, storedImages } from '../../../device/local-api/index.ts';
 import type { Context } from '../../context.ts';
 import { formatBytes, formatTable, shortImageId, type Cell } from '../../format.ts';
 
@@ -8,10 +8,14 @@ export async function listStoredImages(
   context: Context,
   options: { readonly store?: string },
 ): Promise<void> {
-  const uses = await storedImages(options.store ?? deviceStore);
   const { terminal } = context;
-  if (context.json) terminal.out(JSON.stringify(uses.map(imageSummary)));
-  else if (uses.length === 0) terminal.out('no image is stored here');
+  const path = options.store ?? deviceStore;
+  if (context.json) {
+    terminal.out(JSON.stringify(await imageSummaries(path)));
+    return;
+  }
+  const uses = await storedImages(path);
+  if (uses.length === 0) terminal.out('no image is stored here');
   else terminal.out(formatTable(terminal, header, uses.map(cells)));
 }
 

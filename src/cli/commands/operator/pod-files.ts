@@ -1,5 +1,5 @@
 import { readFile, stat } from 'node:fs/promises';
-import { parseDocument } from 'yaml';
+import { CORE_SCHEMA, load, YAMLException } from 'js-yaml';
 import type { AcName } from '../../../image/appc/index.ts';
 import { type OfferedImages, type ReifiedPod, reifyPod } from '../../../operator/fleet/index.ts';
 import { isKubernetes, podFromKubernetes } from '../../../operator/kubernetes/index.ts';
@@ -14,20 +14,29 @@ const maxFileBytes = 1 << 20;
  */
 export async function podFromFile(name: AcName, path: string, offered: OfferedImages): Promise<ReifiedPod> {
   const text = await readPodFile(path);
-  const document = parse(text);
-  if (document.errors.length === 0) {
-    const value: unknown = document.toJS({ maxAliasCount: 100 });
-    if (isKubernetes(value)) return podFromKubernetes(name, value, offered);
-  } else if (!text.trimStart().startsWith('{')) {
-    const why = document.errors[0]?.message.split('\n')[0] ?? '';
-    throw new Refusal('input-invalid', `pod ${name}: ${path} is neither JSON nor YAML: ${why}`);
-  }
-  return reifyPod(name, text, offered);
+  // JSON is YAML, but an error of JSON in the words of YAML would mislead.
+  const value = text.trimStart().startsWith('{') ? fromJson(text) : fromYaml(name, path, text);
+  return isKubernetes(value) ? podFromKubernetes(name, value, offered) : reifyPod(name, text, offered);
 }
 
-/** Keys are strings, and no tag makes another type of a value. */
-function parse(text: string) {
-  return parseDocument(text, { version: '1.2', schema: 'core', stringKeys: true });
+/** Undefined for what is not JSON: whoever reads a pod manifest says so. */
+function fromJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** With the types of YAML 1.2: `yes` is a text, and a date is one. */
+function fromYaml(name: AcName, path: string, text: string): unknown {
+  try {
+    return load(text, { schema: CORE_SCHEMA });
+  } catch (cause) {
+    if (!(cause instanceof YAMLException)) throw cause;
+    const why = cause.message.split('\n')[0] ?? '';
+    throw new Refusal('input-invalid', `pod ${name}: ${path} is neither JSON nor YAML: ${why}`, { cause });
+  }
 }
 
 async function readPodFile(path: string): Promise<string> {
