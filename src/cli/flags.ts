@@ -142,6 +142,23 @@ export interface DeviceFilterFlags {
   readonly label?: readonly string[];
 }
 
+/** Of a device that is being enrolled. */
+export interface FleetEnrolFlags {
+  readonly output?: string;
+  readonly root?: string;
+  /** False with --no-key. */
+  readonly key: boolean;
+  readonly group?: readonly string[];
+  /** NAME=VALUE */
+  readonly label?: readonly string[];
+  readonly cert?: string;
+  readonly keyFile?: string;
+  readonly caCert?: string;
+  readonly caKey?: string;
+  readonly days: number;
+  readonly password?: string;
+}
+
 export interface SimFlags {
   readonly prefix: string;
   readonly fault?: readonly string[];

@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { addDeploy, addStatus } from './syntax/deploy.ts';
 import { addDev, addDevice, addTop } from './syntax/device.ts';
+import { addEnrol } from './syntax/enrol.ts';
 import { addExec } from './syntax/exec.ts';
 import { addFleet, addKey, addKeys } from './syntax/fleet.ts';
 import { addHolds } from './syntax/hold.ts';
@@ -32,6 +33,7 @@ export function buildProgram(terminal: Terminal, makeContext: MakeContext): Comm
   addFleet(program, makeContext);
   addKeys(program, makeContext);
   addKey(program, makeContext);
+  addEnrol(program, makeContext);
   addImage(program, makeContext);
   addTrust(program, makeContext);
   addDeploy(program, makeContext);

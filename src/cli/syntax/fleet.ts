@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { DeviceFilterFlags } from '../flags.ts';
+import { addFleetEnrol } from './enrol.ts';
 import { count, example, type MakeContext, repeatable } from './options.ts';
 
 /** `wherry fleet` */
@@ -32,6 +33,7 @@ export function addFleet(program: Command, makeContext: MakeContext): void {
       const { provision } = await import('../commands/operator/fleet.ts');
       await provision(makeContext(command.optsWithGlobals()), device, options);
     });
+  addFleetEnrol(fleet, makeContext);
   addFleetViews(fleet, makeContext);
   addFleetKey(fleet, makeContext);
 }

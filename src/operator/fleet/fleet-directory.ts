@@ -347,8 +347,9 @@ export function folderOf(target: string): string {
 }
 
 /** Replaces a file as a whole: a reader sees the old or the new one. */
-export async function replaceFile(file: string, content: Uint8Array): Promise<void> {
-  await writeFile(`${file}.new`, content);
+export async function replaceFile(file: string, content: Uint8Array, mode = 0o644): Promise<void> {
+  await rm(`${file}.new`, { force: true }); // it keeps the mode that it was made with
+  await writeFile(`${file}.new`, content, { mode });
   await rename(`${file}.new`, file);
 }
 

@@ -8,6 +8,7 @@ export { compareWithBroker, type BrokerComparison } from './compare-with-broker.
 export { compareMemory, mustRepeat } from './broker-memory.ts';
 export { composeDesired, desiredImage, nextVersion } from './compose.ts';
 export { type DeviceView, isOutcome, type Outcome, type Progress, progressOf } from './device-view.ts';
+export { enrolmentBundle, type EnrolmentRequest } from './enrolment.ts';
 export { FleetDirectory, type KeyRole, replaceFile } from './fleet-directory.ts';
 export { FleetLink } from './fleet-link.ts';
 export {

@@ -3,11 +3,21 @@ import { writeDraft } from './root-drafts.ts';
 import type { FleetDirectory } from './fleet-directory.ts';
 import { deviceTopics } from '../../wire/report/index.ts';
 
+/** What a device says of itself beside its name. */
+export interface Membership {
+  readonly groups: readonly string[];
+  readonly labels: readonly (readonly [name: string, value: string])[];
+  /** How it shows itself to its broker. */
+  readonly showsCertificate: boolean;
+  readonly showsPassword: boolean;
+}
+
 /**
  * The files that make a device a member of the fleet, by their absolute path on the device: its
  * configuration and the public keys that it will trust, or the newest root of trust where the fleet
  * has one. Certificates and passwords for the broker are per device and stay the operator's to
  * place.
+ * @param membership absent: no groups and labels, and credentials of the operator's own kind
  * @throws Refusal `not-found` when the fleet has no keys yet, `input-invalid` when the name does
  *   not fit
  */
@@ -15,19 +25,28 @@ export async function provisionFiles(
   fleet: FleetDirectory,
   device: string,
   nowSeconds: number,
+  membership?: Membership,
 ): Promise<ReadonlyMap<string, string | Uint8Array>> {
   deviceTopics(fleet.config.fleet, device);
   const { url, version, ca, cert, username } = fleet.config.broker;
+  const {
+    groups,
+    labels,
+    showsCertificate = cert !== undefined,
+    showsPassword = username !== undefined,
+  } = membership ?? { groups: [], labels: [] };
   const lines = [
     `fleet = ${JSON.stringify(fleet.config.fleet)}`,
     `device = ${JSON.stringify(device)}`,
+    ...(groups.length === 0 ? [] : [`groups = ${JSON.stringify(groups)}`]),
+    ...(labels.length === 0 ? [] : [`labels = { ${labels.map(asToml).join(', ')} }`]),
     '',
     '[broker]',
     `url = ${JSON.stringify(url)}`,
     ...(version === 5 ? ['version = 5'] : []),
     ...(ca === undefined ? [] : ['ca = "/etc/wherry/broker-ca.pem"']),
-    ...(cert === undefined ? [] : ['cert = "/etc/wherry/device.pem"', 'key = "/etc/wherry/device.key"']),
-    ...(username === undefined
+    ...(!showsCertificate ? [] : ['cert = "/etc/wherry/device.pem"', 'key = "/etc/wherry/device.key"']),
+    ...(!showsPassword
       ? []
       : [`username = ${JSON.stringify(device)}`, 'password_file = "/etc/wherry/broker-password"']),
     '',
@@ -46,3 +65,6 @@ export async function provisionFiles(
     ...(brokerCa === undefined ? [] : ([['/etc/wherry/broker-ca.pem', brokerCa]] as const)),
   ]);
 }
+
+const asToml = ([name, value]: readonly [string, string]): string =>
+  `${JSON.stringify(name)} = ${JSON.stringify(value)}`;

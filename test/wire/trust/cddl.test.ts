@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { decodeCbor, type CborValue } from '../../../src/core/cbor/index.ts';
 import { decodeEnvelope } from '../../../src/wire/trust/index.ts';
+import { encodeBundle } from '../../../src/wire/enrolment/index.ts';
 import { encodeConfidential } from '../../../src/wire/trust/confidential.ts';
 import { encryptMessage, generateDeviceKey, type GeneratedKey } from '../../../src/wire/trust/sign.ts';
 import { desired, makeKey, publish } from '../../support/operator.ts';
@@ -78,6 +79,12 @@ describe('docs/wire.cddl [C80]', () => {
     const bytes = encodeTelemetry(telemetryOf(sampleReadings(), busy));
     const numbers = ['telemetry', 'device-numbers', 'app-numbers'];
     expect(sorted(keysIn(read(bytes), []))).toEqual(keysOf(...numbers));
+  });
+
+  it('names the keys of a real enrolment bundle [C179]', () => {
+    const files = new Map([['/etc/wherry/wherry.toml', new Uint8Array()] as const]);
+    const message = encodeBundle({ fleet: desired.fleet, device: 'pump-1', files });
+    expect(sorted(keysIn(read(message), []))).toEqual(keysOf('enrolment-bundle'));
   });
 
   it('names the keys of a real encrypted message', async () => {

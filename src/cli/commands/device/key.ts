@@ -22,24 +22,54 @@ export async function initKey(context: Context, options: { readonly force?: true
       'this device has a key already; replace it (--force) only if it is lost, and tell the operator',
     );
   }
+  const made = await sealNewKey();
+  await storeKey(made);
+  showMade(context, made);
+}
+
+/** A key of this device, sealed and not stored yet. */
+export interface SealedKey {
+  readonly fingerprint: string;
+  readonly by: 'tpm2' | 'host';
+  readonly sealed: string;
+  /** The public half, with a comment that says how the private one is sealed. */
+  readonly shown: string;
+}
+
+/** Makes a key and has it sealed; writes nothing. @throws Refusal `device-unsupported` */
+export async function sealNewKey(): Promise<SealedKey> {
   const { privateKey, publicKey, fingerprint } = await generateDeviceKey('wherry device');
   const sealed = await run(['encrypt', `--name=${keyCredential}`, '-', '-'], privateKey);
   const by = await run(['has-tpm2', '--quiet']).then(
     () => 'tpm2' as const,
     () => 'host' as const,
   );
+  const comment = `Comment: wherry ${fingerprint} sealed by ${by}`;
+  const shown = publicKey.replace('BLOCK-----\n', `BLOCK-----\n${comment}\n`).replaceAll('\r', '');
+  return { fingerprint, by, sealed, shown };
+}
+
+/** Takes back what `storeKey` wrote. */
+export async function removeKey(): Promise<void> {
+  const disk = nodeDisk();
+  for (const path of [places.deviceKey, places.devicePublicKey]) await disk.remove(path);
+}
+
+/** @throws Refusal `device-unsupported` */
+export async function storeKey({ sealed, shown }: SealedKey): Promise<void> {
   const disk = nodeDisk();
   try {
     await mkdir(dirname(places.deviceKey), { recursive: true, mode: 0o700 });
     await writeDurable(disk, places.deviceKey, Buffer.from(sealed));
-    const comment = `Comment: wherry ${fingerprint} sealed by ${by}`;
-    const shown = publicKey.replace('BLOCK-----\n', `BLOCK-----\n${comment}\n`).replaceAll('\r', '');
     await writeDurable(disk, places.devicePublicKey, Buffer.from(shown));
   } catch (cause) {
     throw new Refusal('device-unsupported', `the key cannot be written: ${String(cause)}; run this as root`, {
       cause,
     });
   }
+}
+
+function showMade(context: Context, { fingerprint, by }: SealedKey): void {
   const { terminal } = context;
   if (context.json) {
     terminal.out(JSON.stringify({ fingerprint, sealedBy: by }));

@@ -1,0 +1,140 @@
+import { existsSync } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
+import { Refusal, unreadableFile } from '../../../core/refusal/index.ts';
+import { parseConfig } from '../../../device/agent/index.ts';
+import { places } from '../../../device/host/index.ts';
+import { nodeDisk } from '../../../device/store/index.ts';
+import {
+  decodeBundle,
+  type EnrolmentBundle,
+  type EnrolmentPath,
+  maxBundleBytes,
+} from '../../../wire/enrolment/index.ts';
+import { examineRoot } from '../../../wire/trust/openpgp.ts';
+import { fingerprintOf, formatFingerprint } from '../../../wire/trust/sign.ts';
+import type { Context } from '../../context.ts';
+import { type Enrolled, makeDirectories, placeEnrolment } from '../../enrol-tree.ts';
+import { removeKey, sealNewKey, storeKey } from './key.ts';
+
+export interface EnrolFlags {
+  /** Absent: this machine. */
+  readonly root?: string;
+  /** False with --no-key. */
+  readonly key: boolean;
+}
+
+/** `wherry enrol` */
+export async function enrol(context: Context, file: string, flags: EnrolFlags): Promise<void> {
+  const bytes = await readBundle(file);
+  await enrolFrom(context, decodeBundle(bytes), flags);
+}
+
+/**
+ * Makes this machine, or the tree of another one below `root`, what the bundle says: all of it or
+ * nothing.
+ *
+ * @throws Refusal `input-invalid` when that is another device already, or the bundle does not hold
+ *   together; `device-unsupported` without the right to
+ */
+export async function enrolFrom(context: Context, bundle: EnrolmentBundle, flags: EnrolFlags): Promise<void> {
+  const trusts = await checkBundle(context, bundle);
+  const { root } = flags;
+  const outcome =
+    root === undefined
+      ? await enrolThisDevice(bundle, flags.key)
+      : await place(root, flags.key ? withFirstBootKey(bundle) : bundle.files);
+  const { fleet, device } = bundle;
+  const { terminal } = context;
+  if (context.json) {
+    terminal.out(JSON.stringify({ fleet, device, outcome, trusts }));
+    return;
+  }
+  const where = root === undefined ? 'this device' : root;
+  if (outcome === 'unchanged') {
+    terminal.out(`${where} is ${device} of fleet ${fleet} already, with these very files`);
+    return;
+  }
+  terminal.out(`${where} is ${device} of fleet ${fleet}; it trusts ${trusts}`);
+  if (root !== undefined) return;
+  if (flags.key) terminal.out('show its key to the operator: "wherry key show"');
+  terminal.out('start it: "systemctl start wherryd"');
+}
+
+async function readBundle(file: string): Promise<Uint8Array> {
+  try {
+    if ((await stat(file)).size <= maxBundleBytes) return await readFile(file);
+  } catch (cause) {
+    throw unreadableFile(`the bundle ${file}`, cause);
+  }
+  throw new Refusal('input-invalid', `${file} is too large for an enrolment bundle`);
+}
+
+/** What the device will refuse later is refused now. @returns what it will trust, in words */
+export async function checkBundle(
+  context: Context,
+  { fleet, device, files }: EnrolmentBundle,
+): Promise<string> {
+  const text = (path: EnrolmentPath): string => Buffer.from(files.get(path) ?? []).toString();
+  const config = parseConfig(text('/etc/wherry/wherry.toml'));
+  if (config.fleet !== fleet || config.device !== device)
+    throw new Refusal('input-invalid', `the bundle is for ${device} and configures ${config.device}`);
+  for (const path of [config.broker.ca, config.broker.cert, config.broker.key, config.broker.passwordFile]) {
+    if (path === undefined || files.has(path as EnrolmentPath)) continue;
+    throw new Refusal('input-invalid', `wherry.toml names ${path}, which the bundle does not hold`);
+  }
+  const root = files.get('/etc/wherry/trust/root.cbor');
+  if (root !== undefined) {
+    const time = { nowSeconds: Math.floor(context.clock.nowMs() / 1000), clockTrusted: false };
+    const { root: document } = await examineRoot(root, { fleet, time });
+    return `root ${document.version}`;
+  }
+  const fingerprint = await fingerprintOf(text('/etc/wherry/trust/deploy/fleet.asc'));
+  return `commands of ${formatFingerprint(fingerprint)}`;
+}
+
+async function enrolThisDevice({ files }: EnrolmentBundle, wantsKey: boolean): Promise<Enrolled> {
+  if (process.getuid?.() !== 0)
+    throw new Refusal('device-unsupported', 'a device is enrolled by root; or give --root DIR for a tree');
+  // Sealed before anything is written: without systemd-creds there is nothing to take back.
+  const key = wantsKey && !existsSync(places.deviceKey) ? await sealNewKey() : undefined;
+  if (key === undefined) return await place('/', files);
+  await storeKey(key);
+  try {
+    return await place('/', files);
+  } catch (error) {
+    await removeKey();
+    throw error;
+  }
+}
+
+async function place(root: string, files: ReadonlyMap<EnrolmentPath, Uint8Array>): Promise<Enrolled> {
+  const unmake = await makeDirectories(root, files);
+  try {
+    return await placeEnrolment(nodeDisk(), root, files);
+  } catch (error) {
+    await unmake();
+    throw error;
+  }
+}
+
+/** The key of a device is made on it: in a tree, a unit of the first boot is what makes it. */
+function withFirstBootKey({ files }: EnrolmentBundle): ReadonlyMap<EnrolmentPath, Uint8Array> {
+  return new Map([
+    ...files,
+    ['/etc/systemd/system/wherry-key.service', Buffer.from(keyUnit)],
+    [
+      '/etc/systemd/system/wherryd.service.d/wherry-key.conf',
+      Buffer.from('[Unit]\nWants=wherry-key.service\n'),
+    ],
+  ]);
+}
+
+const keyUnit = `[Unit]
+Description=wherry: make the key of this device
+Documentation=man:wherry(1)
+ConditionPathExists=!${places.deviceKey}
+
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/wherry key init
+`;

@@ -1,0 +1,51 @@
+import type { Command } from 'commander';
+import type { EnrolFlags } from '../commands/device/enrol.ts';
+import type { FleetEnrolFlags } from '../flags.ts';
+import { count, example, type MakeContext, repeatable } from './options.ts';
+
+/** `wherry fleet enrol` */
+export function addFleetEnrol(fleet: Command, makeContext: MakeContext): void {
+  fleet
+    .command('enrol <device>')
+    .description(
+      'make all files of a device: a bundle for "wherry enrol", or straight into the tree of an image',
+    )
+    .option('-o, --output <file>', 'write a bundle, which may hold credentials')
+    .option('--root <dir>', 'write into this tree instead; the device makes its key at its first boot')
+    .option('--no-key', 'with --root: the device has no key to encrypt commands to')
+    .addOption(repeatable('--group <name>', 'a group that it is in, the first goes first; repeatable'))
+    .addOption(repeatable('--label <name=value>', 'a label; repeatable'))
+    .option('--cert <file>', 'the certificate (PEM) that it shows to its broker')
+    .option('--key-file <file>', 'and its key')
+    .option('--ca-cert <file>', 'make a key and have this authority sign its certificate, with openssl')
+    .option('--ca-key <file>', 'and the key of the authority')
+    .option('--days <count>', 'how long that certificate is valid', count, 825)
+    .option('--password <file>', 'the file with its password for the broker')
+    .addHelpText(
+      'after',
+      example(
+        'wherry fleet enrol crane-7 --group kitchen -o crane-7.enrol',
+        'wherry fleet enrol crane-7 --ca-cert ca.pem --ca-key ca.key --root build/rootfs',
+      ),
+    )
+    .action(async (device: string, options: FleetEnrolFlags, command: Command) => {
+      const { fleetEnrol } = await import('../commands/operator/enrol.ts');
+      await fleetEnrol(makeContext(command.optsWithGlobals()), device, options);
+    });
+}
+
+/** `wherry enrol` */
+export function addEnrol(program: Command, makeContext: MakeContext): void {
+  program
+    .command('enrol <bundle>')
+    .description(
+      'on a device, as root: become what the bundle of "wherry fleet enrol" says, with a key of its own',
+    )
+    .option('--root <dir>', 'enrol the tree of another machine instead')
+    .option('--no-key', 'make no key to encrypt commands to')
+    .addHelpText('after', example('wherry enrol crane-7.enrol && systemctl start wherryd'))
+    .action(async (bundle: string, options: EnrolFlags, command: Command) => {
+      const { enrol } = await import('../commands/device/enrol.ts');
+      await enrol(makeContext(command.optsWithGlobals()), bundle, options);
+    });
+}

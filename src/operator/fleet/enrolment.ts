@@ -1,0 +1,155 @@
+import { execFile } from 'node:child_process';
+import { X509Certificate, createPrivateKey } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { Refusal, unreadableFile } from '../../core/refusal/index.ts';
+import { type EnrolmentBundle, type EnrolmentPath, isEnrolmentPath } from '../../wire/enrolment/index.ts';
+import type { FleetDirectory } from './fleet-directory.ts';
+import { provisionFiles } from './provision.ts';
+
+/** What a device is beside its name, and how it shows itself to its broker. */
+export interface EnrolmentRequest {
+  readonly groups?: readonly string[];
+  /** NAME=VALUE */
+  readonly labels?: readonly string[];
+  /** PEM files that were made elsewhere. */
+  readonly cert?: string;
+  readonly keyFile?: string;
+  /** PEM files of an authority that signs a certificate for a key that is made here. */
+  readonly caCert?: string;
+  readonly caKey?: string;
+  readonly days?: number;
+  /** A file that holds the password for the broker. */
+  readonly password?: string;
+}
+
+/**
+ * All files that make a device a member of the fleet: its configuration, what it trusts, and its
+ * credentials for the broker.
+ *
+ * @throws Refusal `usage` when its broker wants credentials that are not given, `input-invalid` for
+ *   a certificate that does not fit, and as `provisionFiles`
+ */
+export async function enrolmentBundle(
+  fleet: FleetDirectory,
+  device: string,
+  request: EnrolmentRequest,
+  nowSeconds: number,
+): Promise<EnrolmentBundle> {
+  const labels = (request.labels ?? []).map((text) => {
+    const [, name = '', value = ''] = /^([^=]+)=(.+)$/s.exec(text) ?? [];
+    if (name === '') throw new Refusal('usage', `--label takes NAME=VALUE, not ${JSON.stringify(text)}`);
+    return [name, value] as const;
+  });
+  const tls = await tlsFiles(fleet, device, request, nowSeconds);
+  const password =
+    request.password === undefined ? undefined : await readGiven(request.password, 'the password');
+  const { username } = fleet.config.broker;
+  if (username !== undefined && password === undefined && tls === undefined)
+    throw new Refusal('usage', 'the broker of fleet.toml wants a user: give --password FILE for the device');
+  if (fleet.config.broker.cert !== undefined && tls === undefined)
+    throw new Refusal(
+      'usage',
+      'the broker of fleet.toml wants certificates: give --cert and --key-file, or --ca-cert and --ca-key',
+    );
+  const made = await provisionFiles(fleet, device, nowSeconds, {
+    groups: request.groups ?? [],
+    labels,
+    showsCertificate: tls !== undefined,
+    showsPassword: password !== undefined,
+  });
+  const files = new Map<EnrolmentPath, Uint8Array>();
+  const add = (path: string, content: string | Uint8Array): void => {
+    if (!isEnrolmentPath(path)) throw new Error(`${path} is not a file of an enrolment`);
+    files.set(path, Buffer.from(content));
+  };
+  for (const [path, content] of made) add(path, content);
+  if (tls !== undefined) {
+    add('/etc/wherry/device.pem', tls.cert);
+    add('/etc/wherry/device.key', tls.key);
+  }
+  if (password !== undefined) add('/etc/wherry/broker-password', password);
+  return { fleet: fleet.config.fleet, device, files };
+}
+
+async function tlsFiles(
+  fleet: FleetDirectory,
+  device: string,
+  request: EnrolmentRequest,
+  nowSeconds: number,
+): Promise<{ readonly cert: string; readonly key: string } | undefined> {
+  const { cert, keyFile: key, caCert, caKey, days = 825 } = request;
+  const [isGiven, isSigned] = [
+    cert !== undefined || key !== undefined,
+    caCert !== undefined || caKey !== undefined,
+  ];
+  if (!isGiven && !isSigned) return undefined;
+  if (isGiven && isSigned)
+    throw new Refusal('usage', 'give --cert and --key-file, or --ca-cert and --ca-key');
+  if (isSigned) {
+    if (caCert === undefined || caKey === undefined)
+      throw new Refusal('usage', '--ca-cert and --ca-key go together');
+    return await signedCertificate(`${fleet.config.fleet}.${device}`, caCert, caKey, days);
+  }
+  if (cert === undefined || key === undefined)
+    throw new Refusal('usage', '--cert and --key-file go together');
+  const [certText, keyText] = [await readGiven(cert, 'the certificate'), await readGiven(key, 'the key')];
+  requireFitting(certText, keyText, cert, nowSeconds);
+  return { cert: certText, key: keyText };
+}
+
+/** @throws Refusal `input-invalid` */
+function requireFitting(cert: string, key: string, file: string, nowSeconds: number): void {
+  let isOfKey: boolean;
+  let parsed: X509Certificate;
+  try {
+    parsed = new X509Certificate(cert);
+    isOfKey = parsed.checkPrivateKey(createPrivateKey(key));
+  } catch (cause) {
+    throw new Refusal('input-invalid', `${file} and its key are not PEM files without a passphrase`, {
+      cause,
+    });
+  }
+  if (!isOfKey) throw new Refusal('input-invalid', `the certificate ${file} is of another key`);
+  if (Date.parse(parsed.validTo) <= nowSeconds * 1000)
+    throw new Refusal('input-invalid', `the certificate ${file} expired at ${parsed.validTo}`);
+}
+
+/**
+ * A key and its certificate, made by openssl: X.509 is not for own code. The common name is the
+ * MQTT client identifier of the device.
+ */
+async function signedCertificate(
+  name: string,
+  caCert: string,
+  caKey: string,
+  days: number,
+): Promise<{ readonly cert: string; readonly key: string }> {
+  const directory = await mkdtemp(join(tmpdir(), 'wherry-enrol-')); // mode 0700
+  try {
+    const at = (file: string): string => join(directory, file);
+    await writeFile(at('usage'), 'extendedKeyUsage=clientAuth\nbasicConstraints=critical,CA:FALSE\n');
+    const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+    await openssl(['req', '-new', ...kind, '-subj', `/CN=${name}`, '-keyout', at('key'), '-out', at('csr')]);
+    const authority = ['-CA', caCert, '-CAkey', caKey, '-days', String(days), '-extfile', at('usage')];
+    await openssl(['x509', '-req', '-in', at('csr'), ...authority, '-out', at('cert')]);
+    return { cert: await readFile(at('cert'), 'utf8'), key: await readFile(at('key'), 'utf8') };
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+}
+
+async function openssl(args: readonly string[]): Promise<void> {
+  await promisify(execFile)('openssl', args).catch((cause: unknown) => {
+    const said = (cause as { stderr?: string }).stderr?.trim().split('\n')[0] ?? String(cause);
+    throw new Refusal('input-invalid', `openssl could not make the certificate: ${said}`, { cause });
+  });
+}
+
+async function readGiven(file: string, what: string): Promise<string> {
+  return await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw unreadableFile(`${what} ${file}`, cause);
+  });
+}
