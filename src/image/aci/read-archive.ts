@@ -13,7 +13,8 @@ export interface ReadOptions {
   /**
    * Receives the archive re-encoded as a canonical tar, so that its consumer (mkfs.erofs) never
    * parses hostile headers; `implied` in it lists the directories that no entry named. It is ended
-   * when, and only when, the whole archive was accepted, and destroyed otherwise.
+   * when, and only when, the whole archive was accepted, and destroyed otherwise. It is a file or a
+   * pipe: its bytes are overwritten after a write has called back.
    */
   readonly canonicalTar?: Writable;
   /**
@@ -57,7 +58,7 @@ export async function readArchive(
 ): Promise<ArchiveSummary> {
   const { canonicalTar } = options;
   const gathered = new Gathered(options.limits);
-  const sink = canonicalTar && new BatchedSink(canonicalTar, 'the consumer of the canonical tar');
+  const sink = canonicalTar && new BatchedSink(canonicalTar, 'the consumer of the canonical tar', 'in turn');
   try {
     const walked = sink
       ? await rewrite(source, options, gathered, sink)

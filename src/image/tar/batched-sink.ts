@@ -11,26 +11,33 @@ const LARGE = 128 * 1024;
 /**
  * Writes to a stream in large pieces, because each write costs far more than the copy that saves
  * it. While the stream takes one piece, the next is made; a stream that breaks is a refusal.
+ *
+ * Two buffers in turn are enough for a file or a pipe, which have taken the bytes when they call
+ * back. A stream that hands chunks on, such as a PassThrough, calls back while the next one still
+ * works with them, and needs a new buffer for each piece.
  */
 export class BatchedSink implements ByteSink {
   readonly #stream: Writable;
   readonly #what: string;
-  #batch = Buffer.allocUnsafeSlow(BATCH);
+  #batch: Buffer = Buffer.allocUnsafeSlow(BATCH);
   #filled = 0;
   /** The batch before, which the stream may still hold. */
-  #held = Buffer.allocUnsafeSlow(BATCH);
+  #held: Buffer | undefined;
   #written: Promise<void> = Promise.resolve();
   #failure: unknown;
   #isBroken = false;
   #giveUp: () => void = () => undefined;
 
+  readonly #batches: 'in turn' | 'new';
+
   /**
    * @param what - names the consumer in the refusal, for example "the consumer of the canonical
    *   tar"
    */
-  constructor(stream: Writable, what: string) {
+  constructor(stream: Writable, what: string, batches: 'in turn' | 'new' = 'new') {
     this.#stream = stream;
     this.#what = what;
+    this.#batches = batches;
     stream.on('error', (error) => this.#break(error));
     // A stream that was destroyed says so only by 'close'.
     stream.on('close', () => this.#break(undefined));
@@ -72,7 +79,9 @@ export class BatchedSink implements ByteSink {
   async #flush(): Promise<void> {
     if (this.#filled === 0) return;
     await this.#pass(this.#batch.subarray(0, this.#filled));
-    [this.#batch, this.#held] = [this.#held, this.#batch];
+    const next = this.#batches === 'in turn' ? this.#held : undefined;
+    this.#held = this.#batch;
+    this.#batch = next ?? Buffer.allocUnsafeSlow(BATCH);
     this.#filled = 0;
   }
 

@@ -42,7 +42,8 @@ const chunkBytes = 128 * 1024;
  * archive would give: so the object made of it is the same, byte for byte. Only names and
  * properties are held in memory; contents are read where they lie.
  *
- * `canonicalTar` is ended when, and only when, everything was written, and destroyed otherwise.
+ * `canonicalTar`, a file or a pipe, is ended when, and only when, everything was written, and
+ * destroyed otherwise.
  *
  * @throws Refusal `image-corrupt` when an object is not what an archive makes,
  *   `image-dependency-invalid`, `archive-too-large`, `image-build-failed` when `canonicalTar`
@@ -52,7 +53,7 @@ export async function renderMounted(rendering: MountedRendering, canonicalTar: W
   const { steps, limits } = rendering;
   const top = steps.at(-1)?.image;
   if (top === undefined) throw new Error('there is nothing to render');
-  const sink = new BatchedSink(canonicalTar, 'the consumer of the rendered tar');
+  const sink = new BatchedSink(canonicalTar, 'the consumer of the rendered tar', 'in turn');
   const counted = { entries: 0 };
   try {
     const tree = await layImages(steps, {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { PassThrough, type Writable } from 'node:stream';
+import type { Writable } from 'node:stream';
 import { finished, pipeline } from 'node:stream/promises';
 
 import {
@@ -175,9 +175,8 @@ function openOutput(
 ): { stream: Writable; written: Promise<void> } {
   const file = createWriteStream(path);
   if (compression === 'none') return { stream: file, written: finished(file) };
-  const tar = new PassThrough();
-  const packed = pipeline(tar, (bytes) => gzipWithinRatio(bytes, limits.maxRatio), file);
-  return { stream: tar, written: packed };
+  const gzip = gzipWithinRatio(limits.maxRatio);
+  return { stream: gzip, written: pipeline(gzip, file) };
 }
 
 /** Digests what passes. */

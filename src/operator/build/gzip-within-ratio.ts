@@ -1,5 +1,6 @@
-import { constants, crc32, deflateRaw } from 'node:zlib';
+import { Transform } from 'node:stream';
 import { promisify } from 'node:util';
+import { constants, crc32, deflateRaw } from 'node:zlib';
 
 const deflate = promisify(deflateRaw);
 
@@ -23,48 +24,68 @@ const header = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
  *
  * The pieces are compressed apart, each with the end of the one before as its dictionary. The
  * result is one gzip member, and the same for the same bytes with the same version of zlib.
+ *
+ * A write is done when its bytes are copied, so that the writer may use its buffer again.
  */
-export async function* gzipWithinRatio(
-  source: AsyncIterable<unknown>,
-  maxRatio: number,
-): AsyncGenerator<Buffer, void> {
-  yield header;
-  let sum = 0;
-  let inputBytes = 0;
-  let outputBytes = header.length;
-  let dictionary: Buffer | undefined;
-  for await (const piece of inPieces(source)) {
-    sum = crc32(piece, sum);
-    inputBytes += piece.length;
-    const flush = { finishFlush: constants.Z_SYNC_FLUSH };
-    let packed = await deflate(piece, { ...flush, ...(dictionary === undefined ? {} : { dictionary }) });
-    if (inputBytes > ((outputBytes + packed.length) * maxRatio) / 2) {
-      packed = await deflate(piece, { ...flush, strategy: constants.Z_HUFFMAN_ONLY });
-    }
-    outputBytes += packed.length;
-    dictionary = piece.subarray(-WINDOW);
-    yield packed;
-  }
-  yield await deflate(Buffer.alloc(0));
-  const trailer = Buffer.alloc(8);
-  trailer.writeUInt32LE(sum, 0);
-  trailer.writeUInt32LE(inputBytes % 2 ** 32, 4);
-  yield trailer;
-}
-
-async function* inPieces(source: AsyncIterable<unknown>): AsyncGenerator<Buffer, void> {
+export function gzipWithinRatio(maxRatio: number): Transform {
+  const packer = new Packer(maxRatio);
   let piece = Buffer.allocUnsafeSlow(PIECE);
   let filled = 0;
-  for await (const chunk of source as AsyncIterable<Buffer>) {
+  const stream = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      take(chunk).then(() => done(), done);
+    },
+    flush(done) {
+      packer.end(piece.subarray(0, filled)).then((end) => done(null, end), done);
+    },
+  });
+  const take = async (chunk: Buffer): Promise<void> => {
     for (let at = 0; at < chunk.length;) {
       const length = chunk.copy(piece, filled, at);
       filled += length;
       at += length;
       if (filled < PIECE) continue;
-      yield piece;
+      stream.push(await packer.pack(piece));
       piece = Buffer.allocUnsafeSlow(PIECE);
       filled = 0;
     }
+  };
+  stream.push(header);
+  return stream;
+}
+
+class Packer {
+  readonly #maxRatio: number;
+  #sum = 0;
+  #inputBytes = 0;
+  #outputBytes = header.length;
+  #dictionary: Buffer | undefined;
+
+  constructor(maxRatio: number) {
+    this.#maxRatio = maxRatio;
   }
-  if (filled > 0) yield piece.subarray(0, filled);
+
+  /** Holds the piece until the next one. */
+  async pack(piece: Buffer): Promise<Buffer> {
+    this.#sum = crc32(piece, this.#sum);
+    this.#inputBytes += piece.length;
+    const flush = { finishFlush: constants.Z_SYNC_FLUSH };
+    const dictionary = this.#dictionary === undefined ? {} : { dictionary: this.#dictionary };
+    let packed = await deflate(piece, { ...flush, ...dictionary });
+    if (this.#inputBytes > ((this.#outputBytes + packed.length) * this.#maxRatio) / 2) {
+      packed = await deflate(piece, { ...flush, strategy: constants.Z_HUFFMAN_ONLY });
+    }
+    this.#outputBytes += packed.length;
+    this.#dictionary = piece.subarray(-WINDOW);
+    return packed;
+  }
+
+  /** The last piece, which may be empty, and what closes the member. */
+  async end(piece: Buffer): Promise<Buffer> {
+    const last = piece.length === 0 ? [] : [await this.pack(piece)];
+    const trailer = Buffer.alloc(8);
+    trailer.writeUInt32LE(this.#sum, 0);
+    trailer.writeUInt32LE(this.#inputBytes % 2 ** 32, 4);
+    return Buffer.concat([...last, await deflate(Buffer.alloc(0)), trailer]);
+  }
 }

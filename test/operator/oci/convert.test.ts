@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { buildAci } from '../../../src/operator/build/builder.ts';
 import { fromOci, type ConvertedImage, type FromOciOptions } from '../../../src/operator/oci/from-oci.ts';
 import { toOci } from '../../../src/operator/oci/to-oci.ts';
 import { inspectArchive } from '../../../src/image/aci/inspect.ts';
@@ -340,6 +341,35 @@ describe('wherry image to-oci', () => {
     const again = await convert(at('back'));
     expect(again.manifest).toEqual(manifest);
     expect(again.imageId).toBe((await convert(`${layout}:app`)).imageId);
+  });
+
+  it('writes the bytes of files of any size', async () => {
+    mkdirSync(at('sizes'));
+    // A large one passes by itself, and from there on files lie across the batches of the writer.
+    const sizes = [200_001, ...Array.from({ length: 300 }, (_, index) => 1000 + 97 * index)];
+    // Noise, because what compresses well is compressed before the writer has the next batch.
+    const contents = sizes.map((size, index) =>
+      createHash('shake256', { outputLength: size }).update(String(index)).digest(),
+    );
+    for (const [index, content] of contents.entries()) {
+      writeFileSync(at(`sizes/${String(index).padStart(3, '0')}`), content);
+    }
+    const labels = [
+      { name: 'version', value: '1' },
+      { name: 'os', value: 'linux' },
+      { name: 'arch', value: 'amd64' },
+    ];
+    const manifest = { acKind: 'ImageManifest', acVersion: '0.8.11', name: 'example.com/sizes', labels };
+    await buildAci({
+      ...{ root: at('sizes'), output: at('sizes.aci'), compression: 'none', owner: { uid: 0, gid: 0 } },
+      manifest: Buffer.from(JSON.stringify(manifest)),
+    });
+    await toOci({ file: at('sizes.aci'), output: at('sizes-oci') });
+    run('umoci', 'unpack', '--rootless', '--image', `${at('sizes-oci')}:1`, at('sizes-back'));
+    for (const [index, content] of contents.entries()) {
+      const path = at(`sizes-back/rootfs/${String(index).padStart(3, '0')}`);
+      expect(readFileSync(path).equals(content), path).toBe(true);
+    }
   });
 
   it('writes one file, the same each time', async () => {
