@@ -152,8 +152,11 @@ describe('the documentation in the package', () => {
     const asWritten = parseConfig(example);
     expect(asWritten.device).toBe('gate-17');
     const allDefaults = parseConfig(example.replaceAll(/^# (?=\w+ = )/gm, ''));
-    // A broker's, a proxy's and a group's examples are no defaults.
-    const others = { broker: undefined, download: undefined, api: undefined };
+    // Examples of a broker, a proxy, groups and labels are no defaults.
+    const others = {
+      ...{ broker: undefined, download: undefined, api: undefined },
+      ...{ groups: undefined, labels: undefined },
+    };
     expect({ ...allDefaults, ...others }).toEqual({ ...asWritten, ...others });
     expect(allDefaults.broker).toMatchObject(asWritten.broker);
     expect(allDefaults.download).toMatchObject(asWritten.download);

@@ -91,7 +91,8 @@ async function tlsFiles(
   if (isSigned) {
     if (caCert === undefined || caKey === undefined)
       throw new Refusal('usage', '--ca-cert and --ca-key go together');
-    return await signedCertificate(`${fleet.config.fleet}.${device}`, caCert, caKey, days);
+    // Rules of brokers compare this name with the device's in a topic (docs/brokers.md).
+    return await signedCertificate(device, caCert, caKey, days);
   }
   if (cert === undefined || key === undefined)
     throw new Refusal('usage', '--cert and --key-file go together');
