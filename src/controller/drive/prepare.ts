@@ -2,10 +2,10 @@ import type { AcName } from '../../image/appc/index.ts';
 import type { Clock } from '../../core/ports/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import {
-  composeDesired,
+  desiredOf,
   nextVersion,
   requireEnough,
-  signDesired,
+  signerOf,
   type DesiredContent,
   type FleetDirectory,
   type FleetLink,
@@ -15,8 +15,6 @@ import {
   alreadyVerified,
   decodeDesiredState,
   decodeEnvelope,
-  encodeDesiredState,
-  encodeEnvelope,
   type DesiredState,
 } from '../../wire/trust/index.ts';
 import type { Commands } from '../database/index.ts';
@@ -56,21 +54,10 @@ export async function prepareRollout(
 ): Promise<{ readonly rollout: Rollout; readonly commands: ReadonlyMap<string, Commands> }> {
   const { fleet, link, clock } = means;
   const nowSeconds = Math.floor(clock.nowMs() / 1000);
-  const { validDays, ...policy } = fleet.config.deploy;
-  const signer = await signerOf(means);
+  const signer = await signerOf(fleet, means.sign);
   const waves = wavesOf(request.id, request.devices, request.stages);
   const compose = (device: string, version: number, content: DesiredContent): DesiredState =>
-    composeDesired({
-      fleet: fleet.config.fleet,
-      target: { device: device as AcName },
-      version,
-      nowSeconds,
-      validDays,
-      pods: content.pods,
-      images: content.images,
-      policy: { ...policy, ...content.policy },
-      ...(content.withdrawn === true ? { withdrawn: true } : {}),
-    });
+    desiredOf(fleet, content, { target: { device: device as AcName }, version, nowSeconds });
   const commands = new Map<string, Commands>();
   const members: Member[] = [];
   for (const [wave, devices] of waves.entries()) {
@@ -95,7 +82,7 @@ export async function prepareRollout(
     id: request.id,
     fleet: fleet.config.fleet,
     created: nowSeconds,
-    expires: nowSeconds + validDays * 86_400,
+    expires: nowSeconds + fleet.config.deploy.validDays * 86_400,
     stages: request.stages,
     rules: request.rules,
     phase: 'running',
@@ -103,18 +90,6 @@ export async function prepareRollout(
     members,
   };
   return { rollout, commands };
-}
-
-async function signerOf({ fleet, sign }: Means): Promise<(desired: DesiredState) => Promise<Uint8Array>> {
-  if (sign === undefined) {
-    const key = await fleet.key('deploy', 'private');
-    const copies = await fleet.copiesOf('deploy');
-    return (desired) => signDesired(desired, key, copies);
-  }
-  return async (desired) => {
-    const payload = encodeDesiredState(desired);
-    return encodeEnvelope({ payload, signatures: [await sign(payload, desired.issued)] });
-  };
 }
 
 /**

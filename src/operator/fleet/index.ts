@@ -27,16 +27,13 @@ export { OfferedImages, imagesOf, type ReifiedPod, reifyPod, simplePod } from '.
 export { previewDeploy } from './preview.ts';
 export { provisionFiles } from './provision.ts';
 export {
-  type DesiredContent,
   earlierContent,
   onEachMember,
   type Published,
   publishEnvelope,
   publishContent,
   requireEnough,
-  type Sign,
   signContent,
-  signDesired,
 } from './publish.ts';
 export {
   changeRoot,
@@ -50,4 +47,5 @@ export {
 } from './root-drafts.ts';
 export { isMember, parseTargetName, targetName, type TargetName } from './target-name.ts';
 export { messageFor, namedSecrets, readSecrets } from './secrets.ts';
+export { desiredOf, type DesiredContent, type Sign, signerOf } from './sign-content.ts';
 export { type ChainedRoot, newestRoot, rootChain } from './root-chain.ts';

@@ -4,33 +4,17 @@ import {
   alreadyVerified,
   decodeDesiredState,
   decodeEnvelope,
-  encodeDesiredState,
-  encodeEnvelope,
   signersOf,
-  type DesiredImage,
-  type DesiredPod,
-  type DeployPolicy,
-  type DesiredSecret,
   type SecretValue,
-  type DesiredState,
 } from '../../wire/trust/index.ts';
-import { composeDesired, nextVersion, rollbackTarget } from './compose.ts';
+import { nextVersion, rollbackTarget } from './compose.ts';
 import type { DeviceView, Outcome, Progress } from './device-view.ts';
 import type { FleetDirectory } from './fleet-directory.ts';
 import { newestRoot } from './root-chain.ts';
 import { messageFor } from './secrets.ts';
+import { desiredOf, type DesiredContent, type Sign, signerOf } from './sign-content.ts';
 import type { FleetLink } from './fleet-link.ts';
 import { isMember, parseTargetName, targetName, type TargetName, trustedOf } from './target-name.ts';
-
-/** The part of a desired state that is the same for every device of a command. */
-export interface DesiredContent {
-  readonly pods: readonly DesiredPod[];
-  readonly images: readonly DesiredImage[];
-  readonly policy?: Partial<DeployPolicy>;
-  readonly secrets?: readonly DesiredSecret[];
-  /** Nothing runs by this target any more; the next one counts. */
-  readonly withdrawn?: true;
-}
 
 export interface Published {
   /** A device, or a group by `@NAME`. */
@@ -51,11 +35,6 @@ interface Means {
   /** Signs in place of the fleet's deploy key. */
   readonly sign?: Sign;
 }
-
-/**
- * Makes an armored detached signature over `payload` that bears this time, in seconds since 1970.
- */
-export type Sign = (payload: Uint8Array, atSeconds: number) => Promise<string>;
 
 /**
  * Makes the next desired state of a device, or of a group by `@NAME`, from `content`, signs it,
@@ -96,28 +75,8 @@ export async function signContent(
       : link.view(device).report;
   const version = nextVersion(device, await fleet.history(device), report);
   const nowSeconds = Math.floor(clock.nowMs() / 1000);
-  const { validDays, ...policy } = fleet.config.deploy;
-  const desired = composeDesired({
-    fleet: fleet.config.fleet,
-    target,
-    version,
-    nowSeconds,
-    validDays,
-    pods: content.pods,
-    images: content.images,
-    policy: { ...policy, ...content.policy },
-    secrets: content.secrets ?? [],
-    ...(content.withdrawn === true ? { withdrawn: true } : {}),
-  });
-  if (means.sign === undefined) {
-    const key = await fleet.key('deploy', 'private');
-    return { version, envelope: await signDesired(desired, key, await fleet.copiesOf('deploy')) };
-  }
-  const payload = encodeDesiredState(desired);
-  return {
-    version,
-    envelope: encodeEnvelope({ payload, signatures: [await means.sign(payload, desired.issued)] }),
-  };
+  const signed = await signerOf(fleet, means.sign);
+  return { version, envelope: await signed(desiredOf(fleet, content, { target, version, nowSeconds })) };
 }
 
 /** Publishes what is signed and kept, to be followed. */
@@ -198,23 +157,6 @@ export async function requireEnough(
         : `; root ${newest.root.version} of this fleet says who may command: "wherry trust root show"`;
     throw new Refusal(error.code, `${error.message}${advice}`, { cause: error });
   });
-}
-
-/**
- * The envelope of `desired`, signed by one key at its time of issue.
- * @param copies of the public half, that may say more about the key
- * @throws Refusal `input-invalid` for a key that no device takes
- */
-export async function signDesired(
-  desired: DesiredState,
-  privateKey: string,
-  copies: readonly string[] = [],
-): Promise<Uint8Array> {
-  // Loads OpenPGP, which only those who sign should pay for.
-  const { signDetached } = await import('../../wire/trust/sign.ts');
-  const payload = encodeDesiredState(desired);
-  const signature = await signDetached(payload, privateKey, desired.issued, copies);
-  return encodeEnvelope({ payload, signatures: [signature] });
 }
 
 /**

@@ -1,0 +1,71 @@
+import {
+  encodeDesiredState,
+  encodeEnvelope,
+  type DeployPolicy,
+  type DesiredImage,
+  type DesiredPod,
+  type DesiredSecret,
+  type DesiredState,
+} from '../../wire/trust/index.ts';
+import { composeDesired } from './compose.ts';
+import type { FleetDirectory } from './fleet-directory.ts';
+
+/** The part of a desired state that is the same for every device of a command. */
+export interface DesiredContent {
+  readonly pods: readonly DesiredPod[];
+  readonly images: readonly DesiredImage[];
+  readonly policy?: Partial<DeployPolicy>;
+  readonly secrets?: readonly DesiredSecret[];
+  /** Nothing runs by this target any more; the next one counts. */
+  readonly withdrawn?: true;
+}
+
+/**
+ * Makes an armored detached signature over `payload` that bears this time, in seconds since 1970.
+ */
+export type Sign = (payload: Uint8Array, atSeconds: number) => Promise<string>;
+
+/** The desired state with this content, by the policy of the fleet where the content has none. */
+export function desiredOf(
+  fleet: FleetDirectory,
+  content: DesiredContent,
+  to: Pick<DesiredState, 'target' | 'version'> & { readonly nowSeconds: number },
+): DesiredState {
+  const { validDays, ...policy } = fleet.config.deploy;
+  return composeDesired({
+    ...to,
+    fleet: fleet.config.fleet,
+    validDays,
+    pods: content.pods,
+    images: content.images,
+    policy: { ...policy, ...content.policy },
+    secrets: content.secrets ?? [],
+    ...(content.withdrawn === true ? { withdrawn: true } : {}),
+  });
+}
+
+/**
+ * What makes the envelope of a desired state, signed once at its time of issue: by `sign`, or by
+ * the fleet's deploy key, which is read here and not for each envelope.
+ * @throws Refusal `not-found` without a deploy key; the signer `input-invalid` for a key that no
+ *   device takes
+ */
+export async function signerOf(
+  fleet: FleetDirectory,
+  sign?: Sign,
+): Promise<(desired: DesiredState) => Promise<Uint8Array>> {
+  const signature = sign ?? (await byDeployKey(fleet));
+  return async (desired) => {
+    const payload = encodeDesiredState(desired);
+    return encodeEnvelope({ payload, signatures: [await signature(payload, desired.issued)] });
+  };
+}
+
+async function byDeployKey(fleet: FleetDirectory): Promise<Sign> {
+  const key = await fleet.key('deploy', 'private');
+  // Copies of the public half may say more about the key.
+  const copies = await fleet.copiesOf('deploy');
+  // Loads OpenPGP, which only those who sign should pay for.
+  const { signDetached } = await import('../../wire/trust/sign.ts');
+  return (payload, atSeconds) => signDetached(payload, key, atSeconds, copies);
+}
