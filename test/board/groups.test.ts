@@ -48,7 +48,7 @@ describe.each(oneBoard)('on %s', (boardName) => {
   };
 
   beforeAll(async () => {
-    scene = await Scene.start(boardName);
+    scene = await Scene.start(boardName, { powerLoss: true });
     const lines = 'groups = ["kitchen", "floor"]\\nlabels = { site = "pier 4" }';
     await scene.board.check(`sed -i '1i ${lines}' /etc/wherry/wherry.toml; systemctl restart wherryd`);
     await scene.report(({ groups }) => groups?.length === 2);

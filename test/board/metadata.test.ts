@@ -32,7 +32,7 @@ describe.each(oneBoard)('the metadata of pods on %s', (name) => {
     inside(podName, `wget -qO- ${urls.get(podName)}/acMetadata/v1/${path}`);
 
   beforeAll(async () => {
-    ({ scene, image } = await busyboxScene(name));
+    ({ scene, image } = await busyboxScene(name, { powerLoss: true }));
     const desired = scene.desired(networks.map((network) => pod(`in-${network}`, network)));
     const answer = await scene.deploy(desired);
     expect(answer, JSON.stringify(answer)).toMatchObject({ outcome: 'committed' });
@@ -88,11 +88,9 @@ describe.each(oneBoard)('the metadata of pods on %s', (name) => {
     await scene.board.check('systemctl disable wherryd; sync');
     await scene.board.powerCut();
     await scene.board.bootAgain({ network: false });
-    const unit = (
-      await scene.board.check(
-        `systemctl list-units --plain --no-legend 'wherry-pod-*bridge*.service' | cut -d' ' -f1`,
-      )
-    ).trim();
+    // Of the files: a board takes commands before the units of its boot are there.
+    const list = 'cd /etc/systemd/system && ls -d wherry-pod-*bridge*-main.service';
+    const unit = (await scene.board.check(list)).trim();
     const ask = `nsenter -a -r -w -t "$(systemctl show -P MainPID '${unit}')" ${busybox} wget -qO- --post-data content=kept ${sign}`;
     const { stdout } = await scene.board.waitFor(ask, ({ status }) => status === 0, 60_000);
     expect(stdout).toBe(before);

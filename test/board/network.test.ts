@@ -11,7 +11,7 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
   let scene: Scene;
   let image: BuiltImage;
   beforeAll(async () => {
-    scene = await Scene.start(name);
+    scene = await Scene.start(name, { powerLoss: true });
     image = await scene.image('busybox', [busybox, 'httpd', '-f', '-p', '80', '-h', '/srv'], {
       app: {
         ports: [
