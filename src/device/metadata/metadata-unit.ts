@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { places } from '../host/index.ts';
+import { endWhenIdle, places } from '../host/index.ts';
 import { nodeDisk } from '../store/index.ts';
 import { readMetadata } from './document.ts';
 import { metadataServer } from './metadata-server.ts';
@@ -25,19 +25,7 @@ export async function metadataUnit(directory: string): Promise<void> {
     },
     imageManifest: (object) => disk.read(`${places.run}/images/${object}/manifest`, maxDocumentBytes),
   });
-  let connections = 0;
-  const end = () => server.close();
-  let idle = setTimeout(end, idleMs);
-  server.on('connection', (connection) => {
-    clearTimeout(idle);
-    connections++;
-    connection.once('close', () => {
-      connections--;
-      if (connections > 0) return;
-      clearTimeout(idle);
-      idle = setTimeout(end, idleMs);
-    });
-  });
+  endWhenIdle(server, idleMs);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.once('close', resolve);

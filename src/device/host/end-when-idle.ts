@@ -1,0 +1,21 @@
+import type { Server } from 'node:net';
+
+/**
+ * Closes the server of a program that systemd starts for its socket, when nobody has been connected
+ * for a while. systemd keeps the socket and starts the program again.
+ */
+export function endWhenIdle(server: Server, idleMs: number): void {
+  let connections = 0;
+  const end = () => server.close();
+  let idle = setTimeout(end, idleMs);
+  server.on('connection', (connection) => {
+    clearTimeout(idle);
+    connections++;
+    connection.once('close', () => {
+      connections--;
+      if (connections > 0) return;
+      clearTimeout(idle);
+      idle = setTimeout(end, idleMs);
+    });
+  });
+}
