@@ -68,7 +68,7 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
       60_000,
     );
 
-  it('[C113] [C114] [C116] is a bridge behind the host, with names, addresses and a host port', async () => {
+  it('[A11.7] [C113] [C114] [C116] is a bridge behind the host, with names, addresses and a host port', async () => {
     const report = await committed(
       scene.desired([
         pod('web', 'bridge', { ports: [{ name: 'http', hostPort: 8080 }] }),
@@ -171,15 +171,6 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     await scene.board.check('systemctl stop echo');
   });
 
-  it('[C112] is none, with nothing but loopback', async () => {
-    const report = await committed(scene.desired([pod('alone', 'none')]));
-    expect(report.pods[0]?.network).toEqual({ name: 'none', addresses: [] });
-    const pid = pidOf(report, 'alone');
-    expect(await inside(pid, 'ip -o link')).toMatch(/^1: lo: [^\n]*UP[^\n]*$/);
-    expect(await inside(pid, 'wget -qO- http://127.0.0.1/')).toBe('hello from the pod');
-    expect((await scene.board.run('curl -sS --max-time 3 http://127.0.0.1/')).status).not.toBe(0);
-  });
-
   it("[C110] is the host's for a pod that names none", async () => {
     const report = await committed(scene.desired([pod('old', undefined)]));
     expect(report.pods[0]).not.toHaveProperty('network');
@@ -215,7 +206,7 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     expect(await get('http://127.0.0.1:80/')).toBe('hello from the pod');
   });
 
-  it('keeps a limit of the pod in both directions, and none on loopback', async () => {
+  it('[A14.8] keeps a limit of the pod in both directions, and none on loopback', async () => {
     const limit = { name: 'resource/network-bandwidth', value: { default: true, limit: '1M' } };
     const report = await committed(scene.desired([pod('slow', 'bridge', { isolators: [limit] })]));
     expect(report.pods[0]?.isolators).toContainEqual(
