@@ -153,7 +153,7 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
       });
       await inactive(network);
       expect(await traces()).toBe(before);
-      if (cycles < 100) return;
+      if (cycles < 50) return;
       // What the heap holds until it is collected is no growth.
       const deadline = Date.now() + 60_000;
       let after = await privateMemory();
