@@ -68,8 +68,9 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     },
     (report) => {
       session.publishReport(report);
-      keepRecord(places.record, { report, network: config.network }).catch((error: unknown) =>
-        journal.log('warning', `the record for the local API cannot be written: ${String(error)}`),
+      keepRecord(places.record, { report, network: config.network, api: { exec: config.api.exec } }).catch(
+        (error: unknown) =>
+          journal.log('warning', `the record for the local API cannot be written: ${String(error)}`),
       );
     },
     (error) => journal.log('warning', `a report could not be made: ${String(error)}`),
