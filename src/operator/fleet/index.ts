@@ -9,7 +9,8 @@ export { compareMemory, mustRepeat } from './broker-memory.ts';
 export { composeDesired, desiredImage, nextVersion } from './compose.ts';
 export { type DeviceView, isOutcome, type Outcome, type Progress, progressOf } from './device-view.ts';
 export { enrolmentBundle, type EnrolmentRequest } from './enrolment.ts';
-export { FleetDirectory, type KeyRole, replaceFile } from './fleet-directory.ts';
+export { FleetDirectory, type KeyRole } from './fleet-directory.ts';
+export { replaceFile } from './fleet-files.ts';
 export { FleetLink } from './fleet-link.ts';
 export {
   type Counts,

@@ -22,7 +22,7 @@ import { reviewSignatures } from '../../../wire/trust/openpgp.ts';
 import { withLink, type Context } from '../../context.ts';
 import type { CountersignFlags } from '../../flags.ts';
 import { signerOf } from '../../signing.ts';
-import { finish } from './deploy.ts';
+import { finish } from './follow-published.ts';
 
 /**
  * `wherry countersign`: a second person signs the command that a first one has made, and publishes
