@@ -24,6 +24,7 @@ import {
   readNetworkFacts,
 } from '../world/index.ts';
 import { examineInUnit, examineRootInUnit } from '../jobs/examine/index.ts';
+import { answerLogs } from './answer-logs.ts';
 import { admitGroup } from './api-socket.ts';
 import { inTurn } from './in-turn.ts';
 import { keepRecord } from './local-record.ts';
@@ -187,6 +188,7 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     fleet: config.fleet,
     device: config.device,
     groups: config.groups,
+    asks: config.remoteLogPods.length > 0,
     bootId: host.bootId,
     transport: brokers,
     clock: systemClock,
@@ -288,6 +290,11 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     onRefused: (code, message) => supervisor.refuse(code, message),
   });
 
+  const logs = answerLogs({
+    ...{ config, places, journal, session, keeper, trust, roots, now, examining },
+    ...{ bootId: host.bootId, unit: { systemd, disk, owner } },
+  });
+
   // A stop that comes before wherryd is ready does not wait for systemd.
   const giveUp = (): void => systemd.close();
   signal.addEventListener('abort', giveUp, { once: true });
@@ -360,7 +367,7 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
   if (visits.areOn) {
     const ports = {
       clock: systemClock,
-      isBusy: () => supervisor.busy,
+      isBusy: () => supervisor.busy || logs.busy,
       traffic: () => session.traffic,
       probationSeconds: () => keeper.state.pending?.desired.policy.probationSeconds ?? 0,
       settled: () => roots.settled(signal).catch(() => undefined),
@@ -377,6 +384,7 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
   const patience = setTimeout(() => systemd.close(), stopWithinMs);
   await looking;
   await rooting;
+  await logs.close();
   await roots.close();
   await supervisor.close();
   await session.close();

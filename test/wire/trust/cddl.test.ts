@@ -5,14 +5,16 @@ import { telemetryOf } from '../../../src/device/agent/readings.ts';
 import { encodeBundle } from '../../../src/wire/enrolment/index.ts';
 import {
   encodeEvent,
+  encodeLogAnswer,
   encodePresence,
   encodeReport,
   encodeTelemetry,
 } from '../../../src/wire/report/index.ts';
 import { encodeConfidential } from '../../../src/wire/trust/confidential.ts';
-import { decodeEnvelope } from '../../../src/wire/trust/index.ts';
+import { decodeEnvelope, encodeLogRequest } from '../../../src/wire/trust/index.ts';
 import { encryptMessage, generateDeviceKey, type GeneratedKey } from '../../../src/wire/trust/sign.ts';
 import { Cddl } from '../../support/cddl.ts';
+import { logRequest } from '../../support/log-requests.ts';
 import { desired, makeKey, publish } from '../../support/operator.ts';
 import { publishRoot, role, rootOf } from '../../support/roots.ts';
 import { fullReports, sampleEvent } from '../../support/sample-messages.ts';
@@ -83,6 +85,15 @@ describe('docs/wire.cddl [C80]', () => {
       expect(check('event', encodeEvent(event))).toEqual(fits);
     const presence = { format: 1, bootId: 'boot-a', connection: 1, up: true } as const;
     expect(check('presence', encodePresence(presence))).toEqual(fits);
+  });
+
+  it('[C231] describes real requests for logs, and answers', () => {
+    const choice = { app: logRequest.pod, since: 1, lines: 1, follow: true } as const;
+    expect(check('log-request', encodeLogRequest({ ...logRequest, ...choice }))).toEqual(fits);
+    const part = { format: 1, request: 'a'.repeat(64), seq: 0 } as const;
+    expect(check('log-answer', encodeLogAnswer({ ...part, text: Buffer.from('line') }))).toEqual(fits);
+    const counts = { sentBytes: 4, leftOutBytes: 0, code: 'expired', message: 'too late' };
+    expect(check('log-answer', encodeLogAnswer({ ...part, end: 'refused', ...counts }))).toEqual(fits);
   });
 
   it('[C230] has no rule and no member that none of these messages has', () => {
