@@ -10,3 +10,4 @@ export { type NetworkFacts, hostOnly } from './network-facts.ts';
 export { type NetworkLimit, networkLimit } from './network-limit.ts';
 export { choosePodNetwork, isNone, type PodNetwork, portsOf } from './pod-network.ts';
 export { type PluginConfig, pluginChain } from './plugin-chain.ts';
+export { procAddresses, translationRules } from './translation.ts';

@@ -1,4 +1,5 @@
 import { Refusal } from '../../core/refusal/index.ts';
+import type { TranslatedSubnet } from './translation.ts';
 
 /**
  * Where host-local keeps its leases: in memory, since namespaces and interfaces do not survive a
@@ -13,6 +14,8 @@ export interface NetworkList {
   readonly cniVersion: string;
   /** Of wherry's own network: the bridge that its last pod takes with it. */
   readonly bridge?: string;
+  /** Of wherry's own network: addresses that rules of its own translate, and no plugin. */
+  readonly translated?: readonly TranslatedSubnet[];
   /** Whether one of the plugins takes host ports. */
   readonly takesPorts: boolean;
   /** In the order of ADD. What the runtime does not read is passed on as it is. */

@@ -11,12 +11,12 @@ export function ownBridge(subnet: string): NetworkList {
     cniVersion: '1.0.0',
     bridge,
     takesPorts: true,
+    translated: [{ family: 4, subnet }],
     plugins: [
       {
         type: 'bridge',
         bridge,
         isGateway: true,
-        ipMasq: true,
         // So a pod reaches itself through its own host port.
         hairpinMode: true,
         ipam: {
@@ -27,6 +27,7 @@ export function ownBridge(subnet: string): NetworkList {
           routes: [{ dst: '0.0.0.0/0' }],
         },
       },
+      // For ports of UDP alone.
       { type: 'portmap', snat: true, capabilities: { portMappings: true } },
     ],
   };

@@ -23,7 +23,8 @@ export function pluginChain(
   list: NetworkList,
   { ports, bandwidth }: AttachmentArguments,
 ): readonly PluginConfig[] {
-  const portMappings = ports.flatMap(({ protocol, hostPort, podPort, count, hostIp }) =>
+  const mapped = list.translated === undefined ? ports : ports.filter(({ protocol }) => protocol === 'udp');
+  const portMappings = mapped.flatMap(({ protocol, hostPort, podPort, count, hostIp }) =>
     Array.from({ length: count }, (_, index) => ({
       hostPort: hostPort + index,
       containerPort: podPort + index,

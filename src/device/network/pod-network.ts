@@ -111,7 +111,7 @@ export function portsOf(
 }
 
 function attached(from: string, list: NetworkList, facts: NetworkFacts): PodNetwork {
-  const types = ['loopback', ...list.plugins.map(({ type }) => type), ...list.plugins.flatMap(ipamOf)];
+  const types = [...list.plugins.map(({ type }) => type), ...list.plugins.flatMap(ipamOf)];
   const missing = types.find((type) => !facts.plugins.has(type));
   if (missing !== undefined) {
     throw new Refusal(

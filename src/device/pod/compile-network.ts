@@ -1,6 +1,14 @@
 import type { BundleNetwork } from './bundle.ts';
 import type { CompiledPod, PodInput } from './compiled-pod.ts';
-import { type HostPort, hostOnly, networkLimit, pluginChain, type PodNetwork } from '../network/index.ts';
+import {
+  type HostPort,
+  hostOnly,
+  networkLimit,
+  pluginChain,
+  type PodNetwork,
+  procAddresses,
+  translationRules,
+} from '../network/index.ts';
 import { attachScriptPath, type PodPlaces } from './places.ts';
 import { networkUnit } from './units.ts';
 
@@ -43,6 +51,11 @@ export function compileAttachment(
         content: ports.flatMap(hostPortLines).join(''),
         mode: 0o644,
       },
+      ...(network.list.translated ?? []).map((subnet) => ({
+        path: `network/rules-${subnet.family}`,
+        content: translationRules(uuid, subnet, ports),
+        mode: 0o644,
+      })),
       ...chain.map(({ type, text }, index) => ({
         path: `network/${String(index + 10)}-${type}.json`,
         content: text,
@@ -53,12 +66,16 @@ export function compileAttachment(
   };
 }
 
-/** What must be free on the host when the pod is attached: protocol, port, address, name. */
+/**
+ * What must be free on the host when the pod is attached: protocol, port, port and addresses as
+ * /proc/net has them, name.
+ */
 function hostPortLines({ name, protocol, hostPort, count, hostIp }: HostPort): readonly string[] {
-  return Array.from(
-    { length: count },
-    (_, index) => `${protocol} ${hostPort + index} ${hostIp ?? '-'} ${name}\n`,
-  );
+  return Array.from({ length: count }, (_, index) => {
+    const port = hostPort + index;
+    const hex = port.toString(16).toUpperCase().padStart(4, '0');
+    return `${protocol} ${port} ${hex} ${procAddresses(hostIp)} ${name}\n`;
+  });
 }
 
 export function bundleNetwork({ network, places, input: { host } }: NetworkedPod): BundleNetwork {

@@ -216,6 +216,8 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
   },
   'assert-file': (pod, path = '', ...words) =>
     expect(fileOf(pod, path)).toBe(words.join(' ').replaceAll('\\n', '\n')),
+  'assert-line': (pod, path = '', ...words) =>
+    expect(fileOf(pod, path)?.split('\n')).toContain(words.join(' ')),
   'assert-plugin': (pod, file = '', path = '', ...json) => {
     const text = fileOf(pod, `network/${file}`);
     const expected = json.join(' ');

@@ -1,0 +1,60 @@
+import { describe, expect, it } from 'vitest';
+import type { HostPort } from '../../../src/device/network/host-ports.ts';
+import { procAddresses, translationRules } from '../../../src/device/network/translation.ts';
+
+const uuid = 'c3812a47-81e5-8001-bbf8-55205fa4dae3';
+const port = (more: Partial<HostPort> = {}): HostPort => ({
+  ...{ name: 'http', protocol: 'tcp', hostPort: 8080, podPort: 80, count: 1 },
+  ...more,
+});
+const rules = (family: 4 | 6, ...ports: HostPort[]): readonly string[] =>
+  translationRules(uuid, { family, subnet: family === 4 ? '10.173.0.0/24' : 'fd00:173::/64' }, ports).split(
+    '\n',
+  );
+const opened = (lines: readonly string[]): readonly string[] =>
+  lines.filter((line) => line.includes('DNAT --to'));
+
+describe('the rules of a pod in the bridge', () => {
+  it('let it out with the address of the device', () => {
+    expect(rules(4)).toEqual([
+      '*nat',
+      ':WSRC-c3812a47-81e5-8001-bbf8 - [0:0]',
+      '-A WSRC-c3812a47-81e5-8001-bbf8 -s @ -d 224.0.0.0/4 -j RETURN',
+      '-A WSRC-c3812a47-81e5-8001-bbf8 -s @ ! -d 10.173.0.0/24 -j MASQUERADE',
+      '-A POSTROUTING -s @ -j WSRC-c3812a47-81e5-8001-bbf8',
+      'COMMIT',
+      '',
+    ]);
+  });
+
+  it('open each TCP port of a range, at its address', () => {
+    const chain = '-A WDST-c3812a47-81e5-8001-bbf8 -p tcp';
+    expect(opened(rules(4, port({ count: 2, hostIp: '192.0.2.7' })))).toEqual([
+      `${chain} -d 192.0.2.7 --dport 8080 -j DNAT --to-destination @:80`,
+      `${chain} -d 192.0.2.7 --dport 8081 -j DNAT --to-destination @:81`,
+    ]);
+  });
+
+  it('leave ports of UDP to portmap', () => {
+    expect(rules(4, port({ protocol: 'udp' }))).toEqual(rules(4));
+  });
+
+  it('have no chain with a name that is too long for the kernel', () => {
+    for (const [, name = ''] of rules(4, port())
+      .join('\n')
+      .matchAll(/^:(\S+)/gm))
+      expect(name.length).toBeLessThan(29);
+  });
+
+  it('have at most one place for the address in a line', () => {
+    for (const line of [...rules(4, port()), ...rules(6, port())])
+      expect(line.split('@').length).toBeLessThan(3);
+  });
+});
+
+it.each([
+  [undefined, '-'],
+  ['10.0.2.15', '00000000,00000000000000000000000000000000,0F02000A,0000000000000000FFFF00000F02000A'],
+])('what listens at %s is found in /proc/net', (address, expected) => {
+  expect(procAddresses(address)).toBe(expected);
+});
