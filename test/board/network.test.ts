@@ -256,13 +256,30 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     expect(await get('http://127.0.0.1:80/')).toBe('hello from the pod');
   });
 
-  it('[A14.8] keeps a limit of the pod in both directions, and none on loopback', async () => {
+  const setting = '/proc/sys/net/ipv4/ip_unprivileged_port_start';
+  const sysctl = (value: string) => ({
+    ...{ name: 'os/unix/sysctl', value: { 'net.ipv4.ip_unprivileged_port_start': value } },
+  });
+
+  it('[C207] refuses a kernel setting that the kernel does not take, and rolls back', async () => {
+    const desired = scene.desired([pod('web', 'bridge', { isolators: [sysctl('many')] })]);
+    expect(await scene.deploy(desired)).toMatchObject({
+      outcome: 'rolled-back',
+      code: 'pod-network-failed',
+      message: 'pod web: os/unix/sysctl: the kernel refused the value of net/ipv4/ip_unprivileged_port_start',
+    });
+  });
+
+  it('[A14.8] [C207] keeps a limit of the pod in both directions, and its kernel settings', async () => {
     const limit = { name: 'resource/network-bandwidth', value: { default: true, limit: '1M' } };
-    const report = await committed(scene.desired([pod('slow', 'bridge', { isolators: [limit] })]));
+    const isolators = [limit, sysctl('2000')];
+    const report = await committed(scene.desired([pod('slow', 'bridge', { isolators })]));
     expect(report.pods[0]?.isolators).toContainEqual(
       expect.objectContaining({ name: 'resource/network-bandwidth', outcome: 'enforced' }),
     );
     const pid = pidOf(report, 'slow');
+    expect(await inside(pid, `cat ${setting}`)).toBe('2000');
+    expect(await scene.board.check(`cat ${setting}`)).not.toBe('2000\n');
     await scene.board.check(`dd if=/dev/zero of=/proc/${pid}/root/srv/large bs=1M count=6 status=none`);
     const address = report.pods[0]?.network?.addresses[0] ?? '';
     const speed = async (command: string) =>
@@ -271,6 +288,36 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
     expect(limited).toBeGreaterThan(850_000);
     expect(limited).toBeLessThan(1_150_000);
     expect(await speed(`nsenter -n -t ${pid} curl http://127.0.0.1/large`)).toBeGreaterThan(3_000_000);
+  });
+
+  it('[C205] has IPv6 addresses and host ports where the device has some for pods', async (test) => {
+    if ((await scene.board.run('test -d /proc/sys/net/ipv6/conf')).status !== 0) test.skip('no IPv6');
+    await scene.configure('[network]\nsubnet6 = "fd00:173::/64"\n');
+    await scene.board.check(
+      'ip -6 addr replace fd00:99::1/64 dev eth0 nodad; cd /proc/sys/net/ipv6/conf; echo 0 >all/forwarding; echo 1 >eth0/accept_ra',
+    );
+    const report = await committed(
+      scene.desired([
+        pod('web', 'bridge', { ports: [{ name: 'http', hostPort: 8080 }] }),
+        pod('other', 'bridge', { ports: [{ name: 'http', hostPort: 8081, hostIP: 'fd00:99::1' }] }),
+      ]),
+    );
+    const addresses = report.pods[0]?.network?.addresses ?? [];
+    expect(addresses).toEqual([expect.stringMatching(/^10\.173\.0\./), expect.stringMatching(/^fd00:173::/)]);
+    const pid = pidOf(report, 'other');
+    expect(await inside(pid, `wget -qO- http://[${addresses[1]}]/`)).toBe('hello from the pod');
+    for (const url of ['[fd00:99::1]:8080', '127.0.0.1:8080', '[fd00:99::1]:8081']) {
+      expect(await get(`http://${url}/`), url).toBe('hello from the pod');
+    }
+    // Through the device, and back to the same pod.
+    expect(await inside(pid, 'wget -qO- http://[fd00:99::1]:8081/')).toBe('hello from the pod');
+    expect(await inside(pid, 'wget -qO- http://[fd00:99::1]:8080/')).toBe('hello from the pod');
+    // Refused at once: a client that tries ::1 before 127.0.0.1 does not wait.
+    expect((await scene.board.run('curl -sS --max-time 20 http://[::1]:8080/')).status).toBe(7);
+    expect((await scene.board.run('curl -sS --max-time 20 http://127.0.0.1:8081/')).status).toBe(7);
+    const settings = 'cd /proc/sys/net/ipv6/conf; cat all/forwarding eth0/accept_ra';
+    expect(await scene.board.check(settings)).toBe('1\n2\n');
+    await scene.configure('');
   });
 
   it.for(['macvlan', 'ipvlan'])("is a %s of the operator's configuration", async (type, test) => {

@@ -3,6 +3,7 @@ import { parse, TomlError } from 'smol-toml';
 import { type AcName, isAcName } from '../../image/appc/index.ts';
 import type { ProxySettings } from '../../wire/http/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
+import { isSubnet6 } from '../network/index.ts';
 import type { AllowList } from '../pod/index.ts';
 import { readAllowList } from './allow-config.ts';
 import { type BrokerConfig, readBroker } from './broker-config.ts';
@@ -38,6 +39,7 @@ export interface Config {
     readonly whenUnsaid: string;
     /** Addresses of the network `bridge`. */
     readonly subnet: string;
+    readonly subnet6?: string;
   };
   /**
    * Pods whose logs are sent on a signed request; `*` is every pod. No request is heard without
@@ -203,7 +205,11 @@ function readNetwork(network: Table): Config['network'] {
   if (!isSubnet(subnet)) {
     throw invalid('network.subnet', 'takes an IPv4 network of 4 to 65536 addresses such as "10.173.0.0/24"');
   }
-  return { allowHost, whenUnsaid, subnet };
+  const { subnet6 } = network.optionalTexts({ subnet6: 'subnet6' });
+  if (subnet6 !== undefined && !isSubnet6(subnet6)) {
+    throw invalid('network.subnet6', 'takes an IPv6 network such as "fd5c:17e0:9b3a::/64"');
+  }
+  return { allowHost, whenUnsaid, subnet, ...(subnet6 === undefined ? {} : { subnet6 }) };
 }
 
 function readApi(api: Table): Config['api'] {

@@ -10,7 +10,7 @@ import { Refusal } from '../../core/refusal/index.ts';
 export interface SupervisorRecord {
   readonly report: DeviceReport;
   /** What its configuration says of networks. */
-  readonly network: Pick<NetworkFacts, 'allowHost' | 'whenUnsaid' | 'subnet'>;
+  readonly network: Pick<NetworkFacts, 'allowHost' | 'whenUnsaid' | 'subnet' | 'subnet6'>;
   /** What its configuration says of this API. A record of an older wherryd has nothing of it. */
   readonly api?: { readonly exec: boolean };
 }

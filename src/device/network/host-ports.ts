@@ -1,5 +1,6 @@
 import type { App, PodManifest } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
+import { canonicalAddress, familyOf, isEveryAddress } from './addresses.ts';
 
 /** Ports of the host that lead to a pod. */
 export interface HostPort {
@@ -9,7 +10,7 @@ export interface HostPort {
   readonly podPort: number;
   /** How many, from both on. */
   readonly count: number;
-  /** IPv4 address of the host; absent: all of its addresses. */
+  /** Address of the host, or all of one family (`0.0.0.0`, `::`); absent: all of its addresses. */
   readonly hostIp?: string;
 }
 
@@ -46,14 +47,16 @@ export function hostPorts(pod: string, manifest: PodManifest, apps: readonly App
     if (exposed.hostPort + count - 1 > 65535) {
       throw refuse('/hostPort', `expected ports up to 65535, found ${count} from ${exposed.hostPort} on`);
     }
+    const hostIp = exposed.hostIp === undefined ? undefined : canonicalAddress(exposed.hostIp);
+    if (hostIp === '::1') {
+      throw refuse(
+        '/hostIP',
+        'the kernel leads nothing from ::1 to a pod; use 127.0.0.1, or leave it out for all addresses',
+      );
+    }
     return {
-      name: exposed.name,
-      protocol,
-      hostPort: exposed.hostPort,
-      podPort: port.port,
-      count,
-      // All addresses, in the words of pods.md as in the plugin's.
-      ...(exposed.hostIp === undefined || exposed.hostIp === '0.0.0.0' ? {} : { hostIp: exposed.hostIp }),
+      ...{ name: exposed.name, protocol, hostPort: exposed.hostPort, podPort: port.port, count },
+      ...(hostIp === undefined ? {} : { hostIp }),
     };
   });
   const total = ports.reduce((sum, { count }) => sum + count, 0);
@@ -104,6 +107,10 @@ export function refuseSharedPorts(
 }
 
 function overlap(a: DeclaredPorts[number], b: DeclaredPorts[number]): boolean {
-  const sameAddress = a.hostIp === undefined || b.hostIp === undefined || a.hostIp === b.hostIp;
+  const sameAddress =
+    a.hostIp === undefined ||
+    b.hostIp === undefined ||
+    a.hostIp === b.hostIp ||
+    (familyOf(a.hostIp) === familyOf(b.hostIp) && (isEveryAddress(a.hostIp) || isEveryAddress(b.hostIp)));
   return a.protocol === b.protocol && a.first <= b.last && b.first <= a.last && sameAddress;
 }

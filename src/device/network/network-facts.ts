@@ -6,6 +6,10 @@ export interface NetworkFacts {
   readonly whenUnsaid: string;
   /** Addresses of the network `bridge` (`network.subnet`), for example `10.173.0.0/24`. */
   readonly subnet: string;
+  /** IPv6 addresses of the network `bridge` (`network.subnet6`); absent: it has none. */
+  readonly subnet6?: string;
+  /** Whether the kernel has IPv6. */
+  readonly ipv6: boolean;
   /** Names of the installed CNI plugins. */
   readonly plugins: ReadonlySet<string>;
   /** The operator's configuration lists, name → text of /etc/wherry/networks/<name>.conflist. */
@@ -19,6 +23,7 @@ export const hostOnly: NetworkFacts = {
   allowHost: true,
   whenUnsaid: 'host',
   subnet: '10.173.0.0/24',
+  ipv6: true,
   plugins: new Set(),
   lists: new Map(),
   attachScript: '',

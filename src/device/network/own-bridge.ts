@@ -1,17 +1,19 @@
+import type { NetworkFacts } from './network-facts.ts';
 import { leases, type NetworkList } from './network-list.ts';
 
 /** The bridge of the network `bridge`; it goes with the last of its pods. */
 const bridge = 'wherry0';
 
 /** The network `bridge`: pods behind the device's own address, which reach each other. */
-export function ownBridge(subnet: string): NetworkList {
+export function ownBridge({ subnet, subnet6 }: Pick<NetworkFacts, 'subnet' | 'subnet6'>): NetworkList {
+  const six = subnet6 === undefined ? [] : [subnet6];
   return {
     name: 'bridge',
     // The newest that the plugins of Debian 12 and 13 know.
     cniVersion: '1.0.0',
     bridge,
     takesPorts: true,
-    translated: [{ family: 4, subnet }],
+    translated: [{ family: 4, subnet }, ...six.map((subnet) => ({ family: 6, subnet }) as const)],
     plugins: [
       {
         type: 'bridge',
@@ -22,9 +24,10 @@ export function ownBridge(subnet: string): NetworkList {
         ipam: {
           type: 'host-local',
           dataDir: leases,
-          ranges: [[{ subnet }]],
+          // One address of each.
+          ranges: [subnet, ...six].map((one) => [{ subnet: one }]),
           // With isDefaultGateway the plugin would set the same route twice and fail.
-          routes: [{ dst: '0.0.0.0/0' }],
+          routes: [{ dst: '0.0.0.0/0' }, ...six.map(() => ({ dst: '::/0' }))],
         },
       },
       // For ports of UDP alone.

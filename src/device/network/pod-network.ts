@@ -1,5 +1,6 @@
 import { isAcName, labelValue, type App, type PodManifest } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
+import { familyOf } from './addresses.ts';
 import { declaredPorts, hostPorts, type DeclaredPorts, type HostPort } from './host-ports.ts';
 import type { NetworkFacts } from './network-facts.ts';
 import { type NetworkList, readNetworkList } from './network-list.ts';
@@ -49,7 +50,15 @@ export function choosePodNetwork(
   if (name === 'none') {
     return named ? attached(`${from} and wherry/metadata`, loopbackOnly, facts) : { kind: 'none' };
   }
-  if (name === 'bridge') return attached(from, ownBridge(facts.subnet), facts);
+  if (name === 'bridge') {
+    if (facts.subnet6 !== undefined && !facts.ipv6) {
+      throw new Refusal(
+        'device-unsupported',
+        `${from}: network.subnet6 of wherry.toml is ${facts.subnet6}, and the kernel has no IPv6; remove network.subnet6`,
+      );
+    }
+    return attached(from, ownBridge(facts), facts);
+  }
   if (!isAcName(name)) {
     throw new Refusal(
       'pod-manifest-invalid',
@@ -91,6 +100,13 @@ export function portsOf(
       throw new Refusal(
         'pod-manifest-invalid',
         `${field}: the pod is in the network none, which no port leads to`,
+      );
+    }
+    const six = mapped.find(({ hostIp }) => hostIp !== undefined && familyOf(hostIp) === 6);
+    if (six !== undefined && network.list.translated?.every(({ family }) => family === 4) === true) {
+      throw new Refusal(
+        'device-unsupported',
+        `pod ${pod}: ports/${six.name}/hostIP: ${six.hostIp} is an IPv6 address, and the network ${network.list.name} of this device has none; set network.subnet6 in its wherry.toml`,
       );
     }
     if (!network.list.takesPorts) {

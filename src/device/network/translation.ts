@@ -1,3 +1,4 @@
+import { familyOf, isEveryAddress } from './addresses.ts';
 import type { HostPort } from './host-ports.ts';
 
 /** Addresses of one family that the pods of a network have, and which are not seen outside. */
@@ -5,11 +6,6 @@ export interface TranslatedSubnet {
   readonly family: 4 | 6;
   /** For example `10.173.0.0/24`. */
   readonly subnet: string;
-}
-
-/** Which family of addresses a host port is opened at; a port without an address is in both. */
-export function isOfFamily({ hostIp }: Pick<HostPort, 'hostIp'>, family: 4 | 6): boolean {
-  return hostIp === undefined || hostIp.includes(':') === (family === 6);
 }
 
 /** The tail of what the chains of a pod are called: the kernel takes 28 characters. */
@@ -33,7 +29,7 @@ export function translationRules(
   ports: readonly HostPort[],
 ): string {
   const { source, destination } = chainsOf(uuid);
-  const opened = ports.filter((port) => port.protocol === 'tcp' && isOfFamily(port, family));
+  const opened = ports.filter((port) => port.protocol === 'tcp' && isAt(port, family));
   const local = '-m addrtype --dst-type LOCAL';
   // The kernel does not route ::1 to a pod: such a connection would wait in place of being refused.
   const fromHost = family === 6 ? `${local} ! -d ::1` : local;
@@ -47,7 +43,7 @@ export function translationRules(
     ...(opened.length === 0
       ? []
       : [
-          // A pod of the network that came through a host port: the answer must come back the same way.
+          // From a pod of the network through a host port: the answer takes the same way.
           `-A ${source} -s ${subnet} -m conntrack --ctstate DNAT -j MASQUERADE`,
           ...(family === 4 ? [`-A ${source} -s 127.0.0.0/8 -j MASQUERADE`] : []),
           `-A POSTROUTING -d @ -j ${source}`,
@@ -58,6 +54,11 @@ export function translationRules(
     'COMMIT',
     '',
   ].join('\n');
+}
+
+/** A port without an address of the host is opened at all. */
+function isAt({ hostIp }: HostPort, family: 4 | 6): boolean {
+  return hostIp === undefined || familyOf(hostIp) === family;
 }
 
 function destinationRules(
@@ -72,44 +73,4 @@ function destinationRules(
     (_, index) =>
       `-A ${chain} -p tcp${at} --dport ${hostPort + index} -j DNAT --to-destination ${pod}:${podPort + index}`,
   );
-}
-
-/** All addresses of one family, in the words of pods.md. */
-export function isEveryAddress(address: string): boolean {
-  return address === '0.0.0.0' || address === '::';
-}
-
-/**
- * What /proc/net/tcp and its like have for a socket that takes what comes to an address of the
- * host; `-` for any address. Each word of the kernel is a number of the processor, which is
- * little-endian wherever wherry runs.
- */
-export function procAddresses(hostIp: string | undefined): string {
-  if (hostIp === undefined) return '-';
-  const any6 = '0'.repeat(32);
-  if (hostIp.includes(':')) return hostIp === '::' ? '-' : `${any6},${procAddress6(hostIp)}`;
-  const word = littleEndian(
-    hostIp
-      .split('.')
-      .map((part) => Number(part).toString(16).padStart(2, '0'))
-      .join(''),
-  );
-  return ['0'.repeat(8), any6, word, `0000000000000000FFFF0000${word}`].join(',');
-}
-
-function procAddress6(address: string): string {
-  // URL writes it out as RFC 5952 says, a dotted tail included.
-  const text = new URL(`http://[${address}]/`).hostname.slice(1, -1);
-  const [head = '', tail] = text.split('::');
-  const groups = (part: string) => (part === '' ? [] : part.split(':'));
-  const after = tail === undefined ? [] : groups(tail);
-  const zeros = Array.from({ length: 8 - groups(head).length - after.length }, () => '0');
-  const hex = [...groups(head), ...(tail === undefined ? [] : zeros), ...after].map((group) =>
-    group.padStart(4, '0'),
-  );
-  return [0, 2, 4, 6].map((at) => littleEndian(hex.slice(at, at + 2).join(''))).join('');
-}
-
-function littleEndian(word: string): string {
-  return (word.match(/../g) ?? []).reverse().join('').toUpperCase();
 }

@@ -34,6 +34,8 @@ export interface BundleInput {
   readonly notify?: { readonly watchdogSeconds: number | undefined };
   /** Address of the pod's metadata. */
   readonly metadataUrl?: string;
+  /** The names of its sockets, in the order of their descriptors. */
+  readonly sockets?: readonly string[];
 }
 
 /** Where what is mounted lies: a path of the host, or memory. */
@@ -256,11 +258,12 @@ export function appPath(app: App): string {
 }
 
 /** ace.md#environment; the app's own variables may change PATH, and no other of these. */
-function environment({ appName, app, metadataUrl, notify }: BundleInput): readonly string[] {
+function environment({ appName, app, metadataUrl, notify, sockets }: BundleInput): readonly string[] {
   const fixed = new Map([
     ['AC_APP_NAME', appName],
     ['container', 'wherry'],
     ...notifyVariables(notify),
+    ...socketVariables(sockets),
     ...(metadataUrl === undefined ? [] : [['AC_METADATA_URL', metadataUrl] as const]),
   ]);
   const variables = new Map([['PATH', defaultPath]]);
@@ -276,6 +279,16 @@ function notifyVariables(notify: BundleInput['notify']): readonly (readonly [str
   return [
     ['NOTIFY_SOCKET', notifySocket],
     ...(watchdogSeconds === undefined ? [] : [['WATCHDOG_USEC', `${watchdogSeconds}000000`] as const]),
+  ];
+}
+
+/** sd_listen_fds(3). The app is the first process of its PID namespace. */
+function socketVariables(sockets: BundleInput['sockets']): readonly (readonly [string, string])[] {
+  if (sockets === undefined) return [];
+  return [
+    ['LISTEN_PID', '1'],
+    ['LISTEN_FDS', String(sockets.length)],
+    ['LISTEN_FDNAMES', sockets.join(':')],
   ];
 }
 

@@ -1,6 +1,6 @@
 import type { CompiledPod } from './compiled-pod.ts';
 import type { NetworkedPod } from './compile-network.ts';
-import { hostMetadataSocket, metadataSocketUnit } from './units.ts';
+import { hostMetadataSocket, metadataSocketUnit } from './socket-units.ts';
 
 /** The socket that the apps of the pod wait for. */
 export function metadataSocket({ network, places }: Pick<NetworkedPod, 'network' | 'places'>): string {

@@ -27,6 +27,7 @@ export function compileAttachment(
   { input, places, network }: NetworkedPod,
   ports: readonly HostPort[],
   limits: readonly (bigint | undefined)[],
+  sysctl: Readonly<Record<string, string>>,
 ): Pick<CompiledPod, 'units' | 'files'> {
   if (network.kind !== 'attached') return { units: [], files: [] };
   const { name, uuid, host } = input;
@@ -56,6 +57,9 @@ export function compileAttachment(
         content: translationRules(uuid, subnet, ports),
         mode: 0o644,
       })),
+      ...(Object.keys(sysctl).length === 0
+        ? []
+        : [{ path: 'network/sysctl', content: sysctlLines(sysctl), mode: 0o644 }]),
       ...chain.map(({ type, text }, index) => ({
         path: `network/${String(index + 10)}-${type}.json`,
         content: text,
@@ -64,6 +68,13 @@ export function compileAttachment(
       })),
     ],
   };
+}
+
+/** A file below /proc/sys and its value in each line. */
+function sysctlLines(sysctl: Readonly<Record<string, string>>): string {
+  return Object.entries(sysctl)
+    .map(([key, value]) => `${key.replaceAll('.', '/')} ${value}\n`)
+    .join('');
 }
 
 /**

@@ -15,6 +15,7 @@ import {
 } from './compile-network.ts';
 import { appDevices, deviceList } from './devices.ts';
 import { type ProbeParts, compileProbe } from './compile-probe.ts';
+import { compileSockets, hasSockets } from './compile-sockets.ts';
 import { isolateApp, isolatePod, type PodIsolation } from './isolation.ts';
 import type { LimitedHost } from './limits.ts';
 import { imageMount, podPlaces } from './places.ts';
@@ -35,6 +36,7 @@ type File = CompiledPod['files'][number];
 
 interface CompiledApp {
   readonly unit: string;
+  readonly sockets?: CompiledPod['units'][number];
   readonly name: string;
   readonly imageId: PodApp['image']['id'];
   readonly settings: AppSettings;
@@ -72,9 +74,10 @@ export function compilePod(input: PodInput): CompiledPod {
   if (manifest.apps.length === 0) throw new Refusal('pod-manifest-invalid', `pod ${name} has no app`);
   const places = podPlaces(name, uuid, host);
   const facts = host.network ?? hostOnly;
-  const network = choosePodNetwork(name, manifest, facts, input.metadataUrl !== undefined);
+  const named = input.metadataUrl !== undefined || hasSockets(effectiveApps(input));
+  const network = choosePodNetwork(name, manifest, facts, named);
   const limited: LimitedHost = { ...host, networkLimit: (bytes) => networkLimit(network, facts, bytes) };
-  const isolation = isolatePod(manifest.isolators, limited);
+  const isolation = isolatePod(manifest.isolators, limited, network.kind);
   const holder = manifest.apps.length > 1;
   const settings = new Map(manifest.apps.map((podApp) => [podApp.name, settingsOf(podApp, input)]));
   const kinds = volumeKinds(manifest);
@@ -88,11 +91,16 @@ export function compilePod(input: PodInput): CompiledPod {
   const ports = portsOf(name, network, manifest, effectiveApps(input));
   const refusal = judgePod(context, apps, ports.declared);
   if (refusal !== undefined) throw refusal;
-  const attachment = compileAttachment(context, ports.mapped, [
-    isolation.networkBytesPerSecond,
-    ...apps.map(({ networkBytesPerSecond }) => networkBytesPerSecond),
-  ]);
-  const metadata = compileMetadata(context);
+  const attachment = compileAttachment(
+    context,
+    ports.mapped,
+    [isolation, ...apps].map(({ networkBytesPerSecond }) => networkBytesPerSecond),
+    isolation.networkSysctl,
+  );
+  const sockets = [
+    ...compileMetadata(context),
+    ...apps.flatMap(({ sockets }) => (sockets === undefined ? [] : [sockets])),
+  ];
   const images = [...new Set(manifest.apps.flatMap(({ image }) => input.images.get(image.id)?.layers ?? []))];
   const services = apps.map(
     ({ name: app, unit, secrets, imageId, settings: { once, startTimeoutSeconds }, probe: { probe } }) => ({
@@ -111,14 +119,14 @@ export function compilePod(input: PodInput): CompiledPod {
     services,
     mounts: [
       ...images.map((id) => imageMount(id, host).unit),
-      ...[...held.units, ...attachment.units, ...metadata].map((unit) => unit.name),
+      ...[...held.units, ...attachment.units, ...sockets].map((unit) => unit.name),
     ],
     units: [
       ...images.map((id) => mountUnit(id, host)),
       { name: places.slice, text: sliceUnit(name, isolation.limits) },
       ...held.units,
       ...attachment.units,
-      ...metadata,
+      ...sockets,
       ...apps.map(({ unit, service }) => ({ name: unit, text: service })),
       ...apps.flatMap(({ probe }) => probe.units),
     ],
@@ -185,7 +193,9 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
   refuseOverSecrets(podApp.name, mounts, secrets);
   const account = resolveAccount(podApp.name, app, image);
   const devices = appDevices(podApp);
-  const config = (exec: readonly string[]) =>
+  const unit = unitOf(podApp.name, context);
+  const sockets = compileSockets(podApp.name, app, unit, context);
+  const config = (exec: readonly string[], handler?: string) =>
     bundleConfig({
       appName: podApp.name,
       app,
@@ -201,20 +211,22 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
       ...(settings.notify ? { notify: { watchdogSeconds: settings.watchdogSeconds } } : {}),
       ...(secrets.length === 0 ? {} : { secrets: `${places.runtime(id)}/secrets` }),
       ...(input.metadataUrl === undefined ? {} : { metadataUrl: input.metadataUrl }),
+      ...(sockets === undefined || handler !== undefined ? {} : { sockets: sockets.names }),
       ...(holder
         ? { namespaces: places.namespaces }
         : { own: { hostname: hostname(input.name), sysctl: pod.sysctl } }),
     });
   const file = (exec: readonly string[], handler?: string): File => ({
     path: `${places.bundle(podApp.name, handler)}/config.json`,
-    content: config(exec),
+    content: config(exec, handler),
     mode: 0o600,
   });
   return {
     name: podApp.name,
     imageId: podApp.image.id,
     settings,
-    unit: unitOf(podApp.name, context),
+    unit,
+    ...(sockets === undefined ? {} : { sockets: sockets.unit }),
     secrets,
     service: serviceUnit({
       podName: input.name,
@@ -237,6 +249,7 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
       ...(holder ? { holder: places.holderUnit } : {}),
       ...(network.kind === 'attached' ? { network: places.networkUnit } : {}),
       ...(input.metadataUrl === undefined ? {} : { metadata: metadataSocket(context) }),
+      ...(sockets === undefined ? {} : { sockets: { unit: sockets.unit.name, count: sockets.names.length } }),
     }),
     files: [
       file(app.exec),

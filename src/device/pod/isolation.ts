@@ -7,6 +7,7 @@ import {
 import { Refusal } from '../../core/refusal/index.ts';
 import type { IsolatorReport } from '../../wire/report/index.ts';
 import type { HostFacts } from './compiled-pod.ts';
+import type { PodNetwork } from '../network/index.ts';
 import type { ResourceLimits } from '../systemd/index.ts';
 import { isLimit, type LimitedHost, limitOutcome } from './limits.ts';
 import { defaultFilter, removeFilter, retainFilter, type SeccompFilter } from './seccomp.ts';
@@ -33,7 +34,10 @@ export interface AppIsolation {
  */
 export interface PodIsolation {
   readonly limits: ResourceLimits;
+  /** Of the namespaces that crun makes. */
   readonly sysctl: Readonly<Record<string, string>>;
+  /** Of a network that plugins attach. */
+  readonly networkSysctl: Readonly<Record<string, string>>;
   /** Of apps that name none themselves. */
   readonly apparmorProfile?: string | undefined;
   /** The limit that the pod's network has to keep. */
@@ -54,12 +58,12 @@ export const knownCapabilities: ReadonlySet<string> = new Set(
     .map((name) => `CAP_${name}`),
 );
 
-/**
- * Kernel settings of the IPC namespace, which each pod has for itself. Those of the network would
- * be the host's.
- */
-const podSysctl =
+/** Kernel settings of the IPC namespace, which each pod has for itself. */
+const ipcSysctl =
   /^(?:kernel\.(?:msgmax|msgmnb|msgmni|sem|shmall|shmmax|shmmni|shm_rmid_forced)|fs\.mqueue\.[a-z_]+)$/;
+
+/** Those of the network namespace, which not every pod has for itself. Each part is a file name. */
+const networkSysctl = /^net(?:\.[A-Za-z0-9_-]+)+$/;
 
 /**
  * Applies the isolators of an app.
@@ -129,10 +133,15 @@ export function isolateApp(
 
 /**
  * Applies the isolators of a pod.
+ * @param network what the pod has of its own
  * @throws Refusal pod-isolator-invalid, pod-limit-unenforceable (`host.limits` is `require`)
  */
-export function isolatePod(isolators: readonly Isolator[], host: LimitedHost): PodIsolation {
-  const result: Draft<Omit<PodIsolation, 'reports'>> = { limits: {}, sysctl: {} };
+export function isolatePod(
+  isolators: readonly Isolator[],
+  host: LimitedHost,
+  network: PodNetwork['kind'],
+): PodIsolation {
+  const result: Draft<Omit<PodIsolation, 'reports'>> = { limits: {}, sysctl: {}, networkSysctl: {} };
   const apply = (isolator: TypedIsolator): Outcome => {
     if (isLimit(isolator)) {
       const { directives, networkBytesPerSecond, ...outcome } = limitOutcome(isolator, host);
@@ -142,12 +151,13 @@ export function isolatePod(isolators: readonly Isolator[], host: LimitedHost): P
     }
     switch (isolator.kind) {
       case 'os/unix/sysctl': {
-        const allowed = [...isolator.settings].filter(([key]) => podSysctl.test(key));
-        const others = [...isolator.settings.keys()].filter((key) => !podSysctl.test(key));
-        result.sysctl = Object.fromEntries(allowed);
-        if (others.length === 0) return { outcome: 'enforced', detail: `${allowed.length} settings` };
-        const detail = `would change the host, not set: ${others.join(' ')}`;
-        return { outcome: allowed.length === 0 ? 'ignored' : 'modified', detail };
+        const settings = [...isolator.settings];
+        const ofNetwork = settings.filter(([key]) => networkSysctl.test(key));
+        const ofIpc = settings.filter(([key]) => ipcSysctl.test(key));
+        refuseHostSettings(network === 'host' ? ofIpc : [...ofIpc, ...ofNetwork], settings);
+        result.sysctl = Object.fromEntries(network === 'none' ? settings : ofIpc);
+        if (network === 'attached') result.networkSysctl = Object.fromEntries(ofNetwork);
+        return { outcome: 'enforced', detail: `${settings.length} settings` };
       }
       case 'os/linux/apparmor-profile':
         result.apparmorProfile = host.appArmorProfiles === undefined ? undefined : isolator.profile;
@@ -160,6 +170,20 @@ export function isolatePod(isolators: readonly Isolator[], host: LimitedHost): P
   };
   const reports = report('', parseIsolators(isolators, 'pod'), host, apply);
   return { ...result, reports };
+}
+
+/** Forbidden settings are ignored or refused (ace.md). An app that needs one would not work. */
+function refuseHostSettings(
+  allowed: readonly (readonly [string, string])[],
+  settings: readonly (readonly [string, string])[],
+): void {
+  const other = settings.find((setting) => !allowed.includes(setting));
+  if (other === undefined) return;
+  const [key] = other;
+  const why = networkSysctl.test(key)
+    ? 'would change the network of the host, which the pod shares; give the pod a network of its own'
+    : 'is not a setting of a pod; those are net.*, kernel.msg*, kernel.sem, kernel.shm* and fs.mqueue.*';
+  throw new Refusal('pod-isolator-invalid', `the pod: os/unix/sysctl: ${key} ${why}`);
 }
 
 function report(

@@ -23,6 +23,8 @@ export interface PodPlaces {
   readonly netns: string;
   /** `revision` names the values of its secrets; absent for an app without. */
   service(app: string, revision?: string): string;
+  /** The unit of the sockets of an app, by the unit of the app. */
+  socketUnit(service: string): string;
   /** The unit that runs the program of an app's probe once. */
   probeUnit(app: string): string;
   /** crun's name for the container of an app, or of one of its event handlers. */
@@ -66,6 +68,8 @@ export function podPlaces(name: string, uuid: string, host: HostFacts): PodPlace
     // A dot is in no AC Name, so no app can be called like another one with a revision.
     service: (app, revision) =>
       shortEnough(`wherry-pod-${part}-${app}${revision === undefined ? '' : `.${revision}`}.service`),
+    socketUnit: (service) =>
+      shortEnough(service.replace(/^wherry-pod-(.*)\.service$/, 'wherry-socket-$1.socket')),
     probeUnit: (app) => shortEnough(`wherry-probe-${part}-${app}.service`),
     containerId,
     // A dot is in no AC Name, so no app can be called like a bundle of a handler.

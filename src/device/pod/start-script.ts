@@ -40,6 +40,12 @@ if [ "$what" != post-stop ] && [ -e "$bundle/devices" ]; then
   done <"$bundle/devices"
 fi
 
+# systemd opens the sockets of the app before. Where it could not, the app waits for its restart, which tries again.
+if [ "$what" != post-stop ] && [ "\${WHERRY_SOCKETS-0}" != "\${LISTEN_FDS-0}" ]; then
+  echo "systemd could not open all socket-activated ports of this app; does another process have one of them?" >&2
+  exit 1
+fi
+
 # dir/layer is in the mount namespace of this service only.
 layer=$dir/layer
 mount -n -t tmpfs -o "size=$bytes,mode=0755" wherry "$layer"
@@ -87,7 +93,8 @@ if [ "$what" = post-stop ]; then
   exit
 fi
 if [ -d "$bundle.pre-start" ]; then
-  run --bundle "$bundle.pre-start" "$id.pre-start"
+  # The sockets are for the app alone.
+  (unset LISTEN_FDS LISTEN_PID LISTEN_FDNAMES && run --bundle "$bundle.pre-start" "$id.pre-start")
 fi
 # systemd learns which process the app is before that begins, so that its first word counts. crun must not find the socket: it
 # would wait for the app's word in place of systemd. The created process ignores every signal but SIGKILL.

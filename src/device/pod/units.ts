@@ -70,6 +70,8 @@ export interface ServiceInput {
   readonly network?: string;
   /** Socket of the pod's metadata. */
   readonly metadata?: string;
+  /** The socket unit of its ports, and how many descriptors that has. */
+  readonly sockets?: { readonly unit: string; readonly count: number };
   /** Apps that it waits for: until they have succeeded, or have been started. */
   readonly after: readonly { readonly unit: string; readonly once: boolean }[];
 }
@@ -134,7 +136,10 @@ export function serviceUnit(input: ServiceInput): string {
     ],
   ];
   const networks = network === undefined ? [] : [network];
-  const sockets = metadata === undefined ? [] : [metadata];
+  const sockets = [
+    ...(metadata === undefined ? [] : [metadata]),
+    ...(input.sockets === undefined ? [] : [input.sockets.unit]),
+  ];
   const needs = [
     ...[...mounts, ...(holder === undefined ? [] : [holder]), ...networks, ...sockets],
     ...input.after.map(({ unit }) => unit),
@@ -174,6 +179,10 @@ export function serviceUnit(input: ServiceInput): string {
         ({ name, digest }) => `${name}:${host.directories.secrets ?? ''}/${digest}.cred`,
       ),
       PrivateMounts: true,
+      // The start script refuses to start the app without them.
+      ...(input.sockets === undefined
+        ? {}
+        : { Environment: { WHERRY_SOCKETS: String(input.sockets.count) } }),
       ExecStart: [script(what)],
       ...(what !== 'create' ? {} : { ExecStartPost: [release(dir, id, places, host)] }),
       ...(settings.stopSignal === 'SIGKILL' ? {} : { ExecStop: [askToStop(places, settings)] }),
@@ -337,41 +346,6 @@ export function networkUnit(input: {
       StandardInput: 'null',
       SyslogIdentifier: 'wherry-network',
       LogExtraFields: { WHERRY_POD: podName },
-    },
-  });
-}
-
-/** The name of the socket that pods in the host's network share. */
-export const hostMetadataSocket = 'wherry-metadata-host.socket';
-
-/**
- * The socket where the apps of a pod reach its metadata, in the pod's network namespace or, without
- * `netns`, in the host's. systemd opens it there; what answers runs in the host's.
- */
-export function metadataSocketUnit(input: {
-  readonly description: string;
-  /** Address and port. */
-  readonly listen: string;
-  readonly proxy: string;
-  readonly attached?: { readonly netns: string; readonly networkUnit: string };
-}): string {
-  const { description, listen, proxy, attached } = input;
-  const networks = attached === undefined ? [] : [attached.networkUnit];
-  return unitText({
-    Unit: {
-      Description: description,
-      // The default ones would order it before sockets.target, and the pod's network is after that.
-      DefaultDependencies: false,
-      Conflicts: ['shutdown.target'],
-      Before: ['shutdown.target'],
-      StopWhenUnneeded: true,
-      BindsTo: networks,
-      After: networks,
-    },
-    Socket: {
-      ListenStream: listen,
-      ...(attached === undefined ? {} : { NetworkNamespacePath: attached.netns }),
-      Service: [proxy],
     },
   });
 }

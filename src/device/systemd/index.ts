@@ -8,4 +8,4 @@ export { openJournal } from './journal.ts';
 export { connectSystemd, type SystemdOptions } from './manager.ts';
 export { openNotifier } from './notify.ts';
 export type { JobResult, Systemd, UnitStatus } from './systemd.ts';
-export { type ResourceLimits, unitText } from './unit-text.ts';
+export { type ResourceLimits, type UnitDescription, unitText } from './unit-text.ts';

@@ -16,6 +16,7 @@ type Kind =
   | 'devices' // paths below /dev of letters, digits and `._:+@=-`, each with `r` or `rw`, one line each
   | 'device-limit' // path of a file system, and a number for its device
   | 'tokens' // several, space-separated
+  | 'token-lines' // several, one line each
   | 'number'
   | 'percent' // `50%` or `12.5%`: no specifiers are expanded in it
   | 'yes-no'
@@ -40,7 +41,16 @@ const directives = {
     StartLimitIntervalSec: 'number',
     StartLimitBurst: 'number',
   },
-  Socket: { ListenStream: 'token', NetworkNamespacePath: 'path', Service: 'units' },
+  Socket: {
+    ListenStream: 'token-lines',
+    ListenDatagram: 'token-lines',
+    BindIPv6Only: 'token',
+    NetworkNamespacePath: 'path',
+    TriggerLimitIntervalSec: 'number',
+    PollLimitIntervalSec: 'number',
+    PollLimitBurst: 'number',
+    Service: 'units',
+  },
   Mount: { What: 'path', Where: 'path', Type: 'token', Options: 'token' },
   Slice: {},
   Service: {
@@ -54,6 +64,7 @@ const directives = {
     RuntimeDirectoryMode: 'token',
     LoadCredentialEncrypted: 'credentials',
     PrivateMounts: 'yes-no',
+    Environment: 'fields',
     ExecStartPre: 'command',
     ExecStart: 'command',
     ExecStartPost: 'command',
@@ -109,6 +120,7 @@ interface ValueOf {
   readonly credentials: readonly string[];
   readonly token: string;
   readonly tokens: readonly string[];
+  readonly 'token-lines': readonly string[];
   readonly devices: readonly { readonly path: string; readonly access: 'r' | 'rw' }[];
   readonly 'device-limit': { readonly path: string; readonly limit: number | bigint };
   readonly number: number | bigint;
@@ -177,6 +189,7 @@ const write: { readonly [K in Kind]: (value: ValueOf[K]) => readonly string[] } 
   credentials: (value) => value.map((text) => matching(/^[a-z0-9-]+:\/[A-Za-z0-9._/-]+$/, text)),
   token: (value) => [token(value)],
   tokens: (value) => [value.map(token).join(' ')],
+  'token-lines': (value) => value.map(token),
   percent: (value) => [matching(/^[0-9]+(?:\.[0-9]{1,2})?%$/, value)],
   devices: (value) =>
     value.map(({ path, access }) => `${matching(/^\/dev\/[A-Za-z0-9._:+@=/-]+$/, path)} ${access}`),

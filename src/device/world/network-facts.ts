@@ -23,7 +23,7 @@ const maxFileBytes = 64 << 10;
 export async function readNetworkFacts(
   disk: Disk,
   places: NetworkPlaces,
-  config: Pick<NetworkFacts, 'allowHost' | 'whenUnsaid' | 'subnet'>,
+  config: Pick<NetworkFacts, 'allowHost' | 'whenUnsaid' | 'subnet' | 'subnet6'>,
 ): Promise<NetworkFacts> {
   const plugins = new Set<string>();
   for (const directory of pluginDirectories) {
@@ -38,6 +38,7 @@ export async function readNetworkFacts(
   const script = await disk.read(places.attachScript, maxFileBytes);
   return {
     ...config,
+    ipv6: (await disk.list('/proc/sys/net/ipv6/conf')).length > 0,
     plugins,
     lists,
     attachScript: script === undefined ? '' : Buffer.from(script).toString('utf8'),

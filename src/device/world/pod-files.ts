@@ -24,7 +24,7 @@ const maxFileBytes = 1 << 20;
  * this.
  */
 const generated =
-  /^(wherry-pod-.*\.[0-9a-f]{8}(-.*\.service|\.slice)|wherry-(holder|network|probe)-.*\.[0-9a-f]{8}\.service|wherry-metadata-(host|.*\.[0-9a-f]{8})\.socket|run-wherry-images-.*\.mount)$/;
+  /^(wherry-pod-.*\.[0-9a-f]{8}(-.*\.service|\.slice)|wherry-(holder|network|probe)-.*\.[0-9a-f]{8}\.service|wherry-metadata-(host|.*\.[0-9a-f]{8})\.socket|wherry-socket-.*\.[0-9a-f]{8}-.*\.socket|run-wherry-images-.*\.mount)$/;
 
 /**
  * The files of pods. A pod's units lie in its own directory first and are copied to systemd's from

@@ -38,6 +38,7 @@ export class StepRunner {
       'wherry-pod-*.service',
       'wherry-network-*.service',
       'wherry-metadata-*.socket',
+      'wherry-socket-*.socket',
       'wherry-pod-*.slice',
     ]);
   }

@@ -143,15 +143,24 @@ const podPort: Read<PodPort> = (value, at) => {
   return {
     name: fields.required('name', acName),
     hostPort: fields.required('hostPort', integer(1, 65535)),
-    ...present('hostIp', fields.optional('hostIP', ipv4)),
+    ...present('hostIp', fields.optional('hostIP', hostAddress)),
     ...present('podPort', fields.optional('podPort', port)),
   };
 };
 
-const ipv4 = textThat(
-  (text): text is string => /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/.test(text),
-  'an IPv4 address such as "203.0.113.23"',
+/** pods.md has IPv4 alone. */
+const hostAddress = textThat(
+  (text): text is string => isIPv4(text) || isIPv6(text),
+  'an IPv4 address such as "203.0.113.23", or an IPv6 address',
 );
+
+function isIPv4(text: string): boolean {
+  return /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/.test(text);
+}
+
+function isIPv6(text: string): boolean {
+  return /^[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*$/.test(text) && URL.canParse(`http://[${text}]/`);
+}
 
 /**
  * "Port names MUST be unique among apps within a pod", as far as the pod itself states the ports of

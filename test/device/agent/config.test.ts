@@ -141,6 +141,8 @@ describe('wherry.toml', () => {
       whenUnsaid: 'bridge',
       subnet: '192.168.40.0/22',
     });
+    const six = `${minimal}[network]\nsubnet6 = "fd5c:17e0:9b3a::/64"\n`;
+    expect(parseConfig(six).network.subnet6).toBe('fd5c:17e0:9b3a::/64');
   });
 
   it('[C180] admits a group to the local API only when it is named', () => {
@@ -217,6 +219,10 @@ describe('wherry.toml', () => {
       `${minimal}[network]\nsubnet = "${subnet}"\n`,
       'wherry.toml: network.subnet takes an IPv4 network of 4 to 65536 addresses such as "10.173.0.0/24"',
     ]),
+    [
+      `${minimal}[network]\nsubnet6 = "fd00::1/64"\n`,
+      'wherry.toml: network.subnet6 takes an IPv6 network such as "fd5c:17e0:9b3a::/64"',
+    ],
     [`${minimal}version = 3\n`, 'wherry.toml: broker.version takes one of 4, 5'],
     [`${minimal}[limits]\nreserve_bytes = -1\n`, /limits\.reserve_bytes takes a whole number from 0 to/],
     [`${minimal}[report]\nschedule = 5\n`, 'wherry.toml: report.schedule takes text and must be given'],

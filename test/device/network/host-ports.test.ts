@@ -40,6 +40,8 @@ describe('the host ports of a set of pods', () => {
       '',
     );
     expect(refusal([true, port('a', 53, at('192.0.2.1'))], [true, port('b', 53)])).not.toBe('');
+    expect(refusal([true, port('a', 53, at('0.0.0.0'))], [true, port('b', 53, at('::'))])).toBe('');
+    expect(refusal([true, port('a', 53, at('fd00::1'))], [true, port('b', 53, at('::'))])).not.toBe('');
   });
 
   it('are refused where an app in the host network declares them', () => {

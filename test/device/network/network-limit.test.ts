@@ -5,7 +5,7 @@ import { ownBridge } from '../../../src/device/network/own-bridge.ts';
 import { readNetworkList } from '../../../src/device/network/network-list.ts';
 
 const facts = { ...hostOnly, plugins: new Set(['bandwidth']) };
-const bridge = { kind: 'attached', list: ownBridge('10.173.0.0/24') } as const;
+const bridge = { kind: 'attached', list: ownBridge(hostOnly) } as const;
 
 describe('a limit of the network', () => {
   it('becomes bits in both directions, with a burst that the largest packet fits in', () => {

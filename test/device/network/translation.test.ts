@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { HostPort } from '../../../src/device/network/host-ports.ts';
-import { procAddresses, translationRules } from '../../../src/device/network/translation.ts';
+import { isSubnet6, procAddresses } from '../../../src/device/network/addresses.ts';
+import { translationRules } from '../../../src/device/network/translation.ts';
 
 const uuid = 'c3812a47-81e5-8001-bbf8-55205fa4dae3';
 const port = (more: Partial<HostPort> = {}): HostPort => ({
@@ -52,7 +53,31 @@ describe('the rules of a pod in the bridge', () => {
   });
 });
 
+it('the rules of IPv6 refuse ::1, which the kernel would not lead to the pod', () => {
+  const lines = rules(6, port({ hostIp: '::' }), port({ hostIp: '192.0.2.7' }), port({ hostIp: 'fd00::7' }));
+  expect(opened(lines)).toEqual([
+    '-A WDST-c3812a47-81e5-8001-bbf8 -p tcp --dport 8080 -j DNAT --to-destination [@]:80',
+    '-A WDST-c3812a47-81e5-8001-bbf8 -p tcp -d fd00::7 --dport 8080 -j DNAT --to-destination [@]:80',
+  ]);
+  expect(lines).toContain('-A OUTPUT -m addrtype --dst-type LOCAL ! -d ::1 -j WDST-c3812a47-81e5-8001-bbf8');
+  expect(lines.join()).not.toContain('127.0.0.0');
+});
+
 it.each([
+  ['fd00:173::/64', true],
+  ['2001:db8::/126', true],
+  ['fd00:173::1/64', false],
+  ['fd00:173::/127', false],
+  ['fd00:173::', false],
+  ['10.173.0.0/24', false],
+  [':/64', false],
+])('%s is a network of IPv6: %s', (text, expected) => {
+  expect(isSubnet6(text)).toBe(expected);
+});
+
+it.each([
+  ['::', '-'],
+  ['fd00::1:2', '00000000000000000000000000000000,000000FD000000000000000002000100'],
   [undefined, '-'],
   ['10.0.2.15', '00000000,00000000000000000000000000000000,0F02000A,0000000000000000FFFF00000F02000A'],
 ])('what listens at %s is found in /proc/net', (address, expected) => {

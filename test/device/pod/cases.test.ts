@@ -47,6 +47,10 @@ function readCase(path: string): Case {
     if (name === 'host-network-default')
       host = { ...host, network: { ...boardNetwork, whenUnsaid: words[0] ?? '' } };
     if (name === 'host-plugins') host = { ...host, network: { ...boardNetwork, plugins: new Set(words) } };
+    if (name === 'host-subnet6') {
+      const [subnet6 = '', ipv6] = words;
+      host = { ...host, network: { ...boardNetwork, subnet6, ipv6: ipv6 !== 'without-ipv6' } };
+    }
     if (name === 'host-metadata') metadataUrl = words[0];
     if (name === 'host-list') {
       const [list = '', ...text] = words;
@@ -208,7 +212,7 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
       ...[network, hostname, bridge],
     ]);
   },
-  'assert-metadata-socket': (pod, name = '', ...words) => {
+  'assert-socket-unit': (pod, name = '', ...words) => {
     expect(pod.mounts).toContain(name);
     expect(lines(readUnit(pod.units.find((unit) => unit.name === name)?.text ?? ''))).toContain(
       words.join(' '),

@@ -22,6 +22,7 @@ export const boardNetwork: NetworkFacts = {
   allowHost: true,
   whenUnsaid: 'host',
   subnet: '10.173.0.0/24',
+  ipv6: true,
   plugins: new Set(['bandwidth', 'bridge', 'host-local', 'loopback', 'macvlan', 'portmap', 'tuning']),
   lists: new Map(),
   attachScript: 'the script of the package',

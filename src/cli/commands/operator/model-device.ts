@@ -61,6 +61,7 @@ function modelNetwork({ annotations }: PodManifest): NetworkFacts {
   };
   return {
     ...hostOnly,
+    subnet6: 'fd00:173::/64',
     plugins: new Set(plugins),
     lists: new Map(isOwn ? [] : [[name, JSON.stringify(list)]]),
     attachScript: '#!/bin/sh\n',

@@ -1,0 +1,53 @@
+export function familyOf(address: string): 4 | 6 {
+  return address.includes(':') ? 6 : 4;
+}
+
+/** All addresses of one family, in the words of pods.md and of the plugins. */
+export function isEveryAddress(address: string): boolean {
+  return address === '0.0.0.0' || address === '::';
+}
+
+/** The one way to write an address (RFC 5952). */
+export function canonicalAddress(address: string): string {
+  return familyOf(address) === 4 ? address : new URL(`http://[${address}]/`).hostname.slice(1, -1);
+}
+
+/** `address/prefix` with no bit set behind the prefix. */
+export function isSubnet6(text: string): boolean {
+  const match = /^([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)\/(\d{1,3})$/.exec(text);
+  const [, address = '', prefix = ''] = match ?? [];
+  // A longer prefix has no room for a gateway and a pod.
+  if (match === null || !URL.canParse(`http://[${address}]/`) || Number(prefix) > 126 || Number(prefix) < 8) {
+    return false;
+  }
+  return BigInt(`0x${hexOf(address)}`) % 2n ** BigInt(128 - Number(prefix)) === 0n;
+}
+
+/**
+ * What /proc/net/tcp and its like have for a socket that takes what comes to an address of the
+ * host; `-` for any address. Each word of the kernel is a number of the processor, which is
+ * little-endian wherever wherry runs.
+ */
+export function procAddresses(hostIp: string | undefined): string {
+  if (hostIp === undefined || isEveryAddress(hostIp)) return '-';
+  const any6 = '0'.repeat(32);
+  if (familyOf(hostIp) === 6) return `${any6},${words(hexOf(hostIp))}`;
+  const bytes = hostIp.split('.').map((part) => Number(part).toString(16).padStart(2, '0'));
+  const word = words(bytes.join(''));
+  return ['0'.repeat(8), any6, word, `0000000000000000FFFF0000${word}`].join(',');
+}
+
+/** The 32 digits of an IPv6 address. */
+function hexOf(address: string): string {
+  const [head = '', tail] = canonicalAddress(address).split('::');
+  const groups = (part = '') => (part === '' ? [] : part.split(':'));
+  const zeros = 8 - groups(head).length - groups(tail).length;
+  return [...groups(head), ...Array.from({ length: zeros }, () => '0'), ...groups(tail)]
+    .map((group) => group.padStart(4, '0'))
+    .join('');
+}
+
+function words(hex: string): string {
+  const word = (eight: string) => (eight.match(/../g) ?? []).reverse().join('');
+  return (hex.match(/.{8}/g) ?? []).map(word).join('').toUpperCase();
+}
