@@ -14,6 +14,20 @@ function fault(toml: string): string {
   return 'accepted';
 }
 
+describe('the pods whose logs are sent', () => {
+  const withPods = (pods: string): readonly string[] =>
+    parseConfig(`fleet = "f"\ndevice = "d"\n[broker]\nurl = "mqtt://b"\n[logs]\nremote_pods = ${pods}`)
+      .remoteLogPods;
+
+  it('[C231] are none by default, and named or all', () => {
+    expect(parseConfig('fleet = "f"\ndevice = "d"\n[broker]\nurl = "mqtt://b"').remoteLogPods).toEqual([]);
+    expect(withPods('["web", "db"]')).toEqual(['web', 'db']);
+    expect(withPods('["*"]')).toEqual(['*']);
+    for (const wrong of ['"web"', '["Web"]', '[1]'])
+      expect(() => withPods(wrong)).toThrow('logs.remote_pods');
+  });
+});
+
 describe('wherry.toml', () => {
   it('needs a fleet, a device and a broker; the rest has defaults', () => {
     expect(parseConfig(minimal)).toMatchObject({
