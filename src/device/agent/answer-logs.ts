@@ -1,24 +1,36 @@
 import { join } from 'node:path';
-import { systemClock } from '../../core/ports/index.ts';
+import { systemClock, type Journal } from '../../core/ports/index.ts';
 import type { CapabilityReport } from '../../wire/report/index.ts';
+import type { DeviceTime } from '../../wire/trust/index.ts';
+import type { StateKeeper } from '../deploy/index.ts';
+import type { Places } from '../host/index.ts';
 import { examineLogsInUnit } from '../jobs/examine/index.ts';
 import type { DeviceSession } from '../session/index.ts';
 import { rememberRequest } from './asked-before.ts';
+import type { Config } from './config.ts';
 import { LogRequests } from './log-requests.ts';
 import { readJournal } from './log-source.ts';
-import type { OpenedDevice } from './open-device.ts';
 import type { RootUpdates } from './root-updates.ts';
+import type { DeviceTrust } from './trust-files.ts';
 
 interface LogParts {
+  readonly config: Config;
+  readonly bootId: string;
+  readonly places: Places;
+  readonly journal: Journal;
   readonly session: DeviceSession;
+  readonly keeper: StateKeeper;
+  readonly trust: DeviceTrust;
   readonly roots: RootUpdates;
+  readonly now: () => DeviceTime;
   /** Has the examining unit do one thing after the other. */
   readonly examining: <T>(work: () => Promise<T>) => Promise<T>;
+  readonly unit: Omit<Parameters<typeof examineLogsInUnit>[2], 'run'>;
 }
 
 /** Puts together what answers requests for logs, and has it hear them. */
-export function answerLogs(device: OpenedDevice, { session, roots, examining }: LogParts): LogRequests {
-  const { config, host, places, journal, keeper, trust, now, systemd, disk, owner } = device;
+export function answerLogs(parts: LogParts): LogRequests {
+  const { config, bootId, places, journal, session, keeper, trust, roots, now, examining, unit } = parts;
   const requests = new LogRequests({
     clock: systemClock,
     journal,
@@ -38,10 +50,10 @@ export function answerLogs(device: OpenedDevice, { session, roots, examining }: 
           {
             ...trust.deploy(),
             copies: trust.copies(),
-            ...{ fleet: config.fleet, device: config.device, boot: host.bootId, time: now() },
+            ...{ fleet: config.fleet, device: config.device, boot: bootId, time: now() },
             ...(rootExpires === undefined ? {} : { rootExpires }),
           },
-          { systemd, disk, owner, run: places.run },
+          { ...unit, run: places.run },
           signal,
         );
       });

@@ -47,6 +47,8 @@ export interface Config {
   readonly api: {
     /** Whose members may use the local API; root alone without it. */
     readonly group?: string;
+    /** Whether the local API runs programs in apps. */
+    readonly exec: boolean;
   };
   /** What pods may have. */
   readonly allow: AllowList;
@@ -206,12 +208,13 @@ function readNetwork(network: Table): Config['network'] {
 
 function readApi(api: Table): Config['api'] {
   const { group } = api.optionalTexts({ group: 'group' });
-  if (group === undefined) return {};
+  const exec = api.flag('exec', false);
+  if (group === undefined) return { exec };
   // What useradd(8) takes.
   if (!/^[a-z_][a-z0-9_-]{0,31}$/.test(group)) {
     throw invalid('api.group', 'takes the name of a group such as "operators"');
   }
-  return { group };
+  return { group, exec };
 }
 
 /** `a.b.c.d/prefix` with no bit set behind the prefix. */

@@ -4,6 +4,7 @@ import { DeviceSession } from '../session/index.ts';
 import { openBrokers } from './broker-addresses.ts';
 import { buildReport } from './device-report.ts';
 import type { DeviceWorld } from '../world/index.ts';
+import { answerLogs } from './answer-logs.ts';
 import { admitGroup } from './api-socket.ts';
 import { keepRecord } from './local-record.ts';
 import { lookAtApps, lookAtDevice } from './look-at-numbers.ts';
@@ -41,7 +42,7 @@ const stopWithinMs = 8_000;
 export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'visited'> {
   const { journal, places, signal } = options;
   const device = await openDevice(options);
-  const { config, disk, notifier, systemd, host, keeper, now } = device;
+  const { config, disk, notifier, systemd, host, keeper, trust, now, owner, examining } = device;
   const sealed = new Set<string>();
   let hasBroker = false;
   const { world, watch } = makeWorld(device, { sealed, isConnected: () => hasBroker });
@@ -69,16 +70,22 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     },
     (report) => {
       session.publishReport(report);
-      keepRecord(places.record, { report, network: config.network }).catch((error: unknown) =>
-        journal.log('warning', `the record for the local API cannot be written: ${String(error)}`),
+      keepRecord(places.record, { report, network: config.network, api: { exec: config.api.exec } }).catch(
+        (error: unknown) =>
+          journal.log('warning', `the record for the local API cannot be written: ${String(error)}`),
       );
     },
     (error) => journal.log('warning', `a report could not be made: ${String(error)}`),
   );
-  const { supervisor, roots, logs } = makeSupervisor(device, {
+  const { supervisor, roots } = makeSupervisor(device, {
     ...{ world, session, sealed, signal },
     report: () => reporter.request(),
     onRest: options.onRest,
+  });
+
+  const logs = answerLogs({
+    ...{ config, places, journal, session, keeper, trust, roots, now, examining },
+    ...{ bootId: host.bootId, unit: { systemd, disk, owner } },
   });
 
   // A stop that comes before wherryd is ready does not wait for systemd.

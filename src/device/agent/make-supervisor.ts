@@ -5,9 +5,6 @@ import { sealInUnit } from '../jobs/seal/index.ts';
 import type { DeviceSession } from '../session/index.ts';
 import { trustedInEra } from '../../wire/trust/index.ts';
 import type { DeviceWorld } from '../world/index.ts';
-import { answerLogs } from './answer-logs.ts';
-import { inTurn } from './in-turn.ts';
-import type { LogRequests } from './log-requests.ts';
 import { checkMessage } from './message-policy.ts';
 import type { OpenedDevice } from './open-device.ts';
 import { rootFiles } from './root-files.ts';
@@ -27,15 +24,14 @@ export interface Surroundings {
   readonly signal: AbortSignal;
 }
 
-/** Who takes commands, roots of trust and requests for logs. One message is examined at a time. */
+/** Who takes commands and roots of trust. One message is examined at a time. */
 export function makeSupervisor(
   device: OpenedDevice,
   live: Surroundings,
-): { readonly supervisor: Supervisor; readonly roots: RootUpdates; readonly logs: LogRequests } {
-  const { journal, places, config, disk, systemd, host, keeper, owner, stores, trust, now } = device;
+): { readonly supervisor: Supervisor; readonly roots: RootUpdates } {
+  const { journal, places, config, disk, systemd, host, keeper, owner, stores, trust, now, examining } =
+    device;
   const { world, session, signal } = live;
-  /** The unit that examines does so for one message at a time. */
-  const examining = inTurn();
   const supervisor = new Supervisor({
     keeper,
     groups: config.groups,
@@ -112,7 +108,7 @@ export function makeSupervisor(
     },
     onRefused: (code, message) => supervisor.refuse(code, message),
   });
-  return { supervisor, roots, logs: answerLogs(device, { session, roots, examining }) };
+  return { supervisor, roots };
 }
 
 /** What a command is judged by, of the root. */

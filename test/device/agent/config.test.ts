@@ -144,8 +144,12 @@ describe('wherry.toml', () => {
   });
 
   it('[C180] admits a group to the local API only when it is named', () => {
-    expect(parseConfig(minimal).api).toEqual({});
-    expect(parseConfig(`${minimal}[api]\ngroup = "operators"\n`).api).toEqual({ group: 'operators' });
+    expect(parseConfig(minimal).api).toEqual({ exec: false });
+    expect(parseConfig(`${minimal}[api]\ngroup = "operators"\n`).api).toEqual({
+      ...{ group: 'operators', exec: false },
+    });
+    expect(parseConfig(`${minimal}[api]\nexec = true\n`).api).toEqual({ exec: true });
+    expect(fault(`${minimal}[api]\nexec = "root"\n`)).toBe('wherry.toml: api.exec takes true or false');
     for (const group of ['', 'Operators', '0', 'a:b', 'a'.repeat(33)])
       expect(fault(`${minimal}[api]\ngroup = "${group}"\n`)).toMatch(/^wherry.toml: api.group takes/);
     expect(fault(`${minimal}[api]\nuser = "x"\n`)).toBe('wherry.toml: api.user is not a known key');
