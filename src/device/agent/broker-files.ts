@@ -1,0 +1,101 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { isRefusal, Refusal } from '../../core/refusal/index.ts';
+import type { Journal } from '../../core/ports/index.ts';
+import type { BrokerConfig } from './broker-config.ts';
+
+/** The files that the configuration names for the broker, as text. */
+export interface BrokerFiles {
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  readonly password?: string;
+}
+
+type Named = Pick<BrokerConfig, 'ca' | 'cert' | 'key' | 'passwordFile'>;
+
+/** @throws Refusal `config-invalid` for a file that cannot be read */
+export async function readBrokerFiles(broker: Named): Promise<BrokerFiles> {
+  const result: Record<string, string> = {};
+  for (const [field, path] of [
+    ['ca', broker.ca],
+    ['cert', broker.cert],
+    ['key', broker.key],
+    ['password', broker.passwordFile],
+  ] as const) {
+    if (path === undefined) continue;
+    try {
+      result[field] = (await readFile(path, 'utf8')).replace(/\n$/, field === 'password' ? '' : '\n');
+    } catch (cause) {
+      throw new Refusal('config-invalid', `wherry.toml: broker: ${path} cannot be read`, { cause });
+    }
+  }
+  return result;
+}
+
+/**
+ * Why files that are being replaced cannot be used; undefined when they can. A certificate that is
+ * half written does not parse, and one whose key was not replaced yet does not fit it.
+ */
+export function whyUnusable({ ca, cert, key, password }: BrokerFiles): string | undefined {
+  try {
+    if (ca !== undefined) requireWhole(ca);
+    if (cert !== undefined && key !== undefined) {
+      requireWhole(cert);
+      if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key)))
+        return 'the key is not that of the certificate';
+    }
+    return password === '' ? 'the password is empty' : undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+/** Every certificate that begins must end, and be one. */
+function requireWhole(pem: string): void {
+  const begun = pem.split('-----BEGIN ').length - 1;
+  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  const keys = pem.match(/-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]+-----END [A-Z ]*PRIVATE KEY-----/g) ?? [];
+  if (blocks.length === 0 || blocks.length + keys.length !== begun) throw new Error('the file is not whole');
+  for (const block of blocks) new X509Certificate(block);
+}
+
+/** What was read last and can be used. */
+export class CurrentFiles {
+  readonly #config: Named;
+  readonly #journal: Journal;
+  #files: BrokerFiles;
+  /** What was told of the files the last time. */
+  #told: string | undefined;
+
+  /** @param files those of the start */
+  constructor(config: Named, files: BrokerFiles, journal: Journal) {
+    this.#config = config;
+    this.#files = files;
+    this.#journal = journal;
+  }
+
+  /** Those that are on the disk now, if they can be used, else those that were used before. */
+  async newest(): Promise<BrokerFiles> {
+    const problem = await this.#look();
+    if (problem !== undefined && problem !== this.#told)
+      this.#journal.log('warning', `changed files of the broker are not used yet: ${problem}`);
+    this.#told = problem;
+    return this.#files;
+  }
+
+  async #look(): Promise<string | undefined> {
+    try {
+      const files = await readBrokerFiles(this.#config);
+      if (JSON.stringify(files) === JSON.stringify(this.#files)) return undefined;
+      const problem = whyUnusable(files);
+      if (problem !== undefined) return problem;
+      this.#files = files;
+      this.#journal.log('info', 'changed files of the broker are used from the next connection on');
+      return undefined;
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      return error.message;
+    }
+  }
+}

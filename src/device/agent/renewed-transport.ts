@@ -1,0 +1,67 @@
+import { X509Certificate } from 'node:crypto';
+import type { Clock, Journal } from '../../core/ports/index.ts';
+import {
+  type BrokerAddress,
+  type Connection,
+  type ConnectOptions,
+  MqttTransport,
+  type Transport,
+} from '../../wire/mqtt/index.ts';
+import type { BrokerFiles, CurrentFiles } from './broker-files.ts';
+
+/** How often the files are looked at while a connection lasts. */
+const lookEveryMs = 15 * 60_000;
+/** A connection whose certificate expires sooner is made anew, once there is another one. */
+const marginMs = 24 * 3_600_000;
+
+/**
+ * One broker address, dialled with the files that are on the disk at that moment. A connection that
+ * lasts until shortly before its certificate expires is ended when another certificate is there.
+ */
+export class RenewedTransport implements Transport {
+  readonly #address: Omit<BrokerAddress, keyof BrokerFiles>;
+  readonly #current: CurrentFiles;
+  readonly #ports: { readonly clock: Clock; readonly journal: Journal };
+  #used: { readonly files: BrokerFiles; readonly transport: MqttTransport };
+
+  /** @throws Refusal `config-invalid` when the URL or the TLS files do not fit */
+  constructor(
+    address: Omit<BrokerAddress, keyof BrokerFiles>,
+    first: BrokerFiles,
+    current: CurrentFiles,
+    ports: { readonly clock: Clock; readonly journal: Journal },
+  ) {
+    this.#address = address;
+    this.#current = current;
+    this.#ports = ports;
+    this.#used = { files: first, transport: new MqttTransport({ ...address, ...first }) };
+  }
+
+  async connect(options: ConnectOptions): Promise<Connection> {
+    const files = await this.#current.newest();
+    // A new transport also forgets the TLS session, which would go on under the old certificate.
+    if (files !== this.#used.files)
+      this.#used = { files, transport: new MqttTransport({ ...this.#address, ...files }) };
+    const connection = await this.#used.transport.connect(options);
+    if (files.cert !== undefined) void this.#endBefore(files, files.cert, connection);
+    return connection;
+  }
+
+  async #endBefore(used: BrokerFiles, cert: string, connection: Connection): Promise<void> {
+    const { clock, journal } = this.#ports;
+    const over = new AbortController();
+    void connection.ended.then(() => over.abort(new Error('the connection has ended')));
+    const isOver = (): Promise<boolean> =>
+      clock.sleep(lookEveryMs, over.signal).then(
+        () => false,
+        () => true,
+      );
+    while (!(await isOver())) {
+      if (Date.parse(new X509Certificate(cert).validTo) - clock.nowMs() > marginMs) continue;
+      if ((await this.#current.newest()) === used) continue;
+      journal.log('notice', 'the certificate of this connection expires soon: connecting with the new one');
+      await connection.close();
+      return;
+    }
+  }
+}
