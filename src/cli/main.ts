@@ -1,6 +1,7 @@
 import { getEventListeners } from 'node:events';
 import type { Command } from 'commander';
 import { systemClock } from '../core/ports/index.ts';
+import { Refusal } from '../core/refusal/index.ts';
 import type { Context } from './context.ts';
 import { tellFailure } from './failure.ts';
 import { buildProgram } from './program.ts';
@@ -20,6 +21,10 @@ export async function main(
   environment: Readonly<Record<string, string | undefined>>,
   terminal: Terminal,
 ): Promise<number> {
+  if (!hasDirectory()) {
+    const gone = new Refusal('not-found', 'the current directory was deleted; change to one that exists');
+    return tellFailure(terminal, gone, args.includes('--json'), 'wherry');
+  }
   const program = buildProgram(terminal, ({ fleet, json }): Context => ({
     terminal,
     clock: systemClock,
@@ -58,6 +63,16 @@ export async function main(
   // What follows "--" are the words of another program.
   const own = args.includes('--') ? args.slice(0, args.indexOf('--')) : args;
   return tellFailure(terminal, end.error, own.includes('--json'), typedCommand(program, own));
+}
+
+/** In a directory that was deleted, paths lead nowhere, and Node makes no directories. */
+function hasDirectory(): boolean {
+  try {
+    process.cwd();
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** The deepest command that `args` name. */

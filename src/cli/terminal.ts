@@ -1,3 +1,5 @@
+import { asLocalRefusal, exitCodeOf, isRefusal } from '../core/refusal/index.ts';
+
 /** Where a command writes, and what the place can show. Tests have their own. */
 export interface Terminal {
   /** Results, for people or, with --json, for programs. */
@@ -63,8 +65,9 @@ export function processTerminal(): Terminal {
       stop.abort(new Stopped(signal));
     });
   }
-  // A closed pipe (`wherry status | head`) ends the output, not with a stack trace.
-  process.stdout.on('error', () => process.exit());
+  process.stdout.on('error', () => process.exit(statusWithOutput(0)));
+  // Progress that nobody reads is no reason to stop what was begun: the exit status still tells.
+  process.stderr.on('error', () => undefined);
   return {
     out: (text) => process.stdout.write(`${text}\n`),
     err: (text) => process.stderr.write(text),
@@ -78,6 +81,20 @@ export function processTerminal(): Terminal {
       ? { ask: (question: string) => ask(question, stop.signal) }
       : {}),
   };
+}
+
+/**
+ * The exit status of a command that ended with `status`, in the light of what became of its
+ * output. A closed pipe (`wherry status | head`) only ends the output; a result that a full disk
+ * did not take is a failure, also where the program ends before the stream reports it.
+ */
+export function statusWithOutput(status: number): number {
+  const { errored } = process.stdout;
+  if (status !== 0 || errored === null || (errored as NodeJS.ErrnoException).code === 'EPIPE') return status;
+  const error = asLocalRefusal(errored, 'standard output');
+  const code = isRefusal(error) ? error.code : 'disk-failed';
+  process.stderr.write(`wherry: ${isRefusal(error) ? error.message : String(errored)} (${code})\n`);
+  return exitCodeOf(code);
 }
 
 async function ask(question: string, signal: AbortSignal): Promise<string> {

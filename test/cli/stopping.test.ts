@@ -134,6 +134,49 @@ describe('a start that fails ends the command', () => {
   });
 });
 
+describe('what becomes of the output', () => {
+  /** By a shell, which has redirections. */
+  const shell = (script: string): Promise<{ status: unknown; err: string }> => {
+    const program = [process.execPath, '--import', join(root, 'node_modules/tsx/dist/esm/index.mjs')];
+    const child = spawn('sh', ['-c', script, ...program, join(root, 'src/cli/wherry.ts')], {
+      ...{ cwd: place, stdio: ['ignore', 'ignore', 'pipe'] },
+    });
+    running.push(child);
+    let err = '';
+    child.stderr.on('data', (text: Buffer) => (err += text.toString()));
+    return once(child, 'close').then(([status]) => ({ status: status as unknown, err }));
+  };
+
+  it('a full disk that does not take the result is a failure', async () => {
+    expect(await shell('exec "$0" "$@" --help > /dev/full')).toEqual({
+      status: 70,
+      err: 'wherry: standard output: the disk is full (no-space)\n',
+    });
+  });
+
+  it('a full disk that does not take the progress changes nothing', async () => {
+    const build = 'image build tree --name example.com/a --exec /no -o progress.aci';
+    expect(await shell(`exec "$0" "$@" ${build} 2> /dev/full`)).toMatchObject({ status: 0 });
+  });
+
+  it('a command in a deleted directory ends and says so', async () => {
+    const program = `
+      import { main } from ${JSON.stringify(join(root, 'src/cli/main.ts'))};
+      import { processTerminal } from ${JSON.stringify(join(root, 'src/cli/terminal.ts'))};
+      import { mkdirSync, rmdirSync } from 'node:fs';
+      mkdirSync('gone');
+      process.chdir('gone');
+      rmdirSync('../gone');
+      process.exit(await main(['fleet', 'init', 'harbour'], {}, processTerminal()));`;
+    // The program is loaded first, because its loader needs a directory, too.
+    writeFileSync(join(place, 'gone.mts'), program);
+    expect(await shell('exec "$0" "$1" "$2" gone.mts')).toEqual({
+      status: 64,
+      err: 'wherry: the current directory was deleted; change to one that exists (not-found)\n',
+    });
+  });
+});
+
 describe('two runs with one output', () => {
   it('do not mix: the last to end leaves a whole image', async () => {
     const out = join(place, 'both.aci');
@@ -154,7 +197,7 @@ describe('an output that cannot be written is named', () => {
     [
       'in a directory that is not there',
       'missing/a.aci',
-      /missing\/a\.aci cannot be written: there is no directory/,
+      /missing\/a\.aci cannot be written: the directory .*missing does not exist/,
     ],
     ['below a file', 'tree/bin/app/a.aci', /tree\/bin\/app\/a\.aci: a part of the path is not a directory/],
     ['with a name that is too long', `${'n'.repeat(256)}.aci`, /n\.aci: the name is too long/],
@@ -164,6 +207,13 @@ describe('an output that cannot be written is named', () => {
     const { status, err } = await build(join(place, output));
     expect(err).toMatch(message);
     expect(status).toBe(64);
+  });
+
+  it.each([
+    ['/proc/a.aci', '/proc/a.aci cannot be written: the directory /proc takes no files (not-found)'],
+    ['', 'the output has no name; name a file to write (input-invalid)'],
+  ])('with a reason that is true: "%s"', async (output, message) => {
+    expect(await build(output)).toMatchObject({ status: 64, err: `wherry: ${message}\n` });
   });
 
   it('that is a device: it is not replaced by a file', async () => {

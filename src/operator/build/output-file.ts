@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { asLocalRefusal, isRefusal, localErrorOf, Refusal } from '../../core/refusal/index.ts';
@@ -17,6 +17,7 @@ const ownPrefix = '.wherry-';
  */
 export async function writeOutput<T>(output: string, write: (path: string) => Promise<T>): Promise<T> {
   return await naming(output, async () => {
+    if (output === '') throw new Refusal('input-invalid', 'the output has no name; name a file to write');
     await refuseSpecial(output);
     return await whileOwned(ownPath(output), async (path) => {
       const result = await write(path);
@@ -82,7 +83,9 @@ async function naming<T>(output: string, work: () => Promise<T>): Promise<T> {
     if (!isOwn) throw asLocalRefusal(error);
     if (local.code === 'ENOENT' && !isRefusal(error, 'not-found')) {
       const directory = dirname(resolve(output));
-      throw new Refusal('not-found', `${output} cannot be written: there is no directory ${directory}`, {
+      // A directory of the kernel's, such as /proc, is there but takes no new files.
+      const problem = existsSync(directory) ? 'takes no files' : 'does not exist';
+      throw new Refusal('not-found', `${output} cannot be written: the directory ${directory} ${problem}`, {
         cause: error,
       });
     }

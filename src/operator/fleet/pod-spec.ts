@@ -95,9 +95,8 @@ export function reifyPod(name: AcName, json: string, offered: OfferedImages): Re
   try {
     draft = JSON.parse(json);
   } catch (cause) {
-    throw new Refusal('pod-manifest-invalid', `pod ${name}: the file is not JSON: ${String(cause)}`, {
-      cause,
-    });
+    const why = (cause as SyntaxError).message;
+    throw new Refusal('pod-manifest-invalid', `pod ${name}: the file is not JSON: ${why}`, { cause });
   }
   if (!isObject(draft) || !Array.isArray(draft['apps'])) {
     throw new Refusal(

@@ -12,7 +12,8 @@ export interface NamedImage {
  * The images that `wanted` names, or all without it. All that are returned have one name: they are
  * one image for several platforms. A whole name goes before the end of one, and that before a tag.
  *
- * @param wanted a name, the end of one from a slash on, a tag, or the beginning of a digest
+ * @param wanted a name, the end of one from a slash on, a tag, the beginning of a digest, or
+ *   NAME@DIGEST
  * @param source what holds the images, in messages
  * @throws Refusal `not-found`, `usage` when it fits several images; each lists all that there are
  */
@@ -30,13 +31,23 @@ export function chooseByName<T extends NamedImage>(
   const first = fits[0];
   if (first === undefined) {
     if (wanted === undefined) return [];
-    throw new Refusal('not-found', `${source}: there is no image ${wanted}, but: ${listed(images)}`);
+    throw new Refusal(
+      'not-found',
+      `${source}: there is no image ${wanted === '' ? '""' : wanted}, but: ${listed(images)}`,
+    );
   }
-  const isOne = fits.every(({ names, digest }) => names[0] === first.names[0] || digest === first.digest);
+  const isOne = fits.every(
+    ({ names: [name], digest }) => digest === first.digest || (name !== undefined && name === first.names[0]),
+  );
   if (isOne) return fits;
-  throw new Refusal(
+  throw severalImages(fits, source);
+}
+
+/** @param images what fits; at least two */
+export function severalImages(images: readonly NamedImage[], source: string): Refusal {
+  return new Refusal(
     'usage',
-    `${source}: there are several images (${listed(fits)}); choose one with SOURCE:NAME or SOURCE@DIGEST`,
+    `${source}: there are several images (${listed(images)}); choose one with SOURCE:NAME or SOURCE@DIGEST`,
   );
 }
 
@@ -62,7 +73,11 @@ export function isWhole(name: string): boolean {
 
 /** From the strictest to the loosest. */
 function tests(wanted: string): readonly ((image: NamedImage) => boolean)[] {
-  if (/^sha(256|512):[0-9a-f]{6,}$/.test(wanted)) return [({ digest }) => digest.startsWith(wanted)];
+  const [, name = '', digest] = /^(?:(.+)@)?(sha(?:256|512):[0-9a-f]{6,})$/.exec(wanted) ?? [];
+  if (digest !== undefined) {
+    const isIt = (image: NamedImage) => image.digest.startsWith(digest);
+    return name === '' ? [isIt] : tests(name).map((fit) => (image) => fit(image) && isIt(image));
+  }
   const some = (fit: (name: string) => boolean) => (image: NamedImage) => image.names.some(fit);
   const [, tag] = splitName(wanted);
   const tagged = tag === undefined ? `${wanted}:latest` : wanted;

@@ -8,7 +8,7 @@ import { type ArchiveLimits, quoted } from '../../image/tar/index.ts';
 import { isRefusal, localErrorOf, Refusal } from '../../core/refusal/index.ts';
 import type { BlobSource } from './blobs.ts';
 import { uncompressed } from './uncompressed.ts';
-import { chooseByName, splitName } from './image-names.ts';
+import { chooseByName, severalImages, splitName } from './image-names.ts';
 import { isDigest, maxDocumentBytes, parseSavedImages } from './documents.ts';
 
 /**
@@ -99,7 +99,10 @@ async function savedImage(
   const named = images.flatMap((one) =>
     one.names.length === 0 ? [one] : one.names.map((name) => ({ ...one, names: [name] })),
   );
-  const [image] = chooseByName(named, wanted, file);
+  const chosen = chooseByName(named, wanted, file);
+  const [image] = chosen;
+  // Such an archive does not say for which platform an image is, so one name has one image.
+  if (chosen.some(({ digest }) => digest !== image?.digest)) throw severalImages(chosen, file);
   if (image === undefined) throw new Refusal('not-found', `${file}: it has no image`);
   const blobs = new Map<string, string>();
   const describe = async (name: string): Promise<object> => {

@@ -102,8 +102,9 @@ function chooseManifest(
   const named = images.filter(({ names }) => names.length > 0);
   // What has no name beside images that have one belongs to them: signatures and documents that
   // tools attach.
-  const among = named.length > 0 && !wanted?.startsWith('sha') ? named : images;
-  const isAsked = named.length > 0 || /^sha(256|512):/.test(wanted ?? '');
+  const isDigest = /^sha(256|512):/.test(wanted ?? '');
+  const among = named.length > 0 && !isDigest ? named : images;
+  const isAsked = named.length > 0 || isDigest;
   const chosen =
     named.length > 0 || isAsked ? chooseByName(among, isAsked ? wanted : undefined, source) : images;
   return choosePlatform(chosen, platform, source);

@@ -22,17 +22,38 @@ export async function openSource(
   if (source.startsWith('docker://')) return openRegistry(parseRegistryReference(source), registry);
   const [path, tag] = await pathAndTag(source);
   const status = await stat(path).catch((cause: unknown) => {
+    const [, transport = '', rest = ''] = /^([a-z-]+):(?=[^/]|\/[^/])(.+)$/.exec(source) ?? [];
+    if (fileTransports.includes(transport)) return rest;
+    if (transport in otherTransports) {
+      throw new Refusal('usage', `${transport}: is not a source; ${otherTransports[transport]}`);
+    }
     throw new Refusal('not-found', `there is no ${path}; a registry is named as docker://HOST/NAME:TAG`, {
       cause,
     });
   });
+  if (typeof status === 'string') return await openSource(status, registry, scratch, limits);
   return status.isDirectory() ? await openLayout(path, tag) : await openArchive(path, scratch, tag, limits);
 }
+
+/**
+ * What skopeo and podman write before a file or directory, as containers-transports(5) lists them.
+ * The bytes tell which of these a source is.
+ */
+const fileTransports: readonly string[] = ['oci', 'oci-archive', 'docker-archive'];
+/** Transports of the same list that are not read here, and what to do instead. */
+const otherTransports: Readonly<Record<string, string>> = {
+  dir: 'write an OCI layout, for example with "skopeo copy dir:DIR oci:LAYOUT:NAME"',
+  'docker-daemon': 'write the image to a file with "docker save NAME -o FILE"',
+  'containers-storage': 'write the image to a file with "podman save NAME -o FILE"',
+};
 
 /** `images.tar:app:1.0`, `images.tar@sha256:…` → the file that is there, and the rest. */
 async function pathAndTag(source: string): Promise<[string, string | undefined]> {
   const [, before, digest] = /^(.+?):?@(sha(?:256|512):[0-9a-f]+)$/.exec(source) ?? [];
-  if (before !== undefined && digest !== undefined) return [before, digest];
+  if (before !== undefined && digest !== undefined) {
+    const [path, name] = await pathAndTag(before);
+    return [path, name === undefined ? digest : `${name}@${digest}`];
+  }
   for (let at = source.length; at > 0; at = source.lastIndexOf(':', at - 1)) {
     const path = source.slice(0, at);
     const isThere = await stat(path).then(

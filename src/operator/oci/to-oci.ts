@@ -35,6 +35,12 @@ export interface WrittenOciImage {
  */
 export async function toOci(options: ToOciOptions): Promise<WrittenOciImage> {
   const { output } = options;
+  if (/\.(tgz|tar\.[a-z0-9]+)$/i.test(output)) {
+    throw new Refusal(
+      'input-invalid',
+      `${output} would be a directory: name a file that ends in .tar, and compress it afterwards`,
+    );
+  }
   const isThere = await stat(output).then(
     () => true,
     () => false,

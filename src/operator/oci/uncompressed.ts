@@ -6,8 +6,9 @@ import { Refusal } from '../../core/refusal/index.ts';
  * A tar without its compression, which is found by the first bytes whatever a media type or a file
  * name says. A tar needs no mark: its checksum proves a header, and a tar without entries has none.
  *
- * Throws refusals while it is iterated: `archive-too-large` for more than `maxTarBytes`, and those
- * of `decompressByTool`.
+ * Throws refusals while it is iterated: `archive-too-large` for more than `maxTarBytes`,
+ * `archive-malformed` and `archive-compression-unsupported` for other bytes, and those of
+ * `decompressByTool`.
  */
 export async function* uncompressed(
   source: AsyncIterable<Uint8Array>,
@@ -17,9 +18,10 @@ export async function* uncompressed(
   try {
     const head = await readHead(input, BLOCK);
     const bytes = replay(head, input);
-    const found = isTarHeader(head) ? 'none' : isSkippable(head) ? 'zstd' : (compressionOf(head) ?? 'none');
+    const found = isTarHeader(head) ? 'none' : isSkippable(head) ? 'zstd' : compressionOf(head);
+    if (found === undefined && head.some((byte) => byte !== 0)) throw unknownBytes(head);
     let sizeBytes = 0;
-    for await (const chunk of await undone(found, bytes, decoderMemoryMiB)) {
+    for await (const chunk of await undone(found ?? 'none', bytes, decoderMemoryMiB)) {
       sizeBytes += chunk.length;
       if (sizeBytes > maxTarBytes) throw tooLarge(maxTarBytes);
       yield chunk;
@@ -27,6 +29,26 @@ export async function* uncompressed(
   } finally {
     await input.return?.();
   }
+}
+
+/** First bytes, as file(1) knows them, of what is not supported. */
+const otherMagics: readonly (readonly [name: string, hex: string])[] = [
+  ['lz4', '04224d18'],
+  ['lzip', '4c5a4950'],
+  ['lzma', '5d0000'],
+  ['lzop', '894c5a4f'],
+  ['compress', '1f9d'],
+  ['zip', '504b0304'],
+  ['7-zip', '377abcaf271c'],
+];
+
+/** The checksum of a tar header would be the wrong thing to speak of. */
+function unknownBytes(head: Buffer): Refusal {
+  const [name] = otherMagics.find(([, hex]) => head.toString('hex').startsWith(hex)) ?? [];
+  const supported = 'gzip, bzip2, xz and zstd are supported';
+  return name === undefined
+    ? new Refusal('archive-malformed', `it is neither a tar nor compressed in a known way; ${supported}`)
+    : new Refusal('archive-compression-unsupported', `it is compressed with ${name}; ${supported}`);
 }
 
 /** What to say of an image that unpacks to more than is allowed. */

@@ -163,7 +163,7 @@ describe('wherry image from-oci', () => {
     ['there is nothing', () => at('nowhere'), 'not-found', /there is no .*docker:\/\//],
     ['it is no layout', () => directory, 'input-invalid', /not an OCI image layout/],
     ['there is no such tag', () => `${layout}:other`, 'not-found', /no image other, but: "app"/],
-    ['it is no tar', () => at('hello'), 'input-invalid', /hello is neither a tar nor a compressed one/],
+    ['it is no tar', () => at('hello'), 'archive-malformed', /hello: it is neither a tar nor compressed/],
   ])('is refused when %s', async (_what, source, code, problem) => {
     await expect(convert(source())).rejects.toMatchObject({
       code,
@@ -386,6 +386,12 @@ describe('wherry image to-oci', () => {
     }
     expect(digests[0]).toBe(digests[1]);
     expect((await convert(at('one.tar'))).manifest.app?.exec).toEqual(['/bin/app', 'serve']);
+  });
+
+  it.each(['a.tar.gz', 'a.tgz', 'a.tar.zst'])('makes no directory that is called %s', async (name) => {
+    await expect(toOci({ file: at(`${count}.aci`), output: at(name) })).rejects.toThrow(
+      `${name} would be a directory: name a file that ends in .tar`,
+    );
   });
 
   it('does not overwrite an existing file', async () => {

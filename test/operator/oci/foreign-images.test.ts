@@ -142,6 +142,27 @@ describe('a layer is recognised by its bytes', () => {
   });
 });
 
+describe('what is neither a tar nor compressed in a known way is named', () => {
+  // containerd, umoci and skopeo know gzip, bzip2, xz and zstd, too; lz4 1.9.4, xz 5.4.1
+  const plain = tar(file('a', 'content'));
+  it.each<[string, Buffer, string, RegExp]>([
+    ['lz4', program('lz4', ['-qc'], plain), 'archive-compression-unsupported', /compressed with lz4; gzip,/],
+    [
+      'lzma',
+      program('xz', ['--format=lzma', '-c'], plain),
+      'archive-compression-unsupported',
+      /compressed with lzma; gzip,/,
+    ],
+    ['a page', Buffer.from('<html>not found</html>'), 'archive-malformed', /neither a tar nor compressed/],
+  ])('%s', async (_what, packed, code, sentence) => {
+    writeFileSync(at('archive'), packed);
+    for (const source of [packedImage(plain, packed).write(at('image')), at('archive')]) {
+      const refusal = { code, message: expect.stringMatching(sentence) as string };
+      await expect(convert(source)).rejects.toMatchObject(refusal);
+    }
+  });
+});
+
 describe('an image that devices would refuse is not written', () => {
   it.each<[string, RawEntry[], RegExp]>([
     [
@@ -264,6 +285,40 @@ describe('one of several images', () => {
     await expect(convert(at('saved.tar'))).rejects.toThrow(/several images.*a:1.*b:1/);
     await convert(`${at('saved.tar')}:b:1`);
     expect(await paths()).toContain('rootfs/a file 1');
+  });
+
+  it('is not chosen silently where an archive has no names, or one name for two images', async () => {
+    // docker save ID ID (moby/moby#46600) writes "RepoTags":null for each.
+    const named = saved('a:1', 'b:1').toString('latin1');
+    // As long as before, so that the headers of the tar stay right.
+    const renamed = (from: string, to: string) => (text: string) =>
+      text.replace(from, to.padEnd(from.length));
+    for (const archive of [
+      ['["a:1"]', '["b:1"]'].reduce((text, name) => renamed(name, 'null')(text), named),
+      renamed('["b:1"]', '["a:1"]')(named),
+    ]) {
+      writeFileSync(at('saved.tar'), Buffer.from(archive, 'latin1'));
+      const error: unknown = await convert(at('saved.tar')).catch((reason: unknown) => reason);
+      const digests = [...String(error).matchAll(/@(sha256:[0-9a-f]{12})/g)].map((match) => match[1] ?? '');
+      expect(digests, String(error)).toHaveLength(2);
+      const { manifest } = await convert(`${at('saved.tar')}@${digests[1] ?? ''}`);
+      expect(manifest.app?.environment).toEqual([{ name: 'NAME', value: 'b:1' }]);
+    }
+  });
+
+  it('is chosen by NAME@DIGEST, as Docker writes references, where both fit', async () => {
+    writeFileSync(at('saved.tar'), saved('a:1', 'b:1'));
+    const wrong: unknown = await convert(`${at('saved.tar')}:a:1@sha256:${'0'.repeat(64)}`).catch(
+      (reason: unknown) => reason,
+    );
+    expect(String(wrong)).toMatch(/there is no image a:1@sha256:0/);
+  });
+
+  it('may be named as skopeo and podman name files (containers-transports(5))', async () => {
+    writeFileSync(at('saved.tar'), saved('a:1', 'b:1'));
+    await convert(`docker-archive:${at('saved.tar')}:b:1`);
+    await expect(convert('docker-daemon:a:1')).rejects.toThrow(/docker save NAME -o FILE/);
+    await expect(convert(`dir:${at('nothing')}`)).rejects.toThrow(/write an OCI layout/);
   });
 
   it.each([700, 1536, 3000])('is not in an archive that was cut off after %i bytes', async (bytes) => {

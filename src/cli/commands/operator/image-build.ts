@@ -102,12 +102,16 @@ function silent(context: Context): Context['terminal'] {
   return { ...context.terminal, out: () => undefined };
 }
 
+const byteOrderMark = Buffer.from('\ufeff');
+
 export async function manifestBytes(flags: Omit<BuildFlags, 'output' | 'compression'>): Promise<Uint8Array> {
   const { manifest, name } = flags;
   if (manifest !== undefined) {
     if (name !== undefined) throw new Refusal('usage', 'give either --manifest or --name, not both');
     try {
-      return await readFile(manifest);
+      const bytes = await readFile(manifest);
+      // What Windows tools put before UTF-8 does not go into an image, where it is refused.
+      return bytes.subarray(0, 3).equals(byteOrderMark) ? bytes.subarray(3) : bytes;
     } catch (cause) {
       throw unreadableFile(`the manifest ${manifest}`, cause);
     }

@@ -47,7 +47,8 @@ async function readPodFile(path: string): Promise<string> {
         'input-invalid',
         `the pod ${path} has ${size} bytes; at most ${maxFileBytes} are read`,
       );
-    return await readFile(path, 'utf8');
+    // Windows tools put a byte order mark before UTF-8; parsers may ignore it (RFC 8259 §8.1).
+    return (await readFile(path, 'utf8')).replace(/^\ufeff/, '');
   } catch (cause) {
     if (cause instanceof Refusal) throw cause;
     throw unreadableFile(`the pod manifest ${path}`, cause);

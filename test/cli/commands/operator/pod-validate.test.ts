@@ -57,6 +57,23 @@ describe('wherry pod validate', () => {
     );
   });
 
+  it('[C185] takes manifests with a byte order mark, as Windows tools write them (RFC 8259 §8.1)', async () => {
+    const image = { acKind: 'ImageManifest', acVersion: '0.8.11', name: 'example.com/mark' };
+    await writeFile(at('mark.json'), `\ufeff${JSON.stringify(image)}`);
+    const built = await wherry([
+      ...['image', 'build', at('rootfs'), '--manifest', at('mark.json'), '-o', at('mark.aci')],
+    ]);
+    expect(built, built.err).toMatchObject({ status: 0 });
+    const pod = {
+      apps: [{ name: 'main', image: 'mark.aci', app: { exec: ['/bin/true'], user: '0', group: '0' } }],
+    };
+    await writeFile(at('mark-pod.json'), `\ufeff${JSON.stringify(pod)}`);
+    const run = await wherry(['pod', 'validate', at('mark-pod.json'), '--image', at('mark.aci')]);
+    expect(run, run.err).toMatchObject({ status: 0 });
+    await writeFile(at('mark-pod.json'), '{"apps": [');
+    expect((await wherry(['pod', 'validate', at('mark-pod.json')])).err).not.toContain('SyntaxError');
+  });
+
   it('[C185] accepts a Kubernetes Pod', async () => {
     await writeFile(
       at('web.yaml'),
