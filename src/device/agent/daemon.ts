@@ -258,6 +258,7 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     onChange: () => reporter.request(),
     onEvent: (event) => session.publishEvent(event),
     onWithdrawn: () => session.askForCommands(),
+    onRepeated: () => session.repeatReport(),
     onAccepted: (desired) => session.setReconnectWindow(desired.policy.reconnectWindowSeconds),
   });
 

@@ -67,7 +67,7 @@ export class DeviceSession {
   /** The version of the root of trust that is awaited. */
   #awaitedRoot: number | undefined;
   #policy: ReconnectPolicy;
-  #link: { readonly connection: Connection; readonly presence: Presence; hasCommand: boolean } | undefined;
+  #link: { readonly connection: Connection; readonly presence: Presence; commands: number } | undefined;
   #connections = 0;
   #publishing = false;
   #running: Promise<void> | undefined;
@@ -95,6 +95,16 @@ export class DeviceSession {
    */
   publishReport(report: DeviceReport): void {
     this.#outbox.putReport(report);
+    void this.#publishPending();
+  }
+
+  /**
+   * Publishes the newest report once more, for somebody who published a known command again. The
+   * first command on a connection is what the broker kept, and a report has followed it already.
+   */
+  repeatReport(): void {
+    if ((this.#link?.commands ?? 0) < 2) return;
+    this.#outbox.repeatReport();
     void this.#publishPending();
   }
 
@@ -155,8 +165,8 @@ export class DeviceSession {
   /** What the connection carries now; undefined while there is none. */
   get traffic(): { readonly hasCommand: boolean; readonly hasUnsent: boolean } | undefined {
     if (this.#link === undefined) return undefined;
-    const { hasCommand } = this.#link;
-    return { hasCommand, hasUnsent: this.#publishing || this.#outbox.next() !== undefined };
+    const { commands } = this.#link;
+    return { hasCommand: commands > 0, hasUnsent: this.#publishing || this.#outbox.next() !== undefined };
   }
 
   /** Sets the width of the reconnect window to what the trusted desired state asks for. */
@@ -225,7 +235,7 @@ export class DeviceSession {
         signal: this.#stopping.signal,
       });
       establishedAtMs = clock.monotonicMs();
-      this.#link = { connection, presence, hasCommand: false };
+      this.#link = { connection, presence, commands: 0 };
       this.#greet(connection, presence);
       const loss = await connection.ended;
       return { loss, establishedAtMs };
@@ -276,7 +286,7 @@ export class DeviceSession {
       () => false,
       () => true,
     );
-    if (isOver || this.#link?.connection !== connection || this.#link.hasCommand) return;
+    if (isOver || this.#link?.connection !== connection || this.#link.commands > 0) return;
     await this.#subscribeCommands(connection);
   }
 
@@ -367,7 +377,7 @@ export class DeviceSession {
   #receive(message: Message): void {
     this.#debug(`${message.payload.length} bytes received on ${message.topic}`);
     if (message.topic === this.#topics.desired) {
-      if (this.#link !== undefined && message.payload.length > 0) this.#link.hasCommand = true;
+      if (this.#link !== undefined && message.payload.length > 0) this.#link.commands += 1;
       if (message.payload.length > 0)
         for (const listener of this.#desiredListeners) listener(message.payload);
     } else if (this.#groupTopics.has(message.topic)) {
