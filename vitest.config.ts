@@ -1,5 +1,6 @@
 import { defineConfig } from 'vitest/config';
 import { loadBoardConfig } from './qemu/index.ts';
+import { BoardOrder } from './test/support/board-order.ts';
 
 /** Tests speak to loopback: a proxy of whoever runs them must not come between. */
 const noProxies = Object.fromEntries(
@@ -9,20 +10,23 @@ const noProxies = Object.fromEntries(
   ]),
 );
 
-/** An emulated board keeps one processor busy; a native one waits most of the time. */
+/** An emulated board keeps a processor busy; a native one waits most of the time. */
 const boardsAtOnce = process.env['WHERRY_BOARDS']
   ?.split(',')
   .every((name) => loadBoardConfig(name).config.kind === 'native')
   ? 4
-  : 2;
+  : 3;
 
 export default defineConfig({
   test: {
     coverage: { provider: 'v8', include: ['src/**/*.ts'], reporter: ['text-summary', 'html'] },
+    sequence: { sequencer: BoardOrder },
     projects: [
       {
         test: {
           name: 'unit',
+          // Many of them wait for servers and child processes.
+          maxWorkers: 2,
           include: ['test/**/*.test.ts'],
           exclude: ['test/board/**'],
           env: noProxies,

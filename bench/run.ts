@@ -6,6 +6,7 @@ import { benchFleet } from './fleet/index.ts';
 import { gigabyteGroup } from './gigabyte.ts';
 import { idleGroup } from './idle.ts';
 import { benchInstructions } from './instructions/index.ts';
+import { manyGroup } from './many-pods.ts';
 import { dockerGroup, memoryGroup } from './memory.ts';
 import { networkGroup } from './network.ts';
 import { packageGroup } from './package.ts';
@@ -23,10 +24,11 @@ const groups: Readonly<Record<string, Group>> = {
   docker: dockerGroup,
   idle: idleGroup,
   gigabyte: gigabyteGroup,
+  many: manyGroup,
 };
 
 /** Those that need no block device and no daemon of Docker. */
-const nativeGroups = ['connect', 'start', 'network', 'pull', 'memory', 'idle'];
+const nativeGroups = ['connect', 'start', 'network', 'pull', 'memory', 'idle', 'many'];
 
 const help = `Usage: npm run bench -- [--only PATTERN] [--json] [--quick] [--board NAME]
 

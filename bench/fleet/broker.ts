@@ -32,7 +32,9 @@ export async function makeFleetBroker(name: FleetBroker): Promise<BrokerUnderTes
   }
 }
 
-/** The settings of docs/operator.md for many devices: with each write Mosquitto writes all it keeps. */
+/**
+ * The settings of docs/operator.md for many devices: with each write Mosquitto writes all it keeps.
+ */
 async function manyOnMosquitto(): Promise<BrokerUnderTest> {
   const directory = await mkdtemp(join(tmpdir(), 'wherry-mosquitto-store-'));
   const broker = await mosquittoBroker(

@@ -9,7 +9,9 @@ import { attemptsAfterRestart } from './herd.ts';
 import { type Devices, Programs, ran, type Ran } from './programs.ts';
 
 export interface FleetRequest {
-  /** Numbers of devices, one run each; the cost for a device is compared with that of the first run. */
+  /**
+   * Numbers of devices, one run each; the cost for a device is compared with that of the first run.
+   */
   readonly counts: readonly number[];
   readonly broker: string;
   readonly json: boolean;
@@ -23,7 +25,10 @@ const errors = ['--errors', '5'];
 /** What a rollout to thousands may take on a busy machine. */
 const patienceMs = 1_800_000;
 
-/** Rollouts to simulated devices: a good one, one that halts, its undoing, and a broker that restarts. */
+/**
+ * Rollouts to simulated devices: a good one, one that halts, its undoing, and a broker that
+ * restarts.
+ */
 export async function benchFleet({ counts, broker, json, say }: FleetRequest): Promise<number> {
   if (!isFleetBroker(broker)) throw new Error(`--broker takes ${fleetBrokers.join(', ')}`);
   const rows: Measurement[] = [];
@@ -138,8 +143,9 @@ class FleetRun {
   async #status(programs: Programs, url: string): Promise<void> {
     const { hostname, port } = new URL(url);
     const kinds = ['reported', 'live'].flatMap((kind) => ['-t', `v1/harbour/d/+/${kind}`]);
+    // With QoS 1, Mosquitto queues 1,000 messages for a client and drops the others.
     const peer = await ran('/usr/bin/mosquitto_sub', [
-      ...['-h', hostname, '-p', port, '-q', '1', '-N', '-C', String(2 * this.#count), ...kinds],
+      ...['-h', hostname, '-p', port, '-W', '120', '-N', '-C', String(2 * this.#count), ...kinds],
     ]);
     const ours = await this.#run(programs, 0, 'fleet', 'status');
     this.rows.push({
@@ -186,6 +192,7 @@ class FleetRun {
   }
 
   #row(what: string, value: number): void {
+    this.#say(`  ${what}: ${value.toFixed(2)}`);
     this.rows.push({ name: `${this.#count} devices: ${what}`, ours: value });
   }
 }

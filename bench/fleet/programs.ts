@@ -90,7 +90,7 @@ export async function ran(program: string, args: readonly string[]): Promise<Ran
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
   const texts = ['', '', ''];
   for (const [index, stream] of [child.stdio[1], child.stdio[2], child.stdio[3]].entries())
-    stream?.on('data', (chunk: Buffer) => (texts[index] += chunk.toString()));
+    stream?.on('data', (chunk: Buffer) => (texts[index] = (texts[index] ?? '') + chunk.toString()));
   const [status] = (await once(child, 'close')) as [number];
   const [out = '', err = '', cost = ''] = texts;
   const { userCPUTime, systemCPUTime, maxRSS } = (

@@ -109,13 +109,17 @@ type Report = NonNullable<ReturnType<HostSide['link']['view']>['report']>;
 
 /** The report in a few lines. */
 export function describeReport(report: Report): string {
-  const mebibytes = (bytes = 0): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+  const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+  /** What the kernel does not count, the device does not report. */
+  const memory = ({ memoryBytes, memoryMaxBytes }: Report['pods'][number]['apps'][number]): string =>
+    memoryBytes === undefined
+      ? 'memory not counted'
+      : `memory ${mebibytes(memoryBytes)} of ${memoryMaxBytes === undefined ? 'no limit' : mebibytes(memoryMaxBytes)}`;
   const apps = report.pods.flatMap((pod) =>
     pod.apps.map(
       (app) =>
         `  ${pod.name}/${app.name} ${pod.healthy ? 'healthy' : 'not healthy'}, ${app.state}, process ${app.pid ?? '-'}, ` +
-        `memory ${mebibytes(app.memoryBytes)} of ${app.memoryMaxBytes === undefined ? 'no limit' : mebibytes(app.memoryMaxBytes)}, ` +
-        `${app.tasks ?? 0} tasks, ${app.restarts} restarts`,
+        `${memory(app)}, ${app.tasks === undefined ? 'tasks not counted' : `${app.tasks} tasks`}, ${app.restarts} restarts`,
     ),
   );
   return [`version ${report.currentVersion} on ${report.device}`, ...apps].join('\n');

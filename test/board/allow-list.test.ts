@@ -53,7 +53,7 @@ describe.each(oneBoard)('the list of what pods may have on %s', (boardName) => {
     expect(await mainPid()).toBe(before);
   });
 
-  it('refuses a link that leads out of the allowed paths [C163]', async () => {
+  it('refuses a link that leads out of the allowed paths [C163] [A13.8]', async () => {
     await scene.board.check('mkdir -p /srv/real && ln -s /etc /srv/out && ln -s real /srv/in');
     expect(await scene.deploy(set('/srv/out'))).toMatchObject({
       outcome: 'refused',

@@ -113,7 +113,7 @@ describe.each(oneBoard)('what is reported as enforced on %s', (boardName) => {
     return `/sys/fs/cgroup${app === '' ? group.replace(/\/[^/]*$/, '') : group}`;
   };
 
-  it.each(pods)('is what control groups have: pod $name [C51]', async ({ name }) => {
+  it.each(pods)('is what control groups have: pod $name [C51] [A14.1] [A14.2]', async ({ name }) => {
     let compared = 0;
     for (const { app, name: isolator, outcome, detail } of outcomeOf(name)) {
       const set = detail.split(';')[0]?.split(' ') ?? [];
@@ -152,7 +152,7 @@ describe.each(oneBoard)('what is reported as enforced on %s', (boardName) => {
     }
   });
 
-  it('is what the process has: OOM score, privileges, capabilities, kernel settings [C51]', async () => {
+  it('is what the process has: OOM score, privileges, capabilities, kernel settings [C51] [A14.9]', async () => {
     const enforced = (pod: string, name: string) =>
       outcomeOf(pod).find((one) => one.name === name && one.outcome === 'enforced') !== undefined;
     expect(enforced('odd', 'os/linux/oom-score-adj')).toBe(true);

@@ -46,7 +46,7 @@ describe.each(oneBoard)('the metadata of pods on %s', (name) => {
   });
   afterAll(() => scene.stop());
 
-  it.each(networks)('[C160] is reached from a pod in the network %s', async (network) => {
+  it.each(networks)('[A15.4] [C160] is reached from a pod in the network %s', async (network) => {
     const one = `in-${network}`;
     expect(urls.get(one)).toMatch(/^http:\/\/127\.0\.0\.1:18112\/[0-9a-f]{64}$/);
     const uuid = (await ask(one, 'pod/uuid')).trim();
@@ -61,7 +61,7 @@ describe.each(oneBoard)('the metadata of pods on %s', (name) => {
     await inside(one, `wget -qO- --post-data '${form}' ${sign}/verify`);
   });
 
-  it('[C160] is not reached from the network of another pod, nor with a wrong token', async () => {
+  it('[A15.3] [A15.4] [C160] is not reached from the network of another pod, nor with a wrong token', async () => {
     const address = report.pods.find((one) => one.name === 'in-bridge')?.network?.addresses[0];
     const outside = await scene.board.run(`curl -sS --max-time 5 http://${address}:18112/`);
     expect(outside.status).not.toBe(0);
@@ -82,7 +82,7 @@ describe.each(oneBoard)('the metadata of pods on %s', (name) => {
     expect((await scene.board.run(`${root} cat /var/lib/wherry/metadata-key`)).status).not.toBe(0);
   });
 
-  it('[C160] answers after a power cut without wherryd, and signatures from before still hold', async () => {
+  it('[A15.5] [C160] answers after a power cut without wherryd, and signatures from before still hold', async () => {
     const sign = `${urls.get('in-bridge')}/acMetadata/v1/pod/hmac/sign`;
     const before = await inside('in-bridge', `wget -qO- --post-data content=kept ${sign}`);
     await scene.board.check('systemctl disable wherryd; sync');

@@ -128,7 +128,7 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
     board.waitFor(`journalctl -b -o cat ${from(pod)}`, ({ stdout }) => stdout.includes(text), 90_000);
 
   itOncePerKind(name, 'controllers')(
-    'runs with its limits, in a cgroup of its own, followed by systemd',
+    '[A14.2] runs with its limits, in a cgroup of its own, followed by systemd',
     async () => {
       const pod = compile(
         'limits',
@@ -163,27 +163,30 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
     },
   );
 
-  itOnce(name)('starts from a clean copy each time, and leaves nothing behind when it ends', async () => {
-    const pod = compile(
-      'clean',
-      shell('if [ -e /mark ]; then echo dirty; else echo clean; fi; echo >/mark; exec sleep 1000000'),
-    );
-    const { mainPid = 0 } = await start(pod);
-    await saying(pod, 'clean');
-    await board.check(`kill -9 ${mainPid}`);
-    await board.waitFor(
-      `journalctl -b -o cat ${from(pod)} | grep -c -e clean -e dirty`,
-      ({ stdout }) => Number(stdout) === 2,
-      90_000,
-    );
-    const [status] = (await steps(['status', unitOf(pod)])) as [UnitStatus];
-    expect(status).toMatchObject({ activeState: 'active', restarts: 1 });
-    await steps(['stop', unitOf(pod)]);
-    expect(await board.check(`journalctl -b -o cat ${from(pod)}`)).not.toContain('dirty');
-    expect(
-      (await board.check('ls -A /run/wherry/apps; grep -c /run/wherry/apps /proc/mounts || true')).trim(),
-    ).toBe('0');
-  });
+  itOnce(name)(
+    '[A12.1] starts from a clean copy each time, and leaves nothing behind when it ends',
+    async () => {
+      const pod = compile(
+        'clean',
+        shell('if [ -e /mark ]; then echo dirty; else echo clean; fi; echo >/mark; exec sleep 1000000'),
+      );
+      const { mainPid = 0 } = await start(pod);
+      await saying(pod, 'clean');
+      await board.check(`kill -9 ${mainPid}`);
+      await board.waitFor(
+        `journalctl -b -o cat ${from(pod)} | grep -c -e clean -e dirty`,
+        ({ stdout }) => Number(stdout) === 2,
+        90_000,
+      );
+      const [status] = (await steps(['status', unitOf(pod)])) as [UnitStatus];
+      expect(status).toMatchObject({ activeState: 'active', restarts: 1 });
+      await steps(['stop', unitOf(pod)]);
+      expect(await board.check(`journalctl -b -o cat ${from(pod)}`)).not.toContain('dirty');
+      expect(
+        (await board.check('ls -A /run/wherry/apps; grep -c /run/wherry/apps /proc/mounts || true')).trim(),
+      ).toBe('0');
+    },
+  );
 
   itOnce(name, 'controllers')(
     'is killed above its memory limit, which is reported, and is started again',
@@ -246,7 +249,7 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
     await steps(['stop', unitOf(pod)]);
   });
 
-  it('runs under a filter that lists what it needs', async () => {
+  it('[A14.7] runs under a filter that lists what it needs', async () => {
     const pod = compile('filter', {
       ...shell('echo through; exec sleep 1000000', {
         isolators: [

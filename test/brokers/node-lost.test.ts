@@ -23,8 +23,9 @@ describe.each(kinds)('a rollout on $name, of which a node is killed', ({ make, m
     await until(() => rollouts.devices.traffic.connected === count);
   }, 240_000);
   afterAll(async () => {
-    await rollouts?.end();
-    await broker?.end();
+    if (missing !== undefined) return;
+    await rollouts.end();
+    await broker.end();
   });
 
   const stages = ['--stage', '2', '--stage', '50%', '--soak', '0s'];

@@ -43,7 +43,9 @@ export class SimulatedRollouts {
     this.devices = devices;
   }
 
-  /** @param urls of the nodes; the operator uses the first, the devices begin with one each in turn */
+  /**
+   * @param urls of the nodes; the operator uses the first, the devices begin with one each in turn
+   */
   static async make(urls: readonly string[], count: number, phaseMs: number): Promise<SimulatedRollouts> {
     const directory = await mkdtemp(join(tmpdir(), 'wherry-rollouts-'));
     const at = (...names: string[]): string => join(directory, ...names);

@@ -88,8 +88,8 @@ export class Deliveries {
   }
 
   /**
-   * Whether a device that was named by `due` has said nothing at all since: then this process may be
-   * deaf. Each naming counts once.
+   * Whether a device that was named by `due` has said nothing at all since: then this process may
+   * be deaf. Each naming counts once.
    */
   isDeaf(nowMs: number): boolean {
     let isDeaf = false;

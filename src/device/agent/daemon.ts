@@ -1,74 +1,31 @@
-import { mkdir } from 'node:fs/promises';
-import {
-  isUntried,
-  markOfTarget,
-  newestIssued,
-  type StateKeeper,
-  type TrustedRoot,
-} from '../deploy/index.ts';
-import { type Journal, systemClock, systemRandom } from '../../core/ports/index.ts';
+import type { StateKeeper } from '../deploy/index.ts';
+import { type Journal, systemClock } from '../../core/ports/index.ts';
 import { DeviceSession } from '../session/index.ts';
-import { imageStore, nodeDisk, programVerity, stateSlots } from '../store/index.ts';
-import { connectSystemd, openNotifier } from '../systemd/index.ts';
-import { type DeviceTime, deviceTime, timeFloor, trustedInEra } from '../../wire/trust/index.ts';
 import { openBrokers } from './broker-addresses.ts';
-import { parseConfig } from './config.ts';
 import { buildReport } from './device-report.ts';
-import {
-  askProbe,
-  DeviceWorld,
-  metadataKey,
-  PodFiles,
-  PodWatch,
-  ProbeWatch,
-  readNetworkFacts,
-} from '../world/index.ts';
-import { examineInUnit, examineRootInUnit } from '../jobs/examine/index.ts';
+import type { DeviceWorld } from '../world/index.ts';
+import { answerLogs } from './answer-logs.ts';
 import { admitGroup } from './api-socket.ts';
-import { inTurn } from './in-turn.ts';
 import { keepRecord } from './local-record.ts';
 import { lookAtApps, lookAtDevice } from './look-at-numbers.ts';
+import { makeSupervisor } from './make-supervisor.ts';
+import { makeWorld } from './make-world.ts';
+import { openDevice, type OpenOptions } from './open-device.ts';
 import type { Readings } from './readings.ts';
 import { sendTelemetry } from './telemetry-schedule.ts';
 import type { Telemetry } from '../../wire/report/index.ts';
-import { holdOf } from './hold.ts';
-import {
-  lookAtHost,
-  readCgroupFile,
-  readPodAddresses,
-  readSmallFile,
-  type Places,
-  pullUser,
-} from '../host/index.ts';
-import { checkMessage } from './message-policy.ts';
-import { pullImage } from '../jobs/pull/index.ts';
-import { sealInUnit } from '../jobs/seal/index.ts';
-import { renderInUnit } from '../jobs/render/index.ts';
 import { Reporter } from './reporter.ts';
-import { rootFiles } from './root-files.ts';
-import { RootUpdates } from './root-updates.ts';
-import { requireSecret } from './require-secret.ts';
 import { runBySchedule } from './schedule.ts';
-import { openState } from './state-file.ts';
-import { Supervisor } from './supervisor.ts';
-import { deviceTrust, trustFiles } from './trust-files.ts';
-import { accountOf } from './unit-account.ts';
+import type { Supervisor } from './supervisor.ts';
 import { endOfVisit } from './visit.ts';
 import { readyToVisit } from './wake-timer.ts';
 import { wherryVersion } from './version.ts';
 
-export interface DaemonOptions {
-  readonly journal: Journal;
-  readonly places: Places;
-  readonly configText: string;
-  /** Seconds since 1970 at which this program was built. */
-  readonly buildTime: number;
+export interface DaemonOptions extends OpenOptions {
   /** Calls back when the administrator asks for garbage collection (`wherry gc` sends SIGUSR2). */
   readonly onCollect: (listener: () => void) => void;
   /** Called when the start or a deployment has ended: nothing of it is needed any more. */
   readonly onRest: () => void;
-  /** Whether something keeps or sets this device's clock, so that it can be believed. */
-  readonly clockIsKept: () => boolean;
   readonly signal: AbortSignal;
 }
 
@@ -77,10 +34,6 @@ export interface DaemonOptions {
  * longer.
  */
 const stopWithinMs = 8_000;
-/** Of one image, and of all that one tree is rendered of. */
-const maxEntries = 100_000;
-/** Header, PAX header and its usual records. */
-const maxHeaderBytes = 2048;
 
 /**
  * wherryd: puts the parts together, runs until `signal` is aborted or a visit to the broker is
@@ -88,98 +41,11 @@ const maxHeaderBytes = 2048;
  */
 export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'visited'> {
   const { journal, places, signal } = options;
-  const config = parseConfig(options.configText);
-  const disk = nodeDisk();
-  const notifier = openNotifier(journal);
-  const systemd = connectSystemd({ watched: ['wherry-pod-'] });
-  for (const place of [places.images, places.partial, places.pods, places.metadata, places.run]) {
-    await mkdir(place, { recursive: true, mode: 0o755 });
-  }
-  const verity = programVerity();
-  const unsealable = await verity.lack(places.images);
-  const host = lookAtHost(places.run, unsealable);
-  const store = imageStore(disk, places.images, { verity, seals: unsealable === undefined });
-  const keeper = await openState(stateSlots(disk, places.state));
-  const owner = await accountOf(pullUser);
-  const stores = { local: places.trust, system: places.systemTrust };
-  const trust = deviceTrust(trustFiles(stores), () => keeper.state.root?.document);
-
-  const now = (): DeviceTime => {
-    const floor = timeFloor({
-      buildTime: options.buildTime,
-      newestIssued: newestIssued(keeper.state),
-      savedTime: 0,
-    });
-    return deviceTime(Math.floor(systemClock.nowMs() / 1000), options.clockIsKept(), floor);
-  };
-  /**
-   * Values of the message that is examined, or was examined last: its deployment is not saved yet.
-   */
+  const device = await openDevice(options);
+  const { config, disk, notifier, systemd, host, keeper, trust, now, owner, examining } = device;
   const sealed = new Set<string>();
   let hasBroker = false;
-  const readAddresses = (network: string, uuid: string) => readPodAddresses(places.run, network, uuid);
-  const asking = { systemd, readAddresses, readFile: readSmallFile };
-  const probes = new ProbeWatch({
-    ...{ systemd, clock: systemClock, journal },
-    ask: (probe, pod) => askProbe(probe, pod, asking),
-  });
-  const watch = new PodWatch({ systemd, readCgroupFile, readAddresses, probes });
-  const world = new DeviceWorld({
-    systemd,
-    disk,
-    store,
-    clock: systemClock,
-    journal,
-    watch,
-    files: new PodFiles(disk, { ...places, mounts: `${places.run}/images` }),
-    directories: places,
-    host: { ...host, crunPath: places.crun, allow: config.allow },
-    networks: () => readNetworkFacts(disk, places, config.network),
-    metadataKey: () => metadataKey(disk, places.metadataKey, systemRandom),
-    architectures: host.architectures,
-    unsavedSecrets: sealed,
-    whyWait: holdOf(places, host.bootId, now),
-    connected: () => hasBroker,
-    reserveBytes: config.limits.reserveBytes,
-    compression: config.store.compression,
-    pull: async (image, onProgress, pullSignal) => {
-      await requireSecret(places.credentials);
-      const signers = trust.image(image.name);
-      return await pullImage(
-        {
-          image,
-          ...signers,
-          copies: trust.copies(),
-          architectures: host.architectures,
-          limits: {
-            maxTarBytes: config.limits.maxImageBytes,
-            maxEntries,
-            maxRatio: 200,
-            minBytesPerSecond: config.limits.minBytesPerSecond,
-            maxBytesPerSecond: config.download.maxBytesPerSecond,
-          },
-          compression: config.store.compression,
-          time: now(),
-          ...(unsealable === undefined ? { seals: true } : {}),
-          ...(config.download.proxy === undefined ? {} : { proxy: config.download.proxy }),
-        },
-        { systemd, disk, store, clock: systemClock, places, owner },
-        onProgress,
-        pullSignal,
-      );
-    },
-    render: (rendering, renderSignal) =>
-      renderInUnit(
-        rendering,
-        {
-          ...{ systemd, disk, store, owner, partial: places.partial },
-          // Read from its object, an image may have longer headers than its archive had.
-          limits: { maxTarBytes: config.limits.maxImageBytes + maxEntries * maxHeaderBytes, maxEntries },
-          compression: config.store.compression,
-        },
-        renderSignal,
-      ),
-  });
+  const { world, watch } = makeWorld(device, { sealed, isConnected: () => hasBroker });
 
   const visits = await readyToVisit({ systemd, disk, units: places.units }, config.broker, journal);
   const brokers = await openBrokers(config.broker, { clock: systemClock, journal });
@@ -187,14 +53,13 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     fleet: config.fleet,
     device: config.device,
     groups: config.groups,
+    asks: config.remoteLogPods.length > 0,
     bootId: host.bootId,
     transport: brokers,
     clock: systemClock,
     journal,
     policy: { bootSpreadMs: visits.isWoken ? 0 : config.broker.bootSpreadSeconds * 1000 },
   });
-  /** The unit that examines does so for one message at a time. */
-  const examining = inTurn();
   let seq = 0;
   const reporter = new Reporter(
     systemClock,
@@ -205,88 +70,22 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     },
     (report) => {
       session.publishReport(report);
-      keepRecord(places.record, { report, network: config.network }).catch((error: unknown) =>
-        journal.log('warning', `the record for the local API cannot be written: ${String(error)}`),
+      keepRecord(places.record, { report, network: config.network, api: { exec: config.api.exec } }).catch(
+        (error: unknown) =>
+          journal.log('warning', `the record for the local API cannot be written: ${String(error)}`),
       );
     },
     (error) => journal.log('warning', `a report could not be made: ${String(error)}`),
   );
-  const supervisor = new Supervisor({
-    keeper,
-    groups: config.groups,
-    world,
-    clock: systemClock,
-    journal,
-    bootId: host.bootId,
-    check: checkMessage,
-    later: (delayMs, work) => {
-      systemClock.sleep(delayMs, signal).then(work, () => undefined);
-    },
-    examine: async (message, _state, examineSignal, group) => {
-      await roots.settled(examineSignal);
-      return await examining(() => {
-        // Now, in turn: a root that came before the message counts.
-        const { root } = keeper.state;
-        const { withdrawn: _withdrawn, ...trusted } = markOfTarget(keeper.state, group);
-        return examineInUnit(
-          message,
-          {
-            ...trust.deploy(),
-            copies: trust.copies(),
-            fleet: config.fleet,
-            device: config.device,
-            ...(group === undefined ? {} : { group }),
-            ...(isUntried(keeper.state, config.groups, group) ? { untried: true as const } : {}),
-            trusted: trustedInEra(trusted, root?.era),
-            time: now(),
-            ...(root === undefined ? {} : { root: termsOf(root) }),
-          },
-          {
-            ...{ systemd, disk, run: places.run, owner },
-            seal: async (secrets, directory) => {
-              sealed.clear();
-              for (const { digest } of secrets) sealed.add(digest);
-              const ports = { systemd, disk, secrets: places.secrets };
-              await sealInUnit(secrets, directory, ports, examineSignal);
-            },
-          },
-          examineSignal,
-        );
-      });
-    },
+  const { supervisor, roots } = makeSupervisor(device, {
+    ...{ world, session, sealed, signal },
+    report: () => reporter.request(),
     onRest: options.onRest,
-    onChange: () => reporter.request(),
-    onEvent: (event) => session.publishEvent(event),
-    onWithdrawn: () => session.askForCommands(),
-    onRepeated: () => session.repeatReport(),
-    onAccepted: (desired) => session.setReconnectWindow(desired.policy.reconnectWindowSeconds),
   });
 
-  const roots = new RootUpdates({
-    keeper,
-    clock: systemClock,
-    journal,
-    files: () => rootFiles(stores),
-    examine: (message, trusted, examineSignal) =>
-      examining(() =>
-        examineRootInUnit(
-          message,
-          {
-            fleet: config.fleet,
-            time: now(),
-            copies: trust.copies(),
-            ...(trusted === undefined ? {} : { trusted }),
-          },
-          { systemd, disk, run: places.run, owner },
-          examineSignal,
-        ),
-      ),
-    onTrusted: ({ document }) => {
-      supervisor.forgetJudgement();
-      session.awaitRoot(document.version + 1);
-      reporter.request();
-    },
-    onRefused: (code, message) => supervisor.refuse(code, message),
+  const logs = answerLogs({
+    ...{ config, places, journal, session, keeper, trust, roots, now, examining },
+    ...{ bootId: host.bootId, unit: { systemd, disk, owner } },
   });
 
   // A stop that comes before wherryd is ready does not wait for systemd.
@@ -361,7 +160,7 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
   if (visits.areOn) {
     const ports = {
       clock: systemClock,
-      isBusy: () => supervisor.busy,
+      isBusy: () => supervisor.busy || logs.busy,
       traffic: () => session.traffic,
       probationSeconds: () => keeper.state.pending?.desired.policy.probationSeconds ?? 0,
       settled: () => roots.settled(signal).catch(() => undefined),
@@ -378,6 +177,7 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
   const patience = setTimeout(() => systemd.close(), stopWithinMs);
   await looking;
   await rooting;
+  await logs.close();
   await roots.close();
   await supervisor.close();
   await session.close();
@@ -385,12 +185,6 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
   notifier.close();
   systemd.close();
   return isStopped ? 'stopped' : 'visited';
-}
-
-/** What a command is judged by, of the root. */
-function termsOf({ document, era }: TrustedRoot): { version: number; expires: number; notBefore?: number } {
-  const { version, expires } = document;
-  return { version, expires, ...(era === undefined ? {} : { notBefore: era.issued }) };
 }
 
 /** Nothing is collected under a deployment: what it is about to use has no root yet. */

@@ -99,7 +99,7 @@ const deployedPod: Reader<DeployedPod> = map({
 const deployment: Reader<Deployment> = map({
   version: integer(0),
   group: optional(text(512)),
-  pods: list(deployedPod, { max: 16 }),
+  pods: list(deployedPod, { max: 32 }),
   imageIds: list(imageId, { max: 64 }),
   treeIds: optional(list(treeId, { max: 64 })),
 });

@@ -36,9 +36,16 @@ export function appSummary({ pod, app, activeState, subState, mainPid, unit }: A
  *   user cannot do it
  */
 export async function changePod(change: PodChange, pod: string, withinMs?: number): Promise<void> {
-  const units = podCommand(await appUnits(places.units), change, pod);
+  const apps = await appUnits(places.units);
+  const units = podCommand(apps, change, pod);
   if (process.getuid?.() !== 0)
     throw new Refusal('device-unsupported', `only root can ${change} a pod; try sudo`);
+  // systemd would count this start as a try, and gives the namespaces of a pod up after a few.
+  if (change !== 'stop') {
+    const holders = holdersOf(unitsOfPod(apps, pod).map(({ unit }) => unit));
+    // It fails for a pod without them.
+    await promisify(execFile)('systemctl', ['reset-failed', '--', ...holders]).catch(() => undefined);
+  }
   try {
     await promisify(execFile)('systemctl', units, { timeout: withinMs ?? 0 });
   } catch (cause) {
@@ -61,4 +68,10 @@ export async function changePod(change: PodChange, pod: string, withinMs?: numbe
 /** The words for systemctl. @throws Refusal `not-found` */
 export function podCommand(units: readonly AppUnit[], change: PodChange, pod: string): readonly string[] {
   return [change, '--', ...unitsOfPod(units, pod).map(({ unit }) => unit)];
+}
+
+/** The units that hold the namespaces of these apps; those of a pod of one app do not exist. */
+function holdersOf(units: readonly string[]): readonly string[] {
+  const holders = units.map((unit) => unit.replace(/^wherry-pod-(.*)-[^-]*$/, 'wherry-holder-$1.service'));
+  return [...new Set(holders)];
 }

@@ -295,14 +295,10 @@ function volumeMount(mount: BundleInput['mounts'][number]): BundleMount {
     destination: target,
     type: 'bind',
     source,
-    // `rro` reaches what is mounted below; `ro` would leave it writable.
-    options: [
-      recursive ? 'rbind' : 'bind',
-      readOnly ? (recursive ? 'rro' : 'ro') : 'rw',
-      'rprivate',
-      'nosuid',
-      'nodev',
-    ],
+    // Of these, `rro`, `rnosuid` and `rnodev` alone reach what is mounted below.
+    options: recursive
+      ? ['rbind', readOnly ? 'rro' : 'rw', 'rprivate', 'rnosuid', 'rnodev']
+      : ['bind', readOnly ? 'ro' : 'rw', 'rprivate', 'nosuid', 'nodev'],
   };
 }
 

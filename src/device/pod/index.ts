@@ -13,3 +13,4 @@ export { knownCapabilities } from './isolation.ts';
 export { type ProbeRules, usualRules } from './probe.ts';
 export { probeFiles } from './probe-script.ts';
 export { mountUnit, podsTargetText } from './units.ts';
+export { resolveMounts } from './volumes.ts';

@@ -35,7 +35,7 @@ export interface StateSlots {
   write(body: Uint8Array): Promise<SavedState>;
 }
 
-/** No state is larger: 16 pods and 64 manifests of 1 MiB would be, and are refused long before. */
+/** No state is larger: 32 pods and 64 manifests of 1 MiB would be, and are refused long before. */
 export const maxStateBytes = 16 * 1024 * 1024;
 const overheadBytes = 256;
 const names = ['state-a.cbor', 'state-b.cbor'] as const;

@@ -9,6 +9,7 @@ import type { Disk, StoredImage } from '../store/index.ts';
 import { readAccounts } from './accounts.ts';
 import { type AppImage, appImages, appTree, imageOfApp } from './app-trees.ts';
 import type { PodFiles } from './pod-files.ts';
+import { checkMountTargets } from './mount-targets.ts';
 import { checkPrograms } from './programs.ts';
 import { requireSealed } from './require-sealed.ts';
 import type { ImageMounts } from './image-mounts.ts';
@@ -96,7 +97,9 @@ async function compile(
       ...(await readAccounts(roots, apps)),
     });
     const runs = app.app ?? imageManifest.app;
-    if (runs) await checkPrograms({ roots, podApp: app, app: runs, architectures });
+    if (runs === undefined) continue;
+    await checkPrograms({ roots, podApp: app, app: runs, architectures });
+    await checkMountTargets(roots, app, runs, manifest);
   }
   const uuid = podUuid(pod.name, pod.manifest);
   const network = withNetworkOf(

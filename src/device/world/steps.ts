@@ -96,7 +96,10 @@ export class StepRunner {
     signal: AbortSignal | undefined,
   ): Promise<void> {
     const { systemd } = this.ports;
-    await systemd.resetFailed(unit);
+    const owner = this.running.find(({ services }) => services.some((one) => one.unit === unit));
+    // A start that is asked for is no try that systemd counts and gives up. What the app needs is
+    // forgiven, too: its namespaces, its images.
+    for (const needed of [unit, ...(owner?.mounts ?? [])]) await systemd.resetFailed(needed);
     const result = await this.startInTime(unit, signal);
     if (result === 'done') return;
     await this.refuseFailedNetwork(pod);

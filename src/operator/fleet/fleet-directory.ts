@@ -1,9 +1,10 @@
-import { copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { writeOutput } from '../build/index.ts';
-import { asLocalRefusal, isRefusal, Refusal } from '../../core/refusal/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import { deviceTopics, groupTopic } from '../../wire/report/index.ts';
 import type { BrokerAddress } from '../../wire/mqtt/index.ts';
+import { exists, listed, readText, replaceFile, writeNew } from './fleet-files.ts';
 import { fleetConfigText, parseFleetConfig, type FleetConfig } from './fleet-config.ts';
 import { decodeEnvelope } from '../../wire/trust/index.ts';
 import { readDraft, type RootDraft } from './root-drafts.ts';
@@ -344,60 +345,4 @@ export function folderOf(target: string): string {
   return target.startsWith('@')
     ? join('groups', basename(target.slice(1)))
     : join('devices', basename(target));
-}
-
-/** Replaces a file as a whole: a reader sees the old or the new one. */
-export async function replaceFile(file: string, content: Uint8Array, mode = 0o644): Promise<void> {
-  await rm(`${file}.new`, { force: true }); // it keeps the mode that it was made with
-  await writeFile(`${file}.new`, content, { mode });
-  await rename(`${file}.new`, file);
-}
-
-async function readText(file: string, whenMissing: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (cause) {
-    if (!hasCode(cause, 'ENOENT', 'ENOTDIR')) {
-      throw new Refusal('input-invalid', `${file} cannot be read`, { cause });
-    }
-    throw new Refusal('not-found', whenMissing, { cause });
-  }
-}
-
-async function writeNew(
-  file: string,
-  content: string | Uint8Array,
-  whenThere: string,
-  mode = 0o644,
-): Promise<void> {
-  try {
-    await writeFile(file, content, { flag: 'wx', mode });
-  } catch (cause) {
-    if (!hasCode(cause, 'EEXIST')) throw asLocalRefusal(cause, file);
-    throw new Refusal('input-invalid', whenThere, { cause });
-  }
-}
-
-async function listed(directory: string): Promise<readonly string[]> {
-  try {
-    return await readdir(directory);
-  } catch (cause) {
-    if (hasCode(cause, 'ENOENT')) return [];
-    throw cause;
-  }
-}
-
-async function exists(file: string): Promise<boolean> {
-  try {
-    await stat(file);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function hasCode(error: unknown, ...codes: string[]): boolean {
-  return (
-    !isRefusal(error) && error instanceof Error && codes.includes((error as NodeJS.ErrnoException).code ?? '')
-  );
 }

@@ -24,7 +24,7 @@ import type { VerifiedPayload } from './verified-payload.ts';
 const maxSeconds = 253_402_300_799;
 
 const limits = {
-  pods: 16,
+  pods: 32,
   images: 64,
   labels: 32,
   labelBytes: 1024,

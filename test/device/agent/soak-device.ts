@@ -16,9 +16,8 @@ import { WorldModel } from '../../support/world-model.ts';
  * loses its connection, and prints its private memory before and after. Arguments: the address of
  * the broker, commands, reconnects. Node needs --expose-gc.
  */
-const [url = '', commands = 0, reconnects = 0] = process.argv
-  .slice(2)
-  .map((text, index) => (index === 0 ? text : Number(text))) as [string, number, number];
+const [url = '', ...counts] = process.argv.slice(2);
+const [commands = 0, reconnects = 0] = counts.map(Number);
 
 /** Remembers no calls: they are the test's memory, not wherryd's. */
 class ForgetfulWorld extends WorldModel {
@@ -43,7 +42,7 @@ function writtenBytes(): number {
 
 const world = new ForgetfulWorld();
 const transport = new CountedTransport(new MqttTransport({ url, version: 4 }), noTraffic());
-let up = false;
+let connections = 0;
 let committed = 0;
 let seq = 0;
 const session = new DeviceSession({
@@ -87,9 +86,9 @@ const supervisor: Supervisor = new Supervisor({
   onRepeated: () => session.repeatReport(),
 });
 session.onDesired((message, group) => supervisor.receive(message, group));
-session.onConnection((state) => (up = state.up));
+session.onConnection(({ up }) => (connections += up ? 1 : 0));
 session.start();
-await until(() => up);
+await until(() => connections > 0);
 
 const operator = await new MqttTransport({ url, version: 4 }).connect({
   clientId: 'operator',
@@ -108,9 +107,9 @@ async function take(count: number): Promise<void> {
 }
 async function reconnect(count: number): Promise<void> {
   for (let done = 0; done < count; done++) {
+    const wanted = connections + 1;
     transport.cut();
-    while (up) await sleep(1);
-    while (!up) await sleep(1);
+    while (connections < wanted) await sleep(1);
   }
 }
 

@@ -84,11 +84,11 @@ describe('the metadata service', () => {
     ],
     ['apps/web/image/manifest', json, imageBytes.toString()],
     ['apps/web/image/id', text, imageId],
-  ])('answers %s with its exact type and no newline', async (path, type, body) => {
+  ])('answers %s with its exact type and no newline [A15.1]', async (path, type, body) => {
     expect(await ask(`/acMetadata/v1/${path}`)).toEqual({ status: 200, type, body });
   });
 
-  it('signs for a pod, and confirms what it signed and nothing else', async () => {
+  it('signs for a pod, and confirms what it signed and nothing else [A15.2]', async () => {
     const signed = await post('/acMetadata/v1/pod/hmac/sign', { content: 'a&b=c ü' });
     expect(signed).toMatchObject({ status: 200, type: text });
     const form = { content: 'a&b=c ü', uuid: demoUuid, signature: signed.body };

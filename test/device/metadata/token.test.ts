@@ -13,7 +13,7 @@ describe('the token of a pod', () => {
     expect(podOfToken(other, tokenOf(url))).toBeUndefined();
   });
 
-  it('cannot be changed in any digit, shortened or lengthened', () => {
+  it('cannot be changed in any digit, shortened or lengthened [A15.3]', () => {
     const token = tokenOf(metadataUrl(key, uuid));
     for (let at = 0; at < token.length; at++) {
       const digit = token[at] === '0' ? '1' : '0';
@@ -26,7 +26,7 @@ describe('the token of a pod', () => {
 });
 
 describe('the signature of a pod', () => {
-  it('is base64 of 64 bytes, and holds for its content and its pod only', () => {
+  it('is base64 of 64 bytes, and holds for its content and its pod only [A15.2]', () => {
     const signature = signContent(key, uuid, 'hello');
     expect(Buffer.from(signature, 'base64')).toHaveLength(64);
     expect(isSignature(key, uuid, 'hello', signature)).toBe(true);

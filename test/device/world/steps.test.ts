@@ -30,7 +30,11 @@ class JobSystemd implements Partial<Systemd> {
       activeState: this.active.has(name) ? 'active' : 'inactive',
       ...(this.failing.has(name) ? { result: 'exit-code' } : {}),
     });
-  resetFailed = () => Promise.resolve();
+  readonly forgiven: string[] = [];
+  resetFailed = (unit: string): Promise<void> => {
+    this.forgiven.push(unit);
+    return Promise.resolve();
+  };
   disable = (units: readonly string[]): Promise<void> => {
     this.log.push(`disable ${units.join(' ')}`);
     return Promise.resolve();
@@ -129,6 +133,12 @@ describe('an activation with systemd', () => {
     ]);
     expect(objects.replaced).toEqual([]);
     expect(lines).toEqual(['stopping web.service: started again from an image that was replaced']);
+  });
+
+  it('is not held up by starts that systemd counted before, of the app and what it needs [C202]', async () => {
+    const { jobs, world } = device();
+    await activatePods(world, [web], never, () => undefined);
+    expect(jobs.forgiven).toEqual(['web.service', 'image-a.mount']);
   });
 
   it('is refused at the first app that does not start, with the reason', async () => {

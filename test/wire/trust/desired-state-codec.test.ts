@@ -78,6 +78,11 @@ describe('a desired state [C20]', () => {
     expect(messageOf({ ...desired, secrets })).toMatch(expected);
   });
 
+  it('has up to 32 pods [C203]', () => {
+    const pods = (count: number) => Array.from({ length: count }, (_, n) => ({ ...pod, name: `p${n}` }));
+    expect(messageOf(withField(desired, ['pods'], pods(32)))).toBe('accepted');
+  });
+
   it('may stop everything with an empty set', () => {
     const empty: DesiredState = { ...desired, pods: [], images: [] };
     expect(decodeDesiredState(encodeDesiredState(empty))).toEqual(empty);
@@ -99,7 +104,7 @@ describe('a desired state [C20]', () => {
     ['a version as text', ['version'], '7', /version/],
     ['an issue time in milliseconds', ['issued'], issued * 1000, /issued/],
     ['an expiry at the issue time', ['expires'], issued, /expires before it is issued/],
-    ['17 pods', ['pods'], Array.from({ length: 17 }, (_, n) => ({ ...pod, name: `p${n}` })), /more than 16/],
+    ['33 pods', ['pods'], Array.from({ length: 33 }, (_, n) => ({ ...pod, name: `p${n}` })), /more than 32/],
     ['two pods of one name', ['pods'], [pod, pod], /pods: the name web stands there twice/],
     ['a pod name with a slash', ['pods', 0, 'name'], 'a/b', /pods\/0\/name/],
     ['a manifest as text', ['pods', 0, 'manifest'], '{}', /pods\/0\/manifest: not a byte string/],

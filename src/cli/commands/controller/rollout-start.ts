@@ -9,7 +9,8 @@ import { withLink, type Context } from '../../context.ts';
 import type { RolloutStartFlags } from '../../flags.ts';
 import { signerOf } from '../../signing.ts';
 import { LiveLines } from '../../terminal.ts';
-import { contentFrom, parseDevices } from '../operator/deploy.ts';
+import { parseDevices } from '../operator/deploy.ts';
+import { contentFrom } from '../operator/deploy-content.ts';
 import { carryOut } from './rollout-watch.ts';
 import { withStore } from './with-store.ts';
 

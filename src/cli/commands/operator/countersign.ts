@@ -22,7 +22,7 @@ import { reviewSignatures } from '../../../wire/trust/openpgp.ts';
 import { withLink, type Context } from '../../context.ts';
 import type { CountersignFlags } from '../../flags.ts';
 import { signerOf } from '../../signing.ts';
-import { finish } from './deploy.ts';
+import { finish } from './follow-published.ts';
 
 /**
  * `wherry countersign`: a second person signs the command that a first one has made, and publishes
@@ -66,7 +66,7 @@ export async function countersign(context: Context, file: string, flags: Counter
     await link.listen(group === undefined ? [device] : 'all');
     const before = link.views();
     const published = await publishEnvelope({ fleet, link }, device, desired.version, message);
-    const members = group === undefined ? [published] : onEachMember(link, published, group, before);
+    const members = group === undefined ? [published] : onEachMember({ fleet, link }, published, group, before);
     await finish(context, members, flags);
   });
 }

@@ -1,0 +1,157 @@
+import { existsSync } from 'node:fs';
+import { isAcName, parseVolumeString, type AcName, type Volume } from '../../../image/appc/index.ts';
+import {
+  desiredImage,
+  type FleetDirectory,
+  imageFiles,
+  imagesOf,
+  namedSecrets,
+  OfferedImages,
+  readActivation,
+  readImageFile,
+  requireSignature,
+  simplePod,
+  type DesiredContent,
+  type OfferedImage,
+} from '../../../operator/fleet/index.ts';
+import { Refusal } from '../../../core/refusal/index.ts';
+import type { SecretValue } from '../../../wire/trust/index.ts';
+import { findByName } from './image-discover.ts';
+import { podFromFile } from './pod-files.ts';
+import type { Context } from '../../context.ts';
+import type { ContentFlags } from '../../flags.ts';
+
+/** What the options ask for; every image is read, found signed, and offered to devices. */
+export async function contentFrom(
+  context: Context,
+  fleet: FleetDirectory,
+  flags: ContentFlags,
+  values: readonly SecretValue[] = [],
+): Promise<DesiredContent> {
+  const runs = (flags.run ?? []).map((text) => named(text, '--run'));
+  const files = (flags.pod ?? []).map((text) => named(text, '--pod'));
+  const activation = readActivation(flags);
+  const hasPods = runs.length + files.length > 0;
+  if ([hasPods, flags.stopAll === true, flags.withdraw === true].filter(Boolean).length !== 1) {
+    throw new Refusal(
+      'usage',
+      'say what to run with --run or --pod, or --stop-all to run nothing, or --withdraw to leave it to the groups',
+    );
+  }
+  const wanted = runs.map(({ value }) => value);
+  const { images, addresses } = await givenImages(context, fleet, flags, wanted);
+  const offered = new OfferedImages(images);
+  const limits = {
+    ...(flags.memory === undefined ? {} : { memory: flags.memory }),
+    ...(flags.cpu === undefined ? {} : { cpu: flags.cpu }),
+    ...(flags.tasks === undefined ? {} : { tasks: flags.tasks }),
+  };
+  const simple = runs.map(({ name, value }) => ({ name, image: offered.find(value, `--run ${name}`) }));
+  const volumes = volumesFor(
+    simple.map(({ image }) => image),
+    flags.volume ?? [],
+  );
+  const network = networkFor(flags);
+  const settings = { network, secrets: values.map(({ name }) => name) };
+  const pods = simple.map(({ name, image }) => simplePod(name, image, limits, volumes, settings));
+  for (const { name, value } of files) pods.push(await podFromFile(name, value, offered));
+  const used = imagesOf(pods, offered);
+  const ofApps = new Set(pods.flatMap((pod) => pod.images.map(({ id }) => id)));
+  const local = used.filter(({ id }) => !addresses.has(id));
+  for (const image of local) await requireSignature(image);
+  if (flags.dryRun !== true) for (const image of local) await fleet.offer(image);
+  return {
+    pods: pods.map(({ pod }) => pod),
+    images: used.map((image) =>
+      desiredImage(
+        image,
+        addresses.get(image.id) ?? [fleet.imageUrl(image, flags.baseUrl)],
+        ofApps.has(image.id) ? offered.renderedBytes(image) : undefined,
+      ),
+    ),
+    policy: {
+      ...(flags.probation === undefined ? {} : { probationSeconds: flags.probation }),
+      ...(flags.bestEffort === undefined ? {} : { limits: 'best-effort' as const }),
+      ...(activation === undefined ? {} : { activation }),
+      ...(flags.brokerLoss === undefined ? {} : { brokerLoss: flags.brokerLoss }),
+    },
+    secrets: namedSecrets(values),
+    ...(flags.withdraw === true ? { withdrawn: true } : {}),
+  };
+}
+
+/**
+ * @throws Refusal `input-invalid` for what is no volume, is there twice, or would be mounted
+ *   nowhere
+ */
+function volumesFor(images: readonly OfferedImage[], texts: readonly string[]): readonly Volume[] {
+  const points = new Set(
+    images.flatMap(({ manifest }) => manifest.app?.mountPoints ?? []).map(({ name }) => name),
+  );
+  const volumes = new Map<string, Volume>();
+  for (const text of texts) {
+    const volume = parseVolumeString(text);
+    const { name } = volume;
+    if (volumes.has(name)) throw new Refusal('input-invalid', `the volume ${name} is given twice`);
+    if (!points.has(name))
+      throw new Refusal('input-invalid', `no image of a --run pod has a mount point for the volume ${name}`);
+    volumes.set(name, volume);
+  }
+  return [...volumes.values()];
+}
+
+/** @throws Refusal `usage` when no pod would get it, `input-invalid` for what is no name */
+function networkFor({ network, run = [] }: ContentFlags): AcName | undefined {
+  if (network === undefined) return undefined;
+  if (run.length === 0) {
+    const advice = 'a pod manifest names its network with the annotation wherry/network';
+    throw new Refusal('usage', `--network is for --run pods; ${advice}`);
+  }
+  if (!isAcName(network)) {
+    throw new Refusal(
+      'input-invalid',
+      `--network takes host, none, bridge or the name of a network of the device; ${JSON.stringify(network)} cannot be one`,
+    );
+  }
+  return network;
+}
+
+/**
+ * What `--image` and `--run` name, and the addresses of what lies on a web server: it stays there,
+ * and devices get them.
+ */
+async function givenImages(
+  context: Context,
+  fleet: FleetDirectory,
+  flags: ContentFlags,
+  runs: readonly string[],
+): Promise<{ images: readonly OfferedImage[]; addresses: ReadonlyMap<string, readonly string[]> }> {
+  const images: OfferedImage[] = [];
+  const addresses = new Map<string, readonly string[]>();
+  for (const wanted of new Set([...(flags.image ?? []), ...runs])) {
+    const files = await imageFiles(wanted);
+    if (files[0] !== wanted) {
+      // Not all that lies in a directory is used; what is needs a signature, as contentFrom sees
+      // to.
+      for (const file of files) images.push(await readImageFile(file));
+      continue;
+    }
+    const found = existsSync(wanted) ? undefined : await findByName(context, fleet, wanted, flags);
+    if (found !== undefined) addresses.set(found.image.id, found.urls);
+    const image = found === undefined ? await readImageFile(wanted) : { ...found.image, path: wanted };
+    if (found === undefined) await requireSignature(image);
+    images.push(image);
+  }
+  return { images, addresses };
+}
+
+function named(text: string, option: string): { readonly name: AcName; readonly value: string } {
+  const [, name = '', value = ''] = /^([^=]*)=(.+)$/s.exec(text) ?? [];
+  if (!isAcName(name) || value === '') {
+    throw new Refusal(
+      'usage',
+      `${option} takes NAME=FILE with a name of lower-case words and dashes, not ${JSON.stringify(text)}`,
+    );
+  }
+  return { name, value };
+}

@@ -1,0 +1,63 @@
+import { mkdir } from 'node:fs/promises';
+import { newestIssued } from '../deploy/index.ts';
+import { imageStore, nodeDisk, programVerity, stateSlots } from '../store/index.ts';
+import { connectSystemd, openNotifier } from '../systemd/index.ts';
+import { type Journal, systemClock } from '../../core/ports/index.ts';
+import { lookAtHost, type Places, pullUser } from '../host/index.ts';
+import { type DeviceTime, deviceTime, timeFloor } from '../../wire/trust/index.ts';
+import { parseConfig } from './config.ts';
+import { inTurn } from './in-turn.ts';
+import { openState } from './state-file.ts';
+import { deviceTrust, trustFiles } from './trust-files.ts';
+import { accountOf } from './unit-account.ts';
+
+export interface OpenOptions {
+  readonly journal: Journal;
+  readonly places: Places;
+  readonly configText: string;
+  /** Seconds since 1970 at which this program was built. */
+  readonly buildTime: number;
+  /** Whether something keeps or sets this device's clock, so that it can be believed. */
+  readonly clockIsKept: () => boolean;
+}
+
+/** What is opened once and belongs to no part of wherryd alone. */
+export type OpenedDevice = Awaited<ReturnType<typeof openDevice>>;
+
+/**
+ * Reads the configuration and the state, connects to systemd, and looks at what this device can do.
+ * @throws Refusal `config-invalid`, `state-unreadable` and what else keeps wherryd from starting
+ */
+export async function openDevice(options: OpenOptions) {
+  const { journal, places } = options;
+  const config = parseConfig(options.configText);
+  const disk = nodeDisk();
+  const notifier = openNotifier(journal);
+  const systemd = connectSystemd({ watched: ['wherry-pod-'] });
+  for (const place of [places.images, places.partial, places.pods, places.metadata, places.run]) {
+    await mkdir(place, { recursive: true, mode: 0o755 });
+  }
+  const verity = programVerity();
+  const unsealable = await verity.lack(places.images);
+  const host = lookAtHost(places.run, unsealable);
+  const store = imageStore(disk, places.images, { verity, seals: unsealable === undefined });
+  const keeper = await openState(stateSlots(disk, places.state));
+  const owner = await accountOf(pullUser);
+  const stores = { local: places.trust, system: places.systemTrust };
+  const trust = deviceTrust(trustFiles(stores), () => keeper.state.root?.document);
+  const now = (): DeviceTime => {
+    const floor = timeFloor({
+      buildTime: options.buildTime,
+      newestIssued: newestIssued(keeper.state),
+      savedTime: 0,
+    });
+    return deviceTime(Math.floor(systemClock.nowMs() / 1000), options.clockIsKept(), floor);
+  };
+  const seals = unsealable === undefined;
+  return {
+    ...{ journal, places, config, disk, notifier, systemd, seals, host, store },
+    ...{ keeper, owner, stores, trust, now },
+    /** The unit that examines does so for one message at a time. */
+    examining: inTurn(),
+  };
+}

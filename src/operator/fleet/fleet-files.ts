@@ -1,0 +1,61 @@
+import { readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { asLocalRefusal, isRefusal, Refusal } from '../../core/refusal/index.ts';
+
+/** Replaces a file as a whole: a reader sees the old or the new one. */
+export async function replaceFile(file: string, content: Uint8Array, mode = 0o644): Promise<void> {
+  await rm(`${file}.new`, { force: true }); // it keeps the mode that it was made with
+  await writeFile(`${file}.new`, content, { mode });
+  await rename(`${file}.new`, file);
+}
+
+/** @throws Refusal `not-found` with the sentence `whenMissing`, `input-invalid` */
+export async function readText(file: string, whenMissing: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (cause) {
+    if (!hasCode(cause, 'ENOENT', 'ENOTDIR')) {
+      throw new Refusal('input-invalid', `${file} cannot be read`, { cause });
+    }
+    throw new Refusal('not-found', whenMissing, { cause });
+  }
+}
+
+/** Writes a file that must not be there. @throws Refusal `input-invalid` with `whenThere` */
+export async function writeNew(
+  file: string,
+  content: string | Uint8Array,
+  whenThere: string,
+  mode = 0o644,
+): Promise<void> {
+  try {
+    await writeFile(file, content, { flag: 'wx', mode });
+  } catch (cause) {
+    if (!hasCode(cause, 'EEXIST')) throw asLocalRefusal(cause, file);
+    throw new Refusal('input-invalid', whenThere, { cause });
+  }
+}
+
+/** What a directory holds; nothing when there is none. */
+export async function listed(directory: string): Promise<readonly string[]> {
+  try {
+    return await readdir(directory);
+  } catch (cause) {
+    if (hasCode(cause, 'ENOENT')) return [];
+    throw cause;
+  }
+}
+
+export async function exists(file: string): Promise<boolean> {
+  try {
+    await stat(file);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function hasCode(error: unknown, ...codes: string[]): boolean {
+  return (
+    !isRefusal(error) && error instanceof Error && codes.includes((error as NodeJS.ErrnoException).code ?? '')
+  );
+}
