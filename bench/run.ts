@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { Scene } from '../test/board/scene.ts';
 import type { Bench, Group } from './bench.ts';
 import { connectGroup } from './connect.ts';
+import { benchFleet } from './fleet/index.ts';
 import { gigabyteGroup } from './gigabyte.ts';
 import { idleGroup } from './idle.ts';
 import { benchInstructions } from './instructions/index.ts';
@@ -47,6 +48,9 @@ ${Object.entries(groups)
   --instructions  in place of all that: count ARM instructions under user-mode QEMU (about three minutes, no board)
   --check         … and fail where a count has grown by more than 10 % past bench/instructions.json
   --store         … and replace the counts in bench/instructions.json
+  --fleet COUNT   in place of all that: rollouts to so many simulated devices on a broker of this machine (minutes; 1000,10000
+                  makes two runs and compares them)
+  --broker NAME   … mosquitto (default), rabbitmq or nats, the last two as three nodes
   --help          print this
 
 A bound is one of the ratio, or of our own number where there is no peer. Missed bounds are printed and are no failure; the
@@ -68,6 +72,8 @@ async function main(argv: readonly string[]): Promise<number> {
       instructions: { type: 'boolean', default: false },
       check: { type: 'boolean', default: false },
       store: { type: 'boolean', default: false },
+      fleet: { type: 'string' },
+      broker: { type: 'string', default: 'mosquitto' },
       help: { type: 'boolean', default: false },
     },
   });
@@ -77,6 +83,12 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   const say = (sentence: string): void => void process.stderr.write(`bench: ${sentence}\n`);
   const { instructions, json, check, store } = values;
+  if (values.fleet !== undefined) {
+    const counts = values.fleet.split(',').map(Number);
+    if (!counts.every((count) => Number.isSafeInteger(count) && count > 0))
+      throw new Error('--fleet takes numbers of devices, such as 1000 or 1000,10000');
+    return await benchFleet({ counts, broker: values.broker, json, say });
+  }
   if (instructions) return await benchInstructions({ json, check, store, say });
   if (check || store) throw new Error('--check and --store belong to --instructions; see --help');
   if (values.native && values.board !== undefined) throw new Error('--native names the board; see --help');

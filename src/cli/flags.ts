@@ -172,6 +172,7 @@ export interface FleetEnrolFlags {
 
 export interface SimFlags {
   readonly prefix: string;
+  readonly broker?: readonly string[];
   readonly fault?: readonly string[];
   readonly badImage?: string;
   /** Seconds. */

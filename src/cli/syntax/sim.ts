@@ -10,6 +10,12 @@ export function addSim(program: Command, makeContext: MakeContext): void {
     .option('--prefix <name>', 'devices are called NAME-0, NAME-1 and so on', 'sim')
     .addOption(
       repeatable(
+        '--broker <url>',
+        'an address for the devices, in place of the one in fleet.toml; repeatable: they begin with one each in turn and fail over to the others',
+      ),
+    )
+    .addOption(
+      repeatable(
         '--fault <kind=share>',
         'what is wrong with a share of them: slow=5%, flapping, failing, clock, power or away; repeatable',
       ),

@@ -12,6 +12,7 @@ import {
   type Seen,
   type WavePlan,
 } from '../rollout/index.ts';
+import { Deliveries } from './deliveries.ts';
 import { handOver, handOverLost } from './hand-over.ts';
 import { seenOf } from './seen.ts';
 
@@ -59,12 +60,14 @@ class RolloutDriver {
   readonly #options: DriveOptions;
   readonly #seen = new Map<string, Seen>();
   readonly #dirty = new Set<string>();
+  readonly #deliveries = new Deliveries();
   #members = new Map<string, Member>();
   #rollout: Rollout | undefined;
   #revision = 0;
   #mustLoad = true;
   #polledMs = -Infinity;
   #repairedMs = -Infinity;
+  #followedUpMs = -Infinity;
   #isTroubled = false;
   #wake: () => void = () => undefined;
 
@@ -80,17 +83,21 @@ class RolloutDriver {
     const signal = AbortSignal.any([this.#options.signal, ended.signal]);
     const { rollout } = await this.#means.store.load(this.#id);
     const devices = rollout.members.map(({ device }) => device);
-    link.onChange(({ device }) => {
-      if (!ended.signal.aborted && this.#members.has(device)) this.#note(device);
+    link.onChange((view) => {
+      if (ended.signal.aborted) return;
+      this.#deliveries.saw(view, clock.monotonicMs());
+      if (this.#members.has(view.device)) this.#note(view.device);
     });
-    // One wildcard is less than thousands of topics.
-    await (devices.length > 64 ? link.listen('all', devices) : link.listen(devices));
+    await link.listen(devices);
     let refused: unknown;
     const connected = link
       .keepConnected(signal, (loss) => {
         this.#trouble(loss === undefined ? undefined : `the broker is gone (${loss.message}); trying again`);
-        // It may have come back with less than it had.
-        if (loss === undefined) this.#repairedMs = -Infinity;
+        // It may have come back with less than it had, and answers may have come meanwhile.
+        if (loss === undefined) {
+          this.#repairedMs = -Infinity;
+          this.#deliveries.returned(clock.monotonicMs());
+        }
         this.#wake();
       })
       .catch((error: unknown) => {
@@ -137,6 +144,7 @@ class RolloutDriver {
     const rollout = this.#require();
     await this.#saveAnswers(rollout);
     await this.#repair();
+    await this.#followUp();
     const nowMs = clock.nowMs();
     const plan = planWave(this.#require(), this.#seen, nowMs);
     this.#options.onStep?.(this.#require(), this.#seen, plan);
@@ -225,27 +233,58 @@ class RolloutDriver {
 
   /** Publishes what is marked and lost: a controller died before, or the broker forgot. */
   async #repair(): Promise<void> {
-    const { clock, store } = this.#means;
-    const nowMs = clock.monotonicMs();
-    const { phase, members } = this.#require();
-    if (nowMs - this.#repairedMs < repairMs || (phase !== 'running' && phase !== 'undoing')) return;
-    const undo = phase === 'undoing';
-    const silent = members.filter((member) => {
-      const { version, sentAtMs, answer, undoVersion, undoSentAtMs, undoAnswer } = member;
-      const trusted = this.#seen.get(member.device)?.trustedVersion ?? 0;
-      if (!undo) return sentAtMs !== undefined && answer === undefined && trusted < version;
-      return undoSentAtMs !== undefined && undoAnswer === undefined && trusted < (undoVersion ?? 0);
-    });
-    for (let first = 0; first < silent.length; first += batchSize) {
-      const batch = silent.slice(first, first + batchSize);
-      const commands = await store.commands(
-        this.#id,
-        batch.map(({ device }) => device),
-        undo,
-      );
-      await this.#leave(await handOverLost(this.#means, handovers(batch, commands, undo)), undo);
-    }
+    const { clock } = this.#means;
+    if (clock.monotonicMs() - this.#repairedMs < repairMs || !this.#isSending()) return;
+    const behind = this.#silent().filter(({ isBehind }) => isBehind);
+    await this.#publishAgain(
+      behind.map(({ member }) => member),
+      handOverLost,
+    );
     this.#repairedMs = clock.monotonicMs();
+  }
+
+  /** Publishes for devices that the broker did not bring their command, or us their answer. */
+  async #followUp(): Promise<void> {
+    const nowMs = this.#means.clock.monotonicMs();
+    if (nowMs - this.#followedUpMs < pollMs || !this.#isSending()) return;
+    this.#followedUpMs = nowMs;
+    const silent = this.#silent();
+    const due = this.#deliveries.due(
+      silent.map(({ member: { device }, isBehind }) => ({ device, isBehind })),
+      nowMs,
+    );
+    const members = silent.flatMap(({ member }) => (due.has(member.device) ? [member] : []));
+    await this.#publishAgain(members, handOver);
+    if (this.#deliveries.isDeaf(nowMs)) await this.#means.link.renew();
+  }
+
+  async #publishAgain(members: readonly Member[], publish: typeof handOver): Promise<void> {
+    const undo = this.#require().phase === 'undoing';
+    for (let first = 0; first < members.length; first += batchSize) {
+      const batch = members.slice(first, first + batchSize);
+      const devices = batch.map(({ device }) => device);
+      const commands = await this.#means.store.commands(this.#id, devices, undo);
+      await this.#leave(await publish(this.#means, handovers(batch, commands, undo)), undo);
+    }
+  }
+
+  #isSending(): boolean {
+    const { phase } = this.#require();
+    return phase === 'running' || phase === 'undoing';
+  }
+
+  /** Members that got the command of this phase and have not answered. */
+  #silent(): readonly { readonly member: Member; readonly isBehind: boolean }[] {
+    const { phase, members } = this.#require();
+    return members.flatMap((member) => {
+      const [version, sentAtMs, answer] =
+        phase === 'undoing'
+          ? [member.undoVersion ?? 0, member.undoSentAtMs, member.undoAnswer]
+          : [member.version, member.sentAtMs, member.answer];
+      if (sentAtMs === undefined || answer !== undefined) return [];
+      const trusted = this.#seen.get(member.device)?.trustedVersion ?? 0;
+      return [{ member, isBehind: trusted < version }];
+    });
   }
 
   async #send(members: readonly Member[], undo: boolean, atMs: number): Promise<void> {
@@ -259,6 +298,8 @@ class RolloutDriver {
     this.#revision += 1;
     this.#change(devices.map((device) => [device, undo ? { undoSentAtMs: atMs } : { sentAtMs: atMs }]));
     await this.#leave(await handOver(this.#means, handovers(members, commands, undo)), undo);
+    const nowMs = this.#means.clock.monotonicMs();
+    for (const device of devices) this.#deliveries.published(device, nowMs);
   }
 
   /** Devices whose version somebody else has used meanwhile. */

@@ -79,6 +79,7 @@ export function makeSupervisor(
     onChange: live.report,
     onEvent: (event) => session.publishEvent(event),
     onWithdrawn: () => session.askForCommands(),
+    onRepeated: () => session.repeatReport(),
     onAccepted: (desired) => session.setReconnectWindow(desired.policy.reconnectWindowSeconds),
   });
 

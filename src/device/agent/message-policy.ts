@@ -14,6 +14,9 @@ import { TokenBucket } from './token-bucket.ts';
  */
 export const examinationBudget = (): TokenBucket => new TokenBucket({ burst: 20, refillMs: 8_000 });
 
+/** Reports that answer a command which came again; a flood of those costs no more. */
+export const repeatBudget = (): TokenBucket => new TokenBucket({ burst: 3, refillMs: 8_000 });
+
 /**
  * Refusals that are answered, reported and logged one by one; those beyond are counted and told
  * with the next.

@@ -17,7 +17,13 @@ import type { Examined } from '../jobs/examine/index.ts';
 import { type DesiredState, groupOf } from '../../wire/trust/index.ts';
 import { type AnswerPorts, Answers } from './answers.ts';
 import { Inbox, type Slot } from './inbox.ts';
-import { examinationBudget, examineAgainInMs, isVerdict, maxExaminations } from './message-policy.ts';
+import {
+  examinationBudget,
+  examineAgainInMs,
+  isVerdict,
+  maxExaminations,
+  repeatBudget,
+} from './message-policy.ts';
 import { asRefusal, NotObeyed, orNotObeyed } from './not-obeyed.ts';
 import type { StateFile } from './state-file.ts';
 
@@ -48,6 +54,8 @@ export interface SupervisorPorts extends AnswerPorts {
   readonly onAccepted: (desired: DesiredState) => void;
   /** A target was withdrawn: the commands of the others are needed again. */
   readonly onWithdrawn?: () => void;
+  /** A command that was judged before came again: its sender may have missed the report. */
+  readonly onRepeated?: () => void;
 }
 
 /**
@@ -57,6 +65,7 @@ export interface SupervisorPorts extends AnswerPorts {
  */
 export class Supervisor {
   private readonly examinations = examinationBudget();
+  private readonly repeats = repeatBudget();
   private readonly answers: Answers;
   private readonly ports: SupervisorPorts;
   private readonly groups: readonly string[];
@@ -155,6 +164,8 @@ export class Supervisor {
       const digest = digestOf(message);
       if (digest === slot.lastDigest && !this.repairAgain) {
         this.debug(`message ${shortDigest(digest)} skipped: it is the last one that was judged`);
+        if (slot.group === undefined && this.repeats.take(this.ports.clock.nowMs()) === 0)
+          this.ports.onRepeated?.();
         continue;
       }
       const waitMs = this.examinations.take(this.ports.clock.nowMs());

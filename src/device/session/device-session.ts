@@ -64,7 +64,7 @@ export class DeviceSession {
   readonly #connectionListeners = new Set<Listener<ConnectionState>>();
   readonly #outbox = new Outbox();
   #policy: ReconnectPolicy;
-  #link: { readonly connection: Connection; readonly presence: Presence; hasCommand: boolean } | undefined;
+  #link: { readonly connection: Connection; readonly presence: Presence; commands: number } | undefined;
   #connections = 0;
   #publishing = false;
   #running: Promise<void> | undefined;
@@ -90,6 +90,16 @@ export class DeviceSession {
    */
   publishReport(report: DeviceReport): void {
     this.#outbox.putReport(report);
+    void this.#publishPending();
+  }
+
+  /**
+   * Publishes the newest report once more, for somebody who published a known command again. The
+   * first command on a connection is what the broker kept, and a report has followed it already.
+   */
+  repeatReport(): void {
+    if ((this.#link?.commands ?? 0) < 2) return;
+    this.#outbox.repeatReport();
     void this.#publishPending();
   }
 
@@ -175,8 +185,8 @@ export class DeviceSession {
   /** What the connection carries now; undefined while there is none. */
   get traffic(): { readonly hasCommand: boolean; readonly hasUnsent: boolean } | undefined {
     if (this.#link === undefined) return undefined;
-    const { hasCommand } = this.#link;
-    return { hasCommand, hasUnsent: this.#publishing || this.#outbox.next() !== undefined };
+    const { commands } = this.#link;
+    return { hasCommand: commands > 0, hasUnsent: this.#publishing || this.#outbox.next() !== undefined };
   }
 
   /** Sets the width of the reconnect window to what the trusted desired state asks for. */
@@ -245,7 +255,7 @@ export class DeviceSession {
         signal: this.#stopping.signal,
       });
       establishedAtMs = clock.monotonicMs();
-      this.#link = { connection, presence, hasCommand: false };
+      this.#link = { connection, presence, commands: 0 };
       this.#greet(connection, presence);
       const loss = await connection.ended;
       return { loss, establishedAtMs };
@@ -289,7 +299,7 @@ export class DeviceSession {
       () => false,
       () => true,
     );
-    if (isOver || this.#link?.connection !== connection || this.#link.hasCommand) return;
+    if (isOver || this.#link?.connection !== connection || this.#link.commands > 0) return;
     await this.#heard.subscribeCommands(connection);
   }
 
@@ -350,7 +360,7 @@ export class DeviceSession {
     else if (heard?.kind === 'ask') tell(this.#askListeners, payload);
     if (heard === undefined || payload.length === 0) return;
     if (heard.kind === 'command') {
-      if (this.#link !== undefined && heard.group === undefined) this.#link.hasCommand = true;
+      if (this.#link !== undefined && heard.group === undefined) this.#link.commands += 1;
       for (const listener of this.#desiredListeners) listener(payload, heard.group);
     } else if (heard.kind === 'root') {
       for (const listener of this.#rootListeners) listener(heard.version, payload);

@@ -57,8 +57,12 @@ export class Outbox {
 
   /** A connection begins: the report is published on each, whether the broker has it or not. */
   begin(): void {
-    this.#reportIsPublished = this.#report === undefined;
+    this.repeatReport();
     this.#telemetryIsPublished = this.#telemetry === undefined;
+  }
+
+  repeatReport(): void {
+    this.#reportIsPublished = this.#report === undefined;
   }
 
   /** Events first, the oldest first, numbers last; undefined when there is nothing to publish. */

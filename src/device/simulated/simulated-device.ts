@@ -97,6 +97,7 @@ export class SimulatedDevice {
         time,
       });
       // Two messages may have been examined at the same time.
+      if (outcome === 'same') this.#session.repeatReport();
       if (outcome === 'same' || desired.version <= this.#trusted.version) return;
       this.#trusted = markOf(desired, payloadSha256, this.#trusted);
       this.#session.setReconnectWindow(desired.policy.reconnectWindowSeconds);

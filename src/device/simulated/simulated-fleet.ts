@@ -1,14 +1,16 @@
 import type { Clock } from '../../core/ports/index.ts';
-import { MqttTransport, type BrokerAddress } from '../../wire/mqtt/index.ts';
+import { MqttTransport, type BrokerAddress, type Transport } from '../../wire/mqtt/index.ts';
 import type { DesiredState } from '../../wire/trust/index.ts';
 import { examineMessage, type Examined, type ExamineContext } from '../../wire/trust/openpgp.ts';
+import { SeveralBrokers } from '../session/index.ts';
 import { faultsOf, type Faults } from './faults.ts';
 import { SimulatedDevice } from './simulated-device.ts';
 import { noTraffic, type Traffic } from './traffic.ts';
 
 export interface SimulatedFleetOptions {
   readonly fleet: string;
-  readonly broker: BrokerAddress;
+  /** Each device begins with the next of them, and fails over to the others. */
+  readonly brokers: readonly [BrokerAddress, ...BrokerAddress[]];
   /** Armored public deploy keys. */
   readonly keys: readonly string[];
   readonly clock: Clock;
@@ -43,7 +45,7 @@ export class SimulatedFleet {
 
   /** Starts all devices, some at a time; resolves when the last one was started. */
   async start(): Promise<void> {
-    const { count, prefix, fleet, clock, broker, faults, seed, phaseMs, startsPerSecond } = this.#options;
+    const { count, prefix, fleet, clock, faults, seed, phaseMs, startsPerSecond } = this.#options;
     const { reconnectWindowSeconds } = this.#options;
     for (let index = 0; index < count && !this.#stopping.signal.aborted; index++) {
       const device = `${prefix}-${index}`;
@@ -52,7 +54,7 @@ export class SimulatedFleet {
         const made = new SimulatedDevice({
           fleet,
           device,
-          transport: new MqttTransport(broker),
+          transport: this.#transportOf(index),
           traffic: this.traffic,
           clock,
           faults: own,
@@ -78,6 +80,14 @@ export class SimulatedFleet {
   async close(): Promise<void> {
     this.#stopping.abort();
     await Promise.all(this.#devices.map((device) => device.close()));
+  }
+
+  #transportOf(index: number): Transport {
+    const { brokers, clock } = this.#options;
+    const turned = brokers.map((_, at) => brokers[(index + at) % brokers.length] ?? brokers[0]);
+    const [first = brokers[0], ...others] = turned;
+    const one = (broker: BrokerAddress) => ({ url: broker.url, transport: new MqttTransport(broker) });
+    return new SeveralBrokers([one(first), ...others.map(one)], { clock, journal: { log: () => undefined } });
   }
 
   #examine(message: Uint8Array, context: Omit<ExamineContext, 'keys'>): Promise<Examined> {

@@ -12,6 +12,8 @@ export interface Traffic {
   sentBytes: number;
   receivedMessages: number;
   receivedBytes: number;
+  /** Connections that were tried, and those that were made. */
+  attempts: number;
   connections: number;
   /** Devices that are connected now. */
   connected: number;
@@ -22,6 +24,7 @@ export const noTraffic = (): Traffic => ({
   sentBytes: 0,
   receivedMessages: 0,
   receivedBytes: 0,
+  attempts: 0,
   connections: 0,
   connected: 0,
 });
@@ -39,6 +42,7 @@ export class CountedTransport implements Transport {
 
   async connect(options: ConnectOptions): Promise<Connection> {
     const traffic = this.#traffic;
+    traffic.attempts += 1;
     const connection = await this.#transport.connect({
       ...options,
       onMessage: (message) => {

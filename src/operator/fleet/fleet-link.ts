@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../../core/ports/index.ts';
-import { Refusal } from '../../core/refusal/index.ts';
+import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 import {
   acknowledged,
   ConnectionLost,
@@ -37,6 +37,15 @@ const quietMs = { each: 500, rounds: 120 };
 
 /** AWS IoT Core takes at most eight topics in one SUBSCRIBE packet. */
 const topicsAtOnce = 8;
+
+/**
+ * More named devices than these are heard by wildcards. A device takes three subscriptions; AWS IoT
+ * Core grants a connection 50, and NATS 63 unless its `max_ack_pending` is set lower.
+ */
+const exactAtMost = 16;
+
+/** SUBSCRIBE packets that wait for their answer: a cluster of NATS agrees on each topic. */
+const packetsAtOnce = 4;
 
 /** How long the broker may take to acknowledge what a person waits for. */
 const answerWithinMs = 30_000;
@@ -91,28 +100,36 @@ export class FleetLink {
    * Listens to `devices`, or to the whole fleet, and waits until what the broker kept of them is
    * there: a moment for devices that never reported. Some brokers give no retained messages for
    * wildcards (RabbitMQ), so the topics of named devices are exact, and so are those of `known`
-   * devices that did not answer the wildcards.
+   * devices that did not answer the wildcards. Many named devices are listened to as the fleet is.
    */
   async listen(devices: readonly string[] | 'all', known: readonly string[] = []): Promise<void> {
-    const { fleet } = this.#options;
-    if (devices === 'all') {
-      const kinds = ['reported', 'live', 'event'] as const;
-      await this.#add(kinds.map((kind) => fleetFilter(fleet, kind)));
-      // Nobody says which devices there are, so the end of the answers is not known.
-      await this.#wait(() => false, retainedWithinMs - quietMs.each);
-      for (let round = 0, heard = -1; heard !== this.#heard && round < quietMs.rounds; round++) {
-        heard = this.#heard;
-        await this.#wait(() => false, quietMs.each);
-      }
+    if (devices !== 'all' && devices.length <= exactAtMost) {
+      await this.#listenExactly(devices);
+      return;
     }
-    const wanted = devices === 'all' ? known.filter((device) => !this.#isHeard(device)) : devices;
-    const exact = wanted.flatMap((device) => {
-      const { reported, live, event } = deviceTopics(fleet, device);
+    const kinds = ['reported', 'live', 'event'] as const;
+    await this.#add(kinds.map((kind) => fleetFilter(this.#options.fleet, kind)));
+    // Nobody says which devices there are, so the end of the answers is not known.
+    await this.#wait(() => false, retainedWithinMs - quietMs.each);
+    for (let round = 0, heard = -1; heard !== this.#heard && round < quietMs.rounds; round++) {
+      heard = this.#heard;
+      await this.#wait(() => false, quietMs.each);
+    }
+    const unheard = (devices === 'all' ? known : devices).filter((device) => !this.#isHeard(device));
+    await this.#listenExactly(unheard).catch((error: unknown) => {
+      // What they say from now on comes by the wildcards all the same.
+      if (!isRefusal(error, 'broker-refused')) throw error;
+    });
+  }
+
+  async #listenExactly(devices: readonly string[]): Promise<void> {
+    const exact = devices.flatMap((device) => {
+      const { reported, live, event } = deviceTopics(this.#options.fleet, device);
       return [reported, live, event];
     });
     if (exact.length === 0) return;
     await this.#add(exact);
-    await this.#wait(() => wanted.every(this.#isHeard), retainedWithinMs);
+    await this.#wait(() => devices.every(this.#isHeard), retainedWithinMs);
   }
 
   /**
@@ -328,6 +345,7 @@ export class FleetLink {
       const lost = await this.#connection;
       const loss = await Promise.race([lost.ended, stopped]);
       if (loss === undefined || isStopped()) return;
+      if ((await this.#connection) !== lost) continue; // `renew` has ended it
       if (!isAway(loss)) throw refusalOf(loss);
       onLink(loss);
       try {
@@ -346,6 +364,18 @@ export class FleetLink {
         delayMs = Math.min(2 * delayMs, retryMs.longest);
       }
     }
+  }
+
+  /**
+   * Makes a connection in place of the one that there is. A NATS server that has just come back may
+   * grant subscriptions and bring nothing on them.
+   * @throws Refusal as `connect`
+   */
+  async renew(): Promise<void> {
+    const old = await this.#connection;
+    this.#redialled ??= this.#redial().finally(() => (this.#redialled = undefined));
+    await orRefusal(this.#redialled);
+    await old.close();
   }
 
   async #redial(): Promise<void> {
@@ -383,9 +413,13 @@ export class FleetLink {
 
   async #subscribe(connection: Connection, topics: readonly string[]): Promise<void> {
     const packets = Array.from({ length: Math.ceil(topics.length / topicsAtOnce) }, (_, index) =>
-      connection.subscribe(topics.slice(index * topicsAtOnce, (index + 1) * topicsAtOnce)),
+      topics.slice(index * topicsAtOnce, (index + 1) * topicsAtOnce),
     );
-    await this.#acknowledged(connection, Promise.all(packets), 'the subscription');
+    const work = async (): Promise<void> => {
+      for (let next = packets.shift(); next !== undefined; next = packets.shift())
+        await this.#acknowledged(connection, connection.subscribe(next), 'the subscription');
+    };
+    await Promise.all(Array.from({ length: Math.min(packetsAtOnce, packets.length) }, work));
   }
 
   async #publish(connection: Connection, device: string, { envelope }: NewestCommand): Promise<void> {

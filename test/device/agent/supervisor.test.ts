@@ -51,10 +51,12 @@ function device(world = new World()) {
   const debug: string[] = [];
   const steps: string[] = [];
   const examined: string[] = [];
+  const repeated: number[] = [];
+  const clock = new FakeClock();
   const supervisor = new Supervisor({
     keeper: world,
     world,
-    clock: new FakeClock(),
+    clock,
     journal: {
       log: (level, message, fields) => {
         if (level === 'debug') debug.push(message);
@@ -78,9 +80,10 @@ function device(world = new World()) {
     onRest: () => undefined,
     onEvent: (event) => events.push(event),
     onAccepted: () => undefined,
+    onRepeated: () => repeated.push(clock.nowMs()),
   });
   const outcomes = () => events.map(({ version, outcome }) => `${version} ${outcome}`);
-  return { world, events, journal, steps, debug, examined, supervisor, outcomes };
+  return { world, events, journal, steps, debug, examined, repeated, clock, supervisor, outcomes };
 }
 
 /** Until nothing moves any more: nothing here waits for time. */
@@ -229,6 +232,22 @@ describe('the supervisor', () => {
     expect(examined).toHaveLength(2);
     expect(world.calls).toEqual(calls);
     expect(outcomes()).toEqual(['1 committed']);
+  });
+
+  it('[C250] wants the report repeated when a known command comes again, at a bounded rate', async () => {
+    const { supervisor, repeated, clock } = device();
+    supervisor.receive(command(1, 'a'));
+    await rest();
+    expect(repeated).toHaveLength(0);
+    for (let times = 0; times < 10; times++) {
+      supervisor.receive(command(1, 'a'));
+      await rest();
+    }
+    expect(repeated).toHaveLength(3);
+    await clock.pass(8_000);
+    supervisor.receive(command(1, 'a'));
+    await rest();
+    expect(repeated).toHaveLength(4);
   });
 
   it('[C6] [C50] answers a refused message once, and reports it until a valid one comes', async () => {

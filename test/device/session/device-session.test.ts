@@ -67,6 +67,20 @@ describe('a device session', () => {
     expect(presence(broker)).toEqual({ format: 1, bootId: 'boot-a', connection: 2, up: true });
   });
 
+  it('[C250] repeats its report after a second command on a connection, and not after the first', async () => {
+    const { broker, session } = device();
+    broker.publish({ topic: `${base}/desired`, payload: Buffer.from('1'), retain: true });
+    session.publishReport(sampleReport());
+    session.onDesired(() => session.repeatReport());
+    session.start();
+    await settle();
+    const reports = () => broker.log.filter((line) => line.startsWith(`${base}/reported`));
+    expect(reports()).toHaveLength(1);
+    broker.publish({ topic: `${base}/desired`, payload: Buffer.from('1'), retain: true });
+    await settle();
+    expect(reports()).toHaveLength(2);
+  });
+
   it('[C174] hears the commands of its groups, and of no other', async () => {
     const { broker, session, desired } = device(undefined, undefined, ['kitchen', 'floor-2']);
     for (const group of ['kitchen', 'floor-2', 'roof']) {

@@ -35,7 +35,7 @@ export async function startRollout(
   const content = await contentFrom(context, await FleetDirectory.open(context.fleetPath), flags);
   await withLink(context, async (link, fleet) => {
     const devices = named ?? (await allDevices(fleet, link));
-    if (named !== undefined) await link.listen(devices.length > 64 ? 'all' : devices, devices);
+    if (named !== undefined) await link.listen(devices);
     await withStore(fleet, flags, { isNew: true }, async (store) => {
       const means = { fleet, link, clock: context.clock, ...(sign === undefined ? {} : { sign }) };
       const { soak, success, errors, answerWithin, approve, undo } = flags;

@@ -1,4 +1,5 @@
 import { parseFaults, SimulatedFleet, type Traffic } from '../../../device/simulated/index.ts';
+import type { BrokerAddress } from '../../../wire/mqtt/index.ts';
 import { FleetDirectory } from '../../../operator/fleet/index.ts';
 import type { Context } from '../../context.ts';
 import type { SimFlags } from '../../flags.ts';
@@ -15,7 +16,7 @@ export async function simulate(context: Context, count: number, flags: SimFlags)
   const before = process.memoryUsage().rss;
   const devices = new SimulatedFleet({
     fleet: fleet.config.fleet,
-    broker: await fleet.brokerAddress(),
+    brokers: await brokersOf(fleet, flags.broker),
     keys: await readFleetKeys(fleet, 'deploy'),
     clock,
     count,
@@ -38,6 +39,7 @@ export async function simulate(context: Context, count: number, flags: SimFlags)
       await sleep(reportMs);
       const memory = process.memoryUsage().rss - before;
       const line = {
+        atMs: Math.round(clock.monotonicMs()),
         ...devices.traffic,
         verified: devices.verified,
         bytesPerDevice: Math.round(memory / count),
@@ -50,9 +52,20 @@ export async function simulate(context: Context, count: number, flags: SimFlags)
   }
 }
 
+/** The addresses of the devices: those of the command line, or that of the fleet. */
+async function brokersOf(
+  fleet: FleetDirectory,
+  urls: readonly string[] | undefined,
+): Promise<readonly [BrokerAddress, ...BrokerAddress[]]> {
+  const own = await fleet.brokerAddress();
+  const [first = own, ...others] = (urls ?? []).map((url) => ({ ...own, url }));
+  return [first, ...others];
+}
+
 function describe(line: Traffic & { readonly verified: number; readonly bytesPerDevice: number }): string {
   const {
     connected,
+    attempts,
     connections,
     sentMessages,
     sentBytes,
@@ -62,7 +75,7 @@ function describe(line: Traffic & { readonly verified: number; readonly bytesPer
     bytesPerDevice,
   } = line;
   return [
-    `${connected} connected (${connections} connections made)`,
+    `${connected} connected (${connections} connections made, ${attempts} tried)`,
     `sent ${sentMessages} messages, ${formatBytes(sentBytes)}`,
     `received ${receivedMessages}, ${formatBytes(receivedBytes)}`,
     `${verified} verified`,

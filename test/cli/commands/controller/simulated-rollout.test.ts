@@ -54,7 +54,7 @@ describe.skipIf(!hasMosquitto)(`a rollout to ${count} simulated devices on Mosqu
     }
     devices = new SimulatedFleet({
       fleet: 'harbour',
-      broker: { url: broker.url, version: 4 },
+      brokers: [{ url: broker.url, version: 4 }],
       keys: [await readFile(at('fleet/keys/deploy.pub.asc'), 'utf8')],
       clock: systemClock,
       count,

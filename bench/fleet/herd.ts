@@ -1,0 +1,43 @@
+import type { SimLine } from './programs.ts';
+
+/** How devices came back after every connection was lost. */
+export interface Herd {
+  /** Attempts per second in the intervals that lie within the window as a whole. */
+  readonly least: number;
+  readonly most: number;
+  readonly perDevice: number;
+  /** Until every device was connected again. */
+  readonly seconds: number;
+}
+
+/**
+ * Judges the numbers that `wherry sim` printed after the connections were lost. The first interval
+ * has the loss within it, so the window begins with the second at the latest.
+ */
+export function attemptsAfterRestart(
+  lines: readonly SimLine[],
+  before: SimLine,
+  count: number,
+  windowSeconds: number,
+): Herd {
+  const after = lines.slice(lines.indexOf(before));
+  const lost = after.findIndex(({ connected }) => connected < count);
+  const begun = after[lost];
+  const end = after.at(-1);
+  if (begun === undefined || end === undefined) throw new Error('no connection was lost');
+  const rates: number[] = [];
+  for (let index = lost + 1; index < after.length; index++) {
+    const [from, to] = [after[index - 1], after[index]];
+    if (from === undefined || to === undefined) break;
+    // The loss was before `begun`, at most the length of an interval.
+    const intervalMs = to.atMs - from.atMs;
+    if (to.atMs - begun.atMs > windowSeconds * 1000 - intervalMs) break;
+    rates.push((1000 * (to.attempts - from.attempts)) / intervalMs);
+  }
+  return {
+    least: Math.min(...rates),
+    most: Math.max(...rates),
+    perDevice: (end.attempts - before.attempts) / count,
+    seconds: (end.atMs - begun.atMs) / 1000,
+  };
+}
