@@ -3,7 +3,10 @@ import type { Group } from './bench.ts';
 
 const pods = 30;
 
-/** What each of many pods takes beside its app, and whether they all run: for a board with little memory. */
+/**
+ * What each of many pods takes beside its app, and whether they all run: for a board with little
+ * memory.
+ */
 export const manyGroup: Group = {
   about: `${pods} pods at once, and the memory of each beside its app's own`,
   onlyByName: true,
