@@ -23,6 +23,7 @@ const copied: Readonly<Record<string, string>> = {
   'src/device/jobs/examine/wherry-examine.service': 'usr/lib/systemd/system/wherry-examine.service',
   'src/device/local-api/wherry-api.service': 'usr/lib/systemd/system/wherry-api.service',
   'src/device/local-api/wherry-api.socket': 'usr/lib/systemd/system/wherry-api.socket',
+  'src/device/local-api/wherry-exec@.service': 'usr/lib/systemd/system/wherry-exec@.service',
   'src/device/metadata/wherry-metadata.service': 'usr/lib/systemd/system/wherry-metadata.service',
   'src/device/metadata/wherry-metadata.socket': 'usr/lib/systemd/system/wherry-metadata.socket',
   'src/device/metadata/wherry-metadata-proxy@.service':
@@ -67,6 +68,7 @@ export async function packageTree(input: TreeInput): Promise<DebianPackage> {
     ),
     file('usr/bin/wherry', '#!/bin/sh\nexec /usr/bin/node /usr/lib/wherry/wherry.js "$@"\n', 0o755),
     file('usr/lib/wherry/attach-network', await read('cross/debian/attach-network'), 0o755),
+    file('usr/lib/wherry/run-in-app', await read('cross/debian/run-in-app'), 0o755),
     file('usr/lib/wherry/seal-secrets', await read('cross/debian/seal-secrets'), 0o755),
     file('usr/lib/wherry/snapshot', await read('cross/debian/snapshot'), 0o755),
     file('usr/share/doc/wherry/copyright', input.copyright),

@@ -15,5 +15,5 @@ rabbitmqctl set_permissions "${device}" "^${queue}\$" "^(amq[.]topic|${queue})\$
 # Topics: what it may write, and what it may read.
 own="v1[.]${fleet}[.]d[.]${device}"
 rabbitmqctl set_topic_permissions "${device}" amq.topic \
-  "^${own}[.](reported|live|event|get)\$" \
-  "^(${own}[.](desired|live)|v1[.]${fleet}[.]root[.][0-9]+|v1[.]${fleet}[.]group[.][a-z0-9-]+[.]desired)\$"
+  "^${own}[.](reported|live|event|get|telemetry|log)\$" \
+  "^(${own}[.](desired|live|ask)|v1[.]${fleet}[.]root[.][0-9]+|v1[.]${fleet}[.]group[.][a-z0-9-]+[.]desired)\$"

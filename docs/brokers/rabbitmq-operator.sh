@@ -13,5 +13,5 @@ rabbitmqctl set_permissions "${operator}" "^${queue}\$" "^(amq[.]topic|${queue})
 
 commands="v1[.]${fleet}[.](d[.]([a-z0-9-]+|[*])[.]desired|group[.]([a-z0-9-]+|[*])[.]desired|root[.]([0-9]+|[*]))"
 rabbitmqctl set_topic_permissions "${operator}" amq.topic \
-  "^${commands}\$" \
-  "^(${commands}|v1[.]${fleet}[.]d[.]([a-z0-9-]+|[*])[.](reported|event|live))\$"
+  "^(${commands}|v1[.]${fleet}[.]d[.][a-z0-9-]+[.]ask)\$" \
+  "^(${commands}|v1[.]${fleet}[.]d[.]([a-z0-9-]+|[*])[.](reported|event|live|telemetry|log))\$"

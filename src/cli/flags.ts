@@ -142,6 +142,17 @@ export interface DeviceFilterFlags {
   readonly label?: readonly string[];
 }
 
+export interface FleetLogFlags extends SigningFlags {
+  /** How long ago the first line was written, in seconds. */
+  readonly since?: number;
+  readonly lines?: number;
+  readonly follow?: true;
+  /** Seconds. */
+  readonly for: number;
+  /** Bytes. */
+  readonly limit: number;
+}
+
 /** Of a device that is being enrolled. */
 export interface FleetEnrolFlags {
   readonly output?: string;

@@ -1,9 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AcName } from '../../src/image/appc/index.ts';
-import { type DeploymentEvent, groupTopic } from '../../src/wire/report/index.ts';
-import type { DesiredState } from '../../src/wire/trust/index.ts';
+import {
+  decodeLogAnswer,
+  type DeploymentEvent,
+  groupTopic,
+  type LogAnswer,
+} from '../../src/wire/report/index.ts';
+import { type DesiredState, encodeEnvelope, encodeLogRequest } from '../../src/wire/trust/index.ts';
+import { signDetached } from '../../src/wire/trust/sign.ts';
 import { oneBoard } from './board-choice.ts';
-import { type BuiltImage, fleet, Scene } from './scene.ts';
+import { type BuiltImage, device, fleet, Scene } from './scene.ts';
 
 /**
  * A board in two groups, whose broker shows it genuine commands on topics of other targets, too.
@@ -111,4 +117,40 @@ describe.each(oneBoard)('on %s', (boardName) => {
     const state = await scene.board.check('wherry approve 9 --group kitchen; ls /run/wherry/approvals');
     expect(state).toContain('kitchen.9');
   });
+
+  it('[C233] sends what a pod wrote on a signed request, and nothing on a replay', async () => {
+    const allow = '\\n[logs]\\nremote_pods = ["talker"]\\n';
+    await scene.board.check(`printf '${allow}' >> /etc/wherry/wherry.toml; systemctl restart wherryd`);
+    await scene.report(({ capabilities }) => capabilities.some(({ name }) => name === 'log-requests'));
+    const exec = ['/usr/bin/busybox', 'sh', '-c', 'echo out of the pod; while sleep 1; do :; done'];
+    const app = { app: { exec, user: '0', group: '0' } };
+    await publish(scene.desired([{ name: 'talker', image, app }], { version: 100 }));
+    const { bootId } = await scene.report(({ pods }) => pods[0]?.name === 'talker' && pods[0].healthy);
+
+    const issued = Math.floor(Date.now() / 1000);
+    const time = { issued, expires: issued + 300 };
+    const payload = encodeLogRequest({
+      ...{ format: 1, ask: 'logs', fleet, device, boot: bootId, ...time },
+      ...{ pod: 'talker' as AcName, since: issued - 600, limitBytes: 4096 },
+    });
+    const signatures = [await signDetached(payload, scene.deployKey.privateKey, issued)];
+    const answers = (): readonly LogAnswer[] => scene.traffic.flatMap(logAnswer);
+    const ends = (): readonly string[] =>
+      answers().flatMap((answer) => ('end' in answer ? [answer.code ?? answer.end] : []));
+    const topic = scene.ownTopic.replace(/desired$/, 'ask');
+    for (const end of ['complete', 'request-replayed']) {
+      await scene.send(encodeEnvelope({ payload, signatures }), topic);
+      await expect.poll(ends, { timeout: 60_000 }).toContain(end);
+    }
+    const text = Buffer.concat(answers().flatMap((answer) => ('text' in answer ? [answer.text] : [])));
+    expect(text.toString().trimEnd().split('\n')).toEqual([expect.stringMatching(/: out of the pod$/)]);
+  });
 });
+
+function logAnswer(payload: Uint8Array): readonly LogAnswer[] {
+  try {
+    return [decodeLogAnswer(payload)];
+  } catch {
+    return []; // another message
+  }
+}

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DesiredState } from '../../src/wire/trust/desired-state.ts';
@@ -7,6 +8,12 @@ import { Scene } from './scene.ts';
 
 const busybox = '/usr/bin/busybox';
 const socket = '/run/wherry/api.sock';
+
+interface ExecLine {
+  readonly stream?: string;
+  readonly text?: string;
+  readonly base64?: string;
+}
 
 interface Answer {
   readonly status: number;
@@ -40,7 +47,7 @@ describe.each(oneBoard)('the local API on %s', (name) => {
 
   beforeAll(async () => {
     described = await describedApi();
-    scene = await Scene.start(name, { config: '[api]\ngroup = "operators"\n' });
+    scene = await Scene.start(name, { config: '[api]\ngroup = "operators"\nexec = true\n' });
     await scene.board.check(
       'groupadd operators; useradd -M -G operators anna; useradd -M ben; systemctl restart wherryd',
     );
@@ -137,6 +144,166 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     );
   });
 
+  const logsOf = (query: string) =>
+    `curl -sSN --unix-socket ${socket} 'http://device/v1/pods/web/logs?${query}'`;
+  it('[C215] follows what a pod writes until the client goes', async () => {
+    const following = scene.board.run(
+      `${logsOf('follow=true&lines=1')} >/tmp/followed & echo $! >/tmp/pid; wait`,
+    );
+    const lines = (count: number) =>
+      scene.board.waitFor(
+        'cat /tmp/followed',
+        ({ stdout }) => stdout.trim().split('\n').filter(Boolean).length === count,
+        60_000,
+      );
+    await lines(1);
+    await ask('POST', 'pods/web/restart');
+    for (const line of (await lines(2)).stdout.trim().split('\n')) {
+      const value = JSON.parse(line) as unknown;
+      expect(value).toMatchObject({ app: 'main', text: 'begins' });
+      expect(described.lineFaults('GET', '/v1/pods/web/logs', value)).toEqual([]);
+    }
+    const followers = 'pgrep -f "^journalctl .*--follow" || echo none';
+    expect(await scene.board.check(followers)).not.toBe('none\n');
+    await scene.board.check('kill $(cat /tmp/pid)');
+    await following;
+    await scene.board.waitFor(followers, ({ stdout }) => stdout === 'none\n', 60_000);
+    expect(await get('pods/web/logs?follow=true&since=yesteryear')).toMatchObject({
+      status: 400,
+      body: { error: { code: 'input-invalid' } },
+    });
+  });
+
+  /** What comes of a program that is run in the app, each line held against the description. */
+  const exec = async (words: readonly string[], input = '</dev/null', user = 'anna') => {
+    const args = words.map((word) => `--url-query 'arg=${word}'`).join(' ');
+    const { stdout } = await scene.board.run(
+      `setpriv --reuid=${user} --regid=${user} --init-groups curl -sS --max-time 90 -T - -X POST ${args} --unix-socket ${socket} http://device/v1/pods/web/apps/main/exec ${input}`,
+      { timeoutMs: 120_000 },
+    );
+    const lines = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as ExecLine);
+    for (const line of lines)
+      expect(described.lineFaults('POST', '/v1/pods/web/apps/main/exec', line)).toEqual([]);
+    const bytes = (of: string) =>
+      Buffer.concat(
+        lines
+          .filter(({ stream }) => stream === of)
+          .map(({ text, base64 }) =>
+            text === undefined ? Buffer.from(base64 ?? '', 'base64') : Buffer.from(text),
+          ),
+      );
+    return { stdout: bytes('stdout'), stderr: String(bytes('stderr')), end: lines.at(-1) };
+  };
+  const sh = (script: string, input?: string) => exec([busybox, 'sh', '-c', script], input);
+  /** Everything that an execution may leave. */
+  const left = `cd /run/wherry; ls -d exec/* exec-* 2>/dev/null; find /sys/fs/cgroup -name 'wherry-exec-*' -printf '%f\\n'; systemctl list-units --all --plain --no-legend 'wherry-exec@*'; pgrep -f '^${busybox} sleep 4321'`;
+
+  it('[C216] runs a program in an app with its input, output and exit status', async () => {
+    const said = await exec([busybox, 'sh', '-c', `${busybox} cat; echo two >&2; exit 7`], '<<< "one"');
+    expect({ ...said, stdout: String(said.stdout) }).toEqual({
+      stdout: 'one\n',
+      stderr: 'two\n',
+      end: { exit: 7 },
+    });
+    expect((await sh('kill -9 $$')).end).toEqual({ exit: 137 });
+    // No text, and more than the pipes hold.
+    const sent = 'head -c 3000000 /dev/urandom | tee /tmp/random |';
+    const { stdout, end } = await exec([busybox, 'cat'], `< <(${sent} cat)`);
+    expect(end).toEqual({ exit: 0 });
+    expect(createHash('sha256').update(stdout).digest('hex')).toBe(
+      (await scene.board.check('sha256sum /tmp/random')).split(' ')[0],
+    );
+    expect((await scene.board.run(left)).stdout).toBe('');
+  });
+
+  it('[C216] confines the program as the app is', async () => {
+    const powers = (status: string) =>
+      status.split('\n').filter((line) => /^(Uid|Gid|Groups|Cap|NoNewPrivs|Seccomp)/.test(line));
+    const { stdout } = await sh(
+      `${busybox} cat /proc/self/status; ${busybox} cat /proc/self/oom_score_adj; ${busybox} ls -l /proc/self/fd/1`,
+    );
+    const pid = String(await pidOf());
+    expect(powers(String(stdout))).toEqual(powers(await scene.board.check(`cat /proc/${pid}/status`)));
+    const namespaces = (of: string) =>
+      scene.board.check(
+        `cd /proc/${of}/ns; for ns in cgroup ipc mnt net pid user uts; do readlink $ns; done; stat -Lc %d:%i /proc/${of}/root`,
+      );
+    const running = sh(`exec ${busybox} sleep 4321`);
+    const found = await scene.board.waitFor(
+      `pgrep -f '^${busybox} sleep 4321'`,
+      ({ status }) => status === 0,
+      60_000,
+    );
+    const inside = found.stdout.trim();
+    expect(await namespaces(inside)).toBe(await namespaces(pid));
+    const group = (await scene.board.check(`sed -n s/^0:://p /proc/${pid}/cgroup`)).trim();
+    expect(await scene.board.check(`sed -n s/^0:://p /proc/${inside}/cgroup`)).toMatch(
+      `${group}/wherry-exec-`,
+    );
+    // It ends with the app.
+    await ask('POST', 'pods/web/restart');
+    expect((await running).end).toEqual({ exit: 137 });
+    await scene.board.waitFor(left, ({ stdout: rest }) => rest === '', 60_000);
+  });
+
+  it('[C217] kills the program and what it started when the client goes', async () => {
+    const begun = `pgrep -f '^${busybox} sleep 4321' | wc -l`;
+    const script = `trap "" TERM HUP; ${busybox} setsid ${busybox} sleep 4321 & ${busybox} sleep 4321`;
+    const client = scene.board.run(
+      `curl -sSN -X POST -G --url-query 'arg=${busybox}' --url-query arg=sh --url-query arg=-c --url-query 'arg=${script}' --unix-socket ${socket} http://device/v1/pods/web/apps/main/exec >/dev/null & echo $! >/tmp/pid; wait`,
+    );
+    await scene.board.waitFor(begun, ({ stdout }) => Number(stdout) >= 2, 60_000);
+    await scene.board.check('kill -KILL $(cat /tmp/pid)');
+    await client;
+    await scene.board.waitFor(left, ({ stdout }) => stdout === '', 60_000);
+    expect((await get('pods')).body).toMatchObject([{ activeState: 'active' }]);
+  });
+
+  it('[C217] leaves nothing of a program when the service dies', async () => {
+    const client = sh(`exec ${busybox} sleep 4321`).catch((error: unknown) => error);
+    await scene.board.waitFor(`pgrep -f '^${busybox} sleep 4321'`, ({ status }) => status === 0, 60_000);
+    await scene.board.check('systemctl kill -s KILL wherry-api.service');
+    await client;
+    await scene.board.waitFor(left, ({ stdout }) => stdout === '', 60_000);
+  });
+
+  it.each([
+    ['pods/other/apps/main/exec?arg=x', 404, 'not-found', 'there is no pod "other" here'],
+    ['pods/web/apps/side/exec?arg=x', 404, 'not-found', 'the pod web has no app "side"'],
+    ['pods/web/apps/main/exec', 400, 'input-invalid', 'arg takes the program'],
+    ['pods/web/apps/main/exec?arg=a%00b', 400, 'input-invalid', 'arg takes the program'],
+    ['pods/web/apps/main/exec?user=0', 400, 'input-invalid', 'there is no parameter "user"'],
+  ])('[C216] refuses %s', async (path, status, code, message) => {
+    expect(await ask('POST', path)).toMatchObject({
+      status,
+      body: { error: { code, message: expect.stringContaining(message) as string } },
+    });
+  });
+
+  it('[C216] refuses a program that is not there, and an app that does not run', async () => {
+    expect((await exec(['nothing'])).end).toMatchObject({
+      error: {
+        code: 'not-found',
+        message: expect.stringContaining('"nothing" was not run in the app main') as string,
+      },
+    });
+    await ask('POST', 'pods/web/stop');
+    expect(await ask('POST', 'pods/web/apps/main/exec?arg=x')).toMatchObject({
+      status: 404,
+      body: {
+        error: {
+          code: 'not-found',
+          message: expect.stringContaining('the app main of the pod web does not run') as string,
+        },
+      },
+    });
+    await ask('POST', 'pods/web/start');
+    expect((await scene.board.run(left)).stdout).toBe('');
+  });
+
   it('sets, lists and removes locks and approvals', async () => {
     const wanted = { reason: 'the harvester runs', seconds: 600, keep: true };
     expect(await ask('PUT', 'locks/harvest', wanted, 'anna')).toMatchObject({
@@ -148,7 +315,12 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     expect(await ask('DELETE', 'locks/harvest')).toMatchObject({ status: 200 });
     expect(await get('locks')).toMatchObject({ body: [] });
     expect(await ask('PUT', 'approvals/12')).toEqual({ status: 200, body: { version: 12 } });
-    await scene.board.check('test -e /run/wherry/approvals/12');
+    expect(await ask('PUT', 'approvals/13?group=harvesters')).toEqual({
+      status: 200,
+      body: { version: 13, group: 'harvesters' },
+    });
+    // As "wherry approve --group" leaves it, which groups.test.ts shows to be obeyed.
+    await scene.board.check('cd /run/wherry/approvals; test -e 12; test -e harvesters.13; test ! -e 13');
   });
 
   it('has wherryd collect garbage', async () => {

@@ -57,7 +57,10 @@ async function rabbitmq(): Promise<Guarded> {
 const accounts = ['operator', 'crane-7', 'crane-8'];
 const own = deviceTopics('harbour', 'crane-7');
 const others = deviceTopics('harbour', 'crane-8');
-const ofOthers = [others.desired, others.reported, others.event, others.live, others.get];
+const ofOthers = [
+  ...[others.desired, others.reported, others.event, others.live, others.get],
+  ...[others.telemetry, others.ask, others.log],
+];
 const root = 'v1/harbour/root/2';
 const group = 'v1/harbour/group/north/desired';
 const text = ({ payload }: Message): string => Buffer.from(payload).toString();
@@ -106,15 +109,14 @@ describe.each(kinds)('the access rules for $name in docs/brokers', ({ skipped, m
     '[C195] let a device report, and read what is for it, its groups and its fleet',
     async () => {
       const operator = await enter('operator');
-      const heard = [own.reported, own.live, own.event];
+      const heard = [own.reported, own.live, own.event, own.telemetry, own.log];
       await operator.connection.subscribe(heard);
-      const forDevice = [own.desired, group, root];
-      for (const topic of forDevice) await retain(operator.connection, topic, 'from the operator');
-
+      const forDevice = [own.desired, group, root, own.ask];
       const device = await enter('crane-7');
-      await device.connection.subscribe([own.desired, own.live]);
+      await device.connection.subscribe([own.desired, own.live, own.ask]);
       await device.connection.subscribe([group]);
       await device.connection.subscribe([root]);
+      for (const topic of forDevice) await retain(operator.connection, topic, 'from the operator');
       await until(() =>
         forDevice.every((topic) => device.messages.some((message) => message.topic === topic)),
       );
@@ -126,12 +128,12 @@ describe.each(kinds)('the access rules for $name in docs/brokers', ({ skipped, m
   it.skipIf(skipped)(
     '[C195] do not let it write what commands anybody, nor in the name of another',
     async () => {
-      const forbidden = [own.desired, group, root, ...ofOthers];
+      const forbidden = [own.desired, own.ask, group, root, ...ofOthers];
       const operator = await enter('operator');
       for (const topic of [own.desired, group, root, others.desired])
         await retain(operator.connection, topic, 'from the operator');
       await operator.connection.subscribe([
-        ...forbidden.filter((topic) => topic !== others.get),
+        ...forbidden.filter((topic) => topic !== others.get && !topic.endsWith('/ask')),
         own.reported,
       ]);
       for (const topic of forbidden) {

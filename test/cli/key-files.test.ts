@@ -1,3 +1,4 @@
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -40,6 +41,12 @@ describe('[A9.25] a file that is not a public key', () => {
     ],
     ['indented', () => gpg.export(key).replace(/^/gm, '  '), /cannot be read as an OpenPGP key/],
     ['private', () => gpg.run(['--armor', '--export-secret-keys', key]).stdout, /it is a private key/],
+    [
+      // gpg --armor --export > wrong.asc, in Windows PowerShell 5.1 (about_Redirection, "UTF-16LE")
+      'UTF-16',
+      () => Buffer.from(`\ufeff${gpg.export(key)}`, 'utf16le'),
+      /it is UTF-16 text, as PowerShell writes .* --output FILE/,
+    ],
     ['text', () => 'hello\n', /no armored block/],
     ['a signature', () => gpg.sign(Buffer.from('x'), key), /cannot be read as an OpenPGP key/],
     ['empty', () => '', /holds no OpenPGP key/],
@@ -56,6 +63,26 @@ describe('[A9.25] a file that is not a public key', () => {
     if (_what === 'private') expect(signed.status).toBe(0);
     else
       expect(signed).toMatchObject({ status: 64, err: expect.stringContaining(at('wrong.asc')) as string });
+    await writeFile(at('a.aci.asc'), gpg.sign(at('a.aci'), key));
+  });
+
+  it.each<[string, () => void, RegExp]>([
+    [
+      'UTF-16',
+      () => writeFileSync(at('a.aci.asc'), Buffer.from(`\ufeff${gpg.sign(at('a.aci'), key)}`, 'utf16le')),
+      /a\.aci: the signature is UTF-16 text, as PowerShell writes/,
+    ],
+    [
+      'a directory',
+      () => mkdirSync(at('a.aci.asc')),
+      /a\.aci: its signature cannot be read: it is a directory/,
+    ],
+  ])('nor is a signature that is %s', async (_what, make, reason) => {
+    rmSync(at('a.aci.asc'));
+    make();
+    const verified = await image('verify', at('a.aci'), '--key', at('good.asc'));
+    expect(verified.err).toMatch(reason);
+    rmSync(at('a.aci.asc'), { recursive: true });
     await writeFile(at('a.aci.asc'), gpg.sign(at('a.aci'), key));
   });
 

@@ -17,6 +17,7 @@ const unitFiles: Readonly<Record<string, string>> = {
   'wherry-api.service': 'local-api',
   'wherry-api.socket': 'local-api',
   'wherry-arm32.service': 'host',
+  'wherry-exec@.service': 'local-api',
   'wherry-examine.service': 'jobs/examine',
   'wherry-pull@.service': 'jobs/pull',
   'wherry-render@.service': 'jobs/render',
@@ -59,6 +60,7 @@ describe('the units', () => {
         ['wherry-api.service', 'wherry-api.service'],
         ['wherry-api.socket', 'wherry-api.socket'],
         ['wherry-arm32.service', 'wherry-arm32.service'],
+        ['wherry-exec@.service', 'wherry-exec@job.service'],
         ['wherry-examine.service', 'wherry-examine.service'],
         ['wherry-pull@.service', 'wherry-pull@job.service'],
         ['wherry-render@.service', 'wherry-render@job.service'],
@@ -69,7 +71,10 @@ describe('the units', () => {
       for (const [source, name] of units) {
         // The program that starts the others is looked for.
         const text = await readFile(unitFile(source), 'utf8');
-        const here = text.replaceAll('/usr/lib/wherry/snapshot ', `${path.join(debian, 'snapshot')} `);
+        const here = text.replaceAll(
+          /\/usr\/lib\/wherry\/(snapshot|run-in-app) /g,
+          (_, script: string) => `${path.join(debian, script)} `,
+        );
         await writeFile(path.join(directory, name), here);
       }
       const files = units.map(([, name]) => path.join(directory, name));
@@ -82,6 +87,14 @@ describe('the units', () => {
     } finally {
       await rm(directory, { recursive: true });
     }
+  });
+
+  it('[C217] end a program in an app with the local API, and then what it left', async () => {
+    const unit = await directives('wherry-exec@.service');
+    expect(unit.get('BindsTo')).toBe('wherry-api.service');
+    expect(unit.get('ExecStopPost')).toMatch(/ end$/);
+    expect(unit.get('KillSignal')).toBe('SIGKILL');
+    await run('sh', ['-n', path.join(debian, 'run-in-app')]);
   });
 
   it('start the supervisor at boot without waiting for a network', async () => {

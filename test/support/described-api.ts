@@ -25,6 +25,8 @@ export interface DescribedApi {
   readonly operations: readonly string[];
   /** What the description says against an exchange; empty when it agrees. */
   readonly faults: (exchange: Exchange) => readonly string[];
+  /** The same for one line of an answer that is a stream. */
+  readonly lineFaults: (method: string, path: string, line: unknown) => readonly string[];
 }
 
 /** docs/local-api.yaml, once it is checked to be OpenAPI. */
@@ -51,11 +53,19 @@ export async function describedApi(): Promise<DescribedApi> {
       return operation === undefined ? [] : [{ path, method: method.toUpperCase(), operation }];
     }),
   );
+  const operationAt = (method: string, path: string) =>
+    all.find((one) => one.method === method && patternOf(one.path).test(path));
   return {
+    lineFaults: (method, path, line) => {
+      const content = operationAt(method, path)?.operation.responses['200']?.content;
+      const schema = content?.['application/x-ndjson']?.schema;
+      if (schema === undefined) return [`the lines of ${method} ${path} are not described`];
+      return ajv.validate(schema, line) ? [] : [`${ajv.errorsText()} in ${JSON.stringify(line)}`];
+    },
     operations: all.map(({ path, method }) => `${method} ${path}`),
     faults: ({ method, path, sent, status, body }) => {
       const [plain = ''] = path.split('?');
-      const found = all.find((one) => one.method === method && patternOf(one.path).test(plain));
+      const found = operationAt(method, plain);
       if (found === undefined) {
         // What is not there is refused in the same words.
         const any = all[0]?.operation.responses['default'];

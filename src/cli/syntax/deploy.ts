@@ -67,19 +67,27 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
     });
   published(
     program
-      .command('rollback <devices...>')
+      .command('rollback [devices...]')
       .description('command devices to run again what they ran before, as a new version')
       .option(
         '--to <version>',
         'the version whose pods to run (default: the last good one before the present)',
         count,
-      ),
+      )
+      .option('--group <name>', 'command the devices that are in this group, in place of devices by name'),
   )
-    .addHelpText('after', example('wherry rollback crane-7', 'wherry rollback crane-7 --to 12'))
+    .addHelpText(
+      'after',
+      example(
+        'wherry rollback crane-7',
+        'wherry rollback crane-7 --to 12',
+        'wherry rollback --group kitchen',
+      ),
+    )
     .action(
       async (
         devices: string[],
-        options: WaitFlags & CommandSigningFlags & { to?: number },
+        options: WaitFlags & CommandSigningFlags & { to?: number; group?: string },
         command: Command,
       ) => {
         const { rollback } = await import('../commands/operator/deploy.ts');

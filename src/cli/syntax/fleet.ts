@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
-import type { DeviceFilterFlags } from '../flags.ts';
+import type { DeviceFilterFlags, FleetLogFlags } from '../flags.ts';
 import { addFleetEnrol } from './enrol.ts';
-import { count, example, type MakeContext, repeatable } from './options.ts';
+import { byteCount, count, duration, example, type MakeContext, repeatable, signing } from './options.ts';
 
 /** `wherry fleet` */
 /** `wherry keys` */
@@ -35,6 +35,7 @@ export function addFleet(program: Command, makeContext: MakeContext): void {
     });
   addFleetEnrol(fleet, makeContext);
   addFleetViews(fleet, makeContext);
+  addFleetLogs(fleet, makeContext);
   addFleetKey(fleet, makeContext);
 }
 
@@ -119,6 +120,38 @@ function addFleetViews(fleet: Command, makeContext: MakeContext): void {
       const { fleetEvents } = await import('../commands/operator/fleet-view.ts');
       await fleetEvents(makeContext(command.optsWithGlobals()), options);
     });
+}
+
+function addFleetLogs(fleet: Command, makeContext: MakeContext): void {
+  signing(
+    fleet
+      .command('logs <device> <pod> [app]')
+      .description('ask a device, with a signed request, for what a pod wrote, and print it'),
+  )
+    .option('--since <time>', 'not what is older, for example 15m or 2h', duration)
+    .option('-n, --lines <count>', 'of what is there, only the newest lines', count)
+    .option('-f, --follow', 'go on with what the pod writes, until --for is over or Ctrl-C')
+    .option('--for <time>', 'how long the device answers, at most 1h', duration, 600)
+    .option('--limit <size>', 'how much the device sends, at most 1MiB', byteCount, 256 << 10)
+    .addHelpText(
+      'after',
+      example(
+        'wherry fleet logs crane-7 web --since 15m',
+        'wherry fleet logs crane-7 web nginx --follow --for 10m --limit 64KiB',
+      ),
+    )
+    .action(
+      async (
+        device: string,
+        pod: string,
+        app: string | undefined,
+        options: FleetLogFlags,
+        command: Command,
+      ) => {
+        const { fleetLogs } = await import('../commands/operator/fleet-logs.ts');
+        await fleetLogs(makeContext(command.optsWithGlobals()), [device, pod, app], options);
+      },
+    );
 }
 
 /** `--version` is the version of wherry, so the filter has another name. */

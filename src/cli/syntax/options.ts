@@ -96,6 +96,15 @@ export function duration(text: string): number {
   return Number(digits) * (unitSeconds[unit] ?? 1);
 }
 
+const unitBytes: Readonly<Record<string, number>> = { KiB: 1 << 10, MiB: 1 << 20 };
+
+/** `4096`, `256KiB` or `1MiB` as bytes. */
+export function byteCount(text: string): number {
+  const [, digits = '', unit] = /^(\d{1,9})(KiB|MiB)?$/.exec(text) ?? [];
+  if (digits === '') throw new InvalidArgumentError('It takes a size such as 4096, 256KiB or 1MiB.');
+  return Number(digits) * (unit === undefined ? 1 : (unitBytes[unit] ?? 1));
+}
+
 export function wholeNumber(min: number, max: number, what: string): (text: string) => number {
   return (text) => {
     const value = /^\d{1,16}$/.test(text) ? Number(text) : NaN;

@@ -27,7 +27,7 @@ export const refusalCodes = {
   'wrong-device': ['command', 'the desired state is for another device'],
   'version-older': ['command', 'a newer version has been trusted before (rollback attack)'],
   'version-conflict': ['command', 'the same version was trusted before with other content'],
-  expired: ['command', 'the desired state is past its expiry (freeze attack)'],
+  expired: ['command', 'the desired state or the request is past its expiry (freeze attack)'],
   'threshold-not-met': ['command', 'fewer keys of the role signed than its threshold asks for'],
   'root-malformed': [
     'command',
@@ -43,6 +43,9 @@ export const refusalCodes = {
   'secret-mismatch': ['command', 'the value of a secret is not the one that was signed for'],
   'wrong-target': ['command', 'the desired state came on the topic of another target than it is for'],
   'passed-over': ['command', 'the command of another target of the device goes first'],
+  'request-malformed': ['command', 'the signed payload is not a request'],
+  'request-replayed': ['command', 'the request was answered before, or is for another boot (replay attack)'],
+  'log-forbidden': ['command', 'the configuration of the device does not allow the logs to be read'],
   // --- the image (image/aci, wire/http, device/store)
   // --------------------------------------------------------------------
   'image-signature-missing': ['image', 'the image has no detached signature'],

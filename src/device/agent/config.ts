@@ -39,9 +39,16 @@ export interface Config {
     /** Addresses of the network `bridge`. */
     readonly subnet: string;
   };
+  /**
+   * Pods whose logs are sent on a signed request; `*` is every pod. No request is heard without
+   * one.
+   */
+  readonly remoteLogPods: readonly string[];
   readonly api: {
     /** Whose members may use the local API; root alone without it. */
     readonly group?: string;
+    /** Whether the local API runs programs in apps. */
+    readonly exec: boolean;
   };
   /** What pods may have. */
   readonly allow: AllowList;
@@ -68,6 +75,7 @@ export function parseConfig(text: string): Config {
   const allow = root.table('allow');
   const store = root.table('store');
   const api = root.table('api');
+  const logs = root.table('logs');
   const report = root.table('report');
   const gc = root.table('gc');
   const telemetry = root.table('telemetry');
@@ -84,6 +92,7 @@ export function parseConfig(text: string): Config {
     },
     download: readDownload(download),
     network: readNetwork(network),
+    remoteLogPods: logs.list('remote_pods', [], 'names of pods, or ["*"] for all', toPodName, maxRemotePods),
     api: readApi(api),
     allow: readAllowList(allow),
     store: { compression: store.oneOf('compression', ['none', 'lz4'], 'none') },
@@ -91,7 +100,20 @@ export function parseConfig(text: string): Config {
     reportSchedule: report.text('schedule', '*/5 * * * *'),
     gcSchedule: gc.text('schedule', '17 3 * * *'),
   };
-  for (const table of [root, broker, limits, download, network, allow, store, api, report, gc, telemetry])
+  for (const table of [
+    root,
+    broker,
+    limits,
+    download,
+    network,
+    allow,
+    store,
+    api,
+    logs,
+    report,
+    gc,
+    telemetry,
+  ])
     table.refuseLeftovers();
   const { maxBytesPerSecond } = config.download;
   const { minBytesPerSecond } = config.limits;
@@ -107,6 +129,11 @@ export function parseConfig(text: string): Config {
 /** As many as leave room for the topics of the device in the eight that every broker takes. */
 const maxGroups = 4;
 const maxLabels = 16;
+const maxRemotePods = 16;
+
+function toPodName(name: string): string | undefined {
+  return name === '*' || (isAcName(name) && name.length <= 64) ? name : undefined;
+}
 
 function readGroups(root: Table): readonly AcName[] {
   const expected = 'different AC Names of at most 64 characters, as in ["kitchen", "floor-2"]';
@@ -181,12 +208,13 @@ function readNetwork(network: Table): Config['network'] {
 
 function readApi(api: Table): Config['api'] {
   const { group } = api.optionalTexts({ group: 'group' });
-  if (group === undefined) return {};
+  const exec = api.flag('exec', false);
+  if (group === undefined) return { exec };
   // What useradd(8) takes.
   if (!/^[a-z_][a-z0-9_-]{0,31}$/.test(group)) {
     throw invalid('api.group', 'takes the name of a group such as "operators"');
   }
-  return { group };
+  return { group, exec };
 }
 
 /** `a.b.c.d/prefix` with no bit set behind the prefix. */

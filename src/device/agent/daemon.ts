@@ -4,6 +4,7 @@ import { DeviceSession } from '../session/index.ts';
 import { openBrokers } from './broker-addresses.ts';
 import { buildReport } from './device-report.ts';
 import type { DeviceWorld } from '../world/index.ts';
+import { answerLogs } from './answer-logs.ts';
 import { admitGroup } from './api-socket.ts';
 import { keepRecord } from './local-record.ts';
 import { lookAtApps, lookAtDevice } from './look-at-numbers.ts';
@@ -41,7 +42,7 @@ const stopWithinMs = 8_000;
 export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'visited'> {
   const { journal, places, signal } = options;
   const device = await openDevice(options);
-  const { config, disk, notifier, systemd, host, keeper, now } = device;
+  const { config, disk, notifier, systemd, host, keeper, trust, now, owner, examining } = device;
   const sealed = new Set<string>();
   let hasBroker = false;
   const { world, watch } = makeWorld(device, { sealed, isConnected: () => hasBroker });
@@ -52,6 +53,7 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     fleet: config.fleet,
     device: config.device,
     groups: config.groups,
+    asks: config.remoteLogPods.length > 0,
     bootId: host.bootId,
     transport: brokers,
     clock: systemClock,
@@ -68,8 +70,9 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     },
     (report) => {
       session.publishReport(report);
-      keepRecord(places.record, { report, network: config.network }).catch((error: unknown) =>
-        journal.log('warning', `the record for the local API cannot be written: ${String(error)}`),
+      keepRecord(places.record, { report, network: config.network, api: { exec: config.api.exec } }).catch(
+        (error: unknown) =>
+          journal.log('warning', `the record for the local API cannot be written: ${String(error)}`),
       );
     },
     (error) => journal.log('warning', `a report could not be made: ${String(error)}`),
@@ -78,6 +81,11 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     ...{ world, session, sealed, signal },
     report: () => reporter.request(),
     onRest: options.onRest,
+  });
+
+  const logs = answerLogs({
+    ...{ config, places, journal, session, keeper, trust, roots, now, examining },
+    ...{ bootId: host.bootId, unit: { systemd, disk, owner } },
   });
 
   // A stop that comes before wherryd is ready does not wait for systemd.
@@ -152,7 +160,7 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
   if (visits.areOn) {
     const ports = {
       clock: systemClock,
-      isBusy: () => supervisor.busy,
+      isBusy: () => supervisor.busy || logs.busy,
       traffic: () => session.traffic,
       probationSeconds: () => keeper.state.pending?.desired.policy.probationSeconds ?? 0,
       settled: () => roots.settled(signal).catch(() => undefined),
@@ -169,6 +177,7 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
   const patience = setTimeout(() => systemd.close(), stopWithinMs);
   await looking;
   await rooting;
+  await logs.close();
   await roots.close();
   await supervisor.close();
   await session.close();

@@ -4,6 +4,7 @@ import type { DeviceReport } from '../../wire/report/index.ts';
 import { systemClock } from '../../core/ports/index.ts';
 import type { Config } from './config.ts';
 import type { DeviceWorld, PodWatch } from '../world/index.ts';
+import { logCapability } from './answer-logs.ts';
 import { encryptionCapability } from './device-key.ts';
 import type { Host, Places } from '../host/index.ts';
 import type { SeveralBrokers } from '../session/index.ts';
@@ -49,7 +50,11 @@ export async function buildReport(
     ...(deployment === undefined ? {} : { deployment }),
     ...(refused === undefined ? {} : { refused }),
     pods: await Promise.all(world.pods.map((pod) => watch.report(pod))),
-    capabilities: [...host.capabilities, ...encryptionCapability(places)],
+    capabilities: [
+      ...host.capabilities,
+      ...encryptionCapability(places),
+      ...logCapability(config.remoteLogPods),
+    ],
     ...(damaged.length === 0 ? {} : { damaged }),
     ...(brokers.use === undefined ? {} : { broker: brokers.use }),
   };

@@ -5,7 +5,11 @@ import type { Config } from './config.ts';
 /** Leaves in memory what the local API reads (device/local-api/device-status.ts). */
 export async function keepRecord(
   path: string,
-  record: { readonly report: DeviceReport; readonly network: Config['network'] },
+  record: {
+    readonly report: DeviceReport;
+    readonly network: Config['network'];
+    readonly api: Pick<Config['api'], 'exec'>;
+  },
 ): Promise<void> {
   await writeFile(`${path}.new`, JSON.stringify(record), { mode: 0o600 });
   await rename(`${path}.new`, path);

@@ -5,7 +5,6 @@ import { sealInUnit } from '../jobs/seal/index.ts';
 import type { DeviceSession } from '../session/index.ts';
 import { trustedInEra } from '../../wire/trust/index.ts';
 import type { DeviceWorld } from '../world/index.ts';
-import { inTurn } from './in-turn.ts';
 import { checkMessage } from './message-policy.ts';
 import type { OpenedDevice } from './open-device.ts';
 import { rootFiles } from './root-files.ts';
@@ -30,10 +29,9 @@ export function makeSupervisor(
   device: OpenedDevice,
   live: Surroundings,
 ): { readonly supervisor: Supervisor; readonly roots: RootUpdates } {
-  const { journal, places, config, disk, systemd, host, keeper, owner, stores, trust, now } = device;
+  const { journal, places, config, disk, systemd, host, keeper, owner, stores, trust, now, examining } =
+    device;
   const { world, session, signal } = live;
-  /** The unit that examines does so for one message at a time. */
-  const examining = inTurn();
   const supervisor = new Supervisor({
     keeper,
     groups: config.groups,

@@ -6,6 +6,7 @@ import { type Journal, systemClock } from '../../core/ports/index.ts';
 import { lookAtHost, type Places, pullUser } from '../host/index.ts';
 import { type DeviceTime, deviceTime, timeFloor } from '../../wire/trust/index.ts';
 import { parseConfig } from './config.ts';
+import { inTurn } from './in-turn.ts';
 import { openState } from './state-file.ts';
 import { deviceTrust, trustFiles } from './trust-files.ts';
 import { accountOf } from './unit-account.ts';
@@ -56,5 +57,7 @@ export async function openDevice(options: OpenOptions) {
   return {
     ...{ journal, places, config, disk, notifier, systemd, seals, host, store },
     ...{ keeper, owner, stores, trust, now },
+    /** The unit that examines does so for one message at a time. */
+    examining: inTurn(),
   };
 }

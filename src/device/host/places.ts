@@ -27,6 +27,8 @@ export const places = {
   record: '/run/wherry/record.json',
   /** The local API. systemd listens there, for wherry-api.service. */
   apiSocket: '/run/wherry/api.sock',
+  /** A directory for each program that the local API has run in an app. */
+  exec: '/run/wherry/exec',
   units: '/etc/systemd/system',
   crun: '/usr/bin/crun',
   /** Networks of the operator: configuration lists of CNI. */

@@ -1,10 +1,13 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { type Clock, systemClock } from '../../core/ports/index.ts';
 import { asLocalRefusal, isRefusal, Refusal, refusalCodes } from '../../core/refusal/index.ts';
+import { type LineStream, sendLines } from './line-stream.ts';
 import { type ApiRequest, carryOut } from './requests.ts';
 
 const maxBodyBytes = 4096;
 const maxConnections = 16;
+/** Answers that come for as long as the client listens leave connections for other requests. */
+const maxStreams = 8;
 
 /** The HTTP status of a refusal: by its code, or else by the class of that. */
 const statuses: Readonly<Record<string, number>> = {
@@ -21,18 +24,22 @@ export interface ApiServerPorts {
   readonly clock?: Clock;
   /** One line for each request that may change something. */
   readonly log: (line: string) => void;
+  /** How long a client may take to send a body. */
+  readonly bodyWithinMs?: number;
 }
 
 /**
  * The local API, not yet listening. A connection carries one request, so the number of connections
  * bounds what is done at once. Whatever a client sends, it costs bounded memory and time.
  */
-export function apiServer({ clock = systemClock, log }: ApiServerPorts): Server {
+export function apiServer({ clock = systemClock, log, bodyWithinMs = 20_000 }: ApiServerPorts): Server {
+  let streams = 0;
   const server = createServer(
     {
       maxHeaderSize: 8 << 10,
       headersTimeout: 10_000,
-      requestTimeout: 20_000,
+      // What is sent to a program in an app may take as long as that runs.
+      requestTimeout: 0,
       connectionsCheckingInterval: 1000,
     },
     (incoming, response) => {
@@ -41,7 +48,8 @@ export function apiServer({ clock = systemClock, log }: ApiServerPorts): Server 
         method: incoming.method ?? '',
         path,
         query: new URLSearchParams(query),
-        body: () => readBody(incoming),
+        body: () => readBody(incoming, bodyWithinMs),
+        input: incoming,
       };
       const gone = new AbortController();
       response.once('close', () => gone.abort(new Error('the client is gone')));
@@ -56,15 +64,35 @@ export function apiServer({ clock = systemClock, log }: ApiServerPorts): Server 
         });
         response.end(body);
       };
-      carryOut(request, { clock, signal: gone.signal }).then(
-        (value) => say(200, value),
-        (error: unknown) => {
-          const refusal = refusalOf(error, log);
-          const [kind] = refusalCodes[refusal.code];
-          const { code, message } = refusal;
-          say(statuses[code] ?? statuses[kind] ?? 500, { error: { code, message } });
-        },
-      );
+      const failure = (error: unknown) => {
+        const { code, message } = refusalOf(error, log);
+        return { code, line: { error: { code, message } } };
+      };
+      carryOut(request, { clock, signal: gone.signal })
+        .then(async (answer) => {
+          if (typeof answer !== 'function') {
+            say(200, answer);
+            return;
+          }
+          if (streams >= maxStreams) {
+            throw new Refusal(
+              'device-unsupported',
+              `${maxStreams} logs and programs in apps are followed already, which is the limit; end one`,
+            );
+          }
+          streams++;
+          if (request.method !== 'GET') log(`${request.method} ${request.path}: begins`);
+          try {
+            await sendLines(response, answer as LineStream, gone.signal, (error) => failure(error).line);
+          } finally {
+            streams--;
+          }
+        })
+        .catch((error: unknown) => {
+          const { code, line } = failure(error);
+          const [kind] = refusalCodes[code];
+          say(statuses[code] ?? statuses[kind] ?? 500, line);
+        });
     },
   );
   server.maxConnections = maxConnections;
@@ -79,17 +107,36 @@ function refusalOf(error: unknown, log: (line: string) => void): Refusal {
   return new Refusal('internal', 'internal error in wherry; see the journal of wherry-api and report it');
 }
 
-async function readBody(incoming: IncomingMessage): Promise<unknown> {
+async function readBody(incoming: IncomingMessage, withinMs: number): Promise<unknown> {
   const pieces: Buffer[] = [];
-  let length = 0;
-  for await (const piece of incoming as AsyncIterable<Buffer>) {
-    length += piece.length;
-    if (length > maxBodyBytes) throw new Refusal('input-invalid', `a body has at most ${maxBodyBytes} bytes`);
-    pieces.push(piece);
-  }
+  const read = async (): Promise<void> => {
+    let length = 0;
+    for await (const piece of incoming as AsyncIterable<Buffer>) {
+      length += piece.length;
+      if (length > maxBodyBytes)
+        throw new Refusal('input-invalid', `a body has at most ${maxBodyBytes} bytes`);
+      pieces.push(piece);
+    }
+  };
+  await within(withinMs, read());
   try {
     return JSON.parse(Buffer.concat(pieces).toString('utf8'));
   } catch (cause) {
     throw new Refusal('input-invalid', 'the body is not JSON', { cause });
+  }
+}
+
+async function within(ms: number, work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(
+      () => reject(new Refusal('input-invalid', `the body took more than ${ms / 1000} s`)),
+      ms,
+    );
+  });
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }

@@ -1,7 +1,9 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { isAcName } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
+import type { WriteLine } from './line-stream.ts';
 
 export interface LogChoice {
   readonly pod: string;
@@ -27,6 +29,8 @@ export interface LogLine {
 const searchMs = 10_000;
 /** Entries are read as JSON with all their fields: some 2 KB around each line. */
 const maxJournalBytes = 8 << 20;
+/** With --all a long line is printed, not left out. */
+const fields = ['--all', '--output-fields=MESSAGE,WHERRY_APP,__REALTIME_TIMESTAMP'];
 
 /**
  * The words of journalctl that show what a pod wrote. The journal has it with the fields WHERRY_POD
@@ -62,8 +66,6 @@ export function journalCommand(choice: LogChoice): readonly string[] {
  */
 export async function readLog(choice: LogChoice & { readonly lines: number }): Promise<readonly LogLine[]> {
   const [program = '', ...args] = journalCommand({ ...choice, json: true });
-  // With --all a long line is printed, not left out.
-  const fields = ['--all', '--output-fields=MESSAGE,WHERRY_APP,__REALTIME_TIMESTAMP'];
   try {
     const bounds = { timeout: searchMs, maxBuffer: maxJournalBytes };
     const { stdout } = await promisify(execFile)(program, [...fields, ...args], bounds);
@@ -78,6 +80,33 @@ export async function readLog(choice: LogChoice & { readonly lines: number }): P
         : `the journal cannot be read, or not in ${searchMs / 1000} s and ${maxJournalBytes >> 20} MiB; ask for fewer lines${stderr === '' ? '' : `: ${stderr.trim().slice(0, 200)}`}`,
       { cause },
     );
+  }
+}
+
+/**
+ * Writes the newest lines of a pod, and then each line that it writes. A slow reader makes
+ * journalctl wait, so that nothing is kept for it here.
+ *
+ * @param signal ends it
+ * @throws Refusal `device-unsupported` when the journal ends
+ */
+export async function followLog(
+  choice: LogChoice & { readonly lines: number },
+  write: WriteLine,
+  signal: AbortSignal,
+): Promise<void> {
+  const [program = '', ...args] = journalCommand({ ...choice, follow: true, json: true });
+  const child = spawn(program, [...fields, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const end = () => void child.kill('SIGKILL');
+  child.on('error', end);
+  signal.addEventListener('abort', end);
+  if (signal.aborted) end();
+  try {
+    for await (const line of createInterface({ input: child.stdout })) await write(logLine(line));
+    throw new Refusal('device-unsupported', 'journalctl has ended; ask again');
+  } finally {
+    signal.removeEventListener('abort', end);
+    end();
   }
 }
 

@@ -11,6 +11,8 @@ export interface SupervisorRecord {
   readonly report: DeviceReport;
   /** What its configuration says of networks. */
   readonly network: Pick<NetworkFacts, 'allowHost' | 'whenUnsaid' | 'subnet'>;
+  /** What its configuration says of this API. A record of an older wherryd has nothing of it. */
+  readonly api?: { readonly exec: boolean };
 }
 
 export interface DeviceStatus {

@@ -2,12 +2,14 @@ import { Refusal } from '../../core/refusal/index.ts';
 import type { Clock } from '../../core/ports/index.ts';
 import { places, readLocks } from '../host/index.ts';
 import { isAcName } from '../../image/appc/index.ts';
-import { readLog } from './app-logs.ts';
+import type { Readable } from 'node:stream';
+import { followLog, readLog } from './app-logs.ts';
 import { deviceStatus } from './device-status.ts';
 import { deviceStore } from './device-store.ts';
 import { askToCollect, listGarbage } from './garbage.ts';
 import { imageSummaries } from './images.ts';
 import { inspectPod } from './inspect-pod.ts';
+import type { LineStream } from './line-stream.ts';
 import { addLock, approve, removeLock } from './locks.ts';
 import { inspectNetwork, listNetworks } from './networks.ts';
 import { changePod, listApps, type PodChange } from './pods.ts';
@@ -19,6 +21,8 @@ export interface ApiRequest {
   readonly query: URLSearchParams;
   /** What the body holds, of a request that may have one. */
   readonly body: () => Promise<unknown>;
+  /** The same body as it comes in, without a limit. */
+  readonly input: Readable;
 }
 
 export interface ApiPorts {
@@ -27,6 +31,7 @@ export interface ApiPorts {
   readonly signal: AbortSignal;
 }
 
+/** Gives a value for JSON, or a {@link LineStream}. */
 type Answer = (request: ApiRequest, names: readonly string[], ports: ApiPorts) => Promise<unknown>;
 
 /** A change of a pod is answered within this time, however long its apps take to stop. */
@@ -43,14 +48,25 @@ export const requests: Readonly<Record<string, Answer>> = {
   'POST /v1/pods/*/stop': change('stop'),
   'POST /v1/pods/*/start': change('start'),
   'POST /v1/pods/*/restart': change('restart'),
-  'GET /v1/pods/*/logs': ({ query }, [pod = '']) => {
+  'GET /v1/pods/*/logs': async ({ query }, [pod = ''], { signal }) => {
     const [app, since] = [query.get('app') ?? undefined, query.get('since') ?? undefined];
-    const lines = wholeNumber('lines', Number(query.get('lines') ?? 100), maxLines);
-    return readLog({
+    const follow = trueOrFalse('follow', query.get('follow') ?? 'false');
+    const lines = wholeNumber('lines', Number(query.get('lines') ?? 100), maxLines, follow ? 0 : 1);
+    const choice = {
       ...{ pod, lines },
       ...(app === undefined ? {} : { app }),
       ...(since === undefined ? {} : { since }),
-    });
+    };
+    if (!follow) return await readLog(choice);
+    // What is wrong is refused before the first line.
+    await readLog({ ...choice, lines: 1 });
+    return ((write) => followLog(choice, write, signal)) satisfies LineStream;
+  },
+  'POST /v1/pods/*/apps/*/exec': async ({ query, input }, [pod = '', app = ''], { signal }) => {
+    refuseOtherParameters(query, ['arg']);
+    // Only here: it loads what compiles pods.
+    const { execInApp } = await import('./exec-in-app.ts');
+    return await execInApp({ pod, app, command: query.getAll('arg'), input }, signal);
   },
   'GET /v1/usage': (_request, _names, { clock }) => sampleUsage(() => clock.monotonicMs()),
   'GET /v1/networks': () => listNetworks(),
@@ -73,10 +89,12 @@ export const requests: Readonly<Record<string, Answer>> = {
     await removeLock(places, name);
     return { name };
   },
-  'PUT /v1/approvals/*': async (_request, [text = '']) => {
+  'PUT /v1/approvals/*': async ({ query }, [text = '']) => {
+    refuseOtherParameters(query, ['group']);
     const version = wholeNumber('the version', Number(text), Number.MAX_SAFE_INTEGER);
-    await approve(places, version);
-    return { version };
+    const group = query.get('group') ?? undefined;
+    await approve(places, version, group);
+    return group === undefined ? { version } : { version, group };
   },
 };
 
@@ -133,9 +151,22 @@ function fieldsOf(value: unknown, allowed: readonly string[]): Readonly<Record<s
   return value as Record<string, unknown>;
 }
 
-function wholeNumber(what: string, value: unknown, max: number): number {
-  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 1 || value > max)
-    throw invalid(`${what} takes a whole number from 1 to ${max}`);
+function refuseOtherParameters(query: URLSearchParams, allowed: readonly string[]): void {
+  const other = [...query.keys()].find((key) => !allowed.includes(key));
+  if (other !== undefined)
+    throw invalid(
+      `there is no parameter ${JSON.stringify(other.slice(0, 80))}; parameters: ${allowed.join(', ')}`,
+    );
+}
+
+function trueOrFalse(what: string, text: string): boolean {
+  if (text !== 'true' && text !== 'false') throw invalid(`${what} takes true or false`);
+  return text === 'true';
+}
+
+function wholeNumber(what: string, value: unknown, max: number, min = 1): number {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < min || value > max)
+    throw invalid(`${what} takes a whole number from ${min} to ${max}`);
   return value;
 }
 

@@ -16,10 +16,9 @@ import {
   type Presence,
   deviceTopics,
   type DeviceTopics,
-  groupTopic,
-  rootTopic,
   type Telemetry,
 } from '../../wire/report/index.ts';
+import { HeardTopics } from './heard-topics.ts';
 import { logLoss } from './loss-journal.ts';
 import { Outbox } from './outbox.ts';
 import type { ConnectionState, DeviceSessionOptions } from './session-options.ts';
@@ -58,14 +57,12 @@ export class DeviceSession {
   readonly #topics: DeviceTopics;
   readonly #stopping = new AbortController();
   readonly #desiredListeners = new Set<(payload: Uint8Array, group?: string) => void>();
-  /** Topic → group. */
-  readonly #groupTopics: ReadonlyMap<string, string>;
+  readonly #heard: HeardTopics;
+  readonly #askListeners = new Set<Listener<Uint8Array>>();
   readonly #rootListeners = new Set<(version: number, payload: Uint8Array) => void>();
   readonly #refusedListeners = new Set<(refusal: Refusal, group?: string) => void>();
   readonly #connectionListeners = new Set<Listener<ConnectionState>>();
   readonly #outbox = new Outbox();
-  /** The version of the root of trust that is awaited. */
-  #awaitedRoot: number | undefined;
   #policy: ReconnectPolicy;
   #link: { readonly connection: Connection; readonly presence: Presence; hasCommand: boolean } | undefined;
   #connections = 0;
@@ -78,9 +75,7 @@ export class DeviceSession {
   constructor(options: DeviceSessionOptions) {
     this.#options = options;
     this.#topics = deviceTopics(options.fleet, options.device);
-    this.#groupTopics = new Map(
-      options.groups?.map((group) => [groupTopic(options.fleet, group), group] as const),
-    );
+    this.#heard = new HeardTopics(options);
     this.#policy = { ...defaultReconnectPolicy, ...options.policy };
   }
 
@@ -118,6 +113,30 @@ export class DeviceSession {
     this.#desiredListeners.add(listener);
   }
 
+  /** Hears the bytes of each message on `ask`, unchecked; of an empty one, too. */
+  onAsk(listener: Listener<Uint8Array>): void {
+    this.#askListeners.add(listener);
+  }
+
+  /**
+   * Publishes a part of an answer, and resolves with whether the broker has acknowledged it. It is
+   * not repeated: the answer ends with the connection.
+   */
+  async publishLog(payload: Uint8Array): Promise<boolean> {
+    const connection = this.#link?.connection;
+    if (connection === undefined) return false;
+    try {
+      await this.#acknowledged(connection, { topic: this.#topics.log, payload }, false);
+      return true;
+    } catch (error) {
+      if (!(error instanceof ConnectionLost)) throw error;
+      const { reason, message } = error;
+      if (reason !== 'credentials' && reason !== 'too-large') this.#giveUp(connection, error);
+      this.#options.journal.log('warning', `a part of a log was not sent: ${message}`);
+      return false;
+    }
+  }
+
   /** Hears the bytes of each message on the topic of the root that is awaited, unchecked. */
   onRoot(listener: (version: number, payload: Uint8Array) => void): void {
     this.#rootListeners.add(listener);
@@ -128,11 +147,12 @@ export class DeviceSession {
    * the desired state once more: what could not be verified by the root before may be by this one.
    */
   awaitRoot(version: number): void {
-    this.#awaitedRoot = version;
+    this.#heard.awaitedRoot = version;
     const connection = this.#link?.connection;
     if (connection === undefined) return;
-    this.#subscribeRoot(connection)
-      .then(() => this.#subscribeCommands(connection))
+    this.#heard
+      .subscribeRoot(connection)
+      .then(() => this.#heard.subscribeCommands(connection))
       .catch((error: unknown) => this.#giveUp(connection, error));
   }
 
@@ -140,7 +160,7 @@ export class DeviceSession {
   askForCommands(): void {
     const connection = this.#link?.connection;
     if (connection === undefined) return;
-    this.#subscribeCommands(connection).catch((error: unknown) => this.#giveUp(connection, error));
+    this.#heard.subscribeCommands(connection).catch((error: unknown) => this.#giveUp(connection, error));
   }
 
   /** Hears of commands that were dropped unread (`envelope-too-large`). */
@@ -241,17 +261,10 @@ export class DeviceSession {
    * The first words on a connection, in this order on the wire, without waiting for one another.
    */
   #greet(connection: Connection, presence: Presence): void {
-    const { live, desired, get } = this.#topics;
     const greeting = Promise.all([
-      this.#subscribeRoot(connection),
       this.#acknowledged(connection, this.#presenceMessage(presence), true),
-      acknowledged(
-        { clock: this.#options.clock, connection },
-        'the subscription',
-        connection.subscribe([desired, live]),
-      ),
-      this.#subscribeGroups(connection),
-      this.#acknowledged(connection, { topic: get, payload: new Uint8Array() }, false),
+      this.#heard.subscribe(connection),
+      this.#acknowledged(connection, { topic: this.#topics.get, payload: new Uint8Array() }, false),
     ]);
     this.#options.journal.log('info', `connected to the broker (connection ${presence.connection})`);
     tell(this.#connectionListeners, { up: true, connection: presence.connection });
@@ -277,37 +290,7 @@ export class DeviceSession {
       () => true,
     );
     if (isOver || this.#link?.connection !== connection || this.#link.hasCommand) return;
-    await this.#subscribeCommands(connection);
-  }
-
-  /** A broker that does not grant this topic or one of a group does not cost the connection. */
-  async #subscribeRoot(connection: Connection): Promise<void> {
-    if (this.#awaitedRoot === undefined) return;
-    const topic = rootTopic(this.#options.fleet, this.#awaitedRoot);
-    await this.#subscribeIfGranted(connection, topic, 'no newer root of trust');
-  }
-
-  async #subscribeCommands(connection: Connection): Promise<void> {
-    await this.#subscribe(connection, this.#topics.desired);
-    await this.#subscribeGroups(connection);
-  }
-
-  /** In the order of the groups, one after the other on the wire. */
-  async #subscribeGroups(connection: Connection): Promise<void> {
-    await Promise.all(
-      [...this.#groupTopics].map(([topic, group]) =>
-        this.#subscribeIfGranted(connection, topic, `no command for the group ${group}`),
-      ),
-    );
-  }
-
-  async #subscribeIfGranted(connection: Connection, topic: string, lacking: string): Promise<void> {
-    await this.#subscribe(connection, topic).catch((error: unknown) => {
-      if (!(error instanceof ConnectionLost) || error.reason !== 'credentials') throw error;
-      this.#options.journal.log('warning', `${lacking} can come: ${error.message}`, {
-        WHERRY_CODE: 'broker-refused',
-      });
-    });
+    await this.#heard.subscribeCommands(connection);
   }
 
   /** A broker that does not take this one topic does not cost the device its connection, either. */
@@ -319,11 +302,6 @@ export class DeviceSession {
         WHERRY_CODE: 'broker-refused',
       });
     });
-  }
-
-  async #subscribe(connection: Connection, topic: string): Promise<void> {
-    const subscribed = connection.subscribe([topic]);
-    await acknowledged({ clock: this.#options.clock, connection }, 'the subscription', subscribed);
   }
 
   /**
@@ -366,20 +344,16 @@ export class DeviceSession {
 
   #receive(message: Message): void {
     this.#debug(`${message.payload.length} bytes received on ${message.topic}`);
-    if (message.topic === this.#topics.desired) {
-      if (this.#link !== undefined && message.payload.length > 0) this.#link.hasCommand = true;
-      if (message.payload.length > 0)
-        for (const listener of this.#desiredListeners) listener(message.payload);
-    } else if (this.#groupTopics.has(message.topic)) {
-      if (message.payload.length === 0) return;
-      const group = this.#groupTopics.get(message.topic);
-      for (const listener of this.#desiredListeners) listener(message.payload, group);
-    } else if (message.topic === this.#topics.live) {
-      this.#checkPresence(message.payload);
-    } else if (this.#awaitedRoot !== undefined && message.payload.length > 0) {
-      const version = this.#awaitedRoot;
-      if (message.topic !== rootTopic(this.#options.fleet, version)) return;
-      for (const listener of this.#rootListeners) listener(version, message.payload);
+    const { payload } = message;
+    const heard = this.#heard.of(message.topic);
+    if (heard?.kind === 'live') this.#checkPresence(payload);
+    else if (heard?.kind === 'ask') tell(this.#askListeners, payload);
+    if (heard === undefined || payload.length === 0) return;
+    if (heard.kind === 'command') {
+      if (this.#link !== undefined && heard.group === undefined) this.#link.hasCommand = true;
+      for (const listener of this.#desiredListeners) listener(payload, heard.group);
+    } else if (heard.kind === 'root') {
+      for (const listener of this.#rootListeners) listener(heard.version, payload);
     }
   }
 
@@ -406,9 +380,9 @@ export class DeviceSession {
 
   #drop(topic: string, refusal: Refusal): void {
     // Who hears of it answers it and writes it down, as every other refusal.
-    const group = this.#groupTopics.get(topic);
-    if (topic === this.#topics.desired || group !== undefined)
-      for (const listener of this.#refusedListeners) listener(refusal, group);
+    const heard = this.#heard.of(topic);
+    if (heard?.kind === 'command')
+      for (const listener of this.#refusedListeners) listener(refusal, heard.group);
     else this.#options.journal.log('warning', refusal.message, { WHERRY_CODE: refusal.code });
   }
 

@@ -7,6 +7,8 @@ export interface DeviceSessionOptions {
   readonly device: string;
   /** The groups whose commands are heard, too; none by default. */
   readonly groups?: readonly string[];
+  /** Whether requests for logs are heard (`onAsk`). */
+  readonly asks?: boolean;
   readonly bootId: string;
   /** MQTT client identifier; `<fleet>.<device>` by default. A dot cannot be part of either name. */
   readonly clientId?: string;

@@ -1,6 +1,6 @@
-import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { Refusal } from '../../core/refusal/index.ts';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { asLocalRefusal, isRefusal, Refusal } from '../../core/refusal/index.ts';
 
 /** What a key is trusted for: commands, every image, or images below a name. */
 export type TrustScope =
@@ -127,10 +127,15 @@ function keyFiles(store: string): readonly KeyFile[] {
   });
 }
 
+/**
+ * Below the directory. A directory is never a file of keys, also when its name ends as theirs does:
+ * in `prefix.d` it is a part of the name of an image.
+ */
 function names(directory: string): readonly string[] {
   try {
-    return readdirSync(directory, { recursive: true, encoding: 'utf8' })
-      .filter((name) => name.endsWith('.asc'))
+    return readdirSync(directory, { recursive: true, withFileTypes: true, encoding: 'utf8' })
+      .filter((entry) => entry.name.endsWith('.asc') && !entry.isDirectory())
+      .map((entry) => relative(directory, join(entry.parentPath, entry.name)))
       .sort();
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
@@ -138,13 +143,23 @@ function names(directory: string): readonly string[] {
   }
 }
 
+/**
+ * A file that cannot be read is not skipped: it may hold a revocation. A pipe is not opened,
+ * because that waits for a writer.
+ */
 function readKey(path: string): string {
-  const status = lstatSync(path);
-  if (status.size > maxKeyFileBytes) {
-    throw new Refusal(
-      'config-invalid',
-      `${path} has ${status.size} bytes; a file of keys has at most ${maxKeyFileBytes}`,
-    );
+  try {
+    const status = statSync(path);
+    if (!status.isFile()) throw new Refusal('config-invalid', `${path}: it is not a regular file`);
+    if (status.size > maxKeyFileBytes) {
+      throw new Refusal(
+        'config-invalid',
+        `${path} has ${status.size} bytes; a file of keys has at most ${maxKeyFileBytes}`,
+      );
+    }
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    const refusal = asLocalRefusal(error, path);
+    throw isRefusal(refusal) ? new Refusal('config-invalid', refusal.message, { cause: error }) : error;
   }
-  return readFileSync(path, 'utf8');
 }

@@ -431,7 +431,7 @@ export class FleetLink {
     const parsed = parseDeviceTopic(topic);
     if (parsed === undefined || parsed.fleet !== this.#options.fleet) return;
     const { device, kind } = parsed;
-    if (kind === 'desired' || kind === 'get') return;
+    if (kind === 'desired' || kind === 'get' || kind === 'ask' || kind === 'log') return;
     this.#heard += 1;
     const view = foldMessage(this.view(device), kind, payload);
     this.#views.set(device, view);

@@ -4,6 +4,7 @@
  * touched.
  */
 export { type ActivationFlags, readActivation } from './activation.ts';
+export { hearLogs, signLogRequest } from './ask-logs.ts';
 export { compareWithBroker, type BrokerComparison } from './compare-with-broker.ts';
 export { compareMemory, mustRepeat } from './broker-memory.ts';
 export { composeDesired, desiredImage, nextVersion } from './compose.ts';
@@ -48,5 +49,5 @@ export {
 } from './root-drafts.ts';
 export { isMember, parseTargetName, targetName, type TargetName } from './target-name.ts';
 export { messageFor, namedSecrets, readSecrets } from './secrets.ts';
-export { desiredOf, type DesiredContent, type Sign, signerOf } from './sign-content.ts';
+export { desiredOf, type DesiredContent, type Sign, signatureOf, signerOf } from './sign-content.ts';
 export { type ChainedRoot, newestRoot, rootChain } from './root-chain.ts';

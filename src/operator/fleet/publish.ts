@@ -1,9 +1,11 @@
+import { parseAcName } from '../../image/appc/index.ts';
 import type { Clock } from '../../core/ports/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import {
   alreadyVerified,
   decodeDesiredState,
   decodeEnvelope,
+  type DesiredState,
   signersOf,
   type SecretValue,
 } from '../../wire/trust/index.ts';
@@ -109,23 +111,33 @@ export async function publishEnvelope(
 
 /**
  * What was published for a group, to be followed on each device that reports to be in it. Its
- * answers are the devices' own.
+ * answers are the devices' own. The outcome of the group is that of the first device that failed,
+ * and else of those that committed: `rollback` goes back to a version that no device refused.
  *
  * @param before views of before it was published
  */
 export function onEachMember(
-  link: FleetLink,
+  { fleet, link }: Pick<Means, 'fleet' | 'link'>,
   published: Published,
   group: string,
   before: readonly DeviceView[],
 ): readonly Published[] {
+  let failed = false;
+  const target = targetName({ group: parseAcName(group) });
   return before
     .filter((view) => isMember(view, group))
     .map(({ device, eventCount }) => ({
       ...published,
       device,
-      follow: (timeoutMs, onProgress) =>
-        link.follow(device, published.version, eventCount, timeoutMs, onProgress, group),
+      async follow(timeoutMs, onProgress) {
+        const { version } = published;
+        const outcome = await link.follow(device, version, eventCount, timeoutMs, onProgress, group);
+        // One that has a command of its own passes the group's over, which says nothing of it.
+        const isOther = outcome.phase === 'superseded';
+        if (!failed && !isOther) await fleet.recordOutcome(target, version, outcome.phase);
+        failed ||= outcome.phase !== 'committed' && !isOther;
+        return outcome;
+      },
     }));
 }
 
@@ -172,11 +184,8 @@ export async function earlierContent(
   to?: number,
 ): Promise<{ readonly version: number; readonly content: DesiredContent }> {
   const { fleet, link } = means;
-  const report = link.view(device).report;
-  const current = report?.group === undefined ? report?.currentVersion : 0;
-  const version = to ?? rollbackTarget(await fleet.history(device), current === 0 ? undefined : current);
-  const { payload } = decodeEnvelope(await fleet.plainEnvelope(device, version));
-  const desired = decodeDesiredState(alreadyVerified(payload, 'own-history'));
+  const version = to ?? (await versionBefore(fleet, link, device));
+  const desired = await published(fleet, device, version);
   const { pods, images, policy, target, secrets } = desired;
   if (targetName(target) !== device) {
     throw new Refusal(
@@ -192,4 +201,26 @@ export async function earlierContent(
   // When it was to be activated was decided for then: who goes back does so now.
   const { activation: _then, ...kept } = policy;
   return { version, content: { pods, images, policy: kept, ...(secrets === undefined ? {} : { secrets }) } };
+}
+
+async function published(fleet: FleetDirectory, device: TargetName, version: number): Promise<DesiredState> {
+  const { payload } = decodeEnvelope(await fleet.plainEnvelope(device, version));
+  return decodeDesiredState(alreadyVerified(payload, 'own-history'));
+}
+
+/** What a device or a group goes back to by default. @throws Refusal `not-found` */
+async function versionBefore(fleet: FleetDirectory, link: FleetLink, device: TargetName): Promise<number> {
+  const history = await fleet.history(device);
+  if (!device.startsWith('@')) {
+    const report = link.view(device).report;
+    const current = report?.group === undefined ? report?.currentVersion : 0;
+    return rollbackTarget(history, current === 0 ? undefined : current);
+  }
+  // Its devices may run different versions: what is in force is the newest that was published. A
+  // withdrawal before it has no pods to go back to.
+  const sent = history.filter(({ outcome }) => outcome !== 'unsent');
+  const pods = [];
+  for (const one of sent)
+    if ((await published(fleet, device, one.version)).withdrawn !== true) pods.push(one);
+  return rollbackTarget(pods, sent.at(-1)?.version);
 }

@@ -54,14 +54,16 @@ export async function signerOf(
   fleet: FleetDirectory,
   sign?: Sign,
 ): Promise<(desired: DesiredState) => Promise<Uint8Array>> {
-  const signature = sign ?? (await byDeployKey(fleet));
+  const signature = await signatureOf(fleet, sign);
   return async (desired) => {
     const payload = encodeDesiredState(desired);
     return encodeEnvelope({ payload, signatures: [await signature(payload, desired.issued)] });
   };
 }
 
-async function byDeployKey(fleet: FleetDirectory): Promise<Sign> {
+/** `sign`, or the signatures of the fleet's deploy key. It throws as `signerOf` does. */
+export async function signatureOf(fleet: FleetDirectory, sign?: Sign): Promise<Sign> {
+  if (sign !== undefined) return sign;
   const key = await fleet.key('deploy', 'private');
   // Copies of the public half may say more about the key.
   const copies = await fleet.copiesOf('deploy');

@@ -9,6 +9,14 @@ export type {
   DeploymentUnderWay,
 } from './deployment-report.ts';
 export type { IsolatorReport } from './isolator-report.ts';
+export {
+  decodeLogAnswer,
+  encodeLogAnswer,
+  type LogAnswer,
+  type LogEnd,
+  type LogEndReason,
+  maxChunkBytes,
+} from './log-answer.ts';
 export { foldPresence, mustReassert } from './presence.ts';
 export {
   decodeEvent,

@@ -21,11 +21,24 @@ export interface DeviceTopics {
    * From the device, retained: numbers of itself and its apps, if it is configured to send them.
    */
   readonly telemetry: string;
+  /** To the device, not retained: signed requests, if it is configured to answer them. */
+  readonly ask: string;
+  /** From the device, not retained: answers to requests for logs. */
+  readonly log: string;
 }
 
 export type DeviceTopicKind = keyof DeviceTopics;
 
-const kinds: readonly DeviceTopicKind[] = ['desired', 'reported', 'event', 'live', 'get', 'telemetry'];
+const kinds: readonly DeviceTopicKind[] = [
+  'desired',
+  'reported',
+  'event',
+  'live',
+  'get',
+  'telemetry',
+  'ask',
+  'log',
+];
 
 /**
  * An AC Name (types.md#ac-name) of at most 64 characters, so that a topic stays below 160 bytes on
@@ -49,6 +62,8 @@ export function deviceTopics(fleet: string, device: string): DeviceTopics {
     live: `${base}/live`,
     get: `${base}/get`,
     telemetry: `${base}/telemetry`,
+    ask: `${base}/ask`,
+    log: `${base}/log`,
   };
 }
 

@@ -144,6 +144,9 @@ async function parseKeys(text: string): Promise<ParsedKeys> {
   // a colon before their block; one that somebody put among the keys of a device is meant.
   const parts = text.split(/(?=-----BEGIN PGP )/).filter((part) => part.trim() !== '');
   const blocks = parts.filter((part) => part.startsWith('-----BEGIN PGP '));
+  if (blocks.length === 0 && isUtf16(text)) {
+    return ends('it is UTF-16 text, as PowerShell writes with ">"; export it with gpg --armor --output FILE');
+  }
   if (blocks.length === 0 && parts.length > 0) {
     return ends(
       'it cannot be read as an OpenPGP key: there is no armored block; export it with gpg --armor --export',
@@ -164,6 +167,11 @@ async function parseKeys(text: string): Promise<ParsedKeys> {
   }
   if (keys.length > 0 || revocations.length > 0) return { keys, revocations };
   return ends('it holds no OpenPGP key');
+}
+
+/** Of text that was read as one with a byte for each of these characters. */
+export function isUtf16(text: string): boolean {
+  return text.includes('-\0-\0-\0-');
 }
 
 /**

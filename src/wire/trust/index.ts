@@ -37,6 +37,7 @@ export {
   type TrustedVersion,
 } from './judge.ts';
 export { type ImageKey, keysForImage } from './keyring.ts';
+export { decodeLogRequest, encodeLogRequest, logLimits, type LogRequest } from './log-request.ts';
 export type { Role, RootDocument, Signers } from './root.ts';
 export { claimedFleet, claimedRootVersion, decodeRoot, encodeRoot } from './root-codec.ts';
 export {

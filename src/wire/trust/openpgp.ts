@@ -6,6 +6,7 @@
 export { verifyEnvelope } from './command-signature.ts';
 export { decryptMessage } from './decrypt.ts';
 export { examineMessage, type Examined, type ExamineContext, type ExaminedSecret } from './examine.ts';
+export { examineLogRequest, type LogContext } from './examine-log-request.ts';
 export { examineRoot, type ExaminedRoot, requireCertificates, type RootContext } from './examine-root.ts';
 export { signatureBlocks, signatureVerifier } from './image-signature.ts';
 export { readKeys, type KeyVerdict, type UnusableKey, type UsableKey } from './keys.ts';

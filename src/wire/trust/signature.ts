@@ -1,7 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import * as openpgp from 'openpgp';
 import { Refusal, type RefusalCode } from '../../core/refusal/index.ts';
-import type { ReadCertificates } from './certificates.ts';
+import { isUtf16, type ReadCertificates } from './certificates.ts';
 import { judgedAt, weaknessOf, whyUnusable } from './key-judgement.ts';
 import { maxSignatureBytes } from './envelope.ts';
 import type { DeviceTime } from './judge.ts';
@@ -95,6 +95,9 @@ async function readSignaturePacket(
   const malformed = (problem: string, cause?: unknown): Refusal =>
     new Refusal(codes.malformed, `the signature ${problem}`, { cause });
 
+  if (isUtf16(armored)) {
+    throw malformed('is UTF-16 text, as PowerShell writes with ">"; sign with gpg --armor --output FILE');
+  }
   if (armored.length > maxSignatureBytes) throw malformed(`is longer than ${maxSignatureBytes} characters`);
   if (
     !/^\s*-----BEGIN PGP SIGNATURE-----\r?\n[^]*\n-----END PGP SIGNATURE-----\s*$/.test(armored) ||

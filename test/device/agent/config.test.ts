@@ -14,6 +14,20 @@ function fault(toml: string): string {
   return 'accepted';
 }
 
+describe('the pods whose logs are sent', () => {
+  const withPods = (pods: string): readonly string[] =>
+    parseConfig(`fleet = "f"\ndevice = "d"\n[broker]\nurl = "mqtt://b"\n[logs]\nremote_pods = ${pods}`)
+      .remoteLogPods;
+
+  it('[C231] are none by default, and named or all', () => {
+    expect(parseConfig('fleet = "f"\ndevice = "d"\n[broker]\nurl = "mqtt://b"').remoteLogPods).toEqual([]);
+    expect(withPods('["web", "db"]')).toEqual(['web', 'db']);
+    expect(withPods('["*"]')).toEqual(['*']);
+    for (const wrong of ['"web"', '["Web"]', '[1]'])
+      expect(() => withPods(wrong)).toThrow('logs.remote_pods');
+  });
+});
+
 describe('wherry.toml', () => {
   it('needs a fleet, a device and a broker; the rest has defaults', () => {
     expect(parseConfig(minimal)).toMatchObject({
@@ -130,8 +144,12 @@ describe('wherry.toml', () => {
   });
 
   it('[C180] admits a group to the local API only when it is named', () => {
-    expect(parseConfig(minimal).api).toEqual({});
-    expect(parseConfig(`${minimal}[api]\ngroup = "operators"\n`).api).toEqual({ group: 'operators' });
+    expect(parseConfig(minimal).api).toEqual({ exec: false });
+    expect(parseConfig(`${minimal}[api]\ngroup = "operators"\n`).api).toEqual({
+      ...{ group: 'operators', exec: false },
+    });
+    expect(parseConfig(`${minimal}[api]\nexec = true\n`).api).toEqual({ exec: true });
+    expect(fault(`${minimal}[api]\nexec = "root"\n`)).toBe('wherry.toml: api.exec takes true or false');
     for (const group of ['', 'Operators', '0', 'a:b', 'a'.repeat(33)])
       expect(fault(`${minimal}[api]\ngroup = "${group}"\n`)).toMatch(/^wherry.toml: api.group takes/);
     expect(fault(`${minimal}[api]\nuser = "x"\n`)).toBe('wherry.toml: api.user is not a known key');

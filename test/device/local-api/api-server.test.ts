@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { request } from 'node:http';
 import { connect } from 'node:net';
@@ -9,6 +10,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { apiServer } from '../../../src/device/local-api/api-server.ts';
 import { requests } from '../../../src/device/local-api/requests.ts';
 import { type DescribedApi, describedApi } from '../../support/described-api.ts';
+
+const hasJournal = existsSync('/usr/bin/journalctl');
 
 let directory: string;
 let server: Server;
@@ -48,7 +51,7 @@ async function raw(text: string): Promise<string> {
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'wherry-api-'));
   described = await describedApi();
-  server = apiServer({ log: (line) => lines.push(line) });
+  server = apiServer({ log: (line) => lines.push(line), bodyWithinMs: 200 });
   server.listen(socketPath());
   await once(server, 'listening');
 });
@@ -133,7 +136,33 @@ describe('the local API', () => {
       'input-invalid',
       'the version takes a whole number',
     ],
+    [
+      'PUT',
+      '/v1/approvals/1?group=No',
+      undefined,
+      400,
+      'usage',
+      '"No" is not a name of lower-case words and dashes',
+    ],
+    ['PUT', '/v1/approvals/1?grp=a', undefined, 400, 'input-invalid', 'there is no parameter "grp"'],
     ['DELETE', '/v1/locks/nobody-has-it', undefined, 404, 'not-found', 'there is no lock "nobody-has-it"'],
+    ['GET', '/v1/pods/web/logs?follow=yes', undefined, 400, 'input-invalid', 'follow takes true or false'],
+    [
+      'GET',
+      '/v1/pods/web/logs?lines=0',
+      undefined,
+      400,
+      'input-invalid',
+      'lines takes a whole number from 1 to 1000',
+    ],
+    [
+      'POST',
+      '/v1/pods/web/apps/main/exec?arg=sh',
+      undefined,
+      503,
+      'device-unsupported',
+      'set api.exec in wherry.toml',
+    ],
   ])('[C182] refuses %s %s %s', async (method, path, sent, status, code, message) => {
     const reply = await ask(method, path, sent);
     expect(reply.status).toBe(status);
@@ -146,6 +175,33 @@ describe('the local API', () => {
     await ask('GET', '/v1/nothing');
     await ask('DELETE', '/v1/locks/nobody-has-it');
     expect(lines).toEqual(['DELETE /v1/locks/nobody-has-it: 404']);
+  });
+
+  it('[C183] refuses a body that does not come', async () => {
+    const put = 'PUT /v1/locks/a HTTP/1.1\r\nHost: d\r\nContent-Length: 9\r\n\r\n{';
+    expect(await raw(put)).toMatch(/^HTTP\/1\.1 400 [^]*the body took more than 0.2 s/);
+  });
+
+  it.skipIf(!hasJournal)('[C215] follows eight logs and refuses the ninth', async () => {
+    const path = '/v1/pods/web/logs?follow=true&lines=0';
+    const followed = Array.from({ length: 8 }, () => {
+      const outgoing = request({ socketPath: socketPath(), path });
+      outgoing.on('error', () => undefined);
+      return outgoing.end();
+    });
+    const answers = await Promise.all(
+      followed.map(async (one) => {
+        const [incoming] = (await once(one, 'response')) as [import('node:http').IncomingMessage];
+        return [incoming.statusCode, incoming.headers['content-type']];
+      }),
+    );
+    expect(answers).toEqual(Array.from({ length: 8 }, () => [200, 'application/x-ndjson']));
+    expect(await ask('GET', path)).toMatchObject({
+      status: 503,
+      body: { error: { code: 'device-unsupported' } },
+    });
+    for (const one of followed) one.destroy();
+    await expect.poll(() => connectionsOf(server)).toBe(0);
   });
 
   it('[C183] answers one request of a connection, and closes it', async () => {

@@ -1,4 +1,5 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -67,6 +68,35 @@ describe('[A9.16] the keys that a device trusts (rkt has such stores: Documentat
   it('no file is read that is larger than keys are', () => {
     put('local/deploy/large.asc', 'x'.repeat(256 * 1024 + 1));
     expect(() => storedKeys(places)).toThrow(/has at most 262144/);
+    rmSync(join(directory, 'local/deploy/large.asc'));
+    put('large', 'x'.repeat(256 * 1024 + 1));
+    symlinkSync('../../large', join(directory, 'local/deploy/link.asc'));
+    expect(() => storedKeys(places)).toThrow(/link\.asc has .* has at most 262144/);
+  });
+
+  it('a directory is part of a name, also when it ends as a file of keys does', () => {
+    put('local/images/prefix.d/example.com/tools.asc/team.asc', 'T');
+    put('local/deploy/old.asc/README', 'moved here');
+    expect(storedKeys(places)).toMatchObject([
+      { scope: { kind: 'prefix', prefix: 'example.com/tools.asc' }, name: 'team', armored: 'T' },
+    ]);
+  });
+
+  it.each<[string, (path: string) => void, string]>([
+    ['a link to nothing', (path) => symlinkSync('/nonexistent', path), 'no such file or directory'],
+    ['a link to itself', (path) => symlinkSync(path, path), 'symbolic links lead in a circle'],
+    // Opening it would block wherryd until somebody writes to it.
+    ['a named pipe', (path) => execFileSync('mkfifo', [path]), 'it is not a regular file'],
+    ['a link to a device', (path) => symlinkSync('/dev/zero', path), 'it is not a regular file'],
+  ])('%s is refused by its path, because it may stand for a revocation', (_what, make, reason) => {
+    put('local/deploy/fleet.asc', 'D');
+    const path = join(directory, 'local/deploy/other.asc');
+    make(path);
+    for (const read of [storedKeys, storedCopies]) {
+      expect(() => read(places)).toThrow(
+        expect.objectContaining({ code: 'config-invalid', message: `${path}: ${reason}` }) as Error,
+      );
+    }
   });
 });
 

@@ -45,6 +45,7 @@ export async function addTrust(context: Context, files: readonly string[], flags
   if (sources.length === 0)
     throw new Refusal('usage', 'name a file of keys, or the image whose site has them with --discover');
   const added: { fingerprint: string; file: string; revoked?: true }[] = [];
+  const keys: KeyReview[] = [];
   for (const { file, armored } of sources) {
     const revoked = await keepRevocations(context, armored, flags);
     added.push(...revoked);
@@ -63,15 +64,18 @@ export async function addTrust(context: Context, files: readonly string[], flags
       const why = named === undefined ? '' : `; it revokes ${formatFingerprint(named)}, which no store has`;
       throw new Refusal('input-invalid', `${file} holds no key that could be trusted${why}`);
     }
-    for (const key of usable) {
-      await requireReview(context, key, scope, wanted, flags);
-      const path = storeKey(flags.directory, scope, key.fingerprint, key.armored);
-      added.push({ fingerprint: key.fingerprint, file: path });
-      if (!context.json)
-        context.terminal.out(
-          `${formatFingerprint(key.fingerprint)} is trusted for ${describe(scope)}: ${path}`,
-        );
-    }
+    keys.push(...usable);
+  }
+  // Nothing is stored before all files and fingerprints were judged: a command that fails has
+  // trusted nothing.
+  for (const key of chosen(context, keys, wanted)) {
+    if (wanted.length === 0) await requireReview(context, key, scope, flags);
+    const path = storeKey(flags.directory, scope, key.fingerprint, key.armored);
+    added.push({ fingerprint: key.fingerprint, file: path });
+    if (!context.json)
+      context.terminal.out(
+        `${formatFingerprint(key.fingerprint)} is trusted for ${describe(scope)}: ${path}`,
+      );
   }
   if (context.json) context.terminal.out(JSON.stringify(added));
 }
@@ -121,21 +125,38 @@ async function keepRevocations(
   return kept;
 }
 
-/** Somebody must have compared the fingerprint: on this terminal, or before, who then gives it. */
+/**
+ * The keys with the fingerprints that were given, or all without any.
+ * @throws Refusal `key-unknown` for a fingerprint that no key has
+ */
+function chosen(
+  { terminal }: Context,
+  keys: readonly KeyReview[],
+  wanted: readonly string[],
+): readonly KeyReview[] {
+  if (wanted.length === 0) return keys;
+  const isWanted = (key: KeyReview) => wanted.includes(key.fingerprint);
+  const missing = wanted.find((fingerprint) => keys.every((key) => key.fingerprint !== fingerprint));
+  const others = keys
+    .filter((key) => !isWanted(key))
+    .map(({ fingerprint }) => formatFingerprint(fingerprint));
+  if (missing !== undefined && keys.length > 0) {
+    throw new Refusal(
+      'key-unknown',
+      `no key that can be trusted has the fingerprint ${formatFingerprint(missing)} of --fingerprint${others.length === 0 ? '' : `; there is ${others.join(', ')}`}`,
+    );
+  }
+  for (const other of others) terminal.err(`${other} is left out: --fingerprint does not name it\n`);
+  return keys.filter(isWanted);
+}
+
+/** Somebody must have compared the fingerprint on this terminal. */
 async function requireReview(
   { terminal }: Context,
   key: KeyReview,
   scope: TrustScope,
-  wanted: readonly string[],
   { yes }: AddFlags,
 ): Promise<void> {
-  if (wanted.length > 0) {
-    if (wanted.includes(key.fingerprint)) return;
-    throw new Refusal(
-      'key-unknown',
-      `the key ${formatFingerprint(key.fingerprint)} is not the one of --fingerprint`,
-    );
-  }
   if (yes === true) return;
   const lines = [
     `key          ${formatFingerprint(key.fingerprint)}`,
@@ -254,8 +275,9 @@ function describe(scope: TrustScope): string {
   return scope.kind === 'root' ? 'any image' : `images below ${scope.prefix}`;
 }
 
+/** As people copy it: in groups, or with the `0x` that GnuPG writes before key IDs. */
 function plainFingerprint(text: string): string {
-  const hex = text.replace(/[\s:]/g, '').toLowerCase();
+  const hex = text.replace(/^\s*0x|[\s:]/gi, '').toLowerCase();
   if (!/^[0-9a-f]{40}$/.test(hex))
     throw new Refusal('usage', `a fingerprint has 40 hex digits, not ${JSON.stringify(text)}`);
   return hex;

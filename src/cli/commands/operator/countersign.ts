@@ -66,7 +66,7 @@ export async function countersign(context: Context, file: string, flags: Counter
     await link.listen(group === undefined ? [device] : 'all');
     const before = link.views();
     const published = await publishEnvelope({ fleet, link }, device, desired.version, message);
-    const members = group === undefined ? [published] : onEachMember(link, published, group, before);
+    const members = group === undefined ? [published] : onEachMember({ fleet, link }, published, group, before);
     await finish(context, members, flags);
   });
 }

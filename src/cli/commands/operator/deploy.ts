@@ -50,20 +50,20 @@ export async function deploy(context: Context, names: readonly string[], flags: 
       else published.push(await publishContent(all, target, content, values));
     }
     if (flags.signOnly === true) return;
-    await finish(context, followed(context, link, published, flags, before), flags);
+    await finish(context, followed(context, { fleet, link }, published, flags, before), flags);
   });
 }
 
 /** What is followed: the devices of a group answer for it. */
 function followed(
   { terminal }: Context,
-  link: FleetLink,
+  means: { readonly fleet: FleetDirectory; readonly link: FleetLink },
   published: readonly Published[],
-  { group, wait }: DeployFlags,
+  { group, wait }: Pick<DeployFlags, 'group' | 'wait'>,
   before: readonly DeviceView[],
 ): readonly Published[] {
   if (group === undefined || !wait) return published;
-  const members = published.flatMap((one) => onEachMember(link, one, group, before));
+  const members = published.flatMap((one) => onEachMember(means, one, group, before));
   if (members.length === 0) {
     const version = published[0]?.version ?? 0;
     terminal.err(`version ${version} of the group ${group} is published; no device reports to be in it\n`);
@@ -119,14 +119,15 @@ function showPreviews(
 export async function rollback(
   context: Context,
   names: readonly string[],
-  flags: WaitFlags & CommandSigningFlags & { readonly to?: number },
+  flags: WaitFlags & CommandSigningFlags & { readonly to?: number; readonly group?: string },
 ): Promise<void> {
-  const devices = parseDevices(names);
+  const devices = parseTargets(names, flags.group);
   const signs = signingMeans(flags);
   requireOneForFile(devices, flags);
   await withLink(context, async (link, fleet) => {
     const means = { fleet, link, clock: context.clock, ...signs };
-    await link.listen(devices);
+    await link.listen(flags.group === undefined ? devices : 'all', (await fleet.devices()).filter(isAcName));
+    const before = link.views();
     // All devices are looked up before the first one is commanded.
     const earlier = [];
     for (const device of devices)
@@ -142,7 +143,7 @@ export async function rollback(
       published.push(next);
     }
     if (flags.signOnly === true) return;
-    await finish(context, published, flags);
+    await finish(context, followed(context, means, published, flags, before), flags);
   });
 }
 

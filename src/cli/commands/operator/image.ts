@@ -129,7 +129,9 @@ async function signerOf(file: string, keys: readonly string[], atSeconds: number
   await requireSignature({ path: file, signaturePath });
   try {
     const time = { nowSeconds: atSeconds, clockTrusted: true };
-    const asc = await readFile(signaturePath, 'latin1');
+    const asc = await readFile(signaturePath, 'latin1').catch((cause: unknown) => {
+      throw unreadableFile('its signature', cause);
+    });
     // Several are for devices with a root of trust, whose threshold is not known here.
     const threshold = signatureBlocks(asc).length > 1 ? 1 : undefined;
     const verifier = await signatureVerifier(asc, keys, time, [], threshold);

@@ -12,11 +12,12 @@ import {
   text,
 } from '../../../core/cbor/index.ts';
 import { parseAcName } from '../../../image/appc/index.ts';
-import type { ExamineContext, RootContext } from '../../../wire/trust/openpgp.ts';
+import type { ExamineContext, LogContext, RootContext } from '../../../wire/trust/openpgp.ts';
 import { jobFiles } from '../index.ts';
 
 /**
- * What the examining unit reads: `request.cbor`. Either a command or a root of trust is examined.
+ * What the examining unit reads: `request.cbor`. A command, a root of trust or a request for logs
+ * is examined.
  */
 export type ExamineRequest =
   | { readonly message: Uint8Array; readonly context: ExamineContext }
@@ -24,7 +25,8 @@ export type ExamineRequest =
       readonly message: Uint8Array;
       /** The trusted root as the payload that was signed. */
       readonly rootContext: Omit<RootContext, 'trusted'> & { readonly trusted?: Uint8Array };
-    };
+    }
+  | { readonly message: Uint8Array; readonly logContext: LogContext };
 
 /** What it leaves in `verdict.cbor` when it accepts the message. */
 export interface AcceptingVerdict {
@@ -84,9 +86,24 @@ const rootRequest = map({
   }),
 });
 
+const logRequest = map({
+  message: bytes(1 << 19),
+  logContext: map({
+    keys: list(text(1 << 18), { max: 64 }),
+    threshold: optional(integer(1, 64)),
+    copies: optional(list(text(1 << 18), { max: 64 })),
+    fleet: text(128),
+    device: text(128),
+    boot: text(128),
+    rootExpires: optional(integer(0)),
+    time,
+  }),
+});
+
 const request: Reader<ExamineRequest> = (value, path) => {
-  const isRoot = typeof value === 'object' && value !== null && 'rootContext' in value;
-  return isRoot ? rootRequest(value, path) : commandRequest(value, path);
+  const has = (key: string): boolean => typeof value === 'object' && value !== null && key in value;
+  if (has('logContext')) return logRequest(value, path);
+  return has('rootContext') ? rootRequest(value, path) : commandRequest(value, path);
 };
 
 export const examineFiles = jobFiles<ExamineRequest, AcceptingVerdict>({

@@ -4,12 +4,14 @@ import { Refusal } from '../../../core/refusal/index.ts';
 import {
   alreadyVerified,
   decodeDesiredState,
+  decodeLogRequest,
   decodeRoot,
   encodeRoot,
   isEncrypted,
+  type LogRequest,
   type RootDocument,
 } from '../../../wire/trust/index.ts';
-import type { ExamineContext, RootContext } from '../../../wire/trust/openpgp.ts';
+import type { ExamineContext, LogContext, RootContext } from '../../../wire/trust/openpgp.ts';
 import { type JobPorts, runJob } from '../index.ts';
 import {
   type AcceptingVerdict,
@@ -68,6 +70,17 @@ export async function examineRootInUnit(
   const rootContext = { ...context, ...(trusted === undefined ? {} : { trusted: encodeRoot(trusted) }) };
   const { outcome, payload, signedBy } = await askUnit({ message, rootContext }, ports, signal);
   return { outcome, root: decodeRoot(alreadyVerified(payload, 'examining-unit')), signedBy };
+}
+
+/** Has a request for logs examined in the same way. It throws as `examineInUnit` does. */
+export async function examineLogsInUnit(
+  message: Uint8Array,
+  logContext: LogContext,
+  ports: ExaminePorts,
+  signal: AbortSignal,
+): Promise<LogRequest> {
+  const { payload } = await askUnit({ message, logContext }, ports, signal);
+  return decodeLogRequest(alreadyVerified(payload, 'examining-unit'));
 }
 
 async function askUnit(

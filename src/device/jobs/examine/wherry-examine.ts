@@ -1,7 +1,12 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { alreadyVerified, decodeRoot, isEncrypted } from '../../../wire/trust/index.ts';
-import { examineMessage, examineRoot, type ExaminedSecret } from '../../../wire/trust/openpgp.ts';
+import {
+  examineLogRequest,
+  examineMessage,
+  examineRoot,
+  type ExaminedSecret,
+} from '../../../wire/trust/openpgp.ts';
 import { answerJob } from '../index.ts';
 import {
   type AcceptingVerdict,
@@ -20,9 +25,18 @@ const keyCredential = 'wherry.device-key';
  * whatever a hostile message does, it does here.
  */
 export async function examineUnit(directory: string): Promise<void> {
-  await answerJob(examineFiles, directory, (request) =>
-    'rootContext' in request ? examineRootOf(request) : examineCommand(request, directory),
-  );
+  await answerJob(examineFiles, directory, (request) => {
+    if ('logContext' in request) return examineLogsAsked(request);
+    return 'rootContext' in request ? examineRootOf(request) : examineCommand(request, directory);
+  });
+}
+
+async function examineLogsAsked({
+  message,
+  logContext,
+}: Extract<ExamineRequest, { logContext: unknown }>): Promise<AcceptingVerdict> {
+  const { payload, signedBy } = await examineLogRequest(message, logContext);
+  return { ok: true, outcome: 'new', payload, signedBy };
 }
 
 async function examineCommand(

@@ -80,7 +80,7 @@ describe('[A9.17] wherry trust', () => {
       'it is another one than was meant',
       () => [at('team.asc'), '--root', '--fingerprint', '0'.repeat(40)],
       77,
-      /not the one/,
+      /no key that can be trusted has the fingerprint 0000/,
     ],
     [
       'it has expired',
@@ -119,6 +119,30 @@ describe('[A9.17] wherry trust', () => {
       status,
       err: expect.stringMatching(problem) as string,
     });
+    await expect(readdir(at('store'))).rejects.toThrow('ENOENT');
+  });
+
+  it('of several keys adds those that --fingerprint names', async () => {
+    const other = gnupg.newKey('Other <other@example.com>', 'ed25519');
+    await writeFile(at('two.asc'), gnupg.export(other) + gnupg.export(good));
+    const added = await run('add', at('two.asc'), '--root', '--fingerprint', `0x${good}`);
+    expect(added).toMatchObject({
+      status: 0,
+      err: expect.stringMatching(/ is left out: --fingerprint/) as string,
+    });
+    expect(await readdir(at('store/images/root.d'))).toEqual([`${good.toLowerCase()}.asc`]);
+    expect(await run('remove', `0x${good}`)).toMatchObject({ status: 0 });
+  });
+
+  it.each<[string, () => string[], number]>([
+    ['a later file is not one of keys', () => [at('team.asc'), import.meta.filename, '--yes'], 64],
+    [
+      'one of the fingerprints is in no file',
+      () => [at('team.asc'), '--fingerprint', good, '--fingerprint', '0'.repeat(40)],
+      77,
+    ],
+  ])('adds nothing when %s', async (_what, args, status) => {
+    expect(await run('add', ...args(), '--root')).toMatchObject({ status });
     await expect(readdir(at('store'))).rejects.toThrow('ENOENT');
   });
 

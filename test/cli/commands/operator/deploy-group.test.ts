@@ -91,6 +91,37 @@ describe('commands for a group', () => {
     expect(made.err).toContain(message);
   });
 
+  it('[C236] are rolled back to the last version that no device refused', async () => {
+    const options = { url: broker.url, fleet: 'harbour', groups: ['galley'] };
+    const bad = { code: 'no-space', message: 'the disk is full' };
+    const galley = [
+      new FakeDevice({ ...options, device: 'crane-4' }).start(),
+      new FakeDevice({
+        ...{ ...options, device: 'crane-5' },
+        decide: ({ version }) => (version === 2 ? bad : undefined),
+      }).start(),
+    ];
+    devices.push(...galley);
+    const deploy = (probation: number) =>
+      run('deploy', '--group', 'galley', '--stop-all', '--probation', String(probation));
+    expect(await run('rollback', '--group', 'galley')).toMatchObject({ status: 64 });
+    expect(await deploy(11)).toMatchObject({ status: 0 });
+    expect(await deploy(22)).toMatchObject({ status: 70 });
+    expect(await run('deploy', '--group', 'galley', '--withdraw')).toMatchObject({ status: 0 });
+    expect(await deploy(44)).toMatchObject({ status: 0 });
+    const back = await run('--json', 'rollback', '--group', 'galley');
+    expect(read(back.out)).toMatchObject([
+      { device: 'crane-4', version: 5, phase: 'committed' },
+      { device: 'crane-5', version: 5, phase: 'committed' },
+    ]);
+    expect(back.err).toContain('@galley: version 5 runs the pods of version 1 again');
+    const probations = galley.map(({ obeyed }) => obeyed.at(-1)?.policy.probationSeconds);
+    expect(probations).toEqual([11, 11]);
+    const to = await run('rollback', '--group', 'galley', '--to', '4');
+    expect(to.err).toContain('@galley: version 6 runs the pods of version 4 again');
+    expect(await run('rollback', 'crane-4', '--group', 'galley')).toMatchObject({ status: 64 });
+  });
+
   it('carry no secrets', async () => {
     await writeFile(at('value'), 'x');
     const made = await run('deploy', '--group', 'kitchen', '--stop-all', '--secret', `a=@${at('value')}`);

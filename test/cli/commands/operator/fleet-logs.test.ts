@@ -1,0 +1,123 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { systemClock } from '../../../../src/core/ports/index.ts';
+import { LogRequests } from '../../../../src/device/agent/log-requests.ts';
+import { sourceOf } from '../../../../src/device/agent/log-source.ts';
+import { DeviceSession } from '../../../../src/device/session/index.ts';
+import { startEmbeddedBroker, type EmbeddedBroker } from '../../../../src/operator/dev/embedded-broker.ts';
+import { MqttTransport } from '../../../../src/wire/mqtt/index.ts';
+import type { LogRequest } from '../../../../src/wire/trust/index.ts';
+import { examineLogRequest } from '../../../../src/wire/trust/openpgp.ts';
+import { recordingTerminal, wherry, type Run } from '../../../support/recording-terminal.ts';
+import { sampleReport } from '../../../support/sample-messages.ts';
+import { until } from '../../../support/system-clock.ts';
+import { main } from '../../../../src/cli/main.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'wherry-fleet-logs-'));
+const fleet = join(directory, 'fleet');
+const run = (...args: string[]): Promise<Run> => wherry(['--fleet', fleet, ...args]);
+let broker: EmbeddedBroker;
+const ends: (() => Promise<void>)[] = [];
+
+beforeAll(async () => {
+  broker = await startEmbeddedBroker({ host: '127.0.0.1', port: 0 });
+  expect(await run('fleet', 'init', 'harbour', '--broker', broker.url)).toMatchObject({ status: 0 });
+});
+afterEach(async () => {
+  for (const end of ends.splice(0)) await end();
+});
+afterAll(async () => {
+  await broker.close();
+  rmSync(directory, { recursive: true });
+});
+
+/** A device that answers with the output of a program. */
+async function device(name: string, program: readonly string[], hears = true): Promise<LogRequest[]> {
+  const asked: LogRequest[] = [];
+  const journal = { log: () => undefined };
+  const session = new DeviceSession({
+    ...{ fleet: 'harbour', device: name, bootId: 'boot-a', asks: hears, clock: systemClock, journal },
+    transport: new MqttTransport({ url: broker.url, version: 4 }),
+    policy: { bootSpreadMs: 0 },
+  });
+  const { out: key } = await run('keys', 'export', 'deploy');
+  const requests = new LogRequests({
+    ...{ clock: systemClock, journal, pods: ['web'], open: () => sourceOf(program) },
+    publish: (payload) => session.publishLog(payload),
+    remember: () => Promise.resolve(true),
+    examine: async (message) => {
+      const time = { nowSeconds: Math.floor(Date.now() / 1000) + 1, clockTrusted: true };
+      const terms = { keys: [key], fleet: 'harbour', device: name, boot: 'boot-a', time };
+      const { request } = await examineLogRequest(message, terms);
+      asked.push(request);
+      return request;
+    },
+  });
+  session.onAsk((message) => requests.receive(message));
+  const capabilities = hears ? [{ name: 'log-requests', available: true, detail: 'pods: web' }] : [];
+  session.publishReport(sampleReport({ device: name, capabilities }));
+  session.start();
+  await until(() => session.traffic?.hasUnsent === false);
+  ends.push(async () => {
+    await requests.close();
+    await session.close();
+  });
+  return asked;
+}
+
+describe('wherry fleet logs', () => {
+  it('[C231] prints what a pod wrote, and says how much was left out', async () => {
+    const asked = await device('crane-1', ['sh', '-c', 'printf "first\\nsecond \\033[2J\\nthird\\n"']);
+    const all = await run(
+      'fleet',
+      'logs',
+      'crane-1',
+      'web',
+      'nginx',
+      '--since',
+      '15m',
+      '-n',
+      '5',
+      '--for',
+      '1m',
+    );
+    expect(all).toMatchObject({ status: 0, out: 'first\nsecond \uFFFD[2J\nthird\n' });
+    expect(all.err).toContain('that is all: 24 bytes');
+    const [request] = asked;
+    expect(request).toMatchObject({ pod: 'web', app: 'nginx', lines: 5, limitBytes: 256 << 10 });
+    expect((request?.expires ?? 0) - (request?.issued ?? 0)).toBe(60);
+    expect((request?.issued ?? 0) - (request?.since ?? 0)).toBe(900);
+
+    const some = await run('--json', 'fleet', 'logs', 'crane-1', 'web', '--limit', '8');
+    expect(
+      some.out
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line) as unknown),
+    ).toEqual([{ line: 'first' }, { line: 'se' }, { end: 'limit', sentBytes: 8, leftOutBytes: 16 }]);
+  });
+
+  it('[C233] ends the answer of the device when it is interrupted', async () => {
+    await device('crane-2', ['sh', '-c', 'echo first; exec sleep 600']);
+    const { terminal, stop, out, err } = recordingTerminal();
+    const done = main(['--fleet', fleet, 'fleet', 'logs', 'crane-2', 'web', '--follow'], {}, terminal);
+    await until(() => out() === 'first\n');
+    stop();
+    await done;
+    expect(err()).toContain('ended: 6 bytes');
+  });
+
+  it.each([
+    ['crane-3', 'db', 'log-forbidden', 'logs of the pod db are not sent'],
+    ['crane-4', 'web', 'log-forbidden', 'name the pods in the key logs.remote_pods'],
+    ['crane-5', 'web', 'not-found', 'crane-5 never reported'],
+  ])('[C234] says why %s does not send logs of %s', async (name, pod, code, words) => {
+    if (name !== 'crane-5') await device(name, ['true'], name === 'crane-3');
+    const { status, err } = await run('fleet', 'logs', name, pod);
+    expect(err).toContain(words);
+    expect(err).toContain(code);
+    expect(status).toBe(code === 'not-found' ? 64 : 77);
+  });
+});
