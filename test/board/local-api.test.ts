@@ -319,7 +319,7 @@ describe.each(oneBoard)('the local API on %s', (name) => {
       status: 200,
       body: { version: 13, group: 'harvesters' },
     });
-    // As "wherry approve --group" leaves it, which groups.test.ts shows to be obeyed.
+    // The same file as "wherry approve --group" makes (groups.test.ts).
     await scene.board.check('cd /run/wherry/approvals; test -e 12; test -e harvesters.13; test ! -e 13');
   });
 

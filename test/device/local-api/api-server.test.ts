@@ -1,3 +1,4 @@
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -6,6 +7,7 @@ import { connect } from 'node:net';
 import type { Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { apiServer } from '../../../src/device/local-api/api-server.ts';
 import { requests } from '../../../src/device/local-api/requests.ts';
@@ -202,6 +204,19 @@ describe('the local API', () => {
     });
     for (const one of followed) one.destroy();
     await expect.poll(() => connectionsOf(server)).toBe(0);
+  });
+
+  it.skipIf(!hasJournal)('[C215] ends with an error when the journal ends', async () => {
+    const path = '/v1/pods/web/logs';
+    const outgoing = request({ socketPath: socketPath(), path: `${path}?follow=true&lines=0` }).end();
+    const [incoming] = (await once(outgoing, 'response')) as [import('node:http').IncomingMessage];
+    // Nothing else of this process follows the journal.
+    await promisify(execFile)('pkill', ['-KILL', '-P', String(process.pid), '-x', 'journalctl']);
+    let text = '';
+    for await (const piece of incoming) text += String(piece);
+    const line = JSON.parse(text) as Reply['body'];
+    expect(line.error).toEqual({ code: 'device-unsupported', message: 'journalctl has ended; ask again' });
+    expect(described.lineFaults('GET', path, line)).toEqual([]);
   });
 
   it('[C183] answers one request of a connection, and closes it', async () => {
