@@ -3,7 +3,10 @@ import type { Group } from './bench.ts';
 
 const pods = 30;
 
-/** What each of many pods takes beside its app, and whether they all run: for a board with little memory. */
+/**
+ * What each of many pods takes beside its app, and whether they all run: for a board with little
+ * memory.
+ */
 export const manyGroup: Group = {
   about: `${pods} pods at once, and the memory of each beside its app's own`,
   onlyByName: true,
@@ -62,7 +65,7 @@ async function memoryOf(board: Board): Promise<Memory> {
   const output = await board.check(`sleep 40
     awk '/^MemTotal|^MemAvailable/ { print $2 }' /proc/meminfo
     cat $(grep -lxs sleep /proc/[0-9]*/comm | sed 's|comm$|smaps_rollup|') | awk '/^Pss:/ { sum += $2 } END { print sum + 0 }'
-    awk '/^Private_/ { sum += $2 } END { print sum }' /proc/$(systemctl show -P MainPID wherryd)/smaps_rollup`);
+    awk '/^Private_Dirty/ { print $2 }' /proc/$(systemctl show -P MainPID wherryd)/smaps_rollup`);
   const [total = 0, left = 0, apps = 0, wherryd = 0] = output
     .trim()
     .split('\n')

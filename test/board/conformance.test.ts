@@ -300,7 +300,8 @@ describe.each(oneBoard)('an app on %s', (boardName) => {
     }
     facts.set('alone', await factsOf(scene, 'alone', 'main', 'alone'));
     report = await scene.report(({ currentVersion }) => currentVersion === desired.version);
-  });
+    // An emulated board takes minutes to boot, and more for the probe's programs.
+  }, 1_200_000);
   afterAll(() => scene.stop());
 
   it.each(rows)('%s', (_line, process, fact, expected) => {

@@ -71,7 +71,8 @@ describe.each(oneBoard)('a volume of a pod on %s', (boardName) => {
     expect(await remove()).toMatchObject({ status: 64 });
     await deploy('other', ':');
     await scene.board.check('wherry gc');
-    await scene.board.waitFor('wherry volume list | grep -q "web .* no"');
+    // Each look is a start of Node, which takes an emulated board up to half a minute.
+    await scene.board.waitFor('wherry volume list | grep -q "web .* no"', undefined, 240_000);
     expect(await remove()).toMatchObject({ status: 0 });
     expect(JSON.parse(await scene.board.check('wherry volume list --json'))).toEqual([
       { pod: 'other', volume: 'data', inUse: true },

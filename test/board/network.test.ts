@@ -74,7 +74,7 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
   const privateMemory = async (): Promise<number> =>
     Number(
       await scene.board.check(
-        `awk '/^Private_/ { sum += $2 } END { print sum / 1000 }' /proc/$(systemctl show -P MainPID wherryd)/smaps_rollup`,
+        `awk '/^Private_Dirty/ { print $2 / 1000 }' /proc/$(systemctl show -P MainPID wherryd)/smaps_rollup`,
       ),
     );
   const unitsOf = async (podName: string) => {

@@ -68,7 +68,6 @@ fact hosts $bb cat /etc/hosts
 fact links $bb ip -o link
 fact addresses $bb ip -o -4 addr
 fact routes $bb ip route
-fact processes processes
 fact readable readable
 fact handed-on $bb cat /handed-on
 fact volumes $bb stat -c '%n %F %a %u:%g' /srv/deep /srv/deep/shared /srv/private /srv/full /srv/file
@@ -118,6 +117,8 @@ if [ $# -gt 1 ]; then
   deed other-memory $bb head -c 1 "/proc/$pid/mem"
   deed other-signal kill -0 "$pid"
 fi
+# When the other app runs: before, the process that becomes it has the name of the runtime.
+fact processes processes
 echo "errors: said" >&2
 echo "end: $1"
 trap 'exit 0' TERM
