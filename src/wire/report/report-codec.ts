@@ -27,7 +27,9 @@ import { wireBytes } from './wire-text.ts';
  * never reach a terminal.
  */
 
-/** 16 pods of 16 apps with every isolator spelled out stay below a third of this, and 32 below two. */
+/**
+ * 16 pods of 16 apps with every isolator spelled out stay below a third of this, and 32 below two.
+ */
 const maxReportBytes = 64 * 1024;
 const maxSmallBytes = 4 * 1024;
 
