@@ -197,8 +197,8 @@ describe('a pod manifest (pods.md#pod-manifest-schema)', () => {
       '/ports/0/hostPort: expected an integer from 1',
     ],
     [
-      '[A6.4] specification',
-      { ports: [{ name: 'a', hostPort: 1, hostIP: '::1' }] },
+      '[A6.4] ours',
+      { ports: [{ name: 'a', hostPort: 1, hostIP: '1::2::3' }] },
       '/ports/0/hostIP: expected an IPv4',
     ],
     [

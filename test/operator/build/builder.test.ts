@@ -296,7 +296,7 @@ describe('a build', () => {
       const output = join(directory, 'none/out.aci');
       await expect(build({ output, compression })).rejects.toMatchObject({
         code: 'not-found',
-        message: `${output} cannot be written: there is no directory ${join(directory, 'none')}`,
+        message: `${output} cannot be written: the directory ${join(directory, 'none')} does not exist`,
       });
     },
   );
