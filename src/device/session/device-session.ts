@@ -1,16 +1,9 @@
 import type { Refusal } from '../../core/refusal/index.ts';
-import {
-  acknowledged,
-  acknowledgeWithinMs,
-  ConnectionLost,
-  type Connection,
-  type Message,
-} from '../../wire/mqtt/index.ts';
+import { ConnectionLost, type Connection, type Message } from '../../wire/mqtt/index.ts';
 import {
   mustReassert,
   decodePresence,
   encodePresence,
-  encodeReport,
   type DeploymentEvent,
   type DeviceReport,
   type Presence,
@@ -21,6 +14,8 @@ import {
 import { HeardTopics } from './heard-topics.ts';
 import { logLoss } from './loss-journal.ts';
 import { Outbox } from './outbox.ts';
+import { OutboxSender } from './outbox-sender.ts';
+import { publishAcknowledged } from './publish-acknowledged.ts';
 import type { ConnectionState, DeviceSessionOptions } from './session-options.ts';
 import {
   afterLoss,
@@ -63,10 +58,10 @@ export class DeviceSession {
   readonly #refusedListeners = new Set<(refusal: Refusal, group?: string) => void>();
   readonly #connectionListeners = new Set<Listener<ConnectionState>>();
   readonly #outbox = new Outbox();
+  readonly #sender: OutboxSender;
   #policy: ReconnectPolicy;
   #link: { readonly connection: Connection; readonly presence: Presence; commands: number } | undefined;
   #connections = 0;
-  #publishing = false;
   #running: Promise<void> | undefined;
 
   /**
@@ -76,6 +71,8 @@ export class DeviceSession {
     this.#options = options;
     this.#topics = deviceTopics(options.fleet, options.device);
     this.#heard = new HeardTopics(options);
+    const { clock, journal } = options;
+    this.#sender = new OutboxSender({ clock, journal, topics: this.#topics, outbox: this.#outbox });
     this.#policy = { ...defaultReconnectPolicy, ...options.policy };
   }
 
@@ -90,7 +87,7 @@ export class DeviceSession {
    */
   publishReport(report: DeviceReport): void {
     this.#outbox.putReport(report);
-    void this.#publishPending();
+    void this.#sender.send();
   }
 
   /**
@@ -100,19 +97,19 @@ export class DeviceSession {
   repeatReport(): void {
     if ((this.#link?.commands ?? 0) < 2) return;
     this.#outbox.repeatReport();
-    void this.#publishPending();
+    void this.#sender.send();
   }
 
   /** Publishes `telemetry` as a report is. */
   publishTelemetry(telemetry: Telemetry): void {
     this.#outbox.putTelemetry(telemetry);
-    void this.#publishPending();
+    void this.#sender.send();
   }
 
   /** Publishes `event`, and again with each connection until the broker acknowledges it. */
   publishEvent(event: DeploymentEvent): void {
     this.#outbox.putEvent(event);
-    void this.#publishPending();
+    void this.#sender.send();
   }
 
   /**
@@ -186,7 +183,7 @@ export class DeviceSession {
   get traffic(): { readonly hasCommand: boolean; readonly hasUnsent: boolean } | undefined {
     if (this.#link === undefined) return undefined;
     const { commands } = this.#link;
-    return { hasCommand: commands > 0, hasUnsent: this.#publishing || this.#outbox.next() !== undefined };
+    return { hasCommand: commands > 0, hasUnsent: this.#sender.hasUnsent };
   }
 
   /** Sets the width of the reconnect window to what the trusted desired state asks for. */
@@ -264,6 +261,7 @@ export class DeviceSession {
       return { loss: error };
     } finally {
       this.#link = undefined;
+      this.#sender.over(undefined);
     }
   }
 
@@ -278,8 +276,7 @@ export class DeviceSession {
     ]);
     this.#options.journal.log('info', `connected to the broker (connection ${presence.connection})`);
     tell(this.#connectionListeners, { up: true, connection: presence.connection });
-    this.#outbox.begin();
-    void this.#publishPending();
+    this.#sender.over(connection);
     greeting
       .then(() => this.#askAgain(connection))
       .catch((error: unknown) => this.#giveUp(connection, error));
@@ -301,55 +298,6 @@ export class DeviceSession {
     );
     if (isOver || this.#link?.connection !== connection || this.#link.commands > 0) return;
     await this.#heard.subscribeCommands(connection);
-  }
-
-  /** A broker that does not take this one topic does not cost the device its connection, either. */
-  async #publishNumbers(connection: Connection, payload: Uint8Array): Promise<void> {
-    const message = { topic: this.#topics.telemetry, payload };
-    await this.#acknowledged(connection, message, true).catch((error: unknown) => {
-      if (!(error instanceof ConnectionLost) || error.reason !== 'credentials') throw error;
-      this.#options.journal.log('warning', `telemetry was not taken: ${error.message}`, {
-        WHERRY_CODE: 'broker-refused',
-      });
-    });
-  }
-
-  /**
-   * Publishes what is unpublished, one message at a time: a slow link coalesces reports instead of
-   * queueing them.
-   */
-  async #publishPending(): Promise<void> {
-    const link = this.#link;
-    if (link === undefined || this.#publishing) return;
-    this.#publishing = true;
-    try {
-      while (this.#link === link) {
-        const outgoing = this.#outbox.next();
-        if (outgoing === undefined) return;
-        if (outgoing.kind === 'event') {
-          const { of, payload } = outgoing;
-          await this.#acknowledged(link.connection, { topic: this.#topics.event, payload }, false);
-          this.#outbox.acknowledge(of, payload);
-          this.#debug(`event for ${of} acknowledged`);
-        } else if (outgoing.kind === 'telemetry') {
-          this.#outbox.telemetryIsSent();
-          await this.#publishNumbers(link.connection, outgoing.payload);
-        } else {
-          this.#outbox.reportIsSent();
-          const topic = this.#topics.reported;
-          const payload = encodeReport(outgoing.report, link.connection.mostPayloadBytes(topic));
-          await this.#acknowledged(link.connection, { topic, payload }, true);
-          this.#debug(`report of ${payload.length} bytes acknowledged`);
-        }
-      }
-    } catch (error) {
-      this.#giveUp(link.connection, error);
-    } finally {
-      this.#publishing = false;
-      // The next connection may have begun, and found this loop still busy, before the loss was
-      // noticed here.
-      if (this.#link !== undefined && this.#link !== link) void this.#publishPending();
-    }
   }
 
   #receive(message: Message): void {
@@ -396,15 +344,13 @@ export class DeviceSession {
     else this.#options.journal.log('warning', refusal.message, { WHERRY_CODE: refusal.code });
   }
 
-  /** Publishes and waits for the acknowledgement, for a bounded time. */
   async #acknowledged(
     connection: Connection,
     message: Message,
     retain: boolean,
-    withinMs = acknowledgeWithinMs,
+    withinMs?: number,
   ): Promise<void> {
-    const published = connection.publish(message, { retain });
-    await acknowledged({ clock: this.#options.clock, connection }, message.topic, published, withinMs);
+    await publishAcknowledged({ clock: this.#options.clock, connection }, message, retain, withinMs);
   }
 
   #giveUp(connection: Connection, error: unknown): void {

@@ -4,7 +4,6 @@ import { alreadyVerified, decodeDesiredState, decodeEnvelope } from '../../wire/
 import { compareMemory, mustRepeat, type BrokerMemory, type NewestCommand } from './broker-memory.ts';
 import type { FleetDirectory } from './fleet-directory.ts';
 import type { FleetLink } from './fleet-link.ts';
-import { trustedOf } from './target-name.ts';
 
 /** What the broker kept of the newest command of a device, and what was done about it. */
 export interface BrokerComparison {
@@ -63,7 +62,7 @@ export async function compareWithBroker(
   for (const { device, versions, isUnsent, newest, plain } of records) {
     const memory = compareMemory(newest, read.get(device) ?? { seen: 'unknown' });
     const same = { device, version: newest.version, versions, memory };
-    const trusted = trustedOf(link.views(), device);
+    const trusted = link.trustedVersion(device);
     const lacks = mustRepeat(memory, newest.version, 0);
     if (!lacks) found.push(same);
     else if (isUnsent) found.push({ ...same, repeated: 'unsent' });

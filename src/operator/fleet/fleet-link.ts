@@ -1,15 +1,8 @@
-import { randomBytes } from 'node:crypto';
 import type { Clock } from '../../core/ports/index.ts';
 import { isRefusal, Refusal } from '../../core/refusal/index.ts';
-import {
-  acknowledged,
-  ConnectionLost,
-  type Connection,
-  type Message,
-  type Transport,
-} from '../../wire/mqtt/index.ts';
+import { ConnectionLost, type Message, type Transport } from '../../wire/mqtt/index.ts';
 import { deviceTopics, fleetFilter, parseDeviceTopic, rootTopic } from '../../wire/report/index.ts';
-import { isAway, orRefusal, refusalOf } from './broker-refusal.ts';
+import { orRefusal, refusalOf } from './broker-refusal.ts';
 import { compareMemory, mustRepeat, type NewestCommand, type ReadBack } from './broker-memory.ts';
 import {
   foldMessage,
@@ -19,7 +12,8 @@ import {
   type Outcome,
   type Progress,
 } from './device-view.ts';
-import { commandTopic, targetOfTopic, trustedOf } from './target-name.ts';
+import { HeldConnection } from './held-connection.ts';
+import { commandTopic, targetOfTopic, type TargetName, trustedOf } from './target-name.ts';
 
 /**
  * How long retained messages may take to arrive; a broker sends them right after the subscription.
@@ -35,23 +29,11 @@ const commandWithinMs = 300;
 /** While retained messages of a fleet go on arriving, the wait for the last one is prolonged. */
 const quietMs = { each: 500, rounds: 120 };
 
-/** AWS IoT Core takes at most eight topics in one SUBSCRIBE packet. */
-const topicsAtOnce = 8;
-
 /**
  * More named devices than these are heard by wildcards. A device takes three subscriptions; AWS IoT
  * Core grants a connection 50, and NATS 63 unless its `max_ack_pending` is set lower.
  */
 const exactAtMost = 16;
-
-/** SUBSCRIBE packets that wait for their answer: a cluster of NATS agrees on each topic. */
-const packetsAtOnce = 4;
-
-/** How long the broker may take to acknowledge what a person waits for. */
-const answerWithinMs = 30_000;
-
-/** The first pause before the broker is tried again, and the longest. */
-const retryMs = { first: 500, longest: 15_000 };
 
 export interface FleetLinkOptions {
   readonly fleet: string;
@@ -76,23 +58,23 @@ export class FleetLink {
   /** By topic: the roots of trust that the broker returned. */
   readonly #roots = new Map<string, Buffer>();
   readonly #followed = new Set<string>();
-  readonly #closing = new AbortController();
-  #connection: Promise<Connection>;
-  /** The next connection, while it is being made. Everybody who waits shares it. */
-  #redialled: Promise<void> | undefined;
-  #topics: readonly string[] = [];
+  readonly #connection: HeldConnection;
   /** How many messages of devices have come. */
   #heard = 0;
 
   private constructor(options: FleetLinkOptions) {
     this.#options = options;
-    this.#connection = this.#dial();
+    this.#connection = new HeldConnection({
+      ...options,
+      onMessage: (message) => this.#receive(message),
+      onBack: () => void this.#repeatFollowed(),
+    });
   }
 
   /** @throws Refusal `broker-unreachable`, `broker-refused` */
   static async connect(options: FleetLinkOptions): Promise<FleetLink> {
     const link = new FleetLink(options);
-    await orRefusal(link.#connection);
+    await link.#connection.opened();
     return link;
   }
 
@@ -108,7 +90,7 @@ export class FleetLink {
       return;
     }
     const kinds = ['reported', 'live', 'event'] as const;
-    await this.#add(kinds.map((kind) => fleetFilter(this.#options.fleet, kind)));
+    await this.#connection.add(kinds.map((kind) => fleetFilter(this.#options.fleet, kind)));
     // Nobody says which devices there are, so the end of the answers is not known.
     await this.#wait(() => false, retainedWithinMs - quietMs.each);
     for (let round = 0, heard = -1; heard !== this.#heard && round < quietMs.rounds; round++) {
@@ -128,7 +110,7 @@ export class FleetLink {
       return [reported, live, event];
     });
     if (exact.length === 0) return;
-    await this.#add(exact);
+    await this.#connection.add(exact);
     await this.#wait(() => devices.every(this.#isHeard), retainedWithinMs);
   }
 
@@ -139,7 +121,7 @@ export class FleetLink {
   async listenToNumbers(device: string): Promise<void> {
     const { telemetry } = deviceTopics(this.#options.fleet, device);
     try {
-      await this.#subscribe(await this.#connection, [telemetry]);
+      await this.#connection.subscribe([telemetry]);
       await this.#wait(() => this.view(device).telemetry !== undefined, retainedWithinMs);
     } catch (error) {
       if (!(error instanceof Refusal) && !(error instanceof ConnectionLost)) throw error;
@@ -160,6 +142,11 @@ export class FleetLink {
     return [...this.#views.values()].sort((a, b) => (a.device < b.device ? -1 : 1));
   }
 
+  /** The highest version of a target that any device which was heard of trusts. */
+  trustedVersion(name: TargetName): number {
+    return trustedOf(name.startsWith('@') ? [...this.#views.values()] : [this.view(name)], name);
+  }
+
   onChange(listener: (view: DeviceView) => void): void {
     this.#listeners.add(listener);
   }
@@ -171,10 +158,12 @@ export class FleetLink {
    */
   async publishDesired(device: string, command: NewestCommand): Promise<void> {
     this.#published.set(device, command);
-    const connection = await orRefusal(this.#connection);
+    await this.#connection.opened();
+    const { envelope: payload } = command;
+    const topic = commandTopic(this.#options.fleet, device);
     await orRefusal(
-      this.#publish(connection, device, command),
-      `the command of ${command.envelope.length} bytes`,
+      this.#connection.publish({ topic, payload }, true, 'the command'),
+      `the command of ${payload.length} bytes`,
     );
   }
 
@@ -185,19 +174,15 @@ export class FleetLink {
    */
   async publishRoot(version: number, envelope: Uint8Array): Promise<{ readonly kept: boolean }> {
     const topic = rootTopic(this.#options.fleet, version);
-    const connection = await orRefusal(this.#connection);
+    await this.#connection.opened();
     await orRefusal(
-      this.#acknowledged(
-        connection,
-        connection.publish({ topic, payload: envelope }, { retain: true }),
-        'the root',
-      ),
+      this.#connection.publish({ topic, payload: envelope }, true, 'the root'),
       `the root of trust of ${envelope.length} bytes`,
     );
     const isReturned = (): boolean => this.#roots.get(topic)?.equals(envelope) === true;
     this.#roots.delete(topic);
     try {
-      await this.#subscribe(connection, [topic]);
+      await this.#connection.subscribe([topic]);
       await this.#wait(isReturned, retainedWithinMs);
     } catch (error) {
       // Not allowed to read: then it is not known.
@@ -223,17 +208,13 @@ export class FleetLink {
     const topicOf = (device: string): string => commandTopic(this.#options.fleet, device);
     const isReturned = (device: string): boolean => this.#returned.has(device);
     try {
-      const connection = await this.#connection;
-      await this.#subscribe(connection, devices.map(topicOf));
+      await this.#connection.subscribe(devices.map(topicOf));
       await this.#wait(() => devices.every(isReturned), commandWithinMs);
       const silent = devices.filter((device) => !isReturned(device));
       const payload = new Uint8Array();
       await Promise.all(
         silent.map((device) =>
-          this.#acknowledged(
-            connection,
-            connection.publish({ topic: topicOf(device), payload }, { retain: false }),
-          ),
+          this.#connection.publish({ topic: topicOf(device), payload }, false, 'the command'),
         ),
       );
       const isKnown = (device: string): boolean => isReturned(device) || this.#echoed.has(device);
@@ -319,7 +300,7 @@ export class FleetLink {
       () => Promise.reject(away ? refusalOf(away) : new Refusal('not-confirmed', 'no answer in time')),
       () => undefined,
     );
-    const held = this.keepConnected(done.signal, (loss) => (away = loss));
+    const held = this.#connection.keep(done.signal, (loss) => (away = loss));
     try {
       await Promise.race([met, late, held.then(() => met)]);
     } finally {
@@ -328,42 +309,9 @@ export class FleetLink {
     }
   }
 
-  /**
-   * Connects again whenever the connection is lost, until `signal` or `close`.
-   * @param onLink told of a loss, and with nothing when the broker is back
-   * @throws Refusal `broker-refused` when the broker does not want us any more
-   */
+  /** As `HeldConnection.keep`. */
   async keepConnected(signal: AbortSignal, onLink: (loss?: ConnectionLost) => void): Promise<void> {
-    const stop = AbortSignal.any([signal, this.#closing.signal]);
-    const stopped = new Promise<undefined>((resolve) => {
-      if (stop.aborted) resolve(undefined);
-      stop.addEventListener('abort', () => resolve(undefined), { once: true });
-    });
-    const isStopped = (): boolean => stop.aborted;
-    let delayMs = retryMs.first;
-    for (;;) {
-      const lost = await this.#connection;
-      const loss = await Promise.race([lost.ended, stopped]);
-      if (loss === undefined || isStopped()) return;
-      if ((await this.#connection) !== lost) continue; // `renew` has ended it
-      if (!isAway(loss)) throw refusalOf(loss);
-      onLink(loss);
-      try {
-        await this.#options.clock.sleep(delayMs, stop);
-        if ((await this.#connection) === lost) {
-          this.#redialled ??= this.#redial().finally(() => (this.#redialled = undefined));
-        }
-        await Promise.race([this.#redialled, stopped]);
-        if (isStopped()) return;
-        onLink();
-        delayMs = retryMs.first;
-      } catch (error) {
-        if (isStopped()) return;
-        if (!(error instanceof ConnectionLost)) throw error;
-        if (!isAway(error)) throw refusalOf(error);
-        delayMs = Math.min(2 * delayMs, retryMs.longest);
-      }
-    }
+    await this.#connection.keep(signal, onLink);
   }
 
   /**
@@ -372,17 +320,7 @@ export class FleetLink {
    * @throws Refusal as `connect`
    */
   async renew(): Promise<void> {
-    const old = await this.#connection;
-    this.#redialled ??= this.#redial().finally(() => (this.#redialled = undefined));
-    await orRefusal(this.#redialled);
-    await old.close();
-  }
-
-  async #redial(): Promise<void> {
-    const connection = await this.#dial(this.#closing.signal);
-    if (this.#topics.length > 0) await this.#subscribe(connection, this.#topics);
-    this.#connection = Promise.resolve(connection);
-    void this.#repeatFollowed();
+    await this.#connection.renew();
   }
 
   /** A broker that was restarted may have forgotten the commands whose answers are awaited here. */
@@ -391,7 +329,7 @@ export class FleetLink {
     const read = devices.length === 0 ? new Map<string, ReadBack>() : await this.readBack(devices);
     for (const [device, seen] of read) {
       const published = this.#published.get(device);
-      const trusted = trustedOf(this.views(), device);
+      const trusted = this.trustedVersion(device);
       if (published === undefined || !this.#followed.has(device)) continue;
       if (!mustRepeat(compareMemory(published, seen), published.version, trusted)) continue;
       // When the connection is lost meanwhile, the next one does this again.
@@ -402,49 +340,13 @@ export class FleetLink {
   }
 
   async close(): Promise<void> {
-    this.#closing.abort();
-    await (await this.#connection).close();
-  }
-
-  async #add(topics: readonly string[]): Promise<void> {
-    await orRefusal(this.#connection.then((connection) => this.#subscribe(connection, topics)));
-    this.#topics = [...new Set([...this.#topics, ...topics])];
-  }
-
-  async #subscribe(connection: Connection, topics: readonly string[]): Promise<void> {
-    const packets = Array.from({ length: Math.ceil(topics.length / topicsAtOnce) }, (_, index) =>
-      topics.slice(index * topicsAtOnce, (index + 1) * topicsAtOnce),
-    );
-    const work = async (): Promise<void> => {
-      for (let next = packets.shift(); next !== undefined; next = packets.shift())
-        await this.#acknowledged(connection, connection.subscribe(next), 'the subscription');
-    };
-    await Promise.all(Array.from({ length: Math.min(packetsAtOnce, packets.length) }, work));
-  }
-
-  async #publish(connection: Connection, device: string, { envelope }: NewestCommand): Promise<void> {
-    const topic = commandTopic(this.#options.fleet, device);
-    await this.#acknowledged(connection, connection.publish({ topic, payload: envelope }, { retain: true }));
-  }
-
-  async #acknowledged(connection: Connection, work: Promise<unknown>, what = 'the command'): Promise<void> {
-    await acknowledged({ clock: this.#options.clock, connection }, what, work, answerWithinMs);
+    await this.#connection.close();
   }
 
   /** Waits until `condition` holds, at most `withinMs`. */
   async #wait(condition: () => boolean, withinMs: number): Promise<void> {
     await this.until(condition, withinMs).catch((error: unknown) => {
       if (!(error instanceof Refusal) || error.code !== 'not-confirmed') throw error;
-    });
-  }
-
-  #dial(signal?: AbortSignal): Promise<Connection> {
-    return this.#options.transport.connect({
-      // Another name each time: two terminals of one operator must not throw each other out.
-      clientId: `${this.#options.fleet}.operator-${randomBytes(4).toString('hex')}`,
-      keepaliveSeconds: 60,
-      onMessage: (message) => this.#receive(message),
-      ...(signal === undefined ? {} : { signal }),
     });
   }
 

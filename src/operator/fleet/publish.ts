@@ -16,7 +16,7 @@ import { newestRoot } from './root-chain.ts';
 import { messageFor } from './secrets.ts';
 import { desiredOf, type DesiredContent, type Sign, signerOf } from './sign-content.ts';
 import type { FleetLink } from './fleet-link.ts';
-import { isMember, parseTargetName, targetName, type TargetName, trustedOf } from './target-name.ts';
+import { isMember, parseTargetName, targetName, type TargetName } from './target-name.ts';
 
 export interface Published {
   /** A device, or a group by `@NAME`. */
@@ -73,7 +73,7 @@ export async function signContent(
   const target = parseTargetName(device);
   const report =
     'group' in target
-      ? { trustedVersion: trustedOf(link.views(), device), currentVersion: 0 }
+      ? { trustedVersion: link.trustedVersion(device), currentVersion: 0 }
       : link.view(device).report;
   const version = nextVersion(device, await fleet.history(device), report);
   const nowSeconds = Math.floor(clock.nowMs() / 1000);

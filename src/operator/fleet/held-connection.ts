@@ -1,0 +1,156 @@
+import { randomBytes } from 'node:crypto';
+import type { Clock } from '../../core/ports/index.ts';
+import {
+  acknowledged,
+  ConnectionLost,
+  type Connection,
+  type Message,
+  type Transport,
+} from '../../wire/mqtt/index.ts';
+import { isAway, orRefusal, refusalOf } from './broker-refusal.ts';
+
+/** AWS IoT Core takes at most eight topics in one SUBSCRIBE packet. */
+const topicsAtOnce = 8;
+
+/** SUBSCRIBE packets that wait for their answer: a cluster of NATS agrees on each topic. */
+const packetsAtOnce = 4;
+
+/** How long the broker may take to acknowledge what a person waits for. */
+const answerWithinMs = 30_000;
+
+/** The first pause before the broker is tried again, and the longest. */
+const retryMs = { first: 500, longest: 15_000 };
+
+export interface HeldConnectionOptions {
+  readonly fleet: string;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly onMessage: (message: Message) => void;
+  /** The connection was made again, and subscribes to what it had subscribed to. */
+  readonly onBack: () => void;
+}
+
+/** The operator's connection to the broker, which is made again while somebody wants it to be. */
+export class HeldConnection {
+  readonly #options: HeldConnectionOptions;
+  readonly #closing = new AbortController();
+  #current: Promise<Connection>;
+  /** The next connection, while it is being made. Everybody who waits shares it. */
+  #redialled: Promise<void> | undefined;
+  #topics: readonly string[] = [];
+
+  /** Begins to connect; `opened` tells how that ended. */
+  constructor(options: HeldConnectionOptions) {
+    this.#options = options;
+    this.#current = this.#dial();
+  }
+
+  /** @throws Refusal `broker-unreachable`, `broker-refused` */
+  async opened(): Promise<void> {
+    await orRefusal(this.#current);
+  }
+
+  /** Subscribes on this connection and on all that follow. @throws Refusal as `opened` */
+  async add(topics: readonly string[]): Promise<void> {
+    await orRefusal(this.subscribe(topics));
+    this.#topics = [...new Set([...this.#topics, ...topics])];
+  }
+
+  /** Subscribes on this connection alone. @throws ConnectionLost */
+  async subscribe(topics: readonly string[]): Promise<void> {
+    await this.#subscribe(await this.#current, topics);
+  }
+
+  /**
+   * Publishes, and waits until the broker acknowledges it.
+   * @param what names the message in the error
+   * @throws ConnectionLost
+   */
+  async publish(message: Message, retain: boolean, what: string): Promise<void> {
+    const connection = await this.#current;
+    await this.#acknowledged(connection, connection.publish(message, { retain }), what);
+  }
+
+  /**
+   * Connects again whenever the connection is lost, until `signal` or `close`.
+   * @param onLink told of a loss, and with nothing when the broker is back
+   * @throws Refusal `broker-refused` when the broker does not want us any more
+   */
+  async keep(signal: AbortSignal, onLink: (loss?: ConnectionLost) => void): Promise<void> {
+    const stop = AbortSignal.any([signal, this.#closing.signal]);
+    const stopped = new Promise<undefined>((resolve) => {
+      if (stop.aborted) resolve(undefined);
+      stop.addEventListener('abort', () => resolve(undefined), { once: true });
+    });
+    const isStopped = (): boolean => stop.aborted;
+    let delayMs = retryMs.first;
+    for (;;) {
+      const lost = await this.#current;
+      const loss = await Promise.race([lost.ended, stopped]);
+      if (loss === undefined || isStopped()) return;
+      if ((await this.#current) !== lost) continue; // `renew` has ended it
+      if (!isAway(loss)) throw refusalOf(loss);
+      onLink(loss);
+      try {
+        await this.#options.clock.sleep(delayMs, stop);
+        if ((await this.#current) === lost) {
+          this.#redialled ??= this.#redial().finally(() => (this.#redialled = undefined));
+        }
+        await Promise.race([this.#redialled, stopped]);
+        if (isStopped()) return;
+        onLink();
+        delayMs = retryMs.first;
+      } catch (error) {
+        if (isStopped()) return;
+        if (!(error instanceof ConnectionLost)) throw error;
+        if (!isAway(error)) throw refusalOf(error);
+        delayMs = Math.min(2 * delayMs, retryMs.longest);
+      }
+    }
+  }
+
+  /** Makes a connection in place of the one that there is. @throws Refusal as `opened` */
+  async renew(): Promise<void> {
+    const old = await this.#current;
+    this.#redialled ??= this.#redial().finally(() => (this.#redialled = undefined));
+    await orRefusal(this.#redialled);
+    await old.close();
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await (await this.#current).close();
+  }
+
+  async #redial(): Promise<void> {
+    const connection = await this.#dial(this.#closing.signal);
+    if (this.#topics.length > 0) await this.#subscribe(connection, this.#topics);
+    this.#current = Promise.resolve(connection);
+    this.#options.onBack();
+  }
+
+  async #subscribe(connection: Connection, topics: readonly string[]): Promise<void> {
+    const packets = Array.from({ length: Math.ceil(topics.length / topicsAtOnce) }, (_, index) =>
+      topics.slice(index * topicsAtOnce, (index + 1) * topicsAtOnce),
+    );
+    const work = async (): Promise<void> => {
+      for (let next = packets.shift(); next !== undefined; next = packets.shift())
+        await this.#acknowledged(connection, connection.subscribe(next), 'the subscription');
+    };
+    await Promise.all(Array.from({ length: Math.min(packetsAtOnce, packets.length) }, work));
+  }
+
+  async #acknowledged(connection: Connection, work: Promise<unknown>, what: string): Promise<void> {
+    await acknowledged({ clock: this.#options.clock, connection }, what, work, answerWithinMs);
+  }
+
+  #dial(signal?: AbortSignal): Promise<Connection> {
+    return this.#options.transport.connect({
+      // Another name each time: two terminals of one operator must not throw each other out.
+      clientId: `${this.#options.fleet}.operator-${randomBytes(4).toString('hex')}`,
+      keepaliveSeconds: 60,
+      onMessage: this.#options.onMessage,
+      ...(signal === undefined ? {} : { signal }),
+    });
+  }
+}
