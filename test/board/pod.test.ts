@@ -233,7 +233,7 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
     expect(killed).toMatchObject({ activeState: 'failed', result: 'timeout' });
   });
 
-  it('runs as another user with a bounding set only, behind a filter', async () => {
+  itOnce(name)('runs as another user with a bounding set only, behind a filter', async () => {
     const pod = compile(
       'user',
       shell(`id -u; id -g; while read -r l; do echo "$l"; done </proc/self/status; exec sleep 1000000`, {

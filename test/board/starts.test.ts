@@ -255,9 +255,11 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
     const number = { amd64: 128, arm64: 137, armhf: 177 }[board.arch];
     const wait = `use POSIX; sigprocmask(SIG_BLOCK, POSIX::SigSet->new(SIGTERM)); $| = 1; print "up\n";
       my $set = pack("V2", 1 << 14, 0); syscall(${number}, $set, 0, 0, 8); print "bye\n"`;
+    // For -e it would open /dev/null, and devices of a host volume have no effect.
+    await board.copyIn(Buffer.from(wait), '/run/wait.pl');
     const pod = await install('waiting', [
       {
-        ...app('', { exec: ['/bin/chroot', '/host', '/usr/bin/perl', '-e', wait] }),
+        ...app('', { exec: ['/bin/chroot', '/host', '/usr/bin/perl', '/run/wait.pl'] }),
         mounts: [{ volume: 'host', path: '/host', appVolume: { name: 'host', kind: 'host', source: '/' } }],
       },
     ]);
