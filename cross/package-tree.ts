@@ -93,7 +93,7 @@ export async function packageTree(input: TreeInput): Promise<DebianPackage> {
       // The first process of pods with several apps; what undoes compressions that Node 20 does not
       // know; what seals objects; pod networks, of 60 MB and not needed by a device whose pods use
       // its own.
-      Recommends: 'catatonit, bzip2, xz-utils, zstd, fsverity, containernetworking-plugins',
+      Recommends: 'catatonit, bzip2, xz-utils, zstd, fsverity, containernetworking-plugins, iptables',
       Section: 'admin',
       Priority: 'optional',
       Description: [
