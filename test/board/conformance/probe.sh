@@ -49,7 +49,10 @@ mounts() {
   done </proc/self/mountinfo
 }
 nodes() { for node in /dev/*; do [ -L "$node" ] || [ -d "$node" ] || $bb stat -c '%n %t,%T %a' "$node"; done; }
-processes() { for entry in /proc/[0-9]*; do read -r name <"$entry/comm" && echo "$name"; done | $bb sort -u; }
+# One that has ended meanwhile has no name any more.
+processes() {
+  for entry in /proc/[0-9]*; do { read -r name <"$entry/comm"; } 2>/dev/null && echo "$name"; done | $bb sort -u
+}
 # Whatever can be read there.
 readable() {
   for path in /proc/kcore /proc/keys /proc/timer_list /proc/interrupts; do [ ! -e "$path" ] || $bb head -c 1 "$path"; done
