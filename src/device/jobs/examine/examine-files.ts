@@ -55,14 +55,19 @@ export function valueFile({ name, digest }: ReceivedSecret): string {
 
 const time = map({ nowSeconds: integer(0), clockTrusted: boolean });
 
+/** What is judged by the keys of those who command, for one device. */
+const forDevice = {
+  keys: list(text(1 << 18), { max: 64 }),
+  threshold: optional(integer(1, 64)),
+  copies: optional(list(text(1 << 18), { max: 64 })),
+  fleet: text(128),
+  device: text(128),
+};
+
 const commandRequest = map({
   message: bytes(1 << 19),
   context: map({
-    keys: list(text(1 << 18), { max: 64 }),
-    threshold: optional(integer(1, 64)),
-    copies: optional(list(text(1 << 18), { max: 64 })),
-    fleet: text(128),
-    device: text(128),
+    ...forDevice,
     group: optional(text(128)),
     untried: optional(oneOf(true)),
     trusted: map({
@@ -89,11 +94,7 @@ const rootRequest = map({
 const logRequest = map({
   message: bytes(1 << 19),
   logContext: map({
-    keys: list(text(1 << 18), { max: 64 }),
-    threshold: optional(integer(1, 64)),
-    copies: optional(list(text(1 << 18), { max: 64 })),
-    fleet: text(128),
-    device: text(128),
+    ...forDevice,
     boot: text(128),
     rootExpires: optional(integer(0)),
     time,
