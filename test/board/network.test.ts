@@ -291,7 +291,8 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
   });
 
   it('[C205] has IPv6 addresses and host ports where the device has some for pods', async (test) => {
-    if ((await scene.board.run('test -d /proc/sys/net/ipv6/conf')).status !== 0) test.skip('the kernel has no IPv6');
+    if ((await scene.board.run('test -d /proc/sys/net/ipv6/conf')).status !== 0)
+      test.skip('the kernel has no IPv6');
     await scene.configure('[network]\nsubnet6 = "fd00:173::/64"\n');
     await scene.board.check(
       'ip -6 addr replace fd00:99::1/64 dev eth0 nodad; cd /proc/sys/net/ipv6/conf; echo 0 >all/forwarding; echo 1 >eth0/accept_ra',

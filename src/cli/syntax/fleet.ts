@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { DeviceFilterFlags, FleetLogFlags } from '../flags.ts';
 import { addFleetEnrol } from './enrol.ts';
 import { byteCount, count, duration, example, type MakeContext, repeatable, signing } from './options.ts';
@@ -131,8 +131,16 @@ function addFleetLogs(fleet: Command, makeContext: MakeContext): void {
     .option('--since <time>', 'not what is older, for example 15m or 2h', duration)
     .option('-n, --lines <count>', 'of what is there, only the newest lines', count)
     .option('-f, --follow', 'go on with what the pod writes, until --for is over or Ctrl-C')
-    .option('--for <time>', 'how long the device answers, at most 1h', duration, 600)
-    .option('--limit <size>', 'how much the device sends, at most 1MiB', byteCount, 256 << 10)
+    .addOption(
+      new Option('--for <time>', 'how long the device answers, at most 1h')
+        .argParser(duration)
+        .default(600, '10m'),
+    )
+    .addOption(
+      new Option('--limit <size>', 'how much the device sends, at most 1MiB')
+        .argParser(byteCount)
+        .default(256 << 10, '256KiB'),
+    )
     .addHelpText(
       'after',
       example(
