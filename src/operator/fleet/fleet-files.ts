@@ -1,4 +1,5 @@
-import { readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { link, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { asLocalRefusal, isRefusal, Refusal } from '../../core/refusal/index.ts';
 
 /** Replaces a file as a whole: a reader sees the old or the new one. */
@@ -20,20 +21,35 @@ export async function readText(file: string, whenMissing: string): Promise<strin
   }
 }
 
-/** Writes a file that must not be there. @throws Refusal `input-invalid` with `whenThere` */
+/**
+ * Writes a file that must not be there. A process that is killed meanwhile leaves no part of it
+ * under that name.
+ * @throws Refusal `input-invalid` with `whenThere`
+ */
 export async function writeNew(
   file: string,
   content: string | Uint8Array,
   whenThere: string,
   mode = 0o644,
 ): Promise<void> {
+  const whole = `${file}.${randomBytes(6).toString('hex')}.new`;
   try {
-    await writeFile(file, content, { flag: 'wx', mode });
+    await writeFile(whole, content, { flag: 'wx', mode });
+    // Unlike a rename it fails where there is a file.
+    await link(whole, file).catch(async (cause: unknown) => {
+      if (!hasCode(cause, ...withoutLinks)) throw cause;
+      await writeFile(file, content, { flag: 'wx', mode });
+    });
   } catch (cause) {
     if (!hasCode(cause, 'EEXIST')) throw asLocalRefusal(cause, file);
     throw new Refusal('input-invalid', whenThere, { cause });
+  } finally {
+    await rm(whole, { force: true });
   }
 }
+
+/** What a file system without hard links answers, for example that of a memory card. */
+const withoutLinks = ['EPERM', 'ENOTSUP', 'ENOSYS', 'EMLINK'];
 
 /** What a directory holds; nothing when there is none. */
 export async function listed(directory: string): Promise<readonly string[]> {

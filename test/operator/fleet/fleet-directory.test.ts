@@ -1,3 +1,6 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -98,6 +101,32 @@ describe('a fleet directory', () => {
       fleet.claim('crane-7', 1, Buffer.from('theirs')),
     ]);
     expect(claims.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+  });
+
+  it('holds no part of a version when the process that writes it is killed', async () => {
+    const source = import.meta.resolve('../../../src/operator/fleet/fleet-directory.ts');
+    const directory = join(fleet.path, 'devices/crane-8');
+    mkdirSync(directory, { recursive: true });
+    const program = `
+      import { readdirSync, statSync } from 'node:fs';
+      import { FleetDirectory } from ${JSON.stringify(source)};
+      process.chdir(${JSON.stringify(directory)});
+      const fleet = await FleetDirectory.open(${JSON.stringify(fleet.path)});
+      // Node writes in pieces, and looks at this between them.
+      const watch = () => {
+        if (readdirSync('.').some((name) => statSync(name).size > 0)) process.kill(process.pid, 'SIGKILL');
+        setImmediate(watch);
+      };
+      watch();
+      await fleet.claim('crane-8', 1, Buffer.alloc(64 * 2 ** 20, 1));
+      process.exit(0);`;
+    const args = ['--import', 'tsx', '--input-type=module', '--eval', program];
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+    expect(await once(child, 'exit')).toEqual([null, 'SIGKILL']);
+    expect(readdirSync(directory)).not.toEqual([]);
+    expect(await fleet.history('crane-8')).toEqual([]);
+    await fleet.claim('crane-8', 1, Buffer.from('one'));
+    expect(Buffer.from(await fleet.envelope('crane-8', 1)).toString()).toBe('one');
   });
 
   it('refuses a device name that would lead out of its directory', async () => {
