@@ -84,7 +84,7 @@ export async function mosquittoBroker(extra = ''): Promise<Mosquitto> {
           if (output.includes('running')) done();
         });
         child.once('error', fail);
-        child.once('exit', () => fail(new Error(`mosquitto did not start: ${output}`)));
+        child.once('close', () => fail(new Error(`mosquitto did not start: ${output}`)));
       });
     },
     save() {
