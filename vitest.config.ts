@@ -33,6 +33,7 @@ export default defineConfig({
           // Ends what hangs. No test may depend on how fast the machine is.
           testTimeout: 180_000,
           hookTimeout: 180_000,
+          expect: { poll: { timeout: 150_000 } },
         },
       },
       {
