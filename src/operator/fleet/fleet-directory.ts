@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { copyFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { writeOutput } from '../build/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
@@ -331,7 +331,7 @@ export class FleetDirectory {
   }
 
   async recordOutcome(device: string, version: number, outcome: KnownOutcome): Promise<void> {
-    await writeFile(join(this.#devicePath(device), `${version}.outcome`), `${outcome}\n`);
+    await replaceFile(join(this.#devicePath(device), `${version}.outcome`), `${outcome}\n`);
   }
 
   /** Before the message itself, so that a process that is killed leaves no message without it. */

@@ -2,11 +2,19 @@ import { randomBytes } from 'node:crypto';
 import { link, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { asLocalRefusal, isRefusal, Refusal } from '../../core/refusal/index.ts';
 
-/** Replaces a file as a whole: a reader sees the old or the new one. */
-export async function replaceFile(file: string, content: Uint8Array, mode = 0o644): Promise<void> {
-  await rm(`${file}.new`, { force: true }); // it keeps the mode that it was made with
-  await writeFile(`${file}.new`, content, { mode });
-  await rename(`${file}.new`, file);
+/**
+ * Replaces a file as a whole: a reader sees the old or the new one, also when several processes
+ * write it at once.
+ */
+export async function replaceFile(file: string, content: string | Uint8Array, mode = 0o644): Promise<void> {
+  const whole = temporaryOf(file);
+  try {
+    await writeFile(whole, content, { flag: 'wx', mode });
+    await rename(whole, file);
+  } catch (error) {
+    await rm(whole, { force: true });
+    throw error;
+  }
 }
 
 /** @throws Refusal `not-found` with the sentence `whenMissing`, `input-invalid` */
@@ -32,7 +40,7 @@ export async function writeNew(
   whenThere: string,
   mode = 0o644,
 ): Promise<void> {
-  const whole = `${file}.${randomBytes(6).toString('hex')}.new`;
+  const whole = temporaryOf(file);
   try {
     await writeFile(whole, content, { flag: 'wx', mode });
     // Unlike a rename it fails where there is a file.
@@ -68,6 +76,11 @@ export async function exists(file: string): Promise<boolean> {
   } catch {
     return false;
   }
+}
+
+/** A name that no other process uses. */
+function temporaryOf(file: string): string {
+  return `${file}.${randomBytes(6).toString('hex')}.new`;
 }
 
 function hasCode(error: unknown, ...codes: string[]): boolean {

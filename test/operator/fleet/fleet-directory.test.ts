@@ -95,6 +95,15 @@ describe('a fleet directory', () => {
     await expect(fleet.envelope('crane-7', 2)).rejects.toThrow(/never published/);
   });
 
+  it('takes outcomes of several processes at once, and keeps one of them whole', async () => {
+    await fleet.claim('crane-7', 1, Buffer.from('one'));
+    const outcomes = ['committed', 'rolled-back', 'refused'] as const;
+    const many = Array.from({ length: 30 }, (_, index) => outcomes[index % 3] ?? 'unsent');
+    await Promise.all(many.map((outcome) => fleet.recordOutcome('crane-7', 1, outcome)));
+    expect(outcomes).toContain((await fleet.history('crane-7'))[0]?.outcome);
+    expect(readdirSync(join(fleet.path, 'devices/crane-7')).sort()).toEqual(['1.cbor', '1.outcome']);
+  });
+
   it('gives a version to one operator only', async () => {
     const claims = await Promise.allSettled([
       fleet.claim('crane-7', 1, Buffer.from('mine')),
