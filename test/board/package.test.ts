@@ -1,14 +1,13 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, rm, symlink } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { writeDeb } from '../../cross/deb.ts';
-import type { BuiltPackage, BuiltPackages, DebianArch } from '../../cross/index.ts';
-import { allArchs, buildPackages, cacheRoot, packageContents, targets } from '../../cross/index.ts';
+import type { BuiltPackage, BuiltPackages } from '../../cross/index.ts';
+import { allArchs, buildPackages, cacheRoot, targets } from '../../cross/index.ts';
 import type { Board } from '../../qemu/index.ts';
 import { startBoard } from '../../qemu/index.ts';
 import { everyRelease, itOnce } from './board-choice.ts';
@@ -21,29 +20,21 @@ async function build(): Promise<BuiltPackages> {
   return await buildPackages({ root, archs: allArchs });
 }
 
-/** The package of before there were two: it has what is in both. @returns the .deb */
-async function onePackage(arch: DebianArch, directory: string): Promise<string> {
-  const { contents, operator } = await packageContents({ root, archs: [arch] });
-  const [device] = contents;
-  if (device === undefined) throw new Error('there is no package');
-  const shared = operator.entries
-    .filter((entry) => entry.path.startsWith('usr/lib/'))
-    .map((entry) => ({ ...entry, path: entry.path.replace('operator-', 'chunk-') }));
-  const { Suggests, ...control } = device.package.control;
-  expect(Suggests).toBe('wherry-operator');
+/** The package of before there were two: it has the programs of both. @returns the .deb */
+async function onePackage(device: string, operator: string, directory: string): Promise<string> {
+  const tree = path.join(directory, 'tree');
+  await run('dpkg-deb', ['-R', device, tree]);
+  const programs = 'usr/lib/wherry';
+  await run('dpkg-deb', ['-x', operator, path.join(directory, 'operator')]);
+  for (const name of await readdir(path.join(directory, 'operator', programs))) {
+    const from = path.join(directory, 'operator', programs, name);
+    await rename(from, path.join(tree, programs, name.replace('operator-', 'chunk-')));
+  }
+  const control = path.join(tree, 'DEBIAN/control');
+  const fields = await readFile(control, 'utf8');
+  await writeFile(control, fields.replace(/^Version: .*$/m, 'Version: 0.0.1'));
   const file = path.join(directory, 'one.deb');
-  const work = path.join(directory, 'work');
-  await mkdir(work);
-  await writeDeb(
-    {
-      ...device.package,
-      control: { ...control, Version: '0.0.1' },
-      entries: [...device.package.entries, ...shared],
-    },
-    file,
-    work,
-    1_700_000_000,
-  );
+  await run('dpkg-deb', ['--root-owner-group', '-Znone', '--build', tree, file]);
   return file;
 }
 
@@ -169,6 +160,7 @@ net.connect({ host: '127.0.0.1', port: 9 }).on('error', (e) => console.log('netw
 describe.each(everyRelease)('a package on %s', (name) => {
   let board: Board;
   let deb: BuiltPackage | undefined;
+  let operator = '';
   const mainPid = async (unit: string) => (await board.check(`systemctl show -P MainPID ${unit}`)).trim();
 
   beforeAll(async () => {
@@ -176,7 +168,8 @@ describe.each(everyRelease)('a package on %s', (name) => {
     const built = await build();
     deb = built.packages.find(({ arch }) => arch === board.arch);
     await board.copyIn(deb?.file ?? '', '/tmp/wherry.deb');
-    await board.copyIn(built.operator.file, '/tmp/wherry-operator.deb');
+    operator = built.operator.file;
+    await board.copyIn(operator, '/tmp/wherry-operator.deb');
   });
   afterAll(async () => {
     await board.stop();
@@ -299,7 +292,7 @@ describe.each(everyRelease)('a package on %s', (name) => {
   itOnce(name)('takes the place of one package that had the commands of an operator, too', async () => {
     const directory = await mkdtemp(path.join(tmpdir(), 'wherry-one-'));
     try {
-      await board.copyIn(await onePackage(board.arch, directory), '/tmp/one.deb');
+      await board.copyIn(await onePackage(deb?.file ?? '', operator, directory), '/tmp/one.deb');
     } finally {
       await rm(directory, { recursive: true });
     }
