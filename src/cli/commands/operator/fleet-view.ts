@@ -10,6 +10,7 @@ import {
   type DeviceLine,
   type FleetDirectory,
   type FleetLink,
+  type FleetSummary,
 } from '../../../operator/fleet/index.ts';
 import { withLink, type Context } from '../../context.ts';
 import type { DeviceFilterFlags } from '../../flags.ts';
@@ -43,6 +44,7 @@ export async function fleetStatus(
           ['phase', summary.phases],
           ['health', summary.health],
           ['failed', summary.codes],
+          ...certificateRow(summary),
         ] as const
       ).map(([what, values]) => [what, wordsOf(values)]);
       terminal.out(`${summary.devices} devices`);
@@ -77,6 +79,8 @@ export async function fleetDevices(context: Context, flags: DeviceFilterFlags): 
     if (lines.length === 0) throw new Refusal('not-found', 'no device of the fleet is as you say');
     const header = ['DEVICE', 'LINK', 'VERSION', 'PHASE', 'HEALTH', 'FAILED'];
     terminal.out(formatTable(terminal, header, lines.map(cells)));
+    for (const { device, certificate } of lines)
+      if (certificate !== undefined) terminal.out(`${device}: ${certificate}`);
   });
 }
 
@@ -153,6 +157,10 @@ function cells(line: DeviceLine): (Cell | string)[] {
     health === 'unhealthy' ? { text: health, colour: 'red' } : health,
     code ?? '',
   ];
+}
+
+function certificateRow({ certificates }: FleetSummary): readonly (readonly [string, Counts])[] {
+  return certificates === 0 ? [] : [['certificates', [{ value: 'to be renewed', devices: certificates }]]];
 }
 
 function wordsOf(counts: Counts): string {
