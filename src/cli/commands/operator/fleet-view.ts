@@ -28,7 +28,7 @@ export async function fleetStatus(
 ): Promise<void> {
   const { terminal } = context;
   await withLink(context, async (link, fleet) => {
-    const known = await listenToAll(fleet, link);
+    const known = await listenToAll(fleet, link, flags.watch !== true);
     const show = () => {
       const summary = summarise(linesOf(link, known, flags));
       if (context.json) {
@@ -71,7 +71,7 @@ export async function fleetStatus(
 export async function fleetDevices(context: Context, flags: DeviceFilterFlags): Promise<void> {
   const { terminal } = context;
   await withLink(context, async (link, fleet) => {
-    const lines = linesOf(link, await listenToAll(fleet, link), flags);
+    const lines = linesOf(link, await listenToAll(fleet, link, true), flags);
     if (context.json) {
       terminal.out(JSON.stringify(lines));
       return;
@@ -114,7 +114,7 @@ export async function fleetDevice(context: Context, device: string): Promise<voi
 export async function fleetEvents(context: Context, flags: { readonly prefix?: string }): Promise<void> {
   const { terminal } = context;
   await withLink(context, async (link, fleet) => {
-    await listenToAll(fleet, link);
+    await listenToAll(fleet, link, false);
     const told = new Map(link.views().map(({ device, eventCount }) => [device, eventCount]));
     link.onChange(({ device, events, eventCount }) => {
       const fresh = eventCount - (told.get(device) ?? 0);
@@ -134,10 +134,17 @@ export async function fleetEvents(context: Context, flags: { readonly prefix?: s
   });
 }
 
-/** @returns the devices that the fleet directory knows */
-async function listenToAll(fleet: FleetDirectory, link: FleetLink): Promise<readonly string[]> {
+/**
+ * @param once nothing is heard afterwards
+ * @returns the devices that the fleet directory knows
+ */
+async function listenToAll(
+  fleet: FleetDirectory,
+  link: FleetLink,
+  once: boolean,
+): Promise<readonly string[]> {
   const known = (await fleet.devices()).filter(isAcName);
-  await link.listen('all', known);
+  await link.listen('all', known, { once });
   return known;
 }
 
