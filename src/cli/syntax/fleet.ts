@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import type { DeviceFilterFlags, FleetLogFlags } from '../flags.ts';
-import { addFleetEnrol } from './enrol.ts';
+import { addFleetEnrol, addFleetRenew } from './enrol.ts';
 import { byteCount, count, duration, example, type MakeContext, repeatable, signing } from './options.ts';
 
 /** `wherry fleet` */
@@ -34,6 +34,7 @@ export function addFleet(program: Command, makeContext: MakeContext): void {
       await provision(makeContext(command.optsWithGlobals()), device, options);
     });
   addFleetEnrol(fleet, makeContext);
+  addFleetRenew(fleet, makeContext);
   addFleetViews(fleet, makeContext);
   addFleetLogs(fleet, makeContext);
   addFleetKey(fleet, makeContext);
