@@ -5,7 +5,8 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { freePort, hasMosquitto, mosquittoBroker } from '../../../support/real-brokers.ts';
+import { freePort } from '../../../../qemu/free-port.ts';
+import { hasMosquitto, mosquittoBroker } from '../../../support/real-brokers.ts';
 import { wherry, type Run } from '../../../support/recording-terminal.ts';
 
 /**
