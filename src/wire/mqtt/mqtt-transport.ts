@@ -5,7 +5,14 @@ import { connect as connectTls, type TLSSocket } from 'node:tls';
 // device never uses.
 import mqttClientModule from 'mqtt/lib/client';
 import { Refusal } from '../../core/refusal/index.ts';
-import { lossByBroker, lossOf, messageOf, publishLoss, subscribeLoss } from './broker-losses.ts';
+import {
+  type BrokerRemarks,
+  lossByBroker,
+  lossOf,
+  messageOf,
+  publishLoss,
+  subscribeLoss,
+} from './broker-losses.ts';
 import { type Endpoint, parseBrokerUrl } from './broker-url.ts';
 import { GatedStream } from './gated-stream.ts';
 import {
@@ -13,6 +20,7 @@ import {
   type Connection,
   type ConnectOptions,
   type Message,
+  type Qos,
   type Transport,
 } from './transport.ts';
 
@@ -189,12 +197,16 @@ class MqttConnection implements Connection {
       void this.ended.then(reject);
     });
     client.on('message', (topic, payload) => options.onMessage({ topic, payload }));
+    let more: BrokerRemarks | undefined;
+    client.on('packetreceive', (packet) => {
+      if (packet.cmd === 'connack') more = packet.properties;
+    });
     client.on('error', (error) => {
-      this.#lose(lossOf(error));
+      this.#lose(lossOf(error, more));
       stream.destroy();
     });
     client.on('disconnect', (packet) => {
-      this.#lose(lossByBroker(packet.reasonCode ?? 0));
+      this.#lose(lossByBroker(packet.reasonCode ?? 0, packet.properties));
     });
     client.once('close', () => {
       // Answers the callbacks of everything unacknowledged; mqtt.js would keep them for a reconnect
@@ -231,9 +243,9 @@ class MqttConnection implements Connection {
     });
   }
 
-  async subscribe(topics: readonly string[]): Promise<void> {
+  async subscribe(topics: readonly string[], qos: Qos = 1): Promise<void> {
     await this.#acknowledged((done) =>
-      this.#client.subscribe([...topics], { qos: 1 }, (error) =>
+      this.#client.subscribe([...topics], { qos }, (error) =>
         done(error instanceof Error ? subscribeLoss(error, topics) : undefined),
       ),
     );
