@@ -8,6 +8,8 @@ export interface LimitedVolumesPorts extends VolumeJobPorts {
   readonly systemd: VolumeJobPorts['systemd'] & Pick<Systemd, 'start' | 'status' | 'resetFailed'>;
   readonly files: Pick<PodFiles, 'writeUnit'>;
   readonly directories: { readonly volumes: string; readonly run: string };
+  /** Pods that run. */
+  readonly running: readonly { readonly uuid: string }[];
   /** What must stay free for everything else on the device. */
   readonly reserveBytes: number;
 }
@@ -27,6 +29,8 @@ export interface FoundVolume {
   readonly directory: boolean;
   /** Whether an enlargement was begun and not completed. */
   readonly growing: boolean;
+  /** Whether the pod runs as it is: an update that was undone may have enlarged the volume. */
+  readonly runs: boolean;
 }
 
 /**
@@ -41,7 +45,7 @@ export function planVolume(
   pod: string,
   name: string,
   limitBytes: bigint | undefined,
-  { file, directory, growing }: FoundVolume,
+  { file, directory, growing, runs }: FoundVolume,
 ): VolumeAct {
   const refuse = (why: string) =>
     new Refusal(
@@ -57,6 +61,7 @@ export function planVolume(
     throw refuse('is there without a limit, and cannot get one; name another volume, or remove it first');
   }
   const has = BigInt(file.sizeBytes);
+  if (has > limitBytes && runs) return { act: 'keep' };
   if (has > limitBytes) {
     throw refuse(`has ${sizeText(has)} and cannot be made smaller; give it at least that`);
   }
@@ -78,11 +83,11 @@ export async function readyLimitedVolumes(
     [];
   for (const pod of pods) {
     for (const { path } of pod.keptVolumes) {
-      const found = await look(`${directories.volumes}/${path}`);
+      const found = await look(pod, `${directories.volumes}/${path}`);
       planVolume(pod.name, path.slice(path.lastIndexOf('/') + 1), undefined, found);
     }
     for (const volume of pod.limitedVolumes) {
-      const found = await look(volume.file.slice(0, -limitedVolumeSuffix.length));
+      const found = await look(pod, volume.file.slice(0, -limitedVolumeSuffix.length));
       planned.push({ pod, volume, act: planVolume(pod.name, volume.name, volume.limitBytes, found) });
     }
   }
@@ -108,10 +113,11 @@ export async function readyLimitedVolumes(
     throw error;
   }
 
-  async function look(path: string): Promise<FoundVolume> {
+  async function look({ uuid }: CompiledPod, path: string): Promise<FoundVolume> {
     return {
       file: await disk.look(`${path}${limitedVolumeSuffix}`),
       directory: (await disk.look(path)) !== undefined,
+      runs: ports.running.some((one) => one.uuid === uuid),
       growing: (await disk.look(`${path}${limitedVolumeSuffix}.growing`)) !== undefined,
     };
   }

@@ -27,7 +27,7 @@ const run = promisify(execFile);
 const script = join(import.meta.dirname, '../../../cross/debian/make-volume');
 const mebibyte = 1n << 20n;
 
-const nothing: FoundVolume = { file: undefined, directory: false, growing: false };
+const nothing: FoundVolume = { file: undefined, directory: false, growing: false, runs: false };
 const file = (mebibytes: number, growing = false): FoundVolume => ({
   ...nothing,
   ...{ file: { sizeBytes: mebibytes << 20 }, growing },
@@ -39,6 +39,12 @@ describe('a kept volume', () => {
     ['with a limit is made when it is missing', 64, nothing, { act: 'make', bytes: 64n * mebibyte }],
     ['of its size is kept', 64, file(64), { act: 'keep' }],
     ['that is smaller grows', 64, file(16), { act: 'grow', bytes: 48n * mebibyte }],
+    [
+      'of a pod that runs keeps what an undone update gave it',
+      16,
+      { ...file(64), runs: true },
+      { act: 'keep' },
+    ],
     ['whose growth was interrupted goes on growing', 64, file(64, true), { act: 'grow', bytes: 0n }],
   ])('%s [C210] [C212]', (_, mebibytes, found, act) => {
     const limit = mebibytes === undefined ? undefined : BigInt(mebibytes) * mebibyte;
@@ -109,7 +115,7 @@ describe('the volumes with a limit of a set', () => {
         ...disk,
       },
       directories: { volumes: volumes(), run: root },
-      reserveBytes: 0,
+      ...{ reserveBytes: 0, running: [] },
       files: { writeUnit: (unit) => Promise.resolve(void log.push(`write ${unit}`)) },
       systemd: {
         status: (name) => Promise.resolve({ name, loadState: '', activeState: 'inactive', subState: '' }),
