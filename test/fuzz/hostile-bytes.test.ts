@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readCorpus } from './corpus.ts';
-import { ask, targets } from './targets.ts';
+import { ask } from './target.ts';
+import { targets } from './targets.ts';
 
 /**
  * Every parser of bytes that somebody else chose, fed with damaged forms of what it is meant for:

@@ -12,7 +12,8 @@ import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { build } from 'esbuild';
 import { addToCorpus, readCorpus } from './corpus.ts';
-import { ask, targets } from './targets.ts';
+import { ask } from './target.ts';
+import { targets } from './targets.ts';
 import type { Told, Work } from './worker.ts';
 
 /** What one input may take before it counts as a hang, in milliseconds. */

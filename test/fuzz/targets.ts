@@ -19,7 +19,6 @@ import { judgeResponse, strongValidator } from '../../src/wire/http/response-ran
 import { parseConfig, parseDocument, parseSavedImages } from '../../src/operator/oci/documents.ts';
 import { appcArchitecture } from '../../src/operator/oci/platform.ts';
 import { runtimeOf } from '../../src/operator/oci/runtime.ts';
-import { isRefusal } from '../../src/core/refusal/refusal.ts';
 import {
   decodeEvent,
   decodePresence,
@@ -52,6 +51,8 @@ import { treeIdOf } from '../device/deploy/ids.ts';
 import { file, manifest, pax, plain, raw, rootfs, source, tar } from '../support/raw-tar.ts';
 import { sampleEvent, sampleReport } from '../support/sample-messages.ts';
 import { readPlainHeaderTwice } from './both-readings.ts';
+import { exchangeTargets } from './exchange-targets.ts';
+import type { Target } from './target.ts';
 
 const key = await generateKey({ name: 'fuzz' });
 const { publicKey: revocable, revocationCertificate } = await openpgp.generateKey({
@@ -132,16 +133,6 @@ const oci = json({
 
 const readTar = (bytes: Buffer) => readArchive(source(bytes), { limits });
 const text = (read: (text: string) => unknown) => (bytes: Buffer) => read(bytes.toString('latin1'));
-
-/** A parser of bytes that somebody else chose. */
-export interface Target {
-  readonly seed: Uint8Array;
-  readonly parse: (bytes: Buffer) => unknown;
-  /** Parsers that start a process for each input are asked less often. */
-  readonly share?: number;
-  /** What it says no with, if not a `Refusal`. */
-  readonly refusesWith?: new (...args: never[]) => Error;
-}
 
 export const targets: Readonly<Record<string, Target>> = {
   'an image manifest': { seed: image, parse: parseImageManifest },
@@ -358,6 +349,7 @@ export const targets: Readonly<Record<string, Target>> = {
     seed: renderFiles.encodeResult({ ok: true, objectSizeBytes: 4096, objectSha256: '0'.repeat(64) }),
     parse: renderFiles.decodeResult,
   },
+  ...exchangeTargets,
 };
 
 /** The part of an EROFS superblock that is looked at. */
@@ -367,20 +359,4 @@ function superblock(): Buffer {
   bytes.writeUInt8(12, 12);
   bytes.writeUInt32LE(3, 36);
   return bytes;
-}
-
-/** Asks a target: nothing when it answers or refuses in order. @throws whatever else it threw */
-export async function ask({ parse, refusesWith }: Target, bytes: Buffer): Promise<void> {
-  try {
-    await parse(bytes);
-  } catch (error) {
-    if (refusesWith !== undefined && error instanceof refusesWith) return;
-    if (!isRefusal(error)) throw error;
-    if (/[\u0000-\u0008\u000b-\u001f]/.test(error.message)) {
-      throw new Error(`its message has control characters: ${JSON.stringify(error.message)}`, {
-        cause: error,
-      });
-    }
-  }
-  if ('polluted' in Object.prototype) throw new Error('it changed the prototype of all objects');
 }

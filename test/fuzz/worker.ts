@@ -1,7 +1,8 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { Coverage } from './coverage.ts';
 import { mutate, randomFrom } from './mutate.ts';
-import { ask, targets } from './targets.ts';
+import { ask } from './target.ts';
+import { targets } from './targets.ts';
 
 /**
  * What a worker is to do: ask one target with inputs that grow from those that reached new code.

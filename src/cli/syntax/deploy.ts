@@ -1,6 +1,15 @@
 import { type Command, Option } from 'commander';
 import type { CommandSigningFlags, CountersignFlags, DeployFlags, WaitFlags } from '../flags.ts';
-import { count, describingPods, example, repeatable, seconds, signing, type MakeContext } from './options.ts';
+import {
+  count,
+  describingPods,
+  example,
+  outputPath,
+  repeatable,
+  seconds,
+  signing,
+  type MakeContext,
+} from './options.ts';
 
 /** `wherry deploy` and `wherry rollback` */
 export function addDeploy(program: Command, makeContext: MakeContext): void {
@@ -14,7 +23,7 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
         '--sign-only',
         'sign, write the command to -o FILE and do not publish it: others must sign it, too',
       )
-      .option('-o, --output <file>', 'where --sign-only writes the command');
+      .option('-o, --output <file>', 'where --sign-only writes the command', outputPath);
   describingPods(
     published(
       program

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { EnrolFlags } from '../commands/device/enrol.ts';
 import type { FleetEnrolFlags, FleetRenewFlags } from '../flags.ts';
-import { count, example, type MakeContext, repeatable } from './options.ts';
+import { count, example, type MakeContext, outputPath, repeatable } from './options.ts';
 
 /** `wherry fleet enrol` */
 export function addFleetEnrol(fleet: Command, makeContext: MakeContext): void {
@@ -10,7 +10,7 @@ export function addFleetEnrol(fleet: Command, makeContext: MakeContext): void {
     .description(
       'make all files of a device: a bundle for "wherry enrol", or straight into the tree of an image',
     )
-    .option('-o, --output <file>', 'write a bundle, which may hold credentials')
+    .option('-o, --output <file>', 'write a bundle, which may hold credentials', outputPath)
     .option('--root <dir>', 'write into this tree instead; the device makes its key at its first boot')
     .option('--no-key', 'with --root: the device has no key to encrypt commands to')
     .addOption(repeatable('--group <name>', 'a group that it is in, the first goes first; repeatable'))
@@ -44,6 +44,7 @@ export function addFleetRenew(fleet: Command, makeContext: MakeContext): void {
     .requiredOption(
       '-o, --output <file>',
       'write the certificate here, for "wherry enrol --renew"; it is public',
+      outputPath,
     )
     .requiredOption('--ca-cert <file>', 'the authority that signed the present one')
     .requiredOption('--ca-key <file>', 'and the key of the authority')

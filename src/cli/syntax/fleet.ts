@@ -1,7 +1,16 @@
 import { type Command, Option } from 'commander';
 import type { DeviceFilterFlags, FleetLogFlags } from '../flags.ts';
 import { addFleetEnrol, addFleetRenew } from './enrol.ts';
-import { byteCount, count, duration, example, type MakeContext, repeatable, signing } from './options.ts';
+import {
+  byteCount,
+  count,
+  duration,
+  example,
+  type MakeContext,
+  outputPath,
+  repeatable,
+  signing,
+} from './options.ts';
 
 /** `wherry fleet` */
 /** `wherry keys` */
@@ -27,7 +36,7 @@ export function addFleet(program: Command, makeContext: MakeContext): void {
     .description(
       'show or write the files that make a device a member: wherry.toml and the keys that it trusts',
     )
-    .option('-o, --output <dir>', 'write them below this directory instead')
+    .option('-o, --output <dir>', 'write them below this directory instead', outputPath)
     .addHelpText('after', example('wherry fleet provision crane-7 -o /mnt/card'))
     .action(async (device: string, options: { output?: string }, command: Command) => {
       const { provision } = await import('../commands/operator/fleet.ts');

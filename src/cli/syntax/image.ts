@@ -11,7 +11,7 @@ import type {
   VerifyFlags,
 } from '../flags.ts';
 import { Refusal } from '../../core/refusal/index.ts';
-import { discovering, example, repeatable, type MakeContext } from './options.ts';
+import { discovering, example, outputPath, repeatable, type MakeContext } from './options.ts';
 
 /** `wherry image` */
 export function addImage(program: Command, makeContext: MakeContext): void {
@@ -23,7 +23,7 @@ export function addImage(program: Command, makeContext: MakeContext): void {
     .description(
       'build an image from a directory that becomes its root, or from a build file (TOML); the same input gives the same image',
     )
-    .requiredOption('-o, --output <file>', 'the .aci file to write')
+    .requiredOption('-o, --output <file>', 'the .aci file to write', outputPath)
     .option('--manifest <file>', 'image manifest (JSON); else --name and the options below make one')
     .option('--name <name>', 'image name, for example example.com/web')
     .addOption(repeatable('--label <name=value>', 'a label, for example version=1.0; repeatable'))
@@ -61,7 +61,7 @@ export function addImage(program: Command, makeContext: MakeContext): void {
     .description(
       'make an image of an OCI or Docker image: DIR or FILE, with :NAME or @DIGEST if it has several, or docker://HOST/NAME:TAG',
     )
-    .requiredOption('-o, --output <file>', 'the .aci file to write')
+    .requiredOption('-o, --output <file>', 'the .aci file to write', outputPath)
     .option('--name <name>', 'image name (default: registry and repository)')
     .option('--platform <platform>', 'which one of an index, for example linux/arm/v7 or linux/arm64')
     .addOption(repeatable('--label <name=value>', 'a label, for example version=1.0; repeatable'))
@@ -89,7 +89,7 @@ export function addImage(program: Command, makeContext: MakeContext): void {
   image
     .command('to-oci <file>')
     .description('write an image as an OCI layout with one layer: a directory, or one file that ends in .tar')
-    .requiredOption('-o, --output <path>', 'the directory or the .tar file to make')
+    .requiredOption('-o, --output <path>', 'the directory or the .tar file to make', outputPath)
     .option('--tag <tag>', "its tag in the layout (default: the image's version)")
     .addHelpText(
       'after',
@@ -118,7 +118,7 @@ export function addImage(program: Command, makeContext: MakeContext): void {
     image
       .command('fetch <names...>')
       .description('find images by name, download them with their signatures, and verify them')
-      .option('-o, --output <dir>', 'where to put them', '.')
+      .option('-o, --output <dir>', 'where to put them', outputPath, '.')
       .addOption(
         repeatable(
           '--key <file>',
@@ -137,7 +137,7 @@ export function addImage(program: Command, makeContext: MakeContext): void {
   image
     .command('patch <file>')
     .description('write an image with the same files and another manifest; what is not named stays as it is')
-    .requiredOption('-o, --output <file>', 'the .aci file to write')
+    .requiredOption('-o, --output <file>', 'the .aci file to write', outputPath)
     .option('--manifest <file>', 'the whole image manifest (JSON), in place of the options below')
     .option('--name <name>', 'image name')
     .addOption(repeatable('--label <name=value>', 'set a label; without a value, remove it; repeatable'))
@@ -158,7 +158,7 @@ export function addImage(program: Command, makeContext: MakeContext): void {
     .description(
       'lay an image over those that it depends on, apply path whitelists, and write one image of it',
     )
-    .requiredOption('-o, --output <file>', 'the .aci file to write')
+    .requiredOption('-o, --output <file>', 'the .aci file to write', outputPath)
     .addOption(
       repeatable('--with <file>', 'an image that it depends on, or a directory of images; repeatable'),
     )

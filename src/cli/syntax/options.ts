@@ -112,3 +112,12 @@ export function wholeNumber(min: number, max: number, what: string): (text: stri
     return value;
   };
 }
+
+/** No command writes its result to standard output, which "-" means elsewhere. */
+export function outputPath(path: string): string {
+  if (path === '-')
+    throw new InvalidArgumentError(
+      'It takes the name of a file; nothing is written to standard output. ./- is the file of that name.',
+    );
+  return path;
+}

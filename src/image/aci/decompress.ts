@@ -77,10 +77,28 @@ export async function undone(
   memoryMiB: number,
 ): Promise<AsyncIterable<Buffer>> {
   if (compression === 'none') return bytes;
-  if (compression === 'gzip') return gunzip(bytes);
+  if (compression === 'gzip') return once(compression, gunzip(bytes));
   // Loaded only when it is needed: most archives are gzip.
   const { decompressByTool } = await import('./decompress-tool.ts');
-  return decompressByTool(compression, bytes, memoryMiB);
+  return once(compression, decompressByTool(compression, bytes, memoryMiB));
+}
+
+/** No name of a tar's first entry begins so: the first bytes of gzip, bzip2, xz and zstd. */
+const compressedAgain = /^(?:\x1f\x8b\x08|BZh[1-9]1AY&SY|\xfd7zXZ\0|\x28\xb5\x2f\xfd)/;
+
+/** Passes a tar on. What is compressed in it once more is named, or it would look cut off. */
+async function* once(outer: Compression, tar: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void> {
+  let isFirst = true;
+  for await (const chunk of tar) {
+    if (isFirst && compressedAgain.test(chunk.toString('latin1', 0, 10))) {
+      throw new Refusal(
+        'archive-compression-unsupported',
+        `it is compressed twice: there is ${compressionOf(chunk) ?? ''} within the ${outer}; compress the tar once`,
+      );
+    }
+    isFirst = false;
+    yield chunk;
+  }
 }
 
 /**

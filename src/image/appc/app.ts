@@ -81,7 +81,8 @@ export const port: Read<Port> = (value, at) => {
     name: fields.required('name', acName),
     protocol: fields.required('protocol', protocolName),
     port: fields.required('port', integer(1, 65535)),
-    count: fields.optional('count', integer(1, 65535)) ?? 1,
+    // Writers of the reference that give no count write 0.
+    count: Math.max(fields.optional('count', integer(0, 65535)) ?? 1, 1),
     socketActivated: fields.flag('socketActivated'),
   };
   if (read.port + read.count - 1 > 65535) {

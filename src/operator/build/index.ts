@@ -5,6 +5,7 @@ export { buildFromFile } from './build-file.ts';
 export { buildAci, type BuiltArchive, writeAci } from './builder.ts';
 export { programNote } from './missing-program.ts';
 export { statImage } from './image-path.ts';
+export { makeDirectory } from './make-directory.ts';
 export { withScratch, writeOutput } from './output-file.ts';
 export { patchImage } from './patch.ts';
 export { renderImage } from './render.ts';

@@ -5,6 +5,7 @@ import type { Connection, Message, Transport } from '../../wire/mqtt/index.ts';
 import { decodeLogAnswer, deviceTopics, type LogEnd } from '../../wire/report/index.ts';
 import { encodeEnvelope, encodeLogRequest, type LogRequest } from '../../wire/trust/index.ts';
 import { orRefusal } from './broker-refusal.ts';
+import { noReportOf } from './broker-words.ts';
 import type { DeviceView } from './device-view.ts';
 import type { Sign } from './sign-content.ts';
 
@@ -22,7 +23,7 @@ const graceMs = 30_000;
 /**
  * The signed request, for the boot in which the device is.
  * @throws Refusal `log-forbidden` for a device that hears no requests, `not-confirmed` for one that
- *   is not connected, `not-found` for one that never reported, `request-malformed`
+ *   is not connected, `not-found` for one without a report, `request-malformed`
  */
 export async function signLogRequest(
   { seconds, ...question }: LogQuestion,
@@ -31,7 +32,7 @@ export async function signLogRequest(
   sign: Sign,
 ): Promise<Uint8Array> {
   const { device } = question;
-  if (report === undefined) throw new Refusal('not-found', `${device} never reported to this broker`);
+  if (report === undefined) throw new Refusal('not-found', noReportOf(device));
   if (!report.capabilities.some(({ name }) => name === 'log-requests'))
     throw new Refusal(
       'log-forbidden',
@@ -78,7 +79,10 @@ export async function hearLogs(
     else onText(answer.text, missing);
   };
   const clientId = `${means.fleet}.operator-${randomBytes(4).toString('hex')}`;
-  const connection = await orRefusal(means.transport.connect({ clientId, keepaliveSeconds: 60, onMessage }));
+  const connection = await orRefusal(
+    means.transport.connect({ clientId, keepaliveSeconds: 60, onMessage }),
+    'opening',
+  );
   const late = async (ms: number, isLate: () => boolean): Promise<never> => {
     await means.clock.sleep(ms, over.signal);
     if (!isLate()) return await new Promise(() => undefined);

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { copyFile, mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { copyFile, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { writeOutput } from '../build/index.ts';
+import { makeDirectory, writeOutput } from '../build/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import { deviceTopics, groupTopic } from '../../wire/report/index.ts';
 import type { BrokerAddress } from '../../wire/mqtt/index.ts';
@@ -73,9 +73,9 @@ export class FleetDirectory {
     deviceTopics(options.fleet, 'any');
     const toml = fleetConfigText(options.fleet, options.brokerUrl, options.imagesUrl);
     parseFleetConfig(toml);
-    await mkdir(join(path, 'images'), { recursive: true });
-    await mkdir(join(path, 'devices'), { recursive: true });
-    await mkdir(join(path, 'keys'), { recursive: true, mode: 0o700 });
+    await makeDirectory(join(path, 'images'));
+    await makeDirectory(join(path, 'devices'));
+    await makeDirectory(join(path, 'keys'), 0o700);
     await writeNew(join(path, 'fleet.toml'), toml, `${path} holds a fleet already`);
     return await FleetDirectory.open(path);
   }
@@ -116,7 +116,7 @@ export class FleetDirectory {
     if (options.replace) {
       for (const file of files) if (await exists(file)) await rename(file, `${file}.old`);
     }
-    await mkdir(dirname(files[0]), { recursive: true, mode: 0o700 });
+    await makeDirectory(dirname(files[0]), 0o700);
     const refusal = `there is a ${role} key already; devices trust it, so replace it only on purpose (--force)`;
     await writeNew(files[0], pair.privateKey, refusal, 0o600);
     await writeNew(files[1], pair.publicKey, refusal);
@@ -145,7 +145,7 @@ export class FleetDirectory {
         `another key of ${device} is known, ${path}; replace it (--replace) only if that device was set up again and showed you the new one`,
       );
     }
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await makeDirectory(dirname(path), 0o700);
     await replaceFile(path, Buffer.from(armored));
     return path;
   }
@@ -164,7 +164,7 @@ export class FleetDirectory {
 
   async saveCertificate(device: string, pem: Uint8Array): Promise<void> {
     const path = this.#certificatePath(device);
-    await mkdir(dirname(path), { recursive: true });
+    await makeDirectory(dirname(path));
     await replaceFile(path, pem);
   }
 
@@ -172,7 +172,7 @@ export class FleetDirectory {
   async saltKey(make: () => Uint8Array): Promise<Uint8Array> {
     const path = join(this.path, 'keys', 'secrets.key');
     if (!(await exists(path))) {
-      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      await makeDirectory(dirname(path), 0o700);
       await writeNew(path, `${Buffer.from(make()).toString('hex')}\n`, `there is a ${path} already`, 0o600);
     }
     const key = Buffer.from((await readText(path, `there is no ${path}`)).trim(), 'hex');
@@ -202,7 +202,7 @@ export class FleetDirectory {
 
   /** Makes a signed image part of what the fleet offers, under a name that belongs to its bytes. */
   async offer(image: OfferedImage): Promise<void> {
-    await mkdir(this.imagesPath, { recursive: true });
+    await makeDirectory(this.imagesPath);
     for (const [from, to] of [
       [image.signaturePath, `${image.offeredAs}.asc`],
       [image.path, image.offeredAs],
@@ -273,7 +273,7 @@ export class FleetDirectory {
    *   the same moment
    */
   async claim(device: string, version: number, message: Uint8Array, envelope = message): Promise<void> {
-    await mkdir(this.#devicePath(device), { recursive: true });
+    await makeDirectory(this.#devicePath(device));
     const file = join(this.#devicePath(device), `${version}.cbor`);
     await this.#keepPlain(device, version, message, envelope);
     try {
@@ -337,7 +337,7 @@ export class FleetDirectory {
    * Keeps the file of a new root. @throws Refusal `input-invalid` when there is one of that version
    */
   async saveRoot(version: number, file: Uint8Array): Promise<string> {
-    await mkdir(join(this.path, 'roots'), { recursive: true });
+    await makeDirectory(join(this.path, 'roots'));
     const path = this.rootPath(version);
     await writeNew(path, file, `there is a root ${version} already: ${path}`);
     return path;

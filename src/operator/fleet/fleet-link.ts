@@ -177,10 +177,9 @@ export class FleetLink {
     await this.#connection.opened();
     const { envelope: payload } = command;
     const topic = commandTopic(this.#options.fleet, device);
-    await orRefusal(
-      this.#connection.publish({ topic, payload }, true, 'the command'),
-      `the command of ${payload.length} bytes`,
-    );
+    await orRefusal(this.#connection.publish({ topic, payload }, true, 'the command'), {
+      sent: `the command of ${payload.length} bytes`,
+    });
   }
 
   /**
@@ -191,10 +190,9 @@ export class FleetLink {
   async publishRoot(version: number, envelope: Uint8Array): Promise<{ readonly kept: boolean }> {
     const topic = rootTopic(this.#options.fleet, version);
     await this.#connection.opened();
-    await orRefusal(
-      this.#connection.publish({ topic, payload: envelope }, true, 'the root'),
-      `the root of trust of ${envelope.length} bytes`,
-    );
+    await orRefusal(this.#connection.publish({ topic, payload: envelope }, true, 'the root'), {
+      sent: `the root of trust of ${envelope.length} bytes`,
+    });
     const isReturned = (): boolean => this.#roots.get(topic)?.equals(envelope) === true;
     this.#roots.delete(topic);
     try {
@@ -282,7 +280,9 @@ export class FleetLink {
     const followed = this.until(judge, timeoutMs).finally(() => this.#followed.delete(target));
     await followed.catch(async (error: unknown) => {
       if (!(error instanceof Refusal) || error.code !== 'not-confirmed') throw error;
-      const seen = this.view(device).presence?.up === true ? '' : ' (it is not connected)';
+      const { presence } = this.view(device);
+      const absent = presence === undefined ? 'nothing was heard of it' : 'it is not connected';
+      const seen = presence?.up === true ? '' : ` (${absent})`;
       const advice = (await this.isKept(target))
         ? 'the command stays on the broker; follow it with "wherry status --watch"'
         : 'the broker does not return the command to this account: it may not have kept it; look at what the account may write and read';

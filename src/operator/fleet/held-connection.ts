@@ -8,7 +8,8 @@ import {
   type Qos,
   type Transport,
 } from '../../wire/mqtt/index.ts';
-import { isAway, orRefusal, refusalOf } from './broker-refusal.ts';
+import { orRefusal, refusalOf } from './broker-refusal.ts';
+import { isAway } from './broker-words.ts';
 
 /** AWS IoT Core takes at most eight topics in one SUBSCRIBE packet. */
 const topicsAtOnce = 8;
@@ -48,7 +49,7 @@ export class HeldConnection {
 
   /** @throws Refusal `broker-unreachable`, `broker-refused` */
   async opened(): Promise<void> {
-    await orRefusal(this.#current);
+    await orRefusal(this.#current, 'opening');
   }
 
   /** Subscribes on this connection and on all that follow. @throws Refusal as `opened` */
@@ -114,7 +115,7 @@ export class HeldConnection {
   async renew(): Promise<void> {
     const old = await this.#current;
     this.#redialled ??= this.#redial().finally(() => (this.#redialled = undefined));
-    await orRefusal(this.#redialled);
+    await orRefusal(this.#redialled, 'opening');
     await old.close();
   }
 

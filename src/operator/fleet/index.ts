@@ -5,6 +5,7 @@
  */
 export { type ActivationFlags, readActivation } from './activation.ts';
 export { hearLogs, signLogRequest } from './ask-logs.ts';
+export { noReportOf } from './broker-words.ts';
 export { compareWithBroker, type BrokerComparison } from './compare-with-broker.ts';
 export { compareMemory, mustRepeat } from './broker-memory.ts';
 export { composeDesired, desiredImage, nextVersion } from './compose.ts';

@@ -1,3 +1,4 @@
+import { ReasonCodes } from 'mqtt/lib/handlers/ack';
 import type { LossReason } from './loss-reason.ts';
 import { ConnectionLost } from './transport.ts';
 
@@ -27,6 +28,10 @@ const reasonsByCode: Readonly<Record<number, LossReason>> = {
   0x8e: 'taken-over',
   0x95: 'too-large',
   0x97: 'quota',
+  0x9a: 'protocol',
+  0x9b: 'protocol',
+  0x9c: 'busy',
+  0x9d: 'protocol',
   0x9f: 'quota',
 };
 
@@ -36,9 +41,21 @@ function codeOf(error: unknown): number | undefined {
 }
 
 /** A reason code in the words of the standard, where mqtt.js has some, and as a number. */
-function wordsOf(error: unknown, code: number): string {
-  const words = /: (.+)$/.exec(messageOf(error))?.[1] ?? 'undefined';
-  return words === 'undefined' ? `reason ${hex(code)}` : `${words} (reason ${hex(code)})`;
+function wordsOf(code: number): string {
+  const words = (ReasonCodes as Readonly<Record<number, string>>)[code];
+  return words === undefined ? `reason ${hex(code)}` : `${words} (reason ${hex(code)})`;
+}
+
+/** What a broker of MQTT 5 adds to a code (§3.2.2.3, §3.14.2.2). */
+export interface BrokerRemarks {
+  readonly reasonString?: string;
+  readonly serverReference?: string;
+}
+
+function remarks({ reasonString, serverReference }: BrokerRemarks = {}): string {
+  const quoted = (text: string) => JSON.stringify(text.slice(0, 200).replaceAll(/\p{C}/gu, '?'));
+  const why = reasonString === undefined ? '' : `; it adds ${quoted(reasonString)}`;
+  return serverReference === undefined ? why : `${why}; it names the server ${quoted(serverReference)}`;
 }
 
 /**
@@ -49,7 +66,7 @@ export function publishLoss(error: Error, topic: string): Error {
   const code = codeOf(error);
   if (code === undefined) return error;
   const reason = reasonOf(code) ?? 'protocol';
-  const words = `the broker did not take the message for ${topic}: ${wordsOf(error, code)}`;
+  const words = `the broker did not take the message for ${topic}: ${wordsOf(code)}`;
   return new ConnectionLost(reason, words, { cause: error });
 }
 
@@ -64,15 +81,16 @@ export function subscribeLoss(error: Error, topics: readonly string[]): Error {
   const at = granted.findIndex((code) => code >= 0x80);
   const code = granted[at];
   if (code === undefined) return error;
-  const words = `the broker does not let this client read ${topics[at] ?? ''}: ${wordsOf(error, code)}`;
+  const words = `the broker does not let this client read ${topics[at] ?? ''}: ${wordsOf(code)}`;
   return new ConnectionLost('credentials', words, { cause: error });
 }
 
 /** The broker ended an MQTT 5 session with this reason code (DISCONNECT, §3.14.2.1). */
-export function lossByBroker(code: number): ConnectionLost {
+export function lossByBroker(code: number, more?: BrokerRemarks): ConnectionLost {
   return new ConnectionLost(
     reasonOf(code) ?? 'closed',
-    `the broker ended the session with reason ${hex(code)}`,
+    `the broker ended the session: ${wordsOf(code)}${remarks(more)}`,
+    { code },
   );
 }
 
@@ -84,17 +102,22 @@ function reasonOf(code: number): LossReason | undefined {
 const noNetwork = new Set(['ENETUNREACH', 'ENETDOWN', 'EADDRNOTAVAIL', 'EAI_AGAIN', 'EHOSTUNREACH']);
 const ended = new Set(['ECONNRESET', 'EPIPE']);
 
-/** What an error of the socket, of TLS or of mqtt.js means for the connection. */
-export function lossOf(error: unknown): ConnectionLost {
+/**
+ * What an error of the socket, of TLS or of mqtt.js means for the connection.
+ * @param more what the CONNACK had beside its code
+ */
+export function lossOf(error: unknown, more?: BrokerRemarks): ConnectionLost {
   if (error instanceof ConnectionLost) return error;
   const code: unknown = error instanceof Error && 'code' in error ? error.code : undefined;
   const detail = messageOf(error);
   if (typeof code === 'number') {
     // mqtt.js has no words for a code that is in neither version of the standard.
-    const words = /^Connection refused: undefined$/.test(detail)
-      ? `the broker refused the connection with the unknown code ${code}`
-      : detail;
-    return new ConnectionLost(reasonOf(code) ?? 'closed', words, { cause: error });
+    const words = !detail.startsWith('Connection refused: ')
+      ? detail
+      : code in ReasonCodes
+        ? `the broker refused the connection: ${wordsOf(code)}${remarks(more)}`
+        : `the broker refused the connection with the unknown code ${code}`;
+    return new ConnectionLost(reasonOf(code) ?? 'closed', words, { cause: error, code });
   }
   const status = Number(/^Unexpected server response: (\d+)$/.exec(detail)?.[1]);
   if (status > 0) {
@@ -110,7 +133,22 @@ export function lossOf(error: unknown): ConnectionLost {
   if (/^E[A-Z_]+$/.test(code) && !code.startsWith('ERR_') && code !== 'EPROTO') {
     return new ConnectionLost('unreachable', detail, { cause: error });
   }
-  return new ConnectionLost('tls', detail, { cause: error });
+  // OpenSSL puts its source files around what it has to tell.
+  const told = /SSL routines:[^:]*:([^:]+):/.exec(detail)?.[1];
+  return new ConnectionLost('tls', told ?? detail, { cause: error });
+}
+
+/**
+ * The first bytes that came are not those of a CONNACK, with which every broker begins (MQTT 3.1.1
+ * §3.2, MQTT 5 §3.2).
+ */
+export function notMqtt(bytes: Buffer): ConnectionLost {
+  const text = /^[ -~]{4,40}/.exec(bytes.toString('latin1', 0, 40))?.[0];
+  const begins = text === undefined ? `the byte ${hex(bytes[0] ?? 0)}` : JSON.stringify(text);
+  return new ConnectionLost(
+    'protocol',
+    `what answers at the address of the broker does not speak MQTT: its answer begins with ${begins}`,
+  );
 }
 
 /** What refused a WebSocket: the account, the load, or a path where none is. */

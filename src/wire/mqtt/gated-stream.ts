@@ -1,5 +1,6 @@
 import { Duplex } from 'node:stream';
 import type { Refusal } from '../../core/refusal/index.ts';
+import { notMqtt } from './broker-losses.ts';
 import { FairReader } from './fair-reader.ts';
 import { PacketGate } from './packet-gate.ts';
 
@@ -8,6 +9,9 @@ import { PacketGate } from './packet-gate.ts';
  * slightly larger ones.
  */
 const maxPacketBytes = 256 * 1024;
+
+/** The first byte of a CONNACK. */
+const connack = 0x20;
 
 /** The socket with the packet gate in its reading direction. */
 export class GatedStream extends Duplex {
@@ -31,7 +35,13 @@ export class GatedStream extends Duplex {
       resume: () => (this.#full ? socket : socket.resume()),
     };
     const reader = (this.#reader = new FairReader(source, (bytes) => gate.push(bytes)));
+    let isMqtt = false;
     socket.on('data', (chunk: Buffer) => {
+      if (!isMqtt && chunk[0] !== connack) {
+        this.destroy(notMqtt(chunk));
+        return;
+      }
+      isMqtt = true;
       reader.read(chunk).catch((error: unknown) => this.destroy(error as Error));
     });
     socket.once('end', () => void reader.idle.then(() => this.push(null)));

@@ -5,7 +5,14 @@ import { connect as connectTls, type TLSSocket } from 'node:tls';
 // device never uses.
 import mqttClientModule from 'mqtt/lib/client';
 import { Refusal } from '../../core/refusal/index.ts';
-import { lossByBroker, lossOf, messageOf, publishLoss, subscribeLoss } from './broker-losses.ts';
+import {
+  type BrokerRemarks,
+  lossByBroker,
+  lossOf,
+  messageOf,
+  publishLoss,
+  subscribeLoss,
+} from './broker-losses.ts';
 import { type Endpoint, parseBrokerUrl } from './broker-url.ts';
 import { GatedStream } from './gated-stream.ts';
 import {
@@ -190,12 +197,16 @@ class MqttConnection implements Connection {
       void this.ended.then(reject);
     });
     client.on('message', (topic, payload) => options.onMessage({ topic, payload }));
+    let more: BrokerRemarks | undefined;
+    client.on('packetreceive', (packet) => {
+      if (packet.cmd === 'connack') more = packet.properties;
+    });
     client.on('error', (error) => {
-      this.#lose(lossOf(error));
+      this.#lose(lossOf(error, more));
       stream.destroy();
     });
     client.on('disconnect', (packet) => {
-      this.#lose(lossByBroker(packet.reasonCode ?? 0));
+      this.#lose(lossByBroker(packet.reasonCode ?? 0, packet.properties));
     });
     client.once('close', () => {
       // Answers the callbacks of everything unacknowledged; mqtt.js would keep them for a reconnect

@@ -64,10 +64,13 @@ export interface Connection {
  */
 export class ConnectionLost extends Error {
   readonly reason: LossReason;
+  /** That of the CONNACK or DISCONNECT by which the broker ended it. */
+  readonly code: number | undefined;
 
-  constructor(reason: LossReason, detail: string, options?: { cause?: unknown }) {
+  constructor(reason: LossReason, detail: string, options?: { cause?: unknown; code?: number }) {
     super(detail, options);
     this.name = 'ConnectionLost';
     this.reason = reason;
+    this.code = options?.code;
   }
 }

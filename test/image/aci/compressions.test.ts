@@ -126,3 +126,23 @@ it('closes its source and ends the program when the reader stops early', async (
   expect(input.ended).toBe(true);
   expect(input.given).toBeLessThan(bytes.length);
 });
+
+describe('an archive that is compressed twice', () => {
+  it.each([
+    ['gzip', 'gzip'],
+    ['xz', 'gzip'],
+    ['zstd', 'gzip'],
+    ['bzip2', 'gzip'],
+    ['gzip', 'zstd'],
+  ])('is named: %s within %s', async (inner, outer) => {
+    await expect(read(compress(outer, [], compress(inner, [])))).rejects.toMatchObject({
+      code: 'archive-compression-unsupported',
+      message: `it is compressed twice: there is ${inner} within the ${outer}; compress the tar once`,
+    });
+  });
+
+  it('is not one whose first name begins as a program of compression does', async () => {
+    const layer = tar(file('BZh9'), manifest, rootfs);
+    await expect(read(compress('gzip', [], layer))).rejects.toMatchObject({ code: 'archive-path-forbidden' });
+  });
+});

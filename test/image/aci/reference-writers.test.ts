@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { defaultArchiveLimits } from '../../../src/image/tar/index.ts';
+import { parseImageManifest } from '../../../src/image/appc/index.ts';
 import { readArchive } from '../../../src/image/aci/index.ts';
 import { file, manifestText, type RawEntry, source, tar } from '../../support/raw-tar.ts';
 
@@ -18,6 +19,11 @@ const last = (text: string = manifestText): RawEntry => ({
   patch: [[265, 'root']],
 });
 
+const runnable = { exec: ['/bin/app'], user: '0', group: '0' };
+/** The manifest of an image with other `fields`. */
+const written = (fields: object): Buffer =>
+  Buffer.from(JSON.stringify({ ...(JSON.parse(manifestText) as object), ...fields }));
+
 describe('[reference-only] an archive of', () => {
   it('[A1.16] actool and acbuild is accepted: manifest last, directories without a slash, user names', async () => {
     const directory: RawEntry = { name: 'rootfs/bin', type: '5', mode: 0o755, patch: [[265, 'builder']] };
@@ -34,7 +40,7 @@ describe('[reference-only] an archive of', () => {
         exec: null,
         user: '0',
         group: '0',
-        ports: [{ name: '80-tcp', protocol: 'tcp', port: 80, count: 1, socketActivated: false }],
+        ports: [{ name: '80-tcp', protocol: 'tcp', port: 80, count: 0, socketActivated: false }],
       },
       annotations: [
         { name: 'created', value: '0001-01-01T00:00:00Z' },
@@ -45,6 +51,11 @@ describe('[reference-only] an archive of', () => {
     });
     const link: RawEntry = { name: 'rootfs/dev/stdin', type: '2', linkname: '/proc/self/fd/0', mode: 0o777 };
     await expect(read(rootfs, link, last(text))).resolves.toMatchObject({ impliesDirectories: true });
+  });
+
+  it('[A1.16] a program of Go 1.8 or older is accepted: modes with the type of the file', async () => {
+    const typed: RawEntry = { ...file('rootfs/app'), mode: 0o100755 };
+    await expect(read({ ...rootfs, mode: 0o40755 }, typed, last())).resolves.toMatchObject({ entries: 3 });
   });
 
   const symlink: RawEntry = { name: 'rootfs/one', type: '2', linkname: 'target' };
@@ -87,5 +98,61 @@ describe('[reference-only] an archive of', () => {
     ],
   ])('%s', async (_what, entries, code) => {
     await expect(read(...entries)).rejects.toMatchObject({ code });
+  });
+});
+
+describe('[reference-only] a manifest as Go writes it', () => {
+  it('has one port where the count is 0, as docker2aci writes it', () => {
+    const port = { name: '80-tcp', protocol: 'tcp', port: 80, count: 0, socketActivated: false };
+    const { app } = parseImageManifest(written({ app: { ...runnable, ports: [port] } }));
+    expect(app?.ports).toEqual([{ ...port, count: 1 }]);
+  });
+
+  it.each<[string, object]>([
+    ['lists that are null', { labels: null, dependencies: null, annotations: null, pathWhitelist: null }],
+    ['lists that are empty', { labels: [], dependencies: [], annotations: [], pathWhitelist: [] }],
+    ['no app', { app: null }],
+    [
+      'members of an app that are null',
+      { app: { ...runnable, eventHandlers: null, environment: null, isolators: null, userLabels: null } },
+    ],
+    [
+      'a quantity that is null, and a default',
+      {
+        app: {
+          ...runnable,
+          isolators: [{ name: 'resource/cpu', value: { default: false, request: '100m', limit: null } }],
+        },
+      },
+    ],
+    [
+      'a dependency without an ID',
+      { dependencies: [{ imageName: 'example.com/b', imageID: null, labels: null, size: 0 }] },
+    ],
+    [
+      'a date with nanoseconds',
+      { annotations: [{ name: 'created', value: '2017-04-05T00:59:58.123456789Z' }] },
+    ],
+    ['a directory with a slash behind it', { app: { ...runnable, workingDirectory: '/app/' } }],
+    [
+      'an errno that is empty',
+      {
+        app: {
+          ...runnable,
+          isolators: [{ name: 'os/linux/seccomp-remove-set', value: { errno: '', set: ['@appc.io/empty'] } }],
+        },
+      },
+    ],
+  ])('is accepted with %s', (_what, fields) => {
+    expect(parseImageManifest(written(fields)).name).toBe('example.com/app');
+  });
+
+  it('is accepted with acKind last, and characters of HTML escaped', () => {
+    const text = written({ annotations: [{ name: 'authors', value: 'A <a@b.example> & c' }] })
+      .toString()
+      .replace('"acKind":"ImageManifest",', '')
+      .replace(/}$/, ',"acKind":"ImageManifest"}')
+      .replaceAll('<', '\\u003c');
+    expect(parseImageManifest(Buffer.from(text)).annotations[0]?.value).toBe('A <a@b.example> & c');
   });
 });

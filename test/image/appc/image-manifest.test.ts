@@ -436,8 +436,8 @@ describe('the app of an image (aci.md#image-manifest-schema, app)', () => {
     ],
     [
       '[A3.15] specification',
-      { ports: [{ name: 'a', protocol: 'tcp', port: 1, count: 0 }] },
-      '/count: expected an integer from 1',
+      { ports: [{ name: 'a', protocol: 'tcp', port: 1, count: -1 }] },
+      '/count: expected an integer from 0',
     ],
     [
       '[A3.15] specification',

@@ -3,6 +3,7 @@ import {
   earlierContent,
   FleetDirectory,
   isMember,
+  noReportOf,
   onEachMember,
   previewDeploy,
   publishContent,
@@ -116,7 +117,7 @@ function showPreviews(
   const previews = devices.map((device) => {
     const { report } = link.view(device);
     if (report === undefined) {
-      throw new Refusal('not-found', `${device} never reported to this broker, so what it runs is not known`);
+      throw new Refusal('not-found', `what ${device} runs is not known: ${noReportOf(device)}`);
     }
     return previewDeploy(report, content.pods);
   });

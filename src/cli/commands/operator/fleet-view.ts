@@ -3,6 +3,7 @@ import { Refusal } from '../../../core/refusal/index.ts';
 import {
   deviceLine,
   isWanted,
+  noReportOf,
   summarise,
   versionInWords,
   type Counts,
@@ -92,10 +93,7 @@ export async function fleetDevice(context: Context, device: string): Promise<voi
     const view = link.view(device);
     const history = await fleet.history(device);
     if (view.report === undefined && history.length === 0)
-      throw new Refusal(
-        'not-found',
-        `the broker has no report of ${device}, and nothing was published for it`,
-      );
+      throw new Refusal('not-found', `nothing was published for ${device}, and ${noReportOf(device)}`);
     if (context.json) {
       const { presence = null, report = null, telemetry = null } = view;
       terminal.out(JSON.stringify({ device, presence, report, telemetry, published: history }));

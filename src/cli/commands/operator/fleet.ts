@@ -1,5 +1,6 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { makeDirectory } from '../../../operator/build/index.ts';
 import { FleetDirectory, provisionFiles, type KeyRole } from '../../../operator/fleet/index.ts';
 import { Refusal } from '../../../core/refusal/index.ts';
 import { formatFingerprint, generateKey } from '../../../wire/trust/sign.ts';
@@ -56,7 +57,7 @@ export async function provision(
     for (const [path, content] of files) {
       const target = join(output, path);
       try {
-        await mkdir(dirname(target), { recursive: true });
+        await makeDirectory(dirname(target));
         await writeFile(target, content);
       } catch (cause) {
         throw new Refusal('input-invalid', `${target} cannot be written`, { cause });

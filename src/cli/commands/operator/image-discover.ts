@@ -1,7 +1,7 @@
-import { mkdir, readFile, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { withScratch } from '../../../operator/build/index.ts';
+import { makeDirectory, withScratch } from '../../../operator/build/index.ts';
 import { defaultArchiveLimits } from '../../../image/tar/index.ts';
 import { labelValue, parseNameString, sanitizeAcName, type ImageName } from '../../../image/appc/index.ts';
 import {
@@ -48,7 +48,7 @@ export async function fetchImages(
   flags: FetchFlags,
 ): Promise<void> {
   const keys = await trustedKeys(context, flags.key);
-  await mkdir(flags.output, { recursive: true });
+  await makeDirectory(flags.output);
   const fetched: object[] = [];
   for (const text of names) {
     const image = named(text);

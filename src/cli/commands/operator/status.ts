@@ -3,9 +3,10 @@ import {
   type BrokerComparison,
   type ChainedRoot,
   type DeviceView,
+  noReportOf,
   versionInWords,
 } from '../../../operator/fleet/index.ts';
-import type { AppReport, DeviceReport, PodReport } from '../../../wire/report/index.ts';
+import type { AppReport, DeviceReport, PodReport, Presence } from '../../../wire/report/index.ts';
 import { isRefusal, Refusal } from '../../../core/refusal/index.ts';
 import { withLink, type Context } from '../../context.ts';
 import { formatBytes, formatTable, formatUse, type Cell } from '../../format.ts';
@@ -46,8 +47,7 @@ export async function status(
     if (options.watch !== true) {
       const silent = devices.filter((device) => link.view(device).report === undefined);
       show();
-      if (silent.length > 0)
-        throw new Refusal('not-found', `the broker has no report of ${silent.join(', ')}`);
+      if (silent.length > 0) throw new Refusal('not-found', noReportOf(silent.join(', ')));
       return;
     }
     const redraw = () => {
@@ -121,7 +121,7 @@ export function renderStatus(
   comparisons: readonly BrokerComparison[] = [],
   roots: readonly ChainedRoot[] = [],
 ): string {
-  if (views.length === 0) return 'the broker has no reports of this fleet';
+  if (views.length === 0) return noReportOf('this fleet');
   const hasRoots = roots.length > 0 || views.some(({ report }) => report?.root !== undefined);
   const rows = views.flatMap((view) => deviceRows(view, hasRoots ? roots : undefined));
   const found = new Map(comparisons.map((comparison) => [comparison.device, comparison]));
@@ -136,8 +136,7 @@ export function renderStatus(
 /** @param roots undefined when there is no column for them */
 function deviceRows(view: DeviceView, roots: readonly ChainedRoot[] | undefined): (Cell | string)[][] {
   const { device, presence, report } = view;
-  const link: Cell =
-    presence?.up === true ? { text: 'up', colour: 'green' } : { text: 'down', colour: 'red' };
+  const link = linkCell(presence);
   if (report === undefined) {
     // A device that says that it is there has reports; one that said nothing may have none, or the
     // broker forgot.
@@ -149,6 +148,12 @@ function deviceRows(view: DeviceView, roots: readonly ChainedRoot[] | undefined)
   const apps = report.pods.flatMap((pod) => pod.apps.map((app) => appCells(pod, app)));
   if (apps.length === 0) return [[...head, 'no pods', '', '', '', '', '']];
   return apps.map((cells, index) => [...(index === 0 ? head : head.map(() => '')), ...cells]);
+}
+
+/** A broker that gave nothing may have lost it, or may not give it to this account. */
+export function linkCell(presence: Pick<Presence, 'up'> | undefined): Cell {
+  if (presence === undefined) return { text: 'unknown', colour: 'yellow' };
+  return presence.up ? { text: 'up', colour: 'green' } : { text: 'down', colour: 'red' };
 }
 
 function version({ currentVersion, trustedVersion, group, withdrawn }: DeviceReport): string {

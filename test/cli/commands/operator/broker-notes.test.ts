@@ -95,6 +95,6 @@ describe('the broker beside the fleet directory', () => {
     const presence = { format: 1, bootId: 'boot-a', connection: 1, up: true } as const;
     const view = { device: 'crane-7', events: [], eventCount: 0 };
     expect(renderStatus(plain, [{ ...view, presence }])).toMatch(/crane-7 +up +- +reports do not arrive/);
-    expect(renderStatus(plain, [view])).toMatch(/crane-7 +down +- +no report/);
+    expect(renderStatus(plain, [view])).toMatch(/crane-7 +unknown +- +no report/);
   });
 });

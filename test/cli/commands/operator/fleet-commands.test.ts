@@ -151,7 +151,7 @@ describe('wherry deploy', () => {
     });
     expect(crane.obeyed).toHaveLength(1);
     const unknown = await run('deploy', 'crane-22', ...next);
-    expect(unknown.err).toMatch(/crane-22 never reported to this broker.*\(not-found\)/);
+    expect(unknown.err).toMatch(/the broker gave no report of crane-22: .*\(not-found\)/);
   });
 
   it('signs what the device trusts after it was provisioned', async () => {
@@ -195,7 +195,7 @@ describe('wherry deploy', () => {
   it('reports that a device does not answer, and leaves the command on the broker', async () => {
     const early = await run('deploy', 'crane-6', '--stop-all', '--timeout', '0');
     expect(early.status).toBe(75);
-    expect(early.err).toMatch(/crane-6 did not finish version 1 in time \(it is not connected\)/);
+    expect(early.err).toMatch(/crane-6 did not finish version 1 in time \(nothing was heard of it\)/);
     expect(early.err).toContain('(not-confirmed)');
     const late = device('crane-6');
     await until(() => late.obeyed.length === 1);
@@ -288,7 +288,9 @@ describe('wherry status', () => {
   it('reports that a device never reported', async () => {
     const shown = await run('status', 'crane-99');
     expect(shown.status).toBe(64);
-    expect(shown.err).toContain('the broker has no report of crane-99');
+    expect(shown.err).toContain(
+      'the broker gave no report of crane-99: it has none, or this account may not read',
+    );
   });
 
   it('shows changes until it is stopped', async () => {

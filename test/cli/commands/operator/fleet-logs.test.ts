@@ -112,7 +112,7 @@ describe('wherry fleet logs', () => {
   it.each([
     ['crane-3', 'db', 'log-forbidden', 'logs of the pod db are not sent'],
     ['crane-4', 'web', 'log-forbidden', 'name the pods in the key logs.remote_pods'],
-    ['crane-5', 'web', 'not-found', 'crane-5 never reported'],
+    ['crane-5', 'web', 'not-found', 'the broker gave no report of crane-5'],
   ])('[C234] says why %s does not send logs of %s', async (name, pod, code, words) => {
     if (name !== 'crane-5') await device(name, ['true'], name === 'crane-3');
     const { status, err } = await run('fleet', 'logs', name, pod);

@@ -47,9 +47,9 @@ describe('the root of a device beside the fleet directory', () => {
     const [header, ...lines] = renderStatus({ hasColour: false }, views, [], chain).split('\n');
     expect(header).toMatch(/^DEVICE +LINK +VERSION +ROOT +PHASE/);
     expect(lines.slice(0, 3)).toEqual([
-      expect.stringMatching(/^crane-7 +down +3 +1 of 3 +-/),
-      expect.stringMatching(/^crane-8 +down +3 +3 +-/),
-      expect.stringMatching(/^crane-9 +down +3 +none of 3 +-/),
+      expect.stringMatching(/^crane-7 +unknown +3 +1 of 3 +-/),
+      expect.stringMatching(/^crane-8 +unknown +3 +3 +-/),
+      expect.stringMatching(/^crane-9 +unknown +3 +none of 3 +-/),
     ]);
     expect(lines.slice(4)).toEqual([
       expect.stringMatching(/^crane-7: has root 1 of trust/),
