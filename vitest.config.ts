@@ -30,8 +30,10 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: ['test/board/**'],
           env: noProxies,
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          // Ends what hangs. No test may depend on how fast the machine is.
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+          expect: { poll: { timeout: 150_000 } },
         },
       },
       {

@@ -12,7 +12,8 @@ import type { DebianPackage } from './deb.ts';
 import { writeDeb } from './deb.ts';
 import { bundleUnits, unitBundle } from './unit-bundle.ts';
 import { copyrightFile } from './licences.ts';
-import { packageTree } from './package-tree.ts';
+import { packageParts } from './package-parts.ts';
+import { operatorTree, packageTree } from './package-tree.ts';
 import type { DebianArch } from './targets.ts';
 import { targets } from './targets.ts';
 import { runTool } from './tool.ts';
@@ -27,8 +28,8 @@ export interface PackageOptions {
   readonly progress?: (line: string) => void;
 }
 
-export interface BuiltPackage {
-  readonly arch: DebianArch;
+export interface BuiltPackage<Arch extends string = DebianArch> {
+  readonly arch: Arch;
   readonly version: string;
   /** Path of the .deb in the cache; its name is the one Debian gives it. */
   readonly file: string;
@@ -37,7 +38,10 @@ export interface BuiltPackage {
 }
 
 export interface BuiltPackages {
+  /** Of devices. */
   readonly packages: readonly BuiltPackage[];
+  /** Of operators. */
+  readonly operator: BuiltPackage<'all'>;
   /** What each program loads at its start, by its name. */
   readonly closures: Readonly<Record<string, StaticClosure>>;
 }
@@ -46,6 +50,7 @@ export interface BuiltPackages {
 interface PackageContents {
   readonly version: string;
   readonly contents: readonly { readonly arch: DebianArch; readonly package: DebianPackage }[];
+  readonly operator: DebianPackage;
   readonly closures: BuiltPackages['closures'];
 }
 
@@ -67,27 +72,28 @@ export async function packageContents(options: PackageOptions): Promise<PackageC
   const closures = Object.fromEntries(
     Object.keys(entryPoints).map((entry) => [entry, staticClosure(programs.metafile, entry)]),
   );
-  const npmPackages = [
-    ...new Set([
-      ...bundledPackages(programs.metafile),
-      ...bundledPackages(units.metafile),
-      ...nativePackages,
-    ]),
-  ];
-  const copyright = await copyrightFile(nodeModules, npmPackages);
-
+  const parts = packageParts(programs, Object.keys(entryPoints));
+  const copyright = await copyrightFile(nodeModules, [
+    ...new Set([...parts.device.npmPackages, ...bundledPackages(units.metafile), ...nativePackages]),
+  ]);
   const contents: PackageContents['contents'][number][] = [];
   for (const arch of options.archs) {
     const target = targets[arch];
     progress(`${arch}: compiling the addons`);
     const addons = await buildAddons(cache, target, nodeModules);
-    const all = new Map([...programs.files, [unitBundle, units.bytes]]);
+    const all = new Map([...parts.device.files, [unitBundle, units.bytes]]);
     contents.push({
       arch,
       package: await packageTree({ root, version, target, programs: all, addons, copyright }),
     });
   }
-  return { version, contents, closures };
+  const operator = await operatorTree({
+    root,
+    version,
+    programs: parts.operator.files,
+    copyright: await copyrightFile(nodeModules, parts.operator.npmPackages),
+  });
+  return { version, contents, operator, closures };
 }
 
 /**
@@ -98,17 +104,18 @@ export async function packageContents(options: PackageOptions): Promise<PackageC
  */
 export async function buildPackages(options: PackageOptions): Promise<BuiltPackages> {
   const epochSeconds = await buildTime(options.root);
-  const { version, contents, closures } = await packageContents(options);
-  const packages: BuiltPackage[] = [];
-  for (const { arch, package: one } of contents) {
+  const { version, contents, operator, closures } = await packageContents(options);
+  const write = async <Arch extends string>(arch: Arch, one: DebianPackage): Promise<BuiltPackage<Arch>> => {
     options.progress?.(`${arch}: writing the package`);
-    const name = `wherry_${version}_${arch}.deb`;
+    const name = `${one.control.Package}_${version}_${arch}.deb`;
     const file = await cachedDeb(options.cache ?? cacheRoot(), one, epochSeconds, name);
     const bytes = await readFile(file);
     const sha256 = createHash('sha256').update(bytes).digest('hex');
-    packages.push({ arch, version, file, sizeBytes: bytes.length, sha256 });
-  }
-  return { packages, closures };
+    return { arch, version, file, sizeBytes: bytes.length, sha256 };
+  };
+  const packages: BuiltPackage[] = [];
+  for (const { arch, package: one } of contents) packages.push(await write(arch, one));
+  return { packages, operator: await write('all', operator), closures };
 }
 
 /**

@@ -201,6 +201,6 @@ export function bundledPackages(metafile: Metafile): readonly string[] {
 }
 
 /** `…/node_modules/@scope/name/file.js` → `@scope/name`; undefined for code of this project. */
-function packageOf(input: string): string | undefined {
+export function packageOf(input: string): string | undefined {
   return /^.*\bnode_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(input)?.[1];
 }

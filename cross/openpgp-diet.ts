@@ -18,10 +18,24 @@ const leftOut: Readonly<Record<string, string>> = {
 };
 
 /**
- * A decoder for file names in ZIP archives, which wherry has none of. It is made while the library
- * loads, and a startup snapshot cannot hold it.
+ * The end of the last part that stays. Those above follow, up to the exports; the bundler would
+ * keep them, because tables of ciphers are filled while the library loads.
  */
-const earlyDecoder = `typeof TextDecoder != 'undefined' && /*#__PURE__*/ new TextDecoder()`;
+const lastPart = 'default: nacl\n});\n';
+
+/** Texts that occur once → what stands there instead. */
+const replaced: Readonly<Record<string, string>> = {
+  // A decoder for file names in ZIP archives, which wherry has none of. It is made while the
+  // library loads, and a startup snapshot cannot hold it.
+  [`typeof TextDecoder != 'undefined' && /*#__PURE__*/ new TextDecoder()`]: 'undefined',
+  // The library's own compression, for where the platform has none. A message that is compressed
+  // is refused anyhow.
+  'new ZlibStreamedConstructor()': refusal('OpenPGP that decompresses by itself'),
+  [`('deflate-raw').compressor, Deflate)`]: `('deflate-raw').compressor)`,
+  [`('deflate').compressor, Zlib)`]: `('deflate').compressor)`,
+  [`('deflate-raw').decompressor, Inflate)`]: `('deflate-raw').decompressor)`,
+  [`('deflate').decompressor, Unzlib)`]: `('deflate').decompressor)`,
+};
 
 /** Where the library was measured; its form for CommonJS cannot be taken apart by the bundler. */
 const library = 'openpgp/dist/node/openpgp.mjs';
@@ -61,14 +75,37 @@ export function openpgpDiet(nodeModules: string): Plugin {
 
 /** @throws BuildFailure when a part is not there: an update loads it in another way */
 function withoutParts(source: string): string {
+  const names: string[] = [];
   const withoutLoading = Object.entries(leftOut).reduce((text, [before, what]) => {
     const [head, tail] = onlyCut(text, before);
-    const loading = /^Promise\.resolve\(\)\.then\(function \(\) \{ return [\w$]+; \}\)/.exec(tail);
-    if (loading === null) throw gone(before);
-    const refusal = JSON.stringify(`${what} is not part of this build of wherry`);
-    return `${head}${before}Promise.reject(new Error(${refusal}))${tail.slice(loading[0].length)}`;
+    const [loading, name] =
+      /^Promise\.resolve\(\)\.then\(function \(\) \{ return ([\w$]+); \}\)/.exec(tail) ?? [];
+    if (loading === undefined || name === undefined) throw gone(before);
+    names.push(name);
+    return `${head}${before}(async () => ${refusal(what)})()${tail.slice(loading.length)}`;
   }, source);
-  return onlyCut(withoutLoading, earlyDecoder).join('undefined');
+  const changed = Object.entries(replaced).reduce(
+    (text, [from, to]) => onlyCut(text, from).join(to),
+    withoutLoading,
+  );
+  return withoutEnd(changed, names);
+}
+
+/** An expression that fails with a sentence. */
+function refusal(what: string): string {
+  return `(() => { throw new Error(${JSON.stringify(`${what} is not part of this build of wherry`)}); })()`;
+}
+
+/** @param parts what may stand behind the last part that stays, and nothing else */
+function withoutEnd(source: string, parts: readonly string[]): string {
+  const [head, tail] = onlyCut(source, lastPart);
+  const exports = tail.lastIndexOf('\nexport {');
+  const end = tail.slice(0, exports);
+  const ended = [...end.matchAll(/^var ([\w$]+) = \/\*#__PURE__\*\/(?:Object\.freeze|_mergeNamespaces)\(/gm)];
+  const found = ended.map(([, name = '']) => name);
+  const same = found.length === parts.length && parts.every((name) => found.includes(name));
+  if (exports < 0 || !same) throw gone(`${lastPart.trim()} in front of ${parts.join(', ')}`);
+  return `${head}${lastPart}${tail.slice(exports)}`;
 }
 
 /** What stands before and behind a text that occurs once. */

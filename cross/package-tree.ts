@@ -51,10 +51,14 @@ const compressed: Readonly<Record<string, string>> = {
   'CHANGELOG.md': 'usr/share/doc/wherry/changelog.gz',
 };
 
+export const operatorName = 'wherry-operator';
+
 const scripts = ['postinst', 'prerm', 'postrm', 'triggers'];
 
 /** Why each is needed is in cross/README.md. */
 const depends = ['nodejs (>= 20.19~)', 'crun', 'erofs-utils (>= 1.8)', 'systemd (>= 254)', 'libsystemd0'];
+
+const maintainer = 'wherry developers <wherry@localhost>';
 
 /** The whole package of one architecture as values; nothing is written. */
 export async function packageTree(input: TreeInput): Promise<DebianPackage> {
@@ -88,12 +92,14 @@ export async function packageTree(input: TreeInput): Promise<DebianPackage> {
       Package: 'wherry',
       Version: input.version,
       Architecture: input.target.arch,
-      Maintainer: 'wherry developers <wherry@localhost>',
+      Maintainer: maintainer,
       Depends: depends.join(', '),
       // The first process of pods with several apps; what undoes compressions that Node 20 does not
       // know; what seals objects; pod networks, of 60 MB and not needed by a device whose pods use
       // its own.
       Recommends: 'catatonit, bzip2, xz-utils, zstd, fsverity, containernetworking-plugins, iptables',
+      // Not more: apt installs on a device what is recommended.
+      Suggests: operatorName,
       Section: 'admin',
       Priority: 'optional',
       Description: [
@@ -101,6 +107,9 @@ export async function packageTree(input: TreeInput): Promise<DebianPackage> {
         ' wherry runs pods of signed App Container Images as systemd units, as a signed',
         ' desired state commands that it receives over MQTT, reports their health, and',
         ' returns to the previous version by itself when a new one does not stay healthy.',
+        ' .',
+        ' The commands for those who build images and command devices are in the package',
+        ' wherry-operator.',
       ].join('\n'),
     },
     scripts: Object.fromEntries(
@@ -109,6 +118,41 @@ export async function packageTree(input: TreeInput): Promise<DebianPackage> {
       ),
     ),
     entries,
+  };
+}
+
+/** The package with what only an operator uses, which is the same for all architectures. */
+export async function operatorTree(
+  input: Pick<TreeInput, 'root' | 'version' | 'programs' | 'copyright'>,
+): Promise<DebianPackage> {
+  const documentation = `usr/share/doc/${operatorName}`;
+  const zipped = async (from: string) => gzipSync(await readFile(path.join(input.root, from)), { level: 9 });
+  return {
+    control: {
+      Package: operatorName,
+      Version: input.version,
+      Architecture: 'all',
+      Maintainer: maintainer,
+      // The command itself and OpenPGP are there, and chunks of one version fit no other.
+      Depends: `wherry (= ${input.version})`,
+      // Keys that lie in GnuPG, and certificates for devices.
+      Suggests: 'gnupg, openssl',
+      Section: 'admin',
+      Priority: 'optional',
+      Description: [
+        'commands of wherry for operators of devices',
+        ' With this package the command wherry also builds, converts and signs images, makes',
+        ' keys, fleets and roots of trust, and deploys to devices and shows what they do. A',
+        ' device does not need it.',
+      ].join('\n'),
+    },
+    scripts: {},
+    entries: [
+      ...[...input.programs].map(([name, bytes]) => file(`usr/lib/wherry/${name}`, bytes)),
+      file(`${documentation}/copyright`, input.copyright),
+      file(`${documentation}/changelog.gz`, await zipped('CHANGELOG.md')),
+      file(`usr/share/man/man1/${operatorName}.1.gz`, await zipped(`docs/man/${operatorName}.1`)),
+    ],
   };
 }
 

@@ -7,7 +7,7 @@ import { allArchs, buildPackages, BuildFailure } from './index.ts';
 
 const help = `Usage: npm run package -- [--arch ${allArchs.join(',')}] [--out build/] [--json]
 
-Builds Debian packages of wherry.
+Builds the Debian packages of wherry: one for the devices of each architecture, one for operators.
 
   --arch LIST   architectures, separated by commas (default: all)
   --out DIR     where to put them (default: build/)
@@ -38,10 +38,11 @@ async function main(argv: readonly string[]): Promise<number> {
     archs,
     progress: (line) => process.stderr.write(`package: ${line}\n`),
   });
+  const all = [...built.packages, built.operator];
   await mkdir(values.out, { recursive: true });
-  for (const { file } of built.packages) await copyFile(file, path.join(values.out, path.basename(file)));
+  for (const { file } of all) await copyFile(file, path.join(values.out, path.basename(file)));
   if (values.json) {
-    const packages = built.packages.map((one) => ({
+    const packages = all.map((one) => ({
       ...one,
       file: path.join(values.out, path.basename(one.file)),
     }));
@@ -51,7 +52,7 @@ async function main(argv: readonly string[]): Promise<number> {
   for (const [program, { sizeBytes, packages }] of Object.entries(built.closures)) {
     process.stderr.write(`package: ${program} loads ${kib(sizeBytes)} at start: ${packages.join(' ')}\n`);
   }
-  for (const { file, sizeBytes, sha256 } of built.packages) {
+  for (const { file, sizeBytes, sha256 } of all) {
     const name = path.join(values.out, path.basename(file));
     process.stdout.write(`${name}  ${kib(sizeBytes)}  ${sha256}\n`);
   }

@@ -1,11 +1,33 @@
+import { randomInt } from 'node:crypto';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 
-/** A port of 127.0.0.1 that nobody listens on now. */
+/**
+ * A port of 127.0.0.1 that nobody listens on now. It lies below the ports that the kernel gives to
+ * outgoing connections and to servers that ask for any port, so it stays free until its owner
+ * listens, also while that owner restarts.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((done, fail) => server.once('error', fail).listen(0, '127.0.0.1', done));
-  const address = server.address();
-  await new Promise((done) => server.close(done));
-  if (address === null || typeof address === 'string') throw new Error('No free port on this machine.');
-  return address.port;
+  const range = await readFile('/proc/sys/net/ipv4/ip_local_port_range', 'utf8');
+  const firstOfKernel = Number.parseInt(range, 10);
+  // Wide enough that two callers at once hardly meet.
+  const lowest = Math.max(1024, firstOfKernel - 20_000);
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const port = randomInt(lowest, firstOfKernel);
+    if (await isFree(port)) return port;
+  }
+  throw new Error('No free port on this machine.');
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer().listen(port, '127.0.0.1');
+  try {
+    await once(server, 'listening');
+  } catch {
+    return false;
+  }
+  server.close();
+  await once(server, 'close');
+  return true;
 }

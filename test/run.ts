@@ -1,15 +1,15 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { startVitest, type TestCase, type Vitest } from 'vitest/node';
+import { startVitest, type TestCase, type TestModule, type Vitest } from 'vitest/node';
 
 /**
- * Runs the unit tests and then the board tests, and closes with one line that says how many passed
- * and failed. Arguments are filters on file names, as vitest takes them. What the boards start from
- * is made beside the unit tests.
+ * Runs the unit tests and then the board tests, names the tests that failed once more, and closes
+ * with one line that says how many passed and failed. Arguments are filters on file names, as
+ * vitest takes them. What the boards start from is made beside the unit tests.
  */
 async function main(filters: readonly string[]): Promise<void> {
-  const totals: Totals = { passed: 0, failed: 0, skipped: 0, reasons: new Map() };
+  const totals: Totals = { passed: 0, failed: 0, skipped: 0, reasons: new Map(), failures: [] };
   let ended = false;
   const wantsBoards = filters.length === 0 || filters.some((filter) => filter.includes('board'));
   const prepared = wantsBoards ? prepareBoards() : Promise.resolve();
@@ -24,10 +24,12 @@ async function main(filters: readonly string[]): Promise<void> {
     await vitest.close();
     ended ||= process.exitCode !== undefined && process.exitCode !== 0;
   }
-  const { passed, failed, skipped, reasons } = totals;
+  const { passed, failed, skipped, reasons, failures } = totals;
   for (const [reason, times] of reasons) process.stdout.write(`\n${times} skipped: ${reason}`);
   if (skipped > 0)
     process.stdout.write(`\n${skipped} skipped: they are asked for by name, see CONTRIBUTING.md\n`);
+  for (const failure of failures) process.stdout.write(`\nfailed: ${failure}`);
+  if (failures.length > 0) process.stdout.write('\n');
   process.stdout.write(`\n${passed} passed, ${failed} failed\n`);
   process.exit(failed > 0 || ended || passed === 0 ? 1 : 0);
 }
@@ -48,6 +50,8 @@ interface Totals {
   skipped: number;
   /** Why others were skipped, and how many for each reason. */
   readonly reasons: Map<string, number>;
+  /** File, name and first message of each failure. A long log hides the place where it happened. */
+  readonly failures: string[];
 }
 
 function count(vitest: Vitest, totals: Totals): void {
@@ -61,10 +65,24 @@ function count(vitest: Vitest, totals: Totals): void {
         continue;
       }
       totals[state === 'pending' ? 'failed' : state] += 1;
+      if (state !== 'passed' && state !== 'skipped') {
+        totals.failures.push(failureLine(module, test.fullName, result.errors));
+      }
     }
     // A file that cannot be loaded, or whose preparation fails, has no failed test of its own.
-    if (!module.ok() && tests.every((test) => test.result().state !== 'failed')) totals.failed += 1;
+    if (!module.ok() && tests.every((test) => test.result().state !== 'failed')) {
+      totals.failed += 1;
+      totals.failures.push(failureLine(module, 'the file as a whole', module.errors()));
+    }
   }
+}
+
+function failureLine(
+  module: TestModule,
+  name: string,
+  errors: readonly { readonly message: string }[] | undefined,
+): string {
+  return `${module.relativeModuleId}: ${name}\n  ${errors?.[0]?.message ?? 'it did not end'}`;
 }
 
 await main(process.argv.slice(2));

@@ -4,6 +4,7 @@ import { systemClock } from '../core/ports/index.ts';
 import { Refusal } from '../core/refusal/index.ts';
 import type { Context } from './context.ts';
 import { tellFailure } from './failure.ts';
+import { missingPackage } from './operator-part.ts';
 import { buildProgram } from './program.ts';
 import { EndedWith, Stopped, type Terminal } from './terminal.ts';
 
@@ -62,7 +63,9 @@ export async function main(
   if (end?.error === undefined) return 0;
   // What follows "--" are the words of another program.
   const own = args.includes('--') ? args.slice(0, args.indexOf('--')) : args;
-  return tellFailure(terminal, end.error, own.includes('--json'), typedCommand(program, own));
+  const command = typedCommand(program, own);
+  const error = missingPackage(end.error, command) ?? end.error;
+  return tellFailure(terminal, error, own.includes('--json'), nameOf(command));
 }
 
 /** In a directory that was deleted, paths lead nowhere, and Node makes no directories. */
@@ -76,14 +79,13 @@ function hasDirectory(): boolean {
 }
 
 /** The deepest command that `args` name. */
-function typedCommand(program: Command, args: readonly string[]): string {
+function typedCommand(program: Command, args: readonly string[]): Command {
   let command = program;
-  const names = [program.name()];
-  for (const word of args) {
-    const next = command.commands.find((candidate) => candidate.name() === word);
-    if (next === undefined) continue;
-    command = next;
-    names.push(word);
-  }
-  return names.join(' ');
+  for (const word of args) command = command.commands.find((one) => one.name() === word) ?? command;
+  return command;
+}
+
+/** `wherry image build` */
+function nameOf(command: Command): string {
+  return command.parent === null ? command.name() : `${nameOf(command.parent)} ${command.name()}`;
 }

@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { groupByPackage } from './operator-part.ts';
 import { addDeploy, addStatus } from './syntax/deploy.ts';
 import { addDev, addDevice, addTop } from './syntax/device.ts';
 import { addEnrol } from './syntax/enrol.ts';
@@ -48,6 +49,7 @@ export function buildProgram(terminal: Terminal, makeContext: MakeContext): Comm
   addVolume(program, makeContext);
   addDev(program, makeContext);
   addSim(program, makeContext);
+  groupByPackage(program);
   for (const command of allCommands(program)) {
     command.exitOverride();
     command.configureOutput({

@@ -1,13 +1,14 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, readdir, rm, symlink } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import type { BuiltPackage } from '../../cross/index.ts';
-import { allArchs, buildPackages, cacheRoot, targets } from '../../cross/index.ts';
+import { writeDeb } from '../../cross/deb.ts';
+import type { BuiltPackage, BuiltPackages, DebianArch } from '../../cross/index.ts';
+import { allArchs, buildPackages, cacheRoot, packageContents, targets } from '../../cross/index.ts';
 import type { Board } from '../../qemu/index.ts';
 import { startBoard } from '../../qemu/index.ts';
 import { everyRelease, itOnce } from './board-choice.ts';
@@ -16,20 +17,45 @@ const run = promisify(execFile);
 const root = path.join(import.meta.dirname, '../..');
 const machines = { arm64: 'AArch64', armhf: 'ARM', amd64: 'Advanced Micro Devices X86-64' };
 
-async function build(): Promise<readonly BuiltPackage[]> {
-  const { packages } = await buildPackages({ root, archs: allArchs });
-  return packages;
+async function build(): Promise<BuiltPackages> {
+  return await buildPackages({ root, archs: allArchs });
+}
+
+/** The package of before there were two: it has what is in both. @returns the .deb */
+async function onePackage(arch: DebianArch, directory: string): Promise<string> {
+  const { contents, operator } = await packageContents({ root, archs: [arch] });
+  const [device] = contents;
+  if (device === undefined) throw new Error('there is no package');
+  const shared = operator.entries
+    .filter((entry) => entry.path.startsWith('usr/lib/'))
+    .map((entry) => ({ ...entry, path: entry.path.replace('operator-', 'chunk-') }));
+  const { Suggests, ...control } = device.package.control;
+  expect(Suggests).toBe('wherry-operator');
+  const file = path.join(directory, 'one.deb');
+  const work = path.join(directory, 'work');
+  await mkdir(work);
+  await writeDeb(
+    {
+      ...device.package,
+      control: { ...control, Version: '0.0.1' },
+      entries: [...device.package.entries, ...shared],
+    },
+    file,
+    work,
+    1_700_000_000,
+  );
+  return file;
 }
 
 describe('the packages of all architectures', () => {
   let packages: readonly BuiltPackage[];
   beforeAll(async () => {
-    packages = await build();
+    ({ packages } = await build());
   });
 
-  it('are at most 1 MB each', () => {
+  it('[C209] are at most 400,000 bytes each', () => {
     expect(packages.map(({ arch }) => arch)).toEqual(allArchs);
-    for (const { sizeBytes } of packages) expect(sizeBytes).toBeLessThanOrEqual(1_000_000);
+    for (const { sizeBytes } of packages) expect(sizeBytes).toBeLessThanOrEqual(400_000);
   });
 
   it('have the same bytes when built again', async () => {
@@ -147,8 +173,10 @@ describe.each(everyRelease)('a package on %s', (name) => {
 
   beforeAll(async () => {
     board = await startBoard({ board: name });
-    deb = (await build()).find(({ arch }) => arch === board.arch);
+    const built = await build();
+    deb = built.packages.find(({ arch }) => arch === board.arch);
     await board.copyIn(deb?.file ?? '', '/tmp/wherry.deb');
+    await board.copyIn(built.operator.file, '/tmp/wherry-operator.deb');
   });
   afterAll(async () => {
     await board.stop();
@@ -190,6 +218,28 @@ describe.each(everyRelease)('a package on %s', (name) => {
 
   it('has a command line', async () => {
     expect(await board.check('wherry --help')).toContain('Usage: wherry');
+  });
+
+  itOnce(name)('[C208] has the commands of an operator with a second package', async () => {
+    const init = 'wherry --fleet /tmp/harbour fleet init harbour';
+    const lacking = async () => {
+      const { status, stderr } = await board.run(init);
+      expect({ status, stderr }).toEqual({
+        status: 70,
+        stderr: `wherry: wherry fleet init is not installed here: install the package wherry-operator ${deb?.version ?? ''} (device-unsupported)\n`,
+      });
+    };
+    await lacking();
+    await board.check('dpkg -i /tmp/wherry-operator.deb', { timeoutMs: 120_000 });
+    expect(await board.check(init)).toContain('harbour');
+    expect(await board.check('wherry --version; dpkg-query -W -f "\\${Version}\\n" wherry-operator')).toBe(
+      `${deb?.version ?? ''}\n`.repeat(2),
+    );
+    // Without the command it would be of no use.
+    expect((await board.run('dpkg -r wherry')).stderr).toContain('dependency problems');
+    await board.check('rm -r /tmp/harbour && dpkg -P wherry-operator', { timeoutMs: 120_000 });
+    expect(await board.check('find / -xdev -name "*operator-*.js" -o -xdev -name wherry-operator')).toBe('');
+    await lacking();
   });
 
   it('runs the supervisor when it is configured, without the powers of root', async () => {
@@ -243,6 +293,27 @@ describe.each(everyRelease)('a package on %s', (name) => {
       'systemctl show -P MainPID wherryd.service',
       ({ stdout }) => !['0', supervisor].includes(stdout.trim()),
     );
+    await board.waitForUnit('wherryd.service', 'active', 120_000);
+  });
+
+  itOnce(name)('takes the place of one package that had the commands of an operator, too', async () => {
+    const directory = await mkdtemp(path.join(tmpdir(), 'wherry-one-'));
+    try {
+      await board.copyIn(await onePackage(board.arch, directory), '/tmp/one.deb');
+    } finally {
+      await rm(directory, { recursive: true });
+    }
+    const files = 'ls /usr/lib/wherry/*.js';
+    const before = (await board.check(files)).trim().split('\n');
+    await board.check('dpkg -i /tmp/one.deb', { timeoutMs: 300_000 });
+    expect((await board.check(files)).trim().split('\n').length).toBeGreaterThan(before.length);
+    await board.check('dpkg -i /tmp/wherry.deb /tmp/wherry-operator.deb', { timeoutMs: 300_000 });
+    // Every file is as packed, and none is of the one package.
+    expect(await board.check('dpkg -V wherry wherry-operator')).toBe('');
+    const after = (await board.check(files)).trim().split('\n');
+    expect(after.filter((file) => !file.includes('/operator-'))).toEqual(before);
+    await board.check('dpkg -P wherry-operator', { timeoutMs: 120_000 });
+    expect((await board.check(files)).trim().split('\n')).toEqual(before);
     await board.waitForUnit('wherryd.service', 'active', 120_000);
   });
 

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort } from '../support/real-brokers.ts';
+import { freePort } from '../../qemu/free-port.ts';
 import type { BrokerUnderTest } from './broker-under-test.ts';
 import { startServer, takesClients, type ServerProcess } from './server-process.ts';
 

@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { freePort } from '../support/real-brokers.ts';
+import { freePort } from '../../qemu/free-port.ts';
 import type { BrokerUnderTest } from './broker-under-test.ts';
 import { says, startServer, takesClients, type ServerProcess } from './server-process.ts';
 

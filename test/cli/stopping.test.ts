@@ -55,7 +55,7 @@ async function filled(directory: string): Promise<void> {
 }
 
 async function statusOf(child: ChildProcess): Promise<unknown> {
-  const [status, signal] = (await once(child, 'exit')) as [number | null, string | null];
+  const [status, signal] = (await once(child, 'close')) as [number | null, string | null];
   return status ?? signal;
 }
 

@@ -227,8 +227,10 @@ describe('the bundle', () => {
 
 describe('the programs of the package', () => {
   let programs: Bundle;
+  let units: Awaited<ReturnType<typeof bundleUnits>>;
   beforeAll(async () => {
     programs = await bundle({ root: projectRoot, nodeModules, entries: entryPoints, version: '1.2.3' });
+    units = await bundleUnits({ root: projectRoot, nodeModules, version: '1.2.3' });
   });
 
   it('keep the resident one free of OpenPGP, archives and the embedded broker', () => {
@@ -249,9 +251,8 @@ describe('the programs of the package', () => {
     }
   });
 
-  it('keep the ones that work and end free of the session and of the operator', async () => {
-    const { metafile } = await bundleUnits({ root: projectRoot, nodeModules, version: '1.2.3' });
-    const packages = bundledPackages(metafile);
+  it('keep the ones that work and end free of the session and of the operator', () => {
+    const packages = bundledPackages(units.metafile);
     expect(packages).toEqual(
       expect.arrayContaining(['openpgp', 'tar-stream', 'https-proxy-agent', 'proxy-from-env']),
     );
@@ -259,10 +260,17 @@ describe('the programs of the package', () => {
       expect(packages).not.toContain(heavy);
   });
 
+  it('hold no code of the ciphers and compressions of OpenPGP that they refuse', () => {
+    const text = Buffer.from(units.bytes).toString();
+    expect(text).toContain('OpenPGP with ciphers before AES is not part of this build of wherry');
+    // Tables of Blowfish, CAST5 and DES; a name in the reader of bzip2, a sentence in that of ZIP.
+    for (const part of [/3509652390/, /821772500/, /16843776/, /Bzip2Error/, /invalid block type/])
+      expect(text).not.toMatch(part);
+  });
+
   it('make keys with the OpenPGP of the units', async () => {
     const directory = await mkdtemp(path.join(tmpdir(), 'wherry-programs-'));
     try {
-      const units = await bundleUnits({ root: projectRoot, nodeModules, version: '1.2.3' });
       await writeFile(path.join(directory, 'package.json'), '{"type":"commonjs"}');
       await writeFile(path.join(directory, unitBundle), units.bytes);
       for (const [name, bytes] of programs.files) await writeFile(path.join(directory, name), bytes);

@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { writeDeb, type DebianPackage } from '../../cross/deb.ts';
-import { packageTree } from '../../cross/package-tree.ts';
+import { operatorTree, packageTree } from '../../cross/package-tree.ts';
 import { targets } from '../../cross/targets.ts';
 import { parseConfig } from '../../src/device/agent/config.ts';
 
@@ -137,12 +137,44 @@ describe('a package', () => {
     ]) {
       expect(depends.split(', ')).toContain(need);
     }
+    // apt would install on every device what is recommended.
+    expect(await field('Recommends')).not.toContain('wherry-operator');
+    expect(await field('Suggests')).toBe('wherry-operator');
   });
 
   it('has a checksum for each of its files', async () => {
     const { stdout } = await run('dpkg-deb', ['-I', deb, 'md5sums']);
     const program = createHash('md5').update('// program').digest('hex');
     expect(stdout).toContain(`${program}  usr/lib/wherry/wherryd.js\n`);
+  });
+});
+
+describe('the package of operators', () => {
+  const contents = operatorTree({
+    root,
+    version: '1.2.3',
+    programs: new Map([['operator-ABCDEFGH.js', Buffer.from('// program')]]),
+    copyright: 'licences\n',
+  });
+
+  it('is for all architectures and for the very version of the other package', async () => {
+    expect((await contents).control).toMatchObject({
+      Package: 'wherry-operator',
+      Version: '1.2.3',
+      Architecture: 'all',
+      Depends: 'wherry (= 1.2.3)',
+    });
+  });
+
+  it('has no file of the other package, and nothing that runs', async () => {
+    const { entries, scripts } = await contents;
+    expect(scripts).toEqual({});
+    expect(entries.map((entry) => entry.path)).toEqual([
+      'usr/lib/wherry/operator-ABCDEFGH.js',
+      'usr/share/doc/wherry-operator/copyright',
+      'usr/share/doc/wherry-operator/changelog.gz',
+      'usr/share/man/man1/wherry-operator.1.gz',
+    ]);
   });
 });
 

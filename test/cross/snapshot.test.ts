@@ -45,14 +45,14 @@ beforeAll(async () => {
     version: '1.2.3',
   });
   writeFileSync(program, bytes);
-}, 120_000);
+});
 afterAll(() => rmSync(directory, { recursive: true }));
 beforeEach(() => {
   for (const name of ['snapshots', 'misfits']) rmSync(at(name), { recursive: true, force: true });
   for (const name of ['snapshots', 'misfits']) mkdirSync(at(name));
 });
 
-describe('the startup snapshot of the units', { timeout: 120_000 }, () => {
+describe('the startup snapshot of the units', () => {
   it('runs a program without a word', () => {
     expect(snapshot('make')).toMatchObject({ status: 0 });
     expect(snapshot('run', ['probe'])).toEqual({ status: 0, lines: [] });

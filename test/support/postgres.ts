@@ -3,7 +3,6 @@ import { once } from 'node:events';
 import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 
 /** A real PostgreSQL server on a socket in a temporary directory, which can die and come back. */
 export interface PostgresServer {
@@ -60,11 +59,14 @@ export function postgresServer(): PostgresServer {
         { stdio: ['ignore', 'ignore', 'pipe'], cwd: '/', ...user },
       ));
       let output = '';
-      child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
-      for (let attempt = 0; !output.includes('ready to accept connections'); attempt++) {
-        if (child.exitCode !== null || attempt > 1000) throw new Error(`PostgreSQL did not start: ${output}`);
-        await sleep(10);
-      }
+      await new Promise<void>((done, fail) => {
+        child.stderr.on('data', (chunk: Buffer) => {
+          output += chunk.toString();
+          if (output.includes('ready to accept connections')) done();
+        });
+        child.once('error', fail);
+        child.once('close', () => fail(new Error(`PostgreSQL did not start: ${output}`)));
+      });
     },
     async kill() {
       const child = server;

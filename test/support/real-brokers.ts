@@ -5,8 +5,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Aedes } from 'aedes';
+import { freePort } from '../../qemu/free-port.ts';
 
 /** A real broker on a loopback port, which can die and come back on the same port. */
 export interface RealBroker {
@@ -19,16 +19,6 @@ export interface RealBroker {
 
 export const mosquittoPath = '/usr/sbin/mosquitto';
 export const hasMosquitto = existsSync(mosquittoPath);
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
-}
 
 /** aedes, in this process. */
 export async function aedesBroker(): Promise<RealBroker> {
@@ -88,11 +78,14 @@ export async function mosquittoBroker(extra = ''): Promise<Mosquitto> {
       process.once('exit', reap);
       child.once('exit', () => process.off('exit', reap));
       let output = '';
-      child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
-      for (let attempt = 0; !output.includes('running'); attempt++) {
-        if (child.exitCode !== null || attempt > 500) throw new Error(`mosquitto did not start: ${output}`);
-        await sleep(10);
-      }
+      await new Promise<void>((done, fail) => {
+        child.stderr.on('data', (chunk: Buffer) => {
+          output += chunk.toString();
+          if (output.includes('running')) done();
+        });
+        child.once('error', fail);
+        child.once('close', () => fail(new Error(`mosquitto did not start: ${output}`)));
+      });
     },
     save() {
       running?.child.kill('SIGUSR1');

@@ -295,6 +295,9 @@ export function holderUnit(input: {
       RestartSec: 1,
       RestartSteps: 4,
       RestartMaxDelaySec: 30,
+      // It has nothing to say goodbye to, and would ignore another signal in its first moments.
+      KillSignal: 'SIGKILL',
+      SuccessExitStatus: 'SIGKILL',
       TimeoutStopSec: 10,
       DevicePolicy: 'closed',
       Slice: [places.slice],

@@ -79,6 +79,7 @@ const directives = {
     TimeoutStopSec: 'number',
     KillMode: 'token',
     KillSignal: 'token',
+    SuccessExitStatus: 'token',
     OOMPolicy: 'token',
     DevicePolicy: 'token',
     DeviceAllow: 'devices',

@@ -139,7 +139,7 @@ function checkedValues(toml: string): ReadonlyMap<string, unknown> {
 
 /** A new `fleet.toml` with every default spelled out in a comment. */
 export function fleetConfigText(fleet: string, brokerUrl: string, imagesUrl: string): string {
-  return `# An operator's view of a fleet; wherry(1) explains each key.
+  return `# An operator's view of a fleet; wherry-operator(1) explains each key.
 fleet = ${JSON.stringify(fleet)}
 
 [broker]

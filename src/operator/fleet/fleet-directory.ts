@@ -1,4 +1,5 @@
-import { copyFile, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { copyFile, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { makeDirectory, writeOutput } from '../build/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
@@ -247,8 +248,9 @@ export class FleetDirectory {
    * `not-found`
    */
   async plainEnvelope(device: string, version: number): Promise<Uint8Array> {
-    const file = join(this.#devicePath(device), `${version}.plain.cbor`);
-    return (await exists(file)) ? await readFile(file) : await this.envelope(device, version);
+    const message = await this.envelope(device, version);
+    const plain = this.#plainPath(device, version, message);
+    return (await exists(plain)) ? await readFile(plain) : message;
   }
 
   /**
@@ -260,8 +262,21 @@ export class FleetDirectory {
   async claim(device: string, version: number, message: Uint8Array, envelope = message): Promise<void> {
     await makeDirectory(this.#devicePath(device));
     const file = join(this.#devicePath(device), `${version}.cbor`);
-    await writeNew(file, message, `version ${version} of ${device} was published by somebody else just now`);
     await this.#keepPlain(device, version, message, envelope);
+    try {
+      await writeNew(
+        file,
+        message,
+        `version ${version} of ${device} was published by somebody else just now`,
+      );
+    } catch (error) {
+      const kept = await readFile(file).catch(() => undefined);
+      // Another process that claimed the same message needs it.
+      if (kept === undefined || Buffer.compare(kept, message) !== 0) {
+        await rm(this.#plainPath(device, version, message), { force: true });
+      }
+      throw error;
+    }
   }
 
   /**
@@ -283,8 +298,10 @@ export class FleetDirectory {
     if (Buffer.compare(decodeEnvelope(await this.plainEnvelope(device, version)).payload, payload) !== 0) {
       throw new Refusal('version-conflict', `${file} has version ${version} of ${device} with other content`);
     }
-    await replaceFile(file, message);
+    const former = this.#plainPath(device, version, await readFile(file));
     await this.#keepPlain(device, version, message, envelope);
+    await replaceFile(file, message);
+    if (former !== this.#plainPath(device, version, message)) await rm(former, { force: true });
     await rm(join(this.#devicePath(device), `${version}.outcome`), { force: true });
   }
 
@@ -314,9 +331,10 @@ export class FleetDirectory {
   }
 
   async recordOutcome(device: string, version: number, outcome: KnownOutcome): Promise<void> {
-    await writeFile(join(this.#devicePath(device), `${version}.outcome`), `${outcome}\n`);
+    await replaceFile(join(this.#devicePath(device), `${version}.outcome`), `${outcome}\n`);
   }
 
+  /** Before the message itself, so that a process that is killed leaves no message without it. */
   async #keepPlain(
     device: string,
     version: number,
@@ -324,7 +342,16 @@ export class FleetDirectory {
     envelope: Uint8Array,
   ): Promise<void> {
     if (message === envelope) return;
-    await replaceFile(join(this.#devicePath(device), `${version}.plain.cbor`), envelope);
+    await replaceFile(this.#plainPath(device, version, message), envelope);
+  }
+
+  /**
+   * Where the envelope of an encrypted message is kept. It is named after the message: two
+   * processes that claim one version at once each write their own.
+   */
+  #plainPath(device: string, version: number, message: Uint8Array): string {
+    const digest = createHash('sha256').update(message).digest('hex').slice(0, 16);
+    return join(this.#devicePath(device), `${version}.plain-${digest}.cbor`);
   }
 
   #deviceKeyPath(device: string): string {

@@ -1,11 +1,20 @@
-import { readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { link, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { asLocalRefusal, isRefusal, Refusal } from '../../core/refusal/index.ts';
 
-/** Replaces a file as a whole: a reader sees the old or the new one. */
-export async function replaceFile(file: string, content: Uint8Array, mode = 0o644): Promise<void> {
-  await rm(`${file}.new`, { force: true }); // it keeps the mode that it was made with
-  await writeFile(`${file}.new`, content, { mode });
-  await rename(`${file}.new`, file);
+/**
+ * Replaces a file as a whole: a reader sees the old or the new one, also when several processes
+ * write it at once.
+ */
+export async function replaceFile(file: string, content: string | Uint8Array, mode = 0o644): Promise<void> {
+  const whole = temporaryOf(file);
+  try {
+    await writeFile(whole, content, { flag: 'wx', mode });
+    await rename(whole, file);
+  } catch (error) {
+    await rm(whole, { force: true });
+    throw error;
+  }
 }
 
 /** @throws Refusal `not-found` with the sentence `whenMissing`, `input-invalid` */
@@ -20,20 +29,35 @@ export async function readText(file: string, whenMissing: string): Promise<strin
   }
 }
 
-/** Writes a file that must not be there. @throws Refusal `input-invalid` with `whenThere` */
+/**
+ * Writes a file that must not be there. A process that is killed meanwhile leaves no part of it
+ * under that name.
+ * @throws Refusal `input-invalid` with `whenThere`
+ */
 export async function writeNew(
   file: string,
   content: string | Uint8Array,
   whenThere: string,
   mode = 0o644,
 ): Promise<void> {
+  const whole = temporaryOf(file);
   try {
-    await writeFile(file, content, { flag: 'wx', mode });
+    await writeFile(whole, content, { flag: 'wx', mode });
+    // Unlike a rename it fails where there is a file.
+    await link(whole, file).catch(async (cause: unknown) => {
+      if (!hasCode(cause, ...withoutLinks)) throw cause;
+      await writeFile(file, content, { flag: 'wx', mode });
+    });
   } catch (cause) {
     if (!hasCode(cause, 'EEXIST')) throw asLocalRefusal(cause, file);
     throw new Refusal('input-invalid', whenThere, { cause });
+  } finally {
+    await rm(whole, { force: true });
   }
 }
+
+/** What a file system without hard links answers, for example that of a memory card. */
+const withoutLinks = ['EPERM', 'ENOTSUP', 'ENOSYS', 'EMLINK'];
 
 /** What a directory holds; nothing when there is none. */
 export async function listed(directory: string): Promise<readonly string[]> {
@@ -52,6 +76,11 @@ export async function exists(file: string): Promise<boolean> {
   } catch {
     return false;
   }
+}
+
+/** A name that no other process uses. */
+function temporaryOf(file: string): string {
+  return `${file}.${randomBytes(6).toString('hex')}.new`;
 }
 
 function hasCode(error: unknown, ...codes: string[]): boolean {

@@ -126,7 +126,7 @@ describe.each(interruptions)('[C41] [C42] a deployment that is taken up after %s
     }
   });
 
-  it('ends with one whole set when that happens twice', { timeout: 60_000 }, async () => {
+  it('ends with one whole set when that happens twice', async () => {
     for (let first = 0; ; first++) {
       if (!(await runUntilKilled(deviceWithPending(), first))) break;
       for (let second = 0; ; second++) {

@@ -122,7 +122,8 @@ const member = (value: unknown, path: string): unknown =>
 
 /** Name of an assertion → what it checks. */
 const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
-  'assert-service': (pod, app = '', ...words) => expect(lines(unitOf(pod, app))).toContain(words.join(' ')),
+  'assert-service': (pod, app = '', ...words) =>
+    expect(lines(app === 'holder' ? holderOf(pod) : unitOf(pod, app))).toContain(words.join(' ')),
   'assert-word': (pod, app = '', key = '', word = '') =>
     expect(
       unitOf(pod, app)

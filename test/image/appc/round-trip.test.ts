@@ -26,7 +26,6 @@ import { parseJson } from '../../../src/image/appc/json.ts';
 import { isRefusal } from '../../../src/core/refusal/refusal.ts';
 
 // Many cases on a busy machine may take longer than the runner's default of 5 s.
-const patience = { timeout: 60_000 };
 
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
 
@@ -222,7 +221,7 @@ const podManifest: fc.Arbitrary<PodManifest> = fc.record(
   { requiredKeys: ['acVersion', 'apps', 'volumes', 'isolators', 'annotations', 'ports'] },
 );
 
-describe('[A3.18] what is written is read back', patience, () => {
+describe('[A3.18] what is written is read back', () => {
   it('for every image manifest', () => {
     fc.assert(
       fc.property(imageManifest, (manifest) => {
@@ -250,7 +249,7 @@ describe('[A3.18] what is written is read back', patience, () => {
   });
 });
 
-describe('documents of other writers', patience, () => {
+describe('documents of other writers', () => {
   it('is read as JSON.parse reads it', () => {
     const asDouble = (_key: string, value: unknown): unknown =>
       typeof value === 'bigint' ? Number(value) : value;
@@ -289,7 +288,7 @@ describe('documents of other writers', patience, () => {
   });
 });
 
-describe('names', patience, () => {
+describe('names', () => {
   it('are made of any text that has a letter or digit', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary', maxLength: 600 }), part, (text, certain) => {
@@ -309,7 +308,7 @@ describe('names', patience, () => {
   });
 });
 
-describe('a timestamp', patience, () => {
+describe('a timestamp', () => {
   it('is accepted as every date prints it', () => {
     const years = {
       min: new Date('0000-01-01T00:00:00Z'),

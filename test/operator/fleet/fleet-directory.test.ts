@@ -1,3 +1,6 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -92,12 +95,47 @@ describe('a fleet directory', () => {
     await expect(fleet.envelope('crane-7', 2)).rejects.toThrow(/never published/);
   });
 
+  it('takes outcomes of several processes at once, and keeps one of them whole', async () => {
+    await fleet.claim('crane-7', 1, Buffer.from('one'));
+    const outcomes = ['committed', 'rolled-back', 'refused'] as const;
+    const many = Array.from({ length: 30 }, (_, index) => outcomes[index % 3] ?? 'unsent');
+    await Promise.all(many.map((outcome) => fleet.recordOutcome('crane-7', 1, outcome)));
+    expect(outcomes).toContain((await fleet.history('crane-7'))[0]?.outcome);
+    expect(readdirSync(join(fleet.path, 'devices/crane-7')).sort()).toEqual(['1.cbor', '1.outcome']);
+  });
+
   it('gives a version to one operator only', async () => {
     const claims = await Promise.allSettled([
       fleet.claim('crane-7', 1, Buffer.from('mine')),
       fleet.claim('crane-7', 1, Buffer.from('theirs')),
     ]);
     expect(claims.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+  });
+
+  it('holds no part of a version when the process that writes it is killed', async () => {
+    const source = import.meta.resolve('../../../src/operator/fleet/fleet-directory.ts');
+    const directory = join(fleet.path, 'devices/crane-8');
+    mkdirSync(directory, { recursive: true });
+    const program = `
+      import { readdirSync, statSync } from 'node:fs';
+      import { FleetDirectory } from ${JSON.stringify(source)};
+      process.chdir(${JSON.stringify(directory)});
+      const fleet = await FleetDirectory.open(${JSON.stringify(fleet.path)});
+      // Node writes in pieces, and looks at this between them.
+      const watch = () => {
+        if (readdirSync('.').some((name) => statSync(name).size > 0)) process.kill(process.pid, 'SIGKILL');
+        setImmediate(watch);
+      };
+      watch();
+      await fleet.claim('crane-8', 1, Buffer.alloc(64 * 2 ** 20, 1));
+      process.exit(0);`;
+    const args = ['--import', 'tsx', '--input-type=module', '--eval', program];
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+    expect(await once(child, 'exit')).toEqual([null, 'SIGKILL']);
+    expect(readdirSync(directory)).not.toEqual([]);
+    expect(await fleet.history('crane-8')).toEqual([]);
+    await fleet.claim('crane-8', 1, Buffer.from('one'));
+    expect(Buffer.from(await fleet.envelope('crane-8', 1)).toString()).toBe('one');
   });
 
   it('refuses a device name that would lead out of its directory', async () => {

@@ -75,6 +75,14 @@ describe('secrets of a command', () => {
     expect(await fleet.envelope('pump-1', 1)).toEqual(Buffer.from(message));
     expect(await fleet.plainEnvelope('pump-1', 1)).toEqual(Buffer.from(envelope));
     expect((await fleet.history('pump-1')).map(({ version }) => version)).toEqual([1]);
+    // The same command is encrypted anew each time: a second process does not take it for another.
+    const again = await messageFor(fleet, 'pump-1', envelope, []);
+    await expect(fleet.claim('pump-1', 1, again, envelope)).rejects.toThrow(/by somebody else/);
+    expect(await fleet.plainEnvelope('pump-1', 1)).toEqual(Buffer.from(envelope));
+    expect(readdirSync(join(fleet.path, 'devices/pump-1')).sort()).toEqual([
+      '1.cbor',
+      expect.stringMatching(/^1\.plain-[0-9a-f]{16}\.cbor$/),
+    ]);
     const files = readdirSync(fleet.path, { recursive: true, encoding: 'utf8' })
       .map((name) => join(fleet.path, name))
       .filter((path) => statSync(path).isFile());

@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { freePort } from '../../../qemu/free-port.ts';
 import { buildAci } from '../../../src/operator/build/builder.ts';
 import { fromOci, type ConvertedImage, type FromOciOptions } from '../../../src/operator/oci/from-oci.ts';
 import { toOci } from '../../../src/operator/oci/to-oci.ts';
@@ -400,11 +401,3 @@ describe('wherry image to-oci', () => {
     });
   });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}

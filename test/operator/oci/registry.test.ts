@@ -236,7 +236,7 @@ describe('a registry that redirects', () => {
     await expectRefused(`docker://${await registry(step())}/team/app:1`, 'download-failed', rule);
   });
 
-  it('from https to http is refused, and over https accepted', { timeout: 60_000 }, async () => {
+  it('from https to http is refused, and over https accepted', async () => {
     const image = madeImage(plain);
     const tls = loopbackCertificate();
     const redirects: string[] = [];

@@ -4,6 +4,7 @@ import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { once } from 'node:events';
+import { freePort } from '../../../qemu/free-port.ts';
 import { ConnectionLost, type Connection, type Message } from '../../../src/wire/mqtt/transport.ts';
 import { parseBrokerUrl } from '../../../src/wire/mqtt/broker-url.ts';
 import { MqttTransport } from '../../../src/wire/mqtt/mqtt-transport.ts';
@@ -11,13 +12,7 @@ import { decodePresence, decodeReport, encodePresence } from '../../../src/wire/
 import type { Presence } from '../../../src/wire/report/report.ts';
 import { DeviceSession } from '../../../src/device/session/device-session.ts';
 import type { ConnectionState } from '../../../src/device/session/session-options.ts';
-import {
-  aedesBroker,
-  freePort,
-  hasMosquitto,
-  mosquittoBroker,
-  type RealBroker,
-} from '../../support/real-brokers.ts';
+import { aedesBroker, hasMosquitto, mosquittoBroker, type RealBroker } from '../../support/real-brokers.ts';
 import { sampleEvent, sampleReport } from '../../support/sample-messages.ts';
 import { systemClock, until } from '../../support/system-clock.ts';
 

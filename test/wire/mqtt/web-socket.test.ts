@@ -8,9 +8,10 @@ import { join } from 'node:path';
 import { Aedes } from 'aedes';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createWebSocketStream, WebSocketServer } from 'ws';
+import { freePort } from '../../../qemu/free-port.ts';
 import { MqttTransport } from '../../../src/wire/mqtt/mqtt-transport.ts';
 import { ConnectionLost, type Message } from '../../../src/wire/mqtt/transport.ts';
-import { freePort, hasMosquitto, mosquittoBroker } from '../../support/real-brokers.ts';
+import { hasMosquitto, mosquittoBroker } from '../../support/real-brokers.ts';
 import { until } from '../../support/system-clock.ts';
 
 const opened: (() => Promise<unknown>)[] = [];

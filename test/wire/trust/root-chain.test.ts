@@ -79,4 +79,4 @@ it('[C80] [C81] no sequence of roots makes the version go back or skip, or a set
     { numRuns: 40 },
   );
   expect(accepted).toBeGreaterThan(0);
-}, 120_000);
+});

@@ -16,7 +16,6 @@ import { formatFingerprint } from '../../../wire/trust/sign.ts';
 import type { Context } from '../../context.ts';
 import { formatTable } from '../../format.ts';
 import type { DiscoverFlags } from '../../flags.ts';
-import { discoverKeys } from '../operator/image-discover.ts';
 
 export interface TrustFlags {
   readonly directory: string;
@@ -41,7 +40,11 @@ export async function addTrust(context: Context, files: readonly string[], flags
   const scope = scopeOf(flags);
   const wanted = (flags.fingerprint ?? []).map(plainFingerprint);
   const sources = await Promise.all(files.map(readKeyFile));
-  if (flags.discover !== undefined) sources.push(...(await discoverKeys(context, flags.discover, flags)));
+  if (flags.discover !== undefined) {
+    // Only here: what reads web pages is in the operator's package.
+    const { discoverKeys } = await import('../operator/image-discover.ts');
+    sources.push(...(await discoverKeys(context, flags.discover, flags)));
+  }
   if (sources.length === 0)
     throw new Refusal('usage', 'name a file of keys, or the image whose site has them with --discover');
   const added: { fingerprint: string; file: string; revoked?: true }[] = [];
@@ -205,7 +208,7 @@ export async function listTrust(context: Context, flags: TrustFlags): Promise<vo
   const root = [flags.directory, flags.system].map((store) => join(store, 'root.cbor')).find(existsSync);
   if (root !== undefined) {
     context.terminal.err(
-      `${root} is a root of trust ("wherry trust root show ${root}"): once the device has taken it, the keys below trust nothing, and only their revocations hold\n`,
+      `${root} is a root of trust ("wherry trust root show" of the package wherry-operator shows it): once the device has taken it, the keys below trust nothing, and only their revocations hold\n`,
     );
   }
   const cells = rows.map(({ scope, store, name, fingerprint, state, userIds }) => [

@@ -209,8 +209,7 @@ describe('wherry rollout', () => {
     expect((await rollout('show', 'polite')).out).toMatch(/^2 +2 +1 +1 +0 +0 +1$/m);
   });
 
-  // It hung once in about ten runs, for a reason that is not found yet.
-  it('goes on where it was when its process is killed', { retry: 1 }, async () => {
+  it('goes on where it was when its process is killed', async () => {
     const names = someDevices(6);
     const id = `killed-${names[0]}`;
     const stages = ['--stage', '2', '--stage', '4', '--soak', '1s', '--no-wait'];

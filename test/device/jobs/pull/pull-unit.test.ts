@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseAcIdentifier, parseImageId } from '../../../../src/image/appc/identifiers.ts';
 import { type Clock, systemClock } from '../../../../src/core/ports/index.ts';
 import { examineInUnit } from '../../../../src/device/jobs/examine/examine-unit.ts';
@@ -11,6 +11,7 @@ import type { PullJob } from '../../../../src/device/jobs/pull/pull-job.ts';
 import { imageStore } from '../../../../src/device/store/image-store.ts';
 import { nodeDisk } from '../../../../src/device/store/node-disk.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
+import { until } from '../../../support/system-clock.ts';
 import { OneUnit } from '../../../support/one-unit.ts';
 import { temporaryDirectory } from '../../../support/test-image.ts';
 
@@ -105,10 +106,10 @@ it('the progress of a pull is reported as the unit writes it, and skipped when u
   const leave = async (memory: string, bytes: Uint8Array, looks: number) => {
     writeFileSync(join(memory, 'progress.cbor'), bytes);
     await clock.pass(5000);
-    await vi.waitFor(() => expect(clock.delays).toHaveLength(looks));
+    await until(() => clock.delays.length === looks);
   };
   const program = async (memory: string) => {
-    await vi.waitFor(() => expect(clock.delays).toHaveLength(1));
+    await until(() => clock.delays.length === 1);
     await leave(memory, Buffer.from('junk'), 2);
     await leave(memory, encodePullProgress({ receivedBytes: 500, totalBytes: 1000 }), 3);
   };

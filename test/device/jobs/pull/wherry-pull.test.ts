@@ -102,7 +102,7 @@ describe('wherry-pull', () => {
     expect(readdirSync(directory).sort()).toEqual(['job.cbor', 'object.erofs', 'result.cbor']);
     const progress = decodePullProgress(readFileSync(join(root, 'run/pull', jobId, 'progress.cbor')));
     expect(progress).toEqual({ receivedBytes: image.aci.length, totalBytes: image.aci.length });
-  }, 20_000);
+  });
 
   it('leaves a refusal as a result and in the journal, and ends with status 0', async () => {
     const directory = prepare('/gone.aci');
@@ -111,14 +111,14 @@ describe('wherry-pull', () => {
     expect(resultIn(directory)).toMatchObject({ ok: false, code: 'image-signature-missing' });
     expect(said).toMatch(/^<4>example.com\/app: there is no signature at .* \(image-signature-missing\)\n$/);
     expect(readdirSync(directory).sort()).toEqual(['job.cbor', 'result.cbor']);
-  }, 20_000);
+  });
 
   it('stopped during a download, keeps it for the next run and leaves no verdict', async () => {
     const directory = prepare();
     const ended = await wherryPull(jobId, (stop) => (onHalf = stop));
     expect(ended).toEqual({ status: 1, said: '<5>stopped before the image was complete\n' });
     expect(readdirSync(directory).sort()).toEqual(['download', 'download.meta', 'job.cbor']);
-  }, 20_000);
+  });
 
   describe('started again after it was stopped during a download', () => {
     /** One process that is ended when half of the image has come, and how much it left. */
@@ -141,7 +141,7 @@ describe('wherry-pull', () => {
         downloadedBytes: image.aci.length - heldBytes,
       });
       expect(asked()).toEqual([{ path: '/app.aci', range: `bytes=${heldBytes}-`, ifRange: '"v1"' }]);
-    }, 30_000);
+    });
 
     it('fetches a changed file again, for which the server answers 200', async () => {
       const { directory, heldBytes } = await half();
@@ -154,7 +154,7 @@ describe('wherry-pull', () => {
         { path: '/app.aci', range: `bytes=${heldBytes}-`, ifRange: '"v1"' },
         { path: '/app.aci', range: undefined, ifRange: undefined },
       ]);
-    }, 30_000);
+    });
 
     it('skips what it has when the server knows no ranges and answers 200', async () => {
       const { directory } = await half();
@@ -165,7 +165,7 @@ describe('wherry-pull', () => {
       await wherryPull(jobId);
       expect(resultIn(directory)).toMatchObject({ ok: true, downloadedBytes: image.aci.length });
       expect(asked()).toHaveLength(1);
-    }, 30_000);
+    });
 
     it('keeps what it has when the server refuses the credentials', async () => {
       const { directory, heldBytes } = await half();
@@ -173,7 +173,7 @@ describe('wherry-pull', () => {
       await wherryPull(jobId);
       expect(resultIn(directory)).toMatchObject({ ok: false, code: 'download-failed' });
       expect(statSync(join(directory, 'download')).size).toBe(heldBytes);
-    }, 30_000);
+    });
   });
 
   describe('with secrets that systemd put into its memory (systemd.exec(5), LoadCredential=)', () => {
@@ -205,7 +205,7 @@ describe('wherry-pull', () => {
         `GET ${server.url}/guarded/app.aci.asc HTTP/1.1`,
         `GET ${server.url}/guarded/app.aci HTTP/1.1`,
       ]);
-    }, 30_000);
+    });
 
     it('[C73] says what to do without secrets, and names a wrong file, never its content', async () => {
       const directory = prepare('/guarded/app.aci');
@@ -224,7 +224,7 @@ describe('wherry-pull', () => {
         said: '<4>/etc/wherry/credentials.toml: line 2 is not TOML (config-invalid)\n',
       });
       expect(resultIn(directory)).toMatchObject({ ok: false, code: 'config-invalid' });
-    }, 30_000);
+    });
   });
 
   it('takes the proxy of its environment where the job names none', async () => {
@@ -236,7 +236,7 @@ describe('wherry-pull', () => {
       await proxy.stop();
     }
     expect(proxy.requests).toHaveLength(2);
-  }, 30_000);
+  });
 
   it.each([`../${'a'.repeat(29)}`, '', 'b'.repeat(32)])(
     'fails when there is no job %j',

@@ -108,7 +108,7 @@ describe('a tree that is rendered in its unit', () => {
     expect(readdirSync(join(root, 'partial'))).toEqual([]);
     const unit = `wherry-render@${jobName(id)}.service`;
     expect(systemd.calls).toEqual([`stop ${unit}`, `reset ${unit}`, `run ${unit}`, `stop ${unit}`]);
-  }, 30_000);
+  });
 
   it('is started again after an interruption', async () => {
     const home = join(root, 'partial', jobName(id));
@@ -120,7 +120,7 @@ describe('a tree that is rendered in its unit', () => {
     );
     writeFileSync(join(home, 'object.erofs'), 'half');
     expect(await renderInUnit(rendering(), all, never)).toMatchObject({ id });
-  }, 30_000);
+  });
 
   it('is refused with what the unit found, and leaves nothing', async () => {
     rmSync(join(base.directory, 'rootfs'), { recursive: true });
@@ -131,7 +131,7 @@ describe('a tree that is rendered in its unit', () => {
     });
     expect(readdirSync(join(root, 'partial'))).toEqual([]);
     expect(readdirSync(join(root, 'objects'))).toEqual([]);
-  }, 30_000);
+  });
 
   it('is refused when the unit ends without a result or with a wrong one', async () => {
     const systemd = new OneUnit();
@@ -166,7 +166,7 @@ describe('wherry-render', () => {
     expect(await wherryRender('b'.repeat(32), full)).toMatchObject({ status: 0 });
     const result = renderFiles.decodeResult(readFileSync(join(home, 'result.cbor')));
     expect(result).toMatchObject({ ok: false, code: 'no-space' });
-  }, 30_000);
+  });
 
   it.each(['../job', '', 'c'.repeat(32)])(
     'fails when there is no job %j',
