@@ -31,6 +31,7 @@ const copied: Readonly<Record<string, string>> = {
   'src/device/jobs/pull/wherry-pull@.service': 'usr/lib/systemd/system/wherry-pull@.service',
   'src/device/jobs/render/wherry-render@.service': 'usr/lib/systemd/system/wherry-render@.service',
   'src/device/jobs/seal/wherry-seal.service': 'usr/lib/systemd/system/wherry-seal.service',
+  'src/device/jobs/volume/wherry-volume.service': 'usr/lib/systemd/system/wherry-volume.service',
   'src/device/jobs/unit/wherry-snapshot.path': 'usr/lib/systemd/system/wherry-snapshot.path',
   'src/device/jobs/unit/wherry-snapshot.service': 'usr/lib/systemd/system/wherry-snapshot.service',
   'cross/debian/sysusers.conf': 'usr/lib/sysusers.d/wherry.conf',
@@ -72,6 +73,7 @@ export async function packageTree(input: TreeInput): Promise<DebianPackage> {
     ),
     file('usr/bin/wherry', '#!/bin/sh\nexec /usr/bin/node /usr/lib/wherry/wherry.js "$@"\n', 0o755),
     file('usr/lib/wherry/attach-network', await read('cross/debian/attach-network'), 0o755),
+    file('usr/lib/wherry/make-volume', await read('cross/debian/make-volume'), 0o755),
     file('usr/lib/wherry/run-in-app', await read('cross/debian/run-in-app'), 0o755),
     file('usr/lib/wherry/seal-secrets', await read('cross/debian/seal-secrets'), 0o755),
     file('usr/lib/wherry/snapshot', await read('cross/debian/snapshot'), 0o755),
@@ -95,9 +97,10 @@ export async function packageTree(input: TreeInput): Promise<DebianPackage> {
       Maintainer: maintainer,
       Depends: depends.join(', '),
       // The first process of pods with several apps; what undoes compressions that Node 20 does not
-      // know; what seals objects; pod networks, of 60 MB and not needed by a device whose pods use
-      // its own.
-      Recommends: 'catatonit, bzip2, xz-utils, zstd, fsverity, containernetworking-plugins, iptables',
+      // know; what seals objects; volumes with a limit; pod networks, of 60 MB and not needed by a
+      // device whose pods use its own.
+      Recommends:
+        'catatonit, bzip2, xz-utils, zstd, fsverity, e2fsprogs, containernetworking-plugins, iptables',
       // Not more: apt installs on a device what is recommended.
       Suggests: operatorName,
       Section: 'admin',

@@ -1,6 +1,6 @@
 import { loadBoardConfig, type EmulatedConfig, type NativeConfig } from './board-config.ts';
 import { availableControllers } from './native/control-group.ts';
-import { hostSealsFiles, runs32Bit } from './native/host-kernel.ts';
+import { hostSealsFiles, loopsOfHost, mayResize, runs32Bit } from './native/host-kernel.ts';
 
 /**
  * What some boards can do and others cannot. Tests ask for these and never for a board's name.
@@ -13,11 +13,22 @@ import { hostSealsFiles, runs32Bit } from './native/host-kernel.ts';
  * | kernel | has a kernel of its own, whose settings and caches can be changed |
  * | controllers | limits memory, CPU, tasks and I/O by control groups |
  * | fs-verity | has a file system that seals files |
+ * | loop | mounts file systems that lie in files, by loop devices |
+ * | resize | enlarges a file system that is mounted |
  * | arm | runs ARM programs: package, addons and images as on a device |
  * | 32-bit | runs 32-bit ARM programs |
  */
 export type Ability =
-  'power-loss' | 'clock' | 'disk' | 'kernel' | 'controllers' | 'fs-verity' | 'arm' | '32-bit';
+  | 'power-loss'
+  | 'clock'
+  | 'disk'
+  | 'kernel'
+  | 'controllers'
+  | 'fs-verity'
+  | 'loop'
+  | 'resize'
+  | 'arm'
+  | '32-bit';
 
 /** What a board cannot do, each with the reason. */
 export type Lacks = Readonly<Partial<Record<Ability, string>>>;
@@ -52,6 +63,8 @@ function nativeLacks(config: NativeConfig): Lacks {
       ? { controllers: `this machine's cgroup v2 has no controller for ${missing.join(', ')}` }
       : {}),
     ...(hostSealsFiles() ? {} : { 'fs-verity': "this machine's file system does not seal files" }),
+    ...(loopsOfHost() ? {} : { loop: 'this machine gives it no loop devices' }),
+    ...(mayResize() ? {} : { resize: 'this machine lacks the capability CAP_SYS_RESOURCE' }),
     ...(config.arch === 'amd64' ? { arm: 'it runs x86-64 programs' } : {}),
     ...(config.arch === 'arm64' && runs32Bit() ? {} : { '32-bit': 'it runs no 32-bit ARM programs' }),
   };

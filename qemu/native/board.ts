@@ -150,7 +150,8 @@ export class NativeBoard extends BoardCommands implements Board {
     }
     this.#cableIn = network;
     await renewGroup(this.#group);
-    const root = { lower: this.#tree.lower, runDir: this.#runDir };
+    const loops = this.lacks.loop === undefined;
+    const root = { lower: this.#tree.lower, runDir: this.#runDir, loops };
     const container = await Container.start(this.#group, root, this.#boots++, async (link) => {
       for (const [guest, host] of this.#forwards) await link.forward(guest, host);
       if (!network) await link.plug(false);

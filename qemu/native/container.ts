@@ -1,7 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { poll } from '../guest-channel.ts';
 import { Helper } from '../processes.ts';
 import type { BoardGroup } from './control-group.ts';
+import { loopNodes } from './host-kernel.ts';
 import { BoardNetwork, card } from './network.ts';
 
 /**
@@ -13,6 +15,8 @@ export type BoardRoot = {
   readonly lower: readonly string[];
   /** Has `upper`, `work`, `var` and the console's log. */
   readonly runDir: string;
+  /** Whether the board has loop devices, which are this machine's. */
+  readonly loops: boolean;
 };
 
 /**
@@ -28,6 +32,8 @@ mkdir /run/board
 mount -t overlay -o "lowerdir=$lower,upperdir=$dir/upper,workdir=$dir/work,index=off,redirect_dir=off,metacopy=off" rig /run/board
 mount --bind "$dir/var" /run/board/var
 mount -t tmpfs -o mode=1777 rig /tmp
+mkdir /run/nodes
+printf %s "$WHERRY_NODES" | while read -r path numbers; do mknod -m 660 "/run/nodes/\${path##*/}" $numbers; done
 ip link set lo up
 ip tuntap add dev ${card} mode tap
 echo ready
@@ -68,12 +74,18 @@ export class Container {
     boot: number,
     wire: (network: BoardNetwork) => Promise<void>,
   ): Promise<Container> {
+    const nodes = root.loops ? loopNodes : [];
     const [program = '', ...args] = [
       ...group.prefix,
       ...['unshare', '--mount', '--net', 'sh', '-c', prepare, 'prepare', root.lower.join(':'), root.runDir],
       ...nspawn,
+      ...nodes.map(([path]) => `--bind=/run/nodes/${basename(path)}:${path}`),
     ];
-    const helper = Helper.start(program, args, process.env, 'talk');
+    const environment = {
+      ...process.env,
+      WHERRY_NODES: nodes.map((words) => `${words.join(' ')}\n`).join(''),
+    };
+    const helper = Helper.start(program, args, environment, 'talk');
     let network: BoardNetwork | undefined;
     try {
       await helper.line();

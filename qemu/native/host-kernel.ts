@@ -1,5 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import { cacheRoot } from '../../cross/index.ts';
@@ -90,6 +99,29 @@ export function runs32Bit(): boolean {
     return false;
   }
 }
+
+/** Whether this machine has loop devices that may be opened, and ext4. */
+export function loopsOfHost(): boolean {
+  try {
+    // The first use loads the driver.
+    for (const path of ['/dev/loop-control', '/dev/loop0']) closeSync(openSync(path, 'r'));
+    return readFileSync('/proc/filesystems', 'utf8').split(/\s+/).includes('ext4');
+  } catch {
+    return false;
+  }
+}
+
+/** Whether processes of this machine may have CAP_SYS_RESOURCE, number 24 (capabilities(7)). */
+export function mayResize(): boolean {
+  const set = /^CapBnd:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
+  return ((BigInt(`0x${set}`) >> 24n) & 1n) === 1n;
+}
+
+/** Device nodes by which a board mounts files: path on the board, type and numbers (mknod(1)). */
+export const loopNodes: readonly (readonly [path: string, ...numbers: string[]])[] = [
+  ['/dev/loop-control', 'c', '10', '237'],
+  ...Array.from({ length: 32 }, (_, at) => [`/dev/loop${at}`, 'b', '7', String(at)] as const),
+];
 
 /** Whether the cache's file system, on which native boards keep their files, has fs-verity. */
 export function hostSealsFiles(): boolean {

@@ -74,6 +74,32 @@ export async function placeEnrolment(disk: Disk, root: string, files: Files): Pr
   return 'enrolled';
 }
 
+/**
+ * Replaces one file of an enrolment, in one step: after a power cut it is the old one or the new
+ * one.
+ *
+ * @throws Refusal `input-invalid` when it cannot be written; then the old one is in place
+ */
+export async function replaceEnrolled(
+  disk: Disk,
+  root: string,
+  path: EnrolmentPath,
+  content: Uint8Array,
+): Promise<void> {
+  const target = join(root, path);
+  const owner = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+  try {
+    await disk.write(temporaryOf(target), content);
+    await disk.own(temporaryOf(target), owner, enrolmentFiles[path]);
+    await disk.syncFile(temporaryOf(target));
+    await disk.rename(temporaryOf(target), target);
+    await disk.syncDirectory(dirname(target));
+  } catch (cause) {
+    await disk.remove(temporaryOf(target)).catch(() => undefined);
+    throw new Refusal('input-invalid', `${target} was not replaced: ${String(cause)}`, { cause });
+  }
+}
+
 const temporaryOf = (target: string): string => `${target}.new`;
 
 /**

@@ -170,6 +170,16 @@ export interface FleetEnrolFlags {
   readonly password?: string;
 }
 
+/** Of a certificate that is renewed. */
+export interface FleetRenewFlags {
+  readonly output: string;
+  /** The present one; absent: the one of the fleet directory. */
+  readonly cert?: string;
+  readonly caCert: string;
+  readonly caKey: string;
+  readonly days: number;
+}
+
 export interface SimFlags {
   readonly prefix: string;
   readonly broker?: readonly string[];

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { oneBoard } from './board-choice.ts';
+import { lacksOf } from '../../qemu/index.ts';
+import { itOn, oneBoard } from './board-choice.ts';
 import { busybox, busyboxScene } from './busybox-scene.ts';
 import type { BuiltImage, Scene } from './scene.ts';
 
@@ -7,45 +8,49 @@ import type { BuiltImage, Scene } from './scene.ts';
 describe.each(oneBoard)('a volume of a pod on %s', (boardName) => {
   let scene: Scene;
   let image: BuiltImage;
+  const hasLoops = lacksOf(boardName).loop === undefined;
+  const limited = (limit: string) => (hasLoops ? `data, store${limit}` : 'data');
 
   beforeAll(async () => {
-    ({ scene, image } = await busyboxScene(boardName));
+    ({ scene, image } = await busyboxScene(boardName, { powerLoss: true }));
   });
   afterAll(() => scene.stop());
 
   /** A set of one pod, whose only app runs `script` and goes on. */
-  const set = (name: string, script: string) =>
+  const set = (name: string, script: string, kept = limited('=16Mi')) =>
     scene.desired([
       {
         ...{ name, image },
         manifest: {
-          volumes: [
-            { name: 'data', kind: 'empty', mode: '0750', uid: 33, gid: 34 },
-            { name: 'cache', kind: 'empty', mode: '0700', uid: 33, gid: 34 },
-          ],
+          volumes: Object.entries({ data: '0750', cache: '0700', store: '0750' }).map(([volume, mode]) => ({
+            ...{ name: volume, kind: 'empty', mode, uid: 33, gid: 34 },
+          })),
           apps: [
             {
               ...{ name: 'main', image: { id: image.id, name: image.name } },
               app: {
                 ...{ exec: [busybox, 'sh', '-c', `${script}; exec sleep 1000000`], user: '33', group: '34' },
-                mountPoints: ['data', 'cache'].map((volume) => ({ name: volume, path: `/${volume}` })),
+                mountPoints: ['data', 'cache', 'store'].map((volume) => ({
+                  name: volume,
+                  path: `/${volume}`,
+                })),
               },
             },
           ],
           annotations: [
-            { name: 'wherry/kept-volumes', value: 'data' },
+            { name: 'wherry/kept-volumes', value: kept },
             { name: 'wherry/memory-volumes', value: 'cache=1Mi' },
           ],
         },
       },
     ]);
-  const deploy = async (name: string, script: string) =>
-    expect(await scene.deploy(set(name, script))).toMatchObject({ outcome: 'committed' });
+  const deploy = async (name: string, script: string, kept?: string) =>
+    expect(await scene.deploy(set(name, script, kept))).toMatchObject({ outcome: 'committed' });
   const exec = (command: string) => scene.board.run(`wherry exec web main -- ${busybox} ${command}`);
 
   it('is there for the next version of the pod when it is kept [C135]', async () => {
-    await deploy('web', 'echo one >/data/versions');
-    await deploy('web', 'echo two >>/data/versions');
+    await deploy('web', 'echo one >/data/versions; echo one >/store/versions');
+    await deploy('web', 'echo two >>/data/versions; echo two >>/store/versions');
     expect(await exec('cat /data/versions')).toMatchObject({ stdout: 'one\ntwo\n' });
     expect(await exec("stat -c '%a %u %g' /data")).toMatchObject({ stdout: '750 33 34\n' });
   });
@@ -61,7 +66,63 @@ describe.each(oneBoard)('a volume of a pod on %s', (boardName) => {
     });
   });
 
-  it('that is kept is removed by command, when no stored pod has it [C135]', async () => {
+  const onLoops = itOn(boardName, 'loop');
+
+  onLoops('with a limit ends the writes of its app there, and no others [C210]', async () => {
+    expect(await exec('cat /store/versions')).toMatchObject({ stdout: 'one\ntwo\n' });
+    expect(await exec("stat -c '%a %u %g' /store")).toMatchObject({ stdout: '750 33 34\n' });
+    const filling = `wherry exec web main -- ${busybox} dd if=/dev/zero of=/store/file bs=1M count=20`;
+    const { status, stderr } = await scene.board.run(filling, { timeoutMs: 240_000 });
+    expect(status).not.toBe(0);
+    expect(stderr).toMatch(/no space left/i);
+    await scene.board.check('dd if=/dev/zero of=/var/lib/beside bs=1M count=32 && rm /var/lib/beside');
+    expect(await exec('grep " /store " /proc/mounts')).toMatchObject({
+      stdout: expect.stringMatching(/^\S+ \/store ext4 rw,nosuid,nodev,/) as string,
+    });
+    expect(JSON.parse(await scene.board.check('wherry volume list --json'))).toContainEqual({
+      ...{ pod: 'web', volume: 'store', inUse: true, limitBytes: 16 << 20 },
+      usedBytes: expect.any(Number) as number,
+    });
+    await exec('rm /store/file');
+  });
+
+  itOn(
+    boardName,
+    'loop',
+    'resize',
+  )('with a limit keeps what is in it when it grows [C212]', async () => {
+    await deploy('web', 'echo three >>/store/versions', limited('=48Mi'));
+    expect(await exec('dd if=/dev/zero of=/store/file bs=1M count=32')).toMatchObject({ status: 0 });
+    expect(await exec('cat /store/versions')).toMatchObject({ stdout: 'one\ntwo\nthree\n' });
+    await exec('rm /store/file');
+  });
+
+  onLoops('is refused a smaller limit, none, and one above what is free [C211] [C212]', async () => {
+    for (const [limit, code, message] of [
+      ['=8Mi', 'pod-volume-invalid', /cannot be made smaller/],
+      ['', 'pod-volume-invalid', /has a limit on this device/],
+      ['=1Ti', 'no-space', /only .* free above the reserve/],
+    ] as const) {
+      expect(await scene.deploy(set('web', 'true', limited(limit)))).toMatchObject({
+        ...{ outcome: 'refused', code },
+        message: expect.stringMatching(message) as string,
+      });
+    }
+    expect(await scene.board.check('ls /var/lib/wherry/volumes/web')).toBe('data\nstore.ext4\n');
+  });
+
+  onLoops('with a limit is there after a power cut, without wherryd [C210]', async () => {
+    const versions = '/run/wherry/volumes/web/store/versions';
+    await scene.board.check(`systemctl disable wherryd && rm ${versions} && sync`);
+    await scene.board.powerCut();
+    await scene.board.bootAgain();
+    // The app writes a line at each start.
+    await scene.board.waitFor(`test -s ${versions}`, undefined, 240_000);
+    expect(await scene.board.run('systemctl is-active wherryd')).toMatchObject({ stdout: 'inactive\n' });
+    await scene.board.check('systemctl enable --now wherryd');
+  });
+
+  it('that is kept is removed by command, when no stored pod has it [C135] [C213]', async () => {
     const remove = () => scene.board.run('wherry volume rm web data');
     expect(await remove()).toMatchObject({
       status: 64,
@@ -74,8 +135,18 @@ describe.each(oneBoard)('a volume of a pod on %s', (boardName) => {
     // Each look is a start of Node, which takes an emulated board up to half a minute.
     await scene.board.waitFor('wherry volume list | grep -q "web .* no"', undefined, 240_000);
     expect(await remove()).toMatchObject({ status: 0 });
-    expect(JSON.parse(await scene.board.check('wherry volume list --json'))).toEqual([
+    const listed = async () => JSON.parse(await scene.board.check('wherry volume list --json')) as object[];
+    if (hasLoops) {
+      expect(await listed()).toContainEqual({
+        ...{ pod: 'web', volume: 'store', inUse: false, limitBytes: expect.any(Number) as number },
+      });
+      expect(await scene.board.run('wherry volume rm web store')).toMatchObject({ status: 0 });
+      const left = 'ls /run/wherry/volumes; losetup -n -O BACK-FILE | grep /volumes/web/';
+      expect(await scene.board.run(left)).toMatchObject({ stdout: 'other\n' });
+    }
+    expect(await listed()).toEqual([
       { pod: 'other', volume: 'data', inUse: true },
+      ...(hasLoops ? [expect.objectContaining({ pod: 'other', volume: 'store' }) as object] : []),
     ]);
   });
 });

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AcName } from '../../src/image/appc/index.ts';
-import type { DeploymentEvent } from '../../src/wire/report/index.ts';
+import { type DeploymentEvent, groupTopic } from '../../src/wire/report/index.ts';
 import {
   decodeEnvelope,
   type DesiredState,
@@ -10,7 +10,7 @@ import {
 } from '../../src/wire/trust/index.ts';
 import { encryptMessage, generateDeviceKey } from '../../src/wire/trust/sign.ts';
 import { oneBoard } from './board-choice.ts';
-import { type BuiltImage, Scene } from './scene.ts';
+import { type BuiltImage, fleet, Scene } from './scene.ts';
 
 /** A value of a secret that no file holds by chance. */
 function secretValue(name: string): SecretValue {
@@ -179,6 +179,34 @@ describe.each(oneBoard)('on %s', (boardName) => {
     await scene.send(await encryptMessage({ payload, signatures, secrets: [] }, [foreign.publicKey]));
     await scene.refusal('decryption-failed');
     expect(await inApp('reader', 'cat run/secrets/db-password')).toBe(rotated.value.toString());
+  }, 300_000);
+
+  it('[C225] refuses the command of a group that is not encrypted to it, until one is', async () => {
+    await scene.board.check(
+      `sed -i '1i groups = ["kitchen"]' /etc/wherry/wherry.toml; systemctl restart wherryd`,
+    );
+    await scene.report(({ groups }) => groups?.length === 1);
+    const target = { group: 'kitchen' as AcName };
+    const topic = groupTopic(fleet, target.group);
+    const others = (await generateDeviceKey('another device')).publicKey;
+    const send = async (state: DesiredState, ...keys: readonly string[]): Promise<void> => {
+      const { payload, signatures } = decodeEnvelope(await scene.sign(state));
+      await scene.send(await encryptMessage({ payload, signatures, secrets: [other] }, keys), topic);
+    };
+    const joined = desired([password, other], { target });
+    await send(joined, others);
+    const refusing = await scene.report(
+      ({ refused }) => refused?.code === 'decryption-failed' && refused.group !== undefined,
+    );
+    expect(refusing.refused).toMatchObject({
+      group: 'kitchen',
+      message: expect.stringContaining('not to') as string,
+    });
+    expect(await inApp('reader', 'cat run/secrets/db-password')).toBe(rotated.value.toString());
+    // The remedy: the same command again, to this device, too. Its own goes first.
+    await send(joined, others, deviceKey);
+    expect(await scene.answer(joined.version)).toMatchObject({ group: 'kitchen', code: 'passed-over' });
+    await scene.report(({ groups }) => groups?.[0]?.trustedVersion === joined.version);
   }, 300_000);
 
   it('leaves no value on the disk, in the journal, in units, environments, reports or the broker [C155]', async () => {

@@ -71,7 +71,7 @@ const kinds = [
   { name: 'RabbitMQ', skipped: !everything || !hasRabbitmq, make: rabbitmq },
 ];
 
-describe.each(kinds)('the access rules for $name in docs/brokers', ({ skipped, make }) => {
+describe.each(kinds)('the access rules for $name in docs/brokers', ({ name, skipped, make }) => {
   let broker: Guarded | undefined;
   const open: Connection[] = [];
   let count = 0;
@@ -122,6 +122,15 @@ describe.each(kinds)('the access rules for $name in docs/brokers', ({ skipped, m
       );
       for (const topic of [...heard, own.get]) await retain(device.connection, topic, 'from the device');
       await until(() => heard.every((topic) => operator.messages.some((message) => message.topic === topic)));
+    },
+  );
+
+  it.skipIf(skipped || name !== 'Mosquitto')(
+    '[C226] let an operator read what marks the end of the reports',
+    async () => {
+      const operator = await enter('operator');
+      await operator.connection.subscribe(['$SYS/broker/version'], 0);
+      await until(() => operator.messages.some((message) => text(message).startsWith('mosquitto version')));
     },
   );
 

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { makeDirectories, placeEnrolment } from '../../src/cli/enrol-tree.ts';
+import { makeDirectories, placeEnrolment, replaceEnrolled } from '../../src/cli/enrol-tree.ts';
 import type { EnrolmentPath } from '../../src/wire/enrolment/index.ts';
 import { CrashingDisk } from '../device/store/crashing-disk.ts';
 
@@ -80,6 +80,23 @@ describe('an enrolment', () => {
     await placeEnrolment(disk, '/tree', files);
     expect(await disk.look('/tree/etc/wherry/device.key')).toMatchObject({ mode: 0o600 });
     expect(await disk.look(`/tree${config}`)).toMatchObject({ mode: 0o644 });
+  });
+});
+
+describe('a certificate that is renewed', () => {
+  const path = '/etc/wherry/device.pem';
+
+  it('[C223] is the old one or the new one, whenever the power fails', async () => {
+    const disk = new CrashingDisk();
+    disk.put(`/tree${path}`, Buffer.from('old'));
+    const after: CrashingDisk[] = [];
+    disk.onChange = () => after.push(...disk.crashes());
+    await replaceEnrolled(disk, '/tree', path, Buffer.from('new'));
+    expect(await contentOf(disk, `/tree${path}`)).toBe('new');
+    expect(disk.paths()).toEqual([`/tree${path}`]);
+    const found = new Set<string | undefined>();
+    for (const crashed of after) found.add(await contentOf(crashed, `/tree${path}`));
+    expect([...found].sort()).toEqual(['new', 'old']);
   });
 });
 

@@ -22,6 +22,7 @@ const unitFiles: Readonly<Record<string, string>> = {
   'wherry-pull@.service': 'jobs/pull',
   'wherry-render@.service': 'jobs/render',
   'wherry-seal.service': 'jobs/seal',
+  'wherry-volume.service': 'jobs/volume',
   'wherry-snapshot.service': 'jobs/unit',
   'wherry-snapshot.path': 'jobs/unit',
 };
@@ -65,6 +66,7 @@ describe('the units', () => {
         ['wherry-pull@.service', 'wherry-pull@job.service'],
         ['wherry-render@.service', 'wherry-render@job.service'],
         ['wherry-seal.service', 'wherry-seal.service'],
+        ['wherry-volume.service', 'wherry-volume.service'],
         ['wherry-snapshot.service', 'wherry-snapshot.service'],
         ['wherry-snapshot.path', 'wherry-snapshot.path'],
       ] as const;
@@ -233,6 +235,18 @@ describe('the units', () => {
     expect(unit.get('ReadWritePaths')).toBe('/var/lib/wherry/secrets');
     expect(unit.get('PrivateNetwork')).toBe('yes');
     expect(unit.get('MemorySwapMax')).toBe('0');
+  });
+
+  it('[C210] let the making of a volume write volumes, open loop devices and do nothing else', async () => {
+    const unit = await directives('wherry-volume.service');
+    expect(unit.get('CapabilityBoundingSet')).toBe('CAP_DAC_READ_SEARCH CAP_SYS_ADMIN CAP_SYS_RESOURCE');
+    expect(unit.get('ReadWritePaths')).toBe(
+      '/var/lib/wherry/volumes /run/wherry/volume-job -/run/wherry/volumes',
+    );
+    expect(unit.get('DevicePolicy')).toBe('closed');
+    expect(unit.get('DeviceAllow')).toBe('/dev/loop-control rw block-loop rw');
+    expect(unit.get('PrivateNetwork')).toBe('yes');
+    await run('sh', ['-n', path.join(debian, 'make-volume')]);
   });
 
   it('pass a pull its secrets in memory, and start it without any', async () => {

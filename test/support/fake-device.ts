@@ -6,6 +6,7 @@ import {
   decodeDesiredState,
   decodeEnvelope,
   type DesiredState,
+  isEncrypted,
   podUuid,
   type VerifiedPayload,
 } from '../../src/wire/trust/index.ts';
@@ -84,6 +85,7 @@ export class FakeDevice {
   }
 
   async #obey(message: Uint8Array, group?: string): Promise<void> {
+    if (isEncrypted(message)) return; // it has no key
     const desired = decodeDesiredState(decodeEnvelope(message).payload as VerifiedPayload);
     const { version, images, pods } = desired;
     const { groups = [], trustedVersion } = this.#report;

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { EnrolFlags } from '../commands/device/enrol.ts';
-import type { FleetEnrolFlags } from '../flags.ts';
+import type { FleetEnrolFlags, FleetRenewFlags } from '../flags.ts';
 import { count, example, type MakeContext, outputPath, repeatable } from './options.ts';
 
 /** `wherry fleet enrol` */
@@ -34,6 +34,32 @@ export function addFleetEnrol(fleet: Command, makeContext: MakeContext): void {
     });
 }
 
+/** `wherry fleet renew` */
+export function addFleetRenew(fleet: Command, makeContext: MakeContext): void {
+  fleet
+    .command('renew <device>')
+    .description(
+      'make the next client certificate of an enrolled device, for the key that it has, with openssl',
+    )
+    .requiredOption(
+      '-o, --output <file>',
+      'write the certificate here, for "wherry enrol --renew"; it is public',
+      outputPath,
+    )
+    .requiredOption('--ca-cert <file>', 'the authority that signed the present one')
+    .requiredOption('--ca-key <file>', 'and the key of the authority')
+    .option('--cert <file>', 'the present one, where the fleet directory does not have it')
+    .option('--days <count>', 'how long it is valid', count, 825)
+    .addHelpText(
+      'after',
+      example('wherry fleet renew crane-7 --ca-cert ca.pem --ca-key ca.key -o crane-7.pem'),
+    )
+    .action(async (device: string, options: FleetRenewFlags, command: Command) => {
+      const { fleetRenew } = await import('../commands/operator/renew.ts');
+      await fleetRenew(makeContext(command.optsWithGlobals()), device, options);
+    });
+}
+
 /** `wherry enrol` */
 export function addEnrol(program: Command, makeContext: MakeContext): void {
   program
@@ -43,9 +69,23 @@ export function addEnrol(program: Command, makeContext: MakeContext): void {
     )
     .option('--root <dir>', 'enrol the tree of another machine instead')
     .option('--no-key', 'make no key to encrypt commands to')
-    .addHelpText('after', example('wherry enrol crane-7.enrol && systemctl start wherryd'))
-    .action(async (bundle: string, options: EnrolFlags, command: Command) => {
-      const { enrol } = await import('../commands/device/enrol.ts');
-      await enrol(makeContext(command.optsWithGlobals()), bundle, options);
-    });
+    .option(
+      '--renew',
+      'the file is a certificate of "wherry fleet renew": put it in place of the present one',
+    )
+    .addHelpText(
+      'after',
+      example('wherry enrol crane-7.enrol && systemctl start wherryd', 'wherry enrol crane-7.pem --renew'),
+    )
+    .action(
+      async (bundle: string, { renew, ...options }: EnrolFlags & { renew?: true }, command: Command) => {
+        if (renew === true) {
+          const { renewCertificate } = await import('../commands/device/renew.ts');
+          await renewCertificate(makeContext(command.optsWithGlobals()), bundle, options);
+          return;
+        }
+        const { enrol } = await import('../commands/device/enrol.ts');
+        await enrol(makeContext(command.optsWithGlobals()), bundle, options);
+      },
+    );
 }

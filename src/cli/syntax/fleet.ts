@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import type { DeviceFilterFlags, FleetLogFlags } from '../flags.ts';
-import { addFleetEnrol } from './enrol.ts';
+import { addFleetEnrol, addFleetRenew } from './enrol.ts';
 import {
   byteCount,
   count,
@@ -43,6 +43,7 @@ export function addFleet(program: Command, makeContext: MakeContext): void {
       await provision(makeContext(command.optsWithGlobals()), device, options);
     });
   addFleetEnrol(fleet, makeContext);
+  addFleetRenew(fleet, makeContext);
   addFleetViews(fleet, makeContext);
   addFleetLogs(fleet, makeContext);
   addFleetKey(fleet, makeContext);

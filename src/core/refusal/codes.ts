@@ -87,7 +87,10 @@ export const refusalCodes = {
   'pod-manifest-invalid': ['pod', 'the pod manifest violates the specification'],
   'pod-image-unlisted': ['pod', 'an app uses an image that the desired state does not list'],
   'pod-app-missing': ['pod', 'neither pod nor image says what to run'],
-  'pod-volume-invalid': ['pod', 'a mount has no volume or a volume has no source'],
+  'pod-volume-invalid': [
+    'pod',
+    'a mount has no volume, a volume has no source, or a kept volume cannot get its limit',
+  ],
   'pod-user-unknown': ['pod', 'the user or group does not exist in the image'],
   'pod-isolator-invalid': ['pod', 'an isolator is malformed, doubled or contradicts another'],
   'pod-limit-unenforceable': ['pod', 'a required limit cannot be enforced on this device'],
@@ -103,7 +106,7 @@ export const refusalCodes = {
   'probe-failed': ['pod', 'an app did not pass its probe within the probation'],
   // --- the device
   // ------------------------------------------------------------------------------------------
-  'no-space': ['device', 'too little free space for the download and the image'],
+  'no-space': ['device', 'too little free space for the download and the image, or for volumes with a limit'],
   'disk-failed': ['device', 'the disk cannot be written: it is read-only or failing'],
   'device-unsupported': ['device', 'the device lacks something that wherry needs'],
   'config-invalid': ['device', 'the configuration file is wrong'],

@@ -2,6 +2,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 import type { Journal } from '../../core/ports/index.ts';
+import type { CapabilityReport } from '../../wire/report/index.ts';
 import type { BrokerConfig } from './broker-config.ts';
 
 /** The files that the configuration names for the broker, as text. */
@@ -97,5 +98,29 @@ export class CurrentFiles {
       if (!isRefusal(error)) throw error;
       return error.message;
     }
+  }
+}
+
+/** The operator hears so long before a certificate expires. */
+const warnedMs = 30 * 24 * 3_600_000;
+
+/**
+ * What a report says of the certificate that the next connection shows; nothing on a device without
+ * one.
+ */
+export async function certificateCapability(
+  { cert, key }: Named,
+  nowMs: number,
+): Promise<readonly CapabilityReport[]> {
+  if (cert === undefined || key === undefined) return [];
+  const name = 'lasting-certificate';
+  try {
+    const expires = new Date(new X509Certificate(await readFile(cert)).validTo);
+    const detail = `the client certificate expires at ${expires.toISOString()}`;
+    if (expires.getTime() - nowMs > warnedMs) return [{ name, available: true, detail }];
+    return [{ name, available: false, detail: `${detail}: renew it with "wherry fleet renew"` }];
+  } catch (error) {
+    const detail = `the client certificate cannot be read: ${error instanceof Error ? error.message : String(error)}`;
+    return [{ name, available: false, detail }];
   }
 }

@@ -2,6 +2,7 @@ import { type DeviceState, markOfTarget, referencedObjects } from '../deploy/ind
 import { type RootDocument, trustedInEra } from '../../wire/trust/index.ts';
 import type { DeviceReport } from '../../wire/report/index.ts';
 import { systemClock } from '../../core/ports/index.ts';
+import { certificateCapability } from './broker-files.ts';
 import type { Config } from './config.ts';
 import type { DeviceWorld, PodWatch } from '../world/index.ts';
 import { logCapability } from './answer-logs.ts';
@@ -54,6 +55,7 @@ export async function buildReport(
       ...host.capabilities,
       ...encryptionCapability(places),
       ...logCapability(config.remoteLogPods),
+      ...(await certificateCapability(config.broker, systemClock.nowMs())),
     ],
     ...(damaged.length === 0 ? {} : { damaged }),
     ...(brokers.use === undefined ? {} : { broker: brokers.use }),

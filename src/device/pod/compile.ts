@@ -17,6 +17,7 @@ import { appDevices, deviceList } from './devices.ts';
 import { type ProbeParts, compileProbe } from './compile-probe.ts';
 import { compileSockets, hasSockets } from './compile-sockets.ts';
 import { isolateApp, isolatePod, type PodIsolation } from './isolation.ts';
+import { limitedVolumes, volumeMountUnit } from './limited-volumes.ts';
 import type { LimitedHost } from './limits.ts';
 import { imageMount, podPlaces } from './places.ts';
 import { probeScript, probeScriptPath } from './probe-script.ts';
@@ -101,6 +102,7 @@ export function compilePod(input: PodInput): CompiledPod {
     ...compileMetadata(context),
     ...apps.flatMap(({ sockets }) => (sockets === undefined ? [] : [sockets])),
   ];
+  const limitedOnes = limitedVolumes(apps, places, kinds);
   const images = [...new Set(manifest.apps.flatMap(({ image }) => input.images.get(image.id)?.layers ?? []))];
   const services = apps.map(
     ({ name: app, unit, secrets, imageId, settings: { once, startTimeoutSeconds }, probe: { probe } }) => ({
@@ -119,10 +121,12 @@ export function compilePod(input: PodInput): CompiledPod {
     services,
     mounts: [
       ...images.map((id) => imageMount(id, host).unit),
+      ...limitedOnes.map(({ unit }) => unit),
       ...[...held.units, ...attachment.units, ...sockets].map((unit) => unit.name),
     ],
     units: [
       ...images.map((id) => mountUnit(id, host)),
+      ...limitedOnes.map((volume) => volumeMountUnit(name, volume, host)),
       { name: places.slice, text: sliceUnit(name, isolation.limits) },
       ...held.units,
       ...attachment.units,
@@ -145,9 +149,11 @@ export function compilePod(input: PodInput): CompiledPod {
       ...held.directories,
       ...volumeDirectories(apps, (name) => (kinds.has(name) ? undefined : places.volume(name))),
     ],
-    keptVolumes: volumeDirectories(apps, (name) =>
-      kinds.get(name)?.kind === 'kept' ? places.keptVolume(name) : undefined,
-    ),
+    keptVolumes: volumeDirectories(apps, (name) => {
+      const kind = kinds.get(name);
+      return kind?.kind === 'kept' && kind.limitBytes === undefined ? places.keptVolume(name) : undefined;
+    }),
+    limitedVolumes: limitedOnes,
     sources: apps.flatMap(({ mounts }, index) =>
       mounts.flatMap(({ volume }) =>
         volume.kind === 'host'
@@ -244,6 +250,7 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
       devices,
       secrets,
       account,
+      volumes: limitedVolumes([{ name: podApp.name, mounts }], places, context.kinds).map(({ unit }) => unit),
       sources: [...new Set(mounts.flatMap(({ volume }) => (volume.kind === 'host' ? [volume.source] : [])))],
       postStop: app.eventHandlers.some((handler) => handler.name === 'post-stop'),
       ...(holder ? { holder: places.holderUnit } : {}),

@@ -88,6 +88,25 @@ export interface CompiledProbe {
   readonly rules: ProbeRules;
 }
 
+/** Where a kept volume with a limit lies, and where it is mounted. */
+export interface LimitedVolumePlaces {
+  readonly file: string;
+  readonly where: string;
+  /** The mount unit of `where`. All pods of this name, which come one after the other, share it. */
+  readonly unit: string;
+}
+
+/** A volume that outlives the pod, in a file system of its own. */
+export interface LimitedVolume extends LimitedVolumePlaces {
+  readonly name: string;
+  /** The size of the file: ext4 takes a part of it for itself. */
+  readonly limitBytes: bigint;
+  /** Of the uppermost directory of a file system that is made. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
 /** A pod as files and unit names; nothing in it runs wherry. */
 export interface CompiledPod {
   readonly name: string;
@@ -134,6 +153,8 @@ export interface CompiledPod {
    * are removed by command only.
    */
   readonly keptVolumes: CompiledPod['directories'];
+  /** Kept volumes with a limit, which must be mounted before the pod is started. */
+  readonly limitedVolumes: readonly LimitedVolume[];
   /**
    * Host paths that must be there before the pod is started (ace.md#volume-setup: a missing source
    * MUST be an error).

@@ -6,10 +6,11 @@
 export { type AllowList, judgePath, type PrivilegedIsolator, privilegedIsolators } from './allow-list.ts';
 export { appPath } from './bundle.ts';
 export { compilePod } from './compile.ts';
-export type { CompiledPod, CompiledProbe, HostFacts, PodImage } from './compiled-pod.ts';
+export type { CompiledPod, CompiledProbe, HostFacts, LimitedVolume, PodImage } from './compiled-pod.ts';
 export { isDevicePath } from './devices.ts';
 export { crunError, execProcess } from './exec-process.ts';
 export { knownCapabilities } from './isolation.ts';
+export { limitedVolumeSuffix } from './places.ts';
 export { type ProbeRules, usualRules } from './probe.ts';
 export { probeFiles } from './probe-script.ts';
 export { mountUnit, podsTargetText } from './units.ts';

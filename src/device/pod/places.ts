@@ -1,6 +1,6 @@
 import { Refusal } from '../../core/refusal/index.ts';
 import { escapeUnitName, escapeUnitPath, unitNameMaxBytes } from '../systemd/index.ts';
-import type { HostFacts } from './compiled-pod.ts';
+import type { HostFacts, LimitedVolumePlaces } from './compiled-pod.ts';
 
 /** Name of the program of its network unit below the pod's directory. */
 export const attachScriptPath = 'attach-network';
@@ -39,6 +39,8 @@ export interface PodPlaces {
   keptVolume(name: string): string;
   /** The same as an absolute path. */
   keptVolumePath(name: string): string;
+  /** A kept volume with a limit: its file below `<volumes>/`, and where that is mounted. */
+  limitedVolume(name: string): LimitedVolumePlaces;
   /** `relative`, a path below the pod's directory, as an absolute path. */
   absolute(relative: string): string;
   /**
@@ -49,6 +51,9 @@ export interface PodPlaces {
   /** Namespaces of the holder: a link to its /proc/<pid>/ns. */
   readonly namespaces: string;
 }
+
+/** How the file of a kept volume with a limit is called: `<volume>.ext4`. */
+export const limitedVolumeSuffix = '.ext4';
 
 /** Names of pod `name` with `uuid`; both are checked by the caller. */
 export function podPlaces(name: string, uuid: string, host: HostFacts): PodPlaces {
@@ -78,6 +83,15 @@ export function podPlaces(name: string, uuid: string, host: HostFacts): PodPlace
     volume: (volume) => `volumes/${volume}`,
     keptVolume: (volume) => `${name}/${volume}`,
     keptVolumePath: (volume) => `${volumes}/${name}/${volume}`,
+    limitedVolume: (volume) => {
+      const where = `${run}/volumes/${name}/${volume}`;
+      return {
+        // A dot is in no AC Name, so no volume without a limit can be called like it.
+        file: `${volumes}/${name}/${volume}${limitedVolumeSuffix}`,
+        where,
+        unit: shortEnough(`${escapeUnitPath(where)}.mount`),
+      };
+    },
     absolute,
     runtime: (id) => `${run}/apps/${id}`,
     namespaces: `${run}/apps/${uuid}/ns`,

@@ -58,6 +58,8 @@ export interface ServiceInput {
   readonly secrets: readonly AppSecret[];
   /** To whom the files of its secrets belong. */
   readonly account: Account;
+  /** Mount units of its volumes with a limit. */
+  readonly volumes: readonly string[];
   /** Directories of the host that it uses: it does not start before what they lie on is mounted. */
   readonly sources: readonly string[];
   /**
@@ -119,7 +121,7 @@ function askToStop(places: PodPlaces, { stopSignal }: AppSettings): readonly str
 export function serviceUnit(input: ServiceInput): string {
   const { podName, app, places, host, settings, holder, network, metadata, secrets, account } = input;
   const layers = input.layers.map((id) => imageMount(id, host));
-  const mounts = layers.map(({ unit }) => unit);
+  const mounts = [...layers.map(({ unit }) => unit), ...input.volumes];
   const id = places.containerId(app);
   const dir = places.runtime(id);
   const script = (what: 'create' | 'notify' | 'run' | 'post-stop') => [

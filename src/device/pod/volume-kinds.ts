@@ -3,16 +3,28 @@ import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 
 /** What an empty volume is, where annotations of the pod say more than the specification. */
 export type VolumeKind =
-  /** A directory that belongs to the name of the pod and outlives its manifest. */
-  | { readonly kind: 'kept' }
+  /**
+   * Belongs to the name of the pod and outlives its manifest: a directory, or with a limit a file
+   * system of that size.
+   */
+  | { readonly kind: 'kept'; readonly limitBytes?: bigint }
   /** Memory of the one app that mounts it. */
   | { readonly kind: 'memory'; readonly bytes: bigint };
 
 export const keptVolumes = 'wherry/kept-volumes';
 export const memoryVolumes = 'wherry/memory-volumes';
 
-const minBytes = 1n << 12n;
+/** Sizes from `min` up, in words for those who wrote another one. */
+interface Sizes {
+  readonly min: bigint;
+  readonly text: string;
+}
+const memorySizes: Sizes = { min: 1n << 12n, text: '4Ki to 1Ti' };
+/** A smaller ext4 has no room for a journal, which a power cut needs (mke2fs(8), -J). */
+const limitSizes: Sizes = { min: 8n << 20n, text: '8Mi to 1Ti' };
 const maxBytes = 1n << 40n;
+/** What ext4 has on the smallest of its blocks that are pages of every kernel. */
+const blockBytes = 1n << 12n;
 
 /**
  * The kinds of the empty volumes that annotations of the pod name.
@@ -36,14 +48,23 @@ export function volumeKinds(manifest: PodManifest): ReadonlyMap<string, VolumeKi
     kinds.set(name, kind);
   };
   for (const word of words(manifest, keptVolumes)) {
-    if (!isAcName(word)) throw unreadable(keptVolumes, 'names of volumes, such as "data,logs"', word);
-    add(keptVolumes, word, { kind: 'kept' });
+    const { name, size } = nameAndSize(word);
+    const limitBytes = size === undefined ? undefined : sizeOf(size, limitSizes);
+    if (!isAcName(name) || (size !== undefined && limitBytes === undefined)) {
+      const expected = `names of volumes, with or without a limit from ${limitSizes.text}, such as "data=64Mi,logs"`;
+      throw unreadable(keptVolumes, expected, word);
+    }
+    add(keptVolumes, name, {
+      kind: 'kept',
+      ...(limitBytes === undefined ? {} : { limitBytes: limitBytes - (limitBytes % blockBytes) }),
+    });
   }
   for (const word of words(manifest, memoryVolumes)) {
-    const [, name = '', size = ''] = /^([^=]*)=(.*)$/.exec(word) ?? [];
-    const bytes = sizeOf(size);
+    const { name, size = '' } = nameAndSize(word);
+    const bytes = sizeOf(size, memorySizes);
     if (!isAcName(name) || bytes === undefined) {
-      throw unreadable(memoryVolumes, 'volumes with sizes from 4Ki to 1Ti, such as "cache=16Mi"', word);
+      const expected = `volumes with sizes from ${memorySizes.text}, such as "cache=16Mi"`;
+      throw unreadable(memoryVolumes, expected, word);
     }
     add(memoryVolumes, name, { kind: 'memory', bytes });
   }
@@ -55,10 +76,15 @@ function words({ annotations }: PodManifest, annotation: string): readonly strin
   return text === undefined ? [] : text.split(',').map((word) => word.trim());
 }
 
-function sizeOf(text: string): bigint | undefined {
+function nameAndSize(word: string): { readonly name: string; readonly size?: string } {
+  const at = word.indexOf('=');
+  return at < 0 ? { name: word } : { name: word.slice(0, at), size: word.slice(at + 1) };
+}
+
+function sizeOf(text: string, { min }: Sizes): bigint | undefined {
   try {
     const bytes = wholeUnits(parseQuantity(text));
-    return bytes >= minBytes && bytes <= maxBytes ? bytes : undefined;
+    return bytes >= min && bytes <= maxBytes ? bytes : undefined;
   } catch (error) {
     if (!isRefusal(error)) throw error;
     return undefined;

@@ -5,7 +5,7 @@ import type { PodPlaces } from './places.ts';
 import { memoryVolumes, type VolumeKind } from './volume-kinds.ts';
 import type { ResolvedMount } from './volumes.ts';
 
-interface MountingApp {
+export interface MountingApp {
   readonly name: string;
   readonly mounts: readonly ResolvedMount[];
 }
@@ -37,7 +37,12 @@ export function sourceOf(
     case undefined:
       return { source: places.absolute(places.volume(volume.name)) };
     case 'kept':
-      return { source: places.keptVolumePath(volume.name) };
+      return {
+        source:
+          kind.limitBytes === undefined
+            ? places.keptVolumePath(volume.name)
+            : places.limitedVolume(volume.name).where,
+      };
     case 'memory':
       return { memoryBytes: kind.bytes };
   }

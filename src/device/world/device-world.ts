@@ -225,6 +225,7 @@ export class DeviceWorld implements World {
       await systemd.resetFailed(mount);
     }
     await files.removeMountPoints((id) => mounted.has(this.mounts.unitOf(id)));
+    await files.removeVolumePoints(mounted);
   }
 
   /**

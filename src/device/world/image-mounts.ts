@@ -48,7 +48,10 @@ export class ImageMounts {
   /** Ends and removes the units of pods and images that are not those of `kept`. */
   async removeStrays(kept: readonly DeployedPod[]): Promise<void> {
     const { files, systemd } = this.ports;
-    const loaded = await systemd.list(['wherry-pod-*', 'wherry-holder-*', 'run-wherry-images-*.mount']);
+    const loaded = await systemd.list([
+      ...['wherry-pod-*', 'wherry-holder-*'],
+      ...['run-wherry-images-*.mount', 'run-wherry-volumes-*.mount'],
+    ]);
     const present = loaded.filter(({ activeState }) => activeState !== 'inactive');
     const strays = await files.strays(
       kept,
@@ -65,6 +68,7 @@ export class ImageMounts {
     }
     const mounts = new Set(kept.flatMap((pod) => pod.mounts));
     await files.removeMountPoints((id) => mounts.has(this.unitOf(id)));
+    await files.removeVolumePoints(mounts);
   }
 }
 

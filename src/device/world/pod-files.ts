@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import type { DeployedPod } from '../deploy/index.ts';
 import { type CompiledPod, podsTargetText } from '../pod/index.ts';
 import { type Disk, writeDurable } from '../store/index.ts';
+import { escapeUnitPath } from '../systemd/index.ts';
 
 export interface PodPlaces {
   /** Reified pods, bundles and the master copies of their units: /var/lib/wherry/pods */
@@ -24,7 +25,7 @@ const maxFileBytes = 1 << 20;
  * this.
  */
 const generated =
-  /^(wherry-pod-.*\.[0-9a-f]{8}(-.*\.service|\.slice)|wherry-(holder|network|probe)-.*\.[0-9a-f]{8}\.service|wherry-metadata-(host|.*\.[0-9a-f]{8})\.socket|wherry-socket-.*\.[0-9a-f]{8}-.*\.socket|run-wherry-images-.*\.mount)$/;
+  /^(wherry-pod-.*\.[0-9a-f]{8}(-.*\.service|\.slice)|wherry-(holder|network|probe)-.*\.[0-9a-f]{8}\.service|wherry-metadata-(host|.*\.[0-9a-f]{8})\.socket|wherry-socket-.*\.[0-9a-f]{8}-.*\.socket|run-wherry-(images|volumes)-.*\.mount)$/;
 
 /**
  * The files of pods. A pod's units lie in its own directory first and are copied to systemd's from
@@ -165,6 +166,18 @@ export class PodFiles {
   async removeMountPoints(isKept: (imageId: string) => boolean): Promise<void> {
     for (const id of await this.disk.list(this.places.mounts)) {
       if (!isKept(id)) await rmdir(join(this.places.mounts, id)).catch(() => undefined); // not empty: still mounted
+    }
+  }
+
+  /** The same of volumes with a limit, whose mount units are not among `kept`. */
+  async removeVolumePoints(kept: ReadonlySet<string>): Promise<void> {
+    const volumes = join(dirname(this.places.mounts), 'volumes');
+    for (const pod of await this.disk.list(volumes)) {
+      for (const volume of await this.disk.list(join(volumes, pod))) {
+        const point = join(volumes, pod, volume);
+        if (!kept.has(`${escapeUnitPath(point)}.mount`)) await rmdir(point).catch(() => undefined); // still mounted
+      }
+      await rmdir(join(volumes, pod)).catch(() => undefined); // it has others
     }
   }
 

@@ -8,6 +8,7 @@ import { Refusal } from '../../core/refusal/index.ts';
 import type { Disk, StoredImage } from '../store/index.ts';
 import { readAccounts } from './accounts.ts';
 import { type AppImage, appImages, appTree, imageOfApp } from './app-trees.ts';
+import { readyLimitedVolumes, type LimitedVolumesPorts } from './limited-volumes.ts';
 import type { PodFiles } from './pod-files.ts';
 import { checkMountTargets } from './mount-targets.ts';
 import { checkPrograms } from './programs.ts';
@@ -22,6 +23,8 @@ export interface StagingPorts {
   readonly disk: Disk;
   readonly files: PodFiles;
   readonly mounts: ImageMounts;
+  readonly systemd: LimitedVolumesPorts['systemd'];
+  readonly reserveBytes: number;
   readonly directories: HostFacts['directories'];
   readonly host: DeviceFacts;
   /** Networks of the device, as they are now. */
@@ -58,6 +61,10 @@ export async function stagePods(
     compiled.push(await compile(pod, listed, varying, ports));
   }
   refuseSharedPorts(compiled.map(({ pod }) => pod.ports));
+  await readyLimitedVolumes(
+    compiled.map(({ pod }) => pod),
+    ports,
+  );
   for (const { pod, metadata } of compiled) await ports.files.write(pod, metadata);
   return compiled.map(({ pod: { name, uuid, slice, services, mounts, isolators, network: attached } }) => ({
     ...(attached === undefined ? {} : { network: attached }),

@@ -1,11 +1,8 @@
-import { execFile } from 'node:child_process';
 import { X509Certificate, createPrivateKey } from 'node:crypto';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { readFile } from 'node:fs/promises';
 import { Refusal, unreadableFile } from '../../core/refusal/index.ts';
 import { type EnrolmentBundle, type EnrolmentPath, isEnrolmentPath } from '../../wire/enrolment/index.ts';
+import { signedCertificate } from './device-certificate.ts';
 import type { FleetDirectory } from './fleet-directory.ts';
 import { provisionFiles } from './provision.ts';
 
@@ -91,8 +88,7 @@ async function tlsFiles(
   if (isSigned) {
     if (caCert === undefined || caKey === undefined)
       throw new Refusal('usage', '--ca-cert and --ca-key go together');
-    // Rules of brokers compare this name with the device's in a topic (docs/brokers.md).
-    return await signedCertificate(device, caCert, caKey, days);
+    return await signedCertificate(device, { caCert, caKey, days });
   }
   if (cert === undefined || key === undefined)
     throw new Refusal('usage', '--cert and --key-file go together');
@@ -116,37 +112,6 @@ function requireFitting(cert: string, key: string, file: string, nowSeconds: num
   if (!isOfKey) throw new Refusal('input-invalid', `the certificate ${file} is of another key`);
   if (Date.parse(parsed.validTo) <= nowSeconds * 1000)
     throw new Refusal('input-invalid', `the certificate ${file} expired at ${parsed.validTo}`);
-}
-
-/**
- * A key and its certificate, made by openssl: X.509 is not for own code. The common name is the
- * MQTT client identifier of the device.
- */
-async function signedCertificate(
-  name: string,
-  caCert: string,
-  caKey: string,
-  days: number,
-): Promise<{ readonly cert: string; readonly key: string }> {
-  const directory = await mkdtemp(join(tmpdir(), 'wherry-enrol-')); // mode 0700
-  try {
-    const at = (file: string): string => join(directory, file);
-    await writeFile(at('usage'), 'extendedKeyUsage=clientAuth\nbasicConstraints=critical,CA:FALSE\n');
-    const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-    await openssl(['req', '-new', ...kind, '-subj', `/CN=${name}`, '-keyout', at('key'), '-out', at('csr')]);
-    const authority = ['-CA', caCert, '-CAkey', caKey, '-days', String(days), '-extfile', at('usage')];
-    await openssl(['x509', '-req', '-in', at('csr'), ...authority, '-out', at('cert')]);
-    return { cert: await readFile(at('cert'), 'utf8'), key: await readFile(at('key'), 'utf8') };
-  } finally {
-    await rm(directory, { recursive: true });
-  }
-}
-
-async function openssl(args: readonly string[]): Promise<void> {
-  await promisify(execFile)('openssl', args).catch((cause: unknown) => {
-    const said = (cause as { stderr?: string }).stderr?.trim().split('\n')[0] ?? String(cause);
-    throw new Refusal('input-invalid', `openssl could not make the certificate: ${said}`, { cause });
-  });
 }
 
 async function readGiven(file: string, what: string): Promise<string> {

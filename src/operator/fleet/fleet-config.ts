@@ -1,6 +1,7 @@
 import { parse, TomlError } from 'smol-toml';
 import { isAcName, type AcName } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
+import { maxRecipients } from '../../wire/trust/index.ts';
 
 /** `fleet.toml`: what an operator's tool must know of a fleet. Paths are relative to the file. */
 export interface FleetConfig {
@@ -23,6 +24,8 @@ export interface FleetConfig {
     readonly reconnectWindowSeconds: number;
     readonly limits: 'require' | 'best-effort';
   };
+  /** Which devices the commands with secrets for a group are encrypted to, by its name. */
+  readonly groups: ReadonlyMap<string, readonly AcName[]>;
   /** Where rollouts are kept: `postgres://…`, or a file. */
   readonly rolloutDatabase: string;
 }
@@ -38,6 +41,19 @@ const wholeNumber = (min: number, max: number): Check => [
 const oneOf = (...choices: (string | number)[]): Check => [
   (value) => choices.includes(value as string),
   `one of ${choices.join(', ')}`,
+];
+
+const isName = (value: unknown): value is AcName =>
+  typeof value === 'string' && isAcName(value) && value.length <= 64;
+
+/** The devices of one group. */
+const members: Check = [
+  (value) =>
+    Array.isArray(value) &&
+    value.length <= maxRecipients &&
+    value.every(isName) &&
+    new Set(value).size === value.length,
+  `a list of at most ${maxRecipients} different names of devices; make several groups of more`,
 ];
 
 const schema: Readonly<Record<string, Readonly<Record<string, Check>>>> = {
@@ -59,6 +75,8 @@ const schema: Readonly<Record<string, Readonly<Record<string, Check>>>> = {
     limits: oneOf('require', 'best-effort'),
   },
   rollouts: { database: text },
+  // Its keys are names of groups.
+  groups: {},
 };
 
 const defaults: Readonly<Record<string, unknown>> = {
@@ -103,6 +121,11 @@ export function parseFleetConfig(toml: string): FleetConfig {
       reconnectWindowSeconds: required('deploy.reconnect_window_seconds') as number,
       limits: required('deploy.limits') as 'require' | 'best-effort',
     },
+    groups: new Map(
+      [...values].flatMap(([key, value]) =>
+        key.startsWith('groups.') ? [[key.slice('groups.'.length), value as readonly AcName[]]] : [],
+      ),
+    ),
     rolloutDatabase: required('rollouts.database') as string,
   };
 }
@@ -121,7 +144,7 @@ function checkedValues(toml: string): ReadonlyMap<string, unknown> {
     for (const [name, value] of Object.entries(entries)) {
       const key = table === '' ? name : `${table}.${name}`;
       const nested = table === '' ? schema[name] : undefined;
-      const check = schema[table]?.[name];
+      const check = table === 'groups' && isName(name) ? members : schema[table]?.[name];
       if (nested !== undefined && name !== '' && typeof value === 'object' && value !== null) {
         take(name, value as Record<string, unknown>);
       } else if (check === undefined) {
@@ -160,6 +183,10 @@ base_url = ${JSON.stringify(imagesUrl)}
 # probation_seconds = 30     # pods must stay healthy for this long, or the device goes back
 # reconnect_window_seconds = 60   # spread of reconnects; 300 for 100 000 devices
 # limits = "require"         # "best-effort" runs pods although a limit cannot be enforced
+
+[groups]
+# Which devices the secrets of a group are encrypted to.
+# kitchen = ["crane-7", "crane-8"]
 
 [rollouts]
 # database = "rollouts.db"   # a SQLite file, or postgres://host/database for several controllers

@@ -34,6 +34,7 @@ export interface PublishedVersion {
  * keys/{deploy,images}.pub.asc   for devices
  * images/<name>-<digest>.aci     and .asc: what the image server offers; never changed once there
  * keys/devices/<device>.asc      public, to encrypt commands to
+ * certificates/<device>.pem      the newest that was made for its broker, to be renewed
  * keys/secrets.key               from which salts of secrets are derived, mode 0600
  * devices/<device>/<version>.cbor         the exact message that was published
  * devices/<device>/<version>.plain.cbor   its envelope, if that message is encrypted
@@ -153,6 +154,18 @@ export class FleetDirectory {
   async devicesWithKeys(): Promise<readonly string[]> {
     const names = await listed(join(this.path, 'keys', 'devices'));
     return names.flatMap((name) => /^(.*)\.asc$/.exec(name)?.[1] ?? []).sort();
+  }
+
+  /** The newest client certificate of a device; undefined when none was made from here. */
+  async certificate(device: string): Promise<string | undefined> {
+    const path = this.#certificatePath(device);
+    return (await exists(path)) ? await readText(path, `there is no ${path}`) : undefined;
+  }
+
+  async saveCertificate(device: string, pem: Uint8Array): Promise<void> {
+    const path = this.#certificatePath(device);
+    await makeDirectory(dirname(path));
+    await replaceFile(path, pem);
   }
 
   /** 32 bytes that nobody else knows; made by `make` when there are none. */
@@ -357,6 +370,11 @@ export class FleetDirectory {
   #deviceKeyPath(device: string): string {
     deviceTopics(this.config.fleet, device);
     return join(this.path, 'keys', 'devices', `${basename(device)}.asc`);
+  }
+
+  #certificatePath(device: string): string {
+    deviceTopics(this.config.fleet, device);
+    return join(this.path, 'certificates', `${basename(device)}.pem`);
   }
 
   #devicePath(device: string): string {

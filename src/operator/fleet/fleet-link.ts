@@ -12,6 +12,7 @@ import {
   type Outcome,
   type Progress,
 } from './device-view.ts';
+import { EndMarks } from './end-marks.ts';
 import { HeldConnection } from './held-connection.ts';
 import { commandTopic, targetOfTopic, type TargetName, trustedOf } from './target-name.ts';
 
@@ -61,6 +62,7 @@ export class FleetLink {
   readonly #connection: HeldConnection;
   /** How many messages of devices have come. */
   #heard = 0;
+  readonly #ends = new EndMarks();
 
   private constructor(options: FleetLinkOptions) {
     this.#options = options;
@@ -83,19 +85,31 @@ export class FleetLink {
    * there: a moment for devices that never reported. Some brokers give no retained messages for
    * wildcards (RabbitMQ), so the topics of named devices are exact, and so are those of `known`
    * devices that did not answer the wildcards. Many named devices are listened to as the fleet is.
+   *
+   * @param options.once what the broker kept is all that is wanted. It then comes with QoS 0: of
+   *   QoS 1, Mosquitto queues 1,000 messages for a client and drops the others
    */
-  async listen(devices: readonly string[] | 'all', known: readonly string[] = []): Promise<void> {
+  async listen(
+    devices: readonly string[] | 'all',
+    known: readonly string[] = [],
+    { once = false } = {},
+  ): Promise<void> {
     if (devices !== 'all' && devices.length <= exactAtMost) {
       await this.#listenExactly(devices);
       return;
     }
-    const kinds = ['reported', 'live', 'event'] as const;
-    await this.#connection.add(kinds.map((kind) => fleetFilter(this.#options.fleet, kind)));
-    // Nobody says which devices there are, so the end of the answers is not known.
-    await this.#wait(() => false, retainedWithinMs - quietMs.each);
-    for (let round = 0, heard = -1; heard !== this.#heard && round < quietMs.rounds; round++) {
+    const kinds = once ? (['reported', 'live'] as const) : (['reported', 'live', 'event'] as const);
+    const qos = once ? 0 : 1;
+    await this.#connection.add(
+      kinds.map((kind) => fleetFilter(this.#options.fleet, kind)),
+      qos,
+    );
+    const isEnd = await this.#ends.ask(this.#connection, qos);
+    // Nobody says which devices there are, so without a mark the end of the answers is not known.
+    await this.#wait(isEnd, retainedWithinMs - quietMs.each);
+    for (let round = 0, heard = -1; heard !== this.#heard && !isEnd() && round < quietMs.rounds; round++) {
       heard = this.#heard;
-      await this.#wait(() => false, quietMs.each);
+      await this.#wait(isEnd, quietMs.each);
     }
     const unheard = (devices === 'all' ? known : devices).filter((device) => !this.#isHeard(device));
     await this.#listenExactly(unheard).catch((error: unknown) => {
@@ -111,7 +125,9 @@ export class FleetLink {
     });
     if (exact.length === 0) return;
     await this.#connection.add(exact);
-    await this.#wait(() => devices.every(this.#isHeard), retainedWithinMs);
+    // A broker that never gave a mark is not asked for one.
+    const isEnd = this.#ends.areGiven ? await this.#ends.ask(this.#connection, 1) : () => false;
+    await this.#wait(() => isEnd() || devices.every(this.#isHeard), retainedWithinMs);
   }
 
   /**
@@ -351,6 +367,10 @@ export class FleetLink {
   }
 
   #receive({ topic, payload }: Message): void {
+    if (this.#ends.receive({ topic, payload })) {
+      for (const listener of this.#listeners) listener(this.view(''));
+      return;
+    }
     if (topic.startsWith(`v1/${this.#options.fleet}/root/`)) {
       this.#roots.set(topic, Buffer.from(payload));
       for (const listener of this.#listeners) listener(this.view(''));

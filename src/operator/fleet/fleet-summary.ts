@@ -19,6 +19,8 @@ export interface DeviceLine {
   readonly health: 'healthy' | 'unhealthy' | '-';
   /** Why its last deployment or the last message failed. */
   readonly code?: string;
+  /** Its client certificate expires within 30 days, or cannot be read: in its own words. */
+  readonly certificate?: string;
 }
 
 /** Thousands of devices in a few numbers; each list has the most frequent value first. */
@@ -30,6 +32,8 @@ export interface FleetSummary {
   readonly phases: Counts;
   readonly health: Counts;
   readonly codes: Counts;
+  /** How many have to get another client certificate. */
+  readonly certificates: number;
 }
 
 export type Counts = readonly { readonly value: string; readonly devices: number }[];
@@ -53,7 +57,8 @@ export function deviceLine({ device, presence, report }: DeviceView): DeviceLine
   const link = presence === undefined ? 'unknown' : presence.up ? 'up' : 'down';
   if (report === undefined)
     return { device, link, version: 0, unreported: true, groups: [], labels: [], phase: '-', health: '-' };
-  const { deployment, refused, pods, currentVersion: version } = report;
+  const { deployment, refused, pods, capabilities, currentVersion: version } = report;
+  const lasting = capabilities.find(({ name }) => name === 'lasting-certificate');
   const code = deployment !== undefined && 'code' in deployment ? deployment.code : refused?.code;
   return {
     device,
@@ -65,6 +70,7 @@ export function deviceLine({ device, presence, report }: DeviceView): DeviceLine
     phase: deployment?.phase ?? '-',
     health: pods.length === 0 ? '-' : pods.every(({ healthy }) => healthy) ? 'healthy' : 'unhealthy',
     ...(code === undefined ? {} : { code }),
+    ...(lasting?.available === false ? { certificate: lasting.detail } : {}),
   };
 }
 
@@ -96,6 +102,7 @@ export function summarise(lines: readonly DeviceLine[]): FleetSummary {
     phases: counts(lines.map(({ phase }) => phase)),
     health: counts(lines.map(({ health }) => health)),
     codes: counts(lines.flatMap(({ code }) => code ?? [])),
+    certificates: lines.filter(({ certificate }) => certificate !== undefined).length,
   };
 }
 

@@ -5,6 +5,7 @@ import {
   ConnectionLost,
   type Connection,
   type Message,
+  type Qos,
   type Transport,
 } from '../../wire/mqtt/index.ts';
 import { orRefusal, refusalOf } from './broker-refusal.ts';
@@ -38,7 +39,7 @@ export class HeldConnection {
   #current: Promise<Connection>;
   /** The next connection, while it is being made. Everybody who waits shares it. */
   #redialled: Promise<void> | undefined;
-  #topics: readonly string[] = [];
+  readonly #topics = new Map<string, Qos>();
 
   /** Begins to connect; `opened` tells how that ended. */
   constructor(options: HeldConnectionOptions) {
@@ -52,14 +53,14 @@ export class HeldConnection {
   }
 
   /** Subscribes on this connection and on all that follow. @throws Refusal as `opened` */
-  async add(topics: readonly string[]): Promise<void> {
-    await orRefusal(this.subscribe(topics));
-    this.#topics = [...new Set([...this.#topics, ...topics])];
+  async add(topics: readonly string[], qos: Qos = 1): Promise<void> {
+    await orRefusal(this.subscribe(topics, qos));
+    for (const topic of topics) this.#topics.set(topic, qos);
   }
 
   /** Subscribes on this connection alone. @throws ConnectionLost */
-  async subscribe(topics: readonly string[]): Promise<void> {
-    await this.#subscribe(await this.#current, topics);
+  async subscribe(topics: readonly string[], qos: Qos = 1): Promise<void> {
+    await this.#subscribe(await this.#current, topics, qos);
   }
 
   /**
@@ -125,18 +126,21 @@ export class HeldConnection {
 
   async #redial(): Promise<void> {
     const connection = await this.#dial(this.#closing.signal);
-    if (this.#topics.length > 0) await this.#subscribe(connection, this.#topics);
+    for (const qos of [0, 1] as const) {
+      const topics = [...this.#topics].flatMap(([topic, wanted]) => (wanted === qos ? [topic] : []));
+      if (topics.length > 0) await this.#subscribe(connection, topics, qos);
+    }
     this.#current = Promise.resolve(connection);
     this.#options.onBack();
   }
 
-  async #subscribe(connection: Connection, topics: readonly string[]): Promise<void> {
+  async #subscribe(connection: Connection, topics: readonly string[], qos: Qos): Promise<void> {
     const packets = Array.from({ length: Math.ceil(topics.length / topicsAtOnce) }, (_, index) =>
       topics.slice(index * topicsAtOnce, (index + 1) * topicsAtOnce),
     );
     const work = async (): Promise<void> => {
       for (let next = packets.shift(); next !== undefined; next = packets.shift())
-        await this.#acknowledged(connection, connection.subscribe(next), 'the subscription');
+        await this.#acknowledged(connection, connection.subscribe(next, qos), 'the subscription');
     };
     await Promise.all(Array.from({ length: Math.min(packetsAtOnce, packets.length) }, work));
   }

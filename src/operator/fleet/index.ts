@@ -10,6 +10,7 @@ export { compareWithBroker, type BrokerComparison } from './compare-with-broker.
 export { compareMemory, mustRepeat } from './broker-memory.ts';
 export { composeDesired, desiredImage, nextVersion } from './compose.ts';
 export { type DeviceView, isOutcome, type Outcome, type Progress, progressOf } from './device-view.ts';
+export { type Authority, renewedCertificate } from './device-certificate.ts';
 export { enrolmentBundle, type EnrolmentRequest } from './enrolment.ts';
 export { FleetDirectory, type KeyRole } from './fleet-directory.ts';
 export { replaceFile } from './fleet-files.ts';

@@ -123,6 +123,7 @@ export function onEachMember(
   before: readonly DeviceView[],
 ): readonly Published[] {
   let failed = false;
+  let recorded = Promise.resolve();
   const target = targetName({ group: parseAcName(group) });
   return before
     .filter((view) => isMember(view, group))
@@ -133,9 +134,11 @@ export function onEachMember(
         const { version } = published;
         const outcome = await link.follow(device, version, eventCount, timeoutMs, onProgress, group);
         // One that has a command of its own passes the group's over, which says nothing of it.
-        const isOther = outcome.phase === 'superseded';
-        if (!failed && !isOther) await fleet.recordOutcome(target, version, outcome.phase);
-        failed ||= outcome.phase !== 'committed' && !isOther;
+        if (outcome.phase === 'superseded' || failed) return outcome;
+        failed = outcome.phase !== 'committed';
+        // One after the other: of two answers at once, the file must not keep the wrong one.
+        recorded = recorded.then(() => fleet.recordOutcome(target, version, outcome.phase));
+        await recorded;
         return outcome;
       },
     }));

@@ -1,7 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { isAcName } from '../../image/appc/index.ts';
-import { Refusal, unreadableFile } from '../../core/refusal/index.ts';
+import { isRefusal, Refusal, unreadableFile } from '../../core/refusal/index.ts';
 import {
   decodeEnvelope,
   type DesiredSecret,
@@ -54,11 +54,12 @@ export function namedSecrets(values: readonly SecretValue[]): readonly DesiredSe
 }
 
 /**
- * The message for `device`, or for a group by `@NAME`, that carries the signed `envelope`:
- * encrypted where the key of the device is known.
+ * The message for `device`, or for a group by `@NAME`, that carries the signed `envelope`. It is
+ * encrypted where the key of the device is known; for a group, where there are values.
  *
- * @throws Refusal `device-key-missing` when there are values and no key, `usage` when they are for
- *   a group: a secret never travels in the open
+ * @throws Refusal `device-key-missing` when there are values and no key: a secret never travels in
+ *   the open. For a group also `usage` when `fleet.toml` does not list its devices, and
+ *   `envelope-too-large`
  */
 export async function messageFor(
   fleet: FleetDirectory,
@@ -68,10 +69,7 @@ export async function messageFor(
 ): Promise<Uint8Array> {
   if (device.startsWith('@')) {
     if (values.length === 0) return envelope;
-    throw new Refusal(
-      'usage',
-      'secrets are for devices: a command for a group is not encrypted, because its members may change; deploy them to devices by name',
-    );
+    return await groupMessage(fleet, device.slice(1), envelope, values);
   }
   const key = await fleet.deviceKey(device);
   if (key === undefined) {
@@ -81,10 +79,55 @@ export async function messageFor(
       `the key of ${device} is not known, and secrets only travel encrypted; run "wherry key init" there and "wherry fleet key add ${device} FILE" here`,
     );
   }
+  return await encrypted(envelope, values, [key]);
+}
+
+/**
+ * Recipients are those that the operator lists: what a device reports of its groups could be the
+ * word of one that was broken into.
+ */
+async function groupMessage(
+  fleet: FleetDirectory,
+  group: string,
+  envelope: Uint8Array,
+  values: readonly SecretValue[],
+): Promise<Uint8Array> {
+  const members = fleet.config.groups.get(group) ?? [];
+  if (members.length === 0) {
+    throw new Refusal(
+      'usage',
+      `secrets are encrypted to the devices of a group, and fleet.toml does not list those of ${group}: add ${group} = ["crane-7", …] to its table [groups]`,
+    );
+  }
+  const keys = await Promise.all(members.map((device) => fleet.deviceKey(device)));
+  const unknown = members.filter((_, at) => keys[at] === undefined);
+  if (unknown.length > 0) {
+    const [first = '', more] = [unknown[0], unknown.length - 1];
+    throw new Refusal(
+      'device-key-missing',
+      `the key of ${first}${more === 0 ? '' : ` and of ${more} more devices of ${group}`} is not known, and secrets only travel encrypted; run "wherry fleet key add ${first} FILE", or take the device from the list in fleet.toml`,
+    );
+  }
+  const known = keys.filter((key) => key !== undefined);
+  return await encrypted(envelope, values, known).catch((cause: unknown) => {
+    if (!isRefusal(cause, 'envelope-too-large')) throw cause;
+    throw new Refusal(
+      cause.code,
+      `${cause.message}; ${members.length} devices of ${group} take about ${96 * members.length} of them: make several groups, or deploy to devices by name`,
+      { cause },
+    );
+  });
+}
+
+async function encrypted(
+  envelope: Uint8Array,
+  values: readonly SecretValue[],
+  keys: readonly string[],
+): Promise<Uint8Array> {
   // Loads OpenPGP.
   const { encryptMessage } = await import('../../wire/trust/sign.ts');
   const { payload, signatures } = decodeEnvelope(envelope);
-  return await encryptMessage({ payload, signatures, secrets: values }, [key]);
+  return await encryptMessage({ payload, signatures, secrets: values }, keys);
 }
 
 function saltOf(key: Uint8Array, name: string, value: Uint8Array): Uint8Array {

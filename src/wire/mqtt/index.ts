@@ -10,5 +10,6 @@ export {
   ConnectionLost,
   type ConnectOptions,
   type Message,
+  type Qos,
   type Transport,
 } from './transport.ts';

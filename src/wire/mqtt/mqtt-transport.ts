@@ -20,6 +20,7 @@ import {
   type Connection,
   type ConnectOptions,
   type Message,
+  type Qos,
   type Transport,
 } from './transport.ts';
 
@@ -242,9 +243,9 @@ class MqttConnection implements Connection {
     });
   }
 
-  async subscribe(topics: readonly string[]): Promise<void> {
+  async subscribe(topics: readonly string[], qos: Qos = 1): Promise<void> {
     await this.#acknowledged((done) =>
-      this.#client.subscribe([...topics], { qos: 1 }, (error) =>
+      this.#client.subscribe([...topics], { qos }, (error) =>
         done(error instanceof Error ? subscribeLoss(error, topics) : undefined),
       ),
     );

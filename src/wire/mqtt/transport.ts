@@ -26,6 +26,9 @@ export interface ConnectOptions {
   readonly signal?: AbortSignal;
 }
 
+/** How a broker delivers: 0 is at most once and 1 at least once. */
+export type Qos = 0 | 1;
+
 export interface Message {
   readonly topic: string;
   readonly payload: Uint8Array;
@@ -39,8 +42,11 @@ export interface Connection {
   mostPayloadBytes(topic: string): number;
   /** QoS 1; resolves when the broker has acknowledged it. @throws ConnectionLost */
   publish(message: Message, options: { readonly retain: boolean }): Promise<void>;
-  /** QoS 1. @throws ConnectionLost with `credentials` when the broker does not grant it */
-  subscribe(topics: readonly string[]): Promise<void>;
+  /**
+   * @param qos 1 when absent
+   * @throws ConnectionLost with `credentials` when the broker does not grant it
+   */
+  subscribe(topics: readonly string[], qos?: Qos): Promise<void>;
   /** Resolves when the connection has ended, for whatever reason; never rejects. */
   readonly ended: Promise<ConnectionLost>;
   /** Says goodbye, so that the will is not published, and waits for the end. */

@@ -26,6 +26,11 @@ import { decodeEnvelope, type Envelope, maxEnvelopeBytes, maxSignatureBytes } fr
 export const maxSecretBytes = 16_384;
 export const maxSecrets = 32;
 const saltBytes = 32;
+/**
+ * How many devices one message may be for. Each takes 96 bytes of it, so there is room for 78 KB
+ * beside the session keys of as many.
+ */
+export const maxRecipients = 512;
 
 /** A value that a payload names by its digest. */
 export interface SecretValue {

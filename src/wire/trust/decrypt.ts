@@ -1,10 +1,7 @@
 import * as openpgp from 'openpgp';
 import { Refusal } from '../../core/refusal/index.ts';
-import { decodeConfidential, type ConfidentialContent } from './confidential.ts';
+import { decodeConfidential, maxRecipients, type ConfidentialContent } from './confidential.ts';
 import { messageOf, refuseMissingPart } from './library-outcomes.ts';
-
-/** How many devices one message may be for. */
-const maxRecipients = 64;
 
 /**
  * Messages are never compressed: a few bytes could become any number, and the length of what is
@@ -18,7 +15,7 @@ const config: openpgp.PartialConfig = {
 };
 
 /**
- * Decrypts a message to this device. It has exactly one form: session keys for at most 64 devices,
+ * Decrypts a message to this device. It has exactly one form: session keys for at most 512 devices,
  * and one encrypted packet with integrity protection, in which one literal packet is. The plaintext
  * is not longer than the message.
  *
@@ -37,6 +34,7 @@ export async function decryptMessage(
   }
   const message = await readForm(ciphertext);
   const key = await openpgp.readPrivateKey({ armoredKey: deviceKey });
+  requireRecipient(message, key);
   // The library's declaration lacks the types of streams, and so that of the result.
   const decrypting = openpgp.decrypt({ message, decryptionKeys: key, format: 'binary', config });
   const { data, signatures } = (await decrypting.catch((cause: unknown) => {
@@ -64,8 +62,25 @@ async function readForm(ciphertext: Uint8Array): Promise<openpgp.Message<Uint8Ar
     sessionKeys.length <= maxRecipients &&
     sessionKeys.every((packet) => packet instanceof openpgp.PublicKeyEncryptedSessionKeyPacket);
   if (!isForm)
-    throw malformed('it is not one encrypted packet with integrity protection after 1 to 64 session keys');
+    throw malformed(
+      `it is not one encrypted packet with integrity protection after 1 to ${maxRecipients} session keys`,
+    );
   return message;
+}
+
+/**
+ * A device that came to a group later is not among those that its command was encrypted to.
+ *
+ * @throws {Refusal} `decryption-failed`
+ */
+function requireRecipient(message: openpgp.Message<Uint8Array>, key: openpgp.PrivateKey): void {
+  const wanted = message.getEncryptionKeyIDs();
+  const own = key.getKeyIDs();
+  if (wanted.some((id) => own.some((one) => one.equals(id, true)))) return;
+  throw new Refusal(
+    'decryption-failed',
+    `the message is encrypted to ${wanted.length} other keys and not to ${key.getFingerprint()} of this device: whoever sent it has to encrypt it to this device, too, and send it again`,
+  );
 }
 
 function whyNotDecrypted(cause: unknown, key: openpgp.PrivateKey): Refusal {

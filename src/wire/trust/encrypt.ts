@@ -38,6 +38,10 @@ export async function generateDeviceKey(name: string): Promise<DeviceKey> {
  * @throws {Refusal} `input-invalid`
  */
 export async function deviceKeyFingerprint(armored: string): Promise<string> {
+  return (await readDeviceKey(armored)).getFingerprint();
+}
+
+async function readDeviceKey(armored: string): Promise<openpgp.Key> {
   const key = await openpgp.readKey({ armoredKey: armored }).catch((cause: unknown) => {
     throw new Refusal(
       'input-invalid',
@@ -58,7 +62,7 @@ export async function deviceKeyFingerprint(armored: string): Promise<string> {
       cause,
     });
   });
-  return key.getFingerprint();
+  return key;
 }
 
 /**
@@ -71,8 +75,7 @@ export async function encryptMessage(
   content: ConfidentialContent,
   keys: readonly string[],
 ): Promise<Uint8Array> {
-  for (const key of keys) await deviceKeyFingerprint(key);
-  const read = await Promise.all(keys.map((armoredKey) => openpgp.readKey({ armoredKey })));
+  const read = await Promise.all(keys.map(readDeviceKey));
   // The library's declaration lacks the types of streams, and so that of the result.
   const ciphertext = (await openpgp.encrypt({
     message: await openpgp.createMessage({ binary: encodeConfidential(content) }),

@@ -10,6 +10,7 @@ export {
   type ConfidentialContent,
   decodeMessage,
   isEncrypted,
+  maxRecipients,
   maxSecretBytes,
   secretDigest,
   type SecretValue,

@@ -130,6 +130,12 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
         .find((directive) => directive.key === key)
         ?.value.split(' '),
     ).toContain(word),
+  'assert-no-word': (pod, app = '', key = '', word = '') =>
+    expect(
+      unitOf(pod, app)
+        .find((directive) => directive.key === key)
+        ?.value.split(' '),
+    ).not.toContain(word),
   'assert-no-directive': (pod, app = '', key = '') =>
     expect(unitOf(pod, app).map((directive) => directive.key)).not.toContain(key),
   'assert-slice': (pod, ...words) =>
@@ -202,6 +208,18 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
   'assert-kept': (pod, path = '', mode = '', owner = '') => {
     const [uid, gid] = owner.split(':').map(Number);
     expect(pod.keptVolumes).toEqual([{ path, mode: parseInt(mode, 8), uid, gid }]);
+  },
+  'assert-limited': (pod, name, limit = '', mode = '', owner = '', file) => {
+    const [uid, gid] = owner.split(':').map(Number);
+    const volume = { name, limitBytes: BigInt(limit), mode: parseInt(mode, 8), uid, gid, file };
+    expect(pod.limitedVolumes).toEqual([expect.objectContaining(volume)]);
+  },
+  /** A mount unit that the pod needs, and that is written with it. */
+  'assert-mount-unit': (pod, name = '', ...words) => {
+    expect(pod.mounts).toContain(name);
+    expect(lines(readUnit(pod.units.find((unit) => unit.name === name)?.text ?? ''))).toContain(
+      words.join(' '),
+    );
   },
   'assert-network-unit': (pod, ...words) => expect(lines(networkUnitOf(pod))).toContain(words.join(' ')),
   'assert-network-exec': (pod, act = '', network, hostname, bridge) => {

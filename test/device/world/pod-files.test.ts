@@ -46,6 +46,7 @@ const pod = (uuid: string): CompiledPod => ({
   files: [{ path: 'apps/main/config.json', content: '{}', mode: 0o600 }],
   directories: [],
   keptVolumes: [],
+  limitedVolumes: [],
   sources: [],
   isolators: [],
   ports: { mapped: false, ports: [] },

@@ -19,8 +19,17 @@ describe('fleet.toml', () => {
       broker: { url: 'mqtt://127.0.0.1:1883', version: 4 },
       imagesUrl: 'http://127.0.0.1:8080',
       deploy: { validDays: 90, probationSeconds: 30, reconnectWindowSeconds: 60, limits: 'require' },
+      groups: new Map(),
       rolloutDatabase: 'rollouts.db',
     });
+  });
+
+  it('[C225] lists the devices that the secrets of a group are for', () => {
+    const { groups } = parseFleetConfig(`${complete}[groups]\nkitchen = ["crane-7", "crane-8"]\nroof = []\n`);
+    expect([...groups]).toEqual([
+      ['kitchen', ['crane-7', 'crane-8']],
+      ['roof', []],
+    ]);
   });
 
   it.each<[string, string, RegExp]>([
@@ -38,6 +47,21 @@ describe('fleet.toml', () => {
       'a number out of range',
       `${complete}[deploy]\nprobation_seconds = -1\n`,
       /deploy.probation_seconds takes a whole number/,
+    ],
+    [
+      'more devices of a group than a message can be for',
+      `${complete}[groups]\nkitchen = [${Array.from({ length: 513 }, (_, at) => `"crane-${at}"`).join()}]\n`,
+      /groups.kitchen takes a list of at most 512 different names/,
+    ],
+    [
+      'a device twice in a group',
+      `${complete}[groups]\nkitchen = ["a", "a"]\n`,
+      /groups.kitchen takes a list/,
+    ],
+    [
+      'a group that cannot be in a topic',
+      `${complete}[groups]\n"a/+" = ["a"]\n`,
+      /groups.a\/\+ is not known/,
     ],
     ['something else than TOML', 'fleet = ', /fleet.toml: line 1/],
   ])('is refused with %s', (_name, toml, problem) => {

@@ -44,7 +44,21 @@ describe('the summary of a fleet', () => {
       ],
       health: [{ value: '-', devices: 4 }],
       codes: [{ value: 'probation-failed', devices: 1 }],
+      certificates: 0,
     });
+  });
+
+  it('[C224] counts devices whose client certificate has to be renewed', () => {
+    const detail = 'the client certificate expires at 2026-01-02T00:00:00.000Z';
+    const having = (available: boolean) =>
+      deviceLine(
+        view('crane-5', {
+          report: sampleReport({ capabilities: [{ name: 'lasting-certificate', available, detail }] }),
+        }),
+      );
+    expect(having(false)).toMatchObject({ certificate: detail });
+    expect(having(true)).not.toHaveProperty('certificate');
+    expect(summarise([...lines, having(true), having(false)])).toMatchObject({ certificates: 1 });
   });
 
   it('[C178] filters by group and labels, and names the group whose version runs', () => {

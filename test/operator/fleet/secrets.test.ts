@@ -64,6 +64,25 @@ describe('secrets of a command', () => {
     expect(await messageFor(fleet, 'pump-1', envelope, [])).toBe(envelope);
   });
 
+  it('[C225] are refused with advice when a group makes their message too large', async () => {
+    const names = Array.from({ length: 200 }, (_, at) => `pump-${at}`);
+    const toml = join(fleet.path, 'fleet.toml');
+    const list = `[groups]\npumps = ${JSON.stringify(names)}\n`;
+    writeFileSync(toml, readFileSync(toml, 'utf8').replace('[groups]\n', list));
+    fleet = await FleetDirectory.open(fleet.path);
+    const device = await generateDeviceKey('device');
+    for (const name of names) await fleet.pinDeviceKey(name, device.publicKey, { replace: false });
+    const envelope = await publish(desired, await makeKey('operator'));
+    const values = await readSecrets(
+      fleet,
+      [1, 2, 3, 4, 5, 6, 7].map((at) => `v${at}=@${file(`v${at}`, Buffer.alloc(16_384, at))}`),
+    );
+    await expect(messageFor(fleet, '@pumps', envelope, values)).rejects.toMatchObject({
+      code: 'envelope-too-large',
+      message: expect.stringContaining('200 devices of pumps take about 19200 of them') as string,
+    });
+  });
+
   it('leave no trace in the fleet directory', async () => {
     const device = await generateDeviceKey('device');
     await fleet.pinDeviceKey('pump-1', device.publicKey, { replace: false });

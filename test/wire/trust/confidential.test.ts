@@ -128,6 +128,31 @@ describe('an encrypted command', () => {
     expect(await outcomeOf(message)).toBe('new');
   });
 
+  it('[C151] may be for 512 devices, and for no more', async () => {
+    const { payload, signatures } = decodeEnvelope(await publish(desired, operator));
+    const keys = [theirs.publicKey, ours.publicKey];
+    const read = decodeMessage(await encryptMessage({ payload, signatures, secrets: [] }, keys));
+    if (read.form !== 'encrypted') throw new Error('it is not encrypted');
+    // A header of two bytes, and what its second byte counts (RFC 9580 §4.2.1.1).
+    const length = 2 + (read.ciphertext[1] ?? 0);
+    const [other, rest] = [read.ciphertext.subarray(0, length), read.ciphertext.subarray(length)];
+    /** The message for this device and for so many others. */
+    const beside = (count: number): Uint8Array =>
+      carrying(Buffer.concat([...Array.from({ length: count }, () => other), rest]));
+    expect(await outcomeOf(beside(511))).toBe('new');
+    expect(length).toBeLessThanOrEqual(96);
+    expect(await outcomeOf(beside(512))).toBe('ciphertext-malformed');
+  });
+
+  it('[C225] says that it is for other devices, to one that came to the group later', async () => {
+    const read = decodeMessage(await encrypted(desired, [], theirs.publicKey));
+    if (read.form !== 'encrypted') throw new Error('it is not encrypted');
+    await expect(decryptMessage(read.ciphertext, ours.privateKey)).rejects.toMatchObject({
+      code: 'decryption-failed',
+      message: expect.stringMatching(/encrypted to 1 other keys and not to .* of this device/) as string,
+    });
+  });
+
   it('is refused by a device without a key [C150]', async () => {
     const read = decodeMessage(await encrypted(desired));
     if (read.form !== 'encrypted') throw new Error('it is not encrypted');

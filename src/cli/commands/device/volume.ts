@@ -1,11 +1,12 @@
-import { readdir, readFile, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { isAcName } from '../../../image/appc/index.ts';
 import { Refusal } from '../../../core/refusal/index.ts';
 import { places } from '../../../device/host/index.ts';
+import { limitedVolumeSuffix } from '../../../device/pod/index.ts';
 import type { Context } from '../../context.ts';
 import type { VolumeFlags } from '../../flags.ts';
-import { formatTable } from '../../format.ts';
+import { formatBytes, formatTable } from '../../format.ts';
 
 /** A volume that outlives its pods. */
 interface KeptVolume {
@@ -13,6 +14,10 @@ interface KeptVolume {
   readonly volume: string;
   /** Whether a pod that is stored mounts it: of a deployment, or one that is not collected yet. */
   readonly inUse: boolean;
+  /** The size of its file; absent for a volume without a limit. */
+  readonly limitBytes?: number;
+  /** What is written in it; absent while it is not mounted, and for a volume without a limit. */
+  readonly usedBytes?: number;
 }
 
 /** What a volume is called while it is removed; no AC Name begins with a dot. */
@@ -25,11 +30,14 @@ export async function listVolumes(context: Context, { store = places.state }: Vo
     context.terminal.out(JSON.stringify(volumes));
     return;
   }
-  const rows = volumes.map(({ pod, volume, inUse }) => [pod, volume, inUse ? 'yes' : 'no']);
+  const rows = volumes.map(({ pod, volume, inUse, limitBytes, usedBytes }) => [
+    ...[pod, volume, inUse ? 'yes' : 'no'],
+    ...[limitBytes, usedBytes].map((bytes) => (bytes === undefined ? '-' : formatBytes(bytes))),
+  ]);
   context.terminal.out(
     rows.length === 0
       ? 'there is no kept volume on this device'
-      : formatTable(context.terminal, ['POD', 'VOLUME', 'IN USE'], rows),
+      : formatTable(context.terminal, ['POD', 'VOLUME', 'IN USE', 'LIMIT', 'USED'], rows),
   );
 }
 
@@ -57,12 +65,19 @@ export async function removeVolume(
       `a pod ${pod} of the current or the previous deployment has the volume ${volume}; deploy sets without it, then run "wherry gc"`,
     );
   }
+  if (found.usedBytes !== undefined) {
+    throw new Refusal(
+      'volume-in-use',
+      `the volume ${volume} of pod ${pod} is still mounted; run "wherry gc", then try again`,
+    );
+  }
   const directory = join(store, 'volumes', pod);
-  const doomed = join(directory, `${removing}${volume}`);
+  const name = `${volume}${found.limitBytes === undefined ? '' : limitedVolumeSuffix}`;
+  const doomed = join(directory, `${removing}${name}`);
   try {
     // What an earlier removal left; then in one step, so that no half of a volume is taken for one.
     await rm(doomed, { recursive: true, force: true });
-    await rename(join(directory, volume), doomed);
+    await rename(join(directory, name), doomed);
     await rm(doomed, { recursive: true, force: true });
   } catch (cause) {
     throw new Refusal('device-unsupported', `the volume ${volume} cannot be removed: ${String(cause)}`, {
@@ -75,12 +90,32 @@ export async function removeVolume(
 async function keptVolumes(store: string): Promise<readonly KeptVolume[]> {
   const mounted = await mountedSources(join(store, 'pods'));
   const found: KeptVolume[] = [];
-  for (const pod of await names(join(store, 'volumes'))) {
-    for (const volume of await names(join(store, 'volumes', pod))) {
-      found.push({ pod, volume, inUse: mounted.has(`${places.volumes}/${pod}/${volume}`) });
+  for (const pod of await entries(join(store, 'volumes'))) {
+    if (!isAcName(pod)) continue;
+    for (const entry of await entries(join(store, 'volumes', pod))) {
+      const limited = entry.endsWith(limitedVolumeSuffix);
+      const volume = limited ? entry.slice(0, -limitedVolumeSuffix.length) : entry;
+      if (!isAcName(volume)) continue;
+      const where = `${places.run}/volumes/${pod}/${volume}`;
+      const source = limited ? where : `${places.volumes}/${pod}/${volume}`;
+      found.push({
+        ...{ pod, volume, inUse: mounted.has(source) },
+        ...(limited ? await sizesOf(join(store, 'volumes', pod, entry), where) : {}),
+      });
     }
   }
-  return found;
+  return found.sort((one, other) => (`${one.pod}/${one.volume}` < `${other.pod}/${other.volume}` ? -1 : 1));
+}
+
+/** The limit of a volume, and what is used of it where it is mounted. */
+async function sizesOf(file: string, where: string): Promise<Pick<KeptVolume, 'limitBytes' | 'usedBytes'>> {
+  const { size: limitBytes } = await stat(file);
+  const [inner, outer] = await Promise.all(
+    [where, dirname(where)].map((path) => stat(path).catch(() => undefined)),
+  );
+  if (inner === undefined || inner.dev === outer?.dev) return { limitBytes };
+  const { blocks, bfree, bsize } = await statfs(where);
+  return { limitBytes, usedBytes: (blocks - bfree) * bsize };
 }
 
 /** What the bundles of all stored pods mount; the paths are those of the device. */
@@ -96,10 +131,6 @@ async function mountedSources(pods: string): Promise<ReadonlySet<string>> {
     }
   }
   return sources;
-}
-
-async function names(directory: string): Promise<readonly string[]> {
-  return (await entries(directory)).filter(isAcName).sort();
 }
 
 /** @throws Refusal `device-unsupported` without the rights to read it */

@@ -34,8 +34,6 @@ export async function deploy(context: Context, names: readonly string[], flags: 
   const content = await contentFrom(context, opened, flags, values);
   const means = signingMeans(flags);
   requireOneForFile(targets, flags);
-  if (flags.group !== undefined && values.length > 0)
-    throw new Refusal('usage', '--secret is for devices: a command for a group is not encrypted');
   await withLink(context, async (link, fleet) => {
     // Which devices are in a group, and which of its versions they trust, they alone know.
     await link.listen(flags.group === undefined ? targets : 'all', (await fleet.devices()).filter(isAcName));
@@ -45,6 +43,8 @@ export async function deploy(context: Context, names: readonly string[], flags: 
     }
     const published = [];
     const before = link.views();
+    if (flags.group !== undefined && values.length > 0)
+      noteReaders(context, flags.group, fleet.config.groups.get(flags.group) ?? [], before);
     for (const target of targets) {
       const all = { fleet, link, clock: context.clock, ...means };
       if (flags.signOnly === true) await signToFile(context, all, target, content, flags);
@@ -53,6 +53,25 @@ export async function deploy(context: Context, names: readonly string[], flags: 
     if (flags.signOnly === true) return;
     await finish(context, followed(context, { fleet, link }, published, flags, before), flags);
   });
+}
+
+/** Where the list of the operator and the reports of devices differ about who is in a group. */
+function noteReaders(
+  { terminal }: Context,
+  group: string,
+  listed: readonly string[],
+  views: readonly DeviceView[],
+): void {
+  for (const view of views) {
+    const { device, report } = view;
+    if (report === undefined || listed.length === 0) continue;
+    if (isMember(view, group) === listed.includes(device)) continue;
+    terminal.err(
+      listed.includes(device)
+        ? `${device} can read these secrets and does not report to be in ${group}: is it still to be listed in fleet.toml?\n`
+        : `${device} reports to be in ${group} and cannot read this command: fleet.toml does not list it\n`,
+    );
+  }
 }
 
 /** What is followed: the devices of a group answer for it. */

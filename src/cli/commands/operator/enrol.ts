@@ -1,6 +1,6 @@
 import { Refusal } from '../../../core/refusal/index.ts';
 import { enrolmentBundle, FleetDirectory, replaceFile } from '../../../operator/fleet/index.ts';
-import { encodeBundle } from '../../../wire/enrolment/index.ts';
+import { encodeBundle, type EnrolmentBundle } from '../../../wire/enrolment/index.ts';
 import type { Context } from '../../context.ts';
 import type { FleetEnrolFlags } from '../../flags.ts';
 import { checkBundle, enrolFrom } from '../device/enrol.ts';
@@ -12,8 +12,9 @@ export async function fleetEnrol(context: Context, device: string, flags: FleetE
     throw new Refusal('usage', 'give -o FILE for a bundle, or --root DIR for the tree of an image');
   const nowSeconds = Math.floor(context.clock.nowMs() / 1000);
   const { group, label, ...credentials } = flags;
+  const fleet = await FleetDirectory.open(context.fleetPath);
   const bundle = await enrolmentBundle(
-    await FleetDirectory.open(context.fleetPath),
+    fleet,
     device,
     {
       ...credentials,
@@ -24,14 +25,22 @@ export async function fleetEnrol(context: Context, device: string, flags: FleetE
   );
   if (root !== undefined) {
     await enrolFrom(context, bundle, { root, key: flags.key });
+    await keepCertificate(fleet, bundle);
     return;
   }
   if (output === undefined) return;
   await checkBundle(context, bundle);
   await replaceFile(output, encodeBundle(bundle), 0o600);
+  await keepCertificate(fleet, bundle);
   if (context.json) context.terminal.out(JSON.stringify({ device, file: output }));
   else
     context.terminal.out(
       `${output} makes one machine ${device}: "wherry enrol ${output}" there, as root; delete it afterwards, it may hold credentials`,
     );
+}
+
+/** It is public, and `wherry fleet renew` makes the next one for the same key. */
+async function keepCertificate(fleet: FleetDirectory, { device, files }: EnrolmentBundle): Promise<void> {
+  const cert = files.get('/etc/wherry/device.pem');
+  if (cert !== undefined) await fleet.saveCertificate(device, cert);
 }

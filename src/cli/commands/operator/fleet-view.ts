@@ -11,6 +11,7 @@ import {
   type DeviceLine,
   type FleetDirectory,
   type FleetLink,
+  type FleetSummary,
 } from '../../../operator/fleet/index.ts';
 import { withLink, type Context } from '../../context.ts';
 import type { DeviceFilterFlags } from '../../flags.ts';
@@ -28,7 +29,7 @@ export async function fleetStatus(
 ): Promise<void> {
   const { terminal } = context;
   await withLink(context, async (link, fleet) => {
-    const known = await listenToAll(fleet, link);
+    const known = await listenToAll(fleet, link, flags.watch !== true);
     const show = () => {
       const summary = summarise(linesOf(link, known, flags));
       if (context.json) {
@@ -44,6 +45,7 @@ export async function fleetStatus(
           ['phase', summary.phases],
           ['health', summary.health],
           ['failed', summary.codes],
+          ...certificateRow(summary),
         ] as const
       ).map(([what, values]) => [what, wordsOf(values)]);
       terminal.out(`${summary.devices} devices`);
@@ -70,7 +72,7 @@ export async function fleetStatus(
 export async function fleetDevices(context: Context, flags: DeviceFilterFlags): Promise<void> {
   const { terminal } = context;
   await withLink(context, async (link, fleet) => {
-    const lines = linesOf(link, await listenToAll(fleet, link), flags);
+    const lines = linesOf(link, await listenToAll(fleet, link, true), flags);
     if (context.json) {
       terminal.out(JSON.stringify(lines));
       return;
@@ -78,6 +80,8 @@ export async function fleetDevices(context: Context, flags: DeviceFilterFlags): 
     if (lines.length === 0) throw new Refusal('not-found', 'no device of the fleet is as you say');
     const header = ['DEVICE', 'LINK', 'VERSION', 'PHASE', 'HEALTH', 'FAILED'];
     terminal.out(formatTable(terminal, header, lines.map(cells)));
+    for (const { device, certificate } of lines)
+      if (certificate !== undefined) terminal.out(`${device}: ${certificate}`);
   });
 }
 
@@ -108,7 +112,7 @@ export async function fleetDevice(context: Context, device: string): Promise<voi
 export async function fleetEvents(context: Context, flags: { readonly prefix?: string }): Promise<void> {
   const { terminal } = context;
   await withLink(context, async (link, fleet) => {
-    await listenToAll(fleet, link);
+    await listenToAll(fleet, link, false);
     const told = new Map(link.views().map(({ device, eventCount }) => [device, eventCount]));
     link.onChange(({ device, events, eventCount }) => {
       const fresh = eventCount - (told.get(device) ?? 0);
@@ -128,10 +132,17 @@ export async function fleetEvents(context: Context, flags: { readonly prefix?: s
   });
 }
 
-/** @returns the devices that the fleet directory knows */
-async function listenToAll(fleet: FleetDirectory, link: FleetLink): Promise<readonly string[]> {
+/**
+ * @param once nothing is heard afterwards
+ * @returns the devices that the fleet directory knows
+ */
+async function listenToAll(
+  fleet: FleetDirectory,
+  link: FleetLink,
+  once: boolean,
+): Promise<readonly string[]> {
   const known = (await fleet.devices()).filter(isAcName);
-  await link.listen('all', known);
+  await link.listen('all', known, { once });
   return known;
 }
 
@@ -151,6 +162,10 @@ function cells(line: DeviceLine): (Cell | string)[] {
     health === 'unhealthy' ? { text: health, colour: 'red' } : health,
     code ?? '',
   ];
+}
+
+function certificateRow({ certificates }: FleetSummary): readonly (readonly [string, Counts])[] {
+  return certificates === 0 ? [] : [['certificates', [{ value: 'to be renewed', devices: certificates }]]];
 }
 
 function wordsOf(counts: Counts): string {

@@ -30,7 +30,7 @@ export async function status(
       return [];
     });
     const known = devices.length > 0 ? devices : (await fleet.devices()).filter(isAcName);
-    await link.listen(devices.length > 0 ? devices : 'all', known);
+    await link.listen(devices.length > 0 ? devices : 'all', known, { once: options.watch !== true });
     const compare = () => compareWithBroker({ fleet, link, clock: context.clock }, known);
     let comparisons = await compare();
     const views = () => {

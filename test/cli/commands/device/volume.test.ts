@@ -33,7 +33,25 @@ describe('kept volumes', () => {
         { pod: 'web', volume: 'logs', inUse: false },
       ],
     });
-    expect((await volume('list')).out).toMatch(/POD +VOLUME +IN USE\nweb +data +yes\nweb +logs +no/);
+    expect((await volume('list')).out).toMatch(
+      /POD +VOLUME +IN USE +LIMIT +USED\nweb +data +yes +- +-\nweb +logs +no +- +-/,
+    );
+  });
+
+  it('with a limit are listed with it, and removed by their names [C213]', async () => {
+    writeFileSync(join(store, 'volumes/web/cache.ext4'), 'file system');
+    writeFileSync(join(store, 'volumes/web/cache.ext4.new'), 'half of one');
+    const mounts = [{ source: '/run/wherry/volumes/web/cache' }];
+    writeFileSync(join(store, 'pods/1/apps/main/config.json'), JSON.stringify({ mounts }));
+    expect((JSON.parse((await volume('list', '--json')).out) as unknown[])[0]).toEqual({
+      ...{ pod: 'web', volume: 'cache', inUse: true },
+      limitBytes: 11,
+    });
+    expect((await volume('list')).out).toMatch(/^web +cache +yes +11 B +-$/m);
+    expect(await volume('rm', 'web', 'cache')).toMatchObject({ status: 64 });
+    rmSync(join(store, 'pods/1'), { recursive: true });
+    expect(await volume('rm', 'web', 'cache')).toMatchObject({ status: 0 });
+    expect(existsSync(join(store, 'volumes/web/cache.ext4'))).toBe(false);
   });
 
   it('are removed with all that is in them [C135]', async () => {

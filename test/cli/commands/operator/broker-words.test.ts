@@ -5,6 +5,7 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { freePort } from '../../../../qemu/free-port.ts';
 import { hasMosquitto, mosquittoBroker } from '../../../support/real-brokers.ts';
 import { wherry, type Run } from '../../../support/recording-terminal.ts';
 
@@ -177,6 +178,11 @@ describe('what is no broker', () => {
   it('is a name without an address', async () => {
     const { err } = await status('mqtt://broker.invalid');
     expect(err).toMatch(/the name broker\.invalid has no address; check url|EAI_AGAIN/);
+  });
+
+  it('is a port where no program listens', async () => {
+    const { err } = await status(`mqtt://127.0.0.1:${await freePort()}`);
+    expect(err).toMatch(/no connection to the broker: connect ECONNREFUSED .*\(broker-unreachable\)/);
   });
 });
 

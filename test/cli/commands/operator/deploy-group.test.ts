@@ -1,8 +1,12 @@
-import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startEmbeddedBroker, type EmbeddedBroker } from '../../../../src/operator/dev/embedded-broker.ts';
+import type { Refusal } from '../../../../src/core/refusal/index.ts';
+import { decodeMessage } from '../../../../src/wire/trust/index.ts';
+import { decryptMessage } from '../../../../src/wire/trust/openpgp.ts';
+import { generateDeviceKey } from '../../../../src/wire/trust/sign.ts';
 import { FakeDevice } from '../../../support/fake-device.ts';
 import { wherry, type Run } from '../../../support/recording-terminal.ts';
 
@@ -122,10 +126,61 @@ describe('commands for a group', () => {
     expect(await run('rollback', 'crane-4', '--group', 'galley')).toMatchObject({ status: 64 });
   });
 
-  it('carry no secrets', async () => {
+  it('[C225] carry secrets to the devices that the operator lists, and to no other', async () => {
     await writeFile(at('value'), 'x');
-    const made = await run('deploy', '--group', 'kitchen', '--stop-all', '--secret', `a=@${at('value')}`);
-    expect(made).toMatchObject({ status: 64 });
-    expect(made.err).toContain('a command for a group is not encrypted');
+    const keys = await Promise.all(['crane-1', 'crane-2', 'crane-3'].map(generateDeviceKey));
+    const toml = await readFile(at('fleet/fleet.toml'), 'utf8');
+    const list = (...names: string[]) =>
+      writeFile(
+        at('fleet/fleet.toml'),
+        toml.replace('[groups]\n', `[groups]\nkitchen = ${JSON.stringify(names)}\n`),
+      );
+    const deploy = () =>
+      run(
+        '--json',
+        'deploy',
+        '--group',
+        'kitchen',
+        '--stop-all',
+        '--no-wait',
+        '--secret',
+        `a=@${at('value')}`,
+      );
+    /** Whether each of the three can read the newest command. */
+    const readers = async (sent: Run): Promise<readonly unknown[]> => {
+      expect(sent).toMatchObject({ status: 0 });
+      const [{ version }] = read(sent.out) as [{ version: number }];
+      const message = decodeMessage(await readFile(at(`fleet/groups/kitchen/${version}.cbor`)));
+      if (message.form !== 'encrypted') throw new Error('it is in the open');
+      return await Promise.all(
+        keys.map(({ privateKey }) =>
+          decryptMessage(message.ciphertext, privateKey).then(
+            ({ secrets }) => Buffer.from(secrets[0]?.value ?? []).toString(),
+            (error: unknown) => (error as Refusal).code,
+          ),
+        ),
+      );
+    };
+
+    const unlisted = await deploy();
+    expect(unlisted).toMatchObject({ status: 64 });
+    expect(unlisted.err).toContain('fleet.toml does not list those of kitchen');
+    await list('crane-1', 'crane-3');
+    const unknown = await deploy();
+    expect(unknown).toMatchObject({ status: 70 });
+    expect(unknown.err).toContain('the key of crane-1 and of 1 more devices of kitchen is not known');
+    for (const [index, { publicKey }] of keys.entries()) {
+      await writeFile(at('device.asc'), publicKey);
+      await run('fleet', 'key', 'add', `crane-${index + 1}`, at('device.asc'));
+    }
+    const sent = await deploy();
+    expect(await readers(sent)).toEqual(['x', 'decryption-failed', 'x']);
+    // crane-2 reports to be in the group, which decides nothing; crane-3 does not.
+    expect(sent.err).toContain('crane-2 reports to be in kitchen and cannot read this command');
+    expect(sent.err).toContain('crane-3 can read these secrets and does not report to be in kitchen');
+    await list('crane-1', 'crane-2');
+    const remedied = await deploy();
+    expect(await readers(remedied)).toEqual(['x', 'x', 'decryption-failed']);
+    expect(remedied.err).not.toContain('cannot read');
   });
 });

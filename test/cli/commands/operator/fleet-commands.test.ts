@@ -288,7 +288,9 @@ describe('wherry status', () => {
   it('reports that a device never reported', async () => {
     const shown = await run('status', 'crane-99');
     expect(shown.status).toBe(64);
-    expect(shown.err).toContain('the broker gave no report of crane-99: it has none, or this account may not read');
+    expect(shown.err).toContain(
+      'the broker gave no report of crane-99: it has none, or this account may not read',
+    );
   });
 
   it('shows changes until it is stopped', async () => {

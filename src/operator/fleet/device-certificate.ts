@@ -1,0 +1,103 @@
+import { execFile } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { Refusal, unreadableFile } from '../../core/refusal/index.ts';
+
+/**
+ * Client certificates of devices, made by openssl: X.509 is not for own code. The common name is
+ * the name of the device: rules of brokers compare it with the device's in a topic
+ * (docs/brokers.md).
+ */
+
+/** The authority that signs, as PEM files. */
+export interface Authority {
+  readonly caCert: string;
+  readonly caKey: string;
+  /** How long a certificate is valid. */
+  readonly days: number;
+}
+
+/** A new key and its certificate. @throws Refusal `input-invalid` for what openssl refuses */
+export async function signedCertificate(
+  device: string,
+  authority: Authority,
+): Promise<{ readonly cert: string; readonly key: string }> {
+  return await inPrivateDirectory(async (at) => {
+    await sign(at, device, authority);
+    return { cert: await readFile(at('cert'), 'utf8'), key: await readFile(at('key'), 'utf8') };
+  });
+}
+
+/**
+ * A certificate for the key of a device that has one already. The key stays on the device.
+ *
+ * @param present the certificate that the device has. The authority must have signed it: else
+ *   somebody could have a key of their own certified by handing in a certificate that they made
+ * @throws Refusal `input-invalid`
+ */
+export async function renewedCertificate(
+  device: string,
+  present: string,
+  authority: Authority,
+): Promise<string> {
+  const caText = await readFile(authority.caCert, 'utf8').catch((cause: unknown) => {
+    throw unreadableFile(`the certificate of the authority ${authority.caCert}`, cause);
+  });
+  const of = `the present certificate of ${device}`;
+  const old = parsed(present, of);
+  if (old.subject !== `CN=${device}`)
+    throw new Refusal(
+      'input-invalid',
+      `${of} is for ${old.subject.replaceAll('\n', ', ')}, not for CN=${device}`,
+    );
+  if (!old.verify(parsed(caText, authority.caCert).publicKey))
+    throw new Refusal(
+      'input-invalid',
+      `${of} is not signed by ${authority.caCert}: renew it with the authority that signed it, or enrol the device anew`,
+    );
+  return await inPrivateDirectory(async (at) => {
+    await writeFile(at('public'), old.publicKey.export({ type: 'spki', format: 'pem' }));
+    await sign(at, device, authority, ['-force_pubkey', at('public')]);
+    return await readFile(at('cert'), 'utf8');
+  });
+}
+
+async function sign(
+  at: (file: string) => string,
+  device: string,
+  { caCert, caKey, days }: Authority,
+  more: readonly string[] = [],
+): Promise<void> {
+  await writeFile(at('usage'), 'extendedKeyUsage=clientAuth\nbasicConstraints=critical,CA:FALSE\n');
+  const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+  await openssl(['req', '-new', ...kind, '-subj', `/CN=${device}`, '-keyout', at('key'), '-out', at('csr')]);
+  const authority = ['-CA', caCert, '-CAkey', caKey, '-days', String(days), '-extfile', at('usage')];
+  await openssl(['x509', '-req', '-in', at('csr'), ...more, ...authority, '-out', at('cert')]);
+}
+
+async function inPrivateDirectory<T>(work: (at: (file: string) => string) => Promise<T>): Promise<T> {
+  const directory = await mkdtemp(join(tmpdir(), 'wherry-enrol-')); // mode 0700
+  try {
+    return await work((file) => join(directory, file));
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+}
+
+function parsed(pem: string, what: string): X509Certificate {
+  try {
+    return new X509Certificate(pem);
+  } catch (cause) {
+    throw new Refusal('input-invalid', `${what} is not a certificate in PEM`, { cause });
+  }
+}
+
+async function openssl(args: readonly string[]): Promise<void> {
+  await promisify(execFile)('openssl', args).catch((cause: unknown) => {
+    const said = (cause as { stderr?: string }).stderr?.trim().split('\n')[0] ?? String(cause);
+    throw new Refusal('input-invalid', `openssl could not make the certificate: ${said}`, { cause });
+  });
+}

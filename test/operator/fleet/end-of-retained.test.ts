@@ -1,0 +1,87 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { FleetLink } from '../../../src/operator/fleet/index.ts';
+import { EndMarks } from '../../../src/operator/fleet/end-marks.ts';
+import { type Connection, MqttTransport } from '../../../src/wire/mqtt/index.ts';
+import { encodePresence, encodeReport } from '../../../src/wire/report/index.ts';
+import { hasMosquitto, mosquittoBroker, type RealBroker } from '../../support/real-brokers.ts';
+import { sampleReport } from '../../support/sample-messages.ts';
+
+/** Time that never passes: who waits for an amount of it waits until the wait is given up. */
+const standing = {
+  nowMs: () => 0,
+  monotonicMs: () => 0,
+  sleep: (_ms: number, signal?: AbortSignal): Promise<void> =>
+    new Promise((_resolve, reject) => {
+      const abort = (): void => reject(signal?.reason as Error);
+      if (signal?.aborted === true) abort();
+      signal?.addEventListener('abort', abort, { once: true });
+    }),
+};
+
+describe.runIf(hasMosquitto)('what Mosquitto retains', () => {
+  let broker: RealBroker;
+  let devices: Connection;
+  /** Of QoS 1, Mosquitto would queue 1,000 messages and drop the others. */
+  const count = 600;
+
+  beforeAll(async () => {
+    broker = await mosquittoBroker();
+    await broker.start();
+    const transport = new MqttTransport({ url: broker.url, version: 4 });
+    devices = await transport.connect({
+      ...{ clientId: 'devices', keepaliveSeconds: 300, onMessage: () => undefined },
+    });
+    const presence = encodePresence({ format: 1, bootId: 'a', connection: 1, up: true });
+    const messages = Array.from({ length: count }, (_, number) => `crane-${number}`).flatMap((device) => [
+      { topic: `v1/harbour/d/${device}/reported`, payload: encodeReport(sampleReport({ device })) },
+      { topic: `v1/harbour/d/${device}/live`, payload: presence },
+    ]);
+    await Promise.all(messages.map((message) => devices.publish(message, { retain: true })));
+  });
+  afterAll(async () => {
+    await devices.close();
+    await broker.kill();
+  });
+
+  it.each([4, 5] as const)(
+    '[C226] is read to its end without a wait, over MQTT version %i',
+    async (version) => {
+      const transport = new MqttTransport({ url: broker.url, version });
+      const link = await FleetLink.connect({ fleet: 'harbour', transport, clock: standing });
+      await link.listen('all', ['crane-3', 'never-heard-of'], { once: true });
+      const views = link.views();
+      expect(views.length).toBe(count);
+      expect(views.every(({ report, presence }) => report !== undefined && presence?.up === true)).toBe(true);
+      await link.close();
+    },
+  );
+
+  it('[C226] is followed by what comes later, for who stays', async () => {
+    const transport = new MqttTransport({ url: broker.url, version: 4 });
+    const link = await FleetLink.connect({ fleet: 'pier', transport, clock: standing });
+    await link.listen('all', ['buoy-1']);
+    expect(link.views()).toEqual([]);
+    const heard = new Promise<string>((resolve) => link.onChange(({ device }) => resolve(device)));
+    await devices.publish(
+      { topic: 'v1/pier/d/buoy-1/reported', payload: encodeReport(sampleReport({ device: 'buoy-1' })) },
+      { retain: false },
+    );
+    expect(await heard).toBe('buoy-1');
+    await link.close();
+  });
+});
+
+describe('the mark of an end', () => {
+  it('[C226] is the version of Mosquitto alone, and no message of a device', () => {
+    const marks = new EndMarks();
+    const topic = '$SYS/broker/version';
+    expect(marks.receive({ topic, payload: Buffer.from('another broker 1.0') })).toBe(true);
+    expect(marks.areGiven).toBe(false);
+    expect(marks.receive({ topic: 'v1/harbour/d/a/live', payload: Buffer.from('mosquitto version 2') })).toBe(
+      false,
+    );
+    expect(marks.areGiven).toBe(false);
+    expect(marks.receive({ topic, payload: Buffer.from('mosquitto version 2.0.11') })).toBe(true);
+    expect(marks.areGiven).toBe(true);
+  });
+});
