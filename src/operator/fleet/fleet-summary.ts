@@ -4,8 +4,10 @@ import type { DeviceView } from './device-view.ts';
 export interface DeviceLine {
   readonly device: string;
   readonly link: 'up' | 'down' | 'unknown';
-  /** The version that runs; 0 when none, or when the device never reported. */
+  /** The version that runs; 0 when none, or when there is no report. */
   readonly version: number;
+  /** The broker gave no report: then nothing below is known. */
+  readonly unreported?: true;
   /** The group whose version that is; absent when it is the device's own. */
   readonly group?: string;
   readonly groups: readonly string[];
@@ -54,7 +56,7 @@ export interface DeviceFilter {
 export function deviceLine({ device, presence, report }: DeviceView): DeviceLine {
   const link = presence === undefined ? 'unknown' : presence.up ? 'up' : 'down';
   if (report === undefined)
-    return { device, link, version: 0, groups: [], labels: [], phase: '-', health: '-' };
+    return { device, link, version: 0, unreported: true, groups: [], labels: [], phase: '-', health: '-' };
   const { deployment, refused, pods, capabilities, currentVersion: version } = report;
   const lasting = capabilities.find(({ name }) => name === 'lasting-certificate');
   const code = deployment !== undefined && 'code' in deployment ? deployment.code : refused?.code;
@@ -95,7 +97,7 @@ export function summarise(lines: readonly DeviceLine[]): FleetSummary {
   return {
     devices: lines.length,
     links: counts(lines.map(({ link }) => link)),
-    versions: counts(lines.map(versionInWords)),
+    versions: counts(lines.map((line) => (line.unreported === true ? 'unknown' : versionInWords(line)))),
     groups: counts(lines.flatMap(({ groups }) => groups)),
     phases: counts(lines.map(({ phase }) => phase)),
     health: counts(lines.map(({ health }) => health)),

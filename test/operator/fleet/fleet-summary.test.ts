@@ -35,7 +35,7 @@ describe('the summary of a fleet', () => {
       ],
       versions: [
         { value: '3', devices: 3 },
-        { value: '0', devices: 1 },
+        { value: 'unknown', devices: 1 },
       ],
       groups: [],
       phases: [

@@ -157,7 +157,7 @@ function cells(line: DeviceLine): (Cell | string)[] {
   return [
     device,
     { text: link, colour: link === 'up' ? 'green' : 'red' },
-    version === 0 ? 'none' : versionInWords(line),
+    line.unreported === true ? 'unknown' : version === 0 ? 'none' : versionInWords(line),
     phase,
     health === 'unhealthy' ? { text: health, colour: 'red' } : health,
     code ?? '',
