@@ -50,6 +50,14 @@ export function isAway({ reason }: ConnectionLost): boolean {
   return reason === 'unreachable' || reason === 'no-network' || reason === 'closed';
 }
 
+/**
+ * Whether to try again what was lost: also a broker that shuts down, as for a restart, or that has
+ * too much to do, may take the next connection.
+ */
+export function mayComeBack(loss: ConnectionLost): boolean {
+  return isAway(loss) || loss.reason === 'busy' || loss.reason === 'quota';
+}
+
 /** @param opening whether the broker had not yet accepted the connection */
 export function wordsOfLoss(loss: ConnectionLost, opening: boolean): BrokerWords | undefined {
   const { reason, code, message, cause } = loss;

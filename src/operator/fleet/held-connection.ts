@@ -9,7 +9,7 @@ import {
   type Transport,
 } from '../../wire/mqtt/index.ts';
 import { orRefusal, refusalOf } from './broker-refusal.ts';
-import { isAway } from './broker-words.ts';
+import { mayComeBack } from './broker-words.ts';
 
 /** AWS IoT Core takes at most eight topics in one SUBSCRIBE packet. */
 const topicsAtOnce = 8;
@@ -91,7 +91,7 @@ export class HeldConnection {
       const loss = await Promise.race([lost.ended, stopped]);
       if (loss === undefined || isStopped()) return;
       if ((await this.#current) !== lost) continue; // `renew` has ended it
-      if (!isAway(loss)) throw refusalOf(loss);
+      if (!mayComeBack(loss)) throw refusalOf(loss);
       onLink(loss);
       try {
         await this.#options.clock.sleep(delayMs, stop);
@@ -105,7 +105,7 @@ export class HeldConnection {
       } catch (error) {
         if (isStopped()) return;
         if (!(error instanceof ConnectionLost)) throw error;
-        if (!isAway(error)) throw refusalOf(error);
+        if (!mayComeBack(error)) throw refusalOf(error);
         delayMs = Math.min(2 * delayMs, retryMs.longest);
       }
     }

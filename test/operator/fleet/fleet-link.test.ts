@@ -120,6 +120,26 @@ describe('the link of an operator', () => {
     await following;
   });
 
+  it.each([
+    ['shuts down', 'busy', true],
+    ['takes fewer connections at once', 'quota', true],
+    ['does not want it any more', 'credentials', false],
+  ] as const)('is made again, or given up, when the broker %s', async (_, reason, isMade) => {
+    const broker = new MemoryBroker();
+    const { link, clock } = await linked(broker);
+    const seen: string[] = [];
+    const enough = new AbortController();
+    const kept = link
+      .keepConnected(enough.signal, (loss) => void seen.push(loss?.message ?? 'back'))
+      .catch((error: unknown) => void seen.push((error as Error).message));
+    broker.dropAll(reason);
+    await clock.pass(5_000);
+    enough.abort();
+    await kept;
+    const given = `the broker refused the connection: dropped: ${reason}`;
+    expect(seen).toEqual(isMade ? [`dropped: ${reason}`, 'back'] : [given]);
+  });
+
   it('makes one new connection for all devices that it follows', async () => {
     const broker = new MemoryBroker();
     const { link, clock } = await linked(broker);

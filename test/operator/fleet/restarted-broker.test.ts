@@ -1,0 +1,26 @@
+import { afterEach, describe, it } from 'vitest';
+import { FleetLink } from '../../../src/operator/fleet/index.ts';
+import { MqttTransport } from '../../../src/wire/mqtt/index.ts';
+import { hasMosquitto, type Mosquitto, mosquittoBroker } from '../../support/real-brokers.ts';
+import { systemClock, until } from '../../support/system-clock.ts';
+
+let broker: Mosquitto | undefined;
+afterEach(() => broker?.kill());
+
+describe.skipIf(!hasMosquitto)('the link of an operator', () => {
+  it.each([4, 5] as const)('is made again when the broker is restarted, over MQTT %i', async (version) => {
+    broker = await mosquittoBroker();
+    await broker.start();
+    const transport = new MqttTransport({ url: broker.url, version });
+    const link = await FleetLink.connect({ fleet: 'harbour', transport, clock: systemClock });
+    const seen: string[] = [];
+    const enough = new AbortController();
+    const kept = link.keepConnected(enough.signal, (loss) => void seen.push(loss?.message ?? 'back'));
+    await broker.stop();
+    await broker.start();
+    await until(() => seen.includes('back'));
+    enough.abort();
+    await kept;
+    await link.close();
+  });
+});
