@@ -7,6 +7,7 @@ import type { FleetLink } from './fleet-link.ts';
 
 /** What the broker kept of the newest command of a device, and what was done about it. */
 export interface BrokerComparison {
+  /** A device, or a group by `@NAME`. */
   readonly device: string;
   /** The newest version in the fleet directory. */
   readonly version: number;
@@ -16,7 +17,7 @@ export interface BrokerComparison {
   /**
    * `kept`: it was published again, and the broker returns it. `not-kept`: it was, and the broker
    * does not. The others say why a command that the broker lacks was not published again: it never
-   * reached a broker, it has expired, or the device has trusted a version of another fleet
+   * reached a broker, it has expired, or a device has trusted a version of another fleet
    * directory.
    */
   readonly repeated?: 'kept' | 'not-kept' | 'unsent' | 'expired' | 'foreign';
@@ -30,9 +31,9 @@ interface Means {
 }
 
 /**
- * Compares what the broker keeps for `devices` with what the fleet directory published last, and
- * publishes again what the broker lost: a broker may acknowledge a command and forget it in a
- * crash. Devices that nothing was published for are left out.
+ * Compares what the broker keeps for `devices`, or for groups by `@NAME`, with what the fleet
+ * directory published last, and publishes again what the broker lost: a broker may acknowledge a
+ * command and forget it in a crash. Devices that nothing was published for are left out.
  * @throws Refusal `broker-unreachable` when a command cannot be published again
  */
 export async function compareWithBroker(

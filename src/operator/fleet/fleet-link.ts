@@ -58,7 +58,8 @@ export class FleetLink {
   readonly #echoed = new Set<string>();
   /** By topic: the roots of trust that the broker returned. */
   readonly #roots = new Map<string, Buffer>();
-  readonly #followed = new Set<string>();
+  /** One for each answer that is awaited: the command of a group is followed on each device. */
+  readonly #followed = new Set<{ readonly target: TargetName }>();
   readonly #connection: HeldConnection;
   /** How many messages of devices have come. */
   #heard = 0;
@@ -275,15 +276,15 @@ export class FleetLink {
       progress = next;
       return isOutcome(progress);
     };
-    const target = group === undefined ? device : `@${group}`;
-    this.#followed.add(target);
-    const followed = this.until(judge, timeoutMs).finally(() => this.#followed.delete(target));
+    const awaited = { target: group === undefined ? device : `@${group}` };
+    this.#followed.add(awaited);
+    const followed = this.until(judge, timeoutMs).finally(() => this.#followed.delete(awaited));
     await followed.catch(async (error: unknown) => {
       if (!(error instanceof Refusal) || error.code !== 'not-confirmed') throw error;
       const { presence } = this.view(device);
       const absent = presence === undefined ? 'nothing was heard of it' : 'it is not connected';
       const seen = presence?.up === true ? '' : ` (${absent})`;
-      const advice = (await this.isKept(target))
+      const advice = (await this.isKept(awaited.target))
         ? 'the command stays on the broker; follow it with "wherry status --watch"'
         : 'the broker does not return the command to this account: it may not have kept it; look at what the account may write and read';
       throw new Refusal(
@@ -341,12 +342,13 @@ export class FleetLink {
 
   /** A broker that was restarted may have forgotten the commands whose answers are awaited here. */
   async #repeatFollowed(): Promise<void> {
-    const devices = [...this.#followed];
+    const followed = (): readonly TargetName[] => [...this.#followed].map(({ target }) => target);
+    const devices = [...new Set(followed())];
     const read = devices.length === 0 ? new Map<string, ReadBack>() : await this.readBack(devices);
     for (const [device, seen] of read) {
       const published = this.#published.get(device);
       const trusted = this.trustedVersion(device);
-      if (published === undefined || !this.#followed.has(device)) continue;
+      if (published === undefined || !followed().includes(device)) continue;
       if (!mustRepeat(compareMemory(published, seen), published.version, trusted)) continue;
       // When the connection is lost meanwhile, the next one does this again.
       await this.publishDesired(device, published).catch((error: unknown) => {

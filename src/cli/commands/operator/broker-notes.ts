@@ -2,8 +2,8 @@ import type { BrokerComparison } from '../../../operator/fleet/index.ts';
 import type { DeviceReport } from '../../../wire/report/index.ts';
 
 /**
- * What people need to know of the broker's memory of one device; nothing when it keeps what was
- * published.
+ * What people need to know of the broker's memory of one device, or of a group by `@NAME`; nothing
+ * when it keeps what was published.
  */
 export function brokerNotes({ device, version, memory, repeated }: BrokerComparison): string[] {
   const lost = {
@@ -41,7 +41,7 @@ const repeatedNotes = {
   'not-kept':
     'it was published again, and the broker does not return it; check what this account may write and read there',
   expired: 'it has expired; deploy again',
-  foreign: 'the device has trusted a newer version of another fleet directory; deploy again from there',
+  foreign: 'a newer version of another fleet directory has been trusted; deploy again from there',
 } as const;
 
 /**

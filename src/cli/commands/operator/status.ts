@@ -31,7 +31,14 @@ export async function status(
     });
     const known = devices.length > 0 ? devices : (await fleet.devices()).filter(isAcName);
     await link.listen(devices.length > 0 ? devices : 'all', known, { once: options.watch !== true });
-    const compare = () => compareWithBroker({ fleet, link, clock: context.clock }, known);
+    // Whether a newer version of a group is trusted elsewhere, only all of its devices can tell.
+    const groups = devices.length > 0 ? [] : await fleet.groups();
+    const means = { fleet, link, clock: context.clock };
+    // Apart: an account that may not read the topics of groups still learns of the devices.
+    const compare = async () => [
+      ...(await compareWithBroker(means, known)),
+      ...(await compareWithBroker(means, groups)),
+    ];
     let comparisons = await compare();
     const views = () => {
       const names = new Set([
@@ -79,21 +86,24 @@ function toJson(
   comparisons: readonly BrokerComparison[],
 ): object {
   const found = comparisons.find((comparison) => comparison.device === device);
+  const names = report?.groups?.map(({ name }) => `@${name}`) ?? [];
+  const ofGroups = comparisons.filter((comparison) => names.includes(comparison.device));
   return {
     device,
     presence: presence ?? null,
     report: report ?? null,
     ...(unreadable === undefined ? {} : { unreadable }),
-    ...(found === undefined
+    ...(found === undefined ? {} : { command: commandJson(found) }),
+    ...(ofGroups.length === 0
       ? {}
       : {
-          command: {
-            version: found.version,
-            broker: found.memory,
-            ...(found.repeated === undefined ? {} : { repeated: found.repeated }),
-          },
+          groupCommands: ofGroups.map((one) => ({ group: one.device.slice(1), ...commandJson(one) })),
         }),
   };
+}
+
+function commandJson({ version, memory, repeated }: BrokerComparison): object {
+  return { version, broker: memory, ...(repeated === undefined ? {} : { repeated }) };
 }
 
 const header = [
@@ -121,16 +131,17 @@ export function renderStatus(
   comparisons: readonly BrokerComparison[] = [],
   roots: readonly ChainedRoot[] = [],
 ): string {
-  if (views.length === 0) return noReportOf('this fleet');
   const hasRoots = roots.length > 0 || views.some(({ report }) => report?.root !== undefined);
   const rows = views.flatMap((view) => deviceRows(view, hasRoots ? roots : undefined));
   const found = new Map(comparisons.map((comparison) => [comparison.device, comparison]));
   const notes = [
     ...views.flatMap((view) => deviceNotes(view, roots, found.get(view.device))),
+    ...comparisons.filter(({ device }) => device.startsWith('@')).flatMap(brokerNotes),
     ...unreadNotes(comparisons),
   ];
   const columns = hasRoots ? header : header.filter((name) => name !== 'ROOT');
-  return [formatTable(terminal, columns, rows), ...(notes.length === 0 ? [] : ['', ...notes])].join('\n');
+  const table = views.length === 0 ? noReportOf('this fleet') : formatTable(terminal, columns, rows);
+  return [table, ...(notes.length === 0 ? [] : ['', ...notes])].join('\n');
 }
 
 /** @param roots undefined when there is no column for them */

@@ -39,7 +39,7 @@ describe('the broker beside the fleet directory', () => {
     [
       'lost what is out of date',
       { memory: { keeps: 'nothing' }, repeated: 'foreign' },
-      /the device has trusted a newer version of another fleet directory/,
+      /a newer version of another fleet directory has been trusted/,
     ],
     [
       'keeps a newer one',

@@ -43,8 +43,8 @@ async function crash(): Promise<void> {
   await broker.start();
 }
 
-function device(): FakeDevice {
-  const made = new FakeDevice({ url: broker.url, fleet: 'harbour', device: 'crane-7' }).start();
+function device(name = 'crane-7', groups: readonly string[] = []): FakeDevice {
+  const made = new FakeDevice({ url: broker.url, fleet: 'harbour', device: name, groups }).start();
   devices.push(made);
   return made;
 }
@@ -102,6 +102,51 @@ describe.runIf(hasMosquitto)('a Mosquitto that is killed after it acknowledged a
     device();
     expect(await deploying).toBe(0);
     expect(err()).toContain('version 1  committed');
+  });
+});
+
+/** What the broker keeps of a device reached it: its reports do not come twice. */
+const reported = async (name: string): Promise<void> => {
+  while ((await run('fleet', 'device', name)).status !== 0);
+};
+
+describe.runIf(hasMosquitto)('a Mosquitto that loses the command of a group', () => {
+  it('gets it again from "wherry status", for devices that come later', async () => {
+    await start();
+    const all = ['deploy', '--group', 'kitchen', '--stop-all', '--no-wait'];
+    expect(await run(...all)).toMatchObject({ status: 0 });
+    await crash();
+    const shown = await run('status');
+    expect(shown.out).toContain(
+      '@kitchen: the broker lost version 1, which was published from here: it was published again',
+    );
+    const crane = device('crane-7', ['kitchen']);
+    await until(() => crane.obeyed.length === 1);
+    await reported('crane-7');
+    const later = await run('status', '--json');
+    expect(JSON.parse(later.out)).toMatchObject([
+      {
+        device: 'crane-7',
+        groupCommands: [{ group: 'kitchen', version: 1, broker: { keeps: 'newest' } }],
+      },
+    ]);
+  });
+
+  it('gets it again while a "wherry deploy" waits for one of its devices only', async () => {
+    await start();
+    device('crane-7', ['kitchen']);
+    const away = device('crane-8', ['kitchen']);
+    await reported('crane-7');
+    await reported('crane-8');
+    await away.close();
+    const { terminal, err } = recordingTerminal();
+    const args = ['--fleet', at('fleet'), 'deploy', '--group', 'kitchen', '--stop-all'];
+    const deploying = main(args, {}, terminal);
+    await until(() => err().includes('crane-7  version 1  committed'));
+    await crash();
+    device('crane-8', ['kitchen']);
+    expect(await deploying).toBe(0);
+    expect(err()).toContain('crane-8  version 1  committed');
   });
 });
 
