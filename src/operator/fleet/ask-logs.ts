@@ -4,7 +4,7 @@ import { isRefusal, Refusal, type RefusalCode, refusalCodes } from '../../core/r
 import type { Connection, Message, Transport } from '../../wire/mqtt/index.ts';
 import { decodeLogAnswer, deviceTopics, type LogEnd } from '../../wire/report/index.ts';
 import { encodeEnvelope, encodeLogRequest, type LogRequest } from '../../wire/trust/index.ts';
-import { orRefusal } from './broker-refusal.ts';
+import { orRefusal, refusalOf } from './broker-refusal.ts';
 import { noReportOf } from './broker-words.ts';
 import type { DeviceView } from './device-view.ts';
 import type { Sign } from './sign-content.ts';
@@ -86,7 +86,8 @@ export async function hearLogs(
   const late = async (ms: number, isLate: () => boolean): Promise<never> => {
     await means.clock.sleep(ms, over.signal);
     if (!isLate()) return await new Promise(() => undefined);
-    throw new Refusal('not-confirmed', `${request.device} did not answer the request for logs in time`);
+    const what = isHeard ? 'did not end its answer to' : 'did not answer';
+    throw new Refusal('not-confirmed', `${request.device} ${what} the request for logs in time`);
   };
   const stop = (): void => void publish(connection, topics.ask, new Uint8Array()).catch(() => undefined);
   signal.addEventListener('abort', stop, { once: true });
@@ -97,7 +98,11 @@ export async function hearLogs(
       ended,
       late(firstAnswerMs, () => !isHeard),
       late(seconds * 1000 + graceMs, () => true),
-      connection.ended.then((loss) => orRefusal(Promise.reject(loss))),
+      connection.ended.then((loss) => {
+        const { code, message } = refusalOf(loss);
+        const open = `the answer of ${request.device} has not ended, and a device does not continue one: ask again`;
+        throw new Refusal(code, `${message}; ${open}`, { cause: loss });
+      }),
     ]);
     if (end.end === 'refused' || end.end === 'failed')
       throw new Refusal(codeOf(end), `${request.device}: ${end.message ?? end.end}`);

@@ -45,6 +45,11 @@ export function noReportOf(what: string): string {
   return `the broker gave no report of ${what}: it has none, or this account may not read the topics "reported"`;
 }
 
+/** The broker took a command and then was gone, with the answer of the device or without. */
+export function outcomeUnknown(version: number, target: string): string {
+  return `version ${version} of ${target} was published, and what became of it is not known; when the broker is back, "wherry status" shows it, and publishes it again if it is lost`;
+}
+
 /** Whether it may be there again in a moment. */
 export function isAway({ reason }: ConnectionLost): boolean {
   return reason === 'unreachable' || reason === 'no-network' || reason === 'closed';

@@ -4,6 +4,7 @@ import { ConnectionLost, type Message, type Transport } from '../../wire/mqtt/in
 import { deviceTopics, fleetFilter, parseDeviceTopic, rootTopic } from '../../wire/report/index.ts';
 import { orRefusal, refusalOf } from './broker-refusal.ts';
 import { compareMemory, mustRepeat, type NewestCommand, type ReadBack } from './broker-memory.ts';
+import { outcomeUnknown } from './broker-words.ts';
 import {
   foldMessage,
   isOutcome,
@@ -276,15 +277,20 @@ export class FleetLink {
       progress = next;
       return isOutcome(progress);
     };
-    const awaited = { target: group === undefined ? device : `@${group}` };
+    const target = group === undefined ? device : `@${group}`;
+    const awaited = { target };
     this.#followed.add(awaited);
     const followed = this.until(judge, timeoutMs).finally(() => this.#followed.delete(awaited));
     await followed.catch(async (error: unknown) => {
-      if (!(error instanceof Refusal) || error.code !== 'not-confirmed') throw error;
+      if (isRefusal(error, 'broker-unreachable')) {
+        const message = `${error.message}; ${outcomeUnknown(version, target)}`;
+        throw new Refusal(error.code, message, { cause: error });
+      }
+      if (!isRefusal(error, 'not-confirmed')) throw error;
       const { presence } = this.view(device);
       const absent = presence === undefined ? 'nothing was heard of it' : 'it is not connected';
       const seen = presence?.up === true ? '' : ` (${absent})`;
-      const advice = (await this.isKept(awaited.target))
+      const advice = (await this.isKept(target))
         ? 'the command stays on the broker; follow it with "wherry status --watch"'
         : 'the broker does not return the command to this account: it may not have kept it; look at what the account may write and read';
       throw new Refusal(
@@ -297,8 +303,7 @@ export class FleetLink {
   }
 
   /**
-   * Resolves when `condition` holds; asked again after each message. A lost connection is made
-   * again meanwhile.
+   * Resolves when `condition` holds, after any message. Meanwhile it reconnects when it must.
    * @throws Refusal `not-confirmed` after `timeoutMs`, `broker-unreachable` when there is no broker
    *   then, `broker-refused`
    */
@@ -364,17 +369,14 @@ export class FleetLink {
   /** Waits until `condition` holds, at most `withinMs`. */
   async #wait(condition: () => boolean, withinMs: number): Promise<void> {
     await this.until(condition, withinMs).catch((error: unknown) => {
-      if (!(error instanceof Refusal) || error.code !== 'not-confirmed') throw error;
+      if (!isRefusal(error, 'not-confirmed')) throw error;
     });
   }
 
   #receive({ topic, payload }: Message): void {
-    if (this.#ends.receive({ topic, payload })) {
-      for (const listener of this.#listeners) listener(this.view(''));
-      return;
-    }
-    if (topic.startsWith(`v1/${this.#options.fleet}/root/`)) {
-      this.#roots.set(topic, Buffer.from(payload));
+    const isRoot = topic.startsWith(`v1/${this.#options.fleet}/root/`);
+    if (isRoot) this.#roots.set(topic, Buffer.from(payload));
+    if (isRoot || this.#ends.receive({ topic, payload })) {
       for (const listener of this.#listeners) listener(this.view(''));
       return;
     }

@@ -47,9 +47,15 @@ export class HeldConnection {
     this.#current = this.#dial();
   }
 
-  /** @throws Refusal `broker-unreachable`, `broker-refused` */
+  /**
+   * Resolves while there is a connection. One that has ended takes no message, which must not be
+   * blamed on the message.
+   * @throws Refusal `broker-unreachable`, `broker-refused`
+   */
   async opened(): Promise<void> {
-    await orRefusal(this.#current, 'opening');
+    const { ended } = await orRefusal(this.#current, 'opening');
+    const loss = await Promise.race([ended, Promise.resolve(undefined)]);
+    if (loss !== undefined) throw refusalOf(loss);
   }
 
   /** Subscribes on this connection and on all that follow. @throws Refusal as `opened` */

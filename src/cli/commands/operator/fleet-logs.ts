@@ -55,8 +55,10 @@ export async function fleetLogs(
     flags.for,
     show,
     terminal.stop,
-  );
-  if (started !== '') print(started);
+  ).finally(() => {
+    // Also of an answer that is cut off, what came is shown.
+    if (started !== '') print(started);
+  });
   const { end: reason, sentBytes, leftOutBytes } = end;
   if (context.json) terminal.out(JSON.stringify({ end: reason, sentBytes, leftOutBytes }));
   else

@@ -120,4 +120,18 @@ describe('wherry fleet logs', () => {
     expect(err).toContain(code);
     expect(status).toBe(code === 'not-found' ? 64 : 77);
   });
+
+  it('shows all that came when the broker ends, and that it is not all', async () => {
+    await device('crane-6', ['sh', '-c', 'printf "first\\nsec"; exec sleep 600']);
+    const { terminal, out, err } = recordingTerminal();
+    const done = main(['--fleet', fleet, 'fleet', 'logs', 'crane-6', 'web', '--follow'], {}, terminal);
+    await until(() => out() === 'first\n');
+    await broker.close();
+    expect(await done).toBe(69);
+    expect(out()).toBe('first\nsec\n');
+    expect(err()).toMatch(
+      /no connection to the broker: .*; the answer of crane-6 has not ended, .*ask again/,
+    );
+    broker = await startEmbeddedBroker({ host: '127.0.0.1', port: 0 });
+  });
 });

@@ -105,10 +105,27 @@ describe.runIf(hasMosquitto)('a Mosquitto that is killed after it acknowledged a
   });
 });
 
-/** What the broker keeps of a device reached it: its reports do not come twice. */
+/** Waits until the broker has a report of a device. */
 const reported = async (name: string): Promise<void> => {
   while ((await run('fleet', 'device', name)).status !== 0);
 };
+
+describe.runIf(hasMosquitto)('a Mosquitto that does not come back while "wherry deploy" waits', () => {
+  it('leaves unknown what became of the command, and "wherry status" publishes it again', async () => {
+    await start();
+    const { terminal, err } = recordingTerminal();
+    const args = ['--fleet', at('fleet'), 'deploy', 'crane-7', '--stop-all', '--timeout', '3'];
+    const deploying = main(args, {}, terminal);
+    await until(() => err().includes('waiting for the device'));
+    await broker.kill();
+    expect(await deploying).toBe(69);
+    expect(err()).toMatch(
+      /no connection to the broker: .*; version 1 of crane-7 was published, and what became of it is not known; when the broker is back, "wherry status"/,
+    );
+    await broker.start();
+    expect((await run('status')).out).toContain('it was published again');
+  });
+});
 
 describe.runIf(hasMosquitto)('a Mosquitto that loses the command of a group', () => {
   it('gets it again from "wherry status", for devices that come later', async () => {
