@@ -13,6 +13,8 @@ export interface Discovered {
   readonly keys: readonly string[];
   /** What was asked without an answer that helped, for people. */
   readonly attempts: readonly string[];
+  /** Some place gave no answer, so that what is not here may be there all the same. */
+  readonly isUnsure: boolean;
 }
 
 /** What one template gave; of any scheme, since it may name one that we cannot fetch. */
@@ -47,8 +49,10 @@ export async function discover(image: ImageName, options: DiscoveryOptions): Pro
   const attempts: string[] = [];
   let endpoints: readonly Endpoint[] = [];
   let keys: readonly string[] = [];
+  let isUnsure = false;
   for (let prefix: string = image.name; prefix !== ''; prefix = parentOf(prefix)) {
-    const tags = await tagsAt(prefix, options, attempts);
+    const { tags, isUnsure: isSilent } = await tagsAt(prefix, options, attempts);
+    isUnsure ||= isSilent;
     const matching = (name: string) =>
       tags.filter((tag) => tag.name === name).flatMap((tag) => contentFor(image.name, tag));
     if (endpoints.length === 0) {
@@ -57,7 +61,7 @@ export async function discover(image: ImageName, options: DiscoveryOptions): Pro
     if (keys.length === 0) keys = matching('ac-discovery-pubkeys');
     if (endpoints.length > 0 && keys.length > 0) break;
   }
-  return { endpoints, keys, attempts };
+  return { endpoints, keys, attempts, isUnsure };
 }
 
 /** The name without its last component; empty above the host. */
@@ -69,7 +73,9 @@ async function tagsAt(
   prefix: string,
   { http, clock, allowHttp }: DiscoveryOptions,
   attempts: string[],
-): Promise<readonly MetaTag[]> {
+): Promise<{ readonly tags: readonly MetaTag[]; readonly isUnsure: boolean }> {
+  // A site may serve discovery over http alone: one answer is enough.
+  let isAnswered = false;
   for (const scheme of allowHttp ? ['https', 'http'] : ['https']) {
     const address = `${scheme}://${prefix}?ac-discovery=1`;
     try {
@@ -77,6 +83,7 @@ async function tagsAt(
       if (status !== 200) {
         body.destroy();
         attempts.push(`${address} answered ${status}`);
+        isAnswered ||= status === 404 || status === 410;
         continue;
       }
       const done = new AbortController();
@@ -87,7 +94,7 @@ async function tagsAt(
       try {
         const tags = await readMetaTags(body, maxPageBytes);
         if (tags.length === 0) attempts.push(`${address} has no tag for discovery`);
-        return tags;
+        return { tags, isUnsure: false };
       } finally {
         done.abort();
         await late;
@@ -96,7 +103,7 @@ async function tagsAt(
       attempts.push(`${address}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
-  return [];
+  return { tags: [], isUnsure: !isAnswered };
 }
 
 /** The part of a tag's content behind its prefix, if the prefix is one of `name`. */

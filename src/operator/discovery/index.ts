@@ -2,5 +2,5 @@
  * Finding images and keys by name (discovery.md), and fetching them. Only an operator does this;
  * devices get addresses.
  */
-export { discover } from './discovery.ts';
+export { discover, type Discovered } from './discovery.ts';
 export { type FetchedImage, fetchImage } from './fetch-image.ts';

@@ -101,12 +101,17 @@ export class RegistryClient {
   #refused(status: number, path: string): Refusal {
     const { host } = this.#reference;
     if (status === 404) return new Refusal('not-found', `${this.#shown}: ${host} has no ${path.slice(1)}`);
+    const account =
+      this.#options.credentials === undefined
+        ? '; it may want an account, see --credentials'
+        : '; the account of --credentials may not have this image';
     const advice: Readonly<Record<number, string>> = {
-      401: '; it wants other credentials',
-      403: '; it wants other credentials',
+      401: account,
+      403: account,
       429: '; it allows no more requests for now',
     };
-    return this.#failed(`${host} answered ${status} to ${path}${advice[status] ?? ''}`);
+    const later = status >= 500 ? '; try again later' : '';
+    return this.#failed(`${host} answered ${status} to ${path}${advice[status] ?? later}`);
   }
 
   #failed(problem: string): Refusal {

@@ -151,7 +151,9 @@ export function openHttpClient(options: HttpClientOptions): HttpClient {
       if (cause.status === 407 || cause.status === 401)
         reason += `: ${credentials.adviceForProxy(proxy.url, proxy.authorization !== undefined)}`;
     }
-    return new DownloadError('download-failed', `${from} cannot be reached: ${reason}`, {
+    const distrust = distrustOf(cause, options.ca !== undefined);
+    const words = distrust ?? `cannot be reached: ${reason}`;
+    return new DownloadError('download-failed', `${from} ${words}`, {
       resumable: true,
       final: isRefused,
       cause,
@@ -278,6 +280,24 @@ function refusedRedirect(from: URL, what: string): DownloadError {
   return new DownloadError('download-failed', `${publicName(from)} answered with ${what}`, {
     resumable: true,
   });
+}
+
+/**
+ * What is wrong with a server that was reached and is not who it should be; undefined for other
+ * errors. The codes are of OpenSSL's X509_verify_cert and of Node's check of names.
+ * @param isGiven whether the authorities to trust were given in place of the system's
+ */
+function distrustOf(cause: unknown, isGiven: boolean): string | undefined {
+  const { code = '' } = (cause ?? {}) as { readonly code?: unknown };
+  if (typeof code !== 'string') return undefined;
+  const why = reasonOf(cause).trim();
+  if (code === 'EPROTO' && why.includes(':wrong version number:')) return 'does not speak TLS';
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return `has a certificate for other names: ${why}`;
+  if (/^CERT_(?:HAS_EXPIRED|NOT_YET_VALID)$/.test(code))
+    return `is not trusted: ${why}; check the clock here`;
+  if (!/^(?:CERT_|DEPTH_|SELF_SIGNED_|UNABLE_TO_)/.test(code)) return undefined;
+  const advice = isGiven ? '' : '; name the certificate of its authority in NODE_EXTRA_CA_CERTS';
+  return `is not trusted: ${why}${advice}`;
 }
 
 /**

@@ -105,6 +105,22 @@ async function expectRefused(
 
 const isBlob = ({ url = '' }: IncomingMessage): boolean => url.endsWith(digestOf(plain));
 
+describe('a registry that does not give an image', () => {
+  const credentials = { user: 'fleet', password: 's3cret' };
+
+  it.each([
+    [403, {}, /answered 403 to \/manifests\/1; it may want an account, see --credentials$/],
+    [403, { credentials }, /answered 403 .*; the account of --credentials may not have this image$/],
+    [503, {}, /answered 503 to \/manifests\/1; try again later$/],
+  ])('is told by its status %i and by what was sent', async (status, options, rule) => {
+    const refusing: Step = (_request, response) => {
+      response.writeHead(status).end();
+      return true;
+    };
+    await expectRefused(`docker://${await registry(refusing)}/team/app:1`, 'download-failed', rule, options);
+  });
+});
+
 describe('a registry that allows only so many requests (429, Retry-After)', () => {
   const busy = (times: number, retryAfter?: string): Step => {
     let left = times;

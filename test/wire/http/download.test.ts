@@ -426,8 +426,26 @@ describe('TLS', () => {
     cleanUps.push(() => secure.close());
     const refused = await codeOf(collect(new Download(ports(), request([secure.url]))));
     expect(refused).toMatchObject({ code: 'download-failed' });
-    expect(refused.message).toMatch(/self-signed certificate/);
+    expect(refused.message).toBe(
+      `${secure.url}/ is not trusted: self-signed certificate; name the certificate of its authority in NODE_EXTRA_CA_CERTS`,
+    );
     expect(secure.requests).toEqual([]);
+  });
+
+  it('names a certificate for other names, and a server without TLS', async () => {
+    const tls = loopbackCertificate();
+    const secure = await serve(staticFile(content), tls);
+    const plain = await serve(staticFile(content));
+    cleanUps.push(
+      () => secure.close(),
+      () => plain.close(),
+    );
+    const wordsOf = async (url: string) =>
+      (await codeOf(collect(new Download(ports({ ca: tls.cert }), request([url]))))).message;
+    expect(await wordsOf(secure.url.replace('127.0.0.1', 'localhost'))).toMatch(
+      /^https:\/\/localhost:\d+\/ has a certificate for other names: .*localhost/,
+    );
+    expect(await wordsOf(plain.url.replace('http', 'https'))).toMatch(/^https:\S+ does not speak TLS$/);
   });
 
   it('never follows a redirect from https to http', async () => {

@@ -12,7 +12,12 @@ import {
   type HttpClient,
 } from '../../../wire/http/index.ts';
 import { parseCredentials } from '../../../wire/http/credentials-file.ts';
-import { discover, fetchImage, type FetchedImage } from '../../../operator/discovery/index.ts';
+import {
+  discover,
+  type Discovered,
+  fetchImage,
+  type FetchedImage,
+} from '../../../operator/discovery/index.ts';
 import { FleetDirectory, readImageFile, type OfferedImage } from '../../../operator/fleet/index.ts';
 import { systemRandom } from '../../../core/ports/index.ts';
 import { Refusal } from '../../../core/refusal/index.ts';
@@ -38,7 +43,7 @@ export async function discoverImage(context: Context, text: string, flags: Disco
     for (const { aci, asc } of found.endpoints) terminal.out(`image      ${aci}\nsignature  ${asc}`);
     for (const key of found.keys) terminal.out(`keys       ${key}`);
   }
-  if (found.endpoints.length === 0 && found.keys.length === 0) throw notFound(image, found.attempts);
+  if (found.endpoints.length === 0 && found.keys.length === 0) throw notFound(image, found);
 }
 
 /** `wherry image fetch` */
@@ -109,11 +114,12 @@ export async function discoverKeys(
   const { clock } = context;
   return await withHttp(context, flags, async (http) => {
     const allowHttp = flags.http === true;
-    const { keys, attempts } = await discover(image, { http, clock, allowHttp });
+    const found = await discover(image, { http, clock, allowHttp });
+    const { keys } = found;
     const addresses = keys.filter(
       (key) => key.startsWith('https:') || (allowHttp && key.startsWith('http:')),
     );
-    if (addresses.length === 0) throw notFound(image, attempts);
+    if (addresses.length === 0) throw notFound(image, found);
     const ports = { http, clock, random: systemRandom };
     return await Promise.all(
       addresses.map(async (file) => {
@@ -135,8 +141,9 @@ async function fetchByName(
   const lines = new LiveLines(context.terminal);
   const { clock } = context;
   return await withHttp(context, flags, async (http) => {
-    const { endpoints, attempts } = await discover(image, { http, clock, allowHttp: flags.http === true });
-    if (endpoints.length === 0) throw notFound(image, attempts);
+    const found = await discover(image, { http, clock, allowHttp: flags.http === true });
+    const { endpoints } = found;
+    if (endpoints.length === 0) throw notFound(image, found);
     return await fetchImage({
       ports: { http, clock, random: systemRandom },
       image,
@@ -196,8 +203,9 @@ function fileNameOf({ name, labels }: ImageName): string {
   return `${text.replace(/[^\w.-]/g, '_')}.aci`;
 }
 
-function notFound(image: ImageName, attempts: readonly string[]): Refusal {
+function notFound(image: ImageName, { attempts, isUnsure }: Discovered): Refusal {
   const asked = attempts.length === 0 ? 'no template fits its labels' : attempts.join('; ');
+  if (isUnsure) return new Refusal('download-failed', `${image.name}: where it lies is not known: ${asked}`);
   return new Refusal('not-found', `${image.name} was not found by discovery: ${asked}`);
 }
 

@@ -452,6 +452,12 @@ describe('images that are found by their names (discovery.md)', () => {
     ['a version that the site has not', ['example.com/web:9.9'], 65, 'image-signature-missing'],
     ['a name that the site does not know', ['example.com/nothing'], 64, 'not-found'],
     [
+      'a name whose site cannot be asked',
+      ['example.org/web', '--connect-to', 'example.org:443:127.0.0.1:1'],
+      69,
+      'download-failed',
+    ],
+    [
       'a key that did not sign',
       ['example.com/web:1.0', '--key', 'fleet/keys/deploy.pub.asc'],
       65,
