@@ -1,6 +1,7 @@
 import { isAcName } from '../../../image/appc/index.ts';
 import { Refusal } from '../../../core/refusal/index.ts';
 import {
+  compareWithBroker,
   deviceLine,
   isWanted,
   noReportOf,
@@ -17,7 +18,7 @@ import { withLink, type Context } from '../../context.ts';
 import type { DeviceFilterFlags } from '../../flags.ts';
 import { formatTable, type Cell } from '../../format.ts';
 import { renderNumbers } from './device-numbers.ts';
-import { renderStatus } from './status.ts';
+import { commandJson, renderStatus } from './status.ts';
 
 /** How many values of a kind are shown to people; programs get all. */
 const shownAtMost = 8;
@@ -94,12 +95,14 @@ export async function fleetDevice(context: Context, device: string): Promise<voi
     const history = await fleet.history(device);
     if (view.report === undefined && history.length === 0)
       throw new Refusal('not-found', `nothing was published for ${device}, and ${noReportOf(device)}`);
+    const found = await compareWithBroker({ fleet, link, clock: context.clock }, [device]);
     if (context.json) {
       const { presence = null, report = null, telemetry = null } = view;
-      terminal.out(JSON.stringify({ device, presence, report, telemetry, published: history }));
+      const command = found[0] === undefined ? {} : { command: commandJson(found[0]) };
+      terminal.out(JSON.stringify({ device, presence, report, telemetry, ...command, published: history }));
       return;
     }
-    terminal.out(renderStatus(terminal, [view]));
+    terminal.out(renderStatus(terminal, [view], found));
     if (view.telemetry !== undefined) terminal.out(renderNumbers(terminal, view.telemetry));
     const published = history
       .slice(-shownAtMost)

@@ -4,6 +4,7 @@ import {
   type ChainedRoot,
   type DeviceView,
   noReportOf,
+  type TargetName,
   versionInWords,
 } from '../../../operator/fleet/index.ts';
 import type { AppReport, DeviceReport, PodReport, Presence } from '../../../wire/report/index.ts';
@@ -102,7 +103,7 @@ function toJson(
   };
 }
 
-function commandJson({ version, memory, repeated }: BrokerComparison): object {
+export function commandJson({ version, memory, repeated }: BrokerComparison): object {
   return { version, broker: memory, ...(repeated === undefined ? {} : { repeated }) };
 }
 
@@ -135,7 +136,7 @@ export function renderStatus(
   const rows = views.flatMap((view) => deviceRows(view, hasRoots ? roots : undefined));
   const found = new Map(comparisons.map((comparison) => [comparison.device, comparison]));
   const notes = [
-    ...views.flatMap((view) => deviceNotes(view, roots, found.get(view.device))),
+    ...views.flatMap((view) => deviceNotes(view, roots, found)),
     ...comparisons.filter(({ device }) => device.startsWith('@')).flatMap(brokerNotes),
     ...unreadNotes(comparisons),
   ];
@@ -210,9 +211,10 @@ function appCells(pod: PodReport, app: AppReport): (Cell | string)[] {
 function deviceNotes(
   { device, presence, report, unreadable }: DeviceView,
   roots: readonly ChainedRoot[],
-  comparison?: BrokerComparison,
+  comparisons: ReadonlyMap<TargetName, BrokerComparison>,
 ): string[] {
   const notes: string[] = unreadable === undefined ? [] : [`${device}: ${unreadable}`];
+  const comparison = comparisons.get(device);
   if (comparison !== undefined) notes.push(...brokerNotes(comparison));
   if (report === undefined) return notes;
   const { deployment, refused, pods, capabilities, damaged = [], broker } = report;
@@ -226,9 +228,10 @@ function deviceNotes(
   if (deployment?.phase === 'wait')
     notes.push(`${device}: version ${deployment.version} waits: ${deployment.why ?? 'it is held'}`);
   if (refused !== undefined) {
-    const what = refused.version === undefined ? 'a message' : `version ${refused.version}`;
+    const { version, group } = refused;
+    const what = version === undefined ? 'a message' : `version ${versionInWords({ version, group })}`;
     const when = new Date(refused.at * 1000).toISOString();
-    const why = olderCommandNote(report, comparison);
+    const why = olderCommandNote(report, comparisons.get(group === undefined ? device : `@${group}`));
     notes.push(
       `${device}: refused ${what} at ${when} (${refused.code}): ${refused.message}${why === undefined ? '' : `; ${why}`}`,
     );

@@ -82,6 +82,15 @@ describe('the broker beside the fleet directory', () => {
     expect(renderStatus(plain, [view], found === undefined ? [] : [found])).toMatch(words);
   });
 
+  it('explains an old command of a group by the commands of that group', () => {
+    const report = sampleReport({ refused: { ...refused, group: 'kitchen' } });
+    const view = { device: 'crane-7', report, events: [], eventCount: 0 };
+    const ofGroup = comparison({ device: '@kitchen', memory: { keeps: 'older', version: 14 } });
+    expect(renderStatus(plain, [view], [comparison({ versions: [15] }), ofGroup])).toMatch(
+      /refused version kitchen:14 .* offered the older one, as after a crash; this is not a replay/,
+    );
+  });
+
   it('[C157] names the address in use of a device that has several brokers', () => {
     const broker = { url: 'mqtts://b.example:8883', at: 2, of: 2 };
     const view = { device: 'crane-7', report: sampleReport({ broker }), events: [], eventCount: 0 };

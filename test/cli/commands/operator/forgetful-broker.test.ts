@@ -72,6 +72,10 @@ describe.runIf(hasMosquitto)('a Mosquitto that is killed after it acknowledged a
     const crane = device();
     await until(() => crane.obeyed.length === 1);
     expect((await run('status')).out).not.toContain('published again');
+    await crash();
+    expect((await run('fleet', 'device', 'crane-7')).out).toContain(
+      'version 1, which was published from here: it was published again',
+    );
   });
 
   it('and kept the older command is distinguished from one that replays it', async () => {
