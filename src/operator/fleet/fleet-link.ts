@@ -88,8 +88,11 @@ export class FleetLink {
    * wildcards (RabbitMQ), so the topics of named devices are exact, and so are those of `known`
    * devices that did not answer the wildcards. Many named devices are listened to as the fleet is.
    *
-   * @param options.once what the broker kept is all that is wanted. It then comes with QoS 0: of
-   *   QoS 1, Mosquitto queues 1,000 messages for a client and drops the others
+   * Of QoS 1, Mosquitto queues 1,000 messages for a client and drops the others; of QoS 0 it drops
+   * none. Other brokers may drop messages of QoS 0 that come fast, so what follows what they kept
+   * has QoS 1.
+   *
+   * @param options.once what the broker kept is all that is wanted
    */
   async listen(
     devices: readonly string[] | 'all',
@@ -101,18 +104,16 @@ export class FleetLink {
       return;
     }
     const kinds = once ? (['reported', 'live'] as const) : (['reported', 'live', 'event'] as const);
-    const qos = once ? 0 : 1;
-    await this.#connection.add(
-      kinds.map((kind) => fleetFilter(this.#options.fleet, kind)),
-      qos,
-    );
-    const isEnd = await this.#ends.ask(this.#connection, qos);
+    const filters = kinds.map((kind) => fleetFilter(this.#options.fleet, kind));
+    await this.#connection.add(filters, 0);
+    const isEnd = await this.#ends.ask(this.#connection, 0);
     // Nobody says which devices there are, so without a mark the end of the answers is not known.
     await this.#wait(isEnd, retainedWithinMs - quietMs.each);
     for (let round = 0, heard = -1; heard !== this.#heard && !isEnd() && round < quietMs.rounds; round++) {
       heard = this.#heard;
       await this.#wait(isEnd, quietMs.each);
     }
+    if (!once && !this.#ends.areGiven) await this.#connection.add(filters, 1);
     const unheard = (devices === 'all' ? known : devices).filter((device) => !this.#isHeard(device));
     await this.#listenExactly(unheard).catch((error: unknown) => {
       // What they say from now on comes by the wildcards all the same.

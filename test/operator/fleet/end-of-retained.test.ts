@@ -56,6 +56,14 @@ describe.runIf(hasMosquitto)('what Mosquitto retains', () => {
     },
   );
 
+  it('[C226] is there as a whole for who stays, too', async () => {
+    const transport = new MqttTransport({ url: broker.url, version: 4 });
+    const link = await FleetLink.connect({ fleet: 'harbour', transport, clock: standing });
+    await link.listen('all');
+    expect(link.views().filter(({ report, presence }) => report && presence).length).toBe(count);
+    await link.close();
+  });
+
   it('[C226] is followed by what comes later, for who stays', async () => {
     const transport = new MqttTransport({ url: broker.url, version: 4 });
     const link = await FleetLink.connect({ fleet: 'pier', transport, clock: standing });
