@@ -17,9 +17,7 @@ import { EndMarks } from './end-marks.ts';
 import { HeldConnection } from './held-connection.ts';
 import { commandTopic, targetOfTopic, type TargetName, trustedOf } from './target-name.ts';
 
-/**
- * How long retained messages may take to arrive; a broker sends them right after the subscription.
- */
+/** How long retained messages may take; a broker sends them right after the subscription. */
 const retainedWithinMs = 1_500;
 
 /**

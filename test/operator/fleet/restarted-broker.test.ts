@@ -1,4 +1,4 @@
-import { afterEach, describe, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { FleetLink } from '../../../src/operator/fleet/index.ts';
 import { MqttTransport } from '../../../src/wire/mqtt/index.ts';
 import { hasMosquitto, type Mosquitto, mosquittoBroker } from '../../support/real-brokers.ts';
@@ -21,6 +21,20 @@ describe.skipIf(!hasMosquitto)('the link of an operator', () => {
     await until(() => seen.includes('back'));
     enough.abort();
     await kept;
+    await link.close();
+  });
+
+  it('does not blame a command for a connection that had ended before', async () => {
+    broker = await mosquittoBroker();
+    await broker.start();
+    const transport = new MqttTransport({ url: broker.url, version: 4 });
+    const link = await FleetLink.connect({ fleet: 'harbour', transport, clock: systemClock });
+    const ended = new AbortController();
+    const kept = link.keepConnected(ended.signal, () => ended.abort());
+    await broker.kill();
+    await kept;
+    const sent = link.publishDesired('crane-7', { version: 1, envelope: new Uint8Array([1]) });
+    await expect(sent).rejects.toThrow(/^no connection to the broker: /);
     await link.close();
   });
 });
