@@ -2,13 +2,19 @@ import type { Clock } from '../../src/core/ports/index.ts';
 
 /** Time that stands still until a test moves it. */
 export class FakeClock implements Clock {
+  readonly #startMs: number;
   #now = 0;
   #sleepers: { readonly at: number; readonly wake: () => void }[] = [];
   /** Every delay that was asked for, in order. */
   readonly delays: number[] = [];
 
+  /** @param startMs the wall clock at the beginning */
+  constructor(startMs = 0) {
+    this.#startMs = startMs;
+  }
+
   nowMs(): number {
-    return this.#now;
+    return this.#startMs + this.#now;
   }
 
   monotonicMs(): number {

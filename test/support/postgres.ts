@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { readyServer } from './ready-server.ts';
 
 /** A real PostgreSQL server on a socket in a temporary directory, which can die and come back. */
 export interface PostgresServer {
@@ -58,15 +59,7 @@ export function postgresServer(): PostgresServer {
         ['-D', data, ...settings.flatMap((setting) => ['-c', setting])],
         { stdio: ['ignore', 'ignore', 'pipe'], cwd: '/', ...user },
       ));
-      let output = '';
-      await new Promise<void>((done, fail) => {
-        child.stderr.on('data', (chunk: Buffer) => {
-          output += chunk.toString();
-          if (output.includes('ready to accept connections')) done();
-        });
-        child.once('error', fail);
-        child.once('close', () => fail(new Error(`PostgreSQL did not start: ${output}`)));
-      });
+      await readyServer(child, 'PostgreSQL', 'ready to accept connections');
     },
     async kill() {
       const child = server;

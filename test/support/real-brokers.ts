@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Aedes } from 'aedes';
 import { freePort } from '../../qemu/free-port.ts';
+import { readyServer } from './ready-server.ts';
 
 /** A real broker on a loopback port, which can die and come back on the same port. */
 export interface RealBroker {
@@ -89,15 +90,7 @@ export async function mosquittoBroker(extra = ''): Promise<Mosquitto> {
       const reap = () => child.kill('SIGKILL');
       process.once('exit', reap);
       child.once('exit', () => process.off('exit', reap));
-      let output = '';
-      await new Promise<void>((done, fail) => {
-        child.stderr.on('data', (chunk: Buffer) => {
-          output += chunk.toString();
-          if (output.includes('running')) done();
-        });
-        child.once('error', fail);
-        child.once('close', () => fail(new Error(`mosquitto did not start: ${output}`)));
-      });
+      await readyServer(child, 'mosquitto', 'running');
     },
     save() {
       running?.child.kill('SIGUSR1');

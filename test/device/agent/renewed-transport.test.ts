@@ -71,19 +71,14 @@ describe('a client certificate that is renewed in place', () => {
   });
 
   async function device() {
-    const clock = new FakeClock();
+    const clock = new FakeClock(Date.now());
     const lines: string[] = [];
     const config = {
       ...{ urls: [url] as const, version: 4 as const, bootSpreadSeconds: 0 },
       ...{ ca: at('ca.pem'), cert: at('client.pem'), key: at('client.key') },
     };
-    const startsMs = Date.now();
     const ports = {
-      clock: {
-        nowMs: () => startsMs + clock.nowMs(),
-        monotonicMs: () => clock.monotonicMs(),
-        sleep: (ms: number, signal?: AbortSignal) => clock.sleep(ms, signal),
-      },
+      clock,
       journal: { log: (_level: string, message: string) => void lines.push(message) },
     };
     const brokers = await openBrokers(config, ports);

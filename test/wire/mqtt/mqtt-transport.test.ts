@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { once } from 'node:events';
@@ -12,6 +12,7 @@ import { decodePresence, decodeReport, encodePresence } from '../../../src/wire/
 import type { Presence } from '../../../src/wire/report/report.ts';
 import { DeviceSession } from '../../../src/device/session/device-session.ts';
 import type { ConnectionState } from '../../../src/device/session/session-options.ts';
+import { answeringServer } from '../../support/answering-server.ts';
 import { aedesBroker, hasMosquitto, mosquittoBroker, type RealBroker } from '../../support/real-brokers.ts';
 import { sampleEvent, sampleReport } from '../../support/sample-messages.ts';
 import { systemClock, until } from '../../support/system-clock.ts';
@@ -208,21 +209,9 @@ describe('the reason of a failed connection', () => {
 
   /** A server that answers every connection with `bytes`. */
   async function answering(bytes: Buffer): Promise<string> {
-    const sockets = new Set<Socket>();
-    const server = createServer((socket) => {
-      sockets.add(socket);
-      socket.on('error', () => undefined);
-      socket.once('data', () => socket.write(bytes));
-    }).listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    opened.push(async () => {
-      sockets.forEach((socket) => socket.destroy());
-      server.close();
-      await once(server, 'close');
-    });
-    const address = server.address();
-    if (address === null || typeof address === 'string') throw new Error('no port');
-    return `127.0.0.1:${address.port}`;
+    const server = await answeringServer(bytes, false);
+    opened.push(() => server.close());
+    return `127.0.0.1:${server.port}`;
   }
 
   it('is unreachable when no program listens', async () => {

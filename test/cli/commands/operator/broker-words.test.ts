@@ -1,10 +1,9 @@
 import { execFileSync } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { answeringServer } from '../../../support/answering-server.ts';
 import { freePort } from '../../../../qemu/free-port.ts';
 import { hasMosquitto, mosquittoBroker } from '../../../support/real-brokers.ts';
 import { wherry, type Run } from '../../../support/recording-terminal.ts';
@@ -52,19 +51,9 @@ async function mosquitto(config = ''): Promise<number> {
 
 /** A server that answers the first bytes of each connection, and then ends it. */
 async function answering(bytes: Uint8Array | string): Promise<string> {
-  const sockets = new Set<Socket>();
-  const server = createServer((socket) => {
-    sockets.add(socket);
-    socket.on('error', () => undefined);
-    socket.once('data', () => socket.end(bytes));
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  opened.push(async () => {
-    sockets.forEach((socket) => socket.destroy());
-    server.close();
-    await once(server, 'close');
-  });
-  return `mqtt://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const server = await answeringServer(bytes, true);
+  opened.push(() => server.close());
+  return `mqtt://127.0.0.1:${server.port}`;
 }
 
 /** Of one authority: certificates for 127.0.0.1, for another name, and of another time. */

@@ -239,14 +239,9 @@ describe.runIf(hasMosquitto)('a renewed certificate at a Mosquitto that requires
 
   /** What wherryd does with the files of the tree. */
   async function device() {
-    const clock = new FakeClock();
-    const startsMs = Date.now();
+    const clock = new FakeClock(Date.now());
     const ports = {
-      clock: {
-        nowMs: () => startsMs + clock.nowMs(),
-        monotonicMs: () => clock.monotonicMs(),
-        sleep: (ms: number, signal?: AbortSignal) => clock.sleep(ms, signal),
-      },
+      clock,
       journal: { log: () => undefined },
     };
     const config = {
