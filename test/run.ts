@@ -1,7 +1,14 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { stripVTControlCharacters } from 'node:util';
 import { startVitest, type TestCase, type TestModule, type Vitest } from 'vitest/node';
+
+/** How many lines of a difference are named once more. */
+const shownDifferences = 20;
+
+/** What a failure has to say for itself. */
+type Failure = NonNullable<ReturnType<TestModule['errors']>>[number];
 
 /**
  * Runs the unit tests and then the board tests, names the tests that failed once more, and closes
@@ -50,7 +57,10 @@ interface Totals {
   skipped: number;
   /** Why others were skipped, and how many for each reason. */
   readonly reasons: Map<string, number>;
-  /** File, name and first message of each failure. A long log hides the place where it happened. */
+  /**
+   * File, name, first message and difference of each failure. A long log hides the place where it
+   * happened.
+   */
   readonly failures: string[];
 }
 
@@ -77,12 +87,14 @@ function count(vitest: Vitest, totals: Totals): void {
   }
 }
 
-function failureLine(
-  module: TestModule,
-  name: string,
-  errors: readonly { readonly message: string }[] | undefined,
-): string {
-  return `${module.relativeModuleId}: ${name}\n  ${errors?.[0]?.message ?? 'it did not end'}`;
+function failureLine(module: TestModule, name: string, errors: readonly Failure[] | undefined): string {
+  const [error] = errors ?? [];
+  const place = error?.stacks?.[0];
+  const at = place === undefined ? '' : ` (line ${place.line})`;
+  const difference = typeof error?.diff === 'string' ? error.diff : '';
+  const changed = difference.split('\n').filter((line) => /^[-+]/.test(stripVTControlCharacters(line)));
+  const lines = [error?.message ?? 'it did not end', ...changed.slice(0, shownDifferences)];
+  return `${module.relativeModuleId}${at}: ${name}\n  ${lines.join('\n  ')}`;
 }
 
 await main(process.argv.slice(2));

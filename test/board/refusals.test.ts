@@ -244,7 +244,8 @@ describe.each(oneBoard)('bad input on %s:', (boardName) => {
     good = scene.desired([{ name: 'good', image: busybox }]);
     expect(await scene.deploy(good)).toMatchObject({ outcome: 'committed' });
     await scene.report((report) => report.pods.length === 1 && report.pods.every((pod) => pod.healthy));
-    before = (await look()).device;
+    before = await look();
+    await newInJournal();
     expect(before).toContain(`/var/lib/wherry/images/${busybox.id}.erofs\n`);
     expect(before).toMatch(/^MainPID=[1-9]/m);
   });
@@ -255,21 +256,24 @@ describe.each(oneBoard)('bad input on %s:', (boardName) => {
   /**
    * The process of the good pod, and every name where a refused image could have left something.
    */
-  async function look(): Promise<{ device: string; journal: Record<string, string>[] }> {
-    const out = await scene.board.check(`
+  async function look(): Promise<string> {
+    return await scene.board.check(`
       systemctl show -p MainPID -p NRestarts -p ActiveState 'wherry-pod-good.*-main.service'
       find /var/lib/wherry/images /var/lib/wherry/partial /run/wherry /etc/systemd/system -xdev | sort
       find /var/lib/wherry/pods -maxdepth 1
       findmnt -rn -o TARGET | grep wherry | sort
       ls -d ${outside} 2>&1
       systemctl list-units --all --plain --no-legend 'wherry-p*' | awk '{ print $1, $3 }'
-      echo ----
-      journalctl --sync
-      journalctl -q --cursor-file=/run/refusals.cursor -u wherryd -o json
     `);
-    const [device = '', journal = ''] = out.split('----\n');
-    const lines = journal.split('\n').filter((line) => line !== '');
-    return { device, journal: lines.map((line) => JSON.parse(line) as Record<string, string>) };
+  }
+
+  /** What wherryd wrote since the last call. */
+  async function newInJournal(): Promise<Record<string, string>[]> {
+    const out = await scene.board.check(
+      'journalctl --sync; journalctl -q --cursor-file=/run/refusals.cursor -u wherryd -o json',
+    );
+    const lines = out.split('\n').filter((line) => line !== '');
+    return lines.map((line) => JSON.parse(line) as Record<string, string>);
   }
 
   /**
@@ -289,13 +293,14 @@ describe.each(oneBoard)('bad input on %s:', (boardName) => {
         ? refused?.code === code && refused.message === message
         : deployment?.version === event.version && deployment.phase === 'refused' && deployment.code === code,
     );
-    const { device, journal } = await look();
-    const coded = journal.filter((line) => line['WHERRY_CODE'] !== undefined);
+    const coded = (await newInJournal()).filter((line) => line['WHERRY_CODE'] !== undefined);
     expect(coded.map((line) => line['WHERRY_CODE'])).toEqual([code]);
     expect(coded[0]?.['MESSAGE']).toContain(message);
     expect(coded[0]?.['MESSAGE']).not.toContain('\n');
     expect(coded[0]?.['PRIORITY']).toBe('3');
-    expect(kept === '' ? device : device.replace(`${kept}\n`, '')).toBe(before);
+    // The record of the report that was heard is written under another name and renamed.
+    const device = async (): Promise<string> => (await look()).replace(kept === '' ? '' : `${kept}\n`, '');
+    await expect.poll(device, { timeout: 60_000 }).toBe(before);
     expect(scene.events).toHaveLength(count + 1);
     return { ...event, message };
   }
@@ -343,7 +348,7 @@ describe.each(oneBoard)('bad input on %s:', (boardName) => {
     await expectRefusal('pod-user-unknown', count, object);
     await scene.board.check('wherry gc');
     await scene.board.waitFor(`test ! -e ${object}`);
-    expect((await look()).device).toBe(before);
+    await expect.poll(look, { timeout: 60_000 }).toBe(before);
   });
 
   it('[C41] and afterwards the pod and its version are the same', async () => {

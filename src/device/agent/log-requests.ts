@@ -5,6 +5,7 @@ import { encodeLogAnswer } from '../../wire/report/index.ts';
 import { decodeEnvelope, type LogRequest } from '../../wire/trust/index.ts';
 import { LogStopped, streamLog, type StreamPorts } from './log-stream.ts';
 import { refusalBudget } from './message-policy.ts';
+import { Rounds } from './rounds.ts';
 import { TokenBucket } from './token-bucket.ts';
 
 export interface LogRequestPorts extends StreamPorts {
@@ -35,7 +36,7 @@ export class LogRequests {
   readonly #refusals = refusalBudget();
   readonly #stopping = new AbortController();
   #waiting: Uint8Array | undefined;
-  #handling: Promise<void> | undefined;
+  readonly #handling = new Rounds(() => this.#handleWaiting());
   #answer: { readonly abort: AbortController; readonly done: Promise<void> } | undefined;
 
   constructor(ports: LogRequestPorts) {
@@ -44,7 +45,7 @@ export class LogRequests {
 
   /** Whether a request is examined or answered. */
   get busy(): boolean {
-    return this.#handling !== undefined || this.#answer !== undefined;
+    return this.#handling.done !== undefined || this.#answer !== undefined;
   }
 
   /**
@@ -58,14 +59,14 @@ export class LogRequests {
       return;
     }
     this.#waiting = message;
-    this.#handling ??= this.#handleWaiting().finally(() => (this.#handling = undefined));
+    this.#handling.begin();
   }
 
   async close(): Promise<void> {
     this.#waiting = undefined;
     this.#stopping.abort(new LogStopped('stopped'));
     this.#answer?.abort.abort(new LogStopped('stopped'));
-    await this.#handling;
+    await this.#handling.done;
     await this.#answer?.done;
   }
 

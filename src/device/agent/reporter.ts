@@ -1,6 +1,7 @@
 import type { Clock } from '../../core/ports/index.ts';
 import type { DeviceReport } from '../../wire/report/index.ts';
 import { isNews } from './news.ts';
+import { Rounds } from './rounds.ts';
 
 /**
  * Reports are at least this far apart, so that a storm of changes costs a bounded number of
@@ -19,7 +20,7 @@ export class Reporter {
   private readonly onError: (error: unknown) => void;
   private wanted: 'no' | 'if-news' | 'yes' = 'no';
   private last: DeviceReport | undefined;
-  private working: Promise<void> | undefined;
+  private readonly rounds = new Rounds(() => this.work().catch((error: unknown) => this.onError(error)));
   private lastMs = Number.NEGATIVE_INFINITY;
 
   constructor(
@@ -37,19 +38,13 @@ export class Reporter {
   /** Asks for a report of what is now. */
   request(): void {
     this.wanted = 'yes';
-    this.begin();
+    this.rounds.begin();
   }
 
   /** Asks for a report if it has something to say that the last one did not. */
   look(): void {
     if (this.wanted === 'no') this.wanted = 'if-news';
-    this.begin();
-  }
-
-  private begin(): void {
-    this.working ??= this.work()
-      .catch(this.onError)
-      .finally(() => (this.working = undefined));
+    this.rounds.begin();
   }
 
   private async work(): Promise<void> {

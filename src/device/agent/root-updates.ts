@@ -6,6 +6,7 @@ import { acceptRoot, type TrustedRoot } from '../deploy/index.ts';
 import { inTurn } from './in-turn.ts';
 import { checkEnvelope, examinationBudget, isVerdict } from './message-policy.ts';
 import type { RootFile } from './root-files.ts';
+import { Rounds } from './rounds.ts';
 import type { StateFile } from './state-file.ts';
 
 export interface RootPorts {
@@ -45,7 +46,7 @@ export class RootUpdates {
   readonly #stopping = new AbortController();
   readonly #looking = inTurn();
   #waiting: { readonly version: number; readonly message: Uint8Array } | undefined;
-  #handling: Promise<void> | undefined;
+  readonly #handling = new Rounds(() => this.#handleWaiting());
   #lastDigest = '';
   /** What was found in the files the last time. */
   #seenFiles = '';
@@ -64,7 +65,7 @@ export class RootUpdates {
   receive(version: number, message: Uint8Array): void {
     if (this.#stopping.signal.aborted || version !== this.#nextVersion()) return;
     this.#waiting = { version, message };
-    this.#handling ??= this.#handleWaiting().finally(() => (this.#handling = undefined));
+    this.#handling.begin();
   }
 
   /** There is a new connection: a newer root may be about to come. */
@@ -84,7 +85,7 @@ export class RootUpdates {
     for (;;) {
       signal.throwIfAborted();
       const leftMs = this.#graceEndsMs - this.#ports.clock.monotonicMs();
-      if (this.#handling !== undefined) await this.#handling;
+      if (this.#handling.done !== undefined) await this.#handling.done;
       else if (leftMs > 0) await this.#ports.clock.sleep(leftMs, signal);
       else break;
     }
@@ -94,7 +95,7 @@ export class RootUpdates {
   async close(): Promise<void> {
     this.#waiting = undefined;
     this.#stopping.abort(new Error('wherryd is stopping'));
-    await this.#handling;
+    await this.#handling.done;
   }
 
   #nextVersion(): number | undefined {

@@ -25,6 +25,7 @@ import {
   repeatBudget,
 } from './message-policy.ts';
 import { asRefusal, NotObeyed, orNotObeyed } from './not-obeyed.ts';
+import { Rounds } from './rounds.ts';
 import type { StateFile } from './state-file.ts';
 
 export interface SupervisorPorts extends AnswerPorts {
@@ -70,7 +71,7 @@ export class Supervisor {
   private readonly ports: SupervisorPorts;
   private readonly groups: readonly string[];
   private readonly inbox: Inbox;
-  private handling: Promise<void> | undefined;
+  private readonly handling = new Rounds(() => this.handleWaiting());
   /**
    * An image could not be replaced: the command is judged once more when it is told again, at the
    * next connection.
@@ -104,14 +105,14 @@ export class Supervisor {
    */
   get busy(): boolean {
     const waits = this.answers.deployment?.phase === 'wait';
-    return (this.running !== undefined && !waits) || this.handling !== undefined;
+    return (this.running !== undefined && !waits) || this.handling.done !== undefined;
   }
 
   /** Resolves when nothing is under way. */
   async rest(): Promise<void> {
     while (this.busy) {
       const waiting = new Promise<void>((resolve) => this.waitObservers.push(resolve));
-      await Promise.race([this.running?.done ?? this.handling, waiting]);
+      await Promise.race([this.running?.done ?? this.handling.done, waiting]);
     }
   }
 
@@ -127,7 +128,7 @@ export class Supervisor {
     if (this.stopping.signal.aborted) return; // the broker tells it again at the next start
     if (!this.isWellFormed(message, slot)) return; // and never takes the place of one that may be a command
     slot.waiting = message;
-    this.handling ??= this.handleWaiting().finally(() => (this.handling = undefined));
+    this.handling.begin();
   }
 
   /**
@@ -152,7 +153,7 @@ export class Supervisor {
     const reason = new Error('wherryd is stopping');
     this.stopping.abort(reason);
     this.running?.abort.abort(reason);
-    await this.handling;
+    await this.handling.done;
     await this.running?.done;
   }
 

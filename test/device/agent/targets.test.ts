@@ -144,6 +144,16 @@ describe('a device in groups', () => {
     ]);
   });
 
+  it('[C177] takes a command that comes in one packet with one that it has judged before', async () => {
+    const { supervisor, publish, answers } = device(['kitchen']);
+    await publish('device 1 a');
+    await publish('device 2 withdrawn');
+    supervisor.receive(Buffer.from('device 2 withdrawn'));
+    supervisor.receive(Buffer.from('kitchen 3 b'), 'kitchen');
+    await rest();
+    expect(answers().at(-1)).toBe('kitchen 3 committed');
+  });
+
   it('[C177] ends a deployment that is under way when its target is withdrawn', async () => {
     const { publish, world, answers } = device(['kitchen']);
     await publish('kitchen 1 a');
