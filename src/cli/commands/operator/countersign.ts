@@ -4,7 +4,6 @@ import {
   FleetDirectory,
   messageFor,
   namedSecrets,
-  onEachMember,
   publishEnvelope,
   readSecrets,
   replaceFile,
@@ -23,6 +22,7 @@ import { withLink, type Context } from '../../context.ts';
 import type { CountersignFlags } from '../../flags.ts';
 import { signerOf } from '../../signing.ts';
 import { finish } from './follow-published.ts';
+import { followed } from './group-members.ts';
 
 /**
  * `wherry countersign`: a second person signs the command that a first one has made, and publishes
@@ -66,9 +66,8 @@ export async function countersign(context: Context, file: string, flags: Counter
     await link.listen(group === undefined ? [device] : 'all');
     const before = link.views();
     const published = await publishEnvelope({ fleet, link }, device, desired.version, message);
-    const members =
-      group === undefined ? [published] : onEachMember({ fleet, link }, published, group, before);
-    await finish(context, members, flags);
+    const { wait } = flags;
+    await finish(context, followed(context, { fleet, link }, [published], { group, wait }, before), flags);
   });
 }
 

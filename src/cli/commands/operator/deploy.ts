@@ -4,7 +4,6 @@ import {
   FleetDirectory,
   isMember,
   noReportOf,
-  onEachMember,
   previewDeploy,
   publishContent,
   readSecrets,
@@ -14,14 +13,13 @@ import {
   signContent,
   targetName,
   type FleetLink,
-  type Published,
   type DesiredContent,
-  type DeviceView,
   type TargetName,
 } from '../../../operator/fleet/index.ts';
 import { Refusal } from '../../../core/refusal/index.ts';
 import { contentFrom } from './deploy-content.ts';
 import { finish } from './follow-published.ts';
+import { followed, noteReaders } from './group-members.ts';
 import { withLink, type Context } from '../../context.ts';
 import type { CommandSigningFlags, DeployFlags, WaitFlags } from '../../flags.ts';
 import { signerOf } from '../../signing.ts';
@@ -53,42 +51,6 @@ export async function deploy(context: Context, names: readonly string[], flags: 
     if (flags.signOnly === true) return;
     await finish(context, followed(context, { fleet, link }, published, flags, before), flags);
   });
-}
-
-/** Where the list of the operator and the reports of devices differ about who is in a group. */
-function noteReaders(
-  { terminal }: Context,
-  group: string,
-  listed: readonly string[],
-  views: readonly DeviceView[],
-): void {
-  for (const view of views) {
-    const { device, report } = view;
-    if (report === undefined || listed.length === 0) continue;
-    if (isMember(view, group) === listed.includes(device)) continue;
-    terminal.err(
-      listed.includes(device)
-        ? `${device} can read these secrets and does not report to be in ${group}: is it still to be listed in fleet.toml?\n`
-        : `${device} reports to be in ${group} and cannot read this command: fleet.toml does not list it\n`,
-    );
-  }
-}
-
-/** What is followed: the devices of a group answer for it. */
-function followed(
-  { terminal }: Context,
-  means: { readonly fleet: FleetDirectory; readonly link: FleetLink },
-  published: readonly Published[],
-  { group, wait }: Pick<DeployFlags, 'group' | 'wait'>,
-  before: readonly DeviceView[],
-): readonly Published[] {
-  if (group === undefined || !wait) return published;
-  const members = published.flatMap((one) => onEachMember(means, one, group, before));
-  if (members.length === 0) {
-    const version = published[0]?.version ?? 0;
-    terminal.err(`version ${version} of the group ${group} is published; no device reports to be in it\n`);
-  }
-  return members;
 }
 
 function previewed(
