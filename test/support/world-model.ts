@@ -142,6 +142,10 @@ export class WorldModel implements World, StateKeeper {
         this.note(`start ${step.pod}`, 'start');
         this.running.add(step.pod);
         break;
+      case 'schedule':
+        this.note(`schedule ${step.pod}`);
+        this.running.add(step.pod);
+        break;
       case 'stop':
         // systemd stops them all at once, so the power may go when some have ended.
         for (const unit of step.units) {

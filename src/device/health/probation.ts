@@ -7,6 +7,8 @@ export interface AppSample {
   readonly subState: string;
   readonly restarts: number;
   readonly lastResult: string;
+  /** Of an app of a scheduled pod: the ActiveState of the pod's timer. */
+  readonly timer?: string;
   /** What its probes came to; undefined when it has none. */
   readonly probe?: ProbeState;
   /**
@@ -63,6 +65,8 @@ export class Probation {
   private readonly rules: ProbationRules;
   private readonly startMs: number;
   private readonly restartsBefore: ReadonlyMap<string, number>;
+  /** Scheduled apps whose last run, before the probation, failed. */
+  private readonly failedBefore: ReadonlySet<string>;
   private restartsSeen = 0;
   private healthySinceMs: number | undefined;
   private brokerLostAtMs: number | undefined;
@@ -71,6 +75,7 @@ export class Probation {
     this.rules = rules;
     this.startMs = nowMs;
     this.restartsBefore = new Map(first.map((sample) => [sample.app, sample.restarts]));
+    this.failedBefore = new Set(first.filter(hasFailedRun).map(({ app }) => app));
   }
 
   /**
@@ -92,8 +97,12 @@ export class Probation {
       const end = this.fatal(sample);
       if (end !== undefined) return { outcome: 'unhealthy', app: sample.app, ...end };
     }
-    const restarts = samples.reduce((sum, sample) => sum + sample.restarts, 0);
-    const unhealthy = samples.find((sample) => whyUnhealthy(sample) !== undefined);
+    // A run of a scheduled pod begins to count anew.
+    const restarts = samples.reduce((sum, { timer, restarts }) => sum + (timer ? 0 : restarts), 0);
+    const unhealthy = samples.find(
+      (sample) =>
+        whyUnhealthy(sample) !== undefined && !(hasFailedRun(sample) && this.failedBefore.has(sample.app)),
+    );
     if (unhealthy !== undefined || lost !== 'no') this.healthySinceMs = undefined;
     else if (this.healthySinceMs === undefined || restarts !== this.restartsSeen) this.healthySinceMs = nowMs;
     this.restartsSeen = restarts;
@@ -123,6 +132,10 @@ export class Probation {
 
   private fatal(sample: AppSample): { readonly reason: string; readonly byProbe: boolean } | undefined {
     const ended = (reason: string) => ({ reason, byProbe: false });
+    if (sample.timer !== undefined) {
+      const counts = hasFailedRun(sample) && !this.failedBefore.has(sample.app);
+      return counts ? ended(`ended with ${sample.lastResult}`) : undefined;
+    }
     if (sample.activeState === 'failed') return ended(`ended with ${sample.lastResult}`);
     const restarts = sample.restarts - (this.restartsBefore.get(sample.app) ?? 0);
     if (restarts > this.rules.maxRestarts)
@@ -136,10 +149,18 @@ export class Probation {
 
 /** Why an app is not healthy at this moment; undefined when it is. */
 export function whyUnhealthy(sample: AppSample): string | undefined {
+  if (sample.timer !== undefined) {
+    if (sample.timer !== 'active') return `is not scheduled: its timer is ${sample.timer}`;
+    return hasFailedRun(sample) ? `ended with ${sample.lastResult}` : undefined;
+  }
   if (sample.activeState !== 'active')
     return `is ${sample.activeState}/${sample.subState} (${sample.lastResult})`;
   const { probe } = sample;
   return probe === undefined || probe.state === 'passing'
     ? undefined
     : `does not pass its probe: ${probe.detail}`;
+}
+
+function hasFailedRun({ timer, activeState }: AppSample): boolean {
+  return timer !== undefined && activeState === 'failed';
 }

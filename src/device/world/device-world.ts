@@ -212,6 +212,10 @@ export class DeviceWorld implements World {
 
   async forget(pods: readonly DeployedPod[]): Promise<void> {
     const { files, systemd } = this.ports;
+    const timers = new Set(this.pods.map(({ timer }) => timer));
+    for (const { timer } of pods) {
+      if (timer !== undefined && !timers.has(timer)) await systemd.forgetRuns(timer);
+    }
     await files.remove(pods, this.pods);
     // systemd keeps a failed unit until it is reset, even without its file.
     const kept = new Set(this.pods.flatMap((pod) => pod.services.map(({ unit }) => unit)));
