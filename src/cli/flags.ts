@@ -213,6 +213,11 @@ export interface RolloutStartFlags extends DatabaseFlags, ContentFlags, SigningF
   readonly approve?: true;
   readonly undo: boolean;
   readonly wait: boolean;
+  readonly signOnly?: true;
+}
+
+export interface RolloutSignFlags extends DatabaseFlags, SigningFlags {
+  readonly dryRun?: true;
 }
 
 export interface RolloutChangeFlags extends DatabaseFlags {

@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { Refusal } from '../../../core/refusal/index.ts';
 import {
+  addSignature,
+  enoughSignatures,
   FleetDirectory,
   messageFor,
   namedSecrets,
@@ -8,17 +10,10 @@ import {
   publishEnvelope,
   readSecrets,
   replaceFile,
-  requireEnough,
+  signatureOf,
   targetName,
 } from '../../../operator/fleet/index.ts';
-import {
-  alreadyVerified,
-  decodeDesiredState,
-  decodeEnvelope,
-  encodeEnvelope,
-  groupOf,
-} from '../../../wire/trust/index.ts';
-import { reviewSignatures } from '../../../wire/trust/openpgp.ts';
+import { alreadyVerified, decodeDesiredState, decodeEnvelope, groupOf } from '../../../wire/trust/index.ts';
 import { withLink, type Context } from '../../context.ts';
 import type { CountersignFlags } from '../../flags.ts';
 import { signerOf } from '../../signing.ts';
@@ -35,7 +30,7 @@ export async function countersign(context: Context, file: string, flags: Counter
     throw new Refusal('not-found', `the command ${file} cannot be read`, { cause });
   });
   const values = await readSecrets(fleet, flags.secret ?? []);
-  const { payload, signatures } = decodeEnvelope(bytes);
+  const { payload } = decodeEnvelope(bytes);
   const desired = decodeDesiredState(alreadyVerified(payload, 'own-history'));
   const device = targetName(desired.target);
   if (desired.fleet !== fleet.config.fleet)
@@ -47,18 +42,20 @@ export async function countersign(context: Context, file: string, flags: Counter
   }
   const pods = desired.pods.map(({ name }) => name).join(', ');
   context.terminal.err(`${device}: version ${desired.version} runs ${pods === '' ? 'nothing' : pods}\n`);
-  const atSeconds = Math.floor(context.clock.nowMs() / 1000);
-  const added =
-    sign === undefined ? await signByFleet(fleet, payload, atSeconds) : await sign(payload, atSeconds);
-  const envelope = encodeEnvelope({ payload, signatures: await withSignature(payload, signatures, added) });
+  const { envelope, alone } = await addSignature(
+    bytes,
+    await signatureOf(fleet, sign),
+    Math.floor(context.clock.nowMs() / 1000),
+  );
+  const requireEnough = await enoughSignatures({ fleet, clock: context.clock });
+  await requireEnough(alone, { threshold: 1 });
   await replaceFile(file, envelope);
   if (!flags.publish) {
-    await requireEnough({ fleet, clock: context.clock }, envelope, 1);
     if (context.json) context.terminal.out(JSON.stringify({ device, version: desired.version, file }));
     else context.terminal.out(`signed ${file}`);
     return;
   }
-  await requireEnough({ fleet, clock: context.clock }, envelope);
+  await requireEnough(envelope, { advice: `have others sign ${file} with "wherry countersign"` });
   const message = await messageFor(fleet, device, envelope, values);
   await fleet.addSignatures(device, desired.version, envelope, payload, message);
   await withLink(context, async (link) => {
@@ -70,25 +67,4 @@ export async function countersign(context: Context, file: string, flags: Counter
       group === undefined ? [published] : onEachMember({ fleet, link }, published, group, before);
     await finish(context, members, flags);
   });
-}
-
-async function signByFleet(fleet: FleetDirectory, payload: Uint8Array, atSeconds: number): Promise<string> {
-  const { signDetached } = await import('../../../wire/trust/sign.ts');
-  return await signDetached(
-    payload,
-    await fleet.key('deploy', 'private'),
-    atSeconds,
-    await fleet.copiesOf('deploy'),
-  );
-}
-
-/** The same signature twice says nothing more; an envelope has room for eight. */
-async function withSignature(
-  payload: Uint8Array,
-  signatures: readonly string[],
-  added: string,
-): Promise<readonly string[]> {
-  // Whether it is one at all; whose it is, `requireEnough` asks.
-  await reviewSignatures(payload, [added], [], { nowSeconds: 0, clockTrusted: false });
-  return [...new Set([...signatures, added])];
 }

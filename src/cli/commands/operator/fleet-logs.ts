@@ -37,7 +37,9 @@ export async function fleetLogs(
       nowSeconds,
       await signatureOf(fleet, signerOf(flags)),
     );
-    await requireEnough({ fleet, clock }, signed);
+    await requireEnough({ fleet, clock }, signed, {
+      advice: 'a request for logs has one signature; read them on the device with "wherry logs"',
+    });
     return signed;
   });
   const text = new TextDecoder();
