@@ -142,7 +142,7 @@ export interface DeviceFilterFlags {
   readonly label?: readonly string[];
 }
 
-export interface FleetLogFlags extends SigningFlags {
+export interface FleetLogFlags extends CommandSigningFlags {
   /** How long ago the first line was written, in seconds. */
   readonly since?: number;
   readonly lines?: number;
