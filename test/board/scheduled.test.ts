@@ -27,7 +27,7 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
     },
     annotations: Object.entries(annotations).map(([name, value]) => ({ name, value })),
   });
-  const set = (schedule: string) =>
+  const set = (schedule: string, { script = main, probationSeconds = 1 } = {}) =>
     scene.desired(
       [
         {
@@ -35,7 +35,7 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
           manifest: {
             apps: [
               app('setup', 'echo setup >>/data/runs; touch /run-of-setup', { 'wherry/once': 'true' }),
-              app('main', main, { 'wherry/after': 'setup' }),
+              app('main', script, { 'wherry/after': 'setup' }),
             ],
             volumes: [{ name: 'data', kind: 'host', source: '/srv/tick' }],
             annotations: Object.entries({
@@ -45,7 +45,7 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
           },
         },
       ],
-      { policy: { probationSeconds: 1, reconnectWindowSeconds: 1, limits: 'best-effort' } },
+      { policy: { probationSeconds, reconnectWindowSeconds: 1, limits: 'best-effort' } },
     );
   const runs = async () => (await scene.board.check('cat /srv/tick/runs')).trim().split('\n');
   /** Until `count` more runs have ended. */
@@ -97,13 +97,24 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
     });
   });
 
-  it('leaves no timer of the version before, and waits [C220]', async () => {
+  it('whose run fails in the probation is rolled back, and runs as before [C220]', async () => {
+    expect(await scene.deploy(set('*:*:0/1', { script: 'exit 7', probationSeconds: 60 }))).toMatchObject({
+      ...{ outcome: 'rolled-back', code: 'probation-failed' },
+      message: expect.stringMatching(/^app main ended with exit-code/) as string,
+    });
+    await moreRuns(1);
+  });
+
+  it('leaves neither timer nor run of the version before, and waits [C220]', async () => {
+    await scene.board.check('touch /srv/tick/hang');
+    await scene.board.waitFor("systemctl is-active 'wherry-run-tick.*.target'");
     expect(await scene.deploy(set('*-01-01 00:00:00 UTC'))).toMatchObject({ outcome: 'committed' });
     const before = await runs();
     expect(await present()).toEqual(['wherry-timer-tick.timer']);
     expect(await scene.board.check("ls /etc/systemd/system | grep -c '^wherry-timer-'")).toBe('1\n');
     expect(await scene.board.check(stamps)).toBe('1\n');
     expect(await runs()).toEqual(before);
+    await scene.board.check('rm /srv/tick/hang');
   });
 
   it('runs by command, keeps how that ended, and leaves nothing but its timer [C218] [C221] [C222]', async () => {
@@ -129,7 +140,9 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
 
   it('is ended by command, and its timer goes on [C222]', async () => {
     await scene.board.check('rm /srv/tick/fail; touch /srv/tick/hang; wherry pod start tick');
-    expect(await present()).toContain('wherry-run-tick.target');
+    await expect
+      .poll(present, { timeout: 30_000, interval: 200 })
+      .toEqual(expect.arrayContaining(['wherry-run-tick.target', 'wherry-pod-tick-main.service']));
     const { stderr } = await scene.board.run('wherry pod stop tick');
     expect(stderr).toContain('note: tick runs again by its schedule');
     await expect.poll(present, { timeout: 30_000, interval: 200 }).toEqual(rest);

@@ -65,8 +65,6 @@ export class Probation {
   private readonly rules: ProbationRules;
   private readonly startMs: number;
   private readonly restartsBefore: ReadonlyMap<string, number>;
-  /** Scheduled apps whose last run, before the probation, failed. */
-  private readonly failedBefore: ReadonlySet<string>;
   private restartsSeen = 0;
   private healthySinceMs: number | undefined;
   private brokerLostAtMs: number | undefined;
@@ -75,7 +73,6 @@ export class Probation {
     this.rules = rules;
     this.startMs = nowMs;
     this.restartsBefore = new Map(first.map((sample) => [sample.app, sample.restarts]));
-    this.failedBefore = new Set(first.filter(hasFailedRun).map(({ app }) => app));
   }
 
   /**
@@ -97,12 +94,8 @@ export class Probation {
       const end = this.fatal(sample);
       if (end !== undefined) return { outcome: 'unhealthy', app: sample.app, ...end };
     }
-    // A run of a scheduled pod begins to count anew.
-    const restarts = samples.reduce((sum, { timer, restarts }) => sum + (timer ? 0 : restarts), 0);
-    const unhealthy = samples.find(
-      (sample) =>
-        whyUnhealthy(sample) !== undefined && !(hasFailedRun(sample) && this.failedBefore.has(sample.app)),
-    );
+    const restarts = samples.reduce((sum, sample) => sum + sample.restarts, 0);
+    const unhealthy = samples.find((sample) => whyUnhealthy(sample) !== undefined);
     if (unhealthy !== undefined || lost !== 'no') this.healthySinceMs = undefined;
     else if (this.healthySinceMs === undefined || restarts !== this.restartsSeen) this.healthySinceMs = nowMs;
     this.restartsSeen = restarts;
@@ -132,10 +125,6 @@ export class Probation {
 
   private fatal(sample: AppSample): { readonly reason: string; readonly byProbe: boolean } | undefined {
     const ended = (reason: string) => ({ reason, byProbe: false });
-    if (sample.timer !== undefined) {
-      const counts = hasFailedRun(sample) && !this.failedBefore.has(sample.app);
-      return counts ? ended(`ended with ${sample.lastResult}`) : undefined;
-    }
     if (sample.activeState === 'failed') return ended(`ended with ${sample.lastResult}`);
     const restarts = sample.restarts - (this.restartsBefore.get(sample.app) ?? 0);
     if (restarts > this.rules.maxRestarts)
@@ -151,7 +140,8 @@ export class Probation {
 export function whyUnhealthy(sample: AppSample): string | undefined {
   if (sample.timer !== undefined) {
     if (sample.timer !== 'active') return `is not scheduled: its timer is ${sample.timer}`;
-    return hasFailedRun(sample) ? `ended with ${sample.lastResult}` : undefined;
+    const failed = sample.activeState === 'failed' || sample.subState.startsWith('auto-restart');
+    return failed ? `ended with ${sample.lastResult}` : undefined;
   }
   if (sample.activeState !== 'active')
     return `is ${sample.activeState}/${sample.subState} (${sample.lastResult})`;
@@ -159,8 +149,4 @@ export function whyUnhealthy(sample: AppSample): string | undefined {
   return probe === undefined || probe.state === 'passing'
     ? undefined
     : `does not pass its probe: ${probe.detail}`;
-}
-
-function hasFailedRun({ timer, activeState }: AppSample): boolean {
-  return timer !== undefined && activeState === 'failed';
 }

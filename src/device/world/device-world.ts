@@ -3,6 +3,7 @@ import {
   type DeviceState,
   type LoadedUnit,
   type PendingDeployment,
+  type ProbationTerms,
   type ReplacedObject,
   restorePods,
   rootsOf,
@@ -183,11 +184,7 @@ export class DeviceWorld implements World {
     return this.ports.connected();
   }
 
-  async probation(
-    pods: readonly DeployedPod[],
-    terms: { readonly seconds: number; readonly brokerLossMs?: number },
-    signal: AbortSignal,
-  ): Promise<void> {
+  async probation(pods: readonly DeployedPod[], terms: ProbationTerms, signal: AbortSignal): Promise<void> {
     await watchProbation(pods, terms, this.ports, signal);
   }
 

@@ -170,7 +170,7 @@ describe('a probation with a scheduled pod', () => {
 
   it('is passed without a run, and with runs that end well [C220]', () => {
     expect(judge(between, between, between, between).at(-1)).toBe('healthy');
-    const running: Partial<AppSample> = { timer: 'active', restarts: 1 };
+    const running: Partial<AppSample> = { timer: 'active' };
     expect(judge(between, running, between, running).at(-1)).toBe('healthy');
   });
 
@@ -180,10 +180,16 @@ describe('a probation with a scheduled pod', () => {
     expect(whyUnhealthy({ ...well, ...stopped })).toBe('is not scheduled: its timer is inactive');
   });
 
-  it('ends with a run that fails in it, and not with one that failed before [C220]', () => {
+  it('ends with a run that fails [C220]', () => {
     expect(judge(between, between, failed)).toEqual(['waiting', 'unhealthy']);
-    expect(judge(failed, failed, failed, failed).at(-1)).toBe('healthy');
-    // Outside of a probation both are told.
+    expect(judge(failed, failed)).toEqual(['unhealthy']);
+    const again = (restarts: number): Partial<AppSample> => ({
+      ...{ ...failed, activeState: 'activating', subState: 'auto-restart', restarts },
+    });
+    expect(judge(between, again(0), again(1), again(2), again(3)).slice(-2)).toEqual([
+      'waiting',
+      'unhealthy',
+    ]);
     expect(whyUnhealthy({ ...well, ...failed })).toBe('ended with exit-code');
   });
 });

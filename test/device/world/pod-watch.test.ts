@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Systemd, UnitStatus } from '../../../src/device/systemd/index.ts';
 import { PodWatch } from '../../../src/device/world/pod-watch.ts';
+import { watchProbation } from '../../../src/device/world/watch-probation.ts';
 import { ProbeWatch } from '../../../src/device/world/probe-watch.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { deployedPod } from '../../support/world-model.ts';
@@ -54,5 +55,28 @@ describe('the report of a pod', () => {
     await watch.report(pod);
     states.set('web.service', { ...ended('success') });
     expect((await watch.report(pod)).apps[0]?.lastResult).toBe('exit-code');
+  });
+});
+
+describe('the probation of a set with a scheduled pod [C220]', () => {
+  const backup = { ...deployedPod('web'), timer };
+  const after = async (unchanged: readonly string[]) => {
+    const states = new Map<string, Partial<UnitStatus>>([
+      [timer, { activeState: 'active' }],
+      ['web.service', { activeState: 'failed', result: 'exit-code' }],
+    ]);
+    const ports = { clock: new FakeClock(), watch: watched(states), connected: () => true };
+    await watchProbation([backup], { seconds: 0, unchanged }, ports, new AbortController().signal);
+  };
+
+  it('fails with a run of the new version', async () => {
+    await expect(after([])).rejects.toMatchObject({
+      code: 'probation-failed',
+      message: 'app main ended with exit-code',
+    });
+  });
+
+  it('does not judge a run of a pod that the deployment has not touched', async () => {
+    await expect(after([timer])).resolves.toBeUndefined();
   });
 });
