@@ -109,8 +109,8 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
     await scene.board.check('touch /srv/tick/hang');
     await scene.board.waitFor("systemctl is-active 'wherry-run-tick.*.target'");
     expect(await scene.deploy(set('*-01-01 00:00:00 UTC'))).toMatchObject({ outcome: 'committed' });
+    await expect.poll(present, { timeout: 30_000, interval: 200 }).toEqual(['wherry-timer-tick.timer']);
     const before = await runs();
-    expect(await present()).toEqual(['wherry-timer-tick.timer']);
     expect(await scene.board.check("ls /etc/systemd/system | grep -c '^wherry-timer-'")).toBe('1\n');
     expect(await scene.board.check(stamps)).toBe('1\n');
     expect(await runs()).toEqual(before);
