@@ -38,6 +38,7 @@ export {
   publishContent,
   requireEnough,
   signContent,
+  versionsForAll,
 } from './publish.ts';
 export {
   changeRoot,
@@ -52,4 +53,5 @@ export {
 export { isMember, parseTargetName, targetName, type TargetName } from './target-name.ts';
 export { messageFor, namedSecrets, readSecrets } from './secrets.ts';
 export { desiredOf, type DesiredContent, type Sign, signatureOf, signerOf } from './sign-content.ts';
+export { forecastShare, isAddressed, readShare, type ShareFlags } from './share.ts';
 export { type ChainedRoot, newestRoot, rootChain } from './root-chain.ts';

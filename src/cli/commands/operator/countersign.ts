@@ -17,6 +17,7 @@ import {
   decodeEnvelope,
   encodeEnvelope,
   groupOf,
+  shareOf,
 } from '../../../wire/trust/index.ts';
 import { reviewSignatures } from '../../../wire/trust/openpgp.ts';
 import { withLink, type Context } from '../../context.ts';
@@ -67,7 +68,9 @@ export async function countersign(context: Context, file: string, flags: Counter
     const before = link.views();
     const published = await publishEnvelope({ fleet, link }, device, desired.version, message);
     const members =
-      group === undefined ? [published] : onEachMember({ fleet, link }, published, group, before);
+      group === undefined
+        ? [published]
+        : onEachMember({ fleet, link }, published, group, before, shareOf(desired.target));
     await finish(context, members, flags);
   });
 }
