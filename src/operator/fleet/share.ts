@@ -40,6 +40,13 @@ export function readShare({ group, share, salt, withdraw }: ShareFlags): Share |
   return { from, to, ...(salt === undefined ? {} : { salt }) };
 }
 
+/** A share as the options have it, for who signs it or reads of it. */
+export function shareInWords({ from, to, salt }: Share): string {
+  const percent = (place: number): string => String(Number(((place / ringPlaces) * 100).toFixed(3)));
+  const salted = salt === undefined ? '' : ` (salt ${salt})`;
+  return `the share ${percent(from)}-${percent(to)}%${salted}`;
+}
+
 /** Whether a device reports to be in the group, and is in the share of it. */
 export function isAddressed(view: DeviceView, fleet: string, group: string, share?: Share): boolean {
   return isMember(view, group) && isInShare(share, fleet, view.device);

@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { type DeviceView, forecastShare, readShare } from '../../../src/operator/fleet/index.ts';
+import {
+  type DeviceView,
+  forecastShare,
+  readShare,
+  shareInWords,
+} from '../../../src/operator/fleet/index.ts';
 import { sampleReport } from '../../support/sample-messages.ts';
 
 const read = (share: string, salt?: string) =>
@@ -27,6 +32,13 @@ describe('--share [C227]', () => {
   it('10% is the lower part of 10-50%, without a gap', () => {
     for (let percent = 1; percent < 100; percent++)
       expect(read(`${percent}%`)?.to).toBe(read(`${percent}-100%`)?.from);
+  });
+
+  it('is told to who signs it as it was given', () => {
+    for (const text of ['0-10%', '10-50%', '0.5-99.999%']) {
+      const share = read(text, 'spring');
+      expect(share && shareInWords(share)).toBe(`the share ${text} (salt spring)`);
+    }
   });
 
   it('has a salt', () => {
