@@ -185,6 +185,7 @@ export interface FleetRenewFlags {
 
 export interface SimFlags {
   readonly prefix: string;
+  readonly group?: string;
   readonly broker?: readonly string[];
   readonly fault?: readonly string[];
   readonly badImage?: string;

@@ -40,9 +40,10 @@ export function readShare({ group, share, salt, withdraw }: ShareFlags): Share |
   return { from, to, ...(salt === undefined ? {} : { salt }) };
 }
 
-/** A share as the options have it, for who signs it or reads of it. */
+/** A share in words, to hundredths of a per cent. Only the end of the ring is 100 %. */
 export function shareInWords({ from, to, salt }: Share): string {
-  const percent = (place: number): string => String(Number(((place / ringPlaces) * 100).toFixed(3)));
+  const percent = (place: number): string =>
+    place === ringPlaces ? '100' : String(Math.min(99.99, Math.round((place / ringPlaces) * 10_000) / 100));
   const salted = salt === undefined ? '' : ` (salt ${salt})`;
   return `the share ${percent(from)}-${percent(to)}%${salted}`;
 }

@@ -35,10 +35,11 @@ describe('--share [C227]', () => {
   });
 
   it('is told to who signs it as it was given', () => {
-    for (const text of ['0-10%', '10-50%', '0.5-99.999%']) {
+    for (const text of ['0-10%', '10-50%', '0.5-99.99%', '25-100%']) {
       const share = read(text, 'spring');
       expect(share && shareInWords(share)).toBe(`the share ${text} (salt spring)`);
     }
+    expect(shareInWords({ from: 0, to: 65_535 })).toBe('the share 0-99.99%');
   });
 
   it('has a salt', () => {
