@@ -142,7 +142,7 @@ export interface DeviceFilterFlags {
   readonly label?: readonly string[];
 }
 
-export interface FleetLogFlags extends SigningFlags {
+export interface FleetLogFlags extends CommandSigningFlags {
   /** How long ago the first line was written, in seconds. */
   readonly since?: number;
   readonly lines?: number;
@@ -213,6 +213,11 @@ export interface RolloutStartFlags extends DatabaseFlags, ContentFlags, SigningF
   readonly approve?: true;
   readonly undo: boolean;
   readonly wait: boolean;
+  readonly signOnly?: true;
+}
+
+export interface RolloutSignFlags extends DatabaseFlags, SigningFlags {
+  readonly dryRun?: true;
 }
 
 export interface RolloutChangeFlags extends DatabaseFlags {

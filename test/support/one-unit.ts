@@ -28,6 +28,9 @@ export class OneUnit implements Systemd {
     this.calls.push(`reset ${unit}`);
     return Promise.resolve();
   }
+  forgetRuns(): Promise<void> {
+    return Promise.reject(new Error('a short-lived service has no timer'));
+  }
   start(): Promise<JobResult> {
     return Promise.reject(new Error('a short-lived service is run'));
   }

@@ -3,6 +3,7 @@ import {
   type DeployedPod,
   type DeviceState,
   type LoadedUnit,
+  type ProbationTerms,
   type ReplacedObject,
   type StateKeeper,
   type Step,
@@ -104,7 +105,7 @@ export class WorldModel implements World, StateKeeper {
   /** What the activation waits for, one after the other. */
   waits: string[] = [];
   hasBroker = true;
-  probationTerms: { seconds: number; brokerLossMs?: number } | undefined;
+  probationTerms: ProbationTerms | undefined;
 
   whyWait(): Promise<string | undefined> {
     return Promise.resolve(this.waits.shift());
@@ -142,6 +143,10 @@ export class WorldModel implements World, StateKeeper {
         this.note(`start ${step.pod}`, 'start');
         this.running.add(step.pod);
         break;
+      case 'schedule':
+        this.note(`schedule ${step.pod}`);
+        this.running.add(step.pod);
+        break;
       case 'stop':
         // systemd stops them all at once, so the power may go when some have ended.
         for (const unit of step.units) {
@@ -153,7 +158,7 @@ export class WorldModel implements World, StateKeeper {
     return Promise.resolve();
   }
 
-  probation(_pods: readonly DeployedPod[], terms: { seconds: number; brokerLossMs?: number }): Promise<void> {
+  probation(_pods: readonly DeployedPod[], terms: ProbationTerms): Promise<void> {
     this.probationTerms = terms;
     this.note('probation');
     return Promise.resolve();

@@ -107,7 +107,9 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
     waiting(
       program
         .command('countersign <file>')
-        .description('sign a command that somebody else has signed with --sign-only, and publish it'),
+        .description(
+          'sign a command or a request for logs that somebody else has signed with --sign-only, and publish it',
+        ),
     ),
   )
     .option('--signature <file>', 'a detached signature that was made elsewhere')

@@ -140,6 +140,8 @@ function addFleetLogs(fleet: Command, makeContext: MakeContext): void {
   )
     .option('--since <time>', 'not what is older, for example 15m or 2h', duration)
     .option('-n, --lines <count>', 'of what is there, only the newest lines', count)
+    .option('--sign-only', 'sign the request, do not send it: for requests that several people must sign')
+    .option('-o, --output <file>', 'where --sign-only writes the request', outputPath)
     .option('-f, --follow', 'go on with what the pod writes, until --for is over or Ctrl-C')
     .addOption(
       new Option('--for <time>', 'how long the device answers, at most 1h')

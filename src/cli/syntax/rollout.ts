@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { DatabaseFlags, RolloutChangeFlags, RolloutStartFlags } from '../flags.ts';
+import type { DatabaseFlags, RolloutChangeFlags, RolloutSignFlags, RolloutStartFlags } from '../flags.ts';
 import {
   describingPods,
   duration,
@@ -16,6 +16,22 @@ export function addRollout(program: Command, makeContext: MakeContext): void {
     .command('rollout')
     .description('bring the same pods to many devices, wave by wave, and stop by itself when they fail');
   addStart(rollout, makeContext);
+  signing(
+    withDatabase(
+      rollout
+        .command('sign <id>')
+        .description('sign the commands of a rollout that somebody else has started with --sign-only'),
+    ),
+  )
+    .option('--dry-run', 'only show what would be signed')
+    .addHelpText(
+      'after',
+      example('wherry rollout sign spring --dry-run', 'wherry rollout sign spring --gpg bob@example.com'),
+    )
+    .action(async (id: string, options: RolloutSignFlags, command: Command) => {
+      const { signRollout } = await import('../commands/controller/rollout-sign.ts');
+      await signRollout(makeContext(command.optsWithGlobals()), id, options);
+    });
   withDatabase(rollout.command('watch <id>').description('carry a rollout on and show it, until it is over'))
     .addHelpText('after', example('wherry rollout watch spring'))
     .action(async (id: string, options: DatabaseFlags, command: Command) => {
@@ -26,7 +42,10 @@ export function addRollout(program: Command, makeContext: MakeContext): void {
     ['pause', 'send no more commands until it is resumed'],
     ['resume', 'go on with a rollout that is paused or halted'],
     ['halt', 'stop a rollout; what was sent stays sent'],
-    ['undo', 'bring back, on every device that was touched, what it had before'],
+    [
+      'undo',
+      'bring back, on every device that was touched, what it had before; give up one that is not signed',
+    ],
     ['approve', 'let the next stage begin'],
   ] as const;
   for (const [name, description] of changes) {
@@ -89,6 +108,7 @@ function addStart(rollout: Command, makeContext: MakeContext): void {
     .option('--approve', 'wait for "wherry rollout approve" before each stage after the first')
     .option('--no-undo', 'sign no commands that bring back what devices have now')
     .option('--no-wait', 'only sign and store it: "wherry rollout watch" carries it out')
+    .option('--sign-only', 'sign it once and store it: others sign it with "wherry rollout sign"')
     .addHelpText(
       'after',
       example(

@@ -206,6 +206,48 @@ export class RolloutStore {
     return await this.#sql.transaction((query) => this.#commands(query, id, devices, undo));
   }
 
+  /** All signed commands of a rollout, by device. */
+  async allCommands(id: string): Promise<ReadonlyMap<string, Commands>> {
+    return await this.#sql.transaction(async (query) => {
+      const { rows } = await query(
+        'SELECT device, command, undo_command FROM wherry_members WHERE fleet = ? AND rollout = ? ORDER BY position',
+        [this.#fleet, id],
+      );
+      return new Map(
+        rows.map((row) => [
+          textOf(row, 'device'),
+          {
+            command: bytesOf(row, 'command'),
+            ...(row['undo_command'] === null ? {} : { undo: bytesOf(row, 'undo_command') }),
+          },
+        ]),
+      );
+    });
+  }
+
+  /** Keeps commands with more signatures, and the phase that follows. Whether this was done. */
+  async replaceCommands(
+    id: string,
+    revision: number,
+    commands: ReadonlyMap<string, Commands>,
+    phase: Phase,
+  ): Promise<boolean> {
+    return await this.#sql.transaction(async (query) => {
+      const { changed } = await query(
+        'UPDATE wherry_rollouts SET revision = revision + 1, phase = ? WHERE fleet = ? AND id = ? AND revision = ?',
+        [phase, this.#fleet, id, revision],
+      );
+      if (changed !== 1) return false;
+      for (const [device, { command, undo }] of commands) {
+        await query(
+          'UPDATE wherry_members SET command = ?, undo_command = ? WHERE fleet = ? AND rollout = ? AND device = ?',
+          [command, undo ?? null, this.#fleet, id, device],
+        );
+      }
+      return true;
+    });
+  }
+
   /** Keeps how commands ended. The first answer of a device stays. */
   async saveAnswers(id: string, answers: readonly NewAnswer[]): Promise<void> {
     await this.#sql.transaction(async (query) => {

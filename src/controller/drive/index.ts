@@ -3,5 +3,6 @@
  * after a crash of anything. It prints nothing.
  */
 export { driveRollout, type DriveOptions } from './drive-rollout.ts';
+export { countersignRollout, type Described } from './countersign-rollout.ts';
 export { prepareRollout, type RolloutRequest } from './prepare.ts';
 export { seenOf } from './seen.ts';

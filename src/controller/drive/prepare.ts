@@ -28,6 +28,8 @@ export interface RolloutRequest {
   readonly rules: Rules;
   /** Whether commands that bring back what devices have now are signed, too. */
   readonly canUndo: boolean;
+  /** Whether other people sign its commands before they are sent. */
+  readonly othersSign: boolean;
 }
 
 interface Means {
@@ -39,10 +41,13 @@ interface Means {
   readonly sign?: Sign;
 }
 
+/** What to do about a rollout whose commands too few people have signed. */
+const advice = 'start it with --sign-only, and have others sign it with "wherry rollout sign"';
+
 /**
  * Signs every command that a rollout will ever send, for each device the one of the rollout and the
  * one that undoes it. So the deploy key is needed here only, and what carries the rollout out
- * commands nothing that was not signed at its start.
+ * commands nothing that was not signed before it.
  * @param onSigned told how many devices are done
  * @throws Refusal `not-found` when a device runs a version that this fleet directory does not have,
  *   and as `signContent`
@@ -66,7 +71,8 @@ export async function prepareRollout(
       const version = nextVersion(device, history, link.view(device).report);
       const before = runningVersion(means, device, history);
       const command = await signer(compose(device, version, request.content));
-      if (commands.size === 0) await requireEnough(means, command);
+      if (commands.size === 0)
+        await requireEnough(means, command, { ...(request.othersSign ? { threshold: 1 } : {}), advice });
       if (request.canUndo) {
         const undo = await signer(compose(device, version + 1, await contentBefore(means, device, before)));
         commands.set(device, { command, undo });
@@ -85,7 +91,7 @@ export async function prepareRollout(
     expires: nowSeconds + fleet.config.deploy.validDays * 86_400,
     stages: request.stages,
     rules: request.rules,
-    phase: 'running',
+    phase: request.othersSign ? 'signing' : 'running',
     approvedWaves: 0,
     members,
   };

@@ -34,6 +34,7 @@ export function planWave(rollout: Rollout, seen: ReadonlyMap<string, Seen>, nowM
       return planRunning(rollout, tallyWaves(rollout, seen, nowMs), nowMs);
     case 'undoing':
       return planUndo(rollout, seen, nowMs);
+    case 'signing':
     case 'paused':
     case 'halted':
     case 'complete':

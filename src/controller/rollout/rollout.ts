@@ -16,11 +16,14 @@ export interface Rules {
   readonly approval: boolean;
 }
 
-/** What a person, or the rollout itself, has decided. */
-export type Phase = 'running' | 'paused' | 'halted' | 'complete' | 'undoing' | 'undone';
+/**
+ * What a person, or the rollout itself, has decided. `signing`: its commands wait for signatures of
+ * other people, and none was sent.
+ */
+export type Phase = 'signing' | 'running' | 'paused' | 'halted' | 'complete' | 'undoing' | 'undone';
 
 /** Phases in which commands may yet be sent. */
-export const openPhases: readonly Phase[] = ['running', 'paused', 'undoing'];
+export const openPhases: readonly Phase[] = ['signing', 'running', 'paused', 'undoing'];
 
 /** How a command ended on a device. `left`: it was commanded otherwise, and is not counted. */
 export interface Answer {

@@ -13,7 +13,7 @@ import {
   nextPhase,
   type PendingPhase,
 } from './transitions.ts';
-import type { DeploymentObserver, StateKeeper, World } from './world.ts';
+import type { DeploymentObserver, ProbationTerms, StateKeeper, World } from './world.ts';
 
 /**
  * Activation is begun at most this often: a device that dies each time goes back to the previous
@@ -148,10 +148,12 @@ class Run {
    * A broker that was there before and is not any more may have been cut off by the pods. After the
    * loss the session waits for the reconnect window before its first attempt.
    */
-  private probationTerms(): { seconds: number; brokerLossMs?: number } {
+  private probationTerms(): ProbationTerms {
     const { probationSeconds: seconds, brokerLoss, reconnectWindowSeconds } = this.desired.policy;
-    if (brokerLoss !== 'roll-back' || !this.wasConnected) return { seconds };
-    return { seconds, brokerLossMs: (reconnectWindowSeconds + 60) * 1000 };
+    const timers = (this.keeper.state.current?.pods ?? []).flatMap(({ timer }) => timer ?? []);
+    const terms = { seconds, ...(timers.length === 0 ? {} : { unchanged: timers }) };
+    if (brokerLoss !== 'roll-back' || !this.wasConnected) return terms;
+    return { ...terms, brokerLossMs: (reconnectWindowSeconds + 60) * 1000 };
   }
 
   private eventOf(error: unknown): DeploymentEventName {

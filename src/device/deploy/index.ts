@@ -29,4 +29,4 @@ export {
   targetInWords,
 } from './targets.ts';
 export { isPending, transitions } from './transitions.ts';
-export type { StateKeeper, World } from './world.ts';
+export type { ProbationTerms, StateKeeper, World } from './world.ts';

@@ -29,7 +29,9 @@ export type Step =
   | { readonly do: 'adopt'; readonly pods: readonly DeployedPod[] }
   /** Unmounts an object, so that the next start mounts the one that replaced it. */
   | ({ readonly do: 'unmount' } & ReplacedObject)
-  | { readonly do: 'start'; readonly pod: string; readonly app: string; readonly unit: string };
+  | { readonly do: 'start'; readonly pod: string; readonly app: string; readonly unit: string }
+  /** Starts the timer of a scheduled pod. Its apps start by that alone. */
+  | { readonly do: 'schedule'; readonly pod: string; readonly unit: string };
 
 /**
  * The steps after which exactly the pods of `wanted` run. What runs already and has not changed is
@@ -44,11 +46,19 @@ export function planActivation(
   replaced: readonly ReplacedObject[],
 ): readonly Step[] {
   const kept = new Set(
-    wanted.flatMap((pod) => [pod.slice, ...pod.mounts, ...pod.services.map(({ unit }) => unit)]),
+    wanted.flatMap((pod) => [
+      ...[pod.slice, ...pod.mounts, ...timerOf(pod)],
+      ...pod.services.map(({ unit }) => unit),
+    ]),
   );
-  const foreign = loaded
-    .filter(({ name, activeState }) => activeState !== 'inactive' && !kept.has(name))
-    .map(({ name }) => name);
+  const strange = loaded.filter(({ name }) => !kept.has(name));
+  const timers = strange.filter(({ name, activeState }) => isTimer(name) && activeState !== 'inactive');
+  const timed = new Set(timers.map(({ name }) => podOf(name)));
+  // A timer may start a run after this look and before it is stopped.
+  const foreign = strange
+    .filter(({ name, activeState }) => activeState !== 'inactive' || timed.has(podOf(name)))
+    .map(({ name }) => name)
+    .filter((name) => !isTimer(name));
   const mounts = new Set(replaced.map(({ mount }) => mount));
   const usesReplaced = (pod: DeployedPod): boolean => pod.mounts.some((mount) => mounts.has(mount));
   const running = new Set(
@@ -56,8 +66,13 @@ export function planActivation(
       .filter(({ activeState }) => activeState === 'active' || activeState === 'activating')
       .map(({ name }) => name),
   );
-  const outdated = wanted.filter(usesReplaced).flatMap((pod) => pod.services.map(({ unit }) => unit));
+  const outdated = wanted.filter(usesReplaced);
   return [
+    // From here on none of them starts anything.
+    ...stop(
+      timers.map(({ name }) => name),
+      'not in the set',
+    ),
     // Services first: a slice that is stopped kills what is in it without its own stop sequence.
     ...stop(
       foreign.filter((name) => !name.endsWith('.slice') && !isNetwork(name)),
@@ -70,14 +85,37 @@ export function planActivation(
       'not in the set',
     ),
     { do: 'adopt', pods: wanted },
-    ...stop(outdated, 'image replaced'),
-    ...replaced.map((object): Step => ({ do: 'unmount', ...object })),
-    ...wanted.flatMap((pod) =>
-      pod.services
-        .filter(({ unit }) => usesReplaced(pod) || !running.has(unit))
-        .map(({ app, unit }): Step => ({ do: 'start', pod: pod.name, app, unit })),
+    ...stop(outdated.flatMap(timerOf), 'image replaced'),
+    ...stop(
+      outdated.flatMap((pod) => pod.services.map(({ unit }) => unit)),
+      'image replaced',
     ),
+    ...replaced.map((object): Step => ({ do: 'unmount', ...object })),
+    ...wanted.flatMap((pod) => {
+      const isDue = (unit: string): boolean => usesReplaced(pod) || !running.has(unit);
+      if (pod.timer !== undefined) {
+        return timerOf(pod)
+          .filter(isDue)
+          .map((unit): Step => ({ do: 'schedule', pod: pod.name, unit }));
+      }
+      return pod.services
+        .filter(({ unit }) => isDue(unit))
+        .map(({ app, unit }): Step => ({ do: 'start', pod: pod.name, app, unit }));
+    }),
   ];
+}
+
+function timerOf({ timer }: DeployedPod): readonly string[] {
+  return timer === undefined ? [] : [timer];
+}
+
+function isTimer(unit: string): boolean {
+  return unit.endsWith('.timer');
+}
+
+/** The part of a unit's name that all units of a pod share, and no other's has. */
+function podOf(unit: string): string | undefined {
+  return /^wherry-[a-z]+-([^.]+\.[0-9a-f]{8})/.exec(unit)?.[1];
 }
 
 function isNetwork(unit: string): boolean {
@@ -102,5 +140,7 @@ export function describeStep(step: Step): string | undefined {
       return `unmount ${step.mount}, replaced`;
     case 'start':
       return `start app ${step.app} of pod ${step.pod}`;
+    case 'schedule':
+      return `start the timer of pod ${step.pod}`;
   }
 }

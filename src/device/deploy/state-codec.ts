@@ -83,6 +83,7 @@ const deployedPod: Reader<DeployedPod> = map({
   slice: text(255),
   services: list(service, { max: 1024 }),
   mounts: list(text(255), { max: 1024 }),
+  timer: optional(text(255)),
   isolators: list(
     map({
       app: text(512),

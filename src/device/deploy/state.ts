@@ -66,7 +66,7 @@ export interface Deployment {
  */
 export type DeployedPod = Pick<
   CompiledPod,
-  'name' | 'uuid' | 'slice' | 'services' | 'mounts' | 'isolators' | 'network'
+  'name' | 'uuid' | 'slice' | 'services' | 'mounts' | 'timer' | 'isolators' | 'network'
 >;
 
 export interface PendingDeployment {

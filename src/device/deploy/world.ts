@@ -5,6 +5,17 @@ import type { LoadedUnit, ReplacedObject, Step } from './plan.ts';
 import type { Rendering } from '../jobs/render/index.ts';
 import type { DeployedPod, DeviceState, PendingDeployment } from './state.ts';
 
+export interface ProbationTerms {
+  readonly seconds: number;
+  /** So long the device may be without its broker; absent when that is not judged. */
+  readonly brokerLossMs?: number;
+  /**
+   * Timers of scheduled pods that the deployment did not touch; absent when there are none. How
+   * their last run ended says nothing of this version.
+   */
+  readonly unchanged?: readonly string[];
+}
+
 /**
  * What a deployment does to the device. `device/world` implements it with systemd, the disk and the
  * pull unit; the tests with a model that can be killed at any call.
@@ -60,15 +71,8 @@ export interface World {
   perform(step: Step, signal?: AbortSignal): Promise<void>;
   /**
    * Waits until the set was healthy for its probation. Refuses with `probation-failed`.
-   *
-   * @param brokerLossMs so long the device may be without its broker; absent when that is not
-   *   judged
    */
-  probation(
-    pods: readonly DeployedPod[],
-    terms: { readonly seconds: number; readonly brokerLossMs?: number },
-    signal: AbortSignal,
-  ): Promise<void>;
+  probation(pods: readonly DeployedPod[], terms: ProbationTerms, signal: AbortSignal): Promise<void>;
   /** Makes `pods` the set that starts at boot: one atomic replacement. */
   enable(pods: readonly DeployedPod[]): Promise<void>;
   /** Removes the units of `pods`; they do not run any more. */

@@ -7,6 +7,8 @@ export interface AppSample {
   readonly subState: string;
   readonly restarts: number;
   readonly lastResult: string;
+  /** Of an app of a scheduled pod: the ActiveState of the pod's timer. */
+  readonly timer?: string;
   /** What its probes came to; undefined when it has none. */
   readonly probe?: ProbeState;
   /**
@@ -136,6 +138,11 @@ export class Probation {
 
 /** Why an app is not healthy at this moment; undefined when it is. */
 export function whyUnhealthy(sample: AppSample): string | undefined {
+  if (sample.timer !== undefined) {
+    if (sample.timer !== 'active') return `is not scheduled: its timer is ${sample.timer}`;
+    const failed = sample.activeState === 'failed' || sample.subState.startsWith('auto-restart');
+    return failed ? `ended with ${sample.lastResult}` : undefined;
+  }
   if (sample.activeState !== 'active')
     return `is ${sample.activeState}/${sample.subState} (${sample.lastResult})`;
   const { probe } = sample;

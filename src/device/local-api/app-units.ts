@@ -3,6 +3,18 @@ import { readdir } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { Refusal } from '../../core/refusal/index.ts';
 
+/** The runs of an app of a scheduled pod, as far as systemd remembers: not longer than a boot. */
+export interface AppRuns {
+  /** RFC 3339; null while a run is under way, and when no other comes. */
+  readonly next: string | null;
+  /** When the last run ended; null before that. */
+  readonly lastEnd: string | null;
+  /** Why it ended, in systemd's word, such as `success` and `exit-code`. */
+  readonly lastResult: string | null;
+  /** Null for a run that a signal ended, too. */
+  readonly exitStatus: number | null;
+}
+
 /** An app as systemd knows it. */
 export interface AppUnit {
   readonly unit: string;
@@ -15,6 +27,8 @@ export interface AppUnit {
   readonly mainPid: number;
   /** Below the mount point of the cgroup file system; empty for an app that does not run. */
   readonly controlGroup: string;
+  /** Absent for an app that runs on. */
+  readonly runs?: AppRuns;
 }
 
 /** An app that runs, with the places that belong to its container (device/pod/places.ts). */
@@ -36,34 +50,69 @@ export interface RunningApp extends AppUnit {
  */
 export async function appUnits(directory: string): Promise<readonly AppUnit[]> {
   const names = (await readdir(directory).catch(() => [])).filter((name) =>
-    /^wherry-pod-.*\.service$/.test(name),
+    /^wherry-(pod-.*\.service|timer-.*\.timer)$/.test(name),
   );
   if (names.length === 0) return [];
-  const properties = 'Id,ActiveState,SubState,MainPID,ControlGroup,LogExtraFields';
+  const properties =
+    'Id,ActiveState,SubState,MainPID,ControlGroup,LogExtraFields,Result,ExecMainCode,ExecMainStatus,ExecMainExitTimestamp,NextElapseUSecRealtime';
   try {
     const args = ['show', `--property=${properties}`, '--', ...names];
-    const { stdout } = await promisify(execFile)('systemctl', args, { maxBuffer: 2 ** 24 });
+    const { stdout } = await promisify(execFile)('systemctl', args, {
+      maxBuffer: 2 ** 24,
+      env: { ...process.env, TZ: 'UTC', LC_ALL: 'C' },
+    });
     return parseAppUnits(stdout);
   } catch (cause) {
     throw new Refusal('device-unsupported', 'systemd does not answer here; run this on a device', { cause });
   }
 }
 
-/** What `systemctl show` prints: a block of lines for each unit. */
+/** What `systemctl show` prints of apps and timers: a block of lines for each unit. */
 export function parseAppUnits(text: string): readonly AppUnit[] {
-  return text.split('\n\n').flatMap((block) => {
-    const value = (key: string) => new RegExp(`^${key}=(.*)$`, 'm').exec(block)?.[1] ?? '';
+  const blocks = text
+    .split('\n\n')
+    .map((block) => (key: string) => new RegExp(`^${key}=(.*)$`, 'm').exec(block)?.[1] ?? '');
+  const timers = blocks.filter((value) => value('Id').endsWith('.timer'));
+  return blocks.flatMap((value) => {
     const field = (key: string) => new RegExp(`(?:^| )${key}=(\\S+)`).exec(value('LogExtraFields'))?.[1];
     const [pod, uuid, app] = ['WHERRY_POD', 'WHERRY_POD_UUID', 'WHERRY_APP'].map(field);
     if (pod === undefined || uuid === undefined || app === undefined) return [];
+    const ofPod = timers.filter((timer) => podPart(timer('Id')) === podPart(value('Id')));
+    const timer = ofPod.find((one) => one('ActiveState') === 'active') ?? ofPod[0];
     return [
       {
         ...{ unit: value('Id'), pod, uuid, app },
         ...{ activeState: value('ActiveState'), subState: value('SubState') },
         ...{ mainPid: Number(value('MainPID')), controlGroup: value('ControlGroup') },
+        ...(timer === undefined ? {} : { runs: runsOf(value, timer) }),
       },
     ];
   });
+}
+
+/** What the names of all units of a pod share: in it a dash is `\x2d`. */
+export function podPart(unit: string): string | undefined {
+  return /^wherry-[a-z]+-([^-.]+\.[0-9a-f]{8})/.exec(unit)?.[1];
+}
+
+type Properties = (key: string) => string;
+
+function runsOf(app: Properties, timer: Properties): AppRuns {
+  const lastEnd = toRfc3339(app('ExecMainExitTimestamp'));
+  return {
+    next: toRfc3339(timer('NextElapseUSecRealtime')),
+    lastEnd,
+    // A run under way has no result yet.
+    lastResult: lastEnd === null ? null : app('Result'),
+    // 1: it exited (waitid(2), CLD_EXITED).
+    exitStatus: lastEnd !== null && app('ExecMainCode') === '1' ? Number(app('ExecMainStatus')) : null,
+  };
+}
+
+/** `Sun 2026-11-29 15:00:00 UTC`, as systemctl prints it in that zone. */
+function toRfc3339(text: string): string | null {
+  const [, date, time] = /(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)/.exec(text) ?? [];
+  return date === undefined || time === undefined ? null : `${date}T${time}Z`;
 }
 
 /**

@@ -24,5 +24,13 @@ export {
   listNetworks,
   type NetworkSummary,
 } from './networks.ts';
-export { type AppSummary, changePod, listApps, podCommand, type PodChange } from './pods.ts';
+export {
+  appSummary,
+  type AppSummary,
+  changePod,
+  holdersOf,
+  listApps,
+  podCommand,
+  type PodChange,
+} from './pods.ts';
 export { type AppLoad, type AppUsage, loadBetween, sampleUsage, usageOf, type UsageSample } from './usage.ts';

@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process';
+import { readdir } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { Refusal } from '../../core/refusal/index.ts';
 import { places } from '../host/index.ts';
-import { type AppUnit, appUnits, unitsOfPod } from './app-units.ts';
+import { type AppRuns, type AppUnit, appUnits, podPart, unitsOfPod } from './app-units.ts';
 
 export type PodChange = 'stop' | 'start' | 'restart';
 
@@ -14,6 +15,8 @@ export interface AppSummary {
   readonly subState: string;
   readonly pid: number | null;
   readonly unit: string;
+  /** Null for an app that runs on. */
+  readonly runs: AppRuns | null;
 }
 
 /** The apps of this device. */
@@ -21,23 +24,29 @@ export async function listApps(): Promise<readonly AppSummary[]> {
   return (await appUnits(places.units)).map(appSummary);
 }
 
-export function appSummary({ pod, app, activeState, subState, mainPid, unit }: AppUnit): AppSummary {
-  return { pod, app, activeState, subState, pid: mainPid === 0 ? null : mainPid, unit };
+export function appSummary({ pod, app, activeState, subState, mainPid, unit, runs }: AppUnit): AppSummary {
+  return { pod, app, activeState, subState, pid: mainPid === 0 ? null : mainPid, unit, runs: runs ?? null };
 }
 
 /**
- * Has systemd stop, start or restart all apps of a pod. Its network and its namespaces go along.
+ * Has systemd stop, start or restart all apps of a pod. Its network and its namespaces go along. Of
+ * a scheduled pod that is a run, and its timer goes on.
+ *
  * wherryd does not act against it while it runs, but it makes the committed pods run whenever it
  * starts.
  *
+ * @returns whether the pod is scheduled
  * @param withinMs how long systemd may take; without it, as long as it takes
  * @throws Refusal `not-found` for a pod that is not there, `activation-failed` when a unit does not
  *   start, `not-confirmed` when it is not done in time, `device-unsupported` when this machine or
  *   user cannot do it
  */
-export async function changePod(change: PodChange, pod: string, withinMs?: number): Promise<void> {
+export async function changePod(change: PodChange, pod: string, withinMs?: number): Promise<boolean> {
   const apps = await appUnits(places.units);
-  const units = podCommand(apps, change, pod);
+  const words = [
+    ...podCommand(apps, change, pod),
+    ...(change === 'stop' ? await unitsBeside(apps, pod) : []),
+  ];
   if (process.getuid?.() !== 0)
     throw new Refusal('device-unsupported', `only root can ${change} a pod; try sudo`);
   // systemd would count this start as a try, and gives the namespaces of a pod up after a few.
@@ -47,7 +56,7 @@ export async function changePod(change: PodChange, pod: string, withinMs?: numbe
     await promisify(execFile)('systemctl', ['reset-failed', '--', ...holders]).catch(() => undefined);
   }
   try {
-    await promisify(execFile)('systemctl', units, { timeout: withinMs ?? 0 });
+    await promisify(execFile)('systemctl', words, { timeout: withinMs ?? 0 });
   } catch (cause) {
     const { stderr = '', killed } = cause as { readonly stderr?: string; readonly killed?: boolean };
     if (killed === true) {
@@ -63,6 +72,7 @@ export async function changePod(change: PodChange, pod: string, withinMs?: numbe
       { cause },
     );
   }
+  return unitsOfPod(apps, pod).some(({ runs }) => runs !== undefined);
 }
 
 /** The words for systemctl. @throws Refusal `not-found` */
@@ -70,8 +80,19 @@ export function podCommand(units: readonly AppUnit[], change: PodChange, pod: st
   return [change, '--', ...unitsOfPod(units, pod).map(({ unit }) => unit)];
 }
 
+/**
+ * What apps of a pod need while they run. systemd stops it when nothing needs it any more, but it
+ * does not look again after a stop of an app that has ended before.
+ */
+async function unitsBeside(apps: readonly AppUnit[], pod: string): Promise<readonly string[]> {
+  const parts = unitsOfPod(apps, pod).map(({ unit }) => podPart(unit));
+  const names = await readdir(places.units);
+  return names.filter(
+    (name) => /^wherry-(holder|network|metadata|run)-/.test(name) && parts.includes(podPart(name)),
+  );
+}
+
 /** The units that hold the namespaces of these apps; those of a pod of one app do not exist. */
-function holdersOf(units: readonly string[]): readonly string[] {
-  const holders = units.map((unit) => unit.replace(/^wherry-pod-(.*)-[^-]*$/, 'wherry-holder-$1.service'));
-  return [...new Set(holders)];
+export function holdersOf(units: readonly string[]): readonly string[] {
+  return [...new Set(units.map((unit) => `wherry-holder-${podPart(unit) ?? ''}.service`))];
 }

@@ -2,6 +2,7 @@ import type { App } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import type { CompiledPod } from './compiled-pod.ts';
 import type { NetworkedPod } from './compile-network.ts';
+import type { PodSchedule } from './schedule.ts';
 import { socketUnit } from './socket-units.ts';
 
 /** Sockets that systemd opens for an app: ports of it that are socket-activated. */
@@ -24,6 +25,7 @@ export function compileSockets(
   app: App,
   service: string,
   { input, places, network }: NetworkedPod,
+  schedule?: PodSchedule,
 ): AppSockets | undefined {
   const ports = app.ports.filter(({ socketActivated }) => socketActivated);
   const [first] = ports;
@@ -36,6 +38,8 @@ export function compileSockets(
       'takes a pod of one app: LISTEN_PID is the process ID in the pod, which only the first app knows beforehand',
     );
   }
+  if (schedule !== undefined)
+    throw refuse(first.name, 'is for an app that runs on, and the pod is scheduled');
   const sockets = ports.flatMap(({ name: port, protocol, port: number, count }) => {
     if (protocol !== 'tcp' && protocol !== 'udp') {
       throw refuse(port, `takes the protocol "tcp" or "udp", found ${JSON.stringify(protocol)}`);

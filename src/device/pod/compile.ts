@@ -2,9 +2,10 @@ import { isAcName, labelValue, type App, type PodApp } from '../../image/appc/in
 import { Refusal } from '../../core/refusal/index.ts';
 import { judge, type JudgedApp } from './allow-list.ts';
 import { resolveAccount } from './account.ts';
-import { bundleConfig, holderConfig } from './bundle.ts';
+import { bundleConfig } from './bundle.ts';
 import type { CompiledPod, PodImage, PodInput } from './compiled-pod.ts';
 import { choosePodNetwork, type DeclaredPorts, hostOnly, networkLimit, portsOf } from '../network/index.ts';
+import { compileHolder } from './compile-holder.ts';
 import { compileMetadata, metadataSocket } from './compile-metadata.ts';
 import {
   bundleNetwork,
@@ -15,6 +16,7 @@ import {
 } from './compile-network.ts';
 import { appDevices, deviceList } from './devices.ts';
 import { type ProbeParts, compileProbe } from './compile-probe.ts';
+import { compileSchedule, scheduleNames } from './compile-schedule.ts';
 import { compileSockets, hasSockets } from './compile-sockets.ts';
 import { isolateApp, isolatePod, type PodIsolation } from './isolation.ts';
 import { limitedVolumes, volumeMountUnit } from './limited-volumes.ts';
@@ -23,12 +25,13 @@ import { imageMount, podPlaces } from './places.ts';
 import { probeScript, probeScriptPath } from './probe-script.ts';
 import { releaseScript, releaseScriptPath } from './release-script.ts';
 import { beyondDefault } from './seccomp.ts';
+import { type PodSchedule, podSchedule } from './schedule.ts';
 import { type AppSecret, resolveSecrets, secretsRevision, secretsTarget } from './secrets.ts';
-import { type AppSettings, appSettings } from './settings.ts';
+import { type AppSettings, appSettings, scheduledAppSettings } from './settings.ts';
 import { startOrder } from './start-order.ts';
 import { startScript, startScriptPath } from './start-script.ts';
 import { stopScript, stopScriptPath } from './stop-script.ts';
-import { holderUnit, mountUnit, serviceUnit, sliceUnit } from './units.ts';
+import { mountUnit, serviceUnit, sliceUnit } from './units.ts';
 import { type VolumeKind, volumeKinds } from './volume-kinds.ts';
 import { refuseSharedMemory, sourceOf, volumeDirectories } from './volume-places.ts';
 import { resolveMounts, type ResolvedMount } from './volumes.ts';
@@ -56,6 +59,8 @@ interface PodContext extends NetworkedPod {
   readonly isolation: PodIsolation;
   readonly holder: boolean;
   readonly limited: LimitedHost;
+  /** Absent for a pod that runs on. */
+  readonly schedule: PodSchedule | undefined;
   /** Of each app, by its name. */
   readonly settings: ReadonlyMap<string, AppSettings>;
   /** Of volumes that are more than the specification's. */
@@ -80,15 +85,20 @@ export function compilePod(input: PodInput): CompiledPod {
   const limited: LimitedHost = { ...host, networkLimit: (bytes) => networkLimit(network, facts, bytes) };
   const isolation = isolatePod(manifest.isolators, limited, network.kind);
   const holder = manifest.apps.length > 1;
-  const settings = new Map(manifest.apps.map((podApp) => [podApp.name, settingsOf(podApp, input)]));
+  const schedule = podSchedule(manifest);
+  const settings = new Map(manifest.apps.map((podApp) => [podApp.name, settingsOf(podApp, input, schedule)]));
   const kinds = volumeKinds(manifest);
-  const context: PodContext = { input, places, isolation, holder, network, limited, settings, kinds };
+  const context: PodContext = {
+    ...{ input, places, isolation, holder, network, limited, schedule, settings, kinds },
+  };
   const order = startOrder([...settings].map(([app, { after }]) => ({ name: app, after })));
   const apps = manifest.apps
     .map((podApp) => compileApp(podApp, context))
     .sort((one, other) => order.indexOf(one.name) - order.indexOf(other.name));
   refuseSharedMemory(apps, kinds);
-  const held = holder ? compileHolder(context) : { files: [], directories: [], units: [] };
+  const held = holder
+    ? compileHolder(context, schedule !== undefined)
+    : { files: [], directories: [], units: [] };
   const ports = portsOf(name, network, manifest, effectiveApps(input));
   const refusal = judgePod(context, apps, ports.declared);
   if (refusal !== undefined) throw refusal;
@@ -104,6 +114,14 @@ export function compilePod(input: PodInput): CompiledPod {
   ];
   const limitedOnes = limitedVolumes(apps, places, kinds);
   const images = [...new Set(manifest.apps.flatMap(({ image }) => input.images.get(image.id)?.layers ?? []))];
+  const scheduled =
+    schedule &&
+    compileSchedule(
+      name,
+      schedule,
+      namesOfSchedule(context),
+      apps.map(({ unit }) => unit),
+    );
   const services = apps.map(
     ({ name: app, unit, secrets, imageId, settings: { once, startTimeoutSeconds }, probe: { probe } }) => ({
       app,
@@ -123,7 +141,9 @@ export function compilePod(input: PodInput): CompiledPod {
       ...images.map((id) => imageMount(id, host).unit),
       ...limitedOnes.map(({ unit }) => unit),
       ...[...held.units, ...attachment.units, ...sockets].map((unit) => unit.name),
+      ...(scheduled === undefined ? [] : [namesOfSchedule(context).run]),
     ],
+    ...(scheduled === undefined ? {} : { timer: scheduled.timer, calendar: scheduled.calendar }),
     units: [
       ...images.map((id) => mountUnit(id, host)),
       ...limitedOnes.map((volume) => volumeMountUnit(name, volume, host)),
@@ -133,6 +153,7 @@ export function compilePod(input: PodInput): CompiledPod {
       ...sockets,
       ...apps.map(({ unit, service }) => ({ name: unit, text: service })),
       ...apps.flatMap(({ probe }) => probe.units),
+      ...(scheduled?.units ?? []),
     ],
     files: [
       { path: startScriptPath, content: startScript, mode: 0o644 },
@@ -182,8 +203,9 @@ function imageOf(podApp: PodApp, { images }: PodInput): PodImage {
   throw new Refusal('pod-image-unlisted', `app ${podApp.name} uses ${podApp.image.id}, which is not there`);
 }
 
-function settingsOf(podApp: PodApp, input: PodInput): AppSettings {
-  return appSettings(podApp.name, podApp.annotations, imageOf(podApp, input).manifest.annotations);
+function settingsOf(podApp: PodApp, input: PodInput, schedule: PodSchedule | undefined): AppSettings {
+  const read = schedule === undefined ? appSettings : scheduledAppSettings;
+  return read(podApp.name, podApp.annotations, imageOf(podApp, input).manifest.annotations);
 }
 
 function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
@@ -194,13 +216,13 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
   const isolation = isolateApp(podApp.name, app.isolators, limitsOfApp(context), pod);
   const mounts = resolveMounts(podApp, app, manifest);
   const id = places.containerId(podApp.name);
-  const settings = context.settings.get(podApp.name) ?? settingsOf(podApp, input);
+  const settings = context.settings.get(podApp.name) ?? settingsOf(podApp, input, context.schedule);
   const secrets = secretsOf(podApp.name, settings, input);
   refuseOverSecrets(podApp.name, mounts, secrets);
   const account = resolveAccount(podApp.name, app, image);
   const devices = appDevices(podApp);
   const unit = unitOf(podApp.name, context);
-  const sockets = compileSockets(podApp.name, app, unit, context);
+  const sockets = compileSockets(podApp.name, app, unit, context, context.schedule);
   const config = (exec: readonly string[], handler?: string) =>
     bundleConfig({
       appName: podApp.name,
@@ -254,6 +276,7 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
       sources: [...new Set(mounts.flatMap(({ volume }) => (volume.kind === 'host' ? [volume.source] : [])))],
       postStop: app.eventHandlers.some((handler) => handler.name === 'post-stop'),
       ...(holder ? { holder: places.holderUnit } : {}),
+      ...(context.schedule === undefined ? {} : { run: namesOfSchedule(context).run }),
       ...(network.kind === 'attached' ? { network: places.networkUnit } : {}),
       ...(input.metadataUrl === undefined ? {} : { metadata: metadataSocket(context) }),
       ...(sockets === undefined ? {} : { sockets: { unit: sockets.unit.name, count: sockets.names.length } }),
@@ -311,6 +334,11 @@ function unitOf(app: string, context: PodContext): string {
   return context.places.service(app, secretsRevision(secrets, changing));
 }
 
+function namesOfSchedule(context: PodContext) {
+  const units = [...context.settings.keys()].map((app) => [app, unitOf(app, context)] as const);
+  return scheduleNames(context.places, new Map(units));
+}
+
 /** The secrets are mounted last: nothing may hide behind them, or be put over them. */
 function refuseOverSecrets(
   app: string,
@@ -342,33 +370,6 @@ function effectiveApp(podApp: PodApp, image: PodImage): App {
 function isForArm32({ manifest: { labels } }: PodImage): boolean {
   // Without an `os` an `arch` says nothing (aci.md).
   return labelValue(labels, 'os') === 'linux' && /^armv[67]l$/.test(labelValue(labels, 'arch') ?? '');
-}
-
-function compileHolder({ input, places, isolation, network }: PodContext) {
-  const { name, host } = input;
-  if (host.holderPath === undefined) {
-    throw new Refusal(
-      'device-unsupported',
-      `pod ${name} has several apps, which takes catatonit to hold their namespaces; install it`,
-    );
-  }
-  const root = 'holder/rootfs';
-  const config = holderConfig({
-    root: places.absolute(root),
-    program: host.holderPath,
-    hostname: hostname(name),
-    sysctl: isolation.sysctl,
-    noNetwork: network.kind === 'none',
-  });
-  return {
-    files: [
-      { path: 'holder/config.json', content: config, mode: 0o600 },
-      // What the program is mounted over.
-      { path: `${root}/holder`, content: '', mode: 0o600 },
-    ],
-    directories: ['proc', 'dev'].map((name) => ({ path: `${root}/${name}`, mode: 0o755, uid: 0, gid: 0 })),
-    units: [{ name: places.holderUnit, text: holderUnit({ podName: name, places, host }) }],
-  };
 }
 
 /** The network is the pod's: an app's own limit is one of the pod only where it is the only app. */

@@ -131,9 +131,13 @@ export interface CompiledPod {
   /**
    * Units that the services need and start by themselves: the mounts of image objects, which pods
    * may share, and the holder of the namespaces of a pod with several apps, and the unit that
-   * attaches a pod to its network, and the socket of its metadata.
+   * attaches a pod to its network, the socket of its metadata, and the run of a scheduled pod.
    */
   readonly mounts: readonly string[];
+  /** Of a scheduled pod the unit that starts it; nothing else does. */
+  readonly timer?: string;
+  /** Its calendar expressions, which systemd has not judged yet. */
+  readonly calendar?: readonly string[];
   /** Unit files for /etc/systemd/system, by name. */
   readonly units: readonly { readonly name: string; readonly text: string }[];
   /** Files below `<pods>/<uuid>/`, relative paths. */

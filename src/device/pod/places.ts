@@ -25,6 +25,8 @@ export interface PodPlaces {
   service(app: string, revision?: string): string;
   /** The unit of the sockets of an app, by the unit of the app. */
   socketUnit(service: string): string;
+  /** Of a scheduled pod its timer, and what that starts; `revision` as for `service`. */
+  schedule(revision?: string): { readonly timer: string; readonly run: string };
   /** The unit that runs the program of an app's probe once. */
   probeUnit(app: string): string;
   /** crun's name for the container of an app, or of one of its event handlers. */
@@ -75,6 +77,13 @@ export function podPlaces(name: string, uuid: string, host: HostFacts): PodPlace
       shortEnough(`wherry-pod-${part}-${app}${revision === undefined ? '' : `.${revision}`}.service`),
     socketUnit: (service) =>
       shortEnough(service.replace(/^wherry-pod-(.*)\.service$/, 'wherry-socket-$1.socket')),
+    schedule: (revision) => {
+      const whole = revision === undefined ? part : `${part}.${revision}`;
+      return {
+        timer: shortEnough(`wherry-timer-${whole}.timer`),
+        run: shortEnough(`wherry-run-${whole}.target`),
+      };
+    },
     probeUnit: (app) => shortEnough(`wherry-probe-${part}-${app}.service`),
     containerId,
     // A dot is in no AC Name, so no app can be called like a bundle of a handler.

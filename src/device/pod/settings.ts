@@ -166,12 +166,23 @@ const secrets: Setting<readonly SecretUse[]> = {
   read: parseSecretUses,
 };
 
+type Annotations = readonly (readonly NameValue[])[];
+
 /**
  * The settings of an app.
  * @param annotations lists in which the first that has an annotation decides
  * @throws Refusal pod-manifest-invalid
  */
-export function appSettings(app: string, ...annotations: readonly (readonly NameValue[])[]): AppSettings {
+export function appSettings(app: string, ...annotations: Annotations): AppSettings {
+  return readSettings(app, annotations, false);
+}
+
+/** The same for an app of a scheduled pod, which runs to its end. */
+export function scheduledAppSettings(app: string, ...annotations: Annotations): AppSettings {
+  return readSettings(app, annotations, true);
+}
+
+function readSettings(app: string, annotations: Annotations, scheduled: boolean): AppSettings {
   const setting = <T>({ annotation, otherwise, expected, read }: Setting<T>): T => {
     const written = annotations
       .map((list) => labelValue(list, annotation))
@@ -217,17 +228,17 @@ export function appSettings(app: string, ...annotations: readonly (readonly Name
   const runsOnce = setting(once);
   const restarts = setting<AppSettings['restart']>({
     ...restart,
-    otherwise: runsOnce ? 'on-failure' : 'always',
+    otherwise: runsOnce ? 'on-failure' : scheduled ? 'no' : 'always',
   });
-  const refuseOnce = (annotation: string, why: string) =>
+  const ends = runsOnce || scheduled;
+  const refuseEnding = (annotation: string, why: string) =>
     new Refusal(
       'pod-manifest-invalid',
-      `app ${app}: annotation ${annotation}: ${why}, and the app runs once`,
+      `app ${app}: annotation ${annotation}: ${why}, and the ${runsOnce ? 'app runs once' : 'pod is scheduled'}`,
     );
-  if (runsOnce && restarts === 'always') throw refuseOnce('wherry/restart', '"always" has no end');
+  if (ends && restarts === 'always') throw refuseEnding('wherry/restart', '"always" has no end');
   const isOff = action === undefined || (action.kind === 'exec' && action.command.length === 0);
-  if (runsOnce && !isOff)
-    throw refuseOnce(`wherry/probe-${action.kind}`, 'a probe is for an app that runs on');
+  if (ends && !isOff) throw refuseEnding(`wherry/probe-${action.kind}`, 'a probe is for an app that runs on');
   // An app that runs to its end is ready with that.
   const notifies = setting(notify) && !runsOnce;
   const watchdogSeconds = setting(watchdog);

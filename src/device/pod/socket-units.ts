@@ -61,6 +61,8 @@ function unitOf({ description, attached }: SocketInput, socket: UnitDescription[
       Conflicts: ['shutdown.target'],
       Before: ['shutdown.target'],
       StopWhenUnneeded: true,
+      // It starts with its pod, however often that is.
+      StartLimitIntervalSec: 0,
       BindsTo: networks,
       After: networks,
     },

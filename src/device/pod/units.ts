@@ -68,6 +68,8 @@ export interface ServiceInput {
   readonly postStop: boolean;
   /** Unit that holds the pod's namespaces. */
   readonly holder?: string;
+  /** The unit that is a run of its pod, where that is scheduled. */
+  readonly run?: string;
   /** Unit that attaches the pod to its network. */
   readonly network?: string;
   /** Socket of the pod's metadata. */
@@ -119,7 +121,7 @@ function askToStop(places: PodPlaces, { stopSignal }: AppSettings): readonly str
  * app's own process.
  */
 export function serviceUnit(input: ServiceInput): string {
-  const { podName, app, places, host, settings, holder, network, metadata, secrets, account } = input;
+  const { podName, app, places, host, settings, holder, network, metadata, secrets, account, run } = input;
   const layers = input.layers.map((id) => imageMount(id, host));
   const mounts = [...layers.map(({ unit }) => unit), ...input.volumes];
   const id = places.containerId(app);
@@ -152,7 +154,8 @@ export function serviceUnit(input: ServiceInput): string {
   const type = {
     create: followed,
     notify: notifying(settings),
-    run: { Type: 'oneshot', RemainAfterExit: true },
+    // A run of a scheduled pod ends with its apps.
+    run: { Type: 'oneshot', RemainAfterExit: run === undefined },
   }[what];
   const disks = mountUnitsOf(input.sources);
   return unitText({
@@ -162,7 +165,7 @@ export function serviceUnit(input: ServiceInput): string {
       ...(holder === undefined ? {} : { BindsTo: [holder] }),
       // Not Requires=: an app whose network failed once would not be tried again. crun finds no
       // namespace then, and each new start of the app begins with the network.
-      Wants: [...networks, ...sockets, ...started],
+      Wants: [...networks, ...sockets, ...started, ...(run === undefined ? [] : [run])],
       PartOf: networks,
       After: needs,
       RequiresMountsFor: input.sources,
@@ -217,8 +220,8 @@ export function serviceUnit(input: ServiceInput): string {
       ...input.limits,
     },
     // Starts an app that waits for a disk when that is mounted: a start that failed for a
-    // dependency is not tried again.
-    ...(disks.length === 0 ? {} : { Install: { WantedBy: disks } }),
+    // dependency is not tried again. A scheduled pod starts by its timer alone.
+    ...(disks.length === 0 || run !== undefined ? {} : { Install: { WantedBy: disks } }),
   });
 }
 
@@ -269,16 +272,17 @@ export function holderUnit(input: {
   readonly podName: string;
   readonly places: PodPlaces;
   readonly host: HostFacts;
+  /** It starts with each run of its pod, and a run in which it failed ends. */
+  readonly scheduled: boolean;
 }): string {
-  const { podName, places, host } = input;
+  const { podName, places, host, scheduled } = input;
   const dir = places.runtime(places.holderId);
   return unitText({
     Unit: {
       Description: `Namespaces of pod ${podName}`,
       StopWhenUnneeded: true,
       // The apps wait for it as long as it is tried again; then they fail, and their start says so.
-      StartLimitIntervalSec: 120,
-      StartLimitBurst: 5,
+      ...(scheduled ? { StartLimitIntervalSec: 0 } : { StartLimitIntervalSec: 120, StartLimitBurst: 5 }),
     },
     Service: {
       ...followed,
@@ -291,12 +295,17 @@ export function holderUnit(input: {
         ],
       ],
       ExecStartPost: [release(dir, places.holderId, places, host, places.namespaces)],
-      Restart: 'always',
-      // Not through a failed state, which would stop the apps for good: they are restarted along.
-      RestartMode: 'direct',
-      RestartSec: 1,
-      RestartSteps: 4,
-      RestartMaxDelaySec: 30,
+      ...(scheduled
+        ? {}
+        : {
+            Restart: 'always',
+            // Not through a failed state, which would stop the apps for good: they are restarted
+            // along.
+            RestartMode: 'direct',
+            RestartSec: 1,
+            RestartSteps: 4,
+            RestartMaxDelaySec: 30,
+          }),
       // It has nothing to say goodbye to, and would ignore another signal in its first moments.
       KillSignal: 'SIGKILL',
       SuccessExitStatus: 'SIGKILL',
@@ -356,8 +365,8 @@ export function networkUnit(input: {
 }
 
 /** The active set: all pods that start at boot, in one file that is replaced as a whole. */
-export function podsTargetText(services: readonly string[]): string {
-  return unitText({ Unit: { Description: 'Pods of wherry', Wants: services } });
+export function podsTargetText(units: readonly string[]): string {
+  return unitText({ Unit: { Description: 'Pods of wherry', Wants: units } });
 }
 
 /** RuntimeDirectory= counts from /run. */

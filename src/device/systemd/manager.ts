@@ -173,6 +173,12 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
         if (!(error instanceof BusError) || !error.name.endsWith('.NoSuchUnit')) throw error;
       });
     },
+    forgetRuns: async (timer) => {
+      await callManager('CleanUnit', 'sas', timer, ['state']).catch((error: unknown) => {
+        // It is not loaded, or it is not Persistent=.
+        if (!(error instanceof BusError)) throw error;
+      });
+    },
     enable: async (units) => {
       const [, changes] = await callManager('EnableUnitFiles', 'asbb', units, false, true);
       await reloadAfter(changes);

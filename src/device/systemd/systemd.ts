@@ -38,6 +38,10 @@ export interface Systemd {
    */
   resetFailed(unit: string): Promise<void>;
   /**
+   * Removes what a stopped timer keeps on the disk of its last run; no error when it keeps nothing.
+   */
+  forgetRuns(timer: string): Promise<void>;
+  /**
    * Links units as their [Install] says, as `systemctl enable` does; a unit without that section is
    * left alone.
    */

@@ -17,6 +17,7 @@ type Kind =
   | 'device-limit' // path of a file system, and a number for its device
   | 'tokens' // several, space-separated
   | 'token-lines' // several, one line each
+  | 'calendars' // expressions of systemd.time(7), one line each
   | 'number'
   | 'percent' // `50%` or `12.5%`: no specifiers are expanded in it
   | 'yes-no'
@@ -51,6 +52,7 @@ const directives = {
     PollLimitBurst: 'number',
     Service: 'units',
   },
+  Timer: { OnCalendar: 'calendars', Persistent: 'yes-no', AccuracySec: 'number', Unit: 'units' },
   Mount: { What: 'path', Where: 'path', Type: 'token', Options: 'token' },
   Slice: {},
   Service: {
@@ -122,6 +124,7 @@ interface ValueOf {
   readonly token: string;
   readonly tokens: readonly string[];
   readonly 'token-lines': readonly string[];
+  readonly calendars: readonly string[];
   readonly devices: readonly { readonly path: string; readonly access: 'r' | 'rw' }[];
   readonly 'device-limit': { readonly path: string; readonly limit: number | bigint };
   readonly number: number | bigint;
@@ -144,6 +147,7 @@ export type ResourceLimits = Section<typeof limits>;
 export interface UnitDescription {
   readonly Unit: Section<typeof directives.Unit>;
   readonly Socket?: Section<typeof directives.Socket>;
+  readonly Timer?: Section<typeof directives.Timer>;
   readonly Mount?: Section<typeof directives.Mount>;
   readonly Slice?: ResourceLimits;
   readonly Service?: Section<typeof directives.Service> & ResourceLimits;
@@ -153,6 +157,7 @@ export interface UnitDescription {
 const kindsOf: Readonly<Record<string, Readonly<Record<string, Kind>>>> = {
   Unit: directives.Unit,
   Socket: directives.Socket,
+  Timer: directives.Timer,
   Mount: directives.Mount,
   Slice: limits,
   Service: { ...directives.Service, ...limits },
@@ -191,6 +196,8 @@ const write: { readonly [K in Kind]: (value: ValueOf[K]) => readonly string[] } 
   token: (value) => [token(value)],
   tokens: (value) => [value.map(token).join(' ')],
   'token-lines': (value) => value.map(token),
+  calendars: (value) =>
+    value.map((text) => matching(/^[A-Za-z0-9*@](?:[A-Za-z0-9*@:,./~_+ -]*[A-Za-z0-9*@:,./~_+-])?$/, text)),
   percent: (value) => [matching(/^[0-9]+(?:\.[0-9]{1,2})?%$/, value)],
   devices: (value) =>
     value.map(({ path, access }) => `${matching(/^\/dev\/[A-Za-z0-9._:+@=/-]+$/, path)} ${access}`),
@@ -241,7 +248,9 @@ function matching(pattern: RegExp, value: string): string {
 
 /** Names of units carry `\x2d`, which is not unquoted in lists of units. */
 function unitName(name: string): string {
-  return specifiers(matching(/^[A-Za-z0-9:_.\\@-]{1,249}\.(?:service|slice|mount|socket|target)$/, name));
+  return specifiers(
+    matching(/^[A-Za-z0-9:_.\\@-]{1,249}\.(?:service|slice|mount|socket|target|timer)$/, name),
+  );
 }
 
 function token(value: string): string {

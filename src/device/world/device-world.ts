@@ -3,6 +3,7 @@ import {
   type DeviceState,
   type LoadedUnit,
   type PendingDeployment,
+  type ProbationTerms,
   type ReplacedObject,
   restorePods,
   rootsOf,
@@ -183,11 +184,7 @@ export class DeviceWorld implements World {
     return this.ports.connected();
   }
 
-  async probation(
-    pods: readonly DeployedPod[],
-    terms: { readonly seconds: number; readonly brokerLossMs?: number },
-    signal: AbortSignal,
-  ): Promise<void> {
+  async probation(pods: readonly DeployedPod[], terms: ProbationTerms, signal: AbortSignal): Promise<void> {
     await watchProbation(pods, terms, this.ports, signal);
   }
 
@@ -212,6 +209,10 @@ export class DeviceWorld implements World {
 
   async forget(pods: readonly DeployedPod[]): Promise<void> {
     const { files, systemd } = this.ports;
+    const timers = new Set(this.pods.map(({ timer }) => timer));
+    for (const { timer } of pods) {
+      if (timer !== undefined && !timers.has(timer)) await systemd.forgetRuns(timer);
+    }
     await files.remove(pods, this.pods);
     // systemd keeps a failed unit until it is reset, even without its file.
     const kept = new Set(this.pods.flatMap((pod) => pod.services.map(({ unit }) => unit)));

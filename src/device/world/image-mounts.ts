@@ -49,7 +49,7 @@ export class ImageMounts {
   async removeStrays(kept: readonly DeployedPod[]): Promise<void> {
     const { files, systemd } = this.ports;
     const loaded = await systemd.list([
-      ...['wherry-pod-*', 'wherry-holder-*'],
+      ...['wherry-pod-*', 'wherry-holder-*', 'wherry-timer-*', 'wherry-run-*'],
       ...['run-wherry-images-*.mount', 'run-wherry-volumes-*.mount'],
     ]);
     const present = loaded.filter(({ activeState }) => activeState !== 'inactive');
@@ -64,6 +64,7 @@ export class ImageMounts {
     for (const unit of strays.sort((a, b) => endsAfter(a) - endsAfter(b))) {
       await systemd.stop(unit).catch(() => undefined); // it was never loaded
       await systemd.resetFailed(unit);
+      if (unit.endsWith('.timer')) await systemd.forgetRuns(unit);
       await files.removeUnit(unit);
     }
     const mounts = new Set(kept.flatMap((pod) => pod.mounts));
@@ -72,8 +73,9 @@ export class ImageMounts {
   }
 }
 
-/** Services of apps first, then holders, then slices, then mounts. */
+/** Timers first, then services of apps, then holders, then slices, then mounts. */
 function endsAfter(unit: string): number {
+  if (unit.endsWith('.timer')) return -1;
   if (unit.endsWith('.mount')) return 3;
   if (unit.endsWith('.slice')) return 2;
   return unit.startsWith('wherry-holder-') ? 1 : 0;

@@ -25,7 +25,7 @@ const maxFileBytes = 1 << 20;
  * this.
  */
 const generated =
-  /^(wherry-pod-.*\.[0-9a-f]{8}(-.*\.service|\.slice)|wherry-(holder|network|probe)-.*\.[0-9a-f]{8}\.service|wherry-metadata-(host|.*\.[0-9a-f]{8})\.socket|wherry-socket-.*\.[0-9a-f]{8}-.*\.socket|run-wherry-(images|volumes)-.*\.mount)$/;
+  /^(wherry-pod-.*\.[0-9a-f]{8}(-.*\.service|\.slice)|wherry-(holder|network|probe)-.*\.[0-9a-f]{8}\.service|wherry-metadata-(host|.*\.[0-9a-f]{8})\.socket|wherry-socket-.*\.[0-9a-f]{8}-.*\.socket|wherry-(timer-.*\.[0-9a-f]{8}(\.[0-9a-f]{8})?\.timer|run-.*\.[0-9a-f]{8}(\.[0-9a-f]{8})?\.target)|run-wherry-(images|volumes)-.*\.mount)$/;
 
 /**
  * The files of pods. A pod's units lie in its own directory first and are copied to systemd's from
@@ -110,7 +110,9 @@ export class PodFiles {
    * written when it is that set already.
    */
   async enable(pods: readonly DeployedPod[]): Promise<void> {
-    const units = pods.flatMap((pod) => pod.services.map((service) => service.unit));
+    const units = pods.flatMap(({ timer, services }) =>
+      timer === undefined ? services.map(({ unit }) => unit) : [timer],
+    );
     const text = Buffer.from(podsTargetText(units));
     const place = join(this.places.units, podsTarget);
     const link = join(this.places.units, 'multi-user.target.wants', podsTarget);
@@ -210,7 +212,7 @@ export function unitsOf(pod: DeployedPod): string[] {
   const services = pod.services.flatMap(({ unit, probe }) =>
     probe?.ask.kind === 'exec' ? [unit, probe.ask.unit] : [unit],
   );
-  return [pod.slice, ...services, ...pod.mounts];
+  return [pod.slice, ...services, ...pod.mounts, ...(pod.timer === undefined ? [] : [pod.timer])];
 }
 
 function sameBytes(a: Uint8Array, b: Uint8Array | undefined): boolean {

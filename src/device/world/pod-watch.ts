@@ -27,6 +27,8 @@ export class PodWatch {
   private readonly ports: PodWatchPorts;
   private readonly lastResults = new Map<string, string>();
   private watched: ReadonlySet<string> = new Set();
+  /** Those of scheduled pods among them. */
+  private scheduled: ReadonlySet<string> = new Set();
 
   constructor(ports: PodWatchPorts) {
     this.ports = ports;
@@ -56,6 +58,7 @@ export class PodWatch {
   /** Looks at every app of a pod. */
   async observe(pod: DeployedPod): Promise<readonly AppObservation[]> {
     const observations: AppObservation[] = [];
+    const timer = pod.timer && (await this.ports.systemd.status(pod.timer)).activeState;
     for (const service of pod.services) {
       const status = await this.ports.systemd.status(service.unit);
       this.remember(status);
@@ -64,7 +67,8 @@ export class PodWatch {
       const { oomKills: oomKillsNow, ...numbers } = readings;
       const oomKills = pod.services.length === 1 ? await this.oomKillsOfPod(pod, oomKillsNow) : oomKillsNow;
       const lastResult =
-        this.lastResults.get(service.unit) ?? (oomKills > 0 ? 'oom-kill' : (status.result ?? 'success'));
+        this.lastResults.get(service.unit) ??
+        (oomKills > 0 && timer === undefined ? 'oom-kill' : (status.result ?? 'success'));
       const restarts = status.restarts ?? 0;
       observations.push({
         report: {
@@ -84,6 +88,7 @@ export class PodWatch {
           subState: status.subState,
           restarts,
           lastResult,
+          ...(timer === undefined ? {} : { timer }),
           ...(probe === undefined ? {} : { probe }),
           hasStartPeriod: service.probe?.rules.startPeriodSeconds !== undefined,
         },
@@ -108,7 +113,10 @@ export class PodWatch {
 
   /** Watches the services of `pods` from now on, and forgets what happened to others. */
   follow(pods: readonly DeployedPod[]): void {
-    this.watched = new Set(pods.flatMap((pod) => pod.services.map((service) => service.unit)));
+    const unitsOf = (some: readonly DeployedPod[]) =>
+      new Set(some.flatMap((pod) => pod.services.map((service) => service.unit)));
+    this.watched = unitsOf(pods);
+    this.scheduled = unitsOf(pods.filter(({ timer }) => timer !== undefined));
     for (const unit of this.lastResults.keys()) if (!this.watched.has(unit)) this.lastResults.delete(unit);
     this.ports.probes.follow(pods);
   }
@@ -122,6 +130,9 @@ export class PodWatch {
   private remember(status: UnitStatus): void {
     if (status.result !== undefined && status.result !== 'success') {
       this.lastResults.set(status.name, status.result);
+    } else if (this.scheduled.has(status.name) && status.activeState === 'inactive') {
+      // A run that has ended well is the last one.
+      this.lastResults.delete(status.name);
     }
   }
 }

@@ -10,6 +10,7 @@ import { readAccounts } from './accounts.ts';
 import { type AppImage, appImages, appTree, imageOfApp } from './app-trees.ts';
 import { readyLimitedVolumes, type LimitedVolumesPorts } from './limited-volumes.ts';
 import type { PodFiles } from './pod-files.ts';
+import { checkCalendar } from './check-calendar.ts';
 import { checkMountTargets } from './mount-targets.ts';
 import { checkPrograms } from './programs.ts';
 import { requireSealed } from './require-sealed.ts';
@@ -66,15 +67,18 @@ export async function stagePods(
     ports,
   );
   for (const { pod, metadata } of compiled) await ports.files.write(pod, metadata);
-  return compiled.map(({ pod: { name, uuid, slice, services, mounts, isolators, network: attached } }) => ({
-    ...(attached === undefined ? {} : { network: attached }),
-    name,
-    uuid,
-    slice,
-    services,
-    mounts,
-    isolators,
-  }));
+  return compiled.map(
+    ({ pod: { name, uuid, slice, services, mounts, timer, isolators, network: attached } }) => ({
+      ...(attached === undefined ? {} : { network: attached }),
+      ...(timer === undefined ? {} : { timer }),
+      name,
+      uuid,
+      slice,
+      services,
+      mounts,
+      isolators,
+    }),
+  );
 }
 
 async function compile(
@@ -123,6 +127,7 @@ async function compile(
     host: { ...host, limits: varying.limits, network, directories },
     secrets: varying.secrets,
   });
+  if (compiled.calendar !== undefined) await checkCalendar(pod.name, compiled.calendar);
   await requireSealed(compiled, disk, directories.secrets);
   for (const { app, path, readOnly } of compiled.sources) {
     const real = await disk.realPath(path);

@@ -40,6 +40,8 @@ export class StepRunner {
       'wherry-metadata-*.socket',
       'wherry-socket-*.socket',
       'wherry-pod-*.slice',
+      'wherry-timer-*.timer',
+      'wherry-run-*.target',
     ]);
   }
 
@@ -60,6 +62,9 @@ export class StepRunner {
         break;
       case 'start':
         await this.start(step, signal);
+        break;
+      case 'schedule':
+        await this.schedule(step, signal);
         break;
     }
   }
@@ -108,6 +113,20 @@ export class StepRunner {
     throw new Refusal(
       'activation-failed',
       `app ${app} of pod ${pod} did not start (${reason}); journalctl -u ${unit} has its words`,
+    );
+  }
+
+  private async schedule(
+    { pod, unit }: Extract<Step, { do: 'schedule' }>,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { systemd } = this.ports;
+    await systemd.resetFailed(unit);
+    const result = await systemd.start(unit, signal);
+    if (result === 'done') return;
+    throw new Refusal(
+      'activation-failed',
+      `the timer of pod ${pod} did not start (${result}); journalctl -u ${unit} has its words`,
     );
   }
 

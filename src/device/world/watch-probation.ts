@@ -1,4 +1,4 @@
-import type { DeployedPod } from '../deploy/index.ts';
+import type { DeployedPod, ProbationTerms } from '../deploy/index.ts';
 import { Probation, probationRules } from '../health/index.ts';
 import type { Clock } from '../../core/ports/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
@@ -19,12 +19,13 @@ export interface ProbationPorts {
  */
 export async function watchProbation(
   pods: readonly DeployedPod[],
-  { seconds, brokerLossMs }: { readonly seconds: number; readonly brokerLossMs?: number },
+  { seconds, brokerLossMs, unchanged = [] }: ProbationTerms,
   { clock, watch, connected }: ProbationPorts,
   signal: AbortSignal,
 ): Promise<void> {
+  const judged = pods.filter(({ timer }) => timer === undefined || !unchanged.includes(timer));
   const look = async () =>
-    (await Promise.all(pods.map((pod) => watch.observe(pod)))).flat().map(({ sample }) => sample);
+    (await Promise.all(judged.map((pod) => watch.observe(pod)))).flat().map(({ sample }) => sample);
   const probation = new Probation(probationRules(seconds, brokerLossMs), clock.monotonicMs(), await look());
   for (;;) {
     signal.throwIfAborted();

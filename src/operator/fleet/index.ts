@@ -11,6 +11,7 @@ export { compareMemory, mustRepeat } from './broker-memory.ts';
 export { composeDesired, desiredImage, nextVersion } from './compose.ts';
 export { type DeviceView, isOutcome, type Outcome, type Progress, progressOf } from './device-view.ts';
 export { type Authority, renewedCertificate } from './device-certificate.ts';
+export { enoughSignatures, requireEnough } from './enough-signatures.ts';
 export { enrolmentBundle, type EnrolmentRequest } from './enrolment.ts';
 export { FleetDirectory, type KeyRole } from './fleet-directory.ts';
 export { replaceFile } from './fleet-files.ts';
@@ -36,7 +37,6 @@ export {
   type Published,
   publishEnvelope,
   publishContent,
-  requireEnough,
   signContent,
 } from './publish.ts';
 export {
@@ -51,5 +51,12 @@ export {
 } from './root-drafts.ts';
 export { isMember, parseTargetName, targetName, type TargetName } from './target-name.ts';
 export { messageFor, namedSecrets, readSecrets } from './secrets.ts';
-export { desiredOf, type DesiredContent, type Sign, signatureOf, signerOf } from './sign-content.ts';
+export {
+  addSignature,
+  desiredOf,
+  type DesiredContent,
+  type Sign,
+  signatureOf,
+  signerOf,
+} from './sign-content.ts';
 export { type ChainedRoot, newestRoot, rootChain } from './root-chain.ts';

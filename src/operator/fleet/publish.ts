@@ -6,13 +6,12 @@ import {
   decodeDesiredState,
   decodeEnvelope,
   type DesiredState,
-  signersOf,
   type SecretValue,
 } from '../../wire/trust/index.ts';
 import { nextVersion, rollbackTarget } from './compose.ts';
 import type { DeviceView, Outcome, Progress } from './device-view.ts';
+import { requireEnough } from './enough-signatures.ts';
 import type { FleetDirectory } from './fleet-directory.ts';
-import { newestRoot } from './root-chain.ts';
 import { messageFor } from './secrets.ts';
 import { desiredOf, type DesiredContent, type Sign, signerOf } from './sign-content.ts';
 import type { FleetLink } from './fleet-link.ts';
@@ -142,36 +141,6 @@ export function onEachMember(
         return outcome;
       },
     }));
-}
-
-/**
- * Refuses what devices with the fleet's newest root would refuse: too few signatures, or of keys
- * without the role. A fleet without a root leaves that to the keys of each device.
- *
- * @param threshold 1 while signatures are being collected
- * @throws Refusal `threshold-not-met`, `key-unknown`, `key-unusable`, `signature-invalid`
- */
-export async function requireEnough(
-  { fleet, clock }: Pick<Means, 'fleet' | 'clock'>,
-  envelope: Uint8Array,
-  threshold?: number,
-): Promise<void> {
-  const newest = await newestRoot(fleet, Math.floor(clock.nowMs() / 1000));
-  if (newest === undefined) return;
-  const { verifyEnvelope } = await import('../../wire/trust/openpgp.ts');
-  const signers = signersOf(newest.root, 'deploy');
-  const { payload, signatures } = decodeEnvelope(envelope);
-  // A little later: the signature was made in this second, perhaps of a clock that is ahead.
-  const time = { nowSeconds: Math.floor(clock.nowMs() / 1000) + 60, clockTrusted: true };
-  const wanted = threshold ?? signers.threshold;
-  await verifyEnvelope(payload, signatures, signers.keys, time, [], wanted).catch((error: unknown) => {
-    if (!(error instanceof Refusal)) throw error;
-    const advice =
-      error.code === 'threshold-not-met'
-        ? '; sign it with --sign-only -o FILE, and have others sign the file with "wherry countersign"'
-        : `; root ${newest.root.version} of this fleet says who may command: "wherry trust root show"`;
-    throw new Refusal(error.code, `${error.message}${advice}`, { cause: error });
-  });
 }
 
 /**

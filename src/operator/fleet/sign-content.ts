@@ -1,4 +1,6 @@
+import { isRefusal } from '../../core/refusal/index.ts';
 import {
+  decodeEnvelope,
   encodeDesiredState,
   encodeEnvelope,
   type DeployPolicy,
@@ -70,4 +72,28 @@ export async function signatureOf(fleet: FleetDirectory, sign?: Sign): Promise<S
   // Loads OpenPGP, which only those who sign should pay for.
   const { signDetached } = await import('../../wire/trust/sign.ts');
   return (payload, atSeconds) => signDetached(payload, key, atSeconds, copies);
+}
+
+/**
+ * The envelope with one more signature, and the same with that signature alone. The same signature
+ * twice says nothing more. Whose it is, `enoughSignatures` asks.
+ *
+ * @throws Refusal `signature-malformed` when what was made is no signature
+ */
+export async function addSignature(
+  envelope: Uint8Array,
+  sign: Sign,
+  atSeconds: number,
+): Promise<{ readonly envelope: Uint8Array; readonly alone: Uint8Array }> {
+  const { payload, signatures } = decodeEnvelope(envelope);
+  const added = await sign(payload, atSeconds);
+  const { verifyEnvelope } = await import('../../wire/trust/openpgp.ts');
+  const anyTime = { nowSeconds: atSeconds, clockTrusted: false };
+  await verifyEnvelope(payload, [added], [], anyTime).catch((error: unknown) => {
+    if (!isRefusal(error, 'key-unknown')) throw error;
+  });
+  return {
+    envelope: encodeEnvelope({ payload, signatures: [...new Set([...signatures, added])] }),
+    alone: encodeEnvelope({ payload, signatures: [added] }),
+  };
 }

@@ -103,6 +103,33 @@ describe.each([
     expect(made.filter(Boolean)).toHaveLength(1);
   });
 
+  it.skipIf(!isThere)('take signatures for all commands or for none [C252]', async () => {
+    const store = await open(newAddress(), fleetName());
+    const rollout = rolloutOf(3, [], { phase: 'signing' });
+    await store.create(rollout, commandsOf(rollout));
+    const { revision } = await store.load('r-1');
+    const texts = async () =>
+      [...(await store.allCommands('r-1'))]
+        .map(([device, { command, undo }]) =>
+          [device, command, ...(undo === undefined ? [] : [undo])].map((part) =>
+            Buffer.from(part).toString(),
+          ),
+        )
+        .sort();
+    const before = ['crane-0', 'crane-1', 'crane-2'].map((device) => [
+      device,
+      `run ${device}`,
+      `undo ${device}`,
+    ]);
+    expect(await texts()).toEqual(before);
+    const signed = new Map(before.map(([device = '']) => [device, { command: Buffer.from('signed') }]));
+    expect(await store.replaceCommands('r-1', revision - 1, signed, 'running')).toBe(false);
+    expect(await texts()).toEqual(before);
+    expect(await store.replaceCommands('r-1', revision, signed, 'running')).toBe(true);
+    expect((await store.load('r-1')).rollout.phase).toBe('running');
+    expect(await texts()).toEqual(before.map(([device]) => [device, 'signed']));
+  });
+
   it.skipIf(!isThere)('keep a device in one rollout at a time', async () => {
     const store = await open(newAddress(), fleetName());
     const first = rolloutOf(3, []);

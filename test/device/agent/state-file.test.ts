@@ -53,6 +53,7 @@ describe('a state that is saved', () => {
     const long = 'n'.repeat(200);
     const pod = {
       ...deployedPod(long),
+      timer: `${long}.timer`,
       services: [
         {
           app: long,

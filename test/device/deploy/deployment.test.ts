@@ -109,6 +109,14 @@ describe('a deployment', () => {
     }
   });
 
+  it('names the scheduled pods that ran before, whose last run says nothing of it [C220]', async () => {
+    const world = deviceWithPending();
+    const pods = [deployedPod('web-old'), { ...deployedPod('backup'), timer: 'backup.timer' }];
+    world.state = { ...world.state, current: { version: 1, pods, imageIds: [imageIdOf('old')] } };
+    await run(world);
+    expect(world.probationTerms).toEqual({ seconds: 1, unchanged: ['backup.timer'] });
+  });
+
   it('reports how many bytes have arrived, and of how many', async () => {
     const told = await run(deviceWithPending());
     expect(told).toContainEqual({ version: 2, phase: 'fetch', receivedBytes: 10, totalBytes: 10 });

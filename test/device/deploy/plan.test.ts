@@ -99,6 +99,61 @@ describe('the plan of an activation', () => {
   });
 });
 
+describe('the plan of an activation with scheduled pods', () => {
+  const part = (pod: string) => `${pod}.0123abcd`;
+  const scheduled = (pod: string, ...images: string[]): DeployedPod => ({
+    ...deployedPod(`wherry-pod-${part(pod)}-main`, images),
+    ...{ name: pod, slice: `wherry-pod-${part(pod)}.slice`, timer: `wherry-timer-${part(pod)}.timer` },
+    mounts: [...images.map((id) => `${id}.mount`), `wherry-run-${part(pod)}.target`],
+  });
+  const backup = scheduled('backup', 'image-a');
+  const [service, run, timer] = ['pod-X-main.service', 'run-X.target', 'timer-X.timer'].map(
+    (name) => `wherry-${name.replace('X', part('backup'))}`,
+  ) as [string, string, string];
+  const units = (states: Readonly<Record<string, string>>): LoadedUnit[] =>
+    Object.entries(states).map(([name, activeState]) => ({ name, activeState }));
+  const waiting = units({ [service]: 'inactive', [run]: 'inactive', [timer]: 'active' });
+  const schedule: Step = { do: 'schedule', pod: 'backup', unit: timer };
+
+  it('starts the timer, and no app', () => {
+    expect(planActivation([], [backup, web], [])).toEqual([adopt(backup, web), schedule, start(web)]);
+  });
+
+  it('leaves a timer of the set alone, whether its pod runs or not', () => {
+    expect(planActivation(waiting, [backup], [])).toEqual([adopt(backup)]);
+    const running = units({ [service]: 'activating', [run]: 'inactive', [timer]: 'active' });
+    expect(planActivation(running, [backup], [])).toEqual([adopt(backup)]);
+  });
+
+  it('[C220] stops a timer first, and then what it may have started since it was looked at', () => {
+    expect(planActivation([...waiting, ...loaded(db)], [web], [])).toEqual([
+      { do: 'stop', units: [timer], why: 'not in the set' },
+      { do: 'stop', units: [service, run, 'db.service'], why: 'not in the set' },
+      { do: 'stop', units: ['db.slice'], why: 'not in the set' },
+      adopt(web),
+      start(web),
+    ]);
+  });
+
+  it('[C220] lets no run begin while an image is replaced', () => {
+    expect(planActivation(waiting, [backup], [replaced('image-a')])).toEqual([
+      adopt(backup),
+      { do: 'stop', units: [timer], why: 'image replaced' },
+      { do: 'stop', units: [service], why: 'image replaced' },
+      { do: 'unmount', ...replaced('image-a') },
+      schedule,
+    ]);
+  });
+
+  it('stops what is left of a pod whose timer was stopped before', () => {
+    const left = units({ [service]: 'active', [run]: 'active', [timer]: 'inactive' });
+    expect(planActivation(left, [], [])).toEqual([
+      { do: 'stop', units: [service, run], why: 'not in the set' },
+      adopt(),
+    ]);
+  });
+});
+
 describe('a plan that is cut anywhere and made again', () => {
   const names = ['a', 'b', 'c', 'd', 'e'];
   const pods = fc.subarray(names).map((some) => some.map((name) => deployedPod(name, [`image-${name}`])));
@@ -158,6 +213,7 @@ describe('a step in words', () => {
     [adopt(web), undefined],
     [{ do: 'unmount', ...replaced('image-a') }, 'unmount image-a.mount, replaced'],
     [start(web), 'start app main of pod web'],
+    [{ do: 'schedule', pod: 'web', unit: 'web.timer' }, 'start the timer of pod web'],
   ])('%j', (step, words) => {
     expect(describeStep(step)).toBe(words);
   });

@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { type AppSample, Probation, probationRules } from '../../../src/device/health/probation.ts';
+import {
+  type AppSample,
+  Probation,
+  probationRules,
+  whyUnhealthy,
+} from '../../../src/device/health/probation.ts';
 import { notAsked, type ProbeState } from '../../../src/device/health/probe-state.ts';
 import { readCgroup } from '../../../src/device/health/cgroup.ts';
 
@@ -152,5 +157,39 @@ describe('the readings of a control group', () => {
     expect(readCgroup('/x', (_group, file) => (file === 'memory.max' ? 'max\n' : undefined))).toEqual({
       oomKills: 0,
     });
+  });
+});
+
+describe('a probation with a scheduled pod', () => {
+  const between: Partial<AppSample> = { timer: 'active', activeState: 'inactive', subState: 'dead' };
+  const failed: Partial<AppSample> = { ...between, activeState: 'failed', lastResult: 'exit-code' };
+  const judge = (first: Partial<AppSample>, ...samples: readonly Partial<AppSample>[]) => {
+    const probation = new Probation(probationRules(10), 0, [{ ...well, ...first }]);
+    return samples.map((sample, at) => probation.judge(at * 5000, [{ ...well, ...sample }]).outcome);
+  };
+
+  it('is passed without a run, and with runs that end well [C220]', () => {
+    expect(judge(between, between, between, between).at(-1)).toBe('healthy');
+    const running: Partial<AppSample> = { timer: 'active' };
+    expect(judge(between, running, between, running).at(-1)).toBe('healthy');
+  });
+
+  it('is not passed while the timer does not wait', () => {
+    const stopped = { ...between, timer: 'inactive' };
+    expect(judge(stopped, stopped, stopped, stopped)).toEqual(['waiting', 'waiting', 'waiting']);
+    expect(whyUnhealthy({ ...well, ...stopped })).toBe('is not scheduled: its timer is inactive');
+  });
+
+  it('ends with a run that fails [C220]', () => {
+    expect(judge(between, between, failed)).toEqual(['waiting', 'unhealthy']);
+    expect(judge(failed, failed)).toEqual(['unhealthy']);
+    const again = (restarts: number): Partial<AppSample> => ({
+      ...{ ...failed, activeState: 'activating', subState: 'auto-restart', restarts },
+    });
+    expect(judge(between, again(0), again(1), again(2), again(3)).slice(-2)).toEqual([
+      'waiting',
+      'unhealthy',
+    ]);
+    expect(whyUnhealthy({ ...well, ...failed })).toBe('ended with exit-code');
   });
 });

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { renderNetwork, renderNetworks } from '../../../src/cli/commands/device/network.ts';
-import { renderPod } from '../../../src/cli/commands/device/pod.ts';
+import { renderApps, renderPod } from '../../../src/cli/commands/device/pod.ts';
 import {
+  appSummary,
   type AppUnit,
   describeNetworks,
   describePod,
@@ -50,7 +51,7 @@ describe('an inspected pod', () => {
     expect(pod.apps).toEqual([
       {
         ...{ app: 'nginx', unit: 'wherry-pod-web.b6a4973a-nginx.service', pid: 70 },
-        ...{ activeState: 'active', subState: 'running', restarts: 4, lastResult: 'exit-code' },
+        ...{ activeState: 'active', subState: 'running', restarts: 4, lastResult: 'exit-code', runs: null },
         ...{ cpuUsec: 12, memoryBytes: 1 << 20, memoryPeakBytes: null, memoryMaxBytes: null, tasks: 3 },
         ...{ imageId: `sha512-${'ab'.repeat(64)}`, probe: { state: 'failing', detail: 'HTTP 500' } },
       },
@@ -67,6 +68,26 @@ describe('an inspected pod', () => {
         'log    active (running)  71   -         -          1.0 MiB  3      -        -',
       ].join('\n'),
     );
+  });
+
+  it('[C221] is shown with the runs of its schedule', () => {
+    const runs = {
+      ...{ next: '2026-11-30T02:00:00Z', lastEnd: '2026-11-29T02:00:07Z' },
+      ...{ lastResult: 'exit-code', exitStatus: 7 },
+    };
+    const scheduled = { ...unit(uuids.now, 'nginx', 0), runs };
+    const pod = describePod([scheduled], undefined, usage, addresses);
+    expect(pod.apps[0]?.runs).toEqual(runs);
+    expect(renderPod({ hasColour: false }, pod)).toContain(
+      'app nginx: next run 2026-11-30T02:00:00Z, last run exit status 7 at 2026-11-29T02:00:07Z\n',
+    );
+    const apps = [scheduled, unit(uuids.now, 'log', 71)].map(appSummary);
+    expect(renderApps({ hasColour: false }, apps).split('\n')).toEqual([
+      'POD  APP    STATE             PID  NEXT RUN              LAST RUN                               UNIT',
+      'web  nginx  inactive (dead)   -    2026-11-30T02:00:00Z  exit status 7 at 2026-11-29T02:00:07Z  wherry-pod-web.b6a4973a-nginx.service',
+      'web  log    active (running)  71   -                     -                                      wherry-pod-web.b6a4973a-log.service',
+    ]);
+    expect(renderApps({ hasColour: false }, apps.slice(1))).toMatch(/^POD  APP  STATE +PID  UNIT\n/);
   });
 
   it('is shown from systemd alone before wherryd has reported it', () => {

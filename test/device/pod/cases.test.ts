@@ -102,6 +102,8 @@ const networkUnitOf = (pod: CompiledPod) =>
 const probeUnitOf = (pod: CompiledPod) =>
   readUnit(pod.units.find(({ name }) => name.startsWith('wherry-probe-'))?.text ?? '');
 
+const timerOf = (pod: CompiledPod) => readUnit(pod.units.find(({ name }) => name === pod.timer)?.text ?? '');
+
 const fileOf = (pod: CompiledPod, path: string) => pod.files.find((file) => file.path === path)?.content;
 
 const lines = (directives: ReturnType<typeof readUnit>) =>
@@ -138,6 +140,18 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
     ).not.toContain(word),
   'assert-no-directive': (pod, app = '', key = '') =>
     expect(unitOf(pod, app).map((directive) => directive.key)).not.toContain(key),
+  'assert-no-holder-directive': (pod, key = '') =>
+    expect(holderOf(pod).map((directive) => directive.key)).not.toContain(key),
+  'assert-timer': (pod, ...words) => expect(lines(timerOf(pod))).toContain(words.join(' ')),
+  'assert-timer-name': (pod, name) => expect(pod.timer).toBe(name),
+  /** And it starts a run whose name has the same end. */
+  'assert-timer-matches': (pod, pattern = '') => {
+    expect(pod.timer).toMatch(new RegExp(pattern));
+    const run = pod.timer?.replace('wherry-timer-', 'wherry-run-').replace(/timer$/, 'target') ?? '';
+    expect(lines(timerOf(pod))).toContain(`Unit=${run}`);
+    expect(pod.mounts).toContain(run);
+  },
+  'assert-calendar': (pod, ...words) => expect(pod.calendar).toEqual(words.join(' ').split('|')),
   'assert-slice': (pod, ...words) =>
     expect(lines(readUnit(pod.units.find(({ name }) => name === pod.slice)?.text ?? ''))).toContain(
       words.join(' '),

@@ -330,6 +330,23 @@ describe('reading units', () => {
     });
     await systemd.resetFailed(unit);
   });
+
+  it('removes what a timer keeps of its runs, also when it keeps nothing', async () => {
+    const calls: unknown[] = [];
+    const { systemd } = await connect({
+      CleanUnit: (call) => {
+        calls.push(call.args);
+        if (calls.length === 1) call.answer();
+        else call.fail('org.freedesktop.systemd1.NothingToClean', 'no stamp');
+      },
+    });
+    await systemd.forgetRuns('wherry-timer-x.timer');
+    await systemd.forgetRuns('wherry-timer-x.timer');
+    expect(calls).toEqual([
+      ['wherry-timer-x.timer', ['state']],
+      ['wherry-timer-x.timer', ['state']],
+    ]);
+  });
 });
 
 describe('watching', () => {

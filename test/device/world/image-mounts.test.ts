@@ -35,6 +35,10 @@ class LoadedSystemd implements Partial<Systemd> {
     this.log.push(`disable ${units.join(' ')}`);
     return Promise.resolve();
   };
+  forgetRuns = (timer: string): Promise<void> => {
+    this.log.push(`forget runs of ${timer}`);
+    return Promise.resolve();
+  };
   resetFailed = (unit: string): Promise<void> => {
     if (this.states.get(unit) === 'failed') this.states.delete(unit);
     return Promise.resolve();
@@ -65,6 +69,8 @@ describe('units that no pod needs', () => {
       [`${old}.slice`]: 'active',
       'wherry-holder-web.4567ef01.service': 'active',
       [`${old}-main.service`]: 'failed',
+      'wherry-run-web.4567ef01.target': 'active',
+      'wherry-timer-web.4567ef01.timer': 'active',
       'wherry-pod-backup.service': 'failed',
     });
     const disk = { ...nodeDisk(), own: () => Promise.resolve() };
@@ -86,7 +92,11 @@ describe('units that no pod needs', () => {
     await new ImageMounts({ systemd, files, directories }).removeStrays([pod]);
     expect(loaded.log).toEqual([
       `disable wherry-holder-web.4567ef01.service ${old}-main.service`,
+      // The timer first: it would start the app again.
+      'stop wherry-timer-web.4567ef01.timer',
+      'forget runs of wherry-timer-web.4567ef01.timer',
       `stop ${old}-main.service`,
+      'stop wherry-run-web.4567ef01.target',
       'stop wherry-holder-web.4567ef01.service',
       `stop ${old}.slice`,
       'stop run-wherry-images-1.mount',

@@ -111,6 +111,22 @@ describe('the files of a pod', () => {
     expect(readFileSync(unit('wherry-pod-web.one.slice'), 'utf8')).toBe('[Slice]\n');
   });
 
+  it('of a scheduled pod start its timer at boot, and nothing else of it [C218]', async () => {
+    const timer = 'wherry-timer-web.one.timer';
+    const scheduled = { ...pod('one'), timer };
+    await files.write({ ...scheduled, units: [...scheduled.units, { name: timer, text: '[Timer]\n' }] });
+    await files.write(pod('two'));
+    await files.enable([scheduled, pod('two')]);
+    expect(readFileSync(unit('wherry-pods.target'), 'utf8')).toContain(
+      `Wants=${timer} wherry-pod-web.two-main.service\n`,
+    );
+    writeFileSync(unit(timer), '');
+    expect(await files.repair(scheduled)).toBe(true);
+    expect(readFileSync(unit(timer), 'utf8')).toBe('[Timer]\n');
+    await files.remove([scheduled], []);
+    expect(existsSync(unit(timer))).toBe(false);
+  });
+
   it('are removed except those that another pod shares', async () => {
     await files.write(pod('one'));
     await files.write(pod('two'));
@@ -125,7 +141,14 @@ describe('the files of a pod', () => {
     await files.write(pod('4567ef01'));
     await files.writeUnit('run-wherry-images-1.mount', '[Mount]\n');
     await files.writeUnit('wherry-holder-web.4567ef01.service', '[Service]\n');
-    for (const own of ['wherry-pod-backup.service', 'wherry-pods.target', 'data.mount']) {
+    await files.writeUnit('wherry-timer-web.4567ef01.aaaabbbb.timer', '[Timer]\n');
+    await files.writeUnit('wherry-run-web.4567ef01.target', '[Unit]\n');
+    for (const own of [
+      'wherry-timer-backup.timer',
+      'wherry-pod-backup.service',
+      'wherry-pods.target',
+      'data.mount',
+    ]) {
       await files.writeUnit(own, '[Unit]\n');
     }
     expect((await files.strays([pod('0123abcd')], [])).sort()).toEqual([
@@ -133,6 +156,8 @@ describe('the files of a pod', () => {
       'wherry-holder-web.4567ef01.service',
       'wherry-pod-web.4567ef01-main.service',
       'wherry-pod-web.4567ef01.slice',
+      'wherry-run-web.4567ef01.target',
+      'wherry-timer-web.4567ef01.aaaabbbb.timer',
     ]);
   });
 

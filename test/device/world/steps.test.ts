@@ -141,6 +141,24 @@ describe('an activation with systemd', () => {
     expect(jobs.forgiven).toEqual(['web.service', 'image-a.mount']);
   });
 
+  it('starts the timer of a scheduled pod and not its app', async () => {
+    const { jobs, world } = device();
+    await activatePods(world, [{ ...web, timer: 'web.timer' }], never, () => undefined);
+    expect(jobs.log).toEqual(['start web.timer']);
+    expect(jobs.forgiven).toEqual(['web.timer']);
+  });
+
+  it('is refused when the timer of a pod does not start', async () => {
+    const { jobs, world } = device();
+    jobs.failing.add('web.timer');
+    await expect(
+      activatePods(world, [{ ...web, timer: 'web.timer' }], never, () => undefined),
+    ).rejects.toMatchObject({
+      code: 'activation-failed',
+      message: 'the timer of pod web did not start (failed); journalctl -u web.timer has its words',
+    });
+  });
+
   it('is refused at the first app that does not start, with the reason', async () => {
     const { jobs, world } = device();
     jobs.failing.add('web.service');

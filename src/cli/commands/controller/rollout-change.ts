@@ -9,12 +9,15 @@ import { withStore } from './with-store.ts';
 
 export type Change = 'pause' | 'resume' | 'halt' | 'undo' | 'approve';
 
-/** The phases in which a person may decide something, and what the rollout is then. */
+/**
+ * The phases in which a person may decide something, and what the rollout is then. To undo one that
+ * waits for signatures is to give it up: nothing was sent.
+ */
 const changes: Readonly<Record<Change, { readonly from: readonly Phase[]; readonly to?: Phase }>> = {
   pause: { from: ['running'], to: 'paused' },
   resume: { from: ['paused', 'halted'], to: 'running' },
   halt: { from: ['running', 'paused', 'undoing'], to: 'halted' },
-  undo: { from: ['running', 'paused', 'halted', 'complete'], to: 'undoing' },
+  undo: { from: ['signing', 'running', 'paused', 'halted', 'complete'], to: 'undoing' },
   approve: { from: ['running', 'paused'] },
 };
 
@@ -66,6 +69,7 @@ function decisionOf(rollout: Rollout, change: Change, flags: RolloutChangeFlags)
     const sent = members.filter(({ sentAtMs }) => sentAtMs !== undefined).map(({ wave }) => wave);
     return { approvedWaves: sent.reduce((most, wave) => Math.max(most, wave), -1) + 1, ...reason };
   }
+  if (change === 'undo' && phase === 'signing') return { phase: 'undone', ...reason };
   if (change === 'undo' && members.some(({ undoVersion }) => undoVersion === undefined)) {
     throw new Refusal('input-invalid', `the rollout ${id} was started with --no-undo; use "wherry rollback"`);
   }

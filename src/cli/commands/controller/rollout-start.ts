@@ -55,6 +55,7 @@ export async function startRollout(
             approval: approve === true,
           },
           canUndo: undo,
+          othersSign: flags.signOnly === true,
         },
         (done) =>
           lines.update(
@@ -64,6 +65,15 @@ export async function startRollout(
           ),
       );
       await store.create(rollout, commands);
+      if (flags.signOnly === true) {
+        if (context.json)
+          context.terminal.out(JSON.stringify({ id, devices: devices.length, phase: rollout.phase }));
+        else
+          context.terminal.out(
+            `${id}  ${devices.length} devices  signed once; next: wherry rollout sign ${id}`,
+          );
+        return;
+      }
       if (flags.wait) {
         await carryOut(context, { fleet, link, store, clock: context.clock }, id);
         return;

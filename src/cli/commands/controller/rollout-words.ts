@@ -23,6 +23,7 @@ function waiting({ id, phase }: Rollout, { for: what, wave }: Extract<WavePlan, 
     case 'approval':
       return `wave ${wave + 1} awaits "wherry rollout approve ${id}"`;
     case 'a person':
+      if (phase === 'signing') return `signing; others sign it with "wherry rollout sign ${id}"`;
       return phase === 'paused' ? `paused; go on with "wherry rollout resume ${id}"` : phase;
   }
 }

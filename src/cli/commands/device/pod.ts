@@ -16,22 +16,38 @@ export async function listPods(context: Context): Promise<void> {
     context.terminal.out(JSON.stringify(apps));
     return;
   }
-  context.terminal.out(
-    apps.length === 0
-      ? 'there is no pod on this device'
-      : formatTable(context.terminal, ['POD', 'APP', 'STATE', 'PID', 'UNIT'], apps.map(cells)),
-  );
+  context.terminal.out(renderApps(context.terminal, apps));
 }
 
-function cells({ pod, app, activeState, subState, pid, unit }: AppSummary): (Cell | string)[] {
+export function renderApps(
+  terminal: Pick<Context['terminal'], 'hasColour'>,
+  apps: readonly AppSummary[],
+): string {
+  if (apps.length === 0) return 'there is no pod on this device';
+  const head = ['POD', 'APP', 'STATE', 'PID'];
+  return apps.every(({ runs }) => runs === null)
+    ? formatTable(
+        terminal,
+        [...head, 'UNIT'],
+        apps.map((app) => [...cells(app), app.unit]),
+      )
+    : formatTable(
+        terminal,
+        [...head, 'NEXT RUN', 'LAST RUN', 'UNIT'],
+        apps.map((app) => [...cells(app), app.runs?.next ?? '-', lastRun(app), app.unit]),
+      );
+}
+
+/** `exit status 3 at 2026-11-29T15:00:00Z` */
+function lastRun({ runs }: Pick<AppSummary, 'runs'>): string {
+  if (runs?.lastEnd == null) return '-';
+  const { lastResult, exitStatus, lastEnd } = runs;
+  return `${exitStatus === null ? (lastResult ?? '') : `exit status ${exitStatus}`} at ${lastEnd}`;
+}
+
+function cells({ pod, app, activeState, subState, pid }: AppSummary): (Cell | string)[] {
   const state = `${activeState} (${subState})`;
-  return [
-    pod,
-    app,
-    activeState === 'failed' ? { text: state, colour: 'red' } : state,
-    String(pid ?? '-'),
-    unit,
-  ];
+  return [pod, app, activeState === 'failed' ? { text: state, colour: 'red' } : state, String(pid ?? '-')];
 }
 
 /**
@@ -39,11 +55,10 @@ function cells({ pod, app, activeState, subState, pid, unit }: AppSummary): (Cel
  * @throws Refusal as {@link changePod}
  */
 export async function alterPod(context: Context, change: PodChange, pod: string): Promise<void> {
-  await changePod(change, pod);
+  const isScheduled = await changePod(change, pod);
   if (change === 'stop' && !context.json) {
-    context.terminal.err(
-      `note: ${pod} runs again after a boot, a start of wherryd or the next deployment; to remove it, deploy a set without it\n`,
-    );
+    const when = isScheduled ? 'by its schedule' : 'after a boot, a start of wherryd or the next deployment';
+    context.terminal.err(`note: ${pod} runs again ${when}; to remove it, deploy a set without it\n`);
   }
   if (context.json) context.terminal.out(JSON.stringify({ pod, change }));
 }
@@ -79,6 +94,9 @@ export function renderPod(terminal: Pick<Context['terminal'], 'hasColour'>, pod:
     ),
     ...pod.apps.flatMap(({ app, probe }) =>
       probe ? [`app ${app}: probe ${probe.state}: ${probe.detail}`] : [],
+    ),
+    ...pod.apps.flatMap((app) =>
+      app.runs === null ? [] : [`app ${app.app}: next run ${app.runs.next ?? '-'}, last run ${lastRun(app)}`],
     ),
     formatTable(terminal, inspected, rows),
   ].join('\n');

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
-import { Refusal } from '../../../core/refusal/index.ts';
+import { isRefusal, Refusal } from '../../../core/refusal/index.ts';
 import {
+  addSignature,
   FleetDirectory,
   messageFor,
   namedSecrets,
@@ -9,37 +10,54 @@ import {
   readSecrets,
   replaceFile,
   requireEnough,
+  signatureOf,
   targetName,
 } from '../../../operator/fleet/index.ts';
 import {
   alreadyVerified,
   decodeDesiredState,
   decodeEnvelope,
-  encodeEnvelope,
+  decodeLogRequest,
   groupOf,
+  type LogRequest,
+  type VerifiedPayload,
 } from '../../../wire/trust/index.ts';
-import { reviewSignatures } from '../../../wire/trust/openpgp.ts';
 import { withLink, type Context } from '../../context.ts';
 import type { CountersignFlags } from '../../flags.ts';
 import { signerOf } from '../../signing.ts';
 import { finish } from './follow-published.ts';
+import { hearAndPrint } from './hear-and-print.ts';
 
 /**
- * `wherry countersign`: a second person signs the command that a first one has made, and publishes
- * it.
+ * `wherry countersign`: a second person signs the command, or the request for logs, that a first
+ * one has made, and publishes it.
  */
 export async function countersign(context: Context, file: string, flags: CountersignFlags): Promise<void> {
-  const sign = signerOf(flags);
   const fleet = await FleetDirectory.open(context.fleetPath);
   const bytes = await readFile(file).catch((cause: unknown) => {
     throw new Refusal('not-found', `the command ${file} cannot be read`, { cause });
   });
+  // Whoever signs judges by what is shown here.
+  const payload = alreadyVerified(decodeEnvelope(bytes).payload, 'own-history');
+  const request = logRequestOf(payload);
+  if (request === undefined) await countersignCommand(context, fleet, { file, bytes, payload }, flags);
+  else await countersignRequest(context, fleet, { file, bytes, request }, flags);
+}
+
+async function countersignCommand(
+  context: Context,
+  fleet: FleetDirectory,
+  {
+    file,
+    bytes,
+    payload,
+  }: { readonly file: string; readonly bytes: Uint8Array; readonly payload: VerifiedPayload },
+  flags: CountersignFlags,
+): Promise<void> {
   const values = await readSecrets(fleet, flags.secret ?? []);
-  const { payload, signatures } = decodeEnvelope(bytes);
-  const desired = decodeDesiredState(alreadyVerified(payload, 'own-history'));
+  const desired = decodeDesiredState(payload);
   const device = targetName(desired.target);
-  if (desired.fleet !== fleet.config.fleet)
-    throw new Refusal('wrong-fleet', `${file} is for fleet ${desired.fleet}; this is ${fleet.config.fleet}`);
+  requireFleet(fleet, file, desired.fleet);
   for (const { name, digest } of namedSecrets(values)) {
     if (desired.secrets?.some((secret) => secret.name === name && secret.digest === digest) === true)
       continue;
@@ -47,18 +65,13 @@ export async function countersign(context: Context, file: string, flags: Counter
   }
   const pods = desired.pods.map(({ name }) => name).join(', ');
   context.terminal.err(`${device}: version ${desired.version} runs ${pods === '' ? 'nothing' : pods}\n`);
-  const atSeconds = Math.floor(context.clock.nowMs() / 1000);
-  const added =
-    sign === undefined ? await signByFleet(fleet, payload, atSeconds) : await sign(payload, atSeconds);
-  const envelope = encodeEnvelope({ payload, signatures: await withSignature(payload, signatures, added) });
-  await replaceFile(file, envelope);
+  const envelope = await signFile(context, fleet, file, bytes, flags);
   if (!flags.publish) {
-    await requireEnough({ fleet, clock: context.clock }, envelope, 1);
     if (context.json) context.terminal.out(JSON.stringify({ device, version: desired.version, file }));
     else context.terminal.out(`signed ${file}`);
     return;
   }
-  await requireEnough({ fleet, clock: context.clock }, envelope);
+  await requireSigned(context, fleet, file, envelope);
   const message = await messageFor(fleet, device, envelope, values);
   await fleet.addSignatures(device, desired.version, envelope, payload, message);
   await withLink(context, async (link) => {
@@ -72,23 +85,74 @@ export async function countersign(context: Context, file: string, flags: Counter
   });
 }
 
-async function signByFleet(fleet: FleetDirectory, payload: Uint8Array, atSeconds: number): Promise<string> {
-  const { signDetached } = await import('../../../wire/trust/sign.ts');
-  return await signDetached(
-    payload,
-    await fleet.key('deploy', 'private'),
-    atSeconds,
-    await fleet.copiesOf('deploy'),
+async function countersignRequest(
+  context: Context,
+  fleet: FleetDirectory,
+  {
+    file,
+    bytes,
+    request,
+  }: { readonly file: string; readonly bytes: Uint8Array; readonly request: LogRequest },
+  flags: CountersignFlags,
+): Promise<void> {
+  const { device, pod, app, expires } = request;
+  requireFleet(fleet, file, request.fleet);
+  const seconds = expires - Math.floor(context.clock.nowMs() / 1000);
+  if (seconds <= 0)
+    throw new Refusal(
+      'expired',
+      `the request ${file} ended ${-seconds} s ago; ask again, with a longer --for`,
+    );
+  const what = app === undefined ? `the pod ${pod}` : `the app ${app} of the pod ${pod}`;
+  context.terminal.err(
+    `${device}: logs of ${what}, at most ${request.limitBytes} bytes, within ${seconds} s\n`,
   );
+  const envelope = await signFile(context, fleet, file, bytes, flags);
+  if (!flags.publish) {
+    if (context.json) context.terminal.out(JSON.stringify({ device, pod, file }));
+    else context.terminal.out(`signed ${file}`);
+    return;
+  }
+  await requireSigned(context, fleet, file, envelope);
+  await hearAndPrint(context, fleet, { device, message: envelope, seconds });
 }
 
-/** The same signature twice says nothing more; an envelope has room for eight. */
-async function withSignature(
-  payload: Uint8Array,
-  signatures: readonly string[],
-  added: string,
-): Promise<readonly string[]> {
-  // Whether it is one at all; whose it is, `requireEnough` asks.
-  await reviewSignatures(payload, [added], [], { nowSeconds: 0, clockTrusted: false });
-  return [...new Set([...signatures, added])];
+/** Undefined for a command. */
+function logRequestOf(payload: VerifiedPayload): LogRequest | undefined {
+  try {
+    return decodeLogRequest(payload);
+  } catch (error) {
+    if (!isRefusal(error, 'request-malformed')) throw error;
+    return undefined;
+  }
+}
+
+function requireFleet(fleet: FleetDirectory, file: string, name: string): void {
+  if (name !== fleet.config.fleet)
+    throw new Refusal('wrong-fleet', `${file} is for fleet ${name}; this is ${fleet.config.fleet}`);
+}
+
+/** Adds a signature of the role to the file. */
+async function signFile(
+  { clock }: Context,
+  fleet: FleetDirectory,
+  file: string,
+  bytes: Uint8Array,
+  flags: CountersignFlags,
+): Promise<Uint8Array> {
+  const sign = await signatureOf(fleet, signerOf(flags));
+  const { envelope, alone } = await addSignature(bytes, sign, Math.floor(clock.nowMs() / 1000));
+  await requireEnough({ fleet, clock }, alone, { threshold: 1 });
+  await replaceFile(file, envelope);
+  return envelope;
+}
+
+async function requireSigned(
+  { clock }: Context,
+  fleet: FleetDirectory,
+  file: string,
+  envelope: Uint8Array,
+): Promise<void> {
+  const advice = `have others sign ${file} with "wherry countersign"`;
+  await requireEnough({ fleet, clock }, envelope, { advice });
 }

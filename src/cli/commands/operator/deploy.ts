@@ -189,7 +189,7 @@ async function signToFile(
   { output = '' }: CommandSigningFlags,
 ): Promise<void> {
   const { version, envelope } = await signContent(means, device, content);
-  await requireEnough(means, envelope, 1);
+  await requireEnough(means, envelope, { threshold: 1 });
   await means.fleet.claim(device, version, envelope);
   // So that "wherry status" does not publish what is not signed by enough people yet.
   await means.fleet.recordOutcome(device, version, 'unsent');

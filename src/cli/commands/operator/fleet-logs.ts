@@ -1,16 +1,16 @@
 import { parseAcName } from '../../../image/appc/index.ts';
+import { Refusal } from '../../../core/refusal/index.ts';
 import {
   FleetDirectory,
-  hearLogs,
+  replaceFile,
   requireEnough,
   signatureOf,
   signLogRequest,
 } from '../../../operator/fleet/index.ts';
-import { MqttTransport } from '../../../wire/mqtt/index.ts';
-import { decodeEnvelope } from '../../../wire/trust/index.ts';
 import { withLink, type Context } from '../../context.ts';
 import type { FleetLogFlags } from '../../flags.ts';
 import { signerOf } from '../../signing.ts';
+import { hearAndPrint } from './hear-and-print.ts';
 
 /** `wherry fleet logs`: what a pod wrote, by way of the broker, from a device that allows it. */
 export async function fleetLogs(
@@ -18,6 +18,8 @@ export async function fleetLogs(
   [device, pod, app]: readonly [device: string, pod: string, app: string | undefined],
   flags: FleetLogFlags,
 ): Promise<void> {
+  if ((flags.signOnly === true) !== (flags.output !== undefined))
+    throw new Refusal('usage', '--sign-only and -o FILE go together');
   const { terminal, clock } = context;
   const nowSeconds = Math.floor(clock.nowMs() / 1000);
   const opened = await FleetDirectory.open(context.fleetPath);
@@ -37,47 +39,18 @@ export async function fleetLogs(
       nowSeconds,
       await signatureOf(fleet, signerOf(flags)),
     );
-    await requireEnough({ fleet, clock }, signed);
+    await requireEnough({ fleet, clock }, signed, flags.signOnly === true ? { threshold: 1 } : {});
     return signed;
   });
-  const text = new TextDecoder();
-  let started = '';
-  const print = (line: string): void => terminal.out(context.json ? JSON.stringify({ line }) : line);
-  const show = (bytes: Uint8Array, missing: number): void => {
-    if (missing > 0) terminal.err(`note: ${missing} messages of the answer did not arrive\n`);
-    const lines = (started + printable(text.decode(bytes, { stream: true }))).split('\n');
-    started = lines.pop() ?? '';
-    for (const line of lines) print(line);
-  };
-  const end = await hearLogs(
-    { transport: new MqttTransport(await opened.brokerAddress()), clock, fleet: opened.config.fleet },
-    { device, message, payload: decodeEnvelope(message).payload },
-    flags.for,
-    show,
-    terminal.stop,
-  ).finally(() => {
-    // Also of an answer that is cut off, what came is shown.
-    if (started !== '') print(started);
-  });
-  const { end: reason, sentBytes, leftOutBytes } = end;
-  if (context.json) terminal.out(JSON.stringify({ end: reason, sentBytes, leftOutBytes }));
-  else
-    terminal.err(
-      `${words[reason]}: ${sentBytes} bytes${leftOutBytes > 0 ? `, ${leftOutBytes} more were left out` : ''}\n`,
-    );
-}
-
-const words = {
-  complete: 'that is all',
-  deadline: 'the time is over (--for)',
-  limit: 'the limit is reached (--limit)',
-  stopped: 'ended',
-  superseded: 'another request for logs of this device came',
-  refused: 'refused',
-  failed: 'failed',
-} as const;
-
-/** What an app wrote must not command a terminal. */
-function printable(text: string): string {
-  return text.replaceAll(/[^\P{C}\n\t]/gu, '\uFFFD');
+  if (flags.signOnly === true) {
+    const { output = '' } = flags;
+    await replaceFile(output, message);
+    if (context.json) terminal.out(JSON.stringify({ device, pod, file: output }));
+    else
+      terminal.out(
+        `${device}  ${pod}  signed: ${output}; next, within ${flags.for} s: wherry countersign ${output}`,
+      );
+    return;
+  }
+  await hearAndPrint(context, opened, { device, message, seconds: flags.for });
 }

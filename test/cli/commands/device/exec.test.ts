@@ -2,7 +2,12 @@ import { describe, expect, it } from 'vitest';
 import { wantsTerminal } from '../../../../src/cli/commands/device/exec.ts';
 import { execCommand } from '../../../../src/cli/commands/device/exec-process.ts';
 import { crunError, execProcess } from '../../../../src/device/pod/index.ts';
-import { findRunningApp, parseAppUnits, podCommand } from '../../../../src/device/local-api/index.ts';
+import {
+  findRunningApp,
+  holdersOf,
+  parseAppUnits,
+  podCommand,
+} from '../../../../src/device/local-api/index.ts';
 import { places } from '../../../../src/device/host/index.ts';
 import { wherry } from '../../../support/recording-terminal.ts';
 
@@ -34,6 +39,42 @@ const units = parseAppUnits(
     'Id=wherry-pod-of-somebody.service\nActiveState=active',
   ].join('\n\n') + '\n',
 );
+
+describe('the runs of a scheduled app [C221]', () => {
+  const timer = (next: string) =>
+    `Id=wherry-timer-web\\x2dsite.b6a4973a.timer\nActiveState=active\nNextElapseUSecRealtime=${next}`;
+  const app = (end: string, code: number, status: number) =>
+    `${shown('web-site', uuids.web, 'nginx', 0)}\nResult=exit-code\nExecMainCode=${code}\nExecMainStatus=${status}\nExecMainExitTimestamp=${end}`;
+  const runs = (...blocks: string[]) => parseAppUnits(blocks.join('\n\n'))[0]?.runs;
+
+  it('are read from its timer and its service', () => {
+    expect(runs(app('Sun 2026-11-29 02:00:07 UTC', 1, 7), timer('Mon 2026-11-30 02:00:00 UTC'))).toEqual({
+      ...{ next: '2026-11-30T02:00:00Z', lastEnd: '2026-11-29T02:00:07Z' },
+      ...{ lastResult: 'exit-code', exitStatus: 7 },
+    });
+  });
+
+  it('have no exit status where a signal ended the app, or nothing has run', () => {
+    expect(runs(app('Sun 2026-11-29 02:00:07 UTC', 2, 9), timer('n/a'))).toMatchObject({
+      ...{ next: null, exitStatus: null, lastResult: 'exit-code' },
+    });
+    expect(runs(app('', 0, 0), timer(''))).toEqual({
+      ...{ next: null, lastEnd: null, lastResult: null, exitStatus: null },
+    });
+  });
+
+  it('are those of its own timer, and an app that runs on has none', () => {
+    const other = timer('Mon 2026-11-30 02:00:00 UTC').replace('b6a4973a', '459ba801');
+    expect(runs(app('', 0, 0), other)).toBeUndefined();
+  });
+});
+
+it('what holds the namespaces of a pod is found by every app of it [C202]', () => {
+  expect(holdersOf(units.filter(({ pod }) => pod === 'web-site').map(({ unit }) => unit))).toEqual([
+    'wherry-holder-web\\x2dsite.459ba801.service',
+    'wherry-holder-web\\x2dsite.b6a4973a.service',
+  ]);
+});
 
 describe('the app of an execution', () => {
   it('is the running one, with the paths of its container', () => {

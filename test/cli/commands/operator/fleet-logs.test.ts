@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -10,6 +10,7 @@ import { startEmbeddedBroker, type EmbeddedBroker } from '../../../../src/operat
 import { MqttTransport } from '../../../../src/wire/mqtt/index.ts';
 import type { LogRequest } from '../../../../src/wire/trust/index.ts';
 import { examineLogRequest } from '../../../../src/wire/trust/openpgp.ts';
+import { generateKey } from '../../../../src/wire/trust/sign.ts';
 import { recordingTerminal, wherry, type Run } from '../../../support/recording-terminal.ts';
 import { sampleReport } from '../../../support/sample-messages.ts';
 import { until } from '../../../support/system-clock.ts';
@@ -34,7 +35,12 @@ afterAll(async () => {
 });
 
 /** A device that answers with the output of a program. */
-async function device(name: string, program: readonly string[], hears = true): Promise<LogRequest[]> {
+async function device(
+  name: string,
+  program: readonly string[],
+  hears = true,
+  role?: { readonly keys: readonly string[]; readonly threshold: number },
+): Promise<LogRequest[]> {
   const asked: LogRequest[] = [];
   const journal = { log: () => undefined };
   const session = new DeviceSession({
@@ -49,7 +55,7 @@ async function device(name: string, program: readonly string[], hears = true): P
     remember: () => Promise.resolve(true),
     examine: async (message) => {
       const time = { nowSeconds: Math.floor(Date.now() / 1000) + 1, clockTrusted: true };
-      const terms = { keys: [key], fleet: 'harbour', device: name, boot: 'boot-a', time };
+      const terms = { keys: [key], ...role, fleet: 'harbour', device: name, boot: 'boot-a', time };
       const { request } = await examineLogRequest(message, terms);
       asked.push(request);
       return request;
@@ -119,6 +125,50 @@ describe('wherry fleet logs', () => {
     expect(err).toContain(words);
     expect(err).toContain(code);
     expect(status).toBe(code === 'not-found' ? 64 : 77);
+  });
+
+  it('[C232] asks with the signatures of two people where commands need two', async () => {
+    const at = (...names: string[]): string => join(directory, ...names);
+    const of = (...args: string[]): Promise<Run> => wherry(['--fleet', at('twice'), ...args]);
+    expect(await of('fleet', 'init', 'harbour', '--broker', broker.url)).toMatchObject({ status: 0 });
+    for (const name of ['alice', 'bob', 'stranger']) {
+      const { publicKey, privateKey } = await generateKey({ name });
+      writeFileSync(at(`${name}.asc`), publicKey);
+      writeFileSync(at(`${name}.key.asc`), privateKey);
+    }
+    const signedBy = (name: string): string[] => ['--signing-key', at(`${name}.key.asc`)];
+    const roles = [
+      '--root-key',
+      at('alice.asc'),
+      '--deploy-key',
+      at('alice.asc'),
+      '--deploy-key',
+      at('bob.asc'),
+    ];
+    expect(await of('trust', 'root', 'init', ...roles, '--deploy-threshold', '2')).toMatchObject({
+      status: 0,
+    });
+    expect(await of('trust', 'root', 'sign', ...signedBy('alice'))).toMatchObject({ status: 0 });
+    const keys = ['alice', 'bob'].map((name) => readFileSync(at(`${name}.asc`), 'utf8'));
+    const asked = await device('crane-7', ['echo', 'first'], true, { keys, threshold: 2 });
+
+    const ask = ['fleet', 'logs', 'crane-7', 'web', ...signedBy('alice')];
+    expect((await of(...ask)).err).toMatch(/2 different keys must sign; .*--sign-only -o FILE.*countersign/);
+    expect(await of(...ask, '--sign-only')).toMatchObject({ status: 64 });
+    const file = at('ask.cbor');
+    expect(await of(...ask, '--for', '1h', '--sign-only', '-o', file)).toMatchObject({ status: 0, err: '' });
+    expect((await of('countersign', file, ...signedBy('stranger'))).err).toMatch(/key-unknown/);
+    expect(asked).toEqual([]);
+    const told = await of('countersign', file, ...signedBy('bob'));
+    expect(told).toMatchObject({ status: 0, out: 'first\n' });
+    expect(told.err).toMatch(/^crane-7: logs of the pod web, at most 262144 bytes, within \d+ s\n/);
+    expect(asked).toHaveLength(1);
+
+    expect(await of(...ask, '--for', '1s', '--sign-only', '-o', file)).toMatchObject({ status: 0 });
+    const overMs = Date.now() + 1000;
+    await until(() => Date.now() > overMs);
+    const late = await of('countersign', file, ...signedBy('bob'));
+    expect(late.err).toMatch(/ended \d+ s ago; ask again, with a longer --for.*expired/);
   });
 
   it('shows all that came when the broker ends, and that it is not all', async () => {

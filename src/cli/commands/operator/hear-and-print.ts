@@ -1,0 +1,57 @@
+import { type FleetDirectory, hearLogs } from '../../../operator/fleet/index.ts';
+import { MqttTransport } from '../../../wire/mqtt/index.ts';
+import { decodeEnvelope } from '../../../wire/trust/index.ts';
+import type { Context } from '../../context.ts';
+
+/**
+ * Publishes a signed request for logs and prints the answer as it comes.
+ * @param request `seconds`: how long the device may answer
+ */
+export async function hearAndPrint(
+  context: Context,
+  fleet: FleetDirectory,
+  request: { readonly device: string; readonly message: Uint8Array; readonly seconds: number },
+): Promise<void> {
+  const { terminal, clock } = context;
+  const { device, message, seconds } = request;
+  const text = new TextDecoder();
+  let started = '';
+  const print = (line: string): void => terminal.out(context.json ? JSON.stringify({ line }) : line);
+  const show = (bytes: Uint8Array, missing: number): void => {
+    if (missing > 0) terminal.err(`note: ${missing} messages of the answer did not arrive\n`);
+    const lines = (started + printable(text.decode(bytes, { stream: true }))).split('\n');
+    started = lines.pop() ?? '';
+    for (const line of lines) print(line);
+  };
+  const end = await hearLogs(
+    { transport: new MqttTransport(await fleet.brokerAddress()), clock, fleet: fleet.config.fleet },
+    { device, message, payload: decodeEnvelope(message).payload },
+    seconds,
+    show,
+    terminal.stop,
+  ).finally(() => {
+    // Also of an answer that is cut off, what came is shown.
+    if (started !== '') print(started);
+  });
+  const { end: reason, sentBytes, leftOutBytes } = end;
+  if (context.json) terminal.out(JSON.stringify({ end: reason, sentBytes, leftOutBytes }));
+  else
+    terminal.err(
+      `${words[reason]}: ${sentBytes} bytes${leftOutBytes > 0 ? `, ${leftOutBytes} more were left out` : ''}\n`,
+    );
+}
+
+const words = {
+  complete: 'that is all',
+  deadline: 'the time is over (--for)',
+  limit: 'the limit is reached (--limit)',
+  stopped: 'ended',
+  superseded: 'another request for logs of this device came',
+  refused: 'refused',
+  failed: 'failed',
+} as const;
+
+/** What an app wrote must not command a terminal. */
+function printable(text: string): string {
+  return text.replaceAll(/[^\P{C}\n\t]/gu, '\uFFFD');
+}

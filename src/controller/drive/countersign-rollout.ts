@@ -1,0 +1,130 @@
+import type { Clock } from '../../core/ports/index.ts';
+import { isRefusal, Refusal } from '../../core/refusal/index.ts';
+import {
+  addSignature,
+  enoughSignatures,
+  type FleetDirectory,
+  type Sign,
+  signatureOf,
+} from '../../operator/fleet/index.ts';
+import {
+  alreadyVerified,
+  decodeDesiredState,
+  decodeEnvelope,
+  type DesiredState,
+} from '../../wire/trust/index.ts';
+import type { Commands, RolloutStore } from '../database/index.ts';
+import type { Member, Rollout } from '../rollout/index.ts';
+
+interface Means {
+  readonly fleet: FleetDirectory;
+  readonly store: RolloutStore;
+  readonly clock: Clock;
+  /** Signs in place of the fleet's deploy key. */
+  readonly sign?: Sign;
+}
+
+/** What a rollout that waits for signatures would make devices do. */
+export interface Described {
+  readonly rollout: Rollout;
+  /** The different things that its commands say, and how many devices each is for. */
+  readonly contents: readonly Content[];
+}
+
+interface Content {
+  readonly isUndo: boolean;
+  readonly desired: DesiredState;
+  readonly devices: number;
+}
+
+/**
+ * Adds the signature of one more person to every command of a rollout, those that undo it included.
+ * When as many have signed as the fleet's root asks for, the rollout may run.
+ *
+ * @param show told what is about to be signed; nothing is signed when it returns false
+ * @param onSigned told how many devices are done
+ * @returns whether the rollout may run now; undefined when nothing was signed
+ * @throws Refusal `not-found`, `input-invalid` when it does not wait for signatures, when a command
+ *   is not what the rollout says, or when somebody else changed the rollout meanwhile, and as
+ *   `enoughSignatures`
+ */
+export async function countersignRollout(
+  means: Means,
+  id: string,
+  show: (described: Described) => boolean,
+  onSigned: (done: number) => void = () => undefined,
+): Promise<boolean | undefined> {
+  const { fleet, store, clock } = means;
+  const { rollout, revision } = await store.load(id);
+  if (rollout.phase !== 'signing')
+    throw new Refusal(
+      'input-invalid',
+      `the rollout ${id} is ${rollout.phase}; sign is for one that was started with --sign-only`,
+    );
+  const commands = await store.allCommands(id);
+  if (!show({ rollout, contents: contentsOf(rollout, commands) })) return undefined;
+
+  const sign = await signatureOf(fleet, means.sign);
+  const requireEnough = await enoughSignatures({ fleet, clock });
+  const atSeconds = Math.floor(clock.nowMs() / 1000);
+  let isFirst = true;
+  let lacking = 0;
+  const signed = async (envelope: Uint8Array): Promise<Uint8Array> => {
+    const added = await addSignature(envelope, sign, atSeconds);
+    // A key without the role is found before thousands of signatures are made.
+    if (isFirst) await requireEnough(added.alone, { threshold: 1 });
+    isFirst = false;
+    await requireEnough(added.envelope).catch((error: unknown) => {
+      if (!isRefusal(error, 'threshold-not-met')) throw error;
+      lacking += 1;
+    });
+    return added.envelope;
+  };
+  const countersigned = new Map<string, Commands>();
+  for (const [device, { command, undo }] of commands) {
+    countersigned.set(device, {
+      command: await signed(command),
+      ...(undo === undefined ? {} : { undo: await signed(undo) }),
+    });
+    onSigned(countersigned.size);
+  }
+  const phase = lacking === 0 ? 'running' : 'signing';
+  if (!(await store.replaceCommands(id, revision, countersigned, phase)))
+    throw new Refusal('input-invalid', `somebody else changed the rollout ${id} meanwhile; sign it again`);
+  return lacking === 0;
+}
+
+/**
+ * What the commands say, so that nobody signs what they have not seen.
+ * @throws Refusal `input-invalid` when a command is for another fleet, device or version than the
+ *   rollout says
+ */
+function contentsOf(rollout: Rollout, commands: ReadonlyMap<string, Commands>): readonly Content[] {
+  const contents = new Map<string, Content>();
+  const add = (member: Member, envelope: Uint8Array, version: number, isUndo: boolean): void => {
+    const desired = decodeDesiredState(alreadyVerified(decodeEnvelope(envelope).payload, 'own-history'));
+    const { target } = desired;
+    const isOwn = 'device' in target && target.device === member.device;
+    if (desired.fleet !== rollout.fleet || !isOwn || desired.version !== version)
+      throw new Refusal(
+        'input-invalid',
+        `the rollout ${rollout.id} holds a command for ${member.device} that is for another device, version or fleet; do not sign it`,
+      );
+    const key = JSON.stringify([isUndo, sameForAll(desired)]);
+    contents.set(key, { isUndo, desired, devices: (contents.get(key)?.devices ?? 0) + 1 });
+  };
+  for (const member of rollout.members) {
+    const signed = commands.get(member.device);
+    if (signed === undefined) throw new Error(`no command for ${member.device}`);
+    add(member, signed.command, member.version, false);
+    if (signed.undo !== undefined && member.undoVersion !== undefined)
+      add(member, signed.undo, member.undoVersion, true);
+  }
+  return [...contents.values()];
+}
+
+/** What two devices have in common that are told the same. */
+function sameForAll({ pods, images, policy, secrets, withdrawn }: DesiredState): unknown {
+  const manifests = pods.map(({ name, manifest }) => [name, Buffer.from(manifest).toString('base64')]);
+  return [manifests, images.map(({ id, urls }) => [id, urls]), policy, secrets, withdrawn];
+}

@@ -1,0 +1,36 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { Refusal } from '../../core/refusal/index.ts';
+
+/** Longer than systemd looks for the next date of any expression. */
+const timeoutMs = 20_000;
+
+/**
+ * Has systemd's own parser judge the calendar expressions of a scheduled pod, with the time zones
+ * that this device knows.
+ *
+ * @param program systemd-analyze(1), which Debian's package `systemd` has
+ * @throws Refusal `pod-manifest-invalid`, `device-unsupported`
+ */
+export async function checkCalendar(
+  pod: string,
+  expressions: readonly string[],
+  program = 'systemd-analyze',
+): Promise<void> {
+  const words = ['calendar', '--iterations=1', '--', ...expressions];
+  try {
+    await promisify(execFile)(program, words, { timeout: timeoutMs });
+  } catch (cause) {
+    const { code, stderr = '' } = cause as { readonly code?: unknown; readonly stderr?: string };
+    const why = stderr.trim().replaceAll(/\s+/g, ' ');
+    // A word in place of an exit status: it was not run.
+    if (typeof code === 'number' && why !== '') {
+      throw new Refusal('pod-manifest-invalid', `pod ${pod}: annotation wherry/schedule: ${why}`, { cause });
+    }
+    throw new Refusal(
+      'device-unsupported',
+      `pod ${pod}: annotation wherry/schedule takes systemd-analyze, which does not run on this device: ${why || String(code)}`,
+      { cause },
+    );
+  }
+}

@@ -1,0 +1,64 @@
+import type { Clock } from '../../core/ports/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+import { decodeEnvelope, signersOf } from '../../wire/trust/index.ts';
+import type { FleetDirectory } from './fleet-directory.ts';
+import { newestRoot } from './root-chain.ts';
+
+interface Means {
+  readonly fleet: FleetDirectory;
+  readonly clock: Clock;
+}
+
+/** What to do about a command of a file that too few people have signed. */
+const signTheFile =
+  'sign it with --sign-only -o FILE, and have others sign the file with "wherry countersign"';
+
+/**
+ * What refuses a command that devices with the fleet's newest root would refuse: too few
+ * signatures, or of keys without the role. A fleet without a root leaves that to the keys of each
+ * device.
+ */
+export type RequireEnough = (
+  envelope: Uint8Array,
+  options?: {
+    /** 1 while signatures are being collected. */
+    readonly threshold?: number;
+    /** What to do when there are too few. */
+    readonly advice?: string;
+  },
+) => Promise<void>;
+
+/**
+ * Reads the fleet's newest root once, for any number of commands. What it returns throws Refusal
+ * `threshold-not-met`, `key-unknown`, `key-unusable`, `signature-invalid`.
+ */
+export async function enoughSignatures({ fleet, clock }: Means): Promise<RequireEnough> {
+  const newest = await newestRoot(fleet, Math.floor(clock.nowMs() / 1000));
+  if (newest === undefined) return () => Promise.resolve();
+  const { verifyEnvelope } = await import('../../wire/trust/openpgp.ts');
+  const signers = signersOf(newest.root, 'deploy');
+  return async (envelope, { threshold = signers.threshold, advice = signTheFile } = {}) => {
+    const { payload, signatures } = decodeEnvelope(envelope);
+    // A little later: the signature was made in this second, perhaps of a clock that is ahead.
+    const time = { nowSeconds: Math.floor(clock.nowMs() / 1000) + 60, clockTrusted: true };
+    await verifyEnvelope(payload, signatures, signers.keys, time, [], threshold).catch((error: unknown) => {
+      if (!(error instanceof Refusal)) throw error;
+      const then =
+        error.code === 'threshold-not-met'
+          ? advice
+          : `root ${newest.root.version} of this fleet says who may command: "wherry trust root show"`;
+      throw new Refusal(error.code, `${error.message}; ${then}`, { cause: error });
+    });
+  };
+}
+
+/** The same for one command. @throws Refusal as what `enoughSignatures` returns */
+export async function requireEnough(
+  means: Means,
+  envelope: Uint8Array,
+  options?: Parameters<RequireEnough>[1],
+): Promise<void> {
+  await (
+    await enoughSignatures(means)
+  )(envelope, options);
+}

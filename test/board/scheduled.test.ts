@@ -1,0 +1,161 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { oneBoard } from './board-choice.ts';
+import { busybox, busyboxScene } from './busybox-scene.ts';
+import type { BuiltImage, Scene } from './scene.ts';
+
+/** A pod that real systemd runs by a calendar. */
+describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
+  let scene: Scene;
+  let image: BuiltImage;
+
+  beforeAll(async () => {
+    ({ scene, image } = await busyboxScene(boardName, { config: '[allow]\nvolumes = ["/srv"]\n' }));
+    await scene.board.check('mkdir -p /srv/tick');
+  });
+  afterAll(() => scene.stop());
+
+  /**
+   * Each run leaves a line, fails while there is a file `fail`, and lasts while there is `hang`.
+   */
+  const main =
+    'test -e /run-of-setup && exit 9; echo main >>/data/runs; while test -e /data/hang; do sleep 0.1; done; test ! -e /data/fail || exit 7';
+  const app = (name: string, script: string, annotations: Readonly<Record<string, string>> = {}) => ({
+    ...{ name, image: { id: image.id, name: image.name } },
+    app: {
+      ...{ exec: [busybox, 'sh', '-c', script], user: '0', group: '0' },
+      mountPoints: [{ name: 'data', path: '/data' }],
+    },
+    annotations: Object.entries(annotations).map(([name, value]) => ({ name, value })),
+  });
+  const set = (schedule: string, { script = main, probationSeconds = 1 } = {}) =>
+    scene.desired(
+      [
+        {
+          ...{ name: 'tick', image },
+          manifest: {
+            apps: [
+              app('setup', 'echo setup >>/data/runs; touch /run-of-setup', { 'wherry/once': 'true' }),
+              app('main', script, { 'wherry/after': 'setup' }),
+            ],
+            volumes: [{ name: 'data', kind: 'host', source: '/srv/tick' }],
+            annotations: Object.entries({
+              ...{ 'wherry/schedule': schedule, 'wherry/schedule-missed': 'run' },
+              ...{ 'wherry/network': 'bridge', 'wherry/metadata': 'true' },
+            }).map(([name, value]) => ({ name, value })),
+          },
+        },
+      ],
+      { policy: { probationSeconds, reconnectWindowSeconds: 1, limits: 'best-effort' } },
+    );
+  const runs = async () => (await scene.board.check('cat /srv/tick/runs')).trim().split('\n');
+  /** Until `count` more runs have ended. */
+  const moreRuns = async (count: number) => {
+    const before = (await runs()).length;
+    await expect
+      .poll(async () => (await runs()).length, { timeout: 30_000, interval: 200 })
+      .toBeGreaterThanOrEqual(before + 2 * count);
+  };
+  const mainApp = async () =>
+    (
+      JSON.parse(await scene.board.check('wherry pod inspect tick --json')) as { apps: { app: string }[] }
+    ).apps.find(({ app }) => app === 'main');
+  /** Units of the pod that are not inactive. */
+  const present = async () =>
+    (await scene.board.check("systemctl list-units --all --plain --no-legend 'wherry-*tick*'"))
+      .split('\n')
+      .map((line) => line.split(/ +/))
+      .filter(([unit = '', , state]) => unit !== '' && state !== 'inactive')
+      .map(([unit = '']) => unit.replace(/tick.[0-9a-f]{8}/, 'tick'))
+      .sort();
+  /** What stays after a run that ended well. */
+  const rest = ['wherry-pod-tick.slice', 'wherry-timer-tick.timer'];
+  const stamps = 'ls /var/lib/systemd/timers | grep -c wherry || true';
+
+  it('is committed, and each run goes from its first app to its last [C218]', async () => {
+    expect(await scene.deploy(set('*:*:0/2'))).toMatchObject({ outcome: 'committed' });
+    await scene.board.waitFor('[ $(grep -c main /srv/tick/runs) -ge 2 ]');
+    // Each run begins with the first app, and finds a fresh layer.
+    const lines = await runs();
+    expect(lines.filter((_, at) => at % 2 === 0)).not.toContain('main');
+    expect(lines.filter((_, at) => at % 2 === 1)).not.toContain('setup');
+    expect(await scene.board.check(stamps)).toBe('1\n');
+  });
+
+  it('runs after a boot without wherryd [C218]', async () => {
+    await scene.board.check('systemctl disable wherryd');
+    await scene.board.reboot();
+    await moreRuns(1);
+    expect(await scene.board.run('systemctl is-active wherryd')).toMatchObject({ stdout: 'inactive\n' });
+    await scene.board.check('systemctl enable --now wherryd');
+  });
+
+  it('with an expression that systemd does not know is refused [C219]', async () => {
+    const answer = await scene.deploy(set('25:00'));
+    expect(answer).toMatchObject({
+      ...{ outcome: 'refused', code: 'pod-manifest-invalid' },
+      message: expect.stringMatching(/wherry\/schedule: .*'25:00'/) as string,
+    });
+  });
+
+  it('whose run fails in the probation is rolled back, and runs as before [C220]', async () => {
+    expect(await scene.deploy(set('*:*:0/1', { script: 'exit 7', probationSeconds: 60 }))).toMatchObject({
+      ...{ outcome: 'rolled-back', code: 'probation-failed' },
+      message: expect.stringMatching(/^app main ended with exit-code/) as string,
+    });
+    await moreRuns(1);
+  });
+
+  it('leaves neither timer nor run of the version before, and waits [C220]', async () => {
+    await scene.board.check('touch /srv/tick/hang');
+    await scene.board.waitFor("systemctl is-active 'wherry-run-tick.*.target'");
+    expect(await scene.deploy(set('*-01-01 00:00:00 UTC'))).toMatchObject({ outcome: 'committed' });
+    await expect.poll(present, { timeout: 30_000, interval: 200 }).toEqual(['wherry-timer-tick.timer']);
+    const before = await runs();
+    expect(await scene.board.check("ls /etc/systemd/system | grep -c '^wherry-timer-'")).toBe('1\n');
+    expect(await scene.board.check(stamps)).toBe('1\n');
+    expect(await runs()).toEqual(before);
+    await scene.board.check('rm /srv/tick/hang');
+  });
+
+  it('runs by command, keeps how that ended, and leaves nothing but its timer [C218] [C221] [C222]', async () => {
+    // An app that ends at once with a failure may be one that did not start.
+    await scene.board.check('touch /srv/tick/fail; wherry pod start tick || true');
+    await expect
+      .poll(present, { timeout: 30_000, interval: 200 })
+      .toEqual(['wherry-pod-tick-main.service', ...rest]);
+    expect(await scene.board.check('ls /run/netns 2>/dev/null | grep -c tick || true')).toBe('0\n');
+    expect(await mainApp()).toMatchObject({
+      activeState: 'failed',
+      runs: {
+        next: expect.stringMatching(/^\d{4}-01-01T00:00:00Z$/) as string,
+        ...{ lastResult: 'exit-code', exitStatus: 7, lastEnd: expect.stringMatching(/Z$/) as string },
+      },
+    });
+    await scene.report(
+      ({ pods: [pod] }) => pod?.healthy === false && pod.apps[1]?.lastResult === 'exit-code',
+    );
+    // Nothing is rolled back for it.
+    expect(scene.events.at(-1)).toMatchObject({ outcome: 'committed' });
+  });
+
+  it('is ended by command, and its timer goes on [C222]', async () => {
+    await scene.board.check('rm /srv/tick/fail; touch /srv/tick/hang; wherry pod start tick');
+    await expect
+      .poll(present, { timeout: 30_000, interval: 200 })
+      .toEqual(expect.arrayContaining(['wherry-run-tick.target', 'wherry-pod-tick-main.service']));
+    const { stderr } = await scene.board.run('wherry pod stop tick');
+    expect(stderr).toContain('note: tick runs again by its schedule');
+    await expect.poll(present, { timeout: 30_000, interval: 200 }).toEqual(rest);
+    await scene.report(({ pods: [pod] }) => pod?.healthy === true && pod.apps[1]?.lastResult === 'success');
+  });
+
+  it('makes up for a run that was missed [C214]', async () => {
+    const before = (await runs()).length;
+    await scene.board.check(`rm /srv/tick/hang
+      timer=$(cd /etc/systemd/system; ls wherry-timer-*.timer)
+      systemctl stop "$timer"
+      touch -d 2020-01-01 "/var/lib/systemd/timers/stamp-$timer"
+      systemctl start "$timer"`);
+    await expect.poll(async () => (await runs()).length, { timeout: 30_000, interval: 200 }).toBe(before + 2);
+  });
+});

@@ -1,0 +1,82 @@
+import { describe, expect, it } from 'vitest';
+import type { Systemd, UnitStatus } from '../../../src/device/systemd/index.ts';
+import { PodWatch } from '../../../src/device/world/pod-watch.ts';
+import { watchProbation } from '../../../src/device/world/watch-probation.ts';
+import { ProbeWatch } from '../../../src/device/world/probe-watch.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
+import { deployedPod } from '../../support/world-model.ts';
+
+const timer = 'web.timer';
+
+/** A watch of pods over a systemd whose units have these states. */
+function watched(states: Map<string, Partial<UnitStatus>>): PodWatch {
+  const status = (name: string): Promise<UnitStatus> =>
+    Promise.resolve({
+      ...{ name, loadState: 'loaded', activeState: 'inactive', subState: 'dead' },
+      ...states.get(name),
+    });
+  const systemd = { status } as Partial<Systemd> as Systemd;
+  const probes = new ProbeWatch({
+    ...{ systemd, clock: new FakeClock(), journal: { log: () => undefined } },
+    ask: () => Promise.reject(new Error('no app has a probe')),
+  });
+  return new PodWatch({ systemd, probes, readCgroupFile: () => undefined, readAddresses: () => [] });
+}
+
+describe('the report of a pod', () => {
+  const ended = (result: string): Partial<UnitStatus> => ({
+    ...{ activeState: result === 'success' ? 'inactive' : 'failed', result },
+  });
+
+  it('that is scheduled has the result of its last run, and is well when that is and its timer waits [C221]', async () => {
+    const pod = { ...deployedPod('web'), timer };
+    const states = new Map<string, Partial<UnitStatus>>([[timer, { activeState: 'active' }]]);
+    const watch = watched(states);
+    watch.follow([pod]);
+    const told = async (status: Partial<UnitStatus>) => {
+      states.set('web.service', status);
+      const { healthy, apps } = await watch.report(pod);
+      return [healthy, apps[0]?.lastResult];
+    };
+    expect(await told(ended('success'))).toEqual([true, 'success']);
+    expect(await told(ended('exit-code'))).toEqual([false, 'exit-code']);
+    // systemd forgets the result when the next run begins.
+    expect(await told({ activeState: 'active', result: 'success' })).toEqual([true, 'exit-code']);
+    expect(await told(ended('success'))).toEqual([true, 'success']);
+    states.set(timer, { activeState: 'inactive' });
+    expect(await told(ended('success'))).toEqual([false, 'success']);
+  });
+
+  it('that runs on keeps why it was restarted', async () => {
+    const pod = deployedPod('web');
+    const states = new Map([['web.service', ended('exit-code')]]);
+    const watch = watched(states);
+    watch.follow([pod]);
+    await watch.report(pod);
+    states.set('web.service', { ...ended('success') });
+    expect((await watch.report(pod)).apps[0]?.lastResult).toBe('exit-code');
+  });
+});
+
+describe('the probation of a set with a scheduled pod [C220]', () => {
+  const backup = { ...deployedPod('web'), timer };
+  const after = async (unchanged: readonly string[]) => {
+    const states = new Map<string, Partial<UnitStatus>>([
+      [timer, { activeState: 'active' }],
+      ['web.service', { activeState: 'failed', result: 'exit-code' }],
+    ]);
+    const ports = { clock: new FakeClock(), watch: watched(states), connected: () => true };
+    await watchProbation([backup], { seconds: 0, unchanged }, ports, new AbortController().signal);
+  };
+
+  it('fails with a run of the new version', async () => {
+    await expect(after([])).rejects.toMatchObject({
+      code: 'probation-failed',
+      message: 'app main ended with exit-code',
+    });
+  });
+
+  it('does not judge a run of a pod that the deployment has not touched', async () => {
+    await expect(after([timer])).resolves.toBeUndefined();
+  });
+});
