@@ -15,7 +15,7 @@ type Files = ReadonlyMap<EnrolmentPath, Uint8Array>;
 /**
  * Puts the files of an enrolment below `root`, all or none: each is written and synced beside its
  * place, then they are renamed, the configuration last. After a power cut a device is enrolled or
- * has no configuration, and the next run goes on.
+ * has no configuration, and the next run continues.
  *
  * @throws Refusal `input-invalid` when it is enrolled as something else, or another file is in the
  *   way; then nothing was changed
@@ -39,7 +39,7 @@ export async function placeEnrolment(disk: Disk, root: string, files: Files): Pr
   if (there.has(configPath)) {
     throw new Refusal(
       'input-invalid',
-      `this device is enrolled already, by ${join(root, configPath)}; remove that file first if it is to be enrolled anew`,
+      `this device is enrolled already, by ${join(root, configPath)}; remove that file first if it is to be enrolled again`,
     );
   }
   for (const { path, target } of places) {

@@ -81,7 +81,7 @@ describe.each(oneBoard)('a download with credentials through a proxy on %s', (bo
       outcome: 'refused',
       code: 'download-failed',
       message: expect.stringContaining(
-        `through the proxy ${proxyAddress} cannot be reached: the proxy answered with status 407: it wants credentials: put user and password into /etc/wherry/credentials.toml below ["http://${proxyAddress}"]`,
+        `through the proxy ${proxyAddress} cannot be reached: the proxy answered with status 407: it requires credentials: put user and password into /etc/wherry/credentials.toml below ["http://${proxyAddress}"]`,
       ) as string,
     });
     expect(server.requests).toEqual([]);

@@ -178,7 +178,11 @@ describe.each(everyRelease)('a package on %s', (name) => {
   it('installs with dpkg: the service is enabled and waits for a configuration', async () => {
     await board.check('dpkg -i /tmp/wherry.deb', { timeoutMs: 300_000 });
     expect((await board.check('systemctl is-enabled wherryd.service')).trim()).toBe('enabled');
-    expect((await board.run('systemctl is-active wherryd.service')).stdout.trim()).toBe('inactive');
+    // It is ordered after the socket: when its start has ended, that of the socket has, too.
+    await board.check('systemctl start wherryd.service');
+    expect((await board.run('systemctl is-active wherryd.service wherry-api.socket')).stdout).toBe(
+      'inactive\ninactive\n',
+    );
     expect(await board.check('stat -c "%a %U %n" /var/lib/wherry /var/lib/wherry/* /run/wherry/pull')).toBe(
       [
         '711 root /var/lib/wherry',
@@ -238,6 +242,7 @@ describe.each(everyRelease)('a package on %s', (name) => {
   it('runs the supervisor when it is configured, without the powers of root', async () => {
     await board.copyIn(Buffer.from(configuration), '/etc/wherry/wherry.toml');
     await board.check('systemctl start wherryd.service');
+    expect(await board.check('systemctl is-active wherry-api.socket')).toBe('active\n');
     const pid = await mainPid('wherryd.service');
     // CAP_CHOWN (0), CAP_DAC_OVERRIDE (1) and CAP_FOWNER (3).
     expect(await board.check(`grep -E '^Cap(Bnd|Eff)|^NoNewPrivs' /proc/${pid}/status`)).toBe(

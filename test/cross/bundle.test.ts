@@ -199,7 +199,7 @@ describe('the bundle', () => {
     expect(bundledPackages(programs.metafile)).toContain('tar-stream');
   });
 
-  it('is the same bytes wherever the source lies', async () => {
+  it('has the same bytes wherever the source is', async () => {
     const elsewhere = await mkdtemp(path.join(tmpdir(), 'wherry-elsewhere-'));
     try {
       const again = await bundle({

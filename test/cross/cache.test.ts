@@ -31,7 +31,7 @@ describe('the cache', () => {
   });
   const key = contentKey(['x']);
 
-  it('lies where XDG says, and in the home directory otherwise', () => {
+  it('is where XDG sets it, and in the home directory otherwise', () => {
     expect(cacheRoot({ XDG_CACHE_HOME: '/c' })).toBe('/c/wherry');
     expect(cacheRoot({ XDG_CACHE_HOME: 'relative' })).toMatch(/\/\.cache\/wherry$/);
   });

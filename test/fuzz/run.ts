@@ -1,16 +1,14 @@
 /**
- * Looks for inputs that break a parser, guided by what code they reach:
- * `npm run fuzz -- [--inputs N] [--seed N] [--save] [--unguided] [target
- * ...]`. A part of a target's name will do. Exit status 1 when something was found; the input is in
- * build/fuzz, and a line says how to ask for it again.
+ * Looks for inputs that break a parser, guided by what code they reach: `npm run fuzz -- --help`.
+ * The input of a fault is in build/fuzz, and a line says how to parse it again.
  */
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { build } from 'esbuild';
+import { readArguments, type FuzzArguments } from './arguments.ts';
 import { addToCorpus, readCorpus } from './corpus.ts';
 import { ask } from './target.ts';
 import { targets } from './targets.ts';
@@ -31,26 +29,33 @@ interface Result {
   readonly found: readonly { readonly input: Uint8Array; readonly error: string }[];
 }
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    inputs: { type: 'string', default: '100000' },
-    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-    save: { type: 'boolean', default: false },
-    unguided: { type: 'boolean', default: false },
-    ask: { type: 'string' },
-  },
-});
-const chosen = Object.keys(targets).filter(
-  (name) => positionals.length === 0 || positionals.some((word) => name.includes(word)),
-);
-if (chosen.length === 0) throw new Error(`no such target; there are: ${Object.keys(targets).join(', ')}`);
-mkdirSync(output, { recursive: true });
+const read = readArguments(process.argv.slice(2), Object.keys(targets), Date.now() % 1_000_000);
+if ('text' in read) {
+  (read.status === 0 ? process.stdout : process.stderr).write(read.text);
+  process.exitCode = read.status;
+} else if (read.ask !== undefined) {
+  await askAgain(read.ask, read.chosen);
+} else {
+  await fuzz(read);
+}
 
-if (values.ask === undefined) await fuzz();
-else for (const name of chosen) await ask(targets[name] ?? unknown(name), readFileSync(values.ask));
+async function askAgain(path: string, chosen: readonly string[]): Promise<void> {
+  let input;
+  try {
+    input = readFileSync(path);
+  } catch (error) {
+    console.error(`${path} cannot be read: ${String(error)}`);
+    process.exitCode = 66;
+    return;
+  }
+  for (const name of chosen) {
+    await ask(targets[name] ?? unknown(name), input);
+    console.log(`${name}: ${input.length} bytes, read or refused as they should be`);
+  }
+}
 
-async function fuzz(): Promise<void> {
+async function fuzz({ chosen, inputs: most, save, ...how }: FuzzArguments): Promise<void> {
+  mkdirSync(output, { recursive: true });
   const script = join(output, 'worker.mjs');
   await build({
     entryPoints: [join(import.meta.dirname, 'worker.ts')],
@@ -64,8 +69,8 @@ async function fuzz(): Promise<void> {
   let isClean = true;
   for (const name of chosen) {
     const share = targets[name]?.share ?? 1;
-    const inputs = Math.ceil(Number(values.inputs) / share);
-    const { facts, reached, found } = await oneTarget(script, name, inputs);
+    const inputs = Math.ceil(most / share);
+    const { facts, reached, found } = await oneTarget(script, name, { inputs, ...how });
     console.log(
       `${name}: ${inputs} inputs, ${reached.length} reached new code, ${facts} facts, ${found.length} found`,
     );
@@ -76,20 +81,22 @@ async function fuzz(): Promise<void> {
         `  ${error.split('\n').slice(0, 4).join('\n  ')}\n  again: npm run fuzz -- --ask ${path} '${name}'`,
       );
     }
-    if (values.save) addToCorpus(name, reached);
+    if (save) addToCorpus(name, reached);
   }
   process.exitCode = isClean ? 0 : 1;
 }
 
-function oneTarget(script: string, target: string, inputs: number): Promise<Result> {
+function oneTarget(
+  script: string,
+  target: string,
+  { inputs, seed, isGuided }: Pick<FuzzArguments, 'inputs' | 'seed' | 'isGuided'>,
+): Promise<Result> {
   const corpus = readCorpus(target);
   const present = new SharedArrayBuffer(8 + maxInputBytes);
   const counters = new Int32Array(present, 0, 2);
   const work: Work = {
-    ...{ target, corpus, inputs, present },
-    seed: Number(values.seed),
+    ...{ target, corpus, inputs, present, seed, isGuided },
     maxBytes: maxInputBytes,
-    isGuided: !values.unguided,
   };
   const worker = new Worker(pathToFileURL(script), {
     workerData: work,

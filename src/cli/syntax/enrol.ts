@@ -65,7 +65,7 @@ export function addEnrol(program: Command, makeContext: MakeContext): void {
   program
     .command('enrol <bundle>')
     .description(
-      'on a device, as root: become what the bundle of "wherry fleet enrol" says, with a key of its own',
+      'on a device, as root: enrol it with the bundle of "wherry fleet enrol" and a key of its own',
     )
     .option('--root <dir>', 'enrol the tree of another machine instead')
     .option('--no-key', 'make no key to encrypt commands to')

@@ -8,7 +8,7 @@ export function addExec(program: Command, makeContext: MakeContext): void {
     .command('exec <pod> <app> <command...>')
     .usage('[options] <pod> <app> -- <command> [argument...]')
     .description('on a device: run a program in a running app, confined as the app is')
-    .option('-i, --interactive', 'pass standard input, where it is no terminal too')
+    .option('-i, --interactive', 'pass standard input on, also where it is not a terminal')
     .option('-t, --tty', 'give the program a terminal (default: when this is one)')
     .option('-T, --no-tty', 'give it none')
     .addHelpText('after', example('wherry exec web nginx -- /bin/sh', 'wherry exec web nginx -- nginx -t'))

@@ -9,7 +9,7 @@ export function addHolds(program: Command, makeContext: MakeContext): void {
   lock
     .command('add <name>')
     .description('hold every activation that is not forced, for a time')
-    .requiredOption('--reason <text>', 'what the report says')
+    .requiredOption('--reason <text>', 'the reason that the report shows')
     .option('--for <seconds>', 'when it ends by itself', lockSeconds, 3600)
     .option('--keep', 'hold it over a reboot')
     .addHelpText('after', example('wherry lock add harvest --reason "the harvester runs" --for 7200'))

@@ -106,7 +106,7 @@ export function addImage(program: Command, makeContext: MakeContext): void {
     image
       .command('discover <name>')
       .description(
-        'find out where an image lies, NAME[:VERSION][,LABEL=VALUE...], and the keys that its site offers',
+        'find the addresses of an image, NAME[:VERSION][,LABEL=VALUE...], and the keys that its site offers',
       ),
   )
     .addHelpText('after', example('wherry image discover example.com/web:1.0,arch=aarch64'))

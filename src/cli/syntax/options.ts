@@ -36,7 +36,7 @@ export function describingPods(command: Command): Command {
       .addOption(
         repeatable(
           '--run <pod=image>',
-          'a pod of one app that runs what the image says: a file, or a name to be discovered; repeatable',
+          'a pod of one app that runs the program of an image (a file, or a name to be discovered); repeatable',
         ),
       )
       .addOption(
@@ -63,7 +63,7 @@ export function describingPods(command: Command): Command {
       )
       .option(
         '--network <name>',
-        "the network of each --run pod: host, none, bridge, or one of the device's own (default: what the device says)",
+        "the network of each --run pod: host, none, bridge, or one of the device's own (default: that of the device)",
       )
       .addOption(
         repeatable('--key <file>', 'armored public key to trust for images found by name; repeatable'),

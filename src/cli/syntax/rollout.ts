@@ -125,6 +125,6 @@ function addStart(rollout: Command, makeContext: MakeContext): void {
 function withDatabase(command: Command): Command {
   return command.option(
     '--database <address>',
-    'a SQLite file or postgres://host/database (default: what fleet.toml says, or rollouts.db in the fleet directory)',
+    'a SQLite file or postgres://host/database (default: that of fleet.toml, or rollouts.db in the fleet directory)',
   );
 }

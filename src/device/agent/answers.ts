@@ -94,7 +94,7 @@ export class Answers {
 
   /** Answers a version that has withdrawn its target. */
   withdrawn({ version, target }: DesiredState): void {
-    this.#ports.journal.log('notice', `version ${version} withdraws its target; what runs goes on`, {
+    this.#ports.journal.log('notice', `version ${version} withdraws its target; the pods keep running`, {
       WHERRY_VERSION: version,
     });
     this.#ports.onEvent({ ...this.#answer({ version, group: groupOf(target) }), outcome: 'committed' });

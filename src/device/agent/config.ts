@@ -175,7 +175,7 @@ function readDownload(download: Table): Config['download'] {
   );
   const maxBytesPerSecond = download.integer('max_bytes_per_second', 0, 2 ** 30, 0);
   if (proxy === undefined) {
-    if (noProxy.length > 0) throw invalid('download.no_proxy', 'says nothing without download.proxy');
+    if (noProxy.length > 0) throw invalid('download.no_proxy', 'has no effect without download.proxy');
     return { maxBytesPerSecond };
   }
   const url = URL.canParse(proxy) ? new URL(proxy) : undefined;

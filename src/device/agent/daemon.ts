@@ -1,11 +1,10 @@
-import type { StateKeeper } from '../deploy/index.ts';
-import { type Journal, systemClock } from '../../core/ports/index.ts';
+import { systemClock } from '../../core/ports/index.ts';
 import { DeviceSession } from '../session/index.ts';
 import { openBrokers } from './broker-addresses.ts';
 import { buildReport } from './device-report.ts';
-import type { DeviceWorld } from '../world/index.ts';
 import { answerLogs } from './answer-logs.ts';
 import { admitGroup } from './api-socket.ts';
+import { garbageRounds } from './garbage.ts';
 import { keepRecord } from './local-record.ts';
 import { lookAtApps, lookAtDevice } from './look-at-numbers.ts';
 import { makeSupervisor } from './make-supervisor.ts';
@@ -16,7 +15,6 @@ import { sendTelemetry } from './telemetry-schedule.ts';
 import type { Telemetry } from '../../wire/report/index.ts';
 import { Reporter } from './reporter.ts';
 import { runBySchedule } from './schedule.ts';
-import type { Supervisor } from './supervisor.ts';
 import { endOfVisit } from './visit.ts';
 import { readyToVisit } from './wake-timer.ts';
 import { wherryVersion } from './version.ts';
@@ -108,17 +106,16 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     if (state.up) roots.expect();
     if (state.up) reporter.request();
   });
-  let collecting: Promise<void> | undefined;
-  const collect = (): void => {
-    collecting ??= collectGarbage(supervisor, world, keeper, journal, signal).finally(
-      () => (collecting = undefined),
-    );
-  };
-  options.onCollect(collect);
+  const garbage = garbageRounds({
+    ...{ journal, signal },
+    rest: () => supervisor.rest(),
+    collect: () => world.collect(keeper.state),
+  });
+  options.onCollect(() => garbage.begin());
   const stops = [
     watch.start(() => reporter.request()),
     runBySchedule('report.schedule', config.reportSchedule, () => reporter.look()),
-    runBySchedule('gc.schedule', config.gcSchedule, collect),
+    runBySchedule('gc.schedule', config.gcSchedule, () => garbage.begin()),
   ];
   session.start();
   supervisor.resume();
@@ -185,21 +182,4 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
   notifier.close();
   systemd.close();
   return isStopped ? 'stopped' : 'visited';
-}
-
-/** Nothing is collected under a deployment: what it is about to use has no root yet. */
-async function collectGarbage(
-  supervisor: Supervisor,
-  world: DeviceWorld,
-  keeper: StateKeeper,
-  journal: Journal,
-  signal: AbortSignal,
-): Promise<void> {
-  try {
-    await supervisor.rest(); // what a deployment is about to use is nobody's yet
-    if (signal.aborted) return;
-    await world.collect(keeper.state);
-  } catch (error) {
-    journal.log('warning', `garbage could not be collected: ${String(error)}`);
-  }
 }

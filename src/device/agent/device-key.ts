@@ -20,6 +20,6 @@ export function encryptionCapability({ deviceKey, devicePublicKey }: KeyPlaces):
   const detail =
     by === 'tpm2'
       ? `key ${fingerprint}, sealed by the TPM`
-      : `key ${fingerprint ?? '?'}, sealed by the key of the host, which lies on the same disk: there is no TPM`;
+      : `key ${fingerprint ?? '?'}, sealed by the key of the host, which is on the same disk: there is no TPM`;
   return [{ name: 'encryption', available: true, detail }];
 }

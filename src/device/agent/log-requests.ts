@@ -102,7 +102,10 @@ export class LogRequests {
         `logs of the pod ${request.pod} are not sent; the key logs.remote_pods of wherry.toml names the pods whose logs are`,
       );
     if (!(await remember(id, request)))
-      throw new Refusal('request-replayed', 'the request was answered before, or too many were; ask anew');
+      throw new Refusal(
+        'request-replayed',
+        'the request was answered before, or too many were; send a new one',
+      );
     this.#answer?.abort.abort(new LogStopped('superseded'));
     await this.#answer?.done;
     journal.log(

@@ -20,7 +20,7 @@ const call = promisify(execFile);
 /** How long systemd may take to start a unit. */
 const startWithinMs = 60_000;
 
-export interface ExecWish {
+export interface ExecRequest {
   readonly pod: string;
   readonly app: string;
   readonly command: readonly string[];
@@ -36,19 +36,24 @@ export interface ExecWish {
  * @throws Refusal `device-unsupported` where `api.exec` does not allow it, `not-found` for a pod or
  *   an app that is not there or does not run
  */
-export async function execInApp(wish: ExecWish, signal: AbortSignal): Promise<LineStream> {
+export async function execInApp(request: ExecRequest, signal: AbortSignal): Promise<LineStream> {
   if ((await lastRecord())?.api?.exec !== true) {
     throw new Refusal(
       'device-unsupported',
       'the local API runs no programs in apps on this device: set api.exec in wherry.toml and restart wherryd, or use "wherry exec"',
     );
   }
-  const { pod, app } = wish;
+  const { pod, app } = request;
   const running = findRunningApp(await appUnits(places.units), pod, app, places);
-  return (write) => run(running, wish, write, signal);
+  return (write) => run(running, request, write, signal);
 }
 
-async function run(app: RunningApp, wish: ExecWish, write: WriteLine, signal: AbortSignal): Promise<void> {
+async function run(
+  app: RunningApp,
+  request: ExecRequest,
+  write: WriteLine,
+  signal: AbortSignal,
+): Promise<void> {
   const directory = await mkdtemp(`${places.exec}/`);
   const unit = `wherry-exec@${basename(directory)}.service`;
   const file = (name: string) => join(directory, name);
@@ -66,7 +71,7 @@ async function run(app: RunningApp, wish: ExecWish, write: WriteLine, signal: Ab
   };
   try {
     const config = await readFile(join(app.bundle, 'config.json'), 'utf8');
-    const process = execProcess(config, { command: wish.command, hasTerminal: false, term: undefined });
+    const process = execProcess(config, { command: request.command, hasTerminal: false, term: undefined });
     await writeFile(file('process.json'), process, { mode: 0o600 });
     const facts = [
       app.mainPid,
@@ -81,7 +86,7 @@ async function run(app: RunningApp, wish: ExecWish, write: WriteLine, signal: Ab
     const ended = once(pipe('ended', O_RDONLY), 'data', { signal }) as Promise<[Buffer]>;
     // What is sent before the program reads stays in the pipe as long as this end is open.
     held = openSync(file('stdin'), O_RDONLY | O_NONBLOCK);
-    wish.input.pipe(pipe('stdin', O_WRONLY));
+    request.input.pipe(pipe('stdin', O_WRONLY));
     const copied = Promise.all([
       copy('stdout', pipe('stdout', O_RDONLY), write),
       copy('stderr', pipe('stderr', O_RDONLY), write),
@@ -97,7 +102,7 @@ async function run(app: RunningApp, wish: ExecWish, write: WriteLine, signal: Ab
     if (error !== undefined && status !== 0) {
       throw new Refusal(
         /not found|No such file/.test(error) ? 'not-found' : 'device-unsupported',
-        `${JSON.stringify(wish.command[0])} was not run in the app ${app.app} of the pod ${app.pod}: ${error}`,
+        `${JSON.stringify(request.command[0])} was not run in the app ${app.app} of the pod ${app.pod}: ${error}`,
       );
     }
     await write({ exit: status });

@@ -24,7 +24,7 @@ export function resolveAccount(appName: string, app: App, image: PodImage): Acco
   const resolve = (what: 'user' | 'group', name: string, file: string, owned: 'uid' | 'gid'): number => {
     if (name.startsWith('/')) {
       const owner = image.owners.get(name);
-      if (owner === undefined) throw unknown(what, name, 'is no file of the image');
+      if (owner === undefined) throw unknown(what, name, 'is not a file of the image');
       return owner[owned];
     }
     const found = lookUp(file, name) ?? (/^[0-9]{1,10}$/.test(name) ? Number(name) : byConvention(name));

@@ -361,7 +361,7 @@ function effectiveApp(podApp: PodApp, image: PodImage): App {
   if (app === undefined || app.exec.length === 0) {
     throw new Refusal(
       'pod-app-missing',
-      `app ${podApp.name}: neither the pod nor its image says what to run`,
+      `app ${podApp.name}: neither the pod nor its image names a program to run`,
     );
   }
   return app;

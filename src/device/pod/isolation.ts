@@ -15,7 +15,7 @@ import { defaultFilter, removeFilter, retainFilter, type SeccompFilter } from '.
 /** Bound of an app that names none: a fork bomb must not take the device. */
 const defaultTasksMax = 512;
 
-/** What the isolators of an app come to. */
+/** The effect of the isolators of an app. */
 export interface AppIsolation {
   readonly limits: ResourceLimits;
   /** The bounding set, and the whole set of a root app. */
@@ -30,7 +30,7 @@ export interface AppIsolation {
 }
 
 /**
- * What the isolators of a pod come to: limits of its slice, and kernel settings of its namespaces.
+ * The effect of the isolators of a pod: limits of its slice, and kernel settings of its namespaces.
  */
 export interface PodIsolation {
   readonly limits: ResourceLimits;

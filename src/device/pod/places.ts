@@ -6,8 +6,7 @@ import type { HostFacts, LimitedVolumePlaces } from './compiled-pod.ts';
 export const attachScriptPath = 'attach-network';
 
 /**
- * Names and paths of one pod: everything of it lies in these places, and nothing of another pod
- * does.
+ * Names and paths of one pod. All of its files are in these places, and no file of another pod is.
  */
 export interface PodPlaces {
   readonly slice: string;

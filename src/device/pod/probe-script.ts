@@ -5,7 +5,7 @@ export const probeScriptPath = 'probe-app';
 export const probeFiles = {
   /** Exit status of the program. */
   answer: 'probe.answer',
-  /** What crun has to say when it did not run the program. */
+  /** The error of crun when it did not run the program. */
   log: 'probe.log',
 } as const;
 

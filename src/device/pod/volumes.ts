@@ -26,7 +26,7 @@ export function resolveMounts(podApp: PodApp, app: App, manifest: PodManifest): 
     const parts = path.split('/').filter((part) => part !== '' && part !== '.');
     const target = `/${parts.join('/')}`;
     if (!path.startsWith('/') || parts.includes('..') || parts.length === 0 || path.includes('\0')) {
-      throw refuse(`${JSON.stringify(path)} is no place for a mount`);
+      throw refuse(`${JSON.stringify(path)} is not a place for a mount`);
     }
     if (reserved.some((place) => isWithin(target, place))) {
       throw refuse(`${target} belongs to the runtime; mount the volume elsewhere`);

@@ -150,7 +150,7 @@ export async function readyLimitedVolumes(
     if (result === 'done') return;
     throw new Refusal(
       'device-unsupported',
-      `the volume ${name} of pod ${pod.name} cannot be mounted (${result}); journalctl -u ${unit} says why`,
+      `the volume ${name} of pod ${pod.name} cannot be mounted (${result}); see journalctl -u ${unit}`,
     );
   }
 }

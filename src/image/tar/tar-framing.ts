@@ -347,7 +347,7 @@ function longName(body: Buffer): string {
   const name = utf8(body);
   const used = Buffer.byteLength(name);
   if (name === '' || !body.subarray(used).equals(zeros.subarray(0, body.length - used))) {
-    throw malformed('a GNU long name is empty or goes on after its end');
+    throw malformed('a GNU long name is empty or continues after its end');
   }
   return name;
 }

@@ -80,7 +80,7 @@ async function readTree(
   if (image.impliesDirectories && implied.size === 0) {
     throw new Refusal(
       'image-dependency-invalid',
-      `the archive of ${image.id.slice(0, 19)} leaves out entries of directories, and its object does not say of which; build it anew with "wherry image build"`,
+      `the archive of ${image.id.slice(0, 19)} leaves out entries of directories, and its object does not say of which; build it again with "wherry image build"`,
     );
   }
   const own = new TreeOfArchive();
@@ -111,7 +111,7 @@ async function readManifest({ directory }: MountedImage, limits: ArchiveLimits):
   try {
     const status = await file.stat();
     if (!status.isFile() || status.size > limits.maxManifestBytes) {
-      throw corrupt(path, 'it is no manifest');
+      throw corrupt(path, 'it is not a manifest');
     }
     return parseImageManifest(await file.readFile());
   } finally {

@@ -7,8 +7,8 @@ import { readArchive } from '../../image/aci/index.ts';
 import { type Directory, TreeOfArchive } from '../../image/tree/index.ts';
 
 /**
- * Trees of archives whose files lie in one spool beside `output` while `use` runs: it is where
- * there must be room for the result.
+ * Trees of archives whose files are in one spool beside `output` while `use` runs. That file system
+ * needs room for the result in any case.
  */
 export async function withSpooledTrees<T>(
   output: string,
@@ -37,7 +37,7 @@ export class SpooledTrees {
     this.#spoolPath = spoolPath;
   }
 
-  /** What lies below `rootfs` in an archive. @throws Refusal as `readArchive` */
+  /** What an archive has below `rootfs`. @throws Refusal as `readArchive` */
   async treeOf(path: string): Promise<Directory> {
     const tree = this.#trees.get(path) ?? (await this.#read(path));
     this.#trees.set(path, tree);

@@ -81,7 +81,7 @@ export function nextVersion(
   const next = Math.max(bound, published) + 1;
   if (next <= Number.MAX_SAFE_INTEGER) return next;
   const rotate =
-    'rotate the root of trust so that a deploy key goes ("wherry trust root rotate --drop FINGERPRINT"): versions then begin anew';
+    'rotate the root of trust so that a deploy key goes ("wherry trust root rotate --drop FINGERPRINT"): versions then start again';
   const advice =
     bound < published
       ? `${rotate}; then move ${folderOf(target)}/${published}.cbor out of the fleet directory`

@@ -56,7 +56,7 @@ export async function renewedCertificate(
   if (!old.verify(parsed(caText, authority.caCert).publicKey))
     throw new Refusal(
       'input-invalid',
-      `${of} is not signed by ${authority.caCert}: renew it with the authority that signed it, or enrol the device anew`,
+      `${of} is not signed by ${authority.caCert}: renew it with the authority that signed it, or enrol the device again`,
     );
   return await inPrivateDirectory(async (at) => {
     await writeFile(at('public'), old.publicKey.export({ type: 'spki', format: 'pem' }));

@@ -45,11 +45,14 @@ export async function enrolmentBundle(
     request.password === undefined ? undefined : await readGiven(request.password, 'the password');
   const { username } = fleet.config.broker;
   if (username !== undefined && password === undefined && tls === undefined)
-    throw new Refusal('usage', 'the broker of fleet.toml wants a user: give --password FILE for the device');
+    throw new Refusal(
+      'usage',
+      'the broker of fleet.toml requires a user: give --password FILE for the device',
+    );
   if (fleet.config.broker.cert !== undefined && tls === undefined)
     throw new Refusal(
       'usage',
-      'the broker of fleet.toml wants certificates: give --cert and --key-file, or --ca-cert and --ca-key',
+      'the broker of fleet.toml requires certificates: give --cert and --key-file, or --ca-cert and --ca-key',
     );
   const made = await provisionFiles(fleet, device, nowSeconds, {
     groups: request.groups ?? [],

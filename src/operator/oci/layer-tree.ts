@@ -255,7 +255,7 @@ export class LayerTree {
         if (led?.kind !== 'directory') {
           throw new Refusal(
             'archive-path-forbidden',
-            `${quoted(of)} lies behind the link ${quoted(at.join('/'))}, which does not lead to a directory`,
+            `${quoted(of)} is behind the link ${quoted(at.join('/'))}, which does not lead to a directory`,
           );
         }
         directory = led;

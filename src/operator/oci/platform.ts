@@ -104,7 +104,7 @@ export function platformOf(
   if (full.architecture === '') {
     throw new Refusal(
       'image-arch-mismatch',
-      `${what}: neither its config nor its index says what it is for; give a --platform such as linux/arm/v7`,
+      `${what}: neither its config nor its index names a platform; give a --platform such as linux/arm/v7`,
     );
   }
   const row = rowOf(full);

@@ -26,7 +26,7 @@ export async function authorize(
     if (basic === undefined)
       throw new Refusal(
         'download-failed',
-        `${shown}: ${host} wants a user and a password; give them with --credentials`,
+        `${shown}: ${host} requires a user and a password; give them with --credentials`,
       );
     return basic;
   }

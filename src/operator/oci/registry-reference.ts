@@ -18,7 +18,7 @@ export function parseRegistryReference(text: string): RegistryReference {
   const wrong = () =>
     new Refusal(
       'usage',
-      `${JSON.stringify(text)} is no reference to an image such as docker://registry.example/app:1.0`,
+      `${JSON.stringify(text)} is not a reference to an image such as docker://registry.example/app:1.0`,
     );
   const match =
     /^docker:\/\/(?:([a-zA-Z0-9.-]+(?::\d{1,5})?)\/)?([^:@]+?)(?::([\w][\w.-]{0,127}))?(?:@(.+))?$/.exec(

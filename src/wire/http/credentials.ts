@@ -49,16 +49,16 @@ export class Credentials {
     if (this.authorize(url) !== undefined)
       return `it does not accept the credentials that ${this.#place} has in ${table}`;
     if (this.#byHost.has(url.host))
-      return `it wants credentials, and those that ${this.#place} has in ${table} go over https only, unless they say plain = true`;
-    if (this.#place === undefined) return 'it wants credentials';
-    return `it wants credentials: put user and password, or token, into ${this.#place} below ${table}`;
+      return `it requires credentials, and those that ${this.#place} has in ${table} go over https only, unless they have plain = true`;
+    if (this.#place === undefined) return 'it requires credentials';
+    return `it requires credentials: put user and password, or token, into ${this.#place} below ${table}`;
   }
 
   /** What to do about a proxy's 407 (RFC 9110 §15.5.8). */
   adviceForProxy(proxy: URL, wasGivenCredentials: boolean): string {
     if (wasGivenCredentials) return 'it does not accept the user and password that it was given';
     if (this.#place === undefined)
-      return `it wants credentials: put them into its address, http://USER:PASSWORD@${proxy.host}`;
-    return `it wants credentials: put user and password into ${this.#place} below [${JSON.stringify(proxy.origin)}]`;
+      return `it requires credentials: put them into its address, http://USER:PASSWORD@${proxy.host}`;
+    return `it requires credentials: put user and password into ${this.#place} below [${JSON.stringify(proxy.origin)}]`;
   }
 }

@@ -91,7 +91,7 @@ export function parseProxy(text: string): Proxy {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || url.hostname === '' || !/^https?:$/.test(url.protocol)) {
     const scheme = /^([a-z0-9+.-]{1,20}):\/\//i.exec(text)?.[1];
-    const what = scheme === undefined ? 'is no address' : `has the scheme ${scheme}`;
+    const what = scheme === undefined ? 'is not an address' : `has the scheme ${scheme}`;
     throw new DownloadError(
       'download-failed',
       `the proxy that is set ${what}; expected one such as http://proxy.example:3128`,

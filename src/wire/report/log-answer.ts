@@ -33,7 +33,7 @@ export interface LogEnd {
   readonly end: LogEndReason;
   /** Of text. */
   readonly sentBytes: number;
-  /** What was read and not sent; more may lie in the journal. */
+  /** What was read and not sent. The journal may hold more. */
   readonly leftOutBytes: number;
   /** Of `refused` and `failed`. */
   readonly code?: string;
@@ -50,7 +50,7 @@ export type LogEndReason =
 /** The most text of one message. */
 export const maxChunkBytes = 8192;
 
-/** The answer as bytes that `decodeLogAnswer` takes. */
+/** The answer as bytes that `decodeLogAnswer` accepts. */
 export function encodeLogAnswer(answer: LogAnswer): Uint8Array {
   return encodeCbor('end' in answer ? sendable(answer) : answer);
 }

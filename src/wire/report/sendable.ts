@@ -1,7 +1,7 @@
 import type { CapabilityReport, DeviceReport } from './report.ts';
 import { wireBytes, wireText } from './wire-text.ts';
 
-/** The longest lists that the operator's decoder takes. */
+/** The longest lists that the operator's decoder accepts. */
 export const most = {
   pods: 64,
   apps: 64,
@@ -17,9 +17,8 @@ export const most = {
 const sentences: ReadonlySet<string> = new Set(['message', 'detail', 'why']);
 
 /**
- * A message with every text as `wireText` gives it, every number a count and every list no longer
- * than the decoder takes. A report that the operator cannot read makes the device silent, which is
- * worse than one with a cut text.
+ * A message with every text as `wireText` returns it, every number a count, and no list longer than
+ * the decoder accepts. A report that the operator cannot read is worse than one with a cut text.
  */
 export function sendable(value: unknown, field = ''): unknown {
   if (typeof value === 'string') {
@@ -35,8 +34,8 @@ export function sendable(value: unknown, field = ''): unknown {
 }
 
 /**
- * What counts nothing is 0; what is larger than a number of JavaScript holds exactly is the largest
- * that it does.
+ * A value that is not a count becomes 0. A count above 2^53 - 1 becomes 2^53 - 1, the largest that
+ * JavaScript holds exactly.
  */
 function count(value: number): number {
   if (Number.isNaN(value)) return 0;
@@ -44,8 +43,8 @@ function count(value: number): number {
 }
 
 /**
- * Ways to make a report fit into `limitBytes`, the first changes nothing; each report says that it
- * was shortened.
+ * Ways to make a report fit into `limitBytes`. The first one changes nothing. Each shortened report
+ * has a note that it was shortened.
  */
 export const shortenings: readonly ((report: DeviceReport, limitBytes: number) => DeviceReport)[] = [
   (report) => report,

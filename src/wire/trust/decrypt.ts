@@ -79,7 +79,7 @@ function requireRecipient(message: openpgp.Message<Uint8Array>, key: openpgp.Pri
   if (wanted.some((id) => own.some((one) => one.equals(id, true)))) return;
   throw new Refusal(
     'decryption-failed',
-    `the message is encrypted to ${wanted.length} other keys and not to ${key.getFingerprint()} of this device: whoever sent it has to encrypt it to this device, too, and send it again`,
+    `the message is encrypted to ${wanted.length} other keys and not to ${key.getFingerprint()} of this device: the operator has to encrypt it to this device, too, and send it again`,
   );
 }
 

@@ -19,7 +19,7 @@ import { maxEnvelopeBytes } from './envelope.ts';
 import type { Role, RootDocument } from './root.ts';
 import type { VerifiedPayload } from './verified-payload.ts';
 
-/** The last second of the year 9999: later ones no calendar can print. */
+/** The last second of the year 9999. Calendars cannot print a later one. */
 const maxSeconds = 253_402_300_799;
 
 const limits = { keys: 32, roles: 34, nameBytes: 512, certificateBytes: 32_768 } as const;
@@ -59,8 +59,8 @@ export function encodeRoot(root: RootDocument): VerifiedPayload {
 }
 
 /**
- * Reads the payload of an envelope, which was verified before. Whether the certificates are what
- * they are called is for who has OpenPGP (`examineRoot`).
+ * Reads the payload of an envelope whose signatures were verified. `examineRoot`, which has
+ * OpenPGP, checks that each certificate has the fingerprint that it is listed under.
  *
  * @throws {Refusal} `root-malformed`, with the path of the field that is wrong.
  */
@@ -69,8 +69,8 @@ export function decodeRoot(payload: VerifiedPayload): RootDocument {
 }
 
 /**
- * The version that a payload claims, whoever wrote it; undefined when it is not a root. It is for
- * nothing that is obeyed.
+ * The version that an unverified payload claims; undefined when it is not a root. No decision about
+ * trust may use it.
  */
 export function claimedRootVersion(payload: Uint8Array): number | undefined {
   try {
@@ -116,7 +116,7 @@ function checkRole(root: RootDocument, name: string, { keys, threshold }: Role):
   if (prefix !== undefined) parsed(text(limits.nameBytes), parseAcIdentifier)(prefix, path);
   else if (name !== 'root' && name !== 'deploy' && name !== 'images')
     throw new CborError(`${path}: not root, deploy, images or images/<prefix>`);
-  // A key that stands there twice would count twice (TUF 1.0.34 §4.2: KEYIDs of a role are unique).
+  // A key that is listed twice would count twice (TUF 1.0.34 §4.2: KEYIDs of a role are unique).
   const repeated = keys.find((key, index) => keys.indexOf(key) !== index);
   if (repeated !== undefined) throw new CborError(`${path}: the key ${repeated} stands there twice`);
   const absent = keys.find((key) => !Object.hasOwn(root.keys, key));

@@ -234,7 +234,7 @@ describe('the supervisor', () => {
     expect(outcomes()).toEqual(['1 committed']);
   });
 
-  it('[C250] wants the report repeated when a known command comes again, at a bounded rate', async () => {
+  it('[C250] has the report repeated when a known command comes again, at a bounded rate', async () => {
     const { supervisor, repeated, clock } = device();
     supervisor.receive(command(1, 'a'));
     await rest();

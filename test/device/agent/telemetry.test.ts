@@ -40,7 +40,7 @@ describe('telemetry of a device', () => {
     });
   });
 
-  it('[C190] leaves out what a device cannot tell, and rates after one look', () => {
+  it('[C190] leaves out what a device cannot measure, and rates after one reading', () => {
     const { disk: _disk, ...bare } = sampleReadings({ temperatures: [], coolings: [], apps: [] });
     const texts = { stat: undefined, memory: undefined, load: undefined, firmware: undefined };
     expect(telemetryOf(undefined, { ...bare, ...texts })).toEqual({
@@ -140,7 +140,7 @@ describe('what telemetry is published', () => {
     );
   });
 
-  it('[C191] is looked at each interval, and goes on after a look that failed', async () => {
+  it('[C191] is read each interval, also after a reading that failed', async () => {
     const clock = new FakeClock();
     const sent: Telemetry[] = [];
     const errors: unknown[] = [];

@@ -23,7 +23,7 @@ describe('a maintenance window [C170]', () => {
     expect(await new WindowClock(day).isOpen(at('2026-07-02T03:29:59Z'))).toBe(true);
   });
 
-  it('is judged anew when the clock is set back', async () => {
+  it('is judged again when the clock is set back', async () => {
     const clock = new WindowClock(berlin);
     expect(await clock.isOpen(at('2026-07-02T00:30:00Z'))).toBe(true);
     expect(await clock.isOpen(at('2026-07-01T12:00:00Z'))).toBe(false);

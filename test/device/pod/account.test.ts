@@ -68,7 +68,7 @@ describe('[A3.9] the user and group of an app (aci.md#image-manifest-schema)', (
 
   it.each([
     ['a name that is nowhere', 'nobody', /user "nobody" is not in the image's passwd/],
-    ['a path that is no file of the image', '/etc/shadow', /user "\/etc\/shadow" is no file of the image/],
+    ['a path that is no file of the image', '/etc/shadow', /user "\/etc\/shadow" is not a file of the image/],
     ['the number that means "no change" to the kernel', '4294967295', /is above 4294967294/],
     ['a number past 32 bits', '9999999999', /is above 4294967294/],
     ['a negative number', '-1', /is not in the image's passwd/],

@@ -192,7 +192,7 @@ describe('the volumes with a limit of a set', () => {
     mounts = (unit) => (unit === 'logs.mount' ? 'failed' : 'done');
     await expect(ready({}, pod(['data', 8n * mebibyte], ['logs', 8n * mebibyte]))).rejects.toMatchObject({
       code: 'device-unsupported',
-      message: expect.stringContaining('journalctl -u logs.mount says why') as string,
+      message: expect.stringContaining('see journalctl -u logs.mount') as string,
     });
     expect(readdirSync(join(volumes(), 'web'))).toEqual([]);
   });

@@ -90,7 +90,7 @@ describe('a watch of probes', () => {
     end();
   });
 
-  it('begins anew with each process of an app, without waiting for the interval', async () => {
+  it('starts again with each process of an app, without waiting for the interval', async () => {
     const { app, clock, watch, restart, state, end } = device();
     watch.follow([web]);
     await clock.pass(0);

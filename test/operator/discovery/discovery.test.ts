@@ -355,7 +355,7 @@ describe('a page and its tags (discovery.md#discovery-url)', () => {
     pages = { '/myapp': 401 };
     const { attempts } = await found(name);
     expect(attempts).toEqual([
-      'https://example.com/myapp?ac-discovery=1: https://example.com/myapp answered with status 401: it wants credentials: put user and password, or token, into the file of credentials below ["example.com"]',
+      'https://example.com/myapp?ac-discovery=1: https://example.com/myapp answered with status 401: it requires credentials: put user and password, or token, into the file of credentials below ["example.com"]',
       'https://example.com?ac-discovery=1 answered 404',
     ]);
   });

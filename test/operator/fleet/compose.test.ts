@@ -141,7 +141,7 @@ describe('the progress of a version', () => {
     expect(progressOf(later, 4, 0)).toMatchObject({ phase: 'superseded' });
   });
 
-  it('[C175] tells a version of a group from the same version of the device', () => {
+  it('[C175] distinguishes a version of a group from the same version of the device', () => {
     const own = view({ version: 4, phase: 'committed' }, 4);
     expect(progressOf(own, 4, 0, 'kitchen')).toEqual({ phase: 'waiting' });
     const groups = [{ name: 'kitchen', trustedVersion: 4 }];

@@ -299,7 +299,7 @@ spec:
     expect(refused(yaml)).toContain(words);
   });
 
-  it('is told from a pod manifest by its apiVersion', () => {
+  it('is distinguished from a pod manifest by its apiVersion', () => {
     expect(isKubernetes(load('apiVersion: v1'))).toBe(true);
     expect(isKubernetes({ acKind: 'PodManifest' })).toBe(false);
     expect(isKubernetes('text')).toBe(false);

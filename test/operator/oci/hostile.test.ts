@@ -313,7 +313,7 @@ describe('an OCI image is refused, by its name, the field and the rule, with not
       'writes through a link that leads nowhere',
       [{ name: 'out', type: '2', linkname: '../../../elsewhere' }, file('out/evil')],
       'archive-path-forbidden',
-      /layer 1: "out\/evil" lies behind the link "out", which does not lead to a directory/,
+      /layer 1: "out\/evil" is behind the link "out", which does not lead to a directory/,
     ],
     [
       'hides a file by a device of an overlay',

@@ -335,7 +335,7 @@ describe('a registry behind a proxy (tinyproxy)', () => {
     const { status, err } = await fromOciBy(await registry());
     expect(status).toBe(69);
     expect(err).toContain(
-      `through the proxy ${proxy.name} cannot be reached: the proxy answered with status 407: it wants credentials: put them into its address, http://USER:PASSWORD@${proxy.name} (download-failed)`,
+      `through the proxy ${proxy.name} cannot be reached: the proxy answered with status 407: it requires credentials: put them into its address, http://USER:PASSWORD@${proxy.name} (download-failed)`,
     );
   });
 

@@ -335,7 +335,7 @@ describe('a server that requires credentials (discovery.md: 401 is a matter of p
       'has none',
       () => new Credentials(place),
       'Basic realm="x"',
-      /: it wants credentials: put user and password, or token, into \/etc\/wherry\/credentials\.toml below \["127\.0\.0\.1:\d+"\]$/,
+      /: it requires credentials: put user and password, or token, into \/etc\/wherry\/credentials\.toml below \["127\.0\.0\.1:\d+"\]$/,
     ],
     [
       'has others',
@@ -347,7 +347,7 @@ describe('a server that requires credentials (discovery.md: 401 is a matter of p
       'has some that go over TLS only',
       (url) => known(url, secret, ''),
       '',
-      /: it wants credentials, and those .* go over https only, unless they say plain = true$/,
+      /: it requires credentials, and those .* go over https only, unless they have plain = true$/,
     ],
     [
       'is asked for what it does not know',

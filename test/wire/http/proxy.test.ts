@@ -219,7 +219,7 @@ describe('a proxy that refuses is reported by name and without its password', ()
     const { url, requests } = await origin(secure);
     const used = ports({ proxyFor: () => `http://${through.name}` });
     expect(await refusal(`${url}/a`, used)).toBe(
-      `${url}/a through the proxy ${through.name} cannot be reached: the proxy answered with status 407: it wants credentials: put user and password into the file of credentials below ["http://${through.name}"]`,
+      `${url}/a through the proxy ${through.name} cannot be reached: the proxy answered with status 407: it requires credentials: put user and password into the file of credentials below ["http://${through.name}"]`,
     );
     expect(requests).toEqual([]);
     expect(used.clock.delays).toEqual([]); // asking again would not help

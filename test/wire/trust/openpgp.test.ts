@@ -353,7 +353,7 @@ describe('[A9.3] the signature of an image', () => {
 });
 
 describe('[A9.14] reading keys', () => {
-  it('tells usable keys from others, with the reason', async () => {
+  it('distinguishes usable keys from others, with the reason', async () => {
     const names = ['ed25519', 'rsa3072', 'p521', 'rsa2048', 'brainpool', 'expired', 'future'];
     const { usable, unusable } = await readKeys(
       [...names.map((name) => maker(name).publicKey), 'not a key'],

@@ -50,7 +50,7 @@ export async function carryOut(context: Context, means: Means, id: string): Prom
   const rollout = await driveRollout(means, id, {
     signal: terminal.stop,
     onStep,
-    onTrouble: (problem) => terminal.err(`${problem ?? 'the rollout goes on'}\n`),
+    onTrouble: (problem) => terminal.err(`${problem ?? 'the rollout continues'}\n`),
   });
   if (terminal.stop.aborted) return;
   if (context.json) terminal.out(JSON.stringify(rolloutJson(rollout)));

@@ -5,7 +5,7 @@ import { formatBytes } from '../../format.ts';
 /** `wherry gc` */
 export async function collectGarbage({ clock, json, terminal }: Context): Promise<void> {
   const pid = await askToCollect(clock, terminal.stop);
-  const note = 'wherryd collects now; its journal says what was deleted: journalctl -u wherryd -n 20';
+  const note = 'wherryd collects now; its journal lists what was deleted: journalctl -u wherryd -n 20';
   terminal.out(json ? JSON.stringify({ asked: pid }) : note);
 }
 

@@ -79,7 +79,7 @@ function showMade(context: Context, { fingerprint, by }: SealedKey): void {
   terminal.out(
     by === 'tpm2'
       ? 'its private half is sealed by the TPM'
-      : 'its private half is sealed by the key of the host, which lies on the same disk: this device has no TPM',
+      : 'its private half is sealed by the key of the host, which is on the same disk: this device has no TPM',
   );
   terminal.out('show it to the operator: "wherry key show"');
 }

@@ -7,8 +7,9 @@ import type { Context } from '../../context.ts';
 import type { LogFlags } from '../../flags.ts';
 
 /**
- * `wherry logs`: what an app writes lies in the journal of its device, with the fields WHERRY_POD
- * and WHERRY_APP, and is not sent anywhere; so this is journalctl, here or by ssh.
+ * `wherry logs`: what an app writes is in the journal of its device, with the fields WHERRY_POD and
+ * WHERRY_APP. So this is journalctl, here or by ssh. `wherry fleet logs` reads it by a signed
+ * request.
  */
 export async function logs(
   context: Context,
@@ -38,7 +39,7 @@ export async function logs(
 
 /**
  * The command to run.
- * @throws Refusal `usage` for names that are none: they would be read by a shell on the other side
+ * @throws Refusal `usage` for invalid names: a shell on the other side would read them
  */
 export function logCommand(
   pod: string,

@@ -25,7 +25,7 @@ export function brokerNotes({ device, version, memory, repeated }: BrokerCompari
       ];
     case 'encrypted':
       return [
-        `${device}: the broker keeps another encrypted message than this fleet directory published; the answer of the device says which version it is`,
+        `${device}: the broker keeps another encrypted message than this fleet directory published; the answer of the device shows which version it is`,
       ];
     case 'nothing':
     case 'older':

@@ -5,7 +5,6 @@ import {
   FleetDirectory,
   messageFor,
   namedSecrets,
-  onEachMember,
   publishEnvelope,
   readSecrets,
   replaceFile,
@@ -28,6 +27,7 @@ import { withLink, type Context } from '../../context.ts';
 import type { CountersignFlags } from '../../flags.ts';
 import { signerOf } from '../../signing.ts';
 import { finish } from './follow-published.ts';
+import { followed } from './group-members.ts';
 import { hearAndPrint } from './hear-and-print.ts';
 
 /**
@@ -85,8 +85,8 @@ async function countersignCommand(
     await link.listen(group === undefined ? [device] : 'all');
     const before = link.views();
     const published = await publishEnvelope({ fleet, link }, device, desired.version, message);
-    const members =
-      group === undefined ? [published] : onEachMember({ fleet, link }, published, group, before, share);
+    const { wait } = flags;
+    const members = followed(context, { fleet, link }, [published], { group, wait, share }, before);
     await finish(context, members, flags);
   });
 }

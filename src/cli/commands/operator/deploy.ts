@@ -1,12 +1,9 @@
-import { isAcName, parseAcName, type AcName } from '../../../image/appc/index.ts';
+import { isAcName, type AcName } from '../../../image/appc/index.ts';
 import {
   earlierContent,
   FleetDirectory,
-  forecastShare,
   isAddressed,
-  isMember,
   noReportOf,
-  onEachMember,
   previewDeploy,
   publishContent,
   readSecrets,
@@ -16,17 +13,14 @@ import {
   type Sign,
   signContent,
   targetName,
-  versionsForAll,
   type FleetLink,
-  type Published,
   type DesiredContent,
-  type DeviceView,
   type TargetName,
 } from '../../../operator/fleet/index.ts';
 import { Refusal } from '../../../core/refusal/index.ts';
-import type { Share } from '../../../wire/trust/index.ts';
 import { contentFrom } from './deploy-content.ts';
 import { finish } from './follow-published.ts';
+import { followed, noteReaders, noteShare } from './group-members.ts';
 import { withLink, type Context } from '../../context.ts';
 import type { CommandSigningFlags, DeployFlags, WaitFlags } from '../../flags.ts';
 import { signerOf } from '../../signing.ts';
@@ -65,67 +59,6 @@ export async function deploy(context: Context, names: readonly string[], flags: 
     if (flags.signOnly === true) return;
     await finish(context, followed(context, { fleet, link }, published, { ...flags, share }, before), flags);
   });
-}
-
-/** How many devices a command for a share is for, and which of the others it leaves behind. */
-async function noteShare(
-  { terminal }: Context,
-  fleet: FleetDirectory,
-  group: string,
-  share: Share,
-  views: readonly DeviceView[],
-): Promise<void> {
-  const { fleet: name, groups } = fleet.config;
-  const target = targetName({ group: parseAcName(group) });
-  const whole = (await versionsForAll(fleet, target)).at(-1)?.version ?? 0;
-  const to = { fleet: name, group, share, whole };
-  const { known, inside, behind } = forecastShare(views, groups.get(group) ?? [], to);
-  terminal.err(`${inside} of ${known} known devices of the group ${group} are in this share\n`);
-  const [first, ...others] = behind;
-  if (first === undefined) return;
-  const more = others.length === 0 ? '' : ` and ${others.length} more devices`;
-  terminal.err(
-    `${first}${more} outside of it did not get version ${whole}, and cannot while this share is on the broker\n`,
-  );
-}
-
-/** Where the list of the operator and the reports of devices differ about who is in a group. */
-function noteReaders(
-  { terminal }: Context,
-  group: string,
-  listed: readonly string[],
-  views: readonly DeviceView[],
-): void {
-  for (const view of views) {
-    const { device, report } = view;
-    if (report === undefined || listed.length === 0) continue;
-    if (isMember(view, group) === listed.includes(device)) continue;
-    terminal.err(
-      listed.includes(device)
-        ? `${device} can read these secrets and does not report to be in ${group}: is it still to be listed in fleet.toml?\n`
-        : `${device} reports to be in ${group} and cannot read this command: fleet.toml does not list it\n`,
-    );
-  }
-}
-
-/** What is followed: the devices of a group answer for it. */
-function followed(
-  { terminal }: Context,
-  means: { readonly fleet: FleetDirectory; readonly link: FleetLink },
-  published: readonly Published[],
-  { group, wait, share }: Pick<DeployFlags, 'group' | 'wait'> & { readonly share?: Share | undefined },
-  before: readonly DeviceView[],
-): readonly Published[] {
-  if (group === undefined || !wait) return published;
-  const members = published.flatMap((one) => onEachMember(means, one, group, before, share));
-  if (members.length === 0) {
-    const version = published[0]?.version ?? 0;
-    const where = share === undefined ? 'it' : 'it and has a place in its share';
-    terminal.err(
-      `version ${version} of the group ${group} is published; no device reports to be in ${where}\n`,
-    );
-  }
-  return members;
 }
 
 /**

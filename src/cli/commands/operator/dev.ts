@@ -51,7 +51,7 @@ export async function dev(context: Context, flags: DevFlags): Promise<void> {
         ['images.base_url', images.url, fleet.config.imagesUrl],
       ] as const) {
         if (new URL(here).port !== new URL(configured).port) {
-          terminal.err(`note: fleet.toml says ${what} = "${configured}", but it is served at ${here}\n`);
+          terminal.err(`note: fleet.toml has ${what} = "${configured}", but it is served at ${here}\n`);
         }
       }
       if (!terminal.stop.aborted) {

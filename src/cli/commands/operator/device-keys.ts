@@ -5,8 +5,8 @@ import { deviceKeyFingerprint, formatFingerprint } from '../../../wire/trust/sig
 import type { Context } from '../../context.ts';
 
 /**
- * `wherry fleet key add`. The file comes from the device itself, by ssh or with its card: what a
- * broker says of keys counts nothing.
+ * `wherry fleet key add`. The file comes from the device itself, by ssh or with its card: keys
+ * from a broker are ignored.
  */
 export async function addDeviceKey(
   context: Context,

@@ -78,7 +78,7 @@ export async function fleetDevices(context: Context, flags: DeviceFilterFlags): 
       terminal.out(JSON.stringify(lines));
       return;
     }
-    if (lines.length === 0) throw new Refusal('not-found', 'no device of the fleet is as you say');
+    if (lines.length === 0) throw new Refusal('not-found', 'no device of the fleet matches the options');
     const header = ['DEVICE', 'LINK', 'VERSION', 'PHASE', 'HEALTH', 'FAILED'];
     terminal.out(formatTable(terminal, header, lines.map(cells)));
     for (const { device, certificate } of lines)

@@ -58,7 +58,8 @@ async function buildByFile(context: Context, path: string, flags: BuildFlags): P
     'owner',
   ] as const;
   const given = other.find((option) => flags[option] !== undefined);
-  if (given !== undefined) throw new Refusal('usage', `--${given} is for a directory; ${path} says it all`);
+  if (given !== undefined)
+    throw new Refusal('usage', `--${given} is for a directory, and ${path} is a build file`);
   const leaveOut = await notForImages(context.fleetPath, output);
   const built = await buildFromFile({ path, output, compression, leaveOut, ...latest() });
   await tellBuilt(context, flags, built, tellLeftOut(context, built.leftOut));

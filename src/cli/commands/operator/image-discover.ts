@@ -205,7 +205,7 @@ function fileNameOf({ name, labels }: ImageName): string {
 
 function notFound(image: ImageName, { attempts, isUnsure }: Discovered): Refusal {
   const asked = attempts.length === 0 ? 'no template fits its labels' : attempts.join('; ');
-  if (isUnsure) return new Refusal('download-failed', `${image.name}: where it lies is not known: ${asked}`);
+  if (isUnsure) return new Refusal('download-failed', `${image.name}: its address is not known: ${asked}`);
   return new Refusal('not-found', `${image.name} was not found by discovery: ${asked}`);
 }
 

@@ -150,8 +150,8 @@ function deviceRows(view: DeviceView, roots: readonly ChainedRoot[] | undefined)
   const { device, presence, report } = view;
   const link = linkCell(presence);
   if (report === undefined) {
-    // A device that says that it is there has reports; one that said nothing may have none, or the
-    // broker forgot.
+    // A device with a presence was connected, so it has reported. Without one it may never have
+    // been, or the broker lost both.
     const words = presence === undefined ? 'no report' : 'reports do not arrive';
     return [[device, link, '-', ...(roots === undefined ? [] : ['-']), words, '', '', '', '', '', '']];
   }

@@ -33,7 +33,7 @@ export async function sealInUnit(
     if ((await disk.look(sealedPath(secrets, digest))) !== undefined) continue;
     throw new Refusal(
       'device-unsupported',
-      `the secret ${name} could not be sealed (${end}); journalctl -u ${unit} says why`,
+      `the secret ${name} could not be sealed (${end}); see journalctl -u ${unit}`,
     );
   }
 }

@@ -66,6 +66,6 @@ async function run(
   if (said !== null) throw new Refusal(said[1] as 'no-space' | 'device-unsupported', said[2] ?? '');
   throw new Refusal(
     'device-unsupported',
-    `${file} could not be ${what === 'make' ? 'made' : 'enlarged'} (${end}); journalctl -u ${unit} says why`,
+    `${file} could not be ${what === 'make' ? 'made' : 'enlarged'} (${end}); see journalctl -u ${unit}`,
   );
 }

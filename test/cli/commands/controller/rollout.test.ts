@@ -256,7 +256,7 @@ describe('wherry rollout', () => {
     }
   });
 
-  it('goes on when its database is back', async () => {
+  it('continues when its database is back', async () => {
     const names = someDevices(2);
     const stages = ['--stage', '1', '--approve', '--no-wait', '--database', at('away.db')];
     expect(await rollout('start', ...names, '--id', 'away', ...good(), ...stages)).toMatchObject({
@@ -272,7 +272,7 @@ describe('wherry rollout', () => {
     await rename(at('away.db'), at('elsewhere.db'));
     await until(() => err().includes('away.db is not there; restore the file'));
     await rename(at('elsewhere.db'), at('away.db'));
-    await until(() => err().includes('the rollout goes on\n'));
+    await until(() => err().includes('the rollout continues\n'));
     await rollout('approve', 'away', '--database', at('away.db'));
     expect(await watching).toBe(0);
     expect(names.map(obeyed)).toEqual([['1.0'], ['1.0']]);

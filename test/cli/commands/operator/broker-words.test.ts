@@ -127,7 +127,7 @@ describe.runIf(hasMosquitto)('a broker with TLS whose certificate', () => {
 describe.runIf(hasMosquitto)('a broker with TLS', () => {
   const mutual = () => `${server('good')}cafile ${at('ca.pem')}\nrequire_certificate true`;
 
-  it('that wants a client certificate names the keys, or that it did not answer', async () => {
+  it('that requires a client certificate names the keys, or that it did not answer', async () => {
     const { err } = await status(`mqtts://127.0.0.1:${await mosquitto(mutual())}`, ca);
     // TLS 1.3 tells the client after its handshake, and a reset may come first.
     expect(err).toMatch(/alert "certificate required"; check cert and key|requires a client certificate/);

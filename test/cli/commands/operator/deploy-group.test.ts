@@ -18,6 +18,12 @@ const run = (...args: string[]): Promise<Run> => wherry(['--fleet', join(directo
 const at = (...names: string[]): string => join(directory, ...names);
 const read = (text: string): unknown => JSON.parse(text);
 
+/** Waits until the broker has the reports of so many members. */
+const reported = (group: string, members: number): Promise<void> =>
+  expect
+    .poll(async () => (await run('--json', 'fleet', 'status', '--group', group)).out)
+    .toContain(`"devices":${members},`);
+
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'wherry-group-'));
   broker = await startEmbeddedBroker({ host: '127.0.0.1', port: 0 });
@@ -108,6 +114,7 @@ describe('commands for a group', () => {
       }).start(),
     ];
     devices.push(...galley);
+    await reported('galley', 2);
     const deploy = (probation: number) =>
       run('deploy', '--group', 'galley', '--stop-all', '--probation', String(probation));
     expect(await run('rollback', '--group', 'galley')).toMatchObject({ status: 64 });
@@ -179,6 +186,33 @@ describe('commands for a group', () => {
     const sent = await run('deploy', '--group', 'deck', '--stop-all', '--share', '20-30%', '--salt', 'a');
     expect(sent).toMatchObject({ status: 0 });
     expect(sent.err).toContain('no device reports to be in it and has a place in its share');
+  });
+
+  it.each(['deploy', 'rollback'])('name listed devices without a report after %s', async (command) => {
+    const options = { url: broker.url, fleet: 'harbour', groups: ['bridge'] };
+    const isFirst = command === 'deploy';
+    if (isFirst) devices.push(new FakeDevice({ ...options, device: 'crane-6' }).start());
+    await reported('bridge', 1);
+    if (isFirst) await run('deploy', '--group', 'bridge', '--stop-all');
+    const toml = await readFile(at('fleet/fleet.toml'), 'utf8');
+    const list = (...names: string[]) =>
+      writeFile(
+        at('fleet/fleet.toml'),
+        toml.replace('[groups]\n', `[groups]\nbridge = ${JSON.stringify(names)}\n`),
+      );
+    const words = isFirst ? ['deploy', '--stop-all'] : ['rollback'];
+    try {
+      await list('crane-6', 'crane-8', 'crane-9');
+      const sent = await run(...words, '--group', 'bridge');
+      expect(sent.status).toBe(0);
+      expect(sent.err).toContain(
+        'not waited for, although fleet.toml lists them in bridge: the broker has no report of crane-8, crane-9\n',
+      );
+      await list('crane-6');
+      expect((await run(...words, '--group', 'bridge')).err).not.toContain('not waited for');
+    } finally {
+      await writeFile(at('fleet/fleet.toml'), toml);
+    }
   });
 
   it('[C225] carry secrets to the devices that the operator lists, and to no other', async () => {

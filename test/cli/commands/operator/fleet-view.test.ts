@@ -46,14 +46,14 @@ describe('wherry fleet', () => {
     expect(counted).toMatchObject({ devices: 2, links: [{ value: 'up', devices: 2 }] });
   });
 
-  it('devices lists those that are as the filter says', async () => {
+  it('devices lists those that match the filter', async () => {
     const { out } = await run('fleet', 'devices', '--code', 'no-space');
     expect(out).toMatch(/^DEVICE .*\ncrane-2 +up +none +refused +- +no-space\n$/);
     const running = JSON.parse((await run('fleet', 'devices', '--running', '1', '--json')).out) as object;
     expect(running).toMatchObject([{ device: 'crane-1', version: 1, phase: 'committed' }]);
     const none = await run('fleet', 'devices', '--link', 'down');
     expect(none).toMatchObject({ status: 64 });
-    expect(none.err).toContain('no device of the fleet is as you say (not-found)');
+    expect(none.err).toContain('no device of the fleet matches the options (not-found)');
   });
 
   it('device shows one with what was published for it', async () => {

@@ -104,7 +104,7 @@ describe('an OCI image whose layers are kept', () => {
     expect(unsigned.err).toContain(`${layers[0]?.file ?? ''} has no signature beside it`);
   });
 
-  it('shares with a second one what lies in the same directory, whose signature stays', async () => {
+  it('shares with a second one the files of the same directory, whose signature stays', async () => {
     const first = await made('two', 'both', '--sign');
     const signedAt = async (file = '') => (await stat(`${file}.asc`)).mtimeMs;
     const before = await signedAt(first.layers[0]?.file);

@@ -213,7 +213,7 @@ describe('wherry-pull', () => {
       const { said } = await wherryPull(jobId, undefined, environment);
       const where = `["${new URL(server.url).host}"]`;
       expect(said).toBe(
-        `<4>example.com/app: ${server.url}/guarded/app.aci.asc answered with status 401: it wants credentials: put user and password, or token, into /etc/wherry/credentials.toml below ${where} (download-failed)\n`,
+        `<4>example.com/app: ${server.url}/guarded/app.aci.asc answered with status 401: it requires credentials: put user and password, or token, into /etc/wherry/credentials.toml below ${where} (download-failed)\n`,
       );
       const file = join(environment['CREDENTIALS_DIRECTORY'] ?? '', 'credentials.toml');
       chmodSync(file, 0o600);

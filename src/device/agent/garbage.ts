@@ -1,0 +1,28 @@
+import type { Journal } from '../../core/ports/index.ts';
+import { Rounds } from './rounds.ts';
+
+export interface GarbagePorts {
+  /** Resolves when no deployment is under way. */
+  readonly rest: () => Promise<void>;
+  /** Deletes what no deployment needs. */
+  readonly collect: () => Promise<void>;
+  readonly journal: Journal;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Collects garbage in rounds. Nothing is collected under a deployment: what it is about to use has
+ * no root yet. A request that comes during a round begins one more, because that round may have
+ * looked before something became garbage.
+ */
+export function garbageRounds({ rest, collect, journal, signal }: GarbagePorts): Rounds {
+  return new Rounds(async () => {
+    try {
+      await rest();
+      if (signal.aborted) return;
+      await collect();
+    } catch (error) {
+      journal.log('warning', `garbage could not be collected: ${String(error)}`);
+    }
+  });
+}
