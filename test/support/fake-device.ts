@@ -93,11 +93,17 @@ export class FakeDevice {
     const { groups = [], trustedVersion } = this.#report;
     const mark = groups.find(({ name }) => name === group)?.trustedVersion ?? 0;
     if (version <= (group === undefined ? trustedVersion : mark)) return;
+    const isOutside = !isInShare(shareOf(desired.target), this.#options.fleet, this.#options.device);
+    const flag = isOutside && this.#report.group !== group ? { withdrawn: true as const } : {};
     const trusted =
       group === undefined
         ? { trustedVersion: version }
-        : { groups: groups.map((one) => (one.name === group ? { ...one, trustedVersion: version } : one)) };
-    if (!isInShare(shareOf(desired.target), this.#options.fleet, this.#options.device)) {
+        : {
+            groups: groups.map((one) =>
+              one.name === group ? { name: group, trustedVersion: version, ...flag } : one,
+            ),
+          };
+    if (isOutside) {
       this.#say(trusted);
       return;
     }

@@ -60,8 +60,8 @@ export interface ShareForecast {
   /** Those of them that the command is for. */
   readonly inside: number;
   /**
-   * Members outside that have not trusted the last version for all of the group: the broker keeps
-   * one message, so they get neither.
+   * Members outside that do not run the last version for all of the group, and would if they had
+   * it: the broker keeps one message, so they get neither.
    */
   readonly behind: readonly string[];
 }
@@ -78,8 +78,12 @@ export function forecastShare(
   const { fleet, group, share, whole } = to;
   const members = views.filter((view) => isMember(view, group));
   const known = new Set([...members.map(({ device }) => device), ...listed]);
-  const isBehind = ({ report }: DeviceView): boolean =>
-    (report?.groups?.find(({ name }) => name === group)?.trustedVersion ?? 0) < whole;
+  // Who has trusted a share since may have missed what was before it.
+  const isBehind = ({ report }: DeviceView): boolean => {
+    const mark = report?.groups?.find(({ name }) => name === group);
+    const runs = report?.group === group ? (report?.currentVersion ?? 0) : whole;
+    return whole > 0 && (mark?.withdrawn === true || (mark?.trustedVersion ?? 0) < whole || runs < whole);
+  };
   return {
     known: known.size,
     inside: [...known].filter((device) => isInShare(share, fleet, device)).length,

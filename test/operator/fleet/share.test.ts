@@ -78,5 +78,17 @@ describe('what a share means for the known devices [C229]', () => {
     const views = [member('crane-1', 3), member('crane-2', 4), member('crane-4', 3)];
     expect(forecastShare(views, ['crane-9'], to).behind).toEqual(['crane-1']);
     expect(forecastShare(views, [], { ...to, whole: 0 }).behind).toEqual([]);
+    // Those that have trusted an earlier share meanwhile: one never followed, one runs an older version.
+    const never = member('crane-1', 5);
+    const groups = [{ name: 'kitchen', trustedVersion: 5 }];
+    const older = sampleReport({ device: 'crane-2', groups, group: 'kitchen', currentVersion: 3 });
+    const current = sampleReport({ device: 'crane-3', groups, group: 'kitchen', currentVersion: 4 });
+    const withdrawn = { name: 'kitchen', trustedVersion: 5, withdrawn: true as const };
+    const shown = [
+      { ...never, report: sampleReport({ device: 'crane-1', groups: [withdrawn] }) },
+      { ...member('crane-2', 5), report: older },
+      { ...member('crane-3', 5), report: current },
+    ];
+    expect(forecastShare(shown, [], to).behind).toEqual(['crane-1', 'crane-2']);
   });
 });

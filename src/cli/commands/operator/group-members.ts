@@ -94,8 +94,8 @@ export async function noteShare(
   terminal.err(`${inside} of ${known} known devices of the group ${group} are in this share\n`);
   const [first, ...others] = behind;
   if (first === undefined) return;
-  const more = others.length === 0 ? '' : ` and ${others.length} more devices`;
+  const who = others.length === 0 ? `${first} is` : `${first} and ${others.length} more devices are`;
   terminal.err(
-    `${first}${more} outside of it did not get version ${whole}, and cannot while this share is on the broker\n`,
+    `${who} outside of it without version ${whole} of the group, and cannot get it while this share is on the broker\n`,
   );
 }

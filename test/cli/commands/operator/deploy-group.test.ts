@@ -156,7 +156,7 @@ describe('commands for a group', () => {
     const looked = await deploy(22, '--share', '10%', '--dry-run');
     expect(read(looked.out)).toMatchObject([{ device: 'crane-10', currentVersion: 1 }]);
     expect(looked.err).toContain('1 of 2 known devices of the group deck are in this share');
-    expect(looked.err).not.toContain('did not get version');
+    expect(looked.err).not.toContain('without version');
     const canary = await deploy(22, '--share', '10%');
     expect(read(canary.out)).toMatchObject([{ device: 'crane-10', version: 2, phase: 'committed' }]);
     expect(probations()).toEqual([22, 11]);
@@ -167,7 +167,7 @@ describe('commands for a group', () => {
     await reported(3);
     const none = await deploy(22, '--share', '20-30%', '--no-wait');
     expect(none.err).toContain('0 of 3 known devices');
-    expect(none.err).toContain('crane-15 outside of it did not get version 1');
+    expect(none.err).toContain('crane-15 is outside of it without version 1 of the group');
     expect(read(none.out)).toMatchObject([{ device: '@deck', version: 3 }]);
     const wider = await deploy(22, '--share', '80%');
     expect(read(wider.out)).toMatchObject([{ device: 'crane-10' }, { device: 'crane-13', version: 4 }]);
