@@ -7,7 +7,9 @@ import {
   decodeEnvelope,
   type DesiredState,
   isEncrypted,
+  isInShare,
   podUuid,
+  shareOf,
   type VerifiedPayload,
 } from '../../src/wire/trust/index.ts';
 import { systemClock } from './system-clock.ts';
@@ -95,6 +97,10 @@ export class FakeDevice {
       group === undefined
         ? { trustedVersion: version }
         : { groups: groups.map((one) => (one.name === group ? { ...one, trustedVersion: version } : one)) };
+    if (!isInShare(shareOf(desired.target), this.#options.fleet, this.#options.device)) {
+      this.#say(trusted);
+      return;
+    }
     const of = group === undefined ? {} : { group };
     this.obeyed.push(desired);
     const say = (deployment: DeploymentReport, changes: Partial<DeviceReport> = {}) =>

@@ -1,18 +1,22 @@
-import { isAcName, type AcName } from '../../../image/appc/index.ts';
+import { isAcName, parseAcName, type AcName } from '../../../image/appc/index.ts';
 import {
   earlierContent,
   FleetDirectory,
+  forecastShare,
+  isAddressed,
   isMember,
   noReportOf,
   onEachMember,
   previewDeploy,
   publishContent,
   readSecrets,
+  readShare,
   replaceFile,
   requireEnough,
   type Sign,
   signContent,
   targetName,
+  versionsForAll,
   type FleetLink,
   type Published,
   type DesiredContent,
@@ -20,6 +24,7 @@ import {
   type TargetName,
 } from '../../../operator/fleet/index.ts';
 import { Refusal } from '../../../core/refusal/index.ts';
+import type { Share } from '../../../wire/trust/index.ts';
 import { contentFrom } from './deploy-content.ts';
 import { finish } from './follow-published.ts';
 import { withLink, type Context } from '../../context.ts';
@@ -29,20 +34,27 @@ import { signerOf } from '../../signing.ts';
 /** `wherry deploy` */
 export async function deploy(context: Context, names: readonly string[], flags: DeployFlags): Promise<void> {
   const targets = parseTargets(names, flags.group);
+  const share = readShare(flags);
   const opened = await FleetDirectory.open(context.fleetPath);
   const values = await readSecrets(opened, flags.secret ?? []);
-  const content = await contentFrom(context, opened, flags, values);
+  const wanted = await contentFrom(context, opened, flags, values);
+  const content = share === undefined ? wanted : { ...wanted, share };
   const means = signingMeans(flags);
   requireOneForFile(targets, flags);
   await withLink(context, async (link, fleet) => {
     // Which devices are in a group, and which of its versions they trust, they alone know.
     await link.listen(flags.group === undefined ? targets : 'all', (await fleet.devices()).filter(isAcName));
+    const before = link.views();
+    if (flags.group !== undefined && share !== undefined)
+      await noteShare(context, fleet, flags.group, share, before);
     if (flags.dryRun === true) {
-      showPreviews(context, link, previewed(link, targets, flags), content);
+      const { fleet: name } = fleet.config;
+      const members = before.filter((view) => isAddressed(view, name, flags.group ?? '', share));
+      const devices = flags.group === undefined ? targets : members.map(({ device }) => device);
+      showPreviews(context, link, devices, content);
       return;
     }
     const published = [];
-    const before = link.views();
     if (flags.group !== undefined && values.length > 0)
       noteReaders(context, flags.group, fleet.config.groups.get(flags.group) ?? [], before);
     for (const target of targets) {
@@ -51,8 +63,30 @@ export async function deploy(context: Context, names: readonly string[], flags: 
       else published.push(await publishContent(all, target, content, values));
     }
     if (flags.signOnly === true) return;
-    await finish(context, followed(context, { fleet, link }, published, flags, before), flags);
+    await finish(context, followed(context, { fleet, link }, published, { ...flags, share }, before), flags);
   });
+}
+
+/** How many devices a command for a share is for, and which of the others it leaves behind. */
+async function noteShare(
+  { terminal }: Context,
+  fleet: FleetDirectory,
+  group: string,
+  share: Share,
+  views: readonly DeviceView[],
+): Promise<void> {
+  const { fleet: name, groups } = fleet.config;
+  const target = targetName({ group: parseAcName(group) });
+  const whole = (await versionsForAll(fleet, target)).at(-1)?.version ?? 0;
+  const to = { fleet: name, group, share, whole };
+  const { known, inside, behind } = forecastShare(views, groups.get(group) ?? [], to);
+  terminal.err(`${inside} of ${known} known devices of the group ${group} are in this share\n`);
+  const [first, ...others] = behind;
+  if (first === undefined) return;
+  const more = others.length === 0 ? '' : ` and ${others.length} more devices`;
+  terminal.err(
+    `${first}${more} outside of it did not get version ${whole}, and cannot while this share is on the broker\n`,
+  );
 }
 
 /** Where the list of the operator and the reports of devices differ about who is in a group. */
@@ -79,28 +113,19 @@ function followed(
   { terminal }: Context,
   means: { readonly fleet: FleetDirectory; readonly link: FleetLink },
   published: readonly Published[],
-  { group, wait }: Pick<DeployFlags, 'group' | 'wait'>,
+  { group, wait, share }: Pick<DeployFlags, 'group' | 'wait'> & { readonly share?: Share | undefined },
   before: readonly DeviceView[],
 ): readonly Published[] {
   if (group === undefined || !wait) return published;
-  const members = published.flatMap((one) => onEachMember(means, one, group, before));
+  const members = published.flatMap((one) => onEachMember(means, one, group, before, share));
   if (members.length === 0) {
     const version = published[0]?.version ?? 0;
-    terminal.err(`version ${version} of the group ${group} is published; no device reports to be in it\n`);
+    const where = share === undefined ? 'it' : 'it and has a place in its share';
+    terminal.err(
+      `version ${version} of the group ${group} is published; no device reports to be in ${where}\n`,
+    );
   }
   return members;
-}
-
-function previewed(
-  link: FleetLink,
-  targets: readonly TargetName[],
-  { group }: DeployFlags,
-): readonly string[] {
-  if (group === undefined) return targets;
-  return link
-    .views()
-    .filter((view) => isMember(view, group))
-    .map(({ device }) => device);
 }
 
 /**
