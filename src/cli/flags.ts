@@ -127,6 +127,9 @@ export interface ContentFlags extends DiscoverFlags, ActivationFlags {
 export interface DeployFlags extends WaitFlags, ContentFlags, CommandSigningFlags {
   /** Whose devices are commanded, in place of devices by name. */
   readonly group?: string;
+  /** Which part of the group. */
+  readonly share?: string;
+  readonly salt?: string;
 }
 
 /** Which devices are shown. */
@@ -182,6 +185,7 @@ export interface FleetRenewFlags {
 
 export interface SimFlags {
   readonly prefix: string;
+  readonly group?: string;
   readonly broker?: readonly string[];
   readonly fault?: readonly string[];
   readonly badImage?: string;

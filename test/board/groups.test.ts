@@ -6,7 +6,13 @@ import {
   groupTopic,
   type LogAnswer,
 } from '../../src/wire/report/index.ts';
-import { type DesiredState, encodeEnvelope, encodeLogRequest } from '../../src/wire/trust/index.ts';
+import {
+  type DesiredState,
+  encodeEnvelope,
+  encodeLogRequest,
+  placeOnRing,
+  type Share,
+} from '../../src/wire/trust/index.ts';
 import { signDetached } from '../../src/wire/trust/sign.ts';
 import { oneBoard } from './board-choice.ts';
 import { type BuiltImage, device, fleet, Scene } from './scene.ts';
@@ -116,6 +122,36 @@ describe.each(oneBoard)('on %s', (boardName) => {
     expect(report).toMatchObject({ trustedVersion: 2, withdrawn: true, currentVersion: 3 });
     const state = await scene.board.check('wherry approve 9 --group kitchen; ls /run/wherry/approvals');
     expect(state).toContain('kitchen.9');
+  });
+
+  it('[C228] goes on outside of a share, over a power cut too, and obeys a wider one', async () => {
+    const place = placeOnRing(fleet, device);
+    const shared = (version: number, share: Share, pods = forGroup('kitchen', version).pods) =>
+      forGroup('kitchen', version, { target: { group: 'kitchen' as AcName, share }, pods });
+    const before = scene.events.length;
+    const passesBy = shared(4, { from: 0, to: place });
+    await publish(passesBy);
+    await scene.report(({ groups }) => groups?.[0]?.trustedVersion === 4);
+    await runs('kitchen-3');
+
+    await scene.board.powerCut();
+    // A replay of the wider command before it, while nobody was there: the first answer is to it.
+    await publish(forGroup('kitchen', 3), topicOf('kitchen'));
+    await scene.board.bootAgain();
+    expect(wordsOf(await scene.eventAfter(before))).toBe('kitchen 0 version-older');
+    await restoreGenuine();
+    await runs('kitchen-3');
+
+    const inside = { from: place, to: place + 1 };
+    expect(await answerTo(shared(5, inside))).toBe('kitchen 5 committed');
+    await runs('kitchen-5');
+    const started = async () =>
+      await scene.board.check("systemctl show -p ActiveEnterTimestampMonotonic 'wherry-pod-*.service'");
+    const since = await started();
+    expect(since).toMatch(/=[1-9]/);
+    const all = forGroup('kitchen', 6, { pods: shared(5, inside).pods });
+    expect(await answerTo(all)).toBe('kitchen 6 committed');
+    expect(await started()).toBe(since);
   });
 
   it('[C233] sends what a pod wrote on a signed request, and nothing on a replay', async () => {

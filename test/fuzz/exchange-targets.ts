@@ -1,7 +1,18 @@
+import { METHODS } from 'node:http';
 import { buffer } from 'node:stream/consumers';
 import { resolveAccount } from '../../src/device/pod/account.ts';
 import { examineFiles } from '../../src/device/jobs/examine/examine-files.ts';
 import { decodePullProgress, encodePullProgress } from '../../src/device/jobs/pull/pull-job-codec.ts';
+import { lockIn } from '../../src/device/host/hold-files.ts';
+import {
+  askedApproval,
+  askedCommand,
+  askedLock,
+  askedLog,
+  bodyOf,
+} from '../../src/device/local-api/asked.ts';
+import { journalCommand } from '../../src/device/local-api/app-logs.ts';
+import { routeOf } from '../../src/device/local-api/requests.ts';
 import { answerMetadata } from '../../src/device/metadata/answer.ts';
 import { metadataUrl } from '../../src/device/metadata/token.ts';
 import { readElfHeader } from '../../src/device/world/elf.ts';
@@ -143,6 +154,37 @@ export const exchangeTargets: Readonly<Record<string, Target>> = {
       );
     }),
   },
+  'a lock file': {
+    seed: Buffer.from('{"reason": "the harvester runs", "expires": 1800000000}'),
+    parse: (bytes) => {
+      const lock = lockIn(bytes);
+      if (lock === undefined) return;
+      if (lock.reason.length > 200 || /\p{C}/u.test(lock.reason) || !Number.isSafeInteger(lock.expires))
+        throw new Error(`a lock that cannot be shown: ${JSON.stringify(lock)}`);
+    },
+  },
+  'a request of the local API': {
+    seed: Buffer.from(
+      'PUT\n/v1/locks/harvest?arg=a&arg=%00&group=g&lines=1&follow=true&since=-1h\n{"reason":"r","seconds":60,"keep":true}',
+    ),
+    parse: (bytes) => {
+      const [verb = '', target = '', ...body] = bytes.toString('latin1').split('\n');
+      const [path = '', query] = target.split('?');
+      // Node's parser gives no others.
+      const method = METHODS.includes(verb) ? verb : 'PUT';
+      const { names } = routeOf(method, path);
+      const parameters = new URLSearchParams(query);
+      const readers: Readonly<Record<string, () => unknown>> = {
+        locks: () => addedLock(bodyOf(Buffer.from(body.join('\n'), 'latin1'))),
+        approvals: () => askedApproval(parameters, names[0] ?? ''),
+        pods: () =>
+          method === 'POST' ? askedCommand(parameters) : journalCommand(askedLog(parameters, names[0] ?? '')),
+      };
+      const words = readers[path.split('/')[2] ?? '']?.();
+      if (Array.isArray(words) && words.some((word) => String(word).includes('\0')))
+        throw new Error('a word of a command line has a NUL');
+    },
+  },
   'the challenges of a registry': {
     seed: Buffer.from('Bearer realm="https://a.example/token", service="a\\"b", Basic realm=x'),
     parse: text(challengesOf),
@@ -164,6 +206,13 @@ export const exchangeTargets: Readonly<Record<string, Target>> = {
       }),
   },
 };
+
+/** What a request for a lock becomes is a lock when it is read again. */
+function addedLock(body: unknown): void {
+  const { reason, expires } = askedLock(body, issued);
+  if (lockIn(Buffer.from(JSON.stringify({ reason, expires })))?.expires !== expires)
+    throw new Error(`a lock was taken that is none: ${JSON.stringify(body)}`);
+}
 
 /** A 64-bit little-endian program of AArch64 with one program header, of its interpreter. */
 function elfProgram(): Buffer {

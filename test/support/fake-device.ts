@@ -7,7 +7,9 @@ import {
   decodeEnvelope,
   type DesiredState,
   isEncrypted,
+  isInShare,
   podUuid,
+  shareOf,
   type VerifiedPayload,
 } from '../../src/wire/trust/index.ts';
 import { systemClock } from './system-clock.ts';
@@ -91,10 +93,20 @@ export class FakeDevice {
     const { groups = [], trustedVersion } = this.#report;
     const mark = groups.find(({ name }) => name === group)?.trustedVersion ?? 0;
     if (version <= (group === undefined ? trustedVersion : mark)) return;
+    const isOutside = !isInShare(shareOf(desired.target), this.#options.fleet, this.#options.device);
+    const flag = isOutside && this.#report.group !== group ? { withdrawn: true as const } : {};
     const trusted =
       group === undefined
         ? { trustedVersion: version }
-        : { groups: groups.map((one) => (one.name === group ? { ...one, trustedVersion: version } : one)) };
+        : {
+            groups: groups.map((one) =>
+              one.name === group ? { name: group, trustedVersion: version, ...flag } : one,
+            ),
+          };
+    if (isOutside) {
+      this.#say(trusted);
+      return;
+    }
     const of = group === undefined ? {} : { group };
     this.obeyed.push(desired);
     const say = (deployment: DeploymentReport, changes: Partial<DeviceReport> = {}) =>

@@ -32,6 +32,8 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
     ),
   )
     .option('--group <name>', 'command the devices that are in this group, in place of devices by name')
+    .option('--share <percent>', 'of the group, command only this share of its devices: 10%, or 10-50%')
+    .option('--salt <word>', 'with --share: another word is another choice of devices')
     .option('--withdraw', 'take the command back: the groups of a device count again, in their order')
     .addOption(
       repeatable(
@@ -65,6 +67,7 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
         'wherry deploy crane-7 --run web=web.aci --secret db-password=@password.txt',
         'wherry deploy crane-7 --run web=web.aci --window "0 2 * * *;4h;Europe/Berlin" --no-wait',
         'wherry deploy --group kitchen --run web=web.aci',
+        'wherry deploy --group kitchen --share 10% --run web=web.aci',
         'wherry deploy crane-7 --withdraw',
         'wherry deploy crane-7 --stop-all',
         'wherry deploy crane-7 --run web=web.aci --dry-run',

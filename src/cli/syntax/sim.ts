@@ -8,6 +8,7 @@ export function addSim(program: Command, makeContext: MakeContext): void {
     .command('sim <count>')
     .description('simulate devices of the fleet on its broker: real sessions and signature checks, no pods')
     .option('--prefix <name>', 'devices are called NAME-0, NAME-1 and so on', 'sim')
+    .option('--group <name>', 'the group that they are in')
     .addOption(
       repeatable(
         '--broker <url>',

@@ -81,6 +81,17 @@ export class Answers {
     this.#ports.onChange();
   }
 
+  /**
+   * Logs a version that is for others of the group. There is no answer: most devices are others.
+   */
+  standAside({ version, target }: DesiredState): void {
+    const group = groupOf(target) ?? '';
+    const why = `it is for a share of the group ${group} without this device`;
+    this.#ports.journal.log('notice', `version ${version} is not deployed: ${why}`, {
+      WHERRY_VERSION: version,
+    });
+  }
+
   /** Answers a version that has withdrawn its target. */
   withdrawn({ version, target }: DesiredState): void {
     this.#ports.journal.log('notice', `version ${version} withdraws its target; the pods keep running`, {

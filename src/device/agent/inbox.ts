@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { TargetGroup } from '../deploy/index.ts';
 
 /** What is known of the messages on the topic of one target. */
@@ -53,4 +54,13 @@ export class Inbox {
   clear(): void {
     for (const slot of this.#slots) slot.waiting = undefined;
   }
+}
+
+export function digestOf(message: Uint8Array): string {
+  return createHash('sha256').update(message).digest('hex');
+}
+
+/** Enough of a digest to follow one message through the journal. */
+export function shortDigest(digest: string): string {
+  return digest.slice(0, 12);
 }

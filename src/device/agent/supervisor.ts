@@ -1,22 +1,21 @@
-import { createHash } from 'node:crypto';
 import {
   acceptDesired,
+  commands,
   type DeviceState,
   repairImages,
   runDeployment,
+  standAside,
   Superseded,
   targetBefore,
-  type TargetGroup,
   targetInWords,
   trustDesired,
-  type World,
 } from '../deploy/index.ts';
 import { isRefusal, type Refusal, type RefusalCode } from '../../core/refusal/index.ts';
 import type { DeploymentReport, DeviceReport } from '../../wire/report/index.ts';
 import type { Examined } from '../jobs/examine/index.ts';
 import { type DesiredState, groupOf } from '../../wire/trust/index.ts';
-import { type AnswerPorts, Answers } from './answers.ts';
-import { Inbox, type Slot } from './inbox.ts';
+import { Answers } from './answers.ts';
+import { digestOf, Inbox, shortDigest, type Slot } from './inbox.ts';
 import {
   examinationBudget,
   examineAgainInMs,
@@ -26,38 +25,7 @@ import {
 } from './message-policy.ts';
 import { asRefusal, NotObeyed, orNotObeyed } from './not-obeyed.ts';
 import { Rounds } from './rounds.ts';
-import type { StateFile } from './state-file.ts';
-
-export interface SupervisorPorts extends AnswerPorts {
-  readonly keeper: StateFile;
-  /** The groups of the device, the first goes first. */
-  readonly groups?: readonly string[];
-  readonly world: World;
-  /**
-   * Refuses, with the codes of the command class, what can be seen to be no command before it is
-   * examined.
-   */
-  readonly check?: (message: Uint8Array) => void;
-  /** Does `work` after `delayMs`, unless wherryd ends before. */
-  readonly later?: (delayMs: number, work: () => void) => void;
-  /**
-   * Judges a message on the topic of a target; refuses with the codes of the command class.
-   */
-  readonly examine: (
-    message: Uint8Array,
-    state: DeviceState,
-    signal: AbortSignal,
-    group: TargetGroup,
-  ) => Promise<Examined>;
-  /** A deployment has ended, in whatever way. */
-  readonly onRest: () => void;
-  /** A desired state was accepted: its policy holds from now on. */
-  readonly onAccepted: (desired: DesiredState) => void;
-  /** A target was withdrawn: the commands of the others are needed again. */
-  readonly onWithdrawn?: () => void;
-  /** A command that was judged before came again: its sender may have missed the report. */
-  readonly onRepeated?: () => void;
-}
+import type { SupervisorPorts } from './supervisor-ports.ts';
 
 /**
  * Takes messages one at a time, decides whether they are commands, and runs at most one deployment.
@@ -260,6 +228,10 @@ export class Supervisor {
     this.debug(`version ${desired.version} examined: ${examined.outcome}`);
     this.answers.forgetRefusal();
     const before = targetBefore(keeper.state, this.groups, group);
+    if (examined.outcome === 'outside') {
+      await this.standAside(desired, examined, before === undefined);
+      return;
+    }
     if (before === undefined) this.ports.onAccepted(desired);
     if (examined.outcome === 'same') {
       if (before === undefined) this.repair(desired);
@@ -307,6 +279,30 @@ export class Supervisor {
     // What was passed over is examined again, and counts now.
     this.inbox.forgetJudgement();
     this.ports.onWithdrawn?.();
+  }
+
+  /**
+   * A version for others of the group. What runs or is deployed goes on, and nothing is answered.
+   */
+  private async standAside(desired: DesiredState, examined: Examined, isFirst: boolean): Promise<void> {
+    const { keeper, onAccepted, onChange, onWithdrawn } = this.ports;
+    const { payloadSha256 } = examined;
+    const group = groupOf(desired.target);
+    const next = (state: DeviceState): DeviceState =>
+      standAside(state, desired, payloadSha256, this.acceptanceOf(examined));
+    const commanded = commands(keeper.state, group);
+    if (next(keeper.state) !== keeper.state) {
+      await orNotObeyed(desired, keeper.update(next));
+      this.examinations.refund();
+      this.answers.standAside(desired);
+    }
+    const goesOn = commands(keeper.state, group);
+    if (isFirst && goesOn) onAccepted(desired);
+    if (isFirst && commanded && !goesOn) {
+      this.inbox.forgetJudgement();
+      onWithdrawn?.();
+    }
+    onChange();
   }
 
   /** Remembers the version, and carries nothing out. A deployment may be under way. */
@@ -383,15 +379,6 @@ export class Supervisor {
   private debug(text: string): void {
     this.ports.journal.log('debug', text);
   }
-}
-
-function digestOf(message: Uint8Array): string {
-  return createHash('sha256').update(message).digest('hex');
-}
-
-/** Enough of a digest to follow one message through the journal. */
-function shortDigest(digest: string): string {
-  return digest.slice(0, 12);
 }
 
 function describe(error: unknown): string {

@@ -1,6 +1,6 @@
 import { type DesiredState, eraAfter, groupOf, markOf, type RootDocument } from '../../wire/trust/index.ts';
 import type { DeviceState } from './state.ts';
-import { markOfTarget, newerMark, withMark } from './targets.ts';
+import { commands, markOfTarget, newerMark, withMark } from './targets.ts';
 
 /** What a state becomes by is examined with: the era, and the groups of the device. */
 export interface Acceptance {
@@ -24,6 +24,28 @@ export function trustDesired(
   const { withdrawn: _before, ...known } = markOfTarget(state, group);
   const mark = markOf(desired, payloadSha256, era === undefined ? known : { ...known, era });
   return withMark(state, group, desired.withdrawn === true ? { ...mark, withdrawn: true } : mark, groups);
+}
+
+/**
+ * The state once `desired`, which is for a share of the group without this device, is trusted. What
+ * the device has taken up of the group goes on to command it. Where there is none, the group has no
+ * command for it, and the next target counts.
+ *
+ * @returns `state` itself when all of that is so already
+ */
+export function standAside(
+  state: DeviceState,
+  desired: DesiredState,
+  payloadSha256: string,
+  acceptance: Acceptance,
+): DeviceState {
+  const group = groupOf(desired.target);
+  const before = markOfTarget(state, group);
+  const goesOn = state.follows === group && commands(state, group);
+  if (before.payloadSha256 === payloadSha256 && goesOn === (before.withdrawn !== true)) return state;
+  const trusting = trustDesired(state, desired, payloadSha256, acceptance);
+  if (goesOn) return trusting;
+  return withMark(trusting, group, { ...markOfTarget(trusting, group), withdrawn: true }, acceptance.groups);
 }
 
 /**

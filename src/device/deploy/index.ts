@@ -2,7 +2,7 @@
  * The deployment state machine: one pending desired state is carried to its one terminal phase. It
  * acts on the device only through the `World` port.
  */
-export { acceptDesired, acceptRoot, keepNewerTrust, trustDesired } from './accepted.ts';
+export { acceptDesired, acceptRoot, keepNewerTrust, standAside, trustDesired } from './accepted.ts';
 export { activatePods, restorePods } from './activate.ts';
 export { type GateFacts, type Lock, whyWait } from './gate.ts';
 export { runDeployment, Superseded } from './deployment.ts';
@@ -21,6 +21,7 @@ export {
   type TrustedRoot,
 } from './state.ts';
 export {
+  commands,
   isUntried,
   markOfTarget,
   newestIssued,

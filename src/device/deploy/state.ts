@@ -37,7 +37,10 @@ export interface DeviceState {
 
 /** What is remembered of the commands for one target. */
 export interface TargetMark extends TrustedVersion {
-  /** The newest one has withdrawn the target: the next target counts. */
+  /**
+   * The target has no command for this device, and the next target counts: the newest one has
+   * withdrawn it, or was for a share of the group without this device (`standAside`).
+   */
   readonly withdrawn?: true;
 }
 

@@ -43,8 +43,8 @@ export function withMark(
   return { ...state, groups: marks.length > maxMarks ? marks.filter((one) => one !== oldest) : marks };
 }
 
-/** Whether a target has a command that was not withdrawn. */
-function commands(state: DeviceState, group: TargetGroup): boolean {
+/** Whether a target has a command for this device that was not withdrawn. */
+export function commands(state: DeviceState, group: TargetGroup): boolean {
   const { payloadSha256, withdrawn } = markOfTarget(state, group);
   return payloadSha256 !== '' && withdrawn !== true;
 }
@@ -70,11 +70,15 @@ export function isUntried(state: DeviceState, groups: readonly string[], group: 
   return isFirst && commands(state, group) && state.follows !== group;
 }
 
-/** Of two marks of a target, the one that was made later: neither ever goes back. */
+/**
+ * Of two marks of a target, the one that was made later: neither ever goes back.
+ *
+ * @param other what is saved; it counts when both are of one version
+ */
 export function newerMark(one: TargetMark, other: TargetMark): TargetMark {
   const [eraOne, eraOther] = [one.era ?? 0, other.era ?? 0];
   if (eraOne !== eraOther) return eraOne > eraOther ? one : other;
-  return other.version > one.version ? other : one;
+  return other.version >= one.version ? other : one;
 }
 
 /** The newest issue time of all that is trusted, in seconds since 1970. */

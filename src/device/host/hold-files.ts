@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { closeSync, constants, openSync, readdirSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { isAcName } from '../../image/appc/index.ts';
 
@@ -18,6 +18,7 @@ export interface LockFile {
 }
 
 const maxReasonCharacters = 200;
+const maxLockBytes = 4096;
 const maxLocks = 64;
 
 export function lockDirectories({ run, state }: HoldPlaces): { boot: string; kept: string } {
@@ -45,16 +46,33 @@ export function readLocks(places: HoldPlaces): readonly LockFile[] {
 
 function readLock(path: string): LockFile {
   const name = path.split('/').at(-1) ?? '';
+  const found = lockIn(beginningOf(path));
+  return { name, path, ...(found ?? { reason: 'its file cannot be read; remove it with "wherry lock rm"' }) };
+}
+
+/** What a file of a lock says; undefined when that is no lock. */
+export function lockIn(bytes: Uint8Array): { readonly reason: string; readonly expires: number } | undefined {
   try {
-    const { reason, expires } = JSON.parse(readFileSync(path, 'utf8').slice(0, 4096)) as Record<
-      string,
-      unknown
-    >;
-    if (typeof reason !== 'string' || !Number.isSafeInteger(expires)) throw new Error('not a lock');
-    const text = reason.replaceAll(/\p{C}/gu, '?').slice(0, maxReasonCharacters);
-    return { name, path, reason: text, expires: expires as number };
+    const { reason, expires } = JSON.parse(Buffer.from(bytes).toString('utf8')) as Record<string, unknown>;
+    if (typeof reason !== 'string' || !Number.isSafeInteger(expires)) return undefined;
+    const text = reason.slice(0, maxReasonCharacters).replaceAll(/\p{C}/gu, '?');
+    return { reason: text, expires: expires as number };
   } catch {
-    return { name, path, reason: 'its file cannot be read; remove it with "wherry lock rm"' };
+    return undefined;
+  }
+}
+
+/** A pipe that nobody writes to must not stop wherryd, and a file without end must not fill it. */
+function beginningOf(path: string): Uint8Array {
+  let file: number | undefined;
+  try {
+    file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const bytes = Buffer.alloc(maxLockBytes);
+    return bytes.subarray(0, readSync(file, bytes, 0, maxLockBytes, null));
+  } catch {
+    return Buffer.alloc(0);
+  } finally {
+    if (file !== undefined) closeSync(file);
   }
 }
 

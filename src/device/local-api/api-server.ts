@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { type Clock, systemClock } from '../../core/ports/index.ts';
 import { asLocalRefusal, isRefusal, Refusal, refusalCodes } from '../../core/refusal/index.ts';
+import { bodyOf } from './asked.ts';
 import { type LineStream, sendLines } from './line-stream.ts';
 import { type ApiRequest, carryOut } from './requests.ts';
 
@@ -119,11 +120,7 @@ async function readBody(incoming: IncomingMessage, withinMs: number): Promise<un
     }
   };
   await within(withinMs, read());
-  try {
-    return JSON.parse(Buffer.concat(pieces).toString('utf8'));
-  } catch (cause) {
-    throw new Refusal('input-invalid', 'the body is not JSON', { cause });
-  }
+  return bodyOf(Buffer.concat(pieces));
 }
 
 async function within(ms: number, work: Promise<void>): Promise<void> {

@@ -33,8 +33,8 @@ export interface ExecRequest {
  * wherry-exec@.service, and pipes in memory connect the two.
  *
  * @param signal kills the program and what it started
- * @throws Refusal `device-unsupported` where `api.exec` does not allow it, `input-invalid` for a
- *   command that is none, `not-found` for a pod or an app that is not there or does not run
+ * @throws Refusal `device-unsupported` where `api.exec` does not allow it, `not-found` for a pod or
+ *   an app that is not there or does not run
  */
 export async function execInApp(request: ExecRequest, signal: AbortSignal): Promise<LineStream> {
   if ((await lastRecord())?.api?.exec !== true) {
@@ -43,9 +43,7 @@ export async function execInApp(request: ExecRequest, signal: AbortSignal): Prom
       'the local API runs no programs in apps on this device: set api.exec in wherry.toml and restart wherryd, or use "wherry exec"',
     );
   }
-  const { pod, app, command } = request;
-  if ((command[0] ?? '') === '' || command.some((word) => word.includes('\0')))
-    throw new Refusal('input-invalid', 'arg takes the program, and again each of its arguments');
+  const { pod, app } = request;
   const running = findRunningApp(await appUnits(places.units), pod, app, places);
   return (write) => run(running, request, write, signal);
 }

@@ -2,8 +2,21 @@ import type { Clock } from '../../core/ports/index.ts';
 import { isRefusal, type Refusal } from '../../core/refusal/index.ts';
 import type { DeploymentReport, DeviceReport, PodReport } from '../../wire/report/index.ts';
 import type { Transport } from '../../wire/mqtt/index.ts';
-import { markOf, podUuid, type DesiredState, type TrustedVersion } from '../../wire/trust/index.ts';
+import { groupOf, podUuid, type DesiredState } from '../../wire/trust/index.ts';
 import type { Examined, ExamineContext } from '../../wire/trust/openpgp.ts';
+import {
+  acceptDesired,
+  type DeviceState,
+  emptyState,
+  isUntried,
+  markOfTarget,
+  newestIssued,
+  standAside,
+  targetBefore,
+  type TargetGroup,
+  targetInWords,
+  trustDesired,
+} from '../deploy/index.ts';
 import { DeviceSession } from '../session/index.ts';
 import { fractionOf, type FaultKind } from './faults.ts';
 import { CountedTransport, type Traffic } from './traffic.ts';
@@ -11,6 +24,8 @@ import { CountedTransport, type Traffic } from './traffic.ts';
 export interface SimulatedDeviceOptions {
   readonly fleet: string;
   readonly device: string;
+  /** The group that it is in. */
+  readonly group?: string;
   readonly transport: Transport;
   readonly traffic: Traffic;
   readonly clock: Clock;
@@ -38,8 +53,9 @@ export class SimulatedDevice {
   #session: DeviceSession;
   #boots = 0;
   #seq = 0;
-  #trusted: TrustedVersion = { version: 0, payloadSha256: '', issued: 0 };
-  #current: { readonly version: number; readonly pods: readonly PodReport[] } = { version: 0, pods: [] };
+  /** What it trusts, and which target it follows. */
+  #state: DeviceState = emptyState;
+  #current: Pick<DeviceReport, 'group' | 'pods'> & { readonly version: number } = { version: 0, pods: [] };
   #deployment: DeploymentReport | undefined;
   #refused: DeviceReport['refused'];
   /** The desired state that is to be deployed; what lies on the disk of a real device. */
@@ -74,46 +90,84 @@ export class SimulatedDevice {
     const session = new DeviceSession({
       fleet,
       device,
+      groups: this.#groups,
       bootId: `boot-${this.#boots}`,
       transport: this.#transport,
       clock,
       journal: { log: () => undefined },
       policy: { bootSpreadMs: 0, windowMs: reconnectWindowSeconds * 1000 },
     });
-    session.onDesired((message) => void this.#judge(message));
+    session.onDesired((message, group) => void this.#judge(message, group));
     return session;
   }
 
-  async #judge(message: Uint8Array): Promise<void> {
+  get #groups(): readonly string[] {
+    const { group } = this.#options;
+    return group === undefined ? [] : [group];
+  }
+
+  async #judge(message: Uint8Array, group: TargetGroup): Promise<void> {
     const { fleet, device, examine, faults, clock } = this.#options;
     const isIn1970 = faults.has('clock');
-    const nowSeconds = isIn1970 ? this.#trusted.issued : Math.floor(clock.nowMs() / 1000);
+    const nowSeconds = isIn1970 ? newestIssued(this.#state) : Math.floor(clock.nowMs() / 1000);
     const time = { nowSeconds, clockTrusted: !isIn1970 };
     try {
-      const { outcome, desired, payloadSha256 } = await examine(message, {
-        trusted: this.#trusted,
+      const examined = await examine(message, {
+        trusted: markOfTarget(this.#state, group),
         fleet,
         device,
+        ...(group === undefined ? {} : { group }),
+        ...(isUntried(this.#state, this.#groups, group) ? { untried: true as const } : {}),
         time,
       });
-      // Two messages may have been examined at the same time.
-      if (outcome === 'same') this.#session.repeatReport();
-      if (outcome === 'same' || desired.version <= this.#trusted.version) return;
-      this.#trusted = markOf(desired, payloadSha256, this.#trusted);
-      this.#session.setReconnectWindow(desired.policy.reconnectWindowSeconds);
-      this.#refused = undefined;
-      this.#pending = desired;
-      if (!this.#isDeploying) await this.#deployPending();
+      if (examined.outcome !== 'same') await this.#take(examined);
+      else if (group === undefined) this.#session.repeatReport();
     } catch (error) {
       if (!isRefusal(error)) throw error;
-      this.#refuse(error);
+      this.#refuse(error, group);
     }
   }
 
-  #refuse({ code, message }: Refusal): void {
-    this.#refused = { code, message, at: this.#now() };
+  /** Decides what is to be done with a command as the supervisor of wherryd does. */
+  async #take({ outcome, desired, payloadSha256 }: Examined): Promise<void> {
+    const group = groupOf(desired.target);
+    const acceptance = { groups: this.#groups };
+    // Two messages may have been examined at the same time.
+    const known = markOfTarget(this.#state, group).version;
+    const isUntriedYet = isUntried(this.#state, this.#groups, group);
+    if (desired.version < known || (desired.version === known && outcome === 'new' && !isUntriedYet)) return;
+    if (outcome === 'outside') {
+      this.#state = standAside(this.#state, desired, payloadSha256, acceptance);
+      this.#report();
+      return;
+    }
+    const before = targetBefore(this.#state, this.#groups, group);
+    if (desired.withdrawn === true || before !== undefined) {
+      this.#state = trustDesired(this.#state, desired, payloadSha256, acceptance);
+      this.#report();
+      const event = this.#event(desired);
+      if (desired.withdrawn === true) {
+        this.#session.publishEvent({ ...event, outcome: 'committed' });
+        this.#session.askForCommands();
+      } else {
+        const message = `a command for ${targetInWords(before?.group)} goes first`;
+        this.#session.publishEvent({ ...event, outcome: 'superseded', code: 'passed-over', message });
+      }
+      return;
+    }
+    const { pending: _kept, ...state } = acceptDesired(this.#state, desired, payloadSha256, acceptance);
+    this.#state = state;
+    this.#session.setReconnectWindow(desired.policy.reconnectWindowSeconds);
+    this.#refused = undefined;
+    this.#pending = desired;
+    if (!this.#isDeploying) await this.#deployPending();
+  }
+
+  #refuse({ code, message }: Refusal, group: TargetGroup): void {
+    const of = group === undefined ? {} : { group };
+    this.#refused = { code, message, at: this.#now(), ...of };
     this.#report();
-    this.#session.publishEvent({ ...this.#event(0), outcome: 'refused', code, message });
+    this.#session.publishEvent({ ...this.#eventOf(0, group), outcome: 'refused', code, message });
   }
 
   /** One deployment after the other; a newer one takes the place of the one under way. */
@@ -135,7 +189,7 @@ export class SimulatedDevice {
     const { version } = desired;
     const factor = faults.has('slow') ? 20 : 0.5 + fractionOf(device, String(version));
     for (const phase of phases) {
-      this.#deployment = { version, phase };
+      this.#deployment = { ...named(desired), phase };
       this.#report();
       try {
         await clock.sleep(phaseMs * factor, this.#stopping.signal);
@@ -145,32 +199,33 @@ export class SimulatedDevice {
       if (phase === 'stage' && faults.has('power')) this.#loseAndRegainPower();
       if (this.#pending !== desired) {
         const message = `version ${this.#pending?.version ?? 0} took its place`;
-        this.#end(version, { phase: 'superseded', code: 'superseded', message });
+        this.#end(desired, { phase: 'superseded', code: 'superseded', message });
         return true;
       }
     }
     if (faults.has('failing') || isBad(desired)) {
-      this.#end(version, {
+      this.#end(desired, {
         phase: 'rolled-back',
         code: 'probation-failed',
         message: 'the simulated pod ended',
       });
       return true;
     }
-    this.#current = { version, pods: podsOf(desired) };
-    this.#end(version, { phase: 'committed' });
+    this.#current = { ...named(desired), pods: podsOf(desired) };
+    this.#end(desired, { phase: 'committed' });
     return true;
   }
 
   #end(
-    version: number,
+    desired: DesiredState,
     end: { phase: 'committed' } | { phase: 'rolled-back' | 'superseded'; code: string; message: string },
   ): void {
-    this.#deployment = { version, ...end };
+    this.#deployment = { ...named(desired), ...end };
     this.#report();
     const { phase, ...why } = end;
-    if (phase === 'committed') this.#session.publishEvent({ ...this.#event(version), outcome: phase });
-    else if ('code' in why) this.#session.publishEvent({ ...this.#event(version), outcome: phase, ...why });
+    const event = this.#event(desired);
+    if (phase === 'committed') this.#session.publishEvent({ ...event, outcome: phase });
+    else if ('code' in why) this.#session.publishEvent({ ...event, outcome: phase, ...why });
   }
 
   /** The connection ends without a goodbye, and a new boot connects. The pending state is kept. */
@@ -203,8 +258,11 @@ export class SimulatedDevice {
       seq: this.#seq,
       at: this.#now(),
       wherry: 'simulated',
-      trustedVersion: this.#trusted.version,
+      trustedVersion: this.#state.trusted.version,
+      ...(this.#state.trusted.withdrawn === true ? { withdrawn: true as const } : {}),
       currentVersion: this.#current.version,
+      ...(this.#current.group === undefined ? {} : { group: this.#current.group }),
+      ...(this.#groups.length === 0 ? {} : { groups: this.#groups.map((name) => this.#membership(name)) }),
       ...(this.#deployment === undefined ? {} : { deployment: this.#deployment }),
       ...(this.#refused === undefined ? {} : { refused: this.#refused }),
       pods: this.#current.pods,
@@ -212,13 +270,29 @@ export class SimulatedDevice {
     });
   }
 
-  #event(version: number) {
-    return { format: 1, bootId: `boot-${this.#boots}`, at: this.#now(), version } as const;
+  #membership(name: string) {
+    const { version, withdrawn } = markOfTarget(this.#state, name);
+    return { name, trustedVersion: version, ...(withdrawn === true ? { withdrawn } : {}) };
+  }
+
+  #event({ version, target }: DesiredState) {
+    return this.#eventOf(version, groupOf(target));
+  }
+
+  #eventOf(version: number, group: TargetGroup) {
+    const of = group === undefined ? {} : { group };
+    return { format: 1, bootId: `boot-${this.#boots}`, at: this.#now(), version, ...of } as const;
   }
 
   #now(): number {
     return this.#options.faults.has('clock') ? 0 : Math.floor(this.#options.clock.nowMs() / 1000);
   }
+}
+
+/** A version and whose it is. */
+function named({ version, target }: DesiredState): { readonly version: number; readonly group?: string } {
+  const group = groupOf(target);
+  return { version, ...(group === undefined ? {} : { group }) };
 }
 
 function podsOf({ pods, images }: DesiredState): readonly PodReport[] {

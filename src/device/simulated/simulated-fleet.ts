@@ -17,6 +17,8 @@ export interface SimulatedFleetOptions {
   readonly count: number;
   /** Devices are called `<prefix>-0` and so on. */
   readonly prefix: string;
+  /** The group that they are in; none by default. */
+  readonly group?: string;
   readonly faults: Faults;
   readonly seed: string;
   /** Pods with an image of this name do not survive their probation. */
@@ -45,7 +47,7 @@ export class SimulatedFleet {
 
   /** Starts all devices, some at a time; resolves when the last one was started. */
   async start(): Promise<void> {
-    const { count, prefix, fleet, clock, faults, seed, phaseMs, startsPerSecond } = this.#options;
+    const { count, prefix, group, fleet, clock, faults, seed, phaseMs, startsPerSecond } = this.#options;
     const { reconnectWindowSeconds } = this.#options;
     for (let index = 0; index < count && !this.#stopping.signal.aborted; index++) {
       const device = `${prefix}-${index}`;
@@ -54,6 +56,7 @@ export class SimulatedFleet {
         const made = new SimulatedDevice({
           fleet,
           device,
+          ...(group === undefined ? {} : { group }),
           transport: this.#transportOf(index),
           traffic: this.traffic,
           clock,

@@ -1,6 +1,7 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { asLocalRefusal, isRefusal, Refusal } from '../../core/refusal/index.ts';
+import { makeDirectorySync } from './make-directory.ts';
 
 /** What a key is trusted for: commands, every image, or images below a name. */
 export type TrustScope =
@@ -85,9 +86,14 @@ export function storedCopies({ local, system }: TrustPlaces): readonly string[] 
  */
 export function storeKey(local: string, scope: TrustScope, name: string, armored: string): string {
   const path = join(local, pathOf(scope, name));
-  mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(`${path}.new`, armored, { mode: 0o644 });
-  renameSync(`${path}.new`, path);
+  makeDirectorySync(dirname(path));
+  try {
+    writeFileSync(`${path}.new`, armored, { mode: 0o644 });
+    renameSync(`${path}.new`, path);
+  } catch (error) {
+    rmSync(`${path}.new`, { force: true });
+    throw asLocalRefusal(error, path);
+  }
   return path;
 }
 

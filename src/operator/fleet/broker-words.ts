@@ -83,7 +83,7 @@ export function wordsOfLoss(loss: ConnectionLost, opening: boolean): BrokerWords
       by: 'way',
     };
   if (!opening || reason !== 'closed') return undefined;
-  const advice = `check whether that port takes MQTT over TLS (mqtts://) or without (mqtt://), and whether it requires a client certificate`;
+  const advice = `check whether that port takes MQTT over TLS (mqtts://) or without (mqtt://), whether it requires a client certificate, and whether it limits the size of packets`;
   return {
     sentence: `no connection to the broker: it ended before the broker answered (${message}); ${advice}`,
     by: 'way',

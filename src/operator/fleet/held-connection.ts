@@ -121,7 +121,7 @@ export class HeldConnection {
   async renew(): Promise<void> {
     const old = await this.#current;
     this.#redialled ??= this.#redial().finally(() => (this.#redialled = undefined));
-    await orRefusal(this.#redialled, 'opening');
+    await orRefusal(this.#redialled);
     await old.close();
   }
 

@@ -38,6 +38,7 @@ export {
   publishEnvelope,
   publishContent,
   signContent,
+  versionsForAll,
 } from './publish.ts';
 export {
   changeRoot,
@@ -51,6 +52,7 @@ export {
 } from './root-drafts.ts';
 export { isMember, parseTargetName, targetName, type TargetName } from './target-name.ts';
 export { messageFor, namedSecrets, readSecrets } from './secrets.ts';
+export { forecastShare, isAddressed, readShare, shareInWords, type ShareFlags } from './share.ts';
 export {
   addSignature,
   desiredOf,

@@ -6,16 +6,19 @@ import {
   decodeDesiredState,
   decodeEnvelope,
   type DesiredState,
+  type Share,
+  shareOf,
   type SecretValue,
 } from '../../wire/trust/index.ts';
 import { nextVersion, rollbackTarget } from './compose.ts';
 import type { DeviceView, Outcome, Progress } from './device-view.ts';
 import { requireEnough } from './enough-signatures.ts';
-import type { FleetDirectory } from './fleet-directory.ts';
+import type { FleetDirectory, PublishedVersion } from './fleet-directory.ts';
 import { messageFor } from './secrets.ts';
 import { desiredOf, type DesiredContent, type Sign, signerOf } from './sign-content.ts';
 import type { FleetLink } from './fleet-link.ts';
-import { isMember, parseTargetName, targetName, type TargetName } from './target-name.ts';
+import { isAddressed } from './share.ts';
+import { parseTargetName, targetName, type TargetName } from './target-name.ts';
 
 export interface Published {
   /** A device, or a group by `@NAME`. */
@@ -109,23 +112,26 @@ export async function publishEnvelope(
 }
 
 /**
- * What was published for a group, to be followed on each device that reports to be in it. Its
- * answers are the devices' own. The outcome of the group is that of the first device that failed,
- * and else of those that committed: `rollback` goes back to a version that no device refused.
+ * What was published for a group, to be followed on each device that reports to be in it, and is in
+ * its share: others do not answer. Its answers are the devices' own. The outcome of the group is
+ * that of the first device that failed, and else of those that committed: `rollback` goes back to a
+ * version that no device refused.
  *
  * @param before views of before it was published
+ * @param share absent for all of the group
  */
 export function onEachMember(
   { fleet, link }: Pick<Means, 'fleet' | 'link'>,
   published: Published,
   group: string,
   before: readonly DeviceView[],
+  share?: Share,
 ): readonly Published[] {
   let failed = false;
   let recorded = Promise.resolve();
   const target = targetName({ group: parseAcName(group) });
   return before
-    .filter((view) => isMember(view, group))
+    .filter((view) => isAddressed(view, fleet.config.fleet, group, share))
     .map(({ device, eventCount }) => ({
       ...published,
       device,
@@ -188,11 +194,24 @@ async function versionBefore(fleet: FleetDirectory, link: FleetLink, device: Tar
     const current = report?.group === undefined ? report?.currentVersion : 0;
     return rollbackTarget(history, current === 0 ? undefined : current);
   }
-  // Its devices may run different versions: what is in force is the newest that was published. A
-  // withdrawal before it has no pods to go back to.
-  const sent = history.filter(({ outcome }) => outcome !== 'unsent');
-  const pods = [];
-  for (const one of sent)
-    if ((await published(fleet, device, one.version)).withdrawn !== true) pods.push(one);
-  return rollbackTarget(pods, sent.at(-1)?.version);
+  // Its devices may run different versions: what is in force is the newest that was published.
+  const newest = history.findLast(({ outcome }) => outcome !== 'unsent')?.version;
+  return rollbackTarget(await versionsForAll(fleet, device), newest);
+}
+
+/**
+ * What was published for all of a group, and has pods: no withdrawal, and nothing for a share. A
+ * version for a share is a trial of what comes, and the next wider one has the same pods.
+ */
+export async function versionsForAll(
+  fleet: FleetDirectory,
+  group: TargetName,
+): Promise<readonly PublishedVersion[]> {
+  const found = [];
+  for (const one of await fleet.history(group)) {
+    if (one.outcome === 'unsent') continue;
+    const { withdrawn, target } = await published(fleet, group, one.version);
+    if (withdrawn !== true && shareOf(target) === undefined) found.push(one);
+  }
+  return found;
 }

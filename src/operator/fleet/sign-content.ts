@@ -8,6 +8,7 @@ import {
   type DesiredPod,
   type DesiredSecret,
   type DesiredState,
+  type Share,
 } from '../../wire/trust/index.ts';
 import { composeDesired } from './compose.ts';
 import type { FleetDirectory } from './fleet-directory.ts';
@@ -18,6 +19,8 @@ export interface DesiredContent {
   readonly images: readonly DesiredImage[];
   readonly policy?: Partial<DeployPolicy>;
   readonly secrets?: readonly DesiredSecret[];
+  /** Of a group: the devices that it is for; absent for all of them. */
+  readonly share?: Share;
   /** Nothing runs by this target any more; the next one counts. */
   readonly withdrawn?: true;
 }
@@ -34,8 +37,11 @@ export function desiredOf(
   to: Pick<DesiredState, 'target' | 'version'> & { readonly nowSeconds: number },
 ): DesiredState {
   const { validDays, ...policy } = fleet.config.deploy;
+  const { share } = content;
+  const isPart = 'group' in to.target && share !== undefined;
   return composeDesired({
     ...to,
+    target: isPart ? { ...to.target, share } : to.target,
     fleet: fleet.config.fleet,
     validDays,
     pods: content.pods,

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, open, rm, stat } from 'node:fs/promises';
+import { createReadStream, createWriteStream, existsSync } from 'node:fs';
+import { mkdir, open, readdir, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { extract } from 'tar-stream';
@@ -10,11 +10,14 @@ import type { BlobSource } from './blobs.ts';
 import { uncompressed } from './uncompressed.ts';
 import { chooseByName, severalImages, splitName } from './image-names.ts';
 import { isDigest, maxDocumentBytes, parseSavedImages } from './documents.ts';
+import { indexOfRefs } from './refs.ts';
 
 /**
  * Files in an archive of images: blobs, and a few documents. Their bytes have a limit of their own.
  */
 const maxArchiveFiles = 65_536;
+/** Files below refs/, each of which is read. */
+const maxNames = 1024;
 
 /**
  * An OCI image layout in a directory (image-spec, image-layout.md).
@@ -29,10 +32,12 @@ export async function openLayout(directory: string, wanted: string | undefined):
   return {
     reference: directory,
     ...(wanted === undefined ? {} : { wanted }),
-    root: async () => ({
-      bytes: await readSmall(join(directory, 'index.json')),
-      what: `${directory}/index.json`,
-    }),
+    root: async () => {
+      const refs = existsSync(join(directory, 'index.json')) ? [] : await namesIn(join(directory, 'refs'));
+      return refs.length === 0
+        ? { bytes: await readSmall(join(directory, 'index.json')), what: `${directory}/index.json` }
+        : await rootOfRefs(directory, refs, (name) => join(directory, 'refs', name));
+    },
     open: (digest) => {
       if (!isDigest(digest)) throw new Error(`${digest} is not a digest`);
       return openBlob(join(directory, 'blobs', ...digest.split(':')), directory, digest);
@@ -58,11 +63,15 @@ export async function openArchive(
     return found;
   };
   const close = () => rm(scratch, { recursive: true, force: true });
-  if (files.has('index.json')) {
+  const refs = [...files.keys()].filter((name) => /^refs\/[^/]+$/.test(name)).map((name) => basename(name));
+  if (files.has('index.json') || (files.has('oci-layout') && refs.length > 0)) {
     return {
       reference: file,
       ...(wanted === undefined ? {} : { wanted }),
-      root: async () => ({ bytes: await readSmall(path('index.json')), what: `${file}, index.json` }),
+      root: async () =>
+        files.has('index.json')
+          ? { bytes: await readSmall(path('index.json')), what: `${file}, index.json` }
+          : await rootOfRefs(file, refs, (name) => path(`refs/${name}`)),
       open: (digest) => openBlob(path(`blobs/${digest.replace(':', '/')}`), file, digest),
       close,
     };
@@ -75,6 +84,22 @@ export async function openArchive(
     );
   }
   return await savedImage(file, path, wanted, close);
+}
+
+async function namesIn(directory: string): Promise<string[]> {
+  const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
+  return entries
+    .filter((entry) => entry.isFile())
+    .map(({ name }) => name)
+    .sort();
+}
+
+async function rootOfRefs(reference: string, names: readonly string[], path: (name: string) => string) {
+  if (names.length > maxNames)
+    throw new Refusal('input-invalid', `${reference}: it has more than ${maxNames} names below refs/`);
+  const refs = new Map<string, Buffer>();
+  for (const name of names) refs.set(name, await readSmall(path(name)));
+  return { bytes: indexOfRefs(refs, reference), what: `${reference}, refs` };
 }
 
 /**

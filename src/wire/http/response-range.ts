@@ -36,7 +36,7 @@ export function judgeResponse(
 ): BodyRange {
   switch (status) {
     case 200:
-      judgeSize(from, headers['content-length'], wanted.expectedBytes);
+      judgeSize(named(from, headers), headers['content-length'], wanted.expectedBytes);
       return { skipBytes: wanted.offset };
     case 206:
       return { skipBytes: wanted.offset - judgeContentRange(from, headers['content-range'], wanted) };
@@ -53,6 +53,15 @@ export function judgeResponse(
         resumable: true,
       });
   }
+}
+
+/**
+ * No coding is asked for. A server may name one of a file that is compressed anyway, which changes
+ * no byte; something on the way that compresses changes the size.
+ */
+function named(from: string, headers: IncomingHttpHeaders): string {
+  const coding = headers['content-encoding'];
+  return coding === undefined ? from : `${from} (in Content-Encoding ${JSON.stringify(coding.slice(0, 40))})`;
 }
 
 /**

@@ -100,6 +100,7 @@ function reasonOf(code: number): LossReason | undefined {
 
 /** Errors of the operating system that arise before a packet has left this device. */
 const noNetwork = new Set(['ENETUNREACH', 'ENETDOWN', 'EADDRNOTAVAIL', 'EAI_AGAIN', 'EHOSTUNREACH']);
+/** Errors of a connection that the other side, or something on the way, has ended. */
 const ended = new Set(['ECONNRESET', 'EPIPE']);
 
 /**
@@ -128,7 +129,8 @@ export function lossOf(error: unknown, more?: BrokerRemarks): ConnectionLost {
   if (noNetwork.has(code)) return new ConnectionLost('no-network', detail, { cause: error });
   // Of ws, and of Node's HTTP parser: the other side speaks no WebSocket, or not as it should.
   if (/^(WS_ERR|HPE)_/.test(code)) return new ConnectionLost('protocol', detail, { cause: error });
-  if (ended.has(code)) return new ConnectionLost('closed', detail, { cause: error });
+  if (ended.has(code))
+    return new ConnectionLost('closed', `the connection was closed: ${code}`, { cause: error });
   // Happy eyeballs gives an AggregateError with the code of its first member.
   if (/^E[A-Z_]+$/.test(code) && !code.startsWith('ERR_') && code !== 'EPROTO') {
     return new ConnectionLost('unreachable', detail, { cause: error });

@@ -58,6 +58,11 @@ export class GatedStream extends Duplex {
     this.#socket.write(chunk, encoding, done);
   }
 
+  /** The library writes a packet in many parts, each of which would be a packet of TCP. */
+  override _writev(parts: readonly { readonly chunk: Buffer }[], done: (error?: Error | null) => void): void {
+    this.#socket.write(Buffer.concat(parts.map(({ chunk }) => chunk)), done);
+  }
+
   override _final(done: () => void): void {
     this.#socket.end(done);
   }

@@ -60,6 +60,11 @@ const disconnectWithinMs = 2_000;
  * identifier, no properties.
  */
 const publishOverheadBytes = 10;
+/**
+ * Of a SUBSCRIBE: type and length (≤ 5), packet identifier and no properties; of each topic: length
+ * and options.
+ */
+const subscribeOverheadBytes = { packet: 8, topic: 3 };
 /** A message below this size is too large for no broker. */
 const largeBytes = 1024;
 
@@ -222,33 +227,54 @@ class MqttConnection implements Connection {
 
   async publish({ topic, payload }: Message, { retain }: { readonly retain: boolean }): Promise<void> {
     const packetBytes = publishOverheadBytes + Buffer.byteLength(topic) + payload.length;
-    if (packetBytes > this.#takesBytes) {
-      throw new ConnectionLost(
-        'too-large',
-        `the broker takes packets of at most ${this.#takesBytes} bytes, and the message for ${topic} needs ${packetBytes}; raise its Maximum Packet Size`,
-      );
-    }
+    this.#requireTaken(packetBytes, `the message for ${topic}`);
     await this.#acknowledged((done) =>
       this.#client.publish(topic, Buffer.from(payload), { qos: 1, retain }, (error) =>
         done(error && publishLoss(error, topic)),
       ),
     ).catch((error: unknown) => {
-      // MQTT 3.1.1 has no words for a packet that is too large: the broker hangs up.
-      if (error !== this.#loss || this.#loss?.reason !== 'closed' || payload.length < largeBytes) throw error;
-      throw new ConnectionLost(
-        'closed',
-        `${this.#loss.message} before a message of ${payload.length} bytes was acknowledged; look whether the broker takes messages of that size`,
-        { cause: error },
-      );
+      throw payload.length < largeBytes
+        ? error
+        : this.#unacknowledged(error, `a message of ${payload.length} bytes`, 'takes messages of that size');
     });
   }
 
   async subscribe(topics: readonly string[], qos: Qos = 1): Promise<void> {
+    const topicBytes = topics.map((topic) => subscribeOverheadBytes.topic + Buffer.byteLength(topic));
+    const packetBytes = topicBytes.reduce((sum, bytes) => sum + bytes, subscribeOverheadBytes.packet);
+    const more = topics.length > 1 ? ` and ${topics.length - 1} more` : '';
+    const what = `the subscription to ${topics[0] ?? ''}${more}`;
+    this.#requireTaken(packetBytes, what);
     await this.#acknowledged((done) =>
       this.#client.subscribe([...topics], { qos }, (error) =>
         done(error instanceof Error ? subscribeLoss(error, topics) : undefined),
       ),
+    ).catch((error: unknown) => {
+      throw this.#unacknowledged(
+        error,
+        `${what} (${packetBytes} bytes)`,
+        'lets this client read that and takes packets of that size',
+      );
+    });
+  }
+
+  /** @throws ConnectionLost `too-large` for what is larger than the broker announced to take */
+  #requireTaken(packetBytes: number, what: string): void {
+    if (packetBytes <= this.#takesBytes) return;
+    throw new ConnectionLost(
+      'too-large',
+      `the broker takes packets of at most ${this.#takesBytes} bytes, and ${what} needs ${packetBytes}; raise its Maximum Packet Size`,
     );
+  }
+
+  /**
+   * MQTT 3.1.1 has no words for a packet that is too large or not allowed: the broker hangs up
+   * (§3.3.5, §4.8).
+   */
+  #unacknowledged(error: unknown, what: string, doubt: string): unknown {
+    if (error !== this.#loss || this.#loss?.reason !== 'closed') return error;
+    const words = `${this.#loss.message} before ${what} was acknowledged; look whether the broker ${doubt}`;
+    return new ConnectionLost('closed', words, { cause: error });
   }
 
   async close(): Promise<void> {

@@ -16,8 +16,9 @@ import {
 } from '../../core/cbor/index.ts';
 import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 import { maxSecrets } from './confidential.ts';
-import type { Activation, DesiredState, Target } from './desired-state.ts';
+import { type Activation, type DesiredState, shareOf, type Target } from './desired-state.ts';
 import { maxEnvelopeBytes } from './envelope.ts';
+import { ringPlaces, type Share } from './share.ts';
 import type { VerifiedPayload } from './verified-payload.ts';
 
 /** The last second of the year 9999: later ones no calendar can print. */
@@ -68,11 +69,28 @@ const activation: Reader<Activation> = (value, path) => {
   return read;
 };
 
+const share: Reader<Share> = (value, path) => {
+  const read = map({
+    from: integer(0, ringPlaces - 1),
+    to: integer(1, ringPlaces),
+    salt: optional(parsed(text(64), parseAcName)),
+  })(value, path);
+  if (read.from >= read.to) throw new CborError(`${path}: it ends before it begins`);
+  // One form for one meaning.
+  if (read.to - read.from === ringPlaces)
+    throw new CborError(`${path}: the whole ring is a command without a share`);
+  return read;
+};
+
 const target: Reader<Target> = (value, path) => {
-  const { device, group } = map({ device: optional(acName), group: optional(acName) })(value, path);
-  if (device !== undefined && group === undefined) return { device };
-  if (device === undefined && group !== undefined) return { group };
-  throw new CborError(`${path}: names either a device or a group`);
+  const { device, group, ...part } = map({
+    device: optional(acName),
+    group: optional(acName),
+    share: optional(share),
+  })(value, path);
+  if (device !== undefined && group === undefined && part.share === undefined) return { device };
+  if (device === undefined && group !== undefined) return { group, ...part };
+  throw new CborError(`${path}: names either a device or a group, and a share only of a group`);
 };
 
 const desiredState: Reader<DesiredState> = map({
@@ -153,6 +171,8 @@ function read(payload: Uint8Array): DesiredState {
     const parts = [...desired.pods, ...desired.images, ...(desired.secrets ?? [])];
     if (desired.withdrawn === true && parts.length > 0)
       throw new CborError('desired state: what is withdrawn has no pods, images or secrets');
+    if (desired.withdrawn === true && shareOf(desired.target) !== undefined)
+      throw new CborError('desired state: a target is withdrawn from all of a group, not from a share');
     refuseRepeated('pods', 'name', desired.pods.map((pod) => pod.name)); // prettier-ignore
     refuseRepeated('images', 'id', desired.images.map((image) => image.id)); // prettier-ignore
     refuseRepeated('secrets', 'name', desired.secrets?.map((secret) => secret.name) ?? []); // prettier-ignore

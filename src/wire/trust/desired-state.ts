@@ -1,14 +1,20 @@
 import type { AcIdentifier, AcName, ImageId, NameValue } from '../../image/appc/index.ts';
+import type { Share } from './share.ts';
 
 /**
- * Whom a desired state is for: one device, or all devices of a group. A device knows its groups
- * from its own configuration.
+ * Whom a desired state is for: one device, all devices of a group, or a share of them. A device
+ * knows its groups from its own configuration.
  */
-export type Target = { readonly device: AcName } | { readonly group: AcName };
+export type Target = { readonly device: AcName } | { readonly group: AcName; readonly share?: Share };
 
 /** The group that is meant; undefined when a device is. */
 export function groupOf(target: Target): AcName | undefined {
   return 'group' in target ? target.group : undefined;
+}
+
+/** The share of a group that is meant; undefined when it is all of it, or a device. */
+export function shareOf(target: Target): Share | undefined {
+  return 'group' in target ? target.share : undefined;
 }
 
 /**

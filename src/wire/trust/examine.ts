@@ -74,7 +74,8 @@ export async function examineMessage(
   const desired = decodeDesiredState(payload);
   const payloadSha256 = createHash('sha256').update(payload).digest('hex');
   const verdict = judgeDesiredState({ ...context, desired, payloadSha256 });
-  const secrets = namedSecrets(envelope.secrets, desired);
+  // What is not obeyed needs no values: they come again with the share that the device is in.
+  const secrets = verdict.outcome === 'outside' ? [] : namedSecrets(envelope.secrets, desired);
   return { ...verdict, desired, payload, payloadSha256, signedBy: fingerprints, secrets };
 }
 

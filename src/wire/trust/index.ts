@@ -25,6 +25,7 @@ export {
   type DesiredSecret,
   type DesiredState,
   groupOf,
+  shareOf,
   type Target,
 } from './desired-state.ts';
 export { decodeDraft, decodeEnvelope, encodeDraft, encodeEnvelope, maxEnvelopeBytes } from './envelope.ts';
@@ -51,4 +52,5 @@ export {
   trustedInEra,
 } from './root-judge.ts';
 export { podUuid } from './pod-uuid.ts';
+export { isInShare, placeOnRing, ringPlaces, type Share } from './share.ts';
 export { alreadyVerified, type VerifiedPayload } from './verified-payload.ts';

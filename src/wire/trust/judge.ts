@@ -1,5 +1,6 @@
 import { Refusal } from '../../core/refusal/index.ts';
-import { type DesiredState, groupOf } from './desired-state.ts';
+import { type DesiredState, groupOf, shareOf } from './desired-state.ts';
+import { isInShare } from './share.ts';
 
 /**
  * The highest desired state that was ever trusted. It is kept over power cuts and never goes down.
@@ -65,9 +66,11 @@ export interface Judgement {
 /**
  * `new`: to be obeyed, once its mark is stored. `same`: known already, nothing to do; `expired`
  * tells that it is past its expiry, which a device reports (it may be held back) and does not act
- * upon: its pods go on.
+ * upon: its pods go on. `outside`: for a share of the group without this device. Its mark is
+ * stored, if that is not done yet, and it is never obeyed.
  */
-export type Verdict = { readonly outcome: 'new' } | { readonly outcome: 'same'; readonly expired: boolean };
+export type Verdict =
+  { readonly outcome: 'new' | 'outside' } | { readonly outcome: 'same'; readonly expired: boolean };
 
 /**
  * Decides whether a verified desired state may be obeyed. The order matters: a document for
@@ -88,11 +91,13 @@ export function judgeDesiredState(judgement: Judgement): Verdict {
     );
   }
   requireTarget(judgement);
+  // Its place never changes, so that what passed this device by once is never its turn.
+  const isOutside = !isInShare(shareOf(desired.target), judgement.fleet, judgement.device);
+  const known = (): Verdict =>
+    isOutside ? { outcome: 'outside' } : { outcome: 'same', expired: isExpired(judgement) };
   // In a new era the number of what runs binds no more, but its content is known.
-  const isTried = judgement.untried !== true;
-  if (isTried && trusted.version === 0 && judgement.payloadSha256 === trusted.payloadSha256) {
-    return { outcome: 'same', expired: isExpired(judgement) };
-  }
+  const isTried = isOutside || judgement.untried !== true;
+  if (isTried && trusted.version === 0 && judgement.payloadSha256 === trusted.payloadSha256) return known();
   // Rollback attack: a genuine but old command is replayed (TUF §5.4.3; Uptane, full verification,
   // step 4.3).
   if (desired.version < trusted.version) {
@@ -111,7 +116,7 @@ export function judgeDesiredState(judgement: Judgement): Verdict {
         `version ${desired.version} was trusted with other content; publish it with a higher version`,
       );
     }
-    if (isTried) return { outcome: 'same', expired };
+    if (isTried) return known();
   }
   // A key was taken out of the role and versions are counted anew: what it may have signed, or
   // somebody replays, is older.
@@ -139,7 +144,7 @@ export function judgeDesiredState(judgement: Judgement): Verdict {
       `version ${desired.version} expired at ${isoTime(desired.expires)}; it is ${isoTime(judgement.time.nowSeconds)}`,
     );
   }
-  return { outcome: 'new' };
+  return { outcome: isOutside ? 'outside' : 'new' };
 }
 
 /**

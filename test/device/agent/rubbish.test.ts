@@ -1,7 +1,8 @@
 import { open } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { checkMessage } from '../../../src/device/agent/message-policy.ts';
-import { Supervisor, type SupervisorPorts } from '../../../src/device/agent/supervisor.ts';
+import { Supervisor } from '../../../src/device/agent/supervisor.ts';
+import type { SupervisorPorts } from '../../../src/device/agent/supervisor-ports.ts';
 import { emptyState } from '../../../src/device/deploy/index.ts';
 import { Refusal } from '../../../src/core/refusal/index.ts';
 import type { DeploymentEvent } from '../../../src/wire/report/index.ts';

@@ -10,12 +10,18 @@ import { desiredStateOf } from '../../support/desired.ts';
 import { FakeClock, settle } from '../../support/fake-clock.ts';
 import { WorldModel } from '../../support/world-model.ts';
 
-/** A command of these tests: `<target> <version> <content>`; `withdrawn` withdraws the target. */
+/**
+ * A command of these tests: `<target> <version> <content>`; `withdrawn` withdraws the target. With
+ * a fourth word it is for a share of the group: `inside` has the device in it, `outside` has not.
+ */
 function desired(text: string): DesiredState {
-  const [target = '', version = '', content = ''] = text.split(' ');
+  const [target = '', version = '', content = '', part] = text.split(' ');
+  // The place of the device is 47386.
+  const bounds = part === 'inside' ? { from: 47_386, to: 47_387 } : { from: 0, to: 47_386 };
+  const share = part === undefined ? {} : { share: bounds };
   const name = target as AcName;
   return desiredStateOf({
-    target: target === 'device' ? { device: name } : { group: name },
+    target: target === 'device' ? { device: name } : { group: name, ...share },
     version: Number(version),
     issued: Number(version),
     expires: 1000,
@@ -209,5 +215,113 @@ describe('a device in groups', () => {
     await rest();
     expect(examined.indexOf('device 1 b')).toBeLessThanOrEqual(1);
     expect([...world.running]).toEqual(['web-b']);
+  });
+});
+
+describe('a device in a group of which shares are commanded', () => {
+  it('[C228] goes on outside of a share, says nothing, and obeys a wider one', async () => {
+    const { publish, world, answers, reconnect } = device(['kitchen']);
+    await publish('kitchen 1 a');
+    await publish('kitchen 2 b outside');
+    expect([...world.running]).toEqual(['web-a']);
+    expect(world.state.current).toMatchObject({ version: 1, group: 'kitchen' });
+    expect(markOfTarget(world.state, 'kitchen')).toMatchObject({ version: 2 });
+    const saves = world.calls.length;
+    reconnect();
+    await rest();
+    expect(world.calls).toHaveLength(saves);
+    await publish('kitchen 1 a');
+    expect(answers()).toEqual(['kitchen 1 committed', 'kitchen 0 version-older']);
+    await publish('kitchen 3 b inside');
+    expect([...world.running]).toEqual(['web-b']);
+    expect(answers().at(-1)).toBe('kitchen 3 committed');
+  });
+
+  it('[C228] goes on after it was in a share and the next one is without it', async () => {
+    const { publish, world, answers } = device(['kitchen']);
+    await publish('kitchen 1 a');
+    await publish('kitchen 2 b inside');
+    await publish('kitchen 3 c outside');
+    expect([...world.running]).toEqual(['web-b']);
+    expect(answers()).toEqual(['kitchen 1 committed', 'kitchen 2 committed']);
+  });
+
+  it('[C228] restarts nothing when a wider share, or all of the group, has its pods', async () => {
+    const { publish, world } = device(['kitchen']);
+    await publish('kitchen 1 a inside');
+    const started = world.calls.filter((call) => call.startsWith('start')).length;
+    expect(started).toBeGreaterThan(0);
+    await publish('kitchen 2 a');
+    expect(world.state.current).toMatchObject({ version: 2 });
+    expect(world.calls.filter((call) => call.startsWith('start'))).toHaveLength(started);
+    expect(world.calls.filter((call) => call.startsWith('stop'))).toEqual([]);
+  });
+
+  it('[C228] carries a deployment of the version before to its end', async () => {
+    const { publish, world, supervisor, answers } = device(['kitchen']);
+    await publish('kitchen 1 slow');
+    await publish('kitchen 2 b outside');
+    expect(supervisor.deployment).toMatchObject({ version: 1, phase: 'probation' });
+    expect(world.state.pending?.desired.version).toBe(1);
+    expect(markOfTarget(world.state, 'kitchen').version).toBe(2);
+    await publish('kitchen 3 c inside');
+    expect([...world.running]).toEqual(['web-c']);
+    expect(answers()).toEqual(['kitchen 1 superseded', 'kitchen 3 committed']);
+  });
+
+  it('[C228] that never followed the group gets nothing, and its next group counts', async () => {
+    const { publish, world, answers } = device(['kitchen', 'floor']);
+    await publish('kitchen 2 b outside');
+    expect([...world.running]).toEqual([]);
+    await publish('floor 1 a');
+    expect([...world.running]).toEqual(['web-a']);
+    await publish('kitchen 3 c outside');
+    await publish('floor 2 d');
+    expect([...world.running]).toEqual(['web-d']);
+    await publish('kitchen 4 c inside');
+    expect([...world.running]).toEqual(['web-c']);
+    expect(answers()).toEqual(['floor 1 committed', 'floor 2 committed', 'kitchen 4 committed']);
+  });
+
+  it('[C228] still follows the group before others while it is outside', async () => {
+    const { publish, world, answers } = device(['kitchen', 'floor']);
+    await publish('kitchen 1 a');
+    await publish('kitchen 2 b outside');
+    await publish('floor 1 c');
+    expect([...world.running]).toEqual(['web-a']);
+    expect(answers()).toEqual(['kitchen 1 committed', 'floor 1 passed-over']);
+  });
+
+  it('[C228] takes up its next group when its own command goes and the share is without it', async () => {
+    const { publish, world, answers } = device(['kitchen', 'floor']);
+    await publish('kitchen 1 a');
+    await publish('kitchen 2 b outside');
+    await publish('floor 1 c');
+    await publish('device 1 d');
+    expect([...world.running]).toEqual(['web-d']);
+    await publish('device 2 withdrawn');
+    // Version 1 of the kitchen is on the broker no more: the floor is next.
+    expect([...world.running]).toEqual(['web-c']);
+    expect(answers().at(-1)).toBe('floor 1 committed');
+    await publish('kitchen 3 e');
+    expect([...world.running]).toEqual(['web-e']);
+  });
+
+  it('[C228] has its own command go on, whatever share comes meanwhile', async () => {
+    const { publish, world, answers } = device(['kitchen']);
+    await publish('device 1 a');
+    await publish('kitchen 1 b outside');
+    await publish('kitchen 2 b inside');
+    expect([...world.running]).toEqual(['web-a']);
+    expect(answers()).toEqual(['device 1 committed', 'kitchen 2 passed-over']);
+  });
+
+  it('[C228] does not take a withdrawal back when a share without it follows', async () => {
+    const { publish, world } = device(['kitchen', 'floor']);
+    await publish('kitchen 1 a');
+    await publish('kitchen 2 withdrawn');
+    await publish('kitchen 3 b outside');
+    await publish('floor 1 c');
+    expect([...world.running]).toEqual(['web-c']);
   });
 });

@@ -11,6 +11,7 @@ import {
   keepNewerTrust,
   markOfTarget,
   newestIssued,
+  standAside,
   targetBefore,
   trustDesired,
 } from '../../../src/device/deploy/index.ts';
@@ -120,6 +121,17 @@ describe('the targets of a device', () => {
     expect(isUntried(both, ['kitchen', 'floor'], 'floor')).toBe(false);
     expect(isUntried(both, ['floor'], 'floor')).toBe(true);
     expect(markOfTarget(both, 'kitchen').version).toBe(1);
+  });
+
+  it('[C228] stay so when a deployment saves what it knew before', () => {
+    const own = acceptDesired(emptyState, command('kitchen', 1), 'a', { groups });
+    const outside = standAside(own, command('kitchen', 2), 'b', { groups });
+    expect(outside.follows).toBe('kitchen');
+    const other = acceptDesired(outside, command(undefined, 1), 'c', { groups });
+    const passedBy = standAside(other, command('kitchen', 2), 'b', { groups });
+    expect(markOfTarget(passedBy, 'kitchen')).toMatchObject({ version: 2, withdrawn: true });
+    expect(standAside(passedBy, command('kitchen', 2), 'b', { groups })).toBe(passedBy);
+    expect(keepNewerTrust(other, passedBy)).toEqual(passedBy);
   });
 
   it('a version that was rolled back is not tried again', () => {

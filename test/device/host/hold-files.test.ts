@@ -1,4 +1,5 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -31,6 +32,30 @@ describe('locks [C171]', () => {
       ['harvest', 'the harvester?[2J runs', 2000],
       ['audit', 'its file cannot be read; remove it with "wherry lock rm"', undefined],
     ]);
+  });
+
+  it('hold where something else than a file of text has the name, and nothing waits for it', () => {
+    const { boot } = lockDirectories(places());
+    mkdirSync(join(boot, 'directory'), { recursive: true });
+    execFileSync('mkfifo', [join(boot, 'pipe')]);
+    symlinkSync('/dev/zero', join(boot, 'zero'));
+    symlinkSync('nothing', join(boot, 'link'));
+    expect(readLocks(places()).map(({ name, expires }) => [name, expires])).toEqual([
+      ['directory', undefined],
+      ['link', undefined],
+      ['pipe', undefined],
+      ['zero', undefined],
+    ]);
+  });
+
+  it('have a reason that is whole characters, however long it was', () => {
+    write(
+      join(lockDirectories(places()).boot, 'long'),
+      JSON.stringify({ reason: 'a🌾'.repeat(90), expires: 2000 }),
+    );
+    const [lock] = readLocks(places());
+    expect(lock?.reason).toHaveLength(200);
+    expect(lock?.reason.at(-1)).toBe('?');
   });
 
   it('and approvals are looked at each time', async () => {

@@ -94,6 +94,15 @@ describe('the local API', () => {
       'usage',
       '"A B" is not the name of a pod or an app',
     ],
+    ['GET', '/v1/pods/web/logs?since=%00', undefined, 400, 'input-invalid', 'since takes a time'],
+    [
+      'POST',
+      '/v1/pods/web/apps/web/exec?arg=a&arg=%00',
+      undefined,
+      400,
+      'input-invalid',
+      'arg takes the program',
+    ],
     ['PUT', '/v1/locks/a', '{', 400, 'input-invalid', 'the body is not JSON'],
     ['PUT', '/v1/locks/a', '[]', 400, 'input-invalid', 'expected a JSON object'],
     [

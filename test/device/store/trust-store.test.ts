@@ -1,5 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -63,6 +71,20 @@ describe('[A9.16] the keys that a device trusts (rkt has such stores: Documentat
     for (const key of storedKeys(places)) removeKey(places.local, key);
     expect(storedKeys(places)).toMatchObject([{ name: 'bb', masked: true }]);
     expect(readFileSync(join(places.local, 'images/root.d/bb.asc'), 'utf8')).toBe('');
+  });
+
+  it('are refused in time below a directory that takes none', () => {
+    expect(() => storeKey('/proc', { kind: 'deploy' }, 'fleet', 'D')).toThrow(
+      '/proc/deploy cannot be made: the directory /proc takes no directories; name another place',
+    );
+  });
+
+  it('are refused by the path where a directory has the name, and leave nothing', () => {
+    put('local/deploy/fleet.asc/inside', '');
+    expect(() => storeKey(places.local, { kind: 'deploy' }, 'fleet', 'D')).toThrow(
+      `${join(places.local, 'deploy/fleet.asc')}: it is a directory; name a file`,
+    );
+    expect(readdirSync(join(places.local, 'deploy'))).toEqual(['fleet.asc']);
   });
 
   it('no file is read that is larger than keys are', () => {

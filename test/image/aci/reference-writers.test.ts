@@ -133,6 +133,35 @@ describe('[reference-only] a manifest as Go writes it', () => {
       'a date with nanoseconds',
       { annotations: [{ name: 'created', value: '2017-04-05T00:59:58.123456789Z' }] },
     ],
+    [
+      'the commands of acbuild 0.4, and no program (acbuild/acbuild.go, lib/appc/manifest.go)',
+      {
+        app: { user: '0', group: '0', exec: null },
+        annotations: [
+          { name: 'coreos.com/acbuild/command-1', value: 'acbuild set-name "example.com/app"' },
+          { name: 'coreos.com/acbuild/command-2', value: 'acbuild run "apk" "add" "nginx"' },
+        ],
+      },
+    ],
+    [
+      'a dependency by its tag, of acbuild dependency add (lib/appc/dependency.go)',
+      {
+        dependencies: [
+          { imageName: 'quay.io/coreos/alpine-sh', labels: [{ name: 'version', value: 'latest' }] },
+        ],
+      },
+    ],
+    [
+      'the state of a repository with changes, of goaci (proj2aci/vcs.go)',
+      {
+        labels: [
+          { name: 'arch', value: 'amd64' },
+          { name: 'os', value: 'linux' },
+          { name: 'hg', value: 'f1e2d3c4b5a6+' },
+          { name: 'svn', value: '4123:4168MS' },
+        ],
+      },
+    ],
     ['a directory with a slash behind it', { app: { ...runnable, workingDirectory: '/app/' } }],
     [
       'an errno that is empty',

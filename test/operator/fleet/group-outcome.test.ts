@@ -22,6 +22,7 @@ const member = (device: string): DeviceView => ({
 async function kept(answers: Readonly<Record<string, Outcome>>): Promise<string | undefined> {
   let word: string | undefined;
   const fleet = {
+    config: { fleet: 'harbour' },
     async recordOutcome(_target: string, _version: number, outcome: string) {
       // A slow disk: what is written first ends last.
       if (outcome === 'committed') for (let turns = 0; turns < 20; turns++) await turn();

@@ -48,7 +48,12 @@ describe('docs/wire.cddl [C80]', () => {
     const windows = [{ cron: '0 2 * * *', durationSeconds: 60, timeZone: 'UTC' }];
     const activation = { when: 'window' as const, windows, force: true as const };
     const policy = { ...desired.policy, activation, brokerLoss: 'ignore' as const };
+    const share = { from: 0, to: 6554, salt: desired.fleet };
+    const canaries = { group: desired.fleet, share };
     const whole = { ...desired, images: [{ ...image, renderedBytes: 1 }], secrets, policy };
+    expect(
+      check('desired-state', decodeEnvelope(await publish({ ...whole, target: canaries }, key)).payload),
+    ).toEqual(fits);
     expect(check('desired-state', decodeEnvelope(await publish(whole, key)).payload)).toEqual(fits);
     const target = { group: desired.fleet };
     const taken = await publish({ ...desired, target, pods: [], images: [], withdrawn: true }, key);

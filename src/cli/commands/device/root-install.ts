@@ -1,7 +1,7 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Refusal } from '../../../core/refusal/index.ts';
-import { nodeDisk, writeDurable } from '../../../device/store/index.ts';
+import { makeDirectorySync, nodeDisk, writeDurable } from '../../../device/store/index.ts';
 import { claimedFleet, decodeEnvelope } from '../../../wire/trust/index.ts';
 import { examineRoot } from '../../../wire/trust/openpgp.ts';
 import { formatFingerprint } from '../../../wire/trust/sign.ts';
@@ -39,7 +39,7 @@ export async function installRoot(context: Context, file: string, flags: Install
     if (!/^y(es)?$/i.test(answer.trim())) throw new Refusal('usage', 'the root was not installed');
   }
   const path = join(flags.directory, 'root.cbor');
-  await mkdir(flags.directory, { recursive: true });
+  makeDirectorySync(flags.directory);
   await writeDurable(nodeDisk(), path, bytes);
   if (context.json)
     terminal.out(JSON.stringify({ file: path, fleet: root.fleet, version: root.version, signedBy }));

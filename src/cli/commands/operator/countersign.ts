@@ -9,6 +9,7 @@ import {
   readSecrets,
   replaceFile,
   requireEnough,
+  shareInWords,
   signatureOf,
   targetName,
 } from '../../../operator/fleet/index.ts';
@@ -18,6 +19,7 @@ import {
   decodeEnvelope,
   decodeLogRequest,
   groupOf,
+  shareOf,
   type LogRequest,
   type VerifiedPayload,
 } from '../../../wire/trust/index.ts';
@@ -64,7 +66,11 @@ async function countersignCommand(
     throw new Refusal('secret-mismatch', `${file} was not signed with this value of the secret ${name}`);
   }
   const pods = desired.pods.map(({ name }) => name).join(', ');
-  context.terminal.err(`${device}: version ${desired.version} runs ${pods === '' ? 'nothing' : pods}\n`);
+  const share = shareOf(desired.target);
+  const part = share === undefined ? '' : ` on ${shareInWords(share)}`;
+  context.terminal.err(
+    `${device}: version ${desired.version} runs ${pods === '' ? 'nothing' : pods}${part}\n`,
+  );
   const envelope = await signFile(context, fleet, file, bytes, flags);
   if (!flags.publish) {
     if (context.json) context.terminal.out(JSON.stringify({ device, version: desired.version, file }));
@@ -80,7 +86,8 @@ async function countersignCommand(
     const before = link.views();
     const published = await publishEnvelope({ fleet, link }, device, desired.version, message);
     const { wait } = flags;
-    await finish(context, followed(context, { fleet, link }, [published], { group, wait }, before), flags);
+    const members = followed(context, { fleet, link }, [published], { group, wait, share }, before);
+    await finish(context, members, flags);
   });
 }
 

@@ -2,11 +2,12 @@ import { isAcName, type AcName } from '../../../image/appc/index.ts';
 import {
   earlierContent,
   FleetDirectory,
-  isMember,
+  isAddressed,
   noReportOf,
   previewDeploy,
   publishContent,
   readSecrets,
+  readShare,
   replaceFile,
   requireEnough,
   type Sign,
@@ -19,7 +20,7 @@ import {
 import { Refusal } from '../../../core/refusal/index.ts';
 import { contentFrom } from './deploy-content.ts';
 import { finish } from './follow-published.ts';
-import { followed, noteReaders } from './group-members.ts';
+import { followed, noteReaders, noteShare } from './group-members.ts';
 import { withLink, type Context } from '../../context.ts';
 import type { CommandSigningFlags, DeployFlags, WaitFlags } from '../../flags.ts';
 import { signerOf } from '../../signing.ts';
@@ -27,20 +28,27 @@ import { signerOf } from '../../signing.ts';
 /** `wherry deploy` */
 export async function deploy(context: Context, names: readonly string[], flags: DeployFlags): Promise<void> {
   const targets = parseTargets(names, flags.group);
+  const share = readShare(flags);
   const opened = await FleetDirectory.open(context.fleetPath);
   const values = await readSecrets(opened, flags.secret ?? []);
-  const content = await contentFrom(context, opened, flags, values);
+  const wanted = await contentFrom(context, opened, flags, values);
+  const content = share === undefined ? wanted : { ...wanted, share };
   const means = signingMeans(flags);
   requireOneForFile(targets, flags);
   await withLink(context, async (link, fleet) => {
     // Which devices are in a group, and which of its versions they trust, they alone know.
     await link.listen(flags.group === undefined ? targets : 'all', (await fleet.devices()).filter(isAcName));
+    const before = link.views();
+    if (flags.group !== undefined && share !== undefined)
+      await noteShare(context, fleet, flags.group, share, before);
     if (flags.dryRun === true) {
-      showPreviews(context, link, previewed(link, targets, flags), content);
+      const { fleet: name } = fleet.config;
+      const members = before.filter((view) => isAddressed(view, name, flags.group ?? '', share));
+      const devices = flags.group === undefined ? targets : members.map(({ device }) => device);
+      showPreviews(context, link, devices, content);
       return;
     }
     const published = [];
-    const before = link.views();
     if (flags.group !== undefined && values.length > 0)
       noteReaders(context, flags.group, fleet.config.groups.get(flags.group) ?? [], before);
     for (const target of targets) {
@@ -49,20 +57,8 @@ export async function deploy(context: Context, names: readonly string[], flags: 
       else published.push(await publishContent(all, target, content, values));
     }
     if (flags.signOnly === true) return;
-    await finish(context, followed(context, { fleet, link }, published, flags, before), flags);
+    await finish(context, followed(context, { fleet, link }, published, { ...flags, share }, before), flags);
   });
-}
-
-function previewed(
-  link: FleetLink,
-  targets: readonly TargetName[],
-  { group }: DeployFlags,
-): readonly string[] {
-  if (group === undefined) return targets;
-  return link
-    .views()
-    .filter((view) => isMember(view, group))
-    .map(({ device }) => device);
 }
 
 /**

@@ -1,11 +1,16 @@
 import {
+  forecastShare,
   isMember,
   onEachMember,
+  targetName,
+  versionsForAll,
   type DeviceView,
   type FleetDirectory,
   type FleetLink,
   type Published,
 } from '../../../operator/fleet/index.ts';
+import { parseAcName } from '../../../image/appc/index.ts';
+import { isInShare, type Share } from '../../../wire/trust/index.ts';
 import type { Context } from '../../context.ts';
 
 /** How many devices a note names. */
@@ -21,18 +26,26 @@ export function followed(
   { terminal }: Pick<Context, 'terminal'>,
   means: { readonly fleet: FleetDirectory; readonly link: FleetLink },
   published: readonly Published[],
-  { group, wait }: { readonly group?: string | undefined; readonly wait: boolean },
+  {
+    group,
+    wait,
+    share,
+  }: { readonly group?: string | undefined; readonly wait: boolean; readonly share?: Share | undefined },
   before: readonly DeviceView[],
 ): readonly Published[] {
   if (group === undefined || !wait) return published;
-  const members = published.flatMap((one) => onEachMember(means, one, group, before));
+  const members = published.flatMap((one) => onEachMember(means, one, group, before, share));
   if (members.length === 0) {
     const version = published[0]?.version ?? 0;
-    terminal.err(`version ${version} of the group ${group} is published; no device reports to be in it\n`);
+    const where = share === undefined ? 'it' : 'it and has a place in its share';
+    terminal.err(
+      `version ${version} of the group ${group} is published; no device reports to be in ${where}\n`,
+    );
   }
   const reporting = new Set(before.filter(({ report }) => report !== undefined).map(({ device }) => device));
   const listed = means.fleet.config.groups.get(group) ?? [];
-  const silent = listed.filter((device) => !reporting.has(device));
+  const { fleet } = means.fleet.config;
+  const silent = listed.filter((device) => !reporting.has(device) && isInShare(share, fleet, device));
   if (silent.length > 0) {
     const more = silent.length - namedAtMost;
     const names = silent.slice(0, namedAtMost).join(', ') + (more > 0 ? ` and ${more} more` : '');
@@ -63,4 +76,26 @@ export function noteReaders(
         : `${device} reports to be in ${group} and cannot read this command: fleet.toml does not list it\n`,
     );
   }
+}
+
+/** How many devices a command for a share is for, and which of the others it leaves behind. */
+export async function noteShare(
+  { terminal }: Pick<Context, 'terminal'>,
+  fleet: FleetDirectory,
+  group: string,
+  share: Share,
+  views: readonly DeviceView[],
+): Promise<void> {
+  const { fleet: name, groups } = fleet.config;
+  const target = targetName({ group: parseAcName(group) });
+  const whole = (await versionsForAll(fleet, target)).at(-1)?.version ?? 0;
+  const to = { fleet: name, group, share, whole };
+  const { known, inside, behind } = forecastShare(views, groups.get(group) ?? [], to);
+  terminal.err(`${inside} of ${known} known devices of the group ${group} are in this share\n`);
+  const [first, ...others] = behind;
+  if (first === undefined) return;
+  const who = others.length === 0 ? `${first} is` : `${first} and ${others.length} more devices are`;
+  terminal.err(
+    `${who} outside of it without version ${whole} of the group, and cannot get it while this share is on the broker\n`,
+  );
 }

@@ -1,5 +1,7 @@
 import { parseFaults, SimulatedFleet, type Traffic } from '../../../device/simulated/index.ts';
 import type { BrokerAddress } from '../../../wire/mqtt/index.ts';
+import { isAcName } from '../../../image/appc/index.ts';
+import { Refusal } from '../../../core/refusal/index.ts';
 import { FleetDirectory } from '../../../operator/fleet/index.ts';
 import type { Context } from '../../context.ts';
 import type { SimFlags } from '../../flags.ts';
@@ -21,6 +23,7 @@ export async function simulate(context: Context, count: number, flags: SimFlags)
     clock,
     count,
     prefix: flags.prefix,
+    ...groupOf(flags),
     faults: parseFaults(flags.fault ?? []),
     seed: flags.seed,
     ...(flags.badImage === undefined ? {} : { badImage: flags.badImage }),
@@ -50,6 +53,13 @@ export async function simulate(context: Context, count: number, flags: SimFlags)
     await started;
     await devices.close();
   }
+}
+
+/** @throws Refusal `usage` */
+function groupOf({ group }: SimFlags): { readonly group?: string } {
+  if (group === undefined) return {};
+  if (isAcName(group)) return { group };
+  throw new Refusal('usage', `${JSON.stringify(group)} is not the name of a group`);
 }
 
 /** The addresses of the devices: those of the command line, or that of the fleet. */

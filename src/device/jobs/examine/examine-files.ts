@@ -31,7 +31,7 @@ export type ExamineRequest =
 /** What it leaves in `verdict.cbor` when it accepts the message. */
 export interface AcceptingVerdict {
   readonly ok: true;
-  readonly outcome: 'new' | 'same';
+  readonly outcome: 'new' | 'same' | 'outside';
   /** The bytes that were signed. */
   readonly payload: Uint8Array;
   readonly signedBy: readonly string[];
@@ -113,7 +113,7 @@ export const examineFiles = jobFiles<ExamineRequest, AcceptingVerdict>({
   job: request,
   done: map({
     ok: oneOf(true),
-    outcome: oneOf('new', 'same'),
+    outcome: oneOf('new', 'same', 'outside'),
     payload: bytes(1 << 18),
     signedBy: list(text(128), { max: 8 }),
     secrets: optional(

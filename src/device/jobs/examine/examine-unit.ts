@@ -69,6 +69,7 @@ export async function examineRootInUnit(
 }> {
   const rootContext = { ...context, ...(trusted === undefined ? {} : { trusted: encodeRoot(trusted) }) };
   const { outcome, payload, signedBy } = await askUnit({ message, rootContext }, ports, signal);
+  if (outcome === 'outside') throw new Refusal('internal', 'a root of trust is not for a share of a group');
   return { outcome, root: decodeRoot(alreadyVerified(payload, 'examining-unit')), signedBy };
 }
 

@@ -2,7 +2,8 @@ import type { DesiredState } from '../../../wire/trust/index.ts';
 
 /** What an accepted message says. */
 export interface Examined {
-  readonly outcome: 'new' | 'same';
+  /** `outside`: for a share of the group without this device (`Verdict`). */
+  readonly outcome: 'new' | 'same' | 'outside';
   readonly desired: DesiredState;
   readonly payloadSha256: string;
   /** Fingerprints of the keys that signed. */

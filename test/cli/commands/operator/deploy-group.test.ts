@@ -94,6 +94,8 @@ describe('commands for a group', () => {
       'say which devices to command, or --group NAME',
     ],
     [['deploy', '--group', 'kitchen/+', '--stop-all'], 'is not the name of a group'],
+    [['deploy', 'crane-1', '--share', '10%', '--stop-all'], '--share is of a group'],
+    [['deploy', '--group', 'kitchen', '--share', '10', '--stop-all'], '--share takes a percentage'],
     [['deploy', 'crane-1', '--stop-all', '--withdraw'], '--withdraw to leave it to the groups'],
   ])('are not made of %j', async (args, message) => {
     const made = await run(...args);
@@ -131,6 +133,59 @@ describe('commands for a group', () => {
     const to = await run('rollback', '--group', 'galley', '--to', '4');
     expect(to.err).toContain('@galley: version 6 runs the pods of version 4 again');
     expect(await run('rollback', 'crane-4', '--group', 'galley')).toMatchObject({ status: 64 });
+  });
+
+  it('[C229] for a share are followed where they are obeyed, and undone for all', async () => {
+    // Their places in per cent: crane-10 4.9, crane-13 76.5, crane-15 85.1.
+    const options = { url: broker.url, fleet: 'harbour', groups: ['deck'] };
+    const deck = ['crane-10', 'crane-13'].map((device) => new FakeDevice({ ...options, device }).start());
+    devices.push(...deck);
+    const deploy = (probation: number, ...more: string[]) =>
+      run(
+        ...['--json', 'deploy', '--group', 'deck', '--stop-all', '--probation', String(probation)],
+        ...more,
+      );
+    const reported = (count: number) =>
+      expect
+        .poll(async () => (await run('fleet', 'status', '--group', 'deck')).out, { timeout: 60_000 })
+        .toContain(`${count} devices`);
+    const probations = () => deck.map(({ obeyed }) => obeyed.at(-1)?.policy.probationSeconds);
+    await reported(2);
+    expect(await deploy(11)).toMatchObject({ status: 0 });
+
+    const looked = await deploy(22, '--share', '10%', '--dry-run');
+    expect(read(looked.out)).toMatchObject([{ device: 'crane-10', currentVersion: 1 }]);
+    expect(looked.err).toContain('1 of 2 known devices of the group deck are in this share');
+    expect(looked.err).not.toContain('without version');
+    const canary = await deploy(22, '--share', '10%');
+    expect(read(canary.out)).toMatchObject([{ device: 'crane-10', version: 2, phase: 'committed' }]);
+    expect(probations()).toEqual([22, 11]);
+
+    // Who comes while a share is on the broker is told nothing of the version before.
+    const late = new FakeDevice({ ...options, device: 'crane-15' }).start();
+    devices.push(late);
+    await reported(3);
+    const none = await deploy(22, '--share', '20-30%', '--no-wait');
+    expect(none.err).toContain('0 of 3 known devices');
+    expect(none.err).toContain('crane-15 is outside of it without version 1 of the group');
+    expect(read(none.out)).toMatchObject([{ device: '@deck', version: 3 }]);
+    const wider = await deploy(22, '--share', '80%');
+    expect(read(wider.out)).toMatchObject([{ device: 'crane-10' }, { device: 'crane-13', version: 4 }]);
+    expect(late.obeyed).toEqual([]);
+
+    const back = await run('--json', 'rollback', '--group', 'deck');
+    expect(back.err).toContain('@deck: version 5 runs the pods of version 1 again');
+    expect(read(back.out)).toMatchObject(
+      ['crane-10', 'crane-13', 'crane-15'].map((device) => ({ device, version: 5, phase: 'committed' })),
+    );
+    expect(probations()).toEqual([11, 11]);
+    expect(deck[0]?.obeyed.at(-1)?.target).toEqual({ group: 'deck' });
+  });
+
+  it('[C229] for a share say so when no device has a place in it', async () => {
+    const sent = await run('deploy', '--group', 'deck', '--stop-all', '--share', '20-30%', '--salt', 'a');
+    expect(sent).toMatchObject({ status: 0 });
+    expect(sent.err).toContain('no device reports to be in it and has a place in its share');
   });
 
   it.each(['deploy', 'rollback'])('name listed devices without a report after %s', async (command) => {

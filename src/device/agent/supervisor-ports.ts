@@ -1,0 +1,37 @@
+import type { DeviceState, TargetGroup, World } from '../deploy/index.ts';
+import type { Examined } from '../jobs/examine/index.ts';
+import type { DesiredState } from '../../wire/trust/index.ts';
+import type { AnswerPorts } from './answers.ts';
+import type { StateFile } from './state-file.ts';
+
+/** What a supervisor acts through, and whom it tells. */
+export interface SupervisorPorts extends AnswerPorts {
+  readonly keeper: StateFile;
+  /** The groups of the device, the first goes first. */
+  readonly groups?: readonly string[];
+  readonly world: World;
+  /**
+   * Refuses, with the codes of the command class, what can be seen to be no command before it is
+   * examined.
+   */
+  readonly check?: (message: Uint8Array) => void;
+  /** Does `work` after `delayMs`, unless wherryd ends before. */
+  readonly later?: (delayMs: number, work: () => void) => void;
+  /**
+   * Judges a message on the topic of a target; refuses with the codes of the command class.
+   */
+  readonly examine: (
+    message: Uint8Array,
+    state: DeviceState,
+    signal: AbortSignal,
+    group: TargetGroup,
+  ) => Promise<Examined>;
+  /** A deployment has ended, in whatever way. */
+  readonly onRest: () => void;
+  /** A desired state was accepted: its policy holds from now on. */
+  readonly onAccepted: (desired: DesiredState) => void;
+  /** A target was withdrawn: the commands of the others are needed again. */
+  readonly onWithdrawn?: () => void;
+  /** A command that was judged before came again: its sender may have missed the report. */
+  readonly onRepeated?: () => void;
+}

@@ -1,0 +1,112 @@
+import { isAcName } from '../../image/appc/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
+import type { NewLock } from './locks.ts';
+
+/** What the body and the parameters of a request ask for, judged before anything is done. */
+
+const maxLines = 1000;
+const maxLockSeconds = 30 * 86_400;
+const maxReasonCharacters = 200;
+
+/** @throws Refusal `input-invalid` */
+export function bodyOf(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(bytes).toString('utf8'));
+  } catch (cause) {
+    throw new Refusal('input-invalid', 'the body is not JSON', { cause });
+  }
+}
+
+/** @throws Refusal `input-invalid` */
+export function askedLock(body: unknown, nowSeconds: number): NewLock {
+  const { reason, seconds, keep } = fieldsOf(body, ['reason', 'seconds', 'keep']);
+  if (typeof reason !== 'string' || reason === '' || reason.length > maxReasonCharacters)
+    throw invalid(`reason takes text of 1 to ${maxReasonCharacters} characters`);
+  if (keep !== undefined && typeof keep !== 'boolean') throw invalid('keep takes true or false');
+  const expires = nowSeconds + wholeNumber('seconds', seconds, maxLockSeconds);
+  return { reason, expires, keep: keep === true };
+}
+
+export interface AskedLog {
+  readonly pod: string;
+  readonly lines: number;
+  readonly follow: boolean;
+  readonly app?: string;
+  readonly since?: string;
+}
+
+/** @throws Refusal `input-invalid` */
+export function askedLog(query: URLSearchParams, pod: string): AskedLog {
+  const [app, since] = [query.get('app') ?? undefined, query.get('since') ?? undefined];
+  const follow = trueOrFalse('follow', query.get('follow') ?? 'false');
+  const lines = wholeNumber('lines', Number(query.get('lines') ?? 100), maxLines, follow ? 0 : 1);
+  // It becomes a word of a command line, which cannot hold one.
+  if (since?.includes('\0') === true) throw invalid('since takes a time as journalctl knows it');
+  return {
+    ...{ pod, lines, follow },
+    ...(app === undefined ? {} : { app }),
+    ...(since === undefined ? {} : { since }),
+  };
+}
+
+/** @throws Refusal `input-invalid` */
+export function askedCommand(query: URLSearchParams): readonly string[] {
+  refuseOtherParameters(query, ['arg']);
+  const command = query.getAll('arg');
+  if ((command[0] ?? '') === '' || command.some((word) => word.includes('\0')))
+    throw invalid('arg takes the program, and again each of its arguments');
+  return command;
+}
+
+/** @throws Refusal `input-invalid` */
+export function askedApproval(
+  query: URLSearchParams,
+  text: string,
+): { readonly version: number; readonly group?: string } {
+  refuseOtherParameters(query, ['group']);
+  const version = wholeNumber('the version', Number(text), Number.MAX_SAFE_INTEGER);
+  const group = query.get('group') ?? undefined;
+  return group === undefined ? { version } : { version, group };
+}
+
+/** The names that a path has where the pattern has `*`; undefined where they do not match. */
+export function namesOf(pattern: readonly string[], path: string): readonly string[] | undefined {
+  const parts = path.split('/');
+  // A name of a path is an AC Name or a number, so nothing of it is percent-encoded.
+  const isMatch =
+    pattern.length === parts.length &&
+    pattern.every((one, at) => one === parts[at] || (one === '*' && isAcName(parts[at] ?? '')));
+  return isMatch ? parts.filter((_, at) => pattern[at] === '*') : undefined;
+}
+
+function fieldsOf(value: unknown, allowed: readonly string[]): Readonly<Record<string, unknown>> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw invalid('expected a JSON object');
+  const other = Object.keys(value).find((key) => !allowed.includes(key));
+  if (other !== undefined)
+    throw invalid(`there is no field ${JSON.stringify(other.slice(0, 80))}; fields: ${allowed.join(', ')}`);
+  return value as Record<string, unknown>;
+}
+
+function refuseOtherParameters(query: URLSearchParams, allowed: readonly string[]): void {
+  const other = [...query.keys()].find((key) => !allowed.includes(key));
+  if (other !== undefined)
+    throw invalid(
+      `there is no parameter ${JSON.stringify(other.slice(0, 80))}; parameters: ${allowed.join(', ')}`,
+    );
+}
+
+function trueOrFalse(what: string, text: string): boolean {
+  if (text !== 'true' && text !== 'false') throw invalid(`${what} takes true or false`);
+  return text === 'true';
+}
+
+function wholeNumber(what: string, value: unknown, max: number, min = 1): number {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < min || value > max)
+    throw invalid(`${what} takes a whole number from ${min} to ${max}`);
+  return value;
+}
+
+function invalid(message: string): Refusal {
+  return new Refusal('input-invalid', message);
+}
