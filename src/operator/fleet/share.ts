@@ -81,7 +81,7 @@ export function forecastShare(
   // Who has trusted a share since may have missed what was before it.
   const isBehind = ({ report }: DeviceView): boolean => {
     const mark = report?.groups?.find(({ name }) => name === group);
-    const runs = report?.group === group ? (report?.currentVersion ?? 0) : whole;
+    const runs = report?.group === group ? report.currentVersion : whole;
     return whole > 0 && (mark?.withdrawn === true || (mark?.trustedVersion ?? 0) < whole || runs < whole);
   };
   return {

@@ -78,7 +78,8 @@ describe('what a share means for the known devices [C229]', () => {
     const views = [member('crane-1', 3), member('crane-2', 4), member('crane-4', 3)];
     expect(forecastShare(views, ['crane-9'], to).behind).toEqual(['crane-1']);
     expect(forecastShare(views, [], { ...to, whole: 0 }).behind).toEqual([]);
-    // Those that have trusted an earlier share meanwhile: one never followed, one runs an older version.
+    // Those that have trusted an earlier share meanwhile: one never followed, one runs an older
+    // version.
     const never = member('crane-1', 5);
     const groups = [{ name: 'kitchen', trustedVersion: 5 }];
     const older = sampleReport({ device: 'crane-2', groups, group: 'kitchen', currentVersion: 3 });
