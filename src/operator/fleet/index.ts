@@ -26,6 +26,7 @@ export {
   summarise,
   versionInWords,
 } from './fleet-summary.ts';
+export { newFleet } from './new-fleet.ts';
 export { notForImages } from './not-for-images.ts';
 export { imageFiles, type OfferedImage, readImageFile, requireSignature } from './offered-image.ts';
 export { OfferedImages, imagesOf, type ReifiedPod, reifyPod, simplePod } from './pod-spec.ts';

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -40,6 +40,21 @@ it('a fleet below /proc is refused in time, with the path', async () => {
   const { status, err } = await wherry(['--fleet', '/proc/harbour/fleet', 'fleet', 'init', 'harbour']);
   expect(err).toMatch(/\/proc\/harbour cannot be made: the directory \/proc takes no directories/);
   expect(status).toBe(64);
+});
+
+it('a fleet that cannot be made whole leaves nothing', async () => {
+  mkdirSync(at('harbour'));
+  writeFileSync(at('harbour/keys'), 'a file');
+  const init = (path: string) => wherry(['--fleet', at(path), 'fleet', 'init', 'harbour']);
+  expect(await init('harbour')).toMatchObject({
+    status: 64,
+    err: expect.stringContaining('harbour/keys') as string,
+  });
+  expect(readdirSync(at('harbour'))).toEqual(['keys']);
+  mkdirSync(at('harbour-2'));
+  writeFileSync(at('harbour-2/fleet.toml'), '');
+  expect((await init('harbour-2')).err).toMatch(/holds a fleet already/);
+  expect(readdirSync(at('harbour-2'))).toContain('fleet.toml');
 });
 
 describe('an output to standard output', () => {

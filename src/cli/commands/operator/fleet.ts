@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { makeDirectory } from '../../../operator/build/index.ts';
-import { FleetDirectory, provisionFiles, type KeyRole } from '../../../operator/fleet/index.ts';
+import { FleetDirectory, newFleet, provisionFiles, type KeyRole } from '../../../operator/fleet/index.ts';
 import { Refusal } from '../../../core/refusal/index.ts';
 import { formatFingerprint, generateKey } from '../../../wire/trust/sign.ts';
 import type { Context } from '../../context.ts';
@@ -32,15 +32,11 @@ export async function createFleet(
   brokerUrl: string,
   imagesUrl: string,
 ): Promise<{ readonly fleet: FleetDirectory; readonly fingerprints: Record<KeyRole, string> }> {
-  const fleet = await FleetDirectory.init(context.fleetPath, { fleet: name, brokerUrl, imagesUrl });
-  const fingerprints = { deploy: '', images: '' };
   const createdSeconds = Math.floor(context.clock.nowMs() / 1000);
-  for (const role of ['deploy', 'images'] as const) {
-    const pair = await generateKey({ name: `${name} ${role}`, createdSeconds });
-    await fleet.saveKeys(role, pair, { replace: false });
-    fingerprints[role] = pair.fingerprint;
-  }
-  return { fleet, fingerprints };
+  const deploy = await generateKey({ name: `${name} deploy`, createdSeconds });
+  const images = await generateKey({ name: `${name} images`, createdSeconds });
+  const fleet = await newFleet(context.fleetPath, { fleet: name, brokerUrl, imagesUrl }, { deploy, images });
+  return { fleet, fingerprints: { deploy: deploy.fingerprint, images: images.fingerprint } };
 }
 
 /** `wherry fleet provision` */
