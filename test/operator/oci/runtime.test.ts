@@ -127,7 +127,7 @@ describe('references to registries', () => {
     'docker://a/b@sha256:1',
     'docker://a/b:c:d',
     'docker://user:secret@host/a',
-  ])('%s is not one', (text) => expect(() => parseRegistryReference(text)).toThrow(/is no reference/));
+  ])('%s is not one', (text) => expect(() => parseRegistryReference(text)).toThrow(/is not a reference/));
 });
 
 describe('the config of an OCI image as an app (image-spec, config.md)', () => {
