@@ -10,7 +10,7 @@ import {
   askedLock,
   askedLog,
   bodyOf,
-} from '../../src/device/local-api/asked.ts';
+} from '../../src/device/local-api/read-request.ts';
 import { journalCommand } from '../../src/device/local-api/app-logs.ts';
 import { routeOf } from '../../src/device/local-api/requests.ts';
 import { answerMetadata } from '../../src/device/metadata/answer.ts';

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { type Clock, systemClock } from '../../core/ports/index.ts';
 import { asLocalRefusal, isRefusal, Refusal, refusalCodes } from '../../core/refusal/index.ts';
-import { bodyOf } from './asked.ts';
+import { bodyOf } from './read-request.ts';
 import { type LineStream, sendLines } from './line-stream.ts';
 import { type ApiRequest, carryOut } from './requests.ts';
 

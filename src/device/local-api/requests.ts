@@ -3,7 +3,7 @@ import type { Clock } from '../../core/ports/index.ts';
 import { places, readLocks } from '../host/index.ts';
 import type { Readable } from 'node:stream';
 import { followLog, readLog } from './app-logs.ts';
-import { askedApproval, askedCommand, askedLock, askedLog, namesOf } from './asked.ts';
+import { askedApproval, askedCommand, askedLock, askedLog, namesOf } from './read-request.ts';
 import { deviceStatus } from './device-status.ts';
 import { deviceStore } from './device-store.ts';
 import { askToCollect, listGarbage } from './garbage.ts';
