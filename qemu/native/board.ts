@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, renameSync } from 'node:fs';
+import { mkdirSync, renameSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { lacksOf, type Ability, type Lacks } from '../abilities.ts';
@@ -8,7 +8,7 @@ import type { Board, RunOptions, RunResult } from '../board-types.ts';
 import { freePort } from '../free-port.ts';
 import { makeRunDir } from '../run-dir.ts';
 import { Commands } from './commands.ts';
-import { Container } from './container.ts';
+import { consoleText, Container } from './container.ts';
 import { killGroup, makeGroup, renewGroup, type BoardGroup } from './control-group.ts';
 import { Keeper } from './keeper.ts';
 import { copyTree, type NativeTree } from './tree.ts';
@@ -120,11 +120,7 @@ export class NativeBoard extends BoardCommands implements Board {
   }
 
   override consoleLog(): string {
-    try {
-      return readFileSync(join(this.#runDir, 'console.log'), 'utf8');
-    } catch {
-      return '';
-    }
+    return consoleText(this.#runDir);
   }
 
   async terminal(): Promise<void> {

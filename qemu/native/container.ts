@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { basename } from 'node:path';
+import { basename, join } from 'node:path';
 import { poll } from '../guest-channel.ts';
 import { Helper } from '../processes.ts';
 import type { BoardGroup } from './control-group.ts';
@@ -57,9 +57,11 @@ export class Container {
   /** The board's PID 1, as this machine counts. */
   readonly leader: number;
   readonly #nspawn: Helper;
+  readonly #runDir: string;
 
-  private constructor(nspawn: Helper, network: BoardNetwork, leader: number) {
+  private constructor(nspawn: Helper, network: BoardNetwork, leader: number, runDir: string) {
     this.#nspawn = nspawn;
+    this.#runDir = runDir;
     this.network = network;
     this.leader = leader;
   }
@@ -92,9 +94,9 @@ export class Container {
       network = await BoardNetwork.attach(helper.pid, root.runDir, boot);
       await wire(network);
       helper.say('go');
-      const leader = await leaderOf(helper);
+      const leader = await leaderOf(helper, root.runDir);
       void helper.ended.then(() => network?.end());
-      return new Container(helper, network, leader);
+      return new Container(helper, network, leader, root.runDir);
     } catch (error) {
       helper.kill('SIGKILL');
       await network?.end();
@@ -107,7 +109,7 @@ export class Container {
   }
 
   get complaint(): string {
-    return this.#nspawn.complaint;
+    return complaintOf(this.#nspawn, this.#runDir);
   }
 
   /** Settles when the board has ended and its network is gone. */
@@ -120,14 +122,30 @@ export class Container {
   }
 }
 
+/** What nspawn itself says of its end goes to the console, which is the board's while it runs. */
+function complaintOf(nspawn: Helper, runDir: string): string {
+  const last = consoleText(runDir).trimEnd().split('\n').at(-1)?.trim() ?? '';
+  if (last === '' || !nspawn.complaint.endsWith('did not say why')) return nspawn.complaint;
+  return `systemd-nspawn ended; the last line on its console: ${last}`;
+}
+
+/** What a native board has written to its console, over all its boots. */
+export function consoleText(runDir: string): string {
+  try {
+    return readFileSync(join(runDir, 'console.log'), 'utf8');
+  } catch {
+    return ''; // nothing was written yet
+  }
+}
+
 /** The board's PID 1 is nspawn's child in a PID namespace of its own. */
-async function leaderOf(nspawn: Helper): Promise<number> {
+async function leaderOf(nspawn: Helper, runDir: string): Promise<number> {
   let leader: number | undefined;
   await poll(
     "the board's first process",
     30_000,
     () => {
-      if (!nspawn.running) throw new Error(nspawn.complaint);
+      if (!nspawn.running) throw new Error(complaintOf(nspawn, runDir));
       leader = readdirSync('/proc')
         .filter((entry) => /^\d+$/.test(entry))
         .map(Number)

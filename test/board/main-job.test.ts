@@ -144,6 +144,24 @@ describe.each(everyKind)('on %s', (boardName) => {
     },
   );
 
+  itOnce(boardName)('a set that was replaced does not start again with the target [C238]', async () => {
+    const shop = scene.desired([{ name: 'shop', image: web }]);
+    expect(await scene.deploy(shop)).toMatchObject({ outcome: 'committed' });
+    // From now on the target that systemd remembers wants the shop. Upgrades of packages do this.
+    await scene.board.check('systemctl daemon-reload');
+    const back = scene.desired([{ name: 'web', image: web }]);
+    expect(await scene.deploy(back)).toMatchObject({ outcome: 'committed' });
+    await scene.board.waitFor(
+      `systemctl list-units --all --plain --no-legend 'wherry-pod-shop*'`,
+      ({ stdout }) => stdout.trim() === '',
+    );
+    await scene.board.check('systemctl start wherry-pods.target');
+    const running = await scene.board.check(
+      `systemctl list-units --plain --no-legend 'wherry-pod-*.service'`,
+    );
+    expect(running.trim().split('\n')).toEqual([expect.stringMatching(/^wherry-pod-web/)]);
+  });
+
   itOnce(boardName)('a pod that does not stay up is rolled back to the set before [C41] [C47]', async () => {
     const busybox = await scene.image('busybox', ['/usr/bin/busybox', 'sh', '-c', 'echo broken; exit 3']);
     const before = await scene.report((latest) => latest.pods.length === 1);

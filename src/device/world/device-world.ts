@@ -225,6 +225,7 @@ export class DeviceWorld implements World {
       await systemd.stop(mount).catch(() => undefined); // it was never mounted
       await systemd.resetFailed(mount);
     }
+    await this.mounts.unloadForgotten(this.pods);
     await files.removeMountPoints((id) => mounted.has(this.mounts.unitOf(id)));
     await files.removeVolumePoints(mounted);
   }

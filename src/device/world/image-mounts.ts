@@ -48,10 +48,7 @@ export class ImageMounts {
   /** Ends and removes the units of pods and images that are not those of `kept`. */
   async removeStrays(kept: readonly DeployedPod[]): Promise<void> {
     const { files, systemd } = this.ports;
-    const loaded = await systemd.list([
-      ...['wherry-pod-*', 'wherry-holder-*', 'wherry-timer-*', 'wherry-run-*'],
-      ...['run-wherry-images-*.mount', 'run-wherry-volumes-*.mount'],
-    ]);
+    const loaded = await systemd.list(unitPatterns);
     const present = loaded.filter(({ activeState }) => activeState !== 'inactive');
     const strays = await files.strays(
       kept,
@@ -67,11 +64,32 @@ export class ImageMounts {
       if (unit.endsWith('.timer')) await systemd.forgetRuns(unit);
       await files.removeUnit(unit);
     }
+    await this.unloadForgotten(kept);
     const mounts = new Set(kept.flatMap((pod) => pod.mounts));
     await files.removeMountPoints((id) => mounts.has(this.unitOf(id)));
     await files.removeVolumePoints(mounts);
   }
+
+  /**
+   * Makes systemd forget units that are not those of `kept`. Since its last reload, which every
+   * upgrade of a package makes, it may remember a target that wants them: it keeps them although
+   * their files are gone, and would start them with the target.
+   */
+  async unloadForgotten(kept: readonly DeployedPod[]): Promise<void> {
+    const { files, systemd } = this.ports;
+    const loaded = (await systemd.list(unitPatterns)).map(({ name }) => name);
+    const strays = await files.strays(kept, loaded);
+    if (strays.some((unit) => loaded.includes(unit))) await systemd.reload();
+  }
 }
+
+/** What units of pods and images are called (pod/places.ts). */
+const unitPatterns = [
+  ...['pod', 'holder', 'network', 'probe', 'metadata', 'socket', 'timer', 'run'].map(
+    (kind) => `wherry-${kind}-*`,
+  ),
+  ...['run-wherry-images-*.mount', 'run-wherry-volumes-*.mount'],
+];
 
 /** Timers first, then services of apps, then holders, then slices, then mounts. */
 function endsAfter(unit: string): number {

@@ -53,9 +53,11 @@ const wrong =
   /not our child|remains running|still around after|timed out|WHERRY_CODE=internal|\binternal error\b|^\s+at .*[:(]\d+|Error: |Killing process \d+ .* with signal SIGKILL|Failed with result/;
 /**
  * What systemd says of a unit in which the soak killed a process, or that was stopped before its
- * start was done.
+ * start was done. Where the script that releases an app is killed, systemd asks the app to stop
+ * before it has set a handler, and kills it when the time to stop is over.
  */
-const followsKill = /([^ ]+): (Killing process \d+ .* with signal SIGKILL|Failed with result)/;
+const followsKill =
+  /([^ ]+): (State 'stop-sigterm' timed out|Killing process \d+ .* with signal SIGKILL|Failed with result)/;
 /**
  * What systemd says of an app that is stopped before it has set a handler for its stop signal: it
  * is killed at once (device/pod/stop-script.ts).

@@ -20,6 +20,8 @@ const status = (name: string, activeState: string) => ({
 class LoadedSystemd implements Partial<Systemd> {
   readonly log: string[] = [];
   readonly states: Map<string, string>;
+  /** Units that a target wants which was read before. */
+  readonly wanted = new Set<string>();
 
   constructor(states: Readonly<Record<string, string>>) {
     this.states = new Map(Object.entries(states));
@@ -28,7 +30,8 @@ class LoadedSystemd implements Partial<Systemd> {
   list = () => Promise.resolve([...this.states].map(([name, state]) => status(name, state)));
   stop = (unit: string): Promise<JobResult> => {
     this.log.push(`stop ${unit}`);
-    if (this.states.get(unit) !== 'failed') this.states.delete(unit);
+    if (this.wanted.has(unit)) this.states.set(unit, 'inactive');
+    else if (this.states.get(unit) !== 'failed') this.states.delete(unit);
     return Promise.resolve('done');
   };
   disable = (units: readonly string[]): Promise<void> => {
@@ -37,6 +40,11 @@ class LoadedSystemd implements Partial<Systemd> {
   };
   forgetRuns = (timer: string): Promise<void> => {
     this.log.push(`forget runs of ${timer}`);
+    return Promise.resolve();
+  };
+  reload = (): Promise<void> => {
+    this.log.push('reload');
+    for (const [unit, state] of this.states) if (state === 'inactive') this.states.delete(unit);
     return Promise.resolve();
   };
   resetFailed = (unit: string): Promise<void> => {
@@ -52,6 +60,24 @@ describe('units that no pod needs', () => {
     mkdirSync(join(root, 'units'));
   });
   afterEach(() => rmSync(root, { recursive: true }));
+
+  const places = () => {
+    const disk = { ...nodeDisk(), own: () => Promise.resolve() };
+    const directories = {
+      images: join(root, 'images'),
+      pods: join(root, 'pods'),
+      volumes: join(root, 'volumes'),
+      run: join(root, 'run'),
+    };
+    const files = new PodFiles(disk, {
+      pods: directories.pods,
+      volumes: directories.volumes,
+      units: join(root, 'units'),
+      mounts: join(root, 'mounts'),
+      metadata: join(root, 'metadata'),
+    });
+    return { files, directories };
+  };
 
   it('are removed even if their files are gone, apps first', async () => {
     const [mine, old] = ['wherry-pod-web.0123abcd', 'wherry-pod-web.4567ef01'];
@@ -73,20 +99,7 @@ describe('units that no pod needs', () => {
       'wherry-timer-web.4567ef01.timer': 'active',
       'wherry-pod-backup.service': 'failed',
     });
-    const disk = { ...nodeDisk(), own: () => Promise.resolve() };
-    const directories = {
-      images: join(root, 'images'),
-      pods: join(root, 'pods'),
-      volumes: join(root, 'volumes'),
-      run: join(root, 'run'),
-    };
-    const files = new PodFiles(disk, {
-      pods: directories.pods,
-      volumes: directories.volumes,
-      units: join(root, 'units'),
-      mounts: join(root, 'mounts'),
-      metadata: join(root, 'metadata'),
-    });
+    const { files, directories } = places();
     await files.writeUnit('run-wherry-images-1.mount', '[Mount]\n');
     const systemd = loaded as Partial<Systemd> as Systemd;
     await new ImageMounts({ systemd, files, directories }).removeStrays([pod]);
@@ -108,5 +121,29 @@ describe('units that no pod needs', () => {
       'wherry-pod-backup.service',
     ]);
     expect(readdirSync(join(root, 'units'))).toEqual([]);
+  });
+
+  it.each([
+    ['wants one of them', ['wherry-pod-web.4567ef01-main.service'], ['reload']],
+    ['wants none of them', [], []],
+  ])('are unloaded by a reload where the target in memory %s', async (_what, wanted, reloads) => {
+    const loaded = new LoadedSystemd({
+      'wherry-pod-web.4567ef01-main.service': 'active',
+      'wherry-pod-backup.service': 'inactive',
+    });
+    for (const unit of wanted) loaded.wanted.add(unit);
+    await new ImageMounts({ systemd: loaded as Partial<Systemd> as Systemd, ...places() }).removeStrays([]);
+    const stopped = [
+      'disable wherry-pod-web.4567ef01-main.service',
+      'stop wherry-pod-web.4567ef01-main.service',
+    ];
+    expect(loaded.log).toEqual([...stopped, ...reloads]);
+    expect(loaded.states.has('wherry-pod-web.4567ef01-main.service')).toBe(false);
+  });
+
+  it('are unloaded where an interruption left them stopped and without their files', async () => {
+    const loaded = new LoadedSystemd({ 'wherry-holder-web.4567ef01.service': 'inactive' });
+    await new ImageMounts({ systemd: loaded as Partial<Systemd> as Systemd, ...places() }).removeStrays([]);
+    expect(loaded.log).toEqual(['reload']);
   });
 });
