@@ -127,6 +127,15 @@ describe('the units', () => {
     expect(unit.get('StartLimitIntervalSec')).toBe('0');
   });
 
+  it('make the snapshot as often as a supervisor that ends at once is restarted', async () => {
+    const [wherryd, snapshot] = [
+      await directives('wherryd.service'),
+      await directives('wherry-snapshot.service'),
+    ];
+    const restarts = Number(snapshot.get('StartLimitIntervalSec')) / Number(wherryd.get('RestartSec'));
+    expect(Number(snapshot.get('StartLimitBurst'))).toBeGreaterThan(2 * restarts);
+  });
+
   it('give the supervisor no capability that could mount, load or trace', async () => {
     const unit = await directives('wherryd.service');
     expect(unit.get('CapabilityBoundingSet')).toBe('CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER');

@@ -12,8 +12,11 @@ import { places } from '../host/index.ts';
 const journal = openJournal();
 /** After the start, and after the last report of a deployment. */
 const heapRestMs = 5000;
-/** V8 lets go of the bytecode of a function that so many collections have found unused. */
-const collections = 12;
+/**
+ * The unit lets V8 drop the bytecode of a function that one collection has found unused. The next
+ * ones free what only that bytecode needed.
+ */
+const collections = 4;
 
 /**
  * The start and each deployment grow the heap by a few megabytes, which V8 would keep while nothing
