@@ -127,7 +127,7 @@ describe('the units', () => {
     expect(unit.get('StartLimitIntervalSec')).toBe('0');
   });
 
-  it('make the snapshot as often as a supervisor that ends at once is restarted', async () => {
+  it('make the snapshot as often as a supervisor that ends at once is started', async () => {
     const [wherryd, snapshot] = [
       await directives('wherryd.service'),
       await directives('wherry-snapshot.service'),
