@@ -26,7 +26,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           // Many of them wait for servers and child processes.
-          maxWorkers: 2,
+          maxWorkers: 3,
           include: ['test/**/*.test.ts'],
           exclude: ['test/board/**'],
           env: noProxies,
