@@ -8,6 +8,7 @@ import { idleGroup } from './idle.ts';
 import { benchInstructions } from './instructions/index.ts';
 import { manyGroup } from './many-pods.ts';
 import { dockerGroup, memoryGroup } from './memory.ts';
+import { metadataGroup } from './metadata.ts';
 import { networkGroup } from './network.ts';
 import { packageGroup } from './package.ts';
 import { pullGroup } from './pull.ts';
@@ -19,6 +20,7 @@ const groups: Readonly<Record<string, Group>> = {
   connect: connectGroup,
   start: startGroup,
   network: networkGroup,
+  metadata: metadataGroup,
   pull: pullGroup,
   memory: memoryGroup,
   docker: dockerGroup,
@@ -28,7 +30,7 @@ const groups: Readonly<Record<string, Group>> = {
 };
 
 /** Those that need no block device and no daemon of Docker. */
-const nativeGroups = ['connect', 'start', 'network', 'pull', 'memory', 'idle', 'many'];
+const nativeGroups = ['connect', 'start', 'network', 'metadata', 'pull', 'memory', 'idle', 'many'];
 
 const help = `Usage: npm run bench -- [--only PATTERN] [--json] [--quick] [--board NAME]
 

@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { basename } from 'node:path';
+import { basename, join } from 'node:path';
 import { poll } from '../guest-channel.ts';
 import { Helper } from '../processes.ts';
 import type { BoardGroup } from './control-group.ts';
@@ -92,7 +92,7 @@ export class Container {
       network = await BoardNetwork.attach(helper.pid, root.runDir, boot);
       await wire(network);
       helper.say('go');
-      const leader = await leaderOf(helper);
+      const leader = await leaderOf(helper, join(root.runDir, 'console.log'));
       void helper.ended.then(() => network?.end());
       return new Container(helper, network, leader);
     } catch (error) {
@@ -121,13 +121,15 @@ export class Container {
 }
 
 /** The board's PID 1 is nspawn's child in a PID namespace of its own. */
-async function leaderOf(nspawn: Helper): Promise<number> {
+async function leaderOf(nspawn: Helper, consoleLog: string): Promise<number> {
   let leader: number | undefined;
   await poll(
     "the board's first process",
     30_000,
     () => {
-      if (!nspawn.running) throw new Error(nspawn.complaint);
+      // What nspawn itself complains of goes where the board's words go.
+      if (!nspawn.running)
+        throw new Error(`${nspawn.complaint}; console: ${readFileSync(consoleLog, 'utf8').slice(-2000)}`);
       leader = readdirSync('/proc')
         .filter((entry) => /^\d+$/.test(entry))
         .map(Number)
