@@ -47,7 +47,7 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
       ],
       { policy: { probationSeconds, reconnectWindowSeconds: 1, limits: 'best-effort' } },
     );
-  const runs = async () => (await scene.board.check('cat /srv/tick/runs')).trim().split('\n');
+  const runs = async () => (await scene.board.check('cat /srv/tick/runs')).split('\n').filter(Boolean);
   /** Until `count` more runs have ended. */
   const moreRuns = async (count: number) => {
     const before = (await runs()).length;
