@@ -21,13 +21,18 @@ export interface PodWish {
   readonly round: number;
   /** In the default bridge, with this port of the host leading to the port `http` of the image. */
   readonly hostPort?: number;
+  /** In the default bridge, with the metadata service. */
+  readonly metadata?: true;
 }
 
 /** Deploys a pod named `first` and waits until it is committed. */
-export async function deployPod(scene: Scene, { image, round, hostPort }: PodWish): Promise<Pod> {
+export async function deployPod(scene: Scene, { image, round, hostPort, metadata }: PodWish): Promise<Pod> {
   const annotations = [
     { name: 'example.com/round', value: String(round) },
-    ...(hostPort === undefined ? [] : [{ name: 'wherry/network', value: 'bridge' }]),
+    ...(hostPort === undefined && metadata === undefined
+      ? []
+      : [{ name: 'wherry/network', value: 'bridge' }]),
+    ...(metadata === undefined ? [] : [{ name: 'wherry/metadata', value: 'true' }]),
   ];
   const ports = hostPort === undefined ? [] : [{ name: 'http', hostPort }];
   const desired: DesiredState = scene.desired([{ name: 'first', image, manifest: { annotations, ports } }], {

@@ -6,8 +6,9 @@ import { benchFleet } from './fleet/index.ts';
 import { gigabyteGroup } from './gigabyte.ts';
 import { idleGroup } from './idle.ts';
 import { benchInstructions } from './instructions/index.ts';
-import { manyGroup } from './many-pods.ts';
+import { manyGroup, pairsGroup } from './many-pods.ts';
 import { dockerGroup, memoryGroup } from './memory.ts';
+import { metadataGroup } from './metadata.ts';
 import { networkGroup } from './network.ts';
 import { packageGroup } from './package.ts';
 import { pullGroup } from './pull.ts';
@@ -19,16 +20,18 @@ const groups: Readonly<Record<string, Group>> = {
   connect: connectGroup,
   start: startGroup,
   network: networkGroup,
+  metadata: metadataGroup,
   pull: pullGroup,
   memory: memoryGroup,
   docker: dockerGroup,
   idle: idleGroup,
   gigabyte: gigabyteGroup,
   many: manyGroup,
+  pairs: pairsGroup,
 };
 
 /** Those that need no block device and no daemon of Docker. */
-const nativeGroups = ['connect', 'start', 'network', 'pull', 'memory', 'idle', 'many'];
+const nativeGroups = ['connect', 'start', 'network', 'metadata', 'pull', 'memory', 'idle', 'many', 'pairs'];
 
 const help = `Usage: npm run bench -- [--only PATTERN] [--json] [--quick] [--board NAME]
 

@@ -17,6 +17,13 @@ export type BlockStats = {
   readonly flushes: number;
 };
 
+export type BootOptions = {
+  /** Whether its cable is in; true unless given. */
+  readonly network?: boolean;
+  /** What its hardware clock shows; the time unless given. Needs `clock`. */
+  readonly hardwareClock?: Date;
+};
+
 /** A running board and everything a test or a user can do to it. */
 export interface Board {
   readonly name: string;
@@ -76,7 +83,7 @@ export interface Board {
    * Switches the board on again after {@link powerCut} or a shutdown, and waits until it takes
    * commands.
    */
-  bootAgain(options?: { readonly network?: boolean }): Promise<void>;
+  bootAgain(options?: BootOptions): Promise<void>;
   /** Restarts the board in an orderly way, waits until it takes commands again. */
   reboot(): Promise<void>;
 

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { lacksOf, type Lacks } from './abilities.ts';
 import { BoardCommands } from './board-commands.ts';
-import type { BlockStats, Board, RunOptions, RunResult } from './board-types.ts';
+import type { BlockStats, Board, BootOptions, RunOptions, RunResult } from './board-types.ts';
 import { freePort } from './free-port.ts';
 import type { BoardImage } from './image.ts';
 import { Machine } from './machine.ts';
@@ -109,9 +109,9 @@ export class EmulatedBoard extends BoardCommands implements Board {
     await this.#powerOff();
   }
 
-  async bootAgain(options: { readonly network?: boolean } = {}): Promise<void> {
+  async bootAgain(options: BootOptions = {}): Promise<void> {
     await this.#powerOff();
-    await this.launch('cold', options.network ?? true);
+    await this.launch('cold', options.network ?? true, options.hardwareClock);
   }
 
   async reboot(): Promise<void> {
@@ -175,7 +175,7 @@ export class EmulatedBoard extends BoardCommands implements Board {
   }
 
   /** For {@link startBoard} and {@link bootAgain}. */
-  async launch(from: 'snapshot' | 'cold', network: boolean): Promise<void> {
+  async launch(from: 'snapshot' | 'cold', network: boolean, hardwareClock?: Date): Promise<void> {
     if (this.#boots++ === 0) await makeLayer(this.#snapshot.disk, 'qcow2', this.#layer);
     this.#clearSockets();
     if (this.#losable) this.#disk ??= await LosableDisk.attach(this.#layer, this.#runDir);
@@ -193,6 +193,7 @@ export class EmulatedBoard extends BoardCommands implements Board {
             : { kind: 'nbd', socket: this.#disk.socket },
         memory,
         runDir: this.#runDir,
+        hardwareClock,
       },
       from === 'cold' ? undefined : this.#snapshot.state,
     );

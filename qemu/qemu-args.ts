@@ -15,6 +15,8 @@ export type MachineFiles = {
   readonly memory: { readonly path: string; readonly share: boolean } | undefined;
   /** For sockets and the console's log. */
   readonly runDir: string;
+  /** What the hardware clock shows at power-on; without it that of the host. */
+  readonly hardwareClock?: Date | undefined;
 };
 
 /** The sockets that QEMU opens below its run directory. */
@@ -69,7 +71,7 @@ export function qemuArgs(
     ...['-smp', String(config.smp), '-m', String(memoryMiB), '-object', memory],
     ...['-kernel', files.kernel, '-initrd', files.initrd, '-append', commandLine.join(' ')],
     ...(files.dtb === undefined ? [] : ['-dtb', files.dtb]),
-    ...['-rtc', 'base=utc,clock=host'],
+    ...['-rtc', `base=${files.hardwareClock?.toISOString().slice(0, 19) ?? 'utc'},clock=host`],
     ...['-chardev', socket('qmp', runPaths.qmp(files.runDir)), '-mon', 'chardev=qmp,mode=control'],
     ...[
       '-chardev',

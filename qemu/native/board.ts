@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { lacksOf, type Ability, type Lacks } from '../abilities.ts';
 import { BoardCommands } from '../board-commands.ts';
 import type { NativeConfig } from '../board-config.ts';
-import type { Board, RunOptions, RunResult } from '../board-types.ts';
+import type { Board, BootOptions, RunOptions, RunResult } from '../board-types.ts';
 import { freePort } from '../free-port.ts';
 import { makeRunDir } from '../run-dir.ts';
 import { Commands } from './commands.ts';
@@ -96,7 +96,8 @@ export class NativeBoard extends BoardCommands implements Board {
     this.#container = undefined;
   }
 
-  async bootAgain(options: { readonly network?: boolean } = {}): Promise<void> {
+  async bootAgain(options: BootOptions = {}): Promise<void> {
+    if (options.hardwareClock !== undefined) return this.#cannot('clock');
     await this.#container?.ended;
     await this.launch(options.network ?? true);
   }

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { oneBoard } from './board-choice.ts';
+import { itOn, oneBoard } from './board-choice.ts';
 import { busybox, busyboxScene } from './busybox-scene.ts';
 import type { BuiltImage, Scene } from './scene.ts';
 
@@ -10,7 +10,7 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
 
   beforeAll(async () => {
     ({ scene, image } = await busyboxScene(boardName, { config: '[allow]\nvolumes = ["/srv"]\n' }));
-    await scene.board.check('mkdir -p /srv/tick');
+    await scene.board.check('mkdir -p /srv/tick; touch /srv/tick/runs');
   });
   afterAll(() => scene.stop());
 
@@ -47,7 +47,7 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
       ],
       { policy: { probationSeconds, reconnectWindowSeconds: 1, limits: 'best-effort' } },
     );
-  const runs = async () => (await scene.board.check('cat /srv/tick/runs')).trim().split('\n');
+  const runs = async () => (await scene.board.check('cat /srv/tick/runs')).split('\n').filter(Boolean);
   /** Until `count` more runs have ended. */
   const moreRuns = async (count: number) => {
     const before = (await runs()).length;
@@ -158,4 +158,45 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
       systemctl start "$timer"`);
     await expect.poll(async () => (await runs()).length, { timeout: 30_000, interval: 200 }).toBe(before + 2);
   });
+
+  itOn(boardName, 'clock')(
+    'makes one run for all that a clock which was behind passed over [C214] [C218]',
+    async () => {
+      expect(await scene.deploy(set('Sun *-*-* 03:00:00 UTC'))).toMatchObject({ outcome: 'committed' });
+      await scene.report(({ pods: [pod] }) => pod?.healthy === true);
+      const before = (await runs()).length;
+      // Seconds: of the clock, of the next start, and of the stamp that the last boot left.
+      const seconds = async () => {
+        const output = await scene.board.check(`timer=$(cd /etc/systemd/system; ls wherry-timer-tick.*.timer)
+        date +%s; date -d "$(systemctl show -P NextElapseUSecRealtime "$timer")" +%s
+        stat -c %Y "/var/lib/systemd/timers/stamp-$timer"`);
+        const [now = 0, next = 0, stamp = 0] = output.trim().split('\n').map(Number);
+        return { now, next, stamp };
+      };
+      /** Until so many runs were made, none is under way, and the next one lies ahead. */
+      const settled = async (count: number) => {
+        await expect.poll(async () => (await runs()).length, { timeout: 120_000 }).toBe(before + 2 * count);
+        await expect.poll(present, { timeout: 60_000 }).toEqual(rest);
+        const { now, next } = await seconds();
+        expect(next).toBeGreaterThan(now);
+        expect(await runs()).toHaveLength(before + 2 * count);
+        return next;
+      };
+
+      await scene.board.check('sync');
+      await scene.board.bootAgain({ hardwareClock: new Date(0) });
+      await scene.board.waitFor("systemctl is-active 'wherry-timer-tick.*.timer'");
+      const behind = await seconds();
+      // systemd goes on from its own build at least.
+      expect(behind.now).toBeLessThan(behind.stamp);
+      expect(behind.next).toBeGreaterThan(behind.now);
+      expect(await runs()).toHaveLength(before);
+
+      await scene.board.setClock(new Date());
+      const next = await settled(1);
+      await scene.board.setClock(new Date(next * 1000 - 2000));
+      await settled(2);
+      await scene.board.setClock(new Date());
+    },
+  );
 });

@@ -78,4 +78,26 @@ describe.each(oneBoard)('a socket-activated port on %s', (name) => {
     const left = `systemctl list-units --plain --no-legend 'wherry-socket-*' | wc -l`;
     expect(await scene.board.check(left)).toBe('1\n');
   });
+
+  it('[C206] is refused in a pod of several apps, and what runs runs on', async () => {
+    const image = await scene.image('busybox', ['/bin/sh', '-c', 'exec sleep 1000000'], {
+      name: 'example.com/two',
+    });
+    const main = { name: 'main', image: { id: image.id, name: image.name } };
+    const ports = [{ name: 'http', protocol: 'tcp', port: 7010, socketActivated: true }];
+    const side = { exec: ['/bin/sh', '-c', 'exec sleep 1000000'], user: '0', group: '0', ports };
+    const running = await committed(scene.desired([pod('two', image, 'host')]));
+    const answer = await scene.deploy(
+      scene.desired([
+        { name: 'two', image, manifest: { apps: [main, { ...main, name: 'side', app: side }] } },
+      ]),
+    );
+    expect(answer).toMatchObject({
+      ...{ outcome: 'refused', code: 'pod-manifest-invalid' },
+      message: expect.stringContaining(
+        'app side: ports/http/socketActivated: takes a pod of one app',
+      ) as string,
+    });
+    await scene.board.check(`kill -0 ${running.pods[0]?.apps[0]?.pid}`);
+  });
 });

@@ -66,7 +66,7 @@ describe('what the rig needs', () => {
 describe("QEMU's arguments", () => {
   const { config } = loadBoardConfig('virt-armv8');
   if (config.kind !== 'emulated') throw new Error('it is not emulated');
-  const args = (incoming: boolean): string[] =>
+  const args = (incoming: boolean, hardwareClock?: Date): string[] =>
     qemuArgs(
       config,
       640,
@@ -77,6 +77,7 @@ describe("QEMU's arguments", () => {
         disk: { kind: 'nbd', socket: '/s' },
         memory: { path: '/m', share: false },
         runDir: '/run',
+        hardwareClock,
       },
       incoming,
     );
@@ -91,5 +92,10 @@ describe("QEMU's arguments", () => {
   it('wait for a saved state only when there is one', () => {
     expect(args(true).join(' ')).toContain('-incoming defer');
     expect(args(false)).not.toContain('-incoming');
+  });
+
+  it('give it the time, unless it is to have another', () => {
+    expect(args(false).join(' ')).toContain('-rtc base=utc,clock=host');
+    expect(args(false, new Date(0)).join(' ')).toContain('-rtc base=1970-01-01T00:00:00,clock=host');
   });
 });

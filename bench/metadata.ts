@@ -1,0 +1,124 @@
+import type { Board } from '../qemu/index.ts';
+import type { Group } from './bench.ts';
+import { deployPod } from './pods.ts';
+import { median } from './table.ts';
+
+const perSecond = 50;
+/** In a round. */
+const requests = 500;
+
+/** What an app waits for its metadata, when it asks as often as it may. */
+export const metadataGroup: Group = {
+  about: `metadata of a pod at ${perSecond} requests a second`,
+  measure: async (bench) => {
+    const scene = await bench.scene();
+    const { board } = scene;
+    bench.say('deploying the pod');
+    const image = await scene.image('busybox', ['/usr/bin/sleep', '1000000'], { name: 'example.com/asks' });
+    const pod = await deployPod(scene, { image, round: 0, metadata: true });
+    await board.check(
+      `systemd-run --quiet --unit=bench-http -p NetworkNamespacePath=/proc/$(systemctl show -P MainPID '${pod.unit}')/ns/net \\
+        node -e 'require("node:http").createServer((_, answer) => answer.end("words")).listen(8000)'`,
+    );
+    const rounds: Round[] = [];
+    for (let round = 1; round <= bench.rounds; round++) {
+      const measured = await ask(board, pod.unit);
+      bench.say(`  round ${round}: ${JSON.stringify(measured)}`);
+      rounds.push(measured);
+    }
+    await board.check('systemctl stop bench-http');
+    const middle = (kind: keyof Round): number => median(rounds.map((round) => round[kind]));
+    const often = `metadata at ${perSecond} requests a second`;
+    return [
+      // Only the first of all finds neither of the programs running.
+      { name: 'metadata, the first request, ms', ours: rounds[0]?.first ?? Number.NaN },
+      {
+        name: `${often}: 50 of 100 take, ms; peer: a bare Node server`,
+        ours: middle('p50'),
+        peer: middle('peer50'),
+      },
+      {
+        name: `${often}: 99 of 100 take, ms`,
+        ours: middle('p99'),
+        bound: board.name.includes('native') ? 10 : 100,
+      },
+      { name: 'the same; peer: a bare Node server', ours: middle('p99'), peer: middle('peer99') },
+      { name: `${often}: processor of a request, ms`, ours: middle('cpu') },
+    ];
+  },
+};
+
+/** Milliseconds from when requests were due; `cpu` is what the service spent on each. */
+interface Round {
+  readonly first: number;
+  readonly p50: number;
+  readonly p99: number;
+  readonly cpu: number;
+  readonly peer50: number;
+  readonly peer99: number;
+}
+
+/** Of sorted numbers, the least that so many of a hundred do not exceed. */
+function at(sorted: readonly number[], percent: number): number {
+  return sorted[Math.ceil((sorted.length * percent) / 100) - 1] ?? Number.NaN;
+}
+
+/**
+ * Asks from the network of the pod, each time over a new connection as `curl` would, and without
+ * waiting for the answers before: a slow answer counts for those that it holds up. The first
+ * request is answered before the others begin.
+ */
+async function ask(board: Board, unit: string): Promise<Round> {
+  const output = await board.check(
+    `spent() {
+      cat /sys/fs/cgroup/system.slice/wherry-metadata.service/cpu.stat \\
+        /sys/fs/cgroup/system.slice/system-wherry*metadata*.slice/*.service/cpu.stat |
+        awk '/^usage_usec/ { sum += $2 } END { print sum / 1000 }'
+    }
+    pid=$(systemctl show -P MainPID '${unit}')
+    url=$(tr '\\0' '\\n' </proc/$pid/environ | sed -n 's/^AC_METADATA_URL=//p')/acMetadata/v1/pod/uuid
+    script=$(cat)
+    ask() { nsenter -n -t $pid node -e "$script" "$@"; }
+    ask "$url" 1
+    spent
+    ask "$url" ${requests}
+    spent
+    ask http://127.0.0.1:8000/ ${requests}`,
+    { stdin: asker, timeoutMs: 300_000 },
+  );
+  const [first = [], [before = 0] = [], ours = [], [after = 0] = [], peer = []] = output
+    .trim()
+    .split('\n')
+    .map((line) => [JSON.parse(line) as number | number[]].flat().sort((a, b) => a - b));
+  return {
+    ...{ first: at(first, 100), p50: at(ours, 50), p99: at(ours, 99) },
+    ...{ cpu: (after - before) / requests, peer50: at(peer, 50), peer99: at(peer, 99) },
+  };
+}
+
+const asker = `
+const { connect } = require('node:net');
+const [address, count] = process.argv.slice(1);
+const { hostname, port, pathname } = new URL(address);
+const request = 'GET ' + pathname + ' HTTP/1.1\\r\\nHost: pod\\r\\nMetadata-Flavor: AppContainer\\r\\nConnection: close\\r\\n\\r\\n';
+const one = (due) => new Promise((resolve, reject) => {
+  let answer = '';
+  const socket = connect({ host: hostname, port, noDelay: true }, () => socket.write(request));
+  socket.on('error', reject);
+  socket.on('data', (data) => (answer += data));
+  socket.on('end', () => {
+    if (!answer.startsWith('HTTP/1.1 200 ')) reject(new Error(answer));
+    resolve(performance.now() - due);
+  });
+});
+(async () => {
+  const start = performance.now();
+  const asked = [];
+  for (let sent = 0; sent < count; sent++) {
+    const due = start + sent * ${1000 / perSecond};
+    await new Promise((resolve) => setTimeout(resolve, due - performance.now()));
+    asked.push(one(due));
+  }
+  console.log(JSON.stringify(await Promise.all(asked)));
+})();
+`;
