@@ -33,12 +33,13 @@ export async function makeFleetBroker(name: FleetBroker): Promise<BrokerUnderTes
 }
 
 /**
- * The settings of docs/operator.md for many devices: with each write Mosquitto writes all it keeps.
+ * The settings of docs/operator.md for many devices: with each write Mosquitto writes all it keeps,
+ * and what more than 1,000 messages wait for a client is dropped.
  */
 async function manyOnMosquitto(): Promise<BrokerUnderTest> {
   const directory = await mkdtemp(join(tmpdir(), 'wherry-mosquitto-store-'));
   const broker = await mosquittoBroker(
-    `persistence true\npersistence_location ${directory}/\nautosave_interval 10`,
+    `persistence true\npersistence_location ${directory}/\nautosave_interval 10\nmax_queued_messages 0`,
   );
   return {
     urls: [broker.url],

@@ -33,6 +33,7 @@ export function readFields<T>(value: CborValue, reader: Reader<T>, what: string)
 
 /** A map with exactly these keys: a missing or an unknown one is refused. */
 export function map<F extends Fields>(fields: F): Reader<FieldsOf<F>> {
+  const entries = Object.entries(fields);
   return (value, path) => {
     const object = asMap(value, path);
     for (const key of Object.keys(object)) {
@@ -40,7 +41,7 @@ export function map<F extends Fields>(fields: F): Reader<FieldsOf<F>> {
         throw new CborError(`${path}: the key ${JSON.stringify(key)} is not known`);
     }
     const result: Record<string, unknown> = {};
-    for (const [key, field] of Object.entries(fields)) {
+    for (const [key, field] of entries) {
       const member = object[key];
       if (member !== undefined) {
         result[key] = (typeof field === 'function' ? field : field.optional)(member, `${path}/${key}`);

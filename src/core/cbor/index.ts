@@ -21,4 +21,5 @@ export {
   tagged,
   text,
 } from './fields.ts';
+export { readCbor } from './read.ts';
 export { CborError, type CborValue } from './value.ts';

@@ -29,16 +29,27 @@ export class EndMarks {
    * Asks for the mark after what is retained for the subscriptions so far.
    *
    * @param qos that of these subscriptions
-   * @returns whether it has come
+   * @returns whether it has come; never, where this account may not read it
    */
-  async ask(connection: HeldConnection, qos: Qos): Promise<() => boolean> {
+  ask(connection: HeldConnection, qos: Qos): () => boolean {
     const before = this.#count;
+    const isEnd = (): boolean => this.#count > before;
+    void this.#subscribe(connection, qos, isEnd);
+    return isEnd;
+  }
+
+  /**
+   * Mosquitto may leave the mark in its queue, or drop it, when more waited for this client than
+   * the network took at once; what waited came before the acknowledgement, so the next subscription
+   * brings it.
+   */
+  async #subscribe(connection: HeldConnection, qos: Qos, isEnd: () => boolean): Promise<void> {
     try {
       await connection.subscribe([mark.topic], qos);
+      if (!isEnd()) await connection.subscribe([mark.topic], qos);
     } catch (error) {
       // Not allowed: then the end is waited for.
       if (!(error instanceof Refusal) && !(error instanceof ConnectionLost)) throw error;
     }
-    return () => this.#count > before;
   }
 }

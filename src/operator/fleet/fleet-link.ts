@@ -86,9 +86,9 @@ export class FleetLink {
    * wildcards (RabbitMQ), so the topics of named devices are exact, and so are those of `known`
    * devices that did not answer the wildcards. Many named devices are listened to as the fleet is.
    *
-   * Of QoS 1, Mosquitto queues 1,000 messages for a client and drops the others; of QoS 0 it drops
-   * none. Other brokers may drop messages of QoS 0 that come fast, so what follows what they kept
-   * has QoS 1.
+   * Mosquitto drops what more than 1,000 messages wait for a client; of QoS 0, none waits that the
+   * network takes at once. Presence is short and comes first, so whose report was dropped is asked
+   * by name. Others may drop QoS 0 that comes fast, so what follows what they kept has QoS 1.
    *
    * @param options.once what the broker kept is all that is wanted
    */
@@ -101,18 +101,19 @@ export class FleetLink {
       await this.#listenExactly(devices);
       return;
     }
-    const kinds = once ? (['reported', 'live'] as const) : (['reported', 'live', 'event'] as const);
+    const kinds = once ? (['live', 'reported'] as const) : (['live', 'reported', 'event'] as const);
     const filters = kinds.map((kind) => fleetFilter(this.#options.fleet, kind));
     await this.#connection.add(filters, 0);
-    const isEnd = await this.#ends.ask(this.#connection, 0);
-    // Nobody says which devices there are, so without a mark the end of the answers is not known.
+    const isEnd = this.#ends.ask(this.#connection, 0);
     await this.#wait(isEnd, retainedWithinMs - quietMs.each);
     for (let round = 0, heard = -1; heard !== this.#heard && !isEnd() && round < quietMs.rounds; round++) {
       heard = this.#heard;
+      this.#ends.ask(this.#connection, 0); // Mosquitto may keep what it queued until then.
       await this.#wait(isEnd, quietMs.each);
     }
     if (!once && !this.#ends.areGiven) await this.#connection.add(filters, 1);
-    const unheard = (devices === 'all' ? known : devices).filter((device) => !this.#isHeard(device));
+    const wanted = devices === 'all' ? new Set([...known, ...this.#views.keys()]) : devices;
+    const unheard = [...wanted].filter((device) => !this.#isHeard(device));
     await this.#listenExactly(unheard).catch((error: unknown) => {
       // What they say from now on comes by the wildcards all the same.
       if (!isRefusal(error, 'broker-refused')) throw error;
@@ -127,7 +128,7 @@ export class FleetLink {
     if (exact.length === 0) return;
     await this.#connection.add(exact);
     // A broker that never gave a mark is not asked for one.
-    const isEnd = this.#ends.areGiven ? await this.#ends.ask(this.#connection, 1) : () => false;
+    const isEnd = this.#ends.areGiven ? this.#ends.ask(this.#connection, 1) : () => false;
     await this.#wait(() => isEnd() || devices.every(this.#isHeard), retainedWithinMs);
   }
 

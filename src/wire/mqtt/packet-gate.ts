@@ -53,20 +53,40 @@ export class PacketGate {
    *   asked for
    */
   push(chunk: Buffer): void {
-    let at = 0;
-    while (at < chunk.length) {
-      if (this.#remaining === 0) {
-        this.#header.push(chunk[at++] ?? 0);
-        if (!this.#headerComplete()) continue;
-        if (this.#dropping === undefined) this.#handlers.pass(Buffer.from(this.#header));
-        this.#header = [];
-        continue;
+    // What is passed on next, in pieces as long as possible: the library is slow for each of them.
+    let from = 0;
+    let to = 0;
+    const passOn = (next: number): void => {
+      if (to > from) this.#handlers.pass(chunk.subarray(from, to));
+      from = to = next;
+    };
+    try {
+      let at = 0;
+      while (at < chunk.length) {
+        if (this.#remaining === 0) {
+          this.#header.push(chunk[at++] ?? 0);
+          if (!this.#headerComplete()) continue;
+          const isOfThisChunk = this.#header.length <= at;
+          if (this.#dropping !== undefined) passOn(at);
+          else if (isOfThisChunk) to = at;
+          else {
+            this.#handlers.pass(Buffer.from(this.#header));
+            passOn(at);
+          }
+          this.#header = [];
+          continue;
+        }
+        const body = chunk.subarray(at, at + this.#remaining);
+        at += body.length;
+        this.#remaining -= body.length;
+        if (this.#dropping === undefined) to = at;
+        else {
+          passOn(at);
+          this.#drop(this.#dropping, body);
+        }
       }
-      const body = chunk.subarray(at, at + this.#remaining);
-      at += body.length;
-      this.#remaining -= body.length;
-      if (this.#dropping === undefined) this.#handlers.pass(body);
-      else this.#drop(this.#dropping, body);
+    } finally {
+      passOn(chunk.length);
     }
   }
 

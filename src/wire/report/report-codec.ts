@@ -2,7 +2,6 @@ import { parseUuid } from '../../image/appc/index.ts';
 import {
   boolean,
   CborError,
-  decodeCbor,
   encodeCbor,
   integer,
   list,
@@ -10,6 +9,7 @@ import {
   oneOf,
   optional,
   parsed,
+  readCbor,
   readFields,
   tagged,
   text,
@@ -75,7 +75,7 @@ export function decodePresence(bytes: Uint8Array): Presence {
 /** @throws Refusal `input-invalid` */
 export function decode<T>(bytes: Uint8Array, maxBytes: number, reader: Reader<T>, what: string): T {
   try {
-    return readFields(decodeCbor(bytes, { maxBytes, maxDepth: 6 }), reader, what);
+    return readFields(readCbor(bytes, { maxBytes, maxDepth: 6 }), reader, what);
   } catch (error) {
     if (!(error instanceof CborError)) throw error;
     throw new Refusal('input-invalid', `a device sent a ${what} that cannot be read: ${error.message}`, {

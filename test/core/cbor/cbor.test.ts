@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { CborError } from '../../../src/core/cbor/value.ts';
 import { decodeCbor } from '../../../src/core/cbor/decode.ts';
 import { encodeCbor } from '../../../src/core/cbor/encode.ts';
+import { readCbor } from '../../../src/core/cbor/read.ts';
 
 const limits = { maxBytes: 4096, maxDepth: 8 };
 const hex = (value: Uint8Array): string => Buffer.from(value).toString('hex');
@@ -26,7 +27,9 @@ describe('deterministic encoding (RFC 8949 §4.2.1) [C10]', () => {
   it('returns every value that was encoded', () => {
     fc.assert(
       fc.property(values.any, (value) => {
-        expect(decodeCbor(encodeCbor(value), { maxBytes: 1 << 20, maxDepth: 16 })).toEqual(value);
+        const wide = { maxBytes: 1 << 20, maxDepth: 16 };
+        expect(decodeCbor(encodeCbor(value), wide)).toEqual(value);
+        expect(readCbor(encodeCbor(value), wide)).toEqual(value);
       }),
     );
   });
@@ -95,7 +98,69 @@ describe('deterministic encoding (RFC 8949 §4.2.1) [C10]', () => {
   });
 });
 
-describe('hostile bytes are refused [C10]', () => {
+const decoders = [
+  { name: 'decodeCbor', decode: decodeCbor },
+  { name: 'readCbor', decode: readCbor },
+];
+
+/** What `decode` gives for the bytes; every refusal is the same. */
+function verdict(decode: typeof decodeCbor, bytes: Uint8Array): unknown {
+  try {
+    return { value: decode(bytes, { maxBytes: 4096, maxDepth: 6 }) };
+  } catch (error) {
+    if (!(error instanceof CborError)) throw error;
+    return 'refused';
+  }
+}
+
+/** Bytes that are nearly a value: some are replaced, removed, doubled or set into one another. */
+const nearlyValues = fc
+  .tuple(
+    values.any.map(encodeCbor),
+    fc.array(fc.tuple(fc.nat(), fc.nat(2), fc.oneof(fc.integer({ min: 0, max: 255 }), heads())), {
+      maxLength: 3,
+    }),
+  )
+  .map(([bytes, changes]) => {
+    const changed = [...bytes];
+    for (const [where, remove, byte] of changes) changed.splice(where % (changed.length + 1), remove, byte);
+    return Uint8Array.from(changed);
+  });
+
+/** Initial bytes at the borders of what is allowed. */
+function heads(): fc.Arbitrary<number> {
+  const shorts = [0, 1, 2, 23, 24, 25, 26, 27, 28, 31];
+  return fc.tuple(fc.nat(7), fc.constantFrom(...shorts)).map(([type, short]) => (type << 5) | short);
+}
+
+describe('both decoders [C10]', () => {
+  it.each([
+    ['noise', fc.uint8Array({ maxLength: 64 })],
+    ['values that were changed', nearlyValues],
+    ['heads', fc.array(heads(), { maxLength: 24 }).map((bytes) => Uint8Array.from(bytes))],
+    [
+      'text',
+      fc.uint8Array({ minLength: 1, maxLength: 6 }).map((utf8) => Uint8Array.of(0x60 + utf8.length, ...utf8)),
+    ],
+    [
+      'integers of eight bytes',
+      fc
+        .tuple(fc.constantFrom(0x1b, 0x3b), fc.bigInt({ min: 2n ** 53n - 3n, max: 2n ** 53n + 3n }))
+        .map(([head, value]) =>
+          Uint8Array.from([head, ...Buffer.from(value.toString(16).padStart(16, '0'), 'hex')]),
+        ),
+    ],
+  ] as const)('give the same value or refuse alike: %s', (_name, inputs) => {
+    fc.assert(
+      fc.property(inputs as fc.Arbitrary<Uint8Array>, (bytes) => {
+        expect(verdict(readCbor, bytes)).toEqual(verdict(decodeCbor, bytes));
+      }),
+      { numRuns: 5000 },
+    );
+  });
+});
+
+describe.each(decoders)('hostile bytes are refused by $name [C10]', ({ decode }) => {
   it.each([
     ['nothing', ''],
     ['trailing bytes', '00 00'],
@@ -142,24 +207,24 @@ describe('hostile bytes are refused [C10]', () => {
     ['a text header that promises 2^40 bytes', '7b 0000010000000000'],
     ['nesting past the limit', '818181818181818181 00'],
   ])('%s', (_name, text) => {
-    expect(() => decodeCbor(fromHex(text), limits)).toThrow(CborError);
+    expect(() => decode(fromHex(text), limits)).toThrow(CborError);
   });
 
   it('a message of a megabyte of nested arrays does not exhaust the stack', () => {
     const deep = new Uint8Array(1 << 20).fill(0x81);
-    expect(() => decodeCbor(deep, { maxBytes: 1 << 20, maxDepth: 1 << 20 })).toThrow(CborError);
+    expect(() => decode(deep, { maxBytes: 1 << 20, maxDepth: 1 << 20 })).toThrow(CborError);
   });
 
   it('a message longer than its limit is refused unread', () => {
     const long = encodeCbor(new Uint8Array(limits.maxBytes));
-    expect(() => decodeCbor(long, limits)).toThrow(/more than 4096/);
+    expect(() => decode(long, limits)).toThrow(/more than 4096/);
   });
 
   it('any noise either decodes to what encodes to the same bytes or is refused as such', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 64 }), (noise) => {
         try {
-          expect(hex(encodeCbor(decodeCbor(noise, limits)))).toBe(hex(noise));
+          expect(hex(encodeCbor(decode(noise, limits)))).toBe(hex(noise));
         } catch (error) {
           if (!(error instanceof CborError)) throw error;
         }
@@ -169,24 +234,21 @@ describe('hostile bytes are refused [C10]', () => {
   });
 });
 
-describe('decoded values', () => {
+describe.each(decoders)('decoded values of $name', ({ decode }) => {
   it('treat __proto__ and constructor as ordinary keys', () => {
-    const value = decodeCbor(fromHex('a1 69 5f5f70726f746f5f5f a1 6161 01'), limits) as Record<
-      string,
-      unknown
-    >;
+    const value = decode(fromHex('a1 69 5f5f70726f746f5f5f a1 6161 01'), limits) as Record<string, unknown>;
     expect(Object.getPrototypeOf(value)).toBeNull();
     expect(Object.keys(value)).toEqual(['__proto__']);
     expect(({} as Record<string, unknown>)['a']).toBeUndefined();
   });
 
   it('accept nesting up to the limit', () => {
-    expect(decodeCbor(fromHex('8181818181818181 00'), limits)).toEqual([[[[[[[[0]]]]]]]]);
+    expect(decode(fromHex('8181818181818181 00'), limits)).toEqual([[[[[[[[0]]]]]]]]);
   });
 
   it('do not share memory with the message and leave it as it was', () => {
     const message = encodeCbor({ a: Uint8Array.of(1, 2, 3) });
-    const value = decodeCbor(message, limits) as { a: Uint8Array };
+    const value = decode(message, limits) as { a: Uint8Array };
     expect(Object.keys(message)).toEqual(Object.keys(Uint8Array.from(message)));
     message.fill(0);
     expect(value.a).toEqual(Uint8Array.of(1, 2, 3));
@@ -197,6 +259,6 @@ describe('decoded values', () => {
     const message = encodeCbor({ a: [1, 'x'] });
     const frame = new Uint8Array(message.length + 20).fill(0xff);
     frame.set(message, 7);
-    expect(decodeCbor(frame.subarray(7, 7 + message.length), limits)).toEqual({ a: [1, 'x'] });
+    expect(decode(frame.subarray(7, 7 + message.length), limits)).toEqual({ a: [1, 'x'] });
   });
 });

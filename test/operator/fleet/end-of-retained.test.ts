@@ -5,6 +5,7 @@ import { type Connection, MqttTransport } from '../../../src/wire/mqtt/index.ts'
 import { encodePresence, encodeReport } from '../../../src/wire/report/index.ts';
 import { hasMosquitto, mosquittoBroker, type RealBroker } from '../../support/real-brokers.ts';
 import { sampleReport } from '../../support/sample-messages.ts';
+import { systemClock } from '../../support/system-clock.ts';
 
 /** Time that never passes: who waits for an amount of it waits until the wait is given up. */
 const standing = {
@@ -69,13 +70,47 @@ describe.runIf(hasMosquitto)('what Mosquitto retains', () => {
     const link = await FleetLink.connect({ fleet: 'pier', transport, clock: standing });
     await link.listen('all', ['buoy-1']);
     expect(link.views()).toEqual([]);
-    const heard = new Promise<string>((resolve) => link.onChange(({ device }) => resolve(device)));
+    const heard = new Promise<string>((resolve) =>
+      link.onChange(({ device }) => device !== '' && resolve(device)),
+    );
     await devices.publish(
       { topic: 'v1/pier/d/buoy-1/reported', payload: encodeReport(sampleReport({ device: 'buoy-1' })) },
       { retain: false },
     );
     expect(await heard).toBe('buoy-1');
     await link.close();
+  });
+});
+
+describe.runIf(hasMosquitto)('what Mosquitto drops because too much waits for one client', () => {
+  it('[C226] is asked for again by name, so that the list is whole', async () => {
+    const count = 1500;
+    // Together more than the sockets take, so that messages wait in Mosquitto.
+    const detail = 'x'.repeat(1500);
+    const capabilities = Array.from({ length: 8 }, (_, index) => ({
+      ...{ name: `ability-${index}`, available: true, detail },
+    }));
+    const broker = await mosquittoBroker('max_queued_messages 100');
+    await broker.start();
+    const transport = new MqttTransport({ url: broker.url, version: 4 });
+    const devices = await transport.connect({
+      ...{ clientId: 'devices', keepaliveSeconds: 300, onMessage: () => undefined },
+    });
+    const presence = encodePresence({ format: 1, bootId: 'a', connection: 1, up: true });
+    const messages = Array.from({ length: count }, (_, number) => `crane-${number}`).flatMap((device) => [
+      {
+        topic: `v1/harbour/d/${device}/reported`,
+        payload: encodeReport(sampleReport({ device, capabilities })),
+      },
+      { topic: `v1/harbour/d/${device}/live`, payload: presence },
+    ]);
+    await Promise.all(messages.map((message) => devices.publish(message, { retain: true })));
+    const link = await FleetLink.connect({ fleet: 'harbour', transport, clock: systemClock });
+    await link.listen('all', [], { once: true });
+    expect(link.views().filter(({ report, presence: live }) => report && live).length).toBe(count);
+    await link.close();
+    await devices.close();
+    await broker.kill();
   });
 });
 
