@@ -28,9 +28,9 @@ arm64) compilers="g++ g++-x86-64-linux-gnu g++-arm-linux-gnueabihf" ;;
 *) fail "Machines of the architecture $(dpkg --print-architecture) cannot build wherry; use amd64 or arm64." ;;
 esac
 
-# The boards, their disks and their network; the broker, the proxy and the database that tests use; tools for images of others, which tests compare
+# The boards, their disks and their network; the broker, the web server, the proxy and the database that tests use; tools for images of others, which tests compare
 # ours with; what makes images and packages.
-wanted="qemu-system-arm qemu-user qemu-utils ipxe-qemu nbdkit systemd-container slirp4netns iproute2 mosquitto tinyproxy
+wanted="qemu-system-arm qemu-user qemu-utils ipxe-qemu nbdkit systemd-container slirp4netns iproute2 mosquitto nginx tinyproxy
     buildah docker-registry postgresql skopeo umoci
     mmdebstrap debian-archive-keyring gnupg e2fsprogs erofs-utils fsverity cpio busybox-static kmod fakeroot file openssl
     $compilers binutils dpkg-dev bzip2 xz-utils zstd"
@@ -65,6 +65,9 @@ if [ -n "$missing" ]; then
     # Installing a broker starts it; the tests start their own, on ports of their own.
     case "$missing" in
     *mosquitto*) $as_root systemctl disable --now mosquitto.service >/dev/null 2>&1 || true ;;
+    esac
+    case "$missing" in
+    *nginx*) $as_root systemctl disable --now nginx.service >/dev/null 2>&1 || true ;;
     esac
     case "$missing" in
     *tinyproxy*) $as_root systemctl disable --now tinyproxy.service >/dev/null 2>&1 || true ;;

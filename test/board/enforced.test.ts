@@ -1,3 +1,5 @@
+import { randomInt } from 'node:crypto';
+import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lacksOf } from '../../qemu/index.ts';
 import type { IsolatorReport } from '../../src/wire/report/isolator-report.ts';
@@ -7,11 +9,18 @@ import { Scene } from './scene.ts';
 
 type Isolators = readonly { readonly name: string; readonly value: unknown }[];
 
+/** A pod of one app, and what the two ask for. */
+interface Limited {
+  readonly name: string;
+  readonly app: Isolators;
+  readonly pod?: Isolators;
+}
+
 /**
  * What apps and pods ask for. A limit that is above all that the board has is none that it
  * enforces.
  */
-const pods: readonly { readonly name: string; readonly app: Isolators; readonly pod?: Isolators }[] = [
+const chosen: readonly Limited[] = [
   {
     name: 'whole',
     app: [
@@ -52,6 +61,37 @@ const pods: readonly { readonly name: string; readonly app: Isolators; readonly 
     ],
   },
 ];
+
+const quantity = (min: number, max: number, ...suffixes: readonly string[]) =>
+  fc.tuple(fc.integer({ min, max }), fc.constantFrom(...suffixes)).map(([number, suffix]) => ({
+    limit: `${number}${suffix}`,
+  }));
+
+/** Limits that a process can live with, in the forms that manifests have. */
+const limits: fc.Arbitrary<Isolators> = fc
+  .record({
+    'resource/memory': fc.oneof(
+      quantity(16, 400, 'Mi', 'M'),
+      quantity(16_000, 400_000, 'Ki', 'k'),
+      // In whole pages or not: only the first can be enforced as written.
+      quantity(4096, 100_000, '').map(({ limit }) => ({ limit: `${Number(limit) * 4096}` })),
+      quantity(16_000_000, 400_000_000, ''),
+    ),
+    'resource/cpu': fc.oneof(
+      quantity(20, 4000, 'm'),
+      quantity(1, 4, ''),
+      fc.integer({ min: 20, max: 1999 }).map((thousandths) => ({ limit: (thousandths / 1000).toFixed(3) })),
+    ),
+    'wherry/tasks': quantity(16, 4_194_304, ''),
+  })
+  .map((values) => Object.entries(values).map(([name, value]) => ({ name, value })));
+
+const seed = Number(process.env['WHERRY_SEED'] ?? randomInt(2 ** 31));
+const random: readonly Limited[] = fc
+  .sample(fc.record({ app: limits, pod: limits }), { seed, numRuns: 4 })
+  .map((isolators, index) => ({ name: `random${index}`, ...isolators }));
+
+const pods = [...chosen, ...random];
 
 /** Needs a /proc/sys that can be written. */
 const sysctl = [{ name: 'os/unix/sysctl', value: { 'kernel.msgmax': '4096' } }];
@@ -125,7 +165,7 @@ describe.each(oneBoard)('what is reported as enforced on %s', (boardName) => {
       for (const { file, value } of outcome === 'enforced' ? rules : []) {
         const path = `${await groupOf(name, app)}/${file}`;
         const kernel = (await scene.board.check(`cat ${path}`)).trim();
-        expect(`${isolator}: ${file} ${kernel}`).toBe(`${isolator}: ${file} ${value}`);
+        expect(`${isolator}: ${file} ${kernel}`, `WHERRY_SEED=${seed}`).toBe(`${isolator}: ${file} ${value}`);
         compared++;
       }
     }

@@ -1,11 +1,21 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, watch, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  watch,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { freePort } from '../../qemu/free-port.ts';
 import { wherry } from '../support/recording-terminal.ts';
 
 const root = new URL('../..', import.meta.url).pathname;
@@ -60,10 +70,10 @@ async function statusOf(child: ChildProcess): Promise<unknown> {
 }
 
 /** A port where somebody listens and says nothing. */
-async function silentPort(): Promise<number> {
+async function silentPort(host = '127.0.0.1'): Promise<number> {
   const server = createServer();
   servers.push(server);
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(0, host, resolve));
   return (server.address() as AddressInfo).port;
 }
 
@@ -124,6 +134,37 @@ describe('a start that fails ends the command', () => {
     const { child, err } = start('--fleet', `dev${taken}`, 'dev', taken, String(port), free, '0');
     expect(await statusOf(child)).toBe(64);
     expect(err()).toContain(`cannot listen on 127.0.0.1:${port}: another program listens there`);
+  });
+
+  it('when the broker’s port is taken on all addresses', async () => {
+    const port = await silentPort('0.0.0.0');
+    const { child, err } = start(
+      '--fleet',
+      'dev-all',
+      'dev',
+      '--broker-port',
+      `${port}`,
+      '--image-port',
+      '0',
+    );
+    expect(await statusOf(child)).toBe(64);
+    expect(err()).toContain(`cannot listen on 127.0.0.1:${port}: another program listens there`);
+  });
+
+  it('when the broker would have the port of the image server', async () => {
+    const port = String(await freePort());
+    const { child, err } = start('--fleet', 'dev-own', 'dev', '--broker-port', port, '--image-port', port);
+    expect(await statusOf(child)).toBe(64);
+    expect(err()).toContain('--broker-port and --image-port are the same; choose two ports');
+    expect(readdirSync(place)).not.toContain('dev-own');
+  });
+
+  it('when an IPv6 address is not of this machine, and its fleet has it in brackets', async () => {
+    const ports = ['--broker-port', '1883', '--image-port', '0'];
+    const { child, err } = start('--fleet', 'dev-six', 'dev', '--host', '2001:db8::7', ...ports);
+    expect(await statusOf(child)).toBe(64);
+    expect(err()).toContain('cannot listen on [2001:db8::7]:0: ');
+    expect(readFileSync(join(place, 'dev-six/fleet.toml'), 'utf8')).toContain('"mqtt://[2001:db8::7]:1883"');
   });
 
   it('when the address is not of this machine, and says that', async () => {

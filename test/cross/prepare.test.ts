@@ -115,7 +115,7 @@ describe('prepare.sh', () => {
     expect(status).toBe(0);
   });
 
-  it.each(['mosquitto', 'tinyproxy', 'docker-registry'])(
+  it.each(['mosquitto', 'nginx', 'tinyproxy', 'docker-registry'])(
     'leaves no service running that it installed: %s',
     async (name) => {
       const { calls } = await prepare({ MISSING: name });

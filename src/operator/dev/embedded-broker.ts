@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import type { Aedes } from 'aedes';
 import { Refusal } from '../../core/refusal/index.ts';
-import { listen } from './listen.ts';
+import { listen, urlHost } from './listen.ts';
 
 export interface EmbeddedBroker {
   readonly port: number;
@@ -41,7 +41,7 @@ export async function startEmbeddedBroker(options: {
   });
   return {
     port,
-    url: `mqtt://${options.host.includes(':') ? `[${options.host}]` : options.host}:${port}`,
+    url: `mqtt://${urlHost(options.host)}:${port}`,
     async retain(topic, payload) {
       const packet = {
         cmd: 'publish',

@@ -5,7 +5,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { join, sep } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { parseRange } from './byte-range.ts';
-import { listen } from './listen.ts';
+import { listen, urlHost } from './listen.ts';
 
 /** One answered request. */
 export interface Access {
@@ -61,7 +61,7 @@ export async function startImageServer(options: ImageServerOptions): Promise<Ima
   const port = await listen(server, options.host, options.port);
   return {
     port,
-    url: `http://${options.host.includes(':') ? `[${options.host}]` : options.host}:${port}`,
+    url: `http://${urlHost(options.host)}:${port}`,
     async close() {
       const closed = once(server, 'close');
       server.close();

@@ -3,3 +3,4 @@
  */
 export { startEmbeddedBroker } from './embedded-broker.ts';
 export { type Access, startImageServer } from './image-server.ts';
+export { urlHost } from './listen.ts';

@@ -21,9 +21,14 @@ export async function listen(server: Server, host: string, port: number): Promis
   } catch (cause) {
     const { code = '', message } = cause as NodeJS.ErrnoException;
     const reason = reasons[code] ?? message;
-    throw new Refusal('input-invalid', `cannot listen on ${host}:${port}: ${reason}`, { cause });
+    throw new Refusal('input-invalid', `cannot listen on ${urlHost(host)}:${port}: ${reason}`, { cause });
   }
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('a TCP server has an address');
   return address.port;
+}
+
+/** An address as URLs have it: IPv6 in brackets (RFC 3986 §3.2.2). */
+export function urlHost(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
 }

@@ -12,18 +12,21 @@ export class DownloadError extends Refusal {
   override readonly code: DownloadCode;
   readonly resumable: boolean;
   readonly final: boolean;
+  /** How long the server wants to be left alone; 0 when it did not say. */
+  readonly retryAfterMs: number;
 
   /** @param options.final when absent: what is not resumable is final */
   constructor(
     code: DownloadCode,
     message: string,
-    options: { resumable: boolean; final?: boolean; cause?: unknown },
+    options: { resumable: boolean; final?: boolean; retryAfterMs?: number; cause?: unknown },
   ) {
     super(code, message, options.cause === undefined ? {} : { cause: options.cause });
     this.name = 'DownloadError';
     this.code = code;
     this.resumable = options.resumable;
     this.final = options.final ?? !options.resumable;
+    this.retryAfterMs = options.retryAfterMs ?? 0;
   }
 }
 

@@ -4,7 +4,7 @@ import { BodyPieces } from './body-pieces.ts';
 import { DownloadError, RangeRefused, SourceChanged } from './download-error.ts';
 import { reasonOf, type HttpClient, type HttpResponse } from './http-client.ts';
 import { JobBudget } from './job-budget.ts';
-import { isTransientStatus, judgeResponse, strongValidator } from './response-range.ts';
+import { judgeResponse, strongValidator, withCoding } from './response-range.ts';
 import { TransferRate } from './transfer-rate.ts';
 
 /** Where bytes that we hold came from: enough to continue them safely. */
@@ -60,6 +60,18 @@ export const defaultPatience: DownloadPatience = {
   maxDelayMs: 30_000,
 };
 
+/**
+ * How long to wait before the next round of tries. With full jitter, so that a fleet whose server
+ * went away does not come back in step; at least what the server asked for, but never longer than
+ * `maxDelayMs`.
+ * @param round how many rounds were in vain, from 1
+ */
+export function delayMs(patience: DownloadPatience, random: Random, round: number, askedMs: number): number {
+  const { firstDelayMs, maxDelayMs } = patience;
+  const longestMs = Math.min(maxDelayMs, firstDelayMs * 2 ** Math.max(0, round - 1));
+  return Math.min(maxDelayMs, askedMs + longestMs * random.fraction());
+}
+
 export interface DownloadPorts {
   readonly clock: Clock;
   readonly random: Random;
@@ -112,6 +124,7 @@ export class Download implements AsyncIterable<Buffer> {
     const mirrors = [...urls];
     let at = 0;
     let idle = 0;
+    let askedMs = 0;
     let source = this.#request.source;
     while (this.#offset < expectedBytes) {
       const url = mirrors[at % mirrors.length];
@@ -134,12 +147,16 @@ export class Download implements AsyncIterable<Buffer> {
         continue;
       }
       idle = this.#offset > before ? 1 : idle + 1;
+      askedMs = Math.max(askedMs, failure.retryAfterMs);
       if (failure.final)
         mirrors.splice(at % mirrors.length, 1); // this server does not have the file, or not for us
       else at += 1;
       if (mirrors.length === 0) throw failure;
       if (this.#budget.isOutOfTries || idle >= this.#patience.idleTries * mirrors.length) throw failure;
-      if (!failure.final && at % mirrors.length === 0) await this.#pause(Math.floor(idle / mirrors.length));
+      if (at === 0 || at % mirrors.length > 0) continue;
+      const { clock, random } = this.#ports;
+      await clock.sleep(delayMs(this.#patience, random, Math.floor(idle / mirrors.length), askedMs));
+      askedMs = 0;
     }
   }
 
@@ -229,7 +246,7 @@ export class Download implements AsyncIterable<Buffer> {
         if (this.#offset + fresh.length > expectedBytes) {
           throw new DownloadError(
             'download-too-large',
-            `${from} sends more than the ${expectedBytes} bytes`,
+            `${withCoding(from, body.headers)} sends more than the ${expectedBytes} bytes`,
             {
               resumable: false,
             },
@@ -243,12 +260,12 @@ export class Download implements AsyncIterable<Buffer> {
         // the rest.
         throw new DownloadError(
           status === 206 ? 'download-failed' : 'download-truncated',
-          `${from} ended after ${this.#offset} of ${expectedBytes} bytes`,
+          `${withCoding(from, body.headers)} ended after ${this.#offset} of ${expectedBytes} bytes`,
           { resumable: status === 206 },
         );
       }
     } catch (error) {
-      if (error instanceof DownloadError) throw withStatus(error, status);
+      if (error instanceof DownloadError) throw error;
       // The caller's own wish to stop comes back as it is.
       if (error instanceof Error && error.name === 'AbortError') throw error;
       throw new DownloadError(
@@ -263,21 +280,6 @@ export class Download implements AsyncIterable<Buffer> {
       await watchdog;
     }
   }
-
-  /** Full jitter, so that a fleet whose server went away does not come back in step. */
-  async #pause(round: number): Promise<void> {
-    const { firstDelayMs, maxDelayMs } = this.#patience;
-    const longestMs = Math.min(maxDelayMs, firstDelayMs * 2 ** Math.max(0, round - 1));
-    await this.#ports.clock.sleep(longestMs * this.#ports.random.fraction());
-  }
-}
-
-/**
- * A status that will not change (404, 403) rules the mirror out; another may be better in a second.
- */
-function withStatus(error: DownloadError, status: number): DownloadError {
-  if (status === 200 || status === 206 || status === 416 || isTransientStatus(status)) return error;
-  return new DownloadError(error.code, error.message, { resumable: error.resumable, final: true });
 }
 
 /** The address without what may be secret. */

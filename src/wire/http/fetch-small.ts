@@ -1,7 +1,7 @@
 import { DownloadError } from './download-error.ts';
-import { defaultPatience, type DownloadPorts } from './download.ts';
+import { defaultPatience, delayMs, type DownloadPorts } from './download.ts';
 import { reasonOf } from './http-client.ts';
-import { isTransientStatus } from './response-range.ts';
+import { refusedStatus } from './response-range.ts';
 
 /**
  * A file of at most `maxBytes`, whole in memory; the mirrors are tried in order.
@@ -19,6 +19,7 @@ export async function fetchSmall(
   for (let round = 0; round < patience.idleTries; round += 1) {
     failure = undefined;
     let transient = false;
+    let askedMs = 0;
     for (const url of urls) {
       try {
         const body = await smallBody(ports, url, maxBytes, patience.windowMs);
@@ -26,12 +27,13 @@ export async function fetchSmall(
       } catch (error) {
         if (!(error instanceof DownloadError)) throw error;
         failure = error;
+        askedMs = Math.max(askedMs, error.retryAfterMs);
         transient ||= !error.final;
       }
     }
     if (failure === undefined || !transient) break;
-    const longestMs = Math.min(patience.maxDelayMs, patience.firstDelayMs * 2 ** round);
-    if (round + 1 < patience.idleTries) await ports.clock.sleep(longestMs * ports.random.fraction());
+    if (round + 1 < patience.idleTries)
+      await ports.clock.sleep(delayMs(patience, ports.random, round + 1, askedMs));
   }
   if (failure !== undefined) throw failure;
   return undefined;
@@ -50,10 +52,7 @@ async function smallBody(
   }
   if (status !== 200) {
     body.destroy();
-    throw new DownloadError('download-failed', `${from} answered with status ${status}`, {
-      resumable: true,
-      final: !isTransientStatus(status),
-    });
+    throw refusedStatus(from, status, body.headers);
   }
   const timer = new AbortController();
   const late = ports.clock.sleep(patienceMs, timer.signal).then(

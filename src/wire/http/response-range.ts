@@ -36,7 +36,7 @@ export function judgeResponse(
 ): BodyRange {
   switch (status) {
     case 200:
-      judgeSize(named(from, headers), headers['content-length'], wanted.expectedBytes);
+      judgeSize(withCoding(from, headers), headers['content-length'], wanted.expectedBytes);
       return { skipBytes: wanted.offset };
     case 206:
       return { skipBytes: wanted.offset - judgeContentRange(from, headers['content-range'], wanted) };
@@ -49,17 +49,32 @@ export function judgeResponse(
       throw truncated(from, size, wanted.expectedBytes);
     }
     default:
-      throw new DownloadError('download-failed', `${from} answered with status ${status}`, {
-        resumable: true,
-      });
+      throw refusedStatus(from, status, headers);
   }
+}
+
+/** A status that brings nothing of the file. */
+export function refusedStatus(from: string, status: number, headers: IncomingHttpHeaders): DownloadError {
+  return new DownloadError('download-failed', `${from} answered with status ${status}`, {
+    resumable: true,
+    final: !isTransientStatus(status),
+    retryAfterMs: retryAfterMs(headers['retry-after']),
+  });
+}
+
+/**
+ * `Retry-After` in seconds (RFC 9110 §10.2.3). Its other form, a date, has no effect: a device's
+ * clock may be wrong.
+ */
+function retryAfterMs(header: string | undefined): number {
+  return /^\d{1,9}$/.test(header ?? '') ? Number(header) * 1000 : 0;
 }
 
 /**
  * No coding is asked for. A server may name one of a file that is compressed anyway, which changes
  * no byte; something on the way that compresses changes the size.
  */
-function named(from: string, headers: IncomingHttpHeaders): string {
+export function withCoding(from: string, headers: IncomingHttpHeaders): string {
   const coding = headers['content-encoding'];
   return coding === undefined ? from : `${from} (in Content-Encoding ${JSON.stringify(coding.slice(0, 40))})`;
 }

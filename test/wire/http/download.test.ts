@@ -180,6 +180,47 @@ describe('a download', () => {
     expect(used.clock.delays).toEqual([1000, 2000, 4000, 8000]);
   });
 
+  describe('waits as long as a busy server asks for (RFC 9110 §10.2.3)', () => {
+    const unasked = [1000, 2000, 4000, 8000];
+    const answers: [status: number, retryAfter: string, delays: number[]][] = [
+      [503, '5', [6000, 7000, 9000, 13_000]],
+      [429, '0', unasked],
+      // Never longer than the longest pause that it makes by itself.
+      [429, '20', [21_000, 22_000, 24_000, 28_000]],
+      [503, '3600', [30_000, 30_000, 30_000, 30_000]],
+      [503, '999999999', [30_000, 30_000, 30_000, 30_000]],
+      // The clock here may be wrong.
+      [429, 'Fri, 31 Dec 2999 23:59:59 GMT', unasked],
+      [503, '-5', unasked],
+      [503, '1e9', unasked],
+    ];
+    it.each(answers)('[C239] status %d, Retry-After: %s', async (status, retryAfter, delays) => {
+      const busy = await server((_, response) =>
+        response.writeHead(status, { 'retry-after': retryAfter }).end(),
+      );
+      const used = [ports(), ports()] as const;
+      await codeOf(collect(new Download(used[0], request([`${busy.url}/a.aci`]))));
+      await codeOf(fetchSmall(used[1], [`${busy.url}/a.aci.asc`], 100));
+      expect(used.map(({ clock }) => clock.delays)).toEqual([delays, delays]);
+    });
+
+    it('[C239] asks the other mirrors at once, and waits before it asks the busy one again', async () => {
+      let asked = 0;
+      const busy = await server((message, response) => {
+        asked += 1;
+        if (asked === 1) response.writeHead(429, { 'retry-after': '7' }).end();
+        else staticFile(content)(message, response);
+      });
+      const empty = await server((_, response) => response.writeHead(404).end());
+      const used = ports();
+      const got = await collect(new Download(used, request([`${busy.url}/a`, `${empty.url}/a`])));
+      expect(got.equals(content)).toBe(true);
+      expect(empty.requests).toHaveLength(1);
+      // On top of the pause after two tries in vain.
+      expect(used.clock.delays).toEqual([7000 + 2000]);
+    });
+  });
+
   it('gives up on a server that sends one byte per connection', async () => {
     let sent = 0;
     const { url, requests } = await server((_, response) => {

@@ -1,15 +1,20 @@
 import { FleetDirectory } from '../../../operator/fleet/index.ts';
-import { startEmbeddedBroker, startImageServer, type Access } from '../../../operator/dev/index.ts';
-import { isRefusal } from '../../../core/refusal/index.ts';
+import { startEmbeddedBroker, startImageServer, urlHost, type Access } from '../../../operator/dev/index.ts';
+import { isRefusal, Refusal } from '../../../core/refusal/index.ts';
 import { deviceTopics } from '../../../wire/report/index.ts';
 import type { Context } from '../../context.ts';
 import { formatBytes } from '../../format.ts';
 import type { DevFlags } from '../../flags.ts';
 import { createFleet } from './fleet.ts';
 
+/** How this machine calls itself where it listens on all its addresses. */
+const loopbackOf: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' };
+
 /** `wherry dev`: serves until Ctrl-C. */
 export async function dev(context: Context, flags: DevFlags): Promise<void> {
   const { terminal } = context;
+  if (flags.brokerPort !== 0 && flags.brokerPort === flags.imagePort)
+    throw new Refusal('usage', '--broker-port and --image-port are the same; choose two ports');
   const fleet = await openOrCreate(context, flags);
   const tell = (event: object, text: string) => terminal.out(context.json ? JSON.stringify(event) : text);
   const images = await startImageServer({
@@ -70,7 +75,7 @@ async function openOrCreate(context: Context, flags: DevFlags): Promise<FleetDir
     return await FleetDirectory.open(context.fleetPath);
   } catch (error) {
     if (!isRefusal(error, 'not-found')) throw error;
-    const host = flags.host === '0.0.0.0' ? '127.0.0.1' : flags.host;
+    const host = urlHost(loopbackOf[flags.host] ?? flags.host);
     const broker = `mqtt://${host}:${flags.brokerPort || 1883}`;
     const { fleet } = await createFleet(context, 'dev', broker, `http://${host}:${flags.imagePort || 8080}`);
     context.terminal.err(`made the fleet dev in ${fleet.path}\n`);

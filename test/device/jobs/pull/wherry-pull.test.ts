@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import type { RequestListener } from 'node:http';
 import { join } from 'node:path';
@@ -6,7 +5,6 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { decodePullProgress, pullFiles } from '../../../../src/device/jobs/pull/pull-job-codec.ts';
 import type { PullJob, PullResult } from '../../../../src/device/jobs/pull/pull-job.ts';
 import {
-  fakeBuilder,
   gnupgSigner,
   jobFor,
   temporaryDirectory,
@@ -14,11 +12,17 @@ import {
   type Signer,
   type TestImage,
 } from '../../../support/test-image.ts';
+import {
+  preparePull,
+  type PullEnd,
+  pullJobId,
+  pullResult as resultIn,
+  runPullProgram,
+} from '../../../support/pull-program.ts';
 import { requireSecret } from '../../../../src/device/agent/require-secret.ts';
 import { serve, staticFile, type TestServer } from '../../../support/test-server.ts';
 import { startTinyProxy } from '../../../support/tinyproxy.ts';
 
-const jobId = 'a'.repeat(32);
 let signer: Signer;
 let image: TestImage;
 let server: TestServer;
@@ -59,54 +63,31 @@ beforeEach(() => {
 afterEach(() => remove());
 
 /** Runs the program as its unit does. */
-async function wherryPull(
-  job: string,
-  started: (stop: () => void) => void = () => undefined,
+function wherryPull(
+  started?: (stop: () => void) => void,
   environment: NodeJS.ProcessEnv = {},
-): Promise<{ status: number | null; said: string }> {
-  const program = join(import.meta.dirname, '../../../../src/device/jobs/unit/unit-programs.ts');
-  const child = spawn(process.execPath, ['--import', 'tsx', program, 'pull', job], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-    env: {
-      ...process.env,
-      WHERRY_PARTIAL: join(root, 'partial'),
-      WHERRY_RUN: join(root, 'run'),
-      WHERRY_MKFS_EROFS: fakeBuilder(join(root, 'tools')),
-      ...environment,
-    },
-  });
-  started(() => child.kill('SIGTERM'));
-  let said = '';
-  child.stderr.on('data', (text: Buffer) => (said += text.toString()));
-  const status = await new Promise<number | null>((resolve) => child.once('close', resolve));
-  return { status, said };
+): Promise<PullEnd> {
+  return runPullProgram(root, { environment, ...(started === undefined ? {} : { started }) });
 }
 
 function prepare(path = '/app.aci', more: Partial<PullJob> = {}): string {
-  const directory = join(root, 'partial', jobId);
-  mkdirSync(directory, { recursive: true });
   const job = { ...jobFor(image, [`${server.url}${path}`], [signer.publicKey]), ...more };
-  writeFileSync(join(directory, 'job.cbor'), pullFiles.encodeJob(job));
-  return directory;
-}
-
-function resultIn(directory: string): PullResult {
-  return pullFiles.decodeResult(readFileSync(join(directory, 'result.cbor')));
+  return preparePull(root, job);
 }
 
 describe('wherry-pull', () => {
   it('leaves an object and a result, and writes its progress to memory', async () => {
     const directory = prepare();
-    expect(await wherryPull(jobId)).toEqual({ status: 0, said: '' });
+    expect(await wherryPull()).toEqual({ status: 0, said: '' });
     expect(resultIn(directory)).toMatchObject({ ok: true, imageId: image.id });
     expect(readdirSync(directory).sort()).toEqual(['job.cbor', 'object.erofs', 'result.cbor']);
-    const progress = decodePullProgress(readFileSync(join(root, 'run/pull', jobId, 'progress.cbor')));
+    const progress = decodePullProgress(readFileSync(join(root, 'run/pull', pullJobId, 'progress.cbor')));
     expect(progress).toEqual({ receivedBytes: image.aci.length, totalBytes: image.aci.length });
   });
 
   it('leaves a refusal as a result and in the journal, and ends with status 0', async () => {
     const directory = prepare('/gone.aci');
-    const { status, said } = await wherryPull(jobId);
+    const { status, said } = await wherryPull();
     expect(status).toBe(0);
     expect(resultIn(directory)).toMatchObject({ ok: false, code: 'image-signature-missing' });
     expect(said).toMatch(/^<4>example.com\/app: there is no signature at .* \(image-signature-missing\)\n$/);
@@ -115,7 +96,7 @@ describe('wherry-pull', () => {
 
   it('stopped during a download, keeps it for the next run and leaves no verdict', async () => {
     const directory = prepare();
-    const ended = await wherryPull(jobId, (stop) => (onHalf = stop));
+    const ended = await wherryPull((stop) => (onHalf = stop));
     expect(ended).toEqual({ status: 1, said: '<5>stopped before the image was complete\n' });
     expect(readdirSync(directory).sort()).toEqual(['download', 'download.meta', 'job.cbor']);
   });
@@ -124,7 +105,7 @@ describe('wherry-pull', () => {
     /** One process that is ended when half of the image has come, and how much it left. */
     async function half(): Promise<{ directory: string; heldBytes: number }> {
       const directory = prepare();
-      await wherryPull(jobId, (stop) => (onHalf = stop));
+      await wherryPull((stop) => (onHalf = stop));
       onHalf = undefined;
       server.requests.length = 0;
       const heldBytes = statSync(join(directory, 'download')).size;
@@ -135,7 +116,7 @@ describe('wherry-pull', () => {
 
     it('[C30] requests only the rest, if the file is the same (RFC 9110 §13.1.5)', async () => {
       const { directory, heldBytes } = await half();
-      await wherryPull(jobId);
+      await wherryPull();
       expect(resultIn(directory)).toMatchObject({
         ok: true,
         downloadedBytes: image.aci.length - heldBytes,
@@ -148,7 +129,7 @@ describe('wherry-pull', () => {
       // What lies there is of the old file.
       writeFileSync(join(directory, 'download'), Buffer.alloc(heldBytes, 'of the old file'));
       serving = staticFile(image.aci, '"v2"');
-      await wherryPull(jobId);
+      await wherryPull();
       expect(resultIn(directory)).toMatchObject({ ok: true, imageId: image.id });
       expect(asked()).toEqual([
         { path: '/app.aci', range: `bytes=${heldBytes}-`, ifRange: '"v1"' },
@@ -162,7 +143,7 @@ describe('wherry-pull', () => {
         response.writeHead(200, { 'content-length': image.aci.length, etag: '"v1"' });
         response.end(image.aci);
       };
-      await wherryPull(jobId);
+      await wherryPull();
       expect(resultIn(directory)).toMatchObject({ ok: true, downloadedBytes: image.aci.length });
       expect(asked()).toHaveLength(1);
     });
@@ -170,7 +151,7 @@ describe('wherry-pull', () => {
     it('keeps what it has when the server refuses the credentials', async () => {
       const { directory, heldBytes } = await half();
       serving = (_, response) => response.writeHead(401).end();
-      await wherryPull(jobId);
+      await wherryPull();
       expect(resultIn(directory)).toMatchObject({ ok: false, code: 'download-failed' });
       expect(statSync(join(directory, 'download')).size).toBe(heldBytes);
     });
@@ -193,7 +174,7 @@ describe('wherry-pull', () => {
           `["${new URL(server.url).host}"]\ntoken = "s3cret"\nplain = true\n["${url}"]\nuser = "fleet"\npassword = "pr0xy"\n`,
         );
         const misled = { HTTP_PROXY: 'http://127.0.0.1:1', NO_PROXY: '*' };
-        expect(await wherryPull(jobId, undefined, { ...misled, ...environment })).toEqual({
+        expect(await wherryPull(undefined, { ...misled, ...environment })).toEqual({
           status: 0,
           said: '',
         });
@@ -210,7 +191,7 @@ describe('wherry-pull', () => {
     it('[C73] says what to do without secrets, and names a wrong file, never its content', async () => {
       const directory = prepare('/guarded/app.aci');
       const environment = loaded('# none');
-      const { said } = await wherryPull(jobId, undefined, environment);
+      const { said } = await wherryPull(undefined, environment);
       const where = `["${new URL(server.url).host}"]`;
       expect(said).toBe(
         `<4>example.com/app: ${server.url}/guarded/app.aci.asc answered with status 401: it requires credentials: put user and password, or token, into /etc/wherry/credentials.toml below ${where} (download-failed)\n`,
@@ -218,7 +199,7 @@ describe('wherry-pull', () => {
       const file = join(environment['CREDENTIALS_DIRECTORY'] ?? '', 'credentials.toml');
       chmodSync(file, 0o600);
       writeFileSync(file, '["a"]\ntoken = s3cret\n');
-      const broken = await wherryPull(jobId, undefined, environment);
+      const broken = await wherryPull(undefined, environment);
       expect(broken).toEqual({
         status: 0,
         said: '<4>/etc/wherry/credentials.toml: line 2 is not TOML (config-invalid)\n',
@@ -231,7 +212,7 @@ describe('wherry-pull', () => {
     const proxy = await startTinyProxy();
     try {
       prepare();
-      await wherryPull(jobId, undefined, { http_proxy: `http://${proxy.name}` });
+      await wherryPull(undefined, { http_proxy: `http://${proxy.name}` });
     } finally {
       await proxy.stop();
     }
@@ -241,7 +222,7 @@ describe('wherry-pull', () => {
   it.each([`../${'a'.repeat(29)}`, '', 'b'.repeat(32)])(
     'fails when there is no job %j',
     async (job) => {
-      expect(await wherryPull(job)).toMatchObject({ status: 1 });
+      expect(await runPullProgram(root, { job })).toMatchObject({ status: 1 });
     },
     20_000,
   );
