@@ -67,20 +67,23 @@ const quantity = (min: number, max: number, ...suffixes: readonly string[]) =>
     limit: `${number}${suffix}`,
   }));
 
-/** Limits that a process can live with, in the forms that manifests have. */
+/**
+ * Limits with which an app starts within its time on an emulated board too, in the forms that
+ * manifests have.
+ */
 const limits: fc.Arbitrary<Isolators> = fc
   .record({
     'resource/memory': fc.oneof(
-      quantity(16, 400, 'Mi', 'M'),
-      quantity(16_000, 400_000, 'Ki', 'k'),
+      quantity(48, 400, 'Mi', 'M'),
+      quantity(48_000, 400_000, 'Ki', 'k'),
       // In whole pages or not: only the first can be enforced as written.
-      quantity(4096, 100_000, '').map(({ limit }) => ({ limit: `${Number(limit) * 4096}` })),
-      quantity(16_000_000, 400_000_000, ''),
+      quantity(12_000, 100_000, '').map(({ limit }) => ({ limit: `${Number(limit) * 4096}` })),
+      quantity(48_000_000, 400_000_000, ''),
     ),
     'resource/cpu': fc.oneof(
-      quantity(20, 4000, 'm'),
+      quantity(500, 4000, 'm'),
       quantity(1, 4, ''),
-      fc.integer({ min: 20, max: 1999 }).map((thousandths) => ({ limit: (thousandths / 1000).toFixed(3) })),
+      fc.integer({ min: 500, max: 1999 }).map((thousandths) => ({ limit: (thousandths / 1000).toFixed(3) })),
     ),
     'wherry/tasks': quantity(16, 4_194_304, ''),
   })
@@ -137,7 +140,7 @@ describe.each(oneBoard)('what is reported as enforced on %s', (boardName) => {
       },
     }));
     const event = await scene.deploy(scene.desired(wanted), 1_000_000);
-    expect(event.outcome, JSON.stringify(event)).toBe('committed');
+    expect(event.outcome, `WHERRY_SEED=${seed} ${JSON.stringify(event)}`).toBe('committed');
     const report = await scene.report(
       ({ pods: running }) => running.filter(({ healthy }) => healthy).length === pods.length,
     );

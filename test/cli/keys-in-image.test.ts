@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { copyFile, link, mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, link, mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -68,6 +68,24 @@ describe('an image of a directory with a fleet in it', () => {
       '/fleet',
       '/secrets/deploy.key.asc',
       '/secrets/images.key.asc',
+    ]);
+  });
+
+  it.each<[form: string, change: (key: string) => string | Buffer]>([
+    ['with other line ends', (key) => key.replaceAll('\n', '\r\n')],
+    ['behind other text', (key) => `the key of our images:\n${key}`],
+    ['indented, as in YAML', (key) => `key: |\n${key.replace(/^/gm, '    ')}`],
+    ['as a string of JSON', (key) => JSON.stringify({ key })],
+    ['without its armor', (key) => Buffer.from(/\n\n([^=]*)/.exec(key)?.[1] ?? '', 'base64')],
+  ])('has no copy of a key in another form: %s', async (_, change) => {
+    const key = await readFile(at('fleet/keys/images.key.asc'), 'utf8');
+    await writeFile(at('bin/other'), change(key));
+    await copyFile(at('fleet/keys/images.pub.asc'), at('bin/public.asc'));
+    expect((await build()).err).toMatch(/^left out \/bin\/other: it is a copy of .*images\.key\.asc/m);
+    expect(filesOf(at('web.aci')).filter((name) => name.startsWith('rootfs/bin/'))).toEqual([
+      'rootfs/bin/',
+      'rootfs/bin/public.asc',
+      'rootfs/bin/true',
     ]);
   });
 

@@ -16,7 +16,12 @@ interface Secret {
   readonly what: string;
   readonly identity: string;
   readonly content: Buffer | undefined;
+  /** What an armored key says, in base64 without line ends. */
+  readonly body: string | undefined;
 }
+
+/** A key in another form has about the size of the key; one inside of a file, that of the file. */
+const maxCopyBytes = 64 * 1024;
 
 /**
  * What does not belong in an image although it lies in the directory that one is built of: the
@@ -48,9 +53,11 @@ export async function notForImages(fleetPath: string, output: string): Promise<L
     const isPart = partsOfFleet.some((part) => part === basename(file));
     if (isPart && (await isFleetDirectory(parent))) return secret('part of a fleet directory');
     if (!status.isFile()) return undefined;
-    for (const { content, what } of secrets) {
-      if (content?.length === status.size && content.equals(await readFile(file)))
-        return secret(`a copy of ${what}`);
+    const mayBeCopy = secrets.length > 0 && status.size <= maxCopyBytes;
+    if (mayBeCopy || secrets.some(({ content }) => content?.length === status.size)) {
+      const bytes = await readFile(file);
+      const copied = secrets.find((one) => isCopy(bytes, one));
+      if (copied !== undefined) return secret(`a copy of ${copied.what}`);
     }
     if ((await realpath(parent)) !== outputDirectory) return undefined;
     if (outputs.includes(join(outputDirectory, basename(file)))) {
@@ -82,9 +89,35 @@ async function secretsOf(fleetPath: string): Promise<readonly Secret[]> {
       what: `a secret of the fleet (${basename(file)})`,
       identity,
       content: content?.length === 0 ? undefined : content,
+      body: content === undefined ? undefined : armoredBody(content),
     };
   });
   return (await Promise.all(secrets)).filter((secret) => secret !== undefined);
+}
+
+/**
+ * Whether a file is a secret, or has an armored one in another form: with other line ends, among
+ * other text, escaped in JSON, or without its armor.
+ */
+function isCopy(file: Buffer, { content, body }: Secret): boolean {
+  if (content?.equals(file) === true) return true;
+  if (body === undefined) return false;
+  if (file.includes(Buffer.from(body, 'base64'))) return true;
+  // However it is wrapped, its first line begins so; only then is the rest worth a look.
+  if (!file.includes(body.slice(0, 16))) return false;
+  return file
+    .toString('latin1')
+    .replace(/\s+|\\[rn]/g, '')
+    .includes(body);
+}
+
+/** The body of a private key, of PGP (RFC 9580 §6.2) or of PEM (RFC 7468), without its padding. */
+function armoredBody(content: Buffer): string | undefined {
+  const block =
+    /-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----\r?\n(?:[^\n]*: [^\n]*\n)*([A-Za-z0-9+/\r\n]+)/.exec(
+      content.toString('latin1'),
+    );
+  return block?.[1]?.replace(/[\r\n]/g, '');
 }
 
 async function isFleetDirectory(path: string): Promise<boolean> {
