@@ -75,6 +75,7 @@ async function measureCrowd(
     { name: `left on the board with ${pods} pods, MB`, ours: many.left },
   ];
   if ((await board.run('command -v podman')).status === 0) {
+    for (const { name, ours } of rows) say(`  ${name}: ${ours.toFixed(2)}`);
     say('the same of podman');
     await deploy(1);
     const peer = await besideByPodman(scene, image, pods, apps, say);

@@ -70,7 +70,8 @@ function at(sorted: readonly number[], percent: number): number {
  */
 async function ask(board: Board, unit: string): Promise<Round> {
   const output = await board.check(
-    `spent() {
+    `set -eu -o pipefail
+    spent() {
       cat /sys/fs/cgroup/system.slice/wherry-metadata.service/cpu.stat \\
         /sys/fs/cgroup/system.slice/system-wherry*metadata*.slice/*.service/cpu.stat |
         awk '/^usage_usec/ { sum += $2 } END { print sum / 1000 }'
