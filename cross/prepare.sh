@@ -31,7 +31,7 @@ esac
 # The boards, their disks and their network; the broker, the web server, the proxy and the database that tests use; tools for images of others, which tests compare
 # ours with; what makes images and packages.
 wanted="qemu-system-arm qemu-user qemu-utils ipxe-qemu nbdkit systemd-container slirp4netns iproute2 mosquitto nginx tinyproxy
-    buildah docker-registry postgresql skopeo umoci
+    buildah docker-registry libfaketime postgresql skopeo umoci
     mmdebstrap debian-archive-keyring gnupg e2fsprogs erofs-utils fsverity cpio busybox-static kmod fakeroot file openssl
     $compilers binutils dpkg-dev bzip2 xz-utils zstd"
 

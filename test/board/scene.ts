@@ -326,6 +326,21 @@ export class Scene {
     this.listen();
   }
 
+  /** How many messages of QoS 1 clients have acknowledged; the device is the only one. */
+  get acknowledged(): number {
+    return this.broker.acknowledged;
+  }
+
+  /** Ends every connection to the broker, as a network does. */
+  cutConnections(): void {
+    this.broker.cut();
+  }
+
+  /** Where the broker listens, from this side. */
+  get brokerUrl(): string {
+    return `mqtt://127.0.0.1:${this.broker.port}`;
+  }
+
   async stop(): Promise<void> {
     await this.board.stop();
     await this.broker.close();
@@ -373,6 +388,7 @@ export class Scene {
 class RigBroker {
   readonly port: number;
   onMessage: (topic: string, payload: Uint8Array) => void = () => undefined;
+  acknowledged = 0;
   private readonly aedes: Aedes;
   private readonly server: Server;
   private readonly sockets: Set<Socket>;
@@ -382,6 +398,7 @@ class RigBroker {
     this.aedes = aedes;
     this.server = server;
     this.sockets = sockets;
+    aedes.on('ack', () => this.acknowledged++);
     aedes.on('publish', (packet) => this.onMessage(packet.topic, Buffer.from(packet.payload)));
   }
 
@@ -408,8 +425,12 @@ class RigBroker {
     );
   }
 
-  async close(): Promise<void> {
+  cut(): void {
     for (const socket of this.sockets) socket.destroy();
+  }
+
+  async close(): Promise<void> {
+    this.cut();
     await new Promise<void>((done) => this.server.close(() => done()));
     await new Promise<void>((done) => this.aedes.close(() => done()));
   }
