@@ -123,7 +123,7 @@ describe.each(everyKind)('on %s', (boardName) => {
     },
   );
 
-  itOncePerKind(boardName)(
+  itOnce(boardName)(
     'a second version is deployed, and rolled back by command without a download',
     async () => {
       const first = scene.reports.at(-1)?.currentVersion ?? 0;

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DesiredState } from '../../src/wire/trust/index.ts';
 import { oneBoard } from './board-choice.ts';
 import { type BuiltImage, Scene } from './scene.ts';
-import { type Killed, Kills, type Target } from './soak/kills.ts';
+import { type Killed, Kills, type Target, targets } from './soak/kills.ts';
 import { JournalCheck, type Remains, remainsOf } from './soak/leftovers.ts';
 import { SeededRandom } from './soak/random.ts';
 
@@ -181,10 +181,14 @@ describe.each(oneBoard)('a soak on %s', (boardName) => {
       expect(await fixedPid()).toBe(pid);
       await inspect('after a collection');
       const told = [...outcomes].map(([phase, times]) => `${times} ${phase}`).join(', ');
-      const hits = ['wherryd', 'pull', 'start'].map(
-        (target) => `${killed.filter((one) => one.target === target).length} ${target}`,
+      const hits = targets.map(
+        (target) => [target, killed.filter((one) => one.target === target).length] as const,
       );
-      process.stdout.write(`soak: ${done} deployments (${told}), kills: ${hits.join(', ')}\n`);
+      process.stdout.write(
+        `soak: ${done} deployments (${told}), kills: ${hits.map(([target, times]) => `${times} ${target}`).join(', ')}\n`,
+      );
+      // Of so many, each target is hit.
+      if (kills >= 100) expect(hits.filter(([, times]) => times === 0)).toEqual([]);
     },
     Math.max(600_000, (deployments + kills) * 30_000),
   );

@@ -3,6 +3,7 @@ import { isRefusal } from '../../core/refusal/index.ts';
 import { openJournal } from '../systemd/index.ts';
 import { runDaemon } from './daemon.ts';
 import { exitStatusOf, visitedExitStatus } from './exit-status.ts';
+import { HeapRest } from './heap-rest.ts';
 import { places } from '../host/index.ts';
 
 /**
@@ -12,22 +13,20 @@ import { places } from '../host/index.ts';
 const journal = openJournal();
 /** After the start, and after the last report of a deployment. */
 const heapRestMs = 5000;
-/**
- * The unit lets V8 drop the bytecode of a function that one collection has found unused. The next
- * ones free what only that bytecode needed.
- */
-const collections = 4;
-
-/**
- * The start and each deployment grow the heap by a few megabytes, which V8 would keep while nothing
- * happens. The unit exposes the collector.
- */
-function shrinkHeap(): void {
-  for (let done = 0; done < collections; done++) globalThis.gc?.();
-}
+/** How often to look whether messages have grown the heap. */
+const heapLookMs = 300_000;
 
 async function main(): Promise<void> {
   const stopping = new AbortController();
+  const heap = new HeapRest({
+    // The unit exposes the collector.
+    collect: () => globalThis.gc?.(),
+    usedBytes: () => {
+      const { heapUsed, external } = process.memoryUsage();
+      return heapUsed + external;
+    },
+  });
+  setInterval(() => heap.look(), heapLookMs).unref();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => stopping.abort(new Error(`received ${signal}`)));
   }
@@ -36,7 +35,7 @@ async function main(): Promise<void> {
       journal,
       places,
       configText: readFileSync(places.config, 'utf8'),
-      onRest: () => setTimeout(shrinkHeap, heapRestMs).unref(),
+      onRest: () => setTimeout(() => heap.shrink(), heapRestMs).unref(),
       onCollect: (listener) => process.on('SIGUSR2', listener),
       // The package's build time: the earliest that it can be on a device whose clock has stopped.
       buildTime: Math.floor(statSync(process.argv[1] ?? process.execPath).mtimeMs / 1000),

@@ -16,7 +16,7 @@ export interface Killed {
 /** What the command line of a target contains, its arguments separated by spaces. */
 const commands: Readonly<Record<Target, string>> = {
   wherryd: '^/usr/bin/node .*/wherryd[.]js',
-  pull: '/wherry-pull[.]js ',
+  pull: '^/usr/bin/node .* pull [0-9a-f]{32} ',
   start: '^/bin/sh \\S+/(start-app create|release-app) ',
 };
 
