@@ -109,8 +109,11 @@ async function allDevices(fleet: FleetDirectory, link: FleetLink): Promise<reado
   const devices = [...new Set([...known, ...link.views().map(({ device }) => device)])]
     .filter(isAcName)
     .sort();
-  if (devices.length === 0) throw new Refusal('not-found', 'no device ever reported to this broker');
-  return devices;
+  if (devices.length > 0) return devices;
+  throw new Refusal(
+    'not-found',
+    'this broker gave the report of no device; RabbitMQ gives those of named devices only: list them with --devices-from FILE',
+  );
 }
 
 function newId(nowMs: number): string {

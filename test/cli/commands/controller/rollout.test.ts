@@ -78,6 +78,14 @@ const obeyed = (name: string): string[] =>
   );
 
 describe('wherry rollout', () => {
+  it('has to be given the devices where the broker tells of none', async () => {
+    const refused = await rollout('start', '--all', '--id', 'none', ...good());
+    expect(refused).toMatchObject({
+      status: 64,
+      err: expect.stringContaining('--devices-from FILE') as string,
+    });
+  });
+
   it('brings a version to every device, one wave after the other', async () => {
     const names = someDevices(6);
     const done = await rollout(

@@ -1,0 +1,61 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { named } from '../support/boards.ts';
+import { oneBoard } from './board-choice.ts';
+import { busybox } from './busybox-scene.ts';
+import { type BuiltImage, Scene } from './scene.ts';
+
+/** A pod that takes the way to the broker away for as long as it runs, as a bad VPN would. */
+const takesTheWay = `
+busybox=/usr/bin/busybox
+$busybox ip route add blackhole 10.0.2.2
+trap "$busybox ip route del blackhole 10.0.2.2; exit 0" TERM
+while :; do $busybox sleep 1000 & wait; done`;
+
+/** It waits three minutes, most of them for the next try of a connection: for named boards only. */
+describe.runIf(named !== undefined).each(oneBoard)('a pod that cuts %s off from its broker', (boardName) => {
+  let scene: Scene;
+  let image: BuiltImage;
+
+  beforeAll(async () => {
+    scene = await Scene.start(boardName, {
+      config: '[allow]\ncapabilities = ["default", "CAP_NET_ADMIN"]\n',
+    });
+    image = await scene.image('busybox', [busybox, 'sleep', '1000000']);
+  });
+  afterAll(() => scene.stop());
+
+  const set = (exec?: readonly string[]) => {
+    const isolators = [{ name: 'os/linux/capabilities-retain-set', value: { set: ['CAP_NET_ADMIN'] } }];
+    const app = exec === undefined ? {} : { app: { exec, user: '0', group: '0', isolators } };
+    const state = scene.desired([{ name: 'web', image, app }]);
+    return {
+      ...state,
+      policy: {
+        ...state.policy,
+        probationSeconds: 1,
+        reconnectWindowSeconds: 1,
+        brokerLoss: 'roll-back' as const,
+      },
+    };
+  };
+  const way = () => scene.board.run('ip -4 route show type blackhole');
+
+  it('is undone with the reason, and the device is back [C173]', async () => {
+    const before = set();
+    expect(await scene.deploy(before)).toMatchObject({ outcome: 'committed' });
+    const bad = set([busybox, 'sh', '-c', takesTheWay]);
+    await scene.send(await scene.sign(bad));
+    await scene.board.waitFor('ip -4 route show type blackhole', ({ stdout }) => stdout.includes('10.0.2.2'));
+    // What lies between notices, too: nothing answers a connection that is there already.
+    scene.cutConnections();
+    expect(await scene.answer(bad.version, 240_000)).toMatchObject({
+      outcome: 'rolled-back',
+      code: 'probation-failed',
+      message: expect.stringContaining('broker') as string,
+    });
+    const report = await scene.report(({ deployment }) => deployment?.phase === 'rolled-back');
+    expect(report.currentVersion).toBe(before.version);
+    expect(report.pods.map(({ healthy }) => healthy)).toEqual([true]);
+    expect((await way()).stdout).toBe('');
+  });
+});
