@@ -92,11 +92,14 @@ describe.runIf(isWanted && fasterClock !== undefined).each(oneBoard)(
       deployments += 1;
       if (pid !== '') deployedBytes += (await written()) - before;
     };
-    /** What the kernel counts, when wherryd has come to rest: the least of ten readings. */
+    /**
+     * What the kernel counts, when wherryd has come to rest: the least of ten readings. Clean pages
+     * are of files, and private only while nobody else maps them.
+     */
     const look = async (): Promise<Look> => {
       const output = await scene.board.check(
         `for i in 1 2 3 4 5 6 7 8 9 10; do
-         awk '/^Private_(Clean|Dirty):/ { sum += $2 } END { print sum * 1024 }' /proc/${pid}/smaps_rollup; sleep 1
+         awk '/^Private_Dirty:/ { sum += $2 } END { print sum * 1024 }' /proc/${pid}/smaps_rollup; sleep 1
        done`,
         { timeoutMs: 60_000 },
       );
