@@ -31,6 +31,12 @@ interface LimitRule<K extends LimitKind> {
 }
 
 /**
+ * The most tasks that a kernel of 32-bit words counts (PID_MAX_LIMIT, linux/threads.h). Its
+ * pids.max refuses more, and systemd then leaves the app without a limit.
+ */
+const mostTasks32 = 32_768;
+
+/**
  * Isolator → properties of systemd (systemd.resource-control(5)), on an app's service and on a
  * pod's slice alike.
  */
@@ -109,7 +115,10 @@ const limitRules: { readonly [K in LimitKind]: LimitRule<K> } = {
   },
   'wherry/tasks': {
     controller: 'pids',
-    apply: ({ limit }) => done('enforced', { TasksMax: limit }),
+    apply: ({ limit }, host) =>
+      host.machine === 'arm' && limit > mostTasks32
+        ? done('modified', { TasksMax: mostTasks32 }, 'a 32-bit device has no more')
+        : done('enforced', { TasksMax: limit }),
   },
 };
 
