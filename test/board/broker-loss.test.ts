@@ -11,7 +11,7 @@ $busybox ip route add blackhole 10.0.2.2
 trap "$busybox ip route del blackhole 10.0.2.2; exit 0" TERM
 while :; do $busybox sleep 1000 & wait; done`;
 
-/** It waits three minutes, most of them for the next try of a connection: for named boards only. */
+/** It takes three minutes: for named boards only. */
 describe.runIf(named !== undefined).each(oneBoard)('a pod that cuts %s off from its broker', (boardName) => {
   let scene: Scene;
   let image: BuiltImage;
