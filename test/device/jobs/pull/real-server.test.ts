@@ -1,5 +1,5 @@
 import { randomFillSync } from 'node:crypto';
-import { renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { PullResult } from '../../../../src/device/jobs/pull/pull-job.ts';
@@ -183,6 +183,9 @@ describe('[C30] a pull from nginx', () => {
     const replaceAndCut = (server: Nginx): void => {
       // As an upload does, so that what is being sent stays the old one.
       writeFileSync(join(server.root, 'new'), bytes());
+      // nginx's ETag is size and second: of as many bytes in the same second it would be the same.
+      const minuteAgo = Date.now() / 1000 - 60;
+      utimesSync(join(server.root, 'new'), minuteAgo, minuteAgo);
       renameSync(join(server.root, 'new'), join(server.root, 'app.aci'));
       lastCut(server);
     };

@@ -14,11 +14,11 @@ import {
 } from '../../../support/test-image.ts';
 import {
   preparePull,
-  type PullEnd,
   pullJobId,
   pullResult as resultIn,
   runPullProgram,
 } from '../../../support/pull-program.ts';
+import { type ProgramEnd, runUnitProgram } from '../../../support/unit-program.ts';
 import { requireSecret } from '../../../../src/device/agent/require-secret.ts';
 import { serve, staticFile, type TestServer } from '../../../support/test-server.ts';
 import { startTinyProxy } from '../../../support/tinyproxy.ts';
@@ -66,7 +66,7 @@ afterEach(() => remove());
 function wherryPull(
   started?: (stop: () => void) => void,
   environment: NodeJS.ProcessEnv = {},
-): Promise<PullEnd> {
+): Promise<ProgramEnd> {
   return runPullProgram(root, { environment, ...(started === undefined ? {} : { started }) });
 }
 
@@ -222,7 +222,7 @@ describe('wherry-pull', () => {
   it.each([`../${'a'.repeat(29)}`, '', 'b'.repeat(32)])(
     'fails when there is no job %j',
     async (job) => {
-      expect(await runPullProgram(root, { job })).toMatchObject({ status: 1 });
+      expect(await runUnitProgram(root, 'pull', job)).toMatchObject({ status: 1 });
     },
     20_000,
   );

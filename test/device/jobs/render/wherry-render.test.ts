@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createReadStream, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,6 +16,7 @@ import { collect, mountedImage, type TestImage } from '../../../support/mounted-
 import { file, rootfs } from '../../../support/raw-tar.ts';
 import { OneUnit } from '../../../support/one-unit.ts';
 import { fakeBuilder, temporaryDirectory } from '../../../support/test-image.ts';
+import { type ProgramEnd, runUnitProgram } from '../../../support/unit-program.ts';
 
 let root = '';
 let remove: () => void;
@@ -51,24 +51,10 @@ const rendering = (): Rendering => ({
 });
 
 /** Runs the program as its unit does. */
-async function wherryRender(
-  job: string,
-  builder = fakeBuilder(join(root, 'tools')),
-): Promise<{ status: number | null; said: string }> {
-  const program = join(import.meta.dirname, '../../../../src/device/jobs/unit/unit-programs.ts');
-  const child = spawn(process.execPath, ['--import', 'tsx', program, 'render', job], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-    env: {
-      ...process.env,
-      WHERRY_PARTIAL: join(root, 'partial'),
-      WHERRY_RUN: join(root, 'run'),
-      WHERRY_MKFS_EROFS: builder,
-    },
+function wherryRender(job: string, builder?: string): Promise<ProgramEnd> {
+  return runUnitProgram(root, 'render', job, {
+    environment: builder === undefined ? {} : { WHERRY_MKFS_EROFS: builder },
   });
-  let said = '';
-  child.stderr.on('data', (text: Buffer) => (said += text.toString()));
-  const status = await new Promise<number | null>((resolve) => child.once('close', resolve));
-  return { status, said };
 }
 
 /** A systemd that runs the program when its unit is started. */
