@@ -12,6 +12,8 @@ const path = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 const url = expect.stringMatching(/^AC_METADATA_URL=http:\/\/127\.0\.0\.1:18112\/[0-9a-f]{64}$/) as string;
 const matching = (pattern: RegExp) => expect.stringMatching(pattern) as string;
 const containing = (...lines: string[]) => expect.arrayContaining(lines) as readonly string[];
+/** The first is /dev/null (1,3). */
+const threeDescriptors = ['0 character special file 1,3', '1 socket 0,0', '2 socket 0,0'];
 /**
  * The capabilities(7) of the specification's default, and CAP_CHOWN and CAP_KILL, as the kernel has
  * them.
@@ -154,17 +156,12 @@ const rows: readonly (readonly [string, Process, string, unknown])[] = [
     ['said'],
   ],
   ['[A12.12] what leaks from the host is hidden', 'root', 'readable', []],
-  [
-    '[A12.15] an app has three descriptors, and nothing to read',
-    'root',
-    'descriptors',
-    ['0 /dev/null', '1 socket', '2 socket'],
-  ],
+  ['[A12.15] an app has three descriptors, and nothing to read', 'root', 'descriptors', threeDescriptors],
   [
     '[A12.15] an app of a pod of one has three descriptors, and nothing to read',
     'alone',
     'descriptors',
-    ['0 /dev/null', '1 socket', '2 socket'],
+    threeDescriptors,
   ],
   ['[A12.16] the host name is that of the pod', 'user', 'hostname', ['pair']],
   [
