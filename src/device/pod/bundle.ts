@@ -1,5 +1,4 @@
-import type { App } from '../../image/appc/index.ts';
-import type { Account } from './account.ts';
+import type { Account, App } from '../../image/appc/index.ts';
 import type { AppDevice } from './devices.ts';
 import type { AppIsolation } from './isolation.ts';
 import { secretsTarget } from './secrets.ts';

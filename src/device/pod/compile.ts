@@ -1,7 +1,6 @@
-import { isAcName, labelValue, type App, type PodApp } from '../../image/appc/index.ts';
+import { isAcName, labelValue, type App, type PodApp, resolveAccount } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import { judge, type JudgedApp } from './allow-list.ts';
-import { resolveAccount } from './account.ts';
 import { bundleConfig } from './bundle.ts';
 import type { CompiledPod, PodImage, PodInput } from './compiled-pod.ts';
 import { choosePodNetwork, type DeclaredPorts, hostOnly, networkLimit, portsOf } from '../network/index.ts';
@@ -219,7 +218,7 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
   const settings = context.settings.get(podApp.name) ?? settingsOf(podApp, input, context.schedule);
   const secrets = secretsOf(podApp.name, settings, input);
   refuseOverSecrets(podApp.name, mounts, secrets);
-  const account = resolveAccount(podApp.name, app, image);
+  const account = resolveAccount(`app ${podApp.name}:`, app, image);
   const devices = appDevices(podApp);
   const unit = unitOf(podApp.name, context);
   const sockets = compileSockets(podApp.name, app, unit, context, context.schedule);

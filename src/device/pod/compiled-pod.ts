@@ -1,4 +1,4 @@
-import type { ImageId, ImageManifest, PodManifest } from '../../image/appc/index.ts';
+import type { AccountFacts, ImageId, ImageManifest, PodManifest } from '../../image/appc/index.ts';
 import type { IsolatorReport } from '../../wire/report/index.ts';
 import type { DeclaredPorts, NetworkFacts } from '../network/index.ts';
 import type { AllowList } from './allow-list.ts';
@@ -46,7 +46,7 @@ export interface HostFacts {
  * An image as the compiler needs it: manifest, and what decides user and group (ace.md, aci.md#app
  * user).
  */
-export interface PodImage {
+export interface PodImage extends AccountFacts {
   readonly id: ImageId;
   readonly manifest: ImageManifest;
   /**
@@ -54,11 +54,6 @@ export interface PodImage {
    * it depends on, or the one tree that was rendered of them.
    */
   readonly layers: readonly string[];
-  /** The image's own account files as text; empty when it has none. */
-  readonly passwd: string;
-  readonly group: string;
-  /** Owners of the files that `user` or `group` name by path. */
-  readonly owners: ReadonlyMap<string, { readonly uid: number; readonly gid: number }>;
 }
 
 export interface PodInput {

@@ -1,3 +1,4 @@
+import type { Account } from '../../image/appc/index.ts';
 import { unitText, type ResourceLimits } from '../systemd/index.ts';
 import type { HostFacts } from './compiled-pod.ts';
 import { mountUnitsOf } from './mount-units.ts';
@@ -5,7 +6,6 @@ import { attachScriptPath, imageMount, type PodPlaces } from './places.ts';
 import type { ProbeRules } from './probe.ts';
 import { probeScriptPath } from './probe-script.ts';
 import { releaseScriptPath } from './release-script.ts';
-import type { Account } from './account.ts';
 import type { AppDevice } from './devices.ts';
 import type { AppSecret } from './secrets.ts';
 import type { AppSettings } from './settings.ts';

@@ -3,6 +3,7 @@
  * bytes: it streams, holds limits, writes only to the stream that it is given, and knows neither
  * network, store nor trust.
  */
+export { AccountCollector } from './account-files.ts';
 export { ArchiveTree } from './archive-tree.ts';
 export { asBuffer, compressionOf, readHead, replay, undone } from './decompress.ts';
 export { readImpliedDirectories } from './implied-directories.ts';

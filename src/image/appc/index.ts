@@ -3,6 +3,7 @@
  * pod manifests. Bytes or text in, checked values or a refusal out; no I/O, no clock. It says what
  * a document means, not whether a device can do it.
  */
+export { type Account, type AccountFacts, resolveAccount } from './account.ts';
 export { isTimestamp } from './annotations.ts';
 export { maxAccountId } from './app.ts';
 export {
