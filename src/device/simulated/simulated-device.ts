@@ -198,7 +198,7 @@ export class SimulatedDevice {
       }
       if (phase === 'stage' && faults.has('power')) this.#loseAndRegainPower();
       if (this.#pending !== desired) {
-        const message = `version ${this.#pending?.version ?? 0} took its place`;
+        const message = `version ${this.#pending?.version ?? 0} replaced it`;
         this.#end(desired, { phase: 'superseded', code: 'superseded', message });
         return true;
       }
