@@ -251,7 +251,7 @@ export class Supervisor {
     }
     if (before !== undefined) {
       await this.trust(desired, examined);
-      this.answers.passOver(desired, `a command for ${targetInWords(before.group)} goes first`);
+      this.answers.passOver(desired, `a command for ${targetInWords(before.group)} has precedence`);
       return;
     }
     await this.supersede(desired.version);
