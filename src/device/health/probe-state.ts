@@ -17,7 +17,7 @@ export const notAsked: ProbeState = {
   state: 'starting',
   successes: 0,
   failures: 0,
-  detail: 'was not asked yet',
+  detail: 'was not probed yet',
 };
 
 /** A starting app is probed more often, so that a deployment need not wait for the interval. */
