@@ -136,7 +136,7 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
   }
   // A root that was put on the device is trusted even if no command comes.
   const rooting = roots.settled(signal).catch((error: unknown) => {
-    if (!signal.aborted) journal.log('warning', `the root of trust could not be looked at: ${String(error)}`);
+    if (!signal.aborted) journal.log('warning', `the root of trust could not be checked: ${String(error)}`);
   });
   reporter.request();
   await admitGroup(places.apiSocket, config.api.group, journal);
@@ -146,7 +146,7 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     () => {
       if (world.damaged.length > 0) reporter.request();
     },
-    (error: unknown) => journal.log('warning', `images could not be looked at: ${String(error)}`),
+    (error: unknown) => journal.log('warning', `images could not be checked: ${String(error)}`),
   );
   void looking.then(options.onRest);
   journal.log(

@@ -18,7 +18,7 @@ export interface TrustFiles {
   /** Armored keys that may sign images: all, or those below a name. */
   imageKeys(): ImageKey[];
   /**
-   * All key files of both stores, masked ones included: a revocation in any copy of a key is
+   * All key files of both stores, hidden and masked ones included: a revocation in any copy is
    * effective.
    */
   copies(): readonly string[];

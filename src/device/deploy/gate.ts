@@ -19,7 +19,7 @@ export interface GateFacts {
   /** The boot in which the version was accepted; see `PendingDeployment`. */
   readonly acceptedIn?: string;
   readonly locks: readonly Lock[];
-  /** Whether somebody has approved the version on this device. */
+  /** Whether the version has been approved on this device. */
   readonly approved: boolean;
   /** Whether one of the windows of the activation is open. */
   readonly windowOpen: boolean;

@@ -22,8 +22,9 @@ export interface ProbationTerms {
  */
 export interface World {
   /**
-   * Sees to it that there is room for images and rendered trees besides what is stored, collecting
-   * what nothing needs first. Refuses with `no-space` before a byte is downloaded or written.
+   * Ensures that there is room for images and rendered trees besides the stored objects, and
+   * collects garbage if there is not. Refuses with `no-space` before a byte is downloaded or
+   * written.
    */
   reserve(sizes: readonly ImageSize[], state: DeviceState): Promise<void>;
   /**

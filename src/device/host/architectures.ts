@@ -60,7 +60,7 @@ function whyNoArm32(machine32: string | undefined): string | undefined {
     case 'armv8l':
       return undefined;
     case undefined:
-      return 'whether 32-bit programs run is not known: "systemctl restart wherry-arm32 wherryd" asks the kernel';
+      return 'whether 32-bit programs run is unknown: "systemctl restart wherry-arm32 wherryd" checks that';
     case '':
       return 'the CPU has no 32-bit user space';
     default:

@@ -77,7 +77,7 @@ export async function readLog(choice: LogChoice & { readonly lines: number }): P
       isTime ? 'input-invalid' : 'device-unsupported',
       isTime
         ? `journalctl does not know the time ${JSON.stringify(choice.since)}`
-        : `the journal cannot be read, or not in ${searchMs / 1000} s and ${maxJournalBytes >> 20} MiB; ask for fewer lines${stderr === '' ? '' : `: ${stderr.trim().slice(0, 200)}`}`,
+        : `the journal cannot be read, or not in ${searchMs / 1000} s and ${maxJournalBytes >> 20} MiB; request fewer lines${stderr === '' ? '' : `: ${stderr.trim().slice(0, 200)}`}`,
       { cause },
     );
   }
@@ -103,7 +103,7 @@ export async function followLog(
   if (signal.aborted) end();
   try {
     for await (const line of createInterface({ input: child.stdout })) await write(logLine(line));
-    throw new Refusal('device-unsupported', 'journalctl has ended; ask again');
+    throw new Refusal('device-unsupported', 'journalctl has ended; repeat the request');
   } finally {
     signal.removeEventListener('abort', end);
     end();

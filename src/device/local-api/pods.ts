@@ -61,7 +61,7 @@ export async function changePod(change: PodChange, pod: string, withinMs?: numbe
     if (killed === true) {
       throw new Refusal(
         'not-confirmed',
-        `systemd is not done with the ${change} of the pod ${pod} after ${(withinMs ?? 0) / 1000} s and goes on; ask for the state of its apps`,
+        `systemd has not completed the ${change} of the pod ${pod} after ${(withinMs ?? 0) / 1000} s and continues; check the state of its apps`,
         { cause },
       );
     }

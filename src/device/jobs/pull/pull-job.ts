@@ -59,7 +59,7 @@ export interface Pulled {
   /** SHA-256 of the object file, lower-case hex. */
   readonly objectSha256: string;
   /**
-   * The digest that the sealed object will have, if the job asks for it and the program for it is
+   * The digest that the sealed object will have, if the job has `seals` and the program for it is
    * installed.
    */
   readonly objectVerity?: string;

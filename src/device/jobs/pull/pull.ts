@@ -289,7 +289,7 @@ class ImageBytes implements AsyncIterable<Buffer> {
 function judgeContent(image: DesiredImage, summary: ArchiveSummary, architectures: readonly string[]): void {
   const { imageId, manifest } = summary;
   if (imageId !== image.id) {
-    throw new Refusal('image-id-mismatch', `its content is ${imageId}, commanded was ${image.id}`);
+    throw new Refusal('image-id-mismatch', `its content is ${imageId}, but the command names ${image.id}`);
   }
   if (manifest.name !== image.name) {
     throw new Refusal('image-name-mismatch', `its manifest calls it ${manifest.name}`);
@@ -300,7 +300,7 @@ function judgeContent(image: DesiredImage, summary: ArchiveSummary, architecture
     const has = found === undefined ? 'missing' : JSON.stringify(found);
     throw new Refusal(
       'image-labels-mismatch',
-      `its label ${name} is ${has}, commanded was ${JSON.stringify(value)}`,
+      `its label ${name} is ${has}, but the command names ${JSON.stringify(value)}`,
     );
   }
   // Absent labels mean: independent of it (aci.md, "Image Manifest Schema").
