@@ -243,7 +243,7 @@ describe('an output that cannot be written is named', () => {
     ['below a file', 'tree/bin/app/a.aci', /tree\/bin\/app\/a\.aci: a part of the path is not a directory/],
     ['with a name that is too long', `${'n'.repeat(256)}.aci`, /n\.aci: the name is too long/],
     ['that is a directory', 'tree', /tree is a directory; name a file/],
-    ['behind links in a circle', 'circle/a.aci', /circle\/a\.aci: symbolic links lead in a circle/],
+    ['behind links in a circle', 'circle/a.aci', /circle\/a\.aci: symbolic links form a loop/],
   ])('%s', async (_, output, message) => {
     const { status, err } = await build(join(place, output));
     expect(err).toMatch(message);

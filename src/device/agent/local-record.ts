@@ -2,7 +2,7 @@ import { rename, writeFile } from 'node:fs/promises';
 import type { DeviceReport } from '../../wire/report/index.ts';
 import type { Config } from './config.ts';
 
-/** Leaves in memory what the local API reads (device/local-api/device-status.ts). */
+/** Writes the record that the local API reads (device/local-api/device-status.ts) to `/run`. */
 export async function keepRecord(
   path: string,
   record: {

@@ -15,7 +15,7 @@ export interface AppSummary {
   readonly subState: string;
   readonly pid: number | null;
   readonly unit: string;
-  /** Null for an app that runs on. */
+  /** Null for an app that is not scheduled. */
   readonly runs: AppRuns | null;
 }
 
@@ -29,17 +29,16 @@ export function appSummary({ pod, app, activeState, subState, mainPid, unit, run
 }
 
 /**
- * Has systemd stop, start or restart all apps of a pod. Its network and its namespaces go along. Of
- * a scheduled pod that is a run, and its timer goes on.
+ * Has systemd stop, start or restart all apps of a pod, with its network and namespaces. For a
+ * scheduled pod, that is one run; its timer keeps running.
  *
- * wherryd does not act against it while it runs, but it makes the committed pods run whenever it
- * starts.
+ * A running wherryd does not undo it, but at its next start it starts the committed pods.
  *
  * @returns whether the pod is scheduled
- * @param withinMs how long systemd may take; without it, as long as it takes
- * @throws Refusal `not-found` for a pod that is not there, `activation-failed` when a unit does not
- *   start, `not-confirmed` when it is not done in time, `device-unsupported` when this machine or
- *   user cannot do it
+ * @param withinMs how long to wait for systemd; without it, there is no limit
+ * @throws Refusal `not-found` for a pod that does not exist, `activation-failed` when a unit does
+ *   not start, `not-confirmed` when it is not done in time, `device-unsupported` when this machine
+ *   or user cannot do it
  */
 export async function changePod(change: PodChange, pod: string, withinMs?: number): Promise<boolean> {
   const apps = await appUnits(places.units);
@@ -49,10 +48,10 @@ export async function changePod(change: PodChange, pod: string, withinMs?: numbe
   ];
   if (process.getuid?.() !== 0)
     throw new Refusal('device-unsupported', `only root can ${change} a pod; try sudo`);
-  // systemd would count this start as a try, and gives the namespaces of a pod up after a few.
+  // systemd would count this start as a retry, and gives up on the namespaces of a pod after a few.
   if (change !== 'stop') {
     const holders = holdersOf(unitsOfPod(apps, pod).map(({ unit }) => unit));
-    // It fails for a pod without them.
+    // It fails for a pod without shared namespaces.
     await promisify(execFile)('systemctl', ['reset-failed', '--', ...holders]).catch(() => undefined);
   }
   try {
@@ -62,7 +61,7 @@ export async function changePod(change: PodChange, pod: string, withinMs?: numbe
     if (killed === true) {
       throw new Refusal(
         'not-confirmed',
-        `systemd is not done with the ${change} of the pod ${pod} after ${(withinMs ?? 0) / 1000} s and goes on; ask for the state of its apps`,
+        `systemd has not completed the ${change} of the pod ${pod} after ${(withinMs ?? 0) / 1000} s and continues; check the state of its apps`,
         { cause },
       );
     }
@@ -75,14 +74,14 @@ export async function changePod(change: PodChange, pod: string, withinMs?: numbe
   return unitsOfPod(apps, pod).some(({ runs }) => runs !== undefined);
 }
 
-/** The words for systemctl. @throws Refusal `not-found` */
+/** The arguments of systemctl. @throws Refusal `not-found` */
 export function podCommand(units: readonly AppUnit[], change: PodChange, pod: string): readonly string[] {
   return [change, '--', ...unitsOfPod(units, pod).map(({ unit }) => unit)];
 }
 
 /**
- * What apps of a pod need while they run. systemd stops it when nothing needs it any more, but it
- * does not look again after a stop of an app that has ended before.
+ * Units that the apps of a pod need while they run. systemd stops them when nothing needs them, but
+ * it does not check this again after a stop of an app that has already ended.
  */
 async function unitsBeside(apps: readonly AppUnit[], pod: string): Promise<readonly string[]> {
   const parts = unitsOfPod(apps, pod).map(({ unit }) => podPart(unit));
@@ -92,7 +91,9 @@ async function unitsBeside(apps: readonly AppUnit[], pod: string): Promise<reado
   );
 }
 
-/** The units that hold the namespaces of these apps; those of a pod of one app do not exist. */
+/**
+ * Names of the units that hold the namespaces of these apps; a pod with one app has no such unit.
+ */
 export function holdersOf(units: readonly string[]): readonly string[] {
   return [...new Set(units.map((unit) => `wherry-holder-${podPart(unit) ?? ''}.service`))];
 }

@@ -1,7 +1,7 @@
 import { Refusal } from '../../core/refusal/index.ts';
 import type { App } from './types.ts';
 
-/** Numbers only: a name would be looked up on the host (rkt's lesson, too). */
+/** Numbers only: a name would be looked up on the host (a lesson from rkt). */
 export interface Account {
   readonly uid: number;
   readonly gid: number;
@@ -17,13 +17,13 @@ export interface AccountFacts {
   readonly owners: ReadonlyMap<string, { readonly uid: number; readonly gid: number }>;
 }
 
-/** (uid_t) -1 means "no change" to the kernel. */
+/** (uid_t) -1 means "no change" to the kernel, so it is excluded. */
 const maxId = 0xfffffffe;
 
 /**
- * Who the app runs as: the image's own passwd and group first, then digits, then the owner of a
- * file (aci.md, `user` and `group`). The primary group of a passwd line has no effect: the manifest
- * names the group.
+ * The user and groups of an app (aci.md, `user` and `group`). A name is looked up in the image's
+ * own passwd and group, and then read as a number. A path stands for the owner of that file. The
+ * primary group of a passwd line has no effect: the manifest names the group.
  *
  * @param subject first words of the refusal, such as `app web:`
  * @throws Refusal `pod-user-unknown`
@@ -55,7 +55,7 @@ export function resolveAccount(
 }
 
 /**
- * An image without a passwd file may still use the name "root", as with rkt
+ * An image without a passwd file may still use "root", as in rkt
  * (docs/decisions/appc-differences.md, 34).
  */
 function byConvention(name: string): number | undefined {

@@ -155,7 +155,7 @@ describe('an activation with systemd', () => {
       activatePods(world, [{ ...web, timer: 'web.timer' }], never, () => undefined),
     ).rejects.toMatchObject({
       code: 'activation-failed',
-      message: 'the timer of pod web did not start (failed); journalctl -u web.timer has its words',
+      message: 'the timer of pod web did not start (failed); see journalctl -u web.timer',
     });
   });
 
@@ -164,7 +164,7 @@ describe('an activation with systemd', () => {
     jobs.failing.add('web.service');
     await expect(activatePods(world, [web, db], never, () => undefined)).rejects.toMatchObject({
       code: 'activation-failed',
-      message: 'app main of pod web did not start (exit-code); journalctl -u web.service has its words',
+      message: 'app main of pod web did not start (exit-code); see journalctl -u web.service',
     });
     expect(jobs.active.has('db.service')).toBe(false);
   });

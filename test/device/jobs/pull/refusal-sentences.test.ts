@@ -131,7 +131,7 @@ const cases: readonly [RefusalCode, Attempt, string | RegExp][] = [
   [
     'image-id-mismatch',
     { archive: sound, image: { id: `sha512-${'0'.repeat(128)}` as never } },
-    /^its content is sha512-[0-9a-f]{128}, commanded was sha512-0{128}$/,
+    /^its content is sha512-[0-9a-f]{128}, but the command names sha512-0{128}$/,
   ],
   [
     'image-name-mismatch',
@@ -141,7 +141,7 @@ const cases: readonly [RefusalCode, Attempt, string | RegExp][] = [
   [
     'image-labels-mismatch',
     { archive: saying({ labels: [] }) },
-    'its label version is missing, commanded was "1.0.0"',
+    'its label version is missing, but the command names "1.0.0"',
   ],
   [
     'image-arch-mismatch',
