@@ -92,7 +92,7 @@ describe('wherry trust root', () => {
         64,
         /gpg did not sign with nobody@example.com: .*input-invalid/,
       ],
-      [['sign'], 64, /say who signs: --signing-key FILE, --gpg FINGERPRINT/],
+      [['sign'], 64, /specify who signs: --signing-key FILE, --gpg FINGERPRINT/],
       [['sign', '--gpg', 'a', '--signing-key', 'b'], 64, /give one of/],
       [['sign', at('none.cbor'), '--gpg', 'a'], 64, /none.cbor cannot be read/],
       [['init', ...roots('alice')], 64, /has root 1; make the next with "wherry trust root rotate"/],
