@@ -211,7 +211,7 @@ describe.runIf(hasMosquitto)('a Mosquitto that does not take a command', () => {
       5,
       /ended the session: Retain not supported \(reason 0x9a\); commands are ret/,
     ],
-    ['max_qos 0', 4, /was sent: .*keeps retained messages and takes QoS 1/],
+    ['max_qos 0', 4, /was sent: .*keeps retained messages and accepts QoS 1/],
   ] as const)('for %s over version %i names what is needed', async (config, version, words) => {
     const { err, status: exit } = await deploy(
       `mqtt://127.0.0.1:${await mosquitto(config)}`,

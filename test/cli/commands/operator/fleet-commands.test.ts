@@ -195,7 +195,7 @@ describe('wherry deploy', () => {
   it('reports that a device does not answer, and leaves the command on the broker', async () => {
     const early = await run('deploy', 'crane-6', '--stop-all', '--timeout', '0');
     expect(early.status).toBe(75);
-    expect(early.err).toMatch(/crane-6 did not finish version 1 in time \(nothing was heard of it\)/);
+    expect(early.err).toMatch(/crane-6 did not finish version 1 in time \(no message of it arrived\)/);
     expect(early.err).toContain('(not-confirmed)');
     const late = device('crane-6');
     await until(() => late.obeyed.length === 1);

@@ -180,7 +180,7 @@ describe('wherry fleet logs', () => {
     expect(await done).toBe(69);
     expect(out()).toBe('first\nsec\n');
     expect(err()).toMatch(
-      /no connection to the broker: .*; the answer of crane-6 has not ended, .*ask again/,
+      /no connection to the broker: .*; the answer of crane-6 has not ended, .*send the request again/,
     );
     broker = await startEmbeddedBroker({ host: '127.0.0.1', port: 0 });
   });
