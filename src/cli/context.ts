@@ -18,7 +18,7 @@ export async function withLink<T>(
   context: Context,
   work: (link: FleetLink, fleet: FleetDirectory) => Promise<T>,
 ): Promise<T> {
-  // Only here: "wherry logs" and "wherry --help" on a small board do without MQTT.
+  // Loaded here only: "wherry logs" and "wherry --help" on a small board need no MQTT.
   const { FleetDirectory, FleetLink } = await import('../operator/fleet/index.ts');
   const { MqttTransport } = await import('../wire/mqtt/index.ts');
   const fleet = await FleetDirectory.open(context.fleetPath);

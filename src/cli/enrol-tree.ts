@@ -4,7 +4,7 @@ import { Refusal } from '../core/refusal/index.ts';
 import type { Disk } from '../device/store/index.ts';
 import { enrolmentFiles, type EnrolmentPath } from '../wire/enrolment/index.ts';
 
-/** What an enrolment found: nothing of it, all of it, or the files of one that was interrupted. */
+/** What an enrolment did: it placed files, or found all of them in place. */
 export type Enrolled = 'enrolled' | 'unchanged';
 
 const configPath: EnrolmentPath = '/etc/wherry/wherry.toml';
@@ -62,7 +62,7 @@ export async function placeEnrolment(disk: Disk, root: string, files: Files): Pr
     for (const { target } of missing) {
       placed.push(target);
       await disk.rename(temporaryOf(target), target);
-      // Now: the configuration must not be on the disk before what it needs.
+      // Now: the configuration must not reach the disk before the files that it names.
       await disk.syncDirectory(dirname(target));
     }
   } catch (cause) {
@@ -106,7 +106,7 @@ const temporaryOf = (target: string): string => `${target}.new`;
  * Makes the directories of the files below `root`. A symbolic link on the way is refused: in the
  * tree of another machine it leads into this one.
  *
- * @returns what removes those that were made and are empty
+ * @returns a function that removes the directories that were made and are empty
  * @throws Refusal `input-invalid`
  */
 export async function makeDirectories(root: string, files: Files): Promise<() => Promise<void>> {

@@ -9,12 +9,12 @@ import {
 import type { Terminal } from './terminal.ts';
 
 /**
- * Tells how a command failed and gives the exit status: one sentence for people on stderr, and with
- * `json` an object for programs on stdout.
+ * Reports how a command failed and returns the exit status: one sentence for people on stderr, and
+ * with `json` an object for programs on stdout.
  * @param command the command that was typed, for example `wherry image build`
  */
 export function tellFailure(terminal: Terminal, failure: unknown, json: boolean, command: string): number {
-  // The disk's own errors, wherever they come from, are for the reader to mend.
+  // The user can fix errors of the disk, wherever they occur.
   const path = localErrorOf(failure)?.path;
   const error = asLocalRefusal(failure, path ?? 'a file that is read or written');
   if (error instanceof CommanderError) {

@@ -41,7 +41,7 @@ export interface FromOciFlags {
   readonly platform?: string;
   readonly label?: readonly string[];
   readonly compression: 'gzip' | 'none';
-  /** What the names of images of layers begin with. */
+  /** Prefix of the names of layer images. */
   readonly layers?: string;
   readonly maxUnpacked?: string;
   readonly credentials?: string;
@@ -54,7 +54,7 @@ export interface DiscoverFlags {
   readonly auth?: string;
   readonly ca?: string;
   readonly http?: true;
-  /** Test rigs and split DNS: HOST:PORT:OTHER:PORT, as curl has it. */
+  /** Test rigs and split DNS: HOST:PORT:OTHER:PORT, as in curl. */
   readonly connectTo?: readonly string[];
 }
 
@@ -69,11 +69,11 @@ export interface WaitFlags {
   readonly timeout: number;
 }
 
-/** Who signs; nobody of these is the fleet's own key. */
+/** Who signs; without any of these, the fleet's own key. */
 export interface SigningFlags {
   readonly signingKey?: string;
   readonly gpg?: string;
-  /** A file: made elsewhere. */
+  /** A file with a signature that was made elsewhere. */
   readonly signature?: string;
 }
 
@@ -240,7 +240,7 @@ export interface LogFlags {
 
 export interface ExecFlags {
   readonly interactive?: true;
-  /** Absent: by what standard input and output are. */
+  /** Absent: true when standard input and output are terminals. */
   readonly tty?: boolean;
 }
 

@@ -31,8 +31,7 @@ export interface Cell {
 }
 
 /**
- * Rows in columns, padded by what is seen and not by what colours add; nothing at the end of a
- * line.
+ * Rows in columns, padded by their visible width without colour codes, with no blanks at line ends.
  */
 export function formatTable(
   terminal: Pick<Terminal, 'hasColour'>,

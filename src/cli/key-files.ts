@@ -4,8 +4,8 @@ import { Refusal, unreadableFile } from '../core/refusal/index.ts';
 import { whyNotKeys } from '../wire/trust/openpgp.ts';
 
 /**
- * Reads files of armored public keys. A file that is not one is refused here by its name: left out
- * in silence, it would be reported as a signature by an unknown key.
+ * Reads files of armored public keys. Refuses a file that is not one by its name: if it were
+ * skipped, the error would be a signature by an unknown key.
  *
  * @throws Refusal `not-found`, `input-invalid`
  */
@@ -24,6 +24,6 @@ export async function readPublicKeys(paths: readonly string[]): Promise<string[]
 
 /** The public key of the fleet for `role`. @throws Refusal `not-found`, `input-invalid` */
 export async function readFleetKeys(fleet: FleetDirectory, role: KeyRole): Promise<string[]> {
-  await fleet.key(role, 'public'); // says how to make one when there is none
+  await fleet.key(role, 'public'); // its refusal names the command that makes one
   return await readPublicKeys([fleet.keyPath(role, 'public')]);
 }

@@ -8,14 +8,14 @@ import { missingPackage } from './operator-part.ts';
 import { buildProgram } from './program.ts';
 import { EndedWith, Stopped, type Terminal } from './terminal.ts';
 
-/** How long a command that is told to stop may take to close what it has open. */
+/** How long a command may take to close what it has open after a stop signal, in milliseconds. */
 const closingMs = 1000;
 
 /**
- * Runs one command line and returns the exit status. When it is told to stop, a command that
- * listens to that gets a moment to close what it has open. The others have nothing but temporary
- * files, which remove themselves at the end of the process (aci/output-file.ts): they are not
- * waited for, so that none completes its output after all.
+ * Runs one command line and returns the exit status. After a stop signal, a command that listens
+ * for it gets a moment to close what it has open. The others have only temporary files, which are
+ * removed when the process exits (operator/build/output-file.ts). They are not awaited, so that
+ * none completes its output after all.
  */
 export async function main(
   args: readonly string[],
@@ -61,7 +61,7 @@ export async function main(
     return reason.status;
   }
   if (end?.error === undefined) return 0;
-  // What follows "--" are the words of another program.
+  // Arguments after "--" belong to another program.
   const own = args.includes('--') ? args.slice(0, args.indexOf('--')) : args;
   const command = typedCommand(program, own);
   const error = missingPackage(end.error, command) ?? end.error;

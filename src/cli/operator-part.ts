@@ -50,9 +50,9 @@ function pathOf(command: Command): string {
 
 /**
  * The refusal of a command whose code is in the package wherry-operator, which is not installed, or
- * is of another version: the names of its files hold digests of what is in them.
+ * is of another version: the names of its files contain digests of their content.
  *
- * @param error what happened; undefined is returned for everything else
+ * @param error what happened
  */
 export function missingPackage(error: unknown, command: Command): Refusal | undefined {
   const isMissing =

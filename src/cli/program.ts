@@ -17,9 +17,9 @@ import { addVolume } from './syntax/volume.ts';
 import type { Terminal } from './terminal.ts';
 
 /**
- * The command line as commander sees it: names, options, help, which lie in syntax/. What a command
- * does lies in commands/ and is loaded when it runs, so that `wherry status` does not wait for
- * OpenPGP or a web server.
+ * The command line for commander: names, options and help, from syntax/. The code of a command is
+ * in commands/ and is loaded when it runs, so that `wherry status` does not load OpenPGP or a web
+ * server.
  */
 export function buildProgram(terminal: Terminal, makeContext: MakeContext): Command {
   const program = new Command('wherry')
@@ -54,7 +54,7 @@ export function buildProgram(terminal: Terminal, makeContext: MakeContext): Comm
     command.exitOverride();
     command.configureOutput({
       writeOut: (text) => terminal.out(text.trimEnd()),
-      // Errors are told in one place, in one style (failure.ts).
+      // Errors are reported in one place, in one style (failure.ts).
       writeErr: () => undefined,
       getOutHelpWidth: () => terminal.columns || 100,
       getOutHasColors: () => terminal.hasColour,
@@ -75,7 +75,7 @@ Exit status:
   75  no answer came in time
   77  the command may not be obeyed: signature, target, version or expiry
  129, 130, 143  ended by SIGHUP, Ctrl-C (SIGINT) or SIGTERM
-That of exec is the program's.
+exec exits with the status of its program.
 
 A first fleet:
   wherry fleet init harbour

@@ -8,10 +8,10 @@ import type { Sign } from '../operator/fleet/index.ts';
 import type { SigningFlags } from './flags.ts';
 
 /**
- * Who signs, as the options say: a private key in a file, GnuPG with whatever it keeps (smartcards,
- * passphrases), or a signature that was made elsewhere. Undefined when they say nothing.
+ * The signer that the options select: a private key in a file, GnuPG with its smartcards and
+ * passphrases, or a signature that was made elsewhere. Undefined without any of them.
  *
- * @throws Refusal `usage` when they say more than one thing
+ * @throws Refusal `usage` when they select more than one
  */
 export function signerOf(flags: SigningFlags): Sign | undefined {
   const { signingKey, gpg, signature } = flags;
@@ -34,7 +34,7 @@ async function readInput(path: string, what: string): Promise<string> {
 }
 
 /**
- * GnuPG finds the key, asks for its passphrase where it needs one, and leaves an armored detached
+ * GnuPG finds the key, prompts for its passphrase if it needs one, and writes an armored detached
  * signature.
  */
 async function signWithGnuPg(payload: Uint8Array, fingerprint: string): Promise<string> {

@@ -1,6 +1,6 @@
 import { asLocalRefusal, exitCodeOf, isRefusal } from '../core/refusal/index.ts';
 
-/** Where a command writes, and what the place can show. Tests have their own. */
+/** Where a command writes, and what can be shown there. Tests use their own. */
 export interface Terminal {
   /** Results, for people or, with --json, for programs. */
   out(text: string): void;
@@ -11,11 +11,11 @@ export interface Terminal {
   /** Whether results may be coloured. */
   readonly hasColour: boolean;
   readonly columns: number;
-  /** Asks a person and returns the answer; absent where nobody sits. */
+  /** Asks a person and returns the answer; absent without a terminal. */
   readonly ask?: (question: string) => Promise<string>;
   /** Aborted by Ctrl-C, SIGTERM and a terminal that is closed; the reason is a `Stopped`. */
   readonly stop: AbortSignal;
-  /** Hands the signals that abort `stop` to `taker` from now on, for another program that runs. */
+  /** Passes the signals that abort `stop` to `taker` from now on, for a child program. */
   readonly handSignals?: (taker: (signal: NodeJS.Signals) => void) => void;
 }
 
@@ -25,7 +25,7 @@ export interface Terminal {
  */
 const stopSignals = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
-/** Why a command was told to stop. */
+/** Why a command was stopped. */
 export class Stopped extends Error {
   readonly status: number;
 
@@ -36,7 +36,7 @@ export class Stopped extends Error {
   }
 }
 
-/** A program that a command ran ended with this status, which is then the command's. */
+/** A program that a command ran ended with this status; the command exits with the same. */
 export class EndedWith extends Error {
   readonly status: number;
 
@@ -60,13 +60,13 @@ export function processTerminal(): Terminal {
         taker(signal);
         return;
       }
-      // Who asks twice does not want to wait for the end of anything.
+      // A second signal ends the process at once.
       if (stop.signal.aborted) process.exit(stopSignals[signal]);
       stop.abort(new Stopped(signal));
     });
   }
   process.stdout.on('error', () => process.exit(statusWithOutput(0)));
-  // Progress that nobody reads is no reason to stop what was begun: the exit status still tells.
+  // A closed stderr does not stop a command: the exit status still reports the result.
   process.stderr.on('error', () => undefined);
   return {
     out: (text) => process.stdout.write(`${text}\n`),
@@ -84,9 +84,9 @@ export function processTerminal(): Terminal {
 }
 
 /**
- * The exit status of a command that ended with `status`, in the light of what became of its
- * output. A closed pipe (`wherry status | head`) only ends the output; a result that a full disk
- * did not take is a failure, also where the program ends before the stream reports it.
+ * The exit status of a command that ended with `status`, given whether its output was written. A
+ * closed pipe (`wherry status | head`) only ends the output; a result that a full disk did not take
+ * is a failure, also where the program ends before the stream reports it.
  */
 export function statusWithOutput(status: number): number {
   const { errored } = process.stdout;

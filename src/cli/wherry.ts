@@ -2,8 +2,8 @@
 import { main } from './main.ts';
 import { processTerminal, statusWithOutput } from './terminal.ts';
 
-// Ends here, whatever a library still holds open: everything was said, and output to files, pipes
-// and terminals is written at once.
+// Exits even if a library still holds something open: all output was written, because writes to
+// files, pipes and terminals are synchronous.
 void main(process.argv.slice(2), process.env, processTerminal()).then((status) =>
   process.exit(statusWithOutput(status)),
 );

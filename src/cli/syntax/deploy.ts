@@ -33,7 +33,7 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
   )
     .option('--group <name>', 'command the devices that are in this group, in place of devices by name')
     .option('--share <percent>', 'of the group, command only this share of its devices: 10%, or 10-50%')
-    .option('--salt <word>', 'with --share: another word is another choice of devices')
+    .option('--salt <word>', 'with --share: another word selects other devices')
     .option('--withdraw', 'take the command back: the groups of a device count again, in their order')
     .addOption(
       repeatable(
@@ -51,7 +51,7 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
         'with --activate window: when it opens, for how long, and in which time zone; repeatable',
       ),
     )
-    .option('--force', 'replace the pods although a lock, a window or a missing approval holds it')
+    .option('--force', 'replace the pods even if a lock, a window or a missing approval holds them')
     .addOption(
       new Option(
         '--broker-loss <what>',
@@ -116,7 +116,7 @@ export function addDeploy(program: Command, makeContext: MakeContext): void {
     ),
   )
     .option('--signature <file>', 'a detached signature that was made elsewhere')
-    .option('--no-publish', 'only sign: a further person must sign, too')
+    .option('--no-publish', 'only sign: another person must sign, too')
     .addOption(repeatable('--secret <name=@file>', 'the values that the command names, again; repeatable'))
     .addHelpText('after', example('wherry countersign crane-7.cbor --gpg bob@example.com'))
     .action(async (file: string, options: CountersignFlags, command: Command) => {
@@ -130,7 +130,7 @@ export function addStatus(program: Command, makeContext: MakeContext): void {
   program
     .command('status [devices...]')
     .description('show the reports of devices: version, pods, memory against limits, refusals')
-    .option('--watch', 'go on showing changes until Ctrl-C')
+    .option('--watch', 'keep showing changes until Ctrl-C')
     .addHelpText(
       'after',
       example('wherry status', 'wherry status crane-7 --watch', 'wherry status --json | jq .'),

@@ -8,9 +8,9 @@ export function addDevice(program: Command, makeContext: MakeContext): void {
   program
     .command('logs <pod> [app]')
     .description("show a pod's output from the journal of this device, or of another one by ssh")
-    .option('-f, --follow', 'go on showing new lines')
+    .option('-f, --follow', 'keep showing new lines')
     .option('-n, --lines <count>', 'how many of the newest lines', count)
-    .option('--since <time>', 'as journalctl takes it, for example "1 hour ago"')
+    .option('--since <time>', 'as journalctl accepts it, for example "1 hour ago"')
     .option('--ssh <host>', 'run journalctl there')
     .addHelpText('after', example('wherry logs web -f', 'wherry logs web nginx -n 50 --ssh root@crane-7'))
     .action(async (pod: string, app: string | undefined, options: LogFlags, command: Command) => {
@@ -41,7 +41,7 @@ export function addTop(program: Command, makeContext: MakeContext): void {
   program
     .command('top [pod]')
     .description('on a device: show what apps use of processors, memory and tasks')
-    .option('--watch', 'go on showing it until Ctrl-C')
+    .option('--watch', 'keep showing it until Ctrl-C')
     .option('--interval <seconds>', 'how long processors are watched', wholeNumber(1, 3600, 'seconds'), 1)
     .addHelpText('after', example('wherry top', 'wherry top web --watch --interval 5'))
     .action(async (pod: string | undefined, options: TopFlags, command: Command) => {
@@ -56,7 +56,7 @@ export function addDev(program: Command, makeContext: MakeContext): void {
     .description(
       'run a broker and an image server here, for trying things out; makes a fleet if there is none',
     )
-    .option('--host <address>', 'address to listen on; 0.0.0.0 lets devices elsewhere in', '127.0.0.1')
+    .option('--host <address>', 'address to listen on; 0.0.0.0 for devices on other machines', '127.0.0.1')
     .option('--broker-port <port>', 'MQTT port, 0 for any', port, 1883)
     .option('--image-port <port>', 'HTTP port, 0 for any', port, 8080)
     .addHelpText('after', example('wherry dev --host 0.0.0.0'))

@@ -13,7 +13,7 @@ export function addFleetEnrol(fleet: Command, makeContext: MakeContext): void {
     .option('-o, --output <file>', 'write a bundle, which may hold credentials', outputPath)
     .option('--root <dir>', 'write into this tree instead; the device makes its key at its first boot')
     .option('--no-key', 'with --root: the device has no key to encrypt commands to')
-    .addOption(repeatable('--group <name>', 'a group that it is in, the first goes first; repeatable'))
+    .addOption(repeatable('--group <name>', 'a group that it is in, the first with precedence; repeatable'))
     .addOption(repeatable('--label <name=value>', 'a label; repeatable'))
     .option('--cert <file>', 'the certificate (PEM) that it shows to its broker')
     .option('--key-file <file>', 'and its key')
@@ -69,10 +69,7 @@ export function addEnrol(program: Command, makeContext: MakeContext): void {
     )
     .option('--root <dir>', 'enrol the tree of another machine instead')
     .option('--no-key', 'make no key to encrypt commands to')
-    .option(
-      '--renew',
-      'the file is a certificate of "wherry fleet renew": put it in place of the present one',
-    )
+    .option('--renew', 'the file is a certificate from "wherry fleet renew": replace the present one with it')
     .addHelpText(
       'after',
       example('wherry enrol crane-7.enrol && systemctl start wherryd', 'wherry enrol crane-7.pem --renew'),

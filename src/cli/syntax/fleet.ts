@@ -13,7 +13,6 @@ import {
 } from './options.ts';
 
 /** `wherry fleet` */
-/** `wherry keys` */
 export function addFleet(program: Command, makeContext: MakeContext): void {
   const fleet = program
     .command('fleet')
@@ -57,7 +56,7 @@ export function addKey(program: Command, makeContext: MakeContext): void {
   key
     .command('init')
     .description('make the key, seal its private half for this device, and show its fingerprint')
-    .option('--force', 'although there is one: what is encrypted to that can no longer be read')
+    .option('--force', 'replace an existing key: what is encrypted to that can no longer be read')
     .addHelpText('after', example('wherry key init && wherry key show > crane-7.asc'))
     .action(async (options: { force?: true }, command: Command) => {
       const { initKey } = await import('../commands/device/key.ts');
@@ -78,7 +77,7 @@ function addFleetKey(fleet: Command, makeContext: MakeContext): void {
   key
     .command('add <device> <file>')
     .description('encrypt commands for a device to this key from now on, after a look at its fingerprint')
-    .option('--replace', 'although another key of it is known')
+    .option('--replace', 'replace another key that is known of it')
     .addHelpText('after', example('wherry fleet key add crane-7 crane-7.asc'))
     .action(async (device: string, file: string, options: { replace?: true }, command: Command) => {
       const { addDeviceKey } = await import('../commands/operator/device-keys.ts');
@@ -98,7 +97,7 @@ function addFleetViews(fleet: Command, makeContext: MakeContext): void {
   filtering(
     fleet.command('status').description('count the devices by link, version, phase, health and failure'),
   )
-    .option('--watch', 'go on showing changes until Ctrl-C')
+    .option('--watch', 'keep showing changes until Ctrl-C')
     .addHelpText('after', example('wherry fleet status', 'wherry fleet status --running 12 --watch'))
     .action(async ({ running, ...options }: ViewFlags & { watch?: true }, command: Command) => {
       const { fleetStatus } = await import('../commands/operator/fleet-view.ts');
@@ -136,13 +135,13 @@ function addFleetLogs(fleet: Command, makeContext: MakeContext): void {
   signing(
     fleet
       .command('logs <device> <pod> [app]')
-      .description('ask a device, with a signed request, for what a pod wrote, and print it'),
+      .description('request what a pod wrote from a device, with a signed request, and print it'),
   )
-    .option('--since <time>', 'not what is older, for example 15m or 2h', duration)
+    .option('--since <time>', 'only what is newer, for example 15m or 2h', duration)
     .option('-n, --lines <count>', 'of what is there, only the newest lines', count)
     .option('--sign-only', 'sign the request, do not send it: for requests that several people must sign')
     .option('-o, --output <file>', 'where --sign-only writes the request', outputPath)
-    .option('-f, --follow', 'go on with what the pod writes, until --for is over or Ctrl-C')
+    .option('-f, --follow', 'keep printing what the pod writes, until --for is over or Ctrl-C')
     .addOption(
       new Option('--for <time>', 'how long the device answers, at most 1h')
         .argParser(duration)
@@ -193,13 +192,14 @@ function filtering(command: Command): Command {
     .addOption(repeatable('--label <name=value>', 'only devices with this label; repeatable'));
 }
 
+/** `wherry keys`: of the fleet */
 export function addKeys(program: Command, makeContext: MakeContext): void {
   const keys = program.command('keys').description('the OpenPGP keys that sign commands and images');
   const role = '<role>';
   keys
     .command(`new ${role}`)
     .description('make a key for the role: deploy (commands) or images')
-    .option('--force', 'although there is one; the old one is kept as *.old')
+    .option('--force', 'replace an existing key; the old one is kept as *.old')
     .addHelpText('after', example('wherry keys new images'))
     .action(async (name: string, options: { force?: true }, command: Command) => {
       const { newKey } = await import('../commands/operator/keys.ts');

@@ -11,7 +11,7 @@ export function addHolds(program: Command, makeContext: MakeContext): void {
     .description('hold every activation that is not forced, for a time')
     .requiredOption('--reason <text>', 'the reason that the report shows')
     .option('--for <seconds>', 'when it ends by itself', lockSeconds, 3600)
-    .option('--keep', 'hold it over a reboot')
+    .option('--keep', 'keep it across a reboot')
     .addHelpText('after', example('wherry lock add harvest --reason "the harvester runs" --for 7200'))
     .action(async (name: string, options: { reason: string; for: number; keep?: true }, command: Command) => {
       const { lockDevice } = await import('../commands/device/hold.ts');

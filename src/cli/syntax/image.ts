@@ -59,7 +59,7 @@ export function addImage(program: Command, makeContext: MakeContext): void {
   image
     .command('from-oci <source>')
     .description(
-      'make an image of an OCI or Docker image: DIR or FILE, with :NAME or @DIGEST if it has several, or docker://HOST/NAME:TAG',
+      'make an image from an OCI or Docker image: DIR or FILE, with :NAME or @DIGEST if it has several, or docker://HOST/NAME:TAG',
     )
     .requiredOption('-o, --output <file>', 'the .aci file to write', outputPath)
     .option('--name <name>', 'image name (default: registry and repository)')
@@ -179,7 +179,7 @@ export function addImage(program: Command, makeContext: MakeContext): void {
     });
   image
     .command('cat-manifest <file>')
-    .description("print an image's manifest as it stands in the archive")
+    .description("print an image's manifest exactly as in the archive")
     .option('--pretty', 'indented')
     .addHelpText('after', example('wherry image cat-manifest web.aci | jq .app.exec'))
     .action(async (file: string, options: { pretty?: true }, command: Command) => {

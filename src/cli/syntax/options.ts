@@ -29,7 +29,7 @@ export function discovering(command: Command): Command {
     );
 }
 
-/** Options of commands that say what devices run. */
+/** Options of commands that describe what devices run. */
 export function describingPods(command: Command): Command {
   return discovering(
     command
@@ -70,7 +70,7 @@ export function describingPods(command: Command): Command {
       )
       .option('--base-url <url>', 'where devices find the images, in place of the one in fleet.toml')
       .option('--probation <seconds>', 'how long the pods must stay healthy', seconds)
-      .option('--best-effort', 'run the pods although a device cannot enforce a limit'),
+      .option('--best-effort', 'run the pods even if a device cannot enforce a limit'),
   );
 }
 

@@ -47,7 +47,7 @@ export function addPod(program: Command, makeContext: MakeContext): void {
       repeatable('--image <file>', 'an image that its apps use, or a directory of images; repeatable'),
     )
     .option('--name <pod>', 'its name on the device (default: that of the file)')
-    .option('--best-effort', 'allow limits that cannot be enforced, as that of deploy')
+    .option('--best-effort', 'allow limits that cannot be enforced, as with deploy')
     .addHelpText(
       'after',
       example(

@@ -32,7 +32,7 @@ export function addRollout(program: Command, makeContext: MakeContext): void {
       const { signRollout } = await import('../commands/controller/rollout-sign.ts');
       await signRollout(makeContext(command.optsWithGlobals()), id, options);
     });
-  withDatabase(rollout.command('watch <id>').description('carry a rollout on and show it, until it is over'))
+  withDatabase(rollout.command('watch <id>').description('carry out a rollout and show it until it ends'))
     .addHelpText('after', example('wherry rollout watch spring'))
     .action(async (id: string, options: DatabaseFlags, command: Command) => {
       const { watchRollout } = await import('../commands/controller/rollout-watch.ts');
@@ -40,7 +40,7 @@ export function addRollout(program: Command, makeContext: MakeContext): void {
     });
   const changes = [
     ['pause', 'send no more commands until it is resumed'],
-    ['resume', 'go on with a rollout that is paused or halted'],
+    ['resume', 'continue a rollout that is paused or halted'],
     ['halt', 'stop a rollout; what was sent stays sent'],
     [
       'undo',
@@ -89,7 +89,7 @@ function addStart(rollout: Command, makeContext: MakeContext): void {
   withDatabase(signing(describingPods(start)))
     .option('--all', 'every device of the fleet')
     .option('--devices-from <file>', 'the devices that a file names, one on each line')
-    .option('--id <name>', 'what the rollout is called (default: the date and four digits)')
+    .option('--id <name>', 'name of the rollout (default: the date and four digits)')
     .addOption(
       repeatable(
         '--stage <stage>',

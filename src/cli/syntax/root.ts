@@ -91,7 +91,7 @@ export function addTrustRoot(trust: Command, makeContext: MakeContext): void {
       'on a device: trust this root, the first one, or a later one when the network has lost those between',
     )
     .option('--directory <dir>', "the device's own store", '/etc/wherry/trust')
-    .option('--yes', 'without a question')
+    .option('--yes', 'do not ask for confirmation')
     .addHelpText('after', example('sudo wherry trust root install 1.cbor'))
     .action(async (file: string, options: InstallFlags, command: Command) => {
       const { installRoot } = await import('../commands/device/root-install.ts');

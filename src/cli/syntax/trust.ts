@@ -24,7 +24,7 @@ export function addTrust(program: Command, makeContext: MakeContext): void {
       repeatable('--fingerprint <hex>', 'trust the key with this fingerprint without asking; repeatable'),
     )
     .option('--discover <name>', 'keys that the site of an image offers, such as example.com/web')
-    .option('--yes', 'trust whatever the files hold')
+    .option('--yes', 'trust all keys of the files')
     .addHelpText('after', example('wherry trust add team.asc --prefix example.com/web'))
     .action(async (files: string[], options: AddFlags, command: Command) => {
       const { addTrust: add } = await import('../commands/device/trust.ts');

@@ -1,6 +1,6 @@
 /**
- * Where rollouts are kept: a SQLite file, or a PostgreSQL server that several controllers share.
- * Neither driver is loaded before a store is opened, and none is in a program for devices.
+ * Stores rollouts in a SQLite file, or on a PostgreSQL server that several controllers share. A
+ * driver is loaded when a store is opened; programs for devices contain none.
  */
 export { openRolloutStore } from './open-store.ts';
 export type {

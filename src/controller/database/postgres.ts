@@ -2,11 +2,11 @@ import type * as Pg from 'pg';
 import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 import { unavailable, type Query, type Row, type Sql } from './sql.ts';
 
-/** 'wherry' as a number: the advisory lock under which transactions write one after the other. */
+/** The key of the advisory lock that serializes transactions: the ASCII codes of 'wer'. */
 const lockKey = 0x776572;
 
 /**
- * A PostgreSQL database that several controllers share. The server is found as libpq finds it:
+ * A PostgreSQL database that several controllers share. The server is addressed as by libpq:
  * `postgres://host/database`, a socket by `?host=/directory`, a password in `~/.pgpass` or
  * PGPASSWORD.
  * @throws Refusal `database-unavailable`
@@ -19,7 +19,7 @@ export async function openPostgres(url: string): Promise<Sql> {
     max: 2,
     connectionTimeoutMillis: 10_000,
   });
-  // A connection that is lost while nobody uses it: the next transaction makes another one.
+  // An idle connection was lost: the next transaction makes another one.
   pool.on('error', () => undefined);
   return {
     async transaction(work) {
@@ -58,7 +58,7 @@ function nameOf(url: string): string {
   return `${host}${pathname}`;
 }
 
-/** Classes of SQLSTATE (PostgreSQL, appendix A) that another moment or a person may mend. */
+/** Classes of SQLSTATE (PostgreSQL, appendix A) that a retry or a person may resolve. */
 const mendable = /^(08|28|3D|42501|53|57|58|25006|40|55|XX)/;
 
 function refusalOf(what: string, error: unknown): unknown {
@@ -72,7 +72,7 @@ function refusalOf(what: string, error: unknown): unknown {
   return unavailable(what, `cannot be used: ${said}`, error);
 }
 
-/** The package for devices comes without databases. @throws Refusal `device-unsupported` */
+/** The package for devices contains no databases. @throws Refusal `device-unsupported` */
 async function loadDriver(): Promise<Pick<typeof Pg, 'Pool'>> {
   try {
     return (await import('pg')).default;

@@ -9,7 +9,7 @@ export interface Commands {
   readonly undo?: Uint8Array;
 }
 
-/** A rollout as it is stored. `revision` rises with each decision of a person or a controller. */
+/** A stored rollout. `revision` increases with each decision of a person or a controller. */
 export interface StoredRollout {
   readonly rollout: Rollout;
   readonly revision: number;
@@ -28,7 +28,7 @@ export interface NewAnswer {
   readonly answer: Answer;
 }
 
-/** What a person or a controller decides. What is absent stays. */
+/** A decision of a person or a controller. Absent members stay unchanged. */
 export interface Decision {
   readonly phase?: Phase;
   readonly reason?: string;
@@ -37,8 +37,8 @@ export interface Decision {
 }
 
 /**
- * The rollouts of a fleet. Decisions name the revision that they were made upon: when another
- * process was faster, they change nothing and return false, and are to be made again.
+ * The rollouts of a fleet. Each decision names the revision on which it is based. If another
+ * process was faster, it changes nothing and returns false; the caller must decide again.
  *
  * @throws Refusal `database-unavailable` from every method
  */
@@ -139,7 +139,7 @@ export class RolloutStore {
     });
   }
 
-  /** The present revision; 0 when there is no such rollout. */
+  /** The current revision; 0 when there is no such rollout. */
   async revision(id: string): Promise<number> {
     return await this.#sql.transaction(async (query) => {
       const row = await this.#row(query, id);
@@ -147,7 +147,7 @@ export class RolloutStore {
     });
   }
 
-  /** Whether the decision was made. */
+  /** Returns whether the decision was stored. */
   async decide(id: string, revision: number, decision: Decision): Promise<boolean> {
     const { phase, reason, approvedWaves, rules } = decision;
     return await this.#sql.transaction(async (query) => {
@@ -170,8 +170,8 @@ export class RolloutStore {
   }
 
   /**
-   * Marks the commands of `devices` as handed to the broker, which happens after that: a controller
-   * that dies in between leaves a mark, and the next one sends what the broker lacks. Returns the
+   * Marks the commands of `devices` as sent, before they are published: a controller that dies in
+   * between leaves the mark, and the next one publishes what the broker lacks. Returns the
    * commands; undefined when another process was faster.
    */
   async markSent(
@@ -225,7 +225,7 @@ export class RolloutStore {
     });
   }
 
-  /** Keeps commands with more signatures, and the phase that follows. Whether this was done. */
+  /** Stores commands with more signatures, and the next phase. Returns whether this was done. */
   async replaceCommands(
     id: string,
     revision: number,
@@ -248,7 +248,7 @@ export class RolloutStore {
     });
   }
 
-  /** Keeps how commands ended. The first answer of a device stays. */
+  /** Stores the answers of devices. The first answer of a device stays. */
   async saveAnswers(id: string, answers: readonly NewAnswer[]): Promise<void> {
     await this.#sql.transaction(async (query) => {
       for (const { device, undo, answer } of answers) {

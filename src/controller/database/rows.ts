@@ -1,11 +1,11 @@
 import type { Answer, Member, Phase, Rules, Stage } from '../rollout/index.ts';
 import { numberOf, textOf, type Row, type SqlValue } from './sql.ts';
 
-/** Columns of a member without its commands, which only those who send them read. */
+/** Columns of a member without its commands, which are read only to send or sign them. */
 export const memberColumns = `device, wave, before_version, version, sent, answered, answer, code, message,
   undo_version, undo_sent, undo_answered, undo_answer, undo_code, undo_message`;
 
-/** Everything of a rollout but its members. */
+/** A rollout without its members. */
 export interface RolloutRow {
   readonly id: string;
   readonly created: number;
@@ -27,7 +27,7 @@ export function rolloutOfRow(row: Row): RolloutRow {
     phase: textOf(row, 'phase') as Phase,
     ...(row['reason'] === null ? {} : { reason: textOf(row, 'reason') }),
     approvedWaves: numberOf(row, 'approved_waves'),
-    // Written by this very program.
+    // Written by this program.
     stages: JSON.parse(textOf(row, 'stages')) as readonly Stage[],
     rules: JSON.parse(textOf(row, 'rules')) as Rules,
   };

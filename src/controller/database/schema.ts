@@ -1,9 +1,9 @@
 import { numberOf, unavailable, type Query } from './sql.ts';
 
-/** Counts changes of the tables. A later version of wherry raises it and migrates older ones. */
+/** Version of the tables. A later version of wherry increases it and migrates older tables. */
 export const schemaVersion = 1;
 
-/** What SQLite and PostgreSQL call the same: 64-bit numbers and bytes. */
+/** The names of SQLite and PostgreSQL for 64-bit numbers and bytes. */
 const dialects = {
   sqlite: { number: 'INTEGER', bytes: 'BLOB' },
   postgres: { number: 'BIGINT', bytes: 'BYTEA' },
@@ -31,7 +31,7 @@ function tables(dialect: Dialect): readonly string[] {
 }
 
 /**
- * Makes the tables where there are none.
+ * Makes the tables that do not exist.
  * @throws Refusal `database-unavailable` when they are of a later version of wherry
  */
 export async function prepareSchema(query: Query, dialect: Dialect, what: string): Promise<void> {

@@ -3,7 +3,7 @@ import { Refusal } from '../../core/refusal/index.ts';
 export type SqlValue = string | number | null | Uint8Array;
 export type Row = Readonly<Record<string, unknown>>;
 
-/** Runs one statement whose values stand for the question marks in its text. */
+/** Runs one statement; the values replace the question marks in its text. */
 export type Query = (text: string, values?: readonly SqlValue[]) => Promise<QueryResult>;
 
 export interface QueryResult {
@@ -13,24 +13,24 @@ export interface QueryResult {
 }
 
 /**
- * A database that speaks the SQL that SQLite and PostgreSQL have in common. What it cannot do now
- * is a Refusal `database-unavailable`; nothing of the transaction has happened then.
+ * A database with the SQL that SQLite and PostgreSQL have in common. A failure of the database is a
+ * Refusal `database-unavailable`, and the transaction has no effect.
  */
 export interface Sql {
   /**
-   * Runs `work` in a transaction that no other writer runs beside. It is committed on the disk when
-   * this resolves.
+   * Runs `work` in a transaction that excludes other writers. When this resolves, it is committed
+   * to the disk.
    */
   transaction<T>(work: (query: Query) => Promise<T>): Promise<T>;
   close(): Promise<void>;
 }
 
-/** @param what what it is called, without secrets */
+/** @param what names the database, without secrets */
 export function unavailable(what: string, problem: string, cause?: unknown): Refusal {
   return new Refusal('database-unavailable', `the database ${what} ${problem}`, { cause });
 }
 
-/** PostgreSQL's driver returns 64-bit numbers as text; ours are below 2^53. */
+/** PostgreSQL's driver returns 64-bit numbers as text; those of wherry are below 2^53. */
 export function numberOf(row: Row, column: string): number {
   const value = row[column];
   if (typeof value === 'string' && /^\d{1,16}$/.test(value)) return Number(value);

@@ -4,7 +4,10 @@ import type Database from 'libsql';
 import { asLocalRefusal, isRefusal, Refusal } from '../../core/refusal/index.ts';
 import { unavailable, type Query, type Row, type Sql, type SqlValue } from './sql.ts';
 
-/** How long others may hold the database before it is unavailable; between two attempts. */
+/**
+ * How long others may lock the database before it is unavailable, and the pause between two
+ * attempts.
+ */
 const busyMs = { most: 5_000, between: 20 };
 
 /** What to do about an error of SQLite, by its result code (https://sqlite.org/rescode.html). */
@@ -17,9 +20,9 @@ const problems: Readonly<Record<string, string>> = {
 };
 
 /**
- * A SQLite file. Each commit is on the disk before it is reported (`synchronous = FULL`); the
- * kernel drops the locks of a process that is killed.
- * @param isNew makes the file when there is none; otherwise that is refused
+ * A SQLite file. Each commit is on the disk before the transaction resolves (`synchronous = FULL`);
+ * the kernel drops the locks of a process that is killed.
+ * @param isNew makes a missing file; otherwise a missing file is refused
  * @throws Refusal `database-unavailable`
  */
 export async function openSqlite(path: string, isNew: boolean): Promise<Sql> {
@@ -33,7 +36,8 @@ export async function openSqlite(path: string, isNew: boolean): Promise<Sql> {
     transaction(work) {
       // One connection: a second transaction would be part of the first.
       const next = last.then(async () => {
-        // SQLite goes on with a file that was deleted or replaced, and nobody would find the data.
+        // SQLite would continue to write to a file that was deleted or replaced, and the data would
+        // be lost.
         if (fileOf(path).ino !== opened.ino)
           throw unavailable(path, 'was replaced; start this command again');
         try {
@@ -56,7 +60,7 @@ export async function openSqlite(path: string, isNew: boolean): Promise<Sql> {
   };
 }
 
-/** SQLite's own wait would hold up the whole process. */
+/** SQLite's own wait would block the whole process. */
 async function begin(database: Database.Database): Promise<void> {
   for (let waitedMs = 0; ; waitedMs += busyMs.between) {
     try {
@@ -117,7 +121,7 @@ function refusalOf(path: string, error: unknown): unknown {
   return local instanceof Refusal ? unavailable(path, `cannot be used: ${local.message}`, error) : error;
 }
 
-/** The package for devices comes without databases. @throws Refusal `device-unsupported` */
+/** The package for devices contains no databases. @throws Refusal `device-unsupported` */
 async function loadDriver(): Promise<typeof Database> {
   try {
     return (await import('libsql')).default;

@@ -24,10 +24,10 @@ interface Means {
   readonly sign?: Sign;
 }
 
-/** What a rollout that waits for signatures would make devices do. */
+/** The content of a rollout that waits for signatures. */
 export interface Described {
   readonly rollout: Rollout;
-  /** The different things that its commands say, and how many devices each is for. */
+  /** The different contents of its commands, each with its number of devices. */
   readonly contents: readonly Content[];
 }
 
@@ -38,14 +38,14 @@ interface Content {
 }
 
 /**
- * Adds the signature of one more person to every command of a rollout, those that undo it included.
- * When as many have signed as the fleet's root asks for, the rollout may run.
+ * Adds the signature of one more person to every command of a rollout, including those that undo
+ * it. When the threshold of the fleet's root is met, the rollout may run.
  *
- * @param show told what is about to be signed; nothing is signed when it returns false
- * @param onSigned told how many devices are done
+ * @param show called with what is about to be signed; nothing is signed when it returns false
+ * @param onSigned called with the number of devices done
  * @returns whether the rollout may run now; undefined when nothing was signed
  * @throws Refusal `not-found`, `input-invalid` when it does not wait for signatures, when a command
- *   is not what the rollout says, or when somebody else changed the rollout meanwhile, and as
+ *   does not match the rollout, or when another process changed the rollout meanwhile, and as
  *   `enoughSignatures`
  */
 export async function countersignRollout(
@@ -95,9 +95,9 @@ export async function countersignRollout(
 }
 
 /**
- * What the commands say, so that nobody signs what they have not seen.
- * @throws Refusal `input-invalid` when a command is for another fleet, device or version than the
- *   rollout says
+ * The contents of the commands, so that people see what they sign.
+ * @throws Refusal `input-invalid` when a command has another fleet, device or version than the
+ *   rollout
  */
 function contentsOf(rollout: Rollout, commands: ReadonlyMap<string, Commands>): readonly Content[] {
   const contents = new Map<string, Content>();
@@ -123,7 +123,7 @@ function contentsOf(rollout: Rollout, commands: ReadonlyMap<string, Commands>): 
   return [...contents.values()];
 }
 
-/** What two devices have in common that are told the same. */
+/** The part of a desired state that is equal for devices with the same content. */
 function sameForAll({ pods, images, policy, secrets, withdrawn }: DesiredState): unknown {
   const manifests = pods.map(({ name, manifest }) => [name, Buffer.from(manifest).toString('base64')]);
   return [manifests, images.map(({ id, urls }) => [id, urls]), policy, secrets, withdrawn];

@@ -6,13 +6,13 @@ import type { DeviceView } from '../../operator/fleet/index.ts';
  */
 const graceMs = 5_000;
 
-/** How long a device that was asked may take to answer with its report. */
+/** How long a device may take to report after its command was published again. */
 const answerMs = 10_000;
 
-/** A device that got a command and has not answered. */
+/** A device to which a command was sent and that has not answered. */
 export interface Silent {
   readonly device: string;
-  /** It has not trusted the version either, as far as its reports came. */
+  /** Its reports do not show that it has trusted the version. */
   readonly isBehind: boolean;
 }
 
@@ -23,23 +23,23 @@ interface Known {
   sinceMs: number;
   /** Its command was published while it had this connection. */
   isServed: boolean;
-  /** Its answer may have been given while this process was not there to hear it. */
+  /** It may have answered while this process was not connected. */
   mayHaveAnswered: boolean;
-  /** When its command was published again, and nothing was heard of it since. */
+  /** When its command was published again; cleared by its next message. */
   askedMs?: number | undefined;
 }
 
 /**
  * Finds devices that missed a command although the broker keeps it, or whose answer was missed.
- * Nodes of a RabbitMQ cluster keep retained messages for themselves: a device that comes back at
- * another node does not get what was published while it was away, and a controller that comes back
- * does not get what was reported. What is published again reaches a device at any node, and it
- * answers with its report.
+ * Nodes of a RabbitMQ cluster do not share retained messages: a device that reconnects to another
+ * node does not receive what was published while it was away, and a controller that reconnects does
+ * not receive what was reported. A command that is published again reaches a device at any node,
+ * and the device answers with its report.
  */
 export class Deliveries {
   readonly #known = new Map<string, Known>();
 
-  /** A device said something. @param nowMs of a clock that never jumps, as in all methods */
+  /** Records a message of a device. @param nowMs of a clock that never jumps, as in all methods */
   saw({ device, presence }: DeviceView, nowMs: number): void {
     const heard = this.#known.get(device);
     if (heard !== undefined) heard.askedMs = undefined;
@@ -57,22 +57,25 @@ export class Deliveries {
     });
   }
 
-  /** The command of a device was published. It may not have subscribed yet if it has just come. */
+  /**
+   * The command of a device was published. A device that has just connected may not have subscribed
+   * yet.
+   */
   published(device: string, nowMs: number): void {
     const known = this.#entry(device, nowMs);
     known.isServed = known.connection === unknown || nowMs - known.sinceMs >= graceMs;
     known.mayHaveAnswered = false;
   }
 
-  /** This process lost its broker and has it again. */
+  /** This process has reconnected to its broker. */
   returned(nowMs: number): void {
     for (const known of this.#known.values())
       Object.assign(known, { sinceMs: nowMs, isServed: false, mayHaveAnswered: true });
   }
 
   /**
-   * Names the devices whose command is to be published again: they are not known to be away, and
-   * had time to report. Each is named once for each of its connections and of ours.
+   * Returns the devices whose command must be published again: they are not known to be away, and
+   * had time to report. Each is returned once per connection of the device and of this process.
    */
   due(silent: readonly Silent[], nowMs: number): ReadonlySet<string> {
     const due = new Set<string>();
@@ -88,8 +91,8 @@ export class Deliveries {
   }
 
   /**
-   * Whether a device that was named by `due` has said nothing at all since: then this process may
-   * be deaf. Each naming counts once.
+   * Whether a device that `due` returned has sent nothing since: then this process may receive
+   * nothing. Each result of `due` counts once.
    */
   isDeaf(nowMs: number): boolean {
     let isDeaf = false;
@@ -117,5 +120,5 @@ export class Deliveries {
   }
 }
 
-/** Nothing on `live` has come. */
+/** No message on `live` has arrived. */
 const unknown = '';

@@ -25,27 +25,27 @@ export interface DriveMeans {
 
 export interface DriveOptions {
   readonly signal: AbortSignal;
-  /** Told of each step, with what it was judged by. */
+  /** Called for each step, with the data on which it is based. */
   readonly onStep?: (rollout: Rollout, seen: ReadonlyMap<string, Seen>, plan: WavePlan) => void;
-  /** Told in a sentence of what is awaited to come back; with nothing when it is there again. */
+  /** Called with a sentence about a loss of broker or database; without one when it is back. */
   readonly onTrouble?: (problem?: string) => void;
 }
 
-/** How many commands are marked and published between two looks at the answers. */
+/** How many commands are marked and published before the answers are read again. */
 const batchSize = 200;
-/** How often the database is asked for decisions of others. */
+/** How often the database is polled for decisions of others. */
 const pollMs = 1_000;
-/** How often the broker is asked whether it keeps the commands of devices that are silent. */
+/** How often the commands of silent devices are read back from the broker. */
 const repairMs = 60_000;
-/** The pause after a failure that may pass. */
+/** The pause after a temporary failure. */
 const retryMs = 2_000;
 /** Planning takes at most this share of the time: 1 / 20. */
 const idleShare = 19;
 
 /**
- * Carries out a rollout until it is over or halted. It may be killed at any point, and several may
- * run at once: what they decide is a function of the database and of what devices report, and each
- * decision is in the database before anything is done about it.
+ * Carries out a rollout until it is over or halted. The process may be killed at any point, and
+ * several may run at once: each decision is a function of the database and of the reports of
+ * devices, and is stored in the database before it is carried out.
  * @returns the rollout as it ended; as it is when `signal` aborts
  * @throws Refusal `not-found`, `broker-refused`
  */
@@ -93,7 +93,7 @@ class RolloutDriver {
     const connected = link
       .keepConnected(signal, (loss) => {
         this.#trouble(loss === undefined ? undefined : `the broker is gone (${loss.message}); trying again`);
-        // It may have come back with less than it had, and answers may have come meanwhile.
+        // The broker may have lost messages, and devices may have answered meanwhile.
         if (loss === undefined) {
           this.#repairedMs = -Infinity;
           this.#deliveries.returned(clock.monotonicMs());
@@ -122,7 +122,7 @@ class RolloutDriver {
     }
   }
 
-  /** One pass; what may pass by itself is told, and the pass is made again. */
+  /** One pass. A temporary failure is reported, and the pass is repeated. */
   async #passOrTrouble(): Promise<number | 'over'> {
     try {
       const waitMs = await this.#pass();
@@ -137,7 +137,7 @@ class RolloutDriver {
     }
   }
 
-  /** @returns how long nothing needs to be done unless a device says something */
+  /** @returns how long to wait unless a device sends a message */
   async #pass(): Promise<number | 'over'> {
     const { clock } = this.#means;
     await this.#refresh();
@@ -166,13 +166,13 @@ class RolloutDriver {
     }
   }
 
-  /** What comes of it is read back: somebody else may have been faster. */
+  /** The rollout is loaded again afterwards: another process may have been faster. */
   async #decide(decision: Decision): Promise<void> {
     await this.#means.store.decide(this.#id, this.#revision, decision);
     this.#mustLoad = true;
   }
 
-  /** Loads the rollout when somebody else decided something, or this pass cannot know. */
+  /** Loads the rollout when another process may have changed it. */
   async #refresh(): Promise<void> {
     const { store, clock } = this.#means;
     const nowMs = clock.monotonicMs();
@@ -203,7 +203,7 @@ class RolloutDriver {
     if (this.#dirty.size === 0) return;
     const { store, link, fleet, clock } = this.#means;
     const devices = [...this.#dirty];
-    // What comes from now on is for the next pass; after a failure everything is looked at again.
+    // Messages from now on are for the next pass; after a failure all devices are checked again.
     this.#dirty.clear();
     const undo = rollout.phase === 'undoing' || rollout.phase === 'undone';
     const answers: NewAnswer[] = [];
@@ -224,14 +224,17 @@ class RolloutDriver {
         if (version === undefined) continue;
         const outcome = answer.phase === 'left' ? 'superseded' : answer.phase;
         await fleet.recordOutcome(device, version, outcome).catch((error: unknown) => {
-          // A controller with another copy of the fleet directory published it.
+          // It was published by a controller with another copy of the fleet directory.
           if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
         });
       }
     }
   }
 
-  /** Publishes what is marked and lost: a controller died before, or the broker forgot. */
+  /**
+   * Publishes commands that are marked as sent and lost: a controller died, or the broker lost
+   * them.
+   */
   async #repair(): Promise<void> {
     const { clock } = this.#means;
     if (clock.monotonicMs() - this.#repairedMs < repairMs || !this.#isSending()) return;
@@ -243,7 +246,10 @@ class RolloutDriver {
     this.#repairedMs = clock.monotonicMs();
   }
 
-  /** Publishes for devices that the broker did not bring their command, or us their answer. */
+  /**
+   * Publishes again for devices that may not have received their command, or whose answer was
+   * missed.
+   */
   async #followUp(): Promise<void> {
     const nowMs = this.#means.clock.monotonicMs();
     if (nowMs - this.#followedUpMs < pollMs || !this.#isSending()) return;
@@ -273,7 +279,7 @@ class RolloutDriver {
     return phase === 'running' || phase === 'undoing';
   }
 
-  /** Members that got the command of this phase and have not answered. */
+  /** Members to which the command of this phase was sent and that have not answered. */
   #silent(): readonly { readonly member: Member; readonly isBehind: boolean }[] {
     const { phase, members } = this.#require();
     return members.flatMap((member) => {
@@ -291,7 +297,7 @@ class RolloutDriver {
     const devices = members.map(({ device }) => device);
     const commands = await this.#means.store.markSent(this.#id, this.#revision, devices, { undo, atMs });
     if (commands === undefined) {
-      // Somebody else decided meanwhile.
+      // Another process changed the rollout meanwhile.
       this.#mustLoad = true;
       return;
     }
@@ -302,7 +308,7 @@ class RolloutDriver {
     for (const device of devices) this.#deliveries.published(device, nowMs);
   }
 
-  /** Devices whose version somebody else has used meanwhile. */
+  /** Marks devices as left whose version another command has used meanwhile. */
   async #leave(devices: readonly string[], undo: boolean): Promise<void> {
     if (devices.length === 0) return;
     const message = 'another command with the same version was published from this fleet directory';
@@ -335,7 +341,7 @@ class RolloutDriver {
     this.#options.onTrouble?.(problem);
   }
 
-  /** Until a device says something, at most `mostMs`, at least `leastMs`. */
+  /** Waits for a message of a device, at most `mostMs` and at least `leastMs`. */
   async #pause(mostMs: number, leastMs: number, signal: AbortSignal): Promise<void> {
     if (mostMs <= 0) return;
     const { clock } = this.#means;
@@ -351,12 +357,12 @@ class RolloutDriver {
   }
 }
 
-/** What a device has answered and nobody has stored yet. */
+/** The answer of a device that is not stored yet. */
 function newAnswer(member: Member, seen: Seen, undo: boolean): Omit<Answer, 'atMs'> | undefined {
   const { sentAtMs, undoSentAtMs } = member;
   const version = undo ? member.undoVersion : member.version;
   const known = undo ? member.undoAnswer : member.answer;
-  // What was superseded by the undoing itself is no answer to the rollout.
+  // A command that the undo itself superseded is not an answer to the rollout.
   if (version === undefined || known !== undefined || (undo && !isTouched(member))) return undefined;
   if ((undo ? undoSentAtMs : sentAtMs) !== undefined) return seen.answers.get(version);
   if (!isCommandedOtherwise(version, seen)) return undefined;

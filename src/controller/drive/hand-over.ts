@@ -7,7 +7,7 @@ import {
   type FleetLink,
 } from '../../operator/fleet/index.ts';
 
-/** A signed command. It is encrypted on its way, where the key of the device is known. */
+/** A signed command. It is encrypted before it is published, if the key of the device is known. */
 export interface Handover {
   readonly device: string;
   readonly version: number;
@@ -19,13 +19,13 @@ interface Means {
   readonly link: FleetLink;
 }
 
-/** Commands that wait for their acknowledgement at the same time; AWS IoT Core takes 100. */
+/** Commands that wait for their acknowledgement at the same time; AWS IoT Core allows 100. */
 const atOnce = 64;
 
 /**
- * Publishes commands, each after the fleet directory has it. Publishing one twice is harmless: a
- * device that knows it does nothing.
- * @returns devices whose version is taken by another command, which therefore got nothing
+ * Stores each command in the fleet directory, then publishes it. Publishing one twice is harmless:
+ * a device ignores a command that it knows.
+ * @returns devices whose version is used by another command; nothing was published for them
  * @throws Refusal `broker-unreachable`, `broker-refused`
  */
 export async function handOver(
@@ -66,7 +66,7 @@ export async function handOverLost(means: Means, commands: readonly Handover[]):
   return await handOver(means, lost);
 }
 
-/** The message to publish; undefined when its version is taken by another command. */
+/** The message to publish; undefined when its version is used by another command. */
 async function claimed(fleet: FleetDirectory, next: Handover): Promise<Uint8Array | undefined> {
   const { device, version, envelope } = next;
   try {

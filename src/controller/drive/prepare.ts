@@ -41,14 +41,14 @@ interface Means {
   readonly sign?: Sign;
 }
 
-/** What to do about a rollout whose commands too few people have signed. */
+/** Advice for a rollout whose commands too few people have signed. */
 const advice = 'start it with --sign-only, and have others sign it with "wherry rollout sign"';
 
 /**
  * Signs every command that a rollout will ever send, for each device the one of the rollout and the
- * one that undoes it. So the deploy key is needed here only, and what carries the rollout out
- * commands nothing that was not signed before it.
- * @param onSigned told how many devices are done
+ * one that undoes it. So the deploy key is needed here only, and a controller can publish only
+ * commands that were signed before.
+ * @param onSigned called with the number of devices done
  * @throws Refusal `not-found` when a device runs a version that this fleet directory does not have,
  *   and as `signContent`
  */
@@ -98,10 +98,7 @@ export async function prepareRollout(
   return { rollout, commands };
 }
 
-/**
- * The version of its own that a device runs, as it says itself, or as the fleet directory remembers
- * it.
- */
+/** The own version that a device runs, from its report, or from the fleet directory without one. */
 function runningVersion(
   { link }: Means,
   device: string,
@@ -112,7 +109,9 @@ function runningVersion(
   return history.findLast(({ outcome }) => outcome === 'committed')?.version ?? 0;
 }
 
-/** What undoes a rollout: a device that ran what its group runs goes back under the group. */
+/**
+ * The content that undoes a rollout: a device that ran its group's version returns to the group.
+ */
 async function contentBefore(
   { fleet, link }: Means,
   device: string,
@@ -122,7 +121,7 @@ async function contentBefore(
   return await contentOf(fleet, device, version);
 }
 
-/** What `version` runs; a device without one runs nothing, and is to run nothing again. */
+/** The content of `version`; empty for a device that runs none. */
 async function contentOf(fleet: FleetDirectory, device: string, version: number): Promise<DesiredContent> {
   if (version === 0) return { pods: [], images: [] };
   const envelope = await fleet.plainEnvelope(device, version).catch((cause: unknown) => {

@@ -1,6 +1,6 @@
 /**
- * Rollouts as values: who is in which wave, and what comes next. Pure decisions over what is stored
- * and what devices report: no I/O, no clock of its own.
+ * Rollouts as values: which device is in which wave, and the next step. Pure decisions over stored
+ * data and reports of devices: no I/O and no clock.
  */
 export { planWave, type WavePlan } from './plan-wave.ts';
 export {

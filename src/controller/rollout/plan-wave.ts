@@ -4,7 +4,7 @@ import { tallyWaves, type Tally } from './tally.ts';
 
 /** What a controller does next. */
 export type WavePlan =
-  /** Hand the commands of these members to the broker, or with `undo` those that bring back. */
+  /** Publish the commands of these members, or with `undo` those that undo them. */
   | {
       readonly do: 'send';
       readonly wave: number;
@@ -17,16 +17,16 @@ export type WavePlan =
       readonly do: 'wait';
       readonly for: 'answers' | 'soak' | 'approval' | 'a person';
       readonly wave: number;
-      /** When to look again at the latest; milliseconds since 1970. */
+      /** When to plan again at the latest; milliseconds since 1970. */
       readonly untilMs?: number;
     };
 
 /**
- * The next step of a rollout: a function of what is stored, what devices report, and the time. Two
- * controllers, or one that was killed and its successor, come to the same step.
+ * The next step of a rollout: a function of stored data, reports of devices, and the time. Two
+ * controllers, or one that was killed and its successor, choose the same step.
  *
- * A wave begins when every wave before it is good for as long as the soak takes, and approved where
- * that is asked for. So when a wave fails, no device of a later one was touched.
+ * A wave begins when every wave before it has been good for the soak time, and when it is approved
+ * if approval is required. So when a wave fails, no device of a later one was touched.
  */
 export function planWave(rollout: Rollout, seen: ReadonlyMap<string, Seen>, nowMs: number): WavePlan {
   switch (rollout.phase) {
@@ -62,14 +62,14 @@ function planRunning(rollout: Rollout, tallies: readonly Tally[], nowMs: number)
     const untilMs = goodSinceMs + soakSeconds * 1000;
     if (nowMs < untilMs) return { do: 'wait', for: 'soak', wave, untilMs };
   }
-  // Who was not needed for the next wave is awaited here: a late failure counts, too.
+  // Devices that were not needed for the next wave are awaited here: a late failure counts, too.
   const open = tallies.find(({ waiting }) => waiting > 0);
   if (open !== undefined)
     return { do: 'wait', for: 'answers', wave: open.wave, ...answerBy(rollout, open.wave) };
   return { do: 'finish', phase: 'complete' };
 }
 
-/** When the first device of the wave that has not answered has taken too long. */
+/** When the first unanswered command of the wave times out. */
 function answerBy({ members, rules: { answerSeconds } }: Rollout, wave: number): { untilMs?: number } {
   if (answerSeconds === undefined) return {};
   let first = Infinity;
@@ -79,7 +79,7 @@ function answerBy({ members, rules: { answerSeconds } }: Rollout, wave: number):
   return first === Infinity ? {} : { untilMs: first + answerSeconds * 1000 };
 }
 
-/** Everything that was touched at once: what is known to be bad is not worth a soak. */
+/** Undoes all touched devices at once: known bad content needs no waves. */
 function planUndo(rollout: Rollout, seen: ReadonlyMap<string, Seen>, nowMs: number): WavePlan {
   const unsent: Member[] = [];
   let waiting = 0;

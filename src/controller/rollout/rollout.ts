@@ -1,4 +1,4 @@
-/** One way to say how many devices are out at the end of a stage; stages are cumulative. */
+/** How many devices have been sent the command at the end of a stage; stages are cumulative. */
 export type Stage =
   { readonly devices: readonly string[] } | { readonly count: number } | { readonly percent: number } | 'all';
 
@@ -10,22 +10,25 @@ export interface Rules {
   readonly successPercent: number;
   /** The share of a wave that may fail; one device more halts the rollout. 0 … 100. */
   readonly errorPercent: number;
-  /** A device that does not answer for this long has failed; absent: it is awaited forever. */
+  /** A device that does not answer for this long has failed; absent: the rollout waits forever. */
   readonly answerSeconds?: number;
   /** Whether a person must approve each stage after the first. */
   readonly approval: boolean;
 }
 
 /**
- * What a person, or the rollout itself, has decided. `signing`: its commands wait for signatures of
- * other people, and none was sent.
+ * The state of a rollout, set by a person or by the rollout itself. `signing`: its commands wait
+ * for signatures of other people, and none was sent.
  */
 export type Phase = 'signing' | 'running' | 'paused' | 'halted' | 'complete' | 'undoing' | 'undone';
 
-/** Phases in which commands may yet be sent. */
+/** Phases in which commands may still be sent. */
 export const openPhases: readonly Phase[] = ['signing', 'running', 'paused', 'undoing'];
 
-/** How a command ended on a device. `left`: it was commanded otherwise, and is not counted. */
+/**
+ * How a command ended on a device. `left`: another command replaced it, and the device is not
+ * counted.
+ */
 export interface Answer {
   readonly phase: 'committed' | 'rolled-back' | 'refused' | 'left';
   readonly code?: string;
@@ -69,7 +72,7 @@ export interface Rollout {
   readonly members: readonly Member[];
 }
 
-/** What the broker's retained documents say of a device. */
+/** What the messages of a device show. */
 export interface Seen {
   /** The highest version that it has trusted. */
   readonly trustedVersion: number;

@@ -1,14 +1,14 @@
 import type { Answer, Member, Rollout, Seen } from './rollout.ts';
 
-/** Where a device stands in a rollout, judged by what was stored and by what it reports now. */
+/** The state of a device in a rollout, from the stored data and its current report. */
 export type Standing =
   | { readonly is: 'unsent' | 'waiting' | 'left' }
   | { readonly is: 'good'; readonly sinceMs: number }
   | { readonly is: 'failed'; readonly code: string };
 
 /**
- * How far the command of a member has come. An answer that the database does not have yet counts
- * all the same: a controller may have died before it stored it.
+ * The state of a member's command. An answer that is not in the database yet also counts: a
+ * controller may have died before it stored it.
  */
 export function standingOf(
   rollout: Rollout,
@@ -28,7 +28,7 @@ export function standingOf(
   return { is: 'waiting' };
 }
 
-/** How far the undoing of a member has come; undefined when there is nothing to undo. */
+/** The state of a member's undo; undefined when there is nothing to undo. */
 export function undoStandingOf(member: Member, seen: Seen | undefined, nowMs: number): Standing | undefined {
   const { undoVersion, undoAnswer, undoSentAtMs } = member;
   if (undoVersion === undefined || !isTouched(member)) return undefined;
@@ -39,12 +39,12 @@ export function undoStandingOf(member: Member, seen: Seen | undefined, nowMs: nu
   return judged({ version: undoVersion }, answer, undefined);
 }
 
-/** Whether the command may have reached the device, and nobody else commanded it since. */
+/** Whether the command may have reached the device, and no other command replaced it since. */
 export function isTouched({ answer, sentAtMs }: Member): boolean {
   return answer?.phase !== 'left' && sentAtMs !== undefined;
 }
 
-/** The stored answer, or the one that the device reports and nobody has stored yet. */
+/** The stored answer, or a reported one that is not stored yet. */
 function answerTo(
   version: number,
   stored: Answer | undefined,
@@ -56,7 +56,9 @@ function answerTo(
   return reported === undefined ? undefined : { ...reported, atMs: nowMs };
 }
 
-/** A later version is trusted there, so this one is refused: somebody else commands the device. */
+/**
+ * Whether the device has trusted a later version, from another command, and so refuses this one.
+ */
 export function isCommandedOtherwise(version: number, seen: Seen | undefined): boolean {
   return seen !== undefined && seen.trustedVersion > version;
 }

@@ -1,10 +1,10 @@
 import type { Member, Rollout, Seen } from './rollout.ts';
 import { standingOf } from './standing.ts';
 
-/** What became of a wave so far. */
+/** The state of a wave. */
 export interface Tally {
   readonly wave: number;
-  /** Members that count: without those that somebody else commands. */
+  /** Members that count: without those that another command has taken over. */
   readonly size: number;
   readonly unsent: readonly Member[];
   readonly waiting: number;

@@ -4,9 +4,9 @@ import type { Stage } from './rollout.ts';
 
 /**
  * The waves of a rollout: every device in exactly one. Named devices come first; the others are
- * ordered by a hash of the ID of the rollout and their name, so that the same devices are not the
- * first ones each time, and every controller gets the same order. A stage that adds no device to
- * the one before has no wave. What the stages leave is the last wave.
+ * ordered by a hash of the ID of the rollout and their name, so that the first devices differ
+ * between rollouts, and every controller gets the same order. A stage that adds no device to the
+ * one before has no wave. The remaining devices are the last wave.
  * @throws Refusal `usage` when a stage names a device that is not in the rollout, or a device twice
  */
 export function wavesOf(
@@ -38,7 +38,7 @@ export function wavesOf(
   return waves;
 }
 
-/** How many devices are out at the end of `stage`, when `before` were at its beginning. */
+/** How many devices the waves up to `stage` contain, if those before it contain `before`. */
 function outAfter(stage: Stage, before: number, all: number): number {
   if (stage === 'all') return all;
   if ('devices' in stage) return Math.min(before + stage.devices.length, all);

@@ -13,10 +13,10 @@ const kindOfType: Record<EntryType, Kind> = {
 };
 
 /**
- * The tree that the entries seen so far make. It refuses what would make the result depend on who
- * extracts: a path twice (aci.md: "no duplicate entries"), a path through a link or a file, a hard
- * link to something not yet there. Memory is one map entry per path, so entries and the directories
- * they imply are counted.
+ * The tree of the entries so far. It refuses what would make the result depend on the extracting
+ * program: a path twice (aci.md: "no duplicate entries"), a path through a link or a file, a hard
+ * link to a later entry. Memory is one map entry per path, so entries and the directories they
+ * imply are counted.
  */
 export class ArchiveTree {
   readonly #limits: ArchiveLimits;

@@ -6,14 +6,14 @@ const plainText = /^[\x20-\x7e]*$/;
 
 /**
  * Turns the chunks of an archive into those of its canonical tar without a copy of the bodies: each
- * header is replaced where it lies, and what cannot be replaced in its place is put between the
- * parts of the chunk. The bytes are those that `TarWriter` would write.
+ * header is replaced in place, and headers of another size are inserted between the parts of the
+ * chunk. The bytes are those that `TarWriter` would write.
  */
 export class CanonicalRewrite {
   #bytes: Buffer = Buffer.alloc(0);
   #offset = 0;
   #out: Buffer[] = [];
-  /** The part of the chunk that is kept as it is and not yet put out. */
+  /** The part of the chunk that is kept unchanged and not yet in the output. */
   #from = 0;
   #to = 0;
   /** Bytes of the body that are still to come. */
@@ -38,7 +38,7 @@ export class CanonicalRewrite {
     return out;
   }
 
-  /** Puts an entry in the place of the one that was read; `framed.sizeBytes` of body follow. */
+  /** Replaces the entry that was read by `entry`; `framed.sizeBytes` of body follow. */
   entry(framed: FramedEntry, entry: TarEntry): void {
     this.#remaining = entry.sizeBytes;
     this.#padding = padding(entry.sizeBytes);
@@ -57,7 +57,7 @@ export class CanonicalRewrite {
     }
   }
 
-  /** The next part of the body lies between these places in the chunk. */
+  /** The next part of the body is between these offsets in the chunk. */
   body(start: number, end: number): void {
     this.#keep(start, end);
     this.#remaining -= end - start;
@@ -70,7 +70,7 @@ export class CanonicalRewrite {
     }
   }
 
-  /** Puts bytes that do not lie in the chunk. */
+  /** Inserts bytes that are not in the chunk. */
   insert(bytes: Buffer): void {
     this.#flush();
     this.#out.push(bytes);
@@ -91,8 +91,8 @@ export class CanonicalRewrite {
 }
 
 /**
- * Whether the header that was read is the one to write. A plain header is what the writer makes of
- * what was read.
+ * Whether the header that was read equals the one to write. A plain header is what the writer would
+ * write for its values.
  */
 function isCanonical(framed: FramedEntry, entry: TarEntry): boolean {
   return (

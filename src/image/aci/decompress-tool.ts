@@ -4,24 +4,24 @@ import { Refusal } from '../../core/refusal/index.ts';
 import { drained, malformed } from '../tar/index.ts';
 
 /**
- * Compressions that Node 20 cannot undo; the distribution's own programs do, each in a process that
- * ends with the archive.
+ * Compressions that Node 20 cannot decompress; programs of the distribution do, each in a process
+ * that ends with the archive.
  */
 export type ToolCompression = 'bzip2' | 'xz' | 'zstd';
 
 interface Tool {
   readonly command: string;
   readonly args: (memoryMiB: number) => readonly string[];
-  /** The Debian package that brings it. */
+  /** The Debian package that contains it. */
   readonly debianPackage: string;
-  /** What it says when the archive asks for more memory than it may have. */
+  /** Its message when the archive requires more memory than the limit. */
   readonly overLimit: RegExp;
 }
 
 /**
- * An xz header may ask for a dictionary of 4 GiB, a zstd one for a window of 2 GiB, so both are
- * told how much they may take. Each checks that nothing follows its streams, but for bzip2, which
- * says so and ignores it: whatever is said counts.
+ * An xz header may require a dictionary of 4 GiB, a zstd one a window of 2 GiB, so both get a
+ * memory limit. Each checks that nothing follows its streams, except bzip2, which only prints a
+ * warning: any output on stderr counts as a failure.
  */
 const tools: Readonly<Record<ToolCompression, Tool>> = {
   bzip2: { command: 'bzip2', args: () => ['-dc'], debianPackage: 'bzip2', overLimit: /(?!)/ },
@@ -39,16 +39,16 @@ const tools: Readonly<Record<ToolCompression, Tool>> = {
   },
 };
 
-/** How much of what a program says is kept. */
+/** How much of a program's stderr is kept. */
 const maxSaidBytes = 512;
 
 /**
- * Undoes a compression, streaming: at most a pipe's worth is under way. The program is ended when
- * the result is returned from, and its memory is bounded.
+ * Decompresses a stream: at most the bytes of a pipe are buffered. The program is killed when the
+ * iteration ends, and its memory is bounded.
  *
  * Throws refusals: `archive-compression-unsupported` when the program is not installed,
- * `archive-too-large` when the archive asks for more memory than it may have, `archive-malformed`
- * for a damaged or cut stream and for data after it. What `input` throws passes unchanged.
+ * `archive-too-large` when the archive requires more memory than the limit, `archive-malformed` for
+ * a damaged or cut stream and for data after it. Errors of `input` pass unchanged.
  */
 export async function* decompressByTool(
   compression: ToolCompression,
@@ -69,7 +69,7 @@ export async function* decompressByTool(
     child.once('error', () => resolve('missing'));
     child.once('close', resolve);
   });
-  // The program's own end says what was wrong; a broken pipe only follows from it.
+  // The exit of the program shows what was wrong; a broken pipe only follows from it.
   child.stdin.on('error', () => undefined);
   let sourceError: { error: unknown } | undefined;
   const feeding = (async () => {
@@ -106,7 +106,7 @@ export async function* decompressByTool(
   } finally {
     child.kill('SIGKILL');
     await ended;
-    child.stdin.destroy(); // wakes the feeder, which lets go of the source
+    child.stdin.destroy(); // wakes the feeder, which releases the source
     await feeding;
   }
 }

@@ -10,14 +10,15 @@ import { drained, malformed } from '../tar/index.ts';
 export type Compression = 'none' | 'gzip' | 'bzip2' | 'xz' | 'zstd';
 
 /**
- * Bytes of output at a time: large enough that per-chunk work vanishes, small enough for a device.
+ * Bytes of output at a time: large enough that per-chunk work is negligible, small enough for a
+ * device.
  */
 const CHUNK = 512 * 1024;
 
-/** The mark of the stream lets zlib, which works in a thread of its own, be a chunk ahead. */
+/** The high-water mark lets zlib, which works in its own thread, be a chunk ahead. */
 const gunzipOptions = { chunkSize: CHUNK, highWaterMark: 2 * CHUNK };
 
-/** Bytes needed to tell compressions apart: a plain tar has its mark at 257. */
+/** Bytes needed to distinguish compressions: a plain tar has its mark at 257. */
 const HEAD = 263;
 
 /**
@@ -32,7 +33,7 @@ const magics: readonly { readonly name: Compression; readonly at: number; readon
   { name: 'none', at: 257, bytes: Buffer.from('ustar', 'latin1') },
 ];
 
-/** An archive's bytes as they come, and as a tar. */
+/** The compression of an archive, and its tar. */
 export interface Decompressed {
   readonly compression: Compression;
   /** The uncompressed tar. Must be iterated to its end or returned from; either ends `source`. */
@@ -40,10 +41,10 @@ export interface Decompressed {
 }
 
 /**
- * Finds the compression of an archive and undoes it, streaming. Gzip may have several members (RFC
- * 1952 §2.2), but nothing that is not a member may follow the last one.
- * @param memoryMiB - of the program that undoes xz or zstd
- * @param onInput - told of each piece of input before it is used, for the ratio
+ * Detects the compression of an archive and decompresses it, streaming. Gzip may have several
+ * members (RFC 1952 §2.2), but nothing that is not a member may follow the last one.
+ * @param memoryMiB - of the program that decompresses xz or zstd
+ * @param onInput - called with the size of each piece of input before it is used, for the ratio
  */
 export async function decompress(
   source: AsyncIterable<Uint8Array>,
@@ -68,7 +69,7 @@ export function compressionOf(head: Buffer): Compression | undefined {
 }
 
 /**
- * What is left when a compression is undone.
+ * The decompressed bytes.
  * @throws Refusal as `decompressByTool`, while it is iterated
  */
 export async function undone(
@@ -86,7 +87,10 @@ export async function undone(
 /** No name of a tar's first entry begins so: the first bytes of gzip, bzip2, xz and zstd. */
 const compressedAgain = /^(?:\x1f\x8b\x08|BZh[1-9]1AY&SY|\xfd7zXZ\0|\x28\xb5\x2f\xfd)/;
 
-/** Passes a tar on. What is compressed in it once more is named, or it would look cut off. */
+/**
+ * Passes a tar on. Refuses a second compression by its name; otherwise the archive would look cut
+ * off.
+ */
 async function* once(outer: Compression, tar: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void> {
   let isFirst = true;
   for await (const chunk of tar) {
@@ -102,8 +106,8 @@ async function* once(outer: Compression, tar: AsyncIterable<Buffer>): AsyncGener
 }
 
 /**
- * What to say of an archive that is none: aci.md lets it be encrypted with PGP, which deserves
- * better than "damaged".
+ * The refusal of bytes that are not an archive: aci.md allows encryption with PGP, which has its
+ * own message.
  */
 function unknownArchive(head: Buffer): Refusal {
   const text = head.toString('latin1');
@@ -118,7 +122,7 @@ function unknownArchive(head: Buffer): Refusal {
   return malformed('the archive is neither a tar nor compressed in a known way');
 }
 
-/** At least so many bytes, or all when there are fewer. */
+/** At least `sizeBytes` bytes, or all when there are fewer. */
 export async function readHead(input: AsyncIterator<Uint8Array>, sizeBytes: number): Promise<Buffer> {
   const parts: Uint8Array[] = [];
   for (let length = 0; length < sizeBytes;) {
@@ -152,7 +156,7 @@ export async function* replay(
 
 async function* gunzip(input: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void> {
   const gzip = createGunzip(gunzipOptions);
-  // Errors of the source pass as they are; those of zlib mean a damaged archive.
+  // Errors of the source pass unchanged; those of zlib mean a damaged archive.
   let sourceError: { error: unknown } | undefined;
   const feeding = feed(input, gzip).catch((error: unknown) => {
     sourceError = { error };
@@ -168,7 +172,7 @@ async function* gunzip(input: AsyncIterable<Buffer>): AsyncGenerator<Buffer, voi
     throw malformed('the gzip stream is damaged or cut off', error);
   } finally {
     gzip.destroy();
-    await feeding; // so that the source is let go of when this returns
+    await feeding; // so that the source is released when this returns
   }
 }
 
@@ -177,7 +181,7 @@ async function feed(input: AsyncIterable<Buffer>, gzip: Gunzip): Promise<number>
   let sizeBytes = 0;
   for await (const chunk of input) {
     sizeBytes += chunk.length;
-    // After the end of a stream zlib takes nothing more, so there would be no 'drain'.
+    // After the end of a stream zlib accepts no more input, so there would be no 'drain'.
     if (gzip.destroyed || gzip.readableEnded) return sizeBytes;
     if (!gzip.write(chunk)) await drained(gzip);
   }

@@ -4,9 +4,9 @@ import { type ArchiveLimits, quoted } from '../tar/index.ts';
 const maxComponentBytes = 255;
 
 /**
- * The one form of an entry's path: `manifest`, `rootfs`, `rootfs/…`, or `.` for the archive's own
- * root, which tools write when they are given a directory (aci.md#image-layout: "no other files or
- * directories at the top level"). `.` components and the slash at a directory's end are dropped;
+ * The canonical form of an entry's path: `manifest`, `rootfs`, `rootfs/…`, or `.` for the archive's
+ * own root, which tools write when they are given a directory (aci.md#image-layout: "no other files
+ * or directories at the top level"). `.` components and the slash at a directory's end are dropped;
  * everything else that is not plain is refused.
  */
 export function entryPath(name: string, isDirectory: boolean, limits: ArchiveLimits): string {
@@ -29,7 +29,7 @@ export function hardLinkTarget(name: string, linkname: string, limits: ArchiveLi
   return path;
 }
 
-/** A symbolic link's target is kept as it is: the kernel reads it inside the app's own root. */
+/** A symbolic link's target is kept unchanged: the kernel resolves it inside the app's own root. */
 export function symlinkTarget(name: string, linkname: string, limits: ArchiveLimits): string {
   if (linkname === '') throw linkForbidden(name, linkname, 'is empty');
   if (Buffer.byteLength(linkname) >= limits.maxPathBytes) throw linkForbidden(name, linkname, 'is too long');

@@ -4,9 +4,9 @@ import { Refusal } from '../../core/refusal/index.ts';
 import { impliedDirectory, type TarWriter } from '../tar/index.ts';
 
 /**
- * An image object has an owner and a mode for every directory, also for those that its archive only
- * implied. Laid over another image such a directory says nothing of itself, so the object lists
- * them: in a file beside `rootfs`, where no app sees it.
+ * An image object has an owner and a mode for every directory, even for those that its archive only
+ * implied. When the image is laid over another, those of an implied directory must not count. So
+ * the object lists such directories in a file beside `rootfs`, where no app sees it.
  */
 const name = 'implied';
 
@@ -28,7 +28,7 @@ export async function writeImpliedDirectories(writer: TarWriter, paths: Readonly
 /**
  * The list of a mounted object; empty when it has none.
  *
- * @throws Refusal `image-corrupt` for one that no object has
+ * @throws Refusal `image-corrupt` for a list that wherry does not write
  */
 export async function readImpliedDirectories(directory: string): Promise<ReadonlySet<string>> {
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;

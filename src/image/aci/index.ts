@@ -1,7 +1,7 @@
 /**
  * Archives of images (aci.md): decompress, walk, check, list. Everything here may be fed hostile
- * bytes: it streams, holds limits, writes only to the stream that it is given, and knows neither
- * network, store nor trust.
+ * bytes: it streams, enforces limits, writes only to the given stream, and uses neither network,
+ * store nor keys.
  */
 export { AccountCollector } from './account-files.ts';
 export { ArchiveTree } from './archive-tree.ts';

@@ -11,7 +11,7 @@ export interface ArchiveListing extends ArchiveSummary {
 }
 
 /**
- * Reads an archive as a device would and also lists it, for people. Holds the list in memory.
+ * Reads an archive as a device would and also lists it, for people. The list is in memory.
  *
  * Throws what `readArchive` throws.
  */

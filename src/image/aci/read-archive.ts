@@ -18,8 +18,8 @@ export interface ReadOptions {
    */
   readonly canonicalTar?: Writable;
   /**
-   * Told of each entry that passed the checks, the archive's own root left out. Without a
-   * `canonicalTar` it may take the bytes of the entry, but for the manifest's.
+   * Called for each entry that passed the checks, except the archive's own root. Without a
+   * `canonicalTar` it may read the body of the entry, except the manifest's.
    */
   readonly onEntry?: (entry: ArchiveEntry, body: AsyncIterable<Buffer>) => void | Promise<void>;
 }
@@ -31,12 +31,9 @@ export interface ArchiveSummary {
   readonly manifest: ImageManifest;
   readonly compression: Compression;
   readonly tarSizeBytes: number;
-  /** Entries, those included that others only imply. */
+  /** Entries, including directories that are only implied. */
   readonly entries: number;
-  /**
-   * Whether there are directories that no entry names: nothing is known of their owner, mode and
-   * time.
-   */
+  /** Whether there are directories that no entry names: their owner, mode and time are unknown. */
   readonly impliesDirectories: boolean;
   /** Names of extended attributes that were left out, sorted; at most 32. */
   readonly droppedXattrs: readonly string[];
@@ -45,12 +42,11 @@ export interface ArchiveSummary {
 const maxDroppedNames = 32;
 
 /**
- * Reads an archive to its end and says what it is; nothing is written but to `canonicalTar`. Memory
- * does not grow with the archive, but for the set of its paths.
+ * Reads an archive to its end and returns its summary; writes only to `canonicalTar`. Memory does
+ * not grow with the archive, except for the set of its paths.
  *
- * Throws refusals: `archive-*` and `image-manifest-missing|duplicate|invalid` for what is wrong
- * with the archive, `image-build-failed` when `canonicalTar` breaks. What `source` throws passes
- * unchanged.
+ * Throws refusals: `archive-*` and `image-manifest-missing|duplicate|invalid` for a bad archive,
+ * `image-build-failed` when `canonicalTar` breaks. Errors of `source` pass unchanged.
  */
 export async function readArchive(
   source: AsyncIterable<Uint8Array>,
@@ -132,7 +128,7 @@ async function rewrite(
 
 async function* nothing(): AsyncGenerator<Buffer, void> {}
 
-/** What the summary says of the entries. */
+/** Collects the part of the summary that comes from the entries. */
 class Gathered {
   readonly #limits: ArchiveLimits;
   readonly #dropped = new Set<string>();

@@ -26,9 +26,7 @@ export interface ArchiveEntry extends TarEntry {
 }
 
 export interface Walked {
-  /**
-   * The digest of the uncompressed tar, whatever follows the end marker included (aci.md#image-id).
-   */
+  /** The digest of the uncompressed tar, including bytes after the end marker (aci.md#image-id). */
   readonly imageId: ImageId;
   readonly compression: Compression;
   readonly tarSizeBytes: number;
@@ -37,7 +35,7 @@ export interface Walked {
 }
 
 /**
- * Called for each entry in the archive's order. Bytes of `body` that it does not take are skipped.
+ * Called for each entry in the archive's order. Bytes of `body` that it does not read are skipped.
  */
 export type Visit<Entry> = (entry: Entry, body: AsyncIterable<Buffer>) => Promise<void>;
 
@@ -59,7 +57,7 @@ export class ImageCheck {
     this.#hash.update(chunk);
   }
 
-  /** Checks the next entry; undefined for the archive's own root, which says nothing. */
+  /** Checks the next entry; undefined for the archive's own root, which has no effect. */
   entry(framed: FramedEntry): ArchiveEntry | undefined {
     return checkEntry(framed, this.#tree, this.#limits);
   }
@@ -99,16 +97,16 @@ export async function walkArchive(
 
 /** What a tar is read with. */
 export interface TarReading {
-  /** Told of every byte of the uncompressed tar, whatever follows the end marker included. */
+  /** Called with every byte of the uncompressed tar, including those after the end marker. */
   readonly onTar: (chunk: Buffer) => void;
   /**
-   * False where a digest proves that the tar is whole: some tools leave the end marker out, and the
+   * False if a digest proves that the tar is complete: some tools omit the end marker, and the
    * padding before it.
    */
   readonly needsEndMarker?: boolean;
 }
 
-/** A tar that is not compressed any more. */
+/** For a tar that is not compressed. */
 export interface PlainReading extends TarReading {
   /** Compressed bytes so far, for the ratio. */
   readonly inputBytes: () => number;
@@ -124,9 +122,9 @@ export interface TarChunk {
 }
 
 /**
- * Reads a tar in constant memory: undoes its compression, reads its frame (TarFraming), and refuses
- * it where `tar-stream` reads it otherwise. Bytes are checked as they come, so a bomb ends at its
- * limit.
+ * Reads a tar in constant memory: decompresses it, reads its frame (TarFraming), and refuses it
+ * where `tar-stream` reads it differently. Bytes are checked as they arrive, so a decompression
+ * bomb ends at its limit.
  *
  * Throws refusals with `archive-*` codes; what `source` throws passes unchanged.
  */
@@ -241,7 +239,7 @@ function checkSize(tarBytes: number, inputBytes: number, limits: ArchiveLimits):
   }
 }
 
-/** Checks path, links and place; undefined for the archive's own root, which says nothing. */
+/** Checks path, links and place; undefined for the archive's own root, which has no effect. */
 export function checkEntry(
   framed: FramedEntry,
   tree: ArchiveTree,

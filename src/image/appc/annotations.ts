@@ -4,8 +4,8 @@ import { acIdentifier } from './identifiers.ts';
 import type { NameValue, UserMap } from './types.ts';
 
 /**
- * Annotations whose value the specification fixes (aci.md#image-manifest-schema): name → check, and
- * what is expected.
+ * Annotations whose value the specification defines (aci.md#image-manifest-schema): name → check,
+ * and the expected value.
  */
 const known: ReadonlyMap<string, readonly [(value: string) => boolean, string]> = new Map([
   ['created', [isTimestamp, 'a time by RFC 3339 such as "2015-05-18T13:49:28Z"']],
@@ -46,8 +46,8 @@ export const userMap: Read<UserMap> = (value, at) => {
 
 /**
  * Whether `value` is a date-time by RFC 3339 §5.6 with its `T`. Lower-case `t` and `z` and the leap
- * second are allowed, as the RFC does; a space in place of the `T` is not, as
- * types.md#timestamps-type says.
+ * second are allowed, as the RFC does; a space in place of the `T` is not, as required by
+ * types.md#timestamps-type.
  */
 export function isTimestamp(value: string): boolean {
   const match =

@@ -17,7 +17,7 @@ import type { JsonDraft } from './json-text.ts';
 import type { App, EventHandler, MountPoint, Port } from './types.ts';
 
 /**
- * Highest user or group number; 4294967295 is (uid_t) -1, which chown(2) and setuid(2) take for "no
+ * Highest user or group number; 4294967295 is (uid_t) -1, which chown(2) and setuid(2) treat as "no
  * change".
  */
 export const maxAccountId = 4294967294;
@@ -42,11 +42,11 @@ const handlerName = textThat(
   '"pre-start" or "post-stop"',
 );
 
-/** `user` or `group`: a name, a number or the path of a file whose owner is meant. */
+/** `user` or `group`: a name, a number or the path of a file, whose owner is used. */
 const account: Read<string> = (value, at) => {
   const name = text(value, at);
   if (name.startsWith('/')) return absolutePath(value, at);
-  // A line break would reach into another line of passwd.
+  // A line break would inject another line into passwd.
   if (name === '' || name.length > 256 || /[\x00-\x1f\x7f:]/.test(name)) {
     throw unexpected(at, 'a user or group by name, number or path', value);
   }
@@ -101,7 +101,7 @@ const appKeys = [
   'user',
   'group',
   'supplementaryGIDs',
-  // The specification's own example spells it so, and the reference accepts any case.
+  // The specification's own example uses this spelling, and the reference accepts any case.
   'supplementaryGids',
   'eventHandlers',
   'workingDirectory',

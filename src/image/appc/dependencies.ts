@@ -5,27 +5,27 @@ import type { Dependency, ImageId, ImageManifest } from './types.ts';
 export interface ListedImage {
   readonly id: ImageId;
   readonly manifest: ImageManifest;
-  /** Size of the `.aci` file in bytes, where it is known. */
+  /** Size of the `.aci` file in bytes, if known. */
   readonly sizeBytes?: number;
   /**
-   * Whether its archive leaves out entries of directories, so that nothing is known of their owner,
-   * mode and time.
+   * Whether its archive omits entries of directories, so that their owner, mode and time are
+   * unknown.
    */
   readonly impliesDirectories?: boolean;
 }
 
 /**
- * An image with what it depends on, in the order of its manifest. An image that is needed twice is
- * there twice.
+ * An image with its dependencies, in the order of its manifest. An image that is needed twice
+ * occurs twice.
  */
 export interface ResolvedImage<Image extends ListedImage = ListedImage> {
   readonly image: Image;
   readonly dependencies: readonly ResolvedImage<Image>[];
 }
 
-/** How far a tree of dependencies may go; the limits are wherry's, the specification has none. */
+/** Limits of a tree of dependencies. They are wherry's; the specification has none. */
 export const dependencyLimits = {
-  /** Images below one another. */
+  /** Depth of the tree, in images. */
   depth: 16,
   /**
    * Images in the order of rendering, repeated ones counted each time: a diamond of diamonds
@@ -39,7 +39,7 @@ export const dependencyLimits = {
  * labels, and by image ID where the manifest gives one, which then MUST match.
  *
  * @throws Refusal `image-dependency-missing` when none fits, `image-dependency-invalid` for a
- *   cycle, several that fit, another size than the manifest says, or more than `dependencyLimits`
+ *   cycle, several that fit, another size than in the manifest, or more than `dependencyLimits`
  *   allow
  */
 export function resolveDependencies<Image extends ListedImage>(
@@ -69,7 +69,7 @@ export function resolveDependencies<Image extends ListedImage>(
   return resolve(image, []);
 }
 
-/** An image that is laid over what is there, and the way to it from the one that is rendered. */
+/** An image to lay over those before it, and the path to it from the rendered image. */
 export interface RenderStep<Image = ListedImage> {
   readonly image: Image;
   /**
@@ -98,8 +98,8 @@ export function renderOrder<Image extends ListedImage>(resolved: ResolvedImage<I
 
 /**
  * Whether the objects of the images, laid over each other by overlayfs, would make another tree
- * than rendering does: overlayfs hides nothing that a path whitelist leaves out, and takes owner
- * and mode of a directory from the uppermost layer, which must know them then.
+ * than rendering: overlayfs does not hide what a path whitelist leaves out, and takes owner and
+ * mode of a directory from the uppermost layer, where they must be known.
  */
 export function needsMerging(resolved: ResolvedImage): boolean {
   const layers = layersOf(resolved);
@@ -110,9 +110,8 @@ export function needsMerging(resolved: ResolvedImage): boolean {
 }
 
 /**
- * The images that an image is made of, each once, lowest first. Without path whitelists they are
- * its layers: an image that comes twice covers itself completely the second time, so only its
- * uppermost place counts.
+ * An image and its dependencies, each once, lowest first. Without path whitelists they are its
+ * layers: an image that occurs twice covers itself completely, so only its uppermost place counts.
  */
 export function layersOf<Image extends ListedImage>(resolved: ResolvedImage<Image>): readonly Image[] {
   const order = renderOrder(resolved);

@@ -38,7 +38,7 @@ export function refuseFaults<T>(code: RefusalCode, what: string, read: () => T):
   }
 }
 
-/** A hostile string as it may stand in a message: quoted, escaped and short. */
+/** A hostile string for a message: quoted, escaped and shortened. */
 export function quote(text: string): string {
   return JSON.stringify(clip(text));
 }

@@ -12,9 +12,9 @@ export interface Unique<T> {
 }
 
 /**
- * The members of one object. Keys that the schema does not have are refused: a limit under a
- * misspelled key would silently not be enforced. `null` stands for an absent optional member, as
- * the reference implementation writes it.
+ * The members of one object. Refuses keys that are not in the schema: a limit under a misspelled
+ * key would silently not be enforced. `null` stands for an absent optional member, as the reference
+ * implementation writes it.
  */
 export class Fields {
   private readonly object: { readonly [key: string]: JsonValue };
@@ -97,7 +97,7 @@ export const text: Read<string> = (value, at) => {
   return value;
 };
 
-/** Text that the kernel takes as a C string: arguments, values of the environment. */
+/** Text that the kernel reads as a C string: arguments, values of the environment. */
 export const textWithoutNul: Read<string> = (value, at) => {
   const read = text(value, at);
   if (read.includes('\0')) throw unexpected(at, 'a string without NUL', value);
@@ -124,7 +124,7 @@ export function textThat<T extends string>(matches: (text: string) => text is T,
 
 /**
  * An absolute path of at most 4095 bytes (PATH_MAX without NUL). `..` is refused: no manifest needs
- * it, and a name that climbs is how paths escape from a root.
+ * it, and it is how paths escape from a root.
  */
 export const absolutePath: Read<string> = (value, at) => {
   const path = textWithoutNul(value, at);

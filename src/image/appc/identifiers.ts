@@ -65,8 +65,8 @@ export function parseImageId(text: string, code: RefusalCode = 'input-invalid'):
 }
 
 /**
- * The AC Name nearest to `text` (`example.com/app_1` → `example-com-app-1`), by which an app is
- * named after its image; undefined when no letter or digit remains.
+ * The AC Name nearest to `text` (`example.com/app_1` → `example-com-app-1`), used to name an app
+ * after its image; undefined when no letter or digit remains.
  */
 export function sanitizeAcName(text: string): AcName | undefined {
   const name = text

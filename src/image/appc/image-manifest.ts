@@ -13,8 +13,8 @@ import { acVersion } from './version.ts';
 export const imageManifestLimits: JsonLimits = { maxBytes: 4 << 20, maxDepth: 32, maxValues: 200_000 };
 
 /**
- * The image manifest in `bytes` (aci.md#image-manifest-schema), which come from an archive that
- * nobody has vouched for but the key of its name.
+ * The image manifest in `bytes` (aci.md#image-manifest-schema). They may be hostile: a key that is
+ * trusted for the image's name, or none, has signed the archive.
  * @throws Refusal image-manifest-invalid; the message has the JSON pointer of the value and what
  *   was expected
  */

@@ -1,7 +1,7 @@
 /**
  * The App Container specification 0.8.11: names, versions, labels, quantities, isolators, image and
- * pod manifests. Bytes or text in, checked values or a refusal out; no I/O, no clock. It says what
- * a document means, not whether a device can do it.
+ * pod manifests. Bytes or text in, checked values or a refusal out; no I/O, no clock. It interprets
+ * a document and does not decide whether a device supports it.
  */
 export { type Account, type AccountFacts, resolveAccount } from './account.ts';
 export { isTimestamp } from './annotations.ts';

@@ -13,8 +13,8 @@ const isolator: Read<Isolator> = (value, at) => {
 const anyValue: Read<JsonValue> = (value) => value;
 
 /**
- * The isolators of an app or a pod, each checked by its rule, none known one doubled or beside one
- * that excludes it.
+ * The isolators of an app or a pod, each checked by its rule. Refuses duplicates and combinations
+ * that exclude each other, among the known ones.
  */
 export function isolatorList(scope: IsolatorScope): Read<readonly Isolator[]> {
   return (value, at) => {
@@ -25,8 +25,8 @@ export function isolatorList(scope: IsolatorScope): Read<readonly Isolator[]> {
 }
 
 /**
- * The checked isolators of an app or a pod, in their order; unknown ones are kept, since the user
- * must be told that they are ignored (ace.md#isolators).
+ * The checked isolators of an app or a pod, in their order; unknown ones are kept, because they
+ * must be reported as ignored (ace.md#isolators).
  * @throws Refusal with `code`, by default pod-isolator-invalid
  */
 export function parseIsolators(

@@ -5,8 +5,8 @@ import { exactThousandths, quantity, wholeUnits } from './quantity.ts';
 const maxWholeUnits = (1n << 63n) - 1n;
 
 /**
- * A limit in whole units. Less than one would keep the app from running at all, so it is taken for
- * a mistake.
+ * A limit in whole units. Less than one would prevent the app from running, so it is refused as a
+ * mistake.
  */
 export const positiveUnits: Read<bigint> = (value, at) => {
   const milli = quantity(value, at);
@@ -26,14 +26,14 @@ export const memoryLimit: Read<bigint> = (value, at) => {
   return bytes;
 };
 
-/** Bytes of memory that are asked for; none is a value, a few are a mistake. */
+/** Bytes of requested memory; zero is valid, less than one byte is a mistake. */
 export const memoryRequest: Read<bigint> = (value, at) => {
   const milli = quantity(value, at);
   if (milli > 0n && milli < 1000n) throw tooSmall(at, value, 'less than one byte');
   return units(value, at);
 };
 
-/** Names what was probably meant: `16m` is how other tools write 16 MiB, and milli-units here. */
+/** Suggests what was probably meant: `16m` is 16 MiB in other tools, and milli-units here. */
 function tooSmall(at: string, value: unknown, is: string): SchemaFault {
   const written = typeof value === 'string' ? value : String(value);
   const [, number = ''] = /^\+?([\d.]+)[num]?$/.exec(written) ?? [];
@@ -53,7 +53,10 @@ export const milliCores: Read<bigint> = (value, at) => {
   return milli;
 };
 
-/** A limit of CPU time. Rounding up what is below a thousandth of a core would allow too much. */
+/**
+ * A limit of CPU time. Less than a thousandth of a core is refused: rounding it up would allow too
+ * much.
+ */
 export const positiveMilliCores: Read<bigint> = (value, at) => {
   const milli = milliCores(value, at);
   if (milli === 0n) throw unexpected(at, 'more than 0 cores', value);
@@ -145,8 +148,7 @@ export const sysctlSettings: Read<ReadonlyMap<string, string>> = (value, at) => 
   if (!isObject(value)) throw unexpected(at, 'an object of keys and strings', value);
   const settings = new Map<string, string>();
   for (const [key, member] of Object.entries(value)) {
-    // A key is a path below /proc/sys with dots or slashes; nothing in it may climb or end the
-    // line.
+    // A key is a path below /proc/sys with dots or slashes; it must not contain `..` or a line end.
     if (key.length > 256 || !/^[A-Za-z0-9_-]+(?:[./][A-Za-z0-9_:@-]+)*$/.test(key)) {
       throw new SchemaFault(
         pointerTo(at, key),

@@ -20,16 +20,16 @@ import {
 import type { Isolator, JsonValue } from './types.ts';
 
 /**
- * Where an isolator stands: at an app, or at the pod, whose isolators bound those of its apps
+ * Where an isolator is set: at an app, or at the pod, whose isolators bound those of its apps
  * (ace.md#isolators).
  */
 export type IsolatorScope = 'app' | 'pod';
 
 /**
  * An isolator with its value checked and in the units of the kernel. Quantities are rounded up to
- * whole units, CPU time to thousandths of a core. An absent request means the limit, an absent
- * limit none (ace.md#resource-isolators); at least one of them is there, and a request may exceed
- * the limit, which then bounds it.
+ * whole units, CPU time to thousandths of a core. An absent request equals the limit, an absent
+ * limit means none (ace.md#resource-isolators). At least one of them is present. A request may
+ * exceed the limit, which then bounds it.
  */
 export type TypedIsolator =
   | { readonly kind: 'resource/cpu'; readonly requestMilliCores?: bigint; readonly limitMilliCores?: bigint }
@@ -42,7 +42,8 @@ export type TypedIsolator =
   | {
       readonly kind: 'os/linux/capabilities-retain-set' | 'os/linux/capabilities-remove-set';
       /**
-       * Names such as `CAP_KILL`; whether the kernel knows them is seen when the pod is compiled.
+       * Names such as `CAP_KILL`; whether the kernel knows them is checked when the pod is
+       * compiled.
        */
       readonly capabilities: readonly string[];
     }
@@ -67,16 +68,16 @@ export type TypedIsolator =
   /** 2 … 262144, of 1024 by default */
   | { readonly kind: 'os/linux/cpu-shares'; readonly shares: number }
   | { readonly kind: 'os/unix/sysctl'; readonly settings: ReadonlyMap<string, string> }
-  /** Ours: the most processes and threads, 3 … 4194304. */
+  /** An extension of wherry: the most processes and threads, 3 … 4194304. */
   | { readonly kind: 'wherry/tasks'; readonly limit: number }
-  /** One that no table knows: it is kept, and reported as ignored (ace.md#isolators: MUST). */
+  /** An unknown one: it is kept, and reported as ignored (ace.md#isolators: MUST). */
   | { readonly kind: 'unknown'; readonly name: string; readonly value: JsonValue };
 
 type KnownKind = Exclude<TypedIsolator['kind'], 'unknown'>;
 
 interface IsolatorRule {
   readonly scopes: readonly IsolatorScope[];
-  /** Isolators that may not stand beside it. */
+  /** The isolator that excludes it. */
   readonly excludes?: KnownKind;
   readonly read: Read<TypedIsolator>;
 }
@@ -136,10 +137,7 @@ function seccompSet(
 
 const both: readonly IsolatorScope[] = ['app', 'pod'];
 
-/**
- * Every isolator that has a meaning here: by its name the scope, what it excludes, and how its
- * value is read.
- */
+/** Every supported isolator by name: its scope, what it excludes, and how its value is read. */
 const isolatorRules: Readonly<Record<KnownKind, IsolatorRule>> = {
   'resource/cpu': {
     scopes: both,
@@ -232,7 +230,7 @@ const isolatorRules: Readonly<Record<KnownKind, IsolatorRule>> = {
     read: (value, at) => {
       const limit = new Fields(value, at, ['limit']).required('limit', positiveUnits);
       if (limit > 4_194_304n) throw unexpected(pointerTo(at, 'limit'), 'at most 4194304 tasks', limit);
-      // Seen on a board with Debian 13: an app with two tasks at most does not start, one with
+      // Observed on a board with Debian 13: an app with at most two tasks does not start, one with
       // three does.
       if (limit < 3n) throw unexpected(pointerTo(at, 'limit'), 'at least 3 tasks, as a start takes', limit);
       return { kind: 'wherry/tasks', limit: Number(limit) };
@@ -240,7 +238,7 @@ const isolatorRules: Readonly<Record<KnownKind, IsolatorRule>> = {
   },
 };
 
-/** The rule for `name`, or undefined for an isolator that means nothing here. */
+/** The rule for `name`, or undefined for an unknown isolator. */
 export function isolatorRule(name: string): IsolatorRule | undefined {
   return Object.hasOwn(isolatorRules, name) ? isolatorRules[name as KnownKind] : undefined;
 }

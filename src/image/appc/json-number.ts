@@ -13,13 +13,12 @@ export function isNumberLiteral(literal: string): boolean {
 }
 
 /**
- * The number that `literal` names: a bigint for an integer past 2^53, and a SchemaFault where
- * neither number nor bigint would hold it exactly, so that no limit or size is ever silently
- * another.
+ * The value of `literal`: a bigint for an integer past 2^53. Throws a SchemaFault where neither
+ * number nor bigint would hold it exactly, so that no limit or size changes silently.
  */
 export function exactNumber(literal: string, at: string): number | bigint {
   const tooLong = new SchemaFault(at, `expected a number of at most ${maxDigits} digits`);
-  // The length first: what follows may take time that grows faster than it.
+  // The length first: the time for the rest may grow faster than it.
   if (literal.length > maxLength) throw tooLong;
   const { digits, exponent } = decimal(literal);
   if (digits === '') return 0;

@@ -11,8 +11,8 @@ export type JsonDraft =
   | { readonly [key: string]: JsonDraft | undefined };
 
 /**
- * The one text of `value`: no spaces, keys in their order, integers in full. `parseJson` reads it
- * back to an equal value.
+ * The canonical text of `value`: no spaces, keys in their order, integers in full. `parseJson`
+ * reads it back to an equal value.
  */
 export function jsonText(value: JsonDraft | JsonValue): string {
   if (typeof value === 'bigint') return value.toString();

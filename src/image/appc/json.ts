@@ -15,7 +15,7 @@ export interface JsonLimits {
  * Reads one RFC 8259 document, stricter than JSON.parse: duplicate keys, invalid UTF-8, a byte
  * order mark, lone surrogates and numbers that would lose digits are faults. Objects have no
  * prototype, so `__proto__` is a key like any other; integers past 2^53 are bigint.
- * docs/decisions/appc-json.md says why this is no library.
+ * docs/decisions/appc-json.md explains why no library is used.
  * @throws SchemaFault with the pointer of the value
  */
 export function parseJson(bytes: Uint8Array, limits: JsonLimits): JsonValue {
@@ -115,7 +115,7 @@ class JsonReader {
     this.position = end + 1;
     let value: unknown;
     try {
-      // JSON.parse knows all about one string: escapes, control characters, the closing quote.
+      // JSON.parse checks one string completely: escapes, control characters, the closing quote.
       value = JSON.parse(this.text.slice(start, this.position));
     } catch {
       this.position = start;

@@ -15,7 +15,7 @@ const label: Read<NameValue> = (value, at) => {
 /**
  * Labels of an image, a dependency or a pod's image: names unique and not `name`; an `os` that is
  * known and, together with it, an `arch` that exists there. `arch` without `os` has no meaning
- * (aci.md) and is not judged.
+ * (aci.md) and is not checked.
  */
 export const labels: Read<readonly NameValue[]> = (value, at) => {
   const read = listOf(label, { by: ({ name }) => name, what: 'label' })(value, at);

@@ -12,7 +12,7 @@ export interface ImageName {
 /**
  * Reads `example.com/reduce-worker:1.0.0,channel=alpha` (discovery.md and the reference's
  * discovery/parse.go): the text after the colon is the label `version`; values are free text except
- * for comma and colon. A label may be there once.
+ * for comma and colon. A label may occur once.
  * @throws Refusal with `code`
  */
 export function parseNameString(text: string, code: RefusalCode = 'input-invalid'): ImageName {

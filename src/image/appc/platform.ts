@@ -33,7 +33,7 @@ const alsoRuns: Readonly<
   amd64: { always: [], compat32: ['i386'] },
 };
 
-/** Names that `uname -m` and Node's `process.arch` use, where appc has another. */
+/** Names of `uname -m` and Node's `process.arch` that differ from those of appc. */
 const kernelNames: ReadonlyMap<string, string> = new Map([
   ['x86_64', 'amd64'],
   ['x64', 'amd64'],
@@ -47,7 +47,9 @@ const kernelNames: ReadonlyMap<string, string> = new Map([
   ['armv8b', 'armv7b'],
 ]);
 
-/** The appc architecture of what `uname -m` says, or undefined for one that appc does not know. */
+/**
+ * The appc architecture for the output of `uname -m`, or undefined for one without a name in appc.
+ */
 export function machineArchitecture(uname: string): string | undefined {
   const name = kernelNames.get(uname) ?? uname;
   return validArchitectures.get('linux')?.includes(name) === true ? name : undefined;

@@ -12,12 +12,12 @@ import type { Mount, PodApp, PodManifest, PodPort } from './types.ts';
 import { acVersion } from './version.ts';
 import { volume, volumeDraft } from './volume.ts';
 
-/** A pod manifest travels inside a message of at most 128 KiB. */
+/** A pod manifest is part of a message of at most 128 KiB. */
 export const podManifestLimits: JsonLimits = { maxBytes: 128 << 10, maxDepth: 32, maxValues: 20_000 };
 
 /**
  * The reified pod manifest in `bytes` (pods.md#pod-manifest-schema): every app names its image by
- * ID. Whether mounts find their volumes depends on the images and is for the pod's compiler.
+ * ID. Whether mounts have their volumes depends on the images and is checked by the pod's compiler.
  * @throws Refusal pod-manifest-invalid; the message has the JSON pointer of the value and what was
  *   expected
  */
@@ -148,7 +148,7 @@ const podPort: Read<PodPort> = (value, at) => {
   };
 };
 
-/** pods.md has IPv4 alone. */
+/** pods.md specifies IPv4 only. */
 const hostAddress = textThat(
   (text): text is string => isIPv4(text) || isIPv6(text),
   'an IPv4 address such as "203.0.113.23", or an IPv6 address',

@@ -33,8 +33,8 @@ const grammar = /^\+?(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d+)|([KMGTPE]i|[numkKMGTPE]?
 
 /**
  * An amount of a resource in exact thousandths of its unit: `parseQuantity('1.5Ki')` is 1536000n.
- * What is finer than a thousandth is rounded up, away from zero: a limit is never made tighter than
- * written, and a request never vanishes. Negative amounts are refused; no resource has one.
+ * Finer amounts are rounded up: a limit never becomes tighter than written, and a request never
+ * vanishes. Negative amounts are refused.
  * @param value text with a suffix (`300m`, `123Mi`, `1e3`), or a JSON number
  * @throws Refusal input-invalid
  */
@@ -81,13 +81,13 @@ export const exactThousandths: Read<readonly [numerator: bigint, denominator: bi
 };
 
 /**
- * Other tools take `64MB`, `64 MiB` and, in some countries, `1,5G`. An `m` of such a unit is mega,
- * not a thousandth.
+ * Other tools accept `64MB`, `64 MiB` and, in some countries, `1,5G`. An `m` of such a unit is
+ * mega, not a thousandth.
  */
 function probablyMeant(written: string): string | undefined {
   const [, number = '', prefix = '', binary = ''] =
     /^\s*(\d{1,20}(?:[.,]\d{1,20})?)\s*([kmgtpe]?)(i?)(?:b|bytes?)?\s*$/i.exec(written) ?? [];
-  // With three digits behind it a comma separates thousands, or does not.
+  // With three digits behind it, a comma may separate thousands or decimals.
   if (/,\d{3}$/.test(number)) return undefined;
   if (number === '' || (prefix === '' && binary !== '')) return undefined;
   const unit = /^\s*[\d.,]+\s*m\s*$/.test(written) ? 'm' : prefix.toUpperCase();

@@ -4,7 +4,7 @@ import type { Read } from './fields.ts';
 import type { JsonValue, MountPoint, Volume } from './types.ts';
 import { volume } from './volume.ts';
 
-/** How the text of a key becomes the JSON value that the schema has there; all others stay text. */
+/** How the text of a key becomes the JSON value of the schema; all others stay text. */
 const converters: Readonly<Record<string, (text: string) => JsonValue>> = {
   readOnly: flag,
   recursive: flag,

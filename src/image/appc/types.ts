@@ -1,6 +1,6 @@
 /**
  * The values of the App Container specification 0.8.11 after parsing. A branded string can only
- * come from its parser, so code that has one need not check it again.
+ * come from its parser, so code need not check it again.
  */
 
 declare const brand: unique symbol;

@@ -15,8 +15,8 @@ const octalMode = textThat(
 );
 
 /**
- * Keys that only one kind has. The text lets the other kind ignore them; the reference refuses
- * them, and so do we.
+ * Keys that only one kind has. The specification allows the other kind to ignore them; the
+ * reference refuses them, and so does wherry.
  */
 const foreignKeys: Readonly<Record<Volume['kind'], readonly string[]>> = {
   empty: ['source'],

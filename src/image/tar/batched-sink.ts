@@ -10,18 +10,18 @@ const LARGE = 128 * 1024;
 
 /**
  * Writes to a stream in large pieces, because each write costs far more than the copy that saves
- * it. While the stream takes one piece, the next is made; a stream that breaks is a refusal.
+ * it. While the stream writes one piece, the next is filled. A stream that breaks is a refusal.
  *
- * Two buffers in turn are enough for a file or a pipe, which have taken the bytes when they call
- * back. A stream that hands chunks on, such as a PassThrough, calls back while the next one still
- * works with them, and needs a new buffer for each piece.
+ * Two buffers in turn are enough for a file or a pipe, which no longer need the bytes when they
+ * call back. A stream that passes chunks on, such as a PassThrough, calls back while the next
+ * stream still uses them, and needs a new buffer for each piece.
  */
 export class BatchedSink implements ByteSink {
   readonly #stream: Writable;
   readonly #what: string;
   #batch: Buffer = Buffer.allocUnsafeSlow(BATCH);
   #filled = 0;
-  /** The batch before, which the stream may still hold. */
+  /** The previous batch, which the stream may still hold. */
   #held: Buffer | undefined;
   #written: Promise<void> = Promise.resolve();
   #failure: unknown;
@@ -39,7 +39,7 @@ export class BatchedSink implements ByteSink {
     this.#what = what;
     this.#batches = batches;
     stream.on('error', (error) => this.#break(error));
-    // A stream that was destroyed says so only by 'close'.
+    // A stream that was destroyed emits only 'close'.
     stream.on('close', () => this.#break(undefined));
   }
 
@@ -58,7 +58,7 @@ export class BatchedSink implements ByteSink {
     }
   }
 
-  /** Writes what is left, ends the stream and waits until it has taken everything. */
+  /** Writes the rest, ends the stream and waits until it has written everything. */
   async end(): Promise<void> {
     await this.#flush();
     await this.#written;
@@ -71,7 +71,7 @@ export class BatchedSink implements ByteSink {
     if (!this.#stream.writableFinished) throw this.#refusal();
   }
 
-  /** Gives the stream up, so that its consumer cannot take what it has for the whole. */
+  /** Destroys the stream, so that its consumer cannot mistake a part for the whole. */
   destroy(): void {
     this.#stream.destroy();
   }
@@ -93,7 +93,7 @@ export class BatchedSink implements ByteSink {
       if (this.#isBroken) this.#giveUp();
       else this.#stream.write(bytes, (error) => (error ? this.#break(error) : resolve()));
     });
-    this.#written.catch(() => undefined); // told by the next call
+    this.#written.catch(() => undefined); // reported by the next call
   }
 
   #break(error: unknown): void {

@@ -4,7 +4,7 @@ interface Drainable {
   removeListener(event: string, listener: () => void): unknown;
 }
 
-/** Resolves when a stream takes more, or never will. */
+/** Resolves when a stream accepts more, or never will. */
 export function drained(stream: Drainable): Promise<void> {
   return new Promise((resolve) => {
     const events = ['drain', 'close', 'end', 'error'];

@@ -2,14 +2,14 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 
 /**
- * The names of `directory` as a tar of GNU tar's. It tells of extended attributes, which Node
- * cannot read. No names of users: an image has numbers.
+ * Options of GNU tar for a tar with extended attributes, which Node cannot read. Without names of
+ * users: an image has numbers.
  */
 const options = [
   ...['--create', '--format=posix', '--xattrs', '--xattrs-include=*', '--numeric-owner'],
-  // Without these, times that nobody keeps would give every entry a header more.
+  // Otherwise unused times would add a header to every entry.
   '--pax-option=delete=atime,delete=ctime',
-  // 64 KiB a write.
+  // 64 KiB per write.
   '--blocking-factor=128',
   '--warning=no-file-ignored',
 ];
@@ -17,10 +17,10 @@ const options = [
 const maxSaidBytes = 1000;
 
 /**
- * Has GNU tar read what lies in a directory; what it cannot read is an error.
+ * Reads a directory with GNU tar; a file that it cannot read is an error.
  *
  * @param names in `directory`
- * @param refuse makes an error of what tar said
+ * @param refuse makes an error from tar's message
  */
 export async function withTarOf<T>(
   directory: string,
@@ -35,12 +35,12 @@ export async function withTarOf<T>(
   let said = '';
   tar.stderr.on('data', (text: Buffer) => (said = (said + text.toString()).slice(0, maxSaidBytes)));
   const ended = once(tar, 'close') as Promise<[number | null]>;
-  ended.catch(() => undefined); // told where it is awaited
+  ended.catch(() => undefined); // reported where it is awaited
   let result: T;
   try {
     result = await read(tar.stdout);
   } catch (error) {
-    // Of a tar that ended by itself the reader cannot know why it is cut off.
+    // If tar ended by itself, its message explains why the stream is cut off.
     if (!tar.stdout.readableEnded) tar.kill('SIGKILL');
     const [status] = await ended;
     if (status !== null && status !== 0) throw refuse(said.trim());

@@ -1,7 +1,7 @@
 /**
  * Tar as wherry reads and writes it: entries, framing, pax records, the second reading and the
- * writer. Bytes may be hostile: every reader streams and holds limits. It does not know what an
- * entry of an image means.
+ * writer. Bytes may be hostile: every reader streams and enforces limits. It does not know the
+ * layout of images.
  */
 export { BatchedSink } from './batched-sink.ts';
 export { drained } from './drained.ts';

@@ -1,8 +1,8 @@
 import { Refusal } from '../../core/refusal/index.ts';
 
 /**
- * How much an archive may ask of the device. A signature says who made an archive, not that it is
- * harmless, and the limits also hold for what is read before the last byte proved the signature.
+ * Limits for an archive. A signature proves who made an archive, not that it is harmless, and the
+ * limits also hold for bytes that are read before the signature is verified.
  */
 export interface ArchiveLimits {
   /**
@@ -11,7 +11,7 @@ export interface ArchiveLimits {
   readonly maxTarBytes: number;
   /** Entries, and directories that entries imply without naming them. */
   readonly maxEntries: number;
-  /** Uncompressed bytes per compressed byte, judged past the first MiB of output. */
+  /** Uncompressed bytes per compressed byte, checked after the first MiB of output. */
   readonly maxRatio: number;
   /** UTF-8 bytes of one path, and of one link target. */
   readonly maxPathBytes: number;
@@ -22,16 +22,13 @@ export interface ArchiveLimits {
   readonly maxXattrs: number;
   /** Bytes of one extended attribute's value. */
   readonly maxXattrBytes: number;
-  /** Memory of the program that undoes xz or zstd. */
+  /** Memory of the program that decompresses xz or zstd. */
   readonly decoderMemoryMiB: number;
 }
 
 const MiB = 1024 * 1024;
 
-/**
- * Limits that fit a device with 512 MB of memory; callers spread them and set what they know
- * better.
- */
+/** Limits that fit a device with 512 MB of memory; callers spread them and override single ones. */
 export const defaultArchiveLimits: ArchiveLimits = {
   maxTarBytes: 2048 * MiB,
   maxEntries: 100_000,
@@ -47,8 +44,8 @@ export const defaultArchiveLimits: ArchiveLimits = {
 };
 
 /**
- * A name from an archive as it may stand in a sentence: quoted, shortened, without characters that
- * steer a terminal or forge a line of the journal.
+ * A name from an archive for a message: quoted, shortened, without characters that control a
+ * terminal or forge a line of the journal.
  */
 export function quoted(name: string): string {
   const short = name.length > 160 ? `${name.slice(0, 120)}…${name.slice(-30)}` : name;

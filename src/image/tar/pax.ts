@@ -10,7 +10,7 @@ export interface Xattr {
   readonly value: Buffer;
 }
 
-/** What one PAX extended header (`x`) says about the entry that follows it. */
+/** The values of one PAX extended header (`x`) for the entry that follows it. */
 export interface PaxOverrides {
   path?: string;
   linkpath?: string;
@@ -46,7 +46,9 @@ const posixKeywords = new Map<string, Reading>([
   ['charset', ignore],
 ]);
 
-/** Vendor keywords that change what the entry is; a reader that skips them extracts garbage. */
+/**
+ * Vendor keywords that change the type of the entry; a reader that ignores them extracts garbage.
+ */
 const refusedVendorKeywords = /^(GNU\.|SCHILY\.filetype$)/;
 
 /**
@@ -56,8 +58,8 @@ const refusedVendorKeywords = /^(GNU\.|SCHILY\.filetype$)/;
 const sparseKeywords = /^(GNU\.sparse\.|SCHILY\.realsize$|SUN\.holesdata$)/;
 
 /**
- * What the author of an archive with a sparse file can do. Its holes cost nothing: the archive is
- * compressed.
+ * Advice for the author of an archive with a sparse file. Holes cost nothing in a compressed
+ * archive.
  */
 export const noSparse = 'write the archive without --sparse';
 
@@ -73,8 +75,8 @@ export function isKeptXattr(name: string): boolean {
 }
 
 /**
- * Reads the body of a PAX extended header, strictly: exact lengths, no keyword twice, nothing that
- * is not understood but could change the entry.
+ * Reads the body of a PAX extended header, strictly: exact lengths, no keyword twice, no unknown
+ * keyword that could change the entry.
  */
 export function parsePax(body: Buffer, limits: ArchiveLimits): PaxOverrides {
   const overrides: PaxOverrides = { xattrs: [], dropped: [] };
@@ -171,7 +173,7 @@ function requireUtf8(_overrides: PaxOverrides, _key: string, value: Buffer): voi
 }
 
 function ignore(): void {
-  // Understood, and without meaning for the image.
+  // Known, and without effect on the image.
 }
 
 function addXattr(overrides: PaxOverrides, name: string, value: Buffer, limits: ArchiveLimits): void {

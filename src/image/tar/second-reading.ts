@@ -4,20 +4,19 @@ import { drained } from './drained.ts';
 import { malformed, quoted } from './limits.ts';
 import type { Doubtful, FramedEntry } from './tar-framing.ts';
 
-/** What the library really hands over. */
+/** The actual headers of the library. */
 type LibraryHeader = Omit<Header, 'linkname'> & { linkname: string | null; byteOffset?: number };
 
 /**
- * The doubtful entries of a tar as `tar-stream` reads them, to be compared with ours: where both
- * see different entries, one of two readers was deceived. Bodies are let go; positions and sizes
- * tell that the library passes over the same bytes.
+ * Reads the doubtful entries of a tar with `tar-stream` and compares them with those of TarFraming:
+ * if they differ, one of two readers was deceived. Bodies are discarded; positions and sizes show
+ * that the library skips the same bytes.
  *
- * Plain entries (TarFraming) are not read again: their headers are the ones that our writer writes,
- * which the library reads as they are meant. docs/decisions/tar-walk.md has the argument,
- * test/fuzz/ the property.
+ * Plain entries (TarFraming) are not read again: their headers equal those of TarWriter, which the
+ * library reads correctly. docs/decisions/tar-walk.md has the argument, test/fuzz/ the property.
  */
 export class SecondReading {
-  /** Never takes more than what it is given at once. */
+  /** Never buffers more than one write. */
   readonly #library: Extract = extract({ highWaterMark: 0 });
   #headers: LibraryHeader[] = [];
   #failure: unknown;
@@ -25,9 +24,9 @@ export class SecondReading {
   constructor() {
     this.#library.on('entry', (header, body, next) => {
       this.#headers.push(header);
-      body.on('error', () => undefined); // the library tells its own as well
+      body.on('error', () => undefined); // the library emits its own as well
       body.resume();
-      queueMicrotask(next); // at once, it would go one call deeper for each entry without a body
+      queueMicrotask(next); // a synchronous call would recurse once for each entry without a body
     });
     this.#library.on('error', (error: unknown) => (this.#failure = error));
   }
@@ -52,7 +51,7 @@ export class SecondReading {
     this.#refuseFailure();
   }
 
-  /** Lets go of everything. */
+  /** Releases the library's stream. */
   close(): void {
     this.#library.destroy();
   }

@@ -8,7 +8,7 @@ export const BLOCK = 512;
 /** PAX headers of one entry and of all, GNU's long names and long targets of links. */
 const extensionFlags = new Set(['x', 'g', 'L', 'K']);
 
-/** Whether a block with this flag describes the entry behind it. */
+/** Whether a block with this flag describes the entry after it. */
 export function isExtension(flag: string): boolean {
   return extensionFlags.has(flag);
 }
@@ -21,7 +21,7 @@ export interface ReplacedNames {
 
 const nothingReplaced: ReplacedNames = { name: false, linkname: false };
 
-/** What a header block says before PAX and GNU extensions are applied. */
+/** The values of a header block before PAX and GNU extensions are applied. */
 export interface TarBlock {
   /** The type flag as a character, `0` for the old NUL. */
   readonly flag: string;
@@ -40,11 +40,11 @@ export interface TarBlock {
 
 /**
  * Reads one header block (POSIX.1-2017 pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar
- * Format") and refuses whatever two readers could read as two things. A block of zeros is the
- * caller's business.
+ * Format") and refuses anything that two readers could read differently. The caller handles a block
+ * of zeros.
  *
  * @param replaced names that need not be UTF-8. GNU tar writes the first 100 bytes of a longer name
- * there, also where they end inside a character, and an extension has the whole name.
+ *   there, even if they end inside a character, and an extension has the whole name.
  */
 export function decodeBlock(
   block: Buffer,
@@ -59,7 +59,7 @@ export function decodeBlock(
   // block.
   if (has(block, 508, 'tar\0')) throw damaged(offset, 'is of the xstar dialect; use PAX');
   const flag = block[156] === 0 ? '0' : block.toString('latin1', 156, 157);
-  // The own name of an extension is a name for tools that do not know extensions.
+  // An extension's own name is for tools that do not support extensions.
   const isLoose = replaced.name || isExtension(flag);
   const name = string(block, 0, 100, isLoose);
   const prefix = isUstar ? string(block, 345, 155, isLoose) : '';
@@ -85,7 +85,7 @@ function has(block: Buffer, at: number, mark: string): boolean {
   return true;
 }
 
-/** A number of a header: octal, or binary as GNU has it. @throws Refusal `archive-malformed` */
+/** A number of a header: octal, or binary as in GNU tar. @throws Refusal `archive-malformed` */
 export function natural(block: Buffer, at: number, length: number, offset: number, what: string): number {
   const value = integer(block, at, length, offset, what);
   if (value < 0) throw damaged(offset, `has a negative ${what}`);
@@ -100,7 +100,7 @@ function integer(block: Buffer, at: number, length: number, offset: number, what
 
 /**
  * Octal digits after optional spaces and before optional spaces and NULs; NaN for anything else, 0
- * when there are none. By hand, because a pull reads seven such fields for each entry.
+ * when there are none. Hand-written, because a pull reads seven such fields for each entry.
  */
 function octal(block: Buffer, at: number, length: number): number {
   const end = at + length;
@@ -164,7 +164,7 @@ export function utf8(field: Buffer): string {
   return bytes.toString('utf8');
 }
 
-/** The refusal of a name, which is shown in the one encoding that shows every byte. */
+/** The refusal of a name, shown as Latin-1, which can display every byte. */
 export function notUtf8(name: Buffer): Refusal {
   return new Refusal(
     'archive-path-forbidden',

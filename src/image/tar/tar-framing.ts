@@ -7,7 +7,7 @@ import { isWrittenAlike } from './ustar-block.ts';
 export type EntryType = 'file' | 'link' | 'symlink' | 'directory' | 'fifo';
 
 /**
- * One entry as the archive has it, its PAX and GNU extensions applied; the path is not checked yet.
+ * One entry of the archive with its PAX and GNU extensions applied; the path is not checked yet.
  */
 export interface FramedEntry {
   readonly type: EntryType;
@@ -23,8 +23,7 @@ export interface FramedEntry {
   /** Where the body begins in the tar. */
   readonly bodyOffset: number;
   /**
-   * Bytes from the end of the entry before to the body: one header, and the extensions in front of
-   * it.
+   * Bytes from the end of the previous entry to the body: one header, and the extensions before it.
    */
   readonly headerBytes: number;
   /**
@@ -62,7 +61,7 @@ const refusedTypes = new Map<string, string>([
   ['N', 'an old GNU long name'],
 ]);
 
-/** What the author of an archive can do; for the types that usual tools write. */
+/** Advice for the author of an archive, for the types that common tools write. */
 const remedies = new Map<string, string>([
   ['3', 'the device makes the devices of an app, so leave /dev out of the image'],
   ['4', 'an app gets no block devices, so leave it out of the image'],
@@ -70,10 +69,10 @@ const remedies = new Map<string, string>([
 ]);
 
 const zeros = Buffer.alloc(64 * 1024);
-const maxId = 0xffff_fffe; // (uid_t)-1 means "leave alone" to chown
+const maxId = 0xffff_fffe; // chown treats (uid_t)-1 as "no change"
 const maxMtime = 8 ** 11 - 1;
 
-/** What a tar consists of, in its order: an entry, or bytes of the body of the entry before. */
+/** The parts of a tar in order: an entry, or bytes of the body of the previous entry. */
 export type TarPiece = FramedEntry | Buffer;
 
 interface Extension {
@@ -83,17 +82,17 @@ interface Extension {
 }
 
 /**
- * What the second reading has to read: the entries whose headers are not plain, whole, one after
- * the other.
+ * The input of the second reading: the complete entries whose headers are not plain, one after the
+ * other.
  */
 export interface Doubtful {
   readonly bytes: readonly Buffer[];
-  /** In their order, with the place of their bodies within all bytes that were doubtful so far. */
+  /** In order, with the offset of their bodies within all doubtful bytes so far. */
   readonly entries: readonly { readonly entry: FramedEntry; readonly bodyOffset: number }[];
 }
 
 /**
- * The frame of a tar: where headers, bodies and the end are, and what each header says, read
+ * The frame of a tar: where headers, bodies and the end are, and the values of each header, read
  * strictly. It runs in front of the tar library, which is lenient (docs/decisions/tar-walk.md); the
  * walk then compares both readings. It keeps one block and one extension header, no other bytes.
  */
@@ -103,7 +102,7 @@ export class TarFraming {
   readonly #partial = Buffer.alloc(BLOCK);
   #partialFilled = 0;
   #offset = 0;
-  /** Bytes of a body that are still to come, and of the padding behind it. */
+  /** Remaining bytes of a body, and of the padding behind it. */
   #body = 0;
   #padding = 0;
   #zeroBlocks = 0;
@@ -111,9 +110,9 @@ export class TarFraming {
   #pax: PaxOverrides | undefined;
   #longName: string | undefined;
   #longLink: string | undefined;
-  /** Where the entry before ends. */
+  /** Where the previous entry ends. */
   #entryEnd = 0;
-  /** The header under way, or the entry whose body is under way, is not plain. */
+  /** The current header, or the entry of the current body, is not plain. */
   #isDoubtful = false;
   #doubtfulBytes: Buffer[] = [];
   #doubtfulEntries: { entry: FramedEntry; bodyOffset: number }[] = [];
@@ -123,14 +122,14 @@ export class TarFraming {
     this.#limits = limits;
   }
 
-  /** What was read since it was asked for last; bodies are parts of the chunks that were pushed. */
+  /** The pieces since the last call; bodies are parts of the chunks that were pushed. */
   take(): TarPiece[] {
     const pieces = this.#pieces;
     this.#pieces = [];
     return pieces;
   }
 
-  /** What the second reading has to read of what was read since it was asked for last. */
+  /** The input of the second reading since the last call. */
   takeDoubtful(): Doubtful {
     const doubtful = { bytes: this.#doubtfulBytes, entries: this.#doubtfulEntries };
     if (doubtful.bytes.length > 0) [this.#doubtfulBytes, this.#doubtfulEntries] = [[], []];
@@ -138,8 +137,8 @@ export class TarFraming {
   }
 
   /**
-   * Reads on. Returns how many bytes of `chunk` lie before the end of the end marker: what follows
-   * may only be zeros and is no business of a tar parser.
+   * Reads the next chunk. Returns how many bytes of `chunk` are before the end of the end marker:
+   * only zeros may follow it, and a tar parser ignores them.
    */
   push(chunk: Buffer): number {
     let at = 0;
@@ -220,7 +219,7 @@ export class TarFraming {
     }
   }
 
-  /** Bytes that follow each other are kept as one piece. */
+  /** Contiguous bytes are kept as one piece. */
   #doubt(bytes: Buffer): void {
     if (!this.#isDoubtful) return;
     this.#doubtfulSize += bytes.length;
@@ -296,7 +295,7 @@ export class TarFraming {
       );
     }
     if (type !== 'file' && sizeBytes !== 0) {
-      // Some readers skip such a body and some do not: the same bytes would be two archives.
+      // Some readers skip such a body and some do not: the same bytes would have two meanings.
       throw malformed(`the entry ${quoted(name)} is a ${type} and has a body`);
     }
     if (uid > maxId || gid > maxId) throw malformed(`the entry ${quoted(name)} has an owner past 2^32-2`);

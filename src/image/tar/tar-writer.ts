@@ -3,7 +3,7 @@ import { BLOCK } from './tar-block.ts';
 import { type EntryType, padding, typeFlags } from './tar-framing.ts';
 import { encodeBlock } from './ustar-block.ts';
 
-/** What a canonical tar can say about one entry. */
+/** The properties of one entry in a canonical tar. */
 export interface TarEntry {
   /** As `entryPath` returns it: without `./` and without a slash at the end. */
   readonly path: string;
@@ -14,13 +14,16 @@ export interface TarEntry {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
-  /** Seconds since 1970, at least 0; past 2^33-1 it is written as that. */
+  /** Seconds since 1970, at least 0; a later time is written as 2^33-1. */
   readonly mtime: number;
   readonly sizeBytes: number;
   readonly xattrs: readonly Xattr[];
 }
 
-/** Where bytes go; resolves when the sink wants more. The sink may keep `bytes` without copying. */
+/**
+ * A destination of bytes; `write` resolves when the sink accepts more. The sink may keep `bytes`
+ * without copying.
+ */
 export interface ByteSink {
   write(bytes: Buffer): Promise<void>;
 }
@@ -29,10 +32,10 @@ const maxOctal7 = 8 ** 7 - 1;
 const maxOctal11 = 8 ** 11 - 1;
 
 /**
- * Writes the one canonical tar of a tree: ustar headers, a PAX header only where ustar cannot say
- * it, no user names, no padding to a record. Both the builder and the reader's second tar for
- * mkfs.erofs come from here. `tar-stream`'s own `pack` is not used: it has no way to write a binary
- * attribute, mode 0, an owner past 2^18 or a time past 2038.
+ * Writes the canonical tar of a tree: ustar headers, a PAX header only for values that ustar cannot
+ * express, no user names, no padding to a record. Both the builder and the reader's canonical tar
+ * for mkfs.erofs use it. `tar-stream`'s own `pack` is not used: it cannot write a binary attribute,
+ * mode 0, an owner past 2^18 or a time past 2038.
  */
 export class TarWriter {
   readonly #sink: ByteSink;
@@ -82,8 +85,8 @@ export function impliedDirectory(path: string): TarEntry {
 }
 
 /**
- * The headers of an entry: one block, or three and more where ustar cannot say it. A time past what
- * ustar can say is the last one that it can, as the reader has it.
+ * The headers of an entry: one block, or three and more for values that ustar cannot express. A
+ * time after the last one of ustar is written as the last one, as in the reader.
  */
 export function encodeHeaders(entry: TarEntry): Buffer {
   const path = entry.type === 'directory' ? `${entry.path}/` : entry.path;
@@ -125,7 +128,7 @@ export function encodeHeaders(entry: TarEntry): Buffer {
   return Buffer.concat([paxHeader, pax, Buffer.alloc(padding(pax.length)), header]);
 }
 
-/** `<length> <key>=<value>\n`, where the length counts its own digits. */
+/** `<length> <key>=<value>\n`, where the length includes its own digits. */
 export function paxRecord(key: string, value: Buffer): Buffer {
   const rest = Buffer.concat([Buffer.from(` ${key}=`), value, Buffer.from('\n')]);
   let length = rest.length + 1;

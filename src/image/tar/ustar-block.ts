@@ -1,13 +1,13 @@
 import { BLOCK, checksum, type TarBlock } from './tar-block.ts';
 
-/** What one ustar header says. `name` and `linkname` are ASCII, at most 100 bytes each. */
+/** The values of one ustar header. `name` and `linkname` are ASCII, at most 100 bytes each. */
 export type UstarFields = Omit<TarBlock, 'checksum'>;
 
 /** Digits of mode and owners, of size and time, of the checksum. */
 const [shortDigits, longDigits, sumDigits] = [7, 11, 6];
 const checksumAt = 148;
 
-/** The one header block that `TarWriter` writes for these fields. */
+/** The header block that `TarWriter` writes for these fields. */
 export function encodeBlock(fields: UstarFields): Buffer {
   const block = Buffer.alloc(BLOCK);
   block.write(ustarText(fields, '\0'.repeat(8)), 'latin1');
@@ -16,12 +16,12 @@ export function encodeBlock(fields: UstarFields): Buffer {
 }
 
 /**
- * Whether a header block is, byte for byte, the one that `encodeBlock` makes of what we read in it.
- * Every field is then at its place and in the only form that has one reading
+ * Whether a header block is, byte for byte, the one that `encodeBlock` makes from the values read
+ * from it. Every field is then in its place and in the only unambiguous form
  * (docs/decisions/tar-walk.md).
  *
  * @param header - what `decodeBlock` returned for `block`; it has checked the checksum
- * @param fields - what the walk understood
+ * @param fields - the values that were read
  */
 export function isWrittenAlike(block: Buffer, header: TarBlock, fields: UstarFields): boolean {
   // Equal bytes have equal sums, so the sum of the block is the one that the writer would compute.

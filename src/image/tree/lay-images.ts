@@ -17,8 +17,8 @@ export interface LayStep<Image> {
 }
 
 /**
- * Where trees and whitelists come from: archives at the operator's, mounted objects on a device.
- * Each image is asked once.
+ * The source of trees and whitelists: archives for the operator, mounted objects on a device. Each
+ * image is read once.
  */
 export interface ImageSource<Image> {
   treeOf(image: Image): Promise<Directory>;
@@ -26,8 +26,8 @@ export interface ImageSource<Image> {
 }
 
 /**
- * The tree that rendering makes (ace.md#filesystem-setup): each image is filtered by every
- * whitelist on the way to it, and laid over what is there. A whitelist of a sibling has no effect.
+ * The rendered tree (ace.md#filesystem-setup): each image is filtered by every whitelist on the
+ * path to it, and laid over the images before it. A whitelist of a sibling has no effect.
  *
  * @param steps as `renderSteps` orders them
  */

@@ -20,17 +20,17 @@ import type { SourceEntry } from './source-tree.ts';
 export interface MountedImage {
   readonly id: string;
   /**
-   * Where: it holds `manifest` and `rootfs`. Read-only, or what is read twice could be two things.
+   * The mount point, with `manifest` and `rootfs`. Read-only, so that two reads return the same.
    */
   readonly directory: string;
-  /** Its archive left out entries of directories, so its object must list them. */
+  /** Its archive omitted entries of directories, so its object must list them. */
   readonly impliesDirectories: boolean;
 }
 
 export interface MountedRendering {
   /** As `renderSteps` orders them: the last is the image that is rendered. */
   readonly steps: readonly LayStep<MountedImage>[];
-  /** Of each image; `maxEntries` also holds for all of them together. */
+  /** For each image; `maxEntries` also applies to all of them together. */
   readonly limits: ArchiveLimits;
 }
 
@@ -38,9 +38,9 @@ export interface MountedRendering {
 const chunkBytes = 128 * 1024;
 
 /**
- * Renders mounted images as `renderImage` does archives, and writes the tar that reading its
- * archive would give: so the object made of it is the same, byte for byte. Only names and
- * properties are held in memory; contents are read where they lie.
+ * Renders mounted images like `renderImage` renders archives, and writes the tar that reading its
+ * archive would give: the object made from it is the same, byte for byte. Only names and properties
+ * are held in memory; contents are read from the mounted objects.
  *
  * `canonicalTar`, a file or a pipe, is ended when, and only when, everything was written, and
  * destroyed otherwise.
@@ -69,7 +69,7 @@ export async function renderMounted(rendering: MountedRendering, canonicalTar: W
   }
 }
 
-/** What lies below `rootfs`, read as strictly as the archive was. */
+/** The tree below `rootfs`, read as strictly as the archive was. */
 async function readTree(
   image: MountedImage,
   limits: ArchiveLimits,
@@ -155,9 +155,9 @@ async function writeMountedFile(writer: TarWriter, { content, sizeBytes }: Sourc
 }
 
 /**
- * Opens a regular file, and makes sure that no link was followed on the way: the kernel says where
- * the opened file really is. The tree was read as one without links in the way, but it is not the
- * reader's word that decides what of the device is read.
+ * Opens a regular file, and ensures that no link was followed: the kernel reports the path of the
+ * opened file. The tree was read without following links, but the files that are read on a device
+ * must not depend on that.
  */
 function openWithoutLinks(path: string): number {
   let file: number;

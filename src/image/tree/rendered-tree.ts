@@ -3,7 +3,7 @@ import type { TarEntry } from '../tar/index.ts';
 
 /**
  * Trees of files as values, and how images are laid over each other (ace.md#filesystem-setup).
- * Contents stay where they are: a file knows where to find its own.
+ * Contents stay where they are: a file refers to its own.
  */
 
 export type Meta = Pick<TarEntry, 'mode' | 'uid' | 'gid' | 'mtime' | 'xattrs'>;
@@ -12,7 +12,7 @@ export type Meta = Pick<TarEntry, 'mode' | 'uid' | 'gid' | 'mtime' | 'xattrs'>;
 export interface Leaf {
   readonly kind: 'file' | 'symlink' | 'fifo';
   readonly meta: Meta;
-  /** Of a symbolic link; otherwise ''. */
+  /** The target of a symbolic link; otherwise ''. */
   readonly target: string;
   readonly sizeBytes: number;
   readonly content?: Content;
@@ -21,8 +21,8 @@ export interface Leaf {
 }
 
 /**
- * Where the bytes of a file are; `below`: at the file's own path below that directory, for trees
- * that lie on a disk.
+ * Where the bytes of a file are; `below`: at the file's own path below that directory, for trees on
+ * a disk.
  */
 export type Content = NonNullable<SourceEntry['content']> | { readonly below: string };
 
@@ -30,8 +30,8 @@ export interface Directory {
   readonly kind: 'directory';
   readonly meta: Meta;
   /**
-   * Whether no entry named it: then it says nothing of owner, mode and time where another directory
-   * does.
+   * Whether no entry named it: then owner, mode and time of another directory in its place have
+   * precedence.
    */
   readonly isImplied: boolean;
   readonly children: ReadonlyMap<string, Leaf | Directory>;
@@ -47,10 +47,9 @@ export const emptyTree: Directory = {
 };
 
 /**
- * Lays `upper` over `lower`: directories become one, with what the upper one says of itself;
- * anything else replaces what was there, a link to a directory too ("the link MUST NOT be followed
- * and it MUST be removed and replaced"). Not associative: images are laid one by one, from the
- * lowest up.
+ * Lays `upper` over `lower`: directories are merged, with the properties of the upper one; anything
+ * else replaces what was there, even a link to a directory ("the link MUST NOT be followed and it
+ * MUST be removed and replaced"). Not associative: images are laid one by one, from the lowest up.
  */
 export function overlay(lower: Directory, upper: Directory): Directory {
   const children = new Map(lower.children);
@@ -64,18 +63,18 @@ export function overlay(lower: Directory, upper: Directory): Directory {
 }
 
 /**
- * What a path whitelist leaves: the paths that it lists, and the directories that lead to them. A
- * directory in the list does not bring what is in it ("complete and absolute set"); an empty list
- * is none.
+ * The tree after a path whitelist: the listed paths, and the directories that lead to them. A
+ * listed directory does not include its content ("complete and absolute set"); an empty list has no
+ * effect.
  */
 export function whitelisted(tree: Directory, paths: readonly string[]): Directory {
   return filtered(tree, pathFilter(paths));
 }
 
-/** A path whitelist that is ready to be applied; it may name every file of many images. */
+/** A path whitelist, prepared to be applied; it may name every file of many images. */
 export interface PathFilter {
   readonly listed: ReadonlySet<string>;
-  /** Directories above what is listed. */
+  /** Directories above listed paths. */
   readonly leading: ReadonlySet<string>;
 }
 
@@ -110,7 +109,7 @@ export function filtered(tree: Directory, filter: PathFilter | undefined): Direc
 }
 
 /**
- * The tree as an archive has it, below `rootfs`, in the order of `arrange`: parents before
+ * The tree as entries of an archive, below `rootfs`, in the order of `arrange`: parents before
  * children, names in the order of their bytes, the later names of a file as links to the first.
  * Entries are created on demand and not kept, because a tree may be large.
  */
@@ -160,10 +159,7 @@ export class TreeOfArchive {
   readonly #root = mutableDirectory(true, impliedMeta);
   readonly #metas = new Map<string, Meta>();
 
-  /**
-   * Adds an entry below `rootfs`; that its path and its link are sound is the archive reader's
-   * promise.
-   */
+  /** Adds an entry below `rootfs`; the archive reader has checked its path and its link. */
   add(entry: TarEntry, content?: Content): void {
     const names = entry.path.split('/').slice(1);
     const name = names.pop();
@@ -194,8 +190,7 @@ export class TreeOfArchive {
   }
 
   /**
-   * Most files of an archive have properties that others have too: a tree of a hundred thousand is
-   * held in memory.
+   * Shares equal properties between files, because a tree of a hundred thousand is held in memory.
    */
   #metaOf({ mode, uid, gid, mtime, xattrs }: TarEntry): Meta {
     const meta = { mode, uid, gid, mtime, xattrs };
@@ -227,7 +222,7 @@ export class TreeOfArchive {
   }
 }
 
-/** A name of its own: what V8 cuts out of a path keeps the whole path in memory. */
+/** A copy of a name: a substring in V8 keeps the whole path in memory. */
 function flat(name: string): string {
   return Buffer.from(name).toString();
 }

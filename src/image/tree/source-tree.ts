@@ -5,13 +5,13 @@ import type { Stats } from 'node:fs';
 import { Refusal } from '../../core/refusal/index.ts';
 import { quoted, type Xattr, type TarEntry } from '../tar/index.ts';
 
-/** Something that is laid over the tree, `path` being absolute in the app's root. */
+/** A file, link or directory to lay over the tree; `path` is absolute in the app's root. */
 export type Addition =
   | { readonly path: string; readonly content: Uint8Array; readonly mode: number }
   | { readonly path: string; readonly symlink: string }
   | { readonly path: string; readonly directory: true; readonly mode: number };
 
-/** Something in a directory that does not belong in an image of it. */
+/** A file or directory that does not belong in the image. */
 export interface LeftOut {
   /** In the app's root. */
   readonly path: string;
@@ -20,20 +20,20 @@ export interface LeftOut {
 }
 
 /**
- * Says what a file or directory is that does not belong in an image; undefined for all else.
- * `isSecret` marks what may not be put in by its name either.
+ * Describes a file or directory that does not belong in an image; undefined for any other.
+ * `isSecret` marks one that is also refused if it is named explicitly.
  */
 export type LeaveOut = (
   file: string,
   status: Stats,
 ) => Promise<{ readonly what: string; readonly isSecret: boolean } | undefined>;
 
-/** An entry of an archive to be, and where its body comes from. */
+/** An entry of an archive to write, and where its body comes from. */
 export interface SourceEntry extends TarEntry {
-  /** With an offset the body is a part of the file; without one it is all of it. */
+  /** With an offset the body is a part of the file; without one it is the whole file. */
   readonly content:
     { readonly file: string; readonly offset?: number } | { readonly bytes: Uint8Array } | undefined;
-  /** Same for names of the same file. */
+  /** Equal for names of the same file. */
   readonly inode: string | undefined;
 }
 
@@ -50,7 +50,7 @@ export interface SourceTreeOptions {
   readonly latest: number | undefined;
   /** By path in the app's root, for example `/bin/ping`. Node cannot read them itself. */
   readonly xattrs: ReadonlyMap<string, readonly Xattr[]>;
-  /** Asked of everything below `root`; what it names is left out. */
+  /** Called for everything below `root`; what it describes is left out. */
   readonly leaveOut?: LeaveOut | undefined;
 }
 
@@ -60,7 +60,7 @@ export interface SourceTree {
    * to the first.
    */
   readonly entries: readonly SourceEntry[];
-  /** Sockets: they mean nothing without the process that made them. */
+  /** Sockets, which have no use without the process that made them. */
   readonly skipped: readonly string[];
   readonly leftOut: readonly LeftOut[];
 }
@@ -73,8 +73,8 @@ const fileTypes: readonly (readonly [(status: Stats) => boolean, TarEntry['type'
 ];
 
 /**
- * Walks a directory without following links. Refuses with `input-invalid` what an archive may not
- * have.
+ * Walks a directory without following links. Refuses with `input-invalid` what an archive must not
+ * contain.
  */
 export async function readSourceTree(options: SourceTreeOptions): Promise<SourceTree> {
   const entries = new Map<string, SourceEntry>();

@@ -53,7 +53,8 @@ export interface BuildFileOptions {
   /** SOURCE_DATE_EPOCH: seconds since 1970; later times are set back to it. */
   readonly latest?: number;
   /**
-   * What of the directories does not belong in the image; a secret that is named itself is refused.
+   * Which files of the directories do not belong in the image; a secret that a part names itself is
+   * refused.
    */
   readonly leaveOut?: LeaveOut;
 }
@@ -153,7 +154,7 @@ function readPut(table: unknown, wrong: (problem: string) => Refusal): Put {
   throw wrong('expected from or link with a path (a link has no mode), or directory = true');
 }
 
-/** What one part adds, as a tree of its own. */
+/** The files that one part adds, as a separate tree. */
 async function treeOf(
   { to, what, owner }: Put,
   here: string,

@@ -40,12 +40,12 @@ import { writeEntry } from './write-entry.ts';
 export interface BuildOptions {
   /** The directory that becomes `rootfs`. */
   readonly root: string;
-  /** Bytes are taken as they are, once they parse. */
+  /** Bytes are written unchanged after they have been parsed. */
   readonly manifest: Uint8Array | ImageManifest;
   /** The file to write; it appears when it is complete. */
   readonly output: string;
   readonly compression: 'gzip' | 'none';
-  /** Laid over `root` in this order; parents that are missing are made. */
+  /** Laid over `root` in this order; missing parents are made. */
   readonly additions?: readonly Addition[];
   /** Owner of everything, in place of the files' own. */
   readonly owner?: { readonly uid: number; readonly gid: number };
@@ -53,7 +53,7 @@ export interface BuildOptions {
   readonly latest?: number;
   /** By path in the app's root, for example `/bin/ping`; Node cannot read them itself. */
   readonly xattrs?: ReadonlyMap<string, readonly Xattr[]>;
-  /** What of `root` does not belong in the image. */
+  /** Which files of `root` do not belong in the image. */
   readonly leaveOut?: LeaveOut;
 }
 
@@ -91,18 +91,18 @@ export async function buildAci(
 /** What `writeAci` needs of the options of a build, and the tree. */
 export interface WriteOptions extends Pick<BuildOptions, 'manifest' | 'output' | 'compression' | 'latest'> {
   /**
-   * Below `rootfs`, itself first, in the order in which they are written; see `arrange`. They are
-   * gone through twice.
+   * Entries below `rootfs`, with `rootfs` first, in the order in which they are written; see
+   * `arrange`. They are iterated more than once.
    */
   readonly entries: Iterable<SourceEntry>;
-  /** The file as refusals name it, where `output` is a path that nobody chose. */
+  /** The name of the file in refusals, if `output` is a temporary path. */
   readonly called?: string;
 }
 
 /**
- * Writes an archive: `manifest` first, so that readers know early what they have, then the entries.
- * What a device would refuse is refused before anything is written, and what was written is read
- * back as a device reads it.
+ * Writes an archive: `manifest` first, so that readers know early which image it is, then the
+ * entries. Refuses what a device would refuse before it writes anything, and reads the archive back
+ * as a device does.
  *
  * Refuses as `buildAci` does, and with `archive-…`.
  */
@@ -140,7 +140,7 @@ async function writeArchive(path: string, options: WriteOptions): Promise<Omit<B
     return { imageId, sizeBytes: file.size, tarSizeBytes: tar.sizeBytes, notes };
   } catch (error) {
     out.destroy();
-    // The file knows better than the sink before it why no more can be written.
+    // The error of the file is more exact than that of the sink before it.
     const failure = await written.catch((cause: unknown) => cause);
     throw isOfSink(error) && localErrorOf(failure) !== undefined ? failure : error;
   }
@@ -150,7 +150,7 @@ function isOfSink(error: unknown): boolean {
   return isRefusal(error, 'image-build-failed') || localErrorOf(error) !== undefined;
 }
 
-/** What every device takes; its configuration can only ask for less of the sizes. */
+/** What every device accepts; its configuration can only lower the sizes. */
 const limits = defaultArchiveLimits;
 
 function* allOf(first: TarEntry, others: Iterable<TarEntry>): Generator<TarEntry, void> {
@@ -166,7 +166,7 @@ function checkedManifest(
   if (bytes.length > limits.maxManifestBytes) {
     throw new Refusal(
       'archive-too-large',
-      `${output} is not written: its manifest has ${bytes.length} bytes; devices take at most ${limits.maxManifestBytes}`,
+      `${output} is not written: its manifest has ${bytes.length} bytes; devices accept at most ${limits.maxManifestBytes}`,
     );
   }
   return { bytes, value: parseImageManifest(bytes) };
@@ -182,7 +182,7 @@ function openOutput(
   return { stream: gzip, written: pipeline(gzip, file) };
 }
 
-/** Digests what passes. */
+/** Digests the bytes that pass through it. */
 class DigestingSink implements ByteSink {
   readonly #next: ByteSink;
   readonly #hash = createHash('sha512');

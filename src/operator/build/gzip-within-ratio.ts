@@ -17,15 +17,15 @@ const WINDOW = 32 * 1024;
 const header = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
 
 /**
- * Compresses with gzip so that a reader that refuses more than `maxRatio` bytes for each byte that
- * it was given takes the result, however small the pieces are in which it gets it. Deflate reaches
- * 1032:1 on zeros. A piece that would pass half of `maxRatio` so far is therefore compressed
- * without references, which yields at least an eighth of its size.
+ * Compresses with gzip so that a reader that refuses more than `maxRatio` bytes of output per input
+ * byte accepts the result, however small the pieces in which it reads it. Deflate reaches 1032:1 on
+ * zeros. A piece that would pass half of `maxRatio` so far is therefore compressed without
+ * references, which yields at least an eighth of its size.
  *
- * The pieces are compressed apart, each with the end of the one before as its dictionary. The
- * result is one gzip member, and the same for the same bytes with the same version of zlib.
+ * The pieces are compressed separately, each with the end of the one before as its dictionary. The
+ * result is one gzip member. The same bytes give the same result with the same version of zlib.
  *
- * A write is done when its bytes are copied, so that the writer may use its buffer again.
+ * A write completes when its bytes are copied, so the writer may reuse its buffer.
  */
 export function gzipWithinRatio(maxRatio: number): Transform {
   const packer = new Packer(maxRatio);
@@ -80,7 +80,7 @@ class Packer {
     return packed;
   }
 
-  /** The last piece, which may be empty, and what closes the member. */
+  /** The last piece, which may be empty, and the end of the member. */
   async end(piece: Buffer): Promise<Buffer> {
     const last = piece.length === 0 ? [] : [await this.pack(piece)];
     const trailer = Buffer.alloc(8);

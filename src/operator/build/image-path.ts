@@ -3,7 +3,8 @@ import { stat } from 'node:fs/promises';
 import { Refusal } from '../../core/refusal/index.ts';
 
 /**
- * What an image that the reader named is. The error of reading a directory would not name it.
+ * The status of an image that the user named. Refuses a directory here, because the error of
+ * reading it would not name it.
  * @throws Refusal `not-found`, `input-invalid`
  */
 export async function statImage(path: string): Promise<Stats> {

@@ -4,17 +4,17 @@ import { dirname, resolve } from 'node:path';
 import { localErrorOf, Refusal } from '../../core/refusal/index.ts';
 
 /**
- * Makes `path`, and the directories above it that are missing. The recursive `mkdir` of Node 20
- * never ends where the kernel answers ENOENT although the directory above is there, as below /proc.
+ * Makes `path` and its missing parents. The recursive `mkdir` of Node 20 never ends where the
+ * kernel returns ENOENT although the parent exists, as below /proc.
  *
- * @param mode of what is made
- * @throws Refusal `not-found` where the directory above takes no directories
+ * @param mode of the directories that are made
+ * @throws Refusal `not-found` where no directory can be made in the parent
  */
 export async function makeDirectory(path: string, mode = 0o777): Promise<void> {
   if (await isMade(path, mode)) return;
   const above = dirname(resolve(path));
   if (!existsSync(above)) await makeDirectory(above, mode);
-  // Once more in any case: somebody else may have made the directory above meanwhile.
+  // Once more in any case: another process may have made the parent meanwhile.
   if (await isMade(path, mode)) return;
   throw new Refusal(
     'not-found',
@@ -22,7 +22,7 @@ export async function makeDirectory(path: string, mode = 0o777): Promise<void> {
   );
 }
 
-/** Whether it is there now; false says that the kernel finds no directory to make it in. */
+/** Whether the directory exists now; false when its parent is missing. */
 async function isMade(path: string, mode: number): Promise<boolean> {
   try {
     await mkdir(path, { mode });

@@ -3,18 +3,18 @@ import { quoted, type TarEntry } from '../../image/tar/index.ts';
 
 type Entry = Pick<TarEntry, 'path' | 'type' | 'mode' | 'target'>;
 
-/** Links that are followed for one path, as Linux has it (path_resolution(7)). */
+/** Links that are followed for one path, as on Linux (path_resolution(7)). */
 const maxLinks = 40;
 
-/** Where the runtime mounts its own things over the image. */
+/** Where the runtime mounts its own file systems over the image. */
 const runtimePaths = ['/proc', '/sys', '/dev'];
 
 /**
  * A note about an image whose app cannot start, because its program is not in the image or is not
- * executable. A note and no refusal: a pod may run another program of the image.
+ * executable. A note rather than a refusal: a pod may run another program of the image.
  *
- * Undefined where this cannot be known: the image has dependencies, the program is looked for in
- * `PATH`, or it lies where a volume or the runtime is mounted.
+ * Undefined where this is not known: the image has dependencies, the program is searched in `PATH`,
+ * or a volume or the runtime is mounted over its directory.
  *
  * @param entries of the image, with paths below `rootfs`
  */
@@ -46,7 +46,7 @@ function ofInode(place: string, found: ReadonlyMap<string, Entry>): Entry | unde
   return entry?.type === 'link' ? found.get(entry.target.slice('rootfs'.length)) : entry;
 }
 
-/** The path without symbolic links; undefined where they go round in a circle. */
+/** The path without symbolic links; undefined where they form a loop. */
 function resolved(path: string, found: ReadonlyMap<string, Entry>): string | undefined {
   let links = 0;
   let place = '';

@@ -4,15 +4,15 @@ import { rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { asLocalRefusal, isRefusal, localErrorOf, Refusal } from '../../core/refusal/index.ts';
 
-/** What names of temporary files and directories begin with. */
+/** Prefix of the names of temporary files and directories. */
 const ownPrefix = '.wherry-';
 
 /**
- * Writes the file `output` by way of a temporary file beside it, under a name of its own: two runs
- * with one output do not mix, and the last to end wins. Nothing is left of a run that fails, or
- * that ends by `process.exit`.
+ * Writes the file `output` through a temporary file beside it with a unique name: two runs with one
+ * output do not mix, and the last to end wins. A run that fails, or that ends by `process.exit`,
+ * leaves nothing behind.
  *
- * @param write makes the file at the path that it gets
+ * @param write writes the file at the given path
  * @throws Refusal that names `output`: `no-space`, `not-found`, `input-invalid`
  */
 export async function writeOutput<T>(output: string, write: (path: string) => Promise<T>): Promise<T> {
@@ -28,21 +28,21 @@ export async function writeOutput<T>(output: string, write: (path: string) => Pr
 }
 
 /**
- * Gives `use` a directory beside `output`, where there must be room for the result. It is removed
- * as the file of `writeOutput` is.
+ * Calls `use` with a temporary directory beside `output`, where there must be room for the result.
+ * It is removed in the same cases as the temporary file of `writeOutput`.
  * @throws Refusal as `writeOutput`
  */
 export async function withScratch<T>(output: string, use: (directory: string) => Promise<T>): Promise<T> {
   return await naming(output, () =>
     whileOwned(ownPath(output), async (path) => {
-      // At once: between a call and its end the process could be told to end, and would leave it.
+      // Synchronous: a process that exits between an asynchronous call and its end would leave it.
       mkdirSync(path, { mode: 0o700 });
       return await use(path);
     }),
   );
 }
 
-/** Not made of the output's name, which may be as long as names can be. */
+/** Does not contain the output's name, which may have the maximum length of a name. */
 function ownPath(output: string): string {
   return join(dirname(resolve(output)), `${ownPrefix}${randomBytes(8).toString('hex')}`);
 }
@@ -59,8 +59,8 @@ async function whileOwned<T>(path: string, work: (path: string) => Promise<T>): 
 }
 
 /**
- * Where a rename would replace something that is not a file, such as /dev/null, or fail only after
- * the work.
+ * Refuses an output where a rename would replace something that is not a file, such as /dev/null,
+ * or would fail only after the work.
  */
 async function refuseSpecial(output: string): Promise<void> {
   const status = await stat(output).catch((error: unknown) => {
@@ -72,7 +72,7 @@ async function refuseSpecial(output: string): Promise<void> {
   throw new Refusal('input-invalid', `${output} is ${what}; name a file to write`);
 }
 
-/** Errors of temporary files name what the reader asked for. */
+/** Makes errors of temporary files name the output that the user gave. */
 async function naming<T>(output: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
@@ -83,7 +83,7 @@ async function naming<T>(output: string, work: () => Promise<T>): Promise<T> {
     if (!isOwn) throw asLocalRefusal(error);
     if (local.code === 'ENOENT' && !isRefusal(error, 'not-found')) {
       const directory = dirname(resolve(output));
-      // A directory of the kernel's, such as /proc, is there but takes no new files.
+      // A directory of the kernel, such as /proc, exists but accepts no new files.
       const problem = existsSync(directory) ? 'takes no files' : 'does not exist';
       throw new Refusal('not-found', `${output} cannot be written: the directory ${directory} ${problem}`, {
         cause: error,

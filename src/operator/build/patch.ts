@@ -12,8 +12,8 @@ export interface PatchOptions {
 }
 
 /**
- * Writes an archive with the files of another one under another manifest. It is a new image with an
- * ID of its own.
+ * Writes an archive with the files of another one under another manifest. The result is a new image
+ * with its own ID.
  *
  * @throws Refusal as `readArchive` and `writeAci`; nothing is written then
  */

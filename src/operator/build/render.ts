@@ -10,15 +10,15 @@ export interface ImageFile extends ListedImage {
 
 export interface RenderOptions {
   readonly image: ImageFile;
-  /** Where its dependencies are looked for. */
+  /** The images among which its dependencies are searched. */
   readonly among: readonly ImageFile[];
   readonly output: string;
   readonly compression: 'gzip' | 'none';
 }
 
 /**
- * Renders an image (ace.md#filesystem-setup): its dependencies and itself laid over each other,
- * path whitelists applied, as one archive that needs no other. Its manifest is the image's, without
+ * Renders an image (ace.md#filesystem-setup): lays it over its dependencies, applies path
+ * whitelists, and writes one archive without dependencies. Its manifest is the image's, without
  * `dependencies` and `pathWhitelist`. The same images give the same bytes.
  *
  * @throws Refusal as `resolveDependencies`, `readArchive` and `writeAci`; nothing is written then

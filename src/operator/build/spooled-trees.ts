@@ -7,7 +7,7 @@ import { readArchive } from '../../image/aci/index.ts';
 import { type Directory, TreeOfArchive } from '../../image/tree/index.ts';
 
 /**
- * Trees of archives whose files are in one spool beside `output` while `use` runs. That file system
+ * Calls `use` with trees of archives whose files are in one spool beside `output`. That file system
  * needs room for the result in any case.
  */
 export async function withSpooledTrees<T>(
@@ -25,7 +25,7 @@ export async function withSpooledTrees<T>(
   });
 }
 
-/** Each archive is read once, however often its tree is asked for. */
+/** Each archive is read once, however often its tree is requested. */
 export class SpooledTrees {
   readonly #spool: FileHandle;
   readonly #spoolPath: string;
@@ -37,7 +37,7 @@ export class SpooledTrees {
     this.#spoolPath = spoolPath;
   }
 
-  /** What an archive has below `rootfs`. @throws Refusal as `readArchive` */
+  /** The tree of an archive below `rootfs`. @throws Refusal as `readArchive` */
   async treeOf(path: string): Promise<Directory> {
     const tree = this.#trees.get(path) ?? (await this.#read(path));
     this.#trees.set(path, tree);

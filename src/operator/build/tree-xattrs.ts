@@ -4,7 +4,8 @@ import { walkTar } from '../../image/aci/index.ts';
 
 /**
  * Extended attributes of the files below a directory, by path in the app's root: those that an
- * archive keeps. Node cannot read them, so GNU tar does; its output is read and thrown away.
+ * archive keeps. Node cannot read them, so GNU tar does; only the attributes in its output are
+ * used.
  *
  * @throws Refusal `input-invalid` when the directory cannot be read
  */

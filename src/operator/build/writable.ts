@@ -14,8 +14,8 @@ import {
 } from '../../image/tar/index.ts';
 
 /**
- * The reader's rules, asked before anything is written: each entry's headers are encoded and read
- * by what reads archives on a device. Only the bodies are left out.
+ * Checks the rules of the reader before anything is written: the headers of each entry are encoded
+ * and read by the code that reads archives on a device. Only the bodies are left out.
  *
  * @param output named in the refusal
  * @throws Refusal `archive-…` for an archive that a device would refuse
@@ -45,10 +45,10 @@ export function checkWritable(entries: Iterable<TarEntry>, output: string, limit
 }
 
 /**
- * Reads what was written as a device will, and returns what the image contains about accounts.
+ * Reads the written archive as a device will, and returns what it contains about accounts.
  *
  * @param output named in the refusal
- * @param imageId of what was meant to be written
+ * @param imageId of the archive that was to be written
  * @throws Refusal as `readArchive`; `image-build-failed` when the file is not what was written
  */
 export async function readBack(
@@ -68,7 +68,7 @@ export async function readBack(
     throw refusedByDevices(error, output);
   }
   if (read === imageId) return accounts;
-  throw new Refusal('image-build-failed', `the file ${quoted(path)} was read back as another image`);
+  throw new Refusal('image-build-failed', `the file ${quoted(output)} was read back as another image`);
 }
 
 function refusedByDevices(error: unknown, output: string): unknown {

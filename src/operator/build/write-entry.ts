@@ -10,7 +10,7 @@ const CHUNK = 128 * 1024;
 /**
  * Writes an entry with its body.
  *
- * Refuses with `input-invalid` a file that is not as long as the entry says.
+ * Refuses with `input-invalid` a file whose length differs from the entry's size.
  */
 export async function writeEntry(writer: TarWriter, entry: SourceEntry): Promise<void> {
   await writer.entry(entry);
@@ -29,7 +29,7 @@ async function writeFileBody(
   const file = await open(path, 'r');
   try {
     for (let done = 0; done < sizeBytes;) {
-      const buffer = Buffer.allocUnsafeSlow(Math.min(CHUNK, sizeBytes - done)); // the sink may keep it, so not one for all
+      const buffer = Buffer.allocUnsafeSlow(Math.min(CHUNK, sizeBytes - done)); // the sink may keep it, so each chunk has its own
       const { bytesRead } = await file.read(buffer, 0, buffer.length, (offset ?? 0) + done);
       if (bytesRead === 0) throw changed(path);
       await writer.body(buffer.subarray(0, bytesRead));

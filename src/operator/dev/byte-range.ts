@@ -6,8 +6,9 @@ export interface ByteRange {
 }
 
 /**
- * What a `Range` header asks of a file of `sizeBytes` bytes (RFC 9110 §14.1.2). `whole` when there
- * is none, or one that a server may ignore: another unit, several ranges, bad syntax.
+ * The bytes that a `Range` header requests of a file of `sizeBytes` bytes (RFC 9110 §14.1.2).
+ * `whole` without a header, or for one that a server may ignore: another unit, several ranges, bad
+ * syntax.
  */
 export function parseRange(
   header: string | undefined,

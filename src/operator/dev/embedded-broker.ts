@@ -14,9 +14,9 @@ export interface EmbeddedBroker {
 
 /**
  * An MQTT 3.1.1 broker in this process, for trying things out: no accounts, no TLS, nothing on
- * disk. In production any broker takes its place.
- * @throws Refusal `device-unsupported` where aedes is not installed, `input-invalid` when the port
- *   cannot be had
+ * disk. In production it is replaced by any broker.
+ * @throws Refusal `device-unsupported` where aedes is not installed, `input-invalid` when it cannot
+ *   listen on the port
  */
 export async function startEmbeddedBroker(options: {
   readonly host: string;
@@ -36,7 +36,7 @@ export async function startEmbeddedBroker(options: {
     broker.handle(socket);
   });
   const port = await listen(server, options.host, options.port).catch(async (error: unknown) => {
-    await new Promise<void>((resolve) => broker.close(resolve)); // its timers would keep the process
+    await new Promise<void>((resolve) => broker.close(resolve)); // its timers would keep the process alive
     throw error;
   });
   return {

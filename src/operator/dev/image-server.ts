@@ -10,7 +10,7 @@ import { listen, urlHost } from './listen.ts';
 /** One answered request. */
 export interface Access {
   readonly method: string;
-  /** As it was asked for. */
+  /** As it was requested. */
   readonly path: string;
   readonly status: number;
   /** First byte of the file that was sent. */
@@ -23,7 +23,7 @@ export interface Access {
 
 export interface ImageServerOptions {
   readonly directory: string;
-  /** Address to listen on; `0.0.0.0` for devices elsewhere. */
+  /** Address to listen on; `0.0.0.0` for devices on other machines. */
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
@@ -37,10 +37,10 @@ export interface ImageServer {
 }
 
 /**
- * Serves the regular files of one directory, as a static web server in production does: GET and
- * HEAD, strong ETag, Range with If-Range (RFC 9110 §13, §14). No listing, no hidden files, nothing
- * outside the directory, not through links either.
- * @throws Refusal `input-invalid` when the port cannot be had
+ * Serves the regular files of one directory, like a static web server in production: GET and HEAD,
+ * strong ETag, Range with If-Range (RFC 9110 §13, §14). No listing, no hidden files, and nothing
+ * outside the directory, even through links.
+ * @throws Refusal `input-invalid` when it cannot listen on the port
  */
 export async function startImageServer(options: ImageServerOptions): Promise<ImageServer> {
   const root = await realpath(options.directory);
@@ -112,7 +112,7 @@ async function answer(root: string, request: IncomingMessage, response: ServerRe
     }
     return { start, ...(await send(file, start, end, response)) };
   } catch {
-    // The disk failed or the file shrank: the client sees a connection that ends early, as it must.
+    // The disk failed or the file shrank: the connection ends early, so the client notices it.
     response.destroy();
     return { start: 0, sentBytes: 0, complete: false };
   } finally {
@@ -158,12 +158,12 @@ async function openBelow(root: string, target: string): Promise<FileHandle | und
   try {
     const real = await realpath(join(root, ...parts));
     if (!real.startsWith(root + sep)) return undefined;
-    // NONBLOCK: a FIFO would block the request for ever.
+    // NONBLOCK: a FIFO would block the request forever.
     const file = await open(real, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     if ((await file.stat()).isFile()) return file;
     await file.close();
     return undefined;
   } catch {
-    return undefined; // Not there, or not readable: the same to a client.
+    return undefined; // Missing or unreadable: the client gets the same answer.
   }
 }

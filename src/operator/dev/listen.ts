@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { Server } from 'node:net';
 import { Refusal } from '../../core/refusal/index.ts';
 
-/** What the operating system says, and what to do (listen(2), bind(2)). */
+/** The meaning of the error, and what to do (listen(2), bind(2)). */
 const reasons: Readonly<Record<string, string>> = {
   EADDRINUSE: 'another program listens there; stop it or choose another port',
   EADDRNOTAVAIL: 'this machine does not have the address; choose one of its own, or 0.0.0.0 for all',
@@ -12,7 +12,7 @@ const reasons: Readonly<Record<string, string>> = {
 
 /**
  * Makes `server` listen and returns the port, a free one for `port` 0.
- * @throws Refusal `input-invalid` when the address cannot be had
+ * @throws Refusal `input-invalid` when it cannot listen on the address
  */
 export async function listen(server: Server, host: string, port: number): Promise<number> {
   try {
@@ -28,7 +28,7 @@ export async function listen(server: Server, host: string, port: number): Promis
   return address.port;
 }
 
-/** An address as URLs have it: IPv6 in brackets (RFC 3986 §3.2.2). */
+/** An address as in URLs: IPv6 in brackets (RFC 3986 §3.2.2). */
 export function urlHost(host: string): string {
   return host.includes(':') ? `[${host}]` : host;
 }

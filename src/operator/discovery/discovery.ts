@@ -11,13 +11,13 @@ export interface Discovered {
   readonly endpoints: readonly Endpoint[];
   /** Addresses of armored public keys. Nothing is trusted because of them. */
   readonly keys: readonly string[];
-  /** What was asked without an answer that helped, for people. */
+  /** Requests that found nothing, in words for people. */
   readonly attempts: readonly string[];
-  /** Some place gave no answer, so that what is not here may be there all the same. */
+  /** Some server gave no answer, so an address or key may exist that was not found. */
   readonly isUnsure: boolean;
 }
 
-/** What one template gave; of any scheme, since it may name one that we cannot fetch. */
+/** The addresses of one template, of any scheme: it may name one that wherry cannot fetch. */
 export interface Endpoint {
   /** Address of the `.aci` file. */
   readonly aci: string;
@@ -28,17 +28,17 @@ export interface Endpoint {
 export interface DiscoveryOptions {
   readonly http: HttpClient;
   readonly clock: Clock;
-  /** Ask over http where https fails, as the reference does when it is told to be insecure. */
+  /** Request over http where https fails, as the reference does with its insecure option. */
   readonly allowHttp: boolean;
 }
 
-/** A page of a web site, of which the tags in the head are all that matters. */
+/** Limits for a web page. Only the tags in its head are needed. */
 const maxPageBytes = 1 << 20;
 const pageWithinMs = 20_000;
 
 /**
- * Meta discovery: asks `https://NAME?ac-discovery=1` and, where that has no matching tag, the
- * parents of the name up to the host. Addresses and keys are looked for independently, so keys may
+ * Meta discovery: requests `https://NAME?ac-discovery=1` and, where that has no matching tag, the
+ * parents of the name up to the host. Addresses and keys are searched independently, so keys may
  * come from a shorter prefix (as the reference does since 0.8.0). Prefixes match at `/` boundaries
  * only; docs/decisions/appc-differences.md has this and the other choices.
  *
@@ -74,7 +74,7 @@ async function tagsAt(
   { http, clock, allowHttp }: DiscoveryOptions,
   attempts: string[],
 ): Promise<{ readonly tags: readonly MetaTag[]; readonly isUnsure: boolean }> {
-  // A site may serve discovery over http alone: one answer is enough.
+  // A site may serve discovery over http only: one answer is enough.
   let isAnswered = false;
   for (const scheme of allowHttp ? ['https', 'http'] : ['https']) {
     const address = `${scheme}://${prefix}?ac-discovery=1`;
@@ -114,8 +114,8 @@ function contentFor(name: string, { content }: MetaTag): readonly string[] {
 }
 
 /**
- * Values of a template by name, as they may stand in an address. An absent version means the latest
- * one, here alone.
+ * Values of a template by name, encoded for an address. An absent version means the latest one, in
+ * discovery only.
  */
 function templateValues({ name, labels }: ImageName): ReadonlyMap<string, string> {
   const values = new Map([['version', 'latest']]);
@@ -137,10 +137,7 @@ function endpointOf(template: string, values: ReadonlyMap<string, string>): read
   return aci === undefined || asc === undefined ? [] : [{ aci, asc }];
 }
 
-/**
- * Undefined for a template that has no place for the ending, or asks for what the name does not
- * say.
- */
+/** Undefined for a template without `{ext}`, or with a variable that the name does not define. */
 function render(template: string, values: ReadonlyMap<string, string>): string | undefined {
   if (!template.includes('{ext}')) return undefined;
   const rendered = template.replace(/\{([^{}]*)\}/g, (whole, name: string) => values.get(name) ?? whole);

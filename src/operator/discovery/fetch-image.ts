@@ -11,11 +11,11 @@ import type { Endpoint } from './discovery.ts';
 
 export interface FetchImageOptions {
   readonly ports: DownloadPorts & { readonly clock: Clock };
-  /** What was asked for: name and labels are compared with the manifest. */
+  /** The requested image: name and labels are compared with the manifest. */
   readonly image: ImageName;
   /**
-   * Addresses in the order in which they are tried; those that are neither https nor http are left
-   * out.
+   * Addresses in the order in which they are tried; those that are neither https nor http are
+   * ignored.
    */
   readonly endpoints: readonly Endpoint[];
   /** Armored public keys of which one must have signed. */
@@ -38,8 +38,8 @@ const answerWithinMs = 20_000;
 const silentMs = 60_000;
 
 /**
- * Downloads an image with its signature, verifies it, and compares it with what was asked for. The
- * file appears when all of that holds.
+ * Downloads an image with its signature, verifies it, and compares it with the request. The file
+ * appears when all checks pass.
  *
  * @throws Refusal `download-failed`, `image-signature-…`, `image-key-untrusted`, `key-unusable`,
  *   `image-name-mismatch`, `image-labels-mismatch`, `archive-…`, `image-manifest-…`
@@ -110,7 +110,7 @@ async function download(
   }
 }
 
-/** The signature first, then what the archive says of itself. */
+/** Verifies the signature first, then compares the manifest of the archive. */
 async function judge(
   url: string,
   path: string,
@@ -133,7 +133,7 @@ async function judge(
 }
 
 /**
- * Every label that was asked for must be there with that value; more are fine (discovery.md,
+ * Every requested label must exist with that value; more labels are allowed (discovery.md,
  * "Validation").
  */
 export function requireAsked(image: ImageName, { name, labels }: ArchiveSummary['manifest']): void {

@@ -1,6 +1,6 @@
 /**
  * Finding images and keys by name (discovery.md), and fetching them. Only an operator does this;
- * devices get addresses.
+ * devices receive addresses.
  */
 export { discover, type Discovered } from './discovery.ts';
 export { type FetchedImage, fetchImage } from './fetch-image.ts';

@@ -6,12 +6,12 @@ export interface MetaTag {
   readonly content: string;
 }
 
-/** More than any page has; a page that has more is read no further. */
+/** More than any real page has; a page is not read beyond this. */
 const maxTags = 256;
 
 /**
- * The `<meta name content>` tags of a page whose names begin with `ac-discovery`, in order. Of
- * pages that are too large the beginning counts, where such tags stand.
+ * The `<meta name content>` tags of a page whose names begin with `ac-discovery`, in order. Of a
+ * page that is too large, only the beginning is read, where such tags are.
  *
  * @throws Refusal `download-failed` when the page breaks off
  */

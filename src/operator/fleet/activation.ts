@@ -14,7 +14,8 @@ const example = '"0 2 * * *;4h;Europe/Berlin"';
 const units = { s: 1, m: 60, h: 3600 } as const;
 
 /**
- * What `--activate`, `--window` and `--force` ask for; undefined for what every device does anyway.
+ * The activation that `--activate`, `--window` and `--force` select; undefined for the default of
+ * every device.
  *
  * @throws Refusal `usage`, `input-invalid`
  */
@@ -27,7 +28,7 @@ export function readActivation({ activate, window = [], force }: ActivationFlags
     );
   if ((when === 'window') !== window.length > 0)
     throw new Refusal('usage', `--activate window and --window ${example} go together`);
-  if (window.length > 4) throw new Refusal('usage', 'at most four windows are taken');
+  if (window.length > 4) throw new Refusal('usage', 'at most four windows are allowed');
   if (when === 'now' && force === undefined) return undefined;
   return {
     when,

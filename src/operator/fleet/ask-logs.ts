@@ -9,21 +9,24 @@ import { noReportOf } from './broker-words.ts';
 import type { DeviceView } from './device-view.ts';
 import type { Sign } from './sign-content.ts';
 
-/** What is asked of one device. */
+/** What is requested of one device. */
 export type LogQuestion = Omit<LogRequest, 'format' | 'ask' | 'boot' | 'issued' | 'expires'> & {
   /** How long the device answers. */
   readonly seconds: number;
 };
 
-/** How long the first message of an answer may take: the device starts a process to verify. */
+/**
+ * How long the first message of an answer may take: the device starts a process that verifies the
+ * request.
+ */
 const firstAnswerMs = 60_000;
-/** How long after its deadline the end of an answer may come. */
+/** How long after its deadline the end of an answer may arrive. */
 const graceMs = 30_000;
 
 /**
- * The signed request, for the boot in which the device is.
- * @throws Refusal `log-forbidden` for a device that hears no requests, `not-confirmed` for one that
- *   is not connected, `not-found` for one without a report, `request-malformed`
+ * The signed request, for the device's present boot.
+ * @throws Refusal `log-forbidden` for a device that accepts no requests, `not-confirmed` for one
+ *   that is not connected, `not-found` for one without a report, `request-malformed`
  */
 export async function signLogRequest(
   { seconds, ...question }: LogQuestion,
@@ -41,7 +44,7 @@ export async function signLogRequest(
   if (presence?.up !== true)
     throw new Refusal(
       'not-confirmed',
-      `${device} is not connected, and a request is not kept for it; ask again later`,
+      `${device} is not connected, and a request is not kept for it; try again later`,
     );
   const time = { issued: nowSeconds, expires: nowSeconds + seconds };
   const payload = encodeLogRequest({ format: 1, ask: 'logs', boot: presence.bootId, ...question, ...time });
@@ -49,9 +52,11 @@ export async function signLogRequest(
 }
 
 /**
- * Publishes a request and hears its answer to the end. `signal` asks the device to end it.
- * @param payload of the request, by which its answers are known
- * @param onText told of each piece of text in order, and of messages that are missing before it
+ * Publishes a request and receives its answer to the end. When `signal` aborts, the device is told
+ * to stop.
+ * @param payload of the request, which identifies its answers
+ * @param onText called with each piece of text in order, and the number of messages missing before
+ *   it
  * @throws Refusal `not-confirmed` when the device is silent, its own code when it refuses, and
  *   those of a connection
  */
@@ -100,7 +105,7 @@ export async function hearLogs(
       late(seconds * 1000 + graceMs, () => true),
       connection.ended.then((loss) => {
         const { code, message } = refusalOf(loss);
-        const open = `the answer of ${request.device} has not ended, and a device does not continue one: ask again`;
+        const open = `the answer of ${request.device} has not ended, and a device does not continue one: send the request again`;
         throw new Refusal(code, `${message}; ${open}`, { cause: loss });
       }),
     ]);
@@ -118,7 +123,7 @@ function publish(connection: Connection, topic: string, payload: Uint8Array): Pr
   return connection.publish({ topic, payload }, { retain: false });
 }
 
-/** What cannot be read is somebody's noise. */
+/** Undefined for a message that is not an answer: other clients may publish anything. */
 function readAnswer(payload: Uint8Array) {
   try {
     return decodeLogAnswer(payload);

@@ -1,12 +1,12 @@
 import { Refusal } from '../../core/refusal/index.ts';
 import { claimedVersion, decodeEnvelope, isEncrypted } from '../../wire/trust/index.ts';
 
-/** What the broker gave when the command of a device was read back. */
+/** What the broker returned when the command of a device was read back. */
 export type ReadBack =
   | { readonly seen: 'command'; readonly envelope: Uint8Array }
   /** The topic can be read, and the broker keeps nothing on it. */
   | { readonly seen: 'nothing' }
-  /** No message came that shows that this account may read the topic. */
+  /** No message arrived that shows that this account may read the topic. */
   | { readonly seen: 'unknown' };
 
 /** The newest command of a device in the fleet directory. */
@@ -20,14 +20,14 @@ export interface NewestCommand {
  * What the broker keeps for a device, compared with what was published from the fleet directory.
  */
 export type BrokerMemory =
-  /** `encrypted`: not the message that was published; only the device can say what it is. */
+  /** `encrypted`: not the message that was published; only the device can read it. */
   | { readonly keeps: 'newest' | 'nothing' | 'unreadable' | 'unknown' | 'encrypted' }
   /** `other` has the same version as the newest command and another content. */
   | { readonly keeps: 'older' | 'newer' | 'other'; readonly version: number };
 
 /**
- * Compares what was read back with the newest command of the fleet directory. Signatures are not
- * judged: devices do that.
+ * Compares what was read back with the newest command of the fleet directory. Does not verify
+ * signatures: devices do that.
  */
 export function compareMemory(newest: NewestCommand, read: ReadBack): BrokerMemory {
   if (read.seen !== 'command') return { keeps: read.seen };

@@ -3,8 +3,8 @@ import { ConnectionLost } from '../../wire/mqtt/index.ts';
 import { type BrokerWords, isAway, wordsOfLoss } from './broker-words.ts';
 
 /**
- * Tells of a connection that is lost as a refusal.
- * @param doing that the connection is being opened, or what was being sent over an open one
+ * Turns the loss of a connection into a refusal.
+ * @param doing whether the connection was being opened, or what was being sent over an open one
  */
 export async function orRefusal<T>(
   work: Promise<T>,
@@ -38,7 +38,7 @@ export function refusalOf(loss: ConnectionLost, doing?: 'opening' | { readonly s
   }
   // Over MQTT 3.1.1 a broker can refuse a message only by ending the connection (§3.3.5).
   const advice =
-    'look whether the broker limits the size of messages, keeps retained messages and takes QoS 1, or what this account may publish';
+    'check whether the broker limits the size of messages, keeps retained messages and accepts QoS 1, and what this account may publish';
   return new Refusal(
     code,
     `the connection to the broker ended while ${doing.sent} was sent: ${loss.message}; ${advice}`,

@@ -1,8 +1,6 @@
 import type { ConnectionLost } from '../../wire/mqtt/index.ts';
 
-/**
- * Why there is no connection, in words that say what was seen and what to do.
- */
+/** Why there is no connection: what was observed, and what to do. */
 export interface BrokerWords {
   readonly sentence: string;
   /** Whose decision it was, or what is wrong. */
@@ -21,7 +19,7 @@ const adviceByCode: Readonly<Record<number, string>> = {
   0x87: `check username and password_file in ${table}`,
   0x95: 'raise its limit on the size of packets',
   0x9a: 'commands are retained messages: let the broker keep them',
-  0x9b: 'commands are sent with QoS 1: let the broker take it',
+  0x9b: 'commands are sent with QoS 1: let the broker accept it',
   0x9c: `if that is the broker of the fleet, set url in ${table} to it`,
   0x9d: `set url in ${table} to where the broker is now`,
 };
@@ -29,7 +27,7 @@ const adviceByCode: Readonly<Record<number, string>> = {
 const untrusted = `no authority that is trusted here has signed the broker's certificate, or the broker leaves out a certificate between them`;
 const trustIt = `name the authority's certificate as ca in ${table}`;
 
-/** What Node finds wrong with the broker's certificate. */
+/** The errors of Node about the broker's certificate. */
 const certificateFaults: Readonly<Record<string, string>> = {
   CERT_HAS_EXPIRED: `the broker's certificate has expired; renew it, or check the clock of this computer`,
   CERT_NOT_YET_VALID: `the broker's certificate is not valid yet; check the clock of this computer`,
@@ -40,24 +38,24 @@ const certificateFaults: Readonly<Record<string, string>> = {
   SELF_SIGNED_CERT_IN_CHAIN: `the authority of the broker's certificate is not trusted here; ${trustIt}`,
 };
 
-/** A broker that returns nothing of a topic does not say whether it has nothing. */
+/** A broker that returns nothing for a topic does not show whether it has nothing. */
 export function noReportOf(what: string): string {
-  return `the broker gave no report of ${what}: it has none, or this account may not read the topics "reported"`;
+  return `the broker returned no report of ${what}: it has none, or this account may not read the topics "reported"`;
 }
 
-/** The broker took a command and then was gone, with the answer of the device or without. */
+/** The broker accepted a command and was then lost, before or after the device answered. */
 export function outcomeUnknown(version: number, target: string): string {
   return `version ${version} of ${target} was published, and what became of it is not known; when the broker is back, "wherry status" shows it, and publishes it again if it is lost`;
 }
 
-/** Whether it may be there again in a moment. */
+/** Whether the broker may be back in a moment. */
 export function isAway({ reason }: ConnectionLost): boolean {
   return reason === 'unreachable' || reason === 'no-network' || reason === 'closed';
 }
 
 /**
- * Whether to try again what was lost: also a broker that shuts down, as for a restart, or that has
- * too much to do, may take the next connection.
+ * Whether to connect again: a broker that shuts down, for example to restart, or that is overloaded
+ * may accept the next connection, too.
  */
 export function mayComeBack(loss: ConnectionLost): boolean {
   return isAway(loss) || loss.reason === 'busy' || loss.reason === 'quota';
@@ -72,7 +70,7 @@ export function wordsOfLoss(loss: ConnectionLost, opening: boolean): BrokerWords
   if (message.startsWith('the broker ')) {
     const advice = code === undefined ? undefined : adviceByCode[code];
     const sentence = advice === undefined ? message : `${message}; ${advice}`;
-    // A session that the broker ended may be there again in a moment, whatever the code.
+    // After the broker ended a session, it may accept the next one, whatever the code.
     const isDecision = !isAway(loss) || message.startsWith('the broker refused ');
     return { sentence, by: isDecision ? 'broker' : 'way' };
   }

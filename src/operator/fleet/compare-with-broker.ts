@@ -5,7 +5,7 @@ import { compareMemory, mustRepeat, type BrokerMemory, type NewestCommand } from
 import type { FleetDirectory } from './fleet-directory.ts';
 import type { FleetLink } from './fleet-link.ts';
 
-/** What the broker kept of the newest command of a device, and what was done about it. */
+/** Whether the broker keeps the newest command of a device, and what was done about it. */
 export interface BrokerComparison {
   /** A device, or a group by `@NAME`. */
   readonly device: string;
@@ -16,9 +16,9 @@ export interface BrokerComparison {
   readonly memory: BrokerMemory;
   /**
    * `kept`: it was published again, and the broker returns it. `not-kept`: it was, and the broker
-   * does not. The others say why a command that the broker lacks was not published again: it never
-   * reached a broker, it has expired, or a device has trusted a version of another fleet
-   * directory.
+   * does not. The others are the reasons why a command that the broker lacks was not published
+   * again: it never reached a broker, it has expired, or a device has trusted a version of another
+   * fleet directory.
    */
   readonly repeated?: 'kept' | 'not-kept' | 'unsent' | 'expired' | 'foreign';
 }
@@ -33,7 +33,7 @@ interface Means {
 /**
  * Compares what the broker keeps for `devices`, or for groups by `@NAME`, with what the fleet
  * directory published last, and publishes again what the broker lost: a broker may acknowledge a
- * command and forget it in a crash. Devices that nothing was published for are left out.
+ * command and forget it in a crash. Devices for which nothing was published are left out.
  * @throws Refusal `broker-unreachable` when a command cannot be published again
  */
 export async function compareWithBroker(
@@ -70,7 +70,7 @@ export async function compareWithBroker(
     else if (!mustRepeat(memory, newest.version, trusted)) found.push({ ...same, repeated: 'foreign' });
     else if (isExpired(plain, clock)) found.push({ ...same, repeated: 'expired' });
     else {
-      // Who may look and not publish still gets an answer.
+      // An account that may read but not publish still gets an answer.
       await link.publishDesired(device, newest).catch((error: unknown) => {
         if (!isRefusal(error, 'broker-refused')) throw error;
       });
@@ -85,7 +85,7 @@ function isExpired(envelope: Uint8Array, clock: Clock): boolean {
     const payload = alreadyVerified(decodeEnvelope(envelope).payload, 'own-history');
     return decodeDesiredState(payload).expires * 1000 <= clock.nowMs();
   } catch (error) {
-    // A record of another release or a damaged file: no device takes it either.
+    // A record of another release or a damaged file: no device accepts it either.
     if (!isRefusal(error)) throw error;
     return true;
   }

@@ -46,7 +46,7 @@ export function composeDesired(composition: Composition): DesiredState {
 }
 
 /**
- * What a desired state says of an image that devices find at `urls`.
+ * The entry of a desired state for an image that devices find at `urls`.
  * @param renderedBytes see `DesiredImage`
  */
 export function desiredImage(
@@ -60,10 +60,10 @@ export function desiredImage(
 }
 
 /**
- * The version after everything that this directory published and everything that the device says it
- * trusted: a second operator, or a restored directory, must not send what the device refuses as
- * `version-older`. What runs on a device with a root may have a higher version that counts no more:
- * versions begin anew when a root takes a deploy key out.
+ * The version after every version that this directory published and every version that the device
+ * reports as trusted: a second operator, or a restored directory, must not send what the device
+ * refuses as `version-older`. The version that runs on a device with a root may be higher and no
+ * longer count: versions restart when a root removes a deploy key.
  * @param target the name of the device, or `@` and that of a group
  * @param report undefined when the device never reported
  * @throws Refusal `version-older` when no version is left
@@ -74,14 +74,14 @@ export function nextVersion(
   report: Pick<DeviceReport, 'trustedVersion' | 'currentVersion' | 'group' | 'root'> | undefined,
 ): number {
   const { trustedVersion, currentVersion, group, root } = report ?? { trustedVersion: 0, currentVersion: 0 };
-  // What runs may be a version of a group, which is counted apart.
+  // The running version may be one of a group, which is counted separately.
   const bound =
     root === undefined && group === undefined ? Math.max(trustedVersion, currentVersion) : trustedVersion;
   const published = Math.max(...history.map(({ version }) => version), 0);
   const next = Math.max(bound, published) + 1;
   if (next <= Number.MAX_SAFE_INTEGER) return next;
   const rotate =
-    'rotate the root of trust so that a deploy key goes ("wherry trust root rotate --drop FINGERPRINT"): versions then start again';
+    'rotate the root of trust to remove a deploy key ("wherry trust root rotate --drop FINGERPRINT"): versions then start again';
   const advice =
     bound < published
       ? `${rotate}; then move ${folderOf(target)}/${published}.cbor out of the fleet directory`
@@ -94,7 +94,7 @@ export function nextVersion(
 
 /**
  * The version whose pods a rollback brings back: the newest one before `current` that did not fail.
- * @param current the version that runs; undefined when the device never said
+ * @param current the version that runs; undefined when the device never reported it
  * @throws Refusal `not-found`
  */
 export function rollbackTarget(history: readonly PublishedVersion[], current: number | undefined): number {

@@ -7,8 +7,8 @@ import { promisify } from 'node:util';
 import { Refusal, unreadableFile } from '../../core/refusal/index.ts';
 
 /**
- * Client certificates of devices, made by openssl: X.509 is not for own code. The common name is
- * the name of the device: rules of brokers compare it with the device's in a topic
+ * Client certificates of devices, made by openssl: wherry does not implement X.509. The common name
+ * is the name of the device: rules of brokers compare it with the device's in a topic
  * (docs/brokers.md).
  */
 
@@ -32,10 +32,11 @@ export async function signedCertificate(
 }
 
 /**
- * A certificate for the key of a device that has one already. The key stays on the device.
+ * A new certificate for the key of a device that has a certificate already. The key stays on the
+ * device.
  *
- * @param present the certificate that the device has. The authority must have signed it: else
- *   somebody could have a key of their own certified by handing in a certificate that they made
+ * @param present the certificate that the device has. The authority must have signed it: otherwise
+ *   anyone could get their own key certified with a certificate that they made
  * @throws Refusal `input-invalid`
  */
 export async function renewedCertificate(

@@ -18,9 +18,9 @@ export interface DeviceView {
   readonly presence?: Presence;
   readonly report?: DeviceReport;
   readonly telemetry?: Telemetry;
-  /** Events since the observer came, oldest first, at most 64. */
+  /** Events since the observer connected, oldest first, at most 64. */
   readonly events: readonly DeploymentEvent[];
-  /** How many events the observer has received in all, those that are no longer kept included. */
+  /** How many events the observer has received in all, including those that are no longer kept. */
   readonly eventCount: number;
   /** The last message that could not be read, in words. */
   readonly unreadable?: string;
@@ -29,8 +29,8 @@ export interface DeviceView {
 const keptEvents = 64;
 
 /**
- * The view after one more message of the device. Never throws: a device's noise is part of the
- * view.
+ * The view after one more message of the device. Never throws for an unreadable message: the view
+ * records it.
  */
 export function foldMessage(
   view: DeviceView,
@@ -72,11 +72,11 @@ export type Outcome =
     };
 
 /**
- * What became of `version`, judged by everything that the device said. `eventsBefore` is the
+ * The state of `version`, by everything that the device published. `eventsBefore` is the
  * `eventCount` that the view had when the version was published: a refusal without a version counts
  * only if it came later.
  *
- * @param group whose version it is; absent: the device's own
+ * @param group the group whose version it is; absent: the device's own
  */
 export function progressOf(
   view: DeviceView,
@@ -104,7 +104,7 @@ export function progressOf(
   if (report.currentVersion === version && report.group === group) return { phase: 'committed' };
   const mark = group === undefined ? report : report.groups?.find(({ name }) => name === group);
   if (mark?.withdrawn === true && mark.trustedVersion === version) return { phase: 'committed' };
-  // A deployment above what is trusted is of before the root that made versions begin anew.
+  // A deployment above the trusted version is older than the root that made versions restart.
   const trusted = mark?.trustedVersion ?? 0;
   const isTrusted = deployment !== undefined && deployment.version <= trusted;
   if (isTrusted && deployment.version > version) {

@@ -14,9 +14,8 @@ const signTheFile =
   'sign it with --sign-only -o FILE, and have others sign the file with "wherry countersign"';
 
 /**
- * What refuses a command that devices with the fleet's newest root would refuse: too few
- * signatures, or of keys without the role. A fleet without a root leaves that to the keys of each
- * device.
+ * Refuses a command that devices with the fleet's newest root would refuse: too few signatures, or
+ * signatures by keys without the role. Without a root in the fleet, the keys of each device decide.
  */
 export type RequireEnough = (
   envelope: Uint8Array,
@@ -29,8 +28,8 @@ export type RequireEnough = (
 ) => Promise<void>;
 
 /**
- * Reads the fleet's newest root once, for any number of commands. What it returns throws Refusal
- * `threshold-not-met`, `key-unknown`, `key-unusable`, `signature-invalid`.
+ * Reads the fleet's newest root once, for any number of commands. The returned function throws
+ * Refusal `threshold-not-met`, `key-unknown`, `key-unusable`, `signature-invalid`.
  */
 export async function enoughSignatures({ fleet, clock }: Means): Promise<RequireEnough> {
   const newest = await newestRoot(fleet, Math.floor(clock.nowMs() / 1000));
@@ -39,20 +38,20 @@ export async function enoughSignatures({ fleet, clock }: Means): Promise<Require
   const signers = signersOf(newest.root, 'deploy');
   return async (envelope, { threshold = signers.threshold, advice = signTheFile } = {}) => {
     const { payload, signatures } = decodeEnvelope(envelope);
-    // A little later: the signature was made in this second, perhaps of a clock that is ahead.
+    // A little later: the signature was made in this second, perhaps by a clock that is ahead.
     const time = { nowSeconds: Math.floor(clock.nowMs() / 1000) + 60, clockTrusted: true };
     await verifyEnvelope(payload, signatures, signers.keys, time, [], threshold).catch((error: unknown) => {
       if (!(error instanceof Refusal)) throw error;
       const then =
         error.code === 'threshold-not-met'
           ? advice
-          : `root ${newest.root.version} of this fleet says who may command: "wherry trust root show"`;
+          : `root ${newest.root.version} of this fleet names who may command: "wherry trust root show"`;
       throw new Refusal(error.code, `${error.message}; ${then}`, { cause: error });
     });
   };
 }
 
-/** The same for one command. @throws Refusal as what `enoughSignatures` returns */
+/** The same for one command. @throws Refusal as the function that `enoughSignatures` returns */
 export async function requireEnough(
   means: Means,
   envelope: Uint8Array,

@@ -6,7 +6,7 @@ import { signedCertificate } from './device-certificate.ts';
 import type { FleetDirectory } from './fleet-directory.ts';
 import { provisionFiles } from './provision.ts';
 
-/** What a device is beside its name, and how it shows itself to its broker. */
+/** The groups and labels of a device, and its credentials for the broker. */
 export interface EnrolmentRequest {
   readonly groups?: readonly string[];
   /** NAME=VALUE */
@@ -23,11 +23,11 @@ export interface EnrolmentRequest {
 }
 
 /**
- * All files that make a device a member of the fleet: its configuration, what it trusts, and its
- * credentials for the broker.
+ * All files that make a device a member of the fleet: its configuration, the keys or root that it
+ * trusts, and its credentials for the broker.
  *
- * @throws Refusal `usage` when its broker wants credentials that are not given, `input-invalid` for
- *   a certificate that does not fit, and as `provisionFiles`
+ * @throws Refusal `usage` when its broker requires credentials that are not given, `input-invalid`
+ *   for a certificate that does not fit, and as `provisionFiles`
  */
 export async function enrolmentBundle(
   fleet: FleetDirectory,

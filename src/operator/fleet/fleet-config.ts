@@ -3,7 +3,9 @@ import { isAcName, type AcName } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import { maxRecipients } from '../../wire/trust/index.ts';
 
-/** `fleet.toml`: what an operator's tool must know of a fleet. Paths are relative to the file. */
+/**
+ * `fleet.toml`: the settings of a fleet for the operator's tools. Paths are relative to the file.
+ */
 export interface FleetConfig {
   readonly fleet: AcName;
   readonly broker: {
@@ -15,16 +17,16 @@ export interface FleetConfig {
     readonly username?: string;
     readonly passwordFile?: string;
   };
-  /** Where devices find what lies in `images/`; without a slash at the end. */
+  /** Where devices find the files of `images/`; without a slash at the end. */
   readonly imagesUrl: string;
   readonly deploy: {
-    /** How long a signed desired state may be obeyed by a device that has not seen it. */
+    /** How long devices accept a signed desired state, in days. */
     readonly validDays: number;
     readonly probationSeconds: number;
     readonly reconnectWindowSeconds: number;
     readonly limits: 'require' | 'best-effort';
   };
-  /** Which devices the commands with secrets for a group are encrypted to, by its name. */
+  /** By group: the devices to which commands with secrets for it are encrypted. */
   readonly groups: ReadonlyMap<string, readonly AcName[]>;
   /** Where rollouts are kept: `postgres://…`, or a file. */
   readonly rolloutDatabase: string;
@@ -90,7 +92,7 @@ const defaults: Readonly<Record<string, unknown>> = {
 
 /**
  * Reads the text of a `fleet.toml`.
- * @throws Refusal `config-invalid`, naming the key and what it takes
+ * @throws Refusal `config-invalid`, naming the key and the values that it takes
  */
 export function parseFleetConfig(toml: string): FleetConfig {
   const values = checkedValues(toml);
@@ -180,9 +182,9 @@ base_url = ${JSON.stringify(imagesUrl)}
 
 [deploy]
 # valid_days = 90            # a device that was away for longer refuses the command
-# probation_seconds = 30     # pods must stay healthy for this long, or the device goes back
+# probation_seconds = 30     # pods must stay healthy for this long, or the device rolls back
 # reconnect_window_seconds = 60   # spread of reconnects; 300 for 100 000 devices
-# limits = "require"         # "best-effort" runs pods although a limit cannot be enforced
+# limits = "require"         # "best-effort" runs pods even if a limit cannot be enforced
 
 [groups]
 # Which devices the secrets of a group are encrypted to.

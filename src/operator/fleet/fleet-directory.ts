@@ -14,7 +14,7 @@ import type { OfferedImage } from './offered-image.ts';
 export type KeyRole = 'deploy' | 'images';
 
 /**
- * What became of a version, as far as the operator's side has seen it. `unsent`: the broker did not
+ * The outcome of a version, as far as the operator's side has seen it. `unsent`: the broker did not
  * acknowledge it.
  */
 export type KnownOutcome = 'committed' | 'rolled-back' | 'refused' | 'superseded' | 'unsent';
@@ -28,19 +28,15 @@ export interface PublishedVersion {
 /**
  * A fleet as files, to be kept under version control without the private keys:
  *
- * ```
- * fleet.toml
- * keys/{deploy,images}.key.asc   private, mode 0600
- * keys/{deploy,images}.pub.asc   for devices
- * images/<name>-<digest>.aci     and .asc: what the image server offers; never changed once there
- * keys/devices/<device>.asc      public, to encrypt commands to
- * certificates/<device>.pem      the newest that was made for its broker, to be renewed
- * keys/secrets.key               from which salts of secrets are derived, mode 0600
- * devices/<device>/<version>.cbor         the exact message that was published
- * devices/<device>/<version>.plain.cbor   its envelope, if that message is encrypted
- * devices/<device>/<version>.outcome      one word
- * groups/<group>/…                        the same for the commands of groups
- * roots/<version>.cbor           the root of trust, with the signatures that were collected
+ * ``` fleet.toml keys/{deploy,images}.key.asc private, mode 0600 keys/{deploy,images}.pub.asc for
+ *   devices images/<name>-<digest>.aci and .asc: what the image server offers; never changed once
+ *   there keys/devices/<device>.asc public, to encrypt commands to certificates/<device>.pem the
+ *   newest that was made for its broker, to be renewed keys/secrets.key the key from which salts of
+ *   secrets are derived, mode 0600 devices/<device>/<version>.cbor the exact message that was
+ *   published devices/<device>/<version>.plain-<digest>.cbor its envelope, if that message is
+ *   encrypted devices/<device>/<version>.outcome one word groups/<group>/… the same for the
+ *   commands of groups roots/<version>.cbor the root of trust, with the signatures that were
+ *   collected
  * ```
  */
 export class FleetDirectory {
@@ -95,8 +91,8 @@ export class FleetDirectory {
   }
 
   /**
-   * The public half, where there is one: it may say more about the key than the private one, for
-   * example that it is revoked.
+   * The public half, if there is one. It may hold more than the private one, for example a
+   * revocation.
    */
   async copiesOf(role: KeyRole): Promise<readonly string[]> {
     const path = this.keyPath(role, 'public');
@@ -104,7 +100,7 @@ export class FleetDirectory {
   }
 
   /**
-   * Keeps a new pair of keys; a pair that is there moves to `<name>.old`.
+   * Stores a new pair of keys; an existing pair is renamed to `<name>.old`.
    * @throws Refusal `input-invalid` when there is one and it must not be replaced
    */
   async saveKeys(
@@ -168,7 +164,7 @@ export class FleetDirectory {
     await replaceFile(path, pem);
   }
 
-  /** 32 bytes that nobody else knows; made by `make` when there are none. */
+  /** The secret key of 32 bytes for salts; made by `make` when there is none. */
   async saltKey(make: () => Uint8Array): Promise<Uint8Array> {
     const path = join(this.path, 'keys', 'secrets.key');
     if (!(await exists(path))) {
@@ -200,7 +196,7 @@ export class FleetDirectory {
     return { ...plain, ...read };
   }
 
-  /** Makes a signed image part of what the fleet offers, under a name that belongs to its bytes. */
+  /** Adds a signed image to those that the fleet offers, under a name derived from its bytes. */
   async offer(image: OfferedImage): Promise<void> {
     await makeDirectory(this.imagesPath);
     for (const [from, to] of [
@@ -234,12 +230,12 @@ export class FleetDirectory {
     );
   }
 
-  /** Every device that something was ever published for. */
+  /** Every device for which something was ever published. */
   async devices(): Promise<readonly string[]> {
     return [...(await listed(join(this.path, 'devices')))].sort();
   }
 
-  /** The names of the groups, with their `@`, that something was ever published for. */
+  /** The names, with their `@`, of the groups for which something was ever published. */
   async groups(): Promise<readonly string[]> {
     return [...(await listed(join(this.path, 'groups')))].sort().map((name) => `@${name}`);
   }
@@ -257,7 +253,7 @@ export class FleetDirectory {
   }
 
   /**
-   * The envelope of a version, in the open although the message was encrypted. @throws Refusal
+   * The envelope of a version in plain text, even if the message was encrypted. @throws Refusal
    * `not-found`
    */
   async plainEnvelope(device: string, version: number): Promise<Uint8Array> {
@@ -267,8 +263,8 @@ export class FleetDirectory {
   }
 
   /**
-   * Keeps the message before it is published, so that its version is never given to other content:
-   * a device would refuse both with `version-conflict`.
+   * Stores the message before it is published, so that its version is never used for other content:
+   * a device would refuse that with `version-conflict`.
    * @throws Refusal `input-invalid` when the version is taken, for example by a second operator at
    *   the same moment
    */
@@ -293,8 +289,8 @@ export class FleetDirectory {
   }
 
   /**
-   * Puts more signatures to a command that is kept already.
-   * @throws Refusal `version-conflict` when its version stands for other content here
+   * Replaces a stored command by one with more signatures, or stores a new one.
+   * @throws Refusal `version-conflict` when its version has other content here
    */
   async addSignatures(
     device: string,
@@ -334,7 +330,8 @@ export class FleetDirectory {
   }
 
   /**
-   * Keeps the file of a new root. @throws Refusal `input-invalid` when there is one of that version
+   * Stores the file of a new root. @throws Refusal `input-invalid` when there is one of that
+   * version
    */
   async saveRoot(version: number, file: Uint8Array): Promise<string> {
     await makeDirectory(join(this.path, 'roots'));
@@ -347,7 +344,10 @@ export class FleetDirectory {
     await replaceFile(join(this.#devicePath(device), `${version}.outcome`), `${outcome}\n`);
   }
 
-  /** Before the message itself, so that a process that is killed leaves no message without it. */
+  /**
+   * Called before the message itself is stored, so that a killed process leaves no message without
+   * it.
+   */
   async #keepPlain(
     device: string,
     version: number,
@@ -359,8 +359,8 @@ export class FleetDirectory {
   }
 
   /**
-   * Where the envelope of an encrypted message is kept. It is named after the message: two
-   * processes that claim one version at once each write their own.
+   * The path of the envelope of an encrypted message. Its name contains a digest of the message:
+   * two processes that claim one version at once each write their own file.
    */
   #plainPath(device: string, version: number, message: Uint8Array): string {
     const digest = createHash('sha256').update(message).digest('hex').slice(0, 16);
@@ -385,7 +385,7 @@ export class FleetDirectory {
   }
 }
 
-/** Where the commands of a target are below a fleet directory. */
+/** The directory of a target's commands, below a fleet directory. */
 export function folderOf(target: string): string {
   return target.startsWith('@')
     ? join('groups', basename(target.slice(1)))

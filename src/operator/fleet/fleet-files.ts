@@ -3,7 +3,7 @@ import { link, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/pr
 import { asLocalRefusal, isRefusal, Refusal } from '../../core/refusal/index.ts';
 
 /**
- * Replaces a file as a whole: a reader sees the old or the new one, also when several processes
+ * Replaces a file as a whole: a reader sees the old or the new one, even when several processes
  * write it at once.
  */
 export async function replaceFile(file: string, content: string | Uint8Array, mode = 0o644): Promise<void> {
@@ -30,8 +30,8 @@ export async function readText(file: string, whenMissing: string): Promise<strin
 }
 
 /**
- * Writes a file that must not be there. A process that is killed meanwhile leaves no part of it
- * under that name.
+ * Writes a file that must not exist. A process that is killed meanwhile leaves no part of it under
+ * that name, if the file system has hard links.
  * @throws Refusal `input-invalid` with `whenThere`
  */
 export async function writeNew(
@@ -43,7 +43,7 @@ export async function writeNew(
   const whole = temporaryOf(file);
   try {
     await writeFile(whole, content, { flag: 'wx', mode });
-    // Unlike a rename it fails where there is a file.
+    // Unlike a rename, a link fails when the file exists.
     await link(whole, file).catch(async (cause: unknown) => {
       if (!hasCode(cause, ...withoutLinks)) throw cause;
       await writeFile(file, content, { flag: 'wx', mode });
@@ -56,10 +56,10 @@ export async function writeNew(
   }
 }
 
-/** What a file system without hard links answers, for example that of a memory card. */
+/** The errors of a file system without hard links, for example that of a memory card. */
 const withoutLinks = ['EPERM', 'ENOTSUP', 'ENOSYS', 'EMLINK'];
 
-/** What a directory holds; nothing when there is none. */
+/** The names in a directory; none when it does not exist. */
 export async function listed(directory: string): Promise<readonly string[]> {
   try {
     return await readdir(directory);

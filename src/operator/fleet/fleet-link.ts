@@ -17,21 +17,21 @@ import { EndMarks } from './end-marks.ts';
 import { HeldConnection } from './held-connection.ts';
 import { commandTopic, targetOfTopic, type TargetName, trustedOf } from './target-name.ts';
 
-/** How long retained messages may take; a broker sends them right after the subscription. */
+/** How long to wait for retained messages; a broker sends them right after the subscription. */
 const retainedWithinMs = 1_500;
 
 /**
- * How long a command is awaited before an echo is asked for, which shows whether the topic can be
+ * How long to wait for a command before an echo is requested, which shows whether the topic can be
  * read at all.
  */
 const commandWithinMs = 300;
 
-/** While retained messages of a fleet go on arriving, the wait for the last one is prolonged. */
+/** The wait for the last retained message of a fleet is extended while others arrive. */
 const quietMs = { each: 500, rounds: 120 };
 
 /**
- * More named devices than these are heard by wildcards. A device takes three subscriptions; AWS IoT
- * Core grants a connection 50, and NATS 63 unless its `max_ack_pending` is set lower.
+ * More named devices than these are subscribed by wildcards. A device needs three subscriptions;
+ * AWS IoT Core grants a connection 50, and NATS 63 unless its `max_ack_pending` is set lower.
  */
 const exactAtMost = 16;
 
@@ -42,9 +42,9 @@ export interface FleetLinkOptions {
 }
 
 /**
- * The operator's connection to the broker: hears what devices say of themselves and publishes
- * signed commands. Who waits for a device outlives a broker that is restarted: the link connects
- * again and asks for the same topics; everything that matters is retained.
+ * The operator's connection to the broker: receives the reports of devices and publishes signed
+ * commands. A wait for a device survives a restart of the broker: the link connects again and
+ * subscribes to the same topics; everything that matters is retained.
  */
 export class FleetLink {
   readonly #options: FleetLinkOptions;
@@ -53,14 +53,14 @@ export class FleetLink {
   /** By target: the command that was published here, and the one that the broker returned. */
   readonly #published = new Map<string, NewestCommand>();
   readonly #returned = new Map<string, Uint8Array>();
-  /** Devices on whose topic of commands an empty message came back. */
+  /** Devices whose topic of commands returned an empty message. */
   readonly #echoed = new Set<string>();
   /** By topic: the roots of trust that the broker returned. */
   readonly #roots = new Map<string, Buffer>();
   /** One for each answer that is awaited: the command of a group is followed on each device. */
   readonly #followed = new Set<{ readonly target: TargetName }>();
   readonly #connection: HeldConnection;
-  /** How many messages of devices have come. */
+  /** How many messages of devices have arrived. */
   #heard = 0;
   readonly #ends = new EndMarks();
 
@@ -81,16 +81,17 @@ export class FleetLink {
   }
 
   /**
-   * Listens to `devices`, or to the whole fleet, and waits until what the broker kept of them is
-   * there: a moment for devices that never reported. Some brokers give no retained messages for
-   * wildcards (RabbitMQ), so the topics of named devices are exact, and so are those of `known`
-   * devices that did not answer the wildcards. Many named devices are listened to as the fleet is.
+   * Listens to `devices`, or to the whole fleet, and waits until their retained messages have
+   * arrived, or a moment for devices that never reported. Some brokers return no retained messages
+   * for wildcards (RabbitMQ), so exact topics are used for named devices, and for `known` devices
+   * of which the wildcards returned nothing. Many named devices are subscribed like a fleet.
    *
-   * Mosquitto drops what more than 1,000 messages wait for a client; of QoS 0, none waits that the
-   * network takes at once. Presence is short and comes first, so whose report was dropped is asked
-   * by name. Others may drop QoS 0 that comes fast, so what follows what they kept has QoS 1.
+   * Mosquitto drops messages when more than 1,000 wait for a client; with QoS 0, a message that the
+   * network takes at once does not wait. Presence is short and arrives first, so a device whose
+   * report was dropped is then subscribed by name. Other brokers may drop fast QoS 0 messages, so
+   * the messages after the retained ones have QoS 1.
    *
-   * @param options.once what the broker kept is all that is wanted
+   * @param options.once only the retained messages are needed
    */
   async listen(
     devices: readonly string[] | 'all',
@@ -108,14 +109,14 @@ export class FleetLink {
     await this.#wait(isEnd, retainedWithinMs - quietMs.each);
     for (let round = 0, heard = -1; heard !== this.#heard && !isEnd() && round < quietMs.rounds; round++) {
       heard = this.#heard;
-      this.#ends.ask(this.#connection, 0); // Mosquitto may keep what it queued until then.
+      this.#ends.ask(this.#connection, 0); // Mosquitto may keep messages queued until then.
       await this.#wait(isEnd, quietMs.each);
     }
     if (!once && !this.#ends.areGiven) await this.#connection.add(filters, 1);
     const wanted = devices === 'all' ? new Set([...known, ...this.#views.keys()]) : devices;
     const unheard = [...wanted].filter((device) => !this.#isHeard(device));
     await this.#listenExactly(unheard).catch((error: unknown) => {
-      // What they say from now on comes by the wildcards all the same.
+      // Their later messages still arrive through the wildcards.
       if (!isRefusal(error, 'broker-refused')) throw error;
     });
   }
@@ -127,7 +128,7 @@ export class FleetLink {
     });
     if (exact.length === 0) return;
     await this.#connection.add(exact);
-    // A broker that never gave a mark is not asked for one.
+    // No mark is requested from a broker that never sent one.
     const isEnd = this.#ends.areGiven ? this.#ends.ask(this.#connection, 1) : () => false;
     await this.#wait(() => isEnd() || devices.every(this.#isHeard), retainedWithinMs);
   }
@@ -155,12 +156,12 @@ export class FleetLink {
     return this.#views.get(device) ?? { device, events: [], eventCount: 0 };
   }
 
-  /** Every device that was heard of, by name. */
+  /** Every device with a message so far, by name. */
   views(): readonly DeviceView[] {
     return [...this.#views.values()].sort((a, b) => (a.device < b.device ? -1 : 1));
   }
 
-  /** The highest version of a target that any device which was heard of trusts. */
+  /** The highest version of a target that any of these devices trusts. */
   trustedVersion(name: TargetName): number {
     return trustedOf(name.startsWith('@') ? [...this.#views.values()] : [this.view(name)], name);
   }
@@ -185,8 +186,8 @@ export class FleetLink {
   }
 
   /**
-   * Publishes a root of trust, and says whether the broker returns it: over MQTT 3.1.1 a broker
-   * acknowledges also what an account may not write.
+   * Publishes a root of trust, and returns whether the broker returns it: over MQTT 3.1.1 a broker
+   * also acknowledges messages that an account may not write.
    * @throws Refusal as `connect`
    */
   async publishRoot(version: number, envelope: Uint8Array): Promise<{ readonly kept: boolean }> {
@@ -201,20 +202,20 @@ export class FleetLink {
       await this.#connection.subscribe([topic]);
       await this.#wait(isReturned, retainedWithinMs);
     } catch (error) {
-      // Not allowed to read: then it is not known.
+      // This account may not read the topic: then `kept` is false.
       if (!(error instanceof Refusal) && !(error instanceof ConnectionLost)) throw error;
     }
     return { kept: isReturned() };
   }
 
   /**
-   * Reads the command of each device back from the broker. An acknowledgement does not say that a
-   * command is kept: over MQTT 3.1.1 a broker acknowledges also what an account may not write (MQTT
-   * 3.1.1 §3.3.5), and a broker that crashes may forget.
+   * Reads the command of each device back from the broker. An acknowledgement does not prove that a
+   * command is kept: over MQTT 3.1.1 a broker also acknowledges messages that an account may not
+   * write (MQTT 3.1.1 §3.3.5), and a broker that crashes may lose messages.
    *
-   * Nothing may mean that nothing is kept, or that this account may not read the topic. So an empty
-   * message that is not retained is published after a moment: devices ignore it, and only who may
-   * read the topic gets it back.
+   * No message may mean that nothing is kept, or that this account may not read the topic. So an
+   * empty message that is not retained is published after a moment. Devices ignore it, and only an
+   * account that may read the topic receives it.
    */
   async readBack(devices: readonly string[]): Promise<ReadonlyMap<string, ReadBack>> {
     for (const device of devices) {
@@ -236,7 +237,7 @@ export class FleetLink {
       const isKnown = (device: string): boolean => isReturned(device) || this.#echoed.has(device);
       await this.#wait(() => devices.every(isKnown), retainedWithinMs);
     } catch (error) {
-      // Not allowed, or gone: then nothing was seen, and that is the answer.
+      // Not allowed, or connection lost: then the result is `unknown` for the others.
       if (!(error instanceof Refusal) && !(error instanceof ConnectionLost)) throw error;
     }
     return new Map(
@@ -256,9 +257,9 @@ export class FleetLink {
   }
 
   /**
-   * Follows `version` on `device` to its end.
+   * Follows `version` on `device` to its outcome.
    * @param eventsBefore the `eventCount` of the view before the version was published
-   * @param group whose version it is; absent: the device's own
+   * @param group the group whose version it is; absent: the device's own
    * @throws Refusal `not-confirmed` when there is no answer within `timeoutMs`, and as `until` when
    *   the broker stays away
    */
@@ -288,11 +289,11 @@ export class FleetLink {
       }
       if (!isRefusal(error, 'not-confirmed')) throw error;
       const { presence } = this.view(device);
-      const absent = presence === undefined ? 'nothing was heard of it' : 'it is not connected';
+      const absent = presence === undefined ? 'no message of it arrived' : 'it is not connected';
       const seen = presence?.up === true ? '' : ` (${absent})`;
       const advice = (await this.isKept(target))
         ? 'the command stays on the broker; follow it with "wherry status --watch"'
-        : 'the broker does not return the command to this account: it may not have kept it; look at what the account may write and read';
+        : 'the broker does not return the command to this account: it may not have kept it; check what the account may write and read';
       throw new Refusal(
         'not-confirmed',
         `${device} did not finish version ${version} in time${seen}, last seen in phase ${progress.phase}; ${advice}`,
@@ -337,15 +338,15 @@ export class FleetLink {
   }
 
   /**
-   * Makes a connection in place of the one that there is. A NATS server that has just come back may
-   * grant subscriptions and bring nothing on them.
+   * Replaces the connection by a new one. A NATS server that has just restarted may grant
+   * subscriptions and deliver nothing on them.
    * @throws Refusal as `connect`
    */
   async renew(): Promise<void> {
     await this.#connection.renew();
   }
 
-  /** A broker that was restarted may have forgotten the commands whose answers are awaited here. */
+  /** A broker that was restarted may have lost the commands whose answers are awaited here. */
   async #repeatFollowed(): Promise<void> {
     const followed = (): readonly TargetName[] => [...this.#followed].map(({ target }) => target);
     const devices = [...new Set(followed())];

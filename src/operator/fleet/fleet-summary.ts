@@ -6,20 +6,20 @@ export interface DeviceLine {
   readonly link: 'up' | 'down' | 'unknown';
   /** The version that runs; 0 when none, or when there is no report. */
   readonly version: number;
-  /** The broker gave no report: then nothing below is known. */
+  /** The broker returned no report: then nothing below is known. */
   readonly unreported?: true;
   /** The group whose version that is; absent when it is the device's own. */
   readonly group?: string;
   readonly groups: readonly string[];
   /** NAME=VALUE */
   readonly labels: readonly string[];
-  /** Of the deployment that is under way or ended last; `-` without one. */
+  /** The phase of the deployment that is under way or ended last; `-` without one. */
   readonly phase: string;
-  /** Of its pods; `-` when it runs none. */
+  /** The health of its pods; `-` when it runs none. */
   readonly health: 'healthy' | 'unhealthy' | '-';
   /** Why its last deployment or the last message failed. */
   readonly code?: string;
-  /** Its client certificate expires within 30 days, or cannot be read: in its own words. */
+  /** The device's note that its client certificate expires within 30 days or cannot be read. */
   readonly certificate?: string;
 }
 
@@ -32,22 +32,22 @@ export interface FleetSummary {
   readonly phases: Counts;
   readonly health: Counts;
   readonly codes: Counts;
-  /** How many have to get another client certificate. */
+  /** How many devices need a new client certificate. */
   readonly certificates: number;
 }
 
 export type Counts = readonly { readonly value: string; readonly devices: number }[];
 
-/** Which devices are wanted; what is absent excludes nobody. */
+/** Which devices are selected; an absent member excludes none. */
 export interface DeviceFilter {
   readonly link?: string;
   readonly version?: number;
   readonly phase?: string;
   readonly health?: string;
   readonly code?: string;
-  /** What the name begins with. */
+  /** Prefix of the name. */
   readonly prefix?: string;
-  /** In which it is, whatever it runs. */
+  /** A group of the device, whatever version it runs. */
   readonly group?: string;
   /** NAME=VALUE, all of them. */
   readonly label?: readonly string[];

@@ -11,7 +11,7 @@ import {
 import { orRefusal, refusalOf } from './broker-refusal.ts';
 import { mayComeBack } from './broker-words.ts';
 
-/** AWS IoT Core takes at most eight topics in one SUBSCRIBE packet. */
+/** AWS IoT Core accepts at most eight topics in one SUBSCRIBE packet. */
 const topicsAtOnce = 8;
 
 /** SUBSCRIBE packets that wait for their answer: a cluster of NATS agrees on each topic. */
@@ -28,11 +28,11 @@ export interface HeldConnectionOptions {
   readonly transport: Transport;
   readonly clock: Clock;
   readonly onMessage: (message: Message) => void;
-  /** The connection was made again, and subscribes to what it had subscribed to. */
+  /** Called after a reconnect, when the subscriptions have been made again. */
   readonly onBack: () => void;
 }
 
-/** The operator's connection to the broker, which is made again while somebody wants it to be. */
+/** The operator's connection to the broker, which reconnects while `keep` runs. */
 export class HeldConnection {
   readonly #options: HeldConnectionOptions;
   readonly #closing = new AbortController();
@@ -41,15 +41,15 @@ export class HeldConnection {
   #redialled: Promise<void> | undefined;
   readonly #topics = new Map<string, Qos>();
 
-  /** Begins to connect; `opened` tells how that ended. */
+  /** Begins to connect; `opened` reports the result. */
   constructor(options: HeldConnectionOptions) {
     this.#options = options;
     this.#current = this.#dial();
   }
 
   /**
-   * Resolves while there is a connection. One that has ended takes no message, which must not be
-   * blamed on the message.
+   * Resolves while there is a connection. Otherwise the failure of an ended connection would be
+   * blamed on the next message.
    * @throws Refusal `broker-unreachable`, `broker-refused`
    */
   async opened(): Promise<void> {
@@ -81,8 +81,8 @@ export class HeldConnection {
 
   /**
    * Connects again whenever the connection is lost, until `signal` or `close`.
-   * @param onLink told of a loss, and with nothing when the broker is back
-   * @throws Refusal `broker-refused` when the broker does not want us any more
+   * @param onLink called with a loss, and without one when the broker is back
+   * @throws Refusal `broker-refused` when the broker no longer accepts this client
    */
   async keep(signal: AbortSignal, onLink: (loss?: ConnectionLost) => void): Promise<void> {
     const stop = AbortSignal.any([signal, this.#closing.signal]);
@@ -117,7 +117,7 @@ export class HeldConnection {
     }
   }
 
-  /** Makes a connection in place of the one that there is. @throws Refusal as `opened` */
+  /** Replaces the connection by a new one. @throws Refusal as `opened` */
   async renew(): Promise<void> {
     const old = await this.#current;
     this.#redialled ??= this.#redial().finally(() => (this.#redialled = undefined));
@@ -157,7 +157,8 @@ export class HeldConnection {
 
   #dial(signal?: AbortSignal): Promise<Connection> {
     return this.#options.transport.connect({
-      // Another name each time: two terminals of one operator must not throw each other out.
+      // Another client identifier each time: two terminals of one operator must not disconnect each
+      // other.
       clientId: `${this.#options.fleet}.operator-${randomBytes(4).toString('hex')}`,
       keepaliveSeconds: 60,
       onMessage: this.#options.onMessage,

@@ -1,7 +1,6 @@
 /**
- * A fleet from a workstation: a fleet directory, commands composed, signed, published and followed
- * to their end. Files and sockets are used here, but nothing is printed and nothing of a device is
- * touched.
+ * A fleet from a workstation: a fleet directory, composes, signs, publishes and follows commands.
+ * It uses files and sockets, prints nothing, and uses no code of the device.
  */
 export { type ActivationFlags, readActivation } from './activation.ts';
 export { hearLogs, signLogRequest } from './ask-logs.ts';

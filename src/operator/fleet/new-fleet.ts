@@ -6,7 +6,7 @@ import { FleetDirectory, type KeyRole } from './fleet-directory.ts';
 import { exists } from './fleet-files.ts';
 
 /**
- * Makes a fleet directory with both keys, or leaves the place as it was.
+ * Makes a fleet directory with both keys. A failure leaves the path unchanged.
  * @throws Refusal as `FleetDirectory.init` and `saveKeys`
  */
 export async function newFleet(
@@ -21,7 +21,7 @@ export async function newFleet(
       await fleet.saveKeys(role, keys[role], { replace: false });
     return fleet;
   } catch (error) {
-    // That of a fleet or a key that is there: somebody else's.
+    // An existing fleet or key is not removed: it may belong to someone else.
     if (!isRefusal(error, 'input-invalid')) {
       for (const { path: part, isDirectory } of absent)
         await (isDirectory ? rmdir(part) : rm(part, { force: true })).catch(() => undefined);
@@ -30,7 +30,7 @@ export async function newFleet(
   }
 }
 
-/** What a new fleet makes and is not there yet, the innermost first. */
+/** The parts of a new fleet that do not exist yet, the innermost first. */
 async function absentParts(path: string): Promise<readonly { path: string; isDirectory: boolean }[]> {
   const above = [resolve(path)];
   for (let next = dirname(resolve(path)); !(await exists(next)); next = dirname(next)) above.push(next);

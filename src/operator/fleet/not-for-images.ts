@@ -5,30 +5,30 @@ import type { LeaveOut } from '../../image/tree/index.ts';
 import { isRefusal } from '../../core/refusal/index.ts';
 import { FleetDirectory } from './fleet-directory.ts';
 
-/** What `wherry fleet init` and the commands after it make in a fleet directory. */
+/** The parts of a fleet directory that the commands make. */
 const partsOfFleet = ['fleet.toml', 'keys', 'images', 'devices'] as const;
 
 /**
- * A private key of the fleet: its file, under whatever name, and its content, wherever that was
- * copied to.
+ * A private key or password of the fleet, found by its file under any name, or by its content in
+ * any copy.
  */
 interface Secret {
   readonly what: string;
   readonly identity: string;
   readonly content: Buffer | undefined;
-  /** What an armored key says, in base64 without line ends. */
+  /** The body of an armored key, in base64 without line ends. */
   readonly body: string | undefined;
 }
 
-/** A key in another form has about the size of the key; one inside of a file, that of the file. */
+/** Larger files are not searched for a copy of a key in another form. */
 const maxCopyBytes = 64 * 1024;
 
 /**
- * What does not belong in an image although it lies in the directory that one is built of: the
- * fleet in use and any other, the private keys of the fleet in use wherever they lie, the image
- * that is being built, and images that were built there before.
+ * Decides which files of a source directory do not belong in an image: the fleet in use and any
+ * other, the private keys of the fleet in use in any place, the image that is being built, and
+ * images that were built there before.
  *
- * @param fleetPath the fleet in use; there need not be one
+ * @param fleetPath the fleet in use; it may not exist
  * @param output the image that is being built
  */
 export async function notForImages(fleetPath: string, output: string): Promise<LeaveOut> {
@@ -49,7 +49,7 @@ export async function notForImages(fleetPath: string, output: string): Promise<L
     }
     const key = secrets.find((one) => one.identity === identity);
     if (key !== undefined) return secret(key.what);
-    // When the image is built of the fleet directory itself.
+    // When the image is built from the fleet directory itself.
     const isPart = partsOfFleet.some((part) => part === basename(file));
     if (isPart && (await isFleetDirectory(parent))) return secret('part of a fleet directory');
     if (!status.isFile()) return undefined;
@@ -77,14 +77,14 @@ async function secretsOf(fleetPath: string): Promise<readonly Secret[]> {
     const { key, passwordFile } = config.broker;
     files.push(...[key, passwordFile].flatMap((file) => (file === undefined ? [] : [resolve(path, file)])));
   } catch (error) {
-    // No fleet, or one whose fleet.toml is wrong: then only what lies in keys/ is known.
+    // No fleet, or one with an invalid fleet.toml: then only the files in keys/ are known.
     if (!isRefusal(error)) throw error;
   }
   const secrets = files.map(async (file): Promise<Secret | undefined> => {
     const identity = await identityOf(file);
     if (identity === undefined) return undefined;
     const content = await readFile(file).catch(() => undefined);
-    // An empty file is not a secret, and would be found everywhere.
+    // An empty file is not a secret; it would match every file.
     return {
       what: `a secret of the fleet (${basename(file)})`,
       identity,
@@ -96,14 +96,14 @@ async function secretsOf(fleetPath: string): Promise<readonly Secret[]> {
 }
 
 /**
- * Whether a file is a secret, or has an armored one in another form: with other line ends, among
- * other text, escaped in JSON, or without its armor.
+ * Whether a file is a copy of a secret, or contains an armored one in another form: with other line
+ * ends, within other text, escaped in JSON, or without its armor.
  */
 function isCopy(file: Buffer, { content, body }: Secret): boolean {
   if (content?.equals(file) === true) return true;
   if (body === undefined) return false;
   if (file.includes(Buffer.from(body, 'base64'))) return true;
-  // However it is wrapped, its first line begins so; only then is the rest worth a look.
+  // The first line begins with these characters in every wrapping; only then the whole is compared.
   if (!file.includes(body.slice(0, 16))) return false;
   return file
     .toString('latin1')

@@ -8,7 +8,7 @@ import { sanitizeAcName, type ImageId, type ImageManifest } from '../../image/ap
 import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 import { statImage } from '../build/index.ts';
 
-/** An `.aci` file that was read to its end: what a desired state must say of it. */
+/** An `.aci` file that was read completely, with what a desired state needs of it. */
 export interface OfferedImage {
   readonly path: string;
   /** The detached signature beside it; may not exist. */
@@ -21,8 +21,8 @@ export interface OfferedImage {
   /** SHA-256 of the file, lower-case hex. */
   readonly sha256: string;
   /**
-   * File name under which it is offered: name and content decide it, so that an address never
-   * changes its bytes.
+   * File name under which it is offered. It is derived from name and content, so the bytes at an
+   * address never change.
    */
   readonly offeredAs: string;
 }
@@ -63,8 +63,8 @@ export async function readImageFile(path: string): Promise<OfferedImage> {
 }
 
 /**
- * The files that an operator means: `path` itself, or the images in the directory that it is, by
- * their names.
+ * The image files that an operator selects: `path` itself, or the images in it, sorted by name,
+ * when it is a directory.
  * @throws Refusal `not-found` for a directory without any
  */
 export async function imageFiles(path: string): Promise<readonly string[]> {
@@ -75,7 +75,7 @@ export async function imageFiles(path: string): Promise<readonly string[]> {
   return names.map((name) => join(path, name));
 }
 
-/** @throws Refusal `image-signature-missing`, with what to do about it */
+/** @throws Refusal `image-signature-missing`, with advice */
 export async function requireSignature(image: Pick<OfferedImage, 'path' | 'signaturePath'>): Promise<void> {
   try {
     await stat(image.signaturePath);

@@ -15,8 +15,8 @@ import type { DesiredPod } from '../../wire/trust/index.ts';
 import type { OfferedImage } from './offered-image.ts';
 
 /**
- * From what an operator writes to the reified pod manifests that are signed (pods.md): every image
- * becomes an ID. Pure; which images there are is the caller's to know.
+ * Turns what an operator writes into the reified pod manifests that are signed (pods.md): every
+ * image becomes an ID. Pure; the caller supplies the images.
  */
 
 /** The images of one deployment, found by file, by name, or by ID. */
@@ -28,7 +28,7 @@ export class OfferedImages {
   }
 
   /**
-   * The one image that `reference` means: the path under which it was given, its file name, its
+   * The one image that `reference` names: the path under which it was given, its file name, its
    * name with or without labels (`example.com/web`, `example.com/web:1.0,arch=aarch64`), or its ID
    * or the beginning of it.
    * @throws Refusal `not-found`, or `input-invalid` when several fit
@@ -60,7 +60,7 @@ export class OfferedImages {
   }
 
   /**
-   * An image and everything that it depends on, found among those that were given.
+   * An image and all its dependencies, from the given images.
    * @throws Refusal `image-dependency-missing`, `image-dependency-invalid`
    */
   withDependencies(image: OfferedImage): readonly OfferedImage[] {
@@ -68,8 +68,8 @@ export class OfferedImages {
   }
 
   /**
-   * How large the tree of an image may be that devices have to render; undefined where layers make
-   * it.
+   * An upper bound for the size of an image's tree, in bytes, if devices have to render it;
+   * undefined if layers suffice.
    */
   renderedBytes(image: OfferedImage): number | undefined {
     const resolved = resolveDependencies(image, this.#images);
@@ -85,8 +85,8 @@ export interface ReifiedPod {
 }
 
 /**
- * Reads a pod manifest in which an app may name its image loosely: `"image": "web.aci"`,
- * `{"name": "example.com/web"}`, or as the specification has it with an `id`.
+ * Reads a pod manifest in which an app may name its image loosely: `"image": "web.aci"`, `{"name":
+ * "example.com/web"}`, or with an `id`, as in the specification.
  * @param json the text of the file
  * @throws Refusal `pod-manifest-invalid`, `not-found`, `input-invalid`
  */
@@ -106,7 +106,7 @@ export function reifyPod(name: AcName, json: string, offered: OfferedImages): Re
   }
   const images: OfferedImage[] = [];
   const apps = draft['apps'].map((app: unknown, index) => {
-    if (!isObject(app)) return app; // The manifest's parser has the words for it.
+    if (!isObject(app)) return app; // The parser of pod manifests refuses it.
     const image = offered.find(referenceOf(app['image'], name, index), `pod ${name}, app ${index + 1}`);
     images.push(image);
     return { ...app, image: imageField(image) };
@@ -123,12 +123,12 @@ export interface SimpleLimits {
 }
 
 /**
- * A pod of one app that runs what the image says, for `--run web=web.aci`. Limits replace those of
- * the image.
- * @param volumes of which the pod gets those that the image has a mount point for
- * @param settings what annotations say: its network, the device's default when undefined, and the
+ * A pod of one app that runs the program of the image, for `--run web=web.aci`. Limits replace
+ * those of the image.
+ * @param volumes the pod gets those for which the image has a mount point
+ * @param settings values of annotations: its network, the device's default when undefined, and the
  *   secrets that the app gets
- * @throws Refusal `pod-app-missing` when the image says nothing to run, `pod-isolator-invalid`
+ * @throws Refusal `pod-app-missing` when the image has no program to run, `pod-isolator-invalid`
  */
 export function simplePod(
   name: AcName,
@@ -186,7 +186,7 @@ export function simplePod(
 
 /**
  * The images of all pods with their dependencies, each once.
- * @throws Refusal `input-invalid` when a pod's name is there twice, and as
+ * @throws Refusal `input-invalid` when two pods have the same name, and as
  *   `OfferedImages.withDependencies`
  */
 export function imagesOf(pods: readonly ReifiedPod[], offered: OfferedImages): readonly OfferedImage[] {
@@ -222,7 +222,7 @@ function referenceOf(image: unknown, pod: string, index: number): string {
   );
 }
 
-/** The app as the JSON that a pod manifest takes, by way of the specification's own serializer. */
+/** The app as JSON for a pod manifest, made by the serializer of image manifests. */
 function appJson(
   manifest: ImageManifest,
   app: App,
@@ -234,7 +234,7 @@ function appJson(
   return { ...json, isolators: json.isolators ?? [] };
 }
 
-/** The one form of a manifest, so that the same pod keeps its UUID however the file was written. */
+/** The canonical form of a manifest, so that a pod keeps its UUID however the file was written. */
 function canonical(json: string, volumes: readonly Volume[] = []): Uint8Array {
   const manifest = parsePodManifest(new TextEncoder().encode(json));
   return serializePodManifest({ ...manifest, volumes: [...manifest.volumes, ...volumes] });

@@ -1,7 +1,10 @@
 import type { DeviceReport } from '../../wire/report/index.ts';
 import { type DesiredPod, podUuid } from '../../wire/trust/index.ts';
 
-/** What a command would do to the pods of a device, by the device's last report. Pods by name. */
+/**
+ * What a command would do to the pods of a device, according to the device's last report. Pods by
+ * name.
+ */
 export interface DeployPreview {
   readonly device: string;
   /** The version that runs; 0 when none. */
@@ -14,7 +17,7 @@ export interface DeployPreview {
   readonly underWay?: number;
   readonly stop: readonly string[];
   readonly start: readonly string[];
-  /** Unchanged: their processes go on. */
+  /** Unchanged: their processes keep running. */
   readonly keep: readonly string[];
 }
 

@@ -3,11 +3,11 @@ import { writeDraft } from './root-drafts.ts';
 import type { FleetDirectory } from './fleet-directory.ts';
 import { deviceTopics } from '../../wire/report/index.ts';
 
-/** What a device says of itself beside its name. */
+/** The groups and labels of a device, and which credentials it uses. */
 export interface Membership {
   readonly groups: readonly string[];
   readonly labels: readonly (readonly [name: string, value: string])[];
-  /** How it shows itself to its broker. */
+  /** Whether it has a client certificate for its broker. */
   readonly showsCertificate: boolean;
   readonly showsPassword: boolean;
 }
@@ -15,9 +15,10 @@ export interface Membership {
 /**
  * The files that make a device a member of the fleet, by their absolute path on the device: its
  * configuration and the public keys that it will trust, or the newest root of trust where the fleet
- * has one. Certificates and passwords for the broker are per device and stay the operator's to
- * place.
- * @param membership absent: no groups and labels, and credentials of the operator's own kind
+ * has one. Certificates and passwords for the broker differ for each device; the operator places
+ * them.
+ * @param membership absent: no groups and labels, and the same kinds of credentials as the
+ *   operator's
  * @throws Refusal `not-found` when the fleet has no keys yet, `input-invalid` when the name does
  *   not fit
  */
@@ -55,7 +56,7 @@ export async function provisionFiles(
   const brokerCa = (await fleet.brokerAddress()).ca;
   return new Map<string, string | Uint8Array>([
     ['/etc/wherry/wherry.toml', lines.join('\n')],
-    // A device with a root trusts no key of the directories.
+    // A device with a root ignores the keys of the directories.
     ...(root === undefined
       ? ([
           ['/etc/wherry/trust/deploy/fleet.asc', await fleet.key('deploy', 'public')],

@@ -27,7 +27,7 @@ export interface Published {
   readonly bytes: number;
   /** Whether the broker returns the command. */
   isKept(): Promise<boolean>;
-  /** Follows the device to its answer. See `FleetLink.follow`. */
+  /** Waits for the device's answer. See `FleetLink.follow`. */
   follow(timeoutMs: number, onProgress: (progress: Progress) => void): Promise<Outcome>;
 }
 
@@ -42,10 +42,11 @@ interface Means {
 
 /**
  * Makes the next desired state of a device, or of a group by `@NAME`, from `content`, signs it,
- * encrypts it where the key of the device is known, keeps it and publishes it.
+ * encrypts it if the key of the device is known, stores it and publishes it.
  * @param values of secrets that `content` names
- * @throws Refusal `desired-malformed`, `envelope-too-large` for what no device would take,
- *   `not-found` without a deploy key, `device-key-missing` for secrets without a key of the device
+ * @throws Refusal `desired-malformed`, `envelope-too-large` for a command that no device would
+ *   accept, `not-found` without a deploy key, `device-key-missing` for secrets without a key of the
+ *   device
  */
 export async function publishContent(
   means: Means,
@@ -83,7 +84,7 @@ export async function signContent(
   return { version, envelope: await signed(desiredOf(fleet, content, { target, version, nowSeconds })) };
 }
 
-/** Publishes what is signed and kept, to be followed. */
+/** Publishes a signed and stored command, which can then be followed. */
 export async function publishEnvelope(
   { fleet, link }: Pick<Means, 'fleet' | 'link'>,
   device: string,
@@ -94,7 +95,7 @@ export async function publishEnvelope(
   try {
     await link.publishDesired(device, { version, envelope });
   } catch (error) {
-    // Nobody else may publish later what failed here in the operator's eyes.
+    // The operator sees a failure here, so nothing may publish this command later.
     await fleet.recordOutcome(device, version, 'unsent');
     throw error;
   }
@@ -112,12 +113,12 @@ export async function publishEnvelope(
 }
 
 /**
- * What was published for a group, to be followed on each device that reports to be in it, and is in
- * its share: others do not answer. Its answers are the devices' own. The outcome of the group is
- * that of the first device that failed, and else of those that committed: `rollback` goes back to a
- * version that no device refused.
+ * A command published for a group, to be followed on each device that reports to be in the group
+ * and is in its share: others do not answer. Each device has its own answer. The outcome of the
+ * group is that of the first device that failed, otherwise that of those that committed: `rollback`
+ * returns to a version that no device refused.
  *
- * @param before views of before it was published
+ * @param before the views from before it was published
  * @param share absent for all of the group
  */
 export function onEachMember(
@@ -138,10 +139,11 @@ export function onEachMember(
       async follow(timeoutMs, onProgress) {
         const { version } = published;
         const outcome = await link.follow(device, version, eventCount, timeoutMs, onProgress, group);
-        // One that has a command of its own passes the group's over, which says nothing of it.
+        // A device with its own command skips that of the group. This is not an outcome of the
+        // group's.
         if (outcome.phase === 'superseded' || failed) return outcome;
         failed = outcome.phase !== 'committed';
-        // One after the other: of two answers at once, the file must not keep the wrong one.
+        // Sequential: of two answers at once, the file must not keep the wrong one.
         recorded = recorded.then(() => fleet.recordOutcome(target, version, outcome.phase));
         await recorded;
         return outcome;
@@ -150,8 +152,8 @@ export function onEachMember(
 }
 
 /**
- * The content of an earlier version, to be published again under a new number: versions never go
- * back.
+ * The content of an earlier version, to be published again under a new number: versions never
+ * decrease.
  * @param to the version to go back to; by default the newest before the running one that did not
  *   fail
  * @throws Refusal `not-found`
@@ -176,7 +178,7 @@ export async function earlierContent(
       'not-found',
       `version ${version} of ${device} is a withdrawal: it has no pods to run again`,
     );
-  // When it was to be activated was decided for then: who goes back does so now.
+  // The activation of that version is not reused: a rollback takes effect now.
   const { activation: _then, ...kept } = policy;
   return { version, content: { pods, images, policy: kept, ...(secrets === undefined ? {} : { secrets }) } };
 }
@@ -186,7 +188,7 @@ async function published(fleet: FleetDirectory, device: TargetName, version: num
   return decodeDesiredState(alreadyVerified(payload, 'own-history'));
 }
 
-/** What a device or a group goes back to by default. @throws Refusal `not-found` */
+/** The version to which a device or a group returns by default. @throws Refusal `not-found` */
 async function versionBefore(fleet: FleetDirectory, link: FleetLink, device: TargetName): Promise<number> {
   const history = await fleet.history(device);
   if (!device.startsWith('@')) {
@@ -194,14 +196,14 @@ async function versionBefore(fleet: FleetDirectory, link: FleetLink, device: Tar
     const current = report?.group === undefined ? report?.currentVersion : 0;
     return rollbackTarget(history, current === 0 ? undefined : current);
   }
-  // Its devices may run different versions: what is in force is the newest that was published.
+  // Its devices may run different versions: the newest published one is in force.
   const newest = history.findLast(({ outcome }) => outcome !== 'unsent')?.version;
   return rollbackTarget(await versionsForAll(fleet, device), newest);
 }
 
 /**
- * What was published for all of a group, and has pods: no withdrawal, and nothing for a share. A
- * version for a share is a trial of what comes, and the next wider one has the same pods.
+ * The versions that were published for all of a group, without withdrawals. A version for a share
+ * is a trial: the next version, for a larger share, has the same pods.
  */
 export async function versionsForAll(
   fleet: FleetDirectory,

@@ -8,7 +8,7 @@ import {
 } from '../../wire/trust/index.ts';
 import { alreadyVerified, decodeRoot } from '../../wire/trust/index.ts';
 
-/** A root whose signatures are being collected, as its file has it. */
+/** A root whose signatures are being collected, as stored in its file. */
 export interface RootDraft {
   readonly root: RootDocument;
   readonly payload: Uint8Array;
@@ -21,7 +21,7 @@ export interface RoleKey {
   readonly armored: string;
 }
 
-/** What is said of one role; what is not said stays as it was. */
+/** A change of one role; absent members stay as they were. */
 export interface RoleChange {
   readonly keys?: readonly RoleKey[];
   readonly threshold?: number;
@@ -44,11 +44,11 @@ export function newDraft(root: RootDocument): Uint8Array {
 }
 
 /**
- * The root with these changes. It keeps the certificates of the keys that sign for the root before,
- * so that a signature of theirs can be checked wherever the file goes.
+ * The root with these changes. It contains the certificates of the root keys before it, so that
+ * their signatures can be checked with this file alone.
  *
  * @param before absent for the first one
- * @param drop fingerprints that leave every role
+ * @param drop fingerprints to remove from every role
  * @throws Refusal `input-invalid`, `root-malformed`
  */
 export function changeRoot(
@@ -83,7 +83,7 @@ export function changeRoot(
 
 /** Who has signed for one set of root keys, and how many more must. */
 export interface SigningState {
-  /** The version whose keys are asked for. */
+  /** The version of the root whose keys must sign. */
   readonly version: number;
   readonly signed: readonly string[];
   readonly open: readonly string[];
@@ -91,8 +91,8 @@ export interface SigningState {
 }
 
 /**
- * What is still missing until devices take `root`: of its own keys, and of those of the root
- * before.
+ * Which signatures are missing before devices accept `root`: of its own keys, and of those of the
+ * root before.
  */
 export function signingStates(
   root: RootDocument,

@@ -13,8 +13,8 @@ import type { FleetDirectory } from './fleet-directory.ts';
 
 /**
  * Reads the values that `--secret NAME=@FILE` name. The salt of a value is derived from a key of
- * the fleet directory, so the same value has the same digest in every command: devices restart no
- * app for it.
+ * the fleet directory, so the same value has the same digest in every command, and devices restart
+ * no app for it.
  *
  * @throws Refusal `usage`, `input-invalid`
  */
@@ -26,7 +26,7 @@ export async function readSecrets(
   for (const text of texts) {
     const [, name = '', file = ''] = /^([^=]*)=@(.+)$/s.exec(text) ?? [];
     if (!isAcName(name) || name.length > 64 || file === '') {
-      // Not quoted: somebody may have written the value itself.
+      // Not quoted: the text may be the secret value itself.
       throw new Refusal(
         'usage',
         '--secret takes NAME=@FILE with a name of lower-case words and dashes; the value is in the file, never on the command line',
@@ -48,17 +48,17 @@ export async function readSecrets(
   return values;
 }
 
-/** What a payload says of them. */
+/** The entries of a payload for these values. */
 export function namedSecrets(values: readonly SecretValue[]): readonly DesiredSecret[] {
   return values.map((secret) => ({ name: secret.name, digest: secretDigest(secret) }));
 }
 
 /**
  * The message for `device`, or for a group by `@NAME`, that carries the signed `envelope`. It is
- * encrypted where the key of the device is known; for a group, where there are values.
+ * encrypted if the key of the device is known; for a group, if there are values.
  *
- * @throws Refusal `device-key-missing` when there are values and no key: a secret never travels in
- *   the open. For a group also `usage` when `fleet.toml` does not list its devices, and
+ * @throws Refusal `device-key-missing` when there are values and no key: a secret is never sent
+ *   unencrypted. For a group also `usage` when `fleet.toml` does not list its devices, and
  *   `envelope-too-large`
  */
 export async function messageFor(
@@ -83,8 +83,7 @@ export async function messageFor(
 }
 
 /**
- * Recipients are those that the operator lists: what a device reports of its groups could be the
- * word of one that was broken into.
+ * Recipients are the devices that the operator lists: a compromised device could report any group.
  */
 async function groupMessage(
   fleet: FleetDirectory,
@@ -113,7 +112,7 @@ async function groupMessage(
     if (!isRefusal(cause, 'envelope-too-large')) throw cause;
     throw new Refusal(
       cause.code,
-      `${cause.message}; ${members.length} devices of ${group} take about ${96 * members.length} of them: make several groups, or deploy to devices by name`,
+      `${cause.message}; ${members.length} devices of ${group} need about ${96 * members.length} of them: make several groups, or deploy to devices by name`,
       { cause },
     );
   });

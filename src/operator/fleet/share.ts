@@ -4,7 +4,7 @@ import { isInShare, ringPlaces, type Share } from '../../wire/trust/index.ts';
 import type { DeviceView } from './device-view.ts';
 import { isMember } from './target-name.ts';
 
-/** The options that say which share of a group is commanded. */
+/** The options that select the share of a group. */
 export interface ShareFlags {
   readonly group?: string;
   /** `10%`, or `10-50%`. */
@@ -20,9 +20,10 @@ export interface ShareFlags {
 export function readShare({ group, share, salt, withdraw }: ShareFlags): Share | undefined {
   if (share === undefined) {
     if (salt === undefined) return undefined;
-    throw new Refusal('usage', '--salt is for a share of a group: say which with --share');
+    throw new Refusal('usage', '--salt is for a share of a group: give it with --share');
   }
-  if (group === undefined) throw new Refusal('usage', '--share is of a group: say which with --group NAME');
+  if (group === undefined)
+    throw new Refusal('usage', '--share is a share of a group: give it with --group NAME');
   if (withdraw === true)
     throw new Refusal('usage', 'a command is taken back from all of a group, not from a share: omit --share');
   if (salt !== undefined && (!isAcName(salt) || salt.length > 64)) {
@@ -53,15 +54,15 @@ export function isAddressed(view: DeviceView, fleet: string, group: string, shar
   return isMember(view, group) && isInShare(share, fleet, view.device);
 }
 
-/** What a command for a share means for the devices that are known. */
+/** The effect of a command for a share on the known devices. */
 export interface ShareForecast {
-  /** Devices that report to be in the group, or that fleet.toml lists. */
+  /** The number of devices that report to be in the group, or that fleet.toml lists. */
   readonly known: number;
-  /** Those of them that the command is for. */
+  /** The number of these in the share. */
   readonly inside: number;
   /**
-   * Members outside that do not run the last version for all of the group, and would if they had
-   * it: the broker keeps one message, so they get neither.
+   * Members outside the share that have not received the last version for all of the group. The
+   * broker keeps one message, so they cannot get it now.
    */
   readonly behind: readonly string[];
 }
@@ -78,7 +79,7 @@ export function forecastShare(
   const { fleet, group, share, whole } = to;
   const members = views.filter((view) => isMember(view, group));
   const known = new Set([...members.map(({ device }) => device), ...listed]);
-  // Who has trusted a share since may have missed what was before it.
+  // A device that has since trusted a command for a share may have missed the version before it.
   const isBehind = ({ report }: DeviceView): boolean => {
     const mark = report?.groups?.find(({ name }) => name === group);
     const runs = report?.group === group ? report.currentVersion : whole;

@@ -19,18 +19,21 @@ export interface DesiredContent {
   readonly images: readonly DesiredImage[];
   readonly policy?: Partial<DeployPolicy>;
   readonly secrets?: readonly DesiredSecret[];
-  /** Of a group: the devices that it is for; absent for all of them. */
+  /** For a group: the share of its devices; absent for all of them. */
   readonly share?: Share;
-  /** Nothing runs by this target any more; the next one counts. */
+  /** This target has no command any more; the next target of the device counts. */
   readonly withdrawn?: true;
 }
 
 /**
- * Makes an armored detached signature over `payload` that bears this time, in seconds since 1970.
+ * Makes an armored detached signature over `payload` with this creation time, in seconds since
+ * 1970.
  */
 export type Sign = (payload: Uint8Array, atSeconds: number) => Promise<string>;
 
-/** The desired state with this content, by the policy of the fleet where the content has none. */
+/**
+ * The desired state with this content; the policy of the fleet applies where the content has none.
+ */
 export function desiredOf(
   fleet: FleetDirectory,
   content: DesiredContent,
@@ -53,10 +56,10 @@ export function desiredOf(
 }
 
 /**
- * What makes the envelope of a desired state, signed once at its time of issue: by `sign`, or by
- * the fleet's deploy key, which is read here and not for each envelope.
- * @throws Refusal `not-found` without a deploy key; the signer `input-invalid` for a key that no
- *   device takes
+ * Returns a function that makes the envelope of a desired state, signed once at its time of issue:
+ * by `sign`, or by the fleet's deploy key, which is read once and not for each envelope.
+ * @throws Refusal `not-found` without a deploy key; the returned function `input-invalid` for a key
+ *   that no device accepts
  */
 export async function signerOf(
   fleet: FleetDirectory,
@@ -73,18 +76,18 @@ export async function signerOf(
 export async function signatureOf(fleet: FleetDirectory, sign?: Sign): Promise<Sign> {
   if (sign !== undefined) return sign;
   const key = await fleet.key('deploy', 'private');
-  // Copies of the public half may say more about the key.
+  // Copies of the public half may hold a revocation.
   const copies = await fleet.copiesOf('deploy');
-  // Loads OpenPGP, which only those who sign should pay for.
+  // Loads OpenPGP only when something is signed.
   const { signDetached } = await import('../../wire/trust/sign.ts');
   return (payload, atSeconds) => signDetached(payload, key, atSeconds, copies);
 }
 
 /**
- * The envelope with one more signature, and the same with that signature alone. The same signature
- * twice says nothing more. Whose it is, `enoughSignatures` asks.
+ * The envelope with one more signature, and the same with that signature alone. A duplicate is
+ * dropped. `enoughSignatures` checks which key made it.
  *
- * @throws Refusal `signature-malformed` when what was made is no signature
+ * @throws Refusal `signature-malformed` when `sign` did not return a signature
  */
 export async function addSignature(
   envelope: Uint8Array,

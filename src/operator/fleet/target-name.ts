@@ -13,7 +13,7 @@ export function targetName(target: Target): TargetName {
   return 'device' in target ? target.device : `@${target.group}`;
 }
 
-/** @throws an error for what `targetName` cannot make */
+/** @throws an error for a text that `targetName` cannot return */
 export function parseTargetName(name: TargetName): Target {
   return name.startsWith('@') ? { group: parseAcName(name.slice(1)) } : { device: parseAcName(name) };
 }

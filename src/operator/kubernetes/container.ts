@@ -5,12 +5,12 @@ import type { Fields } from './fields.ts';
 import { probeAnnotations } from './probes.ts';
 import { readContainerSecurity, type Security } from './security.ts';
 
-/** What the pod gives to each of its containers. */
+/** Settings of the pod for each of its containers. */
 export interface PodSettings {
   readonly restart: string;
   readonly stopSeconds: number;
   readonly security: Security;
-  /** Whether the container runs to its end, and which one has to end before. */
+  /** Whether the container runs once to its end, and which one must end before it. */
   readonly order?: { readonly once?: boolean; readonly after?: string };
   /** Names of volumes that are defined. */
   readonly volumes: ReadonlySet<string>;
@@ -38,7 +38,7 @@ interface AppDraft {
 export function readContainer(fields: Fields, pod: PodSettings): ReadContainer | undefined {
   const name = fields.string('name') ?? '';
   if (!isAcName(name)) fields.findings.add(fields.at('name'), 'expected a name such as "web"');
-  // An image is named by its bytes.
+  // No effect: an image is identified by its digest.
   fields.take('imagePullPolicy');
   for (const flag of ['stdin', 'stdinOnce', 'tty']) fields.only(flag, false);
   fields.only('terminationMessagePath', '/dev/termination-log');
@@ -62,18 +62,18 @@ export function readContainer(fields: Fields, pod: PodSettings): ReadContainer |
   const { user, group, nonRoot } = { ...pod.security, ...security };
   const account = {
     user: user === undefined ? (own?.user ?? '0') : String(user),
-    // As in Kubernetes, who names a user and no group gets the group root.
+    // As in Kubernetes, a user without a group gets the group root.
     group: group === undefined ? (user === undefined ? (own?.group ?? '0') : '0') : String(group),
   };
   if (nonRoot === true && !/^[1-9][0-9]*$/.test(account.user)) {
     fields.findings.add(
       fields.at('securityContext.runAsNonRoot'),
-      `the user is ${JSON.stringify(account.user)}; say a number other than 0 with runAsUser`,
+      `the user is ${JSON.stringify(account.user)}; give a number other than 0 with runAsUser`,
     );
   }
   const exec = execOf(own?.exec ?? [], entrypointLength(image.manifest), command, args);
   if (exec.length === 0) {
-    fields.findings.add(fields.at('command'), 'the image does not say what to run, so the container has to');
+    fields.findings.add(fields.at('command'), 'is required, because the image has no program to run');
   }
   const variables = merged(own?.environment ?? [], environment);
   const isolators = [...resources, ...security.isolators];
@@ -107,7 +107,7 @@ export function readContainer(fields: Fields, pod: PodSettings): ReadContainer |
       },
       ...(security.readOnlyRoot === true ? { readOnlyRootFS: true } : {}),
       annotations: [
-        // What runs once is tried again until it succeeds, unless nothing is.
+        // A container that runs once is retried until it succeeds, unless the pod never restarts.
         { name: 'wherry/restart', value: once && pod.restart === 'always' ? 'on-failure' : pod.restart },
         ...(once ? [{ name: 'wherry/once', value: 'true' }] : []),
         ...(after === undefined ? [] : [{ name: 'wherry/after', value: after }]),
@@ -119,7 +119,7 @@ export function readContainer(fields: Fields, pod: PodSettings): ReadContainer |
   };
 }
 
-/** `command` replaces the entrypoint and what the image adds to it, `args` the latter only. */
+/** `command` replaces the entrypoint and the command of the image, `args` only the command. */
 function execOf(
   own: readonly string[],
   entrypoint: number,
@@ -140,7 +140,7 @@ function readEnvironment(fields: Fields): readonly { readonly name: string; read
   });
 }
 
-/** `$(NAME)` of a variable that is defined, `$$(` for `$(`; as Kubernetes does it. */
+/** `$(NAME)` of a variable that is defined, `$$(` for `$(`; as in Kubernetes. */
 function expanded(text: string, variables: ReadonlyMap<string, string>): string {
   return text.replace(/\$(\$|\(([A-Za-z_.-][A-Za-z0-9_.-]*)\))/g, (whole, rest: string, name?: string) =>
     name === undefined ? (rest === '$' ? '$' : whole) : (variables.get(name) ?? whole),
@@ -199,7 +199,7 @@ function readResources(fields: Fields) {
   });
 }
 
-/** The image's `app` as JSON, by way of the specification's own serializer. */
+/** The image's `app` as JSON, made by the serializer of image manifests. */
 function appOf(manifest: ImageManifest): AppDraft | undefined {
   if (manifest.app === undefined) return undefined;
   return (JSON.parse(new TextDecoder().decode(serializeImageManifest(manifest))) as { app: AppDraft }).app;

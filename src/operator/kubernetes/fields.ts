@@ -2,8 +2,8 @@
 export type Value = string | number | boolean | null | readonly Value[] | { readonly [key: string]: Value };
 
 /**
- * What has no meaning here, one line for each field. Everything is collected, so that an author
- * sees all of it at once.
+ * Fields that have no meaning on a device, one line for each. All are collected, so that an author
+ * sees them at once.
  */
 export class Findings {
   readonly lines: string[] = [];
@@ -14,8 +14,8 @@ export class Findings {
 }
 
 /**
- * The fields of one object. Each that has a meaning is taken; what is left at the end is a finding.
- * A value of another type than Kubernetes has there is a finding, too.
+ * The fields of one object. A reader takes each field that has a meaning; fields left at the end
+ * are findings. A value of another type than in Kubernetes is a finding, too.
  */
 export class Fields {
   private readonly left: Map<string, Value>;
@@ -76,7 +76,7 @@ export class Fields {
     );
   }
 
-  /** A field that means here what one of `values` means there, and a finding otherwise. */
+  /** Accepts a field whose value is one of `values`; any other value is a finding. */
   only(key: string, ...values: readonly Value[]): void {
     const value = this.left.get(key);
     if (value === undefined || !values.includes(value)) return;
@@ -98,7 +98,7 @@ export class Fields {
     return value.map((one: Value, index) => this.inner(one, `${this.at(key)}[${index}]`, read));
   }
 
-  /** Names and texts, as of labels. */
+  /** Names and strings, as in labels. */
   texts(key: string): Readonly<Record<string, string>> {
     const fields = new Fields(this.take(key), this.at(key), this.findings);
     return Object.fromEntries([...fields.left.keys()].map((name) => [name, fields.string(name) ?? '']));

@@ -1,5 +1,5 @@
 /**
- * Kubernetes pods as input: what of a Pod has a meaning on a device becomes a pod manifest, and a
- * field that has none is refused by its name. Pure; reads text, touches nothing.
+ * Kubernetes pods as input: turns the fields of a Pod that have a meaning on a device into a pod
+ * manifest, and refuses any other field by its name. Pure: no I/O.
  */
 export { isKubernetes, podFromKubernetes } from './pod.ts';

@@ -8,7 +8,7 @@ import { readSecurity } from './security.ts';
 /** The restart policies of Kubernetes, as the annotation `wherry/restart`. */
 const restarts: Readonly<Record<string, string>> = { Always: 'always', OnFailure: 'on-failure', Never: 'no' };
 
-/** Whether a document, once it is parsed, is one of Kubernetes and no pod manifest. */
+/** Whether a parsed document is one of Kubernetes and not a pod manifest. */
 export function isKubernetes(document: unknown): boolean {
   return typeof document === 'object' && document !== null && 'apiVersion' in document;
 }
@@ -33,7 +33,7 @@ export function podFromKubernetes(name: AcName, document: unknown, offered: Offe
   const about = fields.object('metadata', readMetadata) ?? { annotations: [], labels: {}, notes: {} };
   const draft = fields.object('spec', (spec) => readSpec(spec, name, offered));
   if (draft === undefined) findings.add('spec', 'is missing');
-  // What the cluster wrote.
+  // Written by the cluster.
   fields.take('status');
   fields.end();
   if (findings.lines.length > 0 || draft === undefined) {
@@ -80,7 +80,7 @@ function readSpec(fields: Fields, name: string, offered: OfferedImages) {
   fields.only('dnsPolicy', 'ClusterFirst', 'Default');
   fields.only('automountServiceAccountToken', false);
   fields.only('enableServiceLinks', false);
-  // The apps of a pod share their processes and see them.
+  // The apps of a pod share a process namespace.
   fields.only('shareProcessNamespace', true);
   for (const namespace of ['hostPID', 'hostIPC']) fields.only(namespace, false);
   const security =
@@ -97,7 +97,7 @@ function readSpec(fields: Fields, name: string, offered: OfferedImages) {
     imageOf: (reference: string, container: string) =>
       offered.find(reference, `pod ${name}, container ${container}`),
   };
-  // One after the other, each to its end; the containers come after the last of them.
+  // One after the other, each to its end; the containers start after the last one.
   let before: string | undefined;
   const first = fields.list('initContainers', (container) => {
     const read = readContainer(container, { ...settings, order: { once: true, ...present(before) } });
@@ -121,7 +121,7 @@ function present(after: string | undefined): { readonly after?: string } {
   return after === undefined ? {} : { after };
 }
 
-/** An `emptyDir` on the disk of the device, or a `hostPath` that is there. */
+/** An `emptyDir` on the disk of the device, or a `hostPath` that exists. */
 function readVolume(fields: Fields) {
   const name = fields.string('name') ?? '';
   const hostPath = fields.object('hostPath', (host) => {

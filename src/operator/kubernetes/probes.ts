@@ -5,7 +5,7 @@ interface Annotation {
   readonly value: string;
 }
 
-/** What a probe asks, as an annotation; two probes that ask the same have the same. */
+/** The action of a probe as an annotation; equal actions have equal annotations. */
 type Action = Annotation;
 
 interface Probe {
@@ -19,8 +19,8 @@ interface Probe {
 
 /**
  * The annotations of a container's probes. A readiness probe is the probe of the app. A startup
- * probe gives it time to start; alone, it is the probe. A liveness probe restarts a container,
- * which no probe does here.
+ * probe adds time to start; without a readiness probe, it is the probe. A liveness probe is a
+ * finding: no probe restarts an app here.
  *
  * @param ports ports of the container by name
  */
@@ -40,7 +40,7 @@ export function probeAnnotations(
   const probe = ready ?? startup;
   if (probe?.action === undefined) return [];
   if (startup?.action !== undefined && startup.action.value !== probe.action.value) {
-    container.findings.add(container.at('startupProbe'), 'asks something else than readinessProbe');
+    container.findings.add(container.at('startupProbe'), 'has another action than readinessProbe');
   }
   const startSeconds = probe.delay + (startup === undefined ? 0 : startup.period * startup.failures);
   return [

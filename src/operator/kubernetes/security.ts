@@ -1,7 +1,7 @@
 import { defaultCapabilities } from '../../image/appc/index.ts';
 import type { Fields, Findings } from './fields.ts';
 
-/** What a security context of a pod or a container says; one of a container wins. */
+/** The security context of a pod or a container; that of a container has precedence. */
 export interface Security {
   readonly user?: number;
   readonly group?: number;
@@ -13,7 +13,7 @@ export interface Security {
 /** The fields that a pod and its containers have in common. */
 export function readSecurity(fields: Fields): Security {
   const seccomp = fields.object('seccompProfile', (profile) => {
-    // Every app has a filter unless it asks for none.
+    // Every app has a filter unless it requests none.
     profile.only('type', 'RuntimeDefault');
     const unconfined = profile.has('type') && profile.string('type') === 'Unconfined';
     return unconfined;
@@ -72,7 +72,7 @@ function capabilityIsolators(
   path: string,
 ): readonly Isolator[] {
   const full = (name: string): string => (name.startsWith('CAP_') ? name : `CAP_${name}`);
-  if (add.includes('ALL')) findings.add(`${path}.add`, 'ALL is not given to an app; name the capabilities');
+  if (add.includes('ALL')) findings.add(`${path}.add`, 'an app cannot get ALL; name the capabilities');
   const dropped = new Set(drop.includes('ALL') ? defaultCapabilities : drop.map(full));
   const kept = [
     ...new Set([

@@ -1,9 +1,9 @@
-/** Who an app runs as, in the words of appc. */
+/** The account of an app, as in appc. */
 export interface Account {
   readonly user: string;
   readonly group: string;
   readonly supplementaryGids: readonly number[];
-  /** Whether the config left the group out, so that the image's account files say it. */
+  /** Whether the config has no group, so that it comes from the image's account files. */
   readonly isDefaultGroup: boolean;
 }
 
@@ -14,9 +14,9 @@ export interface AccountFiles {
 }
 
 /**
- * The account that `User` of a config means (image-spec, config.md): `user`, `uid`, `user:group`
- * and so on. Where the group is left out, it and the supplementary ones are those of the image's
- * own /etc/passwd and /etc/group; appc wants a group in any case.
+ * The account that `User` of a config selects (image-spec, config.md): `user`, `uid`, `user:group`
+ * and so on. Without a group, the group and the supplementary ones are taken from the image's own
+ * /etc/passwd and /etc/group; appc requires a group.
  */
 export function accountOf(text: string, files: AccountFiles): Account {
   const [name = '', group = ''] = text.split(':');
@@ -32,7 +32,7 @@ export function accountOf(text: string, files: AccountFiles): Account {
 }
 
 /**
- * The fields of lines whose group is a number that a kernel takes: in passwd(5) field 3, in
+ * The fields of lines whose group is a number that the kernel accepts: in passwd(5) field 3, in
  * group(5) field 2, counted from 0.
  */
 function linesOf(file: string, groupField: number): readonly (readonly string[])[] {

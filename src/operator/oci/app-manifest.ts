@@ -10,13 +10,13 @@ import { Refusal } from '../../core/refusal/index.ts';
 import type { ImageConfig } from './documents.ts';
 import { runtimeOf } from './runtime.ts';
 
-/** What the manifest of a converted image is made of, apart from its config. */
+/** What the manifest of a converted image needs beside its config. */
 export interface ManifestFrame {
   readonly name: AcIdentifier;
   readonly tag: string | undefined;
   /** Value of the label `arch`. */
   readonly arch: string;
-  /** Labels that the operator gives, in place of those of the same name. */
+  /** Labels from the operator, which replace those of the same name. */
   readonly labels: readonly { readonly name: string; readonly value: string }[];
   /** The image's own /etc/passwd and /etc/group, '' where it has none. */
   readonly passwd: string;
@@ -24,7 +24,7 @@ export interface ManifestFrame {
 }
 
 /**
- * The manifest for what an OCI image is to run, and what has no place in it, in words.
+ * The manifest for the config of an OCI image, and warnings for what it cannot express.
  * @throws Refusal `image-manifest-invalid`
  */
 export function manifestOf(
@@ -57,13 +57,13 @@ export function manifestOf(
 /**
  * The name that an image gets.
  * @param reference what it is called in messages
- * @throws Refusal `usage` when there is none, or none that an App Container Image can have
+ * @throws Refusal `usage` when there is none, or when it is not a valid AC Identifier
  */
 export function imageName(reference: string, name: string | undefined): AcIdentifier {
   if (name !== undefined && isAcIdentifier(name)) return name;
   const problem =
     name === undefined
-      ? 'does not say what the image is called'
+      ? 'does not name the image'
       : `calls the image ${JSON.stringify(name)}, which is not a valid AC Identifier`;
   const example = sanitizeAcIdentifier(name ?? '') ?? 'example.com/app';
   throw new Refusal('usage', `${reference} ${problem}; give a --name such as ${example}`);

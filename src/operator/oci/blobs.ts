@@ -6,7 +6,7 @@ import type { Descriptor } from './documents.ts';
 export interface BlobSource {
   /** What the image is called in messages. */
   readonly reference: string;
-  /** The name and the tag that the source itself gives the image. */
+  /** The name and the tag of the image in the source itself. */
   readonly name?: string;
   readonly tag?: string;
   /**
@@ -16,15 +16,16 @@ export interface BlobSource {
   readonly wanted?: string;
   /** The document that the reference leads to: a manifest or an index. */
   root(): Promise<{ readonly bytes: Uint8Array; readonly what: string }>;
-  /** The bytes of a blob, as they are stored; nobody has checked them. */
+  /** The bytes of a blob as stored, not verified. */
   open(digest: string): Promise<AsyncIterable<Uint8Array>>;
   /** Releases files and connections. */
   close(): Promise<void>;
 }
 
 /**
- * The bytes of a blob, checked on the way: size as they come, digest at the end.
- * @throws Refusal `input-invalid` when they are not what the descriptor says
+ * The bytes of a blob, verified while they are read: the size as they arrive, the digest at the
+ * end.
+ * @throws Refusal `input-invalid` when they do not match the descriptor
  */
 export async function* checkedBlob(
   source: BlobSource,

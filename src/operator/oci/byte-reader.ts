@@ -1,4 +1,4 @@
-/** Takes a stream of bytes in pieces of a wanted length. */
+/** Reads a stream of bytes in pieces of a given length. */
 export class ByteReader {
   readonly #source: AsyncIterator<Uint8Array>;
   #left: Buffer = Buffer.alloc(0);
@@ -14,7 +14,7 @@ export class ByteReader {
     return Buffer.concat(parts);
   }
 
-  /** The next bytes as they come; fewer when there are no more. */
+  /** The next bytes as they arrive; fewer at the end. */
   async *pass(sizeBytes: number): AsyncGenerator<Buffer, void> {
     for (let missing = sizeBytes; missing > 0;) {
       if (this.#left.length === 0) {

@@ -11,8 +11,8 @@ const item = /[\s,]*([\w!#$%&'*+.^`|~-]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s"
 
 /**
  * The challenges of `WWW-Authenticate`, of which a server may send several, in one field or in more
- * (RFC 9110 §11.6.1). Commas stand between challenges and between parameters alike: a word without
- * a value begins a challenge. What cannot be read ends the list.
+ * (RFC 9110 §11.6.1). Commas separate challenges as well as parameters: a word without a value
+ * begins a challenge. Invalid text ends the list.
  */
 export function challengesOf(field: string): readonly Challenge[] {
   const found: { scheme: string; parameters: Map<string, string> }[] = [];

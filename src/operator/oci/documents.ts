@@ -44,7 +44,7 @@ export interface ImageConfig {
   readonly workingDirectory: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly stopSignal?: string;
-  /** Docker's extension, as it stands there. */
+  /** Docker's extension, unchanged. */
   readonly healthcheck?: JsonValue;
   /** Digests of the uncompressed layers, lowest first. */
   readonly diffIds: readonly string[];
@@ -57,7 +57,7 @@ export interface SavedImage {
   readonly layers: readonly string[];
 }
 
-/** @throws Refusal `input-invalid` with the pointer of what is wrong */
+/** @throws Refusal `input-invalid` with the pointer of the invalid field */
 export function parseDocument(bytes: Uint8Array, what: string): Document {
   return reading(what, () => {
     const document = objectAt(parsed(bytes), '');

@@ -28,8 +28,8 @@ export interface FromOciOptions {
   readonly labels: readonly { readonly name: string; readonly value: string }[];
   readonly platform?: Platform;
   /**
-   * Layers become images of their own, called `<layers>/layer-…`, in files beside `output`; without
-   * it they are flattened.
+   * Layers become separate images, named `<layers>/layer-…`, in files beside `output`; without it
+   * they are flattened.
    */
   readonly layers?: string;
   readonly registry: RegistryOptions;
@@ -37,7 +37,7 @@ export interface FromOciOptions {
   readonly maxUnpackedBytes?: number;
   /** SOURCE_DATE_EPOCH: seconds since 1970; later times are set back to it. */
   readonly latest?: number;
-  /** Told of each layer before it is read. */
+  /** Called for each layer before it is read. */
   readonly onLayer: (layer: {
     readonly number: number;
     readonly of: number;
@@ -49,14 +49,14 @@ export interface ConvertedImage extends Omit<BuiltArchive, 'skipped'> {
   readonly manifest: ImageManifest;
   /** The images that it depends on, lowest first. */
   readonly layers: readonly PlacedLayer[];
-  /** What has no place in an App Container Image, in words. */
+  /** What an App Container Image cannot express, in words. */
   readonly warnings: readonly string[];
 }
 
 /**
- * Makes an App Container Image of an OCI or Docker image: whiteouts applied, the config as
- * manifest, layers flattened or each an image below it. The same image gives the same bytes, and
- * the images of layers render to what flattening gives.
+ * Makes an App Container Image from an OCI or Docker image: applies whiteouts, turns the config
+ * into a manifest, and flattens the layers or makes an image of each. The same image gives the same
+ * bytes, and the images of layers render to the flattened tree.
  *
  * @throws Refusal `not-found`, `usage`, `input-invalid`, `download-failed`, `image-arch-mismatch`,
  *   `image-manifest-invalid` and `archive-…`; nothing is written then
@@ -87,7 +87,7 @@ async function convert(
       ? undefined
       : new LayerStack({ prefix: options.layers, directory: layerDirectory, output, ...writing });
   await mkdir(layerDirectory);
-  // Before anything is fetched, where the name is known by then.
+  // Checked before anything is fetched, if the name is known already.
   const known = options.name ?? source.name;
   const given = known === undefined ? undefined : imageName(source.reference, known);
   const { found, config } = await findImage(source, options.platform, limits);
@@ -115,7 +115,7 @@ async function convert(
     });
     const { manifest } = made;
     const warnings = [...leftOut, ...made.warnings];
-    // appc wants the working directory to be there; Docker makes it.
+    // appc requires that the working directory exists; Docker makes it.
     if (manifest.app !== undefined) tree.ensureDirectory(manifest.app.workingDirectory);
     if (stack === undefined) {
       const entries = sourceEntries(tree.snapshot());
@@ -131,7 +131,7 @@ async function convert(
   }
 }
 
-/** Bytes of an account file that are looked at. */
+/** The largest account file that is read, in bytes. */
 const maxAccountBytes = 1 << 20;
 
 async function findImage(

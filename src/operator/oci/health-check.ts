@@ -2,14 +2,14 @@ import type { JsonValue } from '../../image/appc/index.ts';
 
 export interface ConvertedHealthCheck {
   readonly annotations: readonly { readonly name: string; readonly value: string }[];
-  /** What a device does not do as Docker would, in words. */
+  /** Differences from Docker on a device, in words. */
   readonly warnings: readonly string[];
 }
 
-/** The most that a device takes of each (docs/app-builder.md, Annotations). */
+/** The largest values that a device accepts (docs/app-builder.md, Annotations). */
 const most = { words: 64, characters: 4096 } as const;
 
-/** Member of a health check → annotation, its range, and what Docker takes when it is absent. */
+/** Member of a health check → annotation, its range, and Docker's default. */
 const durations = [
   { member: 'Interval', annotation: 'wherry/probe-interval', maxSeconds: 3600, otherwise: 30 },
   { member: 'Timeout', annotation: 'wherry/probe-timeout', maxSeconds: 300, otherwise: 30 },
@@ -58,7 +58,7 @@ export function convertHealthCheck(healthcheck: JsonValue): ConvertedHealthCheck
   return { annotations, warnings };
 }
 
-/** The words to run; none where the check is switched off, undefined for what Docker refuses. */
+/** The words to run; empty if the check is disabled, undefined for what Docker refuses. */
 function commandOf(test: JsonValue | undefined): readonly string[] | undefined {
   const words = Array.isArray(test) ? (test as readonly JsonValue[]) : [];
   const texts = words.filter(

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 import type { RegistryHttp } from './registry-options.ts';
 
-/** What came from `url`. */
+/** An answer from `url`. */
 export interface Answer {
   readonly url: URL;
   readonly status: number;
@@ -10,10 +10,14 @@ export interface Answer {
   readonly body: IncomingMessage;
 }
 
-/** A person waits for the command. */
+/** A person waits for the command, so this bounds the wait for a head or more of a body. */
 const patienceMs = 120_000;
 
-/** One GET. @param what in messages @throws Refusal `download-failed` when no answer came */
+/**
+ * One GET.
+ * @param what names the image in messages
+ * @throws Refusal `download-failed` without an answer
+ */
 export async function askOnce(
   http: RegistryHttp,
   url: URL,
@@ -33,7 +37,7 @@ export function isSuccess({ status }: Answer): boolean {
 }
 
 /**
- * The bytes of an answer as they come.
+ * The bytes of an answer as they arrive.
  * @param what the image, in messages
  * @throws Refusal `download-failed` when the connection breaks
  */

@@ -1,21 +1,22 @@
 import { quoted } from '../../image/tar/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 
-/** An image of several, and what it is called. */
+/** One of several images, with its names. */
 export interface NamedImage {
-  /** Whole names such as `docker.io/library/app:1.0`, or tags; the most telling first. */
+  /** Whole names such as `docker.io/library/app:1.0`, or tags; the most specific first. */
   readonly names: readonly string[];
   readonly digest: string;
 }
 
 /**
- * The images that `wanted` names, or all without it. All that are returned have one name: they are
- * one image for several platforms. A whole name goes before the end of one, and that before a tag.
+ * The images that `wanted` names, or all without it. All returned images have one name: they are
+ * one image for several platforms. A match of a whole name has precedence over one of its end, and
+ * that over a tag.
  *
  * @param wanted a name, the end of one from a slash on, a tag, the beginning of a digest, or
  *   NAME@DIGEST
- * @param source what holds the images, in messages
- * @throws Refusal `not-found`, `usage` when it fits several images; each lists all that there are
+ * @param source names the source in messages
+ * @throws Refusal `not-found`, `usage` when it fits several images; the message lists them
  */
 export function chooseByName<T extends NamedImage>(
   images: readonly T[],
@@ -51,7 +52,7 @@ export function severalImages(images: readonly NamedImage[], source: string): Re
   );
 }
 
-/** A name as people write it, with the host and the tag that Docker adds. */
+/** The full form of a name, with the host and the tag that Docker adds. */
 export function wholeName(name: string): string {
   const [path, tag = 'latest'] = splitName(name);
   const [first = '', ...rest] = path.split('/');
@@ -66,7 +67,7 @@ export function splitName(name: string): readonly [path: string, tag: string | u
   return [path, tag];
 }
 
-/** Whether a name says more than a tag. */
+/** Whether a name is more than a tag. */
 export function isWhole(name: string): boolean {
   return /[:/]/.test(name);
 }
@@ -89,7 +90,7 @@ function tests(wanted: string): readonly ((image: NamedImage) => boolean)[] {
   ];
 }
 
-/** Names, with a digest where one alone does not tell. */
+/** The names, with a digest where a name is ambiguous. */
 function listed(images: readonly NamedImage[]): string {
   const shown = images.map(({ names: [name], digest }) => {
     const isAlone = images.every((other) => other.names[0] !== name || other.digest === digest);

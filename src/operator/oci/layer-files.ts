@@ -9,13 +9,13 @@ import type { LayerImage } from './layer-stack.ts';
 /** The image of a layer, where an operator finds it. */
 export interface PlacedLayer extends LayerImage {
   readonly path: string;
-  /** Whether the file was there before, with its signature perhaps. */
+  /** Whether the file existed before, perhaps with its signature. */
   readonly wasThere: boolean;
 }
 
 /**
- * Moves the images of layers to where they shall be. One that is there already stays, so that its
- * signature still fits; all are looked at before the first is moved.
+ * Moves the images of layers to their directory. An existing one stays, so that its signature still
+ * fits. All are checked before the first is moved.
  * @throws Refusal `input-invalid` when a file of that name is another image
  */
 export async function putInPlace(
@@ -38,7 +38,7 @@ export async function putInPlace(
   return placed;
 }
 
-/** The size of the file at `path` in bytes if it is there and the same image. */
+/** The size of the file at `path` in bytes if it exists and is the same image. */
 async function sizeOfSame(path: string, { imageId }: LayerImage): Promise<number | undefined> {
   const status = await stat(path).catch(() => undefined);
   if (status === undefined) return undefined;

@@ -15,8 +15,8 @@ import { tooLarge, uncompressed } from './uncompressed.ts';
 const isForeign = /nondistributable|foreign/;
 
 /**
- * One layer: its digest and size are those of its descriptor, its tar the one that the config
- * names. Returns what was left out, in words.
+ * Adds one layer. Its digest and size must match its descriptor, its tar the diff ID of the config.
+ * Returns what was left out, in words.
  */
 export async function addLayer(
   tree: LayerTree,
@@ -40,7 +40,8 @@ export async function addLayer(
   try {
     const plain = plainTar(hashed, { limits, onDevice: (name) => devices.push(name) });
     const tar = within(plain, limits.maxTarBytes);
-    // The size is judged by what comes, so the message names the option and not a header's claim.
+    // The size is judged by the bytes that arrive, so the message names the option and not the size
+    // in a header.
     await walkPlainTar(
       tar,
       { ...limits, maxTarBytes: Infinity },
@@ -52,7 +53,7 @@ export async function addLayer(
       },
     );
     for (const name of devices) tree.removeLower(name);
-    // A tar may end before the blob does, as far as its reader is concerned.
+    // The reader of the tar may stop before the end of the blob.
     while ((await blob.next()).done !== true);
   } catch (error) {
     if (!isRefusal(error)) throw error;
@@ -80,8 +81,7 @@ export async function addLayer(
 }
 
 /**
- * Sparse files grow while they are expanded, so the limit on what was decompressed does not bound
- * them all together.
+ * Sparse files grow when they are expanded, so the limit on decompressed bytes does not bound them.
  */
 async function* within(tar: AsyncIterable<Buffer>, maxBytes: number): AsyncGenerator<Buffer, void> {
   let sizeBytes = 0;

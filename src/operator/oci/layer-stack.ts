@@ -22,7 +22,7 @@ export interface LayerImage extends Omit<BuiltArchive, 'skipped'> {
 }
 
 export interface StackOptions {
-  /** Layers are called `<prefix>/layer-<chain ID>`. */
+  /** Layer images are named `<prefix>/layer-<chain ID>`. */
   readonly prefix: string;
   /** Where their files are written. */
   readonly directory: string;
@@ -36,12 +36,12 @@ export interface StackOptions {
 const maxLayerImages = dependencyLimits.depth - 1;
 
 /**
- * Images for the layers of an OCI image, each over the one below. A layer's image says nothing of
- * the image that it was found in: its name is the chain ID of OCI (image-spec, config.md: the
- * digest of all diff IDs up to its own), its content what that layer and those below come to. So
- * images that begin with the same layers share their files to the bit. The dependency has no
- * `size`: that of a compressed file differs between versions of zlib, and the image ID above would
- * with it.
+ * Images for the layers of an OCI image, each over the one below. A layer's image does not depend
+ * on the image in which it was found: its name is the chain ID of OCI (image-spec, config.md: the
+ * digest of all diff IDs up to its own), its content the result of that layer and those below. So
+ * images that begin with the same layers share identical files. The dependency has no `size`: the
+ * size of a compressed file differs between versions of zlib, and so would the ID of the image
+ * above.
  */
 export class LayerStack {
   readonly #options: StackOptions;
@@ -49,33 +49,35 @@ export class LayerStack {
   readonly #notes: string[] = [];
   #below: Directory | undefined;
   #chain = '';
-  /** The first layer that the app's own image has to hold, once there is no room for more. */
+  /**
+   * The first layer that is part of the app's own image, because the number of images is limited.
+   */
   #overflow: number | undefined;
 
-  /** @throws Refusal `usage` for a prefix that no image's name can begin with */
+  /** @throws Refusal `usage` for a prefix that is not valid in an image's name */
   constructor(options: StackOptions) {
     if (!isAcIdentifier(`${options.prefix}/layer-0`)) {
       throw new Refusal(
         'usage',
-        `--layers takes what the names of layers are to begin with, such as example.com/layers, not ${JSON.stringify(options.prefix)}`,
+        `--layers takes the prefix of the names of layers, such as example.com/layers, not ${JSON.stringify(options.prefix)}`,
       );
     }
     this.#options = options;
   }
 
-  /** The images of which the top one depends on all others, lowest first. */
+  /** The images, lowest first; each depends on the one below. */
   get images(): readonly LayerImage[] {
     return this.#images;
   }
 
-  /** What an operator should know of how it went. */
+  /** Notes for the operator. */
   get notes(): readonly string[] {
     return this.#notes;
   }
 
   /**
    * Writes the image of the next layer, unless the layer changes nothing.
-   * @param after what this layer and those below come to
+   * @param after the tree of this layer and those below
    * @param number of the layer, from 1
    */
   async add(after: Directory, diffId: string, number: number): Promise<void> {
@@ -125,10 +127,10 @@ export class LayerStack {
   }
 
   /**
-   * What makes `after` of the topmost image. App Container Images have no whiteouts: to take
-   * something away, an image lists all that stays (aci.md, pathWhitelist). A list that a manifest
-   * cannot hold, and the empty one, which would mean that there is none, make it an image that
-   * needs no other.
+   * The manifest and tree that turn the topmost image into `after`. App Container Images have no
+   * whiteouts: to remove a path, an image lists all paths that stay (aci.md, pathWhitelist). If the
+   * list is too long for a manifest, or empty (which would mean no list), the image contains all
+   * files and has no dependency.
    */
   #over(
     after: Directory,
@@ -140,7 +142,7 @@ export class LayerStack {
     const { tree, removed } = treeDelta(this.#below, after);
     const over = { ...manifest, dependencies: [dependencyOn(top)] };
     if (removed.length === 0) return { manifest: over, tree };
-    const some = `${what} takes away ${removed.length === 1 ? '' : `${removed.length} paths such as `}${quoted(removed[0] ?? '')}`;
+    const some = `${what} removes ${removed.length === 1 ? '' : `${removed.length} paths such as `}${quoted(removed[0] ?? '')}`;
     const pathWhitelist = pathsOf(after);
     const filtered = { ...over, pathWhitelist };
     const isTooLong = serializeImageManifest(filtered).length > defaultArchiveLimits.maxManifestBytes;

@@ -11,10 +11,7 @@ interface MutableDirectory {
   readonly pathBytes: number;
 }
 
-/**
- * What a directory has under a name, and the layer that put it there: whiteouts hide lower layers
- * only.
- */
+/** An entry of a directory, and the layer that added it: whiteouts hide lower layers only. */
 interface Placed {
   readonly node: Leaf | MutableDirectory;
   layer: number;
@@ -22,14 +19,14 @@ interface Placed {
 
 const whiteout = '.wh.';
 const opaque = '.wh..wh..opq';
-/** Symbolic links on the way of one path; the kernel's own limit (path_resolution(7)). */
+/** Symbolic links followed for one path; the limit of the kernel (path_resolution(7)). */
 const maxLinks = 40;
 
 /**
- * The root file system that layers make, lowest first (image-spec, layer.md): in memory, file
+ * The root file system of the layers, lowest first (image-spec, layer.md), in memory with file
  * contents in one spool file. Paths are resolved within the tree alone, so a layer cannot name
- * anything of the host. A symbolic link on the way to an entry is followed inside the tree, as the
- * programs do that unpack such images.
+ * anything of the host. A symbolic link on the way to an entry is followed inside the tree, as by
+ * programs that unpack such images.
  */
 export class LayerTree {
   readonly #limits: ArchiveLimits;
@@ -58,7 +55,7 @@ export class LayerTree {
     return new LayerTree(spoolPath, await open(spoolPath, 'wx+', 0o600), limits, latest);
   }
 
-  /** What follows is of the next layer. */
+  /** Begins the next layer. */
   nextLayer(): void {
     this.#layer += 1;
   }
@@ -78,7 +75,7 @@ export class LayerTree {
       if (entry.type === 'directory') this.#root.meta = this.#metaOf(entry);
       return;
     }
-    // Bookkeeping of AUFS has the prefix twice.
+    // Bookkeeping files of AUFS have the prefix twice.
     if (names.some((part) => part.startsWith('.wh..wh.'))) return;
     const parent = this.#directory(names, entry.name);
     if (name.startsWith(whiteout)) this.#hide(parent, name);
@@ -87,7 +84,7 @@ export class LayerTree {
     else await this.#addLeaf(parent, name, entry, body);
   }
 
-  /** Takes away what lower layers put there: this layer had something that is left out. */
+  /** Removes the entry of lower layers where this layer has an entry that is left out. */
   removeLower(path: string): void {
     const names = namesOf(path, 'archive-path-forbidden');
     const name = names.pop();
@@ -95,13 +92,14 @@ export class LayerTree {
     if (name !== undefined && parent?.kind === 'directory') this.#hide(parent, `${whiteout}${name}`);
   }
 
-  /** Makes a directory, with its parents, unless there is something. */
+  /** Makes a directory and its parents, if they are missing. */
   ensureDirectory(path: string): void {
     this.#directory(namesOf(path, 'input-invalid'), path);
   }
 
   /**
-   * The content of a small regular file, links followed within the tree; undefined when it is none.
+   * The content of a small regular file, with links followed within the tree; undefined for
+   * anything else.
    */
   async text(path: string, maxBytes: number): Promise<string | undefined> {
     const found = this.#resolve(namesOf(path, 'input-invalid'), 0);
@@ -114,11 +112,11 @@ export class LayerTree {
   }
 
   /**
-   * The tree as it is now, which later layers do not change. A file that they leave alone is the
-   * same value in the next one. The spool must stay until it is written.
+   * An immutable copy of the tree. A file that later layers do not change is the same value in the
+   * next snapshot. The spool must stay until the snapshot is written.
    */
   snapshot(): Directory {
-    // A loop, because a call of `map` at each of 2,000 levels would fill the stack.
+    // A loop instead of `map`, whose extra call at each of 2,000 levels would overflow the stack.
     const copy = ({ kind, meta, children }: MutableDirectory): Directory => {
       const copies = new Map<string, Leaf | Directory>();
       for (const [name, { node }] of children) {
@@ -144,7 +142,7 @@ export class LayerTree {
     if (child !== undefined) this.#pruneChild(parent, hidden, child);
   }
 
-  /** Removes what lower layers put below; what this layer put there stays. */
+  /** Removes the entries of lower layers below; those of this layer stay. */
   #prune(directory: MutableDirectory): void {
     for (const [name, child] of directory.children) this.#pruneChild(directory, name, child);
   }
@@ -171,8 +169,8 @@ export class LayerTree {
   }
 
   /**
-   * Links can lead a short path deep into the tree, so the length is judged here, of each
-   * directory. It also bounds how deep the functions go that call themselves for each level.
+   * Links can lead a short path deep into the tree, so the length of each directory's path is
+   * checked here. This also bounds the depth of recursive functions.
    */
   #makeDirectory(parent: MutableDirectory, name: string, meta: Meta, of: string): MutableDirectory {
     const pathBytes = parent.pathBytes + 1 + Buffer.byteLength(name);
@@ -198,7 +196,8 @@ export class LayerTree {
         `the hard link ${quoted(entry.name)} leads to ${quoted(entry.linkname)}, which is not a file of the image`,
       );
     }
-    // Names of a link or a FIFO are written apart: in an image only regular files have hard links.
+    // Names of a link or a FIFO become separate entries: in an image only regular files have hard
+    // links.
     if (target.kind === 'file') Object.assign(target, { isShared: true });
     parent.children.set(name, { node: target, layer: this.#layer });
   }
@@ -239,9 +238,7 @@ export class LayerTree {
     return { mode, uid, gid, mtime: time, xattrs: type === 'symlink' ? [] : xattrs };
   }
 
-  /**
-   * The directory of these names; those that are missing are made, as unpacking programs make them.
-   */
+  /** The directory of these names; missing ones are made, as by programs that unpack layers. */
   #directory(names: readonly string[], of: string): MutableDirectory {
     let directory = this.#root;
     const at: string[] = [];
@@ -271,7 +268,7 @@ export class LayerTree {
     return directory;
   }
 
-  /** What names lead to, links followed inside the tree. */
+  /** The node that the names lead to, with links followed inside the tree. */
   #resolve(names: readonly string[], links: number): Leaf | MutableDirectory | undefined {
     const above: MutableDirectory[] = [this.#root];
     const open = [...names].reverse();
@@ -309,7 +306,7 @@ function isDirectory({ type, name, sizeBytes }: FramedEntry): boolean {
   return type === 'directory' || (type === 'file' && sizeBytes === 0 && name.endsWith('/'));
 }
 
-/** The components of a path in a layer; none may climb. */
+/** The components of a path in a layer; `..` is refused. */
 function namesOf(
   path: string,
   code: 'archive-path-forbidden' | 'archive-link-forbidden' | 'input-invalid',

@@ -13,7 +13,7 @@ import { isDigest, maxDocumentBytes, parseSavedImages } from './documents.ts';
 import { indexOfRefs } from './refs.ts';
 
 /**
- * Files in an archive of images: blobs, and a few documents. Their bytes have a limit of their own.
+ * Files in an archive of images: blobs, and a few documents. Their bytes are limited separately.
  */
 const maxArchiveFiles = 65_536;
 /** Files below refs/, each of which is read. */
@@ -21,7 +21,7 @@ const maxNames = 1024;
 
 /**
  * An OCI image layout in a directory (image-spec, image-layout.md).
- * @param wanted the name of one, when the index has several
+ * @param wanted the name of one image, when the index has several
  * @throws Refusal `not-found`, `input-invalid`
  */
 export async function openLayout(directory: string, wanted: string | undefined): Promise<BlobSource> {
@@ -48,7 +48,7 @@ export async function openLayout(directory: string, wanted: string | undefined):
 
 /**
  * An archive of images: an OCI layout in a tar, or what `docker save` writes, compressed as a whole
- * or not. It is unpacked into `scratch`, by names that only this function chooses.
+ * or not. It is unpacked into `scratch`, under names that only this function chooses.
  */
 export async function openArchive(
   file: string,
@@ -103,8 +103,8 @@ async function rootOfRefs(reference: string, names: readonly string[], path: (na
 }
 
 /**
- * What `docker save` wrote before it wrote OCI layouts: named by tags, layers known by their
- * uncompressed digests.
+ * The format that `docker save` wrote before OCI layouts: images have tags, and layers are
+ * identified by their uncompressed digests.
  */
 async function savedImage(
   file: string,
@@ -120,13 +120,13 @@ async function savedImage(
       digest: `sha256:${await sha256(path(one.config))}`,
     })),
   );
-  // One image may have several names, each of which may be meant.
+  // One image may have several names, and the operator may use any of them.
   const named = images.flatMap((one) =>
     one.names.length === 0 ? [one] : one.names.map((name) => ({ ...one, names: [name] })),
   );
   const chosen = chooseByName(named, wanted, file);
   const [image] = chosen;
-  // Such an archive does not say for which platform an image is, so one name has one image.
+  // Such an archive does not name the platform of an image, so one name has one image.
   if (chosen.some(({ digest }) => digest !== image?.digest)) throw severalImages(chosen, file);
   if (image === undefined) throw new Refusal('not-found', `${file}: it has no image`);
   const blobs = new Map<string, string>();
@@ -181,7 +181,7 @@ async function unpack(
       if (entry.header.type === 'file') {
         if (count >= maxArchiveFiles)
           throw new Refusal('archive-too-large', `${file}: it has more than ${maxArchiveFiles} files`);
-        // Of two with one name the later counts, as when a tar is unpacked.
+        // Of two files with one name the later one counts, as when a tar is unpacked.
         const path = join(scratch, String(count++));
         await pipeline(entry, createWriteStream(path, { flags: 'wx', mode: 0o600 }));
         files.set(name, path);
@@ -205,7 +205,7 @@ async function unpack(
   return files;
 }
 
-/** Says why, where the reason is known. */
+/** A refusal with the reason, if it is known. */
 function unreadable(file: string, isTar: boolean, cause: unknown): Refusal {
   if (!isRefusal(cause) && isTar)
     return new Refusal('archive-malformed', `${file}: the tar is damaged or cut off`, { cause });

@@ -13,23 +13,23 @@ import { choosePlatform } from './platform.ts';
 
 export type ManifestDocument = Extract<Document, { kind: 'manifest' }>;
 
-/** Indexes below one another; one that lists indexes of its own is all that tools make. */
+/** The depth of nested indexes; tools make at most an index of indexes. */
 const maxIndexDepth = 4;
-/** Docker stops at 127 layers, since its overlays do. */
+/** Docker allows 127 layers, the limit of its overlays. */
 const maxLayers = 512;
 
 export interface FoundManifest {
   readonly document: ManifestDocument;
-  /** What the index calls it. */
+  /** Its name in the index. */
   readonly name?: string;
   readonly tag?: string;
-  /** What its index says that it is for. */
+  /** Its platform in the index. */
   readonly platform?: Platform;
 }
 
 /**
- * From the root through indexes to one manifest; an index of an index is allowed, an endless one is
- * not.
+ * Finds one manifest from the root through indexes; an index of indexes is allowed, an endless
+ * chain is not.
  */
 export async function findManifest(
   source: BlobSource,
@@ -70,7 +70,7 @@ export async function findManifest(
   };
 }
 
-/** A source's own tag, else what its index calls the image, else what the operator calls it. */
+/** The source's own tag, else the image's name in the index, else the operator's name for it. */
 function nameAndTag(
   tag: string | undefined,
   called: readonly string[],
@@ -100,8 +100,8 @@ function chooseManifest(
 ): Descriptor {
   const images = manifests.filter(isImage).map((one) => ({ ...one, names: namesOf(one) }));
   const named = images.filter(({ names }) => names.length > 0);
-  // What has no name beside images that have one belongs to them: signatures and documents that
-  // tools attach.
+  // Documents without a name beside named images belong to these: signatures and attachments of
+  // tools.
   const isDigest = /^sha(256|512):/.test(wanted ?? '');
   const among = named.length > 0 && !isDigest ? named : images;
   const isAsked = named.length > 0 || isDigest;
@@ -120,14 +120,14 @@ function isImage({ artifactType, platform }: Descriptor): boolean {
 
 const configType = /^(|application\/vnd\.(oci\.image\.config\.v1\+json|docker\.container\.image\.v1\+json))$/;
 /**
- * Layers that only a key opens. Of all others the bytes tell, and the digest that the config has of
- * them.
+ * Encrypted layers. All others are identified by their bytes and checked by the digest in the
+ * config.
  */
 const encryptedType = /\+encrypted$/;
 
 /**
- * A registry also holds charts, signatures and layers that only a key opens; and sizes that nobody
- * should begin to download.
+ * Refuses charts, signatures and encrypted layers, which a registry also holds, and layers that are
+ * too large to download.
  */
 function checkKind({ config, layers }: ManifestDocument, reference: string, limits: ArchiveLimits): void {
   const wrong = (at: string, problem: string) =>
@@ -136,7 +136,7 @@ function checkKind({ config, layers }: ManifestDocument, reference: string, limi
     throw wrong('/config/mediaType', `is ${quoted(config.mediaType)}, not the config of an image`);
   }
   if (layers.length > maxLayers)
-    throw wrong('/layers', `has ${layers.length} members, at most ${maxLayers} are taken`);
+    throw wrong('/layers', `has ${layers.length} members, at most ${maxLayers} are allowed`);
   for (const [index, { mediaType, sizeBytes }] of layers.entries()) {
     if (encryptedType.test(mediaType)) {
       throw wrong(`/layers/${index}/mediaType`, `is ${quoted(mediaType)}: the layer is encrypted`);
@@ -144,7 +144,7 @@ function checkKind({ config, layers }: ManifestDocument, reference: string, limi
     if (sizeBytes > limits.maxTarBytes) {
       throw new Refusal(
         'archive-too-large',
-        `${reference}: /layers/${index}/size is ${sizeBytes}, at most ${limits.maxTarBytes} bytes are taken; allow more with --max-unpacked`,
+        `${reference}: /layers/${index}/size is ${sizeBytes}, at most ${limits.maxTarBytes} bytes are allowed; allow more with --max-unpacked`,
       );
     }
   }

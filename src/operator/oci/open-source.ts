@@ -8,9 +8,9 @@ import { openRegistry } from './registry.ts';
 import type { RegistryOptions } from './registry-options.ts';
 
 /**
- * What an operator names: a directory, a file, each with `:NAME` or `@DIGEST` if it has several
- * images, or `docker://…`.
- * @param scratch a path that may be made a directory, for an archive's files
+ * Opens the source that an operator names: a directory or a file, each with `:NAME` or `@DIGEST` if
+ * it has several images, or `docker://…`.
+ * @param scratch path of a directory to make for an archive's files
  * @throws Refusal `not-found`, `usage`, `input-invalid`, `archive-too-large`
  */
 export async function openSource(
@@ -36,8 +36,8 @@ export async function openSource(
 }
 
 /**
- * What skopeo and podman write before a file or directory, as containers-transports(5) lists them.
- * The bytes tell which of these a source is.
+ * Prefixes of skopeo and podman for a file or directory, from containers-transports(5). The kind of
+ * a source is detected from its bytes.
  */
 const fileTransports: readonly string[] = ['oci', 'oci-archive', 'docker-archive'];
 /** Transports of the same list that are not read here, and what to do instead. */
@@ -47,7 +47,7 @@ const otherTransports: Readonly<Record<string, string>> = {
   'containers-storage': 'write the image to a file with "podman save NAME -o FILE"',
 };
 
-/** `images.tar:app:1.0`, `images.tar@sha256:…` → the file that is there, and the rest. */
+/** `images.tar:app:1.0`, `images.tar@sha256:…` → the existing file, and the rest. */
 async function pathAndTag(source: string): Promise<[string, string | undefined]> {
   const [, before, digest] = /^(.+?):?@(sha(?:256|512):[0-9a-f]+)$/.exec(source) ?? [];
   if (before !== undefined && digest !== undefined) {

@@ -19,15 +19,15 @@ const deviceFlags = ['3', '4'];
 
 export interface PlainTarOptions {
   readonly limits: ArchiveLimits;
-  /** Told of each device node that was left out. */
+  /** Called for each device node that was left out. */
   readonly onDevice: (name: string) => void;
 }
 
 /**
- * The same tar as the reader of images takes it. Tools that unpack images also take what that
- * reader refuses: sparse files are expanded, headers of the old form without a mark get one, and
- * device nodes are left out, because the runtime makes an app's /dev. All other bytes pass as they
- * are, so the reader judges them, damaged ones too.
+ * The same tar in the form that the reader of images accepts. Tools that unpack images also accept
+ * what that reader refuses: sparse files are expanded, headers of the old form without a mark get
+ * one, and device nodes are left out, because the runtime makes an app's /dev. All other bytes pass
+ * unchanged, so the reader judges them, including damaged ones.
  */
 export async function* plainTar(
   tar: AsyncIterable<Uint8Array>,
@@ -43,14 +43,14 @@ export async function* plainTar(
 }
 
 /**
- * Returns false where the rest is to be passed on: at the end marker, and where the reader will
- * refuse.
+ * Returns false when the rest must be passed on unchanged: at the end marker, and where the reader
+ * will refuse.
  */
 async function* nextEntry(
   reader: ByteReader,
   { limits, onDevice }: PlainTarOptions,
 ): AsyncGenerator<Buffer, boolean> {
-  /** Extension headers with their bodies, as they came. */
+  /** Extension headers with their bodies, unchanged. */
   const held: Buffer[] = [];
   let records: readonly Record[] = [];
   for (;;) {
@@ -121,7 +121,7 @@ function decoded(block: Buffer, isExtended: boolean): TarBlock | undefined {
   }
 }
 
-/** The headers of the regular file that a sparse one is. */
+/** The headers of the regular file that a sparse file expands to. */
 function sparseHeaders(
   records: readonly Record[],
   block: Buffer,
@@ -150,9 +150,9 @@ function sparseHeaders(
 }
 
 /**
- * Headers of before ustar (Unix version 7) have a checksum and no mark; a directory is an entry
- * whose name ends with a slash. GNU tar writes numbers of devices into them, which are not part of
- * that form. Where ustar has its prefix they have nothing.
+ * Adds the mark to headers older than ustar (Unix version 7), which have a checksum and no mark; a
+ * directory is an entry whose name ends with a slash. GNU tar writes numbers of devices into them,
+ * which are not part of that form. They are zero where ustar has its prefix.
  */
 function withMark(block: Buffer): Buffer {
   const isZero = (from: number, to: number) => block.subarray(from, to).every((byte) => byte === 0);
@@ -169,7 +169,7 @@ function withChecksum(block: Buffer): Buffer {
   return block;
 }
 
-/** A device 0:0 hides a file of an overlay's lower layer: left out, the file would come back. */
+/** A device 0:0 hides a file of an overlay's lower layer: without it, the file would reappear. */
 function isOverlayWhiteout(block: Buffer): boolean {
   return /^[0 \0]{16}$/.test(block.toString('latin1', 329, 345));
 }

@@ -4,12 +4,13 @@ import type { Descriptor, Platform } from './documents.ts';
 
 /**
  * Architectures of OCI (names of Go, with a variant) and of appc (the table of
- * schema/types/labels.go). A 32-bit ARM without a variant is v7, as containerd has it; the table of
- * the appc reference, which takes it for v6, is older than that habit.
+ * schema/types/labels.go). A 32-bit ARM without a variant is v7, as in containerd; the table of the
+ * appc reference, where it is v6, is older than that convention.
  */
 const architectures: readonly (readonly [architecture: string, variants: readonly string[], appc: string])[] =
   [
-    // What v2 to v4 use beyond v1 shows on the device, and so with v8.1 and later of ARM.
+    // Whether a processor supports v2 to v4 shows only on the device; likewise v8.1 and later of
+    // ARM.
     ['amd64', ['', 'v1', 'v2', 'v3', 'v4'], 'amd64'],
     ['386', ['', 'sse2', 'softfloat'], 'i386'],
     [
@@ -19,10 +20,10 @@ const architectures: readonly (readonly [architecture: string, variants: readonl
     ],
     ['arm', ['v7', ''], 'armv7l'],
     ['arm', ['v6'], 'armv6l'],
-    // Programs for ARMv5 run on ARMv6, for which appc's lowest name is.
+    // Programs for ARMv5 run on ARMv6, the lowest ARM with a name in appc.
     ['arm', ['v5'], 'armv6l'],
-    // 32-bit programs for ARMv8, for which appc has no name of its own: what they use beyond ARMv7
-    // shows on the device.
+    // appc has no name for 32-bit programs for ARMv8: whether they need more than ARMv7 shows only
+    // on the device.
     ['arm', ['v8'], 'armv7l'],
     ['ppc64le', ['', 'power8', 'power9', 'power10'], 'ppc64le'],
     ['ppc64', [''], 'ppc64'],
@@ -51,7 +52,10 @@ const aliases: ReadonlyMap<string, readonly [architecture: string, variant: stri
   ['ppc64el', ['ppc64le', '']],
 ]);
 
-/** By the names of the table above: without a `v` that was left out, and in lower case. */
+/**
+ * The platform with the names of the table above: lower case, aliases resolved, and `v` before the
+ * number of a variant.
+ */
 function normal({ os, architecture, variant }: Platform): Platform {
   const lower = architecture.toLowerCase();
   const [name, own] = aliases.get(lower) ?? [lower, ''];
@@ -74,7 +78,7 @@ function rowOf(platform: Platform): Row | undefined {
 /**
  * The value of the `arch` label.
  * @param what the image, in messages
- * @throws Refusal `image-arch-mismatch` for a platform that appc has no name for
+ * @throws Refusal `image-arch-mismatch` for a platform without a name in appc
  */
 export function appcArchitecture(what: string, platform: Platform): string {
   const found = rowOf(platform);
@@ -88,10 +92,10 @@ export function appcArchitecture(what: string, platform: Platform): string {
 }
 
 /**
- * What an image is for: its config says it, its index adds the variant, which configs of older
+ * The platform of an image, from its config. The index adds the variant, which configs of older
  * tools leave out.
  * @param what the image, in messages
- * @param wanted what the operator asked for
+ * @param wanted the platform that the operator requested
  * @throws Refusal `image-arch-mismatch` when they contradict each other
  */
 export function platformOf(
@@ -122,12 +126,12 @@ export function platformOf(
   return full;
 }
 
-/** What the config leaves out, its index says, or the operator. */
+/** Fills what the config leaves out from the index, then from the operator's request. */
 function filled(config: Platform, index: Platform | undefined, wanted: Platform | undefined): Platform {
   const sources = [config, index, wanted].filter((one) => one !== undefined);
   const architecture = sources.map((one) => one.architecture).find((name) => name !== '') ?? '';
   const os = sources.map((one) => one.os).find((name) => name !== '') ?? 'linux';
-  // What the operator wants says of the variant only where nobody else says anything.
+  // The request determines the variant only if neither config nor index names an architecture.
   const saying =
     config.architecture === '' && index === undefined ? sources : sources.filter((one) => one !== wanted);
   const isOf = (one: Platform) => normal(one).architecture === normal({ ...one, architecture }).architecture;
@@ -135,7 +139,7 @@ function filled(config: Platform, index: Platform | undefined, wanted: Platform 
   return { os, architecture, variant };
 }
 
-/** The platform of OCI for labels of appc; undefined where there is none. */
+/** The platform of OCI for labels of appc; undefined if there is none. */
 export function ociPlatform(os: string, arch: string): Platform | undefined {
   const found = architectures.find(([, , appc]) => appc === arch);
   if (found === undefined) return undefined;
@@ -171,11 +175,11 @@ export function formatPlatform({ os, architecture, variant }: Platform): string 
 }
 
 /**
- * The one manifest of an index for `wanted`: exactly that, or else the same architecture by its
+ * The one manifest of an index for `wanted`: an exact match, or else the same architecture by its
  * appc name, so that `arm64` finds `arm64/v8`.
  * @param what the image, in messages
- * @throws Refusal `not-found` with what there is, `usage` when several fit, or there are several
- *   and none was asked for
+ * @throws Refusal `not-found` with the available platforms, `usage` when several fit, or when there
+ *   are several and none was requested
  */
 export function choosePlatform(
   manifests: readonly Descriptor[],
@@ -191,7 +195,9 @@ export function choosePlatform(
   if (only !== undefined && isAlone && (wanted === undefined || only.platform === undefined)) return only;
   const there = images
     .map(({ platform, digest }) =>
-      platform ? quoted(formatPlatform(platform)) : `@${digest.slice(0, 19)}, which does not say for which`,
+      platform
+        ? quoted(formatPlatform(platform))
+        : `@${digest.slice(0, 19)}, which does not name its platform`,
     )
     .join(', ');
   if (wanted === undefined) {
@@ -200,7 +206,7 @@ export function choosePlatform(
     throw new Refusal(
       'usage',
       isKnown
-        ? `${what}: the image is there for several platforms (${there}); ${how}`
+        ? `${what}: the image is available for several platforms (${there}); ${how}`
         : `${what}: there are several images (${there}); ${how}`,
     );
   }
@@ -218,7 +224,7 @@ export function choosePlatform(
   if (found === undefined) {
     throw new Refusal(
       'not-found',
-      `${what}: the image is not there for ${formatPlatform(wanted)}, but for ${there || 'nothing'}`,
+      `${what}: the image is not available for ${formatPlatform(wanted)}, but for ${there || 'nothing'}`,
     );
   }
   if (more.some(({ digest }) => digest !== found.digest)) {

@@ -3,11 +3,11 @@ import { Refusal } from '../../core/refusal/index.ts';
 const nameOfImage = 'org.opencontainers.image.ref.name';
 
 /**
- * The index of a layout of before image-spec 1.0.0-rc5, which had no index.json but a file for each
- * name below refs/, with the descriptor of a manifest (image-layout.md of 1.0.0-rc4). "acbuild
+ * The index of a layout older than image-spec 1.0.0-rc5, which has no index.json but a file for
+ * each name below refs/, with the descriptor of a manifest (image-layout.md of 1.0.0-rc4). "acbuild
  * begin --build-mode=oci" 0.4 writes such a layout (containers/build#292).
  *
- * @param refs what the files hold, by name
+ * @param refs contents of the files, by name
  * @param what names the layout
  */
 export function indexOfRefs(refs: ReadonlyMap<string, Uint8Array>, what: string): Buffer {

@@ -8,8 +8,8 @@ const maxTokenBytes = 64 * 1024;
 
 /**
  * Answers a challenge: Bearer with a token of the server that it names, Basic with the credentials.
- * Of several it takes the one that it can answer, Bearer first, as registries that offer both mean
- * it.
+ * Of several, it answers one that it supports, with precedence for Bearer, as registries that offer
+ * both expect.
  * @param field `WWW-Authenticate`
  */
 export async function authorize(
@@ -34,7 +34,7 @@ export async function authorize(
     const schemes = challenges.map(({ scheme }) => scheme).join(', ');
     throw new Refusal(
       'download-failed',
-      `${shown}: ${host} asks for an authentication that is not supported (${schemes || 'none named'})`,
+      `${shown}: ${host} requests an authentication that is not supported (${schemes || 'none named'})`,
     );
   }
   const parameters = bearer?.parameters ?? new Map<string, string>();
@@ -43,13 +43,13 @@ export async function authorize(
   const url = new URL(realm);
   const isSafe = url.protocol === 'https:' || (plainHttp && url.protocol === 'http:');
   if (!isSafe)
-    throw new Refusal('download-failed', `${shown}: its token server is not asked over ${url.protocol}`);
+    throw new Refusal('download-failed', `${shown}: its token server is not used over ${url.protocol}`);
   const service = parameters.get('service');
   if (service !== undefined) url.searchParams.set('service', service);
   url.searchParams.set('scope', `repository:${repository}:pull`);
   const proof = basic === undefined ? {} : { authorization: basic };
   const answer = await askOnce(http, url, proof, `${shown}: its token server`);
-  // A redirect is no token, too: it could lead past the check of the address.
+  // A redirect is refused, too: it could bypass the check of the address.
   if (!isSuccess(answer)) {
     answer.body.destroy();
     throw new Refusal('download-failed', `${shown}: its token server ${url.host} answered ${answer.status}`);
@@ -63,7 +63,7 @@ export async function authorize(
     token = undefined;
   }
   if (typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token)) {
-    throw new Refusal('download-failed', `${shown}: its token server ${url.host} gave no token`);
+    throw new Refusal('download-failed', `${shown}: its token server ${url.host} returned no token`);
   }
   return `Bearer ${token}`;
 }

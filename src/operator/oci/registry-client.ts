@@ -6,15 +6,15 @@ import { formatReference, type RegistryReference } from './registry-reference.ts
 
 const maxRedirects = 5;
 /**
- * How often in a row a registry may say "later", and how long in all: a person waits for the
- * command.
+ * How often a registry may answer 429 to a request, and how long each wait may be: a person waits
+ * for the command.
  */
 const maxWaits = 5;
 const maxDelayMs = 120_000;
 
 /**
- * Asks one registry for what belongs to one image (distribution-spec 1.1), with the token that it
- * wants to see.
+ * Requests the documents and blobs of one image from one registry (distribution-spec 1.1), with the
+ * token that it requires.
  */
 export class RegistryClient {
   readonly #reference: RegistryReference;
@@ -31,9 +31,9 @@ export class RegistryClient {
   }
 
   /**
-   * The answer to `path` below the repository, always one of success.
-   * @param from the first byte that is wanted: a registry that knows ranges answers 206, others
-   *   send all
+   * The successful answer to `path` below the repository.
+   * @param from the first byte to send: a registry that supports ranges answers 206, others send
+   *   all
    * @throws Refusal `not-found` for 404, else `download-failed`
    */
   async ask(path: string, accept: string, from = 0): Promise<Answer> {
@@ -46,7 +46,7 @@ export class RegistryClient {
       body.destroy();
       const isOwn = url.host === this.#reference.host;
       if (status === 401 && isOwn && !hasAuthorized) {
-        // Tokens run out while a large image is read, so each request may ask for a new one.
+        // Tokens expire while a large image is read, so each request may get a new one.
         hasAuthorized = true;
         const challenge = body.headers['www-authenticate'] ?? '';
         this.#authorization = await authorize(challenge, this.#shown, this.#reference, this.#options);
@@ -58,7 +58,7 @@ export class RegistryClient {
     }
   }
 
-  /** Sends one request and follows redirects; what proves who one is goes to the registry alone. */
+  /** Sends one request and follows redirects; the authorization is sent to the registry only. */
   async #send(first: URL, accept: string, from: number): Promise<Answer> {
     let url = first;
     for (let redirects = 0; ; redirects++) {
@@ -85,7 +85,9 @@ export class RegistryClient {
     }
   }
 
-  /** Grants `Retry-After` (RFC 9110 §10.2.3): seconds, or a date; without one, longer each time. */
+  /**
+   * Waits for `Retry-After` (RFC 9110 §10.2.3): seconds, or a date; without one, longer each time.
+   */
   async #wait(retryAfter: string | undefined, waits: number): Promise<void> {
     const { clock, onWait } = this.#options;
     const delayMs = waitOf(retryAfter, clock.nowMs()) ?? 1000 * 2 ** waits;
@@ -103,7 +105,7 @@ export class RegistryClient {
     if (status === 404) return new Refusal('not-found', `${this.#shown}: ${host} has no ${path.slice(1)}`);
     const account =
       this.#options.credentials === undefined
-        ? '; it may want an account, see --credentials'
+        ? '; it may require an account, see --credentials'
         : '; the account of --credentials may not have this image';
     const advice: Readonly<Record<number, string>> = {
       401: account,
@@ -119,7 +121,7 @@ export class RegistryClient {
   }
 }
 
-/** Milliseconds; undefined for a header that is not there or cannot be read. */
+/** Milliseconds; undefined for a missing or invalid header. */
 function waitOf(retryAfter: string | undefined, nowMs: number): number | undefined {
   if (retryAfter === undefined) return undefined;
   if (/^\d{1,9}$/.test(retryAfter)) return Number(retryAfter) * 1000;

@@ -5,20 +5,20 @@ export interface RegistryOptions {
   /** `http` in place of `https`, for registries on this machine and in a closed network. */
   readonly plainHttp: boolean;
   /**
-   * For registries that ask who one is; sent to the registry and to the token server that it names,
-   * if that is https.
+   * For registries that require authentication; sent to the registry, or to the token server that
+   * it names if that is https.
    */
   readonly credentials?: { readonly user: string; readonly password: string };
   readonly http: RegistryHttp;
   readonly clock: Pick<Clock, 'nowMs' | 'sleep'>;
-  /** Told before the registry's wish to be asked later is granted. */
+  /** Called before a wait that the registry requested. */
   readonly onWait?: (delayMs: number) => void;
 }
 
 /** The way to a registry, through whatever proxy. */
 export interface RegistryHttp {
   /**
-   * One GET; a redirect is not followed, and any status is an answer.
+   * One GET; redirects are not followed, and any status is an answer.
    *
    * @param patienceMs how long the head may take, and each pause of the body
    * @throws Refusal `download-failed` when no answer came

@@ -37,7 +37,7 @@ export function parseRegistryReference(text: string): RegistryReference {
   return { host, repository, tag, ...(digest === undefined ? {} : { digest }) };
 }
 
-/** The reference as it stands in messages. */
+/** The reference for messages. */
 export function formatReference({ host, repository, tag, digest }: RegistryReference): string {
   return `docker://${host}/${repository}${digest === undefined ? `:${tag}` : `@${digest.slice(0, 19)}`}`;
 }

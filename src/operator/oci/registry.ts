@@ -7,7 +7,7 @@ import { RegistryClient } from './registry-client.ts';
 import type { RegistryOptions } from './registry-options.ts';
 import { formatReference, type RegistryReference } from './registry-reference.ts';
 
-/** What is asked for, the manifests of OCI and of Docker (image-spec, media-types.md). */
+/** The accepted types, manifests of OCI and of Docker (image-spec, media-types.md). */
 const accepted = [
   'application/vnd.oci.image.index.v1+json',
   'application/vnd.oci.image.manifest.v1+json',
@@ -45,12 +45,12 @@ export function openRegistry(reference: RegistryReference, options: RegistryOpti
   };
 }
 
-/** Answers of which one blob may be put together. */
+/** How many answers may make up one blob. */
 const maxAnswers = 5;
 
 /**
- * The bytes of a blob over connections that break: its digest, which the reader checks, names them,
- * whatever answer they come in.
+ * The bytes of a blob across broken connections. The reader checks the digest, so the bytes may
+ * come from several answers.
  */
 async function* continued(
   first: Answer,

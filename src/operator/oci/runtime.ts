@@ -12,7 +12,7 @@ import type { ImageConfig } from './documents.ts';
 import { convertHealthCheck } from './health-check.ts';
 import { signalName } from './stop-signal.ts';
 
-/** What an image of either kind is to run; the JSON of an `app` (aci.md#image-manifest-schema). */
+/** The app of an image of either kind; the JSON of an `app` (aci.md#image-manifest-schema). */
 export interface AppDraft {
   readonly exec: readonly string[];
   readonly user: string;
@@ -28,25 +28,27 @@ export interface AppDraft {
 export interface ConvertedRuntime {
   readonly app?: AppDraft;
   readonly annotations: readonly { readonly name: string; readonly value: string }[];
-  /** What has no place in an App Container Image, in words. */
+  /** What an App Container Image cannot express, in words. */
   readonly warnings: readonly string[];
 }
 
 /** wherry's annotations for what the specification leaves open. */
 export const stopSignalAnnotation = 'wherry/stop-signal';
-/** Docker's health check, kept for the way back; devices run the probe that it was made into. */
+/**
+ * Docker's health check, kept for the conversion back to OCI; devices run the probe made from it.
+ */
 export const healthcheckAnnotation = 'wherry/oci-healthcheck';
 /** How many words of `exec` were the entrypoint. */
 export const entrypointAnnotation = 'wherry/oci-entrypoint-length';
 /**
- * The group that the image's account files gave to a user without one; on the way back it is left
- * out again.
+ * The group that the image's account files gave to a user without one; the conversion back omits
+ * it.
  */
 export const defaultGroupAnnotation = 'wherry/oci-default-group';
 
 /**
- * How many words of the image's `exec` are what it always runs, and not the command that a pod may
- * replace: all of them in an image that was never one of OCI.
+ * How many words of the image's `exec` are the entrypoint and not the command that a pod may
+ * replace: all of them in an image that was not converted from OCI.
  */
 export function entrypointLength({ app, annotations }: ImageManifest): number {
   const words = app?.exec.length ?? 0;
@@ -57,8 +59,8 @@ export function entrypointLength({ app, annotations }: ImageManifest): number {
 const environmentName = /^[A-Za-z_][A-Za-z_0-9.-]*$/;
 
 /**
- * The app of a config. Labels go to `userAnnotations`, which take any key and which nobody
- * interprets.
+ * The app of a config. Labels go to `userAnnotations`, which accept any key and are not
+ * interpreted.
  */
 export function runtimeOf(config: ImageConfig, files: AccountFiles): ConvertedRuntime {
   const warnings: string[] = [];
@@ -81,7 +83,7 @@ export function runtimeOf(config: ImageConfig, files: AccountFiles): ConvertedRu
     warnings.push(...probe.warnings);
   }
   const exec = [...config.entrypoint, ...config.command];
-  if (exec.length === 0) warnings.push('it has no command; a pod that uses it must say what to run');
+  if (exec.length === 0) warnings.push('it has no command; a pod that uses it must specify what to run');
   if (isBare(config)) return { annotations, warnings };
   if (config.command.length > 0) {
     annotations.push({ name: entrypointAnnotation, value: String(config.entrypoint.length) });
@@ -105,27 +107,27 @@ export function runtimeOf(config: ImageConfig, files: AccountFiles): ConvertedRu
   };
 }
 
-/** Whether a config says nothing of a process: that of a mere collection of files. */
+/** Whether a config describes no process, as for an image with files only. */
 function isBare(config: ImageConfig): boolean {
   const { entrypoint, command, environment: env, volumes, exposedPorts, labels } = config;
   const said = [...entrypoint, ...command, ...env, ...volumes, ...exposedPorts, ...Object.keys(labels)];
   return said.length === 0 && config.user === '' && config.workingDirectory === '';
 }
 
-/** A path as it stands in the app's root: absolute, without `..` and a slash at the end. */
+/** A path in the app's root: absolute, without `..` and without a slash at the end. */
 function inRoot(path: string): string {
   const normal = posix.normalize(`/${path}`);
   return normal.length > 1 && normal.endsWith('/') ? normal.slice(0, -1) : normal;
 }
 
-/** The last of doubled names counts, as for a process that gets them. */
+/** Of duplicate names the last one counts. */
 function environment(pairs: readonly string[], warnings: string[]): { name: string; value: string }[] {
   const variables = new Map<string, string>();
   for (const pair of pairs) {
     const at = pair.indexOf('=');
     const name = at < 0 ? pair : pair.slice(0, at);
     if (!environmentName.test(name)) {
-      warnings.push(`its environment has a name that is none: ${JSON.stringify(name)}`);
+      warnings.push(`its environment has an invalid name: ${JSON.stringify(name)}`);
       continue;
     }
     variables.set(name, at < 0 ? '' : pair.slice(at + 1));
@@ -169,7 +171,7 @@ function uniqueName(text: string, otherwise: string, taken: Set<string>): string
   return name;
 }
 
-/** The members of `config` in an OCI image's config for an app, the way back of `runtimeOf`. */
+/** The members of `config` in an OCI image's config for an app, the reverse of `runtimeOf`. */
 export function configOf(
   app: AppDraft,
   annotation: (name: string) => string | undefined,

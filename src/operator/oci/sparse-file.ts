@@ -2,9 +2,9 @@ import { Refusal } from '../../core/refusal/index.ts';
 import { BLOCK, natural } from '../../image/tar/index.ts';
 import type { ByteReader } from './byte-reader.ts';
 
-/** Where the bytes of a file with holes lie (GNU tar manual, "Storing Sparse Files"). */
+/** The positions of the data of a file with holes (GNU tar manual, "Storing Sparse Files"). */
 export interface SparseMap {
-  /** The file's own name, where the header has another. */
+  /** The name of the file, if the header has another. */
   readonly name?: string;
   /** Of the file, holes included. */
   readonly sizeBytes: number;
@@ -20,14 +20,14 @@ interface Region {
 
 type Records = readonly { readonly key: string; readonly value: Buffer }[];
 
-/** Bytes of a map that lies in the body. */
+/** The largest map in a body, in bytes. */
 const maxMapBytes = 16 * 1024 * 1024;
 
 const zeros = Buffer.alloc(64 * 1024);
 
 /**
  * The map of a sparse file in one of the PAX forms: 0.0 and 0.1 keep it in the header, 1.0 in the
- * body. Undefined for an entry that is not one.
+ * body. Undefined for an entry that is not sparse.
  * @param storedBytes of the body
  */
 export async function sparseMap(

@@ -22,9 +22,9 @@ const firstRealTime = 34;
 const lastRealTime = 64;
 
 /**
- * A signal as `wherry/stop-signal` has it, such as `SIGQUIT` or `SIGRTMIN+3`. Docker takes numbers
- * too, and names without SIG.
- * @returns undefined for what is no signal, or none that ends a process in order
+ * The value of `wherry/stop-signal` for a signal, such as `SIGQUIT` or `SIGRTMIN+3`. Docker also
+ * accepts numbers, and names without SIG.
+ * @returns undefined for an unknown signal, or one that does not stop a process in an orderly way
  */
 export function signalName(text: string): string | undefined {
   const name = text.toUpperCase().replace(/^SIG/, '');

@@ -29,8 +29,9 @@ export interface WrittenOciImage {
 }
 
 /**
- * Writes an App Container Image as an OCI layout with one layer. Dependencies have no place there.
- * @throws Refusal `not-found`, `archive-…`, `image-…`, `input-invalid` when the output is there
+ * Writes an App Container Image as an OCI layout with one layer. An image with dependencies is
+ * refused.
+ * @throws Refusal `not-found`, `archive-…`, `image-…`, `input-invalid` when the output exists
  *   already
  */
 export async function toOci(options: ToOciOptions): Promise<WrittenOciImage> {
@@ -48,8 +49,7 @@ export async function toOci(options: ToOciOptions): Promise<WrittenOciImage> {
   if (isThere) throw new Refusal('input-invalid', `${output} is there already`);
   await statImage(options.file);
   return await withScratch(output, async (scratch) => {
-    // The directory itself is for this user alone; what becomes the output is as others make
-    // theirs.
+    // The scratch directory is for this user only; the output gets the usual permissions.
     const layout = join(scratch, 'layout');
     const written = await writeLayout(options, layout);
     if (output.endsWith('.tar')) await writeOutput(output, (path) => packDirectory(layout, path));
@@ -65,7 +65,7 @@ async function writeLayout(options: ToOciOptions, layout: string): Promise<Writt
   if (manifest.dependencies.length + manifest.pathWhitelist.length > 0) {
     throw new Refusal(
       'input-invalid',
-      `${options.file} has dependencies or a path whitelist, which OCI images do not know; convert what "wherry image render" makes of it`,
+      `${options.file} has dependencies or a path whitelist, which OCI images do not have; convert the output of "wherry image render"`,
     );
   }
   const config = await writeBlob(
@@ -110,7 +110,7 @@ async function writeLayer(
     (gzip) => hashing(gzip, compressed),
     createWriteStream(path),
   );
-  writing.catch(() => undefined); // told below, or by the writer
+  writing.catch(() => undefined); // reported below, or by the writer
   const sink = new BatchedSink(tar, 'the layer');
   const writer = new TarWriter(sink);
   try {
@@ -196,7 +196,7 @@ async function writeBlob(blobs: string, mediaType: string, document: object): Pr
   return { mediaType, digest: `sha256:${digest}`, size: bytes.length };
 }
 
-/** The layout as one file, always the same for the same layout. */
+/** Packs the layout into one file; the same layout gives the same file. */
 async function packDirectory(directory: string, output: string): Promise<void> {
   const archive = pack();
   const writing = pipeline(archive, createWriteStream(output));
@@ -212,6 +212,7 @@ async function packDirectory(directory: string, output: string): Promise<void> {
     }
     archive.finalize();
   })();
-  // The file first: when it cannot be written, what fills it only knows that it was closed.
+  // The file first: when it cannot be written, its error has the reason, and that of the packing
+  // only that the stream was closed.
   await Promise.all([writing, packing]);
 }

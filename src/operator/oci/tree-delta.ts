@@ -1,21 +1,21 @@
 import { type Directory, impliedMeta, type Leaf, type Meta } from '../../image/tree/index.ts';
 
-/** What must be laid over one tree to come to another. */
+/** The difference between two trees, as a tree to lay over the first. */
 export interface TreeDelta {
   /**
    * New and changed files, and the directories that lead to them, as they are in the tree above.
    */
   readonly tree: Directory;
-  /** Paths such as `/srv/old` that laying over does not take away, without what lies below them. */
+  /** Paths such as `/srv/old` that must be removed, without the paths below them. */
   readonly removed: readonly string[];
   /** Whether both trees are the same. */
   readonly isEmpty: boolean;
 }
 
 /**
- * What to lay over `before`, or over nothing, to come to `after`. Files are compared as values: one
- * that nobody touched is the same in both. A file that has a new name is there with all its names,
- * because a hard link cannot lead into another archive.
+ * The tree to lay over `before`, or over nothing, to get `after`. Files are compared by identity:
+ * an unchanged file is the same value in both. A file with a new name is included with all its
+ * names, because a hard link cannot point into another archive.
  */
 export function treeDelta(before: Directory | undefined, after: Directory): TreeDelta {
   const carried = newlyNamed(before, after);
@@ -40,7 +40,7 @@ export function treeDelta(before: Directory | undefined, after: Directory): Tree
   const tree = differing(before, after, '');
   const isBare = before === undefined && after.children.size === 0 && isSameMeta(after.meta, impliedMeta);
   return {
-    // An archive has a root in any case.
+    // An archive always has a root.
     tree: tree ?? { ...after, children: new Map() },
     removed: removed.sort(byBytes),
     isEmpty: (tree === undefined || isBare) && removed.length === 0,
@@ -48,7 +48,7 @@ export function treeDelta(before: Directory | undefined, after: Directory): Tree
 }
 
 /**
- * Every path of a tree, as a path whitelist has it ("complete and absolute set", aci.md), parents
+ * Every path of a tree, as for a path whitelist ("complete and absolute set", aci.md), parents
  * before children.
  */
 export function pathsOf(tree: Directory): readonly string[] {
@@ -61,7 +61,7 @@ function byBytes(one: string, other: string): number {
   return Buffer.compare(Buffer.from(one), Buffer.from(other));
 }
 
-/** Files that have a name in `after` which they have not in `before`. */
+/** Files with a name in `after` that they do not have in `before`. */
 function newlyNamed(before: Directory | undefined, after: Directory): ReadonlySet<Leaf> {
   const found = new Set<Leaf>();
   const visit = (old: Directory | undefined, now: Directory): void => {

@@ -3,8 +3,9 @@ import { type ArchiveLimits, BLOCK, checksum } from '../../image/tar/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 
 /**
- * A tar without its compression, which is found by the first bytes whatever a media type or a file
- * name says. A tar needs no mark: its checksum proves a header, and a tar without entries has none.
+ * A tar without its compression, which is detected from the first bytes, regardless of media type
+ * and file name. A tar needs no mark: its checksum proves a header, and a tar without entries has
+ * none.
  *
  * Throws refusals while it is iterated: `archive-too-large` for more than `maxTarBytes`,
  * `archive-malformed` and `archive-compression-unsupported` for other bytes, and those of
@@ -31,7 +32,7 @@ export async function* uncompressed(
   }
 }
 
-/** First bytes, as file(1) knows them, of what is not supported. */
+/** First bytes of unsupported formats, from file(1). */
 const otherMagics: readonly (readonly [name: string, hex: string])[] = [
   ['lz4', '04224d18'],
   ['lzip', '4c5a4950'],
@@ -42,7 +43,7 @@ const otherMagics: readonly (readonly [name: string, hex: string])[] = [
   ['7-zip', '377abcaf271c'],
 ];
 
-/** The checksum of a tar header would be the wrong thing to speak of. */
+/** A message about the checksum of a tar header would mislead. */
 function unknownBytes(head: Buffer): Refusal {
   const [name] = otherMagics.find(([, hex]) => head.toString('hex').startsWith(hex)) ?? [];
   const supported = 'gzip, bzip2, xz and zstd are supported';
@@ -51,7 +52,7 @@ function unknownBytes(head: Buffer): Refusal {
     : new Refusal('archive-compression-unsupported', `it is compressed with ${name}; ${supported}`);
 }
 
-/** What to say of an image that unpacks to more than is allowed. */
+/** The refusal of an image that unpacks to more than is allowed. */
 export function tooLarge(maxBytes: number): Refusal {
   return new Refusal(
     'archive-too-large',
@@ -60,8 +61,8 @@ export function tooLarge(maxBytes: number): Refusal {
 }
 
 /**
- * A name may begin like a compressed file: "BZh" is that of bzip2. The checksum of a whole header
- * tells.
+ * A file name in a tar may begin like a compressed file, such as "BZh" of bzip2. The checksum of a
+ * whole header decides.
  */
 function isTarHeader(head: Buffer): boolean {
   if (head.length < BLOCK) return false;
@@ -69,9 +70,7 @@ function isTarHeader(head: Buffer): boolean {
   return said !== undefined && parseInt(said, 8) === checksum(head.subarray(0, BLOCK));
 }
 
-/**
- * Zstandard allows frames of other data before its own (RFC 8878 §3.1.2): 0x184D2A50 to 0x184D2A5F.
- */
+/** Zstandard allows skippable frames before its own (RFC 8878 §3.1.2): 0x184D2A50 to 0x184D2A5F. */
 function isSkippable(head: Buffer): boolean {
   return head.length >= 4 && (head.readUInt32LE(0) & 0xfffffff0) === 0x184d2a50;
 }

@@ -15,8 +15,8 @@ import { Refusal } from '../../core/refusal/index.ts';
 
 /**
  * Every file that an enrolment may write, with its permissions, in the order in which they are put
- * in place. The configuration is the last one: wherryd does not start without it, so a device is
- * enrolled when it is there.
+ * in place. The configuration is last: wherryd does not start without it, so a device with this
+ * file is enrolled completely.
  */
 export const enrolmentFiles = {
   '/etc/wherry/trust/root.cbor': 0o644,
@@ -45,7 +45,7 @@ export const maxBundleBytes = 1 << 20;
 export const isEnrolmentPath = (path: string): path is EnrolmentPath => Object.hasOwn(enrolmentFiles, path);
 
 const enrolmentPath: Reader<EnrolmentPath> = parsed(text(128), (path) => {
-  // Else a bundle could place any file on the device. Units are made where the tree is.
+  // Otherwise a bundle could place any file on the device. Units are not part of a bundle.
   if (!isEnrolmentPath(path) || !path.startsWith('/etc/wherry/'))
     throw new CborError('not a file of an enrolment');
   return path;
@@ -58,7 +58,7 @@ const bundle = map({
   files: list(map({ path: enrolmentPath, content: bytes(maxFileBytes) }), { min: 1, max: 16 }),
 });
 
-/** The bundle as bytes. It holds the private key of the device for its broker. */
+/** The bundle as bytes. It may contain the private key of the device for its broker. */
 export function encodeBundle({ fleet, device, files }: EnrolmentBundle): Uint8Array {
   return encodeCbor({
     format: 1,

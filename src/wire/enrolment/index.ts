@@ -1,6 +1,6 @@
 /**
- * What makes a machine a device of a fleet: which files, with which permissions, and the bundle
- * that carries them. No I/O.
+ * The files that make a machine a device of a fleet, their permissions, and the bundle that carries
+ * them. No I/O.
  */
 export {
   decodeBundle,

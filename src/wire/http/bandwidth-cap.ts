@@ -1,19 +1,17 @@
 import type { Clock } from '../../core/ports/index.ts';
 
-/**
- * A token bucket: how many bytes may be taken at once, as of a monotonic time. Below zero is debt.
- */
+/** A token bucket: how many bytes may be taken at a monotonic time. A negative number is a debt. */
 export interface Bucket {
   readonly bytes: number;
   readonly atMs: number;
 }
 
 /**
- * Takes `bytes` out of a bucket that fills at `bytesPerSecond` and holds what one second brings, so
- * that a pause of the sender is not made up for by more than that. More may be taken than is there;
- * who did must wait until the debt is paid.
+ * Takes `bytes` out of a bucket that fills at `bytesPerSecond` and holds at most the bytes of one
+ * second, which bounds the burst after a pause of the sender. More may be taken than the bucket
+ * holds; the caller must then wait until the debt is paid.
  *
- * @returns the bucket then, and how long to wait from `nowMs` on
+ * @returns the new bucket, and how long to wait from `nowMs` on
  */
 export function takeFrom(
   bucket: Bucket,
@@ -31,12 +29,12 @@ export function takeFrom(
 
 const minPieceBytes = 1024;
 const maxPieceBytes = 256 * 1024;
-/** So many pieces a second at least, so that a server that is kept waiting sees its bytes go. */
+/** The least number of pieces per second, so that a throttled server still sees progress. */
 const piecesPerSecond = 4;
 
 /**
- * Keeps the bytes of a whole pull, over all its connections, below a rate. The reader waits before
- * it reads on; what it does not read fills the buffers up to the sender, which TCP then holds back.
+ * Limits the rate of a whole pull, over all its connections. The reader waits before it continues;
+ * unread bytes fill the buffers, and TCP then slows the sender.
  */
 export class BandwidthCap {
   readonly #bytesPerSecond: number;
@@ -56,8 +54,8 @@ export class BandwidthCap {
   }
 
   /**
-   * Waits as long as `bytes` that were read are too many; not at all when they are to be paid for
-   * by the next.
+   * Accounts for `bytes` that were read and waits until the debt is paid; with `later`, the next
+   * call waits for it.
    */
   async take(bytes: number, payment: 'now' | 'later' = 'now'): Promise<void> {
     const taken = takeFrom(this.#bucket, bytes, this.#clock.monotonicMs(), this.#bytesPerSecond);
@@ -66,7 +64,7 @@ export class BandwidthCap {
   }
 }
 
-/** How much is read at a time under a cap; 0 is none. */
+/** How many bytes are read at a time under a cap; 0 means no cap. */
 export function cappedPieceBytes(bytesPerSecond: number): number {
   if (bytesPerSecond === 0) return maxPieceBytes;
   return Math.min(maxPieceBytes, Math.max(minPieceBytes, Math.floor(bytesPerSecond / piecesPerSecond)));

@@ -1,9 +1,9 @@
 import type { Readable } from 'node:stream';
 
 /**
- * Reads a body in large pieces however small the network's are: on a slow processor the work per
- * piece, not per byte, is what a download costs. When the body breaks, what had come is delivered
- * before the error.
+ * Reads a body in large pieces, however small those of the network are: on a slow processor a
+ * download costs work per piece, not per byte. When the body breaks, the received bytes are
+ * delivered before the error.
  */
 export class BodyPieces {
   readonly #body: Readable;
@@ -29,7 +29,7 @@ export class BodyPieces {
     });
   }
 
-  /** How many bytes have come, delivered or not. */
+  /** How many bytes have arrived, delivered or not. */
   get arrivedBytes(): number {
     return this.#delivered + this.#body.readableLength;
   }

@@ -16,7 +16,7 @@ import { Credentials, type Credential } from './credentials.ts';
  * password = "secret"
  * ```
  *
- * @param file how the file is called in messages
+ * @param file the name of the file in messages
  * @throws Refusal `config-invalid` that names the table and the key, never a value
  */
 export function parseCredentials(toml: string, file: string): Credentials {
@@ -25,7 +25,8 @@ export function parseCredentials(toml: string, file: string): Credentials {
     tables = parse(toml);
   } catch (cause) {
     if (!(cause instanceof TomlError)) throw cause;
-    // The library's message quotes the line, which may hold the secret; so would it as a cause.
+    // The library's message quotes the line, which may contain the secret, so it is not a cause
+    // either.
     throw new Refusal('config-invalid', `${file}: line ${cause.line} is not TOML`);
   }
   return new Credentials(

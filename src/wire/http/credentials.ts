@@ -1,4 +1,4 @@
-/** What is sent to one web server, or to one proxy. */
+/** The credential for one web server, or one proxy. */
 export interface Credential {
   /** The whole value of the header. */
   readonly header: string;
@@ -8,17 +8,16 @@ export interface Credential {
 
 /**
  * Credentials for web servers by host (with its port, unless it is the scheme's own), and for
- * proxies by origin, as in `http://proxy.example:3128`. They go to that host alone, so no redirect
- * takes them along, and only over TLS unless they are marked otherwise. Nothing that is said here
- * quotes one.
+ * proxies by origin, as in `http://proxy.example:3128`. They are sent to that host only, never
+ * along a redirect, and only over TLS unless they are marked otherwise. No message quotes one.
  */
 export class Credentials {
   readonly #place: string | undefined;
   readonly #byHost: ReadonlyMap<string, Credential>;
 
   /**
-   * @param place where they are kept, for advice: a file, or how to name one; none: a proxy's stand
-   *   in its address
+   * @param place where they are stored, for advice: a file, or how to name one; absent: those of a
+   *   proxy are in its address
    */
   constructor(place?: string, byHost: ReadonlyMap<string, Credential> = new Map()) {
     this.#place = place;
@@ -44,7 +43,7 @@ export class Credentials {
     const table = `[${JSON.stringify(url.host)}]`;
     if (challenge !== '' && !/\b(?:basic|bearer)\b/i.test(challenge)) {
       const scheme = /^\s*([\w-]{1,30})/.exec(challenge)?.[1] ?? 'something';
-      return `it asks for ${scheme}, where only Basic and Bearer are known here`;
+      return `it requires ${scheme}, and only Basic and Bearer are supported`;
     }
     if (this.authorize(url) !== undefined)
       return `it does not accept the credentials that ${this.#place} has in ${table}`;

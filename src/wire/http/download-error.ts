@@ -3,19 +3,18 @@ import { Refusal, type RefusalCode } from '../../core/refusal/index.ts';
 export type DownloadCode = Extract<RefusalCode, `download-${string}`>;
 
 /**
- * What a server or the network did. `resumable` says whether the bytes received so far are worth
- * keeping: a cut connection is continued later, a file that is shorter or longer than commanded
- * never becomes the right one. `final` says that asking this server again in a minute will not
- * help.
+ * A failure of a server or the network. `resumable`: the bytes received so far are worth keeping. A
+ * cut connection is continued later, but a file of another size than commanded never becomes the
+ * right one. `final`: a retry at this server in a minute will not help.
  */
 export class DownloadError extends Refusal {
   override readonly code: DownloadCode;
   readonly resumable: boolean;
   readonly final: boolean;
-  /** How long the server wants to be left alone; 0 when it did not say. */
+  /** The wait that the server requests; 0 when it requests none. */
   readonly retryAfterMs: number;
 
-  /** @param options.final when absent: what is not resumable is final */
+  /** @param options.final when absent: true if not resumable */
   constructor(
     code: DownloadCode,
     message: string,
@@ -32,7 +31,7 @@ export class DownloadError extends Refusal {
 
 /**
  * A server answered the request for a range with another range, or refused it although it has the
- * file. The whole file may still be had from it.
+ * file. It may still send the whole file.
  */
 export class RangeRefused extends DownloadError {
   constructor(message: string) {
@@ -42,8 +41,8 @@ export class RangeRefused extends DownloadError {
 }
 
 /**
- * The file behind an address is no longer the one that the first bytes came from. The holder of
- * those bytes must drop them and start at 0; this never leaves the pull.
+ * The file at an address has changed since its first bytes were received. The caller must drop
+ * those bytes and start at 0; this error never leaves the pull.
  */
 export class SourceChanged extends Error {
   constructor(address: string) {

@@ -7,7 +7,7 @@ import { JobBudget } from './job-budget.ts';
 import { judgeResponse, strongValidator, withCoding } from './response-range.ts';
 import { TransferRate } from './transfer-rate.ts';
 
-/** Where bytes that we hold came from: enough to continue them safely. */
+/** The source of bytes that were received, with what is needed to continue safely. */
 export interface Source {
   readonly url: string;
   /** Strong ETag or Last-Modified, when the server gave one. */
@@ -17,33 +17,33 @@ export interface Source {
 export interface DownloadRequest {
   /** Mirrors, tried in order. */
   readonly urls: readonly string[];
-  /** How many bytes are here already; the first byte delivered is the one at this offset. */
+  /** How many bytes were received already; the first delivered byte is the one at this offset. */
   readonly startAt: number;
-  /** Where those came from. */
+  /** The source of those bytes. */
   readonly source?: Source;
   /** The size of the whole file. Not one byte more is delivered. */
   readonly expectedBytes: number;
   readonly minBytesPerSecond: number;
   /**
-   * How answers are put together. `same-validator` (the default): only while the server says that
-   * the file is the same. `any`: whatever it says. `whole-answers`: ranges are not asked for; what
-   * is here is skipped. The last two are for a caller who verifies all bytes at the end.
+   * How answers are joined. `same-validator` (the default): only while the server's validator shows
+   * the same file. `any`: regardless of it. `whole-answers`: no ranges are requested; bytes
+   * received before are skipped. The last two are for a caller that verifies all bytes at the end.
    */
   readonly continues?: 'same-validator' | 'any' | 'whole-answers';
   /** Shared by all downloads of a job; by default one for this download alone. */
   readonly budget?: JobBudget;
-  /** Told before the first byte of each answer: what a later request needs to continue. */
+  /** Called before the first byte of an answer with what a later request needs to continue. */
   readonly onSource?: (source: Source) => void;
 }
 
 /**
- * How often and how patiently a job tries. Bounded, so that a broken server ends the job and not
- * the battery.
+ * How often and how patiently a job tries. Bounded, so that a broken server ends the job before it
+ * drains the battery.
  */
 export interface DownloadPatience {
-  /** How long a sender is watched before its rate is judged, and how long an answer may take. */
+  /** The time over which the rate of a sender is measured, and how long an answer may take. */
   readonly windowMs: number;
-  /** Tries in a row that bring no byte, per mirror. */
+  /** Consecutive tries without a byte, per mirror. */
   readonly idleTries: number;
   /** Tries of a job altogether: bounds a server that sends one byte per connection. */
   readonly maxTries: number;
@@ -61,10 +61,10 @@ export const defaultPatience: DownloadPatience = {
 };
 
 /**
- * How long to wait before the next round of tries. With full jitter, so that a fleet whose server
- * went away does not come back in step; at least what the server asked for, but never longer than
- * `maxDelayMs`.
- * @param round how many rounds were in vain, from 1
+ * How long to wait before the next round of tries. With full jitter, so that the devices of a fleet
+ * do not retry in step after a server failure; at least the time that the server requested, but
+ * never longer than `maxDelayMs`.
+ * @param round how many rounds have failed, from 1
  */
 export function delayMs(patience: DownloadPatience, random: Random, round: number, askedMs: number): number {
   const { firstDelayMs, maxDelayMs } = patience;
@@ -87,8 +87,8 @@ export interface DownloadPorts {
  * no ranges.
  *
  * Iterating throws `DownloadError`: `download-failed`, `download-truncated`, `download-too-large`,
- * `download-too-slow`, the last one met when no mirror is left to try; and `SourceChanged` when the
- * bytes held are of another file.
+ * `download-too-slow`, the last one when no mirror is left; and `SourceChanged` when the received
+ * bytes are of another file.
  */
 export class Download implements AsyncIterable<Buffer> {
   readonly #ports: DownloadPorts;
@@ -109,12 +109,12 @@ export class Download implements AsyncIterable<Buffer> {
     this.#offset = request.startAt;
   }
 
-  /** What came over the network, with what had to be skipped. */
+  /** Bytes received over the network, including skipped ones. */
   get receivedBytes(): number {
     return this.#receivedBytes;
   }
 
-  /** Of how many answers the bytes are put together. */
+  /** How many answers the bytes come from. */
   get bodies(): number {
     return this.#bodies;
   }
@@ -149,7 +149,7 @@ export class Download implements AsyncIterable<Buffer> {
       idle = this.#offset > before ? 1 : idle + 1;
       askedMs = Math.max(askedMs, failure.retryAfterMs);
       if (failure.final)
-        mirrors.splice(at % mirrors.length, 1); // this server does not have the file, or not for us
+        mirrors.splice(at % mirrors.length, 1); // this server does not have the file, or refuses it
       else at += 1;
       if (mirrors.length === 0) throw failure;
       if (this.#budget.isOutOfTries || idle >= this.#patience.idleTries * mirrors.length) throw failure;
@@ -174,8 +174,8 @@ export class Download implements AsyncIterable<Buffer> {
   }
 
   /**
-   * Judges whether the answer continues what we hold, and reports what the next request needs to
-   * know.
+   * Checks whether the answer continues the received bytes, and reports what the next request
+   * needs.
    */
   #sourceOf(url: string, response: HttpResponse, known: Source): Source {
     const validator = strongValidator(response.body.headers);
@@ -205,8 +205,8 @@ export class Download implements AsyncIterable<Buffer> {
     let countedBytes = 0;
     let waitingSince: number | undefined;
     /**
-     * Counts what came since the last count and how long it was waited for; tells whether that is
-     * too slow.
+     * Counts the bytes since the last count and the time spent waiting; returns whether that is too
+     * slow.
      */
     const arrivalsTooSlow = (): boolean => {
       if (waitingSince === undefined) return false;
@@ -234,7 +234,7 @@ export class Download implements AsyncIterable<Buffer> {
         waitingSince = clock.monotonicMs();
         const chunk = await pieces.next();
         if (arrivalsTooSlow()) throw tooSlow();
-        waitingSince = undefined; // from here on the sender waits for us
+        waitingSince = undefined; // from here on the sender waits
         if (chunk === undefined) break;
         await cap?.take(chunk.length);
         if (skip >= chunk.length) {
@@ -256,8 +256,7 @@ export class Download implements AsyncIterable<Buffer> {
         yield fresh;
       }
       if (this.#offset < expectedBytes) {
-        // After 206 the server may send a shorter part than asked for; the next request asks for
-        // the rest.
+        // After 206 the server may send less than requested; the next request covers the rest.
         throw new DownloadError(
           status === 206 ? 'download-failed' : 'download-truncated',
           `${withCoding(from, body.headers)} ended after ${this.#offset} of ${expectedBytes} bytes`,
@@ -266,7 +265,7 @@ export class Download implements AsyncIterable<Buffer> {
       }
     } catch (error) {
       if (error instanceof DownloadError) throw error;
-      // The caller's own wish to stop comes back as it is.
+      // An abort by the caller passes unchanged.
       if (error instanceof Error && error.name === 'AbortError') throw error;
       throw new DownloadError(
         'download-failed',

@@ -6,8 +6,9 @@ import { refusedStatus } from './response-range.ts';
 /**
  * A file of at most `maxBytes`, whole in memory; the mirrors are tried in order.
  *
- * @returns undefined when every mirror says that there is none (404, 410)
- * @throws DownloadError `download-too-large`, or `download-failed` when a mirror could not be asked
+ * @returns undefined when every mirror answers that there is none (404, 410)
+ * @throws DownloadError `download-too-large`, or `download-failed` when a mirror could not be
+ *   reached
  */
 export async function fetchSmall(
   ports: DownloadPorts,
@@ -71,7 +72,7 @@ async function smallBody(
       }
       chunks.push(chunk);
     }
-    // A signature is too small to wait for: that would be the sender's slowness.
+    // The cap does not delay a small file: the wait would count as slowness of the sender.
     await ports.cap?.take(size, 'later');
     return Buffer.concat(chunks);
   } catch (error) {

@@ -12,15 +12,15 @@ export interface HttpClient {
    *
    * @param patienceMs how long the head of each answer may take
    * @throws DownloadError `download-failed` when no answer came, a redirect may not be followed, or
-   *   server or proxy want (other) credentials
+   *   server or proxy require (other) credentials
    */
   get(address: string, headers: OutgoingHttpHeaders, patienceMs: number): Promise<HttpResponse>;
   /**
-   * One GET, for callers with rules of their own: a redirect and 401 are answers like any other,
-   * and the headers may say who asks.
+   * One GET, for callers with their own rules: a redirect and 401 are answers like any other, and
+   * the headers may contain an authorization.
    *
    * @param patienceMs how long the head may take, and each pause of the body
-   * @throws DownloadError `download-failed` when no answer came, or the proxy wants (other)
+   * @throws DownloadError `download-failed` when no answer came, or the proxy requires (other)
    *   credentials
    */
   getOnce(address: string, headers: OutgoingHttpHeaders, patienceMs: number): Promise<HttpResponse>;
@@ -29,12 +29,10 @@ export interface HttpClient {
 }
 
 export interface HttpResponse {
-  /** Never what a proxy says for itself by 407; from `get` never 401. */
+  /** Never 407, the answer of a proxy itself; from `get` never 401. */
   readonly status: number;
   readonly body: IncomingMessage;
-  /**
-   * The server that answered and the proxy on the way, without credentials and query: for messages.
-   */
+  /** The server that answered and its proxy, without credentials and query, for messages. */
   readonly from: string;
 }
 
@@ -42,7 +40,7 @@ export interface HttpClientOptions extends Pick<RouteOptions, 'ca' | 'connectTo'
   readonly clock: Clock;
   /** Aborts whatever is under way. */
   readonly signal?: AbortSignal;
-  /** Asked for each request, those of redirects too. */
+  /** Used for each request, including redirects. */
   readonly credentials?: Credentials;
   /** How much is read of a body at a time. */
   readonly pieceBytes?: number;
@@ -53,13 +51,13 @@ const redirects: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
 /**
  * HTTP(S) over Node's own client, directly or through proxies: connections are kept for the next
- * request, bodies come as the server stores them (no content coding is asked for).
+ * request, bodies arrive as the server stores them (no content coding is requested).
  */
 export function openHttpClient(options: HttpClientOptions): HttpClient {
   const credentials = options.credentials ?? new Credentials('the file of credentials');
   const routes = new Routes({
     ...options,
-    // So that the network and we work together.
+    // Two pieces, so that the network fills one while the other is processed.
     bufferBytes: 2 * (options.pieceBytes ?? cappedPieceBytes(0)),
     authorizeProxy: (proxy) => credentials.authorizeProxy(proxy),
   });
@@ -87,7 +85,7 @@ export function openHttpClient(options: HttpClientOptions): HttpClient {
         const reason = signal.reason as Error;
         sent.destroy(reason);
         if (sent.socket !== null) return;
-        // It waits for a connection and would tell its end only with that.
+        // The request waits for a connection and would emit its error only after that.
         route.giveUp();
         reject(reason);
       };
@@ -105,7 +103,7 @@ export function openHttpClient(options: HttpClientOptions): HttpClient {
         reject(sent.reusedSocket && !signal.aborted ? new KeptConnectionLost(error) : error);
       });
       onTunnelRefused(sent, (status) => {
-        // What would follow is the proxy's page in place of the server's answer.
+        // Otherwise the proxy's page would be taken for the server's answer.
         sent.destroy();
         reject(new ProxyAnswer(status));
       });
@@ -129,8 +127,8 @@ export function openHttpClient(options: HttpClientOptions): HttpClient {
   };
 
   /**
-   * Asks again on another connection when one that was kept is lost: its other end may have closed
-   * it just then.
+   * Retries on another connection when a kept one is lost: the server may have closed it at that
+   * moment.
    */
   const ask: typeof exchange = async (url, route, headers, patienceMs) => {
     try {
@@ -147,7 +145,7 @@ export function openHttpClient(options: HttpClientOptions): HttpClient {
     let reason = reasonOf(cause);
     if (proxy !== undefined && cause instanceof ProxyAnswer) {
       reason = `the proxy answered with status ${cause.status}`;
-      // Some proxies, tinyproxy for one, say 401 where 407 is meant.
+      // Some proxies, such as tinyproxy, answer 401 instead of 407.
       if (cause.status === 407 || cause.status === 401)
         reason += `: ${credentials.adviceForProxy(proxy.url, proxy.authorization !== undefined)}`;
     }
@@ -209,14 +207,14 @@ export function openHttpClient(options: HttpClientOptions): HttpClient {
   };
 }
 
-/** What went wrong on a connection that had served a request before; no answer had begun. */
+/** An error of a connection that had served a request before, without an answer. */
 class KeptConnectionLost extends Error {
   constructor(cause: Error) {
     super(cause.message, { cause });
   }
 }
 
-/** A proxy's own answer, where a server's was wanted. */
+/** A proxy's own answer instead of a server's. */
 class ProxyAnswer extends Error {
   readonly status: number;
 
@@ -227,8 +225,8 @@ class ProxyAnswer extends Error {
 }
 
 /**
- * https-proxy-agent tells how a proxy answered CONNECT, and would go on with the proxy's page as
- * the server's answer.
+ * https-proxy-agent reports the proxy's answer to CONNECT, and would then pass the proxy's page on
+ * as the server's answer.
  */
 function onTunnelRefused(sent: ClientRequest, refused: (status: number) => void): void {
   sent.once('proxyConnect', ({ statusCode = 200 }: { readonly statusCode?: number }) => {
@@ -236,7 +234,7 @@ function onTunnelRefused(sent: ClientRequest, refused: (status: number) => void)
   });
 }
 
-/** Ends a body of which nothing comes for `patienceMs`. */
+/** Ends a body when no byte arrives for `patienceMs`. */
 function watchPauses(body: IncomingMessage, patienceMs: number): void {
   const { socket } = body;
   const giveUp = (): void =>
@@ -245,7 +243,7 @@ function watchPauses(body: IncomingMessage, patienceMs: number): void {
   body.once('close', () => socket.setTimeout(0).off('timeout', giveUp));
 }
 
-/** The address without what may be secret: user name, password, query. */
+/** The address without parts that may be secret: user name, password, query. */
 function publicName(url: URL): string {
   return `${url.origin}${url.pathname}`;
 }
@@ -260,10 +258,7 @@ function parseAddress(address: string): URL {
   return url;
 }
 
-/**
- * Where a redirect leads. It never leaves TLS: a server in plain text could send anything without
- * end.
- */
+/** Where a redirect leads. It never leaves TLS: a server without TLS could send endless data. */
 function redirectTarget(from: URL, location: string | undefined): URL {
   const to =
     location !== undefined && URL.canParse(location, from.href) ? new URL(location, from.href) : null;
@@ -283,9 +278,9 @@ function refusedRedirect(from: URL, what: string): DownloadError {
 }
 
 /**
- * What is wrong with a server that was reached and is not who it should be; undefined for other
- * errors. The codes are of OpenSSL's X509_verify_cert and of Node's check of names.
- * @param isGiven whether the authorities to trust were given in place of the system's
+ * Why a server that was reached is not trusted; undefined for other errors. The codes are of
+ * OpenSSL's X509_verify_cert and of Node's check of names.
+ * @param isGiven whether trusted authorities were given in place of the system's
  */
 function distrustOf(cause: unknown, isGiven: boolean): string | undefined {
   const { code = '' } = (cause ?? {}) as { readonly code?: unknown };

@@ -1,6 +1,6 @@
 /**
  * HTTP(S) for both ends: client, proxies, credentials and the resumable download with its limits.
- * It does not know what the bytes mean.
+ * It does not interpret the bytes.
  */
 export { BandwidthCap, cappedPieceBytes } from './bandwidth-cap.ts';
 export { Credentials } from './credentials.ts';

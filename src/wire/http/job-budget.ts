@@ -1,9 +1,8 @@
 import { DownloadError } from './download-error.ts';
 
 /**
- * What all attempts of one job may cost together. Each attempt has bounds of its own, but a server
- * that makes each of them begin again would pass those for ever: the budget is what ends such a
- * job.
+ * The cost limit for all attempts of one job together. Each attempt has its own bounds, but a
+ * server that makes each attempt start over would never exceed them: the budget ends such a job.
  *
  * A file that is continued costs its size. One that must be fetched again from its first byte costs
  * at most twice that.
@@ -37,17 +36,16 @@ export class JobBudget {
   }
 
   /**
-   * Refuses an answer that could not be read to its end within the budget, before its bytes are
-   * paid for.
-   * @param bytes how many bytes would come
-   * @throws DownloadError `download-failed`, not resumable: what is here cannot be continued with
-   *   this server
+   * Refuses an answer that could not be read completely within the budget, before it is read.
+   * @param bytes how many bytes the answer has
+   * @throws DownloadError `download-failed`, not resumable: the received bytes cannot be continued
+   *   with this server
    */
   require(bytes: number, from: string): void {
     if (this.#spentBytes + bytes <= this.maxBytes) return;
     throw new DownloadError(
       'download-failed',
-      `${from} makes the download begin again: ${this.#spentBytes} bytes came of a file of ${this.maxBytes / 2}, and ${bytes} more were needed; look at the server, or at what cuts its connections`,
+      `${from} makes the download begin again: ${this.#spentBytes} bytes came of a file of ${this.maxBytes / 2}, and ${bytes} more were needed; check the server, or what cuts its connections`,
       { resumable: false },
     );
   }

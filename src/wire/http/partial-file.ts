@@ -7,9 +7,9 @@ const readBytes = 256 * 1024;
 const sourceFields = map({ url: text(4096), validator: optional(text(512)) });
 
 /**
- * What has come of a download so far, on the disk, so that a cut connection, a restart or a reboot
- * costs none of it. Nothing is synced: a power cut may tear the end off or leave other bytes in it,
- * and the signature finds that out.
+ * The received part of a download, on the disk, so that it survives a cut connection, a restart or
+ * a reboot. Nothing is synced: a power cut may truncate it or leave other bytes in it, which the
+ * signature detects.
  */
 export class PartialFile {
   readonly #path: string;
@@ -37,12 +37,12 @@ export class PartialFile {
     return this.#sizeBytes;
   }
 
-  /** Where the bytes came from, when that is known. */
+  /** The source of the bytes, if known. */
   get source(): Source | undefined {
     return this.#source;
   }
 
-  /** The bytes that are here now, from the beginning. */
+  /** The stored bytes, from the beginning. */
   async *read(): AsyncGenerator<Buffer, void, undefined> {
     for (let at = 0; at < this.#sizeBytes;) {
       const buffer = Buffer.allocUnsafeSlow(Math.min(readBytes, this.#sizeBytes - at));
@@ -54,8 +54,8 @@ export class PartialFile {
   }
 
   /**
-   * Appends, behind the caller's back: it returns when the chunk before is written, so that the
-   * disk and the caller work at the same time.
+   * Appends in the background: returns when the previous chunk is written, so that the disk and the
+   * caller work at the same time.
    *
    * @throws Refusal `no-space`
    */
@@ -71,7 +71,7 @@ export class PartialFile {
     await this.#writing;
   }
 
-  /** Remembers where the bytes from here on come from. */
+  /** Stores the source of the bytes from here on. */
   async remember(source: Source): Promise<void> {
     this.#source = source;
     const temporary = `${this.#path}.meta.new`;
@@ -116,7 +116,7 @@ export function asNoSpace(error: unknown, what: string): unknown {
   return new Refusal('no-space', `the disk became full while ${what} was written`, { cause: error });
 }
 
-/** A note that is missing or torn is no note: the download then goes on without a validator. */
+/** Undefined for a missing or damaged file: the download then continues without a validator. */
 async function readSource(path: string): Promise<Source | undefined> {
   try {
     const handle = await open(path, 'r');

@@ -1,10 +1,10 @@
 import { BlockList, isIP, isIPv4 } from 'node:net';
 import { DownloadError } from './download-error.ts';
 
-/** The proxy that stands before an address, or an empty string. It may hold user and password. */
+/** The proxy for an address, or an empty string. It may contain user and password. */
 export type ProxyFor = (target: URL) => string;
 
-/** A proxy without its secrets, and what it is to be told. */
+/** A proxy without its secrets, and the header for it. */
 export interface Proxy {
   /** Without user and password. */
   readonly url: URL;
@@ -14,20 +14,20 @@ export interface Proxy {
   readonly authorization?: string;
 }
 
-/** What a device's configuration says of proxies. */
+/** The proxy settings of a device's configuration. */
 export interface ProxySettings {
   readonly url: string;
-  /** Hosts that are asked directly, each as NO_PROXY has them. */
+  /** Hosts that are contacted directly, each in the form of NO_PROXY. */
   readonly noProxy: readonly string[];
 }
 
 const proxyNames = ['http_proxy', 'https_proxy', 'all_proxy'] as const;
 
 /**
- * What HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY (or in lower case, which wins) say in the
+ * The proxies of HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY (lower case has precedence) in the
  * environment of this process, by the rules of the library proxy-from-env, which is loaded when one
- * is set. A proxy without a scheme is an http one, as for curl. NO_PROXY may have ranges of
- * addresses, too, which the library does not know.
+ * is set. A proxy without a scheme is an http one, as in curl. NO_PROXY may also have ranges of
+ * addresses, which the library does not support.
  *
  * @returns undefined when no proxy is set
  */
@@ -41,14 +41,14 @@ export async function proxiesOfEnvironment(): Promise<ProxyFor | undefined> {
   return (target) => {
     if (isDirect(target)) return '';
     const named = getProxyForUrl(target.href);
-    // The library gives a proxy that has none the scheme of the target.
+    // The library gives a proxy without a scheme that of the target.
     return values.includes(named) ? named : named.replace(/^https:/, 'http:');
   };
 }
 
 /**
  * Whether the host of an address is one in the ranges of a list such as
- * `a.example,10.0.0.0/8,fd00::/8`. No name is looked up.
+ * `a.example,10.0.0.0/8,fd00::/8`. Names are not resolved.
  */
 function rangesOf(list: string): (target: URL) => boolean {
   const ranges = new BlockList();
@@ -68,8 +68,8 @@ function familyOf(address: string): 'ipv4' | 'ipv6' {
 }
 
 /**
- * Variables that say what the configuration says, and nothing else. An empty one is one that is not
- * set.
+ * Environment variables for the configuration, with all others empty. An empty variable counts as
+ * not set.
  */
 export function proxyVariables({ url, noProxy }: ProxySettings): Readonly<Record<string, string>> {
   const upperCase = [...proxyNames, 'no_proxy'].map((name) => [name.toUpperCase(), ''] as const);
@@ -83,9 +83,9 @@ export function proxyVariables({ url, noProxy }: ProxySettings): Readonly<Record
 }
 
 /**
- * Reads what a proxy is called.
- * @throws DownloadError `download-failed` for what cannot be one; the message does not quote it,
- *   for it may hold a password
+ * Reads the address of a proxy.
+ * @throws DownloadError `download-failed` for an invalid address; the message does not quote it,
+ *   because it may contain a password
  */
 export function parseProxy(text: string): Proxy {
   const url = URL.canParse(text) ? new URL(text) : undefined;
@@ -106,7 +106,7 @@ export function parseProxy(text: string): Proxy {
   return { url: bare, name, authorization: `Basic ${Buffer.from(pair).toString('base64')}` };
 }
 
-/** Percent-encoding undone, where it is one. */
+/** Decodes percent-encoding; other text stays unchanged. */
 function decoded(part: string): string {
   try {
     return decodeURIComponent(part);

@@ -1,16 +1,15 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { DownloadError, RangeRefused } from './download-error.ts';
 
-/**
- * What is asked of a server: the bytes from `offset` up to `expectedBytes`, the size of the whole
- * file.
- */
+/** The requested bytes: from `offset` up to `expectedBytes`, the size of the whole file. */
 export interface WantedRange {
   readonly offset: number;
   readonly expectedBytes: number;
 }
 
-/** What the answer's body is: its first `skipBytes` were received before and are to be dropped. */
+/**
+ * The range of an answer's body: its first `skipBytes` were received before and must be skipped.
+ */
 export interface BodyRange {
   readonly skipBytes: number;
 }
@@ -18,12 +17,11 @@ export interface BodyRange {
 const contentRangeForm = /^bytes (?:(\d{1,15})-(\d{1,15})|\*)\/(\d{1,15}|\*)$/;
 
 /**
- * Judges the head of an answer to a request for `wanted` before the first byte of its body is
- * believed.
+ * Checks the head of an answer to a request for `wanted` before its body is used.
  *
- * @param from how the server is called in messages
- * @returns where the body lies in the file (RFC 9110 §14.4; a server without ranges sends the whole
- *   file with 200)
+ * @param from the name of the server in messages
+ * @returns where the body begins in the file (RFC 9110 §14.4; a server without ranges sends the
+ *   whole file with 200)
  * @throws DownloadError `download-too-large` or `download-truncated` when the file on the server
  *   has another size than commanded, `download-failed` for another status or for a range that was
  *   not asked for
@@ -53,7 +51,7 @@ export function judgeResponse(
   }
 }
 
-/** A status that brings nothing of the file. */
+/** The error for a status without a part of the file. */
 export function refusedStatus(from: string, status: number, headers: IncomingHttpHeaders): DownloadError {
   return new DownloadError('download-failed', `${from} answered with status ${status}`, {
     resumable: true,
@@ -71,25 +69,22 @@ function retryAfterMs(header: string | undefined): number {
 }
 
 /**
- * No coding is asked for. A server may name one of a file that is compressed anyway, which changes
- * no byte; something on the way that compresses changes the size.
+ * No coding is requested. A server may name one for a file that is stored compressed, which changes
+ * no byte; an intermediary that compresses changes the size.
  */
 export function withCoding(from: string, headers: IncomingHttpHeaders): string {
   const coding = headers['content-encoding'];
   return coding === undefined ? from : `${from} (in Content-Encoding ${JSON.stringify(coding.slice(0, 40))})`;
 }
 
-/**
- * Whether a status may be another one soon: asking again is worth it (RFC 9110 §15.5.9, §15.6; RFC
- * 6585 §4).
- */
+/** Whether a retry may succeed after this status (RFC 9110 §15.5.9, §15.6; RFC 6585 §4). */
 export function isTransientStatus(status: number): boolean {
   return status >= 500 || status === 408 || status === 425 || status === 429;
 }
 
 /**
- * Where the part begins: at the byte that was asked for, or before it (a server may align parts to
- * its blocks).
+ * Where the part begins: at the requested byte, or before it (a server may align parts to its
+ * blocks).
  */
 function judgeContentRange(from: string, header: string | undefined, wanted: WantedRange): number {
   const parts = contentRangeForm.exec(header ?? '');
@@ -108,7 +103,7 @@ function judgeContentRange(from: string, header: string | undefined, wanted: Wan
 }
 
 function judgeSize(from: string, header: string | undefined, expectedBytes: number): void {
-  if (header === undefined) return; // chunked: the count at the end tells
+  if (header === undefined) return; // chunked: the size is checked at the end
   const size = Number(header);
   if (size > expectedBytes) {
     throw new DownloadError(
@@ -132,8 +127,8 @@ function truncated(from: string, size: string, expectedBytes: number): DownloadE
 }
 
 /**
- * The validator by which a later request makes sure that it continues the same bytes: a strong
- * ETag, else a Last-Modified that is old enough to be strong (RFC 9110 §8.8.2.2, §13.1.5).
+ * The validator by which a later request ensures that it continues the same file: a strong ETag,
+ * else a Last-Modified that is old enough to be strong (RFC 9110 §8.8.2.2, §13.1.5).
  */
 export function strongValidator(headers: IncomingHttpHeaders): string | undefined {
   const etag = headers.etag;

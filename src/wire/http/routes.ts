@@ -7,15 +7,15 @@ import type {
 import type { checkServerIdentity } from 'node:tls';
 import { parseProxy, type Proxy, type ProxyFor } from './proxies.ts';
 
-/** How a request comes to its server. */
+/** How a request reaches its server. */
 export interface Route {
   /** Makes the request; the caller ends it. */
   send(options: RequestOptions): ClientRequest;
-  /** Who is asked to pass it on. */
+  /** The proxy that forwards it. */
   readonly proxy?: Proxy;
   /**
-   * To be called for a request that was given up before it had a connection: nothing may be waited
-   * for any more.
+   * Must be called for a request that was abandoned before it had a connection, so that nothing
+   * waits for it.
    */
   giveUp(): void;
 }
@@ -23,7 +23,7 @@ export interface Route {
 export interface RouteOptions {
   /** PEM certificates to trust instead of the system's. */
   readonly ca?: string;
-  /** How much of a body may wait to be read. */
+  /** How many bytes of a body may be buffered. */
   readonly bufferBytes: number;
   /**
    * Where to connect for a host and a port, in place of asking DNS, as curl's `--connect-to` does.
@@ -88,8 +88,7 @@ export class Routes {
       };
     }
     const proxy = this.#known(parseProxy(named));
-    // An operator who says where to connect for a name wants that name kept in the request, so a
-    // tunnel is used, as by curl.
+    // With `connectTo` the request must keep the original name, so a tunnel is used, as in curl.
     const kind = isSecure || instead !== undefined ? 'tunnel' : 'forward';
     const key = `${kind} ${proxy.url.href} ${proxy.authorization ?? ''}`;
     let entry = this.#proxied.get(key);
@@ -112,7 +111,7 @@ export class Routes {
         return secure.request(url, throughTunnel);
       },
       giveUp: () => {
-        // The library waits for ever for a proxy that does not answer, and reads without end from
+        // The library waits forever for a proxy that does not answer, and reads without limit from
         // one that does not stop.
         this.#proxied.delete(key);
         end.abort();

@@ -1,6 +1,6 @@
 /**
- * Whether a sender keeps up a minimum rate. Only time spent waiting for the sender counts: while we
- * are busy with the bytes we have (a slow disk, a slow compressor) the sender owes nothing.
+ * Checks whether a sender keeps a minimum rate. Only time spent waiting for the sender counts, not
+ * the time in which received bytes are processed (a slow disk, a slow compressor).
  */
 export class TransferRate {
   readonly #minBytesPerSecond: number;
@@ -9,7 +9,7 @@ export class TransferRate {
   #bytes = 0;
 
   /**
-   * @param windowMs how much waiting is looked at together; a pause shorter than this is forgiven
+   * @param windowMs the waiting time over which the rate is measured; a shorter pause is allowed
    */
   constructor(minBytesPerSecond: number, windowMs: number) {
     this.#minBytesPerSecond = minBytesPerSecond;
@@ -17,7 +17,8 @@ export class TransferRate {
   }
 
   /**
-   * Counts what came after a wait. Returns true when the window is over and the rate was too low.
+   * Counts bytes that arrived after a wait. Returns true when the window is over and the rate was
+   * too low.
    */
   arrived(bytes: number, waitedMs: number): boolean {
     this.#bytes += bytes;

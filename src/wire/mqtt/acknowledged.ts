@@ -1,7 +1,7 @@
 import type { Clock } from '../../core/ports/index.ts';
 import { ConnectionLost, type Connection } from './transport.ts';
 
-/** A broker that does not acknowledge for this long is as good as gone, whatever TCP believes. */
+/** A broker that does not acknowledge for this long counts as lost, whatever the state of TCP. */
 export const acknowledgeWithinMs = 60_000;
 
 /**

@@ -35,12 +35,12 @@ const reasonsByCode: Readonly<Record<number, LossReason>> = {
   0x9f: 'quota',
 };
 
-/** The code of a PUBACK that mqtt.js gives as an error. */
+/** The code of a PUBACK in an error of mqtt.js. */
 function codeOf(error: unknown): number | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'number' ? error.code : undefined;
 }
 
-/** A reason code in the words of the standard, where mqtt.js has some, and as a number. */
+/** A reason code by its name in the standard, if mqtt.js has it, and as a number. */
 function wordsOf(code: number): string {
   const words = (ReasonCodes as Readonly<Record<number, string>>)[code];
   return words === undefined ? `reason ${hex(code)}` : `${words} (reason ${hex(code)})`;
@@ -59,8 +59,8 @@ function remarks({ reasonString, serverReference }: BrokerRemarks = {}): string 
 }
 
 /**
- * A broker that does not take a message says so in the PUBACK (MQTT 5 §3.4.2.1); the connection is
- * as good as before.
+ * A broker that refuses a message reports it in the PUBACK (MQTT 5 §3.4.2.1); the connection stays
+ * usable.
  */
 export function publishLoss(error: Error, topic: string): Error {
   const code = codeOf(error);
@@ -71,11 +71,11 @@ export function publishLoss(error: Error, topic: string): Error {
 }
 
 /**
- * One code for each topic stands in the SUBACK, which mqtt.js gives with its error (3.1.1 §3.9.3,
- * MQTT 5 §3.9.3).
+ * The SUBACK has one code for each topic, and mqtt.js attaches it to its error (3.1.1 §3.9.3, MQTT
+ * 5 §3.9.3).
  */
 export function subscribeLoss(error: Error, topics: readonly string[]): Error {
-  // An error of a connection that ended has the property too, and nothing in it.
+  // An error of an ended connection also has the property, without codes.
   const { packet } = error as { readonly packet?: { readonly granted?: readonly number[] } };
   const granted = packet?.granted ?? [];
   const at = granted.findIndex((code) => code >= 0x80);
@@ -100,7 +100,7 @@ function reasonOf(code: number): LossReason | undefined {
 
 /** Errors of the operating system that arise before a packet has left this device. */
 const noNetwork = new Set(['ENETUNREACH', 'ENETDOWN', 'EADDRNOTAVAIL', 'EAI_AGAIN', 'EHOSTUNREACH']);
-/** Errors of a connection that the other side, or something on the way, has ended. */
+/** Errors of a connection that the other side, or an intermediary, has ended. */
 const ended = new Set(['ECONNRESET', 'EPIPE']);
 
 /**
@@ -112,7 +112,7 @@ export function lossOf(error: unknown, more?: BrokerRemarks): ConnectionLost {
   const code: unknown = error instanceof Error && 'code' in error ? error.code : undefined;
   const detail = messageOf(error);
   if (typeof code === 'number') {
-    // mqtt.js has no words for a code that is in neither version of the standard.
+    // mqtt.js has no name for a code that is in neither version of the standard.
     const words = !detail.startsWith('Connection refused: ')
       ? detail
       : code in ReasonCodes
@@ -127,7 +127,7 @@ export function lossOf(error: unknown, more?: BrokerRemarks): ConnectionLost {
   }
   if (typeof code !== 'string') return new ConnectionLost('closed', detail, { cause: error });
   if (noNetwork.has(code)) return new ConnectionLost('no-network', detail, { cause: error });
-  // Of ws, and of Node's HTTP parser: the other side speaks no WebSocket, or not as it should.
+  // Of ws, and of Node's HTTP parser: the other side does not speak WebSocket, or violates it.
   if (/^(WS_ERR|HPE)_/.test(code)) return new ConnectionLost('protocol', detail, { cause: error });
   if (ended.has(code))
     return new ConnectionLost('closed', `the connection was closed: ${code}`, { cause: error });
@@ -135,14 +135,14 @@ export function lossOf(error: unknown, more?: BrokerRemarks): ConnectionLost {
   if (/^E[A-Z_]+$/.test(code) && !code.startsWith('ERR_') && code !== 'EPROTO') {
     return new ConnectionLost('unreachable', detail, { cause: error });
   }
-  // OpenSSL puts its source files around what it has to tell.
+  // OpenSSL adds its source files to the message.
   const told = /SSL routines:[^:]*:([^:]+):/.exec(detail)?.[1];
   return new ConnectionLost('tls', told ?? detail, { cause: error });
 }
 
 /**
- * The first bytes that came are not those of a CONNACK, with which every broker begins (MQTT 3.1.1
- * §3.2, MQTT 5 §3.2).
+ * The first bytes are not those of a CONNACK, with which every broker begins (MQTT 3.1.1 §3.2, MQTT
+ * 5 §3.2).
  */
 export function notMqtt(bytes: Buffer): ConnectionLost {
   const text = /^[ -~]{4,40}/.exec(bytes.toString('latin1', 0, 40))?.[0];
@@ -153,7 +153,7 @@ export function notMqtt(bytes: Buffer): ConnectionLost {
   );
 }
 
-/** What refused a WebSocket: the account, the load, or a path where none is. */
+/** Why a WebSocket was refused: the account, the load, or a wrong path. */
 function reasonOfStatus(status: number): LossReason {
   if (status === 401 || status === 403) return 'credentials';
   if (status === 429) return 'quota';

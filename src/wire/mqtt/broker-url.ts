@@ -17,10 +17,10 @@ const schemes: Readonly<
   'wss:': { port: 443, tls: true, isWeb: true },
 };
 
-/** Where most brokers have their WebSocket. */
+/** The path of the WebSocket on most brokers. */
 const usualPath = '/mqtt';
 
-/** What a broker URL says. @throws Refusal `config-invalid` */
+/** Parses a broker URL. @throws Refusal `config-invalid` */
 export function parseBrokerUrl(url: string): Endpoint {
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
   const scheme = parsed === undefined ? undefined : schemes[parsed.protocol];

@@ -7,9 +7,9 @@ interface Source {
 }
 
 /**
- * Passes what a socket brings on in slices, and lets everything else of the process have its turn
- * between two of them: a broker that sends as fast as it can must not keep wherryd from systemd,
- * its timers and its other messages. The socket rests meanwhile, so the flood waits in the network.
+ * Passes the bytes of a socket on in slices, and lets the event loop run between two of them: a
+ * broker that sends as fast as it can must not block systemd's signals, timers and other messages
+ * of wherryd. The socket is paused meanwhile, so the flood waits in the network.
  */
 export class FairReader {
   readonly #source: Source;
@@ -33,7 +33,7 @@ export class FairReader {
   async #slices(chunk: Buffer): Promise<void> {
     this.busy = true;
     this.#source.pause();
-    // The first slice at once: what comes in one small packet is never delayed.
+    // The first slice at once: a small packet is never delayed.
     for (let at = 0; at < chunk.length; at += sliceBytes) {
       if (at > 0) await new Promise((resolve) => setImmediate(resolve));
       this.#pass(chunk.subarray(at, at + sliceBytes));

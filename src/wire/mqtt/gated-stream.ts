@@ -17,7 +17,7 @@ const connack = 0x20;
 export class GatedStream extends Duplex {
   readonly #socket: Duplex;
   readonly #reader: FairReader;
-  /** The library has not yet taken what was passed on: nothing more is read. */
+  /** The library has not consumed the bytes passed on: nothing more is read. */
   #full = false;
 
   constructor(socket: Duplex, dropped: (topic: string, refusal: Refusal) => void) {
@@ -58,7 +58,7 @@ export class GatedStream extends Duplex {
     this.#socket.write(chunk, encoding, done);
   }
 
-  /** The library writes a packet in many parts, each of which would be a packet of TCP. */
+  /** The library writes a packet in many parts; written separately, each would be a TCP packet. */
   override _writev(parts: readonly { readonly chunk: Buffer }[], done: (error?: Error | null) => void): void {
     this.#socket.write(Buffer.concat(parts.map(({ chunk }) => chunk)), done);
   }

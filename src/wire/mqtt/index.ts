@@ -1,6 +1,6 @@
 /**
- * MQTT transport for both ends: connecting, the gate that bounds incoming packets, and why a
- * connection was lost. It carries bytes without looking inside.
+ * MQTT transport for both ends: connecting, the gate that bounds incoming packets, and the reasons
+ * of lost connections. It does not interpret payloads.
  */
 export { acknowledged, acknowledgeWithinMs } from './acknowledged.ts';
 export type { LossReason } from './loss-reason.ts';

@@ -24,7 +24,7 @@ import {
   type Transport,
 } from './transport.ts';
 
-// A CommonJS module with a default export: Node and bundlers give its exports, Vite gives the
+// A CommonJS module with a default export: Node and bundlers return its exports, Vite returns the
 // default itself.
 const imported: unknown = mqttClientModule;
 const MqttClient =
@@ -49,8 +49,8 @@ export interface BrokerAddress {
 }
 
 /**
- * On MQTT 5 the broker keeps back what is larger than this: below, the device hears of it and can
- * report it.
+ * On MQTT 5 the broker does not send larger packets. The device receives packets below this size
+ * and can report those that it drops.
  */
 const announcedMaxPacketBytes = 2 * 1024 * 1024;
 const connectTimeoutMs = 30_000;
@@ -65,7 +65,7 @@ const publishOverheadBytes = 10;
  * and options.
  */
 const subscribeOverheadBytes = { packet: 8, topic: 3 };
-/** A message below this size is too large for no broker. */
+/** Every broker accepts a message below this size. */
 const largeBytes = 1024;
 
 /**
@@ -148,8 +148,7 @@ class MqttConnection implements Connection {
   /** The first thing that went wrong; later errors are its consequences. */
   #loss: ConnectionLost | undefined;
   /**
-   * Maximum Packet Size of the broker (MQTT 5 §3.2.2.3.6); it ends the connection of who sends
-   * more.
+   * Maximum Packet Size of the broker (MQTT 5 §3.2.2.3.6); it ends a connection that sends more.
    */
   #takesBytes = Infinity;
 
@@ -214,8 +213,8 @@ class MqttConnection implements Connection {
       this.#lose(lossByBroker(packet.reasonCode ?? 0, packet.properties));
     });
     client.once('close', () => {
-      // Answers the callbacks of everything unacknowledged; mqtt.js would keep them for a reconnect
-      // that never comes.
+      // Calls the callbacks of everything unacknowledged; mqtt.js would keep them for a reconnect
+      // that never happens.
       client.end(true);
       this.#end(this.#loss ?? new ConnectionLost('closed', 'the connection was closed'));
     });
@@ -258,7 +257,7 @@ class MqttConnection implements Connection {
     });
   }
 
-  /** @throws ConnectionLost `too-large` for what is larger than the broker announced to take */
+  /** @throws ConnectionLost `too-large` for a packet larger than the broker announced to accept */
   #requireTaken(packetBytes: number, what: string): void {
     if (packetBytes <= this.#takesBytes) return;
     throw new ConnectionLost(
@@ -268,8 +267,8 @@ class MqttConnection implements Connection {
   }
 
   /**
-   * MQTT 3.1.1 has no words for a packet that is too large or not allowed: the broker hangs up
-   * (§3.3.5, §4.8).
+   * MQTT 3.1.1 cannot report a packet that is too large or not allowed: the broker closes the
+   * connection (§3.3.5, §4.8).
    */
   #unacknowledged(error: unknown, what: string, doubt: string): unknown {
     if (error !== this.#loss || this.#loss?.reason !== 'closed') return error;
@@ -297,8 +296,8 @@ class MqttConnection implements Connection {
   }
 
   /**
-   * Runs one operation of the client to its acknowledgement; afterwards or in between there is only
-   * the loss.
+   * Runs one operation of the client to its acknowledgement; throws the loss if the connection ends
+   * first.
    */
   async #acknowledged(operation: (done: (error?: Error) => void) => void): Promise<void> {
     if (!this.#client.connected) throw await this.ended;

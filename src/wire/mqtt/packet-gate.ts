@@ -2,10 +2,10 @@ import { Refusal } from '../../core/refusal/index.ts';
 import { ConnectionLost } from './transport.ts';
 
 /**
- * Stands between the socket and the MQTT library, which would collect a packet of up to 256 MiB in
- * memory before it looks at it. Looks only at fixed headers (MQTT 3.1.1 §2.2, MQTT 5 §2.1), passes
- * what fits through untouched, and drops an oversize PUBLISH byte by byte without keeping it. Pure:
- * chunks in, chunks out.
+ * A filter between the socket and the MQTT library, which would collect a packet of up to 256 MiB
+ * in memory before it parses it. It reads only fixed headers (MQTT 3.1.1 §2.2, MQTT 5 §2.1), passes
+ * packets below the limit unchanged, and drops an oversize PUBLISH without storing it. Pure: chunks
+ * in, chunks out.
  */
 export interface GateHandlers {
   /** Bytes for the library. */
@@ -35,7 +35,7 @@ interface Dropping {
 export class PacketGate {
   readonly #maxBytes: number;
   readonly #handlers: GateHandlers;
-  /** The fixed header as far as it has come. */
+  /** The part of the fixed header received so far. */
   #header: number[] = [];
   /** Bytes of the current packet's body that are still to come. */
   #remaining = 0;
@@ -49,11 +49,12 @@ export class PacketGate {
   }
 
   /**
-   * @throws ConnectionLost `protocol` when the stream is no MQTT, or is what this client never
-   *   asked for
+   * @throws ConnectionLost `protocol` when the stream is not MQTT, or contains what this client did
+   *   not request
    */
   push(chunk: Buffer): void {
-    // What is passed on next, in pieces as long as possible: the library is slow for each of them.
+    // The range to pass on next, in pieces as long as possible: each piece is costly in the
+    // library.
     let from = 0;
     let to = 0;
     const passOn = (next: number): void => {
@@ -90,7 +91,7 @@ export class PacketGate {
     }
   }
 
-  /** Reads the remaining length; decides what becomes of the packet. */
+  /** Reads the remaining length and decides whether the packet is passed, dropped or refused. */
   #headerComplete(): boolean {
     const [first = 0, ...length] = this.#header;
     const last = length.at(-1);

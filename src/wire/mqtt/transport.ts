@@ -2,8 +2,8 @@ import type { Refusal } from '../../core/refusal/index.ts';
 import type { LossReason } from './loss-reason.ts';
 
 /**
- * One way to reach a broker. The implementation on mqtt.js is `MqttTransport`; tests have one
- * without a network.
+ * A way to reach a broker. `MqttTransport` implements it with mqtt.js; tests have one without a
+ * network.
  */
 export interface Transport {
   /**
@@ -36,8 +36,8 @@ export interface Message {
 
 export interface Connection {
   /**
-   * The longest payload that the broker announced to take on `topic` (MQTT 5, Maximum Packet Size);
-   * Infinity when it said nothing.
+   * The longest payload that the broker announced to accept on `topic` (MQTT 5, Maximum Packet
+   * Size); Infinity when it announced nothing.
    */
   mostPayloadBytes(topic: string): number;
   /** QoS 1; resolves when the broker has acknowledged it. @throws ConnectionLost */
@@ -49,11 +49,11 @@ export interface Connection {
   subscribe(topics: readonly string[], qos?: Qos): Promise<void>;
   /** Resolves when the connection has ended, for whatever reason; never rejects. */
   readonly ended: Promise<ConnectionLost>;
-  /** Says goodbye, so that the will is not published, and waits for the end. */
+  /** Sends DISCONNECT, so that the will is not published, and waits for the end. */
   close(): Promise<void>;
   /**
-   * Ends at once, without a goodbye: the broker publishes the will. `loss` is what `ended` then
-   * gives.
+   * Ends at once, without DISCONNECT: the broker publishes the will. `ended` then resolves with
+   * `loss`.
    */
   abort(loss: ConnectionLost): void;
 }
@@ -64,7 +64,7 @@ export interface Connection {
  */
 export class ConnectionLost extends Error {
   readonly reason: LossReason;
-  /** That of the CONNACK or DISCONNECT by which the broker ended it. */
+  /** The code of the CONNACK or DISCONNECT with which the broker ended it. */
   readonly code: number | undefined;
 
   constructor(reason: LossReason, detail: string, options?: { cause?: unknown; code?: number }) {

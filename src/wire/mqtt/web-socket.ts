@@ -2,13 +2,12 @@ import type { Duplex } from 'node:stream';
 import type { Socket } from 'node:net';
 import { createWebSocketStream, WebSocket } from 'ws';
 
-/**
- * Loaded only for an address of ws: or wss:, which most devices do not have.
- */
+/** Loaded only for a ws: or wss: address, which most devices do not have. */
 
 /**
- * ws collects a message before it passes it on, so the packet gate cannot drop a part of one. This
- * is above what the gate passes, and what a device says on MQTT 5 that it takes.
+ * ws collects a message before it passes it on, so the packet gate cannot drop parts of one. This
+ * is above the limit of the gate, and equals the maximum packet size that a device announces on
+ * MQTT 5.
  */
 const mostMessageBytes = 2 * 1024 * 1024;
 

@@ -1,12 +1,12 @@
 /** Where a deployment is; the last four are terminal. */
 export type DeploymentPhase = DeploymentReport['phase'];
 
-/** What a device says of its deployment that is under way or ended last. */
+/** What a device reports about the deployment that is under way or ended last. */
 export type DeploymentReport = DeploymentUnderWay | DeploymentEnd;
 
 export interface DeploymentUnderWay {
   readonly version: number;
-  /** Whose command it is; absent: the device's own. */
+  /** The group whose command it is; absent: the device's own. */
   readonly group?: string;
   readonly phase: 'fetch' | 'stage' | 'wait' | 'activate' | 'probation';
   /** While waiting: what for, in words. */
@@ -18,7 +18,7 @@ export interface DeploymentUnderWay {
   readonly step?: string;
 }
 
-/** How a deployment ended: all went well, or there is a code that says why not. */
+/** How a deployment ended: committed, or with a code for the reason. */
 export type DeploymentEnd =
   | { readonly version: number; readonly group?: string; readonly phase: 'committed' }
   | {

@@ -1,6 +1,6 @@
 /**
- * What a device says of itself, for both ends: reports, events, presence, topics and their codec.
- * No I/O.
+ * The messages of a device, for both ends: reports, events, presence, topics and their codec. No
+ * I/O.
  */
 export type {
   DeploymentEnd,

@@ -1,5 +1,5 @@
 /**
- * The truth about one limit (ace.md#isolators: ignored, enforced or modified MUST be made known).
+ * What became of one limit (ace.md#isolators: ignored, enforced or modified MUST be made known).
  */
 export interface IsolatorReport {
   /** The app's name, or empty for the pod's own. */

@@ -31,23 +31,23 @@ export interface LogEnd {
   readonly request: string;
   readonly seq: number;
   readonly end: LogEndReason;
-  /** Of text. */
+  /** Bytes of text. */
   readonly sentBytes: number;
-  /** What was read and not sent. The journal may hold more. */
+  /** Bytes that were read and not sent. The journal may contain more. */
   readonly leftOutBytes: number;
-  /** Of `refused` and `failed`. */
+  /** Present for `refused` and `failed`. */
   readonly code?: string;
   readonly message?: string;
 }
 
 /**
- * `complete`: there is no more. `stopped`: somebody asked for it. `superseded`: a newer request is
- * answered.
+ * `complete`: there is no more. `stopped`: the operator requested it. `superseded`: a newer request
+ * is answered.
  */
 export type LogEndReason =
   'complete' | 'deadline' | 'limit' | 'stopped' | 'superseded' | 'refused' | 'failed';
 
-/** The most text of one message. */
+/** The most text of one message, in bytes. */
 export const maxChunkBytes = 8192;
 
 /** The answer as bytes that `decodeLogAnswer` accepts. */

@@ -1,9 +1,9 @@
 import type { Presence } from './report.ts';
 
 /**
- * What an observer believes after one more message on `live`. A last will may arrive long after the
- * device is back (the broker notices a dead connection only after 1.5 keepalives), so a `down`
- * counts only for the very connection that is believed to be up.
+ * The presence that an observer assumes after one more message on `live`. A last will may arrive
+ * long after the device is back (the broker notices a dead connection only after 1.5 keepalives),
+ * so a `down` counts only for the same connection that is assumed to be up.
  */
 export function foldPresence(known: Presence | undefined, next: Presence): Presence {
   if (known === undefined) return next;
@@ -16,7 +16,7 @@ export function foldPresence(known: Presence | undefined, next: Presence): Prese
 /**
  * Whether the retained `live` message now contradicts the device that reads it: some older will has
  * replaced it, and later subscribers would receive that the device is away. Never true for another
- * `up`, so that two devices that wrongly share a name do not answer each other for ever.
+ * `up`, so that two devices that wrongly share a name do not answer each other forever.
  */
 export function mustReassert(own: Presence, retained: Presence): boolean {
   return !retained.up && (retained.bootId !== own.bootId || retained.connection < own.connection);

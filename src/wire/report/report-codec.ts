@@ -23,20 +23,21 @@ import { wireBytes } from './wire-text.ts';
 
 /**
  * The messages of a device as bytes and back. The reading side is the operator's: a device may be
- * compromised, so what it says of itself is bounded like any other input, and control characters
- * never reach a terminal.
+ * compromised, so its messages are bounded like any other input, and control characters never reach
+ * a terminal.
  */
 
 /**
- * 16 pods of 16 apps with every isolator spelled out stay below a third of this, and 32 below two.
+ * 16 pods of 16 apps with all their isolators take less than a third of this, 32 less than two
+ * thirds.
  */
 const maxReportBytes = 64 * 1024;
 const maxSmallBytes = 4 * 1024;
 
 /**
- * The report as bytes that `decodeReport` takes, whatever its texts and counts are.
- * @param takesBytes what the broker takes; where the shortest report is longer than that, it is
- *   returned all the same
+ * The report as bytes that `decodeReport` accepts, whatever its texts and counts are.
+ * @param takesBytes what the broker accepts; if even the shortest report is longer, it is returned
+ *   anyway
  */
 export function encodeReport(report: DeviceReport, takesBytes = Infinity): Uint8Array {
   const limitBytes = Math.min(takesBytes, maxReportBytes);
@@ -48,7 +49,7 @@ export function encodeReport(report: DeviceReport, takesBytes = Infinity): Uint8
   return bytes;
 }
 
-/** The event as bytes that `decodeEvent` takes, whatever its texts are. */
+/** The event as bytes that `decodeEvent` accepts, whatever its texts are. */
 export function encodeEvent(event: DeploymentEvent): Uint8Array {
   return encodeCbor(sendable(event));
 }
@@ -84,7 +85,7 @@ export function decode<T>(bytes: Uint8Array, maxBytes: number, reader: Reader<T>
   }
 }
 
-/** Text without control characters: what a device says is printed on an operator's terminal. */
+/** Text without control characters: it is printed on an operator's terminal. */
 export function line(maxBytes: number): Reader<string> {
   const bounded = text(maxBytes);
   return (value: CborValue, path: string) => {

@@ -2,9 +2,8 @@ import type { DeploymentReport } from './deployment-report.ts';
 import type { IsolatorReport } from './isolator-report.ts';
 
 /**
- * What a device says of itself: retained on `reported`, as deterministic CBOR. Keys are short
- * words, not numbers, so that any CBOR tool shows a readable document; a report of one pod stays
- * below 4 KiB.
+ * The report of a device, retained on `reported`, as deterministic CBOR. Keys are short words, not
+ * numbers, so that any CBOR tool shows a readable document; a report of one pod stays below 4 KiB.
  */
 export interface DeviceReport {
   readonly format: 1;
@@ -19,7 +18,7 @@ export interface DeviceReport {
   readonly wherry: string;
   /** The highest version for this device that was ever trusted; 0 before the first. */
   readonly trustedVersion: number;
-  /** That version has withdrawn the device's own command; absent when not. */
+  /** Present when that version has withdrawn the device's own command. */
   readonly withdrawn?: true;
   /** The root of trust; absent on a device without one. */
   readonly root?: { readonly version: number; readonly expires: number };
@@ -27,12 +26,12 @@ export interface DeviceReport {
   readonly currentVersion: number;
   /** The group whose version that is; absent when it is the device's own. */
   readonly group?: string;
-  /** The groups of the device, the first goes first; absent when it is in none. */
+  /** The groups of the device in order of precedence; absent when it is in none. */
   readonly groups?: readonly {
     readonly name: string;
     /** The highest version for the group that was ever trusted; 0 before the first. */
     readonly trustedVersion: number;
-    /** That version has withdrawn the group's command; absent when not. */
+    /** Present when that version has withdrawn the group's command. */
     readonly withdrawn?: true;
   }[];
   /** From its configuration; absent when there are none. */
@@ -45,14 +44,14 @@ export interface DeviceReport {
     readonly message: string;
     readonly at: number;
     readonly version?: number;
-    /** On whose topic it came; absent: on the device's own. */
+    /** The group on whose topic it arrived; absent: the device's own topic. */
     readonly group?: string;
   };
   readonly pods: readonly PodReport[];
   readonly capabilities: readonly CapabilityReport[];
   /**
-   * Stored images of the current or previous version that are no longer what was verified; absent
-   * when all are.
+   * Stored images of the current or previous version that differ from what was verified; absent
+   * when there are none.
    */
   readonly damaged?: readonly DamagedImage[];
   /** The broker of the session; absent on a device that has only one address. */
@@ -61,7 +60,7 @@ export interface DeviceReport {
 
 export interface BrokerUse {
   readonly url: string;
-  /** Its place in the configuration, counted from 1, and how many there are. */
+  /** Its position in the configuration, counted from 1, and the number of addresses. */
   readonly at: number;
   readonly of: number;
 }
@@ -78,7 +77,7 @@ export interface PodReport {
   readonly healthy: boolean;
   readonly apps: readonly AppReport[];
   readonly isolators: readonly IsolatorReport[];
-  /** Its network with its addresses there; absent when that is the host's. */
+  /** Its network with its addresses there; absent for the network of the host. */
   readonly network?: { readonly name: string; readonly addresses: readonly string[] };
 }
 
@@ -89,7 +88,7 @@ export interface AppReport {
   readonly state: string;
   readonly pid?: number;
   readonly restarts: number;
-  /** Result of the last run as systemd gives it; `oom-kill` when the memory limit was hit. */
+  /** Result of the last run as systemd reports it; `oom-kill` when the memory limit was hit. */
   readonly lastResult: string;
   readonly oomKills: number;
   readonly memoryBytes?: number;
@@ -97,10 +96,10 @@ export interface AppReport {
   readonly memoryMaxBytes?: number;
   readonly cpuUsec?: number;
   readonly tasks?: number;
-  /** What its probes came to; absent when it has none. */
+  /** The result of its probes; absent when it has none. */
   readonly probe?: {
     readonly state: 'starting' | 'passing' | 'failing';
-    /** What the last one showed. */
+    /** The result of the last probe, in words. */
     readonly detail: string;
   };
 }
@@ -117,15 +116,16 @@ export interface Presence {
   readonly format: 1;
   readonly bootId: string;
   /**
-   * Counts connections since wherryd started in this boot: a late will of an older one changes
-   * nothing.
+   * Counts connections since wherryd started in this boot: a late will of an older connection has
+   * no effect.
    */
   readonly connection: number;
   readonly up: boolean;
 }
 
 /**
- * One terminal answer to one command, on `event`. Whatever is not `committed` says why with a code.
+ * One terminal answer to one command, on `event`. Every outcome except `committed` has a code for
+ * the reason.
  */
 export type DeploymentEvent = {
   readonly format: 1;
@@ -133,7 +133,7 @@ export type DeploymentEvent = {
   readonly at: number;
   /** 0 when the message was too broken to have one. */
   readonly version: number;
-  /** Whose command it was; absent: the device's own. */
+  /** The group whose command it was; absent: the device's own. */
   readonly group?: string;
 } & (
   | { readonly outcome: 'committed' }

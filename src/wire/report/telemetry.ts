@@ -12,8 +12,8 @@ import { decode, line } from './report-codec.ts';
 import { wireBytes } from './wire-text.ts';
 
 /**
- * Numbers of a device and its apps, retained on `telemetry`. A message holds all of them, so that
- * who comes later, or lost one, needs no other.
+ * Numbers of a device and its apps, retained on `telemetry`. A message contains all of them, so
+ * that no other message is needed.
  */
 export interface Telemetry {
   readonly format: 1;
@@ -23,14 +23,14 @@ export interface Telemetry {
   readonly apps: readonly AppNumbers[];
 }
 
-/** What a device cannot tell is absent. */
+/** Numbers that a device cannot measure are absent. */
 export interface DeviceNumbers {
   readonly uptimeSeconds: number;
-  /** Whether something keeps or sets the clock. */
+  /** Whether the clock can be trusted. */
   readonly clockTrusted: boolean;
-  /** Of all processors, since the message or the look before. */
+  /** Of all processors, since the previous message or measurement. */
   readonly cpuPercent?: number;
-  /** In use, and not to be had by giving up caches. */
+  /** In use, without caches that could be freed. */
   readonly memoryBytes?: number;
   readonly memoryTotalBytes?: number;
   /** Of the file system of /var/lib/wherry. */
@@ -40,7 +40,7 @@ export interface DeviceNumbers {
   readonly temperatureCelsius?: number;
   /** Hundredths of the load of one minute. */
   readonly load100?: number;
-  /** Whether heat or a weak supply slows the processor down now. */
+  /** Whether heat or a weak supply throttles the processor now. */
   readonly throttled?: boolean;
 }
 
@@ -58,7 +58,7 @@ export interface AppNumbers {
 const maxTelemetryBytes = 32 * 1024;
 const mostApps = 256;
 
-/** The message as bytes that `decodeTelemetry` takes; apps beyond 256 are left out. */
+/** The message as bytes that `decodeTelemetry` accepts; apps beyond 256 are left out. */
 export function encodeTelemetry(telemetry: Telemetry): Uint8Array {
   return encodeCbor({ ...telemetry, apps: telemetry.apps.slice(0, mostApps) });
 }

@@ -7,19 +7,15 @@ import { Refusal } from '../../core/refusal/index.ts';
 export interface DeviceTopics {
   /** To the device, retained: the signed desired state. */
   readonly desired: string;
-  /** From the device, retained: what it is and does. */
+  /** From the device, retained: its report. */
   readonly reported: string;
   /** From the device, not retained: one terminal answer per command. */
   readonly event: string;
   /** From the device and from its last will, retained: whether it is connected. */
   readonly live: string;
-  /**
-   * From the device, not retained: asks for the desired state where the broker does not keep it.
-   */
+  /** From the device, not retained: requests the desired state if the broker does not keep it. */
   readonly get: string;
-  /**
-   * From the device, retained: numbers of itself and its apps, if it is configured to send them.
-   */
+  /** From the device, retained: its telemetry, if it is configured to send it. */
   readonly telemetry: string;
   /** To the device, not retained: signed requests, if it is configured to answer them. */
   readonly ask: string;
@@ -48,7 +44,7 @@ const topicName = /^(?=.{1,64}$)[a-z0-9]+(-[a-z0-9]+)*$/;
 
 /**
  * The topics of `device` in `fleet`.
- * @throws Refusal `input-invalid` when a name could widen the topic (`+`, `#`, `/`) or is no AC
+ * @throws Refusal `input-invalid` when a name could widen the topic (`+`, `#`, `/`) or is not an AC
  *   Name of 1…64 characters.
  */
 export function deviceTopics(fleet: string, device: string): DeviceTopics {
@@ -76,8 +72,8 @@ function requireTopicName(what: string, name: string): void {
 }
 
 /**
- * Where a version of the root of trust is retained, for the whole fleet: a topic for each, so that
- * a device that was away finds every step.
+ * Where a version of the root of trust is retained, for the whole fleet: a topic for each version,
+ * so that a device that was away receives every step.
  */
 export function rootTopic(fleet: string, version: number): string {
   deviceTopics(fleet, 'any');
@@ -91,13 +87,13 @@ export function groupTopic(fleet: string, group: string): string {
   return `v1/${fleet}/group/${group}/desired`;
 }
 
-/** The filter by which an operator hears one kind of message of every device of a fleet. */
+/** The filter with which an operator receives one kind of message of every device of a fleet. */
 export function fleetFilter(fleet: string, kind: DeviceTopicKind): string {
   deviceTopics(fleet, 'any');
   return `v1/${fleet}/d/+/${kind}`;
 }
 
-/** Takes the topic of a group apart; undefined for one that `groupTopic` cannot make. */
+/** Parses the topic of a group; undefined for one that `groupTopic` cannot return. */
 export function parseGroupTopic(
   topic: string,
 ): { readonly fleet: string; readonly group: string } | undefined {
@@ -106,7 +102,7 @@ export function parseGroupTopic(
   return topicName.test(fleet) && topicName.test(group) ? { fleet, group } : undefined;
 }
 
-/** Takes a topic apart; undefined for one that `deviceTopics` cannot make. */
+/** Parses the topic of a device; undefined for one that `deviceTopics` cannot return. */
 export function parseDeviceTopic(
   topic: string,
 ): { readonly fleet: string; readonly device: string; readonly kind: DeviceTopicKind } | undefined {

@@ -1,9 +1,9 @@
 /**
- * Text that leaves a device: the one place that makes it what the operator's decoder
- * (report-codec.ts) takes.
+ * Text that leaves a device: the one place that gives it the form that the operator's decoder
+ * (report-codec.ts) accepts.
  */
 
-/** The most bytes of UTF-8 that the decoder takes of a name and of a sentence. */
+/** The most bytes of UTF-8 that the decoder accepts for a name and for a sentence. */
 export const wireBytes = { name: 256, sentence: 2048 } as const;
 
 const cut = '…';
@@ -14,7 +14,7 @@ const cut = '…';
  * character becomes U+FFFD.
  */
 export function wireText(text: string, maxBytes: number): string {
-  // No character is shorter than a byte: what is behind this is cut off in any case.
+  // No character is shorter than a byte: anything behind this is cut off in any case.
   const clean = text
     .slice(0, maxBytes + 1)
     .replace(/\p{Surrogate}/gu, '\uFFFD')

@@ -1,14 +1,14 @@
 import * as openpgp from 'openpgp';
 import { messageOf, refuseMissingPart } from './library-outcomes.ts';
 
-/** A certificate: one primary key with everything that all its copies say about it. */
+/** A certificate: one primary key with all packets of all its copies. */
 export interface Certificate {
   readonly key: openpgp.PublicKey;
   /** Index of the first trusted text that has it. */
   readonly armoredIndex: number;
 }
 
-/** A trusted text of which something is not a key. */
+/** A trusted text that contains something that is not a key. */
 export interface UnreadableText {
   readonly armoredIndex: number;
   readonly reason: string;
@@ -24,21 +24,22 @@ export interface ReadCertificates {
   readonly named: readonly string[];
 }
 
-/** Of one text of keys, in characters: a key with its certifications has a few thousand. */
+/** The longest text of keys, in characters: a key with its certifications has a few thousand. */
 const maxKeyTextLength = 256 * 1024;
 
 /**
  * Reads armored public keys, and merges the copies of each certificate: all user IDs, subkeys,
- * self-signatures and revocations of all copies. So a file that is older than another can neither
- * take back a revocation nor an extended expiry.
+ * self-signatures and revocations of all copies. So a file that is older than another can undo
+ * neither a revocation nor an extended expiry.
  *
  * The library's own `update` is not used. It drops a revocation where the other copy has one
  * already, forged or not, and it replaces the signature that binds a subkey by a newer one without
- * verifying it. Here nothing is dropped and nothing verified: the merged packets are judged as
- * those of one file are, where each signature is verified when it is used.
+ * verifying it. Here nothing is dropped and nothing verified: the merged packets are judged like
+ * those of one file, and each signature is verified when it is used.
  *
  * @param trusted Texts whose keys are returned.
- * @param copies Texts that trust nothing: what they say counts for keys that are in `trusted`, too.
+ * @param copies Texts whose keys are not trusted; their packets count for keys that are in
+ *   `trusted`.
  */
 export async function readCertificates(
   trusted: readonly string[],
@@ -131,7 +132,7 @@ interface ParsedKeys {
 }
 
 /**
- * The keys in `text`. Where it ends being keys, `reason` says so and the keys before it still
+ * The keys in `text`. If a part is not a key, `reason` describes it and the keys before it still
  * count.
  */
 async function parseKeys(text: string): Promise<ParsedKeys> {
@@ -141,7 +142,7 @@ async function parseKeys(text: string): Promise<ParsedKeys> {
   if (text.length > maxKeyTextLength) return ends(`it is longer than ${maxKeyTextLength} characters`);
   // The library reads the first armored block and forgets the rest; a file of several keys is
   // several blocks. Text between them is for people. GnuPG's prepared revocation certificates have
-  // a colon before their block; one that somebody put among the keys of a device is meant.
+  // a colon before their block; one among the keys of a device counts.
   const parts = text.split(/(?=-----BEGIN PGP )/).filter((part) => part.trim() !== '');
   const blocks = parts.filter((part) => part.startsWith('-----BEGIN PGP '));
   if (blocks.length === 0 && isUtf16(text)) {
@@ -169,7 +170,7 @@ async function parseKeys(text: string): Promise<ParsedKeys> {
   return ends('it holds no OpenPGP key');
 }
 
-/** Of text that was read as one with a byte for each of these characters. */
+/** Detects UTF-16 in text that was decoded with one byte per character. */
 export function isUtf16(text: string): boolean {
   return text.includes('-\0-\0-\0-');
 }
@@ -180,7 +181,7 @@ export function isUtf16(text: string): boolean {
  */
 async function bareRevocations(block: string): Promise<openpgp.SignaturePacket[]> {
   try {
-    // Of a text the bytes are never a stream, which the library's declaration leaves open.
+    // For a text the data is never a stream, although the library's declaration allows it.
     const armor = (await openpgp.unarmor(block)) as unknown as {
       data: Uint8Array;
       type: openpgp.enums.armor;
@@ -189,7 +190,7 @@ async function bareRevocations(block: string): Promise<openpgp.SignaturePacket[]
     const { packets } = await openpgp.readSignature({ binarySignature: armor.data });
     return packets.filter(({ signatureType }) => signatureType === openpgp.enums.signature.keyRevocation);
   } catch {
-    // The caller says of the block what is wrong with it as a key.
+    // The caller reports why the block is not a key.
     return [];
   }
 }

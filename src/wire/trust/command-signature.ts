@@ -11,17 +11,17 @@ const commandCodes: FaultCodes = {
   unusable: 'key-unusable',
 };
 
-/** Which refusal tells most when no signature of an envelope counts: the nearest miss first. */
+/** The order of refusals when no signature of an envelope counts: the nearest miss first. */
 const nearestMiss = ['key-unusable', 'signature-invalid', 'key-unknown'] as const;
 
 /**
  * Verifies the signatures of an envelope: `threshold` of them must be of different trusted keys
- * over exactly these bytes, and none may be malformed. Keys are told apart by their primary key:
- * signatures of two subkeys of one certificate are one.
+ * over exactly these bytes, and none may be malformed. Keys are distinguished by their primary key:
+ * signatures of two subkeys of one certificate count once.
  *
  * @param keys Armored public keys of the role.
  * @param time at which keys and signatures are judged
- * @param copies Texts that trust nothing: what they say counts for the trusted keys, too
+ * @param copies Texts whose keys are not trusted; their packets count for the trusted keys
  *   (`readCertificates`).
  * @returns the payload as a verified one, and fingerprints of the primary keys that signed,
  *   lower-case hex, each once

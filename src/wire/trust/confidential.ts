@@ -17,25 +17,25 @@ import { Refusal } from '../../core/refusal/index.ts';
 import { decodeEnvelope, type Envelope, maxEnvelopeBytes, maxSignatureBytes } from './envelope.ts';
 
 /**
- * The second form of a message: an OpenPGP message to the devices that it is for. Inside is what an
- * envelope has, and values of secrets. Signatures are over the payload in the clear, so an envelope
- * inside is judged exactly as one that travels in the open.
+ * The second form of a message: an OpenPGP message to its devices. It contains the members of an
+ * envelope and values of secrets. Signatures are over the plain payload, so an encrypted envelope
+ * is judged exactly like one that is not encrypted.
  */
 
-/** A value takes one packet of memory on the device; certificates and keys fit well. */
+/** The longest value of a secret, in bytes; certificates and keys are shorter. */
 export const maxSecretBytes = 16_384;
 export const maxSecrets = 32;
 const saltBytes = 32;
 /**
- * How many devices one message may be for. Each takes 96 bytes of it, so there is room for 78 KB
- * beside the session keys of as many.
+ * How many devices one message may be for. Each takes 96 bytes, which leaves 78 KB beside the
+ * session keys of the maximum.
  */
 export const maxRecipients = 512;
 
 /** A value that a payload names by its digest. */
 export interface SecretValue {
   readonly name: AcName;
-  /** 32 bytes that nobody else knows: without them, a digest would let short values be guessed. */
+  /** 32 secret bytes: without them, short values could be guessed from their digest. */
   readonly salt: Uint8Array;
   readonly value: Uint8Array;
 }
@@ -45,7 +45,7 @@ export interface ConfidentialContent extends Pick<Envelope, 'payload' | 'signatu
   readonly secrets: readonly SecretValue[];
 }
 
-/** A message on the topic of commands, as far as it can be read without a key. */
+/** The parts of a message on the topic of commands that can be read without a key. */
 export type SealedOrOpen =
   | { readonly form: 'open'; readonly envelope: Envelope }
   | { readonly form: 'encrypted'; readonly ciphertext: Uint8Array };
@@ -108,9 +108,9 @@ export function encodeEncrypted(ciphertext: Uint8Array): Uint8Array {
 }
 
 /**
- * What is to be encrypted.
+ * The plaintext to encrypt.
  *
- * @throws {Refusal} `ciphertext-malformed` for what no device would take
+ * @throws {Refusal} `ciphertext-malformed` for content that no device would accept
  */
 export function encodeConfidential(wanted: ConfidentialContent): Uint8Array {
   const plaintext = encodeCbor({ format: 1, ...wanted });
@@ -134,8 +134,8 @@ export function decodeConfidential(plaintext: Uint8Array): ConfidentialContent {
 }
 
 /**
- * The name of a value in a payload, lower-case hex. It binds the value to the name and tells
- * nothing of it. A device keeps the sealed value under this name.
+ * The name of a value in a payload, lower-case hex. It binds the value to the name and does not
+ * reveal it. A device keeps the sealed value under this name.
  */
 export function secretDigest({ name, salt, value }: SecretValue): string {
   return createHash('sha256').update(`wherry secret\0${name}\0`).update(salt).update(value).digest('hex');

@@ -4,9 +4,9 @@ import { decodeConfidential, maxRecipients, type ConfidentialContent } from './c
 import { messageOf, refuseMissingPart } from './library-outcomes.ts';
 
 /**
- * Messages are never compressed: a few bytes could become any number, and the length of what is
- * compressed tells of its content (RFC 9580 §13.7). The library unpacks while it reads, so it is
- * allowed not one byte.
+ * Messages are never compressed: a few bytes could expand to any size, and the length of compressed
+ * data reveals its content (RFC 9580 §13.7). The library decompresses while it reads, so its limit
+ * is zero bytes.
  */
 const config: openpgp.PartialConfig = {
   maxDecompressedMessageSize: 0,
@@ -35,13 +35,13 @@ export async function decryptMessage(
   const message = await readForm(ciphertext);
   const key = await openpgp.readPrivateKey({ armoredKey: deviceKey });
   requireRecipient(message, key);
-  // The library's declaration lacks the types of streams, and so that of the result.
+  // The library's declaration lacks the types of streams, and so the type of the result.
   const decrypting = openpgp.decrypt({ message, decryptionKeys: key, format: 'binary', config });
   const { data, signatures } = (await decrypting.catch((cause: unknown) => {
     refuseMissingPart(cause);
     throw whyNotDecrypted(cause, key);
   })) as unknown as { readonly data: Uint8Array; readonly signatures: readonly unknown[] };
-  // Those that count are over the payload: others have no place here.
+  // Signatures must be over the payload; others are refused.
   if (signatures.length > 0) throw malformed('it is signed as a whole');
   return decodeConfidential(data);
 }
@@ -69,7 +69,7 @@ async function readForm(ciphertext: Uint8Array): Promise<openpgp.Message<Uint8Ar
 }
 
 /**
- * A device that came to a group later is not among those that its command was encrypted to.
+ * The command of a group is not encrypted to a device that joined the group later.
  *
  * @throws {Refusal} `decryption-failed`
  */

@@ -21,7 +21,7 @@ import { maxEnvelopeBytes } from './envelope.ts';
 import { ringPlaces, type Share } from './share.ts';
 import type { VerifiedPayload } from './verified-payload.ts';
 
-/** The last second of the year 9999: later ones no calendar can print. */
+/** The last second of the year 9999: calendars cannot print a later one. */
 const maxSeconds = 253_402_300_799;
 
 const limits = {
@@ -44,7 +44,7 @@ const digest = parsed(text(64), (value) => {
   return value;
 });
 
-/** What names it means is for whoever evaluates it; here is what it may look like. */
+/** Checks only the form; the schedule of the device evaluates the names. */
 const cronExpression = parsed(text(256), (value) => {
   if (!/^[0-9A-Za-z*,/#-]+( [0-9A-Za-z*,/#-]+){4}$/.test(value))
     throw new CborError('not a cron expression of five fields');
@@ -125,7 +125,7 @@ const desiredState: Reader<DesiredState> = map({
 });
 
 /**
- * The payload to sign. What a device would refuse is refused here already, so that nobody signs it.
+ * The payload to sign. Refuses what a device would refuse, so that it is not signed.
  *
  * @throws {Refusal} `desired-malformed`.
  */
@@ -140,8 +140,8 @@ export function encodeDesiredState(desired: DesiredState): VerifiedPayload {
 }
 
 /**
- * The version that a payload claims, whoever wrote it; undefined when it is not a desired state. It
- * is for naming what a broker keeps, and for nothing that is obeyed.
+ * The version that an unverified payload claims; undefined when it is not a desired state. It only
+ * names what a broker keeps. No decision about obeying may use it.
  */
 export function claimedVersion(payload: Uint8Array): number | undefined {
   try {
@@ -153,10 +153,10 @@ export function claimedVersion(payload: Uint8Array): number | undefined {
 }
 
 /**
- * Reads the payload of an envelope, which was verified before: this function says what the bytes
- * mean, not whether they may be obeyed.
+ * Reads the payload of an envelope, which was verified before. It decodes the bytes and does not
+ * decide whether they may be obeyed.
  *
- * @throws {Refusal} `desired-malformed`, with the path of the field that is wrong.
+ * @throws {Refusal} `desired-malformed`, with the path of the invalid field.
  */
 export function decodeDesiredState(payload: VerifiedPayload): DesiredState {
   return read(payload);
@@ -197,7 +197,7 @@ function refuseRepeated(path: string, key: string, values: readonly string[]): v
  * none are allowed.
  */
 function parseWebAddress(address: string): string {
-  // URL drops tabs and line breaks silently: only what is visible ASCII may reach it.
+  // URL drops tabs and line breaks silently: only visible ASCII may reach it.
   if (!/^[\x21-\x7e]+$/.test(address)) throw new CborError('not printable ASCII');
   let url: URL;
   try {

@@ -2,24 +2,25 @@ import type { AcIdentifier, AcName, ImageId, NameValue } from '../../image/appc/
 import type { Share } from './share.ts';
 
 /**
- * Whom a desired state is for: one device, all devices of a group, or a share of them. A device
+ * The target of a desired state: one device, all devices of a group, or a share of them. A device
  * knows its groups from its own configuration.
  */
 export type Target = { readonly device: AcName } | { readonly group: AcName; readonly share?: Share };
 
-/** The group that is meant; undefined when a device is. */
+/** The group of a target; undefined when it is a device. */
 export function groupOf(target: Target): AcName | undefined {
   return 'group' in target ? target.group : undefined;
 }
 
-/** The share of a group that is meant; undefined when it is all of it, or a device. */
+/** The share of a group; undefined when the target is a whole group, or a device. */
 export function shareOf(target: Target): Share | undefined {
   return 'group' in target ? target.share : undefined;
 }
 
 /**
- * What an operator wants devices to run: one versioned, expiring document per target. It is
- * carried as the exact bytes that were signed and is only read after their signature was checked.
+ * The state that an operator desires for devices: one versioned, expiring document per target. It
+ * is transported as the exact bytes that were signed, and decoded only after their signature was
+ * verified.
  */
 export interface DesiredState {
   readonly format: 1;
@@ -32,7 +33,7 @@ export interface DesiredState {
   readonly issued: number;
   /** Seconds since 1970; judged only while the device's clock can be trusted. */
   readonly expires: number;
-  /** The whole set, replaced as one; empty stops everything. At most 16. */
+  /** The whole set, replaced as one; empty stops everything. At most 32. */
   readonly pods: readonly DesiredPod[];
   /** Every image that the pods use. At most 64. */
   readonly images: readonly DesiredImage[];
@@ -41,7 +42,7 @@ export interface DesiredState {
   readonly secrets?: readonly DesiredSecret[];
   /**
    * The target has no command from now on, and the next target of the device counts; without pods
-   * and images. Versions of the target go on after this one.
+   * and images. Versions of the target continue after this one.
    */
   readonly withdrawn?: true;
 }
@@ -68,14 +69,13 @@ export interface DesiredImage {
   /** Size of the uncompressed tar in bytes: with sizeBytes it bounds the space that is needed. */
   readonly tarSizeBytes: number;
   /**
-   * Of an app's image whose tree devices render, because there are path whitelists in it: the sum
-   * of `tarSizeBytes` over the images that it is made of. It lets a device judge its space before
-   * it downloads anything, and decides nothing else.
+   * For an app's image whose tree devices must render: the sum of `tarSizeBytes` over its layers. A
+   * device uses it only to check its free space before it downloads anything.
    */
   readonly renderedBytes?: number;
   /**
-   * http or https addresses of the .aci file, tried in order; the signature lies at the address
-   * plus `.asc`.
+   * http or https addresses of the .aci file, tried in order; the signature is at the address plus
+   * `.asc`.
    */
   readonly urls: readonly string[];
 }
@@ -91,22 +91,22 @@ export interface DeployPolicy {
   readonly activation?: Activation;
   /**
    * Whether a set under which the device loses its broker for longer than the reconnect window and
-   * a minute is undone; absent is `ignore`. Judged only if the broker was there before.
+   * a minute is undone; absent is `ignore`. Judged only if the broker was connected before.
    */
   readonly brokerLoss?: 'roll-back' | 'ignore';
 }
 
 /**
- * What an activation waits for. Locks of the device hold it whatever `when` is; `force` goes past
- * all of it. Fetching and staging never wait.
+ * What an activation waits for. Locks of the device hold it for every `when`; `force` overrides
+ * `when` and locks. Fetching and staging never wait.
  */
 export interface Activation {
   /**
    * `now`; `window`: while one of the windows is open; `next-boot`: not in the boot in which the
-   * version came; `approval`: after somebody has approved the version on the device.
+   * version arrived; `approval`: after a person has approved the version on the device.
    */
   readonly when: 'now' | 'window' | 'next-boot' | 'approval';
-  /** Of `when: window`, 1 to 4. */
+  /** Only with `when: window`, 1 to 4. */
   readonly windows?: readonly MaintenanceWindow[];
   readonly force?: true;
 }

@@ -3,8 +3,8 @@ import { Refusal } from '../../core/refusal/index.ts';
 import { encodeConfidential, encodeEncrypted, type ConfidentialContent } from './confidential.ts';
 
 /**
- * All keys of devices bear this time. A device may make its key before it knows the time, and a key
- * from the future is none.
+ * The creation time of every device key. A device may make its key before it knows the time, and a
+ * key from the future is not usable.
  */
 const keyTime = new Date(Date.UTC(2025, 0, 1));
 
@@ -16,7 +16,7 @@ export interface DeviceKey {
   readonly fingerprint: string;
 }
 
-/** Makes the key that commands for a device are encrypted to: of Curve25519, as GnuPG has it. */
+/** Makes the key to which commands for a device are encrypted: Curve25519 in the form of GnuPG. */
 export async function generateDeviceKey(name: string): Promise<DeviceKey> {
   const { privateKey, publicKey } = await openpgp.generateKey({
     type: 'ecc',
@@ -33,7 +33,7 @@ export async function generateDeviceKey(name: string): Promise<DeviceKey> {
 }
 
 /**
- * The fingerprint of a public key that can be encrypted to, lower-case hex.
+ * The fingerprint of a public key for encryption, lower-case hex.
  *
  * @throws {Refusal} `input-invalid`
  */

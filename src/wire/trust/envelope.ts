@@ -12,17 +12,14 @@ import {
 } from '../../core/cbor/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 
-/**
- * The largest message that any of the brokers that wherry supports is sure to carry (AWS IoT Core:
- * 128 KiB).
- */
+/** The largest message that every supported broker carries (AWS IoT Core: 128 KiB). */
 export const maxEnvelopeBytes = 131_072;
 
 /** An armored signature of an RSA key of 4096 bits takes 900 bytes; notations may add to it. */
 export const maxSignatureBytes = 8192;
 
 /**
- * Signatures beside the exact bytes that they are over, so that nothing is parsed before it is
+ * Signatures beside the exact bytes that they cover, so that nothing is parsed before it is
  * verified.
  */
 export interface Envelope {
@@ -41,8 +38,8 @@ const envelope: Reader<Envelope> = map({
 /**
  * The message to publish.
  *
- * @throws {Refusal} `envelope-too-large`, `envelope-malformed`, `unsigned`: what a device would
- *   answer to it.
+ * @throws {Refusal} `envelope-too-large`, `envelope-malformed`, `unsigned`: the codes with which a
+ *   device would refuse it.
  */
 export function encodeEnvelope(content: Pick<Envelope, 'payload' | 'signatures'>): Uint8Array {
   const message = encodeCbor({ format: 1, payload: content.payload, signatures: content.signatures });
@@ -51,7 +48,7 @@ export function encodeEnvelope(content: Pick<Envelope, 'payload' | 'signatures'>
 }
 
 /**
- * Takes a message from the broker apart. Nothing in it is trusted yet.
+ * Decodes a message from the broker. Nothing in it is trusted yet.
  *
  * @throws {Refusal} `envelope-too-large` (endless data attack), `envelope-malformed`, `unsigned`.
  */
@@ -77,8 +74,7 @@ export function encodeDraft(content: Pick<Envelope, 'payload' | 'signatures'>): 
 }
 
 /**
- * Takes the file of an envelope apart, signed or not. Only people who collect signatures read it
- * so.
+ * Decodes the file of an envelope, signed or not. It is used only to collect signatures.
  *
  * @throws {Refusal} `envelope-malformed`
  */

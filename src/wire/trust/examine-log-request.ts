@@ -5,11 +5,11 @@ import type { VerifiedPayload } from './verified-payload.ts';
 
 /** What a request for logs is examined against. */
 export interface LogContext extends LogJudgement {
-  /** Armored public deploy keys of the fleet: who may command may read logs. */
+  /** Armored public deploy keys of the fleet: these keys may also request logs. */
   readonly keys: readonly string[];
   /** How many different keys must sign; 1 when absent. */
   readonly threshold?: number;
-  /** As of `ExamineContext`. */
+  /** As in `ExamineContext`. */
   readonly copies?: readonly string[];
 }
 

@@ -11,16 +11,13 @@ import { alreadyVerified, type VerifiedPayload } from './verified-payload.ts';
 /** What a root is examined against. */
 export interface RootContext {
   /**
-   * The root that is trusted. Absent for one that the administrator of the device has put there:
-   * only then its own keys suffice.
+   * The trusted root. Absent when the administrator of the device has installed the file: only then
+   * its own keys suffice.
    */
   readonly trusted?: RootDocument;
   readonly fleet: string;
   readonly time: DeviceTime;
-  /**
-   * Keys of the device and revocation certificates: what they say counts for the keys of roots,
-   * too.
-   */
+  /** Keys of the device and revocation certificates; their packets count for the keys of roots. */
   readonly copies?: readonly string[];
 }
 
@@ -74,7 +71,7 @@ async function verifiedBy(
   return verified.payload;
 }
 
-/** Says whose keys were asked for: a root is signed by those of two roots. */
+/** Names the root whose keys were used: a root is signed by those of two roots. */
 function naming(whose: string): (error: unknown) => never {
   return (error) => {
     if (!(error instanceof Refusal)) throw error;
@@ -83,8 +80,8 @@ function naming(whose: string): (error: unknown) => never {
 }
 
 /**
- * Each certificate must be the one that it is called, and nothing more: roles name keys by
- * fingerprints, and who applies them later has no OpenPGP to look.
+ * Each certificate must have the fingerprint under which it is listed, and be the only one: roles
+ * name keys by fingerprints, and the code that applies them later has no OpenPGP to check.
  *
  * @throws {Refusal} `root-malformed`
  */

@@ -18,8 +18,7 @@ export interface ExamineContext extends Pick<
   /** How many different keys must sign; 1 when absent. */
   readonly threshold?: number;
   /**
-   * Other keys of the device and revocation certificates: what they say counts for the deploy keys,
-   * too.
+   * Other keys of the device and revocation certificates; their packets count for the deploy keys.
    */
   readonly copies?: readonly string[];
 }
@@ -32,13 +31,13 @@ export type Examined = Verdict & {
   readonly payloadSha256: string;
   /** Fingerprints of the keys that signed, lower-case hex. */
   readonly signedBy: readonly string[];
-  /** Values that came, each of which the payload names. */
+  /** Values in the message, each named by the payload. */
   readonly secrets: readonly ExaminedSecret[];
 };
 
 export interface ExaminedSecret {
   readonly name: string;
-  /** As the payload has it. */
+  /** As in the payload. */
   readonly digest: string;
   readonly value: Uint8Array;
 }
@@ -47,7 +46,7 @@ export interface ExaminedSecret {
  * From the bytes of a message to a desired state that may be obeyed. The order is the defence: size
  * and form of the envelope, its decryption, then the signature over bytes that nobody has parsed,
  * then their meaning, then whether it is for this device and newer than what it knows. Values of
- * secrets come last: only those that the signed payload names are taken.
+ * secrets come last: only those that the signed payload names are accepted.
  *
  * @param deviceKey the armored private key of this device; undefined when it has none
  * @throws {Refusal} with any code of the class `command` except `superseded`, and
@@ -74,13 +73,14 @@ export async function examineMessage(
   const desired = decodeDesiredState(payload);
   const payloadSha256 = createHash('sha256').update(payload).digest('hex');
   const verdict = judgeDesiredState({ ...context, desired, payloadSha256 });
-  // What is not obeyed needs no values: they come again with the share that the device is in.
+  // A command that is not obeyed needs no values: they are sent again with the share that includes
+  // the device.
   const secrets = verdict.outcome === 'outside' ? [] : namedSecrets(envelope.secrets, desired);
   return { ...verdict, desired, payload, payloadSha256, signedBy: fingerprints, secrets };
 }
 
 /**
- * The values with the digests of the payload. One that it does not name is of another message
+ * The values with the digests of the payload. A value that it does not name is from another message
  * (mix-and-match attack, replay of an old secret).
  *
  * @throws {Refusal} `secret-mismatch`

@@ -14,7 +14,7 @@ const imageCodes: FaultCodes = {
 /** As many as a command may have. */
 export const maxSignatures = 8;
 
-/** The armored signatures of an `.asc` file, which stand one after the other. */
+/** The armored signatures of an `.asc` file, one after the other. */
 export function signatureBlocks(asc: string): readonly string[] {
   return asc.split(/(?=-----BEGIN PGP SIGNATURE-----)/).filter((text) => text.trim() !== '');
 }
@@ -56,7 +56,7 @@ export async function signatureVerifier(
       (error: unknown) => misses.push(asMiss(error)),
     );
   }
-  // Before a byte is fetched: who lacks signatures now lacks them then.
+  // Checked before a byte is fetched: missing signatures cannot appear later.
   if (verifiers.length < threshold) throw tooFew(verifiers.length, threshold, misses);
   return {
     update: (chunk) => {
@@ -77,8 +77,7 @@ export async function signatureVerifier(
 }
 
 /**
- * One signature that does not count may stand beside others that do; what is no verdict about it is
- * thrown.
+ * A signature that does not count is recorded, because others may count; any other error is thrown.
  */
 function asMiss(error: unknown): Refusal {
   if (isRefusal(error, 'image-signature-invalid', 'image-key-untrusted', 'key-unusable')) return error;

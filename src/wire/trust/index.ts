@@ -1,8 +1,8 @@
 /**
- * Who may command what. Pure decisions over bytes, keys and marks: no I/O, no clock of its own.
+ * Decides who may command what. Pure decisions over bytes, keys and marks: no I/O and no clock.
  *
  * This is the light door: messages, verdicts, keyrings. Two others load OpenPGP, which costs a
- * small board some megabytes and a second, so only processes that verify or sign pass them:
+ * small board some megabytes and a second, so only processes that verify or sign use them:
  * `openpgp.ts` (keys and signatures) and `sign.ts` (the operator's side). The resident process
  * never imports them.
  */

@@ -2,9 +2,7 @@ import { Refusal } from '../../core/refusal/index.ts';
 import { type DesiredState, groupOf, shareOf } from './desired-state.ts';
 import { isInShare } from './share.ts';
 
-/**
- * The highest desired state that was ever trusted. It is kept over power cuts and never goes down.
- */
+/** The highest desired state that was ever trusted. It survives power cuts and never decreases. */
 export interface TrustedVersion {
   /** 0 before the first. */
   readonly version: number;
@@ -12,39 +10,36 @@ export interface TrustedVersion {
   readonly payloadSha256: string;
   /** Seconds since 1970. */
   readonly issued: number;
-  /**
-   * Version of the root that began the counting of versions in which this one is; absent without
-   * one (`DeployEra`).
-   */
+  /** Version of the root that began the era of this version; absent without one (`DeployEra`). */
   readonly era?: number;
 }
 
 /**
- * What time it is on a device, and whether to believe it: the two are never asked apart. See
+ * The time on a device, and whether it can be trusted: the two are never used separately. See
  * `deviceTime`.
  */
 export interface DeviceTime {
   /** Seconds since 1970, at least the time floor. */
   readonly nowSeconds: number;
   /**
-   * Without it nothing is known to be late, and a key or signature from the future proves that the
+   * If false, nothing counts as expired, and a key or signature from the future proves that the
    * clock is behind.
    */
   readonly clockTrusted: boolean;
 }
 
 export interface Judgement {
-  /** What the signature was over; its signature has been verified. */
+  /** The decoded payload, whose signature has been verified. */
   readonly desired: DesiredState;
   readonly payloadSha256: string;
   readonly trusted: TrustedVersion;
   readonly fleet: string;
   readonly device: string;
-  /** On whose topic the message came; absent: on the one of the device itself. */
+  /** The group on whose topic the message arrived; absent: the topic of the device itself. */
   readonly group?: string;
   /**
-   * The trusted version of this target was passed over until now, because another target went
-   * first: it is judged like a new one.
+   * The trusted version of this target was skipped until now, because another target had
+   * precedence: it is judged like a new one.
    */
   readonly untried?: true;
   readonly time: DeviceTime;
@@ -56,8 +51,8 @@ export interface Judgement {
     /** Seconds since 1970. */
     readonly expires: number;
     /**
-     * What was issued before is refused, because a key that may have signed it was taken out.
-     * Seconds since 1970.
+     * Desired states issued before this time are refused, because a key that may have signed them
+     * was removed. Seconds since 1970.
      */
     readonly notBefore?: number;
   };
@@ -65,17 +60,17 @@ export interface Judgement {
 
 /**
  * `new`: to be obeyed, once its mark is stored. `same`: known already, nothing to do; `expired`
- * tells that it is past its expiry, which a device reports (it may be held back) and does not act
- * upon: its pods go on. `outside`: for a share of the group without this device. Its mark is
+ * means that it is past its expiry. A device reports this (the broker may hold newer ones back) and
+ * keeps its pods running. `outside`: for a share of the group without this device. Its mark is
  * stored, if that is not done yet, and it is never obeyed.
  */
 export type Verdict =
   { readonly outcome: 'new' | 'outside' } | { readonly outcome: 'same'; readonly expired: boolean };
 
 /**
- * Decides whether a verified desired state may be obeyed. The order matters: a document for
- * somebody else tells nothing about this device's versions, and an old one is old whether or not it
- * is expired too.
+ * Decides whether a verified desired state may be obeyed. The order matters: a document for another
+ * target must reveal nothing about this device's versions, and an old one is reported as old even
+ * if it has also expired.
  *
  * @throws {Refusal} `wrong-fleet`, `wrong-device`, `wrong-target`, `version-older`,
  *   `version-conflict`, `expired`, `root-expired`.
@@ -83,7 +78,7 @@ export type Verdict =
 export function judgeDesiredState(judgement: Judgement): Verdict {
   const { desired, trusted } = judgement;
   // Wrong software attack: a document that was signed for others is genuine elsewhere, never here
-  // (Uptane, Director Targets metadata: the vehicle's identifier stands in the signed part).
+  // (Uptane, Director Targets metadata: the vehicle's identifier is in the signed part).
   if (desired.fleet !== judgement.fleet) {
     throw new Refusal(
       'wrong-fleet',
@@ -91,11 +86,11 @@ export function judgeDesiredState(judgement: Judgement): Verdict {
     );
   }
   requireTarget(judgement);
-  // Its place never changes, so that what passed this device by once is never its turn.
+  // The place of a device never changes, so a version that excludes this device always does.
   const isOutside = !isInShare(shareOf(desired.target), judgement.fleet, judgement.device);
   const known = (): Verdict =>
     isOutside ? { outcome: 'outside' } : { outcome: 'same', expired: isExpired(judgement) };
-  // In a new era the number of what runs binds no more, but its content is known.
+  // In a new era the number of the running version no longer counts, but its content is known.
   const isTried = isOutside || judgement.untried !== true;
   if (isTried && trusted.version === 0 && judgement.payloadSha256 === trusted.payloadSha256) return known();
   // Rollback attack: a genuine but old command is replayed (TUF §5.4.3; Uptane, full verification,
@@ -108,7 +103,7 @@ export function judgeDesiredState(judgement: Judgement): Verdict {
   }
   const expired = isExpired(judgement);
   if (desired.version === trusted.version) {
-    // Mix-and-match attack: a version stands for one content, else parts of two documents could be
+    // Mix-and-match attack: a version has one content, otherwise parts of two documents could be
     // obeyed (Uptane, full verification, step 5.2). The signer has to increase the version.
     if (judgement.payloadSha256 !== trusted.payloadSha256) {
       throw new Refusal(
@@ -118,8 +113,8 @@ export function judgeDesiredState(judgement: Judgement): Verdict {
     }
     if (isTried) return known();
   }
-  // A key was taken out of the role and versions are counted anew: what it may have signed, or
-  // somebody replays, is older.
+  // A key was removed from the role and versions restart: anything that it may have signed, or that
+  // is replayed, is older.
   const { root } = judgement;
   if (root?.notBefore !== undefined && desired.issued < root.notBefore) {
     throw new Refusal(
@@ -127,16 +122,16 @@ export function judgeDesiredState(judgement: Judgement): Verdict {
       `version ${desired.version} was issued at ${isoTime(desired.issued)}, before the root that took a deploy key out (${isoTime(root.notBefore)}); deploy again`,
     );
   }
-  // Freeze attack on the root: who holds back a newer one must not keep its keys in force (TUF
-  // 1.0.34 §5.3.10).
+  // Freeze attack on the root: an attacker who holds back a newer one must not keep its keys in
+  // force (TUF 1.0.34 §5.3.10).
   if (root !== undefined && judgement.time.clockTrusted && judgement.time.nowSeconds >= root.expires) {
     throw new Refusal(
       'root-expired',
       `root ${root.version} expired at ${isoTime(root.expires)}; publish a newer one with "wherry trust root rotate"`,
     );
   }
-  // Freeze attack: what was kept back too long is no longer obeyed (TUF §5.4.4; Uptane, full
-  // verification, step 4.4). Without a clock to trust nothing is known to be late, and refusing
+  // Freeze attack: a command that was held back too long is no longer obeyed (TUF §5.4.4; Uptane,
+  // full verification, step 4.4). Without a trusted clock nothing counts as expired, and refusing
   // would strand every board without a battery.
   if (expired) {
     throw new Refusal(
@@ -148,8 +143,8 @@ export function judgeDesiredState(judgement: Judgement): Verdict {
 }
 
 /**
- * The topic says which trusted version a message is judged by, so it must be the one of the signed
- * target. Else a broker could show a device one target's commands in the place of another's.
+ * The topic determines the trusted version by which a message is judged, so it must be the topic of
+ * the signed target. Otherwise a broker could deliver one target's commands in place of another's.
  */
 function requireTarget({ desired, group, device }: Judgement): void {
   const { target } = desired;
@@ -168,7 +163,7 @@ function isExpired({ desired, time }: Judgement): boolean {
 }
 
 /**
- * The mark to store when `desired` is trusted. The issue time never goes back either: it is a floor
+ * The mark to store when `desired` is trusted. The issue time never decreases either: it is a floor
  * for the clock.
  */
 export function markOf(desired: DesiredState, payloadSha256: string, before: TrustedVersion): TrustedVersion {
@@ -177,18 +172,17 @@ export function markOf(desired: DesiredState, payloadSha256: string, before: Tru
 }
 
 /**
- * The earliest that it can be, in seconds since 1970, on a device whose clock may start in 1970:
- * the program was built, the newest verified document was issued, and the time was saved before
- * now.
+ * The earliest possible time, in seconds since 1970, on a device whose clock may start in 1970: the
+ * program was built, the newest verified document was issued, and the time was saved before now.
  */
 export function timeFloor(known: { buildTime: number; newestIssued: number; savedTime: number }): number {
   return Math.max(known.buildTime, known.newestIssued, known.savedTime);
 }
 
 /**
- * What time it is and whether to believe it. A clock is trusted when the system says that it was
- * set from a time source, and it does not contradict the floor: a clock behind the floor is
- * certainly wrong.
+ * The time and whether it can be trusted. A clock is trusted when the system reports that a time
+ * source has set it, and when it is not behind the floor: a clock behind the floor is certainly
+ * wrong.
  *
  * @param wallSeconds The system's clock, seconds since 1970.
  * @param synchronized Whether a time source has set it since boot (systemd-timesyncd, chrony, a

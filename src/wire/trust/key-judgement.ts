@@ -9,8 +9,8 @@ import { isMismatch, refuseMissingPart, whyKeyFails } from './library-outcomes.t
 const clockSkewSeconds = 600;
 
 /**
- * Algorithms that may sign, and what is asked of their keys. SHA-1-era and short keys are not here:
- * DSA, RSA below 3072 bits, Brainpool, secp256k1, Ed448 (which GnuPG 2.2 does not know).
+ * Algorithms that may sign, and the requirements on their keys. SHA-1-era and short keys are
+ * excluded: DSA, RSA below 3072 bits, Brainpool, secp256k1, Ed448 (which GnuPG 2.2 does not know).
  */
 const strongKeys: Readonly<Record<string, (info: openpgp.AlgorithmInfo) => boolean>> = {
   rsaEncryptSign: (info) => (info.bits ?? 0) >= 3072,
@@ -21,9 +21,9 @@ const strongKeys: Readonly<Record<string, (info: openpgp.AlgorithmInfo) => boole
 };
 
 /**
- * When to judge `key`: now; but not before the moments that the key, and the authentic signature
- * created at `signedAtSeconds`, prove to be past. A trusted clock yields to such a proof by the
- * clock skew only.
+ * The time at which to judge `key`: now, but not before the times that the key, and the authentic
+ * signature created at `signedAtSeconds`, prove to be past. A trusted clock is advanced by such a
+ * proof by the clock skew at most.
  */
 export function judgedAt(
   key: openpgp.Key,
@@ -45,7 +45,7 @@ export function judgedAt(
 }
 
 /**
- * The one judgement of signers, stores and verifiers: why signatures of `key` (or of its part
+ * The judgement that signers, stores and verifiers share: why signatures of `key` (or of its part
  * `keyId`) do not count at `atSeconds`: weak, expired, revoked, not yet valid, not meant for
  * signing. `undefined` when they do; without `keyId` when those of the primary key or of any subkey
  * do.
@@ -58,7 +58,7 @@ export async function whyUnusable(
   atSeconds: number,
 ): Promise<string | undefined> {
   if (key.keyPacket.version !== 4) return `it is of OpenPGP version ${key.keyPacket.version}; 4 is supported`;
-  // The primary key counts too: who can forge it can bind subkeys to it.
+  // The primary key counts too: an attacker who can forge it can bind subkeys to it.
   const weak = weaknessOf(key);
   if (weak !== undefined) return weak;
   const date = new Date(atSeconds * 1000);
@@ -77,7 +77,7 @@ export async function whyUnusable(
   return nearest;
 }
 
-/** Of a key that itself revoked, as a whole. */
+/** The reason for a key that is revoked as a whole. */
 export const revokedSentence = 'it is revoked';
 
 const mayNotSign = 'it may not sign';
@@ -132,7 +132,7 @@ const fromItsDateOn: readonly (openpgp.enums.reasonForRevocation | null)[] = [
 /**
  * Whether `key` itself revoked `data`. The library ignores a revocation with a weak hash, with a
  * critical part that it does not know, or that expired. For a good signature that is right; here it
- * would bring a revoked key back. So only whether it was made by the key counts. What cannot be
+ * would bring a revoked key back. So the only question is whether the key made it. What cannot be
  * verified counts as revoked: a hash that the library does not have, and a revocation by another
  * key that this one named as its revoker.
  */
@@ -148,7 +148,7 @@ async function isRevoked(
     const isLater = revocation.created !== null && revocation.created > date;
     if (isLater && fromItsDateOn.includes(revocation.reasonForRevocationFlag)) continue;
     try {
-      // The library takes null for "at any time"; its declaration leaves that out.
+      // The library accepts null for "at any time"; its declaration omits that.
       await revocation.verify(key.keyPacket, type, data, null as unknown as Date, false, config);
       return true;
     } catch (error) {

@@ -12,8 +12,8 @@ export interface ImageKey {
 /**
  * The keys that may sign the image `name` (discovery.md, "Validation"): those of every prefix of
  * the name that ends at a `/`, deepest first, then those for any name. `example.com/foo` is a
- * prefix of `example.com/foo/bar` and of itself, not of `example.com/foobar`: else the owner of a
- * longer name would inherit a key's trust.
+ * prefix of `example.com/foo/bar` and of itself, not of `example.com/foobar`: otherwise the owner
+ * of a longer name would inherit a key's trust.
  */
 export function keysForImage(name: AcIdentifier, entries: readonly ImageKey[]): string[] {
   return entries

@@ -29,11 +29,12 @@ export type UsableKey = Extract<KeyVerdict, { usable: true }>;
 export type UnusableKey = Extract<KeyVerdict, { usable: false }>;
 
 /**
- * Reads armored public keys, several to a text if need be, and says of each certificate whether its
- * signatures count now. Copies of one certificate are one; see `readCertificates`.
+ * Reads armored public keys, one or more per text, and judges whether the signatures of each
+ * certificate count now. Copies of one certificate are one; see `readCertificates`.
  *
  * @param time at which they are judged
- * @param copies Texts that trust nothing: what they say counts for keys that are in `armored`, too.
+ * @param copies Texts whose keys are not returned; their packets count for keys that are in
+ *   `armored`.
  */
 export async function readKeys(
   armored: readonly string[],

@@ -1,9 +1,9 @@
 import { Refusal } from '../../core/refusal/index.ts';
 
 /**
- * What the OpenPGP library throws, as wherry's sentences about a key. The first row that fits
- * counts, so what is most special comes first: the library puts the cause behind its own general
- * sentence. The texts are those of openpgp 6.3.
+ * Maps errors of the OpenPGP library to wherry's sentences about a key. The first match counts, so
+ * the most specific comes first: the library appends the cause to a general sentence. The texts are
+ * those of openpgp 6.3.
  */
 const keySentences: readonly (readonly [RegExp, (...groups: string[]) => string])[] = [
   [/Unknown critical notation: (.*)$/s, (name) => `a signature on it has the critical notation ${printable(name)}, which wherry does not know`],
@@ -28,12 +28,12 @@ const keySentences: readonly (readonly [RegExp, (...groups: string[]) => string]
   [/Could not find valid signing key packet in key \S+$/, () => 'it may not sign'],
 ]; // prettier-ignore
 
-/** What says that a signature is not of this key over these bytes, and nothing else. */
+/** Errors that mean only that a signature is not by this key over these bytes. */
 const mismatch =
   /^(?:Signature verification failed|Signed digest did not match|Signature was not issued by the given public key|Public key algorithm used to sign)/;
 
 /**
- * Why a key does not count, from what the library threw about it.
+ * Why a key does not count, from the library's error.
  *
  * @throws {Refusal} `device-unsupported` when a part of the library is missing: no key can be
  *   judged then.
@@ -49,8 +49,8 @@ export function whyKeyFails(error: unknown): string {
 }
 
 /**
- * Why a signature over data is not judged although it need not be wrong, from what the library
- * threw; else undefined.
+ * Why a signature over data cannot be judged although it may be valid, from the library's error;
+ * else undefined.
  */
 export function whyNotJudged(error: unknown): string | undefined {
   const message = messageOf(error);
@@ -62,7 +62,7 @@ export function whyNotJudged(error: unknown): string | undefined {
   return /Hash algorithm too weak/.test(message) ? 'uses a hash that is too weak for its key' : undefined;
 }
 
-/** Whether the library found a signature to be of another key or over other bytes. */
+/** Whether the library found that a signature is by another key or over other bytes. */
 export function isMismatch(error: unknown): boolean {
   return mismatch.test(messageOf(error));
 }

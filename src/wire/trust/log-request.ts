@@ -16,8 +16,8 @@ import type { DeviceTime } from './judge.ts';
 import type { VerifiedPayload } from './verified-payload.ts';
 
 /**
- * What an operator asks of one device, signed like a command: what a pod wrote to the journal. It
- * is answered once, within one boot of the device, and ends at its deadline.
+ * A request to one device for what a pod wrote to the journal, signed like a command. It is
+ * answered once, within one boot of the device, and ends at its deadline.
  */
 export interface LogRequest {
   readonly format: 1;
@@ -25,7 +25,10 @@ export interface LogRequest {
   readonly ask: 'logs';
   readonly fleet: AcName;
   readonly device: AcName;
-  /** The boot of the device in which it is answered: its marks of earlier requests live as long. */
+  /**
+   * The boot of the device in which it is answered: the device keeps its marks of earlier requests
+   * for one boot.
+   */
   readonly boot: string;
   /** Seconds since 1970. */
   readonly issued: number;
@@ -36,11 +39,11 @@ export interface LogRequest {
   readonly app?: AcName;
   /** Seconds since 1970. */
   readonly since?: number;
-  /** Of what is there, the newest lines. */
+  /** How many of the newest lines to send. */
   readonly lines?: number;
-  /** Whether what is written until the deadline follows. */
+  /** Whether to send what is written until the deadline. */
   readonly follow?: true;
-  /** How much text is sent. */
+  /** How much text is sent, in bytes. */
   readonly limitBytes: number;
 }
 
@@ -67,14 +70,17 @@ const logRequest = map({
   limitBytes: integer(1, logLimits.bytes),
 });
 
-/** The payload to sign. @throws {Refusal} `request-malformed` for what no device would take */
+/**
+ * The payload to sign.
+ * @throws {Refusal} `request-malformed` for a request that no device would accept
+ */
 export function encodeLogRequest(request: LogRequest): VerifiedPayload {
   const payload = encodeCbor(request) as VerifiedPayload; // made here
   decodeLogRequest(payload);
   return payload;
 }
 
-/** @throws {Refusal} `request-malformed`, with the path of the field that is wrong */
+/** @throws {Refusal} `request-malformed`, with the path of the invalid field */
 export function decodeLogRequest(payload: VerifiedPayload): LogRequest {
   try {
     const value = decodeCbor(payload, { maxBytes: maxRequestBytes, maxDepth: 1 });
@@ -102,8 +108,8 @@ export interface LogJudgement {
 }
 
 /**
- * Decides whether a verified request may be answered. Whether it was answered before is known to
- * wherryd alone.
+ * Decides whether a verified request may be answered. Only wherryd knows whether it was answered
+ * before.
  *
  * @throws {Refusal} `wrong-fleet`, `wrong-device`, `request-replayed`, `expired`, `root-expired`
  */

@@ -1,7 +1,7 @@
 /**
  * The door to OpenPGP for processes that verify: the examining unit, the pull unit, the operator's
- * tool. It loads the `openpgp` library; see `index.ts` for why it is apart. Nothing here reads
- * files, opens sockets or looks at a clock.
+ * tool. It loads the `openpgp` library; see `index.ts` for why it is separate. Nothing here reads
+ * files, opens sockets or reads a clock.
  */
 export { verifyEnvelope } from './command-signature.ts';
 export { decryptMessage } from './decrypt.ts';

@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto';
 
 /**
- * The UUID of a pod: derived from its name and the exact bytes of its manifest, so that a pod that
- * did not change keeps its UUID from deployment to deployment and is left alone, and a desired
- * state shows which pods it leaves alone. Version 8 (RFC 9562 §5.8): the first 122 bits of a
- * SHA-256.
+ * The UUID of a pod: derived from its name and the exact bytes of its manifest, so that an
+ * unchanged pod keeps its UUID across deployments and keeps running, and a desired state shows
+ * which pods are unchanged. Version 8 (RFC 9562 §5.8): the first 122 bits of a SHA-256.
  */
 export function podUuid(name: string, manifest: Uint8Array): string {
   const digest = createHash('sha256').update(`wherry pod\0${name}\0`).update(manifest).digest();

@@ -3,7 +3,7 @@ import { readCertificates } from './certificates.ts';
 import { revokedSentence } from './key-judgement.ts';
 import { readKeys } from './keys.ts';
 
-/** What a person looks at before a key is trusted. */
+/** What a person reviews before a key is trusted. */
 export interface KeyReview {
   /** Lower-case hex. */
   readonly fingerprint: string;
@@ -12,17 +12,17 @@ export interface KeyReview {
   readonly algorithm: string;
   /** A date, or undefined for a key that does not expire. */
   readonly expires: string | undefined;
-  /** This key alone, with what its copies say about it, armored. */
+  /** This key alone, merged with its copies, armored. */
   readonly armored: string;
 }
 
-/** A key that does not count, and what is known of it. */
+/** A key that does not count, with what is known about it. */
 export interface UnusableReview {
   /** Absent when the text is not a key at all. */
   readonly fingerprint?: string;
   readonly reason: string;
   readonly revoked: boolean;
-  /** The key with what its copies say about it, armored. */
+  /** The key merged with its copies, armored. */
   readonly armored?: string;
 }
 
@@ -32,11 +32,10 @@ export interface KeysReview {
 }
 
 /**
- * Reads armored public keys for a review: one by one, each with the verdict on it. It is the
- * verdict that devices give.
+ * Reads armored public keys for a review: one by one, each with the same verdict as on devices.
  *
- * @param copies Keys and revocation certificates that are stored already: what they say counts for
- *   the keys in `armored`, too.
+ * @param copies Keys and revocation certificates that are stored already; their packets count for
+ *   the keys in `armored`.
  */
 export async function reviewKeys(
   armored: string,

@@ -44,7 +44,7 @@ const rootDocument: Reader<RootDocument> = map({
 });
 
 /**
- * The payload to sign. What a device would refuse for its form is refused here already.
+ * The payload to sign. Refuses what a device would refuse for its form.
  *
  * @throws {Refusal} `root-malformed`.
  */
@@ -62,7 +62,7 @@ export function encodeRoot(root: RootDocument): VerifiedPayload {
  * Reads the payload of an envelope whose signatures were verified. `examineRoot`, which has
  * OpenPGP, checks that each certificate has the fingerprint that it is listed under.
  *
- * @throws {Refusal} `root-malformed`, with the path of the field that is wrong.
+ * @throws {Refusal} `root-malformed`, with the path of the invalid field.
  */
 export function decodeRoot(payload: VerifiedPayload): RootDocument {
   return read(payload);

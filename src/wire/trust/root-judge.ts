@@ -6,7 +6,7 @@ import type { Role, RootDocument, Signers } from './root.ts';
 
 /**
  * Decides whether `next`, whose signatures count, may follow `trusted`. Its expiry is not judged:
- * it may be a step on the way to one that has not expired (TUF 1.0.34 §5.3.10).
+ * it may be a step to one that has not expired (TUF 1.0.34 §5.3.10).
  *
  * @throws {Refusal} `wrong-fleet`, `root-older`, `root-conflict`, `root-skipped`.
  */
@@ -32,7 +32,7 @@ export function judgeRoot(
       `root ${next.version} was trusted with other content; make the next version with "wherry trust root rotate"`,
     );
   }
-  // Each version is signed by the keys of the one before: who skips one has not proved that (TUF
+  // Each version is signed by the keys of the one before; that is not proved if one is skipped (TUF
   // 1.0.34 §5.3.5).
   if (next.version !== trusted.version + 1) {
     throw new Refusal(
@@ -48,17 +48,17 @@ export function signersOfRole(root: RootDocument, { keys, threshold }: Role): Si
   return { keys: keys.flatMap((key) => root.keys[key] ?? []), threshold };
 }
 
-/** Who may sign roots and desired states. */
+/** The keys that may sign roots or desired states. */
 export function signersOf(root: RootDocument, name: 'root' | 'deploy'): Signers {
   const role = root.roles[name];
-  // The decoder has seen that both are there.
+  // The decoder has checked that both exist.
   return role === undefined ? { keys: [], threshold: 1 } : signersOfRole(root, role);
 }
 
 /**
- * Who may sign the image `name`: the deepest role whose prefix ends at a `/` of the name, and no
- * other. So a role with a higher threshold cannot be gone around by a role of a shorter prefix.
- * Nobody when no role fits.
+ * The keys that may sign the image `name`: those of the deepest role whose prefix ends at a `/` of
+ * the name, and no other. So a role of a shorter prefix cannot bypass a role with a higher
+ * threshold. None when no role fits.
  */
 export function signersForImage(root: RootDocument, name: AcIdentifier): Signers {
   const [deepest] = Object.entries(root.roles)
@@ -71,7 +71,7 @@ export function signersForImage(root: RootDocument, name: AcIdentifier): Signers
   return deepest === undefined ? { keys: [], threshold: 1 } : signersOfRole(root, deepest[1]);
 }
 
-/** The newest root that took a key out of the role `deploy`. */
+/** The newest root that removed a key from the role `deploy`. */
 export interface DeployEra {
   /** Version of that root. */
   readonly root: number;
@@ -80,9 +80,9 @@ export interface DeployEra {
 }
 
 /**
- * The era after `next` has followed `before`. When a key was taken out, whoever stole it may have
- * published the highest version that there is (fast-forward attack): versions are then counted anew
- * (TUF 1.0.34 §5.3.11).
+ * The era after `next` has followed `before`. When a key was removed, an attacker who stole it may
+ * have published the highest possible version (fast-forward attack): versions then restart (TUF
+ * 1.0.34 §5.3.11).
  */
 export function eraAfter(
   next: RootDocument,
@@ -94,7 +94,7 @@ export function eraAfter(
   return tookOneOut ? { root: next.version, issued: next.issued } : before.era;
 }
 
-/** What `trusted` still says in `era`: the content that runs is known, its number binds no more. */
+/** What `trusted` means in `era`: the running content is known, its number no longer counts. */
 export function trustedInEra(trusted: TrustedVersion, era: DeployEra | undefined): TrustedVersion {
   if (era === undefined || (trusted.era ?? 0) >= era.root) return trusted;
   return { version: 0, payloadSha256: trusted.payloadSha256, issued: trusted.issued, era: era.root };

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { AcName } from '../../image/appc/index.ts';
 
-/** How many places the ring has, and so the parts that a share is told in. */
+/** How many places the ring has: the unit of shares. */
 export const ringPlaces = 65_536;
 
 /**
@@ -13,7 +13,7 @@ export interface Share {
   readonly from: number;
   /** `from` + 1 … 65536. */
   readonly to: number;
-  /** Deals the places anew, so that it is not always the same devices that go first. */
+  /** Changes the places, so that the first devices differ between rollouts. */
   readonly salt?: AcName;
 }
 

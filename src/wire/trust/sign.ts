@@ -12,7 +12,7 @@ import { refuseMissingPart } from './library-outcomes.ts';
 import { finishDigest, hashes } from './signature.ts';
 
 /**
- * GnuPG asks for a hash as wide as the curve. Others use SHA-256: small ARM cores compute it faster
+ * GnuPG requires a hash as wide as the curve. Others use SHA-256: small ARM cores compute it faster
  * than SHA-512, and many have instructions for it.
  */
 const hashOfCurve: Readonly<Record<string, openpgp.enums.hash>> = {
@@ -23,7 +23,10 @@ const hashOfCurve: Readonly<Record<string, openpgp.enums.hash>> = {
 export { deviceKeyFingerprint, encryptMessage, generateDeviceKey } from './encrypt.ts';
 
 export interface GeneratedKey {
-  /** Armored and not protected by a passphrase: to be kept in a file that only its owner reads. */
+  /**
+   * Armored and not protected by a passphrase: must be stored in a file that only its owner can
+   * read.
+   */
   readonly privateKey: string;
   readonly publicKey: string;
   /** Lower-case hex. */
@@ -34,7 +37,7 @@ export interface GeneratedKey {
  * Makes an Ed25519 key of OpenPGP version 4 in the form that GnuPG 2.2 and later read. It does not
  * expire: devices in the field must not fall silent on a date that nobody remembers.
  *
- * @param options.name What is shown for the key, for example the fleet and the role.
+ * @param options.name The user ID of the key, for example the fleet and the role.
  * @param options.createdSeconds Seconds since 1970; now when absent.
  */
 export async function generateKey(options: { name: string; createdSeconds?: number }): Promise<GeneratedKey> {
@@ -63,11 +66,11 @@ export async function exportPublic(privateKeyArmored: string): Promise<string> {
 }
 
 /**
- * Signs bytes or a stream of bytes, which is not kept in memory. The key is judged as devices judge
- * it, so nothing is signed that they would refuse.
+ * Signs bytes or a stream of bytes, which is not kept in memory. The key is judged as on devices,
+ * so nothing is signed that they would refuse.
  *
- * @param atSeconds The time that the signature bears, seconds since 1970.
- * @param copies Armored copies of the public key: a revocation or an expiry that they have counts.
+ * @param atSeconds The creation time of the signature, seconds since 1970.
+ * @param copies Armored copies of the public key: their revocations and expiry times count.
  * @returns an armored detached binary signature, what `gpg --armor --detach-sign` writes.
  * @throws {Refusal} `input-invalid` when the key is not one, is locked by a passphrase or is one
  *   that no device takes.
@@ -97,7 +100,7 @@ export async function signDetached(
 }
 
 /**
- * Adds a signature to those of an `.asc` file. One by the same key, also by another subkey of it,
+ * Adds a signature to those of an `.asc` file. One by the same key, or by another of its subkeys,
  * is replaced: a key counts once, and a file has room for eight.
  *
  * @param asc the text of the file; empty when there is none
@@ -126,7 +129,7 @@ export async function addSignature(asc: string, added: string, privateKeyArmored
   return [...kept, added].map((block) => `${block.trim()}\n`).join('');
 }
 
-/** The newest part of the key whose signatures devices take, and whose secret is in the file. */
+/** The newest part of the key whose signatures devices accept, and whose secret is in the file. */
 async function chooseSigner(
   privateKey: openpgp.PrivateKey,
   atSeconds: number,

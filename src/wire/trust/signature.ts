@@ -21,7 +21,7 @@ export const hashes: Readonly<Partial<Record<openpgp.enums.hash, string>>> = {
   [openpgp.enums.hash.sha512]: 'sha512',
 };
 
-/** A signature being checked while the bytes pass by. */
+/** A signature that is verified while its data streams by. */
 export interface SignatureVerifier {
   /** Hashes the next bytes, at once and without keeping them. */
   update(chunk: Uint8Array): void;
@@ -61,7 +61,7 @@ export async function openVerifier(
   if (candidates.length === 0) {
     const issuer =
       packet.issuerFingerprint === null ? packet.issuerKeyID.toHex() : hex(packet.issuerFingerprint);
-    // A file that is not a key may be why.
+    // A file that is not a key may be the reason.
     const [unread] = unreadable.map(({ reason }) => `; a file of keys is not used: ${reason}`);
     throw new Refusal(codes.unknown, `signed by key ${issuer}, which is not trusted for this${unread ?? ''}`);
   }
@@ -119,8 +119,8 @@ async function readSignaturePacket(
   const [packet] = packets;
   if (packet === undefined || packets.length !== 1) throw malformed('is not exactly one signature packet');
   if (packet.version !== 4) throw malformed(`is of version ${packet.version}; 4 is supported`);
-  // A text signature (0x01) is over the text with other line ends: not over the bytes that are used
-  // here. Signatures of other types are over keys and names.
+  // A text signature (0x01) is over the text with other line ends: not over the bytes used here.
+  // Signatures of other types cover keys and names.
   if (packet.signatureType !== openpgp.enums.signature.binary || packet.signatureData === null) {
     throw malformed('is not over binary data (type 0x00)');
   }
@@ -130,7 +130,7 @@ async function readSignaturePacket(
 }
 
 /**
- * Every trusted key that the signature may be from. Key IDs are short enough to collide, so there
+ * Every trusted key that may have made the signature. Key IDs are short enough to collide, so there
  * may be several.
  */
 function findSigners(
@@ -149,13 +149,14 @@ async function whoSigned(
   candidates: readonly Candidate[],
   codes: FaultCodes,
 ): Promise<Candidate> {
-  // The library takes a digest that was computed before from this property; its own streaming works
-  // so. Were it to ignore it, it would look for the data in the empty object below, and fail.
+  // The library reads a precomputed digest from this property, as in its own streaming. A version
+  // that ignored it would look for the data in the empty object below, and fail.
   const prehashed = Object.assign(packet, { hashed: digest });
   let cause: unknown;
   for (const candidate of candidates) {
     try {
-      // Without a date: times are judged apart, to tell a wrong signature from an old key.
+      // Without a date: times are judged separately, to distinguish a wrong signature from an old
+      // key.
       const noDate = null as unknown as Date;
       await prehashed.verify(candidate.signer.keyPacket, openpgp.enums.signature.binary, {}, noDate, true);
       return candidate;
@@ -192,9 +193,9 @@ async function judgeTimes(
 }
 
 /**
- * What a version 4 signature is over (RFC 4880 §5.2.4): the data that `hash` has seen, the
- * signature packet up to its hashed subpackets, and a trailer of version, 0xff and the length of
- * that part.
+ * The digest that a version 4 signature covers (RFC 4880 §5.2.4): the data that `hash` has seen,
+ * the signature packet up to its hashed subpackets, and a trailer of version, 0xff and the length
+ * of that part.
  */
 export function finishDigest(hash: Hash, body: Uint8Array): Buffer {
   const trailer = Buffer.from([4, 0xff, 0, 0, 0, 0]);

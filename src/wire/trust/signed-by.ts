@@ -2,11 +2,11 @@ import { isRefusal } from '../../core/refusal/index.ts';
 import { verifyEnvelope } from './command-signature.ts';
 import type { DeviceTime } from './judge.ts';
 
-/** What a signature is worth: whose it is, or why it does not count. */
+/** The result for a signature: the fingerprint of its key, or why it does not count. */
 export type SignatureReview = { readonly fingerprint: string } | { readonly reason: string };
 
 /**
- * Says of each signature whose it is, for people who collect signatures. Devices do not ask so: see
+ * Returns which key made each signature, for people who collect signatures. Devices use
  * `verifyEnvelope`.
  */
 export async function reviewSignatures(

@@ -54,8 +54,8 @@ describe('--share [C227]', () => {
   );
 
   it.each([
-    [{ share: '10%' }, 'say which with --group NAME'],
-    [{ group: 'kitchen', salt: 'a' }, 'say which with --share'],
+    [{ share: '10%' }, 'give it with --group NAME'],
+    [{ group: 'kitchen', salt: 'a' }, 'give it with --share'],
     [{ group: 'kitchen', share: '10%', salt: 'a b' }, '--salt takes a word'],
     [{ group: 'kitchen', share: '10%', salt: 'a'.repeat(65) }, '--salt takes a word'],
     [{ group: 'kitchen', share: '10%', withdraw: true as const }, 'taken back from all of a group'],

@@ -293,7 +293,7 @@ spec:
     ],
     [
       '{ apiVersion: v1, kind: Pod, spec: { containers: [{ name: web, image: web.aci, securityContext: { runAsNonRoot: true } }] } }',
-      'the user is "www"; say a number other than 0 with runAsUser',
+      'the user is "www"; give a number other than 0 with runAsUser',
     ],
   ])('is refused with what is wrong: %s', (yaml, words) => {
     expect(refused(yaml)).toContain(words);

@@ -177,7 +177,7 @@ describe('an OCI image is refused, by its name, the field and the rule, with not
         return made.root(made.manifest(made.config([]), layers));
       },
       'input-invalid',
-      /\/layers has 513 members, at most 512 are taken/,
+      /\/layers has 513 members, at most 512 are allowed/,
     ],
     [
       'a layer is larger than any image may be',
@@ -188,7 +188,7 @@ describe('an OCI image is refused, by its name, the field and the rule, with not
         );
       },
       'archive-too-large',
-      /\/layers\/0\/size is 16777217, at most 16777216 bytes are taken; allow more with --max-unpacked/,
+      /\/layers\/0\/size is 16777217, at most 16777216 bytes are allowed; allow more with --max-unpacked/,
     ],
     [
       'a document is larger than any may be',

@@ -105,7 +105,7 @@ describe('layers of an OCI image kept as dependencies', () => {
     ]);
     expect(warnings).toEqual([
       expect.stringMatching(
-        /^layer 3 takes away 3 paths such as "\/srv\/.*": its image has a path whitelist/,
+        /^layer 3 removes 3 paths such as "\/srv\/.*": its image has a path whitelist/,
       ),
     ]);
     expect(manifest).toMatchObject({
@@ -360,7 +360,7 @@ describe('a layer that a chain of images cannot hold', () => {
     expect(layers).toHaveLength(2);
     expect(layers[0]?.manifest).toMatchObject({ dependencies: [], pathWhitelist: [] });
     expect(warnings.join('\n')).toMatch(
-      /layer 2 takes away "\/removed", and what stays is no list for a manifest/,
+      /layer 2 removes "\/removed", and what stays is no list for a manifest/,
     );
   });
 

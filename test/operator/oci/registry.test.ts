@@ -109,7 +109,7 @@ describe('a registry that does not give an image', () => {
   const credentials = { user: 'fleet', password: 's3cret' };
 
   it.each([
-    [403, {}, /answered 403 to \/manifests\/1; it may want an account, see --credentials$/],
+    [403, {}, /answered 403 to \/manifests\/1; it may require an account, see --credentials$/],
     [403, { credentials }, /answered 403 .*; the account of --credentials may not have this image$/],
     [503, {}, /answered 503 to \/manifests\/1; try again later$/],
   ])('is told by its status %i and by what was sent', async (status, options, rule) => {
@@ -500,7 +500,7 @@ describe('a token', () => {
 
   it.each([
     ['from nowhere', 'Bearer service="s"', /names no token server/],
-    ['from a file', 'Bearer realm="file:///etc/passwd"', /its token server is not asked over file:/],
+    ['from a file', 'Bearer realm="file:///etc/passwd"', /its token server is not used over file:/],
     [
       'from a server that is not there',
       'Bearer realm="http://127.0.0.1:1/token"',
@@ -526,7 +526,7 @@ describe('a token', () => {
       response.writeHead(401, { 'www-authenticate': `Bearer realm="${tokens}"` }).end();
       return true;
     };
-    await expectRefused(`docker://${await registry(step)}/team/app:1`, 'download-failed', /gave no token/);
+    await expectRefused(`docker://${await registry(step)}/team/app:1`, 'download-failed', /returned no token/);
   });
 });
 

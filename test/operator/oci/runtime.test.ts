@@ -61,7 +61,7 @@ describe('[A8.5] architectures of OCI and appc (schema/types/labels.go, ToAppcOS
     expect(choosePlatform(index, parsePlatform('linux/arm64'), 'app.tar').platform?.variant).toBe('v8');
     expect(choosePlatform(index, parsePlatform('linux/arm'), 'app.tar').platform?.variant).toBe('v7');
     expect(() => choosePlatform(index, parsePlatform('linux/s390x'), 'app.tar')).toThrow(
-      /not there for linux\/s390x, but for "linux\/amd64"/,
+      /not available for linux\/s390x, but for "linux\/amd64"/,
     );
     expect(() => choosePlatform(index, undefined, 'app.tar')).toThrow(/choose one with --platform/);
     expect(choosePlatform([image('amd64')], undefined, 'app.tar').platform?.architecture).toBe('amd64');
@@ -284,7 +284,7 @@ describe('the config of an OCI image as an app (image-spec, config.md)', () => {
       environment: [{ name: 'A', value: 'b' }],
       workingDirectory: '/srv',
     });
-    expect(warnings).toEqual(['it has no command; a pod that uses it must say what to run']);
+    expect(warnings).toEqual(['it has no command; a pod that uses it must specify what to run']);
   });
 
   it('reports what cannot be converted', () => {

@@ -394,7 +394,7 @@ describe('a server that requires credentials (discovery.md: 401 is a matter of p
       'is asked for what it does not know',
       (url) => known(url, secret, ''),
       'Digest realm="x", nonce="y"',
-      /: it asks for Digest, where only Basic and Bearer are known here$/,
+      /: it requires Digest, and only Basic and Bearer are supported$/,
     ],
   ])('refuses a device that %s, with what to do', async (_, credentialsFor, challenge, sentence) => {
     const { url, requests } = await server(guarded(challenge));

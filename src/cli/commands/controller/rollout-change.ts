@@ -10,8 +10,8 @@ import { withStore } from './with-store.ts';
 export type Change = 'pause' | 'resume' | 'halt' | 'undo' | 'approve';
 
 /**
- * The phases in which a person may decide something, and what the rollout is then. To undo one that
- * waits for signatures is to give it up: nothing was sent.
+ * The phases in which a person may make a change, and the phase that follows. Undoing a rollout
+ * that waits for signatures gives it up: no command was sent.
  */
 const changes: Readonly<Record<Change, { readonly from: readonly Phase[]; readonly to?: Phase }>> = {
   pause: { from: ['running'], to: 'paused' },
@@ -33,7 +33,7 @@ export async function changeRollout(
   await withStore(directory, flags, { isNew: false }, async (store) => {
     for (;;) {
       const { rollout, revision } = await store.load(id);
-      // Another process may decide at the same moment; then this is decided upon what it did.
+      // Another process may have changed the rollout meanwhile: load it and decide again.
       if (await store.decide(id, revision, decisionOf(rollout, change, flags))) break;
     }
     if (follows) {
@@ -65,7 +65,7 @@ function decisionOf(rollout: Rollout, change: Change, flags: RolloutChangeFlags)
     );
   const reason = flags.reason === undefined ? {} : { reason: flags.reason };
   if (change === 'approve') {
-    if (!rules.approval) throw new Refusal('input-invalid', `the rollout ${id} asks for no approval`);
+    if (!rules.approval) throw new Refusal('input-invalid', `the rollout ${id} needs no approval`);
     const sent = members.filter(({ sentAtMs }) => sentAtMs !== undefined).map(({ wave }) => wave);
     return { approvedWaves: sent.reduce((most, wave) => Math.max(most, wave), -1) + 1, ...reason };
   }

@@ -6,7 +6,7 @@ import { formatTable, type Cell } from '../../format.ts';
 import { rolloutJson } from './rollout-words.ts';
 import { withStore } from './with-store.ts';
 
-/** How many devices are named when not all of them were asked for. */
+/** How many devices are listed without `--devices`. */
 const namedAtMost = 20;
 
 /** `wherry rollout list` */
@@ -56,7 +56,7 @@ export async function showRollout(
   const named = flags.devices === true ? shown : shown.slice(0, namedAtMost);
   for (const member of named) terminal.out(memberLine(member));
   if (named.length < shown.length)
-    terminal.out(`and ${shown.length - named.length} more: --devices names all`);
+    terminal.out(`and ${shown.length - named.length} more: --devices lists all`);
 }
 
 function waveTable(terminal: Context['terminal'], rollout: Rollout): string {

@@ -7,7 +7,7 @@ import { signerOf } from '../../signing.ts';
 import { LiveLines } from '../../terminal.ts';
 import { withStore } from './with-store.ts';
 
-/** How many different contents are shown; what undoes a rollout may differ for each device. */
+/** How many different contents are shown. Those that undo a rollout may differ for each device. */
 const shownAtMost = 20;
 
 /** `wherry rollout sign` */

@@ -14,7 +14,7 @@ import { contentFrom } from '../operator/deploy-content.ts';
 import { carryOut } from './rollout-watch.ts';
 import { withStore } from './with-store.ts';
 
-/** What a rollout does that says nothing of stages. */
+/** The stages of a rollout without `--stage`. */
 const defaultStages = ['1', '10%', 'all'];
 
 /** `wherry rollout start` */
@@ -102,7 +102,7 @@ async function namedDevices(
   return devices;
 }
 
-/** Who ever reported to the broker, or was commanded from here. */
+/** Every device that reported to the broker or was commanded from here. */
 async function allDevices(fleet: FleetDirectory, link: FleetLink): Promise<readonly AcName[]> {
   const known = (await fleet.devices()).filter(isAcName);
   await link.listen('all', known);
@@ -112,7 +112,7 @@ async function allDevices(fleet: FleetDirectory, link: FleetLink): Promise<reado
   if (devices.length > 0) return devices;
   throw new Refusal(
     'not-found',
-    'this broker gave the report of no device; RabbitMQ gives those of named devices only: list them with --devices-from FILE',
+    'this broker returned no report of any device; RabbitMQ returns only those of named devices: list them with --devices-from FILE',
   );
 }
 

@@ -10,7 +10,7 @@ import { LiveLines } from '../../terminal.ts';
 import { nextStep, progressLine, rolloutJson } from './rollout-words.ts';
 import { withStore } from './with-store.ts';
 
-/** How often the line of a rollout is drawn again. */
+/** The shortest time between two redraws of a rollout's line while its milestone stays the same. */
 const redrawMs = 500;
 
 /** `wherry rollout watch` */
@@ -56,7 +56,7 @@ export async function carryOut(context: Context, means: Means, id: string): Prom
   if (context.json) terminal.out(JSON.stringify(rolloutJson(rollout)));
   else terminal.out(`${id}  ${rollout.phase}${rollout.reason === undefined ? '' : `: ${rollout.reason}`}`);
   if (rollout.phase === 'halted') {
-    const advice = `see "wherry rollout show ${id}"; go on with "resume", or go back with "undo"`;
+    const advice = `see "wherry rollout show ${id}"; continue with "resume", or go back with "undo"`;
     throw new Refusal(
       commonCode(rollout),
       `the rollout ${id} is halted: ${rollout.reason ?? 'by a person'}; ${advice}`,
@@ -64,7 +64,10 @@ export async function carryOut(context: Context, means: Means, id: string): Prom
   }
 }
 
-/** The code that failed most often; `not-confirmed` when nothing failed but a person halted it. */
+/**
+ * The most frequent code of failed devices; `not-confirmed` when none failed and a person halted
+ * it.
+ */
 function commonCode({ members }: Rollout): RefusalCode {
   const counts = new Map<string, number>();
   for (const { answer } of members) {

@@ -10,7 +10,7 @@ export function nextStep(rollout: Rollout, plan: WavePlan): string {
     case 'finish':
       return plan.phase;
     case 'wait':
-      return rollout.phase === 'undoing' ? 'awaiting the answers to the undoing' : waiting(rollout, plan);
+      return rollout.phase === 'undoing' ? 'awaiting the answers to the undo' : waiting(rollout, plan);
   }
 }
 
@@ -24,7 +24,7 @@ function waiting({ id, phase }: Rollout, { for: what, wave }: Extract<WavePlan, 
       return `wave ${wave + 1} awaits "wherry rollout approve ${id}"`;
     case 'a person':
       if (phase === 'signing') return `signing; others sign it with "wherry rollout sign ${id}"`;
-      return phase === 'paused' ? `paused; go on with "wherry rollout resume ${id}"` : phase;
+      return phase === 'paused' ? `paused; continue with "wherry rollout resume ${id}"` : phase;
   }
 }
 
@@ -38,7 +38,7 @@ export function progressLine({ id, members }: Rollout, tallies: readonly Tally[]
   return `${id}  wave ${wave + 1} of ${tallies.length}  ${members.length - unsent} of ${members.length} sent: ${counts}${left === 0 ? '' : `, ${left} commanded otherwise`}`;
 }
 
-/** What programs get of a rollout: counts, not every device. */
+/** The JSON of a rollout for programs: counts, not every device. */
 export function rolloutJson(rollout: Rollout): object {
   const { id, created, expires, phase, reason, approvedWaves, stages, rules, members } = rollout;
   const undone = members.filter(({ undoAnswer }) => undoAnswer !== undefined);

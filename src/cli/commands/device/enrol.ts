@@ -30,11 +30,11 @@ export async function enrol(context: Context, file: string, flags: EnrolFlags): 
 }
 
 /**
- * Makes this machine, or the tree of another one below `root`, what the bundle says: all of it or
- * nothing.
+ * Enrols this machine, or the tree of another one below `root`, with all files of the bundle or
+ * none.
  *
- * @throws Refusal `input-invalid` when that is another device already, or the bundle does not hold
- *   together; `device-unsupported` without the right to
+ * @throws Refusal `input-invalid` when it is enrolled otherwise already, or the bundle is
+ *   inconsistent; `device-unsupported` without root, or when the key cannot be sealed
  */
 export async function enrolFrom(context: Context, bundle: EnrolmentBundle, flags: EnrolFlags): Promise<void> {
   const trusts = await checkBundle(context, bundle);
@@ -69,7 +69,7 @@ async function readBundle(file: string): Promise<Uint8Array> {
   throw new Refusal('input-invalid', `${file} is too large for an enrolment bundle`);
 }
 
-/** What the device will refuse later is refused now. @returns what it will trust, in words */
+/** Refuses now what the device would refuse later. @returns what it will trust, in words */
 export async function checkBundle(
   context: Context,
   { fleet, device, files }: EnrolmentBundle,
@@ -94,8 +94,11 @@ export async function checkBundle(
 
 async function enrolThisDevice({ files }: EnrolmentBundle, wantsKey: boolean): Promise<Enrolled> {
   if (process.getuid?.() !== 0)
-    throw new Refusal('device-unsupported', 'a device is enrolled by root; or give --root DIR for a tree');
-  // Sealed before anything is written: without systemd-creds there is nothing to take back.
+    throw new Refusal(
+      'device-unsupported',
+      'only root can enrol this device; give --root DIR for the tree of another one',
+    );
+  // Sealed before anything is written: when systemd-creds fails, there is nothing to undo.
   const key = wantsKey && !existsSync(places.deviceKey) ? await sealNewKey() : undefined;
   if (key === undefined) return await place('/', files);
   await storeKey(key);
@@ -117,7 +120,7 @@ async function place(root: string, files: ReadonlyMap<EnrolmentPath, Uint8Array>
   }
 }
 
-/** The key of a device is made on it: in a tree, a unit of the first boot is what makes it. */
+/** The key of a device is made on the device. In a tree, a unit makes it at the first boot. */
 function withFirstBootKey({ files }: EnrolmentBundle): ReadonlyMap<EnrolmentPath, Uint8Array> {
   return new Map([
     ...files,

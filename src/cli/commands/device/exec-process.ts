@@ -1,10 +1,10 @@
 import type { RunningApp } from '../../../device/local-api/index.ts';
 
 /**
- * Waits for one line on descriptor 3 and becomes its arguments. Without a cgroup manager `crun
+ * Waits for one line on descriptor 3, then executes its arguments. Without a cgroup manager `crun
  * exec` stays in the cgroup of its caller, and so would the program. So this process is moved to
- * the app's cgroup before there is a crun. If the mover dies, the line never comes and nothing is
- * run.
+ * the app's cgroup before it executes crun. If the mover dies, the line never arrives and nothing
+ * runs.
  */
 const waitForTheMove = 'read -r moved <&3 && exec "$@" 3<&-';
 

@@ -17,11 +17,11 @@ import { appUnits, findRunningApp, type RunningApp } from '../../../device/local
 const cgroups = '/sys/fs/cgroup';
 
 /**
- * `wherry exec`: runs a program in an app, confined as the app is. It ends as the program ends.
+ * `wherry exec`: runs a program in an app, confined as the app is, and exits with its status.
  *
  * @throws EndedWith the program's exit status, when it is not 0
- * @throws Refusal `not-found` for a pod, an app or a program that is not there, and for an app that
- *   does not run; `device-unsupported` for what this machine cannot do; `usage`
+ * @throws Refusal `not-found` for a pod, an app or a program that does not exist, and for an app
+ *   that does not run; `device-unsupported` without root, or when crun or the kernel fails; `usage`
  */
 export async function exec(
   context: Context,
@@ -39,8 +39,8 @@ export async function exec(
 }
 
 /**
- * Whether the program gets a terminal of its own: by default when a person sits at both ends.
- * @throws Refusal `usage` for a terminal without a terminal here
+ * Whether the program gets a terminal of its own: by default when both ends are terminals.
+ * @throws Refusal `usage` for `-t` when standard input is not a terminal
  */
 export function wantsTerminal(flags: ExecFlags, isInput: boolean, isOutput: boolean): boolean {
   if (flags.tty === true && !isInput)
@@ -65,8 +65,8 @@ async function run(context: Context, app: RunningApp, wanted: Wanted): Promise<n
     const [program = '', ...args] = execCommand(app, files, places.crun);
     const child = spawn(program, args, {
       stdio: stdioFor(wanted),
-      // In a session of its own Ctrl-C reaches it once, by way of this process, and the program
-      // has no controlling terminal of the host. crun's own terminal needs the caller's session.
+      // In its own session it gets Ctrl-C once, through this process, and the program has no
+      // controlling terminal of the host. crun's own terminal needs the caller's session.
       detached: !hasTerminal,
     });
     const status = await attended(context, child, app);
@@ -84,8 +84,8 @@ async function run(context: Context, app: RunningApp, wanted: Wanted): Promise<n
 }
 
 /**
- * No terminal of the host goes into the app: its user could read what is typed there later, and
- * write to it. What is one is copied.
+ * Never passes a terminal of the host into the app: a process of the app could read what is typed
+ * there later, and write to it. Terminals are copied through pipes instead.
  */
 function stdioFor({ hasTerminal, flags }: Wanted): StdioOptions {
   if (hasTerminal) return ['inherit', 'inherit', 'inherit', 'pipe'];
@@ -101,8 +101,8 @@ async function attended(context: Context, child: ChildProcess, app: RunningApp):
   await once(child, 'spawn');
   context.terminal.handSignals?.((signal) => void child.kill(signal));
   const gate = child.stdio[3];
-  if (gate === null || gate === undefined || !('write' in gate)) throw new Error('the gate is no pipe');
-  gate.on('error', () => undefined); // A child that a signal ended does not read it.
+  if (gate === null || gate === undefined || !('write' in gate)) throw new Error('the gate is not a pipe');
+  gate.on('error', () => undefined); // A child killed by a signal does not read it.
   try {
     moveToCgroup(child.pid ?? 0, app);
     copyOomScore(child.pid ?? 0, app);
@@ -121,7 +121,7 @@ async function attended(context: Context, child: ChildProcess, app: RunningApp):
 
 /**
  * An app that systemd restarts gets a new cgroup of the same name. A process in it that is not the
- * app's could be taken for the app. So both must be seen in one reading of the same cgroup.
+ * app's could be taken for the app. So one read of the cgroup must show both.
  */
 function moveToCgroup(pid: number, app: RunningApp): void {
   const file = `${cgroups}${app.controlGroup}/cgroup.procs`;
@@ -151,7 +151,7 @@ function pidsOf(file: string): readonly number[] {
   return readFileSync(file, 'utf8').split('\n').filter(Boolean).map(Number);
 }
 
-/** What belongs to an app is there as long as it runs. */
+/** The files of an app exist while it runs: a missing one means that the app has ended. */
 async function whileItRuns<T>(app: RunningApp, answer: Promise<T>): Promise<T> {
   try {
     return await answer;

@@ -6,7 +6,7 @@ export interface LockFlags {
   readonly reason: string;
   /** Seconds. */
   readonly for: number;
-  /** Holds over a reboot. */
+  /** Survives a reboot. */
   readonly keep?: true;
 }
 

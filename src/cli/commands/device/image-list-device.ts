@@ -3,7 +3,7 @@ import { deviceStore, imageSummaries, storedImages } from '../../../device/local
 import type { Context } from '../../context.ts';
 import { formatBytes, formatTable, shortImageId, type Cell } from '../../format.ts';
 
-/** `wherry image list --on-device`: what this device's store holds, and what holds it there. */
+/** `wherry image list --on-device`: the images in this device's store, and what needs each. */
 export async function listStoredImages(
   context: Context,
   options: { readonly store?: string },

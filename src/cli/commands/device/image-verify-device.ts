@@ -6,12 +6,12 @@ import type { Context } from '../../context.ts';
 import { type DeviceStore, deviceStore, openDeviceStore } from '../../../device/local-api/index.ts';
 import { formatBytes, shortImageId } from '../../format.ts';
 
-/** How one object fared. */
+/** The result for one object. */
 interface Outcome {
   readonly id: string;
   readonly name: string;
   readonly sizeBytes: number;
-  /** Whether the kernel's measure was compared, too. */
+  /** Whether the kernel's fs-verity digest was compared, too. */
   readonly sealed: boolean;
   readonly ok: boolean;
   readonly message?: string;
@@ -19,11 +19,11 @@ interface Outcome {
 
 /**
  * `wherry image verify --on-device`: reads every byte of every object, or of those named, and
- * compares them with what was verified when they were pulled. It runs in a process of its own that
- * gives way to everything else; wherryd is not asked.
+ * compares them with the digests that the device recorded when it stored them. It runs in its own
+ * process at low priority, without wherryd.
  *
  * @param named names, image IDs or the beginnings of IDs; none: all
- * @throws Refusal `image-corrupt` when one is not what was verified, after all were read;
+ * @throws Refusal `image-corrupt` when an object differs from its record, after all were read;
  *   `not-found`
  */
 export async function verifyStoredImages(
@@ -90,8 +90,7 @@ async function verifyOne(context: Context, store: DeviceStore, id: string): Prom
       store.images.verifyFully(expected, onRead),
     );
     if (refusal === undefined) return outcomeOf(image);
-    // wherryd may have replaced or collected it meanwhile: then what was compared with was not of
-    // this object.
+    // wherryd may have replaced or collected it meanwhile: then the record was of another object.
     const state = await store.readState();
     const now = find(state, id);
     if (now !== undefined && (now.sha256 !== image.sha256 || now.verity !== image.verity)) {
@@ -125,7 +124,9 @@ function outcomeLine({ id, name, sizeBytes, sealed, ok, message }: Outcome): str
   return `${what}: ok, ${formatBytes(sizeBytes)} read${sealed ? ', sealed' : ''}`;
 }
 
-/** While an object is read a terminal shows how far, in a line that goes when it is done. */
+/**
+ * Shows the progress on a terminal while an object is read, in a line that is cleared at the end.
+ */
 async function withProgress<T>(
   { terminal }: Context,
   { name, sizeBytes }: StoredObject,

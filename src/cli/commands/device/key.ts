@@ -8,7 +8,7 @@ import { nodeDisk, writeDurable } from '../../../device/store/index.ts';
 import { formatFingerprint, generateDeviceKey } from '../../../wire/trust/sign.ts';
 import type { Context } from '../../context.ts';
 
-/** Its name in wherry-examine.service; a sealed credential is of one name. */
+/** The name of the credential in wherry-examine.service. It is sealed together with its name. */
 const keyCredential = 'wherry.device-key';
 
 /**
@@ -32,11 +32,11 @@ export interface SealedKey {
   readonly fingerprint: string;
   readonly by: 'tpm2' | 'host';
   readonly sealed: string;
-  /** The public half, with a comment that says how the private one is sealed. */
+  /** The public half, with a comment that names how the private one is sealed. */
   readonly shown: string;
 }
 
-/** Makes a key and has it sealed; writes nothing. @throws Refusal `device-unsupported` */
+/** Makes and seals a key; writes nothing. @throws Refusal `device-unsupported` */
 export async function sealNewKey(): Promise<SealedKey> {
   const { privateKey, publicKey, fingerprint } = await generateDeviceKey('wherry device');
   const sealed = await run(['encrypt', `--name=${keyCredential}`, '-', '-'], privateKey);
@@ -49,7 +49,7 @@ export async function sealNewKey(): Promise<SealedKey> {
   return { fingerprint, by, sealed, shown };
 }
 
-/** Takes back what `storeKey` wrote. */
+/** Removes what `storeKey` wrote. */
 export async function removeKey(): Promise<void> {
   const disk = nodeDisk();
   for (const path of [places.deviceKey, places.devicePublicKey]) await disk.remove(path);
@@ -110,7 +110,7 @@ async function run(args: readonly string[], input = ''): Promise<string> {
           ),
         );
     });
-    child.stdin?.on('error', () => undefined); // the program's own words say why it ended
+    child.stdin?.on('error', () => undefined); // its stderr explains why it ended
     child.stdin?.end(input);
   });
 }

@@ -39,7 +39,7 @@ export async function logs(
 
 /**
  * The command to run.
- * @throws Refusal `usage` for invalid names: a shell on the other side would read them
+ * @throws Refusal `usage` for invalid names: a shell on the other side would interpret them
  */
 export function logCommand(
   pod: string,
@@ -50,6 +50,6 @@ export function logCommand(
   const command = journalCommand({ ...choice, pod, ...(app === undefined ? {} : { app }) });
   if (ssh === undefined) return command;
   if (ssh.startsWith('-')) throw new Refusal('usage', `--ssh takes a host, not ${JSON.stringify(ssh)}`);
-  // ssh joins its arguments with blanks and gives them to a shell.
+  // ssh joins its arguments with blanks and passes them to a shell.
   return ['ssh', '--', ssh, command.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ')];
 }

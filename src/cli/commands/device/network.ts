@@ -7,7 +7,7 @@ import {
 import type { Context } from '../../context.ts';
 import { formatTable } from '../../format.ts';
 
-/** `wherry network list`: what pods of this device can name, and who is in it. */
+/** `wherry network list`: the networks that pods of this device can name, and the pods in each. */
 export async function showNetworks(context: Context): Promise<void> {
   const networks = await listNetworks();
   const { json, terminal } = context;

@@ -14,22 +14,22 @@ const certPath: EnrolmentPath = '/etc/wherry/device.pem';
 const keyPath: EnrolmentPath = '/etc/wherry/device.key';
 
 /**
- * `wherry enrol --renew`: puts the next certificate of this device in place. The key stays as it
- * is, so one rename is all, and a running wherryd takes the file up by itself.
+ * `wherry enrol --renew`: installs the next certificate of this device. The key stays, so one
+ * rename is enough, and a running wherryd loads the file by itself.
  *
  * @throws Refusal `input-invalid` for a certificate of another device or key, or one that does not
- *   last longer than the present one; `device-unsupported` without the right to
+ *   last longer than the present one; `device-unsupported` without root; `usage`
  */
 export async function renewCertificate(
   context: Context,
   file: string,
   { root = '/', key }: EnrolFlags,
 ): Promise<void> {
-  if (!key) throw new Refusal('usage', '--renew makes no key: give no --no-key');
+  if (!key) throw new Refusal('usage', '--renew never makes a key; leave out --no-key');
   if (root === '/' && process.getuid?.() !== 0)
     throw new Refusal(
       'device-unsupported',
-      'a certificate is put in place by root; or give --root DIR for a tree',
+      'only root can install a certificate; give --root DIR for the tree of another device',
     );
   const { device, broker } = parseConfig(await read(join(root, places.config)));
   if (broker.cert !== certPath || broker.key !== keyPath)
@@ -61,7 +61,7 @@ export async function renewCertificate(
     );
 }
 
-/** What the broker or TLS would refuse later is refused now. */
+/** Refuses now what the broker or TLS would refuse later. */
 function requireNext(device: string, next: X509Certificate, file: string, key: string): void {
   if (!next.subject.split('\n').includes(`CN=${device}`))
     throw new Refusal(
@@ -81,7 +81,7 @@ function requireNext(device: string, next: X509Certificate, file: string, key: s
     );
 }
 
-/** A copy of an old file must not take the place of a newer one. No clock is needed for it. */
+/** A copy of an old file must not replace a newer one. The check needs no clock. */
 function requireLater(next: X509Certificate, present: X509Certificate, file: string): void {
   if (Date.parse(next.validTo) > Date.parse(present.validTo)) return;
   throw new Refusal(

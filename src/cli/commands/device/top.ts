@@ -6,7 +6,7 @@ import { formatTable, formatUse } from '../../format.ts';
 /**
  * `wherry top`: what the apps of this device use of processors, memory and tasks.
  *
- * @throws Refusal `not-found` for a pod that is not there, `device-unsupported` without systemd
+ * @throws Refusal `not-found` for a pod that does not exist, `device-unsupported` without systemd
  */
 export async function top(context: Context, pod: string | undefined, flags: TopFlags): Promise<void> {
   const { clock, json, terminal } = context;

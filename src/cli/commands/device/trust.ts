@@ -35,13 +35,13 @@ export interface AddFlags extends ScopeFlags, DiscoverFlags {
   readonly yes?: true;
 }
 
-/** `wherry trust add`: nothing is trusted that nobody has looked at. */
+/** `wherry trust add`: trusts no key that nobody has reviewed. */
 export async function addTrust(context: Context, files: readonly string[], flags: AddFlags): Promise<void> {
   const scope = scopeOf(flags);
   const wanted = (flags.fingerprint ?? []).map(plainFingerprint);
   const sources = await Promise.all(files.map(readKeyFile));
   if (flags.discover !== undefined) {
-    // Only here: what reads web pages is in the operator's package.
+    // Loaded here only: the code that reads web pages is in the operator's package.
     const { discoverKeys } = await import('../operator/image-discover.ts');
     sources.push(...(await discoverKeys(context, flags.discover, flags)));
   }
@@ -52,8 +52,8 @@ export async function addTrust(context: Context, files: readonly string[], flags
   for (const { file, armored } of sources) {
     const revoked = await keepRevocations(context, armored, flags);
     added.push(...revoked);
-    // With what is stored: an older copy of a key must not take back a revocation that the store
-    // has.
+    // Reviewed with the stored copies: an older copy of a key must not undo a revocation in the
+    // store.
     const copies = storedCopies({ local: flags.directory, system: flags.system });
     const time = { nowSeconds: Math.floor(context.clock.nowMs() / 1000), clockTrusted: false };
     const { usable, unusable } = await reviewKeys(armored, time, copies);
@@ -69,8 +69,8 @@ export async function addTrust(context: Context, files: readonly string[], flags
     }
     keys.push(...usable);
   }
-  // Nothing is stored before all files and fingerprints were judged: a command that fails has
-  // trusted nothing.
+  // No key is stored before all files and fingerprints were checked: when one is bad, no key is
+  // trusted.
   for (const key of chosen(context, keys, wanted)) {
     if (wanted.length === 0) await requireReview(context, key, scope, flags);
     const path = storeKey(flags.directory, scope, key.fingerprint, key.armored);
@@ -97,8 +97,8 @@ async function readKeyFile(file: string): Promise<KeySource> {
 }
 
 /**
- * Keeps what revokes a stored key, for everything that it was trusted for. Nobody need be asked:
- * only the key itself can have revoked itself.
+ * Stores revocations of stored keys, in every scope of the key. This needs no confirmation: only
+ * the key itself can revoke itself.
  */
 async function keepRevocations(
   context: Context,
@@ -153,7 +153,7 @@ function chosen(
   return keys.filter(isWanted);
 }
 
-/** Somebody must have compared the fingerprint on this terminal. */
+/** Requires a person to confirm the fingerprint on this terminal, unless `--yes` is given. */
 async function requireReview(
   { terminal }: Context,
   key: KeyReview,
@@ -208,7 +208,7 @@ export async function listTrust(context: Context, flags: TrustFlags): Promise<vo
   const root = [flags.directory, flags.system].map((store) => join(store, 'root.cbor')).find(existsSync);
   if (root !== undefined) {
     context.terminal.err(
-      `${root} is a root of trust ("wherry trust root show" of the package wherry-operator shows it): once the device has taken it, the keys below trust nothing, and only their revocations hold\n`,
+      `${root} is a root of trust ("wherry trust root show" of the package wherry-operator shows it): once the device has accepted it, the keys below are trusted for nothing, and only their revocations count\n`,
     );
   }
   const cells = rows.map(({ scope, store, name, fingerprint, state, userIds }) => [
@@ -260,7 +260,7 @@ function scopeOf({ prefix, root, deploy }: ScopeFlags): TrustScope {
   if (given !== 1) {
     throw new Refusal(
       'usage',
-      'say what the key is trusted for: --prefix NAME (images below a name), --root (any image), or --deploy (commands)',
+      'specify what the key is trusted for: --prefix NAME (images below a name), --root (any image), or --deploy (commands)',
     );
   }
   if (deploy === true) return { kind: 'deploy' };

@@ -12,15 +12,15 @@ import { formatBytes, formatTable } from '../../format.ts';
 interface KeptVolume {
   readonly pod: string;
   readonly volume: string;
-  /** Whether a pod that is stored mounts it: of a deployment, or one that is not collected yet. */
+  /** Whether a stored pod mounts it: one of a deployment, or one that is not collected yet. */
   readonly inUse: boolean;
   /** The size of its file; absent for a volume without a limit. */
   readonly limitBytes?: number;
-  /** What is written in it; absent while it is not mounted, and for a volume without a limit. */
+  /** Bytes used in it; absent while it is not mounted, and for a volume without a limit. */
   readonly usedBytes?: number;
 }
 
-/** What a volume is called while it is removed; no AC Name begins with a dot. */
+/** Prefix of a volume's name during its removal; no AC Name begins with a dot. */
 const removing = '.removing-';
 
 /** `wherry volume list`: the volumes of this device that outlive their pods. */
@@ -42,7 +42,7 @@ export async function listVolumes(context: Context, { store = places.state }: Vo
 }
 
 /**
- * `wherry volume rm`: deletes a volume with all that is in it.
+ * `wherry volume rm`: deletes a volume with its content.
  *
  * @throws Refusal `not-found`, `volume-in-use`, `device-unsupported` without the rights
  */
@@ -75,7 +75,8 @@ export async function removeVolume(
   const name = `${volume}${found.limitBytes === undefined ? '' : limitedVolumeSuffix}`;
   const doomed = join(directory, `${removing}${name}`);
   try {
-    // What an earlier removal left; then in one step, so that no half of a volume is taken for one.
+    // First what an interrupted removal left. One rename then removes the volume from the list, so
+    // a half-deleted one never appears in it.
     await rm(doomed, { recursive: true, force: true });
     await rename(join(directory, name), doomed);
     await rm(doomed, { recursive: true, force: true });
@@ -107,7 +108,7 @@ async function keptVolumes(store: string): Promise<readonly KeptVolume[]> {
   return found.sort((one, other) => (`${one.pod}/${one.volume}` < `${other.pod}/${other.volume}` ? -1 : 1));
 }
 
-/** The limit of a volume, and what is used of it where it is mounted. */
+/** The limit of a volume, and the bytes used in it while it is mounted. */
 async function sizesOf(file: string, where: string): Promise<Pick<KeptVolume, 'limitBytes' | 'usedBytes'>> {
   const { size: limitBytes } = await stat(file);
   const [inner, outer] = await Promise.all(
@@ -118,7 +119,7 @@ async function sizesOf(file: string, where: string): Promise<Pick<KeptVolume, 'l
   return { limitBytes, usedBytes: (blocks - bfree) * bsize };
 }
 
-/** What the bundles of all stored pods mount; the paths are those of the device. */
+/** The sources that the bundles of all stored pods mount, as paths on the device. */
 async function mountedSources(pods: string): Promise<ReadonlySet<string>> {
   const sources = new Set<string>();
   for (const uuid of await entries(pods)) {

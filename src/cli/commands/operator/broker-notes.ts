@@ -2,8 +2,8 @@ import type { BrokerComparison } from '../../../operator/fleet/index.ts';
 import type { DeviceReport } from '../../../wire/report/index.ts';
 
 /**
- * What people need to know of the broker's memory of one device, or of a group by `@NAME`; nothing
- * when it keeps what was published.
+ * Notes for people on what the broker keeps for a device, or for a group by `@NAME`; none when it
+ * keeps what was published.
  */
 export function brokerNotes({ device, version, memory, repeated }: BrokerComparison): string[] {
   const lost = {
@@ -45,7 +45,7 @@ const repeatedNotes = {
 } as const;
 
 /**
- * The devices whose commands could not be read back, in one sentence; nothing when there are none.
+ * The devices whose commands could not be read back, in one sentence; empty when there are none.
  */
 export function unreadNotes(comparisons: readonly BrokerComparison[]): string[] {
   const devices = comparisons.flatMap(({ device, memory }) => (memory.keeps === 'unknown' ? [device] : []));
@@ -57,8 +57,8 @@ export function unreadNotes(comparisons: readonly BrokerComparison[]): string[] 
 }
 
 /**
- * Why a device was given an old command. A broker that forgot the newer one gives the old one to
- * every connection, which looks to the device like a replay.
+ * Why a device received an old command. A broker that lost the newer one sends the old one on every
+ * connection, which looks to the device like a replay.
  */
 export function olderCommandNote(
   { refused }: DeviceReport,

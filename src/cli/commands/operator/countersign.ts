@@ -32,14 +32,14 @@ import { hearAndPrint } from './hear-and-print.ts';
 
 /**
  * `wherry countersign`: a second person signs the command, or the request for logs, that a first
- * one has made, and publishes it.
+ * one has signed, and publishes it.
  */
 export async function countersign(context: Context, file: string, flags: CountersignFlags): Promise<void> {
   const fleet = await FleetDirectory.open(context.fleetPath);
   const bytes = await readFile(file).catch((cause: unknown) => {
     throw new Refusal('not-found', `the command ${file} cannot be read`, { cause });
   });
-  // Whoever signs judges by what is shown here.
+  // The signer decides by what is shown here.
   const payload = alreadyVerified(decodeEnvelope(bytes).payload, 'own-history');
   const request = logRequestOf(payload);
   if (request === undefined) await countersignCommand(context, fleet, { file, bytes, payload }, flags);
@@ -107,7 +107,7 @@ async function countersignRequest(
   if (seconds <= 0)
     throw new Refusal(
       'expired',
-      `the request ${file} ended ${-seconds} s ago; ask again, with a longer --for`,
+      `the request ${file} expired ${-seconds} s ago; make another one, with a longer --for`,
     );
   const what = app === undefined ? `the pod ${pod}` : `the app ${app} of the pod ${pod}`;
   context.terminal.err(

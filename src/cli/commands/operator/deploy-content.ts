@@ -21,7 +21,10 @@ import { podFromFile } from './pod-files.ts';
 import type { Context } from '../../context.ts';
 import type { ContentFlags } from '../../flags.ts';
 
-/** What the options ask for; every image is read, found signed, and offered to devices. */
+/**
+ * The content that the options describe. Reads every image, requires its signature, and offers
+ * local images to devices, except with `--dry-run`.
+ */
 export async function contentFrom(
   context: Context,
   fleet: FleetDirectory,
@@ -35,7 +38,7 @@ export async function contentFrom(
   if ([hasPods, flags.stopAll === true, flags.withdraw === true].filter(Boolean).length !== 1) {
     throw new Refusal(
       'usage',
-      'say what to run with --run or --pod, or --stop-all to run nothing, or --withdraw to leave it to the groups',
+      'specify what to run with --run or --pod, or give --stop-all to run nothing, or --withdraw to leave it to the groups',
     );
   }
   const wanted = runs.map(({ value }) => value);
@@ -81,8 +84,8 @@ export async function contentFrom(
 }
 
 /**
- * @throws Refusal `input-invalid` for what is no volume, is there twice, or would be mounted
- *   nowhere
+ * @throws Refusal `input-invalid` for an invalid volume, one that is given twice, or one without a
+ *   mount point
  */
 function volumesFor(images: readonly OfferedImage[], texts: readonly string[]): readonly Volume[] {
   const points = new Set(
@@ -100,7 +103,7 @@ function volumesFor(images: readonly OfferedImage[], texts: readonly string[]): 
   return [...volumes.values()];
 }
 
-/** @throws Refusal `usage` when no pod would get it, `input-invalid` for what is no name */
+/** @throws Refusal `usage` when no pod would get it, `input-invalid` for an invalid name */
 function networkFor({ network, run = [] }: ContentFlags): AcName | undefined {
   if (network === undefined) return undefined;
   if (run.length === 0) {
@@ -117,8 +120,8 @@ function networkFor({ network, run = [] }: ContentFlags): AcName | undefined {
 }
 
 /**
- * What `--image` and `--run` name, and the addresses of what lies on a web server: it stays there,
- * and devices get them.
+ * The images that `--image` and `--run` name, and the addresses of those on a web server: devices
+ * download these from there.
  */
 async function givenImages(
   context: Context,
@@ -131,8 +134,7 @@ async function givenImages(
   for (const wanted of new Set([...(flags.image ?? []), ...runs])) {
     const files = await imageFiles(wanted);
     if (files[0] !== wanted) {
-      // Not all that lies in a directory is used; what is needs a signature, as contentFrom sees
-      // to.
+      // Not every image of a directory is used. contentFrom requires signatures of those that are.
       for (const file of files) images.push(await readImageFile(file));
       continue;
     }

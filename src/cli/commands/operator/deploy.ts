@@ -36,7 +36,7 @@ export async function deploy(context: Context, names: readonly string[], flags: 
   const means = signingMeans(flags);
   requireOneForFile(targets, flags);
   await withLink(context, async (link, fleet) => {
-    // Which devices are in a group, and which of its versions they trust, they alone know.
+    // Only the devices know which groups they are in and which versions of these they trust.
     await link.listen(flags.group === undefined ? targets : 'all', (await fleet.devices()).filter(isAcName));
     const before = link.views();
     if (flags.group !== undefined && share !== undefined)
@@ -138,7 +138,7 @@ function requireOneForFile(devices: readonly TargetName[], { signOnly, output }:
     throw new Refusal('usage', 'a file holds the command of one device; sign for one device at a time');
 }
 
-/** Keeps the command, signed once, for others to sign. Its version is taken from now on. */
+/** Writes the command, signed once, for others to sign. Its version is in use from then on. */
 async function signToFile(
   context: Context,
   means: Parameters<typeof signContent>[0],
@@ -149,7 +149,7 @@ async function signToFile(
   const { version, envelope } = await signContent(means, device, content);
   await requireEnough(means, envelope, { threshold: 1 });
   await means.fleet.claim(device, version, envelope);
-  // So that "wherry status" does not publish what is not signed by enough people yet.
+  // So that "wherry status" does not publish a command that too few people have signed.
   await means.fleet.recordOutcome(device, version, 'unsent');
   await replaceFile(output, envelope);
   if (context.json) context.terminal.out(JSON.stringify({ device, version, file: output }));
@@ -162,7 +162,7 @@ async function signToFile(
 /** @throws Refusal `usage` unless there are either devices or a group */
 function parseTargets(names: readonly string[], group: string | undefined): readonly TargetName[] {
   if ((names.length === 0) === (group === undefined))
-    throw new Refusal('usage', 'say which devices to command, or --group NAME');
+    throw new Refusal('usage', 'name the devices to command, or give --group NAME');
   if (group === undefined) return parseDevices(names);
   if (!isAcName(group)) throw new Refusal('usage', `${JSON.stringify(group)} is not the name of a group`);
   return [targetName({ group })];

@@ -7,7 +7,7 @@ import { formatBytes } from '../../format.ts';
 import type { DevFlags } from '../../flags.ts';
 import { createFleet } from './fleet.ts';
 
-/** How this machine calls itself where it listens on all its addresses. */
+/** The address that is shown for this machine when it listens on all its addresses. */
 const loopbackOf: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' };
 
 /** `wherry dev`: serves until Ctrl-C. */
@@ -48,7 +48,7 @@ export async function dev(context: Context, flags: DevFlags): Promise<void> {
           `fleet   ${fleet.config.fleet} in ${fleet.path}`,
           `broker  ${broker.url}`,
           `images  ${images.url}  from ${fleet.imagesPath}`,
-          'Ctrl-C stops both; devices and their pods go on.',
+          'Ctrl-C stops both; devices and their pods keep running.',
         ].join('\n'),
       );
       for (const [what, here, configured] of [
@@ -84,8 +84,8 @@ async function openOrCreate(context: Context, flags: DevFlags): Promise<FleetDir
 }
 
 /**
- * This broker forgets everything when it ends; the newest command of each device lies in the fleet
- * directory.
+ * This broker forgets everything when it ends; the fleet directory has the newest command of each
+ * device.
  */
 async function restore(
   fleet: FleetDirectory,

@@ -2,7 +2,9 @@ import type { Telemetry } from '../../../wire/report/index.ts';
 import { formatBytes, formatTable } from '../../format.ts';
 import type { Terminal } from '../../terminal.ts';
 
-/** What a device says of its processor, memory, disk and heat, and a table of its apps. */
+/**
+ * What a device reports of its processor, memory, disk and temperature, and a table of its apps.
+ */
 export function renderNumbers(terminal: Pick<Terminal, 'hasColour'>, telemetry: Telemetry): string {
   const { at, device, apps } = telemetry;
   const used = (bytes: number | undefined, total: number | undefined, what: string) =>
@@ -17,7 +19,7 @@ export function renderNumbers(terminal: Pick<Terminal, 'hasColour'>, telemetry: 
     ...(device.temperatureCelsius === undefined ? [] : [`${device.temperatureCelsius} °C`]),
     ...(device.throttled === true ? ['slowed down by heat or a weak supply'] : []),
     `up ${Math.floor(device.uptimeSeconds / 3600)} h`,
-    ...(device.clockTrusted ? [] : ['nothing keeps its clock']),
+    ...(device.clockTrusted ? [] : ['its clock is not trusted']),
   ];
   const rows = apps.map(({ pod, app, cpuPercent, memoryBytes, restarts, oomKills }) => [
     `${pod}/${app}`,

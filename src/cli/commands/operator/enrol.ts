@@ -35,11 +35,11 @@ export async function fleetEnrol(context: Context, device: string, flags: FleetE
   if (context.json) context.terminal.out(JSON.stringify({ device, file: output }));
   else
     context.terminal.out(
-      `${output} makes one machine ${device}: "wherry enrol ${output}" there, as root; delete it afterwards, it may hold credentials`,
+      `${output} enrols one machine as ${device}: run "wherry enrol ${output}" there, as root; delete it afterwards, it may hold credentials`,
     );
 }
 
-/** It is public, and `wherry fleet renew` makes the next one for the same key. */
+/** The certificate is public. `wherry fleet renew` makes the next one for the same key from it. */
 async function keepCertificate(fleet: FleetDirectory, { device, files }: EnrolmentBundle): Promise<void> {
   const cert = files.get('/etc/wherry/device.pem');
   if (cert !== undefined) await fleet.saveCertificate(device, cert);

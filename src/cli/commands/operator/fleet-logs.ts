@@ -12,7 +12,7 @@ import type { FleetLogFlags } from '../../flags.ts';
 import { signerOf } from '../../signing.ts';
 import { hearAndPrint } from './hear-and-print.ts';
 
-/** `wherry fleet logs`: what a pod wrote, by way of the broker, from a device that allows it. */
+/** `wherry fleet logs`: gets what a pod wrote over the broker, from a device that allows it. */
 export async function fleetLogs(
   context: Context,
   [device, pod, app]: readonly [device: string, pod: string, app: string | undefined],

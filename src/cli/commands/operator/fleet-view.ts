@@ -54,7 +54,7 @@ export async function fleetStatus(
     };
     show();
     if (flags.watch !== true) return;
-    // Thousands of devices say something all the time: a picture a second is enough.
+    // Thousands of devices report all the time: one update a second is enough.
     const changed = new Set<string>();
     link.onChange(({ device }) => changed.add(device));
     const connected = link.keepConnected(terminal.stop, (loss) => {
@@ -136,7 +136,7 @@ export async function fleetEvents(context: Context, flags: { readonly prefix?: s
 }
 
 /**
- * @param once nothing is heard afterwards
+ * @param once whether to stop listening once the retained messages have arrived
  * @returns the devices that the fleet directory knows
  */
 async function listenToAll(

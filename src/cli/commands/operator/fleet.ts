@@ -22,7 +22,7 @@ export async function initFleet(
   for (const [role, fingerprint] of Object.entries(fingerprints)) {
     terminal.out(`  ${role.padEnd(6)} key ${formatFingerprint(fingerprint)}`);
   }
-  terminal.out(`keep ${join(fleet.path, 'keys')} secret: who has it commands the fleet`);
+  terminal.out(`keep ${join(fleet.path, 'keys')} secret: anyone who has it can command the fleet`);
 }
 
 /** Makes a fleet directory with both keys. */

@@ -72,7 +72,7 @@ function refusalOf(device: string, outcome: Exclude<Outcome, { phase: 'committed
   return new Refusal(outcome.code, `${device} ${what}: ${outcome.message}`);
 }
 
-/** A line for people, and what of it is worth a new line in a log. */
+/** A line for people, and the part whose change is worth a new line in a log. */
 function describe(progress: Progress): readonly [text: string, milestone: string] {
   switch (progress.phase) {
     case 'waiting':

@@ -17,10 +17,10 @@ import type { Context } from '../../context.ts';
 const namedAtMost = 8;
 
 /**
- * What is followed: the devices of a group answer for it. Notes on standard error say for whom
- * nobody waits.
+ * What to follow: for a group, each of its devices. Notes on standard error name the devices that
+ * are not waited for.
  *
- * @param before views of before it was published
+ * @param before the views from before it was published
  */
 export function followed(
   { terminal }: Pick<Context, 'terminal'>,
@@ -78,7 +78,7 @@ export function noteReaders(
   }
 }
 
-/** How many devices a command for a share is for, and which of the others it leaves behind. */
+/** Notes how many devices are in a share, and which of the others it leaves behind. */
 export async function noteShare(
   { terminal }: Pick<Context, 'terminal'>,
   fleet: FleetDirectory,

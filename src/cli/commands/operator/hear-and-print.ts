@@ -4,7 +4,7 @@ import { decodeEnvelope } from '../../../wire/trust/index.ts';
 import type { Context } from '../../context.ts';
 
 /**
- * Publishes a signed request for logs and prints the answer as it comes.
+ * Publishes a signed request for logs and prints the answer as it arrives.
  * @param request `seconds`: how long the device may answer
  */
 export async function hearAndPrint(
@@ -30,7 +30,7 @@ export async function hearAndPrint(
     show,
     terminal.stop,
   ).finally(() => {
-    // Also of an answer that is cut off, what came is shown.
+    // Shows what arrived, also of an answer that is cut off.
     if (started !== '') print(started);
   });
   const { end: reason, sentBytes, leftOutBytes } = end;
@@ -51,7 +51,7 @@ const words = {
   failed: 'failed',
 } as const;
 
-/** What an app wrote must not command a terminal. */
+/** The output of an app must not control the terminal. */
 function printable(text: string): string {
   return text.replaceAll(/[^\P{C}\n\t]/gu, '\uFFFD');
 }

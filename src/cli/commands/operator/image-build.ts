@@ -32,7 +32,7 @@ export async function buildImage(context: Context, directory: string, flags: Bui
   await tellBuilt(context, flags, built, tellLeftOut(context, built.leftOut));
 }
 
-/** Says what does not go into the image, to people; programs get it with what was built. */
+/** Reports to people what was left out of the image; programs get it with the result. */
 function tellLeftOut(context: Context, leftOut: readonly LeftOut[]): { leftOut?: readonly LeftOut[] } {
   for (const { path, what } of leftOut) context.terminal.err(`left out ${printable(path)}: it is ${what}\n`);
   return leftOut.length === 0 ? {} : { leftOut };
@@ -66,7 +66,7 @@ async function buildByFile(context: Context, path: string, flags: BuildFlags): P
 }
 
 /**
- * Says what was built, and signs it where that was asked for.
+ * Reports what was built, and signs it with `--sign`.
  * @param others files to sign with it
  */
 export async function tellBuilt(
@@ -111,7 +111,7 @@ export async function manifestBytes(flags: Omit<BuildFlags, 'output' | 'compress
     if (name !== undefined) throw new Refusal('usage', 'give either --manifest or --name, not both');
     try {
       const bytes = await readFile(manifest);
-      // What Windows tools put before UTF-8 does not go into an image, where it is refused.
+      // Strips the byte order mark that Windows tools write: a device would refuse the manifest.
       return bytes.subarray(0, 3).equals(byteOrderMark) ? bytes.subarray(3) : bytes;
     } catch (cause) {
       throw unreadableFile(`the manifest ${manifest}`, cause);
@@ -143,7 +143,7 @@ function manifestFrom(name: string, flags: Omit<BuildFlags, 'output' | 'compress
     acKind: 'ImageManifest',
     acVersion: '0.8.11',
     name,
-    // Images of a fleet are for Linux unless they say otherwise (types.md#labels).
+    // Images of a fleet are for Linux unless a label names another system (types.md#labels).
     labels: labels.some((label) => label.name === 'os')
       ? labels
       : [...labels, { name: 'os', value: 'linux' }],

@@ -69,7 +69,7 @@ export async function catManifest(
 
 /**
  * `wherry image extract`: the archive is checked and re-encoded on its way to GNU tar, which
- * unpacks it where nothing is yet. What a bad archive brought until it was refused is removed.
+ * unpacks it into a new directory. What was unpacked of a bad archive is removed.
  */
 export async function extractImage(context: Context, file: string, directory: string): Promise<void> {
   await mkdir(directory).catch((cause: unknown) => {
@@ -96,7 +96,7 @@ export async function extractImage(context: Context, file: string, directory: st
   process.once('exit', abandon);
   let said = '';
   child.stderr.on('data', (text: Buffer) => (said = (said + text.toString()).slice(0, 1000)));
-  child.stdin.on('error', () => undefined); // told by the reader of the archive
+  child.stdin.on('error', () => undefined); // reported by the reader of the archive
   const ended = once(child, 'close') as Promise<[number | null]>;
   try {
     await ofFile(file, (source) =>

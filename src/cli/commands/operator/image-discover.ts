@@ -102,7 +102,7 @@ export async function findByName(
 
 /**
  * The keys that an image's site offers (`ac-discovery-pubkeys`), for an operator to look at. Only
- * over https, or http where that was asked for.
+ * over https, or over http with `--http`.
  * @throws Refusal `not-found`, `download-failed`
  */
 export async function discoverKeys(

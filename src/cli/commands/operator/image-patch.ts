@@ -18,7 +18,7 @@ export async function imagePatch(context: Context, file: string, flags: PatchFla
   await tellBuilt(context, flags, await patchImage({ path: file, manifest: bytes, output, compression }));
 }
 
-/** What is named replaces what the manifest has of that name, and the rest stays. */
+/** A given value replaces the manifest's value of that name; the rest stays. */
 function changedManifest(manifest: ImageManifest, flags: PatchFlags): Uint8Array {
   const draft = JSON.parse(new TextDecoder().decode(serializeImageManifest(manifest))) as ManifestDraft;
   const replaced = (
@@ -28,7 +28,7 @@ function changedManifest(manifest: ImageManifest, flags: PatchFlags): Uint8Array
   ) => {
     const wanted = (changes ?? []).map((text) => pair(text, option));
     const kept = (pairs ?? []).filter(({ name }) => !wanted.some((one) => one.name === name));
-    // An empty value takes the name away.
+    // An empty value removes the name.
     return [...kept, ...wanted.filter(({ value }) => value !== '')];
   };
   const isAboutApp =
@@ -37,7 +37,7 @@ function changedManifest(manifest: ImageManifest, flags: PatchFlags): Uint8Array
     flags.group !== undefined ||
     flags.env !== undefined;
   if (isAboutApp && draft.app === undefined && flags.exec === undefined) {
-    throw new Refusal('usage', 'the image does not say what to run; give it with --exec');
+    throw new Refusal('usage', 'the image has no program to run; give it with --exec');
   }
   const app = {
     ...{ user: '0', group: '0', ...draft.app },

@@ -64,7 +64,7 @@ export async function signImages(
   const { path, key, copies } = await signingKey(context, options.key);
   const signed = [];
   for (const file of files) {
-    // Nobody should put their name under what no device will take.
+    // Refuses to sign an image that no device would accept.
     const image = await readImageFile(file);
     const atSeconds = Math.floor(context.clock.nowMs() / 1000);
     const signature = await signDetached(createReadStream(file), key, atSeconds, copies).catch(
@@ -81,7 +81,7 @@ export async function signImages(
   if (context.json) context.terminal.out(JSON.stringify(signed));
 }
 
-/** The signature after those of other keys that the file holds already. */
+/** The signature after those of other keys in the file. */
 async function withOthers(path: string, signature: string, key: string): Promise<string> {
   const asc = existsSync(path)
     ? await readFile(path, 'latin1').catch((cause: unknown) => {
@@ -106,7 +106,7 @@ export async function verifyImages(
       : await readPublicKeys(options.key);
   const verified = [];
   for (const file of files) {
-    // The signature first: nothing of an archive is unpacked that nobody vouches for.
+    // The signature first: an archive is not unpacked before a trusted key has signed it.
     const fingerprint = await signerOf(file, keys, Math.floor(context.clock.nowMs() / 1000));
     const image = await readImageFile(file);
     verified.push({ file, id: image.id, signedBy: fingerprint });
@@ -120,8 +120,8 @@ export async function verifyImages(
 }
 
 /**
- * The fingerprint of the key that signed the file; of several signatures those that count, with
- * spaces between. Refusals name the file.
+ * The fingerprint of the key that signed the file; for several signatures, those of the keys that
+ * count, separated by spaces. Refusals name the file.
  */
 async function signerOf(file: string, keys: readonly string[], atSeconds: number): Promise<string> {
   await statImage(file);
@@ -143,7 +143,7 @@ async function signerOf(file: string, keys: readonly string[], atSeconds: number
   }
 }
 
-/** The key to sign with, and copies of its public half that may say more about it. */
+/** The key to sign with, and copies of its public half, which may hold a revocation. */
 async function signingKey(
   context: Context,
   path: string | undefined,

@@ -8,8 +8,8 @@ import type { HostFacts, PodImage } from '../../../device/pod/index.ts';
 import type { OfferedImage } from '../../../operator/fleet/index.ts';
 
 /**
- * What `wherry pod validate` takes for the device: one that has all that wherry can use, so that
- * what is refused is refused by every device.
+ * The device that `wherry pod validate` assumes. It has everything that wherry can use, so every
+ * device refuses what is refused here.
  */
 
 /** Node's name for a machine, by the label `arch` of an image. */
@@ -43,7 +43,8 @@ export function modelHost(
 }
 
 /**
- * Networks other than wherry's own are a device's: whichever the pod names is taken to be there.
+ * Networks other than wherry's own belong to a device: the one that the pod names is assumed to
+ * exist.
  */
 function modelNetwork({ annotations }: PodManifest): NetworkFacts {
   const name = labelValue(annotations, 'wherry/network') ?? 'host';
@@ -72,7 +73,7 @@ function modelNetwork({ annotations }: PodManifest): NetworkFacts {
  */
 export async function modelImage(image: OfferedImage, layers: readonly OfferedImage[]): Promise<PodImage> {
   const accounts = new AccountCollector();
-  // The lowest first: what lies above replaces it.
+  // The lowest first: files of upper layers replace those of lower ones.
   for (const { path } of layers.toReversed()) {
     await readArchive(createReadStream(path), {
       limits: defaultArchiveLimits,

@@ -9,17 +9,17 @@ const maxFileBytes = 1 << 20;
 
 /**
  * Reads a pod from a file: a pod manifest in JSON, or a Kubernetes Pod in YAML or JSON.
- * @throws Refusal `input-invalid`, `pod-manifest-invalid`, `not-found`, and what a file that cannot
- *   be read gives
+ * @throws Refusal `input-invalid`, `pod-manifest-invalid`, `not-found`, and those of an unreadable
+ *   file
  */
 export async function podFromFile(name: AcName, path: string, offered: OfferedImages): Promise<ReifiedPod> {
   const text = await readPodFile(path);
-  // JSON is YAML, but an error of JSON in the words of YAML would mislead.
+  // JSON is YAML, but a YAML parser's message on broken JSON would mislead.
   const value = text.trimStart().startsWith('{') ? fromJson(text) : fromYaml(name, path, text);
   return isKubernetes(value) ? podFromKubernetes(name, value, offered) : reifyPod(name, text, offered);
 }
 
-/** Undefined for what is not JSON: whoever reads a pod manifest says so. */
+/** Undefined for what is not JSON: `reifyPod` then refuses the text. */
 function fromJson(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -28,7 +28,7 @@ function fromJson(text: string): unknown {
   }
 }
 
-/** With the types of YAML 1.2: `yes` is a text, and a date is one. */
+/** With the types of YAML 1.2: `yes` and dates are strings. */
 function fromYaml(name: AcName, path: string, text: string): unknown {
   try {
     return load(text, { schema: CORE_SCHEMA });

@@ -67,7 +67,7 @@ function show({ json, terminal }: Context, file: string, compiled: CompiledPod):
   }
 }
 
-/** A pod is named by the operator, so a file has a name that is good enough to be checked. */
+/** The operator names a pod when it is deployed; for a check, the name of the file is enough. */
 function nameFor(file: string, given: string | undefined): ReturnType<typeof podName> {
   return podName(given ?? sanitizeAcName(basename(file, extname(file))) ?? 'pod');
 }
@@ -77,7 +77,7 @@ function podName(text: string) {
   throw new Refusal('usage', `${JSON.stringify(text)} is not a name of lower-case words and dashes`);
 }
 
-/** The secrets that its apps use. Each is taken to be deployed. */
+/** The secrets that its apps use. Each is assumed to be deployed. */
 function secretNames(manifest: PodManifest, images: ReadonlyMap<string, PodImage>): readonly string[] {
   return manifest.apps
     .flatMap(({ annotations, image }) => [annotations, images.get(image.id)?.manifest.annotations ?? []])

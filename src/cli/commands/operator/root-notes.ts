@@ -2,13 +2,13 @@ import type { ChainedRoot } from '../../../operator/fleet/index.ts';
 import type { DeviceReport } from '../../../wire/report/index.ts';
 import type { Cell } from '../../format.ts';
 
-/** The newest root of the fleet directory that devices would take. */
+/** The newest root of the fleet directory that devices would accept. */
 function newestVersion(chain: readonly ChainedRoot[]): number | undefined {
   return chain.findLast(({ refusal }) => refusal === undefined)?.root.version;
 }
 
 /**
- * That a device is behind the newest root of the fleet directory, and how it gets there; undefined
+ * A note that a device is behind the newest root of the fleet directory, with what to do; undefined
  * when it is not.
  * @param chain the roots of the fleet directory, oldest first
  */

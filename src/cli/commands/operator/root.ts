@@ -39,7 +39,7 @@ export async function initRoot(context: Context, flags: RootFlags): Promise<void
   if (flags.rootKey === undefined)
     throw new Refusal(
       'usage',
-      'name the keys that sign roots with --root-key FILE; the keys of GnuPG by gpg --armor --export',
+      'name the keys that sign roots with --root-key FILE; export keys of GnuPG with gpg --armor --export',
     );
   const changes = await changesFrom(context, flags, {
     deploy: [fleet.keyPath('deploy', 'public')],
@@ -75,7 +75,10 @@ export async function signRoot(
 ): Promise<void> {
   const sign = signerOf(flags);
   if (sign === undefined)
-    throw new Refusal('usage', 'say who signs: --signing-key FILE, --gpg FINGERPRINT or --signature FILE');
+    throw new Refusal(
+      'usage',
+      'specify who signs: --signing-key FILE, --gpg FINGERPRINT or --signature FILE',
+    );
   const path = file ?? (await newestPath(context));
   const draft = readDraft(await readRootFile(path));
   const atSeconds = nowSecondsOf(context);
@@ -113,7 +116,7 @@ export async function publishRoots(context: Context): Promise<void> {
       `devices would refuse root ${broken.root.version}: ${broken.refusal.message}; sign it with "wherry trust root sign"`,
     );
   }
-  // The first of a chain is for files: no device takes it from the network.
+  // The first root of a chain is installed from a file: devices do not accept it from the network.
   const steps = chain.filter(({ before }) => before !== undefined);
   if (steps.length === 0) {
     const path = fleet.rootPath(chain.at(-1)?.root.version ?? 1);
@@ -139,7 +142,7 @@ export async function publishRoots(context: Context): Promise<void> {
 }
 
 /**
- * What a role is to be, as the options say.
+ * The changes of roles that the options specify.
  * @param defaults files of the roles that they do not name
  */
 async function changesFrom(
@@ -237,8 +240,8 @@ async function keepDraft(
 }
 
 /**
- * A key of a role that expires before the root does takes the role's power away while the root
- * still names it.
+ * Refuses a key that expires before the root: the root would still name it when it no longer
+ * counts.
  */
 async function requireLongLived(context: Context, root: RootDocument): Promise<void> {
   const named = new Set(Object.values(root.roles).flatMap(({ keys }) => keys));
@@ -304,7 +307,7 @@ async function readRootFile(path: string): Promise<Uint8Array> {
   });
 }
 
-/** What the root says, who has signed it, and what is still missing. */
+/** Shows the content of the root, who has signed it, and which signatures are missing. */
 async function tell(
   context: Context,
   path: string,

@@ -11,7 +11,7 @@ import { readFleetKeys } from '../../key-files.ts';
 /** How often the numbers are printed. */
 const reportMs = 5_000;
 
-/** `wherry sim`: devices until Ctrl-C, or until `--for` is over. */
+/** `wherry sim`: runs simulated devices until Ctrl-C, or until `--for` is over. */
 export async function simulate(context: Context, count: number, flags: SimFlags): Promise<void> {
   const { terminal, clock } = context;
   const fleet = await FleetDirectory.open(context.fleetPath);

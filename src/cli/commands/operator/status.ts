@@ -26,16 +26,16 @@ export async function status(
     const { compareWithBroker, rootChain } = await import('../../../operator/fleet/index.ts');
     const roots = await rootChain(fleet, Math.floor(context.clock.nowMs() / 1000)).catch((error: unknown) => {
       if (!isRefusal(error)) throw error;
-      // What devices report is worth showing all the same.
+      // The reports of devices are still worth showing.
       terminal.err(`the roots of the fleet directory cannot be read: ${error.message}\n`);
       return [];
     });
     const known = devices.length > 0 ? devices : (await fleet.devices()).filter(isAcName);
     await link.listen(devices.length > 0 ? devices : 'all', known, { once: options.watch !== true });
-    // Whether a newer version of a group is trusted elsewhere, only all of its devices can tell.
+    // Only the reports of all devices show whether a newer version of a group is trusted elsewhere.
     const groups = devices.length > 0 ? [] : await fleet.groups();
     const means = { fleet, link, clock: context.clock };
-    // Apart: an account that may not read the topics of groups still learns of the devices.
+    // Two calls: an account that may not read the topics of groups still gets those of devices.
     const compare = async () => [
       ...(await compareWithBroker(means, known)),
       ...(await compareWithBroker(means, groups)),
@@ -70,7 +70,7 @@ export async function status(
         return;
       }
       redraw();
-      // It may have come back with less than it had.
+      // The broker may have lost messages.
       compare().then(
         (now) => {
           comparisons = now;
@@ -122,7 +122,7 @@ const header = [
 ];
 
 /**
- * The table of devices and apps, and below it what needs words: refusals, limits that do not hold,
+ * The table of devices and apps, and below it notes: refusals, limits that are not enforced,
  * missing capabilities.
  * @param roots of the fleet directory, oldest first
  */
@@ -162,7 +162,7 @@ function deviceRows(view: DeviceView, roots: readonly ChainedRoot[] | undefined)
   return apps.map((cells, index) => [...(index === 0 ? head : head.map(() => '')), ...cells]);
 }
 
-/** A broker that gave nothing may have lost it, or may not give it to this account. */
+/** A broker that returns no presence may have lost it, or may not deliver it to this account. */
 export function linkCell(presence: Pick<Presence, 'up'> | undefined): Cell {
   if (presence === undefined) return { text: 'unknown', colour: 'yellow' };
   return presence.up ? { text: 'up', colour: 'green' } : { text: 'down', colour: 'red' };

@@ -185,7 +185,7 @@ describe('wherry rollout', () => {
     });
     const { terminal, err } = recordingTerminal();
     const watching = main(['--fleet', at('fleet'), 'rollout', 'watch', 'gated'], {}, terminal);
-    await until(() => err().includes('paused; go on with "wherry rollout resume gated"'));
+    await until(() => err().includes('paused; continue with "wherry rollout resume gated"'));
     expect(names.flatMap(obeyed)).toEqual([]);
     expect(await rollout('resume', 'gated', '--no-wait')).toMatchObject({ status: 0 });
     await until(() => err().includes('wave 2 awaits "wherry rollout approve gated"'));

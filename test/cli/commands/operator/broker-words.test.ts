@@ -211,7 +211,7 @@ describe.runIf(hasMosquitto)('a Mosquitto that does not take a command', () => {
       5,
       /ended the session: Retain not supported \(reason 0x9a\); commands are ret/,
     ],
-    ['max_qos 0', 4, /was sent: .*keeps retained messages and takes QoS 1/],
+    ['max_qos 0', 4, /was sent: .*keeps retained messages and accepts QoS 1/],
   ] as const)('for %s over version %i names what is needed', async (config, version, words) => {
     const { err, status: exit } = await deploy(
       `mqtt://127.0.0.1:${await mosquitto(config)}`,
@@ -226,6 +226,6 @@ describe.runIf(hasMosquitto)('a Mosquitto that does not take a command', () => {
     const url = `mqtt://127.0.0.1:${await mosquitto(`acl_file ${at('acl')}`)}`;
     const { out, err } = await status(url, 'version = 5');
     expect(out).toMatch(/crane-7 +unknown +- +no report/);
-    expect(err).toMatch(/gave no report of crane-7: it has none, or this account may not read the topics/);
+    expect(err).toMatch(/returned no report of crane-7: it has none, or this account may not read the topics/);
   });
 });

@@ -88,10 +88,10 @@ describe('commands for a group', () => {
   });
 
   it.each([
-    [['deploy', '--stop-all'], 'say which devices to command, or --group NAME'],
+    [['deploy', '--stop-all'], 'name the devices to command, or give --group NAME'],
     [
       ['deploy', 'crane-1', '--group', 'kitchen', '--stop-all'],
-      'say which devices to command, or --group NAME',
+      'name the devices to command, or give --group NAME',
     ],
     [['deploy', '--group', 'kitchen/+', '--stop-all'], 'is not the name of a group'],
     [['deploy', 'crane-1', '--share', '10%', '--stop-all'], '--share is of a group'],

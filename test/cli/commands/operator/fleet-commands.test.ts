@@ -151,7 +151,7 @@ describe('wherry deploy', () => {
     });
     expect(crane.obeyed).toHaveLength(1);
     const unknown = await run('deploy', 'crane-22', ...next);
-    expect(unknown.err).toMatch(/the broker gave no report of crane-22: .*\(not-found\)/);
+    expect(unknown.err).toMatch(/the broker returned no report of crane-22: .*\(not-found\)/);
   });
 
   it('signs what the device trusts after it was provisioned', async () => {
@@ -195,7 +195,7 @@ describe('wherry deploy', () => {
   it('reports that a device does not answer, and leaves the command on the broker', async () => {
     const early = await run('deploy', 'crane-6', '--stop-all', '--timeout', '0');
     expect(early.status).toBe(75);
-    expect(early.err).toMatch(/crane-6 did not finish version 1 in time \(nothing was heard of it\)/);
+    expect(early.err).toMatch(/crane-6 did not finish version 1 in time \(no message of it arrived\)/);
     expect(early.err).toContain('(not-confirmed)');
     const late = device('crane-6');
     await until(() => late.obeyed.length === 1);
@@ -221,11 +221,11 @@ describe('wherry deploy', () => {
   });
 
   it.each<[string, string[], RegExp]>([
-    ['nothing to run', ['deploy', 'crane-7'], /say what to run/],
+    ['nothing to run', ['deploy', 'crane-7'], /specify what to run/],
     [
       'a pod and nothing at once',
       ['deploy', 'crane-7', '--run', 'web=x.aci', '--stop-all'],
-      /say what to run/,
+      /specify what to run/,
     ],
     ['an image that is not there', ['deploy', 'crane-7', '--run', 'web=x.aci'], /there is no image x.aci/],
     ['a pod without a name', ['deploy', 'crane-7', '--run', 'x.aci'], /--run takes NAME=FILE/],
@@ -289,7 +289,7 @@ describe('wherry status', () => {
     const shown = await run('status', 'crane-99');
     expect(shown.status).toBe(64);
     expect(shown.err).toContain(
-      'the broker gave no report of crane-99: it has none, or this account may not read',
+      'the broker returned no report of crane-99: it has none, or this account may not read',
     );
   });
 

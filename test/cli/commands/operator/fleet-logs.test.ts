@@ -118,7 +118,7 @@ describe('wherry fleet logs', () => {
   it.each([
     ['crane-3', 'db', 'log-forbidden', 'logs of the pod db are not sent'],
     ['crane-4', 'web', 'log-forbidden', 'name the pods in the key logs.remote_pods'],
-    ['crane-5', 'web', 'not-found', 'the broker gave no report of crane-5'],
+    ['crane-5', 'web', 'not-found', 'the broker returned no report of crane-5'],
   ])('[C234] says why %s does not send logs of %s', async (name, pod, code, words) => {
     if (name !== 'crane-5') await device(name, ['true'], name === 'crane-3');
     const { status, err } = await run('fleet', 'logs', name, pod);
@@ -168,7 +168,7 @@ describe('wherry fleet logs', () => {
     const overMs = Date.now() + 1000;
     await until(() => Date.now() > overMs);
     const late = await of('countersign', file, ...signedBy('bob'));
-    expect(late.err).toMatch(/ended \d+ s ago; ask again, with a longer --for.*expired/);
+    expect(late.err).toMatch(/expired \d+ s ago; make another one, with a longer --for.*expired/);
   });
 
   it('shows all that came when the broker ends, and that it is not all', async () => {
@@ -180,7 +180,7 @@ describe('wherry fleet logs', () => {
     expect(await done).toBe(69);
     expect(out()).toBe('first\nsec\n');
     expect(err()).toMatch(
-      /no connection to the broker: .*; the answer of crane-6 has not ended, .*ask again/,
+      /no connection to the broker: .*; the answer of crane-6 has not ended, .*send the request again/,
     );
     broker = await startEmbeddedBroker({ host: '127.0.0.1', port: 0 });
   });

@@ -121,7 +121,7 @@ describe('an OCI image whose layers are kept', () => {
     const named = ['--name', 'example.com/one', '--layers', 'example.com/layers', '-o', at('told/one.aci')];
     const told = await run('image', 'from-oci', `${layout}:one`, ...named);
     expect(told.out.split('\n').filter((line) => /layer-[0-9a-f]{64}\.aci: \d/.test(line))).toHaveLength(4);
-    expect(told.err).toMatch(/note: layer 3 takes away 3 paths such as "\/srv\/old\/below"/);
+    expect(told.err).toMatch(/note: layer 3 removes 3 paths such as "\/srv\/old\/below"/);
   });
 
   it('is rendered to one image by "image render", with the directory of its layers', async () => {

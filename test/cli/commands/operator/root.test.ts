@@ -92,7 +92,7 @@ describe('wherry trust root', () => {
         64,
         /gpg did not sign with nobody@example.com: .*input-invalid/,
       ],
-      [['sign'], 64, /say who signs: --signing-key FILE, --gpg FINGERPRINT/],
+      [['sign'], 64, /specify who signs: --signing-key FILE, --gpg FINGERPRINT/],
       [['sign', '--gpg', 'a', '--signing-key', 'b'], 64, /give one of/],
       [['sign', at('none.cbor'), '--gpg', 'a'], 64, /none.cbor cannot be read/],
       [['init', ...roots('alice')], 64, /has root 1; make the next with "wherry trust root rotate"/],
@@ -150,7 +150,7 @@ describe('wherry trust root', () => {
     const installed = await wherry(['trust', 'root', 'install', file, '--directory', store, '--yes']);
     expect(installed).toMatchObject({ status: 0, err: '' });
     const listed = await wherry(['trust', 'list', '--directory', store, '--system', at('none')]);
-    expect(listed.err).toMatch(/device\/root\.cbor is a root of trust .*the keys below trust nothing/);
+    expect(listed.err).toMatch(/device\/root\.cbor is a root of trust .*the keys below are trusted for nothing/);
     expect(rootFiles({ local: store }).map(({ bytes }) => Buffer.from(bytes))).toEqual([readFileSync(file)]);
     writeFileSync(at('half.cbor'), readFileSync(file).subarray(0, 100));
     const broken = await wherry(['trust', 'root', 'install', at('half.cbor'), '--directory', store, '--yes']);
@@ -170,7 +170,7 @@ describe('a command that two people sign', () => {
       );
       expect(alone.status).toBe(77);
       const stranger = await run('deploy', 'crane-1', '--stop-all', '--gpg', 'dave@example.com', '--sign-only', '-o', at('x.cbor')); // prettier-ignore
-      expect(stranger.err).toMatch(/root 2 of this fleet says who may command.*key-unknown/);
+      expect(stranger.err).toMatch(/root 2 of this fleet names who may command.*key-unknown/);
       const file = at('crane-1.cbor');
       const first = await run('deploy', 'crane-1', '--stop-all', '--sign-only', '-o', file);
       expect(first).toMatchObject({ status: 0, err: '' });
