@@ -112,7 +112,7 @@ export const refusalCodes = {
   'config-invalid': ['device', 'the configuration file is wrong'],
   'state-unreadable': ['device', 'the state of the device is damaged, or of a later version of wherry'],
   'device-key-missing': ['device', 'there is no key of the device to encrypt to or to decrypt with'],
-internal: ['device', 'internal error in wherry; see the journal and please report it'],
+  internal: ['device', 'internal error in wherry; see the journal and please report it'],
   // --- the operator
   // ----------------------------------------------------------------------------------------
   usage: ['usage', 'the command line is wrong'],
