@@ -3,7 +3,7 @@ import { availableControllers } from './native/control-group.ts';
 import { hostSealsFiles, loopsOfHost, mayResize, runs32Bit } from './native/host-kernel.ts';
 
 /**
- * What some boards can do and others cannot. Tests ask for these and never for a board's name.
+ * What some boards can do and others cannot. Tests require these, never a board's name.
  *
  * | Ability | A board with it |
  * |---|---|
@@ -13,7 +13,7 @@ import { hostSealsFiles, loopsOfHost, mayResize, runs32Bit } from './native/host
  * | kernel | has a kernel of its own, whose settings and caches can be changed |
  * | controllers | limits memory, CPU, tasks and I/O by control groups |
  * | fs-verity | has a file system that seals files |
- * | loop | mounts file systems that lie in files, by loop devices |
+ * | loop | mounts file systems in files, by loop devices |
  * | resize | enlarges a file system that is mounted |
  * | arm | runs ARM programs: package, addons and images as on a device |
  * | 32-bit | runs 32-bit ARM programs |

@@ -4,14 +4,14 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 
 /**
- * A port of 127.0.0.1 that nobody listens on now. It lies below the ports that the kernel gives to
- * outgoing connections and to servers that ask for any port, so it stays free until its owner
- * listens, also while that owner restarts.
+ * A free port of 127.0.0.1. It is below the range from which the kernel assigns ports to outgoing
+ * connections and to servers that request any port, so it stays free until its owner listens, also
+ * while that owner restarts.
  */
 export async function freePort(): Promise<number> {
   const range = await readFile('/proc/sys/net/ipv4/ip_local_port_range', 'utf8');
   const firstOfKernel = Number.parseInt(range, 10);
-  // Wide enough that two callers at once hardly meet.
+  // Wide enough that two callers at once rarely choose the same.
   const lowest = Math.max(1024, firstOfKernel - 20_000);
   for (let attempt = 0; attempt < 100; attempt++) {
     const port = randomInt(lowest, firstOfKernel);

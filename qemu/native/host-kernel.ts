@@ -15,7 +15,7 @@ import { cacheRoot } from '../../cross/index.ts';
 import { checkPrograms, PreconditionError } from '../preconditions.ts';
 
 /**
- * `f_type` of file systems that cannot carry the upper layer of an overlay, or are emptied at boot
+ * `f_type` of file systems that cannot hold the upper layer of an overlay, or are emptied at boot
  * (magic.h).
  */
 const unusable: Readonly<Record<number, string>> = { 0x794c7630: 'an overlay', 0x858458f6: 'ramfs' };
@@ -33,7 +33,7 @@ const programs = [
 
 /**
  * Checks all that a native board needs of this machine.
- * @throws PreconditionError, one sentence that says what to do
+ * @throws PreconditionError, one sentence with the remedy
  */
 export function checkHost(): void {
   const instead = 'or choose an emulated board, e.g. virt-armv8';
@@ -91,7 +91,7 @@ function checkCache(): void {
   );
 }
 
-/** Whether this ARMv8 machine runs 32-bit programs, as `wherry-arm32.service` asks on a device. */
+/** Whether this ARMv8 machine runs 32-bit programs, by the query of `wherry-arm32.service`. */
 export function runs32Bit(): boolean {
   try {
     return execFileSync('setarch', ['linux32', 'uname', '-m'], { encoding: 'utf8' }).trim() !== 'aarch64';
