@@ -82,6 +82,26 @@ describe.each(oneBoard)('the metadata of pods on %s', (name) => {
     expect((await scene.board.run(`${root} cat /var/lib/wherry/metadata-key`)).status).not.toBe(0);
   });
 
+  it.each(['wherry-metadata.service', 'wherry-metadata-proxy@host.service'])(
+    '[C247] answers after %s has failed often',
+    async (unit) => {
+      const dropIn = `/run/systemd/system/${unit.replace('@host', '@')}.d`;
+      const reload = `systemctl daemon-reload; systemctl stop ${unit}`;
+      await scene.board.check(
+        `mkdir -p ${dropIn}; printf '[Service]\\nExecStartPre=false\\n' >${dropIn}/fail.conf; ${reload}`,
+      );
+      const answer = ask('in-host', 'pod/uuid');
+      answer.catch(() => undefined);
+      await scene.board.waitFor(
+        `systemctl show -P NRestarts ${unit}`,
+        ({ stdout }) => Number(stdout) > 6,
+        120_000,
+      );
+      await scene.board.check(`rm -r ${dropIn}; systemctl daemon-reload`);
+      expect(await answer).toMatch(/^[0-9a-f]{8}-/);
+    },
+  );
+
   it('[A15.5] [C160] answers after a power cut without wherryd, and signatures from before still hold', async () => {
     const sign = `${urls.get('in-bridge')}/acMetadata/v1/pod/hmac/sign`;
     const before = await inside('in-bridge', `wget -qO- --post-data content=kept ${sign}`);

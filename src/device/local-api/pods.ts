@@ -1,9 +1,11 @@
 import { execFile } from 'node:child_process';
 import { readdir } from 'node:fs/promises';
 import { promisify } from 'node:util';
+import { systemClock } from '../../core/ports/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import { places } from '../host/index.ts';
 import { type AppRuns, type AppUnit, appUnits, podPart, unitsOfPod } from './app-units.ts';
+import { isReplaced, outlastStart } from './outlast-start.ts';
 
 export type PodChange = 'stop' | 'start' | 'restart';
 
@@ -33,16 +35,17 @@ export function appSummary({ pod, app, activeState, subState, mainPid, unit, run
  * a scheduled pod that is a run, and its timer goes on.
  *
  * wherryd does not act against it while it runs, but it makes the committed pods run whenever it
- * starts.
+ * starts. A stop during such a start holds.
  *
  * @returns whether the pod is scheduled
  * @param withinMs how long systemd may take; without it, as long as it takes
  * @throws Refusal `not-found` for a pod that is not there, `activation-failed` when a unit does not
- *   start, `not-confirmed` when it is not done in time, `device-unsupported` when this machine or
- *   user cannot do it
+ *   start, `not-confirmed` when it is not done in time or something else changes the pod at once,
+ *   `device-unsupported` when this machine or user cannot do it
  */
 export async function changePod(change: PodChange, pod: string, withinMs?: number): Promise<boolean> {
   const apps = await appUnits(places.units);
+  const isScheduled = unitsOfPod(apps, pod).some(({ runs }) => runs !== undefined);
   const words = [
     ...podCommand(apps, change, pod),
     ...(change === 'stop' ? await unitsBeside(apps, pod) : []),
@@ -56,7 +59,7 @@ export async function changePod(change: PodChange, pod: string, withinMs?: numbe
     await promisify(execFile)('systemctl', ['reset-failed', '--', ...holders]).catch(() => undefined);
   }
   try {
-    await promisify(execFile)('systemctl', words, { timeout: withinMs ?? 0 });
+    await outlastStart(words, { systemctl, clock: systemClock }, withinMs);
   } catch (cause) {
     const { stderr = '', killed } = cause as { readonly stderr?: string; readonly killed?: boolean };
     if (killed === true) {
@@ -66,13 +69,24 @@ export async function changePod(change: PodChange, pod: string, withinMs?: numbe
         { cause },
       );
     }
+    if (isReplaced(cause)) {
+      throw new Refusal(
+        'not-confirmed',
+        `the ${change} of the pod ${pod} was given up: something else starts or stops it now, such as a deployment or another command; try again`,
+        { cause },
+      );
+    }
     throw new Refusal(
       change === 'stop' ? 'device-unsupported' : 'activation-failed',
       `systemd did not ${change} the pod ${pod}: ${stderr.trim().replaceAll(/\s+/g, ' ')}`,
       { cause },
     );
   }
-  return unitsOfPod(apps, pod).some(({ runs }) => runs !== undefined);
+  return isScheduled;
+}
+
+async function systemctl(words: readonly string[], withinMs = 0): Promise<string> {
+  return (await promisify(execFile)('systemctl', words, { timeout: withinMs })).stdout;
 }
 
 /** The words for systemctl. @throws Refusal `not-found` */
