@@ -46,6 +46,13 @@ export function appSummary({ pod, app, activeState, subState, mainPid, unit, run
 export async function changePod(change: PodChange, pod: string, withinMs?: number): Promise<boolean> {
   const apps = await appUnits(places.units);
   const isScheduled = unitsOfPod(apps, pod).some(({ runs }) => runs !== undefined);
+  // Of a run that goes on, what has ended does not start again.
+  if (change === 'restart' && isScheduled) {
+    const begunMs = systemClock.monotonicMs();
+    await changePod('stop', pod, withinMs);
+    const leftMs = withinMs && Math.max(1, withinMs - (systemClock.monotonicMs() - begunMs));
+    return await changePod('start', pod, leftMs);
+  }
   const words = [
     ...podCommand(apps, change, pod),
     ...(change === 'stop' ? await unitsBeside(apps, pod) : []),
