@@ -1,6 +1,6 @@
 import { loadBoardConfig, type EmulatedConfig, type NativeConfig } from './board-config.ts';
 import { availableControllers } from './native/control-group.ts';
-import { hostSealsFiles, loopsOfHost, mayResize, runs32Bit } from './native/host-kernel.ts';
+import { hostSealsFiles, lacksLoops, mayResize, runs32Bit } from './native/host-kernel.ts';
 
 /**
  * What some boards can do and others cannot. Tests require these, never a board's name.
@@ -54,6 +54,7 @@ const limiting = ['cpu', 'io', 'memory', 'pids'];
 function nativeLacks(config: NativeConfig): Lacks {
   const controllers = availableControllers();
   const missing = limiting.filter((name) => !controllers.includes(name));
+  const loop = lacksLoops();
   return {
     'power-loss': 'this machine keeps in its memory what the board did not flush',
     clock: "its clock is this machine's",
@@ -63,7 +64,7 @@ function nativeLacks(config: NativeConfig): Lacks {
       ? { controllers: `this machine's cgroup v2 has no controller for ${missing.join(', ')}` }
       : {}),
     ...(hostSealsFiles() ? {} : { 'fs-verity': "this machine's file system does not seal files" }),
-    ...(loopsOfHost() ? {} : { loop: 'this machine gives it no loop devices' }),
+    ...(loop === undefined ? {} : { loop }),
     ...(mayResize() ? {} : { resize: 'this machine lacks the capability CAP_SYS_RESOURCE' }),
     ...(config.arch === 'amd64' ? { arm: 'it runs x86-64 programs' } : {}),
     ...(config.arch === 'arm64' && runs32Bit() ? {} : { '32-bit': 'it runs no 32-bit ARM programs' }),

@@ -53,11 +53,13 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     );
     const image = await scene.image('busybox', [
       ...[busybox, 'sh', '-c'],
-      'trap "exit 0" TERM; echo begins; sleep 1000000 & wait',
+      'trap "while test -e /held; do sleep 0.1; done; exit 0" TERM; echo begins; sleep 1000000 & wait',
     ]);
     const annotations = [
       { name: 'wherry/probe-exec', value: `["${busybox}", "true"]` },
       { name: 'wherry/probe-interval', value: '1' },
+      // A test holds it for longer than wherryd takes to start.
+      { name: 'wherry/stop-timeout', value: '80' },
     ];
     const manifest = { annotations: [{ name: 'wherry/network', value: 'bridge' }] };
     desired = scene.desired([{ name: 'web', image, app: { annotations }, manifest }]);
@@ -355,6 +357,32 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     expect((await get('locks')).body).toEqual([]);
   });
 
+  it('[C246] stops a pod that a start of wherryd starts meanwhile', async () => {
+    const hold = async (word: string) => {
+      const root = `/proc/${String(await pidOf())}/root`;
+      await scene.board.check(`${word} ${root}/held`);
+    };
+    const unit = (
+      await scene.board.check("ls /etc/systemd/system | grep '^wherry-pod-web.*service$'")
+    ).trim();
+    const state = `systemctl show -P ActiveState '${unit}'`;
+    await hold('touch');
+    const stop = scene.board.run('wherry pod stop web');
+    await scene.board.waitFor(state, ({ stdout }) => stdout === 'deactivating\n', 60_000);
+    await scene.board.check('systemctl restart --no-block wherryd');
+    // wherryd has its start in place of the stop.
+    await scene.board.waitFor(
+      `systemctl list-jobs --plain --no-legend | grep -F '${unit}' | awk '{print $3}'`,
+      ({ stdout }) => stdout === 'start\n',
+      60_000,
+    );
+    await hold('rm');
+    expect(await stop).toMatchObject({ status: 0 });
+    await scene.board.check('systemctl is-active wherryd');
+    expect(await scene.board.run(state)).toMatchObject({ stdout: 'inactive\n' });
+    await ask('POST', 'pods/web/start');
+  });
+
   it('[C181] answers without wherryd', async () => {
     await scene.board.check('systemctl stop wherryd');
     expect(await get('status', 'anna')).toMatchObject({
@@ -366,6 +394,22 @@ describe.each(oneBoard)('the local API on %s', (name) => {
       body: { error: { code: 'device-unsupported' } },
     });
     await scene.board.check('systemctl start wherryd');
+  });
+
+  it('[C247] answers after its service has failed often', async () => {
+    const dropIn = '/run/systemd/system/wherry-api.service.d';
+    await scene.board.check(
+      `mkdir -p ${dropIn}; printf '[Service]\\nExecStartPre=false\\n' >${dropIn}/fail.conf; systemctl daemon-reload; systemctl stop wherry-api.service`,
+    );
+    const answer = get('locks');
+    answer.catch(() => undefined);
+    await scene.board.waitFor(
+      'systemctl show -P NRestarts wherry-api.service',
+      ({ stdout }) => Number(stdout) > 6,
+      120_000,
+    );
+    await scene.board.check(`rm -r ${dropIn}; systemctl daemon-reload`);
+    expect(await answer).toMatchObject({ status: 200 });
   });
 
   it('[C183] runs without the powers of root, and reads no key and no password', async () => {

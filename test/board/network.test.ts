@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { loadBoardConfig } from '../../qemu/index.ts';
 import type { DesiredState } from '../../src/wire/trust/desired-state.ts';
 import type { DeviceReport } from '../../src/wire/report/report.ts';
 import { oneBoard } from './board-choice.ts';
@@ -14,6 +15,8 @@ const cycles = Number(process.env['WHERRY_CYCLES'] ?? 5);
 /** Pods in networks: real CNI plugins, rules of the kernel, traffic. */
 describe.each(oneBoard)('the network of a pod on %s', (name) => {
   let scene: Scene;
+  // On an emulated board on a busy machine a cycle took 70 s: each `wherry` starts Node.
+  const cycleMs = loadBoardConfig(name).config.kind === 'native' ? 20_000 : 150_000;
   let image: BuiltImage;
   beforeAll(async () => {
     scene = await Scene.start(name, { powerLoss: true });
@@ -141,14 +144,14 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
       await scene.board.waitFor(up, ({ status }) => status === 0, 60_000);
       // The start of an app is no promise that it listens.
       const cycle = `wherry pod start web >/dev/null && timeout 20 sh -c 'until curl -s --max-time 20 -o /dev/null http://127.0.0.1:8080/; do :; done' && wherry pod stop web >/dev/null`;
-      await scene.board.check(`wherry pod stop web && ${cycle}`, { timeoutMs: 120_000 });
+      await scene.board.check(`wherry pod stop web && ${cycle}`, { timeoutMs: 60_000 + 2 * cycleMs });
       await inactive(network);
       const before = await traces();
       expect(before).not.toContain(network.replace('.service', '.service loaded active'));
       const memory = await privateMemory();
       const started = Date.now();
       await scene.board.check(`for cycle in $(seq ${cycles}); do ${cycle} || exit; done`, {
-        timeoutMs: 60_000 + cycles * 20_000,
+        timeoutMs: 60_000 + cycles * cycleMs,
       });
       await inactive(network);
       expect(await traces()).toBe(before);
@@ -162,7 +165,7 @@ describe.each(oneBoard)('the network of a pod on %s', (name) => {
       );
       expect(after).toBeLessThan(memory + 1);
     },
-    600_000 + cycles * 20_000,
+    600_000 + cycles * cycleMs,
   );
 
   it('[C111] leaves nothing where it was killed at any moment', async () => {

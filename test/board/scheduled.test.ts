@@ -138,8 +138,25 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
     expect(scene.events.at(-1)).toMatchObject({ outcome: 'committed' });
   });
 
-  it('is ended by command, and its timer goes on [C222]', async () => {
+  it('starts nothing beside a run that goes on, and all of it at the next [C218]', async () => {
+    const first = await runs();
+    const begun = (...lines: readonly string[]) =>
+      expect.poll(runs, { timeout: 30_000, interval: 200 }).toEqual([...first, ...lines]);
     await scene.board.check('rm /srv/tick/fail; touch /srv/tick/hang; wherry pod start tick');
+    await begun('setup', 'main');
+    // What the timer does, and then a wait for the app that has ended.
+    await scene.board.check(
+      'cd /etc/systemd/system; systemctl start wherry-run-tick.*.target; systemctl start wherry-pod-tick.*-setup.service',
+    );
+    expect(await runs()).toEqual([...first, 'setup', 'main']);
+    await scene.board.check('wherry pod restart tick');
+    await begun('setup', 'main', 'setup', 'main');
+    await scene.board.check('rm /srv/tick/hang');
+    await expect.poll(present, { timeout: 30_000, interval: 200 }).toEqual(rest);
+  });
+
+  it('is ended by command, and its timer goes on [C222]', async () => {
+    await scene.board.check('touch /srv/tick/hang; wherry pod start tick');
     await expect
       .poll(present, { timeout: 30_000, interval: 200 })
       .toEqual(expect.arrayContaining(['wherry-run-tick.target', 'wherry-pod-tick-main.service']));

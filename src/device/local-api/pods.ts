@@ -1,9 +1,11 @@
 import { execFile } from 'node:child_process';
 import { readdir } from 'node:fs/promises';
 import { promisify } from 'node:util';
+import { systemClock } from '../../core/ports/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import { places } from '../host/index.ts';
 import { type AppRuns, type AppUnit, appUnits, podPart, unitsOfPod } from './app-units.ts';
+import { isReplaced, outlastStart } from './outlast-start.ts';
 
 export type PodChange = 'stop' | 'start' | 'restart';
 
@@ -32,16 +34,25 @@ export function appSummary({ pod, app, activeState, subState, mainPid, unit, run
  * Has systemd stop, start or restart all apps of a pod, with its network and namespaces. For a
  * scheduled pod, that is one run; its timer keeps running.
  *
- * A running wherryd does not undo it, but at its next start it starts the committed pods.
+ * A running wherryd does not undo it, but at its next start it starts the committed pods. A stop
+ * during such a start holds.
  *
  * @returns whether the pod is scheduled
  * @param withinMs how long to wait for systemd; without it, there is no limit
  * @throws Refusal `not-found` for a pod that does not exist, `activation-failed` when a unit does
- *   not start, `not-confirmed` when it is not done in time, `device-unsupported` when this machine
- *   or user cannot do it
+ *   not start, `not-confirmed` when it is not done in time or another actor changes the pod
+ *   meanwhile, `device-unsupported` when this machine or user cannot do it
  */
 export async function changePod(change: PodChange, pod: string, withinMs?: number): Promise<boolean> {
   const apps = await appUnits(places.units);
+  const isScheduled = unitsOfPod(apps, pod).some(({ runs }) => runs !== undefined);
+  // Of a run that goes on, what has ended does not start again.
+  if (change === 'restart' && isScheduled) {
+    const begunMs = systemClock.monotonicMs();
+    await changePod('stop', pod, withinMs);
+    const leftMs = withinMs && Math.max(1, withinMs - (systemClock.monotonicMs() - begunMs));
+    return await changePod('start', pod, leftMs);
+  }
   const words = [
     ...podCommand(apps, change, pod),
     ...(change === 'stop' ? await unitsBeside(apps, pod) : []),
@@ -55,7 +66,7 @@ export async function changePod(change: PodChange, pod: string, withinMs?: numbe
     await promisify(execFile)('systemctl', ['reset-failed', '--', ...holders]).catch(() => undefined);
   }
   try {
-    await promisify(execFile)('systemctl', words, { timeout: withinMs ?? 0 });
+    await outlastStart(words, { systemctl, clock: systemClock }, withinMs);
   } catch (cause) {
     const { stderr = '', killed } = cause as { readonly stderr?: string; readonly killed?: boolean };
     if (killed === true) {
@@ -65,13 +76,24 @@ export async function changePod(change: PodChange, pod: string, withinMs?: numbe
         { cause },
       );
     }
+    if (isReplaced(cause)) {
+      throw new Refusal(
+        'not-confirmed',
+        `the ${change} of the pod ${pod} was given up: something else starts or stops it now, such as a deployment or another command; try again`,
+        { cause },
+      );
+    }
     throw new Refusal(
       change === 'stop' ? 'device-unsupported' : 'activation-failed',
       `systemd did not ${change} the pod ${pod}: ${stderr.trim().replaceAll(/\s+/g, ' ')}`,
       { cause },
     );
   }
-  return unitsOfPod(apps, pod).some(({ runs }) => runs !== undefined);
+  return isScheduled;
+}
+
+async function systemctl(words: readonly string[], withinMs = 0): Promise<string> {
+  return (await promisify(execFile)('systemctl', words, { timeout: withinMs })).stdout;
 }
 
 /** The arguments of systemctl. @throws Refusal `not-found` */

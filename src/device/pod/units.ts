@@ -164,6 +164,11 @@ export function serviceUnit(input: ServiceInput): string {
     run: { Type: 'oneshot', RemainAfterExit: run === undefined },
   }[what];
   const disks = mountUnitsOf(input.sources);
+  // There from the end of the app to that of the run, whose holder has the directory.
+  const ended =
+    run === undefined || holder === undefined ? undefined : `${places.runtime(places.holderId)}/${app}.ended`;
+  // An app that is tried again has not ended.
+  const unlessRetried = settings.restart === 'no' ? '' : 'test "$SERVICE_RESULT" != success || ';
   return unitText({
     Unit: {
       Description: `App ${app} of pod ${podName}`,
@@ -175,6 +180,8 @@ export function serviceUnit(input: ServiceInput): string {
       PartOf: networks,
       After: needs,
       RequiresMountsFor: input.sources,
+      // The timer starts what its run wants, also when a run goes on that a command has started.
+      ...(ended === undefined ? {} : { ConditionPathExists: ended }),
       // A device in the field never gives up; RestartSteps= slows it down.
       StartLimitIntervalSec: 0,
     },
@@ -197,7 +204,10 @@ export function serviceUnit(input: ServiceInput): string {
       ExecStart: [script(what)],
       ...(what !== 'create' ? {} : { ExecStartPost: [release(dir, id, places, host)] }),
       ...(settings.stopSignal === 'SIGKILL' ? {} : { ExecStop: [askToStop(places, settings)] }),
-      ...(input.postStop ? { ExecStopPost: [script('post-stop')] } : {}),
+      ExecStopPost: [
+        ...(input.postStop ? [script('post-stop')] : []),
+        ...(ended === undefined ? [] : [['/bin/sh', '-c', `${unlessRetried}: >"$0"`, ended]]),
+      ],
       Restart: settings.restart,
       // A restart must not pass through a failed state: the apps that wait for it would not be
       // started.

@@ -8,6 +8,7 @@
 type Kind =
   | 'text' // a sentence; one line
   | 'path' // an absolute path
+  | 'absent-path' // the same; the condition that it does not exist
   | 'paths' // several, each of any characters
   | 'units' // unit names, space-separated
   | 'fields' // NAME=value words, one line each
@@ -37,6 +38,7 @@ const directives = {
     Before: 'units',
     Conflicts: 'units',
     RequiresMountsFor: 'paths',
+    ConditionPathExists: 'absent-path',
     StopWhenUnneeded: 'yes-no',
     CollectMode: 'token',
     StartLimitIntervalSec: 'number',
@@ -117,6 +119,7 @@ const limits = {
 interface ValueOf {
   readonly text: string;
   readonly path: string;
+  readonly 'absent-path': string;
   readonly paths: readonly string[];
   readonly units: readonly string[];
   readonly fields: Readonly<Record<string, string>>;
@@ -189,6 +192,7 @@ export function unitText(unit: UnitDescription): string {
 const write: { readonly [K in Kind]: (value: ValueOf[K]) => readonly string[] } = {
   text: (value) => [plain(value)],
   path: (value) => [pathText(value)],
+  'absent-path': (value) => [`!${pathText(value)}`],
   paths: (value) => value.map(pathWord),
   units: (value) => (value.length === 0 ? [] : [value.map(unitName).join(' ')]),
   fields: (value) => Object.entries(value).map(([name, text]) => quoteWord(`${fieldName(name)}=${text}`)),

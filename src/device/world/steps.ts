@@ -18,6 +18,7 @@ export interface StepPorts {
 }
 
 const maxFailureBytes = 4096;
+const maxStops = 3;
 
 /** Carries out the steps of an activation with systemd, and keeps the pods that were adopted. */
 export class StepRunner {
@@ -87,7 +88,11 @@ export class StepRunner {
         journal.log('warning', `a disk may still start ${services.join(', ')}: ${String(error)}`);
       });
     }
-    await Promise.all(units.map((unit) => systemd.stop(unit)));
+    // A start that somebody asks for meanwhile takes the place of a stop.
+    const stopped = async (unit: string): Promise<void> => {
+      for (let tries = 0; tries < maxStops; tries++) if ((await systemd.stop(unit)) !== 'canceled') return;
+    };
+    await Promise.all(units.map(stopped));
   }
 
   private async unmount({ id, mount }: Extract<Step, { do: 'unmount' }>): Promise<void> {
@@ -109,7 +114,8 @@ export class StepRunner {
     const result = await this.startInTime(unit, signal);
     if (result === 'done') return;
     await this.refuseFailedNetwork(pod);
-    const { result: reason = result } = await systemd.status(unit);
+    const { result: reason = result } =
+      result === 'canceled' ? { result: 'canceled: something else stopped it' } : await systemd.status(unit);
     throw new Refusal(
       'activation-failed',
       `app ${app} of pod ${pod} did not start (${reason}); see journalctl -u ${unit}`,
