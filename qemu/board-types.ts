@@ -2,6 +2,12 @@ import type { DebianArch } from '../cross/index.ts';
 import type { Lacks } from './abilities.ts';
 import type { FilesystemCheck } from './filesystem-check.ts';
 
+/**
+ * How long a command or a wait on a board may take unless a test says otherwise. It only ends what
+ * hangs: no test may depend on how fast the machine is.
+ */
+export const usualTimeoutMs = 180_000;
+
 export type RunOptions = {
   readonly timeoutMs?: number;
   readonly stdin?: string | Uint8Array;
@@ -49,7 +55,7 @@ export interface Board {
   waitForUnit(unit: string, state?: string, timeoutMs?: number): Promise<void>;
   /** Waits for text on the console since the last power-on. @returns the first line that matches */
   waitForLine(pattern: RegExp, timeoutMs?: number): Promise<string>;
-  /** The journal, by the arguments of journalctl(1), e.g. `-u wherryd -o json`. */
+  /** The journal up to this moment, by the arguments of journalctl(1), e.g. `-u wherryd -o json`. */
   journal(args?: string): Promise<string>;
   /** Everything that the console printed since the last power-on. */
   consoleLog(): string;

@@ -3,7 +3,14 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { lacksOf, type Lacks } from './abilities.ts';
 import { BoardCommands } from './board-commands.ts';
-import type { BlockStats, Board, BootOptions, RunOptions, RunResult } from './board-types.ts';
+import {
+  type BlockStats,
+  type Board,
+  type BootOptions,
+  type RunOptions,
+  type RunResult,
+  usualTimeoutMs,
+} from './board-types.ts';
 import { freePort } from './free-port.ts';
 import type { BoardImage } from './image.ts';
 import { Machine } from './machine.ts';
@@ -43,7 +50,7 @@ export class EmulatedBoard extends BoardCommands implements Board {
   }
 
   override async run(script: string, options: RunOptions = {}): Promise<RunResult> {
-    const timeoutMs = options.timeoutMs ?? 60_000;
+    const timeoutMs = options.timeoutMs ?? usualTimeoutMs;
     const answer = await this.#running.channel.request(
       {
         verb: 'run',

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export async function connectSocket(
   path: string,
   stillComing: () => void,
-  timeoutMs = 30_000,
+  timeoutMs = 120_000,
 ): Promise<Socket> {
   const end = performance.now() + timeoutMs;
   for (;;) {

@@ -143,7 +143,7 @@ async function leaderOf(nspawn: Helper, runDir: string): Promise<number> {
   let leader: number | undefined;
   await poll(
     "the board's first process",
-    30_000,
+    120_000,
     () => {
       if (!nspawn.running) throw new Error(complaintOf(nspawn, runDir));
       leader = readdirSync('/proc')

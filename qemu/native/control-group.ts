@@ -71,7 +71,7 @@ export function makeGroup(): BoardGroup {
 export async function renewGroup({ path }: BoardGroup): Promise<void> {
   await poll(
     'the last processes of the board to end',
-    30_000,
+    120_000,
     () => {
       const processes =
         existsSync(path) && /^populated 1$/m.test(readFileSync(join(path, 'cgroup.events'), 'utf8'));

@@ -73,7 +73,7 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     for (const user of ['root', 'anna']) {
       // wherryd writes its record beside the report.
       await expect
-        .poll(() => get('status', user), { timeout: 30_000, interval: 200 })
+        .poll(() => get('status', user))
         .toMatchObject({
           status: 200,
           body: {
@@ -125,7 +125,7 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     const latest = await scene.report(({ pods }) => pods[0]?.apps[0]?.probe?.state === 'passing');
     // wherryd writes its record beside the report.
     await expect
-      .poll(async () => (await get('pods/web')).body, { timeout: 30_000, interval: 200 })
+      .poll(async () => (await get('pods/web')).body)
       .toMatchObject({
         ...{ pod: 'web', uuid: latest.pods[0]?.uuid },
         network: { name: 'bridge', addresses: [expect.stringMatching(/^10\.173\./)] },
@@ -153,11 +153,7 @@ describe.each(oneBoard)('the local API on %s', (name) => {
       `${logsOf('follow=true&lines=1')} >/tmp/followed & echo $! >/tmp/pid; wait`,
     );
     const lines = (count: number) =>
-      scene.board.waitFor(
-        'cat /tmp/followed',
-        ({ stdout }) => stdout.trim().split('\n').filter(Boolean).length === count,
-        60_000,
-      );
+      scene.board.waitFor('cat /tmp/followed', ({ stdout }) => stdout.split('\n').length === count + 1);
     await lines(1);
     await ask('POST', 'pods/web/restart');
     for (const line of (await lines(2)).stdout.trim().split('\n')) {
@@ -169,7 +165,7 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     expect(await scene.board.check(followers)).not.toBe('none\n');
     await scene.board.check('kill $(cat /tmp/pid)');
     await following;
-    await scene.board.waitFor(followers, ({ stdout }) => stdout === 'none\n', 60_000);
+    await scene.board.waitFor(followers, ({ stdout }) => stdout === 'none\n');
     expect(await get('pods/web/logs?follow=true&since=yesteryear')).toMatchObject({
       status: 400,
       body: { error: { code: 'input-invalid' } },
@@ -181,7 +177,6 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     const args = words.map((word) => `--url-query 'arg=${word}'`).join(' ');
     const { stdout } = await scene.board.run(
       `setpriv --reuid=${user} --regid=${user} --init-groups curl -sS --max-time 90 -T - -X POST ${args} --unix-socket ${socket} http://device/v1/pods/web/apps/main/exec ${input}`,
-      { timeoutMs: 120_000 },
     );
     const lines = stdout
       .trim()
@@ -237,7 +232,6 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     const found = await scene.board.waitFor(
       `pgrep -f '^${busybox} sleep 4321'`,
       ({ status }) => status === 0,
-      60_000,
     );
     const inside = found.stdout.trim();
     expect(await namespaces(inside)).toBe(await namespaces(pid));
@@ -248,7 +242,7 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     // It ends with the app.
     await ask('POST', 'pods/web/restart');
     expect((await running).end).toEqual({ exit: 137 });
-    await scene.board.waitFor(left, ({ stdout: rest }) => rest === '', 60_000);
+    await scene.board.waitFor(left, ({ stdout: rest }) => rest === '');
   });
 
   it('[C217] kills the program and what it started when the client goes', async () => {
@@ -257,19 +251,19 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     const client = scene.board.run(
       `curl -sSN -X POST -G --url-query 'arg=${busybox}' --url-query arg=sh --url-query arg=-c --url-query 'arg=${script}' --unix-socket ${socket} http://device/v1/pods/web/apps/main/exec >/dev/null & echo $! >/tmp/pid; wait`,
     );
-    await scene.board.waitFor(begun, ({ stdout }) => Number(stdout) >= 2, 60_000);
+    await scene.board.waitFor(begun, ({ stdout }) => Number(stdout) >= 2);
     await scene.board.check('kill -KILL $(cat /tmp/pid)');
     await client;
-    await scene.board.waitFor(left, ({ stdout }) => stdout === '', 60_000);
+    await scene.board.waitFor(left, ({ stdout }) => stdout === '');
     expect((await get('pods')).body).toMatchObject([{ activeState: 'active' }]);
   });
 
   it('[C217] leaves nothing of a program when the service dies', async () => {
     const client = sh(`exec ${busybox} sleep 4321`).catch((error: unknown) => error);
-    await scene.board.waitFor(`pgrep -f '^${busybox} sleep 4321'`, ({ status }) => status === 0, 60_000);
+    await scene.board.waitFor(`pgrep -f '^${busybox} sleep 4321'`, ({ status }) => status === 0);
     await scene.board.check('systemctl kill -s KILL wherry-api.service');
     await client;
-    await scene.board.waitFor(left, ({ stdout }) => stdout === '', 60_000);
+    await scene.board.waitFor(left, ({ stdout }) => stdout === '');
   });
 
   it.each([
@@ -332,11 +326,7 @@ describe.each(oneBoard)('the local API on %s', (name) => {
       body: { garbage: [{ path: expect.stringContaining('0123abcd') as string }] },
     });
     expect(await ask('POST', 'garbage/collect')).toEqual({ status: 200, body: { asked: pid } });
-    await scene.board.waitFor(
-      'ls /var/lib/wherry/pods',
-      ({ stdout }) => !stdout.includes('0123abcd'),
-      60_000,
-    );
+    await scene.board.waitFor('ls /var/lib/wherry/pods', ({ stdout }) => !stdout.includes('0123abcd'));
   });
 
   it('drives a device in the example of the docs', async () => {

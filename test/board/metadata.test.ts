@@ -134,7 +134,7 @@ describe.each(oneBoard)('the metadata of pods on %s', (name) => {
     const list = 'cd /etc/systemd/system && ls -d wherry-pod-*bridge*-main.service';
     const unit = (await scene.board.check(list)).trim();
     const ask = `nsenter -a -r -w -t "$(systemctl show -P MainPID '${unit}')" ${busybox} wget -qO- --post-data content=kept ${sign}`;
-    const { stdout } = await scene.board.waitFor(ask, ({ status }) => status === 0, 60_000);
+    const { stdout } = await scene.board.waitFor(ask, ({ status }) => status === 0);
     expect(stdout).toBe(before);
     expect((await scene.board.run('systemctl is-active wherryd')).stdout).toContain('inactive');
     await scene.board.restoreNetwork();
@@ -149,7 +149,6 @@ describe.each(oneBoard)('the metadata of pods on %s', (name) => {
     await scene.board.waitFor(
       'ls -A /var/lib/wherry/metadata; ls -A /run/netns',
       ({ stdout }) => stdout === '',
-      60_000,
     );
     expect(await scene.board.check(`ls /etc/systemd/system | grep metadata || true`)).toBe('');
     expect(await scene.board.check(`systemctl list-units --plain --no-legend 'wherry-metadata-*'`)).toBe('');

@@ -14,7 +14,7 @@ import {
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { freePort } from '../../qemu/free-port.ts';
 import { wherry } from '../support/recording-terminal.ts';
 
@@ -22,9 +22,6 @@ const root = new URL('../..', import.meta.url).pathname;
 let place = '';
 const running: ChildProcess[] = [];
 const servers: Server[] = [];
-
-// Programs start slowly where much else runs.
-vi.setConfig({ testTimeout: 120_000 });
 
 beforeAll(() => {
   place = mkdtempSync(join(tmpdir(), 'wherry-stop-'));

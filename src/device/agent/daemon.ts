@@ -5,7 +5,7 @@ import { buildReport } from './device-report.ts';
 import { answerLogs } from './answer-logs.ts';
 import { admitGroup } from './api-socket.ts';
 import { garbageRounds } from './garbage.ts';
-import { keepRecord } from './local-record.ts';
+import { recordKeeper } from './local-record.ts';
 import { lookAtApps, lookAtDevice } from './look-at-numbers.ts';
 import { makeSupervisor } from './make-supervisor.ts';
 import { makeWorld } from './make-world.ts';
@@ -59,6 +59,7 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     policy: { bootSpreadMs: visits.isWoken ? 0 : config.broker.bootSpreadSeconds * 1000 },
   });
   let seq = 0;
+  const keepRecord = recordKeeper(places.record);
   const reporter = new Reporter(
     systemClock,
     async () => {
@@ -68,7 +69,7 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     },
     (report) => {
       session.publishReport(report);
-      keepRecord(places.record, { report, network: config.network, api: { exec: config.api.exec } }).catch(
+      keepRecord({ report, network: config.network, api: { exec: config.api.exec } }).catch(
         (error: unknown) =>
           journal.log('warning', `the record for the local API cannot be written: ${String(error)}`),
       );

@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { openHttpClient } from '../../../../src/wire/http/http-client.ts';
 import { pull } from '../../../../src/device/jobs/pull/pull.ts';
 import { refusalCodes, type RefusalCode } from '../../../../src/core/refusal/codes.ts';
@@ -22,8 +22,6 @@ import {
   type TestImage,
 } from '../../../support/test-image.ts';
 import { serve, staticFile, steadyRandom, TestClock, testWindowMs } from '../../../support/test-server.ts';
-
-vi.setConfig({ hookTimeout: 60_000 });
 
 let gpg: GnuPg;
 let good: string;
