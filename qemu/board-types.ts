@@ -55,7 +55,7 @@ export interface Board {
   waitForUnit(unit: string, state?: string, timeoutMs?: number): Promise<void>;
   /** Waits for text on the console since the last power-on. @returns the first line that matches */
   waitForLine(pattern: RegExp, timeoutMs?: number): Promise<string>;
-  /** The journal up to this moment, by the arguments of journalctl(1), e.g. `-u wherryd -o json`. */
+  /** The journal up to this moment, by arguments of journalctl(1), e.g. `-u wherryd -o json`. */
   journal(args?: string): Promise<string>;
   /** Everything that the console printed since the last power-on. */
   consoleLog(): string;

@@ -140,7 +140,7 @@ describe.each(oneBoard)('a volume of a pod on %s', (boardName) => {
       expect(await listed()).toContainEqual({
         ...{ pod: 'web', volume: 'store', inUse: false, limitBytes: expect.any(Number) as number },
       });
-      // A native board sees the loop devices of the whole machine, so its own is known by its inode.
+      // A native board sees the loop devices of the whole machine, so the inode identifies its own.
       const store = '/var/lib/wherry/volumes/web/store.ext4';
       const inode = (await scene.board.check(`stat -c '%Hd:%Ld %i' ${store}`)).trim();
       expect(await scene.board.run('wherry volume rm web store')).toMatchObject({ status: 0 });
