@@ -104,9 +104,7 @@ describe('layers of an OCI image kept as dependencies', () => {
       false,
     ]);
     expect(warnings).toEqual([
-      expect.stringMatching(
-        /^layer 3 removes 3 paths such as "\/srv\/.*": its image has a path whitelist/,
-      ),
+      expect.stringMatching(/^layer 3 removes 3 paths such as "\/srv\/.*": its image has a path whitelist/),
     ]);
     expect(manifest).toMatchObject({
       name: 'example.com/app',

@@ -526,7 +526,11 @@ describe('a token', () => {
       response.writeHead(401, { 'www-authenticate': `Bearer realm="${tokens}"` }).end();
       return true;
     };
-    await expectRefused(`docker://${await registry(step)}/team/app:1`, 'download-failed', /returned no token/);
+    await expectRefused(
+      `docker://${await registry(step)}/team/app:1`,
+      'download-failed',
+      /returned no token/,
+    );
   });
 });
 

@@ -226,6 +226,8 @@ describe.runIf(hasMosquitto)('a Mosquitto that does not take a command', () => {
     const url = `mqtt://127.0.0.1:${await mosquitto(`acl_file ${at('acl')}`)}`;
     const { out, err } = await status(url, 'version = 5');
     expect(out).toMatch(/crane-7 +unknown +- +no report/);
-    expect(err).toMatch(/returned no report of crane-7: it has none, or this account may not read the topics/);
+    expect(err).toMatch(
+      /returned no report of crane-7: it has none, or this account may not read the topics/,
+    );
   });
 });

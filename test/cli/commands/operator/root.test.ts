@@ -150,7 +150,9 @@ describe('wherry trust root', () => {
     const installed = await wherry(['trust', 'root', 'install', file, '--directory', store, '--yes']);
     expect(installed).toMatchObject({ status: 0, err: '' });
     const listed = await wherry(['trust', 'list', '--directory', store, '--system', at('none')]);
-    expect(listed.err).toMatch(/device\/root\.cbor is a root of trust .*the keys below are trusted for nothing/);
+    expect(listed.err).toMatch(
+      /device\/root\.cbor is a root of trust .*the keys below are trusted for nothing/,
+    );
     expect(rootFiles({ local: store }).map(({ bytes }) => Buffer.from(bytes))).toEqual([readFileSync(file)]);
     writeFileSync(at('half.cbor'), readFileSync(file).subarray(0, 100));
     const broken = await wherry(['trust', 'root', 'install', at('half.cbor'), '--directory', store, '--yes']);
