@@ -31,9 +31,9 @@ export default defineConfig({
           exclude: ['test/board/**'],
           env: noProxies,
           // Ends what hangs. No test may depend on how fast the machine is.
-          testTimeout: 180_000,
-          hookTimeout: 180_000,
-          expect: { poll: { timeout: 150_000 } },
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
+          expect: { poll: { timeout: 250_000 } },
         },
       },
       {
@@ -42,6 +42,7 @@ export default defineConfig({
           include: ['test/board/**/*.test.ts'],
           testTimeout: 600_000,
           hookTimeout: 600_000,
+          expect: { poll: { timeout: 180_000, interval: 200 } },
           maxWorkers: boardsAtOnce,
           // After the unit tests, which would slow the boards down.
           sequence: { groupOrder: 1 },

@@ -4,7 +4,7 @@ import { median, type Measurement } from './table.ts';
 
 /** What a group of measurements works with. */
 export interface Bench {
-  /** The board, booted when it is first asked for. */
+  /** The board, booted at its first use. */
   readonly scene: () => Promise<Scene>;
   /** How often each variant is measured; the median counts. */
   readonly rounds: number;
@@ -12,16 +12,16 @@ export interface Bench {
   readonly pullMegabytes: readonly [number, number];
   /** How long the idle board is watched. */
   readonly idleMinutes: number;
-  /** Tells whoever waits what is being done. */
+  /** Prints progress. */
   readonly say: (sentence: string) => void;
 }
 
 /** Measurements that share their preparation. */
 export interface Group {
-  /** What it is about, for `--help`. */
+  /** A description, for `--help`. */
   readonly about: string;
   /**
-   * Takes long and is for another board than the usual one: only measured when it is asked for by
+   * Takes long and is for another board than the usual one: only measured when it is requested by
    * name.
    */
   readonly onlyByName?: true;
@@ -29,7 +29,7 @@ export interface Group {
 }
 
 /**
- * Runs variants in turn, so that whatever slows the board down for a while hits all of them.
+ * Runs variants in turn, so that a temporary slowdown of the board affects all of them.
  *
  * @returns the median of what each variant returned
  */
@@ -89,7 +89,7 @@ at() { sed -E 's/.*"__REALTIME_TIMESTAMP":"([0-9]+)([0-9]{6})".*/\\1.\\2/'; }
 `;
 
 /**
- * Modules that wherryd has from Node, loaded in a process that does nothing else: the peer of the
+ * Modules of Node that wherryd uses, loaded in a process that does nothing else: the peer of the
  * resident program.
  */
 export const coreModules = ['net', 'tls', 'crypto', 'zlib', 'http', 'child_process', 'worker_threads', 'fs'];

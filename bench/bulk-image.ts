@@ -10,8 +10,8 @@ import type { BuiltImage, Scene } from '../test/board/scene.ts';
 /** Bytes of a file in the image: the mean of the root file systems of distributions. */
 const fileBytes = 64 * 1024;
 /**
- * One part in so many of a file cannot be compressed; the rest is words. The whole comes to about
- * half its size.
+ * One part in this many of a file cannot be compressed; the rest is words. The whole is compressed
+ * to about half its size.
  */
 const noiseOneIn = 4;
 
@@ -24,8 +24,7 @@ export async function bulkImage(scene: Scene, boardName: string, megabytes: numb
 }
 
 /**
- * The contents of files that come to about `megabytes` when they are compressed; the same at every
- * run.
+ * The contents of files whose compressed size is about `megabytes`; the same at every run.
  */
 export function bulkContents(megabytes: number): readonly Buffer[] {
   const text = words();
@@ -78,7 +77,7 @@ async function imageOf(
   return await scene.offer(path, { id: built.imageId, name, labels: manifest.labels, ...built });
 }
 
-/** What gzip leaves of a file; measured. */
+/** The compressed size of a file by gzip; measured. */
 const compressedShare = 0.57;
 
 /** A megabyte of made-up words, some of them frequent. */

@@ -6,7 +6,7 @@ export const connectGroup: Group = {
   measure: async (bench) => {
     const { board } = await bench.scene();
     const times = await inTurn(bench, {
-      // From the order to systemd to the moment in which the journal got the word.
+      // From the request to systemd to the time of the journal entry.
       ours: () =>
         numberFrom(
           board,

@@ -6,7 +6,8 @@ import { memoryOfPull } from './pull.ts';
 const timeoutMs = 3_600_000;
 
 /**
- * What a pull holds must not grow with the image: on ARMv7, `--board virt-armv7 --only gigabyte`.
+ * The memory of a pull must not grow with the image: on ARMv7, `--board virt-armv7 --only
+ * gigabyte`.
  */
 export const gigabyteGroup: Group = {
   about: 'peak memory of the pull of an image of 1.07 GB',

@@ -1,6 +1,6 @@
 import { numberFrom, type Group } from './bench.ts';
 
-/** Flash wears out by what is written while nothing happens, and a battery by what runs. */
+/** Idle writes wear out flash, and idle processor time drains a battery. */
 export const idleGroup: Group = {
   about: 'bytes written to the disk, and processor taken, while nothing happens',
   measure: async ({ scene: getScene, idleMinutes, say }) => {
@@ -8,7 +8,7 @@ export const idleGroup: Group = {
     const { board } = scene;
     const image = await scene.image('busybox', ['/usr/bin/sleep', '1000000'], { name: 'example.com/idle' });
     await scene.deploy(scene.desired(['one', 'two', 'three'].map((name) => ({ name, image }))));
-    // What a deployment leaves to be written late is its own and not the idle board's.
+    // Delayed writes of a deployment do not count as writes of the idle board.
     await board.check('sync; sleep 60; sync; sleep 10', { timeoutMs: 180_000 });
     say(`watching the disk for ${idleMinutes} minutes`);
     const hasDisk = board.lacks.disk === undefined;

@@ -14,7 +14,7 @@ interface Crowd {
 }
 
 /**
- * What each of many pods takes beside its app, and whether they all run: for a board with little
+ * The memory of each of many pods beside its app, and whether they all run: for a board with little
  * memory.
  */
 export const manyGroup: Group = crowdGroup({ pods: 30, apps: 1 });
@@ -53,7 +53,7 @@ async function measureCrowd(
     if (healthy !== count) throw new Error(`${healthy} of ${count} pods run`);
     return seconds;
   };
-  // The first pod pays for the image and for what wherryd keeps of a deployment.
+  // The first pod includes the cost of the image and wherryd's memory of a deployment.
   await deploy(1);
   const one = await memoryOf(board);
   const seconds = await deploy(pods);
@@ -88,7 +88,7 @@ async function measureCrowd(
       },
     );
   }
-  // A board without controllers shares its memory with whatever else this machine does.
+  // A board without controllers shares its memory with other work of this machine.
   const ofBoard = board.lacks.controllers === undefined;
   return rows.filter(({ name }) => ofBoard || !/the board|beside its apps/.test(name));
 }
@@ -108,7 +108,7 @@ function podOf(image: BuiltImage, index: number, apps: Crowd['apps']) {
   };
 }
 
-/** Megabytes that each pod of podman's takes beside its apps, of so many but the first. */
+/** Megabytes that each of these podman pods takes beside its apps, without the first. */
 async function besideByPodman(
   scene: Scene,
   image: BuiltImage,
@@ -146,11 +146,11 @@ function limits(board: Board): string {
 }
 
 interface Memory {
-  /** What the whole board does not have free any more. */
+  /** Memory of the whole board that is in use. */
   readonly board: number;
   readonly left: number;
   readonly apps: number;
-  /** What else runs as long as pods do: holders of namespaces, conmon, name servers. */
+  /** Other processes that run as long as pods do: holders of namespaces, conmon, name servers. */
   readonly others: number;
   readonly wherryd: number;
 }

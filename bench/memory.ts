@@ -3,12 +3,11 @@ import { coreModules, inTurn, numberFrom, type Group } from './bench.ts';
 import { median, type Measurement } from './table.ts';
 
 const pods = ['one', 'two', 'three'];
-/** Until wherryd has told of a deployment and has collected its heap. */
+/** Until wherryd has reported a deployment and has collected its heap. */
 const restSeconds = 30;
 
 /**
- * What lies in memory while nothing happens: wherryd with three pods, and what an app costs beside
- * itself.
+ * Idle memory: wherryd with three pods, and the overhead of an app.
  */
 export const memoryGroup: Group = {
   about: 'memory of the idle supervisor and of a running app',
@@ -61,7 +60,7 @@ export const memoryGroup: Group = {
     bench.say('comparing a pod with a hand-written unit');
     const root = `/run/wherry/images/${image.id}/rootfs`;
     const app = await inTurn(bench, {
-      // Not the first pod: it paid for the pages of the image that all share.
+      // Not the first pod: it includes the pages of the image that all share.
       ours: () => memoryOfUnit(board, `systemctl restart '${podUnit('three')}'`, podUnit('three')),
       peer: () =>
         memoryOfUnit(
@@ -85,7 +84,7 @@ export const memoryGroup: Group = {
   },
 };
 
-/** A group of its own: where the daemons do not start, the rest is measured all the same. */
+/** A separate group: the others are measured even if the daemons do not start. */
 export const dockerGroup: Group = {
   about: 'memory of the idle supervisor and of dockerd with containerd',
   measure: async (bench) => {
@@ -122,7 +121,7 @@ async function memoryOf(board: Board, pids: string): Promise<Memory> {
   return { rss, pss, dirty };
 }
 
-/** Loads the modules, waits until nothing happens any more, and is looked at like wherryd. */
+/** Loads the modules, waits until it is idle, and is measured like wherryd. */
 async function memoryOfBareNode(board: Board): Promise<Memory> {
   const program = `for (const name of ${JSON.stringify(coreModules)}) require(name); setInterval(() => {}, 1e9); console.log(1)`;
   await board.check(`set -eu
@@ -171,7 +170,7 @@ function processesOfAPod(unit: string): string {
 
 /** Megabytes of both daemons, shared pages divided, after they came to rest. */
 async function memoryOfDocker(board: Board): Promise<number> {
-  // Packages are only unpacked on the board; this is what theirs would have done.
+  // Packages are only unpacked on the board; their maintainer scripts would have done this.
   await board.check(`getent group docker >/dev/null || groupadd -r docker
     [ -e /usr/sbin/iptables ] || ln -s xtables-nft-multi /usr/sbin/iptables`);
   await board.check('systemctl start containerd docker && sleep 20', { timeoutMs: 180_000 });

@@ -7,7 +7,7 @@ const perSecond = 50;
 /** In a round. */
 const requests = 500;
 
-/** What an app waits for its metadata, when it asks as often as it may. */
+/** How long an app waits for its metadata at the highest rate of requests. */
 export const metadataGroup: Group = {
   about: `metadata of a pod at ${perSecond} requests a second`,
   measure: async (bench) => {
@@ -30,7 +30,7 @@ export const metadataGroup: Group = {
     const middle = (kind: keyof Round): number => median(rounds.map((round) => round[kind]));
     const often = `metadata at ${perSecond} requests a second`;
     return [
-      // Only the first of all finds neither of the programs running.
+      // Only the very first request finds neither program running.
       { name: 'metadata, the first request, ms', ours: rounds[0]?.first ?? Number.NaN },
       {
         name: `${often}: 50 of 100 take, ms; peer: a bare Node server`,
@@ -58,14 +58,14 @@ interface Round {
   readonly peer99: number;
 }
 
-/** Of sorted numbers, the least that so many of a hundred do not exceed. */
+/** The percentile of sorted numbers. */
 function at(sorted: readonly number[], percent: number): number {
   return sorted[Math.ceil((sorted.length * percent) / 100) - 1] ?? Number.NaN;
 }
 
 /**
- * Asks from the network of the pod, each time over a new connection as `curl` would, and without
- * waiting for the answers before: a slow answer counts for those that it holds up. The first
+ * Sends requests from the network of the pod, each over a new connection as `curl` would, and
+ * without waiting for earlier answers: a slow answer counts for those that it delays. The first
  * request is answered before the others begin.
  */
 async function ask(board: Board, unit: string): Promise<Round> {

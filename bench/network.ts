@@ -2,8 +2,8 @@ import { inTurn, numberFrom, type Group } from './bench.ts';
 import { deployPod, importIntoPodman, podmanRun, startOf, waitForEnd } from './pods.ts';
 
 /**
- * From the order to start until the first output of an app in a bridge network, with a port of the
- * host. Both take the network down at each end, and attach anew at each start.
+ * From the start request until the first output of an app in a bridge network, with a port of the
+ * host. Both detach the network at each end, and attach it again at each start.
  */
 export const networkGroup: Group = {
   about: 'start of an app in a bridge network with a port of the host',

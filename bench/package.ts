@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { allArchs, buildPackages } from '../cross/index.ts';
 import type { Group } from './bench.ts';
 
-/** What is downloaded to a device to have wherry. */
+/** The download size of wherry for a device. */
 export const packageGroup: Group = {
   about: 'size of the .deb of each architecture',
   measure: async ({ say }) => {

@@ -1,7 +1,7 @@
 import { podUuid, type DesiredState } from '../src/wire/trust/index.ts';
 import type { BuiltImage, Scene } from '../test/board/scene.ts';
 
-/** A shell's words for an app that ends when it is told to. */
+/** A shell command for an app that ends at its stop signal. */
 export const waitForEnd = 'trap "exit 0" TERM; sleep 1000000 & wait';
 
 /** A pod that a benchmark deployed. */
@@ -14,12 +14,14 @@ export interface Pod {
   readonly bundle: string;
 }
 
-/** What a benchmark wants of a pod. */
+/** The parameters of a benchmark's pod. */
 export interface PodWish {
   readonly image: BuiltImage;
   /** Makes it a new pod: the manifest of each round differs. */
   readonly round: number;
-  /** In the default bridge, with this port of the host leading to the port `http` of the image. */
+  /**
+   * In the default bridge, with this port of the host forwarded to the port `http` of the image.
+   */
   readonly hostPort?: number;
   /** In the default bridge, with the metadata service. */
   readonly metadata?: true;
@@ -55,7 +57,7 @@ export async function deployPod(scene: Scene, { image, round, hostPort, metadata
   };
 }
 
-/** Stops a service, and units that it needs, lets the board come to rest, and starts it. */
+/** Stops a service, and units that it needs, waits until the board is idle, and starts it. */
 export function startOf(unit: string, ...needs: string[]): string {
   const units = [unit, ...needs].map((name) => `'${name}'`).join(' ');
   return `systemctl stop ${units}
@@ -66,13 +68,13 @@ export function startOf(unit: string, ...needs: string[]): string {
     since "$start" "$said"`;
 }
 
-/** Waits for what the app says after `$start`. */
+/** Waits for the app's output after `$start`. */
 export function firstOutput(unit: string): string {
   return `until said=$(journalctl -b -q -o json --output-fields=MESSAGE -n 1 _SYSTEMD_UNIT='${unit}' _TRANSPORT=stdout | at) &&
       awk -v a="$start" -v b="$said" 'BEGIN { exit !(b + 0 > a + 0) }'; do sleep 0.2; done`;
 }
 
-/** From wherryd's word that it compiles the pod, its image being there. */
+/** From wherryd's log entry that it compiles the pod, whose image is already there. */
 export function sinceStage({ unit, version }: Pod): string {
   return `stage=$(journalctl -b -q -o json --output-fields=MESSAGE _SYSTEMD_UNIT=wherryd.service \\
       WHERRY_VERSION=${version} WHERRY_PHASE=stage | head -n 1)

@@ -7,8 +7,7 @@ import { bulkImage } from './bulk-image.ts';
 import { line, median, type Measurement } from './table.ts';
 
 /**
- * Pulls of two sizes tell what a megabyte costs; one of next to nothing, what a pull costs before
- * the first.
+ * Pulls of two sizes give the cost of a megabyte; a pull of a tiny image gives the fixed cost.
  */
 export const pullGroup: Group = {
   about: 'pull of an image: time, memory, what is written',
@@ -110,7 +109,7 @@ function rowsOf(memory: PullMemory, image: BuiltImage): readonly Measurement[] {
   ];
 }
 
-/** What a unit runs at its end, in its cgroup: the seconds of the processor that it took. */
+/** A command that a unit runs at its end, in its cgroup: prints its processor seconds. */
 const noteProcessor = {
   path: '/run/bench-note',
   script: `awk '/^usage_usec/ { print $2 / 1e6 }' "/sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup)/cpu.stat" >/run/bench-processor`,
@@ -127,7 +126,7 @@ async function notePulls(board: Board): Promise<void> {
 
 interface Times {
   readonly seconds: number;
-  /** Of all processes that took part, those of `wherryd` and of systemd apart. */
+  /** Of all processes that took part, except `wherryd` and systemd. */
   readonly processorSeconds: number;
 }
 
@@ -138,13 +137,14 @@ interface Written {
 }
 
 /**
- * Deploys a pod of an image that is not on the board, and looks at the time of the pull and at the
+ * Deploys a pod of an image that is not on the board, and measures the time of the pull and the
  * disk.
  */
 async function deploy(scene: Scene, image: BuiltImage, timeoutMs = 900_000): Promise<Written & Times> {
   const { board } = scene;
   const object = `/var/lib/wherry/images/${image.id}.erofs`;
-  // Another image is deployed, if any: this one is not in use. wherryd pulls again what is gone.
+  // Only another image may be deployed, so this one is not in use. wherryd pulls a deleted image
+  // again.
   await board.check(`rm -f '${object}'; sync; sleep 5; sync`, { timeoutMs: 120_000 });
   const writtenBytes = async (): Promise<number> =>
     board.lacks.disk === undefined ? (await board.blockStats()).writtenBytes : 0;
@@ -174,8 +174,7 @@ async function deploy(scene: Scene, image: BuiltImage, timeoutMs = 900_000): Pro
 }
 
 /**
- * What a shell can do with the board's own programs: no signature, no limits, the same object in
- * the end.
+ * The same with a shell and the board's own programs: no signature, no limits, the same object.
  */
 async function pipeline(board: Board, image: BuiltImage): Promise<Times> {
   const object = '/var/lib/wherry/bench.erofs';
@@ -198,7 +197,7 @@ async function asOci(scene: Scene, image: BuiltImage): Promise<string> {
   return new URL(name, image.urls[0]).href;
 }
 
-/** What podman takes to have an image on the disk; it checks no signature either. */
+/** The time of podman to store an image; it checks no signature either. */
 async function podmanLoad(board: Board, url: string): Promise<number> {
   return await secondsOf(
     board,
@@ -206,7 +205,7 @@ async function podmanLoad(board: Board, url: string): Promise<number> {
   ).finally(() => board.check('podman image rm --all --force >/dev/null; sync', { timeoutMs: 120_000 }));
 }
 
-/** The middle of what each round says of a megabyte. */
+/** The median of the rounds' cost of a megabyte. */
 function slopes(
   small: readonly number[],
   large: readonly number[],
@@ -226,18 +225,18 @@ function mb(image: BuiltImage): number {
 }
 
 export interface PullMemory {
-  /** Megabytes that cannot be taken away from it: its own pages and the kernel's for it. */
+  /** Megabytes that cannot be reclaimed: its own pages and the kernel's for it. */
   readonly held: number;
   readonly withCache: number;
   readonly rss: number;
-  /** From wherryd's word that it fetches until the next phase, while it is being looked at. */
+  /** From wherryd's log entry of `fetch` until the next phase, while it is sampled. */
   readonly seconds: number;
 }
 
 /**
- * Looks at the pull unit several times a second, in a pull whose time does not count. Pages of
- * files count in its cgroup too, up to its limit, but the kernel takes them back for the asking; so
- * what it holds is told apart.
+ * Samples the pull unit several times a second, in a pull whose time does not count. Pages of files
+ * count in its cgroup too, up to its limit, but the kernel can reclaim them at any time, so held
+ * memory is counted separately.
  */
 export async function memoryOfPull(
   bench: Bench,

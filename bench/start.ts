@@ -3,8 +3,8 @@ import { inTurn, numberFrom, type Group } from './bench.ts';
 import { deployPod, importIntoPodman, podmanRun, sinceStage, startOf, waitForEnd } from './pods.ts';
 
 /**
- * From the order to start until somebody has the app's first output: journald, or the reader of
- * podman's. The same app, root file system and limits for everybody.
+ * From the start request until the first output of the app reaches journald, or the reader of
+ * podman's output. The same app, root file system and limits for everybody.
  */
 export const startGroup: Group = {
   about: 'start of an app: again, at boot, for the first time',
@@ -30,7 +30,7 @@ export const startGroup: Group = {
       boot: () => numberFrom(board, startOf(pod.unit, pod.mount)),
       bootByHand: () => numberFrom(board, startOf('bench.service', 'run-bench\\x2dimage.mount')),
     });
-    // Apart from the others: wherryd has work of its own for a while after a deployment.
+    // Separate from the others: wherryd is busy for a while after a deployment.
     const deployed = await inTurn(bench, {
       podman: () => numberFrom(board, podman),
       first: async () => {
@@ -79,9 +79,9 @@ export const startGroup: Group = {
 };
 
 /**
- * What somebody would write who knows systemd well: the image, an overlay over it, crun with the
- * pod's own bundle and limits. The overlay is mounted with the service and goes with it; its upper
- * layer lies in memory.
+ * What an expert of systemd would write: the image, an overlay over it, crun with the pod's own
+ * bundle and limits. The overlay is mounted with the service and unmounted with it; its upper layer
+ * is in memory.
  */
 function handWritten(image: BuiltImage, bundle: string, limited: boolean): string {
   return `set -eu

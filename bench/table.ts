@@ -26,8 +26,8 @@ export interface Row {
 }
 
 /**
- * The middle of some numbers; of an even count, the mean of the two in the middle.
- * @throws RangeError of none
+ * The median of some numbers; for an even count, the mean of the two in the middle.
+ * @throws RangeError for an empty list
  */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
@@ -48,7 +48,7 @@ export function line(
   return { slope, intercept: from.y - slope * from.x };
 }
 
-/** Judges a measurement. Bounds hold for what was measured, not for what is printed of it. */
+/** Judges a measurement. Bounds apply to the measured value, not to the rounded one. */
 export function judge({ name, ours, peer, bound }: Measurement): Row {
   for (const value of peer === undefined ? [ours] : [ours, peer]) {
     if (!Number.isFinite(value)) throw new RangeError(`${name}: ${value} is no measurement`);
@@ -91,7 +91,7 @@ export function formatTable(rows: readonly Row[]): string {
   return lines.join('\n');
 }
 
-/** Three figures after the point are more than any of this is exact to. */
+/** Three digits after the point exceed the precision of every measurement. */
 function rounded(value: number): number {
   return Math.round(value * 1000) / 1000;
 }

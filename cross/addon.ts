@@ -21,7 +21,7 @@ interface AddonSource {
 }
 
 /**
- * Both talk to V8 directly rather than through Node-API, so each needs one build per Node ABI; both
+ * Both use V8 directly rather than through Node-API, so each needs one build per Node ABI; both
  * link libsystemd dynamically and no C++ runtime at all.
  */
 export const addonSources: readonly AddonSource[] = [
@@ -34,14 +34,14 @@ export const addonSources: readonly AddonSource[] = [
   { name: 'notify', source: 'sd-notify/notify.cc', includes: [], gypTarget: 'notify' },
 ];
 
-/** File name of an addon, as the loader on the device puts it together. */
+/** File name of an addon, as the loader on the device composes it. */
 export function addonFileName(name: string, abi: number): string {
   return `${name}-abi${abi}.node`;
 }
 
 /** Small, hardened, and the same bytes wherever they are compiled. */
 const compilerFlags: readonly string[] = [
-  // What V8 of Node 24 asks for; the older headers accept it.
+  // Required by V8 of Node 24; the older headers accept it.
   '-std=c++20',
   '-Os',
   '-fPIC',
@@ -122,7 +122,7 @@ async function compile(job: Compilation): Promise<void> {
   const include = job.addon.includes.flatMap((name) => ['-I', path.join(job.nodeModules, name)]);
   await runTool(job.target.crossCompiler, job.compiler, [
     ...compilerFlags,
-    // __FILE__ in a header's assertion must not carry a path of this machine.
+    // __FILE__ in a header's assertion must not contain a path of this machine.
     `-ffile-prefix-map=${job.nodeModules}=.`,
     `-ffile-prefix-map=${job.headers.include}=.`,
     `-DNODE_GYP_MODULE_NAME=${job.addon.gypTarget}`,

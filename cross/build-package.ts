@@ -24,14 +24,14 @@ export interface PackageOptions {
   readonly archs: readonly DebianArch[];
   /** Where results are kept between runs; by default below the user's cache directory. */
   readonly cache?: string;
-  /** Told what is being done, one line at a time. */
+  /** Receives progress, one line at a time. */
   readonly progress?: (line: string) => void;
 }
 
 export interface BuiltPackage<Arch extends string = DebianArch> {
   readonly arch: Arch;
   readonly version: string;
-  /** Path of the .deb in the cache; its name is the one Debian gives it. */
+  /** Path of the .deb in the cache, named as Debian names packages. */
   readonly file: string;
   readonly sizeBytes: number;
   readonly sha256: string;
@@ -55,9 +55,10 @@ interface PackageContents {
 }
 
 /**
- * What is in the packages of several architectures, from one bundle. Addons come from the cache.
+ * The contents of the packages of several architectures, from one bundle. Addons come from the
+ * cache.
  *
- * @throws BuildFailure with a sentence that says what is missing or wrong
+ * @throws BuildFailure with a sentence that names what is missing or wrong
  */
 export async function packageContents(options: PackageOptions): Promise<PackageContents> {
   const { root } = options;
@@ -97,10 +98,10 @@ export async function packageContents(options: PackageOptions): Promise<PackageC
 }
 
 /**
- * Builds the packages of several architectures. What did not change comes from the cache, so a
- * second run takes the time of the bundler.
+ * Builds the packages of several architectures. Unchanged parts come from the cache, so a second
+ * run takes only the time of the bundler.
  *
- * @throws BuildFailure with a sentence that says what is missing or wrong
+ * @throws BuildFailure with a sentence that names what is missing or wrong
  */
 export async function buildPackages(options: PackageOptions): Promise<BuiltPackages> {
   const epochSeconds = await buildTime(options.root);
@@ -154,7 +155,7 @@ async function versionOf(root: string): Promise<string> {
   const manifest = JSON.parse(await readFile(path.join(root, 'package.json'), 'utf8')) as {
     version?: unknown;
   };
-  // deb-version(7) asks for a digit first and knows no hyphen of semver's pre-releases: 1.0.0-rc.1
+  // deb-version(7) requires a digit first and has no hyphen for semver's pre-releases: 1.0.0-rc.1
   // sorts as 1.0.0~rc.1.
   const version = String(manifest.version).replace('-', '~');
   if (!/^\d[\d.]*(~[a-z0-9.]+)?$/.test(version)) {

@@ -2,7 +2,7 @@ import { BuildFailure } from './build-failure.ts';
 import { runTool } from './tool.ts';
 
 /**
- * What goes into the packages: their time is the time of the last commit that changed any of it.
+ * The sources of the packages, whose time is that of the last commit that changed any of them.
  */
 const shipped = ['src', 'cross', 'docs/man', 'package.json', 'package-lock.json', 'LICENSE', 'CHANGELOG.md'];
 
@@ -10,10 +10,9 @@ const shipped = ['src', 'cross', 'docs/man', 'package.json', 'package-lock.json'
 const fallbackSeconds = 1_767_225_600;
 
 /**
- * The time that stands on every file of a package, in seconds since 1970. SOURCE_DATE_EPOCH rules
- * (reproducible-builds.org); without it the source's own history does, so that a commit that ships
- * nothing new changes no package. A device whose clock was never set takes it as the earliest time
- * it believes.
+ * The modification time of every file of a package, in seconds since 1970: SOURCE_DATE_EPOCH
+ * (reproducible-builds.org), or else the source's own history, so that a commit that ships nothing
+ * new changes no package. A device whose clock was never set uses it as a lower bound of the time.
  *
  * @throws BuildFailure when SOURCE_DATE_EPOCH is not a whole number of seconds
  */
@@ -25,7 +24,7 @@ export async function buildTime(root: string, env: NodeJS.ProcessEnv = process.e
     }
     return Number(given);
   }
-  // safe.directory: building as root in a user's clone asks nothing of git that could hurt.
+  // safe.directory: a build as root in a user's clone runs only harmless commands of git.
   const log = ['-c', `safe.directory=${root}`, '-C', root, 'log', '-1', '--format=%ct', '--', ...shipped];
   const printed = await runTool('git', 'git', log).catch((error: unknown) => {
     if (error instanceof BuildFailure) return '';

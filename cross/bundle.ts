@@ -25,7 +25,7 @@ export interface BundleOptions {
   /** Absolute path of the installed dependencies. */
   readonly nodeModules: string;
   readonly entries: Readonly<Record<string, string>>;
-  /** What `process.env.WHERRY_VERSION` reads in the bundle. */
+  /** The value of `process.env.WHERRY_VERSION` in the bundle. */
   readonly version: string;
 }
 
@@ -83,7 +83,7 @@ export async function bundle(options: BundleOptions): Promise<Bundle> {
     legalComments: 'none', // the licences are in /usr/share/doc/wherry/copyright
     define: {
       'process.env.WHERRY_VERSION': JSON.stringify(options.version),
-      // node-cron looks for a file that it starts tasks with; wherry has no such tasks.
+      // node-cron searches for a file with which it starts tasks; wherry has no such tasks.
       'import.meta.url': JSON.stringify('file:///usr/lib/wherry/'),
     },
     nodePaths: [options.nodeModules],
@@ -130,7 +130,7 @@ async function asCommonJs(text: string): Promise<Uint8Array> {
 }
 
 /**
- * OpenPGP is in the bundle of the units (unit-bundle.ts), from where the others take it: a second
+ * OpenPGP is in the bundle of the units (unit-bundle.ts), from which the others import it: a second
  * copy would be a quarter of the package.
  */
 function sharedOpenpgp(root: string): Plugin {

@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
- * Where what was built is kept between runs: packages, board images, snapshots. Deleting it costs
- * time, nothing else.
+ * The directory of build results between runs: packages, board images, snapshots. Deleting it only
+ * costs time.
  */
 export function cacheRoot(env: NodeJS.ProcessEnv = process.env): string {
   const xdg = env['XDG_CACHE_HOME'];
@@ -16,8 +16,8 @@ export function cacheRoot(env: NodeJS.ProcessEnv = process.env): string {
 }
 
 /**
- * The name under which a result is kept: a hash over everything it was made from. The parts keep
- * their borders, so `['ab', 'c']` and `['a', 'bc']` differ.
+ * The name under which a result is kept: a hash over all its inputs. The boundaries of the parts
+ * count, so `['ab', 'c']` and `['a', 'bc']` differ.
  */
 export function contentKey(parts: readonly (string | Uint8Array)[]): string {
   const hash = createHash('sha256');
@@ -34,14 +34,14 @@ export function fileParts(paths: readonly string[]): Buffer[] {
 }
 
 /**
- * Returns the directory of a result, making it first if it is not there. A result appears by one
- * rename, so a killed build leaves nothing that could be taken for one; a lock keeps two processes
- * from building the same.
+ * Returns the directory of a result, building it first if it does not exist. A result appears by
+ * one rename, so a killed build leaves nothing that could be mistaken for one; a lock keeps two
+ * processes from building the same.
  * @param kind what it is and for what, e.g. `image-virt-armv8`; of each kind a few old results are
  *   kept
  * @param key from {@link contentKey}
- * @param build fills the empty directory it is given; files that refer to each other by path must
- *   expect to be found in the final directory, its second argument
+ * @param build fills the empty directory that it receives; files that refer to each other by path
+ *   must use the final directory, its second argument
  * @param root where to keep it
  */
 export async function cached(
@@ -75,8 +75,8 @@ const keepUnusedMs = 2 * 3600_000;
 const keepNewest = 3;
 
 /**
- * Removes what killed builds left, and results of this kind that were neither recent nor used for a
- * while.
+ * Removes the remains of killed builds, and results of this kind that are neither recent nor
+ * recently used.
  */
 function sweep(root: string, kind: string, key: string): void {
   const results: { path: string; usedMs: number }[] = [];

@@ -5,8 +5,8 @@ import path from 'node:path';
 import type { Plugin } from 'esbuild';
 
 /**
- * What a dependency brings that no process of ours uses is left out of the bundle. Code that would
- * need it fails with a sentence instead of a surprise.
+ * Parts of dependencies that no process of wherry uses are left out of the bundle. Code that needs
+ * such a part throws an error that names it.
  */
 
 /** Another module that does the same. */
@@ -15,7 +15,7 @@ interface Replaced {
   readonly source: string;
 }
 
-/** Nothing: whoever calls it gets an error that says `what` is not there. */
+/** Nothing: a call throws an error that names the missing `what`. */
 interface Refused {
   readonly by: 'refusal';
   readonly what: string;
@@ -40,7 +40,7 @@ const modules: Readonly<Record<string, Replacement>> = {
       assert.equal = (one, other, message) => assert(one == other, message);
       module.exports = assert;`,
   },
-  // Wants a native module that devices do not have.
+  // Requires a native module that devices do not have.
   'proxy-agent-negotiate': { by: 'refusal', what: 'Kerberos at a proxy' },
   // Timers for browser tabs in the background, with Babel's runtime.
   'worker-timers': { by: 'refusal', what: 'worker timers' },
@@ -58,14 +58,14 @@ const files: Readonly<Record<string, Replacement>> = {
     by: 'source',
     source: `module.exports = class PerMessageDeflate { static extensionName = 'permessage-deflate' };`,
   },
-  // 18 KB of names of characters; those that XML knows are enough for an address in a page.
+  // 18 KB of names of characters; those of XML are enough for an address in a page.
   'entities/dist/generated/decode-data-html.js': {
     by: 'source',
     source: `export { xmlDecodeTree as htmlDecodeTree } from './decode-data-xml.js';`,
   },
   'mqtt/build/lib/connect/wx.js': { by: 'refusal', what: 'MQTT over WeChat' },
   'mqtt/build/lib/connect/ali.js': { by: 'refusal', what: 'MQTT over Alipay' },
-  // wherry sends no topic aliases, whatever number the broker takes.
+  // wherry sends no topic aliases, whatever number the broker accepts.
   'mqtt/build/lib/topic-alias-send.js': {
     by: 'source',
     source: `exports.__esModule = true; exports.default = class TopicAliasSend { clear() {} };`,
@@ -78,12 +78,12 @@ function refusingModule(what: string): string {
   const message = JSON.stringify(`${what} is not part of this build of wherry`);
   return [
     `const refuse = function () { throw new Error(${message}); };`,
-    // CommonJS interop asks for __esModule and must not be lied to.
+    // CommonJS interop reads __esModule and needs the true value.
     `module.exports = new Proxy(refuse, { get: (_, name) => (name === '__esModule' ? true : refuse) });`,
   ].join('\n');
 }
 
-/** The esbuild plugin that puts the tables to work. */
+/** The esbuild plugin that applies the tables. */
 export function dependencyDiet(): Plugin {
   const namespace = 'wherry-diet';
   const sourceOf = (replacement: Replacement) =>

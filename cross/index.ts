@@ -2,7 +2,7 @@
  * Debian packages of wherry for the devices' architectures: the bundle of programs, the native
  * addons, the units, the documentation. This folder runs on the machine of a developer and in its
  * continuous integration, never on a device; it may run compilers and read the network, and writes
- * to the cache and to where it is told.
+ * to the cache and to the given directories.
  */
 export { BuildFailure } from './build-failure.ts';
 export type { BuiltPackage, BuiltPackages, PackageOptions } from './build-package.ts';

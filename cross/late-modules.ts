@@ -3,8 +3,8 @@ import { createRequire } from 'node:module';
 import type { Plugin } from 'esbuild';
 
 /**
- * Modules of Node that are loaded when something of them is used. They cannot be in a startup
- * snapshot, and each costs wherryd memory whose broker speaks plain MQTT.
+ * Modules of Node that are loaded at their first use. They cannot be in a startup snapshot, and
+ * each costs memory in a wherryd whose broker uses plain MQTT.
  */
 const loadedLate = ['http', 'https', 'tls'];
 

@@ -15,7 +15,7 @@ interface Licensed {
  * whose code is in the package, with its text. Equal texts appear once.
  *
  * @param packages names as in node_modules
- * @throws BuildFailure when one of them carries no licence text, since then it may not be shipped
+ * @throws BuildFailure when one of them has no licence text, since then it may not be shipped
  */
 export async function copyrightFile(nodeModules: string, packages: readonly string[]): Promise<string> {
   const licensed = await Promise.all(packages.map((name) => licenceOf(nodeModules, name)));

@@ -7,9 +7,8 @@ import { build } from 'esbuild';
 import { BuildFailure } from './build-failure.ts';
 
 /**
- * Parts that OpenPGP loads when it needs them: the text in front of the loading → what is missing
- * then. wherry decrypts nothing but AES, refuses compressed messages, and refuses keys with a
- * passphrase.
+ * Parts that OpenPGP loads when it needs them: the text before the import → the name of the missing
+ * part. wherry decrypts only AES, refuses compressed messages, and refuses keys with a passphrase.
  */
 const leftOut: Readonly<Record<string, string>> = {
   'const { legacyCiphers } = await ': 'OpenPGP with ciphers before AES',
@@ -23,13 +22,13 @@ const leftOut: Readonly<Record<string, string>> = {
  */
 const lastPart = 'default: nacl\n});\n';
 
-/** Texts that occur once → what stands there instead. */
+/** Texts that occur once → their replacements. */
 const replaced: Readonly<Record<string, string>> = {
-  // A decoder for file names in ZIP archives, which wherry has none of. It is made while the
-  // library loads, and a startup snapshot cannot hold it.
+  // A decoder for file names in ZIP archives, which wherry does not use. It is created while the
+  // library loads, and a startup snapshot cannot contain it.
   [`typeof TextDecoder != 'undefined' && /*#__PURE__*/ new TextDecoder()`]: 'undefined',
-  // The library's own compression, for where the platform has none. A message that is compressed
-  // is refused anyhow.
+  // The library's own compression, for platforms without one. Compressed messages are refused
+  // anyway.
   'new ZlibStreamedConstructor()': refusal('OpenPGP that decompresses by itself'),
   [`('deflate-raw').compressor, Deflate)`]: `('deflate-raw').compressor)`,
   [`('deflate').compressor, Zlib)`]: `('deflate').compressor)`,
@@ -37,7 +36,7 @@ const replaced: Readonly<Record<string, string>> = {
   [`('deflate').decompressor, Unzlib)`]: `('deflate').decompressor)`,
 };
 
-/** Where the library was measured; its form for CommonJS cannot be taken apart by the bundler. */
+/** The form of the library that was measured; the bundler cannot split its CommonJS form. */
 const library = 'openpgp/dist/node/openpgp.mjs';
 
 /** What the programs share of OpenPGP, and the file that names it. */
@@ -46,9 +45,9 @@ const shared = 'src/device/jobs/unit/shared-openpgp.ts';
 /**
  * OpenPGP for the bundle of the units.
  *
- * The library makes a `require` for Node's modules of the address of its file. A startup snapshot
- * has no such address, and its builder has a `require` of its own. Worker threads, which its
- * compression asks for, cannot be in a snapshot.
+ * The library creates a `require` for Node's modules from the address of its file. A startup
+ * snapshot has no such address, and its builder has a `require` of its own. Worker threads, which
+ * its compression requires, cannot be in a snapshot.
  */
 export function openpgpDiet(nodeModules: string): Plugin {
   return {
@@ -73,7 +72,7 @@ export function openpgpDiet(nodeModules: string): Plugin {
   };
 }
 
-/** @throws BuildFailure when a part is not there: an update loads it in another way */
+/** @throws BuildFailure when a part is missing: an update loads it in another way */
 function withoutParts(source: string): string {
   const names: string[] = [];
   const withoutLoading = Object.entries(leftOut).reduce((text, [before, what]) => {
@@ -96,7 +95,7 @@ function refusal(what: string): string {
   return `(() => { throw new Error(${JSON.stringify(`${what} is not part of this build of wherry`)}); })()`;
 }
 
-/** @param parts what may stand behind the last part that stays, and nothing else */
+/** @param parts the only texts that may follow the last part that stays */
 function withoutEnd(source: string, parts: readonly string[]): string {
   const [head, tail] = onlyCut(source, lastPart);
   const exports = tail.lastIndexOf('\nexport {');
@@ -108,7 +107,7 @@ function withoutEnd(source: string, parts: readonly string[]): string {
   return `${head}${lastPart}${tail.slice(exports)}`;
 }
 
-/** What stands before and behind a text that occurs once. */
+/** The texts before and after a text that occurs once. */
 function onlyCut(source: string, text: string): [string, string] {
   const [head, tail, ...more] = source.split(text);
   if (head === undefined || tail === undefined || more.length > 0) throw gone(text);
@@ -119,7 +118,7 @@ function gone(text: string): BuildFailure {
   return new BuildFailure(`cross/openpgp-diet.ts names what is no longer there: ${text}.`);
 }
 
-/** What the bundle of the units exports of OpenPGP, for the programs that take it from there. */
+/** The parts of OpenPGP that the bundle of the units exports for other programs. */
 export async function sharedOpenpgpNames(root: string): Promise<readonly string[]> {
   const result = await build({
     absWorkingDir: root,

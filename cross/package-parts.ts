@@ -16,12 +16,12 @@ export interface PackagePart {
 const operatorFolders = /^src\/(?:operator|cli\/commands\/(?:operator|controller))\//;
 
 /**
- * Divides a bundle into what a device needs and what is for its operator alone.
+ * Divides a bundle into the parts of the device and of its operator.
  *
- * The device's part is what its programs reach over imports, early or late, up to the late ones of
- * the operator's folders. The rest is the operator's part; its chunks get names of their own. So no
- * file is ever in both packages, whatever their versions, and a program can tell a missing package
- * from a damaged one.
+ * The device's part is everything that its programs reach over imports, early or late, up to the
+ * late ones of the operator's folders. The rest is the operator's part; its chunks get names of
+ * their own. So no file is ever in both packages, whatever their versions, and a program can
+ * distinguish a missing package from a damaged one.
  *
  * @param entries names of the device's programs; they reach the operator's part
  * @throws BuildFailure when a program of the device imports the operator's code early

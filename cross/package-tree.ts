@@ -101,7 +101,7 @@ export async function packageTree(input: TreeInput): Promise<DebianPackage> {
       // device whose pods use its own.
       Recommends:
         'catatonit, bzip2, xz-utils, zstd, fsverity, e2fsprogs, containernetworking-plugins, iptables',
-      // Not more: apt installs on a device what is recommended.
+      // Suggested only: apt would install a recommended package on every device.
       Suggests: operatorName,
       Section: 'admin',
       Priority: 'optional',
@@ -138,7 +138,7 @@ export async function operatorTree(
       Maintainer: maintainer,
       // The command itself and OpenPGP are there, and chunks of one version fit no other.
       Depends: `wherry (= ${input.version})`,
-      // Keys that lie in GnuPG, and certificates for devices.
+      // For keys in GnuPG, and for certificates of devices.
       Suggests: 'gnupg, openssl',
       Section: 'admin',
       Priority: 'optional',

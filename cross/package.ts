@@ -74,7 +74,7 @@ function kib(bytes: number): string {
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  const badOption = error instanceof TypeError && 'code' in error; // what parseArgs throws
+  const badOption = error instanceof TypeError && 'code' in error; // thrown by parseArgs
   if (!(error instanceof BuildFailure) && !badOption) throw error;
   process.stderr.write(`package: ${error.message}\n`);
   process.exitCode = badOption ? 64 : 1;

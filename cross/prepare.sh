@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes a Debian machine ready to build wherry and to run its boards: Debian packages, then npm packages. Does nothing,
-# quickly, when nothing is to do. Says what it does on standard error, since standard output belongs to what follows.
+# quickly, when nothing is missing. Prints progress on standard error, since standard output belongs to the next command.
 # WHERRY_SKIP_PREPARE=1 skips it.
 set -eu
 
@@ -28,8 +28,8 @@ arm64) compilers="g++ g++-x86-64-linux-gnu g++-arm-linux-gnueabihf" ;;
 *) fail "Machines of the architecture $(dpkg --print-architecture) cannot build wherry; use amd64 or arm64." ;;
 esac
 
-# The boards, their disks and their network; the broker, the web server, the proxy and the database that tests use; tools for images of others, which tests compare
-# ours with; what makes images and packages.
+# The boards, their disks and their network; the broker, the web server, the proxy and the database of tests; other projects' image tools, with which
+# tests compare wherry; tools that make images and packages.
 wanted="qemu-system-arm qemu-user qemu-utils ipxe-qemu nbdkit systemd-container slirp4netns iproute2 mosquitto nginx tinyproxy
     buildah docker-registry libfaketime postgresql skopeo umoci
     mmdebstrap debian-archive-keyring gnupg e2fsprogs erofs-utils fsverity cpio busybox-static kmod fakeroot file openssl
@@ -85,7 +85,7 @@ fi
 stamp=node_modules/.wherry-lock
 lock=$(cksum <package-lock.json)
 
-# npm keeps a copy of the lock file in node_modules; newer than ours means that someone else installed what it says.
+# npm keeps a copy of the lock file in node_modules; if it is newer than the project's, its packages are installed.
 # An installation that ran the scripts of the native modules has dropped those that it could not compile.
 up_to_date() {
     [ -d node_modules/sd-notify ] && [ -d node_modules/systemd-journald ] || return 1

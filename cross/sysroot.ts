@@ -15,8 +15,8 @@ interface PackageSet {
 }
 
 /**
- * Downloads packages without their dependencies and unpacks them, running nothing of what they
- * hold. mmdebstrap sets up a private apt for the foreign suite and architecture, with the machine's
+ * Downloads packages without their dependencies and unpacks them, running none of their code.
+ * mmdebstrap sets up a private apt for the foreign suite and architecture, with the machine's
  * keys, proxies and default mirror; in chrootless mode it needs no privilege. Debian testing lets
  * the validity of its index lapse now and then, so that is not checked; the signatures are.
  */
@@ -40,8 +40,8 @@ async function unpacked(cache: string, set: PackageSet): Promise<string> {
           '--format=null',
           `--arch=${set.arch}`,
           '--aptopt=Acquire::Check-Valid-Until "false"',
-          // The words come from the tables in this folder; the directory goes through the
-          // environment, unquoted nowhere.
+          // The words come from the tables in this folder; the directory is passed through the
+          // environment and always quoted.
           `--customize-hook=cd "$WHERRY_DEBS" && APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get download ${set.packages.join(' ')}`,
           set.suite,
           '/dev/null',

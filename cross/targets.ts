@@ -1,6 +1,6 @@
 /**
- * What packages are made for: one row per architecture, one per Node ABI. Everything else asks
- * these tables.
+ * The targets of packages: one row per architecture, one per Node ABI. All other code uses these
+ * tables.
  */
 
 export type DebianArch = 'arm64' | 'armhf' | 'amd64';
@@ -50,7 +50,7 @@ export function hostArch(nodeArch: string = process.arch): DebianArch | undefine
 }
 
 /**
- * The Debian suites that devices run. Each brings one Node, and addons are built for the module ABI
+ * The Debian suites that devices run. Each has one Node, and addons are built for the module ABI
  * (`process.versions.modules`) of each: 115 (Node 20) in trixie, 137 (Node 24) in forky at the time
  * of writing. Node 22 (ABI 127) is in no suite: there wherry logs to stderr instead.
  */

@@ -12,7 +12,7 @@ export interface ToolOptions {
  * locale, so that messages and sort orders do not depend on the user.
  *
  * @throws BuildFailure when the program is missing (`needs` names the Debian package that has it)
- *   or fails; the message carries the last lines it printed.
+ *   or fails; the message contains the last lines that it printed.
  */
 export async function runTool(
   needs: string,

@@ -36,10 +36,10 @@ export async function bundleUnits(options: {
     legalComments: 'none',
     define: {
       'process.env.WHERRY_VERSION': JSON.stringify(options.version),
-      // OpenPGP hands it to createRequire, which the diet replaces.
+      // OpenPGP passes it to createRequire, which the diet replaces.
       'import.meta.url': 'undefined',
     },
-    // The builder of snapshots gives its script no `module`.
+    // The builder of snapshots provides no `module` to its script.
     banner: { js: `var module=typeof module==='undefined'?{exports:{}}:module;` },
     nodePaths: [options.nodeModules],
     plugins: [lateModules(), openpgpDiet(options.nodeModules), dependencyDiet()],

@@ -5,10 +5,10 @@
 # What cbor-x 1.6.9 does (cborg 5.1.1 is the other library, it writes RFC 8949 deterministic encoding):
 # - Every number from 2^32 on is written as a float of nine bytes (fb ...), though Number holds it exactly as an integer.
 #   The type uint of CDDL (RFC 8610) does not match it.
-# - An integer of another library that is larger than 2^32-1 comes as BigInt. So a time that cbor-x wrote itself comes back as
+# - An integer of another library that is larger than 2^32-1 is read as BigInt. So a time that cbor-x wrote itself is read as
 #   a number, the same time from another writer as a BigInt, and adding 1 to it throws a TypeError.
 # - An object has a head of three bytes (b9 0001), so a strict reader of deterministic CBOR refuses every object that cbor-x
-#   wrote with its defaults. `variableMapSize: true` mends this one.
+#   wrote with its defaults. `variableMapSize: true` fixes this one.
 #
 # Needs: bash, npm, Node 20. No root.
 set -euo pipefail

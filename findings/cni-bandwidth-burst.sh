@@ -1,10 +1,10 @@
 #!/bin/bash
-# What one would guess: CNI's bandwidth plugin refuses a burst that nothing can pass, or such a burst only makes traffic slower.
-# The rate is what bounds.
+# What one would guess: CNI's bandwidth plugin refuses a burst that no packet can pass, or such a burst only makes traffic slower.
+# The rate is the limit.
 #
-# What bandwidth 1.1.1 of Debian 12 does: it hands the burst, in bits, to the kernel's token bucket, which drops every packet
-# that is larger. ADD answers 0. With 10 Mbit/s and a burst of 8000 bits (1000 bytes) small packets pass, so a TCP connection is
-# made and requests arrive, and full frames never do: a download stands still. From 16000 bits on all is well.
+# What bandwidth 1.1.1 of Debian 12 does: it passes the burst, in bits, to the kernel's token bucket, which drops every packet
+# that is larger. ADD returns 0. With 10 Mbit/s and a burst of 8000 bits (1000 bytes) small packets pass, so a TCP connection is
+# established and requests arrive, but full frames never do: a download stalls. From 16000 bits on everything works.
 #
 # Needs: bash, apt-get with Debian 12's packages, unshare, ip, python3 (3.10 or newer), a kernel with tbf. Root, for named network
 # namespaces; everything is in namespaces of its own.

@@ -3,10 +3,10 @@
 # host's own way to the network stays as it is, as with an IPv4 range.
 #
 # What CNI's bridge plugin 1.1.1 of Debian 12 does: with an IPv6 range and `isGateway` it sets net.ipv6.conf.all.forwarding to 1.
-# The kernel then takes the host for a router: it removes at once the default route that it has learned from router advertisements
-# (accept_ra = 1, the kernel's default) and takes no further ones. The ADD of one container takes the host off the IPv6 network.
-# DEL does not set it back. `accept_ra = 2` on the uplink before the first ADD keeps the route. Hosts whose network manager
-# reads the advertisements itself are not concerned.
+# The kernel then treats the host as a router: it removes at once the default route that it has learned from router advertisements
+# (accept_ra = 1, the kernel's default) and accepts no further ones. The ADD of one container disconnects the host from the IPv6
+# network. DEL does not undo it. `accept_ra = 2` on the uplink before the first ADD keeps the route. Hosts whose network manager
+# reads the advertisements itself are not affected.
 #
 # Needs: bash, python3, apt-get with Debian 12's packages, unshare, ip. No root where user namespaces are allowed: host, router and
 # container are network namespaces of its own.

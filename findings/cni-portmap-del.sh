@@ -1,12 +1,12 @@
 #!/bin/bash
-# What one would guess: CNI's portmap plugin finds by the container's ID what ADD has made. DEL, which answers 0, has removed it;
-# CHECK after a good ADD answers 0.
+# What one would guess: CNI's portmap plugin finds the rules of ADD by the container's ID. DEL, which returns 0, has removed them;
+# CHECK after a successful ADD returns 0.
 #
 # What portmap 1.1.1 of Debian 12 does (iptables 1.8.9, nf_tables):
 # - DEL without `runtimeConfig.portMappings` (the rest of the call is the same): status 0, and the chain stays with its DNAT rule.
-#   The port of the host leads to whichever container gets that address next. DEL with the mappings removes it. So a runtime
+#   The port of the host is forwarded to the next container with that address. DEL with the mappings removes it. So a runtime
 #   has to keep capability arguments as durably as the network's name.
-# - CHECK directly after a good ADD: status 1, always.
+# - CHECK directly after a successful ADD: status 1, always.
 #
 # Needs: bash, apt-get with Debian 12's packages, unshare, ip, iptables. No root where user namespaces are allowed.
 set -euo pipefail

@@ -4,7 +4,7 @@
 #
 # What crun 1.8.1 does, beside runc 1.1.5 (both Debian 12) with the same bundle: it takes the environment, but begins in `/`, with
 # the limits of the caller and the caller's OOM score. runc takes all four. So a relative path in a script works under one
-# runtime and not under the other, and the descriptor limit of the container does not hold for what is executed in it. With crun
+# runtime and not under the other, and the descriptor limit of the container does not apply to programs executed in it. With crun
 # the whole process has to be given (`--process FILE`). Neither takes `umask` of the configuration.
 #
 # Needs: bash, python3, apt-get with Debian 12's packages, unshare. Root: the container has its mounts in a namespace of its own.

@@ -1,10 +1,10 @@
 #!/bin/bash
 # What one would guess: the address that CNI's host-local plugin has given to a container is free again after DEL, which the
-# specification asks to succeed for what is half there. Leases reach the disk before ADD answers.
+# specification requires to succeed for a partial attachment. Leases reach the disk before ADD returns.
 #
 # What host-local 1.1.1 of Debian 12 does:
 # - ADD writes the lease and never calls fsync, so a power cut shortly after it may leave the file with its name and no content.
-# - DEL looks for its container's ID in the content. For an empty file it answers 0 and leaves the file. No later call of any
+# - DEL searches the content for its container's ID. For an empty file it returns 0 and leaves the file. No later call of any
 #   container frees the address, since ADD skips every address that has a file.
 # - The content is the ID and the interface's name with CR LF between them and no end of line.
 # A runtime has to look for empty lease files itself, or keep `dataDir` in memory.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What one would guess: `fallocate` gives a disk image its blocks, so that a loop-mounted volume can never run out of them. mkfs.ext4
-# then writes its tables into the file and leaves the allocation as it is. Nothing was said about discarding.
+# then writes its tables into the file and leaves the allocation as it is. No option requests a discard.
 #
 # What mkfs.ext4 1.47.0 of Debian 12 does: it first "discards" the whole file, which for a file means punching a hole. Of 64 MiB
 # that were allocated some 4 MiB are left, with status 0. The volume is sparse again:

@@ -3,13 +3,13 @@
 # acknowledged is on the disk. `autosave_interval 0` saves at once.
 #
 # What Mosquitto 2.0.11 (Debian 12) does when it gets SIGKILL after its PUBACK:
-# - `persistence true` alone: the message is gone. The file is written every 30 minutes and at exit.
+# - only `persistence true`: the message is lost. The file is written every 30 minutes and at exit.
 # - with `autosave_on_changes true`, `autosave_interval 0`: gone, also a second later. 0 means never here as well.
 # - with `autosave_on_changes true`, `autosave_interval 3`: gone, also a second later. The interval counts changes then, and a
 #   second and third change may never come.
 # - with `autosave_on_changes true`, `autosave_interval 1`: kept a second later. Directly after the PUBACK it is gone in nine of
 #   ten tries, since the PUBACK is sent first. Each change writes the whole file again.
-# So no setting makes PUBACK mean that the message survives; whoever publishes has to compare what the broker keeps.
+# So no setting makes PUBACK mean that the message survives; a publisher has to compare the messages that the broker keeps.
 #
 # Needs: bash, npm, Node 20, apt-get with Debian 12's packages (libwrap0 and libssl3 installed). No root.
 set -euo pipefail

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# What one would guess: who subscribes to a wildcard with QoS 1 gets every retained message below it, as with QoS 0, only more
-# surely. A dashboard of a fleet that keeps one retained report per device shows all devices.
+# What one would guess: a subscriber to a wildcard with QoS 1 gets every retained message below it, as with QoS 0, only more
+# reliably. A dashboard of a fleet that keeps one retained report per device shows all devices.
 #
 # What Mosquitto 2.0.11 (Debian 12) does with 3,000 retained messages and its default settings: SUBACK grants QoS 1, and 1,020
-# messages come. All of them are put into the client's queue in one go; `max_queued_messages` (1,000) and 20 in flight is what
-# fits, and the rest is dropped. The client is told nothing, and gets the same 1,020 when it subscribes once more: the other 1,980
-# devices never appear. With QoS 0 all 3,000 come. The broker's log has one line about it, without a number.
+# messages arrive. All of them are put into the client's queue at once, which holds `max_queued_messages` (1,000) and 20 in flight;
+# the rest is dropped. The client is not notified, and gets the same 1,020 when it subscribes once more: the other 1,980
+# devices never appear. With QoS 0 all 3,000 arrive. The broker's log has one line about it, without a number.
 #
 # Needs: bash, npm, Node 20, apt-get with Debian 12's packages (libwrap0 and libssl3 installed). No root.
 set -euo pipefail

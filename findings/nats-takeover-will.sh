@@ -3,9 +3,9 @@
 # and since there was no DISCONNECT it publishes the will (MQTT 3.1.1, MQTT-3.1.4-2 and MQTT-3.1.2-8). Presence by wills can count on it.
 #
 # What nats-server 2.9.10 of Debian 12 does: it ends the first client and drops its will. The will is published when the first
-# client's network is cut (shown as the control). Mosquitto 2.0.11 publishes it in both cases. So on NATS an observer never hears
-# that a device has come back by another connection, and on Mosquitto the will of the old connection comes after it has: presence
-# has to carry a number of the connection to be right on both.
+# client's network is cut (shown as the control). Mosquitto 2.0.11 publishes it in both cases. So on NATS an observer never learns
+# that a device has reconnected, and on Mosquitto the will of the old connection arrives after the reconnect: presence
+# must contain a number of the connection to be right on both.
 #
 # Needs: bash, npm, Node 20, apt-get with Debian 12's packages (libwrap0 and libssl3 installed). No root.
 set -euo pipefail

@@ -1,6 +1,6 @@
 #!/bin/bash
 # What one would guess: a program in a Node startup snapshot takes Node's options as any other program does. An administrator
-# who bounds its heap, `NODE_OPTIONS=--max-old-space-size=64`, gets a smaller heap.
+# who limits its heap, `NODE_OPTIONS=--max-old-space-size=64`, gets a smaller heap.
 #
 # What Node 20.19.2 does: the options of V8 are part of what a snapshot was made for, nearly all of them, those for the heap's
 # size and the depth of stack traces as well. With another set Node ends with status 14 before any JavaScript runs, so the program

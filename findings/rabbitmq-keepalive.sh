@@ -1,9 +1,9 @@
 #!/bin/bash
-# What one would guess: a broker ends the connection of a client that says nothing for one and a half times its keepalive
+# What one would guess: a broker ends the connection of a client that is silent for one and a half times its keepalive
 # (MQTT 3.1.1, MQTT-3.1.2-24), and publishes its will then. A device that lost its network is known to be down by that time.
 #
 # What RabbitMQ 3.10.8 (Debian 12) does: it ends it after three times the keepalive. With a keepalive of 300 s a device is shown as
-# up for 15 minutes in place of 7.5. The script uses 4 s and prints how long it took.
+# up for 15 minutes instead of 7.5. The script uses 4 s and prints how long it took.
 #
 # Needs: bash, python3, apt-get with Debian 12's packages, unshare, overlay mounts in user namespaces (Linux 5.11). No root where user
 # namespaces are allowed: RabbitMQ and Erlang are laid over /usr in a mount namespace of its own, with a network of its own.

@@ -2,9 +2,9 @@
 # What one would guess: a process that blocks SIGTERM and fetches it with sigwait(3), as proc(5) and signal(7) describe, has
 # SIGTERM in SigBlk of /proc/PID/status. Where neither SigBlk nor SigCgt nor SigIgn has the bit, SIGTERM ends the process.
 #
-# What Linux does (tried on 6.x): while a thread waits in rt_sigtimedwait(2), the kernel takes the signals that it waits for
-# out of the thread's mask, so that they wake it. All three masks are without SIGTERM, exactly as of a program that never
-# thought of signals, and yet it gets SIGTERM and ends politely. Whoever judges by the masks whether a process wants a signal
+# What Linux does (tested on 6.x): while a thread waits in rt_sigtimedwait(2), the kernel removes the signals that it waits for
+# from the thread's mask, so that they wake it. All three masks are without SIGTERM, exactly as of a program that does not
+# handle signals, and yet it gets SIGTERM and ends cleanly. A program that judges by the masks whether a process handles a signal
 # (an init, a supervisor that kills the first process of a PID namespace at once) is wrong for such programs. The only trace
 # is the system call in /proc/PID/syscall. signalfd(2) does not have this: there the bit stays.
 #

@@ -1,10 +1,10 @@
 #!/bin/bash
 # What one would guess: SQLite in a file survives `kill -9` of a process that was writing. The next process rolls back what was
-# not committed and goes on, since the kernel drops the locks of a dead process.
+# not committed and continues, since the kernel drops the locks of a dead process.
 #
 # What node-sqlite3-wasm 0.8.60 does: its lock is a directory `NAME.lock` beside the file, which nobody removes for a process
 # that was killed. Every later process gets "database is locked", for reads as well, until somebody removes the directory.
-# libsql 0.5.29, which offers the same kind of interface and has SQLite's own locks, goes on at once.
+# libsql 0.5.29, which has the same kind of interface and SQLite's own locks, continues at once.
 #
 # Needs: bash, npm, Node 20 on x86-64 or ARM. No root.
 set -euo pipefail

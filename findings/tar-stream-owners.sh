@@ -7,7 +7,7 @@
 #   in user namespaces and systemd-nspawn -U have theirs near 500 million and above. All of them become one and the same user.
 # - A file of mode 0 gets mode 0644: what nobody could read, everybody can.
 # - A time after 2242 (octal 77777777777 seconds) loses its last digit, so the year 2300 is read as 2027.
-#   An owner or a time in `header.pax` ({uid: '…'}) is the way round.
+#   A workaround is an owner or a time in `header.pax` ({uid: '…'}).
 #
 # Needs: bash, npm, Node 20, GNU tar. No root.
 set -euo pipefail

@@ -1,9 +1,9 @@
 import { loadBoardConfig, type EmulatedConfig, type NativeConfig } from './board-config.ts';
 import { availableControllers } from './native/control-group.ts';
-import { hostSealsFiles, loopsOfHost, mayResize, runs32Bit } from './native/host-kernel.ts';
+import { hostSealsFiles, lacksLoops, mayResize, runs32Bit } from './native/host-kernel.ts';
 
 /**
- * What some boards can do and others cannot. Tests ask for these and never for a board's name.
+ * What some boards can do and others cannot. Tests require these, never a board's name.
  *
  * | Ability | A board with it |
  * |---|---|
@@ -13,7 +13,7 @@ import { hostSealsFiles, loopsOfHost, mayResize, runs32Bit } from './native/host
  * | kernel | has a kernel of its own, whose settings and caches can be changed |
  * | controllers | limits memory, CPU, tasks and I/O by control groups |
  * | fs-verity | has a file system that seals files |
- * | loop | mounts file systems that lie in files, by loop devices |
+ * | loop | mounts file systems in files, by loop devices |
  * | resize | enlarges a file system that is mounted |
  * | arm | runs ARM programs: package, addons and images as on a device |
  * | 32-bit | runs 32-bit ARM programs |
@@ -54,6 +54,7 @@ const limiting = ['cpu', 'io', 'memory', 'pids'];
 function nativeLacks(config: NativeConfig): Lacks {
   const controllers = availableControllers();
   const missing = limiting.filter((name) => !controllers.includes(name));
+  const loop = lacksLoops();
   return {
     'power-loss': 'this machine keeps in its memory what the board did not flush',
     clock: "its clock is this machine's",
@@ -63,7 +64,7 @@ function nativeLacks(config: NativeConfig): Lacks {
       ? { controllers: `this machine's cgroup v2 has no controller for ${missing.join(', ')}` }
       : {}),
     ...(hostSealsFiles() ? {} : { 'fs-verity': "this machine's file system does not seal files" }),
-    ...(loopsOfHost() ? {} : { loop: 'this machine gives it no loop devices' }),
+    ...(loop === undefined ? {} : { loop }),
     ...(mayResize() ? {} : { resize: 'this machine lacks the capability CAP_SYS_RESOURCE' }),
     ...(config.arch === 'amd64' ? { arm: 'it runs x86-64 programs' } : {}),
     ...(config.arch === 'arm64' && runs32Bit() ? {} : { '32-bit': 'it runs no 32-bit ARM programs' }),

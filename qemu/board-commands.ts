@@ -1,5 +1,5 @@
 import { ChannelError, poll } from './guest-channel.ts';
-import type { RunOptions, RunResult } from './board-types.ts';
+import { type RunOptions, type RunResult, usualTimeoutMs } from './board-types.ts';
 
 /** What every board can do because it runs commands. */
 export abstract class BoardCommands {
@@ -19,7 +19,7 @@ export abstract class BoardCommands {
   async waitFor(
     script: string,
     holds: (result: RunResult) => boolean = ({ status }) => status === 0,
-    timeoutMs = 60_000,
+    timeoutMs = usualTimeoutMs,
   ): Promise<RunResult> {
     let last: RunResult | undefined;
     try {
@@ -35,7 +35,7 @@ export abstract class BoardCommands {
     return last as RunResult;
   }
 
-  async waitForUnit(unit: string, state = 'active', timeoutMs = 60_000): Promise<void> {
+  async waitForUnit(unit: string, state = 'active', timeoutMs = usualTimeoutMs): Promise<void> {
     const command = `systemctl is-active '${unit}'`;
     try {
       await this.waitFor(command, ({ stdout }) => stdout.trim() === state, timeoutMs);
@@ -60,6 +60,6 @@ export abstract class BoardCommands {
   }
 
   journal(args = ''): Promise<string> {
-    return this.check(`journalctl --no-pager ${args}`);
+    return this.check(`journalctl --sync; journalctl --no-pager ${args}`);
   }
 }

@@ -2,7 +2,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { hostArch, type DebianArch } from '../cross/index.ts';
 
-/** What one file of `board-configs/` declares. Every field is required unless it says otherwise. */
+/** The contents of a file of `board-configs/`. Every field is required unless noted otherwise. */
 export type BoardConfig = EmulatedConfig | NativeConfig;
 
 type CommonConfig = {
@@ -10,7 +10,7 @@ type CommonConfig = {
   readonly name: string;
   readonly description: string;
   readonly suite: string;
-  /** Names of lists in `board-configs/packages.json`, added up. */
+  /** Names of lists in `board-configs/packages.json`, which are combined. */
   readonly packageSets: readonly string[];
   /** `process.versions.modules` of the suite's Node: which native addon the board loads. */
   readonly nodeAbi: number;
@@ -19,7 +19,7 @@ type CommonConfig = {
 /** A container of this machine's own architecture and kernel. */
 export type NativeConfig = CommonConfig & {
   readonly kind: 'native';
-  /** That of this machine; no file declares it. */
+  /** This machine's architecture; files do not declare it. */
   readonly arch: DebianArch;
 };
 
@@ -50,7 +50,7 @@ export type EmulatedConfig = CommonConfig & {
 export type PackageSets = Readonly<Record<string, readonly string[]>>;
 
 /**
- * A file of `board-configs/` that is not what it must be; the message names the file and the field.
+ * An invalid file of `board-configs/`; the message names the file and the field.
  */
 export class BoardConfigError extends Error {
   override readonly name = 'BoardConfigError';
@@ -120,7 +120,7 @@ const optional = new Set(['dtb', 'disk.verity', 'gicVersion', 'runs32Bit']);
  * Reads one board's declaration.
  * @param json the file's text
  * @param file its name, for messages
- * @throws BoardConfigError for text that is no JSON, and for a missing, unknown or wrong field
+ * @throws BoardConfigError for text that is not JSON, and for a missing, unknown or wrong field
  */
 export function parseBoardConfig(json: string, file: string): BoardConfig {
   const value = parseJson(json, file);

@@ -2,6 +2,12 @@ import type { DebianArch } from '../cross/index.ts';
 import type { Lacks } from './abilities.ts';
 import type { FilesystemCheck } from './filesystem-check.ts';
 
+/**
+ * How long a command or a wait on a board may take unless a test says otherwise. It only ends what
+ * hangs: no test may depend on how fast the machine is.
+ */
+export const usualTimeoutMs = 180_000;
+
 export type RunOptions = {
   readonly timeoutMs?: number;
   readonly stdin?: string | Uint8Array;
@@ -45,11 +51,11 @@ export interface Board {
   check(script: string, options?: RunOptions): Promise<string>;
   /** Runs the script again and again until the predicate holds for its result. */
   waitFor(script: string, holds?: (result: RunResult) => boolean, timeoutMs?: number): Promise<RunResult>;
-  /** Waits until systemd says that a unit is in a state (active, inactive, failed, …). */
+  /** Waits until systemd reports a unit in a state (active, inactive, failed, …). */
   waitForUnit(unit: string, state?: string, timeoutMs?: number): Promise<void>;
   /** Waits for text on the console since the last power-on. @returns the first line that matches */
   waitForLine(pattern: RegExp, timeoutMs?: number): Promise<string>;
-  /** The journal, by the arguments of journalctl(1), e.g. `-u wherryd -o json`. */
+  /** The journal up to this moment, by the arguments of journalctl(1), e.g. `-u wherryd -o json`. */
   journal(args?: string): Promise<string>;
   /** Everything that the console printed since the last power-on. */
   consoleLog(): string;
@@ -64,32 +70,31 @@ export interface Board {
   copyOut(guestPath: string): Promise<Buffer>;
 
   /**
-   * Opens a way from a port of the host's 127.0.0.1 to a port of the board; it stays over reboots.
+   * Forwards a port of the host's 127.0.0.1 to a port of the board; it stays over reboots.
    * @returns the host's port
    */
   forward(guestPort: number, hostPort?: number): Promise<number>;
-  /** All open ways: port of the board → port of the host. */
+  /** All forwarded ports: port of the board → port of the host. */
   readonly forwards: ReadonlyMap<number, number>;
   /** Pulls the network cable. The board sees that its link is down. */
   cutNetwork(): Promise<void>;
   restoreNetwork(): Promise<void>;
 
   /**
-   * Ends everything on the board in this very moment. With the ability `power-loss`, what was not
-   * flushed is lost.
+   * Cuts the power of the board at once. With the ability `power-loss`, unflushed writes are lost.
    */
   powerCut(): Promise<void>;
   /**
-   * Switches the board on again after {@link powerCut} or a shutdown, and waits until it takes
+   * Switches the board on again after {@link powerCut} or a shutdown, and waits until it accepts
    * commands.
    */
   bootAgain(options?: BootOptions): Promise<void>;
-  /** Restarts the board in an orderly way, waits until it takes commands again. */
+  /** Reboots the board and waits until it accepts commands again. */
   reboot(): Promise<void>;
 
   /** Sets the board's clock. Needs `clock`. */
   setClock(time: Date): Promise<void>;
-  /** What went to and from the root disk since the board was switched on. Needs `disk`. */
+  /** The counters of the root disk since the board was switched on. Needs `disk`. */
   blockStats(): Promise<BlockStats>;
   /**
    * Checks the file system of a board that is off, as `fsck` would at the next boot. Needs `disk`.

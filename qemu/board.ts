@@ -3,7 +3,14 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { lacksOf, type Lacks } from './abilities.ts';
 import { BoardCommands } from './board-commands.ts';
-import type { BlockStats, Board, BootOptions, RunOptions, RunResult } from './board-types.ts';
+import {
+  type BlockStats,
+  type Board,
+  type BootOptions,
+  type RunOptions,
+  type RunResult,
+  usualTimeoutMs,
+} from './board-types.ts';
 import { freePort } from './free-port.ts';
 import type { BoardImage } from './image.ts';
 import { Machine } from './machine.ts';
@@ -43,7 +50,7 @@ export class EmulatedBoard extends BoardCommands implements Board {
   }
 
   override async run(script: string, options: RunOptions = {}): Promise<RunResult> {
-    const timeoutMs = options.timeoutMs ?? 60_000;
+    const timeoutMs = options.timeoutMs ?? usualTimeoutMs;
     const answer = await this.#running.channel.request(
       {
         verb: 'run',
@@ -51,7 +58,7 @@ export class EmulatedBoard extends BoardCommands implements Board {
         text: script,
         ...(options.stdin === undefined ? {} : { data: Buffer.from(options.stdin) }),
       },
-      // The board keeps the time; the slack is for its slowness and the wait for a free agent.
+      // The board enforces the time; the slack is for its slowness and the wait for a free agent.
       timeoutMs + 60_000,
       options.signal,
     );
@@ -99,8 +106,7 @@ export class EmulatedBoard extends BoardCommands implements Board {
   }
 
   /**
-   * Cuts the power in this very moment. What was not flushed to the disk is lost. Needs
-   * `powerLoss`.
+   * Cuts the power at once. Writes that were not flushed to the disk are lost. Needs `powerLoss`.
    */
   async powerCut(): Promise<void> {
     const disk = this.#disk;
@@ -117,9 +123,9 @@ export class EmulatedBoard extends BoardCommands implements Board {
   async reboot(): Promise<void> {
     const machine = this.#running;
     // A machine that emulates the same memory a second time is slow for a minute, so a new one
-    // takes over; the disk, with what it has not written yet, stays.
+    // takes over; the disk stays, with its unflushed writes.
     await machine.qmp.execute('set-action', { reboot: 'shutdown' });
-    // The agent may go down with its answer still on the way.
+    // The agent may end before its answer has arrived.
     const asked = this.run('systemctl reboot').catch(() => undefined);
     const late = setTimeout(() => void machine.kill(), bootTimeoutMs);
     await Promise.all([machine.ended, asked]);
@@ -224,8 +230,8 @@ export class EmulatedBoard extends BoardCommands implements Board {
   }
 
   /**
-   * Takes commands: the agents come up late in the boot, after file systems and before most
-   * services.
+   * Waits until the board accepts commands: the agents start late in the boot, after file systems
+   * and before most services.
    */
   async #up(): Promise<void> {
     await this.waitFor('true', undefined, bootTimeoutMs);

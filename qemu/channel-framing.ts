@@ -1,5 +1,5 @@
 /**
- * The words that host and board exchange on an agent's port (the other end is the script in
+ * The messages that host and board exchange on an agent's port (the other end is the script in
  * guest-files.ts).
  *
  * Request: `VERB OPTION TEXT_BYTES DATA_BYTES\n`, then text and data as they are.
@@ -18,7 +18,7 @@ export type Request = {
 
 export type Answer = { readonly status: number; readonly stdout: Buffer; readonly stderr: Buffer };
 
-/** Linux allows 128 KiB for one argument (MAX_ARG_STRLEN); a script travels as one. */
+/** Linux allows 128 KiB for one argument (MAX_ARG_STRLEN); a script is passed as one. */
 export const textMaxBytes = 120 * 1024;
 
 /** @throws RangeError for text that is too long, or that has a NUL, which bash cannot hold */
@@ -36,7 +36,7 @@ export function encodeRequest(request: Request): Buffer {
   return Buffer.concat([Buffer.from(head), text, data]);
 }
 
-/** Collects the bytes of answers, in whatever pieces they come. */
+/** Collects the bytes of answers, in pieces of any size. */
 export class AnswerReader {
   #chunks: Buffer[] = [];
   #size = 0;
@@ -44,7 +44,7 @@ export class AnswerReader {
 
   /**
    * @returns the answers that are complete now
-   * @throws Error when the stream is not what an agent writes
+   * @throws Error when the stream does not have the form of an agent's answers
    */
   push(chunk: Buffer): Answer[] {
     this.#chunks.push(chunk);

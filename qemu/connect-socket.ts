@@ -2,14 +2,14 @@ import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
- * Connects to a Unix socket that another program is about to open: between its creation and the
- * first accept there are moments when it is not there, or refuses.
+ * Connects to a Unix socket that another program is about to open. It retries while the socket
+ * does not exist yet or refuses connections.
  * @param stillComing called before each further try; throws when the other program has ended
  */
 export async function connectSocket(
   path: string,
   stillComing: () => void,
-  timeoutMs = 30_000,
+  timeoutMs = 120_000,
 ): Promise<Socket> {
   const end = performance.now() + timeoutMs;
   for (;;) {

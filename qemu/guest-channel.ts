@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { AnswerReader, encodeRequest, type Answer, type Request } from './channel-framing.ts';
 import { connectSocket } from './connect-socket.ts';
 
-/** The command channel was used in a way or at a time that it cannot serve. */
+/** A use of the command channel that it cannot serve in this form or at this time. */
 export class ChannelError extends Error {
   override readonly name = 'ChannelError';
 }
@@ -15,9 +15,8 @@ type Job = {
 };
 
 /**
- * The way to a board's agents: a request goes to the next free agent, and waits while all are busy
- * or the board still boots. Several requests therefore run at the same time, each agent one at a
- * time.
+ * The connection to a board's agents: a request goes to the next free agent, and waits while all
+ * are busy or the board still boots. So several requests run at the same time, one on each agent.
  */
 export class GuestChannel {
   readonly #lines: AgentLine[];
@@ -38,7 +37,7 @@ export class GuestChannel {
   }
 
   /**
-   * Asks an agent and waits for its answer.
+   * Sends a request to an agent and waits for its answer.
    * @param timeoutMs for everything: the wait for a free agent, the work and the way back
    * @throws ChannelError when there is no answer in time, or the board stops or restarts
    */
@@ -63,15 +62,14 @@ export class GuestChannel {
     } finally {
       clearTimeout(timer);
       if (onAbort !== undefined) signal?.removeEventListener('abort', onAbort);
-      // Given up before an agent was free: it must not be asked any more.
+      // Timed out before an agent was free: the request must not be sent any more.
       const waiting = job === undefined ? -1 : this.#queue.indexOf(job);
       if (waiting >= 0) this.#queue.splice(waiting, 1);
     }
   }
 
   /**
-   * The board restarted: whoever waits for an answer waits in vain, and what agents have not read
-   * is void.
+   * The board restarted: pending requests fail, and agents discard what they have not read.
    */
   reset(): void {
     for (const line of this.#lines) line.reset();
@@ -95,7 +93,7 @@ export class GuestChannel {
 
 /**
  * One agent's port. An agent that did not answer in time stays busy until it does: its late answer
- * must not meet another request.
+ * must not be taken for the answer to another request.
  */
 class AgentLine {
   busy = false;
@@ -146,7 +144,7 @@ class AgentLine {
         this.#settle?.(error as Error);
       }
     });
-    // The machine's end is noticed by its owner, who closes this channel.
+    // The owner notices the end of the machine and closes this channel.
     socket.on('error', () => socket.destroy());
     return socket;
   }
@@ -157,7 +155,7 @@ function abortReason(signal: AbortSignal | undefined): Error {
 }
 
 /**
- * Asks again and again, politely, until the answer is true.
+ * Repeats a check, with waits, until it is true.
  * @throws ChannelError naming `what` after the time
  */
 export async function poll(

@@ -46,7 +46,7 @@ const masked = [
   'systemd-update-done.service',
   'systemd-userdbd.socket',
   'getty@tty1.service',
-  // Mounts that nothing here looks into, each with a process or two.
+  // Mounts that are not used here, each with a process or two.
   'dev-hugepages.mount',
   'proc-sys-fs-binfmt_misc.automount',
   'sys-fs-fuse-connections.mount',
@@ -57,8 +57,8 @@ const masked = [
 
 /**
  * The agent on the board: one request at a time, from its own virtio port. It is a shell script and
- * not a Node program because Node takes seconds to start under emulation and memory that
- * measurements would see. The framing is explained in guest-channel.ts.
+ * not a Node program because Node takes seconds to start under emulation, and its memory would
+ * disturb measurements. The framing is explained in guest-channel.ts.
  */
 const agentScript = `#!/bin/bash
 LC_ALL=C
@@ -151,7 +151,7 @@ const pamCommon: Readonly<Record<string, string>> = {
   'session-noninteractive': 'session required pam_unix.so\n',
 };
 
-/** What update-alternatives(1) makes of them on Debian. */
+/** The links that update-alternatives(1) creates on Debian. */
 const iptablesPrograms = ['iptables', 'ip6tables'].flatMap((name) => [
   name,
   `${name}-save`,

@@ -6,7 +6,7 @@ import { cached, contentKey, fileParts } from '../cross/index.ts';
 import { checkDiskSpace, checkPrograms } from './preconditions.ts';
 import { imageFiles } from './rootfs.ts';
 
-/** Told about each long step, for the user who waits. */
+/** Receives a line about each long step, for the waiting user. */
 export type Progress = (sentence: string) => void;
 
 /** A board's disk, kernel and initramfs as they come from Debian's packages; read-only. */
@@ -19,7 +19,7 @@ export type BoardImage = {
   readonly dtb: string | undefined;
 };
 
-/** The sources that decide what an image contains: when one changes, images are made anew. */
+/** The sources that decide what an image contains: when one changes, images are rebuilt. */
 const sources = [
   'rootfs.ts',
   'root-tree.ts',
@@ -30,7 +30,8 @@ const sources = [
 ];
 
 /**
- * Returns a board's image, made now or before. @throws one sentence if something needed is missing
+ * Returns a board's image, from the cache or new. @throws one sentence if something needed is
+ * missing
  */
 export async function boardImage(name: string, progress: Progress): Promise<BoardImage> {
   const { config, packages } = loadBoardConfig(name);
@@ -67,7 +68,7 @@ export async function boardImage(name: string, progress: Progress): Promise<Boar
   };
 }
 
-/** Runs a program to its end. @throws Error with the last lines of what it said */
+/** Runs a program to its end. @throws Error with its last lines of output */
 export async function run(program: string, args: readonly string[], failed: string): Promise<void> {
   try {
     const env = { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` };

@@ -6,8 +6,8 @@ import { loadOrder } from './kernel-modules.ts';
 import { newcArchive, type CpioEntry } from './newc.ts';
 
 /**
- * What stands between a Debian kernel and its root on the board's disk. ext4 asks for its checksum
- * by name at run time, so modules.dep does not list it.
+ * The modules that a Debian kernel needs for its root on the board's disk. ext4 requests its
+ * checksum by name at run time, so modules.dep does not list it.
  */
 const wantedModules = ['virtio_mmio', 'virtio_blk', 'crc32c_generic', 'ext4'];
 

@@ -4,7 +4,7 @@
  *   first
  * @param wanted names of modules; one that is not in `modules.dep` is built into the kernel and
  *   left out
- * @returns paths as `modules.dep` names them, needs before the needing, each once
+ * @returns paths as `modules.dep` names them, dependencies first, each once
  */
 export function loadOrder(modulesDep: string, wanted: readonly string[]): string[] {
   const needs = new Map<string, { path: string; needs: string[] }>();

@@ -14,9 +14,9 @@ export type PackageFiles = ReadonlyMap<string, PackageFile>;
 export interface LiveOptions {
   /** The project's tree. */
   readonly root: string;
-  /** What the board has. */
+  /** The files on the board. */
   readonly installed: PackageFiles;
-  /** Gets one line for each copy, and for what went wrong. */
+  /** Receives one line for each copy and each failure. */
   readonly say: (sentence: string) => void;
 }
 
@@ -28,7 +28,7 @@ export async function packageFiles(root: string, arch: DebianArch): Promise<Pack
 }
 
 /**
- * Keeps wherry on a board as the tree is: whenever something below `src/` has changed, copies the
+ * Keeps wherry on a board in step with the tree: whenever a file below `src/` changes, copies the
  * files of the package that changed and restarts wherryd. A tree that does not compile changes
  * nothing on the board.
  */
@@ -81,7 +81,7 @@ export function keepLive(board: Board, options: LiveOptions): { stop(): Promise<
 /** An editor saves a file in several steps. */
 const settleMs = 100;
 
-/** @returns the state of wherryd, in systemd's word, or why it has none that is good */
+/** @returns systemd's state of wherryd, or the reason why it is not a good one */
 async function install(board: Board, files: readonly PackageFile[]): Promise<string> {
   const script = 'tar -x -C / && systemctl daemon-reload';
   await board.check(script, { stdin: await tarOf(files) });

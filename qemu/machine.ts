@@ -35,8 +35,8 @@ export class Machine {
 
   /**
    * Starts QEMU, stopped before the first instruction.
-   * @param savedState file with a state made by {@link saveState}, to go on from
-   * @throws MachineError with QEMU's words if it does not start
+   * @param savedState file with a state made by {@link saveState}, from which to resume
+   * @throws MachineError with QEMU's message if it does not start
    */
   static async start(
     config: EmulatedConfig,
@@ -82,9 +82,9 @@ export class Machine {
   }
 
   /**
-   * Stops the machine and saves all of it but memory and disk, which are files already. Memory must
-   * be shared, so that QEMU leaves it out ("x-ignore-shared", the way container VMs are cloned from
-   * a template).
+   * Stops the machine and saves all of it except memory and disk, which are files already. Memory
+   * must be shared, so that QEMU leaves it out ("x-ignore-shared", the way container VMs are cloned
+   * from a template).
    */
   async saveState(path: string): Promise<void> {
     await this.qmp.execute('stop');
@@ -93,7 +93,7 @@ export class Machine {
     await this.#migrated();
   }
 
-  /** Ends QEMU at once. What the disk layer under it holds is not its concern. */
+  /** Kills QEMU at once, without regard to the disk layer under it. */
   async kill(): Promise<void> {
     this.#qemu.kill('SIGKILL');
     await this.#qemu.ended;

@@ -134,7 +134,7 @@ function summary(
   };
 }
 
-/** Refuses a port that is taken before anything was started. */
+/** Refuses a port that is in use, before anything is started. */
 async function requireFree(port: number): Promise<void> {
   if (port === 0) return;
   await new Promise<void>((free, taken) => {

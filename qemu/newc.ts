@@ -9,7 +9,7 @@ const typeBits = { directory: 0o040000, file: 0o100000, symlink: 0o120000 } as c
 /**
  * Writes an archive in the "newc" form, which Linux unpacks as its initramfs
  * (Documentation/driver-api/early-userspace/buffer-format.rst). All entries belong to root and
- * carry no time, so equal input gives equal bytes. Directories must come before what is in them.
+ * have no time, so equal input gives equal bytes. Directories must precede their contents.
  */
 export function newcArchive(entries: readonly CpioEntry[]): Buffer {
   const parts = entries.map((entry, index) => record(entry, index + 1));

@@ -20,8 +20,8 @@ import { cached, contentKey, fileParts } from '../cross/index.ts';
 type PayloadBoard = Pick<BoardConfig, 'arch' | 'suite'>;
 
 /**
- * A root file system to build an image from, made of a program of Debian's and exactly the
- * libraries that it needs.
+ * A root file system to build an image from: a program of Debian and exactly the libraries that it
+ * needs.
  */
 interface Payload {
   readonly packages: readonly string[];
@@ -118,7 +118,7 @@ const payloads = {
   node: {
     packages: ['nodejs'],
     programs: ['/usr/bin/node'],
-    // What Debian's Node reads from there instead of carrying it.
+    // Debian's Node reads these files instead of including them.
     trees: ['acorn*', 'cjs-module-lexer*', 'minimatch*', 'undici*'].map(
       (name) => `/usr/share/nodejs/${name}`,
     ),
@@ -226,7 +226,7 @@ function copyWithLibraries(program: string, from: string, root: string): void {
     copyFileSync(realpathInside(path, from), target);
     chmodSync(target, 0o755);
     for (const needed of neededBy(path)) {
-      // A loader is named by its whole path; packages carry what is in /lib and /lib64 under /usr.
+      // A loader is named by its whole path; packages have /lib and /lib64 under /usr.
       const found = needed.startsWith('/')
         ? join(from, needed.replace(/^\/(lib|lib64)\//, '/usr/$1/'))
         : places.map((place) => join(place, needed)).find((candidate) => existsSync(candidate));
@@ -236,7 +236,7 @@ function copyWithLibraries(program: string, from: string, root: string): void {
   }
 }
 
-/** Names of the libraries and the path of the loader that an ELF file asks for. */
+/** Names of the libraries and the path of the loader that an ELF file requires. */
 function neededBy(path: string): string[] {
   const text = execFileSync('readelf', ['-W', '-d', '-l', path], { encoding: 'utf8' });
   const libraries = [...text.matchAll(/\(NEEDED\)\s+Shared library: \[([^\]]+)\]/g)].map(

@@ -4,7 +4,7 @@ import { connectSocket } from './connect-socket.ts';
 import { Helper } from './processes.ts';
 
 /**
- * A disk that loses power like a real one: what the board wrote and did not flush is gone. Killing
+ * A disk that loses power like a real one: unflushed writes of the board are lost. Killing
  * QEMU alone loses nothing, since the host keeps the pages; so QEMU writes to nbdkit, whose cache
  * filter passes writes on to the layer (through qemu-nbd, which knows the format) only when the
  * board flushes.
@@ -41,13 +41,13 @@ export class LosableDisk {
     return new LosableDisk(cache, store, socket);
   }
 
-  /** The moment the power goes: nothing unflushed reaches the layer after this call. */
+  /** Cuts the power: nothing unflushed reaches the layer after this call. */
   cut(): void {
     this.#cache.kill('SIGKILL');
   }
 
   /**
-   * Lets the store put down what it was given before the cut; the layer can be used again
+   * Waits until the store has written what it received before the cut; the layer can be used again
    * afterwards.
    */
   async closeStore(): Promise<void> {

@@ -2,14 +2,14 @@ import { accessSync, constants, statfsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 /**
- * Something that the rig needs is missing on this machine; the message is one sentence that says
- * what to do.
+ * Something that the rig needs is missing on this machine; the message is one sentence with the
+ * remedy.
  */
 export class PreconditionError extends Error {
   override readonly name = 'PreconditionError';
 }
 
-/** The Debian package that brings each program the rig starts. */
+/** The Debian package of each program that the rig starts. */
 export const packageOf: Readonly<Record<string, string>> = {
   depmod: 'kmod',
   ip: 'iproute2',
@@ -43,8 +43,7 @@ export function checkPrograms(programs: readonly string[], path = process.env['P
 }
 
 /**
- * An image takes about 1 GB and its snapshots as much again; a full disk in the middle helps
- * nobody.
+ * An image takes about 1 GB and its snapshots as much again. The check avoids a full disk halfway.
  */
 const freeMinBytes = 4e9;
 

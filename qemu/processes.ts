@@ -1,8 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 
 /**
- * A helper program that a board needs while it runs, with the last of what it wrote to its standard
- * error.
+ * A helper program that a board needs while it runs, with the end of its standard error.
  */
 export class Helper {
   readonly #child: ChildProcess;
@@ -29,7 +28,7 @@ export class Helper {
    * Starts a program that never outlives this process: the kernel kills it when its parent dies,
    * however that happens (PR_SET_PDEATHSIG, prctl(2)). It is outside the terminal's process group,
    * so that Ctrl-C reaches this program, or the shell on the board, and not the machine under it.
-   * @param talk gives {@link line} and {@link say} a way to the program
+   * @param talk connects {@link line} and {@link say} to the program
    */
   static start(
     program: string,
@@ -52,8 +51,8 @@ export class Helper {
   }
 
   /**
-   * The next that a program prints which was started to talk.
-   * @throws Error with its complaint if it ends instead
+   * The next line of a program that was started with `talk`.
+   * @throws Error with its message if it ends instead
    */
   async line(): Promise<string> {
     const { stdout } = this.#child;
@@ -68,7 +67,7 @@ export class Helper {
     ]);
   }
 
-  /** Gives a line to a program that was started to talk. */
+  /** Sends a line to a program that was started with `talk`. */
   say(line: string): void {
     this.#child.stdin?.end(`${line}\n`);
   }
@@ -77,7 +76,7 @@ export class Helper {
     return this.#child.pid !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
-  /** A sentence about an end that nobody asked for. */
+  /** A sentence about an unexpected end. */
   get complaint(): string {
     return `${this.#name} ended: ${this.#errors.trim() || 'it did not say why'}`;
   }

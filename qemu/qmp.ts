@@ -17,7 +17,7 @@ export class QmpLines {
   }
 }
 
-/** What QEMU said instead of doing what it was told. */
+/** QEMU's refusal of a command. */
 export class QmpError extends Error {
   override readonly name = 'QmpError';
 }
@@ -53,7 +53,7 @@ export class Qmp {
     return qmp;
   }
 
-  /** @returns what QEMU returned @throws QmpError with QEMU's own words */
+  /** @returns QEMU's result @throws QmpError with QEMU's message */
   execute(command: string, args: Readonly<Record<string, unknown>> = {}): Promise<unknown> {
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
@@ -66,7 +66,7 @@ export class Qmp {
     });
   }
 
-  /** Runs a command of the human monitor, for the few things that QMP has no word for. */
+  /** Runs a command of the human monitor, for the few that QMP lacks. */
   async human(commandLine: string): Promise<string> {
     return String(await this.execute('human-monitor-command', { 'command-line': commandLine }));
   }

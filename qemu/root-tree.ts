@@ -14,7 +14,7 @@ import { dirname, join } from 'node:path';
 import type { BoardConfig } from './board-config.ts';
 import type { GuestFile } from './guest-files.ts';
 
-/** Texts that no board here uses; without them the tree is half the size. */
+/** Documentation that no board uses; without it the tree is half the size. */
 const pruned = [
   // The initramfs mounts the root with its final options: nothing is left to mount or check.
   'etc/fstab',
@@ -29,8 +29,8 @@ const pruned = [
   'var/lib/apt/lists',
 ];
 /**
- * Makes the root file system of a board from Debian packages without running anything of them. Must
- * run as root or under fakeroot, so that files get their owners.
+ * Makes the root file system of a board from Debian packages without running any of their code.
+ * Must run as root or under fakeroot, so that files get their owners.
  * @param files what the rig adds to the packages
  */
 export function makeRootTree(
@@ -70,7 +70,7 @@ function unpackPackages(
     `--arch=${config.arch}`,
     '--skip=cleanup',
     '--aptopt=Acquire::Retries "3"',
-    // Testing's index is signed but may be past its date on a slow mirror.
+    // Testing's index is signed but may have expired on a slow mirror.
     ...(config.suite === 'forky' ? ['--aptopt=Acquire::Check-Valid-Until "false"'] : []),
     `--include=${packages.join(',')}`,
     config.suite,
@@ -79,8 +79,8 @@ function unpackPackages(
 }
 
 /**
- * Tells dpkg on the board that the unpacked packages are installed, so that it accepts what depends
- * on them.
+ * Records the unpacked packages as installed for dpkg on the board, so that it accepts packages
+ * that depend on them.
  */
 function registerPackages(root: string): void {
   const archives = join(root, 'var/cache/apt/archives');
@@ -108,8 +108,7 @@ function registerPackages(root: string): void {
     writeFileSync(join(database, 'info', `${owner}.md5sums`), '');
     writeFileSync(join(database, 'info', `${owner}.list`), `${list.join('\n')}\n`);
   }
-  // Says that the files of packages for several architectures carry the architecture in their
-  // names.
+  // Declares that file names of multi-arch packages contain the architecture.
   writeFileSync(join(database, 'info/format'), '1\n');
   writeFileSync(join(database, 'status'), `${status.join('\n\n')}\n`);
   writeFileSync(join(database, 'available'), '');

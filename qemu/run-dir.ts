@@ -4,9 +4,9 @@ import { cacheRoot, processAlive } from '../cross/index.ts';
 import { PreconditionError } from './preconditions.ts';
 
 /**
- * Makes a directory for one running board: its disk layer, sockets and console log. It lies beside
- * the images and not in the system's temporary directory, which may be memory. Directories of
- * processes that died are removed on the way.
+ * Makes a directory for one running board: its disk layer, sockets and console log. It is beside
+ * the images and not in the system's temporary directory, which may be memory. It also removes
+ * directories of processes that died.
  */
 export function makeRunDir(): string {
   const root = cacheRoot();

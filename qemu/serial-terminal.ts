@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 
-/** Ctrl-]: the way out that telnet(1) taught. */
+/** Ctrl-]: leaves the terminal, as in telnet(1). */
 const leaveKey = 0x1d;
 
 /**

@@ -9,7 +9,7 @@ import { checkDiskSpace, checkPrograms } from './preconditions.ts';
 import { qemuProgram } from './qemu-args.ts';
 
 /**
- * A board that was booted once and stopped: any number of boards can go on from it, each with its
+ * A board that was booted once and stopped: any number of boards can resume from it, each with its
  * own layer.
  */
 export type Snapshot = {
@@ -84,7 +84,7 @@ export async function installedSnapshot(
   });
 }
 
-/** Lets `start` bring a machine up, waits for peace on it, and freezes it. */
+/** Has `start` boot a machine, waits until it is idle, and saves it. */
 async function snapshot(
   kind: string,
   key: string,
@@ -131,8 +131,8 @@ async function startFor(image: BoardImage, memoryMiB: number, dir: string, state
 }
 
 /**
- * Up, nothing left to start, everything on the disk, and page cache that a restored board need not
- * carry gone.
+ * Waits until nothing is left to start, then syncs the disk and drops page cache that a restored
+ * board does not need.
  */
 async function settled(machine: Machine): Promise<void> {
   const text =

@@ -13,22 +13,22 @@ export type BoardOptions = {
   /** Packages to install; the result is kept, keyed by their content. */
   readonly debs?: readonly string[];
   /**
-   * Put the disk of an emulated board behind a layer that {@link Board.powerCut} empties of
-   * unflushed writes. Slower.
+   * Put the disk of an emulated board behind a layer that loses its unflushed writes in
+   * {@link Board.powerCut}. Slower.
    */
   readonly powerLoss?: boolean;
   /** Ports of the board to reach on the host's 127.0.0.1; see {@link Board.forwards}. */
   readonly forwards?: readonly { readonly guest: number; readonly host?: number }[];
   /** Of an emulated board. */
   readonly memoryMiB?: number;
-  /** Boot an emulated board from the beginning instead of going on from the snapshot. */
+  /** Boot an emulated board from the beginning instead of resuming from the snapshot. */
   readonly coldBoot?: boolean;
   readonly progress?: Progress;
   readonly signal?: AbortSignal;
 };
 
 /**
- * Starts a board from what is cached of it, which is made first if need be. The caller must
+ * Starts a board from the cache, which is filled first if necessary. The caller must
  * {@link Board.stop} it.
  */
 export async function startBoard(options: BoardOptions): Promise<Board> {

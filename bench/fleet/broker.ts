@@ -33,8 +33,8 @@ export async function makeFleetBroker(name: FleetBroker): Promise<BrokerUnderTes
 }
 
 /**
- * The settings of docs/operator.md for many devices: with each write Mosquitto writes all it keeps,
- * and what more than 1,000 messages wait for a client is dropped.
+ * The settings of docs/operator.md for many devices: each write of Mosquitto is its whole store,
+ * and by default it drops messages when more than 1,000 wait for a client.
  */
 async function manyOnMosquitto(): Promise<BrokerUnderTest> {
   const directory = await mkdtemp(join(tmpdir(), 'wherry-mosquitto-store-'));

@@ -2,7 +2,7 @@ import type { SimLine } from './programs.ts';
 
 /** How devices came back after every connection was lost. */
 export interface Herd {
-  /** Attempts per second in the intervals that lie within the window as a whole. */
+  /** Attempts per second in the intervals that are wholly within the window. */
   readonly least: number;
   readonly most: number;
   readonly perDevice: number;

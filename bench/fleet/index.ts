@@ -18,7 +18,7 @@ export interface FleetRequest {
   readonly say: (sentence: string) => void;
 }
 
-/** Over which devices spread their reconnects: the default of a fleet. */
+/** The time over which devices spread their reconnects: the default of a fleet. */
 const windowSeconds = 60;
 const stages = ['--stage', '1%', '--stage', '10%', '--stage', '50%', '--soak', '0s'];
 const errors = ['--errors', '5'];
@@ -196,7 +196,7 @@ class FleetRun {
   }
 
   #content(id: 'good' | 'bad'): readonly string[] {
-    // Not --all: RabbitMQ gives no retained reports for wildcards.
+    // Not --all: RabbitMQ returns no retained reports for wildcards.
     return [
       '--devices-from',
       this.#names,

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const root = resolve(import.meta.dirname, '../..');
 
-/** What a program cost. */
+/** The cost of a program. */
 export interface Ran {
   readonly status: number;
   readonly out: string;
@@ -84,7 +84,7 @@ export class Programs {
   }
 }
 
-/** A program that may write what it cost to descriptor 3 at its end. */
+/** A program that may write its cost to descriptor 3 at its end. */
 export async function ran(program: string, args: readonly string[]): Promise<Ran> {
   const startedMs = performance.now();
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
@@ -124,7 +124,7 @@ export class Devices {
     process.once('exit', () => child.kill('SIGKILL'));
   }
 
-  /** Waits until its numbers, which come every five seconds, are as wanted. */
+  /** Waits until its numbers, which it prints every five seconds, satisfy a condition. */
   async until(isWanted: (line: SimLine) => boolean, timeoutMs: number): Promise<SimLine> {
     const deadlineMs = performance.now() + timeoutMs;
     for (;;) {

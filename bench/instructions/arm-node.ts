@@ -26,8 +26,8 @@ export interface RunOptions {
   /** Ends with this status; 0 when absent. */
   readonly status?: number;
   /**
-   * Takes the place of /etc for the program; /run and /var/lib are empty then, and what is written
-   * there vanishes.
+   * Replaces /etc for the program; /run and /var/lib are empty then, and writes to them are
+   * discarded.
    */
   readonly hidden?: string;
 }
@@ -56,7 +56,7 @@ export async function armNode(say: (sentence: string) => void): Promise<ArmNode>
   return { version: nodeVersion(root), count };
 }
 
-/** The packages are unpacked, not installed: nothing of them runs on the host. */
+/** The packages are unpacked, not installed: none of their code runs on the host. */
 async function tree(say: (sentence: string) => void): Promise<string> {
   const packages = ['nodejs', 'libc6', 'libstdc++6'];
   const directory = await cached(
@@ -76,7 +76,7 @@ async function tree(say: (sentence: string) => void): Promise<string> {
         root,
       ];
       await runTool('mmdebstrap', 'mmdebstrap', args);
-      // Debian's packages are in /usr; the loader is asked for in /lib.
+      // Debian's packages are in /usr; programs request the loader in /lib.
       if (!existsSync(join(root, 'lib'))) symlinkSync('usr/lib', join(root, 'lib'));
     },
   );
@@ -92,8 +92,8 @@ async function compiledPlugin(): Promise<string> {
   const source = join(import.meta.dirname, 'counting-plugin.c');
   const said = await runTool('qemu-user', 'qemu-aarch64', ['--version']);
   const major = Number(/version (\d+)\./.exec(said)?.[1]);
-  // Version 9.0 ended the support of interfaces before 2; what is used here is the same in all of
-  // them.
+  // Version 9.0 ended the support of interfaces before 2; the calls that are used here are the same
+  // in all of them.
   const pluginVersion = major >= 9 ? 2 : 1;
   const directory = await cached(
     'counting-plugin',

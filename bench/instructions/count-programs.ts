@@ -10,7 +10,7 @@ import type { StoredCounts } from './stored-counts.ts';
 import { unitCommand } from './unit-command.ts';
 
 const root = join(import.meta.dirname, '../..');
-/** Sizes of the images between which the cost of a megabyte is told. */
+/** Sizes of the images from which the cost of a megabyte is computed. */
 const megabytes = [4, 16] as const;
 
 /**
@@ -72,7 +72,7 @@ class Counter {
     this.#snapshot = ['--snapshot-blob', join(directory, 'units.blob')];
   }
 
-  /** The smallest of some counts: what disturbs a run adds to it. */
+  /** The minimum of some counts: disturbances of a run only add to it. */
   async #least(name: string, count: () => Promise<number>, runs = 2): Promise<number> {
     let least = Number.POSITIVE_INFINITY;
     for (let run = 0; run < runs; run++) least = Math.min(least, await count());

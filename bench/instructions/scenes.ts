@@ -14,10 +14,10 @@ import { bulkContents } from '../bulk-image.ts';
 /** An image on a web server, and the job to pull it. */
 export interface PullScene {
   readonly downloadBytes: number;
-  /** What the pull unit is told by its environment. */
+  /** The environment of the pull unit. */
   readonly environment: Readonly<Record<string, string>>;
   readonly job: string;
-  /** Makes the job's directory new. */
+  /** Re-creates the job's directory. */
   readonly prepare: () => void;
   /** @throws Error when the last run has not pulled the image */
   readonly check: () => void;

@@ -8,7 +8,7 @@ export interface UnitCommand {
   readonly environment: Readonly<Record<string, string>>;
 }
 
-/** Where the unit files lie, beside what they confine. */
+/** The unit files, which are beside the programs that they confine. */
 const units = join(import.meta.dirname, '../../src/device');
 
 /** Reads the unit file, so that what is counted is what a device runs. */

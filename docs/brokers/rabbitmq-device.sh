@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the account of a device of a fleet on RabbitMQ, or sets its rules anew. The password comes from standard input:
+# Creates the account of a device of a fleet on RabbitMQ, or updates its rules. It reads the password from standard input:
 #   rabbitmq-device.sh harbour crane-7 < password
 # RabbitMQ calls the topic v1/harbour/d/crane-7/live the routing key v1.harbour.d.crane-7.live. Rules are regular expressions.
 set -eu

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the account of an operator of a fleet on RabbitMQ, or sets its rules anew. The password comes from standard input:
+# Creates the account of an operator of a fleet on RabbitMQ, or updates its rules. It reads the password from standard input:
 #   rabbitmq-operator.sh harbour operator < password
 # A subscription with `+` has `*` in its routing key.
 set -eu

@@ -3,9 +3,9 @@
 //
 //   with-pod-stopped.mjs web tar -C /var/lib/wherry/volumes/web -cf /mnt/stick/web.tar .
 //
-// It asks wherry over the local API (docs/local-api.yaml), as any scheduler on a device can. A lock
-// keeps new versions from being activated meanwhile. The pod is started again in every case, and
-// the exit status is that of the program, or 1 when the pod does not come back.
+// It uses the local API (docs/local-api.yaml), as any scheduler on a device can. A lock keeps new
+// versions from being activated meanwhile. The pod is restarted in every case. The exit status is
+// that of the program, or 1 if the pod does not become healthy again.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { request } from 'node:http';
@@ -16,7 +16,7 @@ const lock = 'with-pod-stopped';
 const lockSeconds = 3600;
 const comesBackWithinMs = 60_000;
 
-/** One request. Throws what wherry refuses, with its code. */
+/** Sends one request. A refusal is thrown as an error with its code. */
 async function ask(method, path, body) {
   const text = body === undefined ? '' : JSON.stringify(body);
   const outgoing = request({
@@ -33,7 +33,7 @@ async function ask(method, path, body) {
   throw Object.assign(new Error(value.error.message), { code: value.error.code });
 }
 
-/** Whether all apps of a pod run, and no probe of them fails or has not passed yet. */
+/** Whether all apps of a pod run and every probe passes. */
 function isUp({ apps }) {
   return apps.every(
     ({ activeState, probe }) => activeState === 'active' && (probe?.state ?? 'passing') === 'passing',

@@ -29,7 +29,7 @@ export const pagePort = 8080;
 const appcArch = { amd64: 'amd64', arm64: 'aarch64', armhf: 'armv7l' } as const;
 
 /**
- * What an operator has: a fleet with keys, a broker, an image server, images; all on this machine.
+ * The operator's side: a fleet with keys, a broker, an image server, images; all on this machine.
  */
 export class HostSide {
   readonly fleet: FleetDirectory;
@@ -168,7 +168,7 @@ export class HostSide {
   }
 
   async close(): Promise<void> {
-    for (const close of this.closers) await close().catch(() => undefined); // what is gone already is closed
+    for (const close of this.closers) await close().catch(() => undefined); // it may be closed already
   }
 }
 

@@ -15,7 +15,7 @@ interface PromptCommand {
   readonly run: (parts: PromptParts) => Promise<void>;
 }
 
-/** What a visitor may try while the board runs. */
+/** The commands that a user may try while the board runs. */
 const commands: Readonly<Record<string, PromptCommand>> = {
   status: {
     help: 'what the device reports',
@@ -110,7 +110,7 @@ type Report = NonNullable<ReturnType<HostSide['link']['view']>['report']>;
 /** The report in a few lines. */
 export function describeReport(report: Report): string {
   const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
-  /** What the kernel does not count, the device does not report. */
+  /** The device does not report what the kernel does not count. */
   const memory = ({ memoryBytes, memoryMaxBytes }: Report['pods'][number]['apps'][number]): string =>
     memoryBytes === undefined
       ? 'memory not counted'

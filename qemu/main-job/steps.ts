@@ -1,4 +1,4 @@
-/** Tells a person what is going on, on standard error, and remembers how long each step took. */
+/** Prints progress on standard error, and records how long each step took. */
 export class Steps {
   readonly seconds: Record<string, number> = {};
   private readonly stream: NodeJS.WriteStream;
@@ -11,7 +11,7 @@ export class Steps {
   }
 
   /**
-   * Runs one step. `work` may tell what it is doing; on a terminal such words replace one another.
+   * Runs one step. `work` may print what it is doing; on a terminal these lines replace each other.
    */
   async step<T>(
     name: string,

@@ -4,7 +4,13 @@ import { join } from 'node:path';
 import { lacksOf, type Ability, type Lacks } from '../abilities.ts';
 import { BoardCommands } from '../board-commands.ts';
 import type { NativeConfig } from '../board-config.ts';
-import type { Board, BootOptions, RunOptions, RunResult } from '../board-types.ts';
+import {
+  type Board,
+  type BootOptions,
+  type RunOptions,
+  type RunResult,
+  usualTimeoutMs,
+} from '../board-types.ts';
 import { freePort } from '../free-port.ts';
 import { makeRunDir } from '../run-dir.ts';
 import { Commands } from './commands.ts';
@@ -43,7 +49,7 @@ export class NativeBoard extends BoardCommands implements Board {
   }
 
   override async run(script: string, options: RunOptions = {}): Promise<RunResult> {
-    const seconds = String(Math.ceil((options.timeoutMs ?? 60_000) / 1000));
+    const seconds = String(Math.ceil((options.timeoutMs ?? usualTimeoutMs) / 1000));
     const argv = ['timeout', '-k', '5', seconds, '/bin/bash', '-c', script];
     const { status, stdout, stderr } = await this.#on.run(argv, options);
     return { status, stdout: stdout.toString(), stderr: stderr.toString() };
@@ -198,4 +204,4 @@ export class NativeBoard extends BoardCommands implements Board {
   }
 }
 
-const bootTimeoutMs = 60_000;
+const bootTimeoutMs = 180_000;

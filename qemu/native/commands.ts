@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { ChannelError } from '../guest-channel.ts';
 import type { BoardGroup } from './control-group.ts';
 
-/** What a command on a board knows of its surroundings, the same on every board. */
+/** The environment of a command on a board, the same on every board. */
 const environment = [
   ...['HOME=/root', 'LANG=C.UTF-8', 'LC_ALL=C', 'TERM=dumb'],
   'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
@@ -47,7 +47,7 @@ export class Commands {
     // Files, because a process that the command leaves behind would keep a pipe open.
     const [out, err] = [openSync(`${base}.out`, 'w'), openSync(`${base}.err`, 'w')];
     try {
-      // Ends with the nsenter above it, which ends when the caller gives up.
+      // Ends with the nsenter above it, which ends when the caller times out.
       const bound = ['setpriv', '--pdeathsig', 'KILL', '--', ...argv];
       const status = await this.#start(
         ['env', '-i', '-C', '/root', ...environment, ...bound],

@@ -8,7 +8,7 @@ import { BoardNetwork, card } from './network.ts';
 
 /**
  * The directories of a board. The root is an overlay; `/var` is a plain directory, since an app's
- * overlay and EROFS files cannot lie on an overlay.
+ * overlay and EROFS files cannot be on an overlay.
  */
 export type BoardRoot = {
   /** Lower layers of the root, the topmost first. */
@@ -20,8 +20,8 @@ export type BoardRoot = {
 };
 
 /**
- * What runs in namespaces of its own before the board does: it puts the root together and waits
- * until the network is there. nspawn keeps state in /run and /tmp, so these are private too.
+ * A script that runs in namespaces of its own before the board: it assembles the root and waits for
+ * the network. nspawn keeps state in /run and /tmp, so these are private too.
  */
 const prepare = `
 set -eu
@@ -47,14 +47,14 @@ const nspawn = [
   ...['systemd-nspawn', '--directory=/run/board', '--boot'],
   ...['--settings=no', '--register=no', '--keep-unit', '--console=pipe'],
   ...['--resolv-conf=off', '--timezone=off', '--link-journal=no'],
-  // A device's systemd may do everything; crun needs calls that nspawn denies by default.
+  // A device's systemd is not confined; crun needs calls that nspawn denies by default.
   ...['--capability=all', '--system-call-filter=bpf add_key keyctl request_key mount @keyring'],
 ];
 
 /** One boot of a native board: from its first process to its last. */
 export class Container {
   readonly network: BoardNetwork;
-  /** The board's PID 1, as this machine counts. */
+  /** The board's PID 1, as a process ID of this machine. */
   readonly leader: number;
   readonly #nspawn: Helper;
   readonly #runDir: string;
@@ -122,7 +122,7 @@ export class Container {
   }
 }
 
-/** What nspawn itself says of its end goes to the console, which is the board's while it runs. */
+/** nspawn's own messages at its end go to the console, which is the board's while it runs. */
 function complaintOf(nspawn: Helper, runDir: string): string {
   const last = consoleText(runDir).trimEnd().split('\n').at(-1)?.trim() ?? '';
   if (last === '' || !nspawn.complaint.endsWith('did not say why')) return nspawn.complaint;
@@ -143,7 +143,7 @@ async function leaderOf(nspawn: Helper, runDir: string): Promise<number> {
   let leader: number | undefined;
   await poll(
     "the board's first process",
-    30_000,
+    120_000,
     () => {
       if (!nspawn.running) throw new Error(complaintOf(nspawn, runDir));
       leader = readdirSync('/proc')

@@ -37,7 +37,7 @@ export function hostHasSystemd(): boolean {
 export type BoardGroup = {
   /** Absolute path of the group's directory. */
   readonly path: string;
-  /** What to put before a command that shall start in the group. */
+  /** The command prefix that starts a command in the group. */
   readonly prefix: readonly string[];
 };
 
@@ -45,8 +45,8 @@ const namePattern = /^wherry-board\.(\d+)\.\d+(\.scope)?$/;
 let count = 0;
 
 /**
- * The control group for a board that starts. Under systemd a scope with delegation is made by the
- * command that starts in it; otherwise the group is made here, at the top of the hierarchy.
+ * The control group for a board that starts. Under systemd the command that starts in it makes a
+ * scope with delegation; otherwise the group is made here, at the top of the hierarchy.
  */
 export function makeGroup(): BoardGroup {
   const top = hierarchy();
@@ -65,13 +65,13 @@ export function makeGroup(): BoardGroup {
 }
 
 /**
- * Makes the group empty and new, for the next boot: Linux counts how often a group was killed, and
+ * Re-creates the group for the next boot: Linux counts how often a group was killed, and
  * 6.18 kills a process that is cloned into a group with another count than its parent's.
  */
 export async function renewGroup({ path }: BoardGroup): Promise<void> {
   await poll(
     'the last processes of the board to end',
-    30_000,
+    120_000,
     () => {
       const processes =
         existsSync(path) && /^populated 1$/m.test(readFileSync(join(path, 'cgroup.events'), 'utf8'));
@@ -92,7 +92,7 @@ export function availableControllers(): readonly string[] {
     enableControllers(top);
     return list(join(top, 'cgroup.subtree_control'));
   } catch {
-    // What is missing is said when a board starts.
+    // The start of a board reports what is missing.
     return [];
   }
 }
@@ -106,7 +106,9 @@ export function killGroup({ path }: BoardGroup): void {
   }
 }
 
-/** A container may not enable what its own group has processes for; then the board goes without. */
+/**
+ * A container cannot enable controllers while its own group has processes; the board has none then.
+ */
 function enableControllers(top: string): void {
   for (const name of list(join(top, 'cgroup.controllers')).filter((one) => wanted.includes(one))) {
     try {

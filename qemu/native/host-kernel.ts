@@ -1,9 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import {
   closeSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statfsSync,
@@ -15,7 +17,7 @@ import { cacheRoot } from '../../cross/index.ts';
 import { checkPrograms, PreconditionError } from '../preconditions.ts';
 
 /**
- * `f_type` of file systems that cannot carry the upper layer of an overlay, or are emptied at boot
+ * `f_type` of file systems that cannot hold the upper layer of an overlay, or are emptied at boot
  * (magic.h).
  */
 const unusable: Readonly<Record<number, string>> = { 0x794c7630: 'an overlay', 0x858458f6: 'ramfs' };
@@ -33,7 +35,7 @@ const programs = [
 
 /**
  * Checks all that a native board needs of this machine.
- * @throws PreconditionError, one sentence that says what to do
+ * @throws PreconditionError, one sentence with the remedy
  */
 export function checkHost(): void {
   const instead = 'or choose an emulated board, e.g. virt-armv8';
@@ -91,7 +93,7 @@ function checkCache(): void {
   );
 }
 
-/** Whether this ARMv8 machine runs 32-bit programs, as `wherry-arm32.service` asks on a device. */
+/** Whether this ARMv8 machine runs 32-bit programs, by the query of `wherry-arm32.service`. */
 export function runs32Bit(): boolean {
   try {
     return execFileSync('setarch', ['linux32', 'uname', '-m'], { encoding: 'utf8' }).trim() !== 'aarch64';
@@ -100,15 +102,27 @@ export function runs32Bit(): boolean {
   }
 }
 
-/** Whether this machine has loop devices that may be opened, and ext4. */
-export function loopsOfHost(): boolean {
+/** Why a board has no loop devices of this machine; undefined when it has some, and ext4. */
+export function lacksLoops(): string | undefined {
   try {
     // The first use loads the driver.
     for (const path of ['/dev/loop-control', '/dev/loop0']) closeSync(openSync(path, 'r'));
-    return readFileSync('/proc/filesystems', 'utf8').split(/\s+/).includes('ext4');
+    if (readFileSync('/proc/filesystems', 'utf8').split(/\s+/).includes('ext4')) return allLoopsTaken();
   } catch {
-    return false;
+    // As without ext4.
   }
+  return 'this machine gives it no loop devices';
+}
+
+/**
+ * The kernel takes the first number that is free on this machine. A board has no node for one that
+ * is too high, and its mounts would fail.
+ */
+export function allLoopsTaken(devices = '/sys/block'): string | undefined {
+  const taken = readdirSync(devices).filter((name) => existsSync(`${devices}/${name}/loop/backing_file`));
+  return taken.length + sparedLoops <= loops
+    ? undefined
+    : `this machine has ${taken.length} loop devices in use, and a board can use the first ${loops}; losetup -a lists them`;
 }
 
 /** Whether processes of this machine may have CAP_SYS_RESOURCE, number 24 (capabilities(7)). */
@@ -117,10 +131,14 @@ export function mayResize(): boolean {
   return ((BigInt(`0x${set}`) >> 24n) & 1n) === 1n;
 }
 
+const loops = 32;
+/** For a board that starts. */
+const sparedLoops = 4;
+
 /** Device nodes by which a board mounts files: path on the board, type and numbers (mknod(1)). */
 export const loopNodes: readonly (readonly [path: string, ...numbers: string[]])[] = [
   ['/dev/loop-control', 'c', '10', '237'],
-  ...Array.from({ length: 32 }, (_, at) => [`/dev/loop${at}`, 'b', '7', String(at)] as const),
+  ...Array.from({ length: loops }, (_, at) => [`/dev/loop${at}`, 'b', '7', String(at)] as const),
 ];
 
 /** Whether the cache's file system, on which native boards keep their files, has fs-verity. */

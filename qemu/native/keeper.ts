@@ -2,8 +2,8 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import type { BoardGroup } from './control-group.ts';
 
 /**
- * Waits for the end of its input, then ends what is left of the board and removes its group and its
- * files.
+ * Waits for the end of its input, then kills the remaining processes of the board and removes its
+ * group and its files.
  */
 const script = `
 cat >/dev/null
@@ -14,7 +14,7 @@ rm -rf "$2"
 `;
 
 /**
- * A process that outlives this one, however it ends, and cleans up after a board. Mounts and
+ * A process that outlives this one, however this one ends, and cleans up after a board. Mounts and
  * network need no cleaning: they are in namespaces that end with the board's processes.
  */
 export class Keeper {
@@ -30,10 +30,10 @@ export class Keeper {
     this.#ended = new Promise((done) => {
       this.#child.once('exit', () => done()).once('error', () => done());
     });
-    this.#child.stdin?.on('error', () => undefined); // it was killed: the next board removes what is left
+    this.#child.stdin?.on('error', () => undefined); // it was killed: the next board cleans up
   }
 
-  /** Has everything removed, and waits for it. */
+  /** Starts the clean-up and waits for it. */
   async release(): Promise<void> {
     this.#child.stdin?.end();
     await this.#ended;

@@ -10,8 +10,8 @@ export const card = 'eth0';
 
 /**
  * The network of one boot: slirp4netns, which is QEMU's user network as a program. The host's
- * 127.0.0.1 is 10.0.2.2 from the board, and nothing of it reaches another board or the machine's
- * own network configuration.
+ * 127.0.0.1 is 10.0.2.2 from the board. It affects neither other boards nor the machine's own
+ * network configuration.
  */
 export class BoardNetwork {
   readonly #slirp: Helper;

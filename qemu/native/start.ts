@@ -34,7 +34,7 @@ async function install(
   const board = await booted(config, tree, async (fresh) => {
     for (const [name, bytes] of files) await fresh.copyIn(bytes, `/run/install/${name}`);
     await fresh.check('dpkg -i /run/install/*.deb', { timeoutMs: 280_000 });
-    // What the packages started in the background belongs to the tree.
+    // The results of services that the packages started belong to the tree.
     await fresh.waitFor('systemctl list-jobs --no-legend', ({ stdout }) => stdout.trim() === '');
     await fresh.shutDownInto(dir);
   });
@@ -42,8 +42,7 @@ async function install(
 }
 
 /**
- * A board that has booted, and that `use` was done with. If that fails, nothing of the board is
- * left.
+ * Boots a board and runs `use` with it. If that fails, nothing of the board is left.
  */
 async function booted(
   config: NativeConfig,

@@ -10,8 +10,7 @@ import { checkDiskSpace } from '../preconditions.ts';
 import { makeRootTree } from '../root-tree.ts';
 
 /**
- * What native boards start from: read-only layers of the root, and the `/var` that each gets a copy
- * of.
+ * The base of native boards: read-only layers of the root, and a `/var` that is copied for each.
  */
 export type NativeTree = {
   readonly key: string;
@@ -64,7 +63,7 @@ export async function installedTree(
   return { key, lower: [join(dir, 'upper'), ...base.lower], var: join(dir, 'var') };
 }
 
-/** Copies a directory with everything that files have besides their content. */
+/** Copies a directory with all attributes of its files. */
 export function copyTree(from: string, to: string): void {
   execFileSync('cp', ['-a', '--reflink=auto', from, to], { stdio: ['ignore', 'ignore', 'inherit'] });
 }

@@ -29,7 +29,6 @@ describe.each(oneBoard)('a volume on a disk of %s that may be absent', (boardNam
       plugged
         ? `touch ${disk} && systemctl start '${mountUnit}'`
         : `systemctl stop '${mountUnit}' && rm ${disk}`,
-      { timeoutMs: 120_000 },
     );
 
   beforeAll(async () => {

@@ -350,7 +350,7 @@ describe.each(oneBoard)('an app on %s', (boardName) => {
   });
 
   it('[A12.3] has a post-stop handler in the same environment, with the same powers', async () => {
-    await scene.board.check('wherry pod stop pair', { timeoutMs: 120_000 });
+    await scene.board.check('wherry pod stop pair');
     facts.set('post-stop', await factsOf(scene, 'pair', 'root', 'post-stop'));
     for (const fact of ['environment', 'powers', 'cwd', 'score', 'descriptors']) {
       expect(said('post-stop', fact), fact).toEqual(said('root', fact));

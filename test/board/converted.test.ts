@@ -119,7 +119,6 @@ describe.each(oneBoard)('images of OCI on %s', (boardName) => {
       const { stdout } = await scene.board.waitFor(
         'curl -sf http://127.0.0.1:8080/',
         ({ status }) => status === 0,
-        120_000,
       );
       expect(stdout).toContain(says);
     },

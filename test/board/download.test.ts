@@ -121,7 +121,7 @@ describe.each(oneBoard)('a download with credentials through a proxy on %s', (bo
     expect(await scene.deploy(desired())).toMatchObject({ outcome: 'committed' });
     expect(seen).toBe('1\n1\n1\n1\n1\nnowhere\n');
     const after = await scene.board.check(
-      `journalctl -o export >/run/journal; grep -ac wherry-pull /run/journal; grep -aFc ${anySecret} /run/journal; grep -raFl ${anySecret} /var/lib/wherry /run/wherry /run/credentials || echo nowhere`,
+      `journalctl --sync; journalctl -o export >/run/journal; grep -ac wherry-pull /run/journal; grep -aFc ${anySecret} /run/journal; grep -raFl ${anySecret} /var/lib/wherry /run/wherry /run/credentials || echo nowhere`,
     );
     expect(after).toMatch(/^[1-9]\d*\n0\nnowhere\n$/);
     expect(JSON.stringify([scene.events, scene.reports])).not.toMatch(new RegExp(secrets.join('|')));

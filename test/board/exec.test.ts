@@ -90,7 +90,7 @@ describe.each(oneBoard)('a program that is run in an app on %s', (boardName) => 
     expect((await scene.board.check(`cat '${procs}'`)).trim()).toBe(main);
     const started = scene.board.run(`wherry exec confined-pod user -- ${busybox} sleep 4321 </dev/null`);
     const find = `for pid in $(cat '${procs}'); do grep -qa 4321 /proc/$pid/cmdline && echo $pid; done`;
-    const { stdout } = await scene.board.waitFor(find, ({ stdout: found }) => found.trim() !== '', 60_000);
+    const { stdout } = await scene.board.waitFor(find, ({ stdout: found }) => found.trim() !== '');
     const pid = stdout.trim();
     const facts = (of: string) =>
       scene.board.check(`
@@ -123,7 +123,6 @@ describe.each(oneBoard)('a program that is run in an app on %s', (boardName) => 
       `mkfifo /tmp/up
        wherry exec confined-pod root -- ${busybox} sh -c 'trap "echo caught; exit 9" TERM; echo up; while :; do ${busybox} sleep 0.1; done' </dev/null >/tmp/up & executed=$!
        exec 4</tmp/up; read -r line <&4; kill -TERM $executed; cat <&4; wait $executed; echo "$line $?"`,
-      { timeoutMs: 60_000 },
     );
     expect(stdout).toBe('caught\nup 9\n');
   });
@@ -144,7 +143,6 @@ describe.each(oneBoard)('a program that is run in an app on %s', (boardName) => 
     const onTerminal = (flags: string, command: string) =>
       scene.board.run(
         `systemd-run --quiet --collect --wait --pty --setenv=TERM=vt220 wherry exec ${flags} confined-pod user -- ${command} </dev/null >/tmp/said 2>&1; status=$?; cat /tmp/said; exit $status`,
-        { timeoutMs: 60_000 },
       );
     const inside = await onTerminal(
       '',
@@ -174,7 +172,6 @@ describe.each(oneBoard)('a program that is run in an app on %s', (boardName) => 
     await scene.board.waitFor(
       `grep -lqa 4321 $(sed 's|.*|/proc/&/cmdline|' '/sys/fs/cgroup${group}/cgroup.procs')`,
       ({ status }) => status === 0,
-      60_000,
     );
     await scene.board.check(`systemctl stop '${unit}'`);
     expect((await started).status).toBe(137);
@@ -194,24 +191,21 @@ describe.each(oneBoard)('a program that is run in an app on %s', (boardName) => 
     const pids = async () => [await show('root', 'MainPID'), await show('user', 'MainPID')];
     expect(await states()).toEqual(['active', 'active']);
     const before = await pids();
-    await scene.board.check('wherry pod restart confined-pod', { timeoutMs: 120_000 });
+    await scene.board.check('wherry pod restart confined-pod');
     for (const [index, pid] of (await pids()).entries()) expect(pid).not.toBe(before[index]);
     const count = scene.reports.length;
-    await scene.board.check('wherry pod stop confined-pod', { timeoutMs: 120_000 });
+    await scene.board.check('wherry pod stop confined-pod');
     for (const state of await states()) expect(state).toMatch(/^(inactive|failed)$/);
     expect((await exec('user', 'true')).stderr).toContain('apps that run: none');
     // Its report is sent after a look at the pods: it saw the stop and did not act against it.
     await scene.report(({ pods }) => scene.reports.length > count && pods.some(({ healthy }) => !healthy));
     for (const state of await states()) expect(state).toMatch(/^(inactive|failed)$/);
-    await scene.board.check('wherry pod start confined-pod', { timeoutMs: 120_000 });
+    await scene.board.check('wherry pod start confined-pod');
     expect(await states()).toEqual(['active', 'active']);
-    await scene.board.check('wherry pod stop confined-pod; systemctl restart wherryd', {
-      timeoutMs: 120_000,
-    });
+    await scene.board.check('wherry pod stop confined-pod; systemctl restart wherryd');
     await scene.board.waitFor(
       'wherry pod list',
       ({ stdout }) => stdout.split('\n').filter((line) => line.includes(' active (running)')).length === 2,
-      60_000,
     );
     expect(await scene.board.run('wherry pod stop elsewhere')).toMatchObject({
       status: 64,

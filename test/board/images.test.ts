@@ -62,6 +62,7 @@ describe.each(boardsFor('32-bit', 'controllers'))('images on %s', (boardName) =>
   ];
   const image = (name: string, options: Parameters<Scene['image']>[2]) =>
     scene.image('busybox', exec, { name: `example.com/${name}`, ...options });
+  const allHealthy = ({ pods }: DeviceReport) => pods.length === 3 && pods.every(({ healthy }) => healthy);
   const capability = (latest: DeviceReport) =>
     latest.capabilities.find(({ name }) => name === `arch-${other}`);
 
@@ -74,18 +75,19 @@ describe.each(boardsFor('32-bit', 'controllers'))('images on %s', (boardName) =>
         { name: 'xz', image: await image('xz', { compressor: ['xz', '-7'], arch: other }) },
       ];
       expect(await scene.deploy(scene.desired(pods))).toMatchObject({ outcome: 'committed' });
-      const report = await scene.report((latest) => latest.pods.length === pods.length);
-      expect(report.pods.map(({ name, healthy }) => [name, healthy])).toEqual(
-        pods.map(({ name }) => [name, true]),
-      );
+      const report = await scene.report(allHealthy);
+      expect(report.pods.map(({ name }) => name)).toEqual(pods.map(({ name }) => name));
       expect(capability(report)).toMatchObject({ available: true });
       // It sees a machine of 32 bits, is a program of 32 bits (the class of its ELF header is 1),
       // and meets the filter.
       const pid = report.pods[2]?.apps[0]?.pid ?? 0;
-      const seen = await scene.board.check(`journalctl --sync
+      const { stdout: seen } = await scene.board.waitFor(
+        `journalctl --sync
         journalctl -b -q -o cat WHERRY_POD=xz _TRANSPORT=stdout
         od -An -tu1 -j4 -N1 /proc/${pid}/root/usr/bin/busybox
-        grep ^Seccomp: /proc/${pid}/status`);
+        grep ^Seccomp: /proc/${pid}/status`,
+        ({ stdout }) => stdout.includes('unshare'),
+      );
       const [machine, denied, ...rest] = seen.split('\n').map((line) => line.trim());
       expect(machine).toBe(arch === 'arm64' ? 'armv8l' : 'armv7l');
       expect(denied).toMatch(/unshare.*Operation not permitted/);
@@ -99,8 +101,7 @@ describe.each(boardsFor('32-bit', 'controllers'))('images on %s', (boardName) =>
         { name: 'xz', image: await image('xz', { compressor: ['xz', '-7'] }) },
       ];
       expect(await scene.deploy(scene.desired(pods))).toMatchObject({ outcome: 'committed' });
-      const report = await scene.report((latest) => latest.pods.length === pods.length);
-      expect(report.pods.every(({ healthy }) => healthy)).toBe(true);
+      await scene.report(allHealthy);
     });
 
     itOn(boardName, 'arm')(`labelled ${other} are refused, and the report says why [C33]`, async () => {

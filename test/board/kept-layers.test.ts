@@ -66,7 +66,7 @@ describe.each(oneBoard)('an OCI image whose layers are kept on %s', (boardName) 
     expect(event).toMatchObject({ outcome: 'committed' });
     const get = 'curl -sf http://127.0.0.1:8080';
     const pages = `${get}/newest && ${get}/2 && ${get}/${layers}`;
-    const { stdout } = await scene.board.waitFor(pages, ({ status }) => status === 0, 120_000);
+    const { stdout } = await scene.board.waitFor(pages, ({ status }) => status === 0);
     expect(stdout).toBe(`of layer ${layers}\nof layer 2\nof layer ${layers}\n`);
     expect((await scene.board.check('ls /run/wherry/images')).trim().split('\n')).toHaveLength(images);
   }, 1_800_000);

@@ -140,8 +140,12 @@ describe.each(oneBoard)('a volume of a pod on %s', (boardName) => {
       expect(await listed()).toContainEqual({
         ...{ pod: 'web', volume: 'store', inUse: false, limitBytes: expect.any(Number) as number },
       });
+      // A native board sees the loop devices of the whole machine, so its own is known by its inode.
+      const store = '/var/lib/wherry/volumes/web/store.ext4';
+      const inode = (await scene.board.check(`stat -c '%Hd:%Ld %i' ${store}`)).trim();
       expect(await scene.board.run('wherry volume rm web store')).toMatchObject({ status: 0 });
-      const left = 'ls /run/wherry/volumes; losetup -n -O BACK-FILE | grep /volumes/web/';
+      const devices = `losetup -n -O BACK-MAJ:MIN,BACK-INO | awk '{ print $1, $2 }'`;
+      const left = `ls /run/wherry/volumes; ${devices} | grep -xF '${inode}'`;
       expect(await scene.board.run(left)).toMatchObject({ stdout: 'other\n' });
     }
     expect(await listed()).toEqual([

@@ -88,7 +88,7 @@ describe.each(oneBoard)('an image with dependencies on %s', (boardName) => {
   });
 
   it('keeps the objects of its layers at a collection, and loses their mounts with its deployment', async () => {
-    await scene.board.check('wherry gc', { timeoutMs: 120_000 });
+    await scene.board.check('wherry gc');
     expect((await scene.board.check('ls /var/lib/wherry/images')).trim().split('\n')).toHaveLength(3);
     expect(await scene.deploy(scene.desired([]))).toMatchObject({ outcome: 'committed' });
     expect(

@@ -44,7 +44,7 @@ describe.each(oneBoard)('a tree that a board follows live, on %s', (name) => {
     const before = said.length;
     writeFileSync(join(root, path), text.replace(from, to));
     const lines = () => said.slice(before).join('\n');
-    await vi.waitFor(() => expect(lines()).toMatch(line), { timeout: 120_000, interval: 100 });
+    await vi.waitFor(() => expect(lines()).toMatch(line), { timeout: 180_000, interval: 100 });
   };
   const program = 'src/device/agent/wherryd.ts';
 

@@ -53,11 +53,13 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     );
     const image = await scene.image('busybox', [
       ...[busybox, 'sh', '-c'],
-      'trap "exit 0" TERM; echo begins; sleep 1000000 & wait',
+      'trap "while test -e /held; do sleep 0.1; done; exit 0" TERM; echo begins; sleep 1000000 & wait',
     ]);
     const annotations = [
       { name: 'wherry/probe-exec', value: `["${busybox}", "true"]` },
       { name: 'wherry/probe-interval', value: '1' },
+      // A test holds it for longer than wherryd takes to start.
+      { name: 'wherry/stop-timeout', value: '80' },
     ];
     const manifest = { annotations: [{ name: 'wherry/network', value: 'bridge' }] };
     desired = scene.desired([{ name: 'web', image, app: { annotations }, manifest }]);
@@ -71,7 +73,7 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     for (const user of ['root', 'anna']) {
       // wherryd writes its record beside the report.
       await expect
-        .poll(() => get('status', user), { timeout: 30_000, interval: 200 })
+        .poll(() => get('status', user))
         .toMatchObject({
           status: 200,
           body: {
@@ -123,7 +125,7 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     const latest = await scene.report(({ pods }) => pods[0]?.apps[0]?.probe?.state === 'passing');
     // wherryd writes its record beside the report.
     await expect
-      .poll(async () => (await get('pods/web')).body, { timeout: 30_000, interval: 200 })
+      .poll(async () => (await get('pods/web')).body)
       .toMatchObject({
         ...{ pod: 'web', uuid: latest.pods[0]?.uuid },
         network: { name: 'bridge', addresses: [expect.stringMatching(/^10\.173\./)] },
@@ -151,11 +153,7 @@ describe.each(oneBoard)('the local API on %s', (name) => {
       `${logsOf('follow=true&lines=1')} >/tmp/followed & echo $! >/tmp/pid; wait`,
     );
     const lines = (count: number) =>
-      scene.board.waitFor(
-        'cat /tmp/followed',
-        ({ stdout }) => stdout.trim().split('\n').filter(Boolean).length === count,
-        60_000,
-      );
+      scene.board.waitFor('cat /tmp/followed', ({ stdout }) => stdout.split('\n').length === count + 1);
     await lines(1);
     await ask('POST', 'pods/web/restart');
     for (const line of (await lines(2)).stdout.trim().split('\n')) {
@@ -167,7 +165,7 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     expect(await scene.board.check(followers)).not.toBe('none\n');
     await scene.board.check('kill $(cat /tmp/pid)');
     await following;
-    await scene.board.waitFor(followers, ({ stdout }) => stdout === 'none\n', 60_000);
+    await scene.board.waitFor(followers, ({ stdout }) => stdout === 'none\n');
     expect(await get('pods/web/logs?follow=true&since=yesteryear')).toMatchObject({
       status: 400,
       body: { error: { code: 'input-invalid' } },
@@ -179,7 +177,6 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     const args = words.map((word) => `--url-query 'arg=${word}'`).join(' ');
     const { stdout } = await scene.board.run(
       `setpriv --reuid=${user} --regid=${user} --init-groups curl -sS --max-time 90 -T - -X POST ${args} --unix-socket ${socket} http://device/v1/pods/web/apps/main/exec ${input}`,
-      { timeoutMs: 120_000 },
     );
     const lines = stdout
       .trim()
@@ -235,7 +232,6 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     const found = await scene.board.waitFor(
       `pgrep -f '^${busybox} sleep 4321'`,
       ({ status }) => status === 0,
-      60_000,
     );
     const inside = found.stdout.trim();
     expect(await namespaces(inside)).toBe(await namespaces(pid));
@@ -246,7 +242,7 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     // It ends with the app.
     await ask('POST', 'pods/web/restart');
     expect((await running).end).toEqual({ exit: 137 });
-    await scene.board.waitFor(left, ({ stdout: rest }) => rest === '', 60_000);
+    await scene.board.waitFor(left, ({ stdout: rest }) => rest === '');
   });
 
   it('[C217] kills the program and what it started when the client goes', async () => {
@@ -255,19 +251,19 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     const client = scene.board.run(
       `curl -sSN -X POST -G --url-query 'arg=${busybox}' --url-query arg=sh --url-query arg=-c --url-query 'arg=${script}' --unix-socket ${socket} http://device/v1/pods/web/apps/main/exec >/dev/null & echo $! >/tmp/pid; wait`,
     );
-    await scene.board.waitFor(begun, ({ stdout }) => Number(stdout) >= 2, 60_000);
+    await scene.board.waitFor(begun, ({ stdout }) => Number(stdout) >= 2);
     await scene.board.check('kill -KILL $(cat /tmp/pid)');
     await client;
-    await scene.board.waitFor(left, ({ stdout }) => stdout === '', 60_000);
+    await scene.board.waitFor(left, ({ stdout }) => stdout === '');
     expect((await get('pods')).body).toMatchObject([{ activeState: 'active' }]);
   });
 
   it('[C217] leaves nothing of a program when the service dies', async () => {
     const client = sh(`exec ${busybox} sleep 4321`).catch((error: unknown) => error);
-    await scene.board.waitFor(`pgrep -f '^${busybox} sleep 4321'`, ({ status }) => status === 0, 60_000);
+    await scene.board.waitFor(`pgrep -f '^${busybox} sleep 4321'`, ({ status }) => status === 0);
     await scene.board.check('systemctl kill -s KILL wherry-api.service');
     await client;
-    await scene.board.waitFor(left, ({ stdout }) => stdout === '', 60_000);
+    await scene.board.waitFor(left, ({ stdout }) => stdout === '');
   });
 
   it.each([
@@ -330,11 +326,7 @@ describe.each(oneBoard)('the local API on %s', (name) => {
       body: { garbage: [{ path: expect.stringContaining('0123abcd') as string }] },
     });
     expect(await ask('POST', 'garbage/collect')).toEqual({ status: 200, body: { asked: pid } });
-    await scene.board.waitFor(
-      'ls /var/lib/wherry/pods',
-      ({ stdout }) => !stdout.includes('0123abcd'),
-      60_000,
-    );
+    await scene.board.waitFor('ls /var/lib/wherry/pods', ({ stdout }) => !stdout.includes('0123abcd'));
   });
 
   it('drives a device in the example of the docs', async () => {
@@ -355,6 +347,32 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     expect((await get('locks')).body).toEqual([]);
   });
 
+  it('[C246] stops a pod that a start of wherryd starts meanwhile', async () => {
+    const hold = async (word: string) => {
+      const root = `/proc/${String(await pidOf())}/root`;
+      await scene.board.check(`${word} ${root}/held`);
+    };
+    const unit = (
+      await scene.board.check("ls /etc/systemd/system | grep '^wherry-pod-web.*service$'")
+    ).trim();
+    const state = `systemctl show -P ActiveState '${unit}'`;
+    await hold('touch');
+    const stop = scene.board.run('wherry pod stop web');
+    await scene.board.waitFor(state, ({ stdout }) => stdout === 'deactivating\n', 60_000);
+    await scene.board.check('systemctl restart --no-block wherryd');
+    // wherryd has its start in place of the stop.
+    await scene.board.waitFor(
+      `systemctl list-jobs --plain --no-legend | grep -F '${unit}' | awk '{print $3}'`,
+      ({ stdout }) => stdout === 'start\n',
+      60_000,
+    );
+    await hold('rm');
+    expect(await stop).toMatchObject({ status: 0 });
+    await scene.board.check('systemctl is-active wherryd');
+    expect(await scene.board.run(state)).toMatchObject({ stdout: 'inactive\n' });
+    await ask('POST', 'pods/web/start');
+  });
+
   it('[C181] answers without wherryd', async () => {
     await scene.board.check('systemctl stop wherryd');
     expect(await get('status', 'anna')).toMatchObject({
@@ -366,6 +384,22 @@ describe.each(oneBoard)('the local API on %s', (name) => {
       body: { error: { code: 'device-unsupported' } },
     });
     await scene.board.check('systemctl start wherryd');
+  });
+
+  it('[C247] answers after its service has failed often', async () => {
+    const dropIn = '/run/systemd/system/wherry-api.service.d';
+    await scene.board.check(
+      `mkdir -p ${dropIn}; printf '[Service]\\nExecStartPre=false\\n' >${dropIn}/fail.conf; systemctl daemon-reload; systemctl stop wherry-api.service`,
+    );
+    const answer = get('locks');
+    answer.catch(() => undefined);
+    await scene.board.waitFor(
+      'systemctl show -P NRestarts wherry-api.service',
+      ({ stdout }) => Number(stdout) > 6,
+      120_000,
+    );
+    await scene.board.check(`rm -r ${dropIn}; systemctl daemon-reload`);
+    expect(await answer).toMatchObject({ status: 200 });
   });
 
   it('[C183] runs without the powers of root, and reads no key and no password', async () => {

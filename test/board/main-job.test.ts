@@ -17,9 +17,10 @@ describe.each(everyKind)('on %s', (boardName) => {
       { name: 'wherry/tasks', value: { limit: '20' } },
     ],
   };
-  const page = async (): Promise<string> => {
+  /** Waits for it: that an app runs is no promise that it listens. */
+  const serves = async (text: string): Promise<void> => {
     const port = await scene.board.forward(8080);
-    return await (await fetch(`http://127.0.0.1:${port}/`)).text();
+    await expect.poll(async () => (await fetch(`http://127.0.0.1:${port}/`)).text()).toBe(text);
   };
   const mainPid = (report: DeviceReport): number => report.pods[0]?.apps[0]?.pid ?? 0;
 
@@ -44,7 +45,7 @@ describe.each(everyKind)('on %s', (boardName) => {
       restarts: 0,
       imageId: web.id,
     });
-    expect(await page()).toBe('the first page\n');
+    await serves('the first page\n');
   });
 
   itOn(boardName, 'controllers')(
@@ -73,7 +74,7 @@ describe.each(everyKind)('on %s', (boardName) => {
   itOnce(boardName)('the same command again starts nothing [C24]', async () => {
     const before = mainPid(await scene.report((latest) => latest.pods.length === 1));
     const seq = scene.reports.at(-1)?.seq ?? 0;
-    await scene.board.check('systemctl restart wherryd', { timeoutMs: 120_000 });
+    await scene.board.check('systemctl restart wherryd');
     const report = await scene.report((latest) => latest.seq !== seq && latest.pods.length === 1);
     expect(mainPid(report)).toBe(before);
   });
@@ -89,15 +90,15 @@ describe.each(everyKind)('on %s', (boardName) => {
       };
       await scene.board.check('kill -9 $(systemctl show -P MainPID wherryd)');
       await same();
-      await scene.board.waitForUnit('wherryd.service', 'active', 120_000);
+      await scene.board.waitForUnit('wherryd.service');
       await same();
-      await scene.board.check('systemctl stop wherryd', { timeoutMs: 120_000 });
+      await scene.board.check('systemctl stop wherryd');
       await same();
       await scene.board.check('cp /var/lib/dpkg/info/wherry.conffiles /tmp/ 2>/dev/null; dpkg -r wherry', {
         timeoutMs: 180_000,
       });
       await same();
-      expect(await page()).toBe('the first page\n');
+      await serves('the first page\n');
       await scene.reinstall();
       const report = await scene.report((latest) => latest.pods.length === 1);
       expect(mainPid(report)).toBe(before);
@@ -135,10 +136,10 @@ describe.each(everyKind)('on %s', (boardName) => {
       const update = scene.desired([{ name: 'web', image: second }]);
       expect(update.version).toBeGreaterThan(first);
       expect(await scene.deploy(update)).toMatchObject({ outcome: 'committed' });
-      expect(await page()).toBe('the second page\n');
+      await serves('the second page\n');
       const back = scene.desired([{ name: 'web', image: web }]);
       expect(await scene.deploy(back)).toMatchObject({ outcome: 'committed' });
-      expect(await page()).toBe('the first page\n');
+      await serves('the first page\n');
       const journal = await scene.board.journal(`-u 'wherry-pull@*' -o cat`);
       expect(journal.match(/Starting .*pull/gi)?.length ?? 0).toBeLessThanOrEqual(2);
     },
@@ -174,7 +175,7 @@ describe.each(everyKind)('on %s', (boardName) => {
       (latest) => latest.deployment?.phase === 'rolled-back' && healthy(latest, before.currentVersion),
     );
     expect(report.deployment).toMatchObject({ version: bad.version, code });
-    expect(await page()).toBe('the first page\n');
+    await serves('the first page\n');
     const failed = `systemctl list-units --state=failed --plain --no-legend 'wherry-*'`;
     expect(await scene.board.check(failed)).toBe('');
   });
@@ -231,9 +232,9 @@ describe.each(everyKind)('on %s', (boardName) => {
       expect(await scene.deploy(desired)).toMatchObject({ outcome: 'committed' });
       const { stdout } = await scene.board.waitFor(
         'journalctl -o cat WHERRY_APP=two --no-pager -n 60',
-        ({ stdout: lines }) => lines.includes('sleep 424242'),
+        // A whole round of its loop: the processes, the name, the root.
+        ({ stdout: lines }) => /sleep 424242[^]*^pair$[^]*^usr$/m.test(lines),
       );
-      expect(stdout).toContain('pair');
       expect(stdout).not.toContain('only-here');
       const pids = await scene.board.check(
         "for app in one two; do systemctl show -P MainPID 'wherry-pod-pair.*-'$app.service; done",

@@ -69,7 +69,8 @@ describe.each(oneBoard)('an app that supports sd_notify on %s', (boardName) => {
     (await scene.board.check(`systemctl show -P ${property} ${unit}`)).trim();
 
   it('is started when it says so, and not before [C166]', async () => {
-    const desired = set({ 'wherry/watchdog': '2' });
+    // Longer than a busy machine keeps an app from its next sign.
+    const desired = set({ 'wherry/watchdog': '6' });
     await scene.send(await scene.sign(desired));
     // The app runs, and systemd follows it.
     await scene.board.waitFor(`grep -q ld-linux /proc/$(systemctl show -P MainPID ${unit})/comm`);
@@ -85,7 +86,7 @@ describe.each(oneBoard)('an app that supports sd_notify on %s', (boardName) => {
     const pid = await show('MainPID');
     await scene.board.check('touch /srv/data/hang');
     await scene.board.waitFor(
-      `[ "$(systemctl show -P NRestarts ${unit})" = 1 ] && systemctl is-active ${unit}`,
+      `[ "$(systemctl show -P NRestarts ${unit})" -ge 1 ] && systemctl is-active ${unit}`,
     );
     expect(await show('MainPID')).not.toBe(pid);
     expect(await scene.board.journal(`-u ${unit} -o cat`)).toMatch(/watchdog timeout/i);

@@ -227,14 +227,14 @@ describe.each(everyRelease)('a package on %s', (name) => {
       });
     };
     await lacking();
-    await board.check('dpkg -i /tmp/wherry-operator.deb', { timeoutMs: 120_000 });
+    await board.check('dpkg -i /tmp/wherry-operator.deb');
     expect(await board.check(init)).toContain('harbour');
     expect(await board.check('wherry --version; dpkg-query -W -f "\\${Version}\\n" wherry-operator')).toBe(
       `${deb?.version ?? ''}\n`.repeat(2),
     );
     // Without the command it would be of no use.
     expect((await board.run('dpkg -r wherry')).stderr).toContain('dependency problems');
-    await board.check('rm -r /tmp/harbour && dpkg -P wherry-operator', { timeoutMs: 120_000 });
+    await board.check('rm -r /tmp/harbour && dpkg -P wherry-operator');
     expect(await board.check('find / -xdev -name "*operator-*.js" -o -xdev -name wherry-operator')).toBe('');
     await lacking();
   });
@@ -267,7 +267,6 @@ describe.each(everyRelease)('a package on %s', (name) => {
       journalctl --no-pager -o cat _SYSTEMD_UNIT=wherry-pull@probe.service
       rm -r /etc/systemd/system/wherry-pull@probe.service.d /usr/lib/wherry/probe.cjs /var/lib/wherry/partial/*
       systemctl daemon-reload`,
-      { timeoutMs: 120_000 },
     );
     expect(output.trim().split('\n')).toEqual([
       'write-own yes',
@@ -291,7 +290,7 @@ describe.each(everyRelease)('a package on %s', (name) => {
       'systemctl show -P MainPID wherryd.service',
       ({ stdout }) => !['0', supervisor].includes(stdout.trim()),
     );
-    await board.waitForUnit('wherryd.service', 'active', 120_000);
+    await board.waitForUnit('wherryd.service');
   });
 
   itOnce(name)('takes the place of one package that had the commands of an operator, too', async () => {
@@ -310,9 +309,9 @@ describe.each(everyRelease)('a package on %s', (name) => {
     expect(await board.check('dpkg -V wherry wherry-operator')).toBe('');
     const after = (await board.check(files)).trim().split('\n');
     expect(after.filter((file) => !file.includes('/operator-'))).toEqual(before);
-    await board.check('dpkg -P wherry-operator', { timeoutMs: 120_000 });
+    await board.check('dpkg -P wherry-operator');
     expect((await board.check(files)).trim().split('\n')).toEqual(before);
-    await board.waitForUnit('wherryd.service', 'active', 120_000);
+    await board.waitForUnit('wherryd.service');
   });
 
   itOnce(name)('stops the supervisor when removed and leaves the pods alone', async () => {

@@ -125,7 +125,7 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
   /** The app's own lines; what systemd says of the unit carries the pod's name, too. */
   const from = (pod: CompiledPod) => `WHERRY_POD=${pod.name} WHERRY_APP=web _TRANSPORT=stdout`;
   const saying = async (pod: CompiledPod, text: string) =>
-    board.waitFor(`journalctl -b -o cat ${from(pod)}`, ({ stdout }) => stdout.includes(text), 90_000);
+    board.waitFor(`journalctl -b -o cat ${from(pod)}`, ({ stdout }) => stdout.includes(text));
 
   itOncePerKind(name, 'controllers')(
     '[A14.2] runs with its limits, in a cgroup of its own, followed by systemd',
@@ -176,12 +176,11 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
       await board.waitFor(
         `journalctl -b -o cat ${from(pod)} | grep -c -e clean -e dirty`,
         ({ stdout }) => Number(stdout) === 2,
-        90_000,
       );
       const [status] = (await steps(['status', unitOf(pod)])) as [UnitStatus];
       expect(status).toMatchObject({ activeState: 'active', restarts: 1 });
       await steps(['stop', unitOf(pod)]);
-      expect(await board.check(`journalctl -b -o cat ${from(pod)}`)).not.toContain('dirty');
+      expect(await board.journal(`-b -o cat ${from(pod)}`)).not.toContain('dirty');
       expect(
         (await board.check('ls -A /run/wherry/apps; grep -c /run/wherry/apps /proc/mounts || true')).trim(),
       ).toBe('0');
@@ -201,10 +200,9 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
       const killed = await board.waitFor(
         `systemctl show -P NRestarts '${unitOf(pod).replaceAll('\\', '\\\\')}'`,
         ({ stdout }) => Number(stdout) >= 1,
-        120_000,
       );
       expect(Number(killed.stdout)).toBeGreaterThanOrEqual(1);
-      expect(await board.check('journalctl -b -o cat _PID=1')).toContain("Failed with result 'oom-kill'");
+      expect(await board.journal('-b -o cat _PID=1')).toContain("Failed with result 'oom-kill'");
       await steps(['stop', unitOf(pod)]);
     },
   );
@@ -228,7 +226,7 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
       ['status', unitOf(polite)],
       ['status', unitOf(stubborn)],
     )) as [string, string, UnitStatus, UnitStatus];
-    expect(await board.check(`journalctl -b -o cat ${from(polite)}`)).toContain('bye');
+    expect(await board.journal(`-b -o cat ${from(polite)}`)).toContain('bye');
     expect(politely).toMatchObject({ activeState: 'inactive', result: 'success' });
     expect(killed).toMatchObject({ activeState: 'failed', result: 'timeout' });
   });
@@ -300,8 +298,6 @@ describe.each(everyBoard)('a compiled pod on %s', (name) => {
       await board.waitFor(
         `for pid in ${before.pids.join(' ')}; do ! kill -0 $pid 2>/dev/null || exit 1; done;
        [ "$(systemctl list-units --plain --no-legend --state=running 'wherry-*duo*.service' | wc -l)" = 3 ]`,
-        undefined,
-        120_000,
       );
       const after = await namespaces();
       expect(after.shared).toBe(true);

@@ -41,6 +41,8 @@ describe.each(oneBoard)('an app with a probe on %s', (boardName) => {
     'wherry/probe-interval': '1',
     'wherry/probe-failures': '1',
     'wherry/probe-start-period': '0',
+    // One that is late would count as a failure.
+    'wherry/probe-timeout': '60',
   };
   const appOf = ({ pods }: DeviceReport): AppReport | undefined => pods[0]?.apps[0];
   const unit = async (): Promise<string> =>

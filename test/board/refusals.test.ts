@@ -300,7 +300,7 @@ describe.each(oneBoard)('bad input on %s:', (boardName) => {
     expect(coded[0]?.['PRIORITY']).toBe('3');
     // The record of the report that was heard is written under another name and renamed.
     const device = async (): Promise<string> => (await look()).replace(kept === '' ? '' : `${kept}\n`, '');
-    await expect.poll(device, { timeout: 60_000 }).toBe(before);
+    await expect.poll(device).toBe(before);
     expect(scene.events).toHaveLength(count + 1);
     return { ...event, message };
   }
@@ -348,7 +348,7 @@ describe.each(oneBoard)('bad input on %s:', (boardName) => {
     await expectRefusal('pod-user-unknown', count, object);
     await scene.board.check('wherry gc');
     await scene.board.waitFor(`test ! -e ${object}`);
-    await expect.poll(look, { timeout: 60_000 }).toBe(before);
+    await expect.poll(look).toBe(before);
   });
 
   it('[C41] and afterwards the pod and its version are the same', async () => {

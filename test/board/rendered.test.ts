@@ -176,7 +176,6 @@ describe.each(oneBoard)('an image whose tree must be rendered on %s', (boardName
       journalctl --no-pager -o cat _SYSTEMD_UNIT=wherry-render@${job}.service
       rm -r /etc/systemd/system/wherry-render@${job}.service.d /usr/lib/wherry/probe.cjs /var/lib/wherry/partial/*
       systemctl daemon-reload`,
-      { timeoutMs: 120_000 },
     );
     expect(output.trim().split('\n')).toEqual([
       'read-closed-file-of-image yes',
@@ -239,13 +238,13 @@ describe.each(oneBoard)('an image whose tree must be rendered on %s', (boardName
   });
 
   it('keeps its object as long as a deployment needs it', async () => {
-    await scene.board.check('wherry gc', { timeoutMs: 120_000 });
+    await scene.board.check('wherry gc');
     // Of the current and of the previous deployment.
     expect((await objects()).filter((name) => name.startsWith('rendered-'))).toHaveLength(2);
     for (let count = 0; count < 2; count++) {
       expect(await scene.deploy(scene.desired([]))).toMatchObject({ outcome: 'committed' });
     }
-    await scene.board.check('wherry gc', { timeoutMs: 120_000 });
+    await scene.board.check('wherry gc');
     await scene.board.waitFor('ls /var/lib/wherry/images', ({ stdout }) => stdout === '');
   });
 });

@@ -115,7 +115,9 @@ describe.each(everyKind)('%s', (name) => {
   });
 
   itOncePerKind(name)('lets tests wait for a unit and read the journal', async () => {
-    await board.check('systemd-run --unit=try --remain-after-exit echo "words of a unit"');
+    await board.check(
+      'systemd-run --no-block --unit=try -p Type=oneshot --remain-after-exit echo "words of a unit"',
+    );
     await board.waitForUnit('try');
     expect(await board.journal('-u try -o cat')).toContain('words of a unit');
   });

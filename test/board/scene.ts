@@ -8,6 +8,7 @@ import { join, resolve } from 'node:path';
 import { Aedes } from 'aedes';
 import { buildPackages } from '../../cross/index.ts';
 import { type Board, loadBoardConfig, startBoard } from '../../qemu/index.ts';
+import { freePort } from '../../qemu/free-port.ts';
 import { payloadRoot, type PayloadName } from '../../qemu/payload.ts';
 import { buildAci } from '../../src/operator/build/builder.ts';
 import type { AcIdentifier, AcName, ImageId } from '../../src/image/appc/types.ts';
@@ -31,6 +32,12 @@ const appcArch = { amd64: 'amd64', arm64: 'aarch64', armhf: 'armv7l' } as const;
  * ARMv7's run on these boards.
  */
 const boardOf = { armv7l: 'virt-armv7', armv6l: 'virt-armv7' } as const;
+
+/**
+ * How long a deployment or a report may take: it only ends what hangs. An emulated board is some 20
+ * times slower than a native one.
+ */
+const patienceMs = 240_000;
 
 export interface BuiltImage extends DesiredImage {
   readonly path: string;
@@ -57,8 +64,6 @@ export class Scene {
   private broker: RigBroker;
   private readonly images: { readonly url: string; close(): Promise<void> };
   private readonly topics = deviceTopics(fleet, device);
-  /** How long a deployment may take. An emulated board is some 20 times slower. */
-  private readonly patienceMs: number;
   private nextVersion = 1;
 
   private constructor(
@@ -71,7 +76,6 @@ export class Scene {
     debs: readonly string[],
   ) {
     this.boardName = boardName;
-    this.patienceMs = loadBoardConfig(boardName).config.kind === 'native' ? 90_000 : 240_000;
     this.debs = debs;
     this.board = board;
     this.directory = directory;
@@ -126,7 +130,7 @@ export class Scene {
       Buffer.from(this.imageKey.publicKey),
       '/etc/wherry/trust/images/root.d/images.asc',
     );
-    await this.board.check('sync; systemctl restart wherryd', { timeoutMs: 120_000 });
+    await this.board.check('sync; systemctl restart wherryd');
   }
 
   /** Installs the packages again after a test removed them. */
@@ -277,12 +281,12 @@ export class Scene {
   }
 
   /** Signs and publishes, and waits for the terminal answer. */
-  async deploy(desired: DesiredState, timeoutMs = this.patienceMs): Promise<DeploymentEvent> {
+  async deploy(desired: DesiredState, timeoutMs = patienceMs): Promise<DeploymentEvent> {
     await this.send(await this.sign(desired));
     return await this.answer(desired.version, timeoutMs);
   }
 
-  async answer(version: number, timeoutMs = this.patienceMs): Promise<DeploymentEvent> {
+  async answer(version: number, timeoutMs = patienceMs): Promise<DeploymentEvent> {
     return await this.waitFor(
       `the answer to version ${version}`,
       () => this.events.find((event) => event.version === version),
@@ -291,7 +295,7 @@ export class Scene {
   }
 
   /** Waits for a refusal with this code, be it of the message or of the deployment. */
-  async refusal(code: string, timeoutMs = 120_000): Promise<DeploymentEvent> {
+  async refusal(code: string, timeoutMs = patienceMs): Promise<DeploymentEvent> {
     return await this.waitFor(
       `a refusal with ${code}`,
       () => this.events.findLast((event) => event.outcome === 'refused' && event.code === code),
@@ -300,12 +304,12 @@ export class Scene {
   }
 
   /** Waits for the first event after those that `events` held when there were `count` of them. */
-  async eventAfter(count: number, timeoutMs = 120_000): Promise<DeploymentEvent> {
+  async eventAfter(count: number, timeoutMs = patienceMs): Promise<DeploymentEvent> {
     return await this.waitFor(`event ${count + 1}`, () => this.events[count], timeoutMs);
   }
 
   /** Waits until the newest report satisfies `holds`. */
-  async report(holds: (report: DeviceReport) => boolean, timeoutMs = 120_000): Promise<DeviceReport> {
+  async report(holds: (report: DeviceReport) => boolean, timeoutMs = patienceMs): Promise<DeviceReport> {
     return await this.waitFor(
       'a report',
       () => {
@@ -402,7 +406,9 @@ class RigBroker {
     aedes.on('publish', (packet) => this.onMessage(packet.topic, Buffer.from(packet.payload)));
   }
 
-  static async start(port = 0): Promise<RigBroker> {
+  /** @param at the port of a broker that was ended; any other program leaves it alone meanwhile */
+  static async start(at?: number): Promise<RigBroker> {
+    const port = at ?? (await freePort());
     const aedes = await Aedes.createBroker();
     const sockets = new Set<Socket>();
     const server = createServer((socket) => {
@@ -411,9 +417,7 @@ class RigBroker {
       aedes.handle(socket);
     });
     await new Promise<void>((done, fail) => server.once('error', fail).listen(port, '127.0.0.1', done));
-    const address = server.address();
-    if (address === null || typeof address === 'string') throw new Error('the broker has no port');
-    return new RigBroker(address.port, aedes, server, sockets);
+    return new RigBroker(port, aedes, server, sockets);
   }
 
   async publish(topic: string, payload: Uint8Array): Promise<void> {

@@ -51,9 +51,7 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
   /** Until `count` more runs have ended. */
   const moreRuns = async (count: number) => {
     const before = (await runs()).length;
-    await expect
-      .poll(async () => (await runs()).length, { timeout: 30_000, interval: 200 })
-      .toBeGreaterThanOrEqual(before + 2 * count);
+    await expect.poll(async () => (await runs()).length).toBeGreaterThanOrEqual(before + 2 * count);
   };
   const mainApp = async () =>
     (
@@ -109,7 +107,7 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
     await scene.board.check('touch /srv/tick/hang');
     await scene.board.waitFor("systemctl is-active 'wherry-run-tick.*.target'");
     expect(await scene.deploy(set('*-01-01 00:00:00 UTC'))).toMatchObject({ outcome: 'committed' });
-    await expect.poll(present, { timeout: 30_000, interval: 200 }).toEqual(['wherry-timer-tick.timer']);
+    await expect.poll(present).toEqual(['wherry-timer-tick.timer']);
     const before = await runs();
     expect(await scene.board.check("ls /etc/systemd/system | grep -c '^wherry-timer-'")).toBe('1\n');
     expect(await scene.board.check(stamps)).toBe('1\n');
@@ -120,9 +118,7 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
   it('runs by command, keeps how that ended, and leaves nothing but its timer [C218] [C221] [C222]', async () => {
     // An app that ends at once with a failure may be one that did not start.
     await scene.board.check('touch /srv/tick/fail; wherry pod start tick || true');
-    await expect
-      .poll(present, { timeout: 30_000, interval: 200 })
-      .toEqual(['wherry-pod-tick-main.service', ...rest]);
+    await expect.poll(present).toEqual(['wherry-pod-tick-main.service', ...rest]);
     expect(await scene.board.check('ls /run/netns 2>/dev/null | grep -c tick || true')).toBe('0\n');
     expect(await mainApp()).toMatchObject({
       activeState: 'failed',
@@ -138,14 +134,31 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
     expect(scene.events.at(-1)).toMatchObject({ outcome: 'committed' });
   });
 
-  it('is ended by command, and its timer goes on [C222]', async () => {
+  it('starts nothing beside a run that goes on, and all of it at the next [C218]', async () => {
+    const first = await runs();
+    const begun = (...lines: readonly string[]) =>
+      expect.poll(runs, { timeout: 30_000, interval: 200 }).toEqual([...first, ...lines]);
     await scene.board.check('rm /srv/tick/fail; touch /srv/tick/hang; wherry pod start tick');
+    await begun('setup', 'main');
+    // What the timer does, and then a wait for the app that has ended.
+    await scene.board.check(
+      'cd /etc/systemd/system; systemctl start wherry-run-tick.*.target; systemctl start wherry-pod-tick.*-setup.service',
+    );
+    expect(await runs()).toEqual([...first, 'setup', 'main']);
+    await scene.board.check('wherry pod restart tick');
+    await begun('setup', 'main', 'setup', 'main');
+    await scene.board.check('rm /srv/tick/hang');
+    await expect.poll(present, { timeout: 30_000, interval: 200 }).toEqual(rest);
+  });
+
+  it('is ended by command, and its timer goes on [C222]', async () => {
+    await scene.board.check('touch /srv/tick/hang; wherry pod start tick');
     await expect
-      .poll(present, { timeout: 30_000, interval: 200 })
+      .poll(present)
       .toEqual(expect.arrayContaining(['wherry-run-tick.target', 'wherry-pod-tick-main.service']));
     const { stderr } = await scene.board.run('wherry pod stop tick');
     expect(stderr).toContain('note: tick runs again by its schedule');
-    await expect.poll(present, { timeout: 30_000, interval: 200 }).toEqual(rest);
+    await expect.poll(present).toEqual(rest);
     await scene.report(({ pods: [pod] }) => pod?.healthy === true && pod.apps[1]?.lastResult === 'success');
   });
 
@@ -156,7 +169,7 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
       systemctl stop "$timer"
       touch -d 2020-01-01 "/var/lib/systemd/timers/stamp-$timer"
       systemctl start "$timer"`);
-    await expect.poll(async () => (await runs()).length, { timeout: 30_000, interval: 200 }).toBe(before + 2);
+    await expect.poll(async () => (await runs()).length).toBe(before + 2);
   });
 
   itOn(boardName, 'clock')(
@@ -175,8 +188,8 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
       };
       /** Until so many runs were made, none is under way, and the next one lies ahead. */
       const settled = async (count: number) => {
-        await expect.poll(async () => (await runs()).length, { timeout: 120_000 }).toBe(before + 2 * count);
-        await expect.poll(present, { timeout: 60_000 }).toEqual(rest);
+        await expect.poll(async () => (await runs()).length).toBe(before + 2 * count);
+        await expect.poll(present).toEqual(rest);
         const { now, next } = await seconds();
         expect(next).toBeGreaterThan(now);
         expect(await runs()).toHaveLength(before + 2 * count);

@@ -158,7 +158,6 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
       await board.waitFor(
         `systemctl show -P ExecMainExitTimestampMonotonic,ActiveState ${unit}`,
         ({ stdout }) => /^[1-9]\d*$/m.test(stdout) && /^(failed|inactive)$/m.test(stdout),
-        60_000,
       );
       const told = await board.check(
         `for p in ActiveState Result ExecMainStatus NRestarts; do systemctl show -P $p ${unit}; done`,
@@ -171,11 +170,7 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
   it('start an app again that ended at once with a failure', async () => {
     const pod = await install('again', [app('exit 7', { restart: 'on-failure' })]);
     await board.check(`systemctl start ${unitsOf(pod)} || true`);
-    await board.waitFor(
-      `systemctl show -P NRestarts ${unitsOf(pod)}`,
-      ({ stdout }) => Number(stdout) >= 2,
-      60_000,
-    );
+    await board.waitFor(`systemctl show -P NRestarts ${unitsOf(pod)}`, ({ stdout }) => Number(stdout) >= 2);
     await board.check(`systemctl stop ${unitsOf(pod)}`);
   });
 
@@ -191,6 +186,7 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
     const unit = unitsOf(pod);
     const { status } = await board.run(`systemctl start ${unit}`);
     expect(status).not.toBe(0);
+    await board.check('journalctl --sync');
     const told = await board.check(
       `systemctl show -P Result ${unit}; ${journalOf(pod)}; journalctl -b -o cat _PID=1 UNIT=${unit}`,
     );
@@ -306,11 +302,7 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
         `rm -rf /run/kept; mkdir /run/kept; systemctl start '${pod.services[1]?.unit ?? ''}'`,
       );
       expect(await states(pod)).toEqual(['success active exited', 'success active running']);
-      await board.waitFor(
-        journalOf(pod, 'WHERRY_APP=app0'),
-        ({ stdout }) => stdout === 'try\ntry\ntry\n',
-        30_000,
-      );
+      await board.waitFor(journalOf(pod, 'WHERRY_APP=app0'), ({ stdout }) => stdout === 'try\ntry\ntry\n');
       await board.check(`systemctl stop ${unitsOf(pod)}`);
     });
 
@@ -334,7 +326,7 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
     const isolators = [{ name: 'os/linux/seccomp-retain-set', value: { set } }];
     const pod = await install('filter', [app('echo through; exec sleep 1000', { isolators })]);
     await board.check(`systemctl start ${unitsOf(pod)}`);
-    await board.waitFor(journalOf(pod), ({ stdout }) => stdout.includes('through'), 60_000);
+    await board.waitFor(journalOf(pod), ({ stdout }) => stdout.includes('through'));
     await board.check(`systemctl kill -s KILL ${unitsOf(pod)}`);
   });
 });

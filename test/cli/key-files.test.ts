@@ -2,12 +2,9 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openGnuPg, type GnuPg } from '../support/gnupg.ts';
 import { wherry, type Run } from '../support/recording-terminal.ts';
-
-// Making a key takes as long as the machine's randomness and load want.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 });
 
 // openpgpjs/openpgpjs#1038 and #1702: what people take for a key.
 let gpg: GnuPg;

@@ -10,6 +10,7 @@ const at = (path: string): string => join(directory, path);
 const run = (...args: string[]): Promise<Run> => wherry(['--fleet', at('fleet'), ...args]);
 const build = (...args: string[]): Promise<Run> =>
   run('image', 'build', directory, '--name', 'example.com/a', '-o', at('web.aci'), ...args);
+const base64 = (text: string): string => Buffer.from(text).toString('base64');
 const filesOf = (image: string): readonly string[] =>
   execFileSync('tar', ['tf', image], { encoding: 'utf8' }).trim().split('\n');
 
@@ -77,6 +78,8 @@ describe('an image of a directory with a fleet in it', () => {
     ['indented, as in YAML', (key) => `key: |\n${key.replace(/^/gm, '    ')}`],
     ['as a string of JSON', (key) => JSON.stringify({ key })],
     ['without its armor', (key) => Buffer.from(/\n\n([^=]*)/.exec(key)?.[1] ?? '', 'base64')],
+    ['in Base64, as in a Secret of Kubernetes', (key) => `data:\n  key: ${base64(key)}\n`],
+    ['in Base64, in lines behind a word', (key) => `words\n${base64(`x${key}`).replace(/.{76}/g, '$&\n')}`],
   ])('has no copy of a key in another form: %s', async (_, change) => {
     const key = await readFile(at('fleet/keys/images.key.asc'), 'utf8');
     await writeFile(at('bin/other'), change(key));

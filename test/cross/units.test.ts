@@ -19,6 +19,9 @@ const unitFiles: Readonly<Record<string, string>> = {
   'wherry-arm32.service': 'host',
   'wherry-exec@.service': 'local-api',
   'wherry-examine.service': 'jobs/examine',
+  'wherry-metadata.service': 'metadata',
+  'wherry-metadata.socket': 'metadata',
+  'wherry-metadata-proxy@.service': 'metadata',
   'wherry-pull@.service': 'jobs/pull',
   'wherry-render@.service': 'jobs/render',
   'wherry-seal.service': 'jobs/seal',
@@ -63,6 +66,8 @@ describe('the units', () => {
         ['wherry-arm32.service', 'wherry-arm32.service'],
         ['wherry-exec@.service', 'wherry-exec@job.service'],
         ['wherry-examine.service', 'wherry-examine.service'],
+        ['wherry-metadata.service', 'wherry-metadata.service'],
+        ['wherry-metadata.socket', 'wherry-metadata.socket'],
         ['wherry-pull@.service', 'wherry-pull@job.service'],
         ['wherry-render@.service', 'wherry-render@job.service'],
         ['wherry-seal.service', 'wherry-seal.service'],
@@ -126,6 +131,17 @@ describe('the units', () => {
     expect(Number(unit.get('WatchdogSec'))).toBeGreaterThan(0);
     expect(unit.get('StartLimitIntervalSec')).toBe('0');
   });
+
+  it.each(['wherry-api.service', 'wherry-metadata.service', 'wherry-metadata-proxy@.service'])(
+    '[C247] have a socket of %s outlast any number of failures',
+    async (name) => {
+      const unit = await directives(name);
+      expect(unit.get('StartLimitIntervalSec')).toBe('0');
+      expect(unit.get('Restart')).toBe('on-failure');
+      // A socket starts its service at most 20 times within two seconds before it fails.
+      expect(Number(unit.get('RestartSec'))).toBeGreaterThanOrEqual(1);
+    },
+  );
 
   it('make the snapshot as often as a supervisor that ends at once is started', async () => {
     const [wherryd, snapshot] = [

@@ -1,6 +1,6 @@
 import { METHODS } from 'node:http';
 import { buffer } from 'node:stream/consumers';
-import { resolveAccount } from '../../src/device/pod/account.ts';
+import { resolveAccount } from '../../src/image/appc/account.ts';
 import { examineFiles } from '../../src/device/jobs/examine/examine-files.ts';
 import { decodePullProgress, encodePullProgress } from '../../src/device/jobs/pull/pull-job-codec.ts';
 import { lockIn } from '../../src/device/host/hold-files.ts';
@@ -17,7 +17,6 @@ import { answerMetadata } from '../../src/device/metadata/answer.ts';
 import { metadataUrl } from '../../src/device/metadata/token.ts';
 import { readElfHeader } from '../../src/device/world/elf.ts';
 import { walkPlainTar } from '../../src/image/aci/index.ts';
-import { parseImageId } from '../../src/image/appc/identifiers.ts';
 import { parseImageManifest } from '../../src/image/appc/image-manifest.ts';
 import { defaultArchiveLimits } from '../../src/image/tar/limits.ts';
 import { readDraft, writeDraft } from '../../src/operator/fleet/root-drafts.ts';
@@ -133,10 +132,7 @@ export const exchangeTargets: Readonly<Record<string, Target>> = {
     seed: Buffer.from('web:x:1000:1000::/:/bin/sh\n\0www-data:x:33:\n'),
     parse: text((files) => {
       const [passwd = '', group = ''] = files.split('\0');
-      const id = parseImageId(`sha512-${'0'.repeat(128)}`);
-      return resolveAccount('a', app.app ?? unexpected(), {
-        ...{ id, manifest: app, layers: [id], passwd, group, owners: new Map() },
-      });
+      return resolveAccount('app a:', app.app ?? unexpected(), { passwd, group, owners: new Map() });
     }),
   },
   'the header of a program': { seed: elfProgram(), parse: readElfHeader },

@@ -4,9 +4,9 @@ import { scanCbor } from './scan.ts';
 import { CborError, type CborLimits, type CborValue } from './value.ts';
 
 /**
- * Decodes exactly one value in deterministic encoding. What encodes back to other bytes is refused,
- * so duplicate keys, unsorted keys, invalid UTF-8 and every other second way to write a value never
- * get past this function, and a digest of the bytes is a digest of the value.
+ * Decodes exactly one value in deterministic encoding. Bytes that differ from the re-encoded value
+ * are refused: duplicate keys, unsorted keys, invalid UTF-8 and every other second way to write a
+ * value. A digest of the bytes is therefore a digest of the value.
  *
  * @returns maps as objects without a prototype (`__proto__` is a key like any other), byte strings
  *   as copies.
@@ -25,7 +25,7 @@ export function decodeCbor(bytes: Uint8Array, limits: CborLimits): CborValue {
 
 function readWithLibrary(bytes: Uint8Array): unknown {
   try {
-    // cbor-x leaves a `dataView` property on the array that it reads; the caller's stays as it was.
+    // cbor-x adds a `dataView` property to the array that it reads, so it gets a copy.
     return new Decoder(plainCbor).decode(Buffer.from(bytes));
   } catch (cause) {
     throw new CborError('the message cannot be decoded', { cause });
@@ -33,8 +33,8 @@ function readWithLibrary(bytes: Uint8Array): unknown {
 }
 
 /**
- * From what cbor-x builds (Map, Buffer, bigint) to plain values. The scan has excluded all other
- * types.
+ * Converts what cbor-x builds (Map, Buffer, bigint) to plain values. The scan has excluded all
+ * other types.
  */
 function plain(value: unknown): CborValue {
   if (

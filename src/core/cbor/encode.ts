@@ -14,7 +14,7 @@ export const plainCbor = { useRecords: false, mapsAsObjects: false, tagUint8Arra
  * @throws {CborError} for anything else: floats, bigint, dates, class instances, lone surrogates.
  */
 export function encodeCbor(value: unknown): Uint8Array {
-  // A copy: cbor-x hands out a view of a buffer that its next call may share.
+  // A copy: cbor-x returns a view of a buffer that its next call may share.
   return Uint8Array.from(new Encoder(plainCbor).encode(canonical(value, '')));
 }
 

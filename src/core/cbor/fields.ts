@@ -53,7 +53,7 @@ export function map<F extends Fields>(fields: F): Reader<FieldsOf<F>> {
   };
 }
 
-/** A map that is read as the value of its key `tag` says; `cases` has a reader for each. */
+/** A map whose key `tag` selects its reader among `cases`. */
 export function tagged<Cases extends Readonly<Record<string, Reader<unknown>>>>(
   tag: string,
   cases: Cases,
@@ -83,7 +83,7 @@ export function record<T>(reader: Reader<T>, maxEntries: number): Reader<Readonl
   };
 }
 
-/** A key that somebody else chose, for a message: its beginning, without control characters. */
+/** The beginning of a foreign key without control characters, to show in a message. */
 export function shownKey(key: string): string {
   return key.replace(/\p{C}/gu, '?').slice(0, 100);
 }
@@ -143,8 +143,8 @@ export function oneOf<const T extends string | number | boolean | null>(...value
 }
 
 /**
- * What `reader` reads, put through a parser of the domain (a name, an address); its error becomes
- * the cause.
+ * Passes what `reader` reads to a parser of the domain (a name, an address); its error becomes the
+ * cause.
  */
 export function parsed<T, U>(reader: Reader<T>, parse: (value: T) => U): Reader<U> {
   return (value, path) => {

@@ -1,7 +1,7 @@
 /**
  * CBOR as wherry writes and reads it: one value, one encoding. Everything that is signed, sent or
- * stored passes here. This folder knows no message of wherry; it offers the codec and readers that
- * turn a decoded map into a typed value with every limit spelled out. No I/O.
+ * stored is encoded here. This folder knows none of wherry's messages: it has the codec, and
+ * readers that turn a decoded map into a typed value with explicit limits. No I/O.
  */
 export { decodeCbor } from './decode.ts';
 export { encodeCbor } from './encode.ts';

@@ -2,10 +2,10 @@ import { isUtf8 } from 'node:buffer';
 import { CborError, type CborLimits, type CborValue } from './value.ts';
 
 /**
- * Decodes as `decodeCbor` does, with the same verdict and the same value for all bytes, in one pass
- * of its own: heads in their shortest form, keys in strictly rising order of their encoding and
- * valid UTF-8 leave one way to write a value, so nothing has to be encoded again to prove it. For
- * who reads thousands of messages; the property test compares both.
+ * Accepts the same bytes as `decodeCbor` and returns the same value, in one pass. It requires heads
+ * in their shortest form, keys in strictly rising order of their encoding and valid UTF-8. That
+ * leaves one way to write a value, so it need not be re-encoded to prove it. For readers of
+ * thousands of messages; a property test compares both.
  *
  * @throws {CborError} naming the offset of the first violation
  */
@@ -73,7 +73,7 @@ interface Span {
   readonly end: number;
 }
 
-/** Of heads in their shortest form, that of the longer text is greater. */
+/** With heads in their shortest form, the longer text sorts after the shorter one. */
 function isBefore(bytes: Buffer, one: Span, other: Span): boolean {
   const longerBy = other.end - other.start - (one.end - one.start);
   if (longerBy !== 0) return longerBy > 0;
@@ -113,7 +113,7 @@ function safeInteger(value: number, start: number): number {
   return value;
 }
 
-/** Of the string at `start`, which lies within the message. */
+/** The length of the string at `start`, which ends within the message. */
 function lengthOf(source: Source, initial: number, start: number): number {
   const length = readArgument(source, initial);
   if (length > source.bytes.length - source.at)
@@ -122,8 +122,8 @@ function lengthOf(source: Source, initial: number, start: number): number {
 }
 
 /**
- * Of members of the array or map at `start`. Each takes at least `bytesEach` bytes: a huge count is
- * refused by arithmetic, not by memory.
+ * The number of members of the array or map at `start`. Each takes at least `bytesEach` bytes: a
+ * huge count is refused by arithmetic, not by memory.
  */
 function countOf(
   source: Source,
@@ -146,7 +146,7 @@ function initialByte(source: Source): number {
   return initial;
 }
 
-/** What follows the initial byte; inexact past 2^53, where every user refuses it. */
+/** The argument after the initial byte; inexact past 2^53, where every caller refuses it. */
 function readArgument(source: Source, initial: number): number {
   const short = initial & 0x1f;
   if (short < 24) return short;
@@ -156,7 +156,7 @@ function readArgument(source: Source, initial: number): number {
   if (at + width > bytes.length) throw new CborError(`the head at byte ${at - 1} ends early`);
   let argument = 0;
   for (let index = at; index < at + width; index++) argument = argument * 0x100 + (bytes[index] ?? 0);
-  // The smallest argument that deserves 1, 2, 4 or 8 bytes (RFC 8949 §4.2.1, shortest form).
+  // The smallest argument that needs 1, 2, 4 or 8 bytes (RFC 8949 §4.2.1, shortest form).
   const smallest = width === 1 ? 24 : 2 ** (4 * width);
   if (argument < smallest) throw new CborError(`the head at byte ${at - 1} is not in its shortest form`);
   source.at = at + width;

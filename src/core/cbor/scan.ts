@@ -4,8 +4,8 @@ import { CborError, type CborLimits } from './value.ts';
 const majorTypes = ['integer', 'integer', 'bytes', 'text', 'array', 'map', 'tag', 'simple'] as const;
 
 /**
- * The smallest argument that deserves 1, 2, 4 or 8 bytes behind the head (RFC 8949 §4.2.1, shortest
- * form).
+ * The smallest argument that needs 1, 2, 4 or 8 bytes after the initial byte (RFC 8949 §4.2.1,
+ * shortest form).
  */
 const smallestArgument = { 24: 24n, 25: 0x100n, 26: 0x1_0000n, 27: 0x1_0000_0000n } as const;
 
@@ -21,8 +21,8 @@ interface Head {
 /**
  * Walks the heads of `bytes` without building anything: one well-formed value of the subset,
  * shortest heads, definite lengths that fit into the rest of the message, nesting within `limits`,
- * nothing behind it. A library decoder allocates what a header promises and recurses as deep as it
- * is told to; after this walk it can do neither.
+ * nothing behind it. A library decoder allocates as much as a head announces and recurses as deep
+ * as the message nests. After this walk both are bounded.
  *
  * @throws {CborError} naming the offset of the first violation.
  */

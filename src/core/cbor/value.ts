@@ -13,15 +13,15 @@ export type CborValue =
 
 /** Bounds on a message, checked before anything is allocated for it. */
 export interface CborLimits {
-  /** The longest message that is looked at, in bytes. */
+  /** The longest message that is decoded, in bytes. */
   readonly maxBytes: number;
   /** How deep arrays and maps may nest; a lone integer has depth 0. At most 256. */
   readonly maxDepth: number;
 }
 
 /**
- * Bytes that are not one value in deterministic encoding, or a value that CBOR or the reader of a
- * field cannot take.
+ * Bytes that are not one value in deterministic encoding, or a value that CBOR cannot encode or the
+ * reader of a field refuses.
  */
 export class CborError extends Error {
   constructor(message: string, options?: { cause?: unknown }) {

@@ -16,7 +16,7 @@ export interface Clock {
 /** The clocks of this machine. */
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
-  // The global `performance` would load seven modules of Node with the first look at it.
+  // The first use of the global `performance` loads seven modules of Node.
   monotonicMs: () => Number(process.hrtime.bigint()) / 1e6,
   sleep: async (delayMs, signal) => {
     await delay(delayMs, undefined, signal === undefined ? {} : { signal }).catch((error: unknown) => {

@@ -1,11 +1,11 @@
 /** What kind of failure a code is; it decides the exit status (sysexits.h where a value fits). */
 export type RefusalClass =
-  | 'command' // a desired state that may not be obeyed
-  | 'image' // an image that may not be run
+  | 'command' // a command that is refused
+  | 'image' // an image that is refused
   | 'pod' // a pod that cannot be compiled or kept alive
   | 'device' // what the device lacks
   | 'transport' // what a server or the network did
-  | 'answer' // nobody said how it ended: it may yet come
+  | 'answer' // no result was reported in time; it may still come
   | 'usage'; // what the operator typed
 
 /**
@@ -28,7 +28,7 @@ export const refusalCodes = {
   'version-older': ['command', 'a newer version has been trusted before (rollback attack)'],
   'version-conflict': ['command', 'the same version was trusted before with other content'],
   expired: ['command', 'the desired state or the request is past its expiry (freeze attack)'],
-  'threshold-not-met': ['command', 'fewer keys of the role signed than its threshold asks for'],
+  'threshold-not-met': ['command', 'fewer keys of the role signed than its threshold requires'],
   'root-malformed': [
     'command',
     'the signed payload is not a root of trust, or a certificate in it is another',
@@ -37,12 +37,12 @@ export const refusalCodes = {
   'root-conflict': ['command', 'the same version of the root was trusted before with other content'],
   'root-skipped': ['command', 'the root does not follow the one that is trusted (fast-forward attack)'],
   'root-expired': ['command', 'the root that is trusted is past its expiry (freeze attack)'],
-  superseded: ['command', 'a newer desired state took its place before it was done'],
+  superseded: ['command', 'a newer desired state replaced it before it ended'],
   'ciphertext-malformed': ['command', 'the encrypted message is not one of the form that is accepted'],
   'decryption-failed': ['command', 'the message is encrypted to another key, or was changed'],
-  'secret-mismatch': ['command', 'the value of a secret is not the one that was signed for'],
+  'secret-mismatch': ['command', 'the value of a secret is not the one that was signed'],
   'wrong-target': ['command', 'the desired state came on the topic of another target than it is for'],
-  'passed-over': ['command', 'the command of another target of the device goes first'],
+  'passed-over': ['command', 'the command of another target of the device has precedence'],
   'request-malformed': ['command', 'the signed payload is not a request'],
   'request-replayed': ['command', 'the request was answered before, or is for another boot (replay attack)'],
   'log-forbidden': ['command', 'the configuration of the device does not allow the logs to be read'],
@@ -51,7 +51,7 @@ export const refusalCodes = {
   'image-signature-missing': ['image', 'the image has no detached signature'],
   'image-signature-invalid': ['image', 'the signature does not match the image'],
   'image-key-untrusted': ['image', 'signed by a key that is not trusted for the name of the image'],
-  'image-threshold-not-met': ['image', 'fewer keys of the role signed the image than its threshold asks for'],
+  'image-threshold-not-met': ['image', 'fewer keys of the role signed the image than its threshold requires'],
   'image-id-mismatch': ['image', 'the content is not the image that was commanded'],
   'image-name-mismatch': ['image', 'the manifest names another image than commanded'],
   'image-labels-mismatch': ['image', 'a label differs from what was commanded'],
@@ -62,11 +62,11 @@ export const refusalCodes = {
   'image-dependency-missing': ['image', 'the image depends on one that the command does not list'],
   'image-dependency-invalid': [
     'image',
-    'the dependencies go in a circle, are ambiguous, too many or of another size',
+    'the dependencies are circular, ambiguous, too many or of another size',
   ],
   'archive-malformed': ['image', 'the archive or its compression is damaged'],
   'archive-compression-unsupported': ['image', 'the compression is not supported'],
-  'archive-path-forbidden': ['image', 'an entry lies outside manifest and rootfs/'],
+  'archive-path-forbidden': ['image', 'an entry is outside manifest and rootfs/'],
   'archive-link-forbidden': ['image', 'a hard link points outside the root or to nothing'],
   'archive-entry-duplicate': ['image', 'two entries have the same path'],
   'archive-entry-unsupported': ['image', 'an entry is of a type or form that is not accepted'],
@@ -86,7 +86,7 @@ export const refusalCodes = {
   // ---------------------------------------------------------------------------------------------
   'pod-manifest-invalid': ['pod', 'the pod manifest violates the specification'],
   'pod-image-unlisted': ['pod', 'an app uses an image that the desired state does not list'],
-  'pod-app-missing': ['pod', 'neither pod nor image says what to run'],
+  'pod-app-missing': ['pod', 'neither pod nor image names a program to run'],
   'pod-volume-invalid': [
     'pod',
     'a mount has no volume, a volume has no source, or a kept volume cannot get its limit',
@@ -94,7 +94,7 @@ export const refusalCodes = {
   'pod-user-unknown': ['pod', 'the user or group does not exist in the image'],
   'pod-isolator-invalid': ['pod', 'an isolator is malformed, doubled or contradicts another'],
   'pod-limit-unenforceable': ['pod', 'a required limit cannot be enforced on this device'],
-  'pod-network-unknown': ['pod', 'the pod asks for a network that the device does not have'],
+  'pod-network-unknown': ['pod', 'the pod names a network that the device does not have'],
   'pod-network-forbidden': ['pod', 'the configuration of the device does not allow the network'],
   'pod-forbidden': ['pod', 'the configuration of the device does not allow a field of the pod'],
   'pod-port-taken': ['pod', 'a host port is taken by another pod or by a process of the host'],
@@ -112,7 +112,7 @@ export const refusalCodes = {
   'config-invalid': ['device', 'the configuration file is wrong'],
   'state-unreadable': ['device', 'the state of the device is damaged, or of a later version of wherry'],
   'device-key-missing': ['device', 'there is no key of the device to encrypt to or to decrypt with'],
-  internal: ['device', 'wherry failed in a way it does not know; the journal has the details'],
+  internal: ['device', 'internal error in wherry; see the journal and please report it'],
   // --- the operator
   // ----------------------------------------------------------------------------------------
   usage: ['usage', 'the command line is wrong'],

@@ -1,7 +1,7 @@
 /**
- * Why wherry refuses. The one closed list of codes that travel on the wire, stand in the journal
- * and decide the exit status of the command line; docs/contract.md explains each. This folder does
- * not know where a refusal arose.
+ * The closed list of refusal codes. They are used on the wire, in the journal and for the exit
+ * status of the command line; docs/contract.md explains each. This folder does not know where a
+ * refusal comes from.
  */
 export { exitCodeOf, type RefusalCode, refusalCodes } from './codes.ts';
 export { asLocalRefusal, diskRefusal, localErrorOf, unreadableFile } from './local-error.ts';

@@ -3,8 +3,7 @@ import type { RefusalCode } from './codes.ts';
 
 /**
  * What an error of the file system means (errno(3)): its code and its reason in words. Each error
- * has this one meaning for every reader. None of them is a mistake of the program, so none is an
- * internal error.
+ * has this one meaning everywhere. None of them is a bug in wherry, so none becomes `internal`.
  */
 const reasons: Readonly<Record<string, readonly [code: RefusalCode, reason: string]>> = {
   ENOSPC: ['no-space', 'the disk is full'],
@@ -13,16 +12,16 @@ const reasons: Readonly<Record<string, readonly [code: RefusalCode, reason: stri
   ENOENT: ['not-found', 'no such file or directory'],
   ENOTDIR: ['input-invalid', 'a part of the path is not a directory'],
   EISDIR: ['input-invalid', 'it is a directory; name a file'],
-  EEXIST: ['input-invalid', 'it is there already'],
-  ENOTEMPTY: ['input-invalid', 'a directory of that name is there already, and it is not empty'],
+  EEXIST: ['input-invalid', 'it exists already'],
+  ENOTEMPTY: ['input-invalid', 'the directory exists and is not empty'],
   ENAMETOOLONG: ['input-invalid', 'the name is too long for the file system'],
-  ELOOP: ['input-invalid', 'symbolic links lead in a circle'],
+  ELOOP: ['input-invalid', 'symbolic links form a loop'],
   EACCES: ['input-invalid', 'this user may not do that there'],
   EPERM: ['input-invalid', 'this user may not do that there'],
   EROFS: ['disk-failed', 'the file system is mounted read-only'],
-  EXDEV: ['input-invalid', 'it lies on another file system'],
+  EXDEV: ['input-invalid', 'it is on another file system'],
   EBUSY: ['input-invalid', 'it is in use'],
-  ETXTBSY: ['input-invalid', 'it is a program that runs'],
+  ETXTBSY: ['input-invalid', 'the program is running'],
   ENXIO: ['input-invalid', 'it is a device or a pipe without its other end'],
   ENODEV: ['input-invalid', 'its device is missing'],
   ESTALE: ['input-invalid', 'its network file system lost it'],
@@ -57,10 +56,9 @@ const networkCalls: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * What went wrong with a file or directory as a refusal that names it, or `error` as it is: another
- * refusal, or a bug.
- * @param path the name that the reader knows it by, where the error has none or one that is not the
- *   reader's
+ * Converts an error of the file system to a refusal that names the file. Returns `error` unchanged
+ * when it is another refusal or a bug.
+ * @param path the name that the user knows, where the error has none or another one
  */
 export function asLocalRefusal(error: unknown, path?: string): unknown {
   if (isRefusal(error) && error.code !== 'image-build-failed') return error;
@@ -72,7 +70,7 @@ export function asLocalRefusal(error: unknown, path?: string): unknown {
 }
 
 /**
- * The refusal of a file that the reader named and that cannot be read, with the reason.
+ * The refusal for a file that the user named and that cannot be read, with the reason.
  * @param what the file in words
  */
 export function unreadableFile(what: string, cause: unknown): Refusal {
@@ -81,9 +79,9 @@ export function unreadableFile(what: string, cause: unknown): Refusal {
 }
 
 /**
- * The refusal for a file of wherry's own that the operating system does not let it use. The reader
- * named no path, so an error that is not about space is the disk's: `disk-failed`. Undefined when
- * no system call failed, which is a mistake of the program.
+ * The refusal for a failed system call on one of wherry's own files. The user named no path, so
+ * every error that is not about space is `disk-failed`. Undefined when no system call failed, which
+ * is a bug in wherry.
  *
  * @param what what could not be done
  */

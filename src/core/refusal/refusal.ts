@@ -13,7 +13,7 @@ export class Refusal extends Error {
     this.code = code;
   }
 
-  /** The sentence alone: a log line has no use for the name of a class. */
+  /** The sentence without the name of the class, for log lines. */
   override toString(): string {
     return this.message;
   }

@@ -3,8 +3,8 @@ import { type AllowList, isDevicePath, knownCapabilities, privilegedIsolators } 
 import type { Table } from './config-table.ts';
 
 /**
- * Where the data of apps lies on a device, by the Filesystem Hierarchy Standard, and what apps need
- * of it to know authorities and the local time. Nothing there commands the device.
+ * Places of app data by the Filesystem Hierarchy Standard, and what apps need to know certificate
+ * authorities and the local time. Nothing there controls the device.
  */
 const usualVolumes = [
   ...['/srv', '/mnt', '/media'],

@@ -23,12 +23,12 @@ interface LogParts {
   readonly trust: DeviceTrust;
   readonly roots: RootUpdates;
   readonly now: () => DeviceTime;
-  /** Has the examining unit do one thing after the other. */
+  /** Runs one examination after the other. */
   readonly examining: <T>(work: () => Promise<T>) => Promise<T>;
   readonly unit: Omit<Parameters<typeof examineLogsInUnit>[2], 'run'>;
 }
 
-/** Puts together what answers requests for logs, and has it hear them. */
+/** Makes the part that answers requests for logs, and subscribes it to them. */
 export function answerLogs(parts: LogParts): LogRequests {
   const { config, bootId, places, journal, session, keeper, trust, roots, now, examining, unit } = parts;
   const requests = new LogRequests({
@@ -63,7 +63,7 @@ export function answerLogs(parts: LogParts): LogRequests {
   return requests;
 }
 
-/** What a report says of it; nothing where no request is heard. */
+/** The capability for the report; none where no request is accepted. */
 export function logCapability(pods: readonly string[]): readonly CapabilityReport[] {
   if (pods.length === 0) return [];
   const detail = pods.includes('*') ? 'all pods' : `pods: ${pods.join(', ')}`;

@@ -16,8 +16,8 @@ export interface AnswerPorts {
 }
 
 /**
- * What a device says of commands: in the journal, as events, and in its report. It decides nothing
- * about them.
+ * Reports on commands: in the journal, as events, and in the report of the device. It decides
+ * nothing about them.
  */
 export class Answers {
   readonly #ports: AnswerPorts;
@@ -43,14 +43,14 @@ export class Answers {
     return this.#refused;
   }
 
-  /** A command was accepted: the refusal before it is over. */
+  /** Removes the last refusal from the report, because a command was accepted. */
   forgetRefusal(): void {
     this.#refused = undefined;
   }
 
   /**
-   * Reports a message that was refused; `version` is 0 when it is not known. What exceeds the
-   * budget is only counted.
+   * Reports a message that was refused; `version` is 0 when it is not known. Refusals over the
+   * budget are only counted.
    */
   refuse(code: RefusalCode, reason: string, version: number, group?: string): void {
     const { clock, journal, onChange, onEvent } = this.#ports;
@@ -71,7 +71,7 @@ export class Answers {
     onChange();
   }
 
-  /** Answers a version that was trusted and is not deployed: another target goes first. */
+  /** Answers a version that was trusted and is not deployed: another target has precedence. */
   passOver(desired: DesiredState, why: string): void {
     const { version, target } = desired;
     const message = `version ${version} is not deployed: ${why}`;
@@ -82,7 +82,8 @@ export class Answers {
   }
 
   /**
-   * Logs a version that is for others of the group. There is no answer: most devices are others.
+   * Logs a version that is for other devices of the group. It sends no event, because that would
+   * come from most devices of the group.
    */
   standAside({ version, target }: DesiredState): void {
     const group = groupOf(target) ?? '';
@@ -101,7 +102,7 @@ export class Answers {
     this.#ports.onChange();
   }
 
-  /** Reports what a deployment came to; the journal has each phase and each step. */
+  /** Reports the progress of a deployment; the journal has each phase and each step. */
   observe(report: DeploymentReport): void {
     const before = this.#deployment;
     this.#deployment = report;

@@ -2,8 +2,8 @@ import { chmod, chown, readFile } from 'node:fs/promises';
 import type { Journal } from '../../core/ports/index.ts';
 
 /**
- * Lets the members of `group` ask over the local API; without a group, root alone. systemd makes
- * the socket for root alone, and does so before wherryd starts.
+ * Lets the members of `group` use the local API; without a group, only root. systemd creates the
+ * socket for root alone before wherryd starts.
  */
 export async function admitGroup(path: string, group: string | undefined, journal: Journal): Promise<void> {
   try {
@@ -15,7 +15,7 @@ export async function admitGroup(path: string, group: string | undefined, journa
         { WHERRY_CODE: 'config-invalid' },
       );
     }
-    // Who had it before does not get in between.
+    // Closed first: the previous group must not connect during the change.
     await chmod(path, 0o600);
     await chown(path, 0, gid ?? 0);
     if (group !== undefined && gid !== undefined) await chmod(path, 0o660);

@@ -1,15 +1,15 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
 
 /**
- * The requests that were answered in this boot, by digest. The file is in memory (`/run`), so it
- * outlives wherryd and not the boot: a request names the boot that it is for.
+ * The requests that were answered in this boot, by digest. The file is in `/run`, so it survives
+ * wherryd but not a reboot. That suffices, because a request names the boot that it is for.
  */
 
-/** Requests end within an hour, so that so many in a day and an hour cannot be honest. */
+/** Requests expire within an hour. So many in a day and an hour are an attack. */
 const mostRequests = 256;
 
 /**
- * How long a mark outlives the deadline of its request, in seconds: the clock may be set back
+ * How long a mark is kept after the deadline of its request, in seconds: the clock may be set back
  * meanwhile.
  */
 const keptSeconds = 86_400;

@@ -2,7 +2,7 @@ import { invalid, type Table } from './config-table.ts';
 
 /** `[broker]` of wherry.toml. */
 export interface BrokerConfig {
-  /** In the order in which they are dialled, each once. */
+  /** In the order in which they are tried, each once. */
   readonly urls: readonly [string, ...string[]];
   /** MQTT protocol level: 4 is 3.1.1. */
   readonly version: 4 | 5;
@@ -13,11 +13,11 @@ export interface BrokerConfig {
   readonly username?: string;
   readonly passwordFile?: string;
   /**
-   * After a boot the first connection waits up to this long, so that a site's devices do not come
-   * back as one.
+   * After a boot the first connection waits up to this long, so that the devices of a site do not
+   * reconnect at once.
    */
   readonly bootSpreadSeconds: number;
-  /** Seconds between two visits to the broker; undefined is a session that is kept. */
+  /** Seconds between two visits to the broker; undefined keeps the session. */
   readonly visitEverySeconds?: number;
 }
 

@@ -35,8 +35,8 @@ export async function readBrokerFiles(broker: Named): Promise<BrokerFiles> {
 }
 
 /**
- * Why files that are being replaced cannot be used; undefined when they can. A certificate that is
- * half written does not parse, and one whose key was not replaced yet does not fit it.
+ * Why files that are being replaced cannot be used; undefined when they can. A half-written
+ * certificate does not parse. A certificate whose key was not replaced yet does not match it.
  */
 export function whyUnusable({ ca, cert, key, password }: BrokerFiles): string | undefined {
   try {
@@ -52,7 +52,7 @@ export function whyUnusable({ ca, cert, key, password }: BrokerFiles): string | 
   }
 }
 
-/** Every certificate that begins must end, and be one. */
+/** Every block must be complete, and every certificate must parse. */
 function requireWhole(pem: string): void {
   const begun = pem.split('-----BEGIN ').length - 1;
   const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
@@ -61,22 +61,22 @@ function requireWhole(pem: string): void {
   for (const block of blocks) new X509Certificate(block);
 }
 
-/** What was read last and can be used. */
+/** The last usable files that were read. */
 export class CurrentFiles {
   readonly #config: Named;
   readonly #journal: Journal;
   #files: BrokerFiles;
-  /** What was told of the files the last time. */
+  /** The problem that was logged last. */
   #told: string | undefined;
 
-  /** @param files those of the start */
+  /** @param files those that were read at the start */
   constructor(config: Named, files: BrokerFiles, journal: Journal) {
     this.#config = config;
     this.#files = files;
     this.#journal = journal;
   }
 
-  /** Those that are on the disk now, if they can be used, else those that were used before. */
+  /** The files on the disk, if they are usable, else those that were used before. */
   async newest(): Promise<BrokerFiles> {
     const problem = await this.#look();
     if (problem !== undefined && problem !== this.#told)
@@ -101,12 +101,12 @@ export class CurrentFiles {
   }
 }
 
-/** The operator hears so long before a certificate expires. */
+/** How long before its expiry a certificate is reported. */
 const warnedMs = 30 * 24 * 3_600_000;
 
 /**
- * What a report says of the certificate that the next connection shows; nothing on a device without
- * one.
+ * The capability for the report: the certificate of the next connection. None without a
+ * certificate.
  */
 export async function certificateCapability(
   { cert, key }: Named,

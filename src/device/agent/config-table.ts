@@ -1,12 +1,12 @@
 import { type AcName, parseAcName } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 
-/** Says of a key what it takes. */
+/** The refusal for a key with a wrong value. @param expectation what the key accepts */
 export function invalid(key: string, expectation: string): Refusal {
   return new Refusal('config-invalid', `wherry.toml: ${key} ${expectation}`);
 }
 
-/** A TOML table whose keys are taken one by one; what is left over at the end is unknown. */
+/** A TOML table whose keys are taken one by one; keys left at the end are unknown. */
 export class Table {
   private readonly values: Map<string, unknown>;
   private readonly prefix: string;
@@ -42,8 +42,8 @@ export class Table {
   }
 
   /**
-   * A list of texts, each of which `read` understands.
-   * @param expected what the key takes, with an example
+   * A list of texts, each of which `read` accepts.
+   * @param expected what the key accepts, with an example
    */
   list<T>(
     key: string,
@@ -91,7 +91,7 @@ export class Table {
     return result;
   }
 
-  /** What nobody has taken. */
+  /** The keys that were not taken. */
   rest(): Readonly<Record<string, unknown>> {
     return Object.fromEntries(this.values);
   }

@@ -13,9 +13,9 @@ import { invalid, Table } from './config-table.ts';
 export interface Config {
   readonly fleet: AcName;
   readonly device: AcName;
-  /** Whose commands the device obeys, too; the first goes first. At most 4. */
+  /** Groups whose commands the device also obeys; the first has precedence. At most 4. */
   readonly groups: readonly AcName[];
-  /** For filters of lists; nothing is decided by them. At most 16. */
+  /** For filters of lists; they decide nothing. At most 16. */
   readonly labels: Readonly<Record<string, string>>;
   readonly broker: BrokerConfig;
   readonly limits: {
@@ -23,13 +23,13 @@ export interface Config {
     readonly maxImageBytes: number;
     /** Kept free on the file system of /var/lib/wherry. */
     readonly reserveBytes: number;
-    /** A slower download is given up. */
+    /** A slower download is aborted. */
     readonly minBytesPerSecond: number;
   };
   readonly download: {
-    /** Through which images are downloaded; else what the environment of the pull unit says. */
+    /** The proxy for images; without it, the environment of the pull unit decides. */
     readonly proxy?: ProxySettings;
-    /** Not faster than this; 0 is as fast as it comes. */
+    /** The highest rate of a download; 0 is unlimited. */
     readonly maxBytesPerSecond: number;
   };
   readonly network: {
@@ -42,12 +42,12 @@ export interface Config {
     readonly subnet6?: string;
   };
   /**
-   * Pods whose logs are sent on a signed request; `*` is every pod. No request is heard without
-   * one.
+   * Pods whose logs are sent on a signed request; `*` is every pod. An empty list turns requests
+   * off.
    */
   readonly remoteLogPods: readonly string[];
   readonly api: {
-    /** Whose members may use the local API; root alone without it. */
+    /** The group whose members may use the local API; without it, only root may. */
     readonly group?: string;
     /** Whether the local API runs programs in apps. */
     readonly exec: boolean;
@@ -55,7 +55,7 @@ export interface Config {
   /** What pods may have. */
   readonly allow: AllowList;
   readonly store: { readonly compression: 'none' | 'lz4' };
-  /** Between two looks at the numbers of telemetry; 0 sends none. */
+  /** Seconds between two readings of telemetry; 0 sends none. */
   readonly telemetrySeconds: number;
   /** cron expressions in local time (node-cron). */
   readonly reportSchedule: string;
@@ -66,7 +66,7 @@ export interface Config {
  * Reads the configuration. Unknown keys are refused, so that a typo cannot silently leave a default
  * in force.
  *
- * @throws {Refusal} config-invalid, naming the key and what it takes.
+ * @throws {Refusal} config-invalid, naming the key and what it accepts.
  */
 export function parseConfig(text: string): Config {
   const root = new Table(parseToml(text), '');
@@ -128,7 +128,7 @@ export function parseConfig(text: string): Config {
   return config;
 }
 
-/** As many as leave room for the topics of the device in the eight that every broker takes. */
+/** So many leave room for the device's own topics among the eight that every broker accepts. */
 const maxGroups = 4;
 const maxLabels = 16;
 const maxRemotePods = 16;
@@ -179,12 +179,9 @@ function readDownload(download: Table): Config['download'] {
     return { maxBytesPerSecond };
   }
   const url = URL.canParse(proxy) ? new URL(proxy) : undefined;
-  // Not quoted: it may hold a password.
+  // The message does not quote it: it may hold a password.
   if (url !== undefined && (url.username !== '' || url.password !== '')) {
-    throw invalid(
-      'download.proxy',
-      'takes no user and password; they belong into /etc/wherry/credentials.toml',
-    );
+    throw invalid('download.proxy', 'takes no user and password; put them into /etc/wherry/credentials.toml');
   }
   if (url === undefined || !/^https?:$/.test(url.protocol) || url.href !== `${url.origin}/`) {
     throw invalid('download.proxy', 'takes http://host:port or https://host:port');
@@ -216,14 +213,14 @@ function readApi(api: Table): Config['api'] {
   const { group } = api.optionalTexts({ group: 'group' });
   const exec = api.flag('exec', false);
   if (group === undefined) return { exec };
-  // What useradd(8) takes.
+  // What useradd(8) accepts.
   if (!/^[a-z_][a-z0-9_-]{0,31}$/.test(group)) {
     throw invalid('api.group', 'takes the name of a group such as "operators"');
   }
   return { group, exec };
 }
 
-/** `a.b.c.d/prefix` with no bit set behind the prefix. */
+/** `a.b.c.d/prefix` with no bit set after the prefix. */
 function isSubnet(text: string): boolean {
   const [address = '', prefix = ''] = text.split('/');
   if (!isIPv4(address) || !/^(1[6-9]|2[0-9]|30)$/.test(prefix) || text.split('/').length !== 2) return false;

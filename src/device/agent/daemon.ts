@@ -5,7 +5,7 @@ import { buildReport } from './device-report.ts';
 import { answerLogs } from './answer-logs.ts';
 import { admitGroup } from './api-socket.ts';
 import { garbageRounds } from './garbage.ts';
-import { keepRecord } from './local-record.ts';
+import { recordKeeper } from './local-record.ts';
 import { lookAtApps, lookAtDevice } from './look-at-numbers.ts';
 import { makeSupervisor } from './make-supervisor.ts';
 import { makeWorld } from './make-world.ts';
@@ -20,9 +20,9 @@ import { readyToVisit } from './wake-timer.ts';
 import { wherryVersion } from './version.ts';
 
 export interface DaemonOptions extends OpenOptions {
-  /** Calls back when the administrator asks for garbage collection (`wherry gc` sends SIGUSR2). */
+  /** Registers a listener for requests for garbage collection (`wherry gc` sends SIGUSR2). */
   readonly onCollect: (listener: () => void) => void;
-  /** Called when the start or a deployment has ended: nothing of it is needed any more. */
+  /** Called when the start or a deployment has ended: its memory is no longer needed. */
   readonly onRest: () => void;
   readonly signal: AbortSignal;
 }
@@ -34,8 +34,8 @@ export interface DaemonOptions extends OpenOptions {
 const stopWithinMs = 8_000;
 
 /**
- * wherryd: puts the parts together, runs until `signal` is aborted or a visit to the broker is
- * over, and leaves the pods running.
+ * wherryd: assembles the parts and runs until `signal` is aborted or a visit to the broker is over.
+ * The pods keep running.
  */
 export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'visited'> {
   const { journal, places, signal } = options;
@@ -59,6 +59,7 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     policy: { bootSpreadMs: visits.isWoken ? 0 : config.broker.bootSpreadSeconds * 1000 },
   });
   let seq = 0;
+  const keepRecord = recordKeeper(places.record);
   const reporter = new Reporter(
     systemClock,
     async () => {
@@ -68,7 +69,7 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     },
     (report) => {
       session.publishReport(report);
-      keepRecord(places.record, { report, network: config.network, api: { exec: config.api.exec } }).catch(
+      keepRecord({ report, network: config.network, api: { exec: config.api.exec } }).catch(
         (error: unknown) =>
           journal.log('warning', `the record for the local API cannot be written: ${String(error)}`),
       );
@@ -134,19 +135,19 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     const publish = (telemetry: Telemetry): void => session.publishTelemetry(telemetry);
     void sendTelemetry({ clock: systemClock, look, publish, onError }, config.telemetrySeconds, signal);
   }
-  // A root that was put on the device counts although no command comes.
+  // A root that was put on the device is trusted even if no command comes.
   const rooting = roots.settled(signal).catch((error: unknown) => {
-    if (!signal.aborted) journal.log('warning', `the root of trust could not be looked at: ${String(error)}`);
+    if (!signal.aborted) journal.log('warning', `the root of trust could not be checked: ${String(error)}`);
   });
   reporter.request();
   await admitGroup(places.apiSocket, config.api.group, journal);
   notifier.ready();
-  // After the pods and the link: what is found here is told, and no pod waited for it.
+  // After the pods and the connection: damage is only reported, so no pod waits for the check.
   const looking = world.checkObjects(keeper.state).then(
     () => {
       if (world.damaged.length > 0) reporter.request();
     },
-    (error: unknown) => journal.log('warning', `images could not be looked at: ${String(error)}`),
+    (error: unknown) => journal.log('warning', `images could not be checked: ${String(error)}`),
   );
   void looking.then(options.onRest);
   journal.log(
@@ -170,7 +171,7 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
   if (!isStopped) journal.log('info', 'the visit to the broker is over; wherryd.timer starts the next one');
   notifier.stopping();
   for (const stop of stops) stop();
-  // Whatever waits for systemd then fails, and a deployment stays pending.
+  // Pending calls to systemd then fail, and the deployment stays pending.
   const patience = setTimeout(() => systemd.close(), stopWithinMs);
   await looking;
   await rooting;

@@ -7,12 +7,12 @@ interface KeyPlaces {
   readonly devicePublicKey: string;
 }
 
-/** `wherry key init` leaves it in a comment of the armored key (RFC 9580 §6.2.2.2). */
+/** `wherry key init` writes it as a comment into the armored key (RFC 9580 §6.2.2.2). */
 const sealing = /^Comment: wherry ([0-9a-f]{40}) sealed by (tpm2|host)$/m;
 
 /**
- * What a report says of the key of the device; nothing where there is none. It decides nothing: an
- * operator pins the key that the device showed, since a broker can change a report.
+ * The capability for the report: the key of the device. None without a key. It decides nothing: a
+ * broker can change a report, so operators pin the key from a file.
  */
 export function encryptionCapability({ deviceKey, devicePublicKey }: KeyPlaces): readonly CapabilityReport[] {
   if (!existsSync(deviceKey) || !existsSync(devicePublicKey)) return [];

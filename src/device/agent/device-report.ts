@@ -12,7 +12,7 @@ import type { SeveralBrokers } from '../session/index.ts';
 import type { Supervisor } from './supervisor.ts';
 import { wherryVersion } from './version.ts';
 
-/** Whom a report asks. */
+/** The parts that a report reads. */
 interface ReportParts {
   readonly places: Places;
   readonly world: DeviceWorld;
@@ -21,7 +21,7 @@ interface ReportParts {
   readonly brokers: SeveralBrokers;
 }
 
-/** What the device says of itself now. */
+/** Builds the report of the device as it is now. */
 export async function buildReport(
   config: Config,
   host: Host,
@@ -31,7 +31,7 @@ export async function buildReport(
 ): Promise<DeviceReport> {
   const { places, world, watch, brokers } = parts;
   const { deployment, refused } = parts.supervisor;
-  // What was collected is missing, and rightly so.
+  // Collected objects are missing too, but they are not damaged.
   const referenced = referencedObjects(state);
   const damaged = world.damaged.filter(({ imageId }) => referenced.has(imageId));
   return {

@@ -10,7 +10,7 @@ export const noRestartExitStatus = 78;
 export const visitedExitStatus = 80;
 
 /**
- * The exit status of wherryd. systemd restarts it after two seconds, except where no restart can
+ * The exit status of wherryd. systemd restarts it after two seconds, except where a restart cannot
  * help: a restart loop would only fill the journal.
  */
 export function exitStatusOf(code: RefusalCode): number {

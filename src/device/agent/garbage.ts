@@ -4,16 +4,16 @@ import { Rounds } from './rounds.ts';
 export interface GarbagePorts {
   /** Resolves when no deployment is under way. */
   readonly rest: () => Promise<void>;
-  /** Deletes what no deployment needs. */
+  /** Deletes objects that no deployment needs. */
   readonly collect: () => Promise<void>;
   readonly journal: Journal;
   readonly signal: AbortSignal;
 }
 
 /**
- * Collects garbage in rounds. Nothing is collected under a deployment: what it is about to use has
- * no root yet. A request that comes during a round begins one more, because that round may have
- * looked before something became garbage.
+ * Collects garbage in rounds. Nothing is collected during a deployment: objects that it is about to
+ * use have no root yet. A request during a round starts one more, because the round may have looked
+ * before something became garbage.
  */
 export function garbageRounds({ rest, collect, journal, signal }: GarbagePorts): Rounds {
   return new Rounds(async () => {

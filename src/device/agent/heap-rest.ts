@@ -2,20 +2,20 @@
 export interface Heap {
   /** Collects once. */
   collect(): void;
-  /** Bytes of objects, those that nobody needs any more among them. */
+  /** Bytes of all objects, unreachable ones included. */
   usedBytes(): number;
 }
 
 /**
  * The unit lets V8 drop the bytecode of a function that one collection has found unused. The next
- * ones free what only that bytecode needed.
+ * collections free what only that bytecode referred to.
  */
 const collections = 4;
 const grownBytes = 512 * 1024;
 
 /**
- * Gives memory back when there is nothing to do. The start, each deployment and many messages grow
- * the heap by a few megabytes, which V8 would keep.
+ * Returns memory when wherryd is idle. The start, each deployment and many messages grow the heap
+ * by a few megabytes, which V8 would keep.
  */
 export class HeapRest {
   readonly #heap: Heap;
@@ -30,7 +30,10 @@ export class HeapRest {
     this.#restingBytes = this.#heap.usedBytes();
   }
 
-  /** Shrinks the heap if it has grown since it was shrunk: for what no deployment follows. */
+  /**
+   * Shrinks the heap if it has grown by `grownBytes` since the last time: for growth that no
+   * deployment follows.
+   */
   look(): void {
     if (this.#heap.usedBytes() - this.#restingBytes >= grownBytes) this.shrink();
   }

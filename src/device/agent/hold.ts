@@ -6,8 +6,8 @@ import { type DeviceTime, groupOf, type MaintenanceWindow } from '../../wire/tru
 import { WindowClock } from './windows.ts';
 
 /**
- * What holds the activation of a pending deployment on this device now. Windows of the last version
- * that was asked for are remembered, so that each minute is looked at once.
+ * Returns a function that says why the activation of a pending deployment waits now, if it does. It
+ * remembers the windows of the last version, so that each minute is checked once.
  */
 export function holdOf(
   places: HoldPlaces,

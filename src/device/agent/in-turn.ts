@@ -1,6 +1,5 @@
 /**
- * Does what it is given one after the other, in the order in which it came; what fails does not
- * hold up the next.
+ * Runs works one after the other, in the order of the calls; one that fails does not stop the next.
  */
 export function inTurn(): <T>(work: () => Promise<T>) => Promise<T> {
   let last: Promise<unknown> = Promise.resolve();

@@ -1,22 +1,22 @@
 import { createHash } from 'node:crypto';
 import type { TargetGroup } from '../deploy/index.ts';
 
-/** What is known of the messages on the topic of one target. */
+/** The state of the messages on the topic of one target. */
 export interface Slot {
   readonly group: TargetGroup;
-  /** The newest message that was not judged yet. */
+  /** The newest message that is not judged yet. */
   waiting: Uint8Array | undefined;
   /** Digest of the last message that was judged. */
   lastDigest: string;
   /** Digest of the last one that was refused without an examination. */
   lastMalformed: string;
-  /** The message that could not be judged, and how often. */
+  /** The message that could not be judged, and how many times. */
   unjudged: { readonly digest: string; readonly failures: number } | undefined;
 }
 
 /**
- * Messages on the topics of commands, a place for each target: what comes on one topic never takes
- * the place of what came on another. The device's own is first, then its groups in order.
+ * Messages on the topics of commands, with one slot for each target: a message on one topic never
+ * replaces one of another. The device's own slot is first, then its groups in order.
  */
 export class Inbox {
   readonly #slots: readonly Slot[];
@@ -31,7 +31,7 @@ export class Inbox {
     }));
   }
 
-  /** Undefined for a group in which the device is not. */
+  /** Undefined for a group that the device is not in. */
   slot(group: TargetGroup): Slot | undefined {
     return this.#slots.find((one) => one.group === group);
   }
@@ -45,12 +45,12 @@ export class Inbox {
     return { slot, message };
   }
 
-  /** What was judged before is judged again when it comes again. */
+  /** Has messages that were judged before judged again when they come again. */
   forgetJudgement(): void {
     for (const slot of this.#slots) slot.lastDigest = '';
   }
 
-  /** Forgets what waits. */
+  /** Drops the waiting messages. */
   clear(): void {
     for (const slot of this.#slots) slot.waiting = undefined;
   }

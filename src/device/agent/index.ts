@@ -1,5 +1,5 @@
 /**
- * `wherryd` itself: its parts put together. It is entered by its program; others read its
- * configuration file as it does.
+ * `wherryd` itself, assembled from its parts. Its program is the entry; other folders may only
+ * parse its configuration file.
  */
 export { parseConfig } from './config.ts';

@@ -11,24 +11,24 @@ import { TokenBucket } from './token-bucket.ts';
 export interface LogRequestPorts extends StreamPorts {
   readonly clock: Clock;
   readonly journal: Journal;
-  /** Pods whose logs may be asked for; `*` is every pod. */
+  /** Pods whose logs may be requested; `*` is every pod. */
   readonly pods: readonly string[];
   /** Judges a message; refuses with the codes of the command class. */
   readonly examine: (message: Uint8Array, signal: AbortSignal) => Promise<LogRequest>;
   /**
-   * Remembers a request for as long as this boot lasts, and says whether it was new.
+   * Remembers a request until the next boot, and returns whether it was new.
    * @param id SHA-256 of its payload
    */
   readonly remember: (id: string, request: LogRequest) => Promise<boolean>;
 }
 
-/** Requests that are examined: each costs a process, and nobody reads ten logs in a minute. */
+/** The budget of examinations: each costs a process, and nobody reads ten logs in a minute. */
 const examinations = { burst: 10, refillMs: 10_000 } as const;
 
 /**
- * Answers signed requests for logs, one at a time: a newer one ends the answer to the one before.
- * A message that comes while another is examined replaces any that waits, and what exceeds the
- * budget is dropped: requests are not retained, and who asked asks again.
+ * Answers signed requests for logs, one at a time: a newer request ends the answer to the one
+ * before. A message that comes during an examination replaces the waiting one. Messages over the
+ * budget are dropped: requests are not retained, and the operator can send another.
  */
 export class LogRequests {
   readonly #ports: LogRequestPorts;
@@ -130,7 +130,7 @@ export class LogRequests {
     this.#answer = { abort, done };
   }
 
-  /** What exceeds the budget is neither logged nor answered. */
+  /** Refusals over the budget are neither logged nor answered. */
   async #refuse(id: string | undefined, { code, message }: Refusal): Promise<void> {
     if (this.#refusals.take(this.#ports.clock.nowMs()) > 0) return;
     this.#ports.journal.log('warning', `request for logs refused: ${message}`, { WHERRY_CODE: code });

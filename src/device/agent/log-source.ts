@@ -5,21 +5,21 @@ import { maxChunkBytes } from '../../wire/report/index.ts';
 import type { LogRequest } from '../../wire/trust/index.ts';
 import { journalCommand } from '../local-api/index.ts';
 
-/** What is read of a journal, in small pieces and only as fast as they are taken. */
+/** Output of a journal, in small pieces, read only as fast as they are taken. */
 export interface LogSource {
   /**
-   * The next piece, at most a chunk long; undefined at the end.
+   * The next piece, at most `maxChunkBytes` long; undefined at the end.
    * @throws Refusal `device-unsupported` when the journal cannot be read
    */
   next(): Promise<Uint8Array | undefined>;
-  /** Ends the reading; `next` then gives what was read already, and the end. */
+  /** Stops reading; `next` then returns what was already read, and then the end. */
   close(): void;
 }
 
-/** How much journalctl may say about what is wrong. */
+/** How much of an error message of journalctl is kept. */
 const maxErrorBytes = 400;
 
-/** Reads what the request asks for with a journalctl of its own, which waits while nobody reads. */
+/** Starts a journalctl for the request; it blocks while nobody reads. */
 export function readJournal(request: LogRequest): LogSource {
   const { pod, app, follow, lines, since } = request;
   const [program = '', ...args] = journalCommand({
@@ -35,7 +35,7 @@ export function readJournal(request: LogRequest): LogSource {
 /** The output of a program as a source. */
 export function sourceOf([program = '', ...args]: readonly string[]): LogSource {
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-  // Without a listener, Node throws away what is unread when the program ends.
+  // Without a listener, Node discards unread output when the program ends.
   child.stdout.on('readable', () => undefined);
   let said = '';
   child.stderr

@@ -17,23 +17,24 @@ export class LogStopped extends Error {
 export interface StreamPorts {
   readonly clock: Clock;
   readonly open: (request: LogRequest) => LogSource;
-  /** Whether the broker has taken the message. */
+  /** Resolves with whether the broker has acknowledged the message. */
   readonly publish: (payload: Uint8Array) => Promise<boolean>;
 }
 
-/** After a piece that does not fill a chunk, more is awaited: each chunk is a message. */
+/** How long to wait for more after a piece that does not fill a chunk: each chunk is a message. */
 const gatherMs = 500;
 
-/** What is left out is counted up to here. */
+/** Left-out bytes are counted up to this number. */
 const countedBytes = 16 << 20;
 
 /**
- * Sends what a request asks for, a chunk at a time and the next when the broker has taken the one
- * before, and the end. It ends at the deadline, at the limit, or when `signal` says so. What it
- * holds in memory is one chunk and the buffer of a pipe, however much the journal has.
+ * Sends the logs of a request chunk by chunk, each after the broker has acknowledged the one
+ * before, and then an end. It ends at the end of the logs, at the deadline, at the limit, or when
+ * `signal` is aborted. It holds one chunk and the buffer of a pipe in memory, however large the
+ * journal is.
  *
  * @param id of the request in the messages of the answer
- * @returns how it ended; `lost` without a broker, which nobody can be told
+ * @returns how it ended; `lost` when the broker did not take a message
  */
 export async function streamLog(
   request: LogRequest,
@@ -72,7 +73,7 @@ export async function streamLog(
       if (text.length > 0 && !(await say({ text }))) return 'lost';
       sentBytes += text.length;
       if (sentBytes >= request.limitBytes) {
-        // Without an end to wait for, the rest is counted; the deadline ends that, too.
+        // The rest is read only to be counted, unless it has no end. The deadline ends that, too.
         if (request.follow === true || leftOutBytes >= countedBytes) stop('limit');
       } else if (piece.length < maxChunkBytes) {
         await clock.sleep(gatherMs, stopping.signal).catch(() => undefined);

@@ -8,7 +8,7 @@ import type { AppReading, Readings } from './readings.ts';
 const thermal = '/sys/class/thermal';
 const firmware = '/sys/devices/platform/soc/soc:firmware/get_throttled';
 
-/** Reads what the kernel has of a device; nothing is forked. */
+/** Reads the kernel's numbers of the device, without starting a process. */
 export async function lookAtDevice(
   store: string,
 ): Promise<Omit<Readings, 'atMs' | 'monotonicMs' | 'clockTrusted' | 'apps'>> {

@@ -11,20 +11,20 @@ import { rootFiles } from './root-files.ts';
 import { RootUpdates } from './root-updates.ts';
 import { Supervisor } from './supervisor.ts';
 
-/** What those who judge messages share with the rest of wherryd. */
+/** What the judges of messages share with the rest of wherryd. */
 export interface Surroundings {
   readonly world: DeviceWorld;
   readonly session: DeviceSession;
   /** Digests of the secrets of the message that was examined last. */
   readonly sealed: Set<string>;
-  /** Asks for a report of what is now. */
+  /** Requests a report. */
   readonly report: () => void;
-  /** A deployment has ended: nothing of it is needed any more. */
+  /** A deployment has ended: its memory is no longer needed. */
   readonly onRest: () => void;
   readonly signal: AbortSignal;
 }
 
-/** Who takes commands and roots of trust. One message is examined at a time. */
+/** Makes the parts that handle commands and roots of trust. One message is examined at a time. */
 export function makeSupervisor(
   device: OpenedDevice,
   live: Surroundings,
@@ -46,7 +46,7 @@ export function makeSupervisor(
     examine: async (message, _state, examineSignal, group) => {
       await roots.settled(examineSignal);
       return await examining(() => {
-        // Now, in turn: a root that came before the message counts.
+        // Read in turn, not before: a root that came before the message counts.
         const { root } = keeper.state;
         const { withdrawn: _withdrawn, ...trusted } = markOfTarget(keeper.state, group);
         return examineInUnit(
@@ -112,7 +112,7 @@ export function makeSupervisor(
   return { supervisor, roots };
 }
 
-/** What a command is judged by, of the root. */
+/** The fields of the root by which a command is judged. */
 function termsOf({ document, era }: TrustedRoot): { version: number; expires: number; notBefore?: number } {
   const { version, expires } = document;
   return { version, expires, ...(era === undefined ? {} : { notBefore: era.issued }) };

@@ -15,7 +15,7 @@ import { holdOf } from './hold.ts';
 import type { OpenedDevice } from './open-device.ts';
 import { requireSecret } from './require-secret.ts';
 
-/** Of one image, and of all that one tree is rendered of. */
+/** The limit for one image, and for all images of one rendered tree. */
 const maxEntries = 100_000;
 /** Header, PAX header and its usual records. */
 const maxHeaderBytes = 2048;
@@ -23,7 +23,8 @@ const maxHeaderBytes = 2048;
 /** What changes while wherryd runs. */
 export interface LiveFacts {
   /**
-   * Values of the message that is examined, or was examined last: its deployment is not saved yet.
+   * Digests of the secrets of the message that is being examined or was examined last: its
+   * deployment is not saved yet.
    */
   readonly sealed: ReadonlySet<string>;
   readonly isConnected: () => boolean;
@@ -91,7 +92,7 @@ export function makeWorld(
         rendering,
         {
           ...{ systemd, disk, store, owner, partial: places.partial },
-          // Read from its object, an image may have longer headers than its archive had.
+          // An image that is read from its object may have longer headers than its archive had.
           limits: { maxTarBytes: config.limits.maxImageBytes + maxEntries * maxHeaderBytes, maxEntries },
           compression: config.store.compression,
         },

@@ -3,29 +3,29 @@ import { decodeEnvelope, decodeMessage } from '../../wire/trust/index.ts';
 import { TokenBucket } from './token-bucket.ts';
 
 /**
- * What rubbish on the topic of commands may cost: a client that may publish there can send any
- * number of messages. Each examination is a process, each refusal a line in the journal, an event
- * and a report.
+ * Limits on the cost of invalid messages on the topic of commands: a client that may publish there
+ * can send any number of them. Each examination is a process; each refusal is a line in the
+ * journal, an event and a report.
  */
 
 /**
- * Examinations of messages that turn out not to be new commands. A valid command that is the newest
- * message waits for at most one refill, and gives its token back.
+ * The budget of examinations of messages that are not new commands. A valid command that is the
+ * newest message waits for at most one refill, and returns its token.
  */
 export const examinationBudget = (): TokenBucket => new TokenBucket({ burst: 20, refillMs: 8_000 });
 
-/** Reports that answer a command which came again; a flood of those costs no more. */
+/** The budget of reports that answer a repeated command. */
 export const repeatBudget = (): TokenBucket => new TokenBucket({ burst: 3, refillMs: 8_000 });
 
 /**
- * Refusals that are answered, reported and logged one by one; those beyond are counted and told
- * with the next.
+ * The budget of refusals that are answered, reported and logged one by one. The next such refusal
+ * contains the number of those over the budget.
  */
 export const refusalBudget = (): TokenBucket => new TokenBucket({ burst: 30, refillMs: 10_000 });
 
 /**
- * What can be seen without OpenPGP, so without a process: size, envelope, presence of signatures.
- * Of an encrypted message that is size and form.
+ * Checks what needs no OpenPGP and so no process: size, envelope, presence of signatures. For an
+ * encrypted message that is size and form.
  * @throws Refusal `envelope-too-large`, `envelope-malformed`, `unsigned`
  */
 export function checkMessage(message: Uint8Array): void {
@@ -38,8 +38,8 @@ export function checkEnvelope(message: Uint8Array): void {
 }
 
 /**
- * An examination that failed by itself is tried this often, the first included, unless the broker
- * sends the message again.
+ * How many times an examination is tried that fails for a reason of the device, the first included,
+ * unless the broker sends the message again.
  */
 export const maxExaminations = 5;
 
@@ -49,8 +49,8 @@ export function examineAgainInMs(failures: number): number {
 }
 
 /**
- * Whether an error says something about the message. Any other code is about this device (a unit
- * that was killed or could not start, a full disk): the message is as good as before.
+ * Whether an error is about the message. Any other code is about this device (a unit that was
+ * killed or could not start, a full disk), and the message may still be valid.
  */
 export function isVerdict(error: unknown): boolean {
   return isRefusal(error) && refusalCodes[error.code][0] === 'command';

@@ -1,11 +1,11 @@
 import type { AppNumbers, DeviceReport, DeviceNumbers, Telemetry } from '../../wire/report/index.ts';
 
 /**
- * Whether what a device could say by schedule is worth its bytes: an idle device on a metered link
- * says nothing. Pure: what was published last against what is now.
+ * Whether a scheduled message differs enough from the last one to be sent: an idle device on a
+ * metered link sends nothing. Pure.
  */
 
-/** How far a number moves before it is published again. */
+/** How far a number must move to be published again. */
 type Band = (before: number, total: number | undefined) => number;
 
 const mebibyte = 2 ** 20;
@@ -19,7 +19,7 @@ const shareOfTotal =
     (total ?? 0) * share;
 const tenth: Band = (before) => Math.max(mebibyte, before / 10);
 const any: Band = () => 0;
-/** The uptime always moves. */
+/** For the uptime, which always moves. */
 const never: Band = () => Infinity;
 
 const deviceBands: Record<keyof DeviceNumbers, Band> = {
@@ -71,8 +71,8 @@ function differ(
 }
 
 /**
- * Whether a report that only the schedule asks for has something to say. Times and counters that
- * always move are no news, nor is memory of an app that moved by less than a tenth.
+ * Whether a report that only the schedule requires is worth sending. Times and counters that always
+ * move do not count, nor does the memory of an app that moved by less than a tenth.
  */
 export function isNews(published: DeviceReport, now: DeviceReport): boolean {
   const steady = (report: DeviceReport): string =>

@@ -1,7 +1,7 @@
 import { diskRefusal, isRefusal, type Refusal } from '../../core/refusal/index.ts';
 import type { DesiredState } from '../../wire/trust/index.ts';
 
-/** A command was accepted and could not be taken up. */
+/** A command was accepted but could not be carried out. */
 export class NotObeyed extends Error {
   readonly refusal: Refusal;
   readonly version: number;
@@ -13,7 +13,7 @@ export class NotObeyed extends Error {
   }
 }
 
-/** @throws NotObeyed when the disk is to blame */
+/** Waits for `saved`. @throws NotObeyed when a system call failed */
 export async function orNotObeyed({ version }: DesiredState, saved: Promise<void>): Promise<void> {
   await saved.catch((error: unknown) => {
     const refusal = diskRefusal(error, `version ${version} cannot be saved`);
@@ -21,7 +21,7 @@ export async function orNotObeyed({ version }: DesiredState, saved: Promise<void
   });
 }
 
-/** Errors of the operating system get a code; undefined for a mistake in the program. */
+/** Gives errors of the operating system a code; undefined for a bug in wherry. */
 export function asRefusal(error: unknown): Refusal | undefined {
   return isRefusal(error) ? error : diskRefusal(error, 'the message cannot be examined');
 }

@@ -17,16 +17,16 @@ export interface OpenOptions {
   readonly configText: string;
   /** Seconds since 1970 at which this program was built. */
   readonly buildTime: number;
-  /** Whether something keeps or sets this device's clock, so that it can be believed. */
+  /** Whether a clock chip or time synchronization makes this device's clock trustworthy. */
   readonly clockIsKept: () => boolean;
 }
 
-/** What is opened once and belongs to no part of wherryd alone. */
+/** What is opened once and shared by the parts of wherryd. */
 export type OpenedDevice = Awaited<ReturnType<typeof openDevice>>;
 
 /**
- * Reads the configuration and the state, connects to systemd, and looks at what this device can do.
- * @throws Refusal `config-invalid`, `state-unreadable` and what else keeps wherryd from starting
+ * Reads the configuration and the state, connects to systemd, and detects what this device can do.
+ * @throws Refusal `config-invalid`, `state-unreadable` and other reasons why wherryd cannot start
  */
 export async function openDevice(options: OpenOptions) {
   const { journal, places } = options;
@@ -57,7 +57,7 @@ export async function openDevice(options: OpenOptions) {
   return {
     ...{ journal, places, config, disk, notifier, systemd, seals, host, store },
     ...{ keeper, owner, stores, trust, now },
-    /** The unit that examines does so for one message at a time. */
+    /** Queues examinations: the examining unit takes one message at a time. */
     examining: inTurn(),
   };
 }

@@ -1,13 +1,11 @@
 import type { AppNumbers, DeviceNumbers, Telemetry } from '../../wire/report/index.ts';
 
-/**
- * What one look at a device gives, as the kernel has it: counters that only two looks make a rate.
- */
+/** One reading of the kernel's numbers. Counters become rates only with a second reading. */
 export interface Readings {
   readonly atMs: number;
   readonly monotonicMs: number;
   readonly clockTrusted: boolean;
-  /** Bytes of the file system: in use, and in all. */
+  /** Bytes of the file system: used and total. */
   readonly disk?: { readonly usedBytes: number; readonly totalBytes: number };
   /** Texts of files; undefined where this device has none. */
   readonly stat?: string | undefined;
@@ -16,9 +14,9 @@ export interface Readings {
   readonly uptime?: string | undefined;
   /** Thousandths of a degree, of each zone. */
   readonly temperatures: readonly string[];
-  /** States of what slows the processor down to cool it; 0 is none. */
+  /** States of the devices that throttle the processor to cool it; 0 is not throttled. */
   readonly coolings: readonly string[];
-  /** Bits of a Raspberry Pi's firmware, in hexadecimal; the lowest four are about now. */
+  /** Bits of a Raspberry Pi's firmware, in hexadecimal; the lowest four describe the present. */
   readonly firmware?: string | undefined;
   readonly apps: readonly AppReading[];
 }
@@ -27,7 +25,9 @@ export interface AppReading extends Omit<AppNumbers, 'cpuPercent'> {
   readonly cpuUsec?: number;
 }
 
-/** The message of a look. @param before the look before; without one there are no rates */
+/**
+ * Makes the message of a reading. @param before the previous reading; without it there are no rates
+ */
 export function telemetryOf(before: Readings | undefined, now: Readings): Telemetry {
   return {
     format: 1,
@@ -60,7 +60,7 @@ function appNumbers(before: Readings | undefined, now: Readings, app: AppReading
   const { cpuUsec, ...numbers } = app;
   const earlier = before?.apps.find((one) => one.pod === app.pod && one.app === app.app)?.cpuUsec;
   const tookMs = now.monotonicMs - (before?.monotonicMs ?? now.monotonicMs);
-  // An app that was started again counts from 0.
+  // A restarted app counts from 0.
   if (cpuUsec === undefined || earlier === undefined || cpuUsec < earlier || tookMs <= 0) return numbers;
   return { ...numbers, cpuPercent: Math.round((cpuUsec - earlier) / 10 / tookMs) };
 }

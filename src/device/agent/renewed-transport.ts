@@ -9,14 +9,14 @@ import {
 } from '../../wire/mqtt/index.ts';
 import type { BrokerFiles, CurrentFiles } from './broker-files.ts';
 
-/** How often the files are looked at while a connection lasts. */
+/** How often the files are checked during a connection. */
 const lookEveryMs = 15 * 60_000;
-/** A connection whose certificate expires sooner is made anew, once there is another one. */
+/** A connection whose certificate expires sooner is replaced once there is another certificate. */
 const marginMs = 24 * 3_600_000;
 
 /**
- * One broker address, dialled with the files that are on the disk at that moment. A connection that
- * lasts until shortly before its certificate expires is ended when another certificate is there.
+ * One broker address. Each connection uses the files that are then on the disk. Shortly before its
+ * certificate expires, a connection is closed if there is another certificate.
  */
 export class RenewedTransport implements Transport {
   readonly #address: Omit<BrokerAddress, keyof BrokerFiles>;
@@ -39,7 +39,7 @@ export class RenewedTransport implements Transport {
 
   async connect(options: ConnectOptions): Promise<Connection> {
     const files = await this.#current.newest();
-    // A new transport also forgets the TLS session, which would go on under the old certificate.
+    // A new transport also drops the TLS session, which would be resumed with the old certificate.
     if (files !== this.#used.files)
       this.#used = { files, transport: new MqttTransport({ ...this.#address, ...files }) };
     const connection = await this.#used.transport.connect(options);

@@ -10,8 +10,8 @@ import { Rounds } from './rounds.ts';
 const minIntervalMs = 1000;
 
 /**
- * Publishes reports when something changed: at once when it was quiet, then at most one a second,
- * and always one after the last change.
+ * Publishes reports after changes: the first at once, then at most one a second, and always one
+ * after the last change.
  */
 export class Reporter {
   private readonly clock: Clock;
@@ -35,13 +35,13 @@ export class Reporter {
     this.onError = onError;
   }
 
-  /** Asks for a report of what is now. */
+  /** Requests a report. */
   request(): void {
     this.wanted = 'yes';
     this.rounds.begin();
   }
 
-  /** Asks for a report if it has something to say that the last one did not. */
+  /** Requests a report if it differs enough from the last one. */
   look(): void {
     if (this.wanted === 'no') this.wanted = 'if-news';
     this.rounds.begin();

@@ -2,8 +2,9 @@ import { stat } from 'node:fs/promises';
 import { Refusal } from '../../core/refusal/index.ts';
 
 /**
- * Makes sure that a file of secrets, if there is one, is this user's alone, as ssh does with keys.
- * @throws Refusal `config-invalid` that says what to do
+ * Checks that a file of secrets, if there is one, is owned by and readable to this user alone, as
+ * ssh does with keys.
+ * @throws Refusal `config-invalid` with the command that mends it
  */
 export async function requireSecret(file: string): Promise<void> {
   const found = await stat(file).catch((error: unknown) => {

@@ -4,17 +4,17 @@ import { Refusal } from '../../core/refusal/index.ts';
 import { maxEnvelopeBytes } from '../../wire/trust/index.ts';
 import type { TrustPlaces } from '../store/index.ts';
 
-/** Beside the directories of keys, in both stores. */
+/** The file is beside the directories of keys, in both stores. */
 export const rootFileName = 'root.cbor';
 
-/** A root that the administrator of the device, or who made its software, has put there. */
+/** A root that the administrator of the device or its image has put there. */
 export interface RootFile {
   readonly path: string;
   readonly bytes: Uint8Array;
 }
 
 /**
- * The roots of both stores, as far as there are any.
+ * The roots of both stores; a store may have none.
  *
  * @throws {Refusal} `config-invalid` for one that cannot be read
  */

@@ -13,7 +13,7 @@ export interface RootPorts {
   readonly keeper: StateFile;
   readonly clock: Clock;
   readonly journal: Journal;
-  /** The roots that were put on the device. Refuses with `config-invalid`. */
+  /** Reads the roots that were put on the device. Refuses with `config-invalid`. */
   readonly files: () => readonly RootFile[];
   /** Examines a root against the trusted one, or, when it was put on the device, against itself. */
   readonly examine: (
@@ -31,14 +31,14 @@ export interface RootPorts {
 }
 
 /**
- * How long a command waits for a newer root after a connection or a new root: brokers send what
- * they retain at once.
+ * How long a command waits for a newer root after a connection or a new root: brokers send retained
+ * messages at once.
  */
 const graceMs = 1000;
 
 /**
- * The root of trust of a device: the first from a file, each further one from the broker, one
- * version after the other. The newest message replaces one that waits.
+ * The root of trust of a device. The first comes from a file, the others from the broker, one
+ * version after the other. A newer message replaces the waiting one.
  */
 export class RootUpdates {
   readonly #ports: RootPorts;
@@ -48,7 +48,7 @@ export class RootUpdates {
   #waiting: { readonly version: number; readonly message: Uint8Array } | undefined;
   readonly #handling = new Rounds(() => this.#handleWaiting());
   #lastDigest = '';
-  /** What was found in the files the last time. */
+  /** Digests of the files that were read last. */
   #seenFiles = '';
   #fileProblem: Refusal | undefined;
   #graceEndsMs = Number.NEGATIVE_INFINITY;
@@ -68,17 +68,17 @@ export class RootUpdates {
     this.#handling.begin();
   }
 
-  /** There is a new connection: a newer root may be about to come. */
+  /** Called at a new connection: a newer root may be about to come. */
   expect(): void {
     if (this.trusted !== undefined) this.#graceEndsMs = this.#ports.clock.monotonicMs() + graceMs;
   }
 
   /**
-   * Resolves when the root is the one to judge a command by: files were looked at, and nothing that
-   * came is still waiting.
+   * Resolves when the root is the one to judge a command by: the files are read, and no received
+   * root is waiting.
    *
-   * @throws {Refusal} `config-invalid` when a root was put on the device and cannot be used, and
-   *   there is none before it
+   * @throws {Refusal} `config-invalid` when a root that was put on the device cannot be used, and
+   *   none is trusted yet
    */
   async settled(signal: AbortSignal): Promise<void> {
     await this.#looking(() => this.#lookAtFiles(signal));
@@ -121,15 +121,15 @@ export class RootUpdates {
       } catch (error) {
         if (this.#stopping.signal.aborted) return;
         const refusal = asRefusal(error);
-        // Time may cure a key that is not valid yet; what is the device's own fault is tried again
-        // at the next connection.
+        // A key that is not valid yet may become valid. What failed for a reason of the device is
+        // tried again at the next connection.
         if (isVerdict(refusal) && refusal.code !== 'key-unusable') this.#lastDigest = digest;
         this.#ports.onRefused(refusal.code, `root ${next.version}: ${refusal.message}`);
       }
     }
   }
 
-  /** Takes a root that was put on the device, if it is later than the trusted one. */
+  /** Examines the roots that were put on the device and are newer than the trusted one. */
   async #lookAtFiles(signal: AbortSignal): Promise<void> {
     try {
       const files = this.#ports.files();
@@ -141,7 +141,7 @@ export class RootUpdates {
     } catch (error) {
       signal.throwIfAborted();
       const { code, message } = asRefusal(error);
-      // A unit that was killed says nothing of the file: it is looked at again.
+      // A killed unit is no verdict on the file: it is examined again.
       if (code !== 'config-invalid') throw error;
       if (message !== this.#fileProblem?.message)
         this.#ports.journal.log('error', message, { WHERRY_CODE: 'config-invalid' });

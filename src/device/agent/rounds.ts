@@ -1,18 +1,18 @@
 /**
- * Work that is done in rounds, one at a time. Whoever has put down something new calls `begin`: it
- * is seen by the round under way or by one more after it, however late it came.
+ * Work that is done in rounds, one at a time. `begin` after new work ensures that a round sees it:
+ * the one under way, or one more after it.
  */
 export class Rounds {
   readonly #round: () => Promise<void>;
   #isWanted = false;
   #running: Promise<void> | undefined;
 
-  /** @param round does all that there is to do, and does not reject */
+  /** @param round does all present work, and does not reject */
   constructor(round: () => Promise<void>) {
     this.#round = round;
   }
 
-  /** Resolves when nothing is under way any more; undefined when nothing is. */
+  /** Resolves when the rounds under way have ended; undefined when there are none. */
   get done(): Promise<void> | undefined {
     return this.#running;
   }
@@ -27,7 +27,7 @@ export class Rounds {
       this.#isWanted = false;
       await this.#round();
     }
-    // In the same turn as the look above: nothing can be put down in between.
+    // In the same turn as the check above: no work can be added in between.
     this.#running = undefined;
   }
 }

@@ -11,17 +11,16 @@ import { inTurn } from './in-turn.ts';
 
 export interface StateFile extends StateKeeper {
   /**
-   * Saves what `change` makes of the newest state. For those who do not know what a deployment
-   * saves meanwhile; a deployment that does not know of them takes no root and no trusted version
-   * back.
+   * Saves what `change` returns for the newest state. For changes that may happen during a
+   * deployment. `save` of a deployment never takes a newer root or trusted version back.
    */
   update(change: (state: DeviceState) => DeviceState): Promise<void>;
 }
 
 /**
- * Opens the device's state. A device that was never commanded has none. One whose state is damaged,
- * or of a later version of wherry, refuses to guess: forgetting the trusted version would let an
- * old command in.
+ * Opens the device's state. A device that was never commanded has none. A damaged state, or one of
+ * a later version of wherry, is refused: forgetting the trusted version would let an old command
+ * in.
  *
  * @throws Refusal `state-unreadable`
  */
@@ -31,7 +30,7 @@ export async function openState(slots: StateSlots): Promise<StateFile> {
   const turn = inTurn();
   const write = async (next: DeviceState): Promise<void> => {
     const body = encodeState(next);
-    decodeState(body); // what could not be read again would keep wherryd from every later start
+    decodeState(body); // a state that cannot be read back would stop every later start
     await slots.write(body);
     state = next;
   };

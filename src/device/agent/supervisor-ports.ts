@@ -4,18 +4,18 @@ import type { DesiredState } from '../../wire/trust/index.ts';
 import type { AnswerPorts } from './answers.ts';
 import type { StateFile } from './state-file.ts';
 
-/** What a supervisor acts through, and whom it tells. */
+/** The ports and listeners of a supervisor. */
 export interface SupervisorPorts extends AnswerPorts {
   readonly keeper: StateFile;
-  /** The groups of the device, the first goes first. */
+  /** The groups of the device; the first has precedence. */
   readonly groups?: readonly string[];
   readonly world: World;
   /**
-   * Refuses, with the codes of the command class, what can be seen to be no command before it is
-   * examined.
+   * Refuses, with the codes of the command class, a message that is not a command by its form,
+   * before it is examined.
    */
   readonly check?: (message: Uint8Array) => void;
-  /** Does `work` after `delayMs`, unless wherryd ends before. */
+  /** Calls `work` after `delayMs`, unless wherryd ends before. */
   readonly later?: (delayMs: number, work: () => void) => void;
   /**
    * Judges a message on the topic of a target; refuses with the codes of the command class.
@@ -26,11 +26,11 @@ export interface SupervisorPorts extends AnswerPorts {
     signal: AbortSignal,
     group: TargetGroup,
   ) => Promise<Examined>;
-  /** A deployment has ended, in whatever way. */
+  /** A deployment or repair has ended, with any outcome. */
   readonly onRest: () => void;
-  /** A desired state was accepted: its policy holds from now on. */
+  /** A desired state was accepted: its policy is in force. */
   readonly onAccepted: (desired: DesiredState) => void;
-  /** A target was withdrawn: the commands of the others are needed again. */
+  /** A target was withdrawn: the commands of the other targets are needed again. */
   readonly onWithdrawn?: () => void;
   /** A command that was judged before came again: its sender may have missed the report. */
   readonly onRepeated?: () => void;

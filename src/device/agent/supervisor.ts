@@ -29,8 +29,8 @@ import type { SupervisorPorts } from './supervisor-ports.ts';
 
 /**
  * Takes messages one at a time, decides whether they are commands, and runs at most one deployment.
- * A newer command supersedes the one under way; a message that arrives while another is examined
- * replaces any that waits.
+ * A newer command supersedes the one under way. A message that arrives during an examination
+ * replaces the waiting one of its target.
  */
 export class Supervisor {
   private readonly examinations = examinationBudget();
@@ -41,12 +41,12 @@ export class Supervisor {
   private readonly inbox: Inbox;
   private readonly handling = new Rounds(() => this.handleWaiting());
   /**
-   * An image could not be replaced: the command is judged once more when it is told again, at the
-   * next connection.
+   * An image could not be replaced: the command is examined again when the broker sends it again,
+   * at the next connection.
    */
   private repairAgain = false;
   private running: { readonly abort: AbortController; readonly done: Promise<void> } | undefined;
-  /** Told when a deployment begins to wait. */
+  /** Called when a deployment begins to wait. */
   private waitObservers: (() => void)[] = [];
   private readonly stopping = new AbortController();
 
@@ -68,15 +68,16 @@ export class Supervisor {
   }
 
   /**
-   * Whether a deployment or a repair is under way: its parts must not be collected. One that waits
-   * for its activation may do so for days, and stages again afterwards.
+   * Whether a deployment, a repair or an examination is under way: its objects must not be
+   * collected. A deployment that waits for its activation does not count: it may wait for days, and
+   * stages again afterwards.
    */
   get busy(): boolean {
     const waits = this.answers.deployment?.phase === 'wait';
     return (this.running !== undefined && !waits) || this.handling.done !== undefined;
   }
 
-  /** Resolves when nothing is under way. */
+  /** Resolves when `busy` is false. */
   async rest(): Promise<void> {
     while (this.busy) {
       const waiting = new Promise<void>((resolve) => this.waitObservers.push(resolve));
@@ -84,24 +85,24 @@ export class Supervisor {
     }
   }
 
-  /** Takes up a deployment that the last run of wherryd left pending. */
+  /** Resumes a deployment that the last run of wherryd left pending. */
   resume(): void {
     if (this.ports.keeper.state.pending !== undefined) this.run();
   }
 
-  /** Takes a message that came on the topic of commands of a group, or of the device itself. */
+  /** Receives a message on the topic of commands of a group, or of the device itself. */
   receive(message: Uint8Array, group?: string): void {
     const slot = this.inbox.slot(group);
     if (slot === undefined) return; // the session subscribes to no other group
-    if (this.stopping.signal.aborted) return; // the broker tells it again at the next start
-    if (!this.isWellFormed(message, slot)) return; // and never takes the place of one that may be a command
+    if (this.stopping.signal.aborted) return; // the broker sends it again at the next start
+    if (!this.isWellFormed(message, slot)) return; // it never replaces one that may be a command
     slot.waiting = message;
     this.handling.begin();
   }
 
   /**
-   * What was judged before is judged again when it comes again: another root of trust says who may
-   * command.
+   * Has messages that were judged before judged again when they come again: a new root of trust may
+   * allow other keys to command.
    */
   forgetJudgement(): void {
     this.inbox.forgetJudgement();
@@ -113,8 +114,8 @@ export class Supervisor {
   }
 
   /**
-   * Stops working; a deployment under way stays pending, a message that is examined is forgotten.
-   * Pods run on.
+   * Stops. A deployment under way stays pending, a message under examination is dropped. Pods keep
+   * running.
    */
   async close(): Promise<void> {
     this.inbox.clear();
@@ -128,8 +129,7 @@ export class Supervisor {
   private async handleWaiting(): Promise<void> {
     for (let next = this.inbox.take(); next !== undefined; next = this.inbox.take()) {
       const { slot, message } = next;
-      // A broker tells the retained message again at every connection: what was judged once is not
-      // judged again.
+      // A broker sends the retained message again at every connection: it is not judged twice.
       const digest = digestOf(message);
       if (digest === slot.lastDigest && !this.repairAgain) {
         this.debug(`message ${shortDigest(digest)} skipped: it is the last one that was judged`);
@@ -173,8 +173,8 @@ export class Supervisor {
     const { refusal, version } =
       error instanceof NotObeyed ? error : { refusal: asRefusal(error), version: 0 };
     if (refusal === undefined) {
-      // A message that breaks the examiner must not break it again at every restart: it is answered
-      // and forgotten.
+      // A message that breaks the examiner must not break it again: it is answered and not examined
+      // again.
       slot.lastDigest = digest;
       this.ports.journal.log('error', `an examination failed unexpectedly: ${describe(error)}`, {
         WHERRY_CODE: 'internal',
@@ -187,15 +187,15 @@ export class Supervisor {
       return;
     }
     slot.unjudged = undefined;
-    // Time may cure an expiry or a key that is not valid yet; nothing else changes by being sent
-    // again.
+    // A set clock may cure an expiry or a key that is not valid yet. Any other verdict stays the
+    // same.
     if (refusal.code !== 'expired' && refusal.code !== 'key-unusable') slot.lastDigest = digest;
     this.refuse(refusal.code, refusal.message, 0, slot.group);
   }
 
   /**
-   * Answers once for a message that could not be judged or obeyed, and tries again a few times,
-   * later each time.
+   * Answers once for a message that could not be judged or obeyed, and retries a few times with
+   * growing delays.
    */
   private examineLater(
     message: Uint8Array,
@@ -213,7 +213,7 @@ export class Supervisor {
     );
     if (failures >= maxExaminations) return;
     this.ports.later?.(examineAgainInMs(failures), () => {
-      // Another message has come meanwhile, or this one was sent again: then that is what counts.
+      // Not if another message has come meanwhile, or this one was sent again.
       const isStill = slot.unjudged?.digest === digest && slot.unjudged.failures === failures;
       if (isStill) this.receive(message, slot.group);
     });
@@ -251,11 +251,11 @@ export class Supervisor {
     }
     if (before !== undefined) {
       await this.trust(desired, examined);
-      this.answers.passOver(desired, `a command for ${targetInWords(before.group)} goes first`);
+      this.answers.passOver(desired, `a command for ${targetInWords(before.group)} has precedence`);
       return;
     }
     await this.supersede(desired.version);
-    // Now, not before: the superseded deployment has to end as its own state says.
+    // Only now: the superseded deployment has to end with its own state first.
     const next = acceptDesired(
       keeper.state,
       desired,
@@ -268,7 +268,7 @@ export class Supervisor {
     this.run();
   }
 
-  /** What runs goes on until the command of another target comes. */
+  /** Withdraws a target. Its pods keep running until the command of another target comes. */
   private async withdraw(desired: DesiredState, examined: Examined): Promise<void> {
     const { pending } = this.ports.keeper.state;
     const group = groupOf(desired.target);
@@ -276,13 +276,14 @@ export class Supervisor {
       await this.supersede(desired.version);
     await this.trust(desired, examined);
     this.answers.withdrawn(desired);
-    // What was passed over is examined again, and counts now.
+    // Commands that were passed over are examined again, and may be deployed now.
     this.inbox.forgetJudgement();
     this.ports.onWithdrawn?.();
   }
 
   /**
-   * A version for others of the group. What runs or is deployed goes on, and nothing is answered.
+   * Handles a version for other devices of the group. Pods and the deployment under way stay, and
+   * no event is sent.
    */
   private async standAside(desired: DesiredState, examined: Examined, isFirst: boolean): Promise<void> {
     const { keeper, onAccepted, onChange, onWithdrawn } = this.ports;
@@ -305,7 +306,7 @@ export class Supervisor {
     onChange();
   }
 
-  /** Remembers the version, and carries nothing out. A deployment may be under way. */
+  /** Saves the version as trusted without deploying it. A deployment may be under way. */
   private async trust(desired: DesiredState, examined: Examined): Promise<void> {
     const acceptance = this.acceptanceOf(examined);
     await orNotObeyed(
@@ -338,8 +339,8 @@ export class Supervisor {
   }
 
   /**
-   * The command that was told again says where the images of the running version are: those that
-   * were damaged are replaced.
+   * Replaces damaged images. The repeated command contains the addresses of the images of the
+   * running version.
    */
   private repair(desired: DesiredState): void {
     if (this.running !== undefined) return;
@@ -360,7 +361,7 @@ export class Supervisor {
     });
   }
 
-  /** At most one thing is done at a time; a newer command or the end of the daemon aborts it. */
+  /** Runs one deployment or repair. A newer command or the end of the daemon aborts it. */
   private inBackground(work: (signal: AbortSignal) => Promise<void>): void {
     const abort = new AbortController();
     const done = work(abort.signal).finally(() => {

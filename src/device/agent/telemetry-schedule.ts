@@ -10,7 +10,9 @@ export interface TelemetryPorts {
   readonly onError: (error: unknown) => void;
 }
 
-/** Looks each interval, and publishes what has moved since it was published last. */
+/**
+ * Takes a reading each interval, and publishes it if a number has moved since the last publication.
+ */
 export async function sendTelemetry(
   { clock, look, publish, onError }: TelemetryPorts,
   intervalSeconds: number,

@@ -1,13 +1,11 @@
 /**
- * A budget: `burst` at once, then one per `refillMs`. Pure: the caller gives the time. A clock that
- * jumps forward grants at most one burst, one that jumps back grants nothing.
+ * A budget: `burst` at once, then one per `refillMs`. Pure: the caller passes the time. A clock
+ * that jumps forward grants at most one burst, one that jumps back grants nothing.
  */
 export class TokenBucket {
   readonly #refillMs: number;
   readonly #fullMs: number;
-  /**
-   * What has been saved up, in milliseconds of refill: exact where a share of a token would not be.
-   */
+  /** The savings in milliseconds of refill, which are exact; fractions of a token would not be. */
   #savedMs: number;
   #atMs: number | undefined;
 
@@ -17,9 +15,7 @@ export class TokenBucket {
     this.#savedMs = this.#fullMs;
   }
 
-  /**
-   * Takes one token and returns 0, or returns how many milliseconds it takes until there is one.
-   */
+  /** Takes one token and returns 0, or returns the milliseconds until there is one. */
   take(nowMs: number): number {
     this.#save(Math.max(0, nowMs - (this.#atMs ?? nowMs)));
     this.#atMs = nowMs;
@@ -28,7 +24,7 @@ export class TokenBucket {
     return 0;
   }
 
-  /** Gives a token back: what it was taken for proved to be worth it. */
+  /** Returns a token, after it was spent on something useful. */
   refund(): void {
     this.#save(this.#refillMs);
   }

@@ -10,8 +10,7 @@ import {
 } from '../../wire/trust/index.ts';
 
 /**
- * The keys that were provisioned with the device. They are read at each use, so replacing a file is
- * enough.
+ * The keys of the trust stores. They are read at each use, so a replaced file takes effect at once.
  */
 export interface TrustFiles {
   /** Armored keys that may command. */
@@ -19,13 +18,13 @@ export interface TrustFiles {
   /** Armored keys that may sign images: all, or those below a name. */
   imageKeys(): ImageKey[];
   /**
-   * Every text of both stores, also those that trust nothing: a revocation in any copy of a key
-   * holds.
+   * All key files of both stores, hidden and masked ones included: a revocation in any copy is
+   * effective.
    */
   copies(): readonly string[];
 }
 
-/** Reads the keys of both stores; those that are masked do not count. */
+/** Reads the keys of both stores, without masked ones. */
 export function trustFiles(places: TrustPlaces): TrustFiles {
   const keys = () => storedKeys(places).filter(({ masked }) => !masked);
   return {
@@ -38,18 +37,17 @@ export function trustFiles(places: TrustPlaces): TrustFiles {
   };
 }
 
-/** Who may do what on this device. */
+/** The keys that may sign commands and images on this device. */
 export interface DeviceTrust {
-  /** Who may command. */
+  /** Keys that may sign commands. */
   deploy(): Signers;
-  /** Who may sign the image of this name. */
+  /** Keys that may sign the image of this name. */
   image(name: AcIdentifier): Signers;
   copies(): readonly string[];
 }
 
 /**
- * The roles of the root; on a device without one the keys of the directories, of which one is
- * enough.
+ * Uses the roles of the root. Without a root, one signature of a key in the directories suffices.
  */
 export function deviceTrust(files: TrustFiles, root: () => RootDocument | undefined): DeviceTrust {
   return {

@@ -3,7 +3,7 @@ import { Refusal } from '../../core/refusal/index.ts';
 import type { Owner } from '../store/index.ts';
 
 /**
- * The numbers of an account of the device.
+ * The user ID and group ID of an account of the device.
  * @throws Refusal `device-unsupported`
  */
 export async function accountOf(user: string): Promise<Owner> {

@@ -1,31 +1,33 @@
 import type { Clock } from '../../core/ports/index.ts';
 
 /**
- * A visit to the broker is the life of wherryd with `broker.connection = "timer"`: it connects,
- * carries out what it finds, reports, and ends. This file decides when it has ended.
+ * With `broker.connection = "timer"`, each run of wherryd is a visit to the broker: it connects,
+ * carries out the commands, reports, and ends. This file decides when it has ended.
  */
 export interface VisitFacts {
   readonly sinceStartMs: number;
-  /** How long the session is established; undefined without one. */
+  /** How long the session has been established; undefined without one. */
   readonly connectedForMs?: number;
-  /** How long nothing was under way and nothing waited to be sent. */
+  /** How long nothing has been under way or waiting to be sent. */
   readonly quietForMs: number;
   /** Whether a command came on this connection. */
   readonly hasCommand: boolean;
-  /** Of the deployment that is pending; 0 without one. */
+  /** The probation of the pending deployment; 0 without one. */
   readonly probationSeconds: number;
 }
 
-/** Without a broker for so long, the next visit may find one. */
+/** Without a broker for so long, the visit ends. */
 const connectWithinMs = 10 * 60_000;
 /** A report follows a change within a second. */
 const quietMs = 3_000;
 /** When no command came, the session subscribes once more 5 to 15 s after it was established. */
 const answerWithinMs = 20_000;
-/** Longer than any download at a bearable rate. The deployment stays pending, and is resumed. */
+/**
+ * Longer than any reasonable download. The deployment stays pending, and the next visit resumes it.
+ */
 const workWithinMs = 2 * 3_600_000;
 
-/** Whether there is nothing more to wait for, or it has been waited for long enough. */
+/** Whether there is nothing more to wait for, or the visit has waited long enough. */
 export function visitIsOver(facts: VisitFacts): boolean {
   const { sinceStartMs, connectedForMs, quietForMs, hasCommand, probationSeconds } = facts;
   if (sinceStartMs >= workWithinMs + probationSeconds * 1000) return true;
@@ -34,7 +36,7 @@ export function visitIsOver(facts: VisitFacts): boolean {
   return hasCommand || connectedForMs >= answerWithinMs;
 }
 
-/** Whom a visit asks, each second. */
+/** The ports that a visit checks each second. */
 export interface VisitPorts {
   readonly clock: Clock;
   /** Whether a deployment, a repair or an examination is under way. */

@@ -4,7 +4,7 @@ import { type Disk, writeDurable } from '../store/index.ts';
 import type { Systemd } from '../systemd/index.ts';
 import type { BrokerConfig } from './broker-config.ts';
 
-/** Where systemd reads units, and whom the timer is written for. */
+/** The ports of the timer. `units` is a directory from which systemd reads units. */
 export interface WakePorts {
   readonly systemd: Pick<Systemd, 'start' | 'stop' | 'status' | 'reload'>;
   readonly disk: Disk;
@@ -16,8 +16,8 @@ const mark = '# Written by wherryd from broker.interval_seconds of /etc/wherry/w
 const maxBytes = 4096;
 
 /**
- * The unit that starts wherryd so long after it has ended. A part of the interval is random, so
- * that the devices of a fleet do not come at one moment.
+ * The unit that starts wherryd `intervalSeconds` after it has ended. A part of the interval is
+ * random, so that the devices of a fleet do not connect at the same time.
  */
 export function wakeTimerText(intervalSeconds: number): string {
   return `${mark}
@@ -34,10 +34,10 @@ Unit=wherryd.service
 }
 
 /**
- * Has systemd start wherryd again after it has ended. The file is written when the interval
- * changed; a boot has wherryd start by its own unit, which comes back here.
+ * Has systemd start wherryd again after it has ended. Writes the unit only when the interval
+ * changed. After a boot, wherryd's own unit starts it, and it arms the timer here.
  *
- * @returns whether the timer was there before, so this is not the first start after a boot
+ * @returns whether the timer was active before, so this is not the first start after a boot
  * @throws Refusal `activation-failed` when systemd does not start the timer
  */
 export async function armWakeTimer(ports: WakePorts, intervalSeconds: number): Promise<boolean> {
@@ -55,7 +55,8 @@ export async function armWakeTimer(ports: WakePorts, intervalSeconds: number): P
 }
 
 /**
- * A resident wherryd is started by nobody else; somebody's own timer of that name is left alone.
+ * Removes the timer, which a resident wherryd does not need. A timer of that name that wherryd did
+ * not write is left alone.
  */
 export async function disarmWakeTimer({ systemd, disk, units }: WakePorts): Promise<void> {
   const path = `${units}/${wakeTimer}`;
@@ -67,7 +68,8 @@ export async function disarmWakeTimer({ systemd, disk, units }: WakePorts): Prom
 }
 
 /**
- * Makes the timer what the configuration says. A wherryd that systemd would not start again stays.
+ * Arms or disarms the timer as configured. If that fails, wherryd stays resident, because nothing
+ * would start it again.
  */
 export async function readyToVisit(
   ports: WakePorts,

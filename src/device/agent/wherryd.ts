@@ -7,8 +7,8 @@ import { HeapRest } from './heap-rest.ts';
 import { places } from '../host/index.ts';
 
 /**
- * The program: reads the configuration, runs until it is told to stop, and ends with a status that
- * says why.
+ * The program: reads the configuration, runs until a signal stops it or a visit ends, and exits
+ * with a status that shows why.
  */
 const journal = openJournal();
 /** After the start, and after the last report of a deployment. */
@@ -37,21 +37,21 @@ async function main(): Promise<void> {
       configText: readFileSync(places.config, 'utf8'),
       onRest: () => setTimeout(() => heap.shrink(), heapRestMs).unref(),
       onCollect: (listener) => process.on('SIGUSR2', listener),
-      // The package's build time: the earliest that it can be on a device whose clock has stopped.
+      // The package's build time: the earliest possible time on a device whose clock has stopped.
       buildTime: Math.floor(statSync(process.argv[1] ?? process.execPath).mtimeMs / 1000),
       clockIsKept: () =>
         existsSync('/run/systemd/timesync/synchronized') || existsSync('/sys/class/rtc/rtc0'),
       signal: stopping.signal,
     });
-    // What waits for another try (an examination, say) does so in the next visit.
+    // Work that waits for a retry (such as an examination) continues in the next visit.
     if (end === 'visited') process.exit(visitedExitStatus);
   } catch (error) {
     const code = isRefusal(error) ? error.code : 'internal';
     const message =
       isRefusal(error) || !(error instanceof Error) ? String(error) : (error.stack ?? error.message);
     journal.log('error', message, { WHERRY_CODE: code });
-    // What a start that failed left open must not keep the process: systemd starts it again when it
-    // has ended.
+    // Handles that a failed start left open must not keep the process alive: systemd restarts it
+    // when it has ended.
     process.exit(exitStatusOf(code));
   }
 }

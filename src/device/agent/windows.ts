@@ -3,13 +3,15 @@ import { Refusal } from '../../core/refusal/index.ts';
 import type { MaintenanceWindow } from '../../wire/trust/index.ts';
 
 const minuteMs = 60_000;
-/** After so many minutes others get their turn: a slow board takes a while for a day of them. */
+/**
+ * After so many minutes the event loop gets a turn: a slow board needs a while for a day of them.
+ */
 const minutesAtOnce = 60;
 
 /**
- * Tells whether a maintenance window is open. A window is open for its duration after each minute
- * that its expression matches. Each minute is looked at once, so asking every few seconds costs
- * next to nothing.
+ * Decides whether a maintenance window is open. A window is open for its duration after each minute
+ * that its expression matches. Each minute is checked once, so a call every few seconds costs next
+ * to nothing.
  */
 export class WindowClock {
   private readonly durationMs: number;
@@ -29,7 +31,7 @@ export class WindowClock {
 
   async isOpen(nowMs: number): Promise<boolean> {
     const lastMinute = Math.floor(nowMs / minuteMs) * minuteMs;
-    // A clock that was set back has not seen what lies ahead.
+    // After the clock was set back, the minutes are checked again.
     if (lastMinute < this.lookedUpToMs) this.openedAtMs = this.lookedUpToMs = Number.NEGATIVE_INFINITY;
     let minute = Math.max(this.lookedUpToMs + minuteMs, this.firstMinute(nowMs));
     for (let looked = 1; minute <= lastMinute; minute += minuteMs, looked++) {

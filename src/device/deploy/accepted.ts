@@ -2,18 +2,18 @@ import { type DesiredState, eraAfter, groupOf, markOf, type RootDocument } from 
 import type { DeviceState } from './state.ts';
 import { commands, markOfTarget, newerMark, withMark } from './targets.ts';
 
-/** What a state becomes by is examined with: the era, and the groups of the device. */
+/** Facts of an examination that the next state depends on. */
 export interface Acceptance {
   /**
-   * In which era of versions it was examined: of the root that was trusted then, not of one that
-   * came since.
+   * The era of versions of the examination: that of the root that was trusted then, not of a later
+   * one.
    */
   readonly era?: number;
   /** The groups of the configuration. */
   readonly groups: readonly string[];
 }
 
-/** The state once `desired` is trusted. It is not carried out because of that. */
+/** The state once `desired` is trusted. This does not deploy it. */
 export function trustDesired(
   state: DeviceState,
   desired: DesiredState,
@@ -27,11 +27,11 @@ export function trustDesired(
 }
 
 /**
- * The state once `desired`, which is for a share of the group without this device, is trusted. What
- * the device has taken up of the group goes on to command it. Where there is none, the group has no
- * command for it, and the next target counts.
+ * The state once `desired` is trusted, which is for a share of the group without this device. A
+ * version of the group that the device follows stays in force. Without one, the group has no
+ * command for the device, and the next target has precedence.
  *
- * @returns `state` itself when all of that is so already
+ * @returns `state` itself when nothing changes
  */
 export function standAside(
   state: DeviceState,
@@ -49,14 +49,14 @@ export function standAside(
 }
 
 /**
- * The state once `desired` is trusted and waits to be carried out. Both are saved in one write:
- * after a power cut a device either knows nothing of the version or carries it out.
+ * The state once `desired` is trusted and pending. One write saves both: after a power cut the
+ * device either does not know the version or carries it out.
  *
- * A deployment that is still pending here was superseded and could not put the previous set back.
- * That stays a duty of the new one: its attempts do not begin at 0, so it does so if it fails (see
- * `PendingDeployment`).
+ * A deployment that is still pending here was superseded and did not restore the previous set. If
+ * it had touched pods, the attempts of the new one begin at 1, so that it restores the set if it
+ * fails (see `PendingDeployment`).
  *
- * @param bootId of this boot; saved only for an activation that waits for another one
+ * @param bootId of this boot; given only for an activation that waits for the next one
  */
 export function acceptDesired(
   state: DeviceState,
@@ -75,18 +75,15 @@ export function acceptDesired(
   };
 }
 
-/**
- * The state once `root`, which follows the one that is trusted or was put on the device, is
- * trusted.
- */
+/** The state once `root` is trusted. It follows the trusted root, or was put on the device. */
 export function acceptRoot(state: DeviceState, root: RootDocument): DeviceState {
   const era = eraAfter(root, state.root);
   return { ...state, root: { document: root, ...(era === undefined ? {} : { era }) } };
 }
 
 /**
- * `next` with the newer root and the newer marks of both: whoever computed it may not have known
- * what was trusted meanwhile.
+ * `next` with the newer root and the newer marks of both states: `next` may derive from a state
+ * before the newest command or root was trusted.
  */
 export function keepNewerTrust(next: DeviceState, saved: DeviceState): DeviceState {
   let kept = { ...keepNewerRoot(next, saved), trusted: newerMark(next.trusted, saved.trusted) };

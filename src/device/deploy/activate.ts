@@ -3,7 +3,7 @@ import { describeStep, planActivation, type Step } from './plan.ts';
 import type { DeployedPod } from './state.ts';
 import type { World } from './world.ts';
 
-/** Told of each step in words before it is done. */
+/** Called with each step in words before it is done. */
 export type StepObserver = (step: string) => void;
 
 /**
@@ -26,11 +26,10 @@ export async function activatePods(
 }
 
 /**
- * Makes `pods`, the last good set, run as far as it does. It is not judged again: whatever its
- * state, it is the best there is, and there is no loop. One app that does not start keeps no other
- * from starting.
+ * Starts `pods`, the last good set, as far as possible. It is not judged again: there is no better
+ * set, and so no loop. An app that does not start does not prevent the others from starting.
  *
- * @returns what was refused
+ * @returns the refusals of the steps that failed
  */
 export async function restorePods(
   world: World,

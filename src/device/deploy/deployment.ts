@@ -16,25 +16,27 @@ import {
 import type { DeploymentObserver, ProbationTerms, StateKeeper, World } from './world.ts';
 
 /**
- * Activation is begun at most this often: a device that dies each time goes back to the previous
+ * How many times an activation is begun. A device that goes down each time returns to the previous
  * set.
  */
 export const maxActivationAttempts = 3;
 
-/** Aborts a deployment because a newer one was accepted; its message is told to the operator. */
+/**
+ * Aborts a deployment because a newer one was accepted; its message is reported to the operator.
+ */
 export class Superseded extends Refusal {
   constructor(version: number) {
-    super('superseded', `version ${version} took its place`);
+    super('superseded', `version ${version} replaced it`);
   }
 }
 
 /**
  * Runs the pending deployment of `keeper` to its terminal phase. It may be called again after a
- * crash or a power cut at any point: each step looks at the world and does what is missing.
+ * crash or a power cut at any point: each phase checks the device and does what is missing.
  *
  * `signal` is aborted with a `Superseded` reason when a newer desired state was accepted, with
- * anything else when the daemon ends: then the deployment stays pending and is taken up again at
- * the next start.
+ * anything else when the daemon ends: then the deployment stays pending and is resumed at the next
+ * start.
  */
 export async function runDeployment(
   keeper: StateKeeper,
@@ -81,13 +83,13 @@ class Run {
     this.clock = clock;
   }
 
-  /** Does the work of one phase after the other, in the order of the table. */
+  /** Runs the phases in the order of the transition table. */
   async toEnd(): Promise<void> {
     let failure: unknown;
     let phase: DeploymentPhase = this.phase;
     while (isPending(phase)) {
       this.phase = phase;
-      // It tells by itself what it waits for, if it does.
+      // `wait` itself reports what it waits for, if it does.
       if (phase !== 'wait') this.tell();
       let event: DeploymentEventName;
       try {
@@ -102,7 +104,7 @@ class Run {
     await (phase === 'committed' ? this.leaveOutgoing() : this.end(phase, failure));
   }
 
-  /** What each phase does, and the event that it ends in when all goes well. */
+  /** The work of each phase. It returns the event of its success. */
   private readonly work: Readonly<Record<PendingPhase, () => Promise<DeploymentEventName>>> = {
     fetch: async () => {
       await this.fetch();
@@ -130,7 +132,9 @@ class Run {
     },
   };
 
-  /** What is begun is not held: pods of the previous set may have been stopped. */
+  /**
+   * An activation that has begun is not held again: pods of the previous set may have been stopped.
+   */
   private async waitForActivation(): Promise<DeploymentEventName> {
     let told: string | undefined;
     for (;;) {
@@ -145,7 +149,7 @@ class Run {
   }
 
   /**
-   * A broker that was there before and is not any more may have been cut off by the pods. After the
+   * If the broker was connected before and is lost now, the new pods may have cut it off. After the
    * loss the session waits for the reconnect window before its first attempt.
    */
   private probationTerms(): ProbationTerms {
@@ -162,8 +166,8 @@ class Run {
   }
 
   /**
-   * How often the activation of this deployment was begun, over all runs. Above 0, pods may have
-   * been stopped.
+   * How many times the activation of this deployment was begun, over all runs. Above 0, pods may
+   * have been stopped.
    */
   private get attempts(): number {
     return this.keeper.state.pending?.attempts ?? 0;
@@ -182,7 +186,10 @@ class Run {
     });
   }
 
-  /** Ends a deployment that did not reach its commit; what ran before runs again. */
+  /**
+   * Ends a deployment that was not committed. Restores the previous set if pods may have been
+   * stopped.
+   */
   private async end(phase: Exclude<Terminal, 'committed'>, error: unknown): Promise<void> {
     if (this.attempts > 0) await this.restoreCurrent();
     const last = {
@@ -198,8 +205,8 @@ class Run {
   }
 
   /**
-   * Removes the units of pods that are not needed any more. The deployment has ended, whether that
-   * succeeds or not.
+   * Removes the units of pods that are no longer needed, and reports the end of the deployment even
+   * if that fails.
    */
   private async forget(pods: readonly DeployedPod[], last: DeploymentEnd): Promise<void> {
     try {
@@ -216,7 +223,7 @@ class Run {
     });
   }
 
-  /** Makes the previous set run, and start at boot. */
+  /** Starts the set that was committed last, now and at boot. */
   private async restoreCurrent(): Promise<void> {
     const current = this.keeper.state.current?.pods ?? [];
     await this.world.enable(current);
@@ -251,8 +258,8 @@ class Run {
   }
 
   /**
-   * What the command says of trees that will have to be rendered, before manifests can say it; but
-   * for those that are stored. The world is asked again once it is known exactly.
+   * The sizes that the command announces for trees to render, without those that are stored. The
+   * exact sizes are reserved once the manifests are there.
    */
   private announcedTrees(): readonly ImageSize[] {
     const listed = new Set<string>(this.desired.images.map((image) => image.id));
@@ -266,8 +273,8 @@ class Run {
   }
 
   /**
-   * Renders the trees that layers cannot make; those that an earlier deployment, or this one before
-   * a power cut, made are found.
+   * Renders the trees that layers cannot make, except those that an earlier deployment, or this one
+   * before a power cut, has stored.
    */
   private async render(): Promise<void> {
     const renderings = this.world.renderings(this.desired, this.imagesOfDesired());
@@ -327,7 +334,7 @@ class Run {
     this.observe({ ...this.named(), phase: this.phase, ...progress });
   }
 
-  /** The version and whose it is. */
+  /** The version and its group. */
   private named(): { readonly version: number; readonly group?: string } {
     const { version, target } = this.desired;
     const group = groupOf(target);

@@ -1,6 +1,6 @@
 import type { Activation } from '../../wire/trust/index.ts';
 
-/** A reason of this device not to replace what runs. */
+/** A local reason not to replace the running pods. */
 export interface Lock {
   readonly name: string;
   readonly reason: string;
@@ -8,18 +8,18 @@ export interface Lock {
   readonly expires?: number;
 }
 
-/** What an activation is judged by. */
+/** The facts by which an activation is held or not. */
 export interface GateFacts {
   readonly nowSeconds: number;
   /** Without it, no window is known to be open. */
   readonly clockTrusted: boolean;
   readonly bootId: string;
-  /** Whose version it is; absent when it is the device's own. */
+  /** The group of the version; absent when it is the device's own. */
   readonly group?: string;
-  /** The boot in which the version came; see `PendingDeployment`. */
+  /** The boot in which the version was accepted; see `PendingDeployment`. */
   readonly acceptedIn?: string;
   readonly locks: readonly Lock[];
-  /** Whether somebody has approved the version on this device. */
+  /** Whether the version has been approved on this device. */
   readonly approved: boolean;
   /** Whether one of the windows of the activation is open. */
   readonly windowOpen: boolean;
@@ -27,7 +27,7 @@ export interface GateFacts {
 
 /**
  * Why an activation may not begin now, in words for the report; undefined when it may. A signed
- * `force` goes past everything. Locks hold every other one.
+ * `force` overrides everything. Locks hold every other activation.
  */
 export function whyWait(
   activation: Activation | undefined,

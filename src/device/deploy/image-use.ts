@@ -2,18 +2,18 @@ import { labelValue, parseImageManifest } from '../../image/appc/index.ts';
 import type { StoredImage, StoredTree } from '../store/index.ts';
 import type { DeviceState } from './state.ts';
 
-/** One image, or one tree that was rendered, of a device's store, and what holds it there. */
+/** An image or a rendered tree in the store of a device, and its users. */
 export interface ImageUse {
   readonly id: string;
-  /** Absent for an object that the state does not know: nothing needs it. */
+  /** Absent for an object that is not in the state: nothing needs it. */
   readonly image?: StoredImage | StoredTree;
   /** Length of the object; absent when there is none. */
   readonly sizeBytes?: number;
   /** Deployments that need it. */
   readonly deployments: readonly DeploymentUse[];
-  /** Names of pods that run from it now. */
+  /** Names of the running pods that use it. */
   readonly pods: readonly string[];
-  /** `now`, or seconds since 1970 by the device's clock; absent when nobody knows. */
+  /** `now`, or seconds since 1970 by the device's clock; absent when unknown. */
   readonly lastUse?: 'now' | number;
 }
 
@@ -23,10 +23,10 @@ export interface DeploymentUse {
 }
 
 /**
- * What the store holds and why, sorted by name. Images that were collected, which the state still
- * remembers, are left out.
+ * The objects of the store and their users, sorted by name. Collected images that only the state
+ * still lists are left out.
  *
- * @param objects length of each object that is there, by image ID
+ * @param objects length of each stored object, by its ID
  * @param mountOf name of an image's mount unit
  * @param isActive whether a unit runs
  */

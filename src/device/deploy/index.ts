@@ -1,6 +1,6 @@
 /**
- * The deployment state machine: one pending desired state is carried to its one terminal phase. It
- * acts on the device only through the `World` port.
+ * The deployment state machine: it runs the pending desired state to a terminal phase. It acts on
+ * the device only through the `World` port.
  */
 export { acceptDesired, acceptRoot, keepNewerTrust, standAside, trustDesired } from './accepted.ts';
 export { activatePods, restorePods } from './activate.ts';

@@ -25,17 +25,17 @@ export type Step =
       readonly units: readonly string[];
       readonly why: 'not in the set' | 'image replaced';
     }
-  /** From here on these are the pods that are watched and reported. */
+  /** Makes these the pods that are watched and reported. */
   | { readonly do: 'adopt'; readonly pods: readonly DeployedPod[] }
   /** Unmounts an object, so that the next start mounts the one that replaced it. */
   | ({ readonly do: 'unmount' } & ReplacedObject)
   | { readonly do: 'start'; readonly pod: string; readonly app: string; readonly unit: string }
-  /** Starts the timer of a scheduled pod. Its apps start by that alone. */
+  /** Starts the timer of a scheduled pod. Only the timer starts its apps. */
   | { readonly do: 'schedule'; readonly pod: string; readonly unit: string };
 
 /**
- * The steps after which exactly the pods of `wanted` run. What runs already and has not changed is
- * in no step, so a second plan after the first was carried out only adopts the set.
+ * The steps after which exactly the pods of `wanted` run. Running pods that have not changed are in
+ * no step, so a second plan after the first was carried out only adopts the set.
  *
  * @param loaded the services, networks and slices of pods that systemd has loaded
  * @param wanted in start order
@@ -54,7 +54,7 @@ export function planActivation(
   const strange = loaded.filter(({ name }) => !kept.has(name));
   const timers = strange.filter(({ name, activeState }) => isTimer(name) && activeState !== 'inactive');
   const timed = new Set(timers.map(({ name }) => podOf(name)));
-  // A timer may start a run after this look and before it is stopped.
+  // A timer may start a run between this query and its own stop.
   const foreign = strange
     .filter(({ name, activeState }) => activeState !== 'inactive' || timed.has(podOf(name)))
     .map(({ name }) => name)
@@ -68,17 +68,17 @@ export function planActivation(
   );
   const outdated = wanted.filter(usesReplaced);
   return [
-    // From here on none of them starts anything.
+    // Timers first, so that they start no more runs.
     ...stop(
       timers.map(({ name }) => name),
       'not in the set',
     ),
-    // Services first: a slice that is stopped kills what is in it without its own stop sequence.
+    // Services before slices: stopping a slice kills its processes without their stop sequence.
     ...stop(
       foreign.filter((name) => !name.endsWith('.slice') && !isNetwork(name)),
       'not in the set',
     ),
-    // They stop by themselves, but addresses and ports must be free before others are started.
+    // Networks stop by themselves, but addresses and ports must be free before others are started.
     ...stop(foreign.filter(isNetwork), 'not in the set'),
     ...stop(
       foreign.filter((name) => name.endsWith('.slice')),
@@ -113,7 +113,7 @@ function isTimer(unit: string): boolean {
   return unit.endsWith('.timer');
 }
 
-/** The part of a unit's name that all units of a pod share, and no other's has. */
+/** The part of a unit's name that is common to all units of one pod, and unique to that pod. */
 function podOf(unit: string): string | undefined {
   return /^wherry-[a-z]+-([^.]+\.[0-9a-f]{8})/.exec(unit)?.[1];
 }

@@ -3,13 +3,13 @@ import type { DeviceState } from './state.ts';
 import { newestIssued } from './targets.ts';
 
 /**
- * Images that no deployment refers to and that are remembered all the same: what a refused version
- * brought need not come again. Bounded, because the state is read whole and a device lives for
- * years.
+ * How many images that no deployment refers to are remembered, so that the images of a refused
+ * version need not be downloaded again. Bounded, because the state is read whole and a device runs
+ * for years.
  */
 export const maxUnreferenced = 32;
 
-/** Every image that a deployment refers to, and whose. */
+/** Every image that a deployment refers to. */
 function referencedImages(state: DeviceState): ReadonlySet<string> {
   return new Set([
     ...(state.current?.imageIds ?? []),
@@ -19,8 +19,8 @@ function referencedImages(state: DeviceState): ReadonlySet<string> {
 }
 
 /**
- * Every rendered tree that a deployment refers to. The pending one says of which images; whether it
- * needs the tree is known when all of them are there.
+ * Every rendered tree that a deployment refers to. For the pending one, that is every tree of
+ * images that it lists: whether it needs the tree is known only once all of them are stored.
  */
 function referencedTrees(state: DeviceState): ReadonlySet<string> {
   const pending = new Set<string>(state.pending?.desired.images.map(({ id }) => id));
@@ -38,7 +38,7 @@ export function referencedObjects(state: DeviceState): ReadonlySet<string> {
 }
 
 /**
- * `state` with a tree that was just rendered. Those that no deployment needs are forgotten, so that
+ * `state` with a tree that was just rendered. Trees that no deployment needs are forgotten, so that
  * their number is bounded.
  * @param needed IDs of the trees of the deployment under way
  */
@@ -48,7 +48,7 @@ export function withTree(state: DeviceState, tree: StoredTree, needed: readonly 
   return { ...state, trees: [...others, tree] };
 }
 
-/** `state` with an image that was just stored, in place of what was known of it before. */
+/** `state` with an image that was just stored, in place of an earlier entry for it. */
 export function withImage(state: DeviceState, image: StoredImage, nowSeconds: number): DeviceState {
   const others = state.images.filter((other) => other.id !== image.id);
   return forgetOldest({ ...state, images: [...others, { ...image, lastUse: useTime(state, nowSeconds) }] });
@@ -65,7 +65,7 @@ export function withLastUse(
   return forgetOldest({ ...state, images });
 }
 
-/** A device without a clock knows at least that the newest command was issued. */
+/** At least the time at which the newest command was issued, for a device without a clock. */
 function useTime(state: DeviceState, nowSeconds: number): number {
   return Math.max(0, nowSeconds, newestIssued(state));
 }

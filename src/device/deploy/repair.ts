@@ -6,13 +6,14 @@ import { withImage, withTree } from './remembered-images.ts';
 import type { StateKeeper, World } from './world.ts';
 
 /**
- * Replaces the objects of the running version that are no longer what was verified, and restarts
- * the pods that ran from them. This is no deployment: version, pods and answer stay. `desired` is
- * the command of the running version, received again; it has the addresses.
+ * Replaces the damaged objects of the running version, and restarts the pods that use them. This is
+ * not a deployment: version, pods and outcome stay. `desired` is the command of the running
+ * version, received again; it contains the addresses.
  *
  * @returns names of the images that were replaced; none when none is damaged, or when another
  *   version runs or is being deployed
- * @throws Refusal as a pull does, or `activation-failed`; what was replaced until then stays so
+ * @throws Refusal as a pull does, or `activation-failed`; objects that were replaced before stay
+ *   replaced
  */
 export async function repairImages(
   desired: DesiredState,

@@ -5,10 +5,10 @@ import { referencedObjects } from './remembered-images.ts';
 import type { DeployedPod, DeviceState } from './state.ts';
 
 /**
- * What garbage collection must leave: whatever the current, the previous and the pending deployment
- * need.
+ * The roots of garbage collection: everything that the current, the previous and the pending
+ * deployment need.
  *
- * @param running pods that run, which during a rollback may be of none of these
+ * @param running pods that run, which during a rollback may belong to none of these
  */
 export function rootsOf(state: DeviceState, running: readonly DeployedPod[]): Roots {
   const deployments = [state.current, state.previous].filter((deployment) => deployment !== undefined);

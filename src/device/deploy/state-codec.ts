@@ -29,10 +29,7 @@ import {
 import { type CompiledProbe, usualRules } from '../pod/index.ts';
 import type { DeployedPod, Deployment, DeviceState } from './state.ts';
 
-/**
- * What comes from manifests is as long as manifests may be; a state that is saved must be read
- * again.
- */
+/** Text from a manifest may be as long as a manifest: every saved state must be readable. */
 const maxManifestText = 1 << 20;
 
 const imageId = parsed(text(135), (value) => parseImageId(value));
@@ -66,7 +63,7 @@ const savedService = map({
   onceSeconds: optional(integer(1, 86_400)),
   probe: optional(probe),
   secrets: optional(list(text(64), { max: 32 })),
-  // What an older wherry knew of probes.
+  // The probe as an older wherry saved it.
   probeHttp: optional(map({ port, path: text(maxManifestText) })),
 });
 
@@ -93,7 +90,7 @@ const deployedPod: Reader<DeployedPod> = map({
     }),
     { max: 8192 },
   ),
-  // Of pods in the host's network an older wherry knows nothing else.
+  // Absent for pods in the host's network, and in states of an older wherry.
   network: optional(text(512)),
 });
 
@@ -184,7 +181,7 @@ const deviceState: Reader<DeviceState> = map({
   ),
 });
 
-/** The bytes of a state slot's body. */
+/** Encodes the body of a state slot. */
 export function encodeState(state: DeviceState): Uint8Array {
   const { pending, root, ...rest } = state;
   return encodeCbor({
@@ -199,8 +196,9 @@ export function encodeState(state: DeviceState): Uint8Array {
 /**
  * Reads a state slot's body.
  *
- * The slot was whole, so what cannot be read was not damaged: another version of wherry wrote it.
- * The older slot is no way out, because the version that it trusts may be older too.
+ * The checksum of the slot was right, so an unreadable body is not damaged: another version of
+ * wherry wrote it. The older slot is not used instead, because its trusted version may be older
+ * too.
  *
  * @throws Refusal `state-unreadable`
  */

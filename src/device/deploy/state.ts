@@ -5,41 +5,43 @@ import type { StoredImage, StoredTree, TreeId } from '../store/index.ts';
 import type { DeployEra, DesiredState, RootDocument, TrustedVersion } from '../../wire/trust/index.ts';
 
 /**
- * What wherry must remember over a power cut; everything else is derived from the world. It lies in
- * two slots (store/), each with a generation and a checksum.
+ * What wherry must keep over a power cut; everything else is derived from the device. It is stored
+ * in two slots (store/), each with a generation and a checksum.
  */
 export interface DeviceState {
   readonly format: 1;
-  /** Of the commands for this device itself. */
+  /** The mark of the commands for this device itself. */
   readonly trusted: TargetMark;
-  /** Of the commands for groups, each once; absent before the first. At most 64. */
+  /** The marks of the commands for groups, one each; absent before the first. At most 64. */
   readonly groups?: readonly (TargetMark & { readonly name: string })[];
   /**
-   * The group whose command was taken up last; absent when it was the device's own. What was rolled
-   * back is not tried again because of it.
+   * The group whose command was accepted last; absent when it was the device's own. Because of it,
+   * a command that was rolled back is not tried again.
    */
   readonly follows?: string;
   /**
-   * The root of trust; absent on a device that goes by its directories of keys. It is never taken
-   * away.
+   * The root of trust; absent on a device that uses its directories of keys. It is never removed.
    */
   readonly root?: TrustedRoot;
   readonly current?: Deployment;
   readonly previous?: Deployment;
   readonly pending?: PendingDeployment;
-  /** How the last deployment ended: told again after a reboot, and never tried again by itself. */
+  /**
+   * How the last deployment ended. It is reported again after a reboot, and never retried by
+   * itself.
+   */
   readonly last?: DeploymentEnd;
   /** Verified image objects. */
   readonly images: readonly StoredImage[];
-  /** Trees that were rendered of them; absent when there are none. */
+  /** Trees that were rendered from them; absent when there are none. */
   readonly trees?: readonly StoredTree[];
 }
 
-/** What is remembered of the commands for one target. */
+/** The newest trusted command for one target. */
 export interface TargetMark extends TrustedVersion {
   /**
-   * The target has no command for this device, and the next target counts: the newest one has
-   * withdrawn it, or was for a share of the group without this device (`standAside`).
+   * The target has no command for this device, so the next target has precedence. The newest
+   * command withdrew the target, or is for a share of the group without this device (`standAside`).
    */
   readonly withdrawn?: true;
 }
@@ -47,16 +49,17 @@ export interface TargetMark extends TrustedVersion {
 export interface TrustedRoot {
   readonly document: RootDocument;
   /**
-   * In which versions of desired states are counted; absent before a root took a deploy key out.
+   * The era in which versions of desired states are counted; absent until a root removes a deploy
+   * key.
    */
   readonly era?: DeployEra;
 }
 
 export interface Deployment {
   readonly version: number;
-  /** The group whose version it is; absent when it is the device's own. */
+  /** The group of the version; absent when it is the device's own. */
   readonly group?: string;
-  /** UUIDs and unit names of the pods that make it up. */
+  /** UUIDs and unit names of its pods. */
   readonly pods: readonly DeployedPod[];
   readonly imageIds: readonly ImageId[];
   /** The rendered trees that its pods run in; absent when there are none. */
@@ -75,12 +78,12 @@ export type DeployedPod = Pick<
 export interface PendingDeployment {
   readonly desired: DesiredState;
   /**
-   * How often activation was begun: a device that dies in it goes back after the third time. Above
-   * 0, pods of the current deployment may have been stopped, by this deployment or by one that it
-   * superseded.
+   * How many times the activation was begun: a device that goes down in it returns to the previous
+   * set after the third time. Above 0, pods of the current deployment may have been stopped, by
+   * this deployment or by one that it superseded.
    */
   readonly attempts: number;
-  /** The boot in which it was accepted; only of an activation that waits for another one. */
+  /** The boot in which it was accepted; only for an activation that waits for the next one. */
   readonly bootId?: string;
 }
 

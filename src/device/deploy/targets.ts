@@ -1,19 +1,19 @@
 import type { DeviceState, TargetMark } from './state.ts';
 
 /**
- * The targets of a device: itself, and the groups of its configuration. Which of them counts
- * follows from what is trusted and from that order alone (docs/decisions/targets.md).
+ * The targets of a device: itself, and the groups of its configuration. Which of them commands the
+ * device follows only from the trusted versions and from that order (docs/decisions/targets.md).
  */
 
 /** A group, or undefined for the device itself. */
 export type TargetGroup = string | undefined;
 
-/** How many groups are remembered, those included in which the device is no more. */
+/** How many groups are remembered, including those that the device has left. */
 const maxMarks = 64;
 
 const noMark: TargetMark = { version: 0, payloadSha256: '', issued: 0 };
 
-/** What is remembered of the commands for a target; version 0 before the first. */
+/** The mark of a target; version 0 before its first command. */
 export function markOfTarget(state: DeviceState, group: TargetGroup): TargetMark {
   if (group === undefined) return state.trusted;
   const found = state.groups?.find(({ name }) => name === group);
@@ -25,8 +25,8 @@ export function markOfTarget(state: DeviceState, group: TargetGroup): TargetMark
 /**
  * The state with the mark of a target.
  *
- * @param groups of the configuration. Of too many marks, the one with the oldest command of
- *   another group is forgotten.
+ * @param groups of the configuration. When there are too many marks, the one with the oldest
+ *   command of any other group is dropped.
  */
 export function withMark(
   state: DeviceState,
@@ -49,7 +49,9 @@ export function commands(state: DeviceState, group: TargetGroup): boolean {
   return payloadSha256 !== '' && withdrawn !== true;
 }
 
-/** The target that goes before `group`; undefined when `group` is the first that commands. */
+/**
+ * The first target with a command that has precedence over `group`; undefined when there is none.
+ */
 export function targetBefore(
   state: DeviceState,
   groups: readonly string[],
@@ -62,8 +64,8 @@ export function targetBefore(
 }
 
 /**
- * Whether the trusted command of a target is to be obeyed now and was passed over until now, or was
- * taken up before another target's.
+ * Whether the trusted command of a target has precedence now but is not the one that was accepted
+ * last: it was passed over, or another target's was accepted after it.
  */
 export function isUntried(state: DeviceState, groups: readonly string[], group: TargetGroup): boolean {
   const isFirst = targetBefore(state, groups, group) === undefined;
@@ -71,9 +73,9 @@ export function isUntried(state: DeviceState, groups: readonly string[], group: 
 }
 
 /**
- * Of two marks of a target, the one that was made later: neither ever goes back.
+ * The newer of two marks of a target, by era and then by version.
  *
- * @param other what is saved; it counts when both are of one version
+ * @param other the saved one; it is returned when both are of one version
  */
 export function newerMark(one: TargetMark, other: TargetMark): TargetMark {
   const [eraOne, eraOther] = [one.era ?? 0, other.era ?? 0];
@@ -81,7 +83,7 @@ export function newerMark(one: TargetMark, other: TargetMark): TargetMark {
   return other.version >= one.version ? other : one;
 }
 
-/** The newest issue time of all that is trusted, in seconds since 1970. */
+/** The newest issue time of all trusted commands and the root, in seconds since 1970. */
 export function newestIssued({ trusted, groups = [], root }: DeviceState): number {
   return Math.max(trusted.issued, ...groups.map(({ issued }) => issued), root?.document.issued ?? 0);
 }

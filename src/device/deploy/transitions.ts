@@ -1,6 +1,6 @@
 import type { DeploymentPhase, DeploymentUnderWay } from '../../wire/report/index.ts';
 
-/** The phases that a deployment leaves. */
+/** The phases that are not terminal. */
 export type PendingPhase = DeploymentUnderWay['phase'];
 
 /** What can happen to a deployment that is under way. */
@@ -8,22 +8,22 @@ export type DeploymentEventName =
   | 'fetched' // every image is a verified object on the disk
   | 'staged' // units and bundles are written, images are mounted
   | 'open' // nothing holds the activation, and nothing has held it since the set was staged
-  | 'waited' // nothing holds it any more: what was staged meanwhile may have been collected
+  | 'waited' // nothing holds it any more: objects may have been collected since it was staged
   | 'started' // every unit of the set has started
   | 'healthy' // the probation is over and every check held
   | 'failed' // something that the deployment needs was refused, and no pod has been touched
   | 'failed-late' // something was refused, did not start or did not stay healthy after pods had been touched
   | 'newer'; // a newer desired state was accepted
 
-/** Where every run of a deployment begins, also one that takes it up again. */
+/** The phase in which every run of a deployment begins, also one that resumes it. */
 export const firstPhase: PendingPhase = 'fetch';
 
 /**
- * The whole life of a deployment; `runDeployment` goes by it. What fails before a pod was touched
- * ends as `refused`. After that the previous set was stopped and comes back, so it ends as
- * `rolled-back`. A deployment that is taken up again after its activation had begun goes through
- * `fetch` and `stage` once more, with pods touched. The phases on the right that are not keys are
- * terminal: each command reaches exactly one of them.
+ * The transition table of deployments; `runDeployment` follows it. A failure before pods were
+ * touched ends as `refused`. A later one restores the previous set and ends as `rolled-back`. A
+ * deployment that is resumed after its activation had begun passes through `fetch` and `stage`
+ * again, with pods touched. The phases on the right that are not keys are terminal: each deployment
+ * reaches exactly one of them.
  */
 export const transitions: Readonly<
   Record<PendingPhase, Readonly<Partial<Record<DeploymentEventName, DeploymentPhase>>>>
@@ -33,7 +33,7 @@ export const transitions: Readonly<
   wait: {
     open: 'activate',
     waited: 'stage',
-    // What has begun is not held, so nothing fails late here.
+    // An activation that has begun is not held, so nothing fails late here.
     failed: 'refused',
     newer: 'superseded',
   },
@@ -48,7 +48,7 @@ export function nextPhase(phase: PendingPhase, event: DeploymentEventName): Depl
   return next;
 }
 
-/** Whether a phase is one that a deployment still leaves. */
+/** Whether a phase is not terminal. */
 export function isPending(phase: DeploymentPhase): phase is PendingPhase {
   return phase in transitions;
 }

@@ -7,11 +7,11 @@ import type { DeployedPod, DeviceState, PendingDeployment } from './state.ts';
 
 export interface ProbationTerms {
   readonly seconds: number;
-  /** So long the device may be without its broker; absent when that is not judged. */
+  /** How long the device may be without its broker; absent when that is not judged. */
   readonly brokerLossMs?: number;
   /**
-   * Timers of scheduled pods that the deployment did not touch; absent when there are none. How
-   * their last run ended says nothing of this version.
+   * Timers of scheduled pods that the deployment did not touch; absent when there are none. The
+   * result of their last run is not a result of this version.
    */
   readonly unchanged?: readonly string[];
 }
@@ -22,8 +22,9 @@ export interface ProbationTerms {
  */
 export interface World {
   /**
-   * Sees to it that there is room for images and rendered trees besides what is stored, collecting
-   * what nothing needs first. Refuses with `no-space` before a byte is downloaded or written.
+   * Ensures that there is room for images and rendered trees besides the stored objects, and
+   * collects garbage if there is not. Refuses with `no-space` before a byte is downloaded or
+   * written.
    */
   reserve(sizes: readonly ImageSize[], state: DeviceState): Promise<void>;
   /**
@@ -35,11 +36,11 @@ export interface World {
     onProgress: (receivedBytes: number) => void,
     signal: AbortSignal,
   ): Promise<StoredImage>;
-  /** Whether a stored object is still what was verified, judged cheaply. */
+  /** Whether a stored object is undamaged, by a cheap check. */
   intact(object: StoredObject): Promise<boolean>;
   /**
-   * The trees that the apps of `desired` need rendered, each once; none where layers do. Refuses
-   * with `image-dependency-missing`, `image-dependency-invalid` and the pod class.
+   * The trees that must be rendered for the apps of `desired`, each once; none where layers
+   * suffice. Refuses with `image-dependency-missing`, `image-dependency-invalid` and the pod class.
    */
   renderings(desired: DesiredState, images: readonly StoredImage[]): readonly Rendering[];
   /**
@@ -52,11 +53,9 @@ export interface World {
    * rendered. Refuses with the pod class.
    */
   stage(desired: DesiredState, images: readonly StoredImage[]): Promise<readonly DeployedPod[]>;
-  /**
-   * What holds the activation of a deployment now, in words; undefined when nothing does.
-   */
+  /** Why the activation of a deployment is held now, in words; undefined when it is not. */
   whyWait(pending: PendingDeployment): Promise<string | undefined>;
-  /** Returns when it is time to ask `whyWait` again. */
+  /** Resolves when it is time to call `whyWait` again. */
   untilNextLook(signal: AbortSignal): Promise<void>;
   /** Whether the device is connected to its broker. */
   connected(): boolean;
@@ -69,21 +68,19 @@ export interface World {
   replaced(): readonly ReplacedObject[];
   /** Does one step of a plan. Refuses with `activation-failed`. */
   perform(step: Step, signal?: AbortSignal): Promise<void>;
-  /**
-   * Waits until the set was healthy for its probation. Refuses with `probation-failed`.
-   */
+  /** Waits until the set has been healthy for its probation. Refuses with `probation-failed`. */
   probation(pods: readonly DeployedPod[], terms: ProbationTerms, signal: AbortSignal): Promise<void>;
   /** Makes `pods` the set that starts at boot: one atomic replacement. */
   enable(pods: readonly DeployedPod[]): Promise<void>;
-  /** Removes the units of `pods`; they do not run any more. */
+  /** Removes the units of `pods`, which have been stopped. */
   forget(pods: readonly DeployedPod[]): Promise<void>;
 }
 
-/** Where the state lives. `save` returns when it is on the disk. */
+/** The state and its storage. `save` resolves when the state is on the disk. */
 export interface StateKeeper {
   readonly state: DeviceState;
   save(state: DeviceState): Promise<void>;
 }
 
-/** Told of each change of a deployment; must not throw. */
+/** Called at each change of a deployment; must not throw. */
 export type DeploymentObserver = (report: DeploymentReport) => void;

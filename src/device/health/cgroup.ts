@@ -16,8 +16,8 @@ export interface CgroupReadings {
 export type ReadCgroupFile = (controlGroup: string, file: string) => string | undefined;
 
 /**
- * Reads a control group. Nothing is forked and nothing is kept open; a group that is gone yields no
- * numbers.
+ * Reads a control group without starting a process or keeping a file open. A group that is gone
+ * yields no numbers but 0 OOM kills.
  */
 export function readCgroup(controlGroup: string, read: ReadCgroupFile): CgroupReadings {
   const whole = (file: string): number | undefined => toCount(read(controlGroup, file));
@@ -33,7 +33,7 @@ export function readCgroup(controlGroup: string, read: ReadCgroupFile): CgroupRe
   };
 }
 
-/** The value behind `key` in a flat keyed file such as memory.events. */
+/** The value of `key` in a flat keyed file such as memory.events. */
 function valueOf(text: string | undefined, key: string): string | undefined {
   return text
     ?.split('\n')

@@ -1,6 +1,6 @@
 import type { ProbeState } from './probe-state.ts';
 
-/** What one look at one app showed. */
+/** One observation of one app. */
 export interface AppSample {
   readonly app: string;
   readonly activeState: string;
@@ -9,11 +9,11 @@ export interface AppSample {
   readonly lastResult: string;
   /** Of an app of a scheduled pod: the ActiveState of the pod's timer. */
   readonly timer?: string;
-  /** What its probes came to; undefined when it has none. */
+  /** The state of its probe; undefined when it has none. */
   readonly probe?: ProbeState;
   /**
-   * Whether the app has said how long its start may take (wherry/probe-start-period). Then a
-   * failing probe need not be waited for.
+   * Whether the app specifies how long its start may take (wherry/probe-start-period). Then a
+   * failing probe ends the probation.
    */
   readonly hasStartPeriod?: boolean;
 }
@@ -21,7 +21,7 @@ export interface AppSample {
 export type Verdict =
   | { readonly outcome: 'waiting' }
   | { readonly outcome: 'healthy' }
-  /** `app` is empty when no app is to blame. */
+  /** `app` is empty when no app is the cause. */
   | {
       readonly outcome: 'unhealthy';
       readonly app: string;
@@ -33,23 +33,23 @@ export type Verdict =
 export interface ProbationRules {
   /** How long every app must have been healthy without a break. */
   readonly quietMs: number;
-  /** After this the probation ends whatever happens. */
+  /** After this the probation ends in any case. */
   readonly deadlineMs: number;
-  /** The broker may be away for so long; absent when that is not judged. */
+  /** How long the broker may be away; absent when that is not judged. */
   readonly brokerLossMs?: number;
   /** An app that was restarted more often than this is unhealthy. */
   readonly maxRestarts: number;
 }
 
 /**
- * The rules for a policy's probation: quiet for its length, given three times as long plus a minute
- * to get there.
+ * The rules for a policy's probation: every app must be healthy for its length, within three times
+ * its length plus a minute, or within more if a loss of the broker is allowed.
  */
 export function probationRules(probationSeconds: number, brokerLossMs?: number): ProbationRules {
   const quietMs = probationSeconds * 1000;
   return {
     quietMs,
-    // A broker that comes back at the last moment leaves the time to be healthy in.
+    // Leaves time to be healthy after the broker has come back at the last moment.
     deadlineMs: Math.max(probationSeconds * 3000 + 60_000, 2 * quietMs + (brokerLossMs ?? 0)),
     ...(brokerLossMs === undefined ? {} : { brokerLossMs }),
     maxRestarts: 2,
@@ -58,8 +58,8 @@ export function probationRules(probationSeconds: number, brokerLossMs?: number):
 
 /**
  * Judges a deployment from repeated samples. A unit's state alone proves little: `Restart=always`
- * never shows `failed`, so a restart breaks the quiet time, too many of them end the probation, and
- * what the probe says counts as much.
+ * never shows `failed`, so a restart begins the quiet time again, too many of them end the
+ * probation, and the probe must pass, too.
  */
 export class Probation {
   private readonly rules: ProbationRules;
@@ -76,7 +76,7 @@ export class Probation {
   }
 
   /**
-   * Takes the next samples at monotonic time `nowMs`.
+   * Judges the next samples, taken at monotonic time `nowMs`.
    *
    * @param hasBroker whether the device is connected
    */

@@ -1,7 +1,7 @@
 import type { ProbeRules } from '../pod/index.ts';
 import type { ProbeOutcome } from './probe.ts';
 
-/** What the probes of one run of an app have come to. */
+/** The result of the probes of one run of an app. */
 export interface ProbeState {
   /** `starting` until the probes have passed or failed often enough. */
   readonly state: 'starting' | 'passing' | 'failing';
@@ -17,10 +17,10 @@ export const notAsked: ProbeState = {
   state: 'starting',
   successes: 0,
   failures: 0,
-  detail: 'was not asked yet',
+  detail: 'was not probed yet',
 };
 
-/** An app that is starting is asked more often, so that a deployment need not wait for it. */
+/** A starting app is probed more often, so that a deployment need not wait for the interval. */
 const startingIntervalSeconds = 1;
 
 /**
@@ -46,7 +46,7 @@ export function judgeProbe(
   return { state, successes: 0, failures, detail };
 }
 
-/** Seconds until the app is asked again. */
+/** Seconds until the next probe. */
 export function nextProbeSeconds({ state }: ProbeState, { intervalSeconds }: ProbeRules): number {
   return state === 'starting' ? Math.min(intervalSeconds, startingIntervalSeconds) : intervalSeconds;
 }

@@ -1,7 +1,7 @@
 import { request } from 'node:http';
 import { connect } from 'node:net';
 
-/** What one probe showed. */
+/** The outcome of one probe. */
 export interface ProbeOutcome {
   readonly ok: boolean;
   /** What was seen, in words. */
@@ -16,15 +16,15 @@ interface Asked {
 }
 
 /**
- * Asks once for `path`. Well is any status from 200 to 399 within `timeoutMs`; the body is thrown
- * away unread.
+ * Requests `path` once. The probe passes with a status from 200 to 399 within `timeoutMs`; the body
+ * is not read.
  */
 export async function askHttp({
   timeoutMs,
   ...to
 }: Asked & { readonly path: string }): Promise<ProbeOutcome> {
   return await new Promise((resolve) => {
-    // Not the option `timeout`: a server that sends a byte of its headers now and then outlasts it.
+    // Not the option `timeout`: a server that sends its headers byte by byte would outlast it.
     const signal = AbortSignal.timeout(timeoutMs);
     const asked = request({ ...to, agent: false, signal }, (response) => {
       const status = response.statusCode ?? 0;
@@ -36,7 +36,7 @@ export async function askHttp({
   });
 }
 
-/** Connects once. Well is a connection within `timeoutMs`; nothing is sent. */
+/** Connects once. The probe passes with a connection within `timeoutMs`; nothing is sent. */
 export async function askTcp({ timeoutMs, ...to }: Asked): Promise<ProbeOutcome> {
   return await new Promise((resolve) => {
     const signal = AbortSignal.timeout(timeoutMs);

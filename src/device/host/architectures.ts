@@ -2,15 +2,15 @@ import { compatibleArchitectures, machineArchitecture } from '../../image/appc/i
 import { Refusal } from '../../core/refusal/index.ts';
 import type { CapabilityReport } from '../../wire/report/index.ts';
 
-/** What a kernel says of the programs that it runs. */
+/** What is known of the kernel and of the programs that it runs. */
 export interface KernelFacts {
   /** `uname -m`. */
   readonly machine: string;
   /** Node's name for the architecture that its own program was made for. */
   readonly processArch: string;
   /**
-   * What `uname -m` says with the 32-bit personality (wherry-arm32.service); empty when the kernel
-   * refused it, absent when nobody asked.
+   * The output of `uname -m` with the 32-bit personality (wherry-arm32.service); empty when the
+   * kernel refused it, absent when the unit has not run.
    */
   readonly machine32?: string | undefined;
 }
@@ -23,8 +23,9 @@ export interface Architectures {
 }
 
 /**
- * What this device runs (docs/decisions/arm32.md). Not every ARMv8 CPU has a 32-bit user space, and
- * not every kernel was built to run 32-bit programs; whatever is not known for sure is not run.
+ * The architectures that this device runs (docs/decisions/arm32.md). Not every ARMv8 CPU has a
+ * 32-bit user space, and not every kernel was built to run 32-bit programs; an architecture is run
+ * only if that is certain.
  *
  * @throws Refusal `device-unsupported` on a machine that appc has no name for
  */
@@ -52,14 +53,14 @@ export function architecturesOf(facts: KernelFacts): Architectures {
 
 const notLookedFor = 'wherry does not look for 32-bit programs on this architecture';
 
-/** What keeps an ARMv8 device from running 32-bit programs; undefined when nothing does. */
+/** Why an ARMv8 device cannot run 32-bit programs; undefined when it can. */
 function whyNoArm32(machine32: string | undefined): string | undefined {
   switch (machine32) {
-    // The name that only a kernel with CONFIG_COMPAT has.
+    // Only a kernel with CONFIG_COMPAT reports this name.
     case 'armv8l':
       return undefined;
     case undefined:
-      return 'whether 32-bit programs run is not known: "systemctl restart wherry-arm32 wherryd" asks the kernel';
+      return 'whether 32-bit programs run is unknown: "systemctl restart wherry-arm32 wherryd" checks that';
     case '':
       return 'the CPU has no 32-bit user space';
     default:

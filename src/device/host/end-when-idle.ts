@@ -1,8 +1,8 @@
 import type { Server } from 'node:net';
 
 /**
- * Closes the server of a program that systemd starts for its socket, when nobody has been connected
- * for a while. systemd keeps the socket and starts the program again.
+ * Closes the server of a socket-activated program after `idleMs` without a connection. systemd
+ * keeps the socket and starts the program again.
  */
 export function endWhenIdle(server: Server, idleMs: number): void {
   let connections = 0;

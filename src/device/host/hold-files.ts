@@ -2,13 +2,13 @@ import { closeSync, constants, openSync, readdirSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { isAcName } from '../../image/appc/index.ts';
 
-/** Where holds of activations are. What is below /run ends with the boot. */
+/** The directories of locks and approvals. Files below `run` are lost at a reboot. */
 export interface HoldPlaces {
   readonly run: string;
   readonly state: string;
 }
 
-/** A lock as its file says. */
+/** A lock, as read from its file. */
 export interface LockFile {
   readonly name: string;
   readonly path: string;
@@ -26,7 +26,8 @@ export function lockDirectories({ run, state }: HoldPlaces): { boot: string; kep
 }
 
 /**
- * A file of this name says that the version may be activated. Versions of groups are counted apart.
+ * The path of the file that approves an activation of the version. Each group counts its own
+ * versions.
  */
 export function approvalPath({ run }: HoldPlaces, version: number, group?: string): string {
   return join(run, 'approvals', group === undefined ? String(version) : `${group}.${version}`);
@@ -34,8 +35,8 @@ export function approvalPath({ run }: HoldPlaces, version: number, group?: strin
 
 /**
  * The locks of this device, at most 64. A lock is a file of JSON, `{"reason": "…", "expires":
- * SECONDS}`, that wherry or any other program writes. One that cannot be read holds: whoever wrote
- * it meant something.
+ * SECONDS}`, that wherry or any other program writes. One that cannot be read holds, too: its
+ * writer meant to lock.
  */
 export function readLocks(places: HoldPlaces): readonly LockFile[] {
   return Object.values(lockDirectories(places))
@@ -50,7 +51,7 @@ function readLock(path: string): LockFile {
   return { name, path, ...(found ?? { reason: 'its file cannot be read; remove it with "wherry lock rm"' }) };
 }
 
-/** What a file of a lock says; undefined when that is no lock. */
+/** Parses the content of a lock file; undefined when it is not valid. */
 export function lockIn(bytes: Uint8Array): { readonly reason: string; readonly expires: number } | undefined {
   try {
     const { reason, expires } = JSON.parse(Buffer.from(bytes).toString('utf8')) as Record<string, unknown>;
@@ -62,7 +63,10 @@ export function lockIn(bytes: Uint8Array): { readonly reason: string; readonly e
   }
 }
 
-/** A pipe that nobody writes to must not stop wherryd, and a file without end must not fill it. */
+/**
+ * Reads without blocking and with a limit: a pipe without a writer must not stop wherryd, and an
+ * endless file must not fill its memory.
+ */
 function beginningOf(path: string): Uint8Array {
   let file: number | undefined;
   try {
@@ -80,6 +84,6 @@ function namesIn(directory: string): string[] {
   try {
     return readdirSync(directory).filter((name) => isAcName(name));
   } catch {
-    return []; // nobody has made one
+    return []; // there is none
   }
 }

@@ -37,9 +37,9 @@ const controllerAdvice: Readonly<Record<string, string>> = {
 };
 
 /**
- * Looks at the device. A device without cgroup v2 has no controllers at all, and says so.
+ * Detects what the device is. A device without cgroup v2 has no controllers, and reports that.
  *
- * @param run the directory in memory where other units of wherry leave what they found
+ * @param run the directory in memory where other units of wherry leave their results
  * @param unsealable why image objects cannot be sealed, undefined when they can
  * @throws Refusal `device-unsupported`
  */

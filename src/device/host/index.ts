@@ -1,6 +1,6 @@
 /**
- * Facts about this device: where things are on its disk, its architectures, controllers and
- * programs; and how a program ends that systemd has started for a socket.
+ * Facts about this device: its paths, architectures, controllers and programs. Also how a
+ * socket-activated program ends when it is idle.
  */
 export { endWhenIdle } from './end-when-idle.ts';
 export { type Host, lookAtHost, readCgroupFile, readPodAddresses, readSmallFile } from './host.ts';

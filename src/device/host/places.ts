@@ -1,7 +1,7 @@
 /** Where things are on a device (docs/architecture.md, "On disk"). */
 export const places = {
   config: '/etc/wherry/wherry.toml',
-  /** Credentials for web servers and proxies; systemd hands them to the pull unit. */
+  /** Credentials for web servers and proxies; systemd passes them to the pull unit. */
   credentials: '/etc/wherry/credentials.toml',
   trust: '/etc/wherry/trust',
   /** Keys that come with the device's software. */
@@ -12,18 +12,18 @@ export const places = {
   pods: '/var/lib/wherry/pods',
   /** Values of secrets, sealed for this device by systemd-creds. */
   secrets: '/var/lib/wherry/secrets',
-  /** The key that commands are encrypted to; systemd hands it to the examining unit. */
+  /** The key that commands are encrypted to; systemd passes it to the examining unit. */
   deviceKey: '/var/lib/wherry/device-key.cred',
   /** Its public half, and how the private one is sealed. */
   devicePublicKey: '/var/lib/wherry/device-key.asc',
   /** Volumes that outlive their pods. */
   volumes: '/var/lib/wherry/volumes',
-  /** What the metadata service answers from, a document for each pod that has it. */
+  /** Documents of the metadata service, one for each pod that uses it. */
   metadata: '/var/lib/wherry/metadata',
-  /** The key of that service. It signs for pods, and is never made again. */
+  /** The key of that service. It signs for pods, and is never replaced. */
   metadataKey: '/var/lib/wherry/metadata-key',
   run: '/run/wherry',
-  /** What wherryd leaves for the local API: its last report. */
+  /** What wherryd writes for the local API: its last report, and settings. */
   record: '/run/wherry/record.json',
   /** The local API. systemd listens there, for wherry-api.service. */
   apiSocket: '/run/wherry/api.sock',
@@ -33,7 +33,7 @@ export const places = {
   crun: '/usr/bin/crun',
   /** Networks of the operator: configuration lists of CNI. */
   networks: '/etc/wherry/networks',
-  /** What the network unit of a pod runs; each pod has a copy. */
+  /** The program of a pod's network unit; each pod has a copy. */
   attachScript: '/usr/lib/wherry/attach-network',
 } as const;
 

@@ -4,9 +4,8 @@ import { nodeDisk, writeDurable } from '../store/index.ts';
 import type { JobFiles, RefusedResult } from './job-files.ts';
 
 /**
- * The program's side of a job: reads the job, has `work` done, and leaves the result, a refusal
- * included. A refusal is also a line in the journal. Whatever else `work` throws ends the program
- * without a result.
+ * The program's side of a job: reads the job, calls `work`, and writes the result, a refusal
+ * included. It also logs a refusal. Any other error of `work` ends the program without a result.
  */
 export async function answerJob<Job, Done extends { readonly ok: true }>(
   files: JobFiles<Job, Done>,
@@ -34,8 +33,7 @@ export function jobName(objectId: string): string {
 }
 
 /**
- * The directory of a job, for its program. WHERRY_PARTIAL says where the directories are, when not
- * in their usual place.
+ * The directory of a job, for its program. WHERRY_PARTIAL overrides the directory of all jobs.
  *
  * @throws Error when it is not the name of a job
  */

@@ -11,7 +11,7 @@ import {
 } from '../../core/cbor/index.ts';
 import { Refusal, type RefusalCode, refusalCodes } from '../../core/refusal/index.ts';
 
-/** What a unit leaves when it refused its job. */
+/** The result of a unit that refused its job. */
 export interface RefusedResult {
   readonly ok: false;
   readonly code: RefusalCode;
@@ -25,10 +25,10 @@ interface DoneResult {
 /** The two CBOR files that wherryd and one kind of unit exchange in the directory of a job. */
 export interface JobFiles<Job, Done extends DoneResult> {
   readonly names: { readonly job: string; readonly result: string };
-  /** Of either file. */
+  /** The limit for either file. */
   readonly maxBytes: number;
   readonly encodeJob: (job: Job) => Uint8Array;
-  /** @throws Refusal `internal`: a job that cannot be read is wherry's own mistake */
+  /** @throws Refusal `internal`: a job that cannot be read is a bug in wherry */
   readonly decodeJob: (file: Uint8Array) => Job;
   /** Cuts a message that is too long for a report. */
   readonly encodeResult: (result: Done | RefusedResult) => Uint8Array;
@@ -89,7 +89,7 @@ export function decodeFile<T>(file: Uint8Array, reader: Reader<T>, what: string,
   }
 }
 
-/** Text of so many lower-case hex digits. */
+/** Text of exactly `digits` lower-case hex digits. */
 export function hexDigits(digits: number): Reader<string> {
   return parsed(text(digits), (value) => {
     if (value.length !== digits || !/^[0-9a-f]*$/.test(value))

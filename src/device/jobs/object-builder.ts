@@ -4,7 +4,7 @@ import type { Writable } from 'node:stream';
 import { Refusal } from '../../core/refusal/index.ts';
 
 export interface ObjectBuilder {
-  /** Takes the tar. */
+  /** Receives the tar. */
   readonly tar: Writable;
   /**
    * Resolves when the object is complete (not yet synced).
@@ -20,7 +20,7 @@ export interface ObjectBuilder {
 export interface ObjectBuilderOptions {
   /** The program: `mkfs.erofs`, erofs-utils ≥ 1.8. */
   readonly command: string;
-  /** Where the object is to be; nothing is there yet. */
+  /** The path of the object, which must not exist yet. */
   readonly path: string;
   readonly compression: 'none' | 'lz4';
 }
@@ -29,22 +29,22 @@ export interface ObjectBuilderOptions {
 const maxSaidBytes = 2048;
 
 /**
- * Options of `mkfs.erofs` (its manual page, version 1.8.6). Without compression the files are
- * written where they belong as they come, which `--sort=none` does only together with
+ * Options of `mkfs.erofs` (its manual page, version 1.8.6). Without compression, each file is
+ * written straight to its final place, which `--sort=none` does only together with
  * `-E^inline_data`; else every byte is written twice.
  */
 function builderArguments({ path, compression }: ObjectBuilderOptions): string[] {
   const layout = compression === 'lz4' ? ['-zlz4'] : ['--sort=none', '-E^inline_data'];
-  // The same tar makes the same object: no random UUID, a fixed time of building; files keep
-  // theirs. Blocks of 4 KiB whatever the page size is.
+  // The same tar gives the same object: no random UUID, a fixed build time; files keep their times.
+  // Blocks of 4 KiB, whatever the page size.
   return ['--quiet', '--tar=f', ...layout, '-b4096', '-Uclear', '-T0', '--mkfs-time', path];
 }
 
-/** Starts to build an object from a tar. */
+/** Starts the builder of an object from a tar. */
 export function startObjectBuilder(options: ObjectBuilderOptions): ObjectBuilder {
   const child = spawn(options.command, builderArguments(options), {
     stdio: ['pipe', 'ignore', 'pipe'],
-    // What it spools is written beside the object and not to memory.
+    // Its temporary files are written beside the object, not to memory.
     env: { PATH: process.env['PATH'], TMPDIR: dirname(options.path), LC_ALL: 'C' },
   });
   let said = '';
@@ -75,7 +75,7 @@ export function startObjectBuilder(options: ObjectBuilderOptions): ObjectBuilder
       if (refusal !== undefined) throw refusal;
     },
     kill: async () => {
-      // Version 1.8 loops for ever when its input ends within a file, so closing the pipe is not
+      // Version 1.8 loops endlessly when its input ends within a file, so closing the pipe is not
       // enough.
       child.kill('SIGKILL');
       await ended;
@@ -84,8 +84,8 @@ export function startObjectBuilder(options: ObjectBuilderOptions): ObjectBuilder
 }
 
 /**
- * What the end of the builder means. Version 1.8 reports a failed write and continues, so any error
- * it reports counts.
+ * Judges how the builder ended. Version 1.8 reports a failed write and continues, so any reported
+ * error is a failure.
  */
 function judge(status: number | null, signal: NodeJS.Signals | null, said: string): Refusal | undefined {
   if (said.includes('No space left on device')) {

@@ -7,12 +7,12 @@ import type { JobFiles, RefusedResult } from './job-files.ts';
 export interface UnitJob<Job> {
   /** A service of Type=oneshot, for example `wherry-pull@<job>.service`. */
   readonly unit: string;
-  /** Where the job, its result and everything that the unit makes are. The unit's user owns it. */
+  /** The directory of the job, its result and all output of the unit. The unit's user owns it. */
   readonly directory: string;
   readonly job: Job;
   /** Names the job in refusals: `pull of example.com/app`. */
   readonly what: string;
-  /** The unit goes on with what an earlier run left in the directory. */
+  /** The unit resumes what an earlier run left in the directory. */
   readonly resumes?: true;
 }
 
@@ -24,13 +24,12 @@ export interface JobPorts {
 }
 
 /**
- * Has a unit without privileges do a job, and returns what it left. When this returns or throws, no
- * process of the unit runs. The directory stays: the caller takes over what was made, and removes
- * the rest.
+ * Runs a job in a unit without privileges, and returns its result. When this returns or throws, no
+ * process of the unit runs. The directory stays: the caller takes the output, and removes the rest.
  *
  * The unit is not trusted. The caller must check what it uses of the result.
  *
- * @param signal ends the unit; what it was aborted with is thrown
+ * @param signal ends the unit; its reason is thrown
  * @throws Refusal `internal` when the unit left no result, or one that cannot be read
  */
 export async function runJob<Job, Done extends { readonly ok: true }>(
@@ -41,8 +40,8 @@ export async function runJob<Job, Done extends { readonly ok: true }>(
 ): Promise<Done | RefusedResult> {
   const jobPath = join(directory, files.names.job);
   const resultPath = join(directory, files.names.result);
-  // A unit that a killed wherryd left has read an older job, with older keys. Where the unit is
-  // unknown, its start says so.
+  // A unit that a killed wherryd left running has read an older job, with older keys. An error is
+  // ignored: if the unit does not exist, its start fails below.
   await systemd.stop(unit).catch(() => undefined);
   await disk.remove(resumes === true ? resultPath : directory);
   await disk.makeDirectory(directory, owner);
@@ -53,7 +52,7 @@ export async function runJob<Job, Done extends { readonly ok: true }>(
     await systemd.resetFailed(unit);
     end = await systemd.run(unit, signal);
   } finally {
-    // A oneshot service has ended for systemd when its main process has; others may still have
+    // For systemd, a oneshot service ends with its main process; other processes may still have
     // files open.
     await systemd.stop(unit);
   }

@@ -7,10 +7,10 @@ import { type ApiRequest, carryOut } from './requests.ts';
 
 const maxBodyBytes = 4096;
 const maxConnections = 16;
-/** Answers that come for as long as the client listens leave connections for other requests. */
+/** The limit for streamed answers, which leaves connections for other requests. */
 const maxStreams = 8;
 
-/** The HTTP status of a refusal: by its code, or else by the class of that. */
+/** The HTTP status of a refusal: by its code, or else by the class of its code. */
 const statuses: Readonly<Record<string, number>> = {
   'not-found': 404,
   'volume-in-use': 409,
@@ -30,8 +30,8 @@ export interface ApiServerPorts {
 }
 
 /**
- * The local API, not yet listening. A connection carries one request, so the number of connections
- * bounds what is done at once. Whatever a client sends, it costs bounded memory and time.
+ * The local API, not yet listening. A connection carries one request, so the limit on connections
+ * also limits concurrent work. Whatever a client sends, it costs bounded memory and time.
  */
 export function apiServer({ clock = systemClock, log, bodyWithinMs = 20_000 }: ApiServerPorts): Server {
   let streams = 0;
@@ -39,7 +39,7 @@ export function apiServer({ clock = systemClock, log, bodyWithinMs = 20_000 }: A
     {
       maxHeaderSize: 8 << 10,
       headersTimeout: 10_000,
-      // What is sent to a program in an app may take as long as that runs.
+      // The input of a program in an app may last as long as the program runs.
       requestTimeout: 0,
       connectionsCheckingInterval: 1000,
     },

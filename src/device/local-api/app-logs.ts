@@ -11,13 +11,13 @@ export interface LogChoice {
   readonly app?: string;
   readonly follow?: boolean;
   readonly lines?: number;
-  /** As journalctl takes it. */
+  /** In a form that journalctl accepts. */
   readonly since?: string;
   /** One JSON object for each entry of the journal. */
   readonly json?: boolean;
 }
 
-/** What an app wrote. */
+/** One line that an app wrote. */
 export interface LogLine {
   /** RFC 3339, in UTC. */
   readonly at: string;
@@ -27,16 +27,16 @@ export interface LogLine {
 
 /** How long journalctl may search. */
 const searchMs = 10_000;
-/** Entries are read as JSON with all their fields: some 2 KB around each line. */
+/** Entries are read as JSON, with some 2 KB of fields around each line. */
 const maxJournalBytes = 8 << 20;
 /** With --all a long line is printed, not left out. */
 const fields = ['--all', '--output-fields=MESSAGE,WHERRY_APP,__REALTIME_TIMESTAMP'];
 
 /**
- * The words of journalctl that show what a pod wrote. The journal has it with the fields WHERRY_POD
- * and WHERRY_APP.
+ * The command line of journalctl that shows the output of a pod. Its journal entries have the
+ * fields WHERRY_POD and WHERRY_APP.
  *
- * @throws Refusal `usage` for names that are none
+ * @throws Refusal `usage` for names that are not AC Names
  */
 export function journalCommand(choice: LogChoice): readonly string[] {
   const { pod, app, since } = choice;
@@ -51,7 +51,7 @@ export function journalCommand(choice: LogChoice): readonly string[] {
     ...(choice.follow === true ? ['--follow'] : []),
     ...(choice.lines === undefined ? [] : [`--lines=${choice.lines}`]),
     ...(since === undefined ? [] : [`--since=${since}`]),
-    // Not what the start of an app itself may have to say to the journal.
+    // Without what the start of an app itself logs.
     '_TRANSPORT=stdout',
     `WHERRY_POD=${pod}`,
     ...(app === undefined ? [] : [`WHERRY_APP=${app}`]),
@@ -61,7 +61,7 @@ export function journalCommand(choice: LogChoice): readonly string[] {
 /**
  * The newest lines that a pod wrote, oldest first.
  *
- * @throws Refusal `usage`, `input-invalid` for a time that journalctl does not know,
+ * @throws Refusal `usage`, `input-invalid` for a time that journalctl does not accept,
  *   `device-unsupported` when the journal cannot be read in time
  */
 export async function readLog(choice: LogChoice & { readonly lines: number }): Promise<readonly LogLine[]> {
@@ -77,15 +77,15 @@ export async function readLog(choice: LogChoice & { readonly lines: number }): P
       isTime ? 'input-invalid' : 'device-unsupported',
       isTime
         ? `journalctl does not know the time ${JSON.stringify(choice.since)}`
-        : `the journal cannot be read, or not in ${searchMs / 1000} s and ${maxJournalBytes >> 20} MiB; ask for fewer lines${stderr === '' ? '' : `: ${stderr.trim().slice(0, 200)}`}`,
+        : `the journal cannot be read, or not in ${searchMs / 1000} s and ${maxJournalBytes >> 20} MiB; request fewer lines${stderr === '' ? '' : `: ${stderr.trim().slice(0, 200)}`}`,
       { cause },
     );
   }
 }
 
 /**
- * Writes the newest lines of a pod, and then each line that it writes. A slow reader makes
- * journalctl wait, so that nothing is kept for it here.
+ * Writes the newest lines of a pod, and then each line that it logs. A slow reader makes journalctl
+ * wait, so nothing is buffered here.
  *
  * @param signal ends it
  * @throws Refusal `device-unsupported` when the journal ends
@@ -103,7 +103,7 @@ export async function followLog(
   if (signal.aborted) end();
   try {
     for await (const line of createInterface({ input: child.stdout })) await write(logLine(line));
-    throw new Refusal('device-unsupported', 'journalctl has ended; ask again');
+    throw new Refusal('device-unsupported', 'journalctl has ended; repeat the request');
   } finally {
     signal.removeEventListener('abort', end);
     end();
@@ -114,7 +114,7 @@ export async function followLog(
 function logLine(line: string): LogLine {
   const entry = JSON.parse(line) as Readonly<Record<string, unknown>>;
   const { MESSAGE: message } = entry;
-  // Bytes that are no text come as a list of numbers.
+  // Bytes that are not text are given as a list of numbers.
   const text = Array.isArray(message) ? Buffer.from(message as number[]).toString('utf8') : message;
   return {
     at: new Date(Number(entry['__REALTIME_TIMESTAMP']) / 1000).toISOString(),

@@ -3,15 +3,15 @@ import { readdir } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { Refusal } from '../../core/refusal/index.ts';
 
-/** The runs of an app of a scheduled pod, as far as systemd remembers: not longer than a boot. */
+/** The runs of an app of a scheduled pod, as systemd knows them: those of this boot. */
 export interface AppRuns {
-  /** RFC 3339; null while a run is under way, and when no other comes. */
+  /** RFC 3339; null during a run, and when no other is scheduled. */
   readonly next: string | null;
   /** When the last run ended; null before that. */
   readonly lastEnd: string | null;
   /** Why it ended, in systemd's word, such as `success` and `exit-code`. */
   readonly lastResult: string | null;
-  /** Null for a run that a signal ended, too. */
+  /** Also null for a run that a signal ended. */
   readonly exitStatus: number | null;
 }
 
@@ -27,11 +27,11 @@ export interface AppUnit {
   readonly mainPid: number;
   /** Below the mount point of the cgroup file system; empty for an app that does not run. */
   readonly controlGroup: string;
-  /** Absent for an app that runs on. */
+  /** Absent for an app that is not scheduled. */
   readonly runs?: AppRuns;
 }
 
-/** An app that runs, with the places that belong to its container (device/pod/places.ts). */
+/** A running app, with the paths of its container (device/pod/places.ts). */
 export interface RunningApp extends AppUnit {
   readonly containerId: string;
   /** Directory of crun's state. systemd removes it when the app ends. */
@@ -41,11 +41,11 @@ export interface RunningApp extends AppUnit {
 }
 
 /**
- * The apps of this device, those of a version under way too. systemd is asked and not wherryd or
- * its state: an app does not need either of them to run.
+ * The apps of this device, including those of a version under way. It queries systemd and not
+ * wherryd or its state: an app needs neither of them to run.
  *
- * @param directory where unit files are. A pattern would find only the units that are loaded, and
- *   an app that does not run need not be.
+ * @param directory of unit files. A pattern would match only loaded units, and the unit of a
+ *   stopped app may not be loaded.
  * @throws Refusal `device-unsupported` where there is no systemd
  */
 export async function appUnits(directory: string): Promise<readonly AppUnit[]> {
@@ -67,7 +67,7 @@ export async function appUnits(directory: string): Promise<readonly AppUnit[]> {
   }
 }
 
-/** What `systemctl show` prints of apps and timers: a block of lines for each unit. */
+/** Parses what `systemctl show` prints of apps and timers: a block of lines for each unit. */
 export function parseAppUnits(text: string): readonly AppUnit[] {
   const blocks = text
     .split('\n\n')
@@ -90,7 +90,7 @@ export function parseAppUnits(text: string): readonly AppUnit[] {
   });
 }
 
-/** What the names of all units of a pod share: in it a dash is `\x2d`. */
+/** The common part of the names of all units of a pod; a dash in it is `\x2d`. */
 export function podPart(unit: string): string | undefined {
   return /^wherry-[a-z]+-([^-.]+\.[0-9a-f]{8})/.exec(unit)?.[1];
 }
@@ -116,11 +116,11 @@ function toRfc3339(text: string): string | null {
 }
 
 /**
- * The app `app` of the pod `pod`. While a version replaces another there may be two pods of one
+ * The app `app` of the pod `pod`. While one version replaces another, there may be two pods of this
  * name, of which one runs.
  *
- * @param places where wherry keeps pods, and what exists until a reboot
- * @throws Refusal `not-found`, with what there is
+ * @param places the directories of pods, and of what exists until a reboot
+ * @throws Refusal `not-found`, with the apps that there are
  */
 export function findRunningApp(
   units: readonly AppUnit[],

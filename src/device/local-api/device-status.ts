@@ -6,25 +6,25 @@ import { type LockFile, places, readLocks } from '../host/index.ts';
 import type { NetworkFacts } from '../network/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 
-/** What wherryd leaves for others in memory, at each report (device/agent/local-record.ts). */
+/** The record that wherryd writes to memory at each report (device/agent/local-record.ts). */
 export interface SupervisorRecord {
   readonly report: DeviceReport;
-  /** What its configuration says of networks. */
+  /** The settings of networks in its configuration. */
   readonly network: Pick<NetworkFacts, 'allowHost' | 'whenUnsaid' | 'subnet' | 'subnet6'>;
-  /** What its configuration says of this API. A record of an older wherryd has nothing of it. */
+  /** The settings of this API in its configuration; absent in a record of an older wherryd. */
   readonly api?: { readonly exec: boolean };
 }
 
 export interface DeviceStatus {
   /** systemd's ActiveState of wherryd. */
   readonly supervisor: string;
-  /** What wherryd reported last, in this boot; null when it has not reported yet. */
+  /** The last report of wherryd in this boot; null when it has not reported yet. */
   readonly report: DeviceReport | null;
   readonly locks: readonly LockFile[];
 }
 
 /**
- * How this device is, also while wherryd does not run: the report then is its last one.
+ * The status of this device. It works while wherryd does not run: the report is then its last one.
  * @throws Refusal `device-unsupported` where there is no systemd
  */
 export async function deviceStatus(): Promise<DeviceStatus> {
@@ -37,7 +37,7 @@ export async function deviceStatus(): Promise<DeviceStatus> {
 }
 
 /**
- * Undefined when wherryd has not reported in this boot.
+ * The last record; undefined when wherryd has not reported in this boot.
  * @throws Refusal `device-unsupported` without the rights to read it
  */
 export async function lastRecord(): Promise<SupervisorRecord | undefined> {

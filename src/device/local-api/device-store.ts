@@ -2,13 +2,10 @@ import type { DeviceState } from '../deploy/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import type { Disk, ImageStore, StoreDirectories } from '../store/index.ts';
 
-/** Where a device keeps things (device/host/places.ts). */
+/** The directory of a device's store (device/host/places.ts). */
 export const deviceStore = '/var/lib/wherry';
 
-/**
- * A device's store as the command line reads it, beside wherryd and without asking it. Nothing is
- * changed.
- */
+/** A device's store as the command line reads it, without wherryd. Nothing is changed. */
 export interface DeviceStore {
   readonly disk: Disk;
   readonly images: ImageStore;
@@ -23,7 +20,7 @@ export interface DeviceStore {
  *   it, `state-unreadable`
  */
 export async function openDeviceStore(path: string): Promise<DeviceStore> {
-  // Only here: most commands on a device do without the store.
+  // Imported here only: most commands on a device do not need the store.
   const { decodeState } = await import('../deploy/index.ts');
   const { imageStore, nodeDisk, programVerity, stateSlots } = await import('../store/index.ts');
   const disk = nodeDisk();
@@ -39,7 +36,7 @@ export async function openDeviceStore(path: string): Promise<DeviceStore> {
     throw new Refusal('not-found', `there is no store of images in ${path}; run this on a device`);
   }
   await asked(path, disk.list(directories.images));
-  // Objects belong to whom their directory belongs to: root, on a device.
+  // Objects have the owner of their directory: root, on a device.
   const images = imageStore(disk, directories.images, { owner: entry.owner, verity: programVerity() });
   const slots = stateSlots(disk, path);
   return {

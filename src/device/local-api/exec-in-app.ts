@@ -29,12 +29,12 @@ export interface ExecRequest {
 }
 
 /**
- * Runs a program in an app, confined as the app is. This program may not do that, so systemd runs
- * wherry-exec@.service, and pipes in memory connect the two.
+ * Runs a program in an app, confined as the app is. wherry-api.service may not do that itself, so
+ * systemd runs wherry-exec@.service, and pipes in memory connect the two.
  *
- * @param signal kills the program and what it started
+ * @param signal kills the program and its children
  * @throws Refusal `device-unsupported` where `api.exec` does not allow it, `not-found` for a pod or
- *   an app that is not there or does not run
+ *   an app that does not exist or run
  */
 export async function execInApp(request: ExecRequest, signal: AbortSignal): Promise<LineStream> {
   if ((await lastRecord())?.api?.exec !== true) {
@@ -64,7 +64,7 @@ async function run(
     const opened = new Socket({
       ...{ fd: openSync(file(name), flags | O_NONBLOCK), readable: isRead, writable: !isRead },
     });
-    // A program that does not read its input is no failure.
+    // A program that does not read its input is not a failure.
     opened.on('error', () => undefined);
     open.push(opened);
     return opened;
@@ -84,7 +84,7 @@ async function run(
     await call('mkfifo', ['-m', '0600', ...['stdin', 'stdout', 'stderr', 'ended'].map(file)]);
 
     const ended = once(pipe('ended', O_RDONLY), 'data', { signal }) as Promise<[Buffer]>;
-    // What is sent before the program reads stays in the pipe as long as this end is open.
+    // Input that is sent before the program reads stays in the pipe while this end is open.
     held = openSync(file('stdin'), O_RDONLY | O_NONBLOCK);
     request.input.pipe(pipe('stdin', O_WRONLY));
     const copied = Promise.all([
@@ -109,7 +109,7 @@ async function run(
   } finally {
     for (const one of open) one.destroy();
     if (held !== undefined) closeSync(held);
-    // One that has ended is not known to systemd any more.
+    // A unit that has ended is unknown to systemd.
     await call('systemctl', ['stop', unit]).catch(() => undefined);
     await rm(directory, { recursive: true, force: true });
   }
@@ -130,17 +130,23 @@ async function copy(stream: 'stdout' | 'stderr', from: Socket, write: WriteLine)
   }
 }
 
-/** A pipe ends when its last writer closes it. A program that was never run had none. */
+/**
+ * Ends a pipe for its reader. A pipe ends when its last writer closes it; a program that never ran
+ * has not opened it.
+ */
 function endOf(pipe: string): void {
   try {
     closeSync(openSync(pipe, O_WRONLY | O_NONBLOCK));
   } catch (error) {
-    // Nobody reads it any more: it has ended.
+    // It has no reader: it has ended.
     if ((error as NodeJS.ErrnoException).code !== 'ENXIO') throw error;
   }
 }
 
-/** As a shell counts it, from what systemd says of the end of a process (systemd.exec(5)). */
+/**
+ * The exit status as a shell gives it, from systemd's description of the end of a process
+ * (systemd.exec(5)).
+ */
 function exitStatus(said: string): number {
   const [how, status = ''] = said.trim().split(' ');
   if (how === 'exited') return Number(status);

@@ -8,13 +8,14 @@ import { openDeviceStore } from './device-store.ts';
 
 const unit = 'wherryd.service';
 
-/** How long a wherryd that is starting is waited for. */
+/** How long to wait for a wherryd that is starting. */
 const patienceMs = 60_000;
 
 /**
- * Asks wherryd, which alone knows what is needed, to do now what it does by `gc.schedule`.
+ * Requests a collection from wherryd, as by `gc.schedule`. wherryd alone knows which objects are
+ * needed.
  *
- * @returns the process that was asked
+ * @returns the process ID of wherryd
  * @throws Refusal `device-unsupported`
  */
 export async function askToCollect(clock: Clock, signal: AbortSignal): Promise<number> {
@@ -39,8 +40,8 @@ export interface GarbageList {
 }
 
 /**
- * What a collection would delete now, as the saved state says. wherryd is not asked; while it is at
- * work on a deployment it collects nothing, and does so when that has ended.
+ * What a collection would delete now, according to the saved state and without wherryd. During a
+ * deployment wherryd collects nothing until that has ended.
  *
  * @param path the directory of the store
  * @throws Refusal as {@link openDeviceStore}
@@ -56,7 +57,10 @@ export async function listGarbage(path: string): Promise<GarbageList> {
   };
 }
 
-/** The process of wherryd, which listens as soon as it has told systemd that it is ready. */
+/**
+ * The process ID of wherryd, which handles the signal once it has notified systemd that it is
+ * ready.
+ */
 async function readyPid(clock: Clock, signal: AbortSignal): Promise<number> {
   const untilMs = clock.monotonicMs() + patienceMs;
   for (;;) {

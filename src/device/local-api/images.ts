@@ -11,7 +11,7 @@ export interface ImageSummary {
   readonly version: string | null;
   readonly sizeBytes: number | null;
   readonly inUse: boolean;
-  /** RFC 3339; null for an image that is in use, and when nobody knows. */
+  /** RFC 3339; null for an image that is in use, and when unknown. */
   readonly lastUse: string | null;
   readonly deployments: ImageUse['deployments'];
   readonly pods: readonly string[];
@@ -20,13 +20,13 @@ export interface ImageSummary {
 }
 
 /**
- * What a store holds, and what holds it there.
+ * The objects of a store, and their users.
  *
  * @param path the directory of the store: of this device, or of a card that is mounted here
  * @throws Refusal as {@link openDeviceStore}
  */
 export async function storedImages(path: string): Promise<readonly ImageUse[]> {
-  // Only here: they load the client of D-Bus.
+  // Imported here only: they load the client of D-Bus.
   const { imageUses } = await import('../deploy/index.ts');
   const { mountUnit } = await import('../pod/index.ts');
   const { disk, images, directories, readState } = await openDeviceStore(path);
@@ -36,7 +36,7 @@ export async function storedImages(path: string): Promise<readonly ImageUse[]> {
     const entry = await disk.look(images.pathOf(id));
     if (entry !== undefined) objects.set(id, entry.sizeBytes);
   }
-  // Units run on this machine only; a card that is mounted here is not of this machine.
+  // Only this machine's own store has units that run here; a mounted card is another device's.
   const active = path === deviceStore ? await activeUnits(state) : new Set<string>();
   const mountOf = (id: string): string =>
     mountUnit(id, { directories: { ...directories, run: places.run } }).name;
@@ -60,7 +60,7 @@ export async function imageSummaries(path: string): Promise<readonly ImageSummar
   }));
 }
 
-/** Units of pods' apps that run now. Without systemd, none. */
+/** The units of apps that run now; none without systemd. */
 async function activeUnits({ current, previous }: DeviceState): Promise<ReadonlySet<string>> {
   const units = [...(current?.pods ?? []), ...(previous?.pods ?? [])].flatMap(({ services }) =>
     services.map(({ unit }) => unit),
@@ -79,6 +79,6 @@ async function activeUnits({ current, previous }: DeviceState): Promise<Readonly
         .map((block) => /^Id=(.*)$/m.exec(block)?.[1] ?? ''),
     );
   } catch {
-    return new Set(); // no systemd here: nothing of it runs
+    return new Set(); // without systemd nothing runs
   }
 }

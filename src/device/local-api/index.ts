@@ -1,6 +1,6 @@
 /**
- * What can be asked of a device on the device itself, by its commands and over the local API. It
- * reads what systemd and the disk have, so most of it works without wherryd.
+ * Requests to a device on the device itself, by its commands and over the local API. They read from
+ * systemd and the disk, so most of them work without wherryd.
  */
 export {
   type AppUnit,

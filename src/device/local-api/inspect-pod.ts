@@ -5,20 +5,20 @@ import { lastRecord, type SupervisorRecord } from './device-status.ts';
 import { type AppSummary, appSummary } from './pods.ts';
 import { type AppUsage, usageOf } from './usage.ts';
 
-/** An app with what systemd, its control group and wherryd know of it. */
+/** An app, with the facts from systemd, its control group and the last report of wherryd. */
 export interface InspectedApp extends Omit<AppSummary, 'pod'>, Omit<AppUsage, 'pod' | 'app' | 'pid'> {
-  /** These are of the last report; null when the report does not have the app. */
+  /** From the last report, as those below; null when the report does not have the app. */
   readonly imageId: string | null;
   readonly restarts: number | null;
   readonly lastResult: string | null;
-  /** Null for an app without a probe, too. */
+  /** Also null for an app without a probe. */
   readonly probe: AppReport['probe'] | null;
 }
 
 export interface InspectedPod {
   readonly pod: string;
   readonly uuid: string;
-  /** By the last report of wherryd; null when that does not have the pod. */
+  /** From the last report of wherryd; null when the report does not have the pod. */
   readonly healthy: boolean | null;
   readonly network: { readonly name: string; readonly addresses: readonly string[] } | null;
   readonly isolators: readonly IsolatorReport[];
@@ -26,8 +26,8 @@ export interface InspectedPod {
 }
 
 /**
- * What there is to know of a pod. While a version replaces another there may be two of one name;
- * this is the one that runs.
+ * The facts of a pod. While one version replaces another, there may be two pods of this name; it
+ * returns the one that runs.
  *
  * @throws Refusal `not-found`, `device-unsupported` without systemd or the rights
  */

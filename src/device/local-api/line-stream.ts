@@ -5,14 +5,14 @@ import type { ServerResponse } from 'node:http';
 export type WriteLine = (line: object) => Promise<void>;
 
 /**
- * An answer that comes while it is made. Nothing is done for it before it is called, and it ends
- * when the client is gone.
+ * An answer that is sent while it is made. It starts when it is called, and ends when the client is
+ * gone.
  */
 export type LineStream = (write: WriteLine) => Promise<void>;
 
 /**
  * Sends `stream` as lines of JSON. A failure becomes the last line, because the status of the
- * answer is on its way by then.
+ * answer has been sent by then.
  *
  * @param signal aborted when the client is gone
  * @param lastLine the line for a failure

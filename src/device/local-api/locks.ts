@@ -8,13 +8,13 @@ export interface NewLock {
   readonly reason: string;
   /** Seconds since 1970. */
   readonly expires: number;
-  /** Holds over a reboot. */
+  /** Whether it survives a reboot. */
   readonly keep: boolean;
 }
 
 /**
  * Holds every activation that is not forced until the lock expires or is removed.
- * @throws Refusal `usage` for a name that is none, `device-unsupported` without the rights
+ * @throws Refusal `usage` for an invalid name, `device-unsupported` without the rights
  */
 export async function addLock(places: HoldPlaces, name: string, lock: NewLock): Promise<LockFile> {
   refuseOtherNames(name);
@@ -45,9 +45,9 @@ export async function removeLock(places: HoldPlaces, name: string): Promise<void
 }
 
 /**
- * Lets a version be activated that waits for an approval, in this boot.
- * @param group the one whose version it is; the device's own without it
- * @throws Refusal `usage` for a name that is none, `device-unsupported` without the rights
+ * Approves the activation of a version, for this boot.
+ * @param group the group of the version; without it, the version is the device's own
+ * @throws Refusal `usage` for an invalid name, `device-unsupported` without the rights
  */
 export async function approve(places: HoldPlaces, version: number, group?: string): Promise<void> {
   if (group !== undefined) refuseOtherNames(group);
@@ -58,7 +58,7 @@ export async function approve(places: HoldPlaces, version: number, group?: strin
   });
 }
 
-/** A name becomes that of a file. */
+/** The name becomes a file name. */
 function refuseOtherNames(name: string): void {
   if (!isAcName(name) || basename(name) !== name)
     throw new Refusal('usage', `${JSON.stringify(name)} is not a name of lower-case words and dashes`);

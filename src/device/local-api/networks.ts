@@ -6,9 +6,9 @@ import { lastRecord, type SupervisorRecord } from './device-status.ts';
 
 export interface NetworkSummary {
   readonly name: string;
-  /** Why a pod that asks for it is refused; null when it is not. */
+  /** Why a pod that names it is refused; null when it is not. */
   readonly refused: { readonly code: string; readonly message: string } | null;
-  /** Whether a pod that names no network is in it. */
+  /** Whether pods that name no network use it. */
   readonly isDefault: boolean;
   readonly pods: readonly {
     readonly pod: string;
@@ -19,7 +19,7 @@ export interface NetworkSummary {
 }
 
 export interface InspectedNetwork extends NetworkSummary {
-  /** The CNI plugins, as a pod is attached; empty for `host` and `none`. */
+  /** The CNI plugins that attach a pod; empty for `host` and `none`. */
   readonly plugins: readonly Readonly<Record<string, unknown>>[];
 }
 
@@ -48,7 +48,7 @@ async function networks(): Promise<readonly InspectedNetwork[]> {
       'wherryd has not run here since the boot, so which networks it allows is not known; start it with "systemctl start wherryd"',
     );
   }
-  // Only here: they load the client of D-Bus.
+  // Imported here only: they load the client of D-Bus.
   const { nodeDisk } = await import('../store/index.ts');
   const { readNetworkFacts } = await import('../world/index.ts');
   const facts = await readNetworkFacts(nodeDisk(), places, record.network);
@@ -57,7 +57,7 @@ async function networks(): Promise<readonly InspectedNetwork[]> {
   );
 }
 
-/** Each network as a pod that names it would find it. */
+/** Describes each network as a pod that names it would get it. */
 export function describeNetworks(
   facts: NetworkFacts,
   pods: SupervisorRecord['report']['pods'],

@@ -2,7 +2,7 @@ import { isAcName } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import type { NewLock } from './locks.ts';
 
-/** What the body and the parameters of a request ask for, judged before anything is done. */
+/** Reads the body and the parameters of a request, which are checked before anything is done. */
 
 const maxLines = 1000;
 const maxLockSeconds = 30 * 86_400;
@@ -40,7 +40,7 @@ export function askedLog(query: URLSearchParams, pod: string): AskedLog {
   const [app, since] = [query.get('app') ?? undefined, query.get('since') ?? undefined];
   const follow = trueOrFalse('follow', query.get('follow') ?? 'false');
   const lines = wholeNumber('lines', Number(query.get('lines') ?? 100), maxLines, follow ? 0 : 1);
-  // It becomes a word of a command line, which cannot hold one.
+  // It becomes an argument of a command line, which cannot contain a NUL byte.
   if (since?.includes('\0') === true) throw invalid('since takes a time as journalctl knows it');
   return {
     ...{ pod, lines, follow },
@@ -69,10 +69,10 @@ export function askedApproval(
   return group === undefined ? { version } : { version, group };
 }
 
-/** The names that a path has where the pattern has `*`; undefined where they do not match. */
+/** The names in a path where the pattern has `*`; undefined if they do not match. */
 export function namesOf(pattern: readonly string[], path: string): readonly string[] | undefined {
   const parts = path.split('/');
-  // A name of a path is an AC Name or a number, so nothing of it is percent-encoded.
+  // A name in a path is an AC Name or a number, so it is never percent-encoded.
   const isMatch =
     pattern.length === parts.length &&
     pattern.every((one, at) => one === parts[at] || (one === '*' && isAcName(parts[at] ?? '')));

@@ -19,19 +19,19 @@ export interface ApiRequest {
   readonly method: string;
   readonly path: string;
   readonly query: URLSearchParams;
-  /** What the body holds, of a request that may have one. */
+  /** Reads the body as JSON, for a request that may have one. */
   readonly body: () => Promise<unknown>;
-  /** The same body as it comes in, without a limit. */
+  /** The same body as a stream, without a limit. */
   readonly input: Readable;
 }
 
 export interface ApiPorts {
   readonly clock: Clock;
-  /** Aborted when the answer is not wanted any more. */
+  /** Aborted when the client is gone. */
   readonly signal: AbortSignal;
 }
 
-/** Gives a value for JSON, or a {@link LineStream}. */
+/** Returns a value for JSON, or a {@link LineStream}. */
 type Answer = (request: ApiRequest, names: readonly string[], ports: ApiPorts) => Promise<unknown>;
 
 /** A change of a pod is answered within this time, however long its apps take to stop. */
@@ -48,13 +48,13 @@ export const requests: Readonly<Record<string, Answer>> = {
   'GET /v1/pods/*/logs': async ({ query }, [pod = ''], { signal }) => {
     const { follow, ...choice } = askedLog(query, pod);
     if (!follow) return await readLog(choice);
-    // What is wrong is refused before the first line.
+    // Errors are refused before the first line.
     await readLog({ ...choice, lines: 1 });
     return ((write) => followLog(choice, write, signal)) satisfies LineStream;
   },
   'POST /v1/pods/*/apps/*/exec': async ({ query, input }, [pod = '', app = ''], { signal }) => {
     const command = askedCommand(query);
-    // Only here: it loads what compiles pods.
+    // Imported here only: it loads the compiler of pods.
     const { execInApp } = await import('./exec-in-app.ts');
     return await execInApp({ pod, app, command, input }, signal);
   },
@@ -111,7 +111,7 @@ export function routeOf(
 }
 
 /**
- * Carries out a request and gives what the answer holds.
+ * Carries out a request, and returns the content of the answer.
  * @throws Refusal
  */
 export async function carryOut(request: ApiRequest, ports: ApiPorts): Promise<unknown> {

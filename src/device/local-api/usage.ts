@@ -2,7 +2,10 @@ import { readCgroup } from '../health/index.ts';
 import { places, readCgroupFile } from '../host/index.ts';
 import { type AppUnit, appUnits, unitsOfPod } from './app-units.ts';
 
-/** What an app uses; null where the kernel does not count it, and for an app that does not run. */
+/**
+ * The resource usage of an app; null where the kernel does not count it, and for an app that does
+ * not run.
+ */
 export interface AppUsage {
   readonly pod: string;
   readonly app: string;
@@ -17,16 +20,16 @@ export interface AppUsage {
 }
 
 export interface UsageSample {
-  /** By a clock that nobody sets: the difference of two samples counts. */
+  /** Monotonic time: only the difference of two samples has a meaning. */
   readonly monotonicMs: number;
   readonly apps: readonly AppUsage[];
 }
 
 /**
- * What the apps of this device use now, from their control groups. Nothing is asked of the apps.
+ * Reads what the apps of this device use now from their control groups.
  *
  * @param pod all pods without it
- * @throws Refusal `not-found` for a pod that is not there, `device-unsupported` without systemd
+ * @throws Refusal `not-found` for a pod that does not exist, `device-unsupported` without systemd
  */
 export async function sampleUsage(monotonicMs: () => number, pod?: string): Promise<UsageSample> {
   const units = await appUnits(places.units);
@@ -47,11 +50,14 @@ export function usageOf({ pod, app, mainPid, controlGroup }: AppUnit): AppUsage 
 }
 
 export interface AppLoad extends AppUsage {
-  /** Of one processor, between the two samples; null for an app that was started between them. */
+  /**
+   * In percent of one processor, between the two samples; null for an app that was started between
+   * them.
+   */
   readonly cpuPercent: number | null;
 }
 
-/** What the apps of `after` used of the processors since `before`. */
+/** The processor usage of the apps of `after` since `before`. */
 export function loadBetween(before: UsageSample, after: UsageSample): readonly AppLoad[] {
   const elapsedUsec = (after.monotonicMs - before.monotonicMs) * 1000;
   return after.apps.map((now) => {

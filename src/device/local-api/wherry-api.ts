@@ -6,8 +6,8 @@ const socket = 3;
 const idleMs = 30_000;
 
 /**
- * The program of wherry-api.service. It answers on the socket that systemd opened, and ends when
- * nobody has asked for a while: systemd keeps the socket and starts it again.
+ * The program of wherry-api.service. It answers on the socket that systemd opened, and ends after
+ * `idleMs` without a connection: systemd keeps the socket and starts it again.
  */
 const server = apiServer({ log: (line) => process.stderr.write(`<5>${line}\n`) });
 endWhenIdle(server, idleMs);

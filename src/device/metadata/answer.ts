@@ -17,9 +17,9 @@ export interface MetadataAnswer {
 
 export interface MetadataSources {
   readonly key: Uint8Array;
-  /** What is known of a pod; undefined when it is not on this device any more. */
+  /** The metadata of a pod; undefined when it is no longer on this device. */
   readonly pod: (uuid: string) => Promise<PodMetadata | undefined>;
-  /** The image manifest in an object; undefined while that is not mounted. */
+  /** The image manifest in an object; undefined while the object is not mounted. */
   readonly imageManifest: (object: string) => Promise<Uint8Array | undefined>;
 }
 
@@ -27,8 +27,8 @@ const json = 'application/json';
 const text = 'text/plain; charset=us-ascii';
 
 /**
- * Answers one request (ace.md#app-container-metadata-service). Unknown tokens get 401 as rkt gave
- * them, so that an app can tell a wrong address from a wrong path.
+ * Answers one request (ace.md#app-container-metadata-service). Unknown tokens get 401, as in rkt,
+ * so that an app can distinguish a wrong token from a wrong path.
  */
 export async function answerMetadata(
   request: MetadataRequest,

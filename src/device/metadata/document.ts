@@ -1,6 +1,6 @@
 import type { ImageManifest, NameValue, PodManifest } from '../../image/appc/index.ts';
 
-/** What the service knows of a pod. */
+/** The metadata of a pod. */
 export interface PodMetadata {
   /** The reified manifest, as it was signed. */
   readonly manifest: string;
@@ -10,9 +10,9 @@ export interface PodMetadata {
 
 interface AppMetadata {
   readonly imageId: string;
-  /** The object that holds the image's manifest: the image itself, or the tree rendered of it. */
+  /** The object that holds the image's manifest: the image itself, or the tree rendered from it. */
   readonly object: string;
-  /** Those of the image; the pod's for the app win. */
+  /** Those of the image, overridden by those of the pod for the app. */
   readonly annotations: readonly NameValue[];
 }
 
@@ -39,7 +39,7 @@ export function metadataDocument(
   return JSON.stringify(document);
 }
 
-/** Reads a document back that wherryd wrote. */
+/** Reads a document that wherryd wrote. */
 export function readMetadata(bytes: Uint8Array): PodMetadata {
   return JSON.parse(Buffer.from(bytes).toString('utf8')) as PodMetadata;
 }

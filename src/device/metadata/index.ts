@@ -1,7 +1,7 @@
 /**
- * The metadata service of pods (ace.md#app-container-metadata-service). wherryd writes one document
- * for each pod when it is staged; a unit of its own answers from these (metadata-unit.ts), also
- * where wherryd does not run.
+ * The metadata service of pods (ace.md#app-container-metadata-service). wherryd writes a document
+ * for each such pod when it is staged. A unit of its own answers from these documents
+ * (metadata-unit.ts), even while wherryd does not run.
  */
 export { metadataDocument, type PodMetadata, readMetadata } from './document.ts';
 export { metadataUnit } from './metadata-unit.ts';

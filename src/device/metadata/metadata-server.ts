@@ -1,11 +1,11 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { answerMetadata, type MetadataRequest, type MetadataSources } from './answer.ts';
 
-/** More than a form needs, and little for a device. */
+/** More than a form needs, and little memory for a device. */
 const maxFormBytes = 64 << 10;
 const formType = 'application/x-www-form-urlencoded';
 
-/** What the server says to a form that it does not read. */
+/** The answer to a form that the server does not read. */
 class UnreadableForm extends Error {
   readonly status: 413 | 415;
   constructor(status: 413 | 415, message: string) {
@@ -37,7 +37,7 @@ export function metadataServer(sources: MetadataSources): Server {
             response.writeHead(status, {
               'Content-Type': type,
               'Content-Length': Buffer.byteLength(body),
-              // A form that was not read to its end would be taken for the next request.
+              // The rest of an unread form would be parsed as the next request.
               ...(incoming.complete ? {} : { Connection: 'close' }),
             });
             response.end(body);
@@ -46,7 +46,8 @@ export function metadataServer(sources: MetadataSources): Server {
         );
     },
   );
-  server.maxConnections = 128;
+  // Twice as many as come from one pod.
+  server.maxConnections = 512;
   return server;
 }
 

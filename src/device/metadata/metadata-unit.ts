@@ -11,8 +11,8 @@ const maxDocumentBytes = 1 << 20;
 
 /**
  * The metadata service: `unit-programs.cjs metadata DIRECTORY`. It answers on the socket that
- * systemd opened, from the documents in the directory, and ends when nobody has asked for a while:
- * systemd keeps the socket and starts it again.
+ * systemd opened, from the documents in the directory, and ends after `idleMs` without a
+ * connection: systemd keeps the socket and starts it again.
  */
 export async function metadataUnit(directory: string): Promise<void> {
   const disk = nodeDisk();

@@ -4,8 +4,7 @@ import { Refusal } from '../../core/refusal/index.ts';
 const annotation = 'wherry/metadata';
 
 /**
- * Whether a pod asks for the metadata service, with the annotation `wherry/metadata` of its
- * manifest.
+ * Whether a pod requests the metadata service, by the annotation `wherry/metadata` of its manifest.
  * @throws Refusal pod-manifest-invalid
  */
 export function wantsMetadata(pod: string, manifest: PodManifest): boolean {

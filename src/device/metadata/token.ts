@@ -1,18 +1,20 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 
-/** Where apps reach the service, in their own network: 127.0.0.1, as rkt's port. */
+/** The port of the service at 127.0.0.1 in the network of an app; rkt used the same port. */
 export const metadataPort = 18112;
 
-/** Length of the device's key, in bytes. It is made once, and signatures count on it for good. */
+/**
+ * Length of the device's key, in bytes. The key is made once, and signatures stay valid only with
+ * it.
+ */
 export const metadataKeyBytes = 64;
 
 const macDigits = 32;
 const tokenForm = new RegExp(`^[0-9a-f]{32}[0-9a-f]{${macDigits}}$`);
 
 /**
- * `AC_METADATA_URL` of a pod. Its last part is the token: the pod's UUID and 128 bits that only who
- * has the key can compute, so nothing must be kept for each pod and a token stays the same over
- * reboots.
+ * `AC_METADATA_URL` of a pod. Its last part is the token: the pod's UUID and 128 bits that only the
+ * key can produce. No token has to be stored, and it stays the same over reboots.
  */
 export function metadataUrl(key: Uint8Array, uuid: string): string {
   const digits = uuid.replaceAll('-', '');
@@ -49,7 +51,7 @@ function macOf(key: Uint8Array, digits: string): string {
   return createHmac('sha256', derived(key, 'token')).update(digits).digest('hex').slice(0, macDigits);
 }
 
-/** One key for each purpose: what is signed for an app must never be a token. */
+/** One key for each purpose: a signature for an app must never be a valid token. */
 function derived(key: Uint8Array, purpose: 'token' | 'content'): Buffer {
   return createHmac('sha512', key).update(`wherry metadata ${purpose}`).digest();
 }

@@ -2,17 +2,17 @@ export function familyOf(address: string): 4 | 6 {
   return address.includes(':') ? 6 : 4;
 }
 
-/** All addresses of one family, in the words of pods.md and of the plugins. */
+/** Whether `address` stands for all addresses of a family, as in pods.md and for the plugins. */
 export function isEveryAddress(address: string): boolean {
   return address === '0.0.0.0' || address === '::';
 }
 
-/** The one way to write an address (RFC 5952). */
+/** The canonical text of an address (RFC 5952). */
 export function canonicalAddress(address: string): string {
   return familyOf(address) === 4 ? address : new URL(`http://[${address}]/`).hostname.slice(1, -1);
 }
 
-/** `address/prefix` with no bit set behind the prefix. */
+/** Whether `text` is `address/prefix` with no bit set after the prefix. */
 export function isSubnet6(text: string): boolean {
   const match = /^([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)\/(\d{1,3})$/.exec(text);
   const [, address = '', prefix = ''] = match ?? [];
@@ -24,9 +24,9 @@ export function isSubnet6(text: string): boolean {
 }
 
 /**
- * What /proc/net/tcp and its like have for a socket that takes what comes to an address of the
- * host; `-` for any address. Each word of the kernel is a number of the processor, which is
- * little-endian wherever wherry runs.
+ * The local addresses in /proc/net/tcp and the like of sockets that receive what is sent to an
+ * address of the host; `-` for any address. The kernel prints each 32-bit word in the byte order of
+ * the processor, which is little-endian wherever wherry runs.
  */
 export function procAddresses(hostIp: string | undefined): string {
   if (hostIp === undefined || isEveryAddress(hostIp)) return '-';

@@ -1,4 +1,4 @@
-/** Why an attachment failed, as attach-network left it. */
+/** Why an attachment failed, as attach-network reports it. */
 export interface AttachmentFailure {
   readonly code: 'pod-port-taken' | 'pod-network-failed' | 'device-unsupported';
   readonly message: string;

@@ -2,19 +2,19 @@ import type { App, PodManifest } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import { canonicalAddress, familyOf, isEveryAddress } from './addresses.ts';
 
-/** Ports of the host that lead to a pod. */
+/** Ports of the host that are forwarded to a pod. */
 export interface HostPort {
   readonly name: string;
   readonly protocol: 'tcp' | 'udp';
   readonly hostPort: number;
   readonly podPort: number;
-  /** How many, from both on. */
+  /** The number of consecutive ports, from both numbers on. */
   readonly count: number;
   /** Address of the host, or all of one family (`0.0.0.0`, `::`); absent: all of its addresses. */
   readonly hostIp?: string;
 }
 
-/** Ports that are in use on the host when a pod runs, each with the field that says so. */
+/** Ports that are in use on the host when a pod runs, each with the field that declares it. */
 export type DeclaredPorts = readonly {
   readonly field: string;
   readonly protocol: string;
@@ -23,11 +23,11 @@ export type DeclaredPorts = readonly {
   readonly hostIp?: string;
 }[];
 
-/** Each is a rule of the kernel. */
+/** Each port is a rule of the kernel. */
 const maxPorts = 256;
 
 /**
- * The host ports of a pod (pods.md): each names a port of an app, or says itself which it is.
+ * The host ports of a pod (pods.md): each names a port of an app, or has a `podPort` of its own.
  * @throws Refusal pod-manifest-invalid, pod-port-taken
  */
 export function hostPorts(pod: string, manifest: PodManifest, apps: readonly App[]): readonly HostPort[] {
@@ -69,7 +69,7 @@ export function hostPorts(pod: string, manifest: PodManifest, apps: readonly App
   return ports;
 }
 
-/** What the apps of a pod in the host's network say that they listen on. */
+/** The ports on which the apps of a pod in the host's network declare to listen. */
 export function declaredPorts(pod: string, apps: readonly App[]): DeclaredPorts {
   return apps.flatMap((app) =>
     app.ports.map(({ name, protocol, port, count }) => ({
@@ -82,7 +82,7 @@ export function declaredPorts(pod: string, apps: readonly App[]): DeclaredPorts 
 }
 
 /**
- * Refuses host ports that lead to two pods, or that an app in the host's network listens on itself.
+ * Refuses host ports that two pods map, or that one maps and an app in the host's network declares.
  * @param pods the ports of each pod of a set, in its order
  * @throws Refusal pod-port-taken, naming the later of the two fields
  */
@@ -92,7 +92,7 @@ export function refuseSharedPorts(
   const seen: { mapped: boolean; port: DeclaredPorts[number] }[] = [];
   for (const { mapped, ports } of pods) {
     for (const port of ports) {
-      // Two apps in the host's network may declare one port, since declaring it does not open it.
+      // Two apps in the host's network may declare the same port, because that does not open it.
       const other = seen.find((one) => (mapped || one.mapped) && overlap(one.port, port));
       if (other !== undefined) {
         const [refused, holder] = mapped ? [port, other.port] : [other.port, port];

@@ -1,8 +1,8 @@
 /**
- * Compiles the network of a pod: which one it is in, the plugin configurations of its attachment,
- * its host ports. Pure: what the device has (plugins, the operator's networks, its configuration)
- * comes in as values. Nothing here runs a plugin: a unit of the pod does (units.ts of device/pod,
- * cross/debian/attach-network).
+ * Compiles the network of a pod: its choice, the plugin configurations of its attachment, and its
+ * host ports. Pure: the facts of the device (plugins, the operator's networks, its configuration)
+ * are passed in as values. Nothing here runs a plugin: a unit of the pod does (units.ts of
+ * device/pod, cross/debian/attach-network).
  */
 export { isSubnet6, procAddresses } from './addresses.ts';
 export { attachmentFailure, type AttachmentFailure } from './attachment-failure.ts';

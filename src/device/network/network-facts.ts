@@ -1,4 +1,7 @@
-/** What the device has and allows: values only, read by device/world when pods are staged. */
+/**
+ * The networks that the device has and allows: values only, read by device/world when pods are
+ * staged.
+ */
 export interface NetworkFacts {
   /** Whether pods may use the host's network (`network.allow_host`). */
   readonly allowHost: boolean;
@@ -18,7 +21,7 @@ export interface NetworkFacts {
   readonly attachScript: string;
 }
 
-/** A device that knows nothing but its own network. */
+/** The facts of a device that has only the host's network. */
 export const hostOnly: NetworkFacts = {
   allowHost: true,
   whenUnsaid: 'host',

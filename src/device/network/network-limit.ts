@@ -2,7 +2,7 @@ import type { NetworkFacts } from './network-facts.ts';
 import { type NetworkList, takes } from './network-list.ts';
 import { isNone, type PodNetwork } from './pod-network.ts';
 
-/** What becomes of `resource/network-bandwidth`. */
+/** The outcome of `resource/network-bandwidth`. */
 export interface NetworkLimit {
   readonly outcome: 'enforced' | 'ignored';
   readonly detail: string;
@@ -16,10 +16,10 @@ export interface BandwidthArguments {
   readonly egressBurst: number;
 }
 
-/** Plugins that make a veth pair, which is what the bandwidth plugin can limit. */
+/** Plugins that create a veth pair, which the bandwidth plugin can limit. */
 const limitable = new Set(['bridge', 'ptp']);
 
-/** What becomes of a limit in bytes per second in this network. */
+/** The outcome of a limit in bytes per second in this network. */
 export function networkLimit(
   network: PodNetwork,
   facts: NetworkFacts,
@@ -45,7 +45,7 @@ export function networkLimit(
   };
 }
 
-/** The plugin that limits a list which has none and can be limited. */
+/** The plugin to add to a list that has no limiting plugin and can be limited. */
 export function limitingPlugin(list: NetworkList): NetworkList['plugins'] {
   if (list.plugins.some((plugin) => takes(plugin, 'bandwidth'))) return [];
   const [first] = list.plugins;
@@ -55,8 +55,8 @@ export function limitingPlugin(list: NetworkList): NetworkList['plugins'] {
 }
 
 /**
- * No packet passes that is larger than the burst: it holds the largest that the kernel hands on as
- * one.
+ * A packet that is larger than the burst never passes. This is the largest packet that the kernel
+ * forwards as one.
  */
 const leastBurstBits = 64n * 1024n * 8n;
 /** The kernel counts the burst in 32 bits of bytes. */
@@ -67,7 +67,7 @@ function bandwidthArguments(bytesPerSecond: bigint): BandwidthArguments {
   const fiftieth = rate / 50n;
   const burst =
     fiftieth < leastBurstBits ? leastBurstBits : fiftieth > mostBurstBits ? mostBurstBits : fiftieth;
-  // Beyond 2^53 it is no limit on any device.
+  // A rate beyond 2^53 limits no device.
   const bits = Number(rate > BigInt(Number.MAX_SAFE_INTEGER) ? BigInt(Number.MAX_SAFE_INTEGER) : rate);
   return { ingressRate: bits, ingressBurst: Number(burst), egressRate: bits, egressBurst: Number(burst) };
 }

@@ -2,9 +2,8 @@ import { Refusal } from '../../core/refusal/index.ts';
 import type { TranslatedSubnet } from './translation.ts';
 
 /**
- * Where host-local keeps its leases: in memory, since namespaces and interfaces do not survive a
- * boot either. A lease on the disk would be in the way of the same pod's next start after a power
- * cut.
+ * The directory of host-local's leases: in memory, since namespaces and interfaces do not survive a
+ * boot either. After a power cut, a lease on the disk would block the next start of the same pod.
  */
 export const leases = '/run/wherry/leases';
 
@@ -12,17 +11,17 @@ export const leases = '/run/wherry/leases';
 export interface NetworkList {
   readonly name: string;
   readonly cniVersion: string;
-  /** Of wherry's own network: the bridge that its last pod takes with it. */
+  /** Only of wherry's own network: the bridge that is removed with its last pod. */
   readonly bridge?: string;
-  /** Of wherry's own network: addresses that rules of its own translate, and no plugin. */
+  /** Only of wherry's own network: addresses that wherry's rules translate, instead of a plugin. */
   readonly translated?: readonly TranslatedSubnet[];
-  /** Whether one of the plugins takes host ports. */
+  /** Whether one of the plugins accepts host ports. */
   readonly takesPorts: boolean;
-  /** In the order of ADD. What the runtime does not read is passed on as it is. */
+  /** In the order of ADD. Keys that the runtime does not read are passed on unchanged. */
   readonly plugins: readonly (Readonly<Record<string, unknown>> & { readonly type: string })[];
 }
 
-/** Names a program and a file. */
+/** It names a program and a file. */
 const pluginType = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 /** Formats in which every plugin gets the result of those before it. */
 const versions = ['0.4.0', '1.0.0', '1.1.0'];
@@ -63,7 +62,7 @@ export function readNetworkList(name: string, text: string): NetworkList {
   };
 }
 
-/** Whether a plugin wants a capability argument (CNI, CONVENTIONS.md). */
+/** Whether a plugin accepts a capability argument (CNI, CONVENTIONS.md). */
 export function takes(plugin: Readonly<Record<string, unknown>>, capability: string): boolean {
   const { capabilities } = plugin;
   return isObject(capabilities) && capabilities[capability] === true;

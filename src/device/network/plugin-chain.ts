@@ -2,14 +2,14 @@ import type { HostPort } from './host-ports.ts';
 import { type NetworkList, takes } from './network-list.ts';
 import { type BandwidthArguments, limitingPlugin } from './network-limit.ts';
 
-/** What one plugin reads on standard input; `prevResult` is added when it runs. */
+/** The standard input of one plugin; `prevResult` is added when it runs. */
 export interface PluginConfig {
   readonly type: string;
   /** One line of JSON that begins with `{`. */
   readonly text: string;
 }
 
-/** What a pod asks of its network. */
+/** The arguments of a pod for its network. */
 export interface AttachmentArguments {
   readonly ports: readonly HostPort[];
   readonly bandwidth?: BandwidthArguments;
@@ -38,7 +38,7 @@ export function pluginChain(
       ...(takes(plugin, 'portMappings') && portMappings.length > 0 ? { portMappings } : {}),
       ...(takes(plugin, 'bandwidth') && bandwidth !== undefined ? { bandwidth } : {}),
     };
-    // It takes time, and does nothing without a port.
+    // It takes time and has no effect without a port.
     if (plugin.type === 'portmap' && portMappings.length === 0) return [];
     const { capabilities: _, ...passed } = plugin;
     const config = {

@@ -10,7 +10,7 @@ import { ownBridge } from './own-bridge.ts';
 export type PodNetwork =
   /** The host's, shared with it. */
   | { readonly kind: 'host' }
-  /** Nothing but loopback. */
+  /** Only loopback. */
   | { readonly kind: 'none' }
   /** A network namespace of its own, attached by CNI plugins. */
   | { readonly kind: 'attached'; readonly list: NetworkList };
@@ -24,7 +24,7 @@ const loopbackOnly: NetworkList = { name: 'none', cniVersion: '1.0.0', takesPort
  * The network that the annotation `wherry/network` of a pod manifest names, else the device's
  * default.
  * @param named whether the namespace needs a name under which a socket can be opened in it; then a
- *   pod in `none` is attached, too, to nothing but loopback
+ *   pod in `none` is attached, too, with loopback only
  * @throws Refusal pod-manifest-invalid, pod-network-unknown, pod-network-forbidden, config-invalid
  *   (the operator's list), device-unsupported (a plugin is missing)
  */
@@ -76,14 +76,14 @@ export function choosePodNetwork(
   return attached(from, readNetworkList(name, text), facts);
 }
 
-/** Whether nothing but the pod itself can reach it. */
+/** Whether only the pod itself can reach it. */
 export function isNone(network: PodNetwork): boolean {
   return network.kind === 'none' || (network.kind === 'attached' && network.list === loopbackOnly);
 }
 
 /**
- * What a pod opens to others: host ports that lead to it, or the ports that it declares on the
- * host's own network.
+ * The ports of a pod: host ports that are forwarded to it, or ports that it declares in the host's
+ * own network.
  */
 export function portsOf(
   pod: string,

@@ -1,27 +1,27 @@
 import { familyOf, isEveryAddress } from './addresses.ts';
 import type { HostPort } from './host-ports.ts';
 
-/** Addresses of one family that the pods of a network have, and which are not seen outside. */
+/** Addresses of one family of the pods of a network, which are not seen outside. */
 export interface TranslatedSubnet {
   readonly family: 4 | 6;
   /** For example `10.173.0.0/24`. */
   readonly subnet: string;
 }
 
-/** The tail of what the chains of a pod are called: the kernel takes 28 characters. */
+/** The names of the chains of a pod: the kernel accepts 28 characters. */
 function chainsOf(uuid: string): { readonly source: string; readonly destination: string } {
   const tail = uuid.slice(0, 23);
   return { source: `WSRC-${tail}`, destination: `WDST-${tail}` };
 }
 
 /**
- * What iptables-restore, or ip6tables-restore, reads when a pod is attached; `@` is the pod's
- * address. The plugins bridge (`ipMasq`) and portmap come to the same rules, but start iptables 27
- * times for a pod with one port, which took four fifths of the attachment's time. One restore is
- * one step of the kernel, too: all rules are there, or none.
+ * The input of iptables-restore, or ip6tables-restore, when a pod is attached; `@` is the pod's
+ * address. The plugins bridge (`ipMasq`) and portmap set the same rules, but start iptables 27
+ * times for a pod with one port, which took four fifths of the attachment's time. A restore is also
+ * atomic: it sets all rules or none.
  *
- * @param ports of TCP: UDP is left to portmap, which makes the kernel forget where a flow led
- *   before.
+ * @param ports of a pod; only TCP is translated here. portmap handles UDP, because it also deletes
+ *   the kernel's entries for earlier flows.
  */
 export function translationRules(
   uuid: string,
@@ -31,7 +31,7 @@ export function translationRules(
   const { source, destination } = chainsOf(uuid);
   const opened = ports.filter((port) => port.protocol === 'tcp' && isAt(port, family));
   const local = '-m addrtype --dst-type LOCAL';
-  // The kernel does not route ::1 to a pod: such a connection would wait in place of being refused.
+  // The kernel does not route ::1 to a pod: such a connection would hang instead of being refused.
   const fromHost = family === 6 ? `${local} ! -d ::1` : local;
   return [
     '*nat',
@@ -43,7 +43,7 @@ export function translationRules(
     ...(opened.length === 0
       ? []
       : [
-          // From a pod of the network through a host port: the answer takes the same way.
+          // For pods of the network that use a host port: the answer must take the same way back.
           `-A ${source} -s ${subnet} -m conntrack --ctstate DNAT -j MASQUERADE`,
           ...(family === 4 ? [`-A ${source} -s 127.0.0.0/8 -j MASQUERADE`] : []),
           `-A POSTROUTING -d @ -j ${source}`,
@@ -56,7 +56,7 @@ export function translationRules(
   ].join('\n');
 }
 
-/** A port without an address of the host is opened at all. */
+/** A port without an address of the host is opened at all addresses. */
 function isAt({ hostIp }: HostPort, family: 4 | 6): boolean {
   return hostIp === undefined || familyOf(hostIp) === family;
 }

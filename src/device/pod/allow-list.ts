@@ -8,11 +8,11 @@ export const privilegedIsolators = ['os/linux/oom-score-adj', 'os/linux/seccomp-
 export type PrivilegedIsolator = (typeof privilegedIsolators)[number];
 
 /**
- * What the pods of this device may have: `[allow]` of wherry.toml. What is not in it is refused.
- * The host's network is a setting of its own, `network.allow_host`.
+ * What the pods of this device may use: `[allow]` of wherry.toml. Everything else is refused. The
+ * host's network has its own setting, `network.allow_host`.
  */
 export interface AllowList {
-  /** Paths of the host that volumes may lie at or below. */
+  /** Paths of the host at or below which volumes may be. */
   readonly volumes: readonly { readonly path: string; readonly readOnly: boolean }[];
   /** Device nodes: paths below /dev, in which `*` stands for any part of one name. */
   readonly devices: readonly string[];
@@ -24,7 +24,7 @@ export interface AllowList {
   readonly isolators: ReadonlySet<PrivilegedIsolator>;
 }
 
-/** A pod as it would run: what its manifest and its images come to. */
+/** A pod as it would run, by its manifest and its images. */
 export interface JudgedPod {
   readonly name: string;
   readonly manifest: Pick<PodManifest, 'volumes' | 'apps'>;
@@ -40,14 +40,14 @@ export interface JudgedApp {
   readonly capabilities: readonly string[];
   readonly noNewPrivileges: boolean;
   readonly oomScoreAdj?: number | undefined;
-  /** What its filter of system calls lets pass and the default does not; absent: nothing. */
+  /** A system call that its filter allows and the default does not; absent when there is none. */
   readonly beyondFilter?: string | undefined;
 }
 
 /**
- * Why this device does not run the pod: the first field that the allow-list does not have.
- * Undefined when it has all of them. What is judged is what the pod comes to, so another way to
- * write the same is the same.
+ * Why this device does not run the pod: the first field that the allow-list forbids. Undefined when
+ * it allows all fields. The compiled pod is judged, so different ways to write the same pod get the
+ * same verdict.
  *
  * @returns Refusal `pod-forbidden`
  */
@@ -70,8 +70,8 @@ export function judge(pod: JudgedPod, allow: AllowList): Refusal | undefined {
 }
 
 /**
- * Why a path of the host may not be a volume; undefined when it may. For the path that a link leads
- * to, too.
+ * Why a path of the host may not be a volume; undefined when it may. Also used for the target of a
+ * symbolic link.
  */
 export function judgePath(
   path: string,
@@ -110,7 +110,7 @@ function judgeApp(app: JudgedApp, allow: AllowList): string | undefined {
   return undefined;
 }
 
-/** Every volume with the field that has it, whether an app mounts it or not. */
+/** Every volume with its field, whether an app mounts it or not. */
 function volumesOf({ name, manifest }: JudgedPod): readonly (readonly [field: string, volume: Volume])[] {
   return [
     ...manifest.volumes.map((volume) => [`pod ${name}: volumes/${volume.name}`, volume] as const),

@@ -1,5 +1,4 @@
-import type { App } from '../../image/appc/index.ts';
-import type { Account } from './account.ts';
+import type { Account, App } from '../../image/appc/index.ts';
 import type { AppDevice } from './devices.ts';
 import type { AppIsolation } from './isolation.ts';
 import { secretsTarget } from './secrets.ts';
@@ -11,26 +10,28 @@ export const sharedNamespaces = ['pid', 'ipc', 'uts'] as const;
 export interface BundleInput {
   readonly appName: string;
   readonly app: App;
-  /** What to run: the app's exec line, or an event handler's. */
+  /** The command: the app's exec line, or an event handler's. */
   readonly exec: readonly string[];
   readonly account: Account;
   readonly isolation: AppIsolation;
   /** Absolute path of the root file system. */
   readonly root: string;
   readonly readOnlyRoot: boolean;
-  /** Whether the app is one of 32 bits under a 64-bit ARM kernel. */
+  /** Whether it is a 32-bit app under a 64-bit ARM kernel. */
   readonly arm32: boolean;
   /** Device nodes of the host. */
   readonly devices: readonly AppDevice[];
   readonly mounts: readonly (ResolvedMount & MountSource)[];
-  /** Set when the container makes the pod's UTS and IPC namespaces itself. */
+  /** Set when the container creates the pod's UTS and IPC namespaces itself. */
   readonly own?: { readonly hostname: string; readonly sysctl: Readonly<Record<string, string>> };
-  /** Directory with the namespaces of the pod's holder; absent when the container makes its own. */
+  /**
+   * Directory with the namespaces of the pod's holder; absent when the container creates its own.
+   */
   readonly namespaces?: string;
   readonly network: BundleNetwork;
   /** Directory of the host with the files of its secrets; absent when it has none. */
   readonly secrets?: string;
-  /** Set for an app that says by sd_notify(3) that it is ready. */
+  /** Set for an app that reports by sd_notify(3) that it is ready. */
   readonly notify?: { readonly watchdogSeconds: number | undefined };
   /** Address of the pod's metadata. */
   readonly metadataUrl?: string;
@@ -38,15 +39,15 @@ export interface BundleInput {
   readonly sockets?: readonly string[];
 }
 
-/** Where what is mounted lies: a path of the host, or memory. */
+/** The source of a mount: a path of the host, or memory. */
 export type MountSource = { readonly source: string } | { readonly memoryBytes: bigint };
 
 /** The network of a container. */
 export type BundleNetwork =
   | { readonly kind: 'host' }
-  /** One that has nothing but loopback, which the container makes or its holder has. */
+  /** Only loopback, in a namespace that the container creates or its holder has. */
   | { readonly kind: 'none' }
-  /** A network namespace that is there; `names` has the hosts file of the network. */
+  /** An existing network namespace; `names` is the directory of the network's hosts file. */
   | { readonly kind: 'attached'; readonly netns: string; readonly names: string };
 
 interface BundleMount {
@@ -56,7 +57,7 @@ interface BundleMount {
   readonly options: readonly string[];
 }
 
-/** What every app has (OS-SPEC.md, Linux; ace.md). The default devices come from the runtime. */
+/** Mounts of every app (OS-SPEC.md, Linux; ace.md). The default devices come from the runtime. */
 const systemMounts: readonly BundleMount[] = [
   { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
   {
@@ -78,7 +79,7 @@ const systemMounts: readonly BundleMount[] = [
     options: ['nosuid', 'noexec', 'nodev', 'mode=1777', 'size=64m'],
   },
   { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] },
-  // Must exist; there is no terminal behind it.
+  // It must exist, but is not a terminal.
   { destination: '/dev/console', type: 'bind', source: '/dev/null', options: ['bind', 'nosuid', 'noexec'] },
   { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', 'ro'] },
   {
@@ -90,8 +91,8 @@ const systemMounts: readonly BundleMount[] = [
 ];
 
 /**
- * The lists that Docker and Podman hide and protect: what leaks from the host, and what a root app
- * could set there.
+ * The paths that Docker and Podman mask or make read-only: they leak facts of the host, or let a
+ * root app change its settings.
  */
 const maskedPaths = [
   ...['/proc/acpi', '/proc/asound', '/proc/interrupts', '/proc/kcore', '/proc/keys', '/proc/latency_stats'],
@@ -100,7 +101,7 @@ const maskedPaths = [
 ];
 const readonlyPaths = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
 
-/** Where an app finds systemd; its root may be read-only. */
+/** The path of systemd's socket in an app. It is in /dev, because the root may be read-only. */
 const notifySocket = '/dev/wherry-notify';
 
 const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -124,8 +125,8 @@ export function bundleConfig(input: BundleInput): string {
       cwd: input.app.workingDirectory,
       capabilities: {
         bounding: isolation.capabilities,
-        // What execve(2) would leave to another user: nothing, unless a file has capabilities of
-        // its own.
+        // As execve(2) would set them: none for a user other than root, unless a file has
+        // capabilities.
         permitted: root ? isolation.capabilities : [],
         effective: root ? isolation.capabilities : [],
       },
@@ -143,7 +144,8 @@ export function bundleConfig(input: BundleInput): string {
     ],
     linux: {
       namespaces: [...shared, ...networkNamespace(input), { type: 'mount' }, { type: 'cgroup' }],
-      // So `uname -m` is armv8l, and /proc/cpuinfo has the features that 32-bit programs look for.
+      // With it, `uname -m` is armv8l, and /proc/cpuinfo has the features that 32-bit programs look
+      // for.
       ...(input.arm32 ? { personality: { domain: 'LINUX32' } } : {}),
       ...(own === undefined || Object.keys(own.sysctl).length === 0 ? {} : { sysctl: own.sysctl }),
       ...(isolation.seccomp === undefined ? {} : { seccomp: isolation.seccomp }),
@@ -162,7 +164,7 @@ export function holderConfig(input: {
   readonly program: string;
   readonly hostname: string;
   readonly sysctl: Readonly<Record<string, string>>;
-  /** Whether it holds a network namespace with nothing but loopback, too. */
+  /** Whether it also holds a network namespace with only loopback. */
   readonly noNetwork: boolean;
 }): string {
   return json({
@@ -185,7 +187,7 @@ export function holderConfig(input: {
         source: input.program,
         options: ['bind', 'ro', 'nosuid', 'nodev'],
       },
-      // The runtime makes its devices there.
+      // The runtime creates its devices there.
       {
         destination: '/dev',
         type: 'tmpfs',
@@ -218,8 +220,8 @@ function networkNamespace({ network, namespaces }: BundleInput): readonly { type
 }
 
 /**
- * The node itself and not another one of its numbers, which may be those of another device after a
- * boot. The cgroup rules of the unit say how it may be opened.
+ * Mounts the node itself: a new node of the same numbers may be another device after a boot. The
+ * cgroup rules of the unit restrict how it may be opened.
  */
 function deviceMount({ path }: AppDevice): BundleMount {
   const options = ['bind', 'rw', 'rprivate', 'nosuid', 'noexec'];
@@ -227,8 +229,8 @@ function deviceMount({ path }: AppDevice): BundleMount {
 }
 
 /**
- * A directory, so that a hosts file that replaces the one in it is seen; the start script's link
- * leads there.
+ * Mounts a directory, so that a replaced hosts file in it is seen. The start script links to the
+ * file.
  */
 function namesMount(network: BundleNetwork): readonly BundleMount[] {
   if (network.kind !== 'attached') return [];
@@ -243,8 +245,8 @@ function secretsMount(source: string | undefined): readonly BundleMount[] {
 }
 
 /**
- * The socket of the host's systemd, which knows senders by their cgroup: an app speaks for its own
- * unit alone.
+ * Mounts the socket of the host's systemd, which identifies senders by their cgroup: an app can
+ * only notify for its own unit.
  */
 function notifyMount(notify: BundleInput['notify']): readonly BundleMount[] {
   if (notify === undefined) return [];
@@ -252,12 +254,12 @@ function notifyMount(notify: BundleInput['notify']): readonly BundleMount[] {
   return [{ destination: notifySocket, type: 'bind', source: '/run/systemd/notify', options }];
 }
 
-/** Where the app's programs are looked for (ace.md#environment). */
+/** The search path of the app's programs (ace.md#environment). */
 export function appPath(app: App): string {
   return app.environment.findLast(({ name }) => name === 'PATH')?.value ?? defaultPath;
 }
 
-/** ace.md#environment; the app's own variables may change PATH, and no other of these. */
+/** ace.md#environment; the app's own variables may override PATH, and no other of these. */
 function environment({ appName, app, metadataUrl, notify, sockets }: BundleInput): readonly string[] {
   const fixed = new Map([
     ['AC_APP_NAME', appName],
@@ -308,7 +310,7 @@ function volumeMount(mount: BundleInput['mounts'][number]): BundleMount {
     destination: target,
     type: 'bind',
     source,
-    // Of these, `rro`, `rnosuid` and `rnodev` alone reach what is mounted below.
+    // Only `rro`, `rnosuid` and `rnodev` apply to mounts below it.
     options: recursive
       ? ['rbind', readOnly ? 'rro' : 'rw', 'rprivate', 'rnosuid', 'rnodev']
       : ['bind', readOnly ? 'ro' : 'rw', 'rprivate', 'nosuid', 'nodev'],

@@ -6,7 +6,7 @@ import type { PodIsolation } from './isolation.ts';
 import { holderUnit } from './units.ts';
 
 /**
- * What holds the namespaces of a pod with several apps.
+ * Compiles the holder of the namespaces of a pod with several apps.
  *
  * @throws Refusal `device-unsupported`
  */
@@ -32,7 +32,7 @@ export function compileHolder(
   return {
     files: [
       { path: 'holder/config.json', content: config, mode: 0o600 },
-      // What the program is mounted over.
+      // The mount point of the program.
       { path: `${root}/holder`, content: '', mode: 0o600 },
     ],
     directories: ['proc', 'dev'].map((name) => ({ path: `${root}/${name}`, mode: 0o755, uid: 0, gid: 0 })),

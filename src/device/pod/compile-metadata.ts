@@ -2,12 +2,15 @@ import type { CompiledPod } from './compiled-pod.ts';
 import type { NetworkedPod } from './compile-network.ts';
 import { hostMetadataSocket, metadataSocketUnit } from './socket-units.ts';
 
-/** The socket that the apps of the pod wait for. */
+/** The socket unit that the apps of the pod wait for. */
 export function metadataSocket({ network, places }: Pick<NetworkedPod, 'network' | 'places'>): string {
   return network.kind === 'host' ? hostMetadataSocket : places.metadataSocket;
 }
 
-/** The socket of the pod's metadata. Pods in the host's network share one: their tokens differ. */
+/**
+ * Compiles the socket of the pod's metadata. Pods in the host's network share one; their tokens
+ * differ.
+ */
 export function compileMetadata(context: NetworkedPod): CompiledPod['units'] {
   const { input, network, places } = context;
   if (input.metadataUrl === undefined) return [];

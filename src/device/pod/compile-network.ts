@@ -12,7 +12,7 @@ import {
 import { attachScriptPath, type PodPlaces } from './places.ts';
 import { networkUnit } from './units.ts';
 
-/** A pod whose network is chosen. */
+/** A pod with its chosen network. */
 export interface NetworkedPod {
   readonly input: PodInput;
   readonly places: PodPlaces;
@@ -20,8 +20,8 @@ export interface NetworkedPod {
 }
 
 /**
- * The unit that attaches the pod to its network, and what that unit reads; a pod in the host's or
- * in none has no such unit.
+ * Compiles the unit that attaches the pod to its network, and the unit's files. A pod in the host's
+ * network or in none has no such unit.
  */
 export function compileAttachment(
   { input, places, network }: NetworkedPod,
@@ -70,7 +70,7 @@ export function compileAttachment(
   };
 }
 
-/** A file below /proc/sys and its value in each line. */
+/** Each line has a file below /proc/sys and its value. */
 function sysctlLines(sysctl: Readonly<Record<string, string>>): string {
   return Object.entries(sysctl)
     .map(([key, value]) => `${key.replaceAll('.', '/')} ${value}\n`)
@@ -78,8 +78,8 @@ function sysctlLines(sysctl: Readonly<Record<string, string>>): string {
 }
 
 /**
- * What must be free on the host when the pod is attached: protocol, port, port and addresses as
- * /proc/net has them, name.
+ * Ports that must be free on the host when the pod is attached. Each line has protocol, port, port
+ * and addresses as in /proc/net, and name.
  */
 function hostPortLines({ name, protocol, hostPort, count, hostIp }: HostPort): readonly string[] {
   return Array.from({ length: count }, (_, index) => {
@@ -95,7 +95,7 @@ export function bundleNetwork({ network, places, input: { host } }: NetworkedPod
     : network;
 }
 
-/** The name that reports have for it. */
+/** The name of the network in reports. */
 export function networkName(network: PodNetwork): string {
   return network.kind === 'attached' ? network.list.name : network.kind;
 }

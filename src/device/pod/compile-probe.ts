@@ -6,12 +6,12 @@ import type { PodPlaces } from './places.ts';
 import type { AppSettings } from './settings.ts';
 import { probeUnit } from './units.ts';
 
-/** What the probe of an app comes to; without one, no units and no files. */
+/** The compiled probe of an app; without a probe, no units and no files. */
 export type ProbeParts = Pick<CompiledPod, 'units' | 'files'> & { readonly probe?: CompiledProbe };
 
 /**
- * Compiles the probe of an app. wherryd asks by HTTP and TCP itself. A program is run by a unit, so
- * that wherryd needs no power over the app.
+ * Compiles the probe of an app. wherryd probes HTTP and TCP itself. A unit runs a program, so that
+ * wherryd needs no privileges over the app.
  *
  * @throws Refusal `pod-manifest-invalid` for a probe that cannot reach the app
  */

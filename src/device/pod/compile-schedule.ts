@@ -10,8 +10,8 @@ export interface ScheduleNames {
 }
 
 /**
- * The names of the timer of a pod and of its run. Units of apps have other names with other
- * secrets. The run names these units, so then it has another name, too, and so has its timer.
+ * The names of the timer of a pod and of its run. With new secrets, units of apps have new names.
+ * The run names these units, so it and its timer get new names, too.
  *
  * @param units of all apps, by their names
  */
@@ -20,7 +20,9 @@ export function scheduleNames(places: PodPlaces, units: ReadonlyMap<string, stri
   return places.schedule(changing.length === 0 ? undefined : secretsRevision([], changing));
 }
 
-/** What starts a pod by its schedule, instead of the boot and the deployment. */
+/**
+ * Compiles the units that start a pod by its schedule, instead of at boot and in the deployment.
+ */
 export function compileSchedule(
   podName: string,
   schedule: PodSchedule,

@@ -5,18 +5,18 @@ import type { NetworkedPod } from './compile-network.ts';
 import type { PodSchedule } from './schedule.ts';
 import { socketUnit } from './socket-units.ts';
 
-/** Sockets that systemd opens for an app: ports of it that are socket-activated. */
+/** Sockets that systemd opens for an app: its socket-activated ports. */
 export interface AppSockets {
   /** The name of its port for each descriptor, in their order. */
   readonly names: readonly string[];
   readonly unit: CompiledPod['units'][number];
 }
 
-/** Each is a descriptor. */
+/** Each socket is a descriptor. */
 const maxSockets = 64;
 
 /**
- * The sockets of an app, undefined for an app without.
+ * Compiles the sockets of an app; undefined when it has none.
  * @param service the unit of the app
  * @throws Refusal pod-manifest-invalid
  */
@@ -39,7 +39,7 @@ export function compileSockets(
     );
   }
   if (schedule !== undefined)
-    throw refuse(first.name, 'is for an app that runs on, and the pod is scheduled');
+    throw refuse(first.name, 'is for an app that keeps running, and the pod is scheduled');
   const sockets = ports.flatMap(({ name: port, protocol, port: number, count }) => {
     if (protocol !== 'tcp' && protocol !== 'udp') {
       throw refuse(port, `takes the protocol "tcp" or "udp", found ${JSON.stringify(protocol)}`);
@@ -69,7 +69,7 @@ export function compileSockets(
   };
 }
 
-/** Whether one of these apps has a port that systemd opens. */
+/** Whether one of these apps has a socket-activated port. */
 export function hasSockets(apps: readonly App[]): boolean {
   return apps.some(({ ports }) => ports.some(({ socketActivated }) => socketActivated));
 }

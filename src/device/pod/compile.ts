@@ -1,7 +1,6 @@
-import { isAcName, labelValue, type App, type PodApp } from '../../image/appc/index.ts';
+import { isAcName, labelValue, type App, type PodApp, resolveAccount } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 import { judge, type JudgedApp } from './allow-list.ts';
-import { resolveAccount } from './account.ts';
 import { bundleConfig } from './bundle.ts';
 import type { CompiledPod, PodImage, PodInput } from './compiled-pod.ts';
 import { choosePodNetwork, type DeclaredPorts, hostOnly, networkLimit, portsOf } from '../network/index.ts';
@@ -54,28 +53,28 @@ interface CompiledApp {
   readonly probe: ProbeParts;
 }
 
-/** What all apps of a pod have in common. */
+/** What the apps of a pod share. */
 interface PodContext extends NetworkedPod {
   readonly isolation: PodIsolation;
   readonly holder: boolean;
   readonly limited: LimitedHost;
-  /** Absent for a pod that runs on. */
+  /** Absent for a pod that is not scheduled. */
   readonly schedule: PodSchedule | undefined;
-  /** Of each app, by its name. */
+  /** The settings of each app, by its name. */
   readonly settings: ReadonlyMap<string, AppSettings>;
-  /** Of volumes that are more than the specification's. */
+  /** The kinds of volumes that annotations extend beyond the specification. */
   readonly kinds: ReadonlyMap<string, VolumeKind>;
 }
 
 /**
  * Compiles a pod into units and bundles.
- * @throws Refusal with a code of class `pod` when the manifest cannot be run as it stands,
- *   `device-unsupported` when this device lacks what it takes
+ * @throws Refusal with a code of class `pod` when the manifest cannot be run, `device-unsupported`
+ *   when this device lacks something that it needs
  */
 export function compilePod(input: PodInput): CompiledPod {
   const { name, uuid, manifest, host } = input;
   if (!isAcName(name)) {
-    throw new Refusal('pod-manifest-invalid', `the pod's name is no AC Name: ${JSON.stringify(name)}`);
+    throw new Refusal('pod-manifest-invalid', `the pod's name is not an AC Name: ${JSON.stringify(name)}`);
   }
   if (manifest.apps.length === 0) throw new Refusal('pod-manifest-invalid', `pod ${name} has no app`);
   const places = podPlaces(name, uuid, host);
@@ -200,7 +199,7 @@ function judgePod(
 function imageOf(podApp: PodApp, { images }: PodInput): PodImage {
   const image = images.get(podApp.image.id);
   if (image !== undefined) return image;
-  throw new Refusal('pod-image-unlisted', `app ${podApp.name} uses ${podApp.image.id}, which is not there`);
+  throw new Refusal('pod-image-unlisted', `app ${podApp.name} uses ${podApp.image.id}, which is not stored`);
 }
 
 function settingsOf(podApp: PodApp, input: PodInput, schedule: PodSchedule | undefined): AppSettings {
@@ -219,7 +218,7 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
   const settings = context.settings.get(podApp.name) ?? settingsOf(podApp, input, context.schedule);
   const secrets = secretsOf(podApp.name, settings, input);
   refuseOverSecrets(podApp.name, mounts, secrets);
-  const account = resolveAccount(podApp.name, app, image);
+  const account = resolveAccount(`app ${podApp.name}:`, app, image);
   const devices = appDevices(podApp);
   const unit = unitOf(podApp.name, context);
   const sockets = compileSockets(podApp.name, app, unit, context, context.schedule);
@@ -321,8 +320,8 @@ function secretsOf(
 }
 
 /**
- * The unit of an app. One that starts after an app with secrets names that app's unit, so it gets
- * another name, too, when that does.
+ * The unit of an app. A unit that starts after an app with secrets names the unit of that app, so
+ * its own name changes along with it.
  */
 function unitOf(app: string, context: PodContext): string {
   const settings = context.settings.get(app);
@@ -339,7 +338,7 @@ function namesOfSchedule(context: PodContext) {
   return scheduleNames(context.places, new Map(units));
 }
 
-/** The secrets are mounted last: nothing may hide behind them, or be put over them. */
+/** Refuses volumes at the place of the secrets, which are mounted last and would hide them. */
 function refuseOverSecrets(
   app: string,
   mounts: readonly ResolvedMount[],
@@ -368,11 +367,14 @@ function effectiveApp(podApp: PodApp, image: PodImage): App {
 }
 
 function isForArm32({ manifest: { labels } }: PodImage): boolean {
-  // Without an `os` an `arch` says nothing (aci.md).
+  // Without an `os`, an `arch` has no meaning (aci.md).
   return labelValue(labels, 'os') === 'linux' && /^armv[67]l$/.test(labelValue(labels, 'arch') ?? '');
 }
 
-/** The network is the pod's: an app's own limit is one of the pod only where it is the only app. */
+/**
+ * The apps of a pod share its network, so the limit of an app can be enforced only if it is the
+ * only app.
+ */
 function limitsOfApp({ input, limited, network }: PodContext): LimitedHost {
   if (input.manifest.apps.length === 1 || network.kind !== 'attached') return limited;
   return {

@@ -1,10 +1,10 @@
-import type { ImageId, ImageManifest, PodManifest } from '../../image/appc/index.ts';
+import type { AccountFacts, ImageId, ImageManifest, PodManifest } from '../../image/appc/index.ts';
 import type { IsolatorReport } from '../../wire/report/index.ts';
 import type { DeclaredPorts, NetworkFacts } from '../network/index.ts';
 import type { AllowList } from './allow-list.ts';
 import type { ProbeAction, ProbeRules } from './probe.ts';
 
-/** What the compiler must know of the host: values only, read by device/host. */
+/** The facts of the host that the compiler needs: values only, read by device/host. */
 export interface HostFacts {
   /** cgroup v2 controllers that systemd may use, for example ['cpu', 'memory', 'pids', 'io']. */
   readonly controllers: readonly string[];
@@ -24,7 +24,7 @@ export interface HostFacts {
    * when there is none.
    */
   readonly holderPath?: string;
-  /** What pods may have; absent: everything. */
+  /** What pods may use; absent: everything. */
   readonly allow?: AllowList;
   /** Networks of the device; absent: only its own, which every pod shares. */
   readonly network?: NetworkFacts;
@@ -43,22 +43,17 @@ export interface HostFacts {
 }
 
 /**
- * An image as the compiler needs it: manifest, and what decides user and group (ace.md, aci.md#app
- * user).
+ * The facts of an image that the compiler needs: the manifest, and what decides user and group
+ * (ace.md, aci.md#app user).
  */
-export interface PodImage {
+export interface PodImage extends AccountFacts {
   readonly id: ImageId;
   readonly manifest: ImageManifest;
   /**
-   * The objects that make its root file system, the uppermost first: itself, then the images that
-   * it depends on, or the one tree that was rendered of them.
+   * The objects of its root file system, the uppermost first: the image itself, then its
+   * dependencies, or the one tree that was rendered from all of them.
    */
   readonly layers: readonly string[];
-  /** The image's own account files as text; empty when it has none. */
-  readonly passwd: string;
-  readonly group: string;
-  /** Owners of the files that `user` or `group` name by path. */
-  readonly owners: ReadonlyMap<string, { readonly uid: number; readonly gid: number }>;
 }
 
 export interface PodInput {
@@ -69,45 +64,43 @@ export interface PodInput {
   readonly host: HostFacts;
   /** Name → digest of the secrets of the desired state; absent when it has none. */
   readonly secrets?: ReadonlyMap<string, string>;
-  /**
-   * `AC_METADATA_URL` of its apps, an address of 127.0.0.1 in the pod's network; absent without.
-   */
+  /** `AC_METADATA_URL` of its apps, at 127.0.0.1 in the pod's network; absent without metadata. */
   readonly metadataUrl?: string;
 }
 
-/** A probe, whose program a unit runs. */
+/** A probe; a unit runs its program, if it has one. */
 export interface CompiledProbe {
   readonly ask:
     | Exclude<ProbeAction, { kind: 'exec' }>
     | {
         readonly kind: 'exec';
         readonly unit: string;
-        /** Where the unit leaves its answer: the runtime directory of the app. */
+        /** The directory of the unit's answer: the runtime directory of the app. */
         readonly directory: string;
       };
   readonly rules: ProbeRules;
 }
 
-/** Where a kept volume with a limit lies, and where it is mounted. */
+/** The file of a kept volume with a limit, and its mount point. */
 export interface LimitedVolumePlaces {
   readonly file: string;
   readonly where: string;
-  /** The mount unit of `where`. All pods of this name, which come one after the other, share it. */
+  /** The mount unit of `where`, which all versions of the pod share. */
   readonly unit: string;
 }
 
 /** A volume that outlives the pod, in a file system of its own. */
 export interface LimitedVolume extends LimitedVolumePlaces {
   readonly name: string;
-  /** The size of the file: ext4 takes a part of it for itself. */
+  /** The size of the file; ext4 uses a part of it. */
   readonly limitBytes: bigint;
-  /** Of the uppermost directory of a file system that is made. */
+  /** Mode and owner of the root directory of a new file system. */
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
 }
 
-/** A pod as files and unit names; nothing in it runs wherry. */
+/** A pod as files and units. None of them runs wherry. */
 export interface CompiledPod {
   readonly name: string;
   readonly uuid: string;
@@ -119,32 +112,32 @@ export interface CompiledPod {
     readonly unit: string;
     readonly imageId: ImageId;
     /**
-     * Of an app that runs to its end: the seconds after which it must have succeeded, with all its
-     * tries.
+     * Only for an app that runs to its end: the seconds within which it must succeed, with all its
+     * retries.
      */
     readonly onceSeconds?: number;
-    /** How the app is asked whether it is healthy. */
+    /** How the health of the app is probed. */
     readonly probe?: CompiledProbe;
     /** Digests of the secrets that it uses; absent when it uses none. */
     readonly secrets?: readonly string[];
   }[];
   /**
-   * Units that the services need and start by themselves: the mounts of image objects, which pods
-   * may share, and the holder of the namespaces of a pod with several apps, and the unit that
-   * attaches a pod to its network, the socket of its metadata, and the run of a scheduled pod.
+   * Units that the services pull in: the mounts of image objects, which pods may share, and of
+   * volumes with a limit, the holder of the namespaces of a pod with several apps, the unit that
+   * attaches a pod to its network, its sockets, and the run of a scheduled pod.
    */
   readonly mounts: readonly string[];
-  /** Of a scheduled pod the unit that starts it; nothing else does. */
+  /** The timer of a scheduled pod; nothing else starts the pod. */
   readonly timer?: string;
-  /** Its calendar expressions, which systemd has not judged yet. */
+  /** Its calendar expressions, which systemd has not checked yet. */
   readonly calendar?: readonly string[];
   /** Unit files for /etc/systemd/system, by name. */
   readonly units: readonly { readonly name: string; readonly text: string }[];
   /** Files below `<pods>/<uuid>/`, relative paths. */
   readonly files: readonly { readonly path: string; readonly content: string; readonly mode: number }[];
   /**
-   * Directories below `<pods>/<uuid>/` to be made when they are missing and left as they are when
-   * not: empty volumes.
+   * Directories below `<pods>/<uuid>/` that are created if missing and otherwise left alone: empty
+   * volumes.
    */
   readonly directories: readonly {
     readonly path: string;
@@ -153,20 +146,22 @@ export interface CompiledPod {
     readonly gid: number;
   }[];
   /**
-   * Directories below `<volumes>/`, likewise: volumes that outlive the pod, `<pod>/<volume>`. They
-   * are removed by command only.
+   * Directories below `<volumes>/`, likewise: volumes that outlive the pod, `<pod>/<volume>`. Only
+   * a command removes them.
    */
   readonly keptVolumes: CompiledPod['directories'];
   /** Kept volumes with a limit, which must be mounted before the pod is started. */
   readonly limitedVolumes: readonly LimitedVolume[];
   /**
-   * Host paths that must be there before the pod is started (ace.md#volume-setup: a missing source
+   * Host paths that must exist before the pod is started (ace.md#volume-setup: a missing source
    * MUST be an error).
    */
   readonly sources: readonly { readonly app: string; readonly path: string; readonly readOnly: boolean }[];
   readonly isolators: readonly IsolatorReport[];
   /** Name of its network; absent when that is the host's. */
   readonly network?: string;
-  /** Ports of the host that it uses; `mapped` when they lead to it by rules and not by sockets. */
+  /**
+   * Ports of the host that it uses; `mapped` when rules forward them and its apps do not open them.
+   */
   readonly ports: { readonly mapped: boolean; readonly ports: DeclaredPorts };
 }

@@ -3,7 +3,7 @@ import { Refusal } from '../../core/refusal/index.ts';
 
 /** A device node of the host that an app has at the same path. */
 export interface AppDevice {
-  /** Below `/dev/`, of characters that units and scripts take as they are. */
+  /** Below `/dev/`, with characters that units and scripts need not quote. */
   readonly path: string;
   readonly access: 'r' | 'rw';
 }
@@ -11,15 +11,16 @@ export interface AppDevice {
 const annotation = 'wherry/devices';
 const maxDevices = 64;
 
-/** What the runtime and the bundle put into /dev themselves. */
+/** The names that the runtime and the bundle use in /dev. */
 const taken: ReadonlySet<string> = new Set([
   ...['console', 'core', 'fd', 'full', 'mqueue', 'null', 'ptmx', 'pts', 'random', 'shm'],
   ...['stderr', 'stdin', 'stdout', 'tty', 'urandom', 'wherry', 'wherry-notify', 'zero'],
 ]);
 
 /**
- * The devices that the annotation `wherry/devices` of an app in the pod manifest asks for. Those of
- * an image are not read: who builds an image does not choose what it reaches on a device.
+ * The devices that the annotation `wherry/devices` of an app in the pod manifest requests. The
+ * annotation of an image is not read: the builder of an image does not choose what it may access on
+ * a device.
  *
  * @throws Refusal `pod-manifest-invalid`
  */
@@ -41,20 +42,18 @@ export function appDevices({ name, annotations }: PodApp): readonly AppDevice[] 
   return devices;
 }
 
-/** Whether the path can be that of a device, and holds nothing that anything else has to quote. */
+/** Whether the path can be that of a device, and needs no quoting anywhere. */
 export function isDevicePath(path: string): boolean {
   return /^\/dev(\/[A-Za-z0-9][A-Za-z0-9._:+@=-]*)+$/.test(path) && path.length <= 256;
 }
 
-/** Whether a pattern of the configuration has the path: `*` is any part of one name. */
+/** Whether a pattern of the configuration matches the path: `*` is any part of one name. */
 export function matchesDevice(path: string, pattern: string): boolean {
   const parts = pattern.split('*').map((part) => part.replace(/[^A-Za-z0-9/]/g, '\\$&'));
   return new RegExp(`^${parts.join('[^/]*')}$`).test(path);
 }
 
-/**
- * Where the start script finds the devices of an app, one a line, to see whether they are there.
- */
+/** The list of an app's devices, one per line. The start script checks that they exist. */
 export function deviceList(devices: readonly AppDevice[]): string {
   return devices.map(({ path }) => `${path}\n`).join('');
 }

@@ -1,4 +1,4 @@
-/** What a program that is run in an app gets beside what the app has. */
+/** What a program that is run in an app gets in addition to the process of the app. */
 export interface ExecInput {
   readonly command: readonly string[];
   readonly hasTerminal: boolean;

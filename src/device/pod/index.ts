@@ -1,7 +1,6 @@
 /**
- * Compiles a pod manifest into units and crun bundles. Pure: values in, text out; what must be read
- * of the image and of the host comes in as values, and what must be made on the disk goes out as a
- * list.
+ * Compiles a pod manifest into units and crun bundles. Pure: facts of the image and the host are
+ * passed in as values, and files and directories to create are returned as lists.
  */
 export { type AllowList, judgePath, type PrivilegedIsolator, privilegedIsolators } from './allow-list.ts';
 export { appPath } from './bundle.ts';

@@ -12,7 +12,7 @@ import type { ResourceLimits } from '../systemd/index.ts';
 import { isLimit, type LimitedHost, limitOutcome } from './limits.ts';
 import { defaultFilter, removeFilter, retainFilter, type SeccompFilter } from './seccomp.ts';
 
-/** Bound of an app that names none: a fork bomb must not take the device. */
+/** The limit of an app that names none: a fork bomb must not take down the device. */
 const defaultTasksMax = 512;
 
 /** The effect of the isolators of an app. */
@@ -24,7 +24,7 @@ export interface AppIsolation {
   readonly seccomp?: SeccompFilter | undefined;
   readonly oomScoreAdj?: number | undefined;
   readonly apparmorProfile?: string | undefined;
-  /** The limit that the pod's network has to keep. */
+  /** The limit that the pod's network must enforce. */
   readonly networkBytesPerSecond?: bigint;
   readonly reports: readonly IsolatorReport[];
 }
@@ -34,13 +34,13 @@ export interface AppIsolation {
  */
 export interface PodIsolation {
   readonly limits: ResourceLimits;
-  /** Of the namespaces that crun makes. */
+  /** Kernel settings of the namespaces that crun creates. */
   readonly sysctl: Readonly<Record<string, string>>;
-  /** Of a network that plugins attach. */
+  /** Kernel settings of a network that plugins attach. */
   readonly networkSysctl: Readonly<Record<string, string>>;
-  /** Of apps that name none themselves. */
+  /** The profile of apps that name none themselves. */
   readonly apparmorProfile?: string | undefined;
-  /** The limit that the pod's network has to keep. */
+  /** The limit that the pod's network must enforce. */
   readonly networkBytesPerSecond?: bigint;
   readonly reports: readonly IsolatorReport[];
 }
@@ -48,7 +48,7 @@ export interface PodIsolation {
 type Draft<T> = { -readonly [K in keyof T]: T[K] };
 type Outcome = Omit<IsolatorReport, 'app' | 'name'>;
 
-/** The capabilities(7) of Linux 6.x; the runtime refuses a name that it does not know. */
+/** The capabilities(7) of Linux 6.x; the runtime refuses an unknown name. */
 export const knownCapabilities: ReadonlySet<string> = new Set(
   `AUDIT_CONTROL AUDIT_READ AUDIT_WRITE BLOCK_SUSPEND BPF CHECKPOINT_RESTORE CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER
    FSETID IPC_LOCK IPC_OWNER KILL LEASE LINUX_IMMUTABLE MAC_ADMIN MAC_OVERRIDE MKNOD NET_ADMIN NET_BIND_SERVICE
@@ -133,7 +133,7 @@ export function isolateApp(
 
 /**
  * Applies the isolators of a pod.
- * @param network what the pod has of its own
+ * @param network the kind of the pod's network
  * @throws Refusal pod-isolator-invalid, pod-limit-unenforceable (`host.limits` is `require`)
  */
 export function isolatePod(
@@ -220,7 +220,7 @@ function capabilitySet(isolators: readonly TypedIsolator[]): readonly string[] {
 const noSelinux: Outcome = { outcome: 'ignored', detail: 'SELinux labels are not supported' };
 
 /**
- * Ignored where there is no AppArmor; but MUST be refused where there is and the profile is not
+ * The isolator is ignored without AppArmor. With AppArmor, it MUST be refused if the profile is not
  * loaded (ace.md).
  */
 function appArmor(app: string, profile: string, host: HostFacts): Outcome {

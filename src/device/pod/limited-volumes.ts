@@ -22,8 +22,8 @@ export function limitedVolumes(
 }
 
 /**
- * The mount of a kept volume with a limit. Its text is the same for every version of the pod: the
- * size is that of the file.
+ * The mount unit of a kept volume with a limit. Its text is the same for every version of the pod,
+ * because only the file has the size.
  */
 export function volumeMountUnit(
   podName: string,
@@ -35,16 +35,16 @@ export function volumeMountUnit(
     text: unitText({
       Unit: {
         Description: `Volume ${name} of pod ${podName}`,
-        // As for images.
+        // As for mounts of images.
         DefaultDependencies: false,
         Conflicts: ['umount.target'],
         Before: ['umount.target'],
-        // It makes /dev/loop-control, whose first use loads the driver.
+        // It creates /dev/loop-control, whose first use loads the driver.
         After: ['systemd-tmpfiles-setup-dev.service'],
         RequiresMountsFor: [host.directories.volumes],
       },
-      // A file system that is damaged is only read, so that the damage does not grow. Times of
-      // access would be writes of an app that only reads.
+      // A damaged file system becomes read-only, so that the damage does not grow. Access times
+      // would cause writes by an app that only reads.
       Mount: {
         What: file,
         Where: where,

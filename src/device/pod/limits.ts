@@ -3,17 +3,17 @@ import type { ResourceLimits } from '../systemd/index.ts';
 import type { NetworkLimit } from '../network/index.ts';
 import type { HostFacts } from './compiled-pod.ts';
 
-/** What becomes of one isolator: directives of a unit, and the truth for the report. */
+/** The outcome of one isolator: directives of a unit, and the text for the report. */
 export interface LimitOutcome {
   readonly directives: ResourceLimits;
   readonly outcome: 'enforced' | 'modified' | 'ignored';
   readonly detail: string;
-  /** The limit that the pod's network has to keep. */
+  /** The limit that the pod's network must enforce. */
   readonly networkBytesPerSecond?: bigint;
 }
 
 /**
- * The host, and what becomes of a limit in bytes per second in the network of the pod or the app.
+ * The host, with the outcome of a limit in bytes per second in the network of the pod or the app.
  */
 export interface LimitedHost extends HostFacts {
   readonly networkLimit: (bytesPerSecond: bigint) => NetworkLimit;
@@ -58,8 +58,7 @@ const limitRules: { readonly [K in LimitKind]: LimitRule<K> } = {
           return done('modified', directives, 'the kernel counts whole pages');
         }
       }
-      // memory.low reaches only as far up as the ancestors have it, and they are shared with other
-      // pods.
+      // memory.low is effective only up to that of the ancestors, which are shared with other pods.
       return low === undefined
         ? done('enforced', directives)
         : done('modified', directives, 'the request protects against other apps of the pod only');
@@ -127,7 +126,7 @@ export function isLimit(isolator: TypedIsolator): isolator is Extract<TypedIsola
   return Object.hasOwn(limitRules, isolator.kind);
 }
 
-/** What becomes of a limit on this host. */
+/** The outcome of a limit on this host. */
 export function limitOutcome(
   isolator: Extract<TypedIsolator, { kind: LimitKind }>,
   host: LimitedHost,
@@ -157,7 +156,10 @@ function oneDevice(host: HostFacts): string {
   return `for the device of ${host.directories.pods} only`;
 }
 
-/** The kernel rounds down to pages; a limit is never made tighter than written. */
+/**
+ * The kernel rounds down to pages. Rounding up first keeps the limit from being lower than
+ * specified.
+ */
 function inPages(bytes: bigint): bigint {
   const pageBytes = 4096n;
   return ((bytes + pageBytes - 1n) / pageBytes) * pageBytes;

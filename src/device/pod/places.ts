@@ -6,7 +6,7 @@ import type { HostFacts, LimitedVolumePlaces } from './compiled-pod.ts';
 export const attachScriptPath = 'attach-network';
 
 /**
- * Names and paths of one pod. All of its files are in these places, and no file of another pod is.
+ * Names and paths of one pod. All of its files are at these paths, and no file of another pod is.
  */
 export interface PodPlaces {
   readonly slice: string;
@@ -15,16 +15,16 @@ export interface PodPlaces {
   readonly holderId: string;
   /** The unit that attaches the pod to its network. */
   readonly networkUnit: string;
-  /** The socket of the pod's metadata, and the unit that passes on what comes to it. */
+  /** The socket of the pod's metadata, and the unit that forwards its connections. */
   readonly metadataSocket: string;
   readonly metadataProxy: string;
-  /** The network namespace of an attached pod, where ip-netns(8) finds it. */
+  /** The network namespace of an attached pod, at a path that ip-netns(8) knows. */
   readonly netns: string;
-  /** `revision` names the values of its secrets; absent for an app without. */
+  /** `revision` stands for the values of its secrets; absent for an app without secrets. */
   service(app: string, revision?: string): string;
   /** The unit of the sockets of an app, by the unit of the app. */
   socketUnit(service: string): string;
-  /** Of a scheduled pod its timer, and what that starts; `revision` as for `service`. */
+  /** The timer of a scheduled pod, and the unit that it starts; `revision` as for `service`. */
   schedule(revision?: string): { readonly timer: string; readonly run: string };
   /** The unit that runs the program of an app's probe once. */
   probeUnit(app: string): string;
@@ -32,7 +32,7 @@ export interface PodPlaces {
   containerId(app: string, handler?: string): string;
   /** Directory of a bundle, below `<pods>/<uuid>/`. */
   bundle(app: string, handler?: string): string;
-  /** What the program of an app's probe is to `crun exec`, below `<pods>/<uuid>/`. */
+  /** The process of an app's probe for `crun exec`, below `<pods>/<uuid>/`. */
   probeProcess(app: string): string;
   /** Directory of an empty volume, below `<pods>/<uuid>/`. */
   volume(name: string): string;
@@ -40,23 +40,23 @@ export interface PodPlaces {
   keptVolume(name: string): string;
   /** The same as an absolute path. */
   keptVolumePath(name: string): string;
-  /** A kept volume with a limit: its file below `<volumes>/`, and where that is mounted. */
+  /** A kept volume with a limit: its file below `<volumes>/`, and its mount point. */
   limitedVolume(name: string): LimitedVolumePlaces;
   /** `relative`, a path below the pod's directory, as an absolute path. */
   absolute(relative: string): string;
   /**
-   * What a container has while it runs: its PID file, crun's state, `layer` with the writable
-   * layer. systemd makes it and removes it.
+   * The runtime directory of a container: its PID file, crun's state, and `layer` with the writable
+   * layer. systemd creates and removes it.
    */
   runtime(containerId: string): string;
-  /** Namespaces of the holder: a link to its /proc/<pid>/ns. */
+  /** The namespaces of the holder: a link to its /proc/<pid>/ns. */
   readonly namespaces: string;
 }
 
-/** How the file of a kept volume with a limit is called: `<volume>.ext4`. */
+/** The suffix of the file of a kept volume with a limit: `<volume>.ext4`. */
 export const limitedVolumeSuffix = '.ext4';
 
-/** Names of pod `name` with `uuid`; both are checked by the caller. */
+/** Names of pod `name` with `uuid`; the caller has checked both. */
 export function podPlaces(name: string, uuid: string, host: HostFacts): PodPlaces {
   const { pods, run, volumes } = host.directories;
   const part = `${escapeUnitName(name)}.${uuid.slice(0, 8)}`;
@@ -71,7 +71,8 @@ export function podPlaces(name: string, uuid: string, host: HostFacts): PodPlace
     metadataSocket: shortEnough(`wherry-metadata-${part}.socket`),
     metadataProxy: shortEnough(`wherry-metadata-proxy@${part}.service`),
     netns: `/run/netns/wherry-${name}.${uuid.slice(0, 8)}`,
-    // A dot is in no AC Name, so no app can be called like another one with a revision.
+    // An AC Name has no dot, so the name of an app cannot equal that of another app with a
+    // revision.
     service: (app, revision) =>
       shortEnough(`wherry-pod-${part}-${app}${revision === undefined ? '' : `.${revision}`}.service`),
     socketUnit: (service) =>
@@ -85,7 +86,7 @@ export function podPlaces(name: string, uuid: string, host: HostFacts): PodPlace
     },
     probeUnit: (app) => shortEnough(`wherry-probe-${part}-${app}.service`),
     containerId,
-    // A dot is in no AC Name, so no app can be called like a bundle of a handler.
+    // An AC Name has no dot, so the name of an app cannot equal that of a handler's bundle.
     bundle: (app, handler) => `apps/${app}${handler === undefined ? '' : `.${handler}`}`,
     probeProcess: (app) => `apps/${app}.probe/process.json`,
     volume: (volume) => `volumes/${volume}`,
@@ -94,7 +95,8 @@ export function podPlaces(name: string, uuid: string, host: HostFacts): PodPlace
     limitedVolume: (volume) => {
       const where = `${run}/volumes/${name}/${volume}`;
       return {
-        // A dot is in no AC Name, so no volume without a limit can be called like it.
+        // An AC Name has no dot, so the directory of a volume without a limit cannot have this
+        // name.
         file: `${volumes}/${name}/${volume}${limitedVolumeSuffix}`,
         where,
         unit: shortEnough(`${escapeUnitPath(where)}.mount`),
@@ -106,9 +108,7 @@ export function podPlaces(name: string, uuid: string, host: HostFacts): PodPlace
   };
 }
 
-/**
- * Where the object of an image or of a rendered tree is mounted, and the mount unit of that place.
- */
+/** The mount point of the object of an image or a rendered tree, and its mount unit. */
 export function imageMount(
   objectId: string,
   host: { readonly directories: Pick<HostFacts['directories'], 'images' | 'run'> },

@@ -5,15 +5,15 @@ export const probeScriptPath = 'probe-app';
 export const probeFiles = {
   /** Exit status of the program. */
   answer: 'probe.answer',
-  /** The error of crun when it did not run the program. */
+  /** The error of crun if it did not run the program. */
   log: 'probe.log',
 } as const;
 
 /**
- * Runs the program of a probe once, confined as the app is, and leaves its exit status. Without a
- * cgroup manager `crun exec` stays in the cgroup of its caller, so this process moves to the app's
- * first, as `wherry exec` does. An app that systemd restarts gets a new cgroup of the same name:
- * only a cgroup in which both this process and the app's are seen is the right one.
+ * Runs the program of a probe once, confined as the app is, and writes its exit status to a file.
+ * Without a cgroup manager `crun exec` stays in the cgroup of its caller, so this process moves to
+ * the app's first, as `wherry exec` does. A restarted app gets a new cgroup of the same name, so
+ * the script checks that the cgroup contains both this process and the app's.
  *
  * The program is in the app's cgroup and not in the unit's, so systemd cannot end it at the timeout
  * of the probe. This script does.
@@ -29,7 +29,7 @@ fail() {
 }
 
 rm -f "$dir/${probeFiles.answer}" "$dir/${probeFiles.log}" "$dir/probe.pid"
-# crun writes no newline behind it.
+# crun does not end it with a newline.
 main=
 read -r main <"$dir/pid" || [ -n "$main" ] || fail "$id does not run"
 # Its cgroup of version 2 (cgroups(7)).
@@ -50,7 +50,7 @@ seen() {
 seen 1 || fail "$id does not run"
 echo $$ >"$members" || fail "$id does not run"
 seen 2 || fail "$id was restarted"
-# crun exec ignores the oomScoreAdj of a process; what is set here is inherited.
+# crun exec ignores the oomScoreAdj of a process; the program inherits this value.
 read -r score <"/proc/$main/oom_score_adj" && echo "$score" >"/proc/$$/oom_score_adj"
 
 "$crun" --root="$dir" --cgroup-manager=disabled --log="file:$dir/${probeFiles.log}" --log-format=json \\

@@ -1,4 +1,4 @@
-/** How an app is asked whether it is healthy. */
+/** How the health of an app is probed. */
 export type ProbeAction =
   /** A GET of `path` at `port` of the pod's address. */
   | { readonly kind: 'http'; readonly port: number; readonly path: string }
@@ -7,24 +7,24 @@ export type ProbeAction =
   /** A program that is run in the app. */
   | { readonly kind: 'exec'; readonly command: readonly string[] };
 
-/** How often an app is asked, and what its answers come to. */
+/** How often an app is probed, and how its outcomes are judged. */
 export interface ProbeRules {
   /** Seconds from the end of one probe to the next. */
   readonly intervalSeconds: number;
   /** Seconds within which the app must answer. */
   readonly timeoutSeconds: number;
-  /** An app is failing after so many failures in a row. */
+  /** The number of consecutive failures after which an app is failing. */
   readonly failures: number;
-  /** An app is passing after so many answers in a row that were well. */
+  /** The number of consecutive successes after which an app is passing. */
   readonly successes: number;
   /**
-   * Seconds from the app's start in which failures do not count. An app that says so is given no
-   * more; one that does not is given the time of the probation.
+   * Seconds from the app's start in which failures do not count. After them, a failing app ends the
+   * probation. Without them, it may recover until the end of the probation.
    */
   readonly startPeriodSeconds?: number;
 }
 
-/** What holds where annotations say nothing. */
+/** The rules without annotations. */
 export const usualRules: ProbeRules = {
   intervalSeconds: 10,
   timeoutSeconds: 5,
@@ -42,7 +42,7 @@ export function parseHttpProbe(text: string): ProbeAction | undefined {
   return port === undefined ? undefined : { kind: 'http', port, path: match?.[2] ?? '/' };
 }
 
-/** Reads a port; undefined when it is none. */
+/** Reads a port; undefined when it is not one. */
 export function parseTcpProbe(text: string): ProbeAction | undefined {
   const port = parsePort(text);
   return port === undefined ? undefined : { kind: 'tcp', port };
@@ -50,7 +50,7 @@ export function parseTcpProbe(text: string): ProbeAction | undefined {
 
 /**
  * Reads a command as a JSON list of words, for example `["/bin/check", "-q"]`; undefined when it is
- * not one. The empty list is the probe that is switched off.
+ * not one. The empty list switches the probe off.
  */
 export function parseExecProbe(text: string): ProbeAction | undefined {
   if (text.length > maxCommandLength) return undefined;

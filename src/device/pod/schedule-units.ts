@@ -8,7 +8,7 @@ export function timerUnit(podName: string, { expressions, catchUp }: PodSchedule
     Timer: {
       OnCalendar: expressions,
       Persistent: catchUp,
-      // The default of a minute is more than many schedules can bear.
+      // The default of a minute is too coarse for many schedules.
       AccuracySec: 1,
       Unit: [run],
     },
@@ -16,8 +16,8 @@ export function timerUnit(podName: string, { expressions, catchUp }: PodSchedule
 }
 
 /**
- * One run of a scheduled pod. Apps and run want each other: it is active as long as any app is, and
- * stops when nothing needs it. The timer does not elapse while it is active.
+ * One run of a scheduled pod. Apps and run have Wants= for each other: the run is active as long as
+ * any app is, and stops when no unit needs it. The timer does not elapse while it is active.
  */
 export function runUnit(podName: string, apps: readonly string[]): string {
   return unitText({

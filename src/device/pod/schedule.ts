@@ -5,7 +5,7 @@ import { Refusal } from '../../core/refusal/index.ts';
 export interface PodSchedule {
   /** Calendar expressions of systemd.time(7); the pod runs when any of them elapses. */
   readonly expressions: readonly string[];
-  /** Whether a run that was missed while the device was off is made up for. */
+  /** Whether a run that was missed while the device was off is done later. */
   readonly catchUp: boolean;
 }
 
@@ -13,11 +13,11 @@ const annotation = 'wherry/schedule';
 const missedAnnotation = 'wherry/schedule-missed';
 const maxBytes = 128;
 
-/** What expressions are made of. systemd itself decides at stage what they mean. */
+/** The characters of expressions. systemd itself parses them when the pod is staged. */
 const expressionForm = /^[A-Za-z0-9*@][A-Za-z0-9*@:,./~_+ -]*$/;
 
 /**
- * The schedule of a pod, by annotations of its manifest; undefined for a pod that runs on.
+ * The schedule of a pod, by annotations of its manifest; undefined for a pod that is not scheduled.
  *
  * @throws Refusal `pod-manifest-invalid`
  */

@@ -18,9 +18,9 @@ interface SeccompRule {
 }
 
 /**
- * Node's process.arch → ABIs of that kernel. A filter that lacks an ABI kills every program that
- * uses it, and one made for 64 bits only could be passed by 32-bit calls: 32-bit ARM programs run
- * on most ARMv8 kernels.
+ * Node's process.arch → ABIs of that kernel. A filter without an ABI kills every program that uses
+ * it, and 32-bit calls could bypass a filter for 64 bits only: most ARMv8 kernels run 32-bit ARM
+ * programs.
  */
 const abis: Readonly<Record<string, readonly string[]>> = {
   arm64: ['SCMP_ARCH_AARCH64', 'SCMP_ARCH_ARM'],
@@ -29,10 +29,10 @@ const abis: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * What no app needs, and what a capability that the app keeps makes legitimate again. A deny list:
- * it stays as small as its purpose (kernel attack surface that capabilities leave open), is not
- * outdated by new calls, and holds for both ARM ABIs without naming their `_time64`, `arm_` and
- * `32` variants. The calls are those that Docker's documentation lists as blocked.
+ * Calls that no app needs, each with the capability that makes it legitimate. It is a deny list: it
+ * stays as small as its purpose (kernel attack surface that capabilities leave open), new calls do
+ * not outdate it, and it holds for both ARM ABIs without naming their `_time64`, `arm_` and `32`
+ * variants. The calls are those that Docker's documentation lists as blocked.
  */
 const deniedUnless: readonly (readonly [capability: string | undefined, calls: readonly string[]])[] = [
   [
@@ -66,13 +66,13 @@ function deniedCalls(capabilities: readonly string[]): readonly string[] {
     .flatMap(([, calls]) => calls);
 }
 
-/** What `filter` lets pass and the default filter does not; undefined: nothing. */
+/** A call that `filter` allows and the default filter denies; undefined when there is none. */
 export function beyondDefault(
   capabilities: readonly string[],
   filter: SeccompFilter | undefined,
 ): string | undefined {
   if (filter === undefined) return 'every system call';
-  // A remove-set is the default and more.
+  // A remove-set denies all that the default denies.
   if (filter.defaultAction === 'SCMP_ACT_ALLOW') return undefined;
   const allowed = new Set(filter.syscalls.flatMap(({ names }) => names));
   return deniedCalls(capabilities).find((call) => allowed.has(call) && !startCalls.includes(call));
@@ -82,7 +82,7 @@ const cloneNewUser = 0x10000000;
 const eperm = constants.errno.EPERM;
 const enosys = constants.errno.ENOSYS;
 
-/** What every app gets that does not say otherwise: EPERM for what {@link deniedUnless} lists. */
+/** The filter of an app without an isolator for it: EPERM for the calls in {@link deniedUnless}. */
 export function defaultFilter(machine: string, capabilities: readonly string[]): SeccompFilter {
   const names = deniedCalls(capabilities);
   const noUserNamespaces: readonly SeccompRule[] = capabilities.includes('CAP_SYS_ADMIN')
@@ -94,7 +94,7 @@ export function defaultFilter(machine: string, capabilities: readonly string[]):
           errnoRet: eperm,
           args: [{ index: 0, value: cloneNewUser, valueTwo: cloneNewUser, op: 'SCMP_CMP_MASKED_EQ' }],
         },
-        // Its flags lie in memory, where no filter can look; C libraries fall back to clone.
+        // Its flags are in memory, which a filter cannot read; C libraries fall back to clone.
         { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: enosys },
       ];
   return {
@@ -106,8 +106,9 @@ export function defaultFilter(machine: string, capabilities: readonly string[]):
 
 /**
  * Calls between loading the filter and the app's first instruction, the same on every ABI (ace.md
- * allows a minimal addition). They are those of crun, which waits for the release of the container
- * under the filter, of the dynamic linker and of a static program's start. strace(1) shows them.
+ * allows a minimal addition). They come from crun, which waits for the release of the container
+ * under the filter, from the dynamic linker and from the start of a static program. strace(1) shows
+ * them.
  */
 const startCalls: readonly string[] = [
   ...[
@@ -142,9 +143,7 @@ const startCalls: readonly string[] = [
   ],
 ];
 
-/**
- * ABIs that are older than the `at` calls have these beside them, and C libraries still use them.
- */
+/** ABIs that are older than the `at` calls also have these, and C libraries still use them. */
 const withoutAt = ['access', 'open', 'readlink'];
 
 /** ABIs of 32 bits have wider variants of many calls. */
@@ -155,7 +154,7 @@ const wider: readonly string[] = [
 ];
 
 /**
- * The further calls of each ABI: a filter covers several, and a 32-bit program meets it as well.
+ * The additional calls of each ABI: a filter covers several, and applies to 32-bit programs, too.
  */
 const startCallsOf: Readonly<Record<string, readonly string[]>> = {
   SCMP_ARCH_AARCH64: [],
@@ -165,7 +164,7 @@ const startCallsOf: Readonly<Record<string, readonly string[]>> = {
   SCMP_ARCH_X32: [...withoutAt, 'arch_prctl', 'select'],
 };
 
-/** A filter, or none, and how it differs from what was asked for. */
+/** A filter, or none, and how it differs from what was requested. */
 export interface SeccompOutcome {
   readonly filter?: SeccompFilter;
   readonly modified?: string;
@@ -184,7 +183,7 @@ export function retainFilter(machine: string, set: CallSet): SeccompOutcome {
   if (set.calls.includes('@appc.io/all')) return {};
   const [wildcard] = set.calls.filter((call) => call.startsWith('@'));
   if (wildcard !== undefined) {
-    // Without its meaning, the app would be killed at its first call.
+    // Ignored, it would have the app killed at its first call.
     throw new Refusal(
       'pod-isolator-invalid',
       `seccomp: the wildcard ${JSON.stringify(wildcard)} is not known here`,
@@ -205,8 +204,8 @@ export function retainFilter(machine: string, set: CallSet): SeccompOutcome {
 }
 
 /**
- * os/linux/seccomp-remove-set: these are blocked, in addition to what is by default;
- * `@appc.io/empty` asks for the default.
+ * os/linux/seccomp-remove-set: these calls are blocked in addition to the default; `@appc.io/empty`
+ * selects the default.
  */
 export function removeFilter(machine: string, capabilities: readonly string[], set: CallSet): SeccompOutcome {
   const filter = defaultFilter(machine, capabilities);
@@ -217,7 +216,7 @@ export function removeFilter(machine: string, capabilities: readonly string[], s
     filter: {
       ...filter,
       syscalls: [
-        // One rule a call: libseccomp refuses two different actions for the same.
+        // One rule per call: libseccomp refuses two different actions for the same call.
         ...filter.syscalls
           .map((rule) => ({ ...rule, names: rule.names.filter((name) => !names.includes(name)) }))
           .filter((rule) => rule.names.length > 0),
@@ -232,7 +231,7 @@ function architectures(machine: string): readonly string[] {
   return abis[machine] ?? [];
 }
 
-/** What a blocked call meets: an error, or SIGSYS for the whole process. */
+/** The result of a blocked call: an error, or SIGSYS for the whole process. */
 function whenBlocked({ errno }: CallSet): { readonly action: string; readonly errnoRet?: number } {
   if (errno === undefined) return { action: 'SCMP_ACT_KILL_PROCESS' };
   const errnoRet = new Map<string, number>(Object.entries(constants.errno)).get(errno);

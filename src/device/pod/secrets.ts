@@ -1,24 +1,24 @@
 import { createHash } from 'node:crypto';
 import { Refusal } from '../../core/refusal/index.ts';
 
-/** A secret as an app asks for it: a file `/run/secrets/<name>` that belongs to the app's user. */
+/** A secret that an app uses: a file `/run/secrets/<name>` that belongs to the app's user. */
 export interface SecretUse {
   readonly name: string;
   /** Permission bits in octal, such as `0400`. */
   readonly mode: string;
 }
 
-/** A secret with its value's digest, which the desired state has. */
+/** A secret with the digest of its value from the desired state. */
 export interface AppSecret extends SecretUse {
   readonly digest: string;
 }
 
-/** Where an app finds its secrets. */
+/** The directory of the secrets in an app. */
 export const secretsTarget = '/run/secrets';
 
 /**
  * The annotation `wherry/secrets`: names separated by spaces, each with `:MODE` if the default of
- * 0400 does not fit. Undefined for what is none.
+ * 0400 does not fit. Undefined for an invalid value.
  */
 export function parseSecretUses(value: string): readonly SecretUse[] | undefined {
   const uses: SecretUse[] = [];
@@ -52,11 +52,11 @@ export function resolveSecrets(
 }
 
 /**
- * Names the values that an app uses. It is part of the name of its unit: a new value is a new unit,
- * so the one rename that switches from a set to the next switches values, too, and no other app is
- * restarted.
+ * A digest of the secrets that an app uses. It is part of the name of the app's unit: a new value
+ * gives a new unit, so the one rename that switches to the next set also switches values, and no
+ * other app is restarted.
  *
- * @param after units of apps that it starts after, whose names change, too
+ * @param after units with a revision of apps that it starts after
  */
 export function secretsRevision(secrets: readonly AppSecret[], after: readonly string[] = []): string {
   const words = secrets.map(({ name, mode, digest }) => `${name}:${mode}:${digest}`).sort();

@@ -11,24 +11,24 @@ import {
 import { parseSecretUses, type SecretUse } from './secrets.ts';
 
 /**
- * What the specification leaves open and annotations `wherry/…` of an app decide; the pod's
- * manifest wins over the image's.
+ * Settings that the specification leaves open and annotations `wherry/…` of an app decide. The
+ * pod's manifest overrides the image's.
  */
 export interface AppSettings {
   readonly restart: 'no' | 'on-failure' | 'always';
   /** Whether it runs to its end, which must be a success. */
   readonly once: boolean;
   /**
-   * Whether the app says by sd_notify(3) that it is ready; then `watchdogSeconds` may be the
-   * longest time between two of its signs of life.
+   * Whether the app reports by sd_notify(3) that it is ready. Then `watchdogSeconds` may limit the
+   * time between two of its keep-alive notifications.
    */
   readonly notify: boolean;
   readonly watchdogSeconds?: number;
   /** Apps of the pod that it waits for. */
   readonly after: readonly string[];
-  /** Seconds that its start may take; of an app that runs once, the whole run. */
+  /** Seconds that its start may take; for an app that runs once, its whole run. */
   readonly startTimeoutSeconds: number;
-  /** What asks the app to end. */
+  /** The signal that stops the app. */
   readonly stopSignal: string;
   /** Seconds from that signal to SIGKILL. */
   readonly stopTimeoutSeconds: number;
@@ -204,7 +204,7 @@ function readSettings(app: string, annotations: Annotations, scheduled: boolean)
     if (value === undefined) throw refusal();
     return value;
   };
-  /** The kind of probe is that of the first list that has one; a pod's replaces its image's. */
+  /** The first list with a probe decides its kind: a pod's probe replaces its image's. */
   const probeAction = (): ProbeAction | undefined => {
     for (const list of annotations) {
       const named = probeActions.filter(({ annotation }) => labelValue(list, annotation) !== undefined);
@@ -238,14 +238,15 @@ function readSettings(app: string, annotations: Annotations, scheduled: boolean)
     );
   if (ends && restarts === 'always') throw refuseEnding('wherry/restart', '"always" has no end');
   const isOff = action === undefined || (action.kind === 'exec' && action.command.length === 0);
-  if (ends && !isOff) throw refuseEnding(`wherry/probe-${action.kind}`, 'a probe is for an app that runs on');
-  // An app that runs to its end is ready with that.
+  if (ends && !isOff)
+    throw refuseEnding(`wherry/probe-${action.kind}`, 'a probe is for an app that keeps running');
+  // An app that runs to its end is ready when it ends.
   const notifies = setting(notify) && !runsOnce;
   const watchdogSeconds = setting(watchdog);
   if (watchdogSeconds !== undefined && !notifies) {
     throw new Refusal(
       'pod-manifest-invalid',
-      `app ${app}: annotation ${watchdog.annotation}: only an app that runs on and has ${notify.annotation} "true" gives signs of life`,
+      `app ${app}: annotation ${watchdog.annotation}: needs an app that keeps running and has ${notify.annotation} "true"`,
     );
   }
   return {

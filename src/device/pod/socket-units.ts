@@ -10,8 +10,9 @@ interface SocketInput {
 export const hostMetadataSocket = 'wherry-metadata-host.socket';
 
 /**
- * The socket where the apps of a pod reach its metadata, in the pod's network namespace or, without
- * `netns`, in the host's. systemd opens it there; what answers runs in the host's.
+ * The socket at which the apps of a pod reach its metadata, in the pod's network namespace or,
+ * without `attached`, in the host's. systemd opens it there; the service that answers runs outside
+ * the pod's network.
  */
 export function metadataSocketUnit(
   input: SocketInput & {
@@ -25,12 +26,12 @@ export function metadataSocketUnit(
 
 /**
  * The sockets of an app whose ports are socket-activated. systemd opens them before the app starts
- * and keeps them while the app is restarted, so a client waits in place of being refused. They go
- * with the app: stopped while nobody needs it, a socket does not start its service again.
+ * and keeps them while the app is restarted, so a client waits instead of being refused. They stop
+ * with the app, so that a socket does not start a stopped app again.
  */
 export function socketUnit(
   input: SocketInput & {
-    /** Of TCP; their descriptors come first. */
+    /** TCP ports; their descriptors come first. */
     readonly streams: readonly string[];
     readonly datagrams: readonly string[];
     readonly service: string;
@@ -41,8 +42,9 @@ export function socketUnit(
       ListenStream: input.streams,
       ListenDatagram: input.datagrams,
       BindIPv6Only: 'both',
-      // What comes to an app that ends at once starts it again before its restart is due: twice in
-      // ten seconds. A socket that reached the other limit would be closed for good.
+      // A connection to an app that ends at once would start it before its restart is due; this
+      // allows two such starts in ten seconds. A socket that reaches the trigger limit would fail
+      // for good.
       TriggerLimitIntervalSec: 0,
       PollLimitIntervalSec: 10,
       PollLimitBurst: 2,
@@ -56,12 +58,13 @@ function unitOf({ description, attached }: SocketInput, socket: UnitDescription[
   return {
     Unit: {
       Description: description,
-      // The default ones would order it before sockets.target, and the pod's network is after that.
+      // The default ones would order it before sockets.target, but the pod's network starts after
+      // that.
       DefaultDependencies: false,
       Conflicts: ['shutdown.target'],
       Before: ['shutdown.target'],
       StopWhenUnneeded: true,
-      // It starts with its pod, however often that is.
+      // It starts as often as its pod does.
       StartLimitIntervalSec: 0,
       BindsTo: networks,
       After: networks,

@@ -2,14 +2,14 @@
 export const startScriptPath = 'start-app';
 
 /**
- * The same script for every app: it lays a fresh writable layer over the image and becomes
- * `crun create`, which leaves when the app's process is there and waits for its release. So systemd
- * finds exactly one process that is its own child. It lies in the pod's directory, so that a pod
- * runs without wherry. Its arguments are checked names and our own paths; what an app says (its
- * exec line, environment, paths) is in the bundle and never comes near a shell.
+ * The same script for every app: it mounts a fresh writable layer over the image and becomes `crun
+ * create`, which exits when the app's process exists and waits for its release. systemd then finds
+ * exactly one process, its own child. The script is in the pod's directory, so that a pod runs
+ * without wherry. Its arguments are checked names and wherry's own paths; text of an app (its exec
+ * line, environment, paths) is in the bundle and never reaches a shell.
  *
- * The service has a mount namespace of its own, so the mounts go when the app goes, however it
- * ends: every start gets a clean layer, and nothing is ever left behind on the host.
+ * The service has its own mount namespace, so the mounts disappear with the app, however it ends:
+ * every start gets a clean layer, and nothing is left behind on the host.
  */
 export const startScript = `#!/bin/sh
 # Creates an app's container, runs an app to its end, or its post-stop handler, in a fresh layer over its images.
@@ -31,16 +31,16 @@ if [ $# -gt 9 ]; then
   done
 fi
 
-# Devices that an app has may come late, or have been taken away. Each new start looks again.
+# Devices of an app may appear late, or may have been removed. Each start checks again.
 if [ "$what" != post-stop ] && [ -e "$bundle/devices" ]; then
   while IFS= read -r device; do
     if [ -c "$device" ] || [ -b "$device" ]; then continue; fi
-    echo "there is no device $device; the app starts when it is there and the app is tried again" >&2
+    echo "there is no device $device; a restart of the app will check again" >&2
     exit 1
   done <"$bundle/devices"
 fi
 
-# systemd opens the sockets of the app before. Where it could not, the app waits for its restart, which tries again.
+# systemd opens the sockets of the app first. If it failed, the start fails, and the restart of the app tries again.
 if [ "$what" != post-stop ] && [ "\${WHERRY_SOCKETS-0}" != "\${LISTEN_FDS-0}" ]; then
   echo "systemd could not open all socket-activated ports of this app; does another process have one of them?" >&2
   exit 1
@@ -52,13 +52,13 @@ mount -n -t tmpfs -o "size=$bytes,mode=0755" wherry "$layer"
 cd "$layer"
 mkdir -p base/etc upper work rootfs
 
-# The lowest layer, for an image that has no such files. It is written here, before the image is in sight: a path
-# through the image could lead anywhere, by a link.
+# The lowest layer, for an image that has no such files. It is written before the image is mounted: a path
+# through the image could lead anywhere by a link.
 resolv=/etc/resolv.conf
 if [ "$network" = attached ]; then
-  # The bundle mounts the directory of the network's hosts file there: pods that come and go are seen.
+  # The bundle mounts the directory of the network's hosts file there, so that changes of the file are seen.
   ln -s ../dev/wherry/hosts base/etc/hosts
-  # What systemd-resolved asks; its own address is the host's loopback, which is another one in the pod.
+  # The upstream servers of systemd-resolved. Its own address is on the host's loopback, which the pod cannot reach.
   if [ -r /run/systemd/resolve/resolv.conf ]; then resolv=/run/systemd/resolve/resolv.conf; fi
 else
   printf '127.0.0.1 localhost\\n::1 localhost\\n127.0.1.1 %s\\n' "$pod" >base/etc/hosts
@@ -84,7 +84,7 @@ unset IFS
 # redirect_dir=nofollow: attributes in an image must not move directories about.
 mount -n -t overlay -o "nodev,lowerdir=\${lower}base,upperdir=upper,workdir=work,redirect_dir=nofollow" wherry rootfs
 
-# systemd has made the cgroup and set its limits; crun is to leave it alone.
+# systemd has made the cgroup and set its limits; crun must leave it alone.
 run() {
   "$crun" --root="$dir" --cgroup-manager=disabled run "$@"
 }
@@ -93,11 +93,11 @@ if [ "$what" = post-stop ]; then
   exit
 fi
 if [ -d "$bundle.pre-start" ]; then
-  # The sockets are for the app alone.
+  # Only the app gets the sockets.
   (unset LISTEN_FDS LISTEN_PID LISTEN_FDNAMES && run --bundle "$bundle.pre-start" "$id.pre-start")
 fi
-# systemd learns which process the app is before that begins, so that its first word counts. crun must not find the socket: it
-# would wait for the app's word in place of systemd. The created process ignores every signal but SIGKILL.
+# systemd gets the app's process ID before the app begins, so that it accepts its first notification. crun must not see the socket: it
+# would wait for that notification itself. The created process ignores every signal but SIGKILL.
 if [ "$what" = notify ]; then
   socket=$NOTIFY_SOCKET
   unset NOTIFY_SOCKET WATCHDOG_USEC WATCHDOG_PID
@@ -107,6 +107,6 @@ if [ "$what" = notify ]; then
     "$crun" --root="$dir" --cgroup-manager=disabled start "$id" || { kill -KILL "$pid"; exit 1; }
   exit
 fi
-# crun stays as the parent of an app that runs once, so that its end is known to systemd.
+# crun stays as the parent of an app that runs once, so that systemd gets its exit status.
 exec "$crun" --root="$dir" --cgroup-manager=disabled "$what" --pid-file "$dir/pid" --bundle "$bundle" "$id"
 `;

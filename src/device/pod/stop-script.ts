@@ -32,12 +32,12 @@ export function signalNumber(signal: string): number {
  *
  * The kernel drops a signal for the first process of a PID namespace that neither handles nor
  * blocks it (pid_namespaces(7)), so systemd would wait for the whole stop timeout. An app that
- * ignores the signal has decided so, and gets its time. So does one that waits in sigwait(3): the
- * kernel takes the signals that it waits for out of SigBlk. All of it is builtins of the shell: an
- * app at its limit of tasks is stopped, too.
+ * explicitly ignores the signal gets the full timeout. So does one that waits in sigwait(3): the
+ * kernel removes the signals that it waits for from SigBlk. The script uses only builtins of the
+ * shell, so that it also works for an app at its limit of tasks.
  */
 export const stopScript = `#!/bin/sh
-# Ends an app at once whose first process cannot receive the signal that stops it.
+# Kills an app at once if its first process cannot receive the stop signal.
 set -u
 number=$1 signal=$2
 [ -n "\${MAINPID-}" ] || exit 0
@@ -49,10 +49,10 @@ while read -r key value rest; do
     SigBlk: | SigIgn: | SigCgt:) masks="$masks $value" ;;
   esac
 done 2>/dev/null <"/proc/$MAINPID/status" || exit 0
-# One that shares its pod's PID namespace is not the first process there, and dies of the signal.
+# An app that shares its pod's PID namespace is not the first process there, so the signal ends it.
 [ "$inner" = 1 ] || exit 0
 
-# Masks are too large for the arithmetic of some shells: the digit with the signal's bit is cut out.
+# Masks are too large for the arithmetic of some shells, so only the digit with the signal's bit is used.
 digits=$(((number - 1) / 4)) bit=$(((number - 1) % 4))
 for mask in $masks; do
   left=$digits
@@ -60,7 +60,7 @@ for mask in $masks; do
   [ $((0x\${mask#"\${mask%?}"} >> bit & 1)) = 0 ] || exit 0
 done
 
-# rt_sigtimedwait(2) on ARM, ARM64 and x86-64, and where time has 64 bits.
+# rt_sigtimedwait(2) on ARM, ARM64 and x86-64, and its 64-bit time variant.
 read -r call rest 2>/dev/null <"/proc/$MAINPID/syscall" || exit 0
 case $call in 177 | 137 | 128 | 421) exit 0 ;; esac
 

@@ -1,3 +1,4 @@
+import type { Account } from '../../image/appc/index.ts';
 import { unitText, type ResourceLimits } from '../systemd/index.ts';
 import type { HostFacts } from './compiled-pod.ts';
 import { mountUnitsOf } from './mount-units.ts';
@@ -5,7 +6,6 @@ import { attachScriptPath, imageMount, type PodPlaces } from './places.ts';
 import type { ProbeRules } from './probe.ts';
 import { probeScriptPath } from './probe-script.ts';
 import { releaseScriptPath } from './release-script.ts';
-import type { Account } from './account.ts';
 import type { AppDevice } from './devices.ts';
 import type { AppSecret } from './secrets.ts';
 import type { AppSettings } from './settings.ts';
@@ -13,8 +13,8 @@ import { startScriptPath } from './start-script.ts';
 import { signalNumber, stopScriptPath } from './stop-script.ts';
 
 /**
- * The mount of an image's object. It comes with the first service that needs it, or before, when
- * the image is looked into, and goes when its deployment is forgotten.
+ * The mount unit of an image's object. It starts with the first service that needs it, or earlier
+ * when the image is inspected, and stops when its deployment is forgotten.
  */
 export function mountUnit(
   imageId: string,
@@ -27,7 +27,7 @@ export function mountUnit(
     text: unitText({
       Unit: {
         Description: `Image ${imageId.slice(0, 19)}`,
-        // The default ones would order it before local-fs.target, and so hold up the boot.
+        // The default ones would order it before local-fs.target and delay the boot.
         DefaultDependencies: false,
         Conflicts: ['umount.target'],
         Before: ['umount.target'],
@@ -38,7 +38,7 @@ export function mountUnit(
   };
 }
 
-/** The bound of a pod: its isolators apply to all of its apps together (ace.md#isolators). */
+/** The slice of a pod: the pod's isolators apply to all of its apps together (ace.md#isolators). */
 export function sliceUnit(podName: string, limits: ResourceLimits): string {
   return unitText({ Unit: { Description: `Pod ${podName}` }, Slice: limits });
 }
@@ -47,7 +47,7 @@ export interface ServiceInput {
   readonly podName: string;
   readonly uuid: string;
   readonly app: string;
-  /** Images that make the app's root, the uppermost first. */
+  /** Objects of the app's root, the uppermost first. */
   readonly layers: readonly string[];
   readonly places: PodPlaces;
   readonly host: HostFacts;
@@ -56,41 +56,47 @@ export interface ServiceInput {
   /** Device nodes that it may open. */
   readonly devices: readonly AppDevice[];
   readonly secrets: readonly AppSecret[];
-  /** To whom the files of its secrets belong. */
+  /** The owner of the files of its secrets. */
   readonly account: Account;
   /** Mount units of its volumes with a limit. */
   readonly volumes: readonly string[];
-  /** Directories of the host that it uses: it does not start before what they lie on is mounted. */
+  /**
+   * Directories of the host that it uses: it does not start before their file systems are mounted.
+   */
   readonly sources: readonly string[];
   /**
-   * Whether its post-stop handler has a bundle; that of a pre-start handler is found by the script.
+   * Whether its post-stop handler has a bundle; the script itself finds that of a pre-start
+   * handler.
    */
   readonly postStop: boolean;
   /** Unit that holds the pod's namespaces. */
   readonly holder?: string;
-  /** The unit that is a run of its pod, where that is scheduled. */
+  /** The unit of a run of its pod, if the pod is scheduled. */
   readonly run?: string;
   /** Unit that attaches the pod to its network. */
   readonly network?: string;
   /** Socket of the pod's metadata. */
   readonly metadata?: string;
-  /** The socket unit of its ports, and how many descriptors that has. */
+  /** The socket unit of its ports, and the number of its descriptors. */
   readonly sockets?: { readonly unit: string; readonly count: number };
-  /** Apps that it waits for: until they have succeeded, or have been started. */
+  /**
+   * Apps that it waits for: with `once` until they have succeeded, else until they have started.
+   */
   readonly after: readonly { readonly unit: string; readonly once: boolean }[];
 }
 
 /**
- * systemd follows the one process that `crun create` leaves: it is PID 1's child before that
- * command has ended, and it does not begin before ExecStartPost=. With PIDFile= systemd would read
- * the process of an app that ends at once after it has gone.
+ * systemd tracks the one process that `crun create` leaves: it is PID 1's child before that command
+ * has ended, and it does not begin before ExecStartPost=. With PIDFile=, systemd would read the
+ * process ID of an app that ends at once only after it has exited.
  */
 const followed = { Type: 'forking', GuessMainPID: true };
 
 /**
- * The script of the start says which process the app is, and then the app that it is ready. Of all
- * processes of the app, since servers leave that to a child. The kernel drops every signal for the
- * first process of a PID namespace that it has no handler for, except SIGKILL.
+ * The start script reports the app's process ID, and then the app that it is ready. Notifications
+ * of all processes are accepted, since some servers notify from a child. The watchdog uses SIGKILL,
+ * because the kernel drops every other signal for the first process of a PID namespace that has no
+ * handler for it.
  */
 function notifying({ watchdogSeconds }: AppSettings) {
   return {
@@ -99,7 +105,7 @@ function notifying({ watchdogSeconds }: AppSettings) {
   };
 }
 
-/** Lets a created process begin; `namespaces` is the link that a holder makes to its own. */
+/** Starts a created process; `namespaces` is the link to the namespaces of a holder. */
 function release(
   dir: string,
   id: string,
@@ -110,14 +116,14 @@ function release(
   return ['/bin/sh', places.absolute(releaseScriptPath), dir, host.crunPath, id, ...namespaces];
 }
 
-/** Spares an app that cannot receive its stop signal the stop timeout. */
+/** Avoids the stop timeout for an app that cannot receive its stop signal. */
 function askToStop(places: PodPlaces, { stopSignal }: AppSettings): readonly string[] {
   const number = String(signalNumber(stopSignal));
   return ['/bin/sh', places.absolute(stopScriptPath), number, stopSignal];
 }
 
 /**
- * The service of an app: crun in a fresh layer. No process of wherry stays; systemd follows the
+ * The service of an app: crun in a fresh layer. No process of wherry stays; systemd tracks the
  * app's own process.
  */
 export function serviceUnit(input: ServiceInput): string {
@@ -158,17 +164,24 @@ export function serviceUnit(input: ServiceInput): string {
     run: { Type: 'oneshot', RemainAfterExit: run === undefined },
   }[what];
   const disks = mountUnitsOf(input.sources);
+  // There from the end of the app to that of the run, whose holder has the directory.
+  const ended =
+    run === undefined || holder === undefined ? undefined : `${places.runtime(places.holderId)}/${app}.ended`;
+  // An app that is tried again has not ended.
+  const unlessRetried = settings.restart === 'no' ? '' : 'test "$SERVICE_RESULT" != success || ';
   return unitText({
     Unit: {
       Description: `App ${app} of pod ${podName}`,
       Requires: [...mounts, ...succeeded],
       ...(holder === undefined ? {} : { BindsTo: [holder] }),
-      // Not Requires=: an app whose network failed once would not be tried again. crun finds no
-      // namespace then, and each new start of the app begins with the network.
+      // Not Requires=: an app whose network failed once would not be retried. crun then fails
+      // without a namespace, and each restart of the app starts the network first.
       Wants: [...networks, ...sockets, ...started, ...(run === undefined ? [] : [run])],
       PartOf: networks,
       After: needs,
       RequiresMountsFor: input.sources,
+      // The timer starts what its run wants, also when a run goes on that a command has started.
+      ...(ended === undefined ? {} : { ConditionPathExists: ended }),
       // A device in the field never gives up; RestartSteps= slows it down.
       StartLimitIntervalSec: 0,
     },
@@ -184,29 +197,33 @@ export function serviceUnit(input: ServiceInput): string {
         ({ name, digest }) => `${name}:${host.directories.secrets ?? ''}/${digest}.cred`,
       ),
       PrivateMounts: true,
-      // The start script refuses to start the app without them.
+      // The start script fails if it does not get so many descriptors.
       ...(input.sockets === undefined
         ? {}
         : { Environment: { WHERRY_SOCKETS: String(input.sockets.count) } }),
       ExecStart: [script(what)],
       ...(what !== 'create' ? {} : { ExecStartPost: [release(dir, id, places, host)] }),
       ...(settings.stopSignal === 'SIGKILL' ? {} : { ExecStop: [askToStop(places, settings)] }),
-      ...(input.postStop ? { ExecStopPost: [script('post-stop')] } : {}),
+      ExecStopPost: [
+        ...(input.postStop ? [script('post-stop')] : []),
+        ...(ended === undefined ? [] : [['/bin/sh', '-c', `${unlessRetried}: >"$0"`, ended]]),
+      ],
       Restart: settings.restart,
-      // Not through a failed state: the apps that wait for it would not be started any more.
+      // A restart must not pass through a failed state: the apps that wait for it would not be
+      // started.
       ...(settings.once ? { RestartMode: 'direct' } : {}),
       RestartSec: 1,
       RestartSteps: 4,
       RestartMaxDelaySec: 30,
       TimeoutStartSec: settings.startTimeoutSeconds,
       TimeoutStopSec: settings.stopTimeoutSeconds,
-      // The signal to the app's first process, SIGKILL to all.
+      // The stop signal goes to the app's first process, SIGKILL to all.
       KillMode: 'mixed',
       KillSignal: settings.stopSignal,
       OOMPolicy: 'kill',
-      // The bounding set has CAP_MKNOD: a device node that the app makes opens nothing.
+      // The bounding set has CAP_MKNOD: device nodes that the app creates must not be usable.
       DevicePolicy: 'closed',
-      // Not `m`: it could make the node anew, with another owner.
+      // Not `m`: with it, the app could create another node of the device, with another owner.
       DeviceAllow: input.devices,
       Slice: [places.slice],
       UMask: '0022',
@@ -219,15 +236,15 @@ export function serviceUnit(input: ServiceInput): string {
       LogRateLimitBurst: 2000,
       ...input.limits,
     },
-    // Starts an app that waits for a disk when that is mounted: a start that failed for a
-    // dependency is not tried again. A scheduled pod starts by its timer alone.
+    // Starts an app when the disk that it waits for is mounted: a start that failed for a
+    // dependency is not retried. Only the timer starts a scheduled pod.
     ...(disks.length === 0 || run !== undefined ? {} : { Install: { WantedBy: disks } }),
   });
 }
 
 /**
- * The service that runs the program of a probe once. wherryd starts it when the app is to be asked;
- * it has not the powers to run a program in an app itself.
+ * The service that runs the program of a probe once. wherryd starts it when a probe is due, because
+ * it lacks the privileges to run a program in an app itself.
  */
 export function probeUnit(input: {
   readonly podName: string;
@@ -242,7 +259,7 @@ export function probeUnit(input: {
   return unitText({
     Unit: {
       Description: `Probe of app ${app} of pod ${podName}`,
-      // A probe that timed out is no failure of the device.
+      // A probe that timed out is not a failure of the device.
       CollectMode: 'inactive-or-failed',
       StartLimitIntervalSec: 0,
     },
@@ -254,10 +271,10 @@ export function probeUnit(input: {
       Slice: [places.slice],
       UMask: '0022',
       StandardInput: 'null',
-      // The output of a program that runs every few seconds would wear the disk.
+      // The output of a program that runs every few seconds would wear the flash.
       StandardOutput: 'null',
       StandardError: 'null',
-      // So would systemd's words on each run; wherryd logs when an app begins to fail.
+      // So would systemd's log of each run; wherryd logs when an app begins to fail.
       LogLevelMax: 'crit',
     },
   });
@@ -265,14 +282,17 @@ export function probeUnit(input: {
 
 /**
  * The service of a pod with several apps that holds their shared namespaces (pods.md: PID, IPC,
- * UTS). When it ends, the kernel ends all processes of the pod; systemd starts them again in new
- * ones.
+ * UTS). When it ends, the kernel kills all processes of the pod; systemd restarts them in new
+ * namespaces.
  */
 export function holderUnit(input: {
   readonly podName: string;
   readonly places: PodPlaces;
   readonly host: HostFacts;
-  /** It starts with each run of its pod, and a run in which it failed ends. */
+  /**
+   * Whether the pod is scheduled: the unit then starts with each run, and a run in which it fails
+   * ends.
+   */
   readonly scheduled: boolean;
 }): string {
   const { podName, places, host, scheduled } = input;
@@ -281,7 +301,7 @@ export function holderUnit(input: {
     Unit: {
       Description: `Namespaces of pod ${podName}`,
       StopWhenUnneeded: true,
-      // The apps wait for it as long as it is tried again; then they fail, and their start says so.
+      // The apps wait for it while it is retried; then they fail, and their start reports it.
       ...(scheduled ? { StartLimitIntervalSec: 0 } : { StartLimitIntervalSec: 120, StartLimitBurst: 5 }),
     },
     Service: {
@@ -299,14 +319,14 @@ export function holderUnit(input: {
         ? {}
         : {
             Restart: 'always',
-            // Not through a failed state, which would stop the apps for good: they are restarted
-            // along.
+            // A restart must not pass through a failed state, which would stop the apps for good:
+            // they are restarted with it.
             RestartMode: 'direct',
             RestartSec: 1,
             RestartSteps: 4,
             RestartMaxDelaySec: 30,
           }),
-      // It has nothing to say goodbye to, and would ignore another signal in its first moments.
+      // It has nothing to clean up, and would ignore another signal in its first moments.
       KillSignal: 'SIGKILL',
       SuccessExitStatus: 'SIGKILL',
       TimeoutStopSec: 10,
@@ -322,8 +342,8 @@ export function holderUnit(input: {
 
 /**
  * The service that attaches a pod to its network before its apps start, and detaches it when none
- * of them needs it any more. It runs in the mount namespace of the host, where the name of the
- * network namespace must be.
+ * of them needs it. It runs in the mount namespace of the host, where the network namespace must
+ * have its name.
  */
 export function networkUnit(input: {
   readonly podName: string;
@@ -351,7 +371,7 @@ export function networkUnit(input: {
       Type: 'oneshot',
       RemainAfterExit: true,
       ExecStart: [script('up')],
-      // After a start that failed, too.
+      // Also after a failed start.
       ExecStopPost: [script('down')],
       TimeoutStartSec: 120,
       TimeoutStopSec: 60,
@@ -364,13 +384,13 @@ export function networkUnit(input: {
   });
 }
 
-/** The active set: all pods that start at boot, in one file that is replaced as a whole. */
+/** The active set: one file with all pods that start at boot, which is replaced as a whole. */
 export function podsTargetText(units: readonly string[]): string {
   return unitText({ Unit: { Description: 'Pods of wherry', Wants: units } });
 }
 
-/** RuntimeDirectory= counts from /run. */
+/** RuntimeDirectory= is relative to /run. */
 function belowRun(path: string): string {
-  if (!path.startsWith('/run/')) throw new Error(`must lie below /run: ${path}`);
+  if (!path.startsWith('/run/')) throw new Error(`must be below /run: ${path}`);
   return path.slice('/run/'.length);
 }

@@ -1,11 +1,11 @@
 import { isAcName, labelValue, parseQuantity, type PodManifest, wholeUnits } from '../../image/appc/index.ts';
 import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 
-/** What an empty volume is, where annotations of the pod say more than the specification. */
+/** The kind of an empty volume that annotations of the pod extend beyond the specification. */
 export type VolumeKind =
   /**
    * Belongs to the name of the pod and outlives its manifest: a directory, or with a limit a file
-   * system of that size.
+   * system in a file of that size.
    */
   | { readonly kind: 'kept'; readonly limitBytes?: bigint }
   /** Memory of the one app that mounts it. */
@@ -14,7 +14,7 @@ export type VolumeKind =
 export const keptVolumes = 'wherry/kept-volumes';
 export const memoryVolumes = 'wherry/memory-volumes';
 
-/** Sizes from `min` up, in words for those who wrote another one. */
+/** Sizes from `min` up, and the range as text for refusals. */
 interface Sizes {
   readonly min: bigint;
   readonly text: string;
@@ -23,11 +23,11 @@ const memorySizes: Sizes = { min: 1n << 12n, text: '4Ki to 1Ti' };
 /** A smaller ext4 has no room for a journal, which a power cut needs (mke2fs(8), -J). */
 const limitSizes: Sizes = { min: 8n << 20n, text: '8Mi to 1Ti' };
 const maxBytes = 1n << 40n;
-/** What ext4 has on the smallest of its blocks that are pages of every kernel. */
+/** The block size of ext4 that every kernel supports. */
 const blockBytes = 1n << 12n;
 
 /**
- * The kinds of the empty volumes that annotations of the pod name.
+ * The kinds of empty volumes, by the annotations of the pod.
  *
  * @throws Refusal `pod-manifest-invalid` for an annotation that cannot be read,
  *   `pod-volume-invalid` for a name that is not one of an empty volume of the pod, or is in both

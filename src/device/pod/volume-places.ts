@@ -10,7 +10,9 @@ export interface MountingApp {
   readonly mounts: readonly ResolvedMount[];
 }
 
-/** Directories of the empty volumes of all apps, which share them, for which `pathOf` has one. */
+/**
+ * Directories of the empty volumes of all apps for which `pathOf` returns a path. Apps share them.
+ */
 export function volumeDirectories(
   apps: readonly MountingApp[],
   pathOf: (name: string) => string | undefined,
@@ -25,7 +27,7 @@ export function volumeDirectories(
   return [...directories.values()];
 }
 
-/** Where the volume of a mount lies. */
+/** The source of a mount. */
 export function sourceOf(
   { volume }: ResolvedMount,
   places: PodPlaces,
@@ -49,7 +51,8 @@ export function sourceOf(
 }
 
 /**
- * Memory is in the mount namespace of one app; another would not see what is written to it.
+ * Refuses a memory volume of several apps: it is in the mount namespace of one app, so the others
+ * would not see its content.
  *
  * @throws Refusal `pod-volume-invalid`
  */

@@ -9,15 +9,15 @@ export interface ResolvedMount {
   readonly readOnly: boolean;
 }
 
-/** Where the runtime mounts its own things: nothing may be put in or over them. */
+/** Directories with mounts of the runtime: no volume may be mounted at or below them. */
 const reserved = ['/proc', '/sys', '/dev'];
 
 /**
- * The mounts of an app: each mount of the pod manifest, and for each mount point of the app that
- * none of them is at, the volume of the same name (pods.md, ace.md#volume-setup). A mount point may
- * make a volume read-only, never writable.
- * @throws Refusal pod-volume-invalid when a mount has no volume, a mount point none either, or
- *   targets overlap
+ * The mounts of an app: each mount of the pod manifest, and for each other mount point of the app
+ * the volume of the same name (pods.md, ace.md#volume-setup). A mount point may make a volume
+ * read-only, never writable.
+ * @throws Refusal pod-volume-invalid when a mount or a mount point has no volume, or targets
+ *   overlap
  */
 export function resolveMounts(podApp: PodApp, app: App, manifest: PodManifest): readonly ResolvedMount[] {
   const refuse = (why: string) => new Refusal('pod-volume-invalid', `app ${podApp.name}: ${why}`);

@@ -1,28 +1,28 @@
 /**
- * Which of several broker addresses is dialled next. Pure. When it is dialled is decided by the
- * reconnect policy alone, so that the other address of a fleet is met by the same spread of
- * attempts as the first one was.
+ * Which of several broker addresses is tried next. Pure. Only the reconnect policy decides when it
+ * is tried, so the attempts of a fleet at the next address are spread as those at the first one
+ * were.
  */
 
-/** Failed tries in a row after which the next address has its turn. */
+/** Consecutive failed attempts after which the next address is tried. */
 export const triesPerBroker = 2;
 
 export interface BrokerPlan {
-  /** The address that is used or dialled next, counted from 0. */
+  /** The address that is used now or next, counted from 0. */
   readonly at: number;
-  /** Failed tries of this address in a row. */
+  /** Consecutive failed attempts at this address. */
   readonly failures: number;
 }
 
-/** A process begins with the first address of the configuration. */
+/** A process starts with the first address of the configuration. */
 export const firstBroker: BrokerPlan = { at: 0, failures: 0 };
 
 /**
- * The plan after one try of the address `plan.at`. A stable session keeps the address: a device
- * does not go back to the first one by itself, because a fleet that did would make a storm at the
- * moment in which that broker comes back. After the last address follows the first.
+ * The plan after one attempt at the address `plan.at`. A stable session keeps the address. A device
+ * does not return to the first address by itself: a fleet that did would overload that broker when
+ * it comes back. The first address follows the last.
  * @param count number of addresses
- * @param wasStable whether the try led to a session that lasted (`ReconnectPolicy.stableMs`)
+ * @param wasStable whether the attempt led to a session that lasted (`ReconnectPolicy.stableMs`)
  */
 export function nextBroker(plan: BrokerPlan, count: number, wasStable: boolean): BrokerPlan {
   if (wasStable) return { at: plan.at, failures: 0 };

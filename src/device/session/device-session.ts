@@ -32,20 +32,19 @@ type Listener<T> = (value: T) => void;
 const disconnectWithinMs = 3_000;
 
 /**
- * When a device without a command subscribes once more: the wait, and the width of the window that
+ * When a device without a command subscribes again: the wait, and the width of the window that
  * spreads a fleet.
  */
 const askAgainMs = { least: 5_000, spread: 10_000 };
 
 /**
- * The device's side of MQTT for as long as the process lives: one connection after the other, each
- * starting from nothing (clean session), because everything that matters is state that is published
- * or requested again.
+ * The device's side of MQTT for the life of the process: one connection after the other, each with
+ * a clean session, because all state is published or requested again.
  *
- * On every connection: `live` says up, `desired` is subscribed, `get` asks for it where the broker
- * keeps nothing, and the newest report and all unanswered events follow. When no command came,
- * `desired` is subscribed once more some seconds later. Delivery is at least once and in no order
- * (NATS re-delivers late), so listeners must compare versions.
+ * On every connection it publishes `live`, subscribes to `desired`, requests it by `get` for
+ * brokers that retain nothing, and publishes the newest report and all unacknowledged events. When
+ * no command came, it subscribes to `desired` again some seconds later. Delivery is at least once
+ * and in no order (NATS re-delivers late), so listeners must compare versions.
  */
 export class DeviceSession {
   readonly #options: DeviceSessionOptions;
@@ -65,7 +64,7 @@ export class DeviceSession {
   #running: Promise<void> | undefined;
 
   /**
-   * @throws Refusal `input-invalid` when fleet or device is not a name that can stand in a topic
+   * @throws Refusal `input-invalid` when fleet or device is not a name that can be part of a topic
    */
   constructor(options: DeviceSessionOptions) {
     this.#options = options;
@@ -91,8 +90,8 @@ export class DeviceSession {
   }
 
   /**
-   * Publishes the newest report once more, for somebody who published a known command again. The
-   * first command on a connection is what the broker kept, and a report has followed it already.
+   * Publishes the newest report again, for a sender who published a known command again. The first
+   * command on a connection is the retained one, for which the report of the connection suffices.
    */
   repeatReport(): void {
     if ((this.#link?.commands ?? 0) < 2) return;
@@ -100,7 +99,7 @@ export class DeviceSession {
     void this.#sender.send();
   }
 
-  /** Publishes `telemetry` as a report is. */
+  /** Publishes `telemetry` in the same way as a report. */
   publishTelemetry(telemetry: Telemetry): void {
     this.#outbox.putTelemetry(telemetry);
     void this.#sender.send();
@@ -113,14 +112,16 @@ export class DeviceSession {
   }
 
   /**
-   * Hears the bytes of each message on `desired` and on the topics of groups, unchecked. An empty
-   * message (the topic was cleared) is not passed on.
+   * Registers a listener for the unchecked bytes of each message on `desired` and on the topics of
+   * groups. An empty message (the topic was cleared) is not passed on.
    */
   onDesired(listener: (payload: Uint8Array, group?: string) => void): void {
     this.#desiredListeners.add(listener);
   }
 
-  /** Hears the bytes of each message on `ask`, unchecked; of an empty one, too. */
+  /**
+   * Registers a listener for the unchecked bytes of each message on `ask`, including empty ones.
+   */
   onAsk(listener: Listener<Uint8Array>): void {
     this.#askListeners.add(listener);
   }
@@ -144,14 +145,16 @@ export class DeviceSession {
     }
   }
 
-  /** Hears the bytes of each message on the topic of the root that is awaited, unchecked. */
+  /**
+   * Registers a listener for the unchecked bytes of each message on the topic of the awaited root.
+   */
   onRoot(listener: (version: number, payload: Uint8Array) => void): void {
     this.#rootListeners.add(listener);
   }
 
   /**
-   * Awaits this version of the root of trust, on this connection and all further ones, and asks for
-   * the desired state once more: what could not be verified by the root before may be by this one.
+   * Awaits this version of the root of trust, on this connection and all later ones, and requests
+   * the commands again: the newly trusted root may verify what the previous one could not.
    */
   awaitRoot(version: number): void {
     this.#heard.awaitedRoot = version;
@@ -163,14 +166,14 @@ export class DeviceSession {
       .catch((error: unknown) => this.#giveUp(connection, error));
   }
 
-  /** Asks for the commands of all targets once more; without a connection the next one does. */
+  /** Requests the commands of all targets again; without a connection the next one does. */
   askForCommands(): void {
     const connection = this.#link?.connection;
     if (connection === undefined) return;
     this.#heard.subscribeCommands(connection).catch((error: unknown) => this.#giveUp(connection, error));
   }
 
-  /** Hears of commands that were dropped unread (`envelope-too-large`). */
+  /** Registers a listener for commands that were dropped unread (`envelope-too-large`). */
   onRefused(listener: (refusal: Refusal, group?: string) => void): void {
     this.#refusedListeners.add(listener);
   }
@@ -186,14 +189,14 @@ export class DeviceSession {
     return { hasCommand: commands > 0, hasUnsent: this.#sender.hasUnsent };
   }
 
-  /** Sets the width of the reconnect window to what the trusted desired state asks for. */
+  /** Sets the width of the reconnect window as the trusted desired state specifies. */
   setReconnectWindow(seconds: number): void {
     this.#policy = { ...this.#policy, windowMs: seconds * 1000 };
   }
 
   /**
-   * Says goodbye (`live` goes down now, not by the will) and ends. Unsent reports and events are
-   * lost with the process.
+   * Publishes `live` as down, instead of leaving that to the will, and ends. Unsent reports and
+   * events are lost with the process.
    */
   async close(): Promise<void> {
     this.#stopping.abort(new ConnectionLost('closed', 'the session is being closed'));
@@ -205,7 +208,7 @@ export class DeviceSession {
         true,
         disconnectWithinMs,
       ).catch(
-        () => undefined, // The connection is lost: then the will says the same.
+        () => undefined, // The connection is lost: the will has the same content.
       );
       await link.connection.close();
     }
@@ -266,7 +269,8 @@ export class DeviceSession {
   }
 
   /**
-   * The first words on a connection, in this order on the wire, without waiting for one another.
+   * Sends the first messages of a connection, in this order on the wire, without waiting between
+   * them.
    */
   #greet(connection: Connection, presence: Presence): void {
     const greeting = Promise.all([
@@ -283,9 +287,9 @@ export class DeviceSession {
   }
 
   /**
-   * Subscribes once more when no command came. A broker that has just started may grant a
-   * subscription before it knows what it retains, and then never sends it (seen with NATS server
-   * 2.15.1, whose clients came in its first 0.7 s).
+   * Subscribes again when no command came. A broker that has just started may grant a subscription
+   * before it has loaded its retained messages, and then never send them (seen with NATS server
+   * 2.15.1 and clients in its first 0.7 s).
    */
   async #askAgain(connection: Connection): Promise<void> {
     const over = new AbortController();
@@ -316,8 +320,8 @@ export class DeviceSession {
   }
 
   /**
-   * A last will of an earlier connection may arrive after this one began; the retained message is
-   * then set right.
+   * A last will of an earlier connection may arrive after this one began. The retained message is
+   * then corrected.
    */
   #checkPresence(payload: Uint8Array): void {
     const link = this.#link;
@@ -326,7 +330,7 @@ export class DeviceSession {
     try {
       retained = decodePresence(payload);
     } catch {
-      return; // Somebody else's noise; the next own message replaces it.
+      return; // Not a message of wherry; the next own message replaces it.
     }
     if (mustReassert(link.presence, retained)) {
       this.#debug(`live is corrected: the will of connection ${retained.connection} arrived late`);
@@ -337,7 +341,7 @@ export class DeviceSession {
   }
 
   #drop(topic: string, refusal: Refusal): void {
-    // Who hears of it answers it and writes it down, as every other refusal.
+    // The listeners answer and log it, as every other refusal.
     const heard = this.#heard.of(topic);
     if (heard?.kind === 'command')
       for (const listener of this.#refusedListeners) listener(refusal, heard.group);

@@ -2,16 +2,16 @@ import { acknowledged, type Connection, ConnectionLost } from '../../wire/mqtt/i
 import { deviceTopics, type DeviceTopics, groupTopic, rootTopic } from '../../wire/report/index.ts';
 import type { DeviceSessionOptions } from './session-options.ts';
 
-/** Whose message came on a topic. */
+/** The kind of a message, by its topic. */
 export type Heard =
   | { readonly kind: 'command'; readonly group?: string }
   | { readonly kind: 'live' | 'ask' }
   | { readonly kind: 'root'; readonly version: number };
 
 /**
- * The topics that a device hears: its own, those of its groups, the next root of trust, and
- * requests where it answers them. A broker that does not grant one of the later three costs that,
- * and not the connection.
+ * The topics that a device subscribes to: its own, those of its groups, the next root of trust, and
+ * requests if it answers them. If the broker does not grant one of the latter three, the device
+ * does without it and keeps the connection.
  */
 export class HeardTopics {
   readonly #options: DeviceSessionOptions;
@@ -21,7 +21,7 @@ export class HeardTopics {
   /** The version of the root of trust that is awaited. */
   awaitedRoot: number | undefined;
 
-  /** @throws Refusal `input-invalid` when fleet or device cannot stand in a topic */
+  /** @throws Refusal `input-invalid` when fleet or device cannot be part of a topic */
   constructor(options: DeviceSessionOptions) {
     this.#options = options;
     this.#topics = deviceTopics(options.fleet, options.device);
@@ -30,7 +30,7 @@ export class HeardTopics {
     );
   }
 
-  /** Undefined for a topic that is not heard any more, or never was. */
+  /** Undefined for a topic without a subscription, or with a former one. */
   of(topic: string): Heard | undefined {
     if (topic === this.#topics.desired) return { kind: 'command' };
     if (topic === this.#topics.live) return { kind: 'live' };
@@ -42,7 +42,7 @@ export class HeardTopics {
     return isAwaited ? { kind: 'root', version } : undefined;
   }
 
-  /** Subscribes all of them, on the wire in this order. */
+  /** Subscribes to all of them, on the wire in this order. */
   async subscribe(connection: Connection): Promise<void> {
     await Promise.all([
       this.subscribeRoot(connection),

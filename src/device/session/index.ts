@@ -1,6 +1,6 @@
 /**
- * The MQTT session of a device: presence, reconnecting, desired states in, reports out. It carries
- * the bytes of desired states without looking inside.
+ * The MQTT session of a device: presence, reconnecting, desired states in, reports out. It passes
+ * on the bytes of desired states without parsing them.
  */
 export { DeviceSession } from './device-session.ts';
 export { type Broker, SeveralBrokers } from './several-brokers.ts';

@@ -1,7 +1,7 @@
 import type { Journal } from '../../core/ports/index.ts';
 import type { ConnectionLost, LossReason } from '../../wire/mqtt/index.ts';
 
-/** How a loss is named in the journal: what the network did, or what the broker decided. */
+/** The code of a loss in the journal: a failure of the network, or a decision of the broker. */
 const brokerCodes: Record<LossReason, 'broker-unreachable' | 'broker-refused'> = {
   closed: 'broker-unreachable',
   unreachable: 'broker-unreachable',
@@ -15,7 +15,7 @@ const brokerCodes: Record<LossReason, 'broker-unreachable' | 'broker-refused'> =
   protocol: 'broker-refused',
 };
 
-/** Logs that a connection ended or was not made. @param lastedMs since the attempt began */
+/** Logs that a connection ended or failed. @param lastedMs since the attempt began */
 export function logLoss(journal: Journal, loss: ConnectionLost, retryInMs: number, lastedMs: number): void {
   journal.log(
     'warning',

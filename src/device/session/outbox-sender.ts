@@ -51,8 +51,8 @@ export class OutboxSender {
       connection.abort(error);
     } finally {
       this.#sending = false;
-      // The next connection may have begun, and found this loop still busy, before the loss was
-      // noticed here.
+      // The next connection may have begun while this loop was still busy, before it noticed the
+      // loss.
       if (this.#connection !== undefined && this.#connection !== connection) void this.send();
     }
   }
@@ -76,13 +76,13 @@ export class OutboxSender {
     }
   }
 
-  /** A broker that does not take this one topic does not cost the device its connection. */
+  /** A broker that refuses this topic does not end the connection. */
   async #publishNumbers(connection: Connection, payload: Uint8Array): Promise<void> {
     const { clock, journal, topics } = this.#parts;
     const message = { topic: topics.telemetry, payload };
     await publishAcknowledged({ clock, connection }, message, true).catch((error: unknown) => {
       if (!(error instanceof ConnectionLost) || error.reason !== 'credentials') throw error;
-      journal.log('warning', `telemetry was not taken: ${error.message}`, { WHERRY_CODE: 'broker-refused' });
+      journal.log('warning', `telemetry was refused: ${error.message}`, { WHERRY_CODE: 'broker-refused' });
     });
   }
 }

@@ -7,30 +7,30 @@ import {
 } from '../../wire/report/index.ts';
 
 /**
- * Terminal answers that wait for their acknowledgement: one per version, so this many deployments
- * while offline.
+ * How many events wait for their acknowledgement: one per version, so this many deployments while
+ * offline.
  */
 const maxPendingEvents = 32;
 
-/** What is to be published next. */
+/** The next message to publish. */
 export type Outgoing =
   | { readonly kind: 'event'; readonly of: string; readonly payload: Uint8Array }
   | { readonly kind: 'report'; readonly report: DeviceReport }
   | { readonly kind: 'telemetry'; readonly payload: Uint8Array };
 
 /**
- * What a device has to say and has not said yet. Events are kept until they are acknowledged. Of
- * reports only the newest is kept: it is a state, not an event.
+ * What a device has not published yet. Events are kept until they are acknowledged. Only the newest
+ * report is kept: it is a state, not an event.
  */
 export class Outbox {
-  /** By target and version. */
+  /** Encoded events by target and version. */
   readonly #events = new Map<string, Uint8Array>();
   #report: DeviceReport | undefined;
   #reportIsPublished = true;
   #telemetry: Uint8Array | undefined;
   #telemetryIsPublished = true;
 
-  /** Of telemetry only the newest is kept, too. */
+  /** Only the newest telemetry is kept, too. */
   putTelemetry(telemetry: Telemetry): void {
     this.#telemetry = encodeTelemetry(telemetry);
     this.#telemetryIsPublished = false;
@@ -55,7 +55,10 @@ export class Outbox {
     }
   }
 
-  /** A connection begins: the report is published on each, whether the broker has it or not. */
+  /**
+   * Called when a connection begins. The report is published on each, whether the broker has it or
+   * not.
+   */
   begin(): void {
     this.repeatReport();
     this.#telemetryIsPublished = this.#telemetry === undefined;
@@ -76,7 +79,9 @@ export class Outbox {
       : { kind: 'telemetry', payload: this.#telemetry };
   }
 
-  /** The newest report is on its way. A lost one is published by the next connection. */
+  /**
+   * Called when the newest report has been sent. A lost one is published on the next connection.
+   */
   reportIsSent(): void {
     this.#reportIsPublished = true;
   }
@@ -85,7 +90,10 @@ export class Outbox {
     this.#telemetryIsPublished = true;
   }
 
-  /** The broker acknowledged an event; a newer one of its version may have come meanwhile. */
+  /**
+   * Called when the broker has acknowledged an event. A newer one of its version may have come
+   * meanwhile.
+   */
   acknowledge(of: string, payload: Uint8Array): void {
     if (this.#events.get(of) === payload) this.#events.delete(of);
   }

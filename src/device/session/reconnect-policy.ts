@@ -2,9 +2,8 @@ import { createHash } from 'node:crypto';
 import type { LossReason } from '../../wire/mqtt/index.ts';
 
 /**
- * When to dial again. Pure: values in, a delay out. The aim is that a broker with N devices sees at
- * most about N / window connection attempts per second after it was away, whatever the reason, and
- * that no device gives up.
+ * When to reconnect. Pure. The aim is that a broker with N devices gets at most about N / window
+ * connection attempts per second after an outage of any kind, and that no device gives up.
  */
 
 export interface ReconnectPolicy {
@@ -38,7 +37,7 @@ export const defaultReconnectPolicy: ReconnectPolicy = {
 /** Consecutive attempts or short sessions without a stable session between them. */
 export interface ReconnectState {
   readonly failures: number;
-  /** Whether this boot ever had a session: then others probably lost theirs in the same moment. */
+  /** Whether this process ever had a session: then others probably lost theirs at the same time. */
   readonly hadSession: boolean;
 }
 
@@ -50,13 +49,13 @@ export interface Loss {
   readonly sessionMs?: number;
 }
 
-/** How a reason bends the exponential ceiling. */
+/** How a reason changes the exponential ceiling. */
 interface Bend {
   readonly factor: number;
   /** The ceiling is at least the window. */
   readonly atLeastWindow?: true;
   readonly cap: (policy: ReconnectPolicy) => number;
-  /** A stable session before this loss does not wipe the count: the cause is still there. */
+  /** A stable session before this loss does not reset the count: the cause remains. */
   readonly keepsCount?: true;
 }
 
@@ -66,16 +65,16 @@ const deniedCap = (policy: ReconnectPolicy): number => policy.deniedCapMs;
 const bends: Record<LossReason, Bend> = {
   closed: { factor: 1, cap: usualCap },
   unreachable: { factor: 1, cap: usualCap },
-  // Attempts cost nobody anything, and a site that has its uplink back should be seen soon: never
-  // wait past the window.
+  // Attempts cost nothing, and a site should be back soon after its uplink is: never wait longer
+  // than the window.
   'no-network': { factor: 1, cap: (policy) => Math.min(policy.windowMs, policy.capMs) },
   tls: { factor: 1, cap: usualCap },
   credentials: { factor: 1, cap: deniedCap },
   busy: { factor: 4, cap: usualCap },
   quota: { factor: 1, atLeastWindow: true, cap: usualCap },
-  // The message is as large on the next connection, until it changes.
+  // The message is as large on the next connection, unless it changes.
   'too-large': { factor: 1, atLeastWindow: true, cap: usualCap, keepsCount: true },
-  // Two devices with one identity disconnect each other for ever, so each must retry more slowly,
+  // Two devices with one identity disconnect each other endlessly, so each must retry more slowly,
   // however long a session lasted.
   'taken-over': { factor: 1, atLeastWindow: true, cap: usualCap, keepsCount: true },
   protocol: { factor: 1, cap: deniedCap },
@@ -98,10 +97,10 @@ export function afterLoss(
   // 2^30 * base is past every cap; a larger exponent would only reach infinity.
   const isFirst = failures === 0 && loss.sessionMs !== undefined;
   const exponential = isFirst ? 0 : policy.baseMs * bend.factor * 2 ** Math.min(failures, 30);
-  // Who had a session lost it in the same moment as others. Spreading the first attempt over the
-  // window is not enough: with the short first steps of the exponential, a broker that can take
-  // half of what arrives sees nine times its capacity; with the window under every step it sees
-  // four times, and is done in less time.
+  // A device that had a session lost it at the same time as others. Spreading the first attempt
+  // over the window is not enough: with the short first steps of the exponential, a broker that can
+  // accept half of the attempts gets nine times its capacity. With the window as the minimum of
+  // every step it gets four times, and all are connected sooner.
   const hadSession = state.hadSession || loss.sessionMs !== undefined;
   const floor = hadSession || bend.atLeastWindow === true ? policy.windowMs : 0;
   const ceiling = Math.max(floor, Math.min(bend.cap(policy), exponential));
@@ -114,8 +113,8 @@ export function bootDelayMs(policy: ReconnectPolicy, fraction: number): number {
 }
 
 /**
- * A number in [0, 1) that depends on device, hour and attempt: spread evenly over a fleet even
- * where every device draws the same random numbers at boot, and other in the next storm, so that no
+ * A number in [0, 1) that depends on device, hour and attempt: spread evenly over a fleet even if
+ * every device has the same random numbers at boot, and different in the next storm, so that no
  * device is always the last.
  * @param nowMs wall time in milliseconds; a clock at 1970 only means that the hour does not change
  */

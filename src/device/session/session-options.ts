@@ -5,9 +5,9 @@ import type { ReconnectPolicy } from './reconnect-policy.ts';
 export interface DeviceSessionOptions {
   readonly fleet: string;
   readonly device: string;
-  /** The groups whose commands are heard, too; none by default. */
+  /** The groups whose commands are also received; none by default. */
   readonly groups?: readonly string[];
-  /** Whether requests for logs are heard (`onAsk`). */
+  /** Whether requests for logs are received (`onAsk`). */
   readonly asks?: boolean;
   readonly bootId: string;
   /** MQTT client identifier; `<fleet>.<device>` by default. A dot cannot be part of either name. */

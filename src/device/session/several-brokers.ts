@@ -15,8 +15,8 @@ export interface Broker {
 }
 
 /**
- * Several broker addresses as one transport: each attempt dials the address of the plan. One
- * session at a time follows from the session, which dials again only after the end of a connection.
+ * Several broker addresses as one transport: each attempt uses the address of the plan. There is
+ * only one session at a time, because the session reconnects only after the end of a connection.
  */
 export class SeveralBrokers implements Transport {
   readonly #brokers: readonly [Broker, ...Broker[]];

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Refusal } from '../../core/refusal/index.ts';
 
-/** What is wrong with a simulated device. */
+/** The faults of simulated devices. */
 export const faultKinds = {
   slow: 'each phase of a deployment takes twenty times as long',
   flapping: 'its connection is cut again and again',
@@ -46,7 +46,7 @@ export function faultsOf(faults: Faults, seed: string, device: string): Readonly
   return own;
 }
 
-/** A number from 0 to 1 that depends on nothing but these words. */
+/** A number in [0, 1) that depends only on these words. */
 export function fractionOf(...words: readonly string[]): number {
   return createHash('sha256').update(words.join('\n')).digest().readUInt32BE(0) / 2 ** 32;
 }

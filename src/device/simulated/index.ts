@@ -1,5 +1,5 @@
 /**
- * Devices without a board, for trying out a fleet: real sessions, real signature checks, pods that
+ * Devices without hardware, for trying out a fleet: real sessions, real signature checks, pods that
  * are only reported. Never a part of wherryd.
  */
 export { type FaultKind, faultKinds, faultsOf, type Faults, parseFaults } from './faults.ts';

@@ -24,7 +24,7 @@ import { CountedTransport, type Traffic } from './traffic.ts';
 export interface SimulatedDeviceOptions {
   readonly fleet: string;
   readonly device: string;
-  /** The group that it is in. */
+  /** The group of the device. */
   readonly group?: string;
   readonly transport: Transport;
   readonly traffic: Traffic;
@@ -36,7 +36,7 @@ export interface SimulatedDeviceOptions {
   readonly isBad: (desired: DesiredState) => boolean;
   /** How long a phase of a deployment takes. */
   readonly phaseMs: number;
-  /** Until a desired state says otherwise. */
+  /** Used until a desired state specifies another. */
   readonly reconnectWindowSeconds: number;
 }
 
@@ -44,7 +44,7 @@ const phases = ['fetch', 'stage', 'activate', 'probation'] as const;
 
 /**
  * A device whose session, signature checks, versions and reports are those of wherryd, and whose
- * pods are words in a report.
+ * pods exist only in reports.
  */
 export class SimulatedDevice {
   readonly #options: SimulatedDeviceOptions;
@@ -53,12 +53,12 @@ export class SimulatedDevice {
   #session: DeviceSession;
   #boots = 0;
   #seq = 0;
-  /** What it trusts, and which target it follows. */
+  /** The trusted versions, and the target that it follows. */
   #state: DeviceState = emptyState;
   #current: Pick<DeviceReport, 'group' | 'pods'> & { readonly version: number } = { version: 0, pods: [] };
   #deployment: DeploymentReport | undefined;
   #refused: DeviceReport['refused'];
-  /** The desired state that is to be deployed; what lies on the disk of a real device. */
+  /** The desired state to deploy, which a real device has on its disk. */
   #pending: DesiredState | undefined;
   #isDeploying = false;
 
@@ -74,7 +74,7 @@ export class SimulatedDevice {
     if (this.#options.faults.has('flapping')) void this.#flap();
   }
 
-  /** Ends the connection as a network does; the device connects again by its policy. */
+  /** Ends the connection as a network does; the device reconnects by its policy. */
   cut(): void {
     this.#transport.cut();
   }
@@ -128,7 +128,7 @@ export class SimulatedDevice {
     }
   }
 
-  /** Decides what is to be done with a command as the supervisor of wherryd does. */
+  /** Handles a command as the supervisor of wherryd does. */
   async #take({ outcome, desired, payloadSha256 }: Examined): Promise<void> {
     const group = groupOf(desired.target);
     const acceptance = { groups: this.#groups };
@@ -150,7 +150,7 @@ export class SimulatedDevice {
         this.#session.publishEvent({ ...event, outcome: 'committed' });
         this.#session.askForCommands();
       } else {
-        const message = `a command for ${targetInWords(before?.group)} goes first`;
+        const message = `a command for ${targetInWords(before?.group)} has precedence`;
         this.#session.publishEvent({ ...event, outcome: 'superseded', code: 'passed-over', message });
       }
       return;
@@ -170,7 +170,7 @@ export class SimulatedDevice {
     this.#session.publishEvent({ ...this.#eventOf(0, group), outcome: 'refused', code, message });
   }
 
-  /** One deployment after the other; a newer one takes the place of the one under way. */
+  /** Runs one deployment after the other; a newer one supersedes the one under way. */
   async #deployPending(): Promise<void> {
     this.#isDeploying = true;
     try {
@@ -198,7 +198,7 @@ export class SimulatedDevice {
       }
       if (phase === 'stage' && faults.has('power')) this.#loseAndRegainPower();
       if (this.#pending !== desired) {
-        const message = `version ${this.#pending?.version ?? 0} took its place`;
+        const message = `version ${this.#pending?.version ?? 0} replaced it`;
         this.#end(desired, { phase: 'superseded', code: 'superseded', message });
         return true;
       }
@@ -228,7 +228,9 @@ export class SimulatedDevice {
     else if ('code' in why) this.#session.publishEvent({ ...event, outcome: phase, ...why });
   }
 
-  /** The connection ends without a goodbye, and a new boot connects. The pending state is kept. */
+  /**
+   * Ends the connection without DISCONNECT and connects as a new boot. The pending state is kept.
+   */
   #loseAndRegainPower(): void {
     const old = this.#session;
     this.#transport.cut();
@@ -289,7 +291,7 @@ export class SimulatedDevice {
   }
 }
 
-/** A version and whose it is. */
+/** A version and its group. */
 function named({ version, target }: DesiredState): { readonly version: number; readonly group?: string } {
   const group = groupOf(target);
   return { version, ...(group === undefined ? {} : { group }) };

@@ -9,7 +9,7 @@ import { noTraffic, type Traffic } from './traffic.ts';
 
 export interface SimulatedFleetOptions {
   readonly fleet: string;
-  /** Each device begins with the next of them, and fails over to the others. */
+  /** Each device starts with the next of them, and fails over to the others. */
   readonly brokers: readonly [BrokerAddress, ...BrokerAddress[]];
   /** Armored public deploy keys. */
   readonly keys: readonly string[];
@@ -17,14 +17,14 @@ export interface SimulatedFleetOptions {
   readonly count: number;
   /** Devices are called `<prefix>-0` and so on. */
   readonly prefix: string;
-  /** The group that they are in; none by default. */
+  /** The group of the devices; none by default. */
   readonly group?: string;
   readonly faults: Faults;
   readonly seed: string;
   /** Pods with an image of this name do not survive their probation. */
   readonly badImage?: string;
   readonly phaseMs: number;
-  /** Over how long a device that has no desired state yet spreads its reconnect. */
+  /** The reconnect window of a device without a desired state. */
   readonly reconnectWindowSeconds: number;
   /** How many devices are started in a second. */
   readonly startsPerSecond: number;
@@ -75,7 +75,7 @@ export class SimulatedFleet {
     }
   }
 
-  /** The thundering herd: every connection ends in the same moment. */
+  /** Ends every connection at the same time, for a thundering herd. */
   cutAll(): void {
     for (const device of this.#devices) device.cut();
   }

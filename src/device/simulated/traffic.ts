@@ -6,7 +6,7 @@ import {
   type Transport,
 } from '../../wire/mqtt/index.ts';
 
-/** What all simulated devices sent and received: messages, and bytes of topics and payloads. */
+/** The traffic of all simulated devices: messages, and bytes of topics and payloads. */
 export interface Traffic {
   sentMessages: number;
   sentBytes: number;
@@ -69,7 +69,7 @@ export class CountedTransport implements Transport {
     };
   }
 
-  /** Ends the connection without a goodbye, as a network does that goes away. */
+  /** Ends the connection without DISCONNECT, as an outage of the network does. */
   cut(): void {
     this.#connection?.abort(new ConnectionLost('closed', 'the simulated network went away'));
   }

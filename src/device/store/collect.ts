@@ -1,6 +1,6 @@
 import type { Disk } from './disk.ts';
 
-/** Where things are kept. */
+/** The directories of the store. */
 export interface StoreDirectories {
   readonly images: string;
   readonly partial: string;
@@ -11,14 +11,14 @@ export interface StoreDirectories {
   readonly metadata: string;
 }
 
-/** What must stay: whatever the current, previous and pending deployment need. */
+/** The roots of collection: everything that the current, previous and pending deployment need. */
 export interface Roots {
-  /** Of objects: images and rendered trees. */
+  /** IDs of objects: images and rendered trees. */
   readonly objectIds: Iterable<string>;
   /** Names of jobs below `partial/`. */
   readonly jobs: Iterable<string>;
   readonly podUuids: Iterable<string>;
-  /** Of sealed values. */
+  /** Digests of sealed values. */
   readonly secretDigests: Iterable<string>;
 }
 
@@ -28,7 +28,7 @@ export interface Collected {
   readonly freedBytes: number;
 }
 
-/** What no root reaches. */
+/** One file or directory that no root names. */
 export interface Garbage {
   /**
    * Full path of an image, a half-done object, a partial download, or a pod with its bundles and
@@ -39,7 +39,7 @@ export interface Garbage {
   readonly allocatedBytes: number;
 }
 
-/** Everything that no root reaches, sorted within each directory. Changes nothing. */
+/** Finds everything that no root names, sorted within each directory. Changes nothing. */
 export async function findGarbage(
   disk: Disk,
   directories: StoreDirectories,
@@ -73,8 +73,8 @@ function secretsKept(
 }
 
 /**
- * Removes everything that no root reaches. It may be interrupted anywhere; the next call removes
- * the rest. Nothing may be added to the directories meanwhile that `roots` does not name.
+ * Removes everything that no root names. It may be interrupted anywhere; the next call removes the
+ * rest. Meanwhile the caller must add nothing to the directories that `roots` does not name.
  */
 export async function collect(disk: Disk, directories: StoreDirectories, roots: Roots): Promise<Collected> {
   const garbage = await findGarbage(disk, directories, roots);

@@ -1,6 +1,6 @@
 /**
- * The operations on a file system that promises rest on. A power cut undoes or applies any of those
- * that were not synced, each by itself: `syncFile` makes the content of one file durable,
+ * The operations of the file system on which durability depends. A power cut undoes or applies any
+ * of those that were not synced, each by itself: `syncFile` makes the content of one file durable,
  * `syncDirectory` the names in one directory. Paths are absolute; symbolic links are never followed
  * in the last component.
  */
@@ -15,8 +15,8 @@ export interface Disk {
   /** SHA-256 of a regular file, lower-case hex. */
   sha256(path: string): Promise<string>;
   /**
-   * The same of what the medium holds and not of what memory still has of it, as far as the file
-   * system allows that; `onRead` is told how many bytes were read each time.
+   * The same, read from the medium and not from the page cache, as far as the file system allows
+   * that. `onRead` is called with the number of bytes of each read.
    */
   sha256OnMedium(path: string, onRead?: (bytes: number) => void): Promise<string>;
   /** Creates or replaces a file, not yet durable. */
@@ -25,23 +25,20 @@ export interface Disk {
   syncDirectory(path: string): Promise<void>;
   /** Replaces `to`. Both must be on one file system. */
   rename(from: string, to: string): Promise<void>;
-  /** Removes a file, or a directory with all in it; nothing to remove is fine. */
+  /** Removes a file, or a directory with its content; does nothing when there is none. */
   remove(path: string): Promise<void>;
   /** Names in a directory, sorted; empty when there is none. */
   list(path: string): Promise<readonly string[]>;
-  /** What is at `path` itself; undefined when nothing is. */
+  /** The entry at `path` itself; undefined when there is none. */
   look(path: string): Promise<DiskEntry | undefined>;
-  /**
-   * The path that `path` leads to when every link in it is followed; undefined when nothing is
-   * there.
-   */
+  /** `path` with every link resolved; undefined when there is no such entry. */
   realPath(path: string): Promise<string | undefined>;
   /**
-   * Creates a directory that only `owner` may enter, and those above it that are missing. One that
-   * exists becomes the owner's.
+   * Creates a directory that only `owner` may enter, and missing parents. An existing directory
+   * gets this owner.
    */
   makeDirectory(path: string, owner: Owner): Promise<void>;
-  /** Makes a file the property of `owner`, with permission bits `mode`. */
+  /** Sets the owner of a file, and its permission bits to `mode`. */
   own(path: string, owner: Owner, mode: number): Promise<void>;
   /** Bytes that an unprivileged process could still write to the file system that holds `path`. */
   freeBytes(path: string): Promise<number>;
@@ -51,7 +48,7 @@ export interface DiskEntry {
   readonly kind: 'file' | 'directory' | 'other';
   /** The length of a file. */
   readonly sizeBytes: number;
-  /** What removing it gives back, with everything below a directory. */
+  /** The space that its removal frees, including everything below a directory. */
   readonly allocatedBytes: number;
   readonly links: number;
   readonly owner: Owner;
@@ -65,8 +62,8 @@ export interface Owner {
 }
 
 /**
- * Replaces a file so that, whenever the power fails, either the old or the new content is there: a
- * temporary file beside it, synced, renamed over it, and the directory synced.
+ * Replaces a file so that after a power failure at any time it has either the old or the new
+ * content: a temporary file beside it, synced, renamed over it, and the directory synced.
  */
 export async function writeDurable(disk: Disk, path: string, bytes: Uint8Array): Promise<void> {
   const temporary = `${path}.new`;

@@ -1,18 +1,18 @@
 /** What is checked of an image object without reading all of it. */
 export interface ErofsSuperblock {
   readonly blockBytes: number;
-  /** How far the file system reaches, in bytes. */
+  /** The size of the file system, in bytes. */
   readonly sizeBytes: number;
 }
 
-/** Where the superblock lies and how much of the object to read for it. */
+/** The offset of the superblock, and the number of bytes to read for it. */
 export const superblockOffset = 1024;
 export const superblockBytes = 128;
 
 const magic = 0xe0f5e1e2;
 /**
- * The only incompatible feature that `mkfs.erofs` gives our objects (LZ4_0PADDING, with lz4). An
- * object that asks the kernel for more of its parser was not made by it.
+ * The only incompatible feature that `mkfs.erofs` sets in wherry's objects (LZ4_0PADDING, with
+ * lz4). An object that requires more of the kernel's parser was not made by it.
  */
 const expectedFeatures = 0x1;
 
@@ -20,7 +20,7 @@ const expectedFeatures = 0x1;
  * Reads an EROFS superblock (Linux, fs/erofs/erofs_fs.h, `struct erofs_super_block`).
  *
  * @param bytes the `superblockBytes` bytes at `superblockOffset`
- * @returns the superblock, or a few words that say what is wrong
+ * @returns the superblock, or the fault in a few words
  */
 export function readSuperblock(bytes: Uint8Array): ErofsSuperblock | string {
   if (bytes.length < superblockBytes) return 'too short for a superblock';

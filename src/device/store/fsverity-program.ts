@@ -6,14 +6,15 @@ export const fsverityProgram = 'fsverity';
 
 /**
  * fs-verity by the program `fsverity` (fsverity-utils, its manual page), which makes one ioctl and
- * says how it went in the words of strerror(3).
+ * reports errors as strerror(3).
  *
  * @param program its name or path
  */
 export function programVerity(program: string = fsverityProgram): Verity {
   return {
     lack: async (directory) => {
-      // A directory is never sealed, so the kernel's answer tells only whether it would know.
+      // A directory is never sealed, so the kernel's answer shows only whether it supports
+      // fs-verity.
       const said = await run(program, ['measure', directory]);
       if (said.kind === 'absent') return `the program ${program} is missing; install the package fsverity`;
       if (said.kind === 'done' || says(said.text, notSealed)) return undefined;
@@ -42,9 +43,8 @@ export function programVerity(program: string = fsverityProgram): Verity {
 }
 
 /**
- * The digest that a file will have once it is sealed, computed from its bytes by a program that
- * reads them. Undefined where it cannot be had: then there is nothing to compare the kernel's
- * measure with.
+ * The digest that a file will have once it is sealed, which the program computes from its bytes.
+ * Undefined if the program fails: then there is nothing to compare the kernel's measurement with.
  */
 export async function futureDigest(
   path: string,
@@ -64,8 +64,8 @@ type Said =
 /** strerror(3) of ENODATA. */
 const notSealed = ['No data available'];
 /**
- * EOPNOTSUPP: of a file system or kernel with fs-verity left out; ENOTTY: of one that never heard
- * of it.
+ * EOPNOTSUPP: a file system or kernel that was built without fs-verity; ENOTTY: one that does not
+ * know the ioctl.
  */
 const notSupported = [
   'Operation not supported',

@@ -4,7 +4,7 @@ import { directoryOf, type Disk, type Owner } from './disk.ts';
 import { readSuperblock, superblockBytes, superblockOffset } from './erofs-superblock.ts';
 import type { Verity } from './verity.ts';
 
-/** `rendered-` and 64 lower-case hex digits: what a tree is rendered of, and how. */
+/** `rendered-` and 64 lower-case hex digits: a digest of the images of a tree and their order. */
 export type TreeId = `rendered-${string}`;
 
 /** @throws Error when `text` is not the ID of a rendered tree */
@@ -13,24 +13,25 @@ export function parseTreeId(text: string): TreeId {
   return text as TreeId;
 }
 
-/** An object, as the device's state remembers it. */
+/** An object, as the device's state records it. */
 export interface StoredObject {
   readonly id: string;
-  /** Name of the image, for sentences. */
+  /** Name of the image, for messages. */
   readonly name: string;
   /** Size of the object. */
   readonly sizeBytes: number;
   /** SHA-256 of the object, lower-case hex. */
   readonly sha256: string;
   /**
-   * What the kernel's fs-verity measured of the object when it was sealed; absent where it could
-   * not be.
+   * The digest that the kernel's fs-verity measured when the object was sealed; absent where it
+   * could not be sealed.
    */
   readonly verity?: string;
 }
 
 /**
- * What is remembered of a committed object: `verity` as the kernel measured it, whatever was told.
+ * The record of a committed object. Its `verity` is what the kernel measured, never what the unit
+ * reported.
  */
 export type Committed<Stored extends StoredObject> = Omit<Stored, 'verity'> & { readonly verity?: string };
 
@@ -39,37 +40,38 @@ export interface StoredImage extends StoredObject {
   readonly id: ImageId;
   /** The exact bytes of the image manifest. */
   readonly manifest: Uint8Array;
-  /**
-   * The archive left out entries of directories: nothing is known of their owner, mode and time.
-   */
+  /** The archive has no entry for some directories: their owner, mode and time are unknown. */
   readonly impliesDirectories?: true;
   /**
    * Seconds since 1970 when a set that needs it was replaced, or when it was stored, by the
-   * device's clock. What the running set needs is in use whatever this says.
+   * device's clock. An image of the running set is in use whatever this value is.
    */
   readonly lastUse?: number;
 }
 
-/** The object of a tree that was rendered of several images; its ID says of which and how. */
+/**
+ * The object of a tree that was rendered from several images; its ID depends on them and their
+ * order.
+ */
 export interface StoredTree extends StoredObject {
   readonly id: TreeId;
-  /** The images that it was made of; the last is the one that was rendered. */
+  /** The images that it was made from; the last is the one that was rendered. */
   readonly imageIds: readonly ImageId[];
 }
 
 export interface ImageStore {
-  /** Where the object of an image or a tree lies. */
+  /** The path of the object of an image or a tree. */
   pathOf(id: string): string;
   /**
-   * Takes over the object that a unit made at `objectPath` and makes it durable. `stored` is what
-   * the unit says of it; here is checked whatever can be checked without reading all of it, because
-   * the unit is not trusted. Where the file system can, the object is sealed, and what the kernel
-   * then measured is in the result.
+   * Takes over the object that a unit made at `objectPath` and makes it durable. `stored` is the
+   * unit's description. The unit is not trusted, so this checks everything that can be checked
+   * without reading the whole object. If the file system supports it, the object is sealed, and the
+   * result contains what the kernel then measured.
    *
    * @param promised the digest that the unit computed of the bytes that it verified, if it did: the
    *   sealed object must have it
-   * @throws Refusal `image-build-failed` when the object is not what the unit says or cannot be
-   *   sealed, `no-space`
+   * @throws Refusal `image-build-failed` when the object does not match the description or cannot
+   *   be sealed, `no-space`
    */
   commit<Stored extends StoredObject>(
     objectPath: string,
@@ -79,25 +81,27 @@ export interface ImageStore {
   /** Whether there is an object of this image. It is complete: only complete ones get this name. */
   has(id: string): Promise<boolean>;
   /**
-   * What is wrong with an object as far as its size, owner, superblock and the kernel's measure
-   * tell; undefined when nothing is. Takes the same short time for every size.
+   * The fault of an object, by its size, owner, superblock and the kernel's measurement; undefined
+   * when there is none. Takes the same short time for every size.
    */
   verifyCheaply(stored: StoredObject): Promise<Refusal | undefined>;
-  /** The same, and every byte is read from the medium; `onRead` is told how many each time. */
+  /**
+   * The same, and reads every byte from the medium; `onRead` is called with the number of bytes of
+   * each read.
+   */
   verifyFully(stored: StoredObject, onRead?: (bytes: number) => void): Promise<Refusal | undefined>;
   remove(id: string): Promise<void>;
-  /** IDs of the objects that are here, sorted. */
+  /** IDs of the stored objects, sorted. */
   list(): Promise<readonly string[]>;
 }
 
 export interface ImageStoreOptions {
-  /** Who owns committed objects: root, unless a test runs without being it. */
+  /** The owner of committed objects: root, except in tests of another user. */
   readonly owner?: Owner;
   /** How objects are sealed and measured. Absent: they are neither. */
   readonly verity?: Verity;
   /**
-   * Whether the objects' file system can seal them (`Verity.lack`); where it cannot, they are only
-   * measured.
+   * Whether the objects' file system can seal them (`Verity.lack`); if not, they are only measured.
    */
   readonly seals?: boolean;
 }
@@ -116,7 +120,7 @@ export function imageStore(disk: Disk, directory: string, options: ImageStoreOpt
     return `${directory}/${id}${suffix}`;
   };
 
-  /** What is wrong with the file at `path` if it is to be the object of `image`. */
+  /** The fault of the file at `path` as the object of `image`; undefined when there is none. */
   const faultOf = async (path: string, image: StoredObject): Promise<string | undefined> => {
     const entry = await disk.look(path);
     if (entry === undefined) return 'is missing';
@@ -145,8 +149,8 @@ export function imageStore(disk: Disk, directory: string, options: ImageStoreOpt
     }
     if (image.verity === undefined || options.verity === undefined) return undefined;
     const measure = await options.verity.measure(path);
-    if (measure.kind === 'unknown') return undefined; // which the capability report tells
-    if (measure.kind === 'open') return corrupt(image, 'is not sealed any more: another file took its place');
+    if (measure.kind === 'unknown') return undefined; // the capability report shows it
+    if (measure.kind === 'open') return corrupt(image, 'is not sealed any more: another file replaced it');
     return measure.digest === image.verity ? undefined : corrupt(image, 'is sealed with other content');
   };
 
@@ -180,7 +184,8 @@ export function imageStore(disk: Disk, directory: string, options: ImageStoreOpt
     commit: async (objectPath, image, promised) => {
       const path = pathOf(image.id);
       const incoming = `${path}.new`;
-      // First out of the unit's reach, then looked at: what is judged is what is committed.
+      // Moved out of the unit's reach before it is checked, so that the checked object is the
+      // committed one.
       await disk.remove(incoming);
       await disk.rename(objectPath, incoming);
       let digest: string | undefined;
@@ -195,13 +200,12 @@ export function imageStore(disk: Disk, directory: string, options: ImageStoreOpt
         await disk.remove(incoming);
         throw error;
       }
-      // Content, owner and seal are on the medium before the name is: under it there is never an
-      // object without its seal.
+      // Content, owner and seal are durable before the name, so no object ever has this name
+      // without its seal.
       await disk.syncFile(incoming);
       await disk.rename(incoming, path);
       await disk.syncDirectory(directory);
-      // The name that the object had must not come back after a power cut and be collected as a
-      // second link.
+      // The object's old name must not reappear after a power cut and be found as a second link.
       await disk.syncDirectory(directoryOf(objectPath));
       const { verity: _told, ...stored } = image;
       return digest === undefined ? stored : { ...stored, verity: digest };
@@ -235,13 +239,13 @@ function corrupt(image: StoredObject, fault: string): Refusal {
 }
 
 /**
- * Errors of reading that the object itself is to blame for: EIO, of a bad block and of a sealed
- * object with a changed byte; EBADMSG, EUCLEAN and EINVAL, of a seal that is damaged. Linux has the
- * same numbers on every architecture that there is.
+ * Read errors whose cause is the object itself: EIO, for a bad block or a changed byte of a sealed
+ * object; EBADMSG, EUCLEAN and EINVAL, for a damaged seal. Linux has the same numbers on every
+ * architecture that wherry runs on.
  */
 const damage: ReadonlySet<number> = new Set([-5, -74, -117, -22]);
 
-/** @throws `cause` when it says nothing of the object: too many open files, a lack of memory */
+/** @throws `cause` when it is not about the object: too many open files, a lack of memory */
 function unreadable(image: StoredObject, cause: unknown): Refusal {
   if (!(cause instanceof Error && 'errno' in cause && damage.has(Number(cause.errno)))) throw cause;
   const message = `the stored object of ${image.name} cannot be read: ${cause.message}`;

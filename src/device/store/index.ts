@@ -1,7 +1,7 @@
 /**
- * What a device keeps: image objects, the two slots of its state, the keys that it trusts, and the
- * removal of what nothing needs. All of it holds over a power cut at any instant. The disk is
- * passed in; what a state or a manifest says is not known here.
+ * The storage of a device: image objects, the two slots of its state, the keys that it trusts, and
+ * garbage collection. All of it survives a power cut at any instant. The disk is passed in; this
+ * folder does not parse states or manifests.
  */
 export { collect, findGarbage, type Roots, type StoreDirectories } from './collect.ts';
 export { type Disk, type Owner, writeDurable } from './disk.ts';

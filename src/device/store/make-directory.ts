@@ -3,10 +3,10 @@ import { dirname, resolve } from 'node:path';
 import { localErrorOf, Refusal } from '../../core/refusal/index.ts';
 
 /**
- * Makes `path`, and the directories above it that are missing. The recursive `mkdir` of Node 20
- * never ends where the kernel answers ENOENT although the directory above is there, as below /proc.
+ * Creates `path` and missing parents. The recursive `mkdir` of Node 20 never ends where the kernel
+ * returns ENOENT although the parent exists, as below /proc.
  *
- * @throws Refusal `not-found` where the directory above takes no directories
+ * @throws Refusal `not-found` where no directory can be created in the parent
  */
 export function makeDirectorySync(path: string): void {
   if (existsSync(path)) return;
@@ -16,7 +16,7 @@ export function makeDirectorySync(path: string): void {
     mkdirSync(path);
   } catch (cause) {
     const code = localErrorOf(cause)?.code;
-    // Somebody else may have made it meanwhile.
+    // Another process may have created it meanwhile.
     if (code === 'EEXIST') return;
     if (code !== 'ENOENT') throw cause;
     throw new Refusal(

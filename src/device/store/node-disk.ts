@@ -40,7 +40,7 @@ export function nodeDisk(): Disk {
       await forgetCache(path);
       const hash = (handle: FileHandle): Promise<string> => hashed(handle, pageAligned(chunkBytes), onRead);
       return await withRegular(path, hash, O_DIRECT).catch((error: unknown) => {
-        // Where the file system reads nothing past memory, that is what it says.
+        // A file system without direct reads reports EINVAL.
         if (!isSystemError(error, 'EINVAL')) throw error;
         return withRegular(path, hash);
       });
@@ -76,7 +76,7 @@ export function nodeDisk(): Disk {
   };
 }
 
-/** Opens what is surely a regular file: no link is followed, no FIFO or device is waited for. */
+/** Opens a regular file only: it follows no link, and does not wait for a FIFO or a device. */
 async function openRegular(path: string, flags = 0): Promise<FileHandle> {
   const handle = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | flags);
   const stats = await handle.stat();
@@ -109,7 +109,7 @@ async function readUpTo(handle: FileHandle, offset: number, length: number): Pro
   return buffer.subarray(0, filled);
 }
 
-/** SHA-256 of a file from where `handle` is, read by way of `buffer`. */
+/** SHA-256 of a file from the position of `handle`, read through `buffer`. */
 async function hashed(
   handle: FileHandle,
   buffer: Uint8Array,
@@ -125,20 +125,20 @@ async function hashed(
 }
 
 /**
- * Memory that begins at a page, as O_DIRECT wants it (open(2)). A Buffer begins anywhere; for an
- * array buffer that can be resized V8 sets whole pages aside.
+ * Memory that starts at a page, as O_DIRECT requires (open(2)). A Buffer may start anywhere, but V8
+ * allocates whole pages for a resizable array buffer.
  */
 function pageAligned(bytes: number): Uint8Array {
   return new Uint8Array(new ArrayBuffer(bytes, { maxByteLength: bytes }));
 }
 
 /**
- * Asks the kernel to let go of what memory has of a file, by coreutils' dd: a sealed file is read
- * through memory with O_DIRECT, too (Linux, Documentation/filesystems/fsverity.rst).
+ * Has the kernel drop a file from the page cache, by coreutils' dd: a sealed file is read through
+ * the page cache even with O_DIRECT (Linux, Documentation/filesystems/fsverity.rst).
  */
 async function forgetCache(path: string): Promise<void> {
   await promisify(execFile)('dd', [`if=${path}`, 'iflag=nocache', 'count=0', 'status=none']).catch(
-    () => undefined, // then a part of a sealed file is compared as memory has it
+    () => undefined, // then a part of a sealed file is compared from the page cache
   );
 }
 
@@ -169,7 +169,7 @@ async function look(path: string): Promise<DiskEntry | undefined> {
   };
 }
 
-/** Turns «there is no such file» into a value; every other error stays one. */
+/** Turns ENOENT into a value; every other error is thrown. */
 function ifMissing<T>(value: T): (error: unknown) => T {
   return (error) => {
     if (isSystemError(error, 'ENOENT')) return value;

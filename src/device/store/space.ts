@@ -1,6 +1,6 @@
 import { Refusal } from '../../core/refusal/index.ts';
 
-/** What of an image, or of a tree to be rendered, decides how much space it takes. */
+/** The sizes of an image or a tree to render, from which its space is computed. */
 export interface ImageSize {
   readonly id: string;
   /** The .aci file; 0 for what is not downloaded. */
@@ -10,10 +10,10 @@ export interface ImageSize {
 }
 
 export interface SpaceNeed {
-  /** What stays: the objects. */
+  /** The space of the objects, which stay. */
   readonly objectBytes: number;
   /**
-   * What is needed besides while the largest object is made: its download and the builder's scratch
+   * The additional space while the largest object is made: its download and the builder's scratch
    * space.
    */
   readonly pullBytes: number;
@@ -26,8 +26,8 @@ const slackBytes = 1024 * 1024;
  *
  * An uncompressed object has its files at block boundaries: a tar of many small files grows, by 6 %
  * for Debian's documentation, and a seal's tree of hashes takes a 127th of it; an eighth covers
- * both. With lz4 the object is smaller, but the builder spools the uncompressed files behind it
- * until it is done.
+ * both. With lz4 the object is smaller, but the builder keeps the uncompressed files in a temporary
+ * file until it is done.
  */
 export function spaceNeeded(
   images: readonly ImageSize[],
@@ -48,7 +48,7 @@ export function spaceNeeded(
 /**
  * Decides, before the first byte is downloaded, whether there is room.
  *
- * @param freeBytes what the file system has free
+ * @param freeBytes the free space of the file system
  * @param reserveBytes what must stay free for everything else on the device
  * @throws Refusal `no-space`
  */

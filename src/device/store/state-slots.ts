@@ -13,7 +13,7 @@ import {
 import { Refusal } from '../../core/refusal/index.ts';
 import { writeDurable, type Disk } from './disk.ts';
 
-/** A state as it was saved last, and which saving that was. */
+/** A saved state, and the number of its save. */
 export interface SavedState {
   /** 1, 2, 3, … */
   readonly generation: number;
@@ -22,20 +22,22 @@ export interface SavedState {
 
 export interface StateSlots {
   /**
-   * The newest state that is whole; undefined when none was ever saved.
+   * The newest undamaged state; undefined when none was ever saved.
    *
-   * @throws Refusal `state-unreadable` when there are files but none is whole, or one has a format
-   *   of a later wherry
+   * @throws Refusal `state-unreadable` when there are files but all are damaged, or one has a
+   *   format of a later wherry
    */
   read(): Promise<SavedState | undefined>;
   /**
-   * Saves a state; once this resolves, a power cut cannot take it back, and during it the old one
-   * stays readable.
+   * Saves a state. Once this resolves, a power cut cannot undo it. Until then the old state stays
+   * readable.
    */
   write(body: Uint8Array): Promise<SavedState>;
 }
 
-/** No state is larger: 32 pods and 64 manifests of 1 MiB would be, and are refused long before. */
+/**
+ * The largest state. 32 pods and 64 manifests of 1 MiB would be larger, but are refused earlier.
+ */
 export const maxStateBytes = 16 * 1024 * 1024;
 const overheadBytes = 256;
 const names = ['state-a.cbor', 'state-b.cbor'] as const;
@@ -49,15 +51,15 @@ const slotFields = map({
 });
 
 /**
- * The two slots of the device's state in `directory`. Each saving goes to the slot that does not
- * hold the newest state, so that a damaged file, whatever damaged it, costs one generation and not
- * everything.
+ * The two slots of the device's state in `directory`. Each save goes to the slot that does not hold
+ * the newest state, so that damage to a file loses one generation and not everything.
  */
 export function stateSlots(disk: Disk, directory: string): StateSlots {
   const path = (name: SlotName): string => `${directory}/${name}`;
 
   /**
-   * @throws Refusal `state-unreadable` for a later format: what the other slot trusts may be older
+   * @throws Refusal `state-unreadable` for a later format: the other slot may have an older trusted
+   *   version
    */
   const readSlot = async (name: SlotName): Promise<SavedState | 'absent' | CborError> => {
     const file = await disk.read(path(name), maxStateBytes + overheadBytes).catch(asDamage);
@@ -120,8 +122,8 @@ function openSlot(slot: CborValue): SavedState {
 }
 
 /**
- * Whether a file is a slot of a later format, and not one of this format in whose number a bit was
- * flipped.
+ * Whether a file is a slot of a later format, and not one of this format whose number has a flipped
+ * bit.
  */
 function hasLaterFormat(file: Uint8Array): boolean {
   let slot: CborValue;
@@ -145,8 +147,8 @@ function checksum({ generation, body }: SavedState): Buffer {
 }
 
 /**
- * A slot that cannot be read for whatever reason (a bad block too) is a damaged one: the other may
- * be whole.
+ * A slot that cannot be read for any reason, such as a bad block, is damaged; the other may be
+ * intact.
  */
 function asDamage(error: unknown): CborError {
   if (error instanceof CborError) return error;

@@ -3,7 +3,7 @@ import { dirname, join, relative } from 'node:path';
 import { asLocalRefusal, isRefusal, Refusal } from '../../core/refusal/index.ts';
 import { makeDirectorySync } from './make-directory.ts';
 
-/** What a key is trusted for: commands, every image, or images below a name. */
+/** The scope of a trusted key: commands, every image, or images below a name. */
 export type TrustScope =
   | { readonly kind: 'deploy' }
   | { readonly kind: 'root' }
@@ -11,18 +11,18 @@ export type TrustScope =
 
 export interface StoredKey {
   readonly scope: TrustScope;
-  /** Name of the file; `wherry trust add` names it by the fingerprint. */
+  /** Name of the file; `wherry trust add` uses the fingerprint. */
   readonly name: string;
   /** `system` for one that came with the device's software. */
   readonly store: 'local' | 'system';
-  /** A key of the system store that an empty file of the local one takes out of use. */
+  /** Whether it is a key of the system store that an empty file of the local one disables. */
   readonly masked: boolean;
   /** Empty for a masked one. */
   readonly armored: string;
 }
 
 /**
- * Where keys lie: `local` belongs to the operator, `system` came with the device's software and may
+ * The key stores: `local` belongs to the operator, `system` came with the device's software and may
  * be read-only.
  */
 export interface TrustPlaces {
@@ -32,17 +32,17 @@ export interface TrustPlaces {
 
 const directories = { deploy: 'deploy', root: 'images/root.d', prefix: 'images/prefix.d' } as const;
 
-/** Bytes of one file of keys. */
+/** Largest file of keys, in bytes. */
 const maxKeyFileBytes = 256 * 1024;
 
-/** Of all files together: what goes into the job of a unit that verifies. */
+/** The limit for all files together, which go into the job of a unit that verifies. */
 const maxStore = { files: 64, bytes: 1 << 20 } as const;
 
 /**
  * Every key of both stores. A file of the local store hides the one of the same name in the system
- * store; an empty one takes it out of use, as rkt has it.
+ * store; an empty one disables it, as in rkt.
  *
- * @throws Refusal `config-invalid` for what cannot be read
+ * @throws Refusal `config-invalid` for a file that cannot be read
  */
 export function storedKeys({ local, system }: TrustPlaces): readonly StoredKey[] {
   const mine = keyFiles(local);
@@ -59,11 +59,11 @@ export function storedKeys({ local, system }: TrustPlaces): readonly StoredKey[]
 }
 
 /**
- * The text of every file of both stores, once, also of those that are hidden or masked. It trusts
- * nothing, but a revocation in any copy of a key holds for the key wherever it is trusted.
+ * The text of every file of both stores, once, including hidden and masked files. A copy gives no
+ * trust, but a revocation in any copy of a key is effective wherever the key is trusted.
  *
- * @throws Refusal `config-invalid` for what cannot be read, and for more than a device can take
- *   along for each signature
+ * @throws Refusal `config-invalid` for a file that cannot be read, and for more files or bytes than
+ *   the limit
  */
 export function storedCopies({ local, system }: TrustPlaces): readonly string[] {
   const files = [local, ...(system === undefined ? [] : [system])].flatMap(keyFiles);
@@ -79,8 +79,8 @@ export function storedCopies({ local, system }: TrustPlaces): readonly string[] 
 }
 
 /**
- * Puts one key into the local store, durably enough for a file that its operator watches: it
- * appears whole.
+ * Writes one key to the local store. The file appears complete, but is not synced: its operator is
+ * present.
  * @param name of the file, without `.asc`: the key's fingerprint
  * @returns the path
  */
@@ -97,7 +97,7 @@ export function storeKey(local: string, scope: TrustScope, name: string, armored
   return path;
 }
 
-/** Takes a key out of use: a local one is deleted, one of the system is masked. */
+/** Disables a key: a local one is deleted, one of the system store is masked. */
 export function removeKey(local: string, key: StoredKey): void {
   const path = join(local, pathOf(key.scope, key.name));
   if (key.store === 'system') storeKey(local, key.scope, key.name, '');
@@ -134,8 +134,8 @@ function keyFiles(store: string): readonly KeyFile[] {
 }
 
 /**
- * Below the directory. A directory is never a file of keys, also when its name ends as theirs does:
- * in `prefix.d` it is a part of the name of an image.
+ * Paths of key files below the directory. A directory is never a key file, even if its name ends in
+ * `.asc`: in `prefix.d` it is a part of the name of an image.
  */
 function names(directory: string): readonly string[] {
   try {
@@ -151,7 +151,7 @@ function names(directory: string): readonly string[] {
 
 /**
  * A file that cannot be read is not skipped: it may hold a revocation. A pipe is not opened,
- * because that waits for a writer.
+ * because that would wait for a writer.
  */
 function readKey(path: string): string {
   try {

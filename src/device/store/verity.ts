@@ -1,7 +1,6 @@
 /**
- * The kernel's fs-verity: a file that was sealed can never be written again, and each block of it
- * is compared with a tree of hashes when it is read from the medium, so that a byte that was
- * changed there is an I/O error and not data.
+ * The kernel's fs-verity. A sealed file can never be written again. The kernel compares each block
+ * that it reads from the medium with a tree of hashes, so that a changed byte causes an I/O error.
  */
 export interface Verity {
   /**
@@ -10,14 +9,14 @@ export interface Verity {
    */
   lack(directory: string): Promise<string | undefined>;
   /**
-   * Seals a file that nobody has open for writing, for good. It takes a reading of the whole file.
-   * To be made durable by `Disk.syncFile` of the file, like its content. A file that is sealed
-   * already stays as it is.
+   * Seals a file permanently. No process may have it open for writing. It takes the time to read
+   * the whole file. `Disk.syncFile` makes the seal durable, like the content. A sealed file is left
+   * unchanged.
    *
-   * @throws Error when it cannot be sealed, for whatever reason
+   * @throws Error when it cannot be sealed
    */
   seal(path: string): Promise<void>;
-  /** What the kernel knows of a file; it takes the same short time for every size. */
+  /** Queries the kernel for the seal of a file; takes the same short time for every size. */
   measure(path: string): Promise<Measure>;
 }
 
@@ -29,8 +28,8 @@ export type Measure =
   | { readonly kind: 'sealed'; readonly digest: string }
   /** An ordinary file. */
   | { readonly kind: 'open' }
-  /** Nobody could ask the kernel. */
+  /** The kernel could not be queried. */
   | { readonly kind: 'unknown'; readonly why: string };
 
-/** What a digest looks like, in a state and in what the program says. */
+/** The form of a digest, in a state and in the program's output. */
 export const verityDigestForm = /^sha(256:[0-9a-f]{64}|512:[0-9a-f]{128})$/;

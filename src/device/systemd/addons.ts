@@ -2,7 +2,7 @@
 const addonDirectory = '/usr/lib/wherry/addons';
 
 /**
- * Loads a native addon that was built for this Node's ABI; undefined where there is none or it does
+ * Loads a native addon that was built for this Node's ABI; undefined if there is none or it does
  * not fit, which must never stop the supervisor.
  */
 export function loadAddon(name: 'journald' | 'notify', directory = addonDirectory): unknown {

@@ -30,7 +30,7 @@ export class BusError extends Error {
   }
 }
 
-/** A connection ended, or could not be made: what a call that was under way did is not known. */
+/** A connection ended or failed: the outcome of a call that was under way is unknown. */
 export class BusLost extends Error {
   override readonly name = 'BusLost';
 }
@@ -40,9 +40,9 @@ export interface BusOptions {
   readonly socketPath: string;
   /** A longer message ends the connection. */
   readonly maxMessageBytes: number;
-  /** A call that is not answered by then ends the connection. */
+  /** A call that is not answered within this time ends the connection. */
   readonly callTimeoutMs: number;
-  /** The socket must be connected and authenticated by then. */
+  /** The socket must be connected and authenticated within this time. */
   readonly handshakeTimeoutMs: number;
   /** Ends the attempt to connect. */
   readonly signal?: AbortSignal;
@@ -51,7 +51,7 @@ export interface BusOptions {
 
 export interface BusConnection {
   /**
-   * Calls a method and gives what it returns.
+   * Calls a method and returns its results.
    * @throws BusError when the other side refuses
    * @throws BusLost when the connection ends first
    */
@@ -71,7 +71,7 @@ const errorReply = 3;
 const signalMessage = 4;
 
 /**
- * Connects and authenticates as the user of this process (EXTERNAL: the kernel vouches for it).
+ * Connects and authenticates as the user of this process (EXTERNAL: the kernel confirms the user).
  * @throws BusLost when the socket cannot be reached, refuses or does not answer in time
  */
 export async function connectBus(options: BusOptions): Promise<BusConnection> {
@@ -175,10 +175,10 @@ export async function connectBus(options: BusOptions): Promise<BusConnection> {
 }
 
 /**
- * AUTH and BEGIN leave in one write, before the answer to AUTH, as sd-bus clients do it. The
- * library's own handshake sends BEGIN after OK, and the first call follows at once. If systemd
- * reads both together, it keeps the call in its buffer and does not look at it until more bytes
- * come (sd-bus, bus_socket_auth_verify_server): the call is never answered.
+ * Sends AUTH and BEGIN in one write, before the answer to AUTH, as sd-bus clients do. The library's
+ * own handshake sends BEGIN after OK, and the first call follows at once. If systemd reads both
+ * together, it leaves the call in its buffer until more bytes come (sd-bus,
+ * bus_socket_auth_verify_server), and the call is never answered.
  */
 function authenticate(socket: Socket, closed: Promise<void>): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -1,6 +1,7 @@
 /**
- * Object paths of units. systemd writes every byte but ASCII letters and digits as `_hh`, and a
- * digit in front too (sd_bus_path_encode(3)); asking a path that is not loaded loads its unit.
+ * Object paths of units. systemd encodes every byte except ASCII letters and digits as `_hh`, and
+ * also a leading digit (sd_bus_path_encode(3)). Querying the path of a unit that is not loaded
+ * loads it.
  */
 const prefix = '/org/freedesktop/systemd1/unit/';
 

@@ -1,5 +1,5 @@
 /**
- * Escaping of strings for unit names, byte for byte what systemd-escape(1) does; the rules stand in
+ * Escaping of strings for unit names, with the same result as systemd-escape(1); the rules are in
  * systemd.unit(5), "String escaping for inclusion in unit names".
  */
 
@@ -9,9 +9,10 @@ export const unitNameMaxBytes = 255;
 const verbatim = /[0-9A-Za-z:_.]/;
 
 /**
- * Escapes a string for use inside a unit name: `/` becomes `-`; every byte but letters, digits,
+ * Escapes a string for use inside a unit name: `/` becomes `-`; every byte except letters, digits,
  * `:`, `_` and `.` becomes `\xHH`, and so does a leading dot.
- * @throws Error for an empty string or one that UTF-8 cannot hold: a bug of the caller
+ * @throws Error for an empty string, one with NUL, or one that UTF-8 cannot encode: a bug of the
+ *   caller
  */
 export function escapeUnitName(text: string): string {
   if (text === '' || /\p{Surrogate}|\0/u.test(text)) {

@@ -1,7 +1,7 @@
 /**
  * systemd as wherry uses it: unit text, the manager over D-Bus, the journal, readiness. Unit text
- * is pure; the rest talks to the systemd of this machine and to nothing else. No other folder
- * writes a directive or speaks D-Bus.
+ * is pure; the rest communicates only with the systemd of this machine. No other folder writes
+ * directives or uses D-Bus.
  */
 export { escapeUnitName, escapeUnitPath, unitNameMaxBytes } from './escape.ts';
 export { openJournal } from './journal.ts';

@@ -18,8 +18,8 @@ interface Waiter {
 }
 
 /**
- * How a wait stays bounded. A job may take hours (a pull), so it has no limit of its own; but
- * systemd is asked regularly whether it still has the job, and that call has a limit.
+ * Bounds a wait. A job may take hours (a pull), so it has no time limit. Instead, systemd is
+ * queried regularly whether it still has the job, and that call has a limit.
  */
 export interface JobCheck {
   readonly everyMs: number;
@@ -27,18 +27,17 @@ export interface JobCheck {
 }
 
 /**
- * Matches systemd's jobs with JobRemoved signals. The signal may come before the answer of the call
- * that made the job, so ends of unknown jobs are kept as long as such a call is under way.
+ * Matches systemd's jobs with JobRemoved signals. The signal may come before the answer to the call
+ * that created the job, so ends of unknown jobs are kept while such a call is under way.
  */
 export class JobEnds {
   readonly #waiters = new Map<string, Waiter>();
   readonly #early = new Map<string, JobResult>();
   #calls = 0;
 
-  /** To be called for each JobRemoved. */
+  /** Must be called for each JobRemoved. */
   ended(job: string, result: string): void {
-    // A result that is not in the list is one that a later systemd has; none but `done` and
-    // `skipped` means success.
+    // A result that is not in the list comes from a later systemd and counts as `failed`.
     const known = results.has(result) ? (result as JobResult) : 'failed';
     const waiter = this.#waiters.get(job);
     if (waiter !== undefined) waiter.resolve(known);
@@ -46,7 +45,7 @@ export class JobEnds {
   }
 
   /**
-   * Waits for the job that `enqueue` makes; `enqueue` gives the job's object path.
+   * Waits for the job that `enqueue` creates; `enqueue` returns the job's object path.
    * @throws BusLost when systemd no longer has the job and never sent its result
    */
   async of(enqueue: () => Promise<string>, check: JobCheck, signal?: AbortSignal): Promise<JobResult> {
@@ -61,7 +60,7 @@ export class JobEnds {
     }
   }
 
-  /** No end will be told any more: every wait fails with `error`. */
+  /** Called when no more ends will be reported: every wait fails with `error`. */
   lost(error: Error): void {
     for (const { reject } of [...this.#waiters.values()]) reject(error);
     this.#early.clear();
@@ -71,7 +70,7 @@ export class JobEnds {
     return new Promise((resolve, reject) => {
       const timer = setInterval(() => {
         check.exists(job).then(
-          // The end of a job is sent before it is forgotten, so a result that was sent has been
+          // systemd sends the end of a job before it forgets the job, so a sent result has been
           // handled by now.
           (exists) =>
             exists ? undefined : this.#waiters.get(job)?.reject(new BusLost(`systemd lost ${job}`)),

@@ -4,7 +4,7 @@ import { loadAddon } from './addons.ts';
 /** Syslog priorities (sd-daemon(3)). */
 const priorities: Readonly<Record<LogLevel, number>> = { error: 3, warning: 4, notice: 5, info: 6, debug: 7 };
 
-/** Longer messages are cut: what a hostile server says must not fill the journal. */
+/** Longer messages are cut: the text of a hostile server must not fill the journal. */
 const maxMessageLength = 4096;
 
 interface JournaldAddon {
@@ -12,13 +12,13 @@ interface JournaldAddon {
 }
 
 /**
- * The journal of this machine. With the native addon an entry carries its fields; without it, it
- * goes to standard error with a priority prefix (sd-daemon(3)), which systemd understands, and the
+ * The journal of this machine. With the native addon an entry carries its fields; without it, the
+ * entry goes to standard error with a priority prefix (sd-daemon(3)) that systemd parses, and the
  * fields follow the message.
  *
  * Entries of the level `debug` are dropped unless `WHERRY_DEBUG=1` is set (docs/debugging.md).
  *
- * @param addon what `loadAddon('journald')` found
+ * @param addon the result of `loadAddon('journald')`
  */
 export function openJournal(
   addon: unknown = loadAddon('journald'),
@@ -36,8 +36,8 @@ export function openJournal(
           'SYSLOG_IDENTIFIER=wherryd',
           ...pairs.map(([name, value]) => `${name}=${value}`),
         ];
-        // The addon copies up to a NUL, but tells journald the whole length: what lies behind would
-        // be logged.
+        // The addon copies up to a NUL, but passes the whole length to journald: the memory after
+        // it would be logged.
         const sent = addon.send(priorities[level], ...entry.map((field) => field.replaceAll('\0', '\uFFFD')));
         if (sent === 0) return;
       }

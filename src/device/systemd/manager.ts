@@ -18,17 +18,17 @@ export interface SystemdOptions {
    * boot nor a restart of that daemon matters.
    */
   readonly socketPath?: string;
-  /** `watch` tells of units whose names start with one of these. */
+  /** `watch` reports units whose names start with one of these. */
   readonly watched: readonly string[];
-  /** How long systemd may take to answer a call; the job that the call makes may take longer. */
+  /** How long systemd may take to answer a call; the job that the call creates may take longer. */
   readonly callTimeoutMs?: number;
   /** How long systemd may take to accept a connection. */
   readonly handshakeTimeoutMs?: number;
-  /** How often systemd is asked whether a job still exists that is waited for. */
+  /** How often systemd is queried whether an awaited job still exists. */
   readonly jobCheckMs?: number;
 }
 
-/** A connection that is made when it is first needed, and made again after it was lost. */
+/** A connection that is opened when it is first needed, and reopened after it was lost. */
 export interface SystemdConnection extends Systemd {
   close(): void;
 }
@@ -39,8 +39,8 @@ const maxMessageBytes = 4 << 20;
 const reloadTimeoutMs = 90_000;
 
 /**
- * systemd's manager over D-Bus. A call that meets a lost connection (systemd re-executed itself,
- * say) is made once more over a new one: everything here may be done twice.
+ * systemd's manager over D-Bus. A call whose connection is lost (for example because systemd
+ * re-executed itself) is repeated once over a new one: every call here may be made twice.
  *
  * Errors: Refusal `activation-failed` when systemd refuses a start or a stop (no such unit, masked,
  * …), `device-unsupported` when it cannot be reached.
@@ -51,7 +51,7 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
   const closing = new AbortController();
   const listeners = new Set<(unit: string) => void>();
   const jobs = new JobEnds();
-  /** Of the services that `run` waits for: the newest result that systemd told. */
+  /** For each service that `run` waits for, the newest result that systemd reported. */
   const results = new Map<string, string | undefined>();
   let current: Promise<BusConnection> | undefined;
   let done = false;
@@ -62,7 +62,7 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
   };
   const onSignal = ({ path, member, args }: BusSignal) => {
     // Not UnitNew and UnitRemoved: querying a unit that does not run loads and unloads it, which
-    // emits them. A listener that queries on these signals would loop for ever.
+    // emits them. A listener that queries on these signals would loop endlessly.
     if (member === 'PropertiesChanged') {
       const unit = unitOfObjectPath(path) ?? '';
       if (results.has(unit)) results.set(unit, toldResult(args) ?? results.get(unit));
@@ -94,7 +94,9 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
       throw error;
     }
   };
-  /** Does `work` on a connection, and once more on a new one if the connection is lost under it. */
+  /**
+   * Calls `work` with a connection, and again with a new one if the connection is lost meanwhile.
+   */
   const withBus = async <T>(work: (bus: BusConnection) => Promise<T>): Promise<T> => {
     let bus: BusConnection | undefined;
     try {
@@ -103,7 +105,7 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
     } catch (error) {
       if (!(error instanceof BusLost) || done) throw error;
     }
-    // Until the old connection has closed, it is the one that the second attempt would get.
+    // The second attempt would get the old connection until that has closed.
     bus?.close();
     await bus?.closed;
     try {
@@ -135,19 +137,19 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
     await withBus((bus) => bus.call({ ...managerCall('Reload'), timeoutMs: reloadTimeoutMs }));
   };
   /**
-   * systemd follows new links, and forgets removed ones, only after a reload. Other changes are
-   * remarks, such as that a unit that is linked to does not exist.
+   * systemd notices new and removed links only after a reload. Other kinds of changes are remarks,
+   * for example that the target of a link does not exist.
    */
   const reloadAfter = async (changes: unknown) => {
     const kinds = (Array.isArray(changes) ? changes : []).map((change: readonly unknown[]) => change[0]);
     if (kinds.some((kind) => kind === 'symlink' || kind === 'unlink')) await reload();
   };
-  /** What happened without a connection was missed: everything watched may have changed. */
+  /** Signals were missed without a connection: every watched unit may have changed. */
   const catchUp = async () => {
     try {
       for (const { name } of await list(watched.map((prefix) => `${prefix}*`))) tell(name);
     } catch (error) {
-      // The next call meets the same failure and reports it.
+      // The next call has the same failure and reports it.
       if (!(error instanceof Refusal || error instanceof BusLost)) throw error;
     }
   };
@@ -158,7 +160,7 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
       results.set(unit, undefined);
       try {
         const job = await runJob('StartUnit', unit, signal);
-        // systemd tells what changed of a unit before it tells that its job was removed (job.c,
+        // systemd sends the changes of a unit before it sends that its job was removed (job.c,
         // bus_job_send_removed_signal).
         const result = results.get(unit) ?? 'success';
         return result === 'success' ? job : result;
@@ -169,7 +171,7 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
     stop: (unit, signal) => runJob('StopUnit', unit, signal),
     resetFailed: async (unit) => {
       await callManager('ResetFailedUnit', 's', unit).catch((error: unknown) => {
-        // There is nothing to forget of a unit that is not loaded.
+        // A unit that is not loaded has nothing to reset.
         if (!(error instanceof BusError) || !error.name.endsWith('.NoSuchUnit')) throw error;
       });
     },
@@ -192,7 +194,7 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
     list,
     watch: (listener) => {
       listeners.add(listener);
-      void catchUp(); // makes the connection that signals come over
+      void catchUp(); // opens the connection over which signals come
       return () => void listeners.delete(listener);
     },
     close: () => {

@@ -1,12 +1,12 @@
 import { Transform } from 'node:stream';
 
-/** Length of the fixed part of a message, up to and with the length of the header's fields. */
+/** Length of the fixed part of a message, including the length of the header's fields. */
 const fixedBytes = 16;
 
 /**
- * Passes D-Bus messages through unchanged, and fails before anything is kept of one that is not a
- * message of protocol version 1 or is longer than `maxBytes`: the codec behind it trusts the
- * lengths it reads.
+ * Passes D-Bus messages through unchanged. It fails at the head of one that is not of protocol
+ * version 1 or is longer than `maxBytes`, because the codec after it trusts the lengths that it
+ * reads.
  */
 export function limitMessages(maxBytes: number): Transform {
   let head = Buffer.alloc(0);
@@ -39,7 +39,7 @@ export function limitMessages(maxBytes: number): Transform {
 
 /**
  * Bytes that follow the fixed part: the padded fields and the body (D-Bus specification, "Message
- * Format"); NaN if it is none.
+ * Format"); NaN if it is not a message.
  */
 function bytesAfter(head: Buffer): number {
   const little = head[0] === 0x6c;

@@ -2,9 +2,9 @@ import { spawn } from 'node:child_process';
 import type { Journal } from '../../core/ports/index.ts';
 import { loadAddon } from './addons.ts';
 
-/** What wherryd tells its service manager (sd_notify(3)). */
+/** Notifications to the service manager (sd_notify(3)). */
 export interface Notifier {
-  /** Start-up is done; from now on the watchdog is served. */
+  /** Notifies that the start is complete; from then on the watchdog is served. */
   ready(): void;
   stopping(): void;
   close(): void;
@@ -15,9 +15,9 @@ interface NotifyAddon {
 }
 
 /**
- * Tells systemd of readiness and serves the watchdog at half its interval. The addon costs nothing
- * per ping; without it `systemd-notify` is started for each, which the unit must allow
- * (`NotifyAccess=all`).
+ * Notifies systemd of readiness and serves the watchdog at half its interval. The addon sends
+ * notifications itself; without it, `systemd-notify` is started for each one, which the unit must
+ * allow (`NotifyAccess=all`).
  *
  * Outside of systemd (no NOTIFY_SOCKET) it does nothing.
  */
@@ -43,7 +43,7 @@ function sender(addon: unknown, journal: Journal): (state: string) => void {
   if (isNotify(addon)) return (state) => addon.sendState(state);
   journal.log('notice', 'the notify addon does not fit this Node; systemd-notify is used instead');
   return (state) => {
-    spawn('systemd-notify', [state], { stdio: 'ignore' }).on('error', () => undefined); // no systemd, nobody to tell
+    spawn('systemd-notify', [state], { stdio: 'ignore' }).on('error', () => undefined); // without systemd there is no receiver
   };
 }
 

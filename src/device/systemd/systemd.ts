@@ -2,7 +2,7 @@
 export type JobResult =
   'done' | 'canceled' | 'timeout' | 'failed' | 'dependency' | 'skipped' | 'invalid' | 'unsupported';
 
-/** What wherry reads of a unit. */
+/** The properties of a unit that wherry reads. */
 export interface UnitStatus {
   readonly name: string;
   readonly loadState: string;
@@ -22,13 +22,13 @@ export interface UnitStatus {
 
 /** The part of systemd's manager that wherry uses. */
 export interface Systemd {
-  /** Starts a unit and waits for its job; the result says whether it worked. */
+  /** Starts a unit, waits for its job, and returns the result of the job. */
   start(unit: string, signal?: AbortSignal): Promise<JobResult>;
   /**
-   * Starts a service that ends by itself (Type=oneshot) and waits for that. Says `done` or, in
-   * systemd's word, why not: the result of the service (`signal`, `oom-kill`, `exit-code`, …) or,
-   * where it did not come to one, of the job. `status` would know nothing of a service that systemd
-   * forgets as soon as it has failed (CollectMode=).
+   * Starts a service that ends by itself (Type=oneshot) and waits for its end. Returns `done` or
+   * systemd's word for the failure: the result of the service (`signal`, `oom-kill`, `exit-code`,
+   * …) or, if it has none, of the job. `status` cannot be used for a service that systemd unloads
+   * as soon as it has failed (CollectMode=).
    */
   run(unit: string, signal?: AbortSignal): Promise<string>;
   stop(unit: string, signal?: AbortSignal): Promise<JobResult>;
@@ -38,12 +38,13 @@ export interface Systemd {
    */
   resetFailed(unit: string): Promise<void>;
   /**
-   * Removes what a stopped timer keeps on the disk of its last run; no error when it keeps nothing.
+   * Removes the time stamp of the last run that a stopped timer keeps on the disk; no error when
+   * there is none.
    */
   forgetRuns(timer: string): Promise<void>;
   /**
-   * Links units as their [Install] says, as `systemctl enable` does; a unit without that section is
-   * left alone.
+   * Links units by their [Install] section, as `systemctl enable` does; a unit without that section
+   * is left alone.
    */
   enable(units: readonly string[]): Promise<void>;
   /** Removes every link to these units, as `systemctl disable` does; their files may be gone. */
@@ -53,6 +54,6 @@ export interface Systemd {
   status(unit: string): Promise<UnitStatus>;
   /** Names of loaded units that match one of the shell patterns, with their states. */
   list(patterns: readonly string[]): Promise<readonly UnitStatus[]>;
-  /** Calls `listener` when a unit's state may have changed; returns a function that ends it. */
+  /** Calls `listener` when a unit's state may have changed; the returned function ends that. */
   watch(listener: (unit: string) => void): () => void;
 }

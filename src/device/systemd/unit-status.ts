@@ -5,7 +5,9 @@ import type { UnitStatus } from './systemd.ts';
 const unitInterface = 'org.freedesktop.systemd1.Unit';
 const serviceInterface = 'org.freedesktop.systemd1.Service';
 
-/** What is read of a unit besides its states: suffix of its name → interface and properties. */
+/**
+ * Properties of a unit to read besides its states: suffix of its name → interface and properties.
+ */
 const typedProperties: Readonly<Record<string, readonly [string, readonly string[]]>> = {
   service: [serviceInterface, ['Result', 'NRestarts', 'MainPID', 'ExecMainStatus', 'ControlGroup']],
   mount: ['org.freedesktop.systemd1.Mount', ['Result', 'ControlGroup']],
@@ -13,8 +15,8 @@ const typedProperties: Readonly<Record<string, readonly [string, readonly string
 };
 
 /**
- * Reads a unit, loading it when it is not. Single properties, asked for in one go: GetAll makes
- * systemd gather and send some 300 of them.
+ * Reads a unit, and thereby loads it. It sends requests for single properties at once: GetAll would
+ * make systemd collect and send some 300 properties.
  */
 export async function readUnitStatus(bus: BusConnection, unit: string): Promise<UnitStatus> {
   const path = unitObjectPath(unit);
@@ -58,8 +60,8 @@ export async function readUnitStatus(bus: BusConnection, unit: string): Promise<
 }
 
 /**
- * What a PropertiesChanged signal says of why a service ended last (D-Bus specification,
- * `sa{sv}as`); undefined for other units.
+ * The result of a service in a PropertiesChanged signal (D-Bus specification, `sa{sv}as`);
+ * undefined when it has none, and for other units.
  */
 export function toldResult([from, changed]: readonly unknown[]): string | undefined {
   if (from !== serviceInterface || !Array.isArray(changed)) return undefined;
@@ -74,7 +76,7 @@ export function listedUnit(fields: readonly unknown[]): UnitStatus {
   return { name, loadState, activeState, subState };
 }
 
-/** The codec gives a variant as [type, [value]]. */
+/** The codec returns a variant as [type, [value]]. */
 function variantValue(variant: unknown): unknown {
   const inner: unknown = Array.isArray(variant) ? variant[1] : undefined;
   return Array.isArray(inner) ? inner[0] : undefined;

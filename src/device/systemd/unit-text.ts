@@ -1,17 +1,18 @@
 /**
- * Text of unit files. This is the place where injection would happen: a directive can only be made
- * from a key of the table below and a value that its kind has escaped, so no value ever becomes a
- * second directive, a specifier, a variable or a command prefix.
+ * Text of unit files. This is the defence against injection: a directive consists of a key of the
+ * table below and a value that its kind has escaped, so no value ever becomes a second directive, a
+ * specifier, a variable or a command prefix.
  */
 
-/** How the value of a directive is written, and what it may hold. */
+/** How the value of a directive is written, and what it may contain. */
 type Kind =
   | 'text' // a sentence; one line
   | 'path' // an absolute path
+  | 'absent-path' // the same; the condition that it does not exist
   | 'paths' // several, each of any characters
   | 'units' // unit names, space-separated
   | 'fields' // NAME=value words, one line each
-  | 'credentials' // NAME:PATH, one line each; of letters, digits and `-`, and a path of ours
+  | 'credentials' // NAME:PATH, one line each; a name of letters, digits and `-`, and a path of wherry's
   | 'token' // letters, digits and `.:_/,=+-`, which systemd reads without unquoting
   | 'devices' // paths below /dev of letters, digits and `._:+@=-`, each with `r` or `rw`, one line each
   | 'device-limit' // path of a file system, and a number for its device
@@ -22,9 +23,9 @@ type Kind =
   | 'percent' // `50%` or `12.5%`: no specifiers are expanded in it
   | 'yes-no'
   | 'command' // executed without a shell
-  | 'tolerated-command'; // the same, a failure does not matter
+  | 'tolerated-command'; // the same; a failure is ignored
 
-/** What wherry writes, and nothing else. Section → key → kind. */
+/** All directives that wherry writes. Section → key → kind. */
 const directives = {
   Unit: {
     Description: 'text',
@@ -37,6 +38,7 @@ const directives = {
     Before: 'units',
     Conflicts: 'units',
     RequiresMountsFor: 'paths',
+    ConditionPathExists: 'absent-path',
     StopWhenUnneeded: 'yes-no',
     CollectMode: 'token',
     StartLimitIntervalSec: 'number',
@@ -117,6 +119,7 @@ const limits = {
 interface ValueOf {
   readonly text: string;
   readonly path: string;
+  readonly 'absent-path': string;
   readonly paths: readonly string[];
   readonly units: readonly string[];
   readonly fields: Readonly<Record<string, string>>;
@@ -143,7 +146,7 @@ type Section<Keys extends Record<string, Kind>> = { readonly [Key in keyof Keys]
  */
 export type ResourceLimits = Section<typeof limits>;
 
-/** A unit file. Sections and keys come out in the order in which they stand here. */
+/** A unit file. Sections and keys are written in the order of the object. */
 export interface UnitDescription {
   readonly Unit: Section<typeof directives.Unit>;
   readonly Socket?: Section<typeof directives.Socket>;
@@ -166,8 +169,8 @@ const kindsOf: Readonly<Record<string, Readonly<Record<string, Kind>>>> = {
 
 /**
  * The text of a unit file.
- * @throws Error for a key that is not in the table or a value that its kind cannot hold: a bug,
- *   since the caller has checked names and numbers before
+ * @throws Error for a key that is not in the table or a value that its kind cannot express: a bug,
+ *   since the caller has checked names and numbers
  */
 export function unitText(unit: UnitDescription): string {
   const sections = Object.entries(unit).map(([section, values]: [string, object | undefined]) => {
@@ -177,7 +180,7 @@ export function unitText(unit: UnitDescription): string {
       const kind = Object.hasOwn(kinds, key) ? kinds[key] : undefined;
       if (kind === undefined) throw new Error(`not a directive of [${section}]: ${JSON.stringify(key)}`);
       if (value === undefined) return [];
-      // The key's kind has decided the type of the value above, in UnitDescription.
+      // UnitDescription has already given the value the type of the key's kind.
       return (write[kind] as (value: unknown) => readonly string[])(value).map((text) => `${key}=${text}`);
     });
     return [`[${section}]`, ...lines].join('\n') + '\n';
@@ -189,6 +192,7 @@ export function unitText(unit: UnitDescription): string {
 const write: { readonly [K in Kind]: (value: ValueOf[K]) => readonly string[] } = {
   text: (value) => [plain(value)],
   path: (value) => [pathText(value)],
+  'absent-path': (value) => [`!${pathText(value)}`],
   paths: (value) => value.map(pathWord),
   units: (value) => (value.length === 0 ? [] : [value.map(unitName).join(' ')]),
   fields: (value) => Object.entries(value).map(([name, text]) => quoteWord(`${fieldName(name)}=${text}`)),
@@ -214,7 +218,7 @@ function specifiers(value: string): string {
 }
 
 /**
- * A value that systemd takes to the end of the line: no control characters, no continuation, no
+ * A value that systemd reads to the end of the line: no control characters, no continuation, no
  * space that it would strip.
  */
 function plain(value: string): string {
@@ -230,8 +234,8 @@ function pathText(value: string): string {
 
 /**
  * A path of RequiresMountsFor= (systemd.unit(5)), which removes quotes but keeps backslashes as
- * they are. What it cannot hold at all is cut off with all below it: the mounts that the rest lies
- * on are required then.
+ * they are. A part that cannot be written is cut off with everything below it: the unit then
+ * requires only the mounts of the rest.
  */
 function pathWord(value: string): string {
   const path = matching(/^\//, value);
@@ -246,7 +250,7 @@ function matching(pattern: RegExp, value: string): string {
   return value;
 }
 
-/** Names of units carry `\x2d`, which is not unquoted in lists of units. */
+/** Names of units contain `\x2d`, which is not unquoted in lists of units. */
 function unitName(name: string): string {
   return specifiers(
     matching(/^[A-Za-z0-9:_.\\@-]{1,249}\.(?:service|slice|mount|socket|target|timer)$/, name),

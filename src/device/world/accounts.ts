@@ -7,9 +7,9 @@ import { findInImage } from './image-tree.ts';
 const maxAccountFileBytes = 256 * 1024;
 
 /**
- * Reads from a mounted image what decides user and group of an app (aci.md, `user` and `group`).
- * The image's own links are never followed: an image whose `/etc` is a link to somewhere else has
- * no account files.
+ * Reads the facts of a mounted image that decide user and group of an app (aci.md, `user` and
+ * `group`). The image's own links are never followed: an image whose `/etc` is a link to somewhere
+ * else has no account files.
  *
  * @param roots the image's layers, mounted read-only, the uppermost first
  */
@@ -43,7 +43,7 @@ async function readRegular(roots: readonly string[], path: string): Promise<stri
   if (found?.status.isFile() !== true || found.status.size > maxAccountFileBytes) return '';
   let file: FileHandle;
   try {
-    // A FIFO would block the open, a link would lead out of the image.
+    // A FIFO would block the open, a link could lead out of the image.
     file = await open(found.file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch {
     return '';

@@ -17,20 +17,20 @@ import type { DesiredState } from '../../wire/trust/index.ts';
 
 /** An image of a desired state that is stored. */
 export interface AppImage extends ListedImage {
-  /** Of its archive, uncompressed. */
+  /** Size of its uncompressed archive. */
   readonly tarSizeBytes: number;
 }
 
 /**
- * The objects that overlayfs makes an app's root of, the uppermost first, and the rendering that
- * makes the object if it is one.
+ * The objects of an app's root in overlayfs, the uppermost first, and the rendering of the object
+ * if there is one.
  */
 export interface AppTree {
   readonly layers: readonly string[];
   readonly rendering?: Rendering;
 }
 
-/** What is stored of the images of `desired`, with their manifests read. */
+/** The stored images of `desired`, with their parsed manifests. */
 export function appImages(desired: DesiredState, images: readonly StoredImage[]): readonly AppImage[] {
   return desired.images.flatMap(({ id, sizeBytes, tarSizeBytes }) => {
     const stored = images.find((image) => image.id === id);
@@ -58,8 +58,8 @@ export function imageOfApp(app: PodApp, pod: AcName, images: readonly AppImage[]
 }
 
 /**
- * How the tree of an image comes about (ace.md#filesystem-setup): of layers where that is the tree
- * that rendering makes, and as one object that is rendered where not.
+ * How the tree of an image is made (ace.md#filesystem-setup): of layers if they give the same tree
+ * as rendering, else as one rendered object.
  *
  * @throws Refusal `image-dependency-missing`, `image-dependency-invalid`
  */
@@ -88,7 +88,7 @@ export function appTree(image: AppImage, images: readonly AppImage[]): AppTree {
 }
 
 /**
- * The trees that the apps of `desired` need rendered, each once.
+ * The trees that must be rendered for the apps of `desired`, each once.
  *
  * @throws Refusal as `imageOfApp` and `appTree`, `pod-manifest-invalid`
  */

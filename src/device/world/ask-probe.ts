@@ -6,7 +6,7 @@ import type { Systemd } from '../systemd/index.ts';
 /** Addresses of a pod in its network; none while it is not attached. */
 export type ReadPodAddresses = (network: string, uuid: string) => readonly string[];
 
-/** Reads a small file that a probe left; undefined when there is none. */
+/** Reads a small file that a probe wrote; undefined when there is none. */
 export type ReadProbeFile = (path: string) => string | undefined;
 
 export interface AskPorts {
@@ -15,7 +15,7 @@ export interface AskPorts {
   readonly readFile: ReadProbeFile;
 }
 
-/** Asks an app of `pod` once whether it is healthy. */
+/** Probes an app of `pod` once. */
 export async function askProbe(
   { ask, rules }: CompiledProbe,
   pod: DeployedPod,

@@ -2,12 +2,12 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { Refusal } from '../../core/refusal/index.ts';
 
-/** Longer than systemd looks for the next date of any expression. */
+/** Longer than systemd searches for the next date of any expression. */
 const timeoutMs = 20_000;
 
 /**
- * Has systemd's own parser judge the calendar expressions of a scheduled pod, with the time zones
- * that this device knows.
+ * Checks the calendar expressions of a scheduled pod with systemd's own parser and the time zones
+ * of this device.
  *
  * @param program systemd-analyze(1), which Debian's package `systemd` has
  * @throws Refusal `pod-manifest-invalid`, `device-unsupported`
@@ -23,7 +23,7 @@ export async function checkCalendar(
   } catch (cause) {
     const { code, stderr = '' } = cause as { readonly code?: unknown; readonly stderr?: string };
     const why = stderr.trim().replaceAll(/\s+/g, ' ');
-    // A word in place of an exit status: it was not run.
+    // A code that is a word, not an exit status, means that it was not run.
     if (typeof code === 'number' && why !== '') {
       throw new Refusal('pod-manifest-invalid', `pod ${pod}: annotation wherry/schedule: ${why}`, { cause });
     }

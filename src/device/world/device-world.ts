@@ -38,7 +38,7 @@ import { StepRunner } from './steps.ts';
 import { StoredObjects } from './stored-objects.ts';
 import { watchProbation } from './watch-probation.ts';
 
-/** A lock that is taken away, or an approval, is noticed within this time. */
+/** How long until a removed lock or an approval is noticed. */
 const lookEveryMs = 10_000;
 
 export interface DeviceWorldPorts {
@@ -53,11 +53,13 @@ export interface DeviceWorldPorts {
   readonly host: DeviceFacts;
   /** Networks of the device, as they are now. */
   readonly networks: () => Promise<NetworkFacts>;
-  /** The key of the metadata service, made when it is not there yet. */
+  /** Returns the key of the metadata service, which is made if missing. */
   readonly metadataKey: () => Promise<Uint8Array>;
   /** Values of the `arch` label that this device can run, best first. */
   readonly architectures: readonly string[];
-  /** Digests of values that are sealed for a version which is not saved yet: they stay. */
+  /**
+   * Digests of values that are sealed for a version that is not saved yet: they are not collected.
+   */
   readonly unsavedSecrets?: Iterable<string>;
   readonly reserveBytes: number;
   readonly compression: 'none' | 'lz4';
@@ -67,17 +69,14 @@ export interface DeviceWorldPorts {
     onProgress: (receivedBytes: number) => void,
     signal: AbortSignal,
   ) => Promise<StoredImage>;
-  /** What holds the activation of a deployment; see `World.whyWait`. */
+  /** Why the activation of a deployment is held; see `World.whyWait`. */
   readonly whyWait: (pending: PendingDeployment) => Promise<string | undefined>;
   readonly connected: () => boolean;
   /** Renders one tree, whose images are mounted, in the rendering unit. */
   readonly render: (rendering: Rendering, signal: AbortSignal) => Promise<StoredTree>;
 }
 
-/**
- * The device as a deployment acts on it: systemd runs and mounts, the store keeps, the pull unit
- * fetches.
- */
+/** The device as a deployment acts on it, through systemd, the store and the pull unit. */
 export class DeviceWorld implements World {
   private readonly ports: DeviceWorldPorts;
   private readonly mounts: ImageMounts;
@@ -92,15 +91,12 @@ export class DeviceWorld implements World {
     this.steps = new StepRunner({ ...ports, objects: this.objects });
   }
 
-  /** The pods that were last made to run: what a report is about. */
+  /** The pods that were adopted last, which reports describe. */
   get pods(): readonly DeployedPod[] {
     return this.steps.pods;
   }
 
-  /**
-   * Objects that were not what was verified when they were last looked at, and have not been
-   * replaced since.
-   */
+  /** Objects that were damaged at their last check and have not been replaced since. */
   get damaged(): readonly DamagedImage[] {
     return this.objects.damaged;
   }
@@ -144,17 +140,17 @@ export class DeviceWorld implements World {
       await this.objects.stored(tree.id);
       return tree;
     } finally {
-      // The images were mounted to be read; what runs keeps its own.
+      // The images were mounted to be read. Mounts of running pods stay.
       await this.mounts.removeStrays(this.pods);
     }
   }
 
   async stage(desired: DesiredState, images: readonly StoredImage[]): Promise<readonly DeployedPod[]> {
-    await this.collecting; // it may have begun while the deployment waited, and removes what is staged
+    await this.collecting; // it may have begun while the deployment waited, and would remove staged files
     try {
       return await stagePods(desired, images, { ...this.ports, mounts: this.mounts, running: this.pods });
     } catch (error) {
-      // Images were mounted to be looked at.
+      // Images were mounted to be inspected.
       await this.mounts.removeStrays(this.pods);
       throw error;
     }
@@ -189,8 +185,7 @@ export class DeviceWorld implements World {
   }
 
   /**
-   * Looks cheaply at every object that a deployment needs; what is wrong is logged and is in
-   * `damaged`.
+   * Checks every object that a deployment needs, cheaply. Faults are logged and are in `damaged`.
    */
   async checkObjects(state: DeviceState): Promise<void> {
     await this.objects.check(state);
@@ -199,8 +194,8 @@ export class DeviceWorld implements World {
   async enable(pods: readonly DeployedPod[]): Promise<void> {
     const { files, systemd, journal } = this.ports;
     await files.enable(pods);
-    // After the target, and not durably: at boot the target alone decides. A link that a power cut
-    // took is put back at the next start of wherryd.
+    // After the target, and not durably: at boot only the target decides. The next start of wherryd
+    // restores a link that was lost in a power cut.
     const services = pods.flatMap((pod) => pod.services.map(({ unit }) => unit));
     await systemd.enable(services).catch((error: unknown) => {
       journal.log('warning', `apps that wait for a disk will not start when it is mounted: ${String(error)}`);
@@ -231,8 +226,8 @@ export class DeviceWorld implements World {
   }
 
   /**
-   * Puts the world in order at the start of wherryd: what is committed runs, and its unit files are
-   * whole.
+   * Repairs the device at the start of wherryd: restores unit files of the committed pods, and
+   * starts the pods unless a deployment is pending.
    */
   async reconcile(state: DeviceState): Promise<void> {
     const { files, journal, systemd } = this.ports;
@@ -247,8 +242,8 @@ export class DeviceWorld implements World {
       await systemd.reload();
     }
     if (state.pending !== undefined) {
-      // The deployment that is taken up again decides what runs; until then the report shows what
-      // does.
+      // The resumed deployment decides which pods run; until then the report shows the committed
+      // ones.
       this.steps.adopt(pods);
       return;
     }
@@ -256,14 +251,14 @@ export class DeviceWorld implements World {
     for (const { code, message } of await restorePods(this, pods, () => undefined)) {
       journal.log('error', message, { WHERRY_CODE: code });
     }
-    // wherryd may have ended after a deployment was saved as ended and before its units were
-    // removed.
+    // wherryd may have ended after it saved the end of a deployment and before it removed the
+    // units.
     await this.mounts.removeStrays(pods).catch((error: unknown) => {
       journal.log('warning', `units that no pod needs could not be removed: ${String(error)}`);
     });
   }
 
-  /** Removes whatever neither the current, the previous nor the pending deployment needs. */
+  /** Removes everything that neither the current, the previous nor the pending deployment needs. */
   async collect(state: DeviceState): Promise<void> {
     const work = this.collectNow(state);
     this.collecting = work.catch(() => undefined);
@@ -272,7 +267,7 @@ export class DeviceWorld implements World {
 
   private async collectNow(state: DeviceState): Promise<void> {
     const { disk, directories, journal, unsavedSecrets = [] } = this.ports;
-    await this.mounts.removeStrays(this.pods); // first: an object that is mounted gives no space back
+    await this.mounts.removeStrays(this.pods); // first: removing a mounted object frees no space
     const roots = rootsOf(state, this.pods);
     const secretDigests = [...roots.secretDigests, ...unsavedSecrets];
     const { removed, freedBytes } = await collect(disk, directories, { ...roots, secretDigests });

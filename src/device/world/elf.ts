@@ -1,6 +1,6 @@
 /**
- * What the header of an ELF file says about where it runs (System V ABI, gABI 4.1, "ELF Header" and
- * "Program Header").
+ * The fields of an ELF header that decide where the file runs (System V ABI, gABI 4.1, "ELF Header"
+ * and "Program Header").
  */
 export interface ElfHeader {
   /** Bits of an address. */
@@ -8,15 +8,11 @@ export interface ElfHeader {
   readonly endianness: 'little' | 'big';
   /** `e_machine`, for example 40 for ARM, 183 for AArch64. */
   readonly machine: number;
-  /**
-   * What loads it (`PT_INTERP`); absent for a static program, or when it lies past the bytes given.
-   */
+  /** Its loader (`PT_INTERP`); absent for a static program, or when it is past the given bytes. */
   readonly interpreter?: string;
 }
 
-/**
- * So many bytes of a file are enough: linkers write headers and interpreter into its first page.
- */
+/** So many bytes of a file suffice: linkers write headers and interpreter into its first page. */
 export const elfHeadBytes = 16 * 1024;
 
 const magic = Buffer.from([0x7f, 0x45, 0x4c, 0x46]);
@@ -24,7 +20,7 @@ const EI_CLASS = 4;
 const EI_DATA = 5;
 const EI_VERSION = 6;
 const PT_INTERP = 3;
-/** ET_EXEC, and ET_DYN for those that are position-independent: what a kernel runs. */
+/** The types that a kernel runs: ET_EXEC, and ET_DYN for position-independent programs. */
 const runnableTypes = [2, 3];
 const maxProgramHeaders = 128;
 const maxInterpreterBytes = 4096; // PATH_MAX
@@ -35,8 +31,8 @@ export function hasElfMagic(bytes: Uint8Array): boolean {
 }
 
 /**
- * Reads the header of an ELF program, strictly and within `bytes`: nothing in it can make this read
- * elsewhere, loop or throw.
+ * Reads the header of an ELF program strictly: no input can make it read outside `bytes`, loop or
+ * throw.
  * @param bytes - the first `elfHeadBytes` of the file, or all when it is shorter
  * @returns undefined when a kernel would not run it: no ELF header, cut off, an object file,
  *   inconsistent
@@ -57,7 +53,7 @@ export function readElfHeader(bytes: Uint8Array): ElfHeader | undefined {
   const header = { class: elfClass, endianness, machine: fields.half(18) };
   for (let i = 0; i < count; i++) {
     const entry = at + i * sizeBytes;
-    if (entry + sizeBytes > bytes.length) return header; // further on than we look
+    if (entry + sizeBytes > bytes.length) return header; // past the given bytes
     if (fields.word(entry) !== PT_INTERP) continue;
     const start = fields.address(entry + (wide ? 8 : 4));
     const length = fields.address(entry + (wide ? 32 : 16));
@@ -83,7 +79,7 @@ function fieldsOf(bytes: Uint8Array, little: boolean, wide: boolean) {
 
 /**
  * `e_machine`, class and byte order → `arch` labels of the machines that it is for (platform.ts).
- * An ARM header does not tell version 6 from version 7.
+ * An ARM header does not distinguish version 6 from version 7.
  */
 const architectures: readonly {
   readonly machine: number;
@@ -103,10 +99,7 @@ const architectures: readonly {
   { machine: 22, class: 64, endianness: 'big', name: 'IBM Z', labels: ['s390x'] },
 ];
 
-/**
- * What a program is for: in words, and as `arch` labels, none of which means that no label stands
- * for it.
- */
+/** The machine of a program: in words, and as `arch` labels. There may be no label for it. */
 export function elfTarget(header: ElfHeader): { readonly name: string; readonly labels: readonly string[] } {
   const known = architectures.find(
     ({ machine, class: elfClass, endianness }) =>

@@ -11,7 +11,7 @@ export interface ImageMountsPorts {
   readonly directories: HostFacts['directories'];
 }
 
-/** Mounts of image objects and rendered trees, made by systemd. */
+/** Mounts image objects and rendered trees through systemd. */
 export class ImageMounts {
   private readonly ports: ImageMountsPorts;
 
@@ -45,7 +45,7 @@ export class ImageMounts {
     return join(mount.where, 'rootfs');
   }
 
-  /** Ends and removes the units of pods and images that are not those of `kept`. */
+  /** Stops and removes the units of pods and images that do not belong to `kept`. */
   async removeStrays(kept: readonly DeployedPod[]): Promise<void> {
     const { files, systemd } = this.ports;
     const loaded = await systemd.list(unitPatterns);
@@ -54,8 +54,7 @@ export class ImageMounts {
       kept,
       present.map(({ name }) => name),
     );
-    // What uses a mount or a holder ends before it, and services end before their slice would kill
-    // them.
+    // Users of a mount or a holder stop before it, and services before their slice would kill them.
     const services = strays.filter((unit) => unit.endsWith('.service'));
     if (services.length > 0) await systemd.disable(services);
     for (const unit of strays.sort((a, b) => endsAfter(a) - endsAfter(b))) {
@@ -71,9 +70,9 @@ export class ImageMounts {
   }
 
   /**
-   * Makes systemd forget units that are not those of `kept`. Since its last reload, which every
-   * upgrade of a package makes, it may remember a target that wants them: it keeps them although
-   * their files are gone, and would start them with the target.
+   * Makes systemd forget units that do not belong to `kept`. Since its last reload, which every
+   * upgrade of a package causes, systemd may know a target that wants them. It then keeps them
+   * loaded although their files are gone, and would start them with the target.
    */
   async unloadForgotten(kept: readonly DeployedPod[]): Promise<void> {
     const { files, systemd } = this.ports;
@@ -83,7 +82,7 @@ export class ImageMounts {
   }
 }
 
-/** What units of pods and images are called (pod/places.ts). */
+/** Name patterns of the units of pods and images (pod/places.ts). */
 const unitPatterns = [
   ...['pod', 'holder', 'network', 'probe', 'metadata', 'socket', 'timer', 'run'].map(
     (kind) => `wherry-${kind}-*`,
@@ -91,7 +90,7 @@ const unitPatterns = [
   ...['run-wherry-images-*.mount', 'run-wherry-volumes-*.mount'],
 ];
 
-/** Timers first, then services of apps, then holders, then slices, then mounts. */
+/** The order of stops: timers, then apps and all others, then holders, slices and mounts. */
 function endsAfter(unit: string): number {
   if (unit.endsWith('.timer')) return -1;
   if (unit.endsWith('.mount')) return 3;

@@ -2,29 +2,29 @@ import { lstat, readlink } from 'node:fs/promises';
 import type { Stats } from 'node:fs';
 import { join } from 'node:path';
 
-/** As many links as Linux follows in one path (path_resolution(7)). */
+/** How many links Linux follows in one path (path_resolution(7)). */
 const maxLinks = 40;
 const maxComponents = 2048;
 
-/** A path that was followed to its end in the tree of an image. */
+/** A resolved path in the tree of an image. */
 export interface FoundInImage {
-  /** As the app sees it, without links. */
+  /** The path as the app sees it, without links. */
   readonly path: string;
-  /** Where it lies on the host; no component of it is a link. */
+  /** The path on the host; only its last component may be a link. */
   readonly file: string;
   readonly status: Stats;
 }
 
 /**
- * Follows a path in an image's tree as the kernel does for the app: links count from the image's
- * own root and never lead out.
+ * Resolves a path in an image's tree as the kernel does for the app: links are relative to the
+ * image's root and never lead out of it.
  *
  * @param roots root directories of mounted, read-only layers, the uppermost first; directories of
- *   the same name are one
+ *   the same name are merged
  * @param path absolute
- * @param links whether links are followed; if not, the last component may be one and nothing lies
- *   behind another
- * @returns undefined when there is nothing
+ * @param links whether links are followed; if not, the last component may be a link, and any other
+ *   link ends the search
+ * @returns undefined when nothing is found
  */
 export async function findInImage(
   roots: readonly string[],
@@ -32,7 +32,7 @@ export async function findInImage(
   links: 'follow' | 'stop' = 'follow',
 ): Promise<FoundInImage | undefined> {
   const pending = componentsOf(path).reverse();
-  // The directories down to where we are, each with the layers that it is part of.
+  // The directories down to the current one, each with the layers that contain it.
   const trail = [{ name: '', layers: roots }];
   for (let followed = 0; pending.length > 0;) {
     const name = pending.pop() ?? '';
@@ -66,8 +66,8 @@ export async function findInImage(
 
 /**
  * The layers in which `name` is visible in the innermost directory: a directory is merged with
- * those below it, anything else hides them. So a link in a lower layer that an upper directory
- * hides is never walked through.
+ * those in lower layers, anything else hides them. A link in a lower layer that an upper directory
+ * hides is therefore never followed.
  */
 async function layersWith(
   trail: readonly { readonly name: string; readonly layers: readonly string[] }[],

@@ -8,38 +8,37 @@ export interface LimitedVolumesPorts extends VolumeJobPorts {
   readonly systemd: VolumeJobPorts['systemd'] & Pick<Systemd, 'start' | 'status' | 'resetFailed'>;
   readonly files: Pick<PodFiles, 'writeUnit'>;
   readonly directories: { readonly volumes: string; readonly run: string };
-  /** Pods that run. */
+  /** Running pods. */
   readonly running: readonly { readonly uuid: string }[];
   /** What must stay free for everything else on the device. */
   readonly reserveBytes: number;
 }
 
-/** What must be done for a volume. */
+/** The action for a volume. */
 export type VolumeAct =
   | { readonly act: 'keep' }
   | { readonly act: 'make'; readonly bytes: bigint }
-  /** `bytes` more; 0 when the file has grown and what is in it has not. */
+  /** `bytes` more; 0 when the file has grown and its file system has not. */
   | { readonly act: 'grow'; readonly bytes: bigint };
 
-/** What is on the disk where a volume of this name would be. */
+/** What is on the disk at the path of a volume. */
 export interface FoundVolume {
   /** The file of a volume with a limit. */
   readonly file: { readonly sizeBytes: number } | undefined;
-  /** The directory of one without. */
+  /** Whether there is the directory of a volume without a limit. */
   readonly directory: boolean;
-  /** Whether an enlargement was begun and not completed. */
+  /** Whether an enlargement is incomplete. */
   readonly growing: boolean;
-  /** Whether the pod runs as it is: an update that was undone may have enlarged the volume. */
+  /** Whether this very pod runs: an update that was rolled back may have enlarged its volume. */
   readonly runs: boolean;
 }
 
 /**
- * What must be done so that a kept volume of the pod `pod` has its limit. What is in a volume is
- * never copied, and a file system never made smaller: both take the data out of use and can fail
- * half way.
+ * The action that gives a kept volume of the pod `pod` its limit. The content of a volume is never
+ * copied, and a file system never shrunk: both make the data unavailable and can fail half way.
  *
  * @param limitBytes undefined for a volume without a limit
- * @throws Refusal `pod-volume-invalid` for a volume that is of the other kind, or larger
+ * @throws Refusal `pod-volume-invalid` for a volume that exists with the other kind, or is larger
  */
 export function planVolume(
   pod: string,
@@ -69,8 +68,8 @@ export function planVolume(
 }
 
 /**
- * Makes, enlarges and mounts the volumes of these pods that have a limit. Nothing is made when one
- * of them is refused.
+ * Creates, enlarges and mounts the volumes of these pods that have a limit. Creates nothing when
+ * one of them is refused.
  *
  * @throws Refusal `pod-volume-invalid`, `no-space`, `device-unsupported`
  */
@@ -162,7 +161,7 @@ function directoryOf(path: string): string {
   return path.slice(0, path.lastIndexOf('/'));
 }
 
-/** In the units in which manifests have it. */
+/** In the units of manifests. */
 function sizeText(bytes: bigint): string {
   return bytes % (1n << 20n) === 0n ? `${bytes >> 20n}Mi` : `${bytes >> 10n}Ki`;
 }

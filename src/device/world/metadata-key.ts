@@ -3,8 +3,8 @@ import type { Random } from '../../core/ports/index.ts';
 import { type Disk, writeDurable } from '../store/index.ts';
 
 /**
- * The key of the metadata service. The first pod that wants the service has it made; from then on
- * it stays, because signatures of apps are checked with it.
+ * Returns the key of the metadata service. The first pod that uses the service creates it. It is
+ * kept from then on, because signatures of apps are verified with it.
  */
 export async function metadataKey(disk: Disk, place: string, random: Random): Promise<Uint8Array> {
   const kept = await disk.read(place, metadataKeyBytes);

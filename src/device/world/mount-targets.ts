@@ -5,8 +5,8 @@ import { resolveMounts } from '../pod/index.ts';
 import { findInImage } from './image-tree.ts';
 
 /**
- * Refuses a volume that cannot be mounted where the image has something of another kind: the
- * kernel mounts directories on directories and files on files. The app would not start.
+ * Refuses a volume whose target in the image is of another kind: the kernel mounts only directories
+ * on directories and files on files. The app would not start.
  *
  * @param roots root directories of the mounted image, the uppermost layer first
  * @throws Refusal `pod-volume-invalid`
@@ -21,11 +21,11 @@ export async function checkMountTargets(
     const found = await findInImage(roots, target);
     if (found === undefined) continue;
     const source = volume.kind === 'host' ? await stat(volume.source).catch(() => undefined) : undefined;
-    // A source that is missing has a refusal of its own.
+    // A missing source is refused elsewhere.
     if (volume.kind === 'host' && source === undefined) continue;
     const directory = source?.isDirectory() ?? true;
     if (found.status.isDirectory() === directory) continue;
-    const [is, has] = directory ? ['a directory', 'something else'] : ['no directory', 'a directory'];
+    const [is, has] = directory ? ['a directory', 'something else'] : ['not a directory', 'a directory'];
     throw new Refusal(
       'pod-volume-invalid',
       `app ${podApp.name}: the volume ${volume.name} is ${is} and the image has ${has} at ${target}; mount the volume elsewhere`,

@@ -9,15 +9,12 @@ export interface NetworkPlaces {
   readonly attachScript: string;
 }
 
-/**
- * Where plugins are: those of Debian, and those that an operator adds. attach-network looks there,
- * too.
- */
+/** The directories of plugins: Debian's, and that of an operator. attach-network uses the same. */
 const pluginDirectories = ['/usr/lib/cni', '/opt/cni/bin'];
 const maxFileBytes = 64 << 10;
 
 /**
- * Looks at the networks of this device, as they are now: plugins and lists may come while wherryd
+ * Reads the networks of this device as they are now: plugins and lists may be added while wherryd
  * runs.
  */
 export async function readNetworkFacts(

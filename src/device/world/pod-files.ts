@@ -12,25 +12,23 @@ export interface PodPlaces {
   readonly volumes: string;
   /** Documents of the metadata service: /var/lib/wherry/metadata */
   readonly metadata: string;
-  /** Where systemd reads units: /etc/systemd/system */
+  /** The directory of units: /etc/systemd/system */
   readonly units: string;
-  /** Where images are mounted: /run/wherry/images */
+  /** The directory of mounted images: /run/wherry/images */
   readonly mounts: string;
 }
 
 const podsTarget = 'wherry-pods.target';
 const maxFileBytes = 1 << 20;
 /**
- * Names that the compiler gives to units (pod/places.ts); an administrator's own do not look like
- * this.
+ * Names that the compiler gives to units (pod/places.ts); units of an administrator do not match.
  */
 const generated =
   /^(wherry-pod-.*\.[0-9a-f]{8}(-.*\.service|\.slice)|wherry-(holder|network|probe)-.*\.[0-9a-f]{8}\.service|wherry-metadata-(host|.*\.[0-9a-f]{8})\.socket|wherry-socket-.*\.[0-9a-f]{8}-.*\.socket|wherry-(timer-.*\.[0-9a-f]{8}(\.[0-9a-f]{8})?\.timer|run-.*\.[0-9a-f]{8}(\.[0-9a-f]{8})?\.target)|run-wherry-(images|volumes)-.*\.mount)$/;
 
 /**
- * The files of pods. A pod's units lie in its own directory first and are copied to systemd's from
- * there, so that a unit file that was lost can be put back; what starts at boot is decided by one
- * file only, the target.
+ * The files of pods. A pod's own directory has a copy of its units, from which a lost unit file is
+ * restored. A single file, the target, decides what starts at boot.
  */
 export class PodFiles {
   private readonly disk: Disk;
@@ -42,9 +40,9 @@ export class PodFiles {
   }
 
   /**
-   * Writes everything of a pod, with the document of its metadata, and starts nothing. It is not
-   * durable yet: until `enable` nothing at boot refers to it, and a deployment that is interrupted
-   * writes it again.
+   * Writes all files of a pod, with the document of its metadata, and starts nothing. They are not
+   * durable yet: until `enable` nothing at boot refers to them, and an interrupted deployment
+   * writes them again.
    */
   async write(pod: CompiledPod, metadata?: string): Promise<void> {
     if (metadata !== undefined) await this.put(this.metadataOf(pod), metadata, 0o644);
@@ -54,7 +52,8 @@ export class PodFiles {
     for (const directory of pod.keptVolumes) {
       const { volumes } = this.places;
       if (!(await this.make(volumes, directory))) continue;
-      // An app may sync what it writes there, which proves nothing while the name is not durable.
+      // An app may sync its files there, which is useless while the name of the directory is not
+      // durable.
       for (const parent of [dirname(directory.path), '.', '..'])
         await this.disk.syncDirectory(join(volumes, parent));
     }
@@ -66,8 +65,8 @@ export class PodFiles {
   }
 
   /**
-   * Makes a directory; false when it is there. Then it stays as it is: an app may have changed its
-   * volume's own properties.
+   * Creates a directory; false when it exists. Then it is left alone: an app may have changed owner
+   * and mode of its volume.
    */
   private async make(
     home: string,
@@ -86,13 +85,13 @@ export class PodFiles {
     await this.put(join(this.places.units, name), text, 0o644);
   }
 
-  /** Puts back unit files of `pod` that are missing or differ; true when there were any. */
+  /** Restores unit files of `pod` that are missing or differ; true when there were any. */
   async repair(pod: DeployedPod): Promise<boolean> {
     const masters = join(this.places.pods, pod.uuid, 'units');
     const needed = new Set(unitsOf(pod));
     let repaired = false;
     for (const name of await this.disk.list(masters)) {
-      // Of an app with other values of its secrets.
+      // A unit of an app with other values of its secrets.
       if (!needed.has(name)) continue;
       const text = await this.disk.read(join(masters, name), maxFileBytes);
       const place = join(this.places.units, name);
@@ -106,8 +105,8 @@ export class PodFiles {
   }
 
   /**
-   * Makes `pods` durable and the set that starts at boot, the latter by one rename. Nothing is
-   * written when it is that set already.
+   * Makes `pods` durable, and then the set that starts at boot, by one rename. Writes nothing when
+   * they are that set already.
    */
   async enable(pods: readonly DeployedPod[]): Promise<void> {
     const units = pods.flatMap(({ timer, services }) =>
@@ -136,8 +135,8 @@ export class PodFiles {
   }
 
   /**
-   * Removes the units that only `pods` have; units that `kept` share stay. The pods' directories
-   * are left to collection.
+   * Removes the units that only `pods` have; units that `kept` share stay. Collection removes the
+   * pods' directories.
    */
   async remove(pods: readonly DeployedPod[], kept: readonly DeployedPod[]): Promise<void> {
     const shared = new Set(kept.flatMap(unitsOf));
@@ -147,9 +146,9 @@ export class PodFiles {
   }
 
   /**
-   * Names of units of pods and images that belong to none of `kept`: what an interruption or a
-   * refusal left. Each has a file or is among `loaded`: systemd keeps a unit that runs or has
-   * failed when its file is gone.
+   * Names of units of pods and images that belong to none of `kept`, left by an interruption or a
+   * refusal. Each has a file or is among `loaded`: systemd keeps a running or failed unit when its
+   * file is gone.
    */
   async strays(kept: readonly DeployedPod[], loaded: readonly string[]): Promise<string[]> {
     const known = new Set(kept.flatMap(unitsOf));
@@ -162,8 +161,8 @@ export class PodFiles {
   }
 
   /**
-   * Removes the mount points of images that are neither kept nor mounted; systemd leaves them
-   * behind.
+   * Removes the mount points of images that are neither kept nor mounted; systemd does not remove
+   * them.
    */
   async removeMountPoints(isKept: (imageId: string) => boolean): Promise<void> {
     for (const id of await this.disk.list(this.places.mounts)) {
@@ -171,7 +170,7 @@ export class PodFiles {
     }
   }
 
-  /** The same of volumes with a limit, whose mount units are not among `kept`. */
+  /** The same for volumes with a limit whose mount units are not among `kept`. */
   async removeVolumePoints(kept: ReadonlySet<string>): Promise<void> {
     const volumes = join(dirname(this.places.mounts), 'volumes');
     for (const pod of await this.disk.list(volumes)) {
@@ -179,7 +178,7 @@ export class PodFiles {
         const point = join(volumes, pod, volume);
         if (!kept.has(`${escapeUnitPath(point)}.mount`)) await rmdir(point).catch(() => undefined); // still mounted
       }
-      await rmdir(join(volumes, pod)).catch(() => undefined); // it has others
+      await rmdir(join(volumes, pod)).catch(() => undefined); // not empty: it has other volumes
     }
   }
 
@@ -193,7 +192,7 @@ export class PodFiles {
     await this.disk.own(path, { uid: 0, gid: 0 }, mode);
   }
 
-  /** Syncs every file and name below a directory, but not what apps keep in their volumes. */
+  /** Syncs every file and name below a directory, except the volumes of apps. */
   private async sync(path: string): Promise<void> {
     for (const name of await this.disk.list(path)) {
       if (name === 'volumes') continue;

@@ -12,22 +12,23 @@ export interface PodWatchPorts {
   readonly probes: ProbeWatch;
 }
 
-/** One look at one app: what the report says of it and what a probation needs to know. */
+/** One observation of one app: its part of the report, and the sample for a probation. */
 export interface AppObservation {
   readonly report: AppReport;
   readonly sample: AppSample;
 }
 
 /**
- * Watches the units of pods. systemd forgets why the last run of a service ended as soon as it
- * starts again, and a control group forgets its OOM kills when it is re-created, so both are
- * remembered here while wherryd runs.
+ * Watches the units of pods. systemd forgets the result of the last run of a service when it starts
+ * again, so results are remembered here while wherryd runs. The OOM kills of a pod with one app are
+ * also read from its slice, because the control group of a service loses its count when it is
+ * re-created.
  */
 export class PodWatch {
   private readonly ports: PodWatchPorts;
   private readonly lastResults = new Map<string, string>();
   private watched: ReadonlySet<string> = new Set();
-  /** Those of scheduled pods among them. */
+  /** The units of scheduled pods among them. */
   private scheduled: ReadonlySet<string> = new Set();
 
   constructor(ports: PodWatchPorts) {
@@ -35,8 +36,8 @@ export class PodWatch {
   }
 
   /**
-   * Calls `onChange` when a pod's unit changed, or what its probes come to; returns a function that
-   * ends it.
+   * Calls `onChange` when a pod's unit or the state of a probe has changed; the returned function
+   * ends that.
    */
   start(onChange: () => void): () => void {
     const { systemd, probes } = this.ports;
@@ -55,7 +56,7 @@ export class PodWatch {
     };
   }
 
-  /** Looks at every app of a pod. */
+  /** Observes every app of a pod. */
   async observe(pod: DeployedPod): Promise<readonly AppObservation[]> {
     const observations: AppObservation[] = [];
     const timer = pod.timer && (await this.ports.systemd.status(pod.timer)).activeState;
@@ -111,7 +112,7 @@ export class PodWatch {
     };
   }
 
-  /** Watches the services of `pods` from now on, and forgets what happened to others. */
+  /** Watches the services of `pods` from now on, and forgets the results of others. */
   follow(pods: readonly DeployedPod[]): void {
     const unitsOf = (some: readonly DeployedPod[]) =>
       new Set(some.flatMap((pod) => pod.services.map((service) => service.unit)));
@@ -121,7 +122,7 @@ export class PodWatch {
     this.ports.probes.follow(pods);
   }
 
-  /** The slice lives on while the service's own group is re-created at each restart. */
+  /** The slice keeps its count, while the service's own group is re-created at each restart. */
   private async oomKillsOfPod(pod: DeployedPod, ofService: number): Promise<number> {
     const slice = await this.ports.systemd.status(pod.slice);
     return Math.max(ofService, readCgroup(slice.controlGroup ?? '', this.ports.readCgroupFile).oomKills);
@@ -131,7 +132,7 @@ export class PodWatch {
     if (status.result !== undefined && status.result !== 'success') {
       this.lastResults.set(status.name, status.result);
     } else if (this.scheduled.has(status.name) && status.activeState === 'inactive') {
-      // A run that has ended well is the last one.
+      // The last run has succeeded.
       this.lastResults.delete(status.name);
     }
   }

@@ -14,28 +14,28 @@ export interface ProbeWatchPorts {
   readonly systemd: Systemd;
   readonly clock: Clock;
   readonly journal: Journal;
-  /** Asks an app once. */
+  /** Probes an app once. */
   readonly ask: (probe: CompiledProbe, pod: DeployedPod) => Promise<ProbeOutcome>;
 }
 
-/** One app that is probed, as long as it is followed. */
+/** One probed app, while it is followed. */
 interface ProbedApp {
   readonly pod: DeployedPod;
   readonly app: string;
   readonly unit: string;
   readonly probe: CompiledProbe;
   readonly end: AbortController;
-  /** Process of the run that `state` is about; 0 while the app does not run. */
+  /** Main process of the run that `state` describes; 0 while the app does not run. */
   mainPid: number;
   startMs: number;
   state: ProbeState;
-  /** Ends a pause of its loop, when its unit has changed. */
+  /** Ends a pause of its loop when its unit has changed. */
   wake: AbortController;
 }
 
 /**
- * Asks the apps that have a probe, each at its own interval, as long as wherryd runs. A new process
- * of an app begins anew: what another process answered says nothing of it.
+ * Probes the apps that have a probe, each at its own interval, while wherryd runs. A new process of
+ * an app starts with a fresh state: outcomes of an earlier process do not apply to it.
  */
 export class ProbeWatch {
   private readonly ports: ProbeWatchPorts;
@@ -46,7 +46,9 @@ export class ProbeWatch {
     this.ports = ports;
   }
 
-  /** Calls `onChange` when an app begins to pass or to fail; the result ends all probes. */
+  /**
+   * Calls `onChange` when an app begins to pass or to fail; the returned function ends all probes.
+   */
   start(onChange: () => void): () => void {
     this.onChange = onChange;
     const unwatch = this.ports.systemd.watch((unit) => this.apps.get(unit)?.wake.abort());
@@ -56,7 +58,7 @@ export class ProbeWatch {
     };
   }
 
-  /** Probes the apps of `pods` from now on and no others. */
+  /** Probes only the apps of `pods` from now on. */
   follow(pods: readonly DeployedPod[]): void {
     const wanted = new Map(
       pods.flatMap((pod) => pod.services.map((service) => [service.unit, { pod, service }])),
@@ -76,7 +78,7 @@ export class ProbeWatch {
     }
   }
 
-  /** What is known of the process `mainPid` of an app; undefined when it has no probe. */
+  /** The probe state of the process `mainPid` of an app; undefined when the app has no probe. */
   stateOf(unit: string, mainPid: number | undefined): ProbeState | undefined {
     const probed = this.apps.get(unit);
     if (probed === undefined) return undefined;
@@ -101,7 +103,7 @@ export class ProbeWatch {
     }
   }
 
-  /** Waits; not longer for an app of which a new process may run. */
+  /** Waits for `delayMs`, or until the app has a new process. */
   private async pause(probed: ProbedApp, delayMs: number): Promise<void> {
     const { clock } = this.ports;
     const until = clock.monotonicMs() + delayMs;
@@ -135,7 +137,7 @@ export class ProbeWatch {
       ok: false,
       detail: error instanceof Error ? error.message : String(error),
     }));
-    // What a process answered, or failed to answer because it ended, says nothing of the next one.
+    // The outcome of a process that has ended does not apply to the next one.
     if (probed.end.signal.aborted || !(await this.isRunning(probed)) || probed.mainPid !== mainPid) return;
     const before = probed.state;
     const ageSeconds = (this.ports.clock.monotonicMs() - probed.startMs) / 1000;

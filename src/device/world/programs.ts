@@ -10,7 +10,7 @@ export interface ProgramsToCheck {
   /** Root directories of the mounted image, the uppermost layer first. */
   readonly roots: readonly string[];
   readonly podApp: PodApp;
-  /** What runs: the pod's app, or else the image's. */
+  /** The app that runs: the pod's, or else the image's. */
   readonly app: App;
   /** `arch` labels that this device can run, best first. */
   readonly architectures: readonly string[];
@@ -19,17 +19,16 @@ export interface ProgramsToCheck {
 /** Bytes of a script's first line that Linux reads (BINPRM_BUF_SIZE). */
 const maxFirstLine = 256;
 
-/** Where the runtime mounts its own things over the image. */
+/** Directories that the runtime mounts over the image. */
 const runtimePaths = ['/proc', '/sys', '/dev'];
 
 /**
- * Refuses an app whose program is for another machine, whatever the image's labels say: before
- * anything that runs is touched. It looks at the program of the app and of its event handlers,
- * found as the runtime finds it (`PATH`, working directory), at the interpreter of a script, and at
- * the loader that an ELF program asks for.
+ * Refuses an app whose program is for another machine, whatever the labels of its image, before any
+ * running pod is touched. It checks the program of the app and of its event handlers, found as the
+ * runtime finds it (`PATH`, working directory), the interpreter of a script, and the loader of an
+ * ELF program.
  *
- * What is not in the image is not judged: it may be in a volume, or its start says that it is
- * missing.
+ * A program that is not in the image is not checked: it may be in a volume, or its start fails.
  *
  * @throws Refusal `image-arch-mismatch`
  */
@@ -42,7 +41,7 @@ export async function checkPrograms(check: ProgramsToCheck): Promise<void> {
   }
 }
 
-/** As execvp(3) does: a name with a slash is a path, any other is looked for in `PATH`. */
+/** As execvp(3) does: a name with a slash is a path, any other is searched in `PATH`. */
 async function findProgram(check: ProgramsToCheck, name: string): Promise<FoundInImage | undefined> {
   const { app } = check;
   const absolute = (path: string) => (path.startsWith('/') ? path : `${app.workingDirectory}/${path}`);
@@ -54,7 +53,7 @@ async function findProgram(check: ProgramsToCheck, name: string): Promise<FoundI
   return undefined;
 }
 
-/** What the app will see at a path, unless a volume or the runtime lies over it. */
+/** What the app sees at a path; undefined if a volume or the runtime is mounted over it. */
 async function findVisible(check: ProgramsToCheck, path: string): Promise<FoundInImage | undefined> {
   const { roots, podApp, app } = check;
   const found = await findInImage(roots, path);
@@ -81,8 +80,7 @@ async function checkProgram(check: ProgramsToCheck, program: FoundInImage): Prom
 }
 
 /**
- * Returns the loader that the program asks for. Other formats than ELF are the business of the
- * kernel (binfmt_misc).
+ * Returns the loader of the program. Formats other than ELF are left to the kernel (binfmt_misc).
  */
 function checkHeader(check: ProgramsToCheck, { path }: FoundInImage, head: Buffer): string | undefined {
   if (!hasElfMagic(head)) return undefined;

@@ -4,12 +4,11 @@ import { Refusal } from '../../core/refusal/index.ts';
 import type { Disk } from '../store/index.ts';
 
 /**
- * Refuses a pod whose apps could not start: systemd finds the sealed values of their secrets or
- * fails.
+ * Refuses a pod whose apps could not start because a sealed value of their secrets is missing.
  *
  * @param secrets the directory of sealed values
- * @throws Refusal `secret-missing`: a value came neither with this version nor with one whose
- *   deployment is kept
+ * @throws Refusal `secret-missing` when a value came neither with this version nor with a version
+ *   whose deployment is kept
  */
 export async function requireSealed(
   { name, services }: Pick<CompiledPod, 'name' | 'services'>,

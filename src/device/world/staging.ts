@@ -16,7 +16,7 @@ import { checkPrograms } from './programs.ts';
 import { requireSealed } from './require-sealed.ts';
 import type { ImageMounts } from './image-mounts.ts';
 
-/** What a device is and allows, whatever it runs. */
+/** Facts and settings of a device that do not depend on the desired state. */
 export type DeviceFacts = Omit<HostFacts, 'limits' | 'directories' | 'network'> &
   Required<Pick<HostFacts, 'allow'>>;
 
@@ -30,9 +30,9 @@ export interface StagingPorts {
   readonly host: DeviceFacts;
   /** Networks of the device, as they are now. */
   readonly networks: () => Promise<NetworkFacts>;
-  /** The key of the metadata service, made when it is not there yet. */
+  /** Returns the key of the metadata service, which is made if missing. */
   readonly metadataKey: () => Promise<Uint8Array>;
-  /** Pods that run. One that does not change keeps its processes, and so its network. */
+  /** Running pods. A pod that does not change keeps its processes, and so its network. */
   readonly running: readonly DeployedPod[];
   /** Values of the `arch` label that this device can run, best first. */
   readonly architectures: readonly string[];
@@ -45,7 +45,7 @@ interface Staged {
 }
 
 /**
- * Compiles every pod of `desired` and then writes their files. Images are mounted to be looked at.
+ * Compiles every pod of `desired` and then writes their files. It mounts images to inspect them.
  * @throws Refusal of the pod class, `image-…`
  */
 export async function stagePods(
@@ -137,7 +137,7 @@ async function compile(
         `app ${app} of pod ${pod.name} needs ${path}, which is not on this device (ace.md, volume setup)`,
       );
     }
-    // The kernel follows links, so what they lead to must be allowed as well.
+    // The kernel follows links, so their targets must be allowed as well.
     const why = judgePath(real, readOnly, host.allow);
     if (why !== undefined) {
       throw new Refusal(
@@ -153,8 +153,7 @@ async function compile(
 }
 
 /**
- * The default of the device, which its configuration may have changed, is only for a pod that does
- * not run yet.
+ * The device's default network, which may have changed, applies only to pods that do not run yet.
  */
 function withNetworkOf(running: DeployedPod | undefined, facts: NetworkFacts): NetworkFacts {
   if (running === undefined) return facts;

@@ -18,8 +18,9 @@ export interface StepPorts {
 }
 
 const maxFailureBytes = 4096;
+const maxStops = 3;
 
-/** Carries out the steps of an activation with systemd, and knows whose pods those are. */
+/** Carries out the steps of an activation with systemd, and keeps the pods that were adopted. */
 export class StepRunner {
   private readonly ports: StepPorts;
   private running: readonly DeployedPod[] = [];
@@ -28,7 +29,7 @@ export class StepRunner {
     this.ports = ports;
   }
 
-  /** The pods that were last made to run: what a report is about. */
+  /** The pods that were adopted last, which reports describe. */
   get pods(): readonly DeployedPod[] {
     return this.running;
   }
@@ -46,8 +47,8 @@ export class StepRunner {
   }
 
   /**
-   * @throws Refusal `activation-failed` when an app does not start, or why its pod's network could
-   *   not be attached
+   * @throws Refusal `activation-failed` when an app does not start, or the failure of its pod's
+   *   network
    */
   async perform(step: Step, signal?: AbortSignal): Promise<void> {
     switch (step.do) {
@@ -82,12 +83,16 @@ export class StepRunner {
     }
     const services = units.filter((unit) => unit.endsWith('.service'));
     if (why === 'not in the set' && services.length > 0) {
-      // A disk that is mounted from now on would start apps of the old set beside the new one.
+      // A disk that is mounted later would start apps of the old set beside the new one.
       await systemd.disable(services).catch((error: unknown) => {
         journal.log('warning', `a disk may still start ${services.join(', ')}: ${String(error)}`);
       });
     }
-    await Promise.all(units.map((unit) => systemd.stop(unit)));
+    // A start that somebody asks for meanwhile takes the place of a stop.
+    const stopped = async (unit: string): Promise<void> => {
+      for (let tries = 0; tries < maxStops; tries++) if ((await systemd.stop(unit)) !== 'canceled') return;
+    };
+    await Promise.all(units.map(stopped));
   }
 
   private async unmount({ id, mount }: Extract<Step, { do: 'unmount' }>): Promise<void> {
@@ -103,16 +108,17 @@ export class StepRunner {
   ): Promise<void> {
     const { systemd } = this.ports;
     const owner = this.running.find(({ services }) => services.some((one) => one.unit === unit));
-    // A start that is asked for is no try that systemd counts and gives up. What the app needs is
-    // forgiven, too: its namespaces, its images.
+    // A requested start must not count against systemd's start limit. Units that the app needs are
+    // reset, too: its namespaces, its images.
     for (const needed of [unit, ...(owner?.mounts ?? [])]) await systemd.resetFailed(needed);
     const result = await this.startInTime(unit, signal);
     if (result === 'done') return;
     await this.refuseFailedNetwork(pod);
-    const { result: reason = result } = await systemd.status(unit);
+    const { result: reason = result } =
+      result === 'canceled' ? { result: 'canceled: something else stopped it' } : await systemd.status(unit);
     throw new Refusal(
       'activation-failed',
-      `app ${app} of pod ${pod} did not start (${reason}); journalctl -u ${unit} has its words`,
+      `app ${app} of pod ${pod} did not start (${reason}); see journalctl -u ${unit}`,
     );
   }
 
@@ -126,13 +132,13 @@ export class StepRunner {
     if (result === 'done') return;
     throw new Refusal(
       'activation-failed',
-      `the timer of pod ${pod} did not start (${result}); journalctl -u ${unit} has its words`,
+      `the timer of pod ${pod} did not start (${result}); see journalctl -u ${unit}`,
     );
   }
 
   /**
-   * An app that runs once is tried again until it succeeds, also at boot; a deployment waits for it
-   * for a limited time.
+   * An app that runs once is retried until it succeeds, also at boot; a deployment waits for it for
+   * a limited time.
    */
   private async startInTime(unit: string, signal: AbortSignal | undefined): Promise<JobResult> {
     const service = this.running.flatMap(({ services }) => services).find((one) => one.unit === unit);
@@ -154,8 +160,8 @@ export class StepRunner {
   }
 
   /**
-   * An app of a pod that is not attached does not start either, but for a reason of its own that
-   * explains nothing.
+   * Refuses with the failure of the pod's network, if there is one: the app's own error would not
+   * explain it.
    */
   private async refuseFailedNetwork(pod: string): Promise<void> {
     const { disk, directories } = this.ports;

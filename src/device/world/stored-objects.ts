@@ -13,8 +13,8 @@ export interface StoredObjectsPorts {
 }
 
 /**
- * What wherryd found out about stored objects since it started: which are damaged, and which are
- * mounted outdated.
+ * The stored objects that wherryd has found damaged since it started, and those that it replaced
+ * while the old one was mounted.
  */
 export class StoredObjects {
   private readonly ports: StoredObjectsPorts;
@@ -25,23 +25,20 @@ export class StoredObjects {
     this.ports = ports;
   }
 
-  /**
-   * Objects that were not what was verified when they were last looked at, and have not been
-   * replaced since.
-   */
+  /** Objects that were damaged at their last check and have not been replaced since. */
   get damaged(): readonly DamagedImage[] {
     return [...this.damage.values()];
   }
 
-  /** Objects that were replaced on disk while the old one is still mounted, or failed to be. */
+  /**
+   * Objects that were replaced on disk while the old one is still mounted or its mount unit has
+   * failed.
+   */
   get replaced(): readonly ReplacedObject[] {
     return [...this.outdated].map((id) => ({ id, mount: this.ports.mountOf(id) }));
   }
 
-  /**
-   * Whether an object is still what was verified, judged cheaply. What is wrong is logged and stays
-   * in `damaged`.
-   */
+  /** Whether an object is undamaged, by a cheap check. A fault is logged and stays in `damaged`. */
   async intact(object: StoredObject): Promise<boolean> {
     const { store, journal } = this.ports;
     const refusal = await store.verifyCheaply(object);
@@ -50,14 +47,14 @@ export class StoredObjects {
       this.damage.delete(id);
       return true;
     }
-    // The same fault is logged once, however often it is looked at.
+    // The same fault is logged only once.
     if (this.damage.get(id)?.message !== refusal.message)
       journal.log('error', refusal.message, { WHERRY_CODE: refusal.code });
     this.damage.set(id, { imageId: id, name, message: refusal.message });
     return false;
   }
 
-  /** Looks at every object that a deployment needs. */
+  /** Checks every object that a deployment needs. */
   async check(state: DeviceState): Promise<void> {
     const referenced = referencedObjects(state);
     for (const object of [...state.images, ...(state.trees ?? [])]) {
@@ -65,14 +62,14 @@ export class StoredObjects {
     }
   }
 
-  /** Notes that a new object took the place of this ID. */
+  /** Records that a new object with this ID was stored. */
   async stored(id: string): Promise<void> {
     this.damage.delete(id);
     const { activeState } = await this.ports.systemd.status(this.ports.mountOf(id));
     if (activeState !== 'inactive') this.outdated.add(id);
   }
 
-  /** Notes that the old object is not mounted any more. */
+  /** Records that the old object is no longer mounted. */
   unmounted(id: string): void {
     this.outdated.delete(id);
   }

@@ -14,7 +14,7 @@ export interface ProbationPorts {
 }
 
 /**
- * Waits until `pods` were healthy for `seconds`, with a broker if that is judged.
+ * Waits until `pods` have been healthy for `seconds`, with a broker if that is judged.
  * @throws Refusal `probation-failed`, `probe-failed`; the reason of `signal`
  */
 export async function watchProbation(

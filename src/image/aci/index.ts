@@ -3,6 +3,7 @@
  * bytes: it streams, enforces limits, writes only to the given stream, and uses neither network,
  * store nor keys.
  */
+export { AccountCollector } from './account-files.ts';
 export { ArchiveTree } from './archive-tree.ts';
 export { asBuffer, compressionOf, readHead, replay, undone } from './decompress.ts';
 export { readImpliedDirectories } from './implied-directories.ts';

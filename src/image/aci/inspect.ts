@@ -1,10 +1,13 @@
+import type { AccountFacts } from '../appc/index.ts';
 import type { ArchiveLimits } from '../tar/index.ts';
+import { AccountCollector } from './account-files.ts';
 import { type ArchiveSummary, readArchive } from './read-archive.ts';
 import type { ArchiveEntry } from './walk-archive.ts';
 
 export interface ArchiveListing extends ArchiveSummary {
   /** In the archive's order. */
   readonly list: readonly ArchiveEntry[];
+  readonly accounts: AccountFacts;
 }
 
 /**
@@ -17,6 +20,13 @@ export async function inspectArchive(
   limits: ArchiveLimits,
 ): Promise<ArchiveListing> {
   const list: ArchiveEntry[] = [];
-  const summary = await readArchive(source, { limits, onEntry: (entry) => void list.push(entry) });
-  return { ...summary, list };
+  const accounts = new AccountCollector();
+  const summary = await readArchive(source, {
+    limits,
+    onEntry: async (entry, body) => {
+      list.push(entry);
+      await accounts.take(entry, body);
+    },
+  });
+  return { ...summary, list, accounts };
 }

@@ -3,6 +3,7 @@
  * pod manifests. Bytes or text in, checked values or a refusal out; no I/O, no clock. It interprets
  * a document and does not decide whether a device supports it.
  */
+export { type Account, type AccountFacts, resolveAccount } from './account.ts';
 export { isTimestamp } from './annotations.ts';
 export { maxAccountId } from './app.ts';
 export {

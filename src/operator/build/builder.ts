@@ -32,6 +32,7 @@ import {
   readSourceTree,
   type SourceEntry,
 } from '../../image/tree/index.ts';
+import { accountNote } from './missing-account.ts';
 import { programNote } from './missing-program.ts';
 import { checkWritable, readBack } from './writable.ts';
 import { writeEntry } from './write-entry.ts';
@@ -131,9 +132,11 @@ async function writeArchive(path: string, options: WriteOptions): Promise<Omit<B
     const imageId = tar.imageId();
     const file = await stat(path);
     // A device or a pipe cannot be read back.
-    if (file.isFile()) await readBack(path, output, imageId, limits);
-    const note = programNote(value, entries);
-    const notes = note === undefined ? [] : [note];
+    const accounts = file.isFile() ? await readBack(path, output, imageId, limits) : undefined;
+    const notes = [
+      programNote(value, entries),
+      accounts === undefined ? undefined : accountNote(value, accounts),
+    ].filter((note) => note !== undefined);
     return { imageId, sizeBytes: file.size, tarSizeBytes: tar.sizeBytes, notes };
   } catch (error) {
     out.destroy();

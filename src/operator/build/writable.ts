@@ -1,8 +1,8 @@
 import { createReadStream } from 'node:fs';
 
-import type { ImageId } from '../../image/appc/index.ts';
+import type { AccountFacts, ImageId } from '../../image/appc/index.ts';
 import { isRefusal, Refusal } from '../../core/refusal/index.ts';
-import { ArchiveTree, readArchive, checkEntry } from '../../image/aci/index.ts';
+import { AccountCollector, ArchiveTree, readArchive, checkEntry } from '../../image/aci/index.ts';
 import {
   type ArchiveLimits,
   quoted,
@@ -45,7 +45,7 @@ export function checkWritable(entries: Iterable<TarEntry>, output: string, limit
 }
 
 /**
- * Reads the written archive as a device will.
+ * Reads the written archive as a device will, and returns what it contains about accounts.
  *
  * @param output named in the refusal
  * @param imageId of the archive that was to be written
@@ -56,14 +56,18 @@ export async function readBack(
   output: string,
   imageId: ImageId,
   limits: ArchiveLimits,
-): Promise<void> {
+): Promise<AccountFacts> {
+  const accounts = new AccountCollector();
   let read: ImageId;
   try {
-    ({ imageId: read } = await readArchive(createReadStream(path), { limits }));
+    ({ imageId: read } = await readArchive(createReadStream(path), {
+      limits,
+      onEntry: (entry, body) => accounts.take(entry, body),
+    }));
   } catch (error) {
     throw refusedByDevices(error, output);
   }
-  if (read === imageId) return;
+  if (read === imageId) return accounts;
   throw new Refusal('image-build-failed', `the file ${quoted(output)} was read back as another image`);
 }
 

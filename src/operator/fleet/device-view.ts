@@ -108,7 +108,7 @@ export function progressOf(
   const trusted = mark?.trustedVersion ?? 0;
   const isTrusted = deployment !== undefined && deployment.version <= trusted;
   if (isTrusted && deployment.version > version) {
-    const message = `version ${deployment.version} took its place`;
+    const message = `version ${deployment.version} replaced it`;
     return outcome('superseded', { code: 'superseded', message });
   }
   return { phase: 'waiting' };

@@ -56,7 +56,8 @@ export async function notForImages(fleetPath: string, output: string): Promise<L
     const mayBeCopy = secrets.length > 0 && status.size <= maxCopyBytes;
     if (mayBeCopy || secrets.some(({ content }) => content?.length === status.size)) {
       const bytes = await readFile(file);
-      const copied = secrets.find((one) => isCopy(bytes, one));
+      const forms = mayBeCopy ? [bytes, ...decoded(bytes)] : [bytes];
+      const copied = secrets.find((one) => forms.some((form) => isCopy(form, one)));
       if (copied !== undefined) return secret(`a copy of ${copied.what}`);
     }
     if ((await realpath(parent)) !== outputDirectory) return undefined;
@@ -109,6 +110,17 @@ function isCopy(file: Buffer, { content, body }: Secret): boolean {
     .toString('latin1')
     .replace(/\s+|\\[rn]/g, '')
     .includes(body);
+}
+
+/**
+ * What Base64 in a file stands for, such as `data` of a Secret of Kubernetes, wrapped or not. Where
+ * it begins is not known, so it is read from each of four letters.
+ */
+function decoded(file: Buffer): readonly Buffer[] {
+  const lines = file.toString('latin1').replace(/\s*(?:\n|\\[rn])\s*/g, '');
+  return (lines.match(/[A-Za-z0-9+/_-]{64,}/g) ?? []).flatMap((run) =>
+    [0, 1, 2, 3].map((at) => Buffer.from(run.slice(at), 'base64')),
+  );
 }
 
 /** The body of a private key, of PGP (RFC 9580 §6.2) or of PEM (RFC 7468), without its padding. */

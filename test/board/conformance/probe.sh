@@ -113,7 +113,8 @@ other() {
 }
 if [ $# -gt 1 ]; then
   until pid=$(other "$2") && [ -n "$pid" ]; do $bb sleep 0.1; done
-  until [ -e "/srv/deep/shared/from-$2" ]; do $bb sleep 0.1; done
+  # It is made before it is written.
+  until [ -s "/srv/deep/shared/from-$2" ]; do $bb sleep 0.1; done
   fact other-file $bb cat "/srv/deep/shared/from-$2"
   deed other-environment $bb cat "/proc/$pid/environ"
   deed other-root $bb ls "/proc/$pid/root/"

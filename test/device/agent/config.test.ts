@@ -238,7 +238,7 @@ describe('wherry.toml', () => {
     [`${minimal}[download]\nproxy = "http://proxy.example/path"\n`, /download\.proxy takes http:/],
     [
       `${minimal}[download]\nproxy = "http://u:p@proxy.example"\n`,
-      /^wherry\.toml: download\.proxy takes no user and password; they belong into \/etc\/wherry\/credentials\.toml$/,
+      /^wherry\.toml: download\.proxy takes no user and password; put them into \/etc\/wherry\/credentials\.toml$/,
     ],
     [`${minimal}[download]\nno_proxy = ["a"]\n`, /download\.no_proxy has no effect without download\.proxy/],
     [`${minimal}[download]\nproxy = "http://p"\nno_proxy = "a"\n`, /download\.no_proxy takes a list/],

@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { examineFiles } from '../../../src/device/jobs/examine/examine-files.ts';
 import { trustFiles } from '../../../src/device/agent/trust-files.ts';
 import { pullFiles } from '../../../src/device/jobs/pull/pull-job-codec.ts';
@@ -9,9 +9,6 @@ import { examineMessage, signatureVerifier } from '../../../src/wire/trust/openp
 import { encodeDesiredState, encodeEnvelope } from '../../../src/wire/trust/index.ts';
 import { openGnuPg, type GnuPg } from '../../support/gnupg.ts';
 import { desired, issued } from '../../support/operator.ts';
-
-// Making a key takes as long as the machine's randomness and load want.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 });
 
 let gpg: GnuPg;
 let directory: string;

@@ -123,7 +123,7 @@ describe('a device in groups', () => {
     expect([...world.running]).toEqual(['web-a']);
     expect(answers()).toEqual(['device 1 committed', 'kitchen 9 passed-over']);
     expect(events[1]).toMatchObject({
-      message: expect.stringContaining('the device itself goes first') as string,
+      message: expect.stringContaining('the device itself has precedence') as string,
     });
     await publish('kitchen 8 c');
     expect(answers().at(-1)).toBe('kitchen 0 version-older');

@@ -32,7 +32,7 @@ describe('the programs that a device runs, and its report of them [C33]', () => 
     [
       'nobody asked the kernel',
       undefined,
-      'whether 32-bit programs run is not known: "systemctl restart wherry-arm32 wherryd" asks the kernel; deploy images for aarch64',
+      'whether 32-bit programs run is unknown: "systemctl restart wherry-arm32 wherryd" checks that; deploy images for aarch64',
     ],
   ])('is not 32-bit programs on ARMv8 when %s', (_when, machine32, why) => {
     expect(lookAt({ ...arm64, machine32 })).toEqual({ runs: ['aarch64'], lacks: both(why) });

@@ -229,7 +229,7 @@ describe('the local API', () => {
     let text = '';
     for await (const piece of incoming) text += String(piece);
     const line = JSON.parse(text) as Reply['body'];
-    expect(line.error).toEqual({ code: 'device-unsupported', message: 'journalctl has ended; ask again' });
+    expect(line.error).toEqual({ code: 'device-unsupported', message: 'journalctl has ended; repeat the request' });
     expect(described.lineFaults('GET', path, line)).toEqual([]);
   });
 

@@ -106,7 +106,7 @@ describe('[A9.16] the keys that a device trusts (rkt has such stores: Documentat
 
   it.each<[string, (path: string) => void, string]>([
     ['a link to nothing', (path) => symlinkSync('/nonexistent', path), 'no such file or directory'],
-    ['a link to itself', (path) => symlinkSync(path, path), 'symbolic links lead in a circle'],
+    ['a link to itself', (path) => symlinkSync(path, path), 'symbolic links form a loop'],
     // Opening it would block wherryd until somebody writes to it.
     ['a named pipe', (path) => execFileSync('mkfifo', [path]), 'it is not a regular file'],
     ['a link to a device', (path) => symlinkSync('/dev/zero', path), 'it is not a regular file'],

@@ -69,7 +69,7 @@ describe('the place of a volume in an image', () => {
     await expect(check('/link', host('host-file'))).rejects.toMatchObject({
       code: 'pod-volume-invalid',
       message:
-        'app web: the volume data is no directory and the image has a directory at /link; mount the volume elsewhere',
+        'app web: the volume data is not a directory and the image has a directory at /link; mount the volume elsewhere',
     });
   });
 });

@@ -98,7 +98,7 @@ describe('a watch of probes', () => {
     await clock.pass(0);
     app.outcome = { ok: false, detail: 'not yet' };
     restart(8);
-    expect(state()).toMatchObject({ state: 'starting', detail: 'was not asked yet' });
+    expect(state()).toMatchObject({ state: 'starting', detail: 'was not probed yet' });
     await clock.pass(0);
     expect(state()).toMatchObject({ state: 'starting', detail: 'not yet' });
     await clock.pass(1000);

@@ -22,6 +22,8 @@ class JobSystemd implements Partial<Systemd> {
   readonly log: string[] = [];
   readonly failing = new Set<string>();
   readonly trying = new Set<string>();
+  /** Units of which jobs are replaced by others, and how many. */
+  readonly replaced = new Map<string, number>();
 
   list = () => Promise.resolve([...this.active].map((name) => ({ ...unknown(name), activeState: 'active' })));
   status = (name: string) =>
@@ -42,6 +44,7 @@ class JobSystemd implements Partial<Systemd> {
   stop = async (unit: string): Promise<JobResult> => {
     this.log.push(`stop ${unit}`);
     await Promise.resolve();
+    if (this.isReplaced(unit)) return 'canceled';
     this.active.delete(unit);
     this.log.push(`stopped ${unit}`);
     return 'done';
@@ -53,9 +56,16 @@ class JobSystemd implements Partial<Systemd> {
         signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true }),
       );
     if (this.failing.has(unit)) return Promise.resolve('failed');
+    if (this.isReplaced(unit)) return Promise.resolve('canceled');
     this.active.add(unit).add(unit.replace('.service', '.slice'));
     return Promise.resolve('done');
   };
+
+  private isReplaced(unit: string): boolean {
+    const left = this.replaced.get(unit) ?? 0;
+    this.replaced.set(unit, left - 1);
+    return left > 0;
+  }
 }
 
 function unknown(name: string) {
@@ -155,7 +165,7 @@ describe('an activation with systemd', () => {
       activatePods(world, [{ ...web, timer: 'web.timer' }], never, () => undefined),
     ).rejects.toMatchObject({
       code: 'activation-failed',
-      message: 'the timer of pod web did not start (failed); journalctl -u web.timer has its words',
+      message: 'the timer of pod web did not start (failed); see journalctl -u web.timer',
     });
   });
 
@@ -164,9 +174,26 @@ describe('an activation with systemd', () => {
     jobs.failing.add('web.service');
     await expect(activatePods(world, [web, db], never, () => undefined)).rejects.toMatchObject({
       code: 'activation-failed',
-      message: 'app main of pod web did not start (exit-code); journalctl -u web.service has its words',
+      message: 'app main of pod web did not start (exit-code); see journalctl -u web.service',
     });
     expect(jobs.active.has('db.service')).toBe(false);
+  });
+
+  it('[C246] stops again what something else started in place of a stop', async () => {
+    const { jobs, world } = device(web);
+    jobs.replaced.set('web.service', 2);
+    await activatePods(world, [db], never, () => undefined);
+    expect(jobs.log.filter((line) => line === 'stop web.service')).toHaveLength(3);
+    expect([...jobs.active].filter((unit) => unit.startsWith('web.'))).toEqual([]);
+  });
+
+  it('[C246] is refused when something else stops an app that starts', async () => {
+    const { jobs, world } = device();
+    jobs.replaced.set('web.service', 1);
+    await expect(activatePods(world, [web], never, () => undefined)).rejects.toMatchObject({
+      code: 'activation-failed',
+      message: expect.stringContaining('did not start (canceled: something else stopped it)') as string,
+    });
   });
 
   it('waits for an app that runs once no longer than that said [C134]', async () => {

@@ -1,13 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as openpgp from 'openpgp';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { isRefusal } from '../../../src/core/refusal/index.ts';
 import { readKeys, verifyEnvelope } from '../../../src/wire/trust/openpgp.ts';
 import { openGnuPg, type GnuPg } from '../../support/gnupg.ts';
-
-// Making a key takes as long as the machine's randomness and load want.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 });
 
 // Copies of one certificate with different contents: rpm-software-management/rpm#3495 and #2577,
 // freedomofpress/securedrop-workstation#953. Made with GnuPG 2.2 and later.

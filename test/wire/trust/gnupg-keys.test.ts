@@ -1,13 +1,10 @@
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { isRefusal } from '../../../src/core/refusal/refusal.ts';
 import { readKeys } from '../../../src/wire/trust/keys.ts';
 import { reviewKeys } from '../../../src/wire/trust/review.ts';
 import { signatureVerifier } from '../../../src/wire/trust/image-signature.ts';
 import { verifyEnvelope } from '../../../src/wire/trust/command-signature.ts';
 import { openGnuPg, type GnuPg } from '../../support/gnupg.ts';
-
-// Making a key takes as long as the machine's randomness and load want.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 });
 
 const data = Buffer.from('the bytes of an image');
 const now = Math.floor(Date.now() / 1000);

@@ -1,5 +1,5 @@
 import * as openpgp from 'openpgp';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { isRefusal } from '../../../src/core/refusal/index.ts';
 import { isMismatch, refuseMissingPart, whyKeyFails } from '../../../src/wire/trust/library-outcomes.ts';
 import {
@@ -11,9 +11,6 @@ import {
 } from '../../../src/wire/trust/openpgp.ts';
 import { signDetached } from '../../../src/wire/trust/sign.ts';
 import { openGnuPg, type GnuPg } from '../../support/gnupg.ts';
-
-// Making a key takes as long as the machine's randomness and load want.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 });
 
 const data = Buffer.from('a command');
 const now = Math.floor(Date.now() / 1000);

@@ -1,14 +1,11 @@
 import { closeSync, openSync, readSync, rmSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { isRefusal } from '../../../src/core/refusal/refusal.ts';
 import type { RefusalCode } from '../../../src/core/refusal/codes.ts';
 import { readKeys } from '../../../src/wire/trust/keys.ts';
 import { signatureVerifier } from '../../../src/wire/trust/image-signature.ts';
 import { verifyEnvelope } from '../../../src/wire/trust/command-signature.ts';
 import { openGnuPg, type GnuPg } from '../../support/gnupg.ts';
-
-// Making a key takes as long as the machine's randomness and load want.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 });
 
 const data = Buffer.from('the exact bytes\r\n\0of a payload\n');
 const now = Math.floor(Date.now() / 1000);

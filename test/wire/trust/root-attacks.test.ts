@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseAcIdentifier, parseAcName } from '../../../src/image/appc/identifiers.ts';
 import { isRefusal } from '../../../src/core/refusal/refusal.ts';
 import { encodeCbor } from '../../../src/core/cbor/index.ts';
@@ -22,8 +22,6 @@ import { signDetached, type GeneratedKey } from '../../../src/wire/trust/sign.ts
 import { openGnuPg, type GnuPg } from '../../support/gnupg.ts';
 import { day, desired, issued, makeKey, publish } from '../../support/operator.ts';
 import { publishRoot, role, rootOf } from '../../support/roots.ts';
-
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 });
 
 /**
  * The broker is hostile and one key may be stolen. One test per attack of the TUF and Uptane lists

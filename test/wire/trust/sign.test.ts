@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { isRefusal } from '../../../src/core/refusal/refusal.ts';
 import { signatureVerifier } from '../../../src/wire/trust/image-signature.ts';
 import {
@@ -10,9 +10,6 @@ import {
   type GeneratedKey,
 } from '../../../src/wire/trust/sign.ts';
 import { openGnuPg, type GnuPg } from '../../support/gnupg.ts';
-
-// Making a key takes as long as the machine's randomness and load want.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 });
 
 const now = Math.floor(Date.now() / 1000);
 const time = { nowSeconds: now, clockTrusted: true };

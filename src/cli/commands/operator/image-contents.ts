@@ -6,7 +6,7 @@ import { inspectArchive, type ArchiveListing, readArchive } from '../../../image
 import { defaultArchiveLimits } from '../../../image/tar/index.ts';
 import { labelValue } from '../../../image/appc/index.ts';
 import { asLocalRefusal, isRefusal, localErrorOf, Refusal } from '../../../core/refusal/index.ts';
-import { programNote, statImage } from '../../../operator/build/index.ts';
+import { accountNote, programNote, statImage } from '../../../operator/build/index.ts';
 import type { Context } from '../../context.ts';
 
 /** `wherry image validate` */
@@ -29,11 +29,12 @@ export async function validateImages(context: Context, files: readonly string[])
 
 /** What the specification allows and a fleet will regret. */
 function warningsOf(
-  { manifest, droppedXattrs, compression, list }: ArchiveListing,
+  { manifest, droppedXattrs, compression, list, accounts }: ArchiveListing,
   isSigned: boolean,
 ): readonly string[] {
   const setId = list.filter(({ type, mode }) => type === 'file' && (mode & 0o6000) !== 0);
   const program = programNote(manifest, list);
+  const account = accountNote(manifest, accounts);
   const notes: readonly (readonly [boolean, string])[] = [
     [!isSigned, 'it is not signed: there is no signature beside it'],
     [!manifest.name.includes('.'), 'its name is not like an address, so it cannot be found by discovery'],
@@ -46,6 +47,7 @@ function warningsOf(
     [manifest.app === undefined, 'it does not say what to run'],
     [droppedXattrs.length > 0, `a device leaves out its attributes ${droppedXattrs.join(', ')}`],
     [program !== undefined, program ?? ''],
+    [account !== undefined, account ?? ''],
     [setId.length > 0, `${setId.length} files run as their owner, such as ${setId[0]?.path ?? ''}`],
     [compression === 'zstd', 'zstd is an extension: other implementations of the specification refuse it'],
   ];

@@ -1,6 +1,6 @@
 import { createReadStream } from 'node:fs';
 import { isAcName, labelValue, type PodManifest } from '../../../image/appc/index.ts';
-import { readArchive } from '../../../image/aci/index.ts';
+import { AccountCollector, readArchive } from '../../../image/aci/index.ts';
 import { defaultArchiveLimits } from '../../../image/tar/index.ts';
 import { type NetworkFacts, hostOnly } from '../../../device/network/index.ts';
 import { places } from '../../../device/host/index.ts';
@@ -11,8 +11,6 @@ import type { OfferedImage } from '../../../operator/fleet/index.ts';
  * The device that `wherry pod validate` assumes. It has everything that wherry can use, so every
  * device refuses what is refused here.
  */
-
-const maxAccountFileBytes = 256 << 10;
 
 /** Node's name for a machine, by the label `arch` of an image. */
 const machines: Readonly<Record<string, string>> = {
@@ -74,27 +72,15 @@ function modelNetwork({ annotations }: PodManifest): NetworkFacts {
  * @param layers the image, then those that it depends on, the uppermost first
  */
 export async function modelImage(image: OfferedImage, layers: readonly OfferedImage[]): Promise<PodImage> {
-  const found = { passwd: '', group: '', owners: new Map<string, { uid: number; gid: number }>() };
+  const accounts = new AccountCollector();
   // The lowest first: files of upper layers replace those of lower ones.
   for (const { path } of layers.toReversed()) {
     await readArchive(createReadStream(path), {
       limits: defaultArchiveLimits,
-      onEntry: async (entry, body) => {
-        if (!entry.path.startsWith('rootfs/')) return;
-        const inside = entry.path.slice('rootfs'.length);
-        if (entry.type !== 'directory') found.owners.set(inside, { uid: entry.uid, gid: entry.gid });
-        const file = inside === '/etc/passwd' ? 'passwd' : inside === '/etc/group' ? 'group' : undefined;
-        if (file === undefined) return;
-        const isRead = entry.type === 'file' && entry.sizeBytes <= maxAccountFileBytes;
-        found[file] = isRead ? await textOf(body) : '';
-      },
+      onEntry: (entry, body) => accounts.take(entry, body),
     });
   }
-  return { id: image.id, manifest: image.manifest, layers: layers.map(({ id }) => id), ...found };
-}
-
-async function textOf(body: AsyncIterable<Buffer>): Promise<string> {
-  const pieces: Buffer[] = [];
-  for await (const piece of body) pieces.push(piece);
-  return Buffer.concat(pieces).toString('utf8');
+  const { passwd, group, owners } = accounts;
+  const { id, manifest } = image;
+  return { id, manifest, layers: layers.map((layer) => layer.id), passwd, group, owners };
 }

@@ -16,8 +16,8 @@ import type { ExamineContext, LogContext, RootContext } from '../../../wire/trus
 import { jobFiles } from '../index.ts';
 
 /**
- * What the examining unit reads: `request.cbor`. A command, a root of trust or a request for logs
- * is examined.
+ * The content of `request.cbor`, which the examining unit reads: a command, a root of trust or a
+ * request for logs.
  */
 export type ExamineRequest =
   | { readonly message: Uint8Array; readonly context: ExamineContext }
@@ -28,14 +28,14 @@ export type ExamineRequest =
     }
   | { readonly message: Uint8Array; readonly logContext: LogContext };
 
-/** What it leaves in `verdict.cbor` when it accepts the message. */
+/** The content of `verdict.cbor` when the unit accepts the message. */
 export interface AcceptingVerdict {
   readonly ok: true;
   readonly outcome: 'new' | 'same' | 'outside';
   /** The bytes that were signed. */
   readonly payload: Uint8Array;
   readonly signedBy: readonly string[];
-  /** Whose values lie in `values/`, see `valueFile`. */
+  /** The secrets whose values are in `values/`, see `valueFile`. */
   readonly secrets?: readonly ReceivedSecret[];
 }
 
@@ -45,17 +45,17 @@ export interface ReceivedSecret {
   readonly digest: string;
 }
 
-/** Where the examining unit leaves values of secrets, below its directory. */
+/** The directory of the values of secrets, below that of the examining unit. */
 export const valuesDirectory = 'values';
 
-/** The file of a value: what seals it takes name and digest from there. */
+/** The name of the file of a value. The sealing unit takes name and digest from it. */
 export function valueFile({ name, digest }: ReceivedSecret): string {
   return `${digest}-${name}`;
 }
 
 const time = map({ nowSeconds: integer(0), clockTrusted: boolean });
 
-/** What is judged by the keys of those who command, for one device. */
+/** Fields of messages that are judged by deploy keys, for one device. */
 const forDevice = {
   keys: list(text(1 << 18), { max: 64 }),
   threshold: optional(integer(1, 64)),

@@ -29,13 +29,12 @@ type CommandPorts = ExaminePorts & {
 };
 
 /**
- * Has a message examined by a unit without privileges: OpenPGP, the largest parser of untrusted
- * bytes, is never in wherryd's memory. Request and verdict lie in memory (`/run`), so a flood of
- * messages wears no flash.
+ * Examines a message in a unit without privileges, so that OpenPGP, the largest parser of untrusted
+ * bytes, is never in wherryd's memory. Request and verdict are in memory (`/run`), so a flood of
+ * messages does not wear the flash.
  *
- * @param signal ends the examination; what it was aborted with is thrown
- * @throws {Refusal} with the code of whatever is wrong with the message, `internal` when there was
- *   no verdict
+ * @param signal ends the examination; its reason is thrown
+ * @throws {Refusal} with the code of the fault of the message, or `internal` without a verdict
  */
 export async function examineInUnit(
   message: Uint8Array,
@@ -56,7 +55,7 @@ export async function examineInUnit(
   };
 }
 
-/** Has a root of trust examined in the same way. It throws as `examineInUnit` does. */
+/** Examines a root of trust in the same way. It throws as `examineInUnit` does. */
 export async function examineRootInUnit(
   message: Uint8Array,
   { trusted, ...context }: RootContext,
@@ -73,7 +72,7 @@ export async function examineRootInUnit(
   return { outcome, root: decodeRoot(alreadyVerified(payload, 'examining-unit')), signedBy };
 }
 
-/** Has a request for logs examined in the same way. It throws as `examineInUnit` does. */
+/** Examines a request for logs in the same way. It throws as `examineInUnit` does. */
 export async function examineLogsInUnit(
   message: Uint8Array,
   logContext: LogContext,
@@ -95,8 +94,8 @@ async function askUnit(
   try {
     const verdict = await runJob(examineFiles, { ...job, job: request }, ports, signal);
     if (!verdict.ok) throw new Refusal(verdict.code, verdict.message);
-    // The unit may say what it likes about signatures; what it calls signed must at least be what
-    // came. Of an encrypted message only the unit can say what it holds.
+    // The unit is not trusted, so the payload must at least be part of the message. That cannot be
+    // checked for an encrypted message, which only the unit can decrypt.
     const { message } = request;
     if (!isEncrypted(message) && !Buffer.from(message).includes(Buffer.from(verdict.payload))) {
       throw new Refusal('internal', 'the examined payload is not part of the message');

@@ -1,6 +1,6 @@
 import type { DesiredState } from '../../../wire/trust/index.ts';
 
-/** What an accepted message says. */
+/** The content of an accepted message. */
 export interface Examined {
   /** `outside`: for a share of the group without this device (`Verdict`). */
   readonly outcome: 'new' | 'same' | 'outside';

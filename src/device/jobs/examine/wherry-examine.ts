@@ -16,13 +16,13 @@ import {
   valuesDirectory,
 } from './examine-files.ts';
 
-/** What systemd hands to this unit, and to no other program of wherry. */
+/** The credential that systemd passes to this unit, and to no other program of wherry. */
 const keyCredential = 'wherry.device-key';
 
 /**
- * The examining unit: `unit-programs.cjs examine DIRECTORY`. Reads one message and what is known of
- * the device from `request.cbor`, and leaves `verdict.cbor`. It has no privileges and no network;
- * whatever a hostile message does, it does here.
+ * The examining unit: `unit-programs.cjs examine DIRECTORY`. Reads one message and the facts of the
+ * device from `request.cbor`, and writes `verdict.cbor`. It has no privileges and no network, which
+ * confines a hostile message.
  */
 export async function examineUnit(directory: string): Promise<void> {
   await answerJob(examineFiles, directory, (request) => {
@@ -71,7 +71,7 @@ async function readDeviceKey(): Promise<string | undefined> {
   return text.startsWith('-----BEGIN') ? text : undefined;
 }
 
-/** In memory (`/run`), until they are sealed. wherryd never reads them. */
+/** Writes values to memory (`/run`), until they are sealed. wherryd never reads them. */
 async function leaveValues(secrets: readonly ExaminedSecret[], directory: string): Promise<void> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
   for (const { name, digest, value } of secrets)

@@ -3,11 +3,11 @@ import type { ProxySettings } from '../../../wire/http/index.ts';
 import type { RefusedResult } from '../index.ts';
 
 /**
- * What wherryd hands to the pull unit, and what comes back. Both travel as CBOR files in
+ * What wherryd passes to the pull unit, and what the unit returns. Both are CBOR files in
  * directories named by the job: `<partial>/<job>/job.cbor` in,
  * `<partial>/<job>/{result.cbor,object.erofs}` out, progress in memory only at
- * `<run>/pull/<job>/progress.cbor`. The unit's other inputs are credentials, which systemd puts
- * into memory for it, and the proxy variables of its environment.
+ * `<run>/pull/<job>/progress.cbor`. The unit's other inputs are credentials, which systemd passes
+ * in memory, and the proxy variables of its environment.
  */
 export interface PullJob {
   readonly image: DesiredImage;
@@ -15,7 +15,10 @@ export interface PullJob {
   readonly keys: readonly string[];
   /** How many of them must sign; 1 when absent. */
   readonly threshold?: number;
-  /** Other keys of the device and revocation certificates: what they say counts for `keys`, too. */
+  /**
+   * Other key files and revocation certificates of the device: their revocations apply to `keys`,
+   * too.
+   */
   readonly copies?: readonly string[];
   /**
    * Values of the `arch` label that this device can run, best first, for example ['aarch64',
@@ -24,17 +27,14 @@ export interface PullJob {
   readonly architectures: readonly string[];
   readonly limits: PullLimits;
   readonly compression: 'none' | 'lz4';
-  /** At which key and signature are judged, by the same rule as those of a command. */
+  /** The time at which key and signature are judged, by the same rule as for a command. */
   readonly time: DeviceTime;
   /**
-   * The object will be sealed: its digest of fs-verity is wanted, computed while its bytes are
-   * still in memory.
+   * The object will be sealed: the unit computes its digest of fs-verity while its bytes are still
+   * in memory.
    */
   readonly seals?: true;
-  /**
-   * In place of what the environment of the unit says. Never with a password: the job lies on
-   * flash.
-   */
+  /** Overrides the proxy of the unit's environment. Never with a password: the job is on flash. */
   readonly proxy?: ProxySettings;
 }
 
@@ -44,7 +44,7 @@ export interface PullLimits {
   /** Uncompressed bytes per compressed byte, judged past the first MiB. */
   readonly maxRatio: number;
   readonly minBytesPerSecond: number;
-  /** Not faster than this, over the whole pull; 0 is as fast as it comes. */
+  /** The highest rate, over the whole pull; 0 is unlimited. */
   readonly maxBytesPerSecond: number;
 }
 
@@ -54,15 +54,13 @@ export interface Pulled {
   /** The exact bytes of the image manifest. */
   readonly manifest: Uint8Array;
   readonly objectSizeBytes: number;
-  /**
-   * There are directories that no entry names, so the object does not know their owner and mode.
-   */
+  /** Some directories have no entry in the archive, so the object lacks their owner and mode. */
   readonly impliesDirectories?: true;
   /** SHA-256 of the object file, lower-case hex. */
   readonly objectSha256: string;
   /**
-   * The digest that the sealed object will have, when the job wants it and the program for it is
-   * there.
+   * The digest that the sealed object will have, if the job has `seals` and the program for it is
+   * installed.
    */
   readonly objectVerity?: string;
   /**
@@ -70,7 +68,7 @@ export interface Pulled {
    * at most twice its size.
    */
   readonly downloadedBytes: number;
-  /** Fingerprint of the key that signed, lower-case hex; of several, with spaces between. */
+  /** Fingerprints of the keys that signed, lower-case hex, separated by spaces. */
   readonly signedBy: string;
 }
 

@@ -20,20 +20,22 @@ export interface PullPlaces {
 }
 
 /**
- * A report is a message to the fleet and work for this process; who watches a download can wait.
+ * Progress is reported rarely, because each report costs a message to the fleet and work for this
+ * process.
  */
 const progressEveryMs = 5000;
 /**
- * After these, which say nothing of the image, the download is kept for the next try; else nothing
- * must stay on the disk.
+ * After these codes, which are not about the image, the download is kept for the next try. After
+ * any other it is removed.
  */
 const resumable: ReadonlySet<string> = new Set(['download-failed', 'download-too-slow', 'config-invalid']);
 
 /**
- * Runs `wherry-pull@<job>.service` for one image and takes its object over. The unit has no
- * privileges; what it says is believed only as far as `ImageStore.commit` can check it.
+ * Runs `wherry-pull@<job>.service` for one image and commits its object. The unit has no privileges
+ * and is not trusted: `ImageStore.commit` checks its result as far as it can.
  *
- * @throws {Refusal} with the code that the unit found, or `internal` when it ended without a result
+ * @throws {Refusal} with the code of the unit's refusal, or `internal` when it ended without a
+ *   result
  */
 export async function pullImage(
   job: PullJob,

@@ -35,7 +35,7 @@ export interface PullPorts {
   /** The program that makes objects: `mkfs.erofs`. */
   readonly builder: string;
   /**
-   * Computes the digest that a file will have once it is sealed (store/), for jobs that want it.
+   * Computes the digest that a file will have once it is sealed (store/), for jobs with `seals`.
    */
   readonly futureDigest?: (path: string) => Promise<string | undefined>;
   /** Called as bytes arrive, often. */
@@ -52,16 +52,16 @@ const hashBytes = 512 * 1024;
 
 /**
  * Pulls one image: download, signature, archive, object, in one pass over the bytes. Afterwards
- * `object.erofs` is in the directory, synced, or nothing is; an interrupted download stays, to be
- * taken up by the next run.
+ * `object.erofs` is in the directory, synced, or there is none. An interrupted download stays, and
+ * the next run resumes it.
  *
- * @returns what was made, or why nothing was; only bugs and the disk's own errors are thrown
+ * @returns the image, or the refusal; only bugs and errors of the disk are thrown
  */
 export async function pull(job: PullJob, ports: PullPorts): Promise<PullResult> {
   const objectPath = `${ports.directory}/object.erofs`;
   await rm(objectPath, { force: true });
   const partial = await PartialFile.open(ports.directory);
-  let keep = true; // what an unexpected error or an order to stop interrupts is continued
+  let keep = true; // the next run resumes after an unexpected error or a stop
   const { maxBytesPerSecond } = job.limits;
   const cap = maxBytesPerSecond === 0 ? {} : { cap: new BandwidthCap(maxBytesPerSecond, ports.clock) };
   try {
@@ -100,13 +100,13 @@ async function pullInto(
   try {
     return await onePass(objectPath, first, job, ports);
   } catch (error) {
-    // Bytes from before a power cut, or of several answers, are no proof of a bad image: only a
-    // fresh download is.
+    // Bytes from before a power cut, or of several responses, do not prove a bad image: only a
+    // fresh download does.
     if (error instanceof SourceChanged) continues = 'any';
     else if (first.isPutTogether && isRefusal(error, 'image-signature-invalid')) continues = 'whole-answers';
     else throw error;
   }
-  // Once: a server whose validator differs from answer to answer would make every pass begin again.
+  // Only once: a server whose validator changes with each response would restart every pass.
   await rm(objectPath, { force: true });
   await partial.restart();
   const second = new ImageBytes(partial, await newVerifier(), job, ports, { budget, continues });
@@ -118,7 +118,7 @@ async function pullInto(
  * fetched.
  */
 async function openSignature(job: PullJob, ports: SharedPorts): Promise<() => Promise<SignatureVerifier>> {
-  const loading = import('../../../wire/trust/openpgp.ts'); // while the signature comes
+  const loading = import('../../../wire/trust/openpgp.ts'); // while the signature is fetched
   const addresses = job.image.urls.map(signatureAddress);
   const armored = await fetchSmall(ports, addresses, maxSignatureBytes).catch((cause: unknown) => {
     if (!isRefusal(cause, 'download-too-large')) throw cause;
@@ -165,14 +165,14 @@ async function onePass(
     try {
       summary = await readArchive(bytes, { limits: archiveLimits, canonicalTar: builder.tar });
     } catch (error) {
-      // The builder knows best why it stopped reading.
+      // The builder's own refusal has the reason why it stopped reading.
       if (isRefusal(error, 'image-build-failed')) await builder.finished();
       if (!isRefusal(error) || refusalCodes[error.code][0] !== 'image') throw error;
       await builder.kill();
       summary = error;
     }
-    // The signature is judged first, over every byte: damage on the way is not the publisher's
-    // mistake.
+    // The signature is judged first, over all bytes: damage in transit must not be reported as a
+    // bad archive.
     await bytes.drain();
     const { fingerprint } = await bytes.finishSignature();
     if (summary instanceof Refusal) throw summary;
@@ -199,8 +199,8 @@ async function onePass(
 }
 
 /**
- * The bytes of the image, those held first, then those that come; each is hashed for the signature
- * and kept on its way. A reader that stops leaves the rest to `drain`.
+ * The bytes of the image: first those on the disk, then those of the download. Each is hashed for
+ * the signature, and downloaded ones are saved. A reader that stops leaves the rest to `drain`.
  */
 class ImageBytes implements AsyncIterable<Buffer> {
   readonly #chunks: AsyncGenerator<Buffer, void, undefined>;
@@ -252,7 +252,8 @@ class ImageBytes implements AsyncIterable<Buffer> {
           yield seen(chunk);
         }
       } finally {
-        // An answer without a byte awaited nothing, and the file is removed or closed after this.
+        // A response without a byte has not awaited it, and the file is removed or closed after
+        // this.
         await remembering.catch(() => undefined);
       }
       await partial.settled();
@@ -264,12 +265,12 @@ class ImageBytes implements AsyncIterable<Buffer> {
     return this.#budget.spentBytes;
   }
 
-  /** Whether the bytes came at several times, so that they may be of several files. */
+  /** Whether the bytes came in several runs or responses, so that they may be of several files. */
   get isPutTogether(): boolean {
     return this.#heldBytes > 0 || this.#download.bodies > 1;
   }
 
-  /** The judgement over all bytes. @throws Refusal `image-signature-…`, `image-key-untrusted` */
+  /** The verdict over all bytes. @throws Refusal `image-signature-…`, `image-key-untrusted` */
   finishSignature(): ReturnType<SignatureVerifier['finish']> {
     return this.#verifier.finish();
   }
@@ -278,17 +279,17 @@ class ImageBytes implements AsyncIterable<Buffer> {
     return { next: () => this.#chunks.next() };
   }
 
-  /** Lets the rest pass, so that the signature is judged over all of it. */
+  /** Reads the rest, so that the signature is judged over all bytes. */
   async drain(): Promise<void> {
     while ((await this.#chunks.next()).done !== true);
   }
 }
 
-/** Whether the archive is the image that was commanded, and one for this device. */
+/** Refuses an archive that is not the commanded image, or not one for this device. */
 function judgeContent(image: DesiredImage, summary: ArchiveSummary, architectures: readonly string[]): void {
   const { imageId, manifest } = summary;
   if (imageId !== image.id) {
-    throw new Refusal('image-id-mismatch', `its content is ${imageId}, commanded was ${image.id}`);
+    throw new Refusal('image-id-mismatch', `its content is ${imageId}, but the command names ${image.id}`);
   }
   if (manifest.name !== image.name) {
     throw new Refusal('image-name-mismatch', `its manifest calls it ${manifest.name}`);
@@ -299,7 +300,7 @@ function judgeContent(image: DesiredImage, summary: ArchiveSummary, architecture
     const has = found === undefined ? 'missing' : JSON.stringify(found);
     throw new Refusal(
       'image-labels-mismatch',
-      `its label ${name} is ${has}, commanded was ${JSON.stringify(value)}`,
+      `its label ${name} is ${has}, but the command names ${JSON.stringify(value)}`,
     );
   }
   // Absent labels mean: independent of it (aci.md, "Image Manifest Schema").
@@ -313,7 +314,7 @@ function judgeContent(image: DesiredImage, summary: ArchiveSummary, architecture
   }
 }
 
-/** Makes the object durable, and hashes it while the disk is busy with that. */
+/** Makes the object durable, and hashes it meanwhile. */
 async function settle(objectPath: string): Promise<{ objectSizeBytes: number; objectSha256: string }> {
   const handle = await open(objectPath, 'r');
   try {

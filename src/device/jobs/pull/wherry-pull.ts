@@ -15,13 +15,13 @@ import { places } from '../../host/index.ts';
 import { answerJob, jobDirectory } from '../index.ts';
 
 /**
- * The pull unit: `unit-programs.cjs pull JOB`. Reads `<partial>/JOB/job.cbor`, leaves
- * `object.erofs` and `result.cbor` beside it. Ends with 0 when there is a result, a refusal
- * included; with 1 when it could not come to one.
+ * The pull unit: `unit-programs.cjs pull JOB`. Reads `<partial>/JOB/job.cbor`, and writes
+ * `object.erofs` and `result.cbor` beside it. Exits with 0 when there is a result, a refusal
+ * included, and with 1 when there is none.
  *
- * WHERRY_PARTIAL, WHERRY_RUN and WHERRY_MKFS_EROFS say where things are, when not in their usual
- * places. CREDENTIALS_DIRECTORY is systemd's (systemd.exec(5), LoadCredential=). The proxies of the
- * environment count where the job names none.
+ * WHERRY_PARTIAL, WHERRY_RUN and WHERRY_MKFS_EROFS override the usual paths. CREDENTIALS_DIRECTORY
+ * is systemd's (systemd.exec(5), LoadCredential=). Without a proxy in the job, those of the
+ * environment are used.
  */
 export async function pullUnit(name: string): Promise<void> {
   const directory = jobDirectory(name);
@@ -43,7 +43,7 @@ async function runPull(
   onProgress: (progress: PullProgress) => void,
   signal: AbortSignal,
 ): Promise<PullResult> {
-  // The library that knows the rules of NO_PROXY reads the environment of its process.
+  // The library that implements NO_PROXY reads the environment of its process.
   if (job.proxy !== undefined) Object.assign(process.env, proxyVariables(job.proxy));
   const proxyFor = await proxiesOfEnvironment();
   const credentials = await readCredentials();
@@ -71,8 +71,8 @@ async function runPull(
 }
 
 /**
- * What systemd has read for this unit, which may not: the file as it is, or nothing but a comment
- * where there is none.
+ * Reads the credentials that systemd has loaded for this unit, which cannot read the file itself.
+ * Without a file, they are only a comment.
  * @throws Refusal `config-invalid`
  */
 async function readCredentials(): Promise<Credentials> {
@@ -86,8 +86,8 @@ async function readCredentials(): Promise<Credentials> {
 const progressEveryMs = 2000;
 
 /**
- * Keeps `progress.cbor` in `directory` (memory, not flash) current: at once, at the end, and every
- * two seconds between.
+ * Writes `progress.cbor` in `directory` (memory, not flash): at the first progress, at the end, and
+ * at most every two seconds between.
  */
 function progressFile(directory: string): (progress: PullProgress) => void {
   mkdirSync(directory, { recursive: true });

@@ -4,22 +4,22 @@ import { hexDigits, jobFiles } from '../index.ts';
 import type { RenderingStep } from './rendering.ts';
 
 /**
- * What wherryd hands to the rendering unit in `<partial>/<job>/job.cbor`. The unit's other input
+ * What wherryd passes to the rendering unit in `<partial>/<job>/job.cbor`. The unit's other inputs
  * are the mounted objects of the images.
  */
 export interface RenderJob {
   readonly steps: readonly RenderingStep[];
   readonly impliesDirectories: readonly ImageId[];
   readonly limits: {
-    /** Of one image. */
+    /** The limit for one image. */
     readonly maxTarBytes: number;
-    /** Of all images together. */
+    /** The limit for all images together. */
     readonly maxEntries: number;
   };
   readonly compression: 'none' | 'lz4';
 }
 
-/** What comes back beside it in `result.cbor`, with `object.erofs`. */
+/** What the unit returns in `result.cbor`, beside `object.erofs`. */
 export interface Rendered {
   readonly ok: true;
   readonly objectSizeBytes: number;

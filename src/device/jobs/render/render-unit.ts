@@ -14,11 +14,12 @@ export interface RenderPorts extends JobPorts {
 }
 
 /**
- * Runs `wherry-render@<job>.service` for one tree, whose images are mounted, and takes its object
- * over. The unit may read every file of the images and nothing else of the device; what it says is
- * believed only as far as `ImageStore.commit` can check it.
+ * Runs `wherry-render@<job>.service` for one tree, whose images are mounted, and commits its
+ * object. The unit may read every file of the images and nothing else of the device. It is not
+ * trusted: `ImageStore.commit` checks its result as far as it can.
  *
- * @throws {Refusal} with the code that the unit found, or `internal` when it ended without a result
+ * @throws {Refusal} with the code of the unit's refusal, or `internal` when it ended without a
+ *   result
  */
 export async function renderInUnit(
   rendering: Rendering,

@@ -3,9 +3,9 @@ import type { ImageId } from '../../../image/appc/index.ts';
 import type { TreeId } from '../../store/index.ts';
 
 /**
- * A tree that a device has to make of several images, because their objects laid over each other
- * would be another one. It is named by what it is made of, so that the next deployment that needs
- * the same finds it.
+ * A tree that a device must render from several images, because an overlay of their objects would
+ * differ from it. Its ID depends on its inputs alone, so that the next deployment that needs the
+ * same tree finds it.
  */
 export interface Rendering {
   readonly id: TreeId;
@@ -14,11 +14,11 @@ export interface Rendering {
   readonly steps: readonly RenderingStep[];
   /** The images of the steps, each once; the last is the one that is rendered. */
   readonly imageIds: readonly ImageId[];
-  /** Those of them whose archive leaves out entries of directories. */
+  /** Those of them whose archive lacks entries for directories. */
   readonly impliesDirectories: readonly ImageId[];
   /** Nothing is downloaded for it. */
   readonly sizeBytes: 0;
-  /** No more than this, as an uncompressed tar: the sum over its images. */
+  /** The most that it can have as an uncompressed tar: the sum over its images. */
   readonly tarSizeBytes: number;
 }
 
@@ -28,12 +28,12 @@ export interface RenderingStep {
   readonly above: readonly ImageId[];
 }
 
-/** Counted up when the same images give another object than before. */
+/** Incremented when the same images give another object than before. */
 const formatVersion = 1;
 
 /**
- * The name of a tree. An image ID covers the manifest, and so the path whitelist: order and the way
- * to each image say the rest.
+ * The ID of a tree. An image ID covers the manifest, and so the path whitelist. What remains is the
+ * order and the dependency path of each image.
  */
 export function renderingId(steps: readonly RenderingStep[]): TreeId {
   const lines = steps.map(({ image, above }) => [...above, image].join('/'));

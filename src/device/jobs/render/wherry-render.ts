@@ -8,12 +8,11 @@ import { renderFiles, type RenderJob } from './render-job.ts';
 
 /**
  * The rendering unit: `unit-programs.cjs render JOB`. Reads `<partial>/JOB/job.cbor` and the
- * objects of its images, which are mounted below `<run>/images`, and leaves `object.erofs` and
- * `result.cbor` beside the job. Ends with 0 when there is a result, a refusal included; with 1 when
- * it could not come to one.
+ * objects of its images, which are mounted below `<run>/images`, and writes `object.erofs` and
+ * `result.cbor` beside the job. Exits with 0 when there is a result, a refusal included, and with 1
+ * when there is none.
  *
- * WHERRY_PARTIAL, WHERRY_RUN and WHERRY_MKFS_EROFS say where things are, when not in their usual
- * places.
+ * WHERRY_PARTIAL, WHERRY_RUN and WHERRY_MKFS_EROFS override the usual paths.
  */
 export async function renderUnit(name: string): Promise<void> {
   const directory = jobDirectory(name);
@@ -43,7 +42,7 @@ async function build(job: RenderJob, path: string): Promise<void> {
     await renderMounted({ steps, limits: { ...defaultArchiveLimits, ...limits } }, builder.tar);
     await builder.finished();
   } catch (error) {
-    // The builder knows best why it stopped reading.
+    // The builder's own refusal has the reason why it stopped reading.
     if (isRefusal(error, 'image-build-failed')) await builder.finished();
     throw error;
   } finally {

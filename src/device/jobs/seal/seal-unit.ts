@@ -7,11 +7,12 @@ import { type ReceivedSecret, valueFile } from '../examine/index.ts';
 const unit = 'wherry-seal.service';
 
 /**
- * Has the values in `directory` sealed by a unit of its own: they are neither in wherryd's memory
- * nor, as they are, on the disk. When this returns, they are durable as `<digest>.cred` in
+ * Seals the values in `directory` in a unit of its own, so that they are never in wherryd's memory,
+ * and never in plain text on the disk. When this returns, they are durable as `<digest>.cred` in
  * `secrets`.
  *
- * @throws {Refusal} `device-unsupported` when one was not sealed
+ * @throws {Refusal} `device-unsupported` when one was not sealed, `internal` when a value is
+ *   missing
  */
 export async function sealInUnit(
   received: readonly ReceivedSecret[],
@@ -19,7 +20,7 @@ export async function sealInUnit(
   { systemd, disk, secrets }: { readonly systemd: Systemd; readonly disk: Disk; readonly secrets: string },
   signal: AbortSignal,
 ): Promise<void> {
-  // The directory is an unprivileged unit's: root must not follow what that has linked.
+  // The directory belongs to an unprivileged unit: root must not follow its links.
   for (const secret of received) {
     const kind = (await disk.look(join(directory, valueFile(secret))))?.kind;
     if (kind !== 'file') throw new Refusal('internal', `the value of the secret ${secret.name} did not come`);
@@ -38,7 +39,7 @@ export async function sealInUnit(
   }
 }
 
-/** Where the sealed value of a secret is. */
+/** The path of the sealed value of a secret. */
 export function sealedPath(secrets: string, digest: string): string {
   return join(secrets, `${digest}.cred`);
 }

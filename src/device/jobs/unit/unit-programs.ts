@@ -5,22 +5,22 @@ import { pullUnit } from '../pull/index.ts';
 import { renderUnit } from '../render/index.ts';
 import { warmUp } from './warm-up.ts';
 
-/** For the operator's tool, which takes it from here: the package has one copy. */
+/** For the operator's tool, so that the package has only one copy. */
 export * as openpgp from './shared-openpgp.ts';
 
 /**
- * The programs of the units that work and end: `node unit-programs.cjs NAME ARGUMENT`, or
- * `node --snapshot-blob BLOB NAME ARGUMENT` from a startup snapshot of this file, in which
- * everything below is loaded already. They are one program because one snapshot serves all of them
- * (docs/decisions/snapshots.md). What the modules below do while they load happens when the
- * snapshot is built: they must not read the environment, and keep no handle, hash or secret.
+ * The programs of the units that work and end: `node unit-programs.cjs NAME ARGUMENT`, or `node
+ * --snapshot-blob BLOB NAME ARGUMENT` from a startup snapshot of this file, in which all modules
+ * are already loaded. They are one program so that one snapshot serves all of them
+ * (docs/decisions/snapshots.md). The modules load when the snapshot is built: while they load, they
+ * must not read the environment or keep a handle, hash or secret.
  */
 const programs: ReadonlyMap<string, (argument: string) => Promise<void>> = new Map([
   ['examine', examineUnit],
   ['metadata', metadataUnit],
   ['pull', pullUnit],
   ['render', renderUnit],
-  // Shows that a snapshot can be used.
+  // Tests whether a snapshot is usable.
   ['probe', () => Promise.resolve()],
 ]);
 
@@ -34,7 +34,7 @@ function run(name: string | undefined, argument: string | undefined): void {
 }
 
 if (startupSnapshot.isBuildingSnapshot()) {
-  // A snapshot without it is slower and as good.
+  // Without it, a snapshot works as well but slower.
   if (process.argv[2] === 'warm') warmUp().catch(() => undefined);
   startupSnapshot.setDeserializeMainFunction(() => run(process.argv[1], process.argv[2]));
 } else if (/unit-programs\.(?:cjs|ts)$/.test(process.argv[1] ?? '')) {

@@ -30,9 +30,9 @@ WoSOsgEA4qV9eNdXUlynPD0YSAqdHEw27IoKI7nGD/KVkxvu7wQ=
 };
 
 /**
- * Verifies a signature and reads an archive, both samples of its own. The startup snapshot is taken
- * afterwards and holds the functions that this ran already compiled. Nothing of the samples is
- * trusted later, and no handle stays open.
+ * Verifies a sample signature and reads a sample archive. The startup snapshot is taken afterwards
+ * and contains the functions that ran in compiled form. Nothing of the samples is trusted later,
+ * and no handle stays open.
  */
 export async function warmUp(): Promise<void> {
   const time = { nowSeconds: sample.signedAtSeconds, clockTrusted: true };

@@ -13,7 +13,7 @@ export interface VolumeJob {
   /** Absolute path of the file, without blanks. */
   readonly file: string;
   readonly limitBytes: bigint;
-  /** Of the uppermost directory of a file system that is made. */
+  /** Mode and owner of the root directory of a new file system. */
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
@@ -26,7 +26,7 @@ export interface VolumeJobPorts {
 }
 
 /**
- * Has the file of a volume made. It is there as a whole and durable, or not at all.
+ * Makes the file of a volume. Afterwards it is complete and durable, or does not exist.
  *
  * @throws Refusal `no-space`, `device-unsupported`
  */
@@ -35,9 +35,9 @@ export async function makeVolume(volume: VolumeJob, ports: VolumeJobPorts): Prom
 }
 
 /**
- * Has a volume that is mounted enlarged. What uses it goes on.
+ * Enlarges a mounted volume. Its apps keep running.
  *
- * @throws Refusal `no-space`, `device-unsupported`; the volume is as it was, or a later call
+ * @throws Refusal `no-space`, `device-unsupported`; the volume is unchanged, or a later call
  *   completes it
  */
 export async function growVolume(volume: VolumeJob, ports: VolumeJobPorts): Promise<void> {
@@ -52,7 +52,8 @@ async function run(
   const directory = join(directories.run, 'volume-job');
   const failure = join(directory, 'failure');
   await disk.makeDirectory(directory, { uid: 0, gid: 0 });
-  // One that a killed wherryd left would write its own answer. It may never have been loaded.
+  // A unit that a killed wherryd left running would write its own answer. An error is ignored: the
+  // unit may never have been loaded.
   await systemd.stop(unit).catch(() => undefined);
   await disk.remove(failure);
   const inodeMode = (directoryMode | mode).toString(8).padStart(7, '0');

@@ -2,15 +2,12 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { mkdirSync, renameSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { main } from '../../../../src/cli/main.ts';
 import { loopbackCertificate } from '../../../support/loopback-certificate.ts';
 import { serve } from '../../../support/test-server.ts';
 import { openGnuPg, type GnuPg } from '../../../support/gnupg.ts';
 import { recordingTerminal, wherry, type Run } from '../../../support/recording-terminal.ts';
-
-// Making a key takes as long as the machine's randomness and load want.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 });
 
 let gnupg: GnuPg;
 let directory: string;

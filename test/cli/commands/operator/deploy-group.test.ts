@@ -147,7 +147,7 @@ describe('commands for a group', () => {
       );
     const reported = (count: number) =>
       expect
-        .poll(async () => (await run('fleet', 'status', '--group', 'deck')).out, { timeout: 60_000 })
+        .poll(async () => (await run('fleet', 'status', '--group', 'deck')).out)
         .toContain(`${count} devices`);
     const probations = () => deck.map(({ obeyed }) => obeyed.at(-1)?.policy.probationSeconds);
     await reported(2);

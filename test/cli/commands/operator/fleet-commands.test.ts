@@ -3,6 +3,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { freePort } from '../../../../qemu/free-port.ts';
 import { startEmbeddedBroker, type EmbeddedBroker } from '../../../../src/operator/dev/embedded-broker.ts';
 import { startImageServer, type ImageServer } from '../../../../src/operator/dev/image-server.ts';
 import { parsePodManifest } from '../../../../src/image/appc/pod-manifest.ts';
@@ -306,8 +307,8 @@ describe('wherry status', () => {
   });
 
   it('continues to watch after the broker was away', async () => {
-    const restarted = await startEmbeddedBroker({ host: '127.0.0.1', port: 0 });
-    const port = Number(new URL(restarted.url).port);
+    const port = await freePort();
+    const restarted = await startEmbeddedBroker({ host: '127.0.0.1', port });
     await run('fleet', 'init', 'quay', '--broker', restarted.url, '--fleet', at('quay'));
     const { terminal, stop, out, err } = recordingTerminal();
     const watching = main(['--fleet', at('quay'), 'status', 'crane-13', '--watch'], {}, terminal);
@@ -358,8 +359,8 @@ it('a broker that refuses the account is reported as refusing, not as unreachabl
 
 describe('wherry deploy, when the broker is restarted meanwhile', () => {
   it('connects again and reports how the deployment ended', async () => {
-    const restarted = await startEmbeddedBroker({ host: '127.0.0.1', port: 0 });
-    const port = Number(new URL(restarted.url).port);
+    const port = await freePort();
+    const restarted = await startEmbeddedBroker({ host: '127.0.0.1', port });
     const fleet = at('dock');
     await run('fleet', 'init', 'dock', '--broker', restarted.url, '--images', images.url, '--fleet', fleet);
     const { terminal, err } = recordingTerminal();

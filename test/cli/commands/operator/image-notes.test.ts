@@ -42,3 +42,19 @@ describe('an image whose program is not in it', () => {
     expect(JSON.parse(out)).toMatchObject({ warnings: ['its program "/bin/web" is not in the image'] });
   });
 });
+
+describe('an image whose user is not in it', () => {
+  const unknown = 'note: its user "web" is not in the image\'s passwd\n';
+
+  it('is built with a note, which validating it repeats', async () => {
+    expect(await build('/bin/shop', '--user', 'web')).toMatchObject({ status: 0, err: unknown });
+    expect((await wherry(['image', 'validate', at('web.aci')])).out).toContain(unknown);
+  });
+
+  it('has no note when its passwd has the user', async () => {
+    mkdirSync(at('root/etc'));
+    writeFileSync(at('root/etc/passwd'), 'web:x:33:33::/:/bin/sh\n');
+    expect(await build('/bin/shop', '--user', 'web')).toMatchObject({ status: 0, err: '' });
+    expect((await wherry(['image', 'validate', at('web.aci')])).out).not.toContain('its user');
+  });
+});

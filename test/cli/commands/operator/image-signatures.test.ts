@@ -2,14 +2,12 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as openpgp from 'openpgp';
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { signatureBlocks, signatureVerifier } from '../../../../src/wire/trust/openpgp.ts';
 import { generateKey, type GeneratedKey } from '../../../../src/wire/trust/sign.ts';
 import { openGnuPg, type GnuPg } from '../../../support/gnupg.ts';
 import { wherry, type Run } from '../../../support/recording-terminal.ts';
 import { testImage } from '../../../support/test-image.ts';
-
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 let directory: string;
 let gpg: GnuPg;

@@ -13,8 +13,6 @@ import { FakeDevice } from '../../../support/fake-device.ts';
 import { openGnuPg, type GnuPg } from '../../../support/gnupg.ts';
 import { wherry, type Run } from '../../../support/recording-terminal.ts';
 
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
-
 let directory: string;
 let broker: EmbeddedBroker;
 let gpg: GnuPg;

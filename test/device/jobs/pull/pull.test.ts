@@ -318,7 +318,7 @@ describe('an image is refused and nothing is left of it [C31] [C32] [C33] [C37] 
       'another label [A7.12]',
       'image-labels-mismatch',
       { labels: [{ name: 'version', value: '2' }] },
-      /version is "2", commanded was "1.0.0"/,
+      /version is "2", but the command names "1.0.0"/,
     ],
     ['a missing label [A7.12]', 'image-labels-mismatch', { labels: [] }, /version is missing/],
     [

@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { openHttpClient } from '../../../../src/wire/http/http-client.ts';
 import { pull } from '../../../../src/device/jobs/pull/pull.ts';
 import { refusalCodes, type RefusalCode } from '../../../../src/core/refusal/codes.ts';
@@ -22,8 +22,6 @@ import {
   type TestImage,
 } from '../../../support/test-image.ts';
 import { serve, staticFile, steadyRandom, TestClock, testWindowMs } from '../../../support/test-server.ts';
-
-vi.setConfig({ hookTimeout: 60_000 });
 
 let gpg: GnuPg;
 let good: string;
@@ -131,7 +129,7 @@ const cases: readonly [RefusalCode, Attempt, string | RegExp][] = [
   [
     'image-id-mismatch',
     { archive: sound, image: { id: `sha512-${'0'.repeat(128)}` as never } },
-    /^its content is sha512-[0-9a-f]{128}, commanded was sha512-0{128}$/,
+    /^its content is sha512-[0-9a-f]{128}, but the command names sha512-0{128}$/,
   ],
   [
     'image-name-mismatch',
@@ -141,7 +139,7 @@ const cases: readonly [RefusalCode, Attempt, string | RegExp][] = [
   [
     'image-labels-mismatch',
     { archive: saying({ labels: [] }) },
-    'its label version is missing, commanded was "1.0.0"',
+    'its label version is missing, but the command names "1.0.0"',
   ],
   [
     'image-arch-mismatch',

@@ -154,13 +154,9 @@ describe('wherry-render', () => {
     expect(result).toMatchObject({ ok: false, code: 'no-space' });
   });
 
-  it.each(['../job', '', 'c'.repeat(32)])(
-    'fails when there is no job %j',
-    async (job) => {
-      expect(await wherryRender(job)).toMatchObject({ status: 1 });
-    },
-    20_000,
-  );
+  it.each(['../job', '', 'c'.repeat(32)])('fails when there is no job %j', async (job) => {
+    expect(await wherryRender(job)).toMatchObject({ status: 1 });
+  });
 });
 
 describe('the files between wherryd and the rendering unit', () => {

@@ -1,26 +1,40 @@
-import type { App } from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
-import type { PodImage } from './compiled-pod.ts';
+import type { App } from './types.ts';
 
-/** Numbers only: a name would be looked up on the host (rkt's lesson, too). */
+/** Numbers only: a name would be looked up on the host (a lesson from rkt). */
 export interface Account {
   readonly uid: number;
   readonly gid: number;
   readonly additionalGids: readonly number[];
 }
 
-/** (uid_t) -1 means "no change" to the kernel. */
+/** What an image contains about its users and groups. */
+export interface AccountFacts {
+  /** The image's own account files as text; empty when it has none. */
+  readonly passwd: string;
+  readonly group: string;
+  /** Owners of the files that `user` or `group` name by path. */
+  readonly owners: ReadonlyMap<string, { readonly uid: number; readonly gid: number }>;
+}
+
+/** (uid_t) -1 means "no change" to the kernel, so it is excluded. */
 const maxId = 0xfffffffe;
 
 /**
- * Who the app runs as: the image's own passwd and group first, then digits, then the owner of a
- * file (aci.md, `user` and `group`). The primary group of a passwd line has no say: the manifest
- * names the group.
- * @throws Refusal pod-user-unknown
+ * The user and groups of an app (aci.md, `user` and `group`). A name is looked up in the image's
+ * own passwd and group, and then read as a number. A path stands for the owner of that file. The
+ * primary group of a passwd line has no effect: the manifest names the group.
+ *
+ * @param subject first words of the refusal, such as `app web:`
+ * @throws Refusal `pod-user-unknown`
  */
-export function resolveAccount(appName: string, app: App, image: PodImage): Account {
+export function resolveAccount(
+  subject: string,
+  app: Pick<App, 'user' | 'group' | 'supplementaryGids'>,
+  image: AccountFacts,
+): Account {
   const unknown = (what: string, name: string, why: string) =>
-    new Refusal('pod-user-unknown', `app ${appName}: ${what} ${JSON.stringify(name)} ${why}`);
+    new Refusal('pod-user-unknown', `${subject} ${what} ${JSON.stringify(name)} ${why}`);
   const resolve = (what: 'user' | 'group', name: string, file: string, owned: 'uid' | 'gid'): number => {
     if (name.startsWith('/')) {
       const owner = image.owners.get(name);
@@ -41,7 +55,7 @@ export function resolveAccount(appName: string, app: App, image: PodImage): Acco
 }
 
 /**
- * An image without a passwd file may still say "root", as rkt has it
+ * An image without a passwd file may still use "root", as in rkt
  * (docs/decisions/appc-differences.md, 34).
  */
 function byConvention(name: string): number | undefined {

@@ -3,11 +3,9 @@
 // rkt Authors): what image and command line say together, and who runs.
 import { describe, expect, it } from 'vitest';
 import type { App } from '../../../src/image/appc/types.ts';
-import { resolveAccount } from '../../../src/device/pod/account.ts';
-import { demoImage } from './demo.ts';
+import { resolveAccount } from '../../../src/image/appc/account.ts';
 
 const image = {
-  ...demoImage,
   passwd: 'user1:x:1000:100::/:',
   group: 'group1:x:100:user1',
   owners: new Map([['/inspect', { uid: 0, gid: 0 }]]),
@@ -26,7 +24,7 @@ function resolve(user: string, group: string, of = image): string {
     mountPoints: [],
     ports: [],
   };
-  const { uid, gid } = resolveAccount('web', app, of);
+  const { uid, gid } = resolveAccount('app web:', app, of);
   return `${uid}:${gid}`;
 }
 
