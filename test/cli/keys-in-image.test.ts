@@ -45,6 +45,16 @@ describe('an image of a directory with a fleet in it', () => {
     expect(filesOf(at('web.aci'))).toEqual(['manifest', 'rootfs/', 'rootfs/bin/', 'rootfs/bin/true']);
   });
 
+  it('has no temporary files that a killed build left', async () => {
+    await mkdir(at('bin/.wherry-0123456789abcdef'));
+    await writeFile(at('bin/.wherry-0123456789abcdef/files'), '');
+    await writeFile(at('.wherry-fedcba9876543210'), '');
+    const { status, err } = await build();
+    expect(status).toBe(0);
+    expect(err).toContain('left out /bin/.wherry-0123456789abcdef: it is a temporary file of a build\n');
+    expect(filesOf(at('web.aci'))).toEqual(['manifest', 'rootfs/', 'rootfs/bin/', 'rootfs/bin/true']);
+  });
+
   it('has no key that was copied, linked or moved elsewhere', async () => {
     await copyFile(at('fleet/keys/deploy.key.asc'), at('bin/copy'));
     await link(at('fleet/keys/images.key.asc'), at('bin/linked'));

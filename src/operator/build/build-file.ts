@@ -68,17 +68,19 @@ export async function buildFromFile(
   const { path, output, compression } = options;
   const file = await readBuildFile(path);
   const here = dirname(resolve(path));
+  // Before the spool exists: it is beside the output, which may be in a directory that is read here.
+  const added = [];
+  for (const put of file.put) added.push(await treeOf(put, here, options));
   return await withSpooledTrees(output, async (trees) => {
     let tree = emptyTree;
     for (const base of file.base) tree = overlay(tree, await trees.treeOf(resolve(here, base)));
-    const leftOut: LeftOut[] = [];
-    for (const put of file.put) {
-      const added = await treeOf(put, here, options);
-      tree = overlay(tree, added.tree);
-      leftOut.push(...added.leftOut);
-    }
-    const entries = sourceEntries(tree);
-    return { ...(await writeAci({ manifest: file.manifest, entries, output, compression })), leftOut };
+    for (const put of added) tree = overlay(tree, put.tree);
+    const built = await writeAci({
+      manifest: file.manifest,
+      entries: sourceEntries(tree),
+      ...{ output, compression },
+    });
+    return { ...built, leftOut: added.flatMap(({ leftOut }) => leftOut) };
   });
 }
 

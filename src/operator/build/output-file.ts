@@ -7,6 +7,11 @@ import { asLocalRefusal, isRefusal, localErrorOf, Refusal } from '../../core/ref
 /** Prefix of the names of temporary files and directories. */
 const ownPrefix = '.wherry-';
 
+/** Whether a file or directory has a name as temporary ones have. A killed run leaves them. */
+export function isTemporaryName(name: string): boolean {
+  return /^\.wherry-[0-9a-f]{16}$/.test(name);
+}
+
 /**
  * Writes the file `output` through a temporary file beside it with a unique name: two runs with one
  * output do not mix, and the last to end wins. A run that fails, or that ends by `process.exit`,

@@ -3,6 +3,7 @@ import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { LeaveOut } from '../../image/tree/index.ts';
 import { isRefusal } from '../../core/refusal/index.ts';
+import { isTemporaryName } from '../build/index.ts';
 import { FleetDirectory } from './fleet-directory.ts';
 
 /** The parts of a fleet directory that the commands make. */
@@ -25,8 +26,8 @@ const maxCopyBytes = 64 * 1024;
 
 /**
  * Decides which files of a source directory do not belong in an image: the fleet in use and any
- * other, the private keys of the fleet in use in any place, the image that is being built, and
- * images that were built there before.
+ * other, the private keys of the fleet in use in any place, the image that is being built, images
+ * that were built there before, and temporary files of builds.
  *
  * @param fleetPath the fleet in use; it may not exist
  * @param output the image that is being built
@@ -36,9 +37,7 @@ export async function notForImages(fleetPath: string, output: string): Promise<L
   const fleet = await identityOf(fleetPath);
   const isFleet = await isFleetDirectory(fleetPath);
   const outputDirectory = await realpath(dirname(output)).catch(() => resolve(dirname(output)));
-  const outputs = ['', '.asc', '.partial', '.asc.part'].map((end) =>
-    join(outputDirectory, basename(output) + end),
-  );
+  const outputs = ['', '.asc'].map((end) => join(outputDirectory, basename(output) + end));
   const secret = (what: string) => ({ what, isSecret: true });
 
   return async (file, status) => {
@@ -52,6 +51,7 @@ export async function notForImages(fleetPath: string, output: string): Promise<L
     // When the image is built from the fleet directory itself.
     const isPart = partsOfFleet.some((part) => part === basename(file));
     if (isPart && (await isFleetDirectory(parent))) return secret('part of a fleet directory');
+    if (isTemporaryName(basename(file))) return { what: 'a temporary file of a build', isSecret: false };
     if (!status.isFile()) return undefined;
     const mayBeCopy = secrets.length > 0 && status.size <= maxCopyBytes;
     if (mayBeCopy || secrets.some(({ content }) => content?.length === status.size)) {
@@ -64,7 +64,7 @@ export async function notForImages(fleetPath: string, output: string): Promise<L
     if (outputs.includes(join(outputDirectory, basename(file)))) {
       return { what: 'the image that is being built', isSecret: false };
     }
-    const isEarlier = /\.aci(?:\.asc)?(?:\.part(?:ial)?)?$/.test(file);
+    const isEarlier = /\.aci(?:\.asc)?$/.test(file);
     return isEarlier ? { what: 'an image beside the one that is being built', isSecret: false } : undefined;
   };
 }

@@ -54,6 +54,18 @@ describe('an image from a build file', () => {
     return wherry(['image', 'build', at('web.toml'), '-o', at(output)]);
   };
 
+  it('has nothing of its own build when the output is in a directory of its parts', async () => {
+    expect(
+      await wherry(['image', 'build', at('site'), '--name', 'example.com/base', '-o', at('base')]),
+    ).toMatchObject({
+      status: 0,
+    });
+    const built = await build(`base = ["base"]\n${manifest}\n[[put]]\nfrom = "."\nto = "/srv"\n`);
+    expect(built).toMatchObject({ status: 0, err: expect.not.stringContaining('left out') as string });
+    const { lines } = await listing(at('web.aci'));
+    expect(lines.filter((line) => line.includes('.wherry-'))).toEqual([]);
+  });
+
   it('has the files of its bases and the parts over them, with owners, modes and hard links', async () => {
     expect(
       await wherry([

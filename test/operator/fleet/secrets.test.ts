@@ -79,7 +79,7 @@ describe('secrets of a command', () => {
     );
     await expect(messageFor(fleet, '@pumps', envelope, values)).rejects.toMatchObject({
       code: 'envelope-too-large',
-      message: expect.stringContaining('200 devices of pumps take about 19200 of them') as string,
+      message: expect.stringContaining('200 devices of pumps need about 19200 of them') as string,
     });
   });
 

@@ -94,7 +94,7 @@ describe('commands for a group', () => {
       'name the devices to command, or give --group NAME',
     ],
     [['deploy', '--group', 'kitchen/+', '--stop-all'], 'is not the name of a group'],
-    [['deploy', 'crane-1', '--share', '10%', '--stop-all'], '--share is of a group'],
+    [['deploy', 'crane-1', '--share', '10%', '--stop-all'], '--share is a share of a group'],
     [['deploy', '--group', 'kitchen', '--share', '10', '--stop-all'], '--share takes a percentage'],
     [['deploy', 'crane-1', '--stop-all', '--withdraw'], '--withdraw to leave it to the groups'],
   ])('are not made of %j', async (args, message) => {
