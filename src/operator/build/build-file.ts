@@ -68,8 +68,8 @@ export async function buildFromFile(
   const { path, output, compression } = options;
   const file = await readBuildFile(path);
   const here = dirname(resolve(path));
-  // Before the spool exists: it is beside the output, which may be in a directory that is read here.
-  const added = [];
+  // Before the spool exists: it is beside the output, which may be in a directory read here.
+  const added: Awaited<ReturnType<typeof treeOf>>[] = [];
   for (const put of file.put) added.push(await treeOf(put, here, options));
   return await withSpooledTrees(output, async (trees) => {
     let tree = emptyTree;
