@@ -11,6 +11,16 @@ $busybox ip route add blackhole 10.0.2.2
 trap "$busybox ip route del blackhole 10.0.2.2; exit 0" TERM
 while :; do $busybox sleep 1000 & wait; done`;
 
+/** What is read of a line of the journal. */
+interface JournalEntry {
+  readonly MESSAGE: string;
+  readonly __MONOTONIC_TIMESTAMP: string;
+}
+
+/** Policy of both sets, and how long the broker may be away under it. */
+const reconnectWindowSeconds = 1;
+const patienceSeconds = reconnectWindowSeconds + 60;
+
 /** It takes three minutes: for named boards only. */
 describe.runIf(named !== undefined).each(oneBoard)('a pod that cuts %s off from its broker', (boardName) => {
   let scene: Scene;
@@ -33,12 +43,18 @@ describe.runIf(named !== undefined).each(oneBoard)('a pod that cuts %s off from 
       policy: {
         ...state.policy,
         probationSeconds: 1,
-        reconnectWindowSeconds: 1,
+        reconnectWindowSeconds,
         brokerLoss: 'roll-back' as const,
       },
     };
   };
   const way = () => scene.board.run('ip -4 route show type blackhole');
+  /** When wherryd logged the first line that is wanted: seconds since the board's boot. */
+  const loggedAt = async (isWanted: (entry: JournalEntry) => boolean): Promise<number> => {
+    const lines = (await scene.board.journal('-u wherryd -o json')).trim().split('\n');
+    const entry = lines.map((line) => JSON.parse(line) as JournalEntry).find(isWanted);
+    return entry === undefined ? Number.NaN : Number(entry.__MONOTONIC_TIMESTAMP) / 1e6;
+  };
 
   it('is undone with the reason, and the device is back [C173]', async () => {
     const before = set();
@@ -57,5 +73,17 @@ describe.runIf(named !== undefined).each(oneBoard)('a pod that cuts %s off from 
     expect(report.currentVersion).toBe(before.version);
     expect(report.pods.map(({ healthy }) => healthy)).toEqual([true]);
     expect((await way()).stdout).toBe('');
+
+    // By the board's own clock. The second line comes when the set before runs.
+    const begun = await loggedAt(({ MESSAGE }) => MESSAGE === `version ${bad.version}: activate`);
+    const lost = await loggedAt(
+      ({ MESSAGE, __MONOTONIC_TIMESTAMP: at }) =>
+        MESSAGE.startsWith('no connection to the broker') && Number(at) / 1e6 > begun,
+    );
+    const undone = await loggedAt(({ MESSAGE }) => MESSAGE.startsWith(`version ${bad.version}: rolled-back`));
+    process.stdout.write(`broker-loss: undone ${(undone - lost).toFixed(2)} s after the loss\n`);
+    // The device looks once a second.
+    expect(undone - lost).toBeGreaterThanOrEqual(patienceSeconds - 1);
+    expect(undone - lost).toBeLessThanOrEqual(patienceSeconds + 10);
   });
 });
