@@ -206,7 +206,7 @@ describe('the next step', () => {
     expect(planWave(...after(rest, { rules: halfGood }), 1)).toEqual({ do: 'wait', for: 'answers', wave: 0 });
   });
 
-  it('counts a device as failed that does not answer in time', () => {
+  it('drop: counts a device as failed whose command or answer is held back', () => {
     const impatient = { ...rules, answerSeconds: 60 };
     const silent = after([answered('committed'), undefined], { rules: impatient });
     expect(planWave(...silent, 59_999)).toEqual({ do: 'wait', for: 'answers', wave: 0, untilMs: 60_000 });

@@ -245,9 +245,13 @@ describe('a download', () => {
 describe('a download is refused', () => {
   const cases: [string, RefusalCode, RequestListener][] = [
     ['when the file is missing', 'download-failed', (_, response) => response.writeHead(404).end()],
-    ['when the server announces a larger file', 'download-too-large', staticFile(Buffer.alloc(1_000_001))],
     [
-      'when the server sends more than announced',
+      'endless data: when the server announces a larger file',
+      'download-too-large',
+      staticFile(Buffer.alloc(1_000_001)),
+    ],
+    [
+      'endless data: when the server sends more than announced',
       'download-too-large',
       (_, response) => {
         response.write(content);
@@ -314,7 +318,7 @@ describe('a download is refused', () => {
     expect(refused.message).toContain('http://127.0.0.1:1/a.aci cannot be reached');
   });
 
-  it('when the server trickles below the minimum rate: download-too-slow', async () => {
+  it('slow retrieval: when the server trickles below the minimum rate: download-too-slow', async () => {
     const used = ports();
     const { url } = await server((_, response) => void response.write(content.subarray(0, 1)));
     const patience = { ...defaultPatience, windowMs: testWindowMs, maxTries: 1 };

@@ -13,8 +13,9 @@ import { day, desired, issued, makeKey, publish } from '../../support/operator.t
 /**
  * The broker and the web server are hostile: they hold back, replay, mix and make up messages, and
  * can do no more than delay. One test per attack of the TUF and Uptane lists that a single deploy
- * key and signed images answer; threshold keys and their rotation (key compromise, fast-forward)
- * are not covered here.
+ * key and signed images answer. What needs a root of trust (key compromise, fast-forward) is in
+ * root-attacks.test.ts, eavesdropping in confidential.test.ts, the web server's attacks (slow
+ * retrieval, endless data) in http/download.test.ts, and held-back messages in plan-wave.test.ts.
  */
 
 let operator: GeneratedKey;
