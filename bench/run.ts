@@ -14,6 +14,7 @@ import { packageGroup } from './package.ts';
 import { pullGroup } from './pull.ts';
 import { startGroup } from './start.ts';
 import { formatTable, judge, type Measurement } from './table.ts';
+import { visitsGroup } from './visits.ts';
 
 const groups: Readonly<Record<string, Group>> = {
   package: packageGroup,
@@ -25,13 +26,16 @@ const groups: Readonly<Record<string, Group>> = {
   memory: memoryGroup,
   docker: dockerGroup,
   idle: idleGroup,
+  visits: visitsGroup,
   gigabyte: gigabyteGroup,
   many: manyGroup,
   pairs: pairsGroup,
 };
 
 /** Those that need no block device and no daemon of Docker. */
-const nativeGroups = ['connect', 'start', 'network', 'metadata', 'pull', 'memory', 'idle', 'many', 'pairs'];
+const nativeGroups = [
+  ...['connect', 'start', 'network', 'metadata', 'pull', 'memory', 'idle', 'visits', 'many', 'pairs'],
+];
 
 const help = `Usage: npm run bench -- [--only PATTERN] [--json] [--quick] [--board NAME]
 
