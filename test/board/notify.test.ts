@@ -100,4 +100,17 @@ describe.each(oneBoard)('an app that supports sd_notify on %s', (boardName) => {
       message: expect.stringContaining('did not start (timeout)') as string,
     });
   });
+
+  it('does not keep the device from commands while it starts, however long that takes [C260]', async () => {
+    await scene.board.check('touch /srv/data/ready');
+    const patient = set({ 'wherry/start-timeout': '86400', 'wherry/stop-timeout': '1' });
+    expect(await scene.deploy(patient)).toMatchObject({ outcome: 'committed' });
+    await scene.board.check(
+      `rm /srv/data/ready; systemctl stop wherryd ${unit}; systemctl start --no-block wherryd`,
+    );
+    await scene.board.waitFor(`[ "$(systemctl show -P ActiveState ${unit})" = activating ]`);
+    await scene.board.check('touch /srv/data/now');
+    expect(await scene.deploy(set({}, '/data/now'))).toMatchObject({ outcome: 'committed' });
+    await scene.board.waitFor('systemctl is-active wherryd');
+  });
 });

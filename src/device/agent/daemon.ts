@@ -34,6 +34,12 @@ export interface DaemonOptions extends OpenOptions {
 const stopWithinMs = 8_000;
 
 /**
+ * How long the unit counts as starting while the committed pods start, which may take hours;
+ * systemd gives up later (TimeoutStartSec).
+ */
+const startWithinMs = 60_000;
+
+/**
  * wherryd: assembles the parts and runs until `signal` is aborted or a visit to the broker is over.
  * The pods keep running.
  */
@@ -119,7 +125,7 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     runBySchedule('gc.schedule', config.gcSchedule, () => garbage.begin()),
   ];
   session.start();
-  supervisor.resume();
+  const started = supervisor.resume();
   if (config.telemetrySeconds > 0) {
     const look = async (): Promise<Readings> => ({
       ...{
@@ -141,6 +147,7 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
   });
   reporter.request();
   await admitGroup(places.apiSocket, config.api.group, journal);
+  await within(startWithinMs, started, signal);
   notifier.ready();
   // After the pods and the connection: damage is only reported, so no pod waits for the check.
   const looking = world.checkObjects(keeper.state).then(
@@ -183,4 +190,12 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
   notifier.close();
   systemd.close();
   return isStopped ? 'stopped' : 'visited';
+}
+
+/** Resolves when `work` does, after `withinMs`, or when `signal` is aborted. */
+async function within(withinMs: number, work: Promise<void>, signal: AbortSignal): Promise<void> {
+  const over = new AbortController();
+  const late = systemClock.sleep(withinMs, AbortSignal.any([signal, over.signal])).catch(() => undefined);
+  await Promise.race([work, late]);
+  over.abort();
 }

@@ -75,6 +75,7 @@ export function makeSupervisor(
         );
       });
     },
+    startPods: (podSignal) => world.startPods(keeper.state, podSignal),
     onRest: live.onRest,
     onChange: live.report,
     onEvent: (event) => session.publishEvent(event),

@@ -26,7 +26,9 @@ export interface SupervisorPorts extends AnswerPorts {
     signal: AbortSignal,
     group: TargetGroup,
   ) => Promise<Examined>;
-  /** A deployment or repair has ended, with any outcome. */
+  /** Starts the committed pods that do not run. Rejects with the reason of `signal`. */
+  readonly startPods: (signal: AbortSignal) => Promise<void>;
+  /** A deployment, a repair or the start of the pods has ended, with any outcome. */
   readonly onRest: () => void;
   /** A desired state was accepted: its policy is in force. */
   readonly onAccepted: (desired: DesiredState) => void;

@@ -24,8 +24,12 @@ import {
   repeatBudget,
 } from './message-policy.ts';
 import { asRefusal, NotObeyed, orNotObeyed } from './not-obeyed.ts';
+import { PodStart } from './pod-start.ts';
 import { Rounds } from './rounds.ts';
 import type { SupervisorPorts } from './supervisor-ports.ts';
+import { Work } from './work.ts';
+
+const startPodsAgainInMs = 10_000;
 
 /**
  * Takes messages one at a time, decides whether they are commands, and runs at most one deployment.
@@ -45,7 +49,9 @@ export class Supervisor {
    * at the next connection.
    */
   private repairAgain = false;
-  private running: { readonly abort: AbortController; readonly done: Promise<void> } | undefined;
+  /** A deployment, a repair or the start of the pods. */
+  private readonly work: Work;
+  private readonly podStart: PodStart;
   /** Called when a deployment begins to wait. */
   private waitObservers: (() => void)[] = [];
   private readonly stopping = new AbortController();
@@ -55,6 +61,14 @@ export class Supervisor {
     this.groups = ports.groups ?? [];
     this.inbox = new Inbox(this.groups);
     this.answers = new Answers(ports, ports.keeper.state.last);
+    this.work = new Work(() => {
+      ports.onChange();
+      ports.onRest();
+    });
+    this.podStart = new PodStart({
+      ...{ journal: ports.journal, startPods: ports.startPods },
+      retry: () => ports.later?.(startPodsAgainInMs, () => void this.resume()),
+    });
   }
 
   /** The deployment under way, or else the one that ended last. */
@@ -74,20 +88,28 @@ export class Supervisor {
    */
   get busy(): boolean {
     const waits = this.answers.deployment?.phase === 'wait';
-    return (this.running !== undefined && !waits) || this.handling.done !== undefined;
+    return (this.work.isUnderWay && !waits) || this.handling.done !== undefined;
   }
 
   /** Resolves when `busy` is false. */
   async rest(): Promise<void> {
     while (this.busy) {
       const waiting = new Promise<void>((resolve) => this.waitObservers.push(resolve));
-      await Promise.race([this.running?.done ?? this.handling.done, waiting]);
+      await Promise.race([this.work.done ?? this.handling.done, waiting]);
     }
   }
 
-  /** Resumes a deployment that the last run of wherryd left pending. */
-  resume(): void {
-    if (this.ports.keeper.state.pending !== undefined) this.run();
+  /**
+   * Resumes a deployment that the last run of wherryd left pending, or else starts the committed
+   * pods.
+   *
+   * @returns resolves when the committed pods were started as far as possible, or that was aborted
+   */
+  async resume(): Promise<void> {
+    if (this.work.isUnderWay || this.stopping.signal.aborted) return;
+    if (this.ports.keeper.state.pending !== undefined) { this.run(); return; }
+    this.work.begin((signal) => this.podStart.run(signal));
+    await this.work.done;
   }
 
   /** Receives a message on the topic of commands of a group, or of the device itself. */
@@ -121,9 +143,9 @@ export class Supervisor {
     this.inbox.clear();
     const reason = new Error('wherryd is stopping');
     this.stopping.abort(reason);
-    this.running?.abort.abort(reason);
+    void this.work.abort(reason);
     await this.handling.done;
-    await this.running?.done;
+    await this.work.done;
   }
 
   private async handleWaiting(): Promise<void> {
@@ -254,7 +276,7 @@ export class Supervisor {
       this.answers.passOver(desired, `a command for ${targetInWords(before.group)} has precedence`);
       return;
     }
-    await this.supersede(desired.version);
+    await this.work.abort(new Superseded(desired.version));
     // Only now: the superseded deployment has to end with its own state first.
     const next = acceptDesired(
       keeper.state,
@@ -273,7 +295,7 @@ export class Supervisor {
     const { pending } = this.ports.keeper.state;
     const group = groupOf(desired.target);
     if (pending !== undefined && groupOf(pending.desired.target) === group)
-      await this.supersede(desired.version);
+      await this.work.abort(new Superseded(desired.version));
     await this.trust(desired, examined);
     this.answers.withdrawn(desired);
     // Commands that were passed over are examined again, and may be deployed now.
@@ -316,18 +338,13 @@ export class Supervisor {
     this.examinations.refund();
   }
 
-  private async supersede(version: number): Promise<void> {
-    this.running?.abort.abort(new Superseded(version));
-    await this.running?.done;
-  }
-
   private acceptanceOf({ era }: Examined): { readonly era?: number; readonly groups: readonly string[] } {
     return { ...(era === undefined ? {} : { era }), groups: this.groups };
   }
 
   private run(): void {
     const { keeper, world, clock, journal } = this.ports;
-    this.inBackground(async (signal) => {
+    this.work.begin(async (signal) => {
       try {
         await runDeployment(keeper, world, (report) => this.observe(report), signal, clock);
       } catch (error) {
@@ -335,6 +352,7 @@ export class Supervisor {
           WHERRY_CODE: 'internal',
         });
       }
+      if (this.podStart.isDue && !signal.aborted) await this.podStart.run(signal);
     });
   }
 
@@ -343,10 +361,14 @@ export class Supervisor {
    * running version.
    */
   private repair(desired: DesiredState): void {
-    if (this.running !== undefined) return;
+    if (this.work.isUnderWay) {
+      // The repeated command comes at the first connection, when pods may still be starting.
+      if (this.podStart.isDue) this.work.whenDone(() => this.repair(desired));
+      return;
+    }
     this.repairAgain = false;
     const { keeper, world, clock, journal } = this.ports;
-    this.inBackground(async (signal) => {
+    this.work.begin(async (signal) => {
       try {
         const names = await repairImages(desired, keeper, world, signal, clock);
         if (names.length > 0) journal.log('notice', `pulled again because damaged: ${names.join(', ')}`);
@@ -359,17 +381,6 @@ export class Supervisor {
         });
       }
     });
-  }
-
-  /** Runs one deployment or repair. A newer command or the end of the daemon aborts it. */
-  private inBackground(work: (signal: AbortSignal) => Promise<void>): void {
-    const abort = new AbortController();
-    const done = work(abort.signal).finally(() => {
-      if (this.running?.abort === abort) this.running = undefined;
-      this.ports.onChange();
-      this.ports.onRest();
-    });
-    this.running = { abort, done };
   }
 
   private observe(report: DeploymentReport): void {

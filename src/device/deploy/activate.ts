@@ -30,17 +30,20 @@ export async function activatePods(
  * set, and so no loop. An app that does not start does not prevent the others from starting.
  *
  * @returns the refusals of the steps that failed
+ * @throws the reason of `signal`
  */
 export async function restorePods(
   world: World,
   pods: readonly DeployedPod[],
   onStep: StepObserver,
+  signal?: AbortSignal,
 ): Promise<readonly Refusal[]> {
   const refusals: Refusal[] = [];
   for (const step of await planFor(world, pods)) {
+    signal?.throwIfAborted();
     tell(step, onStep);
     try {
-      await world.perform(step);
+      await world.perform(step, signal);
     } catch (error) {
       if (!isRefusal(error)) throw error;
       refusals.push(error);

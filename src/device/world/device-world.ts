@@ -226,8 +226,8 @@ export class DeviceWorld implements World {
   }
 
   /**
-   * Repairs the device at the start of wherryd: restores unit files of the committed pods, and
-   * starts the pods unless a deployment is pending.
+   * Repairs the device at the start of wherryd: restores unit files of the committed pods, which
+   * reports then describe, and has them start at boot unless a deployment is pending.
    */
   async reconcile(state: DeviceState): Promise<void> {
     const { files, journal, systemd } = this.ports;
@@ -241,14 +241,21 @@ export class DeviceWorld implements World {
       );
       await systemd.reload();
     }
-    if (state.pending !== undefined) {
-      // The resumed deployment decides which pods run; until then the report shows the committed
-      // ones.
-      this.steps.adopt(pods);
-      return;
-    }
-    await this.enable(pods);
-    for (const { code, message } of await restorePods(this, pods, () => undefined)) {
+    this.steps.adopt(pods);
+    // A pending deployment decides which pods run.
+    if (state.pending === undefined) await this.enable(pods);
+  }
+
+  /**
+   * Starts the committed pods that do not run, as far as possible, and stops and removes what is in
+   * no set.
+   *
+   * @throws the reason of `signal`
+   */
+  async startPods(state: DeviceState, signal: AbortSignal): Promise<void> {
+    const { journal } = this.ports;
+    const pods = state.current?.pods ?? [];
+    for (const { code, message } of await restorePods(this, pods, () => undefined, signal)) {
       journal.log('error', message, { WHERRY_CODE: code });
     }
     // wherryd may have ended after it saved the end of a deployment and before it removed the

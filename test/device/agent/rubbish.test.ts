@@ -37,6 +37,7 @@ function device(verdict: (text: string) => void, ports: Partial<SupervisorPorts>
       return Promise.resolve({ outcome: 'new', desired, payloadSha256: 'x', signedBy: ['key'] });
     },
     onChange: () => undefined,
+    startPods: () => Promise.resolve(),
     onRest: () => undefined,
     onEvent: (event) => events.push(event),
     onAccepted: () => undefined,

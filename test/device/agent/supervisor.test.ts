@@ -45,7 +45,10 @@ class World extends WorldModel {
   }
 }
 
-function device(world = new World()) {
+function device(
+  world = new World(),
+  startPods: (signal: AbortSignal) => Promise<void> = () => Promise.resolve(),
+) {
   const events: DeploymentEvent[] = [];
   const journal: string[] = [];
   const debug: string[] = [];
@@ -77,6 +80,8 @@ function device(world = new World()) {
       return { outcome, desired: desired(Number(version), content), payloadSha256, signedBy: ['key'] };
     },
     onChange: () => undefined,
+    startPods,
+    later: (delayMs, work) => void clock.sleep(delayMs).then(work),
     onRest: () => undefined,
     onEvent: (event) => events.push(event),
     onAccepted: () => undefined,
@@ -277,9 +282,60 @@ describe('the supervisor', () => {
     expect(world.state.pending?.desired.version).toBe(1);
     expect(outcomes()).toEqual([]);
     const next = device(world);
-    next.supervisor.resume();
+    void next.supervisor.resume();
     await rest();
     expect(next.supervisor.deployment).toMatchObject({ version: 1, phase: 'probation' });
+  });
+
+  it('[C260] obeys a command while the pods start, and starts them again if it was refused', async () => {
+    const starts: string[] = [];
+    const { supervisor, world, outcomes } = device(new World(), async (signal) => {
+      starts.push('begun');
+      if (starts.length > 2) return;
+      await endOf(signal).catch((error: unknown) => {
+        starts.push('aborted');
+        throw error;
+      });
+    });
+    void supervisor.resume();
+    world.refuse = { stage: 'pod-user-unknown' };
+    supervisor.receive(command(1, 'a'));
+    await rest();
+    expect(outcomes()).toEqual(['1 refused']);
+    expect(starts).toEqual(['begun', 'aborted', 'begun']);
+    expect(supervisor.busy).toBe(false);
+  });
+
+  it('[C260] starts the pods again ten seconds after that failed, and no more once it was done', async () => {
+    let starts = 0;
+    const { supervisor, clock, journal } = device(new World(), () => {
+      starts += 1;
+      return starts === 1 ? Promise.reject(new Error('the bus is gone')) : Promise.resolve();
+    });
+    await supervisor.resume();
+    expect(journal).toEqual(['internal: the pods could not be started: Error: the bus is gone']);
+    await clock.pass(10_000);
+    await rest();
+    supervisor.receive(command(1, 'a'));
+    await rest();
+    expect(starts).toBe(2);
+  });
+
+  it('[C71] [C260] replaces a damaged image when the pods have started', async () => {
+    const { supervisor, world } = device();
+    supervisor.receive(command(1, 'image'));
+    await rest();
+    let started: () => void = () => undefined;
+    const next = device(world, () => new Promise((resolve) => (started = resolve)));
+    void next.supervisor.resume();
+    world.damaged.add('sha512-image');
+    world.calls.length = 0;
+    next.supervisor.receive(command(1, 'image'));
+    await rest();
+    expect(world.calls).toEqual([]);
+    started();
+    await rest();
+    expect(world.calls.slice(-3)).toEqual(['stop web-image', 'unmount sha512-image', 'start web-image']);
   });
 
   it('ends an examination without an answer when it is closed, and takes no more messages', async () => {

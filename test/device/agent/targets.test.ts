@@ -71,6 +71,7 @@ function device(groups: readonly string[], world = new World()) {
       return { outcome: verdict.outcome, desired: desired(text), payloadSha256, signedBy: ['key'] };
     },
     onChange: () => undefined,
+    startPods: () => Promise.resolve(),
     onRest: () => undefined,
     onEvent: (event) => events.push(event),
     onAccepted: () => undefined,

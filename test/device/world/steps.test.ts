@@ -231,4 +231,17 @@ describe('an activation with systemd', () => {
     expect(refusals.map(({ code }) => code)).toEqual(['activation-failed']);
     expect(jobs.active.has('db.service')).toBe(true);
   });
+
+  it('[C260] of the last good set starts nothing more once it is aborted', async () => {
+    const { jobs, world } = device();
+    const abort = new AbortController();
+    const restored = restorePods(
+      world,
+      [web, db],
+      () => abort.abort(new Error('a newer command')),
+      abort.signal,
+    );
+    await expect(restored).rejects.toThrow('a newer command');
+    expect(jobs.active.has('db.service')).toBe(false);
+  });
 });
