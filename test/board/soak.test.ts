@@ -79,7 +79,7 @@ describe.each(oneBoard)('a soak on %s', (boardName) => {
   };
 
   /** Waits until what the board has satisfies `holds`. */
-  const settled = async (where: string, expected: Partial<Remains>, timeoutMs = 45_000): Promise<void> => {
+  const settled = async (where: string, expected: Partial<Remains>, timeoutMs = 180_000): Promise<void> => {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
       const remains = await remainsOf(scene.board);

@@ -220,7 +220,7 @@ describe('wherry rollout', () => {
   it('goes on where it was when its process is killed', async () => {
     const names = someDevices(6);
     const id = `killed-${names[0]}`;
-    const stages = ['--stage', '2', '--stage', '4', '--soak', '1s', '--no-wait'];
+    const stages = ['--stage', '2', '--stage', '4', '--soak', '4s', '--no-wait'];
     expect(await rollout('start', ...names, '--id', id, ...good(), ...stages)).toMatchObject({
       status: 0,
     });
