@@ -16,6 +16,7 @@ export interface PodStartPorts {
 export class PodStart {
   readonly #ports: PodStartPorts;
   #isDue = false;
+  #isUnderWay = false;
 
   constructor(ports: PodStartPorts) {
     this.#ports = ports;
@@ -25,9 +26,14 @@ export class PodStart {
     return this.#isDue;
   }
 
+  get isUnderWay(): boolean {
+    return this.#isUnderWay;
+  }
+
   /** Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     this.#isDue = true;
+    this.#isUnderWay = true;
     try {
       await this.#ports.startPods(signal);
       this.#isDue = false;
@@ -37,6 +43,8 @@ export class PodStart {
         WHERRY_CODE: 'internal',
       });
       this.#ports.retry();
+    } finally {
+      this.#isUnderWay = false;
     }
   }
 }

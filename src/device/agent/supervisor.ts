@@ -83,11 +83,11 @@ export class Supervisor {
 
   /**
    * Whether a deployment, a repair or an examination is under way: its objects must not be
-   * collected. A deployment that waits for its activation does not count: it may wait for days, and
-   * stages again afterwards.
+   * collected. A deployment that waits for its activation and the start of the pods do not count:
+   * they may last for days, the first stages again afterwards, and the second needs no new objects.
    */
   get busy(): boolean {
-    const waits = this.answers.deployment?.phase === 'wait';
+    const waits = this.answers.deployment?.phase === 'wait' || this.podStart.isUnderWay;
     return (this.work.isUnderWay && !waits) || this.handling.done !== undefined;
   }
 
@@ -107,7 +107,10 @@ export class Supervisor {
    */
   async resume(): Promise<void> {
     if (this.work.isUnderWay || this.stopping.signal.aborted) return;
-    if (this.ports.keeper.state.pending !== undefined) { this.run(); return; }
+    if (this.ports.keeper.state.pending !== undefined) {
+      this.run();
+      return;
+    }
     this.work.begin((signal) => this.podStart.run(signal));
     await this.work.done;
   }

@@ -298,6 +298,8 @@ describe('the supervisor', () => {
       });
     });
     void supervisor.resume();
+    // Neither a visit to the broker nor garbage collection waits for the pods.
+    expect(supervisor.busy).toBe(false);
     world.refuse = { stage: 'pod-user-unknown' };
     supervisor.receive(command(1, 'a'));
     await rest();
