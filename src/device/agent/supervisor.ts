@@ -144,9 +144,8 @@ export class Supervisor {
    */
   async close(): Promise<void> {
     this.inbox.clear();
-    const reason = new Error('wherryd is stopping');
-    this.stopping.abort(reason);
-    void this.work.abort(reason);
+    this.stopping.abort(new Error('wherryd is stopping'));
+    void this.work.abort(this.stopping.signal.reason as Error);
     await this.handling.done;
     await this.work.done;
   }
