@@ -95,7 +95,7 @@ export class Supervisor {
   async rest(): Promise<void> {
     while (this.busy) {
       const waiting = new Promise<void>((resolve) => this.waitObservers.push(resolve));
-      await Promise.race([this.work.done ?? this.handling.done, waiting]);
+      await Promise.race([this.work.done ?? waiting, this.handling.done ?? waiting, waiting]);
     }
   }
 

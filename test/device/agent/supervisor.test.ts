@@ -308,6 +308,15 @@ describe('the supervisor', () => {
     expect(supervisor.busy).toBe(false);
   });
 
+  it('[C260] rests when an examination has ended while the pods still start', async () => {
+    const { supervisor } = device(new World(), endOf);
+    void supervisor.resume();
+    supervisor.receive(Buffer.from('bad'));
+    expect(supervisor.busy).toBe(true);
+    await supervisor.rest();
+    expect(supervisor.busy).toBe(false);
+  });
+
   it('[C260] starts the pods again ten seconds after that failed, and no more once it was done', async () => {
     let starts = 0;
     const { supervisor, clock, journal } = device(new World(), () => {
