@@ -11,11 +11,11 @@ export interface PodStartPorts {
 /**
  * The start of the committed pods after a start of wherryd. An app may need hours for it, or never
  * start, so a newer command aborts it. It stays due until it was done once: the deployment of that
- * command may end before it touches a pod.
+ * command, or one that a start of wherryd resumes, may end before it touches a pod.
  */
 export class PodStart {
   readonly #ports: PodStartPorts;
-  #isDue = false;
+  #isDue = true;
   #isUnderWay = false;
 
   constructor(ports: PodStartPorts) {
@@ -32,7 +32,6 @@ export class PodStart {
 
   /** Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
-    this.#isDue = true;
     this.#isUnderWay = true;
     try {
       await this.#ports.startPods(signal);

@@ -308,6 +308,24 @@ describe('the supervisor', () => {
     expect(supervisor.busy).toBe(false);
   });
 
+  it('[C260] starts the pods after a deployment that a start of wherryd resumed', async () => {
+    const { supervisor, world } = device();
+    supervisor.receive(command(1, 'slow'));
+    await rest();
+    await supervisor.close();
+    const done: string[] = [];
+    const next = device(world, () => {
+      done.push(`pods started after ${next.outcomes().at(-1)}`);
+      return Promise.resolve();
+    });
+    void next.supervisor.resume();
+    await rest();
+    world.refuse = { stage: 'pod-user-unknown' };
+    next.supervisor.receive(command(2, 'b'));
+    await rest();
+    expect(done).toEqual(['pods started after 2 refused']);
+  });
+
   it('[C260] rests when an examination has ended while the pods still start', async () => {
     const { supervisor } = device(new World(), endOf);
     void supervisor.resume();
