@@ -2,18 +2,18 @@ import type { Clock } from '../../core/ports/index.ts';
 
 export interface SystemctlPorts {
   /**
-   * Runs systemctl and gives what it prints. It rejects as execFile does: with `stderr`, and with
-   * `killed` when it was not done in time.
+   * Runs systemctl and returns its output. It rejects as execFile does: with `stderr`, and with
+   * `killed` when it took too long.
    */
   readonly systemctl: (words: readonly string[], withinMs?: number) => Promise<string>;
   readonly clock: Pick<Clock, 'monotonicMs' | 'sleep'>;
 }
 
 const lookMs = 500;
-/** A supervisor that ends again and again is outlasted no longer. */
+/** The limit for a wherryd that keeps restarting. */
 const maxTries = 3;
 
-/** Whether systemd took another job for a unit in place of the one that `error` is about. */
+/** Whether `error` reports a job that systemd canceled because another job replaced it. */
 export function isReplaced(error: unknown): boolean {
   return /^Job for \S+ canceled\.$/m.test(
     String((error as { readonly stderr?: unknown } | undefined)?.stderr),
@@ -21,11 +21,12 @@ export function isReplaced(error: unknown): boolean {
 }
 
 /**
- * Has systemctl carry out `words`, and again when a start of wherryd undid it: wherryd makes the
- * committed pods run when it starts, so it starts what was just stopped, also in place of a stop
- * that is under way. It is acted at once all the same: the start may be waiting for that very app.
+ * Runs systemctl with `words`, and again when a start of wherryd undid it. wherryd starts the
+ * committed pods when it starts. That also starts a pod that was just stopped, and cancels a stop
+ * job in progress. The first attempt does not wait for the start of wherryd, which may be waiting
+ * for this very app.
  *
- * @param withinMs for all of it; without it, as long as it takes
+ * @param withinMs the limit for all attempts; without it, there is none
  * @throws what systemctl rejects with
  */
 export async function outlastStart(

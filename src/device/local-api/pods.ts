@@ -46,7 +46,7 @@ export function appSummary({ pod, app, activeState, subState, mainPid, unit, run
 export async function changePod(change: PodChange, pod: string, withinMs?: number): Promise<boolean> {
   const apps = await appUnits(places.units);
   const isScheduled = unitsOfPod(apps, pod).some(({ runs }) => runs !== undefined);
-  // Of a run that goes on, what has ended does not start again.
+  // During a run, systemd does not start its ended apps again.
   if (change === 'restart' && isScheduled) {
     const begunMs = systemClock.monotonicMs();
     await changePod('stop', pod, withinMs);
@@ -79,7 +79,7 @@ export async function changePod(change: PodChange, pod: string, withinMs?: numbe
     if (isReplaced(cause)) {
       throw new Refusal(
         'not-confirmed',
-        `the ${change} of the pod ${pod} was given up: something else starts or stops it now, such as a deployment or another command; try again`,
+        `the ${change} of the pod ${pod} was given up: another actor, such as a deployment or another command, starts or stops it now; try again`,
         { cause },
       );
     }

@@ -46,7 +46,7 @@ export function metadataServer(sources: MetadataSources): Server {
         );
     },
   );
-  // Twice as many as come from one pod.
+  // Twice the limit of one pod.
   server.maxConnections = 512;
   return server;
 }

@@ -31,7 +31,7 @@ export async function metadataUnit(directory: string): Promise<void> {
   });
 }
 
-/** At once: to have a thread read a small file would take a third of the time of a request. */
+/** Synchronous: to read a small file in a thread takes a third of the time of a request. */
 function readDocument(path: string): PodMetadata | undefined {
   try {
     return readMetadata(readFileSync(path));

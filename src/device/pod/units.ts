@@ -164,10 +164,10 @@ export function serviceUnit(input: ServiceInput): string {
     run: { Type: 'oneshot', RemainAfterExit: run === undefined },
   }[what];
   const disks = mountUnitsOf(input.sources);
-  // There from the end of the app to that of the run, whose holder has the directory.
+  // It exists from the end of the app to the end of the run, whose holder has the directory.
   const ended =
     run === undefined || holder === undefined ? undefined : `${places.runtime(places.holderId)}/${app}.ended`;
-  // An app that is tried again has not ended.
+  // An app that is retried has not ended.
   const unlessRetried = settings.restart === 'no' ? '' : 'test "$SERVICE_RESULT" != success || ';
   return unitText({
     Unit: {
@@ -180,7 +180,7 @@ export function serviceUnit(input: ServiceInput): string {
       PartOf: networks,
       After: needs,
       RequiresMountsFor: input.sources,
-      // The timer starts what its run wants, also when a run goes on that a command has started.
+      // The timer starts the apps of its run even during a run that a command has started.
       ...(ended === undefined ? {} : { ConditionPathExists: ended }),
       // A device in the field never gives up; RestartSteps= slows it down.
       StartLimitIntervalSec: 0,

@@ -88,7 +88,7 @@ export class StepRunner {
         journal.log('warning', `a disk may still start ${services.join(', ')}: ${String(error)}`);
       });
     }
-    // A start that somebody asks for meanwhile takes the place of a stop.
+    // A start that another actor requests meanwhile cancels the stop.
     const stopped = async (unit: string): Promise<void> => {
       for (let tries = 0; tries < maxStops; tries++) if ((await systemd.stop(unit)) !== 'canceled') return;
     };
@@ -115,7 +115,7 @@ export class StepRunner {
     if (result === 'done') return;
     await this.refuseFailedNetwork(pod);
     const { result: reason = result } =
-      result === 'canceled' ? { result: 'canceled: something else stopped it' } : await systemd.status(unit);
+      result === 'canceled' ? { result: 'canceled: another actor stopped it' } : await systemd.status(unit);
     throw new Refusal(
       'activation-failed',
       `app ${app} of pod ${pod} did not start (${reason}); see journalctl -u ${unit}`,

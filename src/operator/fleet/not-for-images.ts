@@ -113,8 +113,8 @@ function isCopy(file: Buffer, { content, body }: Secret): boolean {
 }
 
 /**
- * What Base64 in a file stands for, such as `data` of a Secret of Kubernetes, wrapped or not. Where
- * it begins is not known, so it is read from each of four letters.
+ * Decodes the Base64 in a file, such as `data` of a Secret of Kubernetes, in one line or wrapped.
+ * Its start is unknown, so it is decoded from each of four letters.
  */
 function decoded(file: Buffer): readonly Buffer[] {
   const lines = file.toString('latin1').replace(/\s*(?:\n|\\[rn])\s*/g, '');

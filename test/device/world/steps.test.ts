@@ -192,7 +192,7 @@ describe('an activation with systemd', () => {
     jobs.replaced.set('web.service', 1);
     await expect(activatePods(world, [web], never, () => undefined)).rejects.toMatchObject({
       code: 'activation-failed',
-      message: expect.stringContaining('did not start (canceled: something else stopped it)') as string,
+      message: expect.stringContaining('did not start (canceled: another actor stopped it)') as string,
     });
   });
 
