@@ -119,11 +119,7 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     collect: () => world.collect(keeper.state),
   });
   options.onCollect(() => garbage.begin());
-  const stops = [
-    watch.start(() => reporter.request()),
-    runBySchedule('report.schedule', config.reportSchedule, () => reporter.look()),
-    runBySchedule('gc.schedule', config.gcSchedule, () => garbage.begin()),
-  ];
+  const stops = [watch.start(() => reporter.request())];
   session.start();
   const started = supervisor.resume();
   if (config.telemetrySeconds > 0) {
@@ -149,6 +145,11 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
   await admitGroup(places.apiSocket, config.api.group, journal);
   await within(startWithinMs, started, signal);
   notifier.ready();
+  // After the connection: to find the next moment of a schedule takes a tenth of the start.
+  stops.push(
+    runBySchedule('report.schedule', config.reportSchedule, () => reporter.look()),
+    runBySchedule('gc.schedule', config.gcSchedule, () => garbage.begin()),
+  );
   // After the pods and the connection: damage is only reported, so no pod waits for the check.
   const looking = world.checkObjects(keeper.state).then(
     () => {
