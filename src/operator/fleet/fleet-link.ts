@@ -20,10 +20,7 @@ import { commandTopic, targetOfTopic, type TargetName, trustedOf } from './targe
 /** How long to wait for retained messages; a broker sends them right after the subscription. */
 const retainedWithinMs = 1_500;
 
-/**
- * How long to wait for a command before an echo is requested, which shows whether the topic can be
- * read at all.
- */
+/** How long to wait for a command before an echo shows whether the topic can be read at all. */
 const commandWithinMs = 300;
 
 /** The wait for the last retained message of a fleet is extended while others arrive. */

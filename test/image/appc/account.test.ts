@@ -2,7 +2,6 @@
 // 171c416, tests/rkt_run_user_group_test.go and tests/functional.mk (Apache-2.0, Copyright 2016 The
 // rkt Authors): what image and command line say together, and who runs.
 import { describe, expect, it } from 'vitest';
-import type { App } from '../../../src/image/appc/types.ts';
 import { resolveAccount } from '../../../src/image/appc/account.ts';
 
 const image = {
@@ -12,19 +11,7 @@ const image = {
 };
 
 function resolve(user: string, group: string, of = image): string {
-  const app: App = {
-    exec: ['/inspect'],
-    user,
-    group,
-    supplementaryGids: [],
-    eventHandlers: [],
-    workingDirectory: '/',
-    environment: [],
-    isolators: [],
-    mountPoints: [],
-    ports: [],
-  };
-  const { uid, gid } = resolveAccount('app web:', app, of);
+  const { uid, gid } = resolveAccount('app web:', { user, group, supplementaryGids: [] }, of);
   return `${uid}:${gid}`;
 }
 
