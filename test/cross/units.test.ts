@@ -202,6 +202,7 @@ describe('the units', () => {
   it('make the snapshot as root without capabilities, when the supervisor starts or one did not fit', async () => {
     expect((await directives('wherryd.service')).get('Wants')).toContain('wherry-snapshot.service');
     const unit = await directives('wherry-snapshot.service');
+    expect(unit.get('After')).toBe('wherryd.service'); // not in its way to the broker
     expect(unit.get('User')).toBeUndefined();
     expect(unit.get('CapabilityBoundingSet')).toBe('');
     expect((await directives('wherry-snapshot.path')).get('DirectoryNotEmpty')).toBe('/run/wherry/misfits');

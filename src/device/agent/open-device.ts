@@ -38,11 +38,12 @@ export async function openDevice(options: OpenOptions) {
     await mkdir(place, { recursive: true, mode: 0o755 });
   }
   const verity = programVerity();
-  const unsealable = await verity.lack(places.images);
-  const host = lookAtHost(places.run, unsealable);
-  const store = imageStore(disk, places.images, { verity, seals: unsealable === undefined });
+  const looking = verity.lack(places.images); // a process, which runs while the state is read
   const keeper = await openState(stateSlots(disk, places.state));
   const owner = await accountOf(pullUser);
+  const unsealable = await looking;
+  const host = lookAtHost(places.run, unsealable);
+  const store = imageStore(disk, places.images, { verity, seals: unsealable === undefined });
   const stores = { local: places.trust, system: places.systemTrust };
   const trust = deviceTrust(trustFiles(stores), () => keeper.state.root?.document);
   const now = (): DeviceTime => {
