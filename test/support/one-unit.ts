@@ -44,7 +44,7 @@ export class OneUnit implements Systemd {
     return Promise.resolve();
   }
   status(name: string): Promise<UnitStatus> {
-    return Promise.resolve({ name, loadState: 'loaded', activeState: 'inactive', subState: 'dead' });
+    return Promise.resolve({ name, activeState: 'inactive', subState: 'dead' });
   }
   list(): Promise<readonly UnitStatus[]> {
     return Promise.resolve([]);

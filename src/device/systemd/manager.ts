@@ -3,14 +3,13 @@ import {
   BusError,
   BusLost,
   connectBus,
-  type BusCall,
   type BusConnection,
   type BusSignal,
 } from './bus-connection.ts';
 import { unitOfObjectPath } from './bus-path.ts';
 import { JobEnds } from './job-ends.ts';
 import type { JobResult, Systemd, UnitStatus } from './systemd.ts';
-import { listedUnit, readUnitStatus, toldResult } from './unit-status.ts';
+import { listUnits, managerCall, readUnitStatus, toldResult } from './unit-status.ts';
 
 export interface SystemdOptions {
   /**
@@ -129,10 +128,8 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
       });
     });
 
-  const list = async (patterns: readonly string[]): Promise<readonly UnitStatus[]> => {
-    const [units] = await callManager('ListUnitsByPatterns', 'asas', [], patterns);
-    return Array.isArray(units) ? (units as readonly unknown[][]).map(listedUnit) : [];
-  };
+  const list = (patterns: readonly string[]): Promise<readonly UnitStatus[]> =>
+    withBus((bus) => listUnits(bus, patterns));
   const reload = async () => {
     await withBus((bus) => bus.call({ ...managerCall('Reload'), timeoutMs: reloadTimeoutMs }));
   };
@@ -218,13 +215,4 @@ async function jobExists(bus: BusConnection, job: string): Promise<boolean> {
     if (error instanceof BusError && error.name.endsWith('.NoSuchJob')) return false;
     throw error;
   }
-}
-
-function managerCall(member: string, signature?: string, args?: readonly unknown[]): BusCall {
-  return {
-    path: '/org/freedesktop/systemd1',
-    interface: 'org.freedesktop.systemd1.Manager',
-    member,
-    ...(signature === undefined ? {} : { signature, args: args ?? [] }),
-  };
 }

@@ -5,7 +5,6 @@ export type JobResult =
 /** The properties of a unit that wherry reads. */
 export interface UnitStatus {
   readonly name: string;
-  readonly loadState: string;
   readonly activeState: string;
   readonly subState: string;
   /**
@@ -51,6 +50,7 @@ export interface Systemd {
   disable(units: readonly string[]): Promise<void>;
   /** Makes systemd read unit files again. */
   reload(): Promise<void>;
+  /** Reads a unit, without loading it. */
   status(unit: string): Promise<UnitStatus>;
   /** Names of loaded units that match one of the shell patterns, with their states. */
   list(patterns: readonly string[]): Promise<readonly UnitStatus[]>;

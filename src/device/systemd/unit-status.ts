@@ -1,42 +1,46 @@
-import type { BusConnection } from './bus-connection.ts';
+import type { BusCall, BusConnection } from './bus-connection.ts';
 import { unitObjectPath } from './bus-path.ts';
 import type { UnitStatus } from './systemd.ts';
 
-const unitInterface = 'org.freedesktop.systemd1.Unit';
 const serviceInterface = 'org.freedesktop.systemd1.Service';
 
 /**
- * Properties of a unit to read besides its states: suffix of its name → interface and properties.
+ * Properties of a unit to read besides its states: suffix of its name → interface, and the
+ * properties with their values in a unit that is not loaded.
  */
-const typedProperties: Readonly<Record<string, readonly [string, readonly string[]]>> = {
-  service: [serviceInterface, ['Result', 'NRestarts', 'MainPID', 'ExecMainStatus', 'ControlGroup']],
-  mount: ['org.freedesktop.systemd1.Mount', ['Result', 'ControlGroup']],
-  slice: ['org.freedesktop.systemd1.Slice', ['ControlGroup']],
+const typedProperties: Readonly<Record<string, readonly [string, Readonly<Record<string, unknown>>]>> = {
+  service: [
+    serviceInterface,
+    { Result: 'success', NRestarts: 0, MainPID: 0, ExecMainStatus: 0, ControlGroup: '' },
+  ],
+  mount: ['org.freedesktop.systemd1.Mount', { Result: 'success', ControlGroup: '' }],
+  slice: ['org.freedesktop.systemd1.Slice', { ControlGroup: '' }],
 };
 
 /**
- * Reads a unit, and thereby loads it. It sends requests for single properties at once: GetAll would
- * make systemd collect and send some 300 properties.
+ * Reads a unit. One that is not loaded is inactive. It is not asked for its properties: systemd
+ * would load and drop it, and tell all about that, for each of them. Of a loaded unit it sends
+ * requests for single properties at once: GetAll would make systemd collect and send some 300.
  */
 export async function readUnitStatus(bus: BusConnection, unit: string): Promise<UnitStatus> {
-  const path = unitObjectPath(unit);
-  const get = async (from: string, name: string) => {
-    const answer = await bus.call({
-      path,
-      interface: 'org.freedesktop.DBus.Properties',
-      member: 'Get',
-      signature: 'ss',
-      args: [from, name],
-    });
-    return [name, variantValue(answer[0])] as const;
-  };
-  const [typed, names] = typedProperties[unit.slice(unit.lastIndexOf('.') + 1)] ?? ['', []];
-  const values = new Map(
-    await Promise.all([
-      ...['LoadState', 'ActiveState', 'SubState'].map((name) => get(unitInterface, name)),
-      ...names.map((name) => get(typed, name)),
-    ]),
-  );
+  const [typed, unloaded] = typedProperties[unit.slice(unit.lastIndexOf('.') + 1)] ?? ['', {}];
+  const [listed] = await listUnits(bus, [unit]);
+  const values = new Map(Object.entries(unloaded));
+  if (listed !== undefined) {
+    const path = unitObjectPath(unit);
+    await Promise.all(
+      Object.keys(unloaded).map(async (name) => {
+        const answer = await bus.call({
+          path,
+          interface: 'org.freedesktop.DBus.Properties',
+          member: 'Get',
+          signature: 'ss',
+          args: [typed, name],
+        });
+        values.set(name, variantValue(answer[0]));
+      }),
+    );
+  }
   const text = (name: string) => {
     const value = values.get(name);
     return typeof value === 'string' ? value : undefined;
@@ -47,16 +51,25 @@ export async function readUnitStatus(bus: BusConnection, unit: string): Promise<
   };
   const mainPid = count('MainPID');
   return {
-    name: unit,
-    loadState: text('LoadState') ?? '',
-    activeState: text('ActiveState') ?? '',
-    subState: text('SubState') ?? '',
+    ...(listed ?? { name: unit, activeState: 'inactive', subState: 'dead' }),
     ...member('result', text('Result')),
     ...member('restarts', count('NRestarts')),
     ...member('mainPid', mainPid === 0 ? undefined : mainPid),
     ...member('execMainStatus', count('ExecMainStatus')),
     ...member('controlGroup', text('ControlGroup')),
   };
+}
+
+/**
+ * The loaded units that match one of these shell patterns, in which a backslash stands for itself.
+ */
+export async function listUnits(
+  bus: BusConnection,
+  patterns: readonly string[],
+): Promise<readonly UnitStatus[]> {
+  const call = managerCall('ListUnitsByPatterns', 'asas', [[], patterns]);
+  const [units] = await bus.call(call);
+  return Array.isArray(units) ? (units as readonly unknown[][]).map(listedUnit) : [];
 }
 
 /**
@@ -71,9 +84,9 @@ export function toldResult([from, changed]: readonly unknown[]): string | undefi
 }
 
 /** A unit of the answer to ListUnitsByPatterns, `a(ssssssouso)`. */
-export function listedUnit(fields: readonly unknown[]): UnitStatus {
-  const [name = '', , loadState = '', activeState = '', subState = ''] = fields.map(String);
-  return { name, loadState, activeState, subState };
+function listedUnit(fields: readonly unknown[]): UnitStatus {
+  const [name = '', , , activeState = '', subState = ''] = fields.map(String);
+  return { name, activeState, subState };
 }
 
 /** The codec returns a variant as [type, [value]]. */
@@ -84,4 +97,14 @@ function variantValue(variant: unknown): unknown {
 
 function member<K extends string, V>(key: K, value: V | undefined): { [P in K]?: V } {
   return value === undefined ? {} : ({ [key]: value } as { [P in K]: V });
+}
+
+/** A call of systemd's manager. `signature` describes `args`. */
+export function managerCall(member: string, signature?: string, args?: readonly unknown[]): BusCall {
+  return {
+    path: '/org/freedesktop/systemd1',
+    interface: 'org.freedesktop.systemd1.Manager',
+    member,
+    ...(signature === undefined ? {} : { signature, args: args ?? [] }),
+  };
 }

@@ -30,7 +30,7 @@ function ports(options: { refuses?: boolean } = {}) {
     reload: () => Promise.resolve(void asked.push('reload')),
     status: (name: string) =>
       Promise.resolve({
-        ...{ name, loadState: 'loaded', subState: 'waiting' },
+        ...{ name, subState: 'waiting' },
         activeState: isActive ? 'active' : 'inactive',
       }),
   };

@@ -283,9 +283,6 @@ describe('messages', () => {
 
 describe('reading units', () => {
   const properties: Record<string, [string, unknown]> = {
-    LoadState: ['s', 'loaded'],
-    ActiveState: ['s', 'active'],
-    SubState: ['s', 'running'],
     Result: ['s', 'oom-kill'],
     NRestarts: ['u', 3],
     MainPID: ['u', 0],
@@ -295,7 +292,14 @@ describe('reading units', () => {
 
   it('returns the states and how the last run ended', async () => {
     const paths = new Set<string>();
+    const asked: unknown[] = [];
     const { systemd } = await connect({
+      ListUnitsByPatterns: (call) => {
+        asked.push(call.args);
+        call.answer('a(ssssssouso)', [
+          [unit, 'App', 'loaded', 'active', 'running', '', unitPath, 0, '', '/'],
+        ]);
+      },
       Get: (call) => {
         paths.add(call.path);
         call.answer('v', properties[String(call.args[1])]);
@@ -303,7 +307,6 @@ describe('reading units', () => {
     });
     expect(await systemd.status(unit)).toEqual({
       name: unit,
-      loadState: 'loaded',
       activeState: 'active',
       subState: 'running',
       result: 'oom-kill',
@@ -311,7 +314,21 @@ describe('reading units', () => {
       execMainStatus: 9,
       controlGroup: '/wherry.slice/x.service',
     });
+    expect(asked).toEqual([[[], [unit]]]);
     expect([...paths]).toEqual([unitPath]);
+  });
+
+  it.each([
+    [unit, { result: 'success', restarts: 0, execMainStatus: 0, controlGroup: '' }],
+    ['run-x.mount', { result: 'success', controlGroup: '' }],
+    ['wherry-pod-x.slice', { controlGroup: '' }],
+    ['wherry-timer-x.timer', {}],
+  ])('asks systemd for no property of a unit that is not loaded: %s', async (name, rest) => {
+    const { systemd } = await connect({
+      ListUnitsByPatterns: (call) => call.answer('a(ssssssouso)', []),
+      Get: (call) => call.fail('org.freedesktop.DBus.Error.Failed', 'the unit would be loaded'),
+    });
+    expect(await systemd.status(name)).toEqual({ name, activeState: 'inactive', subState: 'dead', ...rest });
   });
 
   it('lists units by pattern', async () => {
@@ -320,7 +337,7 @@ describe('reading units', () => {
         call.answer('a(ssssssouso)', [[unit, 'App', 'loaded', 'failed', 'failed', '', unitPath, 0, '', '/']]),
     });
     expect(await systemd.list(['wherry-*'])).toEqual([
-      { name: unit, loadState: 'loaded', activeState: 'failed', subState: 'failed' },
+      { name: unit, activeState: 'failed', subState: 'failed' },
     ]);
   });
 

@@ -83,7 +83,6 @@ describe('a probation', () => {
       status: (name) =>
         Promise.resolve({
           name,
-          loadState: 'loaded',
           activeState: 'active',
           subState: 'running',
           mainPid: 1,

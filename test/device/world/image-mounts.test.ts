@@ -11,7 +11,6 @@ import { deployedPod } from '../../support/world-model.ts';
 
 const status = (name: string, activeState: string) => ({
   name,
-  loadState: 'loaded',
   activeState,
   subState: '',
 });

@@ -118,7 +118,7 @@ describe('the volumes with a limit of a set', () => {
       ...{ reserveBytes: 0, running: [] },
       files: { writeUnit: (unit) => Promise.resolve(void log.push(`write ${unit}`)) },
       systemd: {
-        status: (name) => Promise.resolve({ name, loadState: '', activeState: 'inactive', subState: '' }),
+        status: (name) => Promise.resolve({ name, activeState: 'inactive', subState: '' }),
         resetFailed: () => Promise.resolve(),
         stop: () => Promise.resolve('done'),
         start: (unit) => Promise.resolve((log.push(`start ${unit}`), mounts(unit))),

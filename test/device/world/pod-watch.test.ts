@@ -12,7 +12,7 @@ const timer = 'web.timer';
 function watched(states: Map<string, Partial<UnitStatus>>): PodWatch {
   const status = (name: string): Promise<UnitStatus> =>
     Promise.resolve({
-      ...{ name, loadState: 'loaded', activeState: 'inactive', subState: 'dead' },
+      ...{ name, activeState: 'inactive', subState: 'dead' },
       ...states.get(name),
     });
   const systemd = { status } as Partial<Systemd> as Systemd;

@@ -32,7 +32,7 @@ function device() {
   const systemd: Partial<Systemd> = {
     status: (name) =>
       Promise.resolve({
-        ...{ name, loadState: 'loaded', subState: '', mainPid: app.mainPid },
+        ...{ name, subState: '', mainPid: app.mainPid },
         activeState: app.mainPid === 0 ? 'inactive' : 'active',
       }),
     watch: (listener) => {

@@ -69,7 +69,7 @@ class JobSystemd implements Partial<Systemd> {
 }
 
 function unknown(name: string) {
-  return { name, loadState: 'loaded', activeState: 'inactive', subState: '' };
+  return { name, activeState: 'inactive', subState: '' };
 }
 
 function device(...running: readonly DeployedPod[]) {
