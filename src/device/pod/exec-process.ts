@@ -31,11 +31,25 @@ export function execProcess(config: string, input: ExecInput): string {
   });
 }
 
-/** The first error in crun's log, in JSON; undefined when crun ran the program. */
+/**
+ * The first error in crun's log, in JSON; undefined when crun ran the program. An object takes one
+ * line with crun 1.21 (Debian 13), several with 1.28, and the last one may have been cut off.
+ */
 export function crunError(log: string): string | undefined {
-  for (const line of log.split('\n').filter((text) => text !== '')) {
-    const entry = JSON.parse(line) as { readonly level?: unknown; readonly msg?: unknown };
-    if (entry.level === 'error') return String(entry.msg);
+  let object = '';
+  for (const line of log.split('\n')) {
+    object = line.startsWith('{') ? line : object + line;
+    if (!object.endsWith('}')) continue;
+    const entry = parsed(object);
+    if (entry?.level === 'error') return String(entry.msg);
   }
   return undefined;
+}
+
+function parsed(object: string): { readonly level?: unknown; readonly msg?: unknown } | undefined {
+  try {
+    return JSON.parse(object) as { readonly level?: unknown; readonly msg?: unknown };
+  } catch {
+    return undefined; // the rest of it follows
+  }
 }

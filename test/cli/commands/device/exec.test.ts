@@ -148,6 +148,12 @@ describe('the process of an execution', () => {
     ['', undefined],
     ['{"msg":"slow","level":"warning","time":"t"}\n', undefined],
     ['{"msg":"slow","level":"warning"}\n{"msg":"no such file","level":"error"}\n', 'no such file'],
+    [
+      '{\n  "msg": "slow",\n  "level": "warning"\n}\n{\n  "msg": "{ no }",\n  "level": "error"\n}\n',
+      '{ no }',
+    ],
+    ['{\n  "msg": "cut off",\n  "lev', undefined],
+    ['{\n  "msg": "cut\n{"msg":"no such file","level":"error"}\n', 'no such file'],
   ])('failed when crun logged an error: %j', (log, error) => {
     expect(crunError(log)).toBe(error);
   });
