@@ -1,11 +1,5 @@
 import { Refusal } from '../../core/refusal/index.ts';
-import {
-  BusError,
-  BusLost,
-  connectBus,
-  type BusConnection,
-  type BusSignal,
-} from './bus-connection.ts';
+import { BusError, BusLost, connectBus, type BusConnection, type BusSignal } from './bus-connection.ts';
 import { unitOfObjectPath } from './bus-path.ts';
 import { JobEnds } from './job-ends.ts';
 import type { JobResult, Systemd, UnitStatus } from './systemd.ts';
@@ -48,24 +42,24 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
   const { socketPath = '/run/systemd/private', watched } = options;
   const { callTimeoutMs = 25_000, handshakeTimeoutMs = 10_000, jobCheckMs = 30_000 } = options;
   const closing = new AbortController();
-  const listeners = new Set<(unit: string) => void>();
+  const listeners = new Set<(unit: string, result?: string) => void>();
   const jobs = new JobEnds();
   /** For each service that `run` waits for, the newest result that systemd reported. */
   const results = new Map<string, string | undefined>();
   let current: Promise<BusConnection> | undefined;
   let done = false;
 
-  const tell = (unit: string) => {
+  const tell = (unit: string, result: string | undefined) => {
     if (!watched.some((prefix) => unit.startsWith(prefix))) return;
-    for (const listener of listeners) listener(unit);
+    for (const listener of listeners) listener(unit, result);
   };
   const onSignal = ({ path, member, args }: BusSignal) => {
-    // Not UnitNew and UnitRemoved: querying a unit that does not run loads and unloads it, which
-    // emits them. A listener that queries on these signals would loop endlessly.
+    // UnitNew and UnitRemoved tell nothing about a state: any query may load and unload a unit.
     if (member === 'PropertiesChanged') {
       const unit = unitOfObjectPath(path) ?? '';
-      if (results.has(unit)) results.set(unit, toldResult(args) ?? results.get(unit));
-      tell(unit);
+      const result = toldResult(args);
+      if (results.has(unit)) results.set(unit, result ?? results.get(unit));
+      tell(unit, result);
     }
     if (member === 'JobRemoved') jobs.ended(String(args[1]), String(args[3]));
   };
@@ -144,7 +138,9 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
   /** Signals were missed without a connection: every watched unit may have changed. */
   const catchUp = async () => {
     try {
-      for (const { name } of await list(watched.map((prefix) => `${prefix}*`))) tell(name);
+      for (const { name } of await list(watched.map((prefix) => `${prefix}*`))) {
+        tell(name, (await withBus((bus) => readUnitStatus(bus, name))).result);
+      }
     } catch (error) {
       // The next call has the same failure and reports it.
       if (!(error instanceof Refusal || error instanceof BusLost)) throw error;

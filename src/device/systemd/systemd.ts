@@ -54,6 +54,9 @@ export interface Systemd {
   status(unit: string): Promise<UnitStatus>;
   /** Names of loaded units that match one of the shell patterns, with their states. */
   list(patterns: readonly string[]): Promise<readonly UnitStatus[]>;
-  /** Calls `listener` when a unit's state may have changed; the returned function ends that. */
-  watch(listener: (unit: string) => void): () => void;
+  /**
+   * Calls `listener` when a unit's state may have changed, with the result of a service if systemd
+   * told it; the returned function ends that.
+   */
+  watch(listener: (unit: string, result?: string) => void): () => void;
 }

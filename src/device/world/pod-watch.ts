@@ -42,8 +42,14 @@ export class PodWatch {
   start(onChange: () => void): () => void {
     const { systemd, probes } = this.ports;
     const endProbes = probes.start(onChange);
-    const unwatch = systemd.watch((unit) => {
+    const unwatch = systemd.watch((unit, result) => {
       if (!this.watched.has(unit)) return;
+      if (!this.scheduled.has(unit)) {
+        // It is not asked for: systemd has enough to do while it starts the app.
+        if (result !== undefined && result !== 'success') this.lastResults.set(unit, result);
+        onChange();
+        return;
+      }
       void systemd
         .status(unit)
         .then((status) => this.remember(status))

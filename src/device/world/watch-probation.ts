@@ -26,10 +26,11 @@ export async function watchProbation(
   const judged = pods.filter(({ timer }) => timer === undefined || !unchanged.includes(timer));
   const look = async () =>
     (await Promise.all(judged.map((pod) => watch.observe(pod)))).flat().map(({ sample }) => sample);
-  const probation = new Probation(probationRules(seconds, brokerLossMs), clock.monotonicMs(), await look());
-  for (;;) {
+  let samples = await look();
+  const probation = new Probation(probationRules(seconds, brokerLossMs), clock.monotonicMs(), samples);
+  for (;; samples = await look()) {
     signal.throwIfAborted();
-    const verdict = probation.judge(clock.monotonicMs(), await look(), connected());
+    const verdict = probation.judge(clock.monotonicMs(), samples, connected());
     if (verdict.outcome === 'healthy') return;
     if (verdict.outcome === 'unhealthy') {
       throw new Refusal(

@@ -32,11 +32,13 @@ async function connect(answers: Answers) {
 const removed = (call: Call, result: string, path = job) =>
   call.signal('JobRemoved', 'uoss', [7, path, unit, result]);
 
-const changed = (call: Call, path: string) =>
+const changed = (call: Call, path: string, result?: string) =>
   call.signal(
     'PropertiesChanged',
     'sa{sv}as',
-    ['org.freedesktop.systemd1.Unit', [], []],
+    result === undefined
+      ? ['org.freedesktop.systemd1.Unit', [], []]
+      : ['org.freedesktop.systemd1.Service', [['Result', ['s', result]]], []],
     path,
     'org.freedesktop.DBus.Properties',
   );
@@ -252,11 +254,12 @@ describe('a lost connection', () => {
         const row = [unit, '', 'loaded', 'active', 'running', '', unitPath, 0, '', '/'];
         call.answer('a(ssssssouso)', listed === 1 ? [] : [row]);
       },
+      Get: (call) => call.answer('v', call.args[1] === 'Result' ? ['s', 'oom-kill'] : ['u', 0]),
     });
-    const told = new Promise((resolve) => systemd.watch(resolve));
+    const told = new Promise((resolve) => systemd.watch((...all) => resolve(all)));
     await systemd.reload();
     fake.hangUpAll();
-    expect(await told).toBe(unit);
+    expect(await told).toEqual([unit, 'oom-kill']);
   });
 
   it('is reported when there is no systemd', async () => {
@@ -372,19 +375,23 @@ describe('watching', () => {
       ListUnitsByPatterns: (call) => call.answer('a(ssssssouso)', []),
       Reload: (call) => {
         changed(call, '/org/freedesktop/systemd1/unit/ssh_2eservice');
+        changed(call, unitPath, 'exit-code');
         changed(call, unitPath);
-        // Asking for a unit's state loads it: whoever asks when told would be told for ever.
+        // Any query may load and unload a unit.
         call.signal('UnitNew', 'so', ['wherry-pod-x.slice', '/x']);
         call.signal('UnitRemoved', 'so', ['wherry-pod-x.slice', '/x']);
         call.answer();
       },
     });
-    const told: string[] = [];
-    const stop = systemd.watch((name) => void told.push(name));
+    const told: unknown[] = [];
+    const stop = systemd.watch((...all) => void told.push(all));
     await systemd.reload();
-    expect(told).toEqual([unit]);
+    expect(told).toEqual([
+      [unit, 'exit-code'],
+      [unit, undefined],
+    ]);
     stop();
     await systemd.reload();
-    expect(told).toHaveLength(1);
+    expect(told).toHaveLength(2);
   });
 });

@@ -9,13 +9,16 @@ import { deployedPod } from '../../support/world-model.ts';
 const timer = 'web.timer';
 
 /** A watch of pods over a systemd whose units have these states. */
-function watched(states: Map<string, Partial<UnitStatus>>): PodWatch {
+function watched(
+  states: Map<string, Partial<UnitStatus>>,
+  watch: Systemd['watch'] = () => () => undefined,
+): PodWatch {
   const status = (name: string): Promise<UnitStatus> =>
     Promise.resolve({
       ...{ name, activeState: 'inactive', subState: 'dead' },
       ...states.get(name),
     });
-  const systemd = { status } as Partial<Systemd> as Systemd;
+  const systemd = { status, watch } as Partial<Systemd> as Systemd;
   const probes = new ProbeWatch({
     ...{ systemd, clock: new FakeClock(), journal: { log: () => undefined } },
     ask: () => Promise.reject(new Error('no app has a probe')),
@@ -45,6 +48,25 @@ describe('the report of a pod', () => {
     expect(await told(ended('success'))).toEqual([true, 'success']);
     states.set(timer, { activeState: 'inactive' });
     expect(await told(ended('success'))).toEqual([false, 'success']);
+  });
+
+  it('has the result that systemd told, although it has forgotten it', async () => {
+    const pod = deployedPod('web');
+    let tell: Parameters<Systemd['watch']>[0] = () => undefined;
+    const watch = watched(
+      new Map([['web.service', { activeState: 'active', result: 'success' }]]),
+      (listener) => {
+        tell = listener;
+        return () => undefined;
+      },
+    );
+    watch.follow([pod]);
+    let changes = 0;
+    watch.start(() => changes++);
+    for (const result of ['exit-code', undefined, 'success']) tell('web.service', result);
+    tell('other.service', 'oom-kill');
+    expect(changes).toBe(3);
+    expect((await watch.report(pod)).apps[0]?.lastResult).toBe('exit-code');
   });
 
   it('that runs on keeps why it was restarted', async () => {
