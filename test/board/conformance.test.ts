@@ -355,5 +355,7 @@ describe.each(oneBoard)('an app on %s', (boardName) => {
     for (const fact of ['environment', 'powers', 'cwd', 'score', 'descriptors']) {
       expect(said('post-stop', fact), fact).toEqual(said('root', fact));
     }
+    expect(said('post-stop', 'handed-on')).toEqual(['kept', 'written']);
+    expect(await scene.board.check('grep " /run/wherry/apps/.*/layer" /proc/1/mountinfo || true')).toBe('');
   });
 });

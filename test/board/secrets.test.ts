@@ -82,11 +82,14 @@ describe.each(oneBoard)('on %s', (boardName) => {
     const shown = await scene.board.check(
       "systemctl show --state=active -p Id,MainPID 'wherry-pod-shop.*.service'",
     );
+    // The order of the two lines differs between versions of systemd.
     const units = shown
       .split('\n\n')
-      .map((block) => /^MainPID=(\d+)$[^]*-([a-z]+)(?:\.\w+)?\.service$/m.exec(block));
+      .map((block) =>
+        [/^Id=.*-([a-z]+)(?:\.\w+)?\.service$/m, /^MainPID=(\d+)$/m].map((form) => form.exec(block)?.[1]),
+      );
     return Object.fromEntries(
-      units.flatMap((unit) => (unit === null ? [] : [[unit[2] ?? '', unit[1] ?? '']])),
+      units.flatMap(([app, pid]) => (app === undefined || pid === undefined ? [] : [[app, pid]])),
     );
   };
 

@@ -30,6 +30,8 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
   interface AppOptions {
     readonly restart?: string;
     readonly isolators?: readonly object[];
+    readonly eventHandlers?: readonly object[];
+    readonly settings?: Readonly<Record<string, string>>;
     /** What to run in place of a shell with the script. */
     readonly exec?: readonly string[];
   }
@@ -40,8 +42,11 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
       user: '0',
       group: '0',
       isolators: options.isolators ?? [],
+      eventHandlers: options.eventHandlers ?? [],
     },
-    annotations: [{ name: 'wherry/restart', value: options.restart ?? 'no' }],
+    annotations: Object.entries({ 'wherry/restart': options.restart ?? 'no', ...options.settings }).map(
+      ([annotation, value]) => ({ name: annotation, value }),
+    ),
   });
 
   /** Compiles a pod, and writes it where wherryd would. */
@@ -245,6 +250,24 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
       lines.push(stop.lines);
     }
     expect(lines.join('\n')).not.toContain('timed out');
+  });
+
+  it('kill a post-stop handler that does not end, and start the app again [C263]', async () => {
+    const handler = { name: 'post-stop', exec: ['/bin/sh', '-c', 'echo handled; while :; do sleep 1; done'] };
+    const pod = await install('endless', [
+      app('trap "exit 0" TERM; echo up; while :; do sleep 1; done', {
+        ...{ eventHandlers: [handler], settings: { 'wherry/stop-timeout': '2' } },
+      }),
+    ]);
+    for (let round = 0; round < 2; round++) {
+      await board.check(`systemctl start ${unitsOf(pod)}`);
+      const { result, lines } = await stopped(pod);
+      expect(result).toBe('success');
+      expect(lines).toContain('handled');
+      expect(lines).toContain('the post-stop handler was killed: it took more than 1 s');
+      expect(lines).not.toMatch(/remains running|left-over/);
+      expect(await board.check('grep " /run/wherry/apps/.*/layer" /proc/1/mountinfo || true')).toBe('');
+    }
   });
 
   it('let an app say goodbye that blocks the signal and waits for it', async () => {

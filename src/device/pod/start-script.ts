@@ -9,16 +9,48 @@ export const startScriptPath = 'start-app';
  * line, environment, paths) is in the bundle and never reaches a shell.
  *
  * The service has its own mount namespace, so the mounts disappear with the app, however it ends:
- * every start gets a clean layer, and nothing is left behind on the host.
+ * every start gets a clean layer, and nothing is left behind on the host. Those of an app with a
+ * post-stop handler are the host's, below a directory of root, until the app has ended: the handler
+ * finds what the app wrote. It takes them from the host before it begins, and keeps copies in a
+ * mount namespace of its own.
  */
 export const startScript = `#!/bin/sh
-# Creates an app's container, runs an app to its end, or its post-stop handler, in a fresh layer over its images.
+# Creates an app's container, or runs an app to its end, in a fresh layer over its images; or runs its post-stop handler in the same one.
 set -eu
+if [ "$1" = post-stop ]; then
+  # In seconds; systemd's own limit is later.
+  export LIMIT="$2"
+  shift 2
+  exec unshare --mount /bin/sh "$0" stopped "$@"
+fi
 what=$1 dir=$2 bytes=$3 images=$4 pod=$5 crun=$6 bundle=$7 id=$8 network=\${9-}
+layer=$dir/layer
 umask 022
 
+# Here and below: systemd has made the cgroup and set its limits; crun must leave it alone.
+handle() {
+  status=0
+  timeout -s KILL "$LIMIT" "$crun" --root="$dir" --cgroup-manager=disabled run --bundle "$bundle.post-stop" "$id.post-stop" || status=$?
+  if [ "$status" -eq 137 ] && "$crun" --root="$dir" --cgroup-manager=disabled delete --force "$id.post-stop"; then
+    echo "the post-stop handler was killed: it took more than $LIMIT s" >&2
+  fi
+  exit "$status"
+}
+
+# Takes the mounts of an app from the host; there may be none.
+taken() {
+  "$@" umount -nqlR "$dir/secrets" "$layer" 2>/dev/null || true
+}
+if [ "$what" = stopped ]; then
+  taken nsenter --mount=/proc/1/ns/mnt
+  # If the app was started, its layer is still here.
+  [ ! -d "$layer/rootfs" ] || handle
+elif [ -d "$layer/rootfs" ]; then
+  taken # by an end that was interrupted
+fi
+
 # Secrets, as NAME:MODE:UID:GID. systemd has decrypted them. They are copied because the app may be another user; a ramfs is never
-# swapped, and this one is in the mount namespace of this service only.
+# swapped, and only root reaches this one.
 if [ $# -gt 9 ]; then
   shift 9
   mount -n -t ramfs -o mode=0755 wherry "$dir/secrets"
@@ -32,7 +64,7 @@ if [ $# -gt 9 ]; then
 fi
 
 # Devices of an app may appear late, or may have been removed. Each start checks again.
-if [ "$what" != post-stop ] && [ -e "$bundle/devices" ]; then
+if [ "$what" != stopped ] && [ -e "$bundle/devices" ]; then
   while IFS= read -r device; do
     if [ -c "$device" ] || [ -b "$device" ]; then continue; fi
     echo "there is no device $device; a restart of the app will check again" >&2
@@ -41,13 +73,11 @@ if [ "$what" != post-stop ] && [ -e "$bundle/devices" ]; then
 fi
 
 # systemd opens the sockets of the app first. If it failed, the start fails, and the restart of the app tries again.
-if [ "$what" != post-stop ] && [ "\${WHERRY_SOCKETS-0}" != "\${LISTEN_FDS-0}" ]; then
+if [ "$what" != stopped ] && [ "\${WHERRY_SOCKETS-0}" != "\${LISTEN_FDS-0}" ]; then
   echo "systemd could not open all socket-activated ports of this app; does another process have one of them?" >&2
   exit 1
 fi
 
-# dir/layer is in the mount namespace of this service only.
-layer=$dir/layer
 mount -n -t tmpfs -o "size=$bytes,mode=0755" wherry "$layer"
 cd "$layer"
 mkdir -p base/etc upper work rootfs
@@ -84,17 +114,13 @@ unset IFS
 # redirect_dir=nofollow: attributes in an image must not move directories about.
 mount -n -t overlay -o "nodev,lowerdir=\${lower}base,upperdir=upper,workdir=work,redirect_dir=nofollow" wherry rootfs
 
-# systemd has made the cgroup and set its limits; crun must leave it alone.
-run() {
-  "$crun" --root="$dir" --cgroup-manager=disabled run "$@"
-}
-if [ "$what" = post-stop ]; then
-  run --bundle "$bundle.post-stop" "$id.post-stop"
-  exit
-fi
+[ "$what" != stopped ] || handle
 if [ -d "$bundle.pre-start" ]; then
   # Only the app gets the sockets.
-  (unset LISTEN_FDS LISTEN_PID LISTEN_FDNAMES && run --bundle "$bundle.pre-start" "$id.pre-start")
+  (
+    unset LISTEN_FDS LISTEN_PID LISTEN_FDNAMES
+    "$crun" --root="$dir" --cgroup-manager=disabled run --bundle "$bundle.pre-start" "$id.pre-start"
+  )
 fi
 # systemd gets the app's process ID before the app begins, so that it accepts its first notification. crun must not see the socket: it
 # would wait for that notification itself. The created process ignores every signal but SIGKILL.

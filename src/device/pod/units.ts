@@ -116,6 +116,14 @@ function release(
   return ['/bin/sh', places.absolute(releaseScriptPath), dir, host.crunPath, id, ...namespaces];
 }
 
+/**
+ * How many seconds a post-stop handler may take: less than the stop timeout. If systemd's own limit
+ * came first, it would not wait for the end of the processes that it kills.
+ */
+function handlerLimit({ stopTimeoutSeconds }: AppSettings): string {
+  return String(stopTimeoutSeconds > 1 ? stopTimeoutSeconds - 1 : 0.5);
+}
+
 /** Avoids the stop timeout for an app that cannot receive its stop signal. */
 function askToStop(places: PodPlaces, { stopSignal }: AppSettings): readonly string[] {
   const number = String(signalNumber(stopSignal));
@@ -132,8 +140,8 @@ export function serviceUnit(input: ServiceInput): string {
   const mounts = [...layers.map(({ unit }) => unit), ...input.volumes];
   const id = places.containerId(app);
   const dir = places.runtime(id);
-  const script = (what: 'create' | 'notify' | 'run' | 'post-stop') => [
-    ...['/bin/sh', places.absolute(startScriptPath), what, dir, String(settings.layerBytes)],
+  const script = (...what: readonly ['create' | 'notify' | 'run'] | readonly ['post-stop', string]) => [
+    ...['/bin/sh', places.absolute(startScriptPath), ...what, dir, String(settings.layerBytes)],
     ...[
       layers.map(({ where }) => `${where}/rootfs`).join(':'),
       podName,
@@ -196,7 +204,8 @@ export function serviceUnit(input: ServiceInput): string {
       LoadCredentialEncrypted: secrets.map(
         ({ name, digest }) => `${name}:${host.directories.secrets ?? ''}/${digest}.cred`,
       ),
-      PrivateMounts: true,
+      // A post-stop handler finds the mounts of its app on the host.
+      ...(input.postStop ? {} : { PrivateMounts: true }),
       // The start script fails if it does not get so many descriptors.
       ...(input.sockets === undefined
         ? {}
@@ -205,7 +214,7 @@ export function serviceUnit(input: ServiceInput): string {
       ...(what !== 'create' ? {} : { ExecStartPost: [release(dir, id, places, host)] }),
       ...(settings.stopSignal === 'SIGKILL' ? {} : { ExecStop: [askToStop(places, settings)] }),
       ExecStopPost: [
-        ...(input.postStop ? [script('post-stop')] : []),
+        ...(input.postStop ? [script('post-stop', handlerLimit(settings))] : []),
         ...(ended === undefined ? [] : [['/bin/sh', '-c', `${unlessRetried}: >"$0"`, ended]]),
       ],
       Restart: settings.restart,
@@ -217,6 +226,8 @@ export function serviceUnit(input: ServiceInput): string {
       RestartMaxDelaySec: 30,
       TimeoutStartSec: settings.startTimeoutSeconds,
       TimeoutStopSec: settings.stopTimeoutSeconds,
+      // Were its script late all the same, the stop signal would end only the script.
+      ...(input.postStop ? { TimeoutStopFailureMode: 'kill' } : {}),
       // The stop signal goes to the app's first process, SIGKILL to all.
       KillMode: 'mixed',
       KillSignal: settings.stopSignal,

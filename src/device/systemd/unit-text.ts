@@ -81,6 +81,7 @@ const directives = {
     RestartMaxDelaySec: 'number',
     TimeoutStartSec: 'number',
     TimeoutStopSec: 'number',
+    TimeoutStopFailureMode: 'token',
     KillMode: 'token',
     KillSignal: 'token',
     SuccessExitStatus: 'token',

@@ -30,8 +30,8 @@ fact cwd $bb readlink "/proc/$$/cwd"
 fact score $bb cat "/proc/$$/oom_score_adj"
 case $1 in
 pre-start) echo kept >/handed-on ;;
-post-stop) ;;
-*) whole=yes ;;
+post-stop) fact handed-on $bb cat /handed-on /written ;;
+*) whole=yes && echo written >/written ;;
 esac
 if [ "${whole-}" = "" ]; then
   echo "end: $1"
