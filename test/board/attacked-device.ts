@@ -55,6 +55,8 @@ export class AttackedDevice {
   /** The image of the pod. */
   readonly image: BuiltImage;
   private newest: DesiredState | undefined;
+  /** What commands to it are encrypted to. */
+  private publicKey = '';
   /** Its processes and pods when nothing bad had come yet. */
   private before = '';
   private readonly web: TestServer;
@@ -97,6 +99,7 @@ export class AttackedDevice {
     const { scene } = this;
     await scene.board.copyIn(await this.signedRoot(this.root(1)), '/tmp/root.cbor');
     await scene.board.check('wherry key init; wherry trust root install /tmp/root.cbor --yes');
+    this.publicKey = await scene.board.check('wherry key show');
     const empty = scene.desired([]);
     this.old = await this.signed(empty);
     await scene.send(this.old);
@@ -142,6 +145,11 @@ export class AttackedDevice {
     return rootOf(change.roles ?? roles, [...Object.values(this.keys), imageKey], { ...terms, ...change });
   }
 
+  /** The version after the root that it trusts. */
+  get nextRoot(): number {
+    return (this.scene.reports.at(-1)?.root?.version ?? 0) + 1;
+  }
+
   signedRoot(root: RootDocument, ...names: readonly Holder[]): Promise<Uint8Array> {
     const signers = names.length === 0 ? (['alice', 'bob'] as const) : names;
     return publishRoot(root, ...signers.map((name) => this.keys[name]));
@@ -156,15 +164,14 @@ export class AttackedDevice {
     return this.scene.sign(desired, ...this.operators);
   }
 
-  /** The signed command and values, encrypted to a key. */
+  /** The signed command and values, encrypted to the device or another key. */
   async encrypted(
     desired: DesiredState,
     secrets: readonly SecretValue[],
-    publicKey?: string,
+    publicKey = this.publicKey,
   ): Promise<Uint8Array> {
     const { payload, signatures } = decodeEnvelope(await this.signed(desired));
-    const to = publicKey ?? (await this.scene.board.check('wherry key show'));
-    return await encryptMessage({ payload, signatures, secrets }, [to]);
+    return await encryptMessage({ payload, signatures, secrets }, [publicKey]);
   }
 
   /** An archive that the operator has released. Those with names of one length have one size. */

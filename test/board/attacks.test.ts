@@ -138,7 +138,7 @@ const roots: readonly Row<Uint8Array>[] = [
     'a root of one of two root keys',
     'threshold-not-met',
     (device) => {
-      const roles = { ...device.root(2).roles, deploy: role(1, device.keys.stranger) };
+      const roles = { ...device.root(1).roles, deploy: role(1, device.keys.stranger) };
       return device.signedRoot(device.root(3, { roles }), 'alice');
     },
   ],
@@ -324,11 +324,11 @@ describe.each(oneBoard)('with the broker and the web server of an attacker, %s',
   });
 
   it(named('freeze', 'the broker holds back the root after one that expired', 'root-expired'), async () => {
-    await device.takesRoot(device.root(3, { expires: nowSeconds() - 60 }));
+    await device.takesRoot(device.root(device.nextRoot, { expires: nowSeconds() - 60 }));
     const desired = device.desired();
     const message = await device.signed(desired);
     await device.refuses('root-expired', () => scene.send(message));
-    await device.commits(desired, () => device.takesRoot(device.root(4)));
+    await device.commits(desired, () => device.takesRoot(device.root(device.nextRoot)));
   });
 
   it('fast-forward: stolen deploy keys use the highest version, until a root takes them out', async () => {
@@ -340,8 +340,8 @@ describe.each(oneBoard)('with the broker and the web server of an attacker, %s',
     await device.refuses('version-older', () => scene.send(honest));
 
     device.operators = [device.keys.spare, device.keys.next];
-    const roles = { ...device.root(4).roles, deploy: role(2, ...device.operators) };
-    await device.takesRoot(device.root(5, { roles, issued: nowSeconds() - 30 }));
+    const roles = { ...device.root(1).roles, deploy: role(2, ...device.operators) };
+    await device.takesRoot(device.root(device.nextRoot, { roles, issued: nowSeconds() - 30 }));
     const desired = device.desired();
     const message = await device.signed(desired);
     await device.commits(desired, () => scene.send(message));
@@ -372,6 +372,17 @@ describe.each(oneBoard)('with the broker and the web server of an attacker, %s',
     await scene.startBroker();
     await scene.report(() => scene.reports.length > count);
     await device.keepsRunning();
+  });
+
+  it('denial of service: the broker repeats a command 100 times before the next one', async () => {
+    const message = await device.signed(device.good);
+    const [events, acknowledged] = [scene.events.length, scene.acknowledged];
+    for (let sent = 0; sent < 100; sent++) await scene.send(message);
+    await expect.poll(() => scene.acknowledged).toBeGreaterThanOrEqual(acknowledged + 100);
+    const desired = device.desired();
+    const next = await device.signed(desired);
+    await device.commits(desired, () => scene.send(next));
+    expect(scene.events).toHaveLength(events + 1);
   });
 
   it('denial of service: the broker sends 500 messages of noise before a command', async () => {
