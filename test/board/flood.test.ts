@@ -1,11 +1,10 @@
-import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { MqttTransport } from '../../src/wire/mqtt/index.ts';
 import { encodeCbor } from '../../src/core/cbor/index.ts';
 import { encodeDesiredState } from '../../src/wire/trust/desired-state-codec.ts';
 import { generateKey } from '../../src/wire/trust/sign.ts';
 import type { DesiredState } from '../../src/wire/trust/index.ts';
+import { fasterClock } from '../support/faster-clock.ts';
 import { oneBoard } from './board-choice.ts';
 import { type BuiltImage, device, fleet, Scene } from './scene.ts';
 import { SeededRandom } from './soak/random.ts';
@@ -22,19 +21,6 @@ const warmUp = 50;
  * of a bad command has its turn every eight seconds, so that the full numbers would take a day.
  */
 const speed = 60;
-
-/** Debian's libfaketime; undefined where it is not installed. */
-const fasterClock = readdirSync('/usr/lib')
-  .filter((name) => name.endsWith('-linux-gnu'))
-  .flatMap((name) => {
-    const directory = join('/usr/lib', name, 'faketime');
-    try {
-      return readdirSync(directory).map((file) => join(directory, file));
-    } catch {
-      return [];
-    }
-  })
-  .find((path) => path.endsWith('libfaketimeMT.so.1'));
 
 interface Look {
   readonly privateBytes: number;

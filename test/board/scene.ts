@@ -262,11 +262,15 @@ export class Scene {
     };
   }
 
-  async sign(desired: DesiredState, key: GeneratedKey = this.deployKey): Promise<Uint8Array> {
+  /** The envelope of a desired state, signed with these keys or, without any, the deploy key. */
+  async sign(desired: DesiredState, ...keys: readonly GeneratedKey[]): Promise<Uint8Array> {
     const payload = encodeDesiredState(desired);
+    const signers = keys.length === 0 ? [this.deployKey] : keys;
     return encodeEnvelope({
       payload,
-      signatures: [await signDetached(payload, key.privateKey, nowSeconds())],
+      signatures: await Promise.all(
+        signers.map(({ privateKey }) => signDetached(payload, privateKey, nowSeconds())),
+      ),
     });
   }
 

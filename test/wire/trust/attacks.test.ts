@@ -16,6 +16,7 @@ import { day, desired, issued, makeKey, publish } from '../../support/operator.t
  * key and signed images answer. What needs a root of trust (key compromise, fast-forward) is in
  * root-attacks.test.ts, eavesdropping in confidential.test.ts, the web server's attacks (slow
  * retrieval, endless data) in http/download.test.ts, and held-back messages in plan-wave.test.ts.
+ * board/attacks.test.ts has each attack on a device.
  */
 
 let operator: GeneratedKey;
