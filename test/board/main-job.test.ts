@@ -109,12 +109,11 @@ describe.each(everyKind)('on %s', (boardName) => {
     'a broker that is gone for a while is found again, without starting anything twice [C3]',
     async () => {
       const before = mainPid(await scene.report((latest) => latest.pods.length === 1));
+      const losses = `journalctl --sync; journalctl -u wherryd -o cat | grep -c '^no connection to the broker'`;
+      const { stdout: lossesBefore } = await scene.board.run(losses);
       await scene.stopBroker();
       const count = scene.reports.length;
-      await scene.board.waitFor(
-        `journalctl -u wherryd --since -2min | grep -i 'broker'`,
-        ({ status }) => status === 0,
-      );
+      await scene.board.waitFor(losses, ({ stdout }) => Number(stdout) > Number(lossesBefore));
       await scene.startBroker();
       // The will of the lost connection may arrive last; the device then sets its presence right.
       await scene.report(() => scene.reports.length > count && scene.presence?.up === true);

@@ -113,4 +113,20 @@ describe.each(oneBoard)('an app that supports sd_notify on %s', (boardName) => {
     expect(await scene.deploy(set({}, '/data/now'))).toMatchObject({ outcome: 'committed' });
     await scene.board.waitFor('systemctl is-active wherryd');
   });
+
+  it('does not keep the device from commands while it is restored, however long that takes [C253]', async () => {
+    await scene.board.check('touch /srv/data/ready');
+    const patient = set({ 'wherry/start-timeout': '86400', 'wherry/stop-timeout': '1' });
+    expect(await scene.deploy(patient)).toMatchObject({ outcome: 'committed' });
+    const restored = (await scene.board.check(`echo ${unit}`)).trim();
+    await scene.board.check('rm /srv/data/ready');
+    const never = set({ 'wherry/start-timeout': '3', 'wherry/stop-timeout': '1' }, '/data/never');
+    await scene.send(await scene.sign(never));
+    await scene.board.waitFor(`[ "$(systemctl show -P ActiveState ${restored})" = activating ]`);
+    await scene.board.check('touch /srv/data/now');
+    expect(await scene.deploy(set({}, '/data/now'))).toMatchObject({ outcome: 'committed' });
+    expect(await scene.answer(never.version)).toMatchObject({
+      ...{ outcome: 'rolled-back', code: 'activation-failed' },
+    });
+  });
 });

@@ -1,5 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import {
   mkdirSync,
@@ -8,6 +7,7 @@ import {
   readdirSync,
   rmSync,
   symlinkSync,
+  truncateSync,
   watch,
   writeFileSync,
 } from 'node:fs';
@@ -29,8 +29,9 @@ beforeAll(() => {
   writeFileSync(join(place, 'tree/bin/app'), 'app');
   symlinkSync('circle', join(place, 'circle'));
   mkdirSync(join(place, 'large'));
-  // Longer to compress than any signal takes to arrive.
-  writeFileSync(join(place, 'large/data'), randomBytes(150 << 20));
+  writeFileSync(join(place, 'large/data'), '');
+  // A hole: no disk is read, and the processor is busy for half a minute.
+  truncateSync(join(place, 'large/data'), 1900 * 2 ** 20);
 });
 afterEach(() => {
   for (const child of running.splice(0)) child.kill('SIGKILL');
@@ -74,6 +75,25 @@ async function silentPort(host = '127.0.0.1'): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
+/** An image of some files that comes through a pipe, and never to its end. */
+async function endlessImage(name: string): Promise<string> {
+  const tree = join(place, `tree-${name}`);
+  mkdirSync(tree);
+  for (const file of ['data', 'more']) writeFileSync(join(tree, file), Buffer.alloc(4 << 20, file));
+  const [whole, part, pipe] = ['aci', 'part', 'pipe'].map((kind) => join(place, `${name}.${kind}`));
+  const args = ['--name', 'example.com/a', '--compression', 'none', '-o', String(whole)];
+  expect(await wherry(['image', 'build', tree, ...args])).toMatchObject({ status: 0 });
+  writeFileSync(String(part), readFileSync(String(whole)).subarray(0, 6 << 20));
+  execFileSync('mkfifo', [String(pipe)]);
+  // Its own input, which nobody closes, keeps it from ending.
+  running.push(
+    spawn('sh', ['-c', 'exec cat "$0" - > "$1"', String(part), String(pipe)], {
+      stdio: ['pipe', 'ignore', 'inherit'],
+    }),
+  );
+  return String(pipe);
+}
+
 describe('a signal ends', () => {
   it.each([
     ['SIGINT', 130],
@@ -98,14 +118,15 @@ describe('a signal ends', () => {
     expect(readdirSync(out)).toEqual([]);
   });
 
-  it('an image that is extracted, and what was unpacked is removed', async () => {
-    const out = join(place, 'extracted');
+  it.each([
+    ['before anything is unpacked', 'early', ['.']],
+    ['after files were unpacked', 'late', ['.', 'root']],
+  ])('an image that is extracted, and nothing is left: %s', async (_, name, directories) => {
+    const out = join(place, name);
+    const image = await endlessImage(name);
     mkdirSync(out);
-    const image = join(place, 'large.aci');
-    const args = ['--name', 'example.com/a', '--compression', 'none', '-o', image];
-    await wherry(['image', 'build', join(place, 'large'), ...args]);
     const { child } = start('image', 'extract', image, join(out, 'root'));
-    await filled(out);
+    for (const directory of directories) await filled(join(out, directory));
     child.kill('SIGTERM');
     expect(await statusOf(child)).toBe(143);
     expect(readdirSync(out)).toEqual([]);

@@ -130,7 +130,10 @@ export class WorldModel implements World, StateKeeper {
     return [...this.outdated].map((id) => ({ id, mount: `${id}.mount` }));
   }
 
-  perform(step: Step): Promise<void> {
+  /** Pods that begin to start and never get ready: only an abort ends the wait for them. */
+  readonly hanging = new Set<string>();
+
+  async perform(step: Step, signal?: AbortSignal): Promise<void> {
     switch (step.do) {
       case 'adopt':
         this.note('adopt');
@@ -142,6 +145,9 @@ export class WorldModel implements World, StateKeeper {
       case 'start':
         this.note(`start ${step.pod}`, 'start');
         this.running.add(step.pod);
+        if (this.hanging.has(step.pod) && signal?.aborted !== true)
+          await new Promise((resolve) => signal?.addEventListener('abort', resolve));
+        signal?.throwIfAborted();
         break;
       case 'schedule':
         this.note(`schedule ${step.pod}`);
@@ -155,7 +161,6 @@ export class WorldModel implements World, StateKeeper {
           this.running.delete(name);
         }
     }
-    return Promise.resolve();
   }
 
   probation(_pods: readonly DeployedPod[], terms: ProbationTerms): Promise<void> {

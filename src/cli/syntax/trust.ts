@@ -18,7 +18,11 @@ export function addTrust(program: Command, makeContext: MakeContext): void {
       .option('--root', 'for any image')
       .option('--deploy', 'for commands');
   discovering(
-    scoped(trust.command('add [files...]').description('trust keys, after a look at their fingerprints')),
+    scoped(
+      trust
+        .command('add [files...]')
+        .description('trust keys, after a look at their fingerprints: all of them or none'),
+    ),
   )
     .addOption(
       repeatable('--fingerprint <hex>', 'trust the key with this fingerprint without asking; repeatable'),

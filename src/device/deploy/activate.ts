@@ -52,6 +52,27 @@ export async function restorePods(
   return refusals;
 }
 
+/**
+ * Starts `pods`, the last good set, after pods were stopped. Like `restorePods`, but an abort of
+ * `signal` only ends the waits for apps: systemd is requested to start all of them, and does that
+ * in their order, as at boot.
+ */
+export async function bringBackPods(
+  world: World,
+  pods: readonly DeployedPod[],
+  signal: AbortSignal,
+  onStep: StepObserver,
+): Promise<void> {
+  for (const step of await planFor(world, pods)) {
+    tell(step, onStep);
+    try {
+      await world.perform(step, signal);
+    } catch (error) {
+      if (!isRefusal(error) && error !== signal.reason) throw error;
+    }
+  }
+}
+
 async function planFor(world: World, pods: readonly DeployedPod[]): Promise<readonly Step[]> {
   return planActivation(await world.loaded(), pods, world.replaced());
 }

@@ -2,7 +2,7 @@ import type { Clock } from '../../core/ports/index.ts';
 import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 import type { ImageSize, StoredImage, TreeId } from '../store/index.ts';
 import { type DesiredState, groupOf } from '../../wire/trust/index.ts';
-import { activatePods, restorePods } from './activate.ts';
+import { activatePods, bringBackPods } from './activate.ts';
 import { withImage, withLastUse, withTree } from './remembered-images.ts';
 import type { DeployedPod, PendingDeployment } from './state.ts';
 import type { DeploymentEnd, DeploymentPhase } from '../../wire/report/index.ts';
@@ -223,11 +223,14 @@ class Run {
     });
   }
 
-  /** Starts the set that was committed last, now and at boot. */
+  /**
+   * Starts the set that was committed last, now and at boot. An app may need hours to start, so a
+   * newer command is not kept waiting for it.
+   */
   private async restoreCurrent(): Promise<void> {
     const current = this.keeper.state.current?.pods ?? [];
     await this.world.enable(current);
-    await restorePods(this.world, current, (step) => this.tell({ step }));
+    await bringBackPods(this.world, current, this.signal, (step) => this.tell({ step }));
   }
 
   private async fetch(): Promise<void> {

@@ -66,7 +66,10 @@ export interface World {
    * one off the list.
    */
   replaced(): readonly ReplacedObject[];
-  /** Does one step of a plan. Refuses with `activation-failed`. */
+  /**
+   * Does one step of a plan. Refuses with `activation-failed`. An abort of `signal` ends the wait
+   * for an app, with its reason; the start is requested in any case.
+   */
   perform(step: Step, signal?: AbortSignal): Promise<void>;
   /** Waits until the set has been healthy for its probation. Refuses with `probation-failed`. */
   probation(pods: readonly DeployedPod[], terms: ProbationTerms, signal: AbortSignal): Promise<void>;

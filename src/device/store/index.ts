@@ -20,11 +20,12 @@ export { nodeDisk } from './node-disk.ts';
 export { admitSpace, type ImageSize, spaceNeeded } from './space.ts';
 export { maxStateBytes, stateSlots, type StateSlots } from './state-slots.ts';
 export {
-  removeKey,
+  removeKeys,
   storedCopies,
   type StoredKey,
   storedKeys,
-  storeKey,
+  storeKeys,
+  type NewKey,
   type TrustPlaces,
   type TrustScope,
 } from './trust-store.ts';

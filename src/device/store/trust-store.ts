@@ -78,30 +78,39 @@ export function storedCopies({ local, system }: TrustPlaces): readonly string[] 
   return texts;
 }
 
+/** A key to store. */
+export type NewKey = Pick<StoredKey, 'scope' | 'name' | 'armored'>;
+
 /**
- * Writes one key to the local store. The file appears complete, but is not synced: its operator is
- * present.
- * @param name of the file, without `.asc`: the key's fingerprint
- * @returns the path
+ * Writes keys to the local store: all of them or, if one cannot be written, none. Each file appears
+ * complete, but is not synced: its operator is present.
+ * @returns the paths
  */
-export function storeKey(local: string, scope: TrustScope, name: string, armored: string): string {
-  const path = join(local, pathOf(scope, name));
-  makeDirectorySync(dirname(path));
-  try {
-    writeFileSync(`${path}.new`, armored, { mode: 0o644 });
-    renameSync(`${path}.new`, path);
-  } catch (error) {
-    rmSync(`${path}.new`, { force: true });
-    throw asLocalRefusal(error, path);
+export function storeKeys(local: string, keys: readonly NewKey[]): readonly string[] {
+  const files = keys.map(({ scope, name, armored }) => ({ path: join(local, pathOf(scope, name)), armored }));
+  for (const [at, { path, armored }] of files.entries()) {
+    try {
+      makeDirectorySync(dirname(path));
+      // The only reason for which the renames below would fail.
+      if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true)
+        throw new Refusal('input-invalid', `${path}: it is a directory; name a file`);
+      writeFileSync(`${path}.new`, armored, { mode: 0o644 });
+    } catch (error) {
+      for (const written of files.slice(0, at + 1)) rmSync(`${written.path}.new`, { force: true });
+      throw asLocalRefusal(error, path);
+    }
   }
-  return path;
+  for (const { path } of files) renameSync(`${path}.new`, path);
+  return files.map(({ path }) => path);
 }
 
-/** Disables a key: a local one is deleted, one of the system store is masked. */
-export function removeKey(local: string, key: StoredKey): void {
-  const path = join(local, pathOf(key.scope, key.name));
-  if (key.store === 'system') storeKey(local, key.scope, key.name, '');
-  else rmSync(path, { force: true });
+/** Disables keys: local ones are deleted, those of the system store are masked. */
+export function removeKeys(local: string, keys: readonly StoredKey[]): void {
+  // First what may fail, for example on a full disk.
+  const masks = keys.filter(({ store }) => store === 'system').map((key) => ({ ...key, armored: '' }));
+  storeKeys(local, masks);
+  for (const { scope, name, store } of keys)
+    if (store === 'local') rmSync(join(local, pathOf(scope, name)), { force: true });
 }
 
 function pathOf(scope: TrustScope, name: string): string {

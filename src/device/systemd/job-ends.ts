@@ -46,10 +46,10 @@ export class JobEnds {
 
   /**
    * Waits for the job that `enqueue` creates; `enqueue` returns the job's object path.
-   * @throws BusLost when systemd no longer has the job and never sent its result
+   * @throws BusLost when systemd no longer has the job and never sent its result; the reason of
+   *   `signal`, which does not end the job
    */
   async of(enqueue: () => Promise<string>, check: JobCheck, signal?: AbortSignal): Promise<JobResult> {
-    signal?.throwIfAborted();
     this.#calls += 1;
     try {
       const job = await enqueue();

@@ -150,6 +150,7 @@ export function connectSystemd(options: SystemdOptions): SystemdConnection {
   return {
     start: (unit, signal) => runJob('StartUnit', unit, signal),
     run: async (unit, signal) => {
+      signal?.throwIfAborted();
       results.set(unit, undefined);
       try {
         const job = await runJob('StartUnit', unit, signal);

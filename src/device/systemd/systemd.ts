@@ -21,7 +21,10 @@ export interface UnitStatus {
 
 /** The part of systemd's manager that wherry uses. */
 export interface Systemd {
-  /** Starts a unit, waits for its job, and returns the result of the job. */
+  /**
+   * Starts a unit, waits for its job, and returns the result of the job. An abort of `signal` ends
+   * the wait; the job is enqueued in any case.
+   */
   start(unit: string, signal?: AbortSignal): Promise<JobResult>;
   /**
    * Starts a service that ends by itself (Type=oneshot) and waits for its end. Returns `done` or

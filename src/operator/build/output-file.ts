@@ -53,7 +53,8 @@ function ownPath(output: string): string {
 }
 
 async function whileOwned<T>(path: string, work: (path: string) => Promise<T>): Promise<T> {
-  const remove = () => rmSync(path, { recursive: true, force: true });
+  // Calls that are under way in other threads may fill a directory again.
+  const remove = () => rmSync(path, { recursive: true, force: true, maxRetries: 5 });
   process.once('exit', remove);
   try {
     return await work(path);

@@ -105,10 +105,12 @@ describe('the data of an idle device', () => {
     const quiet = await transport.connect({
       ...{ clientId: 'quiet', keepaliveSeconds: 1, onMessage: () => undefined },
     });
-    await until(() => counted.pieces === 2);
+    await until(() => counted.pieces >= 2); // CONNECT and its answer
     take();
-    await until(() => counted.pieces === 2);
-    const pingBytes = take();
+    await until(() => counted.pieces >= 2);
+    // More than one when this process was held up.
+    const pairs = Math.ceil(counted.pieces / 2);
+    const pingBytes = take() / pairs;
     await quiet.close();
     take();
 

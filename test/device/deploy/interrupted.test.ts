@@ -148,6 +148,58 @@ describe.each(interruptions)('[C41] [C42] a deployment that is taken up after %s
   });
 });
 
+describe('[C253] a previous set that hangs at its start', () => {
+  const ends = [
+    ['a newer command', new Superseded(3), 'rolled-back'],
+    ['the end of wherryd', new Error('wherryd is stopping'), 'rolled-back'],
+  ] as const;
+
+  it.each(ends)('is not waited for after %s, and all of it is started', async (_, reason, phase) => {
+    const world = deviceWithPending();
+    world.refuse = { probation: 'probation-failed' };
+    world.hanging.add('web-old');
+    const abort = new AbortController();
+    world.beforeCall = (call) => {
+      if (call === 'start web-old') setImmediate(() => abort.abort(reason));
+    };
+    const told: DeploymentReport[] = [];
+    await runDeployment(world, world, (report) => told.push(report), abort.signal, { nowMs: () => 0 });
+    expect(told.at(-1)).toMatchObject({ version: 2, phase, code: 'probation-failed' });
+    expectOneSet(world, 'after the abort');
+  });
+
+  it('is not waited for by the command that ended the activation', async () => {
+    for (const step of ['start web-new', 'start db-new', 'probation']) {
+      const world = deviceWithPending();
+      for (const name of ['web-old', 'db-old']) world.hanging.add(name);
+      const last = await run(world, {
+        ...{
+          name: '',
+          arrange: (_, abort) =>
+            (world.beforeCall = (call) => call === step && abort.abort(new Superseded(3))),
+        },
+      });
+      expect(last).toMatchObject({ version: 2, phase: 'superseded' });
+      expectOneSet(world, `superseded at ${step}`);
+    }
+  });
+
+  it('is not waited for while an interrupted deployment downloads again', async () => {
+    const world = deviceWithPending();
+    world.state = { ...world.state, pending: { desired: desired(2), attempts: 1 } };
+    world.running.clear();
+    world.hanging.add('db-old');
+    const last = await run(world, {
+      name: '',
+      arrange: (_, abort) =>
+        (world.beforeCall = (call) =>
+          call === 'start db-old' && setImmediate(() => abort.abort(new Superseded(3)))),
+    });
+    expect(last).toMatchObject({ version: 2, phase: 'superseded' });
+    expectOneSet(world, 'superseded before the download');
+  });
+});
+
 describe('a deployment whose activation was interrupted', () => {
   it('lets the previous set run while it downloads and renders again [C42]', async () => {
     for (let step = 0; ; step++) {

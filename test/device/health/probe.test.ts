@@ -13,7 +13,7 @@ async function listen(server: Server | TcpServer): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 const answering = (status: number) => createHttpServer((_, response) => response.writeHead(status).end());
-const at = { host: '127.0.0.1', timeoutMs: 5000 };
+const at = { host: '127.0.0.1', timeoutMs: 250_000 };
 
 describe('a probe by HTTP', () => {
   it.each([

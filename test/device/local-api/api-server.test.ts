@@ -222,8 +222,14 @@ describe('the local API', () => {
 
   it.skipIf(!hasJournal)('[C215] ends with an error when the journal ends', async () => {
     const path = '/v1/pods/web/logs';
-    const outgoing = request({ socketPath: socketPath(), path: `${path}?follow=true&lines=0` }).end();
-    const [incoming] = (await once(outgoing, 'response')) as [import('node:http').IncomingMessage];
+    const follow = async () => {
+      const outgoing = request({ socketPath: socketPath(), path: `${path}?follow=true&lines=0` }).end();
+      const [answer] = (await once(outgoing, 'response')) as [import('node:http').IncomingMessage];
+      return answer;
+    };
+    let incoming = await follow();
+    // The journalctl of logs that nobody follows any more may not have ended yet.
+    for (; incoming.statusCode === 503; incoming = await follow()) await once(incoming.resume(), 'end');
     // Nothing else of this process follows the journal.
     await promisify(execFile)('pkill', ['-KILL', '-P', String(process.pid), '-x', 'journalctl']);
     let text = '';
@@ -251,6 +257,7 @@ describe('the local API', () => {
   });
 
   it('[C183] closes the connection above the sixteenth', async () => {
+    await expect.poll(() => connectionsOf(server)).toBe(0);
     const held = Array.from({ length: 16 }, () => connect(socketPath()));
     await Promise.all(held.map((connection) => once(connection, 'connect')));
     // A connection counts once the server has taken it, and it takes them in turn.

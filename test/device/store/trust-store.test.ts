@@ -11,7 +11,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { removeKey, storedCopies, storedKeys, storeKey } from '../../../src/device/store/index.ts';
+import { removeKeys, storedCopies, storedKeys, storeKeys } from '../../../src/device/store/index.ts';
 
 let directory: string;
 let places: { local: string; system: string };
@@ -22,6 +22,8 @@ beforeEach(() => {
 afterEach(() => {
   rmSync(directory, { recursive: true });
 });
+
+const fleetKey = { scope: { kind: 'deploy' }, name: 'fleet', armored: 'D' } as const;
 
 const put = (path: string, content: string): void => {
   mkdirSync(join(directory, path, '..'), { recursive: true });
@@ -65,23 +67,24 @@ describe('[A9.16] the keys that a device trusts (rkt has such stores: Documentat
 
   it('are stored whole and removed: a local one is gone, one of the system is masked', () => {
     const scope = { kind: 'prefix', prefix: 'example.com/web' } as const;
-    const path = storeKey(places.local, scope, 'aa', 'A');
-    expect(path).toBe(join(places.local, 'images/prefix.d/example.com/web/aa.asc'));
+    expect(storeKeys(places.local, [{ scope, name: 'aa', armored: 'A' }])).toEqual([
+      join(places.local, 'images/prefix.d/example.com/web/aa.asc'),
+    ]);
     put('system/images/root.d/bb.asc', 'B');
-    for (const key of storedKeys(places)) removeKey(places.local, key);
+    removeKeys(places.local, storedKeys(places));
     expect(storedKeys(places)).toMatchObject([{ name: 'bb', masked: true }]);
     expect(readFileSync(join(places.local, 'images/root.d/bb.asc'), 'utf8')).toBe('');
   });
 
   it('are refused in time below a directory that takes none', () => {
-    expect(() => storeKey('/proc', { kind: 'deploy' }, 'fleet', 'D')).toThrow(
+    expect(() => storeKeys('/proc', [fleetKey])).toThrow(
       '/proc/deploy cannot be made: the directory /proc takes no directories; name another place',
     );
   });
 
-  it('are refused by the path where a directory has the name, and leave nothing', () => {
+  it('are refused by the path where a directory has the name, and none of them is stored', () => {
     put('local/deploy/fleet.asc/inside', '');
-    expect(() => storeKey(places.local, { kind: 'deploy' }, 'fleet', 'D')).toThrow(
+    expect(() => storeKeys(places.local, [{ ...fleetKey, name: 'first' }, fleetKey])).toThrow(
       `${join(places.local, 'deploy/fleet.asc')}: it is a directory; name a file`,
     );
     expect(readdirSync(join(places.local, 'deploy'))).toEqual(['fleet.asc']);

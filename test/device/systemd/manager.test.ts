@@ -137,6 +137,21 @@ describe('starting a unit', () => {
   });
 });
 
+describe('a start that nobody waits for any more', () => {
+  it('is requested nevertheless, as one that was aborted meanwhile is', async () => {
+    const { systemd, calls } = await connect({ StartUnit: (call) => call.answer('o', job) });
+    const reason = new Error('superseded');
+    await expect(systemd.start(unit, AbortSignal.abort(reason))).rejects.toBe(reason);
+    expect(calls).toEqual(['Subscribe', 'StartUnit']);
+  });
+
+  it('is not one of a service that is run to its end', async () => {
+    const { systemd, calls } = await connect({});
+    await expect(systemd.run(unit, AbortSignal.abort(new Error('over')))).rejects.toThrow('over');
+    expect(calls).toEqual([]);
+  });
+});
+
 describe('links of units', () => {
   it.each([
     ['made or removed', 'symlink', 1],

@@ -49,7 +49,9 @@ describe('a probe by a connection', () => {
     const server = createServer();
     await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
     const { port } = server.address() as AddressInfo;
-    const probe: CompiledProbe = { ask: { kind: 'tcp', port }, rules: usualRules };
+    const probe: CompiledProbe = {
+      ...{ ask: { kind: 'tcp', port }, rules: { ...usualRules, timeoutSeconds: 250 } },
+    };
     const ports = { systemd: {} as Systemd, readFile: () => undefined };
     const asked = (network: string | undefined, addresses: readonly string[]) =>
       askProbe(

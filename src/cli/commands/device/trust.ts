@@ -4,13 +4,16 @@ import { join } from 'node:path';
 import { isAcIdentifier } from '../../../image/appc/index.ts';
 import { Refusal, unreadableFile } from '../../../core/refusal/index.ts';
 import {
-  removeKey,
+  removeKeys,
   storedCopies,
   storedKeys,
-  storeKey,
+  storeKeys,
+  type NewKey,
   type StoredKey,
+  type TrustPlaces,
   type TrustScope,
 } from '../../../device/store/index.ts';
+import type { DeviceTime } from '../../../wire/trust/index.ts';
 import { reviewKeys, revokedBy, type KeyReview } from '../../../wire/trust/openpgp.ts';
 import { formatFingerprint } from '../../../wire/trust/sign.ts';
 import type { Context } from '../../context.ts';
@@ -35,7 +38,10 @@ export interface AddFlags extends ScopeFlags, DiscoverFlags {
   readonly yes?: true;
 }
 
-/** `wherry trust add`: trusts no key that nobody has reviewed. */
+/**
+ * `wherry trust add`: trusts no key that nobody has reviewed. It stores all keys and revocations of
+ * the files or, if one is refused or declined, none.
+ */
 export async function addTrust(context: Context, files: readonly string[], flags: AddFlags): Promise<void> {
   const scope = scopeOf(flags);
   const wanted = (flags.fingerprint ?? []).map(plainFingerprint);
@@ -47,40 +53,49 @@ export async function addTrust(context: Context, files: readonly string[], flags
   }
   if (sources.length === 0)
     throw new Refusal('usage', 'name a file of keys, or the image whose site has them with --discover');
-  const added: { fingerprint: string; file: string; revoked?: true }[] = [];
+  const places = { local: flags.directory, system: flags.system };
+  const time = { nowSeconds: Math.floor(context.clock.nowMs() / 1000), clockTrusted: false };
+  // Reviewed with the stored copies: an older copy of a key must not undo a revocation in the
+  // store, or in another of these files.
+  const copies = [...storedCopies(places), ...sources.map(({ armored }) => armored)];
+  const revoked: NewKey[] = [];
   const keys: KeyReview[] = [];
   for (const { file, armored } of sources) {
-    const revoked = await keepRevocations(context, armored, flags);
-    added.push(...revoked);
-    // Reviewed with the stored copies: an older copy of a key must not undo a revocation in the
-    // store.
-    const copies = storedCopies({ local: flags.directory, system: flags.system });
-    const time = { nowSeconds: Math.floor(context.clock.nowMs() / 1000), clockTrusted: false };
+    const revocations = await newRevocations(armored, places, time);
+    const isNew = ({ scope: of, name }: NewKey) =>
+      !revoked.some((other) => other.name === name && describe(other.scope) === describe(of));
+    revoked.push(...revocations.filter(isNew));
     const { usable, unusable } = await reviewKeys(armored, time, copies);
     for (const { fingerprint, reason } of unusable) {
       context.terminal.err(
         `${file}: ${fingerprint === undefined ? '' : `${formatFingerprint(fingerprint)} `}is left out: ${reason}\n`,
       );
     }
-    if (usable.length === 0 && revoked.length === 0) {
+    if (usable.length === 0 && revocations.length === 0) {
       const [named] = await revokedBy(armored);
       const why = named === undefined ? '' : `; it revokes ${formatFingerprint(named)}, which no store has`;
       throw new Refusal('input-invalid', `${file} holds no key that could be trusted${why}`);
     }
-    keys.push(...usable);
+    keys.push(...usable.filter((key) => keys.every((other) => other.fingerprint !== key.fingerprint)));
   }
-  // No key is stored before all files and fingerprints were checked: when one is bad, no key is
-  // trusted.
-  for (const key of chosen(context, keys, wanted)) {
-    if (wanted.length === 0) await requireReview(context, key, scope, flags);
-    const path = storeKey(flags.directory, scope, key.fingerprint, key.armored);
-    added.push({ fingerprint: key.fingerprint, file: path });
-    if (!context.json)
-      context.terminal.out(
-        `${formatFingerprint(key.fingerprint)} is trusted for ${describe(scope)}: ${path}`,
-      );
-  }
-  if (context.json) context.terminal.out(JSON.stringify(added));
+  const trusted = chosen(context, keys, wanted);
+  if (wanted.length === 0) for (const key of trusted) await requireReview(context, key, scope, flags);
+  // Nothing is stored before all was checked and confirmed.
+  const added = [
+    ...revoked,
+    ...trusted.map(({ fingerprint, armored }) => ({ scope, name: fingerprint, armored })),
+  ];
+  const paths = storeKeys(flags.directory, added);
+  const rows = added.map(({ name: fingerprint, scope: of }, at) => {
+    const isRevoked = at < revoked.length;
+    const file = paths[at] ?? '';
+    if (!context.json) {
+      const now = isRevoked ? 'revoked and no longer trusted' : 'trusted';
+      context.terminal.out(`${formatFingerprint(fingerprint)} is ${now} for ${describe(of)}: ${file}`);
+    }
+    return { fingerprint, file, ...(isRevoked ? { revoked: true } : {}) };
+  });
+  if (context.json) context.terminal.out(JSON.stringify(rows));
 }
 
 interface KeySource {
@@ -97,18 +112,16 @@ async function readKeyFile(file: string): Promise<KeySource> {
 }
 
 /**
- * Stores revocations of stored keys, in every scope of the key. This needs no confirmation: only
- * the key itself can revoke itself.
+ * Revocations of stored keys that no store has, for every scope of the key. They need no
+ * confirmation: only the key itself can revoke itself.
  */
-async function keepRevocations(
-  context: Context,
+async function newRevocations(
   armored: string,
-  flags: AddFlags,
-): Promise<{ fingerprint: string; file: string; revoked: true }[]> {
-  const places = { local: flags.directory, system: flags.system };
-  const time = { nowSeconds: Math.floor(context.clock.nowMs() / 1000), clockTrusted: false };
+  places: TrustPlaces,
+  time: DeviceTime,
+): Promise<readonly NewKey[]> {
   const copies = storedCopies(places);
-  const kept: { fingerprint: string; file: string; revoked: true }[] = [];
+  const found: NewKey[] = [];
   for (const stored of storedKeys(places)) {
     if (stored.masked) continue;
     const before = await reviewKeys(stored.armored, time, copies);
@@ -117,15 +130,10 @@ async function keepRevocations(
       const isNew =
         key.revoked && !before.unusable.some((old) => old.revoked && old.fingerprint === key.fingerprint);
       if (!isNew || key.fingerprint === undefined || key.armored === undefined) continue;
-      const file = storeKey(flags.directory, stored.scope, key.fingerprint, key.armored);
-      kept.push({ fingerprint: key.fingerprint, file, revoked: true });
-      if (context.json) continue;
-      context.terminal.out(
-        `${formatFingerprint(key.fingerprint)} is revoked and no longer trusted for ${describe(stored.scope)}: ${file}`,
-      );
+      found.push({ scope: stored.scope, name: key.fingerprint, armored: key.armored });
     }
   }
-  return kept;
+  return found;
 }
 
 /**
@@ -242,12 +250,13 @@ export async function removeTrust(context: Context, fingerprint: string, flags: 
         `the file ${stored.name}.asc for ${describe(stored.scope)} holds ${found.length} keys; edit it by hand`,
       );
     }
-    removeKey(flags.directory, stored);
     removed.push(stored);
-    if (!context.json) context.terminal.out(`no longer trusted for ${describe(stored.scope)}`);
   }
   if (removed.length === 0)
     throw new Refusal('not-found', `no store has the key ${formatFingerprint(wanted)}`);
+  removeKeys(flags.directory, removed);
+  for (const { scope: of } of context.json ? [] : removed)
+    context.terminal.out(`no longer trusted for ${describe(of)}`);
   if (context.json) {
     context.terminal.out(
       JSON.stringify(removed.map(({ scope: of, store, name }) => ({ scope: describe(of), store, name }))),

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createReadStream, rmSync } from 'node:fs';
-import { mkdir, rm, stat } from 'node:fs/promises';
+import { createReadStream, mkdirSync, rmSync } from 'node:fs';
+import { rm, stat } from 'node:fs/promises';
 import { inspectArchive, type ArchiveListing, readArchive } from '../../../image/aci/index.ts';
 import { defaultArchiveLimits } from '../../../image/tar/index.ts';
 import { labelValue } from '../../../image/appc/index.ts';
@@ -72,10 +72,7 @@ export async function catManifest(
  * unpacks it into a new directory. What was unpacked of a bad archive is removed.
  */
 export async function extractImage(context: Context, file: string, directory: string): Promise<void> {
-  await mkdir(directory).catch((cause: unknown) => {
-    if (localErrorOf(cause)?.code !== 'EEXIST') throw asLocalRefusal(cause, directory);
-    throw new Refusal('input-invalid', `${directory} exists; name a new directory`, { cause });
-  });
+  makeNew(directory);
   const isRoot = process.getuid?.() === 0;
   const owner = isRoot ? ['--same-owner', '--numeric-owner'] : ['--no-same-owner'];
   const args = [
@@ -91,7 +88,8 @@ export async function extractImage(context: Context, file: string, directory: st
   // A signal ends this process without the rest of this function.
   const abandon = () => {
     child.kill('SIGKILL');
-    rmSync(directory, { recursive: true, force: true });
+    // Tar may complete the system call that it is in, and so fill a directory again.
+    rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
   };
   process.once('exit', abandon);
   let said = '';
@@ -113,6 +111,19 @@ export async function extractImage(context: Context, file: string, directory: st
     process.off('exit', abandon);
   }
   if (context.json) context.terminal.out(JSON.stringify({ directory }));
+}
+
+/**
+ * Synchronous: a signal between an asynchronous call and its end would leave the directory.
+ * @throws Refusal `input-invalid` when it exists, and for what the file system refuses
+ */
+function makeNew(directory: string): void {
+  try {
+    mkdirSync(directory);
+  } catch (cause) {
+    if (localErrorOf(cause)?.code !== 'EEXIST') throw asLocalRefusal(cause, directory);
+    throw new Refusal('input-invalid', `${directory} exists; name a new directory`, { cause });
+  }
 }
 
 /** Refusals name the file. */

@@ -74,11 +74,17 @@ export async function signImages(
       },
     );
     const text = options.add === true ? await withOthers(image.signaturePath, signature, key) : signature;
-    await writeOutput(image.signaturePath, (path) => writeFile(path, text));
-    signed.push({ file, signature: image.signaturePath, id: image.id });
-    if (!context.json) context.terminal.out(image.signaturePath);
+    signed.push({ file, signature: image.signaturePath, id: image.id, text });
   }
-  if (context.json) context.terminal.out(JSON.stringify(signed));
+  // Nothing is written before all images were accepted.
+  for (const { signature, text } of signed) {
+    await writeOutput(signature, (path) => writeFile(path, text));
+    if (!context.json) context.terminal.out(signature);
+  }
+  if (context.json) {
+    const rows = signed.map(({ file, signature, id }) => ({ file, signature, id }));
+    context.terminal.out(JSON.stringify(rows));
+  }
 }
 
 /** The signature after those of other keys in the file. */

@@ -206,7 +206,7 @@ describe('wherry rollout', () => {
     expect(await rollout('start', ...names, '--id', 'polite', ...good(), ...stages)).toMatchObject({
       status: 0,
     });
-    expect(await run('deploy', names[2] ?? '', ...bad(), '--timeout', '20')).toMatchObject({ status: 65 });
+    expect(await run('deploy', names[2] ?? '', ...bad(), '--timeout', '250')).toMatchObject({ status: 65 });
     const { terminal, err } = recordingTerminal();
     const watching = main(['--fleet', at('fleet'), 'rollout', 'watch', 'polite'], {}, terminal);
     await until(() => err().includes('awaits "wherry rollout approve'));

@@ -143,6 +143,60 @@ describe('[A9.17] wherry trust', () => {
     await expect(readdir(at('store'))).rejects.toThrow('ENOENT');
   });
 
+  it('[C249] adds nothing when one of several keys is declined, or the terminal ends meanwhile', async () => {
+    await writeFile(at('more.asc'), gnupg.export(gnupg.newKey('More <more@example.com>', 'ed25519')));
+    const add = async (second: () => Promise<string>) => {
+      const answers = [() => Promise.resolve('y'), second];
+      const { terminal, out } = recordingTerminal({ ask: () => answers.shift()?.() ?? Promise.resolve('') });
+      const args = ['trust', 'add', at('team.asc'), at('more.asc'), '--root', ...stores()];
+      return { status: await main(args, {}, terminal), out: out() };
+    };
+    expect(await add(() => Promise.resolve('n'))).toEqual({ status: 64, out: '' });
+    expect((await add(() => Promise.reject(new Error('the terminal was closed')))).out).toBe('');
+    await expect(readdir(at('store'))).rejects.toThrow('ENOENT');
+    expect((await add(() => Promise.resolve('y'))).out.match(/ is trusted for any image: /g)).toHaveLength(2);
+    expect(await readdir(at('store/images/root.d'))).toHaveLength(2);
+  });
+
+  it('[C249] adds nothing when one of several keys cannot be written', async () => {
+    const other = gnupg.newKey('Last <last@example.com>', 'ed25519').toLowerCase();
+    await writeFile(at('last.asc'), gnupg.export(other));
+    mkdirSync(at(`store/images/root.d/${other}.asc`), { recursive: true });
+    const added = await run('add', at('team.asc'), at('last.asc'), '--root', '--yes');
+    expect(added).toMatchObject({
+      status: 64,
+      out: '',
+      err: expect.stringMatching(/is a directory/) as string,
+    });
+    expect(await readdir(at('store/images/root.d'))).toEqual([`${other}.asc`]);
+  });
+
+  it('[A9.23] [C249] stores no revocation when another file is refused, and trusts no key that one revokes', async () => {
+    const key = gnupg.newKey('Withdrawn <withdrawn@example.com>', 'ed25519');
+    await writeFile(at('withdrawn.asc'), gnupg.export(key));
+    await run('add', at('withdrawn.asc'), '--deploy', '--yes');
+    const certificate = join(gnupg.home, 'openpgp-revocs.d', `${key}.rev`);
+    const refused = await run('add', certificate, import.meta.filename, '--deploy', '--yes');
+    expect(refused).toMatchObject({ status: 64, out: '' });
+    expect((await run('list')).out).toMatch(/commands +local .* trusted /);
+    await rm(at('store'), { recursive: true });
+    const both = await run('add', at('withdrawn.asc'), certificate, '--deploy', '--yes');
+    expect(both).toMatchObject({ status: 64, err: expect.stringMatching(/it is revoked/) as string });
+    await expect(readdir(at('store'))).rejects.toThrow('ENOENT');
+  });
+
+  it('[C249] removes a key from all places, or from none when one file has other keys, too', async () => {
+    await run('add', at('team.asc'), '--deploy', '--yes');
+    mkdirSync(at('store/images/root.d'), { recursive: true });
+    await writeFile(at('store/images/root.d/pair.asc'), await readFile(at('both.asc')));
+    expect(await run('remove', good)).toMatchObject({
+      status: 64,
+      out: '',
+      err: expect.stringMatching(/pair\.asc for any image holds 2 keys; edit it by hand/) as string,
+    });
+    expect(await readdir(at('store/deploy'))).toEqual([`${good.toLowerCase()}.asc`]);
+  });
+
   it('of several keys adds those that can be trusted, each in a file of its own', async () => {
     const added = await run('add', at('both.asc'), '--deploy', '--yes');
     expect(added).toMatchObject({ status: 0, err: expect.stringContaining('is left out') as string });

@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { fleetLogs } from '../../../../src/cli/commands/operator/fleet-logs.ts';
 import { systemClock } from '../../../../src/core/ports/index.ts';
 import { LogRequests } from '../../../../src/device/agent/log-requests.ts';
 import { sourceOf } from '../../../../src/device/agent/log-source.ts';
@@ -108,7 +109,10 @@ describe('wherry fleet logs', () => {
   it('[C233] ends the answer of the device when it is interrupted', async () => {
     await device('crane-2', ['sh', '-c', 'echo first; exec sleep 600']);
     const { terminal, stop, out, err } = recordingTerminal();
-    const done = main(['--fleet', fleet, 'fleet', 'logs', 'crane-2', 'web', '--follow'], {}, terminal);
+    // Without `main`, which waits for a second only.
+    const context = { terminal, clock: systemClock, fleetPath: fleet, json: false };
+    const flags = { follow: true, limit: 256 << 10, for: 600 } as const;
+    const done = fleetLogs(context, ['crane-2', 'web', undefined], flags);
     await until(() => out() === 'first\n');
     stop();
     await done;

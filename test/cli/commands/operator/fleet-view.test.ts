@@ -17,7 +17,7 @@ describe('wherry fleet', () => {
   let broker: EmbeddedBroker;
   const devices: FakeDevice[] = [];
   const run = (...args: string[]) => wherry(['--fleet', join(directory, 'fleet'), ...args]);
-  const deploy = (device: string) => run('deploy', device, '--stop-all', '--timeout', '20');
+  const deploy = (device: string) => run('deploy', device, '--stop-all', '--timeout', '250');
 
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'wherry-fleet-'));

@@ -118,7 +118,7 @@ describe.runIf(hasMosquitto)('a Mosquitto that does not come back while "wherry 
   it('leaves unknown what became of the command, and "wherry status" publishes it again', async () => {
     await start();
     const { terminal, err } = recordingTerminal();
-    const args = ['--fleet', at('fleet'), 'deploy', 'crane-7', '--stop-all', '--timeout', '3'];
+    const args = ['--fleet', at('fleet'), 'deploy', 'crane-7', '--stop-all', '--timeout', '20'];
     const deploying = main(args, {}, terminal);
     await until(() => err().includes('waiting for the device'));
     await broker.kill();

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as openpgp from 'openpgp';
@@ -87,6 +87,13 @@ describe('wherry image sign --add', () => {
     writeFileSync(at('web.aci.asc'), asc() + gpg.sign(at('web.aci'), bob));
     await sign('--key', at('alice.key'), '--add');
     expect(await signedBy(2)).toHaveLength(2);
+  });
+
+  it('signs none of several images when one of them is refused', async () => {
+    writeFileSync(at('bad.aci'), 'not an image');
+    const images = ['image', 'sign', at('web.aci'), at('bad.aci'), '--key', at('alice.key')];
+    expect(await wherry(images)).toMatchObject({ status: 65, out: '' });
+    expect(existsSync(at('web.aci.asc'))).toBe(false);
   });
 
   it('replaces all signatures without the option', async () => {
