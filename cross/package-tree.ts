@@ -71,7 +71,11 @@ export async function packageTree(input: TreeInput): Promise<DebianPackage> {
       'usr/lib/wherry/package.json',
       `${JSON.stringify({ name: 'wherry', version: input.version, type: 'commonjs' })}\n`,
     ),
-    file('usr/bin/wherry', '#!/bin/sh\nexec /usr/bin/node /usr/lib/wherry/wherry.js "$@"\n', 0o755),
+    file(
+      'usr/bin/wherry',
+      '#!/bin/sh\nexec /usr/bin/node --disable-warning=ExperimentalWarning /usr/lib/wherry/wherry.js "$@"\n',
+      0o755,
+    ),
     file('usr/lib/wherry/attach-network', await read('cross/debian/attach-network'), 0o755),
     file('usr/lib/wherry/make-volume', await read('cross/debian/make-volume'), 0o755),
     file('usr/lib/wherry/run-in-app', await read('cross/debian/run-in-app'), 0o755),

@@ -65,7 +65,7 @@ export function processTerminal(): Terminal {
       stop.abort(new Stopped(signal));
     });
   }
-  process.stdout.on('error', () => process.exit(statusWithOutput(0)));
+  process.stdout.on('error', (error: Error) => process.exit(statusWithOutput(0, error)));
   // A closed stderr does not stop a command: the exit status still reports the result.
   process.stderr.on('error', () => undefined);
   return {
@@ -87,9 +87,10 @@ export function processTerminal(): Terminal {
  * The exit status of a command that ended with `status`, given whether its output was written. A
  * closed pipe (`wherry status | head`) only ends the output; a result that a full disk did not take
  * is a failure, also where the program ends before the stream reports it.
+ *
+ * @param errored the error that the stream has reported; it forgets it then
  */
-export function statusWithOutput(status: number): number {
-  const { errored } = process.stdout;
+export function statusWithOutput(status: number, errored = process.stdout.errored): number {
   if (status !== 0 || errored === null || (errored as NodeJS.ErrnoException).code === 'EPIPE') return status;
   const error = asLocalRefusal(errored, 'standard output');
   const code = isRefusal(error) ? error.code : 'disk-failed';

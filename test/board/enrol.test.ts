@@ -54,7 +54,9 @@ describe.each(oneBoard)('on %s', (boardName) => {
 
   it('[C179] becomes the device of the bundle, with a key of its own', async () => {
     await scene.board.check('systemctl stop wherryd; rm -rf /etc/wherry /var/lib/wherry/state-*');
-    expect(await scene.board.check(`wherry enrol ${bundle}`)).toContain('is crane-7 of fleet harbour');
+    const enrolled = await scene.board.run(`wherry enrol ${bundle}`);
+    expect(enrolled).toMatchObject({ status: 0, stderr: '' });
+    expect(enrolled.stdout).toContain('is crane-7 of fleet harbour');
     expect((await scene.board.check(keys)).trim()).toBe('2');
     const before = await scene.board.check('wherry key show');
     expect(await scene.board.check(`wherry enrol ${bundle}`)).toContain('already, with these very files');

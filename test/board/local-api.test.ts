@@ -24,6 +24,8 @@ interface Answer {
 describe.each(oneBoard)('the local API on %s', (name) => {
   let scene: Scene;
   let desired: DesiredState;
+  /** The next version, with another pod of the same name. */
+  let changed: () => DesiredState;
   let described: DescribedApi;
 
   /** What curl prints, as `user`. */
@@ -62,7 +64,10 @@ describe.each(oneBoard)('the local API on %s', (name) => {
       { name: 'wherry/stop-timeout', value: '80' },
     ];
     const manifest = { annotations: [{ name: 'wherry/network', value: 'bridge' }] };
-    desired = scene.desired([{ name: 'web', image, app: { annotations }, manifest }]);
+    const pod = { name: 'web', image, app: { annotations }, manifest };
+    desired = scene.desired([pod]);
+    const userAnnotations = { changed: 'yes' };
+    changed = () => scene.desired([{ ...pod, manifest: { ...manifest, userAnnotations } }]);
     const answer = await scene.deploy(desired);
     expect(answer, JSON.stringify(answer)).toMatchObject({ outcome: 'committed' });
     await scene.report(({ currentVersion }) => currentVersion === desired.version);
@@ -317,6 +322,34 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     });
     // The same file as "wherry approve --group" makes (groups.test.ts).
     await scene.board.check('cd /run/wherry/approvals; test -e 12; test -e harvesters.13; test ! -e 13');
+  });
+
+  it('[C257] starts no pod of a version that waits for its activation', async () => {
+    const pods = async () =>
+      (await get('pods')).body as readonly { readonly pod: string; readonly unit: string }[];
+    const [before] = await pods();
+    await ask('PUT', 'locks/harvest', { reason: 'the harvester runs', seconds: 3600 });
+    const held = changed();
+    await scene.send(await scene.sign(held));
+    await scene.report(
+      ({ deployment }) => deployment?.version === held.version && deployment.phase === 'wait',
+    );
+
+    expect(await scene.board.check('ls /etc/systemd/system/wherry-pod-web.*-main.service | wc -l')).toBe(
+      '2\n',
+    );
+    for (const change of ['restart', 'stop', 'start']) {
+      expect(await ask('POST', `pods/web/${change}`)).toMatchObject({ status: 200 });
+      expect(await pods()).toMatchObject([{ pod: 'web', unit: before?.unit }]);
+    }
+    const running = await scene.board.check("systemctl list-units --state=active 'wherry-pod-web.*.service'");
+    expect(running.match(/wherry-pod-\S+\.service/g)).toEqual([before?.unit]);
+
+    await ask('DELETE', 'locks/harvest');
+    expect(await scene.answer(held.version)).toMatchObject({ outcome: 'committed' });
+    desired = held;
+    const [after] = await pods();
+    expect(after?.unit).not.toBe(before?.unit);
   });
 
   it('has wherryd collect garbage', async () => {

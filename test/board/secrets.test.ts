@@ -270,4 +270,22 @@ describe.each(oneBoard)('on %s', (boardName) => {
     await scene.board.waitFor(`test ! -e ${file(password)}`);
     await scene.board.check(`test -e ${file(rotated)} && test -e ${file(other)}`);
   });
+
+  it('[C27] reports a full disk as such, and obeys the command when there is room', async () => {
+    const fresh = secretValue('db-password');
+    const state = desired([fresh, other]);
+    const secrets = '/var/lib/wherry/secrets';
+    await scene.board.check(
+      `mount -t tmpfs -o size=64k full ${secrets}; head -c 200000 /dev/zero >${secrets}/filler || true`,
+    );
+    const { payload, signatures } = decodeEnvelope(await scene.sign(state));
+    await scene.send(await encryptMessage({ payload, signatures, secrets: [fresh] }, [deviceKey]));
+    expect(await scene.refusal('no-space')).toMatchObject({
+      message: expect.stringContaining('the secret db-password cannot be sealed') as string,
+    });
+    expect((await scene.board.check(`ls ${secrets}`)).trim()).toBe('filler');
+    await scene.board.check(`umount ${secrets}`);
+    expect(await scene.answer(state.version)).toMatchObject({ outcome: 'committed' });
+    expect(await inApp('reader', 'cat run/secrets/db-password')).toBe(fresh.value.toString());
+  });
 });

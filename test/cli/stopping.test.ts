@@ -213,6 +213,14 @@ describe('what becomes of the output', () => {
     });
   });
 
+  it('a full disk is a failure, too, of a command that goes on after its output', async () => {
+    const dev = '--fleet dev-full dev --broker-port 0 --image-port 0';
+    expect(await shell(`exec "$0" "$@" ${dev} > /dev/full`)).toMatchObject({
+      status: 70,
+      err: expect.stringContaining('wherry: standard output: the disk is full (no-space)\n') as string,
+    });
+  });
+
   it('a full disk that does not take the progress changes nothing', async () => {
     const build = 'image build tree --name example.com/a --exec /no -o progress.aci';
     expect(await shell(`exec "$0" "$@" ${build} 2> /dev/full`)).toMatchObject({ status: 0 });

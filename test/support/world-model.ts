@@ -102,6 +102,11 @@ export class WorldModel implements World, StateKeeper {
     return Promise.resolve(pods);
   }
 
+  collect(): Promise<void> {
+    this.note('collect');
+    return Promise.resolve();
+  }
+
   /** What the activation waits for, one after the other. */
   waits: string[] = [];
   hasBroker = true;

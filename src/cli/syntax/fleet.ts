@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import type { DeploymentPhase } from '../../wire/report/index.ts';
 import type { DeviceFilterFlags, FleetLogFlags } from '../flags.ts';
 import { addFleetEnrol, addFleetRenew } from './enrol.ts';
 import {
@@ -6,9 +7,10 @@ import {
   count,
   duration,
   example,
+  labelFilter,
   type MakeContext,
   outputPath,
-  repeatable,
+  refusalCode,
   signing,
 } from './options.ts';
 
@@ -180,16 +182,28 @@ function filterOf<T extends object>(running: number | undefined, options: T): T 
   return running === undefined ? options : { ...options, version: running };
 }
 
+const phases: readonly DeploymentPhase[] = [
+  ...(['fetch', 'stage', 'wait', 'activate', 'probation'] as const),
+  ...(['committed', 'rolled-back', 'refused', 'superseded'] as const),
+];
+
 function filtering(command: Command): Command {
   return command
     .option('--prefix <text>', 'only devices whose name begins so')
-    .option('--link <state>', 'only devices that are up, down or unknown')
+    .addOption(new Option('--link <state>', 'only devices with this link').choices(['up', 'down', 'unknown']))
     .option('--running <version>', 'only devices that run this version', count)
-    .option('--phase <phase>', 'only devices whose last deployment is in this phase')
-    .option('--health <health>', 'only devices that are healthy or unhealthy')
-    .option('--code <code>', 'only devices whose last failure has this code')
+    .addOption(
+      new Option('--phase <phase>', 'only devices whose last deployment is in this phase').choices(phases),
+    )
+    .addOption(
+      new Option('--health <health>', 'only devices with pods of this health').choices([
+        'healthy',
+        'unhealthy',
+      ]),
+    )
+    .option('--code <code>', 'only devices whose last failure has this code', refusalCode)
     .option('--group <name>', 'only devices that are in this group')
-    .addOption(repeatable('--label <name=value>', 'only devices with this label; repeatable'));
+    .option('--label <name=value>', 'only devices with this label; repeatable', labelFilter);
 }
 
 /** `wherry keys`: of the fleet */

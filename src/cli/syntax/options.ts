@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { refusalCodes } from '../../core/refusal/index.ts';
 import type { Context } from '../context.ts';
 import type { GlobalOptions } from '../flags.ts';
 
@@ -13,6 +14,12 @@ export function example(...lines: string[]): string {
 export function repeatable(flags: string, description: string): Option {
   const collect = (value: string, before: readonly string[] | undefined) => [...(before ?? []), value];
   return new Option(flags, description).argParser(collect);
+}
+
+/** A label to select devices by: one without a value would match none. */
+export function labelFilter(value: string, before: readonly string[] | undefined): readonly string[] {
+  if (!/^[^=]+=/.test(value)) throw new InvalidArgumentError('It takes NAME=VALUE, such as "site=pier 4".');
+  return [...(before ?? []), value];
 }
 
 /** Options of commands that find images by their names. */
@@ -103,6 +110,13 @@ export function byteCount(text: string): number {
   const [, digits = '', unit] = /^(\d{1,9})(KiB|MiB)?$/.exec(text) ?? [];
   if (digits === '') throw new InvalidArgumentError('It takes a size such as 4096, 256KiB or 1MiB.');
   return Number(digits) * (unit === undefined ? 1 : (unitBytes[unit] ?? 1));
+}
+
+/** A misspelt code would match no device, as if none had failed. */
+export function refusalCode(text: string): string {
+  if (!Object.hasOwn(refusalCodes, text))
+    throw new InvalidArgumentError('It takes a code such as no-space; docs/contract.md lists all.');
+  return text;
 }
 
 export function wholeNumber(min: number, max: number, what: string): (text: string) => number {

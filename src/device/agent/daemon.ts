@@ -75,7 +75,8 @@ export async function runDaemon(options: DaemonOptions): Promise<'stopped' | 'vi
     },
     (report) => {
       session.publishReport(report);
-      keepRecord({ report, network: config.network, api: { exec: config.api.exec } }).catch(
+      const units = world.pods.flatMap(({ services }) => services.map(({ unit }) => unit));
+      keepRecord({ report, units, network: config.network, api: { exec: config.api.exec } }).catch(
         (error: unknown) =>
           journal.log('warning', `the record for the local API cannot be written: ${String(error)}`),
       );

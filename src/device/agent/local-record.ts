@@ -6,6 +6,8 @@ import { inTurn } from './in-turn.ts';
 /** The record that the local API reads (device/local-api/device-status.ts). */
 export interface LocalRecord {
   readonly report: DeviceReport;
+  /** Units of the apps of the pods that were activated last. */
+  readonly units: readonly string[];
   readonly network: Config['network'];
   readonly api: Pick<Config['api'], 'exec'>;
 }

@@ -112,7 +112,7 @@ class Run {
     },
     stage: async () => {
       await this.render();
-      this.staged = await this.world.stage(this.desired, this.imagesOfDesired());
+      this.staged = await this.stage();
       this.signal.throwIfAborted();
       return 'staged';
     },
@@ -295,6 +295,19 @@ class Run {
       await this.keeper.save(withTree(this.keeper.state, stored, this.treeIds));
     }
     this.signal.throwIfAborted();
+  }
+
+  /** Volumes with a limit need their room now, so garbage must not take it. */
+  private async stage(): Promise<readonly DeployedPod[]> {
+    const stage = () => this.world.stage(this.desired, this.imagesOfDesired());
+    try {
+      return await stage();
+    } catch (error) {
+      if (!isRefusal(error, 'no-space')) throw error;
+      await this.world.collect(this.keeper.state);
+      this.signal.throwIfAborted();
+      return await stage();
+    }
   }
 
   private async commit(): Promise<void> {

@@ -53,6 +53,8 @@ export interface World {
    * rendered. Refuses with the pod class.
    */
   stage(desired: DesiredState, images: readonly StoredImage[]): Promise<readonly DeployedPod[]>;
+  /** Removes everything that neither the current, the previous nor the pending deployment needs. */
+  collect(state: DeviceState): Promise<void>;
   /** Why the activation of a deployment is held now, in words; undefined when it is not. */
   whyWait(pending: PendingDeployment): Promise<string | undefined>;
   /** Resolves when it is time to call `whyWait` again. */

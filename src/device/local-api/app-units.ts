@@ -1,7 +1,10 @@
 import { execFile } from 'node:child_process';
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { Refusal } from '../../core/refusal/index.ts';
+import { isRefusal, Refusal } from '../../core/refusal/index.ts';
+import { places } from '../host/index.ts';
+import { lastRecord } from './device-status.ts';
 
 /** The runs of an app of a scheduled pod, as systemd knows them: those of this boot. */
 export interface AppRuns {
@@ -41,18 +44,18 @@ export interface RunningApp extends AppUnit {
 }
 
 /**
- * The apps of this device, including those of a version under way. It queries systemd and not
- * wherryd or its state: an app needs neither of them to run.
+ * The apps of this device, without those that only wait for their activation. It queries systemd
+ * and not wherryd or its state: an app needs neither of them to run.
  *
- * @param directory of unit files. A pattern would match only loaded units, and the unit of a
- *   stopped app may not be loaded.
  * @throws Refusal `device-unsupported` where there is no systemd
  */
-export async function appUnits(directory: string): Promise<readonly AppUnit[]> {
-  const names = (await readdir(directory).catch(() => [])).filter((name) =>
+export async function appUnits(): Promise<readonly AppUnit[]> {
+  // A pattern would match only loaded units, and the unit of a stopped app may not be loaded.
+  const names = (await readdir(places.units).catch(() => [])).filter((name) =>
     /^wherry-(pod-.*\.service|timer-.*\.timer)$/.test(name),
   );
   if (names.length === 0) return [];
+  const activated = await activatedUnits();
   const properties =
     'Id,ActiveState,SubState,MainPID,ControlGroup,LogExtraFields,Result,ExecMainCode,ExecMainStatus,ExecMainExitTimestamp,NextElapseUSecRealtime';
   try {
@@ -61,10 +64,41 @@ export async function appUnits(directory: string): Promise<readonly AppUnit[]> {
       maxBuffer: 2 ** 24,
       env: { ...process.env, TZ: 'UTC', LC_ALL: 'C' },
     });
-    return parseAppUnits(stdout);
+    return activatedApps(parseAppUnits(stdout), activated);
   } catch (cause) {
     throw new Refusal('device-unsupported', 'systemd does not answer here; run this on a device', { cause });
   }
+}
+
+/**
+ * Of `units`, those of a version that was activated, and those that run. A version that waits for
+ * its activation has its units beside those of the current one. Started with them, it would bypass
+ * what it waits for, and write to the same volumes.
+ *
+ * @param activated names of units and of timers
+ */
+export function activatedApps(units: readonly AppUnit[], activated: readonly string[]): readonly AppUnit[] {
+  const timers = new Set(activated.filter((name) => name.endsWith('.timer')).map(podPart));
+  return units.filter(
+    ({ unit, activeState, runs }) =>
+      !['inactive', 'failed'].includes(activeState) ||
+      activated.includes(unit) ||
+      (runs !== undefined && timers.has(podPart(unit))),
+  );
+}
+
+/**
+ * The units of the pods that wherryd activated last. Before its first report in this boot, they are
+ * those that started at boot.
+ */
+async function activatedUnits(): Promise<readonly string[]> {
+  const record = await lastRecord().catch((error: unknown): undefined => {
+    // A user who may list pods, and not read the record.
+    if (!isRefusal(error, 'device-unsupported')) throw error;
+  });
+  if (record?.units !== undefined) return record.units;
+  const target = await readFile(join(places.units, 'wherry-pods.target'), 'utf8').catch(() => '');
+  return target.match(/wherry-\S+/g) ?? [];
 }
 
 /** Parses what `systemctl show` prints of apps and timers: a block of lines for each unit. */

@@ -9,6 +9,10 @@ import { Refusal } from '../../core/refusal/index.ts';
 /** The record that wherryd writes to memory at each report (device/agent/local-record.ts). */
 export interface SupervisorRecord {
   readonly report: DeviceReport;
+  /**
+   * Units of the apps of the pods that it activated last; absent in a record of an older wherryd.
+   */
+  readonly units?: readonly string[];
   /** The settings of networks in its configuration. */
   readonly network: Pick<NetworkFacts, 'allowHost' | 'whenUnsaid' | 'subnet' | 'subnet6'>;
   /** The settings of this API in its configuration; absent in a record of an older wherryd. */

@@ -44,7 +44,7 @@ export async function execInApp(request: ExecRequest, signal: AbortSignal): Prom
     );
   }
   const { pod, app } = request;
-  const running = findRunningApp(await appUnits(places.units), pod, app, places);
+  const running = findRunningApp(await appUnits(), pod, app, places);
   return (write) => run(running, request, write, signal);
 }
 

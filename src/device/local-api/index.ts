@@ -3,6 +3,7 @@
  * systemd and the disk, so most of them work without wherryd.
  */
 export {
+  activatedApps,
   type AppUnit,
   appUnits,
   findRunningApp,

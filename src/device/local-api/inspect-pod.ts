@@ -32,7 +32,7 @@ export interface InspectedPod {
  * @throws Refusal `not-found`, `device-unsupported` without systemd or the rights
  */
 export async function inspectPod(name: string): Promise<InspectedPod> {
-  const units = unitsOfPod(await appUnits(places.units), name);
+  const units = unitsOfPod(await appUnits(), name);
   return describePod(units, await lastRecord(), usageOf, (network, uuid) =>
     readPodAddresses(places.run, network, uuid),
   );

@@ -23,7 +23,7 @@ export interface AppSummary {
 
 /** The apps of this device. */
 export async function listApps(): Promise<readonly AppSummary[]> {
-  return (await appUnits(places.units)).map(appSummary);
+  return (await appUnits()).map(appSummary);
 }
 
 export function appSummary({ pod, app, activeState, subState, mainPid, unit, runs }: AppUnit): AppSummary {
@@ -44,7 +44,7 @@ export function appSummary({ pod, app, activeState, subState, mainPid, unit, run
  *   meanwhile, `device-unsupported` when this machine or user cannot do it
  */
 export async function changePod(change: PodChange, pod: string, withinMs?: number): Promise<boolean> {
-  const apps = await appUnits(places.units);
+  const apps = await appUnits();
   const isScheduled = unitsOfPod(apps, pod).some(({ runs }) => runs !== undefined);
   // During a run, systemd does not start its ended apps again.
   if (change === 'restart' && isScheduled) {

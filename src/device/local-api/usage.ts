@@ -1,5 +1,5 @@
 import { readCgroup } from '../health/index.ts';
-import { places, readCgroupFile } from '../host/index.ts';
+import { readCgroupFile } from '../host/index.ts';
 import { type AppUnit, appUnits, unitsOfPod } from './app-units.ts';
 
 /**
@@ -32,7 +32,7 @@ export interface UsageSample {
  * @throws Refusal `not-found` for a pod that does not exist, `device-unsupported` without systemd
  */
 export async function sampleUsage(monotonicMs: () => number, pod?: string): Promise<UsageSample> {
-  const units = await appUnits(places.units);
+  const units = await appUnits();
   const chosen = pod === undefined ? units : unitsOfPod(units, pod);
   return { monotonicMs: monotonicMs(), apps: chosen.map(usageOf) };
 }

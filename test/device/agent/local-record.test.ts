@@ -21,7 +21,9 @@ it('the record for the local API is the last one, whole, however slow the writes
   // Each is shorter than the one before, and comes while that is written.
   const lengths = [300_000, 200_000, 100_000, 0];
   await Promise.all(
-    lengths.map((length) => keep({ report: sampleReport({ wherry: 'x'.repeat(length) }), network, api })),
+    lengths.map((length) =>
+      keep({ report: sampleReport({ wherry: 'x'.repeat(length) }), units: [], network, api }),
+    ),
   );
   expect(JSON.parse(await readFile(path, 'utf8'))).toMatchObject({ report: { wherry: '' } });
   expect(await readdir(directory)).toEqual(['record.json']);

@@ -186,6 +186,33 @@ describe('a deployment', () => {
     ]);
   });
 
+  it('collects garbage when there is no room for a volume, and only then refuses', async () => {
+    const world = deviceWithPending();
+    const stage = world.stage.bind(world);
+    let isFull = true;
+    world.stage = async (state) => {
+      if (isFull) throw new Refusal('no-space', 'volumes with a limit need 16Mi more');
+      return await stage(state);
+    };
+    const collect = world.collect.bind(world);
+    world.collect = async () => {
+      isFull = false;
+      await collect();
+    };
+    await run(world);
+    expect(world.state.last).toMatchObject({ phase: 'committed' });
+
+    const full = deviceWithPending();
+    full.refuse = { stage: 'no-space' };
+    await run(full);
+    expect(full.state.last).toMatchObject({ phase: 'refused', code: 'no-space' });
+    expect(full.calls.filter((call) => /^(stage|collect)$/.test(call))).toEqual([
+      'stage',
+      'collect',
+      'stage',
+    ]);
+  });
+
   it('remembers the trees that the current and the previous deployment need, and no others', async () => {
     const world = deviceWithPending();
     for (let version = 2; version < 7; version++) {

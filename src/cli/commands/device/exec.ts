@@ -33,7 +33,7 @@ export async function exec(
   const hasTerminal = wantsTerminal(flags, isatty(0), isatty(1));
   if (process.getuid?.() !== 0)
     throw new Refusal('device-unsupported', 'only root can run a program in an app; try sudo');
-  const running = findRunningApp(await appUnits(places.units), pod, app, places);
+  const running = findRunningApp(await appUnits(), pod, app, places);
   const status = await run(context, running, { command, hasTerminal, flags });
   if (status !== 0) throw new EndedWith(status);
 }

@@ -1,18 +1,20 @@
 import { join } from 'node:path';
-import { Refusal } from '../../../core/refusal/index.ts';
+import { diskRefusal, Refusal } from '../../../core/refusal/index.ts';
 import type { Disk } from '../../store/index.ts';
 import type { Systemd } from '../../systemd/index.ts';
 import { type ReceivedSecret, valueFile } from '../examine/index.ts';
 
 const unit = 'wherry-seal.service';
+/** More than systemd-creds makes of the largest value. */
+const sealedBytes = 64 * 1024;
 
 /**
  * Seals the values in `directory` in a unit of its own, so that they are never in wherryd's memory,
  * and never in plain text on the disk. When this returns, they are durable as `<digest>.cred` in
  * `secrets`.
  *
- * @throws {Refusal} `device-unsupported` when one was not sealed, `internal` when a value is
- *   missing
+ * @throws {Refusal} `no-space` or `disk-failed` when the disk cannot hold them,
+ *   `device-unsupported` when one was not sealed, `internal` when a value is missing
  */
 export async function sealInUnit(
   received: readonly ReceivedSecret[],
@@ -32,10 +34,27 @@ export async function sealInUnit(
   signal.throwIfAborted();
   for (const { name, digest } of received) {
     if ((await disk.look(sealedPath(secrets, digest))) !== undefined) continue;
+    await requireRoom(disk, secrets, `the secret ${name} cannot be sealed`);
     throw new Refusal(
       'device-unsupported',
       `the secret ${name} could not be sealed (${end}); see journalctl -u ${unit}`,
     );
+  }
+}
+
+/**
+ * systemd-creds reports every failure by one exit status. A full disk must be recognised: a command
+ * that it refuses is tried again.
+ */
+async function requireRoom(disk: Disk, secrets: string, what: string): Promise<void> {
+  const trial = join(secrets, 'trial.new');
+  try {
+    await disk.write(trial, new Uint8Array(sealedBytes));
+    await disk.syncFile(trial);
+  } catch (error) {
+    throw diskRefusal(error, what) ?? error;
+  } finally {
+    await disk.remove(trial).catch(() => undefined); // on a disk that is read-only now
   }
 }
 

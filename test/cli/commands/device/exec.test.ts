@@ -5,6 +5,7 @@ import { crunError, execProcess } from '../../../../src/device/pod/index.ts';
 import {
   findRunningApp,
   holdersOf,
+  activatedApps,
   parseAppUnits,
   podCommand,
 } from '../../../../src/device/local-api/index.ts';
@@ -39,6 +40,41 @@ const units = parseAppUnits(
     'Id=wherry-pod-of-somebody.service\nActiveState=active',
   ].join('\n\n') + '\n',
 );
+
+describe('apps of a version that waits for its activation [C257]', () => {
+  const unitOf = (pod: string, uuid: string, app: string) => /^Id=(.*)$/m.exec(shown(pod, uuid, app, 0))?.[1];
+  const stopped = (text: string) => text.replaceAll('failed', 'inactive');
+  const listed = (blocks: readonly string[], activated: readonly (string | undefined)[]) =>
+    activatedApps(
+      parseAppUnits(blocks.join('\n\n')),
+      activated.flatMap((name) => name ?? []),
+    ).map(({ unit }) => unit);
+  const staged = stopped(shown('web', uuids.old, 'nginx', 0));
+
+  it('are left out', () => {
+    const current = stopped(shown('web', uuids.web, 'nginx', 0));
+    expect(listed([staged, current], [unitOf('web', uuids.web, 'nginx')])).toEqual([
+      unitOf('web', uuids.web, 'nginx'),
+    ]);
+  });
+
+  it('are left out where only the value of a secret changes', () => {
+    const unit = unitOf('web', uuids.web, 'nginx')?.replace('.service', '.3c590f7a.service');
+    const other = stopped(shown('web', uuids.web, 'nginx', 0)).replace(/^Id=.*$/m, `Id=${unit}`);
+    expect(listed([other, shown('web', uuids.web, 'nginx', 144)], [])).toEqual([
+      unitOf('web', uuids.web, 'nginx'),
+    ]);
+  });
+
+  it('are left out, too, where the pod is scheduled', () => {
+    const timer = (uuid: string) => `Id=wherry-timer-web.${uuid.slice(0, 8)}.timer\nActiveState=inactive`;
+    const current = stopped(shown('web', uuids.web, 'nginx', 0));
+    const activated = `wherry-timer-web.${uuids.web.slice(0, 8)}.timer`;
+    expect(listed([staged, timer(uuids.old), current, timer(uuids.web)], [activated])).toEqual([
+      unitOf('web', uuids.web, 'nginx'),
+    ]);
+  });
+});
 
 describe('the runs of a scheduled app [C221]', () => {
   const timer = (next: string) =>

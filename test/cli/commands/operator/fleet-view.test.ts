@@ -56,6 +56,19 @@ describe('wherry fleet', () => {
     expect(none.err).toContain('no device of the fleet matches the options (not-found)');
   });
 
+  it.each([
+    ['--link', 'upp', 'up, down, unknown'],
+    ['--phase', 'commited', 'rolled-back'],
+    ['--health', 'sick', 'healthy, unhealthy'],
+    ['--code', 'nospace', 'a code such as no-space'],
+    ['--label', 'site', 'NAME=VALUE'],
+  ])('devices refuses the filter %s %s, which no device can match', async (option, value, expected) => {
+    const { status, err } = await run('fleet', 'devices', option, value);
+    expect(status).toBe(64);
+    expect(err).toContain(`'${value}' is invalid`);
+    expect(err).toContain(expected);
+  });
+
   it('device shows one with what was published for it', async () => {
     const { out } = await run('fleet', 'device', 'crane-2');
     expect(out).toContain('refused (no-space): the disk is full');
