@@ -10,7 +10,7 @@ import {
   translationRules,
 } from '../network/index.ts';
 import { attachScriptPath, type PodPlaces } from './places.ts';
-import { networkUnit } from './units.ts';
+import { networkUnit } from './network-unit.ts';
 
 /** A pod with its chosen network. */
 export interface NetworkedPod {

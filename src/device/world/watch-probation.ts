@@ -28,7 +28,7 @@ export async function watchProbation(
     (await Promise.all(judged.map((pod) => watch.observe(pod)))).flat().map(({ sample }) => sample);
   let samples = await look();
   const probation = new Probation(probationRules(seconds, brokerLossMs), clock.monotonicMs(), samples);
-  for (;; samples = await look()) {
+  for (; ; samples = await look()) {
     signal.throwIfAborted();
     const verdict = probation.judge(clock.monotonicMs(), samples, connected());
     if (verdict.outcome === 'healthy') return;
