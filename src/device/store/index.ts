@@ -21,6 +21,7 @@ export { admitSpace, type ImageSize, spaceNeeded } from './space.ts';
 export { maxStateBytes, stateSlots, type StateSlots } from './state-slots.ts';
 export {
   removeKeys,
+  requireRoom,
   storedCopies,
   type StoredKey,
   storedKeys,

@@ -65,17 +65,37 @@ export function storedKeys({ local, system }: TrustPlaces): readonly StoredKey[]
  * @throws Refusal `config-invalid` for a file that cannot be read, and for more files or bytes than
  *   the limit
  */
-export function storedCopies({ local, system }: TrustPlaces): readonly string[] {
-  const files = [local, ...(system === undefined ? [] : [system])].flatMap(keyFiles);
-  const texts = [...new Set(files.map(({ armored }) => armored).filter((armored) => armored.trim() !== ''))];
-  const bytes = texts.reduce((sum, text) => sum + text.length, 0);
-  if (texts.length > maxStore.files || bytes > maxStore.bytes) {
-    throw new Refusal(
-      'config-invalid',
-      `the key stores hold ${texts.length} files of ${bytes} bytes; ${maxStore.files} files and ${maxStore.bytes} bytes are the limit; remove keys that are not needed`,
-    );
-  }
+export function storedCopies(places: TrustPlaces): readonly string[] {
+  const { texts, excess } = copiesIn(places);
+  if (excess !== undefined) throw new Refusal('config-invalid', `the key stores hold ${excess}`);
   return texts;
+}
+
+/**
+ * Checks that the stores can still be read when they have these keys, too.
+ * @throws Refusal `input-invalid`
+ */
+export function requireRoom(places: TrustPlaces, keys: readonly NewKey[]): void {
+  const { excess } = copiesIn(places, keys);
+  if (excess !== undefined) throw new Refusal('input-invalid', `the key stores would hold ${excess}`);
+}
+
+/** The texts of both stores with the new keys, and by how much they are too many. */
+function copiesIn(
+  { local, system }: TrustPlaces,
+  keys: readonly NewKey[] = [],
+): { readonly texts: readonly string[]; readonly excess?: string } {
+  const mine = new Map(keyFiles(local).map(({ path, armored }) => [path, armored]));
+  for (const { scope, name, armored } of keys) mine.set(pathOf(scope, name), armored);
+  const theirs = system === undefined ? [] : keyFiles(system).map(({ armored }) => armored);
+  const texts = [...new Set([...mine.values(), ...theirs])].filter((armored) => armored.trim() !== '');
+  const bytes = texts.reduce((sum, text) => sum + text.length, 0);
+  if (texts.length <= maxStore.files && bytes <= maxStore.bytes) return { texts };
+  const limit = `${maxStore.files} files and ${maxStore.bytes} bytes are the limit`;
+  return {
+    texts,
+    excess: `${texts.length} files of ${bytes} bytes; ${limit}; remove keys that are not needed`,
+  };
 }
 
 /** A key to store. */

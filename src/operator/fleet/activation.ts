@@ -45,7 +45,8 @@ function readWindow(text: string): MaintenanceWindow {
   const durationSeconds = Number(amount) * units[(unit ?? 's') as keyof typeof units];
   if (rest.length > 0 || amount === undefined || !(durationSeconds >= 60 && durationSeconds <= 86_400))
     throw refuse('has no duration from 60s to 24h');
-  if (cron.split(/ +/).length !== 5 || !validate(cron)) throw refuse('has no cron expression of five fields');
+  if (cron.split(/ +/).length !== 5 || !validate(cron))
+    throw refuse('has no cron expression of five fields with a time that occurs');
   try {
     new Intl.DateTimeFormat('en', { timeZone });
   } catch (cause) {

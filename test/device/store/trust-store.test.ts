@@ -11,7 +11,13 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { removeKeys, storedCopies, storedKeys, storeKeys } from '../../../src/device/store/index.ts';
+import {
+  removeKeys,
+  requireRoom,
+  storedCopies,
+  storedKeys,
+  storeKeys,
+} from '../../../src/device/store/index.ts';
 
 let directory: string;
 let places: { local: string; system: string };
@@ -139,5 +145,17 @@ describe('[A9.23] what the stores say about a key, wherever it is trusted', () =
   it('is bounded, because every signature is judged with it', () => {
     for (let index = 0; index < 65; index++) put(`local/deploy/${index}.asc`, `key ${index}`);
     expect(() => storedCopies(places)).toThrow(/65 files .* 64 files .* are the limit; remove keys/);
+  });
+
+  it('has no room for a key that would make it unreadable [C249]', () => {
+    for (let index = 0; index < 64; index++) put(`local/deploy/${index}.asc`, `key ${index}`);
+    const key = (name: string) => ({ scope: { kind: 'deploy' as const }, name, armored: 'another' });
+    requireRoom(places, [key('63')]); // it replaces one
+    expect(() => requireRoom(places, [key('new')])).toThrow(
+      expect.objectContaining({
+        code: 'input-invalid',
+        message: expect.stringMatching(/^the key stores would hold 65 files .* remove keys/) as string,
+      }) as Error,
+    );
   });
 });

@@ -5,6 +5,7 @@ import { isAcIdentifier } from '../../../image/appc/index.ts';
 import { Refusal, unreadableFile } from '../../../core/refusal/index.ts';
 import {
   removeKeys,
+  requireRoom,
   storedCopies,
   storedKeys,
   storeKeys,
@@ -79,12 +80,11 @@ export async function addTrust(context: Context, files: readonly string[], flags
     keys.push(...usable.filter((key) => keys.every((other) => other.fingerprint !== key.fingerprint)));
   }
   const trusted = chosen(context, keys, wanted);
+  const asKeys = trusted.map(({ fingerprint, armored }) => ({ scope, name: fingerprint, armored }));
+  const added = [...revoked, ...asKeys];
+  requireRoom(places, added);
   if (wanted.length === 0) for (const key of trusted) await requireReview(context, key, scope, flags);
   // Nothing is stored before all was checked and confirmed.
-  const added = [
-    ...revoked,
-    ...trusted.map(({ fingerprint, armored }) => ({ scope, name: fingerprint, armored })),
-  ];
   const paths = storeKeys(flags.directory, added);
   const rows = added.map(({ name: fingerprint, scope: of }, at) => {
     const isRevoked = at < revoked.length;

@@ -38,7 +38,7 @@ export async function contentFrom(
   if ([hasPods, flags.stopAll === true, flags.withdraw === true].filter(Boolean).length !== 1) {
     throw new Refusal(
       'usage',
-      'specify what to run with --run or --pod, or give --stop-all to run nothing, or --withdraw to leave it to the groups',
+      'give one of these: what to run (--run, --pod), --stop-all to run nothing, or --withdraw to leave it to the groups',
     );
   }
   const wanted = runs.map(({ value }) => value);

@@ -35,7 +35,11 @@ function fromYaml(name: AcName, path: string, text: string): unknown {
   } catch (cause) {
     if (!(cause instanceof YAMLException)) throw cause;
     const why = cause.message.split('\n')[0] ?? '';
-    throw new Refusal('input-invalid', `pod ${name}: ${path} is neither JSON nor YAML: ${why}`, { cause });
+    throw new Refusal(
+      'input-invalid',
+      `pod ${name}: ${path} is neither JSON nor one document of YAML: ${why}`,
+      { cause },
+    );
   }
 }
 

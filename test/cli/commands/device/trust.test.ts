@@ -158,6 +158,16 @@ describe('[A9.17] wherry trust', () => {
     expect(await readdir(at('store/images/root.d'))).toHaveLength(2);
   });
 
+  it('[C249] adds no key that would make the stores too large to be read', async () => {
+    mkdirSync(at('store/deploy'), { recursive: true });
+    for (let index = 0; index < 64; index++) await writeFile(at(`store/deploy/${index}.asc`), `key ${index}`);
+    expect(await run('add', at('team.asc'), '--root', '--yes')).toMatchObject({
+      status: 64,
+      err: expect.stringMatching(/the key stores would hold 65 files .*input-invalid/) as string,
+    });
+    expect(await readdir(at('store'))).toEqual(['deploy']);
+  });
+
   it('[C249] adds nothing when one of several keys cannot be written', async () => {
     const other = gnupg.newKey('Last <last@example.com>', 'ed25519').toLowerCase();
     await writeFile(at('last.asc'), gnupg.export(other));
