@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AcIdentifier, AcName, NameValue } from '../../src/image/appc/types.ts';
@@ -244,7 +245,7 @@ describe.each(oneBoard)('bad input on %s:', (boardName) => {
     good = scene.desired([{ name: 'good', image: busybox }]);
     expect(await scene.deploy(good)).toMatchObject({ outcome: 'committed' });
     await scene.report((report) => report.pods.length === 1 && report.pods.every((pod) => pod.healthy));
-    before = await look();
+    before = await settled();
     await newInJournal();
     expect(before).toContain(`/var/lib/wherry/images/${busybox.id}.erofs\n`);
     expect(before).toMatch(/^MainPID=[1-9]/m);
@@ -255,16 +256,27 @@ describe.each(oneBoard)('bad input on %s:', (boardName) => {
 
   /**
    * The process of the good pod, and every name where a refused image could have left something.
+   * The record of a report is written under another name and renamed.
    */
   async function look(): Promise<string> {
     return await scene.board.check(`
       systemctl show -p MainPID -p NRestarts -p ActiveState 'wherry-pod-good.*-main.service'
-      find /var/lib/wherry/images /var/lib/wherry/partial /run/wherry /etc/systemd/system -xdev | sort
+      find /var/lib/wherry/images /var/lib/wherry/partial /run/wherry /etc/systemd/system -xdev ! -name record.json.new | sort
       find /var/lib/wherry/pods -maxdepth 1
       findmnt -rn -o TARGET | grep wherry | sort
       ls -d ${outside} 2>&1
       systemctl list-units --all --plain --no-legend 'wherry-p*' | awk '{ print $1, $3 }'
     `);
+  }
+
+  /** The same, once two looks agree: after a deployment wherryd reports, and systemd cleans up. */
+  async function settled(): Promise<string> {
+    for (let last = await look(); ;) {
+      await sleep(500);
+      const seen = await look();
+      if (seen === last) return seen;
+      last = seen;
+    }
   }
 
   /** What wherryd wrote since the last call. */
@@ -298,7 +310,6 @@ describe.each(oneBoard)('bad input on %s:', (boardName) => {
     expect(coded[0]?.['MESSAGE']).toContain(message);
     expect(coded[0]?.['MESSAGE']).not.toContain('\n');
     expect(coded[0]?.['PRIORITY']).toBe('3');
-    // The record of the report that was heard is written under another name and renamed.
     const device = async (): Promise<string> => (await look()).replace(kept === '' ? '' : `${kept}\n`, '');
     await expect.poll(device).toBe(before);
     expect(scene.events).toHaveLength(count + 1);
