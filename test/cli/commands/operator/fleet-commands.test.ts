@@ -222,11 +222,11 @@ describe('wherry deploy', () => {
   });
 
   it.each<[string, string[], RegExp]>([
-    ['nothing to run', ['deploy', 'crane-7'], /specify what to run/],
+    ['nothing to run', ['deploy', 'crane-7'], /give one of these: what to run/],
     [
       'a pod and nothing at once',
       ['deploy', 'crane-7', '--run', 'web=x.aci', '--stop-all'],
-      /specify what to run/,
+      /give one of these: what to run/,
     ],
     ['an image that is not there', ['deploy', 'crane-7', '--run', 'web=x.aci'], /there is no image x.aci/],
     ['a pod without a name', ['deploy', 'crane-7', '--run', 'x.aci'], /--run takes NAME=FILE/],
