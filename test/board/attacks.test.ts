@@ -306,7 +306,10 @@ describe.each(oneBoard)('with the broker and the web server of an attacker, %s',
     it(
       named('slow retrieval', 'the web server sends no byte of an image', 'download-too-slow'),
       async (test) => {
-        if (library === undefined) return test.skip('it takes minutes without libfaketime for the board');
+        if (library === undefined)
+          return test.skip(
+            'it takes minutes where no libfaketime makes the clock faster; see wire/http/download.test.ts',
+          );
         let requests = 0;
         const image: RequestListener = (_, response) => {
           requests += 1;

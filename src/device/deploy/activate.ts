@@ -18,11 +18,7 @@ export async function activatePods(
   signal: AbortSignal,
   onStep: StepObserver,
 ): Promise<void> {
-  for (const step of await planFor(world, pods)) {
-    signal.throwIfAborted();
-    tell(step, onStep);
-    await world.perform(step, signal);
-  }
+  for await (const step of stepsTo(pods, world, onStep, signal)) await world.perform(step, signal);
 }
 
 /**
@@ -39,9 +35,7 @@ export async function restorePods(
   signal?: AbortSignal,
 ): Promise<readonly Refusal[]> {
   const refusals: Refusal[] = [];
-  for (const step of await planFor(world, pods)) {
-    signal?.throwIfAborted();
-    tell(step, onStep);
+  for await (const step of stepsTo(pods, world, onStep, signal)) {
     try {
       await world.perform(step, signal);
     } catch (error) {
@@ -63,8 +57,7 @@ export async function bringBackPods(
   signal: AbortSignal,
   onStep: StepObserver,
 ): Promise<void> {
-  for (const step of await planFor(world, pods)) {
-    tell(step, onStep);
+  for await (const step of stepsTo(pods, world, onStep)) {
     try {
       await world.perform(step, signal);
     } catch (error) {
@@ -73,11 +66,20 @@ export async function bringBackPods(
   }
 }
 
-async function planFor(world: World, pods: readonly DeployedPod[]): Promise<readonly Step[]> {
-  return planActivation(await world.loaded(), pods, world.replaced());
-}
-
-function tell(step: Step, onStep: StepObserver): void {
-  const words = describeStep(step);
-  if (words !== undefined) onStep(words);
+/**
+ * The steps after which exactly `pods` run, each told before it is done.
+ * @throws the reason of `signal` between two steps
+ */
+async function* stepsTo(
+  pods: readonly DeployedPod[],
+  world: World,
+  onStep: StepObserver,
+  signal?: AbortSignal,
+): AsyncGenerator<Step, void> {
+  for (const step of planActivation(await world.loaded(), pods, world.replaced())) {
+    signal?.throwIfAborted();
+    const words = describeStep(step);
+    if (words !== undefined) onStep(words);
+    yield step;
+  }
 }
