@@ -9,10 +9,10 @@ export const startScriptPath = 'start-app';
  * line, environment, paths) is in the bundle and never reaches a shell.
  *
  * The service has its own mount namespace, so the mounts disappear with the app, however it ends:
- * every start gets a clean layer, and nothing is left behind on the host. Those of an app with a
- * post-stop handler are the host's, below a directory of root, until the app has ended: the handler
- * finds what the app wrote. It takes them from the host before it begins, and keeps copies in a
- * mount namespace of its own.
+ * every start gets a clean layer, and nothing is left behind on the host. Only the layer of an app
+ * with a post-stop handler is mounted on the host, below a directory of root, until the app has
+ * ended: the handler finds what the app wrote. It takes the layer from the host before it begins,
+ * and keeps a copy in a mount namespace of its own.
  */
 export const startScript = `#!/bin/sh
 # Creates an app's container, or runs an app to its end, in a fresh layer over its images; or runs its post-stop handler in the same one.
@@ -27,8 +27,24 @@ what=$1 dir=$2 bytes=$3 images=$4 pod=$5 crun=$6 bundle=$7 id=$8 network=\${9-}
 layer=$dir/layer
 umask 022
 
+# Secrets, as NAME:MODE:UID:GID. systemd has decrypted them; it has their directory until the unit is stopped, but names it only to the
+# first script. They are copied because the app may be another user; a ramfs is never swapped, and only root reaches this one.
+hand_over() {
+  [ $# -gt 9 ] || return 0
+  shift 9
+  mount -n -t ramfs -o mode=0755 wherry "$dir/secrets"
+  for secret; do
+    name=\${secret%%:*} rest=\${secret#*:}
+    file=$dir/secrets/$name
+    (umask 077 && cat "$dir/credentials/$name" >"$file")
+    chown "\${rest#*:}" "$file"
+    chmod "\${rest%%:*}" "$file"
+  done
+}
+
 # Here and below: systemd has made the cgroup and set its limits; crun must leave it alone.
 handle() {
+  hand_over "$@"
   status=0
   timeout -s KILL "$LIMIT" "$crun" --root="$dir" --cgroup-manager=disabled run --bundle "$bundle.post-stop" "$id.post-stop" || status=$?
   if [ "$status" -eq 137 ] && "$crun" --root="$dir" --cgroup-manager=disabled delete --force "$id.post-stop"; then
@@ -37,84 +53,82 @@ handle() {
   exit "$status"
 }
 
-# Takes the mounts of an app from the host; there may be none.
+# Takes the layer from the host; there may be none.
 taken() {
-  "$@" umount -nqlR "$dir/secrets" "$layer" 2>/dev/null || true
+  "$@" umount -nqlR "$layer" 2>/dev/null || true
 }
+
+# Mounts a fresh layer over the images.
+lay() {
+  mount -n -t tmpfs -o "size=$bytes,mode=0755" wherry "$layer"
+  cd "$layer"
+  mkdir -p base/etc upper work rootfs
+
+  # The lowest layer, for an image that has no such files. It is written before the image is mounted: a path
+  # through the image could lead anywhere by a link.
+  resolv=/etc/resolv.conf
+  if [ "$network" = attached ]; then
+    # The bundle mounts the directory of the network's hosts file there, so that changes of the file are seen.
+    ln -s ../dev/wherry/hosts base/etc/hosts
+    # The upstream servers of systemd-resolved. Its own address is on the host's loopback, which the pod cannot reach.
+    if [ -r /run/systemd/resolve/resolv.conf ]; then resolv=/run/systemd/resolve/resolv.conf; fi
+  else
+    printf '127.0.0.1 localhost\\n::1 localhost\\n127.0.1.1 %s\\n' "$pod" >base/etc/hosts
+  fi
+  if [ -r "$resolv" ]; then
+    while IFS= read -r line || [ -n "$line" ]; do
+      case $network,$line in attached,nameserver[[:blank:]]127.* | attached,nameserver[[:blank:]]::1) continue ;; esac
+      printf '%s\\n' "$line"
+    done <"$resolv" >base/etc/resolv.conf
+  fi
+
+  # Images, the uppermost first, under short names: an option of a mount has at most 256 bytes (fsconfig(2)).
+  lower=
+  number=0
+  IFS=:
+  for image in $images; do
+    ln -s "$image" "$number"
+    lower=$lower$number:
+    number=$((number + 1))
+  done
+  unset IFS
+
+  # redirect_dir=nofollow: attributes in an image must not move directories about.
+  mount -n -t overlay -o "nodev,lowerdir=\${lower}base,upperdir=upper,workdir=work,redirect_dir=nofollow" wherry rootfs
+}
+
 if [ "$what" = stopped ]; then
   taken nsenter --mount=/proc/1/ns/mnt
   # If the app was started, its layer is still here.
-  [ ! -d "$layer/rootfs" ] || handle
-elif [ -d "$layer/rootfs" ]; then
-  taken # by an end that was interrupted
+  [ -d "$layer/rootfs" ] || lay
+  handle "$@"
 fi
+if [ "\${LAYER-}" != mounted ]; then
+  [ -z "\${CREDENTIALS_DIRECTORY-}" ] || ln -sfn "$CREDENTIALS_DIRECTORY" "$dir/credentials"
 
-# Secrets, as NAME:MODE:UID:GID. systemd has decrypted them. They are copied because the app may be another user; a ramfs is never
-# swapped, and only root reaches this one.
-if [ $# -gt 9 ]; then
-  shift 9
-  mount -n -t ramfs -o mode=0755 wherry "$dir/secrets"
-  for secret; do
-    name=\${secret%%:*} rest=\${secret#*:}
-    file=$dir/secrets/$name
-    (umask 077 && cat "$CREDENTIALS_DIRECTORY/$name" >"$file")
-    chown "\${rest#*:}" "$file"
-    chmod "\${rest%%:*}" "$file"
-  done
-fi
+  # Devices of an app may appear late, or may have been removed. Each start checks again.
+  if [ -e "$bundle/devices" ]; then
+    while IFS= read -r device; do
+      if [ -c "$device" ] || [ -b "$device" ]; then continue; fi
+      echo "there is no device $device; a restart of the app will check again" >&2
+      exit 1
+    done <"$bundle/devices"
+  fi
 
-# Devices of an app may appear late, or may have been removed. Each start checks again.
-if [ "$what" != stopped ] && [ -e "$bundle/devices" ]; then
-  while IFS= read -r device; do
-    if [ -c "$device" ] || [ -b "$device" ]; then continue; fi
-    echo "there is no device $device; a restart of the app will check again" >&2
+  # systemd opens the sockets of the app first. If it failed, the start fails, and the restart of the app tries again.
+  if [ "\${WHERRY_SOCKETS-0}" != "\${LISTEN_FDS-0}" ]; then
+    echo "systemd could not open all socket-activated ports of this app; does another process have one of them?" >&2
     exit 1
-  done <"$bundle/devices"
+  fi
+
+  [ ! -d "$layer/rootfs" ] || taken # by an end that was interrupted
+  lay
+  if [ -d "$bundle.post-stop" ]; then
+    export LAYER=mounted
+    exec unshare --mount /bin/sh "$0" "$@"
+  fi
 fi
-
-# systemd opens the sockets of the app first. If it failed, the start fails, and the restart of the app tries again.
-if [ "$what" != stopped ] && [ "\${WHERRY_SOCKETS-0}" != "\${LISTEN_FDS-0}" ]; then
-  echo "systemd could not open all socket-activated ports of this app; does another process have one of them?" >&2
-  exit 1
-fi
-
-mount -n -t tmpfs -o "size=$bytes,mode=0755" wherry "$layer"
-cd "$layer"
-mkdir -p base/etc upper work rootfs
-
-# The lowest layer, for an image that has no such files. It is written before the image is mounted: a path
-# through the image could lead anywhere by a link.
-resolv=/etc/resolv.conf
-if [ "$network" = attached ]; then
-  # The bundle mounts the directory of the network's hosts file there, so that changes of the file are seen.
-  ln -s ../dev/wherry/hosts base/etc/hosts
-  # The upstream servers of systemd-resolved. Its own address is on the host's loopback, which the pod cannot reach.
-  if [ -r /run/systemd/resolve/resolv.conf ]; then resolv=/run/systemd/resolve/resolv.conf; fi
-else
-  printf '127.0.0.1 localhost\\n::1 localhost\\n127.0.1.1 %s\\n' "$pod" >base/etc/hosts
-fi
-if [ -r "$resolv" ]; then
-  while IFS= read -r line || [ -n "$line" ]; do
-    case $network,$line in attached,nameserver[[:blank:]]127.* | attached,nameserver[[:blank:]]::1) continue ;; esac
-    printf '%s\\n' "$line"
-  done <"$resolv" >base/etc/resolv.conf
-fi
-
-# Images, the uppermost first, under short names: an option of a mount has at most 256 bytes (fsconfig(2)).
-lower=
-number=0
-IFS=:
-for image in $images; do
-  ln -s "$image" "$number"
-  lower=$lower$number:
-  number=$((number + 1))
-done
-unset IFS
-
-# redirect_dir=nofollow: attributes in an image must not move directories about.
-mount -n -t overlay -o "nodev,lowerdir=\${lower}base,upperdir=upper,workdir=work,redirect_dir=nofollow" wherry rootfs
-
-[ "$what" != stopped ] || handle
+hand_over "$@"
 if [ -d "$bundle.pre-start" ]; then
   # Only the app gets the sockets.
   (

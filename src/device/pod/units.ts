@@ -204,7 +204,7 @@ export function serviceUnit(input: ServiceInput): string {
       LoadCredentialEncrypted: secrets.map(
         ({ name, digest }) => `${name}:${host.directories.secrets ?? ''}/${digest}.cred`,
       ),
-      // A post-stop handler finds the mounts of its app on the host.
+      // A post-stop handler finds the layer of its app on the host.
       ...(input.postStop ? {} : { PrivateMounts: true }),
       // The start script fails if it does not get so many descriptors.
       ...(input.sockets === undefined
