@@ -8,8 +8,8 @@ password=$(cat)
 printf '%s\n' "${password}" | rabbitmqctl add_user "${device}" ||
   printf '%s\n' "${password}" | rabbitmqctl change_password "${device}"
 
-# Objects of AMQP: the queues of the client identifier FLEET.DEVICE, and the exchange that carries MQTT.
-queue="mqtt-subscription-${fleet}[.]${device}qos[01]"
+# Objects of AMQP: the queues of the client identifier FLEET_DEVICE, and the exchange that carries MQTT.
+queue="mqtt-subscription-${fleet}_${device}qos[01]"
 rabbitmqctl set_permissions "${device}" "^${queue}\$" "^(amq[.]topic|${queue})\$" "^(amq[.]topic|${queue})\$"
 
 # Topics: what it may write, and what it may read.

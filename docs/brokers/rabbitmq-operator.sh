@@ -8,7 +8,7 @@ password=$(cat)
 printf '%s\n' "${password}" | rabbitmqctl add_user "${operator}" ||
   printf '%s\n' "${password}" | rabbitmqctl change_password "${operator}"
 
-queue="mqtt-subscription-${fleet}[.]operator-[0-9a-f]+qos[01]"
+queue="mqtt-subscription-${fleet}_operator-[0-9a-f]+qos[01]"
 rabbitmqctl set_permissions "${operator}" "^${queue}\$" "^(amq[.]topic|${queue})\$" "^(amq[.]topic|${queue})\$"
 
 commands="v1[.]${fleet}[.](d[.]([a-z0-9-]+|[*])[.]desired|group[.]([a-z0-9-]+|[*])[.]desired|root[.]([0-9]+|[*]))"

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { MqttTransport } from '../../src/wire/mqtt/index.ts';
+import { clientIdentifier } from '../../src/wire/report/index.ts';
 import { encodeCbor } from '../../src/core/cbor/index.ts';
 import { encodeDesiredState } from '../../src/wire/trust/desired-state-codec.ts';
 import { generateKey } from '../../src/wire/trust/sign.ts';
@@ -139,7 +140,7 @@ describe.runIf(isWanted && fasterClock !== undefined).each(oneBoard)(
       if (number % 3 === 1) {
         const transport = new MqttTransport({ url: scene.brokerUrl, version: 4 });
         const other = await transport.connect({
-          ...{ clientId: `${fleet}.${device}`, keepaliveSeconds: 60, onMessage: () => undefined },
+          ...{ clientId: clientIdentifier(fleet, device), keepaliveSeconds: 60, onMessage: () => undefined },
         });
         await other.close();
       } else if (number % 30 === 0) {

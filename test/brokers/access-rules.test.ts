@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { MqttTransport, type Connection, type Message } from '../../src/wire/mqtt/index.ts';
-import { deviceTopics } from '../../src/wire/report/index.ts';
+import { clientIdentifier, deviceTopics } from '../../src/wire/report/index.ts';
 import { hasMosquitto, mosquittoBroker } from '../support/real-brokers.ts';
 import { until } from '../support/system-clock.ts';
 import { everything } from './broker-under-test.ts';
@@ -86,8 +86,10 @@ describe.each(kinds)('the access rules for $name in docs/brokers', ({ name, skip
 
   async function enter(account: string): Promise<{ connection: Connection; messages: Message[] }> {
     const messages: Message[] = [];
-    const clientId =
-      account === 'operator' ? `harbour.operator-${(++count).toString(16)}` : `harbour.${account}`;
+    const clientId = clientIdentifier(
+      'harbour',
+      account === 'operator' ? `operator-${(++count).toString(16)}` : account,
+    );
     const address = { url: broker?.url ?? '', version: 4, username: account, password: account } as const;
     const onMessage = (message: Message): unknown => messages.push(message);
     const connection = await new MqttTransport(address).connect({

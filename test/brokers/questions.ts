@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ConnectionLost, MqttTransport, type Connection, type Message } from '../../src/wire/mqtt/index.ts';
 import { DeviceSession } from '../../src/device/session/index.ts';
-import { deviceTopics } from '../../src/wire/report/index.ts';
+import { clientIdentifier, deviceTopics } from '../../src/wire/report/index.ts';
 import { sampleReport } from '../support/sample-messages.ts';
 import { systemClock, until } from '../support/system-clock.ts';
 import type { BrokerUnderTest } from './broker-under-test.ts';
@@ -179,7 +179,7 @@ export const questions: readonly Question[] = [
   {
     words: 'a second client of the same identifier ends the first',
     async ask(asking) {
-      const id = `harbour.crane-${++asked}`;
+      const id = clientIdentifier('harbour', `crane-${++asked}`);
       const first = await asking.client(0, { id });
       let ended = false;
       void first.connection.ended.then(() => (ended = true));
@@ -193,7 +193,7 @@ export const questions: readonly Question[] = [
     words: 'and the will of the first is published then',
     async ask(asking) {
       const { live } = freshTopics();
-      const id = `harbour.crane-${asked}`;
+      const id = clientIdentifier('harbour', `crane-${asked}`);
       const observer = await asking.client(lastNode(asking));
       await observer.connection.subscribe([live]);
       await asking.client(0, { id, will: { topic: live, payload: Buffer.from('down') } });

@@ -7,6 +7,7 @@ import {
   type DeploymentEvent,
   type DeviceReport,
   type Presence,
+  clientIdentifier,
   deviceTopics,
   type DeviceTopics,
   type Telemetry,
@@ -247,7 +248,7 @@ export class DeviceSession {
     this.#debug(`connecting to the broker (connection ${presence.connection}, keepalive ${keepalive} s)`);
     try {
       const connection = await transport.connect({
-        clientId: this.#options.clientId ?? `${fleet}.${device}`,
+        clientId: this.#options.clientId ?? clientIdentifier(fleet, device),
         keepaliveSeconds: keepalive,
         will: this.#presenceMessage({ ...presence, up: false }),
         onMessage: (message) => this.#receive(message),

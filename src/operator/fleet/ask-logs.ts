@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { Clock } from '../../core/ports/index.ts';
 import { isRefusal, Refusal, type RefusalCode, refusalCodes } from '../../core/refusal/index.ts';
 import type { Connection, Message, Transport } from '../../wire/mqtt/index.ts';
-import { decodeLogAnswer, deviceTopics, type LogEnd } from '../../wire/report/index.ts';
+import { clientIdentifier, decodeLogAnswer, deviceTopics, type LogEnd } from '../../wire/report/index.ts';
 import { encodeEnvelope, encodeLogRequest, type LogRequest } from '../../wire/trust/index.ts';
 import { orRefusal, refusalOf } from './broker-refusal.ts';
 import { noReportOf } from './broker-words.ts';
@@ -83,7 +83,7 @@ export async function hearLogs(
     if ('end' in answer) finish(answer);
     else onText(answer.text, missing);
   };
-  const clientId = `${means.fleet}.operator-${randomBytes(4).toString('hex')}`;
+  const clientId = clientIdentifier(means.fleet, `operator-${randomBytes(4).toString('hex')}`);
   const connection = await orRefusal(
     means.transport.connect({ clientId, keepaliveSeconds: 60, onMessage }),
     'opening',

@@ -8,6 +8,7 @@ import {
   type Qos,
   type Transport,
 } from '../../wire/mqtt/index.ts';
+import { clientIdentifier } from '../../wire/report/index.ts';
 import { orRefusal, refusalOf } from './broker-refusal.ts';
 import { mayComeBack } from './broker-words.ts';
 
@@ -159,7 +160,7 @@ export class HeldConnection {
     return this.#options.transport.connect({
       // Another client identifier each time: two terminals of one operator must not disconnect each
       // other.
-      clientId: `${this.#options.fleet}.operator-${randomBytes(4).toString('hex')}`,
+      clientId: clientIdentifier(this.#options.fleet, `operator-${randomBytes(4).toString('hex')}`),
       keepaliveSeconds: 60,
       onMessage: this.#options.onMessage,
       ...(signal === undefined ? {} : { signal }),

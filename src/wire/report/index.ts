@@ -44,6 +44,7 @@ export {
   type Telemetry,
 } from './telemetry.ts';
 export {
+  clientIdentifier,
   deviceTopics,
   type DeviceTopics,
   fleetFilter,

@@ -63,6 +63,15 @@ export function deviceTopics(fleet: string, device: string): DeviceTopics {
   };
 }
 
+/**
+ * The MQTT client identifier of a device, or of another client of the fleet. Names have no
+ * underscore, so two different pairs of names never have the same identifier. It has no dot, which
+ * NATS server 2.15 rejects.
+ */
+export function clientIdentifier(fleet: string, client: string): string {
+  return `${fleet}_${client}`;
+}
+
 function requireTopicName(what: string, name: string): void {
   if (topicName.test(name)) return;
   throw new Refusal(

@@ -82,7 +82,7 @@ describe('a client certificate that is renewed in place', () => {
       journal: { log: (_level: string, message: string) => void lines.push(message) },
     };
     const brokers = await openBrokers(config, ports);
-    const options = { clientId: 'harbour.crane-7', keepaliveSeconds: 60, onMessage: () => undefined };
+    const options = { clientId: 'harbour_crane-7', keepaliveSeconds: 60, onMessage: () => undefined };
     return { clock, lines, connect: (): Promise<Connection> => brokers.connect(options) };
   }
 

@@ -46,6 +46,9 @@ export class MemoryBroker {
     return {
       connect: (options) => {
         if (this.refuses !== undefined) return Promise.reject(this.refuses);
+        // As NATS server 2.15 does.
+        if (/[.*> ]/.test(options.clientId))
+          return Promise.reject(new ConnectionLost('credentials', 'Identifier rejected'));
         const client = new MemoryConnection(this, options);
         this.connections += 1;
         this.#clients.add(client);

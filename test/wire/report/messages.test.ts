@@ -8,7 +8,12 @@ import {
   encodePresence,
   encodeReport,
 } from '../../../src/wire/report/report-codec.ts';
-import { deviceTopics, fleetFilter, parseDeviceTopic } from '../../../src/wire/report/topics.ts';
+import {
+  clientIdentifier,
+  deviceTopics,
+  fleetFilter,
+  parseDeviceTopic,
+} from '../../../src/wire/report/topics.ts';
 import { foldPresence } from '../../../src/wire/report/presence.ts';
 import type { DeviceReport, Presence } from '../../../src/wire/report/report.ts';
 import { sampleEvent, sampleReport } from '../../support/sample-messages.ts';
@@ -106,6 +111,10 @@ describe('the messages of a device', () => {
 });
 
 describe('topics', () => {
+  it('[C240] have client identifiers of characters that every broker accepts', () => {
+    expect(clientIdentifier('harbour', 'crane-7')).toBe('harbour_crane-7');
+  });
+
   it('[C1] are composed of fleet and device, and parsed again', () => {
     const topics = deviceTopics('harbour', 'crane-7');
     expect(topics.desired).toBe('v1/harbour/d/crane-7/desired');

@@ -249,7 +249,7 @@ describe.runIf(hasMosquitto)('a renewed certificate at a Mosquitto that requires
       ...{ ca: at('ca.pem'), cert: at('tree/etc/wherry/device.pem'), key: at('tree/etc/wherry/device.key') },
     };
     const brokers = await openBrokers(config, ports);
-    const options = { clientId: 'harbour.crane-7', keepaliveSeconds: 60, onMessage: () => undefined };
+    const options = { clientId: 'harbour_crane-7', keepaliveSeconds: 60, onMessage: () => undefined };
     return { clock, connect: (): Promise<Connection> => brokers.connect(options) };
   }
 
