@@ -84,6 +84,23 @@ export function processTerminal(): Terminal {
 }
 
 /**
+ * Resolves when all output was written, or at once when a signal has stopped the command. Node
+ * keeps in memory what a full pipe does not take, and loses it when the process exits. A signal
+ * ends the process at once from now on.
+ */
+export async function outputWritten(stop: AbortSignal): Promise<void> {
+  if (stop.aborted) return;
+  for (const signal of Object.keys(stopSignals) as (keyof typeof stopSignals)[]) {
+    process.removeAllListeners(signal);
+    process.on(signal, () => process.exit(stopSignals[signal]));
+  }
+  for (const stream of [process.stdout, process.stderr]) {
+    if (stream.writableLength === 0) continue;
+    await new Promise<void>((resolve) => stream.write('', () => resolve()));
+  }
+}
+
+/**
  * The exit status of a command that ended with `status`, given whether its output was written. A
  * closed pipe (`wherry status | head`) only ends the output; a result that a full disk did not take
  * is a failure, also where the program ends before the stream reports it.

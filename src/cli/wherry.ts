@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 import { main } from './main.ts';
-import { processTerminal, statusWithOutput } from './terminal.ts';
+import { outputWritten, processTerminal, statusWithOutput } from './terminal.ts';
 
-// Exits even if a library still holds something open: all output was written, because writes to
-// files, pipes and terminals are synchronous.
-void main(process.argv.slice(2), process.env, processTerminal()).then((status) =>
-  process.exit(statusWithOutput(status)),
-);
+// Exits even if a library still holds something open.
+const terminal = processTerminal();
+void main(process.argv.slice(2), process.env, terminal).then(async (status) => {
+  await outputWritten(terminal.stop);
+  process.exit(statusWithOutput(status));
+});

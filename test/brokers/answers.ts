@@ -77,13 +77,35 @@ const rows: readonly (readonly [string, ...string[]])[] = [
   ],
 ];
 
-/** By column and question. */
+/** Where RabbitMQ 4 (tried: 4.0.5 and 4.3.6) answers otherwise than 3.10.8. */
+const ofRabbitmq4: Readonly<Record<string, string>> = {
+  'and the will of the first is published then': 'yes',
+  'keepalive periods after which a silent client is cut off': '1.5 to 2',
+};
+
+/**
+ * What `column` answers.
+ * @param release of the broker that is installed, such as 4.0.5
+ */
+export function answersOf(column: Column, release = ''): Readonly<Record<string, string>> {
+  const isRabbitmq4 = column.startsWith('RabbitMQ') && Number.parseInt(release) >= 4;
+  return { ...answers[column], ...(isRabbitmq4 ? ofRabbitmq4 : {}) };
+}
+
+/** By column and question, as the versions of Debian 12 answer. */
 export const answers: Readonly<Record<Column, Readonly<Record<string, string>>>> = Object.fromEntries(
   columns.map((column, index) => [
     column,
     Object.fromEntries(rows.map(([words, ...given]) => [words, given[index] ?? ''])),
   ]),
 ) as Record<Column, Record<string, string>>;
+
+/** The lines of docs/brokers.md about RabbitMQ 4. */
+export function rabbitmq4Lines(): string {
+  return Object.entries(ofRabbitmq4)
+    .map(([words, answer]) => `- ${words}: ${answer}`)
+    .join('\n');
+}
 
 /** The table as docs/brokers.md has it. */
 export function answersTable(): string {

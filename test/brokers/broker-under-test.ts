@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { aedesBroker, hasMosquitto, mosquittoBroker, type RealBroker } from '../support/real-brokers.ts';
 import type { Column } from './answers.ts';
 import { hasNats, natsServers } from './nats.ts';
-import { hasRabbitmq, rabbitmqNodes } from './rabbitmq.ts';
+import { hasRabbitmq, rabbitmqNodes, rabbitmqRelease } from './rabbitmq.ts';
 
 /** A broker of one or more nodes, all on loopback, which a test starts, kills and ends. */
 export interface BrokerUnderTest {
@@ -25,6 +25,8 @@ export interface BrokerKind {
   /** 4 is MQTT 3.1.1. */
   readonly version: 4 | 5;
   readonly nodes: 1 | 3;
+  /** Of the installed broker, where answers depend on it. */
+  readonly release?: string;
   /** Why it is not tried here, if it is not. */
   readonly missing?: string;
   readonly make: () => Promise<BrokerUnderTest>;
@@ -63,8 +65,10 @@ function servers(
   nodes: 1 | 3,
   installed: boolean,
   make: (nodes: number) => Promise<BrokerUnderTest>,
+  release?: string,
 ): BrokerKind {
-  const kind = { name: column, column, nodes, version: 4, make: () => make(nodes) } as const;
+  const known = release === undefined ? {} : { release };
+  const kind = { name: column, column, nodes, version: 4, make: () => make(nodes), ...known } as const;
   if (!everything) return { ...kind, missing: 'npm run test:brokers' };
   return installed ? kind : { ...kind, missing: `the Debian package of ${column} is not installed` };
 }
@@ -75,8 +79,8 @@ export const brokerKinds: readonly BrokerKind[] = [
   { name: 'aedes', column: 'aedes', nodes: 1, version: 4, make: async () => oneNode(await aedesBroker()) },
   { name: 'Mosquitto', column: 'Mosquitto', nodes: 1, version: 4, make: mosquitto, ...noMosquitto },
   { name: 'Mosquitto, MQTT 5', column: 'Mosquitto', nodes: 1, version: 5, make: mosquitto, ...noMosquitto },
-  servers('RabbitMQ', 1, hasRabbitmq, rabbitmqNodes),
-  servers('RabbitMQ, 3 nodes', 3, hasRabbitmq, rabbitmqNodes),
+  servers('RabbitMQ', 1, hasRabbitmq, rabbitmqNodes, rabbitmqRelease),
+  servers('RabbitMQ, 3 nodes', 3, hasRabbitmq, rabbitmqNodes, rabbitmqRelease),
   servers('NATS', 1, hasNats, natsServers),
   servers('NATS, 3 nodes', 3, hasNats, natsServers),
 ];

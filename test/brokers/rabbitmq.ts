@@ -14,6 +14,8 @@ const home = existsSync(libraries)
       .map((version) => join(libraries, version))
       .find((path) => existsSync(join(path, 'sbin/rabbitmq-server')))
   : undefined;
+/** Such as 3.10.8, from the name of its directory. */
+export const rabbitmqRelease = home === undefined ? undefined : /-([\d.]+)$/.exec(home)?.[1];
 const epmd = '/usr/lib/erlang/bin/epmd';
 export const hasRabbitmq = home !== undefined && existsSync(epmd);
 

@@ -206,6 +206,28 @@ describe('what becomes of the output', () => {
     return once(child, 'close').then(([status]) => ({ status: status as unknown, err }));
   };
 
+  it('[C241] all of it reaches a pipe that takes it in parts', async () => {
+    // Neither a pipe nor a pair of sockets holds so much.
+    const names = Array.from({ length: 8 }, (_, index) => `note-${index}`);
+    const notes = names.flatMap((name) => ['--annotation', `${name}=${'x'.repeat(100_000)}`]);
+    const what = ['--name', 'example.com/noted', '--exec', '/bin/app', ...notes];
+    const { child } = start('image', 'build', 'tree', ...what, '-o', 'noted.aci');
+    expect(await statusOf(child)).toBe(0);
+    const { err } = await shell('"$0" "$@" image cat-manifest noted.aci | wc -c >&2');
+    expect(Number(err)).toBeGreaterThan(800_000);
+  });
+
+  it('a signal ends a command whose output nobody takes', async () => {
+    const program = [process.execPath, '--import', join(root, 'node_modules/tsx/dist/esm/index.mjs')];
+    const args = [...program.slice(1), join(root, 'src/cli/wherry.ts'), 'image', 'cat-manifest', 'noted.aci'];
+    const child = spawn(process.execPath, args, { cwd: place, stdio: ['ignore', 'pipe', 'inherit'] });
+    running.push(child);
+    const ended = once(child, 'exit');
+    await once(child.stdout, 'readable');
+    child.kill('SIGTERM');
+    expect(await ended).toEqual([143, null]);
+  });
+
   it('a full disk that does not take the result is a failure', async () => {
     expect(await shell('exec "$0" "$@" --help > /dev/full')).toEqual({
       status: 70,

@@ -90,7 +90,8 @@ export async function mosquittoBroker(extra = ''): Promise<Mosquitto> {
       const reap = () => child.kill('SIGKILL');
       process.once('exit', reap);
       child.once('exit', () => process.off('exit', reap));
-      await readyServer(child, 'mosquitto', 'running');
+      // Version 2.1 also says as whom it is running, before it listens.
+      await readyServer(child, 'mosquitto', ' running\n');
     },
     save() {
       running?.child.kill('SIGUSR1');
