@@ -4,7 +4,7 @@ import { compilePod, type CompiledPod, type HostFacts, judgePath, type PodImage 
 import { type NetworkFacts, refuseSharedPorts } from '../network/index.ts';
 import { metadataDocument, metadataUrl, wantsMetadata } from '../metadata/index.ts';
 import { podUuid, type DesiredPod, type DesiredState } from '../../wire/trust/index.ts';
-import { Refusal } from '../../core/refusal/index.ts';
+import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 import type { Disk, StoredImage } from '../store/index.ts';
 import { readAccounts } from './accounts.ts';
 import { type AppImage, appImages, appTree, imageOfApp } from './app-trees.ts';
@@ -12,7 +12,7 @@ import { readyLimitedVolumes, type LimitedVolumesPorts } from './limited-volumes
 import type { PodFiles } from './pod-files.ts';
 import { checkCalendar } from './check-calendar.ts';
 import { checkMountTargets } from './mount-targets.ts';
-import { checkPrograms } from './programs.ts';
+import { checkPrograms, checkWorkingDirectory } from './programs.ts';
 import { requireSealed } from './require-sealed.ts';
 import type { ImageMounts } from './image-mounts.ts';
 
@@ -59,7 +59,11 @@ export async function stagePods(
   for (const pod of desired.pods) {
     const secrets = new Map<string, string>(desired.secrets?.map(({ name, digest }) => [name, digest]) ?? []);
     const varying = { limits: desired.policy.limits, network, secrets };
-    compiled.push(await compile(pod, listed, varying, ports));
+    compiled.push(
+      await compile(pod, listed, varying, ports).catch((error: unknown) => {
+        throw ofPod(pod.name, error);
+      }),
+    );
   }
   refuseSharedPorts(compiled.map(({ pod }) => pod.ports));
   await readyLimitedVolumes(
@@ -79,6 +83,12 @@ export async function stagePods(
       isolators,
     }),
   );
+}
+
+/** Apps of several pods often have the same name. */
+function ofPod(name: string, error: unknown): unknown {
+  if (!isRefusal(error) || error.message.includes(`pod ${name}`)) return error;
+  return new Refusal(error.code, `pod ${name}: ${error.message}`, { cause: error });
 }
 
 async function compile(
@@ -109,7 +119,9 @@ async function compile(
     });
     const runs = app.app ?? imageManifest.app;
     if (runs === undefined) continue;
-    await checkPrograms({ roots, podApp: app, app: runs, architectures });
+    const check = { roots, podApp: app, app: runs, architectures };
+    await checkPrograms(check);
+    await checkWorkingDirectory(check);
     await checkMountTargets(roots, app, runs, manifest);
   }
   const uuid = podUuid(pod.name, pod.manifest);
