@@ -57,6 +57,27 @@ describe('wherry pod validate', () => {
     );
   });
 
+  it('[C185] names volumes that no app mounts, which a device does not make', async () => {
+    const volumes = ['used', 'data'].map((name) => ({ name, kind: 'empty' }));
+    const pod = { volumes, annotations: [{ name: 'wherry/kept-volumes', value: 'data' }] };
+    const app = { mounts: [{ volume: 'used', path: '/used' }] };
+    const { status, out } = await validate(app, pod);
+    expect(status).toBe(0);
+    expect(out).toContain('note: volume data: no app mounts it, so a device does not make it\n');
+    expect(out).not.toContain('volume used');
+    expect(JSON.parse((await validate(app, pod, '--json')).out)).toMatchObject({ unmounted: ['data'] });
+  });
+
+  it('[C185] refuses one host port twice, as a device does', async () => {
+    const ports = ['http', 'admin'].map((name, at) => ({
+      ...{ name, hostPort: 80, podPort: { name, protocol: 'tcp', port: 8080 + at } },
+    }));
+    expect(await validate({}, { ...network('bridge'), ports })).toMatchObject({
+      status: 65,
+      err: expect.stringContaining('ports/admin/hostPort: 80/tcp is taken by pod site: ports/http') as string,
+    });
+  });
+
   it('[C185] reads YAML as kubectl does: merge keys, and no empty documents', async () => {
     const pod = 'apiVersion: v1\nkind: Pod\nspec:\n  containers:\n';
     const containers = '  - &one { name: one, image: web.aci }\n  - { <<: *one, name: two }\n';
