@@ -68,6 +68,9 @@ export function readContainer(fields: Fields, pod: PodSettings): ReadContainer |
   const numbers = new Map(ports.map(({ wanted, port }) => [wanted, port.port]));
   const probes = probeAnnotations(fields, numbers);
   if (image === undefined) return undefined;
+  // As in Kubernetes, the health check of an image has no effect.
+  const checked = image.manifest.annotations.some((one) => one.name.startsWith('wherry/probe-'));
+  const noProbe = probes.length === 0 && checked ? [{ name: 'wherry/probe-exec', value: '[]' }] : [];
 
   const { user, group, nonRoot, unconfined } = { ...pod.security, ...security };
   const account = {
@@ -125,6 +128,7 @@ export function readContainer(fields: Fields, pod: PodSettings): ReadContainer |
         ...(after === undefined ? [] : [{ name: 'wherry/after', value: after }]),
         { name: 'wherry/stop-timeout', value: String(pod.stopSeconds) },
         ...probes,
+        ...noProbe,
       ],
     },
     ports: ports.flatMap(({ host }) => (host === undefined ? [] : [host])),

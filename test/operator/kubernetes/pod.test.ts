@@ -5,13 +5,23 @@ import { parseImageManifest, parsePodManifest } from '../../../src/image/appc/in
 import { OfferedImages, type OfferedImage } from '../../../src/operator/fleet/index.ts';
 import { isKubernetes, podFromKubernetes } from '../../../src/operator/kubernetes/index.ts';
 
-function image(name: string, version: string, app: object, entrypoint?: number): OfferedImage {
+function image(
+  name: string,
+  version: string,
+  app: object,
+  entrypoint?: number,
+  more: readonly { name: string; value: string }[] = [],
+): OfferedImage {
   const manifest = {
     ...{ acKind: 'ImageManifest', acVersion: '0.8.11', name },
     labels: [{ name: 'version', value: version }],
     app: { user: 'www', group: 'www', ...app },
-    annotations:
-      entrypoint === undefined ? [] : [{ name: 'wherry/oci-entrypoint-length', value: String(entrypoint) }],
+    annotations: [
+      ...(entrypoint === undefined
+        ? []
+        : [{ name: 'wherry/oci-entrypoint-length', value: String(entrypoint) }]),
+      ...more,
+    ],
   };
   const digit = version.replaceAll(/\D/g, '').slice(0, 1);
   return {
@@ -38,7 +48,9 @@ const web = image(
   1,
 );
 const agent = image('example.com/agent', '2.0', { exec: ['/agent'] });
-const offered = new OfferedImages([web, agent]);
+const healthcheck = [{ name: 'wherry/probe-exec', value: '["/check"]' }];
+const checked = image('example.com/checked', '3.0', { exec: ['/run'] }, 1, healthcheck);
+const offered = new OfferedImages([web, agent, checked]);
 
 const read = (yaml: string) =>
   parsePodManifest(podFromKubernetes(parseAcName('web'), load(yaml), offered).pod.manifest);
@@ -189,6 +201,22 @@ spec:
     const app = container(`readinessProbe: { ${action}, initialDelaySeconds: 7 }`);
     expect(app?.annotations).toContainEqual({ name, value });
     expect(app?.annotations).toContainEqual({ name: 'wherry/probe-start-period', value: '7' });
+  });
+
+  it('has no probe from the health check of an image, which Kubernetes ignores', () => {
+    const { apps } = read(`
+apiVersion: v1
+kind: Pod
+spec:
+  initContainers: [{ name: setup, image: checked.aci }]
+  containers:
+  - { name: web, image: checked.aci }
+  - { name: db, image: checked.aci, readinessProbe: { tcpSocket: { port: 1 } } }
+`);
+    const probes = apps.map(({ annotations }) =>
+      annotations.filter(({ name }) => /probe-(exec|tcp)/.test(name)).map(({ value }) => value),
+    );
+    expect(probes).toEqual([['[]'], ['[]'], ['1']]);
   });
 
   it('runs its init containers one after the other, and then the others', () => {
