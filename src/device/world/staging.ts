@@ -4,10 +4,10 @@ import { compilePod, type CompiledPod, type HostFacts, judgePath, type PodImage 
 import { type NetworkFacts, refuseSharedPorts } from '../network/index.ts';
 import { metadataDocument, metadataUrl, wantsMetadata } from '../metadata/index.ts';
 import { podUuid, type DesiredPod, type DesiredState } from '../../wire/trust/index.ts';
-import { isRefusal, Refusal } from '../../core/refusal/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import type { Disk, StoredImage } from '../store/index.ts';
 import { readAccounts } from './accounts.ts';
-import { type AppImage, appImages, appTree, imageOfApp } from './app-trees.ts';
+import { type AppImage, appImages, appTree, imageOfApp, ofPod } from './app-trees.ts';
 import { readyLimitedVolumes, type LimitedVolumesPorts } from './limited-volumes.ts';
 import type { PodFiles } from './pod-files.ts';
 import { checkCalendar } from './check-calendar.ts';
@@ -83,12 +83,6 @@ export async function stagePods(
       isolators,
     }),
   );
-}
-
-/** Apps of several pods often have the same name. */
-function ofPod(name: string, error: unknown): unknown {
-  if (!isRefusal(error) || error.message.includes(`pod ${name}`)) return error;
-  return new Refusal(error.code, `pod ${name}: ${error.message}`, { cause: error });
 }
 
 async function compile(
