@@ -56,6 +56,8 @@ export const operatorName = 'wherry-operator';
 
 const scripts = ['postinst', 'prerm', 'postrm', 'triggers'];
 
+const programScripts = ['attach-network', 'make-volume', 'run-in-app', 'seal-secrets', 'snapshot'];
+
 /** Why each is needed is in cross/README.md. */
 const depends = ['nodejs (>= 20.19~)', 'crun', 'erofs-utils (>= 1.8)', 'systemd (>= 254)', 'libsystemd0'];
 
@@ -76,13 +78,12 @@ export async function packageTree(input: TreeInput): Promise<DebianPackage> {
       '#!/bin/sh\nexec /usr/bin/node --disable-warning=ExperimentalWarning /usr/lib/wherry/wherry.js "$@"\n',
       0o755,
     ),
-    file('usr/lib/wherry/attach-network', await read('cross/debian/attach-network'), 0o755),
-    file('usr/lib/wherry/make-volume', await read('cross/debian/make-volume'), 0o755),
-    file('usr/lib/wherry/run-in-app', await read('cross/debian/run-in-app'), 0o755),
-    file('usr/lib/wherry/seal-secrets', await read('cross/debian/seal-secrets'), 0o755),
-    file('usr/lib/wherry/snapshot', await read('cross/debian/snapshot'), 0o755),
     file('usr/share/doc/wherry/copyright', input.copyright),
   ];
+  for (const name of programScripts) {
+    const source = await read(`cross/debian/${name}`);
+    entries.push(file(`usr/lib/wherry/${name}`, withoutComments(source.toString()), 0o755));
+  }
   for (const [name, bytes] of input.programs) entries.push(file(`usr/lib/wherry/${name}`, bytes));
   for (const name of (await readdir(input.addons)).sort()) {
     entries.push(file(`usr/lib/wherry/addons/${name}`, await readFile(path.join(input.addons, name))));
@@ -161,6 +162,11 @@ export async function operatorTree(
       file(`usr/share/man/man1/${operatorName}.1.gz`, await zipped(`docs/man/${operatorName}.1`)),
     ],
   };
+}
+
+/** A shell script without the lines that are comments, which a device need not store. */
+export function withoutComments(script: string): string {
+  return script.replace(/^[ \t]*# .*\n/gm, '');
 }
 
 function file(where: string, content: Uint8Array | string, mode: 0o644 | 0o755 = 0o644): PackageEntry {

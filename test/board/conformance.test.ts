@@ -28,7 +28,7 @@ const rows: readonly (readonly [string, Process, string, unknown])[] = [
     'volumes',
     containing(
       '/srv/deep/shared directory 777 0:0',
-      '/srv/private directory 750 33:34',
+      '/srv/private directory 2750 33:34',
       '/srv/full directory 755 0:0',
     ),
   ],

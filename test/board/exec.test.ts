@@ -158,6 +158,8 @@ describe.each(oneBoard)('a program that is run in an app on %s', (boardName) => 
     ['elsewhere user', 'true', 'there is no pod "elsewhere" here; pods: confined-pod'],
     ['confined-pod nobody', 'true', 'the pod confined-pod has no app "nobody"; apps: root, user'],
     ['confined-pod user', 'nothing', '"nothing" was not run in the app user of the pod confined-pod'],
+    ['confined-pod user', '/etc/hosts', '"/etc/hosts" was not run in the app user of the pod confined-pod'],
+    ['confined-pod user', '/etc', '"/etc" was not run in the app user of the pod confined-pod'],
   ])('is refused: %s -- %s', async (where, command, message) => {
     const { status, stdout, stderr } = await scene.board.run(`wherry exec ${where} -- ${command} </dev/null`);
     expect({ status, stdout }).toEqual({ status: 64, stdout: '' });

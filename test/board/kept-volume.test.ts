@@ -22,7 +22,7 @@ describe.each(oneBoard)('a volume of a pod on %s', (boardName) => {
       {
         ...{ name, image },
         manifest: {
-          volumes: Object.entries({ data: '0750', cache: '0700', store: '0750' }).map(([volume, mode]) => ({
+          volumes: Object.entries({ data: '2750', cache: '0700', store: '2750' }).map(([volume, mode]) => ({
             ...{ name: volume, kind: 'empty', mode, uid: 33, gid: 34 },
           })),
           apps: [
@@ -52,7 +52,7 @@ describe.each(oneBoard)('a volume of a pod on %s', (boardName) => {
     await deploy('web', 'echo one >/data/versions; echo one >/store/versions');
     await deploy('web', 'echo two >>/data/versions; echo two >>/store/versions');
     expect(await exec('cat /data/versions')).toMatchObject({ stdout: 'one\ntwo\n' });
-    expect(await exec("stat -c '%a %u %g' /data")).toMatchObject({ stdout: '750 33 34\n' });
+    expect(await exec("stat -c '%a %u %g' /data")).toMatchObject({ stdout: '2750 33 34\n' });
   });
 
   it('in memory takes no more than its size [C136]', async () => {
@@ -70,7 +70,7 @@ describe.each(oneBoard)('a volume of a pod on %s', (boardName) => {
 
   onLoops('with a limit ends the writes of its app there, and no others [C210]', async () => {
     expect(await exec('cat /store/versions')).toMatchObject({ stdout: 'one\ntwo\n' });
-    expect(await exec("stat -c '%a %u %g' /store")).toMatchObject({ stdout: '750 33 34\n' });
+    expect(await exec("stat -c '%a %u %g' /store")).toMatchObject({ stdout: '2750 33 34\n' });
     const filling = `wherry exec web main -- ${busybox} dd if=/dev/zero of=/store/file bs=1M count=20`;
     const { status, stderr } = await scene.board.run(filling, { timeoutMs: 240_000 });
     expect(status).not.toBe(0);

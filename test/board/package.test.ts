@@ -244,9 +244,9 @@ describe.each(everyRelease)('a package on %s', (name) => {
     await board.check('systemctl start wherryd.service');
     expect(await board.check('systemctl is-active wherry-api.socket')).toBe('active\n');
     const pid = await mainPid('wherryd.service');
-    // CAP_CHOWN (0), CAP_DAC_OVERRIDE (1) and CAP_FOWNER (3).
+    // CAP_CHOWN (0), CAP_DAC_OVERRIDE (1), CAP_FOWNER (3) and CAP_FSETID (4).
     expect(await board.check(`grep -E '^Cap(Bnd|Eff)|^NoNewPrivs' /proc/${pid}/status`)).toBe(
-      'CapEff:\t000000000000000b\nCapBnd:\t000000000000000b\nNoNewPrivs:\t1\n',
+      'CapEff:\t000000000000001b\nCapBnd:\t000000000000001b\nNoNewPrivs:\t1\n',
     );
     await board.check('journalctl --sync');
     expect(await board.journal('-u wherryd -o cat')).not.toContain('Warning');

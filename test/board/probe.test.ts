@@ -107,7 +107,7 @@ describe.each(oneBoard)('an app with a probe on %s', (boardName) => {
     expect(event).toMatchObject({
       outcome: 'rolled-back',
       code: 'probe-failed',
-      message: 'app web does not pass its probe: no answer within 1 s',
+      message: 'app web of pod probed-pod does not pass its probe: no answer within 1 s',
     });
     await scene.report((one) => one.pods[0]?.healthy === true);
     expect(

@@ -349,18 +349,22 @@ describe.each(oneBoard)('bad input on %s:', (boardName) => {
     expect(scene.requests).toHaveLength(requests);
   });
 
-  it('[C41] a pod that cannot be made from a good image is refused, and the image stays: pod-user-unknown', async () => {
-    const image = await scene.image('busybox', ['/usr/bin/busybox', 'true'], {
-      app: { user: 'nobody-here' },
-    });
-    const object = `/var/lib/wherry/images/${image.id}.erofs`;
-    const count = scene.events.length;
-    await command(image);
-    await expectRefusal('pod-user-unknown', count, object);
-    await scene.board.check('wherry gc');
-    await scene.board.waitFor(`test ! -e ${object}`);
-    await expect.poll(look).toBe(before);
-  });
+  it.each<[Record<string, unknown>, RefusalCode]>([
+    [{ user: 'nobody-here' }, 'pod-user-unknown'],
+    [{ workingDirectory: '/nowhere' }, 'pod-manifest-invalid'],
+  ])(
+    '[C41] [C271] [C272] a pod that cannot be made from a good image is refused: %j, %s',
+    async (app, code) => {
+      const image = await scene.image('busybox', ['/usr/bin/busybox', 'true'], { app });
+      const object = `/var/lib/wherry/images/${image.id}.erofs`;
+      const count = scene.events.length;
+      await command(image);
+      expect((await expectRefusal(code, count, object)).message).toMatch(/^pod good: app main: /);
+      await scene.board.check('wherry gc');
+      await scene.board.waitFor(`test ! -e ${object}`);
+      await expect.poll(look).toBe(before);
+    },
+  );
 
   it('[C41] and afterwards the pod and its version are the same', async () => {
     const report = await scene.report((latest) => latest.pods.length === 1);

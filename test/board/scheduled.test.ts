@@ -98,7 +98,7 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
   it('whose run fails in the probation is rolled back, and runs as before [C220]', async () => {
     expect(await scene.deploy(set('*:*:0/1', { script: 'exit 7', probationSeconds: 60 }))).toMatchObject({
       ...{ outcome: 'rolled-back', code: 'probation-failed' },
-      message: expect.stringMatching(/^app main ended with exit-code/) as string,
+      message: expect.stringMatching(/^app main of pod \S+ ended with exit-code/) as string,
     });
     await moreRuns(1);
   });

@@ -116,6 +116,18 @@ describe('a package', () => {
     ]);
   });
 
+  it('has its shell scripts without comments, and otherwise as they are', async () => {
+    const packaged = new Map(contents.entries.map((entry) => [entry.path, entry]));
+    for (const name of ['attach-network', 'make-volume', 'run-in-app', 'seal-secrets', 'snapshot']) {
+      const entry = packaged.get(`usr/lib/wherry/${name}`);
+      if (entry?.type !== 'file') throw new Error(`${name} is not a file of the package`);
+      const source = await readFile(path.join(root, 'cross/debian', name), 'utf8');
+      const lines = source.split('\n').filter((line) => !/^\s*# /.test(line));
+      expect(entry.content).toBe(lines.join('\n'));
+      expect(entry.content).toMatch(/^#!\/bin\/sh\n/);
+    }
+  });
+
   it('tests for 32-bit programs on ARMv8 only', async () => {
     const paths = async (arch: 'arm64' | 'armhf') =>
       (await smallPackage(directory, targets[arch])).entries.map((entry) => entry.path);

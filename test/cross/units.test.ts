@@ -154,7 +154,7 @@ describe('the units', () => {
 
   it('give the supervisor no capability that could mount, load or trace', async () => {
     const unit = await directives('wherryd.service');
-    expect(unit.get('CapabilityBoundingSet')).toBe('CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER');
+    expect(unit.get('CapabilityBoundingSet')).toBe('CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_FSETID');
     expect(unit.get('ProtectSystem')).toBe('strict');
     expect(unit.get('ReadWritePaths')).toBe('/etc/systemd/system /var/lib/wherry /run/wherry');
   });

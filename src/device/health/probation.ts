@@ -2,6 +2,7 @@ import type { ProbeState } from './probe-state.ts';
 
 /** One observation of one app. */
 export interface AppSample {
+  /** The app with its pod: apps of several pods often have the same name. */
   readonly app: string;
   readonly activeState: string;
   readonly subState: string;

@@ -10,7 +10,7 @@ import type { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { Refusal } from '../../core/refusal/index.ts';
 import { places } from '../host/index.ts';
-import { crunError, execProcess } from '../pod/index.ts';
+import { crunError, execProcess, notRun } from '../pod/index.ts';
 import { appUnits, findRunningApp, type RunningApp } from './app-units.ts';
 import { lastRecord } from './device-status.ts';
 import type { LineStream, WriteLine } from './line-stream.ts';
@@ -99,12 +99,7 @@ async function run(
     await copied;
     const status = exitStatus(said.toString());
     const error = crunError(await readFile(file('log'), 'utf8').catch(() => ''));
-    if (error !== undefined && status !== 0) {
-      throw new Refusal(
-        /not found|No such file/.test(error) ? 'not-found' : 'device-unsupported',
-        `${JSON.stringify(request.command[0])} was not run in the app ${app.app} of the pod ${app.pod}: ${error}`,
-      );
-    }
+    if (error !== undefined && status !== 0) throw notRun(app, request.command[0], error);
     await write({ exit: status });
   } finally {
     for (const one of open) one.destroy();

@@ -39,7 +39,7 @@ export interface AskedLog {
 export function askedLog(query: URLSearchParams, pod: string): AskedLog {
   const [app, since] = [query.get('app') ?? undefined, query.get('since') ?? undefined];
   const follow = trueOrFalse('follow', query.get('follow') ?? 'false');
-  const lines = wholeNumber('lines', Number(query.get('lines') ?? 100), maxLines, follow ? 0 : 1);
+  const lines = wholeNumber('lines', decimal(query.get('lines') ?? '100'), maxLines, 0);
   // It becomes an argument of a command line, which cannot contain a NUL byte.
   if (since?.includes('\0') === true) throw invalid('since takes a time as journalctl knows it');
   return {
@@ -64,7 +64,7 @@ export function askedApproval(
   text: string,
 ): { readonly version: number; readonly group?: string } {
   refuseOtherParameters(query, ['group']);
-  const version = wholeNumber('the version', Number(text), Number.MAX_SAFE_INTEGER);
+  const version = wholeNumber('the version', decimal(text), Number.MAX_SAFE_INTEGER);
   const group = query.get('group') ?? undefined;
   return group === undefined ? { version } : { version, group };
 }
@@ -99,6 +99,11 @@ function refuseOtherParameters(query: URLSearchParams, allowed: readonly string[
 function trueOrFalse(what: string, text: string): boolean {
   if (text !== 'true' && text !== 'false') throw invalid(`${what} takes true or false`);
   return text === 'true';
+}
+
+/** Without the other forms that JavaScript knows, such as `1e3`. */
+function decimal(text: string): number {
+  return /^[0-9]+$/.test(text) ? Number(text) : Number.NaN;
 }
 
 function wholeNumber(what: string, value: unknown, max: number, min = 1): number {

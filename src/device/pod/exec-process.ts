@@ -1,3 +1,5 @@
+import { Refusal } from '../../core/refusal/index.ts';
+
 /** What a program that is run in an app gets in addition to the process of the app. */
 export interface ExecInput {
   readonly command: readonly string[];
@@ -44,6 +46,18 @@ export function crunError(log: string): string | undefined {
     if (entry?.level === 'error') return String(entry.msg);
   }
   return undefined;
+}
+
+/** The refusal of a program that crun did not run. */
+export function notRun(
+  { app, pod }: { readonly app: string; readonly pod: string },
+  program: string | undefined,
+  error: string,
+): Refusal {
+  return new Refusal(
+    /not found|No such file|not executable|not a regular/.test(error) ? 'not-found' : 'device-unsupported',
+    `${JSON.stringify(program)} was not run in the app ${app} of the pod ${pod}: ${error}`,
+  );
 }
 
 function parsed(object: string): { readonly level?: unknown; readonly msg?: unknown } | undefined {

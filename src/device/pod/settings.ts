@@ -53,19 +53,9 @@ const restart: Setting<AppSettings['restart']> = {
   read: (value) => (value === 'no' || value === 'on-failure' || value === 'always' ? value : undefined),
 };
 
-const once: Setting<boolean> = {
-  annotation: 'wherry/once',
-  otherwise: false,
-  expected: '"true" or "false"',
-  read: (value) => (value === 'true' ? true : value === 'false' ? false : undefined),
-};
+const once = flag('wherry/once');
 
-const notify: Setting<boolean> = {
-  annotation: 'appc.io/executor/supports-systemd-notify',
-  otherwise: false,
-  expected: '"true" or "false"',
-  read: (value) => (value === 'true' ? true : value === 'false' ? false : undefined),
-};
+const notify = flag('appc.io/executor/supports-systemd-notify');
 
 const after: Setting<readonly string[]> = {
   annotation: 'wherry/after',
@@ -77,12 +67,7 @@ const after: Setting<readonly string[]> = {
   },
 };
 
-const stopTimeout: Setting<number> = {
-  annotation: 'wherry/stop-timeout',
-  otherwise: 10,
-  expected: 'whole seconds from 1 to 3600',
-  read: (value) => (/^[1-9][0-9]{0,3}$/.test(value) && Number(value) <= 3600 ? Number(value) : undefined),
-};
+const stopTimeout = wholeNumber('wherry/stop-timeout', 10, [1, 3600]);
 
 const stopSignal: Setting<string> = {
   annotation: 'wherry/stop-signal',
@@ -134,6 +119,15 @@ const probeActions: readonly ProbeSetting[] = [
     read: parseExecProbe,
   },
 ];
+
+function flag(annotation: string): Setting<boolean> {
+  return {
+    annotation,
+    otherwise: false,
+    expected: '"true" or "false"',
+    read: (value) => (value === 'true' ? true : value === 'false' ? false : undefined),
+  };
+}
 
 function wholeNumber<T>(
   annotation: string,

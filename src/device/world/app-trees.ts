@@ -11,7 +11,7 @@ import {
   resolveDependencies,
 } from '../../image/appc/index.ts';
 import { type Rendering, renderingId } from '../jobs/render/index.ts';
-import { Refusal } from '../../core/refusal/index.ts';
+import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 import type { StoredImage } from '../store/index.ts';
 import type { DesiredState } from '../../wire/trust/index.ts';
 
@@ -96,10 +96,20 @@ export function renderingsOf(desired: DesiredState, images: readonly StoredImage
   const listed = appImages(desired, images);
   const renderings = new Map<string, Rendering>();
   for (const { name, manifest } of desired.pods) {
-    for (const app of parsePodManifest(manifest).apps) {
-      const { rendering } = appTree(imageOfApp(app, name, listed), listed);
-      if (rendering !== undefined) renderings.set(rendering.id, rendering);
+    try {
+      for (const app of parsePodManifest(manifest).apps) {
+        const { rendering } = appTree(imageOfApp(app, name, listed), listed);
+        if (rendering !== undefined) renderings.set(rendering.id, rendering);
+      }
+    } catch (error) {
+      throw ofPod(name, error);
     }
   }
   return [...renderings.values()];
+}
+
+/** The error of a pod with its name: apps of several pods often have the same name. */
+export function ofPod(name: string, error: unknown): unknown {
+  if (!isRefusal(error) || error.message.includes(`pod ${name}`)) return error;
+  return new Refusal(error.code, `pod ${name}: ${error.message}`, { cause: error });
 }

@@ -90,7 +90,7 @@ export class PodWatch {
           ...(probe === undefined ? {} : { probe: { state: probe.state, detail: probe.detail } }),
         },
         sample: {
-          app: service.app,
+          app: `${service.app} of pod ${pod.name}`,
           activeState: status.activeState,
           subState: status.subState,
           restarts,

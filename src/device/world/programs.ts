@@ -1,5 +1,6 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { elfHeadBytes, elfTarget, hasElfMagic, readElfHeader } from './elf.ts';
 import type { App, PodApp } from '../../image/appc/index.ts';
 import { appPath } from '../pod/index.ts';
@@ -55,15 +56,45 @@ async function findProgram(check: ProgramsToCheck, name: string): Promise<FoundI
 
 /** What the app sees at a path; undefined if a volume or the runtime is mounted over it. */
 async function findVisible(check: ProgramsToCheck, path: string): Promise<FoundInImage | undefined> {
-  const { roots, podApp, app } = check;
-  const found = await findInImage(roots, path);
+  const found = await findInImage(check.roots, path);
   if (found === undefined) return undefined;
-  const targets = [...podApp.mounts, ...app.mountPoints].map((mount) => mount.path);
-  for (const target of [...runtimePaths, ...targets]) {
-    const place = (await findInImage(roots, target))?.path ?? target;
-    if (found.path === place || found.path.startsWith(`${place.replace(/\/+$/, '')}/`)) return undefined;
+  const isHidden = (await targetsOf(check)).some((target) => `${found.path}/`.startsWith(target));
+  return isHidden ? undefined : found;
+}
+
+/** Where the runtime and volumes are mounted, each with a slash at its end. */
+async function targetsOf({ roots, podApp, app }: ProgramsToCheck): Promise<readonly string[]> {
+  const targets: string[] = [];
+  for (const { path } of [...podApp.mounts, ...app.mountPoints]) targets.push(await placeOf(roots, path));
+  return [...runtimePaths, ...targets].map((target) => `${target}/`);
+}
+
+/** A path without the links of the image; its last components may be missing there. */
+async function placeOf(roots: readonly string[], path: string): Promise<string> {
+  const found = await findInImage(roots, path);
+  if (found !== undefined || dirname(path) === path) return found?.path ?? path;
+  return join(await placeOf(roots, dirname(path)), basename(path));
+}
+
+/**
+ * Refuses an app whose working directory is not in its image and cannot come from a volume, which
+ * may get it later. crun makes a missing one, where the start has to fail
+ * (aci.md#image-manifest-schema).
+ *
+ * @throws Refusal `pod-manifest-invalid`
+ */
+export async function checkWorkingDirectory(check: ProgramsToCheck): Promise<void> {
+  const { roots, podApp, app } = check;
+  const found = await findInImage(roots, app.workingDirectory);
+  if (found?.status.isDirectory() === true) return;
+  const place = join(await placeOf(roots, app.workingDirectory), '/');
+  for (const target of await targetsOf(check)) {
+    if (place.startsWith(target) || target.startsWith(place)) return;
   }
-  return found;
+  throw new Refusal(
+    'pod-manifest-invalid',
+    `app ${podApp.name}: its working directory ${app.workingDirectory} is not a directory of the image; make it there, or mount a volume`,
+  );
 }
 
 async function checkProgram(check: ProgramsToCheck, program: FoundInImage): Promise<void> {

@@ -7,12 +7,12 @@ import { podUuid, type DesiredPod, type DesiredState } from '../../wire/trust/in
 import { Refusal } from '../../core/refusal/index.ts';
 import type { Disk, StoredImage } from '../store/index.ts';
 import { readAccounts } from './accounts.ts';
-import { type AppImage, appImages, appTree, imageOfApp } from './app-trees.ts';
+import { type AppImage, appImages, appTree, imageOfApp, ofPod } from './app-trees.ts';
 import { readyLimitedVolumes, type LimitedVolumesPorts } from './limited-volumes.ts';
 import type { PodFiles } from './pod-files.ts';
 import { checkCalendar } from './check-calendar.ts';
 import { checkMountTargets } from './mount-targets.ts';
-import { checkPrograms } from './programs.ts';
+import { checkPrograms, checkWorkingDirectory } from './programs.ts';
 import { requireSealed } from './require-sealed.ts';
 import type { ImageMounts } from './image-mounts.ts';
 
@@ -59,7 +59,11 @@ export async function stagePods(
   for (const pod of desired.pods) {
     const secrets = new Map<string, string>(desired.secrets?.map(({ name, digest }) => [name, digest]) ?? []);
     const varying = { limits: desired.policy.limits, network, secrets };
-    compiled.push(await compile(pod, listed, varying, ports));
+    compiled.push(
+      await compile(pod, listed, varying, ports).catch((error: unknown) => {
+        throw ofPod(pod.name, error);
+      }),
+    );
   }
   refuseSharedPorts(compiled.map(({ pod }) => pod.ports));
   await readyLimitedVolumes(
@@ -109,7 +113,9 @@ async function compile(
     });
     const runs = app.app ?? imageManifest.app;
     if (runs === undefined) continue;
-    await checkPrograms({ roots, podApp: app, app: runs, architectures });
+    const check = { roots, podApp: app, app: runs, architectures };
+    await checkPrograms(check);
+    await checkWorkingDirectory(check);
     await checkMountTargets(roots, app, runs, manifest);
   }
   const uuid = podUuid(pod.name, pod.manifest);

@@ -14,6 +14,8 @@ export interface PodSettings {
   readonly order?: { readonly once?: boolean; readonly after?: string };
   /** Names of volumes that are defined. */
   readonly volumes: ReadonlySet<string>;
+  /** The wanted name for a port, or one like it that no port of the pod has. */
+  readonly portName: (wanted: string) => string;
   /** @throws Refusal `not-found`, `input-invalid` */
   readonly imageOf: (reference: string, container: string) => OfferedImage;
 }
@@ -30,10 +32,13 @@ interface AppDraft {
   readonly exec: readonly string[];
   readonly user: string;
   readonly group: string;
+  readonly supplementaryGIDs?: readonly number[];
   readonly environment?: readonly { readonly name: string; readonly value: string }[];
   readonly isolators?: readonly { readonly name: string; readonly value: unknown }[];
   readonly mountPoints?: readonly { readonly name: string }[];
 }
+
+const noFilter = { name: 'os/linux/seccomp-retain-set', value: { set: ['@appc.io/all'] } };
 
 export function readContainer(fields: Fields, pod: PodSettings): ReadContainer | undefined {
   const name = fields.string('name') ?? '';
@@ -49,17 +54,25 @@ export function readContainer(fields: Fields, pod: PodSettings): ReadContainer |
 
   const own = image === undefined ? undefined : appOf(image.manifest);
   const environment = readEnvironment(fields);
-  const [command, args] = [fields.strings('command'), fields.strings('args')];
-  const directory = fields.string('workingDir');
-  const ports = readPorts(fields, name);
+  const variables = new Map(environment.map((one) => [one.name, one.value]));
+  // As in Kubernetes, an empty list or string is absent.
+  const [command, args] = (['command', 'args'] as const).map((key) => {
+    const words = fields.strings(key) ?? [];
+    return words.length === 0 ? undefined : words.map((word) => expanded(word, variables));
+  });
+  const directory = fields.string('workingDir') ?? '';
+  const ports = readPorts(fields, pod.portName);
   const mountPoints = readMounts(fields, pod.volumes);
   const resources = fields.object('resources', readResources) ?? [];
   const security = fields.object('securityContext', readContainerSecurity) ?? { isolators: [] };
-  const numbers = new Map(ports.map(({ port }) => [port.name, port.port]));
+  const numbers = new Map(ports.map(({ wanted, port }) => [wanted, port.port]));
   const probes = probeAnnotations(fields, numbers);
   if (image === undefined) return undefined;
+  // As in Kubernetes, the health check of an image has no effect.
+  const checked = image.manifest.annotations.some((one) => one.name.startsWith('wherry/probe-'));
+  const noProbe = probes.length === 0 && checked ? [{ name: 'wherry/probe-exec', value: '[]' }] : [];
 
-  const { user, group, nonRoot } = { ...pod.security, ...security };
+  const { user, group, nonRoot, unconfined } = { ...pod.security, ...security };
   const account = {
     user: user === undefined ? (own?.user ?? '0') : String(user),
     // As in Kubernetes, a user without a group gets the group root.
@@ -71,12 +84,16 @@ export function readContainer(fields: Fields, pod: PodSettings): ReadContainer |
       `the user is ${JSON.stringify(account.user)}; give a number other than 0 with runAsUser`,
     );
   }
+  // The image's groups are those of its own user.
+  const groups = [
+    ...(account.user === own?.user ? (own.supplementaryGIDs ?? []) : []),
+    ...(pod.security.supplementaryGroups ?? []),
+  ];
   const exec = execOf(own?.exec ?? [], entrypointLength(image.manifest), command, args);
   if (exec.length === 0) {
     fields.findings.add(fields.at('command'), 'is required, because the image has no program to run');
   }
-  const variables = merged(own?.environment ?? [], environment);
-  const isolators = [...resources, ...security.isolators];
+  const isolators = [...resources, ...security.isolators, ...(unconfined === true ? [noFilter] : [])];
   const replaced = new Set(isolators.map((isolator) => isolator.name.replace(/-(retain|remove)-set$/, '')));
   const { once = false, after } = pod.order ?? {};
   return {
@@ -87,12 +104,10 @@ export function readContainer(fields: Fields, pod: PodSettings): ReadContainer |
       app: {
         ...own,
         ...account,
-        exec: exec.map((word) => expanded(word, new Map(variables.map((one) => [one.name, one.value])))),
-        environment: variables,
-        ...(directory === undefined ? {} : { workingDirectory: directory }),
-        ...(pod.security.supplementaryGroups === undefined
-          ? {}
-          : { supplementaryGIDs: pod.security.supplementaryGroups }),
+        exec,
+        environment: merged(own?.environment ?? [], environment),
+        ...(directory === '' ? {} : { workingDirectory: directory }),
+        supplementaryGIDs: groups,
         mountPoints: [
           ...(own?.mountPoints ?? []).filter((point) => pod.volumes.has(point.name)),
           ...mountPoints,
@@ -113,6 +128,7 @@ export function readContainer(fields: Fields, pod: PodSettings): ReadContainer |
         ...(after === undefined ? [] : [{ name: 'wherry/after', value: after }]),
         { name: 'wherry/stop-timeout', value: String(pod.stopSeconds) },
         ...probes,
+        ...noProbe,
       ],
     },
     ports: ports.flatMap(({ host }) => (host === undefined ? [] : [host])),
@@ -130,44 +146,36 @@ function execOf(
   return args === undefined ? own : [...own.slice(0, entrypoint), ...args];
 }
 
+/** As in Kubernetes, the last of several values of a variable counts. */
 function readEnvironment(fields: Fields): readonly { readonly name: string; readonly value: string }[] {
   const known = new Map<string, string>();
-  return fields.list('env', (one) => {
-    const name = one.string('name') ?? '';
-    const value = expanded(one.string('value') ?? '', known);
-    known.set(name, value);
-    return { name, value };
-  });
+  fields.list('env', (one) =>
+    known.set(one.string('name') ?? '', expanded(one.string('value') ?? '', known)),
+  );
+  return [...known].map(([name, value]) => ({ name, value }));
 }
 
-/** `$(NAME)` of a variable that is defined, `$$(` for `$(`; as in Kubernetes. */
+/**
+ * `$(NAME)` of a variable that the container defines, `$$` for `$`; as in Kubernetes, where a name
+ * reaches to the first closing bracket.
+ */
 function expanded(text: string, variables: ReadonlyMap<string, string>): string {
-  return text.replace(/\$(\$|\(([A-Za-z_.-][A-Za-z0-9_.-]*)\))/g, (whole, rest: string, name?: string) =>
-    name === undefined ? (rest === '$' ? '$' : whole) : (variables.get(name) ?? whole),
+  return text.replace(/\$(?:\$|\(([^)]*)\))/g, (whole, name?: string) =>
+    name === undefined ? '$' : (variables.get(name) ?? whole),
   );
 }
 
-function readPorts(fields: Fields, container: string) {
+function readPorts(fields: Fields, portName: PodSettings['portName']) {
   return fields.list('ports', (one) => {
     const number = one.count('containerPort') ?? 0;
-    const name = one.string('name') ?? `port-${number}`;
+    const wanted = one.string('name') ?? `port-${number}`;
     const protocol = (one.string('protocol') ?? 'TCP').toLowerCase();
     if (protocol !== 'tcp' && protocol !== 'udp') one.findings.add(one.at('protocol'), 'expected TCP or UDP');
-    const hostPort = one.count('hostPort');
-    const hostIP = one.string('hostIP');
-    const port = { name, protocol, port: number };
-    return {
-      port,
-      host:
-        hostPort === undefined
-          ? undefined
-          : {
-              name: `${container}-${name}`.slice(0, 63),
-              hostPort,
-              ...(hostIP === undefined ? {} : { hostIP }),
-              podPort: port,
-            },
-    };
+    const hostPort = one.count('hostPort') ?? 0;
+    const hostIP = one.string('hostIP') ?? '';
+    const port = { name: portName(wanted), protocol, port: number };
+    const host = { name: port.name, hostPort, ...(hostIP === '' ? {} : { hostIP }), podPort: port };
+    return { wanted, port, host: hostPort === 0 ? undefined : host };
   });
 }
 

@@ -78,9 +78,9 @@ export class Fields {
 
   /** Accepts a field whose value is one of `values`; any other value is a finding. */
   only(key: string, ...values: readonly Value[]): void {
-    const value = this.left.get(key);
-    if (value === undefined || !values.includes(value)) return;
-    this.left.delete(key);
+    const value = this.take(key);
+    if (value === undefined || value === null || values.includes(value)) return;
+    this.findings.add(this.at(key), `expected ${values.map((one) => JSON.stringify(one)).join(' or ')}`);
   }
 
   object<T>(key: string, read: (fields: Fields) => T): T | undefined {

@@ -42,10 +42,13 @@ export function podFromKubernetes(name: AcName, document: unknown, offered: Offe
       `pod ${name}: ${findings.lines.length === 1 ? 'a field of the Pod has' : 'fields of the Pod have'} no meaning on a device: ${findings.lines.join('; ')}`,
     );
   }
-  const named = about.annotations.some((annotation) => annotation.name === 'wherry/network');
+  const given = new Map(about.annotations.map((one) => [one.name, one.value]));
+  if (!given.has('wherry/network')) given.set('wherry/network', draft.network);
+  const memory = [given.get('wherry/memory-volumes') ?? [], draft.memory].flat();
+  if (memory.length > 0) given.set('wherry/memory-volumes', memory.join(','));
   const manifest = {
     ...draft.manifest,
-    annotations: [...(named ? [] : [{ name: 'wherry/network', value: draft.network }]), ...about.annotations],
+    annotations: [...given].map(([key, value]) => ({ name: key, value })),
     ...(Object.keys(about.labels).length === 0 ? {} : { userLabels: about.labels }),
     ...(Object.keys(about.notes).length === 0 ? {} : { userAnnotations: about.notes }),
   };
@@ -56,7 +59,8 @@ export function podFromKubernetes(name: AcName, document: unknown, offered: Offe
 function readMetadata(fields: Fields) {
   fields.take('name');
   fields.only('namespace', 'default');
-  fields.only('creationTimestamp', null);
+  // `podman kube generate` writes it.
+  fields.take('creationTimestamp');
   const annotations = Object.entries(fields.texts('annotations'));
   const isOurs = ([key]: [string, string]) => key.startsWith('wherry/') && isAcIdentifier(key);
   return {
@@ -77,30 +81,37 @@ function readSpec(fields: Fields, name: string, offered: OfferedImages) {
   }
   const network = fields.boolean('hostNetwork') === true ? 'host' : 'bridge';
   fields.only('hostname', name);
-  fields.only('dnsPolicy', 'ClusterFirst', 'Default');
+  fields.only('dnsPolicy', 'ClusterFirst', 'ClusterFirstWithHostNet', 'Default');
   fields.only('automountServiceAccountToken', false);
   fields.only('enableServiceLinks', false);
   // The apps of a pod share a process namespace.
   fields.only('shareProcessNamespace', true);
   for (const namespace of ['hostPID', 'hostIPC']) fields.only(namespace, false);
-  const security =
-    fields.object('securityContext', (context) => {
-      const supplementaryGroups = context.counts('supplementalGroups');
-      return { ...readSecurity(context), ...(supplementaryGroups && { supplementaryGroups }) };
-    }) ?? {};
-  const volumes = fields.list('volumes', readVolume);
+  const security = fields.object('securityContext', readPodSecurity);
+  const read = fields.list('volumes', (volume) => readVolume(volume, security?.volumeGroup));
+  const volumes = read.map(({ volume }) => volume);
+  const memory = read.flatMap(({ memory }) => memory ?? []);
+  const portNames = new Set<string>();
   const settings = {
     restart: restarts[policy] ?? 'always',
     stopSeconds,
-    security,
+    security: security ?? {},
     volumes: new Set(volumes.map((volume) => volume.name)),
+    portName: (wanted: string) => {
+      let name = wanted;
+      for (let next = 2; portNames.has(name); next++) name = `${wanted}-${next}`;
+      portNames.add(name);
+      return name;
+    },
     imageOf: (reference: string, container: string) =>
       offered.find(reference, `pod ${name}, container ${container}`),
   };
   // One after the other, each to its end; the containers start after the last one.
   let before: string | undefined;
   const first = fields.list('initContainers', (container) => {
-    const read = readContainer(container, { ...settings, order: { once: true, ...present(before) } });
+    const read = container.has('restartPolicy')
+      ? readContainer(besideOthers(container), { ...settings, restart: 'always', order: present(before) })
+      : readContainer(container, { ...settings, order: { once: true, ...present(before) } });
     before = read?.name ?? before;
     return read;
   });
@@ -114,25 +125,64 @@ function readSpec(fields: Fields, name: string, offered: OfferedImages) {
     volumes,
     ports: containers.flatMap(({ ports }) => ports),
   };
-  return { manifest, network };
+  return { manifest, network, memory };
+}
+
+/** An init container that keeps running, which Kubernetes calls a sidecar. */
+function besideOthers(container: Fields): Fields {
+  container.only('restartPolicy', 'Always');
+  if (container.has('startupProbe')) {
+    container.take('startupProbe');
+    container.findings.add(
+      container.at('startupProbe'),
+      'no container waits for a probe of another; leave it out and let the others retry',
+    );
+  }
+  return container;
 }
 
 function present(after: string | undefined): { readonly after?: string } {
   return after === undefined ? {} : { after };
 }
 
-/** An `emptyDir` on the disk of the device, or a `hostPath` that exists. */
-function readVolume(fields: Fields) {
+function readPodSecurity(context: Fields) {
+  // Both policies do the same to a new directory.
+  context.only('fsGroupChangePolicy', 'Always', 'OnRootMismatch');
+  const volumeGroup = context.count('fsGroup');
+  const groups = context.counts('supplementalGroups') ?? [];
+  const supplementaryGroups = volumeGroup === undefined ? groups : [...groups, volumeGroup];
+  return { ...readSecurity(context), supplementaryGroups, volumeGroup };
+}
+
+/** An `emptyDir` on the disk of the device or in memory, or a `hostPath` that exists. */
+function readVolume(fields: Fields, group: number | undefined) {
   const name = fields.string('name') ?? '';
-  const hostPath = fields.object('hostPath', (host) => {
+  const source = fields.object('hostPath', (host) => {
     host.only('type', '', 'Directory', 'File');
     return host.string('path') ?? '';
   });
-  if (hostPath !== undefined) return { name, kind: 'host', source: hostPath };
-  if (fields.has('emptyDir')) {
-    fields.object('emptyDir', (empty) => empty.only('medium', ''));
-    return { name, kind: 'empty', mode: '0777' };
+  if (source !== undefined) return { volume: { name, kind: 'host', source } };
+  if (!fields.has('emptyDir')) fields.findings.add(fields.path, 'expected emptyDir or hostPath');
+  const size = fields.object('emptyDir', readMemorySize);
+  const owner = group === undefined ? { mode: '0777' } : { mode: '2777', gid: group };
+  const volume = { name, kind: 'empty', ...owner };
+  return size === undefined ? { volume } : { volume, memory: `${name}=${size}` };
+}
+
+/** The size of an `emptyDir` that is in memory. */
+function readMemorySize(empty: Fields): string | undefined {
+  const medium = empty.string('medium') ?? '';
+  const isMemory = medium === 'Memory';
+  if (!isMemory && medium !== '') empty.findings.add(empty.at('medium'), 'expected Memory or none');
+  const size = empty.quantity('sizeLimit');
+  if (isMemory && size === undefined) {
+    empty.findings.add(empty.at('sizeLimit'), 'is missing; memory has a size, such as 64Mi');
   }
-  fields.findings.add(fields.path, 'expected emptyDir or hostPath');
-  return { name, kind: 'empty' };
+  if (!isMemory && size !== undefined) {
+    empty.findings.add(
+      empty.at('sizeLimit'),
+      'an emptyDir on the disk has no limit; leave it out, or use the medium Memory',
+    );
+  }
+  return isMemory ? size : undefined;
 }

@@ -55,10 +55,13 @@ export function probeAnnotations(
 
 /** Defaults are those of Kubernetes. */
 function readProbe(fields: Fields, ports: ReadonlyMap<string, number>): Probe {
+  if (['httpGet', 'tcpSocket', 'exec', 'grpc'].filter((kind) => fields.has(kind)).length !== 1) {
+    fields.findings.add(fields.path, 'expected one of httpGet, tcpSocket and exec');
+  }
   const http = fields.object('httpGet', (get) => {
     get.only('scheme', 'HTTP');
     const port = portOf(get, ports);
-    const path = get.string('path') ?? '/';
+    const path = (get.string('path') ?? '').replace(/^\/?/, '/');
     return port === undefined ? undefined : { name: 'wherry/probe-http', value: `${port}${path}` };
   });
   const tcp = fields.object('tcpSocket', (socket) => {
@@ -66,25 +69,32 @@ function readProbe(fields: Fields, ports: ReadonlyMap<string, number>): Probe {
     return port === undefined ? undefined : { name: 'wherry/probe-tcp', value: String(port) };
   });
   const exec = fields.object('exec', (exec) => {
-    const command = exec.strings('command');
-    return command === undefined ? undefined : { name: 'wherry/probe-exec', value: JSON.stringify(command) };
+    const command = exec.strings('command') ?? [];
+    if (command.length === 0) exec.findings.add(exec.at('command'), 'is missing');
+    return { name: 'wherry/probe-exec', value: JSON.stringify(command) };
   });
   const action = http ?? tcp ?? exec;
+  // A zero stands for the default.
+  const number = (key: string, standard: number): number => {
+    const value = fields.count(key) ?? 0;
+    return value === 0 ? standard : value;
+  };
   return {
     ...(action === undefined ? {} : { action }),
-    delay: fields.count('initialDelaySeconds') ?? 0,
-    period: fields.count('periodSeconds') ?? 10,
-    timeout: fields.count('timeoutSeconds') ?? 1,
-    failures: fields.count('failureThreshold') ?? 3,
-    successes: fields.count('successThreshold') ?? 1,
+    delay: number('initialDelaySeconds', 0),
+    period: number('periodSeconds', 10),
+    timeout: number('timeoutSeconds', 1),
+    failures: number('failureThreshold', 3),
+    successes: number('successThreshold', 1),
   };
 }
 
-/** A number, or the name of a port of the container. */
+/** A number, also as text, or the name of a port of the container. */
 function portOf(fields: Fields, ports: ReadonlyMap<string, number>): number | undefined {
   const port = fields.take('port');
-  const number = typeof port === 'string' ? ports.get(port) : port;
-  if (typeof number === 'number' && number >= 1 && number <= 65_535) return number;
+  const number = typeof port === 'string' ? (ports.get(port) ?? Number(port)) : port;
+  if (typeof number === 'number' && Number.isInteger(number) && number >= 1 && number <= 65_535)
+    return number;
   fields.findings.add(fields.at('port'), 'expected a port, or the name of a port of the container');
   return undefined;
 }

@@ -14,9 +14,11 @@ export interface Security {
 export function readSecurity(fields: Fields): Security {
   const seccomp = fields.object('seccompProfile', (profile) => {
     // Every app has a filter unless it requests none.
-    profile.only('type', 'RuntimeDefault');
-    const unconfined = profile.has('type') && profile.string('type') === 'Unconfined';
-    return unconfined;
+    const type = profile.string('type') ?? 'RuntimeDefault';
+    if (type !== 'RuntimeDefault' && type !== 'Unconfined') {
+      profile.findings.add(profile.at('type'), 'expected RuntimeDefault or Unconfined');
+    }
+    return type === 'Unconfined';
   });
   const [user, group] = [fields.count('runAsUser'), fields.count('runAsGroup')];
   const nonRoot = fields.boolean('runAsNonRoot');
@@ -38,9 +40,7 @@ export function readContainerSecurity(fields: Fields): Security & {
   readonly isolators: readonly Isolator[];
   readonly readOnlyRoot?: boolean;
 } {
-  fields.only('privileged', false);
-  if (fields.has('privileged')) {
-    fields.take('privileged');
+  if (fields.boolean('privileged') === true) {
     fields.findings.add(
       fields.at('privileged'),
       'no app has all rights on a device; add single capabilities',
@@ -51,16 +51,12 @@ export function readContainerSecurity(fields: Fields): Security & {
   const capabilities = fields.object('capabilities', (sets) =>
     capabilityIsolators(sets.strings('add') ?? [], sets.strings('drop') ?? [], sets.findings, sets.path),
   );
-  const common = readSecurity(fields);
   return {
-    ...common,
+    ...readSecurity(fields),
     ...(readOnlyRoot === undefined ? {} : { readOnlyRoot }),
     isolators: [
       ...(capabilities ?? []),
       ...(escalation === false ? [{ name: 'os/linux/no-new-privileges', value: true }] : []),
-      ...(common.unconfined === true
-        ? [{ name: 'os/linux/seccomp-retain-set', value: { set: ['@appc.io/all'] } }]
-        : []),
     ],
   };
 }
@@ -71,13 +67,15 @@ function capabilityIsolators(
   findings: Findings,
   path: string,
 ): readonly Isolator[] {
-  const full = (name: string): string => (name.startsWith('CAP_') ? name : `CAP_${name}`);
-  if (add.includes('ALL')) findings.add(`${path}.add`, 'an app cannot get ALL; name the capabilities');
-  const dropped = new Set(drop.includes('ALL') ? defaultCapabilities : drop.map(full));
+  // Container engines accept any case, with and without the prefix.
+  const full = (name: string): string => `CAP_${name.toUpperCase().replace(/^CAP_/, '')}`;
+  const [added, without] = [add.map(full), drop.map(full)];
+  if (added.includes('CAP_ALL')) findings.add(`${path}.add`, 'an app cannot get ALL; name the capabilities');
+  const dropped = new Set(without.includes('CAP_ALL') ? defaultCapabilities : without);
   const kept = [
     ...new Set([
       ...defaultCapabilities.filter((name) => !dropped.has(name)),
-      ...add.filter((name) => name !== 'ALL').map(full),
+      ...added.filter((name) => name !== 'CAP_ALL'),
     ]),
   ];
   if (add.length === 0 && drop.length === 0) return [];

@@ -43,7 +43,7 @@ export function pair(image: BuiltImage): Record<string, unknown> {
     ],
     volumes: [
       { name: 'shared', kind: 'empty', mode: '0777' },
-      { name: 'private', kind: 'empty', mode: '0750', uid: 33, gid: 34 },
+      { name: 'private', kind: 'empty', mode: '2750', uid: 33, gid: 34 },
       { name: 'full', kind: 'empty' },
       { name: 'data', kind: 'host', source: '/srv/data' },
       { name: 'file', kind: 'host', source: '/srv/file', readOnly: true },

@@ -83,7 +83,7 @@ describe('the local API', () => {
       undefined,
       400,
       'input-invalid',
-      'lines takes a whole number from 1 to 1000',
+      'lines takes a whole number from 0 to 1000',
     ],
     ['GET', '/v1/pods/web/logs?lines=all', undefined, 400, 'input-invalid', 'lines takes a whole number'],
     [
@@ -139,6 +139,7 @@ describe('the local API', () => {
       'a body has at most 4096 bytes',
     ],
     ['PUT', '/v1/approvals/0', undefined, 400, 'input-invalid', 'the version takes a whole number'],
+    ['PUT', '/v1/approvals/1e3', undefined, 400, 'input-invalid', 'the version takes a whole number'],
     [
       'PUT',
       '/v1/approvals/9007199254740993',
@@ -158,14 +159,8 @@ describe('the local API', () => {
     ['PUT', '/v1/approvals/1?grp=a', undefined, 400, 'input-invalid', 'there is no parameter "grp"'],
     ['DELETE', '/v1/locks/nobody-has-it', undefined, 404, 'not-found', 'there is no lock "nobody-has-it"'],
     ['GET', '/v1/pods/web/logs?follow=yes', undefined, 400, 'input-invalid', 'follow takes true or false'],
-    [
-      'GET',
-      '/v1/pods/web/logs?lines=0',
-      undefined,
-      400,
-      'input-invalid',
-      'lines takes a whole number from 1 to 1000',
-    ],
+    ['GET', '/v1/pods/web/logs?lines=1e2', undefined, 400, 'input-invalid', 'lines takes a whole number'],
+    ['GET', '/v1/pods/web/logs?lines=', undefined, 400, 'input-invalid', 'lines takes a whole number'],
     [
       'POST',
       '/v1/pods/web/apps/main/exec?arg=sh',

@@ -109,6 +109,12 @@ describe('the trees that a deployment needs rendered', () => {
     expect(renderingsOf(desired, images).map(({ name }) => name)).toEqual(['example.com/app']);
   });
 
+  it('[C272] are refused with the name of the pod whose manifest cannot be read', () => {
+    const { desired, images } = device(['a', 'a'], { a: {} });
+    const pods = desired.pods.map((pod, at) => (at === 1 ? { ...pod, manifest: Buffer.from('{}') } : pod));
+    expect(() => renderingsOf({ ...desired, pods }, images)).toThrow(/^pod pod-1: pod manifest: /);
+  });
+
   it('do not include images that are not listed', () => {
     const { desired, images } = device(['app', 'other'], { app: {} });
     expect(() => renderingsOf(desired, images)).toThrow(

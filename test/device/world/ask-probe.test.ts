@@ -108,7 +108,7 @@ describe('a probation', () => {
     );
     const refused = expect(judged).rejects.toMatchObject({
       code: 'probe-failed',
-      message: 'app main does not pass its probe: HTTP 500',
+      message: expect.stringMatching(/^app main of pod .+ does not pass its probe: HTTP 500$/) as string,
     });
     await clock.pass(10_000);
     await refused;

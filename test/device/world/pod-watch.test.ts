@@ -94,11 +94,25 @@ describe('the probation of a set with a scheduled pod [C220]', () => {
   it('fails with a run of the new version', async () => {
     await expect(after([])).rejects.toMatchObject({
       code: 'probation-failed',
-      message: 'app main ended with exit-code',
+      message: 'app main of pod web ended with exit-code',
     });
   });
 
   it('does not judge a run of a pod that the deployment has not touched', async () => {
     await expect(after([timer])).resolves.toBeUndefined();
+  });
+});
+
+describe('the probation of pods whose apps have the same name [C273]', () => {
+  it('does not count restarts from before it, which systemd still counts', async () => {
+    const states = new Map<string, Partial<UnitStatus>>([
+      ['web.service', { activeState: 'active', restarts: 7 }],
+      ['shop.service', { activeState: 'active', restarts: 0 }],
+    ]);
+    const ports = { clock: new FakeClock(), watch: watched(states), connected: () => true };
+    const pods = ['web', 'shop'].map((name) => deployedPod(name));
+    await expect(
+      watchProbation(pods, { seconds: 0 }, ports, new AbortController().signal),
+    ).resolves.toBeUndefined();
   });
 });

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { App, PodApp } from '../../../src/image/appc/types.ts';
 import { parsePodManifest } from '../../../src/image/appc/pod-manifest.ts';
 import { findInImage } from '../../../src/device/world/image-tree.ts';
-import { checkPrograms } from '../../../src/device/world/programs.ts';
+import { checkPrograms, checkWorkingDirectory } from '../../../src/device/world/programs.ts';
 import { Refusal } from '../../../src/core/refusal/refusal.ts';
 
 let programs: string;
@@ -64,14 +64,7 @@ const [podApp] = parsePodManifest(
   ),
 ).apps;
 
-/** The refusal's sentence, or undefined when the app may run. */
-async function judged({
-  exec,
-  app,
-  mounts = [],
-  roots = [root],
-  architectures = ['aarch64'],
-}: Case): Promise<string | undefined> {
+function checked({ exec, app, mounts = [], roots = [root], architectures = ['aarch64'] }: Case) {
   if (podApp === undefined) throw new Error('the pod manifest has an app');
   const whole: App = {
     exec,
@@ -87,8 +80,13 @@ async function judged({
     ...app,
   };
   const mounted: PodApp = { ...podApp, mounts: mounts.map((path) => ({ path, volume: podApp.name })) };
+  return { roots, podApp: mounted, app: whole, architectures };
+}
+
+/** The refusal's sentence, or undefined when the app may run. */
+async function judged(one: Case): Promise<string | undefined> {
   try {
-    await checkPrograms({ roots, podApp: mounted, app: whole, architectures });
+    await checkPrograms(checked(one));
     return undefined;
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
@@ -96,6 +94,42 @@ async function judged({
     return error.message;
   }
 }
+
+describe('[A12.4] [C271] the working directory of an app', () => {
+  const check = (workingDirectory: string, mounts: readonly string[] = []) =>
+    checkWorkingDirectory(checked({ exec: ['/x'], app: { workingDirectory }, mounts }));
+  beforeEach(() => {
+    put('srv/www/index.html', 'text');
+    link('link', '/srv');
+  });
+
+  it.each<[string, string[]]>([
+    ['/', []],
+    ['/srv/www/', []],
+    ['/link/./www', []],
+    ['/proc/self', []],
+    // A volume is there, or may have the directory later.
+    ['/data', ['/data']],
+    ['/data/a', ['/data/']],
+    ['/data', ['/data/a']],
+    ['/link/data/a', ['/srv/data']],
+    ['/srv/data/a', ['/link/data']],
+  ])('may be %s with volumes at %j', async (directory, mounts) => {
+    await expect(check(directory, mounts)).resolves.toBeUndefined();
+  });
+
+  it.each<[string, string[]]>([
+    ['/nowhere', []],
+    ['/srv/www/index.html', []],
+    ['/srv/www/index.html/x', []],
+    ['/link/nowhere', ['/link/other', '/srv/nowhere-else']],
+  ])('is refused at %s, where it would be made, with volumes at %j', async (directory, mounts) => {
+    await expect(check(directory, mounts)).rejects.toMatchObject({
+      code: 'pod-manifest-invalid',
+      message: `app web: its working directory ${directory} is not a directory of the image; make it there, or mount a volume`,
+    });
+  });
+});
 
 describe("an app's program is checked before anything is stopped [C38] [A8.6]", () => {
   it.each<[Machine, string[], boolean]>([

@@ -5,13 +5,23 @@ import { parseImageManifest, parsePodManifest } from '../../../src/image/appc/in
 import { OfferedImages, type OfferedImage } from '../../../src/operator/fleet/index.ts';
 import { isKubernetes, podFromKubernetes } from '../../../src/operator/kubernetes/index.ts';
 
-function image(name: string, version: string, app: object, entrypoint?: number): OfferedImage {
+function image(
+  name: string,
+  version: string,
+  app: object,
+  entrypoint?: number,
+  more: readonly { name: string; value: string }[] = [],
+): OfferedImage {
   const manifest = {
     ...{ acKind: 'ImageManifest', acVersion: '0.8.11', name },
     labels: [{ name: 'version', value: version }],
     app: { user: 'www', group: 'www', ...app },
-    annotations:
-      entrypoint === undefined ? [] : [{ name: 'wherry/oci-entrypoint-length', value: String(entrypoint) }],
+    annotations: [
+      ...(entrypoint === undefined
+        ? []
+        : [{ name: 'wherry/oci-entrypoint-length', value: String(entrypoint) }]),
+      ...more,
+    ],
   };
   const digit = version.replaceAll(/\D/g, '').slice(0, 1);
   return {
@@ -33,11 +43,14 @@ const web = image(
       { name: 'LEVEL', value: 'image' },
     ],
     mountPoints: [{ name: 'unused', path: '/unused' }],
+    supplementaryGIDs: [20],
   },
   1,
 );
 const agent = image('example.com/agent', '2.0', { exec: ['/agent'] });
-const offered = new OfferedImages([web, agent]);
+const healthcheck = [{ name: 'wherry/probe-exec', value: '["/check"]' }];
+const checked = image('example.com/checked', '3.0', { exec: ['/run'] }, 1, healthcheck);
+const offered = new OfferedImages([web, agent, checked]);
 
 const read = (yaml: string) =>
   parsePodManifest(podFromKubernetes(parseAcName('web'), load(yaml), offered).pod.manifest);
@@ -129,6 +142,7 @@ spec:
     expect(first).toMatchObject({ name: 'web', image: { id: web.id }, readOnlyRootFs: true });
     expect(first?.app).toMatchObject({
       exec: ['/entry', '--level=debug', '$(LEVEL)', '$(NONE)'],
+      // The group of the image is one of its own user, whom the pod replaces.
       ...{ user: '1000', group: '1001', supplementaryGids: [44] },
       environment: [
         { name: 'KEPT', value: 'image' },
@@ -166,6 +180,13 @@ spec:
     ['args: [other]', ['/entry', 'other']],
     ['command: [/bin/sh]', ['/bin/sh']],
     ['command: [/bin/sh, -c]\nargs: [true]', ['/bin/sh', '-c', 'true']],
+    ['command: []\nargs: []\nworkingDir: ""', ['/entry', 'serve']],
+    [
+      'args: ["$(KEPT)", "$(echo $(LEVEL))"]\nenv: [{ name: LEVEL, value: x }]',
+      ['/entry', '$(KEPT)', '$(echo $(LEVEL))'],
+    ],
+    ['args: ["$$x $", "$(A"]\nenv: [{ name: A, value: x }]', ['/entry', '$x $', '$(A']],
+    ['args: ["$(A)"]\nenv: [{ name: A, value: x }, { name: A, value: $(A)y }]', ['/entry', 'xy']],
   ])('runs what Kubernetes would with %j', (lines, exec) => {
     expect(container(lines.replace('[true]', '["true"]'))?.app?.exec).toEqual(exec);
   });
@@ -174,10 +195,28 @@ spec:
     ['exec: { command: [/check, -q] }', 'wherry/probe-exec', '["/check","-q"]'],
     ['tcpSocket: { port: 5432 }', 'wherry/probe-tcp', '5432'],
     ['httpGet: { port: 80 }', 'wherry/probe-http', '80/'],
+    ['httpGet: { port: "80", path: ready }', 'wherry/probe-http', '80/ready'],
+    ['tcpSocket: { port: 1 }, periodSeconds: 0', 'wherry/probe-interval', '10'],
   ])('has the probe of its app from %s', (action, name, value) => {
     const app = container(`readinessProbe: { ${action}, initialDelaySeconds: 7 }`);
     expect(app?.annotations).toContainEqual({ name, value });
     expect(app?.annotations).toContainEqual({ name: 'wherry/probe-start-period', value: '7' });
+  });
+
+  it('has no probe from the health check of an image, which Kubernetes ignores', () => {
+    const { apps } = read(`
+apiVersion: v1
+kind: Pod
+spec:
+  initContainers: [{ name: setup, image: checked.aci }]
+  containers:
+  - { name: web, image: checked.aci }
+  - { name: db, image: checked.aci, readinessProbe: { tcpSocket: { port: 1 } } }
+`);
+    const probes = apps.map(({ annotations }) =>
+      annotations.filter(({ name }) => /probe-(exec|tcp)/.test(name)).map(({ value }) => value),
+    );
+    expect(probes).toEqual([['[]'], ['[]'], ['1']]);
   });
 
   it('runs its init containers one after the other, and then the others', () => {
@@ -204,18 +243,117 @@ spec:
     ]);
   });
 
+  it('runs an init container that restarts always beside the others', () => {
+    const { apps } = read(`
+apiVersion: v1
+kind: Pod
+spec:
+  restartPolicy: Never
+  initContainers:
+  - { name: log, image: agent.aci, restartPolicy: Always }
+  - { name: migrate, image: agent.aci }
+  containers:
+  - { name: web, image: web.aci }
+`);
+    expect(apps.map(({ name, annotations }) => [name, annotations.slice(0, -1)])).toEqual([
+      ['log', [{ name: 'wherry/restart', value: 'always' }]],
+      [
+        'migrate',
+        [
+          { name: 'wherry/restart', value: 'no' },
+          { name: 'wherry/once', value: 'true' },
+          { name: 'wherry/after', value: 'log' },
+        ],
+      ],
+      [
+        'web',
+        [
+          { name: 'wherry/restart', value: 'no' },
+          { name: 'wherry/after', value: 'migrate' },
+        ],
+      ],
+    ]);
+  });
+
+  it('gives each port of a pod a name of its own, and probes by those of the container', () => {
+    const pod = read(`
+apiVersion: v1
+kind: Pod
+spec:
+  containers:
+  - name: dns
+    image: agent.aci
+    ports:
+    - { containerPort: 53, protocol: TCP, hostPort: 53 }
+    - { containerPort: 53, protocol: UDP, hostPort: 53 }
+    - { name: metrics, containerPort: 9153, hostPort: 0 }
+  - name: web
+    image: web.aci
+    ports: [{ name: metrics, containerPort: 9154 }]
+    readinessProbe: { tcpSocket: { port: metrics } }
+`);
+    expect(pod.apps.map(({ app }) => app?.ports.map(({ name, port }) => `${name} ${port}`))).toEqual([
+      ['port-53 53', 'port-53-2 53', 'metrics 9153'],
+      ['metrics-2 9154'],
+    ]);
+    expect(pod.ports).toMatchObject([
+      { name: 'port-53', hostPort: 53, podPort: { protocol: 'tcp' } },
+      { name: 'port-53-2', hostPort: 53, podPort: { protocol: 'udp' } },
+    ]);
+    expect(pod.apps[1]?.annotations).toContainEqual({ name: 'wherry/probe-tcp', value: '9154' });
+  });
+
+  it('has its memory volumes, and volumes of its group', () => {
+    const pod = read(`
+apiVersion: v1
+kind: Pod
+metadata: { annotations: { wherry/memory-volumes: own=4Mi }, creationTimestamp: "2026-01-01T00:00:00Z" }
+spec:
+  securityContext: { fsGroup: 2000, supplementalGroups: [7], fsGroupChangePolicy: OnRootMismatch }
+  volumes:
+  - { name: own, emptyDir: }
+  - { name: fast, emptyDir: { medium: Memory, sizeLimit: 16Mi } }
+  containers: [{ name: web, image: web.aci, tty: }]
+`);
+    expect(pod.annotations).toContainEqual({ name: 'wherry/memory-volumes', value: 'own=4Mi,fast=16Mi' });
+    expect(pod.volumes).toMatchObject([
+      { name: 'own', mode: 0o2777, gid: 2000 },
+      { name: 'fast', mode: 0o2777, gid: 2000 },
+    ]);
+    expect(pod.apps[0]?.app?.supplementaryGids).toEqual([20, 7, 2000]);
+  });
+
+  it.each([
+    ['Unconfined', '{}', ['os/linux/seccomp-retain-set']],
+    ['Unconfined', '{ seccompProfile: { type: RuntimeDefault } }', []],
+    ['RuntimeDefault', '{ seccompProfile: { type: Unconfined } }', ['os/linux/seccomp-retain-set']],
+  ])('has no filter where pod (%s) and container (%s) say so', (type, context, isolators) => {
+    const { apps } = read(`
+apiVersion: v1
+kind: Pod
+spec:
+  securityContext: { seccompProfile: { type: ${type} } }
+  containers: [{ name: web, image: web.aci, securityContext: ${context} }]
+`);
+    expect(apps[0]?.app?.isolators.map(({ name }) => name)).toEqual(isolators);
+  });
+
   it('keeps the user of the image, and gives root as the group of another user', () => {
     expect(container('')?.app).toMatchObject({ user: 'www', group: 'www' });
     expect(container('securityContext: { runAsUser: 5 }')?.app).toMatchObject({ user: '5', group: '0' });
   });
 
   it('takes all capabilities away where they are dropped', () => {
-    expect(container('securityContext: { capabilities: { drop: [ALL] } }')?.app?.isolators).toMatchObject([
-      {
-        name: 'os/linux/capabilities-remove-set',
-        value: { set: expect.arrayContaining(['CAP_CHOWN']) as string[] },
-      },
-    ]);
+    for (const all of ['ALL', 'all']) {
+      expect(
+        container(`securityContext: { capabilities: { drop: [${all}] } }`)?.app?.isolators,
+      ).toMatchObject([
+        {
+          name: 'os/linux/capabilities-remove-set',
+          value: { set: expect.arrayContaining(['CAP_CHOWN']) as string[] },
+        },
+      ]);
+    }
   });
 
   it('is in the network of the host, or in one of the device, when it says so', () => {
@@ -228,7 +366,7 @@ spec:
     expect(lan.annotations).toEqual([{ name: 'wherry/network', value: 'lan' }]);
   });
 
-  it('is refused with every field that has no meaning on a device, each by its place', () => {
+  it('[C270] is refused with every field that has no meaning on a device', () => {
     const message = refused(`
 apiVersion: v1
 kind: Pod
@@ -253,7 +391,7 @@ spec:
 `);
     for (const path of [
       ...['metadata.ownerReferences', 'spec.nodeSelector', 'spec.serviceAccountName'],
-      ...['spec.volumes[0].configMap', 'spec.volumes[1].emptyDir.medium', 'spec.containers[0].envFrom'],
+      ...['spec.volumes[0].configMap', 'spec.volumes[1].emptyDir.sizeLimit', 'spec.containers[0].envFrom'],
       ...[
         'spec.containers[0].env[0].valueFrom',
         'spec.containers[0].lifecycle',
@@ -295,7 +433,36 @@ spec:
       '{ apiVersion: v1, kind: Pod, spec: { containers: [{ name: web, image: web.aci, securityContext: { runAsNonRoot: true } }] } }',
       'the user is "www"; give a number other than 0 with runAsUser',
     ],
-  ])('is refused with what is wrong: %s', (yaml, words) => {
+    ...[
+      ['readinessProbe: {}', 'readinessProbe: expected one of httpGet, tcpSocket and exec'],
+      [
+        'readinessProbe: { exec: { command: [x] }, tcpSocket: { port: 1 } }',
+        'readinessProbe: expected one of httpGet, tcpSocket and exec',
+      ],
+      ['readinessProbe: { exec: { command: [] } }', 'readinessProbe.exec.command: is missing'],
+      ['readinessProbe: { tcpSocket: { port: "1x" } }', 'tcpSocket.port: expected a port'],
+      ['tty: true', 'containers[0].tty: expected false'],
+    ].map(([field, words]) => [
+      `{ apiVersion: v1, kind: Pod, spec: { containers: [{ name: web, image: web.aci, ${field} }] } }`,
+      words,
+    ]),
+    ...[
+      ['emptyDir: { medium: Memory }', 'emptyDir.sizeLimit: is missing; memory has a size, such as 64Mi'],
+      [
+        'emptyDir: { sizeLimit: 1Gi }',
+        'emptyDir.sizeLimit: an emptyDir on the disk has no limit; leave it out, or use the medium Memory',
+      ],
+      ['emptyDir: { medium: HugePages }', 'emptyDir.medium: expected Memory or none'],
+      ['hostPath: { path: /x, type: FileOrCreate }', 'type: expected "" or "Directory" or "File"'],
+    ].map(([source, words]) => [
+      `{ apiVersion: v1, kind: Pod, spec: { containers: [{ name: web, image: web.aci }], volumes: [{ name: v, ${source} }] } }`,
+      words,
+    ]),
+    [
+      '{ apiVersion: v1, kind: Pod, spec: { initContainers: [{ name: log, image: web.aci, restartPolicy: Always, startupProbe: {} }] } }',
+      'startupProbe: no container waits for a probe of another',
+    ],
+  ])('[C270] is refused with what is wrong: %s', (yaml = '', words = '') => {
     expect(refused(yaml)).toContain(words);
   });
 

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { isatty } from 'node:tty';
 import { isRefusal, Refusal } from '../../../core/refusal/index.ts';
 import { places } from '../../../device/host/index.ts';
-import { crunError, execProcess } from '../../../device/pod/index.ts';
+import { crunError, execProcess, notRun } from '../../../device/pod/index.ts';
 import type { Context } from '../../context.ts';
 import type { ExecFlags } from '../../flags.ts';
 import { EndedWith } from '../../terminal.ts';
@@ -71,12 +71,7 @@ async function run(context: Context, app: RunningApp, wanted: Wanted): Promise<n
     });
     const status = await attended(context, child, app);
     const error = crunError(await readFile(files.log, 'utf8').catch(() => ''));
-    if (error !== undefined && status !== 0) {
-      throw new Refusal(
-        /not found|No such file/.test(error) ? 'not-found' : 'device-unsupported',
-        `${JSON.stringify(command[0])} was not run in the app ${app.app} of the pod ${app.pod}: ${error}`,
-      );
-    }
+    if (error !== undefined && status !== 0) throw notRun(app, command[0], error);
     return status;
   } finally {
     await rm(directory, { recursive: true, force: true });

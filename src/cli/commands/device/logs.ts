@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
+import { isatty } from 'node:tty';
 import { Refusal } from '../../../core/refusal/index.ts';
 import { journalCommand } from '../../../device/local-api/index.ts';
 import type { Context } from '../../context.ts';
@@ -22,11 +23,13 @@ export async function logs(
     const advice = 'what an app writes stays on its device: run this there, or add --ssh root@DEVICE';
     context.terminal.err(`note: this machine is not a device; ${advice}\n`);
   }
-  const child = spawn(program, args, { stdio: ['ignore', 'inherit', 'inherit'] });
+  // Only a terminal is passed on: journalctl fails when its reader goes, as in `logs | head`.
+  const child = spawn(program, args, { stdio: ['ignore', isatty(1) ? 'inherit' : 'pipe', 'inherit'] });
+  child.stdout?.pipe(process.stdout);
   const stop = () => void child.kill('SIGTERM');
   context.terminal.stop.addEventListener('abort', stop, { once: true });
   try {
-    const [status] = (await once(child, 'exit')) as [number | null];
+    const [status] = (await once(child, 'close')) as [number | null];
     if (status === 0 || context.terminal.stop.aborted) return;
     const where = flags.ssh ?? 'this machine';
     throw new Refusal('not-found', `${program} on ${where} ended with status ${status ?? 'none'}`);

@@ -1,5 +1,5 @@
 import { readFile, stat } from 'node:fs/promises';
-import { CORE_SCHEMA, load, YAMLException } from 'js-yaml';
+import { CORE_SCHEMA, loadAll, mergeTag, YAMLException } from 'js-yaml';
 import type { AcName } from '../../../image/appc/index.ts';
 import { type OfferedImages, type ReifiedPod, reifyPod } from '../../../operator/fleet/index.ts';
 import { isKubernetes, podFromKubernetes } from '../../../operator/kubernetes/index.ts';
@@ -28,18 +28,23 @@ function fromJson(text: string): unknown {
   }
 }
 
-/** With the types of YAML 1.2: `yes` and dates are strings. */
+/**
+ * With the types of YAML 1.2, where `yes` and dates are strings, and merge keys. As for kubectl,
+ * empty documents do not count.
+ */
 function fromYaml(name: AcName, path: string, text: string): unknown {
   try {
-    return load(text, { schema: CORE_SCHEMA });
+    const schema = CORE_SCHEMA.withTags(mergeTag);
+    const documents = loadAll(text, { schema }).filter((document) => document !== null);
+    if (documents.length < 2) return documents[0];
+    throw new Refusal(
+      'input-invalid',
+      `pod ${name}: ${path} has ${documents.length} documents of YAML; put the Pod into a file of its own`,
+    );
   } catch (cause) {
     if (!(cause instanceof YAMLException)) throw cause;
     const why = cause.message.split('\n')[0] ?? '';
-    throw new Refusal(
-      'input-invalid',
-      `pod ${name}: ${path} is neither JSON nor one document of YAML: ${why}`,
-      { cause },
-    );
+    throw new Refusal('input-invalid', `pod ${name}: ${path} is neither JSON nor YAML: ${why}`, { cause });
   }
 }
 

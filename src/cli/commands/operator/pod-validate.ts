@@ -6,7 +6,8 @@ import {
   parsePodManifest,
   sanitizeAcName,
 } from '../../../image/appc/index.ts';
-import { compilePod, type CompiledPod, type PodImage } from '../../../device/pod/index.ts';
+import { refuseSharedPorts } from '../../../device/network/index.ts';
+import { compilePod, type CompiledPod, type PodImage, resolveMounts } from '../../../device/pod/index.ts';
 import { wantsMetadata } from '../../../device/metadata/index.ts';
 import {
   imageFiles,
@@ -49,14 +50,29 @@ export async function validatePod(context: Context, file: string, flags: PodVali
     secrets: new Map(secretNames(manifest, models).map((secret) => [secret, '0'.repeat(64)])),
     ...(wantsMetadata(name, manifest) ? { metadataUrl: 'http://127.0.0.1:18112/token' } : {}),
   });
-  show(context, file, compiled);
+  refuseSharedPorts([compiled.ports]);
+  show(context, file, compiled, unmountedVolumes(manifest, models));
 }
 
-function show({ json, terminal }: Context, file: string, compiled: CompiledPod): void {
+/** Volumes of the pod that no app mounts. A device makes none of them, not even one to be kept. */
+function unmountedVolumes(manifest: PodManifest, images: ReadonlyMap<string, PodImage>): readonly string[] {
+  const mounted = manifest.apps.flatMap((podApp) => {
+    const app = podApp.app ?? images.get(podApp.image.id)?.manifest.app;
+    return app === undefined ? [] : resolveMounts(podApp, app, manifest).map(({ volume }) => volume.name);
+  });
+  return manifest.volumes.map(({ name }) => name).filter((name) => !mounted.includes(name));
+}
+
+function show(
+  { json, terminal }: Context,
+  file: string,
+  compiled: CompiledPod,
+  unmounted: readonly string[],
+): void {
   const { name, uuid, services, isolators, network = 'host' } = compiled;
   const apps = services.map(({ app, imageId }) => ({ app, imageId }));
   if (json) {
-    terminal.out(JSON.stringify({ file, pod: name, uuid, network, apps, isolators }));
+    terminal.out(JSON.stringify({ file, pod: name, uuid, network, apps, isolators, unmounted }));
     return;
   }
   const count = apps.length === 1 ? 'one app' : `${apps.length} apps`;
@@ -64,6 +80,9 @@ function show({ json, terminal }: Context, file: string, compiled: CompiledPod):
   for (const { app, name: isolator, outcome, detail } of isolators) {
     if (outcome === 'enforced') continue;
     terminal.out(`  note: ${app === '' ? 'the pod' : `app ${app}`}: ${isolator} is ${outcome}: ${detail}`);
+  }
+  for (const volume of unmounted) {
+    terminal.out(`  note: volume ${volume}: no app mounts it, so a device does not make it`);
   }
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { wantsTerminal } from '../../../../src/cli/commands/device/exec.ts';
 import { execCommand } from '../../../../src/cli/commands/device/exec-process.ts';
-import { crunError, execProcess } from '../../../../src/device/pod/index.ts';
+import { crunError, execProcess, notRun } from '../../../../src/device/pod/index.ts';
 import {
   findRunningApp,
   holdersOf,
@@ -192,6 +192,20 @@ describe('the process of an execution', () => {
     ['{\n  "msg": "cut\n{"msg":"no such file","level":"error"}\n', 'no such file'],
   ])('failed when crun logged an error: %j', (log, error) => {
     expect(crunError(log)).toBe(error);
+  });
+});
+
+describe('a program that crun does not run', () => {
+  it.each([
+    ['executable file `x` not found in $PATH: No such file or directory', 'not-found'],
+    ['the path `/etc/hosts` exists but it is not executable: Operation not permitted', 'not-found'],
+    ['the path `/etc` is not a regular file: Operation not permitted', 'not-found'],
+    ['write to `cgroup.procs`: Permission denied', 'device-unsupported'],
+  ])('%s is %s', (error, code) => {
+    expect(notRun({ app: 'main', pod: 'web' }, 'x', error)).toMatchObject({
+      code,
+      message: `"x" was not run in the app main of the pod web: ${error}`,
+    });
   });
 });
 

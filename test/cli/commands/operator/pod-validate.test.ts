@@ -57,6 +57,44 @@ describe('wherry pod validate', () => {
     );
   });
 
+  it('[C185] names volumes that no app mounts, which a device does not make', async () => {
+    const volumes = ['used', 'data'].map((name) => ({ name, kind: 'empty' }));
+    const pod = { volumes, annotations: [{ name: 'wherry/kept-volumes', value: 'data' }] };
+    const app = { mounts: [{ volume: 'used', path: '/used' }] };
+    const { status, out } = await validate(app, pod);
+    expect(status).toBe(0);
+    expect(out).toContain('note: volume data: no app mounts it, so a device does not make it\n');
+    expect(out).not.toContain('volume used');
+    expect(JSON.parse((await validate(app, pod, '--json')).out)).toMatchObject({ unmounted: ['data'] });
+  });
+
+  it('[C185] refuses one host port twice, as a device does', async () => {
+    const ports = ['http', 'admin'].map((name, at) => ({
+      ...{ name, hostPort: 80, podPort: { name, protocol: 'tcp', port: 8080 + at } },
+    }));
+    expect(await validate({}, { ...network('bridge'), ports })).toMatchObject({
+      status: 65,
+      err: expect.stringContaining('ports/admin/hostPort: 80/tcp is taken by pod site: ports/http') as string,
+    });
+  });
+
+  it('[C185] reads YAML as kubectl does: merge keys, and no empty documents', async () => {
+    const pod = 'apiVersion: v1\nkind: Pod\nspec:\n  containers:\n';
+    const containers = '  - &one { name: one, image: web.aci }\n  - { <<: *one, name: two }\n';
+    const run = async (text: string): Promise<Run> => {
+      await writeFile(at('site.yaml'), text);
+      return await wherry(['pod', 'validate', at('site.yaml'), '--image', at('web.aci')]);
+    };
+    const { status, out } = await run(`---\n# made\n---\n${pod}${containers}---\n`);
+    expect({ status, out }).toMatchObject({ status: 0, out: expect.stringContaining('2 apps') as string });
+    expect(await run(`${pod}${containers}---\nkind: Service\n`)).toMatchObject({
+      status: 64,
+      err: expect.stringContaining('2 documents of YAML; put the Pod into a file of its own') as string,
+    });
+    expect((await run('a: [')).err).toContain('neither JSON nor YAML');
+    expect((await run('---\n')).status).toBe(65);
+  });
+
   it('[C185] takes manifests with a byte order mark, as Windows tools write them (RFC 8259 §8.1)', async () => {
     const image = { acKind: 'ImageManifest', acVersion: '0.8.11', name: 'example.com/mark' };
     await writeFile(at('mark.json'), `\ufeff${JSON.stringify(image)}`);
