@@ -27,7 +27,13 @@ const maxNames = 1024;
 export async function openLayout(directory: string, wanted: string | undefined): Promise<BlobSource> {
   const marker = await readSmall(join(directory, 'oci-layout')).catch(() => undefined);
   if (marker === undefined) {
-    throw new Refusal('input-invalid', `${directory} is not an OCI image layout: it has no file oci-layout`);
+    const advice = existsSync(join(directory, 'manifest.json'))
+      ? '; if "docker save" wrote its files, pack them again: tar -C DIR -cf FILE .'
+      : '';
+    throw new Refusal(
+      'input-invalid',
+      `${directory} is not an OCI image layout: it has no file oci-layout${advice}`,
+    );
   }
   return {
     reference: directory,
@@ -80,7 +86,7 @@ export async function openArchive(
     await close();
     throw new Refusal(
       'input-invalid',
-      `${file} is not an archive of images: it has neither index.json nor manifest.json`,
+      `${file} is not an archive of images: it has neither index.json nor manifest.json at its top; unpack a tar of files, such as one of "docker export", and give the directory to "wherry image build"`,
     );
   }
   return await savedImage(file, path, wanted, close);

@@ -7,6 +7,7 @@ import { Refusal, unreadableFile } from '../../../core/refusal/index.ts';
 import type { Context } from '../../context.ts';
 import { formatBytes } from '../../format.ts';
 import type { BuildFlags } from '../../flags.ts';
+import { deviceNotes } from './device-notes.ts';
 import { signImages } from './image.ts';
 
 /** `wherry image build` */
@@ -77,7 +78,8 @@ export async function tellBuilt(
   others: readonly string[] = [],
 ): Promise<void> {
   const { terminal } = context;
-  const { imageId, sizeBytes, tarSizeBytes, notes } = built;
+  const { imageId, sizeBytes, tarSizeBytes } = built;
+  const notes = [...built.notes, ...deviceNotes(built.manifest)];
   for (const note of notes) terminal.err(`note: ${note}\n`);
   const warnings = [...(more.warnings ?? []), ...notes];
   if (!context.json) {
