@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, createWriteStream, existsSync } from 'node:fs';
+import { createWriteStream, existsSync } from 'node:fs';
 import { mkdir, open, readdir, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { extract } from 'tar-stream';
 import { type ArchiveLimits, quoted } from '../../image/tar/index.ts';
 import { isRefusal, localErrorOf, Refusal } from '../../core/refusal/index.ts';
+import { readInput } from '../build/index.ts';
 import type { BlobSource } from './blobs.ts';
 import { uncompressed } from './uncompressed.ts';
 import { chooseByName, severalImages, splitName } from './image-names.ts';
@@ -177,9 +178,7 @@ async function unpack(
   let count = 0;
   let isTar = false;
   const archive = extract();
-  const reading = pipeline(uncompressed(createReadStream(file), limits), archive).catch(
-    (error: unknown) => error,
-  );
+  const reading = pipeline(uncompressed(readInput(file), limits), archive).catch((error: unknown) => error);
   try {
     for await (const entry of archive) {
       isTar = true;
@@ -223,7 +222,7 @@ function unreadable(file: string, isTar: boolean, cause: unknown): Refusal {
 
 async function sha256(path: string): Promise<string> {
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  for await (const chunk of readInput(path)) hash.update(chunk);
   return hash.digest('hex');
 }
 
@@ -233,7 +232,7 @@ async function openBlob(path: string, reference: string, digest: string): Promis
   if (status?.isFile() !== true) {
     throw new Refusal('not-found', `${reference}: it has no blob ${digest.slice(0, 19)}`);
   }
-  return createReadStream(path);
+  return readInput(path);
 }
 
 async function readSmall(path: string): Promise<Buffer> {

@@ -134,7 +134,7 @@ async function ofFile<T>(file: string, read: (source: AsyncIterable<Uint8Array>)
   try {
     return await read(createReadStream(file));
   } catch (error) {
-    if (!isRefusal(error)) throw error;
+    if (!isRefusal(error)) throw asLocalRefusal(error, file);
     throw new Refusal(error.code, `${file}: ${error.message}`, { cause: error });
   }
 }
