@@ -58,3 +58,8 @@ export function resolveMounts(podApp: PodApp, app: App, manifest: PodManifest): 
   }
   return mounts;
 }
+
+/** The paths that must be mounted for a volume: its source, and where the links in it lead. */
+export function sourcesOf(volume: Volume, real?: ReadonlyMap<string, string>): readonly string[] {
+  return volume.kind === 'host' ? [volume.source, real?.get(volume.source) ?? volume.source] : [];
+}
