@@ -42,10 +42,11 @@ describe.each(oneBoard)('a volume on a disk of %s that may be absent', (boardNam
       app: { mountPoints: [{ name: 'data', path: '/data' }] },
     });
     const volumes = (source: string) => ({ volumes: [{ name: 'data', kind: 'host', source }] });
-    await scene.board.check('mkdir -p /srv/other');
+    // By a link to the disk, which systemd does not follow.
+    await scene.board.check(`mkdir -p /srv/other; ln -s ${mountPoint} /srv/disk`);
     const event = await scene.deploy(
       scene.desired([
-        { name: 'disk', image, manifest: volumes(mountPoint) },
+        { name: 'disk', image, manifest: volumes('/srv/disk') },
         { name: 'other', image, manifest: volumes('/srv/other') },
       ]),
     );

@@ -171,3 +171,34 @@ describe('an image of a directory with a fleet in it', () => {
     }
   });
 });
+
+describe('private keys of others in an image [C266]', () => {
+  const pem = '-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE\n-----END EC PRIVATE KEY-----\n';
+
+  it.each([
+    ['of TLS', 'tls.key', 0o644, pem],
+    ['of TLS behind its certificate', 'both.pem', 0o644, `-----BEGIN CERTIFICATE-----\nMII\n${pem}`],
+    ['of OpenSSH', 'id_ed25519', 0o600, '-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNz\n'],
+    ['of any name, for its owner alone', 'secret', 0o600, pem],
+    ['of the agent of GnuPG 2.2', 'ab12.key', 0o600, '(11:private-key(3:ecc(5:curve7:Ed25519)))'],
+    ['of the agent of GnuPG 2.4', 'ab12.key', 0o600, 'Created: 20260101T000000\nKey: (private-key (ecc\n'],
+  ])('are noted and stay: %s', async (_what, name, mode, content) => {
+    await mkdir(at('etc'));
+    await writeFile(at(`etc/${name}`), content, { mode });
+    const { status, err } = await build();
+    expect(status).toBe(0);
+    expect(err).toContain(`note: the image has a private key, ${at(`etc/${name}`)}; everybody who gets the`);
+    expect(filesOf(at('web.aci'))).toContain(`rootfs/etc/${name}`);
+  });
+
+  it('are counted, and public keys and texts about keys are none', async () => {
+    await writeFile(at('a.key'), pem);
+    await writeFile(at('b.pem'), pem, { mode: 0o600 });
+    await writeFile(at('c.pem'), '-----BEGIN PUBLIC KEY-----\nMCow\n');
+    await writeFile(at('d.key'), 'private-key: none', { mode: 0o600 });
+    expect((await build()).err).toContain(`note: the image has 2 private keys, such as ${at('a.key')};`);
+    await rm(at('a.key'));
+    await rm(at('b.pem'));
+    expect((await build()).err).not.toContain('private key');
+  });
+});

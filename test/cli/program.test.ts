@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { buildProgram } from '../../src/cli/program.ts';
@@ -50,6 +51,28 @@ describe('a directory in place of a file is refused and named', () => {
     expect(status).toBe(64);
     expect(err).toMatch(new RegExp(`${directory}.* is a directory.*\\(input-invalid\\)`));
   });
+});
+
+// The kernel answers EIO for its first bytes, as for a file on a card that is failing.
+it.each([
+  ['image', 'inspect', '/proc/self/mem'],
+  ['image', 'validate', '/proc/self/mem'],
+  ['image', 'patch', '/proc/self/mem', '-o', '/nowhere/x'],
+  ['image', 'to-oci', '/proc/self/mem', '-o', join(tmpdir(), 'wherry-unread')],
+  [
+    'image',
+    'from-oci',
+    '/proc/self/mem',
+    '--name',
+    'example.com/a',
+    '-o',
+    join(tmpdir(), 'wherry-unread.aci'),
+  ],
+  ['image', 'render', '/proc/self/mem', '-o', join(tmpdir(), 'wherry-unread.aci')],
+])('a file that the disk cannot read is named: %s %s', async (...words) => {
+  const { status, err } = await wherry(words);
+  expect(status).toBe(70);
+  expect(err).toBe('wherry: /proc/self/mem: the disk reports an error (disk-failed)\n');
 });
 
 describe('the program wherry', () => {

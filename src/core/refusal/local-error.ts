@@ -8,7 +8,7 @@ import type { RefusalCode } from './codes.ts';
 const reasons: Readonly<Record<string, readonly [code: RefusalCode, reason: string]>> = {
   ENOSPC: ['no-space', 'the disk is full'],
   EDQUOT: ['no-space', 'the disk quota of this user is used up'],
-  EFBIG: ['no-space', 'the file would be larger than its file system allows'],
+  EFBIG: ['no-space', 'the file would be larger than the file system or "ulimit -f" allows'],
   ENOENT: ['not-found', 'no such file or directory'],
   ENOTDIR: ['input-invalid', 'a part of the path is not a directory'],
   EISDIR: ['input-invalid', 'it is a directory; name a file'],

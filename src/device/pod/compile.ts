@@ -33,7 +33,7 @@ import { stopScript, stopScriptPath } from './stop-script.ts';
 import { mountUnit, serviceUnit, sliceUnit } from './units.ts';
 import { type VolumeKind, volumeKinds } from './volume-kinds.ts';
 import { refuseSharedMemory, sourceOf, volumeDirectories } from './volume-places.ts';
-import { resolveMounts, type ResolvedMount } from './volumes.ts';
+import { resolveMounts, type ResolvedMount, sourcesOf } from './volumes.ts';
 
 type File = CompiledPod['files'][number];
 
@@ -272,7 +272,7 @@ function compileApp(podApp: PodApp, context: PodContext): CompiledApp {
       secrets,
       account,
       volumes: limitedVolumes([{ name: podApp.name, mounts }], places, context.kinds).map(({ unit }) => unit),
-      sources: [...new Set(mounts.flatMap(({ volume }) => (volume.kind === 'host' ? [volume.source] : [])))],
+      sources: [...new Set(mounts.flatMap(({ volume }) => sourcesOf(volume, input.realSources)))],
       postStop: app.eventHandlers.some((handler) => handler.name === 'post-stop'),
       ...(holder ? { holder: places.holderUnit } : {}),
       ...(context.schedule === undefined ? {} : { run: namesOfSchedule(context).run }),

@@ -66,6 +66,8 @@ export interface PodInput {
   readonly secrets?: ReadonlyMap<string, string>;
   /** `AC_METADATA_URL` of its apps, at 127.0.0.1 in the pod's network; absent without metadata. */
   readonly metadataUrl?: string;
+  /** Source of a host volume → the path to which its links lead. */
+  readonly realSources?: ReadonlyMap<string, string>;
 }
 
 /** A probe; a unit runs its program, if it has one. */

@@ -12,5 +12,6 @@ export { knownCapabilities } from './isolation.ts';
 export { limitedVolumeSuffix } from './places.ts';
 export { type ProbeRules, usualRules } from './probe.ts';
 export { probeFiles } from './probe-script.ts';
+export { appSettings } from './settings.ts';
 export { mountUnit, podsTargetText } from './units.ts';
 export { resolveMounts } from './volumes.ts';

@@ -1,4 +1,11 @@
-import type { App, PodApp, PodManifest, Volume } from '../../image/appc/index.ts';
+import {
+  type App,
+  isOfRuntime,
+  isWithin,
+  type PodApp,
+  type PodManifest,
+  type Volume,
+} from '../../image/appc/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 
 /** A volume at its place in an app. */
@@ -8,9 +15,6 @@ export interface ResolvedMount {
   readonly target: string;
   readonly readOnly: boolean;
 }
-
-/** Directories with mounts of the runtime: no volume may be mounted at or below them. */
-const reserved = ['/proc', '/sys', '/dev'];
 
 /**
  * The mounts of an app: each mount of the pod manifest, and for each other mount point of the app
@@ -28,7 +32,7 @@ export function resolveMounts(podApp: PodApp, app: App, manifest: PodManifest): 
     if (!path.startsWith('/') || parts.includes('..') || parts.length === 0 || path.includes('\0')) {
       throw refuse(`${JSON.stringify(path)} is not a place for a mount`);
     }
-    if (reserved.some((place) => isWithin(target, place))) {
+    if (isOfRuntime(target)) {
       throw refuse(`${target} belongs to the runtime; mount the volume elsewhere`);
     }
     return target;
@@ -55,6 +59,7 @@ export function resolveMounts(podApp: PodApp, app: App, manifest: PodManifest): 
   return mounts;
 }
 
-function isWithin(path: string, parent: string): boolean {
-  return path === parent || path.startsWith(`${parent}/`);
+/** The paths that must be mounted for a volume: its source, and where the links in it lead. */
+export function sourcesOf(volume: Volume, real?: ReadonlyMap<string, string>): readonly string[] {
+  return volume.kind === 'host' ? [volume.source, real?.get(volume.source) ?? volume.source] : [];
 }

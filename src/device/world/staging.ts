@@ -1,4 +1,4 @@
-import { parsePodManifest } from '../../image/appc/index.ts';
+import { parsePodManifest, type PodManifest } from '../../image/appc/index.ts';
 import type { DeployedPod } from '../deploy/index.ts';
 import { compilePod, type CompiledPod, type HostFacts, judgePath, type PodImage } from '../pod/index.ts';
 import { type NetworkFacts, refuseSharedPorts } from '../network/index.ts';
@@ -124,6 +124,7 @@ async function compile(
     varying.network,
   );
   const metadata = wantsMetadata(pod.name, manifest);
+  const realSources = await followSources(manifest, disk);
   const compiled = compilePod({
     ...(metadata ? { metadataUrl: metadataUrl(await ports.metadataKey(), uuid) } : {}),
     name: pod.name,
@@ -132,11 +133,12 @@ async function compile(
     images,
     host: { ...host, limits: varying.limits, network, directories },
     secrets: varying.secrets,
+    realSources,
   });
   if (compiled.calendar !== undefined) await checkCalendar(pod.name, compiled.calendar);
   await requireSealed(compiled, disk, directories.secrets);
   for (const { app, path, readOnly } of compiled.sources) {
-    const real = await disk.realPath(path);
+    const real = realSources.get(path);
     if (real === undefined) {
       throw new Refusal(
         'pod-volume-invalid',
@@ -156,6 +158,23 @@ async function compile(
     pod: compiled,
     ...(metadata ? { metadata: metadataDocument(pod.manifest, manifest, images) } : {}),
   };
+}
+
+/**
+ * Where the kernel finds the sources of host volumes, which may be behind links. systemd does not
+ * follow links in `RequiresMountsFor=`.
+ */
+async function followSources(
+  { apps, volumes }: PodManifest,
+  disk: Pick<Disk, 'realPath'>,
+): Promise<ReadonlyMap<string, string>> {
+  const found = new Map<string, string>();
+  const own = apps.flatMap(({ mounts }) => mounts.flatMap(({ appVolume }) => appVolume ?? []));
+  for (const volume of [...volumes, ...own]) {
+    const real = volume.kind === 'host' ? await disk.realPath(volume.source) : undefined;
+    if (volume.kind === 'host' && real !== undefined) found.set(volume.source, real);
+  }
+  return found;
 }
 
 /**

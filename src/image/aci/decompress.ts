@@ -169,7 +169,7 @@ async function* gunzip(input: AsyncIterable<Buffer>): AsyncGenerator<Buffer, voi
   } catch (error) {
     if (sourceError) throw sourceError.error;
     if (error instanceof Refusal) throw error;
-    throw malformed('the gzip stream is damaged or cut off', error);
+    throw malformed('the gzip stream is damaged, cut off, or followed by other data', error);
   } finally {
     gzip.destroy();
     await feeding; // so that the source is released when this returns

@@ -29,6 +29,7 @@ export { parseIsolators } from './isolator-list.ts';
 export { defaultCapabilities, type TypedIsolator } from './isolators.ts';
 export { parseJson } from './json.ts';
 export { labelValue } from './labels.ts';
+export { isOfRuntime, isWithin, mountProblem } from './mount-place.ts';
 export { type ImageName, parseNameString } from './name-string.ts';
 export { compatibleArchitectures, machineArchitecture } from './platform.ts';
 export { parsePodManifest, serializePodManifest } from './pod-manifest.ts';

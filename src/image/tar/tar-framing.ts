@@ -63,7 +63,7 @@ const refusedTypes = new Map<string, string>([
 
 /** Advice for the author of an archive, for the types that common tools write. */
 const remedies = new Map<string, string>([
-  ['3', 'the device makes the devices of an app, so leave /dev out of the image'],
+  ['3', 'the device makes the devices of an app, so leave it out of the image'],
   ['4', 'an app gets no block devices, so leave it out of the image'],
   ['S', noSparse],
 ]);

@@ -61,6 +61,7 @@ export interface BuiltArchive {
   readonly imageId: ImageId;
   readonly sizeBytes: number;
   readonly tarSizeBytes: number;
+  readonly manifest: ImageManifest;
   /** Sockets in `root`, as paths in the app's root. */
   readonly skipped: readonly string[];
   /** What devices accept and the author probably did not mean. */
@@ -137,7 +138,7 @@ async function writeArchive(path: string, options: WriteOptions): Promise<Omit<B
       programNote(value, entries),
       accounts === undefined ? undefined : accountNote(value, accounts),
     ].filter((note) => note !== undefined);
-    return { imageId, sizeBytes: file.size, tarSizeBytes: tar.sizeBytes, notes };
+    return { imageId, sizeBytes: file.size, tarSizeBytes: tar.sizeBytes, manifest: value, notes };
   } catch (error) {
     out.destroy();
     // The error of the file is more exact than that of the sink before it.

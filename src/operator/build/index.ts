@@ -5,6 +5,7 @@ export { buildFromFile } from './build-file.ts';
 export { buildAci, type BuiltArchive, writeAci } from './builder.ts';
 export { accountNote } from './missing-account.ts';
 export { programNote } from './missing-program.ts';
+export { readInput } from './read-input.ts';
 export { statImage } from './image-path.ts';
 export { makeDirectory } from './make-directory.ts';
 export { isTemporaryName, withScratch, writeOutput } from './output-file.ts';

@@ -1,13 +1,10 @@
-import type { App, ImageManifest } from '../../image/appc/index.ts';
+import { type App, type ImageManifest, isOfRuntime } from '../../image/appc/index.ts';
 import { quoted, type TarEntry } from '../../image/tar/index.ts';
 
 type Entry = Pick<TarEntry, 'path' | 'type' | 'mode' | 'target'>;
 
 /** Links that are followed for one path, as on Linux (path_resolution(7)). */
 const maxLinks = 40;
-
-/** Where the runtime mounts its own file systems over the image. */
-const runtimePaths = ['/proc', '/sys', '/dev'];
 
 /**
  * A note about an image whose app cannot start, because its program is not in the image or is not
@@ -35,9 +32,8 @@ export function programNote(
 }
 
 function isMountedOver(place: string, app: App): boolean {
-  return [...runtimePaths, ...app.mountPoints.map(({ path }) => path)].some((target) =>
-    place.startsWith(`${target.replace(/\/+$/, '')}/`),
-  );
+  if (isOfRuntime(place)) return true;
+  return app.mountPoints.some(({ path }) => place.startsWith(`${path.replace(/\/+$/, '')}/`));
 }
 
 /** A hard link names the entry that has the content and the mode. */

@@ -1,8 +1,8 @@
-import { createReadStream } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { defaultArchiveLimits } from '../../image/tar/index.ts';
 import { withScratch } from './output-file.ts';
+import { readInput } from './read-input.ts';
 import { readArchive } from '../../image/aci/index.ts';
 import { type Directory, TreeOfArchive } from '../../image/tree/index.ts';
 
@@ -46,7 +46,7 @@ export class SpooledTrees {
 
   async #read(path: string): Promise<Directory> {
     const own = new TreeOfArchive();
-    await readArchive(createReadStream(path), {
+    await readArchive(readInput(path), {
       limits: defaultArchiveLimits,
       onEntry: async (entry, body) => {
         if (entry.path === 'manifest') return;

@@ -27,6 +27,7 @@ export {
 } from './fleet-summary.ts';
 export { newFleet } from './new-fleet.ts';
 export { notForImages } from './not-for-images.ts';
+export { keyNote, watchingKeys } from './private-keys.ts';
 export { imageFiles, type OfferedImage, readImageFile, requireSignature } from './offered-image.ts';
 export { OfferedImages, imagesOf, type ReifiedPod, reifyPod, simplePod } from './pod-spec.ts';
 export { previewDeploy } from './preview.ts';

@@ -63,7 +63,7 @@ export function parseDocument(bytes: Uint8Array, what: string): Document {
     const document = objectAt(parsed(bytes), '');
     if (document['schemaVersion'] !== 2) throw new SchemaFault('/schemaVersion', 'expected 2');
     if (document['manifests'] !== undefined) {
-      return { kind: 'index', manifests: listAt(document['manifests'], '/manifests', descriptor) };
+      return { kind: 'index', manifests: listAt(document['manifests'] ?? [], '/manifests', descriptor) };
     }
     return {
       kind: 'manifest',
@@ -164,10 +164,10 @@ function digestAt(value: JsonValue | undefined, at: string): string {
   return text;
 }
 
-/** `USER` or `USER:GROUP`, each by name or number. */
+/** `USER`, `USER:` or `USER:GROUP`, each by name or number. */
 function userAt(value: JsonValue | undefined, at: string): string {
   const text = textAt(value, at);
-  if (!/^[^:]*(:[^:]+)?$/.test(text)) throw new SchemaFault(at, 'expected USER or USER:GROUP');
+  if (!/^[^:]*(:[^:]*)?$/.test(text)) throw new SchemaFault(at, 'expected USER or USER:GROUP');
   return text;
 }
 

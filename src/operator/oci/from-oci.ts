@@ -4,7 +4,7 @@ import { sourceEntries } from '../../image/tree/index.ts';
 import { withScratch, writeAci, writeOutput, type BuiltArchive } from '../build/index.ts';
 import type { ArchiveLimits } from '../../image/tar/index.ts';
 import type { ImageManifest } from '../../image/appc/index.ts';
-import { Refusal } from '../../core/refusal/index.ts';
+import { isRefusal, Refusal } from '../../core/refusal/index.ts';
 import { imageName, manifestOf } from './app-manifest.ts';
 import { wholeBlob, type BlobSource } from './blobs.ts';
 import { defaultUnpackedBytes, operatorLimits } from './operator-limits.ts';
@@ -105,18 +105,19 @@ async function convert(
       leftOut.push(...(await addLayer(tree, source, layer, diffId, number, limits)));
       await stack?.add(tree.snapshot(), diffId, number);
     }
-    const made = manifestOf(config, {
+    const frame = {
       name,
       tag: found.tag,
       arch,
       labels: options.labels,
       passwd: (await tree.text('etc/passwd', maxAccountBytes)) ?? '',
       group: (await tree.text('etc/group', maxAccountBytes)) ?? '',
-    });
-    const { manifest } = made;
-    const warnings = [...leftOut, ...made.warnings];
+    };
+    const { manifest, warnings: differences } = within(source.reference, () => manifestOf(config, frame));
+    const warnings = [...leftOut, ...differences];
     // appc requires that the working directory exists; Docker makes it.
-    if (manifest.app !== undefined) tree.ensureDirectory(manifest.app.workingDirectory);
+    const place = manifest.app?.workingDirectory ?? '/';
+    within(`${source.reference}: its working directory`, () => tree.ensureDirectory(place));
     if (stack === undefined) {
       const entries = sourceEntries(tree.snapshot());
       const built = await writeAci({ manifest, entries, output, ...writing });
@@ -128,6 +129,16 @@ async function convert(
     return { ...built, layers: placed, warnings: [...warnings, ...stack.notes] };
   } finally {
     await tree.close();
+  }
+}
+
+/** Names what a refusal is about. */
+function within<T>(what: string, judge: () => T): T {
+  try {
+    return judge();
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    throw new Refusal(error.code, `${what}: ${error.message}`, { cause: error });
   }
 }
 

@@ -60,7 +60,8 @@ export function convertHealthCheck(healthcheck: JsonValue): ConvertedHealthCheck
 
 /** The words to run; empty if the check is disabled, undefined for what Docker refuses. */
 function commandOf(test: JsonValue | undefined): readonly string[] | undefined {
-  const words = Array.isArray(test) ? (test as readonly JsonValue[]) : [];
+  if (!Array.isArray(test ?? [])) return undefined;
+  const words = (test ?? []) as readonly JsonValue[];
   const texts = words.filter(
     (word) => typeof word === 'string' && !/[\0\p{Surrogate}]/u.test(word),
   ) as string[];

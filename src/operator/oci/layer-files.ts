@@ -1,9 +1,9 @@
-import { createReadStream } from 'node:fs';
 import { rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { defaultArchiveLimits } from '../../image/tar/index.ts';
 import { readArchive } from '../../image/aci/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
+import { readInput } from '../build/index.ts';
 import type { LayerImage } from './layer-stack.ts';
 
 /** The image of a layer, where an operator finds it. */
@@ -48,7 +48,7 @@ async function sizeOfSame(path: string, { imageId }: LayerImage): Promise<number
       `${path} is there already and is another image than this layer gives now, with this --layers and SOURCE_DATE_EPOCH; move it away, or write to another directory`,
       { cause },
     );
-  const there = await readArchive(createReadStream(path), { limits: defaultArchiveLimits }).catch(
+  const there = await readArchive(readInput(path), { limits: defaultArchiveLimits }).catch(
     (cause: unknown) => {
       throw other(cause);
     },

@@ -193,7 +193,7 @@ export class LayerTree {
     if (target === undefined || target.kind === 'directory') {
       throw new Refusal(
         'archive-link-forbidden',
-        `the hard link ${quoted(entry.name)} leads to ${quoted(entry.linkname)}, which is not a file of the image`,
+        `the hard link ${quoted(entry.name)} leads to ${quoted(entry.linkname)}, which is not a file that the image has before it`,
       );
     }
     // Names of a link or a FIFO become separate entries: in an image only regular files have hard
@@ -306,14 +306,21 @@ function isDirectory({ type, name, sizeBytes }: FramedEntry): boolean {
   return type === 'directory' || (type === 'file' && sizeBytes === 0 && name.endsWith('/'));
 }
 
-/** The components of a path in a layer; `..` is refused. */
+/**
+ * The components of a path in a layer. `..` removes the component before it, as in umoci and
+ * buildah; a path that leads out of the image is refused.
+ */
 function namesOf(
   path: string,
   code: 'archive-path-forbidden' | 'archive-link-forbidden' | 'input-invalid',
 ): string[] {
-  const names = path.split('/').filter((name) => name !== '' && name !== '.');
-  if (names.includes('..') || path.includes('\0')) {
-    throw new Refusal(code, `the path ${quoted(path)} leads out of the image`);
+  const names: string[] = [];
+  for (const name of path.split('/')) {
+    if (name === '' || name === '.') continue;
+    if (name === '..' ? names.pop() === undefined : name.includes('\0')) {
+      throw new Refusal(code, `the path ${quoted(path)} leads out of the image`);
+    }
+    if (name !== '..') names.push(name);
   }
   return names;
 }

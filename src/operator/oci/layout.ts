@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, createWriteStream, existsSync } from 'node:fs';
+import { createWriteStream, existsSync } from 'node:fs';
 import { mkdir, open, readdir, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { extract } from 'tar-stream';
 import { type ArchiveLimits, quoted } from '../../image/tar/index.ts';
 import { isRefusal, localErrorOf, Refusal } from '../../core/refusal/index.ts';
+import { readInput } from '../build/index.ts';
 import type { BlobSource } from './blobs.ts';
 import { uncompressed } from './uncompressed.ts';
 import { chooseByName, severalImages, splitName } from './image-names.ts';
@@ -27,7 +28,13 @@ const maxNames = 1024;
 export async function openLayout(directory: string, wanted: string | undefined): Promise<BlobSource> {
   const marker = await readSmall(join(directory, 'oci-layout')).catch(() => undefined);
   if (marker === undefined) {
-    throw new Refusal('input-invalid', `${directory} is not an OCI image layout: it has no file oci-layout`);
+    const advice = existsSync(join(directory, 'manifest.json'))
+      ? '; if "docker save" wrote its files, pack them again: tar -C DIR -cf FILE .'
+      : '';
+    throw new Refusal(
+      'input-invalid',
+      `${directory} is not an OCI image layout: it has no file oci-layout${advice}`,
+    );
   }
   return {
     reference: directory,
@@ -80,7 +87,7 @@ export async function openArchive(
     await close();
     throw new Refusal(
       'input-invalid',
-      `${file} is not an archive of images: it has neither index.json nor manifest.json`,
+      `${file} is not an archive of images: it has neither index.json nor manifest.json at its top; unpack a tar of files, such as one of "docker export", and give the directory to "wherry image build"`,
     );
   }
   return await savedImage(file, path, wanted, close);
@@ -171,9 +178,7 @@ async function unpack(
   let count = 0;
   let isTar = false;
   const archive = extract();
-  const reading = pipeline(uncompressed(createReadStream(file), limits), archive).catch(
-    (error: unknown) => error,
-  );
+  const reading = pipeline(uncompressed(readInput(file), limits), archive).catch((error: unknown) => error);
   try {
     for await (const entry of archive) {
       isTar = true;
@@ -217,7 +222,7 @@ function unreadable(file: string, isTar: boolean, cause: unknown): Refusal {
 
 async function sha256(path: string): Promise<string> {
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  for await (const chunk of readInput(path)) hash.update(chunk);
   return hash.digest('hex');
 }
 
@@ -227,7 +232,7 @@ async function openBlob(path: string, reference: string, digest: string): Promis
   if (status?.isFile() !== true) {
     throw new Refusal('not-found', `${reference}: it has no blob ${digest.slice(0, 19)}`);
   }
-  return createReadStream(path);
+  return readInput(path);
 }
 
 async function readSmall(path: string): Promise<Buffer> {

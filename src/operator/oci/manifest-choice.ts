@@ -99,6 +99,10 @@ function chooseManifest(
   source: string,
 ): Descriptor {
   const images = manifests.filter(isImage).map((one) => ({ ...one, names: namesOf(one) }));
+  if (images.length === 0) {
+    const count = manifests.length === 0 ? 'is empty' : 'names only attestations and other attachments';
+    throw new Refusal('not-found', `${source}: there is no image; its index ${count}`);
+  }
   const named = images.filter(({ names }) => names.length > 0);
   // Documents without a name beside named images belong to these: signatures and attachments of
   // tools.

@@ -11,6 +11,7 @@ import {
   encodeBlock,
   paxRecord,
 } from '../../image/tar/index.ts';
+import { Refusal } from '../../core/refusal/index.ts';
 import { ByteReader } from './byte-reader.ts';
 import { expanded, mapBehindHeader, sparseMap, type SparseMap } from './sparse-file.ts';
 import { tooLarge } from './uncompressed.ts';
@@ -71,8 +72,10 @@ async function* nextEntry(
       if (flag === 'x') records = recordsOf(body.subarray(0, sizeBytes));
       continue;
     }
-    if (deviceFlags.includes(flag) && !isOverlayWhiteout(block)) {
-      onDevice(textOf(records, 'path') ?? header.name);
+    if (deviceFlags.includes(flag)) {
+      const name = textOf(records, 'path') ?? header.name;
+      if (flag === '3' && isOverlayWhiteout(block)) throw overlayWhiteout(name);
+      onDevice(name);
       return true;
     }
     const stored = Number(textOf(records, 'size') ?? sizeBytes);
@@ -172,4 +175,11 @@ function withChecksum(block: Buffer): Buffer {
 /** A device 0:0 hides a file of an overlay's lower layer: without it, the file would reappear. */
 function isOverlayWhiteout(block: Buffer): boolean {
   return /^[0 \0]{16}$/.test(block.toString('latin1', 329, 345));
+}
+
+function overlayWhiteout(name: string): Refusal {
+  return new Refusal(
+    'archive-entry-unsupported',
+    `the entry ${quoted(name)} is a device 0:0, by which overlayfs hides a file; a layer has an empty file with the prefix .wh. for that`,
+  );
 }

@@ -32,7 +32,7 @@ const architectures: readonly (readonly [architecture: string, variants: readonl
 
 /**
  * Other names that tools write: containerd's (platforms, `normalizeArch`), Debian's, the kernel's
- * (`uname -m`) and appc's own.
+ * (`uname -m`), those of Docker's official images (bashbrew) and appc's own.
  */
 const aliases: ReadonlyMap<string, readonly [architecture: string, variant: string]> = new Map([
   ['x86_64', ['amd64', '']],
@@ -50,6 +50,10 @@ const aliases: ReadonlyMap<string, readonly [architecture: string, variant: stri
   ['armv6l', ['arm', 'v6']],
   ['armv8l', ['arm', 'v8']],
   ['ppc64el', ['ppc64le', '']],
+  ['arm64v8', ['arm64', '']],
+  ['arm32v5', ['arm', 'v5']],
+  ['arm32v6', ['arm', 'v6']],
+  ['arm32v7', ['arm', 'v7']],
 ]);
 
 /**

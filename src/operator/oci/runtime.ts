@@ -2,6 +2,8 @@ import { posix } from 'node:path';
 import {
   type ImageManifest,
   isAcName,
+  isOfRuntime,
+  isWithin,
   labelValue,
   sanitizeAcName,
   type JsonValue,
@@ -82,11 +84,13 @@ export function runtimeOf(config: ImageConfig, files: AccountFiles): ConvertedRu
     annotations.push(...probe.annotations);
     warnings.push(...probe.warnings);
   }
-  const exec = [...config.entrypoint, ...config.command];
+  const entrypoint = isEmptyWord(config.entrypoint) ? [] : config.entrypoint;
+  const command = entrypoint.length === 0 && isEmptyWord(config.command) ? [] : config.command;
+  const exec = [...entrypoint, ...command];
   if (exec.length === 0) warnings.push('it has no command; a pod that uses it must specify what to run');
-  if (isBare(config)) return { annotations, warnings };
-  if (config.command.length > 0) {
-    annotations.push({ name: entrypointAnnotation, value: String(config.entrypoint.length) });
+  if (isBare({ ...config, entrypoint, command })) return { annotations, warnings };
+  if (command.length > 0) {
+    annotations.push({ name: entrypointAnnotation, value: String(entrypoint.length) });
   }
   const { user, group, supplementaryGids, isDefaultGroup } = accountOf(config.user, files);
   if (isDefaultGroup) annotations.push({ name: defaultGroupAnnotation, value: group });
@@ -105,6 +109,11 @@ export function runtimeOf(config: ImageConfig, files: AccountFiles): ConvertedRu
     annotations,
     warnings,
   };
+}
+
+/** `ENTRYPOINT [""]` resets an entrypoint (moby, mergeAndVerifyConfig). */
+function isEmptyWord(words: readonly string[]): boolean {
+  return words.length === 1 && words[0] === '';
 }
 
 /** Whether a config describes no process, as for an image with files only. */
@@ -137,9 +146,20 @@ function environment(pairs: readonly string[], warnings: string[]): { name: stri
 
 function mountPoints(paths: readonly string[], warnings: string[]): { name: string; path: string }[] {
   const taken = new Set<string>();
-  return [...new Set(paths.map(inRoot))].flatMap((path) => {
-    if (path === '/') {
-      warnings.push('it has a volume at /, which would hide all of its files');
+  const places = [...new Set(paths.map(inRoot))].filter((path) => path !== '/');
+  if (paths.some((path) => inRoot(path) === '/')) {
+    warnings.push('it has a volume at /, which would hide all of its files');
+  }
+  return places.flatMap((path) => {
+    if (isOfRuntime(path)) {
+      warnings.push(`it has a volume at ${path}, which belongs to the runtime; it gets no mount point`);
+      return [];
+    }
+    const above = places.find((place) => place !== path && isWithin(path, place));
+    if (above !== undefined) {
+      warnings.push(
+        `it has a volume at ${path} in that at ${above}; mounts cannot overlap, so it gets no mount point`,
+      );
       return [];
     }
     return [{ name: uniqueName(path, 'volume', taken), path }];

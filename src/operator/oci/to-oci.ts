@@ -8,7 +8,7 @@ import { createGzip } from 'node:zlib';
 import { pack } from 'tar-stream';
 import { defaultArchiveLimits, BatchedSink, TarWriter } from '../../image/tar/index.ts';
 import { readArchive } from '../../image/aci/index.ts';
-import { statImage, withScratch, writeOutput } from '../build/index.ts';
+import { readInput, statImage, withScratch, writeOutput } from '../build/index.ts';
 import { labelValue, serializeImageManifest, type ImageManifest } from '../../image/appc/index.ts';
 import { isRefusal, localErrorOf, Refusal } from '../../core/refusal/index.ts';
 import { ociPlatform } from './platform.ts';
@@ -114,7 +114,7 @@ async function writeLayer(
   const sink = new BatchedSink(tar, 'the layer');
   const writer = new TarWriter(sink);
   try {
-    const { manifest } = await readArchive(createReadStream(file), {
+    const { manifest } = await readArchive(readInput(file), {
       limits: defaultArchiveLimits,
       onEntry: async (entry, body) => {
         if (entry.path === 'manifest') return;
@@ -139,6 +139,7 @@ async function writeLayer(
     sink.destroy();
     const failure = await writing.catch((cause: unknown) => cause);
     if (localErrorOf(failure) !== undefined) throw failure;
+    if (localErrorOf(error) !== undefined) throw error;
     if (isRefusal(error)) throw new Refusal(error.code, `${file}: ${error.message}`, { cause: error });
     throw error;
   }

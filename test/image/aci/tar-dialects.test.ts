@@ -312,7 +312,7 @@ describe('[A10.6] an archive that two readers could read differently is refused 
 
 describe('[A10.3] a device node is refused, and the message says what to do (ours)', () => {
   it.each([
-    ['character', '3', 'leave /dev out of the image'],
+    ['character', '3', 'leave it out of the image'],
     ['block', '4', 'leave it out of the image'],
   ])('a %s device', async (kind, type, remedy) => {
     const { code, message } = await refusal(tar(manifest, rootfs, { name: 'rootfs/dev/sda', type }));

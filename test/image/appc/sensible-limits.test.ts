@@ -3,7 +3,12 @@ import { parsePodManifest } from '../../../src/image/appc/index.ts';
 import { compilePod, type CompiledPod } from '../../../src/device/pod/index.ts';
 import { boardHost, demoImage, demoUuid, imageId } from '../../device/pod/demo.ts';
 
-function compiled(name: string, value: object, volumes: object[] = []): CompiledPod {
+function compiled(
+  name: string,
+  value: object,
+  volumes: object[] = [],
+  realSources?: ReadonlyMap<string, string>,
+): CompiledPod {
   const mountPoints = volumes.map((_, index) => ({ name: `v${index}`, path: `/v${index}` }));
   const app = { exec: ['/bin/app'], user: '0', group: '0', mountPoints, isolators: [{ name, value }] };
   const manifest = {
@@ -13,6 +18,7 @@ function compiled(name: string, value: object, volumes: object[] = []): Compiled
   return compilePod({
     ...{ name: 'demo', uuid: demoUuid, images: new Map([[imageId, demoImage]]), host: boardHost },
     manifest: parsePodManifest(Buffer.from(JSON.stringify(manifest))),
+    ...(realSources === undefined ? {} : { realSources }),
   });
 }
 
@@ -64,6 +70,18 @@ describe('an app does not start before the file systems of its volumes are mount
     const pod = compiled('resource/cpu', { limit: '1' }, volumes);
     const lines = pod.units.find(({ name }) => name.endsWith('-web.service'))?.text.split('\n') ?? [];
     expect(lines.find((one) => one.startsWith('WantedBy='))).toBe(line);
+  });
+
+  it('a link in the source: where it leads, too [C267]', () => {
+    const volumes = [{ name: 'v0', kind: 'host', source: '/srv/data' }];
+    const real = new Map([['/srv/data', '/mnt/usb/data']]);
+    const pod = compiled('resource/cpu', { limit: '1' }, volumes, real);
+    const lines = pod.units.find(({ name }) => name.endsWith('-web.service'))?.text.split('\n');
+    expect(lines?.filter((line) => line.startsWith('RequiresMountsFor='))).toEqual([
+      'RequiresMountsFor=/srv/data',
+      'RequiresMountsFor=/mnt/usb/data',
+    ]);
+    expect(lines).toContain('WantedBy=srv.mount srv-data.mount mnt.mount mnt-usb.mount mnt-usb-data.mount');
   });
 
   it('the name of a directory cannot add a directive', () => {

@@ -188,9 +188,65 @@ describe('an image that devices would refuse is not written', () => {
       /longer than 4096 bytes/,
     ],
     ['a link to nothing', [{ name: 'l', type: '2' }], /is empty/],
+    ['a path above the image', [file('a/../../x')], /the path "a\/\.\.\/\.\.\/x" leads out of the image/],
+    [
+      'a hard link to a later file',
+      [{ name: 'l', type: '1', linkname: 'x' }, file('x')],
+      /the hard link "l" leads to "x", which is not a file that the image has before it/,
+    ],
+    [
+      // What a tar of the upper directory of an overlay has, beside files anywhere in the image.
+      'a whiteout of overlayfs',
+      [{ name: 'srv/old', type: '3' }],
+      /"srv\/old" is a device 0:0, by which overlayfs hides a file; a layer has an empty file with the prefix/,
+    ],
   ])('for %s', async (_what, entries, rule) => {
     await expect(convert(madeImage(tar(...entries)).write(at('image')))).rejects.toThrow(rule);
     await expect(paths()).rejects.toThrow();
+  });
+});
+
+// umoci 0.4.7 and buildah 1.28.2 unpack such paths
+it('a path in a layer may go up within the image', async () => {
+  const link: RawEntry = { name: 'd/l', type: '1', linkname: 'd/../b' };
+  await convert(madeImage(tar(file('a/../b'), link, file('d/./e/../f'))).write(at('image')));
+  expect(await paths()).toEqual([
+    'rootfs directory 0',
+    'rootfs/b file 1',
+    'rootfs/d directory 0',
+    'rootfs/d/f file 1',
+    'rootfs/d/l link 0',
+  ]);
+});
+
+describe('an archive or directory without an image is refused as such [C265]', () => {
+  it.each<[string, (made: MadeImage) => MadeImage, string]>([
+    // "umoci init" 0.4.7 writes null
+    [
+      'an index with null',
+      (made) => Object.assign(made, { index: { schemaVersion: 2, manifests: null } }),
+      'is empty',
+    ],
+    ['an empty index', (made) => made.root(), 'is empty'],
+    [
+      'only an attestation',
+      (made) => made.root({ ...made.blob({}, 'a/b'), platform: { os: 'unknown', architecture: 'unknown' } }),
+      'names only attestations and other attachments',
+    ],
+  ])('%s', async (_what, made, words) => {
+    const refused = { code: 'not-found', message: `${at('image')}: there is no image; its index ${words}` };
+    await expect(convert(made(new MadeImage()).write(at('image')))).rejects.toMatchObject(refused);
+  });
+
+  it('the unpacked files of "docker save"', async () => {
+    mkdirSync(at('saved'));
+    writeFileSync(at('saved/manifest.json'), '[]');
+    await expect(convert(at('saved'))).rejects.toThrow('pack them again: tar -C DIR -cf FILE .');
+  });
+
+  it('a tar of files, as "docker export" writes', async () => {
+    writeFileSync(at('files.tar'), tar(file('bin/sh')));
+    await expect(convert(at('files.tar'))).rejects.toThrow('give the directory to "wherry image build"');
   });
 });
 
@@ -340,7 +396,9 @@ it.each([
   ['linux/x86_64', 'amd64'],
   ['linux/ppc64el', 'ppc64le'],
   ['armhf', 'armv7l'],
-])('the architecture %s of containerd, Debian or the kernel is %s', (name, expected) => {
+  ['arm32v6', 'armv6l'],
+  ['arm64v8', 'aarch64'],
+])('the architecture %s of containerd, Debian, Docker’s images or the kernel is %s', (name, expected) => {
   expect(appcArchitecture('x', parsePlatform(name))).toBe(expected);
 });
 

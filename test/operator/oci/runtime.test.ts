@@ -188,6 +188,7 @@ describe('the config of an OCI image as an app (image-spec, config.md)', () => {
     ['33', '33', '44', [5, 27]],
     ['5', '5', '0'],
     ['unknown', 'unknown', '0'],
+    ['web:', 'web', '44', [5, 27]],
     ['web:web', 'web', 'web'],
     ['web:5', 'web', '5'],
     ['33:web', '33', 'web'],
@@ -275,6 +276,27 @@ describe('the config of an OCI image as an app (image-spec, config.md)', () => {
     ];
     const nulls = Object.fromEntries([...names, 'Healthcheck'].map((name) => [name, null]));
     expect(config(nulls)).toEqual(config());
+  });
+
+  it.each([
+    // GitLab's and other images reset an entrypoint of their base in this way.
+    ['is none', [''], ['/x', 'a'], ['/x', 'a']],
+    ['and an empty command are none', [''], [''], []],
+    ['is none, an empty argument is kept', ['/x'], [''], ['/x', '']],
+  ])('an empty entrypoint %s', (_what, Entrypoint, Cmd, exec) => {
+    expect(runtimeOf(config({ Entrypoint, Cmd, Env: ['A=b'] }), none).app?.exec).toEqual(exec);
+  });
+
+  it('volumes where no device mounts one are reported and left out [C264]', () => {
+    // The first is of images for systemd (CentOS), the second of tools that look at the host.
+    const Volumes = { '/sys/fs/cgroup': {}, '/proc/': {}, '/data': {}, '/data/db': {}, '/data-2': {} };
+    const { app, warnings } = runtimeOf(config({ Cmd: ['/x'], Volumes }), none);
+    expect(app?.mountPoints.map(({ path }) => path)).toEqual(['/data', '/data-2']);
+    expect(warnings).toEqual([
+      'it has a volume at /sys/fs/cgroup, which belongs to the runtime; it gets no mount point',
+      'it has a volume at /proc, which belongs to the runtime; it gets no mount point',
+      'it has a volume at /data/db in that at /data; mounts cannot overlap, so it gets no mount point',
+    ]);
   });
 
   it('an image without a command keeps the rest', () => {
@@ -383,6 +405,7 @@ describe('a health check of Docker (HealthConfig)', () => {
     ['switched off', { Test: ['NONE'] }, []],
     ['without a test', {}, []],
     ['of no kind', { Test: ['check'] }, [/none that Docker knows/]],
+    ['that is one text', { Test: 'check' }, [/none that Docker knows/]],
     ['with words that are none', { Test: ['CMD', 1] }, [/none that Docker knows/]],
     ['with a command for a shell in two', { Test: ['CMD-SHELL', 'a', 'b'] }, [/none that Docker knows/]],
     ['that is too long', { Test: ['CMD', 'x'.repeat(5000)] }, [/longer than a device takes/]],
@@ -449,7 +472,13 @@ describe('from OCI and back (image-spec, config.md)', () => {
           (wanted) => manifest.annotations.find((one) => one.name === wanted)?.value,
         );
         const after = config(back);
-        expect(after).toEqual({ ...before, user: before.user === '0' ? '' : before.user });
+        expect(after).toEqual({
+          ...before,
+          user: before.user === '0' ? '' : before.user,
+          volumes: before.volumes.filter(
+            (path) => !before.volumes.some((above) => path.startsWith(`${above}/`)),
+          ),
+        });
       }),
     );
   });

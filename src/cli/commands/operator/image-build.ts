@@ -1,12 +1,13 @@
 import { readFile, stat } from 'node:fs/promises';
 import { type BuiltArchive, buildFromFile, buildAci, readXattrs } from '../../../operator/build/index.ts';
-import type { LeftOut } from '../../../image/tree/index.ts';
+import type { LeaveOut, LeftOut } from '../../../image/tree/index.ts';
 import { maxAccountId, parseImageManifest, parseMountPointString } from '../../../image/appc/index.ts';
-import { notForImages } from '../../../operator/fleet/index.ts';
+import { keyNote, notForImages, watchingKeys } from '../../../operator/fleet/index.ts';
 import { Refusal, unreadableFile } from '../../../core/refusal/index.ts';
 import type { Context } from '../../context.ts';
 import { formatBytes } from '../../format.ts';
 import type { BuildFlags } from '../../flags.ts';
+import { deviceNotes } from './device-notes.ts';
 import { signImages } from './image.ts';
 
 /** `wherry image build` */
@@ -17,7 +18,7 @@ export async function buildImage(context: Context, directory: string, flags: Bui
     return;
   }
   const manifest = await manifestBytes(flags);
-  const leaveOut = await notForImages(context.fleetPath, flags.output);
+  const { leaveOut, keys } = await decisions(context, flags.output);
   const built = await buildAci({
     leaveOut,
     root: directory,
@@ -29,7 +30,22 @@ export async function buildImage(context: Context, directory: string, flags: Bui
     ...latest(),
   });
   for (const socket of built.skipped) context.terminal.err(`left out the socket ${socket}\n`);
-  await tellBuilt(context, flags, built, tellLeftOut(context, built.leftOut));
+  await tellBuilt(context, flags, withKeys(built, keys), tellLeftOut(context, built.leftOut));
+}
+
+/** What stays out of the image, and the private keys that do not, once it is built. */
+async function decisions(
+  { fleetPath }: Context,
+  output: string,
+): Promise<{ readonly leaveOut: LeaveOut; readonly keys: readonly string[] }> {
+  const keys: string[] = [];
+  const leaveOut = watchingKeys(await notForImages(fleetPath, output), (file) => keys.push(file));
+  return { leaveOut, keys };
+}
+
+function withKeys<T extends { readonly notes: readonly string[] }>(built: T, keys: readonly string[]): T {
+  const note = keyNote(keys.map((file) => printable(file)).toSorted());
+  return note === undefined ? built : { ...built, notes: [...built.notes, note] };
 }
 
 /** Reports to people what was left out of the image; programs get it with the result. */
@@ -60,9 +76,9 @@ async function buildByFile(context: Context, path: string, flags: BuildFlags): P
   const given = other.find((option) => flags[option] !== undefined);
   if (given !== undefined)
     throw new Refusal('usage', `--${given} is for a directory, and ${path} is a build file`);
-  const leaveOut = await notForImages(context.fleetPath, output);
+  const { leaveOut, keys } = await decisions(context, output);
   const built = await buildFromFile({ path, output, compression, leaveOut, ...latest() });
-  await tellBuilt(context, flags, built, tellLeftOut(context, built.leftOut));
+  await tellBuilt(context, flags, withKeys(built, keys), tellLeftOut(context, built.leftOut));
 }
 
 /**
@@ -77,7 +93,8 @@ export async function tellBuilt(
   others: readonly string[] = [],
 ): Promise<void> {
   const { terminal } = context;
-  const { imageId, sizeBytes, tarSizeBytes, notes } = built;
+  const { imageId, sizeBytes, tarSizeBytes } = built;
+  const notes = [...built.notes, ...deviceNotes(built.manifest)];
   for (const note of notes) terminal.err(`note: ${note}\n`);
   const warnings = [...(more.warnings ?? []), ...notes];
   if (!context.json) {

@@ -8,6 +8,7 @@ import { labelValue } from '../../../image/appc/index.ts';
 import { asLocalRefusal, isRefusal, localErrorOf, Refusal } from '../../../core/refusal/index.ts';
 import { accountNote, programNote, statImage } from '../../../operator/build/index.ts';
 import type { Context } from '../../context.ts';
+import { deviceNotes } from './device-notes.ts';
 
 /** `wherry image validate` */
 export async function validateImages(context: Context, files: readonly string[]): Promise<void> {
@@ -48,6 +49,7 @@ function warningsOf(
     [droppedXattrs.length > 0, `a device leaves out its attributes ${droppedXattrs.join(', ')}`],
     [program !== undefined, program ?? ''],
     [account !== undefined, account ?? ''],
+    ...deviceNotes(manifest).map((note) => [true, note] as const),
     [setId.length > 0, `${setId.length} files run as their owner, such as ${setId[0]?.path ?? ''}`],
     [compression === 'zstd', 'zstd is an extension: other implementations of the specification refuse it'],
   ];
@@ -132,7 +134,7 @@ async function ofFile<T>(file: string, read: (source: AsyncIterable<Uint8Array>)
   try {
     return await read(createReadStream(file));
   } catch (error) {
-    if (!isRefusal(error)) throw error;
+    if (!isRefusal(error)) throw asLocalRefusal(error, file);
     throw new Refusal(error.code, `${file}: ${error.message}`, { cause: error });
   }
 }

@@ -58,3 +58,15 @@ describe('an image whose user is not in it', () => {
     expect((await wherry(['image', 'validate', at('web.aci')])).out).not.toContain('its user');
   });
 });
+
+it('an image that devices refuse for its mount points or annotations has a note [C264]', async () => {
+  const mounts = 'note: devices refuse its mount points: /sys/fs/cgroup belongs to the runtime\n';
+  const restart = 'note: devices refuse an app of it: annotation wherry/restart: expected "no"';
+  const built = await build('/bin/shop', '--mount', 'c,path=/sys/fs/cgroup');
+  expect(built).toMatchObject({ status: 0, err: mounts });
+  expect((await wherry(['image', 'validate', at('web.aci')])).out).toContain(mounts);
+  const patch = ['image', 'patch', at('web.aci'), '--annotation', 'wherry/restart=unless-stopped'];
+  const patched = await wherry([...patch, '-o', at('patched.aci')]);
+  expect(patched.err).toContain(mounts);
+  expect(patched.err).toContain(restart);
+});

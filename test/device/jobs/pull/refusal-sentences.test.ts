@@ -172,7 +172,7 @@ const cases: readonly [RefusalCode, Attempt, string | RegExp][] = [
   [
     'archive-malformed',
     { archive: sound, aci: gzipSync(sound).subarray(0, -4) },
-    /gzip stream is damaged or cut off/,
+    /gzip stream is damaged, cut off, or followed by other data/,
   ],
   [
     'archive-compression-unsupported',
