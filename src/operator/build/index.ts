@@ -6,7 +6,6 @@ export { buildAci, type BuiltArchive, writeAci } from './builder.ts';
 export { accountNote } from './missing-account.ts';
 export { programNote } from './missing-program.ts';
 export { statImage } from './image-path.ts';
-export { makeDirectory } from './make-directory.ts';
 export { isTemporaryName, withScratch, writeOutput } from './output-file.ts';
 export { patchImage } from './patch.ts';
 export { renderImage } from './render.ts';

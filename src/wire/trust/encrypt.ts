@@ -42,23 +42,15 @@ export async function deviceKeyFingerprint(armored: string): Promise<string> {
 }
 
 async function readDeviceKey(armored: string): Promise<openpgp.Key> {
-  const key = await openpgp.readKey({ armoredKey: armored }).catch((cause: unknown) => {
-    throw new Refusal(
-      'input-invalid',
-      'it is not one armored OpenPGP key; take what "wherry key show" prints',
-      {
-        cause,
-      },
-    );
+  const keys = await openpgp.readKeys({ armoredKeys: armored }).catch((cause: unknown) => {
+    throw new Refusal('input-invalid', 'it is not an armored OpenPGP key', { cause });
   });
-  if (key.isPrivate()) {
-    throw new Refusal(
-      'input-invalid',
-      'it is a private key, which must not leave its device; take the public one',
-    );
-  }
+  const [key] = keys;
+  if (key === undefined || keys.length > 1)
+    throw new Refusal('input-invalid', `it holds ${keys.length} keys in place of one`);
+  if (key.isPrivate()) throw new Refusal('input-invalid', 'it is a private key');
   await key.getEncryptionKey(undefined, new Date()).catch((cause: unknown) => {
-    throw new Refusal('input-invalid', `nothing can be encrypted to the key ${key.getFingerprint()}`, {
+    throw new Refusal('input-invalid', `nothing can be encrypted to its key ${key.getFingerprint()}`, {
       cause,
     });
   });

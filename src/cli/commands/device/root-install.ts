@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Refusal } from '../../../core/refusal/index.ts';
-import { makeDirectorySync, nodeDisk, writeDurable } from '../../../device/store/index.ts';
+import { makeDirectory } from '../../../core/files/index.ts';
+import { nodeDisk, writeDurable } from '../../../device/store/index.ts';
 import { claimedFleet, decodeEnvelope } from '../../../wire/trust/index.ts';
 import { examineRoot } from '../../../wire/trust/openpgp.ts';
 import { formatFingerprint } from '../../../wire/trust/sign.ts';
@@ -39,7 +40,7 @@ export async function installRoot(context: Context, file: string, flags: Install
     if (!/^y(es)?$/i.test(answer.trim())) throw new Refusal('usage', 'the root was not installed');
   }
   const path = join(flags.directory, 'root.cbor');
-  makeDirectorySync(flags.directory);
+  await makeDirectory(flags.directory);
   await writeDurable(nodeDisk(), path, bytes);
   if (context.json)
     terminal.out(JSON.stringify({ file: path, fleet: root.fleet, version: root.version, signedBy }));
