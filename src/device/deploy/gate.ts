@@ -25,9 +25,6 @@ export interface GateFacts {
   readonly windowOpen: boolean;
 }
 
-/** How the reason begins that an approval ends. */
-export const awaitsApproval = 'it awaits approval';
-
 /**
  * Why an activation may not begin now, in words for the report; undefined when it may. A signed
  * `force` overrides everything. Locks hold every other activation.
@@ -56,7 +53,7 @@ export function whyWait(
     case 'approval': {
       if (facts.approved) return undefined;
       const command = `wherry approve ${version}${facts.group === undefined ? '' : ` --group ${facts.group}`}`;
-      return `${awaitsApproval}: "${command}" on the device, or deploy again with --activate now`;
+      return `it awaits approval: "${command}" on the device, or deploy again with --activate now`;
     }
   }
 }

@@ -4,7 +4,7 @@
  */
 export { acceptDesired, acceptRoot, keepNewerTrust, standAside, trustDesired } from './accepted.ts';
 export { activatePods, restorePods } from './activate.ts';
-export { awaitsApproval, type GateFacts, type Lock, whyWait } from './gate.ts';
+export { type GateFacts, type Lock, whyWait } from './gate.ts';
 export { runDeployment, Superseded } from './deployment.ts';
 export { type ImageUse, imageUses, versionOf } from './image-use.ts';
 export { repairImages } from './repair.ts';

@@ -1,6 +1,8 @@
 import type { DeviceReport } from '../../wire/report/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
-import { awaitsApproval } from '../deploy/index.ts';
+
+/** As device/deploy/gate.ts begins the reason that an approval ends. */
+const awaitsApproval = 'it awaits approval';
 
 /**
  * What an approval of a version does now, in words, by the last report of wherryd.

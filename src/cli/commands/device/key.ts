@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import { Refusal } from '../../../core/refusal/index.ts';
 import { places } from '../../../device/host/index.ts';
 import { nodeDisk, writeDurable } from '../../../device/store/index.ts';
-import { formatFingerprint, generateDeviceKey } from '../../../wire/trust/sign.ts';
+import { formatFingerprint, generateDeviceKey } from '../../../wire/trust/openpgp.ts';
 import type { Context } from '../../context.ts';
 
 /** The name of the credential in wherry-examine.service. It is sealed together with its name. */

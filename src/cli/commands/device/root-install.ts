@@ -4,8 +4,7 @@ import { Refusal } from '../../../core/refusal/index.ts';
 import { makeDirectory } from '../../../core/files/index.ts';
 import { nodeDisk, writeDurable } from '../../../device/store/index.ts';
 import { claimedFleet, decodeEnvelope } from '../../../wire/trust/index.ts';
-import { examineRoot } from '../../../wire/trust/openpgp.ts';
-import { formatFingerprint } from '../../../wire/trust/sign.ts';
+import { examineRoot, formatFingerprint } from '../../../wire/trust/openpgp.ts';
 import type { Context } from '../../context.ts';
 
 export interface InstallFlags {

@@ -15,8 +15,7 @@ import {
   type TrustScope,
 } from '../../../device/store/index.ts';
 import type { DeviceTime } from '../../../wire/trust/index.ts';
-import { reviewKeys, revokedBy, type KeyReview } from '../../../wire/trust/openpgp.ts';
-import { formatFingerprint } from '../../../wire/trust/sign.ts';
+import { formatFingerprint, reviewKeys, revokedBy, type KeyReview } from '../../../wire/trust/openpgp.ts';
 import type { Context } from '../../context.ts';
 import { formatTable } from '../../format.ts';
 import type { DiscoverFlags } from '../../flags.ts';
