@@ -1,7 +1,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { isAcName } from '../../image/appc/index.ts';
-import { Refusal } from '../../core/refusal/index.ts';
+import { reasonOf, Refusal } from '../../core/refusal/index.ts';
 import { approvalPath, lockDirectories, type LockFile, type Places, readLocks } from '../host/index.ts';
 import { effectOfApproval } from './approval.ts';
 import { lastRecord } from './device-status.ts';
@@ -84,6 +84,6 @@ async function asRoot(work: () => Promise<void>): Promise<void> {
   try {
     await work();
   } catch (cause) {
-    throw new Refusal('device-unsupported', `${String(cause)}; run this as root on a device`, { cause });
+    throw new Refusal('device-unsupported', `${reasonOf(cause)}; run this as root on a device`, { cause });
   }
 }

@@ -3,11 +3,11 @@ import { copyFile, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { makeDirectory } from '../../core/files/index.ts';
 import { writeOutput } from '../build/index.ts';
-import { Refusal } from '../../core/refusal/index.ts';
+import { fromFile, Refusal } from '../../core/refusal/index.ts';
 import { deviceTopics, groupTopic } from '../../wire/report/index.ts';
 import type { BrokerAddress } from '../../wire/mqtt/index.ts';
 import { exists, listed, readText, replaceFile, writeNew } from './fleet-files.ts';
-import { fleetConfigText, parseFleetConfig, type FleetConfig } from './fleet-config.ts';
+import { brokerUrl, fleetConfigText, imagesUrl, parseFleetConfig, type FleetConfig } from './fleet-config.ts';
 import { decodeEnvelope } from '../../wire/trust/index.ts';
 import { type PinnedKey, requireDeviceKey } from './device-key-file.ts';
 import { readDraft, type RootDraft } from './root-drafts.ts';
@@ -69,6 +69,11 @@ export class FleetDirectory {
     options: { readonly fleet: string; readonly brokerUrl: string; readonly imagesUrl: string },
   ): Promise<FleetDirectory> {
     deviceTopics(options.fleet, 'any');
+    for (const [option, value, [test, takes]] of [
+      ['--broker', options.brokerUrl, brokerUrl],
+      ['--images', options.imagesUrl, imagesUrl],
+    ] as const)
+      if (!test(value)) throw new Refusal('usage', `${option} takes ${takes}`);
     const toml = fleetConfigText(options.fleet, options.brokerUrl, options.imagesUrl);
     parseFleetConfig(toml);
     await makeDirectory(join(path, 'images'));
@@ -332,7 +337,10 @@ export class FleetDirectory {
       .map(Number)
       .sort((a, b) => a - b);
     return await Promise.all(
-      versions.map(async (version) => readDraft(await readFile(this.rootPath(version)))),
+      versions.map(async (version) => {
+        const file = await readFile(this.rootPath(version));
+        return fromFile(this.rootPath(version), 'a root of trust', () => readDraft(file));
+      }),
     );
   }
 

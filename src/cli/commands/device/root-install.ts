@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Refusal } from '../../../core/refusal/index.ts';
+import { fromFile, Refusal } from '../../../core/refusal/index.ts';
 import { makeDirectory } from '../../../core/files/index.ts';
 import { nodeDisk, writeDurable } from '../../../device/store/index.ts';
 import { claimedFleet, decodeEnvelope } from '../../../wire/trust/index.ts';
@@ -20,7 +20,8 @@ export async function installRoot(context: Context, file: string, flags: Install
   const bytes = await readFile(file).catch((cause: unknown) => {
     throw new Refusal('not-found', `the root ${file} cannot be read`, { cause });
   });
-  const fleet = claimedFleet(decodeEnvelope(bytes).payload) ?? '';
+  const { payload } = fromFile(file, 'a signed root of trust', () => decodeEnvelope(bytes));
+  const fleet = claimedFleet(payload) ?? '';
   const time = { nowSeconds: Math.floor(context.clock.nowMs() / 1000), clockTrusted: false };
   const { root, signedBy } = await examineRoot(bytes, { fleet, time });
   const { terminal } = context;
