@@ -95,7 +95,11 @@ describe('wherry trust root', () => {
       [['sign', at('none.cbor'), '--gpg', 'a'], 64, /none.cbor cannot be read/],
       [['init', ...roots('alice')], 64, /has root 1; make the next with "wherry trust root rotate"/],
       [['rotate', '--drop', '0'.repeat(40)], 64, /no role has the key 0{40}/],
-      [['rotate', '--root-threshold', '4'], 64, /4 keys of the role root would have to sign, and it would have 3 keys/],
+      [
+        ['rotate', '--root-threshold', '4'],
+        64,
+        /4 keys of the role root would have to sign, and it would have 3 keys/,
+      ],
       [['rotate', '--images-key', 'A B=x.asc'], 64, /takes a prefix such as example.com\/web/],
       [['publish'], 64, /devices take the first root from a file/],
     ] as const) {
