@@ -34,12 +34,13 @@ export function addHolds(program: Command, makeContext: MakeContext): void {
       await unlockDevice(makeContext(command.optsWithGlobals()), name);
     });
   program
-    .command('approve <version>')
+    .command('approve')
+    .argument('<version>', '', count)
     .description('on a device: let a version be activated that was deployed with --activate approval')
     .option('--group <name>', 'it is a version of this group, not of the device itself')
     .addHelpText('after', example('wherry approve 12', 'wherry approve 3 --group kitchen'))
-    .action(async (version: string, options: { group?: string }, command: Command) => {
+    .action(async (version: number, options: { group?: string }, command: Command) => {
       const { approveVersion } = await import('../commands/device/hold.ts');
-      await approveVersion(makeContext(command.optsWithGlobals()), count(version), options);
+      await approveVersion(makeContext(command.optsWithGlobals()), version, options);
     });
 }

@@ -5,7 +5,8 @@ import { count, duration, example, repeatable, type MakeContext } from './option
 /** `wherry sim` */
 export function addSim(program: Command, makeContext: MakeContext): void {
   program
-    .command('sim <count>')
+    .command('sim')
+    .argument('<count>', '', count)
     .description('simulate devices of the fleet on its broker: real sessions and signature checks, no pods')
     .option('--prefix <name>', 'devices are called NAME-0, NAME-1 and so on', 'sim')
     .option('--group <name>', 'the group that they are in')
@@ -31,8 +32,8 @@ export function addSim(program: Command, makeContext: MakeContext): void {
       'after',
       example('wherry sim 1000', 'wherry sim 1000 --fault slow=5% --fault failing=1% --herd 10m'),
     )
-    .action(async (number: string, options: SimFlags, command: Command) => {
+    .action(async (devices: number, options: SimFlags, command: Command) => {
       const { simulate } = await import('../commands/operator/sim.ts');
-      await simulate(makeContext(command.optsWithGlobals()), count(number), options);
+      await simulate(makeContext(command.optsWithGlobals()), devices, options);
     });
 }

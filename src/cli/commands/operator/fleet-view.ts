@@ -57,11 +57,15 @@ export async function fleetStatus(
     // Thousands of devices report all the time: one update a second is enough.
     const changed = new Set<string>();
     link.onChange(({ device }) => changed.add(device));
+    const over = new AbortController();
     const connected = link.keepConnected(terminal.stop, (loss) => {
       if (loss !== undefined) terminal.err(`the broker is gone (${loss.message}); trying again\n`);
     });
-    while (!terminal.stop.aborted) {
-      await context.clock.sleep(1000, terminal.stop).catch(() => undefined);
+    // It fails when the broker no longer accepts this client.
+    const end = () => over.abort();
+    connected.then(end, end);
+    while (!over.signal.aborted) {
+      await context.clock.sleep(1000, over.signal).catch(() => undefined);
       if (changed.size > 0) show();
       changed.clear();
     }

@@ -37,6 +37,7 @@ export async function simulate(context: Context, count: number, flags: SimFlags)
   if (flags.for !== undefined) void sleep(flags.for * 1000).then(() => ended.abort());
   if (flags.herd !== undefined) void sleep(flags.herd * 1000).then(() => devices.cutAll());
   const started = devices.start();
+  started.catch(() => ended.abort());
   try {
     while (!stop.aborted) {
       await sleep(reportMs);
@@ -50,8 +51,7 @@ export async function simulate(context: Context, count: number, flags: SimFlags)
       terminal.out(context.json ? JSON.stringify(line) : describe(line));
     }
   } finally {
-    await started;
-    await devices.close();
+    await started.finally(() => devices.close());
   }
 }
 
