@@ -16,7 +16,7 @@ export interface Terminal {
   /** Aborted by Ctrl-C, SIGTERM and a terminal that is closed; the reason is a `Stopped`. */
   readonly stop: AbortSignal;
   /** Passes the signals that abort `stop` to `taker` from now on, for a child program. */
-  readonly handSignals?: (taker: (signal: NodeJS.Signals) => void) => void;
+  readonly handSignals?: (taker: (signal: StopSignal) => void) => void;
 }
 
 /**
@@ -25,11 +25,13 @@ export interface Terminal {
  */
 const stopSignals = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
+type StopSignal = keyof typeof stopSignals;
+
 /** Why a command was stopped. */
 export class Stopped extends Error {
   readonly status: number;
 
-  constructor(signal: keyof typeof stopSignals) {
+  constructor(signal: StopSignal) {
     super(`stopped by ${signal}`);
     this.name = 'Stopped';
     this.status = stopSignals[signal];
@@ -53,8 +55,8 @@ export class EndedWith extends Error {
  */
 export function processTerminal(): Terminal {
   const stop = new AbortController();
-  let taker: ((signal: NodeJS.Signals) => void) | undefined;
-  for (const signal of Object.keys(stopSignals) as (keyof typeof stopSignals)[]) {
+  let taker: ((signal: StopSignal) => void) | undefined;
+  for (const signal of Object.keys(stopSignals) as StopSignal[]) {
     process.on(signal, () => {
       if (taker !== undefined) {
         taker(signal);
@@ -88,12 +90,9 @@ export function processTerminal(): Terminal {
  * keeps in memory what a full pipe does not take, and loses it when the process exits. A signal
  * ends the process at once from now on.
  */
-export async function outputWritten(stop: AbortSignal): Promise<void> {
+export async function outputWritten({ stop, handSignals }: Terminal): Promise<void> {
   if (stop.aborted) return;
-  for (const signal of Object.keys(stopSignals) as (keyof typeof stopSignals)[]) {
-    process.removeAllListeners(signal);
-    process.on(signal, () => process.exit(stopSignals[signal]));
-  }
+  handSignals?.((signal) => process.exit(new Stopped(signal).status));
   for (const stream of [process.stdout, process.stderr]) {
     if (stream.writableLength === 0) continue;
     await new Promise<void>((resolve) => stream.write('', () => resolve()));

@@ -5,6 +5,6 @@ import { outputWritten, processTerminal, statusWithOutput } from './terminal.ts'
 // Exits even if a library still holds something open.
 const terminal = processTerminal();
 void main(process.argv.slice(2), process.env, terminal).then(async (status) => {
-  await outputWritten(terminal.stop);
+  await outputWritten(terminal);
   process.exit(statusWithOutput(status));
 });
