@@ -1,6 +1,6 @@
 import { lstat, mkdir, rmdir } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
-import { Refusal } from '../core/refusal/index.ts';
+import { reasonOf, Refusal } from '../core/refusal/index.ts';
 import type { Disk } from '../device/store/index.ts';
 import { enrolmentFiles, type EnrolmentPath } from '../wire/enrolment/index.ts';
 
@@ -30,7 +30,7 @@ export async function placeEnrolment(disk: Disk, root: string, files: Files): Pr
   const there = new Map<EnrolmentPath, 'same' | 'other'>();
   for (const { path, content, target } of places) {
     const found = await disk.read(target, maxBytes).catch((cause: unknown) => {
-      throw new Refusal('input-invalid', `${target} cannot be read: ${String(cause)}`, { cause });
+      throw new Refusal('input-invalid', `${target} cannot be read: ${reasonOf(cause)}`, { cause });
     });
     if (found !== undefined) there.set(path, Buffer.compare(found, content) === 0 ? 'same' : 'other');
   }
@@ -67,9 +67,13 @@ export async function placeEnrolment(disk: Disk, root: string, files: Files): Pr
     }
   } catch (cause) {
     for (const path of placed.toReversed()) await disk.remove(path).catch(() => undefined);
-    throw new Refusal('input-invalid', `the device was not enrolled, and nothing is left: ${String(cause)}`, {
-      cause,
-    });
+    throw new Refusal(
+      'input-invalid',
+      `the device was not enrolled, and nothing is left: ${reasonOf(cause)}`,
+      {
+        cause,
+      },
+    );
   }
   return 'enrolled';
 }
@@ -96,7 +100,7 @@ export async function replaceEnrolled(
     await disk.syncDirectory(dirname(target));
   } catch (cause) {
     await disk.remove(temporaryOf(target)).catch(() => undefined);
-    throw new Refusal('input-invalid', `${target} was not replaced: ${String(cause)}`, { cause });
+    throw new Refusal('input-invalid', `${target} was not replaced: ${reasonOf(cause)}`, { cause });
   }
 }
 
@@ -128,9 +132,13 @@ export async function makeDirectories(root: string, files: Files): Promise<() =>
     }
   } catch (cause) {
     await unmake();
-    throw new Refusal('input-invalid', `the device was not enrolled, and nothing is left: ${String(cause)}`, {
-      cause,
-    });
+    throw new Refusal(
+      'input-invalid',
+      `the device was not enrolled, and nothing is left: ${reasonOf(cause)}`,
+      {
+        cause,
+      },
+    );
   }
   return unmake;
 }

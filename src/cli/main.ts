@@ -26,12 +26,21 @@ export async function main(
     const gone = new Refusal('not-found', 'the current directory was deleted; change to one that exists');
     return tellFailure(terminal, gone, args.includes('--json'), 'wherry');
   }
+  // Arguments after "--" belong to another program.
+  const own = args.includes('--') ? args.slice(0, args.indexOf('--')) : args;
   const program = buildProgram(terminal, ({ fleet, json }): Context => ({
     terminal,
     clock: systemClock,
     fleetPath: fleet ?? environment['WHERRY_FLEET'] ?? 'fleet',
     json: json === true,
   }));
+  const next = own[own.indexOf('--version') + 1];
+  // Else "image build … --version 1.0" would print the version of wherry and succeed.
+  if (own.indexOf('--version') > 0 && next?.startsWith('-') === false) {
+    const problem = '--version prints the version of wherry and takes no value';
+    const command = typedCommand(program, own);
+    return tellFailure(terminal, new Refusal('usage', problem), own.includes('--json'), nameOf(command));
+  }
   let isHeard = (): boolean => false;
   const stopped = new Promise<undefined>((resolve) => {
     terminal.stop.addEventListener('abort', () => {
@@ -61,8 +70,6 @@ export async function main(
     return reason.status;
   }
   if (end?.error === undefined) return 0;
-  // Arguments after "--" belong to another program.
-  const own = args.includes('--') ? args.slice(0, args.indexOf('--')) : args;
   const command = typedCommand(program, own);
   const error = missingPackage(end.error, command) ?? end.error;
   return tellFailure(terminal, error, own.includes('--json'), nameOf(command));

@@ -305,7 +305,7 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     expect((await scene.board.run(left)).stdout).toBe('');
   });
 
-  it('sets, lists and removes locks and approvals', async () => {
+  it('[C276] sets, lists and removes locks, and approves what may still come', async () => {
     const wanted = { reason: 'the harvester runs', seconds: 600, keep: true };
     expect(await ask('PUT', 'locks/harvest', wanted, 'anna')).toMatchObject({
       status: 200,
@@ -315,13 +315,15 @@ describe.each(oneBoard)('the local API on %s', (name) => {
     expect(await scene.board.check('wherry lock list')).toContain('the harvester runs');
     expect(await ask('DELETE', 'locks/harvest')).toMatchObject({ status: 200 });
     expect(await get('locks')).toMatchObject({ body: [] });
-    expect(await ask('PUT', 'approvals/12')).toEqual({ status: 200, body: { version: 12 } });
-    expect(await ask('PUT', 'approvals/13?group=harvesters')).toEqual({
-      status: 200,
-      body: { version: 13, group: 'harvesters' },
-    });
-    // The same file as "wherry approve --group" makes (groups.test.ts).
-    await scene.board.check('cd /run/wherry/approvals; test -e 12; test -e harvesters.13; test ! -e 13');
+    const [past, later] = [desired.version, desired.version + 10];
+    expect(await ask('PUT', `approvals/${later}`)).toEqual({ status: 200, body: { version: later } });
+    for (const path of [`approvals/${past}`, `approvals/${later}?group=harvesters`]) {
+      expect(await ask('PUT', path)).toMatchObject({ status: 404, body: { error: { code: 'not-found' } } });
+    }
+    expect(await scene.board.check('ls /run/wherry/approvals')).toBe(`${later}\n`);
+    const refused = await scene.board.run(`wherry approve ${past}`);
+    expect(refused).toMatchObject({ status: 64, stdout: '' });
+    expect(refused.stderr).toContain(`version ${past} waits for no approval: it was committed`);
   });
 
   it('[C257] starts no pod of a version that waits for its activation', async () => {

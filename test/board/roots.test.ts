@@ -2,13 +2,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { changeRoot } from '../../src/operator/fleet/index.ts';
 import { type Connection, MqttTransport } from '../../src/wire/mqtt/index.ts';
 import {
-  decodeEvent,
-  decodeReport,
   type DeploymentEvent,
   type DeviceReport,
   deviceTopics,
   rootTopic,
 } from '../../src/wire/report/index.ts';
+import { decodeEvent, decodeReport } from '../../src/wire/report/report-codec.ts';
 import {
   type DesiredState,
   encodeDesiredState,

@@ -19,14 +19,8 @@ import { judgeResponse, strongValidator } from '../../src/wire/http/response-ran
 import { parseConfig, parseDocument, parseSavedImages } from '../../src/operator/oci/documents.ts';
 import { appcArchitecture } from '../../src/operator/oci/platform.ts';
 import { runtimeOf } from '../../src/operator/oci/runtime.ts';
-import {
-  decodeEvent,
-  decodePresence,
-  decodeReport,
-  encodeEvent,
-  encodePresence,
-  encodeReport,
-} from '../../src/wire/report/report-codec.ts';
+import { decodePresence, encodeEvent, encodePresence, encodeReport } from '../../src/wire/report/index.ts';
+import { decodeEvent, decodeReport } from '../../src/wire/report/report-codec.ts';
 import { PacketGate } from '../../src/wire/mqtt/packet-gate.ts';
 import { ConnectionLost } from '../../src/wire/mqtt/transport.ts';
 import { readSuperblock, superblockBytes } from '../../src/device/store/erofs-superblock.ts';

@@ -22,13 +22,17 @@ const problems: Readonly<Record<string, string>> = {
 /**
  * A SQLite file. Each commit is on the disk before the transaction resolves (`synchronous = FULL`);
  * the kernel drops the locks of a process that is killed.
- * @param isNew makes a missing file; otherwise a missing file is refused
+ * @param isNew makes a missing file; otherwise a missing or empty file is refused
  * @throws Refusal `database-unavailable`
  */
 export async function openSqlite(path: string, isNew: boolean): Promise<Sql> {
   const Driver = await loadDriver();
   if (!isNew) fileOf(path);
   const database = openFile(Driver, path);
+  if (!isNew && !hasTables(database, path)) {
+    database.close();
+    throw unavailable(path, 'is empty; restore the file, or start a rollout, which makes a new one');
+  }
   const opened = fileOf(path);
   let last: Promise<unknown> = Promise.resolve();
   const query: Query = (text, values = []) => Promise.resolve(run(database, text, values));
@@ -55,6 +59,13 @@ export async function openSqlite(path: string, isNew: boolean): Promise<Sql> {
     },
     async close() {
       await last;
+      // The driver leaves commits in the file beside it (-wal), and a copy of the one file would
+      // lack them.
+      try {
+        database.pragma('wal_checkpoint(TRUNCATE)');
+      } catch {
+        // Another process has it open, and does this when it closes it.
+      }
       database.close();
     },
   };
@@ -89,6 +100,15 @@ function openFile(Driver: typeof Database, path: string): Database.Database {
     return database;
   } catch (error) {
     database?.close();
+    throw refusalOf(path, error);
+  }
+}
+
+/** False for a file that was truncated, or copied without its -wal. */
+function hasTables(database: Database.Database, path: string): boolean {
+  try {
+    return run(database, 'SELECT 1 FROM sqlite_master LIMIT 1', []).rows.length > 0;
+  } catch (error) {
     throw refusalOf(path, error);
   }
 }

@@ -15,4 +15,4 @@ export {
 } from './rollout.ts';
 export { isCommandedOtherwise, isTouched, type Standing, standingOf, undoStandingOf } from './standing.ts';
 export { type Tally, tallyWaves } from './tally.ts';
-export { formatStage, parseStage, wavesOf } from './waves.ts';
+export { formatStage, parseStage, parseStages, wavesOf } from './waves.ts';

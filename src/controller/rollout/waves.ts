@@ -66,6 +66,31 @@ export function parseStage(text: string): Stage {
   );
 }
 
+/**
+ * Reads all stages of a rollout.
+ * @throws Refusal `usage`, also for a share or a count that is not larger than the one before: a
+ *   stage contains those before it
+ */
+export function parseStages(texts: readonly string[]): readonly Stage[] {
+  const stages = texts.map(parseStage);
+  let [count, percent] = [0, 0];
+  for (const stage of stages) {
+    if (stage === 'all' || 'devices' in stage) continue;
+    const isCount = 'count' in stage;
+    const [size, before] = isCount ? [stage.count, count] : [stage.percent, percent];
+    if (size <= before) {
+      const [late, early] = [formatStage(stage), isCount ? String(before) : `${before}%`];
+      throw new Refusal(
+        'usage',
+        `the stage ${late} adds no device to the stage ${early} before it: each stage contains the earlier ones`,
+      );
+    }
+    if (isCount) count = size;
+    else percent = size;
+  }
+  return stages;
+}
+
 export function formatStage(stage: Stage): string {
   if (stage === 'all') return 'all';
   if ('devices' in stage) return `device:${stage.devices.join(',')}`;

@@ -4,5 +4,12 @@
  * refusal comes from.
  */
 export { exitCodeOf, type RefusalCode, refusalCodes } from './codes.ts';
-export { asLocalRefusal, diskRefusal, localErrorOf, unreadableFile } from './local-error.ts';
+export {
+  asLocalRefusal,
+  diskRefusal,
+  fromFile,
+  localErrorOf,
+  reasonOf,
+  unreadableFile,
+} from './local-error.ts';
 export { isRefusal, Refusal } from './refusal.ts';

@@ -78,6 +78,26 @@ export function unreadableFile(what: string, cause: unknown): Refusal {
   return new Refusal(code, `${what} cannot be read${reason === undefined ? '' : `: ${reason}`}`, { cause });
 }
 
+/** What a failure says to a person, for a sentence that goes on. */
+export function reasonOf(error: unknown): string {
+  const shown = asLocalRefusal(error);
+  return shown instanceof Error ? shown.message : String(shown);
+}
+
+/**
+ * Decodes the content of a file that the user named; a refusal of it names the file.
+ * @param what what it should be, in words
+ * @throws Refusal `input-invalid`
+ */
+export function fromFile<T>(file: string, what: string, decode: () => T): T {
+  try {
+    return decode();
+  } catch (cause) {
+    if (!isRefusal(cause)) throw cause;
+    throw new Refusal('input-invalid', `${file} is not ${what}: ${cause.message}`, { cause });
+  }
+}
+
 /**
  * The refusal for a failed system call on one of wherry's own files. The user named no path, so
  * every error that is not about space is `disk-failed`. Undefined when no system call failed, which

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import type { DeviceReport } from '../../wire/report/index.ts';
-import { type LockFile, places, readLocks } from '../host/index.ts';
+import { type LockFile, places, type Places, readLocks } from '../host/index.ts';
 import type { NetworkFacts } from '../network/index.ts';
 import { Refusal } from '../../core/refusal/index.ts';
 
@@ -44,13 +44,15 @@ export async function deviceStatus(): Promise<DeviceStatus> {
  * The last record; undefined when wherryd has not reported in this boot.
  * @throws Refusal `device-unsupported` without the rights to read it
  */
-export async function lastRecord(): Promise<SupervisorRecord | undefined> {
+export async function lastRecord({ record }: Pick<Places, 'record'> = places): Promise<
+  SupervisorRecord | undefined
+> {
   try {
-    return JSON.parse(await readFile(places.record, 'utf8')) as SupervisorRecord;
+    return JSON.parse(await readFile(record, 'utf8')) as SupervisorRecord;
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
     if (code === 'ENOENT') return undefined;
     if (code !== 'EACCES') throw cause;
-    throw new Refusal('device-unsupported', `${places.record} can only be read by root; try sudo`, { cause });
+    throw new Refusal('device-unsupported', `${record} can only be read by root; try sudo`, { cause });
   }
 }

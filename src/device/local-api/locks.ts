@@ -1,8 +1,16 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { isAcName } from '../../image/appc/index.ts';
-import { Refusal } from '../../core/refusal/index.ts';
-import { approvalPath, type HoldPlaces, lockDirectories, type LockFile, readLocks } from '../host/index.ts';
+import { reasonOf, Refusal } from '../../core/refusal/index.ts';
+import { approvalPath, lockDirectories, type LockFile, type Places, readLocks } from '../host/index.ts';
+import { effectOfApproval } from './approval.ts';
+import { lastRecord } from './device-status.ts';
+
+/** Where locks, approvals and the last report of wherryd are. */
+type HoldPlaces = Pick<Places, 'run' | 'state' | 'record'>;
+
+/** A longer one would make the file too large to be read. */
+const maxReasonCharacters = 200;
 
 export interface NewLock {
   readonly reason: string;
@@ -13,12 +21,16 @@ export interface NewLock {
 }
 
 /**
- * Holds every activation that is not forced until the lock expires or is removed.
- * @throws Refusal `usage` for an invalid name, `device-unsupported` without the rights
+ * Holds every activation that is not forced until the lock expires or is removed. One that has
+ * begun goes on.
+ * @throws Refusal `usage` for an invalid name, `input-invalid` for such a reason,
+ *   `device-unsupported` without the rights
  */
 export async function addLock(places: HoldPlaces, name: string, lock: NewLock): Promise<LockFile> {
   refuseOtherNames(name);
   const { reason, expires, keep } = lock;
+  if (reason === '' || reason.length > maxReasonCharacters)
+    throw new Refusal('input-invalid', `reason takes text of 1 to ${maxReasonCharacters} characters`);
   const { boot, kept } = lockDirectories(places);
   const path = join(keep ? kept : boot, name);
   await asRoot(async () => {
@@ -47,15 +59,19 @@ export async function removeLock(places: HoldPlaces, name: string): Promise<void
 /**
  * Approves the activation of a version, for this boot.
  * @param group the group of the version; without it, the version is the device's own
- * @throws Refusal `usage` for an invalid name, `device-unsupported` without the rights
+ * @returns what that does, in words
+ * @throws Refusal `usage` for an invalid name, `not-found` for a version that is past,
+ *   `device-unsupported` without the rights
  */
-export async function approve(places: HoldPlaces, version: number, group?: string): Promise<void> {
+export async function approve(places: HoldPlaces, version: number, group?: string): Promise<string> {
   if (group !== undefined) refuseOtherNames(group);
+  const effect = effectOfApproval((await lastRecord(places))?.report, version, group);
   const path = approvalPath(places, version, group);
   await asRoot(async () => {
     await mkdir(dirname(path), { recursive: true, mode: 0o755 });
     await writeFile(path, '');
   });
+  return effect;
 }
 
 /** The name becomes a file name. */
@@ -68,6 +84,6 @@ async function asRoot(work: () => Promise<void>): Promise<void> {
   try {
     await work();
   } catch (cause) {
-    throw new Refusal('device-unsupported', `${String(cause)}; run this as root on a device`, { cause });
+    throw new Refusal('device-unsupported', `${reasonOf(cause)}; run this as root on a device`, { cause });
   }
 }

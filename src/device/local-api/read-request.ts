@@ -6,7 +6,6 @@ import type { NewLock } from './locks.ts';
 
 const maxLines = 1000;
 const maxLockSeconds = 30 * 86_400;
-const maxReasonCharacters = 200;
 
 /** @throws Refusal `input-invalid` */
 export function bodyOf(bytes: Uint8Array): unknown {
@@ -20,8 +19,7 @@ export function bodyOf(bytes: Uint8Array): unknown {
 /** @throws Refusal `input-invalid` */
 export function askedLock(body: unknown, nowSeconds: number): NewLock {
   const { reason, seconds, keep } = fieldsOf(body, ['reason', 'seconds', 'keep']);
-  if (typeof reason !== 'string' || reason === '' || reason.length > maxReasonCharacters)
-    throw invalid(`reason takes text of 1 to ${maxReasonCharacters} characters`);
+  if (typeof reason !== 'string') throw invalid('reason takes text');
   if (keep !== undefined && typeof keep !== 'boolean') throw invalid('keep takes true or false');
   const expires = nowSeconds + wholeNumber('seconds', seconds, maxLockSeconds);
   return { reason, expires, keep: keep === true };

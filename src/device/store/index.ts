@@ -15,7 +15,6 @@ export {
   type StoredTree,
   type TreeId,
 } from './image-store.ts';
-export { makeDirectorySync } from './make-directory.ts';
 export { nodeDisk } from './node-disk.ts';
 export { admitSpace, type ImageSize, spaceNeeded } from './space.ts';
 export { maxStateBytes, stateSlots, type StateSlots } from './state-slots.ts';

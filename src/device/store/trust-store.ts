@@ -1,7 +1,7 @@
-import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { asLocalRefusal, isRefusal, Refusal } from '../../core/refusal/index.ts';
-import { makeDirectorySync } from './make-directory.ts';
+import { makeDirectory } from '../../core/files/index.ts';
 
 /** The scope of a trusted key: commands, every image, or images below a name. */
 export type TrustScope =
@@ -103,14 +103,20 @@ export type NewKey = Pick<StoredKey, 'scope' | 'name' | 'armored'>;
 
 /**
  * Writes keys to the local store: all of them or, if one cannot be written, none. Each file appears
- * complete, but is not synced: its operator is present.
+ * complete, but is not synced: its operator is present. A process that is killed may leave the
+ * first keys and not the last; to repeat it stores all.
+ * @param rename the last step of each file, in the order of `keys`
  * @returns the paths
  */
-export function storeKeys(local: string, keys: readonly NewKey[]): readonly string[] {
+export async function storeKeys(
+  local: string,
+  keys: readonly NewKey[],
+  rename = renameSync,
+): Promise<readonly string[]> {
   const files = keys.map(({ scope, name, armored }) => ({ path: join(local, pathOf(scope, name)), armored }));
   for (const [at, { path, armored }] of files.entries()) {
     try {
-      makeDirectorySync(dirname(path));
+      await makeDirectory(dirname(path));
       // The only reason for which the renames below would fail.
       if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true)
         throw new Refusal('input-invalid', `${path}: it is a directory; name a file`);
@@ -120,17 +126,24 @@ export function storeKeys(local: string, keys: readonly NewKey[]): readonly stri
       throw asLocalRefusal(error, path);
     }
   }
-  for (const { path } of files) renameSync(`${path}.new`, path);
+  for (const { path } of files) rename(`${path}.new`, path);
   return files.map(({ path }) => path);
 }
 
-/** Disables keys: local ones are deleted, those of the system store are masked. */
-export function removeKeys(local: string, keys: readonly StoredKey[]): void {
+/**
+ * Disables keys: local ones are deleted, those of the system store are masked. So are those that a
+ * local one hides: without it they would be trusted.
+ */
+export async function removeKeys({ local, system }: TrustPlaces, keys: readonly StoredKey[]): Promise<void> {
+  const isInSystem = ({ scope, name }: NewKey) =>
+    system !== undefined && existsSync(join(system, pathOf(scope, name)));
+  const deleted = keys.filter((key) => !isInSystem(key));
   // First what may fail, for example on a full disk.
-  const masks = keys.filter(({ store }) => store === 'system').map((key) => ({ ...key, armored: '' }));
-  storeKeys(local, masks);
-  for (const { scope, name, store } of keys)
-    if (store === 'local') rmSync(join(local, pathOf(scope, name)), { force: true });
+  await storeKeys(
+    local,
+    keys.filter(isInSystem).map((key) => ({ ...key, armored: '' })),
+  );
+  for (const { scope, name } of deleted) rmSync(join(local, pathOf(scope, name)), { force: true });
 }
 
 function pathOf(scope: TrustScope, name: string): string {

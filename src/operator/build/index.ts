@@ -7,7 +7,6 @@ export { accountNote } from './missing-account.ts';
 export { programNote } from './missing-program.ts';
 export { readInput } from './read-input.ts';
 export { statImage } from './image-path.ts';
-export { makeDirectory } from './make-directory.ts';
 export { isTemporaryName, withScratch, writeOutput } from './output-file.ts';
 export { patchImage } from './patch.ts';
 export { renderImage } from './render.ts';

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -72,6 +73,10 @@ async function sign(
   { caCert, caKey, days }: Authority,
   more: readonly string[] = [],
 ): Promise<void> {
+  for (const file of [caCert, caKey])
+    await access(file, constants.R_OK).catch((cause: unknown) => {
+      throw unreadableFile(`the file ${file} of the authority`, cause);
+    });
   await writeFile(at('usage'), 'extendedKeyUsage=clientAuth\nbasicConstraints=critical,CA:FALSE\n');
   const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
   await openssl(['req', '-new', ...kind, '-subj', `/CN=${device}`, '-keyout', at('key'), '-out', at('csr')]);
@@ -98,7 +103,9 @@ function parsed(pem: string, what: string): X509Certificate {
 
 async function openssl(args: readonly string[]): Promise<void> {
   await promisify(execFile)('openssl', args).catch((cause: unknown) => {
-    const said = (cause as { stderr?: string }).stderr?.trim().split('\n')[0] ?? String(cause);
+    const lines = (cause as { stderr?: string }).stderr?.trim().split('\n') ?? [];
+    // openssl also tells its progress there.
+    const said = lines.find((line) => !/self-signature ok$|^subject=/.test(line)) ?? String(cause);
     throw new Refusal('input-invalid', `openssl could not make the certificate: ${said}`, { cause });
   });
 }

@@ -1,8 +1,6 @@
 import { Refusal, refusalCodes, type RefusalCode } from '../../core/refusal/index.ts';
 import {
-  decodeEvent,
   decodePresence,
-  decodeReport,
   decodeTelemetry,
   foldPresence,
   type DeploymentEvent,
@@ -11,6 +9,7 @@ import {
   type Presence,
   type Telemetry,
 } from '../../wire/report/index.ts';
+import { decodeEvent, decodeReport } from '../../wire/report/report-codec.ts';
 
 /** What an observer knows of one device. */
 export interface DeviceView {

@@ -1,6 +1,7 @@
 import { parse, TomlError } from 'smol-toml';
 import { isAcName, type AcName } from '../../image/appc/index.ts';
-import { Refusal } from '../../core/refusal/index.ts';
+import { isRefusal, Refusal } from '../../core/refusal/index.ts';
+import { parseBrokerUrl } from '../../wire/mqtt/index.ts';
 import { maxRecipients } from '../../wire/trust/index.ts';
 
 /**
@@ -58,10 +59,14 @@ const members: Check = [
   `a list of at most ${maxRecipients} different names of devices; make several groups of more`,
 ];
 
+/** For options of commands that take the same. */
+export const brokerUrl: Check = [isBrokerUrl, 'mqtt://HOST:PORT, or mqtts, ws or wss; no user, no password'];
+export const imagesUrl: Check = [isWebAddress, 'an http or https address'];
+
 const schema: Readonly<Record<string, Readonly<Record<string, Check>>>> = {
   '': { fleet: [(value) => typeof value === 'string' && isAcName(value), 'lower-case words with dashes'] },
   broker: {
-    url: [(value) => typeof value === 'string' && /^mqtts?:\/\/[^/\s]+$/.test(value), 'mqtt(s)://host:port'],
+    url: brokerUrl,
     version: oneOf(4, 5),
     ca: text,
     cert: text,
@@ -69,7 +74,7 @@ const schema: Readonly<Record<string, Readonly<Record<string, Check>>>> = {
     username: text,
     password_file: text,
   },
-  images: { base_url: [isWebAddress, 'an http or https address'] },
+  images: { base_url: imagesUrl },
   deploy: {
     valid_days: wholeNumber(1, 36_500),
     probation_seconds: wholeNumber(0, 86_400),
@@ -193,6 +198,17 @@ base_url = ${JSON.stringify(imagesUrl)}
 [rollouts]
 # database = "rollouts.db"   # a SQLite file, or postgres://host/database for several controllers
 `;
+}
+
+function isBrokerUrl(value: unknown): boolean {
+  if (typeof value !== 'string') return false;
+  try {
+    parseBrokerUrl(value);
+    return true;
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    return false;
+  }
 }
 
 function isWebAddress(value: unknown): boolean {

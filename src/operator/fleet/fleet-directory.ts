@@ -1,13 +1,15 @@
 import { createHash } from 'node:crypto';
 import { copyFile, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { makeDirectory, writeOutput } from '../build/index.ts';
-import { Refusal } from '../../core/refusal/index.ts';
+import { makeDirectory } from '../../core/files/index.ts';
+import { writeOutput } from '../build/index.ts';
+import { fromFile, Refusal } from '../../core/refusal/index.ts';
 import { deviceTopics, groupTopic } from '../../wire/report/index.ts';
 import type { BrokerAddress } from '../../wire/mqtt/index.ts';
 import { exists, listed, readText, replaceFile, writeNew } from './fleet-files.ts';
-import { fleetConfigText, parseFleetConfig, type FleetConfig } from './fleet-config.ts';
+import { brokerUrl, fleetConfigText, imagesUrl, parseFleetConfig, type FleetConfig } from './fleet-config.ts';
 import { decodeEnvelope } from '../../wire/trust/index.ts';
+import { type PinnedKey, requireDeviceKey } from './device-key-file.ts';
 import { readDraft, type RootDraft } from './root-drafts.ts';
 import type { OfferedImage } from './offered-image.ts';
 
@@ -67,6 +69,11 @@ export class FleetDirectory {
     options: { readonly fleet: string; readonly brokerUrl: string; readonly imagesUrl: string },
   ): Promise<FleetDirectory> {
     deviceTopics(options.fleet, 'any');
+    for (const [option, value, [test, takes]] of [
+      ['--broker', options.brokerUrl, brokerUrl],
+      ['--images', options.imagesUrl, imagesUrl],
+    ] as const)
+      if (!test(value)) throw new Refusal('usage', `${option} takes ${takes}`);
     const toml = fleetConfigText(options.fleet, options.brokerUrl, options.imagesUrl);
     parseFleetConfig(toml);
     await makeDirectory(join(path, 'images'));
@@ -118,10 +125,15 @@ export class FleetDirectory {
     await writeNew(files[1], pair.publicKey, refusal);
   }
 
-  /** The public key of a device as the operator has pinned it; undefined when there is none. */
-  async deviceKey(device: string): Promise<string | undefined> {
+  /**
+   * The public key of a device as the operator has pinned it; undefined when there is none.
+   * @throws Refusal `input-invalid` for a file without such a key
+   */
+  async deviceKey(device: string): Promise<PinnedKey | undefined> {
     const path = this.#deviceKeyPath(device);
-    return (await exists(path)) ? await readText(path, `there is no ${path}`) : undefined;
+    if (!(await exists(path))) return undefined;
+    const armored = await readText(path, `there is no ${path}`);
+    return { armored, fingerprint: await requireDeviceKey(armored, path) };
   }
 
   /**
@@ -134,8 +146,8 @@ export class FleetDirectory {
     options: { readonly replace: boolean },
   ): Promise<string> {
     const path = this.#deviceKeyPath(device);
-    const pinned = await this.deviceKey(device);
-    if (pinned !== undefined && pinned !== armored && !options.replace) {
+    const pinned = (await exists(path)) ? await readText(path, `there is no ${path}`) : armored;
+    if (pinned !== armored && !options.replace) {
       throw new Refusal(
         'input-invalid',
         `another key of ${device} is known, ${path}; replace it (--replace) only if that device was set up again and showed you the new one`,
@@ -325,7 +337,10 @@ export class FleetDirectory {
       .map(Number)
       .sort((a, b) => a - b);
     return await Promise.all(
-      versions.map(async (version) => readDraft(await readFile(this.rootPath(version)))),
+      versions.map(async (version) => {
+        const file = await readFile(this.rootPath(version));
+        return fromFile(this.rootPath(version), 'a root of trust', () => readDraft(file));
+      }),
     );
   }
 

@@ -5,6 +5,7 @@ import { asLocalRefusal, isRefusal, Refusal } from '../../core/refusal/index.ts'
 /**
  * Replaces a file as a whole: a reader sees the old or the new one, even when several processes
  * write it at once.
+ * @throws Refusal that names `file`
  */
 export async function replaceFile(file: string, content: string | Uint8Array, mode = 0o644): Promise<void> {
   const whole = temporaryOf(file);
@@ -13,7 +14,7 @@ export async function replaceFile(file: string, content: string | Uint8Array, mo
     await rename(whole, file);
   } catch (error) {
     await rm(whole, { force: true });
-    throw error;
+    throw asLocalRefusal(error, file);
   }
 }
 

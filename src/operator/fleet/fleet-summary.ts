@@ -74,12 +74,15 @@ export function deviceLine({ device, presence, report }: DeviceView): DeviceLine
   };
 }
 
+/** The members of a filter that are compared; callers may have others, such as `--watch`. */
+const exact = ['link', 'version', 'phase', 'health', 'code'] as const;
+
 export function isWanted(line: DeviceLine, filter: DeviceFilter): boolean {
-  const { prefix, group, label = [], ...exact } = filter;
+  const { prefix, group, label = [] } = filter;
   if (prefix !== undefined && !line.device.startsWith(prefix)) return false;
   if (group !== undefined && !line.groups.includes(group)) return false;
   if (!label.every((one) => line.labels.includes(one))) return false;
-  return Object.entries(exact).every(([key, value]) => line[key as keyof DeviceLine] === value);
+  return exact.every((key) => filter[key] === undefined || line[key] === filter[key]);
 }
 
 /** A version, and whose it is when it is not the device's own. */

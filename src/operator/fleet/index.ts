@@ -8,6 +8,7 @@ export { noReportOf } from './broker-words.ts';
 export { compareWithBroker, type BrokerComparison } from './compare-with-broker.ts';
 export { compareMemory, mustRepeat } from './broker-memory.ts';
 export { composeDesired, desiredImage, nextVersion } from './compose.ts';
+export { requireDeviceKey } from './device-key-file.ts';
 export { type DeviceView, isOutcome, type Outcome, type Progress, progressOf } from './device-view.ts';
 export { type Authority, renewedCertificate } from './device-certificate.ts';
 export { enoughSignatures, requireEnough } from './enough-signatures.ts';

@@ -71,7 +71,7 @@ export function changeRoot(
       (key) => !drop.includes(key),
     );
     if (keys.length === 0) throw new Refusal('input-invalid', `the role ${name} would have no key`);
-    roles[name] = { keys: [...new Set(keys)], threshold: threshold ?? was?.threshold ?? 1 };
+    roles[name] = roleOf(name, [...new Set(keys)], threshold ?? was?.threshold ?? 1);
   }
   const named = new Set([
     ...Object.values(roles).flatMap(({ keys }) => keys),
@@ -79,6 +79,16 @@ export function changeRoot(
   ]);
   const keys = Object.fromEntries([...certificates].filter(([fingerprint]) => named.has(fingerprint)));
   return { format: 1, ...terms, keys, roles };
+}
+
+/** @throws Refusal `input-invalid` for a threshold that can never be reached */
+function roleOf(name: string, keys: readonly string[], threshold: number): Role {
+  if (threshold <= keys.length) return { keys, threshold };
+  const few = `${keys.length} ${keys.length === 1 ? 'key' : 'keys'}`;
+  throw new Refusal(
+    'input-invalid',
+    `${threshold} keys of the role ${name} would have to sign, and it would have ${few}: name more keys, or lower its threshold`,
+  );
 }
 
 /** Who has signed for one set of root keys, and how many more must. */

@@ -79,7 +79,7 @@ export async function messageFor(
       `the key of ${device} is not known, and secrets only travel encrypted; run "wherry key init" there and "wherry fleet key add ${device} FILE" here`,
     );
   }
-  return await encrypted(envelope, values, [key]);
+  return await encrypted(envelope, values, [key.armored]);
 }
 
 /**
@@ -107,7 +107,7 @@ async function groupMessage(
       `the key of ${first}${more === 0 ? '' : ` and of ${more} more devices of ${group}`} is not known, and secrets only travel encrypted; run "wherry fleet key add ${first} FILE", or take the device from the list in fleet.toml`,
     );
   }
-  const known = keys.filter((key) => key !== undefined);
+  const known = keys.flatMap((key) => key?.armored ?? []);
   return await encrypted(envelope, values, known).catch((cause: unknown) => {
     if (!isRefusal(cause, 'envelope-too-large')) throw cause;
     throw new Refusal(

@@ -3,6 +3,7 @@
  * of lost connections. It does not interpret payloads.
  */
 export { acknowledged, acknowledgeWithinMs } from './acknowledged.ts';
+export { parseBrokerUrl } from './broker-url.ts';
 export type { LossReason } from './loss-reason.ts';
 export { type BrokerAddress, MqttTransport } from './mqtt-transport.ts';
 export {

@@ -8,6 +8,7 @@ export type {
   DeploymentReport,
   DeploymentUnderWay,
 } from './deployment-report.ts';
+export { encodeEvent, encodeReport } from './encode-report.ts';
 export type { IsolatorReport } from './isolator-report.ts';
 export {
   decodeLogAnswer,
@@ -18,14 +19,7 @@ export {
   maxChunkBytes,
 } from './log-answer.ts';
 export { foldPresence, mustReassert } from './presence.ts';
-export {
-  decodeEvent,
-  decodePresence,
-  decodeReport,
-  encodeEvent,
-  encodePresence,
-  encodeReport,
-} from './report-codec.ts';
+export { decodePresence, encodePresence } from './presence-codec.ts';
 export type {
   AppReport,
   BrokerUse,

@@ -8,7 +8,7 @@ import {
   type Reader,
   text,
 } from '../../core/cbor/index.ts';
-import { decode, line } from './report-codec.ts';
+import { decode, line } from './read-message.ts';
 import { sendable } from './sendable.ts';
 import { wireBytes } from './wire-text.ts';
 

@@ -8,7 +8,7 @@ import {
   optional,
   type Reader,
 } from '../../core/cbor/index.ts';
-import { decode, line } from './report-codec.ts';
+import { decode, line } from './read-message.ts';
 import { wireBytes } from './wire-text.ts';
 
 /**

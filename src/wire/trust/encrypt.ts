@@ -3,36 +3,6 @@ import { Refusal } from '../../core/refusal/index.ts';
 import { encodeConfidential, encodeEncrypted, type ConfidentialContent } from './confidential.ts';
 
 /**
- * The creation time of every device key. A device may make its key before it knows the time, and a
- * key from the future is not usable.
- */
-const keyTime = new Date(Date.UTC(2025, 0, 1));
-
-export interface DeviceKey {
-  /** Armored and not protected by a passphrase: systemd-creds seals it. */
-  readonly privateKey: string;
-  readonly publicKey: string;
-  /** Lower-case hex. */
-  readonly fingerprint: string;
-}
-
-/** Makes the key to which commands for a device are encrypted: Curve25519 in the form of GnuPG. */
-export async function generateDeviceKey(name: string): Promise<DeviceKey> {
-  const { privateKey, publicKey } = await openpgp.generateKey({
-    type: 'ecc',
-    curve: 'curve25519Legacy',
-    userIDs: [{ name }],
-    format: 'object',
-    date: keyTime,
-  });
-  return {
-    privateKey: privateKey.armor(),
-    publicKey: publicKey.armor(),
-    fingerprint: publicKey.getFingerprint(),
-  };
-}
-
-/**
  * The fingerprint of a public key for encryption, lower-case hex.
  *
  * @throws {Refusal} `input-invalid`
@@ -42,23 +12,15 @@ export async function deviceKeyFingerprint(armored: string): Promise<string> {
 }
 
 async function readDeviceKey(armored: string): Promise<openpgp.Key> {
-  const key = await openpgp.readKey({ armoredKey: armored }).catch((cause: unknown) => {
-    throw new Refusal(
-      'input-invalid',
-      'it is not one armored OpenPGP key; take what "wherry key show" prints',
-      {
-        cause,
-      },
-    );
+  const keys = await openpgp.readKeys({ armoredKeys: armored }).catch((cause: unknown) => {
+    throw new Refusal('input-invalid', 'it is not an armored OpenPGP key', { cause });
   });
-  if (key.isPrivate()) {
-    throw new Refusal(
-      'input-invalid',
-      'it is a private key, which must not leave its device; take the public one',
-    );
-  }
+  const [key] = keys;
+  if (key === undefined || keys.length > 1)
+    throw new Refusal('input-invalid', `it holds ${keys.length} keys in place of one`);
+  if (key.isPrivate()) throw new Refusal('input-invalid', 'it is a private key');
   await key.getEncryptionKey(undefined, new Date()).catch((cause: unknown) => {
-    throw new Refusal('input-invalid', `nothing can be encrypted to the key ${key.getFingerprint()}`, {
+    throw new Refusal('input-invalid', `nothing can be encrypted to its key ${key.getFingerprint()}`, {
       cause,
     });
   });

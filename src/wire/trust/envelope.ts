@@ -61,7 +61,7 @@ export function decodeEnvelope(message: Uint8Array): Envelope {
   }
   const content = decodeDraft(message);
   if (content.signatures.length === 0) {
-    throw new Refusal('unsigned', 'the envelope carries no signature; publish it with `wherry deploy`');
+    throw new Refusal('unsigned', 'the envelope carries no signature');
   }
   return content;
 }

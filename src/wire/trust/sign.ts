@@ -20,7 +20,9 @@ const hashOfCurve: Readonly<Record<string, openpgp.enums.hash>> = {
   nistP521: openpgp.enums.hash.sha512,
 };
 
-export { deviceKeyFingerprint, encryptMessage, generateDeviceKey } from './encrypt.ts';
+export { generateDeviceKey } from './device-key.ts';
+export { deviceKeyFingerprint, encryptMessage } from './encrypt.ts';
+export { fingerprintOf, formatFingerprint } from './fingerprint.ts';
 
 export interface GeneratedKey {
   /**
@@ -166,26 +168,6 @@ async function signDigest(
   // The library's declaration leaves out its last parameter.
   const sign = prehashed.sign.bind(prehashed) as (...values: readonly unknown[]) => Promise<void>;
   await sign(key, {}, date, true, openpgp.config);
-}
-
-/**
- * The fingerprint of an armored key, lower-case hex.
- *
- * @throws {Refusal} `input-invalid` when it is not a key.
- */
-export async function fingerprintOf(armoredKey: string): Promise<string> {
-  try {
-    return (await openpgp.readKey({ armoredKey })).getFingerprint();
-  } catch (cause) {
-    throw new Refusal('input-invalid', 'it is not an armored OpenPGP key', { cause });
-  }
-}
-
-/** A fingerprint for people to compare, in the groups of four that GnuPG prints. */
-export function formatFingerprint(fingerprint: string): string {
-  const groups = fingerprint.toUpperCase().match(/.{1,4}/g) ?? [];
-  const half = Math.ceil(groups.length / 2);
-  return `${groups.slice(0, half).join(' ')}  ${groups.slice(half).join(' ')}`;
 }
 
 async function readPrivateKey(armoredKey: string): Promise<openpgp.PrivateKey> {

@@ -194,6 +194,28 @@ describe('a SQLite file', () => {
     await expect(store.load('r-1')).rejects.toThrow(unavailable(/was replaced/));
   });
 
+  it('[C281] is whole in a copy once no command uses it', async () => {
+    const path = sqliteFile();
+    await (await newStore(path)).close();
+    opened.pop();
+    const looked = await openRolloutStore(path, 'harbour', { isNew: false });
+    await looked.decide('r-1', 1, { phase: 'halted' });
+    await looked.close();
+    copyFileSync(path, `${path}.copy`);
+    const copy = await openRolloutStore(`${path}.copy`, 'harbour', { isNew: false });
+    opened.push(copy);
+    expect(await copy.list()).toMatchObject([{ id: 'r-1', phase: 'halted' }]);
+  });
+
+  it('[C281] that was emptied is missed, and is made anew by a rollout', async () => {
+    const path = sqliteFile();
+    writeFileSync(path, '');
+    await expect(openRolloutStore(path, 'harbour', { isNew: false })).rejects.toThrow(
+      unavailable(/\.db is empty; restore the file/),
+    );
+    expect(await (await newStore(path)).list()).toHaveLength(1);
+  });
+
   it('that is something else is named as such', async () => {
     const path = sqliteFile();
     writeFileSync(

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { formatStage, parseStage, wavesOf } from '../../../src/controller/rollout/index.ts';
+import { formatStage, parseStage, parseStages, wavesOf } from '../../../src/controller/rollout/index.ts';
 
 const names = (count: number) => Array.from({ length: count }, (_, index) => `crane-${index}`);
 const stage = fc.oneof(
@@ -57,5 +57,22 @@ describe('a stage', () => {
 
   it.each(['', '0', '-1', '101%', '0%', '1.5', 'half', 'device:', '10 %'])('is not %j', (text) => {
     expect(() => parseStage(text)).toThrow(expect.objectContaining({ code: 'usage' }) as Error);
+  });
+
+  it.each([
+    [['50%', '10%', 'all'], 'the stage 10% adds no device to the stage 50% before it'],
+    [['100%', '100%'], 'the stage 100% adds no device to the stage 100% before it'],
+    [['5', 'device:crane-1', '5'], 'the stage 5 adds no device to the stage 5 before it'],
+  ])('are refused where one adds nothing: %j', (texts, message) => {
+    expect(() => parseStages(texts)).toThrow(
+      expect.objectContaining({
+        code: 'usage',
+        message: expect.stringContaining(message) as string,
+      }) as Error,
+    );
+  });
+
+  it('may be counts beside shares, of which nobody knows the larger one before', () => {
+    expect(parseStages(['device:crane-1', '5', '10%', '50', '60%', 'all'])).toHaveLength(6);
   });
 });

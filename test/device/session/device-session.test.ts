@@ -1,11 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ConnectionLost } from '../../../src/wire/mqtt/transport.ts';
-import {
-  decodeEvent,
-  decodePresence,
-  decodeReport,
-  encodePresence,
-} from '../../../src/wire/report/report-codec.ts';
+import { decodePresence, encodePresence } from '../../../src/wire/report/index.ts';
+import { decodeEvent, decodeReport } from '../../../src/wire/report/report-codec.ts';
 import { DeviceSession } from '../../../src/device/session/device-session.ts';
 import type { ConnectionState } from '../../../src/device/session/session-options.ts';
 import type { ReconnectPolicy } from '../../../src/device/session/reconnect-policy.ts';

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Outbox } from '../../../src/device/session/outbox.ts';
-import { decodeEvent, type DeploymentEvent } from '../../../src/wire/report/index.ts';
+import { type DeploymentEvent } from '../../../src/wire/report/index.ts';
+import { decodeEvent } from '../../../src/wire/report/report-codec.ts';
 import { sampleReport } from '../../support/sample-messages.ts';
 
 const report = sampleReport();

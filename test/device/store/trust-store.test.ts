@@ -4,6 +4,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -71,26 +72,51 @@ describe('[A9.16] the keys that a device trusts (rkt has such stores: Documentat
     expect(storedKeys(places)).toMatchObject([{ store: 'local', armored: 'new' }]);
   });
 
-  it('are stored whole and removed: a local one is gone, one of the system is masked', () => {
+  it('are stored whole and removed: a local one is gone, one of the system is masked', async () => {
     const scope = { kind: 'prefix', prefix: 'example.com/web' } as const;
-    expect(storeKeys(places.local, [{ scope, name: 'aa', armored: 'A' }])).toEqual([
+    expect(await storeKeys(places.local, [{ scope, name: 'aa', armored: 'A' }])).toEqual([
       join(places.local, 'images/prefix.d/example.com/web/aa.asc'),
     ]);
     put('system/images/root.d/bb.asc', 'B');
-    removeKeys(places.local, storedKeys(places));
+    await removeKeys(places, storedKeys(places));
     expect(storedKeys(places)).toMatchObject([{ name: 'bb', masked: true }]);
     expect(readFileSync(join(places.local, 'images/root.d/bb.asc'), 'utf8')).toBe('');
   });
 
-  it('are refused in time below a directory that takes none', () => {
-    expect(() => storeKeys('/proc', [fleetKey])).toThrow(
+  it('[C278] that were hidden by a removed one are masked, not trusted again', async () => {
+    put('system/deploy/fleet.asc', 'old');
+    put('local/deploy/fleet.asc', 'new');
+    await removeKeys(places, storedKeys(places));
+    expect(storedKeys(places)).toMatchObject([{ name: 'fleet', store: 'system', masked: true }]);
+  });
+
+  it.each([0, 1, 2])(
+    '[C249] are stored in order when the process dies before rename %i, and repeating stores all',
+    async (survived) => {
+      const keys = ['a', 'b', 'c'].map((name) => ({ ...fleetKey, name, armored: name }));
+      let renamed = 0;
+      const dies: typeof renameSync = (from, to) => {
+        if (renamed++ === survived) throw new Error('killed');
+        renameSync(from, to);
+      };
+      await expect(storeKeys(places.local, keys, dies)).rejects.toThrow('killed');
+      const stored = () => storedKeys(places).map(({ armored }) => armored);
+      expect(stored()).toEqual(['a', 'b', 'c'].slice(0, survived));
+      await storeKeys(places.local, keys);
+      expect(stored()).toEqual(['a', 'b', 'c']);
+      expect(readdirSync(join(places.local, 'deploy'))).toHaveLength(3);
+    },
+  );
+
+  it('are refused in time below a directory that takes none', async () => {
+    await expect(storeKeys('/proc', [fleetKey])).rejects.toThrow(
       '/proc/deploy cannot be made: the directory /proc takes no directories; name another place',
     );
   });
 
-  it('are refused by the path where a directory has the name, and none of them is stored', () => {
+  it('are refused by the path where a directory has the name, and none of them is stored', async () => {
     put('local/deploy/fleet.asc/inside', '');
-    expect(() => storeKeys(places.local, [{ ...fleetKey, name: 'first' }, fleetKey])).toThrow(
+    await expect(storeKeys(places.local, [{ ...fleetKey, name: 'first' }, fleetKey])).rejects.toThrow(
       `${join(places.local, 'deploy/fleet.asc')}: it is a directory; name a file`,
     );
     expect(readdirSync(join(places.local, 'deploy'))).toEqual(['fleet.asc']);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { nextVersion, rollbackTarget } from '../../../src/operator/fleet/compose.ts';
 import { progressOf, type DeviceView, foldMessage } from '../../../src/operator/fleet/device-view.ts';
-import { encodeEvent, encodePresence, encodeReport } from '../../../src/wire/report/report-codec.ts';
+import { encodeEvent, encodePresence, encodeReport } from '../../../src/wire/report/index.ts';
 import type { DeploymentReport } from '../../../src/wire/report/deployment-report.ts';
 import { sampleEvent, sampleReport } from '../../support/sample-messages.ts';
 

@@ -1,12 +1,13 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FleetDirectory, messageFor, namedSecrets, readSecrets } from '../../../src/operator/fleet/index.ts';
 import { compareMemory, mustRepeat } from '../../../src/operator/fleet/broker-memory.ts';
 import { isEncrypted } from '../../../src/wire/trust/index.ts';
-import { generateDeviceKey } from '../../../src/wire/trust/sign.ts';
+import { type GeneratedKey, generateDeviceKey } from '../../../src/wire/trust/sign.ts';
 import { desired, makeKey, publish } from '../../support/operator.ts';
+import { wherry } from '../../support/recording-terminal.ts';
 
 let root: string;
 let fleet: FleetDirectory;
@@ -118,10 +119,41 @@ describe('the key of a device', () => {
     await expect(fleet.pinDeviceKey('pump-1', second.publicKey, { replace: false })).rejects.toMatchObject({
       code: 'input-invalid',
     });
-    expect(await fleet.deviceKey('pump-1')).toBe(first.publicKey);
+    expect((await fleet.deviceKey('pump-1'))?.armored).toBe(first.publicKey);
     await fleet.pinDeviceKey('pump-1', second.publicKey, { replace: true });
-    expect(await fleet.deviceKey('pump-1')).toBe(second.publicKey);
+    expect((await fleet.deviceKey('pump-1'))?.armored).toBe(second.publicKey);
     expect(await fleet.devicesWithKeys()).toEqual(['pump-1']);
+  });
+
+  it.each<[string, (key: GeneratedKey) => string | Promise<string>, string]>([
+    ['nothing', () => '\n', 'it is empty'],
+    ['the private half', ({ privateKey }) => privateKey, 'holds a private key \\(PGP PRIVATE KEY BLOCK\\)'],
+    ['a TLS key', () => '-----BEGIN EC PRIVATE KEY-----\nMHc=\n', 'holds a private key \\(EC PRIVATE KEY\\)'],
+    ['a TLS certificate', () => '-----BEGIN CERTIFICATE-----\nMIIB\n', 'it holds CERTIFICATE'],
+    ['a signature', () => '-----BEGIN PGP SIGNATURE-----\n\niQ==\n', 'it holds PGP SIGNATURE'],
+    ['what --json prints', ({ publicKey }) => JSON.stringify({ publicKey }).slice(0, 20), 'it is JSON'],
+    ['an image', () => '\ufffd\0\b', 'it is binary'],
+    ['a page', () => 'not found', 'it is other text'],
+    ['two keys', async ({ publicKey }) => publicKey + (await generateDeviceKey('b')).publicKey, '2 keys'],
+    ['a damaged key', ({ publicKey }) => publicKey.slice(0, 200), 'not an armored OpenPGP key'],
+    [
+      'a key that only signs',
+      async () => (await makeKey('ops')).publicKey,
+      'nothing can be encrypted to its key',
+    ],
+  ])('is not taken from a file of %s, and the refusal names both', async (_what, content, found) => {
+    const text = await content(await generateDeviceKey('one'));
+    const file = join(fleet.path, 'given.asc');
+    writeFileSync(file, text);
+    const added = await wherry(['--fleet', fleet.path, 'fleet', 'key', 'add', 'pump-1', file]);
+    expect(added).toMatchObject({ status: 64, out: '' });
+    const takes = 'take what "wherry key show" prints on the device';
+    const sentence = new RegExp(`given.asc is not the public key of a device: .*${found}.*; ${takes}`);
+    expect(added.err).toMatch(sentence);
+    // The same of a pinned file that was damaged since.
+    mkdirSync(join(fleet.path, 'keys/devices'));
+    writeFileSync(join(fleet.path, 'keys/devices/pump-1.asc'), text);
+    await expect(fleet.deviceKey('pump-1')).rejects.toThrow(/pump-1\.asc is not the public key of a device/);
   });
 });
 

@@ -1,13 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { encodeCbor } from '../../../src/core/cbor/encode.ts';
-import {
-  decodeEvent,
-  decodePresence,
-  decodeReport,
-  encodeEvent,
-  encodePresence,
-  encodeReport,
-} from '../../../src/wire/report/report-codec.ts';
+import { decodePresence, encodeEvent, encodePresence, encodeReport } from '../../../src/wire/report/index.ts';
+import { decodeEvent, decodeReport } from '../../../src/wire/report/report-codec.ts';
 import {
   clientIdentifier,
   deviceTopics,

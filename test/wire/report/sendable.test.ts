@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decodeEvent, decodeReport, encodeEvent, encodeReport } from '../../../src/wire/report/index.ts';
+import { encodeEvent, encodeReport } from '../../../src/wire/report/index.ts';
+import { decodeEvent, decodeReport } from '../../../src/wire/report/report-codec.ts';
 import { wireText } from '../../../src/wire/report/wire-text.ts';
 import { sampleEvent, sampleReport } from '../../support/sample-messages.ts';
 

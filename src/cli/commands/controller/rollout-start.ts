@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { prepareRollout } from '../../../controller/drive/index.ts';
-import { parseStage } from '../../../controller/rollout/index.ts';
+import { parseStages } from '../../../controller/rollout/index.ts';
 import { isAcName, type AcName } from '../../../image/appc/index.ts';
 import { Refusal, unreadableFile } from '../../../core/refusal/index.ts';
 import { FleetDirectory, type FleetLink } from '../../../operator/fleet/index.ts';
@@ -29,7 +29,7 @@ export async function startRollout(
       'usage',
       `--id takes lower-case words with dashes, at most 64 characters, not ${JSON.stringify(id)}`,
     );
-  const stages = (flags.stage ?? defaultStages).map(parseStage);
+  const stages = parseStages(flags.stage ?? defaultStages);
   const named = await namedDevices(names, flags);
   const sign = signerOf(flags);
   const content = await contentFrom(context, await FleetDirectory.open(context.fleetPath), flags);

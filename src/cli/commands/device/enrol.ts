@@ -11,7 +11,7 @@ import {
   maxBundleBytes,
 } from '../../../wire/enrolment/index.ts';
 import { examineRoot } from '../../../wire/trust/openpgp.ts';
-import { fingerprintOf, formatFingerprint } from '../../../wire/trust/sign.ts';
+import { fingerprintOf, formatFingerprint } from '../../../wire/trust/openpgp.ts';
 import type { Context } from '../../context.ts';
 import { type Enrolled, makeDirectories, placeEnrolment } from '../../enrol-tree.ts';
 import { removeKey, sealNewKey, storeKey } from './key.ts';

@@ -5,7 +5,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { isatty } from 'node:tty';
-import { isRefusal, Refusal } from '../../../core/refusal/index.ts';
+import { isRefusal, reasonOf, Refusal } from '../../../core/refusal/index.ts';
 import { places } from '../../../device/host/index.ts';
 import { crunError, execProcess, notRun } from '../../../device/pod/index.ts';
 import type { Context } from '../../context.ts';
@@ -128,7 +128,7 @@ function moveToCgroup(pid: number, app: RunningApp): void {
   } catch (cause) {
     if (isRefusal(cause)) throw cause;
     if (isMissing(cause)) throw goneRefusal(app, cause);
-    throw new Refusal('device-unsupported', `${file} cannot be used: ${String(cause)}`, { cause });
+    throw new Refusal('device-unsupported', `${file} cannot be used: ${reasonOf(cause)}`, { cause });
   }
 }
 

@@ -1,5 +1,5 @@
 import { type LockFile, places, readLocks } from '../../../device/host/index.ts';
-import { addLock, approve, removeLock } from '../../../device/local-api/index.ts';
+import { addLock, approve, lastRecord, removeLock } from '../../../device/local-api/index.ts';
 import type { Context } from '../../context.ts';
 
 export interface LockFlags {
@@ -15,7 +15,10 @@ export async function lockDevice(context: Context, name: string, flags: LockFlag
   const expires = Math.floor(context.clock.nowMs() / 1000) + flags.for;
   const lock = await addLock(places, name, { reason: flags.reason, expires, keep: flags.keep === true });
   const until = new Date(expires * 1000).toISOString();
-  const text = `no version is activated until ${until}, unless it is forced`;
+  const deployment = (await lastRecord())?.report.deployment;
+  const begun = deployment?.phase === 'activate' || deployment?.phase === 'probation';
+  const but = begun ? `; the activation of version ${deployment.version} has begun and goes on` : '';
+  const text = `no version is activated until ${until}, unless it is forced${but}`;
   context.terminal.out(context.json ? JSON.stringify(lock) : text);
 }
 
@@ -24,6 +27,7 @@ export function listLocks(context: Context): void {
   const nowSeconds = Math.floor(context.clock.nowMs() / 1000);
   const locks = readLocks(places);
   if (context.json) context.terminal.out(JSON.stringify(locks));
+  else if (locks.length === 0) context.terminal.out('there is no lock');
   else
     for (const lock of locks)
       context.terminal.out(`${lock.name}  ${stateOf(lock, nowSeconds)}  ${lock.reason}`);
@@ -41,8 +45,7 @@ export async function approveVersion(
   version: number,
   { group }: { readonly group?: string },
 ): Promise<void> {
-  await approve(places, version, group);
-  const text = `version ${version} may be activated from now on, in this boot`;
+  const text = await approve(places, version, group);
   context.terminal.out(
     context.json ? JSON.stringify({ version, ...(group === undefined ? {} : { group }) }) : text,
   );

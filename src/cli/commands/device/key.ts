@@ -2,10 +2,10 @@ import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { Refusal } from '../../../core/refusal/index.ts';
+import { reasonOf, Refusal } from '../../../core/refusal/index.ts';
 import { places } from '../../../device/host/index.ts';
 import { nodeDisk, writeDurable } from '../../../device/store/index.ts';
-import { formatFingerprint, generateDeviceKey } from '../../../wire/trust/sign.ts';
+import { formatFingerprint, generateDeviceKey } from '../../../wire/trust/openpgp.ts';
 import type { Context } from '../../context.ts';
 
 /** The name of the credential in wherry-examine.service. It is sealed together with its name. */
@@ -63,9 +63,13 @@ export async function storeKey({ sealed, shown }: SealedKey): Promise<void> {
     await writeDurable(disk, places.deviceKey, Buffer.from(sealed));
     await writeDurable(disk, places.devicePublicKey, Buffer.from(shown));
   } catch (cause) {
-    throw new Refusal('device-unsupported', `the key cannot be written: ${String(cause)}; run this as root`, {
-      cause,
-    });
+    throw new Refusal(
+      'device-unsupported',
+      `the key cannot be written: ${reasonOf(cause)}; run this as root`,
+      {
+        cause,
+      },
+    );
   }
 }
 

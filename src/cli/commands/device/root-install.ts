@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Refusal } from '../../../core/refusal/index.ts';
-import { makeDirectorySync, nodeDisk, writeDurable } from '../../../device/store/index.ts';
+import { fromFile, Refusal } from '../../../core/refusal/index.ts';
+import { makeDirectory } from '../../../core/files/index.ts';
+import { nodeDisk, writeDurable } from '../../../device/store/index.ts';
 import { claimedFleet, decodeEnvelope } from '../../../wire/trust/index.ts';
-import { examineRoot } from '../../../wire/trust/openpgp.ts';
-import { formatFingerprint } from '../../../wire/trust/sign.ts';
+import { examineRoot, formatFingerprint } from '../../../wire/trust/openpgp.ts';
 import type { Context } from '../../context.ts';
 
 export interface InstallFlags {
@@ -20,7 +20,8 @@ export async function installRoot(context: Context, file: string, flags: Install
   const bytes = await readFile(file).catch((cause: unknown) => {
     throw new Refusal('not-found', `the root ${file} cannot be read`, { cause });
   });
-  const fleet = claimedFleet(decodeEnvelope(bytes).payload) ?? '';
+  const { payload } = fromFile(file, 'a signed root of trust', () => decodeEnvelope(bytes));
+  const fleet = claimedFleet(payload) ?? '';
   const time = { nowSeconds: Math.floor(context.clock.nowMs() / 1000), clockTrusted: false };
   const { root, signedBy } = await examineRoot(bytes, { fleet, time });
   const { terminal } = context;
@@ -39,7 +40,7 @@ export async function installRoot(context: Context, file: string, flags: Install
     if (!/^y(es)?$/i.test(answer.trim())) throw new Refusal('usage', 'the root was not installed');
   }
   const path = join(flags.directory, 'root.cbor');
-  makeDirectorySync(flags.directory);
+  await makeDirectory(flags.directory);
   await writeDurable(nodeDisk(), path, bytes);
   if (context.json)
     terminal.out(JSON.stringify({ file: path, fleet: root.fleet, version: root.version, signedBy }));

@@ -15,8 +15,7 @@ import {
   type TrustScope,
 } from '../../../device/store/index.ts';
 import type { DeviceTime } from '../../../wire/trust/index.ts';
-import { reviewKeys, revokedBy, type KeyReview } from '../../../wire/trust/openpgp.ts';
-import { formatFingerprint } from '../../../wire/trust/sign.ts';
+import { formatFingerprint, reviewKeys, revokedBy, type KeyReview } from '../../../wire/trust/openpgp.ts';
 import type { Context } from '../../context.ts';
 import { formatTable } from '../../format.ts';
 import type { DiscoverFlags } from '../../flags.ts';
@@ -40,8 +39,8 @@ export interface AddFlags extends ScopeFlags, DiscoverFlags {
 }
 
 /**
- * `wherry trust add`: trusts no key that nobody has reviewed. It stores all keys and revocations of
- * the files or, if one is refused or declined, none.
+ * `wherry trust add`: trusts no key that nobody has reviewed. It stores all keys of the files or,
+ * if one is refused or declined, none. Revocations are stored unless a file is refused.
  */
 export async function addTrust(context: Context, files: readonly string[], flags: AddFlags): Promise<void> {
   const scope = scopeOf(flags);
@@ -81,20 +80,23 @@ export async function addTrust(context: Context, files: readonly string[], flags
   }
   const trusted = chosen(context, keys, wanted);
   const asKeys = trusted.map(({ fingerprint, armored }) => ({ scope, name: fingerprint, armored }));
-  const added = [...revoked, ...asKeys];
-  requireRoom(places, added);
-  if (wanted.length === 0) for (const key of trusted) await requireReview(context, key, scope, flags);
-  // Nothing is stored before all was checked and confirmed.
-  const paths = storeKeys(flags.directory, added);
-  const rows = added.map(({ name: fingerprint, scope: of }, at) => {
-    const isRevoked = at < revoked.length;
-    const file = paths[at] ?? '';
-    if (!context.json) {
+  requireRoom(places, [...revoked, ...asKeys]);
+  const store = async (added: readonly NewKey[], isRevoked: boolean) => {
+    const paths = await storeKeys(flags.directory, added);
+    return added.map(({ name: fingerprint, scope: of }, at) => {
+      const file = paths[at] ?? '';
       const now = isRevoked ? 'revoked and no longer trusted' : 'trusted';
-      context.terminal.out(`${formatFingerprint(fingerprint)} is ${now} for ${describe(of)}: ${file}`);
-    }
-    return { fingerprint, file, ...(isRevoked ? { revoked: true } : {}) };
-  });
+      const text = `${formatFingerprint(fingerprint)} is ${now} for ${describe(of)}: ${file}`;
+      if (!context.json) context.terminal.out(text);
+      else if (isRevoked) context.terminal.err(`${text}\n`);
+      return { fingerprint, file, ...(isRevoked ? { revoked: true } : {}) };
+    });
+  };
+  // Nothing is stored before all was checked, and no key before all were confirmed. A revocation
+  // needs nobody's confirmation, and stays when a key is declined.
+  const rows = await store(revoked, true);
+  if (wanted.length === 0) for (const key of trusted) await requireReview(context, key, scope, flags);
+  rows.push(...(await store(asKeys, false)));
   if (context.json) context.terminal.out(JSON.stringify(rows));
 }
 
@@ -239,7 +241,8 @@ export async function removeTrust(context: Context, fingerprint: string, flags: 
   const isScoped = flags.prefix !== undefined || flags.root === true || flags.deploy === true;
   const scope = isScoped ? describe(scopeOf(flags)) : undefined;
   const removed: StoredKey[] = [];
-  for (const stored of storedKeys({ local: flags.directory, system: flags.system })) {
+  const places = { local: flags.directory, system: flags.system };
+  for (const stored of storedKeys(places)) {
     if (stored.masked || (scope !== undefined && describe(stored.scope) !== scope)) continue;
     const { usable, unusable } = await reviewKeys(stored.armored, { nowSeconds: 0, clockTrusted: false });
     const found = [...usable, ...unusable].map((key) => key.fingerprint);
@@ -254,7 +257,7 @@ export async function removeTrust(context: Context, fingerprint: string, flags: 
   }
   if (removed.length === 0)
     throw new Refusal('not-found', `no store has the key ${formatFingerprint(wanted)}`);
-  removeKeys(flags.directory, removed);
+  await removeKeys(places, removed);
   for (const { scope: of } of context.json ? [] : removed)
     context.terminal.out(`no longer trusted for ${describe(of)}`);
   if (context.json) {

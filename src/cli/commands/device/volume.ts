@@ -1,7 +1,7 @@
 import { readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isAcName } from '../../../image/appc/index.ts';
-import { Refusal } from '../../../core/refusal/index.ts';
+import { reasonOf, Refusal } from '../../../core/refusal/index.ts';
 import { places } from '../../../device/host/index.ts';
 import { limitedVolumeSuffix } from '../../../device/pod/index.ts';
 import type { Context } from '../../context.ts';
@@ -81,7 +81,7 @@ export async function removeVolume(
     await rename(join(directory, name), doomed);
     await rm(doomed, { recursive: true, force: true });
   } catch (cause) {
-    throw new Refusal('device-unsupported', `the volume ${volume} cannot be removed: ${String(cause)}`, {
+    throw new Refusal('device-unsupported', `the volume ${volume} cannot be removed: ${reasonOf(cause)}`, {
       cause,
     });
   }

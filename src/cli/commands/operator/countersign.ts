@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { isRefusal, Refusal } from '../../../core/refusal/index.ts';
+import { fromFile, isRefusal, Refusal } from '../../../core/refusal/index.ts';
 import {
   addSignature,
   FleetDirectory,
@@ -40,7 +40,8 @@ export async function countersign(context: Context, file: string, flags: Counter
     throw new Refusal('not-found', `the command ${file} cannot be read`, { cause });
   });
   // The signer decides by what is shown here.
-  const payload = alreadyVerified(decodeEnvelope(bytes).payload, 'own-history');
+  const { payload: signed } = fromFile(file, 'what --sign-only writes', () => decodeEnvelope(bytes));
+  const payload = alreadyVerified(signed, 'own-history');
   const request = logRequestOf(payload);
   if (request === undefined) await countersignCommand(context, fleet, { file, bytes, payload }, flags);
   else await countersignRequest(context, fleet, { file, bytes, request }, flags);
@@ -57,7 +58,7 @@ async function countersignCommand(
   flags: CountersignFlags,
 ): Promise<void> {
   const values = await readSecrets(fleet, flags.secret ?? []);
-  const desired = decodeDesiredState(payload);
+  const desired = fromFile(file, 'what --sign-only writes', () => decodeDesiredState(payload));
   const device = targetName(desired.target);
   requireFleet(fleet, file, desired.fleet);
   for (const { name, digest } of namedSecrets(values)) {

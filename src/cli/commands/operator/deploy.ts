@@ -162,7 +162,7 @@ async function signToFile(
 /** @throws Refusal `usage` unless there are either devices or a group */
 function parseTargets(names: readonly string[], group: string | undefined): readonly TargetName[] {
   if ((names.length === 0) === (group === undefined))
-    throw new Refusal('usage', 'name the devices to command, or give --group NAME');
+    throw new Refusal('usage', 'name either the devices to command, or a group with --group NAME');
   if (group === undefined) return parseDevices(names);
   if (!isAcName(group)) throw new Refusal('usage', `${JSON.stringify(group)} is not the name of a group`);
   return [targetName({ group })];

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { unreadableFile } from '../../../core/refusal/index.ts';
-import { FleetDirectory } from '../../../operator/fleet/index.ts';
-import { deviceKeyFingerprint, formatFingerprint } from '../../../wire/trust/sign.ts';
+import { FleetDirectory, requireDeviceKey } from '../../../operator/fleet/index.ts';
+import { formatFingerprint } from '../../../wire/trust/sign.ts';
 import type { Context } from '../../context.ts';
 
 /**
@@ -18,14 +18,16 @@ export async function addDeviceKey(
   const armored = await readFile(file, 'utf8').catch((cause: unknown) => {
     throw unreadableFile(`the key ${file}`, cause);
   });
-  const fingerprint = await deviceKeyFingerprint(armored);
+  const fingerprint = await requireDeviceKey(armored, file);
   const path = await fleet.pinDeviceKey(device, armored, { replace: options.replace === true });
   if (context.json) {
     context.terminal.out(JSON.stringify({ device, fingerprint, path }));
     return;
   }
   context.terminal.out(`commands for ${device} are encrypted to ${formatFingerprint(fingerprint)}`);
-  context.terminal.out('compare it with what "wherry key init" showed on that device');
+  context.terminal.out(
+    'compare that with the device itself: "wherry key show" prints it there, behind "Comment: wherry"',
+  );
 }
 
 /** `wherry fleet key list` */
@@ -33,8 +35,8 @@ export async function listDeviceKeys(context: Context): Promise<void> {
   const fleet = await FleetDirectory.open(context.fleetPath);
   const keys = [];
   for (const device of await fleet.devicesWithKeys()) {
-    const armored = await fleet.deviceKey(device);
-    if (armored !== undefined) keys.push({ device, fingerprint: await deviceKeyFingerprint(armored) });
+    const key = await fleet.deviceKey(device);
+    if (key !== undefined) keys.push({ device, fingerprint: key.fingerprint });
   }
   if (context.json) context.terminal.out(JSON.stringify(keys));
   else

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { makeDirectory } from '../../../operator/build/index.ts';
+import { makeDirectory } from '../../../core/files/index.ts';
 import { FleetDirectory, newFleet, provisionFiles, type KeyRole } from '../../../operator/fleet/index.ts';
 import { Refusal } from '../../../core/refusal/index.ts';
 import { formatFingerprint, generateKey } from '../../../wire/trust/sign.ts';

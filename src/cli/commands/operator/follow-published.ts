@@ -67,7 +67,7 @@ function refusalOf(device: string, outcome: Exclude<Outcome, { phase: 'committed
   const what = {
     refused: 'refused the command',
     'rolled-back': 'went back to what it ran before',
-    superseded: 'took a newer version',
+    superseded: outcome.code === 'passed-over' ? 'passed the command over' : 'took a newer version',
   }[outcome.phase];
   return new Refusal(outcome.code, `${device} ${what}: ${outcome.message}`);
 }

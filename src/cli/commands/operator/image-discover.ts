@@ -1,7 +1,8 @@
 import { readFile, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { makeDirectory, withScratch } from '../../../operator/build/index.ts';
+import { makeDirectory } from '../../../core/files/index.ts';
+import { withScratch } from '../../../operator/build/index.ts';
 import { defaultArchiveLimits } from '../../../image/tar/index.ts';
 import { labelValue, parseNameString, sanitizeAcName, type ImageName } from '../../../image/appc/index.ts';
 import {

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { isAcIdentifier } from '../../../image/appc/index.ts';
-import { Refusal } from '../../../core/refusal/index.ts';
+import { fromFile, Refusal, unreadableFile } from '../../../core/refusal/index.ts';
 import {
   changeRoot,
   type ChainedRoot,
@@ -80,9 +80,10 @@ export async function signRoot(
       'specify who signs: --signing-key FILE, --gpg FINGERPRINT or --signature FILE',
     );
   const path = file ?? (await newestPath(context));
-  const draft = readDraft(await readRootFile(path));
+  const draft = await readRootFile(path);
   const atSeconds = nowSecondsOf(context);
-  const signed = await addSignature(draft, await sign(draft.payload, atSeconds), atSeconds);
+  const keys = file === undefined ? await rootKeysOf(context, draft) : Object.values(draft.root.keys);
+  const signed = await addSignature(draft, await sign(draft.payload, atSeconds), atSeconds, keys);
   await replaceFile(path, writeDraft(signed));
   await tell(context, path, signed, undefined);
 }
@@ -94,7 +95,7 @@ export async function showRoot(
   flags: { readonly payload?: true },
 ): Promise<void> {
   const path = file ?? (await newestPath(context));
-  const draft = readDraft(await readRootFile(path));
+  const draft = await readRootFile(path);
   if (flags.payload === true) {
     // The bytes to sign where this program is not: gpg --armor --detach-sign.
     process.stdout.write(draft.payload);
@@ -262,9 +263,13 @@ async function requireLongLived(context: Context, root: RootDocument): Promise<v
 /**
  * The draft with one more signature, in place of one by the same key. @throws Refusal `key-unknown`
  */
-async function addSignature(draft: RootDraft, signature: string, atSeconds: number): Promise<RootDraft> {
+async function addSignature(
+  draft: RootDraft,
+  signature: string,
+  atSeconds: number,
+  certificates: readonly string[],
+): Promise<RootDraft> {
   const time = { nowSeconds: atSeconds + 60, clockTrusted: true };
-  const certificates = Object.values(draft.root.keys);
   const [added, ...others] = await reviewSignatures(
     draft.payload,
     [signature, ...draft.signatures],
@@ -284,6 +289,15 @@ async function addSignature(draft: RootDraft, signature: string, atSeconds: numb
   return { ...draft, signatures: [...kept, signature] };
 }
 
+/** The root keys that may sign a root of this fleet: its own and those of the root before. */
+async function rootKeysOf(context: Context, draft: RootDraft): Promise<readonly string[]> {
+  const roots = [draft.root, await beforeOf(context, draft)];
+  const named = new Set(roots.flatMap((root) => root?.roles['root']?.keys ?? []));
+  return Object.entries(draft.root.keys).flatMap(([fingerprint, armored]) =>
+    named.has(fingerprint) ? [armored] : [],
+  );
+}
+
 async function newestPath(context: Context): Promise<string> {
   const fleet = await FleetDirectory.open(context.fleetPath);
   const newest = (await fleet.roots()).at(-1);
@@ -301,10 +315,11 @@ async function beforeOf(context: Context, { root }: RootDraft): Promise<RootDocu
   return chain.find((one) => one.root.version === root.version)?.before;
 }
 
-async function readRootFile(path: string): Promise<Uint8Array> {
-  return await readFile(path).catch((cause: unknown) => {
-    throw new Refusal('not-found', `the root ${path} cannot be read`, { cause });
+async function readRootFile(path: string): Promise<RootDraft> {
+  const bytes = await readFile(path).catch((cause: unknown) => {
+    throw unreadableFile(`the root ${path}`, cause);
   });
+  return fromFile(path, 'a root of trust', () => readDraft(bytes));
 }
 
 /** Shows the content of the root, who has signed it, and which signatures are missing. */

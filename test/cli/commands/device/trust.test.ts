@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { mkdirSync, renameSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -156,6 +156,34 @@ describe('[A9.17] wherry trust', () => {
     await expect(readdir(at('store'))).rejects.toThrow('ENOENT');
     expect((await add(() => Promise.resolve('y'))).out.match(/ is trusted for any image: /g)).toHaveLength(2);
     expect(await readdir(at('store/images/root.d'))).toHaveLength(2);
+  });
+
+  it('[C277] stores the revocation of a key although another key is declined', async () => {
+    const gone = gnupg.newKey('Leaked <leaked@example.com>', 'ed25519');
+    await writeFile(at('leaked.asc'), gnupg.export(gone));
+    await run('add', at('leaked.asc'), '--deploy', '--yes');
+    gnupg.revoke(gone);
+    await writeFile(at('successor.asc'), gnupg.export(gone) + gnupg.export(good));
+    const asked: string[] = [];
+    const { terminal, out } = recordingTerminal({
+      ask: async () => {
+        asked.push((await run('list')).out);
+        return 'n';
+      },
+    });
+    expect(await main(['trust', 'add', at('successor.asc'), '--deploy', ...stores()], {}, terminal)).toBe(64);
+    expect(asked).toEqual([expect.stringMatching(/it is revoked/)]);
+    expect(out()).toMatch(/^.*is revoked and no longer trusted for commands: .*\n$/);
+    expect(await readdir(at('store/deploy'))).toEqual([`${gone.toLowerCase()}.asc`]);
+    expect((await run('list')).out).not.toMatch(/ trusted /);
+  });
+
+  it('[C278] removes a key of both stores', async () => {
+    await run('add', at('team.asc'), '--root', '--yes');
+    await cp(at('store'), at('system'), { recursive: true });
+    expect(await run('remove', good)).toMatchObject({ status: 0 });
+    expect((await run('list')).out).toMatch(/system .*masked/);
+    expect((await run('list')).out).not.toMatch(/ trusted /);
   });
 
   it('[C249] adds no key that would make the stores too large to be read', async () => {

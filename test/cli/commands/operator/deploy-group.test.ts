@@ -88,10 +88,10 @@ describe('commands for a group', () => {
   });
 
   it.each([
-    [['deploy', '--stop-all'], 'name the devices to command, or give --group NAME'],
+    [['deploy', '--stop-all'], 'name either the devices to command, or a group with --group NAME'],
     [
       ['deploy', 'crane-1', '--group', 'kitchen', '--stop-all'],
-      'name the devices to command, or give --group NAME',
+      'name either the devices to command, or a group with --group NAME',
     ],
     [['deploy', '--group', 'kitchen/+', '--stop-all'], 'is not the name of a group'],
     [['deploy', 'crane-1', '--share', '10%', '--stop-all'], '--share is a share of a group'],

@@ -94,6 +94,20 @@ describe('wherry fleet', () => {
     expect(json).toMatchObject({ telemetry });
   });
 
+  it('status --watch counts the devices that status counts, and follows them', async () => {
+    const { terminal, out, stop } = recordingTerminal();
+    const args = ['--fleet', join(directory, 'fleet'), 'fleet', 'status', '--watch', '--prefix', 'crane'];
+    const watching = main(args, {}, terminal);
+    const once = (await run('fleet', 'status', '--prefix', 'crane')).out;
+    expect(once).toMatch(/^[1-9]\d* devices\n/);
+    await until(() => out().endsWith(once));
+    expect(out().startsWith(once.split('\n', 1).join(''))).toBe(true);
+    await deploy('crane-1');
+    await until(() => !out().endsWith(once));
+    stop();
+    await watching;
+  });
+
   it('events prints how deployments end, as it happens', async () => {
     const { terminal, out, err, stop } = recordingTerminal();
     const watching = main(

@@ -95,7 +95,7 @@ describe('wherry trust root', () => {
       [['sign', at('none.cbor'), '--gpg', 'a'], 64, /none.cbor cannot be read/],
       [['init', ...roots('alice')], 64, /has root 1; make the next with "wherry trust root rotate"/],
       [['rotate', '--drop', '0'.repeat(40)], 64, /no role has the key 0{40}/],
-      [['rotate', '--root-threshold', '4'], 77, /threshold is 4, and there are 3 keys.*root-malformed/],
+      [['rotate', '--root-threshold', '4'], 64, /4 keys of the role root would have to sign, and it would have 3 keys/],
       [['rotate', '--images-key', 'A B=x.asc'], 64, /takes a prefix such as example.com\/web/],
       [['publish'], 64, /devices take the first root from a file/],
     ] as const) {
@@ -105,7 +105,7 @@ describe('wherry trust root', () => {
     }
     const short = gpg.newKey('short@example.com', 'ed25519', { expires: '1y' });
     writeFileSync(at('short.asc'), gpg.export(short));
-    expect((await run('trust', 'root', 'rotate', ...roots('short'))).err).toMatch(
+    expect((await run('trust', 'root', 'rotate', ...roots('short', 'alice'))).err).toMatch(
       /expires on .*, before the root does/,
     );
   });
@@ -154,7 +154,7 @@ describe('wherry trust root', () => {
     expect(rootFiles({ local: store }).map(({ bytes }) => Buffer.from(bytes))).toEqual([readFileSync(file)]);
     writeFileSync(at('half.cbor'), readFileSync(file).subarray(0, 100));
     const broken = await wherry(['trust', 'root', 'install', at('half.cbor'), '--directory', store, '--yes']);
-    expect(broken.err).toMatch(/envelope-malformed/);
+    expect(broken.err).toMatch(/half\.cbor is not a signed root of trust: .*\(input-invalid\)/);
     expect(await run('fleet', 'provision', 'crane-1', '-o', at('card'))).toMatchObject({ status: 0 });
     expect(readFileSync(at('card/etc/wherry/trust/root.cbor'))).toEqual(readFileSync(file));
   });

@@ -75,8 +75,10 @@ describe(`a group of ${count} simulated devices`, () => {
 
   it('[C175] goes on with a command of its own, and back to the group after it', async () => {
     expect(await run('deploy', 'sim-0', '--stop-all')).toMatchObject({ status: 0 });
-    expect(await deploy('--no-wait')).toMatchObject({ status: 0 });
+    const passed = await deploy();
     await expect.poll(versions).toContainEqual({ value: 'kitchen:4', devices: count - 1 });
+    expect(passed.status).toBe(77);
+    expect(passed.err).toMatch(/sim-0 passed the command over: .*has precedence \(passed-over\)\n$/);
     expect(await run('deploy', 'sim-0', '--withdraw')).toMatchObject({ status: 0 });
     await expect.poll(versions).toEqual([{ value: 'kitchen:4', devices: count }]);
   });

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { localErrorOf, Refusal } from '../../core/refusal/index.ts';
+import { localErrorOf, Refusal } from '../refusal/index.ts';
 
 /**
  * Makes `path` and its missing parents. The recursive `mkdir` of Node 20 never ends where the

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, wri
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { makeDirectory } from '../../../src/operator/build/index.ts';
+import { makeDirectory } from '../../../src/core/files/index.ts';
 import { wherry } from '../../support/recording-terminal.ts';
 
 let directory: string;

@@ -1,0 +1,135 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startEmbeddedBroker, type EmbeddedBroker } from '../../../../src/operator/dev/embedded-broker.ts';
+import { generateKey } from '../../../../src/wire/trust/sign.ts';
+import { loopbackCertificate } from '../../../support/loopback-certificate.ts';
+import { wherry, type Run } from '../../../support/recording-terminal.ts';
+
+/** What people get who give a command another file or value than it takes. */
+
+let directory: string;
+let broker: EmbeddedBroker;
+const at = (...names: string[]): string => join(directory, ...names);
+const run = (...args: string[]): Promise<Run> => wherry(['--fleet', at('fleet'), ...args]);
+
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'wherry-wrong-'));
+  broker = await startEmbeddedBroker({ host: '127.0.0.1', port: 0 });
+  expect(await run('fleet', 'init', 'harbour', '--broker', broker.url)).toMatchObject({ status: 0 });
+  const { key, cert } = loopbackCertificate();
+  writeFileSync(at('ca.pem'), cert);
+  writeFileSync(at('ca.key'), key);
+  writeFileSync(at('other.key'), loopbackCertificate().key);
+  writeFileSync(at('image.aci'), '\u001f\ufffd an image');
+});
+afterAll(async () => {
+  await broker.close();
+  rmSync(directory, { recursive: true });
+});
+
+/** Status and message of a refusal, with the directory left out. */
+const refusal = async (...args: string[]): Promise<string> => {
+  const { status, out, err } = await run(...args);
+  expect(out).toBe('');
+  return `${status} ${err.replaceAll(`${directory}/`, '')}`;
+};
+
+describe('[C279] a file of another kind is refused by its name', () => {
+  it.each([
+    [['countersign'], 'is not what --sign-only writes: '],
+    [['trust', 'root', 'show'], 'is not a root of trust: '],
+    [['trust', 'root', 'sign', '--signing-key', 'x'], 'is not a root of trust: '],
+    [['trust', 'root', 'install', '--yes'], 'is not a signed root of trust: '],
+  ])('by %j', async (args, words) => {
+    const said = await refusal(...args, at('image.aci'));
+    expect(said).toContain(`64 wherry: image.aci ${words}`);
+    expect(said).toContain('(input-invalid)');
+  });
+
+  it('also where the fleet directory holds it', async () => {
+    mkdirSync(at('fleet/roots'));
+    writeFileSync(at('fleet/roots/1.cbor'), 'x');
+    expect(await refusal('trust', 'root', 'show')).toContain('64 wherry: fleet/roots/1.cbor is not a root');
+    rmSync(at('fleet/roots'), { recursive: true });
+  });
+
+  it('as the file of an authority, with what openssl says of it', async () => {
+    const enrol = (cert: string, key: string) =>
+      refusal('fleet', 'enrol', 'crane-7', '--ca-cert', at(cert), '--ca-key', at(key), '-o', at('a.enrol'));
+    expect(await enrol('none', 'ca.key')).toMatch(
+      /^64 wherry: the file none of the authority cannot be read/,
+    );
+    expect(await enrol('ca.pem', 'none')).toMatch(
+      /^64 wherry: the file none of the authority cannot be read/,
+    );
+    expect(await enrol('ca.pem', 'other.key')).toMatch(
+      /could not make the certificate: .*do(es)? not match/i,
+    );
+    expect(readdirSync(directory)).not.toContain('a.enrol');
+  });
+});
+
+describe('[C279] a path that cannot be written is named as it was given', () => {
+  it('by --sign-only and by enrol', async () => {
+    const output = ['--sign-only', '-o', at('none/x.cbor')];
+    const said = await refusal('deploy', 'crane-7', '--stop-all', ...output);
+    expect(said).toContain('none/x.cbor: no such file or directory');
+    await run('fleet', 'enrol', 'crane-7', '-o', at('b.enrol'));
+    const tree = await refusal('enrol', at('b.enrol'), '--root', at('none'));
+    expect(tree).toMatch(/nothing is left: none\/etc: no such file or directory \(input-invalid\)\n$/);
+  });
+});
+
+describe('a value that an option does not take', () => {
+  it.each([
+    [['--broker', 'http://broker'], '--broker takes mqtt://HOST:PORT'],
+    [['--broker', 'mqtt://user:password@broker'], '--broker takes mqtt://HOST:PORT'],
+    [['--images', 'ftp://images'], '--images takes an http or https address'],
+  ])('is refused by fleet init %j before anything is made', async (args, words) => {
+    const made = await wherry(['--fleet', at('new'), 'fleet', 'init', 'harbour', ...args]);
+    expect(made).toMatchObject({ status: 64, err: expect.stringContaining(words) as string });
+    expect(readdirSync(directory)).not.toContain('new');
+  });
+
+  it('is an address of a WebSocket no longer', async () => {
+    const made = await wherry(['--fleet', at('web'), 'fleet', 'init', 'harbour', '--broker', 'wss://broker']);
+    expect(made).toMatchObject({ status: 0 });
+    expect((await wherry(['--fleet', at('web'), 'fleet', 'provision', 'crane-7'])).out).toContain(
+      'wss://broker',
+    );
+  });
+
+  it('is a value of --version, which would print the version and succeed', async () => {
+    const built = await refusal('image', 'build', 'rootfs', '--version', '1.0', '-o', at('c.aci'));
+    expect(built).toBe('64 wherry: --version prints the version of wherry and takes no value (usage)\n');
+    expect(await run('--json', '--version')).toMatchObject({ status: 0, out: 'development\n' });
+    expect(await run('image', '--version')).toMatchObject({ status: 0, out: 'development\n' });
+  });
+});
+
+describe('a root of trust', () => {
+  it('is not made with a threshold that its keys cannot reach', async () => {
+    const key = ['--root-key', at('fleet/keys/deploy.pub.asc')];
+    expect(await refusal('trust', 'root', 'init', ...key, '--root-threshold', '2')).toBe(
+      '64 wherry: 2 keys of the role root would have to sign, and it would have 1 key: name more keys, or lower its threshold (input-invalid)\n',
+    );
+  });
+
+  it('[C280] is not signed with a key of another role of it', async () => {
+    const alice = await generateKey({ name: 'alice' });
+    writeFileSync(at('alice.asc'), alice.publicKey);
+    writeFileSync(at('alice.key.asc'), alice.privateKey);
+    expect(await run('trust', 'root', 'init', '--root-key', at('alice.asc'))).toMatchObject({ status: 0 });
+    const before = readFileSync(at('fleet/roots/1.cbor'));
+    const sign = (key: string) => run('trust', 'root', 'sign', '--signing-key', at(key));
+    const refused = await sign('fleet/keys/deploy.key.asc');
+    expect(refused).toMatchObject({ status: 77, out: '' });
+    expect(refused.err).toMatch(/does not count for root 1: .*not trusted for this \(key-unknown\)/);
+    expect(readFileSync(at('fleet/roots/1.cbor'))).toEqual(before);
+    const unsigned = await run('trust', 'root', 'publish');
+    expect(unsigned.err).toContain('carries no signature; sign it with "wherry trust root sign" (unsigned)');
+    expect(await sign('alice.key.asc')).toMatchObject({ status: 0 });
+  });
+});
