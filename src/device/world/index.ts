@@ -3,6 +3,7 @@
  * through systemd and the disk.
  */
 export { askProbe } from './ask-probe.ts';
+export { checkCalendar } from './check-calendar.ts';
 export { DeviceWorld } from './device-world.ts';
 export { metadataKey } from './metadata-key.ts';
 export { readNetworkFacts } from './network-facts.ts';

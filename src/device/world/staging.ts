@@ -135,7 +135,7 @@ async function compile(
     secrets: varying.secrets,
     realSources,
   });
-  if (compiled.calendar !== undefined) await checkCalendar(pod.name, compiled.calendar);
+  const over = compiled.calendar === undefined ? [] : await checkCalendar(pod.name, compiled.calendar);
   await requireSealed(compiled, disk, directories.secrets);
   for (const { app, path, readOnly } of compiled.sources) {
     const real = realSources.get(path);
@@ -155,7 +155,7 @@ async function compile(
     }
   }
   return {
-    pod: compiled,
+    pod: { ...compiled, isolators: [...compiled.isolators, ...over] },
     ...(metadata ? { metadata: metadataDocument(pod.manifest, manifest, images) } : {}),
   };
 }

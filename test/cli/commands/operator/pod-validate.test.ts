@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -56,6 +57,21 @@ describe('wherry pod validate', () => {
       'note: app main: resource/block-iops is modified: ',
     );
   });
+
+  it.runIf(spawnSync('systemd-analyze', ['--version']).status === 0)(
+    '[C284] names a schedule that does not occur again, and one that systemd refuses',
+    async () => {
+      const at = (value: string) => ({ annotations: [{ name: 'wherry/schedule', value }] });
+      expect((await validate({}, at('hourly'))).out).not.toContain('note:');
+      expect((await validate({}, at('*-02-30'))).out).toContain(
+        'note: the pod: wherry/schedule is ignored: does not occur again: *-02-30',
+      );
+      expect(await validate({}, at('25:00'))).toMatchObject({
+        status: 65,
+        err: expect.stringContaining("'25:00'") as string,
+      });
+    },
+  );
 
   it('[C185] names volumes that no app mounts, which a device does not make', async () => {
     const volumes = ['used', 'data'].map((name) => ({ name, kind: 'empty' }));
