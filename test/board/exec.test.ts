@@ -18,7 +18,7 @@ describe.each(oneBoard)('a program that is run in an app on %s', (boardName) => 
       { name: 'os/linux/no-new-privileges', value: true },
       { name: 'os/linux/oom-score-adj', value: 250 },
       // An error that nothing else gives: the filter was asked.
-      { name: 'os/linux/seccomp-remove-set', value: { set: ['mkdir', 'mkdirat'], errno: 'EXDEV' } },
+      { name: 'os/linux/seccomp-remove-set', value: { set: ['mkdir', 'mkdirat', 'mkdirr'], errno: 'EXDEV' } },
     ];
     const event = await scene.deploy(
       scene.desired([
@@ -82,6 +82,14 @@ describe.each(oneBoard)('a program that is run in an app on %s', (boardName) => 
     const made = await exec('user', `${busybox} mkdir /tmp/made`);
     expect(made).toMatchObject({ status: 1, stderr: expect.stringMatching(/cross-device link/i) as string });
     expect(await exec('root', `${busybox} mkdir /made`)).toMatchObject({ status: 0 });
+  });
+
+  it('has a filter that is reported without the names that are no system calls [C285]', async () => {
+    const { pods } = await scene.report(({ pods: [pod] }) => pod?.isolators.length === 4);
+    expect(pods[0]?.isolators).toContainEqual({
+      ...{ app: 'user', name: 'os/linux/seccomp-remove-set', outcome: 'modified' },
+      detail: 'not known here: mkdirr',
+    });
   });
 
   it('is in the cgroup and the namespaces of the app [CVE-2019-10147]', async () => {

@@ -10,3 +10,4 @@ export { readNetworkFacts } from './network-facts.ts';
 export { PodFiles } from './pod-files.ts';
 export { PodWatch } from './pod-watch.ts';
 export { ProbeWatch } from './probe-watch.ts';
+export { systemCalls } from './system-calls.ts';

@@ -9,7 +9,7 @@ import {
 import { refuseSharedPorts } from '../../../device/network/index.ts';
 import { compilePod, type CompiledPod, type PodImage, resolveMounts } from '../../../device/pod/index.ts';
 import { wantsMetadata } from '../../../device/metadata/index.ts';
-import { checkCalendar } from '../../../device/world/index.ts';
+import { checkCalendar, systemCalls } from '../../../device/world/index.ts';
 import {
   imageFiles,
   OfferedImages,
@@ -26,8 +26,8 @@ import { podFromFile } from './pod-files.ts';
 /**
  * `wherry pod validate`: reads a pod manifest or a Kubernetes Pod as `wherry deploy` does and
  * compiles it as a device does. What only a device can know (its networks, host paths, free ports,
- * the programs of images) is not checked. A schedule is checked by systemd, if that is on this
- * machine.
+ * the programs of images) is not checked. Schedules and names of system calls are checked by
+ * systemd, if that is on this machine.
  *
  * @throws Refusal with the code that a device or `wherry deploy` would give
  */
@@ -43,12 +43,14 @@ export async function validatePod(context: Context, file: string, flags: PodVali
   const models = new Map<string, PodImage>();
   for (const image of used) models.set(image.id, await modelImage(image, offered.withDependencies(image)));
   const arch = used.map(({ manifest: { labels } }) => labelValue(labels, 'arch')).find(Boolean);
+  const calls = await systemCalls();
+  const model = modelHost(flags.bestEffort === true ? 'best-effort' : 'require', manifest, arch);
   const compiled = compilePod({
     name,
     uuid: podUuid(name, pod.manifest),
     manifest,
     images: models,
-    host: modelHost(flags.bestEffort === true ? 'best-effort' : 'require', manifest, arch),
+    host: calls === undefined ? model : { ...model, systemCalls: calls },
     secrets: new Map(secretNames(manifest, models).map((secret) => [secret, '0'.repeat(64)])),
     ...(wantsMetadata(name, manifest) ? { metadataUrl: 'http://127.0.0.1:18112/token' } : {}),
   });

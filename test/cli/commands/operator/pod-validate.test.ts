@@ -59,8 +59,12 @@ describe('wherry pod validate', () => {
   });
 
   it.runIf(spawnSync('systemd-analyze', ['--version']).status === 0)(
-    '[C284] names a schedule that does not occur again, and one that systemd refuses',
+    '[C284] [C285] names what systemd does not know, and a schedule that does not occur again',
     async () => {
+      const isolators = [{ name: 'os/linux/seccomp-remove-set', value: { set: ['mkdir', 'mkdirr'] } }];
+      expect((await validate({ app: { ...process, isolators } })).out).toContain(
+        'note: app main: os/linux/seccomp-remove-set is modified: not known here: mkdirr\n',
+      );
       const at = (value: string) => ({ annotations: [{ name: 'wherry/schedule', value }] });
       expect((await validate({}, at('hourly'))).out).not.toContain('note:');
       expect((await validate({}, at('*-02-30'))).out).toContain(
