@@ -175,6 +175,24 @@ describe.each(oneBoard)('a program that is run in an app on %s', (boardName) => 
     expect(stderr).toContain('(not-found)');
   });
 
+  it('outlives a command that was killed, until the app ends [C286]', async () => {
+    const procs = `/sys/fs/cgroup${await show('root', 'ControlGroup')}/cgroup.procs`;
+    const running = `for pid in $(cat '${procs}'); do grep -qa 4322 /proc/$pid/cmdline && echo $pid; done; true`;
+    await scene.board.check(`
+      wherry exec confined-pod root -- ${busybox} sleep 4322 </dev/null >/dev/null 2>&1 & pid=$!
+      until [ -n "$(${running})" ]; do sleep 0.05; done
+      kill -9 $pid; wait $pid || true`);
+    const left = 'ls -d /run/wherry/apps/*/exec-* 2>/dev/null | wc -l';
+    expect((await scene.board.check(left)).trim()).toBe('1');
+    expect(await output('root', `${busybox} echo next`)).toBe('next\n');
+    const pid = (await scene.board.check(running)).trim();
+    expect(pid).toMatch(/^\d+$/);
+    await scene.board.check(`systemctl restart '${await unitOf('root')}'`);
+    expect((await scene.board.check(left)).trim()).toBe('0');
+    expect((await scene.board.run(`test -e /proc/${pid}`)).status).toBe(1);
+    expect(await output('root', `${busybox} echo again`)).toBe('again\n');
+  });
+
   it('ends with the app, and is refused when the app does not run', async () => {
     const unit = await unitOf('root');
     const group = await show('root', 'ControlGroup');
