@@ -52,8 +52,19 @@ describe.each(oneBoard)('on %s', (boardName) => {
     expect((await scene.board.check(keys)).trim()).toBe('0');
   });
 
-  it('[C179] becomes the device of the bundle, with a key of its own', async () => {
+  it('[C282] holds and approves nothing before it is a device', async () => {
     await scene.board.check('systemctl stop wherryd; rm -rf /etc/wherry /var/lib/wherry/state-*');
+    for (const command of ['approve 3', 'approve 3 --group kitchen', 'lock add a --reason b --for 60']) {
+      const { status, stdout, stderr } = await scene.board.run(`wherry ${command}`);
+      expect({ status, stdout }, command).toEqual({ status: 70, stdout: '' });
+      expect(stderr).toContain('there is no /etc/wherry/wherry.toml here; run this on a device');
+    }
+    const written =
+      'ls /run/wherry/approvals /run/wherry/locks /var/lib/wherry/locks 2>/dev/null | grep -v :';
+    expect((await scene.board.run(written)).stdout.trim()).toBe('');
+  });
+
+  it('[C179] becomes the device of the bundle, with a key of its own', async () => {
     const enrolled = await scene.board.run(`wherry enrol ${bundle}`);
     expect(enrolled).toMatchObject({ status: 0, stderr: '' });
     expect(enrolled.stdout).toContain('is crane-7 of fleet harbour');

@@ -18,7 +18,7 @@ describe.each(oneBoard)('a program that is run in an app on %s', (boardName) => 
       { name: 'os/linux/no-new-privileges', value: true },
       { name: 'os/linux/oom-score-adj', value: 250 },
       // An error that nothing else gives: the filter was asked.
-      { name: 'os/linux/seccomp-remove-set', value: { set: ['mkdir', 'mkdirat'], errno: 'EXDEV' } },
+      { name: 'os/linux/seccomp-remove-set', value: { set: ['mkdir', 'mkdirat', 'mkdirr'], errno: 'EXDEV' } },
     ];
     const event = await scene.deploy(
       scene.desired([
@@ -82,6 +82,14 @@ describe.each(oneBoard)('a program that is run in an app on %s', (boardName) => 
     const made = await exec('user', `${busybox} mkdir /tmp/made`);
     expect(made).toMatchObject({ status: 1, stderr: expect.stringMatching(/cross-device link/i) as string });
     expect(await exec('root', `${busybox} mkdir /made`)).toMatchObject({ status: 0 });
+  });
+
+  it('has a filter that is reported without the names that are no system calls [C285]', async () => {
+    const { pods } = await scene.report(({ pods: [pod] }) => pod?.isolators.length === 4);
+    expect(pods[0]?.isolators).toContainEqual({
+      ...{ app: 'user', name: 'os/linux/seccomp-remove-set', outcome: 'modified' },
+      detail: 'not known here: mkdirr',
+    });
   });
 
   it('is in the cgroup and the namespaces of the app [CVE-2019-10147]', async () => {
@@ -165,6 +173,24 @@ describe.each(oneBoard)('a program that is run in an app on %s', (boardName) => 
     expect({ status, stdout }).toEqual({ status: 64, stdout: '' });
     expect(stderr).toContain(`wherry: ${message}`);
     expect(stderr).toContain('(not-found)');
+  });
+
+  it('outlives a command that was killed, until the app ends [C286]', async () => {
+    const procs = `/sys/fs/cgroup${await show('root', 'ControlGroup')}/cgroup.procs`;
+    const running = `for pid in $(cat '${procs}'); do grep -qa 4322 /proc/$pid/cmdline && echo $pid; done; true`;
+    await scene.board.check(`
+      wherry exec confined-pod root -- ${busybox} sleep 4322 </dev/null >/dev/null 2>&1 & pid=$!
+      until [ -n "$(${running})" ]; do sleep 0.05; done
+      kill -9 $pid; wait $pid || true`);
+    const left = 'ls -d /run/wherry/apps/*/exec-* 2>/dev/null | wc -l';
+    expect((await scene.board.check(left)).trim()).toBe('1');
+    expect(await output('root', `${busybox} echo next`)).toBe('next\n');
+    const pid = (await scene.board.check(running)).trim();
+    expect(pid).toMatch(/^\d+$/);
+    await scene.board.check(`systemctl restart '${await unitOf('root')}'`);
+    expect((await scene.board.check(left)).trim()).toBe('0');
+    expect((await scene.board.run(`test -e /proc/${pid}`)).status).toBe(1);
+    expect(await output('root', `${busybox} echo again`)).toBe('again\n');
   });
 
   it('ends with the app, and is refused when the app does not run', async () => {

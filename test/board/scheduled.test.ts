@@ -103,10 +103,16 @@ describe.each(oneBoard)('a scheduled pod on %s', (boardName) => {
     await moreRuns(1);
   });
 
-  it('leaves neither timer nor run of the version before, and waits [C220]', async () => {
+  it('leaves neither timer nor run of the version before, and waits [C220] [C284]', async () => {
     await scene.board.check('touch /srv/tick/hang');
     await scene.board.waitFor("systemctl is-active 'wherry-run-tick.*.target'");
-    expect(await scene.deploy(set('*-01-01 00:00:00 UTC'))).toMatchObject({ outcome: 'committed' });
+    expect(await scene.deploy(set('*-01-01 00:00:00 UTC; *-02-30'))).toMatchObject({ outcome: 'committed' });
+    const over = { outcome: 'modified', detail: 'does not occur again: *-02-30' };
+    await scene.report(({ pods }) =>
+      JSON.stringify(pods[0]?.isolators).includes(
+        JSON.stringify({ app: '', name: 'wherry/schedule', ...over }),
+      ),
+    );
     await expect.poll(present).toEqual(['wherry-timer-tick.timer']);
     const before = await runs();
     expect(await scene.board.check("ls /etc/systemd/system | grep -c '^wherry-timer-'")).toBe('1\n');

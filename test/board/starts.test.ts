@@ -270,6 +270,21 @@ describe.each(oneBoard)('starts of apps on %s', (name) => {
     }
   });
 
+  it('name the handler that failed [C283]', async () => {
+    const failing = (name: string, status: number) => ({
+      eventHandlers: [{ name, exec: ['/bin/sh', '-c', `exit ${status}`] }],
+    });
+    const before = await install('unready', [app('echo up', failing('pre-start', 7))]);
+    expect((await board.run(`systemctl start ${unitsOf(before)}`)).status).not.toBe(0);
+    const { lines } = await stopped(before);
+    expect(lines).toContain('the pre-start handler failed: exit status 7; the app is not started\n');
+    expect(lines).not.toContain('up\n');
+
+    const after = await install('untidy', [app(polite, failing('post-stop', 137))]);
+    await board.check(`systemctl start ${unitsOf(after)}`);
+    expect((await stopped(after)).lines).toContain('the post-stop handler failed: exit status 137\n');
+  });
+
   it('let an app say goodbye that blocks the signal and waits for it', async () => {
     const number = { amd64: 128, arm64: 137, armhf: 177 }[board.arch];
     const wait = `use POSIX; sigprocmask(SIG_BLOCK, POSIX::SigSet->new(SIGTERM)); $| = 1; print "up\n";

@@ -147,7 +147,9 @@ export function whyUnhealthy(sample: AppSample): string | undefined {
   if (sample.activeState !== 'active')
     return `is ${sample.activeState}/${sample.subState} (${sample.lastResult})`;
   const { probe } = sample;
-  return probe === undefined || probe.state === 'passing'
-    ? undefined
-    : `does not pass its probe: ${probe.detail}`;
+  if (probe === undefined || probe.state === 'passing') return undefined;
+  const { successes, detail } = probe;
+  return successes > 0
+    ? `has too few successes of its probe in a row, ${successes}: ${detail}`
+    : `does not pass its probe: ${detail}`;
 }

@@ -19,6 +19,8 @@ export interface HostFacts {
   readonly machine?: string;
   /** Loaded AppArmor profiles; absent when the kernel has no AppArmor. */
   readonly appArmorProfiles?: readonly string[];
+  /** Names of system calls; absent when they are not needed, or nothing here knows them. */
+  readonly systemCalls?: ReadonlySet<string>;
   /**
    * A static program for the first process of a pod with several apps, /usr/bin/catatonit; absent
    * when there is none.

@@ -110,9 +110,17 @@ export function isolateApp(
             ? retainFilter(machine, isolator)
             : removeFilter(machine, capabilities, isolator);
         result.seccomp = filter;
-        return modified === undefined
+        // crun leaves out names that libseccomp does not know.
+        const unknown = isolator.calls.filter(
+          (name) => !name.startsWith('@') && host.systemCalls?.has(name) === false,
+        );
+        const changes = [
+          modified ?? [],
+          unknown.length === 0 ? [] : `not known here: ${unknown.join(' ')}`,
+        ].flat();
+        return changes.length === 0
           ? { outcome: 'enforced', detail: filter === undefined ? 'no filter' : 'filter loaded' }
-          : { outcome: 'modified', detail: modified };
+          : { outcome: 'modified', detail: changes.join('; ') };
       }
       case 'os/linux/oom-score-adj':
         result.oomScoreAdj = isolator.adjustment;

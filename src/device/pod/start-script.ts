@@ -47,8 +47,11 @@ handle() {
   hand_over "$@"
   status=0
   timeout -s KILL "$LIMIT" "$crun" --root="$dir" --cgroup-manager=disabled run --bundle "$bundle.post-stop" "$id.post-stop" || status=$?
-  if [ "$status" -eq 137 ] && "$crun" --root="$dir" --cgroup-manager=disabled delete --force "$id.post-stop"; then
+  # A crun that was killed leaves the state of its container.
+  if [ -d "$dir/$id.post-stop" ] && "$crun" --root="$dir" --cgroup-manager=disabled delete --force "$id.post-stop"; then
     echo "the post-stop handler was killed: it took more than $LIMIT s" >&2
+  elif [ "$status" -ne 0 ]; then
+    echo "the post-stop handler failed: exit status $status" >&2
   fi
   exit "$status"
 }
@@ -134,7 +137,11 @@ if [ -d "$bundle.pre-start" ]; then
   (
     unset LISTEN_FDS LISTEN_PID LISTEN_FDNAMES
     "$crun" --root="$dir" --cgroup-manager=disabled run --bundle "$bundle.pre-start" "$id.pre-start"
-  )
+  ) || {
+    status=$?
+    echo "the pre-start handler failed: exit status $status; the app is not started" >&2
+    exit "$status"
+  }
 fi
 # systemd gets the app's process ID before the app begins, so that it accepts its first notification. crun must not see the socket: it
 # would wait for that notification itself. The created process ignores every signal but SIGKILL.

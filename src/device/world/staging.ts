@@ -14,6 +14,7 @@ import { checkCalendar } from './check-calendar.ts';
 import { checkMountTargets } from './mount-targets.ts';
 import { checkPrograms, checkWorkingDirectory } from './programs.ts';
 import { requireSealed } from './require-sealed.ts';
+import { systemCalls } from './system-calls.ts';
 import type { ImageMounts } from './image-mounts.ts';
 
 /** Facts and settings of a device that do not depend on the desired state. */
@@ -98,6 +99,7 @@ async function compile(
   const { architectures, host, directories, disk } = ports;
   const manifest = parsePodManifest(pod.manifest);
   const images = new Map<string, PodImage>();
+  let namesCalls = false;
   for (const app of manifest.apps) {
     const image = imageOfApp(app, pod.name, listed);
     const { manifest: imageManifest } = image;
@@ -113,6 +115,7 @@ async function compile(
     });
     const runs = app.app ?? imageManifest.app;
     if (runs === undefined) continue;
+    namesCalls ||= runs.isolators.some(({ name }) => name.startsWith('os/linux/seccomp-'));
     const check = { roots, podApp: app, app: runs, architectures };
     await checkPrograms(check);
     await checkWorkingDirectory(check);
@@ -125,17 +128,21 @@ async function compile(
   );
   const metadata = wantsMetadata(pod.name, manifest);
   const realSources = await followSources(manifest, disk);
+  const calls = namesCalls ? await systemCalls() : undefined;
   const compiled = compilePod({
     ...(metadata ? { metadataUrl: metadataUrl(await ports.metadataKey(), uuid) } : {}),
     name: pod.name,
     uuid,
     manifest,
     images,
-    host: { ...host, limits: varying.limits, network, directories },
+    host: {
+      ...{ ...host, limits: varying.limits, network, directories },
+      ...(calls === undefined ? {} : { systemCalls: calls }),
+    },
     secrets: varying.secrets,
     realSources,
   });
-  if (compiled.calendar !== undefined) await checkCalendar(pod.name, compiled.calendar);
+  const over = compiled.calendar === undefined ? [] : await checkCalendar(pod.name, compiled.calendar);
   await requireSealed(compiled, disk, directories.secrets);
   for (const { app, path, readOnly } of compiled.sources) {
     const real = realSources.get(path);
@@ -155,7 +162,7 @@ async function compile(
     }
   }
   return {
-    pod: compiled,
+    pod: { ...compiled, isolators: [...compiled.isolators, ...over] },
     ...(metadata ? { metadata: metadataDocument(pod.manifest, manifest, images) } : {}),
   };
 }

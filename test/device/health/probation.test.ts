@@ -106,6 +106,15 @@ describe('a probation', () => {
     });
   });
 
+  it.each(['starting', 'failing'] as const)('[C132] counts the successes of a probe that is %s', (state) => {
+    const probation = new Probation(probationRules(10), 0, [well]);
+    const probe: ProbeState = { state, successes: 2, failures: 0, detail: 'exit status 0' };
+    expect(probation.judge(90_000, [{ ...well, probe }])).toMatchObject({
+      reason: 'has too few successes of its probe in a row, 2: exit status 0',
+      byProbe: true,
+    });
+  });
+
   it('is not passed before the probe has passed', () => {
     const passing: ProbeState = { ...failing, state: 'passing' };
     expect(

@@ -41,6 +41,7 @@ function readCase(path: string): Case {
     if (name === 'host-limits')
       host = { ...host, limits: words[0] === 'require' ? 'require' : 'best-effort' };
     if (name === 'host-machine') host = { ...host, machine: words[0] ?? '' };
+    if (name === 'host-calls') host = { ...host, systemCalls: new Set(words) };
     if (name === 'host-apparmor') host = { ...host, appArmorProfiles: words };
     if (name === 'host-network-without-host')
       host = { ...host, network: { ...boardNetwork, allowHost: false } };
@@ -214,6 +215,10 @@ const checks: Record<string, (pod: CompiledPod, ...words: string[]) => void> = {
   'assert-isolator': (pod, app = '', name, outcome) =>
     expect(pod.isolators).toContainEqual(
       expect.objectContaining({ app: app === 'pod' ? '' : app, name, outcome }),
+    ),
+  'assert-isolator-detail': (pod, app, name, ...words) =>
+    expect(pod.isolators.find((one) => one.app === app && one.name === name)?.detail).toContain(
+      words.join(' '),
     ),
   'assert-directory': (pod, path = '', mode = '', owner = '') => {
     const [uid, gid] = owner.split(':').map(Number);

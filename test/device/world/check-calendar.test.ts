@@ -8,10 +8,19 @@ describe('the calendar of a scheduled pod', () => {
   withSystemd.each([
     [['hourly']],
     [['*-*-* 03:00:00', 'Mon..Fri 18:30 Europe/Berlin']],
-    [['2020-01-01']], // never again, as a version that is rolled back to may have it
     [['*-02~03/1 *:0/5']],
   ])('is what systemd takes: %j [C219]', async (expressions) => {
-    await checkCalendar('backup', expressions);
+    expect(await checkCalendar('backup', expressions)).toEqual([]);
+  });
+
+  withSystemd.each([
+    [['2000-01-01'], 'ignored', '2000-01-01'],
+    [['*-02-30', '2000-01-01'], 'ignored', '*-02-30; 2000-01-01'],
+    [['2000-01-01', 'hourly', '*-02-30'], 'modified', '2000-01-01; *-02-30'],
+  ])('is reported where it does not occur again: %j [C284]', async (expressions, outcome, over) => {
+    expect(await checkCalendar('backup', expressions)).toEqual([
+      { app: '', name: 'wherry/schedule', outcome, detail: `does not occur again: ${over}` },
+    ]);
   });
 
   withSystemd.each([

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { Refusal } from '../../../core/refusal/index.ts';
 import { type LockFile, places, readLocks } from '../../../device/host/index.ts';
 import { addLock, approve, lastRecord, removeLock } from '../../../device/local-api/index.ts';
 import type { Context } from '../../context.ts';
@@ -12,6 +14,7 @@ export interface LockFlags {
 
 /** `wherry lock add` */
 export async function lockDevice(context: Context, name: string, flags: LockFlags): Promise<void> {
+  refuseElsewhere();
   const expires = Math.floor(context.clock.nowMs() / 1000) + flags.for;
   const lock = await addLock(places, name, { reason: flags.reason, expires, keep: flags.keep === true });
   const until = new Date(expires * 1000).toISOString();
@@ -45,10 +48,17 @@ export async function approveVersion(
   version: number,
   { group }: { readonly group?: string },
 ): Promise<void> {
+  refuseElsewhere();
   const text = await approve(places, version, group);
   context.terminal.out(
     context.json ? JSON.stringify({ version, ...(group === undefined ? {} : { group }) }) : text,
   );
+}
+
+/** The machine of an operator may have the package, too. What is written there holds nothing. */
+function refuseElsewhere(): void {
+  if (!existsSync(places.config))
+    throw new Refusal('device-unsupported', `there is no ${places.config} here; run this on a device`);
 }
 
 function stateOf({ expires }: LockFile, nowSeconds: number): string {

@@ -9,6 +9,7 @@ import {
 import { refuseSharedPorts } from '../../../device/network/index.ts';
 import { compilePod, type CompiledPod, type PodImage, resolveMounts } from '../../../device/pod/index.ts';
 import { wantsMetadata } from '../../../device/metadata/index.ts';
+import { checkCalendar, systemCalls } from '../../../device/world/index.ts';
 import {
   imageFiles,
   OfferedImages,
@@ -16,7 +17,7 @@ import {
   readImageFile,
 } from '../../../operator/fleet/index.ts';
 import { podUuid } from '../../../wire/trust/index.ts';
-import { Refusal } from '../../../core/refusal/index.ts';
+import { isRefusal, Refusal } from '../../../core/refusal/index.ts';
 import type { Context } from '../../context.ts';
 import type { PodValidateFlags } from '../../flags.ts';
 import { modelHost, modelImage } from './model-device.ts';
@@ -25,7 +26,8 @@ import { podFromFile } from './pod-files.ts';
 /**
  * `wherry pod validate`: reads a pod manifest or a Kubernetes Pod as `wherry deploy` does and
  * compiles it as a device does. What only a device can know (its networks, host paths, free ports,
- * the programs of images) is not checked.
+ * the programs of images) is not checked. Schedules and names of system calls are checked by
+ * systemd, if that is on this machine.
  *
  * @throws Refusal with the code that a device or `wherry deploy` would give
  */
@@ -41,17 +43,31 @@ export async function validatePod(context: Context, file: string, flags: PodVali
   const models = new Map<string, PodImage>();
   for (const image of used) models.set(image.id, await modelImage(image, offered.withDependencies(image)));
   const arch = used.map(({ manifest: { labels } }) => labelValue(labels, 'arch')).find(Boolean);
+  const calls = await systemCalls();
+  const model = modelHost(flags.bestEffort === true ? 'best-effort' : 'require', manifest, arch);
   const compiled = compilePod({
     name,
     uuid: podUuid(name, pod.manifest),
     manifest,
     images: models,
-    host: modelHost(flags.bestEffort === true ? 'best-effort' : 'require', manifest, arch),
+    host: calls === undefined ? model : { ...model, systemCalls: calls },
     secrets: new Map(secretNames(manifest, models).map((secret) => [secret, '0'.repeat(64)])),
     ...(wantsMetadata(name, manifest) ? { metadataUrl: 'http://127.0.0.1:18112/token' } : {}),
   });
   refuseSharedPorts([compiled.ports]);
-  show(context, file, compiled, unmountedVolumes(manifest, models));
+  const isolators = [...compiled.isolators, ...(await endedSchedule(compiled))];
+  show(context, file, { ...compiled, isolators }, unmountedVolumes(manifest, models));
+}
+
+/** What a device would report about calendar expressions that do not occur again. */
+async function endedSchedule({ name, calendar }: CompiledPod): Promise<CompiledPod['isolators']> {
+  if (calendar === undefined) return [];
+  try {
+    return await checkCalendar(name, calendar);
+  } catch (error) {
+    if (isRefusal(error) && error.code === 'device-unsupported') return []; // no systemd here
+    throw error;
+  }
 }
 
 /** Volumes of the pod that no app mounts. A device makes none of them, not even one to be kept. */

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -56,6 +57,25 @@ describe('wherry pod validate', () => {
       'note: app main: resource/block-iops is modified: ',
     );
   });
+
+  it.runIf(spawnSync('systemd-analyze', ['--version']).status === 0)(
+    '[C284] [C285] names what systemd does not know, and a schedule that does not occur again',
+    async () => {
+      const isolators = [{ name: 'os/linux/seccomp-remove-set', value: { set: ['mkdir', 'mkdirr'] } }];
+      expect((await validate({ app: { ...process, isolators } })).out).toContain(
+        'note: app main: os/linux/seccomp-remove-set is modified: not known here: mkdirr\n',
+      );
+      const at = (value: string) => ({ annotations: [{ name: 'wherry/schedule', value }] });
+      expect((await validate({}, at('hourly'))).out).not.toContain('note:');
+      expect((await validate({}, at('*-02-30'))).out).toContain(
+        'note: the pod: wherry/schedule is ignored: does not occur again: *-02-30',
+      );
+      expect(await validate({}, at('25:00'))).toMatchObject({
+        status: 65,
+        err: expect.stringContaining("'25:00'") as string,
+      });
+    },
+  );
 
   it('[C185] names volumes that no app mounts, which a device does not make', async () => {
     const volumes = ['used', 'data'].map((name) => ({ name, kind: 'empty' }));
