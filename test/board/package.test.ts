@@ -232,7 +232,7 @@ describe.each(everyRelease)('a package on %s', (name) => {
     expect(await board.check('wherry --version; dpkg-query -W -f "\\${Version}\\n" wherry-operator')).toBe(
       `${deb?.version ?? ''}\n`.repeat(2),
     );
-    // It needs the command.
+    // The operator package depends on wherry.
     expect((await board.run('dpkg -r wherry')).stderr).toContain('dependency problems');
     await board.check('rm -r /tmp/harbour && dpkg -P wherry-operator');
     expect(await board.check('find / -xdev -name "*operator-*.js" -o -xdev -name wherry-operator')).toBe('');
