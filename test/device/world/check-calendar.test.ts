@@ -8,7 +8,7 @@ describe('the calendar of a scheduled pod', () => {
   withSystemd.each([
     [['hourly']],
     [['*-*-* 03:00:00', 'Mon..Fri 18:30 Europe/Berlin']],
-    [['2020-01-01']], // never again, as a version that is rolled back to may have it
+    [['2020-01-01']], // in the past, as a version that returns by a rollback may have
     [['*-02~03/1 *:0/5']],
   ])('is what systemd takes: %j [C219]', async (expressions) => {
     await checkCalendar('backup', expressions);
