@@ -16,7 +16,7 @@ export interface MadeBlob extends Json {
 
 /**
  * An OCI image written document by document, so tests can contain what no tool would write.
- * Independent of src/oci.
+ * Independent of src/operator/oci.
  */
 export class MadeImage {
   readonly blobs = new Map<string, Buffer>();
